@@ -1,0 +1,12 @@
+//! The plan: what compile makes of a snapshot, what store keeps, what a replica answers from.
+//!
+//! It is data only. Every reference in it is resolved, every value checked. The same types are
+//! written to Postgres as rows and read back from them, so that a replica sees what was compiled.
+
+pub mod platform;
+pub mod row;
+pub mod tenant;
+
+pub use platform::*;
+pub use row::{Row, Rows, Secrets};
+pub use tenant::*;

@@ -1,0 +1,152 @@
+//! Rows that belong to the platform, not to one tenant: SIP profiles, trunks, dial rules.
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::row::{Row, Rows, Secrets};
+use crate::resources::common::{DigitMatch, NumberFormat, Transport};
+use crate::resources::dial_rule::Phase;
+use crate::resources::sip_profile::Role;
+
+/// Everything compiled for the platform as a whole.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlatformPlan {
+    /// Sofia profiles of the switches, by name.
+    pub sip_profiles: Rows<SipProfileRow>,
+    /// Trunks, by `namespace/name`.
+    pub trunks: Rows<TrunkRow>,
+    /// The platform's dial plan, by name.
+    pub dial_rules: Rows<DialRuleRow>,
+}
+
+/// A Sofia profile.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SipProfileRow {
+    /// Whether phones or carriers speak to it.
+    pub role: Role,
+    /// Address it binds to; FreeSWITCH's own choice when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bind_address: Option<String>,
+    /// Address it tells peers, for SIP and RTP, when behind NAT.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_address: Option<String>,
+    /// UDP and TCP port.
+    pub sip_port: i32,
+    /// TLS port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls_port: Option<i32>,
+    /// Secure WebSocket port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wss_port: Option<i32>,
+    /// Codecs in order of preference, as FreeSWITCH names them.
+    pub codecs: Vec<String>,
+}
+
+/// A trunk with its gateways.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TrunkRow {
+    /// Stable identity: the resource's UID.
+    pub id: Uuid,
+    /// Name of the Sofia profile its gateways belong to.
+    pub sip_profile: String,
+    /// Gateways in order of preference.
+    pub gateways: Vec<GatewayRow>,
+    /// How it registers at the carrier; it does not when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registration: Option<RegistrationRow>,
+    /// Where its calls come from: declared networks, and gateway hosts that are addresses.
+    pub source_addresses: Vec<IpNet>,
+    /// Codecs offered to the carrier; the profile's when empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub codecs: Vec<String>,
+    /// Most calls at one time, per switch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_concurrent_calls: Option<i32>,
+    /// How numbers are written.
+    pub number_format: NumberFormat,
+    /// Country calling code of the trunk's country, for the national format.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calling_code: Option<String>,
+    /// Seconds a gateway may take to show progress before the next is tried.
+    pub progress_timeout_seconds: i32,
+    /// `password` of the registration.
+    #[serde(default, skip_serializing_if = "Secrets::is_empty")]
+    pub secrets: Secrets,
+}
+
+/// One gateway of a trunk.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GatewayRow {
+    /// DNS name or address of the carrier.
+    pub host: String,
+    /// SIP port of the carrier.
+    pub port: i32,
+    /// How SIP is carried.
+    pub transport: Transport,
+}
+
+/// A registration at a carrier.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RegistrationRow {
+    /// User name at the carrier.
+    pub username: String,
+    /// Digest realm the carrier asks with; the gateway's host when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub realm: Option<String>,
+    /// Life of a registration in seconds.
+    pub expiry_seconds: i32,
+}
+
+/// One rule of the platform's dial plan.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DialRuleRow {
+    /// Before or after the tenant's own.
+    pub phase: Phase,
+    /// Lower is looked at first.
+    pub priority: i32,
+    /// Numbers it is about.
+    #[serde(rename = "match")]
+    pub matches: Vec<DigitMatch>,
+    /// What it does.
+    pub action: DialActionRow,
+}
+
+/// What a dial rule does with a call.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum DialActionRow {
+    /// Ends the call.
+    Block,
+    /// Sends it out by these trunks (`namespace/name`), in order.
+    Route {
+        /// Trunks in order.
+        trunks: Vec<String>,
+    },
+}
+
+impl Row for SipProfileRow {
+    const TABLE: &'static str = "sip_profiles";
+}
+
+impl Row for TrunkRow {
+    const TABLE: &'static str = "trunks";
+
+    fn secrets(&self) -> Option<&Secrets> {
+        Some(&self.secrets)
+    }
+
+    fn secrets_mut(&mut self) -> Option<&mut Secrets> {
+        Some(&mut self.secrets)
+    }
+}
+
+impl Row for DialRuleRow {
+    const TABLE: &'static str = "dial_rules";
+}

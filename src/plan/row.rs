@@ -1,0 +1,87 @@
+//! What every compiled row has in common: a table, a name, maybe a number, maybe secrets.
+
+use std::collections::BTreeMap;
+
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::ser::SerializeSeq;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// Rows of one kind, by resource name (`namespace/name` for trunks).
+pub type Rows<T> = BTreeMap<String, T>;
+
+/// One compiled row. Its body is what serde writes; its secrets are kept apart and sealed.
+pub trait Row: Serialize + DeserializeOwned + Clone + PartialEq + Send + Sync + 'static {
+    /// Table of the row: in the tenant's schema, or in `public` for platform rows.
+    const TABLE: &'static str;
+
+    /// The number callers dial for it, where it has one: internal, feature code or E.164.
+    fn number(&self) -> Option<&str> {
+        None
+    }
+
+    /// The secrets of the row, sealed at rest.
+    fn secrets(&self) -> Option<&Secrets> {
+        None
+    }
+
+    /// The same, to put unsealed secrets back when a row is read.
+    fn secrets_mut(&mut self) -> Option<&mut Secrets> {
+        None
+    }
+}
+
+/// Named secrets of a row. Serialised as the list of their names only, so that a row's body, a
+/// golden file or a debug print never shows a value; reading a body gives an empty set, which the
+/// store fills from the sealed column.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Secrets(BTreeMap<String, String>);
+
+impl Secrets {
+    /// The value of a secret.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    /// Puts a secret in.
+    pub fn insert(&mut self, name: &str, value: impl Into<String>) {
+        self.0.insert(name.to_owned(), value.into());
+    }
+
+    /// True when there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The values, for sealing only.
+    pub fn reveal(&self) -> &BTreeMap<String, String> {
+        &self.0
+    }
+
+    /// A set from unsealed values.
+    pub fn from_revealed(values: BTreeMap<String, String>) -> Self {
+        Self(values)
+    }
+}
+
+impl std::fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+impl Serialize for Secrets {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut seq = serializer.serialize_seq(Some(self.0.len()))?;
+        for name in self.0.keys() {
+            seq.serialize_element(name)?;
+        }
+        seq.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for Secrets {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        IgnoredAny::deserialize(deserializer)?;
+        Ok(Self::default())
+    }
+}

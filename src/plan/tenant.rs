@@ -1,0 +1,444 @@
+//! Rows of one tenant.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::row::{Row, Rows, Secrets};
+use crate::resources::common::{CallerId, Day, DestinationKind, DigitMatch, Recording};
+use crate::resources::feature_code::FeatureAction;
+use crate::resources::queue::QueueStrategy;
+use crate::resources::ring_group::RingStrategy;
+use crate::resources::tenant::DeletionPolicy;
+
+/// Everything compiled for one tenant.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TenantPlan {
+    /// The tenant itself.
+    pub tenant: TenantRow,
+    /// Extensions by name.
+    pub extensions: Rows<ExtensionRow>,
+    /// Ring groups by name.
+    pub ring_groups: Rows<RingGroupRow>,
+    /// Queues by name.
+    pub queues: Rows<QueueRow>,
+    /// IVR menus by name.
+    pub ivr_menus: Rows<IvrMenuRow>,
+    /// Conferences by name.
+    pub conferences: Rows<ConferenceRow>,
+    /// Schedules by name.
+    pub schedules: Rows<ScheduleRow>,
+    /// Public numbers by resource name.
+    pub numbers: Rows<NumberRow>,
+    /// Outbound routes by name.
+    pub outbound_routes: Rows<OutboundRouteRow>,
+    /// Feature codes by name.
+    pub feature_codes: Rows<FeatureCodeRow>,
+}
+
+impl TenantPlan {
+    /// A plan with nothing but the tenant.
+    pub fn empty(tenant: TenantRow) -> Self {
+        Self {
+            tenant,
+            extensions: Rows::new(),
+            ring_groups: Rows::new(),
+            queues: Rows::new(),
+            ivr_menus: Rows::new(),
+            conferences: Rows::new(),
+            schedules: Rows::new(),
+            numbers: Rows::new(),
+            outbound_routes: Rows::new(),
+            feature_codes: Rows::new(),
+        }
+    }
+}
+
+/// The tenant: a row of `public.tenants`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TenantRow {
+    /// Identity of the tenant: names its schema, role, media directory and dialplan context.
+    pub id: Uuid,
+    /// Namespace of the Tenant resource.
+    pub namespace: String,
+    /// Name of the Tenant resource.
+    pub name: String,
+    /// UID of the Tenant resource: only this owner may drop the schema.
+    pub owner_uid: String,
+    /// Name for people.
+    pub display_name: String,
+    /// SIP domains the tenant holds; the first is its main one. Never empty.
+    pub domains: Vec<String>,
+    /// True: nothing is served for it.
+    pub suspended: bool,
+    /// IANA time zone.
+    pub time_zone: String,
+    /// ISO 3166-1 alpha-2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub country: Option<String>,
+    /// Caller id of calls that have no better one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caller_id: Option<CallerId>,
+    /// How emergency calls leave.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub emergency: Option<EmergencyRow>,
+    /// Most calls at one time, per switch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_concurrent_calls: Option<i32>,
+    /// Longest call through a trunk, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_call_duration_seconds: Option<i32>,
+    /// Hold music, relative to the tenant's media directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub music_on_hold: Option<MediaPath>,
+    /// What happens to schema and media when the Tenant is deleted.
+    pub deletion_policy: DeletionPolicy,
+}
+
+impl TenantRow {
+    /// The dialplan context of the tenant's phones.
+    pub fn context(&self) -> String {
+        self.id.to_string()
+    }
+
+    /// The domain that numbers, boxes and agents of the tenant are named under.
+    pub fn main_domain(&self) -> &str {
+        self.domains.first().map_or("", String::as_str)
+    }
+}
+
+/// How emergency calls leave.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EmergencyRow {
+    /// Numbers that are emergency calls, as dialled and as sent.
+    pub numbers: Vec<String>,
+    /// Trunk, `namespace/name`.
+    pub trunk: String,
+    /// Number shown to the emergency service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caller_id_number: Option<String>,
+}
+
+/// A file under the tenant's media directory, such as `prompts/welcome.wav`: built by compile from
+/// resource names only, never from what somebody typed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct MediaPath(pub String);
+
+/// A destination that exists in the same plan.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Target {
+    /// Kind of the destination.
+    pub kind: DestinationKind,
+    /// Name of the resource; the E.164 number for `ExternalNumber`.
+    pub name: String,
+}
+
+/// An extension.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExtensionRow {
+    /// Internal number, which is also the SIP user.
+    pub number: String,
+    /// Name for people, safe as a caller id name.
+    pub display_name: String,
+    /// Caller id for calls that leave by a trunk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caller_id: Option<CallerId>,
+    /// Seconds its phones ring.
+    pub ring_seconds: i32,
+    /// Toll classes it may dial.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub toll_classes: Vec<String>,
+    /// When its calls are recorded.
+    #[serde(default)]
+    pub recording: Recording,
+    /// Its voicemail box.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub voicemail: Option<VoicemailRow>,
+    /// Where its calls go otherwise.
+    #[serde(default, skip_serializing_if = "ForwardingRow::is_empty")]
+    pub forwarding: ForwardingRow,
+    /// `password` of its SIP credentials and `pin` of its voicemail box. Without `password` nobody
+    /// can register as it.
+    #[serde(default, skip_serializing_if = "Secrets::is_empty")]
+    pub secrets: Secrets,
+}
+
+/// A voicemail box.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VoicemailRow {
+    /// Where messages are announced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
+}
+
+/// Where the calls of an extension go when it is not to ring, or did not answer.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ForwardingRow {
+    /// Every call, without ringing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub always: Option<Target>,
+    /// When busy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub busy: Option<Target>,
+    /// When nobody answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_answer: Option<Target>,
+    /// When no phone is registered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unavailable: Option<Target>,
+}
+
+impl ForwardingRow {
+    /// True when no case is forwarded.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A ring group.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RingGroupRow {
+    /// Internal number, if it can be dialled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<String>,
+    /// Order of ringing.
+    pub strategy: RingStrategy,
+    /// Members in order; never empty.
+    pub members: Vec<MemberRow>,
+    /// Where the call goes when nobody answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_answer: Option<Target>,
+}
+
+/// A member of a ring group.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MemberRow {
+    /// Name of the extension.
+    pub extension: String,
+    /// Seconds before it starts to ring (simultaneous groups).
+    pub delay_seconds: i32,
+    /// Seconds it rings.
+    pub ring_seconds: i32,
+}
+
+/// A queue.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct QueueRow {
+    /// Internal number, if it can be dialled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<String>,
+    /// Which agent is called first.
+    pub strategy: QueueStrategy,
+    /// Agents.
+    pub agents: Vec<AgentRow>,
+    /// Longest wait in seconds before the overflow.
+    pub max_wait_seconds: i32,
+    /// Whether callers hear their position.
+    pub announce_position: bool,
+    /// Seconds an agent's phones ring.
+    pub ring_seconds: i32,
+    /// Seconds an agent rests after a call.
+    pub wrap_up_seconds: i32,
+    /// Hold music, relative to the tenant's media directory; the switch's own when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub music_on_hold: Option<MediaPath>,
+    /// Where callers go who waited too long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overflow: Option<Target>,
+}
+
+/// An agent of a queue.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AgentRow {
+    /// Name of the extension.
+    pub extension: String,
+    /// Tier level, 1 first.
+    pub level: i32,
+    /// Position in the tier, 1 first.
+    pub position: i32,
+}
+
+/// An IVR menu.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IvrMenuRow {
+    /// Internal number, if it can be dialled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<String>,
+    /// What callers hear, relative to the tenant's media directory; silence when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub greeting: Option<MediaPath>,
+    /// Seconds to wait for a digit.
+    pub timeout_seconds: i32,
+    /// Wrong or missing entries before the menu gives up.
+    pub max_failures: i32,
+    /// Whether callers may dial an internal number.
+    pub direct_dial: bool,
+    /// What the digits do.
+    pub options: Vec<IvrOptionRow>,
+    /// Where callers go when the menu gives up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub otherwise: Option<Target>,
+}
+
+/// One choice of an IVR menu.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IvrOptionRow {
+    /// Digits the caller presses.
+    pub digits: String,
+    /// Where the call goes.
+    pub target: Target,
+}
+
+/// A conference room.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ConferenceRow {
+    /// Internal number, if it can be dialled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<String>,
+    /// Most members at one time.
+    pub max_members: i32,
+    /// `pin` to enter, where one is asked.
+    #[serde(default, skip_serializing_if = "Secrets::is_empty")]
+    pub secrets: Secrets,
+}
+
+/// A schedule.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ScheduleRow {
+    /// IANA time zone it is read in.
+    pub time_zone: String,
+    /// When it is open, in a week without holidays.
+    pub weekly: Vec<WindowRow>,
+    /// Days on which it is closed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub holidays: Vec<HolidayRow>,
+    /// Where calls go while open.
+    pub open: Target,
+    /// Where calls go while closed.
+    pub closed: Target,
+    /// Where calls go on a holiday; as closed when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holiday: Option<Target>,
+}
+
+/// A span of time on some days of the week: from the first minute up to, not including, the last.
+/// A span whose end is not after its start ends on the next day.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WindowRow {
+    /// Days it starts on.
+    pub days: Vec<Day>,
+    /// Minute of the day it starts at, 0..1440.
+    pub from_minute: i32,
+    /// Minute of the day it ends at, 0..=1440.
+    pub to_minute: i32,
+}
+
+/// A holiday, every year or in one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HolidayRow {
+    /// Name for people.
+    pub name: String,
+    /// Year; every year when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub year: Option<i16>,
+    /// Month, 1..=12.
+    pub month: i8,
+    /// Day of the month, 1..=31.
+    pub day: i8,
+}
+
+/// A public number of the tenant.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NumberRow {
+    /// The number in E.164 form.
+    pub number: String,
+    /// Trunk its calls come in by, `namespace/name`.
+    pub trunk: String,
+    /// Where its calls go.
+    pub target: Target,
+    /// Text put before the caller's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caller_id_prefix: Option<String>,
+}
+
+/// An outbound route.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OutboundRouteRow {
+    /// Lower is looked at first.
+    pub priority: i32,
+    /// Toll class a caller needs; none when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub toll_class: Option<String>,
+    /// Numbers it is about, and their edits; the first that matches is used.
+    #[serde(rename = "match")]
+    pub matches: Vec<DigitMatch>,
+    /// Trunks in order of preference, `namespace/name`; never empty.
+    pub trunks: Vec<String>,
+    /// Caller id that overrides the caller's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caller_id: Option<CallerId>,
+}
+
+/// A feature code.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FeatureCodeRow {
+    /// What is dialled, such as `*97`; an extension's number follows for actions that take one.
+    pub code: String,
+    /// What it does.
+    pub action: FeatureAction,
+}
+
+/// Implements [`Row`] for a row with a number of its own, an optional one, or none, with or
+/// without secrets.
+macro_rules! row {
+    ($type:ty, $table:literal $(, number = $number:expr)? $(, secrets = $secrets:ident)?) => {
+        impl Row for $type {
+            const TABLE: &'static str = $table;
+            $(
+                fn number(&self) -> Option<&str> {
+                    let number: fn(&$type) -> Option<&str> = $number;
+                    number(self)
+                }
+            )?
+            $(
+                fn secrets(&self) -> Option<&Secrets> {
+                    Some(&self.$secrets)
+                }
+
+                fn secrets_mut(&mut self) -> Option<&mut Secrets> {
+                    Some(&mut self.$secrets)
+                }
+            )?
+        }
+    };
+}
+
+row!(ExtensionRow, "extensions", number = |row| Some(&row.number), secrets = secrets);
+row!(RingGroupRow, "ring_groups", number = |row| row.number.as_deref());
+row!(QueueRow, "queues", number = |row| row.number.as_deref());
+row!(IvrMenuRow, "ivr_menus", number = |row| row.number.as_deref());
+row!(ConferenceRow, "conferences", number = |row| row.number.as_deref(), secrets = secrets);
+row!(ScheduleRow, "schedules");
+row!(NumberRow, "numbers", number = |row| Some(&row.number));
+row!(OutboundRouteRow, "outbound_routes");
+row!(FeatureCodeRow, "feature_codes", number = |row| Some(&row.code));

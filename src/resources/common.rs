@@ -1,0 +1,223 @@
+//! Field types that several kinds share: references, destinations, digit matches, caller ids.
+//!
+//! Every string field of every kind carries a pattern and a length, because what a tenant writes
+//! ends in FreeSWITCH, which expands and splits text (contract §10.4). The patterns are the
+//! constants below, so that the folder source, the API server and the compiler hold one rule.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A Kubernetes object name (RFC 1123 subdomain).
+pub const NAME_PATTERN: &str = r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$";
+/// A key of a Secret or ConfigMap.
+pub const KEY_PATTERN: &str = r"^[A-Za-z0-9._-]{1,253}$";
+/// Text for people: no control characters and none of the characters FreeSWITCH gives a meaning
+/// to in dial strings, channel variables or caller id names (contract §10.4).
+pub const TEXT_PATTERN: &str = r##"^[^\x00-\x1f\x7f"'`<>\\,\[\]{}|$@:/;^=]*$"##;
+/// An internal number: what a phone of the tenant dials.
+pub const INTERNAL_NUMBER_PATTERN: &str = r"^[0-9]{1,15}$";
+/// A public number in E.164 form with its plus sign (ITU-T E.164: at most 15 digits).
+pub const E164_PATTERN: &str = r"^\+[1-9][0-9]{4,14}$";
+/// A DNS name in lower case that does not start with a digit (contract §9).
+pub const DOMAIN_PATTERN: &str =
+    r"^[a-z]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)+$";
+/// A host: a DNS name or an IPv4 address, or an IPv6 address without brackets.
+pub const HOST_PATTERN: &str = r"^[A-Za-z0-9]([A-Za-z0-9.:-]{0,251}[A-Za-z0-9])?$";
+/// The name of a toll class.
+pub const TOLL_CLASS_PATTERN: &str = r"^[A-Z][A-Za-z0-9]{0,31}$";
+/// A mailbox (RFC 5321, without quoting).
+pub const EMAIL_PATTERN: &str = r"^[A-Za-z0-9._+-]{1,64}@[A-Za-z0-9]([A-Za-z0-9.-]{0,188}[A-Za-z0-9])?$";
+/// An ISO 3166-1 alpha-2 country code.
+pub const COUNTRY_PATTERN: &str = r"^[A-Z]{2}$";
+/// An IANA time zone name.
+pub const TIME_ZONE_PATTERN: &str = r"^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,2}$";
+/// A time of day, `HH:MM`; `24:00` ends a day.
+pub const TIME_OF_DAY_PATTERN: &str = r"^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$";
+/// A codec as FreeSWITCH names it.
+pub const CODEC_PATTERN: &str = r"^[A-Za-z0-9]{1,16}$";
+/// An IP address or a network in CIDR form; that it is a real one is checked at compile.
+pub const CIDR_PATTERN: &str = r"^[0-9a-fA-F.:]{2,45}(/[0-9]{1,3})?$";
+/// Digits that a digit edit strips, prepends or matches.
+pub const DIGITS_PATTERN: &str = r"^\+?[0-9*#]*$";
+
+/// A reference to a resource in the same namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LocalRef {
+    /// Name of the resource, in the same namespace.
+    #[schemars(length(min = 1, max = 63), regex(pattern = NAME_PATTERN))]
+    pub name: String,
+}
+
+/// A reference to a resource that may live in another namespace, where its owner allows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NamespacedRef {
+    /// Name of the resource.
+    #[schemars(length(min = 1, max = 63), regex(pattern = NAME_PATTERN))]
+    pub name: String,
+    /// Namespace of the resource; the namespace of the referrer when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = NAME_PATTERN))]
+    pub namespace: Option<String>,
+}
+
+/// A Secret in the same namespace, and the key in it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SecretKeyRef {
+    /// Name of the Secret.
+    #[schemars(length(min = 1, max = 63), regex(pattern = NAME_PATTERN))]
+    pub name: String,
+    /// Key in the Secret; `password` when left out, or `pin` where a PIN is meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = KEY_PATTERN))]
+    pub key: Option<String>,
+}
+
+/// A prompt, greeting or hold music, by its MediaFile.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct MediaSource {
+    /// The MediaFile, in the same namespace.
+    pub media_file_ref: LocalRef,
+}
+
+/// The kinds of destination a call can be sent to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum DestinationKind {
+    /// An Extension's phones.
+    Extension,
+    /// A RingGroup.
+    RingGroup,
+    /// A Queue.
+    Queue,
+    /// An IvrMenu.
+    IvrMenu,
+    /// A Conference.
+    Conference,
+    /// A Schedule, which chooses by the time of day.
+    Schedule,
+    /// The voicemail box of an Extension.
+    Voicemail,
+    /// A public number, through the tenant's outbound routes.
+    ExternalNumber,
+}
+
+/// Where a call goes: a resource of the tenant by kind and name, or a public number.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = [
+    {"rule": "(self.kind == 'ExternalNumber') == has(self.number)", "message": "number goes with kind ExternalNumber, and only with it"},
+    {"rule": "(self.kind == 'ExternalNumber') != has(self.name)", "message": "name goes with every kind but ExternalNumber"}
+]))]
+pub struct Destination {
+    /// Kind of the destination. `Voicemail` names the Extension whose box it is.
+    pub kind: DestinationKind,
+    /// Name of the resource, in the same namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = NAME_PATTERN))]
+    pub name: Option<String>,
+    /// Public number in E.164 form, for kind `ExternalNumber`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 6, max = 16), regex(pattern = E164_PATTERN))]
+    pub number: Option<String>,
+}
+
+/// What a called party is shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CallerId {
+    /// Name shown to the called party.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64), regex(pattern = TEXT_PATTERN))]
+    pub name: Option<String>,
+    /// Public number shown to the called party, in E.164 form.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 6, max = 16), regex(pattern = E164_PATTERN))]
+    pub number: Option<String>,
+}
+
+/// Which dialled numbers are meant, and how they are edited: a number matches when it starts with
+/// the prefix and has between `minDigits` and `maxDigits` digits in all, counted as dialled.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = [
+    {"rule": "!has(self.minDigits) || !has(self.maxDigits) || self.minDigits <= self.maxDigits", "message": "minDigits must not exceed maxDigits"},
+    {"rule": "!has(self.strip) || !has(self.prefix) || self.strip <= size(self.prefix)", "message": "strip must not exceed the length of prefix"},
+    {"rule": "!has(self.strip) || self.strip == 0 || has(self.prefix)", "message": "strip needs a prefix to strip from"}
+]))]
+pub struct DigitMatch {
+    /// Digits the dialled number starts with; every number when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 24), regex(pattern = DIGITS_PATTERN))]
+    pub prefix: Option<String>,
+    /// How many leading characters of the dialled number to remove, within the prefix.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 24))]
+    pub strip: Option<i32>,
+    /// Digits to put before what is left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 16), regex(pattern = DIGITS_PATTERN))]
+    pub prepend: Option<String>,
+    /// Fewest characters of the dialled number, prefix included; 1 when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 32))]
+    pub min_digits: Option<i32>,
+    /// Most characters of the dialled number, prefix included; 32 when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 32))]
+    pub max_digits: Option<i32>,
+}
+
+/// When calls are recorded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Recording {
+    /// No call is recorded.
+    #[default]
+    Never,
+    /// Calls that come in are recorded.
+    Inbound,
+    /// Calls that go out are recorded.
+    Outbound,
+    /// Every call is recorded.
+    Always,
+}
+
+/// How SIP is carried.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Transport {
+    /// SIP over UDP.
+    #[default]
+    Udp,
+    /// SIP over TCP.
+    Tcp,
+    /// SIP over TLS.
+    Tls,
+}
+
+/// How numbers are written towards a carrier.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum NumberFormat {
+    /// `+493012345600`.
+    #[default]
+    E164,
+    /// `493012345600`.
+    E164WithoutPlus,
+    /// As dialled inside the trunk's country: `03012345600`; abroad with `00`.
+    National,
+}
+
+/// A day of the week.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[allow(missing_docs)]
+pub enum Day {
+    Mon,
+    Tue,
+    Wed,
+    Thu,
+    Fri,
+    Sat,
+    Sun,
+}

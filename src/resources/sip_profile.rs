@@ -1,0 +1,67 @@
+//! A Sofia profile of the switches: where phones or carriers speak SIP to them.
+
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::common::*;
+use super::status::Status;
+
+/// A Sofia profile of the switches: where phones or carriers speak SIP to them.
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[kube(
+    group = "centrex.dev",
+    version = "v1alpha1",
+    kind = "SipProfile",
+    plural = "sipprofiles",
+    status = "Status",
+    category = "pbx",
+    shortname = "sipp",
+    cel,
+    printcolumn(name = "Role", type_ = "string", json_path = ".spec.role"),
+    printcolumn(name = "Port", type_ = "integer", json_path = ".spec.sipPort"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].reason"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = Rule::new("self.role == 'Phones' || !has(self.wssPort)").message("wssPort is for role Phones").field_path(".wssPort"))]
+#[x_kube(validation = Rule::new("!has(self.tlsPort) || self.tlsPort != self.sipPort").message("tlsPort must differ from sipPort").field_path(".tlsPort"))]
+#[x_kube(validation = Rule::new("!has(self.wssPort) || (self.wssPort != self.sipPort && (!has(self.tlsPort) || self.wssPort != self.tlsPort))").message("wssPort must differ from sipPort and tlsPort").field_path(".wssPort"))]
+pub struct SipProfileSpec {
+    /// Whether phones or carriers speak to it.
+    pub role: Role,
+    /// Address to bind to; the switch's own choice when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 2, max = 45), regex(pattern = r"^[0-9a-fA-F.:]{2,45}$"))]
+    pub bind_address: Option<String>,
+    /// Address told to peers for SIP and RTP, behind NAT.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = HOST_PATTERN))]
+    pub external_address: Option<String>,
+    /// UDP and TCP port.
+    #[schemars(range(min = 1, max = 65535))]
+    pub sip_port: i32,
+    /// TLS port; no TLS when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 65535))]
+    pub tls_port: Option<i32>,
+    /// Secure WebSocket port for browsers; none when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 65535))]
+    pub wss_port: Option<i32>,
+    /// Codecs in order of preference, as FreeSWITCH names them; OPUS, G722, PCMA, PCMU when left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 1, max = 16), inner(length(min = 1, max = 16), regex(pattern = CODEC_PATTERN)))]
+    pub codecs: Vec<String>,
+}
+
+/// Who speaks to a SIP profile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Role {
+    /// Phones of tenants, which register and authenticate.
+    Phones,
+    /// Carriers, known by their addresses.
+    Trunks,
+}
+

@@ -1,0 +1,58 @@
+//! The status every kind has: conditions, by type.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Deserialize, Serialize};
+
+/// What is true of a resource.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    /// `Accepted`, `Programmed`, `Live`, and `Ready`, which sums them up.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "conditions")]
+    pub conditions: Vec<Condition>,
+}
+
+/// What is true of a tenant.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TenantStatus {
+    /// `Accepted`, `Programmed`, `Live`, and `Ready`, which sums them up.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "conditions")]
+    pub conditions: Vec<Condition>,
+    /// Identity of the tenant in Postgres and on media.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 36))]
+    pub tenant_id: Option<String>,
+    /// Its Postgres schema.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub schema: Option<String>,
+}
+
+/// Conditions are a map by type, so that several writers can apply theirs (server-side apply).
+/// Written by hand because the generated schema of `Condition` has no lengths.
+pub fn conditions(_: &mut SchemaGenerator) -> Schema {
+    schemars::json_schema!({
+        "type": "array",
+        "description": "Conditions by type.",
+        "maxItems": 16,
+        "x-kubernetes-list-type": "map",
+        "x-kubernetes-list-map-keys": ["type"],
+        "items": {
+            "type": "object",
+            "description": "One thing that is true, false or unknown.",
+            "required": ["type", "status", "lastTransitionTime", "reason", "message"],
+            "properties": {
+                "type": {"type": "string", "maxLength": 316, "description": "What the condition is about."},
+                "status": {"type": "string", "maxLength": 7, "enum": ["True", "False", "Unknown"], "description": "Whether it holds."},
+                "observedGeneration": {"type": "integer", "format": "int64", "minimum": 0, "description": "Generation of the spec it was found for."},
+                "lastTransitionTime": {"type": "string", "format": "date-time", "maxLength": 64, "description": "When its status last changed."},
+                "reason": {"type": "string", "minLength": 1, "maxLength": 1024, "pattern": "^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$", "description": "Why, in one word."},
+                "message": {"type": "string", "maxLength": 32768, "description": "Why, for people."}
+            }
+        }
+    })
+}
