@@ -4,5 +4,9 @@
 //! `plan` of them, `store` keeps it in Postgres, `switch` holds it in memory and answers
 //! FreeSWITCH, deciding calls with `route`.
 
+pub mod compile;
 pub mod plan;
 pub mod resources;
+pub mod route;
+pub mod source;
+pub mod switch;

@@ -1,3 +1,5 @@
 fn main() {
-    for crd in centrex::resources::crd::all() { println!("{}", serde_json::to_string_pretty(&centrex::resources::crd::tidy(&crd).unwrap()).unwrap()); }
+    for crd in centrex::resources::crd::all() {
+        println!("{}", serde_json::to_string_pretty(&centrex::resources::crd::tidy(&crd).unwrap()).unwrap());
+    }
 }

@@ -19,8 +19,7 @@ pub const INTERNAL_NUMBER_PATTERN: &str = r"^[0-9]{1,15}$";
 /// A public number in E.164 form with its plus sign (ITU-T E.164: at most 15 digits).
 pub const E164_PATTERN: &str = r"^\+[1-9][0-9]{4,14}$";
 /// A DNS name in lower case that does not start with a digit (contract §9).
-pub const DOMAIN_PATTERN: &str =
-    r"^[a-z]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)+$";
+pub const DOMAIN_PATTERN: &str = r"^[a-z]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)+$";
 /// A host: a DNS name or an IPv4 address, or an IPv6 address without brackets.
 pub const HOST_PATTERN: &str = r"^[A-Za-z0-9]([A-Za-z0-9.:-]{0,251}[A-Za-z0-9])?$";
 /// The name of a toll class.

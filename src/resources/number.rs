@@ -21,8 +21,16 @@ use super::status::Status;
     printcolumn(name = "Number", type_ = "string", json_path = ".spec.number"),
     printcolumn(name = "To", type_ = "string", json_path = ".spec.destination.kind"),
     printcolumn(name = "Tenant", type_ = "string", json_path = ".spec.tenantRef.name"),
-    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
-    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].reason"),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].status"
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].reason"
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -42,4 +50,3 @@ pub struct NumberSpec {
     #[schemars(length(min = 1, max = 16), regex(pattern = TEXT_PATTERN))]
     pub caller_id_prefix: Option<String>,
 }
-

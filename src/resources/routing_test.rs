@@ -22,8 +22,16 @@ use super::status::Status;
     printcolumn(name = "Dial", type_ = "string", json_path = ".spec.dial"),
     printcolumn(name = "Expect", type_ = "string", json_path = ".spec.expect.kind"),
     printcolumn(name = "Tenant", type_ = "string", json_path = ".spec.tenantRef.name"),
-    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
-    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].reason"),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].status"
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].reason"
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -37,7 +45,10 @@ pub struct RoutingTestSpec {
     #[schemars(length(min = 1, max = 24), regex(pattern = DIGITS_PATTERN))]
     pub dial: String,
     /// When, `YYYY-MM-DDTHH:MM:SS` in the tenant's time zone; a working Wednesday noon is no default, so it is needed.
-    #[schemars(length(min = 19, max = 19), regex(pattern = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}$"))]
+    #[schemars(
+        length(min = 19, max = 19),
+        regex(pattern = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}$")
+    )]
     pub at: String,
     /// Where the call must end.
     pub expect: Expectation,
@@ -99,4 +110,3 @@ pub enum EndKind {
     /// The call is refused.
     Rejected,
 }
-

@@ -22,8 +22,16 @@ use super::status::Status;
     printcolumn(name = "Open", type_ = "string", json_path = ".spec.open.name"),
     printcolumn(name = "Closed", type_ = "string", json_path = ".spec.closed.name"),
     printcolumn(name = "Tenant", type_ = "string", json_path = ".spec.tenantRef.name"),
-    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
-    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].reason"),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].status"
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].reason"
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -78,4 +86,3 @@ pub struct Holiday {
     #[schemars(length(min = 5, max = 10), regex(pattern = r"^([0-9]{4}-)?[0-9]{2}-[0-9]{2}$"))]
     pub date: String,
 }
-

@@ -22,8 +22,16 @@ use super::status::TenantStatus;
     printcolumn(name = "Domain", type_ = "string", json_path = ".spec.domains[0]"),
     printcolumn(name = "Profile", type_ = "string", json_path = ".spec.profileRef.name"),
     printcolumn(name = "Suspended", type_ = "boolean", json_path = ".spec.suspended"),
-    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
-    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].reason"),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].status"
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].reason"
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -65,7 +73,10 @@ pub struct TenantSpec {
     pub deletion_policy: Option<DeletionPolicy>,
     /// Identity of a retained or restored schema to adopt; a new one is made when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 36, max = 36), regex(pattern = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"))]
+    #[schemars(
+        length(min = 36, max = 36),
+        regex(pattern = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")
+    )]
     pub tenant_id: Option<String>,
 }
 
@@ -93,4 +104,3 @@ pub enum DeletionPolicy {
     /// They are removed.
     Delete,
 }
-

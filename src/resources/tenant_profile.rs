@@ -19,8 +19,16 @@ use super::status::Status;
     cel,
     printcolumn(name = "Extensions", type_ = "integer", json_path = ".spec.maxExtensions"),
     printcolumn(name = "Calls", type_ = "integer", json_path = ".spec.maxConcurrentCalls"),
-    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
-    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].reason"),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].status"
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].reason"
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -97,4 +105,3 @@ pub struct Retention {
     #[schemars(range(min = 1, max = 36500))]
     pub voicemail_days: Option<i32>,
 }
-

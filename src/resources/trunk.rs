@@ -23,8 +23,16 @@ use super::status::Status;
     cel,
     printcolumn(name = "Host", type_ = "string", json_path = ".spec.gateways[0].host"),
     printcolumn(name = "SipProfile", type_ = "string", json_path = ".spec.sipProfileRef.name"),
-    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
-    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].reason"),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].status"
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].reason"
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -134,4 +142,3 @@ pub struct NamespaceSelector {
     #[schemars(extend("maxProperties" = 16), inner(length(max = 63)))]
     pub match_labels: BTreeMap<String, String>,
 }
-

@@ -1,0 +1,65 @@
+//! What compile found wrong: which resource, which field, why, and what would be allowed.
+
+use serde::Serialize;
+
+use crate::source::ObjectKey;
+
+/// Something wrong with a resource, or something it waits for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Problem {
+    /// The resource.
+    pub resource: ObjectKey,
+    /// Path of the field, such as `spec.members[2].extensionRef.name`.
+    pub field: String,
+    /// Why, in one word: the condition's reason and the metric's label.
+    pub reason: Reason,
+    /// What follows from it.
+    pub effect: Effect,
+    /// Why, for people, with what would be allowed.
+    pub message: String,
+}
+
+/// What follows from a problem.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub enum Effect {
+    /// The resource is not in the plan.
+    Refused,
+    /// The part named by the field is left out; the rest of the resource is in the plan.
+    Degraded,
+    /// Nothing is wrong; something it needs is not there yet.
+    Waiting,
+}
+
+/// Why a resource is not, or not wholly, in the plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub enum Reason {
+    /// An older resource holds the domain, number or code.
+    Conflict,
+    /// The resource referred to does not exist.
+    RefNotFound,
+    /// The resource referred to exists but was refused itself.
+    RefRefused,
+    /// The owner of the resource referred to does not allow it.
+    RefNotPermitted,
+    /// The Tenant's or its profile's limit is reached.
+    LimitExceeded,
+    /// Calls would go round in a circle.
+    Loop,
+    /// The number or pattern stands before an emergency number.
+    EmergencyShadowed,
+    /// The value is well-formed but has no meaning, such as a time zone nobody knows.
+    InvalidValue,
+    /// A feature the tenant's profile does not allow.
+    NotAllowed,
+    /// The Secret with the credentials is not there yet.
+    CredentialsPending,
+    /// The Secret is there, but what is in it cannot be used.
+    InvalidSecret,
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}: {} ({:?})", self.resource, self.field, self.message, self.reason)
+    }
+}

@@ -1,0 +1,6 @@
+//! What a call does under a plan: pure, with the time given. The switch renders what it says;
+//! routing tests and traces ask it the same questions.
+
+pub mod view;
+
+pub use view::TenantView;

@@ -1,0 +1,77 @@
+//! A tenant's plan with the indexes that answering needs.
+
+use std::collections::HashMap;
+
+use jiff::tz::TimeZone;
+
+use crate::plan::{ExtensionRow, Row, Rows, Target, TenantPlan};
+use crate::resources::common::DestinationKind;
+
+/// A tenant as calls see it.
+#[derive(Debug)]
+pub struct TenantView {
+    /// What was compiled.
+    pub plan: TenantPlan,
+    /// Internal numbers: what they lead to.
+    by_number: HashMap<String, Target>,
+    /// Time zones of schedules, by name.
+    time_zones: HashMap<String, TimeZone>,
+}
+
+impl TenantView {
+    /// Indexes a plan.
+    pub fn new(plan: TenantPlan) -> Self {
+        let mut by_number = HashMap::with_capacity(plan.extensions.len());
+        index(&mut by_number, DestinationKind::Extension, &plan.extensions);
+        index(&mut by_number, DestinationKind::RingGroup, &plan.ring_groups);
+        index(&mut by_number, DestinationKind::Queue, &plan.queues);
+        index(&mut by_number, DestinationKind::IvrMenu, &plan.ivr_menus);
+        index(&mut by_number, DestinationKind::Conference, &plan.conferences);
+        let time_zones = plan
+            .schedules
+            .values()
+            .map(|schedule| schedule.time_zone.as_str())
+            .chain([plan.tenant.time_zone.as_str()])
+            .filter_map(|name| Some((name.to_owned(), TimeZone::get(name).ok()?)))
+            .collect();
+        Self { plan, by_number, time_zones }
+    }
+
+    /// What an internal number leads to.
+    pub fn number(&self, number: &str) -> Option<&Target> {
+        self.by_number.get(number)
+    }
+
+    /// The extension with an internal number, and its name.
+    pub fn extension(&self, number: &str) -> Option<(&str, &ExtensionRow)> {
+        let target = self.by_number.get(number).filter(|target| target.kind == DestinationKind::Extension)?;
+        self.plan.extensions.get_key_value(&target.name).map(|(name, row)| (name.as_str(), row))
+    }
+
+    /// A time zone that the plan names; UTC when it is not known, which compile rules out.
+    pub fn time_zone(&self, name: &str) -> TimeZone {
+        self.time_zones.get(name).cloned().unwrap_or(TimeZone::UTC)
+    }
+
+    /// HA1 of an extension's credentials in a realm (RFC 2617 §3.2.2.2); none without a password.
+    pub fn a1_hash(&self, number: &str, realm: &str) -> Option<String> {
+        use md5::{Digest, Md5};
+        let (_, extension) = self.extension(number)?;
+        let password = extension.secrets.get("password")?;
+        let mut digest = Md5::new();
+        digest.update(number);
+        digest.update(":");
+        digest.update(realm);
+        digest.update(":");
+        digest.update(password);
+        Some(hex::encode(digest.finalize()))
+    }
+}
+
+fn index<T: Row>(by_number: &mut HashMap<String, Target>, kind: DestinationKind, rows: &Rows<T>) {
+    for (name, row) in rows {
+        if let Some(number) = row.number() {
+            by_number.insert(number.to_owned(), Target { kind, name: name.clone() });
+        }
+    }
+}

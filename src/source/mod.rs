@@ -1,0 +1,9 @@
+//! Where resources come from: every resource of the platform and of each tenant, as snapshots.
+//!
+//! Nothing after this stage knows whether a snapshot came from a cluster or from a folder.
+
+pub mod object;
+pub mod world;
+
+pub use object::{Object, ObjectKey};
+pub use world::{Change, PlatformSnapshot, TenantKey, TenantSnapshot, World};

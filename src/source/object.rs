@@ -1,0 +1,140 @@
+//! One object of any kind that Centrex reads.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde::Serialize;
+
+use crate::resources::*;
+
+/// What names an object: kind, namespace (none for cluster kinds) and name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct ObjectKey {
+    /// Kind, such as `Extension`.
+    pub kind: &'static str,
+    /// Namespace; none for cluster-wide kinds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// Name.
+    pub name: String,
+}
+
+impl std::fmt::Display for ObjectKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.namespace {
+            Some(namespace) => write!(f, "{} {namespace}/{}", self.kind, self.name),
+            None => write!(f, "{} {}", self.kind, self.name),
+        }
+    }
+}
+
+macro_rules! objects {
+    ($($kind:ident),* $(,)?) => {
+        /// An object of one of the kinds Centrex reads.
+        #[derive(Clone, Debug)]
+        #[allow(missing_docs)]
+        pub enum Object {
+            $($kind(Arc<$kind>),)*
+        }
+
+        impl Object {
+            /// Its kind.
+            pub fn kind(&self) -> &'static str {
+                match self {
+                    $(Self::$kind(_) => stringify!($kind),)*
+                }
+            }
+
+            /// Its metadata.
+            pub fn metadata(&self) -> &ObjectMeta {
+                match self {
+                    $(Self::$kind(object) => &object.metadata,)*
+                }
+            }
+
+            /// Reads an object of a kind from JSON; `None` when Centrex does not read the kind.
+            pub fn from_json(kind: &str, value: serde_json::Value) -> Option<Result<Self, serde_json::Error>> {
+                match kind {
+                    $(stringify!($kind) => Some(
+                        serde_json::from_value(value).map(|object| Self::$kind(Arc::new(object))),
+                    ),)*
+                    _ => None,
+                }
+            }
+        }
+
+        $(impl From<$kind> for Object {
+            fn from(object: $kind) -> Self {
+                Self::$kind(Arc::new(object))
+            }
+        })*
+    };
+}
+
+objects!(
+    Tenant,
+    TenantProfile,
+    SipProfile,
+    DialRule,
+    Extension,
+    Device,
+    Trunk,
+    Number,
+    OutboundRoute,
+    RingGroup,
+    Queue,
+    IvrMenu,
+    Conference,
+    Schedule,
+    MediaFile,
+    FeatureCode,
+    RoutingTest,
+    Switch,
+    Secret,
+    ConfigMap,
+    Namespace,
+);
+
+impl Object {
+    /// What names it.
+    pub fn key(&self) -> ObjectKey {
+        let metadata = self.metadata();
+        ObjectKey {
+            kind: self.kind(),
+            namespace: metadata.namespace.clone(),
+            name: metadata.name.clone().unwrap_or_default(),
+        }
+    }
+
+    /// When it was created; the oldest wins a conflict. An object without a time is the youngest.
+    pub fn created(&self) -> Timestamp {
+        created(self.metadata())
+    }
+
+    /// Name of the tenant it belongs to, for kinds that belong to one.
+    pub fn tenant(&self) -> Option<&str> {
+        let reference = match self {
+            Self::Extension(o) => &o.spec.tenant_ref,
+            Self::Device(o) => &o.spec.tenant_ref,
+            Self::Number(o) => &o.spec.tenant_ref,
+            Self::OutboundRoute(o) => &o.spec.tenant_ref,
+            Self::RingGroup(o) => &o.spec.tenant_ref,
+            Self::Queue(o) => &o.spec.tenant_ref,
+            Self::IvrMenu(o) => &o.spec.tenant_ref,
+            Self::Conference(o) => &o.spec.tenant_ref,
+            Self::Schedule(o) => &o.spec.tenant_ref,
+            Self::MediaFile(o) => &o.spec.tenant_ref,
+            Self::FeatureCode(o) => &o.spec.tenant_ref,
+            Self::RoutingTest(o) => &o.spec.tenant_ref,
+            _ => return None,
+        };
+        Some(&reference.name)
+    }
+}
+
+/// Creation time of an object from its metadata.
+pub fn created(metadata: &ObjectMeta) -> Timestamp {
+    metadata.creation_timestamp.as_ref().map_or(Timestamp::MAX, |time| time.0)
+}

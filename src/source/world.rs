@@ -1,0 +1,335 @@
+//! Everything a source has seen, kept so that one tenant's snapshot is cheap to take.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use serde::Serialize;
+
+use super::object::{Object, ObjectKey};
+use crate::resources::*;
+
+/// What names a tenant.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct TenantKey {
+    /// Namespace of the Tenant.
+    pub namespace: String,
+    /// Name of the Tenant.
+    pub name: String,
+}
+
+impl std::fmt::Display for TenantKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// One change of the world.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// The object is new or different.
+    Upsert(Object),
+    /// The object is gone.
+    Remove(ObjectKey),
+}
+
+/// Cluster-wide kinds, trunks, and what is needed to judge references to them.
+#[derive(Clone, Debug, Default)]
+pub struct PlatformSnapshot {
+    /// Tenant profiles by name.
+    pub tenant_profiles: BTreeMap<String, Arc<TenantProfile>>,
+    /// SIP profiles.
+    pub sip_profiles: Vec<Arc<SipProfile>>,
+    /// Dial rules.
+    pub dial_rules: Vec<Arc<DialRule>>,
+    /// Trunks of all namespaces.
+    pub trunks: Vec<Arc<Trunk>>,
+    /// Secrets of namespaces that hold trunks, by namespace and name.
+    pub secrets: BTreeMap<(String, String), Arc<Secret>>,
+    /// Labels of namespaces, by name.
+    pub namespaces: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+/// Every resource of one tenant.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub struct TenantSnapshot {
+    pub tenant: Arc<Tenant>,
+    pub extensions: Vec<Arc<Extension>>,
+    pub devices: Vec<Arc<Device>>,
+    pub numbers: Vec<Arc<Number>>,
+    pub outbound_routes: Vec<Arc<OutboundRoute>>,
+    pub ring_groups: Vec<Arc<RingGroup>>,
+    pub queues: Vec<Arc<Queue>>,
+    pub ivr_menus: Vec<Arc<IvrMenu>>,
+    pub conferences: Vec<Arc<Conference>>,
+    pub schedules: Vec<Arc<Schedule>>,
+    pub media_files: Vec<Arc<MediaFile>>,
+    pub feature_codes: Vec<Arc<FeatureCode>>,
+    pub routing_tests: Vec<Arc<RoutingTest>>,
+    /// Secrets of the tenant's namespace, by name.
+    pub secrets: BTreeMap<String, Arc<Secret>>,
+    /// ConfigMaps of the tenant's namespace, by name.
+    pub config_maps: BTreeMap<String, Arc<ConfigMap>>,
+}
+
+/// Everything a source has seen. Objects in order of their keys, so that every pass over them is
+/// the same; children are found through their tenant.
+#[derive(Clone, Debug, Default)]
+pub struct World {
+    /// Tenants, cluster kinds, trunks, namespaces.
+    objects: BTreeMap<ObjectKey, Object>,
+    /// Children by namespace and tenant name, whether the tenant exists or not.
+    children: BTreeMap<TenantKey, BTreeMap<ObjectKey, Object>>,
+    /// Secrets and ConfigMaps by namespace and name.
+    secrets: BTreeMap<String, BTreeMap<String, Arc<Secret>>>,
+    config_maps: BTreeMap<String, BTreeMap<String, Arc<ConfigMap>>>,
+    /// Which tenant a child is filed under, to find it again when only its key is known.
+    filed: BTreeMap<ObjectKey, TenantKey>,
+}
+
+impl World {
+    /// Applies a change and says whom it concerns.
+    pub fn apply(&mut self, change: Change) -> Touched {
+        match change {
+            Change::Upsert(object) => self.upsert(object),
+            Change::Remove(key) => self.remove(&key),
+        }
+    }
+
+    fn upsert(&mut self, object: Object) -> Touched {
+        let key = object.key();
+        let namespace = key.namespace.clone().unwrap_or_default();
+        match &object {
+            Object::Secret(secret) => {
+                self.secrets.entry(namespace.clone()).or_default().insert(key.name, secret.clone());
+                self.touched_namespace(&namespace)
+            }
+            Object::ConfigMap(map) => {
+                self.config_maps.entry(namespace.clone()).or_default().insert(key.name, map.clone());
+                self.touched_namespace(&namespace)
+            }
+            _ => match object.tenant().map(str::to_owned) {
+                Some(name) => {
+                    let tenant = TenantKey { namespace, name };
+                    let mut touched = Touched::default();
+                    if let Some(before) = self.filed.insert(key.clone(), tenant.clone())
+                        && before != tenant
+                    {
+                        self.unfile(&before, &key);
+                        touched.tenants.insert(before);
+                    }
+                    touched.claims = key.kind == "Number";
+                    self.children.entry(tenant.clone()).or_default().insert(key, object);
+                    touched.tenants.insert(tenant);
+                    touched
+                }
+                None => {
+                    let touched = Touched::by_key(&key);
+                    self.objects.insert(key, object);
+                    touched
+                }
+            },
+        }
+    }
+
+    fn remove(&mut self, key: &ObjectKey) -> Touched {
+        let namespace = key.namespace.clone().unwrap_or_default();
+        match key.kind {
+            "Secret" => {
+                remove_inner(&mut self.secrets, &namespace, &key.name);
+                self.touched_namespace(&namespace)
+            }
+            "ConfigMap" => {
+                remove_inner(&mut self.config_maps, &namespace, &key.name);
+                self.touched_namespace(&namespace)
+            }
+            _ => match self.filed.remove(key) {
+                Some(tenant) => {
+                    self.unfile(&tenant, key);
+                    Touched {
+                        claims: key.kind == "Number",
+                        tenants: BTreeSet::from([tenant]),
+                        ..Touched::default()
+                    }
+                }
+                None => {
+                    self.objects.remove(key);
+                    Touched::by_key(key)
+                }
+            },
+        }
+    }
+
+    fn unfile(&mut self, tenant: &TenantKey, key: &ObjectKey) {
+        if let Some(children) = self.children.get_mut(tenant) {
+            children.remove(key);
+            if children.is_empty() {
+                self.children.remove(tenant);
+            }
+        }
+    }
+
+    fn touched_namespace(&self, namespace: &str) -> Touched {
+        let tenants = self
+            .tenants()
+            .filter(|tenant| tenant.metadata.namespace.as_deref() == Some(namespace))
+            .filter_map(|tenant| key_of(tenant))
+            .collect();
+        let platform = self.of_kind("Trunk").any(|o| o.metadata().namespace.as_deref() == Some(namespace));
+        Touched { tenants, platform, claims: false }
+    }
+
+    fn of_kind(&self, kind: &'static str) -> impl Iterator<Item = &Object> {
+        let first = ObjectKey { kind, namespace: None, name: String::new() };
+        self.objects.range(first..).take_while(move |(key, _)| key.kind == kind).map(|(_, object)| object)
+    }
+
+    /// All tenants, in order of their keys.
+    pub fn tenants(&self) -> impl Iterator<Item = &Arc<Tenant>> {
+        self.of_kind("Tenant").filter_map(|object| match object {
+            Object::Tenant(tenant) => Some(tenant),
+            _ => None,
+        })
+    }
+
+    /// All public numbers, in order of their keys within their tenants.
+    pub fn numbers(&self) -> impl Iterator<Item = &Arc<Number>> {
+        self.children.values().flat_map(|children| children.values()).filter_map(|object| match object {
+            Object::Number(number) => Some(number),
+            _ => None,
+        })
+    }
+
+    /// Every custom resource whose `tenantRef` names no Tenant there is.
+    pub fn orphans(&self) -> impl Iterator<Item = (&TenantKey, &Object)> {
+        self.children
+            .iter()
+            .filter(|(tenant, _)| self.tenant_object(tenant).is_none())
+            .flat_map(|(tenant, children)| children.values().map(move |object| (tenant, object)))
+    }
+
+    fn tenant_object(&self, key: &TenantKey) -> Option<&Arc<Tenant>> {
+        let key =
+            ObjectKey { kind: "Tenant", namespace: Some(key.namespace.clone()), name: key.name.clone() };
+        match self.objects.get(&key) {
+            Some(Object::Tenant(tenant)) => Some(tenant),
+            _ => None,
+        }
+    }
+
+    /// The snapshot of the platform.
+    pub fn platform(&self) -> PlatformSnapshot {
+        let mut snapshot = PlatformSnapshot::default();
+        for (key, object) in &self.objects {
+            match object {
+                Object::TenantProfile(o) => {
+                    snapshot.tenant_profiles.insert(key.name.clone(), o.clone());
+                }
+                Object::SipProfile(o) => snapshot.sip_profiles.push(o.clone()),
+                Object::DialRule(o) => snapshot.dial_rules.push(o.clone()),
+                Object::Trunk(o) => snapshot.trunks.push(o.clone()),
+                Object::Namespace(o) => {
+                    let labels = o.metadata.labels.clone().unwrap_or_default();
+                    snapshot.namespaces.insert(key.name.clone(), labels);
+                }
+                _ => {}
+            }
+        }
+        for trunk in &snapshot.trunks {
+            let namespace = trunk.metadata.namespace.clone().unwrap_or_default();
+            for (name, secret) in self.secrets.get(&namespace).into_iter().flatten() {
+                snapshot.secrets.insert((namespace.clone(), name.clone()), secret.clone());
+            }
+        }
+        snapshot
+    }
+
+    /// The snapshot of one tenant; `None` when there is no such Tenant.
+    pub fn tenant(&self, key: &TenantKey) -> Option<TenantSnapshot> {
+        let mut snapshot = TenantSnapshot {
+            tenant: self.tenant_object(key)?.clone(),
+            extensions: Vec::new(),
+            devices: Vec::new(),
+            numbers: Vec::new(),
+            outbound_routes: Vec::new(),
+            ring_groups: Vec::new(),
+            queues: Vec::new(),
+            ivr_menus: Vec::new(),
+            conferences: Vec::new(),
+            schedules: Vec::new(),
+            media_files: Vec::new(),
+            feature_codes: Vec::new(),
+            routing_tests: Vec::new(),
+            secrets: self.secrets.get(&key.namespace).cloned().unwrap_or_default(),
+            config_maps: self.config_maps.get(&key.namespace).cloned().unwrap_or_default(),
+        };
+        for object in self.children.get(key).into_iter().flat_map(|children| children.values()) {
+            match object {
+                Object::Extension(o) => snapshot.extensions.push(o.clone()),
+                Object::Device(o) => snapshot.devices.push(o.clone()),
+                Object::Number(o) => snapshot.numbers.push(o.clone()),
+                Object::OutboundRoute(o) => snapshot.outbound_routes.push(o.clone()),
+                Object::RingGroup(o) => snapshot.ring_groups.push(o.clone()),
+                Object::Queue(o) => snapshot.queues.push(o.clone()),
+                Object::IvrMenu(o) => snapshot.ivr_menus.push(o.clone()),
+                Object::Conference(o) => snapshot.conferences.push(o.clone()),
+                Object::Schedule(o) => snapshot.schedules.push(o.clone()),
+                Object::MediaFile(o) => snapshot.media_files.push(o.clone()),
+                Object::FeatureCode(o) => snapshot.feature_codes.push(o.clone()),
+                Object::RoutingTest(o) => snapshot.routing_tests.push(o.clone()),
+                _ => {}
+            }
+        }
+        Some(snapshot)
+    }
+}
+
+/// Whom a change concerns.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Touched {
+    /// Tenants to compile again.
+    pub tenants: BTreeSet<TenantKey>,
+    /// The platform is to be compiled again; where its plan or its policies changed, all tenants too.
+    pub platform: bool,
+    /// Domains or public numbers may have changed hands.
+    pub claims: bool,
+}
+
+impl Touched {
+    fn by_key(key: &ObjectKey) -> Self {
+        match key.kind {
+            "Tenant" => Self {
+                tenants: BTreeSet::from([TenantKey {
+                    namespace: key.namespace.clone().unwrap_or_default(),
+                    name: key.name.clone(),
+                }]),
+                claims: true,
+                platform: false,
+            },
+            "Switch" => Self::default(),
+            _ => Self { platform: true, ..Self::default() },
+        }
+    }
+
+    /// Takes another in.
+    pub fn merge(&mut self, other: Self) {
+        self.tenants.extend(other.tenants);
+        self.platform |= other.platform;
+        self.claims |= other.claims;
+    }
+}
+
+/// The key of a tenant.
+pub fn key_of(tenant: &Tenant) -> Option<TenantKey> {
+    Some(TenantKey { namespace: tenant.metadata.namespace.clone()?, name: tenant.metadata.name.clone()? })
+}
+
+fn remove_inner<T>(map: &mut BTreeMap<String, BTreeMap<String, T>>, namespace: &str, name: &str) {
+    if let Some(inner) = map.get_mut(namespace) {
+        inner.remove(name);
+        if inner.is_empty() {
+            map.remove(namespace);
+        }
+    }
+}

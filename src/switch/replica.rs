@@ -1,0 +1,140 @@
+//! All tenants in memory, as of the last revisions heard. A lookup never waits for anything.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use uuid::Uuid;
+
+use crate::plan::{PlatformPlan, TenantPlan};
+use crate::route::TenantView;
+
+/// A tenant as held: its revision, and its view.
+#[derive(Clone, Debug)]
+pub struct Held {
+    /// Revision of the tenant in the store.
+    pub revision: i64,
+    /// The tenant.
+    pub view: Arc<TenantView>,
+}
+
+/// All tenants, by identity, domain, context and public number. Entries carry the revision they
+/// came from and are replaced by a newer one; nobody deletes keys by hand. Suspended tenants are
+/// held but found by nothing except their identity.
+#[derive(Debug, Default)]
+pub struct Replica {
+    state: RwLock<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    tenants: BTreeMap<Uuid, Held>,
+    domains: HashMap<String, Uuid>,
+    numbers: HashMap<String, Uuid>,
+    platform_revision: i64,
+    platform: Arc<PlatformPlan>,
+}
+
+impl Replica {
+    /// Puts a tenant in, in place of an older revision of it. A revision that is not newer than
+    /// the one held is left alone.
+    pub fn put_tenant(&self, revision: i64, plan: TenantPlan) {
+        // The view is built before the lock is taken: lookups wait for the swap only.
+        let view = Arc::new(TenantView::new(plan));
+        let id = view.plan.tenant.id;
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        if state.tenants.get(&id).is_some_and(|held| held.revision >= revision) {
+            return;
+        }
+        state.unlink(id);
+        if !view.plan.tenant.suspended {
+            for domain in &view.plan.tenant.domains {
+                state.domains.insert(domain.clone(), id);
+            }
+            for number in view.plan.numbers.values() {
+                state.numbers.insert(number.number.clone(), id);
+            }
+        }
+        state.tenants.insert(id, Held { revision, view });
+    }
+
+    /// Takes a tenant out.
+    pub fn remove_tenant(&self, id: Uuid) {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        state.unlink(id);
+        state.tenants.remove(&id);
+    }
+
+    /// Puts the platform's rows in.
+    pub fn put_platform(&self, revision: i64, plan: PlatformPlan) {
+        let plan = Arc::new(plan);
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        if revision > state.platform_revision {
+            state.platform_revision = revision;
+            state.platform = plan;
+        }
+    }
+
+    /// The tenant that holds a domain.
+    pub fn by_domain(&self, domain: &str) -> Option<Arc<TenantView>> {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        Some(state.tenants.get(state.domains.get(domain)?)?.view.clone())
+    }
+
+    /// The tenant that holds a public number.
+    pub fn by_number(&self, number: &str) -> Option<Arc<TenantView>> {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        Some(state.tenants.get(state.numbers.get(number)?)?.view.clone())
+    }
+
+    /// A tenant by identity, unless it is suspended.
+    pub fn by_id(&self, id: Uuid) -> Option<Arc<TenantView>> {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        state.tenants.get(&id).map(|held| held.view.clone()).filter(|view| !view.plan.tenant.suspended)
+    }
+
+    /// All tenants that are served, in order of their identities.
+    pub fn served(&self) -> Vec<Arc<TenantView>> {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        state
+            .tenants
+            .values()
+            .map(|held| held.view.clone())
+            .filter(|view| !view.plan.tenant.suspended)
+            .collect()
+    }
+
+    /// The platform's rows.
+    pub fn platform(&self) -> Arc<PlatformPlan> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner).platform.clone()
+    }
+
+    /// Revision of the platform's rows; 0 before any.
+    pub fn platform_revision(&self) -> i64 {
+        self.state.read().unwrap_or_else(PoisonError::into_inner).platform_revision
+    }
+
+    /// Revisions of all tenants held.
+    pub fn revisions(&self) -> BTreeMap<Uuid, i64> {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        state.tenants.iter().map(|(id, held)| (*id, held.revision)).collect()
+    }
+}
+
+impl State {
+    /// Removes what leads to a tenant, and only to it: a domain or number that another tenant
+    /// took over meanwhile stays with that one.
+    fn unlink(&mut self, id: Uuid) {
+        let Some(held) = self.tenants.get(&id) else { return };
+        let plan = &held.view.plan;
+        for domain in &plan.tenant.domains {
+            if self.domains.get(domain) == Some(&id) {
+                self.domains.remove(domain);
+            }
+        }
+        for number in plan.numbers.values() {
+            if self.numbers.get(&number.number) == Some(&id) {
+                self.numbers.remove(&number.number);
+            }
+        }
+    }
+}
