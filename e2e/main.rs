@@ -1,0 +1,3 @@
+//! Tests of the whole: real Postgres, real HTTP, real FreeSWITCH where one is installed.
+
+mod skip;
