@@ -2,6 +2,7 @@
 
 use super::dial_string::DialString;
 use super::legal::{DialNumber, Text, Word};
+use super::names::VOICEMAIL_PROFILE;
 
 /// An action of a dialplan answer. Its data holds nothing that FreeSWITCH would expand.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -147,9 +148,6 @@ pub enum App {
         id: Word,
     },
 }
-
-/// The voicemail profile that the configuration answers define.
-pub const VOICEMAIL_PROFILE: &str = "default";
 
 impl App {
     /// The action.

@@ -1,5 +1,7 @@
 //! A call, and the actions that answer it.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 
 use super::app::{Action, App, Cause, Continue, Variable};
@@ -22,13 +24,13 @@ pub struct Call<'a> {
     /// On whose behalf the call runs.
     pub caller: Caller,
     /// The channel's uuid.
-    pub leg: &'a str,
+    pub leg: Cow<'a, str>,
     /// Name the caller sent: foreign text.
-    pub caller_name: &'a str,
+    pub caller_name: Cow<'a, str>,
     /// Why the last attempt to ring somebody failed, if one did (`originate_disposition`).
-    pub disposition: &'a str,
+    pub disposition: Cow<'a, str>,
     /// How a queue ended, if the call was in one (`cc_cause`).
-    pub queue_cause: &'a str,
+    pub queue_cause: Cow<'a, str>,
     /// The time.
     pub now: Timestamp,
     /// A number drawn for this call, for orders drawn by chance.
@@ -116,7 +118,7 @@ impl<'a> Call<'a> {
     fn preamble(&self, emergency: bool) -> Actions {
         let tenant = &self.view.plan.tenant;
         let mut actions = vec![
-            App::ExportCall(sign_call(self.key, tenant.id, &self.caller, self.leg)?),
+            App::ExportCall(sign_call(self.key, tenant.id, &self.caller, &self.leg)?),
             App::Set(Variable::HangupAfterBridge),
             App::Set(Variable::ContinueOnFail(Continue::Never)),
             App::Set(Variable::TransferRingback),

@@ -8,6 +8,7 @@ pub mod dial_string;
 pub mod digits;
 mod features;
 pub mod legal;
+pub mod names;
 mod outbound;
 pub mod schedule;
 pub mod signing;

@@ -5,24 +5,14 @@ use super::call::{Actions, Call};
 use super::decide::{Decision, external, settle};
 use super::dial_string::{DialString, Endpoint, Leg, LegVariable, Order};
 use super::legal::Word;
-use super::outbound;
 use super::token::{Step, sign_step};
+use super::{names, outbound};
 use crate::plan::{ExtensionRow, MemberRow, RingGroupRow, Target};
 use crate::resources::common::DestinationKind;
 use crate::resources::ring_group::RingStrategy;
 
 /// Milliseconds of silence after an answer, before something is played.
 const SETTLE_MILLISECONDS: i32 = 500;
-
-/// Name of a tenant's queue, menu or the like on the switches, where names are global.
-pub fn global_name(name: &str, tenant: uuid::Uuid) -> String {
-    format!("{name}.{tenant}")
-}
-
-/// Name of a tenant's queue: mod_callcenter takes one `@`.
-pub fn queue_name(name: &str, tenant: uuid::Uuid) -> String {
-    format!("{name}@{tenant}")
-}
 
 /// Sends a call to a destination.
 pub fn to(call: &Call, target: &Target) -> Actions {
@@ -44,7 +34,7 @@ pub fn to(call: &Call, target: &Target) -> Actions {
         DestinationKind::RingGroup => ring_group(call, plan.ring_groups.get(&target.name)?),
         DestinationKind::Queue => {
             plan.queues.get(&target.name)?;
-            let queue = Word::new(queue_name(&target.name, tenant))?;
+            let queue = Word::new(names::queue(tenant, &target.name))?;
             // Whether the caller was served or waited too long is known only afterwards.
             Some(vec![App::Answer, App::Callcenter { queue }, come_back(call, Step::After, target)?])
         }
@@ -53,7 +43,7 @@ pub fn to(call: &Call, target: &Target) -> Actions {
             let mut actions = vec![
                 App::Answer,
                 App::Sleep { milliseconds: SETTLE_MILLISECONDS },
-                App::Ivr { menu: Word::new(global_name(&target.name, tenant))? },
+                App::Ivr { menu: Word::new(names::menu(tenant, &target.name))? },
             ];
             actions.push(match &menu.otherwise {
                 Some(otherwise) => come_back(call, Step::To, otherwise)?,
@@ -63,7 +53,7 @@ pub fn to(call: &Call, target: &Target) -> Actions {
         }
         DestinationKind::Conference => {
             plan.conferences.get(&target.name)?;
-            Some(vec![App::Answer, App::Conference { room: Word::new(global_name(&target.name, tenant))? }])
+            Some(vec![App::Answer, App::Conference { room: Word::new(names::room(tenant, &target.name))? }])
         }
         DestinationKind::ExternalNumber => match external(call.view, &target.name) {
             Decision::Out(out) => outbound::out(call, &out),
@@ -81,7 +71,7 @@ pub fn after(call: &Call, target: &Target) -> Actions {
     match target.kind {
         DestinationKind::Extension => {
             let forwarding = &plan.extensions.get(&target.name)?.forwarding;
-            let (next, cause) = match call.disposition {
+            let (next, cause) = match &*call.disposition {
                 "USER_BUSY" | "CALL_REJECTED" => (&forwarding.busy, Cause::UserBusy),
                 "NO_ANSWER" | "NO_USER_RESPONSE" | "ALLOTTED_TIMEOUT" | "RECOVERY_ON_TIMER_EXPIRE" => {
                     (&forwarding.no_answer, Cause::NoAnswer)
@@ -92,7 +82,7 @@ pub fn after(call: &Call, target: &Target) -> Actions {
             };
             follow(call, next.as_ref(), cause)
         }
-        DestinationKind::Queue => match call.queue_cause {
+        DestinationKind::Queue => match &*call.queue_cause {
             "answered" => Some(vec![App::Hangup(Cause::NormalClearing)]),
             _ => follow(call, plan.queues.get(&target.name)?.overflow.as_ref(), Cause::NormalClearing),
         },
