@@ -24,7 +24,8 @@ pub fn out(call: &Call, out: &Outbound) -> Actions {
     if let Some(seconds) = tenant.max_call_duration_seconds {
         actions.push(App::SchedHangup { seconds });
     }
-    if let Some(name) = name {
+    // Without a name of its own the number stands in: the extension's name is not for outside.
+    if let Some(name) = name.or(number) {
         actions.push(App::Set(Variable::EffectiveCallerIdName(Text::new(name))));
     }
     by_trunks(call, out.trunks, &out.number, number, true, actions)
@@ -36,7 +37,9 @@ pub fn emergency(call: &Call, number: &str) -> Actions {
     let shown = emergency.caller_id_number.as_deref().or_else(|| {
         call.view.plan.tenant.caller_id.as_ref().and_then(|caller_id| caller_id.number.as_deref())
     });
-    by_trunks(call, std::slice::from_ref(&emergency.trunk), number, shown, false, Vec::new())
+    let shown_name = shown.map(|shown| App::Set(Variable::EffectiveCallerIdName(Text::new(shown))));
+    let actions = shown_name.into_iter().collect();
+    by_trunks(call, std::slice::from_ref(&emergency.trunk), number, shown, false, actions)
 }
 
 fn by_trunks(
