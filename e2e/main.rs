@@ -1,3 +1,4 @@
 //! Tests of the whole: real Postgres, real HTTP, real FreeSWITCH where one is installed.
 
+mod inert;
 mod skip;
