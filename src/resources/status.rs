@@ -4,6 +4,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 
+use super::pattern::*;
+
 /// What is true of a resource.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -24,11 +26,11 @@ pub struct TenantStatus {
     pub conditions: Vec<Condition>,
     /// Identity of the tenant in Postgres and on media.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 36))]
+    #[schemars(length(max = 36), regex(pattern = UUID_PATTERN))]
     pub tenant_id: Option<String>,
     /// Its Postgres schema.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 63))]
+    #[schemars(length(max = 63), regex(pattern = SCHEMA_PATTERN))]
     pub schema: Option<String>,
 }
 

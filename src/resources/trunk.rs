@@ -95,7 +95,7 @@ pub struct Gateway {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Registration {
     /// User name at the carrier.
-    #[schemars(length(min = 1, max = 64), regex(pattern = r"^[A-Za-z0-9+][A-Za-z0-9+._@-]*$"))]
+    #[schemars(length(min = 1, max = 64), regex(pattern = SIP_USER_PATTERN))]
     pub username: String,
     /// Digest realm the carrier asks with; the gateway's host when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
