@@ -1,3 +1,6 @@
 //! Tests of the whole: real Postgres, real HTTP, real FreeSWITCH where one is installed.
 
+mod plans;
+mod postgres;
 mod skip;
+mod store;
