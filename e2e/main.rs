@@ -1,4 +1,7 @@
 //! Tests of the whole: real Postgres, real HTTP, real FreeSWITCH where one is installed.
 
 mod inert;
+mod plans;
+mod postgres;
 mod skip;
+mod store;

@@ -9,4 +9,5 @@ pub mod plan;
 pub mod resources;
 pub mod route;
 pub mod source;
+pub mod store;
 pub mod switch;
