@@ -2,9 +2,22 @@
 //!
 //! All rules that need more than one resource live here. What one field may hold is in the CRDs.
 
-pub mod problem;
+pub mod claims;
+mod countries;
+mod patterns;
+mod platform;
+mod problem;
+mod secrets;
+mod tenant;
 
+pub use claims::Claims;
+pub use platform::platform;
 pub use problem::{Effect, Problem, Reason};
+pub use tenant::tenant;
+
+use crate::plan::{PlatformPlan, TenantPlan};
+use crate::source::world::key_of;
+use crate::source::{TenantKey, World};
 
 /// What a compile gives.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,4 +26,47 @@ pub struct Compiled<T> {
     pub plan: T,
     /// What is wrong or missing, in order of the resources.
     pub problems: Vec<Problem>,
+}
+
+/// Everything compiled at once.
+#[derive(Clone, Debug)]
+pub struct CompiledWorld {
+    /// The platform's rows.
+    pub platform: PlatformPlan,
+    /// The tenants that were not refused.
+    pub tenants: Vec<(TenantKey, TenantPlan)>,
+    /// What is wrong or missing anywhere, in order of the resources.
+    pub problems: Vec<Problem>,
+}
+
+/// Compiles everything a source has seen: for `centrex check`, and to compare worlds.
+pub fn world(world: &World) -> CompiledWorld {
+    let claims = Claims::new(world);
+    let snapshot = world.platform();
+    let Compiled { plan: platform, mut problems } = platform::platform(&snapshot, &claims);
+    let mut tenants = Vec::new();
+    for key in world.tenants().filter_map(|tenant| key_of(tenant)) {
+        let Some(tenant_snapshot) = world.tenant(&key) else { continue };
+        let compiled = tenant::tenant(&tenant_snapshot, &snapshot, &platform, &claims);
+        problems.extend(compiled.problems);
+        tenants.extend(compiled.plan.map(|plan| (key, plan)));
+    }
+    problems.extend(orphans(world));
+    problems.sort();
+    CompiledWorld { platform, tenants, problems }
+}
+
+/// Resources whose Tenant does not exist.
+pub fn orphans(world: &World) -> Vec<Problem> {
+    world
+        .orphans()
+        .map(|(tenant, object)| {
+            Problem::refused(
+                object.key(),
+                "spec.tenantRef.name",
+                Reason::RefNotFound,
+                format!("there is no Tenant {} in namespace {}", tenant.name, tenant.namespace),
+            )
+        })
+        .collect()
 }

@@ -63,3 +63,35 @@ impl std::fmt::Display for Problem {
         write!(f, "{}: {}: {} ({:?})", self.resource, self.field, self.message, self.reason)
     }
 }
+
+impl Problem {
+    /// A problem that keeps the whole resource out of the plan.
+    pub fn refused(
+        resource: ObjectKey,
+        field: impl Into<String>,
+        reason: Reason,
+        message: impl Into<String>,
+    ) -> Self {
+        Self { resource, field: field.into(), reason, effect: Effect::Refused, message: message.into() }
+    }
+
+    /// A problem that keeps a part of the resource out of the plan.
+    pub fn degraded(
+        resource: ObjectKey,
+        field: impl Into<String>,
+        reason: Reason,
+        message: impl Into<String>,
+    ) -> Self {
+        Self { effect: Effect::Degraded, ..Self::refused(resource, field, reason, message) }
+    }
+
+    /// Something that a resource waits for.
+    pub fn waiting(
+        resource: ObjectKey,
+        field: impl Into<String>,
+        reason: Reason,
+        message: impl Into<String>,
+    ) -> Self {
+        Self { effect: Effect::Waiting, ..Self::refused(resource, field, reason, message) }
+    }
+}

@@ -68,14 +68,26 @@ pub struct TrunkRow {
     pub max_concurrent_calls: Option<i32>,
     /// How numbers are written.
     pub number_format: NumberFormat,
-    /// Country calling code of the trunk's country, for the national format.
+    /// How numbers are dialled in the trunk's country, for the national format.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub calling_code: Option<String>,
+    pub national: Option<NationalDialling>,
     /// Seconds a gateway may take to show progress before the next is tried.
     pub progress_timeout_seconds: i32,
     /// `password` of the registration.
     #[serde(default, skip_serializing_if = "Secrets::is_empty")]
     pub secrets: Secrets,
+}
+
+/// How numbers are dialled in a country (ITU-T Operational Bulletin, list of dialling procedures).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NationalDialling {
+    /// Country calling code, without plus.
+    pub calling_code: String,
+    /// Digits before a number inside the country; empty where there are none.
+    pub national_prefix: String,
+    /// Digits before a number abroad.
+    pub international_prefix: String,
 }
 
 /// One gateway of a trunk.

@@ -53,8 +53,6 @@ pub enum FeatureAction {
     CheckVoicemail,
     /// Leaves a message in the box of the extension whose number follows.
     LeaveVoicemail,
-    /// Answers a call that rings at the extension whose number follows.
-    Pickup,
     /// Parks the call in the parking place whose number follows, or takes it from there.
     Park,
     /// Plays back what the caller says.
@@ -64,6 +62,6 @@ pub enum FeatureAction {
 impl FeatureAction {
     /// Whether digits follow the code.
     pub fn takes_digits(self) -> bool {
-        matches!(self, Self::LeaveVoicemail | Self::Pickup | Self::Park)
+        matches!(self, Self::LeaveVoicemail | Self::Park)
     }
 }

@@ -1,8 +1,23 @@
 //! What a call does under a plan: pure, with the time given. The switch renders what it says;
 //! routing tests and traces ask it the same questions.
 
+pub mod app;
+pub mod call;
+pub mod decide;
+pub mod dial_string;
+pub mod digits;
+mod features;
+pub mod legal;
+pub mod names;
+mod outbound;
+pub mod schedule;
 pub mod signing;
+pub mod targets;
+pub mod token;
 pub mod view;
 
+pub use app::Action;
+pub use call::{Answer, Call};
 pub use signing::SigningKey;
+pub use token::Caller;
 pub use view::TenantView;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use jiff::tz::TimeZone;
 
-use crate::plan::{ExtensionRow, Row, Rows, Target, TenantPlan};
+use crate::plan::{ExtensionRow, NumberRow, OutboundRouteRow, Row, Rows, Target, TenantPlan};
 use crate::resources::common::DestinationKind;
 
 /// A tenant as calls see it.
@@ -14,6 +14,10 @@ pub struct TenantView {
     pub plan: TenantPlan,
     /// Internal numbers: what they lead to.
     by_number: HashMap<String, Target>,
+    /// Public numbers: names of their resources.
+    by_e164: HashMap<String, String>,
+    /// Outbound routes in order of priority, by name.
+    routes: Vec<String>,
     /// Time zones of schedules, by name.
     time_zones: HashMap<String, TimeZone>,
 }
@@ -27,6 +31,9 @@ impl TenantView {
         index(&mut by_number, DestinationKind::Queue, &plan.queues);
         index(&mut by_number, DestinationKind::IvrMenu, &plan.ivr_menus);
         index(&mut by_number, DestinationKind::Conference, &plan.conferences);
+        let by_e164 = plan.numbers.iter().map(|(name, row)| (row.number.clone(), name.clone())).collect();
+        let mut routes: Vec<String> = plan.outbound_routes.keys().cloned().collect();
+        routes.sort_by_key(|name| plan.outbound_routes.get(name).map(|route| route.priority));
         let time_zones = plan
             .schedules
             .values()
@@ -34,7 +41,7 @@ impl TenantView {
             .chain([plan.tenant.time_zone.as_str()])
             .filter_map(|name| Some((name.to_owned(), TimeZone::get(name).ok()?)))
             .collect();
-        Self { plan, by_number, time_zones }
+        Self { plan, by_number, by_e164, routes, time_zones }
     }
 
     /// What an internal number leads to.
@@ -46,6 +53,16 @@ impl TenantView {
     pub fn extension(&self, number: &str) -> Option<(&str, &ExtensionRow)> {
         let target = self.by_number.get(number).filter(|target| target.kind == DestinationKind::Extension)?;
         self.plan.extensions.get_key_value(&target.name).map(|(name, row)| (name.as_str(), row))
+    }
+
+    /// The tenant's own public number, with the name of its resource.
+    pub fn public_number(&self, number: &str) -> Option<(&str, &NumberRow)> {
+        self.plan.numbers.get_key_value(self.by_e164.get(number)?).map(|(name, row)| (name.as_str(), row))
+    }
+
+    /// Outbound routes in order of priority, those of one priority by name.
+    pub fn routes(&self) -> impl Iterator<Item = (&str, &OutboundRouteRow)> {
+        self.routes.iter().filter_map(|name| Some((name.as_str(), self.plan.outbound_routes.get(name)?)))
     }
 
     /// A time zone that the plan names; UTC when it is not known, which compile rules out.

@@ -1,0 +1,46 @@
+# Centrex. `make help` lists what there is.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
+CENTREX    := $(TARGET_DIR)/debug/centrex
+SKIPS      := $(abspath $(TARGET_DIR))/skipped-tests.txt
+
+.PHONY: help setup build demo run test lint fmt crds bench clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install what is missing (as root through apt; else say what to install)
+	@e2e/setup.sh
+
+build: setup ## build the program
+	cargo build --bin centrex
+
+demo: build ## start on deploy/samples, ask as FreeSWITCH does, change a manifest, stop
+	@CENTREX=$(CENTREX) e2e/demo.sh
+
+run: build ## start on deploy/samples and leave it running (Ctrl-C ends it)
+	$(CENTREX) standalone --manifests deploy/samples --data-dir $(TARGET_DIR)/run --xml-username freeswitch --xml-password demo-only
+
+test: setup ## run all tests; the last lines count what was skipped
+	@rm -f $(SKIPS)
+	CENTREX_SKIPS=$(SKIPS) cargo test --locked
+	@e2e/skipped.sh $(SKIPS)
+
+lint: setup ## formatting, clippy, generated files
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	cargo run --locked --quiet -- crds --check crds
+
+fmt: ## format the code
+	cargo fmt
+
+crds: ## generate crds/
+	cargo run --quiet -- crds --output crds
+
+bench: setup ## measure, as ratios to limits measured in the same run; writes docs/benchmarks.md
+	cargo bench --locked --bench speed
+
+clean: ## remove what was built
+	cargo clean

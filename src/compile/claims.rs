@@ -1,0 +1,104 @@
+//! Who holds what there is only one of in the whole installation: domains, public numbers and
+//! tenant identities. The older resource keeps it; of two equally old ones the first by name.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use crate::resources::Tenant;
+use crate::source::object::created;
+use crate::source::world::key_of;
+use crate::source::{TenantKey, World};
+
+/// A claimant: its age first, so that the least is the holder.
+type Claimant = (Timestamp, TenantKey, String);
+
+/// Who claims what, over all tenants.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Claims {
+    domains: BTreeMap<String, BTreeSet<Claimant>>,
+    numbers: BTreeMap<String, BTreeSet<Claimant>>,
+    identities: BTreeMap<Uuid, BTreeSet<Claimant>>,
+    emergency_numbers: BTreeSet<String>,
+}
+
+impl Claims {
+    /// Collects the claims of a world.
+    pub fn new(world: &World) -> Self {
+        let mut claims = Self::default();
+        for tenant in world.tenants() {
+            let Some(key) = key_of(tenant) else { continue };
+            let age = created(&tenant.metadata);
+            for domain in &tenant.spec.domains {
+                let claimants = claims.domains.entry(domain.clone()).or_default();
+                claimants.insert((age, key.clone(), String::new()));
+            }
+            if let Some(emergency) = &tenant.spec.emergency {
+                claims.emergency_numbers.extend(emergency.numbers.iter().cloned());
+            }
+            if let Some(id) = tenant_id(tenant) {
+                claims.identities.entry(id).or_default().insert((age, key, String::new()));
+            }
+        }
+        for number in world.numbers() {
+            let Some(namespace) = number.metadata.namespace.clone() else { continue };
+            let key = TenantKey { namespace, name: number.spec.tenant_ref.name.clone() };
+            let name = number.metadata.name.clone().unwrap_or_default();
+            let claimants = claims.numbers.entry(number.spec.number.clone()).or_default();
+            claimants.insert((created(&number.metadata), key, name));
+        }
+        claims
+    }
+
+    /// The tenant that holds a domain.
+    pub fn domain(&self, domain: &str) -> Option<&TenantKey> {
+        self.domains.get(domain)?.first().map(|(_, key, _)| key)
+    }
+
+    /// The tenant and the Number that hold a public number.
+    pub fn number(&self, number: &str) -> Option<(&TenantKey, &str)> {
+        self.numbers.get(number)?.first().map(|(_, key, name)| (key, name.as_str()))
+    }
+
+    /// The tenant that has an identity.
+    pub fn identity(&self, id: Uuid) -> Option<&TenantKey> {
+        self.identities.get(&id)?.first().map(|(_, key, _)| key)
+    }
+
+    /// Emergency numbers of all tenants.
+    pub fn emergency_numbers(&self) -> &BTreeSet<String> {
+        &self.emergency_numbers
+    }
+
+    /// Tenants for which something changed hands between two states, in either direction.
+    pub fn moved(&self, after: &Self) -> BTreeSet<TenantKey> {
+        let mut moved = BTreeSet::new();
+        differing(&self.domains, &after.domains, &mut moved);
+        differing(&self.numbers, &after.numbers, &mut moved);
+        differing(&self.identities, &after.identities, &mut moved);
+        moved
+    }
+}
+
+/// Adds all claimants of what has other holders in `after` than in `before`.
+fn differing<K: Ord>(
+    before: &BTreeMap<K, BTreeSet<Claimant>>,
+    after: &BTreeMap<K, BTreeSet<Claimant>>,
+    moved: &mut BTreeSet<TenantKey>,
+) {
+    let none = BTreeSet::new();
+    for key in before.keys().chain(after.keys()) {
+        let old = before.get(key).unwrap_or(&none);
+        let new = after.get(key).unwrap_or(&none);
+        if old.first() != new.first() {
+            moved.extend(old.iter().chain(new).map(|(_, tenant, _)| tenant.clone()));
+        }
+    }
+}
+
+/// Identity of a tenant: the one it adopts, else its UID.
+pub fn tenant_id(tenant: &Tenant) -> Option<Uuid> {
+    let text = tenant.spec.tenant_id.as_deref().or(tenant.metadata.uid.as_deref())?;
+    Uuid::parse_str(text).ok()
+}

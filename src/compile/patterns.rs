@@ -1,0 +1,25 @@
+//! Digit matches against each other and against emergency numbers.
+
+use crate::resources::common::DigitMatch;
+use crate::route::digits;
+
+/// Whether some number exists that both match.
+pub fn overlap(a: &DigitMatch, b: &DigitMatch) -> bool {
+    let (pa, pb) = (a.prefix.as_deref().unwrap_or(""), b.prefix.as_deref().unwrap_or(""));
+    if !pa.starts_with(pb) && !pb.starts_with(pa) {
+        return false;
+    }
+    let (a_min, a_max) = digits::length_range(a);
+    let (b_min, b_max) = digits::length_range(b);
+    a_min.max(b_min) <= a_max.min(b_max)
+}
+
+/// The emergency number that a match names by its prefix. A match without a prefix names none: it
+/// is a catch-all, and emergency numbers are looked at before it.
+pub fn shadows<'a>(
+    matches: &DigitMatch,
+    mut emergency: impl Iterator<Item = &'a String>,
+) -> Option<&'a String> {
+    matches.prefix.as_ref()?;
+    emergency.find(|number| digits::apply(matches, number).is_some())
+}

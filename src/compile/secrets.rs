@@ -1,0 +1,65 @@
+//! What Secrets hold, checked.
+
+use k8s_openapi::api::core::v1::Secret;
+
+use crate::resources::common::SecretKeyRef;
+
+/// Why a secret value cannot be used.
+#[derive(Debug, PartialEq)]
+pub enum Unusable {
+    /// The Secret, or the key in it, is not there.
+    Missing(String),
+    /// It is there, but breaks a rule.
+    Invalid(String),
+}
+
+/// A password: 8 to 128 printable ASCII characters. Longer ones and others are not carried alike
+/// by all phones.
+pub fn password(
+    secret: Option<&Secret>,
+    reference: &SecretKeyRef,
+    default_key: &str,
+) -> Result<String, Unusable> {
+    let value = text(secret, reference, default_key)?;
+    let printable = value.bytes().all(|byte| (0x20..0x7f).contains(&byte));
+    // The one word that FreeSWITCH's preprocessor acts on, wherever it stands (contract §1.6).
+    let preprocessed = value.to_ascii_lowercase().contains("x-pre-process");
+    if printable && !preprocessed && (8..=128).contains(&value.len()) {
+        return Ok(value);
+    }
+    Err(Unusable::Invalid(format!(
+        "the value of key {} in Secret {} must be 8 to 128 printable ASCII characters",
+        reference.key.as_deref().unwrap_or(default_key),
+        reference.name
+    )))
+}
+
+/// A PIN: 4 to 12 digits.
+pub fn pin(secret: Option<&Secret>, reference: &SecretKeyRef) -> Result<String, Unusable> {
+    let value = text(secret, reference, "pin")?;
+    if value.bytes().all(|byte| byte.is_ascii_digit()) && (4..=12).contains(&value.len()) {
+        return Ok(value);
+    }
+    Err(Unusable::Invalid(format!(
+        "the value of key {} in Secret {} must be 4 to 12 digits",
+        reference.key.as_deref().unwrap_or("pin"),
+        reference.name
+    )))
+}
+
+fn text(secret: Option<&Secret>, reference: &SecretKeyRef, default_key: &str) -> Result<String, Unusable> {
+    let key = reference.key.as_deref().unwrap_or(default_key);
+    let Some(secret) = secret else {
+        return Err(Unusable::Missing(format!("there is no Secret {} yet", reference.name)));
+    };
+    // `stringData` is what a manifest holds that no API server has merged.
+    let from_text = secret.string_data.as_ref().and_then(|data| data.get(key)).cloned();
+    let bytes = || secret.data.as_ref()?.get(key).map(|bytes| bytes.0.clone());
+    let value = from_text.map(String::into_bytes).or_else(bytes).ok_or_else(|| {
+        Unusable::Missing(format!("Secret {} has no key {key}; create it there", reference.name))
+    })?;
+    let value = String::from_utf8(value)
+        .map_err(|_| Unusable::Invalid(format!("key {key} of Secret {} is not text", reference.name)))?;
+    // A trailing newline comes from `echo` and editors, never from intent.
+    Ok(value.trim_end_matches(['\r', '\n']).to_owned())
+}

@@ -1,0 +1,98 @@
+//! The tenant itself: profile, domains, identity, time zone, emergency calls.
+
+use jiff::tz::TimeZone;
+
+use super::draft::Draft;
+use crate::compile::claims::tenant_id;
+use crate::compile::{Problem, Reason};
+use crate::plan::{EmergencyRow, TenantRow};
+use crate::source::world::key_of;
+
+/// The tenant's row; `None` when the tenant as a whole is refused.
+pub fn tenant_row(draft: &mut Draft) -> Option<TenantRow> {
+    let tenant = draft.snapshot.tenant.clone();
+    let spec = &tenant.spec;
+    let me = key_of(&tenant)?;
+    let key = draft.tenant_key();
+    let refuse = |draft: &mut Draft, field: &str, reason, message: String| {
+        draft.problems.push(Problem::refused(key.clone(), field, reason, message));
+        None
+    };
+    if let Some(reference) = &spec.profile_ref {
+        match draft.platform_snapshot.tenant_profiles.get(&reference.name) {
+            Some(profile) => draft.profile = Some(profile),
+            None => {
+                let message = format!("there is no TenantProfile {}", reference.name);
+                return refuse(draft, "spec.profileRef.name", Reason::RefNotFound, message);
+            }
+        }
+    }
+    let Some(id) = tenant_id(&tenant) else {
+        return refuse(draft, "metadata.uid", Reason::InvalidValue, "the UID must be a UUID".to_owned());
+    };
+    if let Some(holder) = draft.claims.identity(id)
+        && *holder != me
+    {
+        let message = format!("tenant {holder} has this identity; leave tenantId out for one of your own");
+        return refuse(draft, "spec.tenantId", Reason::Conflict, message);
+    }
+    let time_zone = spec.time_zone.clone().unwrap_or_else(|| "UTC".to_owned());
+    if TimeZone::get(&time_zone).is_err() {
+        let message =
+            format!("{time_zone} is no time zone of the IANA database; write one such as Europe/Berlin");
+        return refuse(draft, "spec.timeZone", Reason::InvalidValue, message);
+    }
+    let mut domains = Vec::new();
+    for (index, domain) in spec.domains.iter().enumerate() {
+        let field = format!("spec.domains[{index}]");
+        match draft.claims.domain(domain) {
+            Some(holder) if *holder != me => {
+                let message = format!("tenant {holder} holds the domain {domain}");
+                draft.problems.push(Problem::degraded(key.clone(), field, Reason::Conflict, message));
+            }
+            _ => domains.push(domain.clone()),
+        }
+    }
+    if domains.is_empty() {
+        let message = "none of its domains is free; a tenant needs one".to_owned();
+        return refuse(draft, "spec.domains", Reason::Conflict, message);
+    }
+    let emergency = spec.emergency.as_ref().and_then(|emergency| match draft.trunk(&emergency.trunk_ref) {
+        Ok((trunk, _)) => Some(EmergencyRow {
+            numbers: emergency.numbers.clone(),
+            trunk,
+            caller_id_number: emergency.caller_id_number.clone(),
+        }),
+        Err((reason, message)) => {
+            let message = format!("emergency calls cannot leave: {message}");
+            draft.problems.push(Problem::degraded(key.clone(), "spec.emergency.trunkRef", reason, message));
+            None
+        }
+    });
+    let music_on_hold = spec.music_on_hold.as_ref().and_then(|source| match draft.media(source) {
+        Ok(path) => Some(path),
+        Err((reason, message)) => {
+            let field = "spec.musicOnHold.mediaFileRef.name";
+            draft.problems.push(Problem::degraded(key.clone(), field, reason, message));
+            None
+        }
+    });
+    let profile = draft.profile.map(|profile| &profile.spec);
+    Some(TenantRow {
+        id,
+        namespace: me.namespace,
+        display_name: spec.display_name.clone().unwrap_or_else(|| me.name.clone()),
+        name: me.name,
+        owner_uid: tenant.metadata.uid.clone().unwrap_or_default(),
+        domains,
+        suspended: spec.suspended.unwrap_or(false),
+        time_zone,
+        country: spec.country.clone(),
+        caller_id: spec.caller_id.clone(),
+        emergency,
+        max_concurrent_calls: profile.and_then(|profile| profile.max_concurrent_calls),
+        max_call_duration_seconds: profile.and_then(|profile| profile.max_call_duration_seconds),
+        music_on_hold,
+        deletion_policy: spec.deletion_policy.unwrap_or_default(),
+    })
+}

@@ -1,0 +1,96 @@
+//! Internal numbers, feature codes and public numbers: one holder each, the oldest.
+
+use std::collections::BTreeMap;
+
+use super::draft::{Aged, Draft, name_of};
+use crate::compile::Reason;
+use crate::source::world::key_of;
+
+/// Settles who holds each number and code of the tenant.
+pub fn settle(draft: &mut Draft) {
+    internal(draft);
+    feature_codes(draft);
+    public(draft);
+}
+
+fn internal(draft: &mut Draft) {
+    let snapshot = draft.snapshot;
+    let mut claims: Vec<(Aged, &str)> = Vec::new();
+    for extension in &snapshot.extensions {
+        claims.push((draft.aged("Extension", name_of(&**extension)), &extension.spec.number));
+    }
+    macro_rules! optional {
+        ($($kind:literal => $list:ident),*) => {
+            $(for object in &snapshot.$list {
+                if let Some(number) = &object.spec.number {
+                    claims.push((draft.aged($kind, name_of(&**object)), number));
+                }
+            })*
+        };
+    }
+    optional!("RingGroup" => ring_groups, "Queue" => queues, "IvrMenu" => ivr_menus, "Conference" => conferences);
+    claims.sort();
+    let emergency = emergency_numbers(draft);
+    let mut holders: BTreeMap<&str, (&'static str, String)> = BTreeMap::new();
+    for (aged, number) in claims {
+        if emergency.iter().any(|e| e == number) {
+            let message = format!("{number} is an emergency number of the tenant; choose another");
+            draft.refuse(aged.id, "spec.number", Reason::EmergencyShadowed, message);
+        } else if let Some((kind, name)) = holders.get(number) {
+            let message = format!("{kind} {name} holds the number {number}; choose another");
+            draft.refuse(aged.id, "spec.number", Reason::Conflict, message);
+        } else {
+            holders.insert(number, aged.id);
+        }
+    }
+}
+
+/// The tenant's emergency numbers, also when no trunk can carry them at present: what may stand
+/// before them must not depend on that.
+pub fn emergency_numbers(draft: &Draft) -> Vec<String> {
+    draft.snapshot.tenant.spec.emergency.as_ref().map(|e| e.numbers.clone()).unwrap_or_default()
+}
+
+/// A code that takes digits holds every code that is itself with digits behind it.
+fn feature_codes(draft: &mut Draft) {
+    let snapshot = draft.snapshot;
+    let mut codes: Vec<(Aged, &str, bool)> = snapshot
+        .feature_codes
+        .iter()
+        .map(|code| {
+            let aged = draft.aged("FeatureCode", name_of(&**code));
+            (aged, code.spec.code.as_str(), code.spec.action.takes_digits())
+        })
+        .collect();
+    codes.sort();
+    let mut holders: Vec<(String, &str, bool)> = Vec::new();
+    for (aged, code, takes_digits) in codes {
+        let clash = holders.iter().find(|(_, other, other_takes)| {
+            code == *other
+                || (*other_takes && is_digits_after(other, code))
+                || (takes_digits && is_digits_after(code, other))
+        });
+        if let Some((holder, other, _)) = clash {
+            let message = format!("it overlaps with {other} of FeatureCode {holder}; choose another");
+            draft.refuse(aged.id, "spec.code", Reason::Conflict, message);
+        } else {
+            holders.push((aged.id.1, code, takes_digits));
+        }
+    }
+}
+
+fn is_digits_after(code: &str, longer: &str) -> bool {
+    longer.strip_prefix(code).is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+fn public(draft: &mut Draft) {
+    let Some(me) = key_of(&draft.snapshot.tenant) else { return };
+    for number in &draft.snapshot.numbers {
+        let name = name_of(&**number);
+        let Some((holder, holder_name)) = draft.claims.number(&number.spec.number) else { continue };
+        if *holder != me || holder_name != name {
+            let message = format!("Number {holder_name} of tenant {holder} holds {}", number.spec.number);
+            draft.refuse(("Number", name.to_owned()), "spec.number", Reason::Conflict, message);
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! Outbound routes against each other and against emergency numbers.
+
+use super::draft::{Aged, Draft, name_of};
+use super::numbers::emergency_numbers;
+use crate::compile::{Reason, patterns};
+use crate::resources::OutboundRoute;
+
+/// Two routes of one priority must not both match a number: which one is used would be chance.
+pub fn settle(draft: &mut Draft) {
+    let emergency = emergency_numbers(draft);
+    let mut routes: Vec<(Aged, &OutboundRoute)> = draft
+        .snapshot
+        .outbound_routes
+        .iter()
+        .map(|route| (draft.aged("OutboundRoute", name_of(&**route)), &**route))
+        .collect();
+    routes.sort_by(|a, b| a.0.cmp(&b.0));
+    let mut standing: Vec<&OutboundRoute> = Vec::new();
+    for (aged, route) in routes {
+        if let Some((index, number)) = shadowed(route, &emergency) {
+            let field = format!("spec.match[{index}].prefix");
+            let message = format!(
+                "it matches the emergency number {number}, which always leaves by spec.emergency of the Tenant"
+            );
+            draft.refuse(aged.id, field, Reason::EmergencyShadowed, message);
+        } else if let Some((index, other)) = overlapping(route, &standing) {
+            let message = format!(
+                "it overlaps with OutboundRoute {}, which has the same priority {}; give one another priority",
+                name_of(other),
+                route.spec.priority
+            );
+            draft.refuse(aged.id, format!("spec.match[{index}]"), Reason::Conflict, message);
+        } else {
+            standing.push(route);
+        }
+    }
+}
+
+fn shadowed(route: &OutboundRoute, emergency: &[String]) -> Option<(usize, String)> {
+    route.spec.matches.iter().enumerate().find_map(|(index, matches)| {
+        patterns::shadows(matches, emergency.iter()).map(|number| (index, number.clone()))
+    })
+}
+
+fn overlapping<'a>(
+    route: &OutboundRoute,
+    standing: &[&'a OutboundRoute],
+) -> Option<(usize, &'a OutboundRoute)> {
+    standing.iter().filter(|other| other.spec.priority == route.spec.priority).find_map(|other| {
+        let index = route
+            .spec
+            .matches
+            .iter()
+            .position(|mine| other.spec.matches.iter().any(|theirs| patterns::overlap(mine, theirs)))?;
+        Some((index, *other))
+    })
+}

@@ -1,0 +1,297 @@
+//! What stands, as rows.
+
+use super::draft::{Draft, name_of};
+use super::{loops, schedule};
+use crate::compile::secrets::{Unusable, password, pin};
+use crate::compile::{Problem, Reason};
+use crate::plan::*;
+use crate::resources::common::{Destination, LocalRef, MediaSource, Recording, SecretKeyRef};
+use crate::resources::*;
+
+/// Keeps conferences out whose PIN is not there: without it anybody could enter.
+pub fn withhold_unprotected(draft: &mut Draft) {
+    for conference in &draft.snapshot.conferences {
+        let Some(reference) = &conference.spec.pin_secret_ref else { continue };
+        let name = name_of(&**conference);
+        let secret = draft.snapshot.secrets.get(&reference.name);
+        let key = draft.key("Conference", name);
+        let problem = match pin(secret.map(|secret| &**secret), reference) {
+            Ok(_) => continue,
+            Err(Unusable::Missing(why)) => {
+                Problem::waiting(key, "spec.pinSecretRef", Reason::CredentialsPending, why)
+            }
+            Err(Unusable::Invalid(why)) => {
+                Problem::refused(key, "spec.pinSecretRef", Reason::InvalidSecret, why)
+            }
+        };
+        draft.withhold(("Conference", name.to_owned()), problem);
+    }
+}
+
+/// Builds the plan of everything that stands.
+pub fn build(draft: &mut Draft, tenant: TenantRow) -> TenantPlan {
+    let mut plan = TenantPlan::empty(tenant);
+    let snapshot = draft.snapshot;
+    macro_rules! rows {
+        ($($kind:literal, $list:ident, $row:path;)*) => {
+            $(for object in &snapshot.$list {
+                let name = name_of(&**object);
+                if draft.stands($kind, name)
+                    && let Some(row) = $row(draft, object, name, &plan.tenant)
+                {
+                    plan.$list.insert(name.to_owned(), row);
+                }
+            })*
+        };
+    }
+    rows!(
+        "Extension", extensions, extension;
+        "RingGroup", ring_groups, ring_group;
+        "Queue", queues, queue;
+        "IvrMenu", ivr_menus, ivr_menu;
+        "Conference", conferences, conference;
+        "Schedule", schedules, schedule_row;
+        "Number", numbers, number;
+        "OutboundRoute", outbound_routes, outbound_route;
+        "FeatureCode", feature_codes, feature_code;
+    );
+    plan
+}
+
+/// An optional link of a resource: left out, with a note, when it is broken or was cut.
+fn link(
+    draft: &mut Draft,
+    kind: &'static str,
+    name: &str,
+    field: &'static str,
+    destination: Option<&Destination>,
+) -> Option<Target> {
+    let destination = destination?;
+    if draft.cut.contains(&((kind, name.to_owned()), field)) {
+        return None; // noted when it was cut
+    }
+    match draft.target(destination) {
+        Ok(target) => Some(target),
+        Err(why) => {
+            draft.degrade(kind, name, loops::path(kind, field), why);
+            None
+        }
+    }
+}
+
+fn media(
+    draft: &mut Draft,
+    kind: &'static str,
+    name: &str,
+    field: &str,
+    source: Option<&MediaSource>,
+) -> Option<MediaPath> {
+    match draft.media(source?) {
+        Ok(path) => Some(path),
+        Err(why) => {
+            draft.degrade(kind, name, format!("spec.{field}.mediaFileRef.name"), why);
+            None
+        }
+    }
+}
+
+fn extension(draft: &mut Draft, extension: &Extension, name: &str, _: &TenantRow) -> Option<ExtensionRow> {
+    let spec = &extension.spec;
+    let mut secrets = Secrets::default();
+    let generated = SecretKeyRef { name: format!("{name}-sip"), key: None };
+    let reference = spec.credentials.as_ref().map_or(&generated, |credentials| &credentials.secret_ref);
+    let secret = draft.snapshot.secrets.get(&reference.name);
+    let value = password(secret.map(|secret| &**secret), reference, "password");
+    keep(draft, name, "spec.credentials.secretRef", value, &mut secrets, "password");
+    let voicemail = spec.voicemail.as_ref().filter(|voicemail| voicemail.enabled);
+    if let Some(reference) = voicemail.and_then(|voicemail| voicemail.pin_secret_ref.as_ref()) {
+        let secret = draft.snapshot.secrets.get(&reference.name);
+        let value = pin(secret.map(|secret| &**secret), reference);
+        keep(draft, name, "spec.voicemail.pinSecretRef", value, &mut secrets, "pin");
+    }
+    let mut recording = spec.recording.unwrap_or_default();
+    let forbidden = draft.profile.is_some_and(|profile| profile.spec.recording_enabled == Some(false));
+    if forbidden && recording != Recording::Never {
+        let message = "the tenant's TenantProfile does not allow recording (recordingEnabled)".to_owned();
+        draft.degrade("Extension", name, "spec.recording", (Reason::NotAllowed, message));
+        recording = Recording::Never;
+    }
+    let forwarding = spec.forwarding.clone().unwrap_or_default();
+    let mut forward = |field, to: &Option<Destination>| link(draft, "Extension", name, field, to.as_ref());
+    Some(ExtensionRow {
+        number: spec.number.clone(),
+        display_name: spec.display_name.clone().unwrap_or_else(|| spec.number.clone()),
+        caller_id: spec.caller_id.clone(),
+        ring_seconds: spec.ring_seconds.unwrap_or(30),
+        toll_classes: spec.toll_classes.clone(),
+        recording,
+        voicemail: voicemail.map(|voicemail| VoicemailRow { email: voicemail.email.clone() }),
+        forwarding: ForwardingRow {
+            always: forward("always", &forwarding.always),
+            busy: forward("busy", &forwarding.busy),
+            no_answer: forward("noAnswer", &forwarding.no_answer),
+            unavailable: forward("unavailable", &forwarding.unavailable),
+        },
+        secrets,
+    })
+}
+
+/// Keeps a secret of an extension, or notes why it is not there.
+fn keep(
+    draft: &mut Draft,
+    name: &str,
+    field: &str,
+    value: Result<String, Unusable>,
+    secrets: &mut Secrets,
+    secret: &str,
+) {
+    let key = draft.key("Extension", name);
+    match value {
+        Ok(value) => secrets.insert(secret, value),
+        Err(Unusable::Missing(why)) => {
+            draft.problems.push(Problem::waiting(key, field, Reason::CredentialsPending, why));
+        }
+        Err(Unusable::Invalid(why)) => {
+            draft.problems.push(Problem::degraded(key, field, Reason::InvalidSecret, why));
+        }
+    }
+}
+
+/// Whether a member or agent can be rung; if not, that is noted at its field.
+fn rings(draft: &mut Draft, kind: &'static str, name: &str, field: String, reference: &LocalRef) -> bool {
+    match draft.resolve("Extension", &reference.name) {
+        Ok(()) => true,
+        Err(why) => {
+            draft.degrade(kind, name, field, why);
+            false
+        }
+    }
+}
+
+fn ring_group(draft: &mut Draft, group: &RingGroup, name: &str, _: &TenantRow) -> Option<RingGroupRow> {
+    let spec = &group.spec;
+    let mut members = Vec::new();
+    for (index, member) in spec.members.iter().enumerate() {
+        let field = format!("spec.members[{index}].extensionRef.name");
+        if rings(draft, "RingGroup", name, field, &member.extension_ref) {
+            members.push(MemberRow {
+                extension: member.extension_ref.name.clone(),
+                delay_seconds: member.delay_seconds.unwrap_or(0),
+                ring_seconds: member.ring_seconds.or(spec.ring_seconds).unwrap_or(30),
+            });
+        }
+    }
+    Some(RingGroupRow {
+        number: spec.number.clone(),
+        strategy: spec.strategy.unwrap_or_default(),
+        members,
+        no_answer: link(draft, "RingGroup", name, "noAnswer", spec.no_answer.as_ref()),
+    })
+}
+
+fn queue(draft: &mut Draft, queue: &Queue, name: &str, tenant: &TenantRow) -> Option<QueueRow> {
+    let spec = &queue.spec;
+    let mut agents = Vec::new();
+    for (index, agent) in spec.agents.iter().enumerate() {
+        let field = format!("spec.agents[{index}].extensionRef.name");
+        if rings(draft, "Queue", name, field, &agent.extension_ref) {
+            agents.push(AgentRow {
+                extension: agent.extension_ref.name.clone(),
+                level: agent.level.unwrap_or(1),
+                position: agent.position.unwrap_or(1),
+            });
+        }
+    }
+    let own = media(draft, "Queue", name, "musicOnHold", spec.music_on_hold.as_ref());
+    Some(QueueRow {
+        number: spec.number.clone(),
+        strategy: spec.strategy.unwrap_or_default(),
+        agents,
+        max_wait_seconds: spec.max_wait_seconds.unwrap_or(600),
+        announce_position: spec.announce_position.unwrap_or(false),
+        ring_seconds: spec.ring_seconds.unwrap_or(20),
+        wrap_up_seconds: spec.wrap_up_seconds.unwrap_or(10),
+        music_on_hold: own.or_else(|| tenant.music_on_hold.clone()),
+        overflow: link(draft, "Queue", name, "overflow", spec.overflow.as_ref()),
+    })
+}
+
+fn ivr_menu(draft: &mut Draft, menu: &IvrMenu, name: &str, _: &TenantRow) -> Option<IvrMenuRow> {
+    let spec = &menu.spec;
+    let mut options = Vec::new();
+    for (index, option) in spec.options.iter().enumerate() {
+        match draft.target(&option.destination) {
+            Ok(target) => options.push(IvrOptionRow { digits: option.digits.clone(), target }),
+            Err(why) => draft.degrade("IvrMenu", name, format!("spec.options[{index}].destination"), why),
+        }
+    }
+    Some(IvrMenuRow {
+        number: spec.number.clone(),
+        greeting: media(draft, "IvrMenu", name, "greeting", spec.greeting.as_ref()),
+        timeout_seconds: spec.timeout_seconds.unwrap_or(8),
+        max_failures: spec.max_failures.unwrap_or(3),
+        direct_dial: spec.direct_dial.unwrap_or(false),
+        options,
+        otherwise: link(draft, "IvrMenu", name, "otherwise", spec.otherwise.as_ref()),
+    })
+}
+
+fn conference(draft: &mut Draft, conference: &Conference, _: &str, _: &TenantRow) -> Option<ConferenceRow> {
+    let spec = &conference.spec;
+    let mut secrets = Secrets::default();
+    if let Some(reference) = &spec.pin_secret_ref {
+        let secret = draft.snapshot.secrets.get(&reference.name);
+        // Withheld before, if it cannot be read.
+        secrets.insert("pin", pin(secret.map(|secret| &**secret), reference).ok()?);
+    }
+    Some(ConferenceRow { number: spec.number.clone(), max_members: spec.max_members.unwrap_or(50), secrets })
+}
+
+fn schedule_row(draft: &mut Draft, object: &Schedule, name: &str, tenant: &TenantRow) -> Option<ScheduleRow> {
+    // Checked before: a schedule with wrong times or broken destinations does not stand.
+    Some(ScheduleRow {
+        time_zone: schedule::time_zone(object).ok()?.unwrap_or_else(|| tenant.time_zone.clone()),
+        weekly: schedule::windows(object).ok()?,
+        holidays: schedule::holidays(object).ok()?,
+        open: draft.target(&object.spec.open).ok()?,
+        closed: draft.target(&object.spec.closed).ok()?,
+        holiday: link(draft, "Schedule", name, "holiday", object.spec.holiday.as_ref()),
+    })
+}
+
+fn number(draft: &mut Draft, number: &Number, _: &str, _: &TenantRow) -> Option<NumberRow> {
+    let spec = &number.spec;
+    Some(NumberRow {
+        number: spec.number.clone(),
+        trunk: draft.trunk(&spec.trunk_ref).ok()?.0,
+        target: draft.target(&spec.destination).ok()?,
+        caller_id_prefix: spec.caller_id_prefix.clone(),
+    })
+}
+
+fn outbound_route(
+    draft: &mut Draft,
+    route: &OutboundRoute,
+    name: &str,
+    _: &TenantRow,
+) -> Option<OutboundRouteRow> {
+    let spec = &route.spec;
+    let mut trunks = Vec::new();
+    for (index, reference) in spec.trunks.iter().enumerate() {
+        match draft.trunk(reference) {
+            Ok((trunk, _)) => trunks.push(trunk),
+            Err(why) => draft.degrade("OutboundRoute", name, format!("spec.trunks[{index}]"), why),
+        }
+    }
+    Some(OutboundRouteRow {
+        priority: spec.priority,
+        toll_class: spec.toll_class.clone(),
+        matches: spec.matches.clone(),
+        trunks,
+        caller_id: spec.caller_id.clone(),
+    })
+}
+
+fn feature_code(_: &mut Draft, code: &FeatureCode, _: &str, _: &TenantRow) -> Option<FeatureCodeRow> {
+    Some(FeatureCodeRow { code: code.spec.code.clone(), action: code.spec.action })
+}

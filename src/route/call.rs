@@ -1,0 +1,150 @@
+//! A call, and the actions that answer it.
+
+use std::borrow::Cow;
+
+use jiff::Timestamp;
+
+use super::app::{Action, App, Cause, Continue, Variable};
+use super::decide::{Decision, Refusal, decide};
+use super::legal::{DialNumber, Text, Word};
+use super::signing::SigningKey;
+use super::token::{Caller, Step, sign_call, verify_step};
+use super::view::TenantView;
+use super::{features, outbound, targets};
+use crate::plan::{NumberRow, PlatformPlan, Target};
+
+/// A call to route: whose it is was found out before, from what the switch vouches for.
+pub struct Call<'a> {
+    /// The tenant.
+    pub view: &'a TenantView,
+    /// The platform's rows.
+    pub platform: &'a PlatformPlan,
+    /// Signs what the answer writes.
+    pub key: &'a SigningKey,
+    /// On whose behalf the call runs.
+    pub caller: Caller,
+    /// The channel's uuid.
+    pub leg: Cow<'a, str>,
+    /// Name the caller sent: foreign text.
+    pub caller_name: Cow<'a, str>,
+    /// Why the last attempt to ring somebody failed, if one did (`originate_disposition`).
+    pub disposition: Cow<'a, str>,
+    /// How a queue ended, if the call was in one (`cc_cause`).
+    pub queue_cause: Cow<'a, str>,
+    /// The time.
+    pub now: Timestamp,
+    /// A number drawn for this call, for orders drawn by chance.
+    pub random: u64,
+}
+
+/// What the switch is to do with a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Which rule it came from, such as `Extension.alice`: the extension's name in the answer.
+    pub rule: String,
+    /// Actions in order.
+    pub actions: Vec<Action>,
+}
+
+/// Actions that are being put together; `None` anywhere means that something was not legal where
+/// it should have gone, and the call is not placed at all.
+pub(super) type Actions = Option<Vec<App>>;
+
+impl<'a> Call<'a> {
+    /// Answers a call inside the tenant's context: to a number somebody dialled, or to a
+    /// destination our own dialplan wrote.
+    pub fn dialled(&self, destination: &str) -> Answer {
+        match verify_step(self.key, self.view.plan.tenant.id, destination) {
+            Some((Step::To, target)) => self.to(&target),
+            Some((Step::After, target)) => self.answer(rule(&target), targets::after(self, &target)),
+            None => self.decision(decide(self.view, self.platform, &self.caller, destination)),
+        }
+    }
+
+    /// Answers a call that came in by one of the tenant's public numbers.
+    pub fn came_in(&self, name: &str, number: &NumberRow) -> Answer {
+        let mut answer = self.to(&number.target);
+        answer.rule = format!("Number.{name}");
+        if let Some(prefix) = &number.caller_id_prefix {
+            let shown = Text::new(&format!("{prefix} {}", self.caller_name));
+            answer.actions.insert(0, App::Set(Variable::EffectiveCallerIdName(shown)).action());
+        }
+        answer
+    }
+
+    fn decision(&self, decision: Decision<'_>) -> Answer {
+        match decision {
+            Decision::Target(target) => self.to(&target),
+            Decision::Emergency { number } => {
+                self.answer("Emergency".to_owned(), outbound::emergency(self, &number))
+            }
+            Decision::Feature { name, code, digits } => {
+                self.answer(format!("FeatureCode.{name}"), features::feature(self, code, &digits))
+            }
+            Decision::Out(out) => self.answer(format!("Out.{}", out.rule), outbound::out(self, &out)),
+            Decision::Refused(refusal) => {
+                let cause = match refusal {
+                    Refusal::Blocked => Cause::CallRejected,
+                    Refusal::TollClass | Refusal::Outside => Cause::OutgoingCallBarred,
+                };
+                self.answer(format!("Refused.{refusal:?}"), Some(vec![App::Hangup(cause)]))
+            }
+            Decision::Unknown => {
+                self.answer("Unknown".to_owned(), Some(vec![App::Hangup(Cause::UnallocatedNumber)]))
+            }
+        }
+    }
+
+    /// Answers with a destination of the tenant, as it is at this time.
+    fn to(&self, target: &Target) -> Answer {
+        let target = super::decide::settle(self.view, target, self.now);
+        self.answer(rule(&target), targets::to(self, &target))
+    }
+
+    /// Puts the answer together: what every call begins with, then its own actions. A call for
+    /// which something was not legal ends, rather than doing half of what was meant.
+    fn answer(&self, rule: String, actions: Actions) -> Answer {
+        let actions = actions.and_then(|actions| {
+            let routed = !matches!(actions.as_slice(), [App::Hangup(_)]);
+            let mut all = if routed { self.preamble(rule == "Emergency")? } else { Vec::new() };
+            all.extend(actions);
+            Some(all)
+        });
+        let actions = actions.unwrap_or_else(|| vec![App::Hangup(Cause::NormalTemporaryFailure)]);
+        Answer { rule, actions: actions.iter().map(App::action).collect() }
+    }
+
+    /// What every routed call begins with: who it is, what called parties are shown, the limit.
+    fn preamble(&self, emergency: bool) -> Actions {
+        let tenant = &self.view.plan.tenant;
+        let mut actions = vec![
+            App::ExportCall(sign_call(self.key, tenant.id, &self.caller, &self.leg)?),
+            App::Set(Variable::HangupAfterBridge),
+            App::Set(Variable::ContinueOnFail(Continue::Never)),
+            App::Set(Variable::TransferRingback),
+            App::Set(Variable::TimeZone(Word::new(&tenant.time_zone)?)),
+        ];
+        if tenant.music_on_hold.is_some() {
+            actions.push(App::Set(Variable::HoldMusic(Word::new(tenant.id.to_string())?)));
+        }
+        if let Caller::Extension(name) = &self.caller
+            && let Some(extension) = self.view.plan.extensions.get(name)
+        {
+            // A phone may claim any name and number (P-Asserted-Identity, contract §10.2).
+            actions.push(App::Set(Variable::EffectiveCallerIdName(Text::new(&extension.display_name))));
+            let number = DialNumber::new(&extension.number)?;
+            actions.push(App::Set(Variable::EffectiveCallerIdNumber(number)));
+        }
+        if let Some(most) = tenant.max_concurrent_calls
+            && !emergency
+        {
+            actions.push(App::Limit { realm: Word::new(tenant.id.to_string())?, most });
+        }
+        Some(actions)
+    }
+}
+
+/// The name of the rule that a target is.
+fn rule(target: &Target) -> String {
+    format!("{:?}.{}", target.kind, target.name)
+}

@@ -1,0 +1,198 @@
+//! Dial strings: whom to ring, how, and in which order.
+
+use super::legal::{DialNumber, Word};
+
+/// A variable for a leg or for all legs of a bridge; no other names are ever written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LegVariable {
+    /// Codecs offered, instead of the profile's.
+    AbsoluteCodecString,
+    /// Seconds before the leg starts.
+    LegDelayStart,
+    /// Seconds until a leg must show progress.
+    LegProgressTimeout,
+    /// Seconds a leg rings.
+    LegTimeout,
+    /// A leg that answers 302 fails, instead of running the caller's dialplan (contract §9).
+    OutboundRedirectFatal,
+    /// The name a caller is shown of whom it reached.
+    OriginationCalleeIdName,
+    /// The number a caller is shown of whom it reached.
+    OriginationCalleeIdNumber,
+    /// Whose state lamps show.
+    PresenceId,
+    /// The host that a phone sees in From: its own domain, not the address of the switch.
+    SipInviteDomain,
+}
+
+impl LegVariable {
+    fn name(self) -> &'static str {
+        match self {
+            Self::AbsoluteCodecString => "absolute_codec_string",
+            Self::LegDelayStart => "leg_delay_start",
+            Self::LegProgressTimeout => "leg_progress_timeout",
+            Self::LegTimeout => "leg_timeout",
+            Self::OutboundRedirectFatal => "outbound_redirect_fatal",
+            Self::OriginationCalleeIdName => "origination_callee_id_name",
+            Self::OriginationCalleeIdNumber => "origination_callee_id_number",
+            Self::PresenceId => "presence_id",
+            Self::SipInviteDomain => "sip_invite_domain",
+        }
+    }
+}
+
+/// Variables of a leg or of a bridge.
+pub type LegVariables = Vec<(LegVariable, Word)>;
+
+/// Where a leg goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// A user of the directory, by its `dial-string`.
+    User {
+        /// User.
+        user: Word,
+        /// Domain.
+        domain: Word,
+    },
+    /// The phone registered as a user at a profile.
+    Registered {
+        /// Sofia profile.
+        profile: Word,
+        /// User.
+        user: Word,
+        /// Domain.
+        domain: Word,
+    },
+    /// A number through a gateway.
+    Gateway {
+        /// Name of the gateway.
+        gateway: Word,
+        /// Number, as the carrier wants it.
+        number: DialNumber,
+    },
+}
+
+/// One leg.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leg {
+    /// Variables of this leg alone.
+    pub variables: LegVariables,
+    /// Where it goes.
+    pub endpoint: Endpoint,
+}
+
+/// In which order legs are tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// All at once.
+    Together,
+    /// One after the other.
+    OneByOne,
+}
+
+/// A dial string.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DialString {
+    /// Variables of all legs.
+    pub variables: LegVariables,
+    /// Legs.
+    pub legs: Vec<Leg>,
+    /// Order of the legs.
+    pub order: Order,
+}
+
+impl std::fmt::Display for DialString {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write_variables(f, '{', &self.variables, '}')?;
+        for (index, leg) in self.legs.iter().enumerate() {
+            if index > 0 {
+                f.write_str(match self.order {
+                    Order::Together => ",",
+                    Order::OneByOne => "|",
+                })?;
+            }
+            write_variables(f, '[', &leg.variables, ']')?;
+            match &leg.endpoint {
+                Endpoint::User { user, domain } => write!(f, "user/{user}@{domain}")?,
+                Endpoint::Registered { profile, user, domain } => {
+                    write!(f, "sofia/{profile}/{user}%{domain}")?
+                }
+                Endpoint::Gateway { gateway, number } => {
+                    write!(f, "sofia/gateway/{gateway}/{}", number.as_str())?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How a user of the directory is rung: its registration at each of the profiles that phones use.
+/// Sofia looks the contact up itself, so that nothing in it has to be expanded. `None` when
+/// something is not legal in a dial string.
+pub fn registered<'a>(
+    profiles: impl Iterator<Item = &'a str>,
+    user: &str,
+    domain: &str,
+) -> Option<DialString> {
+    let (user, domain) = (Word::new(user)?, Word::new(domain)?);
+    let leg = |profile: &str| {
+        let profile = Word::new(profile)?;
+        let endpoint = Endpoint::Registered { profile, user: user.clone(), domain: domain.clone() };
+        Some(Leg { variables: Vec::new(), endpoint })
+    };
+    let legs = profiles.map(leg).collect::<Option<Vec<_>>>().filter(|legs| !legs.is_empty())?;
+    let variables = vec![
+        (LegVariable::PresenceId, Word::new(format!("{user}@{domain}"))?),
+        (LegVariable::OutboundRedirectFatal, Word::new("true")?),
+        // Else the caller is shown `user%domain`, decoded as if it were an escape.
+        (LegVariable::OriginationCalleeIdName, user.clone()),
+        (LegVariable::OriginationCalleeIdNumber, user.clone()),
+        (LegVariable::SipInviteDomain, domain.clone()),
+    ];
+    Some(DialString { variables, legs, order: Order::Together })
+}
+
+/// A list such as `{^^;a=1;b=2}`: with a separator of its own, because codec lists hold commas.
+fn write_variables(
+    f: &mut std::fmt::Formatter<'_>,
+    open: char,
+    variables: &LegVariables,
+    close: char,
+) -> std::fmt::Result {
+    if variables.is_empty() {
+        return Ok(());
+    }
+    write!(f, "{open}^^")?;
+    for (variable, value) in variables {
+        write!(f, ";{}={value}", variable.name())?;
+    }
+    write!(f, "{close}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_is_rung_at_every_profile_of_phones() {
+        let dial = registered(["internal", "browsers"].into_iter(), "1001", "acme.example.com").unwrap();
+        assert_eq!(
+            dial.to_string(),
+            "{^^;presence_id=1001@acme.example.com;outbound_redirect_fatal=true;\
+             origination_callee_id_name=1001;origination_callee_id_number=1001;\
+             sip_invite_domain=acme.example.com}\
+             sofia/internal/1001%acme.example.com,sofia/browsers/1001%acme.example.com"
+        );
+    }
+
+    #[test]
+    fn what_a_dial_string_would_split_or_expand_makes_none() {
+        for hostile in
+            ["1001,sofia/x", "${system(id)}", "1001|1002", "10 01", "[x]", "{x}", "-x", "", "a\nb", "a'b"]
+        {
+            assert!(registered(["internal"].into_iter(), hostile, "acme.example.com").is_none(), "{hostile}");
+            assert!(registered(["internal"].into_iter(), "1001", hostile).is_none(), "{hostile}");
+            assert!(registered([hostile].into_iter(), "1001", "acme.example.com").is_none(), "{hostile}");
+        }
+    }
+}

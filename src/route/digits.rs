@@ -1,0 +1,80 @@
+//! Digit matches applied to what was dialled.
+
+use crate::plan::NationalDialling;
+use crate::resources::common::{DigitMatch, NumberFormat};
+
+/// The longest number that may be dialled or sent.
+pub const MAX_DIALLED: usize = 32;
+
+/// Fewest and most characters of the dialled numbers a match is about.
+pub fn length_range(matches: &DigitMatch) -> (usize, usize) {
+    let prefix = matches.prefix.as_deref().unwrap_or("").len();
+    let least = matches.min_digits.and_then(|n| usize::try_from(n).ok()).unwrap_or(1);
+    let most = matches.max_digits.and_then(|n| usize::try_from(n).ok()).unwrap_or(MAX_DIALLED);
+    (least.max(prefix), most)
+}
+
+/// The number that a match makes of what was dialled; `None` when it does not match, or when what
+/// results is no number.
+pub fn apply(matches: &DigitMatch, dialled: &str) -> Option<String> {
+    let prefix = matches.prefix.as_deref().unwrap_or("");
+    let (least, most) = length_range(matches);
+    if !dialled.starts_with(prefix) || !(least..=most).contains(&dialled.len()) {
+        return None;
+    }
+    let strip = matches.strip.and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
+    let rest = dialled.get(strip..)?;
+    let number = format!("{}{rest}", matches.prepend.as_deref().unwrap_or(""));
+    is_sendable(&number).then_some(number)
+}
+
+/// Whether text is a number that may be sent: digits, `*` and `#`, with at most one plus, in front.
+pub fn is_sendable(number: &str) -> bool {
+    let digits = number.strip_prefix('+').unwrap_or(number);
+    (1..=MAX_DIALLED).contains(&digits.len())
+        && digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'*' || byte == b'#')
+}
+
+/// Whether text is what a phone may dial inside: as [`is_sendable`].
+pub fn is_dialled(number: &str) -> bool {
+    is_sendable(number)
+}
+
+/// A number in the form a carrier wants it. Only E.164 numbers are rewritten; short numbers and
+/// service numbers go out as they are.
+pub fn to_carrier(number: &str, format: NumberFormat, national: Option<&NationalDialling>) -> String {
+    let Some(digits) = number.strip_prefix('+') else { return number.to_owned() };
+    match (format, national) {
+        (NumberFormat::E164, _) | (NumberFormat::National, None) => number.to_owned(),
+        (NumberFormat::E164WithoutPlus, _) => digits.to_owned(),
+        (NumberFormat::National, Some(country)) => match digits.strip_prefix(&country.calling_code) {
+            Some(inside) => format!("{}{inside}", country.national_prefix),
+            None => format!("{}{digits}", country.international_prefix),
+        },
+    }
+}
+
+/// A number as a carrier sent it, in E.164 form; `None` when it is no number. Carriers are not
+/// strict about the form they agreed on, so a plus sign is always believed.
+pub fn from_carrier(
+    number: &str,
+    format: NumberFormat,
+    national: Option<&NationalDialling>,
+) -> Option<String> {
+    if !is_sendable(number) {
+        return None;
+    }
+    if number.starts_with('+') {
+        return Some(number.to_owned());
+    }
+    match (format, national) {
+        (NumberFormat::National, Some(country)) => {
+            if let Some(abroad) = number.strip_prefix(&country.international_prefix) {
+                return Some(format!("+{abroad}"));
+            }
+            let inside = number.strip_prefix(&country.national_prefix)?;
+            Some(format!("+{}{inside}", country.calling_code))
+        }
+        _ => Some(format!("+{}", number.strip_prefix("00").unwrap_or(number))),
+    }
+}

@@ -1,0 +1,89 @@
+//! Calls that leave by trunks.
+
+use super::app::{App, Cause, Continue, Variable};
+use super::call::{Actions, Call};
+use super::decide::Outbound;
+use super::dial_string::{DialString, Endpoint, Leg, LegVariable, Order};
+use super::digits::to_carrier;
+use super::legal::{DialNumber, Text, Word};
+use super::token::Caller;
+use crate::plan::TrunkRow;
+
+/// Sends a call out: trunk after trunk, gateway after gateway, as long as the carrier is the
+/// reason that it fails.
+pub fn out(call: &Call, out: &Outbound) -> Actions {
+    let tenant = &call.view.plan.tenant;
+    let own = match &call.caller {
+        Caller::Extension(name) => call.view.plan.extensions.get(name).and_then(|row| row.caller_id.as_ref()),
+        Caller::Outside => None,
+    };
+    let ids = [out.caller_id, own, tenant.caller_id.as_ref()];
+    let name = ids.iter().flatten().find_map(|id| id.name.as_deref());
+    let number = ids.iter().flatten().find_map(|id| id.number.as_deref());
+    let mut actions = Vec::new();
+    if let Some(seconds) = tenant.max_call_duration_seconds {
+        actions.push(App::SchedHangup { seconds });
+    }
+    // Without a name of its own the number stands in: the extension's name is not for outside.
+    if let Some(name) = name.or(number) {
+        actions.push(App::Set(Variable::EffectiveCallerIdName(Text::new(name))));
+    }
+    by_trunks(call, out.trunks, &out.number, number, true, actions)
+}
+
+/// Sends an emergency call out: no limit of number or duration stands before it.
+pub fn emergency(call: &Call, number: &str) -> Actions {
+    let emergency = call.view.plan.tenant.emergency.as_ref()?;
+    let shown = emergency.caller_id_number.as_deref().or_else(|| {
+        call.view.plan.tenant.caller_id.as_ref().and_then(|caller_id| caller_id.number.as_deref())
+    });
+    let shown_name = shown.map(|shown| App::Set(Variable::EffectiveCallerIdName(Text::new(shown))));
+    let actions = shown_name.into_iter().collect();
+    by_trunks(call, std::slice::from_ref(&emergency.trunk), number, shown, false, actions)
+}
+
+fn by_trunks(
+    call: &Call,
+    trunks: &[String],
+    number: &str,
+    shown: Option<&str>,
+    limited: bool,
+    mut actions: Vec<App>,
+) -> Actions {
+    actions.push(App::Set(Variable::ContinueOnFail(Continue::CarrierFailure)));
+    let mut ways = 0;
+    for trunk in trunks.iter().filter_map(|name| call.platform.trunks.get(name)) {
+        if let Some(shown) = shown {
+            let shown = to_carrier(shown, trunk.number_format, trunk.national.as_ref());
+            actions.push(App::Set(Variable::EffectiveCallerIdNumber(DialNumber::new(&shown)?)));
+        }
+        for index in 0..trunk.gateways.len() {
+            actions.push(by_gateway(call, trunk, index, number, limited)?);
+            ways += 1;
+        }
+    }
+    // Reached when every gateway failed, or when there is none.
+    actions.push(App::Hangup(Cause::NormalTemporaryFailure));
+    if ways == 0 {
+        return Some(vec![App::Hangup(Cause::NormalTemporaryFailure)]);
+    }
+    Some(actions)
+}
+
+fn by_gateway(call: &Call, trunk: &TrunkRow, index: usize, number: &str, limited: bool) -> Option<App> {
+    let number = DialNumber::new(&to_carrier(number, trunk.number_format, trunk.national.as_ref()))?;
+    let mut variables = vec![
+        (LegVariable::OutboundRedirectFatal, Word::new("true")?),
+        (LegVariable::LegProgressTimeout, Word::from(trunk.progress_timeout_seconds)),
+    ];
+    if !trunk.codecs.is_empty() {
+        variables.push((LegVariable::AbsoluteCodecString, Word::list(&trunk.codecs)?));
+    }
+    let gateway = Word::new(call.key.gateway_name(trunk.id, index))?;
+    let leg = Leg { variables: Vec::new(), endpoint: Endpoint::Gateway { gateway, number } };
+    let dial = DialString { variables, legs: vec![leg], order: Order::OneByOne };
+    Some(match trunk.max_concurrent_calls {
+        Some(most) if limited => App::LimitedBridge { realm: Word::new(trunk.id.to_string())?, most, dial },
+        _ => App::Bridge(dial),
+    })
+}

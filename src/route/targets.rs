@@ -1,0 +1,183 @@
+//! What a call does at each kind of destination.
+
+use super::app::{App, Cause, Continue, Variable};
+use super::call::{Actions, Call};
+use super::decide::{Decision, external, settle};
+use super::dial_string::{DialString, Endpoint, Leg, LegVariable, Order};
+use super::legal::Word;
+use super::token::{Step, sign_step};
+use super::{names, outbound};
+use crate::plan::{ExtensionRow, MemberRow, RingGroupRow, Target};
+use crate::resources::common::DestinationKind;
+use crate::resources::ring_group::RingStrategy;
+
+/// Milliseconds of silence after an answer, before something is played.
+const SETTLE_MILLISECONDS: i32 = 500;
+
+/// Sends a call to a destination.
+pub fn to(call: &Call, target: &Target) -> Actions {
+    let plan = &call.view.plan;
+    let tenant = plan.tenant.id;
+    match target.kind {
+        DestinationKind::Extension => extension(call, target, plan.extensions.get(&target.name)?),
+        DestinationKind::Voicemail => {
+            let box_owner = plan.extensions.get(&target.name)?;
+            Some(vec![
+                App::Answer,
+                App::Sleep { milliseconds: SETTLE_MILLISECONDS },
+                App::VoicemailLeave {
+                    domain: Word::new(plan.tenant.main_domain())?,
+                    id: Word::new(&box_owner.number)?,
+                },
+            ])
+        }
+        DestinationKind::RingGroup => ring_group(call, plan.ring_groups.get(&target.name)?),
+        DestinationKind::Queue => {
+            plan.queues.get(&target.name)?;
+            let queue = Word::new(names::queue(tenant, &target.name))?;
+            // Whether the caller was served or waited too long is known only afterwards.
+            Some(vec![App::Answer, App::Callcenter { queue }, come_back(call, Step::After, target)?])
+        }
+        DestinationKind::IvrMenu => {
+            let menu = plan.ivr_menus.get(&target.name)?;
+            let mut actions = vec![
+                App::Answer,
+                App::Sleep { milliseconds: SETTLE_MILLISECONDS },
+                App::Ivr { menu: Word::new(names::menu(tenant, &target.name))? },
+            ];
+            actions.push(match &menu.otherwise {
+                Some(otherwise) => come_back(call, Step::To, otherwise)?,
+                None => App::Hangup(Cause::NormalClearing),
+            });
+            Some(actions)
+        }
+        DestinationKind::Conference => {
+            plan.conferences.get(&target.name)?;
+            Some(vec![App::Answer, App::Conference { room: Word::new(names::room(tenant, &target.name))? }])
+        }
+        DestinationKind::ExternalNumber => match external(call.view, &target.name) {
+            Decision::Out(out) => outbound::out(call, &out),
+            Decision::Target(own) if own != *target => to(call, &settle(call.view, &own, call.now)),
+            _ => Some(vec![App::Hangup(Cause::UnallocatedNumber)]),
+        },
+        // Schedules are followed before; one that is left went round in a circle.
+        DestinationKind::Schedule => None,
+    }
+}
+
+/// Goes on after a destination did not take the call.
+pub fn after(call: &Call, target: &Target) -> Actions {
+    let plan = &call.view.plan;
+    match target.kind {
+        DestinationKind::Extension => {
+            let forwarding = &plan.extensions.get(&target.name)?.forwarding;
+            let (next, cause) = match &*call.disposition {
+                "USER_BUSY" | "CALL_REJECTED" => (&forwarding.busy, Cause::UserBusy),
+                "NO_ANSWER" | "NO_USER_RESPONSE" | "ALLOTTED_TIMEOUT" | "RECOVERY_ON_TIMER_EXPIRE" => {
+                    (&forwarding.no_answer, Cause::NoAnswer)
+                }
+                // No phone there: who is not there does not answer either.
+                _ if forwarding.unavailable.is_some() => (&forwarding.unavailable, Cause::UserNotRegistered),
+                _ => (&forwarding.no_answer, Cause::UserNotRegistered),
+            };
+            follow(call, next.as_ref(), cause)
+        }
+        DestinationKind::Queue => match &*call.queue_cause {
+            "answered" => Some(vec![App::Hangup(Cause::NormalClearing)]),
+            _ => follow(call, plan.queues.get(&target.name)?.overflow.as_ref(), Cause::NormalClearing),
+        },
+        _ => Some(vec![App::Hangup(Cause::NormalClearing)]),
+    }
+}
+
+fn follow(call: &Call, next: Option<&Target>, cause: Cause) -> Actions {
+    match next {
+        Some(next) => to(call, &settle(call.view, next, call.now)),
+        None => Some(vec![App::Hangup(cause)]),
+    }
+}
+
+/// A transfer back into our own dialplan.
+pub fn come_back(call: &Call, step: Step, target: &Target) -> Option<App> {
+    let tenant = &call.view.plan.tenant;
+    Some(App::Transfer {
+        destination: sign_step(call.key, tenant.id, step, target)?,
+        context: Word::new(tenant.context())?,
+    })
+}
+
+fn extension(call: &Call, target: &Target, row: &ExtensionRow) -> Actions {
+    let mut actions = vec![App::Set(Variable::CallTimeout(row.ring_seconds))];
+    let dial = DialString {
+        variables: Vec::new(),
+        legs: vec![Leg { variables: Vec::new(), endpoint: user(call, row)? }],
+        order: Order::Together,
+    };
+    if row.forwarding.is_empty() {
+        // The call ends with the cause of the failure.
+        actions.push(App::Bridge(dial));
+    } else {
+        actions.push(App::Set(Variable::ContinueOnFail(Continue::Always)));
+        actions.push(App::Bridge(dial));
+        actions.push(come_back(call, Step::After, target)?);
+    }
+    Some(actions)
+}
+
+fn ring_group(call: &Call, group: &RingGroupRow) -> Actions {
+    let mut members: Vec<&MemberRow> = group.members.iter().collect();
+    let order = match group.strategy {
+        RingStrategy::Simultaneous => Order::Together,
+        RingStrategy::Sequential => Order::OneByOne,
+        RingStrategy::Random => {
+            shuffle(&mut members, call.random);
+            Order::OneByOne
+        }
+    };
+    let mut legs = Vec::new();
+    let mut longest = 0;
+    for member in members {
+        let Some(row) = call.view.plan.extensions.get(&member.extension) else { continue };
+        let mut variables = vec![(LegVariable::LegTimeout, Word::from(member.ring_seconds))];
+        if order == Order::Together {
+            longest = longest.max(member.delay_seconds.saturating_add(member.ring_seconds));
+            if member.delay_seconds > 0 {
+                variables.push((LegVariable::LegDelayStart, Word::from(member.delay_seconds)));
+            }
+        } else {
+            longest = longest.max(member.ring_seconds);
+        }
+        legs.push(Leg { variables, endpoint: user(call, row)? });
+    }
+    let dial = DialString { variables: Vec::new(), legs, order };
+    let mut actions = vec![
+        App::Set(Variable::CallTimeout(longest)),
+        App::Set(Variable::ContinueOnFail(Continue::Always)),
+        App::Bridge(dial),
+    ];
+    actions.push(match &group.no_answer {
+        Some(next) => come_back(call, Step::To, next)?,
+        None => App::Hangup(Cause::NoAnswer),
+    });
+    Some(actions)
+}
+
+fn user(call: &Call, row: &ExtensionRow) -> Option<Endpoint> {
+    Some(Endpoint::User {
+        user: Word::new(&row.number)?,
+        domain: Word::new(call.view.plan.tenant.main_domain())?,
+    })
+}
+
+/// An order drawn from one number (Fisher–Yates over an xorshift sequence): fair enough for
+/// ringing, and the same for the same number, so that it can be tested.
+fn shuffle<T>(items: &mut [T], random: u64) {
+    let mut state = random | 1;
+    for last in (1..items.len()).rev() {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        let bound = u64::try_from(last + 1).unwrap_or(1);
+        items.swap(last, usize::try_from(state % bound).unwrap_or(0));
+    }
+}

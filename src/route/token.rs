@@ -1,0 +1,148 @@
+//! How our dialplan knows its own calls and its own destinations again.
+//!
+//! A call that our answer routed carries a signed variable that says on whose behalf it runs; a
+//! destination that our answer wrote is signed too. Neither can be made up by a phone, so that a
+//! transferred leg keeps the rights of the call it came from, and nobody dials into the middle of
+//! a plan.
+
+use uuid::Uuid;
+
+use super::legal::Word;
+use super::signing::SigningKey;
+use crate::plan::Target;
+use crate::resources::common::DestinationKind;
+
+/// On whose behalf a call runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Caller {
+    /// An extension, by name.
+    Extension(String),
+    /// Somebody outside, who came in by a public number.
+    Outside,
+}
+
+/// The signed variable of a call: `tenant/caller/uuid of its first leg/signature`.
+pub fn sign_call(key: &SigningKey, tenant: Uuid, caller: &Caller, leg: &str) -> Option<Word> {
+    let tenant = tenant.to_string();
+    let caller = match caller {
+        Caller::Extension(name) => format!("extension.{name}"),
+        Caller::Outside => "outside".to_owned(),
+    };
+    let signature = key.sign("call", &[&tenant, &caller, leg]);
+    Word::new(format!("{tenant}/{caller}/{leg}/{signature}"))
+}
+
+/// Reads the signed variable of a call; `None` when it is not ours.
+pub fn verify_call(key: &SigningKey, token: &str) -> Option<(Uuid, Caller)> {
+    let mut parts = token.split('/');
+    let (tenant, caller, leg, signature) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    if parts.next().is_some() || !key.verify("call", &[tenant, caller, leg], signature) {
+        return None;
+    }
+    let who = match caller.strip_prefix("extension.") {
+        Some(name) => Caller::Extension(name.to_owned()),
+        None if caller == "outside" => Caller::Outside,
+        None => return None,
+    };
+    Some((Uuid::parse_str(tenant).ok()?, who))
+}
+
+/// What a call does when it comes back to the dialplan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Goes to the target.
+    To,
+    /// Goes on after the target did not take the call.
+    After,
+}
+
+/// Prefix of destinations that our own dialplan wrote.
+const PREFIX: &str = "cx-";
+
+/// A destination that only our own dialplan can write: `cx-signature-step-kind-name`.
+pub fn sign_step(key: &SigningKey, tenant: Uuid, step: Step, target: &Target) -> Option<Word> {
+    let (step, kind) = (step_name(step), kind_name(target.kind));
+    let signature = key.sign("step", &[&tenant.to_string(), step, kind, &target.name]);
+    Word::new(format!("{PREFIX}{signature}-{step}-{kind}-{}", target.name))
+}
+
+/// Reads such a destination; `None` when it is not ours, or another tenant's.
+pub fn verify_step(key: &SigningKey, tenant: Uuid, destination: &str) -> Option<(Step, Target)> {
+    let mut parts = destination.strip_prefix(PREFIX)?.splitn(4, '-');
+    let (signature, step, kind, name) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    if !key.verify("step", &[&tenant.to_string(), step, kind, name], signature) {
+        return None;
+    }
+    let step = [Step::To, Step::After].into_iter().find(|candidate| step_name(*candidate) == step)?;
+    let kind = KINDS.into_iter().find(|candidate| kind_name(*candidate) == kind)?;
+    Some((step, Target { kind, name: name.to_owned() }))
+}
+
+fn step_name(step: Step) -> &'static str {
+    match step {
+        Step::To => "to",
+        Step::After => "after",
+    }
+}
+
+const KINDS: [DestinationKind; 8] = [
+    DestinationKind::Extension,
+    DestinationKind::RingGroup,
+    DestinationKind::Queue,
+    DestinationKind::IvrMenu,
+    DestinationKind::Conference,
+    DestinationKind::Schedule,
+    DestinationKind::Voicemail,
+    DestinationKind::ExternalNumber,
+];
+
+fn kind_name(kind: DestinationKind) -> &'static str {
+    match kind {
+        DestinationKind::Extension => "extension",
+        DestinationKind::RingGroup => "ringgroup",
+        DestinationKind::Queue => "queue",
+        DestinationKind::IvrMenu => "ivrmenu",
+        DestinationKind::Conference => "conference",
+        DestinationKind::Schedule => "schedule",
+        DestinationKind::Voicemail => "voicemail",
+        DestinationKind::ExternalNumber => "external",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key() -> SigningKey {
+        SigningKey::new([7; 32])
+    }
+
+    #[test]
+    fn a_call_is_known_again_and_a_changed_one_is_not() {
+        let tenant = Uuid::from_u128(1);
+        for caller in [Caller::Extension("alice.b-c".into()), Caller::Outside] {
+            let token = sign_call(&key(), tenant, &caller, "leg-1").unwrap();
+            assert_eq!(verify_call(&key(), token.as_str()), Some((tenant, caller)));
+            assert_eq!(verify_call(&SigningKey::new([8; 32]), token.as_str()), None);
+        }
+        let token = sign_call(&key(), tenant, &Caller::Outside, "leg-1").unwrap();
+        let forged = token.as_str().replace("outside", "extension.alice");
+        assert_eq!(verify_call(&key(), &forged), None);
+        assert_eq!(verify_call(&key(), ""), None);
+        assert_eq!(verify_call(&key(), &format!("{token}/x")), None);
+    }
+
+    #[test]
+    fn a_step_belongs_to_one_tenant_and_one_target() {
+        let tenant = Uuid::from_u128(1);
+        for kind in KINDS {
+            let target = Target { kind, name: "night-shift.2".into() };
+            let word = sign_step(&key(), tenant, Step::After, &target).unwrap();
+            assert_eq!(verify_step(&key(), tenant, word.as_str()), Some((Step::After, target.clone())));
+            assert_eq!(verify_step(&key(), Uuid::from_u128(2), word.as_str()), None);
+            assert_eq!(verify_step(&key(), tenant, &word.as_str().replace("night", "other")), None);
+            assert_eq!(verify_step(&key(), tenant, &word.as_str().replace("-after-", "-to-")), None);
+        }
+        assert_eq!(verify_step(&key(), tenant, "cx-00-to-extension-alice"), None);
+    }
+}
