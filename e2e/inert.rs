@@ -71,7 +71,7 @@ fn grammar() -> Vec<(&'static str, Regex)> {
         ("callcenter", word.to_owned()),
         ("conference", word.to_owned()),
         ("echo", String::new()),
-        ("export", format!("centrex_call={word}")),
+        ("export", format!("centrex_call={word}|media(_hold)?_timeout=[0-9]+")),
         ("hangup", "[A-Z_]+".to_owned()),
         ("ivr", word.to_owned()),
         ("limit", format!(r"hash {word} calls [0-9]+ ![A-Z_]+")),
