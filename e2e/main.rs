@@ -1,3 +1,7 @@
 //! Tests of the whole: real Postgres, real HTTP, real FreeSWITCH where one is installed.
 
+mod check;
+mod crds;
+mod folder;
 mod skip;
+mod validate;
