@@ -5,3 +5,7 @@ mod plans;
 mod postgres;
 mod skip;
 mod store;
+mod check;
+mod crds;
+mod folder;
+mod validate;

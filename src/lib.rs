@@ -4,6 +4,7 @@
 //! `plan` of them, `store` keeps it in Postgres, `switch` holds it in memory and answers
 //! FreeSWITCH, deciding calls with `route`.
 
+pub mod check;
 pub mod compile;
 pub mod plan;
 pub mod resources;

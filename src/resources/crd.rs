@@ -50,6 +50,10 @@ pub fn tidy(crd: &CustomResourceDefinition) -> Result<Value, serde_json::Error> 
         for version in versions {
             if let Some(schema) = version.pointer_mut("/schema/openAPIV3Schema") {
                 tidy_schema(schema);
+                // `kubectl explain` shows it first; the derived one says nothing.
+                if let Some(description) = schema.pointer("/properties/spec/description").cloned() {
+                    schema["description"] = description;
+                }
             }
         }
     }

@@ -16,6 +16,7 @@ pub mod number;
 pub mod outbound_route;
 pub mod path;
 pub mod pattern;
+pub mod publish;
 pub mod queue;
 pub mod ring_group;
 pub mod routing_test;

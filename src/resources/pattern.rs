@@ -117,9 +117,6 @@ patterns! {
     /// A Postgres schema of ours.
     SCHEMA_PATTERN = r"^[a-z][a-z0-9_]{0,62}$",
         "a schema of lower case letters, digits and '_'";
-    /// A key of a label or an annotation.
-    LABEL_KEY_PATTERN = r"^([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$",
-        "a label key such as example.com/name";
     /// A value of a label.
     LABEL_VALUE_PATTERN = r"^([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?$",
         "a label value of at most 63 letters, digits, '.', '_' and '-', that starts and ends with a letter or digit";

@@ -52,7 +52,7 @@ pub fn conditions(_: &mut SchemaGenerator) -> Schema {
                 "status": {"type": "string", "maxLength": 7, "enum": ["True", "False", "Unknown"], "description": "Whether it holds."},
                 "observedGeneration": {"type": "integer", "format": "int64", "minimum": 0, "description": "Generation of the spec it was found for."},
                 "lastTransitionTime": {"type": "string", "format": "date-time", "maxLength": 64, "description": "When its status last changed."},
-                "reason": {"type": "string", "minLength": 1, "maxLength": 1024, "pattern": "^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$", "description": "Why, in one word."},
+                "reason": {"type": "string", "minLength": 1, "maxLength": 1024, "pattern": "^[A-Za-z][A-Za-z0-9_]*$", "description": "Why, in one word."},
                 "message": {"type": "string", "maxLength": 32768, "description": "Why, for people."}
             }
         }

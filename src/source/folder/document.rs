@@ -123,6 +123,15 @@ impl Document<'_> {
         })
     }
 
+    /// The line in the file where its content starts, after its marker and comments.
+    pub fn content_line(&self) -> usize {
+        let bare = |row: &&str| {
+            let row = row.trim();
+            row.is_empty() || row == "---" || row.starts_with(['#', '%'])
+        };
+        self.line + self.text.lines().take_while(bare).count()
+    }
+
     fn line_at(&self, line_in_document: usize) -> usize {
         self.line + line_in_document.saturating_sub(1)
     }

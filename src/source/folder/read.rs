@@ -20,7 +20,7 @@ pub const MAX_FILE_SIZE: u64 = 64 << 20;
 pub(super) struct Held {
     /// Fingerprint of its text.
     pub hash: u64,
-    /// Its first line in the file, from 1.
+    /// The line in the file where its content starts, from 1.
     pub line: usize,
     pub items: Arc<[Item]>,
     /// Whether it was taken over unchanged from the last reading.
@@ -78,7 +78,7 @@ impl<'a> Source<'a> {
     pub fn read(&self, document: &Document<'_>, kinds: &Kinds, hash: impl Fn(&str) -> u64) -> Outcome {
         let hash = hash(document.text);
         if let Some(held) = self.last.get(&hash) {
-            return Ok(Held { line: document.line, reused: true, ..(*held).clone() });
+            return Ok(Held { line: document.content_line(), reused: true, ..(*held).clone() });
         }
         let syntax = |error: super::document::SyntaxError| {
             vec![FileProblem { line: Some(error.line), ..FileProblem::whole(self.path, error.message) }]
@@ -89,7 +89,7 @@ impl<'a> Source<'a> {
             })?,
             None => Vec::new(),
         };
-        Ok(Held { hash, line: document.line, items: items.into(), reused: false })
+        Ok(Held { hash, line: document.content_line(), items: items.into(), reused: false })
     }
 
     fn problem(&self, document: &Document<'_>, fault: Fault) -> FileProblem {

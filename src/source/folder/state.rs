@@ -296,7 +296,7 @@ impl State {
         documents.iter().find(|document| document.hash == claim.document).map_or(1, |document| document.line)
     }
 
-    /// The file of an object in force, its document's first line, and its path in the document.
+    /// The file of an object in force, the line its document starts at, and its path in the document.
     pub fn place(&self, key: &ObjectKey) -> Option<(Arc<Path>, usize, String)> {
         let held = self.in_force.get(key)?;
         let claim = self.claims.get(key)?.iter().find(|claim| claim.file == held.file)?;

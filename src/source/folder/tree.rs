@@ -5,7 +5,7 @@ use std::io;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
-use jiff::{Timestamp, Unit};
+use jiff::Timestamp;
 
 use super::document::{Format, split};
 use super::first_seen::FirstSeen;
@@ -139,7 +139,7 @@ impl Tree {
 
     fn read(&mut self, stale: &[PathBuf]) -> Option<Update> {
         let now = match self.generated {
-            Some(_) => Timestamp::now().round(Unit::Second).unwrap_or(Timestamp::UNIX_EPOCH),
+            Some(_) => Timestamp::from_second(Timestamp::now().as_second()).unwrap_or(Timestamp::UNIX_EPOCH),
             None => Timestamp::UNIX_EPOCH,
         };
         self.state.read(stale, now);
@@ -217,7 +217,7 @@ impl Tree {
         let (file, first, object) = self.state.place(key)?;
         let found = text(&file).ok().flatten().and_then(|text| {
             let documents = split(&text, format(&file).unwrap_or(Format::Yaml));
-            let document = documents.iter().find(|document| document.line == first)?;
+            let document = documents.iter().find(|document| document.content_line() == first)?;
             Some(line_of(document, &object, field))
         });
         Some(Place { file: file.to_path_buf(), line: found.unwrap_or(first) })
