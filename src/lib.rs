@@ -6,9 +6,12 @@
 
 pub mod check;
 pub mod compile;
+pub mod migrate;
 pub mod plan;
+pub mod reconcile;
 pub mod resources;
 pub mod route;
 pub mod source;
+pub mod standalone;
 pub mod store;
 pub mod switch;

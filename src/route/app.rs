@@ -167,9 +167,7 @@ impl App {
             Self::Echo => ("echo", String::new()),
             Self::ExportCall(token) => ("export", format!("{CALL_VARIABLE}={token}")),
             Self::ExportMediaTimeout => ("export", format!("media_timeout={MEDIA_TIMEOUT_MS}")),
-            Self::ExportMediaHoldTimeout => {
-                ("export", format!("media_hold_timeout={MEDIA_HOLD_TIMEOUT_MS}"))
-            }
+            Self::ExportMediaHoldTimeout => ("export", format!("media_hold_timeout={MEDIA_HOLD_TIMEOUT_MS}")),
             Self::Hangup(cause) => ("hangup", cause.name().to_owned()),
             Self::Ivr { menu } => ("ivr", menu.to_string()),
             Self::Limit { realm, most } => {

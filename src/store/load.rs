@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::error::{Doing, StoreError};
 use super::keyring::Keyring;
 use super::migrate::enter;
-use super::tables::{PLATFORM, StoredRow, StoredRows, Tables};
+use super::tables::{PLATFORM, Prepared, StoredRow, StoredRows, Tables, plan_fingerprint};
 use super::{StoreOptions, settings};
 use crate::plan::{PlatformPlan, TenantPlan, TenantRow};
 use crate::route::SigningKey;
@@ -28,6 +28,20 @@ pub struct Revision {
     pub number: i64,
     /// Of the plan that was written.
     pub fingerprint: Vec<u8>,
+}
+
+impl Revision {
+    /// The revision under which a plan would be stored. One that cannot be stored is like none.
+    pub(crate) fn of_tenant(number: i64, keyring: &Keyring, plan: &TenantPlan) -> Self {
+        let fingerprint = Prepared::of(keyring, plan).map(|prepared| prepared.fingerprint.to_vec());
+        Self { number, fingerprint: fingerprint.unwrap_or_default() }
+    }
+
+    /// The same for the platform.
+    pub(crate) fn of_platform(number: i64, keyring: &Keyring, plan: &PlatformPlan) -> Self {
+        let images = plan.images(keyring, PLATFORM).unwrap_or_default();
+        Self { number, fingerprint: plan_fingerprint(keyring, PLATFORM, &images).to_vec() }
+    }
 }
 
 /// The revisions of everything that is served.
@@ -75,26 +89,22 @@ impl Reader {
     }
 
     /// The keys.
-    pub fn keyring(&self) -> &Keyring {
+    pub fn keyring(&self) -> &Arc<Keyring> {
         &self.keyring
     }
 
-    /// Checks that the keys are those of the database.
+    /// Asks Postgres, over a connection of its own, whether it is there and sealed with these keys,
+    /// and for the key our dialplan is signed with.
     ///
     /// # Errors
-    /// [`StoreError::Key`] when they are not; else when Postgres fails.
-    pub async fn check_key(&self) -> Result<(), StoreError> {
-        let mut connection = self.pool.acquire().await.doing("connecting")?;
-        settings::verify_key(&mut connection, &self.keyring).await
-    }
-
-    /// The key our dialplan is signed with.
-    ///
-    /// # Errors
-    /// When it is not there yet or does not open; else when Postgres fails.
+    /// [`StoreError::Unreachable`] with the reason, [`StoreError::Key`] when the keys are others,
+    /// [`StoreError::Unsuitable`] when the database has not been prepared yet.
     pub async fn signing_key(&self) -> Result<SigningKey, StoreError> {
-        let mut connection = self.pool.acquire().await.doing("connecting")?;
-        settings::signing_key(&mut connection, &self.keyring).await
+        let mut connection = super::connect(&self.pool.connect_options()).await?;
+        settings::verify_key(&mut connection, &self.keyring).await?;
+        let key = settings::signing_key(&mut connection, &self.keyring).await?;
+        connection.close().await.doing("closing a connection")?;
+        Ok(key)
     }
 
     /// All tenants, retained ones too.

@@ -13,6 +13,7 @@ mod remove;
 mod rows;
 mod settings;
 pub(crate) mod tables;
+mod tenant;
 mod write;
 
 use std::sync::Arc;
@@ -40,6 +41,8 @@ pub const CHANNEL: &str = "centrex";
 const OLDEST_POSTGRES: i32 = 15;
 /// How long to wait for a connection before Postgres counts as out of reach.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long to wait for an answer from its address.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How to reach the database, and the keys for what is sealed in it.
 #[derive(Clone, Debug)]
@@ -78,14 +81,6 @@ impl StoreOptions {
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .connect_lazy_with(self.connect.clone())
     }
-
-    /// Host and port, or socket, for messages.
-    fn address(&self) -> String {
-        match self.connect.get_socket() {
-            Some(socket) => socket.display().to_string(),
-            None => format!("{}:{}", self.connect.get_host(), self.connect.get_port()),
-        }
-    }
 }
 
 /// The database, migrated and writable.
@@ -104,13 +99,7 @@ impl Store {
     /// to be put right first.
     pub async fn connect(options: &StoreOptions) -> Result<Self, StoreError> {
         // A connection of its own, closed at the end whatever happens: the lock goes with it.
-        let mut connection = options.connect.connect().await.map_err(|source| match lost(&source) {
-            true => StoreError::Unreachable {
-                at: format!("at {}", options.address()),
-                reason: source.to_string(),
-            },
-            false => StoreError::Database { doing: "logging in (--database-url)", source },
-        })?;
+        let mut connection = connect(&options.connect).await?;
         let prepared = Self::prepare(&mut connection, &options.keyring).await;
         let closed = connection.close().await;
         let signing_key = prepared?;
@@ -150,8 +139,24 @@ impl Store {
         self.reader.pool()
     }
 
-    fn keyring(&self) -> &Keyring {
+    fn keyring(&self) -> &Arc<Keyring> {
         self.reader.keyring()
+    }
+}
+
+/// A connection of its own, and a clear word when there is none to be had.
+async fn connect(options: &PgConnectOptions) -> Result<PgConnection, StoreError> {
+    let at = || match options.get_socket() {
+        Some(socket) => format!("at {}", socket.display()),
+        None => format!("at {}:{}", options.get_host(), options.get_port()),
+    };
+    match tokio::time::timeout(CONNECT_TIMEOUT, options.connect()).await {
+        Ok(Ok(connection)) => Ok(connection),
+        Ok(Err(source)) if lost(&source) => {
+            Err(StoreError::Unreachable { at: at(), reason: source.to_string() })
+        }
+        Ok(Err(source)) => Err(StoreError::Database { doing: "logging in (--database-url)", source }),
+        Err(_) => Err(StoreError::Unreachable { at: at(), reason: "no answer in 10 s".to_owned() }),
     }
 }
 

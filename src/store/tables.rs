@@ -100,6 +100,27 @@ pub(crate) fn plan_fingerprint(keyring: &Keyring, beside: &str, images: &[TableI
     keyring.fingerprint([beside.as_bytes()].into_iter().chain(rows))
 }
 
+/// A tenant's plan, ready to be stored.
+pub(crate) struct Prepared {
+    /// The tenant's id: what its sealed values are bound to.
+    pub scope: String,
+    /// The tenant itself as JSON.
+    pub body: String,
+    pub images: Vec<TableImage>,
+    pub fingerprint: Fingerprint,
+}
+
+impl Prepared {
+    pub fn of(keyring: &Keyring, plan: &TenantPlan) -> Result<Self, StoreError> {
+        let scope = plan.tenant.id.to_string();
+        let unreadable = |error| StoreError::unreadable("tenants", &scope, error);
+        let body = serde_json::to_string(&plan.tenant).map_err(unreadable)?;
+        let images = plan.images(keyring, &scope)?;
+        let fingerprint = plan_fingerprint(keyring, &body, &images);
+        Ok(Self { scope, body, images, fingerprint })
+    }
+}
+
 /// A row that was read, its secrets open. What a cache file holds too.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct StoredRow {
