@@ -3,6 +3,5 @@
 pub mod form;
 pub mod http;
 pub mod metrics;
-pub mod names;
 pub mod replica;
 pub mod xml;
