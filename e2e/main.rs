@@ -9,3 +9,5 @@ mod postgres;
 mod skip;
 mod store;
 mod validate;
+mod recorded;
+mod xml;
