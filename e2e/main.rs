@@ -1,3 +1,11 @@
 //! Tests of the whole: real Postgres, real HTTP, real FreeSWITCH where one is installed.
 
+mod check;
+mod crds;
+mod folder;
+mod inert;
+mod plans;
+mod postgres;
 mod skip;
+mod store;
+mod validate;

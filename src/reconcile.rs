@@ -205,7 +205,10 @@ impl Reconciler {
     fn written(
         &mut self,
         done: Option<
-            Result<(TenantKey, TenantPlan, Result<crate::store::Written, StoreError>), tokio::task::JoinError>,
+            Result<
+                (TenantKey, TenantPlan, Result<crate::store::Written, StoreError>),
+                tokio::task::JoinError,
+            >,
         >,
     ) -> bool {
         let Some(done) = done else { return true };

@@ -1,43 +1,12 @@
 //! Field types that several kinds share: references, destinations, digit matches, caller ids.
 //!
-//! Every string field of every kind carries a pattern and a length, because what a tenant writes
-//! ends in FreeSWITCH, which expands and splits text (contract §10.4). The patterns are the
-//! constants below, so that the folder source, the API server and the compiler hold one rule.
+//! Every string field of every kind carries a length and one of the patterns of `pattern`, so that
+//! the folder source, the API server and the compiler hold one rule.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A Kubernetes object name (RFC 1123 subdomain).
-pub const NAME_PATTERN: &str = r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$";
-/// A key of a Secret or ConfigMap.
-pub const KEY_PATTERN: &str = r"^[A-Za-z0-9._-]{1,253}$";
-/// Text for people: no control characters and none of the characters FreeSWITCH gives a meaning
-/// to in dial strings, channel variables or caller id names (contract §10.4).
-pub const TEXT_PATTERN: &str = r##"^[^\x00-\x1f\x7f"'`<>\\,\[\]{}|$@:/;^=]*$"##;
-/// An internal number: what a phone of the tenant dials.
-pub const INTERNAL_NUMBER_PATTERN: &str = r"^[0-9]{1,15}$";
-/// A public number in E.164 form with its plus sign (ITU-T E.164: at most 15 digits).
-pub const E164_PATTERN: &str = r"^\+[1-9][0-9]{4,14}$";
-/// A DNS name in lower case that does not start with a digit (contract §9).
-pub const DOMAIN_PATTERN: &str = r"^[a-z]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)+$";
-/// A host: a DNS name or an IPv4 address, or an IPv6 address without brackets.
-pub const HOST_PATTERN: &str = r"^[A-Za-z0-9]([A-Za-z0-9.:-]{0,251}[A-Za-z0-9])?$";
-/// The name of a toll class.
-pub const TOLL_CLASS_PATTERN: &str = r"^[A-Z][A-Za-z0-9]{0,31}$";
-/// A mailbox (RFC 5321, without quoting).
-pub const EMAIL_PATTERN: &str = r"^[A-Za-z0-9._+-]{1,64}@[A-Za-z0-9]([A-Za-z0-9.-]{0,188}[A-Za-z0-9])?$";
-/// An ISO 3166-1 alpha-2 country code.
-pub const COUNTRY_PATTERN: &str = r"^[A-Z]{2}$";
-/// An IANA time zone name.
-pub const TIME_ZONE_PATTERN: &str = r"^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,2}$";
-/// A time of day, `HH:MM`; `24:00` ends a day.
-pub const TIME_OF_DAY_PATTERN: &str = r"^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$";
-/// A codec as FreeSWITCH names it.
-pub const CODEC_PATTERN: &str = r"^[A-Za-z0-9]{1,16}$";
-/// An IP address or a network in CIDR form; that it is a real one is checked at compile.
-pub const CIDR_PATTERN: &str = r"^[0-9a-fA-F.:]{2,45}(/[0-9]{1,3})?$";
-/// Digits that a digit edit strips, prepends or matches.
-pub const DIGITS_PATTERN: &str = r"^\+?[0-9*#]*$";
+pub use super::pattern::*;
 
 /// A reference to a resource in the same namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

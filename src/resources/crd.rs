@@ -10,31 +10,38 @@ use serde_json::Value;
 
 use super::*;
 
-/// The CRDs of all kinds, in order of their names.
-pub fn all() -> Vec<CustomResourceDefinition> {
-    let mut crds = vec![
-        Conference::crd(),
-        Device::crd(),
-        DialRule::crd(),
-        Extension::crd(),
-        FeatureCode::crd(),
-        IvrMenu::crd(),
-        MediaFile::crd(),
-        Number::crd(),
-        OutboundRoute::crd(),
-        Queue::crd(),
-        RingGroup::crd(),
-        RoutingTest::crd(),
-        Schedule::crd(),
-        SipProfile::crd(),
-        Switch::crd(),
-        Tenant::crd(),
-        TenantProfile::crd(),
-        Trunk::crd(),
-    ];
-    crds.sort_by_key(|crd| crd.metadata.name.clone());
-    crds
+macro_rules! crds {
+    ($($kind:ident),+ $(,)?) => {
+        /// The names of all kinds of ours, in order.
+        pub const KINDS: &[&str] = &[$(stringify!($kind)),+];
+
+        /// The CRDs of all kinds, in order of their kinds.
+        pub fn all() -> Vec<CustomResourceDefinition> {
+            vec![$($kind::crd()),+]
+        }
+    };
 }
+
+crds!(
+    Conference,
+    Device,
+    DialRule,
+    Extension,
+    FeatureCode,
+    IvrMenu,
+    MediaFile,
+    Number,
+    OutboundRoute,
+    Queue,
+    RingGroup,
+    RoutingTest,
+    Schedule,
+    SipProfile,
+    Switch,
+    Tenant,
+    TenantProfile,
+    Trunk,
+);
 
 /// A CRD as the JSON that is published.
 pub fn tidy(crd: &CustomResourceDefinition) -> Result<Value, serde_json::Error> {
@@ -43,6 +50,10 @@ pub fn tidy(crd: &CustomResourceDefinition) -> Result<Value, serde_json::Error> 
         for version in versions {
             if let Some(schema) = version.pointer_mut("/schema/openAPIV3Schema") {
                 tidy_schema(schema);
+                // `kubectl explain` shows it first; the derived one says nothing.
+                if let Some(description) = schema.pointer("/properties/spec/description").cloned() {
+                    schema["description"] = description;
+                }
             }
         }
     }
@@ -58,10 +69,8 @@ fn tidy_schema(schema: &mut Value) {
     if let Some(members) = object.get_mut("enum").and_then(Value::as_array_mut) {
         members.retain(|member| !member.is_null());
     }
-    for key in ["properties"] {
-        if let Some(properties) = object.get_mut(key).and_then(Value::as_object_mut) {
-            properties.values_mut().for_each(tidy_schema);
-        }
+    if let Some(properties) = object.get_mut("properties").and_then(Value::as_object_mut) {
+        properties.values_mut().for_each(tidy_schema);
     }
     for key in ["items", "additionalProperties"] {
         if let Some(inner) = object.get_mut(key) {

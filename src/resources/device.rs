@@ -40,13 +40,13 @@ pub struct DeviceSpec {
     /// Tenant it belongs to.
     pub tenant_ref: LocalRef,
     /// MAC address.
-    #[schemars(length(min = 17, max = 17), regex(pattern = r"^[0-9a-f]{2}(:[0-9a-f]{2}){5}$"))]
+    #[schemars(length(min = 17, max = 17), regex(pattern = MAC_PATTERN))]
     pub mac: String,
     /// Maker of the phone.
     pub vendor: Vendor,
     /// Model, as the maker names it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 32), regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9 ._-]*$"))]
+    #[schemars(length(min = 1, max = 32), regex(pattern = MODEL_PATTERN))]
     pub model: Option<String>,
     /// Lines in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -40,7 +40,7 @@ pub struct FeatureCodeSpec {
     /// Tenant it belongs to.
     pub tenant_ref: LocalRef,
     /// What is dialled, such as `*97`. For actions that take an extension, its number follows.
-    #[schemars(length(min = 2, max = 8), regex(pattern = r"^[*#][0-9*#]{1,7}$"))]
+    #[schemars(length(min = 2, max = 8), regex(pattern = FEATURE_CODE_PATTERN))]
     pub code: String,
     /// What it does.
     pub action: FeatureAction,

@@ -74,7 +74,7 @@ pub struct IvrMenuSpec {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct IvrOption {
     /// Digits the caller presses.
-    #[schemars(length(min = 1, max = 8), regex(pattern = r"^[0-9*#]{1,8}$"))]
+    #[schemars(length(min = 1, max = 8), regex(pattern = MENU_DIGITS_PATTERN))]
     pub digits: String,
     /// Where the call goes.
     pub destination: Destination,

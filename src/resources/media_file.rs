@@ -90,10 +90,10 @@ pub struct ConfigMapKeyRef {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct UrlSource {
     /// Its https address.
-    #[schemars(length(min = 9, max = 2048), regex(pattern = r"^https://[A-Za-z0-9.:_~/?&=%+-]+$"))]
+    #[schemars(length(min = 9, max = 2048), regex(pattern = URL_PATTERN))]
     pub url: String,
     /// SHA-256 of the file, in hexadecimal.
-    #[schemars(length(min = 64, max = 64), regex(pattern = r"^[0-9a-f]{64}$"))]
+    #[schemars(length(min = 64, max = 64), regex(pattern = SHA256_PATTERN))]
     pub sha256: String,
 }
 
@@ -102,6 +102,6 @@ pub struct UrlSource {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct UploadSource {
     /// SHA-256 of the file, in hexadecimal.
-    #[schemars(length(min = 64, max = 64), regex(pattern = r"^[0-9a-f]{64}$"))]
+    #[schemars(length(min = 64, max = 64), regex(pattern = SHA256_PATTERN))]
     pub sha256: String,
 }

@@ -47,7 +47,7 @@ pub struct RoutingTestSpec {
     /// When, `YYYY-MM-DDTHH:MM:SS` in the tenant's time zone; a working Wednesday noon is no default, so it is needed.
     #[schemars(
         length(min = 19, max = 19),
-        regex(pattern = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}$")
+        regex(pattern = LOCAL_TIME_PATTERN)
     )]
     pub at: String,
     /// Where the call must end.

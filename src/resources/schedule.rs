@@ -83,6 +83,6 @@ pub struct Holiday {
     #[schemars(length(min = 1, max = 64), regex(pattern = TEXT_PATTERN))]
     pub name: String,
     /// `MM-DD` for every year, or `YYYY-MM-DD`.
-    #[schemars(length(min = 5, max = 10), regex(pattern = r"^([0-9]{4}-)?[0-9]{2}-[0-9]{2}$"))]
+    #[schemars(length(min = 5, max = 10), regex(pattern = DATE_PATTERN))]
     pub date: String,
 }

@@ -41,7 +41,7 @@ pub struct SipProfileSpec {
     pub role: Role,
     /// Address to bind to; the switch's own choice when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 2, max = 45), regex(pattern = r"^[0-9a-fA-F.:]{2,45}$"))]
+    #[schemars(length(min = 2, max = 45), regex(pattern = ADDRESS_PATTERN))]
     pub bind_address: Option<String>,
     /// Address told to peers for SIP and RTP, behind NAT.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -4,6 +4,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 
+use super::pattern::*;
+
 /// What is true of a resource.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -24,11 +26,11 @@ pub struct TenantStatus {
     pub conditions: Vec<Condition>,
     /// Identity of the tenant in Postgres and on media.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 36))]
+    #[schemars(length(max = 36), regex(pattern = UUID_PATTERN))]
     pub tenant_id: Option<String>,
     /// Its Postgres schema.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 63))]
+    #[schemars(length(max = 63), regex(pattern = SCHEMA_PATTERN))]
     pub schema: Option<String>,
 }
 
@@ -50,7 +52,7 @@ pub fn conditions(_: &mut SchemaGenerator) -> Schema {
                 "status": {"type": "string", "maxLength": 7, "enum": ["True", "False", "Unknown"], "description": "Whether it holds."},
                 "observedGeneration": {"type": "integer", "format": "int64", "minimum": 0, "description": "Generation of the spec it was found for."},
                 "lastTransitionTime": {"type": "string", "format": "date-time", "maxLength": 64, "description": "When its status last changed."},
-                "reason": {"type": "string", "minLength": 1, "maxLength": 1024, "pattern": "^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$", "description": "Why, in one word."},
+                "reason": {"type": "string", "minLength": 1, "maxLength": 1024, "pattern": "^[A-Za-z][A-Za-z0-9_]*$", "description": "Why, in one word."},
                 "message": {"type": "string", "maxLength": 32768, "description": "Why, for people."}
             }
         }

@@ -34,7 +34,7 @@ use super::status::Status;
 pub struct SwitchSpec {
     /// FreeSWITCH's version, as it told the sidecar.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 64), regex(pattern = r"^[A-Za-z0-9.+~_-]+$"))]
+    #[schemars(length(min = 1, max = 64), regex(pattern = VERSION_PATTERN))]
     pub version: Option<String>,
     /// Host name of the switch.
     #[serde(default, skip_serializing_if = "Option::is_none")]

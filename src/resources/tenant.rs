@@ -75,7 +75,7 @@ pub struct TenantSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(min = 36, max = 36),
-        regex(pattern = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")
+        regex(pattern = UUID_PATTERN)
     )]
     pub tenant_id: Option<String>,
 }
@@ -85,7 +85,7 @@ pub struct TenantSpec {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Emergency {
     /// Numbers that are emergency calls, as dialled and as sent to the carrier.
-    #[schemars(length(min = 1, max = 16), inner(length(min = 2, max = 8), regex(pattern = r"^[0-9]{2,8}$")), extend("x-kubernetes-list-type" = "set"))]
+    #[schemars(length(min = 1, max = 16), inner(length(min = 2, max = 8), regex(pattern = EMERGENCY_NUMBER_PATTERN)), extend("x-kubernetes-list-type" = "set"))]
     pub numbers: Vec<String>,
     /// Trunk they leave by.
     pub trunk_ref: NamespacedRef,

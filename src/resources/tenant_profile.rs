@@ -4,6 +4,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::common::*;
 use super::status::Status;
 
 /// Limits and features of the tenants that name it.
@@ -75,7 +76,7 @@ pub struct TenantProfileSpec {
     pub max_calls_abroad_per_day: Option<i32>,
     /// Most storage for recordings, voicemail and media, as a Kubernetes quantity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 24), regex(pattern = r"^[0-9]+(\.[0-9]+)?(Ki|Mi|Gi|Ti|k|M|G|T)?$"))]
+    #[schemars(length(min = 1, max = 24), regex(pattern = QUANTITY_PATTERN))]
     pub max_storage: Option<String>,
     /// Whether calls may be recorded: true when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,7 +1,7 @@
 //! A trunk: a carrier, with the SIP gateways that lead to it.
 
 use kube::{CustomResource, KubeSchema};
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 
 use std::collections::BTreeMap;
@@ -95,7 +95,7 @@ pub struct Gateway {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Registration {
     /// User name at the carrier.
-    #[schemars(length(min = 1, max = 64), regex(pattern = r"^[A-Za-z0-9+][A-Za-z0-9+._@-]*$"))]
+    #[schemars(length(min = 1, max = 64), regex(pattern = SIP_USER_PATTERN))]
     pub username: String,
     /// Digest realm the carrier asks with; the gateway's host when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -139,6 +139,16 @@ pub enum FromNamespaces {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NamespaceSelector {
     /// Labels a namespace must have, all of them.
-    #[schemars(extend("maxProperties" = 16), inner(length(max = 63)))]
+    #[schemars(schema_with = "label_values")]
     pub match_labels: BTreeMap<String, String>,
+}
+
+/// Label values, bounded as Kubernetes bounds them: the schema of a map's values has to be written
+/// by hand.
+fn label_values(_: &mut SchemaGenerator) -> Schema {
+    schemars::json_schema!({
+        "type": "object",
+        "maxProperties": 16,
+        "additionalProperties": {"type": "string", "maxLength": 63, "pattern": LABEL_VALUE_PATTERN},
+    })
 }

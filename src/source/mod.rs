@@ -2,7 +2,10 @@
 //!
 //! Nothing after this stage knows whether a snapshot came from a cluster or from a folder.
 
+pub mod folder;
+pub mod manifest;
 pub mod object;
+pub mod validate;
 pub mod world;
 
 pub use object::{Object, ObjectKey};

@@ -54,6 +54,23 @@ macro_rules! objects {
                 }
             }
 
+            /// Its metadata, to be changed; copied first where the object is shared.
+            pub fn metadata_mut(&mut self) -> &mut ObjectMeta {
+                match self {
+                    $(Self::$kind(object) => &mut Arc::make_mut(object).metadata,)*
+                }
+            }
+
+            /// The object as JSON.
+            ///
+            /// # Errors
+            /// When it cannot be written as JSON, which no object read from JSON does.
+            pub fn to_json(&self) -> Result<serde_json::Value, serde_json::Error> {
+                match self {
+                    $(Self::$kind(object) => serde_json::to_value(&**object),)*
+                }
+            }
+
             /// Reads an object of a kind from JSON; `None` when Centrex does not read the kind.
             pub fn from_json(kind: &str, value: serde_json::Value) -> Option<Result<Self, serde_json::Error>> {
                 match kind {

@@ -1,3 +1,11 @@
 //! Beside one FreeSWITCH: the replica in memory, and what answers from it.
 
+pub mod cache;
+pub mod follow;
+pub mod form;
+pub mod http;
+mod keep;
+pub mod metrics;
+pub mod names;
 pub mod replica;
+pub mod xml;

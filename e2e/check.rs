@@ -1,0 +1,117 @@
+//! `centrex check`, as CI runs it.
+
+use std::path::Path;
+
+use centrex::check::{CheckArgs, Output, run};
+use clap::{Args, Command, FromArgMatches};
+use serde_json::Value;
+
+/// A small phone system in which nothing is wrong.
+const GOOD: &str = "\
+apiVersion: centrex.dev/v1alpha1
+kind: Tenant
+metadata: {name: acme, namespace: acme}
+spec: {domains: [acme.example.com]}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: alice-sip, namespace: acme}
+stringData: {password: correct-horse-battery}
+---
+apiVersion: centrex.dev/v1alpha1
+kind: Extension
+metadata: {name: alice, namespace: acme}
+spec:
+  tenantRef: {name: acme}
+  number: \"1001\"
+  credentials: {secretRef: {name: alice-sip}}
+";
+
+/// The exit code, and what was written to the two streams.
+fn check(directory: &Path, output: Output) -> (u8, String, String) {
+    let args = CheckArgs { files: vec![directory.to_owned()], output };
+    let (mut out, mut errors) = (Vec::new(), Vec::new());
+    let code = run(&args, &mut out, &mut errors);
+    (code, String::from_utf8(out).unwrap(), String::from_utf8(errors).unwrap())
+}
+
+fn checked(text: &str, output: Output) -> (u8, String) {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("acme.yaml"), text).unwrap();
+    let (code, out, errors) = check(directory.path(), output);
+    assert_eq!(errors, "");
+    (code, out.replace(directory.path().to_str().unwrap(), "DIR"))
+}
+
+#[test]
+fn a_right_system_passes() {
+    assert_eq!(checked(GOOD, Output::Human), (0, "3 objects checked: 0 errors, 0 notes\n".into()));
+}
+
+#[test]
+fn a_wrong_field_is_named_with_its_line() {
+    let (code, out) = checked(&GOOD.replace("\"1001\"", "\"ten\""), Output::Human);
+    assert_eq!(code, 1);
+    assert!(
+        out.starts_with(
+            "DIR/acme.yaml:16: error: Extension acme/alice: spec.number: must be an internal number"
+        ),
+        "{out}"
+    );
+    assert!(out.contains("(Invalid)\n0 objects checked: 1 errors, 0 notes\n"), "{out}");
+}
+
+#[test]
+fn what_is_wrong_between_resources_is_named_with_its_line() {
+    let group = "---\napiVersion: centrex.dev/v1alpha1\nkind: RingGroup\nmetadata: {name: sales, namespace: acme}\n\
+                 spec:\n  tenantRef: {name: acme}\n  members:\n    - {extensionRef: {name: alice}}\n    - extensionRef:\n        name: bob\n";
+    let (code, out) = checked(&format!("{GOOD}{group}"), Output::Human);
+    assert_eq!(code, 1, "{out}");
+    let start = "DIR/acme.yaml:27: error: RingGroup acme/sales: spec.members[1].extensionRef.name: ";
+    assert!(out.starts_with(start) && out.contains("(RefNotFound)"), "{out}");
+}
+
+#[test]
+fn what_only_waits_is_a_note() {
+    let waiting =
+        GOOD.replace("  credentials: {secretRef: {name: alice-sip}}\n", "").replace("alice-sip", "other");
+    let (code, out) = checked(&waiting, Output::Human);
+    assert_eq!(code, 0, "{out}");
+    assert!(out.contains(": note: Extension acme/alice: ") && out.contains("0 errors, 1 notes"), "{out}");
+}
+
+#[test]
+fn findings_are_written_as_json() {
+    let (code, out) = checked(&GOOD.replace("\"1001\"", "1001"), Output::Json);
+    assert_eq!(code, 1);
+    let document: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(
+        (&document["errors"], &document["notes"], &document["objects"]),
+        (&1.into(), &0.into(), &0.into())
+    );
+    let finding = &document["findings"][0];
+    assert_eq!(finding["file"], "DIR/acme.yaml");
+    assert_eq!(finding["line"], 16);
+    assert_eq!(finding["severity"], "error");
+    assert_eq!(finding["resource"]["name"], "alice");
+    assert_eq!(finding["field"], "spec.number");
+    assert_eq!(finding["reason"], "Invalid");
+    assert!(finding["message"].as_str().unwrap().contains("put it in quotes"));
+}
+
+#[test]
+fn a_file_that_is_not_there_is_no_problem_of_a_manifest() {
+    let (code, out, errors) = check(Path::new("no/such/folder"), Output::Human);
+    assert_eq!((code, out.as_str()), (2, ""));
+    assert!(errors.starts_with("error: manifests no/such/folder: "), "{errors}");
+}
+
+#[test]
+fn the_help_says_the_exit_codes() {
+    let mut command = CheckArgs::augment_args(Command::new("check"));
+    let help = command.render_long_help().to_string();
+    assert!(help.contains("Exit codes:") && help.contains("2  wrong usage"), "{help}");
+    let matches = command.try_get_matches_from(["check", "--output", "json", "a.yaml", "b"]).unwrap();
+    let args = CheckArgs::from_arg_matches(&matches).unwrap();
+    assert_eq!((args.files.len(), args.output), (2, Output::Json));
+}

@@ -1,0 +1,162 @@
+//! `centrex check`: compiles manifests without a cluster, a database or a switch, for CI.
+
+mod print;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+
+use crate::compile::{self, Effect};
+use crate::source::folder::{FileProblem, Folder, FolderError, Place, Reading};
+use crate::source::{ObjectKey, World};
+
+/// What is checked, and how the answer is written.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "Exit codes:
+  0  no problems; what only waits for something is a note
+  1  problems were found
+  2  wrong usage, or a FILE that cannot be read")]
+pub struct CheckArgs {
+    /// Manifest files, and folders of them
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// How findings are written
+    #[arg(long, value_enum, default_value_t = Output::Human, env = "CENTREX_OUTPUT")]
+    pub output: Output,
+}
+
+/// How findings are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// A line for each: `file:line: error: Kind namespace/name: field: message (Reason)`
+    #[default]
+    Human,
+    /// One JSON document: `{"findings": […], "errors": 1, "notes": 0, "objects": 7}`
+    Json,
+}
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Severity {
+    /// Something is wrong.
+    Error,
+    /// Nothing is wrong; something that is needed is not there yet.
+    Note,
+}
+
+/// One thing found.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Finding {
+    /// File it is in; none when the resource is in no file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<PathBuf>,
+    /// Line of the field, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<usize>,
+    /// How bad it is.
+    pub severity: Severity,
+    /// The resource, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resource: Option<ObjectKey>,
+    /// Path of the field; empty when the whole is meant.
+    pub field: String,
+    /// What is wrong and what is allowed.
+    pub message: String,
+    /// Why, in one word: a compile problem's reason, or `Invalid`.
+    pub reason: String,
+}
+
+/// Why a check could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckError {
+    /// A file cannot be read.
+    #[error(transparent)]
+    Read(#[from] FolderError),
+    /// The findings cannot be written.
+    #[error("findings cannot be written: {0}")]
+    Write(#[from] io::Error),
+    /// The findings cannot be written as JSON.
+    #[error("findings cannot be written: {0}")]
+    Json(#[from] serde_json::Error),
+}
+
+impl CheckError {
+    /// Stable word for logs.
+    pub fn category(&self) -> &'static str {
+        match self {
+            Self::Read(error) => error.category(),
+            Self::Write(_) | Self::Json(_) => "output",
+        }
+    }
+}
+
+/// Checks, writes what was found, and gives the exit code: 0 or 1 as documented, 2 for an error,
+/// which goes to `errors`.
+pub fn run(args: &CheckArgs, out: &mut impl Write, errors: &mut impl Write) -> u8 {
+    match check(args, out) {
+        Ok(0) => 0,
+        Ok(_) => 1,
+        Err(error) => {
+            // Where even this cannot be written, the exit code still says it.
+            let _ = writeln!(errors, "error: {error}");
+            2
+        }
+    }
+}
+
+/// Checks, writes what was found, and gives the number of errors among it.
+fn check(args: &CheckArgs, out: &mut impl Write) -> Result<usize, CheckError> {
+    let reading = Folder::read_once(&args.files)?;
+    let objects = reading.changes.len();
+    let findings = findings(&reading);
+    let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
+    let (errors, notes) = (count(Severity::Error), count(Severity::Note));
+    match args.output {
+        Output::Human => print::human(out, &findings, objects, errors, notes)?,
+        Output::Json => print::json(out, &findings, objects, errors, notes)?,
+    }
+    Ok(errors)
+}
+
+/// Everything wrong with files and between their objects, in order of file and line.
+pub fn findings(reading: &Reading) -> Vec<Finding> {
+    let mut world = World::default();
+    for change in &reading.changes {
+        world.apply(change.clone());
+    }
+    let problems = compile::world(&world).problems;
+    let mut findings: Vec<Finding> = reading.problems.iter().map(of_file).collect();
+    findings.extend(problems.into_iter().map(|problem| {
+        let place = reading.locate(&problem.resource, &problem.field);
+        of_compile(problem, place)
+    }));
+    findings.sort();
+    findings
+}
+
+fn of_file(problem: &FileProblem) -> Finding {
+    let FileProblem { file, line, resource, field, message } = problem.clone();
+    let reason = "Invalid".to_owned();
+    Finding { file: Some(file), line, severity: Severity::Error, resource, field, message, reason }
+}
+
+fn of_compile(problem: compile::Problem, place: Option<Place>) -> Finding {
+    let severity = match problem.effect {
+        Effect::Waiting => Severity::Note,
+        Effect::Refused | Effect::Degraded => Severity::Error,
+    };
+    let (file, line) = place.map_or((None, None), |place| (Some(place.file), Some(place.line)));
+    Finding {
+        file,
+        line,
+        severity,
+        resource: Some(problem.resource),
+        field: problem.field,
+        message: problem.message,
+        reason: format!("{:?}", problem.reason),
+    }
+}

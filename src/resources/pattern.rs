@@ -1,0 +1,123 @@
+//! What strings may hold: the patterns of all string fields, and each in words.
+//!
+//! What a tenant writes ends in FreeSWITCH, which expands and splits text (contract §10.4), so no
+//! pattern lets through what FreeSWITCH gives a meaning to. Kubernetes patterns (RE2) cannot say
+//! "not this word", and `x-pre-process` is made of letters that names may hold: `schema` refuses
+//! it in every string, and so must the place that writes XML.
+
+/// The word FreeSWITCH's XML preprocessor acts on, in any case, wherever it stands (contract §1.6).
+pub const PREPROCESSOR_WORD: &str = "x-pre-process";
+
+macro_rules! patterns {
+    ($($(#[doc = $doc:literal])+ $name:ident = $pattern:literal, $words:literal;)+) => {
+        $($(#[doc = $doc])+ pub const $name: &str = $pattern;)+
+
+        /// A pattern in words, as error messages say it; none for a pattern that is not ours.
+        pub fn pattern_words(pattern: &str) -> Option<&'static str> {
+            match pattern {
+                $($name => Some($words),)+
+                _ => None,
+            }
+        }
+    };
+}
+
+patterns! {
+    /// A Kubernetes object name (RFC 1123 subdomain).
+    NAME_PATTERN = r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$",
+        "a name of lower case letters, digits, '-' and '.', that starts and ends with a letter or digit";
+    /// A name of a namespace (RFC 1123 label).
+    NAMESPACE_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",
+        "a name of lower case letters, digits and '-', that starts and ends with a letter or digit";
+    /// A key of a Secret or ConfigMap.
+    KEY_PATTERN = r"^[A-Za-z0-9._-]{1,253}$",
+        "a key of letters, digits, '.', '_' and '-'";
+    /// Text for people: no control characters and none of the characters FreeSWITCH gives a meaning
+    /// to in dial strings, channel variables or caller id names (contract §10.4).
+    TEXT_PATTERN = r##"^[^\x00-\x1f\x7f"'`<>\\,\[\]{}|$@:/;^=]*$"##,
+        "text without control characters and without any of \" ' ` < > \\ , [ ] { } | $ @ : / ; ^ =";
+    /// An internal number: what a phone of the tenant dials.
+    INTERNAL_NUMBER_PATTERN = r"^[0-9]{1,15}$",
+        "an internal number of 1 to 15 digits";
+    /// A public number in E.164 form with its plus sign (ITU-T E.164: at most 15 digits).
+    E164_PATTERN = r"^\+[1-9][0-9]{4,14}$",
+        "a public number in E.164 form, such as +493012345600";
+    /// A DNS name in lower case that does not start with a digit (contract §9).
+    DOMAIN_PATTERN = r"^[a-z]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)+$",
+        "a DNS name in lower case, with a dot, that starts with a letter, such as acme.example.com";
+    /// A host: a DNS name or an IPv4 address, or an IPv6 address without brackets.
+    HOST_PATTERN = r"^[A-Za-z0-9]([A-Za-z0-9.:-]{0,251}[A-Za-z0-9])?$",
+        "a DNS name or an IP address, without a port and without brackets";
+    /// An IP address; that it is a real one is checked at compile.
+    ADDRESS_PATTERN = r"^[0-9a-fA-F.:]{2,45}$",
+        "an IP address";
+    /// The name of a toll class.
+    TOLL_CLASS_PATTERN = r"^[A-Z][A-Za-z0-9]{0,31}$",
+        "a toll class of letters and digits that starts with a capital, such as National";
+    /// A mailbox (RFC 5321, without quoting).
+    EMAIL_PATTERN = r"^[A-Za-z0-9._+-]{1,64}@[A-Za-z0-9]([A-Za-z0-9.-]{0,188}[A-Za-z0-9])?$",
+        "a mail address, such as alice@example.com";
+    /// An ISO 3166-1 alpha-2 country code.
+    COUNTRY_PATTERN = r"^[A-Z]{2}$",
+        "a country code of two capital letters, such as DE";
+    /// An IANA time zone name.
+    TIME_ZONE_PATTERN = r"^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,2}$",
+        "an IANA time zone, such as Europe/Berlin";
+    /// A time of day, `HH:MM`; `24:00` ends a day.
+    TIME_OF_DAY_PATTERN = r"^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$",
+        "a time of day from 00:00 to 24:00";
+    /// A day, `MM-DD` for every year or `YYYY-MM-DD`; that there is such a day is checked at compile.
+    DATE_PATTERN = r"^([0-9]{4}-)?[0-9]{2}-[0-9]{2}$",
+        "a day as MM-DD for every year, or as YYYY-MM-DD";
+    /// A time in a tenant's time zone; that there is such a time is checked at compile.
+    LOCAL_TIME_PATTERN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}$",
+        "a time as YYYY-MM-DDTHH:MM:SS, without a zone";
+    /// A codec as FreeSWITCH names it.
+    CODEC_PATTERN = r"^[A-Za-z0-9]{1,16}$",
+        "a codec as FreeSWITCH names it, such as PCMA";
+    /// An IP address or a network in CIDR form; that it is a real one is checked at compile.
+    CIDR_PATTERN = r"^[0-9a-fA-F.:]{2,45}(/[0-9]{1,3})?$",
+        "an IP address or a network such as 198.51.100.0/24";
+    /// Digits that a digit edit strips, prepends or matches.
+    DIGITS_PATTERN = r"^\+?[0-9*#]*$",
+        "digits, '*' and '#', with or without a leading '+'";
+    /// Keys a caller presses in a menu.
+    MENU_DIGITS_PATTERN = r"^[0-9*#]{1,8}$",
+        "1 to 8 of digits, '*' and '#'";
+    /// A feature code.
+    FEATURE_CODE_PATTERN = r"^[*#][0-9*#]{1,7}$",
+        "'*' or '#' with 1 to 7 more of digits, '*' and '#', such as *97";
+    /// An emergency number.
+    EMERGENCY_NUMBER_PATTERN = r"^[0-9]{2,8}$",
+        "an emergency number of 2 to 8 digits, such as 112";
+    /// A MAC address.
+    MAC_PATTERN = r"^[0-9a-f]{2}(:[0-9a-f]{2}){5}$",
+        "a MAC address in lower case, such as 80:5e:c0:12:34:56";
+    /// A model of phone.
+    MODEL_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9 ._-]*$",
+        "a model of letters, digits, spaces, '.', '_' and '-'";
+    /// A user name at a carrier.
+    SIP_USER_PATTERN = r"^[A-Za-z0-9+][A-Za-z0-9+._@-]*$",
+        "a user name of letters, digits, '+', '.', '_', '@' and '-'";
+    /// An amount of storage, as Kubernetes writes quantities.
+    QUANTITY_PATTERN = r"^[0-9]+(\.[0-9]+)?(Ki|Mi|Gi|Ti|k|M|G|T)?$",
+        "an amount such as 20Gi or 500M";
+    /// An address on a web server, https only.
+    URL_PATTERN = r"^https://[A-Za-z0-9.:_~/?&=%+-]+$",
+        "an https address of letters, digits and . : _ ~ / ? & = % + -";
+    /// A SHA-256 digest.
+    SHA256_PATTERN = r"^[0-9a-f]{64}$",
+        "a SHA-256 digest of 64 hexadecimal digits in lower case";
+    /// A UUID.
+    UUID_PATTERN = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$",
+        "a UUID in lower case";
+    /// A version of FreeSWITCH.
+    VERSION_PATTERN = r"^[A-Za-z0-9.+~_-]+$",
+        "a version of letters, digits, '.', '+', '~', '_' and '-'";
+    /// A Postgres schema of ours.
+    SCHEMA_PATTERN = r"^[a-z][a-z0-9_]{0,62}$",
+        "a schema of lower case letters, digits and '_'";
+    /// A value of a label.
+    LABEL_VALUE_PATTERN = r"^([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?$",
+        "a label value of at most 63 letters, digits, '.', '_' and '-', that starts and ends with a letter or digit";
+}

@@ -1,0 +1,290 @@
+//! The documents of a manifest file: found, parsed, and searched for the line of a field.
+
+use granit_parser::{Event, Parser};
+use serde_json::Value;
+use serde_saphyr::granit_parser;
+
+use crate::resources::path::Step;
+
+/// How a file is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    Yaml,
+    Json,
+}
+
+/// One document of a file.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Document<'a> {
+    pub format: Format,
+    /// Its first line in the file, from 1.
+    pub line: usize,
+    pub text: &'a str,
+}
+
+/// Why a document cannot be parsed, and the line in the file.
+#[derive(Debug, PartialEq)]
+pub(super) struct SyntaxError {
+    pub line: usize,
+    pub message: String,
+}
+
+/// Splits a file into its documents. Every document is parsed on its own, so that a change of one
+/// costs the parsing of one.
+pub(super) fn split(text: &str, format: Format) -> Vec<Document<'_>> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    match format {
+        Format::Yaml => split_yaml(text),
+        Format::Json => split_json(text),
+    }
+}
+
+/// A line that starts with `---` starts a document wherever it stands (YAML 1.2 §9.1.2), even
+/// inside a scalar, so no parser is needed to find it. Comments and directives before it are its.
+fn split_yaml(text: &str) -> Vec<Document<'_>> {
+    let mut documents = Vec::new();
+    let (mut start, mut line, mut only_preamble) = (0, 1, true);
+    let mut at = 0;
+    for (index, row) in text.split_inclusive('\n').enumerate() {
+        let marker = row
+            .strip_prefix("---")
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with(char::is_whitespace));
+        if marker && !only_preamble {
+            documents.push(Document {
+                format: Format::Yaml,
+                line,
+                text: text.get(start..at).unwrap_or_default(),
+            });
+            (start, line) = (at, index + 1);
+        }
+        let bare = row.trim();
+        only_preamble &= !marker && (bare.is_empty() || row.starts_with('%') || bare.starts_with('#'));
+        at += row.len();
+    }
+    documents.push(Document { format: Format::Yaml, line, text: text.get(start..).unwrap_or_default() });
+    documents
+}
+
+/// JSON values one after the other, as `jq` and `kubectl` write them.
+fn split_json(text: &str) -> Vec<Document<'_>> {
+    let mut documents = Vec::new();
+    let (mut start, mut line) = (0, 1);
+    let mut values = serde_json::Deserializer::from_str(text).into_iter::<serde::de::IgnoredAny>();
+    loop {
+        // What cannot be read is a document too: parsing it says why.
+        let end = match values.next() {
+            Some(Ok(_)) => values.byte_offset(),
+            Some(Err(_)) => text.len(),
+            None => break,
+        };
+        let part = text.get(start..end).unwrap_or_default();
+        documents.push(Document { format: Format::Json, line, text: part });
+        line += part.matches('\n').count();
+        start = end;
+        if end == text.len() {
+            break;
+        }
+    }
+    documents
+}
+
+impl Document<'_> {
+    /// Parses it. `None` when it is empty.
+    pub fn parse(&self) -> Result<Option<Value>, SyntaxError> {
+        let value = match self.format {
+            Format::Json => self.parse_json()?,
+            Format::Yaml => self.parse_yaml()?,
+        };
+        Ok(if value.is_null() { None } else { Some(value) })
+    }
+
+    fn parse_json(&self) -> Result<Value, SyntaxError> {
+        let unique: Result<super::json::Unique, _> = serde_json::from_str(self.text);
+        unique.map(|unique| unique.0).map_err(|error| {
+            let message = error.to_string();
+            // Its own line counts from the document's start, so it is said by `line` alone.
+            let message = message.split(" at line ").next().unwrap_or_default();
+            SyntaxError { line: self.line_at(error.line()), message: format!("is not JSON: {message}") }
+        })
+    }
+
+    fn parse_yaml(&self) -> Result<Value, SyntaxError> {
+        // A phone system needs no alias to stand for more than this; a bomb does.
+        let options = serde_saphyr::options! {
+            budget: serde_saphyr::budget! { max_events: 4_000_000, max_nodes: 2_000_000, max_depth: 32 },
+            alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: 20_000, max_replay_stack_depth: 8 },
+            with_snippet: false,
+            emit_comments: false,
+        };
+        serde_saphyr::from_str_with_options(self.text, options).map_err(|error| {
+            let line = error.location().and_then(|location| usize::try_from(location.line()).ok());
+            let message = error.without_snippet().to_string();
+            SyntaxError { line: self.line_at(line.unwrap_or(1)), message: format!("is not YAML: {message}") }
+        })
+    }
+
+    /// The line in the file where its content starts, after its marker and comments.
+    pub fn content_line(&self) -> usize {
+        let bare = |row: &&str| {
+            let row = row.trim();
+            row.is_empty() || row == "---" || row.starts_with(['#', '%'])
+        };
+        self.line + self.text.lines().take_while(bare).count()
+    }
+
+    fn line_at(&self, line_in_document: usize) -> usize {
+        self.line + line_in_document.saturating_sub(1)
+    }
+
+    /// The line in the file of a field, or of what is nearest to it on the way there.
+    pub fn line_of(&self, steps: &[Step]) -> usize {
+        let mut finder = Finder { parser: Parser::new_from_str(self.text), best: 0 };
+        finder.document(steps);
+        self.line_at(finder.best.max(1))
+    }
+}
+
+/// Follows a path through a document's events. Only errors are looked up, so it is not fast.
+struct Finder<'a> {
+    parser: Parser<'a, granit_parser::StrInput<'a>>,
+    best: usize,
+}
+
+impl<'a> Finder<'a> {
+    /// The next event that is part of a value, and its line; none at the end or where the text is broken.
+    fn next(&mut self) -> Option<(Event<'a>, usize)> {
+        loop {
+            let (event, span) = self.parser.next()?.ok()?;
+            let part = event.is_node() || matches!(event, Event::MappingEnd | Event::SequenceEnd);
+            if part {
+                return Some((event, span.start.line()));
+            }
+        }
+    }
+
+    fn document(&mut self, steps: &[Step]) -> Option<()> {
+        let (event, line) = self.next()?;
+        self.best = line;
+        self.value(event, steps)
+    }
+
+    /// Looks for the path in the value that starts with the event; `None` ends the search.
+    fn value(&mut self, event: Event<'a>, steps: &[Step]) -> Option<()> {
+        let (step, rest) = steps.split_first()?;
+        match (event, step) {
+            (Event::MappingStart(..), Step::Key(wanted)) => loop {
+                let (key, line) = self.next()?;
+                let found = match &key {
+                    Event::MappingEnd => return None,
+                    Event::Scalar(text, ..) => text == wanted,
+                    _ => false,
+                };
+                self.skip(&key)?;
+                let (value, _) = self.next()?;
+                if found {
+                    self.best = line;
+                    return self.value(value, rest);
+                }
+                self.skip(&value)?;
+            },
+            (Event::SequenceStart(..), Step::Index(wanted)) => {
+                for index in 0.. {
+                    let (item, line) = self.next()?;
+                    if matches!(item, Event::SequenceEnd) {
+                        return None;
+                    }
+                    if index == *wanted {
+                        self.best = line;
+                        return self.value(item, rest);
+                    }
+                    self.skip(&item)?;
+                }
+                None
+            }
+            _ => None,
+        }
+    }
+
+    /// Passes over the rest of the value that starts with the event.
+    fn skip(&mut self, event: &Event<'a>) -> Option<()> {
+        let mut depth = usize::from(starts(event));
+        while depth > 0 {
+            let (event, _) = self.next()?;
+            if starts(&event) {
+                depth += 1;
+            } else if matches!(event, Event::MappingEnd | Event::SequenceEnd) {
+                depth -= 1;
+            }
+        }
+        Some(())
+    }
+}
+
+fn starts(event: &Event<'_>) -> bool {
+    matches!(event, Event::MappingStart(..) | Event::SequenceStart(..))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resources::path::steps;
+
+    fn lines(text: &str, format: Format) -> Vec<(usize, &str)> {
+        split(text, format).iter().map(|d| (d.line, d.text)).collect()
+    }
+
+    #[test]
+    fn yaml_is_split_at_its_markers() {
+        let text = "# head\n---\na: 1\n--- # two\nb: |\n  ---\n  x\n---\n";
+        assert_eq!(
+            lines(text, Format::Yaml),
+            [(1, "# head\n---\na: 1\n"), (4, "--- # two\nb: |\n  ---\n  x\n"), (8, "---\n")]
+        );
+        assert_eq!(lines("--- {a: 1}\n--- {b: 1}", Format::Yaml).len(), 2);
+        let parsed: Vec<_> = split(text, Format::Yaml).iter().map(|d| d.parse().unwrap()).collect();
+        assert_eq!(
+            parsed,
+            [Some(serde_json::json!({"a": 1})), Some(serde_json::json!({"b": "---\nx\n"})), None]
+        );
+    }
+
+    #[test]
+    fn json_values_follow_each_other() {
+        let text = "{\"a\": 1}\n\n{\"b\":\n2}\n";
+        assert_eq!(lines(text, Format::Json), [(1, "{\"a\": 1}"), (1, "\n\n{\"b\":\n2}")]);
+        let broken = split("{\"a\": 1}\n{\"b\":,}", Format::Json);
+        assert_eq!(broken.len(), 2);
+        assert_eq!(broken[1].parse().unwrap_err().line, 2);
+        let twice = split("{\"a\": 1, \"a\": 2}", Format::Json);
+        assert!(twice[0].parse().unwrap_err().message.contains("duplicate"));
+    }
+
+    #[test]
+    fn a_field_is_found_on_its_line() {
+        let text = "---\nspec:\n  a: {x: 1}\n  members:\n    - {extensionRef: {name: a}}\n    - extensionRef:\n        name: b\n";
+        for format in [Format::Yaml] {
+            let document = split(text, format)[0];
+            assert_eq!(document.line_of(&steps("spec.members[1].extensionRef.name")), 7);
+            assert_eq!(document.line_of(&steps("spec.members[1].missing")), 6);
+            assert_eq!(document.line_of(&steps("spec.members[9]")), 4);
+            assert_eq!(document.line_of(&steps("")), 2);
+        }
+        let json = "{\n \"spec\": {\n  \"number\": \"\\u0031\",\n  \"x\": 1\n }\n}";
+        let document = split(json, Format::Json)[0];
+        assert_eq!(document.line_of(&steps("spec.x")), 4);
+    }
+
+    #[test]
+    fn yaml_bombs_are_refused() {
+        let mut bomb = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
+        for level in 1..9 {
+            let inner = vec![format!("*a{}", level - 1); 10].join(", ");
+            bomb += &format!("a{level}: &a{level} [{inner}]\n");
+        }
+        let error = split(&bomb, Format::Yaml)[0].parse().unwrap_err();
+        assert!(error.message.starts_with("is not YAML"), "{}", error.message);
+        let deep = format!("a: {}{}", "[".repeat(5000), "]".repeat(5000));
+        split(&deep, Format::Yaml)[0].parse().unwrap_err();
+        assert_eq!(split(&deep, Format::Yaml)[0].line_of(&steps("a[0][0]")), 1);
+    }
+}

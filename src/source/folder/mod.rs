@@ -1,0 +1,132 @@
+//! Resources from a folder of manifests, followed as it changes.
+//!
+//! - Files named `.yaml`, `.yml` and `.json`, in sub-folders too; hidden names are passed over.
+//! - A file is taken whole or not at all: while anything in it is wrong, everything it held when
+//!   it was last good stays in force, and a [`FileProblem`] says file, line and field. A file that
+//!   was never good holds nothing.
+//! - An object that several files hold is an error of all but the one whose object is in force
+//!   already; at start it is an error of all, and none is taken.
+//! - An object's identity is made of its kind, namespace and name; its age is when it was first
+//!   seen, which the data directory keeps over restarts.
+
+mod document;
+mod first_seen;
+mod generated;
+mod json;
+mod load;
+mod problem;
+mod read;
+mod scan;
+mod state;
+mod tree;
+mod watch;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::Serialize;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+pub use problem::{FileProblem, FolderError};
+pub use read::MAX_FILE_SIZE;
+
+use super::{Change, ObjectKey};
+use tree::Tree;
+
+/// What a folder source needs to know.
+#[derive(Clone, Debug)]
+pub struct FolderOptions {
+    /// Folder of the manifests.
+    pub manifests: PathBuf,
+    /// Directory where ages and generated Secrets are kept; made when it is not there.
+    pub data_dir: PathBuf,
+}
+
+/// What changed in a folder.
+#[derive(Clone, Debug, Default)]
+pub struct Update {
+    /// Objects that came, changed or went, each at most once.
+    pub changes: Vec<Change>,
+    /// Everything that is wrong with files now, in their order.
+    pub problems: Vec<FileProblem>,
+}
+
+/// Where something stands.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Place {
+    /// The file.
+    pub file: PathBuf,
+    /// The line, from 1.
+    pub line: usize,
+}
+
+/// A folder of manifests that is followed.
+#[derive(Debug)]
+pub struct Folder {
+    tree: Arc<Mutex<Tree>>,
+    /// Ends when the token is cancelled or nobody takes updates any more.
+    pub task: JoinHandle<()>,
+}
+
+impl Folder {
+    /// Reads the folder and follows it. The first update is everything there is; each later one
+    /// follows a change by some tens of milliseconds.
+    ///
+    /// # Errors
+    /// When the folder cannot be read or the data directory not be written.
+    pub async fn start(
+        options: FolderOptions,
+        updates: mpsc::Sender<Update>,
+        stop: CancellationToken,
+    ) -> Result<Self, FolderError> {
+        let tree = Arc::new(Mutex::new(Tree::open(&options)?));
+        let task = tokio::spawn(watch::follow(tree.clone(), updates, stop));
+        Ok(Self { tree, task })
+    }
+
+    /// Where a field of an object in force stands, or what is nearest to it.
+    pub fn locate(&self, key: &ObjectKey, field: &str) -> Option<Place> {
+        lock(&self.tree).locate(key, field)
+    }
+
+    /// Reads files and folders once. Without a data directory all objects without a time of their
+    /// own are of one age, and no Secret is generated: what is given decides, nothing else.
+    ///
+    /// # Errors
+    /// When one of the paths cannot be read.
+    pub fn read_once(paths: &[PathBuf]) -> Result<Reading, FolderError> {
+        let mut tree = Tree::new(paths.to_vec())?;
+        let Update { changes, problems } = tree.rescan().unwrap_or_default();
+        Ok(Reading { changes, problems, tree })
+    }
+}
+
+/// What files and folders hold, read once.
+#[derive(Debug)]
+pub struct Reading {
+    /// All objects.
+    pub changes: Vec<Change>,
+    /// Everything that is wrong with the files, in their order.
+    pub problems: Vec<FileProblem>,
+    tree: Tree,
+}
+
+impl Reading {
+    /// Where a field of an object stands, or what is nearest to it.
+    pub fn locate(&self, key: &ObjectKey, field: &str) -> Option<Place> {
+        self.tree.locate(key, field)
+    }
+}
+
+/// A thread that panicked while it held the lock has left a tree that the next rescan sets right.
+fn lock(tree: &Mutex<Tree>) -> MutexGuard<'_, Tree> {
+    tree.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A path below `folder`, as the walk of `root` writes it; none when it is not below `root`.
+fn below(root: &Path, folder: &Path) -> Option<PathBuf> {
+    let (real_root, real) = (root.canonicalize().ok()?, folder.canonicalize().ok()?);
+    Some(root.join(real.strip_prefix(real_root).ok()?))
+}

@@ -1,0 +1,111 @@
+//! One file, read whole: every object it holds, or everything that is wrong with it.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+use std::sync::Arc;
+
+use super::document::{Document, Format, split};
+use super::problem::FileProblem;
+use crate::resources::path::steps;
+use crate::source::manifest::{self, Fault, Item};
+use crate::source::validate::Kinds;
+
+/// Largest manifest file that is read, in bytes.
+pub const MAX_FILE_SIZE: u64 = 64 << 20;
+
+/// A document that was read, kept to be used again while its text stays the same.
+#[derive(Clone, Debug)]
+pub(super) struct Held {
+    /// Fingerprint of its text.
+    pub hash: u64,
+    /// The line in the file where its content starts, from 1.
+    pub line: usize,
+    pub items: Arc<[Item]>,
+    /// Whether it was taken over unchanged from the last reading.
+    pub reused: bool,
+}
+
+/// What one document became.
+pub(super) type Outcome = Result<Held, Vec<FileProblem>>;
+
+/// Reads a file as text. `Ok(None)` when it is gone.
+///
+/// # Errors
+/// When it cannot be read, is too large or is no UTF-8.
+pub(super) fn text(path: &Path) -> Result<Option<String>, Box<FileProblem>> {
+    let fault = |message: String| Box::new(FileProblem::whole(path, message));
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(fault(format!("cannot be read: {error}"))),
+    };
+    let mut bytes = Vec::new();
+    file.take(MAX_FILE_SIZE + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| fault(format!("cannot be read: {error}")))?;
+    if bytes.len() as u64 > MAX_FILE_SIZE {
+        return Err(fault(format!(
+            "is larger than {} MiB; split it into several files",
+            MAX_FILE_SIZE >> 20
+        )));
+    }
+    String::from_utf8(bytes).map(Some).map_err(|error| {
+        let good = error.utf8_error().valid_up_to();
+        let line = error.as_bytes().iter().take(good).filter(|byte| **byte == b'\n').count() + 1;
+        let mut problem = fault("is not UTF-8 text; save it as UTF-8".into());
+        problem.line = Some(line);
+        problem
+    })
+}
+
+/// A file's text with its documents, those of the last reading beside them.
+pub(super) struct Source<'a> {
+    pub path: &'a Path,
+    pub documents: Vec<Document<'a>>,
+    last: HashMap<u64, &'a Held>,
+}
+
+impl<'a> Source<'a> {
+    pub fn new(path: &'a Path, text: &'a str, last: &'a [Held]) -> Self {
+        let format = super::scan::format(path).unwrap_or(Format::Yaml);
+        let last = last.iter().map(|held| (held.hash, held)).collect();
+        Self { path, documents: split(text, format), last }
+    }
+
+    /// Reads one of its documents. `hash` must be the same function at every reading.
+    pub fn read(&self, document: &Document<'_>, kinds: &Kinds, hash: impl Fn(&str) -> u64) -> Outcome {
+        let hash = hash(document.text);
+        if let Some(held) = self.last.get(&hash) {
+            return Ok(Held { line: document.content_line(), reused: true, ..(*held).clone() });
+        }
+        let syntax = |error: super::document::SyntaxError| {
+            vec![FileProblem { line: Some(error.line), ..FileProblem::whole(self.path, error.message) }]
+        };
+        let items = match document.parse().map_err(syntax)? {
+            Some(value) => manifest::read(value, kinds).map_err(|faults| {
+                faults.into_iter().map(|fault| self.problem(document, fault)).collect::<Vec<_>>()
+            })?,
+            None => Vec::new(),
+        };
+        Ok(Held { hash, line: document.content_line(), items: items.into(), reused: false })
+    }
+
+    fn problem(&self, document: &Document<'_>, fault: Fault) -> FileProblem {
+        FileProblem {
+            file: self.path.to_owned(),
+            line: Some(line_of(document, &fault.path, &fault.violation.field)),
+            resource: fault.resource,
+            field: fault.violation.field,
+            message: fault.violation.message,
+        }
+    }
+}
+
+/// The line of a field of an object in a document.
+pub(super) fn line_of(document: &Document<'_>, object: &str, field: &str) -> usize {
+    let mut path = steps(object);
+    path.extend(steps(field));
+    document.line_of(&path)
+}

@@ -1,0 +1,121 @@
+//! Which files of a folder are manifests, and whether they changed.
+
+use std::collections::BTreeMap;
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use super::document::Format;
+use super::problem::FileProblem;
+
+/// What a file looked like when it was read: a file that looks the same is not read again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stamp {
+    modified: Option<SystemTime>,
+    size: u64,
+    device: u64,
+    inode: u64,
+}
+
+impl Stamp {
+    pub fn of(metadata: &Metadata) -> Self {
+        let (size, device, inode) = (metadata.len(), metadata.dev(), metadata.ino());
+        Self { modified: metadata.modified().ok(), size, device, inode }
+    }
+}
+
+/// What a walk found.
+#[derive(Debug, Default)]
+pub(super) struct Scan {
+    pub files: BTreeMap<PathBuf, Stamp>,
+    /// Files and folders that are there and cannot be looked at: nothing is known of them.
+    pub unreadable: Vec<FileProblem>,
+}
+
+/// How a manifest file is written, by its name; none when it is no manifest. Hidden files and
+/// what editors leave behind have other names (`.x.yaml.swp`, `x.yaml~`, `#x.yaml#`).
+pub(super) fn format(path: &Path) -> Option<Format> {
+    if hidden(path) {
+        return None;
+    }
+    match path.extension()?.to_str()? {
+        "yaml" | "yml" => Some(Format::Yaml),
+        "json" => Some(Format::Json),
+        _ => None,
+    }
+}
+
+/// Whether a file or folder is passed over for its name.
+pub(super) fn hidden(path: &Path) -> bool {
+    let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+    name.starts_with(['.', '#'])
+}
+
+/// Walks a file or folder. Links are followed, as Kubernetes mounts a ConfigMap's files by them.
+///
+/// # Errors
+/// When the root itself cannot be read: then nothing can be said of what is below it.
+pub(super) fn scan(root: &Path, except: &[PathBuf]) -> io::Result<Scan> {
+    let mut walk = Walk { scan: Scan::default(), except, parents: Vec::new() };
+    let metadata = fs::metadata(root)?;
+    if metadata.is_dir() {
+        walk.parents.push((metadata.dev(), metadata.ino()));
+        walk.entries(root, fs::read_dir(root)?);
+    } else {
+        walk.scan.files.insert(root.to_owned(), Stamp::of(&metadata));
+    }
+    Ok(walk.scan)
+}
+
+struct Walk<'a> {
+    scan: Scan,
+    except: &'a [PathBuf],
+    /// Device and inode of the folders above, for links that lead in a circle.
+    parents: Vec<(u64, u64)>,
+}
+
+impl Walk<'_> {
+    fn entries(&mut self, folder: &Path, entries: fs::ReadDir) {
+        for entry in entries {
+            match entry {
+                Ok(entry) => self.entry(&entry.path()),
+                Err(error) => self.unreadable(folder, &error),
+            }
+        }
+    }
+
+    fn entry(&mut self, path: &Path) {
+        if hidden(path) || self.except.iter().any(|except| except == path) {
+            return;
+        }
+        let metadata = match fs::metadata(path) {
+            Ok(metadata) => metadata,
+            // Gone since the folder was listed, or a link that leads nowhere.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+            Err(error) => return self.unreadable(path, &error),
+        };
+        if metadata.is_dir() {
+            let identity = (metadata.dev(), metadata.ino());
+            if self.parents.contains(&identity) {
+                return;
+            }
+            match fs::read_dir(path) {
+                Ok(entries) => {
+                    self.parents.push(identity);
+                    self.entries(path, entries);
+                    self.parents.pop();
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => self.unreadable(path, &error),
+            }
+        } else if metadata.is_file() && format(path).is_some() {
+            self.scan.files.insert(path.to_owned(), Stamp::of(&metadata));
+        }
+    }
+
+    fn unreadable(&mut self, path: &Path, error: &io::Error) {
+        self.scan.unreadable.push(FileProblem::whole(path, format!("cannot be read: {error}")));
+    }
+}

@@ -1,0 +1,327 @@
+//! What the files hold, who holds which object, and what follows when a file changes.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::hash::RandomState;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use uuid::Uuid;
+
+use super::first_seen::FirstSeen;
+use super::load::{Loaded, load};
+use super::problem::FileProblem;
+use super::read::Held;
+use super::scan::Stamp;
+use crate::source::validate::Kinds;
+use crate::source::{Change, Object, ObjectKey, manifest};
+
+/// Bytes of text that are in memory at one time while many files are read.
+const GROUP: u64 = 16 << 20;
+
+/// One file: what it held when it was last good, and what is wrong with it now.
+#[derive(Debug, Default)]
+pub(super) struct FileState {
+    pub stamp: Option<Stamp>,
+    pub documents: Vec<Held>,
+    pub problems: Vec<FileProblem>,
+}
+
+/// A file that holds an object.
+#[derive(Debug)]
+pub(super) struct Claim {
+    pub file: Arc<Path>,
+    /// Which of its documents.
+    pub document: u64,
+    /// Where in the document.
+    pub path: String,
+    object: Object,
+}
+
+/// An object that is in force, and the document it is from.
+#[derive(Debug)]
+struct InForce {
+    object: Object,
+    file: Arc<Path>,
+    document: u64,
+}
+
+/// All files and objects of a folder.
+#[derive(Debug)]
+pub(super) struct State {
+    kinds: &'static Kinds,
+    hasher: RandomState,
+    pub files: BTreeMap<Arc<Path>, FileState>,
+    pub claims: HashMap<ObjectKey, Vec<Claim>>,
+    in_force: HashMap<ObjectKey, InForce>,
+    /// Objects that several files hold.
+    contested: BTreeSet<ObjectKey>,
+    /// Objects whose claims changed since the last `settle`.
+    touched: BTreeSet<ObjectKey>,
+    pub seen: FirstSeen,
+    /// Where generated Secrets are: what is there yields to what the user wrote.
+    generated: Option<PathBuf>,
+}
+
+impl State {
+    pub fn new(kinds: &'static Kinds, seen: FirstSeen, generated: Option<PathBuf>) -> Self {
+        Self {
+            kinds,
+            hasher: RandomState::new(),
+            files: BTreeMap::new(),
+            claims: HashMap::new(),
+            in_force: HashMap::new(),
+            contested: BTreeSet::new(),
+            touched: BTreeSet::new(),
+            seen,
+            generated,
+        }
+    }
+
+    /// Reads files and takes in what they hold. Objects without a time of their own are dated `now`
+    /// when they are seen the first time.
+    pub fn read(&mut self, paths: &[PathBuf], now: Timestamp) {
+        let size = |path: &PathBuf| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+        let mut rest = paths;
+        while !rest.is_empty() {
+            let mut bytes = 0;
+            let fits = |path: &&PathBuf| {
+                let before = bytes;
+                bytes += size(path);
+                before == 0 || bytes <= GROUP
+            };
+            let count = rest.iter().take_while(fits).count().max(1);
+            let (group, later) = rest.split_at(count.min(rest.len()));
+            let loaded = load(group, &self.files, self.kinds, &self.hasher);
+            for (path, loaded) in group.iter().zip(loaded) {
+                match loaded {
+                    Loaded::Gone => self.gone(path),
+                    Loaded::Read { stamp, documents } => self.take(path, stamp, documents, now),
+                }
+            }
+            rest = later;
+        }
+    }
+
+    /// Forgets a file that is gone, and gives up what it held.
+    pub fn gone(&mut self, path: &Path) {
+        if let Some((file, state)) = self.files.remove_entry(path) {
+            for item in state.documents.iter().flat_map(|document| document.items.iter()) {
+                self.unclaim(&item.key, &file);
+            }
+        }
+    }
+
+    fn take(
+        &mut self,
+        path: &Path,
+        stamp: Option<Stamp>,
+        documents: Result<Vec<Held>, Vec<FileProblem>>,
+        now: Timestamp,
+    ) {
+        let (file, mut state) =
+            self.files.remove_entry(path).unwrap_or_else(|| (Arc::from(path), FileState::default()));
+        state.stamp = stamp;
+        let checked = documents.and_then(|mut documents| {
+            for document in documents.iter_mut().filter(|document| !document.reused) {
+                self.identify(document, now);
+            }
+            let problems = self.against_rules(&file, &documents);
+            if problems.is_empty() { Ok(documents) } else { Err(problems) }
+        });
+        match checked {
+            Ok(documents) => {
+                self.claim(&file, &state.documents, &documents);
+                state.documents = documents;
+                state.problems = Vec::new();
+            }
+            Err(problems) => state.problems = problems,
+        }
+        self.files.insert(file, state);
+    }
+
+    /// Gives every object of a new document an identity and an age.
+    fn identify(&mut self, document: &mut Held, now: Timestamp) {
+        for item in Arc::get_mut(&mut document.items).into_iter().flatten() {
+            let metadata = item.object.metadata_mut();
+            metadata.uid.get_or_insert_with(|| uid(&item.key));
+            if metadata.creation_timestamp.is_none() {
+                metadata.creation_timestamp = Some(Time(self.seen.time(&item.key, now)));
+            }
+        }
+    }
+
+    /// What speaks against the new documents of a file: an object that stands twice in it, or one
+    /// that changed what cannot change.
+    fn against_rules(&self, file: &Path, documents: &[Held]) -> Vec<FileProblem> {
+        let mut problems = Vec::new();
+        let mut lines = HashMap::new();
+        for document in documents {
+            for item in document.items.iter() {
+                let problem = |field: &str, message: String| FileProblem {
+                    file: file.to_owned(),
+                    line: Some(document.line),
+                    resource: Some(item.key.clone()),
+                    field: field.to_owned(),
+                    message,
+                };
+                if let Some(line) = lines.insert(&item.key, document.line) {
+                    let message = format!("is in {}:{line} already; a name can be used once", file.display());
+                    problems.push(problem("metadata.name", message));
+                }
+                if document.reused {
+                    continue;
+                }
+                if let (Some(old), Some(kind)) = (self.in_force.get(&item.key), self.kinds.get(item.key.kind))
+                    && let (Some(new), Some(old)) = (body(&item.object), body(&old.object))
+                {
+                    let violations = kind.check_update(&new, &old).into_iter();
+                    problems.extend(violations.map(|found| problem(&found.field, found.message)));
+                }
+            }
+        }
+        problems
+    }
+
+    /// Notes which objects a file holds now; those of documents it had before are known.
+    fn claim(&mut self, file: &Arc<Path>, old: &[Held], new: &[Held]) {
+        let items = |documents: &[Held]| -> Vec<ObjectKey> {
+            documents.iter().flat_map(|document| document.items.iter().map(|item| item.key.clone())).collect()
+        };
+        let kept: HashSet<ObjectKey> = items(new).into_iter().collect();
+        for key in items(old).iter().filter(|key| !kept.contains(key)) {
+            self.unclaim(key, file);
+        }
+        for document in new.iter().filter(|document| !document.reused) {
+            for item in document.items.iter() {
+                let claim = Claim {
+                    file: file.clone(),
+                    document: document.hash,
+                    path: item.path.clone(),
+                    object: item.object.clone(),
+                };
+                let claims = self.claims.entry(item.key.clone()).or_default();
+                claims.retain(|claim| claim.file != *file);
+                claims.push(claim);
+                self.touched.insert(item.key.clone());
+            }
+        }
+    }
+
+    fn unclaim(&mut self, key: &ObjectKey, file: &Arc<Path>) {
+        if let Some(claims) = self.claims.get_mut(key) {
+            claims.retain(|claim| claim.file != *file);
+            if claims.is_empty() {
+                self.claims.remove(key);
+            }
+        }
+        self.touched.insert(key.clone());
+    }
+
+    /// Decides which file's object is in force where claims changed, and says what that changes.
+    /// Of several claims none wins: what was in force stays, or nothing is.
+    pub fn settle(&mut self) -> BTreeMap<ObjectKey, Change> {
+        let mut changes = BTreeMap::new();
+        for key in std::mem::take(&mut self.touched) {
+            let claims = standing(self.claims.get(&key), self.generated.as_deref());
+            let holder = self.in_force.get(&key);
+            let winner = match claims.as_slice() {
+                [one] => Some(*one),
+                several => several.iter().find(|c| holder.is_some_and(|h| h.file == c.file)).copied(),
+            };
+            if let Some(claim) = winner {
+                let same =
+                    holder.is_some_and(|held| held.file == claim.file && held.document == claim.document);
+                if !same {
+                    let (object, file) = (claim.object.clone(), claim.file.clone());
+                    changes.insert(key.clone(), Change::Upsert(object.clone()));
+                    let document = claim.document;
+                    self.in_force.insert(key.clone(), InForce { object, file, document });
+                }
+            }
+            if claims.len() > 1 {
+                self.contested.insert(key);
+                continue;
+            }
+            self.contested.remove(&key);
+            if claims.is_empty() {
+                self.seen.forget(&key);
+                if self.in_force.remove(&key).is_some() {
+                    changes.insert(key.clone(), Change::Remove(key));
+                }
+            }
+        }
+        changes
+    }
+
+    /// An object that is in force.
+    pub fn object(&self, key: &ObjectKey) -> Option<&Object> {
+        self.in_force.get(key).map(|held| &held.object)
+    }
+
+    /// Everything that is wrong with files now, in their order.
+    pub fn problems(&self) -> Vec<FileProblem> {
+        let mut problems: Vec<_> =
+            self.files.values().flat_map(|file| file.problems.iter().cloned()).collect();
+        problems.extend(self.contested.iter().flat_map(|key| self.contest(key)));
+        problems.sort_unstable();
+        problems
+    }
+
+    /// A problem for every claim to an object that is not in force, naming another.
+    fn contest(&self, key: &ObjectKey) -> Vec<FileProblem> {
+        let claims = standing(self.claims.get(key), self.generated.as_deref());
+        let holder = self.in_force.get(key).map(|held| &held.file);
+        let lost = claims.iter().filter(|claim| Some(&claim.file) != holder);
+        lost.map(|claim| {
+            let others: Vec<String> = claims
+                .iter()
+                .filter(|other| other.file != claim.file)
+                .map(|other| format!("{}:{}", other.file.display(), self.line(other)))
+                .collect();
+            FileProblem {
+                file: claim.file.to_path_buf(),
+                line: Some(self.line(claim)),
+                resource: Some(key.clone()),
+                field: "metadata.name".into(),
+                message: format!("is in {} too; a name can be used once", others.join(" and ")),
+            }
+        })
+        .collect()
+    }
+
+    fn line(&self, claim: &Claim) -> usize {
+        let documents = self.files.get(&claim.file).map_or(&[][..], |file| &file.documents);
+        documents.iter().find(|document| document.hash == claim.document).map_or(1, |document| document.line)
+    }
+
+    /// The file of an object in force, the line its document starts at, and its path in the document.
+    pub fn place(&self, key: &ObjectKey) -> Option<(Arc<Path>, usize, String)> {
+        let held = self.in_force.get(key)?;
+        let claim = self.claims.get(key)?.iter().find(|claim| claim.file == held.file)?;
+        Some((claim.file.clone(), self.line(claim), claim.path.clone()))
+    }
+}
+
+/// The claims that count: those of the user's manifests, or where there is none, the generated one.
+fn standing<'a>(claims: Option<&'a Vec<Claim>>, generated: Option<&Path>) -> Vec<&'a Claim> {
+    let claims = claims.map_or(&[][..], Vec::as_slice);
+    let is_generated = |claim: &&Claim| generated.is_some_and(|folder| claim.file.starts_with(folder));
+    let own: Vec<&Claim> = claims.iter().filter(|claim| !is_generated(claim)).collect();
+    if own.is_empty() { claims.iter().collect() } else { own }
+}
+
+/// The same for the same object on every machine and at every start.
+fn uid(key: &ObjectKey) -> String {
+    let ours = Uuid::new_v5(&Uuid::NAMESPACE_DNS, crate::resources::GROUP.as_bytes());
+    let namespace = key.namespace.as_deref().unwrap_or_default();
+    Uuid::new_v5(&ours, format!("{}/{namespace}/{}", key.kind, key.name).as_bytes()).to_string()
+}
+
+fn body(object: &Object) -> Option<serde_json::Value> {
+    match object.to_json().ok()? {
+        serde_json::Value::Object(map) => Some(manifest::without_head(&map)),
+        _ => None,
+    }
+}

@@ -1,0 +1,118 @@
+//! What the API server would say of a resource, said in process: the CRD's schema and its CEL rules.
+//!
+//! The folder source has no API server in front of it; this is what stands there instead. It is
+//! built once from the CRDs that `centrex crds` prints, so both hold the same rules.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use kube::core::cel::{CompiledSchema, compile_schema, validate_compiled};
+use serde_json::{Value, json};
+
+use crate::resources::crd;
+use crate::resources::schema::{Schema, SchemaError, Violation};
+
+/// The rules of one kind.
+#[derive(Debug)]
+pub struct Kind {
+    /// Its name, such as `Extension`.
+    pub name: &'static str,
+    /// Its `apiVersion`.
+    pub api_version: &'static str,
+    /// Whether its objects live in a namespace.
+    pub namespaced: bool,
+    schema: Schema,
+    /// The CRD's CEL rules; none for kinds that are not ours.
+    cel: Option<CompiledSchema>,
+}
+
+/// The rules of every kind Centrex reads.
+#[derive(Debug)]
+pub struct Kinds(BTreeMap<&'static str, Kind>);
+
+static KINDS: LazyLock<Result<Kinds, SchemaError>> = LazyLock::new(Kinds::compile);
+
+/// The rules of every kind, compiled at first use.
+///
+/// # Errors
+/// When a CRD of ours has a schema the checker does not know, which a test rules out.
+pub fn kinds() -> Result<&'static Kinds, &'static SchemaError> {
+    KINDS.as_ref()
+}
+
+impl Kinds {
+    fn compile() -> Result<Self, SchemaError> {
+        let mut kinds = BTreeMap::new();
+        for definition in crd::all() {
+            let found = &definition.spec.names.kind;
+            let missing = || SchemaError::Missing(found.clone());
+            let name = *crd::KINDS.iter().find(|name| *name == found).ok_or_else(missing)?;
+            let published = crd::tidy(&definition).map_err(|_| missing())?;
+            let schema = published.pointer("/spec/versions/0/schema/openAPIV3Schema").ok_or_else(missing)?;
+            let kind = Kind {
+                name,
+                api_version: crate::resources::API_VERSION,
+                namespaced: definition.spec.scope == "Namespaced",
+                schema: Schema::compile(schema)?,
+                cel: Some(compile_schema(schema)),
+            };
+            kinds.insert(name, kind);
+        }
+        for (name, namespaced, schema) in core_kinds() {
+            let schema = Schema::compile(&schema)?;
+            kinds.insert(name, Kind { name, api_version: "v1", namespaced, schema, cel: None });
+        }
+        Ok(Self(kinds))
+    }
+
+    /// The rules of a kind by its name.
+    pub fn get(&self, kind: &str) -> Option<&Kind> {
+        self.0.get(kind)
+    }
+
+    /// The names of all kinds, in order.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.0.keys().copied()
+    }
+}
+
+impl Kind {
+    /// All fields of a resource that break a rule of the schema or, where the schema holds, of
+    /// CEL. The resource comes without `apiVersion`, `kind`, `metadata` and `status`.
+    pub fn check(&self, body: &Value) -> Vec<Violation> {
+        let found = self.schema.check(body);
+        if found.is_empty() { self.check_cel(body, None) } else { found }
+    }
+
+    /// All fields of a resource that may not change as they did since `old`.
+    pub fn check_update(&self, body: &Value, old: &Value) -> Vec<Violation> {
+        self.check_cel(body, Some(old))
+    }
+
+    fn check_cel(&self, body: &Value, old: Option<&Value>) -> Vec<Violation> {
+        let Some(cel) = &self.cel else { return Vec::new() };
+        match validate_compiled(cel, body, old) {
+            Ok(()) => Vec::new(),
+            Err(errors) => {
+                let violation =
+                    |error: kube::core::cel::ValidationError| Violation::new(error.field_path, error.message);
+                errors.into_vec().into_iter().map(violation).collect()
+            }
+        }
+    }
+}
+
+/// Kubernetes' own kinds, as far as Centrex reads them. Their other fields are not looked at.
+fn core_kinds() -> [(&'static str, bool, Value); 3] {
+    let any = json!({"x-kubernetes-preserve-unknown-fields": true});
+    let texts = json!({"type": "object", "additionalProperties": {"type": "string"}});
+    let flag = json!({"type": "boolean"});
+    let namespace = json!({"type": "object", "properties": {"spec": any}});
+    let secret = json!({"type": "object", "properties": {
+        "data": texts, "stringData": texts, "type": {"type": "string"}, "immutable": flag
+    }});
+    let config_map = json!({"type": "object", "properties": {
+        "data": texts, "binaryData": texts, "immutable": flag
+    }});
+    [("ConfigMap", true, config_map), ("Namespace", false, namespace), ("Secret", true, secret)]
+}
