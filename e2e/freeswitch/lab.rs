@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::phone::Peer;
+use super::phone::{Listener, Peer};
 use super::process::{free_port, until};
 use super::standalone::{PASSWORD, Standalone, USERNAME};
 use super::switch::Switch;
@@ -38,6 +38,8 @@ pub struct Lab {
     pub nobody: Peer,
     /// The carrier's second gateway, and where its calls come from.
     pub carrier: Peer,
+    /// It takes calls, and the switch's OPTIONS, all the time.
+    pub carrier_listens: Listener,
     /// Somebody on the network.
     pub stranger: Peer,
     dir: tempfile::TempDir,
@@ -57,6 +59,7 @@ impl Lab {
         let dead = free_port(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 41)));
         let ports =
             [("@PHONES@", phones), ("@TRUNKS@", trunks), ("@DEAD@", dead), ("@CARRIER@", carrier.port)];
+        let carrier_listens = carrier.listen("answer", trunks);
         let manifests = dir.path().join("manifests");
         write_manifests(&manifests, &ports);
         let centrex = Standalone::start(&manifests, dir.path());
@@ -74,6 +77,7 @@ impl Lab {
             liar: peer("1002", ACME, "alice-dummy-password", 31),
             nobody: peer("1999", ACME, "alice-dummy-password", 32),
             carrier,
+            carrier_listens,
             stranger: peer("+33123456789", "127.0.0.1", "none", 66),
             dir,
         };

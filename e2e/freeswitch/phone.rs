@@ -127,9 +127,15 @@ pub struct Listener {
 impl Listener {
     /// Ends it; what it saw.
     pub fn end(mut self) -> Outcome {
+        let outcome = self.seen();
+        self.process.end();
+        outcome
+    }
+
+    /// What it saw up to now.
+    pub fn seen(&self) -> Outcome {
         // The last message may still be on its way.
         std::thread::sleep(Duration::from_millis(200));
-        self.process.end();
         Outcome { completed: true, trace: std::fs::read_to_string(&self.trace).unwrap_or_default() }
     }
 }
