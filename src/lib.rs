@@ -6,6 +6,7 @@
 
 pub mod check;
 pub mod compile;
+pub mod crds;
 pub mod migrate;
 pub mod plan;
 pub mod reconcile;

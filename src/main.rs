@@ -41,7 +41,9 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     }
     let outcome = match cli.command {
-        Command::Check(args) => return centrex::check::run(&args, &mut std::io::stdout()),
+        Command::Check(args) => {
+            return centrex::check::run(&args, &mut std::io::stdout(), &mut std::io::stderr()).into();
+        }
         Command::Crds(args) => centrex::crds::run(&args).map_err(anyhow::Error::from),
         Command::Standalone(args) => block_on(centrex::standalone::run(args)),
         Command::Migrate(args) => block_on(centrex::migrate::run(args)),

@@ -6,6 +6,5 @@ pub mod form;
 pub mod http;
 mod keep;
 pub mod metrics;
-pub mod names;
 pub mod replica;
 pub mod xml;

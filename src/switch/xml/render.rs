@@ -6,15 +6,7 @@ use tera::{Context, Value};
 
 use super::Answer;
 use super::templates::{TemplateError, Templates};
-
-/// One step of a dialplan extension.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Action {
-    /// The application, one of those named in this program.
-    pub application: &'static str,
-    /// Its data. FreeSWITCH expands it: whoever builds it says what is legal in it.
-    pub data: String,
-}
+use crate::route::Action;
 
 /// The dialplan of one call: a context with the one extension that applies, unconditionally
 /// (contract §3.3).

@@ -10,11 +10,10 @@ use uuid::Uuid;
 
 use super::configuration::*;
 use super::directory::{Domain, Group, Mailbox, Member, auth_context, call_context, user_context};
-use super::render::{Action, dialplan_context};
+use super::render::dialplan_context;
 use crate::plan::{TenantPlan, TenantRow};
 use crate::resources::tenant::DeletionPolicy;
-use crate::route::TenantView;
-use crate::switch::names;
+use crate::route::{Action, TenantView, names};
 
 const DOMAIN: &str = "acme.example.com";
 const USER: &str = "1001";

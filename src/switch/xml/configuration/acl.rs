@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use ipnet::IpNet;
 use serde::Serialize;
 
-use crate::switch::names;
+use crate::route::names;
 use crate::switch::xml::{Answer, AnswerError, Answers, render};
 
 /// Values of `configuration/acl.xml`.

@@ -6,9 +6,10 @@ use serde::Serialize;
 
 use crate::plan::QueueRow;
 use crate::resources::queue::QueueStrategy;
-use crate::route::TenantView;
+use crate::route::dial_string::{DialString, Endpoint, Leg, LegVariable, Order};
+use crate::route::legal::Word;
+use crate::route::{TenantView, names};
 use crate::switch::form::Form;
-use crate::switch::names;
 use crate::switch::xml::media::MediaRoot;
 use crate::switch::xml::{Answer, AnswerError, Answers, render};
 
@@ -97,22 +98,27 @@ impl CallCenter {
                 tiered: row.agents.iter().any(|agent| agent.level > 1),
             });
         }
-        self.agents.extend(numbers.into_iter().map(|(number, extension)| agent(tenant, number, extension)));
+        self.agents
+            .extend(numbers.into_iter().filter_map(|(number, extension)| agent(tenant, number, extension)));
     }
 }
 
 /// An agent as all its tenant's queues want it: mod_callcenter keeps one ring time and one rest
-/// for all of them, so the longest count.
-fn agent(tenant: &TenantView, number: &str, extension: &str) -> Agent {
+/// for all of them, so the longest count. None if it cannot be called.
+fn agent(tenant: &TenantView, number: &str, extension: &str) -> Option<Agent> {
     let row = &tenant.plan.tenant;
     let serves = |queue: &&QueueRow| queue.agents.iter().any(|agent| agent.extension == extension);
     let queues = || tenant.plan.queues.values().filter(serves);
-    let ring = queues().map(|queue| queue.ring_seconds).max().unwrap_or(20);
-    Agent {
+    let ring = queues().map(|queue| queue.ring_seconds).max()?;
+    let leg = Leg {
+        variables: vec![(LegVariable::LegTimeout, Word::from(ring))],
+        endpoint: Endpoint::User { user: Word::new(number)?, domain: Word::new(row.main_domain())? },
+    };
+    Some(Agent {
         name: names::agent(row.id, number),
-        contact: format!("[leg_timeout={ring}]user/{number}@{}", row.main_domain()),
-        wrap_up: queues().map(|queue| queue.wrap_up_seconds).max().unwrap_or(0),
-    }
+        contact: DialString { variables: Vec::new(), legs: vec![leg], order: Order::Together }.to_string(),
+        wrap_up: queues().map(|queue| queue.wrap_up_seconds).max()?,
+    })
 }
 
 fn music(tenant: &TenantView, queue: &QueueRow, media: &MediaRoot) -> String {

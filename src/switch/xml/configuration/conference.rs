@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use crate::route::TenantView;
+use crate::route::names;
 use crate::switch::form::Form;
-use crate::switch::names;
 use crate::switch::xml::{Answer, AnswerError, Answers, render};
 
 /// Values of `configuration/conference.xml`.

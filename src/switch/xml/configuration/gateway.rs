@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::plan::{GatewayRow, PlatformPlan, TrunkRow};
 use crate::resources::common::Transport;
 use crate::route::SigningKey;
-use crate::switch::names;
+use crate::route::names;
 
 /// A gateway. No variable goes with it: whoever names a gateway in a request gets its variables
 /// and its context (contract §10.1).

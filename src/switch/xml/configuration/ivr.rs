@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use crate::plan::{IvrMenuRow, Target};
-use crate::resources::common::DestinationKind;
-use crate::route::TenantView;
+use crate::plan::{IvrMenuRow, IvrOptionRow};
+use crate::route::app::App;
+use crate::route::legal::Word;
+use crate::route::token::{Step, sign_step};
+use crate::route::{Action, SigningKey, TenantView, names};
 use crate::switch::form::Form;
-use crate::switch::names;
 use crate::switch::xml::{Answer, AnswerError, Answers, render};
 
 /// Values of `ivr/menu.xml`.
@@ -36,7 +37,7 @@ pub(super) fn answer(form: &Form<'_>, answers: &Answers) -> Result<Answer, Answe
     let Some((menu, tenant)) = names::parse_menu(&name) else { return Ok(Answer::NotFound) };
     let Some(tenant) = answers.replica.by_id(tenant) else { return Ok(Answer::NotFound) };
     let Some(row) = tenant.plan.ivr_menus.get(menu) else { return Ok(Answer::NotFound) };
-    let entries = entries(&tenant, row);
+    let entries = entries(&tenant, row, answers.key()?);
     let file = row.greeting.as_ref().and_then(|file| answers.media.file(tenant.plan.tenant.id, file));
     let values = Menu {
         name: &name,
@@ -49,37 +50,26 @@ pub(super) fn answer(form: &Form<'_>, answers: &Answers) -> Result<Answer, Answe
     Ok(render::document(&answers.templates, "ivr/menu.xml", &values)?)
 }
 
-fn entries(tenant: &TenantView, row: &IvrMenuRow) -> Vec<Entry> {
-    let mut entries: Vec<Entry> = row
-        .options
-        .iter()
-        .filter_map(|option| {
-            Some(Entry { digits: option.digits.clone(), param: param(tenant, &option.target)? })
-        })
-        .collect();
+/// What each choice does: it comes back to our own dialplan, by a destination that only we can
+/// write.
+fn entries(tenant: &TenantView, row: &IvrMenuRow, key: &SigningKey) -> Vec<Entry> {
+    let plan = &tenant.plan;
+    let choice = |option: &IvrOptionRow| {
+        let destination = sign_step(key, plan.tenant.id, Step::To, &option.target)?;
+        let context = Word::new(plan.tenant.context())?;
+        let Action { application, data } = App::Transfer { destination, context }.action();
+        Some(Entry { digits: option.digits.clone(), param: format!("{application} {data}") })
+    };
+    let mut entries: Vec<Entry> = row.options.iter().filter_map(choice).collect();
     if row.direct_dial {
-        // Keys a caller pressed, so digits only; `$1` is what FreeSWITCH matched of them.
-        let context = tenant.plan.tenant.context();
+        // `$1` is what FreeSWITCH matched of the keys a caller pressed: digits, and no others.
+        let context = plan.tenant.context();
         entries.extend(number_lengths(tenant).into_iter().map(|length| Entry {
             digits: format!("/\\A([0-9]{{{length}}})\\z/"),
             param: format!("transfer $1 XML {context}"),
         }));
     }
     entries
-}
-
-/// The application that leads to a destination.
-fn param(tenant: &TenantView, target: &Target) -> Option<String> {
-    let plan = &tenant.plan;
-    let number = match target.kind {
-        DestinationKind::Extension => Some(plan.extensions.get(&target.name)?.number.as_str()),
-        DestinationKind::RingGroup => plan.ring_groups.get(&target.name)?.number.as_deref(),
-        DestinationKind::Queue => plan.queues.get(&target.name)?.number.as_deref(),
-        DestinationKind::IvrMenu => plan.ivr_menus.get(&target.name)?.number.as_deref(),
-        DestinationKind::Conference => plan.conferences.get(&target.name)?.number.as_deref(),
-        DestinationKind::Schedule | DestinationKind::Voicemail | DestinationKind::ExternalNumber => None,
-    }?;
-    Some(format!("transfer {number} XML {}", plan.tenant.context()))
 }
 
 fn digit_len(tenant: &TenantView, row: &IvrMenuRow) -> usize {

@@ -8,8 +8,8 @@ use super::gateway::{self, Gateway, bracketed};
 use crate::plan::{PlatformPlan, SipProfileRow};
 use crate::resources::sip_profile::Role;
 use crate::route::TenantView;
+use crate::route::names;
 use crate::switch::form::Form;
-use crate::switch::names;
 use crate::switch::xml::{Answer, AnswerError, Answers, render};
 
 /// Values of `configuration/sofia.xml`.

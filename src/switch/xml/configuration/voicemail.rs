@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::switch::names;
+use crate::route::names;
 use crate::switch::xml::{Answer, AnswerError, Answers, render};
 
 /// Values of `configuration/voicemail.xml`.
