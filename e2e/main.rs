@@ -3,6 +3,7 @@
 mod check;
 mod crds;
 mod folder;
+mod freeswitch;
 mod inert;
 mod plans;
 mod postgres;
