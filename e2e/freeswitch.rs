@@ -59,16 +59,14 @@ fn phones_register(lab: &Lab) {
         let outcome = phone.play("register", lab.phones, &[]);
         assert!(outcome.completed, "{}", outcome.trace);
     }
-    let registrations: serde_json::Value =
-        serde_json::from_str(&lab.switch.api("show registrations as json")).unwrap();
-    assert_eq!(registrations["row_count"], 4, "{registrations:#}");
+    let registrations = lab.registrations(4);
     for phone in [&lab.alice, &lab.ivy] {
-        let found = registrations["rows"].as_array().unwrap().iter().any(|row| {
+        let found = registrations.iter().any(|row| {
             row["reg_user"] == phone.user
                 && row["realm"] == phone.domain
                 && row["network_ip"] == phone.address.to_string()
         });
-        assert!(found, "{registrations:#}");
+        assert!(found, "{registrations:#?}");
     }
 }
 

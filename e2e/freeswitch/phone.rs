@@ -41,7 +41,8 @@ impl Outcome {
             .skip(1)
             .filter_map(|message| message.lines().find_map(|line| line.strip_prefix("SIP/2.0 ")))
             .filter_map(|line| line.split(' ').next()?.parse().ok())
-            .rfind(|status| *status >= 200)
+            .filter(|status| *status >= 200)
+            .last()
     }
 
     /// Requests of one method that were received, as whole messages.
