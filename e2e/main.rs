@@ -7,6 +7,8 @@ mod freeswitch;
 mod inert;
 mod plans;
 mod postgres;
+mod recorded;
 mod skip;
 mod store;
 mod validate;
+mod xml;

@@ -70,6 +70,9 @@ impl StoreOptions {
     /// # Errors
     /// When it is not one.
     pub fn from_url(url: &str, keyring: Arc<Keyring>) -> Result<Self, StoreError> {
+        if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
+            return Err(StoreError::Url("it does not begin with postgres://".to_owned()));
+        }
         let connect = url.parse().map_err(|error: sqlx::Error| StoreError::Url(error.to_string()))?;
         Ok(Self::new(connect, keyring))
     }

@@ -42,11 +42,11 @@ pub(super) fn of_profile<'a>(
     all.filter(|gateway| only.is_none_or(|name| gateway.name == name)).collect()
 }
 
-/// None when it is to register and the password is missing: FreeSWITCH would refuse it.
+/// None when it is to register and its name or password is missing: FreeSWITCH would refuse it.
 fn gateway<'a>(trunk: &'a TrunkRow, row: &'a GatewayRow, name: String) -> Option<Gateway<'a>> {
     let registration = trunk.registration.as_ref();
     let password = trunk.secrets.get("password").filter(|password| !password.is_empty());
-    if registration.is_some() && password.is_none() {
+    if registration.is_some_and(|registration| registration.username.is_empty() || password.is_none()) {
         return None;
     }
     Some(Gateway {
