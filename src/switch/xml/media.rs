@@ -51,6 +51,11 @@ impl MediaRoot {
         Some(path)
     }
 
+    /// A directory without music, for the stream that is nobody's.
+    pub fn no_music(&self) -> String {
+        format!("{}/silence", self.0)
+    }
+
     /// The directory of a voicemail box.
     pub fn voicemail_box(&self, tenant: Uuid, number: &str) -> String {
         format!("{}/tenants/{tenant}/voicemail/{number}", self.0)

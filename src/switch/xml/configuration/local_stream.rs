@@ -9,6 +9,8 @@ use crate::switch::xml::{Answer, AnswerError, Answers, render};
 #[derive(Serialize)]
 pub(in crate::switch::xml) struct LocalStreams {
     pub streams: Vec<Stream>,
+    /// Directory of the stream that is nobody's.
+    pub fallback: String,
 }
 
 /// One stream: every file of a directory, in turn.
@@ -24,6 +26,6 @@ pub(super) fn answer(answers: &Answers) -> Result<Answer, AnswerError> {
         let path = answers.media.directory_of(row.id, row.music_on_hold.as_ref()?)?;
         Some(Stream { name: names::music_stream(row.id), path })
     });
-    let values = LocalStreams { streams: streams.collect() };
+    let values = LocalStreams { streams: streams.collect(), fallback: answers.media.no_music() };
     Ok(render::document(&answers.templates, "configuration/local_stream.xml", &values)?)
 }
