@@ -191,8 +191,8 @@ proptest! {
                 }
             }
             for stream in document.all("directory") {
-                let path = stream.attribute("path").unwrap();
-                prop_assert!(path == "/media/silence" || path.starts_with("/media/tenants/"), "{}", path);
+            let path = stream.attribute("path").unwrap();
+            assert!(path.starts_with("/media/tenants/") || path == "/media/none", "{path}");
             }
             for menu in document.all("menu") {
                 let greeting = menu.attribute("greet-long").unwrap();

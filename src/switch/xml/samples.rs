@@ -114,7 +114,6 @@ fn conferences() -> Conferences<'static> {
 fn local_streams() -> LocalStreams {
     LocalStreams {
         streams: vec![Stream { name: names::music_stream(Uuid::nil()), path: "/media".to_owned() }],
-        fallback: "/media".to_owned(),
     }
 }
 
