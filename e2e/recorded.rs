@@ -142,7 +142,7 @@ async fn configuration_requests_get_their_file_or_a_miss() {
             "configuration-conference-conference" => answer.one("profile").value("pin") == Some("4711"),
             "configuration-conference-conference_member_bind_controls"
             | "configuration-conference-send_presence" => answer.all("control").len() > 1,
-            "configuration-local_stream" => answer.all("directory").len() == 2,
+            "configuration-local_stream" => answer.all("directory").len() == 3,
             "configuration-voicemail" => answer.all("profile").len() == 1,
             "configuration-fifo" => answer.all("fifos").len() == 1,
             _ => answer.is_not_found(),
