@@ -537,6 +537,34 @@ async fn a_password_that_cannot_be_written_is_a_problem() {
 }
 
 #[tokio::test]
+async fn a_restart_while_a_file_is_broken_loses_nothing_of_it() {
+    let two = format!("{}---\n{}", extension("alice", "1001"), extension("bob", "1002"));
+    let mut live = Live::start(&[("a.yaml", &two), ("b.yaml", &extension("carol", "1003"))]).await;
+    live.write("a.yaml", &two.replace("\"1002\"", "\"ten\""));
+    live.until_problem("a.yaml").await;
+
+    let mut live = Live::restart(live.stop().await).await;
+    assert_eq!(live.objects.len(), 3, "{:?}", live.objects.keys());
+    live.until_number("bob", Some("1002")).await;
+    assert_eq!(live.until_problem("a.yaml").await.field, "spec.number");
+
+    // Deleted while nobody looks, and broken when it comes again: it does not come back from the copy.
+    let directory = live.stop().await;
+    fs::remove_file(directory.path().join("manifests/a.yaml")).unwrap();
+    let mut live = Live::restart(Live::restart(directory).await.stop().await).await;
+    live.write("a.yaml", "a: [");
+    live.until_problem("a.yaml").await;
+    assert_eq!(live.objects.len(), 1, "{:?}", live.objects.keys());
+
+    // The copies hold what manifests hold, Secrets too: nobody else may read them.
+    let copies = live.directory.path().join("data/last-good");
+    assert_eq!(fs::metadata(&copies).unwrap().permissions().mode() & 0o777, 0o700);
+    for copy in fs::read_dir(copies).unwrap() {
+        assert_eq!(copy.unwrap().metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    }
+}
+
+#[tokio::test]
 async fn the_oldest_stays_the_oldest() {
     let age = |live: &Live, name: &str| live.objects[&format!("Extension acme/{name}")].created();
     let mut live =

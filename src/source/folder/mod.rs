@@ -13,6 +13,7 @@ mod document;
 mod first_seen;
 mod generated;
 mod json;
+mod last_good;
 mod load;
 mod problem;
 mod read;
