@@ -3,5 +3,12 @@
 mod check;
 mod crds;
 mod folder;
+mod freeswitch;
+mod inert;
+mod plans;
+mod postgres;
+mod recorded;
 mod skip;
+mod store;
 mod validate;
+mod xml;

@@ -4,10 +4,17 @@
 //! `plan` of them, `store` keeps it in Postgres, `switch` holds it in memory and answers
 //! FreeSWITCH, deciding calls with `route`.
 
+#![deny(missing_docs)]
+
 pub mod check;
 pub mod compile;
+pub mod crds;
+pub mod migrate;
 pub mod plan;
+pub mod reconcile;
 pub mod resources;
 pub mod route;
 pub mod source;
+pub mod standalone;
+pub mod store;
 pub mod switch;

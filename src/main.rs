@@ -1,5 +1,78 @@
-fn main() {
-    for crd in centrex::resources::crd::all() {
-        println!("{}", serde_json::to_string_pretty(&centrex::resources::crd::tidy(&crd).unwrap()).unwrap());
+//! The program: one thin subcommand a role.
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+/// Allocates faster than the system's, and gives memory back after a bulk load.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Multi-tenant FreeSWITCH from custom resources.
+#[derive(Parser)]
+#[command(name = "centrex", version, about)]
+struct Cli {
+    /// What is logged: error, warn, info, debug or trace, also by module (centrex::store=debug)
+    #[arg(long, env = "CENTREX_LOG", global = true, default_value = "info", value_name = "FILTER")]
+    log: String,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Everything in one process, from a folder of manifests
+    Standalone(centrex::standalone::StandaloneArgs),
+    /// Compile manifests offline and print what is wrong with them
+    Check(centrex::check::CheckArgs),
+    /// Print the CRDs, write them to a directory, or compare them with it
+    Crds(centrex::crds::CrdsArgs),
+    /// Bring a database up to date
+    Migrate(centrex::migrate::MigrateArgs),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if let Err(error) = log(&cli.log) {
+        eprintln!("error: --log {}: {error}; allowed is a level, or MODULE=LEVEL, …", cli.log);
+        return ExitCode::from(2);
     }
+    let outcome = match cli.command {
+        Command::Check(args) => {
+            return centrex::check::run(&args, &mut std::io::stdout(), &mut std::io::stderr()).into();
+        }
+        Command::Crds(args) => centrex::crds::run(&args).map_err(anyhow::Error::from),
+        Command::Standalone(args) => block_on(centrex::standalone::run(args)),
+        Command::Migrate(args) => block_on(centrex::migrate::run(args)),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn block_on<E>(work: impl Future<Output = Result<(), E>>) -> anyhow::Result<()>
+where
+    anyhow::Error: From<E>,
+{
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    Ok(runtime.block_on(work)?)
+}
+
+/// Structured logs on standard error: text on a terminal, JSON otherwise.
+fn log(filter: &str) -> Result<(), tracing_subscriber::filter::ParseError> {
+    let filter = EnvFilter::builder().parse(filter)?;
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if std::io::stderr().is_terminal() {
+        subscriber.init();
+    } else {
+        subscriber.json().init();
+    }
+    Ok(())
 }

@@ -112,6 +112,10 @@ pub enum App {
     Echo,
     /// Sets a variable on this leg and on the legs it makes.
     ExportCall(Word),
+    /// Ends legs that send nothing any more, on this leg and those it makes: a phone that lost its
+    /// power says no goodbye, and its call would stay for ever.
+    ExportMediaTimeout,
+    ExportMediaHoldTimeout,
     Hangup(Cause),
     Ivr {
         menu: Word,
@@ -162,6 +166,8 @@ impl App {
             Self::Conference { room } => ("conference", format!("{room}@{room}")),
             Self::Echo => ("echo", String::new()),
             Self::ExportCall(token) => ("export", format!("{CALL_VARIABLE}={token}")),
+            Self::ExportMediaTimeout => ("export", format!("media_timeout={MEDIA_TIMEOUT_MS}")),
+            Self::ExportMediaHoldTimeout => ("export", format!("media_hold_timeout={MEDIA_HOLD_TIMEOUT_MS}")),
             Self::Hangup(cause) => ("hangup", cause.name().to_owned()),
             Self::Ivr { menu } => ("ivr", menu.to_string()),
             Self::Limit { realm, most } => {
@@ -183,6 +189,10 @@ impl App {
         Action { application, data }
     }
 }
+
+/// Milliseconds without media after which a leg ends: while talking, and on hold.
+const MEDIA_TIMEOUT_MS: u32 = 120_000;
+const MEDIA_HOLD_TIMEOUT_MS: u32 = 1_800_000;
 
 /// The channel variable by which our dialplan knows its own calls again.
 pub const CALL_VARIABLE: &str = "centrex_call";

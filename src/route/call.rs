@@ -119,6 +119,8 @@ impl<'a> Call<'a> {
         let tenant = &self.view.plan.tenant;
         let mut actions = vec![
             App::ExportCall(sign_call(self.key, tenant.id, &self.caller, &self.leg)?),
+            App::ExportMediaTimeout,
+            App::ExportMediaHoldTimeout,
             App::Set(Variable::HangupAfterBridge),
             App::Set(Variable::ContinueOnFail(Continue::Never)),
             App::Set(Variable::TransferRingback),

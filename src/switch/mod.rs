@@ -1,3 +1,10 @@
 //! Beside one FreeSWITCH: the replica in memory, and what answers from it.
 
+pub mod cache;
+pub mod follow;
+pub mod form;
+pub mod http;
+mod keep;
+pub mod metrics;
 pub mod replica;
+pub mod xml;

@@ -38,11 +38,21 @@ impl Replica {
     /// Puts a tenant in, in place of an older revision of it. A revision that is not newer than
     /// the one held is left alone.
     pub fn put_tenant(&self, revision: i64, plan: TenantPlan) {
+        self.set_tenant(revision, plan, |held| held < revision);
+    }
+
+    /// Puts a tenant in, whatever revision is held: for whoever follows the store, which may have
+    /// gone back (a failover, a restored backup).
+    pub fn replace_tenant(&self, revision: i64, plan: TenantPlan) {
+        self.set_tenant(revision, plan, |_| true);
+    }
+
+    fn set_tenant(&self, revision: i64, plan: TenantPlan, replaces: impl Fn(i64) -> bool) {
         // The view is built before the lock is taken: lookups wait for the swap only.
         let view = Arc::new(TenantView::new(plan));
         let id = view.plan.tenant.id;
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        if state.tenants.get(&id).is_some_and(|held| held.revision >= revision) {
+        if state.tenants.get(&id).is_some_and(|held| !replaces(held.revision)) {
             return;
         }
         state.unlink(id);
@@ -72,6 +82,19 @@ impl Replica {
             state.platform_revision = revision;
             state.platform = plan;
         }
+    }
+
+    /// Puts the platform's rows in, whatever revision is held.
+    pub fn replace_platform(&self, revision: i64, plan: PlatformPlan) {
+        let plan = Arc::new(plan);
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        state.platform_revision = revision;
+        state.platform = plan;
+    }
+
+    /// A tenant as held, a suspended one too: to be kept, not to be served.
+    pub fn held(&self, id: Uuid) -> Option<Held> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner).tenants.get(&id).cloned()
     }
 
     /// The tenant that holds a domain.

@@ -1,0 +1,238 @@
+//! A real FreeSWITCH with `deploy/freeswitch`, asking `centrex standalone`; phones and carriers are
+//! sipp at loopback addresses of their own.
+//!
+//! One switch serves all steps, which are run in order; the first that fails ends the test with
+//! the SIP it saw and the last lines of both logs. Skipped where FreeSWITCH or sipp is missing.
+
+mod esl;
+mod lab;
+mod phone;
+mod process;
+mod standalone;
+mod switch;
+
+use std::time::{Duration, Instant};
+
+use lab::Lab;
+
+use crate::skip::skip;
+
+/// A step: what must be true, and what asks for it.
+type Step = (&'static str, fn(&Lab));
+
+const STEPS: &[Step] = &[
+    ("every module is there, and what could run a program is not", modules),
+    ("phones register with digest authentication", phones_register),
+    ("a wrong password and an unknown user are refused", wrong_credentials),
+    ("credentials of one tenant register nobody in another", no_hijack),
+    ("a phone calls a phone, and either knows whom it talks to", phone_to_phone),
+    ("a number that nobody has ends with 404", unknown_number),
+    ("a phone that is not there is forwarded", forwarded),
+    ("a ring group rings everybody, and the first who answers has the call", ring_group),
+    ("a digit in a menu leads on", menu),
+    ("a queue calls its agent", queue),
+    ("a conference and a feature code answer", conference_and_feature),
+    ("equal numbers of two tenants are two phones", isolation),
+    ("a call comes in by number", inbound),
+    ("a source that is no carrier brings no call in, with a phone's password neither", strangers),
+    ("a call goes out by the second gateway when the first is dead", failover),
+    ("without its toll class, a phone calls nobody outside", toll_class),
+    ("an emergency call leaves whoever makes it", emergency),
+    ("a text message runs no command", message),
+    ("nothing is left over", nothing_left),
+];
+
+#[test]
+fn calls_through_a_real_freeswitch() {
+    let binary = match switch::installed() {
+        Ok(binary) => binary,
+        Err(missing) => return skip("freeswitch::calls_through_a_real_freeswitch", &missing),
+    };
+    let lab = Lab::start(&binary);
+    for (what, step) in STEPS {
+        let start = Instant::now();
+        if let Err(panic) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| step(&lab))) {
+            eprintln!("FAILED: {what}\n{}", lab.logs());
+            std::panic::resume_unwind(panic);
+        }
+        eprintln!("ok: {what} ({} ms)", start.elapsed().as_millis());
+    }
+}
+
+fn modules(lab: &Lab) {
+    for module in ["callcenter", "conference", "local_stream", "valet_parking", "voicemail", "xml_cdr"] {
+        assert_eq!(lab.switch.api(&format!("module_exists mod_{module}")).trim(), "true", "mod_{module}");
+    }
+    for command in ["system id", "bg_system id", "spawn id", "load mod_lua", "expand ${system(id)}"] {
+        let answer = lab.switch.api(command);
+        assert!(answer.contains("Command not found!"), "{command}: {answer}");
+    }
+}
+
+fn phones_register(lab: &Lab) {
+    for phone in [&lab.alice, &lab.bob, &lab.hank, &lab.ivy] {
+        let outcome = phone.play("register", lab.phones, &[]);
+        assert!(outcome.completed, "{}", outcome.trace);
+    }
+    let registrations = lab.registrations(4);
+    for phone in [&lab.alice, &lab.ivy] {
+        let found = registrations.iter().any(|row| {
+            row["reg_user"] == phone.user
+                && row["realm"] == phone.domain
+                && row["network_ip"] == phone.address.to_string()
+        });
+        assert!(found, "{registrations:#?}");
+    }
+}
+
+fn wrong_credentials(lab: &Lab) {
+    for phone in [&lab.liar, &lab.nobody] {
+        let outcome = phone.play("register", lab.phones, &[]);
+        assert!(!outcome.completed && outcome.status() == Some(403), "{}", outcome.trace);
+    }
+    lab.registrations(4);
+}
+
+fn no_hijack(lab: &Lab) {
+    let outcome = lab.alice.play("hijack", lab.phones, &[("victim", lab.hank.domain)]);
+    assert!(!outcome.completed && outcome.status() == Some(403), "{}", outcome.trace);
+    let hank = lab.switch.api("sofia_contact internal/1001@globex.example.com");
+    assert!(hank.contains(&lab.hank.address.to_string()), "{hank}");
+    assert!(!hank.contains(&lab.alice.address.to_string()), "{hank}");
+}
+
+fn phone_to_phone(lab: &Lab) {
+    let bob = lab.bob.listen("answer", lab.phones);
+    let call = lab.alice.play("call", lab.phones, &[("dial", "1002")]);
+    let bob = bob.end();
+    assert!(call.completed, "{}", call.trace);
+    assert!(call.trace.contains("<sip:1002@acme.example.com>;party="), "{}", call.trace);
+    assert_eq!((bob.received("INVITE").len(), bob.received("BYE").len()), (1, 1), "{}", bob.trace);
+    assert!(bob.trace.contains("From: \"Alice Example\" <sip:1001@acme.example.com>"), "{}", bob.trace);
+}
+
+fn unknown_number(lab: &Lab) {
+    let call = lab.alice.play("call", lab.phones, &[("dial", "1999")]);
+    assert!(!call.completed && call.status() == Some(404), "{}", call.trace);
+}
+
+/// Carol has not registered yet.
+fn forwarded(lab: &Lab) {
+    let bob = lab.bob.listen("answer", lab.phones);
+    let call = lab.alice.play("call", lab.phones, &[("dial", "1003")]);
+    let bob = bob.end();
+    assert!(call.completed, "{}", call.trace);
+    assert_eq!(bob.received("INVITE").len(), 1, "{}", bob.trace);
+}
+
+fn ring_group(lab: &Lab) {
+    assert!(lab.carol.play("register", lab.phones, &[]).completed);
+    let bob = lab.bob.listen("ring", lab.phones);
+    let carol = lab.carol.listen("answer", lab.phones);
+    let call = lab.alice.play("call", lab.phones, &[("dial", "2000")]);
+    let (bob, carol) = (bob.end(), carol.end());
+    assert!(call.completed, "{}", call.trace);
+    assert_eq!((bob.received("INVITE").len(), bob.received("CANCEL").len()), (1, 1), "{}", bob.trace);
+    assert_eq!((carol.received("INVITE").len(), carol.received("BYE").len()), (1, 1), "{}", carol.trace);
+}
+
+fn menu(lab: &Lab) {
+    let bob = lab.bob.listen("answer", lab.phones);
+    let call = lab.alice.play("menu", lab.phones, &[("dial", "5000"), ("digit", "7")]);
+    let bob = bob.end();
+    assert!(call.completed, "{}", call.trace);
+    assert_eq!((bob.received("INVITE").len(), bob.received("BYE").len()), (1, 1), "{}", bob.trace);
+}
+
+fn queue(lab: &Lab) {
+    let carol = lab.carol.listen("answer", lab.phones);
+    let call = lab.alice.play_talking("call", lab.phones, &[("dial", "3000")], Duration::from_secs(4));
+    let carol = carol.end();
+    assert!(call.completed, "{}", call.trace);
+    assert_eq!((carol.received("INVITE").len(), carol.received("BYE").len()), (1, 1), "{}", carol.trace);
+}
+
+fn conference_and_feature(lab: &Lab) {
+    for number in ["4000", "*43"] {
+        let call = lab.alice.play("call", lab.phones, &[("dial", number)]);
+        assert!(call.completed, "{number}: {}", call.trace);
+    }
+}
+
+fn isolation(lab: &Lab) {
+    let (bob, ivy) = (lab.bob.listen("answer", lab.phones), lab.ivy.listen("answer", lab.phones));
+    let call = lab.hank.play("call", lab.phones, &[("dial", "1002")]);
+    let (bob, ivy) = (bob.end(), ivy.end());
+    assert!(call.completed, "{}", call.trace);
+    assert_eq!((bob.received("INVITE").len(), ivy.received("INVITE").len()), (0, 1), "{}", bob.trace);
+    // Acme's ring group and menu are nothing at Globex.
+    for number in ["2000", "5000"] {
+        let call = lab.hank.play("call", lab.phones, &[("dial", number)]);
+        assert!(!call.completed && call.status() == Some(404), "{number}: {}", call.trace);
+    }
+}
+
+fn inbound(lab: &Lab) {
+    let bob = lab.bob.listen("answer", lab.phones);
+    let call = lab.carrier.play("trunk", lab.trunks, &[("dial", "+493023125000")]);
+    let bob = bob.end();
+    assert!(call.completed, "{}", call.trace);
+    assert_eq!((bob.received("INVITE").len(), bob.received("BYE").len()), (1, 1), "{}", bob.trace);
+    assert!(bob.trace.contains("<sip:+33123456789@acme.example.com>"), "{}", bob.trace);
+    let call = lab.carrier.play("trunk", lab.trunks, &[("dial", "+493023125999")]);
+    assert!(!call.completed && call.status() == Some(404), "{}", call.trace);
+}
+
+fn strangers(lab: &Lab) {
+    let bob = lab.bob.listen("answer", lab.phones);
+    let call = lab.stranger.play("trunk", lab.trunks, &[("dial", "+493023125000")]);
+    assert!(!call.completed && matches!(call.status(), Some(403 | 407)), "{}", call.trace);
+    let call = lab.alice.play("call", lab.trunks, &[("dial", "+493023125000")]);
+    assert!(!call.completed && call.status() == Some(403), "{}", call.trace);
+    let bob = bob.end();
+    assert_eq!(bob.received("INVITE").len(), 0, "{}", bob.trace);
+}
+
+fn failover(lab: &Lab) {
+    let call = lab.alice.play("call", lab.phones, &[("dial", "03023125777")]);
+    let carrier = lab.carrier_listens.seen();
+    assert!(call.completed, "{}", call.trace);
+    let invites = carrier.received("INVITE");
+    assert_eq!(invites.len(), 1, "{}", carrier.trace);
+    assert!(invites[0].contains("INVITE sip:+493023125777@127.0.0.42"), "{}", invites[0]);
+    assert!(invites[0].contains("<sip:+493023125000@"), "{}", invites[0]);
+    // Neither the extension's number nor its name is for the carrier.
+    assert!(!invites[0].contains("1001") && !invites[0].contains("Alice"), "{}", invites[0]);
+    let gateways = lab.switch.api("sofia status gateway");
+    assert!(gateways.contains("Outbound(Failed/Total):1/2"), "{gateways}");
+}
+
+fn toll_class(lab: &Lab) {
+    let before = lab.carrier_listens.seen().received("INVITE").len();
+    let call = lab.bob.play("call", lab.phones, &[("dial", "03023125777")]);
+    let carrier = lab.carrier_listens.seen();
+    assert!(!call.completed && call.status() == Some(403), "{}", call.trace);
+    assert_eq!(carrier.received("INVITE").len(), before, "{}", carrier.trace);
+}
+
+fn emergency(lab: &Lab) {
+    let call = lab.bob.play("call", lab.phones, &[("dial", "112")]);
+    let carrier = lab.carrier_listens.seen();
+    assert!(call.completed, "{}", call.trace);
+    assert!(carrier.trace.contains("INVITE sip:112@127.0.0.42"), "{}", carrier.trace);
+}
+
+/// Contract §10.1: such a message ran a shell on a switch with chat enabled.
+fn message(lab: &Lab) {
+    let file = lab.switch_dir().join("temp/by-a-message");
+    let command = format!("api+system%20touch%20{}", file.display());
+    lab.alice.play("message", lab.phones, &[("dial", &command)]);
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(!file.exists(), "a phone ran a command on the switch");
+}
+
+fn nothing_left(lab: &Lab) {
+    let idle = || lab.switch.api("show channels count").contains("0 total").then_some(());
+    let idle = process::until(Duration::from_secs(10), idle);
+    assert!(idle.is_some(), "{}", lab.switch.api("show channels"));
+}

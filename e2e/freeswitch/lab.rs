@@ -1,0 +1,141 @@
+//! Everything a step needs: Centrex, a switch that asks it, and people with phones.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::phone::{Listener, Peer};
+use super::process::{free_port, until};
+use super::standalone::{PASSWORD, Standalone, USERNAME};
+use super::switch::Switch;
+
+const ACME: &str = "acme.example.com";
+const GLOBEX: &str = "globex.example.com";
+
+/// The setting of all steps. Fields end in the order they stand: the switch before Centrex.
+pub struct Lab {
+    /// The switch.
+    pub switch: Switch,
+    centrex: Standalone,
+    /// SIP port of the phones' profile.
+    pub phones: u16,
+    /// SIP port of the trunks' profile.
+    pub trunks: u16,
+    /// Acme, 1001.
+    pub alice: Peer,
+    /// Acme, 1002.
+    pub bob: Peer,
+    /// Acme, 1003.
+    pub carol: Peer,
+    /// Globex, 1001.
+    pub hank: Peer,
+    /// Globex, 1002.
+    pub ivy: Peer,
+    /// Acme, 1002, with a password that is not his.
+    pub liar: Peer,
+    /// Acme has no such extension.
+    pub nobody: Peer,
+    /// The carrier's second gateway, and where its calls come from.
+    pub carrier: Peer,
+    /// It takes calls, and the switch's OPTIONS, all the time.
+    pub carrier_listens: Listener,
+    /// Somebody on the network.
+    pub stranger: Peer,
+    dir: tempfile::TempDir,
+}
+
+impl Lab {
+    /// Starts Centrex on the manifests and the switch after it.
+    pub fn start(binary: &Path) -> Self {
+        let dir = tempfile::Builder::new().prefix("centrex-fs-").tempdir().expect("a folder");
+        // The switch runs as another user and has a folder in it.
+        std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).expect("its mode");
+        let traces = dir.path().join("traces");
+        let peer = |user, domain, password, host| Peer::new(user, domain, password, host, &traces);
+        let carrier = peer("+33123456789", "127.0.0.1", "none", 42);
+        let phones = free_port(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let trunks = free_port(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let dead = free_port(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 41)));
+        let ports =
+            [("@PHONES@", phones), ("@TRUNKS@", trunks), ("@DEAD@", dead), ("@CARRIER@", carrier.port)];
+        let carrier_listens = carrier.listen("answer", trunks);
+        let manifests = dir.path().join("manifests");
+        write_manifests(&manifests, &ports);
+        let centrex = Standalone::start(&manifests, dir.path());
+        let switch = Switch::start(binary, &switch_dir(dir.path()), &centrex.url(), USERNAME, PASSWORD);
+        let lab = Self {
+            switch,
+            centrex,
+            phones,
+            trunks,
+            alice: peer("1001", ACME, "alice-dummy-password", 11),
+            bob: peer("1002", ACME, "bob-dummy-password", 12),
+            carol: peer("1003", ACME, "carol-dummy-password", 13),
+            hank: peer("1001", GLOBEX, "hank-dummy-password", 21),
+            ivy: peer("1002", GLOBEX, "ivy-dummy-password", 22),
+            liar: peer("1002", ACME, "alice-dummy-password", 31),
+            nobody: peer("1999", ACME, "alice-dummy-password", 32),
+            carrier,
+            carrier_listens,
+            stranger: peer("+33123456789", "127.0.0.1", "none", 66),
+            dir,
+        };
+        lab.wait_for_profiles();
+        lab
+    }
+
+    /// The switch's folder.
+    pub fn switch_dir(&self) -> PathBuf {
+        switch_dir(self.dir.path())
+    }
+
+    /// Registrations, as soon as there are so many: the switch enters them in its own time.
+    pub fn registrations(&self, count: usize) -> Vec<serde_json::Value> {
+        let rows = || {
+            let answer: serde_json::Value =
+                serde_json::from_str(&self.switch.api("show registrations as json")).expect("JSON");
+            answer["rows"].as_array().cloned().unwrap_or_default()
+        };
+        until(Duration::from_secs(5), || Some(rows()).filter(|rows| rows.len() == count))
+            .unwrap_or_else(|| panic!("{count} phones should be registered: {:#?}", rows()))
+    }
+
+    /// The last lines of both logs.
+    pub fn logs(&self) -> String {
+        format!(
+            "== Centrex\n{}\n== FreeSWITCH, {}\n{}",
+            self.centrex.log(),
+            self.switch.api("version").trim(),
+            self.switch.log(60)
+        )
+    }
+
+    /// Both profiles came over HTTP and run, with both domains and both gateways.
+    fn wait_for_profiles(&self) {
+        let complete = |status: &String| {
+            ["internal", "external"].iter().all(|profile| {
+                status.lines().any(|line| line.contains(&format!(" {profile}\t")) && line.contains("RUNNING"))
+            }) && [ACME, GLOBEX].iter().all(|domain| status.contains(domain))
+                && status.matches("gateway\t").count() == 2
+        };
+        let running = until(Duration::from_secs(20), || self.switch.ask("sofia status").filter(complete));
+        if running.is_none() {
+            panic!("profiles do not run:\n{}\n{}", self.switch.api("sofia status"), self.logs());
+        }
+    }
+}
+
+fn switch_dir(dir: &Path) -> PathBuf {
+    dir.join("switch")
+}
+
+fn write_manifests(folder: &Path, ports: &[(&str, u16)]) {
+    let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("e2e/freeswitch/manifests.yaml");
+    let mut text = std::fs::read_to_string(template).expect("manifests of the test");
+    for (name, port) in ports {
+        text = text.replace(name, &port.to_string());
+    }
+    std::fs::create_dir_all(folder).expect("folder of the manifests");
+    std::fs::write(folder.join("all.yaml"), text).expect("manifests of the test");
+}

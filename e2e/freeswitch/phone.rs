@@ -1,0 +1,160 @@
+//! Phones and carriers: sipp with a scenario of this folder, each at a loopback address of its own.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use super::process::{Process, free_port, until};
+
+/// The longest that one scenario may take.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// Somebody who speaks SIP.
+pub struct Peer {
+    /// SIP user name.
+    pub user: &'static str,
+    /// SIP domain.
+    pub domain: &'static str,
+    /// Password.
+    pub password: &'static str,
+    /// Address.
+    pub address: Ipv4Addr,
+    /// Port at which calls are taken.
+    pub port: u16,
+    traces: PathBuf,
+}
+
+/// What became of a scenario.
+pub struct Outcome {
+    /// Whether it went through from its first line to its last.
+    pub completed: bool,
+    /// SIP as sent and received.
+    pub trace: String,
+}
+
+impl Outcome {
+    /// The status of the last answer that was received, other than provisional ones.
+    pub fn status(&self) -> Option<u16> {
+        self.trace
+            .split("UDP message received")
+            .skip(1)
+            .filter_map(|message| message.lines().find_map(|line| line.strip_prefix("SIP/2.0 ")))
+            .filter_map(|line| line.split(' ').next()?.parse().ok())
+            .filter(|status| *status >= 200)
+            .last()
+    }
+
+    /// Requests of one method that were received, as whole messages.
+    pub fn received(&self, method: &str) -> Vec<&str> {
+        let messages = self.trace.split("-----------------------------------------------");
+        let received = messages.filter(|message| message.contains("UDP message received"));
+        received.filter(|message| message.lines().any(|line| is_request(line, method))).collect()
+    }
+}
+
+fn is_request(line: &str, method: &str) -> bool {
+    line.strip_prefix(method).is_some_and(|rest| rest.starts_with(' ')) && line.ends_with("SIP/2.0")
+}
+
+impl Peer {
+    /// Somebody at an address, who takes calls at a port that is free there.
+    pub fn new(
+        user: &'static str,
+        domain: &'static str,
+        password: &'static str,
+        host: u8,
+        dir: &Path,
+    ) -> Self {
+        let address = Ipv4Addr::new(127, 0, 0, host);
+        let traces = dir.join(format!("{user}-{domain}-{host}"));
+        std::fs::create_dir_all(&traces).expect("folder for traces");
+        Self { user, domain, password, address, port: free_port(IpAddr::V4(address)), traces }
+    }
+
+    /// Plays a scenario towards a port of the switch, with further keywords.
+    pub fn play(&self, scenario: &str, target: u16, keys: &[(&str, &str)]) -> Outcome {
+        self.play_talking(scenario, target, keys, Duration::from_millis(500))
+    }
+
+    /// Plays a scenario, talking for so long.
+    pub fn play_talking(
+        &self,
+        scenario: &str,
+        target: u16,
+        keys: &[(&str, &str)],
+        talk: Duration,
+    ) -> Outcome {
+        let port = free_port(IpAddr::V4(self.address));
+        let (mut process, trace) =
+            self.sipp(scenario, target, port, keys, &["-m", "1", "-d", &talk.as_millis().to_string()]);
+        let completed = process.wait(LIMIT).is_some_and(|status| status.success());
+        process.end();
+        Outcome { completed, trace: std::fs::read_to_string(trace).unwrap_or_default() }
+    }
+
+    /// Takes calls at its port by a scenario until it is ended.
+    pub fn listen(&self, scenario: &str, target: u16) -> Listener {
+        // Registrations bring a NOTIFY of the voicemail box: answered, and no part of a scenario.
+        let (process, trace) = self.sipp(scenario, target, self.port, &[], &["-aa"]);
+        let bound = || std::net::UdpSocket::bind((self.address, self.port)).err();
+        until(Duration::from_secs(5), bound).expect("sipp takes its port");
+        Listener { process, trace }
+    }
+
+    fn sipp(
+        &self,
+        scenario: &str,
+        target: u16,
+        port: u16,
+        keys: &[(&str, &str)],
+        more: &[&str],
+    ) -> (Process, PathBuf) {
+        let scenarios = Path::new(env!("CARGO_MANIFEST_DIR")).join("e2e/freeswitch");
+        let trace = self.traces.join(format!("{scenario}-{port}.log"));
+        let address = self.address.to_string();
+        let media = free_port(IpAddr::V4(self.address)) & !1;
+        let mut command = Command::new("sipp");
+        command
+            .current_dir(&self.traces)
+            .arg(format!("127.0.0.1:{target}"))
+            .arg("-sf")
+            .arg(scenarios.join(format!("{scenario}.xml")))
+            .args(["-i", &address, "-p", &port.to_string(), "-bind_local"])
+            .args(["-mi", &address, "-mp", &media.to_string()])
+            .args(["-ci", &address, "-cp", &free_port(IpAddr::V4(self.address)).to_string()])
+            .args(["-au", self.user, "-ap", self.password, "-nostdin"])
+            .args(["-key", "user", self.user, "-key", "domain", self.domain])
+            .args(["-key", "listens", &self.port.to_string()])
+            .args(["-trace_msg", "-message_overwrite", "true", "-message_file"])
+            .arg(&trace)
+            .args(more);
+        for (name, value) in keys {
+            command.args(["-key", name, value]);
+        }
+        let output = self.traces.join(format!("{scenario}-{port}.out"));
+        (Process::start(&mut command, &output), trace)
+    }
+}
+
+/// Somebody who takes calls until ended.
+pub struct Listener {
+    process: Process,
+    trace: PathBuf,
+}
+
+impl Listener {
+    /// Ends it; what it saw.
+    pub fn end(mut self) -> Outcome {
+        let outcome = self.seen();
+        self.process.end();
+        outcome
+    }
+
+    /// What it saw up to now.
+    pub fn seen(&self) -> Outcome {
+        // The last message may still be on its way.
+        std::thread::sleep(Duration::from_millis(200));
+        Outcome { completed: true, trace: std::fs::read_to_string(&self.trace).unwrap_or_default() }
+    }
+}

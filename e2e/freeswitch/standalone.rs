@@ -1,0 +1,68 @@
+//! `centrex standalone` on a folder of manifests.
+
+use std::io::{Read, Write};
+use std::net::{IpAddr, Ipv4Addr, TcpStream};
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use super::process::{Process, free_port, until};
+
+/// What the switch names itself with.
+pub const USERNAME: &str = "switch";
+/// And its password.
+pub const PASSWORD: &str = "xml-for-tests";
+
+/// A running Centrex.
+pub struct Standalone {
+    process: Process,
+    port: u16,
+}
+
+impl Standalone {
+    /// Starts it on a folder of manifests; comes back when it is ready.
+    pub fn start(manifests: &Path, dir: &Path) -> Self {
+        let port = free_port(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_centrex"));
+        command
+            .args(["standalone", "--manifests"])
+            .arg(manifests)
+            .arg("--data-dir")
+            .arg(dir.join("data"))
+            .args(["--xml-listen", &format!("127.0.0.1:{port}")])
+            .args(["--xml-username", USERNAME, "--xml-password", PASSWORD]);
+        let process = Process::start(&mut command, &dir.join("centrex.out"));
+        let mut standalone = Self { process, port };
+        let ready = until(Duration::from_secs(60), || match standalone.process.ended() {
+            Some(status) => Some(Err(status)),
+            None => standalone.ready().then_some(Ok(())),
+        });
+        match ready {
+            Some(Ok(())) => standalone,
+            Some(Err(status)) => panic!("centrex standalone ended with {status}\n{}", standalone.log()),
+            None => panic!("centrex standalone is not ready after 60 s\n{}", standalone.log()),
+        }
+    }
+
+    /// Where the switch asks.
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// What it printed last.
+    pub fn log(&self) -> String {
+        self.process.tail(40)
+    }
+
+    fn ready(&self) -> bool {
+        let ask = || -> std::io::Result<String> {
+            let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))?;
+            stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+            stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer)?;
+            Ok(answer)
+        };
+        ask().is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
+    }
+}

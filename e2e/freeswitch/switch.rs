@@ -1,0 +1,124 @@
+//! A real FreeSWITCH with the configuration that users get, on loopback, in a folder of its own.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use super::esl::Esl;
+use super::process::{Process, free_port, tail, until};
+
+/// Its event socket's password in tests.
+const ESL_PASSWORD: &str = "esl-for-tests";
+/// User and group that nobody logs in as (Debian base-passwd).
+const NOBODY: u32 = 65534;
+/// The folders FreeSWITCH wants to be told.
+const FOLDERS: [&str; 8] = ["log", "db", "run", "temp", "storage", "recordings", "cache", "certs"];
+
+/// A running switch.
+pub struct Switch {
+    process: Process,
+    dir: PathBuf,
+    esl_port: u16,
+}
+
+/// Where FreeSWITCH is installed, or what is missing.
+pub fn installed() -> Result<PathBuf, String> {
+    let prefix = std::env::var("FREESWITCH_PREFIX").unwrap_or_else(|_| "/opt/freeswitch".to_owned());
+    let binary = Path::new(&prefix).join("bin/freeswitch");
+    if !binary.is_file() {
+        return Err(format!("no {} (FREESWITCH_PREFIX names the prefix)", binary.display()));
+    }
+    match Command::new("sipp").arg("-v").output() {
+        Ok(_) => Ok(binary),
+        Err(_) => Err("no sipp in PATH".to_owned()),
+    }
+}
+
+impl Switch {
+    /// Starts it in a folder, with Centrex at an address; comes back when it can be commanded.
+    pub fn start(binary: &Path, dir: &Path, url: &str, username: &str, password: &str) -> Self {
+        let esl_port = free_port(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        // 200 ports that are probably free; FreeSWITCH passes by those that are not.
+        let rtp = (free_port(IpAddr::V4(Ipv4Addr::LOCALHOST)) & !1).clamp(20_000, 60_000);
+        let configuration = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/freeswitch");
+        copy(&configuration, &dir.join("conf"));
+        let mut command = Command::new(binary);
+        command.args(["-nonat", "-nf", "-nc", "-nocal", "-conf"]).arg(dir.join("conf"));
+        for folder in FOLDERS {
+            std::fs::create_dir_all(dir.join(folder)).expect("folder of the switch");
+            command.arg(format!("-{folder}")).arg(dir.join(folder));
+        }
+        command
+            .env("CENTREX_XML_URL", url)
+            .env("CENTREX_XML_USERNAME", username)
+            .env("CENTREX_XML_PASSWORD", password)
+            .env("CENTREX_ESL_PORT", esl_port.to_string())
+            .env("CENTREX_ESL_PASSWORD", ESL_PASSWORD)
+            .env("CENTREX_SWITCH_NAME", "switch-under-test")
+            .env("CENTREX_RTP_START_PORT", rtp.to_string())
+            .env("CENTREX_RTP_END_PORT", (rtp + 200).to_string())
+            .env("CENTREX_LOG_LEVEL", "info")
+            .env("CENTREX_PHRASES", "tones");
+        let root = std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);
+        if root {
+            // What a phone achieves on the switch, it achieves as nobody.
+            give_away(dir);
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        let process = Process::start(&mut command, &dir.join("freeswitch.out"));
+        let mut switch = Self { process, dir: dir.to_owned(), esl_port };
+        let ready = until(Duration::from_secs(40), || match switch.process.ended() {
+            Some(status) => Some(Err(status)),
+            None => switch.ask("status").filter(|status| status.contains("is ready")).map(Ok),
+        });
+        match ready {
+            Some(Ok(_)) => switch,
+            Some(Err(status)) => panic!("FreeSWITCH ended with {status}\n{}", switch.log(60)),
+            None => panic!("FreeSWITCH cannot be commanded after 40 s\n{}", switch.log(60)),
+        }
+    }
+
+    /// The answer to an API command; `None` when the event socket is not there.
+    pub fn ask(&self, command: &str) -> Option<String> {
+        Esl::connect(self.esl_port, ESL_PASSWORD)?.api(command)
+    }
+
+    /// The answer to an API command.
+    pub fn api(&self, command: &str) -> String {
+        self.ask(command).unwrap_or_else(|| panic!("no answer to {command}\n{}", self.log(40)))
+    }
+
+    /// The last lines of its log, without its banner and its network lists.
+    pub fn log(&self, lines: usize) -> String {
+        let log = tail(&self.dir.join("log/freeswitch.log"), lines + 80);
+        let kept: Vec<&str> =
+            log.lines().filter(|line| line.contains("% [") && !line.contains(" to list ")).collect();
+        format!("{}\n{}", self.process.tail(10), kept[kept.len().saturating_sub(lines)..].join("\n"))
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("folder of the configuration");
+    for entry in std::fs::read_dir(from).expect("deploy/freeswitch") {
+        let entry = entry.expect("entry of deploy/freeswitch");
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).expect("copy of the configuration");
+        }
+    }
+}
+
+fn give_away(path: &Path) {
+    chown(path, Some(NOBODY), Some(NOBODY)).expect("folder given to nobody");
+    if path.is_dir() {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700)).expect("its mode");
+        for entry in std::fs::read_dir(path).expect("folder of the switch") {
+            give_away(&entry.expect("its entry").path());
+        }
+    }
+}

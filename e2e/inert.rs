@@ -1,0 +1,375 @@
+//! Nothing a tenant or a caller writes is ever expanded: hostile strings thrown at every text that
+//! can reach an action, and every action held against the grammar of its application.
+//!
+//! The plans here were never compiled: the strings stand where the field patterns would not let
+//! them. What is tested is the second gate.
+
+use std::borrow::Cow;
+use std::sync::LazyLock;
+
+use centrex::plan::*;
+use centrex::resources::common::*;
+use centrex::resources::feature_code::FeatureAction;
+use centrex::resources::queue::QueueStrategy;
+use centrex::resources::ring_group::RingStrategy;
+use centrex::resources::sip_profile::Role;
+use centrex::resources::tenant::DeletionPolicy;
+use centrex::route::{Answer, Call, Caller, SigningKey, TenantView};
+use proptest::prelude::*;
+use regex::Regex;
+use uuid::Uuid;
+
+const HOSTILE: &[&str] = &[
+    "${system(id)}",
+    "$${domain}",
+    "\"/><action application=\"system\" data=\"id\"/>",
+    "a\nb",
+    "a\r\nb",
+    "a\0b",
+    "a\tb",
+    ",sofia/internal/200",
+    "|sofia/internal/200",
+    "1001:_:user/1002",
+    "^^;x=1",
+    "{api_hangup_hook=system}",
+    "[execute_on_answer=system]",
+    "<user>",
+    "'; system id; '",
+    "`id`",
+    "a\\nb",
+    "-1",
+    "a b",
+    "../../etc/passwd",
+    "&park()",
+    "X-PRE-PROCESS",
+    "1001@other.example.com",
+    "%{system(id)}",
+    "\u{202e}1001",
+];
+
+fn text() -> impl Strategy<Value = String> {
+    prop_oneof![
+        prop::sample::select(HOSTILE).prop_map(str::to_owned),
+        (prop::sample::select(HOSTILE), "[ -~]{0,20}").prop_map(|(a, b)| format!("{b}{a}")),
+        any::<String>(),
+        "[a-z0-9]{1,8}",
+    ]
+}
+
+/// What the data of each application may look like. Nothing outside it is ever written.
+static GRAMMAR: LazyLock<Vec<(&str, Regex)>> = LazyLock::new(grammar);
+
+fn grammar() -> Vec<(&'static str, Regex)> {
+    let word = r"[A-Za-z0-9._@+*#/][A-Za-z0-9._@+*#/-]*";
+    let text = r#"[^\x00-\x1f"'`<>\\,\[\]{}|$@:/;^=()%]{0,64}"#;
+    let list = format!(r"\^\^(;[a-z_]+={word}(,{word})*)+");
+    let leg = format!(r"(\[{list}\])?(user/{word}|sofia/gateway/{word})");
+    let dial = format!(r"(\{{{list}\}})?{leg}([,|]{leg})*");
+    let patterns = [
+        ("answer", String::new()),
+        ("bridge", dial.clone()),
+        ("callcenter", word.to_owned()),
+        ("conference", word.to_owned()),
+        ("echo", String::new()),
+        ("export", format!("centrex_call={word}|media(_hold)?_timeout=[0-9]+")),
+        ("hangup", "[A-Z_]+".to_owned()),
+        ("ivr", word.to_owned()),
+        ("limit", format!(r"hash {word} calls [0-9]+ ![A-Z_]+")),
+        ("limit_execute", format!("hash {word} calls [0-9]+ bridge {dial}")),
+        ("sched_hangup", r"\+[0-9]+ ALLOTTED_TIMEOUT".to_owned()),
+        (
+            "set",
+            format!(
+                r"call_timeout=[0-9]+|continue_on_fail=(true|false|[A-Z_,]+)|effective_caller_id_name={text}|effective_caller_id_number=\+?[0-9*#]{{1,32}}|hangup_after_bridge=true|transfer_ringback=%\(1000,4000,425\)|hold_music=local_stream://{word}|timezone={word}"
+            ),
+        ),
+        ("sleep", "[0-9]+".to_owned()),
+        ("transfer", format!("{word} XML {word}")),
+        ("valet_park", format!("{word} {word}")),
+        ("voicemail", format!("(check (auth )?)?default {word} {word}")),
+    ];
+    patterns.map(|(app, pattern)| (app, Regex::new(&format!("^(?:{pattern})$")).unwrap())).into()
+}
+
+fn assert_inert(answer: &Answer) {
+    for action in &answer.actions {
+        let rule = GRAMMAR.iter().find(|(app, _)| *app == action.application);
+        let (_, pattern) = rule.unwrap_or_else(|| panic!("no grammar for {}", action.application));
+        assert!(pattern.is_match(&action.data), "{}({:?})", action.application, action.data);
+    }
+}
+
+/// A plan in which every text is what the test says.
+fn plan(text: &[String; 8]) -> TenantPlan {
+    let [name, number, domain, zone, display, cid, mail, code] = text.clone();
+    let to = |kind, name: &str| Target { kind, name: name.to_owned() };
+    let mut plan = TenantPlan::empty(TenantRow {
+        id: Uuid::from_u128(7),
+        namespace: name.clone(),
+        name: name.clone(),
+        owner_uid: name.clone(),
+        display_name: display.clone(),
+        domains: vec![domain],
+        suspended: false,
+        time_zone: zone.clone(),
+        country: None,
+        caller_id: Some(CallerId { name: Some(display.clone()), number: Some(cid.clone()) }),
+        emergency: Some(EmergencyRow {
+            numbers: vec!["112".into()],
+            trunk: "c/t".into(),
+            caller_id_number: Some(cid.clone()),
+        }),
+        max_concurrent_calls: Some(3),
+        max_call_duration_seconds: Some(60),
+        music_on_hold: Some(MediaPath(name.clone())),
+        deletion_policy: DeletionPolicy::Retain,
+    });
+    let extension = |number: &str, forwarding: ForwardingRow| ExtensionRow {
+        number: number.to_owned(),
+        display_name: display.clone(),
+        caller_id: Some(CallerId { name: Some(display.clone()), number: Some(cid.clone()) }),
+        ring_seconds: 20,
+        toll_classes: vec!["Any".into()],
+        recording: Recording::Never,
+        voicemail: Some(VoicemailRow { email: Some(mail.clone()) }),
+        forwarding,
+        secrets: Secrets::default(),
+    };
+    let voicemail = ForwardingRow {
+        no_answer: Some(to(DestinationKind::Voicemail, "hostile")),
+        busy: Some(to(DestinationKind::ExternalNumber, &cid)),
+        ..ForwardingRow::default()
+    };
+    plan.extensions.insert("caller".into(), extension("1000", ForwardingRow::default()));
+    plan.extensions.insert("hostile".into(), extension(&number, voicemail));
+    plan.extensions.insert(name.clone(), extension("1002", ForwardingRow::default()));
+    for (number, strategy) in [
+        ("2001", RingStrategy::Simultaneous),
+        ("2002", RingStrategy::Sequential),
+        ("2003", RingStrategy::Random),
+    ] {
+        let member =
+            |extension: &str| MemberRow { extension: extension.into(), delay_seconds: 3, ring_seconds: 9 };
+        plan.ring_groups.insert(
+            format!("{name}{number}"),
+            RingGroupRow {
+                number: Some(number.into()),
+                strategy,
+                members: vec![member("hostile"), member("caller"), member(&name)],
+                no_answer: Some(to(DestinationKind::Voicemail, "hostile")),
+            },
+        );
+    }
+    plan.queues.insert(
+        name.clone(),
+        QueueRow {
+            number: Some("3001".into()),
+            strategy: QueueStrategy::RingAll,
+            agents: vec![],
+            max_wait_seconds: 9,
+            announce_position: false,
+            ring_seconds: 9,
+            wrap_up_seconds: 0,
+            music_on_hold: None,
+            overflow: Some(to(DestinationKind::RingGroup, &name)),
+        },
+    );
+    plan.ivr_menus.insert(
+        name.clone(),
+        IvrMenuRow {
+            number: Some("5001".into()),
+            greeting: Some(MediaPath(name.clone())),
+            timeout_seconds: 3,
+            max_failures: 3,
+            direct_dial: true,
+            options: vec![],
+            otherwise: Some(to(DestinationKind::Queue, &name)),
+        },
+    );
+    plan.conferences.insert(
+        name.clone(),
+        ConferenceRow { number: Some("4001".into()), max_members: 3, secrets: Secrets::default() },
+    );
+    plan.schedules.insert(
+        name.clone(),
+        ScheduleRow {
+            time_zone: zone,
+            weekly: vec![],
+            holidays: vec![],
+            open: to(DestinationKind::Queue, &name),
+            closed: to(DestinationKind::Schedule, &name),
+            holiday: None,
+        },
+    );
+    plan.numbers.insert(
+        name.clone(),
+        NumberRow {
+            number: "+4930123456".into(),
+            trunk: "c/t".into(),
+            target: to(DestinationKind::Extension, "hostile"),
+            caller_id_prefix: Some(display.clone()),
+        },
+    );
+    plan.outbound_routes.insert(
+        name.clone(),
+        OutboundRouteRow {
+            priority: 1,
+            toll_class: Some("Any".into()),
+            matches: vec![DigitMatch {
+                prefix: Some("0".into()),
+                strip: Some(1),
+                prepend: Some(code.clone()),
+                min_digits: None,
+                max_digits: None,
+            }],
+            trunks: vec!["c/t".into()],
+            caller_id: None,
+        },
+    );
+    for (code, action) in [
+        ("*97", FeatureAction::CheckVoicemail),
+        ("*98", FeatureAction::LeaveVoicemail),
+        ("*5", FeatureAction::Park),
+        ("*43", FeatureAction::EchoTest),
+    ] {
+        plan.feature_codes.insert(code.into(), FeatureCodeRow { code: code.into(), action });
+    }
+    plan
+}
+
+fn platform(text: &[String; 8]) -> PlatformPlan {
+    let mut platform = PlatformPlan::default();
+    platform.sip_profiles.insert(
+        text[0].clone(),
+        SipProfileRow {
+            role: Role::Phones,
+            bind_address: None,
+            external_address: None,
+            sip_port: 5060,
+            tls_port: None,
+            wss_port: None,
+            codecs: vec![],
+        },
+    );
+    let gateway = GatewayRow { host: text[2].clone(), port: 5060, transport: Transport::Udp };
+    platform.trunks.insert(
+        "c/t".into(),
+        TrunkRow {
+            id: Uuid::from_u128(9),
+            sip_profile: text[0].clone(),
+            gateways: vec![gateway.clone(), gateway],
+            registration: None,
+            source_addresses: vec![],
+            codecs: vec![text[7].clone()],
+            max_concurrent_calls: Some(2),
+            number_format: NumberFormat::E164,
+            national: None,
+            progress_timeout_seconds: 4,
+            ping_seconds: None,
+            secrets: Secrets::default(),
+        },
+    );
+    platform
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn hostile_text_anywhere_in_a_plan_stays_inert(
+        texts in prop::array::uniform8(text()),
+        foreign in prop::array::uniform4(text()),
+        harmless in prop::array::uniform8(any::<bool>()),
+    ) {
+        // Some fields are as they should be, so that answers get past the first hostile one.
+        let plain = ["sales", "1001", "acme.example.com", "Europe/Berlin", "Acme", "+4930111", "a@b.c", "+49"];
+        let mut texts = texts;
+        for (index, plain) in plain.iter().enumerate() {
+            if harmless[index] {
+                texts[index] = (*plain).to_owned();
+            }
+        }
+        let view = TenantView::new(plan(&texts));
+        let platform = platform(&texts);
+        let key = SigningKey::new([3; 32]);
+        let [leg, caller_name, disposition, dialled] = &foreign;
+        for caller in [Caller::Extension("caller".into()), Caller::Extension(texts[0].clone()), Caller::Outside] {
+            let call = Call {
+                view: &view,
+                platform: &platform,
+                key: &key,
+                caller,
+                leg: Cow::Borrowed(leg),
+                caller_name: Cow::Borrowed(caller_name),
+                disposition: Cow::Borrowed(disposition),
+                queue_cause: Cow::Borrowed(disposition),
+                now: jiff::Timestamp::UNIX_EPOCH,
+                random: 5,
+            };
+            let numbers = [
+                "1000", "1002", "2001", "2002", "2003", "3001", "4001", "5001", "*97", "*981002", "*5701", "*43",
+                "0301234", "112", texts[1].as_str(), dialled.as_str(),
+            ];
+            for number in numbers {
+                assert_inert(&call.dialled(number));
+            }
+            for (name, number) in &view.plan.numbers {
+                assert_inert(&call.came_in(name, number));
+            }
+            for (kind, name) in [
+                (DestinationKind::Extension, "hostile"),
+                (DestinationKind::Queue, texts[0].as_str()),
+                (DestinationKind::ExternalNumber, texts[5].as_str()),
+                (DestinationKind::Schedule, texts[0].as_str()),
+            ] {
+                let target = Target { kind, name: name.to_owned() };
+                for step in [centrex::route::token::Step::To, centrex::route::token::Step::After] {
+                    if let Some(word) = centrex::route::token::sign_step(&key, view.plan.tenant.id, step, &target) {
+                        assert_inert(&call.dialled(word.as_str()));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The grammar above must not refuse everything: with honest texts the calls are really placed.
+#[test]
+fn honest_text_places_the_calls() {
+    let texts = ["sales", "1001", "acme.example.com", "Europe/Berlin", "Acme", "+4930111", "a@b.c", "+49"];
+    let texts = texts.map(str::to_owned);
+    let view = TenantView::new(plan(&texts));
+    let platform = platform(&texts);
+    let key = SigningKey::new([3; 32]);
+    let call = Call {
+        view: &view,
+        platform: &platform,
+        key: &key,
+        caller: Caller::Extension("caller".into()),
+        leg: Cow::Borrowed("b2c1"),
+        caller_name: Cow::Borrowed("Anybody"),
+        disposition: Cow::Borrowed("NO_ANSWER"),
+        queue_cause: Cow::Borrowed(""),
+        now: jiff::Timestamp::UNIX_EPOCH,
+        random: 5,
+    };
+    for (number, last) in [
+        ("1001", "transfer"),
+        ("1002", "bridge"),
+        ("2001", "transfer"),
+        ("3001", "transfer"),
+        ("4001", "conference"),
+        ("5001", "transfer"),
+        ("*97", "voicemail"),
+        ("*981002", "voicemail"),
+        ("*5701", "valet_park"),
+        ("*43", "echo"),
+        ("0301234", "hangup"),
+        ("112", "hangup"),
+    ] {
+        let answer = call.dialled(number);
+        assert_inert(&answer);
+        assert!(answer.actions.len() > 1, "{number}: {answer:?}");
+        assert_eq!(answer.actions.last().unwrap().application, last, "{number}: {answer:?}");
+    }
+}

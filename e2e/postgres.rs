@@ -1,0 +1,124 @@
+//! A throw-away Postgres: one server while any test needs it, a database for each test.
+
+use std::os::unix::fs::PermissionsExt;
+use std::sync::{Arc, Weak};
+
+use centrex::store::{Keyring, LocalError, LocalOptions, LocalPostgres, Store, StoreOptions};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
+use tempfile::TempDir;
+use tokio::sync::Mutex;
+use uuid::Uuid;
+
+use crate::skip::skip;
+
+/// The server, as long as a test holds it: the last one stops it.
+static SERVER: Mutex<Weak<Server>> = Mutex::const_new(Weak::new());
+
+struct Server {
+    postgres: LocalPostgres,
+    directory: TempDir,
+}
+
+/// A database of a test's own. Its login, `centrex`, is no superuser.
+pub struct Database {
+    server: Arc<Server>,
+    name: String,
+}
+
+impl Server {
+    async fn start(test: &str) -> Option<Arc<Self>> {
+        let directory = reachable_dir();
+        let options = LocalOptions { data_dir: directory.path().to_owned(), durable: false };
+        match LocalPostgres::start(&options).await {
+            Err(error @ LocalError::Binaries) => {
+                skip(test, &error.to_string());
+                None
+            }
+            started => Some(Arc::new(Self { postgres: started.unwrap(), directory })),
+        }
+    }
+}
+
+impl Database {
+    /// A new database; none, and the test counted as skipped, where Postgres is not installed.
+    pub async fn start(test: &str) -> Option<Self> {
+        let mut shared = SERVER.lock().await;
+        let server = match shared.upgrade() {
+            Some(server) => server,
+            None => {
+                let server = Server::start(test).await?;
+                *shared = Arc::downgrade(&server);
+                server
+            }
+        };
+        drop(shared);
+        Some(Self::on(server).await)
+    }
+
+    /// The same on a server of its own, for what is counted by the server.
+    pub async fn alone(test: &str) -> Option<Self> {
+        Some(Self::on(Server::start(test).await?).await)
+    }
+
+    async fn on(server: Arc<Server>) -> Self {
+        let name = format!("test_{}", Uuid::now_v7().simple());
+        let mut admin = server.postgres.admin_options().connect().await.unwrap();
+        let sql = format!("CREATE DATABASE {name} OWNER centrex");
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut admin).await.unwrap();
+        admin.close().await.unwrap();
+        Self { server, name }
+    }
+
+    /// What the server has logged so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.server.directory.path().join("postgres.log")).unwrap()
+    }
+
+    /// How Centrex logs in.
+    pub fn options(&self) -> PgConnectOptions {
+        self.server.postgres.connect_options().database(&self.name)
+    }
+
+    /// Options of a store on this database.
+    pub fn store_options(&self, keyring: &Arc<Keyring>) -> StoreOptions {
+        StoreOptions::new(self.options(), keyring.clone())
+    }
+
+    /// A store on this database.
+    pub async fn store(&self, keyring: &Arc<Keyring>) -> Store {
+        Store::connect(&self.store_options(keyring)).await.unwrap()
+    }
+
+    /// Name of the database.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// A connection of the superuser to another database of the server.
+    pub async fn server_admin(&self) -> PgConnection {
+        self.server.postgres.admin_options().connect().await.unwrap()
+    }
+
+    /// A connection of the superuser to this database.
+    pub async fn admin(&self) -> PgConnection {
+        self.server.postgres.admin_options().database(&self.name).connect().await.unwrap()
+    }
+}
+
+/// A directory that the account of a server can enter, which a plain temporary one is not.
+pub fn reachable_dir() -> TempDir {
+    let directory = TempDir::new().unwrap();
+    std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    directory
+}
+
+/// Keys of these versions; the same letter is the same key.
+pub fn keyring(lines: &[(u32, char)]) -> Arc<Keyring> {
+    use base64::Engine;
+    let line = |(version, letter): &(u32, char)| {
+        let key = base64::engine::general_purpose::STANDARD.encode([*letter as u8; 32]);
+        format!("{version}:{key}\n")
+    };
+    Arc::new(Keyring::parse("test.key".as_ref(), &lines.iter().map(line).collect::<String>()).unwrap())
+}

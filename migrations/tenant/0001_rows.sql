@@ -1,0 +1,82 @@
+-- Compiled rows of one tenant. Run as the tenant's role, with its schema first in the search path.
+-- A number is taken from the body, so that the two cannot differ; its uniqueness is checked at the
+-- end of a statement, because two rows may swap their numbers.
+
+CREATE TABLE IF NOT EXISTS extensions (
+    name        text PRIMARY KEY,
+    number      text GENERATED ALWAYS AS (body ->> 'number') STORED UNIQUE DEFERRABLE,
+    body        jsonb NOT NULL,
+    sealed      bytea,
+    fingerprint bytea NOT NULL
+);
+COMMENT ON TABLE extensions IS 'Extensions: number is what phones dial and the SIP user';
+
+CREATE TABLE IF NOT EXISTS ring_groups (
+    name        text PRIMARY KEY,
+    number      text GENERATED ALWAYS AS (body ->> 'number') STORED UNIQUE DEFERRABLE,
+    body        jsonb NOT NULL,
+    sealed      bytea,
+    fingerprint bytea NOT NULL
+);
+COMMENT ON TABLE ring_groups IS 'Ring groups';
+
+CREATE TABLE IF NOT EXISTS queues (
+    name        text PRIMARY KEY,
+    number      text GENERATED ALWAYS AS (body ->> 'number') STORED UNIQUE DEFERRABLE,
+    body        jsonb NOT NULL,
+    sealed      bytea,
+    fingerprint bytea NOT NULL
+);
+COMMENT ON TABLE queues IS 'Queues and their agents';
+
+CREATE TABLE IF NOT EXISTS ivr_menus (
+    name        text PRIMARY KEY,
+    number      text GENERATED ALWAYS AS (body ->> 'number') STORED UNIQUE DEFERRABLE,
+    body        jsonb NOT NULL,
+    sealed      bytea,
+    fingerprint bytea NOT NULL
+);
+COMMENT ON TABLE ivr_menus IS 'IVR menus';
+
+CREATE TABLE IF NOT EXISTS conferences (
+    name        text PRIMARY KEY,
+    number      text GENERATED ALWAYS AS (body ->> 'number') STORED UNIQUE DEFERRABLE,
+    body        jsonb NOT NULL,
+    sealed      bytea,
+    fingerprint bytea NOT NULL
+);
+COMMENT ON TABLE conferences IS 'Conference rooms';
+
+CREATE TABLE IF NOT EXISTS schedules (
+    name        text PRIMARY KEY,
+    body        jsonb NOT NULL,
+    sealed      bytea,
+    fingerprint bytea NOT NULL
+);
+COMMENT ON TABLE schedules IS 'Schedules: opening hours and holidays';
+
+CREATE TABLE IF NOT EXISTS numbers (
+    name        text PRIMARY KEY,
+    number      text GENERATED ALWAYS AS (body ->> 'number') STORED UNIQUE DEFERRABLE,
+    body        jsonb NOT NULL,
+    sealed      bytea,
+    fingerprint bytea NOT NULL
+);
+COMMENT ON TABLE numbers IS 'Public numbers (E.164) and where their calls go';
+
+CREATE TABLE IF NOT EXISTS outbound_routes (
+    name        text PRIMARY KEY,
+    body        jsonb NOT NULL,
+    sealed      bytea,
+    fingerprint bytea NOT NULL
+);
+COMMENT ON TABLE outbound_routes IS 'Outbound routes';
+
+CREATE TABLE IF NOT EXISTS feature_codes (
+    name        text PRIMARY KEY,
+    code        text GENERATED ALWAYS AS (body ->> 'code') STORED UNIQUE DEFERRABLE,
+    body        jsonb NOT NULL,
+    sealed      bytea,
+    fingerprint bytea NOT NULL
+);
+COMMENT ON TABLE feature_codes IS 'Feature codes';

@@ -1,0 +1,260 @@
+//! All of Centrex in one process, without a cluster: folder, compile, store, replica, answers.
+//!
+//! What is served never waits for what is written: the listener opens first and answers from the
+//! last good state while Postgres is still starting.
+
+mod options;
+mod ready;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use sqlx::postgres::PgConnectOptions;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{error, info, warn};
+
+pub use options::StandaloneArgs;
+
+use crate::reconcile::{Progress, Reconciler};
+use crate::source::folder::{FileProblem, Folder, FolderError, FolderOptions, Update};
+use crate::store::{
+    Keyring, KeyringError, LocalError, LocalOptions, LocalPostgres, Reader, Store, StoreError, StoreOptions,
+};
+use crate::switch::cache::{Cache, CacheError};
+use crate::switch::follow::{self, Follower};
+use crate::switch::http::{Credentials, CredentialsError, Server, ServerError};
+use crate::switch::replica::Replica;
+use crate::switch::xml::Answers;
+use crate::switch::xml::media::{MediaRoot, MediaRootError};
+use crate::switch::xml::templates::{TemplateError, Templates};
+use ready::Ready;
+
+/// First and longest pause before Postgres is tried again.
+const FIRST_RETRY: Duration = Duration::from_millis(250);
+const LONGEST_RETRY: Duration = Duration::from_secs(10);
+
+/// Why standalone does not start, or ends.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum StandaloneError {
+    #[error("--data-dir {path}: {source}")]
+    DataDir { path: PathBuf, source: std::io::Error },
+    #[error("--manifests: {0}")]
+    Folder(#[from] FolderError),
+    #[error(transparent)]
+    Keys(#[from] KeyringError),
+    #[error("--data-dir: {0}")]
+    Postgres(#[from] LocalError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("--data-dir: {0}")]
+    Cache(#[from] CacheError),
+    #[error("--xml-username, --xml-password: {0}")]
+    Credentials(#[from] CredentialsError),
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    #[error("--templates: {0}")]
+    Templates(#[from] TemplateError),
+    #[error("--media-dir: {0}")]
+    Media(#[from] MediaRootError),
+    #[error("the signals that end it cannot be waited for: {0}")]
+    Signals(std::io::Error),
+}
+
+/// Runs until it is told to end by SIGTERM or SIGINT.
+///
+/// # Errors
+/// What is wrong with an option, or what is missing on the machine.
+pub async fn run(args: StandaloneArgs) -> Result<(), StandaloneError> {
+    let stop = CancellationToken::new();
+    end_on_signals(stop.clone()).map_err(StandaloneError::Signals)?;
+    let data_dir = prepare_data_dir(&args.data_dir)?;
+    let keyring = Arc::new(keys(&args, &data_dir)?);
+    let replica = Arc::new(Replica::default());
+    let key = Arc::new(OnceLock::new());
+    let answers = Arc::new(Answers {
+        replica: replica.clone(),
+        key: key.clone(),
+        media: media_root(&args, &data_dir)?,
+        templates: match &args.templates {
+            Some(directory) => Templates::with_overrides(directory)?,
+            None => Templates::built_in()?,
+        },
+    });
+    let credentials = Credentials::from_options(args.xml_username.as_deref(), args.xml_password.as_deref())?;
+    let (progress, stored) = watch::channel(Progress::default());
+    let (following, followed) = watch::channel(None);
+    let ready = Arc::new(Ready::new(replica.clone(), stored, followed));
+    let server = Server::bind(args.xml_listen, credentials, answers, ready).await?;
+    info!(listen = %server.local_addr().unwrap_or(args.xml_listen), "answering mod_xml_curl");
+
+    // The server has a token of its own: it answers until everything else has ended.
+    let stop_serving = CancellationToken::new();
+    let serving = tokio::spawn(server.serve(stop_serving.clone()));
+    let tasks = TaskTracker::new();
+    let outcome = async {
+        let (mut local, connect) = postgres(&args, &data_dir).await?;
+        let options = StoreOptions::new(connect, keyring.clone());
+        let cache = Cache::open(&data_dir.join("replica"), keyring.clone())?;
+        let mut follower = Follower::new(Reader::lazy(&options), replica.clone(), Some(cache));
+        follower.restore().await;
+        following.send_replace(Some(follower.progress()));
+        tasks.spawn(keep_key(follower.progress(), key, stop.clone()));
+        let result = write(&args, &data_dir, options, progress, follower, &tasks, &stop).await;
+        stop.cancel();
+        tasks.close();
+        tasks.wait().await;
+        if let Some(postgres) = local.take() {
+            postgres.stop().await?;
+        }
+        result
+    }
+    .await;
+    stop_serving.cancel();
+    if let Err(cause) = serving.await {
+        error!(%cause, "the listener broke off");
+    }
+    info!("ended");
+    outcome
+}
+
+/// Connects for writing, starts to follow, and reconciles until told to end.
+async fn write(
+    args: &StandaloneArgs,
+    data_dir: &Path,
+    options: StoreOptions,
+    progress: watch::Sender<Progress>,
+    follower: Follower,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> Result<(), StandaloneError> {
+    let folder = FolderOptions { manifests: args.manifests.clone(), data_dir: data_dir.to_owned() };
+    let (updates, mut inbox) = mpsc::channel(16);
+    let _folder = Folder::start(folder, updates, stop.clone()).await?;
+    let Some(store) = connect(&options, stop).await? else { return Ok(()) };
+    tasks.spawn(follower.run(stop.clone()));
+    let mut reconciler = Reconciler::new(store, progress);
+    let mut problems: Vec<FileProblem> = Vec::new();
+    loop {
+        let retry = reconciler.retry_after();
+        let update = tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            update = inbox.recv() => update,
+            () = pause(retry) => {
+                reconciler.retry(problems.is_empty()).await;
+                continue;
+            }
+        };
+        let Some(Update { changes, problems: now }) = update else { return Ok(()) };
+        for problem in now.iter().filter(|problem| !problems.contains(problem)) {
+            error!("{problem}; what the file held before stays in force");
+        }
+        for problem in problems.iter().filter(|problem| !now.contains(problem)) {
+            info!("no longer a problem: {problem}");
+        }
+        problems = now;
+        reconciler.update(changes, problems.is_empty()).await;
+    }
+}
+
+async fn pause(duration: Option<Duration>) {
+    match duration {
+        Some(duration) => tokio::time::sleep(duration).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Connects for writing. Postgres that is away is waited for; what only a person can put right ends
+/// the start. `None` when told to end meanwhile.
+async fn connect(options: &StoreOptions, stop: &CancellationToken) -> Result<Option<Store>, StandaloneError> {
+    let mut wait = FIRST_RETRY;
+    loop {
+        match Store::connect(options).await {
+            Ok(store) => return Ok(Some(store)),
+            Err(cause @ StoreError::Unreachable { .. }) => warn!(%cause, "trying again"),
+            Err(cause) => return Err(cause.into()),
+        }
+        tokio::select! {
+            () = stop.cancelled() => return Ok(None),
+            () = tokio::time::sleep(wait) => wait = (wait * 2).min(LONGEST_RETRY),
+        }
+    }
+}
+
+/// The Postgres to use: the one that is named, or one of our own.
+async fn postgres(
+    args: &StandaloneArgs,
+    data_dir: &Path,
+) -> Result<(Option<LocalPostgres>, PgConnectOptions), StandaloneError> {
+    match &args.database_url {
+        Some(url) => {
+            let connect = url.parse().map_err(|error: sqlx::Error| StoreError::Url(error.to_string()))?;
+            Ok((None, connect))
+        }
+        None => {
+            let options = LocalOptions { data_dir: data_dir.to_owned(), durable: true };
+            let postgres = LocalPostgres::start(&options).await?;
+            let connect = postgres.connect_options();
+            info!(pid = postgres.pid(), "a Postgres of our own runs under the data directory");
+            Ok((Some(postgres), connect))
+        }
+    }
+}
+
+fn prepare_data_dir(path: &Path) -> Result<PathBuf, StandaloneError> {
+    let failed = |source| StandaloneError::DataDir { path: path.to_owned(), source };
+    std::fs::create_dir_all(path).map_err(failed)?;
+    std::fs::canonicalize(path).map_err(failed)
+}
+
+/// The keys: of the file that is named, or of one of our own, made at the first start. A file that
+/// is named must be there: a new key would not open what was sealed with the old one.
+fn keys(args: &StandaloneArgs, data_dir: &Path) -> Result<Keyring, KeyringError> {
+    if let Some(path) = &args.encryption_key_file {
+        return Keyring::read_file(path);
+    }
+    let path = data_dir.join("encryption-keys");
+    if path.exists() {
+        return Keyring::read_file(&path);
+    }
+    info!(path = %path.display(), "a new encryption key was made; back it up with the database");
+    Keyring::generate_file(&path)
+}
+
+fn media_root(args: &StandaloneArgs, data_dir: &Path) -> Result<MediaRoot, StandaloneError> {
+    let path = args.media_dir.clone().unwrap_or_else(|| data_dir.join("media"));
+    let failed = |source| StandaloneError::DataDir { path: path.clone(), source };
+    std::fs::create_dir_all(&path).map_err(failed)?;
+    Ok(MediaRoot::new(&path)?)
+}
+
+/// Hands the signing key to the answers as soon as the follower has it.
+async fn keep_key(
+    mut progress: watch::Receiver<follow::Progress>,
+    key: Arc<OnceLock<crate::route::SigningKey>>,
+    stop: CancellationToken,
+) {
+    let known = async {
+        let found = progress.wait_for(|progress| progress.signing_key.is_some()).await.ok()?;
+        found.signing_key.clone()
+    };
+    if let Some(Some(found)) = stop.run_until_cancelled(known).await {
+        key.get_or_init(|| found);
+    }
+}
+
+fn end_on_signals(stop: CancellationToken) -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = term.recv() => info!("SIGTERM: ending"),
+            _ = int.recv() => info!("SIGINT: ending"),
+        }
+        stop.cancel();
+    });
+    Ok(())
+}

@@ -1,0 +1,54 @@
+//! Whether everything there is, is served.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::reconcile::Progress;
+use crate::switch::follow;
+use crate::switch::http::Probe;
+use crate::switch::replica::Replica;
+
+/// Compares what was stored with what the replica holds.
+pub struct Ready {
+    replica: Arc<Replica>,
+    stored: watch::Receiver<Progress>,
+    followed: watch::Receiver<Option<watch::Receiver<follow::Progress>>>,
+}
+
+impl Ready {
+    /// From the writing and the following side.
+    pub fn new(
+        replica: Arc<Replica>,
+        stored: watch::Receiver<Progress>,
+        followed: watch::Receiver<Option<watch::Receiver<follow::Progress>>>,
+    ) -> Self {
+        Self { replica, stored, followed }
+    }
+}
+
+impl Probe for Ready {
+    fn missing(&self) -> Vec<String> {
+        let mut missing = Vec::new();
+        let stored = self.stored.borrow();
+        if !stored.stored {
+            missing.push("manifests are not all compiled and stored yet".to_owned());
+        }
+        if self.replica.platform_revision() < stored.platform {
+            missing.push("the platform's rows are not served yet".to_owned());
+        }
+        let held = self.replica.revisions();
+        let behind = stored.tenants.iter().filter(|(id, revision)| held.get(id) < Some(revision)).count();
+        if behind > 0 {
+            missing.push(format!("{behind} of {} tenants are not served yet", stored.tenants.len()));
+        }
+        missing
+    }
+
+    fn replica_age(&self) -> Option<Duration> {
+        let followed = self.followed.borrow();
+        let progress = followed.as_ref()?.borrow();
+        Some(progress.last_heard?.elapsed())
+    }
+}

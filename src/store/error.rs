@@ -1,0 +1,158 @@
+//! What can go wrong with the store.
+
+use uuid::Uuid;
+
+/// An error of the store.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The URL is not one.
+    #[error("--database-url: {0}; allowed is postgres://USER:PASSWORD@HOST:PORT/DATABASE")]
+    Url(String),
+    /// Nobody answers as Postgres there, now. Worth another try.
+    #[error("Postgres cannot be reached {at} (--database-url): {reason}")]
+    Unreachable {
+        /// At which address, or when.
+        at: String,
+        /// Why.
+        reason: String,
+    },
+    /// Postgres is there and says no.
+    #[error("Postgres failed at {doing}: {source}")]
+    Database {
+        /// What was asked of it.
+        doing: &'static str,
+        /// What it said.
+        source: sqlx::Error,
+    },
+    /// Postgres is too old, or the login may not do what is needed.
+    #[error("--database-url: {0}")]
+    Unsuitable(String),
+    /// The database was migrated by a newer Centrex.
+    #[error(
+        "the database is at {which} migration {found}, and this Centrex knows {known}: run the newer Centrex, or restore a backup"
+    )]
+    Newer {
+        /// `public` or `tenant`.
+        which: &'static str,
+        /// Version found.
+        found: i32,
+        /// Newest version known.
+        known: i32,
+    },
+    /// A migration that was applied is not the one of this binary.
+    #[error(
+        "{which} migration {version} in the database differs from the one of this Centrex: they are not of one line"
+    )]
+    MigrationDiffers {
+        /// `public` or `tenant`.
+        which: &'static str,
+        /// Version.
+        version: i32,
+    },
+    /// A migration failed; nothing of it is in the database, and the next start tries it again.
+    #[error("migration {name} failed: {source}")]
+    Migration {
+        /// File name, and the schema for a tenant's.
+        name: String,
+        /// What Postgres said.
+        source: sqlx::Error,
+    },
+    /// The key file is not the one of this database.
+    #[error(
+        "--encryption-key-file: this database was sealed with key version {version}, and {reason}; give the file it was sealed with"
+    )]
+    Key {
+        /// Version of the key that is needed.
+        version: u32,
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// A stored row cannot be read.
+    #[error("{table} {name} cannot be read: {reason}")]
+    Unreadable {
+        /// Table.
+        table: String,
+        /// Name of the row.
+        name: String,
+        /// Why.
+        reason: String,
+    },
+    /// The tenant's schema belongs to another Tenant resource.
+    #[error("tenant {id} belongs to the Tenant with UID {owner}: only that one may change or drop it")]
+    NotOwner {
+        /// The tenant.
+        id: Uuid,
+        /// UID stamped on it.
+        owner: String,
+    },
+    /// Another tenant is stored under this namespace and name.
+    #[error("tenant {namespace}/{name} is stored with another id; that one has to be removed first")]
+    NameTaken {
+        /// Namespace.
+        namespace: String,
+        /// Name.
+        name: String,
+    },
+    /// Other writers came first, again and again.
+    #[error("tenant {0} is being written by others all the time")]
+    Contended(Uuid),
+}
+
+impl StoreError {
+    /// The kind of error, stable, for metrics and logs.
+    pub fn category(&self) -> &'static str {
+        match self {
+            Self::Url(_) | Self::Unsuitable(_) => "configuration",
+            Self::Unreachable { .. } => "unreachable",
+            Self::Database { .. } => "database",
+            Self::Newer { .. } | Self::MigrationDiffers { .. } | Self::Migration { .. } => "migration",
+            Self::Key { .. } => "key",
+            Self::Unreadable { .. } => "unreadable",
+            Self::NotOwner { .. } | Self::NameTaken { .. } => "ownership",
+            Self::Contended(_) => "contended",
+        }
+    }
+
+    /// True when Postgres was not there: worth another try, with nothing to correct.
+    pub fn is_unreachable(&self) -> bool {
+        matches!(self, Self::Unreachable { .. })
+    }
+
+    pub(crate) fn unreadable(table: &str, name: &str, reason: impl ToString) -> Self {
+        Self::Unreadable { table: table.to_owned(), name: name.to_owned(), reason: reason.to_string() }
+    }
+
+    /// Unreachable when the connection is what failed.
+    pub(crate) fn from_sqlx(source: sqlx::Error, doing: &'static str) -> Self {
+        match lost(&source) {
+            true => Self::Unreachable { at: format!("any more, {doing}"), reason: source.to_string() },
+            false => Self::Database { doing, source },
+        }
+    }
+}
+
+/// Says what was being done when Postgres failed.
+pub(crate) trait Doing<T> {
+    /// Turns the error into one of the store.
+    fn doing(self, doing: &'static str) -> Result<T, StoreError>;
+}
+
+impl<T> Doing<T> for Result<T, sqlx::Error> {
+    fn doing(self, doing: &'static str) -> Result<T, StoreError> {
+        self.map_err(|source| StoreError::from_sqlx(source, doing))
+    }
+}
+
+/// True when the connection failed, or the server is starting or going down (SQLSTATE class 57P).
+pub(super) fn lost(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::Protocol(_) => true,
+        sqlx::Error::Database(error) => {
+            error.code().is_some_and(|code| code.starts_with("57P") || code.starts_with("08"))
+        }
+        _ => false,
+    }
+}

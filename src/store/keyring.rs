@@ -1,0 +1,336 @@
+//! Keys that secrets are sealed with at rest: AES-256-GCM, by version, from a key file.
+//!
+//! The file has one key a line, `VERSION:BASE64`, 32 bytes each; `#` starts a comment. The highest
+//! version seals, all of them unseal. To rotate, add a line with a higher version and restart: rows
+//! are sealed again as their plans are written, and the old line can go when that is done.
+
+use std::collections::BTreeMap;
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use aes_gcm::aead::{Aead, Generate, KeyInit, Payload};
+use aes_gcm::{Aes256Gcm, Nonce};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
+
+/// Bytes of a key.
+const KEY_BYTES: usize = 32;
+/// Bytes before the ciphertext: the key's version, big endian, and the nonce.
+const VERSION_BYTES: usize = 4;
+const NONCE_BYTES: usize = 12;
+
+/// What tells whether a stored row is the one that is to be stored: 128 bits of HMAC-SHA-256.
+pub type Fingerprint = [u8; 16];
+
+/// Where a sealed value belongs. It is authenticated with the value, so that a value moved to
+/// another tenant, table or row cannot be unsealed there.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// Tenant id, or a fixed word for what belongs to no tenant.
+    pub scope: &'a str,
+    /// Table.
+    pub table: &'a str,
+    /// Name of the row.
+    pub name: &'a str,
+}
+
+/// What is wrong with a key file.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyringError {
+    /// There is no such file.
+    #[error("--encryption-key-file {0}: there is no such file")]
+    Absent(PathBuf),
+    /// The file cannot be read or written.
+    #[error("--encryption-key-file {path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Somebody else can read the keys.
+    #[error(
+        "--encryption-key-file {path}: mode {mode:04o} lets others read it; allowed is 0600 or 0400 (chmod 0600)"
+    )]
+    Permissions {
+        /// The file.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
+    /// A line is not a key.
+    #[error(
+        "--encryption-key-file {path}, line {line}: {reason}; a line is VERSION:BASE64 of 32 bytes, VERSION from 1 up"
+    )]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// Line number, from 1.
+        line: usize,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The file has no key.
+    #[error("--encryption-key-file {0}: no key in it; a line is VERSION:BASE64 of 32 bytes")]
+    Empty(PathBuf),
+}
+
+/// Why a sealed value cannot be opened.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UnsealError {
+    /// The key it was sealed with is not in the key file.
+    #[error("sealed with key version {0}, which is not in --encryption-key-file")]
+    UnknownVersion(u32),
+    /// The key differs, or the value was changed or moved.
+    #[error(
+        "does not open with key version {0} of --encryption-key-file: another key, or the value was changed or moved"
+    )]
+    Mismatch(u32),
+    /// It is too short to be a sealed value.
+    #[error("is not a sealed value")]
+    Malformed,
+}
+
+struct Key {
+    cipher: Aes256Gcm,
+    /// A key derived for fingerprints alone, with its state made ready.
+    mac: Hmac<Sha256>,
+}
+
+/// The keys of an installation. Its debug form shows versions only.
+pub struct Keyring {
+    keys: BTreeMap<u32, Key>,
+    version: u32,
+}
+
+impl Keyring {
+    /// Reads a key file.
+    ///
+    /// # Errors
+    /// When it is absent, readable by others, or not a key file.
+    pub fn read_file(path: &Path) -> Result<Self, KeyringError> {
+        let io = |source: std::io::Error| match source.kind() {
+            ErrorKind::NotFound => KeyringError::Absent(path.to_owned()),
+            _ => KeyringError::Io { path: path.to_owned(), source },
+        };
+        let mode = std::fs::metadata(path).map_err(io)?.permissions().mode() & 0o7777;
+        if mode & 0o077 != 0 {
+            return Err(KeyringError::Permissions { path: path.to_owned(), mode });
+        }
+        Self::parse(path, &std::fs::read_to_string(path).map_err(io)?)
+    }
+
+    /// Writes a key file with one new key, version 1, for its owner alone, and reads it.
+    ///
+    /// # Errors
+    /// When the file cannot be written, or there is one already.
+    pub fn generate_file(path: &Path) -> Result<Self, KeyringError> {
+        let io = |source| KeyringError::Io { path: path.to_owned(), source };
+        let text = format!(
+            "# Keys of Centrex: lose them and sealed secrets are lost.\n1:{}\n",
+            STANDARD.encode(random())
+        );
+        let mut temporary = path.as_os_str().to_owned();
+        temporary.push(".new");
+        let temporary = PathBuf::from(temporary);
+        let mut file = std::fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&temporary)
+            .map_err(io)?;
+        file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(io)?;
+        // A link, unlike a rename, never replaces a key file that is there.
+        let linked = std::fs::hard_link(&temporary, path);
+        std::fs::remove_file(&temporary).map_err(io)?;
+        linked.map_err(io)?;
+        Self::read_file(path)
+    }
+
+    /// Keys from the text of a key file; the path is for messages.
+    ///
+    /// # Errors
+    /// When a line is not a key, or there is none.
+    pub fn parse(path: &Path, text: &str) -> Result<Self, KeyringError> {
+        let mut keys = BTreeMap::new();
+        for (index, line) in text.lines().enumerate() {
+            let line = line.split('#').next().unwrap_or_default().trim();
+            if line.is_empty() {
+                continue;
+            }
+            let refuse = |reason| KeyringError::Line { path: path.to_owned(), line: index + 1, reason };
+            let (version, key) = line.split_once(':').ok_or_else(|| refuse("no colon"))?;
+            let version = version.trim().parse::<u32>().ok().filter(|version| *version > 0);
+            let version = version.ok_or_else(|| refuse("VERSION is not a whole number from 1 up"))?;
+            let key = STANDARD.decode(key.trim()).map_err(|_| refuse("the key is not base64"))?;
+            let key: [u8; KEY_BYTES] = key.try_into().map_err(|_| refuse("the key is not 32 bytes long"))?;
+            if keys.insert(version, Key::new(&key)).is_some() {
+                return Err(refuse("this VERSION is there twice"));
+            }
+        }
+        let version = *keys.keys().next_back().ok_or_else(|| KeyringError::Empty(path.to_owned()))?;
+        Ok(Self { keys, version })
+    }
+
+    /// The version that seals.
+    pub fn version(&self) -> u32 {
+        self.version
+    }
+
+    /// Seals a value for one place.
+    pub fn seal(&self, place: Place<'_>, value: &[u8]) -> Vec<u8> {
+        let nonce = Nonce::generate();
+        let mut sealed = Vec::with_capacity(VERSION_BYTES + NONCE_BYTES + value.len() + 16);
+        sealed.extend_from_slice(&self.version.to_be_bytes());
+        sealed.extend_from_slice(&nonce);
+        let payload = Payload { msg: value, aad: &place.bytes() };
+        // Encryption fails for values over 64 GiB only; such a value would not unseal.
+        let encrypted = self.keys.get(&self.version).map(|key| key.cipher.encrypt(&nonce, payload));
+        if let Some(Ok(encrypted)) = encrypted {
+            sealed.extend_from_slice(&encrypted);
+        }
+        sealed
+    }
+
+    /// Opens a value that was sealed for a place.
+    ///
+    /// # Errors
+    /// When its key is not here, or the value is not what was sealed for this place.
+    pub fn unseal(&self, place: Place<'_>, sealed: &[u8]) -> Result<Vec<u8>, UnsealError> {
+        let version = sealed_version(sealed).ok_or(UnsealError::Malformed)?;
+        let (nonce, encrypted) = sealed
+            .get(VERSION_BYTES..)
+            .and_then(|rest| rest.split_at_checked(NONCE_BYTES))
+            .ok_or(UnsealError::Malformed)?;
+        let nonce = nonce.try_into().map_err(|_| UnsealError::Malformed)?;
+        let key = self.keys.get(&version).ok_or(UnsealError::UnknownVersion(version))?;
+        let payload = Payload { msg: encrypted, aad: &place.bytes() };
+        key.cipher.decrypt(nonce, payload).map_err(|_| UnsealError::Mismatch(version))
+    }
+
+    /// The fingerprint of parts, which are kept apart by their lengths. It depends on the key that
+    /// seals, so that after a rotation everything differs and is sealed again.
+    pub fn fingerprint<'a>(&self, parts: impl IntoIterator<Item = &'a [u8]>) -> Fingerprint {
+        let mut fingerprint = Fingerprint::default();
+        let Some(key) = self.keys.get(&self.version) else { return fingerprint }; // there always is one
+        let mut mac = key.mac.clone();
+        for part in parts {
+            mac.update(&(part.len() as u64).to_be_bytes());
+            mac.update(part);
+        }
+        for (to, from) in fingerprint.iter_mut().zip(mac.finalize().into_bytes()) {
+            *to = from;
+        }
+        fingerprint
+    }
+}
+
+impl std::fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.keys.keys()).finish()
+    }
+}
+
+impl Key {
+    fn new(bytes: &[u8; KEY_BYTES]) -> Self {
+        let mut derive = <Hmac<Sha256> as KeyInit>::new(&hmac_key(bytes));
+        derive.update(b"centrex fingerprints");
+        let derived: [u8; KEY_BYTES] = derive.finalize().into_bytes().into();
+        Self {
+            cipher: Aes256Gcm::new(bytes.into()),
+            mac: <Hmac<Sha256> as KeyInit>::new(&hmac_key(&derived)),
+        }
+    }
+}
+
+/// A key padded to the block of SHA-256, as HMAC does itself (RFC 2104 §2).
+fn hmac_key(key: &[u8; KEY_BYTES]) -> hmac::digest::Key<Hmac<Sha256>> {
+    let mut block = hmac::digest::Key::<Hmac<Sha256>>::default();
+    for (to, from) in block.iter_mut().zip(key) {
+        *to = *from;
+    }
+    block
+}
+
+impl Place<'_> {
+    fn bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for part in [self.scope, self.table, self.name] {
+            bytes.extend_from_slice(&(part.len() as u64).to_be_bytes());
+            bytes.extend_from_slice(part.as_bytes());
+        }
+        bytes
+    }
+}
+
+/// Random bytes from the system: a new key, a password.
+pub fn random() -> [u8; KEY_BYTES] {
+    aes_gcm::Key::<Aes256Gcm>::generate().into()
+}
+
+/// The version of the key a value was sealed with.
+pub fn sealed_version(sealed: &[u8]) -> Option<u32> {
+    sealed.first_chunk::<VERSION_BYTES>().map(|bytes| u32::from_be_bytes(*bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keyring(lines: &[(u32, u8)]) -> Keyring {
+        let line = |(version, byte): &(u32, u8)| {
+            format!("{version}:{} # a key\n", STANDARD.encode([*byte; KEY_BYTES]))
+        };
+        Keyring::parse(Path::new("keys"), &lines.iter().map(line).collect::<String>()).unwrap()
+    }
+
+    const HERE: Place<'_> = Place { scope: "a", table: "extensions", name: "e100" };
+
+    #[test]
+    fn a_value_opens_only_where_it_was_sealed() {
+        let ring = keyring(&[(1, 1)]);
+        let sealed = ring.seal(HERE, b"secret");
+        assert_eq!(ring.unseal(HERE, &sealed).unwrap(), b"secret");
+        for place in [
+            Place { scope: "b", ..HERE },
+            Place { table: "devices", ..HERE },
+            Place { name: "e101", ..HERE },
+            Place { scope: "aextensions", table: "", ..HERE },
+        ] {
+            assert_eq!(ring.unseal(place, &sealed), Err(UnsealError::Mismatch(1)), "{place:?}");
+        }
+        assert_ne!(ring.seal(HERE, b"secret"), sealed, "a nonce twice");
+        for cut in [0, 3, 15, sealed.len() - 1] {
+            assert!(ring.unseal(HERE, &sealed[..cut]).is_err());
+        }
+    }
+
+    #[test]
+    fn the_highest_version_seals_and_all_unseal() {
+        let (old, both) = (keyring(&[(1, 1)]), keyring(&[(1, 1), (7, 2)]));
+        let sealed = old.seal(HERE, b"secret");
+        assert_eq!(both.unseal(HERE, &sealed).unwrap(), b"secret");
+        let sealed = both.seal(HERE, b"secret");
+        assert_eq!(sealed_version(&sealed), Some(7));
+        assert_eq!(old.unseal(HERE, &sealed), Err(UnsealError::UnknownVersion(7)));
+        assert_eq!(keyring(&[(7, 3)]).unseal(HERE, &sealed), Err(UnsealError::Mismatch(7)));
+    }
+
+    #[test]
+    fn a_fingerprint_tells_parts_and_keys_apart() {
+        let ring = keyring(&[(1, 1)]);
+        let of = |ring: &Keyring, parts: &[&str]| ring.fingerprint(parts.iter().map(|part| part.as_bytes()));
+        assert_eq!(of(&ring, &["a", "b"]), of(&ring, &["a", "b"]));
+        assert_ne!(of(&ring, &["a", "b"]), of(&ring, &["ab", ""]));
+        assert_ne!(of(&ring, &["a"]), of(&keyring(&[(1, 1), (2, 2)]), &["a"]));
+    }
+
+    #[test]
+    fn a_debug_print_shows_no_key() {
+        assert_eq!(format!("{:?}", keyring(&[(1, 1), (2, 2)])), "{1, 2}");
+    }
+}

@@ -1,0 +1,226 @@
+//! Plans read back from Postgres, each as of one revision, each tenant in its own role.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use sqlx::{AssertSqlSafe, Connection, PgConnection, PgExecutor, PgPool};
+use uuid::Uuid;
+
+use super::error::{Doing, StoreError};
+use super::keyring::Keyring;
+use super::migrate::enter;
+use super::tables::{PLATFORM, Prepared, StoredRow, StoredRows, Tables, plan_fingerprint};
+use super::{StoreOptions, settings};
+use crate::plan::{PlatformPlan, TenantPlan, TenantRow};
+use crate::route::SigningKey;
+
+/// Everything of a plan is read as of one moment.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+
+/// A name, a body as JSON, sealed secrets: the columns of every row.
+type RawRow = (String, String, String, Option<Vec<u8>>);
+
+/// A revision: its number, and the fingerprint of what was written with it. After a failover the
+/// same number may stand for something else; the fingerprint tells.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Revision {
+    /// Goes up by one with every change; 0 before the first.
+    pub number: i64,
+    /// Of the plan that was written.
+    pub fingerprint: Vec<u8>,
+}
+
+impl Revision {
+    /// The revision under which a plan would be stored. One that cannot be stored is like none.
+    pub(crate) fn of_tenant(number: i64, keyring: &Keyring, plan: &TenantPlan) -> Self {
+        let fingerprint = Prepared::of(keyring, plan).map(|prepared| prepared.fingerprint.to_vec());
+        Self { number, fingerprint: fingerprint.unwrap_or_default() }
+    }
+
+    /// The same for the platform.
+    pub(crate) fn of_platform(number: i64, keyring: &Keyring, plan: &PlatformPlan) -> Self {
+        let images = plan.images(keyring, PLATFORM).unwrap_or_default();
+        Self { number, fingerprint: plan_fingerprint(keyring, PLATFORM, &images).to_vec() }
+    }
+}
+
+/// The revisions of everything that is served.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Revisions {
+    /// Of the platform's rows.
+    pub platform: Revision,
+    /// Of the tenants; retained ones are not there.
+    pub tenants: BTreeMap<Uuid, Revision>,
+}
+
+/// A tenant as `public.tenants` has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TenantInfo {
+    /// Identity.
+    pub id: Uuid,
+    /// Namespace of the Tenant resource.
+    pub namespace: String,
+    /// Name of the Tenant resource.
+    pub name: String,
+    /// UID of the Tenant resource.
+    pub owner_uid: String,
+    /// Revision.
+    pub revision: i64,
+    /// True when its resource is gone and its data were kept.
+    pub retained: bool,
+}
+
+/// The reading side of a store: needs no migration, and no Postgres until it is used.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    pool: PgPool,
+    keyring: Arc<Keyring>,
+}
+
+impl Reader {
+    /// A reader that connects when it is first used.
+    pub fn lazy(options: &StoreOptions) -> Self {
+        Self { pool: options.pool(), keyring: options.keyring.clone() }
+    }
+
+    /// The connections.
+    pub fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// The keys.
+    pub fn keyring(&self) -> &Arc<Keyring> {
+        &self.keyring
+    }
+
+    /// Asks Postgres, over a connection of its own, whether it is there and sealed with these keys,
+    /// and for the key our dialplan is signed with.
+    ///
+    /// # Errors
+    /// [`StoreError::Unreachable`] with the reason, [`StoreError::Key`] when the keys are others,
+    /// [`StoreError::Unsuitable`] when the database has not been prepared yet.
+    pub async fn signing_key(&self) -> Result<SigningKey, StoreError> {
+        let mut connection = super::connect(&self.pool.connect_options()).await?;
+        settings::verify_key(&mut connection, &self.keyring).await?;
+        let key = settings::signing_key(&mut connection, &self.keyring).await?;
+        connection.close().await.doing("closing a connection")?;
+        Ok(key)
+    }
+
+    /// All tenants, retained ones too.
+    ///
+    /// # Errors
+    /// When Postgres fails.
+    pub async fn tenants(&self) -> Result<Vec<TenantInfo>, StoreError> {
+        let rows: Vec<(Uuid, String, String, String, i64, bool)> = sqlx::query_as(
+            "SELECT id, namespace, name, owner_uid, revision, retained_at IS NOT NULL
+             FROM public.tenants ORDER BY namespace, name, id",
+        )
+        .fetch_all(&self.pool)
+        .await
+        .doing("reading tenants")?;
+        let info = |(id, namespace, name, owner_uid, revision, retained)| TenantInfo {
+            id,
+            namespace,
+            name,
+            owner_uid,
+            revision,
+            retained,
+        };
+        Ok(rows.into_iter().map(info).collect())
+    }
+
+    /// The revisions of everything that is served, over a connection of the caller's choice.
+    ///
+    /// # Errors
+    /// When Postgres fails.
+    pub async fn revisions(&self, executor: impl PgExecutor<'_>) -> Result<Revisions, StoreError> {
+        let rows: Vec<(Option<Uuid>, i64, Option<Vec<u8>>)> = sqlx::query_as(
+            "SELECT NULL::uuid, revision, fingerprint FROM public.platform
+             UNION ALL SELECT id, revision, fingerprint FROM public.tenants WHERE retained_at IS NULL",
+        )
+        .fetch_all(executor)
+        .await
+        .doing("reading revisions")?;
+        let mut revisions = Revisions::default();
+        for (id, number, fingerprint) in rows {
+            let revision = Revision { number, fingerprint: fingerprint.unwrap_or_default() };
+            match id {
+                Some(id) => drop(revisions.tenants.insert(id, revision)),
+                None => revisions.platform = revision,
+            }
+        }
+        Ok(revisions)
+    }
+
+    /// The platform's rows.
+    ///
+    /// # Errors
+    /// When a row cannot be read, or Postgres fails.
+    pub async fn load_platform(&self) -> Result<(Revision, PlatformPlan), StoreError> {
+        let mut connection = self.pool.acquire().await.doing("connecting")?;
+        let mut transaction = connection.begin_with(BEGIN).await.doing("reading the platform")?;
+        let (number, fingerprint): (i64, Option<Vec<u8>>) =
+            sqlx::query_as("SELECT revision, fingerprint FROM public.platform")
+                .fetch_one(&mut *transaction)
+                .await
+                .doing("reading the platform")?;
+        let rows = read(&mut transaction, "public.", PlatformPlan::NAMES).await?;
+        transaction.commit().await.doing("reading the platform")?;
+        let mut plan = PlatformPlan::default();
+        plan.fill(self.open(PLATFORM, rows)?)?;
+        Ok((Revision { number, fingerprint: fingerprint.unwrap_or_default() }, plan))
+    }
+
+    /// A tenant; none when it does not exist or is only retained.
+    ///
+    /// # Errors
+    /// When a row cannot be read, or Postgres fails.
+    pub async fn load_tenant(&self, id: Uuid) -> Result<Option<(Revision, TenantPlan)>, StoreError> {
+        let mut connection = self.pool.acquire().await.doing("connecting")?;
+        let mut transaction = connection.begin_with(BEGIN).await.doing("reading a tenant")?;
+        let tenant: Option<(i64, Option<Vec<u8>>, String)> = sqlx::query_as(
+            "SELECT revision, fingerprint, body::text FROM public.tenants WHERE id = $1 AND retained_at IS NULL",
+        )
+        .bind(id)
+        .fetch_optional(&mut *transaction)
+        .await
+        .doing("reading a tenant")?;
+        let Some((number, fingerprint, body)) = tenant else { return Ok(None) };
+        sqlx::raw_sql(AssertSqlSafe(enter(id)))
+            .execute(&mut *transaction)
+            .await
+            .doing("taking a tenant's role")?;
+        let rows = read(&mut transaction, "", TenantPlan::NAMES).await?;
+        transaction.commit().await.doing("reading a tenant")?;
+        let scope = id.to_string();
+        let tenant: TenantRow =
+            serde_json::from_str(&body).map_err(|error| StoreError::unreadable("tenants", &scope, error))?;
+        let mut plan = TenantPlan::empty(tenant);
+        plan.fill(self.open(&scope, rows)?)?;
+        Ok(Some((Revision { number, fingerprint: fingerprint.unwrap_or_default() }, plan)))
+    }
+
+    fn open(&self, scope: &str, rows: Vec<RawRow>) -> Result<StoredRows, StoreError> {
+        let mut stored = StoredRows::default();
+        for (table, name, body, sealed) in rows {
+            stored.push(&table, StoredRow::unseal(&self.keyring, scope, &table, (name, body, sealed))?);
+        }
+        Ok(stored)
+    }
+}
+
+/// Reads all rows of all tables in one query.
+async fn read(
+    connection: &mut PgConnection,
+    qualifier: &str,
+    tables: &[&str],
+) -> Result<Vec<RawRow>, StoreError> {
+    let parts: Vec<_> = tables
+        .iter()
+        .map(|table| {
+            format!("SELECT '{table}' AS kind, name, body::text AS body, sealed FROM {qualifier}{table}")
+        })
+        .collect();
+    sqlx::query_as(AssertSqlSafe(parts.join(" UNION ALL "))).fetch_all(connection).await.doing("reading rows")
+}

@@ -1,0 +1,93 @@
+//! Tenants removed, as their stored deletion policy says and only for their owner.
+
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use uuid::Uuid;
+
+use super::error::{Doing, StoreError};
+use super::write::notify;
+use super::{Store, claims, tenant_schema};
+use crate::plan::TenantRow;
+use crate::resources::tenant::DeletionPolicy;
+
+/// What became of a tenant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removed {
+    /// There was none.
+    Absent,
+    /// Schema and role stay, to be adopted again; domains and numbers are free.
+    Retained,
+    /// Schema and role are gone.
+    Dropped,
+}
+
+impl Store {
+    /// Removes a tenant, as the policy it was last written with says.
+    ///
+    /// # Errors
+    /// [`StoreError::NotOwner`] when it belongs to another Tenant resource; else when Postgres fails.
+    pub async fn remove_tenant(&self, id: Uuid, owner_uid: &str) -> Result<Removed, StoreError> {
+        let mut connection = self.pool().acquire().await.doing("connecting")?;
+        let mut transaction = connection.begin().await.doing("removing a tenant")?;
+        let stored: Option<(String, String, bool)> = sqlx::query_as(
+            "SELECT owner_uid, body::text, retained_at IS NOT NULL FROM public.tenants WHERE id = $1 FOR UPDATE",
+        )
+        .bind(id)
+        .fetch_optional(&mut *transaction)
+        .await
+        .doing("reading a tenant")?;
+        let Some((owner, body, retained)) = stored else { return Ok(Removed::Absent) };
+        if owner != owner_uid {
+            return Err(StoreError::NotOwner { id, owner });
+        }
+        let tenant: TenantRow = serde_json::from_str(&body)
+            .map_err(|error| StoreError::unreadable("tenants", &id.to_string(), error))?;
+        let removed = match tenant.deletion_policy {
+            DeletionPolicy::Retain if retained => return Ok(Removed::Retained),
+            DeletionPolicy::Retain => retain(&mut transaction, id).await?,
+            DeletionPolicy::Delete => drop_all(&mut transaction, id).await?,
+        };
+        notify(&mut transaction, serde_json::json!({ "tenant": id, "removed": true })).await?;
+        transaction.commit().await.doing("removing a tenant")?;
+        Ok(removed)
+    }
+}
+
+/// Keeps schema and role, and marks the tenant. Without a fingerprint every plan differs from it.
+async fn retain(connection: &mut PgConnection, id: Uuid) -> Result<Removed, StoreError> {
+    claims::release(connection, id).await?;
+    sqlx::query(
+        "UPDATE public.tenants SET retained_at = now(), updated_at = now(), revision = revision + 1, fingerprint = NULL
+         WHERE id = $1",
+    )
+    .bind(id)
+    .execute(connection)
+    .await
+    .doing("retaining a tenant")?;
+    Ok(Removed::Retained)
+}
+
+/// Drops schema and role. Roles are the server's, not the database's: one that a schema in another
+/// database needs (a restored copy) stays.
+async fn drop_all(connection: &mut PgConnection, id: Uuid) -> Result<Removed, StoreError> {
+    let schema = tenant_schema(id);
+    let batch = format!(
+        "SET LOCAL ROLE {schema};
+         DROP SCHEMA {schema} CASCADE;
+         RESET ROLE;
+         DO $$ BEGIN
+             DROP ROLE {schema};
+         EXCEPTION WHEN dependent_objects_still_exist THEN NULL;
+         END $$;"
+    );
+    sqlx::raw_sql(AssertSqlSafe(batch))
+        .execute(&mut *connection)
+        .await
+        .doing("dropping a tenant's schema and role")?;
+    // Its domains, numbers and migrations go with the row.
+    sqlx::query("DELETE FROM public.tenants WHERE id = $1")
+        .bind(id)
+        .execute(connection)
+        .await
+        .doing("dropping a tenant")?;
+    Ok(Removed::Dropped)
+}

@@ -1,0 +1,140 @@
+//! A tenant's own row in `public.tenants`, and the role and schema that go with it.
+
+use sqlx::{AssertSqlSafe, PgConnection};
+use uuid::Uuid;
+
+use super::error::{Doing, StoreError};
+use super::migrate::{self, TENANT, enter, tenant_batch};
+use super::tables::Prepared;
+use super::tenant_schema;
+use super::write::Written;
+use crate::plan::TenantRow;
+
+/// What `public.tenants` says of a tenant.
+pub(super) struct Current {
+    pub revision: i64,
+    pub fingerprint: Option<Vec<u8>>,
+    pub owner_uid: String,
+    pub retained: bool,
+}
+
+impl Current {
+    /// What there is to say when the plan is stored already.
+    pub fn unchanged(&self, prepared: &Prepared) -> Option<Written> {
+        let equal = self.fingerprint.as_deref() == Some(&prepared.fingerprint) && !self.retained;
+        equal.then(|| Written { revision: self.revision, ..Written::default() })
+    }
+}
+
+/// Makes a tenant with its role and schema. None when somebody else just did; else whether its
+/// schema is new, and so empty.
+pub(super) async fn create(
+    connection: &mut PgConnection,
+    tenant: &TenantRow,
+    prepared: &Prepared,
+) -> Result<Option<bool>, StoreError> {
+    let TenantRow { id, namespace, name, owner_uid, suspended, .. } = tenant;
+    let schema = tenant_schema(*id);
+    // A schema may be there without a row: restored from a backup.
+    let restored: Option<bool> = sqlx::query_scalar(
+        "INSERT INTO public.tenants
+             (id, namespace, name, owner_uid, schema_name, role_name, revision, fingerprint, body, suspended)
+         VALUES ($1, $2, $3, $4, $5, $5, 1, $6, $7::jsonb, $8)
+         ON CONFLICT DO NOTHING RETURNING to_regnamespace($5) IS NOT NULL",
+    )
+    .bind(id)
+    .bind(namespace)
+    .bind(name)
+    .bind(owner_uid)
+    .bind(&schema)
+    .bind(prepared.fingerprint.as_slice())
+    .bind(&prepared.body)
+    .bind(suspended)
+    .fetch_optional(&mut *connection)
+    .await
+    .doing("making a tenant")?;
+    let Some(restored) = restored else {
+        check_name(connection, tenant).await?;
+        return Ok(None);
+    };
+    migrate::record(connection, *id, TENANT, 0).await.doing("making a tenant")?;
+    let batch = format!(
+        "DO $$ BEGIN
+             IF to_regrole('{schema}') IS NULL THEN CREATE ROLE {schema} NOLOGIN; END IF;
+         END $$;
+         GRANT {schema} TO CURRENT_USER;
+         CREATE SCHEMA IF NOT EXISTS {schema} AUTHORIZATION {schema};
+         {}{}RESET ROLE;",
+        enter(*id),
+        tenant_batch(TENANT, 0)
+    );
+    sqlx::raw_sql(AssertSqlSafe(batch))
+        .execute(connection)
+        .await
+        .doing("making a tenant's role and schema")?;
+    Ok(Some(!restored))
+}
+
+/// Makes the tenant's own row that of the plan, and gives its new revision.
+pub(super) async fn update(
+    connection: &mut PgConnection,
+    tenant: &TenantRow,
+    prepared: &Prepared,
+) -> Result<i64, StoreError> {
+    let TenantRow { id, namespace, name, owner_uid, suspended, .. } = tenant;
+    check_name(connection, tenant).await?; // an adopted tenant may have another name than before
+    sqlx::query_scalar(
+        "UPDATE public.tenants
+         SET revision = revision + 1, namespace = $2, name = $3, owner_uid = $4, fingerprint = $5,
+             body = $6::jsonb, suspended = $7, retained_at = NULL, updated_at = now()
+         WHERE id = $1 RETURNING revision",
+    )
+    .bind(id)
+    .bind(namespace)
+    .bind(name)
+    .bind(owner_uid)
+    .bind(prepared.fingerprint.as_slice())
+    .bind(&prepared.body)
+    .bind(suspended)
+    .fetch_one(connection)
+    .await
+    .doing("writing a tenant's revision")
+}
+
+/// Refuses a tenant whose name a live one of another id has.
+async fn check_name(connection: &mut PgConnection, tenant: &TenantRow) -> Result<(), StoreError> {
+    let taken: bool = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT FROM public.tenants
+                        WHERE namespace = $1 AND name = $2 AND id <> $3 AND retained_at IS NULL)",
+    )
+    .bind(&tenant.namespace)
+    .bind(&tenant.name)
+    .bind(tenant.id)
+    .fetch_one(connection)
+    .await
+    .doing("making a tenant")?;
+    let TenantRow { namespace, name, .. } = tenant.clone();
+    if taken { Err(StoreError::NameTaken { namespace, name }) } else { Ok(()) }
+}
+
+/// Reads it; locks it with `FOR UPDATE`.
+pub(super) async fn current(
+    connection: &mut PgConnection,
+    id: Uuid,
+    lock: &'static str,
+) -> Result<Option<Current>, StoreError> {
+    let sql = format!(
+        "SELECT revision, fingerprint, owner_uid, retained_at IS NOT NULL FROM public.tenants WHERE id = $1 {lock}"
+    );
+    let row: Option<(i64, Option<Vec<u8>>, String, bool)> = sqlx::query_as(AssertSqlSafe(sql))
+        .bind(id)
+        .fetch_optional(connection)
+        .await
+        .doing("reading a tenant's revision")?;
+    Ok(row.map(|(revision, fingerprint, owner_uid, retained)| Current {
+        revision,
+        fingerprint,
+        owner_uid,
+        retained,
+    }))
+}

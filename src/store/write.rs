@@ -1,0 +1,149 @@
+//! Plans written: one transaction each, and nothing at all for a plan that is stored already.
+
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+
+use super::error::{Doing, StoreError};
+use super::migrate::enter;
+use super::rows::{self, Home, Stored};
+use super::tables::{PLATFORM, Prepared, Tables, plan_fingerprint};
+use super::tenant::{create, current, update};
+use super::{CHANNEL, Store, claims};
+use crate::plan::{PlatformPlan, TenantPlan};
+
+/// How often a write is tried again that lost against another one.
+const ATTEMPTS: usize = 5;
+
+/// What writing a plan did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// The revision that has the plan.
+    pub revision: i64,
+    /// False when the plan was stored already.
+    pub changed: bool,
+    /// Rows inserted or updated in the plan's tables.
+    pub rows_written: u64,
+    /// Rows deleted from them.
+    pub rows_deleted: u64,
+}
+
+impl Store {
+    /// Writes the platform's plan.
+    ///
+    /// # Errors
+    /// When Postgres fails; nothing is written then.
+    pub async fn write_platform(&self, plan: &PlatformPlan) -> Result<Written, StoreError> {
+        let images = plan.images(self.keyring(), PLATFORM)?;
+        let fingerprint = plan_fingerprint(self.keyring(), PLATFORM, &images);
+        let current = "SELECT revision, fingerprint FROM public.platform";
+        let mut connection = self.pool().acquire().await.doing("connecting")?;
+        let (revision, stored): (i64, Option<Vec<u8>>) = sqlx::query_as(current)
+            .fetch_one(&mut *connection)
+            .await
+            .doing("reading the platform's revision")?;
+        if stored.as_deref() == Some(&fingerprint) {
+            return Ok(Written { revision, ..Written::default() });
+        }
+        let mut transaction = connection.begin().await.doing("writing the platform")?;
+        let revision: i64 = sqlx::query_scalar(
+            "UPDATE public.platform SET revision = revision + 1, fingerprint = $1 RETURNING revision",
+        )
+        .bind(fingerprint.as_slice())
+        .fetch_one(&mut *transaction)
+        .await
+        .doing("writing the platform's revision")?;
+        let home = Home { scope: PLATFORM, qualifier: "public." };
+        let stored = rows::fingerprints(&mut transaction, home, PlatformPlan::NAMES).await?;
+        let counts = rows::write(&mut transaction, self.keyring(), home, &images, stored).await?;
+        notify(&mut transaction, serde_json::json!({ "platform": true, "revision": revision })).await?;
+        transaction.commit().await.doing("writing the platform")?;
+        Ok(Written { revision, changed: true, rows_written: counts.written, rows_deleted: counts.deleted })
+    }
+
+    /// Writes a tenant's plan: makes its schema and role when they are new, adopts them when they
+    /// were retained.
+    ///
+    /// # Errors
+    /// [`StoreError::NotOwner`] when the schema belongs to another Tenant resource,
+    /// [`StoreError::NameTaken`] when another tenant is stored under its name; else when Postgres
+    /// fails. Nothing is written then.
+    pub async fn write_tenant(&self, plan: &TenantPlan) -> Result<Written, StoreError> {
+        let prepared = Prepared::of(self.keyring(), plan)?;
+        for _ in 0..ATTEMPTS {
+            match self.try_write(plan, &prepared).await {
+                Ok(Some(written)) => return Ok(written),
+                Ok(None) => {}
+                Err(StoreError::Database { source, .. }) if is_deadlock(&source) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(StoreError::Contended(plan.tenant.id))
+    }
+
+    /// None when another writer made or removed the tenant meanwhile.
+    async fn try_write(&self, plan: &TenantPlan, prepared: &Prepared) -> Result<Option<Written>, StoreError> {
+        let tenant = &plan.tenant;
+        let mut connection = self.pool().acquire().await.doing("connecting")?;
+        let known = current(&mut connection, tenant.id, "").await?;
+        if let Some(written) = known.as_ref().and_then(|known| known.unchanged(prepared)) {
+            return Ok(Some(written));
+        }
+        let mut transaction = connection.begin().await.doing("writing a tenant")?;
+        let (revision, fresh) = match known {
+            None => match create(&mut transaction, tenant, prepared).await? {
+                Some(fresh) => (1, fresh),
+                None => return Ok(None),
+            },
+            Some(_) => {
+                // Read again, now that nobody else can change it.
+                let Some(known) = current(&mut transaction, tenant.id, "FOR UPDATE").await? else {
+                    return Ok(None);
+                };
+                if let Some(written) = known.unchanged(prepared) {
+                    return Ok(Some(written));
+                }
+                if !known.retained && known.owner_uid != tenant.owner_uid {
+                    return Err(StoreError::NotOwner { id: tenant.id, owner: known.owner_uid });
+                }
+                (update(&mut transaction, tenant, prepared).await?, false)
+            }
+        };
+        notify(&mut transaction, serde_json::json!({ "tenant": tenant.id, "revision": revision })).await?;
+        claims::write(&mut transaction, plan).await?;
+        sqlx::raw_sql(AssertSqlSafe(enter(tenant.id)))
+            .execute(&mut *transaction)
+            .await
+            .doing("taking a tenant's role")?;
+        let home = Home { scope: &prepared.scope, qualifier: "" };
+        let stored = match fresh {
+            true => Stored::default(),
+            false => rows::fingerprints(&mut transaction, home, TenantPlan::NAMES).await?,
+        };
+        let counts = rows::write(&mut transaction, self.keyring(), home, &prepared.images, stored).await?;
+        transaction.commit().await.doing("writing a tenant")?;
+        Ok(Some(Written {
+            revision,
+            changed: true,
+            rows_written: counts.written,
+            rows_deleted: counts.deleted,
+        }))
+    }
+}
+
+/// Tells whoever listens, when the transaction is committed.
+pub(super) async fn notify(
+    connection: &mut PgConnection,
+    payload: serde_json::Value,
+) -> Result<(), StoreError> {
+    sqlx::query("SELECT pg_notify($1, $2)")
+        .bind(CHANNEL)
+        .bind(payload.to_string())
+        .execute(connection)
+        .await
+        .doing("notifying")?;
+    Ok(())
+}
+
+/// Postgres ended one of two transactions that waited for each other (SQLSTATE 40P01).
+fn is_deadlock(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "40P01")
+}

@@ -1,0 +1,334 @@
+//! The replica kept in step with the store: filled from the cache, then from Postgres, then by
+//! revision as it is notified. A connection that is lost is made again for ever; what was missed
+//! meanwhile is found by comparing revisions.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+use sqlx::postgres::{PgListener, PgPoolOptions};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::cache::Cache;
+use super::keep::{Keeper, Kept};
+use super::replica::Replica;
+use crate::route::SigningKey;
+use crate::store::error::Doing;
+use crate::store::{CHANNEL, Reader, Revision, StoreError, keyring};
+
+/// How often revisions are compared although nothing was heard.
+const COMPARE_EVERY: Duration = Duration::from_secs(30);
+/// Tenants that are loaded at one time.
+const LOADS: usize = 4;
+/// How long one answer of Postgres may take before the connection counts as dead.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// First and longest wait before another try.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+
+/// How far the replica is.
+#[derive(Clone, Debug, Default)]
+pub struct Progress {
+    /// True while the connection that is notified stands.
+    pub connected: bool,
+    /// When Postgres last said something: a notification, or an answer to a comparison.
+    pub last_heard: Option<Instant>,
+    /// True once everything that Postgres had when it was connected to is in the replica; what
+    /// cannot be read excepted.
+    pub caught_up: bool,
+    /// Tenants whose newest revision cannot be read; their last good one is served.
+    pub unreadable: BTreeSet<Uuid>,
+    /// Changes put into the replica so far.
+    pub applied: u64,
+    /// The key our dialplan is signed with, from Postgres or from the cache.
+    pub signing_key: Option<SigningKey>,
+}
+
+/// Keeps one replica in step with one store. Nothing else may put into the replica.
+pub struct Follower {
+    reader: Reader,
+    replica: Arc<Replica>,
+    cache: Option<Cache>,
+    keeper: Option<Keeper>,
+    progress: watch::Sender<Progress>,
+    /// What the replica holds, by fingerprint too: see [`Revision`].
+    platform: Revision,
+    tenants: BTreeMap<Uuid, Revision>,
+}
+
+/// What a notification says.
+#[derive(Deserialize)]
+struct Notice {
+    #[serde(default)]
+    tenant: Option<Uuid>,
+    #[serde(default)]
+    platform: bool,
+}
+
+/// What is to be loaded again.
+#[derive(Default)]
+struct Changed {
+    platform: bool,
+    tenants: BTreeSet<Uuid>,
+    /// A notification made no sense: look at everything.
+    unclear: bool,
+}
+
+impl Changed {
+    fn add(&mut self, payload: &str) {
+        match serde_json::from_str(payload) {
+            Ok(Notice { tenant: None, platform: false }) | Err(_) => self.unclear = true,
+            Ok(Notice { tenant, platform }) => {
+                self.platform |= platform;
+                self.tenants.extend(tenant);
+            }
+        }
+    }
+}
+
+impl Follower {
+    /// A follower that has not done anything yet.
+    pub fn new(reader: Reader, replica: Arc<Replica>, cache: Option<Cache>) -> Self {
+        Self {
+            reader,
+            replica,
+            cache,
+            keeper: None,
+            progress: watch::Sender::default(),
+            platform: Revision::default(),
+            tenants: BTreeMap::new(),
+        }
+    }
+
+    /// How far the replica is; changes wake whoever waits.
+    pub fn progress(&self) -> watch::Receiver<Progress> {
+        self.progress.subscribe()
+    }
+
+    /// Fills the replica from the cache. Files that cannot be read are logged and left out.
+    pub async fn restore(&mut self) {
+        let Some(cache) = self.cache.clone() else { return };
+        let Ok(cached) = tokio::task::spawn_blocking(move || cache.read()).await else { return };
+        for error in &cached.skipped {
+            tracing::warn!(%error, "a file of the cache was skipped");
+        }
+        tracing::info!(tenants = cached.tenants.len(), "last good state restored from the cache");
+        for (number, plan) in cached.tenants {
+            let revision = Revision::of_tenant(number, self.reader.keyring(), &plan);
+            self.tenants.insert(plan.tenant.id, revision);
+            self.replica.replace_tenant(number, plan);
+        }
+        if let Some((number, plan)) = cached.platform {
+            self.platform = Revision::of_platform(number, self.reader.keyring(), &plan);
+            self.replica.replace_platform(number, plan);
+        }
+        self.progress.send_modify(|progress| progress.signing_key = cached.signing_key);
+    }
+
+    /// Follows until it is stopped; what is to be cached is written before it returns.
+    pub async fn run(mut self, stop: CancellationToken) {
+        self.keeper = self.cache.clone().map(|cache| Keeper::start(cache, self.replica.clone()));
+        stop.run_until_cancelled(self.follow()).await;
+        self.progress.send_modify(|progress| progress.connected = false);
+        if let Some(keeper) = self.keeper.take() {
+            keeper.finish().await;
+        }
+    }
+
+    async fn follow(&mut self) {
+        let mut wait = BACKOFF.0;
+        loop {
+            let Err(error) = self.session().await;
+            if self.progress.borrow().caught_up {
+                wait = BACKOFF.0;
+            }
+            self.progress.send_modify(|progress| {
+                progress.connected = false;
+                progress.caught_up = false;
+            });
+            tracing::warn!(%error, category = error.category(), "not following Postgres; serving what is held");
+            tokio::time::sleep(jittered(wait)).await;
+            wait = (wait * 2).min(BACKOFF.1);
+        }
+    }
+
+    /// One connection's life.
+    async fn session(&mut self) -> Result<Infallible, StoreError> {
+        self.take_signing_key(self.reader.signing_key().await?).await;
+        // Listening comes before comparing: between the two nothing can be missed.
+        let mut listener = self.listen().await?;
+        self.progress.send_modify(|progress| progress.connected = true);
+        self.compare(&mut listener).await?;
+        self.progress.send_modify(|progress| progress.caught_up = true);
+        let mut compare =
+            tokio::time::interval_at(tokio::time::Instant::now() + COMPARE_EVERY, COMPARE_EVERY);
+        loop {
+            let notification = tokio::select! {
+                heard = listener.try_recv() => heard.doing("waiting for notifications")?,
+                _ = compare.tick() => {
+                    self.compare(&mut listener).await?;
+                    continue;
+                }
+            };
+            let first = notification.ok_or_else(lost)?;
+            let mut changed = Changed::default();
+            changed.add(first.payload());
+            // Whatever else is there already goes into the same round.
+            while let Ok(more) = tokio::time::timeout(Duration::ZERO, listener.try_recv()).await {
+                changed.add(more.doing("waiting for notifications")?.ok_or_else(lost)?.payload());
+            }
+            self.heard();
+            match changed.unclear {
+                true => self.compare(&mut listener).await?,
+                false => self.load(changed).await?,
+            }
+        }
+    }
+
+    /// A connection of its own that is notified. It is not made again behind our back, because
+    /// what is missed meanwhile must be looked for.
+    async fn listen(&self) -> Result<PgListener, StoreError> {
+        let pool = PgPoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(ANSWER_TIMEOUT)
+            .max_lifetime(None)
+            .idle_timeout(None)
+            .connect_lazy_with((*self.reader.pool().connect_options()).clone());
+        let mut listener = PgListener::connect_with(&pool).await.doing("connecting")?;
+        listener.eager_reconnect(false);
+        listener.listen(CHANNEL).await.doing("listening")?;
+        Ok(listener)
+    }
+
+    /// Finds and loads what differs, and takes out what is gone. It asks over the connection that
+    /// is notified, which shows that that one lives.
+    async fn compare(&mut self, listener: &mut PgListener) -> Result<(), StoreError> {
+        let revisions = in_time(self.reader.revisions(&mut *listener)).await?;
+        self.heard();
+        for id in self.replica.revisions().into_keys().filter(|id| !revisions.tenants.contains_key(id)) {
+            self.remove(id);
+        }
+        let differs = |(id, revision): &(Uuid, Revision)| self.tenants.get(id) != Some(revision);
+        let changed = Changed {
+            platform: self.platform != revisions.platform,
+            tenants: revisions.tenants.into_iter().filter(differs).map(|(id, _)| id).collect(),
+            unclear: false,
+        };
+        self.load(changed).await
+    }
+
+    /// Loads and puts in. What cannot be read stays as it is held; only a lost connection ends it.
+    async fn load(&mut self, changed: Changed) -> Result<(), StoreError> {
+        if changed.platform {
+            match in_time(self.reader.load_platform()).await {
+                Ok((revision, plan)) => {
+                    self.replica.replace_platform(revision.number, plan);
+                    self.platform = revision;
+                    self.keep(Kept::Platform);
+                }
+                Err(error) if error.is_unreachable() => return Err(error),
+                Err(error) => tracing::error!(%error, "the platform's rows stay as they were"),
+            }
+        }
+        let mut waiting = changed.tenants.into_iter();
+        let mut loads = JoinSet::new();
+        loop {
+            for id in waiting.by_ref().take(LOADS - loads.len()) {
+                loads.spawn(load_tenant(self.reader.clone(), self.replica.clone(), id));
+            }
+            match loads.join_next().await {
+                None => return Ok(()),
+                Some(Ok((id, loaded))) => self.loaded(id, loaded)?,
+                Some(Err(error)) => tracing::error!(%error, "a tenant was not loaded"),
+            }
+        }
+    }
+
+    fn loaded(&mut self, id: Uuid, loaded: Result<Option<Revision>, StoreError>) -> Result<(), StoreError> {
+        match loaded {
+            Ok(Some(revision)) => {
+                self.tenants.insert(id, revision);
+                self.progress.send_modify(|progress| {
+                    progress.unreadable.remove(&id);
+                });
+                self.keep(Kept::Tenant(id));
+            }
+            Ok(None) => self.remove(id),
+            Err(error) if error.is_unreachable() => return Err(error),
+            Err(error) => {
+                tracing::error!(tenant = %id, %error, "the tenant stays as it was");
+                self.progress.send_modify(|progress| {
+                    progress.unreadable.insert(id);
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self, id: Uuid) {
+        self.replica.remove_tenant(id);
+        self.tenants.remove(&id);
+        self.progress.send_modify(|progress| {
+            progress.unreadable.remove(&id);
+        });
+        self.keep(Kept::Tenant(id));
+    }
+
+    /// Counts a change, and has it cached.
+    fn keep(&self, kept: Kept) {
+        self.progress.send_modify(|progress| progress.applied += 1);
+        if let Some(keeper) = &self.keeper {
+            keeper.changed(kept);
+        }
+    }
+
+    fn heard(&self) {
+        self.progress.send_modify(|progress| progress.last_heard = Some(Instant::now()));
+    }
+
+    async fn take_signing_key(&self, key: SigningKey) {
+        let held = self.progress.borrow().signing_key.as_ref().map(|held| *held.reveal());
+        if held == Some(*key.reveal()) {
+            return;
+        }
+        self.progress.send_modify(|progress| progress.signing_key = Some(key.clone()));
+        if let Some(cache) = self.cache.clone()
+            && let Ok(Err(error)) = tokio::task::spawn_blocking(move || cache.write_signing_key(&key)).await
+        {
+            tracing::error!(%error, "the signing key is not in the cache");
+        }
+    }
+}
+
+/// Loads a tenant and puts it in, off the follower's task: views are built side by side.
+async fn load_tenant(
+    reader: Reader,
+    replica: Arc<Replica>,
+    id: Uuid,
+) -> (Uuid, Result<Option<Revision>, StoreError>) {
+    let loaded = in_time(reader.load_tenant(id)).await;
+    let put = |(revision, plan): (Revision, _)| {
+        replica.replace_tenant(revision.number, plan);
+        revision
+    };
+    (id, loaded.map(|loaded| loaded.map(put)))
+}
+
+/// A connection that does not answer is a lost one.
+async fn in_time<T>(answer: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    tokio::time::timeout(ANSWER_TIMEOUT, answer).await.unwrap_or_else(|_| Err(lost()))
+}
+
+fn lost() -> StoreError {
+    StoreError::Unreachable { at: "any more".to_owned(), reason: "the connection is lost".to_owned() }
+}
+
+/// Half to all of a time, so that many switches do not come back at one moment.
+fn jittered(wait: Duration) -> Duration {
+    let [random, ..] = keyring::random();
+    wait / 2 + wait / 2 * u32::from(random) / 255
+}

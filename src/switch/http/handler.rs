@@ -1,0 +1,193 @@
+//! One request: who asks, what for, and the answer.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
+use hyper::{HeaderMap, Method, Request, Response, StatusCode};
+
+use super::{Credentials, Probe, body};
+use crate::switch::form::Form;
+use crate::switch::metrics::{Metrics, Outcome};
+use crate::switch::xml::{Answer, AnswerError, Answers, NOT_FOUND, Section};
+
+const LOOKUPS: &str = "/freeswitch/";
+const FORM: &[u8] = b"application/x-www-form-urlencoded";
+
+/// Everything a request needs.
+#[derive(Debug)]
+pub(super) struct Handler {
+    pub credentials: Option<Credentials>,
+    pub answers: Arc<Answers>,
+    pub probe: Arc<dyn Probe>,
+    pub metrics: Metrics,
+}
+
+impl std::fmt::Debug for dyn Probe {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Probe")
+    }
+}
+
+impl Handler {
+    /// Answers a request.
+    pub async fn handle(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        match request.uri().path() {
+            "/healthz" => get(request.method(), || text(StatusCode::OK, "ok\n")),
+            "/readyz" => get(request.method(), || self.ready()),
+            "/metrics" => get(request.method(), || self.scrape()),
+            path => match path.strip_prefix(LOOKUPS).and_then(Section::by_name) {
+                Some(section) => self.lookup(section, request).await,
+                None => text(StatusCode::NOT_FOUND, "nothing is served here\n"),
+            },
+        }
+    }
+
+    async fn lookup(&self, section: Section, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let start = Instant::now();
+        let (outcome, response) = match self.body(request).await {
+            Ok(body) => answer(section, || self.answers.answer(section, &Form::parse(&body))),
+            Err(response) => (Outcome::of_refusal(response.status()), response),
+        };
+        self.metrics.observe(section, outcome, start.elapsed());
+        response
+    }
+
+    /// The body of a lookup that may be answered, or what to say instead.
+    async fn body(&self, request: Request<Incoming>) -> Result<Bytes, Response<Full<Bytes>>> {
+        if request.method() != Method::POST {
+            return Err(with_header(
+                text(StatusCode::METHOD_NOT_ALLOWED, "lookups are posted\n"),
+                (ALLOW, "POST"),
+            ));
+        }
+        if !self.may_ask(request.headers()) {
+            tracing::warn!("a lookup with a wrong user name or password, or none, was refused");
+            let response = text(StatusCode::UNAUTHORIZED, "user name or password is wrong\n");
+            return Err(with_header(response, (WWW_AUTHENTICATE, "Basic realm=\"centrex\"")));
+        }
+        if !is_form(request.headers()) {
+            let message = "Content-Type must be application/x-www-form-urlencoded\n";
+            return Err(text(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
+        }
+        body::read(request.into_body()).await.map_err(|status| {
+            text(
+                status,
+                match status {
+                    StatusCode::PAYLOAD_TOO_LARGE => "the body is larger than 1 MiB\n",
+                    StatusCode::REQUEST_TIMEOUT => "the body did not come in time\n",
+                    _ => "the body broke off\n",
+                },
+            )
+        })
+    }
+
+    fn may_ask(&self, headers: &HeaderMap) -> bool {
+        let Some(credentials) = &self.credentials else { return true };
+        credentials.accept(headers.get(AUTHORIZATION).map(HeaderValue::as_bytes))
+    }
+
+    fn ready(&self) -> Response<Full<Bytes>> {
+        let missing = self.probe.missing();
+        if missing.is_empty() {
+            return text(StatusCode::OK, "ready\n");
+        }
+        text(StatusCode::SERVICE_UNAVAILABLE, format!("not ready:\n{}\n", missing.join("\n")))
+    }
+
+    fn scrape(&self) -> Response<Full<Bytes>> {
+        match self.metrics.encode() {
+            Ok(metrics) => {
+                let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+                with_header(text(StatusCode::OK, metrics), (CONTENT_TYPE, kind))
+            }
+            Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "metrics could not be written\n"),
+        }
+    }
+}
+
+/// Makes an answer. One that panics is an error of ours, and nobody else's: nothing is changed by a
+/// lookup, so nothing is left half done.
+fn answer(
+    section: Section,
+    make: impl FnOnce() -> Result<Answer, AnswerError>,
+) -> (Outcome, Response<Full<Bytes>>) {
+    match catch_unwind(AssertUnwindSafe(make)) {
+        Ok(Ok(Answer::Found(document))) => (Outcome::Found, xml(document)),
+        Ok(Ok(Answer::NotFound)) => (Outcome::NotFound, xml(Bytes::from_static(NOT_FOUND))),
+        Ok(Err(error @ AnswerError::NotReady(_))) => {
+            (Outcome::NotReady, text(StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")))
+        }
+        Ok(Err(error)) => {
+            tracing::error!(%error, category = error.category(), "a lookup could not be answered");
+            (Outcome::Error, failed())
+        }
+        Err(_) => {
+            tracing::error!(section = section.name(), "a lookup panicked");
+            (Outcome::Error, failed())
+        }
+    }
+}
+
+fn failed() -> Response<Full<Bytes>> {
+    text(StatusCode::INTERNAL_SERVER_ERROR, "this answer could not be made\n")
+}
+
+fn get(method: &Method, answer: impl FnOnce() -> Response<Full<Bytes>>) -> Response<Full<Bytes>> {
+    if method == Method::GET || method == Method::HEAD {
+        return answer();
+    }
+    with_header(text(StatusCode::METHOD_NOT_ALLOWED, "this is only read\n"), (ALLOW, "GET, HEAD"))
+}
+
+fn is_form(headers: &HeaderMap) -> bool {
+    let value = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    let essence = value.split(|b| *b == b';').next().unwrap_or_default();
+    essence.trim_ascii().eq_ignore_ascii_case(FORM)
+}
+
+fn xml(document: Bytes) -> Response<Full<Bytes>> {
+    let response = Response::new(Full::new(document));
+    with_header(response, (CONTENT_TYPE, "text/xml; charset=utf-8"))
+}
+
+fn text(status: StatusCode, text: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(text.into()));
+    *response.status_mut() = status;
+    with_header(response, (CONTENT_TYPE, "text/plain; charset=utf-8"))
+}
+
+fn with_header(
+    mut response: Response<Full<Bytes>>,
+    (name, value): (hyper::header::HeaderName, &'static str),
+) -> Response<Full<Bytes>> {
+    response.headers_mut().insert(name, HeaderValue::from_static(value));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_and_a_failed_template_are_errors_of_ours_and_nothing_is_told() {
+        let (outcome, response) = answer(Section::Directory, || panic!("of the test"));
+        assert_eq!((outcome, response.status()), (Outcome::Error, StatusCode::INTERNAL_SERVER_ERROR));
+        let template =
+            || Err(tera::Error::message("of the test")).map_err(|error| AnswerError::Template(error.into()));
+        let (outcome, response) = answer(Section::Directory, template);
+        assert_eq!((outcome, response.status()), (Outcome::Error, StatusCode::INTERNAL_SERVER_ERROR));
+    }
+
+    #[test]
+    fn a_miss_is_not_an_error_and_an_error_is_not_a_miss() {
+        let (outcome, response) = answer(Section::Directory, || Ok(Answer::NotFound));
+        assert_eq!((outcome, response.status()), (Outcome::NotFound, StatusCode::OK));
+        let (outcome, response) = answer(Section::Directory, || Err(AnswerError::NotReady("tenants are")));
+        assert_eq!((outcome, response.status()), (Outcome::NotReady, StatusCode::SERVICE_UNAVAILABLE));
+    }
+}

@@ -1,0 +1,153 @@
+//! The listener FreeSWITCH asks: HTTP/1.1, one small handler, nothing in between. mod_xml_curl
+//! opens a connection for every lookup (contract §1.1), so accepting one must cost little.
+
+mod auth;
+mod body;
+mod handler;
+
+pub use auth::{Credentials, CredentialsError, check_exposure};
+pub use body::MAX_BODY_BYTES;
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::metrics::Metrics;
+use super::xml::Answers;
+use handler::Handler;
+
+/// How long a connection may take for the head of a request, and stay without one.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long requests under way may take when the listener ends.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Why the listener does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// See [`CredentialsError`].
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
+    /// The address cannot be listened on.
+    #[error("--xml-listen {listen}: {}", reason(.source))]
+    Listen {
+        /// The address.
+        listen: SocketAddr,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+}
+
+fn reason(source: &std::io::Error) -> String {
+    match source.kind() {
+        std::io::ErrorKind::AddrInUse => "the port is taken by another process".to_owned(),
+        _ => source.to_string(),
+    }
+}
+
+/// What the rest of the process knows about itself.
+pub trait Probe: Send + Sync + 'static {
+    /// What is missing until every manifest there is is served, in words; nothing when ready.
+    fn missing(&self) -> Vec<String>;
+
+    /// How long ago the replica was last known to hold what the store holds; none before it did.
+    fn replica_age(&self) -> Option<Duration>;
+}
+
+/// A listener, open but not yet answering.
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    handler: Arc<Handler>,
+}
+
+impl Server {
+    /// Opens the listener.
+    ///
+    /// # Errors
+    /// The address is taken, or reachable from elsewhere without credentials.
+    pub async fn bind(
+        listen: SocketAddr,
+        credentials: Option<Credentials>,
+        answers: Arc<Answers>,
+        probe: Arc<dyn Probe>,
+    ) -> Result<Self, ServerError> {
+        check_exposure(listen, credentials.as_ref())?;
+        let listener =
+            TcpListener::bind(listen).await.map_err(|source| ServerError::Listen { listen, source })?;
+        let metrics = Metrics::new(answers.replica.clone(), probe.clone());
+        Ok(Self { listener, handler: Arc::new(Handler { credentials, answers, probe, metrics }) })
+    }
+
+    /// The address it listens on, with the port the system chose for port 0.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Answers until cancelled; requests under way are finished then, for two seconds at most.
+    pub async fn serve(self, cancel: CancellationToken) {
+        let connections = TaskTracker::new();
+        while let Some(stream) = self.accept(&cancel).await {
+            connections.spawn(connection(stream, self.handler.clone(), cancel.clone()));
+        }
+        drop(self.listener);
+        connections.close();
+        if tokio::time::timeout(DRAIN_TIMEOUT, connections.wait()).await.is_err() {
+            tracing::warn!(connections = connections.len(), "connections were cut at the end");
+        }
+    }
+
+    /// The next connection; none when cancelled. Running out of file descriptors is waited out.
+    async fn accept(&self, cancel: &CancellationToken) -> Option<TcpStream> {
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = cancel.cancelled() => return None,
+                accepted = self.listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, _)) => return Some(stream),
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            }
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, handler: Arc<Handler>, cancel: CancellationToken) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "TCP_NODELAY");
+    }
+    let service = service_fn(move |request| {
+        let handler = handler.clone();
+        async move { Ok::<_, Infallible>(handler.handle(request).await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = cancel.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "connection ended early");
+    }
+}

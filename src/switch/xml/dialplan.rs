@@ -1,0 +1,155 @@
+//! What a call does: whose it is, by what the switch vouches for, and the answer of `route`.
+//!
+//! Everything named From, To, Contact, display or X- is the phone's text and decides nothing. A
+//! caller is an extension because FreeSWITCH authenticated it (contract §3.1), a carrier because
+//! its packets come from its addresses, or somebody our own signed variable names.
+
+use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::{Answer, AnswerError, Answers, render};
+use crate::plan::PlatformPlan;
+use crate::route::app::{App, CALL_VARIABLE, Cause};
+use crate::route::names::INBOUND_CONTEXT;
+use crate::route::token::verify_call;
+use crate::route::{self, Call, Caller, SigningKey, TenantView, digits};
+use crate::switch::form::Form;
+
+/// Longest SIP user, and longest whole header, of a call that is routed. Longer ones crash
+/// FreeSWITCH 1.10.12 when somebody subscribes to the call later (contract §12.1); no honest phone
+/// sends them.
+const MAX_SIP_USER: usize = 64;
+const MAX_SIP_HEADER: usize = 256;
+
+/// Answers a dialplan lookup. What is not to be routed is not found, which the caller sees as 404.
+///
+/// # Errors
+/// See [`Answers::answer`].
+pub fn answer(form: &Form<'_>, answers: &Answers) -> Result<Answer, AnswerError> {
+    let key = answers.key()?;
+    let platform = answers.replica.platform();
+    if oversized(form) {
+        return Ok(Answer::NotFound);
+    }
+    // On transfers and `execute_extension` the hunt fields differ from the caller's (§3.1).
+    let context = form.text("Hunt-Context");
+    let destination = form.text("Hunt-Destination-Number");
+    let routed = if context == INBOUND_CONTEXT {
+        came_in(form, answers, key, &platform, &destination)
+    } else {
+        inside(form, answers, key, &platform, &context, &destination)
+    };
+    match routed {
+        Some(routed) => {
+            let document = render::dialplan(&answers.templates, &context, &routed.rule, &routed.actions)?;
+            Ok(Answer::Found(document))
+        }
+        None => Ok(Answer::NotFound),
+    }
+}
+
+/// A call in a tenant's context.
+fn inside(
+    form: &Form<'_>,
+    answers: &Answers,
+    key: &SigningKey,
+    platform: &PlatformPlan,
+    context: &str,
+    destination: &str,
+) -> Option<route::Answer> {
+    let view = answers.replica.by_id(Uuid::try_parse(context).ok()?)?;
+    if view.plan.tenant.context() != context {
+        return None; // another spelling of the identity
+    }
+    let caller = match form.get(&format!("variable_{CALL_VARIABLE}")) {
+        Some(token) => {
+            let (tenant, caller) = verify_call(key, &token)?;
+            (tenant == view.plan.tenant.id).then_some(caller)?
+        }
+        None => authenticated(form, &view)?,
+    };
+    Some(call(form, key, platform, &view, caller).dialled(destination))
+}
+
+/// The extension that FreeSWITCH authenticated: on a SIP call that was challenged, in a domain of
+/// this tenant, and not put into a gateway's context by `;gw=` (contract §10.1).
+fn authenticated(form: &Form<'_>, view: &TenantView) -> Option<Caller> {
+    let user = form.text("variable_user_name");
+    let domain = form.text("variable_domain_name");
+    let vouched = form.text("Caller-Source") == "mod_sofia"
+        && form.text("variable_sip_authorized") == "true"
+        && !form.has("variable_sip_gateway")
+        && form.text("variable_sip_auth_username") == user
+        && form.text("variable_sip_auth_realm") == domain
+        && view.plan.tenant.domains.iter().any(|held| *held == domain);
+    let (name, _) = view.extension(&user).filter(|_| vouched)?;
+    Some(Caller::Extension(name.to_owned()))
+}
+
+/// A call from a carrier: the number must be one that this carrier brings, and the packets must
+/// come from the carrier's addresses to the carrier's profile.
+fn came_in(
+    form: &Form<'_>,
+    answers: &Answers,
+    key: &SigningKey,
+    platform: &PlatformPlan,
+    destination: &str,
+) -> Option<route::Answer> {
+    if form.has("variable_sip_auth_username") || form.text("Caller-Source") != "mod_sofia" {
+        return None;
+    }
+    let address: IpAddr = form.text("variable_sip_network_ip").parse().ok()?;
+    let profile = form.text("variable_sofia_profile_name");
+    let mut known = false;
+    for (name, trunk) in &platform.trunks {
+        let from_it = trunk.sip_profile == profile
+            && trunk.source_addresses.iter().any(|network| network.contains(&address));
+        if !from_it {
+            continue;
+        }
+        known = true;
+        let found = digits::from_carrier(destination, trunk.number_format, trunk.national.as_ref())
+            .and_then(|number| Some((answers.replica.by_number(&number)?, number)));
+        let Some((view, number)) = found else { continue };
+        if let Some((resource, row)) = view.public_number(&number).filter(|(_, row)| row.trunk == *name) {
+            return Some(call(form, key, platform, &view, Caller::Outside).came_in(resource, row));
+        }
+    }
+    known.then(|| route::Answer {
+        rule: "Unknown".to_owned(),
+        actions: vec![App::Hangup(Cause::UnallocatedNumber).action()],
+    })
+}
+
+/// The call as `route` sees it.
+fn call<'a>(
+    form: &'a Form<'_>,
+    key: &'a SigningKey,
+    platform: &'a PlatformPlan,
+    view: &'a TenantView,
+    caller: Caller,
+) -> Call<'a> {
+    let leg = form.text("variable_uuid");
+    Call {
+        view,
+        platform,
+        key,
+        caller,
+        random: RandomState::new().hash_one(&leg),
+        leg,
+        caller_name: form.text("Hunt-Caller-ID-Name"),
+        disposition: form.text("variable_originate_disposition"),
+        queue_cause: form.text("variable_cc_cause"),
+        now: Timestamp::now(),
+    }
+}
+
+fn oversized(form: &Form<'_>) -> bool {
+    let users = ["variable_sip_to_user", "variable_sip_from_user", "variable_sip_contact_user"];
+    let headers = ["variable_sip_full_to", "variable_sip_full_from", "variable_sip_contact_params"];
+    let longer = |names: &[&str], most| names.iter().any(|name| form.text(name).len() > most);
+    longer(&users, MAX_SIP_USER) || longer(&headers, MAX_SIP_HEADER)
+}

@@ -1,0 +1,93 @@
+//! The one way text gets into an answer.
+//!
+//! mod_xml_curl runs an answer through FreeSWITCH's text preprocessor before it is parsed: that
+//! replaces `$${name}` whatever the XML escaping, and executes `X-PRE-PROCESS` elements, in CDATA
+//! too (contract §1.6). Numeric character references are not seen by it, and decoded by the parser.
+
+use std::io::{Result, Write};
+
+/// The preprocessor's element, in the small letters it is looked for in.
+const PREPROCESSOR: &[u8] = b"x-pre-process";
+
+/// Writes a value so that XML 1.0 parsers read it back as it is, without characters that XML or a
+/// line cannot hold (control characters, non-characters), and so that the preprocessor finds
+/// nothing in it.
+pub fn escape(value: &str, out: &mut dyn Write) -> Result<()> {
+    let mut plain = 0; // where the text starts that is not written yet
+    for (at, c) in value.char_indices() {
+        let replacement = match c {
+            '&' => "&amp;",
+            '<' => "&lt;",
+            '>' => "&gt;",
+            '"' => "&quot;",
+            '\'' => "&#39;",
+            '$' => "&#36;",
+            'x' if starts_preprocessor(value, at) => "&#120;",
+            'X' if starts_preprocessor(value, at) => "&#88;",
+            c if is_dropped(c) => "",
+            _ => continue,
+        };
+        out.write_all(value.get(plain..at).unwrap_or_default().as_bytes())?;
+        out.write_all(replacement.as_bytes())?;
+        plain = at + c.len_utf8();
+    }
+    out.write_all(value.get(plain..).unwrap_or_default().as_bytes())
+}
+
+/// Characters no answer holds: C0 and C1 controls with tabulator and line ends, and what XML 1.0
+/// excludes.
+fn is_dropped(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}')
+}
+
+fn starts_preprocessor(value: &str, at: usize) -> bool {
+    // A dropped character inside the word would bring its halves together: they are skipped here.
+    let mut rest = value.get(at..).unwrap_or_default().chars().filter(|c| !is_dropped(*c));
+    PREPROCESSOR
+        .iter()
+        .all(|letter| rest.next().is_some_and(|c| c.eq_ignore_ascii_case(&char::from(*letter))))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn escaped(value: &str) -> String {
+        let mut out = Vec::new();
+        escape(value, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn markup_and_expansion_are_escaped() {
+        assert_eq!(escaped(r#"<a b="c" d='e'>&"#), "&lt;a b=&quot;c&quot; d=&#39;e&#39;&gt;&amp;");
+        assert_eq!(escaped("$${base_dir} ${system(id)}"), "&#36;&#36;{base_dir} &#36;{system(id)}");
+    }
+
+    #[test]
+    fn control_characters_are_dropped() {
+        assert_eq!(escaped("a\r\n\t\0b\u{85}\u{7f}\u{ffff}c"), "abc");
+    }
+
+    #[test]
+    fn the_preprocessor_finds_nothing_however_it_is_written() {
+        for word in ["x-pre-process", "X-PRE-PROCESS", "x-Pre-proCess", "x-\npre-process"] {
+            let out = escaped(&format!("<{word} cmd=\"exec\" data=\"id\"/>"));
+            assert!(!out.to_lowercase().contains("x-pre-process"), "{out}");
+            assert!(out.to_lowercase().contains("re-process"), "the value itself is kept: {out}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_value_is_read_back_as_it_is_without_its_control_characters(value in any::<String>()) {
+            let out = escaped(&value);
+            prop_assert!(!out.contains(['$', '<', '>', '"', '\'', '\n', '\r', '\t', '\0']));
+            prop_assert!(!out.to_lowercase().contains("x-pre-process"));
+            let kept: String = value.chars().filter(|c| !is_dropped(*c)).collect();
+            prop_assert_eq!(quick_xml::escape::unescape(&out).unwrap(), kept);
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Values that every template is rendered with when it is loaded, so that a broken override is
+//! found then, and not by a call.
+
+use std::collections::BTreeSet;
+
+use ipnet::IpNet;
+use serde::Serialize;
+use tera::Context;
+use uuid::Uuid;
+
+use super::configuration::*;
+use super::directory::{Domain, Group, Mailbox, Member, auth_context, call_context, user_context};
+use super::render::dialplan_context;
+use crate::plan::{TenantPlan, TenantRow};
+use crate::resources::tenant::DeletionPolicy;
+use crate::route::{Action, TenantView, names};
+
+const DOMAIN: &str = "acme.example.com";
+const USER: &str = "1001";
+
+/// Every template that makes a document, with a sample of its values.
+pub(super) fn all() -> Vec<(&'static str, Context)> {
+    let tenant = tenant();
+    let dial_string = || format!("sofia/internal/{USER}%{DOMAIN}");
+    let action = Action { application: "answer", data: String::new() };
+    let pairs = [
+        ("chatplan/final.xml", Some(Context::new())),
+        ("configuration/acl.xml", values(&acl())),
+        ("configuration/callcenter.xml", values(&callcenter())),
+        ("configuration/conference.xml", values(&conferences())),
+        ("configuration/fifo.xml", Some(Context::new())),
+        ("configuration/local_stream.xml", values(&local_streams())),
+        ("configuration/sofia.xml", values(&sofia())),
+        ("configuration/voicemail.xml", values(&voicemail())),
+        ("dialplan/extension.xml", Some(dialplan_context("context", "extension", &[action]))),
+        ("directory/auth.xml", Some(auth_context(DOMAIN, USER, &tenant, "d41d8cd98f00b204e9800998ecf8427e"))),
+        ("directory/call.xml", Some(call_context(DOMAIN, USER, &tenant, &dial_string()))),
+        ("directory/domain.xml", values(&Domain { domain: DOMAIN, users: vec![USER] })),
+        (
+            "directory/group.xml",
+            values(&Group {
+                domain: DOMAIN,
+                group: "sales",
+                members: vec![Member { user: USER, dial_string: dial_string() }],
+            }),
+        ),
+        ("directory/user.xml", Some(user_context(DOMAIN, USER, &tenant))),
+        (
+            "directory/voicemail.xml",
+            values(&Mailbox {
+                domain: DOMAIN,
+                user: USER,
+                enabled: true,
+                pin: "1234",
+                storage_dir: "/media".to_owned(),
+                time_zone: "Europe/Berlin",
+            }),
+        ),
+        ("ivr/menu.xml", values(&menu())),
+    ];
+    pairs.into_iter().filter_map(|(name, values)| Some((name, values?))).collect()
+}
+
+fn values<T: Serialize>(sample: &T) -> Option<Context> {
+    Context::from_serialize(sample).ok()
+}
+
+fn tenant() -> TenantView {
+    TenantView::new(TenantPlan::empty(TenantRow {
+        id: Uuid::nil(),
+        namespace: "acme".to_owned(),
+        name: "acme".to_owned(),
+        owner_uid: String::new(),
+        display_name: "Acme".to_owned(),
+        domains: vec![DOMAIN.to_owned()],
+        suspended: false,
+        time_zone: "Europe/Berlin".to_owned(),
+        country: None,
+        caller_id: None,
+        emergency: None,
+        max_concurrent_calls: None,
+        max_call_duration_seconds: None,
+        music_on_hold: None,
+        deletion_policy: DeletionPolicy::default(),
+    }))
+}
+
+fn acl() -> AccessControl {
+    let network = IpNet::from(std::net::IpAddr::from([192, 0, 2, 1]));
+    AccessControl { name: names::TRUNKS_ACL, networks: BTreeSet::from([network]) }
+}
+
+fn callcenter() -> CallCenter {
+    let (agent, queue) = (names::agent(Uuid::nil(), USER), names::queue(Uuid::nil(), "support"));
+    CallCenter {
+        queues: vec![Queue {
+            name: queue.clone(),
+            strategy: "ring-all",
+            music: "/media".to_owned(),
+            max_wait: 600,
+            tiered: true,
+        }],
+        agents: vec![Agent { name: agent.clone(), contact: format!("user/{USER}@{DOMAIN}"), wrap_up: 10 }],
+        tiers: vec![Tier { agent, queue, level: 1, position: 1 }],
+    }
+}
+
+fn conferences() -> Conferences<'static> {
+    Conferences {
+        rooms: vec![Room { name: "room", max_members: 50, pin: "1234", music: "/media".to_owned() }],
+    }
+}
+
+fn local_streams() -> LocalStreams {
+    LocalStreams {
+        streams: vec![Stream { name: names::music_stream(Uuid::nil()), path: "/media".to_owned() }],
+    }
+}
+
+fn voicemail() -> Voicemail {
+    Voicemail {
+        profile: names::VOICEMAIL_PROFILE,
+        context: names::UNROUTED_CONTEXT,
+        storage_dir: "/media".to_owned(),
+    }
+}
+
+fn menu() -> Menu<'static> {
+    let entries = vec![Entry { digits: "1".to_owned(), param: "transfer 1001 XML context".to_owned() }];
+    Menu {
+        name: "menu",
+        greeting: "/media".to_owned(),
+        timeout: 8000,
+        max_failures: 3,
+        digit_len: 1,
+        entries,
+    }
+}
+
+fn sofia() -> Sofia<'static> {
+    let gateway = Gateway {
+        name: "gw-1".to_owned(),
+        proxy: "192.0.2.1:5060".to_owned(),
+        realm: "192.0.2.1",
+        from_domain: "192.0.2.1",
+        transport: "udp",
+        username: "user",
+        password: "password",
+        expiry: 600,
+        ping: Some(30),
+        context: names::INBOUND_CONTEXT,
+    };
+    let profile = |phones, gateways| Profile {
+        name: if phones { "internal" } else { "external" },
+        settings: true,
+        phones,
+        context: names::UNROUTED_CONTEXT,
+        acl: names::TRUNKS_ACL,
+        sip_port: 5060,
+        tls_port: Some(5061),
+        wss_binding: phones.then(|| ":7443".to_owned()),
+        bind_address: Some("192.0.2.2"),
+        external_address: Some("192.0.2.3"),
+        codecs: "PCMA".to_owned(),
+        domains: vec![DOMAIN],
+        gateways,
+    };
+    Sofia { profiles: vec![profile(true, Vec::new()), profile(false, vec![gateway])] }
+}
