@@ -279,7 +279,7 @@ fn a_file_without_permission_is_named() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("locked.yaml");
     write(&path, &extension("alice", "1001"));
-    fs::set_permissions(&path, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
     if fs::File::open(&path).is_ok() {
         return skip("a_file_without_permission_is_named", "root reads every file");
     }
