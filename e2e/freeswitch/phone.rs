@@ -58,7 +58,13 @@ fn is_request(line: &str, method: &str) -> bool {
 
 impl Peer {
     /// Somebody at an address, who takes calls at a port that is free there.
-    pub fn new(user: &'static str, domain: &'static str, password: &'static str, host: u8, dir: &Path) -> Self {
+    pub fn new(
+        user: &'static str,
+        domain: &'static str,
+        password: &'static str,
+        host: u8,
+        dir: &Path,
+    ) -> Self {
         let address = Ipv4Addr::new(127, 0, 0, host);
         let traces = dir.join(format!("{user}-{domain}-{host}"));
         std::fs::create_dir_all(&traces).expect("folder for traces");
