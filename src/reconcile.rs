@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::{JoinError, JoinSet, block_in_place};
 use tracing::{error, info, warn};
 use uuid::Uuid;
 
@@ -92,14 +92,21 @@ impl Reconciler {
     /// Takes changes in and writes what follows from them. `complete` says that the source could
     /// read everything: only then may what it does not show be taken for gone.
     pub async fn update(&mut self, changes: Vec<Change>, complete: bool) {
+        // Compiling is work for the processor: answers on the same threads must not wait for it.
+        block_in_place(|| self.take_in(changes));
+        self.write(complete).await;
+    }
+
+    fn take_in(&mut self, changes: Vec<Change>) {
         let mut touched = Touched::default();
         for change in changes {
             touched.merge(self.world.apply(change));
         }
         self.compile_platform(&touched);
         self.pending.extend(touched.tenants);
-        self.orphans = compile::orphans(&self.world);
-        self.write(complete).await;
+        let orphans = compile::orphans(&self.world);
+        report(&self.orphans, &orphans);
+        self.orphans = orphans;
     }
 
     /// Tries again what could not be written.
@@ -181,12 +188,14 @@ impl Reconciler {
             while writes.len() >= CONCURRENT_WRITES {
                 self.written(writes.join_next().await);
             }
-            let Some(snapshot) = self.world.tenant(&key) else {
+            let compiled = block_in_place(|| {
+                let snapshot = self.world.tenant(&key)?;
+                Some(compile::tenant(&snapshot, &self.snapshot, &self.platform, &self.claims))
+            });
+            let Some(Compiled { plan, problems }) = compiled else {
                 self.remove(&key).await;
                 continue;
             };
-            let Compiled { plan, problems } =
-                compile::tenant(&snapshot, &self.snapshot, &self.platform, &self.claims);
             let tenant = self.tenants.entry(key.clone()).or_default();
             report(&tenant.problems, &problems);
             tenant.problems = problems;
