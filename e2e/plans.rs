@@ -102,6 +102,7 @@ pub fn platform() -> PlatformPlan {
         number_format: NumberFormat::E164,
         national: None,
         progress_timeout_seconds: 5,
+        ping_seconds: None,
         secrets,
     };
     plan.trunks.insert("carriers/main".to_owned(), trunk);

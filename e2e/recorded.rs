@@ -142,7 +142,7 @@ async fn configuration_requests_get_their_file_or_a_miss() {
             "configuration-conference-conference" => answer.one("profile").value("pin") == Some("4711"),
             "configuration-conference-conference_member_bind_controls"
             | "configuration-conference-send_presence" => answer.all("control").len() > 1,
-            "configuration-local_stream" => answer.all("directory").len() == 2,
+            "configuration-local_stream" => answer.all("directory").len() == 3,
             "configuration-voicemail" => answer.all("profile").len() == 1,
             "configuration-fifo" => answer.all("fifos").len() == 1,
             _ => answer.is_not_found(),
@@ -201,8 +201,32 @@ async fn attack_chatplan_api_plus() {
     assert_eq!(actions[0].attributes, [("application".to_owned(), "final".to_owned())]);
 }
 
-/// Every dialplan attack: whatever is answered holds nothing that the attacker wrote, runs no
-/// application that runs others, and leads to no other tenant.
+#[tokio::test]
+async fn dialplan_requests_of_a_user_are_routed() {
+    let inbound = answer("dialplan", "dialplan-sofia-inbound").await;
+    assert_eq!(inbound.one("context").attribute("name"), Some(TENANT_A.to_string().as_str()));
+    assert_eq!(data(&inbound, "bridge"), ["user/101@tenant-a.test"]);
+    // 9000 is nobody's number here; what a loopback leg brings along vouches for nothing.
+    let second = answer("dialplan", "dialplan-execute_extension-second-lookup").await;
+    assert_eq!(data(&second, "hangup"), ["UNALLOCATED_NUMBER"]);
+    assert!(answer("dialplan", "dialplan-loopback-leg").await.is_not_found());
+}
+
+/// The data of all actions of an application.
+fn data<'a>(answer: &'a Node, application: &str) -> Vec<&'a str> {
+    let actions = answer.all("action").into_iter();
+    let of = actions.filter(|action| action.attribute("application") == Some(application));
+    of.filter_map(|action| action.attribute("data")).collect()
+}
+
+/// A recording whose dialled number is one that is routed, so that an answer has something in it.
+fn dialling_101(body: &str) -> String {
+    body.replace("Destination-Number=777", "Destination-Number=101")
+}
+
+/// Every dialplan attack, as recorded and with a number that is routed: whatever is answered holds
+/// nothing that the attacker wrote, runs no application that runs others, and leads to no other
+/// tenant.
 #[tokio::test]
 async fn attack_dialplan_answers_hold_nothing_of_the_attackers() {
     const KNOWN: [&str; 18] = [
@@ -226,35 +250,53 @@ async fn attack_dialplan_answers_hold_nothing_of_the_attackers() {
         "voicemail",
     ];
     let listener = listener().await;
+    let mut bridges = 0;
     for (name, body) in recordings("attack-dialplan") {
-        let answer = listener.lookup("dialplan", &body).await.document();
-        for action in answer.all("action") {
-            assert!(KNOWN.contains(&action.attribute("application").unwrap()), "{name}: {action:?}");
-        }
-        for value in answer.values() {
-            assert!(!value.contains(['$', '`', '\n', '\'', '"', '<', '>', '\\']), "{name}: {value}");
-            for foreign in
-                ["system", "sofia/internal/200", "tenant-b", "touch", "pwned", "l1", "a&b", "+4999"]
-            {
-                assert!(!value.contains(foreign), "{name}: {foreign} in {value}");
+        for body in [dialling_101(&body), body] {
+            let answer = listener.lookup("dialplan", &body).await.document();
+            bridges += data(&answer, "bridge").len();
+            for action in answer.all("action") {
+                assert!(KNOWN.contains(&action.attribute("application").unwrap()), "{name}: {action:?}");
+            }
+            for value in answer.values() {
+                assert!(!value.contains(['$', '`', '\n', '\'', '"', '<', '>', '\\']), "{name}: {value}");
+                for foreign in ["system", "sofia/", "tenant-b", "touch", "pwned", "l1", "a&b", "Boss", "1555"]
+                {
+                    assert!(!value.contains(foreign), "{name}: {foreign} in {value}");
+                }
             }
         }
+    }
+    assert_eq!(bridges, 3, "markup, a newline and a spoofed identity are of a phone that may call 101");
+}
+
+/// §10.2: what a phone asserts of itself is not what others are shown.
+#[tokio::test]
+async fn attack_dialplan_pai_rpid_spoof() {
+    let body = recordings("attack-dialplan-pai-rpid-spoof").into_values().next().unwrap();
+    let answer = listener().await.lookup("dialplan", &dialling_101(&body)).await.document();
+    let shown = data(&answer, "set");
+    for right in ["effective_caller_id_name=User 100", "effective_caller_id_number=100"] {
+        assert!(shown.contains(&right), "{shown:?}");
     }
 }
 
 /// Rules 8 and 9: a phone that put itself into a gateway's context, and a Verto login that brought
-/// variables of its own, are not routed.
+/// variables of its own, are not routed, in whatever context they say to be.
 #[tokio::test]
 async fn attack_dialplan_of_a_forged_origin_is_not_routed() {
+    let listener = listener().await;
     for name in ["attack-dialplan-gw-param-context-switch", "attack-dialplan-verto-uservariables"] {
-        let answer = answer("dialplan", name).await;
-        for action in answer.all("action") {
-            assert_eq!(action.attribute("application"), Some("hangup"), "{name}");
+        let body = dialling_101(&recordings(name).into_values().next().unwrap());
+        for context in ["public", "inbound", "global", &TENANT_A.to_string(), &TENANT_B.to_string()] {
+            let forged = format!("{body}&Hunt-Context={context}&Caller-Context={context}");
+            let answer = listener.lookup("dialplan", &forged).await.document();
+            assert!(answer.is_not_found(), "{name} in {context}: {answer:?}");
         }
     }
 }
 
-/// A recording posted twice over one connection is two lookups; posted with another's path none.
+/// A recording posted to another section's path is nothing to it.
 #[tokio::test]
 async fn recordings_of_one_section_are_nothing_to_another() {
     let listener = listener().await;

@@ -210,15 +210,17 @@ async fn tenants_that_swap_numbers_at_one_moment_both_get_through() {
 async fn one_tenant_written_by_many_at_once_is_made_once() {
     let Some(database) = Database::start("store: one tenant written by many").await else { return };
     let store = database.store(&keyring(&[(1, 'a')])).await;
-    let plan = plans::tenant_with("acme", 10);
-    let mut writers = tokio::task::JoinSet::new();
-    for _ in 0..8 {
-        let (store, plan) = (store.clone(), plan.clone());
-        writers.spawn(async move { store.write_tenant(&plan).await.unwrap() });
+    for round in 0..10 {
+        let plan = plans::tenant_with(&format!("t{round}"), 2);
+        let mut writers = tokio::task::JoinSet::new();
+        for _ in 0..8 {
+            let (store, plan) = (store.clone(), plan.clone());
+            writers.spawn(async move { store.write_tenant(&plan).await.unwrap() });
+        }
+        let written = writers.join_all().await;
+        assert_eq!(written.iter().filter(|written| written.changed).count(), 1);
+        assert!(written.iter().all(|written| written.revision == 1));
     }
-    let written = writers.join_all().await;
-    assert_eq!(written.iter().filter(|written| written.changed).count(), 1);
-    assert!(written.iter().all(|written| written.revision == 1));
 }
 
 #[tokio::test]
@@ -252,6 +254,14 @@ async fn another_owner_or_another_tenant_of_that_name_is_refused() {
     assert!(matches!(store.write_tenant(&stolen).await, Err(StoreError::NotOwner { .. })));
     let twin = plans::tenant("acme");
     let error = store.write_tenant(&twin).await.unwrap_err();
+    assert!(matches!(error, StoreError::NameTaken { .. }), "{error}");
+    // Nor may a retained one come back under a name that is taken.
+    let old = plans::tenant("old");
+    store.write_tenant(&old).await.unwrap();
+    store.remove_tenant(old.tenant.id, &old.tenant.owner_uid).await.unwrap();
+    let mut renamed = old.clone();
+    renamed.tenant.name = "acme".to_owned();
+    let error = store.write_tenant(&renamed).await.unwrap_err();
     assert!(matches!(error, StoreError::NameTaken { .. }), "{error}");
     // Nothing of it stays: no role, no schema.
     let mut admin = database.admin().await;

@@ -83,6 +83,7 @@ fn trunk() -> TrunkRow {
         number_format: NumberFormat::E164,
         national: None,
         progress_timeout_seconds: 8,
+        ping_seconds: None,
         secrets,
     }
 }

@@ -33,8 +33,8 @@ pub use write::Written;
 use crate::route::SigningKey;
 use error::{Doing, lost};
 
-/// Channel that revisions are notified on. The payload is JSON: `{"tenant": ID, "revision": N}`,
-/// or `{"platform": true, "revision": N}`.
+/// Channel that changes are notified on. The payload is JSON: `{"tenant": ID, "revision": N}`,
+/// `{"tenant": ID, "removed": true}` or `{"platform": true, "revision": N}`.
 pub const CHANNEL: &str = "centrex";
 
 /// Oldest Postgres there are tests for.

@@ -21,6 +21,8 @@ pub(in crate::switch::xml) struct Gateway<'a> {
     pub password: &'a str,
     /// Life of a registration in seconds.
     pub expiry: i32,
+    /// Seconds between OPTIONS requests, if any are sent.
+    pub ping: Option<i32>,
     pub context: &'static str,
 }
 
@@ -62,6 +64,7 @@ fn gateway<'a>(trunk: &'a TrunkRow, row: &'a GatewayRow, name: String) -> Option
         username: registration.map(|registration| registration.username.as_str()).unwrap_or_default(),
         password: registration.and(password).unwrap_or_default(),
         expiry: registration.map_or(0, |registration| registration.expiry_seconds),
+        ping: trunk.ping_seconds,
         context: names::INBOUND_CONTEXT,
     })
 }
