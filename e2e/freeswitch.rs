@@ -7,7 +7,7 @@
 mod esl;
 mod lab;
 mod phone;
-mod process;
+pub mod process;
 mod standalone;
 mod switch;
 
