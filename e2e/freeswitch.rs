@@ -7,9 +7,11 @@
 mod esl;
 mod lab;
 mod phone;
-mod process;
+pub mod process;
 mod standalone;
 mod switch;
+
+use std::time::{Duration, Instant};
 
 use lab::Lab;
 
@@ -19,6 +21,7 @@ use crate::skip::skip;
 type Step = (&'static str, fn(&Lab));
 
 const STEPS: &[Step] = &[
+    ("every module is there, and what could run a program is not", modules),
     ("phones register with digest authentication", phones_register),
     ("a wrong password and an unknown user are refused", wrong_credentials),
     ("credentials of one tenant register nobody in another", no_hijack),
@@ -27,6 +30,8 @@ const STEPS: &[Step] = &[
     ("a phone that is not there is forwarded", forwarded),
     ("a ring group rings everybody, and the first who answers has the call", ring_group),
     ("a digit in a menu leads on", menu),
+    ("a queue calls its agent", queue),
+    ("a conference and a feature code answer", conference_and_feature),
     ("equal numbers of two tenants are two phones", isolation),
     ("a call comes in by number", inbound),
     ("a source that is no carrier brings no call in, with a phone's password neither", strangers),
@@ -45,7 +50,7 @@ fn calls_through_a_real_freeswitch() {
     };
     let lab = Lab::start(&binary);
     for (what, step) in STEPS {
-        let start = std::time::Instant::now();
+        let start = Instant::now();
         if let Err(panic) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| step(&lab))) {
             eprintln!("FAILED: {what}\n{}", lab.logs());
             std::panic::resume_unwind(panic);
@@ -54,21 +59,29 @@ fn calls_through_a_real_freeswitch() {
     }
 }
 
+fn modules(lab: &Lab) {
+    for module in ["callcenter", "conference", "local_stream", "valet_parking", "voicemail", "xml_cdr"] {
+        assert_eq!(lab.switch.api(&format!("module_exists mod_{module}")).trim(), "true", "mod_{module}");
+    }
+    for command in ["system id", "bg_system id", "spawn id", "load mod_lua", "expand ${system(id)}"] {
+        let answer = lab.switch.api(command);
+        assert!(answer.contains("Command not found!"), "{command}: {answer}");
+    }
+}
+
 fn phones_register(lab: &Lab) {
     for phone in [&lab.alice, &lab.bob, &lab.hank, &lab.ivy] {
         let outcome = phone.play("register", lab.phones, &[]);
         assert!(outcome.completed, "{}", outcome.trace);
     }
-    let registrations: serde_json::Value =
-        serde_json::from_str(&lab.switch.api("show registrations as json")).unwrap();
-    assert_eq!(registrations["row_count"], 4, "{registrations:#}");
+    let registrations = lab.registrations(4);
     for phone in [&lab.alice, &lab.ivy] {
-        let found = registrations["rows"].as_array().unwrap().iter().any(|row| {
+        let found = registrations.iter().any(|row| {
             row["reg_user"] == phone.user
                 && row["realm"] == phone.domain
                 && row["network_ip"] == phone.address.to_string()
         });
-        assert!(found, "{registrations:#}");
+        assert!(found, "{registrations:#?}");
     }
 }
 
@@ -129,6 +142,21 @@ fn menu(lab: &Lab) {
     let bob = bob.end();
     assert!(call.completed, "{}", call.trace);
     assert_eq!((bob.received("INVITE").len(), bob.received("BYE").len()), (1, 1), "{}", bob.trace);
+}
+
+fn queue(lab: &Lab) {
+    let carol = lab.carol.listen("answer", lab.phones);
+    let call = lab.alice.play_talking("call", lab.phones, &[("dial", "3000")], Duration::from_secs(4));
+    let carol = carol.end();
+    assert!(call.completed, "{}", call.trace);
+    assert_eq!((carol.received("INVITE").len(), carol.received("BYE").len()), (1, 1), "{}", carol.trace);
+}
+
+fn conference_and_feature(lab: &Lab) {
+    for number in ["4000", "*43"] {
+        let call = lab.alice.play("call", lab.phones, &[("dial", number)]);
+        assert!(call.completed, "{number}: {}", call.trace);
+    }
 }
 
 fn isolation(lab: &Lab) {
@@ -199,12 +227,12 @@ fn message(lab: &Lab) {
     let file = lab.switch_dir().join("temp/by-a-message");
     let command = format!("api+system%20touch%20{}", file.display());
     lab.alice.play("message", lab.phones, &[("dial", &command)]);
-    std::thread::sleep(std::time::Duration::from_millis(500));
+    std::thread::sleep(Duration::from_millis(500));
     assert!(!file.exists(), "a phone ran a command on the switch");
 }
 
 fn nothing_left(lab: &Lab) {
     let idle = || lab.switch.api("show channels count").contains("0 total").then_some(());
-    let idle = process::until(std::time::Duration::from_secs(10), idle);
+    let idle = process::until(Duration::from_secs(10), idle);
     assert!(idle.is_some(), "{}", lab.switch.api("show channels"));
 }

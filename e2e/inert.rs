@@ -265,6 +265,7 @@ fn platform(text: &[String; 8]) -> PlatformPlan {
             number_format: NumberFormat::E164,
             national: None,
             progress_timeout_seconds: 4,
+            ping_seconds: None,
             secrets: Secrets::default(),
         },
     );

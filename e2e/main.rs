@@ -1,5 +1,6 @@
 //! Tests of the whole: real Postgres, real HTTP, real FreeSWITCH where one is installed.
 
+mod bad_input;
 mod check;
 mod crds;
 mod folder;
@@ -7,6 +8,10 @@ mod freeswitch;
 mod inert;
 mod plans;
 mod postgres;
+mod program;
+mod recorded;
 mod skip;
+mod standalone;
 mod store;
 mod validate;
+mod xml;

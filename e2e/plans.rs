@@ -100,8 +100,9 @@ pub fn platform() -> PlatformPlan {
         codecs: Vec::new(),
         max_concurrent_calls: None,
         number_format: NumberFormat::E164,
-        calling_code: None,
+        national: None,
         progress_timeout_seconds: 5,
+        ping_seconds: None,
         secrets,
     };
     plan.trunks.insert("carriers/main".to_owned(), trunk);

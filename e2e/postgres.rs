@@ -17,13 +17,27 @@ static SERVER: Mutex<Weak<Server>> = Mutex::const_new(Weak::new());
 
 struct Server {
     postgres: LocalPostgres,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 /// A database of a test's own. Its login, `centrex`, is no superuser.
 pub struct Database {
     server: Arc<Server>,
     name: String,
+}
+
+impl Server {
+    async fn start(test: &str) -> Option<Arc<Self>> {
+        let directory = reachable_dir();
+        let options = LocalOptions { data_dir: directory.path().to_owned(), durable: false };
+        match LocalPostgres::start(&options).await {
+            Err(error @ LocalError::Binaries) => {
+                skip(test, &error.to_string());
+                None
+            }
+            started => Some(Arc::new(Self { postgres: started.unwrap(), directory })),
+        }
+    }
 }
 
 impl Database {
@@ -33,27 +47,32 @@ impl Database {
         let server = match shared.upgrade() {
             Some(server) => server,
             None => {
-                let directory = reachable_dir();
-                let options = LocalOptions { data_dir: directory.path().to_owned(), durable: false };
-                let postgres = match LocalPostgres::start(&options).await {
-                    Err(error @ LocalError::Binaries) => {
-                        skip(test, &error.to_string());
-                        return None;
-                    }
-                    started => started.unwrap(),
-                };
-                let server = Arc::new(Server { postgres, _directory: directory });
+                let server = Server::start(test).await?;
                 *shared = Arc::downgrade(&server);
                 server
             }
         };
         drop(shared);
+        Some(Self::on(server).await)
+    }
+
+    /// The same on a server of its own, for what is counted by the server.
+    pub async fn alone(test: &str) -> Option<Self> {
+        Some(Self::on(Server::start(test).await?).await)
+    }
+
+    async fn on(server: Arc<Server>) -> Self {
         let name = format!("test_{}", Uuid::now_v7().simple());
         let mut admin = server.postgres.admin_options().connect().await.unwrap();
         let sql = format!("CREATE DATABASE {name} OWNER centrex");
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut admin).await.unwrap();
         admin.close().await.unwrap();
-        Some(Self { server, name })
+        Self { server, name }
+    }
+
+    /// What the server has logged so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.server.directory.path().join("postgres.log")).unwrap()
     }
 
     /// How Centrex logs in.
@@ -69,6 +88,16 @@ impl Database {
     /// A store on this database.
     pub async fn store(&self, keyring: &Arc<Keyring>) -> Store {
         Store::connect(&self.store_options(keyring)).await.unwrap()
+    }
+
+    /// Name of the database.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// A connection of the superuser to another database of the server.
+    pub async fn server_admin(&self) -> PgConnection {
+        self.server.postgres.admin_options().connect().await.unwrap()
     }
 
     /// A connection of the superuser to this database.

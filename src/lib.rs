@@ -4,6 +4,8 @@
 //! `plan` of them, `store` keeps it in Postgres, `switch` holds it in memory and answers
 //! FreeSWITCH, deciding calls with `route`.
 
+#![deny(missing_docs)]
+
 pub mod check;
 pub mod compile;
 pub mod crds;

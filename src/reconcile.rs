@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::task::{JoinError, JoinSet, block_in_place};
 use tracing::{error, info, warn};
 use uuid::Uuid;
 
@@ -15,7 +16,7 @@ use crate::compile::{self, Claims, Compiled, Effect, Problem};
 use crate::plan::{PlatformPlan, TenantPlan};
 use crate::source::world::{Touched, key_of};
 use crate::source::{Change, PlatformSnapshot, TenantKey, World};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, Written};
 
 /// Tenants written at one time.
 const CONCURRENT_WRITES: usize = 8;
@@ -56,6 +57,9 @@ pub struct Reconciler {
     progress: watch::Sender<Progress>,
 }
 
+/// A write that ended: of which tenant, which plan, and how.
+type Write = (TenantKey, TenantPlan, Result<Written, StoreError>);
+
 #[derive(Default)]
 struct Tenant {
     id: Option<Uuid>,
@@ -88,17 +92,24 @@ impl Reconciler {
     /// Takes changes in and writes what follows from them. `complete` says that the source could
     /// read everything: only then may what it does not show be taken for gone.
     pub async fn update(&mut self, changes: Vec<Change>, complete: bool) {
+        // Compiling is work for the processor: answers on the same threads must not wait for it.
+        block_in_place(|| self.take_in(changes));
+        self.write(complete).await;
+    }
+
+    fn take_in(&mut self, changes: Vec<Change>) {
         let mut touched = Touched::default();
         for change in changes {
             touched.merge(self.world.apply(change));
         }
         self.compile_platform(&touched);
         self.pending.extend(touched.tenants);
-        self.orphans = compile::orphans(&self.world);
-        self.write(complete).await;
+        let orphans = compile::orphans(&self.world);
+        report(&self.orphans, &orphans);
+        self.orphans = orphans;
     }
 
-    /// Tries again what could not be written; `None` when nothing is left to try.
+    /// Tries again what could not be written.
     pub async fn retry(&mut self, complete: bool) {
         self.write(complete).await;
     }
@@ -169,59 +180,54 @@ impl Reconciler {
         }
     }
 
-    /// Compiles and writes every pending tenant; false when one has to be tried again.
+    /// Compiles and writes every pending tenant; false when one has to be tried again. A tenant
+    /// stays pending until it is written, whatever happens to the write.
     async fn write_tenants(&mut self) -> bool {
-        let mut all_written = true;
-        let mut writes = tokio::task::JoinSet::new();
-        for key in std::mem::take(&mut self.pending) {
+        let mut writes = JoinSet::new();
+        for key in self.pending.clone() {
             while writes.len() >= CONCURRENT_WRITES {
-                all_written &= self.written(writes.join_next().await);
+                self.written(writes.join_next().await);
             }
-            let Some(snapshot) = self.world.tenant(&key) else {
-                all_written &= self.remove(key).await;
+            let compiled = block_in_place(|| {
+                let snapshot = self.world.tenant(&key)?;
+                Some(compile::tenant(&snapshot, &self.snapshot, &self.platform, &self.claims))
+            });
+            let Some(Compiled { plan, problems }) = compiled else {
+                self.remove(&key).await;
                 continue;
             };
-            let Compiled { plan, problems } =
-                compile::tenant(&snapshot, &self.snapshot, &self.platform, &self.claims);
             let tenant = self.tenants.entry(key.clone()).or_default();
             report(&tenant.problems, &problems);
             tenant.problems = problems;
-            let Some(plan) = plan else { continue };
-            if tenant.stored.as_deref() == Some(&plan) {
-                continue;
+            match plan {
+                Some(plan) if tenant.stored.as_deref() != Some(&plan) => {
+                    let store = self.store.clone();
+                    writes.spawn(async move {
+                        let result = store.write_tenant(&plan).await;
+                        (key, plan, result)
+                    });
+                }
+                _ => {
+                    self.pending.remove(&key);
+                }
             }
-            let store = self.store.clone();
-            writes.spawn(async move {
-                let result = store.write_tenant(&plan).await;
-                (key, plan, result)
-            });
         }
-        while let Some(done) = writes.join_next().await {
-            all_written &= self.written(Some(done));
+        while !writes.is_empty() {
+            self.written(writes.join_next().await);
         }
-        all_written
+        self.pending.is_empty()
     }
 
-    fn written(
-        &mut self,
-        done: Option<
-            Result<
-                (TenantKey, TenantPlan, Result<crate::store::Written, StoreError>),
-                tokio::task::JoinError,
-            >,
-        >,
-    ) -> bool {
-        let Some(done) = done else { return true };
+    fn written(&mut self, done: Option<Result<Write, JoinError>>) {
         let (key, plan, result) = match done {
-            Ok(done) => done,
-            Err(cause) => {
-                error!(%cause, "a write was broken off");
-                return false;
-            }
+            Some(Ok(write)) => write,
+            Some(Err(cause)) => return error!(%cause, "a write was broken off"),
+            None => return,
         };
         match result {
             Ok(written) => {
                 let id = plan.tenant.id;
+                self.pending.remove(&key);
                 let tenant = self.tenants.entry(key).or_default();
                 tenant.id = Some(id);
                 tenant.owner_uid.clone_from(&plan.tenant.owner_uid);
@@ -229,37 +235,32 @@ impl Reconciler {
                 self.progress.send_modify(|progress| {
                     progress.tenants.insert(id, written.revision);
                 });
-                true
             }
             Err(cause) => {
                 error!(category = cause.category(), tenant = %key, %cause, "a tenant could not be written");
-                self.pending.insert(key);
-                false
             }
         }
     }
 
     /// Removes a tenant whose resource is gone.
-    async fn remove(&mut self, key: TenantKey) -> bool {
-        let Some(tenant) = self.tenants.get(&key) else { return true };
+    async fn remove(&mut self, key: &TenantKey) {
+        let Some(tenant) = self.tenants.get(key) else {
+            self.pending.remove(key); // children whose tenant never was
+            return;
+        };
         report(&tenant.problems, &[]);
         if let Some(id) = tenant.id {
-            match self.store.remove_tenant(id, &tenant.owner_uid).await {
-                Ok(_) => {
-                    info!(tenant = %key, %id, "tenant removed");
-                    self.progress.send_modify(|progress| {
-                        progress.tenants.remove(&id);
-                    });
-                }
-                Err(cause) => {
-                    error!(category = cause.category(), tenant = %key, %cause, "a tenant could not be removed");
-                    self.pending.insert(key);
-                    return false;
-                }
+            if let Err(cause) = self.store.remove_tenant(id, &tenant.owner_uid).await {
+                error!(category = cause.category(), tenant = %key, %cause, "a tenant could not be removed");
+                return;
             }
+            info!(tenant = %key, %id, "tenant removed");
+            self.progress.send_modify(|progress| {
+                progress.tenants.remove(&id);
+            });
         }
-        self.tenants.remove(&key);
-        true
+        self.tenants.remove(key);
+        self.pending.remove(key);
     }
 
     /// Removes tenants that were stored by an earlier run and are no longer in the world.

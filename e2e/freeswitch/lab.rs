@@ -90,10 +90,15 @@ impl Lab {
         switch_dir(self.dir.path())
     }
 
-    /// Asserts how many phones are registered.
-    pub fn registrations(&self, count: usize) {
-        let text = self.switch.api("show registrations");
-        assert!(text.contains(&format!("\n{count} total.")), "{text}");
+    /// Registrations, as soon as there are so many: the switch enters them in its own time.
+    pub fn registrations(&self, count: usize) -> Vec<serde_json::Value> {
+        let rows = || {
+            let answer: serde_json::Value =
+                serde_json::from_str(&self.switch.api("show registrations as json")).expect("JSON");
+            answer["rows"].as_array().cloned().unwrap_or_default()
+        };
+        until(Duration::from_secs(5), || Some(rows()).filter(|rows| rows.len() == count))
+            .unwrap_or_else(|| panic!("{count} phones should be registered: {:#?}", rows()))
     }
 
     /// The last lines of both logs.
@@ -102,7 +107,7 @@ impl Lab {
             "== Centrex\n{}\n== FreeSWITCH, {}\n{}",
             self.centrex.log(),
             self.switch.api("version").trim(),
-            self.switch.log(80)
+            self.switch.log(60)
         )
     }
 

@@ -41,7 +41,8 @@ impl Outcome {
             .skip(1)
             .filter_map(|message| message.lines().find_map(|line| line.strip_prefix("SIP/2.0 ")))
             .filter_map(|line| line.split(' ').next()?.parse().ok())
-            .rfind(|status| *status >= 200)
+            .filter(|status| *status >= 200)
+            .last()
     }
 
     /// Requests of one method that were received, as whole messages.
@@ -73,8 +74,20 @@ impl Peer {
 
     /// Plays a scenario towards a port of the switch, with further keywords.
     pub fn play(&self, scenario: &str, target: u16, keys: &[(&str, &str)]) -> Outcome {
+        self.play_talking(scenario, target, keys, Duration::from_millis(500))
+    }
+
+    /// Plays a scenario, talking for so long.
+    pub fn play_talking(
+        &self,
+        scenario: &str,
+        target: u16,
+        keys: &[(&str, &str)],
+        talk: Duration,
+    ) -> Outcome {
         let port = free_port(IpAddr::V4(self.address));
-        let (mut process, trace) = self.sipp(scenario, target, port, keys, &["-m", "1"]);
+        let (mut process, trace) =
+            self.sipp(scenario, target, port, keys, &["-m", "1", "-d", &talk.as_millis().to_string()]);
         let completed = process.wait(LIMIT).is_some_and(|status| status.success());
         process.end();
         Outcome { completed, trace: std::fs::read_to_string(trace).unwrap_or_default() }

@@ -96,9 +96,12 @@ impl Switch {
         self.ask(command).unwrap_or_else(|| panic!("no answer to {command}\n{}", self.log(40)))
     }
 
-    /// The last lines of its log.
+    /// The last lines of its log, without its banner and its network lists.
     pub fn log(&self, lines: usize) -> String {
-        format!("{}\n{}", self.process.tail(10), tail(&self.dir.join("log/freeswitch.log"), lines))
+        let log = tail(&self.dir.join("log/freeswitch.log"), lines + 80);
+        let kept: Vec<&str> =
+            log.lines().filter(|line| line.contains("% [") && !line.contains(" to list ")).collect();
+        format!("{}\n{}", self.process.tail(10), kept[kept.len().saturating_sub(lines)..].join("\n"))
     }
 }
 

@@ -20,7 +20,7 @@ CREATE TABLE public.tenants (
     namespace   text NOT NULL,
     name        text NOT NULL,
     owner_uid   text NOT NULL,
-    schema_name text NOT NULL UNIQUE,
+    schema_name text NOT NULL,
     role_name   text NOT NULL,
     revision    bigint NOT NULL,
     fingerprint bytea,

@@ -216,6 +216,7 @@ fn trunk_row(
         number_format,
         national,
         progress_timeout_seconds: spec.progress_timeout_seconds.unwrap_or(8),
+        ping_seconds: spec.ping_seconds,
         secrets,
     })
 }

@@ -73,6 +73,9 @@ pub struct TrunkRow {
     pub national: Option<NationalDialling>,
     /// Seconds a gateway may take to show progress before the next is tried.
     pub progress_timeout_seconds: i32,
+    /// Seconds between OPTIONS requests to a gateway; none are sent when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ping_seconds: Option<i32>,
     /// `password` of the registration.
     #[serde(default, skip_serializing_if = "Secrets::is_empty")]
     pub secrets: Secrets,

@@ -69,6 +69,11 @@ pub struct TrunkSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 60))]
     pub progress_timeout_seconds: Option<i32>,
+    /// Seconds between OPTIONS requests that find out whether a gateway is there; one that does not
+    /// answer them is not used. None are sent when left out, because not every carrier answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 5, max = 3600))]
+    pub ping_seconds: Option<i32>,
     /// Namespaces whose tenants may use it; its own only when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowed_namespaces: Option<AllowedNamespaces>,

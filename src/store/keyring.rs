@@ -276,3 +276,61 @@ pub fn random() -> [u8; KEY_BYTES] {
 pub fn sealed_version(sealed: &[u8]) -> Option<u32> {
     sealed.first_chunk::<VERSION_BYTES>().map(|bytes| u32::from_be_bytes(*bytes))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keyring(lines: &[(u32, u8)]) -> Keyring {
+        let line = |(version, byte): &(u32, u8)| {
+            format!("{version}:{} # a key\n", STANDARD.encode([*byte; KEY_BYTES]))
+        };
+        Keyring::parse(Path::new("keys"), &lines.iter().map(line).collect::<String>()).unwrap()
+    }
+
+    const HERE: Place<'_> = Place { scope: "a", table: "extensions", name: "e100" };
+
+    #[test]
+    fn a_value_opens_only_where_it_was_sealed() {
+        let ring = keyring(&[(1, 1)]);
+        let sealed = ring.seal(HERE, b"secret");
+        assert_eq!(ring.unseal(HERE, &sealed).unwrap(), b"secret");
+        for place in [
+            Place { scope: "b", ..HERE },
+            Place { table: "devices", ..HERE },
+            Place { name: "e101", ..HERE },
+            Place { scope: "aextensions", table: "", ..HERE },
+        ] {
+            assert_eq!(ring.unseal(place, &sealed), Err(UnsealError::Mismatch(1)), "{place:?}");
+        }
+        assert_ne!(ring.seal(HERE, b"secret"), sealed, "a nonce twice");
+        for cut in [0, 3, 15, sealed.len() - 1] {
+            assert!(ring.unseal(HERE, &sealed[..cut]).is_err());
+        }
+    }
+
+    #[test]
+    fn the_highest_version_seals_and_all_unseal() {
+        let (old, both) = (keyring(&[(1, 1)]), keyring(&[(1, 1), (7, 2)]));
+        let sealed = old.seal(HERE, b"secret");
+        assert_eq!(both.unseal(HERE, &sealed).unwrap(), b"secret");
+        let sealed = both.seal(HERE, b"secret");
+        assert_eq!(sealed_version(&sealed), Some(7));
+        assert_eq!(old.unseal(HERE, &sealed), Err(UnsealError::UnknownVersion(7)));
+        assert_eq!(keyring(&[(7, 3)]).unseal(HERE, &sealed), Err(UnsealError::Mismatch(7)));
+    }
+
+    #[test]
+    fn a_fingerprint_tells_parts_and_keys_apart() {
+        let ring = keyring(&[(1, 1)]);
+        let of = |ring: &Keyring, parts: &[&str]| ring.fingerprint(parts.iter().map(|part| part.as_bytes()));
+        assert_eq!(of(&ring, &["a", "b"]), of(&ring, &["a", "b"]));
+        assert_ne!(of(&ring, &["a", "b"]), of(&ring, &["ab", ""]));
+        assert_ne!(of(&ring, &["a"]), of(&keyring(&[(1, 1), (2, 2)]), &["a"]));
+    }
+
+    #[test]
+    fn a_debug_print_shows_no_key() {
+        assert_eq!(format!("{:?}", keyring(&[(1, 1), (2, 2)])), "{1, 2}");
+    }
+}

@@ -33,8 +33,8 @@ pub use write::Written;
 use crate::route::SigningKey;
 use error::{Doing, lost};
 
-/// Channel that revisions are notified on. The payload is JSON: `{"tenant": ID, "revision": N}`,
-/// or `{"platform": true, "revision": N}`.
+/// Channel that changes are notified on. The payload is JSON: `{"tenant": ID, "revision": N}`,
+/// `{"tenant": ID, "removed": true}` or `{"platform": true, "revision": N}`.
 pub const CHANNEL: &str = "centrex";
 
 /// Oldest Postgres there are tests for.
@@ -70,6 +70,9 @@ impl StoreOptions {
     /// # Errors
     /// When it is not one.
     pub fn from_url(url: &str, keyring: Arc<Keyring>) -> Result<Self, StoreError> {
+        if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
+            return Err(StoreError::Url("it does not begin with postgres://".to_owned()));
+        }
         let connect = url.parse().map_err(|error: sqlx::Error| StoreError::Url(error.to_string()))?;
         Ok(Self::new(connect, keyring))
     }

@@ -40,7 +40,7 @@ pub(super) async fn create(
         "INSERT INTO public.tenants
              (id, namespace, name, owner_uid, schema_name, role_name, revision, fingerprint, body, suspended)
          VALUES ($1, $2, $3, $4, $5, $5, 1, $6, $7::jsonb, $8)
-         ON CONFLICT (id) DO NOTHING RETURNING to_regnamespace($5) IS NOT NULL",
+         ON CONFLICT DO NOTHING RETURNING to_regnamespace($5) IS NOT NULL",
     )
     .bind(id)
     .bind(namespace)
@@ -52,8 +52,11 @@ pub(super) async fn create(
     .bind(suspended)
     .fetch_optional(&mut *connection)
     .await
-    .map_err(|error| refusal(error, tenant, "making a tenant"))?;
-    let Some(restored) = restored else { return Ok(None) };
+    .doing("making a tenant")?;
+    let Some(restored) = restored else {
+        check_name(connection, tenant).await?;
+        return Ok(None);
+    };
     migrate::record(connection, *id, TENANT, 0).await.doing("making a tenant")?;
     let batch = format!(
         "DO $$ BEGIN
@@ -79,6 +82,7 @@ pub(super) async fn update(
     prepared: &Prepared,
 ) -> Result<i64, StoreError> {
     let TenantRow { id, namespace, name, owner_uid, suspended, .. } = tenant;
+    check_name(connection, tenant).await?; // an adopted tenant may have another name than before
     sqlx::query_scalar(
         "UPDATE public.tenants
          SET revision = revision + 1, namespace = $2, name = $3, owner_uid = $4, fingerprint = $5,
@@ -94,18 +98,23 @@ pub(super) async fn update(
     .bind(suspended)
     .fetch_one(connection)
     .await
-    .map_err(|error| refusal(error, tenant, "writing a tenant's revision"))
+    .doing("writing a tenant's revision")
 }
 
-/// Tells the one constraint that has a meaning of its own from what else Postgres says.
-fn refusal(error: sqlx::Error, tenant: &TenantRow, doing: &'static str) -> StoreError {
-    let TenantRow { namespace, name, .. } = tenant;
-    match error.as_database_error().and_then(|error| error.constraint()) {
-        Some("tenants_live_name") => {
-            StoreError::NameTaken { namespace: namespace.clone(), name: name.clone() }
-        }
-        _ => StoreError::from_sqlx(error, doing),
-    }
+/// Refuses a tenant whose name a live one of another id has.
+async fn check_name(connection: &mut PgConnection, tenant: &TenantRow) -> Result<(), StoreError> {
+    let taken: bool = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT FROM public.tenants
+                        WHERE namespace = $1 AND name = $2 AND id <> $3 AND retained_at IS NULL)",
+    )
+    .bind(&tenant.namespace)
+    .bind(&tenant.name)
+    .bind(tenant.id)
+    .fetch_one(connection)
+    .await
+    .doing("making a tenant")?;
+    let TenantRow { namespace, name, .. } = tenant.clone();
+    if taken { Err(StoreError::NameTaken { namespace, name }) } else { Ok(()) }
 }
 
 /// Reads it; locks it with `FOR UPDATE`.

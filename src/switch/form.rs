@@ -33,12 +33,12 @@ impl<'a> Form<'a> {
         Self { pairs }
     }
 
-    /// The value of a field: of the first one with that name if it is a basic field, of the last
-    /// one otherwise. Percent signs are decoded, a plus sign is a plus sign (FreeSWITCH never
-    /// writes a space as one), and bytes that are not UTF-8 become U+FFFD.
+    /// The value of a field: of the first one with that name, as it is, if it is a basic field; of
+    /// the last one, decoded, otherwise. A plus sign is a plus sign (FreeSWITCH never writes a space
+    /// as one), and bytes that are not UTF-8 become U+FFFD.
     pub fn get(&self, name: &str) -> Option<Cow<'a, str>> {
         let raw = self.raw(name)?;
-        if memchr(b'%', raw).is_none() {
+        if BASIC.contains(&name) || memchr(b'%', raw).is_none() {
             return Some(String::from_utf8_lossy(raw));
         }
         Some(percent_decode(raw).decode_utf8_lossy())
@@ -84,8 +84,9 @@ mod tests {
     }
 
     #[test]
-    fn decodes_percent_signs_only() {
-        let form = Form::parse(b"a=1%2B1+1&b=%zz%&c=&d&=e");
+    fn decodes_percent_signs_only_where_they_were_encoded() {
+        let form = Form::parse(b"key_value=a%2db&a=1%2B1+1&b=%zz%&c=&d&=e");
+        assert_eq!(form.text("key_value"), "a%2db", "written as it is, so read as it is");
         assert_eq!(form.text("a"), "1+1+1");
         assert_eq!(form.text("b"), "%zz%");
         assert_eq!(form.get("c").as_deref(), Some(""));

@@ -2,7 +2,8 @@
 //!
 //! - Files named `.yaml`, `.yml` and `.json`, in sub-folders too; hidden names are passed over.
 //! - A file is taken whole or not at all: while anything in it is wrong, everything it held when
-//!   it was last good stays in force, and a [`FileProblem`] says file, line and field. A file that
+//!   it was last good stays in force, over restarts too, and a [`FileProblem`] says file, line and
+//!   field. A file that
 //!   was never good holds nothing.
 //! - An object that several files hold is an error of all but the one whose object is in force
 //!   already; at start it is an error of all, and none is taken.
@@ -13,6 +14,7 @@ mod document;
 mod first_seen;
 mod generated;
 mod json;
+mod last_good;
 mod load;
 mod problem;
 mod read;

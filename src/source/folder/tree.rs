@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use super::document::{Format, split};
 use super::first_seen::FirstSeen;
+use super::last_good::LastGood;
 use super::problem::{FileProblem, FolderError};
 use super::read::{line_of, text};
 use super::scan::{Scan, format, hidden, scan};
@@ -64,6 +65,7 @@ impl Tree {
         tree.except = below(&options.manifests, &options.data_dir).into_iter().collect();
         tree.roots.push(generated.clone());
         tree.state = State::new(kinds()?, seen, Some(generated.clone()));
+        tree.state.last_good = Some(LastGood::open(options.data_dir.join("last-good")).map_err(data)?);
         tree.generated = Some(generated);
         Ok(tree)
     }
@@ -85,6 +87,9 @@ impl Tree {
                     self.scan_problems.push(FileProblem::whole(&root, format!("cannot be read: {error}")));
                 }
             }
+        }
+        if let (None, true, Some(kept)) = (&self.told, self.scan_problems.is_empty(), &self.state.last_good) {
+            kept.retain(stale.iter().map(PathBuf::as_path));
         }
         self.read(&stale)
     }

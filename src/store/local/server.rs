@@ -20,8 +20,10 @@ use super::{LocalError, SOCKET_PATH, START_TIMEOUT};
 
 /// Names the socket: `.s.PGSQL.5432`.
 pub(super) const SOCKET_PORT: u16 = 5432;
-/// How long a server gets to stop before it is killed. It recovers at the next start.
-const STOP_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a server gets to stop in order: after a large load its last checkpoint takes a while.
+const STOP_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long it gets to stop without one.
+const QUIT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How much of a log an error shows, in bytes.
 const LOG_TAIL: u64 = 1000;
 const POLL: Duration = Duration::from_millis(20);
@@ -198,30 +200,33 @@ impl Server {
         }
     }
 
-    /// Asks for a fast shutdown and waits for it.
+    /// Asks for a fast shutdown and waits for it; for an immediate one when that takes too long,
+    /// after which the next start replays the log. What is committed is safe either way.
     pub fn stop(&mut self) -> Result<(), LocalError> {
         if self.stopped {
             return Ok(());
         }
         self.stopped = true;
-        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
-        let deadline = Instant::now() + STOP_TIMEOUT;
-        if let Some(pid) = pid {
-            let _ = kill_process(pid, Signal::INT);
-        }
-        loop {
-            match self.child.try_wait() {
-                Ok(Some(status)) if status.success() => return Ok(()),
-                Ok(Some(status)) => return Err(failed("postgres", format!("{status}: {}", self.log_tail()))),
-                Ok(None) if Instant::now() < deadline => std::thread::sleep(POLL),
-                Ok(None) => {
-                    let _ = self.child.kill();
-                    let _ = self.child.wait();
-                    return Err(failed("postgres", "it did not stop in time, and was killed".to_owned()));
-                }
-                Err(error) => return Err(failed("postgres", error.to_string())),
+        for (signal, timeout) in [(Signal::INT, STOP_TIMEOUT), (Signal::QUIT, QUIT_TIMEOUT)] {
+            if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
+                let _ = kill_process(pid, signal); // fails when it is gone already
             }
+            let deadline = Instant::now() + timeout;
+            while Instant::now() < deadline {
+                match self.child.try_wait() {
+                    Ok(Some(status)) if status.success() || signal == Signal::QUIT => return Ok(()),
+                    Ok(Some(status)) => {
+                        return Err(failed("postgres", format!("{status}: {}", self.log_tail())));
+                    }
+                    Ok(None) => std::thread::sleep(POLL),
+                    Err(error) => return Err(failed("postgres", error.to_string())),
+                }
+            }
+            tracing::warn!(?signal, "the Postgres of our own takes long to stop");
         }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        Err(failed("postgres", "it did not stop in time, and was killed".to_owned()))
     }
 
     /// The end of what this server wrote to its log.

@@ -50,7 +50,7 @@ impl Handler {
     async fn lookup(&self, section: Section, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let start = Instant::now();
         let (outcome, response) = match self.body(request).await {
-            Ok(body) => self.answer(section, &body),
+            Ok(body) => answer(section, || self.answers.answer(section, &Form::parse(&body))),
             Err(response) => (Outcome::of_refusal(response.status()), response),
         };
         self.metrics.observe(section, outcome, start.elapsed());
@@ -91,25 +91,6 @@ impl Handler {
         credentials.accept(headers.get(AUTHORIZATION).map(HeaderValue::as_bytes))
     }
 
-    fn answer(&self, section: Section, body: &[u8]) -> (Outcome, Response<Full<Bytes>>) {
-        let answered = catch_unwind(AssertUnwindSafe(|| self.answers.answer(section, &Form::parse(body))));
-        match answered {
-            Ok(Ok(Answer::Found(document))) => (Outcome::Found, xml(document)),
-            Ok(Ok(Answer::NotFound)) => (Outcome::NotFound, xml(Bytes::from_static(NOT_FOUND))),
-            Ok(Err(error @ AnswerError::NotReady(_))) => {
-                (Outcome::NotReady, text(StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")))
-            }
-            Ok(Err(error)) => {
-                tracing::error!(%error, category = error.category(), "a lookup could not be answered");
-                (Outcome::Error, text(StatusCode::INTERNAL_SERVER_ERROR, "this answer could not be made\n"))
-            }
-            Err(_) => {
-                tracing::error!(section = section.name(), "a lookup panicked");
-                (Outcome::Error, text(StatusCode::INTERNAL_SERVER_ERROR, "this answer could not be made\n"))
-            }
-        }
-    }
-
     fn ready(&self) -> Response<Full<Bytes>> {
         let missing = self.probe.missing();
         if missing.is_empty() {
@@ -127,6 +108,33 @@ impl Handler {
             Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "metrics could not be written\n"),
         }
     }
+}
+
+/// Makes an answer. One that panics is an error of ours, and nobody else's: nothing is changed by a
+/// lookup, so nothing is left half done.
+fn answer(
+    section: Section,
+    make: impl FnOnce() -> Result<Answer, AnswerError>,
+) -> (Outcome, Response<Full<Bytes>>) {
+    match catch_unwind(AssertUnwindSafe(make)) {
+        Ok(Ok(Answer::Found(document))) => (Outcome::Found, xml(document)),
+        Ok(Ok(Answer::NotFound)) => (Outcome::NotFound, xml(Bytes::from_static(NOT_FOUND))),
+        Ok(Err(error @ AnswerError::NotReady(_))) => {
+            (Outcome::NotReady, text(StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")))
+        }
+        Ok(Err(error)) => {
+            tracing::error!(%error, category = error.category(), "a lookup could not be answered");
+            (Outcome::Error, failed())
+        }
+        Err(_) => {
+            tracing::error!(section = section.name(), "a lookup panicked");
+            (Outcome::Error, failed())
+        }
+    }
+}
+
+fn failed() -> Response<Full<Bytes>> {
+    text(StatusCode::INTERNAL_SERVER_ERROR, "this answer could not be made\n")
 }
 
 fn get(method: &Method, answer: impl FnOnce() -> Response<Full<Bytes>>) -> Response<Full<Bytes>> {
@@ -159,4 +167,27 @@ fn with_header(
 ) -> Response<Full<Bytes>> {
     response.headers_mut().insert(name, HeaderValue::from_static(value));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_and_a_failed_template_are_errors_of_ours_and_nothing_is_told() {
+        let (outcome, response) = answer(Section::Directory, || panic!("of the test"));
+        assert_eq!((outcome, response.status()), (Outcome::Error, StatusCode::INTERNAL_SERVER_ERROR));
+        let template =
+            || Err(tera::Error::message("of the test")).map_err(|error| AnswerError::Template(error.into()));
+        let (outcome, response) = answer(Section::Directory, template);
+        assert_eq!((outcome, response.status()), (Outcome::Error, StatusCode::INTERNAL_SERVER_ERROR));
+    }
+
+    #[test]
+    fn a_miss_is_not_an_error_and_an_error_is_not_a_miss() {
+        let (outcome, response) = answer(Section::Directory, || Ok(Answer::NotFound));
+        assert_eq!((outcome, response.status()), (Outcome::NotFound, StatusCode::OK));
+        let (outcome, response) = answer(Section::Directory, || Err(AnswerError::NotReady("tenants are")));
+        assert_eq!((outcome, response.status()), (Outcome::NotReady, StatusCode::SERVICE_UNAVAILABLE));
+    }
 }

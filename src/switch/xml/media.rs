@@ -44,6 +44,11 @@ impl MediaRoot {
         (plain && file.0.chars().all(is_plain)).then(|| format!("{}/tenants/{tenant}/{}", self.0, file.0))
     }
 
+    /// A directory of no tenant.
+    pub fn placeholder(&self) -> String {
+        format!("{}/none", self.0)
+    }
+
     /// The directory of a tenant's file, as [`MediaRoot::file`].
     pub fn directory_of(&self, tenant: Uuid, file: &MediaPath) -> Option<String> {
         let mut path = self.file(tenant, file)?;

@@ -147,6 +147,7 @@ fn sofia() -> Sofia<'static> {
         username: "user",
         password: "password",
         expiry: 600,
+        ping: Some(30),
         context: names::INBOUND_CONTEXT,
     };
     let profile = |phones, gateways| Profile {

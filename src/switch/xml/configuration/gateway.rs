@@ -21,6 +21,8 @@ pub(in crate::switch::xml) struct Gateway<'a> {
     pub password: &'a str,
     /// Life of a registration in seconds.
     pub expiry: i32,
+    /// Seconds between OPTIONS requests, if any are sent.
+    pub ping: Option<i32>,
     pub context: &'static str,
 }
 
@@ -42,11 +44,11 @@ pub(super) fn of_profile<'a>(
     all.filter(|gateway| only.is_none_or(|name| gateway.name == name)).collect()
 }
 
-/// None when it is to register and the password is missing: FreeSWITCH would refuse it.
+/// None when it is to register and its name or password is missing: FreeSWITCH would refuse it.
 fn gateway<'a>(trunk: &'a TrunkRow, row: &'a GatewayRow, name: String) -> Option<Gateway<'a>> {
     let registration = trunk.registration.as_ref();
     let password = trunk.secrets.get("password").filter(|password| !password.is_empty());
-    if registration.is_some() && password.is_none() {
+    if registration.is_some_and(|registration| registration.username.is_empty() || password.is_none()) {
         return None;
     }
     Some(Gateway {
@@ -62,6 +64,7 @@ fn gateway<'a>(trunk: &'a TrunkRow, row: &'a GatewayRow, name: String) -> Option
         username: registration.map(|registration| registration.username.as_str()).unwrap_or_default(),
         password: registration.and(password).unwrap_or_default(),
         expiry: registration.map_or(0, |registration| registration.expiry_seconds),
+        ping: trunk.ping_seconds,
         context: names::INBOUND_CONTEXT,
     })
 }

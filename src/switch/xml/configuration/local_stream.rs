@@ -1,4 +1,7 @@
 //! local_stream.conf: the tenants' hold music. The request names no stream, so all are answered.
+//!
+//! mod_local_stream refuses to load without any stream, and then none can be added later. So one
+//! of no tenant is always there; its directory need not exist.
 
 use serde::Serialize;
 
@@ -18,12 +21,16 @@ pub(in crate::switch::xml) struct Stream {
     pub path: String,
 }
 
+/// The stream that is there so that the module loads.
+const PLACEHOLDER: &str = "none";
+
 pub(super) fn answer(answers: &Answers) -> Result<Answer, AnswerError> {
     let streams = answers.replica.served().into_iter().filter_map(|tenant| {
         let row = &tenant.plan.tenant;
         let path = answers.media.directory_of(row.id, row.music_on_hold.as_ref()?)?;
         Some(Stream { name: names::music_stream(row.id), path })
     });
-    let values = LocalStreams { streams: streams.collect() };
+    let placeholder = Stream { name: PLACEHOLDER.to_owned(), path: answers.media.placeholder() };
+    let values = LocalStreams { streams: std::iter::once(placeholder).chain(streams).collect() };
     Ok(render::document(&answers.templates, "configuration/local_stream.xml", &values)?)
 }

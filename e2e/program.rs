@@ -1,0 +1,231 @@
+//! The real program on a folder of its own: a copy of `deploy/samples`, asked with what a real
+//! FreeSWITCH sent (`e2e/requests`).
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::freeswitch::process::{Process, until};
+use crate::postgres::{Database, reachable_dir};
+
+/// How long a test waits for what must come.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Manifests and a data directory.
+pub struct Setting {
+    directory: TempDir,
+}
+
+impl Setting {
+    /// A copy of the samples.
+    pub fn samples() -> Self {
+        let setting = Self { directory: reachable_dir() };
+        copy(&repository("deploy/samples"), &setting.manifests());
+        setting
+    }
+
+    /// Folder of the manifests.
+    pub fn manifests(&self) -> PathBuf {
+        self.directory.path().join("manifests")
+    }
+
+    /// The data directory.
+    pub fn data_dir(&self) -> PathBuf {
+        self.directory.path().join("data")
+    }
+
+    /// Text of a manifest.
+    pub fn read(&self, file: &str) -> String {
+        std::fs::read_to_string(self.manifests().join(file)).unwrap()
+    }
+
+    /// Writes a manifest.
+    pub fn write(&self, file: &str, text: &str) {
+        std::fs::write(self.manifests().join(file), text).unwrap();
+    }
+
+    /// Replaces a text that a manifest must have.
+    pub fn edit(&self, file: &str, from: &str, to: &str) {
+        let text = self.read(file);
+        assert!(text.contains(from), "{file} has no {from}");
+        self.write(file, &text.replace(from, to));
+    }
+
+    /// `centrex standalone` on it, with further options; not started.
+    pub fn command(&self, options: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_centrex"));
+        command.arg("standalone").arg("--manifests").arg(self.manifests());
+        command.arg("--data-dir").arg(self.data_dir());
+        if !options.contains(&"--xml-listen") {
+            command.args(["--xml-listen", "127.0.0.1:0"]);
+        }
+        command.args(options).env("CENTREX_XML_USERNAME", "freeswitch");
+        command.env("CENTREX_XML_PASSWORD", "demo-only").env_remove("CENTREX_DATABASE_URL");
+        command
+    }
+
+    /// Starts it, and waits until it listens.
+    pub fn start(&self, options: &[&str]) -> Program {
+        let output = self.directory.path().join("output");
+        let process = Process::start(&mut self.command(options), &output);
+        let mut program = Program { process, output, address: SocketAddr::from(([127, 0, 0, 1], 0)) };
+        program.address = program.wait_for("that it listens", |program| {
+            program.messages().find(|m| m["message"] == "answering mod_xml_curl")?["listen"]
+                .as_str()?
+                .parse()
+                .ok()
+        });
+        program
+    }
+
+    /// Starts it, and waits until it is ready.
+    pub fn start_ready(&self, options: &[&str]) -> Program {
+        let mut program = self.start(options);
+        program.wait_until("readiness", |program| program.get("/readyz").0 == 200);
+        program
+    }
+}
+
+/// Runs a command to its end: whether it was 0, 1, 2 …, and what it printed.
+pub fn run(command: &mut Command) -> (Option<i32>, String) {
+    let output = command.output().unwrap();
+    let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    (output.status.code(), text.concat())
+}
+
+/// `--database-url` of a test's database.
+pub fn url(database: &Database) -> String {
+    let options = database.options();
+    let socket = options.get_socket().expect("a socket").display().to_string();
+    format!("postgres://centrex@localhost:{}/{}?host={socket}", options.get_port(), database.name())
+}
+
+/// A running `centrex standalone`, ended with the test.
+pub struct Program {
+    process: Process,
+    output: PathBuf,
+    address: SocketAddr,
+}
+
+impl Program {
+    /// Waits for something to become true.
+    pub fn wait_until(&mut self, what: &str, holds: impl Fn(&Self) -> bool) {
+        self.wait_for(what, |program| holds(program).then_some(()));
+    }
+
+    fn wait_for<T>(&mut self, what: &str, ask: impl Fn(&Self) -> Option<T>) -> T {
+        let found = until(PATIENCE, || match self.process.ended() {
+            Some(status) => panic!("ended with {status} before {what}:\n{}", self.log()),
+            None => ask(self),
+        });
+        found.unwrap_or_else(|| panic!("never came: {what}\n{}", self.log()))
+    }
+
+    /// Everything it logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.output).unwrap_or_default()
+    }
+
+    /// The fields of everything it logged.
+    fn messages(&self) -> impl Iterator<Item = serde_json::Value> {
+        let lines: Vec<String> = self.log().lines().map(str::to_owned).collect();
+        lines
+            .into_iter()
+            .filter_map(|line| Some(serde_json::from_str::<serde_json::Value>(&line).ok()?["fields"].take()))
+    }
+
+    /// Sends a recorded request; the answer's status and body.
+    pub fn ask(&self, recording: &str) -> (u16, String) {
+        self.send(&recorded(recording))
+    }
+
+    /// The answer to a recorded request, which must be one.
+    pub fn answer(&self, recording: &str) -> String {
+        let (status, body) = self.ask(recording);
+        assert_eq!(status, 200, "{recording}: {body}");
+        body
+    }
+
+    /// Gets a path; status and body.
+    pub fn get(&self, path: &str) -> (u16, String) {
+        self.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes())
+    }
+
+    /// Sends bytes on a connection of their own, and reads one answer; status 0 when none comes.
+    pub fn send(&self, request: &[u8]) -> (u16, String) {
+        let mut stream = self.connect();
+        stream.write_all(request).unwrap();
+        let mut bytes = Vec::new();
+        let mut part = [0; 8192];
+        loop {
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            if let Some((head, body)) = text.split_once("\r\n\r\n") {
+                let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+                if body.len() >= length.unwrap().parse().unwrap() {
+                    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+                    return (status, body.to_owned());
+                }
+            }
+            match stream.read(&mut part) {
+                Ok(0) => return (0, text),
+                Ok(length) => bytes.extend_from_slice(&part[..length]),
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => return (0, text),
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    /// A connection to its listener.
+    pub fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        stream
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Sends a signal, such as `-KILL`, and waits for the end.
+    pub fn end(mut self, signal: &str) -> (ExitStatus, String) {
+        let pid = self.process.id().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+        let status =
+            self.process.wait(PATIENCE).unwrap_or_else(|| panic!("{signal} is ignored: {}", self.log()));
+        (status, self.log())
+    }
+}
+
+/// The bytes of a recorded request.
+pub fn recorded(name: &str) -> Vec<u8> {
+    std::fs::read(repository("e2e/requests").join(name).with_extension("http")).unwrap()
+}
+
+/// A path of the repository.
+pub fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// True while a process of this number runs.
+pub fn alive(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    !stat.is_empty() && !stat.contains(") Z ")
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target)
+        } else {
+            drop(std::fs::copy(entry.path(), target).unwrap())
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! The whole program, as it is started, changed, stopped and killed.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use centrex::store::{LocalError, LocalOptions, LocalPostgres};
+use md5::{Digest, Md5};
+use sqlx::{AssertSqlSafe, PgConnection};
+
+use crate::postgres::{Database, reachable_dir};
+use crate::program::{Program, Setting, alive, recorded, repository, run, url};
+use crate::skip::skip;
+
+const NOT_FOUND: &str = "status=\"not found\"";
+
+/// A setting where standalone can start a Postgres of its own; none where there are no programs.
+fn with_own_postgres(test: &str) -> Option<Setting> {
+    let found = std::env::var("PATH")
+        .unwrap_or_default()
+        .split(':')
+        .any(|path| std::path::Path::new(path).join("postgres").exists());
+    if !found && !std::path::Path::new("/usr/lib/postgresql").exists() {
+        skip(test, "no Postgres server programs");
+        return None;
+    }
+    Some(Setting::samples())
+}
+
+/// Process id of the Postgres under the data directory.
+fn postmaster(setting: &Setting) -> u32 {
+    let file = std::fs::read_to_string(setting.data_dir().join("postgres/postmaster.pid")).unwrap();
+    file.lines().next().unwrap().trim().parse().unwrap()
+}
+
+fn recordings() -> Vec<String> {
+    let files = std::fs::read_dir(repository("e2e/requests")).unwrap();
+    let mut names: Vec<String> = files
+        .filter_map(|file| Some(file.unwrap().file_name().to_str()?.strip_suffix(".http")?.to_owned()))
+        .collect();
+    names.sort();
+    assert!(names.len() > 20, "{names:?}");
+    names
+}
+
+/// Every table of Centrex, with the version of each of its rows.
+async fn versions(admin: &mut PgConnection) -> Vec<(String, String)> {
+    let tables: Vec<String> = sqlx::query_scalar(
+        "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables
+         WHERE schemaname = 'public' OR schemaname LIKE 'tenant_%' ORDER BY 1",
+    )
+    .fetch_all(&mut *admin)
+    .await
+    .unwrap();
+    let mut versions = Vec::new();
+    for table in tables {
+        let sql = format!(
+            "SELECT coalesce(string_agg(xmin::text || ctid::text, ' ' ORDER BY ctid), '') FROM {table}"
+        );
+        let rows = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut *admin).await.unwrap();
+        versions.push((table, rows));
+    }
+    assert!(versions.len() > 20, "{versions:?}");
+    versions
+}
+
+async fn revision(admin: &mut PgConnection, tenant: &str) -> i64 {
+    sqlx::query_scalar("SELECT revision FROM public.tenants WHERE name = $1")
+        .bind(tenant)
+        .fetch_one(admin)
+        .await
+        .unwrap()
+}
+
+/// Waits for an answer to contain a text; gives the answer.
+fn until_answer(program: &mut Program, recording: &str, part: &str) -> String {
+    program.wait_until(part, |program| program.ask(recording).1.contains(part));
+    program.answer(recording)
+}
+
+#[test]
+fn it_starts_stops_and_survives_a_kill_with_a_postgres_of_its_own() {
+    let Some(setting) = with_own_postgres("standalone: a Postgres of its own") else { return };
+    let program = setting.start_ready(&[]);
+    let answers: Vec<(String, String)> =
+        recordings().into_iter().map(|name| (name.clone(), program.answer(&name))).collect();
+    for (name, answer) in &answers {
+        assert_eq!(answer.contains(NOT_FOUND), name.starts_with("attack-"), "{name}: {answer}");
+    }
+    let postgres = postmaster(&setting);
+    assert!(alive(postgres));
+
+    let start = Instant::now();
+    let (status, log) = program.end("-TERM");
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+    assert!(!alive(postgres), "Postgres is left behind");
+
+    // The next is killed, and cannot even tell its Postgres.
+    let program = setting.start_ready(&[]);
+    let postgres = postmaster(&setting);
+    program.end("-KILL");
+    assert!(alive(postgres));
+    let program = setting.start_ready(&[]);
+    assert!(!alive(postgres), "two Postgres on one data directory");
+    for name in
+        ["acme-register-1001", "globex-register-1001", "acme-voicemail-1002", "configuration-callcenter"]
+    {
+        let before = &answers.iter().find(|(known, _)| known == name).unwrap().1;
+        assert_eq!(&program.answer(name), before, "{name}");
+    }
+    let (status, log) = program.end("-INT");
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(!log.contains("panicked"), "{log}");
+}
+
+#[tokio::test]
+async fn a_restart_on_unchanged_manifests_writes_nothing() {
+    let Some(database) = Database::alone("standalone: a restart writes nothing").await else { return };
+    let setting = Setting::samples();
+    let options = ["--database-url", &url(&database)];
+    setting.start_ready(&options).end("-TERM");
+    let mut admin = database.admin().await;
+    let before = versions(&mut admin).await;
+    setting.start_ready(&options).end("-TERM");
+    assert_eq!(versions(&mut admin).await, before);
+
+    // Lest the comparison be blind: a change is seen by it.
+    setting.edit("acme/groups.yaml", "  ringSeconds: 25\n", "  ringSeconds: 26\n");
+    setting.start_ready(&options).end("-TERM");
+    assert_ne!(versions(&mut admin).await, before);
+}
+
+#[tokio::test]
+async fn a_change_goes_all_the_way_and_a_mistake_does_not() {
+    let Some(database) = Database::alone("standalone: live changes").await else { return };
+    let setting = Setting::samples();
+    let mut program = setting.start_ready(&["--database-url", &url(&database)]);
+    let mut admin = database.admin().await;
+    assert_eq!((revision(&mut admin, "acme").await, revision(&mut admin, "globex").await), (1, 1));
+    let globex = program.answer("globex-dial-2000");
+
+    let alice = "    - {extensionRef: {name: alice}}\n";
+    setting.edit("acme/groups.yaml", alice, &format!("{alice}    - {{extensionRef: {{name: carol}}}}\n"));
+    let after = until_answer(&mut program, "acme-dial-2000", "user/1003@acme.example.com");
+    assert_eq!((revision(&mut admin, "acme").await, revision(&mut admin, "globex").await), (2, 1));
+
+    setting.edit("acme/groups.yaml", "  ringSeconds: 25\n", "  ringSeconds: soon\n");
+    program.wait_until("the mistake is told", |program| {
+        let log = program.log();
+        log.contains("groups.yaml:14: RingGroup acme/sales: spec.ringSeconds: must be a whole number")
+    });
+    assert_eq!(program.answer("acme-dial-2000"), after);
+    assert_eq!(program.get("/readyz").0, 200, "a mistake of one tenant takes no switch away");
+    assert_eq!(revision(&mut admin, "acme").await, 2);
+
+    // A new number works at once, though it was asked for before it was there.
+    assert!(program.answer("acme-dial-1999").contains("UNALLOCATED_NUMBER"));
+    let dave = "---\napiVersion: centrex.dev/v1alpha1\nkind: Extension\nmetadata: {name: dave, namespace: acme}\n\
+                spec: {tenantRef: {name: acme}, number: \"1999\"}\n";
+    setting.write("acme/extensions.yaml", &(setting.read("acme/extensions.yaml") + dave));
+    until_answer(&mut program, "acme-dial-1999", "user/1999@acme.example.com");
+    assert_eq!(program.answer("globex-dial-2000"), globex);
+}
+
+#[tokio::test]
+async fn while_postgres_is_away_the_last_good_state_is_served() {
+    let directory = reachable_dir();
+    let options = LocalOptions { data_dir: directory.path().to_owned(), durable: false };
+    let postgres = match LocalPostgres::start(&options).await {
+        Err(error @ LocalError::Binaries) => {
+            return skip("standalone: Postgres is away", &error.to_string());
+        }
+        started => started.unwrap(),
+    };
+    let socket = directory.path().join("postgres").display().to_string();
+    let database_url = format!("postgres://centrex@localhost/centrex?host={socket}");
+    let start = ["--database-url", &database_url];
+    let setting = Setting::samples();
+    let program = setting.start_ready(&start);
+    let names = ["acme-register-1001", "acme-dial-1002", "inbound-442079460000", "configuration-sofia"];
+    let before = names.map(|name| program.answer(name));
+    program.end("-TERM");
+    postgres.stop().await.unwrap();
+
+    let mut program = setting.start(&start);
+    program.wait_until("answers from the cache", |program| program.ask(names[0]).0 == 200);
+    assert_eq!(names.map(|name| program.answer(name)), before);
+    let (status, why) = program.get("/readyz");
+    assert_eq!(status, 503);
+    assert!(why.contains("not all compiled and stored"), "{why}");
+    program.wait_until("the reason", |program| program.log().contains("Postgres cannot be reached"));
+    setting.edit("acme/extensions.yaml", "number: \"1003\"", "number: \"1999\"");
+    assert!(program.answer("acme-dial-1999").contains("UNALLOCATED_NUMBER"));
+
+    // It comes back while all this runs.
+    let postgres = LocalPostgres::start(&options).await.unwrap();
+    program.wait_until("readiness", |program| program.get("/readyz").0 == 200);
+    assert!(program.answer("acme-dial-1999").contains("user/1999@acme.example.com"));
+
+    // And goes again under it: answers do not notice, and it ends within seconds all the same.
+    postgres.stop().await.unwrap();
+    assert_eq!(program.answer(names[0]), before[0]);
+    let start = Instant::now();
+    let (status, log) = program.end("-TERM");
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn a_tenant_that_is_gone_or_suspended_is_served_nothing_and_kept() {
+    let Some(database) = Database::alone("standalone: gone and suspended").await else { return };
+    let setting = Setting::samples();
+    let mut program = setting.start_ready(&["--database-url", &url(&database)]);
+    let acme = program.answer("acme-register-1001");
+    let serves_nothing = |program: &Program, tenant: &str, number: &str| {
+        let register = program.answer(&format!("{tenant}-register-1001"));
+        let dial = program.answer(&format!("{tenant}-dial-1002"));
+        let inbound = program.answer(&format!("inbound-{number}"));
+        register.contains(NOT_FOUND)
+            && !dial.contains("bridge")
+            && !inbound.contains("application=\"bridge\"")
+    };
+
+    setting.edit("acme/tenant.yaml", "suspended: false", "suspended: true");
+    program.wait_until("suspension", |program| serves_nothing(program, "acme", "493023125000"));
+    assert!(program.answer("globex-register-1001").contains("a1-hash"));
+    setting.edit("acme/tenant.yaml", "suspended: true", "suspended: false");
+    program.wait_until("the end of it", |program| program.answer("acme-register-1001") == acme);
+
+    let away = setting.data_dir().join("globex-away");
+    std::fs::rename(setting.manifests().join("globex"), &away).unwrap();
+    program.wait_until("removal", |program| serves_nothing(program, "globex", "442079460000"));
+    assert_eq!(program.answer("acme-register-1001"), acme);
+    let mut admin = database.admin().await;
+    let kept: (String, bool) = sqlx::query_as(
+        "SELECT schema_name, retained_at IS NOT NULL FROM public.tenants WHERE name = 'globex'",
+    )
+    .fetch_one(&mut admin)
+    .await
+    .unwrap();
+    assert!(kept.1, "not marked as retained");
+    let sql = format!("SELECT count(*) FROM {}.extensions", kept.0);
+    let rows: i64 = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut admin).await.unwrap();
+    assert_eq!(rows, 2, "retained means that its rows are there");
+
+    // What went while nobody looked is found at the next start.
+    std::fs::rename(&away, setting.manifests().join("globex")).unwrap();
+    program.wait_until("its return", |program| program.answer("globex-register-1001").contains("a1-hash"));
+    program.end("-TERM");
+    std::fs::rename(setting.manifests().join("globex"), &away).unwrap();
+    let program = setting.start_ready(&["--database-url", &url(&database)]);
+    assert!(serves_nothing(&program, "globex", "442079460000"));
+}
+
+#[tokio::test]
+async fn a_file_that_is_broken_at_a_restart_loses_nothing() {
+    let Some(database) = Database::alone("standalone: broken at restart").await else { return };
+    let setting = Setting::samples();
+    let options = ["--database-url", &url(&database)];
+    let names = ["acme-register-1001", "acme-dial-1002", "acme-dial-2000", "globex-dial-2000"];
+    let hidden = |answer: String| answer.split("centrex_call=").next().unwrap().len();
+    let program = setting.start_ready(&options);
+    let before = names.map(|name| hidden(program.answer(name)));
+    program.end("-TERM");
+    let mut admin = database.admin().await;
+    let revisions = (revision(&mut admin, "acme").await, revision(&mut admin, "globex").await);
+
+    let right = setting.read("acme/extensions.yaml");
+    setting.write("acme/extensions.yaml", &right.replace("number: \"1003\"", "number: 1003"));
+    let mut program = setting.start(&options);
+    program.wait_until("the problem", |program| {
+        program.log().contains("extensions.yaml:38: Extension acme/carol: spec.number")
+    });
+    program.wait_until("answers", |program| program.ask(names[0]).0 == 200);
+    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!(names.map(|name| hidden(program.answer(name))), before, "{}", program.log());
+    assert_eq!((revision(&mut admin, "acme").await, revision(&mut admin, "globex").await), revisions);
+
+    // Other tenants are followed meanwhile.
+    setting.edit("globex/phones.yaml", "ringSeconds: 15", "ringSeconds: 16");
+    until_answer(&mut program, "globex-dial-2000", "leg_timeout=16");
+    // And the file, once it is right again.
+    setting.write("acme/extensions.yaml", &right.replace("number: \"1003\"", "number: \"1999\""));
+    until_answer(&mut program, "acme-dial-1999", "user/1999@acme.example.com");
+}
+
+#[tokio::test]
+async fn a_generated_password_lets_a_phone_register() {
+    let Some(database) = Database::alone("standalone: generated passwords").await else { return };
+    let setting = Setting::samples();
+    setting.edit("acme/secrets.yaml", "metadata: {name: bob-sip,", "metadata: {name: unused,");
+    let program = setting.start_ready(&["--database-url", &url(&database)]);
+    let request = String::from_utf8(recorded("acme-register-1001")).unwrap().replace("1001", "1002");
+    let (status, answer) = program.send(request.as_bytes());
+    assert_eq!(status, 200);
+    let secret =
+        std::fs::read_to_string(setting.data_dir().join("generated-secrets/acme/bob-sip.yaml")).unwrap();
+    let password = secret.split("password: \"").nth(1).unwrap().split('"').next().unwrap();
+    assert_eq!(password.len(), 24);
+    let hash = hex::encode(Md5::digest(format!("1002:acme.example.com:{password}")));
+    assert!(answer.contains(&format!("<param name=\"a1-hash\" value=\"{hash}\"/>")), "{answer}");
+    assert!(!answer.contains(password) && !program.log().contains(password));
+}
+
+#[test]
+fn the_demo_runs_through() {
+    let test = "standalone: the demo";
+    for program in ["curl", "psql"] {
+        if Command::new(program).arg("--version").output().is_err() {
+            return skip(test, &format!("no {program}"));
+        }
+    }
+    if with_own_postgres(test).is_none() {
+        return;
+    }
+    let mut demo = Command::new(repository("e2e/demo.sh"));
+    let (code, text) = run(demo.env("CENTREX", env!("CARGO_BIN_EXE_centrex")));
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.lines().count() < 120, "{text}");
+}

@@ -1,0 +1,80 @@
+//! Tenants removed: kept or dropped, and by their owner only.
+
+use centrex::plan::TenantPlan;
+use centrex::resources::tenant::DeletionPolicy;
+use centrex::store::{Removed, Store, StoreError, tenant_schema};
+
+use crate::plans;
+use crate::postgres::{Database, keyring};
+
+/// Whether schema and role are there, and how many claims the tenant holds.
+async fn left(store: &Store, plan: &TenantPlan) -> (bool, bool, i64) {
+    sqlx::query_as(
+        "SELECT to_regnamespace($1) IS NOT NULL, to_regrole($1) IS NOT NULL,
+                (SELECT count(*) FROM public.domains WHERE tenant_id = $2)
+                + (SELECT count(*) FROM public.numbers WHERE tenant_id = $2)",
+    )
+    .bind(tenant_schema(plan.tenant.id))
+    .bind(plan.tenant.id)
+    .fetch_one(store.pool())
+    .await
+    .unwrap()
+}
+
+#[tokio::test]
+async fn a_tenant_is_retained_and_adopted_again() {
+    let Some(database) = Database::start("store: retain").await else { return };
+    let store = database.store(&keyring(&[(1, 'a')])).await;
+    let mut plan = plans::tenant_with("acme", 2);
+    plan.numbers.insert("main".to_owned(), plans::number("+493011111", "e100"));
+    let id = plan.tenant.id;
+    store.write_tenant(&plan).await.unwrap();
+
+    let error = store.remove_tenant(id, "somebody-else").await.unwrap_err();
+    assert!(
+        matches!(&error, StoreError::NotOwner { owner, .. } if *owner == plan.tenant.owner_uid),
+        "{error}"
+    );
+    assert_eq!(left(&store, &plan).await, (true, true, 2));
+
+    assert_eq!(store.remove_tenant(id, &plan.tenant.owner_uid).await.unwrap(), Removed::Retained);
+    assert_eq!(left(&store, &plan).await, (true, true, 0));
+    assert!(store.reader().load_tenant(id).await.unwrap().is_none());
+    assert!(store.reader().revisions(store.pool()).await.unwrap().tenants.is_empty());
+    assert!(store.tenants().await.unwrap()[0].retained);
+    assert_eq!(store.remove_tenant(id, &plan.tenant.owner_uid).await.unwrap(), Removed::Retained);
+
+    // Its name, domain and number are free.
+    let mut heir = plans::tenant_with("acme", 1);
+    heir.numbers.insert("main".to_owned(), plans::number("+493011111", "e100"));
+    store.write_tenant(&heir).await.unwrap();
+    store.remove_tenant(heir.tenant.id, &heir.tenant.owner_uid).await.unwrap();
+
+    // A new Tenant resource adopts it by its id; the rows were kept.
+    plan.tenant.owner_uid = "uid-of-the-next".to_owned();
+    let written = store.write_tenant(&plan).await.unwrap();
+    assert_eq!((written.changed, written.rows_written), (true, 0));
+    assert_eq!(store.reader().load_tenant(id).await.unwrap().unwrap().1, plan);
+    assert_eq!(left(&store, &plan).await, (true, true, 2));
+}
+
+#[tokio::test]
+async fn a_tenant_is_dropped_when_it_says_so() {
+    let Some(database) = Database::start("store: drop").await else { return };
+    let store = database.store(&keyring(&[(1, 'a')])).await;
+    let mut plan = plans::tenant_with("acme", 2);
+    plan.tenant.deletion_policy = DeletionPolicy::Delete;
+    let other = plans::tenant_with("other", 2);
+    store.write_tenant(&plan).await.unwrap();
+    store.write_tenant(&other).await.unwrap();
+
+    assert!(store.remove_tenant(plan.tenant.id, "somebody-else").await.is_err());
+    assert_eq!(left(&store, &plan).await, (true, true, 1));
+    let owner = plan.tenant.owner_uid.clone();
+    assert_eq!(store.remove_tenant(plan.tenant.id, &owner).await.unwrap(), Removed::Dropped);
+    assert_eq!(left(&store, &plan).await, (false, false, 0));
+    assert_eq!(store.remove_tenant(plan.tenant.id, &owner).await.unwrap(), Removed::Absent);
+    assert_eq!(store.reader().load_tenant(other.tenant.id).await.unwrap().unwrap().1, other);
+    // It can be made again.
+    assert_eq!(store.write_tenant(&plan).await.unwrap().rows_written, 2);
+}

@@ -1,0 +1,10 @@
+//! Answers to FreeSWITCH: the contract's twelve rules, its §9 and §10, each with a test of its name.
+
+pub mod client;
+mod configuration;
+mod directory;
+mod hostile;
+mod http;
+mod rules;
+pub mod tree;
+pub mod world;

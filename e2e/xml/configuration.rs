@@ -1,0 +1,273 @@
+//! Configuration lookups, by file (contract §4, §9).
+
+use centrex::route::names;
+use centrex::switch::form::Form;
+use centrex::switch::xml::{AnswerError, Section};
+
+use super::rules::{configuration, document};
+use super::tree::Node;
+use super::world::{self, TENANT_A, TENANT_B};
+
+fn names_of<'a>(node: &'a Node, element: &'a str) -> Vec<&'a str> {
+    node.all(element).into_iter().filter_map(|node| node.attribute("name")).collect()
+}
+
+#[test]
+fn profiles_are_hardened() {
+    let sofia = configuration("sofia.conf", "");
+    let phones = sofia.named("profile", "internal");
+    for (name, value) in [
+        ("auth-calls", "true"),
+        ("accept-blind-auth", "false"),
+        ("accept-blind-reg", "false"),
+        ("challenge-realm", "auto_from"),
+        ("inbound-reg-force-matching-username", "true"),
+        ("log-auth-failures", "true"),
+        ("disable-register", "false"),
+        ("manage-presence", "true"),
+        ("rtp-timer-name", "soft"),
+        ("context", "unrouted"),
+        ("sip-port", "5060"),
+        ("inbound-codec-prefs", "PCMA,PCMU"),
+    ] {
+        assert_eq!(phones.value(name), Some(value), "{name}");
+    }
+    for absent in [
+        "force-register-domain",
+        "force-register-db-domain",
+        "force-subscription-domain",
+        "presence-hosts",
+        "apply-inbound-acl",
+        "tls",
+        "wss-binding",
+        "sip-ip",
+        "ext-sip-ip",
+    ] {
+        assert_eq!(phones.value(absent), None, "{absent}");
+    }
+    let trunks = sofia.named("profile", "external");
+    for (name, value) in [
+        ("auth-calls", "true"),
+        ("auth-calls-acl-only", "true"),
+        ("apply-inbound-acl", "trunks"),
+        ("accept-blind-auth", "false"),
+        ("disable-register", "true"),
+        ("context", "inbound"),
+        ("sip-port", "5080"),
+    ] {
+        assert_eq!(trunks.value(name), Some(value), "{name}");
+    }
+}
+
+#[test]
+fn addresses_and_encryption_of_a_profile() {
+    let mut platform = world::platform();
+    let profile = platform.sip_profiles.get_mut("internal").unwrap();
+    profile.bind_address = Some("2001:db8::1".into());
+    profile.external_address = Some("sip.example.com".into());
+    profile.tls_port = Some(5061);
+    profile.wss_port = Some(7443);
+    let answers = world::answers(platform, Vec::new());
+    let form =
+        "section=configuration&tag_name=configuration&key_name=name&key_value=sofia.conf&profile=internal";
+    let answer = document(&answers.answer(Section::Configuration, &Form::parse(form.as_bytes())).unwrap());
+    for (name, value) in [
+        ("sip-ip", "2001:db8::1"),
+        ("rtp-ip", "2001:db8::1"),
+        ("ext-sip-ip", "sip.example.com"),
+        ("ext-rtp-ip", "sip.example.com"),
+        ("tls", "true"),
+        ("tls-sip-port", "5061"),
+        ("wss-binding", "[2001:db8::1]:7443"),
+    ] {
+        assert_eq!(answer.value(name), Some(value), "{name}");
+    }
+}
+
+#[test]
+fn gateways_are_as_their_trunk_says() {
+    let sofia = configuration("sofia.conf", "");
+    let first = world::key().gateway_name(world::TRUNK, 0);
+    let gateway = sofia.named("profile", "external").named("gateway", &first);
+    for (name, value) in [
+        ("proxy", "sip.carrier.test:5060"),
+        ("realm", "sip.carrier.test"),
+        ("register", "true"),
+        ("username", "centrex"),
+        ("password", "carrier-password"),
+        ("expire-seconds", "600"),
+        ("register-transport", "udp"),
+        ("extension", "auto_to_user"),
+        ("caller-id-in-from", "true"),
+        ("context", "inbound"),
+    ] {
+        assert_eq!(gateway.value(name), Some(value), "{name}");
+    }
+    assert!(sofia.named("profile", "internal").all("gateway").is_empty());
+}
+
+#[test]
+fn a_gateway_that_should_register_without_password_is_left_out() {
+    let mut platform = world::platform();
+    platform.trunks.get_mut("carriers/carrier").unwrap().secrets = Default::default();
+    let answers = world::answers(platform, Vec::new());
+    let form = "section=configuration&tag_name=configuration&key_name=name&key_value=sofia.conf";
+    let answer = document(&answers.answer(Section::Configuration, &Form::parse(form.as_bytes())).unwrap());
+    assert!(answer.all("gateway").is_empty());
+}
+
+#[test]
+fn only_what_is_asked_of_sofia_is_answered() {
+    let one = configuration("sofia.conf", "profile=internal&reconfig=true");
+    assert_eq!(names_of(&one, "profile"), ["internal"]);
+    assert!(configuration("sofia.conf", "profile=nope").all("profile").is_empty());
+    let all = configuration("sofia.conf", "profile=external&reconfig=true&gateway=_all_");
+    assert_eq!((all.all("gateway").len(), all.all("settings").len()), (2, 0));
+    let second = world::key().gateway_name(world::TRUNK, 1);
+    let only = configuration("sofia.conf", &format!("profile=external&reconfig=true&gateway={second}"));
+    assert_eq!(names_of(&only, "gateway"), [second.as_str()]);
+    let none = configuration("sofia.conf", "profile=external&reconfig=true&gateway=nope");
+    assert!(none.all("gateway").is_empty());
+}
+
+#[test]
+fn without_the_signing_key_there_are_no_gateways_to_be_wrong_about() {
+    let answers = world::recorded_world();
+    let keyless = centrex::switch::xml::Answers {
+        replica: answers.replica.clone(),
+        key: Default::default(),
+        media: answers.media.clone(),
+        templates: centrex::switch::xml::templates::Templates::built_in().unwrap(),
+    };
+    let form = "section=configuration&tag_name=configuration&key_name=name&key_value=sofia.conf";
+    let error = keyless.answer(Section::Configuration, &Form::parse(form.as_bytes())).unwrap_err();
+    assert!(matches!(error, AnswerError::NotReady(_)), "{error}");
+}
+
+#[test]
+fn only_trunks_addresses_are_let_in() {
+    let acl = configuration("acl.conf", "");
+    let list = acl.one("list");
+    assert_eq!((list.attribute("name"), list.attribute("default")), (Some("trunks"), Some("deny")));
+    let nodes: Vec<_> =
+        acl.all("node").into_iter().map(|node| (node.attribute("type"), node.attribute("cidr"))).collect();
+    assert_eq!(nodes, [(Some("allow"), Some("198.51.100.0/24"))]);
+}
+
+#[test]
+fn a_menu_is_answered_alone() {
+    let name = names::menu(TENANT_A, "main");
+    let answer = configuration("ivr.conf", &format!("Menu-Name={name}"));
+    let menu = answer.one("menu");
+    let greeting = "/media/tenants/00000000-0000-4000-8000-a00000000000/prompts/welcome.wav";
+    for (attribute, value) in [
+        ("name", name.as_str()),
+        ("greet-long", greeting),
+        ("timeout", "8000"),
+        ("max-failures", "3"),
+        ("digit-len", "3"),
+    ] {
+        assert_eq!(menu.attribute(attribute), Some(value), "{attribute}");
+    }
+    let entries = menu.all("entry");
+    assert_eq!(entries.len(), 3, "two choices and direct dialling");
+    for entry in &entries {
+        assert_eq!(entry.attribute("action"), Some("menu-exec-app"));
+        let param = entry.attribute("param").unwrap();
+        assert!(param.starts_with("transfer ") && param.ends_with(&format!(" XML {TENANT_A}")), "{param}");
+    }
+    assert_eq!(entries[2].attribute("digits"), Some(r"/\A([0-9]{3})\z/"));
+    for name in ["main", &names::menu(TENANT_A, "nope"), &names::menu(world::SUSPENDED, "main")] {
+        assert!(configuration("ivr.conf", &format!("Menu-Name={name}")).is_not_found(), "{name}");
+    }
+    assert!(configuration("ivr.conf", "").is_not_found());
+}
+
+#[test]
+fn a_queue_is_answered_with_its_agents_and_tiers() {
+    let name = names::queue(TENANT_A, "billing");
+    let answer = configuration("callcenter.conf", &format!("CC-Queue={name}"));
+    assert_eq!(names_of(&answer, "queue"), [name.as_str()]);
+    let queue = answer.one("queue");
+    assert_eq!(queue.value("strategy"), Some("round-robin"));
+    assert_eq!(queue.value("max-wait-time"), Some("600"));
+    assert_eq!(queue.value("moh-sound"), Some(format!("local_stream://{TENANT_A}").as_str()));
+    let agent = answer.one("agent");
+    assert_eq!(agent.attribute("name"), Some(names::agent(TENANT_A, "101").as_str()));
+    let contact = agent.attribute("contact").unwrap();
+    assert!(contact.contains("leg_timeout=20") && contact.ends_with("]user/101@tenant-a.test"), "{contact}");
+    assert_eq!((agent.attribute("type"), agent.attribute("status")), (Some("callback"), Some("Available")));
+    let tier = answer.one("tier");
+    assert_eq!(
+        (tier.attribute("agent"), tier.attribute("queue")),
+        (agent.attribute("name"), Some(name.as_str()))
+    );
+    for name in ["billing", &names::queue(TENANT_A, "nope"), &names::queue(world::SUSPENDED, "billing")] {
+        assert!(configuration("callcenter.conf", &format!("CC-Queue={name}")).is_not_found(), "{name}");
+    }
+}
+
+#[test]
+fn without_a_name_all_queues_agents_and_tiers_are_answered() {
+    let answer = configuration("callcenter.conf", "");
+    assert_eq!(answer.all("queue").len(), 4);
+    assert_eq!(answer.all("agent").len(), 4, "an agent of two queues is one agent");
+    assert_eq!(answer.all("tier").len(), 6);
+}
+
+#[test]
+fn a_room_has_the_profile_of_its_name() {
+    let name = names::room(TENANT_B, "room1");
+    let answer = configuration("conference.conf", &format!("conference_name={name}&profile_name={name}"));
+    let profile = answer.one("profile");
+    assert_eq!(profile.attribute("name"), Some(name.as_str()));
+    assert_eq!((profile.value("pin"), profile.value("max-members")), (Some("4711"), Some("20")));
+    let controls = format!("Conf-Name={name}&Conf-Profile={name}&Action=request-controls&Controls=default");
+    let answer = configuration("conference.conf", &controls);
+    assert_eq!(names_of(&answer, "group"), ["default"]);
+    assert!(answer.all("profile").is_empty(), "no PIN is told to who asks for keys");
+    for name in ["default", "room1", &names::room(TENANT_B, "nope"), &names::room(world::SUSPENDED, "room1")]
+    {
+        assert!(configuration("conference.conf", &format!("profile_name={name}")).is_not_found(), "{name}");
+    }
+}
+
+#[test]
+fn every_tenants_hold_music_is_a_stream_of_its_own() {
+    let answer = configuration("local_stream.conf", "");
+    let streams: Vec<_> = answer
+        .all("directory")
+        .into_iter()
+        .map(|node| (node.attribute("name"), node.attribute("path")))
+        .collect();
+    let (a, b) = (TENANT_A.to_string(), TENANT_B.to_string());
+    let path = |id: &str| format!("/media/tenants/{id}/music_on_hold");
+    // The first belongs to nobody: without any stream the module would not load.
+    let expected =
+        [("none".to_owned(), "/media/none".to_owned()), (a.clone(), path(&a)), (b.clone(), path(&b))];
+    assert_eq!(streams, expected.each_ref().map(|(name, path)| (Some(name.as_str()), Some(path.as_str()))));
+}
+
+#[test]
+fn voicemail_asks_for_a_pin_and_sends_no_mail() {
+    let answer = configuration("voicemail.conf", "");
+    let profile = answer.named("profile", "default");
+    assert_eq!(profile.value("allow-empty-password-auth"), Some("false"));
+    assert_eq!(profile.value("db-password-override"), Some("true"));
+    assert!(answer.all("email").is_empty() && profile.value("operator-extension").is_none());
+}
+
+#[test]
+fn everything_else_is_a_quick_miss() {
+    for file in [
+        "switch.conf",
+        "modules.conf",
+        "event_socket.conf",
+        "xml_cdr.conf",
+        "post_load_modules.conf",
+        "",
+        "x",
+    ] {
+        assert!(configuration(file, "").is_not_found(), "{file}");
+    }
+}
