@@ -121,7 +121,7 @@ async fn changes(centrex: &Standalone, manifests: &Path, tenants: usize, count: 
         let start = Instant::now();
         std::fs::write(world::file(manifests, tenant), text).expect("a change");
         while !found(&mut socket, &request).await {
-            assert!(start.elapsed() < Duration::from_secs(30), "the change is not served");
+            assert!(start.elapsed() < Duration::from_secs(30), "not served\n{}", centrex.log());
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         latencies.push(start.elapsed().as_secs_f64() * 1000.0);

@@ -51,6 +51,11 @@ impl Standalone {
         (mebibytes("VmRSS:"), mebibytes("VmHWM:"))
     }
 
+    /// What it said last.
+    pub fn log(&self) -> String {
+        self.process.tail(20)
+    }
+
     /// Ends it in order.
     pub fn end(mut self) {
         self.process.end();
