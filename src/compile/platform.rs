@@ -1,6 +1,5 @@
 //! The platform's rows: SIP profiles, trunks, dial rules.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -59,34 +58,34 @@ fn trunk_key(trunk: &Trunk) -> ObjectKey {
 fn sip_profiles(snapshot: &PlatformSnapshot, plan: &mut PlatformPlan, problems: &mut Vec<Problem>) {
     let mut by_age: Vec<&SipProfile> = snapshot.sip_profiles.iter().map(|profile| &**profile).collect();
     by_age.sort_by_key(|profile| (created(&profile.metadata), profile.metadata.name.clone()));
-    let mut bound: BTreeMap<(Option<String>, i32), String> = BTreeMap::new();
+    let mut bound: Vec<(Option<IpAddr>, i32, String)> = Vec::new();
     for profile in by_age {
         let spec = &profile.spec;
         let name = profile.metadata.name.clone().unwrap_or_default();
         let key = ObjectKey { kind: "SipProfile", namespace: None, name: name.clone() };
-        if let Some(address) = &spec.bind_address
-            && address.parse::<IpAddr>().is_err()
-        {
-            let message = format!("{address} is no IP address");
-            problems.push(Problem::refused(key, "spec.bindAddress", Reason::InvalidValue, message));
-            continue;
-        }
+        let address: Option<IpAddr> = match spec.bind_address.as_deref().map(str::parse).transpose() {
+            Ok(address) => address,
+            Err(_) => {
+                let message =
+                    format!("{} is no IP address", spec.bind_address.as_deref().unwrap_or_default());
+                problems.push(Problem::refused(key, "spec.bindAddress", Reason::InvalidValue, message));
+                continue;
+            }
+        };
         let ports =
             [("sipPort", Some(spec.sip_port)), ("tlsPort", spec.tls_port), ("wssPort", spec.wss_port)];
         let ports: Vec<(&str, i32)> =
             ports.into_iter().filter_map(|(field, port)| Some((field, port?))).collect();
         let taken = ports.iter().find_map(|(field, port)| {
-            let holder = bound.get(&(spec.bind_address.clone(), *port))?;
-            Some((*field, *port, holder.clone()))
+            let holder = bound.iter().find(|(other, held, _)| held == port && meet(*other, address))?;
+            Some((*field, *port, holder.2.clone()))
         });
         if let Some((field, port, holder)) = taken {
             let message = format!("port {port} is taken by SipProfile {holder}");
             problems.push(Problem::refused(key, format!("spec.{field}"), Reason::Conflict, message));
             continue;
         }
-        for (_, port) in ports {
-            bound.insert((spec.bind_address.clone(), port), name.clone());
-        }
+        bound.extend(ports.into_iter().map(|(_, port)| (address, port, name.clone())));
         let codecs = if spec.codecs.is_empty() {
             DEFAULT_CODECS.map(str::to_owned).to_vec()
         } else {
@@ -102,6 +101,17 @@ fn sip_profiles(snapshot: &PlatformSnapshot, plan: &mut PlatformPlan, problems: 
             codecs,
         };
         plan.sip_profiles.insert(name, row);
+    }
+}
+
+/// Whether one port can be bound on one of two addresses only: on the same address, and where one
+/// stands for all addresses of the switch. Which one the switch chooses by itself is not known
+/// here; it is never loopback.
+fn meet(a: Option<IpAddr>, b: Option<IpAddr>) -> bool {
+    match (a, b) {
+        (None, None) => true,
+        (Some(address), None) | (None, Some(address)) => address.is_unspecified(),
+        (Some(a), Some(b)) => a == b || a.is_unspecified() || b.is_unspecified(),
     }
 }
 
@@ -238,12 +248,18 @@ fn dial_rule(
     let key = ObjectKey { kind: "DialRule", namespace: None, name: name.to_owned() };
     let spec = &rule.spec;
     for (index, matches) in spec.matches.iter().enumerate() {
+        let field = format!("spec.match[{index}]");
+        if !patterns::possible(matches) {
+            problems.push(Problem::refused(key, field, Reason::InvalidValue, patterns::IMPOSSIBLE));
+            return None;
+        }
+        // The rule stays in force for everything else: a tenant's list of emergency numbers must
+        // not take a rule of the platform away.
         if let Some(number) = patterns::shadows(matches, claims.emergency_numbers().iter()) {
             let message =
-                format!("it matches the emergency number {number}; emergency calls pass dial rules by");
-            let field = format!("spec.match[{index}].prefix");
-            problems.push(Problem::refused(key, field, Reason::EmergencyShadowed, message));
-            return None;
+                format!("it matches {number}, an emergency number of a tenant, whose calls pass it by");
+            let field = format!("{field}.prefix");
+            problems.push(Problem::degraded(key.clone(), field, Reason::EmergencyShadowed, message));
         }
     }
     let action = match spec.action.kind {
