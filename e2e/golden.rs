@@ -7,10 +7,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use centrex::compile::{self, CompiledWorld, Effect};
+use centrex::compile::{self, CompiledWorld, Effect, Problem};
 use centrex::source::World;
 use centrex::source::folder::Folder;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 /// Longest line that a map or list is written in.
 const WIDTH: usize = 110;
@@ -34,42 +34,30 @@ fn compiled(case: &Path) -> CompiledWorld {
     compile::world(&world)
 }
 
-/// What compile made, without what is empty: first what is wrong, then what is in force.
+/// What compile made: first what is wrong, then what is in force. Kinds without a row are left out.
 fn written(compiled: &CompiledWorld) -> String {
-    let problems = compiled.problems.iter().map(|problem| {
-        json!({
-            "resource": problem.resource.to_string(),
-            "field": problem.field,
-            "reason": problem.reason,
-            "effect": problem.effect,
-            "message": problem.message,
-        })
-    });
-    let tenants = compiled.tenants.iter().map(|(key, plan)| (key.to_string(), json!(plan)));
     let mut text = String::new();
-    for (name, value) in [
-        ("problems", problems.collect()),
-        ("platform", json!(compiled.platform)),
-        ("tenants", Value::Object(tenants.collect())),
-    ] {
-        if let Some(value) = without_empty(value) {
+    if !compiled.problems.is_empty() {
+        text += "problems:\n";
+    }
+    for Problem { resource, field, reason, effect, message } in &compiled.problems {
+        text += &format!("  - resource: {resource}\n    field: {field}\n    reason: {reason:?}\n");
+        text += &format!("    effect: {effect:?}\n    message: {}\n", plain(message));
+    }
+    let tenants = compiled.tenants.iter().map(|(key, plan)| (key.to_string(), without_empty(json!(plan))));
+    for (name, value) in
+        [("platform", without_empty(json!(compiled.platform))), ("tenants", Value::Object(tenants.collect()))]
+    {
+        if value != json!({}) {
             write(&mut text, 0, name, &value);
         }
     }
     text
 }
 
-fn without_empty(value: Value) -> Option<Value> {
-    match value {
-        Value::Null => None,
-        Value::Object(map) if map.is_empty() => None,
-        Value::Array(list) if list.is_empty() => None,
-        Value::Object(map) => {
-            let kept = map.into_iter().filter_map(|(key, value)| Some((key, without_empty(value)?)));
-            Some(Value::Object(kept.collect::<Map<_, _>>())).filter(|map| *map != json!({}))
-        }
-        other => Some(other),
-    }
+fn without_empty(plan: Value) -> Value {
+    let Value::Object(kinds) = plan else { return plan };
+    Value::Object(kinds.into_iter().filter(|(_, rows)| *rows != json!({})).collect())
 }
 
 /// Writes `name: value` as YAML: in one line where it fits, else a line for each of its parts.
@@ -87,25 +75,8 @@ fn write(text: &mut String, depth: usize, name: &str, value: &Value) {
         Value::Array(list) if !short || depth == 0 => {
             *text += &format!("{indent}{}:\n", plain(name));
             for value in list {
-                item(text, depth + 1, value);
+                *text += &format!("{indent}  - {}\n", flow(value));
             }
-        }
-        _ => *text += &line,
-    }
-}
-
-/// Writes `- value`: a map that does not fit in a line has its first field beside the dash.
-fn item(text: &mut String, depth: usize, value: &Value) {
-    let indent = "  ".repeat(depth);
-    let line = format!("{indent}- {}\n", flow(value));
-    match value {
-        Value::Object(map) if line.len() > WIDTH => {
-            let mut fields = String::new();
-            for (name, value) in map {
-                write(&mut fields, depth + 1, name, value);
-            }
-            fields.replace_range(..indent.len() + 2, &format!("{indent}- "));
-            *text += &fields;
         }
         _ => *text += &line,
     }

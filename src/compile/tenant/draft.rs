@@ -121,7 +121,7 @@ impl<'a> Draft<'a> {
     /// Takes a resource out, with the reason.
     pub fn refuse(&mut self, id: Id, field: impl Into<String>, reason: Reason, message: impl Into<String>) {
         let problem = Problem::refused(self.key(id.0, &id.1), field, reason, message);
-        self.withhold(id, problem);
+        self.withhold(id, or_waiting(problem));
     }
 
     /// Takes a resource out for a problem, whose effect may be that it only waits.
@@ -141,7 +141,7 @@ impl<'a> Draft<'a> {
         (reason, message): Broken,
     ) {
         let problem = Problem::degraded(self.key(kind, name), field, reason, message);
-        self.problems.push(problem);
+        self.problems.push(or_waiting(problem));
     }
 
     /// Whether a resource of the tenant can be referred to.
@@ -154,7 +154,7 @@ impl<'a> Draft<'a> {
         match self.refused.get(&id) {
             None => Ok(()),
             Some(Effect::Waiting) => {
-                Err((Reason::RefRefused, format!("{kind} {name} is waiting for a Secret")))
+                Err((Reason::CredentialsPending, format!("{kind} {name} is waiting for a Secret")))
             }
             Some(_) => Err((Reason::RefRefused, format!("{kind} {name} is refused itself"))),
         }
@@ -275,6 +275,14 @@ impl<'a> Draft<'a> {
             MediaUsage::MusicOnHold => "music_on_hold",
         };
         Ok(MediaPath(format!("{directory}/{name}.wav")))
+    }
+}
+
+/// What is left out because of something that waits for a Secret waits with it: nothing is wrong.
+fn or_waiting(problem: Problem) -> Problem {
+    match problem.reason {
+        Reason::CredentialsPending => Problem { effect: Effect::Waiting, ..problem },
+        _ => problem,
     }
 }
 
