@@ -3,7 +3,8 @@
 //! - Files named `.yaml`, `.yml` and `.json`, in sub-folders too; hidden names are passed over.
 //! - A file is taken whole or not at all: while anything in it is wrong, everything it held when
 //!   it was last good stays in force, and a [`FileProblem`] says file, line and field. A file that
-//!   was never good holds nothing.
+//!   was never good since the start holds nothing; what an earlier run read and no file tells now
+//!   is a gap ([`Gaps`]), not gone.
 //! - An object that several files hold is an error of all but the one whose object is in force
 //!   already; at start it is an error of all, and none is taken.
 //! - An object's identity is made of its kind, namespace and name; its age is when it was first
@@ -32,7 +33,7 @@ use tokio_util::sync::CancellationToken;
 pub use problem::{FileProblem, FolderError};
 pub use read::MAX_FILE_SIZE;
 
-use super::{Change, ObjectKey};
+use super::{Change, Gaps, ObjectKey};
 use tree::Tree;
 
 /// What a folder source needs to know.
@@ -51,6 +52,8 @@ pub struct Update {
     pub changes: Vec<Change>,
     /// Everything that is wrong with files now, in their order.
     pub problems: Vec<FileProblem>,
+    /// What cannot be read because of it.
+    pub gaps: Gaps,
 }
 
 /// Where something stands.
@@ -98,7 +101,7 @@ impl Folder {
     /// When one of the paths cannot be read.
     pub fn read_once(paths: &[PathBuf]) -> Result<Reading, FolderError> {
         let mut tree = Tree::new(paths.to_vec())?;
-        let Update { changes, problems } = tree.rescan().unwrap_or_default();
+        let Update { changes, problems, .. } = tree.rescan().unwrap_or_default();
         Ok(Reading { changes, problems, tree })
     }
 }
