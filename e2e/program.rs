@@ -186,11 +186,6 @@ impl Program {
         stream
     }
 
-    /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
     /// Sends a signal, such as `-KILL`, and waits for the end.
     pub fn end(mut self, signal: &str) -> (ExitStatus, String) {
         let pid = self.process.id().to_string();
@@ -223,9 +218,9 @@ fn copy(from: &Path, to: &Path) {
         let entry = entry.unwrap();
         let target = to.join(entry.file_name());
         if entry.path().is_dir() {
-            copy(&entry.path(), &target)
+            copy(&entry.path(), &target);
         } else {
-            drop(std::fs::copy(entry.path(), target).unwrap())
+            std::fs::copy(entry.path(), target).unwrap();
         }
     }
 }
