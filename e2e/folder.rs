@@ -279,7 +279,7 @@ fn a_file_without_permission_is_named() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("locked.yaml");
     write(&path, &extension("alice", "1001"));
-    fs::set_permissions(&path, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
     if fs::File::open(&path).is_ok() {
         return skip("a_file_without_permission_is_named", "root reads every file");
     }
@@ -534,6 +534,34 @@ async fn a_password_that_cannot_be_written_is_a_problem() {
     assert!(problem.contains("Secret acme/alice-sip cannot be written"), "{problem}");
     assert!(problem.contains("Extension acme/alice has no password"), "{problem}");
     assert!(live.objects.contains_key("Extension acme/alice"));
+}
+
+#[tokio::test]
+async fn a_restart_while_a_file_is_broken_loses_nothing_of_it() {
+    let two = format!("{}---\n{}", extension("alice", "1001"), extension("bob", "1002"));
+    let mut live = Live::start(&[("a.yaml", &two), ("b.yaml", &extension("carol", "1003"))]).await;
+    live.write("a.yaml", &two.replace("\"1002\"", "\"ten\""));
+    live.until_problem("a.yaml").await;
+
+    let mut live = Live::restart(live.stop().await).await;
+    assert_eq!(live.objects.len(), 3, "{:?}", live.objects.keys());
+    live.until_number("bob", Some("1002")).await;
+    assert_eq!(live.until_problem("a.yaml").await.field, "spec.number");
+
+    // Deleted while nobody looks, and broken when it comes again: it does not come back from the copy.
+    let directory = live.stop().await;
+    fs::remove_file(directory.path().join("manifests/a.yaml")).unwrap();
+    let mut live = Live::restart(Live::restart(directory).await.stop().await).await;
+    live.write("a.yaml", "a: [");
+    live.until_problem("a.yaml").await;
+    assert_eq!(live.objects.len(), 1, "{:?}", live.objects.keys());
+
+    // The copies hold what manifests hold, Secrets too: nobody else may read them.
+    let copies = live.directory.path().join("data/last-good");
+    assert_eq!(fs::metadata(&copies).unwrap().permissions().mode() & 0o777, 0o700);
+    for copy in fs::read_dir(copies).unwrap() {
+        assert_eq!(copy.unwrap().metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    }
 }
 
 #[tokio::test]

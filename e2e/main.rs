@@ -5,6 +5,7 @@ mod check;
 mod crds;
 mod folder;
 mod freeswitch;
+mod golden;
 mod inert;
 mod plans;
 mod postgres;

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::compile::{self, Claims, Compiled, Effect, Problem};
 use crate::plan::{PlatformPlan, TenantPlan};
 use crate::source::world::{Touched, key_of};
-use crate::source::{Change, Gaps, PlatformSnapshot, TenantKey, World};
+use crate::source::{Change, PlatformSnapshot, TenantKey, World};
 use crate::store::{Store, StoreError, Written};
 
 /// Tenants written at one time.
@@ -33,6 +33,8 @@ pub struct Progress {
     pub platform: i64,
     /// Revisions of tenants.
     pub tenants: BTreeMap<Uuid, i64>,
+    /// Tenants that were removed and are not to be served any more.
+    pub removed: BTreeSet<Uuid>,
     /// Tenants that were removed and are not to be served any more.
     pub removed: BTreeSet<Uuid>,
     /// How many resources have a problem, refused or degraded.
@@ -53,10 +55,6 @@ pub struct Reconciler {
     /// Tenants to compile and write.
     pending: BTreeSet<TenantKey>,
     platform_pending: bool,
-    /// What cannot be read: what rests on it is not written.
-    gaps: Gaps,
-    /// The platform, and with it everything, rests on what cannot be read.
-    platform_held: bool,
     /// Whether tenants in the store that the world does not know were removed.
     swept: bool,
     retry: Duration,
@@ -89,36 +87,25 @@ impl Reconciler {
             tenants: BTreeMap::new(),
             pending: BTreeSet::new(),
             platform_pending: true,
-            gaps: Gaps::default(),
-            platform_held: false,
             swept: false,
             retry: FIRST_RETRY,
             progress,
         }
     }
 
-    /// Takes changes in and writes what follows from them, save for what rests on the gaps.
-    pub async fn update(&mut self, changes: Vec<Change>, gaps: Gaps) {
+    /// Takes changes in and writes what follows from them. `complete` says that the source could
+    /// read everything: only then may what it does not show be taken for gone.
+    pub async fn update(&mut self, changes: Vec<Change>, complete: bool) {
         // Compiling is work for the processor: answers on the same threads must not wait for it.
-        block_in_place(|| self.take_in(changes, gaps));
-        self.write().await;
+        block_in_place(|| self.take_in(changes));
+        self.write(complete).await;
     }
 
-    fn take_in(&mut self, changes: Vec<Change>, gaps: Gaps) {
+    fn take_in(&mut self, changes: Vec<Change>) {
         let mut touched = Touched::default();
         for change in changes {
             touched.merge(self.world.apply(change));
         }
-        self.platform_held = gaps.concern_platform(&self.world);
-        if gaps != self.gaps && (self.platform_held || !gaps.namespaces.is_empty()) {
-            let namespaces = &gaps.namespaces;
-            warn!(
-                platform = self.platform_held,
-                ?namespaces,
-                "what broken files held before this start is not known: its tenants stay as they are stored"
-            );
-        }
-        self.gaps = gaps;
         self.compile_platform(&touched);
         self.pending.extend(touched.tenants);
         let orphans = compile::orphans(&self.world);
@@ -127,15 +114,13 @@ impl Reconciler {
     }
 
     /// Tries again what could not be written.
-    pub async fn retry(&mut self) {
-        self.write().await;
+    pub async fn retry(&mut self, complete: bool) {
+        self.write(complete).await;
     }
 
     /// How long to wait before the next try; none when nothing waits for one.
     pub fn retry_after(&self) -> Option<Duration> {
-        let platform = self.platform_pending && !self.platform_held;
-        let sweep = !self.swept && !self.gaps.any;
-        (platform || sweep || !self.due().is_empty()).then_some(self.retry)
+        (!self.pending.is_empty() || self.platform_pending || !self.swept).then_some(self.retry)
     }
 
     fn compile_platform(&mut self, touched: &Touched) {
@@ -160,16 +145,10 @@ impl Reconciler {
         self.pending.extend(self.world.tenants().filter_map(|tenant| key_of(tenant)));
     }
 
-    /// Tenants that are to be written and may be.
-    fn due(&self) -> Vec<TenantKey> {
-        let may = |key: &&TenantKey| !self.platform_held && !self.gaps.concern(&key.namespace);
-        self.pending.iter().filter(may).cloned().collect()
-    }
-
-    async fn write(&mut self) {
+    async fn write(&mut self, complete: bool) {
         let mut failed = self.write_platform().await.is_err();
         failed |= !self.write_tenants().await;
-        if !self.gaps.any && !failed && !self.swept {
+        if complete && !failed && !self.swept {
             match self.sweep().await {
                 Ok(()) => self.swept = true,
                 Err(cause) => {
@@ -188,7 +167,7 @@ impl Reconciler {
     }
 
     async fn write_platform(&mut self) -> Result<(), ()> {
-        if !self.platform_pending || self.platform_held {
+        if !self.platform_pending {
             return Ok(());
         }
         match self.store.write_platform(&self.platform).await {
@@ -209,7 +188,7 @@ impl Reconciler {
     /// stays pending until it is written, whatever happens to the write.
     async fn write_tenants(&mut self) -> bool {
         let mut writes = JoinSet::new();
-        for key in self.due() {
+        for key in self.pending.clone() {
             while writes.len() >= CONCURRENT_WRITES {
                 self.written(writes.join_next().await);
             }
@@ -240,7 +219,7 @@ impl Reconciler {
         while !writes.is_empty() {
             self.written(writes.join_next().await);
         }
-        self.due().is_empty()
+        self.pending.is_empty()
     }
 
     fn written(&mut self, done: Option<Result<Write, JoinError>>) {
@@ -259,6 +238,7 @@ impl Reconciler {
                 tenant.stored = Some(Arc::new(plan));
                 self.progress.send_modify(|progress| {
                     progress.tenants.insert(id, written.revision);
+                    progress.removed.remove(&id);
                     progress.removed.remove(&id);
                 });
             }
@@ -284,6 +264,7 @@ impl Reconciler {
             self.progress.send_modify(|progress| {
                 progress.tenants.remove(&id);
                 progress.removed.insert(id);
+                progress.removed.insert(id);
             });
         }
         self.tenants.remove(key);
@@ -299,6 +280,7 @@ impl Reconciler {
                 continue;
             }
             self.store.remove_tenant(stored.id, &stored.owner_uid).await?;
+            self.progress.send_modify(|progress| progress.removed.extend([stored.id]));
             self.progress.send_modify(|progress| progress.removed.extend([stored.id]));
             info!(tenant = %key, id = %stored.id, "tenant removed: its resource is gone");
         }

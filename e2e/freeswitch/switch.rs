@@ -81,9 +81,14 @@ impl Switch {
         }
     }
 
+    /// A connection for commands; `None` when the event socket is not there.
+    pub fn esl(&self) -> Option<Esl> {
+        Esl::connect(self.esl_port, ESL_PASSWORD)
+    }
+
     /// The answer to an API command; `None` when the event socket is not there.
     pub fn ask(&self, command: &str) -> Option<String> {
-        Esl::connect(self.esl_port, ESL_PASSWORD)?.api(command)
+        self.esl()?.api(command)
     }
 
     /// The answer to an API command.

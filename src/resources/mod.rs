@@ -20,6 +20,7 @@ pub mod publish;
 pub mod queue;
 pub mod ring_group;
 pub mod routing_test;
+pub mod rules;
 pub mod schedule;
 pub mod schema;
 pub mod sip_profile;

@@ -48,6 +48,14 @@ pub enum SchemaError {
         /// What the regular expression's parser says.
         source: Box<regex::Error>,
     },
+    /// A CEL rule cannot be compiled.
+    #[error("rule of {field}: {message}")]
+    Rule {
+        /// Where in the schema.
+        field: String,
+        /// What the CEL compiler says.
+        message: String,
+    },
     /// A CRD has no schema where one is expected.
     #[error("CRD {0} has no schema")]
     Missing(String),

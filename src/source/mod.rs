@@ -3,12 +3,10 @@
 //! Nothing after this stage knows whether a snapshot came from a cluster or from a folder.
 
 pub mod folder;
-pub mod gaps;
 pub mod manifest;
 pub mod object;
 pub mod validate;
 pub mod world;
 
-pub use gaps::Gaps;
 pub use object::{Object, ObjectKey};
 pub use world::{Change, PlatformSnapshot, TenantKey, TenantSnapshot, World};

@@ -6,10 +6,10 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use kube::core::cel::{CompiledSchema, compile_schema, validate_compiled};
 use serde_json::{Value, json};
 
 use crate::resources::crd;
+use crate::resources::rules::Rules;
 use crate::resources::schema::{Schema, SchemaError, Violation};
 
 /// The rules of one kind.
@@ -22,8 +22,7 @@ pub struct Kind {
     /// Whether its objects live in a namespace.
     pub namespaced: bool,
     schema: Schema,
-    /// The CRD's CEL rules; none for kinds that are not ours.
-    cel: Option<CompiledSchema>,
+    rules: Rules,
 }
 
 /// The rules of every kind Centrex reads.
@@ -54,13 +53,13 @@ impl Kinds {
                 api_version: crate::resources::API_VERSION,
                 namespaced: definition.spec.scope == "Namespaced",
                 schema: Schema::compile(schema)?,
-                cel: Some(compile_schema(schema)),
+                rules: Rules::compile(schema)?,
             };
             kinds.insert(name, kind);
         }
         for (name, namespaced, schema) in core_kinds() {
             let schema = Schema::compile(&schema)?;
-            kinds.insert(name, Kind { name, api_version: "v1", namespaced, schema, cel: None });
+            kinds.insert(name, Kind { name, api_version: "v1", namespaced, schema, rules: Rules::default() });
         }
         Ok(Self(kinds))
     }
@@ -81,24 +80,12 @@ impl Kind {
     /// CEL. The resource comes without `apiVersion`, `kind`, `metadata` and `status`.
     pub fn check(&self, body: &Value) -> Vec<Violation> {
         let found = self.schema.check(body);
-        if found.is_empty() { self.check_cel(body, None) } else { found }
+        if found.is_empty() { self.rules.check(body, None) } else { found }
     }
 
     /// All fields of a resource that may not change as they did since `old`.
     pub fn check_update(&self, body: &Value, old: &Value) -> Vec<Violation> {
-        self.check_cel(body, Some(old))
-    }
-
-    fn check_cel(&self, body: &Value, old: Option<&Value>) -> Vec<Violation> {
-        let Some(cel) = &self.cel else { return Vec::new() };
-        match validate_compiled(cel, body, old) {
-            Ok(()) => Vec::new(),
-            Err(errors) => {
-                let violation =
-                    |error: kube::core::cel::ValidationError| Violation::new(error.field_path, error.message);
-                errors.into_vec().into_iter().map(violation).collect()
-            }
-        }
+        self.rules.check(body, Some(old))
     }
 }
 

@@ -176,12 +176,8 @@ impl World {
             .filter(|tenant| tenant.metadata.namespace.as_deref() == Some(namespace))
             .filter_map(|tenant| key_of(tenant))
             .collect();
-        Touched { tenants, platform: self.has_trunk(namespace), claims: false }
-    }
-
-    /// Whether a namespace holds a trunk, so that its Secrets are the platform's.
-    pub fn has_trunk(&self, namespace: &str) -> bool {
-        self.of_kind("Trunk").any(|object| object.metadata().namespace.as_deref() == Some(namespace))
+        let platform = self.of_kind("Trunk").any(|o| o.metadata().namespace.as_deref() == Some(namespace));
+        Touched { tenants, platform, claims: false }
     }
 
     fn of_kind(&self, kind: &'static str) -> impl Iterator<Item = &Object> {

@@ -144,11 +144,11 @@ async fn write(
             () = stop.cancelled() => return Ok(()),
             update = inbox.recv() => update,
             () = pause(retry) => {
-                reconciler.retry().await;
+                reconciler.retry(problems.is_empty()).await;
                 continue;
             }
         };
-        let Some(Update { changes, problems: now, gaps }) = update else { return Ok(()) };
+        let Some(Update { changes, problems: now }) = update else { return Ok(()) };
         for problem in now.iter().filter(|problem| !problems.contains(problem)) {
             error!("{problem}; what the file held before stays in force");
         }
@@ -156,7 +156,7 @@ async fn write(
             info!("no longer a problem: {problem}");
         }
         problems = now;
-        reconciler.update(changes, gaps).await;
+        reconciler.update(changes, problems.is_empty()).await;
     }
 }
 

@@ -262,13 +262,11 @@ mod tests {
     #[test]
     fn a_field_is_found_on_its_line() {
         let text = "---\nspec:\n  a: {x: 1}\n  members:\n    - {extensionRef: {name: a}}\n    - extensionRef:\n        name: b\n";
-        for format in [Format::Yaml] {
-            let document = split(text, format)[0];
-            assert_eq!(document.line_of(&steps("spec.members[1].extensionRef.name")), 7);
-            assert_eq!(document.line_of(&steps("spec.members[1].missing")), 6);
-            assert_eq!(document.line_of(&steps("spec.members[9]")), 4);
-            assert_eq!(document.line_of(&steps("")), 2);
-        }
+        let document = split(text, Format::Yaml)[0];
+        assert_eq!(document.line_of(&steps("spec.members[1].extensionRef.name")), 7);
+        assert_eq!(document.line_of(&steps("spec.members[1].missing")), 6);
+        assert_eq!(document.line_of(&steps("spec.members[9]")), 4);
+        assert_eq!(document.line_of(&steps("")), 2);
         let json = "{\n \"spec\": {\n  \"number\": \"\\u0031\",\n  \"x\": 1\n }\n}";
         let document = split(json, Format::Json)[0];
         assert_eq!(document.line_of(&steps("spec.x")), 4);

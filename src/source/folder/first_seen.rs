@@ -65,11 +65,6 @@ impl FirstSeen {
         now
     }
 
-    /// Everything that was seen and is not known to be gone: kinds, namespaces and names.
-    pub fn known(&self) -> impl Iterator<Item = (&str, Option<&str>, &str)> {
-        self.times.keys().map(|(kind, namespace, name)| (kind.as_str(), namespace.as_deref(), name.as_str()))
-    }
-
     /// Forgets an object: one that comes again under its name is another.
     pub fn forget(&mut self, key: &ObjectKey) {
         if self.times.remove(&owned(key)).is_some() {

@@ -21,7 +21,12 @@ const SHARE: usize = 32;
 #[derive(Debug)]
 pub(super) enum Loaded {
     Gone,
-    Read { stamp: Option<Stamp>, documents: Result<Vec<Held>, Vec<FileProblem>> },
+    Read {
+        stamp: Option<Stamp>,
+        documents: Result<Vec<Held>, Vec<FileProblem>>,
+        /// Its text; empty when it could not be read.
+        text: String,
+    },
 }
 
 /// Reads files; the documents they had at the last reading and have still are not parsed again.
@@ -53,13 +58,14 @@ pub(super) fn load(
     .flatten();
     let counts: Vec<usize> =
         sources.iter().map(|source| source.as_ref().map_or(0, |source| source.documents.len())).collect();
+    let documents: Vec<_> = counts.into_iter().map(|count| whole(outcomes.by_ref().take(count))).collect();
     texts
-        .iter()
-        .zip(counts)
-        .map(|((stamp, text), count)| match text {
+        .into_iter()
+        .zip(documents)
+        .map(|((stamp, text), documents)| match text {
             Ok(None) => Loaded::Gone,
-            Err(problem) => Loaded::Read { stamp: *stamp, documents: Err(vec![(**problem).clone()]) },
-            Ok(Some(_)) => Loaded::Read { stamp: *stamp, documents: whole(outcomes.by_ref().take(count)) },
+            Ok(Some(text)) => Loaded::Read { stamp, documents, text },
+            Err(problem) => Loaded::Read { stamp, documents: Err(vec![*problem]), text: String::new() },
         })
         .collect()
 }

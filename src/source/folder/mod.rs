@@ -2,9 +2,9 @@
 //!
 //! - Files named `.yaml`, `.yml` and `.json`, in sub-folders too; hidden names are passed over.
 //! - A file is taken whole or not at all: while anything in it is wrong, everything it held when
-//!   it was last good stays in force, and a [`FileProblem`] says file, line and field. A file that
-//!   was never good since the start holds nothing; what an earlier run read and no file tells now
-//!   is a gap ([`Gaps`]), not gone.
+//!   it was last good stays in force, over restarts too, and a [`FileProblem`] says file, line and
+//!   field. A file that
+//!   was never good holds nothing.
 //! - An object that several files hold is an error of all but the one whose object is in force
 //!   already; at start it is an error of all, and none is taken.
 //! - An object's identity is made of its kind, namespace and name; its age is when it was first
@@ -14,6 +14,7 @@ mod document;
 mod first_seen;
 mod generated;
 mod json;
+mod last_good;
 mod load;
 mod problem;
 mod read;
@@ -33,7 +34,7 @@ use tokio_util::sync::CancellationToken;
 pub use problem::{FileProblem, FolderError};
 pub use read::MAX_FILE_SIZE;
 
-use super::{Change, Gaps, ObjectKey};
+use super::{Change, ObjectKey};
 use tree::Tree;
 
 /// What a folder source needs to know.
@@ -52,8 +53,6 @@ pub struct Update {
     pub changes: Vec<Change>,
     /// Everything that is wrong with files now, in their order.
     pub problems: Vec<FileProblem>,
-    /// What cannot be read because of it.
-    pub gaps: Gaps,
 }
 
 /// Where something stands.
@@ -101,7 +100,7 @@ impl Folder {
     /// When one of the paths cannot be read.
     pub fn read_once(paths: &[PathBuf]) -> Result<Reading, FolderError> {
         let mut tree = Tree::new(paths.to_vec())?;
-        let Update { changes, problems, .. } = tree.rescan().unwrap_or_default();
+        let Update { changes, problems } = tree.rescan().unwrap_or_default();
         Ok(Reading { changes, problems, tree })
     }
 }

@@ -1,7 +1,7 @@
 //! What the files hold, who holds which object, and what follows when a file changes.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::hash::RandomState;
+use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,9 +10,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use uuid::Uuid;
 
 use super::first_seen::FirstSeen;
+use super::last_good::LastGood;
 use super::load::{Loaded, load};
 use super::problem::FileProblem;
-use super::read::Held;
+use super::read::{Held, Source};
 use super::scan::Stamp;
 use crate::source::validate::Kinds;
 use crate::source::{Change, Object, ObjectKey, manifest};
@@ -60,6 +61,8 @@ pub(super) struct State {
     /// Objects whose claims changed since the last `settle`.
     touched: BTreeSet<ObjectKey>,
     pub seen: FirstSeen,
+    /// What files held when they were last good; none without a data directory.
+    pub last_good: Option<LastGood>,
     /// Where generated Secrets are: what is there yields to what the user wrote.
     generated: Option<PathBuf>,
 }
@@ -75,6 +78,7 @@ impl State {
             contested: BTreeSet::new(),
             touched: BTreeSet::new(),
             seen,
+            last_good: None,
             generated,
         }
     }
@@ -97,7 +101,9 @@ impl State {
             for (path, loaded) in group.iter().zip(loaded) {
                 match loaded {
                     Loaded::Gone => self.gone(path),
-                    Loaded::Read { stamp, documents } => self.take(path, stamp, documents, now),
+                    Loaded::Read { stamp, documents, text } => {
+                        self.take(path, stamp, documents, &text, now);
+                    }
                 }
             }
             rest = later;
@@ -106,6 +112,9 @@ impl State {
 
     /// Forgets a file that is gone, and gives up what it held.
     pub fn gone(&mut self, path: &Path) {
+        if let Some(kept) = &self.last_good {
+            kept.forget(path);
+        }
         if let Some((file, state)) = self.files.remove_entry(path) {
             for item in state.documents.iter().flat_map(|document| document.items.iter()) {
                 self.unclaim(&item.key, &file);
@@ -118,6 +127,7 @@ impl State {
         path: &Path,
         stamp: Option<Stamp>,
         documents: Result<Vec<Held>, Vec<FileProblem>>,
+        text: &str,
         now: Timestamp,
     ) {
         let (file, mut state) =
@@ -132,13 +142,37 @@ impl State {
         });
         match checked {
             Ok(documents) => {
+                if let Some(kept) = &self.last_good {
+                    kept.keep(path, text);
+                }
                 self.claim(&file, &state.documents, &documents);
                 state.documents = documents;
                 state.problems = Vec::new();
             }
-            Err(problems) => state.problems = problems,
+            Err(problems) => {
+                state.problems = problems;
+                if state.documents.is_empty() {
+                    state.documents = self.before(path, now);
+                    self.claim(&file, &[], &state.documents);
+                }
+            }
         }
         self.files.insert(file, state);
+    }
+
+    /// What a broken file held when an earlier process found it good; nothing when that is no longer
+    /// valid either.
+    fn before(&mut self, path: &Path, now: Timestamp) -> Vec<Held> {
+        let Some(text) = self.last_good.as_ref().and_then(|kept| kept.text(path)) else { return Vec::new() };
+        let source = Source::new(path, &text, &[]);
+        let read = |document| source.read(document, self.kinds, |text| self.hasher.hash_one(text));
+        let Ok(mut documents) = source.documents.iter().map(read).collect::<Result<Vec<_>, _>>() else {
+            return Vec::new();
+        };
+        for document in &mut documents {
+            self.identify(document, now);
+        }
+        documents
     }
 
     /// Gives every object of a new document an identity and an age.

@@ -1,6 +1,6 @@
 //! The folders that are followed: scanned whole, or only where something changed.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
@@ -9,13 +9,14 @@ use jiff::Timestamp;
 
 use super::document::{Format, split};
 use super::first_seen::FirstSeen;
+use super::last_good::LastGood;
 use super::problem::{FileProblem, FolderError};
 use super::read::{line_of, text};
 use super::scan::{Scan, format, hidden, scan};
-use super::state::{Claim, State};
+use super::state::State;
 use super::{FolderOptions, Place, Update, below, generated};
 use crate::source::validate::kinds;
-use crate::source::{Change, Gaps, ObjectKey};
+use crate::source::{Change, ObjectKey};
 
 /// The folders, and what is in them.
 #[derive(Debug)]
@@ -33,8 +34,6 @@ pub(super) struct Tree {
     without_secret: BTreeSet<ObjectKey>,
     /// The problems that were told last; none before the first scan.
     told: Option<Vec<FileProblem>>,
-    /// Every file was good at one time since the start: what is not in them is gone.
-    complete: bool,
 }
 
 impl Tree {
@@ -53,7 +52,6 @@ impl Tree {
             data_problems: Vec::new(),
             without_secret: BTreeSet::new(),
             told: None,
-            complete: false,
         })
     }
 
@@ -67,6 +65,7 @@ impl Tree {
         tree.except = below(&options.manifests, &options.data_dir).into_iter().collect();
         tree.roots.push(generated.clone());
         tree.state = State::new(kinds()?, seen, Some(generated.clone()));
+        tree.state.last_good = Some(LastGood::open(options.data_dir.join("last-good")).map_err(data)?);
         tree.generated = Some(generated);
         Ok(tree)
     }
@@ -88,6 +87,9 @@ impl Tree {
                     self.scan_problems.push(FileProblem::whole(&root, format!("cannot be read: {error}")));
                 }
             }
+        }
+        if let (None, true, Some(kept)) = (&self.told, self.scan_problems.is_empty(), &self.state.last_good) {
+            kept.retain(stale.iter().map(PathBuf::as_path));
         }
         self.read(&stale)
     }
@@ -184,14 +186,18 @@ impl Tree {
     }
 
     fn keep_ages(&mut self) {
-        let good =
-            self.scan_problems.is_empty() && self.state.files.values().all(|file| file.problems.is_empty());
-        let kept = if good && !self.complete {
-            self.complete = true;
-            let claims = claimed(&self.state.claims);
-            self.state.seen.compact(|kind, namespace, name| claims.contains(&(kind, namespace, name)))
+        let seen = &mut self.state.seen;
+        let complete = self.told.is_none() && self.scan_problems.is_empty();
+        let kept = if complete && self.state.files.values().all(|file| file.problems.is_empty()) {
+            let claims: BTreeSet<_> = self
+                .state
+                .claims
+                .keys()
+                .map(|key| (key.kind, key.namespace.as_deref(), key.name.as_str()))
+                .collect();
+            seen.compact(|kind, namespace, name| claims.contains(&(kind, namespace, name)))
         } else {
-            self.state.seen.save()
+            seen.save()
         };
         if let Err((file, error)) = kept {
             let message =
@@ -208,19 +214,7 @@ impl Tree {
             return None;
         }
         self.told = Some(problems.clone());
-        let gaps = self.gaps(!problems.is_empty());
-        Some(Update { changes: changes.into_values().collect(), problems, gaps })
-    }
-
-    /// What was seen by an earlier run and is in no file that could be read since the start.
-    fn gaps(&self, any: bool) -> Gaps {
-        let mut gaps = Gaps { any, ..Gaps::default() };
-        if any && !self.complete {
-            let claims = claimed(&self.state.claims);
-            let unread = self.state.seen.known().filter(|key| !claims.contains(key));
-            unread.for_each(|(kind, namespace, name)| gaps.note(kind, namespace, name));
-        }
-        gaps
+        Some(Update { changes: changes.into_values().collect(), problems })
     }
 
     /// Where a field of an object stands. The file is read again for it.
@@ -233,11 +227,6 @@ impl Tree {
         });
         Some(Place { file: file.to_path_buf(), line: found.unwrap_or(first) })
     }
-}
-
-/// Everything that a file holds: kinds, namespaces and names.
-fn claimed(claims: &HashMap<ObjectKey, Vec<Claim>>) -> BTreeSet<(&str, Option<&str>, &str)> {
-    claims.keys().map(|key| (key.kind, key.namespace.as_deref(), key.name.as_str())).collect()
 }
 
 fn readable(root: &Path) -> io::Result<()> {

@@ -1,0 +1,113 @@
+//! Answers per second of the production listener, against a constant of the same size.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use centrex::switch::xml::Answers;
+use memchr::memmem;
+
+use crate::Options;
+use crate::constant::constant;
+use crate::load::{Connections, bodies, call, rate, register};
+use crate::report::Row;
+use crate::served::{answers, centrex};
+use crate::turns::by_turns;
+use crate::world;
+
+const TENANTS: usize = 100;
+const ROUNDS: usize = 9;
+const TURN: Duration = Duration::from_millis(600);
+/// Lookups that are prepared; they are asked round and round.
+const PREPARED: usize = 10_000;
+
+/// Measures all four.
+pub fn rows(options: &Options) -> Vec<Row> {
+    let folder = tempfile::tempdir().expect("a folder");
+    world::write(folder.path(), TENANTS, &world::platform(5060, 5080));
+    let answers = answers(folder.path());
+    let registers = registers();
+    let calls = calls(&answers);
+    let turn = TURN / if options.quick { 3 } else { 1 };
+    let compare = |what, lookups, connections, goal| {
+        let (row, ratio) = compare(what, &answers, lookups, connections, turn);
+        row.goal(&format!("≥ {goal:.2}"), ratio >= goal)
+    };
+    use Connections::{Kept, PerLookup};
+    vec![
+        compare("Directory answers, kept connections", &registers, Kept, 0.8),
+        compare("Dialplan answers to 7 kB, kept connections", &calls, Kept, 0.6),
+        compare("Directory answers, new connection per lookup", &registers, PerLookup, 0.8),
+        compare("Dialplan answers to 7 kB, new connection per lookup", &calls, PerLookup, 0.6),
+    ]
+}
+
+/// Requests, and what each answer holds if it is right.
+struct Lookups {
+    requests: Arc<Vec<Vec<u8>>>,
+    signs: Vec<&'static str>,
+}
+
+impl Lookups {
+    fn new(one: impl Fn(usize) -> (Vec<u8>, &'static str)) -> Self {
+        let (requests, signs) = (0..PREPARED).map(one).unzip();
+        Self { requests: Arc::new(requests), signs }
+    }
+
+    /// Asks each once: the mean length of the answers, which must be right.
+    fn mean(&self, address: SocketAddr) -> usize {
+        let bodies = bodies(address, &self.requests);
+        for (body, sign) in bodies.iter().zip(&self.signs) {
+            assert!(memmem::find(body, sign.as_bytes()).is_some(), "{}", String::from_utf8_lossy(body));
+        }
+        bodies.iter().map(Vec::len).sum::<usize>() / bodies.len()
+    }
+}
+
+fn compare(
+    what: &'static str,
+    answers: &Arc<Answers>,
+    lookups: &Lookups,
+    connections: Connections,
+    turn: Duration,
+) -> (Row, f64) {
+    let ours = centrex(answers, 0);
+    let mean = lookups.mean(ours.address);
+    let limit = constant(vec![b'x'; mean].into(), 0);
+    let turns = by_turns(
+        ROUNDS,
+        || rate(ours.address, &lookups.requests, connections, turn),
+        || rate(limit.address, &lookups.requests, connections, turn),
+    );
+    let row = Row::new(what, format!("{:.0}/s", turns.first));
+    (row.against(format!("{:.0}/s, {mean} bytes", turns.second), turns.ratio), turns.ratio)
+}
+
+/// Phones that register: every second one is a user that its tenant does not have.
+fn registers() -> Lookups {
+    Lookups::new(|index| {
+        let (tenant, extension) = spread(index);
+        let domain = world::domain(tenant);
+        match index % 2 {
+            0 => (register(&domain, &world::number(extension)), "a1-hash"),
+            _ => (register(&domain, &format!("9{extension:03}")), "not found"),
+        }
+    })
+}
+
+/// Extensions that call the next one of their tenant.
+fn calls(answers: &Answers) -> Lookups {
+    Lookups::new(|index| {
+        let (tenant, extension) = spread(index);
+        let domain = world::domain(tenant);
+        let context = answers.replica.by_domain(&domain).expect("a tenant").plan.tenant.context();
+        let callee = world::number((extension + 1) % world::EXTENSIONS);
+        (call(&context, &domain, &world::number(extension), &callee), "<action application=\"bridge\"")
+    })
+}
+
+/// Tenants and extensions in an order that visits all, neighbours far apart.
+fn spread(index: usize) -> (usize, usize) {
+    let at = index * 7919 % (TENANTS * world::EXTENSIONS);
+    (at % TENANTS, at / TENANTS)
+}

@@ -1,0 +1,83 @@
+//! Speed and size, as ratios to limits that are measured in the same run, A and B by turns: what a
+//! shared machine does meanwhile happens to both. `make bench` writes `docs/benchmarks.md`.
+//!
+//! `cargo bench --bench speed -- --quick` measures a tenth and writes nothing; the words `answers`,
+//! `freeswitch` and `size` choose parts.
+
+mod answers;
+mod constant;
+mod facts;
+mod freeswitch;
+mod load;
+mod process;
+mod report;
+mod served;
+mod size;
+mod standalone;
+mod turns;
+mod world;
+
+use report::Row;
+
+/// The program's allocator serves every side of a comparison.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Where the table is kept.
+const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/benchmarks.md");
+
+/// What to measure.
+pub struct Options {
+    /// A tenth of everything, for development.
+    quick: bool,
+    /// Parts that were named; all when none was.
+    parts: Vec<String>,
+}
+
+impl Options {
+    fn from_args() -> Self {
+        let mut options = Self { quick: false, parts: Vec::new() };
+        for argument in std::env::args().skip(1) {
+            match argument.as_str() {
+                "--bench" => {} // cargo says so
+                "--quick" => options.quick = true,
+                "answers" | "freeswitch" | "size" => options.parts.push(argument),
+                other => {
+                    eprintln!("{other}: allowed are --quick, answers, freeswitch, size");
+                    std::process::exit(2);
+                }
+            }
+        }
+        options
+    }
+
+    /// A full size, or a tenth of it.
+    fn size(&self, full: usize) -> usize {
+        if self.quick { full.div_ceil(10) } else { full }
+    }
+
+    fn wants(&self, part: &str) -> bool {
+        self.parts.is_empty() || self.parts.iter().any(|named| named == part)
+    }
+
+    fn is_whole(&self) -> bool {
+        !self.quick && self.parts.is_empty()
+    }
+}
+
+fn main() {
+    let options = Options::from_args();
+    let facts = facts::gather();
+    let parts: [(&str, fn(&Options) -> Vec<Row>); 3] =
+        [("answers", answers::rows), ("freeswitch", freeswitch::rows), ("size", size::rows)];
+    let mut rows = Vec::new();
+    for (_, measure) in parts.iter().filter(|(name, _)| options.wants(name)) {
+        let found = measure(&options);
+        found.iter().for_each(|row| eprintln!("{}", row.line()));
+        rows.extend(found);
+    }
+    println!("\n{}\n{}", report::table(&rows), facts.list());
+    if options.is_whole() {
+        std::fs::write(DOCUMENT, report::document(&rows, &facts)).expect("docs/benchmarks.md");
+    }
+}

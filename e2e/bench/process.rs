@@ -1,0 +1,13 @@
+//! Helpers of the tests that are used here too; not all of each is.
+
+#[allow(dead_code)]
+#[path = "../freeswitch/esl.rs"]
+pub mod esl;
+#[allow(dead_code)]
+#[path = "../freeswitch/process.rs"]
+pub mod process;
+#[allow(dead_code)]
+#[path = "../freeswitch/switch.rs"]
+pub mod switch;
+
+pub use process::{Process, free_port};

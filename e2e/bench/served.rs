@@ -1,0 +1,101 @@
+//! The production listener with a compiled world in memory, and no Postgres behind it.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use centrex::compile;
+use centrex::route::SigningKey;
+use centrex::source::World;
+use centrex::source::folder::Folder;
+use centrex::switch::http::{Credentials, Probe, Server};
+use centrex::switch::replica::Replica;
+use centrex::switch::xml::Answers;
+use centrex::switch::xml::media::MediaRoot;
+use centrex::switch::xml::templates::Templates;
+use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
+
+use crate::load::{PASSWORD, USERNAME};
+
+/// Everything that is asked of it is there.
+struct Ready;
+
+impl Probe for Ready {
+    fn missing(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn replica_age(&self) -> Option<Duration> {
+        None
+    }
+}
+
+/// A server on a thread of its own, until it is dropped.
+pub struct Serving {
+    /// Where it answers.
+    pub address: SocketAddr,
+    /// Ends it.
+    pub stop: CancellationToken,
+    runtime: Option<Runtime>,
+}
+
+impl Serving {
+    /// Starts one: `start` opens it, and gives its address and its work.
+    pub fn start<F, W>(start: F) -> Self
+    where
+        F: AsyncFnOnce(CancellationToken) -> (SocketAddr, W),
+        W: Future<Output = ()> + Send + 'static,
+    {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.expect("a runtime");
+        let stop = CancellationToken::new();
+        let (address, work) = runtime.block_on(start(stop.clone()));
+        runtime.spawn(work);
+        Self { address, stop, runtime: Some(runtime) }
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_timeout(Duration::from_secs(3));
+        }
+    }
+}
+
+/// What a folder of manifests compiles to, ready to be asked.
+pub fn answers(manifests: &Path) -> Arc<Answers> {
+    let reading = Folder::read_once(&[manifests.to_owned()]).expect("manifests");
+    assert!(reading.problems.is_empty(), "{:?}", reading.problems);
+    let mut world = World::default();
+    for change in reading.changes {
+        world.apply(change);
+    }
+    let compiled = compile::world(&world);
+    assert!(compiled.problems.is_empty(), "{:?}", compiled.problems);
+    let replica = Arc::new(Replica::default());
+    replica.replace_platform(1, compiled.platform);
+    for (_, plan) in compiled.tenants {
+        replica.replace_tenant(1, plan);
+    }
+    Arc::new(Answers {
+        replica,
+        key: Arc::new(OnceLock::from(SigningKey::new([7; 32]))),
+        media: MediaRoot::new(Path::new("/srv/media")).expect("a media root"),
+        templates: Templates::built_in().expect("templates"),
+    })
+}
+
+/// Serves answers at a port, or at any when it is 0.
+pub fn centrex(answers: &Arc<Answers>, port: u16) -> Serving {
+    let answers = answers.clone();
+    Serving::start(async move |stop| {
+        let credentials = Credentials::from_options(Some(USERNAME), Some(PASSWORD)).expect("credentials");
+        let listen = (Ipv4Addr::LOCALHOST, port).into();
+        let server = Server::bind(listen, credentials, answers, Arc::new(Ready)).await.expect("a listener");
+        (server.local_addr().expect("its address"), server.serve(stop))
+    })
+}

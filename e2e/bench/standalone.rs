@@ -1,0 +1,71 @@
+//! A `centrex standalone` process with a Postgres that outlives it.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::load::{PASSWORD, Socket, USERNAME};
+use crate::process::{Process, free_port};
+
+/// How long it may take until it is ready.
+const READY: Duration = Duration::from_secs(300);
+
+/// A process that is ready.
+pub struct Standalone {
+    process: Process,
+    /// Where it answers.
+    pub address: SocketAddr,
+    /// From its start until it was ready.
+    pub started: Duration,
+}
+
+impl Standalone {
+    /// Starts it, and waits until everything there is, is served.
+    pub async fn start(manifests: &Path, data_dir: &Path, database: &str) -> Self {
+        let port = free_port(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let address = (Ipv4Addr::LOCALHOST, port).into();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_centrex"));
+        command.args(["standalone", "--log", "warn", "--manifests"]).arg(manifests);
+        command.arg("--data-dir").arg(data_dir).args(["--xml-listen", &format!("127.0.0.1:{port}")]);
+        command.env("CENTREX_DATABASE_URL", database);
+        command.env("CENTREX_XML_USERNAME", USERNAME).env("CENTREX_XML_PASSWORD", PASSWORD);
+        let start = Instant::now();
+        let mut process = Process::start(&mut command, &data_dir.join("centrex.out"));
+        while !ready(address).await {
+            assert!(process.ended().is_none() && start.elapsed() < READY, "not ready\n{}", process.tail(20));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Self { process, address, started: start.elapsed() }
+    }
+
+    /// Mebibytes of memory it holds now, and held at most.
+    pub fn memory(&self) -> (usize, usize) {
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap_or_default();
+        let mebibytes = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            let kilobytes = line.and_then(|line| line.trim().split(' ').next()?.parse::<usize>().ok());
+            kilobytes.unwrap_or(0) >> 10
+        };
+        (mebibytes("VmRSS:"), mebibytes("VmHWM:"))
+    }
+
+    /// What it said last.
+    pub fn log(&self) -> String {
+        self.process.tail(20)
+    }
+
+    /// Ends it in order.
+    pub fn end(mut self) {
+        self.process.end();
+    }
+}
+
+async fn ready(address: SocketAddr) -> bool {
+    if tokio::net::TcpStream::connect(address).await.is_err() {
+        return false;
+    }
+    let request = b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    Socket::open(address).await.answer(request).await.0
+}
