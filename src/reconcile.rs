@@ -35,8 +35,6 @@ pub struct Progress {
     pub tenants: BTreeMap<Uuid, i64>,
     /// Tenants that were removed and are not to be served any more.
     pub removed: BTreeSet<Uuid>,
-    /// Tenants that were removed and are not to be served any more.
-    pub removed: BTreeSet<Uuid>,
     /// How many resources have a problem, refused or degraded.
     pub problems: usize,
 }
@@ -239,7 +237,6 @@ impl Reconciler {
                 self.progress.send_modify(|progress| {
                     progress.tenants.insert(id, written.revision);
                     progress.removed.remove(&id);
-                    progress.removed.remove(&id);
                 });
             }
             Err(cause) => {
@@ -264,7 +261,6 @@ impl Reconciler {
             self.progress.send_modify(|progress| {
                 progress.tenants.remove(&id);
                 progress.removed.insert(id);
-                progress.removed.insert(id);
             });
         }
         self.tenants.remove(key);
@@ -280,7 +276,6 @@ impl Reconciler {
                 continue;
             }
             self.store.remove_tenant(stored.id, &stored.owner_uid).await?;
-            self.progress.send_modify(|progress| progress.removed.extend([stored.id]));
             self.progress.send_modify(|progress| progress.removed.extend([stored.id]));
             info!(tenant = %key, id = %stored.id, "tenant removed: its resource is gone");
         }
