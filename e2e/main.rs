@@ -9,6 +9,7 @@ mod inert;
 mod plans;
 mod postgres;
 mod recorded;
+mod routing;
 mod skip;
 mod store;
 mod validate;
