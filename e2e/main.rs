@@ -11,6 +11,7 @@ mod plans;
 mod postgres;
 mod program;
 mod recorded;
+mod routing;
 mod skip;
 mod standalone;
 mod store;
