@@ -4,15 +4,32 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use centrex::source::folder::{FileProblem, Folder, FolderError, FolderOptions, Place, Reading, Update};
+use centrex::source::folder::{
+    FileProblem, Folder, FolderError, FolderOptions, Place, Reading, Update, Vault,
+};
 use centrex::source::{Change, Object};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::skip::skip;
+
+/// Seals nothing, but lets nothing be read as it was.
+#[derive(Debug)]
+struct Reversed;
+
+impl Vault for Reversed {
+    fn seal(&self, _: &str, text: &[u8]) -> Vec<u8> {
+        text.iter().rev().copied().collect()
+    }
+
+    fn open(&self, name: &str, sealed: &[u8]) -> Option<Vec<u8>> {
+        Some(self.seal(name, sealed))
+    }
+}
 
 /// How long a test waits for what must come.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -67,6 +84,7 @@ impl Live {
         let options = FolderOptions {
             manifests: directory.path().join("manifests"),
             data_dir: directory.path().join("data"),
+            vault: Arc::new(Reversed),
         };
         let (sender, updates) = mpsc::channel(16);
         let stop = CancellationToken::new();
@@ -556,11 +574,13 @@ async fn a_restart_while_a_file_is_broken_loses_nothing_of_it() {
     live.until_problem("a.yaml").await;
     assert_eq!(live.objects.len(), 1, "{:?}", live.objects.keys());
 
-    // The copies hold what manifests hold, Secrets too: nobody else may read them.
+    // The copies hold what manifests hold, Secrets too: sealed, and nobody else may read them.
     let copies = live.directory.path().join("data/last-good");
     assert_eq!(fs::metadata(&copies).unwrap().permissions().mode() & 0o777, 0o700);
     for copy in fs::read_dir(copies).unwrap() {
-        assert_eq!(copy.unwrap().metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        let copy = copy.unwrap();
+        assert_eq!(copy.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(!fs::read_to_string(copy.path()).unwrap().contains("apiVersion"));
     }
 }
 
@@ -632,8 +652,11 @@ async fn a_data_directory_among_the_manifests_is_not_read() {
     let directory = tempfile::tempdir().unwrap();
     write(&directory.path().join("a.yaml"), &without_credentials("alice"));
     write(&directory.path().join("data/postgres/pg.json"), "not a manifest");
-    let options =
-        FolderOptions { manifests: directory.path().to_owned(), data_dir: directory.path().join("data") };
+    let options = FolderOptions {
+        manifests: directory.path().to_owned(),
+        data_dir: directory.path().join("data"),
+        vault: Arc::new(Reversed),
+    };
     let (sender, mut updates) = mpsc::channel(1);
     let stop = CancellationToken::new();
     let _folder = Folder::start(options, sender, stop.clone()).await.unwrap();
@@ -647,7 +670,7 @@ async fn a_wrong_option_is_named() {
     let directory = tempfile::tempdir().unwrap();
     let start = |manifests: PathBuf, data_dir: PathBuf| async {
         let (sender, _updates) = mpsc::channel(1);
-        let options = FolderOptions { manifests, data_dir };
+        let options = FolderOptions { manifests, data_dir, vault: Arc::new(Reversed) };
         Folder::start(options, sender, CancellationToken::new()).await.unwrap_err()
     };
     let error = start(directory.path().join("none"), directory.path().join("data")).await;
