@@ -38,6 +38,11 @@ impl Setting {
         self.directory.path().join("data")
     }
 
+    /// A path beside both.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
     /// Text of a manifest.
     pub fn read(&self, file: &str) -> String {
         std::fs::read_to_string(self.manifests().join(file)).unwrap()
@@ -70,8 +75,13 @@ impl Setting {
 
     /// Starts it, and waits until it listens.
     pub fn start(&self, options: &[&str]) -> Program {
+        self.start_command(&mut self.command(options))
+    }
+
+    /// Starts what runs it, and waits until it listens.
+    pub fn start_command(&self, command: &mut Command) -> Program {
         let output = self.directory.path().join("output");
-        let process = Process::start(&mut self.command(options), &output);
+        let process = Process::start(command, &output);
         let mut program = Program { process, output, address: SocketAddr::from(([127, 0, 0, 1], 0)) };
         program.address = program.wait_for("that it listens", |program| {
             program.messages().find(|m| m["message"] == "answering mod_xml_curl")?["listen"]
@@ -184,6 +194,11 @@ impl Program {
         let stream = TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
         stream
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.process.id()
     }
 
     /// Sends a signal, such as `-KILL`, and waits for the end.

@@ -48,7 +48,7 @@ pub enum StandaloneError {
     Folder(#[from] FolderError),
     #[error(transparent)]
     Keys(#[from] KeyringError),
-    #[error("--data-dir: {0}")]
+    #[error(transparent)]
     Postgres(#[from] LocalError),
     #[error(transparent)]
     Store(#[from] StoreError),
