@@ -8,6 +8,7 @@ mod golden;
 mod inert;
 mod plans;
 mod postgres;
+mod properties;
 mod recorded;
 mod routing;
 mod skip;
