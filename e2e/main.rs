@@ -10,6 +10,7 @@ mod inert;
 mod plans;
 mod postgres;
 mod program;
+mod properties;
 mod recorded;
 mod routing;
 mod skip;
