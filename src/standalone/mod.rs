@@ -23,6 +23,7 @@ use crate::reconcile::{Progress, Reconciler};
 use crate::source::folder::{FileProblem, Folder, FolderError, FolderOptions, Update};
 use crate::store::{
     Keyring, KeyringError, LocalError, LocalOptions, LocalPostgres, Reader, Store, StoreError, StoreOptions,
+    parse_url,
 };
 use crate::switch::cache::{Cache, CacheError};
 use crate::switch::follow::{self, Follower};
@@ -196,10 +197,7 @@ async fn postgres(
     data_dir: &Path,
 ) -> Result<(Option<LocalPostgres>, PgConnectOptions), StandaloneError> {
     match &args.database_url {
-        Some(url) => {
-            let connect = url.parse().map_err(|error: sqlx::Error| StoreError::Url(error.to_string()))?;
-            Ok((None, connect))
-        }
+        Some(url) => Ok((None, parse_url(url)?)),
         None => {
             let options = LocalOptions { data_dir: data_dir.to_owned(), durable: true };
             let postgres = LocalPostgres::start(&options).await?;

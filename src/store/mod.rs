@@ -163,6 +163,18 @@ async fn connect(options: &PgConnectOptions) -> Result<PgConnection, StoreError>
     }
 }
 
+/// Where Postgres is, from a URL.
+///
+/// # Errors
+/// When it is not one of Postgres.
+pub fn parse_url(url: &str) -> Result<PgConnectOptions, StoreError> {
+    // sqlx reads a URL of every scheme as one of Postgres.
+    if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
+        return Err(StoreError::Url("it is no URL of Postgres".to_owned()));
+    }
+    url.parse().map_err(|error: sqlx::Error| StoreError::Url(error.to_string()))
+}
+
 /// Name of a tenant's schema and of its role.
 pub fn tenant_schema(id: Uuid) -> String {
     format!("tenant_{}", id.to_string().replace('-', "_"))
