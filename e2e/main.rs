@@ -10,6 +10,7 @@ mod plans;
 mod postgres;
 mod program;
 mod recorded;
+mod reconcile;
 mod skip;
 mod standalone;
 mod store;
