@@ -25,8 +25,7 @@ run: build ## start on deploy/samples and leave it running (Ctrl-C ends it)
 
 test: setup ## run all tests; the last lines count what was skipped
 	@rm -f $(SKIPS)
-	CENTREX_SKIPS=$(SKIPS) cargo test --locked
-	@e2e/skipped.sh $(SKIPS)
+	CENTREX_SKIPS=$(SKIPS) cargo test --locked; status=$$?; e2e/skipped.sh $(SKIPS); exit $$status
 
 lint: setup ## formatting, clippy, generated files
 	cargo fmt --check

@@ -131,7 +131,7 @@ fn plan(text: &[String; 8]) -> TenantPlan {
         ring_seconds: 20,
         toll_classes: vec!["Any".into()],
         recording: Recording::Never,
-        voicemail: Some(VoicemailRow { email: Some(mail.clone()) }),
+        voicemail: Some(VoicemailRow { email: Some(mail.clone()), asks_pin: false }),
         forwarding,
         secrets: Secrets::default(),
     };

@@ -48,7 +48,7 @@ pub fn extension(number: &str) -> ExtensionRow {
         ring_seconds: 20,
         toll_classes: vec!["National".to_owned()],
         recording: Recording::default(),
-        voicemail: Some(VoicemailRow { email: Some(format!("{number}@example.com")) }),
+        voicemail: Some(VoicemailRow { email: Some(format!("{number}@example.com")), asks_pin: true }),
         forwarding: ForwardingRow::default(),
         secrets,
     }

@@ -38,6 +38,11 @@ impl Setting {
         self.directory.path().join("data")
     }
 
+    /// A path beside both.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
     /// Text of a manifest.
     pub fn read(&self, file: &str) -> String {
         std::fs::read_to_string(self.manifests().join(file)).unwrap()
@@ -70,8 +75,13 @@ impl Setting {
 
     /// Starts it, and waits until it listens.
     pub fn start(&self, options: &[&str]) -> Program {
+        self.start_command(&mut self.command(options))
+    }
+
+    /// Starts what runs it, and waits until it listens.
+    pub fn start_command(&self, command: &mut Command) -> Program {
         let output = self.directory.path().join("output");
-        let process = Process::start(&mut self.command(options), &output);
+        let process = Process::start(command, &output);
         let mut program = Program { process, output, address: SocketAddr::from(([127, 0, 0, 1], 0)) };
         program.address = program.wait_for("that it listens", |program| {
             program.messages().find(|m| m["message"] == "answering mod_xml_curl")?["listen"]
@@ -186,9 +196,9 @@ impl Program {
         stream
     }
 
-    /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.process.id()
     }
 
     /// Sends a signal, such as `-KILL`, and waits for the end.
@@ -223,9 +233,9 @@ fn copy(from: &Path, to: &Path) {
         let entry = entry.unwrap();
         let target = to.join(entry.file_name());
         if entry.path().is_dir() {
-            copy(&entry.path(), &target)
+            copy(&entry.path(), &target);
         } else {
-            drop(std::fs::copy(entry.path(), target).unwrap())
+            std::fs::copy(entry.path(), target).unwrap();
         }
     }
 }

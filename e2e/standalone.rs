@@ -269,7 +269,7 @@ async fn a_file_that_is_broken_at_a_restart_loses_nothing() {
     setting.write("acme/extensions.yaml", &right.replace("number: \"1003\"", "number: 1003"));
     let mut program = setting.start(&options);
     program.wait_until("the problem", |program| {
-        program.log().contains("extensions.yaml:38: Extension acme/carol: spec.number")
+        program.log().contains("extensions.yaml:39: Extension acme/carol: spec.number")
     });
     program.wait_until("answers", |program| program.ask(names[0]).0 == 200);
     std::thread::sleep(Duration::from_secs(2));

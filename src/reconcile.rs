@@ -33,6 +33,8 @@ pub struct Progress {
     pub platform: i64,
     /// Revisions of tenants.
     pub tenants: BTreeMap<Uuid, i64>,
+    /// Tenants that were removed and are not to be served any more.
+    pub removed: BTreeSet<Uuid>,
     /// How many resources have a problem, refused or degraded.
     pub problems: usize,
 }
@@ -240,6 +242,7 @@ impl Reconciler {
                 tenant.stored = Some(Arc::new(plan));
                 self.progress.send_modify(|progress| {
                     progress.tenants.insert(id, written.revision);
+                    progress.removed.remove(&id);
                 });
             }
             Err(cause) => {
@@ -263,6 +266,7 @@ impl Reconciler {
             info!(tenant = %key, %id, "tenant removed");
             self.progress.send_modify(|progress| {
                 progress.tenants.remove(&id);
+                progress.removed.insert(id);
             });
         }
         self.tenants.remove(key);
@@ -278,6 +282,7 @@ impl Reconciler {
                 continue;
             }
             self.store.remove_tenant(stored.id, &stored.owner_uid).await?;
+            self.progress.send_modify(|progress| progress.removed.extend([stored.id]));
             info!(tenant = %key, id = %stored.id, "tenant removed: its resource is gone");
         }
         Ok(())

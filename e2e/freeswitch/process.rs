@@ -55,11 +55,6 @@ impl Process {
         }
     }
 
-    /// Its process id.
-    pub fn id(&self) -> u32 {
-        self.child.id()
-    }
-
     /// What it printed last.
     pub fn tail(&self, lines: usize) -> String {
         tail(&self.output, lines)

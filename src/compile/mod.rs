@@ -9,6 +9,7 @@ mod platform;
 mod problem;
 mod secrets;
 mod tenant;
+mod trunk;
 
 pub use claims::Claims;
 pub use platform::platform;

@@ -14,6 +14,21 @@ pub fn overlap(a: &DigitMatch, b: &DigitMatch) -> bool {
     a_min.max(b_min) <= a_max.min(b_max)
 }
 
+/// What is wrong with a match that is not [`possible`].
+pub const IMPOSSIBLE: &str = "no number can match it: its prefix is longer than maxDigits, or strip and \
+    prepend leave no number of digits with at most one plus sign in front";
+
+/// Whether some number matches and can be sent after the edits.
+pub fn possible(matches: &DigitMatch) -> bool {
+    let prefix = matches.prefix.as_deref().unwrap_or("");
+    let (least, most) = digits::length_range(matches);
+    // Edits change the front only, so that the shortest numbers and one more speak for all.
+    (least..=most).take(2).any(|length| {
+        let rest = "1".repeat(length.saturating_sub(prefix.len()));
+        digits::apply(matches, &format!("{prefix}{rest}")).is_some()
+    })
+}
+
 /// The emergency number that a match names by its prefix. A match without a prefix names none: it
 /// is a catch-all, and emergency numbers are looked at before it.
 pub fn shadows<'a>(

@@ -175,6 +175,9 @@ pub struct VoicemailRow {
     /// Where messages are announced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
+    /// Whether it is opened with a PIN only. While the PIN is not there, nobody opens it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub asks_pin: bool,
 }
 
 /// Where the calls of an extension go when it is not to ring, or did not answer.

@@ -65,10 +65,13 @@ impl<'a> Call<'a> {
     pub fn came_in(&self, name: &str, number: &NumberRow) -> Answer {
         let mut answer = self.to(&number.target);
         answer.rule = format!("Number.{name}");
-        if let Some(prefix) = &number.caller_id_prefix {
+        let seconds = self.view.plan.tenant.max_call_duration_seconds;
+        let longest = seconds.map(|seconds| App::SchedHangup { seconds });
+        let shown = number.caller_id_prefix.as_ref().map(|prefix| {
             let shown = Text::new(&format!("{prefix} {}", self.caller_name));
-            answer.actions.insert(0, App::Set(Variable::EffectiveCallerIdName(shown)).action());
-        }
+            App::Set(Variable::EffectiveCallerIdName(shown))
+        });
+        answer.actions.splice(0..0, longest.iter().chain(&shown).map(App::action));
         answer
     }
 

@@ -10,7 +10,7 @@ use super::schedule;
 use super::token::Caller;
 use super::view::TenantView;
 use crate::plan::{DialActionRow, FeatureCodeRow, PlatformPlan, Target};
-use crate::resources::common::{CallerId, DestinationKind, DigitMatch};
+use crate::resources::common::{CallerId, DestinationKind};
 use crate::resources::dial_rule::Phase;
 
 /// Most schedules and forwardings that a call follows by itself. Compile refuses circles; this
@@ -104,40 +104,29 @@ pub fn decide<'a>(
     dial_rules(platform, Phase::After, inside, dialled).unwrap_or(Decision::Unknown)
 }
 
-/// Decides how a public number is reached that a destination names: the tenant's administrator
-/// chose it, so that no toll class is asked.
-pub fn external<'a>(view: &'a TenantView, number: &str) -> Decision<'a> {
-    if let Some((_, own)) = view.public_number(number) {
-        return Decision::Target(own.target.clone());
+/// Decides how a public number leaves that a destination names: as if it were dialled, but the
+/// tenant's administrator chose it, so that no toll class is asked. The tenant's own numbers do
+/// not leave: [`settle`] follows them before.
+pub fn external<'a>(view: &'a TenantView, platform: &'a PlatformPlan, number: &str) -> Decision<'a> {
+    if let Some(decision) = dial_rules(platform, Phase::Before, true, number) {
+        return decision;
     }
-    for (name, route) in view.routes() {
-        // A destination is written in E.164; routes match what people dial. One whose edits give
-        // the number leads to it.
-        if route.matches.iter().any(|matches| reaches(matches, number)) {
-            return Decision::Out(Outbound {
-                rule: name,
-                number: number.to_owned(),
-                trunks: &route.trunks,
-                caller_id: route.caller_id.as_ref(),
-            });
-        }
+    // A destination is written in E.164; routes match what people dial. One whose edits give the
+    // number leads to it.
+    let route = view.routes().find(|(_, route)| route.matches.iter().any(|m| digits::reaches(m, number)));
+    match route {
+        Some((name, route)) => Decision::Out(Outbound {
+            rule: name,
+            number: number.to_owned(),
+            trunks: &route.trunks,
+            caller_id: route.caller_id.as_ref(),
+        }),
+        None => dial_rules(platform, Phase::After, true, number).unwrap_or(Decision::Unknown),
     }
-    Decision::Unknown
 }
 
-/// Whether some dialled number becomes this one by the edits of a match.
-fn reaches(matches: &DigitMatch, number: &str) -> bool {
-    let prefix = matches.prefix.as_deref().unwrap_or("");
-    let strip = matches.strip.and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
-    let Some(kept) = prefix.get(strip..) else { return false };
-    let prepend = matches.prepend.as_deref().unwrap_or("");
-    let Some(rest) = number.strip_prefix(prepend).and_then(|rest| rest.strip_prefix(kept)) else {
-        return false;
-    };
-    digits::apply(matches, &format!("{prefix}{rest}")).as_deref() == Some(number)
-}
-
-fn dial_rules<'a>(
+/// What the platform's rules of a phase say of a number.
+pub fn dial_rules<'a>(
     platform: &'a PlatformPlan,
     phase: Phase,
     inside: bool,
@@ -194,7 +183,8 @@ fn outbound<'a>(view: &'a TenantView, caller: &Caller, dialled: &str) -> Option<
     })
 }
 
-/// Follows schedules, and forwardings of every call, to where a call really goes at a time.
+/// Follows schedules, forwardings of every call, and public numbers that are the tenant's own, to
+/// where a call really goes at a time.
 pub fn settle(view: &TenantView, target: &Target, now: Timestamp) -> Target {
     let mut target = target;
     for _ in 0..MAX_HOPS {
@@ -206,6 +196,7 @@ pub fn settle(view: &TenantView, target: &Target, now: Timestamp) -> Target {
             DestinationKind::Extension => {
                 view.plan.extensions.get(&target.name).and_then(|row| row.forwarding.always.as_ref())
             }
+            DestinationKind::ExternalNumber => view.public_number(&target.name).map(|(_, own)| &own.target),
             _ => None,
         };
         match next {

@@ -28,6 +28,18 @@ pub fn apply(matches: &DigitMatch, dialled: &str) -> Option<String> {
     is_sendable(&number).then_some(number)
 }
 
+/// Whether some dialled number becomes this one by the edits of a match.
+pub fn reaches(matches: &DigitMatch, number: &str) -> bool {
+    let prefix = matches.prefix.as_deref().unwrap_or("");
+    let strip = matches.strip.and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
+    let Some(kept) = prefix.get(strip..) else { return false };
+    let prepend = matches.prepend.as_deref().unwrap_or("");
+    let Some(rest) = number.strip_prefix(prepend).and_then(|rest| rest.strip_prefix(kept)) else {
+        return false;
+    };
+    apply(matches, &format!("{prefix}{rest}")).as_deref() == Some(number)
+}
+
 /// Whether text is a number that may be sent: digits, `*` and `#`, with at most one plus, in front.
 pub fn is_sendable(number: &str) -> bool {
     let digits = number.strip_prefix('+').unwrap_or(number);
@@ -72,7 +84,9 @@ pub fn from_carrier(
             if let Some(abroad) = number.strip_prefix(&country.international_prefix) {
                 return Some(format!("+{abroad}"));
             }
-            let inside = number.strip_prefix(&country.national_prefix)?;
+            // Some carriers leave the national prefix out (ten digits in North America); what is
+            // made of it must still be a number that the tenant holds.
+            let inside = number.strip_prefix(&country.national_prefix).unwrap_or(number);
             Some(format!("+{}{inside}", country.calling_code))
         }
         _ => Some(format!("+{}", number.strip_prefix("00").unwrap_or(number))),

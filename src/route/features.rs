@@ -17,11 +17,14 @@ pub fn feature(call: &Call, code: &FeatureCodeRow, digits: &str) -> Actions {
         FeatureAction::CheckVoicemail => {
             let Caller::Extension(name) = &call.caller else { return None };
             let extension = call.view.plan.extensions.get(name)?;
-            if extension.voicemail.is_none() {
+            let Some(voicemail) = &extension.voicemail else {
                 return Some(vec![App::Hangup(Cause::UnallocatedNumber)]);
+            };
+            if voicemail.asks_pin && extension.secrets.get("pin").is_none() {
+                return Some(vec![App::Hangup(Cause::NormalTemporaryFailure)]);
             }
             // Without a PIN the box opens from its own phones only, which this is.
-            let without_pin = extension.secrets.get("pin").is_none();
+            let without_pin = !voicemail.asks_pin;
             let id = Word::new(&extension.number)?;
             Some(vec![
                 App::Answer,

@@ -9,14 +9,19 @@ use super::legal::{DialNumber, Text, Word};
 use super::token::Caller;
 use crate::plan::TrunkRow;
 
+/// Seconds a called party outside may ring. Without it the time that a phone of ours was rung
+/// before, on a call that is forwarded, would hold.
+const RING_SECONDS: i32 = 120;
+
 /// Sends a call out: trunk after trunk, gateway after gateway, as long as the carrier is the
 /// reason that it fails.
 pub fn out(call: &Call, out: &Outbound) -> Actions {
     let tenant = &call.view.plan.tenant;
-    let own = match &call.caller {
-        Caller::Extension(name) => call.view.plan.extensions.get(name).and_then(|row| row.caller_id.as_ref()),
+    let caller = match &call.caller {
+        Caller::Extension(name) => call.view.plan.extensions.get(name),
         Caller::Outside => None,
     };
+    let own = caller.and_then(|row| row.caller_id.as_ref());
     let ids = [out.caller_id, own, tenant.caller_id.as_ref()];
     let name = ids.iter().flatten().find_map(|id| id.name.as_deref());
     let number = ids.iter().flatten().find_map(|id| id.number.as_deref());
@@ -25,7 +30,7 @@ pub fn out(call: &Call, out: &Outbound) -> Actions {
         actions.push(App::SchedHangup { seconds });
     }
     // Without a name of its own the number stands in: the extension's name is not for outside.
-    if let Some(name) = name.or(number) {
+    if let Some(name) = name.or(number).or(caller.map(|row| row.number.as_str())) {
         actions.push(App::Set(Variable::EffectiveCallerIdName(Text::new(name))));
     }
     by_trunks(call, out.trunks, &out.number, number, true, actions)
@@ -50,6 +55,7 @@ fn by_trunks(
     limited: bool,
     mut actions: Vec<App>,
 ) -> Actions {
+    actions.push(App::Set(Variable::CallTimeout(RING_SECONDS)));
     actions.push(App::Set(Variable::ContinueOnFail(Continue::CarrierFailure)));
     let mut ways = 0;
     for trunk in trunks.iter().filter_map(|name| call.platform.trunks.get(name)) {

@@ -1,7 +1,8 @@
 //! Whether a schedule is open at a time.
 
+use jiff::Timestamp;
 use jiff::civil::{Date, Weekday};
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::tz::{TimeZone, TimeZoneDatabase};
 
 use crate::plan::{HolidayRow, ScheduleRow, Target, WindowRow};
 use crate::resources::common::Day;
@@ -15,6 +16,14 @@ pub enum State {
     Closed,
     /// Closed for a holiday.
     Holiday,
+}
+
+/// A time zone of the IANA database, by its name as it is written there. The database is the one
+/// built in: the compiler and every switch know the same zones, whatever their machines have.
+pub fn zone(name: &str) -> Option<TimeZone> {
+    let zone = TimeZoneDatabase::bundled().get(name).ok()?;
+    // jiff reads names in any case, and knows a zone for "unknown".
+    (zone.iana_name() == Some(name) && !zone.is_unknown()).then_some(zone)
 }
 
 /// The state of a schedule at a time, read in its zone: on the wall clock, so that daylight

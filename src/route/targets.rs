@@ -55,13 +55,14 @@ pub fn to(call: &Call, target: &Target) -> Actions {
             plan.conferences.get(&target.name)?;
             Some(vec![App::Answer, App::Conference { room: Word::new(names::room(tenant, &target.name))? }])
         }
-        DestinationKind::ExternalNumber => match external(call.view, &target.name) {
+        // Schedules and own numbers are followed before; one that is left went round in a circle.
+        DestinationKind::Schedule => None,
+        DestinationKind::ExternalNumber if call.view.public_number(&target.name).is_some() => None,
+        DestinationKind::ExternalNumber => match external(call.view, call.platform, &target.name) {
             Decision::Out(out) => outbound::out(call, &out),
-            Decision::Target(own) if own != *target => to(call, &settle(call.view, &own, call.now)),
+            Decision::Refused(_) => Some(vec![App::Hangup(Cause::CallRejected)]),
             _ => Some(vec![App::Hangup(Cause::UnallocatedNumber)]),
         },
-        // Schedules are followed before; one that is left went round in a circle.
-        DestinationKind::Schedule => None,
     }
 }
 

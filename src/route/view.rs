@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use jiff::tz::TimeZone;
 
+use super::schedule;
 use crate::plan::{ExtensionRow, NumberRow, OutboundRouteRow, Row, Rows, Target, TenantPlan};
 use crate::resources::common::DestinationKind;
 
@@ -39,7 +40,7 @@ impl TenantView {
             .values()
             .map(|schedule| schedule.time_zone.as_str())
             .chain([plan.tenant.time_zone.as_str()])
-            .filter_map(|name| Some((name.to_owned(), TimeZone::get(name).ok()?)))
+            .filter_map(|name| Some((name.to_owned(), schedule::zone(name)?)))
             .collect();
         Self { plan, by_number, by_e164, routes, time_zones }
     }

@@ -5,6 +5,7 @@
 
 mod options;
 mod ready;
+mod vault;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -31,6 +32,7 @@ use crate::switch::xml::Answers;
 use crate::switch::xml::media::{MediaRoot, MediaRootError};
 use crate::switch::xml::templates::{TemplateError, Templates};
 use ready::Ready;
+use vault::KeyringVault;
 
 /// First and longest pause before Postgres is tried again.
 const FIRST_RETRY: Duration = Duration::from_millis(250);
@@ -46,7 +48,7 @@ pub enum StandaloneError {
     Folder(#[from] FolderError),
     #[error(transparent)]
     Keys(#[from] KeyringError),
-    #[error("--data-dir: {0}")]
+    #[error(transparent)]
     Postgres(#[from] LocalError),
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -131,7 +133,11 @@ async fn write(
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) -> Result<(), StandaloneError> {
-    let folder = FolderOptions { manifests: args.manifests.clone(), data_dir: data_dir.to_owned() };
+    let folder = FolderOptions {
+        manifests: args.manifests.clone(),
+        data_dir: data_dir.to_owned(),
+        vault: Arc::new(KeyringVault(options.keyring.clone())),
+    };
     let (updates, mut inbox) = mpsc::channel(16);
     let _folder = Folder::start(folder, updates, stop.clone()).await?;
     let Some(store) = connect(&options, stop).await? else { return Ok(()) };

@@ -43,6 +43,10 @@ impl Probe for Ready {
         if behind > 0 {
             missing.push(format!("{behind} of {} tenants are not served yet", stored.tenants.len()));
         }
+        let gone = stored.removed.iter().filter(|id| held.contains_key(id)).count();
+        if gone > 0 {
+            missing.push(format!("{gone} tenants that are gone are still served"));
+        }
         missing
     }
 

@@ -118,6 +118,14 @@ impl StoreError {
         matches!(self, Self::Unreachable { .. })
     }
 
+    /// True when Postgres says that the login may not (SQLSTATE 42501). A connection says so of a
+    /// role that was granted while it looked its memberships up: Postgres then keeps what it found
+    /// first, for as long as the connection lasts or until the next grant.
+    pub(crate) fn is_denied(&self) -> bool {
+        let Self::Database { source, .. } = self else { return false };
+        source.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "42501")
+    }
+
     pub(crate) fn unreadable(table: &str, name: &str, reason: impl ToString) -> Self {
         Self::Unreadable { table: table.to_owned(), name: name.to_owned(), reason: reason.to_string() }
     }

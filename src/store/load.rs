@@ -177,7 +177,25 @@ impl Reader {
     /// # Errors
     /// When a row cannot be read, or Postgres fails.
     pub async fn load_tenant(&self, id: Uuid) -> Result<Option<(Revision, TenantPlan)>, StoreError> {
-        let mut connection = self.pool.acquire().await.doing("connecting")?;
+        let mut pooled = self.pool.acquire().await.doing("connecting")?;
+        match self.load_over(&mut pooled, id).await {
+            Err(error) if error.is_denied() => {
+                // The connection may believe in memberships of before the role was made.
+                pooled.close_on_drop();
+                let mut fresh = super::connect(&self.pool.connect_options()).await?;
+                let loaded = self.load_over(&mut fresh, id).await;
+                fresh.close().await.doing("closing a connection")?;
+                loaded
+            }
+            loaded => loaded,
+        }
+    }
+
+    async fn load_over(
+        &self,
+        connection: &mut PgConnection,
+        id: Uuid,
+    ) -> Result<Option<(Revision, TenantPlan)>, StoreError> {
         let mut transaction = connection.begin_with(BEGIN).await.doing("reading a tenant")?;
         let tenant: Option<(i64, Option<Vec<u8>>, String)> = sqlx::query_as(
             "SELECT revision, fingerprint, body::text FROM public.tenants WHERE id = $1 AND retained_at IS NULL",

@@ -68,22 +68,34 @@ impl Store {
     /// fails. Nothing is written then.
     pub async fn write_tenant(&self, plan: &TenantPlan) -> Result<Written, StoreError> {
         let prepared = Prepared::of(self.keyring(), plan)?;
+        let mut denied = None;
         for _ in 0..ATTEMPTS {
-            match self.try_write(plan, &prepared).await {
+            let mut connection = self.pool().acquire().await.doing("connecting")?;
+            let written = self.try_write(&mut connection, plan, &prepared).await;
+            if written.as_ref().is_err_and(StoreError::is_denied) {
+                // It may believe in memberships of before the role was made: another one will not.
+                connection.close_on_drop();
+            }
+            match written {
                 Ok(Some(written)) => return Ok(written),
                 Ok(None) => {}
                 Err(StoreError::Database { source, .. }) if is_deadlock(&source) => {}
+                Err(error) if error.is_denied() => denied = Some(error),
                 Err(error) => return Err(error),
             }
         }
-        Err(StoreError::Contended(plan.tenant.id))
+        Err(denied.unwrap_or(StoreError::Contended(plan.tenant.id)))
     }
 
     /// None when another writer made or removed the tenant meanwhile.
-    async fn try_write(&self, plan: &TenantPlan, prepared: &Prepared) -> Result<Option<Written>, StoreError> {
+    async fn try_write(
+        &self,
+        connection: &mut PgConnection,
+        plan: &TenantPlan,
+        prepared: &Prepared,
+    ) -> Result<Option<Written>, StoreError> {
         let tenant = &plan.tenant;
-        let mut connection = self.pool().acquire().await.doing("connecting")?;
-        let known = current(&mut connection, tenant.id, "").await?;
+        let known = current(connection, tenant.id, "").await?;
         if let Some(written) = known.as_ref().and_then(|known| known.unchanged(prepared)) {
             return Ok(Some(written));
         }

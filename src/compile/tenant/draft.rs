@@ -1,6 +1,7 @@
 //! What is known of a tenant while it is judged: what there is, what was refused, and why.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
 
 use jiff::Timestamp;
 use kube::Resource;
@@ -9,10 +10,14 @@ use crate::compile::platform::trunk_name;
 use crate::compile::{Claims, Effect, Problem, Reason};
 use crate::plan::{MediaPath, PlatformPlan, Target, TrunkRow};
 use crate::resources::common::{Destination, DestinationKind, MediaSource, NamespacedRef};
+use crate::resources::dial_rule::Phase;
 use crate::resources::media_file::MediaUsage;
 use crate::resources::trunk::FromNamespaces;
 use crate::resources::{Extension, TenantProfile};
+use crate::route::decide::{Decision, dial_rules};
+use crate::route::digits;
 use crate::source::object::created;
+use crate::source::world::key_of;
 use crate::source::{ObjectKey, PlatformSnapshot, TenantSnapshot};
 
 /// Kind and name of a resource of the tenant.
@@ -40,7 +45,8 @@ pub struct Draft<'a> {
     pub cut: BTreeSet<(Id, &'static str)>,
     extensions: HashMap<&'a str, &'a Extension>,
     ages: HashMap<Id, Timestamp>,
-    refused: HashSet<Id>,
+    /// What does not stand, and whether it only waits.
+    refused: HashMap<Id, Effect>,
 }
 
 impl<'a> Draft<'a> {
@@ -75,7 +81,7 @@ impl<'a> Draft<'a> {
             cut: BTreeSet::new(),
             extensions: snapshot.extensions.iter().map(|e| (name_of(&**e), &**e)).collect(),
             ages,
-            refused: HashSet::new(),
+            refused: HashMap::new(),
         }
     }
 
@@ -95,21 +101,33 @@ impl<'a> Draft<'a> {
         Aged { created: self.ages.get(&id).copied().unwrap_or(Timestamp::MAX), id }
     }
 
+    /// Notes that every resource of the tenant waits for the tenant itself, which is refused.
+    pub fn all_wait(&mut self) {
+        let tenant = name_of(&*self.snapshot.tenant);
+        let message = format!("Tenant {tenant} is refused itself");
+        let problems = self.ages.keys().map(|(kind, name)| {
+            Problem::waiting(self.key(kind, name), "spec.tenantRef.name", Reason::RefRefused, &message)
+        });
+        let problems: Vec<Problem> = problems.collect();
+        self.problems.extend(problems);
+    }
+
     /// Whether a resource exists and was not refused.
     pub fn stands(&self, kind: &'static str, name: &str) -> bool {
         let id = (kind, name.to_owned());
-        self.ages.contains_key(&id) && !self.refused.contains(&id)
+        self.ages.contains_key(&id) && !self.refused.contains_key(&id)
     }
 
     /// Takes a resource out, with the reason.
     pub fn refuse(&mut self, id: Id, field: impl Into<String>, reason: Reason, message: impl Into<String>) {
         let problem = Problem::refused(self.key(id.0, &id.1), field, reason, message);
-        self.withhold(id, problem);
+        self.withhold(id, or_waiting(problem));
     }
 
     /// Takes a resource out for a problem, whose effect may be that it only waits.
     pub fn withhold(&mut self, id: Id, problem: Problem) {
-        if self.refused.insert(id) {
+        if let Entry::Vacant(entry) = self.refused.entry(id) {
+            entry.insert(problem.effect);
             self.problems.push(problem);
         }
     }
@@ -123,7 +141,7 @@ impl<'a> Draft<'a> {
         (reason, message): Broken,
     ) {
         let problem = Problem::degraded(self.key(kind, name), field, reason, message);
-        self.problems.push(problem);
+        self.problems.push(or_waiting(problem));
     }
 
     /// Whether a resource of the tenant can be referred to.
@@ -133,16 +151,13 @@ impl<'a> Draft<'a> {
             let tenant = name_of(&*self.snapshot.tenant);
             return Err((Reason::RefNotFound, format!("tenant {tenant} has no {kind} {name}")));
         }
-        if self.refused.contains(&id) {
-            let key = self.key(kind, name);
-            let waits = self
-                .problems
-                .iter()
-                .any(|problem| problem.resource == key && problem.effect == Effect::Waiting);
-            let why = if waits { "is waiting for a Secret" } else { "is refused itself" };
-            return Err((Reason::RefRefused, format!("{kind} {name} {why}")));
+        match self.refused.get(&id) {
+            None => Ok(()),
+            Some(Effect::Waiting) => {
+                Err((Reason::CredentialsPending, format!("{kind} {name} is waiting for a Secret")))
+            }
+            Some(_) => Err((Reason::RefRefused, format!("{kind} {name} is refused itself"))),
         }
-        Ok(())
     }
 
     /// The target that a destination names.
@@ -150,6 +165,7 @@ impl<'a> Draft<'a> {
         let kind = destination.kind;
         if kind == DestinationKind::ExternalNumber {
             let number = destination.number.clone().unwrap_or_default();
+            self.reachable(&number)?;
             return Ok(Target { kind, name: number });
         }
         let name = destination.name.clone().unwrap_or_default();
@@ -159,6 +175,47 @@ impl<'a> Draft<'a> {
             return Err((Reason::InvalidValue, message));
         }
         Ok(Target { kind, name })
+    }
+
+    /// The Number of the tenant that holds a public number.
+    pub fn own_number(&self, number: &str) -> Option<&'a str> {
+        let (holder, name) = self.claims.number(number)?;
+        let mine = key_of(&self.snapshot.tenant).as_ref() == Some(holder);
+        (mine && self.stands("Number", name)).then_some(name)
+    }
+
+    /// Whether calls can get to a public number: as `route` decides, by the tenant's own Number, the
+    /// platform's rules and the tenant's routes.
+    fn reachable(&self, number: &str) -> Result<(), Broken> {
+        if self.own_number(number).is_some() {
+            return Ok(());
+        }
+        let by_rule = |phase| match dial_rules(self.platform, phase, true, number) {
+            Some(Decision::Refused(_)) => Some(Err((
+                Reason::NotAllowed,
+                format!("a DialRule of the platform blocks calls to {number}"),
+            ))),
+            Some(_) => Some(Ok(())),
+            None => None,
+        };
+        if let Some(decided) = by_rule(Phase::Before) {
+            return decided;
+        }
+        let mut fallen = None;
+        for route in &self.snapshot.outbound_routes {
+            if route.spec.matches.iter().any(|matches| digits::reaches(matches, number)) {
+                match self.resolve("OutboundRoute", name_of(&**route)) {
+                    Ok(()) => return Ok(()),
+                    Err(why) => fallen = Some(why),
+                }
+            }
+        }
+        by_rule(Phase::After).unwrap_or_else(|| {
+            let tenant = name_of(&*self.snapshot.tenant);
+            Err(fallen.unwrap_or_else(|| {
+                (Reason::RefNotFound, format!("no OutboundRoute of tenant {tenant} leads to {number}"))
+            }))
+        })
     }
 
     fn has_voicemail(&self, extension: &str) -> bool {
@@ -202,16 +259,30 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Where a media file lies, relative to the tenant's media directory.
-    pub fn media(&self, source: &MediaSource) -> Result<MediaPath, Broken> {
+    /// Where a media file lies that is to be used in some way, relative to the tenant's media
+    /// directory.
+    pub fn media(&self, source: &MediaSource, usage: MediaUsage) -> Result<MediaPath, Broken> {
         let name = &source.media_file_ref.name;
         self.resolve("MediaFile", name)?;
         let file = self.snapshot.media_files.iter().find(|file| name_of(&***file) == name);
-        let directory = match file.and_then(|file| file.spec.usage).unwrap_or_default() {
+        let meant = file.and_then(|file| file.spec.usage).unwrap_or_default();
+        if meant != usage {
+            let message = format!("MediaFile {name} is of usage {meant:?}; name one of usage {usage:?}");
+            return Err((Reason::InvalidValue, message));
+        }
+        let directory = match usage {
             MediaUsage::Prompt => "prompts",
             MediaUsage::MusicOnHold => "music_on_hold",
         };
         Ok(MediaPath(format!("{directory}/{name}.wav")))
+    }
+}
+
+/// What is left out because of something that waits for a Secret waits with it: nothing is wrong.
+fn or_waiting(problem: Problem) -> Problem {
+    match problem.reason {
+        Reason::CredentialsPending => Problem { effect: Effect::Waiting, ..problem },
+        _ => problem,
     }
 }
 

@@ -1,11 +1,11 @@
 //! The tenant itself: profile, domains, identity, time zone, emergency calls.
 
-use jiff::tz::TimeZone;
-
 use super::draft::Draft;
+use super::schedule;
 use crate::compile::claims::tenant_id;
 use crate::compile::{Problem, Reason};
 use crate::plan::{EmergencyRow, TenantRow};
+use crate::resources::media_file::MediaUsage;
 use crate::source::world::key_of;
 
 /// The tenant's row; `None` when the tenant as a whole is refused.
@@ -37,9 +37,7 @@ pub fn tenant_row(draft: &mut Draft) -> Option<TenantRow> {
         return refuse(draft, "spec.tenantId", Reason::Conflict, message);
     }
     let time_zone = spec.time_zone.clone().unwrap_or_else(|| "UTC".to_owned());
-    if TimeZone::get(&time_zone).is_err() {
-        let message =
-            format!("{time_zone} is no time zone of the IANA database; write one such as Europe/Berlin");
+    if let Err(message) = schedule::known_zone(&time_zone) {
         return refuse(draft, "spec.timeZone", Reason::InvalidValue, message);
     }
     let mut domains = Vec::new();
@@ -69,14 +67,15 @@ pub fn tenant_row(draft: &mut Draft) -> Option<TenantRow> {
             None
         }
     });
-    let music_on_hold = spec.music_on_hold.as_ref().and_then(|source| match draft.media(source) {
-        Ok(path) => Some(path),
-        Err((reason, message)) => {
-            let field = "spec.musicOnHold.mediaFileRef.name";
-            draft.problems.push(Problem::degraded(key.clone(), field, reason, message));
-            None
-        }
-    });
+    let music_on_hold =
+        spec.music_on_hold.as_ref().and_then(|source| match draft.media(source, MediaUsage::MusicOnHold) {
+            Ok(path) => Some(path),
+            Err((reason, message)) => {
+                let field = "spec.musicOnHold.mediaFileRef.name";
+                draft.problems.push(Problem::degraded(key.clone(), field, reason, message));
+                None
+            }
+        });
     let profile = draft.profile.map(|profile| &profile.spec);
     Some(TenantRow {
         id,

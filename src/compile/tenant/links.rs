@@ -40,6 +40,9 @@ fn number(draft: &Draft, number: &Number) -> Checked {
         return Err(("spec.trunkRef".to_owned(), (Reason::InvalidValue, message)));
     }
     draft.target(&number.spec.destination).map_err(|why| ("spec.destination".to_owned(), why))?;
+    if draft.cut.contains(&(("Number", name_of(number).to_owned()), "destination")) {
+        return Err(("spec.destination".to_owned(), super::loops::broken()));
+    }
     Ok(())
 }
 
@@ -62,13 +65,10 @@ fn ring_group(draft: &Draft, group: &RingGroup) -> Checked {
     if usable {
         return Ok(());
     }
-    let why = group
-        .spec
-        .members
-        .first()
-        .and_then(|member| draft.resolve("Extension", &member.extension_ref.name).err())
-        .map_or_else(String::new, |(_, message)| format!(": {message}"));
-    Err(("spec.members".to_owned(), (Reason::RefNotFound, format!("none of its members can ring{why}"))))
+    let first = group.spec.members.first();
+    let why = first.and_then(|member| draft.resolve("Extension", &member.extension_ref.name).err());
+    let (reason, why) = why.unwrap_or_else(|| (Reason::RefNotFound, "it has none".to_owned()));
+    Err(("spec.members".to_owned(), (reason, format!("none of its members can ring: {why}"))))
 }
 
 fn outbound_route(draft: &Draft, route: &OutboundRoute) -> Checked {

@@ -1,7 +1,7 @@
 //! One tenant: its resources judged together, and what stands compiled to rows.
 //!
 //! The steps, in order: the tenant itself; numbers nobody else may hold; limits; secrets that must
-//! be there; references, again and again until nothing more falls; loops between destinations.
+//! be there; references, again and again until nothing more falls; circles between destinations.
 //! What stands then becomes rows.
 
 mod draft;
@@ -29,6 +29,7 @@ pub fn tenant(
 ) -> Compiled<Option<TenantPlan>> {
     let mut draft = Draft::new(snapshot, platform_snapshot, platform, claims);
     let Some(row) = header::tenant_row(&mut draft) else {
+        draft.all_wait();
         draft.problems.sort();
         return Compiled { plan: None, problems: draft.problems };
     };
@@ -37,7 +38,7 @@ pub fn tenant(
     limits::apply(&mut draft);
     rows::withhold_unprotected(&mut draft);
     loop {
-        let fell = links::check_required(&mut draft) || loops::break_one(&mut draft);
+        let fell = links::check_required(&mut draft) || loops::cut(&mut draft);
         if !fell {
             break;
         }

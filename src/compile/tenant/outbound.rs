@@ -17,7 +17,10 @@ pub fn settle(draft: &mut Draft) {
     routes.sort_by(|a, b| a.0.cmp(&b.0));
     let mut standing: Vec<&OutboundRoute> = Vec::new();
     for (aged, route) in routes {
-        if let Some((index, number)) = shadowed(route, &emergency) {
+        if let Some(index) = route.spec.matches.iter().position(|matches| !patterns::possible(matches)) {
+            let field = format!("spec.match[{index}]");
+            draft.refuse(aged.id, field, Reason::InvalidValue, patterns::IMPOSSIBLE);
+        } else if let Some((index, number)) = shadowed(route, &emergency) {
             let field = format!("spec.match[{index}].prefix");
             let message = format!(
                 "it matches the emergency number {number}, which always leaves by spec.emergency of the Tenant"

@@ -6,6 +6,7 @@ use crate::compile::secrets::{Unusable, password, pin};
 use crate::compile::{Problem, Reason};
 use crate::plan::*;
 use crate::resources::common::{Destination, LocalRef, MediaSource, Recording, SecretKeyRef};
+use crate::resources::media_file::MediaUsage;
 use crate::resources::*;
 
 /// Keeps conferences out whose PIN is not there: without it anybody could enter.
@@ -85,8 +86,9 @@ fn media(
     name: &str,
     field: &str,
     source: Option<&MediaSource>,
+    usage: MediaUsage,
 ) -> Option<MediaPath> {
-    match draft.media(source?) {
+    match draft.media(source?, usage) {
         Ok(path) => Some(path),
         Err(why) => {
             draft.degrade(kind, name, format!("spec.{field}.mediaFileRef.name"), why);
@@ -125,7 +127,10 @@ fn extension(draft: &mut Draft, extension: &Extension, name: &str, _: &TenantRow
         ring_seconds: spec.ring_seconds.unwrap_or(30),
         toll_classes: spec.toll_classes.clone(),
         recording,
-        voicemail: voicemail.map(|voicemail| VoicemailRow { email: voicemail.email.clone() }),
+        voicemail: voicemail.map(|voicemail| VoicemailRow {
+            email: voicemail.email.clone(),
+            asks_pin: voicemail.pin_secret_ref.is_some(),
+        }),
         forwarding: ForwardingRow {
             always: forward("always", &forwarding.always),
             busy: forward("busy", &forwarding.busy),
@@ -194,7 +199,11 @@ fn queue(draft: &mut Draft, queue: &Queue, name: &str, tenant: &TenantRow) -> Op
     let mut agents = Vec::new();
     for (index, agent) in spec.agents.iter().enumerate() {
         let field = format!("spec.agents[{index}].extensionRef.name");
-        if rings(draft, "Queue", name, field, &agent.extension_ref) {
+        let extension = &agent.extension_ref.name;
+        if agents.iter().any(|before: &AgentRow| before.extension == *extension) {
+            let why = (Reason::Conflict, format!("Extension {extension} is an agent of it already"));
+            draft.degrade("Queue", name, field, why);
+        } else if rings(draft, "Queue", name, field, &agent.extension_ref) {
             agents.push(AgentRow {
                 extension: agent.extension_ref.name.clone(),
                 level: agent.level.unwrap_or(1),
@@ -202,7 +211,8 @@ fn queue(draft: &mut Draft, queue: &Queue, name: &str, tenant: &TenantRow) -> Op
             });
         }
     }
-    let own = media(draft, "Queue", name, "musicOnHold", spec.music_on_hold.as_ref());
+    let own =
+        media(draft, "Queue", name, "musicOnHold", spec.music_on_hold.as_ref(), MediaUsage::MusicOnHold);
     Some(QueueRow {
         number: spec.number.clone(),
         strategy: spec.strategy.unwrap_or_default(),
@@ -227,7 +237,7 @@ fn ivr_menu(draft: &mut Draft, menu: &IvrMenu, name: &str, _: &TenantRow) -> Opt
     }
     Some(IvrMenuRow {
         number: spec.number.clone(),
-        greeting: media(draft, "IvrMenu", name, "greeting", spec.greeting.as_ref()),
+        greeting: media(draft, "IvrMenu", name, "greeting", spec.greeting.as_ref(), MediaUsage::Prompt),
         timeout_seconds: spec.timeout_seconds.unwrap_or(8),
         max_failures: spec.max_failures.unwrap_or(3),
         direct_dial: spec.direct_dial.unwrap_or(false),

@@ -1,12 +1,13 @@
 //! Times and days of schedules.
 
 use jiff::civil::Date;
-use jiff::tz::TimeZone;
+use jiff::tz::TimeZoneDatabase;
 
 use super::draft::Broken;
 use crate::compile::Reason;
 use crate::plan::{HolidayRow, WindowRow};
 use crate::resources::Schedule;
+use crate::route::schedule::zone;
 
 type Parsed<T> = Result<T, (String, Broken)>;
 
@@ -55,21 +56,30 @@ pub fn holidays(schedule: &Schedule) -> Parsed<Vec<HolidayRow>> {
 
 /// The schedule's own time zone, if it has one.
 pub fn time_zone(schedule: &Schedule) -> Parsed<Option<String>> {
-    match &schedule.spec.time_zone {
-        Some(name) if TimeZone::get(name).is_err() => {
-            let message =
-                format!("{name} is no time zone of the IANA database; write one such as Europe/Berlin");
-            invalid("spec.timeZone".to_owned(), message)
-        }
-        name => Ok(name.clone()),
+    if let Some(name) = &schedule.spec.time_zone {
+        known_zone(name).or_else(|message| invalid("spec.timeZone".to_owned(), message))?;
     }
+    Ok(schedule.spec.time_zone.clone())
 }
 
+/// Whether there is such a time zone; else what is wrong with its name.
+pub fn known_zone(name: &str) -> Result<(), String> {
+    if zone(name).is_some() {
+        return Ok(());
+    }
+    let other_case = TimeZoneDatabase::bundled().get(name).ok().filter(|zone| !zone.is_unknown());
+    Err(match other_case.as_ref().and_then(|zone| zone.iana_name()) {
+        Some(right) => format!("{name} is no time zone of the IANA database; did you mean {right}?"),
+        None => format!("{name} is no time zone of the IANA database; write one such as Europe/Berlin"),
+    })
+}
+
+/// The minute of the day that `HH:MM` names, 0 to 1440.
 fn minute(text: &str) -> Option<i32> {
     let (hours, minutes) = text.split_once(':')?;
-    let (hours, minutes): (i32, i32) = (hours.parse().ok()?, minutes.parse().ok()?);
-    let minute = hours * 60 + minutes;
-    ((0..60).contains(&minutes) && (0..=1440).contains(&minute)).then_some(minute)
+    let (hours, minutes): (u8, u8) = (hours.parse().ok()?, minutes.parse().ok()?);
+    let minute = i32::from(hours) * 60 + i32::from(minutes);
+    (minutes < 60 && minute <= 1440).then_some(minute)
 }
 
 /// A day that exists; 29 February in a yearly holiday does, in leap years.

@@ -42,8 +42,21 @@ use tree::Tree;
 pub struct FolderOptions {
     /// Folder of the manifests.
     pub manifests: PathBuf,
-    /// Directory where ages and generated Secrets are kept; made when it is not there.
+    /// Directory where ages, generated Secrets and last good states are kept; made when it is not
+    /// there.
     pub data_dir: PathBuf,
+    /// Seals what is kept of manifests.
+    pub vault: Arc<dyn Vault>,
+}
+
+/// Seals copies of manifests, which can hold Secrets. Sources know nothing of keys: who starts one
+/// gives it this.
+pub trait Vault: std::fmt::Debug + Send + Sync {
+    /// Seals a text for a name.
+    fn seal(&self, name: &str, text: &[u8]) -> Vec<u8>;
+
+    /// Opens what was sealed for a name; none when it is something else.
+    fn open(&self, name: &str, sealed: &[u8]) -> Option<Vec<u8>>;
 }
 
 /// What changed in a folder.

@@ -65,7 +65,8 @@ impl Tree {
         tree.except = below(&options.manifests, &options.data_dir).into_iter().collect();
         tree.roots.push(generated.clone());
         tree.state = State::new(kinds()?, seen, Some(generated.clone()));
-        tree.state.last_good = Some(LastGood::open(options.data_dir.join("last-good")).map_err(data)?);
+        let kept = LastGood::open(options.data_dir.join("last-good"), options.vault.clone());
+        tree.state.last_good = Some(kept.map_err(data)?);
         tree.generated = Some(generated);
         Ok(tree)
     }

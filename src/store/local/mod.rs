@@ -68,7 +68,7 @@ pub enum LocalError {
         source: std::io::Error,
     },
     /// A program failed.
-    #[error("{program} failed: {output}")]
+    #[error("--data-dir: {program} failed: {output}")]
     Program {
         /// Its name.
         program: &'static str,

@@ -1,0 +1,170 @@
+//! Changes followed while they happen.
+
+use super::*;
+
+#[tokio::test]
+async fn a_change_is_followed() {
+    let mut live = Live::start(&[("a.yaml", &extension("alice", "1001"))]).await;
+    live.until_number("alice", Some("1001")).await;
+    live.write("a.yaml", &extension("alice", "1002"));
+    live.until_number("alice", Some("1002")).await;
+    live.write("a.yaml", &format!("{}---\n{}", extension("alice", "1002"), extension("bob", "1003")));
+    live.until_number("bob", Some("1003")).await;
+    live.write("a.yaml", &extension("bob", "1003"));
+    live.until_number("alice", None).await;
+    assert_eq!(live.objects.len(), 1);
+    fs::remove_file(live.path("a.yaml")).unwrap();
+    live.until_number("bob", None).await;
+    live.stays_as_it_is().await;
+}
+
+#[tokio::test]
+async fn only_what_changed_is_told() {
+    let text = |last: &str| {
+        format!("{}---\n{}---\n{}", extension("a", "1"), extension("b", "2"), extension("c", last))
+    };
+    let mut live = Live::start(&[("x.yaml", &text("3")), ("y.yaml", &extension("d", "4"))]).await;
+    live.write("x.yaml", &format!("# moved down a line\n{}", text("33")));
+    let update = tokio::time::timeout(PATIENCE, live.updates.recv()).await.unwrap().unwrap();
+    let told: Vec<String> = update
+        .changes
+        .iter()
+        .map(|change| match change {
+            Change::Upsert(object) => format!("{} {}", object.key(), number(object)),
+            Change::Remove(key) => format!("- {key}"),
+        })
+        .collect();
+    // The comment belongs to the first document, which is read again for it.
+    assert_eq!(told, ["Extension acme/a 1", "Extension acme/c 33"]);
+    fs::write(live.path("x.yaml"), format!("# moved down a line\n{}", text("33"))).unwrap();
+    live.stays_as_it_is().await;
+}
+
+#[tokio::test]
+async fn a_broken_file_keeps_what_it_held() {
+    let two = format!("{}---\n{}", extension("alice", "1001"), extension("bob", "1002"));
+    let mut live = Live::start(&[("a.yaml", &two), ("b.yaml", &extension("carol", "1003"))]).await;
+    assert_eq!(live.objects.len(), 3);
+    live.write("a.yaml", &two.replace("\"1001\"", "\"1009\"").replace("\"1002\"", "\"ten\""));
+    let problem = live.until_problem("a.yaml").await;
+    assert_eq!((problem.line, problem.field.as_str()), (Some(14), "spec.number"));
+    assert_eq!(problem.resource.as_ref().unwrap().to_string(), "Extension acme/bob");
+    live.until_number("alice", Some("1001")).await;
+    assert_eq!(live.objects.len(), 3);
+    let key = live.objects["Extension acme/carol"].key();
+    assert_eq!(live.folder.locate(&key, "spec.number").unwrap().line, 6);
+
+    live.write("a.yaml", "a: [");
+    let problem = live.until_problem("is not YAML").await;
+    assert_eq!(problem.file, live.path("a.yaml"));
+    live.write("b.yaml", &extension("carol", "1004"));
+    live.until_number("carol", Some("1004")).await;
+    assert_eq!(live.problems.len(), 1);
+
+    live.write("a.yaml", &extension("alice", "1009"));
+    live.until_no_problems().await;
+    live.until_number("alice", Some("1009")).await;
+    live.until_number("bob", None).await;
+}
+
+#[tokio::test]
+async fn a_tenant_reference_cannot_change() {
+    let mut live = Live::start(&[("a.yaml", &extension("alice", "1001"))]).await;
+    live.write(
+        "a.yaml",
+        &extension("alice", "1002").replace("tenantRef: {name: acme}", "tenantRef: {name: other}"),
+    );
+    let problem = live.until_problem("tenantRef cannot change").await;
+    assert_eq!(problem.field, "spec.tenantRef");
+    live.until_number("alice", Some("1001")).await;
+}
+
+#[tokio::test]
+async fn the_latecomer_of_one_name_is_refused() {
+    let mut live = Live::start(&[("b.yaml", &extension("alice", "1001"))]).await;
+    live.write("a.yaml", &extension("alice", "1002"));
+    let problem = live.until_problem("too").await;
+    assert_eq!(problem.file, live.path("a.yaml"));
+    assert!(problem.message.contains("b.yaml:1"), "{problem}");
+    assert_eq!(live.problems.len(), 1);
+    live.until_number("alice", Some("1001")).await;
+    live.write("b.yaml", &extension("alice", "1003"));
+    live.until_number("alice", Some("1003")).await;
+    fs::remove_file(live.path("b.yaml")).unwrap();
+    live.until_no_problems().await;
+    live.until_number("alice", Some("1002")).await;
+}
+
+#[tokio::test]
+async fn folders_come_and_go() {
+    let mut live = Live::start(&[]).await;
+    live.write("acme/deep/a.yaml", &extension("alice", "1001"));
+    live.until_number("alice", Some("1001")).await;
+    live.write("acme/deep/b.yaml", &extension("bob", "1002"));
+    live.until_number("bob", Some("1002")).await;
+
+    // A folder that comes with its files inside.
+    let outside = live.directory.path().join("outside");
+    write(&outside.join("sub/c.yaml"), &extension("carol", "1003"));
+    fs::rename(&outside, live.path("moved-in")).unwrap();
+    live.until_number("carol", Some("1003")).await;
+
+    fs::rename(live.path("acme"), live.path("renamed")).unwrap();
+    live.write("renamed/deep/a.yaml", &extension("alice", "1004"));
+    live.until_number("alice", Some("1004")).await;
+    fs::rename(live.path("moved-in"), live.directory.path().join("gone")).unwrap();
+    live.until_number("carol", None).await;
+    fs::remove_dir_all(live.path("renamed")).unwrap();
+    live.until_number("alice", None).await;
+    live.until_number("bob", None).await;
+}
+
+#[tokio::test]
+async fn a_renamed_file_is_no_loss() {
+    let mut live = Live::start(&[("a.yaml", &extension("alice", "1001"))]).await;
+    fs::rename(live.path("a.yaml"), live.path("b.yaml")).unwrap();
+    let update = tokio::time::timeout(PATIENCE, live.updates.recv()).await.unwrap().unwrap();
+    assert!(
+        matches!(update.changes.as_slice(), [Change::Upsert(object)] if number(object) == "1001"),
+        "{:?}",
+        update.changes
+    );
+    assert_eq!(update.problems, []);
+    // As editors and `kubectl` save: a new file put in the old one's place.
+    write(&live.directory.path().join("manifests/.b.yaml.tmp"), &extension("alice", "1002"));
+    fs::rename(live.path(".b.yaml.tmp"), live.path("b.yaml")).unwrap();
+    live.until_number("alice", Some("1002")).await;
+}
+
+#[tokio::test]
+async fn a_file_that_is_being_written_is_not_read_in_halves() {
+    use std::io::Write;
+    let two = format!("{}---\n{}", extension("alice", "1001"), extension("bob", "1002"));
+    let mut live = Live::start(&[("a.yaml", &two)]).await;
+    let mut file = fs::File::create(live.path("a.yaml")).unwrap();
+    for part in two.replace("1002", "1003").as_bytes().chunks(60) {
+        file.write_all(part).unwrap();
+        tokio::time::sleep(Duration::from_millis(60)).await;
+    }
+    drop(file);
+    assert!(live.next(PATIENCE).await);
+    assert_eq!(live.problems, []);
+    assert_eq!(live.objects.len(), 2, "bob went while the file was written");
+    live.until_number("bob", Some("1003")).await;
+}
+
+#[tokio::test]
+async fn a_mounted_config_map_is_followed() {
+    let mut live = Live::start(&[("..2027_1/a.yaml", &extension("alice", "1001"))]).await;
+    assert!(live.objects.is_empty(), "the hidden folder was read");
+    symlink("..2027_1", live.path("..data")).unwrap();
+    symlink("..data/a.yaml", live.path("a.yaml")).unwrap();
+    live.until_number("alice", Some("1001")).await;
+    // What the kubelet does: a new folder, then the link turned in one step.
+    live.write("..2027_2/a.yaml", &extension("alice", "1002"));
+    symlink("..2027_2", live.path("..data_tmp")).unwrap();
+    fs::rename(live.path("..data_tmp"), live.path("..data")).unwrap();
+    fs::remove_dir_all(live.path("..2027_1")).unwrap();
+    live.until_number("alice", Some("1002")).await;
+    assert_eq!(live.problems, []);
+}

@@ -1,0 +1,144 @@
+//! Trunks: who brings and takes calls, from which addresses, and how numbers are written to them.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use uuid::Uuid;
+
+use super::countries;
+use super::problem::{Problem, Reason};
+use super::secrets::{Unusable, password};
+use crate::plan::{GatewayRow, PlatformPlan, RegistrationRow, Secrets, TrunkRow};
+use crate::resources::Trunk;
+use crate::resources::common::NumberFormat;
+use crate::resources::sip_profile::Role;
+use crate::source::{ObjectKey, PlatformSnapshot};
+
+/// The row of a trunk; `None` when it is refused. The SIP profiles are in the plan already.
+pub fn trunk_row(
+    trunk: &Trunk,
+    key: &ObjectKey,
+    snapshot: &PlatformSnapshot,
+    plan: &PlatformPlan,
+    problems: &mut Vec<Problem>,
+) -> Option<TrunkRow> {
+    let spec = &trunk.spec;
+    let mut refuse = |field: &str, reason, message: String| {
+        problems.push(Problem::refused(key.clone(), field, reason, message));
+    };
+    let profile = &spec.sip_profile_ref.name;
+    match plan.sip_profiles.get(profile).map(|row| row.role) {
+        Some(Role::Trunks) => {}
+        Some(Role::Phones) => {
+            let message = format!("SipProfile {profile} is for phones; name one of role Trunks");
+            refuse("spec.sipProfileRef.name", Reason::InvalidValue, message);
+            return None;
+        }
+        None => {
+            let exists = snapshot.sip_profiles.iter().any(|p| p.metadata.name.as_ref() == Some(profile));
+            let (reason, message) = if exists {
+                (Reason::RefRefused, format!("SipProfile {profile} is refused itself"))
+            } else {
+                (Reason::RefNotFound, format!("there is no SipProfile {profile}"))
+            };
+            refuse("spec.sipProfileRef.name", reason, message);
+            return None;
+        }
+    }
+    let number_format = spec.number_format.unwrap_or_default();
+    let national = match (number_format, spec.country.as_deref()) {
+        (NumberFormat::National, Some(country)) => match countries::dialling(country) {
+            Some(dialling) => Some(dialling),
+            None => {
+                let known = countries::known();
+                let message = format!(
+                    "how numbers are dialled in {country} is not known; use numberFormat E164, or one of {known}"
+                );
+                refuse("spec.country", Reason::InvalidValue, message);
+                return None;
+            }
+        },
+        _ => None,
+    };
+    let Some(id) = trunk.metadata.uid.as_deref().and_then(|uid| Uuid::parse_str(uid).ok()) else {
+        refuse("metadata.uid", Reason::InvalidValue, "the UID must be a UUID".to_owned());
+        return None;
+    };
+    let source_addresses = source_addresses(trunk, key, problems);
+    let mut secrets = Secrets::default();
+    let namespace = key.namespace.clone().unwrap_or_default();
+    let registration = spec.registration.as_ref().and_then(|registration| {
+        let secret = snapshot.secrets.get(&(namespace, registration.secret_ref.name.clone()));
+        let field = "spec.registration.secretRef";
+        match password(secret.map(|secret| &**secret), &registration.secret_ref, "password") {
+            Ok(password) => {
+                secrets.insert("password", password);
+                Some(RegistrationRow {
+                    username: registration.username.clone(),
+                    realm: registration.realm.clone(),
+                    expiry_seconds: registration.expiry_seconds.unwrap_or(600),
+                })
+            }
+            Err(Unusable::Missing(why)) => {
+                problems.push(Problem::waiting(key.clone(), field, Reason::CredentialsPending, why));
+                None
+            }
+            Err(Unusable::Invalid(why)) => {
+                problems.push(Problem::degraded(key.clone(), field, Reason::InvalidSecret, why));
+                None
+            }
+        }
+    });
+    Some(TrunkRow {
+        id,
+        sip_profile: profile.clone(),
+        gateways: spec
+            .gateways
+            .iter()
+            .map(|gateway| GatewayRow {
+                host: gateway.host.clone(),
+                port: gateway.port.unwrap_or(5060),
+                transport: gateway.transport.unwrap_or_default(),
+            })
+            .collect(),
+        registration,
+        source_addresses,
+        codecs: spec.codecs.clone(),
+        max_concurrent_calls: spec.max_concurrent_calls,
+        number_format,
+        national,
+        progress_timeout_seconds: spec.progress_timeout_seconds.unwrap_or(8),
+        ping_seconds: spec.ping_seconds,
+        secrets,
+    })
+}
+
+/// Where a trunk's calls come from. What is wrong is left out, rather than the trunk with all its
+/// outbound and emergency calls.
+fn source_addresses(trunk: &Trunk, key: &ObjectKey, problems: &mut Vec<Problem>) -> Vec<IpNet> {
+    let mut addresses = Vec::new();
+    for (index, text) in trunk.spec.source_addresses.iter().enumerate() {
+        let message = match network(text) {
+            Some(net) if net.prefix_len() > 0 => {
+                addresses.push(net);
+                continue;
+            }
+            Some(_) => format!("{text} is every address there is; name the carrier's networks"),
+            None => format!("{text} is no IP address and no network"),
+        };
+        let field = format!("spec.sourceAddresses[{index}]");
+        problems.push(Problem::degraded(key.clone(), field, Reason::InvalidValue, message));
+    }
+    addresses.extend(trunk.spec.gateways.iter().filter_map(|gateway| network(&gateway.host)));
+    addresses.sort();
+    addresses.dedup();
+    addresses
+}
+
+/// A network in CIDR form, or a single address as one.
+fn network(text: &str) -> Option<IpNet> {
+    text.parse::<IpNet>()
+        .ok()
+        .or_else(|| Some(IpNet::from(text.parse::<IpAddr>().ok()?)))
+        .map(|net| net.trunc())
+}
