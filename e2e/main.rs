@@ -12,6 +12,7 @@ mod postgres;
 mod program;
 mod properties;
 mod recorded;
+mod reconcile;
 mod routing;
 mod skip;
 mod standalone;

@@ -53,6 +53,9 @@ pub struct Reconciler {
     /// Tenants to compile and write.
     pending: BTreeSet<TenantKey>,
     platform_pending: bool,
+    /// Whether the world was told yet. Before that nothing may be written: what a large folder
+    /// holds would be taken for gone while it is still being read.
+    told: bool,
     /// Whether tenants in the store that the world does not know were removed.
     swept: bool,
     retry: Duration,
@@ -85,6 +88,7 @@ impl Reconciler {
             tenants: BTreeMap::new(),
             pending: BTreeSet::new(),
             platform_pending: true,
+            told: false,
             swept: false,
             retry: FIRST_RETRY,
             progress,
@@ -100,6 +104,7 @@ impl Reconciler {
     }
 
     fn take_in(&mut self, changes: Vec<Change>) {
+        self.told = true;
         let mut touched = Touched::default();
         for change in changes {
             touched.merge(self.world.apply(change));
@@ -118,7 +123,8 @@ impl Reconciler {
 
     /// How long to wait before the next try; none when nothing waits for one.
     pub fn retry_after(&self) -> Option<Duration> {
-        (!self.pending.is_empty() || self.platform_pending || !self.swept).then_some(self.retry)
+        let waiting = !self.pending.is_empty() || self.platform_pending || !self.swept;
+        (self.told && waiting).then_some(self.retry)
     }
 
     fn compile_platform(&mut self, touched: &Touched) {
