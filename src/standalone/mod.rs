@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use sqlx::postgres::PgConnectOptions;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -98,8 +97,7 @@ pub async fn run(args: StandaloneArgs) -> Result<(), StandaloneError> {
     let serving = tokio::spawn(server.serve(stop_serving.clone()));
     let tasks = TaskTracker::new();
     let outcome = async {
-        let (mut local, connect) = postgres(&args, &data_dir).await?;
-        let options = StoreOptions::new(connect, keyring.clone());
+        let (mut local, options) = postgres(&args, &data_dir, keyring.clone()).await?;
         let cache = Cache::open(&data_dir.join("replica"), keyring.clone())?;
         let mut follower = Follower::new(Reader::lazy(&options), replica.clone(), Some(cache));
         follower.restore().await;
@@ -194,18 +192,16 @@ async fn connect(options: &StoreOptions, stop: &CancellationToken) -> Result<Opt
 async fn postgres(
     args: &StandaloneArgs,
     data_dir: &Path,
-) -> Result<(Option<LocalPostgres>, PgConnectOptions), StandaloneError> {
+    keyring: Arc<Keyring>,
+) -> Result<(Option<LocalPostgres>, StoreOptions), StandaloneError> {
     match &args.database_url {
-        Some(url) => {
-            let connect = url.parse().map_err(|error: sqlx::Error| StoreError::Url(error.to_string()))?;
-            Ok((None, connect))
-        }
+        Some(url) => Ok((None, StoreOptions::from_url(url, keyring)?)),
         None => {
             let options = LocalOptions { data_dir: data_dir.to_owned(), durable: true };
             let postgres = LocalPostgres::start(&options).await?;
-            let connect = postgres.connect_options();
+            let options = StoreOptions::new(postgres.connect_options(), keyring);
             info!(pid = postgres.pid(), "a Postgres of our own runs under the data directory");
-            Ok((Some(postgres), connect))
+            Ok((Some(postgres), options))
         }
     }
 }
