@@ -11,6 +11,7 @@ mod inert;
 mod plans;
 mod postgres;
 mod program;
+mod properties;
 mod recorded;
 mod routing;
 mod skip;

@@ -9,7 +9,7 @@ mod constant;
 mod facts;
 mod freeswitch;
 mod load;
-mod process;
+mod peers;
 mod report;
 mod served;
 mod size;
@@ -65,10 +65,13 @@ impl Options {
     }
 }
 
+/// Measures one part.
+type Measure = fn(&Options) -> Vec<Row>;
+
 fn main() {
     let options = Options::from_args();
     let facts = facts::gather();
-    let parts: [(&str, fn(&Options) -> Vec<Row>); 3] =
+    let parts: [(&str, Measure); 3] =
         [("answers", answers::rows), ("freeswitch", freeswitch::rows), ("size", size::rows)];
     let mut rows = Vec::new();
     for (_, measure) in parts.iter().filter(|(name, _)| options.wants(name)) {

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::load::{PASSWORD, Socket, USERNAME};
-use crate::process::{Process, free_port};
+use crate::peers::{Process, free_port};
 
 /// How long it may take until it is ready.
 const READY: Duration = Duration::from_secs(300);

@@ -34,7 +34,7 @@ patterns! {
         "a key of letters, digits, '.', '_' and '-'";
     /// Text for people: no control characters and none of the characters FreeSWITCH gives a meaning
     /// to in dial strings, channel variables or caller id names (contract §10.4).
-    TEXT_PATTERN = r##"^[^\x00-\x1f\x7f"'`<>\\,\[\]{}|$@:/;^=]*$"##,
+    TEXT_PATTERN = r##"^[^\x00-\x1f\x7f-\x9f"'`<>\\,\[\]{}|$@:/;^=]*$"##,
         "text without control characters and without any of \" ' ` < > \\ , [ ] { } | $ @ : / ; ^ =";
     /// An internal number: what a phone of the tenant dials.
     INTERNAL_NUMBER_PATTERN = r"^[0-9]{1,15}$",

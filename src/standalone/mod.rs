@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use sqlx::postgres::PgConnectOptions;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -22,6 +23,7 @@ use crate::reconcile::{Progress, Reconciler};
 use crate::source::folder::{FileProblem, Folder, FolderError, FolderOptions, Update};
 use crate::store::{
     Keyring, KeyringError, LocalError, LocalOptions, LocalPostgres, Reader, Store, StoreError, StoreOptions,
+    parse_url,
 };
 use crate::switch::cache::{Cache, CacheError};
 use crate::switch::follow::{self, Follower};
@@ -97,7 +99,8 @@ pub async fn run(args: StandaloneArgs) -> Result<(), StandaloneError> {
     let serving = tokio::spawn(server.serve(stop_serving.clone()));
     let tasks = TaskTracker::new();
     let outcome = async {
-        let (mut local, options) = postgres(&args, &data_dir, keyring.clone()).await?;
+        let (mut local, connect) = postgres(&args, &data_dir).await?;
+        let options = StoreOptions::new(connect, keyring.clone());
         let cache = Cache::open(&data_dir.join("replica"), keyring.clone())?;
         let mut follower = Follower::new(Reader::lazy(&options), replica.clone(), Some(cache));
         follower.restore().await;
@@ -192,16 +195,15 @@ async fn connect(options: &StoreOptions, stop: &CancellationToken) -> Result<Opt
 async fn postgres(
     args: &StandaloneArgs,
     data_dir: &Path,
-    keyring: Arc<Keyring>,
-) -> Result<(Option<LocalPostgres>, StoreOptions), StandaloneError> {
+) -> Result<(Option<LocalPostgres>, PgConnectOptions), StandaloneError> {
     match &args.database_url {
-        Some(url) => Ok((None, StoreOptions::from_url(url, keyring)?)),
+        Some(url) => Ok((None, parse_url(url)?)),
         None => {
             let options = LocalOptions { data_dir: data_dir.to_owned(), durable: true };
             let postgres = LocalPostgres::start(&options).await?;
-            let options = StoreOptions::new(postgres.connect_options(), keyring);
+            let connect = postgres.connect_options();
             info!(pid = postgres.pid(), "a Postgres of our own runs under the data directory");
-            Ok((Some(postgres), options))
+            Ok((Some(postgres), connect))
         }
     }
 }

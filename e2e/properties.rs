@@ -1,0 +1,155 @@
+//! What holds of compile whatever it is given.
+
+mod hostile;
+mod invariants;
+mod worlds;
+
+use std::collections::BTreeMap;
+
+use centrex::compile::{self, Claims, CompiledWorld};
+use centrex::plan::TenantPlan;
+use centrex::resources::common::DestinationKind;
+use centrex::route::token::{Step, sign_step};
+use centrex::route::{Call, Caller, SigningKey, TenantView};
+use centrex::source::{Change, Object, TenantKey, World};
+use proptest::prelude::*;
+use worlds::{Drawn, built, surroundings, world};
+
+/// Failures are shrunk within a bound, and written nowhere: the case is printed.
+fn config(cases: u32) -> ProptestConfig {
+    ProptestConfig {
+        cases,
+        failure_persistence: None,
+        max_shrink_time: 20_000,
+        max_shrink_iters: 20_000,
+        ..ProptestConfig::default()
+    }
+}
+
+/// The objects of a world, each key once: the last wins, as it does in a source.
+fn objects(drawn: &[Drawn]) -> Vec<Object> {
+    let all = surroundings().into_iter().chain(drawn.iter().filter_map(built));
+    all.map(|object| (object.key(), object)).collect::<BTreeMap<_, _>>().into_values().collect()
+}
+
+fn same(a: &CompiledWorld, b: &CompiledWorld) -> bool {
+    a.platform == b.platform && a.tenants == b.tenants && a.problems == b.problems
+}
+
+/// Dials everything there is and goes on after everything: no answer may panic or recurse.
+fn dial_all(compiled: &CompiledWorld) {
+    let key = SigningKey::new([5; 32]);
+    for (_, plan) in &compiled.tenants {
+        let view = TenantView::new(plan.clone());
+        for caller in [Caller::Extension("a".into()), Caller::Outside] {
+            let call = Call {
+                view: &view,
+                platform: &compiled.platform,
+                key: &key,
+                caller,
+                leg: "leg".into(),
+                caller_name: "Somebody".into(),
+                disposition: "NO_ANSWER".into(),
+                queue_cause: "timeout".into(),
+                now: jiff::Timestamp::UNIX_EPOCH,
+                random: 7,
+            };
+            for number in dialled(plan) {
+                assert!(!call.dialled(&number).actions.is_empty());
+            }
+            for (name, row) in &plan.numbers {
+                assert!(!call.came_in(name, row).actions.is_empty());
+            }
+            for (kind, name) in [
+                (DestinationKind::Extension, "a"),
+                (DestinationKind::Queue, "a"),
+                (DestinationKind::Schedule, "a"),
+                (DestinationKind::ExternalNumber, "+442079460123"),
+                (DestinationKind::ExternalNumber, "+493012345600"),
+            ] {
+                let target = centrex::plan::Target { kind, name: name.into() };
+                for step in [Step::To, Step::After] {
+                    let word = sign_step(&key, plan.tenant.id, step, &target).unwrap();
+                    assert!(!call.dialled(word.as_str()).actions.is_empty());
+                }
+            }
+        }
+    }
+}
+
+fn dialled(plan: &TenantPlan) -> Vec<String> {
+    let extensions = plan.extensions.values().map(|row| row.number.clone());
+    let numbers = plan.numbers.values().map(|row| row.number.clone());
+    let codes = plan.feature_codes.values().flat_map(|row| [row.code.clone(), format!("{}1001", row.code)]);
+    let fixed = ["112", "20", "0", "00", "0301234567", "00442079460123", "+493012345601", "0900123"];
+    extensions.chain(numbers).chain(codes).chain(fixed.map(str::to_owned)).collect()
+}
+
+proptest! {
+    #![proptest_config(config(250))]
+
+    #[test]
+    fn a_compiled_world_holds_together(drawn in worlds::valid()) {
+        let objects = objects(&drawn);
+        let compiled = compile::world(&world(objects.clone()));
+        invariants::check(&objects, &compiled);
+        dial_all(&compiled);
+    }
+
+    #[test]
+    fn the_order_of_objects_does_not_matter(drawn in worlds::valid(), seed in any::<u64>()) {
+        let mut objects = objects(&drawn);
+        let first = world(objects.clone());
+        let compiled = compile::world(&first);
+        prop_assert!(same(&compiled, &compile::world(&first)), "compiled twice");
+        objects.sort_by_key(|object| {
+            use std::hash::{DefaultHasher, Hash, Hasher};
+            let mut hasher = DefaultHasher::new();
+            (seed, object.key()).hash(&mut hasher);
+            hasher.finish()
+        });
+        prop_assert!(same(&compiled, &compile::world(&world(objects))), "in another order");
+    }
+
+    #[test]
+    fn nothing_makes_compile_panic(drawn in worlds::wild()) {
+        let compiled = compile::world(&world(objects(&drawn)));
+        prop_assert!(same(&compiled, &compile::world(&world(objects(&drawn)))));
+        dial_all(&compiled);
+    }
+
+    /// The loop that writes plans compiles again whom a change concerns, and nobody else: what it
+    /// passes over must be what it was.
+    #[test]
+    fn a_change_concerns_whom_it_says(drawn in worlds::valid(), change in worlds::valid(), remove in any::<bool>()) {
+        let mut now = world(objects(&drawn));
+        let before = (Claims::new(&now), tenants(&now));
+        let Some(object) = change.iter().filter_map(built).next_back() else { return Ok(()) };
+        let change = if remove { Change::Remove(object.key()) } else { Change::Upsert(object) };
+        let touched = now.apply(change);
+        let after = (Claims::new(&now), tenants(&now));
+        prop_assert!(touched.claims || before.0 == after.0, "claims changed unannounced");
+        if touched.platform || before.0.emergency_numbers() != after.0.emergency_numbers() {
+            return Ok(());
+        }
+        let moved = before.0.moved(&after.0);
+        for (key, compiled) in &after.1 {
+            if !touched.tenants.contains(key) && !moved.contains(key) {
+                prop_assert_eq!(Some(compiled), before.1.get(key), "{} changed unannounced", key);
+            }
+        }
+    }
+}
+
+type Compiled = compile::Compiled<Option<TenantPlan>>;
+
+fn tenants(world: &World) -> BTreeMap<TenantKey, Compiled> {
+    let (claims, snapshot) = (Claims::new(world), world.platform());
+    let platform = compile::platform(&snapshot, &claims).plan;
+    let keys = world.tenants().filter_map(|tenant| centrex::source::world::key_of(tenant));
+    keys.map(|key| {
+        let tenant = world.tenant(&key).unwrap();
+        (key, compile::tenant(&tenant, &snapshot, &platform, &claims))
+    })
+    .collect()
+}

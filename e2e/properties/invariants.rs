@@ -1,0 +1,236 @@
+//! What holds of every compiled world.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use centrex::compile::{CompiledWorld, Effect};
+use centrex::plan::*;
+use centrex::resources::common::DestinationKind;
+use centrex::route::TenantView;
+use centrex::route::decide::{Decision, decide, external};
+use centrex::route::{Caller, digits};
+use centrex::source::{Object, ObjectKey};
+use serde_json::{Value, json};
+
+/// Everything that must hold.
+pub fn check(objects: &[Object], compiled: &CompiledWorld) {
+    one_holder_each(compiled);
+    in_the_plan_or_explained(objects, compiled);
+    for (_, plan) in &compiled.tenants {
+        references_exist(plan, &compiled.platform);
+        no_circles(plan);
+        emergency_is_free(plan, &compiled.platform);
+    }
+    for trunk in compiled.platform.dial_rules.values().flat_map(rule_trunks) {
+        assert!(compiled.platform.trunks.contains_key(trunk), "{trunk}");
+    }
+    for trunk in compiled.platform.trunks.values() {
+        assert!(compiled.platform.sip_profiles.contains_key(&trunk.sip_profile));
+        assert!(trunk.source_addresses.iter().all(|network| network.prefix_len() > 0));
+    }
+    inert(&json!(compiled.platform));
+    compiled.tenants.iter().for_each(|(_, plan)| inert(&json!(plan)));
+}
+
+fn rule_trunks(rule: &DialRuleRow) -> &[String] {
+    match &rule.action {
+        DialActionRow::Block => &[],
+        DialActionRow::Route { trunks } => trunks,
+    }
+}
+
+/// Nothing there is one of is held twice.
+fn one_holder_each(compiled: &CompiledWorld) {
+    let mut held = BTreeSet::new();
+    for (key, plan) in &compiled.tenants {
+        let mut hold = |what: String| assert!(held.insert(what.clone()), "two hold {what}");
+        hold(format!("identity {}", plan.tenant.id));
+        plan.tenant.domains.iter().for_each(|domain| hold(format!("domain {domain}")));
+        plan.numbers.values().for_each(|row| hold(format!("number {}", row.number)));
+        internal_numbers(plan).into_iter().for_each(|number| hold(format!("{key} {number}")));
+        plan.feature_codes.values().for_each(|row| hold(format!("{key} {}", row.code)));
+        assert!(!plan.tenant.domains.is_empty());
+    }
+}
+
+fn internal_numbers(plan: &TenantPlan) -> Vec<&str> {
+    fn of<T: Row>(rows: &Rows<T>) -> impl Iterator<Item = &str> {
+        rows.values().filter_map(|row| row.number())
+    }
+    let numbers = of(&plan.extensions).chain(of(&plan.ring_groups)).chain(of(&plan.queues));
+    numbers.chain(of(&plan.ivr_menus)).chain(of(&plan.conferences)).collect()
+}
+
+/// Every link by which a call leaves a resource, and whether it does so by itself.
+fn links(plan: &TenantPlan) -> Vec<(Target, Target, bool)> {
+    use DestinationKind::*;
+    let from = |kind, name: &str| Target { kind, name: name.to_owned() };
+    let mut links = Vec::new();
+    for (name, row) in &plan.extensions {
+        let ForwardingRow { always, busy, no_answer, unavailable } = &row.forwarding;
+        let to = [always, busy, no_answer, unavailable].into_iter().flatten();
+        links.extend(to.map(|to| (from(Extension, name), to.clone(), true)));
+    }
+    let ring_groups = plan.ring_groups.iter().map(|(name, row)| (from(RingGroup, name), &row.no_answer));
+    let queues = plan.queues.iter().map(|(name, row)| (from(Queue, name), &row.overflow));
+    let menus = plan.ivr_menus.iter().map(|(name, row)| (from(IvrMenu, name), &row.otherwise));
+    let after = ring_groups.chain(queues).chain(menus);
+    links.extend(after.filter_map(|(from, to)| Some((from, to.clone()?, true))));
+    for (name, row) in &plan.ivr_menus {
+        let chosen = row.options.iter().map(|option| (from(IvrMenu, name), option.target.clone(), false));
+        links.extend(chosen);
+    }
+    for (name, row) in &plan.schedules {
+        let to = [Some(&row.open), Some(&row.closed), row.holiday.as_ref()].into_iter().flatten();
+        links.extend(to.map(|to| (from(Schedule, name), to.clone(), true)));
+    }
+    for row in plan.numbers.values() {
+        links.push((from(ExternalNumber, &row.number), row.target.clone(), true));
+    }
+    links
+}
+
+/// Every reference in a plan is to something in the same plan, or to a trunk that is there.
+fn references_exist(plan: &TenantPlan, platform: &PlatformPlan) {
+    let view = TenantView::new(plan.clone());
+    for (from, to, _) in links(plan) {
+        let there = match to.kind {
+            DestinationKind::Extension => plan.extensions.contains_key(&to.name),
+            DestinationKind::RingGroup => plan.ring_groups.contains_key(&to.name),
+            DestinationKind::Queue => plan.queues.contains_key(&to.name),
+            DestinationKind::IvrMenu => plan.ivr_menus.contains_key(&to.name),
+            DestinationKind::Conference => plan.conferences.contains_key(&to.name),
+            DestinationKind::Schedule => plan.schedules.contains_key(&to.name),
+            DestinationKind::Voicemail => {
+                plan.extensions.get(&to.name).is_some_and(|row| row.voicemail.is_some())
+            }
+            DestinationKind::ExternalNumber => {
+                view.public_number(&to.name).is_some()
+                    || matches!(external(&view, platform, &to.name), Decision::Out(_))
+            }
+        };
+        assert!(there, "{from:?} leads to {to:?}, which is not there");
+    }
+    for (name, group) in &plan.ring_groups {
+        assert!(!group.members.is_empty(), "{name}");
+        assert!(group.members.iter().all(|member| plan.extensions.contains_key(&member.extension)), "{name}");
+    }
+    for (name, queue) in &plan.queues {
+        assert!(queue.agents.iter().all(|agent| plan.extensions.contains_key(&agent.extension)), "{name}");
+    }
+    for (name, route) in &plan.outbound_routes {
+        assert!(!route.trunks.is_empty(), "{name}");
+        assert!(route.trunks.iter().all(|trunk| platform.trunks.contains_key(trunk)), "{name}");
+    }
+    for (name, number) in &plan.numbers {
+        let trunk = platform.trunks.get(&number.trunk).unwrap_or_else(|| panic!("{name}: no trunk"));
+        assert!(!trunk.source_addresses.is_empty(), "{name}");
+    }
+    if let Some(emergency) = &plan.tenant.emergency {
+        assert!(platform.trunks.contains_key(&emergency.trunk));
+    }
+}
+
+/// No call goes round by itself.
+fn no_circles(plan: &TenantPlan) {
+    let mut next: BTreeMap<Target, Vec<Target>> = BTreeMap::new();
+    for (from, to, _) in links(plan).into_iter().filter(|(_, _, by_itself)| *by_itself) {
+        next.entry(from).or_default().push(to);
+    }
+    // What leads nowhere goes, again and again: what is left goes round.
+    loop {
+        let before = next.len();
+        let there: BTreeSet<Target> = next.keys().cloned().collect();
+        next.retain(|_, to| to.iter().any(|to| there.contains(to)));
+        if next.len() == before {
+            break;
+        }
+    }
+    assert!(next.is_empty(), "calls go round: {next:#?}");
+}
+
+/// Nothing stands before an emergency number.
+fn emergency_is_free(plan: &TenantPlan, platform: &PlatformPlan) {
+    let view = TenantView::new(plan.clone());
+    for number in plan.tenant.emergency.iter().flat_map(|emergency| &emergency.numbers) {
+        let decision = decide(&view, platform, &Caller::Extension("anybody".into()), number);
+        assert!(matches!(decision, Decision::Emergency { .. }), "{number}: {decision:?}");
+        assert!(!internal_numbers(plan).contains(&number.as_str()));
+        let named = |route: &OutboundRouteRow| {
+            let mut with_prefix = route.matches.iter().filter(|matches| matches.prefix.is_some());
+            with_prefix.any(|matches| digits::apply(matches, number).is_some())
+        };
+        assert!(!plan.outbound_routes.values().any(named), "{number}");
+    }
+}
+
+/// A resource is in the plan, or it is said why not; what is refused is not in it, what lost a
+/// part is.
+fn in_the_plan_or_explained(objects: &[Object], compiled: &CompiledWorld) {
+    let planned = planned(compiled);
+    for object in objects {
+        let key = object.key();
+        let effects: BTreeSet<Effect> =
+            compiled.problems.iter().filter(|p| p.resource == key).map(|p| p.effect).collect();
+        let outside = ["TenantProfile", "MediaFile", "Device", "Secret", "Namespace"].contains(&key.kind);
+        let inside = planned.contains(&key);
+        assert!(outside || inside || !effects.is_empty(), "nobody says why {key} is not in the plan");
+        assert!(!(inside && effects.contains(&Effect::Refused)), "{key} is refused and in the plan");
+        let waits = effects.contains(&Effect::Waiting) || effects.contains(&Effect::Refused);
+        assert!(inside || outside || waits, "{key} lost more than a part: {effects:?}");
+    }
+    let known: BTreeSet<ObjectKey> = objects.iter().map(Object::key).collect();
+    assert!(planned.is_subset(&known), "planned, but nobody wrote it");
+    for problem in &compiled.problems {
+        assert!(known.contains(&problem.resource), "{problem}");
+        assert!(!problem.field.is_empty() && !problem.message.is_empty(), "{problem:?}");
+    }
+}
+
+fn planned(compiled: &CompiledWorld) -> BTreeSet<ObjectKey> {
+    let mut keys = BTreeSet::new();
+    let mut add = |kind: &'static str, namespace: Option<&str>, names: Vec<&String>| {
+        let namespace = namespace.map(str::to_owned);
+        let key = |name: &String| ObjectKey { kind, namespace: namespace.clone(), name: name.clone() };
+        keys.extend(names.into_iter().map(key));
+    };
+    let platform = &compiled.platform;
+    add("SipProfile", None, platform.sip_profiles.keys().collect());
+    add("DialRule", None, platform.dial_rules.keys().collect());
+    for name in platform.trunks.keys() {
+        let (namespace, name) = name.split_once('/').unwrap();
+        add("Trunk", Some(namespace), vec![&name.to_owned()]);
+    }
+    for (key, plan) in &compiled.tenants {
+        let namespace = Some(key.namespace.as_str());
+        add("Tenant", namespace, vec![&key.name]);
+        add("Extension", namespace, plan.extensions.keys().collect());
+        add("RingGroup", namespace, plan.ring_groups.keys().collect());
+        add("Queue", namespace, plan.queues.keys().collect());
+        add("IvrMenu", namespace, plan.ivr_menus.keys().collect());
+        add("Conference", namespace, plan.conferences.keys().collect());
+        add("Schedule", namespace, plan.schedules.keys().collect());
+        add("Number", namespace, plan.numbers.keys().collect());
+        add("OutboundRoute", namespace, plan.outbound_routes.keys().collect());
+        add("FeatureCode", namespace, plan.feature_codes.keys().collect());
+    }
+    keys
+}
+
+/// No text of a plan holds anything that FreeSWITCH expands, splits or takes for a line.
+pub fn inert(plan: &Value) {
+    match plan {
+        Value::Object(map) => {
+            map.keys().for_each(|key| inert_text(key));
+            map.values().for_each(inert);
+        }
+        Value::Array(list) => list.iter().for_each(inert),
+        Value::String(text) => inert_text(text),
+        _ => {}
+    }
+}
+
+fn inert_text(text: &str) {
+    let harmful = |c: char| c.is_control() || "\"'`<>\\,[]{}|$;^".contains(c);
+    assert!(!text.contains(harmful), "{text:?}");
+    assert!(!text.to_ascii_lowercase().contains("x-pre-process"), "{text:?}");
+}

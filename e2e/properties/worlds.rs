@@ -1,0 +1,284 @@
+//! Worlds drawn at random from the schemas of the CRDs: whatever field a kind has, it is written
+//! here too. Names, numbers, domains and codes come from small pools, so that they meet.
+
+use centrex::resources::common::*;
+use centrex::resources::crd;
+use centrex::source::validate::kinds;
+use centrex::source::{Change, Object, World};
+use proptest::prelude::*;
+use proptest::sample::select;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+/// Kinds and how often they are drawn.
+const KINDS: &[(u32, &str)] = &[
+    (4, "Tenant"),
+    (1, "TenantProfile"),
+    (3, "SipProfile"),
+    (2, "DialRule"),
+    (4, "Trunk"),
+    (8, "Extension"),
+    (2, "Device"),
+    (5, "Number"),
+    (4, "OutboundRoute"),
+    (5, "RingGroup"),
+    (5, "Queue"),
+    (5, "IvrMenu"),
+    (4, "Conference"),
+    (5, "Schedule"),
+    (2, "MediaFile"),
+    (4, "FeatureCode"),
+];
+
+const NAMES: &[&str] = &["a", "b", "c", "d"];
+const NAMESPACES: &[&str] = &["acme", "globex"];
+
+/// A kind, its object's namespace, name and age, and its spec.
+pub type Drawn = (&'static str, &'static str, &'static str, u8, Value);
+
+/// Objects that the API server would take.
+pub fn valid() -> BoxedStrategy<Vec<Drawn>> {
+    let taken = |(kind, _, _, _, spec): &Drawn| {
+        kinds().unwrap().get(kind).is_some_and(|rules| rules.check(&json!({"spec": spec})).is_empty())
+    };
+    let basis = [("Tenant", "acme"), ("SipProfile", "acme"), ("Trunk", "acme")];
+    let basis = basis.map(|(kind, namespace)| spec(kind).prop_map(move |s| (kind, namespace, "a", 1, s)));
+    (basis, prop::collection::vec(object(), 1..28))
+        .prop_map(move |(basis, objects)| basis.into_iter().chain(objects).filter(taken).collect())
+        .boxed()
+}
+
+/// Objects in which anything may stand that their types can hold.
+pub fn wild() -> BoxedStrategy<Vec<Drawn>> {
+    let noise = prop::collection::vec((any::<u8>(), text(), any::<i32>()), 1..40);
+    (valid(), noise)
+        .prop_map(|(mut drawn, noise)| {
+            let mut noise = noise.iter().cycle();
+            for (_, _, _, _, spec) in &mut drawn {
+                scramble(spec, &mut noise);
+            }
+            drawn.retain(|object| built(object).is_some());
+            drawn
+        })
+        .boxed()
+}
+
+fn text() -> BoxedStrategy<String> {
+    const POOL: &[&str] =
+        &["24:61", "99999999:99999999", "-1:-1", "02-30", "99999-1-1", "é:é", "é-é", "+", "", "0/0", "::/0"];
+    prop_oneof![select(POOL).prop_map(str::to_owned), any::<String>(), "[+0-9*#:é-]{0,40}"].boxed()
+}
+
+fn scramble<'a>(value: &mut Value, noise: &mut impl Iterator<Item = &'a (u8, String, i32)>) {
+    let Some((dice, text, number)) = noise.next() else { return };
+    match value {
+        Value::Object(map) => map.values_mut().for_each(|value| scramble(value, noise)),
+        Value::Array(list) => list.iter_mut().for_each(|value| scramble(value, noise)),
+        // Enums and references stay often enough for the rest to be looked at.
+        Value::String(old) if *dice < 30 => *old = text.clone(),
+        Value::Number(_) if *dice < 60 => *value = json!(number),
+        _ => {}
+    }
+}
+
+fn object() -> BoxedStrategy<Drawn> {
+    let specs =
+        KINDS.iter().map(|(weight, kind)| (*weight, spec(kind).prop_map(move |s| (*kind, s)).boxed()));
+    let spec = prop::strategy::Union::new_weighted(specs.collect());
+    (select(NAMESPACES), select(NAMES), 0..4_u8, spec)
+        .prop_map(|(namespace, name, age, (kind, spec))| (kind, namespace, name, age, spec))
+        .boxed()
+}
+
+/// A spec of a kind, by its CRD.
+fn spec(kind: &str) -> BoxedStrategy<Value> {
+    let crd = crd::all().into_iter().find(|crd| crd.spec.names.kind == kind).unwrap();
+    let published = crd::tidy(&crd).unwrap();
+    let schema = published.pointer("/spec/versions/0/schema/openAPIV3Schema/properties/spec").unwrap();
+    value("", "spec", schema)
+        .prop_map(|mut spec| {
+            repair(&mut spec);
+            spec
+        })
+        .boxed()
+}
+
+fn value(parent: &str, field: &str, schema: &Value) -> BoxedStrategy<Value> {
+    let bound = |name: &str, otherwise: i64| schema.get(name).and_then(Value::as_i64).unwrap_or(otherwise);
+    if let Some(members) = schema.get("enum").and_then(Value::as_array) {
+        return select(members.clone()).boxed();
+    }
+    match schema["type"].as_str().unwrap() {
+        "boolean" => any::<bool>().prop_map(Value::from).boxed(),
+        "integer" if field.ends_with("Port") => select(&[5060, 5061, 5080][..]).prop_map(Value::from).boxed(),
+        "integer" if field.starts_with("max") => {
+            (bound("minimum", 0)..=bound("maximum", 9).min(9)).prop_map(Value::from).boxed()
+        }
+        "integer" => (bound("minimum", 0)..=bound("maximum", 9)).prop_map(Value::from).boxed(),
+        "string" => string(parent, field, schema["pattern"].as_str().unwrap()),
+        "array" => {
+            let least = usize::try_from(bound("minItems", 0)).unwrap();
+            let items = prop::collection::vec(value(field, field, &schema["items"]), least..=least.max(3));
+            let keys = schema.get("x-kubernetes-list-map-keys").is_some();
+            let unique = keys || schema.get("x-kubernetes-list-type") == Some(&json!("set"));
+            items.prop_map(move |items| without_repeats(items, unique)).boxed()
+        }
+        _ => match schema.get("additionalProperties") {
+            Some(_) => select(vec![json!({"team": "a"}), json!({"team": "b"})]).boxed(),
+            None => object_of(field, schema),
+        },
+    }
+}
+
+fn object_of(field: &str, schema: &Value) -> BoxedStrategy<Value> {
+    let required = schema.get("required").and_then(Value::as_array).cloned().unwrap_or_default();
+    let properties = schema["properties"].as_object().unwrap();
+    let fields: Vec<BoxedStrategy<Option<(String, Value)>>> = properties
+        .iter()
+        .map(|(name, schema)| {
+            let (name, value) = (name.clone(), value(field, name, schema));
+            let always = required.contains(&json!(name));
+            let drawn = value.prop_map(move |value| (name.clone(), value));
+            if always { drawn.prop_map(Some).boxed() } else { prop::option::of(drawn).boxed() }
+        })
+        .collect();
+    fields.prop_map(|fields| Value::Object(fields.into_iter().flatten().collect::<Map<_, _>>())).boxed()
+}
+
+fn without_repeats(items: Vec<Value>, unique: bool) -> Value {
+    let mut kept: Vec<Value> = Vec::new();
+    for item in items {
+        let same =
+            |other: &Value| *other == item || item.get("digits").is_some_and(|d| other["digits"] == *d);
+        if !unique || !kept.iter().any(same) {
+            kept.push(item);
+        }
+    }
+    Value::Array(kept)
+}
+
+fn string(parent: &str, field: &str, pattern: &str) -> BoxedStrategy<Value> {
+    let pool: &[&str] = match pattern {
+        NAME_PATTERN if parent == "tenantRef" => &["a", "a", "a", "b", "ghost"],
+        NAME_PATTERN if parent == "secretRef" || parent == "pinSecretRef" => &["a", "b", "ghost"],
+        NAME_PATTERN if field == "namespace" => NAMESPACES,
+        NAME_PATTERN => &["a", "b", "c", "d", "a", "b", "c", "d", "ghost"],
+        KEY_PATTERN => &["password", "pin", "none"],
+        INTERNAL_NUMBER_PATTERN => &["1001", "1002", "1003", "1004", "112", "20"],
+        E164_PATTERN => &["+493012345600", "+493012345601", "+493012345602", "+442079460123"],
+        DOMAIN_PATTERN => &["a.example.com", "b.example.com", "c.example.com"],
+        DIGITS_PATTERN => &["0", "00", "+", "+49", "+44", "1", "11", "*9", "0900"],
+        TIME_ZONE_PATTERN => &["Europe/Berlin", "America/New_York", "UTC", "UTC", "Mars/Olympus", "utc"],
+        FEATURE_CODE_PATTERN => &["*9", "*97", "*98", "*981", "#1"],
+        EMERGENCY_NUMBER_PATTERN => &["112", "110", "20", "0900"],
+        UUID_PATTERN => &["7d1c3f2a-0000-4000-8000-000000000001"],
+        CIDR_PATTERN => &["198.51.100.0/24", "203.0.113.9", "0.0.0.0/0", "300.1.1.1", "2001:db8::/32"],
+        ADDRESS_PATTERN => &["192.0.2.1", "0.0.0.0", "999.0.0.1"],
+        DATE_PATTERN => &["01-01", "02-29", "02-30", "2027-02-29", "2027-06-18"],
+        COUNTRY_PATTERN => &["DE", "US", "IT", "AQ"],
+        _ => {
+            let bare = pattern.trim_start_matches('^').trim_end_matches('$');
+            let most = proptest::string::string_regex(bare).unwrap();
+            // Lengths are not in the patterns; what is too long is cut where a pattern allows it.
+            return most.prop_map(|text| Value::from(text.chars().take(60).collect::<String>())).boxed();
+        }
+    };
+    select(pool.to_vec()).prop_map(Value::from).boxed()
+}
+
+/// Sets right what fields say of each other, so that CEL refuses little of what is drawn.
+fn repair(value: &mut Value) {
+    match value {
+        Value::Array(list) => list.iter_mut().for_each(repair),
+        Value::Object(map) => {
+            map.values_mut().for_each(repair);
+            repair_fields(map);
+        }
+        _ => {}
+    }
+}
+
+fn repair_fields(map: &mut Map<String, Value>) {
+    let kind = map.get("kind").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let number = |map: &Map<String, Value>, name: &str| map.get(name).and_then(Value::as_i64);
+    match kind.as_str() {
+        "ExternalNumber" => {
+            map.remove("name");
+            map.entry("number").or_insert(json!("+442079460123"));
+        }
+        "Extension" | "RingGroup" | "Queue" | "IvrMenu" | "Conference" | "Schedule" | "Voicemail" => {
+            map.remove("number");
+            map.entry("name").or_insert(json!("a"));
+        }
+        "Block" => drop(map.remove("trunks")),
+        "Route" => drop(map.entry("trunks").or_insert(json!([{"name": "a", "namespace": "acme"}]))),
+        _ => {}
+    }
+    if let Some(strip) = number(map, "strip") {
+        let prefix = map.get("prefix").and_then(Value::as_str).map_or(0, str::len);
+        map.insert("strip".into(), json!(strip.min(i64::try_from(prefix).unwrap())));
+    }
+    if let (Some(least), Some(most)) = (number(map, "minDigits"), number(map, "maxDigits")) {
+        map.insert("minDigits".into(), json!(least.min(most)));
+    }
+    if map.get("numberFormat") == Some(&json!("National")) {
+        map.entry("country").or_insert(json!("DE"));
+    }
+    match map.get("from").and_then(Value::as_str) {
+        Some("Selector") => drop(map.entry("selector").or_insert(json!({"matchLabels": {"team": "a"}}))),
+        Some("Same" | "All") => drop(map.remove("selector")),
+        _ => {}
+    }
+    if map.contains_key("sipPort") {
+        map.remove("tlsPort");
+        map.remove("wssPort");
+    }
+    if map.contains_key("upload") {
+        map.remove("url");
+        map.remove("configMapKeyRef");
+    }
+}
+
+/// The object as a source gives it; `None` when its type cannot hold it.
+pub fn built(drawn: &Drawn) -> Option<Object> {
+    let (kind, namespace, name, age, spec) = drawn;
+    let key = format!("{kind}/{namespace}/{name}");
+    let mut metadata = json!({"name": name, "uid": Uuid::new_v5(&Uuid::NAMESPACE_URL, key.as_bytes())});
+    if kinds().unwrap().get(kind)?.namespaced {
+        metadata["namespace"] = json!(namespace);
+    }
+    if *age > 0 {
+        metadata["creationTimestamp"] = json!(format!("202{age}-01-01T00:00:00Z"));
+    }
+    let api_version = "centrex.dev/v1alpha1";
+    let object = json!({"apiVersion": api_version, "kind": kind, "metadata": metadata, "spec": spec});
+    Object::from_json(kind, object)?.ok()
+}
+
+/// What every world has: two namespaces, one of them labelled, and Secrets good and bad.
+pub fn surroundings() -> Vec<Object> {
+    let namespace = |name: &str, labels: Value| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}});
+    let secret = |namespace: &str, name: &str, password: &str, pin: &str| {
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": namespace},
+               "stringData": {"password": password, "pin": pin}})
+    };
+    [
+        namespace("acme", json!({"team": "a"})),
+        namespace("globex", json!({})),
+        secret("acme", "a", "correct-horse-battery", "4711"),
+        secret("acme", "b", "short", "no-digits"),
+        secret("globex", "a", "correct-horse-battery", "4711"),
+    ]
+    .into_iter()
+    .map(|object| Object::from_json(object["kind"].as_str().unwrap(), object.clone()).unwrap().unwrap())
+    .collect()
+}
+
+/// A world of these objects, put in in this order.
+pub fn world(objects: impl IntoIterator<Item = Object>) -> World {
+    let mut world = World::default();
+    for object in objects {
+        world.apply(Change::Upsert(object));
+    }
+    world
+}
