@@ -3,6 +3,7 @@
 mod bad_input;
 mod check;
 mod crds;
+mod docs;
 mod folder;
 mod freeswitch;
 mod golden;

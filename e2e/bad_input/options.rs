@@ -59,11 +59,8 @@ fn a_wrong_option_is_named_with_what_is_allowed() {
     start(&["--xml-username", ""], 1, &["--xml-username", "empty"]);
     start(&["--encryption-key-file", &nowhere], 1, &["--encryption-key-file", &nowhere, "no such file"]);
     start(&["--templates", &nowhere], 1, &["--templates", &nowhere]);
-    start(
-        &["--database-url", "mysql://x"],
-        1,
-        &["--database-url", "postgres://USER:PASSWORD@HOST:PORT/DATABASE"],
-    );
+    let allowed = "postgres://USER:PASSWORD@HOST:PORT/DATABASE";
+    start(&["--database-url", "mysql://x"], 1, &["--database-url", allowed]);
     for (text, mode, part) in [
         ("", 0o600, "no key in it"),
         ("nothing\n", 0o600, "line 1"),

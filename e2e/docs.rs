@@ -1,0 +1,83 @@
+//! What the documents say is what the program does.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use centrex::compile::Reason;
+use centrex::resources::crd;
+
+use crate::program::{repository, run};
+
+fn read(file: &str) -> String {
+    std::fs::read_to_string(repository(file)).unwrap()
+}
+
+/// All reasons. A new one does not compile until it stands here.
+fn reasons() -> BTreeSet<String> {
+    use Reason::*;
+    let next = |reason: Reason| match reason {
+        Conflict => Some(RefNotFound),
+        RefNotFound => Some(RefRefused),
+        RefRefused => Some(RefNotPermitted),
+        RefNotPermitted => Some(LimitExceeded),
+        LimitExceeded => Some(Loop),
+        Loop => Some(EmergencyShadowed),
+        EmergencyShadowed => Some(InvalidValue),
+        InvalidValue => Some(NotAllowed),
+        NotAllowed => Some(CredentialsPending),
+        CredentialsPending => Some(InvalidSecret),
+        InvalidSecret => None,
+    };
+    let all = std::iter::successors(Some(Conflict), |reason| next(*reason));
+    all.map(|reason| format!("{reason:?}")).chain(["Invalid".to_owned()]).collect()
+}
+
+#[test]
+fn every_reason_is_explained() {
+    let text = read("docs/resources.md");
+    let rows = text.lines().filter_map(|line| Some(line.strip_prefix("| `")?.split('`').next()?.to_owned()));
+    assert_eq!(rows.collect::<BTreeSet<_>>(), reasons());
+}
+
+#[test]
+fn every_kind_is_explained_and_the_examples_compile() {
+    let text = read("docs/resources.md");
+    for kind in crd::KINDS {
+        assert!(text.contains(&format!("**{kind}**")), "{kind} is not explained");
+    }
+    let examples: Vec<&str> =
+        text.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    let all = examples.join("---\n");
+    for kind in crd::KINDS.iter().filter(|kind| **kind != "Switch") {
+        assert!(all.contains(&format!("\nkind: {kind}\n")), "{kind} has no example");
+    }
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("examples.yaml"), all).unwrap();
+    let (code, text) = run(Command::new(env!("CARGO_BIN_EXE_centrex")).arg("check").arg(directory.path()));
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.ends_with("0 errors, 0 notes\n"), "{text}");
+}
+
+#[test]
+fn every_option_is_in_the_readme() {
+    let (code, help) = run(Command::new(env!("CARGO_BIN_EXE_centrex")).args(["standalone", "--help"]));
+    assert_eq!(code, Some(0), "{help}");
+    let option = |line: &str| Some(line.split_whitespace().find(|word| word.starts_with("--"))?.to_owned());
+    let options: BTreeSet<String> =
+        help.lines().filter(|line| line.trim_start().starts_with('-')).filter_map(option).collect();
+    let readme = read("README.md");
+    let documented =
+        readme.split('`').filter_map(|code| code.starts_with("--").then(|| option(code)).flatten());
+    let mut documented: BTreeSet<String> = documented.collect();
+    documented.insert("--help".to_owned());
+    assert!(options.len() > 9, "{options:?}");
+    assert_eq!(documented, options);
+}
+
+#[test]
+fn the_samples_have_no_problem() {
+    let (code, text) =
+        run(Command::new(env!("CARGO_BIN_EXE_centrex")).arg("check").arg(repository("deploy/samples")));
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.ends_with("0 errors, 0 notes\n"), "{text}");
+}
