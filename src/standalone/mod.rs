@@ -155,7 +155,12 @@ async fn write(
                 continue;
             }
         };
-        let Some(Update { changes, problems: now }) = update else { return Ok(()) };
+        let Some(Update { mut changes, problems: mut now }) = update else { return Ok(()) };
+        // All that came while Postgres was away or busy, so that ready means all of it.
+        while let Ok(next) = inbox.try_recv() {
+            changes.extend(next.changes);
+            now = next.problems;
+        }
         for problem in now.iter().filter(|problem| !problems.contains(problem)) {
             error!("{problem}; what the file held before stays in force");
         }
