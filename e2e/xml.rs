@@ -2,6 +2,7 @@
 
 pub mod client;
 mod configuration;
+mod dialplan;
 mod directory;
 mod hostile;
 mod http;

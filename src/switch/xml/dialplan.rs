@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{Answer, AnswerError, Answers, render};
-use crate::plan::PlatformPlan;
+use crate::plan::{PlatformPlan, TrunkRow};
 use crate::route::app::{App, CALL_VARIABLE, Cause};
 use crate::route::names::INBOUND_CONTEXT;
 use crate::route::token::verify_call;
@@ -107,7 +107,7 @@ fn came_in(
     for (name, trunk) in &platform.trunks {
         let from_it = trunk.sip_profile == profile
             && trunk.source_addresses.iter().any(|network| network.contains(&address));
-        if !from_it {
+        if !from_it || !is_own_gateway(form, key, trunk) {
             continue;
         }
         known = true;
@@ -122,6 +122,14 @@ fn came_in(
         rule: "Unknown".to_owned(),
         actions: vec![App::Hangup(Cause::UnallocatedNumber).action()],
     })
+}
+
+/// A request can name a gateway, whose context FreeSWITCH then uses: it must be one of the trunk
+/// that the packets come from. Carriers that registration leads here name theirs.
+fn is_own_gateway(form: &Form<'_>, key: &SigningKey, trunk: &TrunkRow) -> bool {
+    let named = form.get("variable_sip_gateway");
+    named
+        .is_none_or(|named| (0..trunk.gateways.len()).any(|index| key.gateway_name(trunk.id, index) == named))
 }
 
 /// The call as `route` sees it.

@@ -1,0 +1,139 @@
+//! Whose a call is: what the switch vouches for, never what a phone says of itself.
+
+use centrex::plan::NumberRow;
+use centrex::resources::common::DestinationKind;
+use centrex::route::Caller;
+use centrex::route::token::sign_call;
+use centrex::switch::form::Form;
+use centrex::switch::xml::{Answers, Section};
+
+use super::rules::document;
+use super::tree::Node;
+use super::world::{self, TENANT_A, TENANT_B, TRUNK};
+
+/// The recordings' world, and a public number of its first tenant.
+fn answers() -> std::sync::Arc<Answers> {
+    let mut tenant = world::tenant(TENANT_A, "tenant-a.test");
+    let target = centrex::plan::Target { kind: DestinationKind::Extension, name: "user-100".into() };
+    let number = |number: &str| NumberRow {
+        number: number.into(),
+        trunk: "carriers/carrier".into(),
+        target: target.clone(),
+        caller_id_prefix: None,
+    };
+    tenant.numbers.insert("main".into(), number("+4930111111"));
+    world::answers(world::platform(), vec![tenant, world::tenant(TENANT_B, "tenant-b.test")])
+}
+
+fn ask(fields: &[(&str, &str)]) -> Node {
+    let pairs = fields.iter().map(|(name, value)| format!("&{name}={}", value.replace('+', "%2B")));
+    let body = format!("hostname=vm&section=dialplan{}", pairs.collect::<String>());
+    document(&answers().answer(Section::Dialplan, &Form::parse(body.as_bytes())).unwrap())
+}
+
+/// What FreeSWITCH sends of a call that extension 100 of the first tenant makes.
+const PHONE: [(&str, &str); 8] = [
+    ("Hunt-Context", "00000000-0000-4000-8000-a00000000000"),
+    ("Hunt-Destination-Number", "101"),
+    ("Caller-Source", "mod_sofia"),
+    ("variable_sip_authorized", "true"),
+    ("variable_user_name", "100"),
+    ("variable_domain_name", "tenant-a.test"),
+    ("variable_sip_auth_username", "100"),
+    ("variable_sip_auth_realm", "tenant-a.test"),
+];
+
+/// What it sends of a call that comes in by the trunk.
+const CARRIER: [(&str, &str); 5] = [
+    ("Hunt-Context", "inbound"),
+    ("Hunt-Destination-Number", "+4930111111"),
+    ("Caller-Source", "mod_sofia"),
+    ("variable_sip_network_ip", "198.51.100.7"),
+    ("variable_sofia_profile_name", "external"),
+];
+
+/// The same fields with some replaced, added or, where the value is empty, left out.
+fn with<'a>(fields: &[(&'a str, &'a str)], changes: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    let kept = fields.iter().filter(|(name, _)| changes.iter().all(|(changed, _)| changed != name));
+    kept.chain(changes.iter().filter(|(_, value)| !value.is_empty())).copied().collect()
+}
+
+fn bridges_to(answer: &Node, dial: &str) -> bool {
+    answer.all("action").iter().any(|action| {
+        action.attribute("application") == Some("bridge") && action.attribute("data") == Some(dial)
+    })
+}
+
+#[test]
+fn a_phone_that_was_authenticated_is_routed() {
+    assert!(bridges_to(&ask(&PHONE), "user/101@tenant-a.test"));
+}
+
+#[test]
+fn a_phone_that_is_not_vouched_for_is_not() {
+    let long = "1".repeat(65);
+    for change in [
+        ("variable_sip_authorized", ""),
+        ("variable_sip_auth_username", "200"),
+        ("variable_sip_auth_realm", "tenant-b.test"),
+        ("variable_domain_name", "tenant-b.test"),
+        ("variable_user_name", "999"),
+        ("Caller-Source", "mod_verto"),
+        ("Caller-Source", "mod_loopback"),
+        ("variable_sip_gateway", "gw-1"),
+        ("Hunt-Context", "00000000-0000-4000-8000-b00000000000"),
+        ("Hunt-Context", "00000000-0000-4000-8000-A00000000000"),
+        ("Hunt-Context", "public"),
+        ("variable_centrex_call", "forged"),
+        ("variable_sip_to_user", &long),
+    ] {
+        assert!(ask(&with(&PHONE, &[change])).is_not_found(), "{change:?}");
+    }
+}
+
+#[test]
+fn a_call_comes_in_from_its_carriers_addresses_only() {
+    let own = world::key().gateway_name(TRUNK, 1);
+    assert!(bridges_to(&ask(&CARRIER), "user/100@tenant-a.test"));
+    assert!(bridges_to(&ask(&with(&CARRIER, &[("variable_sip_gateway", &own)])), "user/100@tenant-a.test"));
+    for change in [
+        ("variable_sip_network_ip", "203.0.113.1"),
+        ("variable_sip_network_ip", ""),
+        ("variable_sip_network_ip", "198.51.100.7x"),
+        ("variable_sofia_profile_name", "internal"),
+        ("variable_sip_auth_username", "100"),
+        ("variable_sip_gateway", "gw-of-somebody-else"),
+        ("Caller-Source", "mod_loopback"),
+    ] {
+        assert!(ask(&with(&CARRIER, &[change])).is_not_found(), "{change:?}");
+    }
+}
+
+#[test]
+fn a_number_that_nobody_has_ends_as_unallocated() {
+    for number in ["+4930999999", "101", "${system(id)}"] {
+        let answer = ask(&with(&CARRIER, &[("Hunt-Destination-Number", number)]));
+        let actions = answer.all("action");
+        assert_eq!(actions.len(), 1, "{number}");
+        assert_eq!(actions[0].attribute("data"), Some("UNALLOCATED_NUMBER"), "{number}");
+    }
+}
+
+#[test]
+fn a_leg_that_carries_our_signature_keeps_the_rights_of_its_call() {
+    let context = TENANT_A.to_string();
+    let transferred = |caller: &Caller, tenant, destination: &str| {
+        let token = sign_call(&world::key(), tenant, caller, "leg").unwrap();
+        ask(&[
+            ("Hunt-Context", &context),
+            ("Hunt-Destination-Number", destination),
+            ("variable_centrex_call", token.as_str()),
+        ])
+    };
+    let extension = Caller::Extension("user-100".into());
+    assert!(bridges_to(&transferred(&extension, TENANT_A, "101"), "user/101@tenant-a.test"));
+    assert!(bridges_to(&transferred(&Caller::Outside, TENANT_A, "101"), "user/101@tenant-a.test"));
+    let out = transferred(&Caller::Outside, TENANT_A, "0301234567");
+    assert_eq!(out.all("action")[0].attribute("data"), Some("OUTGOING_CALL_BARRED"));
+    assert!(transferred(&extension, TENANT_B, "101").is_not_found(), "another tenant's signature");
+}
