@@ -132,20 +132,28 @@ fn references_exist(plan: &TenantPlan, platform: &PlatformPlan) {
 
 /// No call goes round by itself.
 fn no_circles(plan: &TenantPlan) {
-    let mut next: BTreeMap<Target, Vec<Target>> = BTreeMap::new();
-    for (from, to, _) in links(plan).into_iter().filter(|(_, _, by_itself)| *by_itself) {
-        next.entry(from).or_default().push(to);
+    let links: Vec<(Target, Target)> =
+        links(plan).into_iter().filter(|link| link.2).map(|(from, to, _)| (from, to)).collect();
+    let mut ways: BTreeMap<&Target, usize> = BTreeMap::new();
+    let mut back: BTreeMap<&Target, Vec<&Target>> = BTreeMap::new();
+    for (from, to) in &links {
+        *ways.entry(from).or_default() += 1;
+        ways.entry(to).or_default();
+        back.entry(to).or_default().push(from);
     }
-    // What leads nowhere goes, again and again: what is left goes round.
-    loop {
-        let before = next.len();
-        let there: BTreeSet<Target> = next.keys().cloned().collect();
-        next.retain(|_, to| to.iter().any(|to| there.contains(to)));
-        if next.len() == before {
-            break;
+    // What leads nowhere is taken out, and then what led only there: what is left goes round.
+    let mut ends: Vec<&Target> = ways.iter().filter(|(_, count)| **count == 0).map(|(to, _)| *to).collect();
+    while let Some(end) = ends.pop() {
+        ways.remove(end);
+        for from in back.remove(end).into_iter().flatten() {
+            let count = ways.get_mut(from).unwrap();
+            *count -= 1;
+            if *count == 0 {
+                ends.push(from);
+            }
         }
     }
-    assert!(next.is_empty(), "calls go round: {next:#?}");
+    assert!(ways.is_empty(), "calls go round: {ways:#?}");
 }
 
 /// Nothing stands before an emergency number.
@@ -167,10 +175,13 @@ fn emergency_is_free(plan: &TenantPlan, platform: &PlatformPlan) {
 /// part is.
 fn in_the_plan_or_explained(objects: &[Object], compiled: &CompiledWorld) {
     let planned = planned(compiled);
+    let mut effects: BTreeMap<&ObjectKey, BTreeSet<Effect>> = BTreeMap::new();
+    for problem in &compiled.problems {
+        effects.entry(&problem.resource).or_default().insert(problem.effect);
+    }
     for object in objects {
         let key = object.key();
-        let effects: BTreeSet<Effect> =
-            compiled.problems.iter().filter(|p| p.resource == key).map(|p| p.effect).collect();
+        let effects = effects.get(&key).cloned().unwrap_or_default();
         let outside = ["TenantProfile", "MediaFile", "Device", "Secret", "Namespace"].contains(&key.kind);
         let inside = planned.contains(&key);
         assert!(outside || inside || !effects.is_empty(), "nobody says why {key} is not in the plan");

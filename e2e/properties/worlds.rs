@@ -12,14 +12,14 @@ use uuid::Uuid;
 
 /// Kinds and how often they are drawn.
 const KINDS: &[(u32, &str)] = &[
-    (4, "Tenant"),
+    (2, "Tenant"),
     (1, "TenantProfile"),
-    (3, "SipProfile"),
+    (1, "SipProfile"),
     (2, "DialRule"),
-    (4, "Trunk"),
+    (2, "Trunk"),
     (8, "Extension"),
     (2, "Device"),
-    (5, "Number"),
+    (8, "Number"),
     (4, "OutboundRoute"),
     (5, "RingGroup"),
     (5, "Queue"),
@@ -30,7 +30,7 @@ const KINDS: &[(u32, &str)] = &[
     (4, "FeatureCode"),
 ];
 
-const NAMES: &[&str] = &["a", "b", "c", "d"];
+const NAMES: &[&str] = &["a", "b", "c"];
 const NAMESPACES: &[&str] = &["acme", "globex"];
 
 /// A kind, its object's namespace, name and age, and its spec.
@@ -41,11 +41,72 @@ pub fn valid() -> BoxedStrategy<Vec<Drawn>> {
     let taken = |(kind, _, _, _, spec): &Drawn| {
         kinds().unwrap().get(kind).is_some_and(|rules| rules.check(&json!({"spec": spec})).is_empty())
     };
-    let basis = [("Tenant", "acme"), ("SipProfile", "acme"), ("Trunk", "acme")];
-    let basis = basis.map(|(kind, namespace)| spec(kind).prop_map(move |s| (kind, namespace, "a", 1, s)));
-    (basis, prop::collection::vec(object(), 1..28))
-        .prop_map(move |(basis, objects)| basis.into_iter().chain(objects).filter(taken).collect())
+    let basis: Vec<_> = basis().into_iter().map(|object| prop::option::weighted(0.9, Just(object))).collect();
+    (basis, prop::collection::vec(object(), 1..50))
+        .prop_map(move |(basis, objects)| basis.into_iter().flatten().chain(objects).filter(taken).collect())
         .boxed()
+}
+
+/// A small phone system that is right, so that what is drawn has something to stand on, to conflict
+/// with and to go round in.
+fn basis() -> Vec<Drawn> {
+    let tenant = json!({"name": "a"});
+    let mut basis = vec![
+        ("TenantProfile", "", "a", 1, json!({"maxExtensions": 3, "maxQueues": 1, "recordingEnabled": false})),
+        ("TenantProfile", "", "b", 1, json!({"maxConcurrentCalls": 4})),
+        ("SipProfile", "", "external", 1, json!({"role": "Trunks", "sipPort": 5080})),
+        (
+            "Trunk",
+            "acme",
+            "a",
+            1,
+            json!({"sipProfileRef": {"name": "external"}, "gateways": [{"host": "198.51.100.1"}],
+                   "allowedNamespaces": {"from": "All"}}),
+        ),
+        (
+            "Tenant",
+            "acme",
+            "a",
+            1,
+            json!({"domains": ["a.example.com"], "profileRef": {"name": "a"},
+                   "emergency": {"numbers": ["112"], "trunkRef": {"name": "a"}}}),
+        ),
+        ("Tenant", "globex", "a", 2, json!({"domains": ["b.example.com"]})),
+    ];
+    for namespace in NAMESPACES {
+        for (name, number) in [("a", "1001"), ("b", "1002")] {
+            let spec = json!({"tenantRef": tenant, "number": number, "voicemail": {"enabled": true}});
+            basis.push(("Extension", namespace, name, 1, spec));
+        }
+        let trunk = json!({"name": "a", "namespace": "acme"});
+        let route =
+            json!({"tenantRef": tenant, "priority": 9, "match": [{"prefix": "+"}], "trunks": [trunk]});
+        basis.push(("OutboundRoute", namespace, "a", 1, route));
+        let to = json!({"kind": "Extension", "name": "a"});
+        let each = [
+            ("RingGroup", json!({"members": [{"extensionRef": {"name": "b"}}]})),
+            ("Queue", json!({"number": "1003"})),
+            ("IvrMenu", json!({"otherwise": to})),
+            ("Conference", json!({"number": "1004"})),
+            ("Schedule", json!({"open": to, "closed": to})),
+        ];
+        for (kind, mut spec) in each {
+            spec["tenantRef"] = tenant.clone();
+            basis.push((kind, namespace, "a", 1, spec));
+        }
+        for usage in ["Prompt", "MusicOnHold"] {
+            let name = if usage == "Prompt" { "a" } else { "b" };
+            let source = json!({"upload": {"sha256": "a1".repeat(32)}});
+            basis.push((
+                "MediaFile",
+                namespace,
+                name,
+                1,
+                json!({"tenantRef": tenant, "usage": usage, "source": source}),
+            ));
+        }
+    }
+    basis
 }
 
 /// Objects in which anything may stand that their types can hold.
@@ -85,8 +146,13 @@ fn object() -> BoxedStrategy<Drawn> {
     let specs =
         KINDS.iter().map(|(weight, kind)| (*weight, spec(kind).prop_map(move |s| (*kind, s)).boxed()));
     let spec = prop::strategy::Union::new_weighted(specs.collect());
-    (select(NAMESPACES), select(NAMES), 0..4_u8, spec)
-        .prop_map(|(namespace, name, age, (kind, spec))| (kind, namespace, name, age, spec))
+    // More in one tenant than in the other, so that it is crowded.
+    (select(&["acme", "acme", "acme", "globex"][..]), select(NAMES), 0..4_u8, spec)
+        .prop_map(|(namespace, name, age, (kind, spec))| {
+            // The tenants that most of the rest belongs to are not drawn over.
+            let name = if kind == "Tenant" && name == "a" { "b" } else { name };
+            (kind, namespace, name, age, spec)
+        })
         .boxed()
 }
 
@@ -111,11 +177,14 @@ fn value(parent: &str, field: &str, schema: &Value) -> BoxedStrategy<Value> {
     match schema["type"].as_str().unwrap() {
         "boolean" => any::<bool>().prop_map(Value::from).boxed(),
         "integer" if field.ends_with("Port") => select(&[5060, 5061, 5080][..]).prop_map(Value::from).boxed(),
-        "integer" if field.starts_with("max") => {
-            (bound("minimum", 0)..=bound("maximum", 9).min(9)).prop_map(Value::from).boxed()
+        "integer" => {
+            let least = bound("minimum", 0);
+            (least..=bound("maximum", 9).min(least + 12)).prop_map(Value::from).boxed()
         }
-        "integer" => (bound("minimum", 0)..=bound("maximum", 9)).prop_map(Value::from).boxed(),
-        "string" => string(parent, field, schema["pattern"].as_str().unwrap()),
+        "string" => {
+            let most = usize::try_from(bound("maxLength", 60)).unwrap();
+            string(parent, field, schema["pattern"].as_str().unwrap(), most)
+        }
         "array" => {
             let least = usize::try_from(bound("minItems", 0)).unwrap();
             let items = prop::collection::vec(value(field, field, &schema["items"]), least..=least.max(3));
@@ -157,30 +226,49 @@ fn without_repeats(items: Vec<Value>, unique: bool) -> Value {
     Value::Array(kept)
 }
 
-fn string(parent: &str, field: &str, pattern: &str) -> BoxedStrategy<Value> {
+fn string(parent: &str, field: &str, pattern: &str, most: usize) -> BoxedStrategy<Value> {
     let pool: &[&str] = match pattern {
-        NAME_PATTERN if parent == "tenantRef" => &["a", "a", "a", "b", "ghost"],
+        NAME_PATTERN if field == "namespace" => &["acme", "acme", "acme", "globex"],
+        NAME_PATTERN if parent == "tenantRef" => &["a", "a", "a", "a", "a", "a", "a", "a", "b", "ghost"],
         NAME_PATTERN if parent == "secretRef" || parent == "pinSecretRef" => &["a", "b", "ghost"],
-        NAME_PATTERN if field == "namespace" => NAMESPACES,
-        NAME_PATTERN => &["a", "b", "c", "d", "a", "b", "c", "d", "ghost"],
+        NAME_PATTERN if parent == "sipProfileRef" => &["external", "external", "external", "a", "ghost"],
+        NAME_PATTERN if parent == "profileRef" => &["a", "b", "b", "b", "b", "ghost"],
+        NAME_PATTERN if parent == "trunkRef" || parent == "trunks" => &["a", "a", "a", "a", "b", "ghost"],
+        NAME_PATTERN => &["a", "b", "a", "b", "c", "a", "b", "c", "a", "b", "c", "ghost"],
         KEY_PATTERN => &["password", "pin", "none"],
         INTERNAL_NUMBER_PATTERN => &["1001", "1002", "1003", "1004", "112", "20"],
-        E164_PATTERN => &["+493012345600", "+493012345601", "+493012345602", "+442079460123"],
+        E164_PATTERN => &["+493012345600", "+493012345601", "+442079460123"],
         DOMAIN_PATTERN => &["a.example.com", "b.example.com", "c.example.com"],
         DIGITS_PATTERN => &["0", "00", "+", "+49", "+44", "1", "11", "*9", "0900"],
-        TIME_ZONE_PATTERN => &["Europe/Berlin", "America/New_York", "UTC", "UTC", "Mars/Olympus", "utc"],
+        TIME_ZONE_PATTERN => &[
+            "Europe/Berlin",
+            "America/New_York",
+            "UTC",
+            "Asia/Tokyo",
+            "Etc/GMT+5",
+            "Africa/Lagos",
+            "Asia/Kolkata",
+            "utc",
+        ],
         FEATURE_CODE_PATTERN => &["*9", "*97", "*98", "*981", "#1"],
         EMERGENCY_NUMBER_PATTERN => &["112", "110", "20", "0900"],
         UUID_PATTERN => &["7d1c3f2a-0000-4000-8000-000000000001"],
         CIDR_PATTERN => &["198.51.100.0/24", "203.0.113.9", "0.0.0.0/0", "300.1.1.1", "2001:db8::/32"],
         ADDRESS_PATTERN => &["192.0.2.1", "0.0.0.0", "999.0.0.1"],
-        DATE_PATTERN => &["01-01", "02-29", "02-30", "2027-02-29", "2027-06-18"],
+        DATE_PATTERN => {
+            &["01-01", "12-24", "12-25", "12-26", "02-29", "2027-06-18", "01-06", "05-01", "02-30"]
+        }
+        TIME_OF_DAY_PATTERN => {
+            &["00:00", "06:00", "08:00", "09:00", "12:00", "17:30", "22:00", "23:59", "24:00"]
+        }
         COUNTRY_PATTERN => &["DE", "US", "IT", "AQ"],
         _ => {
             let bare = pattern.trim_start_matches('^').trim_end_matches('$');
-            let most = proptest::string::string_regex(bare).unwrap();
-            // Lengths are not in the patterns; what is too long is cut where a pattern allows it.
-            return most.prop_map(|text| Value::from(text.chars().take(60).collect::<String>())).boxed();
+            let text = proptest::string::string_regex(bare).unwrap();
+            // Lengths are not in the patterns.
+            return text
+                .prop_map(move |text| Value::from(text.chars().take(most).collect::<String>()))
+                .boxed();
         }
     };
     select(pool.to_vec()).prop_map(Value::from).boxed()

@@ -23,7 +23,7 @@ pub fn possible(matches: &DigitMatch) -> bool {
     let prefix = matches.prefix.as_deref().unwrap_or("");
     let (least, most) = digits::length_range(matches);
     // Edits change the front only, so that the shortest numbers and one more speak for all.
-    (least..=most).take(2).any(|length| {
+    (least..=most.min(digits::MAX_DIALLED)).take(2).any(|length| {
         let rest = "1".repeat(length.saturating_sub(prefix.len()));
         digits::apply(matches, &format!("{prefix}{rest}")).is_some()
     })

@@ -2,49 +2,40 @@
 //!
 //! What a caller chooses in an IVR menu is no such link: a menu may lead back to another menu.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::draft::{Broken, Draft, Id, name_of, resource_kind};
+use super::draft::{Aged, Broken, Draft, Id, name_of, resource_kind};
 use crate::compile::Reason;
 use crate::resources::common::{Destination, DestinationKind};
 
-/// A resource, and the field by which a call leaves it.
-type Edge = (Id, &'static str);
-
-/// A link that a call follows by itself.
-struct Link {
-    field: &'static str,
-    to: Id,
+/// Resources in order of age, and the links by which calls go on by themselves: by which field, and
+/// where in the order.
+struct Graph {
+    resources: Vec<Aged>,
+    links: Vec<Vec<(&'static str, usize)>>,
 }
+
+/// A link: the place of its resource in the order, and its number there.
+type Link = (usize, usize);
 
 /// Why a link was cut.
 pub fn broken() -> Broken {
     (Reason::Loop, "calls would go round in a circle; let one of the destinations end it".to_owned())
 }
 
-/// Cuts circles, each at the youngest resource on it; false when there is none. After a cut that
-/// refuses a resource the rest is left for the next time: other circles may end with it.
+/// Cuts circles, each at the youngest resource on it; false when there is none. Where that refuses
+/// a resource, it is the only cut: other circles may end with it.
 pub fn cut(draft: &mut Draft) -> bool {
-    let links = links(draft);
-    let mut cuts: BTreeSet<Edge> = BTreeSet::new();
-    circles(&links, |circle| {
-        if circle.iter().any(|edge| cuts.contains(edge)) {
-            return true;
-        }
-        let youngest = circle.iter().max_by_key(|(id, _)| draft.aged(id.0, &id.1)).cloned();
-        let refuses = youngest.as_ref().is_some_and(|(id, field)| is_required(id.0, field));
-        cuts.extend(youngest);
-        !refuses
-    });
-    let found = !cuts.is_empty();
-    for (id, field) in cuts {
+    let graph = Graph::new(draft);
+    let cuts = graph.cuts();
+    for (id, field) in cuts.iter().filter_map(|link| graph.field(*link)) {
         // What cannot stand without the link is refused by its check, which comes next.
         if !is_required(id.0, field) {
             draft.degrade(id.0, &id.1, path(id.0, field), broken());
         }
-        draft.cut.insert((id, field));
+        draft.cut.insert((id.clone(), field));
     }
-    found
+    !cuts.is_empty()
 }
 
 /// Whether a resource cannot stand without a link.
@@ -60,8 +51,79 @@ pub fn path(kind: &str, field: &str) -> String {
     }
 }
 
-fn links(draft: &Draft) -> BTreeMap<Id, Vec<Link>> {
-    let mut links = BTreeMap::new();
+impl Graph {
+    fn new(draft: &Draft) -> Self {
+        let links = links(draft);
+        let ends = links.iter().flat_map(|(from, _, to)| [from, to]);
+        let resources: BTreeSet<Aged> = ends.map(|id| draft.aged(id.0, &id.1)).collect();
+        let resources: Vec<Aged> = resources.into_iter().collect();
+        let places: BTreeMap<&Id, usize> =
+            resources.iter().enumerate().map(|(place, aged)| (&aged.id, place)).collect();
+        let mut graph = vec![Vec::new(); resources.len()];
+        for (from, field, to) in &links {
+            if let (Some(from), Some(to)) = (places.get(from), places.get(to))
+                && let Some(links) = graph.get_mut(*from)
+            {
+                links.push((*field, *to));
+            }
+        }
+        drop(places);
+        Self { resources, links: graph }
+    }
+
+    /// The resource of a link, and the field it is.
+    fn field(&self, (resource, link): Link) -> Option<(&Id, &'static str)> {
+        let (field, _) = self.links.get(resource)?.get(link)?;
+        Some((&self.resources.get(resource)?.id, *field))
+    }
+
+    /// The links to cut. Resources come in one after the other, the oldest first; what a newcomer's
+    /// link would close is a circle on which it is the youngest. So what was there before goes on as
+    /// it did, whatever is added.
+    fn cuts(&self) -> Vec<Link> {
+        let mut cuts = Vec::new();
+        // From where calls come to a resource: at first from all that are older.
+        let mut back: Vec<Vec<usize>> = vec![Vec::new(); self.links.len()];
+        for (resource, links) in self.links.iter().enumerate() {
+            for (_, to) in links.iter().filter(|(_, to)| *to > resource) {
+                back.get_mut(*to).into_iter().for_each(|from| from.push(resource));
+            }
+        }
+        for (resource, links) in self.links.iter().enumerate() {
+            if !links.iter().any(|(_, to)| *to <= resource) {
+                continue;
+            }
+            let comes_here = comes_to(resource, &back);
+            for (link, (_, to)) in links.iter().enumerate().filter(|(_, (_, to))| *to <= resource) {
+                if !comes_here.get(*to).is_some_and(|comes| *comes) {
+                    back.get_mut(*to).into_iter().for_each(|from| from.push(resource));
+                } else if self.field((resource, link)).is_some_and(|(id, field)| is_required(id.0, field)) {
+                    return vec![(resource, link)];
+                } else {
+                    cuts.push((resource, link));
+                }
+            }
+        }
+        cuts
+    }
+}
+
+/// From which resources calls come to one, itself among them.
+fn comes_to(resource: usize, back: &[Vec<usize>]) -> Vec<bool> {
+    let mut comes = vec![false; back.len()];
+    let mut open = vec![resource];
+    while let Some(next) = open.pop() {
+        if let Some(seen) = comes.get_mut(next).filter(|seen| !**seen) {
+            *seen = true;
+            open.extend(back.get(next).into_iter().flatten());
+        }
+    }
+    comes
+}
+
+/// Every link that a call follows by itself.
+fn links(draft: &Draft) -> Vec<(Id, &'static str, Id)> {
+    let mut links = Vec::new();
     let mut add = |kind: &'static str, name: &str, field: &'static str, to: Option<&Destination>| {
         let Some(to) = to else { return };
         let target = match to.kind {
@@ -80,7 +142,7 @@ fn links(draft: &Draft) -> BTreeMap<Id, Vec<Link>> {
             return;
         }
         if draft.stands(target.0, &target.1) {
-            links.entry(id).or_insert_with(Vec::new).push(Link { field, to: target });
+            links.push((id, field, target));
         }
     };
     for extension in &draft.snapshot.extensions {
@@ -110,43 +172,4 @@ fn links(draft: &Draft) -> BTreeMap<Id, Vec<Link>> {
         add("Schedule", name, "holiday", schedule.spec.holiday.as_ref());
     }
     links
-}
-
-/// Shows every circle that a walk over the links comes upon, as the resources on it, each with the
-/// field that leads on, until it is told to stop. Depth first, without recursion: chains can be as
-/// long as there are extensions.
-fn circles(links: &BTreeMap<Id, Vec<Link>>, mut show: impl FnMut(&[Edge]) -> bool) {
-    let mut done: HashMap<&Id, bool> = HashMap::new();
-    for start in links.keys() {
-        if done.contains_key(start) {
-            continue;
-        }
-        let mut path: Vec<(&Id, usize)> = vec![(start, 0)];
-        done.insert(start, false);
-        while let Some((id, next)) = path.last_mut() {
-            let Some(link) = links.get(*id).and_then(|links| links.get(*next)) else {
-                done.insert(id, true);
-                path.pop();
-                continue;
-            };
-            *next += 1;
-            match done.get(&link.to) {
-                None => {
-                    done.insert(&link.to, false);
-                    path.push((&link.to, 0));
-                }
-                Some(true) => {}
-                Some(false) => {
-                    let circle = path.iter().skip_while(|(id, _)| **id != link.to);
-                    let edges = circle.filter_map(|(id, next)| {
-                        let field = links.get(*id)?.get(next.checked_sub(1)?)?.field;
-                        Some(((*id).clone(), field))
-                    });
-                    if !show(&edges.collect::<Vec<_>>()) {
-                        return;
-                    }
-                }
-            }
-        }
-    }
 }

@@ -1,0 +1,207 @@
+//! What calls do at each kind of destination, and where they go on.
+
+use centrex::plan::Target;
+use centrex::resources::common::DestinationKind;
+use centrex::route::TenantView;
+use centrex::route::token::Step;
+
+use super::{Office, assert_body, forwarding_to};
+
+#[test]
+fn destinations_ring_and_go_on() {
+    let mut office = Office::acme();
+    for (number, body) in [
+        (
+            "1001",
+            "set call_timeout=25
+             set continue_on_fail=true
+             bridge user/1001@acme.example.com
+             transfer cx-after-extension-alice XML TENANT",
+        ),
+        (
+            "2001",
+            "set call_timeout=30
+             set continue_on_fail=true
+             bridge [^^;leg_timeout=20]user/1001@acme.example.com,[^^;leg_timeout=25;leg_delay_start=5]user/1002@acme.example.com
+             transfer cx-to-queue-support XML TENANT",
+        ),
+        (
+            "2002",
+            "set call_timeout=30
+             set continue_on_fail=true
+             bridge [^^;leg_timeout=30]user/1002@acme.example.com|[^^;leg_timeout=10]user/1001@acme.example.com
+             hangup NO_ANSWER",
+        ),
+        (
+            "3001",
+            "answer
+             callcenter support@TENANT
+             transfer cx-after-queue-support XML TENANT",
+        ),
+        (
+            "4001",
+            "answer
+             conference standup-TENANT@standup-TENANT",
+        ),
+        (
+            "5001",
+            "answer
+             sleep 500
+             ivr welcome.TENANT
+             transfer cx-to-schedule-hours XML TENANT",
+        ),
+        (
+            "1003",
+            "answer
+             sleep 500
+             voicemail default acme.example.com 1001",
+        ),
+        (
+            "*97",
+            "answer
+             sleep 500
+             voicemail check auth default acme.example.com 1001",
+        ),
+        (
+            "*981001",
+            "answer
+             sleep 500
+             voicemail default acme.example.com 1001",
+        ),
+        ("*981002", "hangup UNALLOCATED_NUMBER"),
+        (
+            "*57",
+            "answer
+             valet_park TENANT 7",
+        ),
+    ] {
+        assert_body(&office, &office.dial("alice", number), body);
+    }
+    // By chance, and the same for the same chance.
+    let order = |office: &Office| office.body(&office.dial("alice", "2003"))[2].clone();
+    let mut orders = std::collections::BTreeSet::new();
+    for call in 0..64_u64 {
+        office.random = call.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        assert_eq!(order(&office), order(&office));
+        orders.insert(order(&office));
+    }
+    assert_eq!(orders.len(), 2, "{orders:?}");
+}
+
+#[test]
+fn a_box_with_a_pin_asks_for_it_and_one_without_is_opened_by_its_phone_only() {
+    let office = Office::acme();
+    let said = |caller| office.body(&office.dial(caller, "*97")).pop().unwrap();
+    assert_eq!(said("dora"), "voicemail check default acme.example.com 1005");
+    assert_eq!(said("alice"), "voicemail check auth default acme.example.com 1001");
+    assert_eq!(said("bob"), "hangup UNALLOCATED_NUMBER");
+    // The PIN is named but not there: a box that should ask does not open.
+    let mut plan = office.view.plan.clone();
+    plan.extensions.get_mut("dora").unwrap().secrets = Default::default();
+    let office = Office { view: TenantView::new(plan), ..office };
+    assert_eq!(office.body(&office.dial("dora", "*97")), ["hangup NORMAL_TEMPORARY_FAILURE"]);
+}
+
+#[test]
+fn forwarding_goes_by_why_the_phone_did_not_take_the_call() {
+    let mut office = Office::acme();
+    for (disposition, rings) in [
+        ("USER_BUSY", "bridge user/1002@acme.example.com"),
+        ("CALL_REJECTED", "bridge user/1002@acme.example.com"),
+        ("NO_ANSWER", "voicemail default acme.example.com 1001"),
+        ("NO_USER_RESPONSE", "voicemail default acme.example.com 1001"),
+        ("USER_NOT_REGISTERED", "callcenter support@TENANT"),
+        ("SUBSCRIBER_ABSENT", "callcenter support@TENANT"),
+        ("", "callcenter support@TENANT"),
+    ] {
+        let answer = office.after("alice", disposition);
+        let said = office.body(&answer);
+        assert!(said.iter().any(|action| action == rings), "{disposition}: {said:#?}");
+    }
+    // Only `unavailable` is set: the other cases end as they are.
+    for (disposition, cause) in [("USER_BUSY", "USER_BUSY"), ("NO_ANSWER", "NO_ANSWER")] {
+        let answer = office.after("dora", disposition);
+        assert_eq!(office.body(&answer), [format!("hangup {cause}")]);
+    }
+    // Only `noAnswer` is set: who is not there does not answer either.
+    let answer = office.after("erik", "USER_NOT_REGISTERED");
+    assert!(office.body(&answer).contains(&"voicemail default acme.example.com 1001".to_owned()));
+}
+
+#[test]
+fn a_queue_goes_on_only_when_nobody_served_the_caller() {
+    let mut office = Office::acme();
+    let after = |office: &Office| {
+        let step = office.step(Step::After, DestinationKind::Queue, "support");
+        office.body(&office.dial("bob", &step))
+    };
+    office.queue_cause = "answered";
+    assert_eq!(after(&office), ["hangup NORMAL_CLEARING"]);
+    for cause in ["timeout", "cancel", "break_out", ""] {
+        office.queue_cause = cause;
+        assert_eq!(after(&office).last().unwrap(), "voicemail default acme.example.com 1001", "{cause}");
+    }
+}
+
+#[test]
+fn schedules_are_read_on_the_tenants_clock() {
+    let mut office = Office::acme();
+    for (time, rule) in [
+        ("2026-11-25T08:59:59+01:00", "Voicemail.alice"),
+        ("2026-11-25T09:00:00+01:00", "RingGroup.sales"),
+        ("2026-11-25T17:59:59+01:00", "RingGroup.sales"),
+        ("2026-11-25T18:00:00+01:00", "Voicemail.alice"),
+        // Over midnight, from the day it starts on.
+        ("2026-11-27T23:30:00+01:00", "RingGroup.sales"),
+        ("2026-11-28T05:59:00+01:00", "RingGroup.sales"),
+        ("2026-11-28T06:00:00+01:00", "Voicemail.alice"),
+        // Holidays: every year, and once.
+        ("2027-01-01T10:00:00+01:00", "Extension.bob"),
+        ("2028-01-01T10:00:00+01:00", "Extension.bob"),
+        ("2027-06-18T10:00:00+02:00", "Extension.bob"),
+        ("2026-06-18T10:00:00+02:00", "RingGroup.sales"),
+        ("2028-02-29T10:00:00+01:00", "Extension.bob"),
+        ("2027-03-01T10:00:00+01:00", "RingGroup.sales"),
+        // The clocks go forward on Sunday 28 March 2027 and back on 31 October: 07:30 UTC is 08:30
+        // before and 09:30 after.
+        ("2027-03-27T07:30:00Z", "Voicemail.alice"),
+        ("2027-03-28T07:30:00Z", "RingGroup.sales"),
+        ("2027-10-30T07:30:00Z", "RingGroup.sales"),
+        ("2027-10-31T07:30:00Z", "Voicemail.alice"),
+        // The hour that comes twice on that night is in the window both times; where the last hour
+        // of a window is skipped, it ends with the one before.
+        ("2027-10-31T00:30:00Z", "RingGroup.sales"),
+        ("2027-10-31T01:30:00Z", "RingGroup.sales"),
+        ("2027-03-28T00:59:59Z", "RingGroup.sales"),
+        ("2027-03-28T01:00:00Z", "Voicemail.alice"),
+    ] {
+        office.now = time.parse().unwrap();
+        let step = office.step(Step::To, DestinationKind::Schedule, "hours");
+        assert_eq!(office.dial("bob", &step).rule, rule, "{time}");
+    }
+}
+
+#[test]
+fn an_own_number_as_destination_does_not_leave() {
+    let office = forwarding_to("+493012345603");
+    assert_eq!(office.dial("outside", "1002").rule, "RingGroup.sales");
+}
+
+/// Compile refuses circles; a plan that has one all the same must not end the process.
+#[test]
+fn a_circle_in_a_plan_ends_the_call() {
+    let office = forwarding_to("+493012345603");
+    let mut plan = office.view.plan.clone();
+    plan.numbers.get_mut("sales").unwrap().target =
+        Target { kind: DestinationKind::Extension, name: "bob".into() };
+    plan.schedules.get_mut("hours").unwrap().open =
+        Target { kind: DestinationKind::Schedule, name: "hours".into() };
+    let office = Office { view: TenantView::new(plan), ..office };
+    let answers =
+        [office.dial("alice", "1002"), office.dial("alice", "1004"), office.comes_in("+493012345603")];
+    for answer in answers {
+        let said = office.said(&answer);
+        let rings = said.iter().any(|action| action.starts_with("bridge user/"));
+        assert!(rings || said.last().unwrap() == "hangup NORMAL_TEMPORARY_FAILURE", "{said:#?}");
+    }
+}

@@ -1,0 +1,200 @@
+//! Calls that leave: by which trunks, with which digits and caller id, within which limits.
+
+use centrex::plan::NationalDialling;
+use centrex::resources::common::NumberFormat;
+use centrex::route::{Answer, digits};
+
+use super::{ACME, Office, assert_body, compiled, forwarding_to};
+
+/// The list of causes after which the next gateway is tried, as it was said.
+fn carrier_failures(said: &[String]) -> &str {
+    let list = said.iter().find_map(|action| action.strip_prefix("set continue_on_fail=NORMAL_"));
+    let list = list.unwrap_or_else(|| panic!("no failover in {said:#?}"));
+    for ends in ["USER_BUSY", "NO_ANSWER", "CALL_REJECTED", "UNALLOCATED_NUMBER", "ORIGINATOR_CANCEL"] {
+        assert!(!list.contains(ends), "{ends} is the called party's answer");
+    }
+    said.iter()
+        .find_map(|action| action.strip_prefix("set continue_on_fail=").filter(|l| *l != "false"))
+        .unwrap()
+}
+
+/// The number and the caller's name and number that the last gateway is given.
+fn sent(office: &Office, answer: &Answer) -> (String, String, String) {
+    let said = office.said(answer);
+    let last = |start: &str| {
+        let found = said.iter().rev().find_map(|action| action.strip_prefix(start));
+        found.unwrap_or_else(|| panic!("no {start} in {said:#?}")).to_owned()
+    };
+    let bridge = said.iter().rev().find(|action| action.contains("sofia/gateway/")).unwrap();
+    let number = bridge.rsplit('/').next().unwrap().to_owned();
+    (number, last("set effective_caller_id_name="), last("set effective_caller_id_number="))
+}
+
+#[test]
+fn emergency_calls_are_first_and_unlimited() {
+    let office = Office::acme();
+    // The platform's rule blocks every number that the tenant's own plan does not know, before it.
+    let everything = ACME.replace("match: [{prefix: \"0190\"}]", "match: [{}]");
+    assert_ne!(everything, ACME);
+    let blocked = Office::open(&everything);
+    assert_eq!(blocked.dial("alice", "1002").rule, "Refused.Blocked");
+    for office in [&office, &blocked] {
+        let answer = office.dial("bob", "112");
+        assert_eq!(answer.rule, "Emergency");
+        let said = office.said(&answer);
+        for forbidden in ["limit", "sched_hangup"] {
+            assert!(!said.iter().any(|action| action.starts_with(forbidden)), "{said:#?}");
+        }
+        assert_body(
+            office,
+            &answer,
+            "set effective_caller_id_name=Bob Example
+             set effective_caller_id_number=1002
+             set effective_caller_id_name=+493012345600
+             set call_timeout=120
+             set continue_on_fail=CARRIER
+             set effective_caller_id_number=+493012345600
+             bridge {^^;outbound_redirect_fatal=true;leg_progress_timeout=8}sofia/gateway/acme/first#0/112
+             bridge {^^;outbound_redirect_fatal=true;leg_progress_timeout=8}sofia/gateway/acme/first#1/112
+             hangup NORMAL_TEMPORARY_FAILURE"
+                .replace("CARRIER", carrier_failures(&said))
+                .as_str(),
+        );
+    }
+}
+
+#[test]
+fn calls_leave_trunk_after_trunk_as_each_wants_its_numbers() {
+    let office = Office::acme();
+    let said = office.said(&office.dial("alice", "030123456"));
+    let expected = "sched_hangup +3600 ALLOTTED_TIMEOUT
+         set effective_caller_id_name=Acme
+         set call_timeout=120
+         set continue_on_fail=CARRIER
+         set effective_caller_id_number=+493012345601
+         limit_execute hash acme/first calls 7 bridge {^^;outbound_redirect_fatal=true;leg_progress_timeout=8}sofia/gateway/acme/first#0/+4930123456
+         limit_execute hash acme/first calls 7 bridge {^^;outbound_redirect_fatal=true;leg_progress_timeout=8}sofia/gateway/acme/first#1/+4930123456
+         set effective_caller_id_number=03012345601
+         bridge {^^;outbound_redirect_fatal=true;leg_progress_timeout=3;absolute_codec_string=PCMA,PCMU}sofia/gateway/acme/second#0/030123456
+         hangup NORMAL_TEMPORARY_FAILURE";
+    assert_body(
+        &office,
+        &office.dial("alice", "030123456"),
+        &expected.replace("CARRIER", carrier_failures(&said)),
+    );
+}
+
+#[test]
+fn digits_are_edited_and_the_nearest_caller_id_is_shown() {
+    let office = Office::acme();
+    for (caller, dialled, number, name, shown) in [
+        // Edited to E.164 by the route, then written as the last trunk wants it.
+        ("alice", "030123456", "030123456", "Acme", "03012345601"),
+        ("alice", "0044207946", "0044207946", "Acme", "03012345601"),
+        ("alice", "0049301234", "0301234", "Acme", "03012345601"),
+        // No number of its own: the tenant's. Not edited: as dialled.
+        ("carol", "0900123", "0900123", "Acme", "03012345600"),
+        ("bob", "118000", "118000", "Acme", "03012345600"),
+        // The route's stands before the caller's own.
+        ("alice", "80012345", "80012345", "Acme Hotline", "00442079460123"),
+    ] {
+        let expected = (number.to_owned(), name.to_owned(), shown.to_owned());
+        assert_eq!(sent(&office, &office.dial(caller, dialled)), expected, "{caller} dials {dialled}");
+    }
+    // Nobody has one: the number inside is all that is shown, never the name.
+    let bare = ACME.replace("  callerId: {name: Acme, number: \"+493012345600\"}\n", "");
+    let office = Office::open(&bare);
+    let (_, name, shown) = sent(&office, &office.dial("bob", "118000"));
+    assert_eq!((name.as_str(), shown.as_str()), ("1002", "1002"));
+}
+
+#[test]
+fn limits_stand_where_they_should_and_nowhere_else() {
+    let unlimited = ACME.replace("{maxConcurrentCalls: 40, maxCallDurationSeconds: 3600}", "{}");
+    let (limited, unlimited) = (Office::acme(), Office::open(&unlimited));
+    for (number, duration, trunk) in [
+        ("1002", false, false),
+        ("2001", false, false),
+        ("4001", false, false),
+        ("*97", false, false),
+        ("030123456", true, true),
+        ("118000", true, false),
+        ("112", false, false),
+    ] {
+        let said = limited.said(&limited.dial("alice", number));
+        let count = |start: &str| said.iter().filter(|action| action.starts_with(start)).count();
+        assert_eq!(count("limit hash TENANT calls 40"), usize::from(number != "112"), "{number}");
+        assert_eq!(count("sched_hangup +3600"), usize::from(duration), "{number}");
+        assert_eq!(count("limit_execute hash acme/first calls 7"), if trunk { 2 } else { 0 }, "{number}");
+        let said = unlimited.said(&unlimited.dial("alice", number));
+        assert!(!said.iter().any(|a| a.starts_with("limit hash") || a.starts_with("sched_hangup")));
+    }
+    // A call that comes in is a call through a trunk too.
+    let said = limited.said(&limited.comes_in("+493012345602"));
+    assert_eq!(said[0], "sched_hangup +3600 ALLOTTED_TIMEOUT");
+    assert_eq!(said.iter().filter(|action| action.starts_with("limit hash TENANT calls 40")).count(), 1);
+}
+
+#[test]
+fn a_destination_outside_needs_no_toll_class_but_keeps_every_other_rule() {
+    // Alice and a caller from outside, who has no toll class, are sent out alike.
+    let office = forwarding_to("+442079460123");
+    for caller in ["alice", "erik", "outside"] {
+        let (number, name, shown) = sent(&office, &office.dial(caller, "1002"));
+        assert_eq!((number.as_str(), name.as_str()), ("00442079460123", "Acme"), "{caller}");
+        assert_eq!(shown, if caller == "alice" { "03012345601" } else { "03012345600" });
+        let said = office.said(&office.dial(caller, "1002"));
+        assert!(said.contains(&"sched_hangup +3600 ALLOTTED_TIMEOUT".to_owned()), "{said:#?}");
+        // Not the seconds that a phone of ours would have rung.
+        assert!(said.contains(&"set call_timeout=120".to_owned()), "{said:#?}");
+    }
+    // The platform blocks it since, and compile has not run again.
+    let blocking = ACME.replace("prefix: \"0190\"", "prefix: \"+4420\"");
+    let blocked = Office { platform: compiled(&blocking).0, ..office };
+    assert_eq!(blocked.body(&blocked.dial("alice", "1002")), ["hangup CALL_REJECTED"]);
+}
+
+#[test]
+fn numbers_are_written_as_each_carrier_wants_them() {
+    let dialling = |code: &str, national: &str, abroad: &str| NationalDialling {
+        calling_code: code.into(),
+        national_prefix: national.into(),
+        international_prefix: abroad.into(),
+    };
+    let (de, us, it) = (dialling("49", "0", "00"), dialling("1", "1", "011"), dialling("39", "", "00"));
+    use NumberFormat::*;
+    for (number, format, country, written) in [
+        ("+493012345600", E164, None, "+493012345600"),
+        ("+493012345600", E164WithoutPlus, None, "493012345600"),
+        ("+493012345600", National, Some(&de), "03012345600"),
+        ("+12125550100", National, Some(&de), "0012125550100"),
+        ("+12125550100", National, Some(&us), "12125550100"),
+        ("+442079460123", National, Some(&us), "011442079460123"),
+        // An Italian number keeps its zero, inside and from abroad.
+        ("+390612345678", National, Some(&it), "0612345678"),
+        ("+393331234567", National, Some(&it), "3331234567"),
+    ] {
+        assert_eq!(digits::to_carrier(number, format, country), written);
+        assert_eq!(digits::from_carrier(written, format, country).as_deref(), Some(number), "{written}");
+        // A plus sign is believed whatever was agreed.
+        assert_eq!(digits::from_carrier(number, format, country).as_deref(), Some(number));
+    }
+    // Short numbers go out as they are.
+    for format in [E164, E164WithoutPlus, National] {
+        assert_eq!(digits::to_carrier("112", format, Some(&de)), "112");
+    }
+    // Some carriers leave the national prefix out, or write 00 for the plus sign.
+    for (written, format, country, number) in [
+        ("2125550100", National, Some(&us), "+12125550100"),
+        ("3012345600", National, Some(&de), "+493012345600"),
+        ("00493012345600", E164WithoutPlus, None, "+493012345600"),
+        ("00493012345600", E164, None, "+493012345600"),
+    ] {
+        assert_eq!(digits::from_carrier(written, format, country).as_deref(), Some(number), "{written}");
+    }
+    for nonsense in ["", "+", "12a", "+49;gw=x", "++49", "4 9", "١٢٣", "1".repeat(33).as_str()] {
+        for format in [E164, E164WithoutPlus, National] {
+            assert_eq!(digits::from_carrier(nonsense, format, Some(&de)), None, "{nonsense}");
+        }
+    }
+}
