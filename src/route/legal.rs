@@ -19,7 +19,10 @@ impl Word {
     /// dash (which would read as an option).
     pub fn new(text: impl AsRef<str>) -> Option<Self> {
         let text = text.as_ref();
-        let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"._-@+*#/".contains(&byte);
+        let legal = |byte: u8| {
+            byte.is_ascii_alphanumeric()
+                || matches!(byte, b'.' | b'_' | b'-' | b'@' | b'+' | b'*' | b'#' | b'/')
+        };
         let fits = (1..=MAX_WORD).contains(&text.len()) && !text.starts_with('-');
         (fits && text.bytes().all(legal)).then(|| Self(text.to_owned()))
     }
@@ -71,8 +74,34 @@ pub struct Text(String);
 impl Text {
     /// The text without what is not legal in it, cut to its length.
     pub fn new(text: &str) -> Self {
-        const ILLEGAL: &str = "\"'`<>\\,[]{}|$@:/;^=()%";
-        let kept = text.chars().filter(|c| !c.is_control() && !ILLEGAL.contains(*c));
+        let legal = |c: &char| {
+            !c.is_control()
+                && !matches!(
+                    c,
+                    '"' | '\''
+                        | '`'
+                        | '<'
+                        | '>'
+                        | '\\'
+                        | ','
+                        | '['
+                        | ']'
+                        | '{'
+                        | '}'
+                        | '|'
+                        | '$'
+                        | '@'
+                        | ':'
+                        | '/'
+                        | ';'
+                        | '^'
+                        | '='
+                        | '('
+                        | ')'
+                        | '%'
+                )
+        };
+        let kept = text.chars().filter(legal);
         let kept: String = kept.take(MAX_TEXT).collect();
         Self(kept.trim().to_owned())
     }

@@ -12,25 +12,42 @@ use percent_encoding::percent_decode;
 /// The fields that FreeSWITCH writes itself, ahead of everything a phone has a hand in.
 const BASIC: [&str; 5] = ["hostname", "section", "tag_name", "key_name", "key_value"];
 
-/// A form's pairs, in order, still encoded.
+/// Lengths of names that are told apart; longer names count as the longest.
+const LENGTHS: usize = 64;
+
+/// A form's pairs, still encoded. A dialplan lookup has two hundred, of which thirty are asked for,
+/// so those with names of one length are chained: few others are looked at on the way to one.
 #[derive(Debug)]
 pub struct Form<'a> {
-    pairs: Vec<(&'a [u8], &'a [u8])>,
+    pairs: Vec<Pair<'a>>,
+    /// The latest pair of each length of name, as [`Pair::before`].
+    latest: [usize; LENGTHS],
+}
+
+#[derive(Debug)]
+struct Pair<'a> {
+    name: &'a [u8],
+    value: &'a [u8],
+    /// One more than the place of the pair before this one with a name as long; 0 when there is none.
+    before: usize,
 }
 
 impl<'a> Form<'a> {
     /// Splits a body into pairs. Never fails: what is no pair has no name that is ever asked for.
     pub fn parse(body: &'a [u8]) -> Self {
-        let mut pairs = Vec::with_capacity(64);
+        let mut form = Self { pairs: Vec::with_capacity(body.len() / 24), latest: [0; LENGTHS] };
         let mut rest = body;
         while !rest.is_empty() {
             let (pair, tail) = cut(rest, b'&');
-            if !pair.is_empty() {
-                pairs.push(cut(pair, b'='));
+            let (name, value) = cut(pair, b'=');
+            if let Some(latest) = form.latest.get_mut(length(name)) {
+                let before = *latest;
+                form.pairs.push(Pair { name, value, before });
+                *latest = form.pairs.len();
             }
             rest = tail;
         }
-        Self { pairs }
+        form
     }
 
     /// The value of a field: of the first one with that name, as it is, if it is a basic field; of
@@ -55,14 +72,25 @@ impl<'a> Form<'a> {
     }
 
     fn raw(&self, name: &str) -> Option<&'a [u8]> {
-        let named = |pair: &&(&[u8], &[u8])| pair.0 == name.as_bytes();
-        let found = if BASIC.contains(&name) {
-            self.pairs.iter().find(named)
-        } else {
-            self.pairs.iter().rfind(named)
-        };
-        found.map(|pair| pair.1)
+        let basic = BASIC.contains(&name);
+        let name = name.as_bytes();
+        let mut found = None;
+        let mut at = self.latest.get(length(name)).copied().unwrap_or_default();
+        while let Some(pair) = at.checked_sub(1).and_then(|at| self.pairs.get(at)) {
+            if pair.name == name {
+                found = Some(pair.value);
+                if !basic {
+                    break;
+                }
+            }
+            at = pair.before;
+        }
+        found
     }
+}
+
+fn length(name: &[u8]) -> usize {
+    name.len().min(LENGTHS - 1)
 }
 
 /// What stands before and after the first separator; all and nothing without one.

@@ -13,8 +13,12 @@ const PREPROCESSOR: &[u8] = b"x-pre-process";
 /// line cannot hold (control characters, non-characters), and so that the preprocessor finds
 /// nothing in it.
 pub fn escape(value: &str, out: &mut dyn Write) -> Result<()> {
-    let mut plain = 0; // where the text starts that is not written yet
-    for (at, c) in value.char_indices() {
+    let mut rest = value;
+    while let Some(at) = rest.bytes().position(is_special) {
+        let (plain, special) = rest.split_at_checked(at).unwrap_or((rest, ""));
+        let mut chars = special.chars();
+        let Some(c) = chars.next() else { break };
+        let mut same = [0; 4];
         let replacement = match c {
             '&' => "&amp;",
             '<' => "&lt;",
@@ -22,16 +26,21 @@ pub fn escape(value: &str, out: &mut dyn Write) -> Result<()> {
             '"' => "&quot;",
             '\'' => "&#39;",
             '$' => "&#36;",
-            'x' if starts_preprocessor(value, at) => "&#120;",
-            'X' if starts_preprocessor(value, at) => "&#88;",
+            'x' if starts_preprocessor(special) => "&#120;",
+            'X' if starts_preprocessor(special) => "&#88;",
             c if is_dropped(c) => "",
-            _ => continue,
+            c => c.encode_utf8(&mut same),
         };
-        out.write_all(value.get(plain..at).unwrap_or_default().as_bytes())?;
+        out.write_all(plain.as_bytes())?;
         out.write_all(replacement.as_bytes())?;
-        plain = at + c.len_utf8();
+        rest = chars.as_str();
     }
-    out.write_all(value.get(plain..).unwrap_or_default().as_bytes())
+    out.write_all(rest.as_bytes())
+}
+
+/// Bytes that may begin a character which is not written as it is.
+fn is_special(byte: u8) -> bool {
+    matches!(byte, b'&' | b'<' | b'>' | b'"' | b'\'' | b'$' | b'x' | b'X' | ..0x20 | 0x7f..)
 }
 
 /// Characters no answer holds: C0 and C1 controls with tabulator and line ends, and what XML 1.0
@@ -40,9 +49,9 @@ fn is_dropped(c: char) -> bool {
     c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}')
 }
 
-fn starts_preprocessor(value: &str, at: usize) -> bool {
+fn starts_preprocessor(rest: &str) -> bool {
     // A dropped character inside the word would bring its halves together: they are skipped here.
-    let mut rest = value.get(at..).unwrap_or_default().chars().filter(|c| !is_dropped(*c));
+    let mut rest = rest.chars().filter(|c| !is_dropped(*c));
     PREPROCESSOR
         .iter()
         .all(|letter| rest.next().is_some_and(|c| c.eq_ignore_ascii_case(&char::from(*letter))))
