@@ -9,12 +9,17 @@
 pub mod check;
 pub mod compile;
 pub mod crds;
+pub mod host;
 pub mod migrate;
+pub mod operator;
 pub mod plan;
 pub mod reconcile;
 pub mod resources;
 pub mod route;
+pub mod sidecar;
+pub mod signals;
 pub mod source;
 pub mod standalone;
+pub mod status;
 pub mod store;
 pub mod switch;

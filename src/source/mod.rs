@@ -5,8 +5,10 @@
 pub mod folder;
 pub mod manifest;
 pub mod object;
+mod password;
 pub mod validate;
 pub mod world;
 
 pub use object::{Object, ObjectKey};
+pub use password::password;
 pub use world::{Change, PlatformSnapshot, TenantKey, TenantSnapshot, World};

@@ -20,13 +20,15 @@ use tracing::{error, info, warn};
 pub use options::StandaloneArgs;
 
 use crate::reconcile::{Progress, Reconciler};
+use crate::sidecar::{keep_key, report};
 use crate::source::folder::{FileProblem, Folder, FolderError, FolderOptions, Update};
+use crate::store::acks::SwitchInfo;
 use crate::store::{
     Keyring, KeyringError, LocalError, LocalOptions, LocalPostgres, Reader, Store, StoreError, StoreOptions,
     parse_url,
 };
 use crate::switch::cache::{Cache, CacheError};
-use crate::switch::follow::{self, Follower};
+use crate::switch::follow::Follower;
 use crate::switch::http::{Credentials, CredentialsError, Server, ServerError};
 use crate::switch::replica::Replica;
 use crate::switch::xml::Answers;
@@ -73,7 +75,7 @@ pub enum StandaloneError {
 /// What is wrong with an option, or what is missing on the machine.
 pub async fn run(args: StandaloneArgs) -> Result<(), StandaloneError> {
     let stop = CancellationToken::new();
-    end_on_signals(stop.clone()).map_err(StandaloneError::Signals)?;
+    crate::signals::end_on_signals(stop.clone()).map_err(StandaloneError::Signals)?;
     let data_dir = prepare_data_dir(&args.data_dir)?;
     let keyring = Arc::new(keys(&args, &data_dir)?);
     let replica = Arc::new(Replica::default());
@@ -106,6 +108,9 @@ pub async fn run(args: StandaloneArgs) -> Result<(), StandaloneError> {
         follower.restore().await;
         following.send_replace(Some(follower.progress()));
         tasks.spawn(keep_key(follower.progress(), key, stop.clone()));
+        let info =
+            SwitchInfo { name: crate::host::name(), hostname: Some(crate::host::name()), version: None };
+        tasks.spawn(report(Reader::lazy(&options), info, replica, follower.progress(), stop.clone()));
         let result = write(&args, &data_dir, options, progress, follower, &tasks, &stop).await;
         stop.cancel();
         tasks.close();
@@ -143,17 +148,14 @@ async fn write(
     let _folder = Folder::start(folder, updates, stop.clone()).await?;
     let Some(store) = connect(&options, stop).await? else { return Ok(()) };
     tasks.spawn(follower.run(stop.clone()));
-    let mut reconciler = Reconciler::new(store, progress);
+    let mut reconciler = Reconciler::new(progress, None);
+    reconciler.lead(store);
     let mut problems: Vec<FileProblem> = Vec::new();
     loop {
-        let retry = reconciler.retry_after();
         let update = tokio::select! {
             () = stop.cancelled() => return Ok(()),
             update = inbox.recv() => update,
-            () = pause(retry) => {
-                reconciler.retry(problems.is_empty()).await;
-                continue;
-            }
+            () = reconciler.work() => continue,
         };
         let Some(Update { mut changes, problems: mut now }) = update else { return Ok(()) };
         // All that came while Postgres was away or busy, so that ready means all of it.
@@ -168,14 +170,7 @@ async fn write(
             info!("no longer a problem: {problem}");
         }
         problems = now;
-        reconciler.update(changes, problems.is_empty()).await;
-    }
-}
-
-async fn pause(duration: Option<Duration>) {
-    match duration {
-        Some(duration) => tokio::time::sleep(duration).await,
-        None => std::future::pending().await,
+        reconciler.take_in(changes, problems.is_empty());
     }
 }
 
@@ -238,32 +233,4 @@ fn media_root(args: &StandaloneArgs, data_dir: &Path) -> Result<MediaRoot, Stand
     let failed = |source| StandaloneError::DataDir { path: path.clone(), source };
     std::fs::create_dir_all(&path).map_err(failed)?;
     Ok(MediaRoot::new(&path)?)
-}
-
-/// Hands the signing key to the answers as soon as the follower has it.
-async fn keep_key(
-    mut progress: watch::Receiver<follow::Progress>,
-    key: Arc<OnceLock<crate::route::SigningKey>>,
-    stop: CancellationToken,
-) {
-    let known = async {
-        let found = progress.wait_for(|progress| progress.signing_key.is_some()).await.ok()?;
-        found.signing_key.clone()
-    };
-    if let Some(Some(found)) = stop.run_until_cancelled(known).await {
-        key.get_or_init(|| found);
-    }
-}
-
-fn end_on_signals(stop: CancellationToken) -> std::io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = term.recv() => info!("SIGTERM: ending"),
-            _ = int.recv() => info!("SIGINT: ending"),
-        }
-        stop.cancel();
-    });
-    Ok(())
 }

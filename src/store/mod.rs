@@ -3,6 +3,7 @@
 //! A plan is written in one transaction: rows that differ are changed, rows that are gone are
 //! removed, the revision goes up by one. A plan equal to what is stored writes nothing.
 
+pub mod acks;
 mod claims;
 pub mod error;
 pub mod keyring;

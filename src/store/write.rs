@@ -14,7 +14,7 @@ use crate::plan::{PlatformPlan, TenantPlan};
 const ATTEMPTS: usize = 5;
 
 /// What writing a plan did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Written {
     /// The revision that has the plan.
     pub revision: i64,
@@ -24,6 +24,8 @@ pub struct Written {
     pub rows_written: u64,
     /// Rows deleted from them.
     pub rows_deleted: u64,
+    /// The rows inserted or updated: table and name.
+    pub rows: Vec<(&'static str, String)>,
 }
 
 impl Store {
@@ -56,7 +58,13 @@ impl Store {
         let counts = rows::write(&mut transaction, self.keyring(), home, &images, stored).await?;
         notify(&mut transaction, serde_json::json!({ "platform": true, "revision": revision })).await?;
         transaction.commit().await.doing("writing the platform")?;
-        Ok(Written { revision, changed: true, rows_written: counts.written, rows_deleted: counts.deleted })
+        Ok(Written {
+            revision,
+            changed: true,
+            rows_written: counts.written,
+            rows_deleted: counts.deleted,
+            rows: counts.rows,
+        })
     }
 
     /// Writes a tenant's plan: makes its schema and role when they are new, adopts them when they
@@ -137,6 +145,7 @@ impl Store {
             changed: true,
             rows_written: counts.written,
             rows_deleted: counts.deleted,
+            rows: counts.rows,
         }))
     }
 }

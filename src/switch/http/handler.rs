@@ -91,7 +91,7 @@ impl Handler {
         credentials.accept(headers.get(AUTHORIZATION).map(HeaderValue::as_bytes))
     }
 
-    fn ready(&self) -> Response<Full<Bytes>> {
+    pub(super) fn ready(&self) -> Response<Full<Bytes>> {
         let missing = self.probe.missing();
         if missing.is_empty() {
             return text(StatusCode::OK, "ready\n");
@@ -99,7 +99,7 @@ impl Handler {
         text(StatusCode::SERVICE_UNAVAILABLE, format!("not ready:\n{}\n", missing.join("\n")))
     }
 
-    fn scrape(&self) -> Response<Full<Bytes>> {
+    pub(super) fn scrape(&self) -> Response<Full<Bytes>> {
         match self.metrics.encode() {
             Ok(metrics) => {
                 let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";

@@ -4,9 +4,11 @@
 mod auth;
 mod body;
 mod handler;
+mod pages;
 
 pub use auth::{Credentials, CredentialsError, check_exposure};
 pub use body::MAX_BODY_BYTES;
+pub use pages::Pages;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
