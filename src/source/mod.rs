@@ -2,9 +2,11 @@
 //!
 //! Nothing after this stage knows whether a snapshot came from a cluster or from a folder.
 
+pub mod cluster;
 pub mod folder;
 pub mod manifest;
 pub mod object;
+pub mod references;
 pub mod validate;
 pub mod world;
 

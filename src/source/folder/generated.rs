@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use aes_gcm::Aes256Gcm;
 use aes_gcm::aead::{Generate, Key};
 
+use crate::source::references::generated_secret;
 use crate::source::{Object, ObjectKey};
 
 /// Characters of a generated password.
@@ -21,11 +22,7 @@ const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 /// The Secret an extension without credentials takes its password from.
 pub(super) fn secret_of(object: &Object) -> Option<ObjectKey> {
     match object {
-        Object::Extension(extension) if extension.spec.credentials.is_none() => Some(ObjectKey {
-            kind: "Secret",
-            namespace: extension.metadata.namespace.clone(),
-            name: format!("{}-sip", extension.metadata.name.as_deref()?),
-        }),
+        Object::Extension(extension) => generated_secret(extension),
         _ => None,
     }
 }
