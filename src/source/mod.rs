@@ -2,10 +2,12 @@
 //!
 //! Nothing after this stage knows whether a snapshot came from a cluster or from a folder.
 
+pub mod cluster;
 pub mod folder;
 pub mod manifest;
 pub mod object;
 mod password;
+pub mod references;
 pub mod validate;
 pub mod world;
 

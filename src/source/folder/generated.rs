@@ -9,16 +9,13 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use crate::source::references::generated_secret;
 use crate::source::{Object, ObjectKey, password};
 
 /// The Secret an extension without credentials takes its password from.
 pub(super) fn secret_of(object: &Object) -> Option<ObjectKey> {
     match object {
-        Object::Extension(extension) if extension.spec.credentials.is_none() => Some(ObjectKey {
-            kind: "Secret",
-            namespace: extension.metadata.namespace.clone(),
-            name: format!("{}-sip", extension.metadata.name.as_deref()?),
-        }),
+        Object::Extension(extension) => generated_secret(extension),
         _ => None,
     }
 }
