@@ -8,6 +8,7 @@ mod folder;
 mod freeswitch;
 mod golden;
 mod inert;
+mod lease;
 mod plans;
 mod postgres;
 mod program;

@@ -9,6 +9,7 @@
 pub mod check;
 pub mod compile;
 pub mod crds;
+pub mod lease;
 pub mod migrate;
 pub mod plan;
 pub mod reconcile;

@@ -95,6 +95,21 @@ impl Reconciler {
         }
     }
 
+    /// Goes on with another store, after the first one lost the right to write: whatever is stored
+    /// there may be somebody else's by now, so everything is compared again.
+    pub fn replace_store(&mut self, store: Store) {
+        self.store = store;
+        self.stored_platform = None;
+        self.platform_pending = true;
+        self.pending.extend(self.tenants.keys().cloned());
+        for tenant in self.tenants.values_mut() {
+            tenant.stored = None;
+        }
+        self.swept = false;
+        self.retry = FIRST_RETRY;
+        self.progress.send_modify(|progress| progress.stored = false);
+    }
+
     /// Takes changes in and writes what follows from them. `complete` says that the source could
     /// read everything: only then may what it does not show be taken for gone.
     pub async fn update(&mut self, changes: Vec<Change>, complete: bool) {
@@ -259,7 +274,7 @@ impl Reconciler {
         };
         report(&tenant.problems, &[]);
         if let Some(id) = tenant.id {
-            if let Err(cause) = self.store.remove_tenant(id, &tenant.owner_uid).await {
+            if let Err(cause) = self.store.remove_tenant(id, &tenant.owner_uid, None).await {
                 error!(category = cause.category(), tenant = %key, %cause, "a tenant could not be removed");
                 return;
             }
@@ -281,7 +296,7 @@ impl Reconciler {
             if stored.retained || known.contains(&key) {
                 continue;
             }
-            self.store.remove_tenant(stored.id, &stored.owner_uid).await?;
+            self.store.remove_tenant(stored.id, &stored.owner_uid, None).await?;
             self.progress.send_modify(|progress| progress.removed.extend([stored.id]));
             info!(tenant = %key, id = %stored.id, "tenant removed: its resource is gone");
         }
