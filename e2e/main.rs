@@ -1,13 +1,16 @@
 //! Tests of the whole: real Postgres, real HTTP, real FreeSWITCH where one is installed.
 
 mod bad_input;
+mod cases;
 mod check;
+mod cluster;
 mod crds;
 mod docs;
 mod folder;
 mod freeswitch;
 mod golden;
 mod inert;
+mod lease;
 mod plans;
 mod postgres;
 mod program;

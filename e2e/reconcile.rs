@@ -13,7 +13,7 @@ async fn nothing_is_taken_for_gone_before_the_world_was_told() {
     let Some(database) = Database::start("reconcile::nothing_is_taken_for_gone").await else { return };
     let store = database.store(&keyring(&[(1, 'a')])).await;
     let (progress, _stored) = watch::channel(Default::default());
-    let mut reconciler = Reconciler::new(progress, None);
+    let mut reconciler = Reconciler::new(progress, None, None);
     reconciler.lead(store.clone());
     let early = timeout(Duration::from_millis(500), reconciler.work()).await;
     assert!(early.is_err(), "a folder that is still being read is no empty world");

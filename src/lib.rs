@@ -10,6 +10,7 @@ pub mod check;
 pub mod compile;
 pub mod crds;
 pub mod host;
+pub mod lease;
 pub mod migrate;
 pub mod operator;
 pub mod plan;

@@ -33,7 +33,7 @@ use crate::source::cluster::{self, ClusterOptions, Invalid, Update};
 use crate::source::folder::{Folder, FolderError};
 use crate::status::acks::Ack;
 use crate::store::acks::{Patience, follow_acks};
-use crate::store::{Keyring, KeyringError, Store, StoreError, StoreOptions};
+use crate::store::{Candidate, Elected, Keyring, KeyringError, Store, StoreError, StoreOptions};
 use health::Health;
 use metrics::Metrics;
 use outside::Cluster;
@@ -107,12 +107,13 @@ pub async fn run(args: OperatorArgs) -> Result<(), OperatorError> {
     info!(listen = %address, %identity, "the operator watches");
 
     let statuses = Statuses::start(&client, &metrics, &tasks, &stop);
-    let outside = Arc::new(Cluster::new(client.clone(), identity, statuses.clone()));
+    let outside = Arc::new(Cluster::new(client.clone(), identity.clone(), statuses.clone()));
     let (progress, _) = watch::channel(Progress::default());
     let mut operator = Operator {
-        reconciler: Reconciler::new(progress, Some(outside)),
+        reconciler: Reconciler::new(progress, Some(outside), args.media_dir.clone()),
         options,
         client,
+        identity,
         cluster_wide: args.namespaces.is_empty(),
         statuses,
         metrics,
@@ -141,6 +142,7 @@ struct Operator {
     reconciler: Reconciler,
     options: StoreOptions,
     client: Client,
+    identity: String,
     cluster_wide: bool,
     statuses: Statuses,
     metrics: Metrics,
@@ -154,6 +156,10 @@ struct Operator {
 
 /// A time of leadership.
 struct Tenure {
+    /// As it was elected.
+    term: lease::Term,
+    /// Cancelled when Postgres no longer lets us write.
+    written: Option<CancellationToken>,
     /// Ends what belongs to it.
     over: CancellationToken,
     /// The store, once it is there.
@@ -196,13 +202,13 @@ impl Operator {
             self.health.turn();
             match wake {
                 Wake::Stop => return Ok(()),
-                Wake::Leadership(Leadership::Leading(term)) => self.lead(term.lost),
+                Wake::Leadership(Leadership::Leading(term)) => self.lead(term),
                 Wake::Leadership(Leadership::Following { leader }) => {
                     info!(leader = leader.as_deref().unwrap_or("nobody"), "following");
                     self.follow();
                 }
-                Wake::Lost => self.follow(),
-                Wake::Store(store) => self.reconciler.lead(store?),
+                Wake::Lost => self.lose(),
+                Wake::Store(store) => self.begin(store)?,
                 Wake::Ack(ack) => self.acknowledge(ack),
                 Wake::Update(None) => return Ok(()),
                 Wake::Update(Some(update)) => self.take_in(update, &mut inbox),
@@ -242,16 +248,18 @@ impl Operator {
     }
 
     /// Begins to write, as soon as Postgres can be reached.
-    fn lead(&mut self, lost: CancellationToken) {
+    fn lead(&mut self, term: lease::Term) {
         self.follow();
-        info!("leading");
-        let over = lost.child_token();
+        info!(transition = term.transition, "leading");
+        let (own, over) = (term.clone(), term.lost.child_token());
         let (send, store) = oneshot::channel();
         let (send_acks, acks) = mpsc::channel(64);
         let (options, token) = (self.options.clone(), over.clone());
+        let elected = Elected { lease: term.lease, transition: term.transition };
+        let candidate = Candidate { holder: self.identity.clone(), elected: Some(elected) };
         tokio::spawn(async move {
             let work = async {
-                let store = connect(&options).await;
+                let store = connect(&options, &candidate).await;
                 let reader = store.as_ref().ok().map(|store| store.reader().clone());
                 let _ = send.send(store);
                 if let Some(reader) = reader {
@@ -266,7 +274,37 @@ impl Operator {
             tokio::spawn(async move { token.run_until_cancelled(switches::keep(client, receive)).await });
             send
         });
-        self.term = Some(Tenure { over, store, acks, to_switches, leading: false });
+        self.term = Some(Tenure { term: own, written: None, over, store, acks, to_switches, leading: false });
+    }
+
+    /// Writes to a store from now on.
+    fn begin(&mut self, store: Result<Store, StoreError>) -> Result<(), OperatorError> {
+        match store {
+            Ok(store) => {
+                if let Some(term) = &mut self.term {
+                    term.written = Some(store.lost());
+                }
+                self.reconciler.lead(store);
+                Ok(())
+            }
+            // Another one was elected meanwhile: the Lease says so in a moment.
+            Err(cause @ StoreError::Fenced(_)) => {
+                warn!(%cause, "not leading after all");
+                self.follow();
+                Ok(())
+            }
+            Err(cause) => Err(cause.into()),
+        }
+    }
+
+    /// The right to write was lost. Where only Postgres took it, the Lease is still ours, and it is
+    /// asked for again.
+    fn lose(&mut self) {
+        let again = self.term.as_ref().map(|term| term.term.clone()).filter(|term| !term.lost.is_cancelled());
+        match again {
+            Some(term) => self.lead(term),
+            None => self.follow(),
+        }
     }
 
     /// Ends all writing at once.
@@ -290,6 +328,7 @@ async fn tenure(term: &mut Option<Tenure>) -> Wake {
     tokio::select! {
         biased;
         () = term.over.cancelled() => Wake::Lost,
+        () = lost(&term.written) => Wake::Lost,
         store = &mut term.store, if !term.leading => match store {
             Ok(store) => {
                 term.leading = true;
@@ -302,13 +341,20 @@ async fn tenure(term: &mut Option<Tenure>) -> Wake {
     }
 }
 
+async fn lost(written: &Option<CancellationToken>) {
+    match written {
+        Some(token) => token.cancelled().await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Connects for writing. Postgres that is away is waited for; what only a person can put right ends
 /// the operator.
-async fn connect(options: &StoreOptions) -> Result<Store, StoreError> {
+async fn connect(options: &StoreOptions, candidate: &Candidate) -> Result<Store, StoreError> {
     let mut wait = FIRST_RETRY;
     loop {
-        match Store::connect(options).await {
-            Err(cause @ StoreError::Unreachable { .. }) => warn!(%cause, "trying again"),
+        match Store::lead(options, candidate).await {
+            Err(cause) if cause.is_passing() => warn!(category = cause.category(), %cause, "trying again"),
             done => return done,
         }
         tokio::time::sleep(wait).await;

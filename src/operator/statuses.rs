@@ -104,39 +104,37 @@ impl Statuses {
                 self.more.notified().await;
                 continue;
             };
-            let result = patch(&client, &write).await;
-            let mut queue = self.lock();
-            queue.busy.remove(&key);
-            // A later status of the same object may have waited for this one.
-            let waits = queue.waiting.contains_key(&key);
-            let failed = match result {
+            match patch(&client, &write).await {
                 Ok(()) => {
                     metrics.status_written();
-                    None
+                    pause = FIRST_RETRY;
+                    self.done(&key, None);
                 }
                 // Gone, or made anew: whoever sees the new one says what is true of it.
-                Err(Refusal::Gone | Refusal::Conflict | Refusal::Exists) => None,
+                Err(Refusal::Gone | Refusal::Conflict | Refusal::Exists) => self.done(&key, None),
                 Err(Refusal::Failed(cause)) => {
-                    if !waits {
-                        queue.waiting.insert(key.clone(), write);
-                        queue.order.push_back(key.clone());
-                    }
-                    Some(cause)
-                }
-            };
-            drop(queue);
-            if waits || failed.is_some() {
-                self.more.notify_one();
-            }
-            match failed {
-                Some(cause) => {
                     warn!(object = %key, %cause, "a status could not be written; trying again");
+                    self.done(&key, Some(write));
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(LONGEST_RETRY);
                 }
-                None => pause = FIRST_RETRY,
             }
         }
+    }
+
+    /// Takes in that a write has ended; `again` has it tried again, unless a later one waits.
+    fn done(&self, key: &ObjectKey, again: Option<Write>) {
+        let mut queue = self.lock();
+        queue.busy.remove(key);
+        let waits = queue.waiting.contains_key(key);
+        if let Some(write) = again
+            && !waits
+        {
+            queue.waiting.insert(key.clone(), write);
+            queue.order.push_back(key.clone());
+        }
+        drop(queue);
+        self.more.notify_one();
     }
 }
 

@@ -21,6 +21,7 @@ pub use progress::Progress;
 pub use propose::Verdict;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use tokio::sync::watch;
@@ -46,6 +47,8 @@ pub struct Reconciler {
     outside: Option<Arc<dyn Outside>>,
     /// The store, while this process leads.
     store: Option<Store>,
+    /// Where tenants' media are, if they can be reached from here.
+    media: Option<PathBuf>,
     platform: Platform,
     tenants: BTreeMap<TenantKey, Tenant>,
     by_id: HashMap<Uuid, TenantKey>,
@@ -69,11 +72,16 @@ pub struct Reconciler {
 
 impl Reconciler {
     /// A loop that tells its progress, and does not lead yet.
-    pub fn new(progress: watch::Sender<Progress>, outside: Option<Arc<dyn Outside>>) -> Self {
+    pub fn new(
+        progress: watch::Sender<Progress>,
+        outside: Option<Arc<dyn Outside>>,
+        media: Option<PathBuf>,
+    ) -> Self {
         Self {
             known: Arc::default(),
             outside,
             store: None,
+            media,
             platform: Platform::default(),
             tenants: BTreeMap::new(),
             by_id: HashMap::new(),

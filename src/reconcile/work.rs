@@ -1,9 +1,10 @@
 //! What is done: jobs started when they are due, a few at a time.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::task::block_in_place;
+use tokio::task::{block_in_place, spawn_blocking};
 use tokio::time::{Instant, sleep_until};
 use tracing::info;
 use uuid::Uuid;
@@ -13,7 +14,9 @@ use crate::compile::claims::tenant_id;
 use crate::compile::{Compiled, Problem, Reason};
 use crate::plan::{PlatformPlan, TenantPlan};
 use crate::resources;
+use crate::resources::tenant::DeletionPolicy;
 use crate::source::{Object, ObjectKey, TenantKey};
+use crate::store::media::{self, MediaError};
 use crate::store::{Removed, Store, StoreError, Written};
 
 /// Jobs looked at before the loop listens again: most need no writing at a restart.
@@ -56,6 +59,12 @@ pub enum WorkError {
     /// The API server did.
     #[error(transparent)]
     Outside(#[from] OutsideError),
+    /// The media directory did.
+    #[error(transparent)]
+    Media(#[from] MediaError),
+    /// The work was broken off.
+    #[error("broken off: {0}")]
+    BrokenOff(#[from] tokio::task::JoinError),
 }
 
 impl WorkError {
@@ -64,6 +73,8 @@ impl WorkError {
         match self {
             Self::Store(cause) => cause.category(),
             Self::Outside(_) => "api_server",
+            Self::Media(cause) => cause.category(),
+            Self::BrokenOff(_) => "broken_off",
         }
     }
 }
@@ -127,12 +138,13 @@ impl Reconciler {
     }
 
     fn sweep(&mut self, store: Store, failures: u32) {
+        let media = self.media.clone();
         let known = self.read();
         let alive = known.world.tenants().filter_map(|tenant| tenant_id(tenant));
         let leaving = self.deleting.values().filter_map(|deleting| tenant_id(&deleting.tenant));
         let ids: BTreeSet<Uuid> = alive.chain(leaving).collect();
         drop(known);
-        self.spawn(Job::Sweep, failures, async move { Outcome::Swept(sweep(&store, &ids).await) });
+        self.spawn(Job::Sweep, failures, async move { Outcome::Swept(sweep(&store, media, &ids).await) });
     }
 
     fn write_platform(&mut self, store: Store, failures: u32) {
@@ -178,9 +190,9 @@ impl Reconciler {
             tenant.rows.written(tenant.rows.revision, std::iter::empty());
             return self.reports.now(key.clone());
         }
-        let (plan, outside) = (Arc::new(plan), self.outside.clone());
+        let (plan, outside, media) = (Arc::new(plan), self.outside.clone(), self.media.clone());
         self.spawn(Job::Tenant(key.clone()), failures, async move {
-            let written = write(&store, outside, resource, &plan).await;
+            let written = write(&store, media, outside, resource, &plan).await;
             Outcome::Written(plan, written)
         });
     }
@@ -206,20 +218,19 @@ impl Reconciler {
             self.tenants.remove(key);
             return;
         };
-        let owner = tenant.owner_uid.clone();
+        let (owner, media) = (tenant.owner_uid.clone(), self.media.clone());
         self.spawn(Job::Tenant(key.clone()), failures, async move {
-            let removed = store.remove_tenant(id, &owner).await;
-            Outcome::Removed(Some(id), removed.map_err(WorkError::from))
+            Outcome::Removed(Some(id), remove(&store, media, id, &owner, None).await)
         });
     }
 
     /// Deals with the data of a Tenant that is being deleted, and lets it go.
     fn delete(&mut self, store: Store, key: &TenantKey, failures: u32) {
         let Some(deleting) = self.deleting.get(key) else { return };
-        let (tenant, outside) = (deleting.tenant.clone(), self.outside.clone());
+        let (tenant, outside, media) = (deleting.tenant.clone(), self.outside.clone(), self.media.clone());
         let id = tenant_id(&tenant);
         self.spawn(Job::Tenant(key.clone()), failures, async move {
-            Outcome::Removed(id, delete(&store, outside, tenant).await)
+            Outcome::Removed(id, delete(&store, media, outside, tenant).await)
         });
     }
 }
@@ -238,14 +249,18 @@ impl Gate {
 }
 
 /// Removes tenants that are stored and not known: those removed, and how many could not be.
-async fn sweep(store: &Store, known: &BTreeSet<Uuid>) -> Result<(Vec<Uuid>, usize), StoreError> {
+async fn sweep(
+    store: &Store,
+    media: Option<PathBuf>,
+    known: &BTreeSet<Uuid>,
+) -> Result<(Vec<Uuid>, usize), StoreError> {
     let (mut removed, mut failed) = (Vec::new(), 0);
     for stored in store.tenants().await? {
         if stored.retained || known.contains(&stored.id) {
             continue;
         }
         let tenant = TenantKey { namespace: stored.namespace, name: stored.name };
-        match store.remove_tenant(stored.id, &stored.owner_uid).await {
+        match remove(store, media.clone(), stored.id, &stored.owner_uid, None).await {
             Ok(_) => {
                 info!(%tenant, id = %stored.id, "tenant removed: its resource is gone");
                 removed.push(stored.id);
@@ -261,6 +276,7 @@ async fn sweep(store: &Store, known: &BTreeSet<Uuid>) -> Result<(Vec<Uuid>, usiz
 
 async fn write(
     store: &Store,
+    media: Option<PathBuf>,
     outside: Option<Arc<dyn Outside>>,
     tenant: Arc<resources::Tenant>,
     plan: &TenantPlan,
@@ -268,19 +284,46 @@ async fn write(
     if let Some(outside) = outside {
         outside.hold(tenant).await?;
     }
-    Ok(store.write_tenant(plan).await?)
+    let written = store.write_tenant(plan).await?;
+    if let Some(root) = media {
+        let (id, owner) = (plan.tenant.id, plan.tenant.owner_uid.clone());
+        spawn_blocking(move || media::claim(&root, id, &owner)).await.map_err(WorkError::from)??;
+    }
+    Ok(written)
+}
+
+/// Removes a tenant from the store and, where that dropped its data, its media.
+async fn remove(
+    store: &Store,
+    media: Option<PathBuf>,
+    id: Uuid,
+    owner: &str,
+    policy: Option<DeletionPolicy>,
+) -> Result<Removed, WorkError> {
+    let removed = store.remove_tenant(id, owner, policy).await?;
+    // Absent: an earlier try may have dropped the schema and failed at the media.
+    if let (Some(root), Removed::Dropped | Removed::Absent) = (media, removed) {
+        let owner = owner.to_owned();
+        match spawn_blocking(move || media::remove(&root, id, &owner)).await.map_err(WorkError::from)? {
+            Err(MediaError::NotOwner { .. } | MediaError::NoOwner { .. }) if removed == Removed::Absent => {}
+            done => drop(done?),
+        }
+    }
+    Ok(removed)
 }
 
 async fn delete(
     store: &Store,
+    media: Option<PathBuf>,
     outside: Option<Arc<dyn Outside>>,
     tenant: Arc<resources::Tenant>,
 ) -> Result<Removed, WorkError> {
     let (id, owner) = (tenant_id(&tenant), tenant.metadata.uid.clone().unwrap_or_default());
+    let policy = tenant.spec.deletion_policy.unwrap_or_default();
     let removed = match id {
-        Some(id) => match store.remove_tenant(id, &owner).await {
+        Some(id) => match remove(store, media, id, &owner, Some(policy)).await {
             // It lost the conflict about this identity: what is stored is the winner's.
-            Err(StoreError::NotOwner { .. }) => Removed::Absent,
+            Err(WorkError::Store(StoreError::NotOwner { .. })) => Removed::Absent,
             removed => removed?,
         },
         None => Removed::Absent,

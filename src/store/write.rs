@@ -32,7 +32,8 @@ impl Store {
     /// Writes the platform's plan.
     ///
     /// # Errors
-    /// When Postgres fails; nothing is written then.
+    /// [`StoreError::Fenced`] when it is no longer ours to write; else when Postgres fails. Nothing
+    /// is written then.
     pub async fn write_platform(&self, plan: &PlatformPlan) -> Result<Written, StoreError> {
         let images = plan.images(self.keyring(), PLATFORM)?;
         let fingerprint = plan_fingerprint(self.keyring(), PLATFORM, &images);
@@ -46,6 +47,7 @@ impl Store {
             return Ok(Written { revision, ..Written::default() });
         }
         let mut transaction = connection.begin().await.doing("writing the platform")?;
+        self.fence(&mut transaction).await?;
         let revision: i64 = sqlx::query_scalar(
             "UPDATE public.platform SET revision = revision + 1, fingerprint = $1 RETURNING revision",
         )
@@ -72,8 +74,9 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotOwner`] when the schema belongs to another Tenant resource,
-    /// [`StoreError::NameTaken`] when another tenant is stored under its name; else when Postgres
-    /// fails. Nothing is written then.
+    /// [`StoreError::NameTaken`] when another tenant is stored under its name,
+    /// [`StoreError::Fenced`] when it is no longer ours to write; else when Postgres fails. Nothing
+    /// is written then.
     pub async fn write_tenant(&self, plan: &TenantPlan) -> Result<Written, StoreError> {
         let prepared = Prepared::of(self.keyring(), plan)?;
         let mut denied = None;
@@ -108,6 +111,7 @@ impl Store {
             return Ok(Some(written));
         }
         let mut transaction = connection.begin().await.doing("writing a tenant")?;
+        self.fence(&mut transaction).await?;
         let (revision, fresh) = match known {
             None => match create(&mut transaction, tenant, prepared).await? {
                 Some(fresh) => (1, fresh),
