@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn trunks_conferences_and_media_files_refer_too() {
-        let trunk = json!({"gateways": [{"host": "sip.example.com"}],
+        let trunk = json!({"sipProfileRef": {"name": "external"}, "gateways": [{"host": "sip.example.com"}],
             "registration": {"username": "u", "secretRef": {"name": "carrier"}}});
         assert_eq!(names("Trunk", trunk), ["Secret acme/carrier"]);
         let conference = json!({"tenantRef": {"name": "t"}, "pinSecretRef": {"name": "door"}});

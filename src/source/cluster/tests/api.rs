@@ -172,8 +172,8 @@ impl Inner {
         let all: Vec<&Value> =
             self.objects.iter().filter(|(key, _)| here(key)).map(|(_, object)| object).collect();
         let from: usize = query.get("continue").map_or(0, |token| token.parse().unwrap());
-        // Smaller than asked for, so that every test reads several pages.
-        let limit = query["limit"].parse::<usize>().unwrap().min(3);
+        // Smaller than asked for where there is little, so that every test reads several pages.
+        let limit = query["limit"].parse::<usize>().unwrap().min(3.max(all.len() / 10));
         let items: Vec<Value> =
             all.iter().skip(from).take(limit).map(|object| cut(object, metadata_only)).collect();
         let next = if from + limit < all.len() { (from + limit).to_string() } else { String::new() };
@@ -208,7 +208,7 @@ type Query = BTreeMap<String, String>;
 async fn answer(State(api): State<Api>, request: Request) -> Response {
     let mut inner = api.0.lock().unwrap();
     let (path, query) = (request.uri().path().to_owned(), request.uri().query().unwrap_or_default());
-    inner.requests.push(format!("{path}?{query}"));
+    inner.requests.push(format!("{path}?{}", query.trim_start_matches('&')));
     let query: Query = query
         .split('&')
         .filter_map(|pair| pair.split_once('='))

@@ -69,7 +69,10 @@ impl Source {
             let wait = tokio::time::timeout_at(deadline, self.updates.recv());
             match wait.await {
                 Ok(update) => self.take(update.expect("the source ended")),
-                Err(_) => panic!("not seen in time; {:?} {:?}", self.said, self.watches.missing()),
+                Err(_) => {
+                    let last = self.said.iter().rev().take(20).collect::<Vec<_>>();
+                    panic!("not seen in time; {last:?} {:?}", self.watches.missing())
+                }
             }
         }
     }
@@ -161,7 +164,7 @@ async fn events_are_changes_and_come_soon() {
     let mut source = Source::complete(&api).await;
     eventually("watched", || api.watching("numbers") == 1).await;
     let number = |to: &str| {
-        json!({"spec": {"tenantRef": {"name": "t"}, "number": "+4930123456",
+        json!({"spec": {"tenantRef": {"name": "t"}, "number": "+4930123456", "trunkRef": {"name": "x"},
         "destination": {"kind": "Extension", "name": to}}})
     };
     let began = Instant::now();
@@ -224,6 +227,7 @@ async fn a_broken_connection_goes_on_where_it_was() {
     let mut source = Source::complete(&api).await;
     eventually("watched", || api.watching(EXTENSIONS) == 1).await;
     let lists = api.asked("/extensions?limit").len();
+    assert_eq!(lists, 1);
     api.break_watches();
     api.put(EXTENSIONS, "a", "f", with_secret("101", "s"));
     api.delete(EXTENSIONS, "a", "e");
