@@ -5,11 +5,13 @@ SHELL := /bin/bash
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 CENTREX    := $(TARGET_DIR)/debug/centrex
 SKIPS      := $(abspath $(TARGET_DIR))/skipped-tests.txt
+# Built before the tests, so that its progress is seen; where it cannot be, they say what is missing.
+PLANE      := @e2e/kube/build.sh >/dev/null || [ $$? -eq 3 ]
 
-.PHONY: help setup build demo run test lint fmt crds bench clean
+.PHONY: help setup build demo run test e2e cluster cluster-down lint fmt crds bench clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install what is missing (as root through apt; else say what to install)
 	@e2e/setup.sh
@@ -25,7 +27,20 @@ run: build ## start on deploy/samples and leave it running (Ctrl-C ends it)
 
 test: setup ## run all tests; the last lines count what was skipped
 	@rm -f $(SKIPS)
+	$(PLANE)
 	CENTREX_SKIPS=$(SKIPS) cargo test --locked; status=$$?; e2e/skipped.sh $(SKIPS); exit $$status
+
+e2e: setup ## run the tests on a cluster: KUBECONFIG's, else a control plane of their own
+	@rm -f $(SKIPS)
+	$(PLANE)
+	CENTREX_SKIPS=$(SKIPS) CENTREX_E2E_KUBECONFIG="$${CENTREX_E2E_KUBECONFIG:-$$KUBECONFIG}" \
+		cargo test --locked --test e2e cluster::; status=$$?; e2e/skipped.sh $(SKIPS); exit $$status
+
+cluster: setup ## start a Kubernetes control plane on loopback, and say how to use it (built once, with Go)
+	@e2e/kube/up.sh
+
+cluster-down: ## end it, and remove its data
+	@e2e/kube/down.sh
 
 lint: setup ## formatting, clippy, generated files
 	cargo fmt --check

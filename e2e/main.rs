@@ -1,7 +1,9 @@
 //! Tests of the whole: real Postgres, real HTTP, real FreeSWITCH where one is installed.
 
 mod bad_input;
+mod cases;
 mod check;
+mod cluster;
 mod crds;
 mod docs;
 mod folder;

@@ -6,6 +6,9 @@ packages=()
 command -v cc >/dev/null || packages+=(build-essential)
 command -v cmake >/dev/null || packages+=(cmake)
 command -v curl >/dev/null || packages+=(curl ca-certificates)
+# The control plane of the tests: its certificates, and what starts it.
+command -v openssl >/dev/null || packages+=(openssl)
+command -v setpriv >/dev/null || packages+=(util-linux)
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || packages+=(postgresql)
 command -v psql >/dev/null || packages+=(postgresql-client)
 # SIP phones for the tests with a real FreeSWITCH, which are skipped where none is installed.

@@ -1,0 +1,87 @@
+//! What breaks the schema of a kind, or what every kind has.
+
+use serde_json::{Value, json};
+
+/// Kind, field to change, its value (null removes it), field named, part of the message.
+type Row = (&'static str, &'static str, Value, &'static str, &'static str);
+
+/// Everything that breaks a type, a pattern or a limit.
+#[rustfmt::skip]
+pub fn table() -> Vec<Row> {
+    let long = "x".repeat(65);
+    let voicemail = json!({"kind": "Voicemail", "name": "alice"});
+    vec![
+        // What every kind has.
+        ("Extension", "/kind", json!("Extention"), "kind", "kinds are Conference, ConfigMap, Device"),
+        ("Extension", "/kind", Value::Null, "kind", "is required"),
+        ("Extension", "/apiVersion", json!("apps/v1"), "apiVersion", "must be centrex.dev/v1alpha1"),
+        ("Extension", "/apiVersion", json!(1), "apiVersion", "must be a string"),
+        ("Extension", "/metadata", Value::Null, "metadata.name", "is required"),
+        ("Extension", "/metadata/name", Value::Null, "metadata.name", "is required"),
+        ("Extension", "/metadata/name", json!("Alice"), "metadata.name", "lower case"),
+        ("Extension", "/metadata/name", json!("../alice"), "metadata.name", "lower case"),
+        ("Extension", "/metadata/name", json!("x-pre-process"), "metadata.name", "FreeSWITCH acts on"),
+        ("Extension", "/metadata/nmae", json!("x"), "metadata.nmae", "is no field"),
+        ("Extension", "/metadata/namespace", json!("a.b"), "metadata.namespace", "lower case"),
+        ("Extension", "/metadata/labels", json!({"a": 1}), "metadata.labels.a", "put it in quotes"),
+        ("Extension", "/metadata/creationTimestamp", json!("yesterday"), "metadata.creationTimestamp", "must be a time"),
+        ("SipProfile", "/metadata/namespace", json!("acme"), "metadata.namespace", "belongs to no namespace"),
+        ("Extension", "/spec", Value::Null, "spec", "is required"),
+        ("Extension", "/spec", json!([]), "spec", "must be an object, is a list"),
+        ("Extension", "/spec/nunber", json!("1"), "spec.nunber", "fields here are callerId, credentials"),
+        ("Extension", "/spec/tenantRef/namespace", json!("other"), "spec.tenantRef.namespace", "is no field"),
+        // Types and limits.
+        ("Extension", "/spec/number", json!(1001), "spec.number", "put it in quotes"),
+        ("Extension", "/spec/number", json!("10 01"), "spec.number", "1 to 15 digits"),
+        ("Extension", "/spec/number", json!(""), "spec.number", "must have 1 to 15 characters, has 0"),
+        ("Extension", "/spec/number", Value::Null, "spec.number", "is required"),
+        ("Extension", "/spec/displayName", json!(long), "spec.displayName", "has 65"),
+        ("Extension", "/spec/displayName", json!("${system(id)}"), "spec.displayName", "without any of"),
+        ("Extension", "/spec/ringSeconds", json!(0), "spec.ringSeconds", "from 1 to 300, is 0"),
+        ("Extension", "/spec/ringSeconds", json!(1.5), "spec.ringSeconds", "a whole number"),
+        ("Extension", "/spec/ringSeconds", json!("25"), "spec.ringSeconds", "a whole number, is a string"),
+        ("Extension", "/spec/ringSeconds", json!(99999999999u64), "spec.ringSeconds", "from 1 to 300"),
+        ("Extension", "/spec/recording", json!("never"), "spec.recording", "one of Never, Inbound, Outbound, Always"),
+        ("Extension", "/spec/tollClasses", json!(["Local", "Local"]), "spec.tollClasses[1]", "in the list already"),
+        ("Extension", "/spec/tollClasses/0", json!("local"), "spec.tollClasses[0]", "starts with a capital"),
+        ("Extension", "/spec/voicemail/enabled", json!("yes"), "spec.voicemail.enabled", "true or false"),
+        ("Extension", "/spec/voicemail/enabled", Value::Null, "spec.voicemail.enabled", "is required"),
+        ("Extension", "/spec/voicemail/email", json!("a b@x"), "spec.voicemail.email", "a mail address"),
+        ("Extension", "/spec/credentials/secretRef", Value::Null, "spec.credentials.secretRef", "is required"),
+        ("Tenant", "/spec/domains", json!([]), "spec.domains", "1 to 16 items, has 0"),
+        ("Tenant", "/spec/domains/0", json!("Acme.example.com"), "spec.domains[0]", "lower case"),
+        ("Tenant", "/spec/domains/0", json!("1.2.3.4"), "spec.domains[0]", "starts with a letter"),
+        ("Tenant", "/spec/country", json!("Germany"), "spec.country", "2 to 2 characters"),
+        ("Tenant", "/spec/country", json!(false), "spec.country", "was read as false: put it in quotes"),
+        ("Tenant", "/spec/emergency/numbers/0", json!("+112"), "spec.emergency.numbers[0]", "2 to 8 digits"),
+        ("Tenant", "/spec/deletionPolicy", json!("Keep"), "spec.deletionPolicy", "Retain, Delete"),
+        ("TenantProfile", "/spec/maxStorage", json!("20 GB"), "spec.maxStorage", "20Gi"),
+        ("TenantProfile", "/spec/maxExtensions", json!(-1), "spec.maxExtensions", "from 0"),
+        ("Number", "/spec/number", json!("0301234"), "spec.number", "E.164"),
+        ("Device", "/spec/mac", json!("80:5E:C0:12:34:56"), "spec.mac", "lower case"),
+        ("Device", "/spec/vendor", json!("Acme"), "spec.vendor", "Yealink"),
+        ("Trunk", "/spec/gateways", json!([]), "spec.gateways", "1 to 8 items"),
+        ("Trunk", "/spec/gateways/0/host", json!("sip.example.net;transport=tcp"), "spec.gateways[0].host", "DNS name or an IP"),
+        ("Trunk", "/spec/gateways/0/port", json!(70000), "spec.gateways[0].port", "from 1 to 65535"),
+        ("Trunk", "/spec/allowedNamespaces/selector/matchLabels", json!({"a": "b c"}), "spec.allowedNamespaces.selector.matchLabels.a", "label value"),
+        ("RingGroup", "/spec/members", Value::Null, "spec.members", "is required"),
+        ("RingGroup", "/spec/members/0/extensionRef/name", json!("A"), "spec.members[0].extensionRef.name", "lower case"),
+        ("Queue", "/spec/strategy", json!("Fair"), "spec.strategy", "LongestIdleAgent"),
+        ("Schedule", "/spec/weekly/0/from", json!("9:00"), "spec.weekly[0].from", "5 to 5 characters"),
+        ("Schedule", "/spec/weekly/0/to", json!("25:00"), "spec.weekly[0].to", "a time of day"),
+        ("Schedule", "/spec/weekly/0/days", json!(["Mon", "Mon"]), "spec.weekly[0].days[1]", "already"),
+        ("IvrMenu", "/spec/options", json!([{"digits": "1", "destination": voicemail}, {"digits": "1", "destination": voicemail}]), "spec.options[1].digits", "already"),
+        ("FeatureCode", "/spec/code", json!("97"), "spec.code", "such as *97"),
+        ("MediaFile", "/spec/source/url/sha256", json!("abc"), "spec.source.url.sha256", "64 to 64 characters"),
+        ("RoutingTest", "/spec/at", json!("2027-03-07 02:00:00"), "spec.at", "YYYY-MM-DDTHH:MM:SS"),
+        ("Conference", "/spec/maxMembers", json!(1), "spec.maxMembers", "from 2 to 1000"),
+        ("OutboundRoute", "/spec/tollClass", json!("national"), "spec.tollClass", "capital"),
+        ("DialRule", "/spec/phase", json!("During"), "spec.phase", "Before, After"),
+        ("Switch", "/spec/version", json!("1 10"), "spec.version", "a version of"),
+        // Kubernetes' own kinds.
+        ("Secret", "/data/password", json!("not base64!"), "data[\"password\"]", "stringData"),
+        ("Secret", "/stringData/pin", json!(1234), "stringData.pin", "put it in quotes"),
+        ("Namespace", "/metadata/namespace", json!("acme"), "metadata.namespace", "belongs to no namespace"),
+        ("ConfigMap", "/data", json!(["a"]), "data", "must be an object"),
+    ]
+}

@@ -1,0 +1,202 @@
+//! What the CEL rules accept and refuse, at every place where they stand.
+
+use serde_json::{Value, json};
+
+use super::{Case, Refusal, field};
+
+/// A value of a field, and the field below it and the message with which it is refused, if it is.
+type Verdict = (Value, Option<(&'static str, &'static str)>);
+
+/// All cases.
+pub fn cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    let mut at = |kind: &'static str, pointer: &str, verdicts: Vec<Verdict>| {
+        cases.extend(verdicts.into_iter().map(|(value, refused)| Case {
+            kind,
+            pointer: pointer.to_owned(),
+            value,
+            refused: refused.map(|(below, message)| Refusal {
+                field: format!("{}{below}", field(pointer)),
+                message,
+                by_rule: true,
+            }),
+        }));
+    };
+    for (kind, pointer) in DESTINATIONS {
+        at(kind, pointer, destination());
+    }
+    at("DialRule", "/spec/match/0", digits());
+    at("OutboundRoute", "/spec/match/0", digits());
+    at("DialRule", "/spec/action", action());
+    at("Device", "/spec/keys/0", key());
+    at("MediaFile", "/spec/source", source());
+    at("RoutingTest", "/spec/from", caller());
+    at("RoutingTest", "/spec/expect", end());
+    at("Trunk", "/spec/allowedNamespaces", namespaces());
+    at("Trunk", "/spec", trunk());
+    at("SipProfile", "/spec", sip_profile());
+    cases
+}
+
+/// Where a call can be sent on.
+const DESTINATIONS: &[(&str, &str)] = &[
+    ("Extension", "/spec/forwarding/always"),
+    ("Extension", "/spec/forwarding/busy"),
+    ("Extension", "/spec/forwarding/noAnswer"),
+    ("Extension", "/spec/forwarding/unavailable"),
+    ("IvrMenu", "/spec/options/0/destination"),
+    ("IvrMenu", "/spec/otherwise"),
+    ("Number", "/spec/destination"),
+    ("Queue", "/spec/overflow"),
+    ("RingGroup", "/spec/noAnswer"),
+    ("Schedule", "/spec/closed"),
+    ("Schedule", "/spec/holiday"),
+    ("Schedule", "/spec/open"),
+];
+
+fn destination() -> Vec<Verdict> {
+    let number = Some(("", "number goes with kind ExternalNumber, and only with it"));
+    let name = Some(("", "name goes with every kind but ExternalNumber"));
+    let full = json!({"kind": "ExternalNumber", "name": "alice", "number": "+493012345678"});
+    vec![
+        (json!({"kind": "Extension", "name": "alice"}), None),
+        (json!({"kind": "ExternalNumber", "number": "+493012345678"}), None),
+        (json!({"kind": "Extension", "name": "alice", "number": "+493012345678"}), number),
+        (json!({"kind": "ExternalNumber"}), number),
+        (json!({"kind": "Extension"}), name),
+        (full, name),
+    ]
+}
+
+fn digits() -> Vec<Verdict> {
+    let order = Some(("", "minDigits must not exceed maxDigits"));
+    let length = Some(("", "strip must not exceed the length of prefix"));
+    let prefix = Some(("", "strip needs a prefix to strip from"));
+    vec![
+        (json!({}), None),
+        (json!({"minDigits": 3, "maxDigits": 3}), None),
+        (json!({"minDigits": 32}), None),
+        (json!({"maxDigits": 1}), None),
+        (json!({"minDigits": 4, "maxDigits": 3}), order),
+        (json!({"prefix": "+49", "strip": 3}), None),
+        (json!({"strip": 0}), None),
+        (json!({"prefix": "+49", "strip": 4}), length),
+        (json!({"strip": 1}), prefix),
+    ]
+}
+
+fn action() -> Vec<Verdict> {
+    let refused = Some(("", "trunks goes with kind Route, and only with it"));
+    let trunks = json!([{"name": "carrier", "namespace": "carriers"}]);
+    vec![
+        (json!({"kind": "Block"}), None),
+        (json!({"kind": "Route", "trunks": trunks}), None),
+        (json!({"kind": "Route"}), refused),
+        (json!({"kind": "Block", "trunks": trunks}), refused),
+    ]
+}
+
+fn key() -> Vec<Verdict> {
+    let extension = Some(("", "extensionRef goes with type BusyLamp, and only with it"));
+    let number = Some(("", "number goes with type SpeedDial, and only with it"));
+    let alice = json!({"name": "alice"});
+    vec![
+        (json!({"type": "BusyLamp", "extensionRef": alice}), None),
+        (json!({"type": "SpeedDial", "number": "1001"}), None),
+        (json!({"type": "BusyLamp"}), extension),
+        (json!({"type": "SpeedDial", "number": "1001", "extensionRef": alice}), extension),
+        (json!({"type": "SpeedDial"}), number),
+        (json!({"type": "BusyLamp", "extensionRef": alice, "number": "1001"}), number),
+    ]
+}
+
+fn source() -> Vec<Verdict> {
+    let refused = Some(("", "exactly one of configMapKeyRef, url and upload must be set"));
+    let sha256 = "0123456789abcdef".repeat(4);
+    let config_map = json!({"name": "prompts", "key": "welcome.wav"});
+    let url = json!({"url": "https://media.example.com/hold.wav", "sha256": sha256});
+    let upload = json!({"sha256": sha256});
+    vec![
+        (json!({"configMapKeyRef": config_map}), None),
+        (json!({"url": url}), None),
+        (json!({"upload": upload}), None),
+        (json!({}), refused),
+        (json!({"url": url, "upload": upload}), refused),
+        (json!({"configMapKeyRef": config_map, "url": url, "upload": upload}), refused),
+    ]
+}
+
+fn caller() -> Vec<Verdict> {
+    let refused = Some(("", "exactly one of extensionRef and trunkRef must be set"));
+    let (alice, carrier) = (json!({"name": "alice"}), json!({"name": "carrier", "namespace": "carriers"}));
+    vec![
+        (json!({"extensionRef": alice}), None),
+        (json!({"trunkRef": carrier}), None),
+        (json!({}), refused),
+        (json!({"extensionRef": alice, "trunkRef": carrier}), refused),
+    ]
+}
+
+fn end() -> Vec<Verdict> {
+    let refused = Some(("", "name goes with every kind but Rejected"));
+    vec![
+        (json!({"kind": "Rejected"}), None),
+        (json!({"kind": "Trunk", "name": "carrier"}), None),
+        (json!({"kind": "Trunk"}), refused),
+        (json!({"kind": "Rejected", "name": "carrier"}), refused),
+    ]
+}
+
+fn namespaces() -> Vec<Verdict> {
+    let refused = Some(("", "selector goes with from Selector, and only with it"));
+    let selector = json!({"matchLabels": {"centrex.dev/carrier": "default"}});
+    vec![
+        (json!({"from": "All"}), None),
+        (json!({"from": "Selector", "selector": selector}), None),
+        (json!({"from": "Selector"}), refused),
+        (json!({"from": "Same", "selector": selector}), refused),
+    ]
+}
+
+fn trunk() -> Vec<Verdict> {
+    let trunk = |more: Value| {
+        merged(
+            json!({"sipProfileRef": {"name": "external"}, "gateways": [{"host": "sip.example.net"}]}),
+            more,
+        )
+    };
+    vec![
+        (trunk(json!({})), None),
+        (trunk(json!({"numberFormat": "E164"})), None),
+        (trunk(json!({"numberFormat": "National", "country": "DE"})), None),
+        (
+            trunk(json!({"numberFormat": "National"})),
+            Some((".country", "numberFormat National needs country")),
+        ),
+    ]
+}
+
+fn sip_profile() -> Vec<Verdict> {
+    let profile = |more: Value| merged(json!({"role": "Phones", "sipPort": 5060}), more);
+    let tls = Some((".tlsPort", "tlsPort must differ from sipPort"));
+    let wss = Some((".wssPort", "wssPort must differ from sipPort and tlsPort"));
+    vec![
+        (profile(json!({})), None),
+        (profile(json!({"role": "Trunks", "tlsPort": 5061})), None),
+        (profile(json!({"tlsPort": 5061, "wssPort": 7443})), None),
+        (
+            profile(json!({"role": "Trunks", "wssPort": 7443})),
+            Some((".wssPort", "wssPort is for role Phones")),
+        ),
+        (profile(json!({"tlsPort": 5060})), tls),
+        (profile(json!({"wssPort": 5060})), wss),
+        (profile(json!({"tlsPort": 5061, "wssPort": 5061})), wss),
+    ]
+}
+
+/// An object with more fields, or others.
+fn merged(mut object: Value, more: Value) -> Value {
+    let Value::Object(more) = more else { panic!("no object") };
+    object.as_object_mut().unwrap().extend(more);
+    object
+}

@@ -1,0 +1,140 @@
+//! A Kubernetes cluster for tests: one that is named, else a control plane of the test's own.
+//!
+//! `CENTREX_E2E_KUBECONFIG` names a cluster that serves (kind, k3d, any other); tests install the
+//! CRDs on it and make namespaces of their own. Else a control plane is started on loopback, from
+//! programs that `e2e/kube/build.sh` builds once. Where neither can be, the test is skipped.
+
+mod crds;
+mod lasting;
+mod own;
+mod plane;
+mod verdicts;
+mod writes;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::{Mutex, OnceLock};
+
+use plane::{Plane, Programs};
+pub use writes::Writes;
+
+use crate::program::repository;
+use crate::skip::skip;
+
+/// A cluster that tests may change.
+pub struct Cluster {
+    kubeconfig: PathBuf,
+    kubectl: PathBuf,
+    plane: Option<Mutex<Plane>>,
+}
+
+impl Cluster {
+    /// The cluster that all tests of this process share; tests keep to namespaces of their own.
+    /// None, and the test counted as skipped, where there is none.
+    pub fn shared(test: &str) -> Option<&'static Self> {
+        static SHARED: OnceLock<Result<Cluster, String>> = OnceLock::new();
+        let shared = SHARED.get_or_init(|| match std::env::var_os("CENTREX_E2E_KUBECONFIG") {
+            Some(path) if !path.is_empty() => {
+                Ok(Self { kubeconfig: path.into(), kubectl: "kubectl".into(), plane: None })
+            }
+            _ => Self::start(),
+        });
+        shared.as_ref().inspect_err(|why| skip(test, why)).ok()
+    }
+
+    /// A control plane for one test, which may break it. None, and the test counted as skipped,
+    /// where none can be started.
+    pub fn own(test: &str) -> Option<Self> {
+        Self::start().inspect_err(|why| skip(test, why)).ok()
+    }
+
+    fn start() -> Result<Self, String> {
+        let programs = Programs::find()?;
+        let kubectl = programs.path("kubectl");
+        let plane = Plane::start(programs);
+        Ok(Self { kubeconfig: plane.kubeconfig(), kubectl, plane: Some(Mutex::new(plane)) })
+    }
+
+    /// How its administrator gets in.
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
+    /// A client of its administrator, for the runtime of this test.
+    pub async fn client(&self) -> kube::Client {
+        let kubeconfig = kube::config::Kubeconfig::read_from(&self.kubeconfig).unwrap();
+        let config = kube::Config::from_custom_kubeconfig(kubeconfig, &Default::default()).await.unwrap();
+        kube::Client::try_from(config).unwrap()
+    }
+
+    /// Runs `kubectl`.
+    pub fn kubectl(&self, arguments: &[&str]) -> Output {
+        self.kubectl_with(arguments, "")
+    }
+
+    /// Runs `kubectl` with a text to read, as `-f -` does.
+    pub fn kubectl_with(&self, arguments: &[&str], input: &str) -> Output {
+        let mut child = Command::new(&self.kubectl)
+            .args(arguments)
+            .env("KUBECONFIG", &self.kubeconfig)
+            .current_dir(repository(""))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{:?} does not start: {error}", self.kubectl));
+        let mut stdin = child.stdin.take().unwrap();
+        let input = input.to_owned();
+        // It may say something before it has read all.
+        let writer = std::thread::spawn(move || stdin.write_all(input.as_bytes()));
+        let output = child.wait_with_output().unwrap();
+        let _ = writer.join().unwrap();
+        output
+    }
+
+    /// Runs `kubectl`, which must go well without a warning, and gives what it printed.
+    pub fn kubectl_ok(&self, arguments: &[&str]) -> String {
+        said(arguments, &self.kubectl(arguments))
+    }
+
+    /// Applies manifests, which must go well without a warning.
+    pub fn apply(&self, manifests: &str) -> String {
+        let arguments = ["apply", "-f", "-"];
+        said(&arguments, &self.kubectl_with(&arguments, manifests))
+    }
+
+    /// Installs the CRDs of this clone, and waits until the API server serves them.
+    pub fn install_crds(&self) {
+        static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+        let _guard = ONE_AT_A_TIME.lock();
+        self.kubectl_ok(&["apply", "--server-side", "--force-conflicts", "-f", "crds"]);
+        self.kubectl_ok(&["wait", "--for=condition=Established", "--timeout=60s", "-f", "crds"]);
+    }
+
+    /// What was written through the API server so far, by kind.
+    pub fn writes(&self) -> Writes {
+        Writes::parse(&self.kubectl_ok(&["get", "--raw", "/metrics"]))
+    }
+
+    /// Ends the API server of a cluster of the test's own; all it knows stays.
+    pub fn stop_api_server(&self) {
+        self.plane().lock().unwrap().stop_api_server();
+    }
+
+    /// Starts it again, at the same address, and waits until it is ready.
+    pub fn start_api_server(&self) {
+        self.plane().lock().unwrap().start_api_server();
+    }
+
+    fn plane(&self) -> &Mutex<Plane> {
+        self.plane.as_ref().expect("only a cluster of the test's own can be stopped")
+    }
+}
+
+/// What a program printed; it must have gone well, and said nothing on standard error.
+fn said(arguments: &[&str], output: &Output) -> String {
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && errors.is_empty(), "kubectl {}: {errors}", arguments.join(" "));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}

@@ -1,0 +1,140 @@
+//! A real API server judges as the checks in process do, case by case.
+
+use std::collections::BTreeMap;
+
+use centrex::resources::crd;
+use hyper::{Method, Request, StatusCode};
+use kube::client::Body;
+use serde_json::{Value, json};
+
+use super::Cluster;
+use crate::cases::{Case, changes, creations, sample, samples};
+
+/// What is refused in process, where nothing else would, and accepted by an API server: kind, field,
+/// value, and why the two differ.
+const STRICTER_IN_PROCESS: &[(&str, &str, &str, &str)] = &[(
+    "Extension",
+    "/metadata/name",
+    "x-pre-process",
+    "names are no matter of a CRD; the compile refuses it, and so does admission",
+)];
+
+/// An API server, asked with `fieldValidation=Strict`, as `kubectl` asks.
+struct Judge {
+    client: kube::Client,
+    /// Where the objects of each kind are, `NAMESPACE` standing for theirs.
+    paths: BTreeMap<String, String>,
+}
+
+/// What it answered.
+struct Verdict {
+    status: StatusCode,
+    warnings: Vec<String>,
+    /// The object, or why it is refused.
+    body: Value,
+}
+
+impl Judge {
+    async fn new(cluster: &Cluster) -> Self {
+        let mut paths = BTreeMap::new();
+        for definition in crd::all() {
+            let spec = definition.spec;
+            let place = if spec.scope == "Namespaced" { "namespaces/NAMESPACE/" } else { "" };
+            paths.insert(spec.names.kind, format!("/apis/centrex.dev/v1alpha1/{place}{}", spec.names.plural));
+        }
+        for (kind, path) in [
+            ("Namespace", "namespaces"),
+            ("ConfigMap", "namespaces/NAMESPACE/configmaps"),
+            ("Secret", "namespaces/NAMESPACE/secrets"),
+        ] {
+            paths.insert(kind.to_owned(), format!("/api/v1/{path}"));
+        }
+        Self { client: cluster.client().await, paths }
+    }
+
+    /// Sends a manifest to where the sample of its kind belongs.
+    async fn ask(&self, method: Method, kind: &str, name: &str, options: &str, manifest: &Value) -> Verdict {
+        let namespace = sample(kind)["metadata"]["namespace"].as_str().unwrap_or_default().to_owned();
+        let path = self.paths[kind].replace("NAMESPACE", &namespace);
+        let uri = format!("{path}{name}?fieldValidation=Strict{options}");
+        let request = Request::builder().method(method).uri(uri).header("content-type", "application/json");
+        let request = request.body(Body::from(manifest.to_string().into_bytes())).unwrap();
+        let response = self.client.send(request).await.unwrap();
+        let warnings = response.headers().get_all("warning").iter();
+        let warnings = warnings.map(|text| text.to_str().unwrap().to_owned()).collect();
+        let status = response.status();
+        let body = response.into_body().collect_bytes().await.unwrap();
+        Verdict { status, warnings, body: serde_json::from_slice(&body).unwrap() }
+    }
+
+    /// Asks whether an object could be created.
+    async fn could_create(&self, kind: &str, manifest: &Value) -> Verdict {
+        self.ask(Method::POST, kind, "", "&dryRun=All", manifest).await
+    }
+}
+
+/// A sample as it can be created: without what only an object that is there has, and with a name
+/// that is not there yet.
+fn fresh(mut manifest: Value) -> Value {
+    if let Some(metadata) = manifest["metadata"].as_object_mut() {
+        metadata.remove("resourceVersion");
+        if metadata.get("name") == Some(&json!("acme")) && manifest["kind"] == "Namespace" {
+            manifest["metadata"]["name"] = json!("another");
+        }
+    }
+    manifest
+}
+
+/// What is wrong with a verdict; nothing where it is the one in process.
+fn difference(case: &Case, verdict: &Verdict) -> Option<String> {
+    let message = verdict.body["message"].as_str().unwrap_or_default();
+    let in_process_only = STRICTER_IN_PROCESS.iter().any(|(kind, pointer, value, _)| {
+        case.kind == *kind && case.pointer == *pointer && case.value == *value
+    });
+    let refused = case.refused.as_ref().filter(|_| !in_process_only);
+    let right = match refused {
+        None => verdict.status.is_success() && verdict.warnings.is_empty(),
+        Some(refusal) if refusal.by_rule => {
+            let said = message.contains(refusal.message) && message.contains(&refusal.field);
+            said && verdict.status == StatusCode::UNPROCESSABLE_ENTITY
+        }
+        Some(_) => [StatusCode::BAD_REQUEST, StatusCode::UNPROCESSABLE_ENTITY].contains(&verdict.status),
+    };
+    let Verdict { status, warnings, .. } = verdict;
+    (!right).then(|| format!("{}: {status} {warnings:?} {message}", case.name()))
+}
+
+#[tokio::test]
+async fn every_case_is_judged_as_in_process() {
+    let Some(cluster) = Cluster::own("cluster: accept and reject tables") else { return };
+    cluster.install_crds();
+    for name in ["acme", "carriers"] {
+        cluster.kubectl_ok(&["create", "namespace", name]);
+    }
+    let judge = Judge::new(&cluster).await;
+    let mut differences = Vec::new();
+    for manifest in samples() {
+        let kind = manifest["kind"].as_str().unwrap().to_owned();
+        let verdict = judge.could_create(&kind, &fresh(manifest)).await;
+        let Verdict { status, warnings, body } = verdict;
+        assert!(status == StatusCode::CREATED && warnings.is_empty(), "{kind}: {warnings:?} {body:#}");
+    }
+    for case in creations() {
+        let verdict = judge.could_create(case.kind, &fresh(case.manifest())).await;
+        differences.extend(difference(&case, &verdict));
+    }
+    let mut stored = BTreeMap::new();
+    for kind in crd::KINDS {
+        let verdict = judge.ask(Method::POST, kind, "", "", &fresh(sample(kind))).await;
+        assert_eq!(verdict.status, StatusCode::CREATED, "{kind}: {:#}", verdict.body);
+        stored.insert(*kind, verdict.body);
+    }
+    for case in changes() {
+        let (old, mut new) = (&stored[case.kind], case.manifest());
+        new["metadata"] = old["metadata"].clone();
+        let name = format!("/{}", old["metadata"]["name"].as_str().unwrap());
+        let verdict = judge.ask(Method::PUT, case.kind, &name, "&dryRun=All", &new).await;
+        differences.extend(difference(&case, &verdict));
+    }
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
+}
