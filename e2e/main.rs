@@ -13,6 +13,7 @@ mod go;
 mod golden;
 mod inert;
 mod lease;
+mod operator;
 mod plans;
 mod postgres;
 mod program;

@@ -65,7 +65,7 @@ fn a_phone_system_is_applied_while_the_operator_is_away(helm: &Helm) {
         cluster.apply(&format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {name}}}}}"));
     }
     // Its webhook answers nobody here: nothing is kept from being applied.
-    cluster.kubectl_ok(&["apply", "-R", "-f", "deploy/samples"]);
+    cluster.kubectl_ok(&["apply", "-f", "deploy/samples"]);
     assert!(cluster.kubectl_ok(&["get", "pbx", "-A", "-o", "name"]).lines().count() > 20);
     let webhook = ["validatingwebhookconfiguration", NAME];
     // With Fail, the same is refused, but for what changes nothing about a call.

@@ -76,7 +76,9 @@ impl Reconciler {
                 Some(Object::Tenant(object)) => {
                     let before = object.status.clone().unwrap_or_default();
                     let conditions = fresh.unwrap_or_else(|| before.conditions.clone());
+                    let generation = conditions.first().and_then(|condition| condition.observed_generation);
                     let status = TenantStatus {
+                        observed_generation: generation,
                         conditions,
                         tenant_id: id.map(|id| id.to_string()).or(before.tenant_id.clone()),
                         schema: id.map(tenant_schema).or(before.schema.clone()),
@@ -159,7 +161,7 @@ impl Reconciler {
             return;
         };
         let note = Note { warning: true, reason: "CleanupBlocked".to_owned(), text };
-        let status = TenantStatus { conditions: fresh, ..before };
+        let status = TenantStatus { observed_generation: generation, conditions: fresh, ..before };
         Arc::make_mut(&mut deleting.tenant).status = Some(status.clone());
         deleting.blocked = true;
         outside.publish(&Object::Tenant(deleting.tenant.clone()), NewStatus::Tenant(status), vec![note]);
