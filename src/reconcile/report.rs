@@ -17,7 +17,7 @@ use crate::compile::Problem;
 use crate::resources::status::TenantStatus;
 use crate::source::{Object, ObjectKey, TenantKey, World};
 use crate::status::acks::Lag;
-use crate::status::reason::{ACCEPTED, LIVE, READY, find, is_true};
+use crate::status::reason::{ACCEPTED, LIVE, PROGRAMMED, READY, find, is_true};
 use crate::status::summary::Summary;
 use crate::status::{Facts, Live, Programmed, conditions};
 use crate::store::tenant_schema;
@@ -196,7 +196,7 @@ fn judge(
     let programmed = match rows.failed {
         _ if stored && !rows.unstored.contains(key) => Programmed::Stored,
         // It was in there before this process began, as far as anybody knows.
-        Some(_) if is_true(before, READY, generation) => Programmed::Stored,
+        Some(_) if is_true(before, PROGRAMMED, generation) => Programmed::Stored,
         Some(category) => Programmed::Failed(category),
         None => Programmed::Pending,
     };
