@@ -2,14 +2,17 @@
 
 mod bad_input;
 mod cases;
+mod chart;
 mod check;
 mod cluster;
 mod crds;
 mod docs;
 mod folder;
 mod freeswitch;
+mod go;
 mod golden;
 mod inert;
+mod lease;
 mod plans;
 mod postgres;
 mod program;
