@@ -12,6 +12,7 @@ mod freeswitch;
 mod go;
 mod golden;
 mod inert;
+mod lease;
 mod plans;
 mod postgres;
 mod program;

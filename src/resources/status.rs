@@ -40,6 +40,36 @@ pub struct TenantStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63), regex(pattern = SCHEMA_PATTERN))]
     pub schema: Option<String>,
+    /// How many resources it has, by kind and state.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["kind"]))]
+    pub resources: Vec<ResourceCount>,
+    /// The first resources with a problem: kind, name and reason.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10), inner(length(min = 1, max = 400)))]
+    pub failing: Vec<String>,
+}
+
+/// How many resources of a kind a tenant has.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ResourceCount {
+    /// The kind.
+    #[schemars(length(min = 1, max = 63))]
+    pub kind: String,
+    /// All of them.
+    #[schemars(range(min = 0))]
+    pub total: i32,
+    /// Those that are ready.
+    #[schemars(range(min = 0))]
+    pub ready: i32,
+    /// Those that are not accepted.
+    #[schemars(range(min = 0))]
+    pub refused: i32,
+    /// Most the tenant may have; no limit when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub limit: Option<i32>,
 }
 
 /// Conditions are a map by type, so that several writers can apply theirs (server-side apply).

@@ -2,11 +2,15 @@
 //!
 //! Nothing after this stage knows whether a snapshot came from a cluster or from a folder.
 
+pub mod cluster;
 pub mod folder;
 pub mod manifest;
 pub mod object;
+mod password;
+pub mod references;
 pub mod validate;
 pub mod world;
 
 pub use object::{Object, ObjectKey};
+pub use password::password;
 pub use world::{Change, PlatformSnapshot, TenantKey, TenantSnapshot, World};

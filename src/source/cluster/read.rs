@@ -1,0 +1,257 @@
+//! One object from its JSON, without what nothing uses of it: what is not kept is not built either.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::kinds::Kind;
+use crate::source::manifest::without_head;
+use crate::source::{Object, ObjectKey, validate};
+
+/// What is read of every object before anything else.
+#[derive(Debug, Deserialize)]
+pub(super) struct Head<'a> {
+    #[serde(borrow)]
+    metadata: HeadMetadata<'a>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct HeadMetadata<'a> {
+    #[serde(borrow)]
+    name: Cow<'a, str>,
+    #[serde(borrow)]
+    namespace: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    resource_version: Cow<'a, str>,
+}
+
+impl Head<'_> {
+    /// Its key.
+    pub fn key(&self, kind: &'static str) -> ObjectKey {
+        let namespace = self.metadata.namespace.as_ref().map(|namespace| namespace.clone().into_owned());
+        ObjectKey { kind, namespace, name: self.metadata.name.clone().into_owned() }
+    }
+
+    /// Its namespace and name in one text.
+    pub fn path(&self) -> Box<str> {
+        match &self.metadata.namespace {
+            Some(namespace) => format!("{namespace}/{}", self.metadata.name).into(),
+            None => self.metadata.name.as_ref().into(),
+        }
+    }
+
+    /// Its version, to go on from.
+    pub fn resource_version(&self) -> &str {
+        &self.metadata.resource_version
+    }
+
+    /// Its version, to be compared only.
+    pub fn version(&self) -> u64 {
+        version(&self.metadata.resource_version)
+    }
+}
+
+/// A resource version, which is a text of any form, short enough to be kept for every object.
+pub(super) fn version(resource_version: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    resource_version.hash(&mut hasher);
+    hasher.finish()
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Metadata {
+    name: Option<String>,
+    namespace: Option<String>,
+    uid: Option<String>,
+    generation: Option<i64>,
+    resource_version: Option<String>,
+    creation_timestamp: Option<Time>,
+    deletion_timestamp: Option<Time>,
+    finalizers: Option<Vec<String>>,
+}
+
+impl From<Metadata> for ObjectMeta {
+    fn from(read: Metadata) -> Self {
+        Self {
+            name: read.name,
+            namespace: read.namespace,
+            uid: read.uid,
+            generation: read.generation,
+            resource_version: read.resource_version,
+            creation_timestamp: read.creation_timestamp,
+            deletion_timestamp: read.deletion_timestamp,
+            finalizers: read.finalizers.filter(|finalizers| !finalizers.is_empty()),
+            ..Self::default()
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Resource<S, T> {
+    metadata: Metadata,
+    spec: S,
+    status: Option<T>,
+}
+
+/// Metadata, spec and status of a resource of ours.
+pub(super) fn resource<S, T>(text: &str) -> Result<(ObjectMeta, S, Option<T>), serde_json::Error>
+where
+    S: DeserializeOwned,
+    T: DeserializeOwned,
+{
+    let Resource { metadata, spec, status } = serde_json::from_str(text)?;
+    Ok((metadata.into(), spec, status))
+}
+
+/// A Namespace: its labels decide who may use a trunk.
+pub(super) fn namespace(text: &str) -> Result<Object, serde_json::Error> {
+    #[derive(Deserialize)]
+    struct Labelled {
+        metadata: Labels,
+    }
+    #[derive(Deserialize)]
+    struct Labels {
+        labels: Option<BTreeMap<String, String>>,
+    }
+    #[derive(Deserialize)]
+    struct Plain {
+        metadata: Metadata,
+    }
+    let Plain { metadata } = serde_json::from_str(text)?;
+    let Labelled { metadata: Labels { labels } } = serde_json::from_str(text)?;
+    let metadata = ObjectMeta { labels, ..metadata.into() };
+    Ok(Object::Namespace(Arc::new(Namespace { metadata, ..Namespace::default() })))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Data<T> {
+    metadata: Metadata,
+    data: Option<BTreeMap<String, T>>,
+    binary_data: Option<BTreeMap<String, ByteString>>,
+}
+
+/// A Secret and its data.
+pub(super) fn secret(text: &str) -> Result<Object, serde_json::Error> {
+    let Data { metadata, data, .. } = serde_json::from_str(text)?;
+    Ok(Object::Secret(Arc::new(Secret { metadata: metadata.into(), data, ..Secret::default() })))
+}
+
+/// A ConfigMap and its data.
+pub(super) fn config_map(text: &str) -> Result<Object, serde_json::Error> {
+    let Data { metadata, data, binary_data } = serde_json::from_str(text)?;
+    let metadata = metadata.into();
+    Ok(Object::ConfigMap(Arc::new(ConfigMap { metadata, data, binary_data, ..ConfigMap::default() })))
+}
+
+/// Why an object cannot be read, by its fields where the CRD's schema can name them: an older or
+/// newer CRD than this program's lets through what this program does not know.
+pub(super) fn explain(kind: &Kind, text: &str, error: &serde_json::Error) -> String {
+    let violations = match (validate::kinds(), serde_json::from_str(text)) {
+        (Ok(kinds), Ok(Value::Object(object))) => {
+            kinds.get(kind.name).map(|kind| kind.check(&spec_only(object))).unwrap_or_default()
+        }
+        _ => Vec::new(),
+    };
+    if violations.is_empty() {
+        // Line and column are those of an answer nobody sees.
+        let message = error.to_string();
+        return message.split(" at line ").next().unwrap_or_default().to_owned();
+    }
+    let texts: Vec<String> = violations.iter().map(|v| format!("{}: {}", v.field, v.message)).collect();
+    texts.join("; ")
+}
+
+fn spec_only(mut object: serde_json::Map<String, Value>) -> Value {
+    object.remove("status");
+    without_head(&object)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::source::cluster::kinds::KINDS;
+
+    fn extension(spec: Value) -> String {
+        json!({
+            "apiVersion": "centrex.dev/v1alpha1", "kind": "Extension",
+            "metadata": {
+                "name": "anna", "namespace": "acme", "uid": "6f7b2a0e-3b9e-4f5c-9d55-0f1f2f3f4f5f",
+                "resourceVersion": "77", "generation": 3, "creationTimestamp": "2026-01-02T03:04:05Z",
+                "deletionTimestamp": null, "finalizers": [], "selfLink": "/x", "generateName": "an",
+                "labels": {"a": "b"}, "annotations": {"c": "d"}, "ownerReferences": [],
+                "managedFields": [{"manager": "kubectl", "fieldsV1": {"f:spec": {}}}],
+            },
+            "spec": spec,
+            "status": {"conditions": [{"type": "Ready", "status": "True", "reason": "Ready",
+                "message": "", "lastTransitionTime": "2026-01-02T03:04:05Z"}]},
+        })
+        .to_string()
+    }
+
+    fn read_extension(text: &str) -> Result<Object, String> {
+        let kind = KINDS.iter().find(|kind| kind.name == "Extension").unwrap();
+        let super::super::kinds::Taken::Whole(read) = kind.taken else { panic!() };
+        read(text).map_err(|error| explain(kind, text, &error))
+    }
+
+    #[test]
+    fn what_nothing_uses_is_not_kept() {
+        let text = extension(json!({"tenantRef": {"name": "acme"}, "number": "100"}));
+        let object = read_extension(&text).unwrap();
+        assert_eq!(
+            object.to_json().unwrap(),
+            json!({
+                "apiVersion": "centrex.dev/v1alpha1", "kind": "Extension",
+                "metadata": {"name": "anna", "namespace": "acme",
+                    "uid": "6f7b2a0e-3b9e-4f5c-9d55-0f1f2f3f4f5f", "resourceVersion": "77",
+                    "generation": 3, "creationTimestamp": "2026-01-02T03:04:05Z"},
+                "spec": {"tenantRef": {"name": "acme"}, "number": "100"},
+                "status": {"conditions": [{"type": "Ready", "status": "True", "reason": "Ready",
+                    "message": "", "lastTransitionTime": "2026-01-02T03:04:05Z"}]},
+            })
+        );
+        let head: Head = serde_json::from_str(&text).unwrap();
+        assert_eq!(head.key("Extension").to_string(), "Extension acme/anna");
+        assert_eq!((&*head.path(), head.resource_version()), ("acme/anna", "77"));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_explained_by_its_field() {
+        let why =
+            read_extension(&extension(json!({"tenantRef": {"name": "acme"}, "number": 100}))).unwrap_err();
+        assert!(why.starts_with("spec.number: "), "{why}");
+        let unknown = json!({"tenantRef": {"name": "acme"}, "number": "100", "colour": "red"});
+        let why = read_extension(&extension(unknown)).unwrap_err();
+        assert!(why.contains("colour"), "{why}");
+    }
+
+    #[test]
+    fn core_kinds_keep_what_is_used() {
+        let text =
+            json!({"metadata": {"name": "a", "labels": {"k": "v"}, "annotations": {"x": "y"}}}).to_string();
+        let kept = namespace(&text).unwrap().to_json().unwrap();
+        assert_eq!(kept["metadata"], json!({"name": "a", "labels": {"k": "v"}}));
+        let text = json!({"type": "Opaque", "data": {"password": "c2VjcmV0"},
+            "metadata": {"name": "a", "namespace": "n", "labels": {"k": "v"}}})
+        .to_string();
+        let kept = secret(&text).unwrap().to_json().unwrap();
+        assert_eq!(kept["metadata"], json!({"name": "a", "namespace": "n"}));
+        assert_eq!(kept["data"], json!({"password": "c2VjcmV0"}));
+        let text =
+            json!({"metadata": {"name": "a", "namespace": "n"}, "binaryData": {"w": "AAAA"}}).to_string();
+        assert_eq!(config_map(&text).unwrap().to_json().unwrap()["binaryData"], json!({"w": "AAAA"}));
+    }
+}

@@ -1,0 +1,125 @@
+//! Which Secrets and ConfigMaps an object takes something from.
+
+use super::object::{Object, ObjectKey};
+use crate::resources::Extension;
+use crate::resources::common::SecretKeyRef;
+
+/// Every Secret and ConfigMap an object refers to, each once, in order. All are in its namespace.
+pub fn references(object: &Object) -> Vec<ObjectKey> {
+    let namespace = &object.metadata().namespace;
+    let key = |kind, name: &String| ObjectKey { kind, namespace: namespace.clone(), name: name.clone() };
+    let secret = |reference: &SecretKeyRef| key("Secret", &reference.name);
+    let mut found: Vec<ObjectKey> = match object {
+        Object::Extension(o) => {
+            let password = match &o.spec.credentials {
+                Some(credentials) => Some(secret(&credentials.secret_ref)),
+                None => generated_secret(o),
+            };
+            let voicemail = o.spec.voicemail.as_ref();
+            let pin = voicemail.and_then(|voicemail| voicemail.pin_secret_ref.as_ref()).map(secret);
+            password.into_iter().chain(pin).collect()
+        }
+        Object::Trunk(o) => {
+            o.spec.registration.iter().map(|registration| secret(&registration.secret_ref)).collect()
+        }
+        Object::Conference(o) => o.spec.pin_secret_ref.iter().map(secret).collect(),
+        Object::MediaFile(o) => {
+            let maps = o.spec.source.config_map_key_ref.iter();
+            maps.map(|reference| key("ConfigMap", &reference.name)).collect()
+        }
+        Object::Tenant(_)
+        | Object::TenantProfile(_)
+        | Object::SipProfile(_)
+        | Object::DialRule(_)
+        | Object::Device(_)
+        | Object::Number(_)
+        | Object::OutboundRoute(_)
+        | Object::RingGroup(_)
+        | Object::Queue(_)
+        | Object::IvrMenu(_)
+        | Object::Schedule(_)
+        | Object::FeatureCode(_)
+        | Object::RoutingTest(_)
+        | Object::Switch(_)
+        | Object::Secret(_)
+        | Object::ConfigMap(_)
+        | Object::Namespace(_) => Vec::new(),
+    };
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+/// The Secret an extension without credentials takes its password from; none when it names one.
+pub fn generated_secret(extension: &Extension) -> Option<ObjectKey> {
+    extension.spec.credentials.is_none().then_some(())?;
+    Some(ObjectKey {
+        kind: "Secret",
+        namespace: extension.metadata.namespace.clone(),
+        name: format!("{}-sip", extension.metadata.name.as_deref()?),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::resources::crd;
+
+    fn names(kind: &str, spec: Value) -> Vec<String> {
+        let value = json!({"apiVersion": "centrex.dev/v1alpha1", "kind": kind,
+            "metadata": {"name": "x", "namespace": "acme"}, "spec": spec});
+        let object = Object::from_json(kind, value).unwrap().unwrap();
+        references(&object).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn an_extension_has_a_password_and_may_have_a_pin() {
+        let spec = json!({"tenantRef": {"name": "t"}, "number": "100"});
+        assert_eq!(names("Extension", spec), ["Secret acme/x-sip"]);
+        let named = json!({"tenantRef": {"name": "t"}, "number": "100",
+            "credentials": {"secretRef": {"name": "mine"}},
+            "voicemail": {"enabled": true, "pinSecretRef": {"name": "box"}}});
+        assert_eq!(names("Extension", named), ["Secret acme/box", "Secret acme/mine"]);
+        let one = json!({"tenantRef": {"name": "t"}, "number": "100",
+            "credentials": {"secretRef": {"name": "mine"}},
+            "voicemail": {"enabled": true, "pinSecretRef": {"name": "mine"}}});
+        assert_eq!(names("Extension", one), ["Secret acme/mine"]);
+    }
+
+    #[test]
+    fn trunks_conferences_and_media_files_refer_too() {
+        let trunk = json!({"sipProfileRef": {"name": "external"}, "gateways": [{"host": "sip.example.com"}],
+            "registration": {"username": "u", "secretRef": {"name": "carrier"}}});
+        assert_eq!(names("Trunk", trunk), ["Secret acme/carrier"]);
+        let conference = json!({"tenantRef": {"name": "t"}, "pinSecretRef": {"name": "door"}});
+        assert_eq!(names("Conference", conference), ["Secret acme/door"]);
+        let media = json!({"tenantRef": {"name": "t"},
+            "source": {"configMapKeyRef": {"name": "prompts", "key": "hello.wav"}}});
+        assert_eq!(names("MediaFile", media), ["ConfigMap acme/prompts"]);
+    }
+
+    /// A new field that refers to a Secret or a ConfigMap fails here until it is followed.
+    #[test]
+    fn every_reference_of_the_schemas_is_known() {
+        fn count(schema: &Value) -> usize {
+            let properties = schema.get("properties").and_then(Value::as_object);
+            let own = properties.into_iter().flat_map(|map| map.keys());
+            let own = own.filter(|name| {
+                let name = name.to_lowercase();
+                name.ends_with("secretref") || name.contains("configmap")
+            });
+            let inner = properties.into_iter().flat_map(|map| map.values());
+            own.count() + inner.chain(schema.get("items")).map(count).sum::<usize>()
+        }
+        let schemas = crd::all().into_iter().map(|crd| {
+            let crd = crd::tidy(&crd).unwrap();
+            let spec = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+            (crd["spec"]["names"]["kind"].as_str().unwrap().to_owned(), count(spec))
+        });
+        let found: Vec<(String, usize)> = schemas.filter(|(_, count)| *count > 0).collect();
+        let known = [("Conference", 1), ("Extension", 2), ("MediaFile", 1), ("Trunk", 1)];
+        assert_eq!(found, known.map(|(kind, count)| (kind.to_owned(), count)));
+    }
+}
