@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use centrex::lease::{Election, LeaseOptions, Leadership, Term, elect};
+use centrex::lease::{Election, Leadership, LeaseOptions, Term, elect};
 use centrex::store::{Candidate, Elected, Store, StoreOptions};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Api;
@@ -29,11 +29,13 @@ struct Replica {
 
 impl Replica {
     fn start(cluster: &Cluster, store: &StoreOptions, options: LeaseOptions, name: &'static str) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let stop = CancellationToken::new();
         let kubeconfig = Kubeconfig::read_from(cluster.kubeconfig()).unwrap();
         let election = runtime.block_on(async {
-            let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await;
+            let config =
+                kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await;
             let client = kube::Client::try_from(config.unwrap()).unwrap();
             elect(client, LeaseOptions { identity: name.to_owned(), ..options }, stop.clone())
         });
