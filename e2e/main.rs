@@ -4,6 +4,7 @@ mod bad_input;
 mod cases;
 mod check;
 mod cluster;
+mod cluster_source;
 mod crds;
 mod docs;
 mod folder;
