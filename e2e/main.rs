@@ -5,6 +5,7 @@ mod cases;
 mod chart;
 mod check;
 mod cluster;
+mod cluster_source;
 mod crds;
 mod docs;
 mod folder;
