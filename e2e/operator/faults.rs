@@ -34,12 +34,12 @@ async fn postgres_goes_away_and_comes_back() {
     site.apply_samples();
     site.cluster.kubectl_ok(&["wait", "--for=condition=Ready", "--timeout=90s", "-A", "--all", "extensions"]);
     let answer = switch.answer("acme-register-1001");
-    site.database.shut(true).await;
-    site.cluster.apply(&site.extension("globex", 7777).replace("tenantRef: {name: globex}", "tenantRef: {name: globex}"));
+    site.gate.shut(true);
+    site.cluster.apply(&site.extension("globex", 7777));
     site.wait_for("globex", "extension/e7777", "Programmed=Unknown StoreFailed");
     assert_eq!(switch.answer("acme-register-1001"), answer, "phones do not notice");
     assert!(site.conditions("acme", "tenant/acme").contains(&"Ready=True Ready".to_owned()), "what is stored stays true");
-    site.database.shut(false).await;
+    site.gate.shut(false);
     site.wait_for("globex", "extension/e7777", "Ready=True Ready");
 }
 
