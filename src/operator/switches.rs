@@ -52,6 +52,13 @@ async fn reset(api: &Api<Switch>, all: Vec<SwitchInfo>) -> Result<(), Refusal> {
 }
 
 async fn reporting(api: &Api<Switch>, info: &SwitchInfo) -> Result<(), Refusal> {
+    let there = api.get_opt(&info.name).await?;
+    let same = there.is_some_and(|there| {
+        (&there.spec.hostname, &there.spec.version) == (&info.hostname, &info.version)
+    });
+    if same {
+        return condition(api, &info.name, "True", "Reporting", "Its sidecar reports").await;
+    }
     let object = json!({
         "apiVersion": API_VERSION, "kind": "Switch", "metadata": { "name": info.name },
         "spec": { "hostname": info.hostname, "version": info.version },
