@@ -70,7 +70,7 @@ fn the_whole_phone_system_is_listed(cluster: &Cluster) {
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && errors.contains("No resources found"), "{errors}");
 
-    let samples = ["-R", "-f", "deploy/samples"];
+    let samples = ["-f", "deploy/samples"];
     let apply = [&["apply"], &samples[..]].concat();
     for name in ["acme", "carriers", "globex"] {
         cluster.apply(&format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {name}}}}}"));
