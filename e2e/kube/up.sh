@@ -25,7 +25,7 @@ A Kubernetes control plane ($("$bin/kube-apiserver" --version)) runs on loopback
   export KUBECONFIG=$dir/kubeconfig PATH=$bin:\$PATH
 
   kubectl apply --server-side -f crds     # the kinds of Centrex
-  kubectl apply -f deploy/samples -R      # a phone system
+  kubectl apply -f deploy/samples         # a phone system
   kubectl get pbx -A
   kubectl explain extension.spec
 
