@@ -8,7 +8,7 @@ use md5::{Digest, Md5};
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use crate::postgres::{Database, reachable_dir};
-use crate::program::{Program, Setting, alive, recorded, repository, run, url};
+use crate::program::{Program, Setting, alive, recorded, recordings, repository, run, url};
 use crate::skip::skip;
 
 const NOT_FOUND: &str = "status=\"not found\"";
@@ -30,16 +30,6 @@ fn with_own_postgres(test: &str) -> Option<Setting> {
 fn postmaster(setting: &Setting) -> u32 {
     let file = std::fs::read_to_string(setting.data_dir().join("postgres/postmaster.pid")).unwrap();
     file.lines().next().unwrap().trim().parse().unwrap()
-}
-
-fn recordings() -> Vec<String> {
-    let files = std::fs::read_dir(repository("e2e/requests")).unwrap();
-    let mut names: Vec<String> = files
-        .filter_map(|file| Some(file.unwrap().file_name().to_str()?.strip_suffix(".http")?.to_owned()))
-        .collect();
-    names.sort();
-    assert!(names.len() > 20, "{names:?}");
-    names
 }
 
 /// Every table of Centrex, with the version of each of its rows; but for the row that says who
@@ -329,7 +319,7 @@ async fn a_file_that_is_broken_at_a_restart_loses_nothing() {
 async fn a_generated_password_lets_a_phone_register() {
     let Some(database) = Database::alone("standalone: generated passwords").await else { return };
     let setting = Setting::samples();
-    setting.edit("20-acme-secrets.yaml", "metadata: {name: bob-sip,", "metadata: {name: unused,");
+    setting.edit("15-acme-secrets.yaml", "metadata: {name: bob-sip,", "metadata: {name: unused,");
     let program = setting.start_ready(&["--database-url", &url(&database)]);
     let request = String::from_utf8(recorded("acme-register-1001")).unwrap().replace("1001", "1002");
     let (status, answer) = program.send(request.as_bytes());

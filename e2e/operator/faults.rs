@@ -52,14 +52,14 @@ async fn killed_at_ten_moments_of_a_bulk_apply() {
     std::thread::scope(|scope| {
         let applying = scope.spawn(|| site.cluster.apply(&all));
         for turn in 0..10u64 {
-            let operator = site.operator(&["--lease-seconds", "3"]);
+            let operator = site.operator(&[]);
             // Moments that differ, and are the same in every run.
             std::thread::sleep(Duration::from_millis(300 + turn * 517 % 1900));
             operator.end("-KILL");
         }
         applying.join().unwrap();
     });
-    let _operator = site.operator(&["--lease-seconds", "3"]);
+    let _operator = site.operator(&[]);
     site.cluster.kubectl_ok(&["wait", "-n", "bulk", "--for=condition=Ready", "--timeout=120s", "--all", "extensions"]);
     let schema = site.schema("bulk", "bulk").await.unwrap();
     assert_eq!(site.count(&format!("SELECT count(*) FROM {schema}.extensions")).await, 300);

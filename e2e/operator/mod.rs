@@ -68,7 +68,7 @@ impl Site {
     /// Starts an operator.
     pub fn operator(&self, options: &[&str]) -> Program {
         let (mut command, output) = self.command("operator");
-        command.args(["--listen", "127.0.0.1:0", "--lease-seconds", "5"]).args(options);
+        command.args(["--listen", "127.0.0.1:0", "--lease-seconds", "4"]).args(options);
         Program::start(&mut command, output, "the operator watches")
     }
 
