@@ -63,9 +63,6 @@ fn it_is_installed_upgraded_and_uninstalled() {
 fn a_phone_system_is_applied_while_the_operator_is_away(helm: &Helm<'_>) {
     let cluster = helm.cluster;
     cluster.kubectl_ok(&["wait", "--for=condition=Established", "--timeout=60s", "crd", "--all"]);
-    for name in ["acme", "carriers", "globex"] {
-        cluster.apply(&format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {name}}}}}"));
-    }
     // Its webhook answers nobody here: nothing is kept from being applied.
     cluster.kubectl_ok(&["apply", "-f", "deploy/samples"]);
     assert!(cluster.kubectl_ok(&["get", "pbx", "-A", "-o", "name"]).lines().count() > 20);
