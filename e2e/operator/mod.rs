@@ -54,7 +54,8 @@ impl Site {
         self.directory.path().join("keys")
     }
 
-    fn command(&self, role: &str) -> (Command, std::path::PathBuf) {
+    /// A program of this site, and where its output goes.
+    pub fn command(&self, role: &str) -> (Command, std::path::PathBuf) {
         let number = self.started.fetch_add(1, Ordering::Relaxed);
         let mut command = Command::new(env!("CARGO_BIN_EXE_centrex"));
         command.arg(role).env("KUBECONFIG", self.cluster.kubeconfig());
