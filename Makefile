@@ -7,8 +7,10 @@ CENTREX    := $(TARGET_DIR)/debug/centrex
 SKIPS      := $(abspath $(TARGET_DIR))/skipped-tests.txt
 # Built before the tests, so that its progress is seen; where it cannot be, they say what is missing.
 PLANE      := @e2e/kube/build.sh >/dev/null || [ $$? -eq 3 ]
+# Runs a command with helm in PATH; where there is none, says that it was left out.
+HELM       := @bin=$$(e2e/kube/build.sh) || { [ $$? -eq 3 ] && echo "SKIPPED: what needs helm"; exit; }; PATH=$$bin:$$PATH
 
-.PHONY: help setup build demo run test e2e cluster cluster-down lint fmt crds bench clean
+.PHONY: help setup build demo run test e2e cluster cluster-down lint fmt crds chart bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,7 +36,7 @@ e2e: setup ## run the tests on a cluster: KUBECONFIG's, else a control plane of 
 	@rm -f $(SKIPS)
 	$(PLANE)
 	CENTREX_SKIPS=$(SKIPS) CENTREX_E2E_KUBECONFIG="$${CENTREX_E2E_KUBECONFIG:-$$KUBECONFIG}" \
-		cargo test --locked --test e2e cluster::; status=$$?; e2e/skipped.sh $(SKIPS); exit $$status
+		cargo test --locked --test e2e -- cluster:: chart::; status=$$?; e2e/skipped.sh $(SKIPS); exit $$status
 
 cluster: setup ## start a Kubernetes control plane on loopback, and say how to use it (built once, with Go)
 	@e2e/kube/up.sh
@@ -45,13 +47,24 @@ cluster-down: ## end it, and remove its data
 lint: setup ## formatting, clippy, generated files
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
+	@! command -v gofmt >/dev/null || { gofmt -l e2e && test -z "$$(gofmt -l e2e)"; }
 	cargo run --locked --quiet -- crds --check crds
+	diff -r crds charts/centrex/files/crds
+	diff -r -x README.md deploy/freeswitch charts/centrex/files/freeswitch
+	$(HELM) helm lint --strict --quiet charts/centrex
+	$(HELM) charts/flatten.sh | diff deploy/install.yaml -
 
 fmt: ## format the code
 	cargo fmt
 
 crds: ## generate crds/
 	cargo run --quiet -- crds --output crds
+
+chart: setup ## bring the chart's copies of crds/ and deploy/freeswitch, and deploy/install.yaml, up to date
+	rm -rf charts/centrex/files/crds charts/centrex/files/freeswitch
+	cp -r crds deploy/freeswitch charts/centrex/files
+	rm charts/centrex/files/freeswitch/README.md
+	$(HELM) charts/flatten.sh >deploy/install.yaml
 
 bench: setup ## measure, as ratios to limits measured in the same run; writes docs/benchmarks.md
 	cargo bench --locked --bench speed

@@ -12,24 +12,20 @@ fn read(file: &str) -> String {
     std::fs::read_to_string(repository(file)).unwrap()
 }
 
-/// All reasons. A new one does not compile until it stands here.
 fn reasons() -> BTreeSet<String> {
-    use Reason::*;
-    let next = |reason: Reason| match reason {
-        Conflict => Some(RefNotFound),
-        RefNotFound => Some(RefRefused),
-        RefRefused => Some(RefNotPermitted),
-        RefNotPermitted => Some(LimitExceeded),
-        LimitExceeded => Some(Loop),
-        Loop => Some(EmergencyShadowed),
-        EmergencyShadowed => Some(InvalidValue),
-        InvalidValue => Some(NotAllowed),
-        NotAllowed => Some(CredentialsPending),
-        CredentialsPending => Some(InvalidSecret),
-        InvalidSecret => None,
-    };
-    let all = std::iter::successors(Some(Conflict), |reason| next(*reason));
-    all.map(|reason| format!("{reason:?}")).chain(["Invalid".to_owned()]).collect()
+    Reason::ALL.into_iter().map(|reason| format!("{reason:?}")).chain(["Invalid".to_owned()]).collect()
+}
+
+#[test]
+fn the_table_of_conditions_is_generated() {
+    let path = repository("docs/conditions.md");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let (before, _) = text.split_once("| condition |").expect("a table");
+    let now = format!("{before}{}", centrex::status::reason::table());
+    if std::env::var_os("CENTREX_BLESS").is_some() {
+        std::fs::write(&path, &now).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), now, "CENTREX_BLESS=1 writes it");
 }
 
 #[test]

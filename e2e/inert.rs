@@ -65,24 +65,22 @@ fn grammar() -> Vec<(&'static str, Regex)> {
     let list = format!(r"\^\^(;[a-z_]+={word}(,{word})*)+");
     let leg = format!(r"(\[{list}\])?(user/{word}|sofia/gateway/{word})");
     let dial = format!(r"(\{{{list}\}})?{leg}([,|]{leg})*");
+    let variable = format!(
+        r"centrex_call={word}|media(_hold)?_timeout=[0-9]+|export_vars=centrex_call,media_timeout,media_hold_timeout|call_timeout=[0-9]+|continue_on_fail=(true|false|[A-Z_,]+)|effective_caller_id_name={text}|effective_caller_id_number=\+?[0-9*#]{{1,32}}|hangup_after_bridge=true|transfer_ringback=%\(1000,4000,425\)|hold_music=local_stream://{word}|timezone={word}"
+    );
     let patterns = [
         ("answer", String::new()),
         ("bridge", dial.clone()),
         ("callcenter", word.to_owned()),
         ("conference", word.to_owned()),
         ("echo", String::new()),
-        ("export", format!("centrex_call={word}|media(_hold)?_timeout=[0-9]+")),
         ("hangup", "[A-Z_]+".to_owned()),
         ("ivr", word.to_owned()),
         ("limit", format!(r"hash {word} calls [0-9]+ ![A-Z_]+")),
         ("limit_execute", format!("hash {word} calls [0-9]+ bridge {dial}")),
         ("sched_hangup", r"\+[0-9]+ ALLOTTED_TIMEOUT".to_owned()),
-        (
-            "set",
-            format!(
-                r"call_timeout=[0-9]+|continue_on_fail=(true|false|[A-Z_,]+)|effective_caller_id_name={text}|effective_caller_id_number=\+?[0-9*#]{{1,32}}|hangup_after_bridge=true|transfer_ringback=%\(1000,4000,425\)|hold_music=local_stream://{word}|timezone={word}"
-            ),
-        ),
+        ("multiset", format!(r"\^\^(;({variable}))+")),
+        ("set", variable.clone()),
         ("sleep", "[0-9]+".to_owned()),
         ("transfer", format!("{word} XML {word}")),
         ("valet_park", format!("{word} {word}")),

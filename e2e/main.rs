@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod cases;
+mod chart;
 mod check;
 mod cluster;
 mod cluster_source;
@@ -9,8 +10,10 @@ mod crds;
 mod docs;
 mod folder;
 mod freeswitch;
+mod go;
 mod golden;
 mod inert;
+mod lease;
 mod plans;
 mod postgres;
 mod program;

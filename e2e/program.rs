@@ -80,16 +80,7 @@ impl Setting {
 
     /// Starts what runs it, and waits until it listens.
     pub fn start_command(&self, command: &mut Command) -> Program {
-        let output = self.directory.path().join("output");
-        let process = Process::start(command, &output);
-        let mut program = Program { process, output, address: SocketAddr::from(([127, 0, 0, 1], 0)) };
-        program.address = program.wait_for("that it listens", |program| {
-            program.messages().find(|m| m["message"] == "answering mod_xml_curl")?["listen"]
-                .as_str()?
-                .parse()
-                .ok()
-        });
-        program
+        Program::start(command, self.directory.path().join("output"), "answering mod_xml_curl")
     }
 
     /// Starts it, and waits until it is ready.
@@ -122,6 +113,16 @@ pub struct Program {
 }
 
 impl Program {
+    /// Starts a command, and waits until it says where it listens, in a message of these words.
+    pub fn start(command: &mut Command, output: PathBuf, listening: &str) -> Self {
+        let process = Process::start(command, &output);
+        let mut program = Self { process, output, address: SocketAddr::from(([127, 0, 0, 1], 0)) };
+        program.address = program.wait_for("that it listens", |program| {
+            program.messages().find(|m| m["message"] == listening)?["listen"].as_str()?.parse().ok()
+        });
+        program
+    }
+
     /// Waits for something to become true.
     pub fn wait_until(&mut self, what: &str, holds: impl Fn(&Self) -> bool) {
         self.wait_for(what, |program| holds(program).then_some(()));

@@ -2,7 +2,9 @@
 
 use centrex::plan::PlatformPlan;
 use centrex::reconcile::Reconciler;
+use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use crate::postgres::{Database, keyring};
 
@@ -11,11 +13,22 @@ async fn nothing_is_taken_for_gone_before_the_world_was_told() {
     let Some(database) = Database::start("reconcile::nothing_is_taken_for_gone").await else { return };
     let store = database.store(&keyring(&[(1, 'a')])).await;
     let (progress, _stored) = watch::channel(Default::default());
-    let mut reconciler = Reconciler::new(store.clone(), progress);
-    assert_eq!(reconciler.retry_after(), None, "a folder that is still being read is no empty world");
+    let mut reconciler = Reconciler::new(progress, None, None);
+    reconciler.lead(store.clone());
+    let early = timeout(Duration::from_millis(500), reconciler.work()).await;
+    assert!(early.is_err(), "a folder that is still being read is no empty world");
+    let (revision, _) = store.reader().load_platform().await.unwrap();
+    assert_eq!(revision.number, 0);
 
-    reconciler.update(Vec::new(), true).await;
-    assert_eq!(reconciler.retry_after(), None, "an empty world is written, and nothing is left to do");
+    reconciler.take_in(Vec::new(), true);
+    let idle = async {
+        while !reconciler.is_idle() {
+            reconciler.work().await;
+        }
+    };
+    timeout(Duration::from_secs(20), idle)
+        .await
+        .expect("an empty world is written, and nothing is left to do");
     let (revision, platform) = store.reader().load_platform().await.unwrap();
     assert_eq!((revision.number, platform), (1, PlatformPlan::default()));
 }

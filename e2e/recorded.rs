@@ -235,11 +235,11 @@ async fn attack_dialplan_answers_hold_nothing_of_the_attackers() {
         "callcenter",
         "conference",
         "echo",
-        "export",
         "hangup",
         "ivr",
         "limit",
         "limit_execute",
+        "multiset",
         "playback",
         "sched_hangup",
         "set",
@@ -275,7 +275,8 @@ async fn attack_dialplan_answers_hold_nothing_of_the_attackers() {
 async fn attack_dialplan_pai_rpid_spoof() {
     let body = recordings("attack-dialplan-pai-rpid-spoof").into_values().next().unwrap();
     let answer = listener().await.lookup("dialplan", &dialling_101(&body)).await.document();
-    let shown = data(&answer, "set");
+    let set = data(&answer, "multiset");
+    let shown: Vec<&str> = set.iter().flat_map(|variables| variables.split(';')).collect();
     for right in ["effective_caller_id_name=User 100", "effective_caller_id_number=100"] {
         assert!(shown.contains(&right), "{shown:?}");
     }

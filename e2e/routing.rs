@@ -9,7 +9,7 @@ use centrex::compile;
 use centrex::plan::{PlatformPlan, Target, TenantPlan};
 use centrex::resources::common::DestinationKind;
 use centrex::route::token::{Step, sign_step};
-use centrex::route::{Answer, Call, Caller, SigningKey, TenantView};
+use centrex::route::{Action, Answer, Call, Caller, SigningKey, TenantView};
 use centrex::source::World;
 use centrex::source::folder::Folder;
 use jiff::Timestamp;
@@ -103,12 +103,13 @@ impl Office {
         self.call("outside").came_in(name, row)
     }
 
-    /// The actions as `application data`, with names in the place of identities and signatures.
+    /// The actions as `application data`, with names in the place of identities and signatures;
+    /// each variable of a `multiset` on a line of its own, as if it were `set`.
     fn said(&self, answer: &Answer) -> Vec<String> {
         let tenant = self.view.plan.tenant.id.to_string();
         let signature = Regex::new("cx-[0-9a-f]{32}-").unwrap();
-        let said = answer.actions.iter().map(|action| {
-            let mut data = action.data.replace(&tenant, "TENANT");
+        let said = answer.actions.iter().flat_map(single).map(|(application, data)| {
+            let mut data = data.replace(&tenant, "TENANT");
             for (name, trunk) in &self.platform.trunks {
                 data = data.replace(&trunk.id.to_string(), name);
                 for index in 0..trunk.gateways.len() {
@@ -116,7 +117,7 @@ impl Office {
                     data = data.replace(&gateway, &format!("{name}#{index}"));
                 }
             }
-            format!("{} {}", action.application, signature.replace(&data, "cx-")).trim_end().to_owned()
+            format!("{application} {}", signature.replace(&data, "cx-")).trim_end().to_owned()
         });
         said.collect()
     }
@@ -128,6 +129,17 @@ impl Office {
             action.starts_with("limit hash TENANT ") || action == "set timezone=Europe/Berlin"
         });
         said[first.map_or(0, |first| first + 1)..].to_vec()
+    }
+}
+
+/// An action, or what a `multiset` stands for.
+fn single(action: &Action) -> Vec<(&str, &str)> {
+    match action.application {
+        "multiset" => {
+            let variables = action.data.strip_prefix("^^;").expect("a separator");
+            variables.split(';').map(|variable| ("set", variable)).collect()
+        }
+        application => vec![(application, &action.data)],
     }
 }
 
@@ -144,11 +156,12 @@ fn assert_body(office: &Office, answer: &Answer, expected: &str) {
 fn every_call_begins_with_who_it_is_and_what_bounds_it() {
     let office = Office::acme();
     let said = office.said(&office.dial("alice", "1002"));
-    let token = Regex::new("^export centrex_call=TENANT/extension.alice/leg-1/[0-9a-f]{32}$").unwrap();
+    let token = Regex::new("^set centrex_call=TENANT/extension.alice/leg-1/[0-9a-f]{32}$").unwrap();
     assert!(token.is_match(&said[0]), "{}", said[0]);
     let expected = lines(
-        "export media_timeout=120000
-         export media_hold_timeout=1800000
+        "set media_timeout=120000
+         set media_hold_timeout=1800000
+         set export_vars=centrex_call,media_timeout,media_hold_timeout
          set hangup_after_bridge=true
          set continue_on_fail=false
          set transfer_ringback=%(1000,4000,425)
@@ -237,7 +250,7 @@ fn calls_come_in_on_behalf_of_nobody() {
     assert_eq!(answer.rule, "Number.main");
     let said = office.said(&answer);
     assert!(said.contains(&"set effective_caller_id_name=Main Somebody".to_owned()), "{said:#?}");
-    assert!(said.iter().any(|action| action.starts_with("export centrex_call=TENANT/outside/leg-1/")));
+    assert!(said.iter().any(|action| action.starts_with("set centrex_call=TENANT/outside/leg-1/")));
     // The caller's number is the caller's, not one of ours.
     assert!(!said.iter().any(|action| action.starts_with("set effective_caller_id_number=")), "{said:#?}");
     let said = office.said(&office.comes_in("+493012345602"));

@@ -42,11 +42,12 @@ fn recordings() -> Vec<String> {
     names
 }
 
-/// Every table of Centrex, with the version of each of its rows.
+/// Every table of Centrex, with the version of each of its rows; but for the row that says who
+/// writes: each start is a new term.
 async fn versions(admin: &mut PgConnection) -> Vec<(String, String)> {
     let tables: Vec<String> = sqlx::query_scalar(
         "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables
-         WHERE schemaname = 'public' OR schemaname LIKE 'tenant_%' ORDER BY 1",
+         WHERE (schemaname = 'public' AND tablename <> 'writer') OR schemaname LIKE 'tenant_%' ORDER BY 1",
     )
     .fetch_all(&mut *admin)
     .await
@@ -204,6 +205,46 @@ async fn while_postgres_is_away_the_last_good_state_is_served() {
     let (status, log) = program.end("-TERM");
     assert_eq!(status.code(), Some(0), "{log}");
     assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn a_second_one_on_the_same_database_serves_and_waits_to_write() {
+    let Some(database) = Database::start("standalone: two on one database").await else { return };
+    let (setting, other) = (Setting::samples(), Setting::samples());
+    let url = url(&database);
+    let first = setting.start_ready(&["--database-url", &url]);
+    let keys = setting.data_dir().join("encryption-keys").display().to_string();
+    other.edit("acme/extensions.yaml", "number: \"1003\"", "number: \"1999\"");
+    let mut second = other.start(&["--database-url", &url, "--encryption-key-file", &keys]);
+
+    let who = format!("is being written by another Centrex: standalone, process {}, --data-dir", first.id());
+    second.wait_until("a word about who writes", |second| second.log().contains(&who));
+    until_answer(&mut second, "acme-register-1001", "a1-hash");
+    assert_ne!(second.get("/readyz").0, 200);
+    assert!(!first.answer("acme-dial-1999").contains("user/1999@"), "it wrote all the same");
+
+    let (status, log) = first.end("-TERM");
+    assert_eq!(status.code(), Some(0), "{log}");
+    second.wait_until("readiness", |second| second.get("/readyz").0 == 200);
+    until_answer(&mut second, "acme-dial-1999", "user/1999@");
+
+    // Its lock goes, as at a failover of Postgres: it takes it again, and goes on.
+    let killed: i64 = sqlx::query_scalar(
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+         WHERE datname = current_database() AND pid <> pg_backend_pid()",
+    )
+    .fetch_one(&mut database.admin().await)
+    .await
+    .unwrap();
+    assert!(killed > 1);
+    second.wait_until("the loss", |second| second.log().contains("writer's lock was lost"));
+    other.edit("acme/extensions.yaml", "number: \"1999\"", "number: \"1003\"");
+    second.wait_until("a change after it", |second| !second.answer("acme-dial-1999").contains("user/1999@"));
+    let term: i64 = sqlx::query_scalar("SELECT term FROM public.writer")
+        .fetch_one(&mut database.admin().await)
+        .await
+        .unwrap();
+    assert_eq!(term, 3);
 }
 
 #[tokio::test]

@@ -26,6 +26,10 @@ struct Cli {
 enum Command {
     /// Everything in one process, from a folder of manifests
     Standalone(centrex::standalone::StandaloneArgs),
+    /// Resources of a cluster, compiled into Postgres; statuses; admission
+    Operator(centrex::operator::OperatorArgs),
+    /// The sidecar of one FreeSWITCH: answers it from memory
+    Switch(centrex::sidecar::SwitchArgs),
     /// Compile manifests offline and print what is wrong with them
     Check(centrex::check::CheckArgs),
     /// Print the CRDs, write them to a directory, or compare them with it
@@ -46,6 +50,8 @@ fn main() -> ExitCode {
         }
         Command::Crds(args) => centrex::crds::run(&args).map_err(anyhow::Error::from),
         Command::Standalone(args) => block_on(centrex::standalone::run(args)),
+        Command::Operator(args) => block_on(centrex::operator::run(args)),
+        Command::Switch(args) => block_on(centrex::sidecar::run(args)),
         Command::Migrate(args) => block_on(centrex::migrate::run(args)),
     };
     match outcome {

@@ -16,7 +16,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::{Mutex, OnceLock};
 
-use plane::{Plane, Programs};
+use plane::Plane;
+pub use plane::Programs;
 pub use writes::Writes;
 
 use crate::program::repository;

@@ -48,9 +48,7 @@ fn emergency_calls_are_first_and_unlimited() {
         assert_body(
             office,
             &answer,
-            "set effective_caller_id_name=Bob Example
-             set effective_caller_id_number=1002
-             set effective_caller_id_name=+493012345600
+            "set effective_caller_id_name=+493012345600
              set call_timeout=120
              set continue_on_fail=CARRIER
              set effective_caller_id_number=+493012345600

@@ -96,7 +96,7 @@ async fn the_replica_follows_every_kind_of_change() {
     assert!(started.elapsed() < Duration::from_secs(2), "a change took {:?}", started.elapsed());
     assert_eq!(following.plan(&before).as_ref(), Some(&before));
 
-    store.remove_tenant(new.tenant.id, &new.tenant.owner_uid).await.unwrap();
+    store.remove_tenant(new.tenant.id, &new.tenant.owner_uid, None).await.unwrap();
     following.sees("a tenant gone", |replica| replica.held(new.tenant.id).is_none()).await;
     assert!(following.progress.borrow().last_heard.is_some());
     following.end().await;
@@ -137,7 +137,7 @@ async fn what_was_missed_is_made_up() {
     );
     changed.extensions.insert("new".to_owned(), plans::extension("199"));
     store.write_tenant(&changed).await.unwrap();
-    store.remove_tenant(gone.tenant.id, &gone.tenant.owner_uid).await.unwrap();
+    store.remove_tenant(gone.tenant.id, &gone.tenant.owner_uid, None).await.unwrap();
     assert_eq!(following.replica.revisions()[&changed.tenant.id], 1, "it was told after all");
     assert!(following.replica.by_domain("gone.example.com").is_some(), "what is held is served");
 
@@ -217,7 +217,7 @@ async fn a_switch_starts_from_its_cache_while_postgres_is_away() {
 
     let mut following = Following::start(&options, Some(cache(directory.path(), &ring))).await;
     following.caught_up().await;
-    store.remove_tenant(gone.tenant.id, &gone.tenant.owner_uid).await.unwrap();
+    store.remove_tenant(gone.tenant.id, &gone.tenant.owner_uid, None).await.unwrap();
     following.sees("a tenant gone", |replica| replica.held(gone.tenant.id).is_none()).await;
     following.end().await;
     store.pool().close().await;

@@ -114,11 +114,16 @@ fn a_key_file_that_is_not_one_is_refused() {
     let again = Keyring::generate_file(&path).unwrap_err();
     assert!(matches!(again, KeyringError::Io { .. }), "{again}");
 
-    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
     let error = Keyring::read_file(&path).unwrap_err().to_string();
-    assert!(error.contains("--encryption-key-file") && error.contains("0640"), "{error}");
+    assert!(error.contains("--encryption-key-file") && error.contains("0644"), "{error}");
+
+    // As a Secret is mounted with fsGroup: root's, and a group reads it.
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o440)).unwrap();
+    let roots = std::fs::metadata(&path).unwrap().uid() == 0;
+    assert_eq!(Keyring::read_file(&path).is_ok(), roots, "a group reads what root gives it, and that alone");
 
     for (text, says) in [
         ("", "no key"),

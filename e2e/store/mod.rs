@@ -3,6 +3,7 @@
 mod follow;
 mod isolation;
 mod keys;
+mod lead;
 mod migrations;
 mod own_postgres;
 mod removal;

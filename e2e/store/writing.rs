@@ -258,7 +258,7 @@ async fn another_owner_or_another_tenant_of_that_name_is_refused() {
     // Nor may a retained one come back under a name that is taken.
     let old = plans::tenant("old");
     store.write_tenant(&old).await.unwrap();
-    store.remove_tenant(old.tenant.id, &old.tenant.owner_uid).await.unwrap();
+    store.remove_tenant(old.tenant.id, &old.tenant.owner_uid, None).await.unwrap();
     let mut renamed = old.clone();
     renamed.tenant.name = "acme".to_owned();
     let error = store.write_tenant(&renamed).await.unwrap_err();

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::resources::Tenant;
+use crate::resources::{Number, Tenant};
 use crate::source::object::created;
 use crate::source::world::key_of;
 use crate::source::{TenantKey, World};
@@ -27,28 +27,53 @@ impl Claims {
     /// Collects the claims of a world.
     pub fn new(world: &World) -> Self {
         let mut claims = Self::default();
-        for tenant in world.tenants() {
-            let Some(key) = key_of(tenant) else { continue };
-            let age = created(&tenant.metadata);
-            for domain in &tenant.spec.domains {
-                let claimants = claims.domains.entry(domain.clone()).or_default();
-                claimants.insert((age, key.clone(), String::new()));
-            }
-            if let Some(emergency) = &tenant.spec.emergency {
-                claims.emergency_numbers.extend(emergency.numbers.iter().cloned());
-            }
-            if let Some(id) = tenant_id(tenant) {
-                claims.identities.entry(id).or_default().insert((age, key, String::new()));
-            }
-        }
-        for number in world.numbers() {
-            let Some(namespace) = number.metadata.namespace.clone() else { continue };
-            let key = TenantKey { namespace, name: number.spec.tenant_ref.name.clone() };
-            let name = number.metadata.name.clone().unwrap_or_default();
-            let claimants = claims.numbers.entry(number.spec.number.clone()).or_default();
-            claimants.insert((created(&number.metadata), key, name));
-        }
+        world.tenants().for_each(|tenant| claims.add_tenant(tenant));
+        world.numbers().for_each(|number| claims.add_number(number));
         claims
+    }
+
+    /// Adds what a tenant claims.
+    pub fn add_tenant(&mut self, tenant: &Tenant) {
+        let Some(key) = key_of(tenant) else { return };
+        let age = created(&tenant.metadata);
+        for domain in &tenant.spec.domains {
+            self.domains.entry(domain.clone()).or_default().insert((age, key.clone(), String::new()));
+        }
+        if let Some(emergency) = &tenant.spec.emergency {
+            self.emergency_numbers.extend(emergency.numbers.iter().cloned());
+        }
+        if let Some(id) = tenant_id(tenant) {
+            self.identities.entry(id).or_default().insert((age, key, String::new()));
+        }
+    }
+
+    /// Adds what a Number claims.
+    pub fn add_number(&mut self, number: &Number) {
+        let Some(namespace) = number.metadata.namespace.clone() else { return };
+        let key = TenantKey { namespace, name: number.spec.tenant_ref.name.clone() };
+        let name = number.metadata.name.clone().unwrap_or_default();
+        let claimants = self.numbers.entry(number.spec.number.clone()).or_default();
+        claimants.insert((created(&number.metadata), key, name));
+    }
+
+    /// Takes back what a tenant claims, as it was added; emergency numbers are kept, for others may
+    /// have the same.
+    pub fn remove_tenant(&mut self, tenant: &Tenant) {
+        let Some(key) = key_of(tenant) else { return };
+        for domain in &tenant.spec.domains {
+            self.domains.entry(domain.clone()).or_default().retain(|(_, holder, _)| *holder != key);
+        }
+        if let Some(id) = tenant_id(tenant) {
+            self.identities.entry(id).or_default().retain(|(_, holder, _)| *holder != key);
+        }
+    }
+
+    /// Takes back what a Number claims, as it was added.
+    pub fn remove_number(&mut self, number: &Number) {
+        let namespace = number.metadata.namespace.as_deref().unwrap_or_default();
+        let name = number.metadata.name.as_deref().unwrap_or_default();
+        let claimants = self.numbers.entry(number.spec.number.clone()).or_default();
+        claimants.retain(|(_, tenant, holder)| tenant.namespace != namespace || holder != name);
     }
 
     /// The tenant that holds a domain.

@@ -58,6 +58,42 @@ pub enum Reason {
     InvalidSecret,
 }
 
+impl Reason {
+    /// All of them.
+    pub const ALL: [Self; 11] = [
+        Self::Conflict,
+        Self::RefNotFound,
+        Self::RefRefused,
+        Self::RefNotPermitted,
+        Self::LimitExceeded,
+        Self::Loop,
+        Self::EmergencyShadowed,
+        Self::InvalidValue,
+        Self::NotAllowed,
+        Self::CredentialsPending,
+        Self::InvalidSecret,
+    ];
+
+    /// What it says, for the documented table.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::Conflict => "An older resource holds the domain, number or code.",
+            Self::RefNotFound => "The resource referred to does not exist (yet).",
+            Self::RefRefused => "The resource referred to exists but is not accepted itself.",
+            Self::RefNotPermitted => "The owner of the resource referred to does not allow it.",
+            Self::LimitExceeded => "The limit of the tenant's profile is reached; the oldest stay.",
+            Self::Loop => "Calls would go round in a circle.",
+            Self::EmergencyShadowed => "A number or pattern stands before an emergency number.",
+            Self::InvalidValue => {
+                "The value is well-formed but has no meaning, such as a time zone nobody knows."
+            }
+            Self::NotAllowed => "The tenant's profile does not have the feature.",
+            Self::CredentialsPending => "The Secret with the credentials is not there yet.",
+            Self::InvalidSecret => "The Secret is there, but what is in it cannot be used.",
+        }
+    }
+}
+
 impl std::fmt::Display for Problem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}: {}: {} ({:?})", self.resource, self.field, self.message, self.reason)

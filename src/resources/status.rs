@@ -10,6 +10,10 @@ use super::pattern::*;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Status {
+    /// Generation of the spec that the conditions were found for: kstatus compares it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub observed_generation: Option<i64>,
     /// `Accepted`, `Programmed`, `Live`, and `Ready`, which sums them up.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions")]
@@ -20,6 +24,10 @@ pub struct Status {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TenantStatus {
+    /// Generation of the spec that the conditions were found for: kstatus compares it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub observed_generation: Option<i64>,
     /// `Accepted`, `Programmed`, `Live`, and `Ready`, which sums them up.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions")]
@@ -32,6 +40,36 @@ pub struct TenantStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63), regex(pattern = SCHEMA_PATTERN))]
     pub schema: Option<String>,
+    /// How many resources it has, by kind and state.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["kind"]))]
+    pub resources: Vec<ResourceCount>,
+    /// The first resources with a problem: kind, name and reason.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10), inner(length(min = 1, max = 400)))]
+    pub failing: Vec<String>,
+}
+
+/// How many resources of a kind a tenant has.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ResourceCount {
+    /// The kind.
+    #[schemars(length(min = 1, max = 63))]
+    pub kind: String,
+    /// All of them.
+    #[schemars(range(min = 0))]
+    pub total: i32,
+    /// Those that are ready.
+    #[schemars(range(min = 0))]
+    pub ready: i32,
+    /// Those that are not accepted.
+    #[schemars(range(min = 0))]
+    pub refused: i32,
+    /// Most the tenant may have; no limit when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub limit: Option<i32>,
 }
 
 /// Conditions are a map by type, so that several writers can apply theirs (server-side apply).

@@ -16,6 +16,8 @@ pub struct Action {
 /// Channel variables that answers set; no other names are ever written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Variable {
+    /// On whose behalf the call runs, signed.
+    Call(Word),
     /// Seconds the called phones ring.
     CallTimeout(i32),
     /// Whether the dialplan goes on after a bridge that failed.
@@ -24,12 +26,19 @@ pub enum Variable {
     EffectiveCallerIdName(Text),
     /// The number called parties are shown.
     EffectiveCallerIdNumber(DialNumber),
+    /// Which of these the legs get that the call makes: its identity and its ends without media.
+    ExportVars,
     /// Whether the call ends with its bridge.
     HangupAfterBridge,
     /// What a caller hears while a call that was answered before rings elsewhere.
     TransferRingback,
     /// Hold music: a local stream by name.
     HoldMusic(Word),
+    /// Ends a leg that sends nothing any more while it is on hold.
+    MediaHoldTimeout,
+    /// Ends a leg that sends nothing any more: a phone that lost its power says no goodbye, and its
+    /// call would stay for ever.
+    MediaTimeout,
     /// Time zone of time announcements.
     TimeZone(Word),
 }
@@ -110,12 +119,6 @@ pub enum App {
         room: Word,
     },
     Echo,
-    /// Sets a variable on this leg and on the legs it makes.
-    ExportCall(Word),
-    /// Ends legs that send nothing any more, on this leg and those it makes: a phone that lost its
-    /// power says no goodbye, and its call would stay for ever.
-    ExportMediaTimeout,
-    ExportMediaHoldTimeout,
     Hangup(Cause),
     Ivr {
         menu: Word,
@@ -158,25 +161,28 @@ impl App {
     pub fn action(&self) -> Action {
         let (application, data) = match self {
             Self::Answer => ("answer", String::new()),
-            Self::Bridge(dial) => ("bridge", dial.to_string()),
+            Self::Bridge(dial) => ("bridge", dial.text()),
             Self::LimitedBridge { realm, most, dial } => {
                 ("limit_execute", format!("hash {realm} calls {most} bridge {dial}"))
             }
             Self::Callcenter { queue } => ("callcenter", queue.to_string()),
             Self::Conference { room } => ("conference", format!("{room}@{room}")),
             Self::Echo => ("echo", String::new()),
-            Self::ExportCall(token) => ("export", format!("{CALL_VARIABLE}={token}")),
-            Self::ExportMediaTimeout => ("export", format!("media_timeout={MEDIA_TIMEOUT_MS}")),
-            Self::ExportMediaHoldTimeout => ("export", format!("media_hold_timeout={MEDIA_HOLD_TIMEOUT_MS}")),
             Self::Hangup(cause) => ("hangup", cause.name().to_owned()),
             Self::Ivr { menu } => ("ivr", menu.to_string()),
             Self::Limit { realm, most } => {
                 ("limit", format!("hash {realm} calls {most} !NORMAL_CIRCUIT_CONGESTION"))
             }
             Self::SchedHangup { seconds } => ("sched_hangup", format!("+{seconds} ALLOTTED_TIMEOUT")),
-            Self::Set(variable) => ("set", variable.assignment()),
+            Self::Set(variable) => {
+                let mut data = String::new();
+                variable.assign(&mut data);
+                ("set", data)
+            }
             Self::Sleep { milliseconds } => ("sleep", milliseconds.to_string()),
-            Self::Transfer { destination, context } => ("transfer", format!("{destination} XML {context}")),
+            Self::Transfer { destination, context } => {
+                ("transfer", [destination.as_str(), " XML ", context.as_str()].concat())
+            }
             Self::ValetPark { lot, place } => ("valet_park", format!("{lot} {place}")),
             Self::VoicemailCheck { domain, id, without_pin } => {
                 let auth = if *without_pin { "auth " } else { "" };
@@ -188,32 +194,115 @@ impl App {
         };
         Action { application, data }
     }
+
+    fn variable(&self) -> Option<&Variable> {
+        match self {
+            Self::Set(variable) => Some(variable),
+            _ => None,
+        }
+    }
 }
 
 /// Milliseconds without media after which a leg ends: while talking, and on hold.
-const MEDIA_TIMEOUT_MS: u32 = 120_000;
-const MEDIA_HOLD_TIMEOUT_MS: u32 = 1_800_000;
+const MEDIA_TIMEOUT_MS: &str = "120000";
+const MEDIA_HOLD_TIMEOUT_MS: &str = "1800000";
 
 /// The channel variable by which our dialplan knows its own calls again.
 pub const CALL_VARIABLE: &str = "centrex_call";
 
-impl Variable {
-    fn assignment(&self) -> String {
-        match self {
-            Self::CallTimeout(seconds) => format!("call_timeout={seconds}"),
-            Self::ContinueOnFail(Continue::Never) => "continue_on_fail=false".to_owned(),
-            Self::ContinueOnFail(Continue::Always) => "continue_on_fail=true".to_owned(),
-            Self::ContinueOnFail(Continue::CarrierFailure) => {
-                format!("continue_on_fail={CARRIER_FAILURES}")
+/// The variables that legs get which a call makes, as `export` would list them.
+const EXPORT_VARS: &str = "centrex_call,media_timeout,media_hold_timeout";
+
+/// Parts the variables of one `multiset`; no [`Word`], [`Text`] or [`DialNumber`] holds it.
+const SEPARATOR: char = ';';
+
+/// Actions in order. Variables that follow one another are set by one application, each once, to
+/// the last of its values: FreeSWITCH runs one application instead of ten.
+pub fn actions(apps: &[App]) -> Vec<Action> {
+    let mut actions = Vec::with_capacity(apps.len());
+    for run in apps.chunk_by(|app, next| app.variable().is_some() && next.variable().is_some()) {
+        match run {
+            [App::Set(_), _, ..] => {
+                let data = assignments(run.iter().filter_map(App::variable));
+                actions.push(Action { application: "multiset", data });
             }
-            Self::EffectiveCallerIdName(name) => format!("effective_caller_id_name={}", name.as_str()),
-            Self::EffectiveCallerIdNumber(number) => {
-                format!("effective_caller_id_number={}", number.as_str())
-            }
-            Self::HangupAfterBridge => "hangup_after_bridge=true".to_owned(),
-            Self::TransferRingback => "transfer_ringback=%(1000,4000,425)".to_owned(),
-            Self::HoldMusic(stream) => format!("hold_music=local_stream://{stream}"),
-            Self::TimeZone(zone) => format!("timezone={zone}"),
+            _ => actions.extend(run.iter().map(App::action)),
         }
+    }
+    actions
+}
+
+/// `^^;a=1;b=2`: a list with a separator of its own.
+fn assignments<'a>(mut variables: impl Iterator<Item = &'a Variable> + Clone) -> String {
+    let mut data = String::with_capacity(512);
+    data.push_str("^^");
+    while let Some(variable) = variables.next() {
+        let same = |later| std::mem::discriminant::<Variable>(later) == std::mem::discriminant(variable);
+        if !variables.clone().any(same) {
+            data.push(SEPARATOR);
+            variable.assign(&mut data);
+        }
+    }
+    data
+}
+
+impl Variable {
+    /// Writes `name=value`.
+    fn assign(&self, out: &mut String) {
+        let seconds;
+        let (name, value) = match self {
+            Self::Call(token) => ("centrex_call=", token.as_str()),
+            Self::CallTimeout(most) => {
+                seconds = Word::from(*most);
+                ("call_timeout=", seconds.as_str())
+            }
+            Self::ContinueOnFail(Continue::Never) => ("continue_on_fail=", "false"),
+            Self::ContinueOnFail(Continue::Always) => ("continue_on_fail=", "true"),
+            Self::ContinueOnFail(Continue::CarrierFailure) => ("continue_on_fail=", CARRIER_FAILURES),
+            Self::EffectiveCallerIdName(name) => ("effective_caller_id_name=", name.as_str()),
+            Self::EffectiveCallerIdNumber(number) => ("effective_caller_id_number=", number.as_str()),
+            Self::ExportVars => ("export_vars=", EXPORT_VARS),
+            Self::HangupAfterBridge => ("hangup_after_bridge=", "true"),
+            Self::HoldMusic(stream) => ("hold_music=local_stream://", stream.as_str()),
+            Self::MediaHoldTimeout => ("media_hold_timeout=", MEDIA_HOLD_TIMEOUT_MS),
+            Self::MediaTimeout => ("media_timeout=", MEDIA_TIMEOUT_MS),
+            Self::TimeZone(zone) => ("timezone=", zone.as_str()),
+            Self::TransferRingback => ("transfer_ringback=", "%(1000,4000,425)"),
+        };
+        out.push_str(name);
+        out.push_str(value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_that_follow_one_another_are_set_at_once_and_to_their_last_values() {
+        let apps = [
+            App::Set(Variable::ContinueOnFail(Continue::Never)),
+            App::Set(Variable::EffectiveCallerIdName(Text::new("Ann; a=b"))),
+            App::Set(Variable::ContinueOnFail(Continue::Always)),
+            App::Answer,
+            App::Set(Variable::CallTimeout(20)),
+            App::Hangup(Cause::UserBusy),
+        ];
+        let said: Vec<_> = actions(&apps).into_iter().map(|a| (a.application, a.data)).collect();
+        let expected = [
+            ("multiset", "^^;effective_caller_id_name=Ann ab;continue_on_fail=true"),
+            ("answer", ""),
+            ("set", "call_timeout=20"),
+            ("hangup", "USER_BUSY"),
+        ];
+        assert_eq!(said, expected.map(|(application, data)| (application, data.to_owned())));
+    }
+
+    #[test]
+    fn nothing_that_a_tenant_wrote_holds_the_separator() {
+        let hostile = "a;b=c";
+        assert!(Word::new(hostile).is_none());
+        assert!(DialNumber::new(hostile).is_none());
+        assert!(!Text::new(hostile).as_str().contains([SEPARATOR, '=']));
     }
 }

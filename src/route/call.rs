@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use jiff::Timestamp;
 
-use super::app::{Action, App, Cause, Continue, Variable};
+use super::app::{self, Action, App, Cause, Continue, Variable};
 use super::decide::{Decision, Refusal, decide};
 use super::legal::{DialNumber, Text, Word};
 use super::signing::SigningKey;
@@ -109,26 +109,31 @@ impl<'a> Call<'a> {
     fn answer(&self, rule: String, actions: Actions) -> Answer {
         let actions = actions.and_then(|actions| {
             let routed = !matches!(actions.as_slice(), [App::Hangup(_)]);
-            let mut all = if routed { self.preamble(rule == "Emergency")? } else { Vec::new() };
+            if !routed {
+                return Some(actions);
+            }
+            let mut all = self.preamble(rule == "Emergency")?;
             all.extend(actions);
             Some(all)
         });
         let actions = actions.unwrap_or_else(|| vec![App::Hangup(Cause::NormalTemporaryFailure)]);
-        Answer { rule, actions: actions.iter().map(App::action).collect() }
+        Answer { rule, actions: app::actions(&actions) }
     }
 
     /// What every routed call begins with: who it is, what called parties are shown, the limit.
     fn preamble(&self, emergency: bool) -> Actions {
         let tenant = &self.view.plan.tenant;
-        let mut actions = vec![
-            App::ExportCall(sign_call(self.key, tenant.id, &self.caller, &self.leg)?),
-            App::ExportMediaTimeout,
-            App::ExportMediaHoldTimeout,
+        let mut actions = Vec::with_capacity(16);
+        actions.extend([
+            App::Set(Variable::Call(sign_call(self.key, tenant.id, &self.caller, &self.leg)?)),
+            App::Set(Variable::MediaTimeout),
+            App::Set(Variable::MediaHoldTimeout),
+            App::Set(Variable::ExportVars),
             App::Set(Variable::HangupAfterBridge),
             App::Set(Variable::ContinueOnFail(Continue::Never)),
             App::Set(Variable::TransferRingback),
             App::Set(Variable::TimeZone(Word::new(&tenant.time_zone)?)),
-        ];
+        ]);
         if tenant.music_on_hold.is_some() {
             actions.push(App::Set(Variable::HoldMusic(Word::new(tenant.id.to_string())?)));
         }

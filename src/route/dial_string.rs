@@ -101,6 +101,15 @@ pub struct DialString {
     pub order: Order,
 }
 
+impl DialString {
+    /// As it is written.
+    pub fn text(&self) -> String {
+        let mut text = String::with_capacity(128);
+        let _ = std::fmt::Write::write_fmt(&mut text, format_args!("{self}")); // a String takes everything
+        text
+    }
+}
+
 impl std::fmt::Display for DialString {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write_variables(f, '{', &self.variables, '}')?;
@@ -113,7 +122,11 @@ impl std::fmt::Display for DialString {
             }
             write_variables(f, '[', &leg.variables, ']')?;
             match &leg.endpoint {
-                Endpoint::User { user, domain } => write!(f, "user/{user}@{domain}")?,
+                Endpoint::User { user, domain } => {
+                    ["user/", user.as_str(), "@", domain.as_str()]
+                        .iter()
+                        .try_for_each(|part| f.write_str(part))?;
+                }
                 Endpoint::Registered { profile, user, domain } => {
                     write!(f, "sofia/{profile}/{user}%{domain}")?
                 }

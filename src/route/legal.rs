@@ -10,6 +10,31 @@ const MAX_WORD: usize = 200;
 /// Longest text for people.
 const MAX_TEXT: usize = 64;
 
+/// What an ASCII character may stand in.
+const IN_WORDS: u8 = 1;
+const IN_TEXTS: u8 = 2;
+
+/// What each of them may stand in: looked up, because every byte of an answer goes by here.
+static LEGAL: [u8; 128] = legal();
+
+const fn legal() -> [u8; 128] {
+    let mut legal = [0; 128];
+    let mut byte = 0u8;
+    while byte < 128 {
+        let in_words = byte.is_ascii_alphanumeric()
+            || matches!(byte, b'.' | b'_' | b'-' | b'@' | b'+' | b'*' | b'#' | b'/');
+        let in_texts = byte.is_ascii_alphanumeric()
+            || matches!(byte, b' ' | b'!' | b'#' | b'&' | b'*' | b'+' | b'-' | b'.' | b'?' | b'_' | b'~');
+        legal[byte as usize] = if in_words { IN_WORDS } else { 0 } | if in_texts { IN_TEXTS } else { 0 };
+        byte += 1;
+    }
+    legal
+}
+
+fn is(byte: u8, legal: u8) -> bool {
+    LEGAL.get(usize::from(byte)).is_some_and(|held| held & legal != 0)
+}
+
 /// One argument of an application, or one part of a dial string: a name, a number, an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Word(String);
@@ -17,14 +42,10 @@ pub struct Word(String);
 impl Word {
     /// A word, if the text is one: letters, digits and `. _ - @ + * # /`, not starting with a
     /// dash (which would read as an option).
-    pub fn new(text: impl AsRef<str>) -> Option<Self> {
-        let text = text.as_ref();
-        let legal = |byte: u8| {
-            byte.is_ascii_alphanumeric()
-                || matches!(byte, b'.' | b'_' | b'-' | b'@' | b'+' | b'*' | b'#' | b'/')
-        };
+    pub fn new(text: impl Into<String>) -> Option<Self> {
+        let text = text.into();
         let fits = (1..=MAX_WORD).contains(&text.len()) && !text.starts_with('-');
-        (fits && text.bytes().all(legal)).then(|| Self(text.to_owned()))
+        (fits && text.bytes().all(|byte| is(byte, IN_WORDS))).then_some(Self(text))
     }
 
     /// Words with a comma between, as codec lists are written.
@@ -74,35 +95,14 @@ pub struct Text(String);
 impl Text {
     /// The text without what is not legal in it, cut to its length.
     pub fn new(text: &str) -> Self {
-        let legal = |c: &char| {
-            !c.is_control()
-                && !matches!(
-                    c,
-                    '"' | '\''
-                        | '`'
-                        | '<'
-                        | '>'
-                        | '\\'
-                        | ','
-                        | '['
-                        | ']'
-                        | '{'
-                        | '}'
-                        | '|'
-                        | '$'
-                        | '@'
-                        | ':'
-                        | '/'
-                        | ';'
-                        | '^'
-                        | '='
-                        | '('
-                        | ')'
-                        | '%'
-                )
+        if text.len() <= MAX_TEXT && text.bytes().all(|byte| is(byte, IN_TEXTS)) {
+            return Self(text.trim().to_owned());
+        }
+        let legal = |c: &char| match u8::try_from(*c) {
+            Ok(byte) if byte.is_ascii() => is(byte, IN_TEXTS),
+            _ => !c.is_control(),
         };
-        let kept = text.chars().filter(legal);
-        let kept: String = kept.take(MAX_TEXT).collect();
+        let kept: String = text.chars().filter(legal).take(MAX_TEXT).collect();
         Self(kept.trim().to_owned())
     }
 

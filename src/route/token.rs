@@ -23,20 +23,24 @@ pub enum Caller {
 
 /// The signed variable of a call: `tenant/caller/uuid of its first leg/signature`.
 pub fn sign_call(key: &SigningKey, tenant: Uuid, caller: &Caller, leg: &str) -> Option<Word> {
-    let tenant = tenant.to_string();
-    let caller = match caller {
-        Caller::Extension(name) => format!("extension.{name}"),
-        Caller::Outside => "outside".to_owned(),
+    let (kind, name) = match caller {
+        Caller::Extension(name) => ("extension.", name.as_str()),
+        Caller::Outside => ("outside", ""),
     };
-    let signature = key.sign("call", &[&tenant, &caller, leg]);
-    Word::new(format!("{tenant}/{caller}/{leg}/{signature}"))
+    let caller = [kind, name].concat();
+    let signature = key.sign("call", &[tenant.as_bytes(), caller.as_bytes(), leg.as_bytes()]);
+    let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
+    let tenant = tenant.hyphenated().encode_lower(&mut text);
+    Word::new([tenant, "/", &caller, "/", leg, "/", &signature].concat())
 }
 
 /// Reads the signed variable of a call; `None` when it is not ours.
 pub fn verify_call(key: &SigningKey, token: &str) -> Option<(Uuid, Caller)> {
     let mut parts = token.split('/');
     let (tenant, caller, leg, signature) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    if parts.next().is_some() || !key.verify("call", &[tenant, caller, leg], signature) {
+    let tenant = Uuid::try_parse(tenant).ok()?;
+    let signed = [tenant.as_bytes(), caller.as_bytes(), leg.as_bytes()];
+    if parts.next().is_some() || !key.verify("call", &signed, signature) {
         return None;
     }
     let who = match caller.strip_prefix("extension.") {
@@ -44,7 +48,7 @@ pub fn verify_call(key: &SigningKey, token: &str) -> Option<(Uuid, Caller)> {
         None if caller == "outside" => Caller::Outside,
         None => return None,
     };
-    Some((Uuid::parse_str(tenant).ok()?, who))
+    Some((tenant, who))
 }
 
 /// What a call does when it comes back to the dialplan.
@@ -62,20 +66,24 @@ const PREFIX: &str = "cx-";
 /// A destination that only our own dialplan can write: `cx-signature-step-kind-name`.
 pub fn sign_step(key: &SigningKey, tenant: Uuid, step: Step, target: &Target) -> Option<Word> {
     let (step, kind) = (step_name(step), kind_name(target.kind));
-    let signature = key.sign("step", &[&tenant.to_string(), step, kind, &target.name]);
-    Word::new(format!("{PREFIX}{signature}-{step}-{kind}-{}", target.name))
+    let signature = key.sign("step", &signed_step(&tenant, step, kind, &target.name));
+    Word::new([PREFIX, &signature, "-", step, "-", kind, "-", &target.name].concat())
 }
 
 /// Reads such a destination; `None` when it is not ours, or another tenant's.
 pub fn verify_step(key: &SigningKey, tenant: Uuid, destination: &str) -> Option<(Step, Target)> {
     let mut parts = destination.strip_prefix(PREFIX)?.splitn(4, '-');
     let (signature, step, kind, name) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    if !key.verify("step", &[&tenant.to_string(), step, kind, name], signature) {
+    if !key.verify("step", &signed_step(&tenant, step, kind, name), signature) {
         return None;
     }
     let step = [Step::To, Step::After].into_iter().find(|candidate| step_name(*candidate) == step)?;
     let kind = KINDS.into_iter().find(|candidate| kind_name(*candidate) == kind)?;
     Some((step, Target { kind, name: name.to_owned() }))
+}
+
+fn signed_step<'a>(tenant: &'a Uuid, step: &'a str, kind: &'a str, name: &'a str) -> [&'a [u8]; 4] {
+    [tenant.as_bytes(), step.as_bytes(), kind.as_bytes(), name.as_bytes()]
 }
 
 fn step_name(step: Step) -> &'static str {

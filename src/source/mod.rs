@@ -6,9 +6,11 @@ pub mod cluster;
 pub mod folder;
 pub mod manifest;
 pub mod object;
+mod password;
 pub mod references;
 pub mod validate;
 pub mod world;
 
 pub use object::{Object, ObjectKey};
+pub use password::password;
 pub use world::{Change, PlatformSnapshot, TenantKey, TenantSnapshot, World};

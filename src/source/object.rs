@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
 use serde::Serialize;
 
 use crate::resources::*;
@@ -114,6 +114,54 @@ objects!(
     Namespace,
 );
 
+macro_rules! statuses {
+    ($($kind:ident),* $(,)?) => {
+        impl Object {
+            /// Conditions of its status.
+            pub fn conditions(&self) -> &[Condition] {
+                match self {
+                    Self::Tenant(object) => object.status.as_ref().map_or(&[], |status| &status.conditions),
+                    $(Self::$kind(object) => object.status.as_ref().map_or(&[], |status| &status.conditions),)*
+                    _ => &[],
+                }
+            }
+
+            /// Puts conditions in; copied first where the object is shared.
+            pub fn set_conditions(&mut self, conditions: Vec<Condition>) {
+                match self {
+                    Self::Tenant(object) => {
+                        Arc::make_mut(object).status.get_or_insert_default().conditions = conditions;
+                    }
+                    $(Self::$kind(object) => {
+                        Arc::make_mut(object).status.get_or_insert_default().conditions = conditions;
+                    })*
+                    _ => {}
+                }
+            }
+        }
+    };
+}
+
+statuses!(
+    TenantProfile,
+    SipProfile,
+    DialRule,
+    Extension,
+    Device,
+    Trunk,
+    Number,
+    OutboundRoute,
+    RingGroup,
+    Queue,
+    IvrMenu,
+    Conference,
+    Schedule,
+    MediaFile,
+    FeatureCode,
+    RoutingTest,
+    Switch,
+);
+
 impl Object {
     /// What names it.
     pub fn key(&self) -> ObjectKey {
@@ -123,6 +171,17 @@ impl Object {
             namespace: metadata.namespace.clone(),
             name: metadata.name.clone().unwrap_or_default(),
         }
+    }
+
+    /// True when compile finds the same in both: the API server counts changes of a spec, and what
+    /// else differs (status, labels) is not read. Without a generation they count as different.
+    pub fn is_same_input(&self, other: &Self) -> bool {
+        let (one, other) = (self.metadata(), other.metadata());
+        one.generation.is_some()
+            && one.generation == other.generation
+            && one.uid == other.uid
+            && one.deletion_timestamp == other.deletion_timestamp
+            && one.finalizers == other.finalizers
     }
 
     /// When it was created; the oldest wins a conflict. An object without a time is the youngest.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Serialize;
 
 use super::object::{Object, ObjectKey};
@@ -48,6 +49,27 @@ pub struct PlatformSnapshot {
     pub secrets: BTreeMap<(String, String), Arc<Secret>>,
     /// Labels of namespaces, by name.
     pub namespaces: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+impl PlatformSnapshot {
+    /// True when tenants compile to the same under both: everything but the Secrets is equal.
+    pub fn same_rules(&self, other: &Self) -> bool {
+        let specs = |one: &Self, other: &Self| {
+            let profiles = one.tenant_profiles.iter().map(|(name, o)| (name, &o.spec));
+            profiles.eq(other.tenant_profiles.iter().map(|(name, o)| (name, &o.spec)))
+                && one.sip_profiles.iter().map(|o| &o.spec).eq(other.sip_profiles.iter().map(|o| &o.spec))
+                && one.dial_rules.iter().map(|o| &o.spec).eq(other.dial_rules.iter().map(|o| &o.spec))
+                && one.trunks.iter().map(|o| &o.spec).eq(other.trunks.iter().map(|o| &o.spec))
+        };
+        let names = |snapshot: &Self| {
+            let name = |metadata: &ObjectMeta| (metadata.namespace.clone(), metadata.name.clone());
+            let profiles = snapshot.sip_profiles.iter().map(|o| name(&o.metadata));
+            let rules = snapshot.dial_rules.iter().map(|o| name(&o.metadata));
+            let trunks = snapshot.trunks.iter().map(|o| name(&o.metadata));
+            profiles.chain(rules).chain(trunks).collect::<Vec<_>>()
+        };
+        specs(self, other) && names(self) == names(other) && self.namespaces == other.namespaces
+    }
 }
 
 /// Every resource of one tenant.
@@ -102,35 +124,55 @@ impl World {
         let namespace = key.namespace.clone().unwrap_or_default();
         match &object {
             Object::Secret(secret) => {
-                self.secrets.entry(namespace.clone()).or_default().insert(key.name, secret.clone());
-                self.touched_namespace(&namespace)
+                let name = key.name.clone();
+                let before =
+                    self.secrets.entry(namespace.clone()).or_default().insert(key.name, secret.clone());
+                if before.is_some_and(|before| before.data == secret.data) {
+                    return Touched::default();
+                }
+                self.touched_by_secret(&namespace, &name)
             }
             Object::ConfigMap(map) => {
-                self.config_maps.entry(namespace.clone()).or_default().insert(key.name, map.clone());
+                let before =
+                    self.config_maps.entry(namespace.clone()).or_default().insert(key.name, map.clone());
+                if before.is_some_and(|before| before.data == map.data) {
+                    return Touched::default();
+                }
                 self.touched_namespace(&namespace)
             }
             _ => match object.tenant().map(str::to_owned) {
-                Some(name) => {
-                    let tenant = TenantKey { namespace, name };
-                    let mut touched = Touched::default();
-                    if let Some(before) = self.filed.insert(key.clone(), tenant.clone())
-                        && before != tenant
-                    {
-                        self.unfile(&before, &key);
-                        touched.tenants.insert(before);
-                    }
-                    touched.claims = key.kind == "Number";
-                    self.children.entry(tenant.clone()).or_default().insert(key, object);
-                    touched.tenants.insert(tenant);
-                    touched
-                }
+                Some(name) => self.file(TenantKey { namespace, name }, key, object),
                 None => {
                     let touched = Touched::by_key(&key);
-                    self.objects.insert(key, object);
-                    touched
+                    match self.objects.insert(key, object.clone()) {
+                        Some(before) if before.is_same_input(&object) => Touched::default(),
+                        _ => touched,
+                    }
                 }
             },
         }
+    }
+
+    /// Files a child under its tenant.
+    fn file(&mut self, tenant: TenantKey, key: ObjectKey, object: Object) -> Touched {
+        let mut touched = Touched { claims: key.kind == "Number", ..Touched::default() };
+        match self.filed.get(&key) {
+            Some(before) if *before == tenant => {}
+            _ => {
+                if let Some(before) = self.filed.insert(key.clone(), tenant.clone()) {
+                    self.unfile(&before, &key);
+                    touched.tenants.insert(before);
+                }
+            }
+        }
+        let children = self.children.entry(tenant.clone()).or_default();
+        match children.insert(key.clone(), object.clone()) {
+            Some(before) if before.is_same_input(&object) => return Touched::default(),
+            _ => {}
+        }
+        touched.objects.push((tenant.clone(), key));
+        touched.tenants.insert(tenant);
+        touched
     }
 
     fn remove(&mut self, key: &ObjectKey) -> Touched {
@@ -138,7 +180,7 @@ impl World {
         match key.kind {
             "Secret" => {
                 remove_inner(&mut self.secrets, &namespace, &key.name);
-                self.touched_namespace(&namespace)
+                self.touched_by_secret(&namespace, &key.name)
             }
             "ConfigMap" => {
                 remove_inner(&mut self.config_maps, &namespace, &key.name);
@@ -170,14 +212,91 @@ impl World {
         }
     }
 
+    /// The tenants of a namespace, and the platform if a trunk there registers with the Secret.
+    fn touched_by_secret(&self, namespace: &str, name: &str) -> Touched {
+        let registers = |object: &Object| match object {
+            Object::Trunk(trunk) => {
+                trunk.metadata.namespace.as_deref() == Some(namespace)
+                    && trunk.spec.registration.as_ref().is_some_and(|how| how.secret_ref.name == name)
+            }
+            _ => false,
+        };
+        let platform = self.of_kind("Trunk").any(registers);
+        Touched { platform, ..self.touched_namespace(namespace) }
+    }
+
     fn touched_namespace(&self, namespace: &str) -> Touched {
+        let first = ObjectKey { kind: "Tenant", namespace: Some(namespace.to_owned()), name: String::new() };
+        let here = |key: &ObjectKey| key.kind == "Tenant" && key.namespace.as_deref() == Some(namespace);
         let tenants = self
-            .tenants()
-            .filter(|tenant| tenant.metadata.namespace.as_deref() == Some(namespace))
-            .filter_map(|tenant| key_of(tenant))
+            .objects
+            .range(first..)
+            .take_while(|(key, _)| here(key))
+            .map(|(key, _)| TenantKey { namespace: namespace.to_owned(), name: key.name.clone() })
             .collect();
-        let platform = self.of_kind("Trunk").any(|o| o.metadata().namespace.as_deref() == Some(namespace));
-        Touched { tenants, platform, claims: false }
+        Touched { tenants, ..Touched::default() }
+    }
+
+    /// A tenant and its children, in order of their keys.
+    pub fn objects_of(&self, key: &TenantKey) -> impl Iterator<Item = (&ObjectKey, &Object)> {
+        let tenant =
+            ObjectKey { kind: "Tenant", namespace: Some(key.namespace.clone()), name: key.name.clone() };
+        let children = self.children.get(key).into_iter().flatten();
+        self.objects.get_key_value(&tenant).into_iter().chain(children)
+    }
+
+    /// A world of one tenant alone, with everything of it and its namespace.
+    pub fn only(&self, key: &TenantKey) -> Self {
+        let mut world = Self::default();
+        for (name, object) in self.objects_of(key) {
+            if let Some(tenant) = object.tenant() {
+                let tenant = TenantKey { namespace: key.namespace.clone(), name: tenant.to_owned() };
+                world.filed.insert(name.clone(), tenant.clone());
+                world.children.entry(tenant).or_default().insert(name.clone(), object.clone());
+            } else {
+                world.objects.insert(name.clone(), object.clone());
+            }
+        }
+        if let Some(secrets) = self.secrets.get(&key.namespace) {
+            world.secrets.insert(key.namespace.clone(), secrets.clone());
+        }
+        if let Some(maps) = self.config_maps.get(&key.namespace) {
+            world.config_maps.insert(key.namespace.clone(), maps.clone());
+        }
+        world
+    }
+
+    /// A world of the platform alone.
+    pub fn platform_only(&self) -> Self {
+        let platform = |key: &ObjectKey| key.kind != "Tenant";
+        let objects = self.objects.iter().filter(|(key, _)| platform(key));
+        Self {
+            objects: objects.map(|(key, object)| (key.clone(), object.clone())).collect(),
+            secrets: self.secrets.clone(),
+            ..Self::default()
+        }
+    }
+
+    /// Cluster-wide kinds and trunks, in order of their keys.
+    pub fn platform_objects(&self) -> impl Iterator<Item = (&ObjectKey, &Object)> {
+        let kinds = ["DialRule", "SipProfile", "TenantProfile", "Trunk"];
+        self.objects.iter().filter(move |(key, _)| kinds.contains(&key.kind))
+    }
+
+    /// A custom resource.
+    pub fn object(&self, key: &ObjectKey) -> Option<&Object> {
+        match self.filed.get(key) {
+            Some(tenant) => self.children.get(tenant)?.get(key),
+            None => self.objects.get(key),
+        }
+    }
+
+    /// An object, to be changed in what compile does not read: its status.
+    pub fn object_mut(&mut self, key: &ObjectKey) -> Option<&mut Object> {
+        match self.filed.get(key) {
+            Some(tenant) => self.children.get_mut(tenant)?.get_mut(key),
+            None => self.objects.get_mut(key),
+        }
     }
 
     fn of_kind(&self, kind: &'static str) -> impl Iterator<Item = &Object> {
@@ -294,6 +413,8 @@ pub struct Touched {
     pub platform: bool,
     /// Domains or public numbers may have changed hands.
     pub claims: bool,
+    /// Children that are new or different, by their tenants.
+    pub objects: Vec<(TenantKey, ObjectKey)>,
 }
 
 impl Touched {
@@ -305,7 +426,7 @@ impl Touched {
                     name: key.name.clone(),
                 }]),
                 claims: true,
-                platform: false,
+                ..Self::default()
             },
             "Switch" => Self::default(),
             _ => Self { platform: true, ..Self::default() },
@@ -317,6 +438,7 @@ impl Touched {
         self.tenants.extend(other.tenants);
         self.platform |= other.platform;
         self.claims |= other.claims;
+        self.objects.extend(other.objects);
     }
 }
 

@@ -20,13 +20,15 @@ use tracing::{error, info, warn};
 pub use options::StandaloneArgs;
 
 use crate::reconcile::{Progress, Reconciler};
+use crate::sidecar::{keep_key, report};
 use crate::source::folder::{FileProblem, Folder, FolderError, FolderOptions, Update};
+use crate::store::acks::SwitchInfo;
 use crate::store::{
-    Keyring, KeyringError, LocalError, LocalOptions, LocalPostgres, Reader, Store, StoreError, StoreOptions,
-    parse_url,
+    Candidate, Keyring, KeyringError, LocalError, LocalOptions, LocalPostgres, Reader, Store, StoreError,
+    StoreOptions, parse_url,
 };
 use crate::switch::cache::{Cache, CacheError};
-use crate::switch::follow::{self, Follower};
+use crate::switch::follow::Follower;
 use crate::switch::http::{Credentials, CredentialsError, Server, ServerError};
 use crate::switch::replica::Replica;
 use crate::switch::xml::Answers;
@@ -38,6 +40,8 @@ use vault::KeyringVault;
 /// First and longest pause before Postgres is tried again.
 const FIRST_RETRY: Duration = Duration::from_millis(250);
 const LONGEST_RETRY: Duration = Duration::from_secs(10);
+/// Pause before it is asked again whether the one that writes has ended.
+const WRITER_RETRY: Duration = Duration::from_secs(1);
 
 /// Why standalone does not start, or ends.
 #[derive(Debug, thiserror::Error)]
@@ -73,7 +77,7 @@ pub enum StandaloneError {
 /// What is wrong with an option, or what is missing on the machine.
 pub async fn run(args: StandaloneArgs) -> Result<(), StandaloneError> {
     let stop = CancellationToken::new();
-    end_on_signals(stop.clone()).map_err(StandaloneError::Signals)?;
+    crate::signals::end_on_signals(stop.clone()).map_err(StandaloneError::Signals)?;
     let data_dir = prepare_data_dir(&args.data_dir)?;
     let keyring = Arc::new(keys(&args, &data_dir)?);
     let replica = Arc::new(Replica::default());
@@ -106,6 +110,9 @@ pub async fn run(args: StandaloneArgs) -> Result<(), StandaloneError> {
         follower.restore().await;
         following.send_replace(Some(follower.progress()));
         tasks.spawn(keep_key(follower.progress(), key, stop.clone()));
+        let info =
+            SwitchInfo { name: crate::host::name(), hostname: Some(crate::host::name()), version: None };
+        tasks.spawn(report(Reader::lazy(&options), info, replica, follower.progress(), stop.clone()));
         let result = write(&args, &data_dir, options, progress, follower, &tasks, &stop).await;
         stop.cancel();
         tasks.close();
@@ -141,21 +148,35 @@ async fn write(
     };
     let (updates, mut inbox) = mpsc::channel(16);
     let _folder = Folder::start(folder, updates, stop.clone()).await?;
-    let Some(store) = connect(&options, stop).await? else { return Ok(()) };
-    tasks.spawn(follower.run(stop.clone()));
-    let mut reconciler = Reconciler::new(store, progress);
+    let holder = format!("standalone, process {}, --data-dir {}", std::process::id(), data_dir.display());
+    let candidate = Candidate { holder, elected: None };
+    let mut follower = Some(follower);
+    let mut follow = || {
+        if let Some(follower) = follower.take() {
+            tasks.spawn(follower.run(stop.clone()));
+        }
+    };
+    let led = lead(&options, &candidate, stop, &mut follow).await?;
+    follow();
+    let Some(mut store) = led else { return Ok(()) };
+    let mut reconciler = Reconciler::new(progress, None, Some(media_dir(args, data_dir)));
+    reconciler.lead(store.clone());
     let mut problems: Vec<FileProblem> = Vec::new();
     loop {
-        let retry = reconciler.retry_after();
         let update = tokio::select! {
-            () = stop.cancelled() => return Ok(()),
-            update = inbox.recv() => update,
-            () = pause(retry) => {
-                reconciler.retry(problems.is_empty()).await;
+            () = stop.cancelled() => break,
+            () = store.lost().cancelled_owned() => {
+                match lead(&options, &candidate, stop, || ()).await? {
+                    Some(next) => store = next,
+                    None => break,
+                }
+                reconciler.lead(store.clone());
                 continue;
             }
+            update = inbox.recv() => update,
+            () = reconciler.work() => continue,
         };
-        let Some(Update { mut changes, problems: mut now }) = update else { return Ok(()) };
+        let Some(Update { mut changes, problems: mut now }) = update else { break };
         // All that came while Postgres was away or busy, so that ready means all of it.
         while let Ok(next) = inbox.try_recv() {
             changes.extend(next.changes);
@@ -168,30 +189,42 @@ async fn write(
             info!("no longer a problem: {problem}");
         }
         problems = now;
-        reconciler.update(changes, problems.is_empty()).await;
+        reconciler.take_in(changes, problems.is_empty());
     }
+    store.resign().await;
+    Ok(())
 }
 
-async fn pause(duration: Option<Duration>) {
-    match duration {
-        Some(duration) => tokio::time::sleep(duration).await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Connects for writing. Postgres that is away is waited for; what only a person can put right ends
-/// the start. `None` when told to end meanwhile.
-async fn connect(options: &StoreOptions, stop: &CancellationToken) -> Result<Option<Store>, StandaloneError> {
+/// Becomes the one that writes. Postgres that is away is waited for, and so is another writer; what
+/// only a person can put right ends the start. `None` when told to end meanwhile. `prepared` is told
+/// when another one writes: what is stored can be served all the same.
+async fn lead(
+    options: &StoreOptions,
+    candidate: &Candidate,
+    stop: &CancellationToken,
+    mut prepared: impl FnMut(),
+) -> Result<Option<Store>, StandaloneError> {
     let mut wait = FIRST_RETRY;
+    let mut told = String::new();
     loop {
-        match Store::connect(options).await {
+        match Store::lead(options, candidate).await {
             Ok(store) => return Ok(Some(store)),
-            Err(cause @ StoreError::Unreachable { .. }) => warn!(%cause, "trying again"),
+            Err(cause) if cause.is_passing() => {
+                let text = cause.to_string();
+                if text != told {
+                    warn!(category = cause.category(), %cause, "trying again");
+                    told = text;
+                }
+                wait = (wait * 2).min(LONGEST_RETRY);
+                if matches!(cause, StoreError::Led(_)) {
+                    prepared();
+                    wait = WRITER_RETRY;
+                }
+            }
             Err(cause) => return Err(cause.into()),
         }
-        tokio::select! {
-            () = stop.cancelled() => return Ok(None),
-            () = tokio::time::sleep(wait) => wait = (wait * 2).min(LONGEST_RETRY),
+        if stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
+            return Ok(None);
         }
     }
 }
@@ -234,36 +267,12 @@ fn keys(args: &StandaloneArgs, data_dir: &Path) -> Result<Keyring, KeyringError>
 }
 
 fn media_root(args: &StandaloneArgs, data_dir: &Path) -> Result<MediaRoot, StandaloneError> {
-    let path = args.media_dir.clone().unwrap_or_else(|| data_dir.join("media"));
+    let path = media_dir(args, data_dir);
     let failed = |source| StandaloneError::DataDir { path: path.clone(), source };
     std::fs::create_dir_all(&path).map_err(failed)?;
     Ok(MediaRoot::new(&path)?)
 }
 
-/// Hands the signing key to the answers as soon as the follower has it.
-async fn keep_key(
-    mut progress: watch::Receiver<follow::Progress>,
-    key: Arc<OnceLock<crate::route::SigningKey>>,
-    stop: CancellationToken,
-) {
-    let known = async {
-        let found = progress.wait_for(|progress| progress.signing_key.is_some()).await.ok()?;
-        found.signing_key.clone()
-    };
-    if let Some(Some(found)) = stop.run_until_cancelled(known).await {
-        key.get_or_init(|| found);
-    }
-}
-
-fn end_on_signals(stop: CancellationToken) -> std::io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = term.recv() => info!("SIGTERM: ending"),
-            _ = int.recv() => info!("SIGINT: ending"),
-        }
-        stop.cancel();
-    });
-    Ok(())
+fn media_dir(args: &StandaloneArgs, data_dir: &Path) -> PathBuf {
+    args.media_dir.clone().unwrap_or_else(|| data_dir.join("media"))
 }

@@ -93,6 +93,12 @@ pub enum StoreError {
         /// Name.
         name: String,
     },
+    /// Somebody else writes to this database. Worth another try: it may end.
+    #[error("the database is being written by another Centrex: {0}; this one waits until that has ended")]
+    Led(String),
+    /// Somebody else has begun to write since: this process has to stop.
+    #[error("nothing is written by this process any more: {0}")]
+    Fenced(String),
     /// Other writers came first, again and again.
     #[error("tenant {0} is being written by others all the time")]
     Contended(Uuid),
@@ -109,6 +115,8 @@ impl StoreError {
             Self::Key { .. } => "key",
             Self::Unreadable { .. } => "unreadable",
             Self::NotOwner { .. } | Self::NameTaken { .. } => "ownership",
+            Self::Led(_) => "led",
+            Self::Fenced(_) => "fenced",
             Self::Contended(_) => "contended",
         }
     }
@@ -116,6 +124,11 @@ impl StoreError {
     /// True when Postgres was not there: worth another try, with nothing to correct.
     pub fn is_unreachable(&self) -> bool {
         matches!(self, Self::Unreachable { .. })
+    }
+
+    /// True when waiting helps: Postgres was not there, or somebody else writes.
+    pub fn is_passing(&self) -> bool {
+        self.is_unreachable() || matches!(self, Self::Led(_))
     }
 
     /// True when Postgres says that the login may not (SQLSTATE 42501). A connection says so of a

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use aes_gcm::aead::{Aead, Generate, KeyInit, Payload};
@@ -53,7 +53,7 @@ pub enum KeyringError {
     },
     /// Somebody else can read the keys.
     #[error(
-        "--encryption-key-file {path}: mode {mode:04o} lets others read it; allowed is 0600 or 0400 (chmod 0600)"
+        "--encryption-key-file {path}: mode {mode:04o} lets others read it; allowed is 0600 or 0400 (chmod 0600), and 0640 or 0440 where root owns it"
     )]
     Permissions {
         /// The file.
@@ -116,8 +116,9 @@ impl Keyring {
             ErrorKind::NotFound => KeyringError::Absent(path.to_owned()),
             _ => KeyringError::Io { path: path.to_owned(), source },
         };
-        let mode = std::fs::metadata(path).map_err(io)?.permissions().mode() & 0o7777;
-        if mode & 0o077 != 0 {
+        let metadata = std::fs::metadata(path).map_err(io)?;
+        let mode = metadata.permissions().mode() & 0o7777;
+        if lets_others_read(mode, metadata.uid()) {
             return Err(KeyringError::Permissions { path: path.to_owned(), mode });
         }
         Self::parse(path, &std::fs::read_to_string(path).map_err(io)?)
@@ -267,6 +268,14 @@ impl Place<'_> {
     }
 }
 
+/// Whether somebody else than its owner can use a key file. Where root owns it, a group may read it:
+/// so a Kubernetes Secret is mounted for a pod's `fsGroup` (0440), and so a package gives a key to
+/// its service. A user's own file is his alone, for his group may be everybody's.
+fn lets_others_read(mode: u32, owner: u32) -> bool {
+    let theirs = if owner == 0 { 0o037 } else { 0o077 };
+    mode & theirs != 0
+}
+
 /// Random bytes from the system: a new key, a password.
 pub fn random() -> [u8; KEY_BYTES] {
     aes_gcm::Key::<Aes256Gcm>::generate().into()
@@ -327,6 +336,19 @@ mod tests {
         assert_eq!(of(&ring, &["a", "b"]), of(&ring, &["a", "b"]));
         assert_ne!(of(&ring, &["a", "b"]), of(&ring, &["ab", ""]));
         assert_ne!(of(&ring, &["a"]), of(&keyring(&[(1, 1), (2, 2)]), &["a"]));
+    }
+
+    #[test]
+    fn a_key_file_is_its_owners_or_given_by_root_to_a_group() {
+        for mode in [0o400, 0o600] {
+            assert!(!lets_others_read(mode, 0) && !lets_others_read(mode, 1000), "{mode:o}");
+        }
+        for mode in [0o440, 0o640] {
+            assert!(!lets_others_read(mode, 0) && lets_others_read(mode, 1000), "{mode:o}");
+        }
+        for mode in [0o444, 0o404, 0o644, 0o660, 0o420, 0o602, 0o777] {
+            assert!(lets_others_read(mode, 0) && lets_others_read(mode, 1000), "{mode:o}");
+        }
     }
 
     #[test]

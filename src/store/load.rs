@@ -70,6 +70,15 @@ pub struct TenantInfo {
     pub retained: bool,
 }
 
+/// The columns of a [`TenantInfo`].
+type InfoColumns = (Uuid, String, String, String, i64, bool);
+
+impl From<InfoColumns> for TenantInfo {
+    fn from((id, namespace, name, owner_uid, revision, retained): InfoColumns) -> Self {
+        Self { id, namespace, name, owner_uid, revision, retained }
+    }
+}
+
 /// The reading side of a store: needs no migration, and no Postgres until it is used.
 #[derive(Clone, Debug)]
 pub struct Reader {
@@ -112,22 +121,31 @@ impl Reader {
     /// # Errors
     /// When Postgres fails.
     pub async fn tenants(&self) -> Result<Vec<TenantInfo>, StoreError> {
-        let rows: Vec<(Uuid, String, String, String, i64, bool)> = sqlx::query_as(
+        let rows: Vec<InfoColumns> = sqlx::query_as(
             "SELECT id, namespace, name, owner_uid, revision, retained_at IS NOT NULL
              FROM public.tenants ORDER BY namespace, name, id",
         )
         .fetch_all(&self.pool)
         .await
         .doing("reading tenants")?;
-        let info = |(id, namespace, name, owner_uid, revision, retained)| TenantInfo {
-            id,
-            namespace,
-            name,
-            owner_uid,
-            revision,
-            retained,
-        };
-        Ok(rows.into_iter().map(info).collect())
+        Ok(rows.into_iter().map(TenantInfo::from).collect())
+    }
+
+    /// The tenant that is live under a namespace and name.
+    ///
+    /// # Errors
+    /// When Postgres fails.
+    pub async fn tenant_named(&self, namespace: &str, name: &str) -> Result<Option<TenantInfo>, StoreError> {
+        let row: Option<InfoColumns> = sqlx::query_as(
+            "SELECT id, namespace, name, owner_uid, revision, false
+             FROM public.tenants WHERE namespace = $1 AND name = $2 AND retained_at IS NULL",
+        )
+        .bind(namespace)
+        .bind(name)
+        .fetch_optional(&self.pool)
+        .await
+        .doing("reading a tenant by its name")?;
+        Ok(row.map(TenantInfo::from))
     }
 
     /// The revisions of everything that is served, over a connection of the caller's choice.

@@ -32,7 +32,11 @@ macro_rules! migration {
 }
 
 /// What makes a database ours.
-pub const PUBLIC: &[Migration] = &[migration!("public", 1, "0001_platform.sql")];
+pub const PUBLIC: &[Migration] = &[
+    migration!("public", 1, "0001_platform.sql"),
+    migration!("public", 2, "0002_writer.sql"),
+    migration!("public", 3, "0003_switches.sql"),
+];
 
 /// What makes a schema a tenant's.
 pub const TENANT: &[Migration] = &[migration!("tenant", 1, "0001_rows.sql")];

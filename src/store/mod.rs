@@ -3,11 +3,14 @@
 //! A plan is written in one transaction: rows that differ are changed, rows that are gone are
 //! removed, the revision goes up by one. A plan equal to what is stored writes nothing.
 
+pub mod acks;
 mod claims;
 pub mod error;
 pub mod keyring;
+pub mod lead;
 pub mod load;
 pub mod local;
+pub mod media;
 pub mod migrate;
 mod remove;
 mod rows;
@@ -25,6 +28,7 @@ use uuid::Uuid;
 
 pub use error::StoreError;
 pub use keyring::{Keyring, KeyringError};
+pub use lead::{Candidate, Elected};
 pub use load::{Reader, Revision, Revisions, TenantInfo};
 pub use local::{LocalError, LocalOptions, LocalPostgres};
 pub use remove::Removed;
@@ -91,11 +95,15 @@ impl StoreOptions {
 pub struct Store {
     reader: Reader,
     signing_key: SigningKey,
+    /// The right to write; none for a store that was only connected, which nothing fences.
+    lead: Option<Arc<lead::Lead>>,
 }
 
 impl Store {
     /// Connects, brings the database up to date, and checks that the keys are the ones it was
     /// sealed with. Several may start at one time: one migrates, the others wait for it.
+    ///
+    /// Nothing keeps two of these from writing at one time: whoever serves calls [`Store::lead`].
     ///
     /// # Errors
     /// [`StoreError::Unreachable`] when Postgres is away, which is worth another try; else what has
@@ -103,15 +111,18 @@ impl Store {
     pub async fn connect(options: &StoreOptions) -> Result<Self, StoreError> {
         // A connection of its own, closed at the end whatever happens: the lock goes with it.
         let mut connection = connect(&options.connect).await?;
-        let prepared = Self::prepare(&mut connection, &options.keyring).await;
+        let prepared = async {
+            check_server(&mut connection).await?;
+            Self::prepare(&mut connection, &options.keyring).await
+        };
+        let prepared = prepared.await;
         let closed = connection.close().await;
         let signing_key = prepared?;
         closed.doing("closing a connection")?;
-        Ok(Self { reader: Reader::lazy(options), signing_key })
+        Ok(Self { reader: Reader::lazy(options), signing_key, lead: None })
     }
 
     async fn prepare(connection: &mut PgConnection, keyring: &Keyring) -> Result<SigningKey, StoreError> {
-        check_server(connection).await?;
         migrate::lock(connection).await?;
         migrate::public(connection, migrate::PUBLIC).await?;
         migrate::tenants(connection, migrate::TENANT).await?;
@@ -130,6 +141,14 @@ impl Store {
     /// When Postgres fails.
     pub async fn tenants(&self) -> Result<Vec<TenantInfo>, StoreError> {
         self.reader.tenants().await
+    }
+
+    /// The tenant that is live under a namespace and name, whoever owns it.
+    ///
+    /// # Errors
+    /// When Postgres fails.
+    pub async fn tenant_named(&self, namespace: &str, name: &str) -> Result<Option<TenantInfo>, StoreError> {
+        self.reader.tenant_named(namespace, name).await
     }
 
     /// The key our dialplan is signed with: one a database.

@@ -1,4 +1,4 @@
-//! Tenants removed, as their stored deletion policy says and only for their owner.
+//! Tenants removed, as their deletion policy says and only for their owner.
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use uuid::Uuid;
@@ -21,13 +21,22 @@ pub enum Removed {
 }
 
 impl Store {
-    /// Removes a tenant, as the policy it was last written with says.
+    /// Removes a tenant as a policy says: the one its resource has now, which may be another than
+    /// the one it was last written with; `None`, where the resource cannot be asked, means that one.
+    /// What is retained stays so until the resource says `Delete`.
     ///
     /// # Errors
-    /// [`StoreError::NotOwner`] when it belongs to another Tenant resource; else when Postgres fails.
-    pub async fn remove_tenant(&self, id: Uuid, owner_uid: &str) -> Result<Removed, StoreError> {
+    /// [`StoreError::NotOwner`] when it belongs to another Tenant resource, [`StoreError::Fenced`]
+    /// when it is no longer ours to write; else when Postgres fails.
+    pub async fn remove_tenant(
+        &self,
+        id: Uuid,
+        owner_uid: &str,
+        policy: Option<DeletionPolicy>,
+    ) -> Result<Removed, StoreError> {
         let mut connection = self.pool().acquire().await.doing("connecting")?;
         let mut transaction = connection.begin().await.doing("removing a tenant")?;
+        self.fence(&mut transaction).await?;
         let stored: Option<(String, String, bool)> = sqlx::query_as(
             "SELECT owner_uid, body::text, retained_at IS NOT NULL FROM public.tenants WHERE id = $1 FOR UPDATE",
         )
@@ -39,9 +48,11 @@ impl Store {
         if owner != owner_uid {
             return Err(StoreError::NotOwner { id, owner });
         }
-        let tenant: TenantRow = serde_json::from_str(&body)
-            .map_err(|error| StoreError::unreadable("tenants", &id.to_string(), error))?;
-        let removed = match tenant.deletion_policy {
+        let policy = match policy {
+            Some(policy) => policy,
+            None => stored_policy(id, &body)?,
+        };
+        let removed = match policy {
             DeletionPolicy::Retain if retained => return Ok(Removed::Retained),
             DeletionPolicy::Retain => retain(&mut transaction, id).await?,
             DeletionPolicy::Delete => drop_all(&mut transaction, id).await?,
@@ -52,14 +63,24 @@ impl Store {
     }
 }
 
+fn stored_policy(id: Uuid, body: &str) -> Result<DeletionPolicy, StoreError> {
+    let tenant: TenantRow = serde_json::from_str(body)
+        .map_err(|error| StoreError::unreadable("tenants", &id.to_string(), error))?;
+    Ok(tenant.deletion_policy)
+}
+
 /// Keeps schema and role, and marks the tenant. Without a fingerprint every plan differs from it.
+/// That it was retained is what is stored now: no later look at an older policy may drop it.
 async fn retain(connection: &mut PgConnection, id: Uuid) -> Result<Removed, StoreError> {
     claims::release(connection, id).await?;
     sqlx::query(
-        "UPDATE public.tenants SET retained_at = now(), updated_at = now(), revision = revision + 1, fingerprint = NULL
+        "UPDATE public.tenants
+         SET retained_at = now(), updated_at = now(), revision = revision + 1, fingerprint = NULL,
+             body = jsonb_set(body, '{deletionPolicy}', $2::jsonb)
          WHERE id = $1",
     )
     .bind(id)
+    .bind(serde_json::json!(DeletionPolicy::Retain))
     .execute(connection)
     .await
     .doing("retaining a tenant")?;

@@ -17,11 +17,12 @@ pub(super) struct Home<'a> {
     pub qualifier: &'a str,
 }
 
-/// How many rows were written and deleted.
-#[derive(Clone, Copy, Default)]
+/// How many rows were written and deleted, and which were written.
+#[derive(Default)]
 pub(super) struct Counts {
     pub written: u64,
     pub deleted: u64,
+    pub rows: Vec<(&'static str, String)>,
 }
 
 /// Fingerprints of stored rows, by table and name.
@@ -78,6 +79,7 @@ pub(super) async fn write(
     }
     for batch in changed.iter().filter(|batch| !batch.names.is_empty()) {
         counts.written += batch.write(connection, home).await?;
+        counts.rows.extend(batch.names.iter().map(|name| (batch.table, (*name).to_owned())));
     }
     Ok(counts)
 }

@@ -14,7 +14,7 @@ use crate::plan::{PlatformPlan, TenantPlan};
 const ATTEMPTS: usize = 5;
 
 /// What writing a plan did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Written {
     /// The revision that has the plan.
     pub revision: i64,
@@ -24,13 +24,16 @@ pub struct Written {
     pub rows_written: u64,
     /// Rows deleted from them.
     pub rows_deleted: u64,
+    /// The rows inserted or updated: table and name.
+    pub rows: Vec<(&'static str, String)>,
 }
 
 impl Store {
     /// Writes the platform's plan.
     ///
     /// # Errors
-    /// When Postgres fails; nothing is written then.
+    /// [`StoreError::Fenced`] when it is no longer ours to write; else when Postgres fails. Nothing
+    /// is written then.
     pub async fn write_platform(&self, plan: &PlatformPlan) -> Result<Written, StoreError> {
         let images = plan.images(self.keyring(), PLATFORM)?;
         let fingerprint = plan_fingerprint(self.keyring(), PLATFORM, &images);
@@ -44,6 +47,7 @@ impl Store {
             return Ok(Written { revision, ..Written::default() });
         }
         let mut transaction = connection.begin().await.doing("writing the platform")?;
+        self.fence(&mut transaction).await?;
         let revision: i64 = sqlx::query_scalar(
             "UPDATE public.platform SET revision = revision + 1, fingerprint = $1 RETURNING revision",
         )
@@ -56,7 +60,13 @@ impl Store {
         let counts = rows::write(&mut transaction, self.keyring(), home, &images, stored).await?;
         notify(&mut transaction, serde_json::json!({ "platform": true, "revision": revision })).await?;
         transaction.commit().await.doing("writing the platform")?;
-        Ok(Written { revision, changed: true, rows_written: counts.written, rows_deleted: counts.deleted })
+        Ok(Written {
+            revision,
+            changed: true,
+            rows_written: counts.written,
+            rows_deleted: counts.deleted,
+            rows: counts.rows,
+        })
     }
 
     /// Writes a tenant's plan: makes its schema and role when they are new, adopts them when they
@@ -64,8 +74,9 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotOwner`] when the schema belongs to another Tenant resource,
-    /// [`StoreError::NameTaken`] when another tenant is stored under its name; else when Postgres
-    /// fails. Nothing is written then.
+    /// [`StoreError::NameTaken`] when another tenant is stored under its name,
+    /// [`StoreError::Fenced`] when it is no longer ours to write; else when Postgres fails. Nothing
+    /// is written then.
     pub async fn write_tenant(&self, plan: &TenantPlan) -> Result<Written, StoreError> {
         let prepared = Prepared::of(self.keyring(), plan)?;
         let mut denied = None;
@@ -100,6 +111,7 @@ impl Store {
             return Ok(Some(written));
         }
         let mut transaction = connection.begin().await.doing("writing a tenant")?;
+        self.fence(&mut transaction).await?;
         let (revision, fresh) = match known {
             None => match create(&mut transaction, tenant, prepared).await? {
                 Some(fresh) => (1, fresh),
@@ -137,6 +149,7 @@ impl Store {
             changed: true,
             rows_written: counts.written,
             rows_deleted: counts.deleted,
+            rows: counts.rows,
         }))
     }
 }

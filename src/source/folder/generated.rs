@@ -9,15 +9,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use aes_gcm::Aes256Gcm;
-use aes_gcm::aead::{Generate, Key};
-
 use crate::source::references::generated_secret;
-use crate::source::{Object, ObjectKey};
-
-/// Characters of a generated password.
-const LENGTH: usize = 24;
-const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+use crate::source::{Object, ObjectKey, password};
 
 /// The Secret an extension without credentials takes its password from.
 pub(super) fn secret_of(object: &Object) -> Option<ObjectKey> {
@@ -73,17 +66,4 @@ pub(super) fn write(folder: &Path, secret: &ObjectKey) -> io::Result<PathBuf> {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
         _ => Ok(path),
     }
-}
-
-/// A password from the system's random source, every character equally likely.
-fn password() -> String {
-    let mut password = String::with_capacity(LENGTH);
-    while password.len() < LENGTH {
-        let random = Key::<Aes256Gcm>::generate();
-        // 248 is the largest multiple of 62 in a byte: what is above would favour some characters.
-        let fair = random.iter().filter(|byte| **byte < 248);
-        let characters = fair.filter_map(|byte| ALPHABET.get(usize::from(*byte) % ALPHABET.len()));
-        password.extend(characters.map(|byte| char::from(*byte)).take(LENGTH - password.len()));
-    }
-    password
 }

@@ -1,17 +1,18 @@
 //! The body of a lookup: of limited size, and within limited time.
 
-use std::time::Duration;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
 
-use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
 use hyper::StatusCode;
 use hyper::body::{Body, Incoming};
 
+use super::patience::Patience;
+
 /// Most bytes of a request's body: FreeSWITCH posts 25 kB and more after many transfers.
 pub const MAX_BODY_BYTES: usize = 1 << 20;
-
-/// How long a body may take.
-const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Most bytes that are thrown away of a body that is too large, so that its sender gets to read
 /// the answer.
@@ -21,22 +22,43 @@ const MAX_DISCARDED_BYTES: usize = 32 << 20;
 ///
 /// # Errors
 /// The status that says what is wrong with it: 413, 408, or 400 when it breaks off.
-pub(super) async fn read(mut body: Incoming) -> Result<Bytes, StatusCode> {
-    let reading = async {
-        if body.size_hint().lower() > MAX_BODY_BYTES as u64 {
-            discard(body).await;
-            return Err(StatusCode::PAYLOAD_TOO_LARGE);
+pub(super) async fn read(body: Incoming, patience: &Patience) -> Result<Bytes, StatusCode> {
+    let mut reading = pin!(whole(body));
+    poll_fn(|context| match patience.is_late() {
+        true => Poll::Ready(Err(StatusCode::REQUEST_TIMEOUT)),
+        false => reading.as_mut().poll(context),
+    })
+    .await
+}
+
+async fn whole(mut body: Incoming) -> Result<Bytes, StatusCode> {
+    if body.size_hint().lower() > MAX_BODY_BYTES as u64 {
+        discard(body).await;
+        return Err(StatusCode::PAYLOAD_TOO_LARGE);
+    }
+    // Nearly every body comes in one piece, and is not copied then.
+    let first = part(&mut body).await?.unwrap_or_default();
+    if body.is_end_stream() && first.len() <= MAX_BODY_BYTES {
+        return Ok(first);
+    }
+    let mut whole = BytesMut::from(first);
+    while whole.len() <= MAX_BODY_BYTES {
+        match part(&mut body).await? {
+            Some(part) => whole.extend_from_slice(&part),
+            None => return Ok(whole.freeze()),
         }
-        match Limited::new(&mut body, MAX_BODY_BYTES).collect().await {
-            Ok(collected) => Ok(collected.to_bytes()),
-            Err(error) if error.is::<LengthLimitError>() => {
-                discard(body).await;
-                Err(StatusCode::PAYLOAD_TOO_LARGE)
-            }
-            Err(_) => Err(StatusCode::BAD_REQUEST),
-        }
-    };
-    tokio::time::timeout(TIMEOUT, reading).await.unwrap_or(Err(StatusCode::REQUEST_TIMEOUT))
+    }
+    discard(body).await;
+    Err(StatusCode::PAYLOAD_TOO_LARGE)
+}
+
+/// The next piece; none at the end.
+async fn part(body: &mut Incoming) -> Result<Option<Bytes>, StatusCode> {
+    match body.frame().await {
+        Some(Ok(frame)) => Ok(Some(frame.into_data().unwrap_or_default())), // trailers are nothing
+        Some(Err(_)) => Err(StatusCode::BAD_REQUEST),
+        None => Ok(None),
+    }
 }
 
 async fn discard(mut body: Incoming) {

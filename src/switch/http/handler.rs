@@ -2,14 +2,15 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Instant;
 
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
+use tokio::time::Instant;
 
+use super::patience::Patience;
 use super::{Credentials, Probe, body};
 use crate::switch::form::Form;
 use crate::switch::metrics::{Metrics, Outcome};
@@ -35,21 +36,33 @@ impl std::fmt::Debug for dyn Probe {
 
 impl Handler {
     /// Answers a request.
-    pub async fn handle(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    pub async fn handle(&self, request: Request<Incoming>, patience: &Patience) -> Response<Full<Bytes>> {
+        let response = self.response(request, patience).await;
+        patience.answered();
+        response
+    }
+
+    async fn response(&self, request: Request<Incoming>, patience: &Patience) -> Response<Full<Bytes>> {
         match request.uri().path() {
             "/healthz" => get(request.method(), || text(StatusCode::OK, "ok\n")),
             "/readyz" => get(request.method(), || self.ready()),
             "/metrics" => get(request.method(), || self.scrape()),
             path => match path.strip_prefix(LOOKUPS).and_then(Section::by_name) {
-                Some(section) => self.lookup(section, request).await,
+                Some(section) => self.lookup(section, request, patience).await,
                 None => text(StatusCode::NOT_FOUND, "nothing is served here\n"),
             },
         }
     }
 
-    async fn lookup(&self, section: Section, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn lookup(
+        &self,
+        section: Section,
+        request: Request<Incoming>,
+        patience: &Patience,
+    ) -> Response<Full<Bytes>> {
         let start = Instant::now();
-        let (outcome, response) = match self.body(request).await {
+        patience.head_came(start);
+        let (outcome, response) = match self.body(request, patience).await {
             Ok(body) => answer(section, || self.answers.answer(section, &Form::parse(&body))),
             Err(response) => (Outcome::of_refusal(response.status()), response),
         };
@@ -58,7 +71,11 @@ impl Handler {
     }
 
     /// The body of a lookup that may be answered, or what to say instead.
-    async fn body(&self, request: Request<Incoming>) -> Result<Bytes, Response<Full<Bytes>>> {
+    async fn body(
+        &self,
+        request: Request<Incoming>,
+        patience: &Patience,
+    ) -> Result<Bytes, Response<Full<Bytes>>> {
         if request.method() != Method::POST {
             return Err(with_header(
                 text(StatusCode::METHOD_NOT_ALLOWED, "lookups are posted\n"),
@@ -74,7 +91,7 @@ impl Handler {
             let message = "Content-Type must be application/x-www-form-urlencoded\n";
             return Err(text(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
         }
-        body::read(request.into_body()).await.map_err(|status| {
+        body::read(request.into_body(), patience).await.map_err(|status| {
             text(
                 status,
                 match status {
@@ -91,7 +108,7 @@ impl Handler {
         credentials.accept(headers.get(AUTHORIZATION).map(HeaderValue::as_bytes))
     }
 
-    fn ready(&self) -> Response<Full<Bytes>> {
+    pub(super) fn ready(&self) -> Response<Full<Bytes>> {
         let missing = self.probe.missing();
         if missing.is_empty() {
             return text(StatusCode::OK, "ready\n");
@@ -99,7 +116,7 @@ impl Handler {
         text(StatusCode::SERVICE_UNAVAILABLE, format!("not ready:\n{}\n", missing.join("\n")))
     }
 
-    fn scrape(&self) -> Response<Full<Bytes>> {
+    pub(super) fn scrape(&self) -> Response<Full<Bytes>> {
         match self.metrics.encode() {
             Ok(metrics) => {
                 let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";

@@ -4,18 +4,24 @@
 mod auth;
 mod body;
 mod handler;
+mod pages;
+mod patience;
 
 pub use auth::{Credentials, CredentialsError, check_exposure};
 pub use body::MAX_BODY_BYTES;
+pub use pages::Pages;
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -23,9 +29,10 @@ use tokio_util::task::TaskTracker;
 use super::metrics::Metrics;
 use super::xml::Answers;
 use handler::Handler;
+use patience::Patience;
 
-/// How long a connection may take for the head of a request, and stay without one.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a connection may stay without a request, and the head and the body of one may take.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long requests under way may take when the listener ends.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
@@ -131,23 +138,28 @@ async fn connection(stream: TcpStream, handler: Arc<Handler>, cancel: Cancellati
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY");
     }
-    let service = service_fn(move |request| {
-        let handler = handler.clone();
-        async move { Ok::<_, Infallible>(handler.handle(request).await) }
+    let patience = Arc::new(Patience::new(PATIENCE));
+    let service = service_fn(|request| {
+        let (handler, patience) = (handler.clone(), patience.clone());
+        async move { Ok::<_, Infallible>(handler.handle(request, &patience).await) }
     });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .serve_connection(TokioIo::new(stream), service);
-    let mut connection = std::pin::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = cancel.cancelled() => {
+    let mut builder = http1::Builder::new();
+    builder.header_read_timeout(None); // a timer for each head: `patience` has one for all
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let mut timer = pin!(patience.timer());
+    let mut cancelled = pin!(cancel.cancelled_owned());
+    let mut ending = false;
+    let ended = poll_fn(|context| {
+        if !ending && cancelled.as_mut().poll(context).is_ready() {
+            ending = true;
             connection.as_mut().graceful_shutdown();
-            connection.await
         }
-    };
-    if let Err(error) = ended {
+        if patience.poll_ended(&mut timer, context).is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        connection.as_mut().poll(context)
+    });
+    if let Err(error) = ended.await {
         tracing::debug!(%error, "connection ended early");
     }
 }

@@ -6,6 +6,7 @@
 use tera::Context;
 
 use super::{Answer, AnswerError, Answers};
+use crate::switch::field::Field;
 use crate::switch::form::Form;
 
 /// Answers a chatplan lookup. A miss lets FreeSWITCH deliver the message to where it says, so only
@@ -22,9 +23,9 @@ pub fn answer(form: &Form<'_>, answers: &Answers) -> Result<Answer, AnswerError>
 }
 
 fn is_harmless(form: &Form<'_>, answers: &Answers) -> bool {
-    let (user, domain) = (form.text("to_user"), form.text("to_host"));
-    ["proto", "to_proto", "dest_proto"].iter().all(|field| form.text(field) == "sip")
-        && form.text("from_host") == domain
-        && form.text("to") == format!("{user}@{domain}")
+    let (user, domain) = (form.text(Field::ToUser), form.text(Field::ToHost));
+    [Field::Proto, Field::ToProto, Field::DestProto].into_iter().all(|field| form.text(field) == "sip")
+        && form.text(Field::FromHost) == domain
+        && form.text(Field::To) == format!("{user}@{domain}")
         && answers.replica.by_domain(&domain).is_some_and(|tenant| tenant.extension(&user).is_some())
 }

@@ -12,10 +12,11 @@ use uuid::Uuid;
 
 use super::{Answer, AnswerError, Answers, render};
 use crate::plan::{PlatformPlan, TrunkRow};
-use crate::route::app::{App, CALL_VARIABLE, Cause};
+use crate::route::app::{App, Cause};
 use crate::route::names::INBOUND_CONTEXT;
 use crate::route::token::verify_call;
 use crate::route::{self, Call, Caller, SigningKey, TenantView, digits};
+use crate::switch::field::Field;
 use crate::switch::form::Form;
 
 /// Longest SIP user, and longest whole header, of a call that is routed. Longer ones crash
@@ -35,8 +36,8 @@ pub fn answer(form: &Form<'_>, answers: &Answers) -> Result<Answer, AnswerError>
         return Ok(Answer::NotFound);
     }
     // On transfers and `execute_extension` the hunt fields differ from the caller's (§3.1).
-    let context = form.text("Hunt-Context");
-    let destination = form.text("Hunt-Destination-Number");
+    let context = form.text(Field::HuntContext);
+    let destination = form.text(Field::HuntDestinationNumber);
     let routed = if context == INBOUND_CONTEXT {
         came_in(form, answers, key, &platform, &destination)
     } else {
@@ -64,7 +65,7 @@ fn inside(
     if view.plan.tenant.context() != context {
         return None; // another spelling of the identity
     }
-    let caller = match form.get(&format!("variable_{CALL_VARIABLE}")) {
+    let caller = match form.get(Field::VariableCentrexCall) {
         Some(token) => {
             let (tenant, caller) = verify_call(key, &token)?;
             (tenant == view.plan.tenant.id).then_some(caller)?
@@ -77,13 +78,13 @@ fn inside(
 /// The extension that FreeSWITCH authenticated: on a SIP call that was challenged, in a domain of
 /// this tenant, and not put into a gateway's context by `;gw=` (contract §10.1).
 fn authenticated(form: &Form<'_>, view: &TenantView) -> Option<Caller> {
-    let user = form.text("variable_user_name");
-    let domain = form.text("variable_domain_name");
-    let vouched = form.text("Caller-Source") == "mod_sofia"
-        && form.text("variable_sip_authorized") == "true"
-        && !form.has("variable_sip_gateway")
-        && form.text("variable_sip_auth_username") == user
-        && form.text("variable_sip_auth_realm") == domain
+    let user = form.text(Field::VariableUserName);
+    let domain = form.text(Field::VariableDomainName);
+    let vouched = form.text(Field::CallerSource) == "mod_sofia"
+        && form.text(Field::VariableSipAuthorized) == "true"
+        && !form.has(Field::VariableSipGateway)
+        && form.text(Field::VariableSipAuthUsername) == user
+        && form.text(Field::VariableSipAuthRealm) == domain
         && view.plan.tenant.domains.iter().any(|held| *held == domain);
     let (name, _) = view.extension(&user).filter(|_| vouched)?;
     Some(Caller::Extension(name.to_owned()))
@@ -98,11 +99,11 @@ fn came_in(
     platform: &PlatformPlan,
     destination: &str,
 ) -> Option<route::Answer> {
-    if form.has("variable_sip_auth_username") || form.text("Caller-Source") != "mod_sofia" {
+    if form.has(Field::VariableSipAuthUsername) || form.text(Field::CallerSource) != "mod_sofia" {
         return None;
     }
-    let address: IpAddr = form.text("variable_sip_network_ip").parse().ok()?;
-    let profile = form.text("variable_sofia_profile_name");
+    let address: IpAddr = form.text(Field::VariableSipNetworkIp).parse().ok()?;
+    let profile = form.text(Field::VariableSofiaProfileName);
     let mut known = false;
     for (name, trunk) in &platform.trunks {
         let from_it = trunk.sip_profile == profile
@@ -127,7 +128,7 @@ fn came_in(
 /// A request can name a gateway, whose context FreeSWITCH then uses: it must be one of the trunk
 /// that the packets come from. Carriers that registration leads here name theirs.
 fn is_own_gateway(form: &Form<'_>, key: &SigningKey, trunk: &TrunkRow) -> bool {
-    let named = form.get("variable_sip_gateway");
+    let named = form.get(Field::VariableSipGateway);
     named
         .is_none_or(|named| (0..trunk.gateways.len()).any(|index| key.gateway_name(trunk.id, index) == named))
 }
@@ -140,7 +141,7 @@ fn call<'a>(
     view: &'a TenantView,
     caller: Caller,
 ) -> Call<'a> {
-    let leg = form.text("variable_uuid");
+    let leg = form.text(Field::VariableUuid);
     Call {
         view,
         platform,
@@ -148,16 +149,16 @@ fn call<'a>(
         caller,
         random: RandomState::new().hash_one(&leg),
         leg,
-        caller_name: form.text("Hunt-Caller-ID-Name"),
-        disposition: form.text("variable_originate_disposition"),
-        queue_cause: form.text("variable_cc_cause"),
+        caller_name: form.text(Field::HuntCallerIdName),
+        disposition: form.text(Field::VariableOriginateDisposition),
+        queue_cause: form.text(Field::VariableCcCause),
         now: Timestamp::now(),
     }
 }
 
 fn oversized(form: &Form<'_>) -> bool {
-    let users = ["variable_sip_to_user", "variable_sip_from_user", "variable_sip_contact_user"];
-    let headers = ["variable_sip_full_to", "variable_sip_full_from", "variable_sip_contact_params"];
-    let longer = |names: &[&str], most| names.iter().any(|name| form.text(name).len() > most);
+    let users = [Field::VariableSipToUser, Field::VariableSipFromUser, Field::VariableSipContactUser];
+    let headers = [Field::VariableSipFullTo, Field::VariableSipFullFrom, Field::VariableSipContactParams];
+    let longer = |fields: &[Field], most| fields.iter().any(|field| form.is_longer(*field, most));
     longer(&users, MAX_SIP_USER) || longer(&headers, MAX_SIP_HEADER)
 }

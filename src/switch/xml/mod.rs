@@ -14,6 +14,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
+use super::field::Field;
 use super::form::Form;
 use super::replica::Replica;
 use crate::route::SigningKey;
@@ -111,7 +112,7 @@ impl Answers {
             return Err(AnswerError::NotReady("tenants are"));
         }
         // A request that is posted to another section's path was not made by our configuration.
-        if form.text("section") != section.name() {
+        if form.text(Field::Section) != section.name() {
             return Ok(Answer::NotFound);
         }
         match section {

@@ -9,6 +9,7 @@ use crate::resources::queue::QueueStrategy;
 use crate::route::dial_string::{DialString, Endpoint, Leg, LegVariable, Order};
 use crate::route::legal::Word;
 use crate::route::{TenantView, names};
+use crate::switch::field::Field;
 use crate::switch::form::Form;
 use crate::switch::xml::media::MediaRoot;
 use crate::switch::xml::{Answer, AnswerError, Answers, render};
@@ -56,7 +57,7 @@ pub(in crate::switch::xml) struct Tier {
 /// reloaded without a name.
 pub(super) fn answer(form: &Form<'_>, answers: &Answers) -> Result<Answer, AnswerError> {
     let mut values = CallCenter::default();
-    match form.get("CC-Queue") {
+    match form.get(Field::CcQueue) {
         Some(name) => {
             let Some((queue, tenant)) = names::parse_queue(&name) else { return Ok(Answer::NotFound) };
             let Some(tenant) = answers.replica.by_id(tenant) else { return Ok(Answer::NotFound) };

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::route::TenantView;
 use crate::route::names;
+use crate::switch::field::Field;
 use crate::switch::form::Form;
 use crate::switch::xml::{Answer, AnswerError, Answers, render};
 
@@ -27,7 +28,7 @@ pub(in crate::switch::xml) struct Room<'a> {
 /// One room's profile for who enters it; no rooms, with the callers' keys, for whoever asks for
 /// those or for none in particular (at load, and for `request-controls`).
 pub(super) fn answer(form: &Form<'_>, answers: &Answers) -> Result<Answer, AnswerError> {
-    let name = form.text("profile_name");
+    let name = form.text(Field::ProfileName);
     if name.is_empty() {
         return document(answers, Vec::new());
     }

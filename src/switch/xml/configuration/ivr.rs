@@ -9,6 +9,7 @@ use crate::route::app::App;
 use crate::route::legal::Word;
 use crate::route::token::{Step, sign_step};
 use crate::route::{Action, SigningKey, TenantView, names};
+use crate::switch::field::Field;
 use crate::switch::form::Form;
 use crate::switch::xml::{Answer, AnswerError, Answers, render};
 
@@ -33,7 +34,7 @@ pub(in crate::switch::xml) struct Entry {
 }
 
 pub(super) fn answer(form: &Form<'_>, answers: &Answers) -> Result<Answer, AnswerError> {
-    let name = form.text("Menu-Name");
+    let name = form.text(Field::MenuName);
     let Some((menu, tenant)) = names::parse_menu(&name) else { return Ok(Answer::NotFound) };
     let Some(tenant) = answers.replica.by_id(tenant) else { return Ok(Answer::NotFound) };
     let Some(row) = tenant.plan.ivr_menus.get(menu) else { return Ok(Answer::NotFound) };

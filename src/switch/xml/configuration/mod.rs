@@ -21,6 +21,7 @@ pub(super) use sofia::{Profile, Sofia};
 pub(super) use voicemail::Voicemail;
 
 use super::{Answer, AnswerError, Answers};
+use crate::switch::field::Field;
 use crate::switch::form::Form;
 
 /// Answers a configuration lookup.
@@ -28,10 +29,10 @@ use crate::switch::form::Form;
 /// # Errors
 /// See [`Answers::answer`].
 pub fn answer(form: &Form<'_>, answers: &Answers) -> Result<Answer, AnswerError> {
-    if form.text("tag_name") != "configuration" || form.text("key_name") != "name" {
+    if form.text(Field::TagName) != "configuration" || form.text(Field::KeyName) != "name" {
         return Ok(Answer::NotFound);
     }
-    match form.text("key_value").as_ref() {
+    match form.text(Field::KeyValue).as_ref() {
         "sofia.conf" => sofia::answer(form, answers),
         "acl.conf" => acl::answer(answers),
         "ivr.conf" => ivr::answer(form, answers),

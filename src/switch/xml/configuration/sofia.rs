@@ -9,6 +9,7 @@ use crate::plan::{PlatformPlan, SipProfileRow};
 use crate::resources::sip_profile::Role;
 use crate::route::TenantView;
 use crate::route::names;
+use crate::switch::field::Field;
 use crate::switch::form::Form;
 use crate::switch::xml::{Answer, AnswerError, Answers, render};
 
@@ -41,8 +42,8 @@ pub(in crate::switch::xml) struct Profile<'a> {
 /// one of them (`startgw`): contract §4.1.
 pub(super) fn answer(form: &Form<'_>, answers: &Answers) -> Result<Answer, AnswerError> {
     let platform = answers.replica.platform();
-    let wanted = form.get("profile").filter(|name| !name.is_empty());
-    let gateway = form.get("gateway").filter(|name| !name.is_empty());
+    let wanted = form.get(Field::Profile).filter(|name| !name.is_empty());
+    let gateway = form.get(Field::Gateway).filter(|name| !name.is_empty());
     let key = answers.key()?;
     let tenants = if gateway.is_none() { answers.replica.served() } else { Vec::new() };
     let main = main_profile(&platform);

@@ -6,6 +6,7 @@ use super::Lookup;
 use super::phones::dial_string;
 use crate::plan::RingGroupRow;
 use crate::resources::common::DestinationKind;
+use crate::switch::field::Field;
 use crate::switch::xml::{Answer, AnswerError, render};
 
 /// Values of `directory/group.xml`.
@@ -26,7 +27,7 @@ pub(in crate::switch::xml) struct Member<'a> {
 impl Lookup<'_> {
     /// The ring group with the name or number that is asked for.
     pub(super) fn group(&self) -> Result<Answer, AnswerError> {
-        let name = self.form.text("group_name");
+        let name = self.form.text(Field::GroupName);
         let Some(row) = self.ring_group(&name) else { return Ok(Answer::NotFound) };
         let plan = &self.tenant.plan;
         let platform = self.answers.replica.platform();

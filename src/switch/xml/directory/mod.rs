@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use super::{Answer, AnswerError, Answers, render};
 use crate::route::TenantView;
+use crate::switch::field::Field;
 use crate::switch::form::Form;
 
 /// A domain, with the ids of its users where they are asked for.
@@ -31,13 +32,13 @@ pub fn answer(form: &Form<'_>, answers: &Answers) -> Result<Answer, AnswerError>
     // Channel data comes with lookups for a call that nothing authenticated (blind
     // authentication, ACL tokens), where a phone's headers are fields too, and with a change of a
     // PIN, to which a miss is no objection. Nothing may be learned from either.
-    if form.has("Channel-State") {
+    if form.has(Field::ChannelState) {
         return Ok(Answer::NotFound);
     }
     let Some(domain) = domain(form) else { return Ok(Answer::NotFound) };
     let Some(tenant) = answers.replica.by_domain(&domain) else { return Ok(Answer::NotFound) };
     let lookup = Lookup { form, domain: &domain, tenant: &tenant, answers };
-    match form.get("action").as_deref() {
+    match form.get(Field::Action).as_deref() {
         Some("sip_auth") => lookup.sip_auth(),
         Some("user_call") => lookup.user_call(),
         Some("voicemail-lookup") => lookup.mailbox(),
@@ -54,10 +55,10 @@ pub fn answer(form: &Form<'_>, answers: &Answers) -> Result<Answer, AnswerError>
 /// be what it posts encoded as `domain`, and a host name, or somebody put fields of his own into
 /// the request (contract §1.3).
 fn domain<'a>(form: &Form<'a>) -> Option<std::borrow::Cow<'a, str>> {
-    let value = form.text("key_value");
-    let asked = form.text("tag_name") == "domain"
-        && form.text("key_name") == "name"
-        && form.get("domain").is_none_or(|domain| domain == value)
+    let value = form.text(Field::KeyValue);
+    let asked = form.text(Field::TagName) == "domain"
+        && form.text(Field::KeyName) == "name"
+        && form.get(Field::Domain).is_none_or(|domain| domain == value)
         && is_host_name(&value);
     asked.then_some(value)
 }
@@ -79,25 +80,25 @@ struct Lookup<'a> {
 
 impl Lookup<'_> {
     fn without_action(&self) -> Result<Answer, AnswerError> {
-        match self.form.get("purpose").as_deref() {
+        match self.form.get(Field::Purpose).as_deref() {
             // Gateways are in sofia.conf, networks in acl.conf.
             Some("gateways" | "network-list") => return self.domain(Vec::new()),
             Some("publish-vm") => return self.mailbox(),
             Some(_) => return Ok(Answer::NotFound),
             None => {}
         }
-        if self.form.has("group_name") {
+        if self.form.has(Field::GroupName) {
             return self.group();
         }
-        if self.form.has("number_alias") {
+        if self.form.has(Field::NumberAlias) {
             return Ok(Answer::NotFound); // mod_xml_rpc wants a password
         }
-        if self.form.has("user") {
+        if self.form.has(Field::User) {
             return self.user();
         }
         // With a `domain` field only the domain is meant (domain_exists, domain_data); without
         // one its users are listed (list_users, mod_directory).
-        if self.form.has("domain") {
+        if self.form.has(Field::Domain) {
             return self.domain(Vec::new());
         }
         let extensions = self.tenant.plan.extensions.values();

@@ -3,6 +3,7 @@
 use super::Lookup;
 use super::user::auth_context;
 use crate::resources::sip_profile::Role;
+use crate::switch::field::Field;
 use crate::switch::xml::{Answer, AnswerError};
 
 impl Lookup<'_> {
@@ -10,7 +11,7 @@ impl Lookup<'_> {
     /// none of them: it looks up whom the phone says to be and in what realm, and registers whom
     /// it names as To (contract §2.3).
     pub(super) fn sip_auth(&self) -> Result<Answer, AnswerError> {
-        let user = self.form.text("user");
+        let user = self.form.text(Field::User);
         if !self.names_agree(&user) || !self.comes_from_phones() {
             return Ok(Answer::NotFound);
         }
@@ -22,17 +23,17 @@ impl Lookup<'_> {
 
     fn names_agree(&self, user: &str) -> bool {
         let is = |field, value: &str| self.form.get(field).is_some_and(|text| text == value);
-        let registers = is("sip_auth_method", "REGISTER");
-        is("sip_auth_username", user)
-            && is("sip_auth_realm", self.domain)
-            && is("sip_from_host", self.domain)
-            && (!registers || is("sip_to_host", self.domain) && is("sip_to_user", user))
+        let registers = is(Field::SipAuthMethod, "REGISTER");
+        is(Field::SipAuthUsername, user)
+            && is(Field::SipAuthRealm, self.domain)
+            && is(Field::SipFromHost, self.domain)
+            && (!registers || is(Field::SipToHost, self.domain) && is(Field::SipToUser, user))
     }
 
     /// Whether the request came by a profile for phones: carriers are known by their addresses.
     fn comes_from_phones(&self) -> bool {
         let platform = self.answers.replica.platform();
-        let profile = self.form.text("sip_profile");
+        let profile = self.form.text(Field::SipProfile);
         platform.sip_profiles.get(profile.as_ref()).is_some_and(|profile| profile.role == Role::Phones)
     }
 }

@@ -5,6 +5,7 @@ use tera::{Context, Value};
 use super::Lookup;
 use super::phones::dial_string;
 use crate::route::TenantView;
+use crate::switch::field::Field;
 use crate::switch::xml::{Answer, AnswerError};
 
 impl Lookup<'_> {
@@ -25,10 +26,10 @@ impl Lookup<'_> {
 
     /// The number of the extension that is asked for, by id: there are no aliases.
     pub(super) fn extension(&self) -> Option<&str> {
-        if self.form.get("key").is_some_and(|key| !key.split(':').any(|key| key == "id")) {
+        if self.form.get(Field::Key).is_some_and(|key| !key.split(':').any(|key| key == "id")) {
             return None;
         }
-        let (_, extension) = self.tenant.extension(&self.form.text("user"))?;
+        let (_, extension) = self.tenant.extension(&self.form.text(Field::User))?;
         Some(&extension.number)
     }
 }

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::Lookup;
+use crate::switch::field::Field;
 use crate::switch::xml::{Answer, AnswerError, render};
 
 /// Values of `directory/voicemail.xml`.
@@ -19,7 +20,7 @@ pub(in crate::switch::xml) struct Mailbox<'a> {
 
 impl Lookup<'_> {
     pub(super) fn mailbox(&self) -> Result<Answer, AnswerError> {
-        let Some((_, extension)) = self.tenant.extension(&self.form.text("user")) else {
+        let Some((_, extension)) = self.tenant.extension(&self.form.text(Field::User)) else {
             return Ok(Answer::NotFound);
         };
         let row = &self.tenant.plan.tenant;

@@ -1,0 +1,15 @@
+//! The chart: what it renders (Go), and on a real API server.
+
+mod fixtures;
+mod install;
+mod release;
+
+#[test]
+fn it_renders_what_its_values_say() {
+    crate::go::run("chart: rendered", "e2e/chart");
+}
+
+#[test]
+fn argo_cd_and_kstatus_say_the_same() {
+    crate::go::run("chart: Argo CD's health script", "e2e/argocd");
+}

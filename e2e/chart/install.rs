@@ -1,0 +1,235 @@
+//! Installed, upgraded and uninstalled on a real API server, which has controllers and no nodes.
+
+use std::time::Duration;
+
+use super::release::{Helm, NAME};
+use crate::freeswitch::process::until;
+
+/// What a release leaves behind.
+const KEPT: &str = "customresourcedefinitions,persistentvolumeclaims";
+
+#[test]
+fn it_is_installed_upgraded_and_uninstalled() {
+    let Some(helm) = Helm::start("chart: install, upgrade, uninstall") else { return };
+    let cluster = &helm.cluster;
+    // Pods are refused by the strictest level of Pod Security unless they keep to it.
+    cluster.apply(&format!(
+        "{{apiVersion: v1, kind: Namespace, metadata: {{name: {NAME},
+          labels: {{pod-security.kubernetes.io/enforce: restricted}}}}}}"
+    ));
+    let notes = helm.release(&["install"], &["media.persistent=true"]);
+    assert!(notes.contains("kubectl create secret generic -n centrex centrex-encryption-keys"), "{notes}");
+    let pods = until(Duration::from_secs(60), || {
+        let pods =
+            helm.get(&["pods", "-n", NAME], "{.items[*].metadata.labels.app\\.kubernetes\\.io/component}");
+        (pods.len() == 3).then_some(pods)
+    });
+    assert_eq!(pods.map(sorted), Some(vec!["operator".to_owned(), "operator".into(), "switch".into()]));
+
+    a_phone_system_is_applied_while_the_operator_is_away(&helm);
+    the_operator_may_do_what_it_does_and_no_more(&helm);
+    tenants_people_get_what_is_theirs(&helm);
+    an_upgrade_changes_what_it_names(&helm);
+
+    helm.helm_ok(&["uninstall", NAME]);
+    let left = cluster.kubectl_ok(&["get", KEPT, "-n", NAME, "-o", "name"]);
+    assert_eq!(left.lines().filter(|name| name.ends_with(".centrex.dev")).count(), 18, "{left}");
+    assert!(left.contains("persistentvolumeclaim/centrex-media"), "{left}");
+    assert!(left.contains("persistentvolumeclaim/data-centrex-switch-0"), "{left}");
+    let gone = "deployments,statefulsets,services,configmaps,roles,networkpolicies,poddisruptionbudgets";
+    let gone = cluster.kubectl_ok(&[
+        "get",
+        gone,
+        "-n",
+        NAME,
+        "-l",
+        "app.kubernetes.io/part-of=centrex",
+        "-o",
+        "name",
+    ]);
+    assert_eq!(gone, "");
+    let of_cluster = "clusterroles,clusterrolebindings,validatingwebhookconfigurations";
+    assert_eq!(
+        cluster.kubectl_ok(&["get", of_cluster, "-l", "app.kubernetes.io/part-of=centrex", "-o", "name"]),
+        ""
+    );
+    assert!(cluster.kubectl_ok(&["get", "tenants", "-n", "acme"]).contains("acme.example.com"));
+    // What was kept is taken on by the next release.
+    helm.release(&["install"], &["media.persistent=true"]);
+}
+
+fn a_phone_system_is_applied_while_the_operator_is_away(helm: &Helm) {
+    let cluster = &helm.cluster;
+    cluster.kubectl_ok(&["wait", "--for=condition=Established", "--timeout=60s", "crd", "--all"]);
+    for name in ["acme", "carriers", "globex"] {
+        cluster.apply(&format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {name}}}}}"));
+    }
+    // Its webhook answers nobody here: nothing is kept from being applied.
+    cluster.kubectl_ok(&["apply", "-R", "-f", "deploy/samples"]);
+    assert!(cluster.kubectl_ok(&["get", "pbx", "-A", "-o", "name"]).lines().count() > 20);
+    let webhook = ["validatingwebhookconfiguration", NAME];
+    // With Fail, the same is refused, but for what changes nothing about a call.
+    let policy = |value: &str| {
+        let patch =
+            format!(r#"[{{"op": "replace", "path": "/webhooks/0/failurePolicy", "value": "{value}"}}]"#);
+        cluster.kubectl_ok(&["patch", webhook[0], webhook[1], "--type=json", "-p", &patch]);
+    };
+    policy("Fail");
+    let patch = |patch: &str| {
+        cluster.kubectl(&["patch", "tenant", "acme", "-n", "acme", "--type=merge", "-p", patch])
+    };
+    let spec = until(Duration::from_secs(30), || {
+        let output =
+            patch(&format!(r#"{{"spec": {{"displayName": "Acme {:?}"}}}}"#, std::time::Instant::now()));
+        (!output.status.success()).then(|| String::from_utf8_lossy(&output.stderr).into_owned())
+    });
+    assert!(spec.as_ref().is_some_and(|said| said.contains("validate.centrex.dev")), "{spec:?}");
+    assert!(patch(r#"{"metadata": {"labels": {"a": "b"}}}"#).status.success());
+    assert!(patch(r#"{"metadata": {"finalizers": ["centrex.dev/tenant"]}}"#).status.success());
+    assert!(patch(r#"{"metadata": {"finalizers": null}}"#).status.success());
+    policy("Ignore");
+}
+
+fn the_operator_may_do_what_it_does_and_no_more(helm: &Helm) {
+    let operator = ["--as=system:serviceaccount:centrex:centrex-operator"];
+    for allowed in [
+        &["watch", "extensions.centrex.dev", "-A"][..],
+        &["patch", "extensions.centrex.dev", "--subresource=status", "-n", "acme"],
+        &["patch", "tenants.centrex.dev", "-n", "acme"],
+        &["create", "switches.centrex.dev"],
+        &["create", "secrets", "-n", "acme"],
+        &["create", "events.events.k8s.io", "-n", "default"],
+        &["watch", "namespaces"],
+        &["update", "leases.coordination.k8s.io/centrex-operator", "-n", NAME],
+        &["update", "secrets/centrex-webhook-tls", "-n", NAME],
+        &["patch", "validatingwebhookconfigurations.admissionregistration.k8s.io/centrex"],
+    ] {
+        assert!(helm.may(&operator, allowed), "{allowed:?}");
+    }
+    for forbidden in [
+        &["patch", "extensions.centrex.dev", "-n", "acme"][..],
+        &["delete", "tenants.centrex.dev", "-n", "acme"],
+        &["update", "secrets", "-n", "acme"],
+        &["delete", "secrets", "-n", "acme"],
+        &["create", "pods", "-n", NAME],
+        &["update", "leases.coordination.k8s.io/another", "-n", NAME],
+        &["patch", "validatingwebhookconfigurations.admissionregistration.k8s.io/another"],
+    ] {
+        assert!(!helm.may(&operator, forbidden), "{forbidden:?}");
+    }
+    let switch = ["--as=system:serviceaccount:centrex:centrex-switch"];
+    assert!(!helm.may(&switch, &["get", "extensions.centrex.dev", "-n", "acme"]));
+}
+
+fn tenants_people_get_what_is_theirs(helm: &Helm) {
+    let cluster = &helm.cluster;
+    for (role, user) in [("admin", "tom"), ("edit", "eve"), ("view", "vera")] {
+        let user = format!("--user={user}");
+        cluster.kubectl_ok(&["create", "rolebinding", role, "--clusterrole", role, &user, "-n", "acme"]);
+    }
+    let extensions = |verb| [verb, "extensions.centrex.dev", "-n", "acme"];
+    // The cluster's own roles take it in a moment later.
+    let aggregated =
+        until(Duration::from_secs(30), || helm.may(&["--as=tom"], &extensions("create")).then_some(()));
+    assert!(aggregated.is_some(), "admin is without it");
+    for who in ["--as=tom", "--as=eve"] {
+        assert!(helm.may(&[who], &extensions("deletecollection")));
+        assert!(helm.may(&[who], &["get", "tenants.centrex.dev", "-n", "acme"]));
+        assert!(!helm.may(&[who], &["patch", "tenants.centrex.dev", "-n", "acme"]));
+        assert!(
+            !helm.may(&[who], &["patch", "extensions.centrex.dev", "--subresource=status", "-n", "acme"])
+        );
+        assert!(!helm.may(&[who], &["get", "extensions.centrex.dev", "-n", "globex"]));
+    }
+    assert!(
+        helm.may(&["--as=vera"], &extensions("watch")) && !helm.may(&["--as=vera"], &extensions("create"))
+    );
+}
+
+fn an_upgrade_changes_what_it_names(helm: &Helm) {
+    let versions = || {
+        let all = "deployments,statefulsets,services,configmaps,roles,networkpolicies,poddisruptionbudgets";
+        let path = "{range .items[*]}{.kind}/{.metadata.name}/{.metadata.generation}/{.spec.replicas} {end}";
+        helm.get(&[all, "-n", NAME, "-l", "app.kubernetes.io/part-of=centrex"], path)
+    };
+    // What the operator and the API server write is left alone.
+    let webhook = ["validatingwebhookconfiguration", NAME];
+    let bundle = r#"[{"op": "add", "path": "/webhooks/0/clientConfig/caBundle", "value": "LS0t"}]"#;
+    helm.cluster.kubectl(&["patch", webhook[0], webhook[1], "--type=json", "-p", bundle]);
+    let ca = || helm.get(&webhook, "{.webhooks[0].clientConfig.caBundle}");
+    let (before, ca_before) = (versions(), ca());
+    helm.release(&["upgrade"], &["media.persistent=true"]);
+    assert_eq!(versions(), before, "the same again is no change");
+    assert_eq!(ca(), ca_before);
+    helm.release(&["upgrade"], &["media.persistent=true", "operator.replicas=3"]);
+    let changed: Vec<String> = versions().into_iter().filter(|version| !before.contains(version)).collect();
+    assert_eq!(changed, ["Deployment/centrex-operator/2/3"]);
+}
+
+#[test]
+fn two_syncs_of_it_show_no_difference() {
+    let Some(helm) = Helm::start("chart: synced twice") else { return };
+    let cluster = &helm.cluster;
+    let everything = helm.release(&["template"], &["media.persistent=true", "crds.install=false"]);
+    let flat = std::fs::read_to_string(crate::program::repository("deploy/install.yaml")).unwrap();
+    for (how, manifests) in [
+        (&[][..], &flat),
+        (&[], &everything),
+        (&["--server-side", "--field-manager=argocd-controller"], &flat),
+    ] {
+        let apply = |verb: &str| cluster.kubectl_with(&[&[verb], how, &["-f", "-"]].concat(), manifests);
+        if !how.is_empty() {
+            cluster.kubectl_ok(&["delete", "-f", "deploy/install.yaml", "--timeout=120s"]);
+        }
+        let applied = apply("apply");
+        assert!(applied.status.success(), "{}", String::from_utf8_lossy(&applied.stderr));
+        // Empty, and exit status 0: what the API server adds is no difference.
+        let difference = apply("diff");
+        let said = String::from_utf8_lossy(&difference.stdout);
+        assert!(difference.status.success() && said.is_empty(), "{how:?}: {said}");
+        let again = apply("apply");
+        let again = String::from_utf8_lossy(&again.stdout).into_owned();
+        let end = if how.is_empty() { "unchanged" } else { "serverside-applied" };
+        assert_eq!(again.lines().find(|line| !line.ends_with(end)), None);
+    }
+}
+
+#[test]
+fn in_namespaces_it_has_no_right_elsewhere() {
+    let Some(helm) = Helm::start("chart: namespaced") else { return };
+    let cluster = &helm.cluster;
+    // Somebody else installs the CRDs, once for the cluster.
+    cluster.install_crds();
+    for name in [NAME, "acme", "globex"] {
+        cluster.apply(&format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {name}}}}}"));
+    }
+    helm.release(&["install"], &["namespaces={acme}", "crds.install=false", "webhook.enabled=false"]);
+    assert_eq!(
+        cluster.kubectl_ok(&[
+            "get",
+            "clusterroles,clusterrolebindings",
+            "-l",
+            "app.kubernetes.io/part-of=centrex",
+            "-o",
+            "name"
+        ]),
+        ""
+    );
+    let operator = ["--as=system:serviceaccount:centrex:centrex-operator"];
+    assert!(helm.may(&operator, &["watch", "extensions.centrex.dev", "-n", "acme"]));
+    assert!(helm.may(&operator, &["patch", "tenants.centrex.dev", "--subresource=status", "-n", "acme"]));
+    for forbidden in [
+        &["watch", "extensions.centrex.dev", "-n", "globex"][..],
+        &["watch", "extensions.centrex.dev", "-A"],
+        &["get", "secrets", "-n", "globex"],
+        &["get", "namespaces"],
+        &["get", "sipprofiles.centrex.dev"],
+    ] {
+        assert!(!helm.may(&operator, forbidden), "{forbidden:?}");
+    }
+}
+
+fn sorted(mut words: Vec<String>) -> Vec<String> {
+    words.sort();
+    words
+}

@@ -1,0 +1,78 @@
+//! A release on a cluster of a test's own.
+
+use std::process::{Command, Output};
+
+use crate::cluster::{Cluster, Programs};
+use crate::program::repository;
+use crate::skip::skip;
+
+/// The namespace of the release, and its name.
+pub const NAME: &str = "centrex";
+/// Values of a release with a switch.
+const SWITCH: [&str; 3] = [
+    "postgres.existingSecret.name=centrex-postgres",
+    "switch.enabled=true",
+    "switch.freeswitch.image.repository=registry.example.com/freeswitch",
+];
+
+/// A cluster, and helm for it.
+pub struct Helm {
+    pub cluster: Cluster,
+    programs: Programs,
+}
+
+impl Helm {
+    /// Starts a cluster. None, and the test counted as skipped, where there is none, or no helm.
+    pub fn start(test: &str) -> Option<Self> {
+        let programs = Programs::find().inspect_err(|why| skip(test, why)).ok()?;
+        if !programs.path("helm").exists() {
+            skip(test, "no helm where kube-apiserver is (KUBEBUILDER_ASSETS)");
+            return None;
+        }
+        Some(Self { cluster: Cluster::own(test)?, programs })
+    }
+
+    /// Runs helm in the release's namespace.
+    pub fn helm(&self, arguments: &[&str]) -> Output {
+        Command::new(self.programs.path("helm"))
+            .args(arguments)
+            .args(["--namespace", NAME])
+            .env("KUBECONFIG", self.cluster.kubeconfig())
+            // Helm reads its own settings and caches there.
+            .env("HOME", self.cluster.kubeconfig().parent().unwrap())
+            .current_dir(repository(""))
+            .output()
+            .expect("helm")
+    }
+
+    /// Runs helm, which must go well, and gives what it printed.
+    pub fn helm_ok(&self, arguments: &[&str]) -> String {
+        let output = self.helm(arguments);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "helm {}: {errors}", arguments.join(" "));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// `helm VERB centrex` with a switch and more values.
+    pub fn release(&self, verb: &[&str], values: &[&str]) -> String {
+        let mut arguments = verb.to_vec();
+        arguments.extend([NAME, "charts/centrex"]);
+        for value in SWITCH.iter().chain(values) {
+            arguments.extend(["--set", value]);
+        }
+        self.helm_ok(&arguments)
+    }
+
+    /// The words that `kubectl get` prints for a path.
+    pub fn get(&self, what: &[&str], path: &str) -> Vec<String> {
+        let path = format!("-o=jsonpath={path}");
+        let printed = self.cluster.kubectl_ok(&[&["get"], what, &[&path]].concat());
+        printed.split_whitespace().map(str::to_owned).collect()
+    }
+
+    /// Whether somebody may do something.
+    pub fn may(&self, who: &[&str], what: &[&str]) -> bool {
+        let output = self.cluster.kubectl(&[&["auth", "can-i", "--quiet"], who, what].concat());
+        output.status.success()
+    }
+}

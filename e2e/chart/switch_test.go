@@ -1,0 +1,162 @@
+package chart
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	apps "k8s.io/api/apps/v1"
+	core "k8s.io/api/core/v1"
+	network "k8s.io/api/networking/v1"
+)
+
+func statefulSet(t *testing.T, all objects) (set apps.StatefulSet, sidecar, freeswitch core.Container) {
+	t.Helper()
+	set = as[apps.StatefulSet](t, all, "StatefulSet/centrex-switch")
+	return set, set.Spec.Template.Spec.InitContainers[0], set.Spec.Template.Spec.Containers[0]
+}
+
+func volume(t *testing.T, pod core.PodSpec, name string) core.VolumeSource {
+	t.Helper()
+	index := slices.IndexFunc(pod.Volumes, func(volume core.Volume) bool { return volume.Name == name })
+	if index < 0 {
+		t.Fatalf("no volume %s", name)
+	}
+	return pod.Volumes[index].VolumeSource
+}
+
+func environment(container core.Container) map[string]core.EnvVar {
+	all := map[string]core.EnvVar{}
+	for _, variable := range container.Env {
+		all[variable.Name] = variable
+	}
+	return all
+}
+
+func TestASwitch(t *testing.T) {
+	all := render(t, switches())
+	set, sidecar, freeswitch := statefulSet(t, all)
+	// It starts before FreeSWITCH, when it can answer, and ends after it.
+	if *sidecar.RestartPolicy != core.ContainerRestartPolicyAlways || sidecar.StartupProbe.HTTPGet.Path != "/readyz" ||
+		sidecar.LivenessProbe.HTTPGet.Path != "/healthz" || sidecar.ReadinessProbe.HTTPGet.Path != "/readyz" {
+		t.Errorf("%+v", sidecar)
+	}
+	contains(t, strings.Join(sidecar.Args, " "), "switch ", "--xml-listen=127.0.0.1:8080", "--health-listen=0.0.0.0:8081", "--data-dir=/var/lib/centrex/data")
+	ours, theirs := environment(sidecar), environment(freeswitch)
+	if ours["CENTREX_XML_PASSWORD"].ValueFrom.SecretKeyRef.Name != "centrex-switch-credentials" ||
+		ours["CENTREX_XML_PASSWORD"].ValueFrom.SecretKeyRef.Key != theirs["CENTREX_XML_PASSWORD"].ValueFrom.SecretKeyRef.Key ||
+		ours["CENTREX_XML_USERNAME"].Value != theirs["CENTREX_XML_USERNAME"].Value ||
+		ours["CENTREX_SWITCH_NAME"].ValueFrom.FieldRef.FieldPath != "metadata.name" ||
+		theirs["CENTREX_XML_URL"].Value != "http://127.0.0.1:8080" {
+		t.Errorf("%v %v", ours, theirs)
+	}
+	if theirs["CENTREX_DATABASE_URL"].Name != "" || slices.ContainsFunc(freeswitch.VolumeMounts, func(mount core.VolumeMount) bool { return mount.Name == "encryption-keys" }) {
+		t.Error("FreeSWITCH has what it needs not")
+	}
+	if pod := set.Spec.Template.Spec; pod.HostNetwork || *pod.AutomountServiceAccountToken || volume(t, pod, "run").EmptyDir.Medium != "Memory" {
+		t.Errorf("%+v", pod)
+	}
+	if set.Spec.VolumeClaimTemplates[0].Name != "data" || freeswitch.Image != "registry.example.com/freeswitch:latest" {
+		t.Errorf("%+v", set.Spec)
+	}
+	if headless := as[core.Service](t, all, "Service/centrex-switch"); headless.Spec.ClusterIP != "None" || set.Spec.ServiceName != headless.Name {
+		t.Errorf("%+v", headless)
+	}
+	for key := range all {
+		if strings.Contains(key, "Role") && strings.Contains(key, "switch") {
+			t.Errorf("a switch needs no right: %s", key)
+		}
+	}
+	contains(t, refused(t, with("switch.enabled=true")), "switch.freeswitch.image.repository is required")
+	contains(t, refused(t, switches("switch.rtp.start=30000", "switch.rtp.end=20000")), "switch.rtp")
+}
+
+func TestFreeswitchGetsTheRepositorysFiles(t *testing.T) {
+	all := render(t, switches())
+	set, _, _ := statefulSet(t, all)
+	data := as[core.ConfigMap](t, all, "ConfigMap/centrex-switch").Data
+	mounted := map[string]string{}
+	for _, item := range volume(t, set.Spec.Template.Spec, "configuration").ConfigMap.Items {
+		mounted[item.Path] = data[item.Key]
+	}
+	folder, files := root+"/deploy/freeswitch", 0
+	err := filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || filepath.Ext(path) != ".xml" {
+			return err
+		}
+		files++
+		text, err := os.ReadFile(path)
+		name, _ := filepath.Rel(folder, path)
+		if mounted[name] != string(text) {
+			t.Errorf("%s is not as in %s", name, folder)
+		}
+		return err
+	})
+	if err != nil || files != len(mounted) || files < 10 {
+		t.Errorf("%v, %d files, %d mounted", err, files, len(mounted))
+	}
+}
+
+func TestSwitchesOfOtherKinds(t *testing.T) {
+	all := render(t, everything)
+	set, sidecar, freeswitch := statefulSet(t, all)
+	pod := set.Spec.Template.Spec
+	if !pod.HostNetwork || pod.DNSPolicy != core.DNSClusterFirstWithHostNet {
+		t.Error("hostNetwork")
+	}
+	if volume(t, pod, "tls").Secret.SecretName != "tls" {
+		t.Error("tlsSecret")
+	}
+	contains(t, strings.Join(freeswitch.Args, " "), "-certs /etc/freeswitch-tls")
+	if service := as[core.Service](t, all, "Service/centrex-sip"); service.Spec.Type != "LoadBalancer" || service.Spec.ExternalTrafficPolicy != "Local" {
+		t.Errorf("%+v", service.Spec)
+	}
+	// One volume for whoever has to do with media, at one place.
+	deployment, container := operator(t, all)
+	for _, spec := range []core.PodSpec{pod, deployment.Spec.Template.Spec} {
+		if volume(t, spec, "media").PersistentVolumeClaim.ClaimName != "centrex-media" {
+			t.Errorf("%+v", spec.Volumes)
+		}
+	}
+	for _, program := range []core.Container{sidecar, freeswitch, container} {
+		if !slices.ContainsFunc(program.VolumeMounts, func(mount core.VolumeMount) bool { return mount.MountPath == "/var/lib/centrex/media" }) {
+			t.Errorf("%s has no media", program.Name)
+		}
+	}
+	contains(t, strings.Join(container.Args, " "), "--media-dir=/var/lib/centrex/media")
+	if all["PersistentVolumeClaim/centrex-media"].GetAnnotations()["helm.sh/resource-policy"] != "keep" {
+		t.Error("recordings go with the release")
+	}
+
+	all = render(t, switches("switch.data.persistent=false", "switch.service.enabled=false", "media.persistent=true", "media.existingClaim=ours", "switch.updateStrategy=OnDelete"))
+	set, _, _ = statefulSet(t, all)
+	if len(set.Spec.VolumeClaimTemplates) != 0 || volume(t, set.Spec.Template.Spec, "data").EmptyDir == nil || set.Spec.UpdateStrategy.Type != "OnDelete" {
+		t.Error("data.persistent=false")
+	}
+	if all["Service/centrex-sip"] != nil || all["PersistentVolumeClaim/centrex-media"] != nil || volume(t, set.Spec.Template.Spec, "media").PersistentVolumeClaim.ClaimName != "ours" {
+		t.Error("service.enabled, existingClaim")
+	}
+}
+
+func TestPortsAreOfOnePiece(t *testing.T) {
+	all := render(t, values{set: switches("switch.rtp.start=20000", "switch.rtp.end=21000", "switch.ports.xml=18080", "switch.ports.eventSocket=18021", "switch.ports.health=18081").set,
+		file: "switch: {sip: {ports: [{name: sips, port: 5061, protocol: TCP}]}}"})
+	_, sidecar, freeswitch := statefulSet(t, all)
+	theirs := environment(freeswitch)
+	same(t, "environment", []string{theirs["CENTREX_RTP_START_PORT"].Value, theirs["CENTREX_RTP_END_PORT"].Value, theirs["CENTREX_ESL_PORT"].Value, theirs["CENTREX_XML_URL"].Value},
+		[]string{"20000", "21000", "18021", "http://127.0.0.1:18080"})
+	contains(t, strings.Join(sidecar.Args, " "), "--xml-listen=127.0.0.1:18080", "--health-listen=0.0.0.0:18081")
+	if sidecar.Ports[0].ContainerPort != 18081 || as[core.Service](t, all, "Service/centrex-switch").Spec.Ports[0].Port != 18081 {
+		t.Error("ports.health")
+	}
+	if freeswitch.Ports[0].ContainerPort != 5061 || as[core.Service](t, all, "Service/centrex-sip").Spec.Ports[0].Port != 5061 {
+		t.Error("sip.ports")
+	}
+	ports := as[network.NetworkPolicy](t, all, "NetworkPolicy/centrex-switch").Spec.Ingress[0].Ports
+	if ports[0].Port.IntVal != 5061 || ports[1].Port.IntVal != 20000 || *ports[1].EndPort != 21000 {
+		t.Errorf("%+v", ports)
+	}
+}

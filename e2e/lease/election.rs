@@ -1,0 +1,289 @@
+//! Elections through cuts, conflicts and wrong clocks. Time is the test's: it passes when nobody
+//! has anything to do.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use centrex::lease::{Election, Leadership, LeaseOptions, Term, elect};
+use jiff::SignedDuration;
+use serde_json::json;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+use super::api::{Access, Link, Server};
+
+const LEASE: Duration = Duration::from_secs(15);
+
+struct Elector {
+    access: Access,
+    stop: CancellationToken,
+    election: Election,
+}
+
+impl Elector {
+    fn start(server: &Arc<Server>, name: &str) -> Self {
+        Self::with_clock(server, name, SignedDuration::ZERO)
+    }
+
+    fn with_clock(server: &Arc<Server>, name: &str, skew: SignedDuration) -> Self {
+        let access = server.access(skew);
+        let stop = CancellationToken::new();
+        let election = elect(access.client(), options(name), stop.clone());
+        Self { access, stop, election }
+    }
+
+    fn term(&self) -> Option<Term> {
+        match &*self.election.leadership.borrow() {
+            Leadership::Leading(term) if !term.lost.is_cancelled() => Some(term.clone()),
+            _ => None,
+        }
+    }
+
+    fn leads(&self) -> bool {
+        self.term().is_some()
+    }
+
+    fn follows(&self) -> Option<String> {
+        match &*self.election.leadership.borrow() {
+            Leadership::Following { leader } => leader.clone(),
+            Leadership::Leading(_) => None,
+        }
+    }
+}
+
+fn options(name: &str) -> LeaseOptions {
+    LeaseOptions {
+        namespace: "here".to_owned(),
+        name: "centrex-operator".to_owned(),
+        identity: name.to_owned(),
+        duration: LEASE,
+    }
+}
+
+/// Lets time pass until something holds, and says how much; all the while no two may lead.
+async fn until(what: &str, electors: &[&Elector], holds: impl Fn() -> bool) -> Duration {
+    let started = Instant::now();
+    loop {
+        assert!(electors.iter().filter(|elector| elector.leads()).count() <= 1, "two lead");
+        if holds() {
+            return started.elapsed();
+        }
+        assert!(started.elapsed() < Duration::from_secs(120), "never: {what}");
+        sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Lets time pass while no two lead.
+async fn pass(time: Duration, electors: &[&Elector]) {
+    let end = Instant::now() + time;
+    until("time passes", electors, || Instant::now() >= end).await;
+}
+
+/// Two electors, of which the first leads and the second knows.
+async fn two(server: &Arc<Server>) -> (Elector, Elector) {
+    let a = Elector::start(server, "a");
+    until("a leads", &[&a], || a.leads()).await;
+    let b = Elector::start(server, "b");
+    until("b follows a", &[&a, &b], || b.follows().is_some_and(|leader| leader.starts_with("a_"))).await;
+    (a, b)
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_of_many_leads_and_renews() {
+    let server = Arc::new(Server::default());
+    let electors: Vec<_> = ["a", "b", "c", "d", "e"].map(|name| Elector::start(&server, name)).into();
+    let all: Vec<_> = electors.iter().collect();
+    until("somebody leads", &all, || electors.iter().any(Elector::leads)).await;
+    assert!(server.conflicts() > 0, "they did not come at one time");
+    let leader = electors.iter().find(|elector| elector.leads()).unwrap();
+    let term = leader.term().unwrap();
+    assert_eq!((term.lease.as_str(), term.transition), ("lease-1", 0));
+    let writes = server.writes();
+    pass(Duration::from_secs(60), &all).await;
+    assert!(!term.lost.is_cancelled());
+    let renewals = server.writes() - writes;
+    assert!((24..=40).contains(&renewals), "{renewals} renewals in a minute");
+    assert_eq!(server.spec("leaseDurationSeconds"), json!(15));
+    assert_eq!(server.spec("leaseTransitions"), json!(0));
+    for elector in &electors {
+        assert!(elector.election.life.age() < LEASE);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_is_cut_off_stops_before_another_begins() {
+    for link in [Link::Cut, Link::AnswersLost, Link::Broken] {
+        let server = Arc::new(Server::default());
+        let (a, b) = two(&server).await;
+        let term = a.term().unwrap();
+        a.access.link(link);
+        let stopped = until("a stops", &[&a, &b], || term.lost.is_cancelled()).await;
+        assert!(!b.leads());
+        assert!(stopped <= Duration::from_millis(10_050), "{link:?}: stopped after {stopped:?}");
+        let taken = stopped + until("b leads", &[&a, &b], || b.leads()).await;
+        // From the last write that arrived: a's last try may have been half a duration later.
+        let late = if link == Link::AnswersLost { Duration::from_secs(10) } else { Duration::ZERO };
+        assert!(taken <= LEASE + Duration::from_millis(1_300) + late, "{link:?}: taken after {taken:?}");
+        println!("{link:?}: stopped after {stopped:?}, taken over after {taken:?}");
+        assert_eq!(b.term().unwrap().transition, term.transition + 1);
+        assert!(a.election.life.age() < LEASE, "a hung call holds up the elector");
+
+        // The cut heals: a learns whom to follow, and nothing else happens.
+        a.access.link(Link::Up);
+        let known = || a.follows().is_some_and(|leader| leader.starts_with("b_"));
+        until("a follows b", &[&a, &b], known).await;
+        pass(Duration::from_secs(40), &[&a, &b]).await;
+        assert!(b.leads());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_short_cut_costs_no_leadership() {
+    let server = Arc::new(Server::default());
+    let (a, b) = two(&server).await;
+    let term = a.term().unwrap();
+    for link in [Link::Cut, Link::AnswersLost, Link::Broken] {
+        a.access.link(link);
+        pass(Duration::from_secs(3), &[&a, &b]).await;
+        a.access.link(Link::Up);
+        pass(Duration::from_secs(20), &[&a, &b]).await;
+        assert!(!term.lost.is_cancelled(), "{link:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_else_left_it_is_taken_again_in_a_new_term() {
+    let server = Arc::new(Server::default());
+    let a = Elector::start(&server, "a");
+    until("a leads", &[&a], || a.leads()).await;
+    let term = a.term().unwrap();
+    a.access.link(Link::Cut);
+    until("a stops", &[&a], || term.lost.is_cancelled()).await;
+    a.access.link(Link::Up);
+    until("a leads again", &[&a], || a.leads()).await;
+    assert!(term.lost.is_cancelled());
+    assert_eq!(a.term().unwrap().transition, 0, "it never changed hands");
+}
+
+#[tokio::test(start_paused = true)]
+async fn wrong_clocks_change_nothing() {
+    let hours = SignedDuration::from_hours;
+    for (of_a, of_b) in
+        [(hours(-48), hours(0)), (hours(48), hours(0)), (hours(0), hours(-7)), (hours(5), hours(-5))]
+    {
+        let server = Arc::new(Server::default());
+        let a = Elector::with_clock(&server, "a", of_a);
+        until("a leads", &[&a], || a.leads()).await;
+        let b = Elector::with_clock(&server, "b", of_b);
+        let term = a.term().unwrap();
+        pass(Duration::from_secs(90), &[&a, &b]).await;
+        assert!(!term.lost.is_cancelled(), "taken from a living leader");
+        a.access.link(Link::Cut);
+        let taken = until("b leads", &[&a, &b], || b.leads()).await;
+        assert!(taken > Duration::from_secs(12) && taken < Duration::from_secs(17), "{taken:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_given_back_is_taken_at_once() {
+    let server = Arc::new(Server::default());
+    let (a, b) = two(&server).await;
+    let term = a.term().unwrap();
+    a.stop.cancel();
+    let taken = until("b leads", &[&a, &b], || b.leads()).await;
+    assert!(taken < Duration::from_millis(1_500), "{taken:?}");
+    println!("given back and taken over after {taken:?}");
+    assert!(term.lost.is_cancelled());
+    a.election.ended().await;
+    assert_eq!(server.spec("leaseTransitions"), json!(1));
+    // With nobody to take it, it says that it is free.
+    b.stop.cancel();
+    b.election.ended().await;
+    assert_eq!(server.spec("holderIdentity"), json!(""));
+    assert_eq!(server.spec("leaseDurationSeconds"), json!(1));
+    assert_eq!(server.spec("leaseTransitions"), json!(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_ends_in_time_whatever_the_server_does() {
+    for link in [Link::Cut, Link::AnswersLost, Link::Broken] {
+        let server = Arc::new(Server::default());
+        let a = Elector::start(&server, "a");
+        until("a leads", &[&a], || a.leads()).await;
+        let term = a.term().unwrap();
+        a.access.link(link);
+        sleep(Duration::from_secs(3)).await;
+        let started = Instant::now();
+        a.stop.cancel();
+        a.election.ended().await;
+        assert!(started.elapsed() <= LEASE / 3, "{link:?}: {:?}", started.elapsed());
+        assert!(term.lost.is_cancelled());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_conflict_is_looked_into() {
+    let server = Arc::new(Server::default());
+    let (a, b) = two(&server).await;
+    let term = a.term().unwrap();
+    // Somebody annotates it: the version that a knows is an old one, and a goes on.
+    for i in 0..5 {
+        let conflicts = server.conflicts();
+        eprintln!("{i} {:?} {:?}", a.election.leadership.borrow().clone(), server.lease());
+        server.edit(|lease| lease["metadata"]["annotations"] = json!({ "note": "looked at" }));
+        until("a conflict", &[&a, &b], || server.conflicts() > conflicts).await;
+    }
+    pass(Duration::from_secs(30), &[&a, &b]).await;
+    assert!(!term.lost.is_cancelled());
+    assert_eq!(server.lease().unwrap()["metadata"]["annotations"]["note"], json!("looked at"));
+
+    // Somebody puts another holder there: a stops at its next renewal, long before it runs out.
+    server.edit(|lease| lease["spec"]["holderIdentity"] = json!("intruder"));
+    let stopped = until("a stops", &[&a, &b], || term.lost.is_cancelled()).await;
+    assert!(stopped < Duration::from_secs(3), "{stopped:?}");
+    let known = || a.follows().as_deref() == Some("intruder");
+    until("a follows the intruder", &[&a, &b], known).await;
+    // It never renews, and is treated like any other.
+    until("somebody leads", &[&a, &b], || a.leads() || b.leads()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_deleted_or_damaged_is_made_anew() {
+    let server = Arc::new(Server::default());
+    let (a, b) = two(&server).await;
+    let term = a.term().unwrap();
+    server.delete();
+    // The leader makes it anew, and begins anew: the old term is of a Lease that is no more.
+    until("a new term", &[&a, &b], || term.lost.is_cancelled() && a.leads()).await;
+    assert_eq!(a.term().unwrap().lease, "lease-2");
+    // A dead one does not, and its time runs out.
+    a.access.link(Link::Cut);
+    server.delete();
+    until("b leads", &[&a, &b], || b.leads()).await;
+    assert_eq!(b.term().unwrap().lease, "lease-3");
+    a.access.link(Link::Up);
+
+    for damage in [json!({}), json!(null), json!({ "holderIdentity": "x", "leaseDurationSeconds": -1 })] {
+        server.edit(|lease| lease["spec"] = damage);
+        pass(Duration::from_secs(25), &[&a, &b]).await;
+        assert!(a.leads() || b.leads());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_of_one_name_are_two() {
+    let server = Arc::new(Server::default());
+    let (a, twin) = (Elector::start(&server, "same"), Elector::start(&server, "same"));
+    until("one leads", &[&a, &twin], || a.leads() || twin.leads()).await;
+    pass(Duration::from_secs(60), &[&a, &twin]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_that_the_holder_wrote_is_kept_to() {
+    let server = Arc::new(Server::default());
+    let (a, b) = two(&server).await;
+    a.access.link(Link::Cut);
+    server.edit(|lease| lease["spec"]["leaseDurationSeconds"] = json!(40));
+    let taken = until("b leads", &[&a, &b], || b.leads()).await;
+    assert!(taken > Duration::from_secs(39), "{taken:?}");
+}

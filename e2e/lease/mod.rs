@@ -1,0 +1,5 @@
+//! Leader election.
+
+mod api;
+mod election;
+mod frozen;

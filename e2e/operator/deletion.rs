@@ -1,0 +1,92 @@
+//! Ends: of Tenants by both policies, of namespaces, of the CRDs; with the operator up and down.
+
+use super::Site;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn retained_data_are_adopted_and_deleted_data_are_gone() {
+    let Some(site) = Site::start("operator::retained_data").await else { return };
+    let _operator = site.operator(&[]);
+    let _switch = site.switch("switch-1");
+
+    // Retain, which is what happens when nothing is said: the schema stays, and says how to have it back.
+    site.tenant("keep", "");
+    site.cluster.apply(&site.extension("keep", 100));
+    site.wait_for("keep", "extension/e100", "Ready=True Ready");
+    let schema = site.schema("keep", "keep").await.unwrap();
+    let id = site.get("keep", "tenant/keep").unwrap()["status"]["tenantId"].as_str().unwrap().to_owned();
+    site.cluster.kubectl_ok(&["delete", "tenant", "-n", "keep", "keep", "--timeout=60s"]);
+    assert_eq!(site.schema("keep", "keep").await, None, "it is served no more");
+    assert_eq!(site.count(&format!("SELECT count(*) FROM {schema}.extensions")).await, 1);
+    let events = site.events("keep", "Retained");
+    assert!(events.len() == 1 && events[0].contains(&id) && events[0].contains(&schema), "{events:?}");
+
+    // Adopted by its identity.
+    site.tenant("keep", &format!(", tenantId: {id}, deletionPolicy: Delete"));
+    site.wait_for("keep", "extension/e100", "Ready=True Ready");
+    assert_eq!(site.schema("keep", "keep").await.as_deref(), Some(schema.as_str()));
+
+    // Delete: nothing is left.
+    site.cluster.kubectl_ok(&["delete", "tenant", "-n", "keep", "keep", "--timeout=60s"]);
+    let left = format!("SELECT count(*) FROM pg_namespace WHERE nspname = '{schema}'");
+    assert_eq!(site.count(&left).await, 0);
+    assert_eq!(site.count(&format!("SELECT count(*) FROM pg_roles WHERE rolname = '{schema}'")).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_goes_while_the_operator_is_down_and_while_it_is_up() {
+    let Some(site) = Site::start("operator::a_namespace_goes").await else { return };
+    let operator = site.operator(&[]);
+    for name in ["up", "down"] {
+        site.tenant(name, ", deletionPolicy: Delete");
+        site.cluster.apply(&site.extension(name, 100));
+        site.wait_for(name, &format!("tenant/{name}"), "Programmed=True Programmed");
+    }
+    let down = site.schema("down", "down").await.unwrap();
+    site.cluster.kubectl_ok(&["delete", "namespace", "up", "--timeout=90s"]);
+    assert_eq!(site.schema("up", "up").await, None);
+
+    operator.end("-KILL");
+    site.cluster.kubectl_ok(&["delete", "namespace", "down", "--wait=false"]);
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    assert!(site.get("", "namespace/down").is_some(), "the Tenant's finalizer waits for the operator");
+    let _operator = site.operator(&[]);
+    site.cluster.kubectl_ok(&["wait", "--for=delete", "namespace/down", "--timeout=90s"]);
+    assert_eq!(site.count(&format!("SELECT count(*) FROM pg_namespace WHERE nspname = '{down}'")).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_crds_go_first() {
+    let Some(site) = Site::start("operator::the_crds_go_first").await else { return };
+    let _operator = site.operator(&[]);
+    site.tenant("last", ", deletionPolicy: Delete");
+    site.cluster.apply(&site.extension("last", 100));
+    site.wait_for("last", "tenant/last", "Programmed=True Programmed");
+    site.cluster.kubectl_ok(&["delete", "-f", "crds", "--timeout=90s"]);
+    assert_eq!(site.count("SELECT count(*) FROM public.tenants").await, 0);
+
+    // And come back: the operator has waited for them.
+    site.cluster.install_crds();
+    site.tenant("again", "");
+    site.wait_for("again", "tenant/again", "Programmed=True Programmed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_that_cannot_end_says_why() {
+    let Some(site) = Site::start("operator::a_deletion_that_cannot_end").await else { return };
+    let _operator = site.operator(&[]);
+    site.tenant("stuck", ", deletionPolicy: Delete");
+    site.wait_for("stuck", "tenant/stuck", "Programmed=True Programmed");
+    // The login is kept from taking the tenant's role, which no retry overcomes.
+    let schema = site.schema("stuck", "stuck").await.unwrap();
+    let mut admin = site.database.admin().await;
+    let revoke = format!("REVOKE {schema} FROM centrex; ALTER SCHEMA {schema} OWNER TO CURRENT_USER");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(revoke)).execute(&mut admin).await.unwrap();
+    site.cluster.kubectl_ok(&["delete", "tenant", "-n", "stuck", "stuck", "--wait=false"]);
+    site.wait_for("stuck", "tenant/stuck", "Ready=False CleanupBlocked");
+    site.wait_for("stuck", "tenant/stuck", "Stalled=True CleanupBlocked");
+
+    let grant = format!("ALTER SCHEMA {schema} OWNER TO {schema}; GRANT {schema} TO centrex");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(grant)).execute(&mut admin).await.unwrap();
+    site.cluster.kubectl_ok(&["wait", "-n", "stuck", "--for=delete", "tenant/stuck", "--timeout=90s"]);
+    assert_eq!(site.count("SELECT count(*) FROM public.tenants").await, 0);
+}

@@ -1,0 +1,73 @@
+//! Postgres away, the API server away, the operator killed in the middle: nothing is lost, and
+//! switches answer all the while.
+
+use std::time::Duration;
+
+use crate::freeswitch::process::until;
+
+use super::{PATIENCE, Site};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_api_server_goes_away_and_comes_back() {
+    let Some(site) = Site::start("operator::the_api_server_goes_away").await else { return };
+    let operator = site.operator(&[]);
+    let switch = site.switch("switch-1");
+    site.apply_samples();
+    site.cluster.kubectl_ok(&["wait", "--for=condition=Ready", "--timeout=90s", "-A", "--all", "extensions"]);
+    let answer = switch.answer("acme-register-1001");
+    site.cluster.stop_api_server();
+    std::thread::sleep(Duration::from_secs(12)); // longer than the lease
+    assert_eq!(switch.answer("acme-register-1001"), answer, "phones do not notice");
+    assert!(site.schema("acme", "acme").await.is_some(), "an error is not an empty list");
+    site.cluster.start_api_server();
+    site.tenant("late", "");
+    site.wait_for("late", "tenant/late", "Ready=True Ready");
+    assert_eq!(operator.get("/livez").0, 200);
+    assert_eq!(switch.answer("acme-register-1001"), answer);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_goes_away_and_comes_back() {
+    let Some(site) = Site::start("operator::postgres_goes_away").await else { return };
+    let _operator = site.operator(&[]);
+    let switch = site.switch("switch-1");
+    site.apply_samples();
+    site.cluster.kubectl_ok(&["wait", "--for=condition=Ready", "--timeout=90s", "-A", "--all", "extensions"]);
+    let answer = switch.answer("acme-register-1001");
+    site.database.shut(true).await;
+    site.cluster.apply(&site.extension("globex", 7777).replace("tenantRef: {name: globex}", "tenantRef: {name: globex}"));
+    site.wait_for("globex", "extension/e7777", "Programmed=Unknown StoreFailed");
+    assert_eq!(switch.answer("acme-register-1001"), answer, "phones do not notice");
+    assert!(site.conditions("acme", "tenant/acme").contains(&"Ready=True Ready".to_owned()), "what is stored stays true");
+    site.database.shut(false).await;
+    site.wait_for("globex", "extension/e7777", "Ready=True Ready");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_ten_moments_of_a_bulk_apply() {
+    let Some(site) = Site::start("operator::killed_at_ten_moments").await else { return };
+    let _switch = site.switch("switch-1");
+    site.tenant("bulk", "");
+    let all: String = (0..300).map(|index| site.extension("bulk", 1000 + index)).collect();
+    std::thread::scope(|scope| {
+        let applying = scope.spawn(|| site.cluster.apply(&all));
+        for turn in 0..10u64 {
+            let operator = site.operator(&["--lease-seconds", "3"]);
+            // Moments that differ, and are the same in every run.
+            std::thread::sleep(Duration::from_millis(300 + turn * 517 % 1900));
+            operator.end("-KILL");
+        }
+        applying.join().unwrap();
+    });
+    let _operator = site.operator(&["--lease-seconds", "3"]);
+    site.cluster.kubectl_ok(&["wait", "-n", "bulk", "--for=condition=Ready", "--timeout=120s", "--all", "extensions"]);
+    let schema = site.schema("bulk", "bulk").await.unwrap();
+    assert_eq!(site.count(&format!("SELECT count(*) FROM {schema}.extensions")).await, 300);
+    let secrets = site.cluster.kubectl_ok(&["get", "secrets", "-n", "bulk", "-o", "name"]);
+    assert_eq!(secrets.lines().count(), 300, "one password each, never two");
+    let same = until(PATIENCE, || {
+        let status = site.get("bulk", "tenant/bulk")?["status"].clone();
+        (status["resources"][0]["ready"] == 300).then_some(())
+    });
+    assert!(same.is_some(), "{:?}", site.get("bulk", "tenant/bulk"));
+}

@@ -1,0 +1,141 @@
+//! `centrex operator` and `centrex switch` on a real API server and a real Postgres.
+
+mod admission;
+mod deletion;
+mod faults;
+mod replicas;
+mod samples;
+mod truth;
+
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use sqlx::{AssertSqlSafe, PgConnection};
+use tempfile::TempDir;
+
+use crate::cluster::Cluster;
+use crate::freeswitch::process::until;
+use crate::postgres::{Database, reachable_dir};
+use crate::program::{Program, url};
+
+/// How long a test waits for what must come.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// A control plane, a database and a key file.
+pub struct Site {
+    pub cluster: Cluster,
+    pub database: Database,
+    directory: TempDir,
+    started: AtomicUsize,
+}
+
+impl Site {
+    /// None, and the test counted as skipped, where there is no control plane or no Postgres.
+    pub async fn start(test: &str) -> Option<Self> {
+        let database = Database::start(test).await?;
+        let cluster = Cluster::own(test)?;
+        cluster.install_crds();
+        let site = Self { cluster, database, directory: reachable_dir(), started: AtomicUsize::new(0) };
+        let key = format!("1:{}=\n", "A".repeat(43));
+        std::fs::write(site.key_file(), key).unwrap();
+        std::fs::set_permissions(site.key_file(), std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        Some(site)
+    }
+
+    fn key_file(&self) -> std::path::PathBuf {
+        self.directory.path().join("keys")
+    }
+
+    fn command(&self, role: &str) -> (Command, std::path::PathBuf) {
+        let number = self.started.fetch_add(1, Ordering::Relaxed);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_centrex"));
+        command.arg(role).env("KUBECONFIG", self.cluster.kubeconfig());
+        command.env("CENTREX_DATABASE_URL", url(&self.database));
+        command.env("CENTREX_ENCRYPTION_KEY_FILE", self.key_file());
+        (command, self.directory.path().join(format!("{role}-{number}.log")))
+    }
+
+    /// Starts an operator.
+    pub fn operator(&self, options: &[&str]) -> Program {
+        let (mut command, output) = self.command("operator");
+        command.args(["--listen", "127.0.0.1:0", "--lease-seconds", "5"]).args(options);
+        Program::start(&mut command, output, "the operator watches")
+    }
+
+    /// Starts the sidecar of a switch.
+    pub fn switch(&self, name: &str) -> Program {
+        let (mut command, output) = self.command("switch");
+        command.args(["--xml-listen", "127.0.0.1:0", "--health-listen", "127.0.0.1:0", "--name", name]);
+        command.arg("--data-dir").arg(self.directory.path().join(name));
+        command.env("CENTREX_XML_USERNAME", "freeswitch").env("CENTREX_XML_PASSWORD", "demo-only");
+        Program::start(&mut command, output, "answering mod_xml_curl")
+    }
+
+    /// Applies the samples, as a stranger does.
+    pub fn apply_samples(&self) {
+        self.cluster.kubectl_ok(&["apply", "-f", "deploy/samples"]);
+    }
+
+    /// An object as the API server has it.
+    pub fn get(&self, namespace: &str, object: &str) -> Option<Value> {
+        let output = self.cluster.kubectl(&["get", "-n", namespace, object, "-o", "json"]);
+        output.status.success().then(|| serde_json::from_slice(&output.stdout).unwrap())
+    }
+
+    /// `Type=Status Reason` of each condition of an object.
+    pub fn conditions(&self, namespace: &str, object: &str) -> Vec<String> {
+        let object = self.get(namespace, object).unwrap_or_default();
+        let conditions = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        let text = |c: &Value, field: &str| c[field].as_str().unwrap_or_default().to_owned();
+        conditions.iter().map(|c| format!("{}={} {}", text(c, "type"), text(c, "status"), text(c, "reason"))).collect()
+    }
+
+    /// Waits for a condition of an object, such as `Ready=True Ready`.
+    pub fn wait_for(&self, namespace: &str, object: &str, condition: &str) -> Duration {
+        let start = Instant::now();
+        let found = until(PATIENCE, || self.conditions(namespace, object).contains(&condition.to_owned()).then_some(()));
+        assert!(found.is_some(), "{namespace} {object} never said {condition}: {:?}", self.get(namespace, object));
+        start.elapsed()
+    }
+
+    /// The notes of all events about an object.
+    pub fn events(&self, namespace: &str, reason: &str) -> Vec<String> {
+        let list = self.cluster.kubectl_ok(&["get", "events.events.k8s.io", "-n", namespace, "-o", "json"]);
+        let list: Value = serde_json::from_str(&list).unwrap();
+        let items = list["items"].as_array().unwrap().iter().filter(|event| event["reason"] == reason);
+        items.map(|event| event["note"].as_str().unwrap_or_default().to_owned()).collect()
+    }
+
+    /// A number that Postgres answers.
+    pub async fn count(&self, sql: &str) -> i64 {
+        let mut admin: PgConnection = self.database.admin().await;
+        sqlx::query_scalar(AssertSqlSafe(sql.to_owned())).fetch_one(&mut admin).await.unwrap()
+    }
+
+    /// The schema of a tenant, by its namespace and name.
+    pub async fn schema(&self, namespace: &str, name: &str) -> Option<String> {
+        let mut admin: PgConnection = self.database.admin().await;
+        let sql = "SELECT schema_name FROM public.tenants WHERE namespace = $1 AND name = $2 AND retained_at IS NULL";
+        sqlx::query_scalar(sql).bind(namespace).bind(name).fetch_optional(&mut admin).await.unwrap()
+    }
+
+    /// A namespace with a tenant in it, of domain `<name>.example.com`.
+    pub fn tenant(&self, name: &str, spec: &str) {
+        self.cluster.apply(&format!(
+            "{{apiVersion: v1, kind: Namespace, metadata: {{name: {name}}}}}\n---\n\
+             apiVersion: centrex.dev/v1alpha1\nkind: Tenant\nmetadata: {{name: {name}, namespace: {name}}}\n\
+             spec: {{domains: [{name}.example.com]{spec}}}\n"
+        ));
+    }
+
+    /// An extension of that tenant.
+    pub fn extension(&self, tenant: &str, number: usize) -> String {
+        format!(
+            "---\napiVersion: centrex.dev/v1alpha1\nkind: Extension\n\
+             metadata: {{name: e{number}, namespace: {tenant}}}\n\
+             spec: {{tenantRef: {{name: {tenant}}}, number: \"{number}\"}}\n"
+        )
+    }
+}

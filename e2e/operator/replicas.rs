@@ -1,0 +1,39 @@
+//! Two replicas: one writes, the other takes over; and when the first only thinks that it leads.
+
+use std::time::{Duration, Instant};
+
+use super::Site;
+use crate::program::Program;
+
+fn leads(operator: &Program) -> bool {
+    operator.get("/metrics").1.contains("centrex_operator_leader 1")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_second_takes_over_when_the_first_is_killed_or_leaves() {
+    let Some(site) = Site::start("operator::the_second_takes_over").await else { return };
+    let mut first = site.operator(&["--identity", "first"]);
+    first.wait_until("leadership", leads);
+    let mut second = site.operator(&["--identity", "second"]);
+    site.tenant("one", "");
+    site.wait_for("one", "tenant/one", "Programmed=True Programmed");
+    assert!(!leads(&second));
+
+    let start = Instant::now();
+    first.end("-KILL");
+    second.wait_until("leadership", leads);
+    let killed = start.elapsed();
+    site.tenant("two", "");
+    site.wait_for("two", "tenant/two", "Programmed=True Programmed");
+    assert!(killed < Duration::from_secs(5 * 3), "a lease of 5 s: {killed:?}");
+
+    // One that leaves gives the lease back: the next one need not wait for its end.
+    let mut third = site.operator(&["--identity", "third"]);
+    third.wait_until("readiness", |operator| operator.get("/readyz").0 == 200);
+    let start = Instant::now();
+    second.end("-TERM");
+    third.wait_until("leadership", leads);
+    eprintln!("failover: killed {killed:?}, left {:?}", start.elapsed());
+    site.tenant("three", "");
+    site.wait_for("three", "tenant/three", "Programmed=True Programmed");
+}

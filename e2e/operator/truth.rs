@@ -1,0 +1,86 @@
+//! Statuses say what is true: conflicts and their end, waiting, generated passwords.
+
+use crate::freeswitch::process::until;
+
+use super::{PATIENCE, Site};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_truth_of_each_resource_is_told() {
+    let Some(site) = Site::start("operator::the_truth").await else { return };
+    let _operator = site.operator(&[]);
+    let _switch = site.switch("switch-1");
+
+    // A child that comes before its tenant waits for it: no error, and not stalled.
+    site.cluster.apply("{apiVersion: v1, kind: Namespace, metadata: {name: north}}");
+    site.cluster.apply(&site.extension("north", 100));
+    site.wait_for("north", "extension/e100", "Ready=False RefNotFound");
+    assert!(!site.conditions("north", "extension/e100").iter().any(|c| c.starts_with("Stalled")));
+    site.tenant("north", "");
+    site.wait_for("north", "extension/e100", "Ready=True Ready");
+
+    // Its password was made: owned, and never made again while it is there.
+    let secret = site.get("north", "secret/e100-sip").unwrap();
+    assert_eq!(secret["metadata"]["ownerReferences"][0]["name"], "e100");
+    let password = secret["data"]["password"].clone();
+    site.cluster.kubectl_ok(&["delete", "secret", "-n", "north", "e100-sip"]);
+    let fresh = until(PATIENCE, || site.get("north", "secret/e100-sip")).unwrap();
+    assert_ne!(fresh["data"]["password"], password, "deleting the Secret rotates the password");
+    site.wait_for("north", "extension/e100", "Ready=True Ready");
+
+    // Two tenants claim one domain: the older keeps it, the younger says who has it.
+    std::thread::sleep(std::time::Duration::from_millis(1100)); // ages are counted in seconds
+    site.cluster.apply(
+        "{apiVersion: v1, kind: Namespace, metadata: {name: south}}\n---\n\
+         apiVersion: centrex.dev/v1alpha1\nkind: Tenant\nmetadata: {name: south, namespace: south}\n\
+         spec: {domains: [north.example.com]}\n",
+    );
+    site.wait_for("south", "tenant/south", "Accepted=False Conflict");
+    let message = site.get("south", "tenant/south").unwrap()["status"]["conditions"][0]["message"].clone();
+    assert!(message.as_str().unwrap().contains("north/north"), "{message}");
+    assert!(site.get("south", "tenant/south").unwrap()["metadata"]["finalizers"].is_null());
+    let events = until(PATIENCE, || Some(site.events("south", "Conflict")).filter(|events| !events.is_empty()));
+    assert_eq!(events.unwrap().len(), 1);
+
+    // The loser's end touches nothing of the winner; the winner's end gives the domain free.
+    site.cluster.kubectl_ok(&["delete", "tenant", "-n", "south", "south", "--timeout=60s"]);
+    site.wait_for("north", "tenant/north", "Ready=True Ready");
+    assert!(site.schema("north", "north").await.is_some());
+    site.cluster.apply(
+        "apiVersion: centrex.dev/v1alpha1\nkind: Tenant\nmetadata: {name: south, namespace: south}\n\
+         spec: {domains: [north.example.com]}\n",
+    );
+    site.wait_for("south", "tenant/south", "Accepted=False Conflict");
+    site.cluster.kubectl_ok(&["delete", "tenant", "-n", "north", "north", "--timeout=60s"]);
+    site.wait_for("south", "tenant/south", "Ready=True Ready");
+    site.wait_for("north", "extension/e100", "Ready=False RefNotFound");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_number_moves_between_tenants() {
+    let Some(site) = Site::start("operator::a_number_moves").await else { return };
+    let _operator = site.operator(&[]);
+    let _switch = site.switch("switch-1");
+    site.apply_samples();
+    site.cluster.kubectl_ok(&["wait", "--for=condition=Ready", "--timeout=90s", "-n", "acme", "--all", "numbers"]);
+    let list = site.cluster.kubectl_ok(&["get", "numbers", "-n", "acme", "-o", "json"]);
+    let list: serde_json::Value = serde_json::from_str(&list).unwrap();
+    let old = &list["items"][0];
+    let (name, number) = (old["metadata"]["name"].as_str().unwrap(), old["spec"]["number"].as_str().unwrap());
+    let trunk = &old["spec"]["trunkRef"];
+    let target = site.cluster.kubectl_ok(&["get", "extensions", "-n", "globex", "-o", "name"]);
+    let target = target.lines().next().unwrap().rsplit('/').next().unwrap().to_owned();
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    site.cluster.apply(&format!(
+        "apiVersion: centrex.dev/v1alpha1\nkind: Number\nmetadata: {{name: moved, namespace: globex}}\n\
+         spec: {{tenantRef: {{name: globex}}, number: \"{number}\", trunkRef: {trunk}, \
+         destination: {{kind: Extension, name: {target}}}}}\n"
+    ));
+    site.wait_for("globex", "number/moved", "Accepted=False Conflict");
+    site.cluster.kubectl_ok(&["delete", "number", "-n", "acme", name]);
+    site.wait_for("globex", "number/moved", "Ready=True Ready");
+    let holder = format!(
+        "SELECT count(*) FROM public.numbers n JOIN public.tenants t ON t.id = n.tenant_id
+         WHERE n.number = '{number}' AND t.name = 'globex'"
+    );
+    assert_eq!(site.count(&holder).await, 1);
+}

@@ -1,0 +1,60 @@
+//! Events: what a person should know of an object, once for each time it became true.
+
+use jiff::Timestamp;
+use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use kube::Client;
+use kube::api::{Api, PostParams};
+use tracing::warn;
+
+use super::api::{Refusal, reference};
+use crate::reconcile::Note;
+use crate::source::Object;
+
+/// Who reports.
+const CONTROLLER: &str = "centrex.dev/operator";
+/// Most bytes of a note the API server takes.
+const MAX_NOTE: usize = 1024;
+/// Most bytes of the object's name in that of an event, so that the whole stays a legal name.
+const MAX_NAME: usize = 200;
+/// Namespace of events about cluster-wide objects.
+const CLUSTER_NAMESPACE: &str = "default";
+
+/// Writes an event. It is not worth a second try: the condition says the same.
+pub async fn publish(client: Client, instance: String, object: Object, note: Note) {
+    let Some(event) = event(&instance, &object, note) else { return };
+    let namespace = event.metadata.namespace.clone().unwrap_or_default();
+    let api: Api<Event> = Api::namespaced(client, &namespace);
+    match api.create(&PostParams::default(), &event).await.map_err(Refusal::from) {
+        Ok(_) | Err(Refusal::Gone | Refusal::Exists | Refusal::Conflict) => {}
+        Err(Refusal::Failed(cause)) => warn!(object = %object.key(), %cause, "an event could not be written"),
+    }
+}
+
+fn event(instance: &str, object: &Object, note: Note) -> Option<Event> {
+    let regarding = reference(object)?;
+    let now = Timestamp::now();
+    let mut name = regarding.name.clone()?;
+    name.truncate(name.floor_char_boundary(MAX_NAME));
+    let mut text = note.text;
+    if text.len() > MAX_NOTE {
+        text.truncate(text.floor_char_boundary(MAX_NOTE - '…'.len_utf8()));
+        text.push('…');
+    }
+    Some(Event {
+        metadata: ObjectMeta {
+            name: Some(format!("{name}.{:x}", now.as_nanosecond())),
+            namespace: Some(regarding.namespace.clone().unwrap_or_else(|| CLUSTER_NAMESPACE.to_owned())),
+            ..ObjectMeta::default()
+        },
+        event_time: Some(MicroTime(now)),
+        reporting_controller: Some(CONTROLLER.to_owned()),
+        reporting_instance: Some(instance.to_owned()),
+        action: Some("Reconcile".to_owned()),
+        reason: Some(note.reason),
+        type_: Some(if note.warning { "Warning" } else { "Normal" }.to_owned()),
+        regarding: Some(regarding),
+        note: Some(text),
+        ..Event::default()
+    })
+}

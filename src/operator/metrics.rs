@@ -1,0 +1,85 @@
+//! What the operator counts. Labels are few and fixed: no names, no error texts.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+/// A label of a problem: compile's reason.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ReasonLabel {
+    /// PascalCase, as in conditions.
+    pub reason: String,
+}
+
+/// A label of a watch: the kind it watches.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct KindLabel {
+    /// The kind.
+    pub kind: String,
+}
+
+/// Everything that is counted. Clones count the same.
+#[derive(Clone)]
+pub struct Metrics {
+    registry: Arc<Registry>,
+    leader: Gauge,
+    pending: Gauge,
+    problems: Family<ReasonLabel, Gauge>,
+    watches: Family<KindLabel, Gauge<f64, AtomicU64>>,
+    status_writes: Counter,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("centrex_operator");
+        let leader = Gauge::default();
+        registry.register("leader", "Whether this replica writes", leader.clone());
+        let pending = Gauge::default();
+        registry.register("tenants_pending", "Tenants to be compiled and written", pending.clone());
+        let problems = Family::default();
+        registry.register("problems", "Problems of resources by reason", problems.clone());
+        let watches = Family::<KindLabel, Gauge<f64, AtomicU64>>::default();
+        let help = "Seconds since the API server was last heard on a watch";
+        registry.register("watch_last_seen_seconds", help, watches.clone());
+        let status_writes = Counter::default();
+        registry.register("status_writes", "Statuses written to the API server", status_writes.clone());
+        Self { registry: Arc::new(registry), leader, pending, problems, watches, status_writes }
+    }
+}
+
+impl Metrics {
+    /// Counts a status that was written.
+    pub fn status_written(&self) {
+        self.status_writes.inc();
+    }
+
+    /// Says how the loop is.
+    pub fn set_loop(&self, leading: bool, pending: usize, problems: impl Iterator<Item = String>) {
+        self.leader.set(i64::from(leading));
+        self.pending.set(i64::try_from(pending).unwrap_or(i64::MAX));
+        self.problems.clear();
+        for reason in problems {
+            self.problems.get_or_create(&ReasonLabel { reason }).inc();
+        }
+    }
+
+    /// Says when a kind's watch was last heard.
+    pub fn set_watch(&self, kind: &str, seconds: f64) {
+        self.watches.get_or_create(&KindLabel { kind: kind.to_owned() }).set(seconds);
+    }
+
+    /// All of it as OpenMetrics.
+    ///
+    /// # Errors
+    /// Never in practice: text is written into memory.
+    pub fn encode(&self) -> Result<String, std::fmt::Error> {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}

@@ -1,0 +1,400 @@
+//! Centrex on a cluster: watches, compile, store, and the truth in statuses. Every replica watches;
+//! the one that leads writes.
+
+mod api;
+mod events;
+mod health;
+mod metrics;
+mod options;
+mod outside;
+mod statuses;
+mod switches;
+mod webhook;
+
+pub use api::FINALIZER;
+pub use options::OperatorArgs;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::Client;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{error, info, warn};
+
+use crate::lease::{self, Leadership, LeaseOptions};
+use crate::reconcile::{Progress, Reconciler};
+use crate::source::Change;
+use crate::source::cluster::{self, ClusterOptions, Invalid, Update};
+use crate::source::folder::{Folder, FolderError};
+use crate::status::acks::Ack;
+use crate::store::acks::{Patience, follow_acks};
+use crate::store::{Candidate, Elected, Keyring, KeyringError, Store, StoreError, StoreOptions};
+use health::Health;
+use metrics::Metrics;
+use outside::Cluster;
+use statuses::Statuses;
+
+/// First and longest pause before Postgres is tried again.
+const FIRST_RETRY: Duration = Duration::from_millis(250);
+const LONGEST_RETRY: Duration = Duration::from_secs(10);
+/// How often the loop says how it is, at least.
+const PULSE: Duration = Duration::from_secs(5);
+
+/// Why the operator does not start, or ends.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum OperatorError {
+    #[error("the cluster's address and credentials (KUBECONFIG, or the pod's own): {0}")]
+    Kubeconfig(#[source] Box<kube::config::InferConfigError>),
+    #[error("the API server: {0}")]
+    Client(#[source] Box<kube::Error>),
+    #[error("--platform-manifests: {0}")]
+    Folder(#[from] FolderError),
+    #[error("--platform-manifests {0}: {1}")]
+    Manifests(PathBuf, String),
+    #[error(transparent)]
+    Keys(#[from] KeyringError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("--listen {listen}: {source}")]
+    Listen { listen: SocketAddr, source: std::io::Error },
+    #[error(transparent)]
+    Webhook(#[from] webhook::CertificateError),
+    #[error("the signals that end it cannot be waited for: {0}")]
+    Signals(std::io::Error),
+}
+
+/// Runs until it is told to end by SIGTERM or SIGINT.
+///
+/// # Errors
+/// What is wrong with an option, or what is missing.
+pub async fn run(args: OperatorArgs) -> Result<(), OperatorError> {
+    let stop = CancellationToken::new();
+    crate::signals::end_on_signals(stop.clone()).map_err(OperatorError::Signals)?;
+    let keyring = Arc::new(Keyring::read_file(&args.encryption_key_file)?);
+    let options = StoreOptions::from_url(&args.database_url, keyring)?;
+    let platform = platform_manifests(&args)?;
+    let listener = TcpListener::bind(args.listen)
+        .await
+        .map_err(|source| OperatorError::Listen { listen: args.listen, source })?;
+    let address = listener.local_addr().unwrap_or(args.listen);
+    let config = kube::Config::infer().await.map_err(|cause| OperatorError::Kubeconfig(Box::new(cause)))?;
+    let namespace = args.lease_namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
+    let client = Client::try_from(config).map_err(|cause| OperatorError::Client(Box::new(cause)))?;
+    let identity = args.identity.clone().unwrap_or_else(crate::host::name);
+
+    let (metrics, tasks) = (Metrics::default(), TaskTracker::new());
+    let lease_namespace = namespace.clone();
+    let lease = LeaseOptions {
+        namespace,
+        name: args.lease_name.clone(),
+        identity: identity.clone(),
+        duration: args.lease_seconds,
+    };
+    // The lease is given back when all writing has ended, not before.
+    let stop_election = CancellationToken::new();
+    let election = lease::elect(client.clone(), lease, stop_election.clone());
+    let (updates, inbox) = mpsc::channel(16);
+    let watching = ClusterOptions { client: client.clone(), namespaces: args.namespaces.clone() };
+    let watches = cluster::start(watching, updates, stop.clone());
+    let health = Arc::new(Health::new(metrics.clone(), watches, election.life.clone(), args.lease_seconds));
+    tasks.spawn(health::serve(listener, health.clone(), stop.clone()));
+    info!(listen = %address, %identity, "the operator watches");
+
+    let statuses = Statuses::start(&client, &metrics, &tasks, &stop);
+    let outside = Arc::new(Cluster::new(client.clone(), identity.clone(), statuses.clone()));
+    let (progress, _) = watch::channel(Progress::default());
+    let mut operator = Operator {
+        reconciler: Reconciler::new(progress, Some(outside), args.media_dir.clone()),
+        options,
+        client,
+        identity,
+        cluster_wide: args.namespaces.is_empty(),
+        statuses,
+        metrics,
+        health,
+        heard: platform,
+        invalid: Vec::new(),
+        term: None,
+    };
+    if let Some(options) = webhook_options(&args, lease_namespace)? {
+        let known = operator.reconciler.known();
+        webhook::start(options, operator.client.clone(), known, &tasks, stop.clone()).await?;
+    }
+    let outcome = operator.run(inbox, election.leadership.clone(), &stop).await;
+    operator.follow();
+    stop.cancel();
+    stop_election.cancel();
+    election.ended().await;
+    tasks.close();
+    tasks.wait().await;
+    info!("ended");
+    outcome
+}
+
+/// The loop of a replica.
+struct Operator {
+    reconciler: Reconciler,
+    options: StoreOptions,
+    client: Client,
+    identity: String,
+    cluster_wide: bool,
+    statuses: Statuses,
+    metrics: Metrics,
+    health: Arc<Health>,
+    /// What was heard before everything was listed.
+    heard: Vec<Change>,
+    invalid: Vec<Invalid>,
+    /// A time of leadership, while it lasts.
+    term: Option<Tenure>,
+}
+
+/// A time of leadership.
+struct Tenure {
+    /// As it was elected.
+    term: lease::Term,
+    /// Cancelled when Postgres no longer lets us write.
+    written: Option<CancellationToken>,
+    /// Ends what belongs to it.
+    over: CancellationToken,
+    /// The store, once it is there.
+    store: oneshot::Receiver<Result<Store, StoreError>>,
+    acks: mpsc::Receiver<Ack>,
+    to_switches: Option<mpsc::Sender<Ack>>,
+    leading: bool,
+}
+
+/// What woke the loop.
+enum Wake {
+    Stop,
+    Leadership(Leadership),
+    Update(Option<Update>),
+    Store(Result<Store, StoreError>),
+    Ack(Ack),
+    Lost,
+    Worked,
+}
+
+impl Operator {
+    async fn run(
+        &mut self,
+        mut inbox: mpsc::Receiver<Update>,
+        mut leadership: watch::Receiver<Leadership>,
+        stop: &CancellationToken,
+    ) -> Result<(), OperatorError> {
+        let mut pulse = tokio::time::interval(PULSE);
+        leadership.mark_changed();
+        loop {
+            let wake = tokio::select! {
+                biased;
+                () = stop.cancelled() => Wake::Stop,
+                Ok(()) = leadership.changed() => Wake::Leadership(leadership.borrow_and_update().clone()),
+                wake = tenure(&mut self.term) => wake,
+                update = inbox.recv() => Wake::Update(update),
+                () = self.reconciler.work() => Wake::Worked,
+                _ = pulse.tick() => Wake::Worked,
+            };
+            self.health.turn();
+            match wake {
+                Wake::Stop => return Ok(()),
+                Wake::Leadership(Leadership::Leading(term)) => self.lead(term),
+                Wake::Leadership(Leadership::Following { leader }) => {
+                    info!(leader = leader.as_deref().unwrap_or("nobody"), "following");
+                    self.follow();
+                }
+                Wake::Lost => self.lose(),
+                Wake::Store(store) => self.begin(store)?,
+                Wake::Ack(ack) => self.acknowledge(ack),
+                Wake::Update(None) => return Ok(()),
+                Wake::Update(Some(update)) => self.take_in(update, &mut inbox),
+                Wake::Worked => {}
+            }
+            self.tell();
+        }
+    }
+
+    /// Takes in what the watches saw. Until everything was listed it is only gathered.
+    fn take_in(&mut self, update: Update, inbox: &mut mpsc::Receiver<Update>) {
+        let mut complete = update.complete;
+        self.heard.extend(update.changes);
+        let mut invalid = update.invalid;
+        while let Ok(next) = inbox.try_recv() {
+            complete = next.complete;
+            self.heard.extend(next.changes);
+            invalid.extend(next.invalid);
+        }
+        for Invalid { key, message } in &invalid {
+            error!(resource = %key, "it cannot be read: {message}; what was read of it before stays in force");
+        }
+        self.invalid.extend(invalid);
+        if complete {
+            self.reconciler.take_in(std::mem::take(&mut self.heard), true);
+        }
+    }
+
+    fn acknowledge(&mut self, ack: Ack) {
+        if let Some(to_switches) = self.term.as_ref().and_then(|term| term.to_switches.as_ref())
+            && !matches!(ack, Ack::Revisions { .. })
+            && to_switches.try_send(ack.clone()).is_err()
+        {
+            warn!("Switch objects are behind");
+        }
+        self.reconciler.acknowledge(ack);
+    }
+
+    /// Begins to write, as soon as Postgres can be reached.
+    fn lead(&mut self, term: lease::Term) {
+        self.follow();
+        info!(transition = term.transition, "leading");
+        let (own, over) = (term.clone(), term.lost.child_token());
+        let (send, store) = oneshot::channel();
+        let (send_acks, acks) = mpsc::channel(64);
+        let (options, token) = (self.options.clone(), over.clone());
+        let elected = Elected { lease: term.lease, transition: term.transition };
+        let candidate = Candidate { holder: self.identity.clone(), elected: Some(elected) };
+        tokio::spawn(async move {
+            let work = async {
+                let store = connect(&options, &candidate).await;
+                let reader = store.as_ref().ok().map(|store| store.reader().clone());
+                let _ = send.send(store);
+                if let Some(reader) = reader {
+                    follow_acks(reader, Patience::default(), send_acks, token.clone()).await;
+                }
+            };
+            token.run_until_cancelled(work).await;
+        });
+        let to_switches = self.cluster_wide.then(|| {
+            let (send, receive) = mpsc::channel(64);
+            let (client, token) = (self.client.clone(), over.clone());
+            tokio::spawn(async move { token.run_until_cancelled(switches::keep(client, receive)).await });
+            send
+        });
+        self.term = Some(Tenure { term: own, written: None, over, store, acks, to_switches, leading: false });
+    }
+
+    /// Writes to a store from now on.
+    fn begin(&mut self, store: Result<Store, StoreError>) -> Result<(), OperatorError> {
+        match store {
+            Ok(store) => {
+                if let Some(term) = &mut self.term {
+                    term.written = Some(store.lost());
+                }
+                self.reconciler.lead(store);
+                Ok(())
+            }
+            // Another one was elected meanwhile: the Lease says so in a moment.
+            Err(cause @ StoreError::Fenced(_)) => {
+                warn!(%cause, "not leading after all");
+                self.follow();
+                Ok(())
+            }
+            Err(cause) => Err(cause.into()),
+        }
+    }
+
+    /// The right to write was lost. Where only Postgres took it, the Lease is still ours, and it is
+    /// asked for again.
+    fn lose(&mut self) {
+        let again = self.term.as_ref().map(|term| term.term.clone()).filter(|term| !term.lost.is_cancelled());
+        match again {
+            Some(term) => self.lead(term),
+            None => self.follow(),
+        }
+    }
+
+    /// Ends all writing at once.
+    fn follow(&mut self) {
+        if let Some(term) = self.term.take() {
+            term.over.cancel();
+        }
+        self.reconciler.follow();
+        self.statuses.clear();
+    }
+
+    fn tell(&self) {
+        let leading = self.term.as_ref().is_some_and(|term| term.leading);
+        self.metrics.set_loop(leading, self.reconciler.pending(), self.reconciler.reasons());
+    }
+}
+
+/// What a time of leadership brings; nothing while there is none.
+async fn tenure(term: &mut Option<Tenure>) -> Wake {
+    let Some(term) = term else { return std::future::pending().await };
+    tokio::select! {
+        biased;
+        () = term.over.cancelled() => Wake::Lost,
+        () = lost(&term.written) => Wake::Lost,
+        store = &mut term.store, if !term.leading => match store {
+            Ok(store) => {
+                term.leading = true;
+                Wake::Store(store)
+            }
+            Err(_) => Wake::Lost,
+        },
+        Some(ack) = term.acks.recv(), if term.leading => Wake::Ack(ack),
+        else => std::future::pending().await,
+    }
+}
+
+async fn lost(written: &Option<CancellationToken>) {
+    match written {
+        Some(token) => token.cancelled().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Connects for writing. Postgres that is away is waited for; what only a person can put right ends
+/// the operator.
+async fn connect(options: &StoreOptions, candidate: &Candidate) -> Result<Store, StoreError> {
+    let mut wait = FIRST_RETRY;
+    loop {
+        match Store::lead(options, candidate).await {
+            Err(cause) if cause.is_passing() => warn!(category = cause.category(), %cause, "trying again"),
+            done => return done,
+        }
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(LONGEST_RETRY);
+    }
+}
+
+/// The webhook, where it is wanted.
+fn webhook_options(
+    args: &OperatorArgs,
+    namespace: String,
+) -> Result<Option<webhook::Options>, webhook::CertificateError> {
+    let Some(listen) = args.webhook_listen else { return Ok(None) };
+    let source = match (&args.webhook_cert_dir, &args.webhook_service, &args.webhook_configuration) {
+        (Some(directory), _, _) => webhook::Source::Directory(directory.clone()),
+        (None, Some(service), Some(configuration)) => webhook::Source::SelfMade {
+            namespace,
+            service: service.clone(),
+            configuration: configuration.clone(),
+        },
+        _ => return Err(webhook::CertificateError::Incomplete),
+    };
+    Ok(Some(webhook::Options { listen, source }))
+}
+
+/// Cluster-wide kinds from a folder.
+fn platform_manifests(args: &OperatorArgs) -> Result<Vec<Change>, OperatorError> {
+    let Some(folder) = &args.platform_manifests else { return Ok(Vec::new()) };
+    let reading = Folder::read_once(std::slice::from_ref(folder))?;
+    if let Some(problem) = reading.problems.first() {
+        return Err(OperatorError::Manifests(folder.clone(), problem.to_string()));
+    }
+    for change in &reading.changes {
+        if let Change::Upsert(object) = change
+            && object.metadata().namespace.is_some()
+        {
+            let message =
+                format!("{} is not cluster-wide; only kinds without a namespace belong there", object.key());
+            return Err(OperatorError::Manifests(folder.clone(), message));
+        }
+    }
+    Ok(reading.changes)
+}

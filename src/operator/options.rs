@@ -1,0 +1,76 @@
+//! Options of `centrex operator`; each is an environment variable too.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+/// Options of `centrex operator`.
+#[derive(Args, Clone, Debug)]
+pub struct OperatorArgs {
+    /// Namespaces to look after, with a comma between; the whole cluster when left out
+    #[arg(long, env = "CENTREX_NAMESPACES", value_name = "NAMES", value_delimiter = ',')]
+    pub namespaces: Vec<String>,
+
+    /// Folder of SipProfiles, TenantProfiles, DialRules and Namespaces, read once at start: for
+    /// --namespaces, where a Role cannot read them from the cluster
+    #[arg(long, env = "CENTREX_PLATFORM_MANIFESTS", value_name = "DIR")]
+    pub platform_manifests: Option<PathBuf>,
+
+    /// Postgres, postgres://USER:PASSWORD@HOST:PORT/DATABASE
+    #[arg(long, env = "CENTREX_DATABASE_URL", value_name = "URL", hide_env_values = true)]
+    pub database_url: String,
+
+    /// File with the keys that secrets are sealed with, a line `VERSION:BASE64` each
+    #[arg(long, env = "CENTREX_ENCRYPTION_KEY_FILE", value_name = "FILE")]
+    pub encryption_key_file: PathBuf,
+
+    /// Directory of the tenants' media, where it is mounted: removed with a tenant that is deleted
+    #[arg(long, env = "CENTREX_MEDIA_DIR", value_name = "DIR")]
+    pub media_dir: Option<PathBuf>,
+
+    /// Address of /livez, /readyz and /metrics
+    #[arg(long, env = "CENTREX_LISTEN", value_name = "ADDR", default_value = "0.0.0.0:8081")]
+    pub listen: SocketAddr,
+
+    /// Address of the admission webhook; none when left out
+    #[arg(long, env = "CENTREX_WEBHOOK_LISTEN", value_name = "ADDR")]
+    pub webhook_listen: Option<SocketAddr>,
+
+    /// Directory with tls.crt and tls.key for the webhook, read again when they change; made by the
+    /// operator itself when left out
+    #[arg(long, env = "CENTREX_WEBHOOK_CERT_DIR", value_name = "DIR")]
+    pub webhook_cert_dir: Option<PathBuf>,
+
+    /// Service of the webhook in the Lease's namespace, which a certificate of its own is made for
+    #[arg(long, env = "CENTREX_WEBHOOK_SERVICE", value_name = "NAME")]
+    pub webhook_service: Option<String>,
+
+    /// ValidatingWebhookConfiguration that a certificate of its own is put into
+    #[arg(long, env = "CENTREX_WEBHOOK_CONFIGURATION", value_name = "NAME")]
+    pub webhook_configuration: Option<String>,
+
+    /// Namespace of the Lease; that of the pod when left out, `default` outside of one
+    #[arg(long, env = "CENTREX_LEASE_NAMESPACE", value_name = "NAME")]
+    pub lease_namespace: Option<String>,
+
+    /// Name of the Lease
+    #[arg(long, env = "CENTREX_LEASE_NAME", value_name = "NAME", default_value = "centrex-operator")]
+    pub lease_name: String,
+
+    /// Who this replica is in the Lease; the host name when left out
+    #[arg(long, env = "CENTREX_IDENTITY", value_name = "NAME")]
+    pub identity: Option<String>,
+
+    /// Seconds after which another replica takes over from one that is not heard any more
+    #[arg(long, env = "CENTREX_LEASE_SECONDS", value_name = "N", default_value = "15", value_parser = lease_seconds)]
+    pub lease_seconds: Duration,
+}
+
+fn lease_seconds(text: &str) -> Result<Duration, String> {
+    match text.parse() {
+        Ok(seconds @ 3..=3600) => Ok(Duration::from_secs(seconds)),
+        _ => Err("allowed is a whole number from 3 to 3600".to_owned()),
+    }
+}

@@ -1,0 +1,205 @@
+//! What the reconcile loop asks of a cluster.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::Client;
+use kube::api::{Api, Patch, PatchParams, PostParams};
+use serde_json::json;
+use tokio::sync::Semaphore;
+use tracing::{info, warn};
+
+use super::api::{FINALIZER, MANAGER, Refusal, owned_by};
+use super::events;
+use super::statuses::Statuses;
+use crate::compile::claims::tenant_id;
+use crate::reconcile::{NewStatus, Note, Outside, OutsideError};
+use crate::resources::{Extension, Tenant};
+use crate::source::{Object, ObjectKey, password};
+use crate::store::{Removed, tenant_schema};
+
+/// Secrets made at one time.
+const CONCURRENT_SECRETS: usize = 8;
+/// First and longest pause before a Secret is tried again.
+const FIRST_RETRY: Duration = Duration::from_millis(500);
+const LONGEST_RETRY: Duration = Duration::from_secs(30);
+/// How often a finalizer is tried that somebody else's write got in the way of.
+const ATTEMPTS: usize = 5;
+
+/// A cluster, as the loop writes to it.
+#[derive(Clone)]
+pub struct Cluster {
+    client: Client,
+    instance: String,
+    statuses: Statuses,
+    /// Extensions a Secret is being made for.
+    making: Arc<Mutex<HashSet<ObjectKey>>>,
+    makers: Arc<Semaphore>,
+}
+
+impl Cluster {
+    /// A cluster, written to in the name of this replica.
+    pub fn new(client: Client, instance: String, statuses: Statuses) -> Self {
+        let makers = Arc::new(Semaphore::new(CONCURRENT_SECRETS));
+        Self { client, instance, statuses, making: Arc::default(), makers }
+    }
+
+    fn note(&self, object: Object, note: Note) {
+        tokio::spawn(events::publish(self.client.clone(), self.instance.clone(), object, note));
+    }
+
+    /// Changes the finalizers of a Tenant, if it still is the one that is meant.
+    async fn finalizers(
+        &self,
+        tenant: &Tenant,
+        change: impl Fn(&Tenant) -> Option<Vec<String>>,
+    ) -> Result<(), OutsideError> {
+        let (Some(namespace), Some(name)) = (&tenant.metadata.namespace, &tenant.metadata.name) else {
+            return Ok(());
+        };
+        let api: Api<Tenant> = Api::namespaced(self.client.clone(), namespace);
+        for _ in 0..ATTEMPTS {
+            let now = match api.get(name).await.map_err(Refusal::from) {
+                Ok(now) if now.metadata.uid == tenant.metadata.uid => now,
+                Ok(_) | Err(Refusal::Gone) => return Ok(()),
+                Err(Refusal::Failed(cause)) => return Err(cause),
+                Err(Refusal::Conflict | Refusal::Exists) => continue,
+            };
+            let Some(finalizers) = change(&now) else { return Ok(()) };
+            let patch = json!({ "metadata": {
+                "resourceVersion": now.metadata.resource_version, "finalizers": finalizers } });
+            let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+            match api.patch(name, &params, &Patch::Merge(patch)).await.map_err(Refusal::from) {
+                Ok(_) | Err(Refusal::Gone) => return Ok(()),
+                Err(Refusal::Failed(cause)) => return Err(cause),
+                Err(Refusal::Conflict | Refusal::Exists) => {}
+            }
+        }
+        Err(OutsideError("others write the Tenant all the time".to_owned()))
+    }
+
+    async fn make_secret(&self, extension: &Extension) {
+        let Some(secret) = secret_for(extension) else { return };
+        let namespace = extension.metadata.namespace.clone().unwrap_or_default();
+        let api: Api<Secret> = Api::namespaced(self.client.clone(), &namespace);
+        let mut pause = FIRST_RETRY;
+        loop {
+            let Ok(_permit) = self.makers.acquire().await else { return };
+            match api.create(&PostParams::default(), &secret).await.map_err(Refusal::from) {
+                Ok(made) => {
+                    info!(%namespace, secret = made.metadata.name, "a SIP password was made");
+                    return;
+                }
+                // One that is there is never overwritten.
+                Err(Refusal::Exists | Refusal::Gone | Refusal::Conflict) => return,
+                Err(Refusal::Failed(cause)) => {
+                    warn!(%namespace, extension = extension.metadata.name, %cause, "its Secret could not be made; trying again");
+                }
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_RETRY);
+        }
+    }
+}
+
+impl Outside for Cluster {
+    fn hold(&self, tenant: Arc<Tenant>) -> BoxFuture<'static, Result<(), OutsideError>> {
+        let cluster = self.clone();
+        async move {
+            if holds(&tenant) {
+                return Ok(());
+            }
+            cluster
+                .finalizers(&tenant, |now| {
+                    // The API server takes no new finalizer on what is being deleted.
+                    let wanted = !holds(now) && now.metadata.deletion_timestamp.is_none();
+                    let others = now.metadata.finalizers.iter().flatten().cloned();
+                    wanted.then(|| others.chain([FINALIZER.to_owned()]).collect())
+                })
+                .await
+        }
+        .boxed()
+    }
+
+    fn release(&self, tenant: Arc<Tenant>, removed: Removed) -> BoxFuture<'static, Result<(), OutsideError>> {
+        let cluster = self.clone();
+        async move {
+            if !holds(&tenant) {
+                return Ok(());
+            }
+            if let Some(note) = farewell(&tenant, removed) {
+                cluster.note(Object::Tenant(tenant.clone()), note);
+            }
+            cluster
+                .finalizers(&tenant, |now| {
+                    let others = now.metadata.finalizers.iter().flatten().filter(|name| *name != FINALIZER);
+                    holds(now).then(|| others.cloned().collect())
+                })
+                .await
+        }
+        .boxed()
+    }
+
+    fn make_credentials(&self, extension: Arc<Extension>) {
+        let key = Object::Extension(extension.clone()).key();
+        if !self.making.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone()) {
+            return;
+        }
+        let cluster = self.clone();
+        tokio::spawn(async move {
+            cluster.make_secret(&extension).await;
+            cluster.making.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+        });
+    }
+
+    fn publish(&self, object: &Object, status: NewStatus, notes: Vec<Note>) {
+        self.statuses.put(object, status);
+        for note in notes {
+            self.note(object.clone(), note);
+        }
+    }
+}
+
+fn holds(tenant: &Tenant) -> bool {
+    tenant.metadata.finalizers.iter().flatten().any(|name| name == FINALIZER)
+}
+
+/// What became of a tenant's data.
+fn farewell(tenant: &Tenant, removed: Removed) -> Option<Note> {
+    let id = tenant_id(tenant)?;
+    let schema = tenant_schema(id);
+    let (reason, text) = match removed {
+        Removed::Absent => return None,
+        Removed::Retained => (
+            "Retained",
+            format!(
+                "Schema {schema} and the media of the tenant are kept; a Tenant with tenantId {id} adopts them"
+            ),
+        ),
+        Removed::Dropped => ("Dropped", format!("Schema {schema} and the media of the tenant were removed")),
+    };
+    Some(Note { warning: false, reason: reason.to_owned(), text })
+}
+
+/// The Secret of an extension that names none.
+fn secret_for(extension: &Extension) -> Option<Secret> {
+    let name = format!("{}-sip", extension.metadata.name.as_ref()?);
+    Some(Secret {
+        metadata: ObjectMeta {
+            name: Some(name),
+            namespace: extension.metadata.namespace.clone(),
+            labels: Some([("app.kubernetes.io/managed-by".to_owned(), MANAGER.to_owned())].into()),
+            owner_references: Some(vec![owned_by(extension)?]),
+            ..ObjectMeta::default()
+        },
+        type_: Some("Opaque".to_owned()),
+        data: Some([("password".to_owned(), ByteString(password().into_bytes()))].into()),
+        ..Secret::default()
+    })
+}

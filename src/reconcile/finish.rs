@@ -1,0 +1,143 @@
+//! What follows from how a job ended.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinError;
+use tracing::{error, info};
+use uuid::Uuid;
+
+use super::Reconciler;
+use super::work::{Done, Job, Outcome, WorkError, resource_of};
+use crate::plan::{PlatformPlan, TenantPlan};
+use crate::source::{ObjectKey, TenantKey};
+use crate::store::{Removed, StoreError, Written};
+
+/// How long a deletion may fail before it is called blocked.
+const BLOCKED_AFTER: Duration = Duration::from_secs(30);
+
+impl Reconciler {
+    pub(super) fn finish(&mut self, done: Done) {
+        let Done { job, failures, outcome } = done;
+        self.busy.remove(&job);
+        let failed = match (&job, outcome) {
+            (_, Outcome::Swept(swept)) => self.after_sweep(swept),
+            (_, Outcome::Platform(plan, written)) => self.after_platform(*plan, written),
+            (Job::Tenant(key), Outcome::Written(plan, written)) => self.after_write(key, plan, written),
+            (Job::Tenant(key), Outcome::Removed(id, removed)) => self.after_removal(key, id, removed),
+            _ => false,
+        };
+        if failed {
+            self.schedule.again(job, failures.saturating_add(1));
+        }
+        self.tell();
+    }
+
+    /// A job that panicked. Which one is not known any more, so everything is looked at again.
+    pub(super) fn broken_off(&mut self, cause: &JoinError) {
+        error!(%cause, "a job was broken off");
+        for job in std::mem::take(&mut self.busy) {
+            self.schedule.again(job, 1);
+        }
+    }
+
+    fn after_sweep(&mut self, swept: Result<(Vec<Uuid>, usize), StoreError>) -> bool {
+        match swept {
+            Ok((removed, failed)) => {
+                self.swept = true;
+                self.progress.send_modify(|progress| progress.removed.extend(removed));
+                failed > 0
+            }
+            Err(cause) => {
+                error!(category = cause.category(), %cause, "stored tenants could not be compared");
+                true
+            }
+        }
+    }
+
+    fn after_platform(&mut self, plan: PlatformPlan, written: Result<Written, StoreError>) -> bool {
+        self.report_platform = true;
+        match written {
+            Ok(written) => {
+                self.platform.stored = Some(plan);
+                let changed = written.rows.iter().filter_map(|(table, name)| resource_of(table, name, None));
+                self.platform.rows.written(written.revision, changed);
+                self.progress.send_modify(|progress| progress.platform = written.revision);
+                false
+            }
+            Err(cause) => {
+                error!(category = cause.category(), %cause, "the platform's rows could not be written");
+                self.platform.rows.failed = Some(cause.category());
+                true
+            }
+        }
+    }
+
+    fn after_write(
+        &mut self,
+        key: &TenantKey,
+        plan: Arc<TenantPlan>,
+        written: Result<Written, WorkError>,
+    ) -> bool {
+        self.reports.now(key.clone());
+        let tenant = self.tenants.entry(key.clone()).or_default();
+        match written {
+            Ok(written) => {
+                let id = plan.tenant.id;
+                tenant.id = Some(id);
+                tenant.owner_uid.clone_from(&plan.tenant.owner_uid);
+                let header = tenant.stored.as_ref().is_none_or(|stored| stored.tenant != plan.tenant);
+                let own = ObjectKey {
+                    kind: "Tenant",
+                    namespace: Some(key.namespace.clone()),
+                    name: key.name.clone(),
+                };
+                let rows = written.rows.iter().filter_map(|(t, name)| resource_of(t, name, Some(key)));
+                let own = (header && written.changed).then_some(own);
+                tenant.rows.written(written.revision, rows.chain(own));
+                tenant.stored = Some(plan);
+                self.by_id.insert(id, key.clone());
+                self.progress.send_modify(|progress| {
+                    progress.tenants.insert(id, written.revision);
+                    progress.removed.remove(&id);
+                });
+                false
+            }
+            Err(cause) => {
+                error!(category = cause.category(), tenant = %key, %cause, "a tenant could not be written");
+                tenant.rows.failed = Some(cause.category());
+                true
+            }
+        }
+    }
+
+    fn after_removal(
+        &mut self,
+        key: &TenantKey,
+        id: Option<Uuid>,
+        removed: Result<Removed, WorkError>,
+    ) -> bool {
+        match removed {
+            Ok(removed) => {
+                info!(tenant = %key, id = ?id, ?removed, "tenant removed");
+                // The object of a deleted one stays in `deleting` until the API server shows it gone.
+                self.tenants.remove(key);
+                if let Some(id) = id {
+                    self.by_id.remove(&id);
+                    self.progress.send_modify(|progress| {
+                        progress.tenants.remove(&id);
+                        progress.removed.insert(id);
+                    });
+                }
+                false
+            }
+            Err(cause) => {
+                error!(category = cause.category(), tenant = %key, %cause, "a tenant could not be removed");
+                if self.deleting.get(key).is_some_and(|deleting| deleting.since.elapsed() >= BLOCKED_AFTER) {
+                    self.report_blocked(key, &cause);
+                }
+                true
+            }
+        }
+    }
+}

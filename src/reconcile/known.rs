@@ -1,0 +1,90 @@
+//! Everything a source told, and what compiles from it for all tenants. The writing loop and
+//! admission judge by the same.
+
+use std::collections::BTreeSet;
+
+use crate::compile::{self, Claims, Compiled, Problem};
+use crate::plan::{PlatformPlan, TenantPlan};
+use crate::source::world::{Touched, key_of};
+use crate::source::{Change, ObjectKey, PlatformSnapshot, TenantKey, World};
+
+/// What is known of the world, with the platform compiled.
+#[derive(Debug, Default)]
+pub struct Known {
+    /// Every resource.
+    pub world: World,
+    /// Who holds what there is only one of.
+    pub claims: Claims,
+    /// The platform's resources.
+    pub snapshot: PlatformSnapshot,
+    /// The platform's plan.
+    pub platform: PlatformPlan,
+    /// What is wrong with the platform's resources.
+    pub problems: Vec<Problem>,
+    /// Resources without a tenant.
+    pub orphans: Vec<Problem>,
+    /// Whether the platform was compiled yet.
+    compiled: bool,
+}
+
+/// What follows from changes.
+#[derive(Debug, Default)]
+pub struct Consequences {
+    /// Tenants to compile.
+    pub tenants: BTreeSet<TenantKey>,
+    /// The platform was compiled.
+    pub platform: bool,
+    /// Children that are new or different.
+    pub objects: Vec<(TenantKey, ObjectKey)>,
+}
+
+impl Known {
+    /// Takes changes in, and says what is to be done about them.
+    pub fn take_in(&mut self, changes: Vec<Change>) -> Consequences {
+        let mut touched = Touched::default();
+        for change in changes {
+            touched.merge(self.world.apply(change));
+        }
+        let mut tenants = std::mem::take(&mut touched.tenants);
+        let platform = self.compile_platform(&touched, &mut tenants);
+        self.orphans = compile::orphans(&self.world);
+        Consequences { tenants, platform, objects: touched.objects }
+    }
+
+    /// Compiles the platform if what it is made of was touched; adds tenants that are concerned.
+    fn compile_platform(&mut self, touched: &Touched, tenants: &mut BTreeSet<TenantKey>) -> bool {
+        let mut again = touched.platform || !self.compiled;
+        if touched.claims || !self.compiled {
+            let claims = Claims::new(&self.world);
+            again |= claims.emergency_numbers() != self.claims.emergency_numbers();
+            tenants.extend(self.claims.moved(&claims));
+            self.claims = claims;
+        }
+        if !again {
+            return false;
+        }
+        let snapshot = self.world.platform();
+        let Compiled { plan, problems } = compile::platform(&snapshot, &self.claims);
+        // Limits, policies and trunks of every tenant may have changed with it; a carrier's
+        // password, or a label nobody selects by, concerns none.
+        if !self.compiled || plan != self.platform || !snapshot.same_rules(&self.snapshot) {
+            tenants.extend(self.world.tenants().filter_map(|tenant| key_of(tenant)));
+        }
+        self.snapshot = snapshot;
+        self.platform = plan;
+        self.problems = problems;
+        self.compiled = true;
+        true
+    }
+
+    /// Whether the world was taken in once.
+    pub fn is_complete(&self) -> bool {
+        self.compiled
+    }
+
+    /// Compiles a tenant; `None` when there is no such Tenant.
+    pub fn compile(&self, key: &TenantKey) -> Option<Compiled<Option<TenantPlan>>> {
+        let snapshot = self.world.tenant(key)?;
+        Some(compile::tenant(&snapshot, &self.snapshot, &self.platform, &self.claims))
+    }
+}

@@ -1,0 +1,278 @@
+//! The loop that every writing mode runs: changes of the world in, plans into the store, statuses
+//! out.
+//!
+//! A change costs work for the tenants it concerns. What could not be written is tried again, with
+//! pauses that grow for each tenant by itself; nothing is given up. A process that does not lead
+//! takes changes in all the same, and writes nothing.
+
+mod finish;
+mod known;
+mod outside;
+mod progress;
+mod propose;
+mod report;
+mod schedule;
+mod tenant;
+mod work;
+
+pub use known::Known;
+pub use outside::{NewStatus, Note, Outside, OutsideError};
+pub use progress::Progress;
+pub use propose::Verdict;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use tokio::sync::watch;
+use tokio::task::{JoinSet, block_in_place};
+use uuid::Uuid;
+
+use crate::compile::{Effect, Problem};
+use crate::source::world::key_of;
+use crate::source::{Change, Object, TenantKey};
+use crate::status::AckTable;
+use crate::status::acks::{Ack, Concerned};
+use crate::store::Store;
+use schedule::Schedule;
+use tenant::{Deleting, Platform, Tenant};
+use work::{Done, Job};
+
+/// Jobs that run at one time.
+const CONCURRENT_JOBS: usize = 8;
+
+/// The loop's state.
+pub struct Reconciler {
+    known: Arc<RwLock<Known>>,
+    outside: Option<Arc<dyn Outside>>,
+    /// The store, while this process leads.
+    store: Option<Store>,
+    /// Where tenants' media are, if they can be reached from here.
+    media: Option<PathBuf>,
+    platform: Platform,
+    tenants: BTreeMap<TenantKey, Tenant>,
+    by_id: HashMap<Uuid, TenantKey>,
+    /// Tenants that are being deleted, and held until their data was dealt with.
+    deleting: BTreeMap<TenantKey, Deleting>,
+    schedule: Schedule<Job>,
+    /// Statuses to look at again.
+    reports: Schedule<TenantKey>,
+    report_platform: bool,
+    busy: BTreeSet<Job>,
+    running: JoinSet<Done>,
+    acks: AckTable,
+    /// Whether the source was heard yet, and whether it could read everything. Before that nothing
+    /// may be taken for gone.
+    told: bool,
+    complete: bool,
+    /// Whether tenants in the store that the world does not know were removed.
+    swept: bool,
+    progress: watch::Sender<Progress>,
+}
+
+impl Reconciler {
+    /// A loop that tells its progress, and does not lead yet.
+    pub fn new(
+        progress: watch::Sender<Progress>,
+        outside: Option<Arc<dyn Outside>>,
+        media: Option<PathBuf>,
+    ) -> Self {
+        Self {
+            known: Arc::default(),
+            outside,
+            store: None,
+            media,
+            platform: Platform::default(),
+            tenants: BTreeMap::new(),
+            by_id: HashMap::new(),
+            deleting: BTreeMap::new(),
+            schedule: Schedule::default(),
+            reports: Schedule::default(),
+            report_platform: false,
+            busy: BTreeSet::new(),
+            running: JoinSet::new(),
+            acks: AckTable::default(),
+            told: false,
+            complete: false,
+            swept: false,
+            progress,
+        }
+    }
+
+    /// What is known of the world, for whoever judges by it too.
+    pub fn known(&self) -> Arc<RwLock<Known>> {
+        self.known.clone()
+    }
+
+    /// Writes to a store from now on: everything is compared with it.
+    pub fn lead(&mut self, store: Store) {
+        self.follow();
+        self.store = Some(store);
+        self.schedule.now(Job::Sweep);
+        self.schedule.now(Job::Platform);
+        let keys: Vec<_> = self.read().world.tenants().filter_map(|tenant| key_of(tenant)).collect();
+        for key in keys.into_iter().chain(self.deleting.keys().cloned()) {
+            self.schedule.now(Job::Tenant(key));
+        }
+        self.tell();
+    }
+
+    /// Ends all writing at once.
+    pub fn follow(&mut self) {
+        self.running = JoinSet::new(); // what ran is broken off, and its transactions rolled back
+        self.store = None;
+        self.busy.clear();
+        self.schedule.clear();
+        self.reports.clear();
+        self.tenants.clear();
+        self.by_id.clear();
+        self.platform = Platform::default();
+        self.acks = AckTable::default();
+        self.swept = false;
+    }
+
+    /// Takes changes in. `complete` says that the source could read everything: only then may what
+    /// it does not show be taken for gone.
+    pub fn take_in(&mut self, changes: Vec<Change>, complete: bool) {
+        self.told = true;
+        self.complete = complete;
+        let mut changes = changes;
+        changes.iter_mut().for_each(|change| self.divert(change));
+        let (before, orphans) = {
+            let known = self.read();
+            (known.problems.clone(), known.orphans.clone())
+        };
+        // Compiling is work for the processor: answers on the same threads must not wait for it.
+        let consequences = block_in_place(|| self.write().take_in(changes));
+        {
+            let known = self.read();
+            log(&before, &known.problems);
+            log(&orphans, &known.orphans);
+        }
+        if self.store.is_some() {
+            if consequences.platform {
+                self.schedule.now(Job::Platform);
+            }
+            for (key, object) in consequences.objects {
+                self.tenants.entry(key).or_default().changed.insert(object);
+            }
+            for key in consequences.tenants {
+                self.schedule.now(Job::Tenant(key));
+            }
+            self.report_orphans();
+        }
+        self.tell();
+    }
+
+    /// A Tenant that is being deleted is no part of the world any more; what is left to do is kept
+    /// apart, because its object stays until that is done.
+    fn divert(&mut self, change: &mut Change) {
+        let (key, deleted) = match change {
+            Change::Upsert(Object::Tenant(tenant)) => {
+                let Some(key) = key_of(tenant) else { return };
+                let deleted = tenant.metadata.deletion_timestamp.is_some().then(|| tenant.clone());
+                (key, deleted)
+            }
+            Change::Remove(key) if key.kind == "Tenant" => {
+                let Some(namespace) = key.namespace.clone() else { return };
+                (TenantKey { namespace, name: key.name.clone() }, None)
+            }
+            _ => return,
+        };
+        match deleted {
+            Some(tenant) => {
+                let object = Object::Tenant(tenant.clone());
+                self.deleting.entry(key.clone()).or_insert_with(|| Deleting::new(tenant));
+                if self.store.is_some() {
+                    self.schedule.now(Job::Tenant(key));
+                }
+                *change = Change::Remove(object.key());
+            }
+            None => {
+                self.deleting.remove(&key);
+            }
+        }
+    }
+
+    /// Takes a switch's report in.
+    pub fn acknowledge(&mut self, ack: Ack) {
+        match self.acks.take(ack) {
+            Concerned::All => {
+                self.report_platform = true;
+                for key in self.tenants.keys() {
+                    self.reports.now(key.clone());
+                }
+            }
+            Concerned::Some { platform, tenants } => {
+                self.report_platform |= platform;
+                for key in tenants.iter().filter_map(|id| self.by_id.get(id)) {
+                    self.reports.now(key.clone());
+                }
+            }
+        }
+    }
+
+    /// True when everything known is stored and reported.
+    pub fn is_idle(&self) -> bool {
+        self.is_stored() && self.reports.is_empty()
+    }
+
+    /// True when everything known is stored. The sweep counts where it can be done.
+    fn is_stored(&self) -> bool {
+        let waits = self.schedule.next(|job| *job != Job::Sweep || self.complete).is_some();
+        self.store.is_some() && self.told && self.busy.is_empty() && !waits
+    }
+
+    /// How many jobs wait or run.
+    pub fn pending(&self) -> usize {
+        self.schedule.len() + self.busy.len()
+    }
+
+    /// The reason of each problem there is.
+    pub fn reasons(&self) -> impl Iterator<Item = String> {
+        let known = self.read();
+        let tenants = self.tenants.values().flat_map(|tenant| &tenant.problems);
+        let all = known.problems.iter().chain(&known.orphans).chain(tenants);
+        all.map(|problem| format!("{:?}", problem.reason)).collect::<Vec<_>>().into_iter()
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Known> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Known> {
+        self.known.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells how far it is.
+    fn tell(&self) {
+        let known = self.read();
+        let tenants = self.tenants.values().flat_map(|tenant| &tenant.problems);
+        let all = known.problems.iter().chain(&known.orphans).chain(tenants);
+        let wrong = all.filter(|problem| problem.effect != Effect::Waiting).map(|problem| &problem.resource);
+        let problems = wrong.collect::<BTreeSet<_>>().len();
+        let stored = self.is_stored();
+        self.progress.send_if_modified(|progress| {
+            let differs = progress.stored != stored || progress.problems != problems;
+            progress.stored = stored;
+            progress.problems = problems;
+            differs
+        });
+    }
+}
+
+/// Logs problems that are new, and says which are gone.
+fn log(before: &[Problem], after: &[Problem]) {
+    for problem in after.iter().filter(|problem| !before.contains(problem)) {
+        let (resource, field, reason) = (&problem.resource, &problem.field, problem.reason);
+        match problem.effect {
+            Effect::Waiting => {
+                tracing::info!(%resource, %field, ?reason, "waiting: {}", problem.message);
+            }
+            effect => tracing::warn!(%resource, %field, ?reason, ?effect, "{}", problem.message),
+        }
+    }
+    for problem in before.iter().filter(|problem| !after.contains(problem)) {
+        tracing::info!(resource = %problem.resource, field = %problem.field, reason = ?problem.reason, "no longer a problem");
+    }
+}

@@ -1,0 +1,53 @@
+//! What the loop asks of the mode it runs in. On a cluster: finalizers, Secrets, statuses and
+//! events on the API server; standalone asks nothing.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
+use crate::resources::status::TenantStatus;
+use crate::resources::{Extension, Tenant};
+use crate::source::Object;
+use crate::store::Removed;
+
+/// Why the outside did not do what it was asked: the API server's word.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("the API server: {0}")]
+pub struct OutsideError(pub String);
+
+/// A status to be written.
+#[derive(Clone, Debug, PartialEq)]
+pub enum NewStatus {
+    /// Of every kind but Tenant.
+    Conditions(Vec<Condition>),
+    /// Of a Tenant.
+    Tenant(TenantStatus),
+}
+
+/// Something a person should know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// True for what somebody should put right.
+    pub warning: bool,
+    /// In one word.
+    pub reason: String,
+    /// For people.
+    pub text: String,
+}
+
+/// The mode's side of the loop.
+pub trait Outside: Send + Sync {
+    /// Sees to it that the Tenant cannot go before its data was dealt with. Called before anything
+    /// is stored of it, and only when it holds what it claims.
+    fn hold(&self, tenant: Arc<Tenant>) -> BoxFuture<'static, Result<(), OutsideError>>;
+
+    /// Lets a Tenant go whose data was dealt with.
+    fn release(&self, tenant: Arc<Tenant>, removed: Removed) -> BoxFuture<'static, Result<(), OutsideError>>;
+
+    /// Makes a SIP password for an extension that has none.
+    fn make_credentials(&self, extension: Arc<Extension>);
+
+    /// Writes a status, as soon as it can, and tells what is worth an event.
+    fn publish(&self, object: &Object, status: NewStatus, notes: Vec<Note>);
+}

@@ -1,0 +1,273 @@
+//! Statuses: what the loop, the store and the switches know of each resource, told when it differs
+//! from what its status says.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use tokio::time::Instant;
+
+use super::outside::{NewStatus, Note, Outside};
+use super::tenant::Rows;
+use super::work::WorkError;
+use super::{Reconciler, tenant};
+use crate::compile::Problem;
+use crate::resources::status::TenantStatus;
+use crate::source::{Object, ObjectKey, TenantKey, World};
+use crate::status::acks::Lag;
+use crate::status::reason::{ACCEPTED, LIVE, READY, find, is_true};
+use crate::status::summary::Summary;
+use crate::status::{Facts, Live, Programmed, conditions};
+use crate::store::tenant_schema;
+
+/// How long a change may take to reach all switches before it is told which of them lack it.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Problems by the resource they are about.
+type ByResource<'a> = HashMap<&'a ObjectKey, Vec<&'a Problem>>;
+
+impl Reconciler {
+    /// Looks at one tenant's statuses, or at the platform's; false when there is nothing to look at.
+    pub(super) fn report_next(&mut self) -> bool {
+        let Some(outside) = self.outside.clone() else {
+            self.reports.clear();
+            return false;
+        };
+        if std::mem::take(&mut self.report_platform) {
+            self.report_platform(&*outside);
+            return true;
+        }
+        let Some((key, _)) = self.reports.take(|_| true) else { return false };
+        self.report_tenant(&*outside, &key);
+        true
+    }
+
+    fn report_tenant(&mut self, outside: &dyn Outside, key: &TenantKey) {
+        let Some(tenant) = self.tenants.get_mut(key) else { return };
+        let acks = &self.acks;
+        let id = tenant.id;
+        let lag = |revision| id.map(|id| acks.lagging(id, revision));
+        let details = tenant.rows.applying.is_some_and(|since| since.elapsed() >= PATIENCE);
+        let problems = by_resource(&tenant.problems);
+        let mut known = self.known.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut summary = Summary::default();
+        let mut news = Vec::new();
+        for (key, object) in known.world.objects_of(key) {
+            let fresh = match tenant.changed.contains(key) {
+                true => None, // another compile follows
+                false => {
+                    judge(key, object, &problems, &mut tenant.rows, tenant.stored.is_some(), &lag, details)
+                }
+            };
+            if key.kind != "Tenant" {
+                summary.count(key, fresh.as_deref().unwrap_or(object.conditions()));
+            }
+            if fresh.is_some() || key.kind == "Tenant" {
+                news.push((key.clone(), fresh));
+            }
+        }
+        let profile = tenant_profile(&known.world, &known.snapshot, key);
+        let failing = std::mem::take(&mut summary.failing);
+        let resources = summary.resources(profile.as_ref());
+        for (key, fresh) in news {
+            match known.world.object_mut(&key) {
+                Some(Object::Tenant(object)) => {
+                    let before = object.status.clone().unwrap_or_default();
+                    let conditions = fresh.unwrap_or_else(|| before.conditions.clone());
+                    let status = TenantStatus {
+                        conditions,
+                        tenant_id: id.map(|id| id.to_string()).or(before.tenant_id.clone()),
+                        schema: id.map(tenant_schema).or(before.schema.clone()),
+                        resources: resources.clone(),
+                        failing: failing.clone(),
+                    };
+                    if status == before {
+                        continue;
+                    }
+                    let notes = notes(&before.conditions, &status.conditions);
+                    Arc::make_mut(object).status = Some(status.clone());
+                    outside.publish(&Object::Tenant(object.clone()), NewStatus::Tenant(status), notes);
+                }
+                Some(object) => put(outside, object, fresh),
+                None => {}
+            }
+        }
+        drop(known);
+        settle(&mut tenant.rows, |at| self.reports.at(key.clone(), at));
+    }
+
+    fn report_platform(&mut self, outside: &dyn Outside) {
+        let platform = &mut self.platform;
+        let acks = &self.acks;
+        let lag = |revision| Some(acks.platform_lagging(revision));
+        let details = platform.rows.applying.is_some_and(|since| since.elapsed() >= PATIENCE);
+        let mut known = self.known.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let known = &mut *known;
+        let problems = by_resource(&known.problems);
+        let stored = platform.stored.is_some();
+        let news: Vec<_> = known
+            .world
+            .platform_objects()
+            .filter_map(|(key, object)| {
+                let fresh = judge(key, object, &problems, &mut platform.rows, stored, &lag, details);
+                fresh.map(|fresh| (key.clone(), fresh))
+            })
+            .collect();
+        for (key, fresh) in news {
+            if let Some(object) = known.world.object_mut(&key) {
+                put(outside, object, Some(fresh));
+            }
+        }
+        settle(&mut platform.rows, |_| {});
+    }
+
+    /// Resources without a tenant wait for it.
+    pub(super) fn report_orphans(&mut self) {
+        let Some(outside) = self.outside.clone() else { return };
+        let mut known = self.known.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let known = &mut *known;
+        for problem in &known.orphans {
+            let Some(object) = known.world.object_mut(&problem.resource) else { continue };
+            let facts = Facts {
+                problems: &[problem],
+                programmed: Programmed::Pending,
+                live: Live::NoSwitches,
+                blocked: None,
+            };
+            let generation = object.metadata().generation;
+            let fresh = conditions(&facts, generation, object.conditions(), Timestamp::now());
+            put(&*outside, object, fresh);
+        }
+    }
+
+    /// Says on a Tenant that its deletion does not end, and why.
+    pub(super) fn report_blocked(&mut self, key: &TenantKey, cause: &WorkError) {
+        let Some(outside) = self.outside.clone() else { return };
+        let Some(deleting) = self.deleting.get_mut(key) else { return };
+        let text = format!("The data of the tenant cannot be removed: {cause}");
+        let before = deleting.tenant.status.clone().unwrap_or_default();
+        let facts = Facts {
+            problems: &[],
+            programmed: Programmed::Stored,
+            live: Live::AsBefore,
+            blocked: Some(&text),
+        };
+        let generation = deleting.tenant.metadata.generation;
+        let Some(fresh) = conditions(&facts, generation, &before.conditions, Timestamp::now()) else {
+            return;
+        };
+        let note = Note { warning: true, reason: "CleanupBlocked".to_owned(), text };
+        let status = TenantStatus { conditions: fresh, ..before };
+        Arc::make_mut(&mut deleting.tenant).status = Some(status.clone());
+        deleting.blocked = true;
+        outside.publish(&Object::Tenant(deleting.tenant.clone()), NewStatus::Tenant(status), vec![note]);
+    }
+}
+
+fn by_resource(problems: &[Problem]) -> ByResource<'_> {
+    let mut by_resource = ByResource::new();
+    for problem in problems {
+        by_resource.entry(&problem.resource).or_default().push(problem);
+    }
+    by_resource
+}
+
+/// The conditions of a resource, when they differ from those it has.
+fn judge(
+    key: &ObjectKey,
+    object: &Object,
+    problems: &ByResource<'_>,
+    rows: &mut Rows,
+    stored: bool,
+    lag: &impl Fn(i64) -> Option<Lag>,
+    details: bool,
+) -> Option<Vec<Condition>> {
+    let generation = object.metadata().generation;
+    let before = object.conditions();
+    let problems = problems.get(key).map_or(&[][..], Vec::as_slice);
+    let settled = stored && rows.failed.is_none() && !rows.since.contains_key(key);
+    if problems.is_empty() && settled && before.len() == 4 && is_true(before, READY, generation) {
+        return None; // most resources, most of the time
+    }
+    let programmed = match rows.failed {
+        _ if stored && !rows.unstored.contains(key) => Programmed::Stored,
+        // It was in there before this process began, as far as anybody knows.
+        Some(_) if is_true(before, READY, generation) => Programmed::Stored,
+        Some(category) => Programmed::Failed(category),
+        None => Programmed::Pending,
+    };
+    let live = match rows.since.get(key).copied() {
+        Some(revision) => {
+            let live = live(lag(revision), details);
+            if live == Live::Everywhere {
+                rows.since.remove(key);
+            }
+            live
+        }
+        // Its row is as it was: what was true of it is.
+        None if find(before, LIVE).is_some_and(|found| found.status == "True") => Live::AsBefore,
+        None => live(lag(rows.revision), details),
+    };
+    conditions(&Facts { problems, programmed, live, blocked: None }, generation, before, Timestamp::now())
+}
+
+fn live(lag: Option<Lag>, details: bool) -> Live {
+    match lag {
+        None => Live::AsBefore,
+        Some(lag) if lag.reporting == 0 => Live::NoSwitches,
+        Some(lag) if lag.have == lag.reporting => Live::Everywhere,
+        Some(lag) if details => {
+            let missing = lag.missing.join(", ");
+            Live::Applying(Some(format!(
+                "{}/{} switches answer with it; missing: {missing}",
+                lag.have, lag.reporting
+            )))
+        }
+        Some(_) => Live::Applying(None),
+    }
+}
+
+/// Puts new conditions in, and has them written.
+fn put(outside: &dyn Outside, object: &mut Object, fresh: Option<Vec<Condition>>) {
+    let Some(fresh) = fresh else { return };
+    let notes = notes(object.conditions(), &fresh);
+    object.set_conditions(fresh.clone());
+    outside.publish(object, NewStatus::Conditions(fresh), notes);
+}
+
+/// What a person should know of a change: that something is not accepted, why, and that it is again.
+fn notes(before: &[Condition], after: &[Condition]) -> Vec<Note> {
+    let (old, new) = (find(before, ACCEPTED), find(after, ACCEPTED));
+    let Some(new) = new else { return Vec::new() };
+    let same = old.is_some_and(|old| {
+        (&old.status, &old.reason, &old.message) == (&new.status, &new.reason, &new.message)
+    });
+    let was_wrong = old.is_some_and(|old| old.status == "False");
+    if same || (new.status != "False" && !was_wrong) {
+        return Vec::new();
+    }
+    let warning = new.status == "False";
+    vec![Note { warning, reason: new.reason.clone(), text: new.message.clone() }]
+}
+
+/// Looks again later at what not every switch has yet.
+fn settle(rows: &mut tenant::Rows, later: impl FnOnce(Instant)) {
+    match rows.applying {
+        Some(_) if rows.since.is_empty() => rows.applying = None,
+        Some(since) => later((since + PATIENCE).max(Instant::now() + PATIENCE)),
+        None => {}
+    }
+}
+
+fn tenant_profile(
+    world: &World,
+    snapshot: &crate::source::PlatformSnapshot,
+    key: &TenantKey,
+) -> Option<crate::resources::tenant_profile::TenantProfileSpec> {
+    let own = ObjectKey { kind: "Tenant", namespace: Some(key.namespace.clone()), name: key.name.clone() };
+    let Some(Object::Tenant(tenant)) = world.object(&own) else { return None };
+    let profile = snapshot.tenant_profiles.get(&tenant.spec.profile_ref.as_ref()?.name)?;
+    Some(profile.spec.clone())
+}

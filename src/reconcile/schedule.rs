@@ -1,0 +1,112 @@
+//! What is to be done, and when: at once, or after a pause that grows while it fails.
+
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// First and longest pause before what failed is tried again.
+const FIRST_RETRY: Duration = Duration::from_millis(250);
+const LONGEST_RETRY: Duration = Duration::from_secs(30);
+
+#[derive(Clone, Copy, Debug)]
+struct Due {
+    at: Instant,
+    failures: u32,
+}
+
+/// Work by key. Each key has a pause of its own, so that one that fails delays no other.
+#[derive(Debug)]
+pub struct Schedule<K> {
+    due: BTreeMap<K, Due>,
+}
+
+impl<K: Ord + Clone> Default for Schedule<K> {
+    fn default() -> Self {
+        Self { due: BTreeMap::new() }
+    }
+}
+
+impl<K: Ord + Clone> Schedule<K> {
+    /// Puts work in, to be done at once: what it failed for may be gone.
+    pub fn now(&mut self, key: K) {
+        self.due.insert(key, Due { at: Instant::now(), failures: 0 });
+    }
+
+    /// Puts work in again that failed `failures` times, unless it was put in anew meanwhile.
+    pub fn again(&mut self, key: K, failures: u32) {
+        let at = Instant::now() + pause(failures);
+        self.due.entry(key).or_insert(Due { at, failures });
+    }
+
+    /// Puts work in for a later time, unless it is to be done before.
+    pub fn at(&mut self, key: K, at: Instant) {
+        self.due.entry(key).or_insert(Due { at, failures: 0 });
+    }
+
+    /// Takes the next work out that is due and allowed, with how often it failed.
+    pub fn take(&mut self, allowed: impl Fn(&K) -> bool) -> Option<(K, u32)> {
+        let now = Instant::now();
+        let ready = self.due.iter().filter(|(key, due)| due.at <= now && allowed(key));
+        let key = ready.min_by_key(|(_, due)| due.at)?.0.clone();
+        let due = self.due.remove(&key)?;
+        Some((key, due.failures))
+    }
+
+    /// When the next work that is allowed is due.
+    pub fn next(&self, allowed: impl Fn(&K) -> bool) -> Option<Instant> {
+        self.due.iter().filter(|(key, _)| allowed(key)).map(|(_, due)| due.at).min()
+    }
+
+    /// True when nothing waits, for its time or for a try.
+    pub fn is_empty(&self) -> bool {
+        self.due.is_empty()
+    }
+
+    /// How much waits.
+    pub fn len(&self) -> usize {
+        self.due.len()
+    }
+
+    /// Forgets all of it.
+    pub fn clear(&mut self) {
+        self.due.clear();
+    }
+}
+
+/// Doubles with every failure, and strays by a quarter, so that what failed together is not tried
+/// again together.
+fn pause(failures: u32) -> Duration {
+    let full = FIRST_RETRY.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(LONGEST_RETRY);
+    let random = RandomState::new().hash_one(failures) % 1000;
+    full.mul_f64(0.75 + random as f64 / 4000.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_fails_waits_longer_and_delays_nothing_else() {
+        let mut schedule = Schedule::default();
+        schedule.again("bad", 1);
+        schedule.now("good");
+        assert_eq!(schedule.take(|_| true), Some(("good", 0)));
+        assert_eq!(schedule.take(|_| true), None);
+        tokio::time::advance(FIRST_RETRY).await;
+        assert_eq!(schedule.take(|key| *key != "bad"), None);
+        assert_eq!(schedule.take(|_| true), Some(("bad", 1)));
+        assert!((0..40).all(|failures| pause(failures) <= LONGEST_RETRY));
+        assert!(pause(5) > pause(1) * 8);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_changed_meanwhile_is_not_put_off() {
+        let mut schedule = Schedule::default();
+        schedule.now("tenant");
+        schedule.again("tenant", 7);
+        assert_eq!(schedule.take(|_| true), Some(("tenant", 0)));
+        assert!(schedule.is_empty());
+    }
+}

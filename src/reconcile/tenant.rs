@@ -1,0 +1,76 @@
+//! What the loop remembers of the platform and of each tenant.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::compile::Problem;
+use crate::plan::{PlatformPlan, TenantPlan};
+use crate::resources;
+use crate::source::ObjectKey;
+
+/// The platform's rows in the store.
+#[derive(Default)]
+pub struct Platform {
+    pub stored: Option<PlatformPlan>,
+    pub rows: Rows,
+}
+
+/// A tenant in the store.
+#[derive(Default)]
+pub struct Tenant {
+    pub id: Option<Uuid>,
+    pub owner_uid: String,
+    pub stored: Option<Arc<TenantPlan>>,
+    /// Found by the last compile.
+    pub problems: Vec<Problem>,
+    /// Resources that differ from what the last compile saw.
+    pub changed: HashSet<ObjectKey>,
+    pub rows: Rows,
+}
+
+/// How far rows are.
+#[derive(Default)]
+pub struct Rows {
+    /// The revision that is stored.
+    pub revision: i64,
+    /// What the last write failed with.
+    pub failed: Option<&'static str>,
+    /// Resources compiled but not stored yet.
+    pub unstored: HashSet<ObjectKey>,
+    /// Resources whose rows changed: the revision switches must have to serve them. What every
+    /// switch has is not in here.
+    pub since: HashMap<ObjectKey, i64>,
+    /// When the first of them changed.
+    pub applying: Option<Instant>,
+}
+
+impl Rows {
+    /// Takes in that a write succeeded: which rows it changed.
+    pub fn written(&mut self, revision: i64, changed: impl Iterator<Item = ObjectKey>) {
+        self.revision = revision;
+        self.failed = None;
+        self.unstored.clear();
+        self.since.extend(changed.map(|key| (key, revision)));
+        if !self.since.is_empty() {
+            self.applying.get_or_insert_with(Instant::now);
+        }
+    }
+}
+
+/// A Tenant on its way out.
+pub struct Deleting {
+    pub tenant: Arc<resources::Tenant>,
+    /// When its deletion was first seen.
+    pub since: Instant,
+    /// Whether it was said that it does not end.
+    pub blocked: bool,
+}
+
+impl Deleting {
+    pub fn new(tenant: Arc<resources::Tenant>) -> Self {
+        Self { tenant, since: Instant::now(), blocked: false }
+    }
+}

@@ -1,0 +1,359 @@
+//! What is done: jobs started when they are due, a few at a time.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::task::{block_in_place, spawn_blocking};
+use tokio::time::{Instant, sleep_until};
+use tracing::info;
+use uuid::Uuid;
+
+use super::{CONCURRENT_JOBS, Outside, OutsideError, Reconciler, log};
+use crate::compile::claims::tenant_id;
+use crate::compile::{Compiled, Problem, Reason};
+use crate::plan::{PlatformPlan, TenantPlan};
+use crate::resources;
+use crate::resources::tenant::DeletionPolicy;
+use crate::source::{Object, ObjectKey, TenantKey};
+use crate::store::media::{self, MediaError};
+use crate::store::{Removed, Store, StoreError, Written};
+
+/// Jobs looked at before the loop listens again: most need no writing at a restart.
+const STARTED_AT_ONCE: usize = 32;
+
+/// A piece of work, done one at a time by itself.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Job {
+    /// Remove what earlier runs stored and the world does not know.
+    Sweep,
+    /// Write the platform's rows.
+    Platform,
+    /// Compile and write a tenant, or deal with its end.
+    Tenant(TenantKey),
+}
+
+/// How a job ended, with how often it had failed before.
+pub struct Done {
+    pub job: Job,
+    pub failures: u32,
+    pub outcome: Outcome,
+}
+
+/// What came of it.
+pub enum Outcome {
+    /// How many tenants were swept away, and how many could not be.
+    Swept(Result<(Vec<Uuid>, usize), StoreError>),
+    Platform(Box<PlatformPlan>, Result<Written, StoreError>),
+    Written(Arc<TenantPlan>, Result<Written, WorkError>),
+    /// A tenant's data was dealt with; its Tenant resource is gone, or was let go.
+    Removed(Option<Uuid>, Result<Removed, WorkError>),
+}
+
+/// Why a job failed.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkError {
+    /// The store did.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The API server did.
+    #[error(transparent)]
+    Outside(#[from] OutsideError),
+    /// The media directory did.
+    #[error(transparent)]
+    Media(#[from] MediaError),
+    /// The work was broken off.
+    #[error("broken off: {0}")]
+    BrokenOff(#[from] tokio::task::JoinError),
+}
+
+impl WorkError {
+    /// The kind of error, stable, for metrics and conditions.
+    pub fn category(&self) -> &'static str {
+        match self {
+            Self::Store(cause) => cause.category(),
+            Self::Outside(_) => "api_server",
+            Self::Media(cause) => cause.category(),
+            Self::BrokenOff(_) => "broken_off",
+        }
+    }
+}
+
+impl Reconciler {
+    /// Does what is due, and waits for what runs; returns after each piece, so that changes can be
+    /// taken in between. Waits for ever when there is nothing to do. Can be broken off anywhere.
+    pub async fn work(&mut self) {
+        self.start();
+        if self.report_next() {
+            return tokio::task::yield_now().await;
+        }
+        let wake = self.wake();
+        tokio::select! {
+            Some(done) = self.running.join_next(), if !self.running.is_empty() => match done {
+                Ok(done) => self.finish(done),
+                Err(cause) => self.broken_off(&cause),
+            },
+            () = async { match wake { Some(at) => sleep_until(at).await, None => std::future::pending().await } } => {}
+        }
+    }
+
+    fn wake(&self) -> Option<Instant> {
+        let gate = self.gate();
+        let job = match self.running.len() < CONCURRENT_JOBS && self.store.is_some() {
+            true => self.schedule.next(|job| gate.open(job) && !self.busy.contains(job)),
+            false => None,
+        };
+        job.into_iter().chain(self.reports.next(|_| true)).min()
+    }
+
+    fn gate(&self) -> Gate {
+        // On a cluster nothing is written before everything was listed: half a tenant is none.
+        let seen = self.told && (self.complete || self.outside.is_none());
+        // A name may have to be freed first.
+        Gate { sweep: seen && self.complete, write: seen && (self.swept || !self.complete) }
+    }
+
+    fn start(&mut self) {
+        for _ in 0..STARTED_AT_ONCE {
+            if self.running.len() >= CONCURRENT_JOBS {
+                break;
+            }
+            let Some(store) = self.store.clone() else { break };
+            let (gate, busy) = (self.gate(), &self.busy);
+            let due = self.schedule.take(|job| gate.open(job) && !busy.contains(job));
+            let Some((job, failures)) = due else { break };
+            match &job {
+                Job::Sweep => self.sweep(store, failures),
+                Job::Platform => self.write_platform(store, failures),
+                Job::Tenant(key) if self.deleting.contains_key(key) => self.delete(store, key, failures),
+                Job::Tenant(key) => self.compile(store, key, failures),
+            }
+        }
+        self.tell();
+    }
+
+    fn spawn(&mut self, job: Job, failures: u32, work: impl Future<Output = Outcome> + Send + 'static) {
+        self.busy.insert(job.clone());
+        self.running.spawn(async move { Done { job, failures, outcome: work.await } });
+    }
+
+    fn sweep(&mut self, store: Store, failures: u32) {
+        let media = self.media.clone();
+        let known = self.read();
+        let alive = known.world.tenants().filter_map(|tenant| tenant_id(tenant));
+        let leaving = self.deleting.values().filter_map(|deleting| tenant_id(&deleting.tenant));
+        let ids: BTreeSet<Uuid> = alive.chain(leaving).collect();
+        drop(known);
+        self.spawn(Job::Sweep, failures, async move { Outcome::Swept(sweep(&store, media, &ids).await) });
+    }
+
+    fn write_platform(&mut self, store: Store, failures: u32) {
+        let plan = self.read().platform.clone();
+        if self.platform.stored.as_ref() == Some(&plan) {
+            self.report_platform = true;
+            return;
+        }
+        self.spawn(Job::Platform, failures, async move {
+            let written = store.write_platform(&plan).await;
+            Outcome::Platform(Box::new(plan), written)
+        });
+    }
+
+    /// Compiles a tenant, and writes it if its plan differs from what is stored.
+    fn compile(&mut self, store: Store, key: &TenantKey, failures: u32) {
+        let compiled = block_in_place(|| {
+            let known = self.read();
+            let tenant = known.world.objects_of(key).find_map(|(_, object)| match object {
+                Object::Tenant(tenant) => Some(tenant.clone()),
+                _ => None,
+            });
+            Some((tenant?, known.compile(key)?))
+        });
+        let Some((resource, Compiled { plan, problems })) = compiled else {
+            return self.remove(store, key, failures);
+        };
+        self.make_credentials(&problems);
+        let tenant = self.tenants.entry(key.clone()).or_default();
+        log(&tenant.problems, &problems);
+        tenant.problems = problems;
+        let changed = std::mem::take(&mut tenant.changed);
+        tenant.rows.unstored.extend(changed);
+        let Some(plan) = plan else {
+            return self.reports.now(key.clone());
+        };
+        if tenant.id.is_some_and(|id| id != plan.tenant.id) {
+            // Deleted and made anew while nobody looked: the old one goes first.
+            self.schedule.now(Job::Tenant(key.clone()));
+            return self.remove(store, key, failures);
+        }
+        if tenant.stored.as_deref() == Some(&plan) {
+            tenant.rows.written(tenant.rows.revision, std::iter::empty());
+            return self.reports.now(key.clone());
+        }
+        let (plan, outside, media) = (Arc::new(plan), self.outside.clone(), self.media.clone());
+        self.spawn(Job::Tenant(key.clone()), failures, async move {
+            let written = write(&store, media, outside, resource, &plan).await;
+            Outcome::Written(plan, written)
+        });
+    }
+
+    /// Asks for passwords that are missing because nobody named one.
+    fn make_credentials(&self, problems: &[Problem]) {
+        let Some(outside) = &self.outside else { return };
+        let known = self.read();
+        for problem in problems.iter().filter(|problem| problem.reason == Reason::CredentialsPending) {
+            if let Some(Object::Extension(extension)) = known.world.object(&problem.resource)
+                && extension.spec.credentials.is_none()
+            {
+                outside.make_credentials(extension.clone());
+            }
+        }
+    }
+
+    /// Removes a tenant whose resource is gone.
+    fn remove(&mut self, store: Store, key: &TenantKey, failures: u32) {
+        let Some(tenant) = self.tenants.get(key) else { return }; // children whose tenant never was
+        log(&tenant.problems, &[]);
+        let Some(id) = tenant.id else {
+            self.tenants.remove(key);
+            return;
+        };
+        let (owner, media) = (tenant.owner_uid.clone(), self.media.clone());
+        self.spawn(Job::Tenant(key.clone()), failures, async move {
+            Outcome::Removed(Some(id), remove(&store, media, id, &owner, None).await)
+        });
+    }
+
+    /// Deals with the data of a Tenant that is being deleted, and lets it go.
+    fn delete(&mut self, store: Store, key: &TenantKey, failures: u32) {
+        let Some(deleting) = self.deleting.get(key) else { return };
+        let (tenant, outside, media) = (deleting.tenant.clone(), self.outside.clone(), self.media.clone());
+        let id = tenant_id(&tenant);
+        self.spawn(Job::Tenant(key.clone()), failures, async move {
+            Outcome::Removed(id, delete(&store, media, outside, tenant).await)
+        });
+    }
+}
+
+/// Which jobs may run by now.
+#[derive(Clone, Copy)]
+struct Gate {
+    sweep: bool,
+    write: bool,
+}
+
+impl Gate {
+    fn open(self, job: &Job) -> bool {
+        if *job == Job::Sweep { self.sweep } else { self.write }
+    }
+}
+
+/// Removes tenants that are stored and not known: those removed, and how many could not be.
+async fn sweep(
+    store: &Store,
+    media: Option<PathBuf>,
+    known: &BTreeSet<Uuid>,
+) -> Result<(Vec<Uuid>, usize), StoreError> {
+    let (mut removed, mut failed) = (Vec::new(), 0);
+    for stored in store.tenants().await? {
+        if stored.retained || known.contains(&stored.id) {
+            continue;
+        }
+        let tenant = TenantKey { namespace: stored.namespace, name: stored.name };
+        match remove(store, media.clone(), stored.id, &stored.owner_uid, None).await {
+            Ok(_) => {
+                info!(%tenant, id = %stored.id, "tenant removed: its resource is gone");
+                removed.push(stored.id);
+            }
+            Err(cause) => {
+                tracing::error!(category = cause.category(), %tenant, %cause, "a tenant could not be removed");
+                failed += 1;
+            }
+        }
+    }
+    Ok((removed, failed))
+}
+
+async fn write(
+    store: &Store,
+    media: Option<PathBuf>,
+    outside: Option<Arc<dyn Outside>>,
+    tenant: Arc<resources::Tenant>,
+    plan: &TenantPlan,
+) -> Result<Written, WorkError> {
+    if let Some(outside) = outside {
+        outside.hold(tenant).await?;
+    }
+    let written = store.write_tenant(plan).await?;
+    if let Some(root) = media {
+        let (id, owner) = (plan.tenant.id, plan.tenant.owner_uid.clone());
+        spawn_blocking(move || media::claim(&root, id, &owner)).await.map_err(WorkError::from)??;
+    }
+    Ok(written)
+}
+
+/// Removes a tenant from the store and, where that dropped its data, its media.
+async fn remove(
+    store: &Store,
+    media: Option<PathBuf>,
+    id: Uuid,
+    owner: &str,
+    policy: Option<DeletionPolicy>,
+) -> Result<Removed, WorkError> {
+    let removed = store.remove_tenant(id, owner, policy).await?;
+    // Absent: an earlier try may have dropped the schema and failed at the media.
+    if let (Some(root), Removed::Dropped | Removed::Absent) = (media, removed) {
+        let owner = owner.to_owned();
+        match spawn_blocking(move || media::remove(&root, id, &owner)).await.map_err(WorkError::from)? {
+            Err(MediaError::NotOwner { .. } | MediaError::NoOwner { .. }) if removed == Removed::Absent => {}
+            done => drop(done?),
+        }
+    }
+    Ok(removed)
+}
+
+async fn delete(
+    store: &Store,
+    media: Option<PathBuf>,
+    outside: Option<Arc<dyn Outside>>,
+    tenant: Arc<resources::Tenant>,
+) -> Result<Removed, WorkError> {
+    let (id, owner) = (tenant_id(&tenant), tenant.metadata.uid.clone().unwrap_or_default());
+    let policy = tenant.spec.deletion_policy.unwrap_or_default();
+    let removed = match id {
+        Some(id) => match remove(store, media, id, &owner, Some(policy)).await {
+            // It lost the conflict about this identity: what is stored is the winner's.
+            Err(WorkError::Store(StoreError::NotOwner { .. })) => Removed::Absent,
+            removed => removed?,
+        },
+        None => Removed::Absent,
+    };
+    if let Some(outside) = outside {
+        outside.release(tenant, removed).await?;
+    }
+    Ok(removed)
+}
+
+/// The resource that a row was compiled from.
+pub fn resource_of(table: &str, name: &str, tenant: Option<&TenantKey>) -> Option<ObjectKey> {
+    let kind = match table {
+        "extensions" => "Extension",
+        "ring_groups" => "RingGroup",
+        "queues" => "Queue",
+        "ivr_menus" => "IvrMenu",
+        "conferences" => "Conference",
+        "schedules" => "Schedule",
+        "numbers" => "Number",
+        "outbound_routes" => "OutboundRoute",
+        "feature_codes" => "FeatureCode",
+        "sip_profiles" => "SipProfile",
+        "dial_rules" => "DialRule",
+        "trunks" => {
+            let (namespace, name) = name.split_once('/')?;
+            let namespace = Some(namespace.to_owned());
+            return Some(ObjectKey { kind: "Trunk", namespace, name: name.to_owned() });
+        }
+        _ => return None,
+    };
+    Some(ObjectKey { kind, namespace: tenant.map(|key| key.namespace.clone()), name: name.to_owned() })
+}

@@ -1,0 +1,50 @@
+//! Options of `centrex switch`; each is an environment variable too.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+
+/// Options of `centrex switch`.
+#[derive(Args, Clone, Debug)]
+pub struct SwitchArgs {
+    /// Postgres that the operator writes to, postgres://USER:PASSWORD@HOST:PORT/DATABASE
+    #[arg(long, env = "CENTREX_DATABASE_URL", value_name = "URL", hide_env_values = true)]
+    pub database_url: String,
+
+    /// File with the keys that secrets are sealed with, a line `VERSION:BASE64` each
+    #[arg(long, env = "CENTREX_ENCRYPTION_KEY_FILE", value_name = "FILE")]
+    pub encryption_key_file: PathBuf,
+
+    /// Directory where the last good state is kept, to start from while Postgres is away
+    #[arg(long, env = "CENTREX_DATA_DIR", value_name = "DIR")]
+    pub data_dir: PathBuf,
+
+    /// Name of this switch, which no other has at the same time; the host name when left out
+    #[arg(long, env = "CENTREX_SWITCH_NAME", value_name = "NAME")]
+    pub name: Option<String>,
+
+    /// Address where FreeSWITCH's mod_xml_curl is answered
+    #[arg(long, env = "CENTREX_XML_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    pub xml_listen: SocketAddr,
+
+    /// User name FreeSWITCH sends; needed unless it listens on loopback
+    #[arg(long, env = "CENTREX_XML_USERNAME", value_name = "NAME")]
+    pub xml_username: Option<String>,
+
+    /// Password FreeSWITCH sends; better given by its environment variable
+    #[arg(long, env = "CENTREX_XML_PASSWORD", value_name = "PASSWORD", hide_env_values = true)]
+    pub xml_password: Option<String>,
+
+    /// Address of /healthz, /readyz and /metrics, and of nothing else
+    #[arg(long, env = "CENTREX_HEALTH_LISTEN", value_name = "ADDR", default_value = "0.0.0.0:8081")]
+    pub health_listen: SocketAddr,
+
+    /// Directory of templates that replace the built-in ones of the same name
+    #[arg(long, env = "CENTREX_TEMPLATES", value_name = "DIR")]
+    pub templates: Option<PathBuf>,
+
+    /// Directory of the tenants' media, as FreeSWITCH sees it; under the data directory when left out
+    #[arg(long, env = "CENTREX_MEDIA_DIR", value_name = "DIR")]
+    pub media_dir: Option<PathBuf>,
+}

@@ -1,0 +1,21 @@
+//! The signals that end a process.
+
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+/// Cancels a token at SIGTERM or SIGINT.
+///
+/// # Errors
+/// The signals cannot be waited for.
+pub fn end_on_signals(stop: CancellationToken) -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = term.recv() => info!("SIGTERM: ending"),
+            _ = int.recv() => info!("SIGINT: ending"),
+        }
+        stop.cancel();
+    });
+    Ok(())
+}

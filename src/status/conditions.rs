@@ -1,0 +1,292 @@
+//! The conditions of one resource, from what each stage knows of it.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+use super::reason::{ACCEPTED, LIVE, PROGRAMMED, READY, STALLED, find, wants_a_person};
+use crate::compile::{Effect, Problem};
+
+/// Most problems a message tells; it says how many more there are.
+const MOST_PROBLEMS: usize = 3;
+/// Most bytes of a message.
+const MAX_MESSAGE: usize = 1000;
+
+/// What is known of a resource.
+#[derive(Clone, Debug)]
+pub struct Facts<'a> {
+    /// What is wrong with it, or what it waits for.
+    pub problems: &'a [&'a Problem],
+    /// What the store says.
+    pub programmed: Programmed,
+    /// What the switches say.
+    pub live: Live,
+    /// Why the deletion of it does not end.
+    pub blocked: Option<&'a str>,
+}
+
+/// Whether a resource is in Postgres as its spec says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Programmed {
+    /// It is.
+    Stored,
+    /// Not yet.
+    Pending,
+    /// Writing failed, with the category of the error, and is tried again.
+    Failed(&'static str),
+}
+
+/// Whether switches have it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Live {
+    /// All that report.
+    Everywhere,
+    /// None reports.
+    NoSwitches,
+    /// Not all. Which, once it takes long enough to be worth telling.
+    Applying(Option<String>),
+    /// What was found before stays.
+    AsBefore,
+}
+
+/// The conditions that follow, when they differ from those there are by more than time; `None` when
+/// there is nothing to write. What did not change keeps its time.
+pub fn conditions(
+    facts: &Facts<'_>,
+    generation: Option<i64>,
+    before: &[Condition],
+    now: Timestamp,
+) -> Option<Vec<Condition>> {
+    let found = find_all(facts, before);
+    let after: Vec<Condition> = found
+        .into_iter()
+        .map(|Found { type_, status, reason, message }| {
+            let old = find(before, type_).filter(|old| old.status == status);
+            Condition {
+                type_: type_.to_owned(),
+                status: status.to_owned(),
+                reason,
+                message,
+                observed_generation: generation,
+                last_transition_time: old.map_or(Time(now), |old| old.last_transition_time.clone()),
+            }
+        })
+        .collect();
+    (after != before).then_some(after)
+}
+
+struct Found {
+    type_: &'static str,
+    status: &'static str,
+    reason: String,
+    message: String,
+}
+
+impl Found {
+    fn new(type_: &'static str, status: &'static str, reason: &str, message: impl Into<String>) -> Self {
+        Self { type_, status, reason: reason.to_owned(), message: message.into() }
+    }
+
+    fn again(type_: &'static str, old: &Condition) -> Self {
+        let status = match old.status.as_str() {
+            "True" => "True",
+            "False" => "False",
+            _ => "Unknown",
+        };
+        Self::new(type_, status, &old.reason, old.message.clone())
+    }
+}
+
+fn find_all(facts: &Facts<'_>, before: &[Condition]) -> Vec<Found> {
+    let accepted = accepted(facts.problems);
+    let kept_out = facts.problems.iter().any(|problem| problem.effect != Effect::Degraded);
+    let programmed = programmed(facts, kept_out, &accepted);
+    let live = live(facts, programmed.status, before);
+    let ready = ready(facts, &[&accepted, &programmed, &live]);
+    let stalled = facts.blocked.is_some()
+        || facts
+            .problems
+            .iter()
+            .any(|problem| problem.effect != Effect::Waiting && wants_a_person(problem.reason));
+    let stalled = stalled.then(|| Found::new(STALLED, "True", &ready.reason, ready.message.clone()));
+    [accepted, programmed, live, ready].into_iter().chain(stalled).collect()
+}
+
+fn accepted(problems: &[&Problem]) -> Found {
+    let worst = |effect| problems.iter().find(|problem| problem.effect == effect);
+    let first = [Effect::Refused, Effect::Degraded, Effect::Waiting].into_iter().find_map(worst);
+    let Some(first) = first else {
+        return Found::new(ACCEPTED, "True", "Accepted", "The spec is valid and its references are resolved");
+    };
+    let status = if first.effect == Effect::Waiting { "Unknown" } else { "False" };
+    Found::new(ACCEPTED, status, &format!("{:?}", first.reason), message(first, problems))
+}
+
+fn message(first: &Problem, problems: &[&Problem]) -> String {
+    let others = problems.iter().copied().filter(|problem| *problem != first);
+    let told: Vec<String> = std::iter::once(first)
+        .chain(others)
+        .take(MOST_PROBLEMS)
+        .map(|problem| format!("{}: {}", problem.field, problem.message))
+        .collect();
+    let mut text = told.join("; ");
+    if let Some(more) = problems.len().checked_sub(MOST_PROBLEMS).filter(|more| *more > 0) {
+        text.push_str(&format!("; and {more} more"));
+    }
+    cut(text)
+}
+
+/// Cuts a text at a character's end.
+pub fn cut(mut text: String) -> String {
+    if text.len() > MAX_MESSAGE {
+        text.truncate(text.floor_char_boundary(MAX_MESSAGE - '…'.len_utf8()));
+        text.push('…');
+    }
+    text
+}
+
+fn programmed(facts: &Facts<'_>, kept_out: bool, accepted: &Found) -> Found {
+    if kept_out {
+        let status = if accepted.status == "Unknown" { "Unknown" } else { "False" };
+        return Found::new(PROGRAMMED, status, "NotAccepted", "It is programmed once it is accepted");
+    }
+    match facts.programmed {
+        Programmed::Stored if !facts.problems.is_empty() => {
+            Found::new(PROGRAMMED, "True", "Programmed", "In Postgres, without what is not accepted")
+        }
+        Programmed::Stored => Found::new(PROGRAMMED, "True", "Programmed", "In Postgres as its spec says"),
+        Programmed::Pending => {
+            Found::new(PROGRAMMED, "Unknown", "Pending", "About to be written to Postgres")
+        }
+        Programmed::Failed(category) => {
+            let message = format!("Writing to Postgres failed ({category}) and is tried again");
+            Found::new(PROGRAMMED, "Unknown", "StoreFailed", message)
+        }
+    }
+}
+
+fn live(facts: &Facts<'_>, programmed: &str, before: &[Condition]) -> Found {
+    if programmed != "True" {
+        return Found::new(LIVE, "Unknown", "NotProgrammed", "Switches follow once it is programmed");
+    }
+    match &facts.live {
+        Live::Everywhere => Found::new(LIVE, "True", "Live", "Every switch that reports answers with it"),
+        Live::Applying(None) => {
+            Found::new(LIVE, "False", "Applying", "Not every switch that reports answers with it yet")
+        }
+        Live::Applying(Some(which)) => Found::new(LIVE, "False", "Applying", cut(which.clone())),
+        Live::AsBefore if let Some(old) = find(before, LIVE) => Found::again(LIVE, old),
+        Live::NoSwitches | Live::AsBefore => Found::new(LIVE, "Unknown", "NoSwitches", "No switch reports"),
+    }
+}
+
+fn ready(facts: &Facts<'_>, stages: &[&Found]) -> Found {
+    if let Some(blocked) = facts.blocked {
+        return Found::new(READY, "False", "CleanupBlocked", cut(blocked.to_owned()));
+    }
+    let first = |status| stages.iter().find(|found| found.status == status);
+    match first("False").or_else(|| first("Unknown")) {
+        Some(found) => Found::new(READY, found.status, &found.reason, found.message.clone()),
+        None => Found::new(READY, "True", "Ready", "Accepted, programmed and live"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::reason::is_true;
+    use super::*;
+    use crate::compile::Reason;
+    use crate::source::ObjectKey;
+
+    fn key() -> ObjectKey {
+        ObjectKey { kind: "Extension", namespace: Some("acme".to_owned()), name: "anna".to_owned() }
+    }
+
+    fn facts<'a>(problems: &'a [&'a Problem], live: Live) -> Facts<'a> {
+        Facts { problems, programmed: Programmed::Stored, live, blocked: None }
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn told(conditions: &[Condition]) -> Vec<String> {
+        conditions.iter().map(|c| format!("{}={} {}", c.type_, c.status, c.reason)).collect()
+    }
+
+    #[test]
+    fn a_good_resource_becomes_ready_in_two_writes_and_then_none() {
+        let first = conditions(&facts(&[], Live::Applying(None)), Some(1), &[], at(1)).unwrap();
+        assert_eq!(
+            told(&first),
+            [
+                "Accepted=True Accepted",
+                "Programmed=True Programmed",
+                "Live=False Applying",
+                "Ready=False Applying"
+            ]
+        );
+        let second = conditions(&facts(&[], Live::Everywhere), Some(1), &first, at(2)).unwrap();
+        assert!(is_true(&second, READY, Some(1)));
+        let times: Vec<_> = second.iter().map(|c| c.last_transition_time.0).collect();
+        assert_eq!(times, [at(1), at(1), at(2), at(2)], "only what changed has a new time");
+        assert_eq!(conditions(&facts(&[], Live::Everywhere), Some(1), &second, at(3)), None);
+    }
+
+    #[test]
+    fn a_new_generation_is_observed_without_a_transition() {
+        let before = conditions(&facts(&[], Live::Everywhere), Some(1), &[], at(1)).unwrap();
+        let after = conditions(&facts(&[], Live::Everywhere), Some(2), &before, at(2)).unwrap();
+        assert!(after.iter().all(|c| c.observed_generation == Some(2) && c.last_transition_time.0 == at(1)));
+    }
+
+    #[test]
+    fn a_wrong_spec_is_stalled_and_names_the_field() {
+        let problem = Problem::refused(key(), "spec.number", Reason::Conflict, "ben has 100");
+        let found = conditions(&facts(&[&problem], Live::Everywhere), Some(1), &[], at(1)).unwrap();
+        assert_eq!(
+            told(&found),
+            [
+                "Accepted=False Conflict",
+                "Programmed=False NotAccepted",
+                "Live=Unknown NotProgrammed",
+                "Ready=False Conflict",
+                "Stalled=True Conflict"
+            ]
+        );
+        assert_eq!(find(&found, READY).unwrap().message, "spec.number: ben has 100");
+    }
+
+    #[test]
+    fn waiting_is_not_stalled() {
+        let missing = Problem::refused(key(), "spec.tenantRef.name", Reason::RefNotFound, "no Tenant acme");
+        let secret = Problem::waiting(key(), "spec.credentials", Reason::CredentialsPending, "no Secret yet");
+        for (problem, status) in [(&missing, "False"), (&secret, "Unknown")] {
+            let found = conditions(&facts(&[problem], Live::Everywhere), Some(1), &[], at(1)).unwrap();
+            assert_eq!(find(&found, STALLED), None);
+            assert_eq!(find(&found, READY).unwrap().status, status);
+        }
+    }
+
+    #[test]
+    fn a_part_that_is_left_out_leaves_the_rest_programmed() {
+        let problem = Problem::degraded(key(), "spec.members[1]", Reason::NotAllowed, "not allowed");
+        let found = conditions(&facts(&[&problem], Live::Everywhere), Some(1), &[], at(1)).unwrap();
+        assert!(is_true(&found, PROGRAMMED, Some(1)) && is_true(&found, LIVE, Some(1)));
+        assert!(!is_true(&found, READY, Some(1)));
+    }
+
+    #[test]
+    fn what_switches_said_before_stays_while_nothing_new_is_known() {
+        let before = conditions(&facts(&[], Live::Everywhere), Some(1), &[], at(1)).unwrap();
+        assert_eq!(conditions(&facts(&[], Live::AsBefore), Some(1), &before, at(2)), None);
+        let none = conditions(&facts(&[], Live::AsBefore), Some(1), &[], at(2)).unwrap();
+        assert_eq!(find(&none, LIVE).unwrap().reason, "NoSwitches");
+    }
+
+    #[test]
+    fn long_messages_are_cut_at_a_character() {
+        let problem = Problem::refused(key(), "spec", Reason::InvalidValue, "ä".repeat(5000));
+        let found = conditions(&facts(&[&problem], Live::Everywhere), Some(1), &[], at(1)).unwrap();
+        assert!(found.iter().all(|c| c.message.len() <= MAX_MESSAGE));
+    }
+}

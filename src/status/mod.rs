@@ -1,0 +1,10 @@
+//! What is true of a resource: problems, the store and the switches' reports become conditions.
+//! Pure: whoever runs the loop writes them where they belong.
+
+pub mod acks;
+pub mod conditions;
+pub mod reason;
+pub mod summary;
+
+pub use acks::AckTable;
+pub use conditions::{Facts, Live, Programmed, conditions};

@@ -1,0 +1,59 @@
+//! What a Tenant's status says of its resources: counts against limits, and the first that fail.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
+use super::conditions::cut;
+use super::reason::{ACCEPTED, READY, find};
+use crate::resources::status::ResourceCount;
+use crate::resources::tenant_profile::TenantProfileSpec;
+use crate::source::ObjectKey;
+
+/// Most resources that are named.
+const MOST_NAMED: usize = 10;
+
+/// A summary in the making.
+#[derive(Debug, Default)]
+pub struct Summary {
+    counts: BTreeMap<&'static str, ResourceCount>,
+    /// The first resources with a problem.
+    pub failing: Vec<String>,
+}
+
+impl Summary {
+    /// Counts a resource by its conditions.
+    pub fn count(&mut self, key: &ObjectKey, conditions: &[Condition]) {
+        let is = |type_, status| find(conditions, type_).is_some_and(|found| found.status == status);
+        let count = self.counts.entry(key.kind).or_default();
+        count.total += 1;
+        count.ready += i32::from(is(READY, "True"));
+        let refused = is(ACCEPTED, "False");
+        count.refused += i32::from(refused);
+        if refused && self.failing.len() < MOST_NAMED {
+            let reason = find(conditions, ACCEPTED).map_or("", |found| &found.reason);
+            self.failing.push(cut(format!("{} {}: {reason}", key.kind, key.name)));
+        }
+    }
+
+    /// The counts, with the limits of the tenant's profile.
+    pub fn resources(self, profile: Option<&TenantProfileSpec>) -> Vec<ResourceCount> {
+        let limit = |kind: &str| {
+            let profile = profile?;
+            match kind {
+                "Extension" => profile.max_extensions,
+                "Device" => profile.max_devices,
+                "Queue" => profile.max_queues,
+                "Conference" => profile.max_conferences,
+                "RingGroup" => profile.max_ring_groups,
+                "IvrMenu" => profile.max_ivr_menus,
+                "Number" => profile.max_numbers,
+                _ => None,
+            }
+        };
+        self.counts
+            .into_iter()
+            .map(|(kind, count)| ResourceCount { kind: kind.to_owned(), limit: limit(kind), ..count })
+            .collect()
+    }
+}

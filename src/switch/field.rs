@@ -1,0 +1,149 @@
+//! The fields of mod_xml_curl's forms that are asked for, and how a name is found among them.
+
+/// Declares [`Field`]: what a field is called here, and its name in a form.
+macro_rules! fields {
+    ($($field:ident $name:literal,)*) => {
+        /// A field that some answer depends on, by its name in the form.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Field {
+            $(#[doc = concat!("`", $name, "`")] $field,)*
+        }
+
+        impl Field {
+            /// All of them, in the order of their numbers.
+            pub const ALL: [Field; [$($name),*].len()] = [$(Field::$field),*];
+
+            /// The name.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Field::$field => $name,)*
+                }
+            }
+        }
+    };
+}
+
+fields! {
+    Section "section",
+    TagName "tag_name",
+    KeyName "key_name",
+    KeyValue "key_value",
+    Action "action",
+    CcQueue "CC-Queue",
+    ChannelState "Channel-State",
+    CallerSource "Caller-Source",
+    DestProto "dest_proto",
+    Domain "domain",
+    FromHost "from_host",
+    Gateway "gateway",
+    GroupName "group_name",
+    HuntCallerIdName "Hunt-Caller-ID-Name",
+    HuntContext "Hunt-Context",
+    HuntDestinationNumber "Hunt-Destination-Number",
+    Key "key",
+    MenuName "Menu-Name",
+    NumberAlias "number_alias",
+    Profile "profile",
+    ProfileName "profile_name",
+    Proto "proto",
+    Purpose "purpose",
+    SipAuthMethod "sip_auth_method",
+    SipAuthRealm "sip_auth_realm",
+    SipAuthUsername "sip_auth_username",
+    SipFromHost "sip_from_host",
+    SipProfile "sip_profile",
+    SipToHost "sip_to_host",
+    SipToUser "sip_to_user",
+    To "to",
+    ToHost "to_host",
+    ToProto "to_proto",
+    ToUser "to_user",
+    User "user",
+    VariableCcCause "variable_cc_cause",
+    VariableCentrexCall "variable_centrex_call",
+    VariableDomainName "variable_domain_name",
+    VariableOriginateDisposition "variable_originate_disposition",
+    VariableSipAuthRealm "variable_sip_auth_realm",
+    VariableSipAuthUsername "variable_sip_auth_username",
+    VariableSipAuthorized "variable_sip_authorized",
+    VariableSipContactParams "variable_sip_contact_params",
+    VariableSipContactUser "variable_sip_contact_user",
+    VariableSipFromUser "variable_sip_from_user",
+    VariableSipFullFrom "variable_sip_full_from",
+    VariableSipFullTo "variable_sip_full_to",
+    VariableSipGateway "variable_sip_gateway",
+    VariableSipNetworkIp "variable_sip_network_ip",
+    VariableSipToUser "variable_sip_to_user",
+    VariableSofiaProfileName "variable_sofia_profile_name",
+    VariableUserName "variable_user_name",
+    VariableUuid "variable_uuid",
+}
+
+impl Field {
+    /// The field with a name.
+    pub fn by_name(name: &[u8]) -> Option<Field> {
+        let field = SLOTS.get(slot(name)).copied().flatten()?;
+        (field.name().as_bytes() == name).then_some(field)
+    }
+
+    /// Whether FreeSWITCH writes it itself, ahead of everything a phone has a hand in, and without
+    /// URL encoding.
+    pub const fn is_basic(self) -> bool {
+        matches!(self, Field::Section | Field::TagName | Field::KeyName | Field::KeyValue)
+    }
+}
+
+const SLOT_COUNT: usize = 512;
+
+/// Each field at the one place where its name can be; that no two share one is checked when this is
+/// compiled.
+static SLOTS: [Option<Field>; SLOT_COUNT] = slots();
+
+const fn slots() -> [Option<Field>; SLOT_COUNT] {
+    let mut slots = [None; SLOT_COUNT];
+    let mut next = 0;
+    while next < Field::ALL.len() {
+        let field = Field::ALL[next];
+        let slot = slot(field.name().as_bytes());
+        assert!(slots[slot].is_none(), "two fields share a place: choose other factors in slot()");
+        slots[slot] = Some(field);
+        next += 1;
+    }
+    slots
+}
+
+/// A number that is another one for every field's name; the factors were found by trying.
+const fn slot(name: &[u8]) -> usize {
+    match name {
+        [first, .., before, last] => {
+            (name.len() * 5 + *first as usize * 6 + *before as usize * 4 + *last as usize * 2) % SLOT_COUNT
+        }
+        [first, ..] => *first as usize,
+        [] => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_variable_of_our_own_calls_is_the_one_that_route_writes() {
+        assert_eq!(
+            Field::VariableCentrexCall.name(),
+            format!("variable_{}", crate::route::app::CALL_VARIABLE)
+        );
+    }
+
+    #[test]
+    fn every_field_is_found_by_its_name_and_by_no_other() {
+        for field in Field::ALL {
+            assert_eq!(Field::by_name(field.name().as_bytes()), Some(field));
+            let longer = format!("{}x", field.name());
+            assert_eq!(Field::by_name(longer.as_bytes()), None);
+            assert_eq!(Field::by_name(&field.name().as_bytes()[1..]), None, "{}", field.name());
+        }
+        assert_eq!(Field::by_name(b""), None);
+        assert_eq!(Field::by_name(b"t"), None);
+    }
+}
