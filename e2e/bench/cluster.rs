@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use centrex::resources::{Extension, Tenant};
 use centrex::store::{LocalError, LocalOptions, LocalPostgres};
-use kube::api::{Api, Patch, PatchParams, PostParams};
 use kube::Client;
+use kube::api::{Api, Patch, PatchParams, PostParams};
 use memchr::memmem;
 use serde_json::json;
 use sqlx::ConnectOptions;
@@ -90,8 +90,11 @@ async fn measure(options: &Options, folder: &Path, plane: &Plane) -> Vec<Row> {
         let rate = size as f64 / start.elapsed().as_secs_f64();
         let statuses = plane.writes().since(&before).count("PATCH centrex.dev/extensions/status");
         rows.push(
-            Row::new(label(size), format!("{rate:.0}/s, {:.2} status writes each", statuses as f64 / size as f64))
-                .against(format!("{limit:.0} raw creates/s"), rate / limit),
+            Row::new(
+                label(size),
+                format!("{rate:.0}/s, {:.2} status writes each", statuses as f64 / size as f64),
+            )
+            .against(format!("{limit:.0} raw creates/s"), rate / limit),
         );
         total += size;
         largest = tenant;
@@ -107,10 +110,15 @@ async fn measure(options: &Options, folder: &Path, plane: &Plane) -> Vec<Row> {
             .goal("< 1000 ms", p99 < 1000.0),
     );
     rows.push(Row::new("Status writes a change", format!("{writes:.2}")).goal("≤ 2", writes <= 2.0));
-    let (small, _) = changes(&client, plane, &switch, &format!("t{}", options.size(SIZES[0])), options.size(CHANGES)).await;
+    let (small, _) =
+        changes(&client, plane, &switch, &format!("t{}", options.size(SIZES[0])), options.size(CHANGES))
+            .await;
     let p99 = percentile(small.iter().copied(), 0.99);
     let p50 = percentile(small.iter().copied(), 0.5);
-    rows.push(Row::new("kubectl apply → new answer, in the smallest", format!("p50 {p50:.0} ms, p99 {p99:.0} ms")));
+    rows.push(Row::new(
+        "kubectl apply → new answer, in the smallest",
+        format!("p50 {p50:.0} ms, p99 {p99:.0} ms"),
+    ));
 
     operator.end();
     let (api, sql) = (plane.writes(), rows_written(&mut admin).await);
@@ -131,8 +139,11 @@ async fn measure(options: &Options, folder: &Path, plane: &Plane) -> Vec<Row> {
     let (base, again) = (memory_of_nothing(&site, &mut operator).await, held);
     let each = (again.saturating_sub(base)) as f64 / total as f64;
     rows.push(
-        Row::new("Operator's memory", format!("{} MiB with {total} extensions: {each:.1} kB each", again >> 10))
-            .goal("≤ 4 kB", each <= 4.0),
+        Row::new(
+            "Operator's memory",
+            format!("{} MiB with {total} extensions: {each:.1} kB each", again >> 10),
+        )
+        .goal("≤ 4 kB", each <= 4.0),
     );
     operator.end();
     switch.end();
@@ -194,7 +205,8 @@ async fn ready(client: &Client, tenant: &str, size: usize) {
     loop {
         let status = api.get(tenant).await.expect("the tenant").status.unwrap_or_default();
         let is_ready = status.conditions.iter().any(|c| c.type_ == "Ready" && c.status == "True");
-        let counted = status.resources.iter().find(|count| count.kind == "Extension").map_or(0, |count| count.ready);
+        let counted =
+            status.resources.iter().find(|count| count.kind == "Extension").map_or(0, |count| count.ready);
         if is_ready && counted as usize >= size {
             return;
         }
@@ -205,7 +217,13 @@ async fn ready(client: &Client, tenant: &str, size: usize) {
 
 /// Milliseconds from an edit's acceptance until a lookup finds what is new in it, and how many
 /// statuses of extensions an edit wrote.
-async fn changes(client: &Client, plane: &Plane, switch: &Running, tenant: &str, count: usize) -> (Vec<f64>, f64) {
+async fn changes(
+    client: &Client,
+    plane: &Plane,
+    switch: &Running,
+    tenant: &str,
+    count: usize,
+) -> (Vec<f64>, f64) {
     let api: Api<Extension> = Api::namespaced(client.clone(), tenant);
     let domain = format!("{tenant}.example.com");
     let mut socket = Socket::open(switch.address).await;
@@ -294,7 +312,11 @@ impl Site {
     fn switch(&self) -> Running {
         let data = self.folder.join("switch").display().to_string();
         let health = format!("127.0.0.1:{}", free());
-        self.start("switch", &["--name", "bench", "--data-dir", &data, "--health-listen", &health], "--xml-listen")
+        self.start(
+            "switch",
+            &["--name", "bench", "--data-dir", &data, "--health-listen", &health],
+            "--xml-listen",
+        )
     }
 
     fn start(&self, role: &str, options: &[&str], listen: &str) -> Running {
