@@ -153,8 +153,8 @@ say '6. Change a manifest: Carol joins Acme'"'"'s ring group 2000'
 note "before: $(gist <"$dir/acme-dial-2000.xml")"
 changed() { ask acme-dial-2000 >"$dir/now.xml" && grep -q 'user/1003@acme' "$dir/now.xml"; }
 sed 's/^    - {extensionRef: {name: alice}}$/&\n    - {extensionRef: {name: carol}}/' \
-    deploy/samples/acme/groups.yaml >"$dir/groups.yaml"
-cp "$dir/groups.yaml" "$dir/manifests/acme/groups.yaml"
+    deploy/samples/20-acme-groups.yaml >"$dir/groups.yaml"
+cp "$dir/groups.yaml" "$dir/manifests/20-acme-groups.yaml"
 took=$(until_ms 'the new member is rung' 10 changed)
 note "after:  $(gist <"$dir/now.xml")"
 note "from the write of the file to the new answer: $took ms; no restart, no flush"
@@ -162,7 +162,7 @@ note "revisions: $(sql -At -F ' ' -c 'SELECT name, revision FROM public.tenants 
 ask globex-dial-2000 | cmp -s - "$dir/globex-dial-2000.xml" || fail "Globex' answer changed with Acme's"
 
 say '7. Break a manifest: what it held stays in force'
-sed 's/^  ringSeconds: 25$/  ringSeconds: soon/' "$dir/groups.yaml" >"$dir/manifests/acme/groups.yaml"
+sed 's/^  ringSeconds: 25$/  ringSeconds: soon/' "$dir/groups.yaml" >"$dir/manifests/20-acme-groups.yaml"
 told() { messages | grep -q 'groups.yaml.*ringSeconds'; }
 until_ms 'the error is told' 10 told >/dev/null
 note "log:    $(messages | grep 'groups.yaml.*ringSeconds' | tail -n 1)"

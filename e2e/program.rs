@@ -117,9 +117,7 @@ impl Program {
     pub fn start(command: &mut Command, output: PathBuf, listening: &str) -> Self {
         let process = Process::start(command, &output);
         let mut program = Self { process, output, address: SocketAddr::from(([127, 0, 0, 1], 0)) };
-        program.address = program.wait_for("that it listens", |program| {
-            program.messages().find(|m| m["message"] == listening)?["listen"].as_str()?.parse().ok()
-        });
+        program.address = program.wait_for("that it listens", |program| program.listens(listening));
         program
     }
 
@@ -168,33 +166,17 @@ impl Program {
 
     /// Sends bytes on a connection of their own, and reads one answer; status 0 when none comes.
     pub fn send(&self, request: &[u8]) -> (u16, String) {
-        let mut stream = self.connect();
-        stream.write_all(request).unwrap();
-        let mut bytes = Vec::new();
-        let mut part = [0; 8192];
-        loop {
-            let text = String::from_utf8_lossy(&bytes).into_owned();
-            if let Some((head, body)) = text.split_once("\r\n\r\n") {
-                let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
-                if body.len() >= length.unwrap().parse().unwrap() {
-                    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-                    return (status, body.to_owned());
-                }
-            }
-            match stream.read(&mut part) {
-                Ok(0) => return (0, text),
-                Ok(length) => bytes.extend_from_slice(&part[..length]),
-                Err(error) if error.kind() == ErrorKind::ConnectionReset => return (0, text),
-                Err(error) => panic!("{error}"),
-            }
-        }
+        exchange(self.address, request)
+    }
+
+    /// Where it says that it listens, in a message of these words.
+    pub fn listens(&self, words: &str) -> Option<SocketAddr> {
+        self.messages().find(|message| message["message"] == words)?["listen"].as_str()?.parse().ok()
     }
 
     /// A connection to its listener.
     pub fn connect(&self) -> TcpStream {
-        let stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-        stream
+        connect(self.address)
     }
 
     /// Its process id.
@@ -210,6 +192,47 @@ impl Program {
             self.process.wait(PATIENCE).unwrap_or_else(|| panic!("{signal} is ignored: {}", self.log()));
         (status, self.log())
     }
+}
+
+fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    stream
+}
+
+/// Sends bytes on a connection of their own, and reads one answer; status 0 when none comes.
+pub fn exchange(address: SocketAddr, request: &[u8]) -> (u16, String) {
+    let mut stream = connect(address);
+    stream.write_all(request).unwrap();
+    let mut bytes = Vec::new();
+    let mut part = [0; 8192];
+    loop {
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+            if body.len() >= length.unwrap().parse().unwrap() {
+                let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+                return (status, body.to_owned());
+            }
+        }
+        match stream.read(&mut part) {
+            Ok(0) => return (0, text),
+            Ok(length) => bytes.extend_from_slice(&part[..length]),
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => return (0, text),
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+/// Names of all recorded requests for the samples.
+pub fn recordings() -> Vec<String> {
+    let files = std::fs::read_dir(repository("e2e/requests")).unwrap();
+    let mut names: Vec<String> = files
+        .filter_map(|file| Some(file.unwrap().file_name().to_str()?.strip_suffix(".http")?.to_owned()))
+        .collect();
+    names.sort();
+    assert!(names.len() > 20, "{names:?}");
+    names
 }
 
 /// The bytes of a recorded request.

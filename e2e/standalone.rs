@@ -8,7 +8,7 @@ use md5::{Digest, Md5};
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use crate::postgres::{Database, reachable_dir};
-use crate::program::{Program, Setting, alive, recorded, repository, run, url};
+use crate::program::{Program, Setting, alive, recorded, recordings, repository, run, url};
 use crate::skip::skip;
 
 const NOT_FOUND: &str = "status=\"not found\"";
@@ -30,16 +30,6 @@ fn with_own_postgres(test: &str) -> Option<Setting> {
 fn postmaster(setting: &Setting) -> u32 {
     let file = std::fs::read_to_string(setting.data_dir().join("postgres/postmaster.pid")).unwrap();
     file.lines().next().unwrap().trim().parse().unwrap()
-}
-
-fn recordings() -> Vec<String> {
-    let files = std::fs::read_dir(repository("e2e/requests")).unwrap();
-    let mut names: Vec<String> = files
-        .filter_map(|file| Some(file.unwrap().file_name().to_str()?.strip_suffix(".http")?.to_owned()))
-        .collect();
-    names.sort();
-    assert!(names.len() > 20, "{names:?}");
-    names
 }
 
 /// Every table of Centrex, with the version of each of its rows; but for the row that says who
@@ -126,7 +116,7 @@ async fn a_restart_on_unchanged_manifests_writes_nothing() {
     assert_eq!(versions(&mut admin).await, before);
 
     // Lest the comparison be blind: a change is seen by it.
-    setting.edit("acme/groups.yaml", "  ringSeconds: 25\n", "  ringSeconds: 26\n");
+    setting.edit("20-acme-groups.yaml", "  ringSeconds: 25\n", "  ringSeconds: 26\n");
     setting.start_ready(&options).end("-TERM");
     assert_ne!(versions(&mut admin).await, before);
 }
@@ -141,11 +131,11 @@ async fn a_change_goes_all_the_way_and_a_mistake_does_not() {
     let globex = program.answer("globex-dial-2000");
 
     let alice = "    - {extensionRef: {name: alice}}\n";
-    setting.edit("acme/groups.yaml", alice, &format!("{alice}    - {{extensionRef: {{name: carol}}}}\n"));
+    setting.edit("20-acme-groups.yaml", alice, &format!("{alice}    - {{extensionRef: {{name: carol}}}}\n"));
     let after = until_answer(&mut program, "acme-dial-2000", "user/1003@acme.example.com");
     assert_eq!((revision(&mut admin, "acme").await, revision(&mut admin, "globex").await), (2, 1));
 
-    setting.edit("acme/groups.yaml", "  ringSeconds: 25\n", "  ringSeconds: soon\n");
+    setting.edit("20-acme-groups.yaml", "  ringSeconds: 25\n", "  ringSeconds: soon\n");
     program.wait_until("the mistake is told", |program| {
         let log = program.log();
         log.contains("groups.yaml:14: RingGroup acme/sales: spec.ringSeconds: must be a whole number")
@@ -158,7 +148,7 @@ async fn a_change_goes_all_the_way_and_a_mistake_does_not() {
     assert!(program.answer("acme-dial-1999").contains("UNALLOCATED_NUMBER"));
     let dave = "---\napiVersion: centrex.dev/v1alpha1\nkind: Extension\nmetadata: {name: dave, namespace: acme}\n\
                 spec: {tenantRef: {name: acme}, number: \"1999\"}\n";
-    setting.write("acme/extensions.yaml", &(setting.read("acme/extensions.yaml") + dave));
+    setting.write("20-acme-extensions.yaml", &(setting.read("20-acme-extensions.yaml") + dave));
     until_answer(&mut program, "acme-dial-1999", "user/1999@acme.example.com");
     assert_eq!(program.answer("globex-dial-2000"), globex);
 }
@@ -190,7 +180,7 @@ async fn while_postgres_is_away_the_last_good_state_is_served() {
     assert_eq!(status, 503);
     assert!(why.contains("not all compiled and stored"), "{why}");
     program.wait_until("the reason", |program| program.log().contains("Postgres cannot be reached"));
-    setting.edit("acme/extensions.yaml", "number: \"1003\"", "number: \"1999\"");
+    setting.edit("20-acme-extensions.yaml", "number: \"1003\"", "number: \"1999\"");
     assert!(program.answer("acme-dial-1999").contains("UNALLOCATED_NUMBER"));
 
     // It comes back while all this runs.
@@ -214,7 +204,7 @@ async fn a_second_one_on_the_same_database_serves_and_waits_to_write() {
     let url = url(&database);
     let first = setting.start_ready(&["--database-url", &url]);
     let keys = setting.data_dir().join("encryption-keys").display().to_string();
-    other.edit("acme/extensions.yaml", "number: \"1003\"", "number: \"1999\"");
+    other.edit("20-acme-extensions.yaml", "number: \"1003\"", "number: \"1999\"");
     let mut second = other.start(&["--database-url", &url, "--encryption-key-file", &keys]);
 
     let who = format!("is being written by another Centrex: standalone, process {}, --data-dir", first.id());
@@ -238,7 +228,7 @@ async fn a_second_one_on_the_same_database_serves_and_waits_to_write() {
     .unwrap();
     assert!(killed > 1);
     second.wait_until("the loss", |second| second.log().contains("writer's lock was lost"));
-    other.edit("acme/extensions.yaml", "number: \"1999\"", "number: \"1003\"");
+    other.edit("20-acme-extensions.yaml", "number: \"1999\"", "number: \"1003\"");
     second.wait_until("a change after it", |second| !second.answer("acme-dial-1999").contains("user/1999@"));
     let term: i64 = sqlx::query_scalar("SELECT term FROM public.writer")
         .fetch_one(&mut database.admin().await)
@@ -262,10 +252,10 @@ async fn a_tenant_that_is_gone_or_suspended_is_served_nothing_and_kept() {
             && !inbound.contains("application=\"bridge\"")
     };
 
-    setting.edit("acme/tenant.yaml", "suspended: false", "suspended: true");
+    setting.edit("10-acme.yaml", "suspended: false", "suspended: true");
     program.wait_until("suspension", |program| serves_nothing(program, "acme", "493023125000"));
     assert!(program.answer("globex-register-1001").contains("a1-hash"));
-    setting.edit("acme/tenant.yaml", "suspended: true", "suspended: false");
+    setting.edit("10-acme.yaml", "suspended: true", "suspended: false");
     program.wait_until("the end of it", |program| program.answer("acme-register-1001") == acme);
 
     let away = setting.data_dir().join("globex-away");
@@ -306,8 +296,8 @@ async fn a_file_that_is_broken_at_a_restart_loses_nothing() {
     let mut admin = database.admin().await;
     let revisions = (revision(&mut admin, "acme").await, revision(&mut admin, "globex").await);
 
-    let right = setting.read("acme/extensions.yaml");
-    setting.write("acme/extensions.yaml", &right.replace("number: \"1003\"", "number: 1003"));
+    let right = setting.read("20-acme-extensions.yaml");
+    setting.write("20-acme-extensions.yaml", &right.replace("number: \"1003\"", "number: 1003"));
     let mut program = setting.start(&options);
     program.wait_until("the problem", |program| {
         program.log().contains("extensions.yaml:39: Extension acme/carol: spec.number")
@@ -318,10 +308,10 @@ async fn a_file_that_is_broken_at_a_restart_loses_nothing() {
     assert_eq!((revision(&mut admin, "acme").await, revision(&mut admin, "globex").await), revisions);
 
     // Other tenants are followed meanwhile.
-    setting.edit("globex/phones.yaml", "ringSeconds: 15", "ringSeconds: 16");
+    setting.edit("20-globex-phones.yaml", "ringSeconds: 15", "ringSeconds: 16");
     until_answer(&mut program, "globex-dial-2000", "leg_timeout=16");
     // And the file, once it is right again.
-    setting.write("acme/extensions.yaml", &right.replace("number: \"1003\"", "number: \"1999\""));
+    setting.write("20-acme-extensions.yaml", &right.replace("number: \"1003\"", "number: \"1999\""));
     until_answer(&mut program, "acme-dial-1999", "user/1999@acme.example.com");
 }
 
@@ -329,7 +319,7 @@ async fn a_file_that_is_broken_at_a_restart_loses_nothing() {
 async fn a_generated_password_lets_a_phone_register() {
     let Some(database) = Database::alone("standalone: generated passwords").await else { return };
     let setting = Setting::samples();
-    setting.edit("acme/secrets.yaml", "metadata: {name: bob-sip,", "metadata: {name: unused,");
+    setting.edit("15-acme-secrets.yaml", "metadata: {name: bob-sip,", "metadata: {name: unused,");
     let program = setting.start_ready(&["--database-url", &url(&database)]);
     let request = String::from_utf8(recorded("acme-register-1001")).unwrap().replace("1001", "1002");
     let (status, answer) = program.send(request.as_bytes());

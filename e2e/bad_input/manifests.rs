@@ -20,7 +20,7 @@ struct Case {
 #[rustfmt::skip]
 fn cases() -> Vec<Case> {
     let case = |what, file, edit, told| Case { what, file, edit, told };
-    let (acme, carol) = ("acme/extensions.yaml", "Extension acme/carol");
+    let (acme, carol) = ("20-acme-extensions.yaml", "Extension acme/carol");
     vec![
         case("no YAML", acme, ("displayName: Carol Example", "displayName: Carol: Example"), ("", "", "Invalid", "is not YAML")),
         case("unknown kind", acme, ("kind: Extension\nmetadata: {name: carol", "kind: Extention\nmetadata: {name: carol"),
@@ -29,7 +29,7 @@ fn cases() -> Vec<Case> {
         case("wrong type", acme, ("\"1003\"", "1003"), (carol, "spec.number", "Invalid", "must be a string, was read as 1003: put it in quotes")),
         case("out of range", acme, ("ringSeconds: 25", "ringSeconds: 0"), ("Extension acme/alice", "spec.ringSeconds", "Invalid", "from 1 to 300, is 0")),
         case("one name twice", acme, ("name: carol, namespace", "name: bob, namespace"), ("Extension acme/bob", "metadata.name", "Invalid", "a name can be used once")),
-        case("illegal pattern", "acme/outbound.yaml", ("{prefix: \"0\", strip", "{prefix: \"0[1-9]\", strip"), ("OutboundRoute acme/national", "spec.match[0].prefix", "Invalid", "must")),
+        case("illegal pattern", "20-acme-outbound.yaml", ("{prefix: \"0\", strip", "{prefix: \"0[1-9]\", strip"), ("OutboundRoute acme/national", "spec.match[0].prefix", "Invalid", "must")),
         case("${system(id)}", acme, ("displayName: Carol Example", "displayName: \"${system(id)}\""), (carol, "spec.displayName", "Invalid", "without any of")),
         case("markup", acme, ("displayName: Carol Example", "displayName: '\"/><action application=\"system\" data=\"id\"/>'"), (carol, "spec.displayName", "Invalid", "without any of")),
         case("a newline", acme, ("displayName: Carol Example", "displayName: \"Carol\\nExample\""), (carol, "spec.displayName", "Invalid", "without any of")),
@@ -40,14 +40,14 @@ fn cases() -> Vec<Case> {
         case("circle", acme, ("  tollClasses: [Local]\n", "  forwarding: {noAnswer: {kind: Extension, name: bob}}\n"), ("Extension acme/", "spec.forwarding.noAnswer", "Loop", "round in a circle")),
         case("emergency shadowed", acme, ("\"1003\"", "\"112\""), (carol, "spec.number", "EmergencyShadowed", "112")),
         case("on what is refused", acme, ("\"1003\"", "\"112\""), ("Extension acme/bob", "spec.forwarding.noAnswer", "RefRefused", "carol")),
-        case("limit exceeded", "platform/tenant-profiles.yaml", ("maxExtensions: 200", "maxExtensions: 2"), (carol, "metadata.name", "LimitExceeded", "maxExtensions")),
-        case("domain taken", "globex/tenant.yaml", ("[globex.example.com,", "[acme.example.com,"), ("Tenant globex/globex", "spec.domains[0]", "Conflict", "acme")),
-        case("number taken", "globex/phones.yaml", ("\"+442079460000\"", "\"+493023125000\""), ("Number globex/main", "spec.number", "Conflict", "acme")),
-        case("trunk not lent", "globex/tenant.yaml", ("labels: {centrex.dev/carrier: default}", "labels: {example.com/carrier: none}"),
+        case("limit exceeded", "05-tenant-profiles.yaml", ("maxExtensions: 200", "maxExtensions: 2"), (carol, "metadata.name", "LimitExceeded", "maxExtensions")),
+        case("domain taken", "10-globex.yaml", ("[globex.example.com,", "[acme.example.com,"), ("Tenant globex/globex", "spec.domains[0]", "Conflict", "acme")),
+        case("number taken", "20-globex-phones.yaml", ("\"+442079460000\"", "\"+493023125000\""), ("Number globex/main", "spec.number", "Conflict", "acme")),
+        case("trunk not lent", "10-globex.yaml", ("labels: {centrex.dev/carrier: default}", "labels: {example.com/carrier: none}"),
             ("OutboundRoute globex/national", "spec.trunks[0]", "RefNotPermitted", "carriers")),
-        case("no such zone", "acme/tenant.yaml", ("Europe/Berlin", "Europe/Atlantis"), ("Tenant acme/acme", "spec.timeZone", "InvalidValue", "Europe/Atlantis")),
-        case("feature not sold", "globex/phones.yaml", ("displayName: Hank Example", "recording: Always"), ("Extension globex/hank", "spec.recording", "NotAllowed", "recording")),
-        case("useless password", "acme/secrets.yaml", ("alice-dummy-password", "short"), ("Extension acme/alice", "spec.credentials.secretRef", "InvalidSecret", "8 to 128")),
+        case("no such zone", "10-acme.yaml", ("Europe/Berlin", "Europe/Atlantis"), ("Tenant acme/acme", "spec.timeZone", "InvalidValue", "Europe/Atlantis")),
+        case("feature not sold", "20-globex-phones.yaml", ("displayName: Hank Example", "recording: Always"), ("Extension globex/hank", "spec.recording", "NotAllowed", "recording")),
+        case("useless password", "15-acme-secrets.yaml", ("alice-dummy-password", "short"), ("Extension acme/alice", "spec.credentials.secretRef", "InvalidSecret", "8 to 128")),
     ]
 }
 
@@ -92,9 +92,9 @@ fn every_mistake_is_told_with_its_place_its_field_and_what_is_allowed() {
         assert!(message.contains(part), "{what}: {message}");
         // Some are told where they matter, not where they were made.
         let file = match reason {
-            "LimitExceeded" => "acme/extensions.yaml",
-            "RefNotPermitted" => "globex/phones.yaml",
-            "InvalidSecret" => "acme/extensions.yaml",
+            "LimitExceeded" => "20-acme-extensions.yaml",
+            "RefNotPermitted" => "20-globex-phones.yaml",
+            "InvalidSecret" => "20-acme-extensions.yaml",
             _ => file,
         };
         assert_eq!(finding["file"], format!("/{file}"), "{what}");

@@ -1,5 +1,6 @@
 //! Leader election.
 
 mod api;
+mod cluster;
 mod election;
 mod frozen;

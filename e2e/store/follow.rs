@@ -31,11 +31,11 @@ struct Following {
 impl Following {
     async fn start(options: &StoreOptions, cache: Option<Cache>) -> Self {
         let replica = Arc::new(Replica::default());
-        let mut follower = Follower::new(Reader::lazy(options), replica.clone(), cache);
+        let mut follower = Follower::new(replica.clone(), cache);
         let progress = follower.progress();
         follower.restore().await;
         let stop = CancellationToken::new();
-        let task = tokio::spawn(follower.run(stop.clone()));
+        let task = tokio::spawn(follower.run(Reader::lazy(options), stop.clone()));
         Self { replica, progress, stop, task }
     }
 

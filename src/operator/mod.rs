@@ -274,6 +274,7 @@ impl Operator {
             tokio::spawn(async move { token.run_until_cancelled(switches::keep(client, receive)).await });
             send
         });
+        self.reconciler.lead_without_store();
         self.term = Some(Tenure { term: own, written: None, over, store, acks, to_switches, leading: false });
     }
 

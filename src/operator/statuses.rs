@@ -141,8 +141,12 @@ impl Statuses {
 /// A status as a merge patch: what is empty now is taken away.
 fn body(status: NewStatus) -> Value {
     match status {
-        NewStatus::Conditions(conditions) => json!({ "conditions": conditions }),
+        NewStatus::Conditions(conditions) => {
+            let generation = conditions.first().and_then(|condition| condition.observed_generation);
+            json!({ "observedGeneration": generation, "conditions": conditions })
+        }
         NewStatus::Tenant(status) => json!({
+            "observedGeneration": status.observed_generation,
             "conditions": status.conditions,
             "tenantId": status.tenant_id,
             "schema": status.schema,

@@ -19,11 +19,12 @@ pub async fn keep(client: Client, mut acks: mpsc::Receiver<Ack>) {
     let api: Api<Switch> = Api::all(client);
     while let Some(ack) = acks.recv().await {
         let result = match ack {
-            Ack::Reset(all) => reset(&api, all.into_iter().map(|(info, _)| info).collect()).await,
-            Ack::Appeared(info, _) => reporting(&api, &info).await,
-            Ack::Silent(name) => {
-                condition(&api, &name, "Unknown", "Silent", "It has not been heard for 30 s").await
+            Ack::Reset { reporting, silent } => {
+                let reporting = reporting.into_iter().map(|(info, _)| info).collect();
+                reset(&api, reporting, silent).await
             }
+            Ack::Appeared(info, _) => reporting(&api, &info).await,
+            Ack::Silent(name) => not_heard(&api, &name).await,
             Ack::Gone(name) => match api.delete(&name, &DeleteParams::default()).await.map_err(Refusal::from)
             {
                 Ok(_) | Err(Refusal::Gone) => Ok(()),
@@ -38,27 +39,51 @@ pub async fn keep(client: Client, mut acks: mpsc::Receiver<Ack>) {
 }
 
 /// Makes the objects those of the switches there are.
-async fn reset(api: &Api<Switch>, all: Vec<SwitchInfo>) -> Result<(), Refusal> {
+async fn reset(
+    api: &Api<Switch>,
+    heard: Vec<SwitchInfo>,
+    silent: Vec<SwitchInfo>,
+) -> Result<(), Refusal> {
     for there in api.list(&Default::default()).await? {
         let name = there.name_any();
-        if !all.iter().any(|info| info.name == name) {
+        if !heard.iter().chain(&silent).any(|info| info.name == name) {
             api.delete(&name, &DeleteParams::default()).await?;
         }
     }
-    for info in &all {
+    for info in &heard {
         reporting(api, info).await?;
+    }
+    for info in &silent {
+        apply(api, info).await?;
+        not_heard(api, &info.name).await?;
     }
     Ok(())
 }
 
 async fn reporting(api: &Api<Switch>, info: &SwitchInfo) -> Result<(), Refusal> {
+    apply(api, info).await?;
+    condition(api, &info.name, "True", "Reporting", "Its sidecar reports").await
+}
+
+async fn not_heard(api: &Api<Switch>, name: &str) -> Result<(), Refusal> {
+    condition(api, name, "Unknown", "Silent", "It has not been heard for 30 s").await
+}
+
+async fn apply(api: &Api<Switch>, info: &SwitchInfo) -> Result<(), Refusal> {
+    let there = api.get_opt(&info.name).await?;
+    let same = there.is_some_and(|there| {
+        (&there.spec.hostname, &there.spec.version) == (&info.hostname, &info.version)
+    });
+    if same {
+        return Ok(());
+    }
     let object = json!({
         "apiVersion": API_VERSION, "kind": "Switch", "metadata": { "name": info.name },
         "spec": { "hostname": info.hostname, "version": info.version },
     });
     let object = without_nulls(object);
     api.patch(&info.name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(&object)).await?;
-    condition(api, &info.name, "True", "Reporting", "Its sidecar reports").await
+    Ok(())
 }
 
 async fn condition(

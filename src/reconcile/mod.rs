@@ -45,7 +45,8 @@ const CONCURRENT_JOBS: usize = 8;
 pub struct Reconciler {
     known: Arc<RwLock<Known>>,
     outside: Option<Arc<dyn Outside>>,
-    /// The store, while this process leads.
+    leading: bool,
+    /// The store, while this process leads and has one.
     store: Option<Store>,
     /// Where tenants' media are, if they can be reached from here.
     media: Option<PathBuf>,
@@ -80,6 +81,7 @@ impl Reconciler {
         Self {
             known: Arc::default(),
             outside,
+            leading: false,
             store: None,
             media,
             platform: Platform::default(),
@@ -108,6 +110,17 @@ impl Reconciler {
     pub fn lead(&mut self, store: Store) {
         self.follow();
         self.store = Some(store);
+        self.begin();
+    }
+
+    /// Leads while there is no store yet: nothing can be written, but what is wrong can be said.
+    pub fn lead_without_store(&mut self) {
+        self.follow();
+        self.begin();
+    }
+
+    fn begin(&mut self) {
+        self.leading = true;
         self.schedule.now(Job::Sweep);
         self.schedule.now(Job::Platform);
         let keys: Vec<_> = self.read().world.tenants().filter_map(|tenant| key_of(tenant)).collect();
@@ -121,6 +134,7 @@ impl Reconciler {
     pub fn follow(&mut self) {
         self.running = JoinSet::new(); // what ran is broken off, and its transactions rolled back
         self.store = None;
+        self.leading = false;
         self.busy.clear();
         self.schedule.clear();
         self.reports.clear();
@@ -149,7 +163,7 @@ impl Reconciler {
             log(&before, &known.problems);
             log(&orphans, &known.orphans);
         }
-        if self.store.is_some() {
+        if self.leading {
             if consequences.platform {
                 self.schedule.now(Job::Platform);
             }
@@ -183,7 +197,7 @@ impl Reconciler {
             Some(tenant) => {
                 let object = Object::Tenant(tenant.clone());
                 self.deleting.entry(key.clone()).or_insert_with(|| Deleting::new(tenant));
-                if self.store.is_some() {
+                if self.leading {
                     self.schedule.now(Job::Tenant(key));
                 }
                 *change = Change::Remove(object.key());

@@ -17,7 +17,7 @@ use crate::compile::Problem;
 use crate::resources::status::TenantStatus;
 use crate::source::{Object, ObjectKey, TenantKey, World};
 use crate::status::acks::Lag;
-use crate::status::reason::{ACCEPTED, LIVE, READY, find, is_true};
+use crate::status::reason::{ACCEPTED, LIVE, PROGRAMMED, READY, find, is_true};
 use crate::status::summary::Summary;
 use crate::status::{Facts, Live, Programmed, conditions};
 use crate::store::tenant_schema;
@@ -76,7 +76,9 @@ impl Reconciler {
                 Some(Object::Tenant(object)) => {
                     let before = object.status.clone().unwrap_or_default();
                     let conditions = fresh.unwrap_or_else(|| before.conditions.clone());
+                    let generation = conditions.first().and_then(|condition| condition.observed_generation);
                     let status = TenantStatus {
+                        observed_generation: generation,
                         conditions,
                         tenant_id: id.map(|id| id.to_string()).or(before.tenant_id.clone()),
                         schema: id.map(tenant_schema).or(before.schema.clone()),
@@ -159,7 +161,7 @@ impl Reconciler {
             return;
         };
         let note = Note { warning: true, reason: "CleanupBlocked".to_owned(), text };
-        let status = TenantStatus { conditions: fresh, ..before };
+        let status = TenantStatus { observed_generation: generation, conditions: fresh, ..before };
         Arc::make_mut(&mut deleting.tenant).status = Some(status.clone());
         deleting.blocked = true;
         outside.publish(&Object::Tenant(deleting.tenant.clone()), NewStatus::Tenant(status), vec![note]);
@@ -194,7 +196,7 @@ fn judge(
     let programmed = match rows.failed {
         _ if stored && !rows.unstored.contains(key) => Programmed::Stored,
         // It was in there before this process began, as far as anybody knows.
-        Some(_) if is_true(before, READY, generation) => Programmed::Stored,
+        _ if is_true(before, PROGRAMMED, generation) => Programmed::Stored,
         Some(category) => Programmed::Failed(category),
         None => Programmed::Pending,
     };

@@ -99,7 +99,7 @@ impl Reconciler {
 
     fn wake(&self) -> Option<Instant> {
         let gate = self.gate();
-        let job = match self.running.len() < CONCURRENT_JOBS && self.store.is_some() {
+        let job = match self.running.len() < CONCURRENT_JOBS && self.leading {
             true => self.schedule.next(|job| gate.open(job) && !self.busy.contains(job)),
             false => None,
         };
@@ -110,7 +110,8 @@ impl Reconciler {
         // On a cluster nothing is written before everything was listed: half a tenant is none.
         let seen = self.told && (self.complete || self.outside.is_none());
         // A name may have to be freed first.
-        Gate { sweep: seen && self.complete, write: seen && (self.swept || !self.complete) }
+        let free = self.swept || !self.complete || self.store.is_none();
+        Gate { sweep: seen && self.complete && self.store.is_some(), write: seen && free }
     }
 
     fn start(&mut self) {
@@ -118,10 +119,16 @@ impl Reconciler {
             if self.running.len() >= CONCURRENT_JOBS {
                 break;
             }
-            let Some(store) = self.store.clone() else { break };
+            if !self.leading {
+                break;
+            }
             let (gate, busy) = (self.gate(), &self.busy);
             let due = self.schedule.take(|job| gate.open(job) && !busy.contains(job));
             let Some((job, failures)) = due else { break };
+            let Some(store) = self.store.clone() else {
+                self.judge_only(&job);
+                continue;
+            };
             match &job {
                 Job::Sweep => self.sweep(store, failures),
                 Job::Platform => self.write_platform(store, failures),
@@ -130,6 +137,26 @@ impl Reconciler {
             }
         }
         self.tell();
+    }
+
+    /// Says what is wrong while Postgres is away; everything is done again when it is there.
+    fn judge_only(&mut self, job: &Job) {
+        const AWAY: Option<&str> = Some("unreachable");
+        match job {
+            Job::Sweep => {}
+            Job::Platform => {
+                self.platform.rows.failed = AWAY;
+                self.report_platform = true;
+            }
+            Job::Tenant(key) => {
+                let Some(compiled) = block_in_place(|| self.read().compile(key)) else { return };
+                let tenant = self.tenants.entry(key.clone()).or_default();
+                tenant.problems = compiled.problems;
+                tenant.changed.clear();
+                tenant.rows.failed = AWAY;
+                self.reports.now(key.clone());
+            }
+        }
     }
 
     fn spawn(&mut self, job: Job, failures: u32, work: impl Future<Output = Outcome> + Send + 'static) {

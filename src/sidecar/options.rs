@@ -1,9 +1,40 @@
-//! Options of `centrex switch`; each is an environment variable too.
+//! Options of what stands beside a FreeSWITCH; each is an environment variable too.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
+
+/// Options of answering FreeSWITCH, the same in every mode.
+#[derive(Args, Clone, Debug)]
+pub struct AnswerArgs {
+    /// Address where FreeSWITCH's mod_xml_curl is answered
+    #[arg(long, env = "CENTREX_XML_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    pub xml_listen: SocketAddr,
+
+    /// User name FreeSWITCH sends; needed unless it listens on loopback
+    #[arg(long, env = "CENTREX_XML_USERNAME", value_name = "NAME")]
+    pub xml_username: Option<String>,
+
+    /// Password FreeSWITCH sends; better given by its environment variable
+    #[arg(long, env = "CENTREX_XML_PASSWORD", value_name = "PASSWORD", hide_env_values = true)]
+    pub xml_password: Option<String>,
+
+    /// Directory of templates that replace the built-in ones of the same name
+    #[arg(long, env = "CENTREX_TEMPLATES", value_name = "DIR")]
+    pub templates: Option<PathBuf>,
+
+    /// Directory of the tenants' media, as FreeSWITCH sees it; under the data directory when left out
+    #[arg(long, env = "CENTREX_MEDIA_DIR", value_name = "DIR")]
+    pub media_dir: Option<PathBuf>,
+}
+
+impl AnswerArgs {
+    /// Directory of the tenants' media.
+    pub fn media_dir(&self, data_dir: &Path) -> PathBuf {
+        self.media_dir.clone().unwrap_or_else(|| data_dir.join("media"))
+    }
+}
 
 /// Options of `centrex switch`.
 #[derive(Args, Clone, Debug)]
@@ -24,27 +55,11 @@ pub struct SwitchArgs {
     #[arg(long, env = "CENTREX_SWITCH_NAME", value_name = "NAME")]
     pub name: Option<String>,
 
-    /// Address where FreeSWITCH's mod_xml_curl is answered
-    #[arg(long, env = "CENTREX_XML_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:8080")]
-    pub xml_listen: SocketAddr,
-
-    /// User name FreeSWITCH sends; needed unless it listens on loopback
-    #[arg(long, env = "CENTREX_XML_USERNAME", value_name = "NAME")]
-    pub xml_username: Option<String>,
-
-    /// Password FreeSWITCH sends; better given by its environment variable
-    #[arg(long, env = "CENTREX_XML_PASSWORD", value_name = "PASSWORD", hide_env_values = true)]
-    pub xml_password: Option<String>,
-
     /// Address of /healthz, /readyz and /metrics, and of nothing else
     #[arg(long, env = "CENTREX_HEALTH_LISTEN", value_name = "ADDR", default_value = "0.0.0.0:8081")]
     pub health_listen: SocketAddr,
 
-    /// Directory of templates that replace the built-in ones of the same name
-    #[arg(long, env = "CENTREX_TEMPLATES", value_name = "DIR")]
-    pub templates: Option<PathBuf>,
-
-    /// Directory of the tenants' media, as FreeSWITCH sees it; under the data directory when left out
-    #[arg(long, env = "CENTREX_MEDIA_DIR", value_name = "DIR")]
-    pub media_dir: Option<PathBuf>,
+    #[allow(missing_docs)]
+    #[command(flatten)]
+    pub answer: AnswerArgs,
 }

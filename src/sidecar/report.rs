@@ -5,25 +5,26 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
+use crate::store::Reader;
 use crate::store::acks::{Reporter, SwitchInfo};
-use crate::store::{Reader, StoreError};
-use crate::switch::follow::Progress;
+use crate::switch::follow::{Progress, jittered};
 use crate::switch::replica::Replica;
 
 /// How often a switch is heard although nothing changes.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// What changes within this time is one report.
-const TOGETHER: Duration = Duration::from_millis(10);
+const TOGETHER: Duration = Duration::from_millis(15);
 /// First and longest wait before another try.
-const FIRST_RETRY: Duration = Duration::from_millis(250);
-const LONGEST_RETRY: Duration = Duration::from_secs(10);
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
+/// How often it is looked whether a name that another process took is free again.
+const TAKEN: Duration = Duration::from_secs(10);
 /// How long the last word may take.
 const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Reports until stopped; Postgres that is away is waited for.
-pub async fn report(
+pub(super) async fn report(
     reader: Reader,
     info: SwitchInfo,
     replica: Arc<Replica>,
@@ -32,45 +33,50 @@ pub async fn report(
 ) {
     let name = info.name.clone();
     let mut reporter = Reporter::new(&reader, info);
-    let mut wait = FIRST_RETRY;
-    let reporting = async {
-        loop {
-            match hold(&mut reporter, &replica, &mut progress, &mut wait).await {
-                Ok(()) => {
-                    error!(%name, "another sidecar reports under this name: this one reports no more (--name)");
-                    return;
-                }
-                Err(cause) => {
-                    warn!(category = cause.category(), %cause, "reporting to Postgres; trying again")
-                }
-            }
-            tokio::time::sleep(wait).await;
-            wait = (wait * 2).min(LONGEST_RETRY);
-        }
-    };
-    stop.run_until_cancelled(reporting).await;
+    stop.run_until_cancelled(keep_reporting(&mut reporter, &name, &replica, &mut progress)).await;
     match tokio::time::timeout(FAREWELL, reporter.leave()).await {
         Ok(Ok(())) => {}
         _ => warn!(%name, "Postgres was not told that the switch has ended"),
     }
 }
 
-/// Reports until it fails, or until a younger process has the name.
-async fn hold(
+/// Returns only when there is no follower any more.
+async fn keep_reporting(
     reporter: &mut Reporter,
+    name: &str,
     replica: &Replica,
     progress: &mut watch::Receiver<Progress>,
-    wait: &mut Duration,
-) -> Result<(), StoreError> {
-    reporter.register().await?;
+) {
+    // Before everything is loaded there is less to say than stands there of the process before.
+    if progress.wait_for(|progress| progress.caught_up).await.is_err() {
+        return;
+    }
+    let (mut wait, mut taken) = (BACKOFF.0, false);
     loop {
-        if !reporter.report(replica.platform_revision(), replica.revisions()).await? {
-            return Ok(());
-        }
-        *wait = FIRST_RETRY;
-        if let Ok(Ok(())) = tokio::time::timeout(HEARTBEAT, progress.changed()).await {
-            tokio::time::sleep(TOGETHER).await;
-            progress.mark_unchanged();
+        progress.mark_unchanged();
+        match reporter.report(replica.platform_revision(), replica.revisions()).await {
+            Ok(true) => {
+                if std::mem::take(&mut taken) {
+                    info!(%name, "reporting again");
+                }
+                wait = BACKOFF.0;
+                match tokio::time::timeout(HEARTBEAT, progress.changed()).await {
+                    Ok(Ok(())) => tokio::time::sleep(TOGETHER).await,
+                    Ok(Err(_)) => return,
+                    Err(_) => {}
+                }
+            }
+            Ok(false) => {
+                if !std::mem::replace(&mut taken, true) {
+                    error!(%name, "another sidecar reports under this name (--name); this one answers all the same");
+                }
+                tokio::time::sleep(TAKEN).await;
+            }
+            Err(cause) => {
+                warn!(category = cause.category(), %cause, "what is held cannot be reported; trying again");
+                tokio::time::sleep(jittered(wait)).await;
+                wait = (wait * 2).min(BACKOFF.1);
+            }
         }
     }
 }

@@ -7,33 +7,25 @@ mod options;
 mod ready;
 mod vault;
 
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
 pub use options::StandaloneArgs;
 
 use crate::reconcile::{Progress, Reconciler};
-use crate::sidecar::{keep_key, report};
+use crate::sidecar::{Sidecar, SidecarError, directory};
 use crate::source::folder::{FileProblem, Folder, FolderError, FolderOptions, Update};
-use crate::store::acks::SwitchInfo;
 use crate::store::{
-    Candidate, Keyring, KeyringError, LocalError, LocalOptions, LocalPostgres, Reader, Store, StoreError,
+    Candidate, Keyring, KeyringError, LocalError, LocalOptions, LocalPostgres, Store, StoreError,
     StoreOptions, parse_url,
 };
-use crate::switch::cache::{Cache, CacheError};
-use crate::switch::follow::Follower;
-use crate::switch::http::{Credentials, CredentialsError, Server, ServerError};
-use crate::switch::replica::Replica;
-use crate::switch::xml::Answers;
-use crate::switch::xml::media::{MediaRoot, MediaRootError};
-use crate::switch::xml::templates::{TemplateError, Templates};
+use crate::switch::http::Probe;
 use ready::Ready;
 use vault::KeyringVault;
 
@@ -47,8 +39,6 @@ const WRITER_RETRY: Duration = Duration::from_secs(1);
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
 pub enum StandaloneError {
-    #[error("--data-dir {path}: {source}")]
-    DataDir { path: PathBuf, source: std::io::Error },
     #[error("--manifests: {0}")]
     Folder(#[from] FolderError),
     #[error(transparent)]
@@ -57,18 +47,8 @@ pub enum StandaloneError {
     Postgres(#[from] LocalError),
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error("--data-dir: {0}")]
-    Cache(#[from] CacheError),
-    #[error("--xml-username, --xml-password: {0}")]
-    Credentials(#[from] CredentialsError),
     #[error(transparent)]
-    Server(#[from] ServerError),
-    #[error("--templates: {0}")]
-    Templates(#[from] TemplateError),
-    #[error("--media-dir: {0}")]
-    Media(#[from] MediaRootError),
-    #[error("the signals that end it cannot be waited for: {0}")]
-    Signals(std::io::Error),
+    Sidecar(#[from] SidecarError),
 }
 
 /// Runs until it is told to end by SIGTERM or SIGINT.
@@ -77,57 +57,26 @@ pub enum StandaloneError {
 /// What is wrong with an option, or what is missing on the machine.
 pub async fn run(args: StandaloneArgs) -> Result<(), StandaloneError> {
     let stop = CancellationToken::new();
-    crate::signals::end_on_signals(stop.clone()).map_err(StandaloneError::Signals)?;
-    let data_dir = prepare_data_dir(&args.data_dir)?;
+    crate::signals::end_on_signals(stop.clone()).map_err(SidecarError::Signals)?;
+    let data_dir = directory("--data-dir", &args.data_dir)?;
     let keyring = Arc::new(keys(&args, &data_dir)?);
-    let replica = Arc::new(Replica::default());
-    let key = Arc::new(OnceLock::new());
-    let answers = Arc::new(Answers {
-        replica: replica.clone(),
-        key: key.clone(),
-        media: media_root(&args, &data_dir)?,
-        templates: match &args.templates {
-            Some(directory) => Templates::with_overrides(directory)?,
-            None => Templates::built_in()?,
-        },
-    });
-    let credentials = Credentials::from_options(args.xml_username.as_deref(), args.xml_password.as_deref())?;
     let (progress, stored) = watch::channel(Progress::default());
-    let (following, followed) = watch::channel(None);
-    let ready = Arc::new(Ready::new(replica.clone(), stored, followed));
-    let server = Server::bind(args.xml_listen, credentials, answers, ready).await?;
-    info!(listen = %server.local_addr().unwrap_or(args.xml_listen), "answering mod_xml_curl");
-
-    // The server has a token of its own: it answers until everything else has ended.
-    let stop_serving = CancellationToken::new();
-    let serving = tokio::spawn(server.serve(stop_serving.clone()));
-    let tasks = TaskTracker::new();
+    let probe = |replica, followed| Arc::new(Ready::new(replica, stored, followed)) as Arc<dyn Probe>;
+    let mut sidecar = Sidecar::open(&args.answer, None, &data_dir, keyring.clone(), probe).await?;
+    // It answers until everything else has ended.
     let outcome = async {
         let (mut local, connect) = postgres(&args, &data_dir).await?;
-        let options = StoreOptions::new(connect, keyring.clone());
-        let cache = Cache::open(&data_dir.join("replica"), keyring.clone())?;
-        let mut follower = Follower::new(Reader::lazy(&options), replica.clone(), Some(cache));
-        follower.restore().await;
-        following.send_replace(Some(follower.progress()));
-        tasks.spawn(keep_key(follower.progress(), key, stop.clone()));
-        let info =
-            SwitchInfo { name: crate::host::name(), hostname: Some(crate::host::name()), version: None };
-        tasks.spawn(report(Reader::lazy(&options), info, replica, follower.progress(), stop.clone()));
-        let result = write(&args, &data_dir, options, progress, follower, &tasks, &stop).await;
+        let options = StoreOptions::new(connect, keyring);
+        let result = write(&args, &data_dir, options, progress, &mut sidecar, &stop).await;
         stop.cancel();
-        tasks.close();
-        tasks.wait().await;
+        sidecar.followed().await;
         if let Some(postgres) = local.take() {
             postgres.stop().await?;
         }
         result
     }
     .await;
-    stop_serving.cancel();
-    if let Err(cause) = serving.await {
-        error!(%cause, "the listener broke off");
-    }
-    info!("ended");
+    sidecar.close().await;
     outcome
 }
 
@@ -137,8 +86,7 @@ async fn write(
     data_dir: &Path,
     options: StoreOptions,
     progress: watch::Sender<Progress>,
-    follower: Follower,
-    tasks: &TaskTracker,
+    sidecar: &mut Sidecar,
     stop: &CancellationToken,
 ) -> Result<(), StandaloneError> {
     let folder = FolderOptions {
@@ -150,16 +98,11 @@ async fn write(
     let _folder = Folder::start(folder, updates, stop.clone()).await?;
     let holder = format!("standalone, process {}, --data-dir {}", std::process::id(), data_dir.display());
     let candidate = Candidate { holder, elected: None };
-    let mut follower = Some(follower);
-    let mut follow = || {
-        if let Some(follower) = follower.take() {
-            tasks.spawn(follower.run(stop.clone()));
-        }
-    };
+    let mut follow = || sidecar.follow(&options, &crate::host::name(), stop);
     let led = lead(&options, &candidate, stop, &mut follow).await?;
     follow();
     let Some(mut store) = led else { return Ok(()) };
-    let mut reconciler = Reconciler::new(progress, None, Some(media_dir(args, data_dir)));
+    let mut reconciler = Reconciler::new(progress, None, Some(args.answer.media_dir(data_dir)));
     reconciler.lead(store.clone());
     let mut problems: Vec<FileProblem> = Vec::new();
     loop {
@@ -246,12 +189,6 @@ async fn postgres(
     }
 }
 
-fn prepare_data_dir(path: &Path) -> Result<PathBuf, StandaloneError> {
-    let failed = |source| StandaloneError::DataDir { path: path.to_owned(), source };
-    std::fs::create_dir_all(path).map_err(failed)?;
-    std::fs::canonicalize(path).map_err(failed)
-}
-
 /// The keys: of the file that is named, or of one of our own, made at the first start. A file that
 /// is named must be there: a new key would not open what was sealed with the old one.
 fn keys(args: &StandaloneArgs, data_dir: &Path) -> Result<Keyring, KeyringError> {
@@ -264,15 +201,4 @@ fn keys(args: &StandaloneArgs, data_dir: &Path) -> Result<Keyring, KeyringError>
     }
     info!(path = %path.display(), "a new encryption key was made; back it up with the database");
     Keyring::generate_file(&path)
-}
-
-fn media_root(args: &StandaloneArgs, data_dir: &Path) -> Result<MediaRoot, StandaloneError> {
-    let path = media_dir(args, data_dir);
-    let failed = |source| StandaloneError::DataDir { path: path.clone(), source };
-    std::fs::create_dir_all(&path).map_err(failed)?;
-    Ok(MediaRoot::new(&path)?)
-}
-
-fn media_dir(args: &StandaloneArgs, data_dir: &Path) -> PathBuf {
-    args.media_dir.clone().unwrap_or_else(|| data_dir.join("media"))
 }

@@ -14,7 +14,7 @@ use crate::switch::replica::Replica;
 pub struct Ready {
     replica: Arc<Replica>,
     stored: watch::Receiver<Progress>,
-    followed: watch::Receiver<Option<watch::Receiver<follow::Progress>>>,
+    followed: watch::Receiver<follow::Progress>,
 }
 
 impl Ready {
@@ -22,7 +22,7 @@ impl Ready {
     pub fn new(
         replica: Arc<Replica>,
         stored: watch::Receiver<Progress>,
-        followed: watch::Receiver<Option<watch::Receiver<follow::Progress>>>,
+        followed: watch::Receiver<follow::Progress>,
     ) -> Self {
         Self { replica, stored, followed }
     }
@@ -51,8 +51,6 @@ impl Probe for Ready {
     }
 
     fn replica_age(&self) -> Option<Duration> {
-        let followed = self.followed.borrow();
-        let progress = followed.as_ref()?.borrow();
-        Some(progress.last_heard?.elapsed())
+        Some(self.followed.borrow().last_heard?.elapsed())
     }
 }

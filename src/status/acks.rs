@@ -1,6 +1,6 @@
 //! What the switches hold, as they report it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
@@ -31,64 +31,50 @@ pub enum Concerned {
     },
 }
 
-#[derive(Debug)]
-struct Switch {
-    state: SwitchState,
-    reporting: bool,
+impl Concerned {
+    const NONE: Self = Self::Some { platform: false, tenants: Vec::new() };
 }
 
-/// What every switch holds. One that falls silent holds up nobody: it is named on its own object.
+/// What every switch that reports holds. One that falls silent holds up nobody: it is named on its
+/// own object.
 #[derive(Debug, Default)]
 pub struct AckTable {
-    switches: BTreeMap<String, Switch>,
+    reporting: BTreeMap<String, SwitchState>,
 }
 
 impl AckTable {
     /// Takes a report in.
     pub fn take(&mut self, ack: Ack) -> Concerned {
         match ack {
-            Ack::Reset(all) => {
-                self.switches = all
-                    .into_iter()
-                    .map(|(info, state)| (info.name, Switch { state, reporting: true }))
-                    .collect();
+            Ack::Reset { reporting, silent: _ } => {
+                self.reporting = reporting.into_iter().map(|(info, state)| (info.name, state)).collect();
                 Concerned::All
             }
-            Ack::Appeared(info, state) => {
-                let known = self.switches.insert(info.name, Switch { state: state.clone(), reporting: true });
-                match known {
-                    Some(known) if known.reporting && known.state == state => {
-                        Concerned::Some { platform: false, tenants: Vec::new() }
-                    }
-                    _ => Concerned::All,
-                }
-            }
-            Ack::Revisions { switch, platform, tenants } => {
-                let Some(known) = self.switches.get_mut(&switch) else {
-                    return Concerned::Some { platform: false, tenants: Vec::new() };
-                };
-                known.state.platform = platform.unwrap_or(known.state.platform);
-                let ids = tenants.iter().map(|(id, _)| *id).collect();
-                for (id, revision) in tenants {
-                    match revision {
-                        Some(revision) => drop(known.state.tenants.insert(id, revision)),
-                        None => drop(known.state.tenants.remove(&id)),
-                    }
-                }
-                Concerned::Some { platform: platform.is_some(), tenants: ids }
-            }
-            Ack::Silent(name) => match self.switches.get_mut(&name) {
-                Some(known) => {
-                    known.reporting = false;
-                    Concerned::All
-                }
-                None => Concerned::Some { platform: false, tenants: Vec::new() },
+            Ack::Appeared(info, state) => match self.reporting.insert(info.name, state.clone()) {
+                Some(before) => differing(&before, &state),
+                None => Concerned::All, // there is one more
             },
-            Ack::Gone(name) => match self.switches.remove(&name) {
-                Some(known) if known.reporting => Concerned::All,
-                _ => Concerned::Some { platform: false, tenants: Vec::new() },
+            Ack::Revisions { switch, platform, tenants } => {
+                let Some(state) = self.reporting.get_mut(&switch) else { return Concerned::NONE };
+                let platform = platform.unwrap_or(state.platform);
+                let moved = std::mem::replace(&mut state.platform, platform) != platform;
+                let mut put = |(id, revision): &(Uuid, Option<i64>)| match revision {
+                    Some(revision) => state.tenants.insert(*id, *revision) != Some(*revision),
+                    None => state.tenants.remove(id).is_some(),
+                };
+                let changed = tenants.into_iter().filter(|news| put(news)).map(|(id, _)| id).collect();
+                Concerned::Some { platform: moved, tenants: changed }
+            }
+            Ack::Silent(name) | Ack::Gone(name) => match self.reporting.remove(&name) {
+                Some(_) => Concerned::All,
+                None => Concerned::NONE,
             },
         }
+    }
+
+    /// How many switches report.
+    pub fn reporting(&self) -> usize {
+        self.reporting.len()
     }
 
     /// How far a tenant's revision is.
@@ -102,15 +88,19 @@ impl AckTable {
     }
 
     fn lag(&self, has: impl Fn(&SwitchState) -> bool) -> Lag {
-        let mut lag = Lag::default();
-        for (name, switch) in self.switches.iter().filter(|(_, switch)| switch.reporting) {
-            lag.reporting += 1;
-            match has(&switch.state) {
-                true => lag.have += 1,
-                false => lag.missing.push(name.clone()),
-            }
-        }
-        lag
+        let lacks = self.reporting.iter().filter(|(_, state)| !has(state));
+        let missing: Vec<String> = lacks.map(|(name, _)| name.clone()).collect();
+        Lag { reporting: self.reporting(), have: self.reporting() - missing.len(), missing }
+    }
+}
+
+/// Whose answers differ between two states of one switch.
+fn differing(before: &SwitchState, after: &SwitchState) -> Concerned {
+    let ids = before.tenants.keys().chain(after.tenants.keys()).copied().collect::<BTreeSet<Uuid>>();
+    let differs = |id: &Uuid| before.tenants.get(id) != after.tenants.get(id);
+    Concerned::Some {
+        platform: before.platform != after.platform,
+        tenants: ids.into_iter().filter(differs).collect(),
     }
 }
 
@@ -119,22 +109,32 @@ mod tests {
     use super::*;
 
     const TENANT: Uuid = Uuid::from_u128(1);
+    const OTHER: Uuid = Uuid::from_u128(2);
 
     fn info(name: &str) -> SwitchInfo {
         SwitchInfo { name: name.to_owned(), hostname: None, version: None }
+    }
+
+    fn holding(platform: i64, tenants: &[(Uuid, i64)]) -> SwitchState {
+        SwitchState { platform, tenants: tenants.iter().copied().collect() }
     }
 
     fn report(switch: &str, revision: i64) -> Ack {
         Ack::Revisions { switch: switch.to_owned(), platform: None, tenants: vec![(TENANT, Some(revision))] }
     }
 
-    #[test]
-    fn a_revision_is_everywhere_when_the_last_switch_has_it() {
+    fn table(names: &[&str]) -> AckTable {
         let mut table = AckTable::default();
-        assert_eq!(table.lagging(TENANT, 1), Lag::default());
-        for name in ["a", "b"] {
+        for name in names {
             assert_eq!(table.take(Ack::Appeared(info(name), SwitchState::default())), Concerned::All);
         }
+        table
+    }
+
+    #[test]
+    fn a_revision_is_everywhere_when_the_last_switch_has_it() {
+        assert_eq!(AckTable::default().lagging(TENANT, 1), Lag::default());
+        let mut table = table(&["a", "b"]);
         assert_eq!(table.take(report("a", 3)), Concerned::Some { platform: false, tenants: vec![TENANT] });
         assert_eq!(table.lagging(TENANT, 3), Lag { reporting: 2, have: 1, missing: vec!["b".to_owned()] });
         table.take(report("b", 4));
@@ -143,29 +143,47 @@ mod tests {
 
     #[test]
     fn a_silent_switch_holds_up_nobody() {
-        let mut table = AckTable::default();
-        for name in ["a", "b"] {
-            table.take(Ack::Appeared(info(name), SwitchState::default()));
-        }
+        let mut table = table(&["a", "b"]);
         table.take(report("a", 1));
         assert_eq!(table.take(Ack::Silent("b".to_owned())), Concerned::All);
         assert_eq!(table.lagging(TENANT, 1), Lag { reporting: 1, have: 1, missing: Vec::new() });
+        assert_eq!(table.take(Ack::Gone("b".to_owned())), Concerned::NONE, "it did not count any more");
         table.take(Ack::Appeared(info("b"), SwitchState::default()));
         assert_eq!(table.lagging(TENANT, 1).missing, ["b"]);
-        table.take(Ack::Gone("b".to_owned()));
-        assert_eq!(table.lagging(TENANT, 1).reporting, 1);
+        assert_eq!(table.take(Ack::Gone("b".to_owned())), Concerned::All);
+        assert_eq!(table.reporting(), 1);
+        assert_eq!(table.take(report("b", 9)), Concerned::NONE, "of a switch that is not there");
+        assert_eq!(table.reporting(), 1);
+    }
+
+    #[test]
+    fn all_that_was_known_is_replaced_at_once() {
+        let mut table = table(&["a", "gone"]);
+        let reporting = vec![(info("b"), holding(2, &[(TENANT, 7)]))];
+        assert_eq!(table.take(Ack::Reset { reporting, silent: vec![info("a")] }), Concerned::All);
+        assert_eq!(table.lagging(TENANT, 7), Lag { reporting: 1, have: 1, missing: Vec::new() });
     }
 
     #[test]
     fn a_tenant_that_is_no_longer_held_is_not_there() {
-        let mut table = AckTable::default();
-        table.take(Ack::Appeared(info("a"), SwitchState::default()));
+        let mut table = table(&["a"]);
         table.take(report("a", 5));
-        table.take(Ack::Revisions {
-            switch: "a".to_owned(),
-            platform: Some(2),
-            tenants: vec![(TENANT, None)],
-        });
+        let ack = Ack::Revisions { switch: "a".to_owned(), platform: Some(2), tenants: vec![(TENANT, None)] };
+        assert_eq!(table.take(ack), Concerned::Some { platform: true, tenants: vec![TENANT] });
         assert_eq!((table.lagging(TENANT, 1).have, table.platform_lagging(2).have), (0, 1));
+    }
+
+    #[test]
+    fn what_is_said_twice_concerns_nobody_the_second_time() {
+        let mut table = table(&["a"]);
+        let state = holding(1, &[(TENANT, 1), (OTHER, 1)]);
+        let all = Concerned::Some { platform: true, tenants: vec![TENANT, OTHER] };
+        assert_eq!(table.take(Ack::Appeared(info("a"), state.clone())), all);
+        assert_eq!(table.take(Ack::Appeared(info("a"), state)), Concerned::NONE);
+        assert_eq!(table.take(report("a", 1)), Concerned::NONE);
+        // Heard again with less: only that is concerned.
+        let state = holding(1, &[(TENANT, 1)]);
+        let one = Concerned::Some { platform: false, tenants: vec![OTHER] };
+        assert_eq!(table.take(Ack::Appeared(info("a"), state)), one);
     }
 }

@@ -1,5 +1,7 @@
 //! What can go wrong with the store.
 
+use std::time::Duration;
+
 use uuid::Uuid;
 
 /// An error of the store.
@@ -27,6 +29,16 @@ pub enum StoreError {
     /// Postgres is too old, or the login may not do what is needed.
     #[error("--database-url: {0}")]
     Unsuitable(String),
+    /// The database has not been migrated as far as this Centrex needs.
+    #[error(
+        "the database is at public migration {found}, and this Centrex needs {known}: the operator brings it up to date, or `centrex migrate`"
+    )]
+    Older {
+        /// Version found.
+        found: i32,
+        /// Newest version known.
+        known: i32,
+    },
     /// The database was migrated by a newer Centrex.
     #[error(
         "the database is at {which} migration {found}, and this Centrex knows {known}: run the newer Centrex, or restore a backup"
@@ -111,7 +123,7 @@ impl StoreError {
             Self::Url(_) | Self::Unsuitable(_) => "configuration",
             Self::Unreachable { .. } => "unreachable",
             Self::Database { .. } => "database",
-            Self::Newer { .. } | Self::MigrationDiffers { .. } | Self::Migration { .. } => "migration",
+            Self::Older { .. } | Self::Newer { .. } | Self::MigrationDiffers { .. } | Self::Migration { .. } => "migration",
             Self::Key { .. } => "key",
             Self::Unreadable { .. } => "unreadable",
             Self::NotOwner { .. } | Self::NameTaken { .. } => "ownership",
@@ -176,4 +188,17 @@ pub(super) fn lost(error: &sqlx::Error) -> bool {
         }
         _ => false,
     }
+}
+
+/// A connection that does not answer in time is a lost one.
+pub(crate) async fn in_time<T>(
+    limit: Duration,
+    answer: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    tokio::time::timeout(limit, answer).await.unwrap_or_else(|_| Err(lost_connection()))
+}
+
+/// What there is to say of a connection that broke off.
+pub(crate) fn lost_connection() -> StoreError {
+    StoreError::Unreachable { at: "any more".to_owned(), reason: "the connection is lost".to_owned() }
 }

@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use sqlx::postgres::{PgListener, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgExecutor, PgPool};
 use uuid::Uuid;
 
 use super::error::{Doing, StoreError};
 use super::keyring::Keyring;
-use super::migrate::enter;
+use super::migrate::{self, enter};
 use super::tables::{PLATFORM, Prepared, StoredRow, StoredRows, Tables, plan_fingerprint};
-use super::{StoreOptions, settings};
+use super::{ACQUIRE_TIMEOUT, StoreOptions, settings, tenant_schema};
 use crate::plan::{PlatformPlan, TenantPlan, TenantRow};
 use crate::route::SigningKey;
 
@@ -102,18 +103,38 @@ impl Reader {
         &self.keyring
     }
 
-    /// Asks Postgres, over a connection of its own, whether it is there and sealed with these keys,
-    /// and for the key our dialplan is signed with.
+    /// Asks Postgres, over a connection of its own, whether it is there, migrated as this Centrex
+    /// knows it and sealed with these keys, and for the key our dialplan is signed with.
     ///
     /// # Errors
-    /// [`StoreError::Unreachable`] with the reason, [`StoreError::Key`] when the keys are others,
+    /// [`StoreError::Unreachable`] with the reason, [`StoreError::Older`] or [`StoreError::Newer`]
+    /// when it would be misread, [`StoreError::Key`] when the keys are others,
     /// [`StoreError::Unsuitable`] when the database has not been prepared yet.
     pub async fn signing_key(&self) -> Result<SigningKey, StoreError> {
         let mut connection = super::connect(&self.pool.connect_options()).await?;
+        migrate::verify(&mut connection, migrate::PUBLIC, migrate::TENANT).await?;
         settings::verify_key(&mut connection, &self.keyring).await?;
         let key = settings::signing_key(&mut connection, &self.keyring).await?;
         connection.close().await.doing("closing a connection")?;
         Ok(key)
+    }
+
+    /// A connection of its own that is notified on a channel. It is not made again behind anybody's
+    /// back, because what is missed meanwhile must be looked for.
+    ///
+    /// # Errors
+    /// When Postgres fails.
+    pub async fn listen(&self, channel: &str) -> Result<PgListener, StoreError> {
+        let pool = PgPoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .max_lifetime(None)
+            .idle_timeout(None)
+            .connect_lazy_with((*self.pool.connect_options()).clone());
+        let mut listener = PgListener::connect_with(&pool).await.doing("connecting")?;
+        listener.eager_reconnect(false);
+        listener.listen(channel).await.doing("listening")?;
+        Ok(listener)
     }
 
     /// All tenants, retained ones too.
@@ -215,19 +236,26 @@ impl Reader {
         id: Uuid,
     ) -> Result<Option<(Revision, TenantPlan)>, StoreError> {
         let mut transaction = connection.begin_with(BEGIN).await.doing("reading a tenant")?;
-        let tenant: Option<(i64, Option<Vec<u8>>, String)> = sqlx::query_as(
-            "SELECT revision, fingerprint, body::text FROM public.tenants WHERE id = $1 AND retained_at IS NULL",
+        let tenant: Option<(i64, Option<Vec<u8>>, String, bool)> = sqlx::query_as(
+            "SELECT revision, fingerprint, body::text,
+                    coalesce(pg_has_role(to_regrole(role_name)::oid, 'MEMBER'), false)
+             FROM public.tenants WHERE id = $1 AND retained_at IS NULL",
         )
         .bind(id)
         .fetch_optional(&mut *transaction)
         .await
         .doing("reading a tenant")?;
-        let Some((number, fingerprint, body)) = tenant else { return Ok(None) };
-        sqlx::raw_sql(AssertSqlSafe(enter(id)))
-            .execute(&mut *transaction)
-            .await
-            .doing("taking a tenant's role")?;
-        let rows = read(&mut transaction, "", TenantPlan::NAMES).await?;
+        let Some((number, fingerprint, body, member)) = tenant else { return Ok(None) };
+        // A login that may only read is in no tenant's role; names with the schema in them then say
+        // whose rows are meant.
+        let qualifier = if member { String::new() } else { format!("{}.", tenant_schema(id)) };
+        if member {
+            sqlx::raw_sql(AssertSqlSafe(enter(id)))
+                .execute(&mut *transaction)
+                .await
+                .doing("taking a tenant's role")?;
+        }
+        let rows = read(&mut transaction, &qualifier, TenantPlan::NAMES).await?;
         transaction.commit().await.doing("reading a tenant")?;
         let scope = id.to_string();
         let tenant: TenantRow =

@@ -146,6 +146,41 @@ pub(super) fn enter(id: Uuid) -> String {
     format!("SET LOCAL ROLE {schema}; SET LOCAL search_path TO {schema}, public;\n")
 }
 
+/// For a reader, which migrates nothing: refuses a database that it would misread.
+///
+/// # Errors
+/// [`StoreError::Older`], also for one without anything of ours, [`StoreError::Newer`] or
+/// [`StoreError::MigrationDiffers`]; else when Postgres fails.
+pub(super) async fn verify(
+    connection: &mut PgConnection,
+    public: &[Migration],
+    tenant: &[Migration],
+) -> Result<(), StoreError> {
+    const DOING: &str = "reading which migrations there are";
+    let known = public.last().map_or(0, |migration| migration.version);
+    let ours: bool = sqlx::query_scalar("SELECT to_regclass('public.schema_migrations') IS NOT NULL")
+        .fetch_one(&mut *connection)
+        .await
+        .doing(DOING)?;
+    if !ours {
+        return Err(StoreError::Older { found: 0, known });
+    }
+    let applied = sqlx::query_as("SELECT version, checksum FROM public.schema_migrations")
+        .fetch_all(&mut *connection)
+        .await
+        .doing(DOING)?;
+    let found = check("public", applied, public)?;
+    if found < known {
+        return Err(StoreError::Older { found, known });
+    }
+    // Those of tenants that are behind are brought up to date one after the other.
+    let applied = sqlx::query_as("SELECT DISTINCT version, checksum FROM public.tenant_migrations")
+        .fetch_all(connection)
+        .await
+        .doing(DOING)?;
+    check("tenant", applied, tenant).map(drop)
+}
+
 /// All statements of a tenant's schema past a version.
 pub(super) fn tenant_batch(migrations: &[Migration], reached: i32) -> String {
     migrations.iter().filter(|migration| migration.version > reached).map(|migration| migration.sql).collect()

@@ -85,6 +85,11 @@ impl Cache {
         Ok(Self { directory: directory.to_owned(), keyring })
     }
 
+    /// The keys it is sealed with.
+    pub fn keyring(&self) -> &Keyring {
+        &self.keyring
+    }
+
     /// Reads everything there is. What cannot be read is skipped and told.
     pub fn read(&self) -> Cached {
         let mut cached = Cached::default();

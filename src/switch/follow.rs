@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
-use sqlx::postgres::{PgListener, PgPoolOptions};
+use sqlx::postgres::PgListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -18,7 +18,7 @@ use super::cache::Cache;
 use super::keep::{Keeper, Kept};
 use super::replica::Replica;
 use crate::route::SigningKey;
-use crate::store::error::Doing;
+use crate::store::error::{Doing, in_time, lost_connection};
 use crate::store::{CHANNEL, Reader, Revision, StoreError, keyring};
 
 /// How often revisions are compared although nothing was heard.
@@ -40,6 +40,11 @@ pub struct Progress {
     /// True once everything that Postgres had when it was connected to is in the replica; what
     /// cannot be read excepted.
     pub caught_up: bool,
+    /// True once the replica has held everything, by Postgres or by the cache. What it holds is
+    /// served from then on, whatever becomes of Postgres.
+    pub filled: bool,
+    /// Why Postgres is not followed, while it is not.
+    pub trouble: Option<String>,
     /// Tenants whose newest revision cannot be read; their last good one is served.
     pub unreadable: BTreeSet<Uuid>,
     /// Changes put into the replica so far.
@@ -50,7 +55,6 @@ pub struct Progress {
 
 /// Keeps one replica in step with one store. Nothing else may put into the replica.
 pub struct Follower {
-    reader: Reader,
     replica: Arc<Replica>,
     cache: Option<Cache>,
     keeper: Option<Keeper>,
@@ -92,9 +96,8 @@ impl Changed {
 
 impl Follower {
     /// A follower that has not done anything yet.
-    pub fn new(reader: Reader, replica: Arc<Replica>, cache: Option<Cache>) -> Self {
+    pub fn new(replica: Arc<Replica>, cache: Option<Cache>) -> Self {
         Self {
-            reader,
             replica,
             cache,
             keeper: None,
@@ -112,43 +115,49 @@ impl Follower {
     /// Fills the replica from the cache. Files that cannot be read are logged and left out.
     pub async fn restore(&mut self) {
         let Some(cache) = self.cache.clone() else { return };
-        let Ok(cached) = tokio::task::spawn_blocking(move || cache.read()).await else { return };
+        let read = cache.clone();
+        let Ok(cached) = tokio::task::spawn_blocking(move || read.read()).await else { return };
         for error in &cached.skipped {
             tracing::warn!(%error, "a file of the cache was skipped");
         }
         tracing::info!(tenants = cached.tenants.len(), "last good state restored from the cache");
+        let keyring = cache.keyring();
         for (number, plan) in cached.tenants {
-            let revision = Revision::of_tenant(number, self.reader.keyring(), &plan);
+            let revision = Revision::of_tenant(number, keyring, &plan);
             self.tenants.insert(plan.tenant.id, revision);
             self.replica.replace_tenant(number, plan);
         }
         if let Some((number, plan)) = cached.platform {
-            self.platform = Revision::of_platform(number, self.reader.keyring(), &plan);
+            self.platform = Revision::of_platform(number, keyring, &plan);
             self.replica.replace_platform(number, plan);
         }
-        self.progress.send_modify(|progress| progress.signing_key = cached.signing_key);
+        self.progress.send_modify(|progress| {
+            progress.filled = self.replica.platform_revision() > 0;
+            progress.signing_key = cached.signing_key;
+        });
     }
 
     /// Follows until it is stopped; what is to be cached is written before it returns.
-    pub async fn run(mut self, stop: CancellationToken) {
+    pub async fn run(mut self, reader: Reader, stop: CancellationToken) {
         self.keeper = self.cache.clone().map(|cache| Keeper::start(cache, self.replica.clone()));
-        stop.run_until_cancelled(self.follow()).await;
+        stop.run_until_cancelled(self.follow(&reader)).await;
         self.progress.send_modify(|progress| progress.connected = false);
         if let Some(keeper) = self.keeper.take() {
             keeper.finish().await;
         }
     }
 
-    async fn follow(&mut self) {
+    async fn follow(&mut self, reader: &Reader) {
         let mut wait = BACKOFF.0;
         loop {
-            let Err(error) = self.session().await;
+            let Err(error) = self.session(reader).await;
             if self.progress.borrow().caught_up {
                 wait = BACKOFF.0;
             }
             self.progress.send_modify(|progress| {
                 progress.connected = false;
                 progress.caught_up = false;
+                progress.trouble = Some(error.to_string());
             });
             tracing::warn!(%error, category = error.category(), "not following Postgres; serving what is held");
             tokio::time::sleep(jittered(wait)).await;
@@ -157,57 +166,48 @@ impl Follower {
     }
 
     /// One connection's life.
-    async fn session(&mut self) -> Result<Infallible, StoreError> {
-        self.take_signing_key(self.reader.signing_key().await?).await;
+    async fn session(&mut self, reader: &Reader) -> Result<Infallible, StoreError> {
+        self.take_signing_key(in_time(ANSWER_TIMEOUT, reader.signing_key()).await?).await;
         // Listening comes before comparing: between the two nothing can be missed.
-        let mut listener = self.listen().await?;
-        self.progress.send_modify(|progress| progress.connected = true);
-        self.compare(&mut listener).await?;
-        self.progress.send_modify(|progress| progress.caught_up = true);
+        let mut listener = reader.listen(CHANNEL).await?;
+        self.progress.send_modify(|progress| {
+            progress.connected = true;
+            progress.trouble = None;
+        });
+        self.compare(reader, &mut listener).await?;
+        self.progress.send_modify(|progress| {
+            progress.caught_up = true;
+            progress.filled = true;
+        });
         let mut compare =
             tokio::time::interval_at(tokio::time::Instant::now() + COMPARE_EVERY, COMPARE_EVERY);
         loop {
             let notification = tokio::select! {
                 heard = listener.try_recv() => heard.doing("waiting for notifications")?,
                 _ = compare.tick() => {
-                    self.compare(&mut listener).await?;
+                    self.compare(reader, &mut listener).await?;
                     continue;
                 }
             };
-            let first = notification.ok_or_else(lost)?;
+            let first = notification.ok_or_else(lost_connection)?;
             let mut changed = Changed::default();
             changed.add(first.payload());
             // Whatever else is there already goes into the same round.
             while let Ok(more) = tokio::time::timeout(Duration::ZERO, listener.try_recv()).await {
-                changed.add(more.doing("waiting for notifications")?.ok_or_else(lost)?.payload());
+                changed.add(more.doing("waiting for notifications")?.ok_or_else(lost_connection)?.payload());
             }
             self.heard();
             match changed.unclear {
-                true => self.compare(&mut listener).await?,
-                false => self.load(changed).await?,
+                true => self.compare(reader, &mut listener).await?,
+                false => self.load(reader, changed).await?,
             }
         }
     }
 
-    /// A connection of its own that is notified. It is not made again behind our back, because
-    /// what is missed meanwhile must be looked for.
-    async fn listen(&self) -> Result<PgListener, StoreError> {
-        let pool = PgPoolOptions::new()
-            .max_connections(1)
-            .acquire_timeout(ANSWER_TIMEOUT)
-            .max_lifetime(None)
-            .idle_timeout(None)
-            .connect_lazy_with((*self.reader.pool().connect_options()).clone());
-        let mut listener = PgListener::connect_with(&pool).await.doing("connecting")?;
-        listener.eager_reconnect(false);
-        listener.listen(CHANNEL).await.doing("listening")?;
-        Ok(listener)
-    }
-
     /// Finds and loads what differs, and takes out what is gone. It asks over the connection that
     /// is notified, which shows that that one lives.
-    async fn compare(&mut self, listener: &mut PgListener) -> Result<(), StoreError> {
-        let revisions = in_time(self.reader.revisions(&mut *listener)).await?;
+    async fn compare(&mut self, reader: &Reader, listener: &mut PgListener) -> Result<(), StoreError> {
+        let revisions = in_time(ANSWER_TIMEOUT, reader.revisions(&mut *listener)).await?;
         self.heard();
         for id in self.replica.revisions().into_keys().filter(|id| !revisions.tenants.contains_key(id)) {
             self.remove(id);
@@ -218,13 +218,13 @@ impl Follower {
             tenants: revisions.tenants.into_iter().filter(differs).map(|(id, _)| id).collect(),
             unclear: false,
         };
-        self.load(changed).await
+        self.load(reader, changed).await
     }
 
     /// Loads and puts in. What cannot be read stays as it is held; only a lost connection ends it.
-    async fn load(&mut self, changed: Changed) -> Result<(), StoreError> {
+    async fn load(&mut self, reader: &Reader, changed: Changed) -> Result<(), StoreError> {
         if changed.platform {
-            match in_time(self.reader.load_platform()).await {
+            match in_time(ANSWER_TIMEOUT, reader.load_platform()).await {
                 Ok((revision, plan)) => {
                     self.replica.replace_platform(revision.number, plan);
                     self.platform = revision;
@@ -238,7 +238,7 @@ impl Follower {
         let mut loads = JoinSet::new();
         loop {
             for id in waiting.by_ref().take(LOADS - loads.len()) {
-                loads.spawn(load_tenant(self.reader.clone(), self.replica.clone(), id));
+                loads.spawn(load_tenant(reader.clone(), self.replica.clone(), id));
             }
             match loads.join_next().await {
                 None => return Ok(()),
@@ -310,7 +310,7 @@ async fn load_tenant(
     replica: Arc<Replica>,
     id: Uuid,
 ) -> (Uuid, Result<Option<Revision>, StoreError>) {
-    let loaded = in_time(reader.load_tenant(id)).await;
+    let loaded = in_time(ANSWER_TIMEOUT, reader.load_tenant(id)).await;
     let put = |(revision, plan): (Revision, _)| {
         replica.replace_tenant(revision.number, plan);
         revision
@@ -318,17 +318,8 @@ async fn load_tenant(
     (id, loaded.map(|loaded| loaded.map(put)))
 }
 
-/// A connection that does not answer is a lost one.
-async fn in_time<T>(answer: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-    tokio::time::timeout(ANSWER_TIMEOUT, answer).await.unwrap_or_else(|_| Err(lost()))
-}
-
-fn lost() -> StoreError {
-    StoreError::Unreachable { at: "any more".to_owned(), reason: "the connection is lost".to_owned() }
-}
-
 /// Half to all of a time, so that many switches do not come back at one moment.
-fn jittered(wait: Duration) -> Duration {
+pub(crate) fn jittered(wait: Duration) -> Duration {
     let [random, ..] = keyring::random();
     wait / 2 + wait / 2 * u32::from(random) / 255
 }

@@ -1,18 +1,17 @@
 //! The reading side: every switch's reports, as they come.
 
-use std::collections::HashMap;
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
-use sqlx::PgPool;
-use sqlx::postgres::{PgListener, PgPoolOptions};
+use sqlx::postgres::PgListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use uuid::Uuid;
 
-use super::{Ack, CHANNEL, Notice, SwitchInfo, SwitchState};
+use super::{ANSWER_TIMEOUT, Ack, CHANNEL, Notice, SILENT, SwitchInfo, SwitchState};
 use crate::store::Reader;
-use crate::store::error::{Doing, StoreError};
+use crate::store::error::{Doing, StoreError, in_time, lost_connection};
 
 /// First and longest wait before another try.
 const FIRST_RETRY: Duration = Duration::from_millis(250);
@@ -25,24 +24,62 @@ pub struct Patience {
     pub look: Duration,
     /// After which a switch counts as silent.
     pub silent: Duration,
-    /// After which it is forgotten.
+    /// After which it is gone.
     pub gone: Duration,
 }
 
 impl Default for Patience {
     /// Sidecars report every five seconds.
     fn default() -> Self {
-        Self { look: Duration::from_secs(5), silent: Duration::from_secs(30), gone: Duration::from_secs(600) }
+        Self { look: Duration::from_secs(5), silent: SILENT, gone: Duration::from_secs(600) }
     }
 }
 
-/// Whoever no longer takes news ends the following.
-struct Over;
+/// Why a connection's life ended.
+enum End {
+    /// Nobody takes news any more.
+    Over,
+    /// Postgres failed.
+    Failed(StoreError),
+}
+
+impl From<StoreError> for End {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error)
+    }
+}
 
 /// What is known of a switch.
 struct Known {
     instance: Uuid,
-    silent: bool,
+    standing: Standing,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Standing {
+    Reporting,
+    Silent,
+    /// It said that it ends, and was the last: most likely it starts again. Meanwhile it counts as
+    /// it was, or every resource would say twice that there are no switches.
+    Ended(Instant),
+}
+
+/// A row of `public.switches`.
+struct Row {
+    info: SwitchInfo,
+    instance: Uuid,
+    platform: i64,
+    /// Seconds since it was heard.
+    age: f64,
+}
+
+/// The columns of a [`Row`].
+type Columns = (String, Option<String>, Option<String>, Uuid, i64, f64);
+
+impl From<Columns> for Row {
+    fn from((name, hostname, version, instance, platform, age): Columns) -> Self {
+        Self { info: SwitchInfo { name, hostname, version }, instance, platform, age }
+    }
 }
 
 /// Follows all switches' reports until stopped; a connection that is lost is made again for ever,
@@ -53,164 +90,169 @@ pub async fn follow_acks(
     acks: mpsc::Sender<Ack>,
     stop: CancellationToken,
 ) {
-    let mut wait = FIRST_RETRY;
-    loop {
-        let mut follower = Follower { pool: reader.pool(), patience, acks: &acks, known: HashMap::new() };
-        let ended = tokio::select! {
-            () = stop.cancelled() => return,
-            ended = follower.follow() => ended,
-        };
-        match ended {
-            Ok(Over) => return,
-            Err(cause) => warn!(category = cause.category(), %cause, "switches' reports; trying again"),
+    let following = async {
+        let mut wait = FIRST_RETRY;
+        loop {
+            let mut follower = Follower { patience, acks: &acks, known: None };
+            let Err(End::Failed(cause)) = follower.follow(&reader).await else { return };
+            warn!(category = cause.category(), %cause, "switches' reports are not followed; trying again");
+            if follower.known.is_some() {
+                wait = FIRST_RETRY;
+            }
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(LONGEST_RETRY);
         }
-        if !follower.known.is_empty() {
-            wait = FIRST_RETRY;
-        }
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(wait) => wait = (wait * 2).min(LONGEST_RETRY),
-        }
-    }
+    };
+    stop.run_until_cancelled(following).await;
 }
 
 struct Follower<'a> {
-    pool: &'a PgPool,
     patience: Patience,
     acks: &'a mpsc::Sender<Ack>,
-    known: HashMap<String, Known>,
+    /// None before everything was read.
+    known: Option<BTreeMap<String, Known>>,
 }
 
-/// A row of `public.switches`, with the seconds since it was heard.
-type Row = (String, Uuid, Option<String>, Option<String>, i64, f64);
-
 impl Follower<'_> {
-    async fn follow(&mut self) -> Result<Over, StoreError> {
-        // A pool of its own, of one: the listener keeps its connection.
-        let options = PgPoolOptions::new().max_connections(1).acquire_timeout(Duration::from_secs(5));
-        let pool = options.connect_lazy_with((*self.pool.connect_options()).clone());
-        let mut listener = PgListener::connect_with(&pool).await.doing("listening to switches")?;
-        listener.listen(CHANNEL).await.doing("listening to switches")?;
-        if self.reset().await?.is_err() {
-            return Ok(Over);
-        }
+    /// One connection's life. Everything is asked over the connection that is notified, which shows
+    /// that that one lives.
+    async fn follow(&mut self, reader: &Reader) -> Result<std::convert::Infallible, End> {
+        // Listening comes before reading: between the two nothing can be missed.
+        let mut listener = in_time(ANSWER_TIMEOUT, reader.listen(CHANNEL)).await?;
+        self.reset(&mut listener).await?;
         let mut look = tokio::time::interval(self.patience.look);
         loop {
-            let sent = tokio::select! {
-                notification = listener.try_recv() => match notification.doing("listening to switches")? {
-                    Some(notification) => self.notice(notification.payload()).await?,
-                    // The connection was lost and made again: what was said meanwhile is read.
-                    None => self.reset().await?,
+            tokio::select! {
+                heard = listener.try_recv() => match heard.doing("listening to switches")? {
+                    Some(heard) => self.notice(&mut listener, heard.payload()).await?,
+                    None => return Err(lost_connection().into()),
                 },
-                _ = look.tick() => self.look().await?,
-            };
-            if sent.is_err() {
-                return Ok(Over);
+                _ = look.tick() => self.look(&mut listener).await?,
             }
         }
     }
 
-    async fn send(&self, ack: Ack) -> Result<(), Over> {
-        self.acks.send(ack).await.map_err(|_| Over)
+    async fn send(&self, ack: Ack) -> Result<(), End> {
+        self.acks.send(ack).await.map_err(|_| End::Over)
     }
 
-    async fn rows(&self) -> Result<Vec<Row>, StoreError> {
-        sqlx::query_as(
-            "SELECT name, instance, hostname, version, platform_revision,
-                    extract(epoch FROM now() - last_seen)::float8
-             FROM public.switches ORDER BY name",
-        )
-        .fetch_all(self.pool)
-        .await
-        .doing("reading switches")
+    fn known(&mut self) -> &mut BTreeMap<String, Known> {
+        self.known.get_or_insert_default()
     }
 
-    async fn reset(&mut self) -> Result<Result<(), Over>, StoreError> {
-        let rows = self.rows().await?;
-        let mut all = Vec::new();
-        let mut silent = Vec::new();
-        self.known.clear();
-        for row in rows.into_iter().filter(|row| row.5 < self.patience.gone.as_secs_f64()) {
-            let is_silent = row.5 >= self.patience.silent.as_secs_f64();
-            if is_silent {
-                silent.push(row.0.clone());
+    fn know(&mut self, row: &Row, standing: Standing) {
+        self.known().insert(row.info.name.clone(), Known { instance: row.instance, standing });
+    }
+
+    /// Tells all there are.
+    async fn reset(&mut self, listener: &mut PgListener) -> Result<(), End> {
+        let (mut reporting, mut silent) = (Vec::new(), Vec::new());
+        *self.known() = BTreeMap::new();
+        for row in self.rows(listener).await? {
+            if self.is_silent(&row) {
+                self.know(&row, Standing::Silent);
+                silent.push(row.info.clone());
+            } else {
+                self.know(&row, Standing::Reporting);
+                reporting.push((row.info.clone(), state(listener, &row).await?));
             }
-            self.known.insert(row.0.clone(), Known { instance: row.1, silent: is_silent });
-            all.push(self.state(row).await?);
         }
-        let mut sent = self.send(Ack::Reset(all)).await;
-        for name in silent {
-            sent = sent.and(self.send(Ack::Silent(name)).await);
-        }
-        Ok(sent)
+        self.send(Ack::Reset { reporting, silent }).await
     }
 
-    async fn state(&self, row: Row) -> Result<(SwitchInfo, SwitchState), StoreError> {
-        let (name, _, hostname, version, platform, _) = row;
-        let tenants: Vec<(Uuid, i64)> =
-            sqlx::query_as("SELECT tenant_id, revision FROM public.switch_state WHERE switch = $1")
-                .bind(&name)
-                .fetch_all(self.pool)
-                .await
-                .doing("reading what a switch holds")?;
-        let state = SwitchState { platform, tenants: tenants.into_iter().collect() };
-        Ok((SwitchInfo { name, hostname, version }, state))
-    }
-
-    async fn notice(&mut self, payload: &str) -> Result<Result<(), Over>, StoreError> {
-        let Ok(notice) = serde_json::from_str::<Notice>(payload) else { return self.reset().await };
+    /// Takes a notification in.
+    async fn notice(&mut self, listener: &mut PgListener, payload: &str) -> Result<(), End> {
+        let Ok(notice) = serde_json::from_str::<Notice>(payload) else { return self.reset(listener).await };
         let Notice { switch, platform, tenants, all, gone } = notice;
         if gone {
-            self.known.remove(&switch);
-            return Ok(self.send(Ack::Gone(switch)).await);
+            return self.ended(switch).await;
         }
-        if all || self.known.get(&switch).is_none_or(|known| known.silent) {
-            let Some(row) = self.rows().await?.into_iter().find(|row| row.0 == switch) else {
-                return Ok(Ok(()));
-            };
-            self.known.insert(switch, Known { instance: row.1, silent: false });
-            let (info, state) = self.state(row).await?;
-            return Ok(self.send(Ack::Appeared(info, state)).await);
+        let reports = |known: &Known| known.standing == Standing::Reporting;
+        if all || !self.known().get(&switch).is_some_and(reports) {
+            let rows = self.rows(listener).await?;
+            let Some(row) = rows.iter().find(|row| row.info.name == switch) else { return Ok(()) };
+            return self.appeared(listener, row).await;
         }
-        Ok(self.send(Ack::Revisions { switch, platform, tenants }).await)
+        self.send(Ack::Revisions { switch, platform, tenants }).await
     }
 
-    /// Compares who was heard when.
-    async fn look(&mut self) -> Result<Result<(), Over>, StoreError> {
-        let rows = self.rows().await?;
-        let (silent, gone) = (self.patience.silent.as_secs_f64(), self.patience.gone.as_secs_f64());
-        let left: Vec<String> = self
-            .known
-            .keys()
-            .filter(|name| !rows.iter().any(|row| row.0 == **name && row.5 < gone))
-            .cloned()
-            .collect();
-        for name in left {
-            self.known.remove(&name);
-            if self.send(Ack::Gone(name)).await.is_err() {
-                return Ok(Err(Over));
-            }
-        }
-        for row in rows.into_iter().filter(|row| row.5 < gone) {
-            let known = self.known.get(&row.0);
-            let is_silent = row.5 >= silent;
-            let ack = match known {
-                Some(known) if known.instance == row.1 && known.silent == is_silent => continue,
-                Some(known) if known.instance == row.1 && is_silent => {
-                    self.known.insert(row.0.clone(), Known { instance: row.1, silent: true });
-                    Ack::Silent(row.0)
-                }
-                None if is_silent => continue,
-                _ => {
-                    self.known.insert(row.0.clone(), Known { instance: row.1, silent: is_silent });
-                    let (info, state) = self.state(row).await?;
-                    Ack::Appeared(info, state)
-                }
-            };
-            if self.send(ack).await.is_err() {
-                return Ok(Err(Over));
-            }
-        }
-        Ok(Ok(()))
+    async fn appeared(&mut self, listener: &mut PgListener, row: &Row) -> Result<(), End> {
+        let state = state(listener, row).await?;
+        self.know(row, Standing::Reporting);
+        self.send(Ack::Appeared(row.info.clone(), state)).await
     }
+
+    async fn ended(&mut self, name: String) -> Result<(), End> {
+        if self.others_report(&name) {
+            self.known().remove(&name);
+            return self.send(Ack::Gone(name)).await;
+        }
+        if let Some(known) = self.known().get_mut(&name) {
+            known.standing = Standing::Ended(Instant::now());
+        }
+        Ok(())
+    }
+
+    fn others_report(&mut self, name: &str) -> bool {
+        let reports = |(other, known): (&String, &Known)| {
+            other.as_str() != name && known.standing == Standing::Reporting
+        };
+        self.known().iter().any(reports)
+    }
+
+    /// Looks who was heard when.
+    async fn look(&mut self, listener: &mut PgListener) -> Result<(), End> {
+        let rows = self.rows(listener).await?;
+        let names: Vec<String> = self.known().keys().cloned().collect();
+        for name in names.into_iter().filter(|name| !rows.iter().any(|row| row.info.name == *name)) {
+            let standing = self.known().get(&name).map(|known| known.standing);
+            let waits = matches!(standing, Some(Standing::Ended(at)) if at.elapsed() < self.patience.silent);
+            if waits && !self.others_report(&name) {
+                continue;
+            }
+            self.known().remove(&name);
+            self.send(Ack::Gone(name)).await?;
+        }
+        for row in &rows {
+            let known = self.known().get(&row.info.name).map(|known| (known.standing, known.instance));
+            match self.is_silent(row) {
+                true if known.is_some_and(|(standing, _)| standing != Standing::Silent) => {
+                    self.know(row, Standing::Silent);
+                    self.send(Ack::Silent(row.info.name.clone())).await?;
+                }
+                false if known != Some((Standing::Reporting, row.instance)) => {
+                    self.appeared(listener, row).await?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn is_silent(&self, row: &Row) -> bool {
+        row.age >= self.patience.silent.as_secs_f64()
+    }
+
+    /// Those that are not gone.
+    async fn rows(&self, listener: &mut PgListener) -> Result<Vec<Row>, StoreError> {
+        let rows = sqlx::query_as(
+            "SELECT name, hostname, version, instance, platform_revision,
+                    extract(epoch FROM now() - last_seen)::float8
+             FROM public.switches WHERE last_seen > now() - make_interval(secs => $1) ORDER BY name",
+        )
+        .bind(self.patience.gone.as_secs_f64())
+        .fetch_all(listener);
+        let rows: Vec<Columns> =
+            in_time(ANSWER_TIMEOUT, async { rows.await.doing("reading switches") }).await?;
+        Ok(rows.into_iter().map(Row::from).collect())
+    }
+}
+
+async fn state(listener: &mut PgListener, row: &Row) -> Result<SwitchState, StoreError> {
+    let tenants = sqlx::query_as("SELECT tenant_id, revision FROM public.switch_state WHERE switch = $1")
+        .bind(&row.info.name)
+        .fetch_all(listener);
+    let tenants: Vec<(Uuid, i64)> =
+        in_time(ANSWER_TIMEOUT, async { tenants.await.doing("reading what a switch holds") }).await?;
+    Ok(SwitchState { platform: row.platform, tenants: tenants.into_iter().collect() })
 }

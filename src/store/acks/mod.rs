@@ -1,9 +1,14 @@
 //! Acks: what each switch holds, written by its sidecar and followed by whoever says what is live.
+//!
+//! Each sidecar writes what differs from what stands in Postgres, and notifies it; nothing is written
+//! or said when nothing differs, but for a sign of life every few seconds. Of two sidecars with one
+//! name the younger reports: a pod that was moved starts before the old one is known to be gone.
 
 mod follow;
 mod report;
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -11,8 +16,18 @@ use uuid::Uuid;
 pub use follow::{Patience, follow_acks};
 pub use report::Reporter;
 
-/// Channel of acks. The payload is a [`Notice`] as JSON.
+/// Channel of acks. The payload is JSON: `{"switch": NAME, "platform": N, "tenants": [[ID, N], …]}`
+/// with what differs and `null` for a tenant that is no longer held, `{"switch": NAME, "all": true}`
+/// when it has to be read, or `{"switch": NAME, "gone": true}`.
 pub const CHANNEL: &str = "centrex_acks";
+
+/// How long a switch that is not heard still counts. Longer than the pause between its signs of
+/// life, and than a sidecar needs to start again.
+const SILENT: Duration = Duration::from_secs(30);
+/// After how long its rows are removed, for nobody is interested any more.
+const FORGOTTEN: Duration = Duration::from_secs(24 * 3600);
+/// How long one answer of Postgres may take before the connection counts as dead.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A switch, as its sidecar knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +53,12 @@ pub struct SwitchState {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ack {
     /// All there are: at the start, and after a connection was lost.
-    Reset(Vec<(SwitchInfo, SwitchState)>),
+    Reset {
+        /// Those that are heard, and what they hold.
+        reporting: Vec<(SwitchInfo, SwitchState)>,
+        /// Those that are not heard, and not yet gone.
+        silent: Vec<SwitchInfo>,
+    },
     /// A switch that is new, began anew, or is heard again.
     Appeared(SwitchInfo, SwitchState),
     /// What a switch holds differs.
@@ -57,7 +77,7 @@ pub enum Ack {
 }
 
 /// What a notification says.
-#[derive(Serialize, Deserialize)]
+#[derive(Default, Serialize, Deserialize)]
 struct Notice {
     switch: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -2,23 +2,52 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::PgPool;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
-use super::{CHANNEL, Notice, SwitchInfo};
-use crate::store::Reader;
-use crate::store::error::{Doing, StoreError};
+use super::{ANSWER_TIMEOUT, CHANNEL, FORGOTTEN, Notice, SILENT, SwitchInfo};
+use crate::store::error::{Doing, StoreError, in_time};
+use crate::store::{Reader, connect};
 
 /// Most bytes of a notification's payload; Postgres takes less than 8000.
 const MAX_PAYLOAD: usize = 7900;
 
-/// Reports for one switch, in the name of this process.
+/// One statement a report: the sign of life, what differs, what is gone, and the notification. Of
+/// all this nothing happens when the name is no longer ours.
+const REPORT: &str = "
+    WITH mine AS (
+        UPDATE public.switches SET last_seen = now(), platform_revision = $3
+        WHERE name = $1 AND instance = $2 RETURNING name),
+    held AS (
+        INSERT INTO public.switch_state (switch, tenant_id, revision)
+        SELECT mine.name, t.id, t.revision FROM mine, unnest($4::uuid[], $5::bigint[]) AS t (id, revision)
+        ON CONFLICT (switch, tenant_id) DO UPDATE SET revision = excluded.revision),
+    gone AS (
+        DELETE FROM public.switch_state s USING mine WHERE s.switch = mine.name AND s.tenant_id = ANY ($6))
+    SELECT (SELECT pg_notify($7, $8)::text WHERE $8 IS NOT NULL) FROM mine";
+
+/// Takes the name: at first from an older process, later only when it is nobody's, or nobody is heard
+/// under it. The revision is what stands there of the process before.
+const CLAIM: &str = "
+    INSERT INTO public.switches AS s (name, instance, hostname, version) VALUES ($1, $2, $3, $4)
+    ON CONFLICT (name) DO UPDATE SET
+        instance = $2, hostname = $3, version = $4, last_seen = now(),
+        started_at = CASE WHEN s.instance = $2 THEN s.started_at ELSE now() END
+    WHERE $5 OR s.instance = $2 OR s.last_seen < now() - make_interval(secs => $6)
+    RETURNING platform_revision";
+
+/// Reports for one switch, in the name of this process, over a connection of its own: loading and
+/// reporting do not wait for each other.
 #[derive(Debug)]
 pub struct Reporter {
-    pool: PgPool,
+    connect: PgConnectOptions,
+    connection: Option<PgConnection>,
     info: SwitchInfo,
     instance: Uuid,
-    /// What was reported.
+    /// Whether this process has had the name.
+    claimed: bool,
+    /// What stands in Postgres.
     platform: i64,
     tenants: BTreeMap<Uuid, i64>,
 }
@@ -26,138 +55,146 @@ pub struct Reporter {
 impl Reporter {
     /// A reporter that has not said anything yet.
     pub fn new(reader: &Reader, info: SwitchInfo) -> Self {
-        let instance = Uuid::new_v4();
-        Self { pool: reader.pool().clone(), info, instance, platform: 0, tenants: BTreeMap::new() }
+        Self {
+            connect: (*reader.pool().connect_options()).clone(),
+            connection: None,
+            info,
+            instance: Uuid::new_v4(),
+            claimed: false,
+            platform: 0,
+            tenants: BTreeMap::new(),
+        }
     }
 
-    /// Takes the name, from an older process if need be, with nothing held yet.
-    ///
-    /// # Errors
-    /// When Postgres fails.
-    pub async fn register(&mut self) -> Result<(), StoreError> {
-        let mut transaction = self.pool.begin().await.doing("connecting")?;
-        sqlx::query(
-            "INSERT INTO public.switches (name, instance, hostname, version) VALUES ($1, $2, $3, $4)
-             ON CONFLICT (name) DO UPDATE SET instance = $2, hostname = $3, version = $4,
-                 platform_revision = 0, started_at = now(), last_seen = now()",
-        )
-        .bind(&self.info.name)
-        .bind(self.instance)
-        .bind(&self.info.hostname)
-        .bind(&self.info.version)
-        .execute(&mut *transaction)
-        .await
-        .doing("registering a switch")?;
-        sqlx::query("DELETE FROM public.switch_state WHERE switch = $1")
-            .bind(&self.info.name)
-            .execute(&mut *transaction)
-            .await
-            .doing("registering a switch")?;
-        self.notify(&mut transaction, &Notice { all: true, ..self.notice() }).await?;
-        transaction.commit().await.doing("registering a switch")?;
-        (self.platform, self.tenants) = (0, BTreeMap::new());
-        Ok(())
-    }
-
-    /// Reports what is held now, as far as it differs from what was reported, and that the switch
-    /// is there. False when a younger process has taken the name.
+    /// Reports what is held now, as far as it differs from what stands in Postgres, and that the
+    /// switch is there. False when another process has the name: the younger one, which reports.
     ///
     /// # Errors
     /// When Postgres fails; the next report makes up for it.
     pub async fn report(&mut self, platform: i64, tenants: BTreeMap<Uuid, i64>) -> Result<bool, StoreError> {
-        let changed: Vec<(Uuid, i64)> = tenants
-            .iter()
-            .filter(|(id, revision)| self.tenants.get(id) != Some(revision))
-            .map(|(id, revision)| (*id, *revision))
-            .collect();
-        let gone: Vec<Uuid> = self.tenants.keys().filter(|id| !tenants.contains_key(id)).copied().collect();
-        let mut transaction = self.pool.begin().await.doing("connecting")?;
-        let mine = sqlx::query(
-            "UPDATE public.switches SET last_seen = now(), platform_revision = $3 WHERE name = $1 AND instance = $2",
-        )
-        .bind(&self.info.name)
-        .bind(self.instance)
-        .bind(platform)
-        .execute(&mut *transaction)
-        .await
-        .doing("reporting what a switch holds")?;
-        if mine.rows_affected() == 0 {
-            return Ok(false);
-        }
-        if !changed.is_empty() {
-            let (ids, revisions): (Vec<Uuid>, Vec<i64>) = changed.iter().copied().unzip();
-            sqlx::query(
-                "INSERT INTO public.switch_state (switch, tenant_id, revision)
-                 SELECT $1, t.id, t.revision FROM unnest($2::uuid[], $3::bigint[]) AS t (id, revision)
-                 ON CONFLICT (switch, tenant_id) DO UPDATE SET revision = excluded.revision",
-            )
-            .bind(&self.info.name)
-            .bind(ids)
-            .bind(revisions)
+        in_time(ANSWER_TIMEOUT, self.try_report(platform, tenants)).await
+    }
+
+    /// An error, and being cut off in between, leaves no connection: the next report begins anew.
+    async fn try_report(&mut self, platform: i64, tenants: BTreeMap<Uuid, i64>) -> Result<bool, StoreError> {
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => {
+                let mut connection = connect(&self.connect).await?;
+                if !self.claim(&mut connection).await? {
+                    connection.close().await.doing("closing a connection")?;
+                    return Ok(false);
+                }
+                connection
+            }
+        };
+        let mine = self.write(&mut connection, platform, tenants).await?;
+        self.connection = mine.then_some(connection);
+        Ok(mine)
+    }
+
+    /// Takes the name, and finds out what stands under it.
+    async fn claim(&mut self, connection: &mut PgConnection) -> Result<bool, StoreError> {
+        const DOING: &str = "registering a switch";
+        let mut transaction = connection.begin().await.doing(DOING)?;
+        sqlx::query("DELETE FROM public.switches WHERE last_seen < now() - make_interval(secs => $1)")
+            .bind(FORGOTTEN.as_secs_f64())
             .execute(&mut *transaction)
             .await
-            .doing("reporting what a switch holds")?;
-        }
-        if !gone.is_empty() {
-            sqlx::query("DELETE FROM public.switch_state WHERE switch = $1 AND tenant_id = ANY($2)")
+            .doing(DOING)?;
+        let platform: Option<i64> = sqlx::query_scalar(CLAIM)
+            .bind(&self.info.name)
+            .bind(self.instance)
+            .bind(&self.info.hostname)
+            .bind(&self.info.version)
+            .bind(!self.claimed)
+            .bind(SILENT.as_secs_f64())
+            .fetch_optional(&mut *transaction)
+            .await
+            .doing(DOING)?;
+        let Some(platform) = platform else { return Ok(false) };
+        let tenants: Vec<(Uuid, i64)> =
+            sqlx::query_as("SELECT tenant_id, revision FROM public.switch_state WHERE switch = $1")
                 .bind(&self.info.name)
-                .bind(&gone)
-                .execute(&mut *transaction)
+                .fetch_all(&mut *transaction)
                 .await
-                .doing("reporting what a switch holds")?;
-        }
-        let news = changed.iter().map(|(id, revision)| (*id, Some(*revision)));
-        let news: Vec<_> = news.chain(gone.iter().map(|id| (*id, None))).collect();
-        let moved = (platform != self.platform).then_some(platform);
-        if moved.is_some() || !news.is_empty() {
-            self.notify(&mut transaction, &Notice { platform: moved, tenants: news, ..self.notice() })
-                .await?;
-        }
-        transaction.commit().await.doing("reporting what a switch holds")?;
-        (self.platform, self.tenants) = (platform, tenants);
+                .doing(DOING)?;
+        sqlx::query("SELECT pg_notify($1, $2)")
+            .bind(CHANNEL)
+            .bind(self.payload(Notice { all: true, ..Notice::default() }))
+            .execute(&mut *transaction)
+            .await
+            .doing(DOING)?;
+        transaction.commit().await.doing(DOING)?;
+        (self.claimed, self.platform, self.tenants) = (true, platform, tenants.into_iter().collect());
         Ok(true)
     }
 
-    /// Says that the switch has ended.
+    async fn write(
+        &mut self,
+        connection: &mut PgConnection,
+        platform: i64,
+        tenants: BTreeMap<Uuid, i64>,
+    ) -> Result<bool, StoreError> {
+        let changed = |(id, revision): &(&Uuid, &i64)| self.tenants.get(*id) != Some(*revision);
+        let (ids, revisions): (Vec<Uuid>, Vec<i64>) = tenants.iter().filter(changed).unzip();
+        let gone: Vec<Uuid> = self.tenants.keys().filter(|id| !tenants.contains_key(id)).copied().collect();
+        let news = std::iter::zip(&ids, &revisions).map(|(id, revision)| (*id, Some(*revision)));
+        let notice = Notice {
+            platform: (platform != self.platform).then_some(platform),
+            tenants: news.chain(gone.iter().map(|id| (*id, None))).collect(),
+            ..Notice::default()
+        };
+        let differs = notice.platform.is_some() || !notice.tenants.is_empty();
+        let mine = sqlx::query(REPORT)
+            .bind(&self.info.name)
+            .bind(self.instance)
+            .bind(platform)
+            .bind(ids)
+            .bind(revisions)
+            .bind(gone)
+            .bind(CHANNEL)
+            .bind(differs.then(|| self.payload(notice)))
+            .fetch_optional(connection)
+            .await
+            .doing("reporting what a switch holds")?;
+        (self.platform, self.tenants) = (platform, tenants);
+        Ok(mine.is_some())
+    }
+
+    /// Says that the switch has ended. Nothing is said in the name of another process.
     ///
     /// # Errors
     /// When Postgres fails.
-    pub async fn leave(&self) -> Result<(), StoreError> {
-        let mut transaction = self.pool.begin().await.doing("connecting")?;
-        let mine = sqlx::query("DELETE FROM public.switches WHERE name = $1 AND instance = $2")
-            .bind(&self.info.name)
-            .bind(self.instance)
-            .execute(&mut *transaction)
-            .await
-            .doing("taking a switch's report back")?;
-        if mine.rows_affected() > 0 {
-            self.notify(&mut transaction, &Notice { gone: true, ..self.notice() }).await?;
+    pub async fn leave(mut self) -> Result<(), StoreError> {
+        if !self.claimed {
+            return Ok(());
         }
-        transaction.commit().await.doing("taking a switch's report back")
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => connect(&self.connect).await?,
+        };
+        sqlx::query(
+            "WITH gone AS (DELETE FROM public.switches WHERE name = $1 AND instance = $2 RETURNING name)
+             SELECT pg_notify($3, $4) FROM gone",
+        )
+        .bind(&self.info.name)
+        .bind(self.instance)
+        .bind(CHANNEL)
+        .bind(self.payload(Notice { gone: true, ..Notice::default() }))
+        .execute(&mut connection)
+        .await
+        .doing("taking a switch's report back")?;
+        connection.close().await.doing("closing a connection")
     }
 
-    fn notice(&self) -> Notice {
-        Notice {
-            switch: self.info.name.clone(),
-            platform: None,
-            tenants: Vec::new(),
-            all: false,
-            gone: false,
-        }
-    }
-
-    async fn notify(&self, connection: &mut sqlx::PgConnection, notice: &Notice) -> Result<(), StoreError> {
+    /// What is said of this switch; to read it, when it is too much to be said.
+    fn payload(&self, notice: Notice) -> String {
         let text = |notice: &Notice| serde_json::to_string(notice).unwrap_or_default();
-        let mut payload = text(notice);
-        if payload.len() > MAX_PAYLOAD {
-            payload = text(&Notice { all: true, ..self.notice() });
+        let payload = text(&Notice { switch: self.info.name.clone(), ..notice });
+        if payload.len() <= MAX_PAYLOAD {
+            return payload;
         }
-        sqlx::query("SELECT pg_notify($1, $2)")
-            .bind(CHANNEL)
-            .bind(payload)
-            .execute(connection)
-            .await
-            .doing("notifying")?;
-        Ok(())
+        text(&Notice { switch: self.info.name.clone(), all: true, ..Notice::default() })
     }
 }

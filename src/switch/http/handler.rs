@@ -11,7 +11,7 @@ use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use tokio::time::Instant;
 
 use super::patience::Patience;
-use super::{Credentials, Probe, body};
+use super::{Credentials, Probe, Serves, body};
 use crate::switch::form::Form;
 use crate::switch::metrics::{Metrics, Outcome};
 use crate::switch::xml::{Answer, AnswerError, Answers, NOT_FOUND, Section};
@@ -36,20 +36,30 @@ impl std::fmt::Debug for dyn Probe {
 
 impl Handler {
     /// Answers a request.
-    pub async fn handle(&self, request: Request<Incoming>, patience: &Patience) -> Response<Full<Bytes>> {
-        let response = self.response(request, patience).await;
+    pub async fn handle(
+        &self,
+        request: Request<Incoming>,
+        serves: Serves,
+        patience: &Patience,
+    ) -> Response<Full<Bytes>> {
+        let response = self.response(request, serves, patience).await;
         patience.answered();
         response
     }
 
-    async fn response(&self, request: Request<Incoming>, patience: &Patience) -> Response<Full<Bytes>> {
+    async fn response(
+        &self,
+        request: Request<Incoming>,
+        serves: Serves,
+        patience: &Patience,
+    ) -> Response<Full<Bytes>> {
         match request.uri().path() {
             "/healthz" => get(request.method(), || text(StatusCode::OK, "ok\n")),
             "/readyz" => get(request.method(), || self.ready()),
             "/metrics" => get(request.method(), || self.scrape()),
             path => match path.strip_prefix(LOOKUPS).and_then(Section::by_name) {
-                Some(section) => self.lookup(section, request, patience).await,
-                None => text(StatusCode::NOT_FOUND, "nothing is served here\n"),
+                Some(section) if serves == Serves::All => self.lookup(section, request, patience).await,
+                _ => text(StatusCode::NOT_FOUND, "nothing is served here\n"),
             },
         }
     }
@@ -108,7 +118,7 @@ impl Handler {
         credentials.accept(headers.get(AUTHORIZATION).map(HeaderValue::as_bytes))
     }
 
-    pub(super) fn ready(&self) -> Response<Full<Bytes>> {
+    fn ready(&self) -> Response<Full<Bytes>> {
         let missing = self.probe.missing();
         if missing.is_empty() {
             return text(StatusCode::OK, "ready\n");
@@ -116,7 +126,7 @@ impl Handler {
         text(StatusCode::SERVICE_UNAVAILABLE, format!("not ready:\n{}\n", missing.join("\n")))
     }
 
-    pub(super) fn scrape(&self) -> Response<Full<Bytes>> {
+    fn scrape(&self) -> Response<Full<Bytes>> {
         match self.metrics.encode() {
             Ok(metrics) => {
                 let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";

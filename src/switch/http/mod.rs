@@ -4,12 +4,10 @@
 mod auth;
 mod body;
 mod handler;
-mod pages;
 mod patience;
 
 pub use auth::{Credentials, CredentialsError, check_exposure};
 pub use body::MAX_BODY_BYTES;
-pub use pages::Pages;
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -44,8 +42,10 @@ pub enum ServerError {
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
     /// The address cannot be listened on.
-    #[error("--xml-listen {listen}: {}", reason(.source))]
+    #[error("{option} {listen}: {}", reason(.source))]
     Listen {
+        /// The option that names it.
+        option: &'static str,
         /// The address.
         listen: SocketAddr,
         /// The system's reason.
@@ -69,11 +69,21 @@ pub trait Probe: Send + Sync + 'static {
     fn replica_age(&self) -> Option<Duration>;
 }
 
+/// What a listener answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Serves {
+    /// Lookups, probes and metrics.
+    All,
+    /// Probes and metrics.
+    Pages,
+}
+
 /// A listener, open but not yet answering.
 #[derive(Debug)]
 pub struct Server {
     listener: TcpListener,
     handler: Arc<Handler>,
+    serves: Serves,
 }
 
 impl Server {
@@ -88,10 +98,20 @@ impl Server {
         probe: Arc<dyn Probe>,
     ) -> Result<Self, ServerError> {
         check_exposure(listen, credentials.as_ref())?;
-        let listener =
-            TcpListener::bind(listen).await.map_err(|source| ServerError::Listen { listen, source })?;
+        let listener = open("--xml-listen", listen).await?;
         let metrics = Metrics::new(answers.replica.clone(), probe.clone());
-        Ok(Self { listener, handler: Arc::new(Handler { credentials, answers, probe, metrics }) })
+        let handler = Arc::new(Handler { credentials, answers, probe, metrics });
+        Ok(Self { listener, handler, serves: Serves::All })
+    }
+
+    /// Opens a second listener, with the same `/healthz`, `/readyz` and `/metrics` and without
+    /// lookups: those stay on loopback, and kubelet and Prometheus come from elsewhere.
+    ///
+    /// # Errors
+    /// The address is taken.
+    pub async fn bind_pages(&self, listen: SocketAddr) -> Result<Self, ServerError> {
+        let listener = open("--health-listen", listen).await?;
+        Ok(Self { listener, handler: self.handler.clone(), serves: Serves::Pages })
     }
 
     /// The address it listens on, with the port the system chose for port 0.
@@ -106,7 +126,7 @@ impl Server {
     pub async fn serve(self, cancel: CancellationToken) {
         let connections = TaskTracker::new();
         while let Some(stream) = self.accept(&cancel).await {
-            connections.spawn(connection(stream, self.handler.clone(), cancel.clone()));
+            connections.spawn(connection(stream, self.handler.clone(), self.serves, cancel.clone()));
         }
         drop(self.listener);
         connections.close();
@@ -134,14 +154,23 @@ impl Server {
     }
 }
 
-async fn connection(stream: TcpStream, handler: Arc<Handler>, cancel: CancellationToken) {
+async fn open(option: &'static str, listen: SocketAddr) -> Result<TcpListener, ServerError> {
+    TcpListener::bind(listen).await.map_err(|source| ServerError::Listen { option, listen, source })
+}
+
+async fn connection(
+    stream: TcpStream,
+    handler: Arc<Handler>,
+    serves: Serves,
+    cancel: CancellationToken,
+) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY");
     }
     let patience = Arc::new(Patience::new(PATIENCE));
     let service = service_fn(|request| {
         let (handler, patience) = (handler.clone(), patience.clone());
-        async move { Ok::<_, Infallible>(handler.handle(request, &patience).await) }
+        async move { Ok::<_, Infallible>(handler.handle(request, serves, &patience).await) }
     });
     let mut builder = http1::Builder::new();
     builder.header_read_timeout(None); // a timer for each head: `patience` has one for all

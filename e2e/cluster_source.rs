@@ -1,0 +1,336 @@
+//! The cluster source on a real API server: the samples as `kubectl` applies them, and what happens
+//! to them then.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use centrex::source::cluster::{ClusterOptions, Update, Watches, start};
+use centrex::source::folder::Folder;
+use centrex::source::{Change, Object};
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tokio::time::{timeout, timeout_at};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::cluster::Cluster;
+use crate::program::repository;
+
+/// Longer than the longest pause before a watch is tried again.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A source that is followed.
+struct Source {
+    watches: Watches,
+    updates: mpsc::Receiver<Update>,
+    objects: BTreeMap<String, Object>,
+    invalid: BTreeMap<String, String>,
+    /// A line a change, in order.
+    said: Vec<String>,
+    complete: bool,
+    _stop: DropGuard,
+}
+
+impl Source {
+    fn start(client: kube::Client, namespaces: &[&str]) -> Self {
+        let stop = CancellationToken::new();
+        let (sender, updates) = mpsc::channel(16);
+        let namespaces = namespaces.iter().map(|name| (*name).to_owned()).collect();
+        let watches = start(ClusterOptions { client, namespaces }, sender, stop.clone());
+        let (objects, invalid) = (BTreeMap::new(), BTreeMap::new());
+        let _stop = stop.drop_guard();
+        Self { watches, updates, objects, invalid, said: Vec::new(), complete: false, _stop }
+    }
+
+    fn take(&mut self, update: Update) {
+        self.complete = update.complete;
+        for change in update.changes {
+            let (sign, key, object) = match change {
+                Change::Upsert(object) => ('+', object.key().to_string(), Some(object)),
+                Change::Remove(key) => ('-', key.to_string(), None),
+            };
+            self.said.push(format!("{sign} {key}"));
+            self.invalid.remove(&key);
+            match object {
+                Some(object) => self.objects.insert(key, object),
+                None => self.objects.remove(&key),
+            };
+        }
+        let invalid = update.invalid.into_iter();
+        self.invalid.extend(invalid.map(|invalid| (invalid.key.to_string(), invalid.message)));
+    }
+
+    async fn until(&mut self, what: &str, done: impl Fn(&Self) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !done(self) {
+            // What the watches say of themselves changes without an update.
+            if let Ok(update) = timeout(Duration::from_millis(100), self.updates.recv()).await {
+                self.take(update.expect("the source ended"));
+            }
+            let last = self.said.iter().rev().take(20).collect::<Vec<_>>();
+            let missing = self.watches.missing();
+            assert!(Instant::now() < deadline, "{what}: not in {PATIENCE:?}; {last:?} {missing:?}");
+        }
+    }
+
+    /// What is said in a while; nothing counts that was said before.
+    async fn hears(&mut self, time: Duration) -> Vec<String> {
+        self.said.clear();
+        let deadline = tokio::time::Instant::now() + time;
+        while let Ok(update) = timeout_at(deadline, self.updates.recv()).await {
+            self.take(update.expect("the source ended"));
+        }
+        std::mem::take(&mut self.said)
+    }
+
+    fn json(&self, key: &str) -> Value {
+        self.objects.get(key).unwrap_or_else(|| panic!("no {key}")).to_json().unwrap()
+    }
+}
+
+/// What both sources must agree on: everything but the metadata that a cluster adds.
+fn essence(object: &Object) -> Value {
+    let mut value = object.to_json().unwrap();
+    let map = value.as_object_mut().unwrap();
+    let mut labels = serde_json::Map::new();
+    if let (Object::Namespace(_), Some(Value::Object(found))) = (object, map["metadata"].get("labels")) {
+        labels.extend(found.clone());
+        labels.remove("kubernetes.io/metadata.name"); // an API server's own
+    }
+    map.retain(|field, _| matches!(field.as_str(), "spec" | "data" | "binaryData"));
+    map.insert("labels".into(), labels.into());
+    value
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn samples_are_seen_as_the_folder_source_sees_them_and_followed() {
+    let Some(cluster) = Cluster::own("cluster source: samples on a control plane of their own") else {
+        return;
+    };
+    let mut source = Source::start(cluster.client().await, &[]);
+
+    // Started before the CRDs are there: what there is comes, the rest is named and waited for.
+    source.until("namespaces", |source| source.objects.contains_key("Namespace kube-system")).await;
+    let missing = source.watches.missing().join("\n");
+    assert!(!source.complete && missing.contains("Extension: not listed yet: 404"), "{missing}");
+    cluster.install_crds();
+    source.until("complete", |source| source.complete).await;
+    assert_eq!(source.watches.missing(), [""; 0]);
+    assert!(source.objects.keys().all(|key| key.starts_with("Namespace ")), "{:?}", source.objects.keys());
+
+    // Namespaces before what is in them.
+    for part in ["carriers/namespace.yaml", "acme/tenant.yaml", "globex/tenant.yaml", ""] {
+        cluster.kubectl_ok(&["apply", "-R", "-f", &format!("deploy/samples/{part}")]);
+    }
+    let folder = Folder::read_once(&[repository("deploy/samples")]).unwrap();
+    assert_eq!(folder.problems, []);
+    let upserts = folder.changes.iter().filter_map(|change| match change {
+        Change::Upsert(object) => Some(object),
+        Change::Remove(_) => None,
+    });
+    let expected: BTreeMap<String, &Object> =
+        upserts.map(|object| (object.key().to_string(), object)).collect();
+    source.until("samples", |source| expected.keys().all(|key| source.objects.contains_key(key))).await;
+    for (key, object) in &expected {
+        let seen = essence(&source.objects[key]);
+        assert_eq!(seen, essence(object), "{key}");
+    }
+    let unexpected = source.objects.keys().filter(|key| !expected.contains_key(*key));
+    assert!(
+        unexpected.clone().all(|key| key.starts_with("Namespace ")),
+        "{:?}",
+        unexpected.collect::<Vec<_>>()
+    );
+    let kept = source.json("Extension acme/alice")["metadata"].clone();
+    let kept: Vec<&String> = kept.as_object().unwrap().keys().collect();
+    assert_eq!(kept, ["creationTimestamp", "generation", "name", "namespace", "resourceVersion", "uid"]);
+
+    edits(&cluster, &mut source).await;
+    unreadable(&cluster, &mut source).await;
+    outage(&cluster, &mut source).await;
+
+    // A namespace that goes takes everything in it along.
+    cluster.kubectl_ok(&["delete", "namespace", "globex", "--timeout=90s"]);
+    source
+        .until("all of globex gone", |source| !source.objects.keys().any(|key| key.contains("globex")))
+        .await;
+}
+
+/// Edits, renames, deletions, rotations.
+async fn edits(cluster: &Cluster, source: &mut Source) {
+    source.hears(Duration::from_millis(500)).await;
+    let patch = r#"{"spec": {"displayName": "Alice Other"}}"#;
+    let began = Instant::now();
+    cluster.kubectl_ok(&["patch", "extension", "alice", "-n", "acme", "--type=merge", "-p", patch]);
+    source.until("an edit", |source| !source.said.is_empty()).await;
+    println!("kubectl patch, started to seen: {:?}", began.elapsed());
+    assert_eq!(source.json("Extension acme/alice")["spec"]["displayName"], "Alice Other");
+    assert_eq!(source.hears(Duration::from_millis(300)).await, [""; 0]);
+
+    // Rotation, of a Secret that is used and of one that is not.
+    let turned = r#"{"stringData": {"password": "another-dummy-password"}}"#;
+    cluster.kubectl_ok(&["create", "secret", "generic", "unused", "-n", "acme", "--from-literal=a=b"]);
+    cluster.kubectl_ok(&["patch", "secret", "alice-sip", "-n", "acme", "--type=merge", "-p", turned]);
+    source.until("a rotation", |source| !source.said.is_empty()).await;
+    assert_eq!(source.said, ["+ Secret acme/alice-sip"]);
+    let Object::Secret(secret) = &source.objects["Secret acme/alice-sip"] else { panic!() };
+    assert_eq!(secret.data.as_ref().unwrap()["password"].0, b"another-dummy-password");
+
+    // A new name is one object less and one more; its Secret goes by the name.
+    let bob = json!({"apiVersion": "centrex.dev/v1alpha1", "kind": "Extension",
+        "metadata": {"name": "robert", "namespace": "acme"}, "spec": source.json("Extension acme/bob")["spec"]});
+    source.said.clear();
+    cluster.kubectl_ok(&["delete", "extension", "bob", "-n", "acme"]);
+    cluster.apply(&bob.to_string());
+    source.until("a new name", |source| source.said.len() == 3).await;
+    assert_eq!(source.said, ["- Extension acme/bob", "- Secret acme/bob-sip", "+ Extension acme/robert"]);
+    source.said.clear();
+    let password = "--from-literal=password=robert-dummy";
+    cluster.kubectl_ok(&["create", "secret", "generic", "robert-sip", "-n", "acme", password]);
+    source.until("the Secret that was missing", |source| !source.said.is_empty()).await;
+    assert_eq!(source.said, ["+ Secret acme/robert-sip"]);
+    source.said.clear();
+    cluster.kubectl_ok(&["delete", "secret", "robert-sip", "-n", "acme"]);
+    source.until("a Secret that goes", |source| !source.said.is_empty()).await;
+    assert_eq!(source.said, ["- Secret acme/robert-sip"]);
+
+    // Only metadata that somebody uses makes a change of a Namespace, and a status is a change.
+    cluster.kubectl_ok(&["label", "namespace", "acme", "team=x"]);
+    source
+        .until("a label", |source| source.json("Namespace acme")["metadata"]["labels"]["team"] == "x")
+        .await;
+    let status = json!({"status": {"conditions": [{"type": "Ready", "status": "Unknown", "reason": "NoSwitches",
+        "message": "", "lastTransitionTime": "2026-01-02T03:04:05Z", "observedGeneration": 1}]}});
+    let patch = status.to_string();
+    let arguments = ["patch", "tenant", "acme", "-n", "acme", "--subresource=status", "--type=merge", "-p"];
+    cluster.kubectl_ok(&[&arguments[..], &[&patch]].concat());
+    source
+        .until("a status", |source| {
+            source.json("Tenant acme/acme")["status"]["conditions"][0]["reason"] == "NoSwitches"
+        })
+        .await;
+}
+
+/// A newer CRD lets through what this program does not know.
+async fn unreadable(cluster: &Cluster, source: &mut Source) {
+    let known = json!([{"op": "add",
+        "path": "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/colour",
+        "value": {"type": "string"}}]);
+    let crd = ["patch", "crd", "extensions.centrex.dev", "--type=json", "-p"];
+    cluster.kubectl_ok(&[&crd[..], &[&known.to_string()]].concat());
+    let red = r#"{"spec": {"displayName": "Red", "colour": "red"}}"#;
+    let deadline = Instant::now() + PATIENCE;
+    // Until the API server has taken up the CRD, it prunes the field.
+    while source.invalid.is_empty() {
+        assert!(Instant::now() < deadline, "the API server goes on pruning the field");
+        cluster.kubectl_ok(&[
+            "patch",
+            "extension",
+            "carol",
+            "-n",
+            "acme",
+            "--type=merge",
+            "-p",
+            r#"{"spec": {"colour": null}}"#,
+        ]);
+        cluster.kubectl(&["patch", "extension", "carol", "-n", "acme", "--type=merge", "-p", red]);
+        source.hears(Duration::from_millis(500)).await;
+    }
+    let why = &source.invalid["Extension acme/carol"];
+    assert!(why.starts_with("spec.colour: "), "{why}");
+    assert_eq!(source.json("Extension acme/carol")["metadata"]["name"], "carol");
+    assert!(source.objects.contains_key("Secret acme/carol-sip"));
+    let patch = r#"{"spec": {"displayName": "Carol", "colour": null}}"#;
+    cluster.kubectl_ok(&["patch", "extension", "carol", "-n", "acme", "--type=merge", "-p", patch]);
+    source.until("read again", |source| source.invalid.is_empty()).await;
+    assert_eq!(source.json("Extension acme/carol")["spec"]["displayName"], "Carol");
+}
+
+/// The API server goes and comes back: nothing is gone meanwhile, and what changed is seen after.
+async fn outage(cluster: &Cluster, source: &mut Source) {
+    source.hears(Duration::from_millis(500)).await;
+    cluster.stop_api_server();
+    assert_eq!(source.hears(Duration::from_secs(4)).await, [""; 0]);
+    let failing = source.watches.signs().iter().filter(|sign| sign.error.is_some()).count();
+    assert!(failing > 10, "{failing} are failing: {:?}", source.watches.signs());
+    cluster.start_api_server();
+    let patch = r#"{"spec": {"displayName": "Alice Again"}}"#;
+    cluster.kubectl_ok(&["patch", "extension", "alice", "-n", "acme", "--type=merge", "-p", patch]);
+    let began = Instant::now();
+    source.until("what changed after an outage", |source| !source.said.is_empty()).await;
+    println!("seen after an outage: {:?}", began.elapsed());
+    assert_eq!(source.said, ["+ Extension acme/alice"]);
+    let rest = source.hears(Duration::from_secs(16)).await;
+    assert_eq!(rest, [""; 0], "what is unchanged is not told again");
+    let signs = source.watches.signs();
+    assert!(signs.iter().all(|sign| sign.error.is_none()), "{signs:?}");
+}
+
+/// A client that is somebody else.
+async fn client_of(cluster: &Cluster, namespace: &str, account: &str) -> kube::Client {
+    let token = cluster.kubectl_ok(&["create", "token", account, "-n", namespace]);
+    let mut kubeconfig = kube::config::Kubeconfig::read_from(cluster.kubeconfig()).unwrap();
+    for user in &mut kubeconfig.auth_infos {
+        let token = Some(token.trim().to_owned().into());
+        user.auth_info = Some(kube::config::AuthInfo { token, ..Default::default() });
+    }
+    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &Default::default()).await.unwrap();
+    kube::Client::try_from(config).unwrap()
+}
+
+fn role(namespace: &str, account: &str) -> String {
+    format!(
+        "apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {{name: reads, namespace: {namespace}}}
+rules:
+  - {{apiGroups: [centrex.dev], resources: ['*'], verbs: [get, list, watch]}}
+  - {{apiGroups: [''], resources: [secrets, configmaps], verbs: [get, list, watch]}}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {{name: reads, namespace: {namespace}}}
+roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: Role, name: reads}}
+subjects: [{{kind: ServiceAccount, name: {account}, namespace: source-a}}]
+"
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_in_each_namespace_is_enough() {
+    let Some(cluster) = Cluster::shared("cluster source: namespaces with a Role") else { return };
+    cluster.install_crds();
+    let extension = |namespace: &str, name: &str| {
+        json!({"apiVersion": "centrex.dev/v1alpha1", "kind": "Extension",
+            "metadata": {"name": name, "namespace": namespace},
+            "spec": {"tenantRef": {"name": "t"}, "number": "100"}})
+        .to_string()
+    };
+    for namespace in ["source-a", "source-b", "source-c"] {
+        cluster.kubectl_ok(&["create", "namespace", namespace]);
+        cluster.apply(&extension(namespace, "e"));
+        let password = "--from-literal=password=a-dummy-password";
+        cluster.kubectl_ok(&["create", "secret", "generic", "e-sip", "-n", namespace, password]);
+    }
+    cluster.kubectl_ok(&["create", "serviceaccount", "operator", "-n", "source-a"]);
+    cluster.apply(&role("source-a", "operator"));
+    let client = client_of(cluster, "source-a", "operator").await;
+    let mut source = Source::start(client, &["source-a", "source-b"]);
+
+    // One namespace without its Role yet: the other is followed.
+    source
+        .until("the one that may be read", |source| source.objects.contains_key("Secret source-a/e-sip"))
+        .await;
+    cluster.apply(&extension("source-a", "f"));
+    source.until("an event", |source| source.objects.contains_key("Extension source-a/f")).await;
+    let refused = |line: &String| line.contains(" in namespace source-b: not listed yet: 403");
+    source.until("only the other is missing", |source| source.watches.missing().iter().all(refused)).await;
+    assert!(!source.complete);
+
+    cluster.apply(&role("source-b", "operator"));
+    source.until("complete", |source| source.complete).await;
+    let keys: Vec<&str> = source.objects.keys().map(String::as_str).collect();
+    let expected = ["Extension source-a/e", "Extension source-a/f", "Extension source-b/e"];
+    assert_eq!(keys, [&expected[..], &["Secret source-a/e-sip", "Secret source-b/e-sip"]].concat());
+    assert!(source.watches.signs().iter().all(|sign| sign.namespace.is_some() && sign.listed));
+    cluster.kubectl_ok(&["delete", "namespace", "source-a", "source-b", "source-c", "--wait=false"]);
+}

@@ -1,0 +1,95 @@
+//! `centrex switch`: it answers as standalone does from the same database, and reports what it holds.
+
+mod acks;
+mod answers;
+mod database;
+mod options;
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use sqlx::PgConnection;
+
+use crate::postgres::{Database, LETTER_A, key_line, reachable_dir};
+use crate::program::{Program, Setting, url};
+use tempfile::TempDir;
+
+/// Postgres, a key file, and room for switches.
+struct Site {
+    database_url: String,
+    key_file: PathBuf,
+    media: PathBuf,
+    directory: TempDir,
+}
+
+impl Site {
+    /// On a database, sealed with [`crate::postgres::keyring`]'s key `a`.
+    fn on(database: &Database) -> Self {
+        let directory = reachable_dir();
+        let key_file = directory.path().join("keys");
+        write_key(&key_file, &key_line(1, LETTER_A));
+        let media = directory.path().join("media");
+        Self { database_url: url(database), key_file, media, directory }
+    }
+
+    /// Beside a `centrex standalone` that writes.
+    fn beside(setting: &Setting, database_url: &str) -> Self {
+        let directory = reachable_dir();
+        Self {
+            database_url: database_url.to_owned(),
+            key_file: setting.data_dir().join("encryption-keys"),
+            media: setting.data_dir().join("media"),
+            directory,
+        }
+    }
+
+    /// `centrex switch` with a name, not started.
+    fn command(&self, name: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_centrex"));
+        command.args(["switch", "--xml-listen", "127.0.0.1:0", "--health-listen", "127.0.0.1:0"]);
+        command.args(["--name", name, "--database-url", &self.database_url]);
+        command.arg("--encryption-key-file").arg(&self.key_file).arg("--media-dir").arg(&self.media);
+        command.arg("--data-dir").arg(self.directory.path().join(name));
+        command.env("CENTREX_XML_USERNAME", "freeswitch").env("CENTREX_XML_PASSWORD", "demo-only");
+        command
+    }
+
+    /// Starts it, and waits until it listens.
+    fn start(&self, name: &str) -> Program {
+        self.start_command(&mut self.command(name), name)
+    }
+
+    fn start_command(&self, command: &mut Command, name: &str) -> Program {
+        let output = self.directory.path().join(format!("{name}.log"));
+        Program::start(command, output, "answering mod_xml_curl")
+    }
+
+    /// Starts it, and waits until it is ready.
+    fn start_ready(&self, name: &str) -> Program {
+        let mut program = self.start(name);
+        program.wait_until("readiness", |program| program.get("/readyz").0 == 200);
+        program
+    }
+}
+
+fn write_key(path: &std::path::Path, text: &str) {
+    std::fs::write(path, text).unwrap();
+    std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+}
+
+/// What stands in Postgres of the switches: name, platform's revision, tenant's name, its revision.
+async fn reported(admin: &mut PgConnection) -> Vec<(String, i64, String, i64)> {
+    sqlx::query_as(
+        "SELECT s.name, s.platform_revision, t.name, h.revision FROM public.switches s
+         JOIN public.switch_state h ON h.switch = s.name JOIN public.tenants t ON t.id = h.tenant_id
+         ORDER BY s.name, t.name",
+    )
+    .fetch_all(admin)
+    .await
+    .unwrap()
+}
+
+/// Names of the switches that there are rows of.
+async fn names(admin: &mut PgConnection) -> Vec<String> {
+    sqlx::query_scalar("SELECT name FROM public.switches ORDER BY name").fetch_all(admin).await.unwrap()
+}
