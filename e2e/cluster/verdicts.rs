@@ -12,12 +12,13 @@ use crate::cases::{Case, changes, creations, sample, samples};
 
 /// What is refused in process, where nothing else would, and accepted by an API server: kind, field,
 /// value, and why the two differ.
-const STRICTER_IN_PROCESS: &[(&str, &str, &str, &str)] = &[(
-    "Extension",
-    "/metadata/name",
-    "x-pre-process",
-    "names are no matter of a CRD; the compile refuses it, and so does admission",
-)];
+const STRICTER_IN_PROCESS: &[(&str, &str, &str, &str)] = &[
+    ("Extension", "/metadata/name", "x-pre-process", NO_CRD),
+    ("SipProfile", "/metadata/namespace", "acme", NO_NAMESPACE),
+    ("Namespace", "/metadata/namespace", "acme", NO_NAMESPACE),
+];
+const NO_CRD: &str = "a name is no matter of a CRD: what reads a cluster must refuse it";
+const NO_NAMESPACE: &str = "dropped without a word, while in a folder it says that something is mistaken";
 
 /// An API server, asked with `fieldValidation=Strict`, as `kubectl` asks.
 struct Judge {
