@@ -39,11 +39,7 @@ pub async fn keep(client: Client, mut acks: mpsc::Receiver<Ack>) {
 }
 
 /// Makes the objects those of the switches there are.
-async fn reset(
-    api: &Api<Switch>,
-    heard: Vec<SwitchInfo>,
-    silent: Vec<SwitchInfo>,
-) -> Result<(), Refusal> {
+async fn reset(api: &Api<Switch>, heard: Vec<SwitchInfo>, silent: Vec<SwitchInfo>) -> Result<(), Refusal> {
     for there in api.list(&Default::default()).await? {
         let name = there.name_any();
         if !heard.iter().chain(&silent).any(|info| info.name == name) {
