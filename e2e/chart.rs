@@ -1,5 +1,6 @@
 //! The chart: what it renders (Go), and on a real API server.
 
+mod account;
 mod fixtures;
 mod install;
 mod release;

@@ -319,7 +319,7 @@ async fn a_file_that_is_broken_at_a_restart_loses_nothing() {
 async fn a_generated_password_lets_a_phone_register() {
     let Some(database) = Database::alone("standalone: generated passwords").await else { return };
     let setting = Setting::samples();
-    setting.edit("20-acme-secrets.yaml", "metadata: {name: bob-sip,", "metadata: {name: unused,");
+    setting.edit("15-acme-secrets.yaml", "metadata: {name: bob-sip,", "metadata: {name: unused,");
     let program = setting.start_ready(&["--database-url", &url(&database)]);
     let request = String::from_utf8(recorded("acme-register-1001")).unwrap().replace("1001", "1002");
     let (status, answer) = program.send(request.as_bytes());

@@ -47,7 +47,7 @@ fn cases() -> Vec<Case> {
             ("OutboundRoute globex/national", "spec.trunks[0]", "RefNotPermitted", "carriers")),
         case("no such zone", "10-acme.yaml", ("Europe/Berlin", "Europe/Atlantis"), ("Tenant acme/acme", "spec.timeZone", "InvalidValue", "Europe/Atlantis")),
         case("feature not sold", "20-globex-phones.yaml", ("displayName: Hank Example", "recording: Always"), ("Extension globex/hank", "spec.recording", "NotAllowed", "recording")),
-        case("useless password", "20-acme-secrets.yaml", ("alice-dummy-password", "short"), ("Extension acme/alice", "spec.credentials.secretRef", "InvalidSecret", "8 to 128")),
+        case("useless password", "15-acme-secrets.yaml", ("alice-dummy-password", "short"), ("Extension acme/alice", "spec.credentials.secretRef", "InvalidSecret", "8 to 128")),
     ]
 }
 

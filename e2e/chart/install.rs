@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::release::{Helm, NAME};
+use crate::cluster::Cluster;
 use crate::freeswitch::process::until;
 
 /// What a release leaves behind.
@@ -10,8 +11,9 @@ const KEPT: &str = "customresourcedefinitions,persistentvolumeclaims";
 
 #[test]
 fn it_is_installed_upgraded_and_uninstalled() {
-    let Some(helm) = Helm::start("chart: install, upgrade, uninstall") else { return };
-    let cluster = &helm.cluster;
+    let test = "chart: install, upgrade, uninstall";
+    let Some(cluster) = &Cluster::own(test) else { return };
+    let Some(helm) = Helm::on(cluster, test) else { return };
     // Pods are refused by the strictest level of Pod Security unless they keep to it.
     cluster.apply(&format!(
         "{{apiVersion: v1, kind: Namespace, metadata: {{name: {NAME},
@@ -58,12 +60,9 @@ fn it_is_installed_upgraded_and_uninstalled() {
     helm.release(&["install"], &["media.persistent=true"]);
 }
 
-fn a_phone_system_is_applied_while_the_operator_is_away(helm: &Helm) {
-    let cluster = &helm.cluster;
+fn a_phone_system_is_applied_while_the_operator_is_away(helm: &Helm<'_>) {
+    let cluster = helm.cluster;
     cluster.kubectl_ok(&["wait", "--for=condition=Established", "--timeout=60s", "crd", "--all"]);
-    for name in ["acme", "carriers", "globex"] {
-        cluster.apply(&format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {name}}}}}"));
-    }
     // Its webhook answers nobody here: nothing is kept from being applied.
     cluster.kubectl_ok(&["apply", "-f", "deploy/samples"]);
     assert!(cluster.kubectl_ok(&["get", "pbx", "-A", "-o", "name"]).lines().count() > 20);
@@ -92,7 +91,7 @@ fn a_phone_system_is_applied_while_the_operator_is_away(helm: &Helm) {
     policy("Ignore");
 }
 
-fn the_operator_may_do_what_it_does_and_no_more(helm: &Helm) {
+fn the_operator_may_do_what_it_does_and_no_more(helm: &Helm<'_>) {
     let operator = ["--as=system:serviceaccount:centrex:centrex-operator"];
     for allowed in [
         &["watch", "extensions.centrex.dev", "-A"][..],
@@ -123,8 +122,8 @@ fn the_operator_may_do_what_it_does_and_no_more(helm: &Helm) {
     assert!(!helm.may(&switch, &["get", "extensions.centrex.dev", "-n", "acme"]));
 }
 
-fn tenants_people_get_what_is_theirs(helm: &Helm) {
-    let cluster = &helm.cluster;
+fn tenants_people_get_what_is_theirs(helm: &Helm<'_>) {
+    let cluster = helm.cluster;
     for (role, user) in [("admin", "tom"), ("edit", "eve"), ("view", "vera")] {
         let user = format!("--user={user}");
         cluster.kubectl_ok(&["create", "rolebinding", role, "--clusterrole", role, &user, "-n", "acme"]);
@@ -148,7 +147,7 @@ fn tenants_people_get_what_is_theirs(helm: &Helm) {
     );
 }
 
-fn an_upgrade_changes_what_it_names(helm: &Helm) {
+fn an_upgrade_changes_what_it_names(helm: &Helm<'_>) {
     let versions = || {
         let all = "deployments,statefulsets,services,configmaps,roles,networkpolicies,poddisruptionbudgets";
         let path = "{range .items[*]}{.kind}/{.metadata.name}/{.metadata.generation}/{.spec.replicas} {end}";
@@ -170,8 +169,9 @@ fn an_upgrade_changes_what_it_names(helm: &Helm) {
 
 #[test]
 fn two_syncs_of_it_show_no_difference() {
-    let Some(helm) = Helm::start("chart: synced twice") else { return };
-    let cluster = &helm.cluster;
+    let test = "chart: synced twice";
+    let Some(cluster) = &Cluster::own(test) else { return };
+    let Some(helm) = Helm::on(cluster, test) else { return };
     let everything = helm.release(&["template"], &["media.persistent=true", "crds.install=false"]);
     let flat = std::fs::read_to_string(crate::program::repository("deploy/install.yaml")).unwrap();
     for (how, manifests) in [
@@ -211,8 +211,9 @@ fn two_syncs_of_it_show_no_difference() {
 
 #[test]
 fn in_namespaces_it_has_no_right_elsewhere() {
-    let Some(helm) = Helm::start("chart: namespaced") else { return };
-    let cluster = &helm.cluster;
+    let test = "chart: namespaced";
+    let Some(cluster) = &Cluster::own(test) else { return };
+    let Some(helm) = Helm::on(cluster, test) else { return };
     // Somebody else installs the CRDs, once for the cluster.
     cluster.install_crds();
     for name in [NAME, "acme", "globex"] {

@@ -15,21 +15,21 @@ const SWITCH: [&str; 3] = [
     "switch.freeswitch.image.repository=registry.example.com/freeswitch",
 ];
 
-/// A cluster, and helm for it.
-pub struct Helm {
-    pub cluster: Cluster,
+/// Helm for a cluster.
+pub struct Helm<'a> {
+    pub cluster: &'a Cluster,
     programs: Programs,
 }
 
-impl Helm {
-    /// Starts a cluster. None, and the test counted as skipped, where there is none, or no helm.
-    pub fn start(test: &str) -> Option<Self> {
+impl<'a> Helm<'a> {
+    /// None, and the test counted as skipped, where there is no helm.
+    pub fn on(cluster: &'a Cluster, test: &str) -> Option<Self> {
         let programs = Programs::find().inspect_err(|why| skip(test, why)).ok()?;
         if !programs.path("helm").exists() {
             skip(test, "no helm where kube-apiserver is (KUBEBUILDER_ASSETS)");
             return None;
         }
-        Some(Self { cluster: Cluster::own(test)?, programs })
+        Some(Self { cluster, programs })
     }
 
     /// Runs helm in the release's namespace.

@@ -187,7 +187,7 @@ func TestEverythingConformsToItsSchema(t *testing.T) {
 			t.Errorf("%s: %s", name, out)
 		}
 	}
-	for _, pattern := range []string{"deploy/argocd/app*.yaml", "deploy/argocd/argocd-cm.yaml", "deploy/samples/*/*.yaml", "deploy/install.yaml", "e2e/argocd/fixtures/*.yaml"} {
+	for _, pattern := range []string{"deploy/argocd/app*.yaml", "deploy/argocd/argocd-cm.yaml", "deploy/samples/*.yaml", "deploy/install.yaml", "e2e/argocd/fixtures/*.yaml"} {
 		files, _ := filepath.Glob(filepath.Join(root, pattern))
 		for _, file := range files {
 			if out, err := kubeconform(t, schemas, []byte(readFile(t, file))); err != nil {

@@ -34,12 +34,15 @@ async fn postgres_goes_away_and_comes_back() {
     site.apply_samples();
     site.cluster.kubectl_ok(&["wait", "--for=condition=Ready", "--timeout=90s", "-A", "--all", "extensions"]);
     let answer = switch.answer("acme-register-1001");
-    site.database.shut(true).await;
-    site.cluster.apply(&site.extension("globex", 7777).replace("tenantRef: {name: globex}", "tenantRef: {name: globex}"));
+    site.gate.shut(true);
+    site.cluster.apply(&site.extension("globex", 7777));
     site.wait_for("globex", "extension/e7777", "Programmed=Unknown StoreFailed");
     assert_eq!(switch.answer("acme-register-1001"), answer, "phones do not notice");
-    assert!(site.conditions("acme", "tenant/acme").contains(&"Ready=True Ready".to_owned()), "what is stored stays true");
-    site.database.shut(false).await;
+    assert!(
+        site.conditions("acme", "tenant/acme").contains(&"Ready=True Ready".to_owned()),
+        "what is stored stays true"
+    );
+    site.gate.shut(false);
     site.wait_for("globex", "extension/e7777", "Ready=True Ready");
 }
 
@@ -52,15 +55,23 @@ async fn killed_at_ten_moments_of_a_bulk_apply() {
     std::thread::scope(|scope| {
         let applying = scope.spawn(|| site.cluster.apply(&all));
         for turn in 0..10u64 {
-            let operator = site.operator(&["--lease-seconds", "3"]);
+            let operator = site.operator(&[]);
             // Moments that differ, and are the same in every run.
             std::thread::sleep(Duration::from_millis(300 + turn * 517 % 1900));
             operator.end("-KILL");
         }
         applying.join().unwrap();
     });
-    let _operator = site.operator(&["--lease-seconds", "3"]);
-    site.cluster.kubectl_ok(&["wait", "-n", "bulk", "--for=condition=Ready", "--timeout=120s", "--all", "extensions"]);
+    let _operator = site.operator(&[]);
+    site.cluster.kubectl_ok(&[
+        "wait",
+        "-n",
+        "bulk",
+        "--for=condition=Ready",
+        "--timeout=120s",
+        "--all",
+        "extensions",
+    ]);
     let schema = site.schema("bulk", "bulk").await.unwrap();
     assert_eq!(site.count(&format!("SELECT count(*) FROM {schema}.extensions")).await, 300);
     let secrets = site.cluster.kubectl_ok(&["get", "secrets", "-n", "bulk", "-o", "name"]);

@@ -3,6 +3,7 @@
 mod admission;
 mod deletion;
 mod faults;
+mod gate;
 mod replicas;
 mod samples;
 mod truth;
@@ -18,7 +19,7 @@ use tempfile::TempDir;
 use crate::cluster::Cluster;
 use crate::freeswitch::process::until;
 use crate::postgres::{Database, reachable_dir};
-use crate::program::{Program, url};
+use crate::program::Program;
 
 /// How long a test waits for what must come.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -27,6 +28,8 @@ const PATIENCE: Duration = Duration::from_secs(90);
 pub struct Site {
     pub cluster: Cluster,
     pub database: Database,
+    /// The programs' way to the database.
+    pub gate: gate::Gate,
     directory: TempDir,
     started: AtomicUsize,
 }
@@ -37,10 +40,14 @@ impl Site {
         let database = Database::start(test).await?;
         let cluster = Cluster::own(test)?;
         cluster.install_crds();
-        let site = Self { cluster, database, directory: reachable_dir(), started: AtomicUsize::new(0) };
+        let options = database.options();
+        let socket = options.get_socket().expect("a socket").join(format!(".s.PGSQL.{}", options.get_port()));
+        let gate = gate::Gate::open(socket);
+        let site = Self { cluster, database, gate, directory: reachable_dir(), started: AtomicUsize::new(0) };
         let key = format!("1:{}=\n", "A".repeat(43));
         std::fs::write(site.key_file(), key).unwrap();
-        std::fs::set_permissions(site.key_file(), std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        std::fs::set_permissions(site.key_file(), std::os::unix::fs::PermissionsExt::from_mode(0o600))
+            .unwrap();
         Some(site)
     }
 
@@ -48,11 +55,13 @@ impl Site {
         self.directory.path().join("keys")
     }
 
-    fn command(&self, role: &str) -> (Command, std::path::PathBuf) {
+    /// A program of this site, and where its output goes.
+    pub fn command(&self, role: &str) -> (Command, std::path::PathBuf) {
         let number = self.started.fetch_add(1, Ordering::Relaxed);
         let mut command = Command::new(env!("CARGO_BIN_EXE_centrex"));
         command.arg(role).env("KUBECONFIG", self.cluster.kubeconfig());
-        command.env("CENTREX_DATABASE_URL", url(&self.database));
+        let database = format!("postgres://centrex@127.0.0.1:{}/{}", self.gate.port, self.database.name());
+        command.env("CENTREX_DATABASE_URL", database);
         command.env("CENTREX_ENCRYPTION_KEY_FILE", self.key_file());
         (command, self.directory.path().join(format!("{role}-{number}.log")))
     }
@@ -60,7 +69,7 @@ impl Site {
     /// Starts an operator.
     pub fn operator(&self, options: &[&str]) -> Program {
         let (mut command, output) = self.command("operator");
-        command.args(["--listen", "127.0.0.1:0", "--lease-seconds", "5"]).args(options);
+        command.args(["--listen", "127.0.0.1:0", "--lease-seconds", "4"]).args(options);
         Program::start(&mut command, output, "the operator watches")
     }
 
@@ -89,14 +98,23 @@ impl Site {
         let object = self.get(namespace, object).unwrap_or_default();
         let conditions = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
         let text = |c: &Value, field: &str| c[field].as_str().unwrap_or_default().to_owned();
-        conditions.iter().map(|c| format!("{}={} {}", text(c, "type"), text(c, "status"), text(c, "reason"))).collect()
+        conditions
+            .iter()
+            .map(|c| format!("{}={} {}", text(c, "type"), text(c, "status"), text(c, "reason")))
+            .collect()
     }
 
     /// Waits for a condition of an object, such as `Ready=True Ready`.
     pub fn wait_for(&self, namespace: &str, object: &str, condition: &str) -> Duration {
         let start = Instant::now();
-        let found = until(PATIENCE, || self.conditions(namespace, object).contains(&condition.to_owned()).then_some(()));
-        assert!(found.is_some(), "{namespace} {object} never said {condition}: {:?}", self.get(namespace, object));
+        let found = until(PATIENCE, || {
+            self.conditions(namespace, object).contains(&condition.to_owned()).then_some(())
+        });
+        assert!(
+            found.is_some(),
+            "{namespace} {object} never said {condition}: {:?}",
+            self.get(namespace, object)
+        );
         start.elapsed()
     }
 

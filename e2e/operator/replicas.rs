@@ -25,7 +25,7 @@ async fn the_second_takes_over_when_the_first_is_killed_or_leaves() {
     let killed = start.elapsed();
     site.tenant("two", "");
     site.wait_for("two", "tenant/two", "Programmed=True Programmed");
-    assert!(killed < Duration::from_secs(5 * 3), "a lease of 5 s: {killed:?}");
+    assert!(killed < Duration::from_secs(4 * 3), "a lease of 4 s: {killed:?}");
 
     // One that leaves gives the lease back: the next one need not wait for its end.
     let mut third = site.operator(&["--identity", "third"]);

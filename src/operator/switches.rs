@@ -66,6 +66,12 @@ async fn not_heard(api: &Api<Switch>, name: &str) -> Result<(), Refusal> {
 }
 
 async fn apply(api: &Api<Switch>, info: &SwitchInfo) -> Result<(), Refusal> {
+    let there = api.get_opt(&info.name).await?;
+    let same = there
+        .is_some_and(|there| (&there.spec.hostname, &there.spec.version) == (&info.hostname, &info.version));
+    if same {
+        return Ok(());
+    }
     let object = json!({
         "apiVersion": API_VERSION, "kind": "Switch", "metadata": { "name": info.name },
         "spec": { "hostname": info.hostname, "version": info.version },

@@ -196,7 +196,7 @@ fn judge(
     let programmed = match rows.failed {
         _ if stored && !rows.unstored.contains(key) => Programmed::Stored,
         // It was in there before this process began, as far as anybody knows.
-        Some(_) if is_true(before, PROGRAMMED, generation) => Programmed::Stored,
+        _ if is_true(before, PROGRAMMED, generation) => Programmed::Stored,
         Some(category) => Programmed::Failed(category),
         None => Programmed::Pending,
     };

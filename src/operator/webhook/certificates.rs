@@ -232,8 +232,11 @@ fn authority(now: Timestamp) -> Result<CertificateParams, rcgen::Error> {
 }
 
 fn leaf(service: &str, namespace: &str, now: Timestamp) -> Result<CertificateParams, rcgen::Error> {
-    let names = [format!("{service}.{namespace}.svc"), format!("{service}.{namespace}.svc.cluster.local")];
-    let mut params = CertificateParams::new(names)?;
+    let service_name = format!("{service}.{namespace}.svc");
+    // By URL, where the API server runs beside it.
+    let here = ["localhost".to_owned(), "127.0.0.1".to_owned()];
+    let names = [service_name.clone(), format!("{service_name}.cluster.local")].into_iter().chain(here);
+    let mut params = CertificateParams::new(names.collect::<Vec<_>>())?;
     params.distinguished_name.push(DnType::CommonName, service);
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
