@@ -267,7 +267,8 @@ async fn settled(operator: &Running) {
     let start = Instant::now();
     loop {
         let request = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n";
-        let (_, text) = Socket::open(operator.address).await.answer(request).await;
+        let mut socket = Socket::open(operator.address).await;
+        let (_, text) = socket.answer(request).await;
         let has = |line: &[u8]| memmem::find(text, line).is_some();
         if has(b"centrex_operator_leader 1") && has(b"centrex_operator_tenants_pending 0") {
             return;

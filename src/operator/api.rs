@@ -78,6 +78,8 @@ impl From<kube::Error> for Refusal {
             kube::Error::Api(status) if status.code == 409 && status.reason == "AlreadyExists" => {
                 Self::Exists
             }
+            // Made anew under the same name: what was to be written is not about this one.
+            kube::Error::Api(status) if status.code == 409 && status.message.contains("UID") => Self::Gone,
             kube::Error::Api(status) if status.code == 409 => Self::Conflict,
             kube::Error::Api(status) => {
                 Self::Failed(OutsideError(format!("{} ({} {})", status.message, status.code, status.reason)))

@@ -111,9 +111,9 @@ impl Statuses {
                     self.done(&key, None);
                 }
                 // Gone, or made anew: whoever sees the new one says what is true of it.
-                Err(Refusal::Gone | Refusal::Conflict | Refusal::Exists) => self.done(&key, None),
-                Err(Refusal::Failed(cause)) => {
-                    warn!(object = %key, %cause, "a status could not be written; trying again");
+                Err(Refusal::Gone) => self.done(&key, None),
+                Err(refusal) => {
+                    warn!(object = %key, ?refusal, "a status could not be written; trying again");
                     self.done(&key, Some(write));
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(LONGEST_RETRY);

@@ -118,7 +118,7 @@ async fn keep(keeper: Keeper, mut served: Pair, config: RustlsConfig) {
 /// Gives the certificate that is to be served now.
 enum Keeper {
     Directory(PathBuf),
-    SelfMade(SelfMade),
+    SelfMade(Box<SelfMade>),
 }
 
 impl Keeper {
@@ -126,7 +126,7 @@ impl Keeper {
         match source {
             Source::Directory(directory) => Self::Directory(directory),
             Source::SelfMade { namespace, service, configuration } => {
-                Self::SelfMade(SelfMade::new(client, namespace, service, configuration))
+                Self::SelfMade(Box::new(SelfMade::new(client, namespace, service, configuration)))
             }
         }
     }

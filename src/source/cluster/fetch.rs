@@ -107,7 +107,7 @@ impl Fetcher {
     fn take(&mut self, key: &Arc<ObjectKey>, answer: Answer) -> Option<News> {
         let news = match answer {
             Answer::There(object, version) => {
-                self.wants.found(key, version).then(|| News::Change(Change::Upsert(object)))
+                self.wants.found(key, version).then_some(News::Change(Change::Upsert(object)))
             }
             Answer::NotThere => self.wants.absent(key).then(|| News::Change(Change::Remove((**key).clone()))),
             Answer::Unreadable(message) => {
