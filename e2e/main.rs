@@ -25,5 +25,6 @@ mod routing;
 mod skip;
 mod standalone;
 mod store;
+mod switch;
 mod validate;
 mod xml;

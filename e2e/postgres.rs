@@ -115,10 +115,13 @@ pub fn reachable_dir() -> TempDir {
 
 /// Keys of these versions; the same letter is the same key.
 pub fn keyring(lines: &[(u32, char)]) -> Arc<Keyring> {
+    let text: String = lines.iter().map(|(version, letter)| key_line(*version, *letter)).collect();
+    Arc::new(Keyring::parse("test.key".as_ref(), &text).unwrap())
+}
+
+/// A line of a key file.
+pub fn key_line(version: u32, letter: char) -> String {
     use base64::Engine;
-    let line = |(version, letter): &(u32, char)| {
-        let key = base64::engine::general_purpose::STANDARD.encode([*letter as u8; 32]);
-        format!("{version}:{key}\n")
-    };
-    Arc::new(Keyring::parse("test.key".as_ref(), &lines.iter().map(line).collect::<String>()).unwrap())
+    let key = base64::engine::general_purpose::STANDARD.encode([letter as u8; 32]);
+    format!("{version}:{key}\n")
 }

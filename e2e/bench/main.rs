@@ -2,9 +2,10 @@
 //! shared machine does meanwhile happens to both. `make bench` writes `docs/benchmarks.md`.
 //!
 //! `cargo bench --bench speed -- --quick` measures a tenth and writes nothing; the words `answers`,
-//! `freeswitch` and `size` choose parts.
+//! `freeswitch`, `size` and `cluster` choose parts.
 
 mod answers;
+mod cluster;
 mod constant;
 mod facts;
 mod freeswitch;
@@ -41,9 +42,9 @@ impl Options {
             match argument.as_str() {
                 "--bench" => {} // cargo says so
                 "--quick" => options.quick = true,
-                "answers" | "freeswitch" | "size" => options.parts.push(argument),
+                "answers" | "cluster" | "freeswitch" | "size" => options.parts.push(argument),
                 other => {
-                    eprintln!("{other}: allowed are --quick, answers, freeswitch, size");
+                    eprintln!("{other}: allowed are --quick, answers, cluster, freeswitch, size");
                     std::process::exit(2);
                 }
             }
@@ -71,8 +72,12 @@ type Measure = fn(&Options) -> Vec<Row>;
 fn main() {
     let options = Options::from_args();
     let facts = facts::gather();
-    let parts: [(&str, Measure); 3] =
-        [("answers", answers::rows), ("freeswitch", freeswitch::rows), ("size", size::rows)];
+    let parts: [(&str, Measure); 4] = [
+        ("answers", answers::rows),
+        ("freeswitch", freeswitch::rows),
+        ("size", size::rows),
+        ("cluster", cluster::rows),
+    ];
     let mut rows = Vec::new();
     for (_, measure) in parts.iter().filter(|(name, _)| options.wants(name)) {
         let found = measure(&options);

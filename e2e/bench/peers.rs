@@ -10,4 +10,9 @@ pub mod process;
 #[path = "../freeswitch/switch.rs"]
 pub mod switch;
 
+#[allow(dead_code)]
+#[path = "../cluster/writes.rs"]
+mod writes;
+
 pub use process::{Process, free_port};
+pub use writes::Writes;

@@ -45,7 +45,7 @@ async fn start_postgres(folder: &Path) -> Result<LocalPostgres, LocalError> {
 }
 
 /// A folder that the account of a server can enter.
-fn reachable_folder() -> tempfile::TempDir {
+pub fn reachable_folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).expect("its mode");
     folder
@@ -137,7 +137,7 @@ async fn found(socket: &mut Socket, request: &[u8]) -> bool {
 
 /// Rows inserted, updated and deleted in all tables so far, but for the one that says who writes:
 /// each start is a new term.
-async fn rows_written(admin: &mut PgConnection) -> i64 {
+pub async fn rows_written(admin: &mut PgConnection) -> i64 {
     // Backends that ended report what they counted a moment later.
     tokio::time::sleep(Duration::from_secs(2)).await;
     let sql = "SELECT coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0)::bigint FROM pg_stat_user_tables

@@ -19,7 +19,8 @@ async fn what_compile_refuses_is_refused_at_apply() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     site.cluster.apply(&configuration(port, ""));
     let listen = format!("127.0.0.1:{port}");
-    let options = ["--webhook-listen", &listen, "--webhook-service", "localhost", "--webhook-configuration", "centrex"];
+    let options =
+        ["--webhook-listen", &listen, "--webhook-service", "localhost", "--webhook-configuration", "centrex"];
     let operator = site.operator(&options);
     let mut operator = operator;
     operator.wait_until("readiness", |operator| operator.get("/readyz").0 == 200);
@@ -32,7 +33,10 @@ async fn what_compile_refuses_is_refused_at_apply() {
     for dry in [&["apply", "-f", "-"][..], &["apply", "--dry-run=server", "-f", "-"]] {
         let refused = site.cluster.kubectl_with(dry, &second);
         let text = String::from_utf8_lossy(&refused.stderr).into_owned();
-        assert!(!refused.status.success() && text.contains("spec.number") && text.contains("Conflict"), "{text}");
+        assert!(
+            !refused.status.success() && text.contains("spec.number") && text.contains("Conflict"),
+            "{text}"
+        );
     }
     assert!(site.get("north", "extension/again").is_none());
 

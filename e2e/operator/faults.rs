@@ -38,7 +38,10 @@ async fn postgres_goes_away_and_comes_back() {
     site.cluster.apply(&site.extension("globex", 7777));
     site.wait_for("globex", "extension/e7777", "Programmed=Unknown StoreFailed");
     assert_eq!(switch.answer("acme-register-1001"), answer, "phones do not notice");
-    assert!(site.conditions("acme", "tenant/acme").contains(&"Ready=True Ready".to_owned()), "what is stored stays true");
+    assert!(
+        site.conditions("acme", "tenant/acme").contains(&"Ready=True Ready".to_owned()),
+        "what is stored stays true"
+    );
     site.gate.shut(false);
     site.wait_for("globex", "extension/e7777", "Ready=True Ready");
 }
@@ -60,7 +63,15 @@ async fn killed_at_ten_moments_of_a_bulk_apply() {
         applying.join().unwrap();
     });
     let _operator = site.operator(&[]);
-    site.cluster.kubectl_ok(&["wait", "-n", "bulk", "--for=condition=Ready", "--timeout=120s", "--all", "extensions"]);
+    site.cluster.kubectl_ok(&[
+        "wait",
+        "-n",
+        "bulk",
+        "--for=condition=Ready",
+        "--timeout=120s",
+        "--all",
+        "extensions",
+    ]);
     let schema = site.schema("bulk", "bulk").await.unwrap();
     assert_eq!(site.count(&format!("SELECT count(*) FROM {schema}.extensions")).await, 300);
     let secrets = site.cluster.kubectl_ok(&["get", "secrets", "-n", "bulk", "-o", "name"]);

@@ -46,7 +46,8 @@ impl Site {
         let site = Self { cluster, database, gate, directory: reachable_dir(), started: AtomicUsize::new(0) };
         let key = format!("1:{}=\n", "A".repeat(43));
         std::fs::write(site.key_file(), key).unwrap();
-        std::fs::set_permissions(site.key_file(), std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        std::fs::set_permissions(site.key_file(), std::os::unix::fs::PermissionsExt::from_mode(0o600))
+            .unwrap();
         Some(site)
     }
 
@@ -97,14 +98,23 @@ impl Site {
         let object = self.get(namespace, object).unwrap_or_default();
         let conditions = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
         let text = |c: &Value, field: &str| c[field].as_str().unwrap_or_default().to_owned();
-        conditions.iter().map(|c| format!("{}={} {}", text(c, "type"), text(c, "status"), text(c, "reason"))).collect()
+        conditions
+            .iter()
+            .map(|c| format!("{}={} {}", text(c, "type"), text(c, "status"), text(c, "reason")))
+            .collect()
     }
 
     /// Waits for a condition of an object, such as `Ready=True Ready`.
     pub fn wait_for(&self, namespace: &str, object: &str, condition: &str) -> Duration {
         let start = Instant::now();
-        let found = until(PATIENCE, || self.conditions(namespace, object).contains(&condition.to_owned()).then_some(()));
-        assert!(found.is_some(), "{namespace} {object} never said {condition}: {:?}", self.get(namespace, object));
+        let found = until(PATIENCE, || {
+            self.conditions(namespace, object).contains(&condition.to_owned()).then_some(())
+        });
+        assert!(
+            found.is_some(),
+            "{namespace} {object} never said {condition}: {:?}",
+            self.get(namespace, object)
+        );
         start.elapsed()
     }
 

@@ -21,7 +21,10 @@ async fn samples_become_ready_and_a_restart_writes_nothing() {
     let wait = ["wait", "--for=condition=Ready", "--timeout=90s", "--all-namespaces", "--all", ALL];
     site.cluster.kubectl_ok(&wait);
     let listed = site.cluster.kubectl_ok(&["get", "pbx", "-A"]);
-    assert!(listed.contains("tenant.centrex.dev/acme") && listed.contains("extension.centrex.dev/"), "{listed}");
+    assert!(
+        listed.contains("tenant.centrex.dev/acme") && listed.contains("extension.centrex.dev/"),
+        "{listed}"
+    );
     site.wait_for("default", "switch/switch-1", "Ready=True Reporting");
 
     // Rows are in the tenants' schemas, and a switch answers from them.
@@ -30,7 +33,8 @@ async fn samples_become_ready_and_a_restart_writes_nothing() {
         assert!(site.count(&format!("SELECT count(*) FROM {schema}.extensions")).await > 0);
         let status = site.get(namespace, &format!("tenant/{name}")).unwrap()["status"].clone();
         assert_eq!(status["schema"], schema);
-        let extensions = status["resources"].as_array().unwrap().iter().find(|r| r["kind"] == "Extension").unwrap();
+        let extensions =
+            status["resources"].as_array().unwrap().iter().find(|r| r["kind"] == "Extension").unwrap();
         assert_eq!(extensions["total"], extensions["ready"], "{status}");
     }
     let registering = switch.answer("acme-register-1001");
@@ -45,7 +49,8 @@ async fn samples_become_ready_and_a_restart_writes_nothing() {
     operator.wait_until("readiness", |operator| operator.get("/readyz").0 == 200);
     operator.wait_until("leadership", |operator| {
         let (_, metrics) = operator.get("/metrics");
-        metrics.contains("centrex_operator_leader 1") && metrics.contains("centrex_operator_tenants_pending 0")
+        metrics.contains("centrex_operator_leader 1")
+            && metrics.contains("centrex_operator_tenants_pending 0")
     });
     std::thread::sleep(std::time::Duration::from_secs(3));
     let news = site.cluster.writes().since(&writes);
@@ -58,7 +63,14 @@ async fn samples_become_ready_and_a_restart_writes_nothing() {
     let extension = site.cluster.kubectl_ok(&["get", "extensions", "-n", "acme", "-o", "name"]);
     let extension = extension.lines().next().unwrap().to_owned();
     site.cluster.kubectl_ok(&["patch", "-n", "acme", &extension, "--type=merge", "-p", patch]);
-    site.cluster.kubectl_ok(&["wait", "-n", "acme", "--for=jsonpath={.status.conditions[?(@.type=='Ready')].observedGeneration}=2", "--timeout=60s", &extension]);
+    site.cluster.kubectl_ok(&[
+        "wait",
+        "-n",
+        "acme",
+        "--for=jsonpath={.status.conditions[?(@.type=='Ready')].observedGeneration}=2",
+        "--timeout=60s",
+        &extension,
+    ]);
     site.cluster.kubectl_ok(&["wait", "-n", "acme", "--for=condition=Ready", "--timeout=60s", &extension]);
     std::thread::sleep(std::time::Duration::from_secs(1));
     let news = site.cluster.writes().since(&before);

@@ -38,7 +38,8 @@ async fn the_truth_of_each_resource_is_told() {
     let message = site.get("south", "tenant/south").unwrap()["status"]["conditions"][0]["message"].clone();
     assert!(message.as_str().unwrap().contains("north/north"), "{message}");
     assert!(site.get("south", "tenant/south").unwrap()["metadata"]["finalizers"].is_null());
-    let events = until(PATIENCE, || Some(site.events("south", "Conflict")).filter(|events| !events.is_empty()));
+    let events =
+        until(PATIENCE, || Some(site.events("south", "Conflict")).filter(|events| !events.is_empty()));
     assert_eq!(events.unwrap().len(), 1);
 
     // The loser's end touches nothing of the winner; the winner's end gives the domain free.
@@ -61,7 +62,15 @@ async fn a_number_moves_between_tenants() {
     let _operator = site.operator(&[]);
     let _switch = site.switch("switch-1");
     site.apply_samples();
-    site.cluster.kubectl_ok(&["wait", "--for=condition=Ready", "--timeout=90s", "-n", "acme", "--all", "numbers"]);
+    site.cluster.kubectl_ok(&[
+        "wait",
+        "--for=condition=Ready",
+        "--timeout=90s",
+        "-n",
+        "acme",
+        "--all",
+        "numbers",
+    ]);
     let list = site.cluster.kubectl_ok(&["get", "numbers", "-n", "acme", "-o", "json"]);
     let list: serde_json::Value = serde_json::from_str(&list).unwrap();
     let old = &list["items"][0];

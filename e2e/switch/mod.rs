@@ -5,14 +5,14 @@ mod answers;
 mod database;
 mod options;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use sqlx::PgConnection;
-
-use crate::postgres::{Database, LETTER_A, key_line, reachable_dir};
-use crate::program::{Program, Setting, url};
 use tempfile::TempDir;
+
+use crate::postgres::{Database, key_line, reachable_dir};
+use crate::program::{Program, Setting, url};
 
 /// Postgres, a key file, and room for switches.
 struct Site {
@@ -23,11 +23,11 @@ struct Site {
 }
 
 impl Site {
-    /// On a database, sealed with [`crate::postgres::keyring`]'s key `a`.
+    /// On a database that is sealed with version 1 of key `a`.
     fn on(database: &Database) -> Self {
         let directory = reachable_dir();
         let key_file = directory.path().join("keys");
-        write_key(&key_file, &key_line(1, LETTER_A));
+        write_key(&key_file, 'a');
         let media = directory.path().join("media");
         Self { database_url: url(database), key_file, media, directory }
     }
@@ -72,8 +72,9 @@ impl Site {
     }
 }
 
-fn write_key(path: &std::path::Path, text: &str) {
-    std::fs::write(path, text).unwrap();
+/// A key file with one key, version 1.
+fn write_key(path: &Path, letter: char) {
+    std::fs::write(path, key_line(1, letter)).unwrap();
     std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
 }
 

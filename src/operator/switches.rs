@@ -39,11 +39,7 @@ pub async fn keep(client: Client, mut acks: mpsc::Receiver<Ack>) {
 }
 
 /// Makes the objects those of the switches there are.
-async fn reset(
-    api: &Api<Switch>,
-    heard: Vec<SwitchInfo>,
-    silent: Vec<SwitchInfo>,
-) -> Result<(), Refusal> {
+async fn reset(api: &Api<Switch>, heard: Vec<SwitchInfo>, silent: Vec<SwitchInfo>) -> Result<(), Refusal> {
     for there in api.list(&Default::default()).await? {
         let name = there.name_any();
         if !heard.iter().chain(&silent).any(|info| info.name == name) {
@@ -71,9 +67,8 @@ async fn not_heard(api: &Api<Switch>, name: &str) -> Result<(), Refusal> {
 
 async fn apply(api: &Api<Switch>, info: &SwitchInfo) -> Result<(), Refusal> {
     let there = api.get_opt(&info.name).await?;
-    let same = there.is_some_and(|there| {
-        (&there.spec.hostname, &there.spec.version) == (&info.hostname, &info.version)
-    });
+    let same = there
+        .is_some_and(|there| (&there.spec.hostname, &there.spec.version) == (&info.hostname, &info.version));
     if same {
         return Ok(());
     }

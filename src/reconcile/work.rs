@@ -150,6 +150,7 @@ impl Reconciler {
             }
             Job::Tenant(key) => {
                 let Some(compiled) = block_in_place(|| self.read().compile(key)) else { return };
+                self.make_credentials(&compiled.problems);
                 let tenant = self.tenants.entry(key.clone()).or_default();
                 tenant.problems = compiled.problems;
                 tenant.changed.clear();

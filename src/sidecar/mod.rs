@@ -114,8 +114,7 @@ impl Sidecar {
     pub fn follow(&mut self, options: &StoreOptions, name: &str, stop: &CancellationToken) {
         let Some(follower) = self.follower.take() else { return };
         let reader = Reader::lazy(options);
-        let info =
-            SwitchInfo { name: name.to_owned(), hostname: Some(crate::host::name()), version: None };
+        let info = SwitchInfo { name: name.to_owned(), hostname: Some(crate::host::name()), version: None };
         let (progress, replica) = (self.progress.clone(), self.replica.clone());
         self.following.spawn(keep_key(progress.clone(), self.key.clone(), stop.clone()));
         self.following.spawn(report::report(reader.clone(), info, replica, progress, stop.clone()));

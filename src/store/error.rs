@@ -123,7 +123,10 @@ impl StoreError {
             Self::Url(_) | Self::Unsuitable(_) => "configuration",
             Self::Unreachable { .. } => "unreachable",
             Self::Database { .. } => "database",
-            Self::Older { .. } | Self::Newer { .. } | Self::MigrationDiffers { .. } | Self::Migration { .. } => "migration",
+            Self::Older { .. }
+            | Self::Newer { .. }
+            | Self::MigrationDiffers { .. }
+            | Self::Migration { .. } => "migration",
             Self::Key { .. } => "key",
             Self::Unreadable { .. } => "unreadable",
             Self::NotOwner { .. } | Self::NameTaken { .. } => "ownership",

@@ -17,9 +17,9 @@ impl Backoff {
         Self { first, longest, next: first }
     }
 
-    /// The next pause: half of it fixed, half by chance.
+    /// The next pause, mostly by chance: of many that fail together, some are tried again soon.
     pub fn pause(&mut self) -> Duration {
-        let pause = jitter(self.next / 2, self.next);
+        let pause = jitter(self.next / 8, self.next);
         self.next = (self.next * 2).min(self.longest);
         pause
     }
@@ -47,7 +47,7 @@ mod tests {
         let mut backoff = Backoff::new(first, longest);
         for expected in [100, 200, 400, 800, 1000, 1000] {
             let pause = backoff.pause().as_millis();
-            assert!((expected / 2..=expected).contains(&pause), "{pause} of {expected}");
+            assert!((expected / 8..=expected).contains(&pause), "{pause} of {expected}");
         }
         backoff.reset();
         assert!(backoff.pause() <= first);

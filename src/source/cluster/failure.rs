@@ -72,6 +72,11 @@ impl Failure {
         matches!(self, Self::Refused { .. } | Self::Unreadable(_))
     }
 
+    /// The API server could not be reached, or was silent.
+    pub fn is_outage(&self) -> bool {
+        matches!(self, Self::Unreachable(_) | Self::Silent(_))
+    }
+
     /// It would fail for every other object too.
     pub fn is_of_the_server(&self) -> bool {
         match self {

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, error, info, warn};
@@ -48,13 +49,15 @@ pub(super) struct Fetcher {
     paused: Option<Instant>,
     backoff: Backoff,
     error: Option<String>,
+    /// Tells that the API server can be reached again.
+    back: Arc<Notify>,
 }
 
 impl Fetcher {
     /// A fetcher of nothing yet.
-    pub fn new(client: kube::Client) -> Self {
-        let backoff = Backoff::new(PAUSES.0, PAUSES.1);
-        Self { client, wants: Wants::default(), running: JoinSet::new(), paused: None, backoff, error: None }
+    pub fn new(client: kube::Client, back: Arc<Notify>) -> Self {
+        let (wants, backoff) = (Wants::default(), Backoff::new(PAUSES.0, PAUSES.1));
+        Self { client, wants, running: JoinSet::new(), paused: None, backoff, error: None, back }
     }
 
     /// How far it is.
@@ -91,6 +94,10 @@ impl Fetcher {
                 let now = Instant::now();
                 self.paused = self.paused.filter(|until| *until > now);
                 self.wants.wake(now);
+                None
+            }
+            () = self.back.notified(), if self.paused.is_some() => {
+                self.paused = None;
                 None
             }
             else => std::future::pending().await,

@@ -32,9 +32,8 @@ pub(super) struct Gatherer {
 
 impl Gatherer {
     /// A gatherer of so many streams.
-    pub fn new(client: kube::Client, streams: usize, updates: Sender<Update>, watches: Watches) -> Self {
-        let (fetcher, batch) = (Fetcher::new(client), Update::default());
-        Self { fetcher, updates, watches, unlisted: streams, batch, since: None }
+    pub fn new(fetcher: Fetcher, streams: usize, updates: Sender<Update>, watches: Watches) -> Self {
+        Self { fetcher, updates, watches, unlisted: streams, batch: Update::default(), since: None }
     }
 
     /// Gathers until nobody takes updates any more.

@@ -28,12 +28,13 @@ mod wants;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 pub use pulse::{Sign, Watches};
 
 use super::{Change, ObjectKey};
+use fetch::Fetcher;
 use gather::Gatherer;
 use kinds::KINDS;
 use pulse::Pulse;
@@ -92,12 +93,13 @@ pub fn start(options: ClusterOptions, updates: mpsc::Sender<Update>, stop: Cance
     let (seen, inbox) = mpsc::channel(INBOX);
     let stop = stop.child_token();
     let streams = scopes.len();
+    let back = Arc::new(Notify::new());
     for ((kind, namespace), pulse) in scopes.into_iter().zip(pulses) {
-        let stream = Stream::new(client.clone(), kind, namespace, seen.clone(), pulse);
+        let stream = Stream::new(client.clone(), kind, namespace, seen.clone(), pulse, back.clone());
         let stop = stop.clone();
         tokio::spawn(async move { stop.run_until_cancelled(stream.run()).await });
     }
-    let gatherer = Gatherer::new(client, streams, updates, watches.clone());
+    let gatherer = Gatherer::new(Fetcher::new(client, back), streams, updates, watches.clone());
     tokio::spawn(async move {
         // Streams end with it: they would see for nobody.
         let _streams = stop.clone().drop_guard();

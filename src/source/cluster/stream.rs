@@ -10,6 +10,7 @@ use futures::AsyncBufReadExt;
 use kube::core::Status;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use tokio::sync::Notify;
 use tokio::sync::mpsc::Sender;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::{sleep, timeout};
@@ -64,6 +65,10 @@ pub(super) struct Stream {
     pulse: Arc<Pulse>,
     out: Sender<Seen>,
     listed: bool,
+    /// Its last failure was that the API server could not be reached.
+    cut_off: bool,
+    /// Tells all who wait that the API server can be reached again.
+    back: Arc<Notify>,
 }
 
 #[derive(Deserialize)]
@@ -93,10 +98,11 @@ impl Stream {
         namespace: Option<String>,
         out: Sender<Seen>,
         pulse: Arc<Pulse>,
+        back: Arc<Notify>,
     ) -> Self {
         let requests = Requests::new(client, kind, namespace.as_deref());
         let (known, backoff) = (Known::default(), Backoff::new(PAUSES.0, PAUSES.1));
-        Self { kind, namespace, requests, known, backoff, pulse, out, listed: false }
+        Self { kind, namespace, requests, known, backoff, pulse, out, listed: false, cut_off: false, back }
     }
 
     /// Follows the kind for ever.
@@ -112,7 +118,12 @@ impl Stream {
                 if failure.relists() {
                     version = None;
                 }
-                sleep(self.backoff.pause()).await;
+                self.cut_off = failure.is_outage();
+                let pause = sleep(self.backoff.pause());
+                tokio::select! {
+                    () = pause => {}
+                    () = self.back.notified(), if self.cut_off => {}
+                }
             }
         }
     }
@@ -124,6 +135,7 @@ impl Stream {
         let (mut version, mut token) = (None, String::new());
         loop {
             let text = self.requests.page(&token).await?;
+            self.reached();
             let page: Page = serde_json::from_str(&text).map_err(Failure::Unreadable)?;
             for item in page.items.into_iter().flatten() {
                 self.is_there(item.get()).await?;
@@ -147,6 +159,7 @@ impl Stream {
     /// Watches from a version, which goes on with what is seen, until the watch ends.
     async fn watch(&mut self, version: &mut String) -> Result<(), Failure> {
         let mut events = self.requests.watch(version).await?;
+        self.reached();
         self.pulse.lives();
         let (mut settled, mut line) = (false, Vec::new());
         loop {
@@ -257,6 +270,13 @@ impl Stream {
         if !sent {
             // Nobody listens any more, and who ends all streams then is about to.
             std::future::pending::<()>().await;
+        }
+    }
+
+    /// The API server answered: whoever waits because it could not be reached need not any longer.
+    fn reached(&mut self) {
+        if std::mem::take(&mut self.cut_off) {
+            self.back.notify_waiters();
         }
     }
 

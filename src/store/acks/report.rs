@@ -37,6 +37,8 @@ const CLAIM: &str = "
     WHERE $5 OR s.instance = $2 OR s.last_seen < now() - make_interval(secs => $6)
     RETURNING platform_revision";
 
+const REGISTERING: &str = "registering a switch";
+
 /// Reports for one switch, in the name of this process, over a connection of its own: loading and
 /// reporting do not wait for each other.
 #[derive(Debug)]
@@ -77,31 +79,33 @@ impl Reporter {
 
     /// An error, and being cut off in between, leaves no connection: the next report begins anew.
     async fn try_report(&mut self, platform: i64, tenants: BTreeMap<Uuid, i64>) -> Result<bool, StoreError> {
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => {
-                let mut connection = connect(&self.connect).await?;
-                if !self.claim(&mut connection).await? {
-                    connection.close().await.doing("closing a connection")?;
-                    return Ok(false);
-                }
-                connection
-            }
+        let Some(mut connection) = self.connection.take() else {
+            return self.begin(platform, tenants).await;
         };
-        let mine = self.write(&mut connection, platform, tenants).await?;
+        let mine = self.write(&mut connection, platform, tenants, false).await?;
+        self.connection = mine.then_some(connection);
+        Ok(mine)
+    }
+
+    /// Takes the name and reports in one transaction: nobody sees a switch that holds nothing.
+    async fn begin(&mut self, platform: i64, tenants: BTreeMap<Uuid, i64>) -> Result<bool, StoreError> {
+        let mut connection = connect(&self.connect).await?;
+        let mut transaction = connection.begin().await.doing(REGISTERING)?;
+        let mine = self.claim(&mut transaction).await?
+            && self.write(&mut transaction, platform, tenants, true).await?;
+        transaction.commit().await.doing(REGISTERING)?;
+        self.claimed |= mine;
         self.connection = mine.then_some(connection);
         Ok(mine)
     }
 
     /// Takes the name, and finds out what stands under it.
     async fn claim(&mut self, connection: &mut PgConnection) -> Result<bool, StoreError> {
-        const DOING: &str = "registering a switch";
-        let mut transaction = connection.begin().await.doing(DOING)?;
         sqlx::query("DELETE FROM public.switches WHERE last_seen < now() - make_interval(secs => $1)")
             .bind(FORGOTTEN.as_secs_f64())
-            .execute(&mut *transaction)
+            .execute(&mut *connection)
             .await
-            .doing(DOING)?;
+            .doing(REGISTERING)?;
         let platform: Option<i64> = sqlx::query_scalar(CLAIM)
             .bind(&self.info.name)
             .bind(self.instance)
@@ -109,43 +113,39 @@ impl Reporter {
             .bind(&self.info.version)
             .bind(!self.claimed)
             .bind(SILENT.as_secs_f64())
-            .fetch_optional(&mut *transaction)
+            .fetch_optional(&mut *connection)
             .await
-            .doing(DOING)?;
+            .doing(REGISTERING)?;
         let Some(platform) = platform else { return Ok(false) };
         let tenants: Vec<(Uuid, i64)> =
             sqlx::query_as("SELECT tenant_id, revision FROM public.switch_state WHERE switch = $1")
                 .bind(&self.info.name)
-                .fetch_all(&mut *transaction)
+                .fetch_all(connection)
                 .await
-                .doing(DOING)?;
-        sqlx::query("SELECT pg_notify($1, $2)")
-            .bind(CHANNEL)
-            .bind(self.payload(Notice { all: true, ..Notice::default() }))
-            .execute(&mut *transaction)
-            .await
-            .doing(DOING)?;
-        transaction.commit().await.doing(DOING)?;
-        (self.claimed, self.platform, self.tenants) = (true, platform, tenants.into_iter().collect());
+                .doing(REGISTERING)?;
+        (self.platform, self.tenants) = (platform, tenants.into_iter().collect());
         Ok(true)
     }
 
+    /// Writes what differs; has everything read when it is to be read anew.
     async fn write(
         &mut self,
         connection: &mut PgConnection,
         platform: i64,
         tenants: BTreeMap<Uuid, i64>,
+        anew: bool,
     ) -> Result<bool, StoreError> {
         let changed = |(id, revision): &(&Uuid, &i64)| self.tenants.get(*id) != Some(*revision);
         let (ids, revisions): (Vec<Uuid>, Vec<i64>) = tenants.iter().filter(changed).unzip();
         let gone: Vec<Uuid> = self.tenants.keys().filter(|id| !tenants.contains_key(id)).copied().collect();
+        let moved = (platform != self.platform).then_some(platform);
         let news = std::iter::zip(&ids, &revisions).map(|(id, revision)| (*id, Some(*revision)));
-        let notice = Notice {
-            platform: (platform != self.platform).then_some(platform),
-            tenants: news.chain(gone.iter().map(|id| (*id, None))).collect(),
-            ..Notice::default()
+        let news: Vec<_> = news.chain(gone.iter().map(|id| (*id, None))).collect();
+        let notice = match anew {
+            true => Some(Notice { all: true, ..Notice::default() }),
+            false if moved.is_none() && news.is_empty() => None,
+            false => Some(Notice { platform: moved, tenants: news, ..Notice::default() }),
         };
-        let differs = notice.platform.is_some() || !notice.tenants.is_empty();
         let mine = sqlx::query(REPORT)
             .bind(&self.info.name)
             .bind(self.instance)
@@ -154,7 +154,7 @@ impl Reporter {
             .bind(revisions)
             .bind(gone)
             .bind(CHANNEL)
-            .bind(differs.then(|| self.payload(notice)))
+            .bind(notice.map(|notice| self.payload(notice)))
             .fetch_optional(connection)
             .await
             .doing("reporting what a switch holds")?;

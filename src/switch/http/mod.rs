@@ -158,12 +158,7 @@ async fn open(option: &'static str, listen: SocketAddr) -> Result<TcpListener, S
     TcpListener::bind(listen).await.map_err(|source| ServerError::Listen { option, listen, source })
 }
 
-async fn connection(
-    stream: TcpStream,
-    handler: Arc<Handler>,
-    serves: Serves,
-    cancel: CancellationToken,
-) {
+async fn connection(stream: TcpStream, handler: Arc<Handler>, serves: Serves, cancel: CancellationToken) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY");
     }

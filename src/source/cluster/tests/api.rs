@@ -133,7 +133,7 @@ impl Api {
         }
     }
 
-    /// Fails every request whose path ends so; no longer for 200.
+    /// Fails every request whose path ends so; no longer for 200. For 0 the answer breaks off.
     pub fn fail(&self, path: &str, code: u16) {
         let mut inner = self.0.lock().unwrap();
         if code == 200 {
@@ -241,6 +241,10 @@ async fn answer(State(api): State<Api>, request: Request) -> Response {
 }
 
 fn refuse(code: u16) -> Response {
+    if code == 0 {
+        let broken = std::io::Error::other("connection reset");
+        return Body::from_stream(futures::stream::iter([Err::<String, _>(broken)])).into_response();
+    }
     let status = json!({"kind": "Status", "status": "Failure", "code": code,
         "reason": "Refused", "message": "refused by the test"});
     (StatusCode::from_u16(code).unwrap(), status.to_string()).into_response()

@@ -260,6 +260,25 @@ async fn a_kind_that_is_refused_delays_no_other() {
 }
 
 #[tokio::test]
+async fn when_the_api_server_is_back_for_one_all_try_at_once() {
+    let api = Api::default();
+    api.put(EXTENSIONS, "a", "e", extension("100"));
+    api.fail("", 0);
+    let mut source = Source::of(&api, &[]);
+    sleep(Duration::from_secs(10)).await;
+    let error = source.watches.signs().remove(0).error.unwrap();
+    assert!(error.starts_with("the API server cannot be reached"), "{error}");
+    api.fail("", 200);
+    api.fail("/queues", 0);
+    let began = Instant::now();
+    eventually("all but one", || source.watches.missing().len() == 1).await;
+    // By then each of them would wait for 15 s at most and 8 s on average.
+    assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
+    api.fail("/queues", 200);
+    source.until(|source| source.complete).await;
+}
+
+#[tokio::test]
 async fn what_cannot_be_read_is_told_and_kills_nothing() {
     let api = Api::default();
     let broken = json!({"spec": {"tenantRef": {"name": "t"}, "number": 7, "credentials": {"secretRef": {"name": "s"}}}});

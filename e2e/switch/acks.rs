@@ -1,0 +1,225 @@
+//! What switches report, as the operator hears it.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use centrex::status::AckTable;
+use centrex::store::acks::{Ack, Patience, follow_acks};
+use centrex::store::{Reader, Store};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::{Site, names};
+use crate::plans;
+use crate::postgres::{Database, keyring};
+
+/// Switches are heard every five seconds.
+const SHORT: Patience = Patience {
+    look: Duration::from_millis(200),
+    silent: Duration::from_secs(8),
+    gone: Duration::from_secs(10),
+};
+
+/// Somebody who listens.
+struct Listening {
+    news: mpsc::Receiver<Ack>,
+    table: AckTable,
+    heard: Vec<Ack>,
+    stop: CancellationToken,
+}
+
+impl Listening {
+    fn start(reader: Reader) -> Self {
+        let (sender, news) = mpsc::channel(16);
+        let stop = CancellationToken::new();
+        tokio::spawn(follow_acks(reader, SHORT, sender, stop.clone()));
+        Self { news, table: AckTable::default(), heard: Vec::new(), stop }
+    }
+
+    /// The next that is like this; what comes before it is heard too.
+    async fn until(&mut self, what: &str, is: impl Fn(&Ack) -> bool) -> Ack {
+        let waited = tokio::time::timeout(Duration::from_secs(60), async {
+            loop {
+                let ack = self.news.recv().await.expect("it goes on");
+                self.table.take(ack.clone());
+                self.heard.push(ack.clone());
+                if is(&ack) {
+                    return ack;
+                }
+            }
+        });
+        waited.await.unwrap_or_else(|_| panic!("never heard: {what}; but {:?}", self.heard))
+    }
+
+    /// Until so many switches have a revision.
+    async fn have(&mut self, tenant: Uuid, revision: i64, switches: usize) {
+        while self.table.lagging(tenant, revision).have < switches {
+            self.until("a revision", |ack| matches!(ack, Ack::Revisions { .. } | Ack::Appeared(..))).await;
+        }
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+fn of<'a>(name: &'a str) -> impl Fn(&Ack) -> bool + 'a {
+    move |ack| match ack {
+        Ack::Appeared(info, _) => info.name == name,
+        Ack::Silent(other) | Ack::Gone(other) => other == name,
+        _ => false,
+    }
+}
+
+async fn site(database: &Database) -> (Store, Site) {
+    let store = database.store(&keyring(&[(1, 'a')])).await;
+    store.write_platform(&plans::platform()).await.unwrap();
+    (store, Site::on(database))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn switches_come_and_go_and_say_what_they_hold() {
+    let Some(database) = Database::start("switch: acks").await else { return };
+    let (store, site) = site(&database).await;
+    let mut plan = plans::tenant_with("acme", 2);
+    let id = plan.tenant.id;
+    store.write_tenant(&plan).await.unwrap();
+    let mut listening = Listening::start(store.reader().clone());
+    let nobody = Ack::Reset { reporting: Vec::new(), silent: Vec::new() };
+    assert_eq!(listening.until("a beginning", |_| true).await, nobody);
+
+    let a = site.start_ready("a");
+    let Ack::Appeared(info, _) = listening.until("a switch", of("a")).await else { panic!() };
+    assert_eq!((info.version, info.hostname.is_some()), (None, true));
+    let b = site.start_ready("b");
+    listening.have(id, 1, 2).await;
+    assert_eq!(listening.table.platform_lagging(1).have, 2);
+
+    plan.extensions.insert("new".to_owned(), plans::extension("199"));
+    store.write_tenant(&plan).await.unwrap();
+    let started = Instant::now();
+    listening.have(id, 2, 2).await;
+    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+    let gone = plans::tenant_with("gone", 1);
+    store.write_tenant(&gone).await.unwrap();
+    listening.have(gone.tenant.id, 1, 2).await;
+    store.remove_tenant(gone.tenant.id, &gone.tenant.owner_uid, None).await.unwrap();
+    while listening.table.lagging(gone.tenant.id, 1).have > 0 {
+        listening.until("its end", |ack| matches!(ack, Ack::Revisions { .. })).await;
+    }
+
+    // Killed: silent after a while, then gone. The other one is heard all the time.
+    b.end("-KILL");
+    let killed = Instant::now();
+    assert_eq!(listening.until("silence", of("b")).await, Ack::Silent("b".to_owned()));
+    assert!(killed.elapsed() > Duration::from_secs(2), "{:?}", killed.elapsed());
+    assert_eq!(listening.table.lagging(id, 2).reporting, 1);
+    assert_eq!(listening.until("its end", of("b")).await, Ack::Gone("b".to_owned()));
+
+    // The last one starts again: that is no news, but for its new process.
+    listening.heard.clear();
+    a.end("-TERM");
+    let a = site.start_ready("a");
+    let Ack::Appeared(_, state) = listening.until("its return", of("a")).await else { panic!() };
+    assert_eq!(listening.heard.len(), 1, "{:?}", listening.heard);
+    assert_eq!((state.platform, state.tenants), (1, HashMap::from([(id, 2)])), "it never held less");
+
+    // It ends for good, and another one with it: nobody is left.
+    a.end("-TERM");
+    let ended = Instant::now();
+    assert_eq!(listening.until("the end of the last", of("a")).await, Ack::Gone("a".to_owned()));
+    assert!(ended.elapsed() > Duration::from_secs(7), "{:?}", ended.elapsed());
+    assert_eq!(listening.table.reporting(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_missed_is_read_after_a_lost_connection() {
+    let Some(database) = Database::alone("switch: acks missed").await else { return };
+    let (store, site) = site(&database).await;
+    let mut plan = plans::tenant_with("acme", 1);
+    let id = plan.tenant.id;
+    store.write_tenant(&plan).await.unwrap();
+    let _a = site.start_ready("a");
+    let mut options = database.store_options(&keyring(&[(1, 'a')]));
+    options.connect = options.connect.application_name("listener under test");
+    let mut listening = Listening::start(Reader::lazy(&options));
+    listening.have(id, 1, 1).await;
+    let before = instance_soon(&database, "").await;
+
+    // Every connection goes: the switch's own, and the listener's.
+    plan.tenant.display_name = "Changed".to_owned();
+    store.write_tenant(&plan).await.unwrap();
+    let killed: i64 = sqlx::query_scalar(
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+         WHERE datname = current_database() AND pid <> pg_backend_pid()",
+    )
+    .fetch_one(&mut database.admin().await)
+    .await
+    .unwrap();
+    assert!(killed > 2, "{killed}");
+    let ack = listening.until("everything anew", |ack| matches!(ack, Ack::Reset { .. })).await;
+    let Ack::Reset { reporting, silent } = ack else { panic!() };
+    assert_eq!((reporting.len(), silent.len()), (1, 0));
+    assert!(reporting[0].1.tenants.contains_key(&id), "nothing is held, it says: {reporting:?}");
+    listening.have(id, 2, 1).await;
+    assert_eq!(instance_soon(&database, "").await, before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_with_one_name_the_younger_reports() {
+    let Some(database) = Database::start("switch: one name").await else { return };
+    let (store, site) = site(&database).await;
+    store.write_tenant(&plans::tenant_with("acme", 1)).await.unwrap();
+    let mut older = site.start_ready("a");
+    let first = instance_soon(&database, "").await;
+    let other = Site::on(&database); // another machine
+    let younger = other.start_ready("a");
+    let second = instance_soon(&database, &first).await;
+    older.wait_until("a word about it", |older| {
+        older.log().contains("another sidecar reports under this name")
+    });
+    assert_eq!(older.get("/readyz").0, 200, "it answers all the same");
+    assert_eq!(instance_soon(&database, "").await, second);
+
+    // The younger goes: the older one reports again.
+    younger.end("-TERM");
+    older.wait_until("its return", |older| older.log().contains("reporting again"));
+    assert_eq!(instance_soon(&database, &second).await.split(' ').next(), first.split(' ').next());
+    assert_eq!(names(&mut database.admin().await).await, ["a"]);
+}
+
+/// The process that reports, once it is another one than before.
+async fn instance_soon(database: &Database, before: &str) -> String {
+    let started = Instant::now();
+    loop {
+        let found: Option<String> =
+            sqlx::query_scalar("SELECT instance || ' since ' || started_at FROM public.switches")
+                .fetch_optional(&mut database.admin().await)
+                .await
+                .unwrap();
+        if let Some(found) = found.filter(|found| found != before) {
+            return found;
+        }
+        assert!(started.elapsed() < Duration::from_secs(30), "nobody reports but {before:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_than_a_notification_holds_is_read() {
+    let Some(database) = Database::start("switch: many tenants").await else { return };
+    let (store, site) = site(&database).await;
+    let mut expected = HashMap::new();
+    for number in 0..250 {
+        let plan = plans::tenant(&format!("t{number}"));
+        store.write_tenant(&plan).await.unwrap();
+        expected.insert(plan.tenant.id, 1);
+    }
+    let mut listening = Listening::start(store.reader().clone());
+    let _a = site.start("a");
+    let full = |ack: &Ack| matches!(ack, Ack::Appeared(_, state) if state.tenants == expected);
+    listening.until("all tenants", full).await;
+}
