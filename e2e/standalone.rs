@@ -32,12 +32,13 @@ fn postmaster(setting: &Setting) -> u32 {
     file.lines().next().unwrap().trim().parse().unwrap()
 }
 
-/// Every table of Centrex, with the version of each of its rows; but for the row that says who
-/// writes: each start is a new term.
+/// Every table of Centrex, with the version of each of its rows; but for those that say who writes
+/// and who answers: each start is a new term, and a new process.
 async fn versions(admin: &mut PgConnection) -> Vec<(String, String)> {
     let tables: Vec<String> = sqlx::query_scalar(
         "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables
-         WHERE (schemaname = 'public' AND tablename <> 'writer') OR schemaname LIKE 'tenant_%' ORDER BY 1",
+         WHERE (schemaname = 'public' AND tablename NOT IN ('writer', 'switches', 'switch_state'))
+            OR schemaname LIKE 'tenant_%' ORDER BY 1",
     )
     .fetch_all(&mut *admin)
     .await

@@ -32,7 +32,7 @@ async fn a_database_that_is_too_old_or_too_new_is_waited_for() {
     assert_eq!(tables, 0, "a switch never migrates");
 
     let store = database.store(&keyring(&[(1, 'a')])).await;
-    waits_for(&mut switch, &["nothing was stored yet"]);
+    switch.wait_until("a word about it", |switch| switch.get("/readyz").1.contains("nothing was stored yet"));
     store.write_platform(&plans::platform()).await.unwrap();
     switch.wait_until("readiness", |switch| switch.get("/readyz").0 == 200);
     switch.end("-TERM");
@@ -71,7 +71,7 @@ async fn a_wrong_key_file_is_named() {
 
 /// The statements of the documents, for a login of another name.
 fn documented(login: &str) -> String {
-    let text = std::fs::read_to_string(crate::program::repository("docs/postgres.md")).unwrap();
+    let text = std::fs::read_to_string(crate::program::repository("docs/switch.md")).unwrap();
     let (_, rest) = text.split_once("```sql\n-- a switch's login").expect("statements for a switch's login");
     let sql = rest.split("```").next().unwrap();
     format!("-- {}", sql.replace("centrex_switch", login).replace("DATABASE centrex", "DATABASE DB"))

@@ -1,5 +1,6 @@
 //! Options of `centrex switch`, and its listeners.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::process::Command;
@@ -8,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::{Site, write_key};
 use crate::plans;
 use crate::postgres::{Database, keyring, reachable_dir};
-use crate::program::{exchange, recorded, run};
+use crate::program::{exchange, recorded, repository, run};
 
 /// A site without a Postgres.
 fn away() -> Site {
@@ -84,6 +85,25 @@ fn a_wrong_option_is_named() {
     exposed.args(["--database-url", &site.database_url, "--encryption-key-file", &file]);
     exposed.arg("--data-dir").arg(site.directory.path().join("a")).args(["--xml-listen", "0.0.0.0:0"]);
     refused(&mut exposed, 1, &["--xml-listen 0.0.0.0", "--xml-username"]);
+}
+
+#[test]
+fn every_option_is_documented() {
+    let (code, help) = run(Command::new(env!("CARGO_BIN_EXE_centrex")).args(["switch", "--help"]));
+    assert_eq!(code, Some(0), "{help}");
+    let text = std::fs::read_to_string(repository("docs/switch.md")).unwrap();
+    let options = |text: &str, by: char| -> BTreeSet<String> {
+        let words = text.split(by).map(|part| part.split_whitespace().next().unwrap_or_default());
+        words.filter(|word| word.starts_with("--") && word.len() > 2).map(str::to_owned).collect()
+    };
+    let mut known: BTreeSet<String> = help
+        .split_whitespace()
+        .filter(|word| word.starts_with("--"))
+        .map(|word| word.trim_end_matches([',', ';']).to_owned())
+        .collect();
+    known.remove("--help");
+    assert!(known.len() > 9, "{known:?}");
+    assert_eq!(options(&text, '`'), known);
 }
 
 #[tokio::test]
