@@ -107,7 +107,7 @@ impl Fetcher {
     fn take(&mut self, key: &Arc<ObjectKey>, answer: Answer) -> Option<News> {
         let news = match answer {
             Answer::There(object, version) => {
-                self.wants.found(key, version).then(|| News::Change(Change::Upsert(object)))
+                self.wants.found(key, version).then_some(News::Change(Change::Upsert(object)))
             }
             Answer::NotThere => self.wants.absent(key).then(|| News::Change(Change::Remove((**key).clone()))),
             Answer::Unreadable(message) => {
@@ -151,8 +151,8 @@ async fn fetch(client: &kube::Client, key: &ObjectKey) -> Result<Answer, Failure
         Err(failure) => return Err(failure),
     };
     let head: Head = serde_json::from_str(&text).map_err(Failure::Unreadable)?;
-    Ok(match read(&text) {
+    Ok(match read::object(kind, read, &text) {
         Ok(object) => Answer::There(object, head.version()),
-        Err(error) => Answer::Unreadable(read::explain(kind, &text, &error)),
+        Err(message) => Answer::Unreadable(message),
     })
 }
