@@ -261,7 +261,8 @@ async fn newcomers(client: &Client, count: usize) -> Vec<f64> {
     let smallest = |tenant: &&Tenant| {
         tenant.status.as_ref().and_then(|status| status.resources.first()).map_or(0, |count| count.total)
     };
-    let tenant = all.iter().min_by_key(smallest).and_then(|tenant| tenant.metadata.name.clone()).expect("a tenant");
+    let tenant =
+        all.iter().min_by_key(smallest).and_then(|tenant| tenant.metadata.name.clone()).expect("a tenant");
     let api: Api<Extension> = Api::namespaced(client.clone(), &tenant);
     let mut latencies = Vec::new();
     for index in 0..count {

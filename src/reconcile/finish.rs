@@ -1,6 +1,5 @@
 //! What follows from how a job ended.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinError;
@@ -9,7 +8,7 @@ use uuid::Uuid;
 
 use super::Reconciler;
 use super::work::{Done, Job, Outcome, WorkError, resource_of};
-use crate::plan::{PlatformPlan, TenantPlan};
+use crate::plan::{PlatformPlan, TenantRow};
 use crate::source::{ObjectKey, TenantKey};
 use crate::store::{Removed, StoreError, Written};
 
@@ -23,7 +22,7 @@ impl Reconciler {
         let failed = match (&job, outcome) {
             (_, Outcome::Swept(swept)) => self.after_sweep(swept),
             (_, Outcome::Platform(plan, written)) => self.after_platform(*plan, written),
-            (Job::Tenant(key), Outcome::Written(plan, written)) => self.after_write(key, plan, written),
+            (Job::Tenant(key), Outcome::Written(row, written)) => self.after_write(key, *row, written),
             (Job::Tenant(key), Outcome::Removed(id, removed)) => self.after_removal(key, id, removed),
             _ => false,
         };
@@ -73,20 +72,15 @@ impl Reconciler {
         }
     }
 
-    fn after_write(
-        &mut self,
-        key: &TenantKey,
-        plan: Arc<TenantPlan>,
-        written: Result<Written, WorkError>,
-    ) -> bool {
+    fn after_write(&mut self, key: &TenantKey, row: TenantRow, written: Result<Written, WorkError>) -> bool {
         self.reports.now(key.clone());
         let tenant = self.tenants.entry(key.clone()).or_default();
         match written {
             Ok(written) => {
-                let id = plan.tenant.id;
+                let id = row.id;
                 tenant.id = Some(id);
-                tenant.owner_uid.clone_from(&plan.tenant.owner_uid);
-                let header = tenant.stored.as_ref().is_none_or(|stored| stored.tenant != plan.tenant);
+                tenant.owner_uid.clone_from(&row.owner_uid);
+                let header = tenant.stored.as_ref() != Some(&row);
                 let own = ObjectKey {
                     kind: "Tenant",
                     namespace: Some(key.namespace.clone()),
@@ -95,7 +89,7 @@ impl Reconciler {
                 let rows = written.rows.iter().filter_map(|(t, name)| resource_of(t, name, Some(key)));
                 let own = (header && written.changed).then_some(own);
                 tenant.rows.written(written.revision, rows.chain(own));
-                tenant.stored = Some(plan);
+                tenant.stored = Some(row);
                 self.by_id.insert(id, key.clone());
                 self.progress.send_modify(|progress| {
                     progress.tenants.insert(id, written.revision);

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::compile::Problem;
-use crate::plan::{PlatformPlan, TenantPlan};
+use crate::plan::{PlatformPlan, TenantRow};
 use crate::resources;
 use crate::source::ObjectKey;
 
@@ -23,7 +23,9 @@ pub struct Platform {
 pub struct Tenant {
     pub id: Option<Uuid>,
     pub owner_uid: String,
-    pub stored: Option<Arc<TenantPlan>>,
+    /// Its own row as stored. The rows of its children are the store's to compare: they would be held
+    /// twice.
+    pub stored: Option<TenantRow>,
     /// Found by the last compile.
     pub problems: Vec<Problem>,
     /// Resources that differ from what the last compile saw.

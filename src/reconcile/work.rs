@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::{CONCURRENT_JOBS, Outside, OutsideError, Reconciler, log};
 use crate::compile::claims::tenant_id;
 use crate::compile::{Compiled, Problem, Reason};
-use crate::plan::{PlatformPlan, TenantPlan};
+use crate::plan::{PlatformPlan, TenantPlan, TenantRow};
 use crate::resources;
 use crate::resources::tenant::DeletionPolicy;
 use crate::source::{Object, ObjectKey, TenantKey};
@@ -45,7 +45,7 @@ pub enum Outcome {
     /// How many tenants were swept away, and how many could not be.
     Swept(Result<(Vec<Uuid>, usize), StoreError>),
     Platform(Box<PlatformPlan>, Result<Written, StoreError>),
-    Written(Arc<TenantPlan>, Result<Written, WorkError>),
+    Written(Box<TenantRow>, Result<Written, WorkError>),
     /// A tenant's data was dealt with; its Tenant resource is gone, or was let go.
     Removed(Option<Uuid>, Result<Removed, WorkError>),
 }
@@ -214,14 +214,10 @@ impl Reconciler {
             self.schedule.now(Job::Tenant(key.clone()));
             return self.remove(store, key, failures);
         }
-        if tenant.stored.as_deref() == Some(&plan) {
-            tenant.rows.written(tenant.rows.revision, std::iter::empty());
-            return self.reports.now(key.clone());
-        }
-        let (plan, outside, media) = (Arc::new(plan), self.outside.clone(), self.media.clone());
+        let (outside, media) = (self.outside.clone(), self.media.clone());
         self.spawn(Job::Tenant(key.clone()), failures, async move {
             let written = write(&store, media, outside, resource, &plan).await;
-            Outcome::Written(plan, written)
+            Outcome::Written(Box::new(plan.tenant), written)
         });
     }
 

@@ -117,6 +117,12 @@ patterns! {
     /// A Postgres schema of ours.
     SCHEMA_PATTERN = r"^[a-z][a-z0-9_]{0,62}$",
         "a schema of lower case letters, digits and '_'";
+    /// A kind.
+    KIND_PATTERN = r"^[A-Z][A-Za-z]*$",
+        "a kind of letters";
+    /// A resource with its reason, such as `Extension anna: Conflict`.
+    FAILING_PATTERN = r"^[A-Z][A-Za-z]* [a-z0-9.-]+: [A-Z][A-Za-z]*$",
+        "kind, name and reason, such as `Extension anna: Conflict`";
     /// A value of a label.
     LABEL_VALUE_PATTERN = r"^([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?$",
         "a label value of at most 63 letters, digits, '.', '_' and '-', that starts and ends with a letter or digit";

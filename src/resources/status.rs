@@ -46,7 +46,7 @@ pub struct TenantStatus {
     pub resources: Vec<ResourceCount>,
     /// The first resources with a problem: kind, name and reason.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 10), inner(length(min = 1, max = 400)))]
+    #[schemars(length(max = 10), inner(length(min = 1, max = 400), regex(pattern = FAILING_PATTERN)))]
     pub failing: Vec<String>,
 }
 
@@ -55,7 +55,7 @@ pub struct TenantStatus {
 #[serde(rename_all = "camelCase")]
 pub struct ResourceCount {
     /// The kind.
-    #[schemars(length(min = 1, max = 63))]
+    #[schemars(length(min = 1, max = 63), regex(pattern = KIND_PATTERN))]
     pub kind: String,
     /// All of them.
     #[schemars(range(min = 0))]

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use super::conditions::cut;
 use super::reason::{ACCEPTED, READY, find};
 use crate::resources::status::ResourceCount;
 use crate::resources::tenant_profile::TenantProfileSpec;
@@ -32,7 +31,7 @@ impl Summary {
         count.refused += i32::from(refused);
         if refused && self.failing.len() < MOST_NAMED {
             let reason = find(conditions, ACCEPTED).map_or("", |found| &found.reason);
-            self.failing.push(cut(format!("{} {}: {reason}", key.kind, key.name)));
+            self.failing.push(format!("{} {}: {reason}", key.kind, key.name));
         }
     }
 
