@@ -113,6 +113,12 @@ async fn measure(options: &Options, folder: &Path, plane: &Plane) -> Vec<Row> {
     let (small, _) =
         changes(&client, plane, &switch, &format!("t{}", options.size(SIZES[0])), options.size(CHANGES))
             .await;
+    let fresh = newcomers(&client, options.size(CHANGES)).await;
+    let p99 = percentile(fresh.iter().copied(), 0.99);
+    rows.push(
+        Row::new("One extension more, all others settled → Ready, p99", format!("{p99:.0} ms"))
+            .goal("< 3000 ms", p99 < 3000.0),
+    );
     let p99 = percentile(small.iter().copied(), 0.99);
     let p50 = percentile(small.iter().copied(), 0.5);
     rows.push(Row::new(
@@ -246,6 +252,34 @@ async fn changes(
     tokio::time::sleep(Duration::from_secs(3)).await;
     let written = plane.writes().since(&before).count("PATCH centrex.dev/extensions/status");
     (latencies, written as f64 / count as f64)
+}
+
+/// Milliseconds from the creation of an extension of the smallest tenant until it is ready.
+async fn newcomers(client: &Client, count: usize) -> Vec<f64> {
+    let tenants: Api<Tenant> = Api::all(client.clone());
+    let all = tenants.list(&Default::default()).await.expect("tenants").items;
+    let smallest = |tenant: &&Tenant| {
+        tenant.status.as_ref().and_then(|status| status.resources.first()).map_or(0, |count| count.total)
+    };
+    let tenant = all.iter().min_by_key(smallest).and_then(|tenant| tenant.metadata.name.clone()).expect("a tenant");
+    let api: Api<Extension> = Api::namespaced(client.clone(), &tenant);
+    let mut latencies = Vec::new();
+    for index in 0..count {
+        let made = extension(&tenant, 700_000 + index);
+        let name = made.metadata.name.clone().expect("a name");
+        let start = Instant::now();
+        api.create(&PostParams::default(), &made).await.expect("a create");
+        loop {
+            let status = api.get(&name).await.expect("it").status.unwrap_or_default();
+            if status.conditions.iter().any(|c| c.type_ == "Ready" && c.status == "True") {
+                break;
+            }
+            assert!(start.elapsed() < Duration::from_secs(60), "never ready: {status:?}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        latencies.push(start.elapsed().as_secs_f64() * 1000.0);
+    }
+    latencies
 }
 
 /// Kibibytes that an operator holds in an empty cluster: what it needs without any object.

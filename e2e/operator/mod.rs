@@ -4,6 +4,7 @@ mod admission;
 mod deletion;
 mod faults;
 mod gate;
+mod namespaced;
 mod replicas;
 mod samples;
 mod truth;
@@ -71,6 +72,19 @@ impl Site {
         let (mut command, output) = self.command("operator");
         command.args(["--listen", "127.0.0.1:0", "--lease-seconds", "4"]).args(options);
         Program::start(&mut command, output, "the operator watches")
+    }
+
+    /// Starts an operator with other rights.
+    pub fn operator_as(&self, kubeconfig: &std::path::Path, options: &[&str]) -> Program {
+        let (mut command, output) = self.command("operator");
+        command.env("KUBECONFIG", kubeconfig);
+        command.args(["--listen", "127.0.0.1:0", "--lease-seconds", "4"]).args(options);
+        Program::start(&mut command, output, "the operator watches")
+    }
+
+    /// A path of the test's own.
+    pub fn path(&self, name: &str) -> std::path::PathBuf {
+        self.directory.path().join(name)
     }
 
     /// Starts the sidecar of a switch.

@@ -148,6 +148,19 @@ fn metadata(map: &mut Map<String, Value>, kind: &Kind) -> Vec<Violation> {
     }
 }
 
+/// What is wrong with a name and a namespace. An API server lets through names that no manifest and
+/// no reference may have: such an object is not for Centrex to take up.
+pub fn name_violations(name: &str, namespace: Option<&str>) -> Vec<Violation> {
+    let mut metadata = json!({"name": name});
+    if let Some(namespace) = namespace {
+        metadata["namespace"] = namespace.into();
+    }
+    match &*METADATA {
+        Ok(schema) => schema.check(&json!({"metadata": metadata})),
+        Err(error) => vec![Violation::new("metadata", error.to_string())],
+    }
+}
+
 /// Checks what an object holds beside its metadata, and brings it into the form it is read in.
 fn body(map: &mut Map<String, Value>, kind: &Kind) -> Vec<Violation> {
     map.remove("status");

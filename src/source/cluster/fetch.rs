@@ -151,8 +151,8 @@ async fn fetch(client: &kube::Client, key: &ObjectKey) -> Result<Answer, Failure
         Err(failure) => return Err(failure),
     };
     let head: Head = serde_json::from_str(&text).map_err(Failure::Unreadable)?;
-    Ok(match read(&text) {
+    Ok(match read::object(kind, read, &text) {
         Ok(object) => Answer::There(object, head.version()),
-        Err(error) => Answer::Unreadable(read::explain(kind, &text, &error)),
+        Err(message) => Answer::Unreadable(message),
     })
 }

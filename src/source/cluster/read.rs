@@ -12,8 +12,9 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::kinds::Kind;
-use crate::source::manifest::without_head;
+use super::kinds::{Kind, Read};
+use crate::resources::schema::Violation;
+use crate::source::manifest::{name_violations, without_head};
 use crate::source::{Object, ObjectKey, validate};
 
 /// What is read of every object before anything else.
@@ -154,9 +155,18 @@ pub(super) fn config_map(text: &str) -> Result<Object, serde_json::Error> {
     Ok(Object::ConfigMap(Arc::new(ConfigMap { metadata, data, binary_data, ..ConfigMap::default() })))
 }
 
+/// Reads an object of a kind; else says why it cannot be taken up.
+pub(super) fn object(kind: &Kind, read: Read, text: &str) -> Result<Object, String> {
+    let object = read(text).map_err(|error| explain(kind, text, &error))?;
+    let metadata = object.metadata();
+    let name = metadata.name.as_deref().unwrap_or_default();
+    let violations = name_violations(name, metadata.namespace.as_deref());
+    if violations.is_empty() { Ok(object) } else { Err(in_words(&violations)) }
+}
+
 /// Why an object cannot be read, by its fields where the CRD's schema can name them: an older or
 /// newer CRD than this program's lets through what this program does not know.
-pub(super) fn explain(kind: &Kind, text: &str, error: &serde_json::Error) -> String {
+fn explain(kind: &Kind, text: &str, error: &serde_json::Error) -> String {
     let violations = match (validate::kinds(), serde_json::from_str(text)) {
         (Ok(kinds), Ok(Value::Object(object))) => {
             kinds.get(kind.name).map(|kind| kind.check(&spec_only(object))).unwrap_or_default()
@@ -168,6 +178,10 @@ pub(super) fn explain(kind: &Kind, text: &str, error: &serde_json::Error) -> Str
         let message = error.to_string();
         return message.split(" at line ").next().unwrap_or_default().to_owned();
     }
+    in_words(&violations)
+}
+
+fn in_words(violations: &[Violation]) -> String {
     let texts: Vec<String> = violations.iter().map(|v| format!("{}: {}", v.field, v.message)).collect();
     texts.join("; ")
 }
@@ -204,7 +218,16 @@ mod tests {
     fn read_extension(text: &str) -> Result<Object, String> {
         let kind = KINDS.iter().find(|kind| kind.name == "Extension").unwrap();
         let super::super::kinds::Taken::Whole(read) = kind.taken else { panic!() };
-        read(text).map_err(|error| explain(kind, text, &error))
+        object(kind, read, text)
+    }
+
+    #[test]
+    fn names_that_only_an_api_server_lets_through_are_refused() {
+        let text = extension(json!({"tenantRef": {"name": "acme"}, "number": "100"}));
+        for name in ["x-pre-process", &"a".repeat(64)] {
+            let why = read_extension(&text.replace("\"anna\"", &format!("{name:?}"))).unwrap_err();
+            assert!(why.starts_with("metadata.name: "), "{why}");
+        }
     }
 
     #[test]

@@ -221,14 +221,14 @@ impl Stream {
                 if self.known.is_current(&head.path(), version) {
                     return Ok(head.resource_version().to_owned());
                 }
-                let seen = match read(text) {
+                let seen = match read::object(self.kind, read, text) {
                     Ok(object) => {
                         let shift = self.known.read(head.path(), version, references(&object));
                         Seen::Object(object, shift)
                     }
-                    Err(error) => {
+                    Err(message) => {
                         self.known.unreadable(head.path(), version);
-                        Seen::Invalid(Invalid { key, message: read::explain(self.kind, text, &error) })
+                        Seen::Invalid(Invalid { key, message })
                     }
                 };
                 self.tell(seen).await;
