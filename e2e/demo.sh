@@ -144,7 +144,7 @@ done
 note "a row: $(sql -At -F ' | ' -c "SELECT name, number, body ->> 'displayName', 'sealed ' || left(encode(sealed, 'hex'), 16) || '…' FROM $acme.extensions WHERE name = 'alice'")"
 note "as Acme's role, reading Globex' extensions: $(sql -At -c "SET ROLE $acme" -c "SELECT * FROM $globex.extensions" 2>&1 | head -n 1)"
 sql -At -c "SET ROLE $acme" -c "SELECT 1 FROM $globex.extensions" >/dev/null 2>&1 && fail 'one role reads the other tenant'
-passwords=$(sed -n 's/.*{password: \(.*\)}.*/\1/p' deploy/samples/*/*.yaml)
+passwords=$(sed -n 's/.*{password: \(.*\)}.*/\1/p' deploy/samples/*.yaml)
 [ -n "$passwords" ] || fail 'the samples have no passwords to look for'
 if grep -rqaF "$passwords" "$dir/data"; then fail 'a password is in plain text under the data directory'; fi
 note "passwords of the samples found in plain text under the data directory: 0 of $(wc -l <<<"$passwords")"

@@ -1,5 +1,6 @@
 //! The whole program, as it is started, changed, stopped and killed.
 
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -259,8 +260,15 @@ async fn a_tenant_that_is_gone_or_suspended_is_served_nothing_and_kept() {
     setting.edit("10-acme.yaml", "suspended: true", "suspended: false");
     program.wait_until("the end of it", |program| program.answer("acme-register-1001") == acme);
 
-    let away = setting.data_dir().join("globex-away");
-    std::fs::rename(setting.manifests().join("globex"), &away).unwrap();
+    let away = setting.path("away");
+    std::fs::create_dir(&away).unwrap();
+    let (here, there) = (setting.manifests(), away.as_path());
+    let moved = |from: &Path, to: &Path| {
+        for file in ["10-globex.yaml", "20-globex-phones.yaml"] {
+            std::fs::rename(from.join(file), to.join(file)).unwrap();
+        }
+    };
+    moved(&here, there);
     program.wait_until("removal", |program| serves_nothing(program, "globex", "442079460000"));
     assert_eq!(program.answer("acme-register-1001"), acme);
     let mut admin = database.admin().await;
@@ -276,10 +284,10 @@ async fn a_tenant_that_is_gone_or_suspended_is_served_nothing_and_kept() {
     assert_eq!(rows, 2, "retained means that its rows are there");
 
     // What went while nobody looked is found at the next start.
-    std::fs::rename(&away, setting.manifests().join("globex")).unwrap();
+    moved(there, &here);
     program.wait_until("its return", |program| program.answer("globex-register-1001").contains("a1-hash"));
     program.end("-TERM");
-    std::fs::rename(setting.manifests().join("globex"), &away).unwrap();
+    moved(&here, there);
     let program = setting.start_ready(&["--database-url", &url(&database)]);
     assert!(serves_nothing(&program, "globex", "442079460000"));
 }

@@ -203,7 +203,7 @@ fn a_disk_that_fills_up_stops_no_answer_and_loses_nothing() {
         (0..number).map(|at| format!("---\napiVersion: centrex.dev/v1alpha1\nkind: Extension\nmetadata: {{name: e{at}, namespace: acme}}\nspec: {{tenantRef: {{name: acme}}, number: \"7{at:03}\", credentials: {{secretRef: {{name: alice-sip}}}}}}\n")).collect::<String>()
     };
     setting.edit("20-acme-groups.yaml", "  ringSeconds: 25\n", "  ringSeconds: 26\n");
-    setting.write("acme/many.yaml", &names(150));
+    setting.write("30-acme-many.yaml", &names(150));
     program.wait_until("trouble", |program| program.log().contains("No space left"));
     assert!(program.answer("acme-register-1001").contains("a1-hash"));
     assert!(program.answer("acme-dial-2000").contains("user/1001"));

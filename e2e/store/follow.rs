@@ -198,7 +198,8 @@ async fn one_unreadable_tenant_does_not_stop_the_others() {
     bad.extensions.get_mut("e100").unwrap().ring_seconds = 9;
     store.write_tenant(&bad).await.unwrap();
     following.sees("the bad one mended", |replica| replica.revisions()[&bad.tenant.id] == 3).await;
-    assert!(following.progress.borrow().unreadable.is_empty());
+    let mended = following.progress.wait_for(|progress| progress.unreadable.is_empty());
+    drop(tokio::time::timeout(PATIENCE, mended).await.unwrap());
     following.end().await;
 }
 

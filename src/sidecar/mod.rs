@@ -10,14 +10,13 @@ pub use switch::run;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::info;
 
-use crate::route::SigningKey;
 use crate::store::acks::SwitchInfo;
 use crate::store::{Keyring, KeyringError, Reader, StoreError, StoreOptions};
 use crate::switch::cache::{Cache, CacheError};
@@ -60,7 +59,6 @@ pub enum SidecarError {
 pub struct Sidecar {
     replica: Arc<Replica>,
     progress: watch::Receiver<Progress>,
-    key: Arc<OnceLock<SigningKey>>,
     /// Until it follows a store.
     follower: Option<Follower>,
     following: TaskTracker,
@@ -80,13 +78,13 @@ impl Sidecar {
         keyring: Arc<Keyring>,
         probe: impl FnOnce(Arc<Replica>, watch::Receiver<Progress>) -> Arc<dyn Probe>,
     ) -> Result<Self, SidecarError> {
-        let (replica, key) = (Arc::new(Replica::default()), Arc::new(OnceLock::new()));
+        let replica = Arc::new(Replica::default());
         let cache = Cache::open(&data_dir.join("replica"), keyring)?;
         let mut follower = Follower::new(replica.clone(), Some(cache));
         let progress = follower.progress();
         let answers = Arc::new(Answers {
             replica: replica.clone(),
-            key: key.clone(),
+            key: follower.key(),
             media: MediaRoot::new(&directory("--media-dir", &args.media_dir(data_dir))?)?,
             templates: match &args.templates {
                 Some(directory) => Templates::with_overrides(directory)?,
@@ -107,7 +105,7 @@ impl Sidecar {
         serving.spawn(server.serve(stop_serving.clone()));
         follower.restore().await;
         let following = TaskTracker::new();
-        Ok(Self { replica, progress, key, follower: Some(follower), following, serving, stop_serving })
+        Ok(Self { replica, progress, follower: Some(follower), following, serving, stop_serving })
     }
 
     /// Follows a store and reports to it, under a name, until stopped. Asked again, it goes on.
@@ -116,7 +114,6 @@ impl Sidecar {
         let reader = Reader::lazy(options);
         let info = SwitchInfo { name: name.to_owned(), hostname: Some(crate::host::name()), version: None };
         let (progress, replica) = (self.progress.clone(), self.replica.clone());
-        self.following.spawn(keep_key(progress.clone(), self.key.clone(), stop.clone()));
         self.following.spawn(report::report(reader.clone(), info, replica, progress, stop.clone()));
         self.following.spawn(follower.run(reader, stop.clone()));
     }
@@ -133,21 +130,6 @@ impl Sidecar {
         self.serving.close();
         self.serving.wait().await;
         info!("ended");
-    }
-}
-
-/// Hands the signing key to the answers as soon as the follower has it.
-async fn keep_key(
-    mut progress: watch::Receiver<Progress>,
-    key: Arc<OnceLock<SigningKey>>,
-    stop: CancellationToken,
-) {
-    let known = async {
-        let found = progress.wait_for(|progress| progress.signing_key.is_some()).await.ok()?;
-        found.signing_key.clone()
-    };
-    if let Some(Some(found)) = stop.run_until_cancelled(known).await {
-        key.get_or_init(|| found);
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
@@ -55,6 +55,7 @@ pub struct Progress {
 
 /// Keeps one replica in step with one store. Nothing else may put into the replica.
 pub struct Follower {
+    key: Arc<OnceLock<SigningKey>>,
     replica: Arc<Replica>,
     cache: Option<Cache>,
     keeper: Option<Keeper>,
@@ -98,6 +99,7 @@ impl Follower {
     /// A follower that has not done anything yet.
     pub fn new(replica: Arc<Replica>, cache: Option<Cache>) -> Self {
         Self {
+            key: Arc::default(),
             replica,
             cache,
             keeper: None,
@@ -112,6 +114,11 @@ impl Follower {
         self.progress.subscribe()
     }
 
+    /// The key our dialplan is signed with, once it is known.
+    pub fn key(&self) -> Arc<OnceLock<SigningKey>> {
+        self.key.clone()
+    }
+
     /// Fills the replica from the cache. Files that cannot be read are logged and left out.
     pub async fn restore(&mut self) {
         let Some(cache) = self.cache.clone() else { return };
@@ -121,6 +128,10 @@ impl Follower {
             tracing::warn!(%error, "a file of the cache was skipped");
         }
         tracing::info!(tenants = cached.tenants.len(), "last good state restored from the cache");
+        if let Some(key) = cached.signing_key {
+            self.key.get_or_init(|| key.clone());
+            self.progress.send_modify(|progress| progress.signing_key = Some(key));
+        }
         let keyring = cache.keyring();
         for (number, plan) in cached.tenants {
             let revision = Revision::of_tenant(number, keyring, &plan);
@@ -131,10 +142,7 @@ impl Follower {
             self.platform = Revision::of_platform(number, keyring, &plan);
             self.replica.replace_platform(number, plan);
         }
-        self.progress.send_modify(|progress| {
-            progress.filled = self.replica.platform_revision() > 0;
-            progress.signing_key = cached.signing_key;
-        });
+        self.progress.send_modify(|progress| progress.filled = self.replica.platform_revision() > 0);
     }
 
     /// Follows until it is stopped; what is to be cached is written before it returns.
@@ -295,6 +303,7 @@ impl Follower {
         if held == Some(*key.reveal()) {
             return;
         }
+        self.key.get_or_init(|| key.clone());
         self.progress.send_modify(|progress| progress.signing_key = Some(key.clone()));
         if let Some(cache) = self.cache.clone()
             && let Ok(Err(error)) = tokio::task::spawn_blocking(move || cache.write_signing_key(&key)).await
