@@ -117,10 +117,7 @@ async fn samples_are_seen_as_the_folder_source_sees_them_and_followed() {
     assert_eq!(source.watches.missing(), [""; 0]);
     assert!(source.objects.keys().all(|key| key.starts_with("Namespace ")), "{:?}", source.objects.keys());
 
-    // Namespaces before what is in them.
-    for part in ["carriers/namespace.yaml", "acme/tenant.yaml", "globex/tenant.yaml", ""] {
-        cluster.kubectl_ok(&["apply", "-R", "-f", &format!("deploy/samples/{part}")]);
-    }
+    cluster.kubectl_ok(&["apply", "-f", "deploy/samples"]);
     let folder = Folder::read_once(&[repository("deploy/samples")]).unwrap();
     assert_eq!(folder.problems, []);
     let upserts = folder.changes.iter().filter_map(|change| match change {

@@ -111,7 +111,12 @@ pub async fn run(args: OperatorArgs) -> Result<(), OperatorError> {
     info!(listen = %address, %identity, "the operator watches");
 
     let statuses = Statuses::start(&client, &metrics, &tasks, &stop);
-    let outside = Arc::new(Cluster::new(client.clone(), identity.clone(), statuses.clone()));
+    let outside = Arc::new(Cluster::new(
+        client.clone(),
+        identity.clone(),
+        args.namespaces.is_empty(),
+        statuses.clone(),
+    ));
     let (progress, _) = watch::channel(Progress::default());
     let mut operator = Operator {
         reconciler: Reconciler::new(progress, Some(outside), args.media_dir.clone()),

@@ -37,6 +37,8 @@ const ATTEMPTS: usize = 5;
 pub struct Cluster {
     client: Client,
     instance: String,
+    /// Whether kinds of the cluster are its own to write; else they come from a folder.
+    cluster_wide: bool,
     statuses: Statuses,
     /// Extensions a Secret is being made for.
     making: Arc<Mutex<HashSet<ObjectKey>>>,
@@ -45,9 +47,9 @@ pub struct Cluster {
 
 impl Cluster {
     /// A cluster, written to in the name of this replica.
-    pub fn new(client: Client, instance: String, statuses: Statuses) -> Self {
+    pub fn new(client: Client, instance: String, cluster_wide: bool, statuses: Statuses) -> Self {
         let makers = Arc::new(Semaphore::new(CONCURRENT_SECRETS));
-        Self { client, instance, statuses, making: Arc::default(), makers }
+        Self { client, instance, cluster_wide, statuses, making: Arc::default(), makers }
     }
 
     fn note(&self, object: Object, note: Note) {
@@ -159,6 +161,9 @@ impl Outside for Cluster {
     }
 
     fn publish(&self, object: &Object, status: NewStatus, notes: Vec<Note>) {
+        if object.metadata().namespace.is_none() && !self.cluster_wide {
+            return;
+        }
         self.statuses.put(object, status);
         for note in notes {
             self.note(object.clone(), note);
