@@ -107,14 +107,15 @@ pub async fn run(args: OperatorArgs) -> Result<(), OperatorError> {
     info!(listen = %address, %identity, "the operator watches");
 
     let statuses = Statuses::start(&client, &metrics, &tasks, &stop);
-    let outside = Arc::new(Cluster::new(client.clone(), identity.clone(), statuses.clone()));
+    let cluster_wide = args.namespaces.is_empty();
+    let outside = Cluster::new(client.clone(), identity.clone(), statuses.clone(), cluster_wide);
     let (progress, _) = watch::channel(Progress::default());
     let mut operator = Operator {
-        reconciler: Reconciler::new(progress, Some(outside), args.media_dir.clone()),
+        reconciler: Reconciler::new(progress, Some(Arc::new(outside)), args.media_dir.clone()),
         options,
         client,
         identity,
-        cluster_wide: args.namespaces.is_empty(),
+        cluster_wide,
         statuses,
         metrics,
         health,
