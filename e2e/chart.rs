@@ -3,6 +3,7 @@
 mod account;
 mod fixtures;
 mod install;
+mod pod;
 mod release;
 
 #[test]

@@ -4,12 +4,12 @@
 //! One switch serves all steps, which are run in order; the first that fails ends the test with
 //! the SIP it saw and the last lines of both logs. Skipped where FreeSWITCH or sipp is missing.
 
-mod esl;
+pub mod esl;
 mod lab;
 mod phone;
 pub mod process;
 mod standalone;
-mod switch;
+pub mod switch;
 
 use std::time::{Duration, Instant};
 

@@ -169,44 +169,48 @@ fn an_upgrade_changes_what_it_names(helm: &Helm<'_>) {
 
 #[test]
 fn two_syncs_of_it_show_no_difference() {
-    let test = "chart: synced twice";
+    synced_twice("chart: synced twice", &[]);
+}
+
+#[test]
+fn two_syncs_on_the_servers_side_show_no_difference() {
+    // As Argo CD does with ServerSideApply=true.
+    synced_twice("chart: synced twice, server-side", &["--server-side", "--field-manager=argocd-controller"]);
+}
+
+fn synced_twice(test: &str, how: &[&str]) {
     let Some(cluster) = &Cluster::own(test) else { return };
     let Some(helm) = Helm::on(cluster, test) else { return };
-    let everything = helm.release(&["template"], &["media.persistent=true", "crds.install=false"]);
     let flat = std::fs::read_to_string(crate::program::repository("deploy/install.yaml")).unwrap();
-    for (how, manifests) in [
-        (&[][..], &flat),
-        (&[], &everything),
-        (&["--server-side", "--field-manager=argocd-controller"], &flat),
-    ] {
-        let apply = |verb: &str| cluster.kubectl_with(&[&[verb], how, &["-f", "-"]].concat(), manifests);
-        if !how.is_empty() {
-            cluster.kubectl_ok(&["delete", "-f", "deploy/install.yaml", "--timeout=120s"]);
-        }
-        let applied = apply("apply");
-        assert!(applied.status.success(), "{}", String::from_utf8_lossy(&applied.stderr));
-        // Empty, and exit status 0: what the API server adds is no difference.
-        let difference = apply("diff");
-        let said = String::from_utf8_lossy(&difference.stdout);
-        assert!(difference.status.success() && said.is_empty(), "{how:?}: {said}");
-        let generations = || {
-            let path = "-o=jsonpath={range .items[*]}{.kind}/{.metadata.name}/{.metadata.generation} {end}";
-            let output = cluster.kubectl_with(&["get", "-f", "-", path], manifests);
-            String::from_utf8(output.stdout).unwrap()
-        };
-        let before = generations();
-        let again = apply("apply");
-        assert_eq!(generations(), before);
-        let again = String::from_utf8_lossy(&again.stdout).into_owned();
-        let end = if how.is_empty() { "unchanged" } else { "serverside-applied" };
-        // Of these, kubectl sends a list again which the API server has filled in, and which is one piece
-        // to it. It changes nothing, as the generations say.
-        let sent =
-            |line: &str| ["poddisruptionbudget", "statefulset"].iter().any(|kind| line.starts_with(kind));
-        let changes = |line: &&str| !line.ends_with(end) && !sent(line);
-        let changed: Vec<&str> = again.lines().filter(changes).collect();
-        assert_eq!(changed, [""; 0], "{how:?}");
-    }
+    sync_twice(cluster, how, &flat);
+    // The same with a switch.
+    sync_twice(cluster, how, &helm.release(&["template"], &["media.persistent=true", "crds.install=false"]));
+}
+
+fn sync_twice(cluster: &Cluster, how: &[&str], manifests: &str) {
+    let apply = |verb: &str| cluster.kubectl_with(&[&[verb], how, &["-f", "-"]].concat(), manifests);
+    let generations = || {
+        let path = "-o=jsonpath={range .items[*]}{.kind}/{.metadata.name}/{.metadata.generation} {end}";
+        let output = cluster.kubectl_with(&["get", "-f", "-", path], manifests);
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let applied = apply("apply");
+    assert!(applied.status.success(), "{}", String::from_utf8_lossy(&applied.stderr));
+    // Empty, and exit status 0: what the API server adds is no difference.
+    let difference = apply("diff");
+    let said = String::from_utf8_lossy(&difference.stdout);
+    assert!(difference.status.success() && said.is_empty(), "{said}");
+    let before = generations();
+    let again = apply("apply");
+    assert_eq!(generations(), before);
+    let again = String::from_utf8_lossy(&again.stdout).into_owned();
+    let end = if how.is_empty() { "unchanged" } else { "serverside-applied" };
+    // Of these, kubectl sends a list again which the API server has filled in, and which is one piece
+    // to it. It changes nothing, as the generations say.
+    let sent = |line: &str| ["poddisruptionbudget", "statefulset"].iter().any(|kind| line.starts_with(kind));
+    let changes = |line: &&str| !line.ends_with(end) && !sent(line);
+    let changed: Vec<&str> = again.lines().filter(changes).collect();
+    assert_eq!(changed, [""; 0]);
 }
 
 #[test]

@@ -37,9 +37,9 @@ const ATTEMPTS: usize = 5;
 pub struct Cluster {
     client: Client,
     instance: String,
-    /// Whether kinds of the cluster are its own to write; else they come from a folder.
-    cluster_wide: bool,
     statuses: Statuses,
+    /// False in the mode of a list of namespaces.
+    cluster_wide: bool,
     /// Extensions a Secret is being made for.
     making: Arc<Mutex<HashSet<ObjectKey>>>,
     makers: Arc<Semaphore>,
@@ -47,9 +47,9 @@ pub struct Cluster {
 
 impl Cluster {
     /// A cluster, written to in the name of this replica.
-    pub fn new(client: Client, instance: String, cluster_wide: bool, statuses: Statuses) -> Self {
+    pub fn new(client: Client, instance: String, statuses: Statuses, cluster_wide: bool) -> Self {
         let makers = Arc::new(Semaphore::new(CONCURRENT_SECRETS));
-        Self { client, instance, cluster_wide, statuses, making: Arc::default(), makers }
+        Self { client, instance, statuses, cluster_wide, making: Arc::default(), makers }
     }
 
     fn note(&self, object: Object, note: Note) {
@@ -161,7 +161,8 @@ impl Outside for Cluster {
     }
 
     fn publish(&self, object: &Object, status: NewStatus, notes: Vec<Note>) {
-        if object.metadata().namespace.is_none() && !self.cluster_wide {
+        // The cluster's own kinds come from files then, and a Role reaches no status of theirs.
+        if !self.cluster_wide && object.metadata().namespace.is_none() {
             return;
         }
         self.statuses.put(object, status);

@@ -1,0 +1,121 @@
+//! A real FreeSWITCH as the chart's pod runs it: the chart's arguments and environment, the
+//! configuration as the kubelet mounts it, empty volumes, the pod's user, and Centrex beside it.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::release::Helm;
+use crate::freeswitch::esl::Esl;
+use crate::freeswitch::process::{Process, free_port, until};
+use crate::freeswitch::switch::installed;
+use crate::operator::Site;
+use crate::postgres::reachable_dir;
+use crate::skip::skip;
+
+/// User and group of the chart's pods.
+const USER: u32 = 65532;
+const PASSWORD: &str = "of-the-secret";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_freeswitch_starts_as_in_the_pod() {
+    let test = "chart: FreeSWITCH as in the pod";
+    let binary = match installed() {
+        Ok(binary) => binary,
+        Err(why) => return skip(test, &why),
+    };
+    let Some(site) = Site::start(test).await else { return };
+    let Some(helm) = Helm::on(&site.cluster, test) else { return };
+    let operator = site.operator(&[]);
+    let centrex = site.switch("centrex-switch-0");
+    let esl = free_port(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let values = ["switch.freeswitch.phrases=tones", &format!("switch.ports.eventSocket={esl}")];
+    let text = helm.release(&["template"], &values);
+    let of = |kind: &str| -> Value {
+        let document = text.split("\n---\n").find(|text| {
+            text.contains(&format!("\nkind: {kind}\n")) && text.contains("\n  name: centrex-switch\n")
+        });
+        serde_saphyr::from_str(document.unwrap()).unwrap()
+    };
+    let pod = of("StatefulSet")["spec"]["template"]["spec"].clone();
+    let folder = reachable_dir();
+    let place = |path: &str| folder.path().join(path.trim_start_matches('/'));
+    mount(&of("ConfigMap")["data"], &pod["volumes"], &place("/etc/freeswitch"));
+
+    let container = &pod["containers"][0];
+    let mut command = Command::new(binary);
+    for argument in container["args"].as_array().unwrap() {
+        let argument = argument.as_str().unwrap();
+        match argument.starts_with('/') {
+            true => command.arg(place(argument)),
+            false => command.arg(argument),
+        };
+    }
+    let mut secrets =
+        HashMap::from([("CENTREX_ESL_PASSWORD", PASSWORD), ("CENTREX_XML_PASSWORD", "demo-only")]);
+    for variable in container["env"].as_array().unwrap() {
+        let name = variable["name"].as_str().unwrap();
+        match (variable["value"].as_str(), secrets.remove(name)) {
+            (Some(value), _) | (None, Some(value)) => command.env(name, value),
+            (None, None) => command.env(name, "centrex-switch-0"), // the pod's name
+        };
+    }
+    assert!(secrets.is_empty(), "not taken from the Secret: {secrets:?}");
+    command.env("CENTREX_XML_URL", format!("http://{}", centrex.connect().peer_addr().unwrap()));
+    let root = std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);
+    for volume in ["/run/freeswitch", "/var/lib/freeswitch"] {
+        std::fs::create_dir_all(place(volume)).unwrap();
+        if root {
+            // As fsGroup leaves a volume: root's, written by the group.
+            chown(place(volume), Some(0), Some(USER)).unwrap();
+            std::fs::set_permissions(place(volume), std::fs::Permissions::from_mode(0o2775)).unwrap();
+        }
+    }
+    if root {
+        command.uid(USER).gid(USER);
+    }
+    let mut freeswitch = Process::start(&mut command, &folder.path().join("output"));
+    let ask = |command: &str| Esl::connect(esl, PASSWORD)?.api(command);
+    let ready = until(Duration::from_secs(60), || match freeswitch.ended() {
+        Some(status) => Some(format!("ended with {status}")),
+        None => ask("status").filter(|status| status.contains("is ready")),
+    });
+    let log = || std::fs::read_to_string(place("/run/freeswitch/log/freeswitch.log")).unwrap_or_default();
+    assert!(ready.as_ref().is_some_and(|status| status.contains("is ready")), "{ready:?}\n{}", log());
+    assert_eq!(ask("switchname").as_deref().map(str::trim), Some("centrex-switch-0"));
+    for module in ["mod_sofia", "mod_voicemail", "mod_callcenter", "mod_xml_cdr"] {
+        assert_eq!(
+            ask(&format!("module_exists {module}")).as_deref().map(str::trim),
+            Some("true"),
+            "{module}"
+        );
+    }
+    // What is to outlive the pod is on the volume that does.
+    for kept in ["db/core.db", "db/voicemail_default.db", "tls/dtls-srtp.pem", "cdr-spool"] {
+        assert!(place("/var/lib/freeswitch").join(kept).exists(), "no {kept}");
+    }
+    drop((freeswitch, centrex, operator));
+}
+
+/// A ConfigMap as the kubelet mounts it, with its items: links into a folder that is replaced whole.
+fn mount(data: &Value, volumes: &Value, at: &Path) {
+    let inside = at.join("..2026_11_21");
+    std::fs::create_dir_all(&inside).unwrap();
+    symlink("..2026_11_21", at.join("..data")).unwrap();
+    let volume = volumes.as_array().unwrap().iter().find(|volume| volume["name"] == "configuration").unwrap();
+    for item in volume["configMap"]["items"].as_array().unwrap() {
+        let (key, path) = (item["key"].as_str().unwrap(), item["path"].as_str().unwrap());
+        std::fs::create_dir_all(inside.join(path).parent().unwrap()).unwrap();
+        std::fs::write(inside.join(path), data[key].as_str().unwrap()).unwrap();
+    }
+    for entry in std::fs::read_dir(&inside).unwrap() {
+        let name = entry.unwrap().file_name();
+        symlink(Path::new("..data").join(&name), at.join(&name)).unwrap();
+    }
+}
