@@ -85,7 +85,11 @@ pub async fn run(args: OperatorArgs) -> Result<(), OperatorError> {
     let address = listener.local_addr().unwrap_or(args.listen);
     let config = kube::Config::infer().await.map_err(|cause| OperatorError::Kubeconfig(Box::new(cause)))?;
     let namespace = args.lease_namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
-    let client = Client::try_from(config).map_err(|cause| OperatorError::Client(Box::new(cause)))?;
+    let connect = |config| Client::try_from(config).map_err(|cause| OperatorError::Client(Box::new(cause)));
+    // Watches retry by themselves, and say at once what is wrong.
+    let mut impatient = config.clone();
+    impatient.default_retry = false;
+    let (client, watching) = (connect(config)?, connect(impatient)?);
     let identity = args.identity.clone().unwrap_or_else(crate::host::name);
 
     let (metrics, tasks) = (Metrics::default(), TaskTracker::new());
@@ -100,7 +104,7 @@ pub async fn run(args: OperatorArgs) -> Result<(), OperatorError> {
     let stop_election = CancellationToken::new();
     let election = lease::elect(client.clone(), lease, stop_election.clone());
     let (updates, inbox) = mpsc::channel(16);
-    let watching = ClusterOptions { client: client.clone(), namespaces: args.namespaces.clone() };
+    let watching = ClusterOptions { client: watching, namespaces: args.namespaces.clone() };
     let watches = cluster::start(watching, updates, stop.clone());
     let health = Arc::new(Health::new(metrics.clone(), watches, election.life.clone(), args.lease_seconds));
     tasks.spawn(health::serve(listener, health.clone(), stop.clone()));
