@@ -28,6 +28,7 @@ async fn what_compile_refuses_is_refused_at_apply() {
     site.cluster.apply(&site.extension("north", 100));
     site.wait_for("north", "extension/e100", "Programmed=True Programmed");
 
+    std::thread::sleep(std::time::Duration::from_millis(1100)); // ages are counted in seconds
     // A number that an older extension has: refused, and nothing is stored; dry runs too.
     let second = site.extension("north", 100).replace("name: e100", "name: again");
     for dry in [&["apply", "-f", "-"][..], &["apply", "--dry-run=server", "-f", "-"]] {
