@@ -13,7 +13,7 @@ async fn the_api_server_goes_away_and_comes_back() {
     let operator = site.operator(&[]);
     let switch = site.switch("switch-1");
     site.apply_samples();
-    site.cluster.kubectl_ok(&["wait", "--for=condition=Ready", "--timeout=90s", "-A", "--all", "extensions"]);
+    site.samples_ready();
     let answer = switch.answer("acme-register-1001");
     site.cluster.stop_api_server();
     std::thread::sleep(Duration::from_secs(12)); // longer than the lease
@@ -32,7 +32,7 @@ async fn postgres_goes_away_and_comes_back() {
     let _operator = site.operator(&[]);
     let switch = site.switch("switch-1");
     site.apply_samples();
-    site.cluster.kubectl_ok(&["wait", "--for=condition=Ready", "--timeout=90s", "-A", "--all", "extensions"]);
+    site.samples_ready();
     let answer = switch.answer("acme-register-1001");
     site.gate.shut(true);
     site.cluster.apply(&site.extension("globex", 7777));

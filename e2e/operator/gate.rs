@@ -4,14 +4,13 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// The way, open at first.
 pub struct Gate {
     pub port: u16,
-    shut: Arc<AtomicBool>,
-    connections: Arc<Mutex<Vec<TcpStream>>>,
+    /// What goes through it; None while it is shut.
+    through: Arc<Mutex<Option<Vec<TcpStream>>>>,
 }
 
 impl Gate {
@@ -19,15 +18,14 @@ impl Gate {
     pub fn open(socket: PathBuf) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let gate = Self { port, shut: Arc::default(), connections: Arc::default() };
-        let (shut, connections) = (gate.shut.clone(), gate.connections.clone());
+        let gate = Self { port, through: Arc::new(Mutex::new(Some(Vec::new()))) };
+        let through = gate.through.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                if shut.load(Ordering::SeqCst) {
-                    continue; // dropped at once
-                }
+                let mut through = through.lock().unwrap();
+                let Some(through) = through.as_mut() else { continue }; // dropped at once
                 let Ok(there) = UnixStream::connect(&socket) else { continue };
-                connections.lock().unwrap().push(stream.try_clone().unwrap());
+                through.push(stream.try_clone().unwrap());
                 let (mut from, mut to) = (stream.try_clone().unwrap(), there.try_clone().unwrap());
                 std::thread::spawn(move || {
                     pump(&mut from, &mut to);
@@ -45,11 +43,9 @@ impl Gate {
 
     /// Shuts it, or opens it again.
     pub fn shut(&self, shut: bool) {
-        self.shut.store(shut, Ordering::SeqCst);
-        if shut {
-            for connection in self.connections.lock().unwrap().drain(..) {
-                let _ = connection.shutdown(Shutdown::Both);
-            }
+        let open = (!shut).then(Vec::new);
+        for connection in std::mem::replace(&mut *self.through.lock().unwrap(), open).into_iter().flatten() {
+            let _ = connection.shutdown(Shutdown::Both);
         }
     }
 }

@@ -101,6 +101,20 @@ impl Site {
         self.cluster.kubectl_ok(&["apply", "-f", "deploy/samples"]);
     }
 
+    /// Waits until the samples' tenants are whole, which the last of their resources decides.
+    pub fn samples_ready(&self) {
+        for kinds in ["extensions", "tenants"] {
+            self.cluster.kubectl_ok(&[
+                "wait",
+                "--for=condition=Ready",
+                "--timeout=120s",
+                "-A",
+                "--all",
+                kinds,
+            ]);
+        }
+    }
+
     /// An object as the API server has it.
     pub fn get(&self, namespace: &str, object: &str) -> Option<Value> {
         let output = self.cluster.kubectl(&["get", "-n", namespace, object, "-o", "json"]);
