@@ -19,33 +19,7 @@ use proptest::prelude::*;
 use regex::Regex;
 use uuid::Uuid;
 
-const HOSTILE: &[&str] = &[
-    "${system(id)}",
-    "$${domain}",
-    "\"/><action application=\"system\" data=\"id\"/>",
-    "a\nb",
-    "a\r\nb",
-    "a\0b",
-    "a\tb",
-    ",sofia/internal/200",
-    "|sofia/internal/200",
-    "1001:_:user/1002",
-    "^^;x=1",
-    "{api_hangup_hook=system}",
-    "[execute_on_answer=system]",
-    "<user>",
-    "'; system id; '",
-    "`id`",
-    "a\\nb",
-    "-1",
-    "a b",
-    "../../etc/passwd",
-    "&park()",
-    "X-PRE-PROCESS",
-    "1001@other.example.com",
-    "%{system(id)}",
-    "\u{202e}1001",
-];
+use crate::hostile::HOSTILE;
 
 fn text() -> impl Strategy<Value = String> {
     prop_oneof![

@@ -12,6 +12,7 @@ mod folder;
 mod freeswitch;
 mod go;
 mod golden;
+mod hostile;
 mod inert;
 mod lease;
 mod operator;

@@ -104,6 +104,17 @@ impl Database {
     pub async fn admin(&self) -> PgConnection {
         self.server.postgres.admin_options().database(&self.name).connect().await.unwrap()
     }
+
+    /// Ends every connection to this database, as a failover of Postgres does; how many there were.
+    pub async fn cut_connections(&self) -> i64 {
+        sqlx::query_scalar(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+             WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        )
+        .fetch_one(&mut self.admin().await)
+        .await
+        .unwrap()
+    }
 }
 
 /// A directory that the account of a server can enter, which a plain temporary one is not.

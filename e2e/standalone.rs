@@ -221,13 +221,7 @@ async fn a_second_one_on_the_same_database_serves_and_waits_to_write() {
     until_answer(&mut second, "acme-dial-1999", "user/1999@");
 
     // Its lock goes, as at a failover of Postgres: it takes it again, and goes on.
-    let killed: i64 = sqlx::query_scalar(
-        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-         WHERE datname = current_database() AND pid <> pg_backend_pid()",
-    )
-    .fetch_one(&mut database.admin().await)
-    .await
-    .unwrap();
+    let killed = database.cut_connections().await;
     assert!(killed > 1);
     second.wait_until("the loss", |second| second.log().contains("writer's lock was lost"));
     other.edit("20-acme-extensions.yaml", "number: \"1999\"", "number: \"1003\"");

@@ -4,13 +4,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use centrex::lease::{Election, Leadership, LeaseOptions, Term, elect};
+use centrex::lease::{Election, Leadership, Term, elect};
 use jiff::SignedDuration;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::api::{Access, Link, Server};
+use super::options;
 
 const LEASE: Duration = Duration::from_secs(15);
 
@@ -28,7 +29,7 @@ impl Elector {
     fn with_clock(server: &Arc<Server>, name: &str, skew: SignedDuration) -> Self {
         let access = server.access(skew);
         let stop = CancellationToken::new();
-        let election = elect(access.client(), options(name), stop.clone());
+        let election = elect(access.client(), options(name, LEASE), stop.clone());
         Self { access, stop, election }
     }
 
@@ -48,15 +49,6 @@ impl Elector {
             Leadership::Following { leader } => leader.clone(),
             Leadership::Leading(_) => None,
         }
-    }
-}
-
-fn options(name: &str) -> LeaseOptions {
-    LeaseOptions {
-        namespace: "here".to_owned(),
-        name: "centrex-operator".to_owned(),
-        identity: name.to_owned(),
-        duration: LEASE,
     }
 }
 

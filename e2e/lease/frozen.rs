@@ -3,22 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use centrex::lease::{Leadership, LeaseOptions, elect};
+use centrex::lease::{Leadership, elect};
 use jiff::SignedDuration;
 use tokio_util::sync::CancellationToken;
 
 use super::api::Server;
+use super::options;
 
 const LEASE: Duration = Duration::from_secs(3);
-
-fn options(name: &str) -> LeaseOptions {
-    LeaseOptions {
-        namespace: "here".to_owned(),
-        name: "centrex-operator".to_owned(),
-        identity: name.to_owned(),
-        duration: LEASE,
-    }
-}
 
 #[tokio::test]
 async fn a_frozen_leader_finds_its_term_over() {
@@ -29,7 +21,7 @@ async fn a_frozen_leader_finds_its_term_over() {
     let a = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let mut election = elect(of_a.client(), options("a"), CancellationToken::new());
+            let mut election = elect(of_a.client(), options("a", LEASE), CancellationToken::new());
             let wanted = |leadership: &Leadership| matches!(leadership, Leadership::Leading(_));
             let term = match &*election.leadership.wait_for(wanted).await.unwrap() {
                 Leadership::Leading(term) => term.clone(),
@@ -47,7 +39,8 @@ async fn a_frozen_leader_finds_its_term_over() {
         });
     });
     let transition = tokio::task::spawn_blocking(move || leading.recv().unwrap()).await.unwrap();
-    let mut b = elect(server.access(SignedDuration::ZERO).client(), options("b"), CancellationToken::new());
+    let mut b =
+        elect(server.access(SignedDuration::ZERO).client(), options("b", LEASE), CancellationToken::new());
     let started = Instant::now();
     let leading = b.leadership.wait_for(|leadership| matches!(leadership, Leadership::Leading(_)));
     match &*tokio::time::timeout(LEASE * 2, leading).await.unwrap().unwrap() {

@@ -8,34 +8,9 @@ use serde_json::Value;
 
 use super::invariants::inert;
 use super::worlds::world;
+use crate::hostile::HOSTILE;
 
 const SAMPLES: &str = include_str!("../manifests/every-field.yaml");
-
-const HOSTILE: &[&str] = &[
-    "${system(id)}",
-    "$${domain}",
-    "\"/><action application=\"system\" data=\"id\"/>",
-    "a\nb",
-    "a\r\nb",
-    "a\0b",
-    "a\u{7f}b",
-    "a,sofia/internal/200",
-    "a|b",
-    "a:_:b",
-    "^^;x=1",
-    "{api_hangup_hook=system}",
-    "[execute_on_answer=system]",
-    "<user>",
-    "a;b",
-    "a'b",
-    "`id`",
-    "a\\nb",
-    "x-pre-process",
-    "X-PRE-PROCESS",
-    "../../etc/passwd",
-    "&park()",
-    "",
-];
 
 fn documents() -> Vec<Value> {
     serde_saphyr::from_multiple(SAMPLES).unwrap()

@@ -152,13 +152,7 @@ async fn what_was_missed_is_read_after_a_lost_connection() {
     // Every connection goes: the switch's own, and the listener's.
     plan.tenant.display_name = "Changed".to_owned();
     store.write_tenant(&plan).await.unwrap();
-    let killed: i64 = sqlx::query_scalar(
-        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-         WHERE datname = current_database() AND pid <> pg_backend_pid()",
-    )
-    .fetch_one(&mut database.admin().await)
-    .await
-    .unwrap();
+    let killed = database.cut_connections().await;
     assert!(killed > 2, "{killed}");
     let ack = listening.until("everything anew", |ack| matches!(ack, Ack::Reset { .. })).await;
     let Ack::Reset { reporting, silent } = ack else { panic!() };

@@ -25,26 +25,7 @@ macro_rules! resources {
     };
 }
 
-resources!(
-    Conference,
-    Device,
-    DialRule,
-    Extension,
-    FeatureCode,
-    IvrMenu,
-    MediaFile,
-    Number,
-    OutboundRoute,
-    Queue,
-    RingGroup,
-    RoutingTest,
-    Schedule,
-    SipProfile,
-    Switch,
-    Tenant,
-    TenantProfile,
-    Trunk,
-);
+with_kinds!(resources);
 
 /// The API of an object's kind, in its namespace.
 pub fn api_of(client: &Client, resource: &ApiResource, namespace: Option<&str>) -> Api<DynamicObject> {

@@ -1,5 +1,6 @@
 //! What the operator counts. Labels are few and fixed: no names, no error texts.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -8,6 +9,8 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+
+use crate::compile::Reason;
 
 /// A label of a problem: compile's reason.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -59,12 +62,12 @@ impl Metrics {
     }
 
     /// Says how the loop is.
-    pub fn set_loop(&self, leading: bool, pending: usize, problems: impl Iterator<Item = String>) {
+    pub fn set_loop(&self, leading: bool, pending: usize, problems: BTreeMap<Reason, i64>) {
         self.leader.set(i64::from(leading));
         self.pending.set(i64::try_from(pending).unwrap_or(i64::MAX));
         self.problems.clear();
-        for reason in problems {
-            self.problems.get_or_create(&ReasonLabel { reason }).inc();
+        for (reason, count) in problems {
+            self.problems.get_or_create(&ReasonLabel { reason: format!("{reason:?}") }).set(count);
         }
     }
 

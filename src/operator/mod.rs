@@ -33,7 +33,7 @@ use crate::source::cluster::{self, ClusterOptions, Invalid, Update};
 use crate::source::folder::{Folder, FolderError};
 use crate::status::acks::Ack;
 use crate::store::acks::{Patience, follow_acks};
-use crate::store::{Candidate, Elected, Keyring, KeyringError, Store, StoreError, StoreOptions};
+use crate::store::{Candidate, Elected, KeyringError, Store, StoreError, StoreOptions};
 use health::Health;
 use metrics::Metrics;
 use outside::Cluster;
@@ -42,8 +42,8 @@ use statuses::Statuses;
 /// First and longest pause before Postgres is tried again.
 const FIRST_RETRY: Duration = Duration::from_millis(250);
 const LONGEST_RETRY: Duration = Duration::from_secs(10);
-/// How often the loop says how it is, at least.
-const PULSE: Duration = Duration::from_secs(5);
+/// How often the loop says how it is.
+const PULSE: Duration = Duration::from_secs(1);
 
 /// Why the operator does not start, or ends.
 #[derive(Debug, thiserror::Error)]
@@ -76,8 +76,7 @@ pub enum OperatorError {
 pub async fn run(args: OperatorArgs) -> Result<(), OperatorError> {
     let stop = CancellationToken::new();
     crate::signals::end_on_signals(stop.clone()).map_err(OperatorError::Signals)?;
-    let keyring = Arc::new(Keyring::read_file(&args.encryption_key_file)?);
-    let options = StoreOptions::from_url(&args.database_url, keyring)?;
+    let options = args.store.options::<OperatorError>()?;
     let platform = platform_manifests(&args)?;
     let listener = TcpListener::bind(args.listen)
         .await
@@ -183,6 +182,7 @@ enum Wake {
     Ack(Ack),
     Lost,
     Worked,
+    Pulse,
 }
 
 impl Operator {
@@ -202,7 +202,7 @@ impl Operator {
                 wake = tenure(&mut self.term) => wake,
                 update = inbox.recv() => Wake::Update(update),
                 () = self.reconciler.work() => Wake::Worked,
-                _ = pulse.tick() => Wake::Worked,
+                _ = pulse.tick() => Wake::Pulse,
             };
             self.health.turn();
             match wake {
@@ -218,8 +218,8 @@ impl Operator {
                 Wake::Update(None) => return Ok(()),
                 Wake::Update(Some(update)) => self.take_in(update, &mut inbox),
                 Wake::Worked => {}
+                Wake::Pulse => self.tell(),
             }
-            self.tell();
         }
     }
 

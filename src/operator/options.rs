@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use clap::Args;
 
+use crate::store::StoreArgs;
+
 /// Options of `centrex operator`.
 #[derive(Args, Clone, Debug)]
 pub struct OperatorArgs {
@@ -18,13 +20,9 @@ pub struct OperatorArgs {
     #[arg(long, env = "CENTREX_PLATFORM_MANIFESTS", value_name = "DIR")]
     pub platform_manifests: Option<PathBuf>,
 
-    /// Postgres, postgres://USER:PASSWORD@HOST:PORT/DATABASE
-    #[arg(long, env = "CENTREX_DATABASE_URL", value_name = "URL", hide_env_values = true)]
-    pub database_url: String,
-
-    /// File with the keys that secrets are sealed with, a line `VERSION:BASE64` each
-    #[arg(long, env = "CENTREX_ENCRYPTION_KEY_FILE", value_name = "FILE")]
-    pub encryption_key_file: PathBuf,
+    #[allow(missing_docs)]
+    #[command(flatten)]
+    pub store: StoreArgs,
 
     /// Directory of the tenants' media, where it is mounted: removed with a tenant that is deleted
     #[arg(long, env = "CENTREX_MEDIA_DIR", value_name = "DIR")]

@@ -3,7 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::compile::{self, Claims, Compiled, Problem};
+use super::found::Found;
+use crate::compile::{self, Claims, Compiled};
 use crate::plan::{PlatformPlan, TenantPlan};
 use crate::source::world::{Touched, key_of};
 use crate::source::{Change, ObjectKey, PlatformSnapshot, TenantKey, World};
@@ -20,9 +21,9 @@ pub struct Known {
     /// The platform's plan.
     pub platform: PlatformPlan,
     /// What is wrong with the platform's resources.
-    pub problems: Vec<Problem>,
+    pub problems: Found,
     /// Resources without a tenant.
-    pub orphans: Vec<Problem>,
+    pub orphans: Found,
     /// Whether the platform was compiled yet.
     compiled: bool,
 }
@@ -47,7 +48,7 @@ impl Known {
         }
         let mut tenants = std::mem::take(&mut touched.tenants);
         let platform = self.compile_platform(&touched, &mut tenants);
-        self.orphans = compile::orphans(&self.world);
+        self.orphans.replace(compile::orphans(&self.world));
         Consequences { tenants, platform, objects: touched.objects }
     }
 
@@ -72,7 +73,7 @@ impl Known {
         }
         self.snapshot = snapshot;
         self.platform = plan;
-        self.problems = problems;
+        self.problems.replace(problems);
         self.compiled = true;
         true
     }

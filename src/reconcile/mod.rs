@@ -6,6 +6,7 @@
 //! takes changes in all the same, and writes nothing.
 
 mod finish;
+mod found;
 mod known;
 mod outside;
 mod progress;
@@ -28,7 +29,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinSet, block_in_place};
 use uuid::Uuid;
 
-use crate::compile::{Effect, Problem};
+use crate::compile::Reason;
 use crate::source::world::key_of;
 use crate::source::{Change, Object, TenantKey};
 use crate::status::AckTable;
@@ -152,17 +153,8 @@ impl Reconciler {
         self.complete = complete;
         let mut changes = changes;
         changes.iter_mut().for_each(|change| self.divert(change));
-        let (before, orphans) = {
-            let known = self.read();
-            (known.problems.clone(), known.orphans.clone())
-        };
         // Compiling is work for the processor: answers on the same threads must not wait for it.
         let consequences = block_in_place(|| self.write().take_in(changes));
-        {
-            let known = self.read();
-            log(&before, &known.problems);
-            log(&orphans, &known.orphans);
-        }
         if self.leading {
             if consequences.platform {
                 self.schedule.now(Job::Platform);
@@ -242,12 +234,15 @@ impl Reconciler {
         self.schedule.len() + self.busy.len()
     }
 
-    /// The reason of each problem there is.
-    pub fn reasons(&self) -> impl Iterator<Item = String> {
+    /// How many problems there are, by reason. Looks at each of them.
+    pub fn reasons(&self) -> BTreeMap<Reason, i64> {
         let known = self.read();
-        let tenants = self.tenants.values().flat_map(|tenant| &tenant.problems);
-        let all = known.problems.iter().chain(&known.orphans).chain(tenants);
-        all.map(|problem| format!("{:?}", problem.reason)).collect::<Vec<_>>().into_iter()
+        let tenants = self.tenants.values().flat_map(|tenant| tenant.problems.iter());
+        let mut reasons = BTreeMap::new();
+        for problem in known.problems.iter().chain(known.orphans.iter()).chain(tenants) {
+            *reasons.entry(problem.reason).or_default() += 1;
+        }
+        reasons
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Known> {
@@ -261,10 +256,8 @@ impl Reconciler {
     /// Tells how far it is.
     fn tell(&self) {
         let known = self.read();
-        let tenants = self.tenants.values().flat_map(|tenant| &tenant.problems);
-        let all = known.problems.iter().chain(&known.orphans).chain(tenants);
-        let wrong = all.filter(|problem| problem.effect != Effect::Waiting).map(|problem| &problem.resource);
-        let problems = wrong.collect::<BTreeSet<_>>().len();
+        let tenants = self.tenants.values().map(|tenant| tenant.problems.wrong());
+        let problems = known.problems.wrong() + known.orphans.wrong() + tenants.sum::<usize>();
         let stored = self.is_stored();
         self.progress.send_if_modified(|progress| {
             let differs = progress.stored != stored || progress.problems != problems;
@@ -272,21 +265,5 @@ impl Reconciler {
             progress.problems = problems;
             differs
         });
-    }
-}
-
-/// Logs problems that are new, and says which are gone.
-fn log(before: &[Problem], after: &[Problem]) {
-    for problem in after.iter().filter(|problem| !before.contains(problem)) {
-        let (resource, field, reason) = (&problem.resource, &problem.field, problem.reason);
-        match problem.effect {
-            Effect::Waiting => {
-                tracing::info!(%resource, %field, ?reason, "waiting: {}", problem.message);
-            }
-            effect => tracing::warn!(%resource, %field, ?reason, ?effect, "{}", problem.message),
-        }
-    }
-    for problem in before.iter().filter(|problem| !after.contains(problem)) {
-        tracing::info!(resource = %problem.resource, field = %problem.field, reason = ?problem.reason, "no longer a problem");
     }
 }

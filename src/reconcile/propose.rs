@@ -22,7 +22,7 @@ impl Known {
     pub fn propose(&self, object: Object) -> Verdict {
         let (before, after) = match &object {
             Object::TenantProfile(_) | Object::SipProfile(_) | Object::DialRule(_) | Object::Trunk(_) => {
-                (self.problems.clone(), self.platform_with(object.clone()))
+                (self.problems.to_vec(), self.platform_with(object.clone()))
             }
             _ => match tenant_of(&object) {
                 Some(key) => {

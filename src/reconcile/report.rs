@@ -130,7 +130,7 @@ impl Reconciler {
         let Some(outside) = self.outside.clone() else { return };
         let mut known = self.known.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         let known = &mut *known;
-        for problem in &known.orphans {
+        for problem in known.orphans.iter() {
             let Some(object) = known.world.object_mut(&problem.resource) else { continue };
             let facts = Facts {
                 problems: &[problem],

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::compile::Problem;
+use super::found::Found;
 use crate::plan::{PlatformPlan, TenantRow};
 use crate::resources;
 use crate::source::ObjectKey;
@@ -27,7 +27,7 @@ pub struct Tenant {
     /// twice.
     pub stored: Option<TenantRow>,
     /// Found by the last compile.
-    pub problems: Vec<Problem>,
+    pub problems: Found,
     /// Resources that differ from what the last compile saw.
     pub changed: HashSet<ObjectKey>,
     pub rows: Rows,

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep_until};
 use tracing::info;
 use uuid::Uuid;
 
-use super::{CONCURRENT_JOBS, Outside, OutsideError, Reconciler, log};
+use super::{CONCURRENT_JOBS, Outside, OutsideError, Reconciler};
 use crate::compile::claims::tenant_id;
 use crate::compile::{Compiled, Problem, Reason};
 use crate::plan::{PlatformPlan, TenantPlan, TenantRow};
@@ -152,7 +152,7 @@ impl Reconciler {
                 let Some(compiled) = block_in_place(|| self.read().compile(key)) else { return };
                 self.make_credentials(&compiled.problems);
                 let tenant = self.tenants.entry(key.clone()).or_default();
-                tenant.problems = compiled.problems;
+                tenant.problems.replace(compiled.problems);
                 tenant.changed.clear();
                 tenant.rows.failed = AWAY;
                 self.reports.now(key.clone());
@@ -202,8 +202,7 @@ impl Reconciler {
         };
         self.make_credentials(&problems);
         let tenant = self.tenants.entry(key.clone()).or_default();
-        log(&tenant.problems, &problems);
-        tenant.problems = problems;
+        tenant.problems.replace(problems);
         let changed = std::mem::take(&mut tenant.changed);
         tenant.rows.unstored.extend(changed);
         let Some(plan) = plan else {
@@ -236,8 +235,8 @@ impl Reconciler {
 
     /// Removes a tenant whose resource is gone.
     fn remove(&mut self, store: Store, key: &TenantKey, failures: u32) {
-        let Some(tenant) = self.tenants.get(key) else { return }; // children whose tenant never was
-        log(&tenant.problems, &[]);
+        let Some(tenant) = self.tenants.get_mut(key) else { return }; // children whose tenant never was
+        tenant.problems.replace(Vec::new());
         let Some(id) = tenant.id else {
             self.tenants.remove(key);
             return;

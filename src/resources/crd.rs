@@ -22,26 +22,7 @@ macro_rules! crds {
     };
 }
 
-crds!(
-    Conference,
-    Device,
-    DialRule,
-    Extension,
-    FeatureCode,
-    IvrMenu,
-    MediaFile,
-    Number,
-    OutboundRoute,
-    Queue,
-    RingGroup,
-    RoutingTest,
-    Schedule,
-    SipProfile,
-    Switch,
-    Tenant,
-    TenantProfile,
-    Trunk,
-);
+with_kinds!(crds);
 
 /// A CRD as the JSON that is published.
 pub fn tidy(crd: &CustomResourceDefinition) -> Result<Value, serde_json::Error> {

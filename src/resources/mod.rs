@@ -49,6 +49,18 @@ pub use tenant::Tenant;
 pub use tenant_profile::TenantProfile;
 pub use trunk::Trunk;
 
+/// Calls a macro with the names of all kinds of ours, and further ones: they are listed only here.
+macro_rules! with_kinds {
+    ($macro:ident $(, $more:ident)*) => {
+        $macro!(
+            Conference, Device, DialRule, Extension, FeatureCode, IvrMenu, MediaFile, Number,
+            OutboundRoute, Queue, RingGroup, RoutingTest, Schedule, SipProfile, Switch, Tenant,
+            TenantProfile, Trunk $(, $more)*
+        );
+    };
+}
+pub(crate) use with_kinds;
+
 /// API group of every kind.
 pub const GROUP: &str = "centrex.dev";
 /// `apiVersion` of every kind.

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use crate::store::StoreArgs;
+
 /// Options of answering FreeSWITCH, the same in every mode.
 #[derive(Args, Clone, Debug)]
 pub struct AnswerArgs {
@@ -39,13 +41,9 @@ impl AnswerArgs {
 /// Options of `centrex switch`.
 #[derive(Args, Clone, Debug)]
 pub struct SwitchArgs {
-    /// Postgres that the operator writes to, postgres://USER:PASSWORD@HOST:PORT/DATABASE
-    #[arg(long, env = "CENTREX_DATABASE_URL", value_name = "URL", hide_env_values = true)]
-    pub database_url: String,
-
-    /// File with the keys that secrets are sealed with, a line `VERSION:BASE64` each
-    #[arg(long, env = "CENTREX_ENCRYPTION_KEY_FILE", value_name = "FILE")]
-    pub encryption_key_file: PathBuf,
+    #[allow(missing_docs)]
+    #[command(flatten)]
+    pub store: StoreArgs,
 
     /// Directory where the last good state is kept, to start from while Postgres is away
     #[arg(long, env = "CENTREX_DATA_DIR", value_name = "DIR")]

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{Sidecar, SidecarError, SwitchArgs, directory};
-use crate::store::{Keyring, StoreOptions};
+use crate::store::StoreOptions;
 use crate::switch::follow::Progress;
 use crate::switch::http::Probe;
 use crate::switch::replica::Replica;
@@ -53,15 +53,12 @@ pub async fn run(args: SwitchArgs) -> Result<(), SidecarError> {
     let stop = CancellationToken::new();
     crate::signals::end_on_signals(stop.clone()).map_err(SidecarError::Signals)?;
     let name = name(args.name.clone())?;
-    let keyring = Arc::new(Keyring::read_file(&args.encryption_key_file)?);
-    let options = StoreOptions {
-        max_connections: CONNECTIONS,
-        ..StoreOptions::from_url(&args.database_url, keyring.clone())?
-    };
+    let options = StoreOptions { max_connections: CONNECTIONS, ..args.store.options::<SidecarError>()? };
     let data_dir = directory("--data-dir", &args.data_dir)?;
     let probe = |replica, progress| Arc::new(Ready { replica, progress }) as Arc<dyn Probe>;
     let mut sidecar =
-        Sidecar::open(&args.answer, Some(args.health_listen), &data_dir, keyring, probe).await?;
+        Sidecar::open(&args.answer, Some(args.health_listen), &data_dir, options.keyring.clone(), probe)
+            .await?;
     sidecar.follow(&options, &name, &stop);
     sidecar.followed().await;
     sidecar.close().await;

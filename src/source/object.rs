@@ -90,29 +90,7 @@ macro_rules! objects {
     };
 }
 
-objects!(
-    Tenant,
-    TenantProfile,
-    SipProfile,
-    DialRule,
-    Extension,
-    Device,
-    Trunk,
-    Number,
-    OutboundRoute,
-    RingGroup,
-    Queue,
-    IvrMenu,
-    Conference,
-    Schedule,
-    MediaFile,
-    FeatureCode,
-    RoutingTest,
-    Switch,
-    Secret,
-    ConfigMap,
-    Namespace,
-);
+with_kinds!(objects, Secret, ConfigMap, Namespace);
 
 macro_rules! statuses {
     ($($kind:ident),* $(,)?) => {
@@ -120,7 +98,6 @@ macro_rules! statuses {
             /// Conditions of its status.
             pub fn conditions(&self) -> &[Condition] {
                 match self {
-                    Self::Tenant(object) => object.status.as_ref().map_or(&[], |status| &status.conditions),
                     $(Self::$kind(object) => object.status.as_ref().map_or(&[], |status| &status.conditions),)*
                     _ => &[],
                 }
@@ -129,9 +106,6 @@ macro_rules! statuses {
             /// Puts conditions in; copied first where the object is shared.
             pub fn set_conditions(&mut self, conditions: Vec<Condition>) {
                 match self {
-                    Self::Tenant(object) => {
-                        Arc::make_mut(object).status.get_or_insert_default().conditions = conditions;
-                    }
                     $(Self::$kind(object) => {
                         Arc::make_mut(object).status.get_or_insert_default().conditions = conditions;
                     })*
@@ -142,25 +116,7 @@ macro_rules! statuses {
     };
 }
 
-statuses!(
-    TenantProfile,
-    SipProfile,
-    DialRule,
-    Extension,
-    Device,
-    Trunk,
-    Number,
-    OutboundRoute,
-    RingGroup,
-    Queue,
-    IvrMenu,
-    Conference,
-    Schedule,
-    MediaFile,
-    FeatureCode,
-    RoutingTest,
-    Switch,
-);
+with_kinds!(statuses);
 
 impl Object {
     /// What names it.

@@ -4,6 +4,7 @@
 //! removed, the revision goes up by one. A plan equal to what is stored writes nothing.
 
 pub mod acks;
+mod args;
 mod claims;
 pub mod error;
 pub mod keyring;
@@ -26,6 +27,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, PgConnection, PgPool};
 use uuid::Uuid;
 
+pub use args::StoreArgs;
 pub use error::StoreError;
 pub use keyring::{Keyring, KeyringError};
 pub use lead::{Candidate, Elected};
