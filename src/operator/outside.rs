@@ -170,6 +170,10 @@ impl Outside for Cluster {
             self.note(object.clone(), note);
         }
     }
+
+    fn forget(&self) -> Vec<ObjectKey> {
+        self.statuses.clear()
+    }
 }
 
 fn holds(tenant: &Tenant) -> bool {
