@@ -68,6 +68,8 @@ impl Outside for Slow {
         self.0.lock().unwrap().push((object.key(), status));
     }
 
+    fn seen(&self, _: &mut Change) {}
+
     fn forget(&self) -> Vec<ObjectKey> {
         std::mem::take(&mut *self.0.lock().unwrap()).into_iter().map(|(key, _)| key).collect()
     }

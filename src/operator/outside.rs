@@ -21,7 +21,7 @@ use super::statuses::Statuses;
 use crate::compile::claims::tenant_id;
 use crate::reconcile::{NewStatus, Note, Outside, OutsideError};
 use crate::resources::{Extension, Tenant};
-use crate::source::{Object, ObjectKey, password};
+use crate::source::{Change, Object, ObjectKey, password};
 use crate::store::{Removed, tenant_schema};
 
 /// Secrets made at one time.
@@ -169,6 +169,10 @@ impl Outside for Cluster {
         for note in notes {
             self.note(object.clone(), note);
         }
+    }
+
+    fn seen(&self, change: &mut Change) {
+        self.statuses.seen(change);
     }
 
     fn forget(&self) -> Vec<ObjectKey> {

@@ -1,5 +1,6 @@
 //! Statuses written to the API server: the latest of each object, a few at a time, until they are.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,7 +16,7 @@ use tracing::warn;
 use super::api::{MANAGER, Refusal, api_of, resource};
 use super::metrics::Metrics;
 use crate::reconcile::NewStatus;
-use crate::source::{Object, ObjectKey};
+use crate::source::{Change, Object, ObjectKey};
 
 /// Writes under way at one time.
 const WRITERS: usize = 16;
@@ -30,6 +31,8 @@ struct Queue {
     order: VecDeque<ObjectKey>,
     /// Objects that are being written: their next status waits for that.
     busy: HashSet<ObjectKey>,
+    /// What was put last and not seen on a watch yet, with the UID of its object.
+    unseen: HashMap<ObjectKey, (Option<String>, NewStatus)>,
     /// Counts the times that what waited was forgotten: what was taken before is not tried again.
     forgotten: u64,
 }
@@ -62,8 +65,10 @@ impl Statuses {
     /// Has a status written.
     pub fn put(&self, object: &Object, status: NewStatus) {
         let key = object.key();
-        let body = json!({ "metadata": { "uid": object.metadata().uid }, "status": body(status) });
+        let uid = object.metadata().uid.clone();
+        let body = json!({ "metadata": { "uid": &uid }, "status": body(&status) });
         let mut queue = self.lock();
+        queue.unseen.insert(key.clone(), (uid, status));
         let write = Write { object: object.clone(), body, forgotten: queue.forgotten };
         if queue.waiting.insert(key.clone(), write).is_none() {
             queue.order.push_back(key);
@@ -72,14 +77,32 @@ impl Statuses {
         self.more.notify_one();
     }
 
-    /// Forgets what waits, and the rest when it fails: somebody else leads. The objects that this
-    /// leaves without the status that was put last.
+    /// Corrects an object that a watch brings with an older status than was put last: the watch is
+    /// behind.
+    pub fn seen(&self, change: &mut Change) {
+        let key = match change {
+            Change::Upsert(object) => object.key(),
+            Change::Remove(key) => key.clone(),
+        };
+        let mut queue = self.lock();
+        let Entry::Occupied(entry) = queue.unseen.entry(key) else { return };
+        let (uid, status) = entry.get();
+        match change {
+            Change::Upsert(object) if object.metadata().uid == *uid && !status.is_of(object) => {
+                status.put_into(object);
+            }
+            _ => drop(entry.remove()),
+        }
+    }
+
+    /// Forgets what waits, and the rest when it fails: somebody else leads. The objects that were
+    /// not seen to have the status that was put last.
     pub fn clear(&self) -> Vec<ObjectKey> {
         let mut queue = self.lock();
         queue.forgotten += 1;
         queue.order.clear();
-        let waiting = std::mem::take(&mut queue.waiting).into_keys();
-        waiting.chain(queue.busy.iter().cloned()).collect()
+        queue.waiting.clear();
+        std::mem::take(&mut queue.unseen).into_keys().collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
@@ -147,7 +170,7 @@ impl Statuses {
 }
 
 /// A status as a merge patch: what is empty now is taken away.
-fn body(status: NewStatus) -> Value {
+fn body(status: &NewStatus) -> Value {
     match status {
         NewStatus::Conditions(conditions) => {
             let generation = conditions.first().and_then(|condition| condition.observed_generation);
@@ -158,8 +181,8 @@ fn body(status: NewStatus) -> Value {
             "conditions": status.conditions,
             "tenantId": status.tenant_id,
             "schema": status.schema,
-            "resources": (!status.resources.is_empty()).then_some(status.resources),
-            "failing": (!status.failing.is_empty()).then_some(status.failing),
+            "resources": (!status.resources.is_empty()).then_some(&status.resources),
+            "failing": (!status.failing.is_empty()).then_some(&status.failing),
         }),
     }
 }
@@ -172,4 +195,62 @@ async fn patch(client: &Client, write: &Write) -> Result<(), Refusal> {
     let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
     api.patch_status(name, &params, &Patch::Merge(&write.body)).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+    use super::*;
+
+    fn extension(uid: &str, reason: &str) -> Object {
+        let object = json!({
+            "apiVersion": "centrex.dev/v1alpha1", "kind": "Extension",
+            "metadata": { "name": "e100", "namespace": "north", "uid": uid },
+            "spec": { "tenantRef": { "name": "north" }, "number": "100" },
+            "status": { "conditions": conditions(reason) },
+        });
+        Object::from_json("Extension", object).unwrap().unwrap()
+    }
+
+    fn conditions(reason: &str) -> Vec<Condition> {
+        vec![Condition {
+            last_transition_time: Time(Timestamp::now()),
+            message: String::new(),
+            observed_generation: Some(1),
+            reason: reason.to_owned(),
+            status: "True".to_owned(),
+            type_: "Ready".to_owned(),
+        }]
+    }
+
+    fn seen(statuses: &Statuses, object: Object) -> String {
+        let mut change = Change::Upsert(object);
+        statuses.seen(&mut change);
+        let Change::Upsert(object) = change else { panic!() };
+        object.conditions()[0].reason.clone()
+    }
+
+    #[test]
+    fn a_watch_that_is_behind_takes_nothing_back() {
+        let statuses = Statuses { queue: Arc::default(), more: Arc::default() };
+        statuses.put(&extension("1", "Old"), NewStatus::Conditions(conditions("New")));
+        assert_eq!(seen(&statuses, extension("1", "Old")), "New");
+        assert_eq!(seen(&statuses, extension("1", "Older")), "New");
+        assert_eq!(seen(&statuses, extension("1", "New")), "New");
+        assert_eq!(seen(&statuses, extension("1", "Theirs")), "Theirs", "it came after ours was seen");
+    }
+
+    #[test]
+    fn an_object_that_was_made_anew_is_another_one() {
+        let statuses = Statuses { queue: Arc::default(), more: Arc::default() };
+        statuses.put(&extension("1", "Old"), NewStatus::Conditions(conditions("New")));
+        assert_eq!(seen(&statuses, extension("2", "None")), "None");
+        statuses.put(&extension("2", "None"), NewStatus::Conditions(conditions("New")));
+        statuses.seen(&mut Change::Remove(extension("2", "None").key()));
+        assert_eq!(statuses.clear(), []);
+        statuses.put(&extension("2", "None"), NewStatus::Conditions(conditions("New")));
+        assert_eq!(statuses.clear().len(), 1, "it may never have been written");
+    }
 }

@@ -161,7 +161,12 @@ impl Reconciler {
         self.told = true;
         self.complete = complete;
         let mut changes = changes;
-        changes.iter_mut().for_each(|change| self.divert(change));
+        for change in &mut changes {
+            if let Some(outside) = &self.outside {
+                outside.seen(change);
+            }
+            self.divert(change);
+        }
         // Compiling is work for the processor: answers on the same threads must not wait for it.
         let consequences = block_in_place(|| self.write().take_in(changes));
         if self.leading {

@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use crate::resources::status::TenantStatus;
 use crate::resources::{Extension, Tenant};
-use crate::source::{Object, ObjectKey};
+use crate::source::{Change, Object, ObjectKey};
 use crate::store::Removed;
 
 /// Why the outside did not do what it was asked: the API server's word.
@@ -23,6 +23,39 @@ pub enum NewStatus {
     Conditions(Vec<Condition>),
     /// Of a Tenant.
     Tenant(TenantStatus),
+}
+
+impl NewStatus {
+    /// Whether an object has it. Times are not compared: they lose their fractions on the way.
+    pub fn is_of(&self, object: &Object) -> bool {
+        match (self, object) {
+            (Self::Tenant(status), Object::Tenant(tenant)) => tenant.status.as_ref().is_some_and(|held| {
+                let rest = TenantStatus { conditions: status.conditions.clone(), ..held.clone() };
+                same(&status.conditions, &held.conditions) && *status == rest
+            }),
+            (Self::Tenant(_), _) => false,
+            (Self::Conditions(conditions), _) => same(conditions, object.conditions()),
+        }
+    }
+
+    /// Puts it into an object.
+    pub fn put_into(&self, object: &mut Object) {
+        match (self, object) {
+            (Self::Tenant(status), Object::Tenant(tenant)) => {
+                Arc::make_mut(tenant).status = Some(status.clone())
+            }
+            (Self::Tenant(_), _) => {}
+            (Self::Conditions(conditions), object) => object.set_conditions(conditions.clone()),
+        }
+    }
+}
+
+fn same(one: &[Condition], other: &[Condition]) -> bool {
+    let same = |(one, other): (&Condition, &Condition)| {
+        (&one.type_, &one.status, &one.reason, &one.message, one.observed_generation)
+            == (&other.type_, &other.status, &other.reason, &other.message, other.observed_generation)
+    };
+    one.len() == other.len() && one.iter().zip(other).all(same)
 }
 
 /// Something a person should know.
@@ -50,6 +83,11 @@ pub trait Outside: Send + Sync {
 
     /// Writes a status, as soon as it can, and tells what is worth an event.
     fn publish(&self, object: &Object, status: NewStatus, notes: Vec<Note>);
+
+    /// Is shown every change before the loop takes it in. A watch is behind what was published: an
+    /// object that comes with an older status gets the one that is on its way, or the loop would
+    /// take for told what is not.
+    fn seen(&self, change: &mut Change);
 
     /// Writes no more of the statuses it was given: somebody else may lead by now. Says whose status
     /// may not be what was published last.
