@@ -112,7 +112,7 @@ pub async fn run(args: OperatorArgs) -> Result<(), OperatorError> {
 
     let statuses = Statuses::start(&client, &metrics, &tasks, &stop);
     let cluster_wide = args.namespaces.is_empty();
-    let outside = Cluster::new(client.clone(), identity.clone(), statuses.clone(), cluster_wide);
+    let outside = Cluster::new(client.clone(), identity.clone(), statuses, cluster_wide);
     let (progress, _) = watch::channel(Progress::default());
     let mut operator = Operator {
         reconciler: Reconciler::new(progress, Some(Arc::new(outside)), args.media_dir.clone()),
@@ -120,7 +120,6 @@ pub async fn run(args: OperatorArgs) -> Result<(), OperatorError> {
         client,
         identity,
         cluster_wide,
-        statuses,
         metrics,
         health,
         heard: platform,
@@ -149,7 +148,6 @@ struct Operator {
     client: Client,
     identity: String,
     cluster_wide: bool,
-    statuses: Statuses,
     metrics: Metrics,
     health: Arc<Health>,
     /// What was heard before everything was listed.
@@ -318,7 +316,6 @@ impl Operator {
             term.over.cancel();
         }
         self.reconciler.follow();
-        self.statuses.clear();
     }
 
     fn tell(&self) {

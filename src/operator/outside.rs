@@ -171,6 +171,10 @@ impl Outside for Cluster {
             self.note(object, note);
         }
     }
+
+    fn forget(&self) -> Vec<ObjectKey> {
+        self.statuses.clear()
+    }
 }
 
 fn holds(tenant: &Tenant) -> bool {

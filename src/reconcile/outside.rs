@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use crate::resources::status::{TenantStatus, TrunkStatus};
 use crate::resources::{Extension, Tenant};
-use crate::source::Object;
+use crate::source::{Object, ObjectKey};
 use crate::store::Removed;
 
 /// Why the outside did not do what it was asked: the API server's word.
@@ -52,4 +52,8 @@ pub trait Outside: Send + Sync {
 
     /// Writes a status, as soon as it can, and tells what is worth an event.
     fn publish(&self, object: &Object, status: NewStatus, notes: Vec<Note>);
+
+    /// Writes no more of the statuses it was given: somebody else may lead by now. Says whose status
+    /// may not be what was published last.
+    fn forget(&self) -> Vec<ObjectKey>;
 }
