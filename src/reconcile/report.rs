@@ -51,7 +51,7 @@ impl Reconciler {
         let Some(tenant) = self.tenants.get_mut(key) else { return };
         let acks = &self.acks;
         let id = tenant.id;
-        let lag = |revision| id.map(|id| acks.lagging(id, revision));
+        let lag = |revision| id.filter(|_| acks.heard()).map(|id| acks.lagging(id, revision));
         let refused = id.and_then(|id| refused(&acks.refusals(id)));
         let seen = Seen {
             problems: by_resource(&tenant.problems),
@@ -111,7 +111,7 @@ impl Reconciler {
     fn report_platform(&mut self, outside: &dyn Outside) {
         let platform = &mut self.platform;
         let acks = &self.acks;
-        let lag = |revision| Some(acks.platform_lagging(revision));
+        let lag = |revision| acks.heard().then(|| acks.platform_lagging(revision));
         let mut known = self.known.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         let known = &mut *known;
         let seen = Seen {
@@ -132,7 +132,8 @@ impl Reconciler {
             match known.world.object_mut(&key) {
                 Some(Object::Trunk(trunk)) => {
                     let name = format!("{}/{}", key.namespace.as_deref().unwrap_or_default(), key.name);
-                    put_trunk(outside, trunk, fresh, &acks.gateways(&name));
+                    let gateways = acks.heard().then(|| acks.gateways(&name));
+                    put_trunk(outside, trunk, fresh, gateways.as_ref());
                 }
                 Some(object) => put(outside, object, fresh),
                 None => {}
@@ -264,12 +265,13 @@ fn refused(refusals: &[(&str, &str)]) -> Option<String> {
     (!told.is_empty()).then(|| told.join("; "))
 }
 
-/// Puts what is true of a trunk in, when it differs, and has it written.
+/// Puts what is true of a trunk in, when it differs, and has it written. What switches said of its
+/// gateways stays until they are heard.
 fn put_trunk(
     outside: &dyn Outside,
     trunk: &mut Arc<Trunk>,
     fresh: Option<Vec<Condition>>,
-    gateways: &BTreeMap<&str, &[GatewayState]>,
+    gateways: Option<&BTreeMap<&str, &[GatewayState]>>,
 ) {
     let before = trunk.status.clone().unwrap_or_default();
     let stages = fresh.unwrap_or_else(|| stages(&before.conditions).to_vec());

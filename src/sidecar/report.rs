@@ -131,3 +131,36 @@ impl Watched {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_applied_is_said_in_place_of_what_is_held() {
+        let replica = Arc::new(Replica::default());
+        replica.put_platform(7, Default::default());
+        let (progress, caught_up) = watch::channel(Progress { caught_up: true, ..Progress::default() });
+        let (applied, findings) = (watch::Sender::default(), watch::Sender::default());
+        let mut watched = Watched {
+            replica,
+            progress: caught_up,
+            applied: applied.subscribe(),
+            findings: findings.subscribe(),
+        };
+        assert!(watched.begins().await);
+        let held = Applied { platform: 7, ..Applied::default() };
+        assert_eq!(watched.now(), (held, Findings::default()), "nobody asks the switch");
+
+        // One that is to be asked is waited for, so that it does not seem to have lost everything.
+        applied.send_replace(Some(Applied::default()));
+        let asked = Applied { platform: 5, ..Applied::default() };
+        let begins = async { (watched.begins().await, watched.now().0) };
+        let asks = async {
+            tokio::time::sleep(TOGETHER).await;
+            applied.send_replace(Some(asked.clone()));
+        };
+        assert_eq!(tokio::join!(begins, asks).0, (true, asked));
+        drop(progress);
+    }
+}

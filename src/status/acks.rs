@@ -41,11 +41,13 @@ impl Concerned {
 #[derive(Debug, Default)]
 pub struct AckTable {
     reporting: BTreeMap<String, SwitchState>,
+    heard: bool,
 }
 
 impl AckTable {
     /// Takes a report in.
     pub fn take(&mut self, ack: Ack) -> Concerned {
+        self.heard = true;
         match ack {
             Ack::Reset { reporting, silent: _ } => {
                 self.reporting = reporting.into_iter().map(|(info, state)| (info.name, state)).collect();
@@ -80,6 +82,11 @@ impl AckTable {
                 None => Concerned::NONE,
             },
         }
+    }
+
+    /// Whether anything was heard yet. Before that, nobody knows that no switch reports.
+    pub fn heard(&self) -> bool {
+        self.heard
     }
 
     /// How many switches report.

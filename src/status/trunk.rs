@@ -26,16 +26,21 @@ pub fn stages(conditions: &[Condition]) -> &[Condition] {
 }
 
 /// The status of a trunk: the conditions that every kind has, and what each switch that is asked says
-/// of its gateways. A carrier that refuses is told by `Registered` and not by `Ready`: it says nothing
+/// of its gateways; none where nothing was heard yet, and what stands there stays. A carrier that refuses is told by `Registered` and not by `Ready`: it says nothing
 /// of the spec, and nobody's rollout should wait for it.
 pub fn trunk_status(
     spec: &TrunkSpec,
     stages: Vec<Condition>,
-    reported: &BTreeMap<&str, &[GatewayState]>,
+    reported: Option<&BTreeMap<&str, &[GatewayState]>>,
     before: &TrunkStatus,
     now: Timestamp,
 ) -> TrunkStatus {
     let generation = stages.first().and_then(|condition| condition.observed_generation);
+    let Some(reported) = reported else {
+        let own = find(&before.conditions, REGISTERED).cloned();
+        let conditions = stages.into_iter().chain(own).collect();
+        return TrunkStatus { observed_generation: generation, conditions, ..before.clone() };
+    };
     let mut status = TrunkStatus {
         observed_generation: generation,
         conditions: stages,
@@ -134,7 +139,7 @@ mod tests {
     }
 
     fn status(spec: &TrunkSpec, reported: &[(&str, &[GatewayState])], before: &TrunkStatus) -> TrunkStatus {
-        trunk_status(spec, staged(), &reported.iter().copied().collect(), before, Timestamp::now())
+        trunk_status(spec, staged(), Some(&reported.iter().copied().collect()), before, Timestamp::now())
     }
 
     fn told(status: &TrunkStatus) -> String {
@@ -161,6 +166,8 @@ mod tests {
         assert_eq!((all.registered.as_deref(), all.gateways.len()), (Some("4/4"), 4));
         assert!(told(&all).starts_with("True Registered"));
         assert_eq!(status(&spec, &[("a", &good), ("b", &good)], &all), all, "nothing to write");
+        let unheard = trunk_status(&spec, staged(), None, &all, Timestamp::now());
+        assert_eq!(unheard, all, "nobody said anything else");
     }
 
     #[test]
