@@ -253,7 +253,8 @@ async fn what_is_found_on_a_switch_is_heard_once() {
     findings.problems.insert(Uuid::nil(), "it's \"no\" \u{1F600}".to_owned());
     assert!(a.is_news(&findings));
     assert!(a.report(held.clone(), &findings).await.unwrap());
-    let Ack::Found { switch, findings: heard } = listening.until("news", |_| true).await else { panic!() };
+    let news = listening.until("news", |ack| matches!(ack, Ack::Found { .. })).await;
+    let Ack::Found { switch, findings: heard } = news else { panic!() };
     let readable = Findings { drift: vec!["a b".to_owned()], ..findings.clone() };
     assert_eq!((switch.as_str(), &heard), ("a", &readable), "more than a notification holds");
 
