@@ -3,6 +3,7 @@
 mod admission;
 mod deletion;
 mod faults;
+mod findings;
 mod gate;
 mod namespaced;
 mod replicas;

@@ -38,6 +38,7 @@ use health::Health;
 use metrics::Metrics;
 use outside::Cluster;
 use statuses::Statuses;
+use switches::Switches;
 
 /// First and longest pause before Postgres is tried again.
 const FIRST_RETRY: Duration = Duration::from_millis(250);
@@ -167,7 +168,8 @@ struct Tenure {
     /// The store, once it is there.
     store: oneshot::Receiver<Result<Store, StoreError>>,
     acks: mpsc::Receiver<Ack>,
-    to_switches: Option<mpsc::Sender<Ack>>,
+    /// None where a Role does not reach Switch objects.
+    switches: Option<Switches>,
     leading: bool,
 }
 
@@ -241,11 +243,8 @@ impl Operator {
     }
 
     fn acknowledge(&mut self, ack: Ack) {
-        if let Some(to_switches) = self.term.as_ref().and_then(|term| term.to_switches.as_ref())
-            && !matches!(ack, Ack::Revisions { .. })
-            && to_switches.try_send(ack.clone()).is_err()
-        {
-            warn!("Switch objects are behind");
+        if let Some(switches) = self.term.as_ref().and_then(|term| term.switches.as_ref()) {
+            switches.take(&ack);
         }
         self.reconciler.acknowledge(ack);
     }
@@ -271,14 +270,14 @@ impl Operator {
             };
             token.run_until_cancelled(work).await;
         });
-        let to_switches = self.cluster_wide.then(|| {
-            let (send, receive) = mpsc::channel(64);
-            let (client, token) = (self.client.clone(), over.clone());
-            tokio::spawn(async move { token.run_until_cancelled(switches::keep(client, receive)).await });
-            send
+        let switches = self.cluster_wide.then(|| {
+            let (switches, token) = (Switches::default(), over.clone());
+            let keep = switches.clone().keep(self.client.clone(), self.identity.clone());
+            tokio::spawn(async move { token.run_until_cancelled(keep).await });
+            switches
         });
         self.reconciler.lead_without_store();
-        self.term = Some(Tenure { term: own, written: None, over, store, acks, to_switches, leading: false });
+        self.term = Some(Tenure { term: own, written: None, over, store, acks, switches, leading: false });
     }
 
     /// Writes to a store from now on.

@@ -184,6 +184,12 @@ fn body(status: &NewStatus) -> Value {
             "resources": (!status.resources.is_empty()).then_some(&status.resources),
             "failing": (!status.failing.is_empty()).then_some(&status.failing),
         }),
+        NewStatus::Trunk(status) => json!({
+            "observedGeneration": status.observed_generation,
+            "conditions": status.conditions,
+            "registered": status.registered,
+            "gateways": (!status.gateways.is_empty()).then_some(status.gateways),
+        }),
     }
 }
 

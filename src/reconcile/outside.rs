@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use crate::resources::status::TenantStatus;
+use crate::resources::status::{TenantStatus, TrunkStatus};
 use crate::resources::{Extension, Tenant};
 use crate::source::{Change, Object, ObjectKey};
 use crate::store::Removed;
@@ -19,10 +19,12 @@ pub struct OutsideError(pub String);
 /// A status to be written.
 #[derive(Clone, Debug, PartialEq)]
 pub enum NewStatus {
-    /// Of every kind but Tenant.
+    /// Of every kind that has nothing else.
     Conditions(Vec<Condition>),
     /// Of a Tenant.
     Tenant(TenantStatus),
+    /// Of a Trunk.
+    Trunk(TrunkStatus),
 }
 
 impl NewStatus {

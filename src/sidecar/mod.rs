@@ -20,6 +20,7 @@ use tracing::info;
 use crate::store::acks::SwitchInfo;
 use crate::store::{Keyring, KeyringError, Reader, StoreError, StoreOptions};
 use crate::switch::cache::{Cache, CacheError};
+use crate::switch::findings::{Applied, Findings};
 use crate::switch::follow::{Follower, Progress};
 use crate::switch::http::{Credentials, CredentialsError, Probe, Server, ServerError};
 use crate::switch::replica::Replica;
@@ -61,6 +62,10 @@ pub struct Sidecar {
     progress: watch::Receiver<Progress>,
     /// Until it follows a store.
     follower: Option<Follower>,
+    /// What was found on the switch, and what was applied to it; none where nobody asks it, and then
+    /// what the replica holds counts as applied.
+    findings: watch::Sender<Findings>,
+    applied: watch::Sender<Option<Applied>>,
     following: TaskTracker,
     serving: TaskTracker,
     stop_serving: CancellationToken,
@@ -105,16 +110,35 @@ impl Sidecar {
         serving.spawn(server.serve(stop_serving.clone()));
         follower.restore().await;
         let following = TaskTracker::new();
-        Ok(Self { replica, progress, follower: Some(follower), following, serving, stop_serving })
+        Ok(Self {
+            replica,
+            progress,
+            follower: Some(follower),
+            findings: watch::Sender::default(),
+            applied: watch::Sender::default(),
+            following,
+            serving,
+            stop_serving,
+        })
+    }
+
+    /// What is found on the switch, as it changes.
+    pub fn findings(&self) -> watch::Receiver<Findings> {
+        self.findings.subscribe()
     }
 
     /// Follows a store and reports to it, under a name, until stopped. Asked again, it goes on.
     pub fn follow(&mut self, options: &StoreOptions, name: &str, stop: &CancellationToken) {
         let Some(follower) = self.follower.take() else { return };
         let reader = Reader::lazy(options);
-        let info = SwitchInfo { name: name.to_owned(), hostname: Some(crate::host::name()), version: None };
-        let (progress, replica) = (self.progress.clone(), self.replica.clone());
-        self.following.spawn(report::report(reader.clone(), info, replica, progress, stop.clone()));
+        let info = SwitchInfo { name: name.to_owned(), hostname: Some(crate::host::name()) };
+        let watched = report::Watched {
+            replica: self.replica.clone(),
+            progress: self.progress.clone(),
+            applied: self.applied.subscribe(),
+            findings: self.findings.subscribe(),
+        };
+        self.following.spawn(report::report(reader.clone(), info, watched, stop.clone()));
         self.following.spawn(follower.run(reader, stop.clone()));
     }
 

@@ -2,6 +2,7 @@
 
 pub mod cache;
 pub mod field;
+pub mod findings;
 pub mod follow;
 pub mod form;
 pub mod http;
