@@ -188,7 +188,7 @@ fn body(status: &NewStatus) -> Value {
             "observedGeneration": status.observed_generation,
             "conditions": status.conditions,
             "registered": status.registered,
-            "gateways": (!status.gateways.is_empty()).then_some(status.gateways),
+            "gateways": (!status.gateways.is_empty()).then_some(&status.gateways),
         }),
     }
 }

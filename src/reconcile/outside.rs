@@ -35,7 +35,11 @@ impl NewStatus {
                 let rest = TenantStatus { conditions: status.conditions.clone(), ..held.clone() };
                 same(&status.conditions, &held.conditions) && *status == rest
             }),
-            (Self::Tenant(_), _) => false,
+            (Self::Trunk(status), Object::Trunk(trunk)) => trunk.status.as_ref().is_some_and(|held| {
+                let rest = TrunkStatus { conditions: status.conditions.clone(), ..held.clone() };
+                same(&status.conditions, &held.conditions) && *status == rest
+            }),
+            (Self::Tenant(_) | Self::Trunk(_), _) => false,
             (Self::Conditions(conditions), _) => same(conditions, object.conditions()),
         }
     }
@@ -46,7 +50,8 @@ impl NewStatus {
             (Self::Tenant(status), Object::Tenant(tenant)) => {
                 Arc::make_mut(tenant).status = Some(status.clone())
             }
-            (Self::Tenant(_), _) => {}
+            (Self::Trunk(status), Object::Trunk(trunk)) => Arc::make_mut(trunk).status = Some(status.clone()),
+            (Self::Tenant(_) | Self::Trunk(_), _) => {}
             (Self::Conditions(conditions), object) => object.set_conditions(conditions.clone()),
         }
     }
