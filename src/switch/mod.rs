@@ -1,6 +1,7 @@
 //! Beside one FreeSWITCH: the replica in memory, and what answers from it.
 
 pub mod cache;
+pub mod esl;
 pub mod field;
 pub mod follow;
 pub mod form;
