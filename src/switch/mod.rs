@@ -3,6 +3,7 @@
 pub mod cache;
 pub mod esl;
 pub mod field;
+pub mod findings;
 pub mod follow;
 pub mod form;
 pub mod http;

@@ -1,0 +1,46 @@
+//! What a sidecar found on its FreeSWITCH.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// What the switch really has, as far as it was asked. Default: nothing was asked (no ESL configured).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Findings {
+    /// FreeSWITCH's version as it says it, such as `1.11.2-release`; none until it was asked.
+    pub version: Option<String>,
+    /// Whether the event socket is connected; none where none is configured.
+    pub connected: Option<bool>,
+    /// Whether new calls are refused, and how many are still up.
+    pub draining: bool,
+    /// Calls that are up.
+    pub calls: u32,
+    /// What differs from what should be and was not repaired, in words; at most 20.
+    pub drift: Vec<String>,
+    /// What could not be applied, by tenant (uuid), in words.
+    pub problems: BTreeMap<Uuid, String>,
+    /// State of each trunk's gateways, by `namespace/name` of the Trunk and index of the gateway:
+    /// FreeSWITCH's word, such as `REGED`, `NOREG`, `FAIL_WAIT`, `TRYING` (sofia_reg.c), and UP or DOWN by its pings.
+    pub gateways: BTreeMap<String, Vec<GatewayState>>,
+}
+
+/// How a trunk's gateway is on one switch.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct GatewayState {
+    /// State of its registration, as FreeSWITCH says it.
+    pub state: String,
+    /// Whether it answers pings; true where it is not pinged.
+    pub up: bool,
+}
+
+/// How far the switch is: what was applied to it and checked there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// Revision of the platform's rows.
+    pub platform: i64,
+    /// Revisions of tenants.
+    pub tenants: BTreeMap<Uuid, i64>,
+}
