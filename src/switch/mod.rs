@@ -8,6 +8,7 @@ pub mod follow;
 pub mod form;
 pub mod http;
 mod keep;
+pub mod live;
 pub mod metrics;
 pub mod replica;
 pub mod xml;

@@ -57,7 +57,9 @@ mod tests {
 
     #[test]
     fn what_is_no_address_is_refused() {
-        for text in ["", "8021", "host", "host:", ":8021", "host:0", "host:70000", "::1:8021", "a b:1", "[x]:1"] {
+        for text in
+            ["", "8021", "host", "host:", ":8021", "host:0", "host:70000", "::1:8021", "a b:1", "[x]:1"]
+        {
             assert_eq!(text.parse::<Address>(), Err(AddressError), "{text}");
         }
     }

@@ -70,7 +70,9 @@ async fn send(wire: &EslClient, mut orders: mpsc::Receiver<Order>) {
             Ok(response) => match response.body() {
                 Some(body) => read(command, body),
                 // Refused before it ran: the words are in the reply itself.
-                None => Err(EslError::Failed { command, reply: cut(response.reply_text().unwrap_or_default()) }),
+                None => {
+                    Err(EslError::Failed { command, reply: cut(response.reply_text().unwrap_or_default()) })
+                }
             },
             Err(Wire::Timeout { .. }) => Err(EslError::TimedOut { command }),
             Err(_) => Err(EslError::Closed),
@@ -107,7 +109,9 @@ mod tests {
         let read = |body| read("x".to_owned(), body);
         assert_eq!(read("-ERR no reply\n").unwrap(), "");
         assert_eq!(read("+OK\n").unwrap(), "+OK\n");
-        assert!(matches!(read("-ERR no such gateway.\n"), Err(EslError::Failed { reply, .. }) if reply == "-ERR no such gateway."));
+        assert!(
+            matches!(read("-ERR no such gateway.\n"), Err(EslError::Failed { reply, .. }) if reply == "-ERR no such gateway.")
+        );
         assert!(matches!(read("-USAGE: \nx"), Err(EslError::Failed { .. })));
     }
 }

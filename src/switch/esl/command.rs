@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use crate::route::dial_string::DialString;
 use crate::route::legal::Word;
 
 /// A command of FreeSWITCH's API (contract §5.4, §5.5).
@@ -82,6 +81,13 @@ pub enum Api {
         /// The domain.
         domain: Word,
     },
+    /// The registrations of all users of a domain are forgotten.
+    FlushDomain {
+        /// The profile.
+        profile: Word,
+        /// The domain.
+        domain: Word,
+    },
     /// A queue is read, and takes calls.
     LoadQueue(Word),
     /// A queue is read again.
@@ -95,7 +101,7 @@ pub enum Api {
         /// The agent.
         agent: Word,
         /// What is dialled.
-        contact: DialString,
+        contact: Contact,
     },
     /// Whether an agent is called at all.
     SetAgentAvailable(Word),
@@ -159,10 +165,33 @@ pub enum Api {
     },
     /// One leg ends.
     EndLeg(Uuid),
+    /// Whether every module was loaded.
+    Ready,
+    /// Whether new calls from outside are refused.
+    Paused,
     /// New calls from outside are refused with 503.
     PauseInbound,
     /// New calls are taken again.
     Resume,
+}
+
+/// What is dialled for an agent: a dial string in one piece.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contact(String);
+
+impl Contact {
+    /// The text, if it is a dial string as we write them: mod_commands cuts arguments at spaces, and
+    /// takes quotes and backslashes for its own.
+    pub fn new(text: &str) -> Option<Self> {
+        let legal = |c: char| c.is_ascii_alphanumeric() || "[]{}^;=/@.,|_-+*#%".contains(c);
+        (!text.is_empty() && text.chars().all(legal)).then(|| Self(text.to_owned()))
+    }
+}
+
+impl Display for Contact {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        f.write_str(&self.0)
+    }
 }
 
 /// A setting of an agent that is a number.
@@ -233,6 +262,9 @@ impl Display for Api {
             Self::FlushRegistration { profile, user, domain } => {
                 write!(f, "sofia profile {profile} flush_inbound_reg {user}@{domain}")
             }
+            Self::FlushDomain { profile, domain } => {
+                write!(f, "sofia profile {profile} flush_inbound_reg {domain}")
+            }
             Self::LoadQueue(queue) => write!(f, "callcenter_config queue load {queue}"),
             Self::ReloadQueue(queue) => write!(f, "callcenter_config queue reload {queue}"),
             Self::UnloadQueue(queue) => write!(f, "callcenter_config queue unload {queue}"),
@@ -263,8 +295,40 @@ impl Display for Api {
                 write!(f, "hupall NORMAL_CLEARING {variable} {value}")
             }
             Self::EndLeg(leg) => write!(f, "uuid_kill {leg} NORMAL_CLEARING"),
+            Self::Ready => f.write_str("fsctl ready_check"),
+            Self::Paused => f.write_str("fsctl pause_check inbound"),
             Self::PauseInbound => f.write_str("fsctl pause inbound"),
             Self::Resume => f.write_str("fsctl resume"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_argument_becomes_a_second_one() {
+        for hostile in ["a b", "a\nb", "a\n\napi status", "'a'", "a\tb", "", "$x", "-x"] {
+            assert_eq!(Word::new(hostile), None, "{hostile:?}");
+        }
+        for hostile in ["user/a b", "user/a\nb", "user/'a'", "user/a\\b", "user/${a}", ""] {
+            assert_eq!(Contact::new(hostile), None, "{hostile:?}");
+        }
+        let contact = "[^^;leg_timeout=20]user/1003@acme.example.com";
+        assert_eq!(Contact::new(contact).unwrap().to_string(), contact);
+    }
+
+    #[test]
+    fn commands_are_written_as_freeswitch_reads_them() {
+        let word = |text: &str| Word::new(text).unwrap();
+        let drop = Api::FlushRegistration {
+            profile: word("internal"),
+            user: word("1001"),
+            domain: word("acme.example.com"),
+        };
+        assert_eq!(drop.to_string(), "sofia profile internal flush_inbound_reg 1001@acme.example.com");
+        let end = Api::EndLegsWith { variable: "centrex_tenant", value: word("t") };
+        assert_eq!(end.to_string(), "hupall NORMAL_CLEARING centrex_tenant t");
     }
 }

@@ -14,7 +14,7 @@ mod session;
 
 pub use address::{Address, AddressError};
 pub use client::Client;
-pub use command::Api;
+pub use command::{AgentNumber, Api, Contact};
 pub use event::Event;
 pub use session::{Events, Session, open};
 

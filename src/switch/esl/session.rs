@@ -85,10 +85,7 @@ pub async fn open(address: &Address, password: &Password) -> Result<Session, Esl
     Ok(Session { client, events: Events { waiting, lost, ended, _stop: stop.drop_guard() } })
 }
 
-async fn connect(
-    address: &Address,
-    password: &Password,
-) -> Result<(EslClient, EslEventStream), EslError> {
+async fn connect(address: &Address, password: &Password) -> Result<(EslClient, EslEventStream), EslError> {
     let options = EslConnectOptions::new().with_connect_timeout(GREETING).with_event_queue_size(UNREAD);
     let method = AuthMethod::password(password.0.as_str());
     let connected = EslClient::connect_with_auth(&address.host, address.port, method, options).await;
@@ -105,12 +102,7 @@ fn unreachable(address: &Address, error: &Wire) -> EslError {
 }
 
 /// Takes events as fast as they come, and keeps what is of use. Returns when the connection ends.
-async fn listen(
-    wire: &EslClient,
-    mut stream: EslEventStream,
-    tell: mpsc::Sender<Event>,
-    lost: &AtomicU64,
-) {
+async fn listen(wire: &EslClient, mut stream: EslEventStream, tell: mpsc::Sender<Event>, lost: &AtomicU64) {
     let mut unread = 0;
     while let Some(read) = stream.recv().await {
         // What the connection itself dropped, it counts.

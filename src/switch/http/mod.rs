@@ -20,6 +20,7 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use prometheus_client::registry::Registry;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -112,6 +113,13 @@ impl Server {
     pub async fn bind_pages(&self, listen: SocketAddr) -> Result<Self, ServerError> {
         let listener = open("--health-listen", listen).await?;
         Ok(Self { listener, handler: self.handler.clone(), serves: Serves::Pages })
+    }
+
+    /// Puts more metrics beside its own. To be done before it serves, and before its pages are bound.
+    pub fn count(&mut self, register: impl FnOnce(&mut Registry)) {
+        if let Some(handler) = Arc::get_mut(&mut self.handler) {
+            register(handler.metrics.registry());
+        }
     }
 
     /// The address it listens on, with the port the system chose for port 0.
