@@ -97,8 +97,8 @@ impl Peer {
     pub fn begin(&self, scenario: &str, target: u16, keys: &[(&str, &str)], talk: Duration) -> Talk {
         let port = free_port(IpAddr::V4(self.address));
         let talk = talk.as_millis().to_string();
-        let (process, trace) = self.sipp(scenario, target, port, keys, &["-m", "1", "-d", &talk]);
-        Talk { process, trace }
+        let (process, _) = self.sipp(scenario, target, port, keys, &["-m", "1", "-d", &talk]);
+        Talk { process }
     }
 
     /// Takes calls at its port by a scenario until it is ended.
@@ -148,20 +148,12 @@ impl Peer {
 /// A scenario that is still running.
 pub struct Talk {
     process: Process,
-    trace: PathBuf,
 }
 
 impl Talk {
     /// Whether it has ended.
     pub fn has_ended(&mut self) -> bool {
         self.process.ended().is_some()
-    }
-
-    /// What became of it, once it has ended by itself.
-    pub fn outcome(mut self, limit: Duration) -> Outcome {
-        let completed = self.process.wait(limit).is_some_and(|status| status.success());
-        self.process.end();
-        Outcome { completed, trace: std::fs::read_to_string(self.trace).unwrap_or_default() }
     }
 }
 

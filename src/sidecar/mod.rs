@@ -111,12 +111,12 @@ impl Sidecar {
             Credentials::from_options(args.xml_username.as_deref(), args.xml_password.as_deref())?;
         let probe = probe(replica.clone(), progress.clone());
         let mut server = Server::bind(args.xml_listen, credentials, answers.clone(), probe).await?;
-        let (findings, applied) = (watch::Sender::default(), watch::Sender::default());
+        let (findings, applied) = (watch::Sender::<Findings>::default(), watch::Sender::default());
         let (serving, stop_serving) = (TaskTracker::new(), CancellationToken::new());
         let live = args.esl.options()?;
         let metrics = live::Metrics::default();
         if live.is_some() {
-            server.count(|registry| metrics.register(registry));
+            server.show(&metrics, findings.subscribe());
         }
         if let Some(health) = health {
             let pages = server.bind_pages(health).await?;

@@ -27,10 +27,8 @@ pub enum Api {
         /// Name of the variable.
         variable: &'static str,
     },
-    /// How many registrations there are.
-    CountRegistrations,
-    /// The registrations of all profiles.
-    Registrations,
+    /// The registrations of a profile.
+    Registrations(Word),
     /// Profiles, and the names they also go by.
     Profiles,
     /// One profile with what it listens on.
@@ -242,8 +240,7 @@ impl Display for Api {
             Self::CountChannels => f.write_str("show channels count"),
             Self::Channels => f.write_str("show channels as json"),
             Self::LegVariable { leg, variable } => write!(f, "uuid_getvar {leg} {variable}"),
-            Self::CountRegistrations => f.write_str("show registrations count"),
-            Self::Registrations => f.write_str("show registrations as json"),
+            Self::Registrations(profile) => write!(f, "sofia xmlstatus profile {profile} reg"),
             Self::Profiles => f.write_str("sofia xmlstatus"),
             Self::Profile(profile) => write!(f, "sofia xmlstatus profile {profile}"),
             Self::Gateways => f.write_str("sofia xmlstatus gateway"),

@@ -20,11 +20,13 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use prometheus_client::registry::Registry;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::findings::Findings;
+use super::live;
 use super::metrics::Metrics;
 use super::xml::Answers;
 use handler::Handler;
@@ -101,7 +103,7 @@ impl Server {
         check_exposure(listen, credentials.as_ref())?;
         let listener = open("--xml-listen", listen).await?;
         let metrics = Metrics::new(answers.replica.clone(), probe.clone());
-        let handler = Arc::new(Handler { credentials, answers, probe, metrics });
+        let handler = Arc::new(Handler { credentials, answers, probe, metrics, findings: None });
         Ok(Self { listener, handler, serves: Serves::All })
     }
 
@@ -115,10 +117,12 @@ impl Server {
         Ok(Self { listener, handler: self.handler.clone(), serves: Serves::Pages })
     }
 
-    /// Puts more metrics beside its own. To be done before it serves, and before its pages are bound.
-    pub fn count(&mut self, register: impl FnOnce(&mut Registry)) {
+    /// Shows what is found on the switch too. To be told before it serves, and before its pages are
+    /// bound.
+    pub fn show(&mut self, metrics: &live::Metrics, findings: watch::Receiver<Findings>) {
         if let Some(handler) = Arc::get_mut(&mut self.handler) {
-            register(handler.metrics.registry());
+            metrics.register(handler.metrics.registry());
+            handler.findings = Some(findings);
         }
     }
 

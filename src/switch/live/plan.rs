@@ -63,7 +63,7 @@ pub fn differences(found: &Found, want: &State, now: &Snapshot) -> Changes {
         let row = by_domain.get(domain).and_then(|view| view.extension(user));
         row.is_some_and(|(_, row)| row.secrets.get("password").is_some())
     };
-    all.extend(strangers(found.registered.iter().flatten(), known));
+    all.extend(strangers(found.registered.iter(), known));
     // The stream that belongs to nobody, and those that somebody started by hand, harm nobody.
     all.retain(|change| !matches!(change, Change::StopStream { .. }) || change.tenant().is_some());
     all

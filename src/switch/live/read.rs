@@ -11,9 +11,10 @@ use crate::route::legal::Word;
 use crate::switch::esl::{Api, Client, EslError};
 use crate::switch::findings::GatewayState;
 
-/// Most registrations that are listed: an answer of more than 8 MB ends the connection, and one has
-/// about 350 bytes. Beyond, those of users that are gone end by themselves, within ten minutes.
-const REGISTRATIONS: u32 = 15_000;
+/// Most registrations of a profile that are listed: an answer of more than 8 MB ends the connection,
+/// and one has about 700 bytes. Beyond, those of users that are gone end by themselves, within ten
+/// minutes.
+const REGISTRATIONS: u32 = 8_000;
 
 /// State of a gateway that does not register (sofia_reg.c, `sofia_state_names`).
 const NO_REGISTRATION: &str = "NOREG";
@@ -25,8 +26,8 @@ pub struct Found {
     pub state: State,
     /// States of its gateways, by name.
     pub gateways: BTreeMap<String, GatewayState>,
-    /// Who is registered, by user and domain; none where they are too many to be listed.
-    pub registered: Option<Vec<(String, String)>>,
+    /// Who is registered, by user and domain; without those of a profile that has too many.
+    pub registered: Vec<(String, String)>,
 }
 
 /// Asks for everything that can be compared.
@@ -40,8 +41,13 @@ pub async fn found(client: &Client) -> Result<Found, EslError> {
     {
         let info = xml(client, Api::Profile(name.clone()), "profile-info").await?;
         // One that has just been stopped has none.
-        if let Some(profile) = info.first().and_then(profile) {
+        let Some(info) = info.first() else { continue };
+        if let Some(profile) = profile(info) {
             found.state.profiles.insert(name.as_str().to_owned(), profile);
+        }
+        let many = info.get("registrations").and_then(|text| text.parse().ok()).unwrap_or(0);
+        if (1..=REGISTRATIONS).contains(&many) {
+            found.registered.extend(registered(client, name).await?);
         }
     }
     for alias in xml(client, Api::Profiles, "alias").await? {
@@ -58,9 +64,6 @@ pub async fn found(client: &Client) -> Result<Found, EslError> {
     found.state.tiers = table(&client.api(Api::Tiers).await?).iter().filter_map(tier).collect();
     let streams = client.api(Api::Streams).await?;
     found.state.streams = streams.lines().filter_map(|line| line.split_once(',')).map(owned).collect();
-    if number(client, Api::CountRegistrations).await? <= REGISTRATIONS {
-        found.registered = Some(registered(client).await?);
-    }
     Ok(found)
 }
 
@@ -107,16 +110,14 @@ pub async fn legs(client: &Client) -> Result<Vec<Leg>, EslError> {
     rows(&text).map_err(|reason| EslError::Unreadable { command, reason })
 }
 
-async fn registered(client: &Client) -> Result<Vec<(String, String)>, EslError> {
-    #[derive(Deserialize)]
-    struct Row {
-        reg_user: String,
-        realm: String,
-    }
-    let command = Api::Registrations.to_string();
-    let text = client.api(Api::Registrations).await?;
-    let rows: Vec<Row> = rows(&text).map_err(|reason| EslError::Unreadable { command, reason })?;
-    Ok(rows.into_iter().map(|row| (row.reg_user, row.realm)).collect())
+/// Mod_sofia's own list: the core's (`show registrations`) keeps what was flushed until it expires.
+async fn registered(client: &Client, profile: Word) -> Result<Vec<(String, String)>, EslError> {
+    let rows = xml(client, Api::Registrations(profile), "registration").await?;
+    let who = |row: Record| {
+        let (user, domain) = row.get("user")?.split_once('@')?;
+        Some((user.to_owned(), domain.to_owned()))
+    };
+    Ok(rows.into_iter().filter_map(who).collect())
 }
 
 fn owned((name, value): (&str, &str)) -> (String, String) {
