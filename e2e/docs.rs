@@ -21,7 +21,7 @@ fn the_table_of_conditions_is_generated() {
     let path = repository("docs/conditions.md");
     let text = std::fs::read_to_string(&path).unwrap();
     let (before, _) = text.split_once("| condition |").expect("a table");
-    let now = format!("{before}{}", centrex::status::reason::table());
+    let now = format!("{before}{}", centrex::status::reason::tables());
     if std::env::var_os("CENTREX_BLESS").is_some() {
         std::fs::write(&path, &now).unwrap();
     }

@@ -106,9 +106,11 @@ impl Switch {
         self.ask(command).unwrap_or_else(|| panic!("no answer to {command}\n{}", self.log(40)))
     }
 
-    /// Its process id.
-    pub fn id(&self) -> u32 {
-        self.process.id()
+    /// Ends it as a crash does.
+    pub fn kill(&mut self) {
+        let pid = self.process.id().to_string();
+        assert!(Command::new("kill").args(["-KILL", &pid]).status().expect("kill").success());
+        self.process.wait(Duration::from_secs(10)).expect("a killed process ends");
     }
 
     /// The last lines of its log, without its banner and its network lists.

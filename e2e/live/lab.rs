@@ -146,7 +146,7 @@ impl Lab {
     pub fn add(&self, text: &str) {
         let file = self.manifest();
         let all = std::fs::read_to_string(&file).expect("the manifests");
-        std::fs::write(file, format!("{all}---\n{text}")).expect("the manifests");
+        std::fs::write(file, format!("{all}\n---\n{text}")).expect("the manifests");
     }
 
     /// Removes the manifest that has a text.
@@ -202,8 +202,7 @@ impl Lab {
 
     /// Kills the switch, and starts it again where it was.
     pub fn restart_switch(&mut self) {
-        let pid = self.switch.id().to_string();
-        assert!(std::process::Command::new("kill").args(["-KILL", &pid]).status().unwrap().success());
+        self.switch.kill();
         let folder = self.dir.path().join("switch");
         let url = self.centrex.url();
         self.switch = Switch::start_at(&self.binary, &folder, &url, (USERNAME, PASSWORD), self.esl_port);

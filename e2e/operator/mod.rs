@@ -3,6 +3,7 @@
 mod admission;
 mod deletion;
 mod faults;
+mod findings;
 mod gate;
 mod namespaced;
 mod replicas;
@@ -140,10 +141,24 @@ impl Site {
         });
         assert!(
             found.is_some(),
-            "{namespace} {object} never said {condition}: {:?}",
-            self.get(namespace, object)
+            "{namespace} {object} never said {condition}: {:?}\n{}",
+            self.get(namespace, object),
+            self.logs()
         );
         start.elapsed()
+    }
+
+    /// The last lines that each program of this site logged.
+    fn logs(&self) -> String {
+        let numbers = 0..self.started.load(Ordering::Relaxed);
+        let paths =
+            numbers.flat_map(|number| ["operator", "switch"].map(|role| format!("{role}-{number}.log")));
+        let tail = |name: String| {
+            let text = std::fs::read_to_string(self.path(&name)).ok()?;
+            let lines: Vec<_> = text.lines().rev().take(40).collect();
+            Some(format!("{name}:\n{}\n", lines.into_iter().rev().collect::<Vec<_>>().join("\n")))
+        };
+        paths.filter_map(tail).collect()
     }
 
     /// The notes of all events about an object.

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use centrex::status::AckTable;
-use centrex::store::acks::{Ack, Patience, follow_acks};
+use centrex::store::acks::{Ack, Patience, Reporter, SwitchInfo, follow_acks};
 use centrex::store::{Reader, Store};
+use centrex::switch::findings::{Applied, Findings, GatewayState};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -17,6 +18,7 @@ use crate::postgres::{Database, keyring};
 /// Switches are heard every five seconds.
 const SHORT: Patience = Patience {
     look: Duration::from_millis(200),
+    late: Duration::from_millis(6500),
     silent: Duration::from_secs(8),
     gone: Duration::from_secs(10),
 };
@@ -69,7 +71,7 @@ impl Drop for Listening {
 fn of<'a>(name: &'a str) -> impl Fn(&Ack) -> bool + 'a {
     move |ack| match ack {
         Ack::Appeared(info, _) => info.name == name,
-        Ack::Silent(other) | Ack::Gone(other) => other == name,
+        Ack::Late(other) | Ack::Silent(other) | Ack::Gone(other) => other == name,
         _ => false,
     }
 }
@@ -92,8 +94,8 @@ async fn switches_come_and_go_and_say_what_they_hold() {
     assert_eq!(listening.until("a beginning", |_| true).await, nobody);
 
     let a = site.start_ready("a");
-    let Ack::Appeared(info, _) = listening.until("a switch", of("a")).await else { panic!() };
-    assert_eq!((info.version, info.hostname.is_some()), (None, true));
+    let Ack::Appeared(info, state) = listening.until("a switch", of("a")).await else { panic!() };
+    assert_eq!((state.findings, info.hostname.is_some()), (Findings::default(), true));
     let b = site.start_ready("b");
     listening.have(id, 1, 2).await;
     assert_eq!(listening.table.platform_lagging(1).have, 2);
@@ -111,9 +113,11 @@ async fn switches_come_and_go_and_say_what_they_hold() {
         listening.until("its end", |ack| matches!(ack, Ack::Revisions { .. })).await;
     }
 
-    // Killed: silent after a while, then gone. The other one is heard all the time.
+    // Killed: late and then silent after a while, then gone. The other one is heard all the time.
     b.end("-KILL");
     let killed = Instant::now();
+    assert_eq!(listening.until("its being late", of("b")).await, Ack::Late("b".to_owned()));
+    assert_eq!(listening.table.lagging(id, 2).reporting, 2, "it counts still");
     assert_eq!(listening.until("silence", of("b")).await, Ack::Silent("b".to_owned()));
     assert!(killed.elapsed() > Duration::from_secs(2), "{:?}", killed.elapsed());
     assert_eq!(listening.table.lagging(id, 2).reporting, 1);
@@ -216,4 +220,88 @@ async fn more_than_a_notification_holds_is_read() {
     let _a = site.start("a");
     let full = |ack: &Ack| matches!(ack, Ack::Appeared(_, state) if state.tenants == expected);
     listening.until("all tenants", full).await;
+}
+
+/// A switch that reports without being there.
+fn reporter(reader: &Reader, name: &str) -> Reporter {
+    Reporter::new(reader, SwitchInfo { name: name.to_owned(), hostname: None })
+}
+
+fn gateways(trunks: usize, state: &str) -> Findings {
+    let gateway = GatewayState { state: state.to_owned(), up: true };
+    let gateways = (0..trunks).map(|number| (format!("carriers/trunk-{number}"), vec![gateway.clone()]));
+    Findings { connected: Some(true), gateways: gateways.collect(), ..Findings::default() }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_found_on_a_switch_is_heard_once() {
+    let Some(database) = Database::alone("switch: findings").await else { return };
+    let (store, _) = site(&database).await;
+    let mut options = database.store_options(&keyring(&[(1, 'a')]));
+    options.connect = options.connect.application_name("listener under test");
+    let mut listening = Listening::start(Reader::lazy(&options));
+    listening.until("a beginning", |_| true).await;
+    let mut a = reporter(store.reader(), "a");
+    let held = Applied { platform: 1, ..Applied::default() };
+
+    // What the findings say is said with the switch, and then whenever it differs.
+    let mut findings = Findings { version: Some("1.11.2-release".to_owned()), ..gateways(2, "TRYING") };
+    assert!(a.report(held.clone(), &findings).await.unwrap());
+    let Ack::Appeared(_, state) = listening.until("a switch", of("a")).await else { panic!() };
+    assert_eq!(state.findings, findings);
+    findings = Findings { drift: vec!["a\0b".to_owned()], ..gateways(500, "REGED") };
+    findings.problems.insert(Uuid::nil(), "it's \"no\" \u{1F600}".to_owned());
+    assert!(a.is_news(&findings));
+    assert!(a.report(held.clone(), &findings).await.unwrap());
+    let Ack::Found { switch, findings: heard } = listening.until("news", |_| true).await else { panic!() };
+    let readable = Findings { drift: vec!["a b".to_owned()], ..findings.clone() };
+    assert_eq!((switch.as_str(), &heard), ("a", &readable), "more than a notification holds");
+
+    // The same again is a sign of life and no more: nothing is said, the findings are not written.
+    let mut admin = database.admin().await;
+    let mut seen = async || -> (f64, Option<String>) {
+        sqlx::query_as("SELECT extract(epoch FROM last_seen)::float8, version FROM public.switches")
+            .fetch_one(&mut admin)
+            .await
+            .unwrap()
+    };
+    let (before, version) = seen().await;
+    assert_eq!(version, None, "it is not known any more");
+    listening.heard.clear();
+    for calls in 1..4 {
+        let mut renewed = gateways(500, "TRYING");
+        (renewed.calls, renewed.drift) = (calls, findings.drift.clone());
+        renewed.problems.clone_from(&findings.problems);
+        assert!(!a.is_news(&renewed));
+        assert!(a.report(held.clone(), &renewed).await.unwrap());
+    }
+    assert!(seen().await.0 > before);
+    let moved = Applied { platform: 2, ..Applied::default() };
+    assert!(a.report(moved.clone(), &findings).await.unwrap());
+    listening.until("a revision", |ack| matches!(ack, Ack::Revisions { .. })).await;
+    assert_eq!(listening.heard.len(), 1, "{:?}", listening.heard);
+
+    // A process that comes after it finds out what stands there; what was missed is read.
+    let mut after = reporter(store.reader(), "a");
+    assert!(after.report(moved.clone(), &findings).await.unwrap());
+    assert!(!a.report(moved.clone(), &Findings::default()).await.unwrap(), "the younger one reports");
+    let Ack::Appeared(_, state) = listening.until("the process", of("a")).await else { panic!() };
+    assert_eq!(state.findings, readable);
+    assert!(database.cut_connections().await > 1);
+    let news = gateways(1, "FAIL_WAIT");
+    while after.report(moved.clone(), &news).await.is_err() {}
+    loop {
+        let ack = listening.until("what was missed", |_| true).await;
+        let heard = match ack {
+            Ack::Reset { mut reporting, .. } => reporting.pop().unwrap().1.findings,
+            Ack::Appeared(_, state) => state.findings,
+            Ack::Found { findings, .. } => findings,
+            _ => continue,
+        };
+        if heard == news {
+            break;
+        }
+    }
+    after.leave().await.unwrap();
+    a.leave().await.unwrap();
 }

@@ -1,15 +1,15 @@
 //! Events: what a person should know of an object, once for each time it became true.
 
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::Client;
 use kube::api::{Api, PostParams};
 use tracing::warn;
 
-use super::api::{Refusal, reference};
+use super::api::Refusal;
 use crate::reconcile::Note;
-use crate::source::Object;
 
 /// Who reports.
 const CONTROLLER: &str = "centrex.dev/operator";
@@ -21,18 +21,20 @@ const MAX_NAME: usize = 200;
 const CLUSTER_NAMESPACE: &str = "default";
 
 /// Writes an event. It is not worth a second try: the condition says the same.
-pub async fn publish(client: Client, instance: String, object: Object, note: Note) {
-    let Some(event) = event(&instance, &object, note) else { return };
+pub async fn publish(client: Client, instance: String, regarding: ObjectReference, note: Note) {
+    let Some(event) = event(&instance, regarding.clone(), note) else { return };
     let namespace = event.metadata.namespace.clone().unwrap_or_default();
     let api: Api<Event> = Api::namespaced(client, &namespace);
     match api.create(&PostParams::default(), &event).await.map_err(Refusal::from) {
         Ok(_) | Err(Refusal::Gone | Refusal::Exists | Refusal::Conflict) => {}
-        Err(Refusal::Failed(cause)) => warn!(object = %object.key(), %cause, "an event could not be written"),
+        Err(Refusal::Failed(cause)) => {
+            let ObjectReference { kind, namespace, name, .. } = regarding;
+            warn!(kind, namespace, name, %cause, "an event could not be written");
+        }
     }
 }
 
-fn event(instance: &str, object: &Object, note: Note) -> Option<Event> {
-    let regarding = reference(object)?;
+fn event(instance: &str, regarding: ObjectReference, note: Note) -> Option<Event> {
     let now = Timestamp::now();
     let mut name = regarding.name.clone()?;
     name.truncate(name.floor_char_boundary(MAX_NAME));

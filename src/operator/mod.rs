@@ -38,6 +38,7 @@ use health::Health;
 use metrics::Metrics;
 use outside::Cluster;
 use statuses::Statuses;
+use switches::Switches;
 
 /// First and longest pause before Postgres is tried again.
 const FIRST_RETRY: Duration = Duration::from_millis(250);
@@ -111,7 +112,7 @@ pub async fn run(args: OperatorArgs) -> Result<(), OperatorError> {
 
     let statuses = Statuses::start(&client, &metrics, &tasks, &stop);
     let cluster_wide = args.namespaces.is_empty();
-    let outside = Cluster::new(client.clone(), identity.clone(), statuses.clone(), cluster_wide);
+    let outside = Cluster::new(client.clone(), identity.clone(), statuses, cluster_wide);
     let (progress, _) = watch::channel(Progress::default());
     let mut operator = Operator {
         reconciler: Reconciler::new(progress, Some(Arc::new(outside)), args.media_dir.clone()),
@@ -119,7 +120,6 @@ pub async fn run(args: OperatorArgs) -> Result<(), OperatorError> {
         client,
         identity,
         cluster_wide,
-        statuses,
         metrics,
         health,
         heard: platform,
@@ -148,7 +148,6 @@ struct Operator {
     client: Client,
     identity: String,
     cluster_wide: bool,
-    statuses: Statuses,
     metrics: Metrics,
     health: Arc<Health>,
     /// What was heard before everything was listed.
@@ -169,7 +168,8 @@ struct Tenure {
     /// The store, once it is there.
     store: oneshot::Receiver<Result<Store, StoreError>>,
     acks: mpsc::Receiver<Ack>,
-    to_switches: Option<mpsc::Sender<Ack>>,
+    /// None where a Role does not reach Switch objects.
+    switches: Option<Switches>,
     leading: bool,
 }
 
@@ -243,11 +243,8 @@ impl Operator {
     }
 
     fn acknowledge(&mut self, ack: Ack) {
-        if let Some(to_switches) = self.term.as_ref().and_then(|term| term.to_switches.as_ref())
-            && !matches!(ack, Ack::Revisions { .. })
-            && to_switches.try_send(ack.clone()).is_err()
-        {
-            warn!("Switch objects are behind");
+        if let Some(switches) = self.term.as_ref().and_then(|term| term.switches.as_ref()) {
+            switches.take(&ack);
         }
         self.reconciler.acknowledge(ack);
     }
@@ -273,14 +270,14 @@ impl Operator {
             };
             token.run_until_cancelled(work).await;
         });
-        let to_switches = self.cluster_wide.then(|| {
-            let (send, receive) = mpsc::channel(64);
-            let (client, token) = (self.client.clone(), over.clone());
-            tokio::spawn(async move { token.run_until_cancelled(switches::keep(client, receive)).await });
-            send
+        let switches = self.cluster_wide.then(|| {
+            let (switches, token) = (Switches::default(), over.clone());
+            let keep = switches.clone().keep(self.client.clone(), self.identity.clone());
+            tokio::spawn(async move { token.run_until_cancelled(keep).await });
+            switches
         });
         self.reconciler.lead_without_store();
-        self.term = Some(Tenure { term: own, written: None, over, store, acks, to_switches, leading: false });
+        self.term = Some(Tenure { term: own, written: None, over, store, acks, switches, leading: false });
     }
 
     /// Writes to a store from now on.
@@ -319,7 +316,6 @@ impl Operator {
             term.over.cancel();
         }
         self.reconciler.follow();
-        self.statuses.clear();
     }
 
     fn tell(&self) {

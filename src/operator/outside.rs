@@ -15,7 +15,7 @@ use serde_json::json;
 use tokio::sync::Semaphore;
 use tracing::{info, warn};
 
-use super::api::{FINALIZER, MANAGER, Refusal, owned_by};
+use super::api::{FINALIZER, MANAGER, Refusal, owned_by, reference};
 use super::events;
 use super::statuses::Statuses;
 use crate::compile::claims::tenant_id;
@@ -52,8 +52,9 @@ impl Cluster {
         Self { client, instance, statuses, cluster_wide, making: Arc::default(), makers }
     }
 
-    fn note(&self, object: Object, note: Note) {
-        tokio::spawn(events::publish(self.client.clone(), self.instance.clone(), object, note));
+    fn note(&self, object: &Object, note: Note) {
+        let Some(regarding) = reference(object) else { return };
+        tokio::spawn(events::publish(self.client.clone(), self.instance.clone(), regarding, note));
     }
 
     /// Changes the finalizers of a Tenant, if it still is the one that is meant.
@@ -136,7 +137,7 @@ impl Outside for Cluster {
                 return Ok(());
             }
             if let Some(note) = farewell(&tenant, removed) {
-                cluster.note(Object::Tenant(tenant.clone()), note);
+                cluster.note(&Object::Tenant(tenant.clone()), note);
             }
             cluster
                 .finalizers(&tenant, |now| {
@@ -167,8 +168,12 @@ impl Outside for Cluster {
         }
         self.statuses.put(object, status);
         for note in notes {
-            self.note(object.clone(), note);
+            self.note(object, note);
         }
+    }
+
+    fn forget(&self) -> Vec<ObjectKey> {
+        self.statuses.clear()
     }
 }
 

@@ -30,11 +30,14 @@ struct Queue {
     order: VecDeque<ObjectKey>,
     /// Objects that are being written: their next status waits for that.
     busy: HashSet<ObjectKey>,
+    /// Counts the times that what waited was forgotten: what was taken before is not tried again.
+    forgotten: u64,
 }
 
 struct Write {
     object: Object,
     body: Value,
+    forgotten: u64,
 }
 
 /// The writing side of statuses. A status that is replaced before it was written never is.
@@ -61,18 +64,22 @@ impl Statuses {
         let key = object.key();
         let body = json!({ "metadata": { "uid": object.metadata().uid }, "status": body(status) });
         let mut queue = self.lock();
-        if queue.waiting.insert(key.clone(), Write { object: object.clone(), body }).is_none() {
+        let write = Write { object: object.clone(), body, forgotten: queue.forgotten };
+        if queue.waiting.insert(key.clone(), write).is_none() {
             queue.order.push_back(key);
         }
         drop(queue);
         self.more.notify_one();
     }
 
-    /// Forgets what waits: somebody else leads.
-    pub fn clear(&self) {
+    /// Forgets what waits, and the rest when it fails: somebody else leads. The objects that this
+    /// leaves without the status that was put last.
+    pub fn clear(&self) -> Vec<ObjectKey> {
         let mut queue = self.lock();
-        queue.waiting.clear();
+        queue.forgotten += 1;
         queue.order.clear();
+        let waiting = std::mem::take(&mut queue.waiting).into_keys();
+        waiting.chain(queue.busy.iter().cloned()).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
@@ -129,6 +136,7 @@ impl Statuses {
         let waits = queue.waiting.contains_key(key);
         if let Some(write) = again
             && !waits
+            && write.forgotten == queue.forgotten
         {
             queue.waiting.insert(key.clone(), write);
             queue.order.push_back(key.clone());
@@ -152,6 +160,12 @@ fn body(status: NewStatus) -> Value {
             "schema": status.schema,
             "resources": (!status.resources.is_empty()).then_some(status.resources),
             "failing": (!status.failing.is_empty()).then_some(status.failing),
+        }),
+        NewStatus::Trunk(status) => json!({
+            "observedGeneration": status.observed_generation,
+            "conditions": status.conditions,
+            "registered": status.registered,
+            "gateways": (!status.gateways.is_empty()).then_some(status.gateways),
         }),
     }
 }

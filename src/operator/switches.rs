@@ -1,118 +1,195 @@
 //! Switch objects: one for each running FreeSWITCH that reports, as a kubelet has its Node.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::api::{Api, DeleteParams, Patch, PatchParams};
-use kube::{Client, ResourceExt};
+use kube::{Client, Resource, ResourceExt};
 use serde_json::json;
-use tokio::sync::mpsc;
+use tokio::sync::Notify;
 use tracing::warn;
 
 use super::api::{MANAGER, Refusal};
+use super::events;
+use crate::reconcile::Note;
+use crate::resources::switch::SwitchSpec;
 use crate::resources::{API_VERSION, Switch};
 use crate::status::acks::{Ack, SwitchInfo};
-use crate::status::reason::{READY, find};
+use crate::status::reason::{VULNERABLE, find};
+use crate::status::switch::{Standing, switch_conditions};
+use crate::switch::findings::Findings;
 
-/// Follows the switches' reports, and keeps their objects. What fails is tried again with the next
-/// report of the switch, and at the next start.
-pub async fn keep(client: Client, mut acks: mpsc::Receiver<Ack>) {
-    let api: Api<Switch> = Api::all(client);
-    while let Some(ack) = acks.recv().await {
-        let result = match ack {
-            Ack::Reset { reporting, silent } => {
-                let reporting = reporting.into_iter().map(|(info, _)| info).collect();
-                reset(&api, reporting, silent).await
+/// Pause before what failed is tried again.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// The switches there are, and which of their objects may differ from that.
+#[derive(Clone, Default)]
+pub struct Switches {
+    table: Arc<Mutex<Table>>,
+    more: Arc<Notify>,
+}
+
+#[derive(Default)]
+struct Table {
+    there: BTreeMap<String, Seen>,
+    changed: BTreeSet<String>,
+    /// Whether there may be objects of switches that are gone.
+    anew: bool,
+}
+
+/// A switch as it is known.
+#[derive(Clone)]
+struct Seen {
+    info: SwitchInfo,
+    findings: Findings,
+    standing: Standing,
+}
+
+impl Switches {
+    /// Takes a switch's report in.
+    pub fn take(&self, ack: &Ack) {
+        self.lock().take(ack);
+        self.more.notify_one();
+    }
+
+    /// Keeps the objects; what fails is tried again.
+    pub async fn keep(self, client: Client, instance: String) {
+        let api: Api<Switch> = Api::all(client.clone());
+        loop {
+            let (changed, anew) = {
+                let mut table = self.lock();
+                (std::mem::take(&mut table.changed), std::mem::take(&mut table.anew))
+            };
+            if changed.is_empty() && !anew {
+                self.more.notified().await;
+                continue;
             }
-            Ack::Appeared(info, _) => reporting(&api, &info).await,
-            Ack::Silent(name) => not_heard(&api, &name).await,
-            Ack::Gone(name) => match api.delete(&name, &DeleteParams::default()).await.map_err(Refusal::from)
-            {
-                Ok(_) | Err(Refusal::Gone) => Ok(()),
-                Err(refusal) => Err(refusal),
-            },
-            Ack::Revisions { .. } => Ok(()),
-        };
-        if let Err(refusal) = result {
-            warn!(?refusal, "a Switch could not be written");
+            let mut failed = false;
+            if anew && let Err(refusal) = self.tidy(&api).await {
+                warn!(?refusal, "Switch objects could not be listed; trying again");
+                self.lock().anew = true;
+                failed = true;
+            }
+            for name in changed {
+                let seen = self.lock().there.get(&name).cloned();
+                let written = match seen {
+                    Some(seen) => write(&api, &client, &instance, &seen).await,
+                    None => remove(&api, &name).await,
+                };
+                if let Err(refusal) = written {
+                    warn!(%name, ?refusal, "a Switch could not be written; trying again");
+                    self.lock().changed.insert(name);
+                    failed = true;
+                }
+            }
+            if failed {
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Removes the objects of switches that are gone.
+    async fn tidy(&self, api: &Api<Switch>) -> Result<(), Refusal> {
+        for name in api.list(&Default::default()).await?.iter().map(ResourceExt::name_any) {
+            let gone = !self.lock().there.contains_key(&name);
+            if gone {
+                remove(api, &name).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Table {
+    fn take(&mut self, ack: &Ack) {
+        match ack {
+            Ack::Reset { reporting, silent } => {
+                self.there.clear();
+                self.anew = true;
+                for (info, state) in reporting {
+                    self.put(info, state.findings.clone(), Standing::Reporting);
+                }
+                for info in silent {
+                    self.put(info, Findings::default(), Standing::Silent);
+                }
+            }
+            Ack::Appeared(info, state) => self.put(info, state.findings.clone(), Standing::Reporting),
+            Ack::Found { switch, findings } => self.change(switch, |seen| seen.findings.clone_from(findings)),
+            Ack::Late(name) => self.change(name, |seen| seen.standing = Standing::Late),
+            Ack::Silent(name) => self.change(name, |seen| seen.standing = Standing::Silent),
+            Ack::Gone(name) => {
+                self.there.remove(name);
+                self.changed.insert(name.clone());
+            }
+            Ack::Revisions { .. } => {}
+        }
+    }
+
+    fn put(&mut self, info: &SwitchInfo, findings: Findings, standing: Standing) {
+        self.there.insert(info.name.clone(), Seen { info: info.clone(), findings, standing });
+        self.changed.insert(info.name.clone());
+    }
+
+    fn change(&mut self, name: &str, change: impl FnOnce(&mut Seen)) {
+        if let Some(seen) = self.there.get_mut(name) {
+            change(seen);
+            self.changed.insert(name.to_owned());
         }
     }
 }
 
-/// Makes the objects those of the switches there are.
-async fn reset(api: &Api<Switch>, heard: Vec<SwitchInfo>, silent: Vec<SwitchInfo>) -> Result<(), Refusal> {
-    for there in api.list(&Default::default()).await? {
-        let name = there.name_any();
-        if !heard.iter().chain(&silent).any(|info| info.name == name) {
-            api.delete(&name, &DeleteParams::default()).await?;
+async fn remove(api: &Api<Switch>, name: &str) -> Result<(), Refusal> {
+    match api.delete(name, &DeleteParams::default()).await.map_err(Refusal::from) {
+        Ok(_) | Err(Refusal::Gone) => Ok(()),
+        Err(refusal) => Err(refusal),
+    }
+}
+
+/// Makes the object what is known of the switch.
+async fn write(api: &Api<Switch>, client: &Client, instance: &str, seen: &Seen) -> Result<(), Refusal> {
+    let name = &seen.info.name;
+    let there = api.get_opt(name).await?;
+    let version = seen.findings.version.as_deref().and_then(version);
+    // One that was not asked says nothing of its version: the one that is known stays.
+    let known = || there.as_ref().and_then(|there| there.spec.version.clone());
+    let spec = SwitchSpec { hostname: seen.info.hostname.clone(), version: version.or_else(known) };
+    let object = match there {
+        Some(there) if there.spec == spec => there,
+        _ => {
+            let object = json!({
+                "apiVersion": API_VERSION, "kind": "Switch", "metadata": { "name": name }, "spec": spec,
+            });
+            api.patch(name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(&object)).await?
         }
-    }
-    for info in &heard {
-        reporting(api, info).await?;
-    }
-    for info in &silent {
-        apply(api, info).await?;
-        not_heard(api, &info.name).await?;
-    }
-    Ok(())
-}
-
-async fn reporting(api: &Api<Switch>, info: &SwitchInfo) -> Result<(), Refusal> {
-    apply(api, info).await?;
-    condition(api, &info.name, "True", "Reporting", "Its sidecar reports").await
-}
-
-async fn not_heard(api: &Api<Switch>, name: &str) -> Result<(), Refusal> {
-    condition(api, name, "Unknown", "Silent", "It has not been heard for 30 s").await
-}
-
-async fn apply(api: &Api<Switch>, info: &SwitchInfo) -> Result<(), Refusal> {
-    let there = api.get_opt(&info.name).await?;
-    let same = there
-        .is_some_and(|there| (&there.spec.hostname, &there.spec.version) == (&info.hostname, &info.version));
-    if same {
+    };
+    let before = object.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    let findings = Findings { version: object.spec.version.clone(), ..seen.findings.clone() };
+    let generation = object.metadata.generation;
+    let Some(now) = switch_conditions(seen.standing, &findings, generation, before, Timestamp::now()) else {
         return Ok(());
-    }
-    let object = json!({
-        "apiVersion": API_VERSION, "kind": "Switch", "metadata": { "name": info.name },
-        "spec": { "hostname": info.hostname, "version": info.version },
-    });
-    let object = without_nulls(object);
-    api.patch(&info.name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(&object)).await?;
-    Ok(())
-}
-
-async fn condition(
-    api: &Api<Switch>,
-    name: &str,
-    status: &str,
-    reason: &str,
-    message: &str,
-) -> Result<(), Refusal> {
-    let now = match api.get(name).await.map_err(Refusal::from) {
-        Ok(now) => now,
-        Err(Refusal::Gone) => return Ok(()),
+    };
+    let patch = json!({ "status": { "observedGeneration": generation, "conditions": now } });
+    match api.patch_status(name, &PatchParams::default(), &Patch::Merge(patch)).await.map_err(Refusal::from) {
+        Ok(_) | Err(Refusal::Gone) => {}
         Err(refusal) => return Err(refusal),
-    };
-    let before = now.status.as_ref().and_then(|status| find(&status.conditions, READY));
-    if before.is_some_and(|before| (before.status.as_str(), before.reason.as_str()) == (status, reason)) {
-        return Ok(());
     }
-    let condition = Condition {
-        type_: READY.to_owned(),
-        status: status.to_owned(),
-        reason: reason.to_owned(),
-        message: message.to_owned(),
-        observed_generation: now.metadata.generation,
-        last_transition_time: Time(Timestamp::now()),
-    };
-    let patch = json!({ "status": { "conditions": [condition] } });
-    api.patch_status(name, &PatchParams::default(), &Patch::Merge(patch)).await?;
+    let holes = |conditions| find(conditions, VULNERABLE).filter(|found| found.status == "True");
+    if let (None, Some(found)) = (holes(before), holes(&now)) {
+        let note = Note { warning: true, reason: found.reason.clone(), text: found.message.clone() };
+        events::publish(client.clone(), instance.to_owned(), object.object_ref(&()), note).await;
+    }
     Ok(())
 }
 
-fn without_nulls(mut object: serde_json::Value) -> serde_json::Value {
-    if let Some(spec) = object.get_mut("spec").and_then(serde_json::Value::as_object_mut) {
-        spec.retain(|_, value| !value.is_null());
-    }
-    object
+/// A version as an object may have it; FreeSWITCH's may be followed by words of its build.
+fn version(said: &str) -> Option<String> {
+    let first = said.split_whitespace().next()?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || ".+~_-".contains(c);
+    (first.len() <= 64 && first.chars().all(plain)).then(|| first.to_owned())
 }

@@ -144,6 +144,15 @@ impl Reconciler {
         self.platform = Platform::default();
         self.acks = AckTable::default();
         self.swept = false;
+        // What was published and perhaps not written is not what stands in a status: whoever leads
+        // next, this process too, says it anew.
+        let forgotten = self.outside.as_ref().map(|outside| outside.forget()).unwrap_or_default();
+        let mut known = self.write();
+        for key in &forgotten {
+            if let Some(object) = known.world.object_mut(key) {
+                object.set_conditions(Vec::new());
+            }
+        }
     }
 
     /// Takes changes in. `complete` says that the source could read everything: only then may what

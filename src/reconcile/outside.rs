@@ -6,9 +6,9 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use crate::resources::status::TenantStatus;
+use crate::resources::status::{TenantStatus, TrunkStatus};
 use crate::resources::{Extension, Tenant};
-use crate::source::Object;
+use crate::source::{Object, ObjectKey};
 use crate::store::Removed;
 
 /// Why the outside did not do what it was asked: the API server's word.
@@ -19,10 +19,12 @@ pub struct OutsideError(pub String);
 /// A status to be written.
 #[derive(Clone, Debug, PartialEq)]
 pub enum NewStatus {
-    /// Of every kind but Tenant.
+    /// Of every kind that has nothing else.
     Conditions(Vec<Condition>),
     /// Of a Tenant.
     Tenant(TenantStatus),
+    /// Of a Trunk.
+    Trunk(TrunkStatus),
 }
 
 /// Something a person should know.
@@ -50,4 +52,8 @@ pub trait Outside: Send + Sync {
 
     /// Writes a status, as soon as it can, and tells what is worth an event.
     fn publish(&self, object: &Object, status: NewStatus, notes: Vec<Note>);
+
+    /// Writes no more of the statuses it was given: somebody else may lead by now. Says whose status
+    /// may not be what was published last.
+    fn forget(&self) -> Vec<ObjectKey>;
 }

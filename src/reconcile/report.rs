@@ -1,7 +1,7 @@
 //! Statuses: what the loop, the store and the switches know of each resource, told when it differs
 //! from what its status says.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,13 +14,16 @@ use super::tenant::Rows;
 use super::work::WorkError;
 use super::{Reconciler, tenant};
 use crate::compile::Problem;
+use crate::resources::Trunk;
 use crate::resources::status::TenantStatus;
 use crate::source::{Object, ObjectKey, TenantKey, World};
 use crate::status::acks::Lag;
 use crate::status::reason::{ACCEPTED, LIVE, PROGRAMMED, READY, find, is_true};
 use crate::status::summary::Summary;
+use crate::status::trunk::{stages, trunk_status};
 use crate::status::{Facts, Live, Programmed, conditions};
 use crate::store::tenant_schema;
+use crate::switch::findings::GatewayState;
 
 /// How long a change may take to reach all switches before it is told which of them lack it.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -48,18 +51,23 @@ impl Reconciler {
         let Some(tenant) = self.tenants.get_mut(key) else { return };
         let acks = &self.acks;
         let id = tenant.id;
-        let lag = |revision| id.map(|id| acks.lagging(id, revision));
-        let details = tenant.rows.applying.is_some_and(|since| since.elapsed() >= PATIENCE);
-        let problems = by_resource(&tenant.problems);
+        let lag = |revision| id.filter(|_| acks.heard()).map(|id| acks.lagging(id, revision));
+        let refused = id.and_then(|id| refused(&acks.refusals(id)));
+        let seen = Seen {
+            problems: by_resource(&tenant.problems),
+            stored: tenant.stored.is_some(),
+            details: tenant.rows.applying.is_some_and(|since| since.elapsed() >= PATIENCE),
+            lag: &lag,
+        };
         let mut known = self.known.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         let mut summary = Summary::default();
         let mut news = Vec::new();
         for (key, object) in known.world.objects_of(key) {
+            // What a switch refuses is told on the Tenant, not on everything it has.
+            let refused = refused.as_deref().filter(|_| key.kind == "Tenant");
             let fresh = match tenant.changed.contains(key) {
                 true => None, // another compile follows
-                false => {
-                    judge(key, object, &problems, &mut tenant.rows, tenant.stored.is_some(), &lag, details)
-                }
+                false => judge(key, object, &seen, &mut tenant.rows, refused),
             };
             if key.kind != "Tenant" {
                 summary.count(key, fresh.as_deref().unwrap_or(object.conditions()));
@@ -103,23 +111,32 @@ impl Reconciler {
     fn report_platform(&mut self, outside: &dyn Outside) {
         let platform = &mut self.platform;
         let acks = &self.acks;
-        let lag = |revision| Some(acks.platform_lagging(revision));
-        let details = platform.rows.applying.is_some_and(|since| since.elapsed() >= PATIENCE);
+        let lag = |revision| acks.heard().then(|| acks.platform_lagging(revision));
         let mut known = self.known.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         let known = &mut *known;
-        let problems = by_resource(&known.problems);
-        let stored = platform.stored.is_some();
+        let seen = Seen {
+            problems: by_resource(&known.problems),
+            stored: platform.stored.is_some(),
+            details: platform.rows.applying.is_some_and(|since| since.elapsed() >= PATIENCE),
+            lag: &lag,
+        };
         let news: Vec<_> = known
             .world
             .platform_objects()
             .filter_map(|(key, object)| {
-                let fresh = judge(key, object, &problems, &mut platform.rows, stored, &lag, details);
-                fresh.map(|fresh| (key.clone(), fresh))
+                let fresh = judge(key, object, &seen, &mut platform.rows, None);
+                (fresh.is_some() || key.kind == "Trunk").then(|| (key.clone(), fresh))
             })
             .collect();
         for (key, fresh) in news {
-            if let Some(object) = known.world.object_mut(&key) {
-                put(outside, object, Some(fresh));
+            match known.world.object_mut(&key) {
+                Some(Object::Trunk(trunk)) => {
+                    let name = format!("{}/{}", key.namespace.as_deref().unwrap_or_default(), key.name);
+                    let gateways = acks.heard().then(|| acks.gateways(&name));
+                    put_trunk(outside, trunk, fresh, gateways.as_ref());
+                }
+                Some(object) => put(outside, object, fresh),
+                None => {}
             }
         }
         settle(&mut platform.rows, |_| {});
@@ -176,20 +193,30 @@ fn by_resource(problems: &[Problem]) -> ByResource<'_> {
     by_resource
 }
 
-/// The conditions of a resource, when they differ from those it has.
+/// What the resources of one tenant, or of the platform, are judged by.
+struct Seen<'a> {
+    problems: ByResource<'a>,
+    stored: bool,
+    /// Whether it has taken long enough to tell which switches lack it.
+    details: bool,
+    /// How far a revision is.
+    lag: &'a dyn Fn(i64) -> Option<Lag>,
+}
+
+/// The conditions of a resource, when they differ from those it has. `refused` is what switches could
+/// not apply of it.
 fn judge(
     key: &ObjectKey,
     object: &Object,
-    problems: &ByResource<'_>,
+    seen: &Seen<'_>,
     rows: &mut Rows,
-    stored: bool,
-    lag: &impl Fn(i64) -> Option<Lag>,
-    details: bool,
+    refused: Option<&str>,
 ) -> Option<Vec<Condition>> {
+    let Seen { stored, details, lag, .. } = *seen;
     let generation = object.metadata().generation;
-    let before = object.conditions();
-    let problems = problems.get(key).map_or(&[][..], Vec::as_slice);
-    let settled = stored && rows.failed.is_none() && !rows.since.contains_key(key);
+    let before = stages(object.conditions());
+    let problems = seen.problems.get(key).map_or(&[][..], Vec::as_slice);
+    let settled = stored && rows.failed.is_none() && !rows.since.contains_key(key) && refused.is_none();
     if problems.is_empty() && settled && before.len() == 4 && is_true(before, READY, generation) {
         return None; // most resources, most of the time
     }
@@ -201,6 +228,7 @@ fn judge(
         None => Programmed::Pending,
     };
     let live = match rows.since.get(key).copied() {
+        _ if let Some(refused) = refused => Live::Refused(refused.to_owned()),
         Some(revision) => {
             let live = live(lag(revision), details);
             if live == Live::Everywhere {
@@ -229,6 +257,31 @@ fn live(lag: Option<Lag>, details: bool) -> Live {
         }
         Some(_) => Live::Applying(None),
     }
+}
+
+/// What switches could not apply of a tenant, in words.
+fn refused(refusals: &[(&str, &str)]) -> Option<String> {
+    let told: Vec<String> = refusals.iter().map(|(switch, why)| format!("{switch}: {why}")).collect();
+    (!told.is_empty()).then(|| told.join("; "))
+}
+
+/// Puts what is true of a trunk in, when it differs, and has it written. What switches said of its
+/// gateways stays until they are heard.
+fn put_trunk(
+    outside: &dyn Outside,
+    trunk: &mut Arc<Trunk>,
+    fresh: Option<Vec<Condition>>,
+    gateways: Option<&BTreeMap<&str, &[GatewayState]>>,
+) {
+    let before = trunk.status.clone().unwrap_or_default();
+    let stages = fresh.unwrap_or_else(|| stages(&before.conditions).to_vec());
+    let status = trunk_status(&trunk.spec, stages, gateways, &before, Timestamp::now());
+    if status == before {
+        return;
+    }
+    let notes = notes(&before.conditions, &status.conditions);
+    Arc::make_mut(trunk).status = Some(status.clone());
+    outside.publish(&Object::Trunk(trunk.clone()), NewStatus::Trunk(status), notes);
 }
 
 /// Puts new conditions in, and has them written.

@@ -114,6 +114,12 @@ patterns! {
     /// A version of FreeSWITCH.
     VERSION_PATTERN = r"^[A-Za-z0-9.+~_-]+$",
         "a version of letters, digits, '.', '+', '~', '_' and '-'";
+    /// How many of how many.
+    COUNT_PATTERN = r"^[0-9]{1,10}/[0-9]{1,10}$",
+        "a number, '/' and a number, such as 2/3";
+    /// A state of a gateway, in FreeSWITCH's word.
+    GATEWAY_STATE_PATTERN = r"^[A-Z_]{1,32}$",
+        "a state in capital letters, such as REGED";
     /// A Postgres schema of ours.
     SCHEMA_PATTERN = r"^[a-z][a-z0-9_]{0,62}$",
         "a schema of lower case letters, digits and '_'";

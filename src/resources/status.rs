@@ -72,6 +72,47 @@ pub struct ResourceCount {
     pub limit: Option<i32>,
 }
 
+/// What is true of a trunk.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TrunkStatus {
+    /// Generation of the spec that the conditions were found for: kstatus compares it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub observed_generation: Option<i64>,
+    /// `Accepted`, `Programmed`, `Live`, and `Ready`, which sums them up; of a trunk that registers
+    /// `Registered`, which `Ready` does not depend on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "conditions")]
+    pub conditions: Vec<Condition>,
+    /// How many of its gateways are registered, of how many, counted on each switch, such as `2/2`;
+    /// left out where it does not register.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 21), regex(pattern = COUNT_PATTERN))]
+    pub registered: Option<String>,
+    /// Its gateways as the switches have them; those in trouble, when there are too many.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["switch", "gateway"]))]
+    pub gateways: Vec<GatewayStatus>,
+}
+
+/// One gateway of a trunk on one switch.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GatewayStatus {
+    /// Name of the Switch.
+    #[schemars(length(min = 1, max = 63), regex(pattern = NAME_PATTERN))]
+    pub switch: String,
+    /// Its place in `spec.gateways`, from 0.
+    #[schemars(range(min = 0, max = 7))]
+    pub gateway: i32,
+    /// State of its registration in FreeSWITCH's word: `REGED` is registered, `NOREG` does not register.
+    #[schemars(length(min = 1, max = 32), regex(pattern = GATEWAY_STATE_PATTERN))]
+    pub state: String,
+    /// Whether it answers pings; true where it is not pinged.
+    pub up: bool,
+}
+
 /// Conditions are a map by type, so that several writers can apply theirs (server-side apply).
 /// Written by hand because the generated schema of `Condition` has no lengths.
 pub fn conditions(_: &mut SchemaGenerator) -> Schema {

@@ -19,6 +19,16 @@ use super::status::Status;
     cel,
     printcolumn(name = "Version", type_ = "string", json_path = ".spec.version"),
     printcolumn(
+        name = "Connected",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Connected')].status"
+    ),
+    printcolumn(
+        name = "Draining",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Draining')].status"
+    ),
+    printcolumn(
         name = "Ready",
         type_ = "string",
         json_path = ".status.conditions[?(@.type=='Ready')].status"

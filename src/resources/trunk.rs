@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 use super::common::*;
-use super::status::Status;
+use super::status::TrunkStatus;
 
 /// A trunk: a carrier, with the SIP gateways that lead to it.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -17,12 +17,13 @@ use super::status::Status;
     kind = "Trunk",
     plural = "trunks",
     namespaced,
-    status = "Status",
+    status = "TrunkStatus",
     category = "pbx",
     shortname = "trk",
     cel,
     printcolumn(name = "Host", type_ = "string", json_path = ".spec.gateways[0].host"),
     printcolumn(name = "SipProfile", type_ = "string", json_path = ".spec.sipProfileRef.name"),
+    printcolumn(name = "Registered", type_ = "string", json_path = ".status.registered"),
     printcolumn(
         name = "Ready",
         type_ = "string",

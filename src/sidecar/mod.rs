@@ -94,6 +94,7 @@ impl Sidecar {
         keyring: Arc<Keyring>,
         probe: impl FnOnce(Arc<Replica>, watch::Receiver<Progress>) -> Arc<dyn Probe>,
     ) -> Result<Self, SidecarError> {
+        let live = args.esl.options()?;
         let replica = Arc::new(Replica::default());
         let cache = Cache::open(&data_dir.join("replica"), keyring)?;
         let mut follower = Follower::new(replica.clone(), Some(cache));
@@ -113,7 +114,6 @@ impl Sidecar {
         let mut server = Server::bind(args.xml_listen, credentials, answers.clone(), probe).await?;
         let (findings, applied) = (watch::Sender::<Findings>::default(), watch::Sender::default());
         let (serving, stop_serving) = (TaskTracker::new(), CancellationToken::new());
-        let live = args.esl.options()?;
         let metrics = live::Metrics::default();
         if live.is_some() {
             server.show(&metrics, findings.subscribe());
@@ -147,13 +147,23 @@ impl Sidecar {
         })
     }
 
+    /// What is found on the switch, as it changes.
+    pub fn findings(&self) -> watch::Receiver<Findings> {
+        self.findings.subscribe()
+    }
+
     /// Follows a store and reports to it, under a name, until stopped. Asked again, it goes on.
     pub fn follow(&mut self, options: &StoreOptions, name: &str, stop: &CancellationToken) {
         let Some(follower) = self.follower.take() else { return };
         let reader = Reader::lazy(options);
-        let info = SwitchInfo { name: name.to_owned(), hostname: Some(crate::host::name()), version: None };
-        let (progress, replica) = (self.progress.clone(), self.replica.clone());
-        self.following.spawn(report::report(reader.clone(), info, replica, progress, stop.clone()));
+        let info = SwitchInfo { name: name.to_owned(), hostname: Some(crate::host::name()) };
+        let watched = report::Watched {
+            replica: self.replica.clone(),
+            progress: self.progress.clone(),
+            applied: self.applied.subscribe(),
+            findings: self.findings.subscribe(),
+        };
+        self.following.spawn(report::report(reader.clone(), info, watched, stop.clone()));
         self.following.spawn(follower.run(reader, stop.clone()));
     }
 

@@ -1,4 +1,4 @@
-//! What the replica holds, reported as it changes, and that the switch is there at all.
+//! What the switch has and what was found on it, reported as it changes, and that it is there at all.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +9,7 @@ use tracing::{error, info, warn};
 
 use crate::store::Reader;
 use crate::store::acks::{Reporter, SwitchInfo};
+use crate::switch::findings::{Applied, Findings};
 use crate::switch::follow::{Progress, jittered};
 use crate::switch::replica::Replica;
 
@@ -16,6 +17,11 @@ use crate::switch::replica::Replica;
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// What changes within this time is one report.
 const TOGETHER: Duration = Duration::from_millis(15);
+/// What is found within this time is one report: nobody waits for it, and much of it comes together.
+const FOUND_TOGETHER: Duration = Duration::from_millis(250);
+/// How long a switch may take to be asked for the first time. Until then what the process before
+/// applied most likely still holds.
+const FIRST_ASKED: Duration = Duration::from_secs(5);
 /// First and longest wait before another try.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
 /// How often it is looked whether a name that another process took is free again.
@@ -23,60 +29,138 @@ const TAKEN: Duration = Duration::from_secs(10);
 /// How long the last word may take.
 const FAREWELL: Duration = Duration::from_secs(2);
 
+/// What is reported.
+pub(super) struct Watched {
+    pub replica: Arc<Replica>,
+    pub progress: watch::Receiver<Progress>,
+    /// None where nobody asks the switch: what the replica holds counts as applied.
+    pub applied: watch::Receiver<Option<Applied>>,
+    pub findings: watch::Receiver<Findings>,
+}
+
 /// Reports until stopped; Postgres that is away is waited for.
-pub(super) async fn report(
-    reader: Reader,
-    info: SwitchInfo,
-    replica: Arc<Replica>,
-    mut progress: watch::Receiver<Progress>,
-    stop: CancellationToken,
-) {
+pub(super) async fn report(reader: Reader, info: SwitchInfo, mut watched: Watched, stop: CancellationToken) {
     let name = info.name.clone();
     let mut reporter = Reporter::new(&reader, info);
-    stop.run_until_cancelled(keep_reporting(&mut reporter, &name, &replica, &mut progress)).await;
+    stop.run_until_cancelled(watched.keep_reporting(&mut reporter, &name)).await;
     match tokio::time::timeout(FAREWELL, reporter.leave()).await {
         Ok(Ok(())) => {}
         _ => warn!(%name, "Postgres was not told that the switch has ended"),
     }
 }
 
-/// Returns only when there is no follower any more.
-async fn keep_reporting(
-    reporter: &mut Reporter,
-    name: &str,
-    replica: &Replica,
-    progress: &mut watch::Receiver<Progress>,
-) {
-    // Before everything is loaded there is less to say than stands there of the process before.
-    if progress.wait_for(|progress| progress.caught_up).await.is_err() {
-        return;
-    }
-    let (mut wait, mut taken) = (BACKOFF.0, false);
-    loop {
-        progress.mark_unchanged();
-        match reporter.report(replica.platform_revision(), replica.revisions()).await {
-            Ok(true) => {
-                if std::mem::take(&mut taken) {
-                    info!(%name, "reporting again");
+impl Watched {
+    /// Returns only when there is no follower any more.
+    async fn keep_reporting(&mut self, reporter: &mut Reporter, name: &str) {
+        if !self.begins().await {
+            return;
+        }
+        let (mut wait, mut taken) = (BACKOFF.0, false);
+        loop {
+            let (held, findings) = self.now();
+            match reporter.report(held, &findings).await {
+                Ok(true) => {
+                    if std::mem::take(&mut taken) {
+                        info!(%name, "reporting again");
+                    }
+                    wait = BACKOFF.0;
+                    if !self.news(reporter).await {
+                        return;
+                    }
                 }
-                wait = BACKOFF.0;
-                match tokio::time::timeout(HEARTBEAT, progress.changed()).await {
-                    Ok(Ok(())) => tokio::time::sleep(TOGETHER).await,
-                    Ok(Err(_)) => return,
-                    Err(_) => {}
+                Ok(false) => {
+                    if !std::mem::replace(&mut taken, true) {
+                        error!(%name, "another sidecar reports under this name (--name); this one answers all the same");
+                    }
+                    tokio::time::sleep(TAKEN).await;
                 }
-            }
-            Ok(false) => {
-                if !std::mem::replace(&mut taken, true) {
-                    error!(%name, "another sidecar reports under this name (--name); this one answers all the same");
+                Err(cause) => {
+                    warn!(category = cause.category(), %cause, "what is held cannot be reported; trying again");
+                    tokio::time::sleep(jittered(wait)).await;
+                    wait = (wait * 2).min(BACKOFF.1);
                 }
-                tokio::time::sleep(TAKEN).await;
-            }
-            Err(cause) => {
-                warn!(category = cause.category(), %cause, "what is held cannot be reported; trying again");
-                tokio::time::sleep(jittered(wait)).await;
-                wait = (wait * 2).min(BACKOFF.1);
             }
         }
+    }
+
+    /// Waits until there is not less to say than stands there of the process before: until everything
+    /// is loaded, and the switch was asked. False when there is no follower any more.
+    async fn begins(&mut self) -> bool {
+        if self.progress.wait_for(|progress| progress.caught_up).await.is_err() {
+            return false;
+        }
+        let unasked = Some(Applied::default());
+        let asked = self.applied.wait_for(|applied| *applied != unasked);
+        // A switch that is away has nothing applied: that is said then.
+        let _ = tokio::time::timeout(FIRST_ASKED, asked).await;
+        true
+    }
+
+    /// All there is to say. What changes from now on is news.
+    fn now(&mut self) -> (Applied, Findings) {
+        self.progress.mark_unchanged();
+        let applied = self.applied.borrow_and_update().clone();
+        let held = applied.unwrap_or_else(|| Applied {
+            platform: self.replica.platform_revision(),
+            tenants: self.replica.revisions(),
+        });
+        (held, self.findings.borrow_and_update().clone())
+    }
+
+    /// Waits until there is something to say, or a sign of life is due. False when there is no
+    /// follower any more.
+    async fn news(&mut self, reporter: &Reporter) -> bool {
+        let found = async {
+            while self.findings.changed().await.is_ok() {
+                tokio::time::sleep(FOUND_TOGETHER).await;
+                if reporter.is_news(&self.findings.borrow_and_update()) {
+                    return;
+                }
+            }
+            std::future::pending().await
+        };
+        tokio::select! {
+            changed = self.progress.changed() => match changed {
+                Ok(()) => tokio::time::sleep(TOGETHER).await,
+                Err(_) => return false,
+            },
+            Ok(()) = self.applied.changed() => tokio::time::sleep(TOGETHER).await,
+            () = found => {}
+            () = tokio::time::sleep(HEARTBEAT) => {}
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_applied_is_said_in_place_of_what_is_held() {
+        let replica = Arc::new(Replica::default());
+        replica.put_platform(7, Default::default());
+        let (progress, caught_up) = watch::channel(Progress { caught_up: true, ..Progress::default() });
+        let (applied, findings) = (watch::Sender::default(), watch::Sender::default());
+        let mut watched = Watched {
+            replica,
+            progress: caught_up,
+            applied: applied.subscribe(),
+            findings: findings.subscribe(),
+        };
+        assert!(watched.begins().await);
+        let held = Applied { platform: 7, ..Applied::default() };
+        assert_eq!(watched.now(), (held, Findings::default()), "nobody asks the switch");
+
+        // One that is to be asked is waited for, so that it does not seem to have lost everything.
+        applied.send_replace(Some(Applied::default()));
+        let asked = Applied { platform: 5, ..Applied::default() };
+        let begins = async { (watched.begins().await, watched.now().0) };
+        let asks = async {
+            tokio::time::sleep(TOGETHER).await;
+            applied.send_replace(Some(asked.clone()));
+        };
+        assert_eq!(tokio::join!(begins, asks).0, (true, asked));
+        drop(progress);
     }
 }

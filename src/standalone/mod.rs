@@ -3,6 +3,7 @@
 //! What is served never waits for what is written: the listener opens first and answers from the
 //! last good state while Postgres is still starting.
 
+mod findings;
 mod options;
 mod ready;
 mod vault;
@@ -63,6 +64,7 @@ pub async fn run(args: StandaloneArgs) -> Result<(), StandaloneError> {
     let (progress, stored) = watch::channel(Progress::default());
     let probe = |replica, followed| Arc::new(Ready::new(replica, stored, followed)) as Arc<dyn Probe>;
     let mut sidecar = Sidecar::open(&args.answer, None, &data_dir, keyring.clone(), probe).await?;
+    tokio::spawn(stop.clone().run_until_cancelled_owned(findings::tell(sidecar.findings())));
     // It answers until everything else has ended.
     let outcome = async {
         let (mut local, connect) = postgres(&args, &data_dir).await?;

@@ -1,10 +1,11 @@
-//! What the switches hold, as they report it.
+//! What the switches hold and what was found on them, as they report it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-pub use crate::store::acks::{Ack, SwitchInfo, SwitchState};
+pub use crate::store::acks::{Ack, LATE, SILENT, SwitchInfo, SwitchState};
+use crate::switch::findings::{Findings, GatewayState};
 
 /// How far the switches that report are with a revision.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,11 +41,13 @@ impl Concerned {
 #[derive(Debug, Default)]
 pub struct AckTable {
     reporting: BTreeMap<String, SwitchState>,
+    heard: bool,
 }
 
 impl AckTable {
     /// Takes a report in.
     pub fn take(&mut self, ack: Ack) -> Concerned {
+        self.heard = true;
         match ack {
             Ack::Reset { reporting, silent: _ } => {
                 self.reporting = reporting.into_iter().map(|(info, state)| (info.name, state)).collect();
@@ -65,6 +68,15 @@ impl AckTable {
                 let changed = tenants.into_iter().filter(|news| put(news)).map(|(id, _)| id).collect();
                 Concerned::Some { platform: moved, tenants: changed }
             }
+            Ack::Found { switch, findings } => {
+                let Some(state) = self.reporting.get_mut(&switch) else { return Concerned::NONE };
+                let before = std::mem::replace(&mut state.findings, findings);
+                Concerned::Some {
+                    platform: gateways_differ(&before, &state.findings),
+                    tenants: problems_differ(&before, &state.findings).into_iter().collect(),
+                }
+            }
+            Ack::Late(_) => Concerned::NONE, // it counts as it was
             Ack::Silent(name) | Ack::Gone(name) => match self.reporting.remove(&name) {
                 Some(_) => Concerned::All,
                 None => Concerned::NONE,
@@ -72,9 +84,35 @@ impl AckTable {
         }
     }
 
+    /// Whether anything was heard yet. Before that, nobody knows that no switch reports.
+    pub fn heard(&self) -> bool {
+        self.heard
+    }
+
     /// How many switches report.
     pub fn reporting(&self) -> usize {
         self.reporting.len()
+    }
+
+    /// What switches could not apply of a tenant: their names, and what they say.
+    pub fn refusals(&self, tenant: Uuid) -> Vec<(&str, &str)> {
+        self.reporting
+            .iter()
+            .filter_map(|(name, state)| Some((name.as_str(), state.findings.problems.get(&tenant)?.as_str())))
+            .collect()
+    }
+
+    /// What each switch that is asked says of a trunk's gateways: nothing while it cannot be asked, or
+    /// does not have the trunk.
+    pub fn gateways(&self, trunk: &str) -> BTreeMap<&str, &[GatewayState]> {
+        let asked = self.reporting.iter().filter(|(_, state)| state.findings.connected.is_some());
+        asked
+            .map(|(name, state)| {
+                let connected = state.findings.connected == Some(true);
+                let gateways = state.findings.gateways.get(trunk).filter(|_| connected);
+                (name.as_str(), gateways.map(Vec::as_slice).unwrap_or_default())
+            })
+            .collect()
     }
 
     /// How far a tenant's revision is.
@@ -98,10 +136,22 @@ impl AckTable {
 fn differing(before: &SwitchState, after: &SwitchState) -> Concerned {
     let ids = before.tenants.keys().chain(after.tenants.keys()).copied().collect::<BTreeSet<Uuid>>();
     let differs = |id: &Uuid| before.tenants.get(id) != after.tenants.get(id);
+    let mut tenants: BTreeSet<Uuid> = ids.into_iter().filter(differs).collect();
+    tenants.extend(problems_differ(&before.findings, &after.findings));
     Concerned::Some {
-        platform: before.platform != after.platform,
-        tenants: ids.into_iter().filter(differs).collect(),
+        platform: before.platform != after.platform || gateways_differ(&before.findings, &after.findings),
+        tenants: tenants.into_iter().collect(),
     }
+}
+
+fn gateways_differ(before: &Findings, after: &Findings) -> bool {
+    (before.connected, &before.gateways) != (after.connected, &after.gateways)
+}
+
+/// Tenants of whom something else cannot be applied than before.
+fn problems_differ(before: &Findings, after: &Findings) -> BTreeSet<Uuid> {
+    let ids = before.problems.keys().chain(after.problems.keys());
+    ids.filter(|id| before.problems.get(id) != after.problems.get(id)).copied().collect()
 }
 
 #[cfg(test)]
@@ -112,11 +162,11 @@ mod tests {
     const OTHER: Uuid = Uuid::from_u128(2);
 
     fn info(name: &str) -> SwitchInfo {
-        SwitchInfo { name: name.to_owned(), hostname: None, version: None }
+        SwitchInfo { name: name.to_owned(), hostname: None }
     }
 
     fn holding(platform: i64, tenants: &[(Uuid, i64)]) -> SwitchState {
-        SwitchState { platform, tenants: tenants.iter().copied().collect() }
+        SwitchState { platform, tenants: tenants.iter().copied().collect(), ..SwitchState::default() }
     }
 
     fn report(switch: &str, revision: i64) -> Ack {
@@ -185,5 +235,44 @@ mod tests {
         let state = holding(1, &[(TENANT, 1)]);
         let one = Concerned::Some { platform: false, tenants: vec![OTHER] };
         assert_eq!(table.take(Ack::Appeared(info("a"), state)), one);
+    }
+
+    fn found(switch: &str, findings: Findings) -> Ack {
+        Ack::Found { switch: switch.to_owned(), findings }
+    }
+
+    #[test]
+    fn a_problem_concerns_its_tenant_and_a_gateway_the_platform() {
+        let mut table = table(&["a", "b"]);
+        let problem =
+            |id, text: &str| Findings { problems: [(id, text.to_owned())].into(), ..Findings::default() };
+        let tenants = |tenants: &[Uuid]| Concerned::Some { platform: false, tenants: tenants.to_vec() };
+        assert_eq!(table.take(found("a", problem(TENANT, "no"))), tenants(&[TENANT]));
+        assert_eq!(table.refusals(TENANT), [("a", "no")]);
+        assert_eq!(table.take(found("a", problem(TENANT, "no"))), Concerned::NONE, "said twice");
+        assert_eq!(table.take(found("a", problem(OTHER, "no"))), tenants(&[TENANT, OTHER]));
+        assert_eq!(table.take(found("nobody", problem(TENANT, "no"))), Concerned::NONE);
+        let state = SwitchState { findings: problem(TENANT, "still"), ..SwitchState::default() };
+        assert_eq!(table.take(Ack::Appeared(info("a"), state)), tenants(&[TENANT, OTHER]), "heard again");
+
+        let registered = GatewayState { state: "REGED".to_owned(), up: true };
+        let mut findings = Findings { connected: Some(true), ..Findings::default() };
+        findings.gateways.insert("carriers/one".to_owned(), vec![registered.clone()]);
+        let platform = Concerned::Some { platform: true, tenants: Vec::new() };
+        assert_eq!(table.take(found("b", findings.clone())), platform);
+        let gateways = table.gateways("carriers/one");
+        assert_eq!(gateways, [("b", &[registered][..])].into(), "a is not asked");
+        // What a switch that cannot be asked said before is not known to be true.
+        findings.connected = Some(false);
+        assert_eq!(table.take(found("b", findings)), platform);
+        assert_eq!(table.gateways("carriers/one"), [("b", &[][..])].into());
+    }
+
+    #[test]
+    fn a_switch_that_is_late_still_counts() {
+        let mut table = table(&["a"]);
+        table.take(report("a", 1));
+        assert_eq!(table.take(Ack::Late("a".to_owned())), Concerned::NONE);
+        assert_eq!(table.lagging(TENANT, 2).missing, ["a"]);
     }
 }

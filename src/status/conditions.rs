@@ -44,6 +44,8 @@ pub enum Live {
     NoSwitches,
     /// Not all. Which, once it takes long enough to be worth telling.
     Applying(Option<String>),
+    /// A switch could not apply it, and says why.
+    Refused(String),
     /// What was found before stays.
     AsBefore,
 }
@@ -56,7 +58,17 @@ pub fn conditions(
     before: &[Condition],
     now: Timestamp,
 ) -> Option<Vec<Condition>> {
-    let found = find_all(facts, before);
+    stamped(find_all(facts, before), generation, before, now)
+}
+
+/// What was found as conditions, when they differ from those there are by more than time. What did
+/// not change keeps its time.
+pub(super) fn stamped(
+    found: Vec<Found>,
+    generation: Option<i64>,
+    before: &[Condition],
+    now: Timestamp,
+) -> Option<Vec<Condition>> {
     let after: Vec<Condition> = found
         .into_iter()
         .map(|Found { type_, status, reason, message }| {
@@ -74,7 +86,8 @@ pub fn conditions(
     (after != before).then_some(after)
 }
 
-struct Found {
+/// A condition as it is found, without a time.
+pub(super) struct Found {
     type_: &'static str,
     status: &'static str,
     reason: String,
@@ -82,7 +95,12 @@ struct Found {
 }
 
 impl Found {
-    fn new(type_: &'static str, status: &'static str, reason: &str, message: impl Into<String>) -> Self {
+    pub(super) fn new(
+        type_: &'static str,
+        status: &'static str,
+        reason: &str,
+        message: impl Into<String>,
+    ) -> Self {
         Self { type_, status, reason: reason.to_owned(), message: message.into() }
     }
 
@@ -174,6 +192,7 @@ fn live(facts: &Facts<'_>, programmed: &str, before: &[Condition]) -> Found {
             Found::new(LIVE, "False", "Applying", "Not every switch that reports answers with it yet")
         }
         Live::Applying(Some(which)) => Found::new(LIVE, "False", "Applying", cut(which.clone())),
+        Live::Refused(why) => Found::new(LIVE, "False", "SwitchRefused", cut(why.clone())),
         Live::AsBefore if let Some(old) = find(before, LIVE) => Found::again(LIVE, old),
         Live::NoSwitches | Live::AsBefore => Found::new(LIVE, "Unknown", "NoSwitches", "No switch reports"),
     }

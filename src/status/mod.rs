@@ -5,6 +5,9 @@ pub mod acks;
 pub mod conditions;
 pub mod reason;
 pub mod summary;
+pub mod switch;
+pub mod trunk;
+pub mod version;
 
 pub use acks::AckTable;
 pub use conditions::{Facts, Live, Programmed, conditions};

@@ -15,51 +15,121 @@ pub const READY: &str = "Ready";
 /// There only while a person must act (kstatus calls a resource with it failed).
 pub const STALLED: &str = "Stalled";
 
-/// A reason, with what it means: the documented table is made of these.
-pub type Documented = (&'static str, &'static str, &'static str);
+/// Of a Trunk that registers: whether its gateways are registered at the carrier.
+pub const REGISTERED: &str = "Registered";
+/// Of a Switch: whether its event socket is connected.
+pub const CONNECTED: &str = "Connected";
+/// Of a Switch: whether it has anything else than it should.
+pub const DRIFTED: &str = "Drifted";
+/// Of a Switch: whether it refuses new calls.
+pub const DRAINING: &str = "Draining";
+/// Of a Switch: whether its FreeSWITCH has holes that are known.
+pub const VULNERABLE: &str = "Vulnerable";
 
-/// Reasons that are not compile's: condition, reason, meaning.
+/// A reason, with what it means: condition, status, reason, meaning. The documented tables are made
+/// of these.
+pub type Documented = (&'static str, &'static str, &'static str, &'static str);
+
+/// Reasons that are not compile's.
 pub const STAGES: &[Documented] = &[
-    (ACCEPTED, "Accepted", "The spec is valid and every reference in it is resolved."),
-    (PROGRAMMED, "Programmed", "It is in Postgres as its spec says."),
-    (PROGRAMMED, "NotAccepted", "It is not in Postgres, because it is not accepted."),
-    (PROGRAMMED, "Pending", "It is about to be written to Postgres."),
-    (PROGRAMMED, "StoreFailed", "Postgres is away or failed; it is tried again until it works."),
-    (LIVE, "Live", "Every switch that reports answers with it."),
-    (LIVE, "NotProgrammed", "It is not in Postgres yet, so no switch can have it."),
-    (LIVE, "NoSwitches", "No switch reports."),
-    (LIVE, "Applying", "Switches that report do not all answer with it yet; the message counts them."),
-    (READY, "Ready", "Accepted, programmed and live."),
+    (ACCEPTED, "True", "Accepted", "The spec is valid and every reference in it is resolved."),
+    (PROGRAMMED, "True", "Programmed", "It is in Postgres as its spec says."),
+    (PROGRAMMED, "False", "NotAccepted", "It is not in Postgres, because it is not accepted."),
+    (PROGRAMMED, "Unknown", "Pending", "It is about to be written to Postgres."),
+    (PROGRAMMED, "Unknown", "StoreFailed", "Postgres is away or failed; it is tried again until it works."),
+    (LIVE, "True", "Live", "Every switch that reports answers with it."),
+    (LIVE, "Unknown", "NotProgrammed", "It is not in Postgres yet, so no switch can have it."),
+    (LIVE, "Unknown", "NoSwitches", "No switch reports."),
+    (
+        LIVE,
+        "False",
+        "Applying",
+        "Switches that report do not all answer with it yet; the message counts them.",
+    ),
+    (
+        LIVE,
+        "False",
+        "SwitchRefused",
+        "A switch could not apply something of this Tenant; the message says which switch, and its words.",
+    ),
+    (READY, "True", "Ready", "Accepted, programmed and live."),
     (
         READY,
+        "False",
         "CleanupBlocked",
         "The Tenant is being deleted, and its data cannot be removed; the message says why.",
     ),
 ];
 
-/// All conditions and reasons as a table in Markdown.
-pub fn table() -> String {
+/// Reasons of a Trunk's own condition.
+pub const TRUNK: &[Documented] = &[
+    (REGISTERED, "True", "Registered", "Every gateway is registered at the carrier, on every switch."),
+    (REGISTERED, "False", "NotRegistered", "Some are not; the message says which, where, and their states."),
+    (REGISTERED, "Unknown", "NotAsked", "No switch that reports is asked by its sidecar."),
+];
+
+/// Reasons of a Switch's conditions.
+pub const SWITCH: &[Documented] = &[
+    (READY, "True", "Reporting", "Its sidecar reports, and reaches FreeSWITCH where it is to."),
+    (READY, "False", "Disconnected", "Its sidecar reports, but does not reach FreeSWITCH."),
+    (READY, "False", "Draining", "It refuses new calls until it is resumed."),
+    (READY, "Unknown", "Late", "It should have been heard by now; resources still wait for it."),
+    (READY, "Unknown", "Silent", "It has not been heard for a while; no resource waits for it any more."),
+    (CONNECTED, "True", "Connected", "Its sidecar is connected to FreeSWITCH's event socket."),
+    (CONNECTED, "False", "Disconnected", "It is not, and tries again."),
+    (CONNECTED, "Unknown", "NotAsked", "No event socket is configured."),
+    (CONNECTED, "Unknown", "Silent", "The switch has not been heard for a while."),
+    (DRIFTED, "False", "AsPlanned", "FreeSWITCH has what it should have."),
+    (
+        DRIFTED,
+        "True",
+        "Differs",
+        "It has not, and that was not repaired; the message has the first differences.",
+    ),
+    (DRIFTED, "Unknown", "NotAsked", "No event socket is configured."),
+    (DRIFTED, "Unknown", "Disconnected", "FreeSWITCH cannot be asked."),
+    (DRIFTED, "Unknown", "Silent", "The switch has not been heard for a while."),
+    (DRAINING, "False", "TakingCalls", "New calls are taken."),
+    (DRAINING, "True", "Draining", "New calls are refused; calls that are up go on."),
+    (DRAINING, "Unknown", "Silent", "The switch has not been heard for a while."),
+    (VULNERABLE, "False", "NoneKnown", "No hole is known of this version."),
+    (
+        VULNERABLE,
+        "True",
+        "KnownHoles",
+        "Older than 1.11.2; the message names the holes, and what stops them.",
+    ),
+    (VULNERABLE, "Unknown", "VersionUnknown", "FreeSWITCH was not asked for its version yet."),
+];
+
+/// All conditions and reasons as tables in Markdown.
+pub fn tables() -> String {
     let waits = |reason: Reason| if reason == Reason::CredentialsPending { "Unknown" } else { "False" };
-    let mut rows = vec![(ACCEPTED, "True", "Accepted".to_owned(), meaning(ACCEPTED, "Accepted"))];
-    rows.extend(Reason::ALL.map(|reason| (ACCEPTED, waits(reason), format!("{reason:?}"), reason.meaning())));
-    for (condition, reason, meaning) in STAGES.iter().filter(|(_, reason, _)| *reason != "Accepted") {
-        let status = match *reason {
-            "Programmed" | "Live" | "Ready" => "True",
-            "NotAccepted" | "Applying" | "CleanupBlocked" => "False",
-            _ => "Unknown",
-        };
-        rows.push((condition, status, (*reason).to_owned(), meaning));
-    }
+    let compile =
+        Reason::ALL.map(|reason| (ACCEPTED, waits(reason), format!("{reason:?}"), reason.meaning()));
+    let written = |rows: &[Documented]| -> Vec<Row> {
+        rows.iter().map(|(of, status, reason, means)| (*of, *status, (*reason).to_owned(), *means)).collect()
+    };
+    let stages = written(STAGES).into_iter();
+    // Compile's reasons stand with the stage they are of, which is the first.
+    let stages = stages.clone().take(1).chain(compile).chain(stages.skip(1)).collect();
+    format!(
+        "{}\n## A Trunk that registers\n\n{}\n## A Switch\n\n{}",
+        table(stages),
+        table(written(TRUNK)),
+        table(written(SWITCH))
+    )
+}
+
+/// A row of a table: condition, status, reason, meaning.
+type Row = (&'static str, &'static str, String, &'static str);
+
+fn table(rows: Vec<Row>) -> String {
     let mut table = "| condition | status | reason | means |\n|---|---|---|---|\n".to_owned();
     for (condition, status, reason, meaning) in rows {
         table.push_str(&format!("| `{condition}` | {status} | `{reason}` | {meaning} |\n"));
     }
     table
-}
-
-fn meaning(condition: &str, reason: &str) -> &'static str {
-    let found = STAGES.iter().find(|stage| (stage.0, stage.1) == (condition, reason));
-    found.map_or("", |(_, _, meaning)| meaning)
 }
 
 /// Whether a reason of compile's wants a person: something that is not there yet may still come.

@@ -36,6 +36,7 @@ pub const PUBLIC: &[Migration] = &[
     migration!("public", 1, "0001_platform.sql"),
     migration!("public", 2, "0002_writer.sql"),
     migration!("public", 3, "0003_switches.sql"),
+    migration!("public", 4, "0004_findings.sql"),
 ];
 
 /// What makes a schema a tenant's.

@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use memchr::memchr;
+use memchr::{memchr, memchr2_iter};
 use percent_encoding::percent_decode;
 
 use super::field::Field;
@@ -21,20 +21,31 @@ pub struct Form<'a> {
 impl<'a> Form<'a> {
     /// Reads a body. Never fails: what is no pair has no name that is ever asked for.
     pub fn parse(body: &'a [u8]) -> Self {
-        let mut values = [None; Field::ALL.len()];
-        let mut rest = body;
-        while !rest.is_empty() {
-            let (pair, tail) = cut(rest, b'&');
-            rest = tail;
-            let (name, value) = cut(pair, b'=');
-            let Some(field) = Field::by_name(name) else { continue };
-            if let Some(held) = values.get_mut(field as usize)
-                && !(field.is_basic() && held.is_some())
-            {
-                *held = Some(value);
+        let mut form = Self { values: [None; Field::ALL.len()] };
+        let (mut start, mut equals) = (0, None);
+        // One search for both: there are hundreds of each.
+        for at in memchr2_iter(b'&', b'=', body) {
+            match body.get(at) {
+                Some(b'=') => equals = equals.or(Some(at)),
+                _ => {
+                    form.take(body, start, equals, at);
+                    (start, equals) = (at + 1, None);
+                }
             }
         }
-        Self { values }
+        form.take(body, start, equals, body.len());
+        form
+    }
+
+    /// Takes a pair in, whose name ends at the first `=`, or at its end.
+    fn take(&mut self, body: &'a [u8], start: usize, equals: Option<usize>, end: usize) {
+        let Some(field) = body.get(start..equals.unwrap_or(end)).and_then(Field::by_name) else { return };
+        let value = equals.and_then(|equals| body.get(equals + 1..end)).unwrap_or_default();
+        if let Some(held) = self.values.get_mut(field as usize)
+            && !(field.is_basic() && held.is_some())
+        {
+            *held = Some(value);
+        }
     }
 
     /// The value of a field: of the first one with that name, as it is, if it is a basic field; of
@@ -67,11 +78,6 @@ impl<'a> Form<'a> {
     fn raw(&self, field: Field) -> Option<&'a [u8]> {
         self.values.get(field as usize).copied().flatten()
     }
-}
-
-/// What stands before and after the first separator; all and nothing without one.
-fn cut(text: &[u8], separator: u8) -> (&[u8], &[u8]) {
-    memchr(separator, text).and_then(|at| Some((text.get(..at)?, text.get(at + 1..)?))).unwrap_or((text, &[]))
 }
 
 #[cfg(test)]

@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use sqlx::postgres::PgListener;
+use sqlx::types::Json;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use uuid::Uuid;
 
-use super::{ANSWER_TIMEOUT, Ack, CHANNEL, Notice, SILENT, SwitchInfo, SwitchState};
+use super::{ANSWER_TIMEOUT, Ack, CHANNEL, LATE, Notice, SILENT, SwitchInfo, SwitchState};
 use crate::store::Reader;
 use crate::store::error::{Doing, StoreError, in_time, lost_connection};
+use crate::switch::findings::Findings;
 
 /// First and longest wait before another try.
 const FIRST_RETRY: Duration = Duration::from_millis(250);
@@ -22,6 +24,8 @@ const LONGEST_RETRY: Duration = Duration::from_secs(10);
 pub struct Patience {
     /// How often it is looked.
     pub look: Duration,
+    /// After which a switch that counts is late.
+    pub late: Duration,
     /// After which a switch counts as silent.
     pub silent: Duration,
     /// After which it is gone.
@@ -31,7 +35,7 @@ pub struct Patience {
 impl Default for Patience {
     /// Sidecars report every five seconds.
     fn default() -> Self {
-        Self { look: Duration::from_secs(5), silent: SILENT, gone: Duration::from_secs(600) }
+        Self { look: Duration::from_secs(3), late: LATE, silent: SILENT, gone: Duration::from_secs(600) }
     }
 }
 
@@ -58,6 +62,8 @@ struct Known {
 #[derive(Clone, Copy, PartialEq)]
 enum Standing {
     Reporting,
+    /// Not heard for a while; it counts as it was.
+    Late,
     Silent,
     /// It said that it ends, and was the last: most likely it starts again. Meanwhile it counts as
     /// it was, or every resource would say twice that there are no switches.
@@ -74,11 +80,11 @@ struct Row {
 }
 
 /// The columns of a [`Row`].
-type Columns = (String, Option<String>, Option<String>, Uuid, i64, f64);
+type Columns = (String, Option<String>, Uuid, i64, f64);
 
 impl From<Columns> for Row {
-    fn from((name, hostname, version, instance, platform, age): Columns) -> Self {
-        Self { info: SwitchInfo { name, hostname, version }, instance, platform, age }
+    fn from((name, hostname, instance, platform, age): Columns) -> Self {
+        Self { info: SwitchInfo { name, hostname }, instance, platform, age }
     }
 }
 
@@ -149,7 +155,7 @@ impl Follower<'_> {
         let (mut reporting, mut silent) = (Vec::new(), Vec::new());
         *self.known() = BTreeMap::new();
         for row in self.rows(listener).await? {
-            if self.is_silent(&row) {
+            if self.standing(&row) == Standing::Silent {
                 self.know(&row, Standing::Silent);
                 silent.push(row.info.clone());
             } else {
@@ -163,7 +169,7 @@ impl Follower<'_> {
     /// Takes a notification in.
     async fn notice(&mut self, listener: &mut PgListener, payload: &str) -> Result<(), End> {
         let Ok(notice) = serde_json::from_str::<Notice>(payload) else { return self.reset(listener).await };
-        let Notice { switch, platform, tenants, all, gone } = notice;
+        let Notice { switch, platform, tenants, findings, all, gone } = notice;
         if gone {
             return self.ended(switch).await;
         }
@@ -172,6 +178,12 @@ impl Follower<'_> {
             let rows = self.rows(listener).await?;
             let Some(row) = rows.iter().find(|row| row.info.name == switch) else { return Ok(()) };
             return self.appeared(listener, row).await;
+        }
+        if findings && let Some(findings) = read_findings(listener, &switch).await? {
+            self.send(Ack::Found { switch: switch.clone(), findings }).await?;
+        }
+        if platform.is_none() && tenants.is_empty() {
+            return Ok(());
         }
         self.send(Ack::Revisions { switch, platform, tenants }).await
     }
@@ -215,12 +227,17 @@ impl Follower<'_> {
         }
         for row in &rows {
             let known = self.known().get(&row.info.name).map(|known| (known.standing, known.instance));
-            match self.is_silent(row) {
-                true if known.is_some_and(|(standing, _)| standing != Standing::Silent) => {
+            let before = known.map(|(standing, _)| standing);
+            match self.standing(row) {
+                Standing::Silent if before.is_some_and(|before| before != Standing::Silent) => {
                     self.know(row, Standing::Silent);
                     self.send(Ack::Silent(row.info.name.clone())).await?;
                 }
-                false if known != Some((Standing::Reporting, row.instance)) => {
+                Standing::Late if before == Some(Standing::Reporting) => {
+                    self.know(row, Standing::Late);
+                    self.send(Ack::Late(row.info.name.clone())).await?;
+                }
+                Standing::Reporting if known != Some((Standing::Reporting, row.instance)) => {
                     self.appeared(listener, row).await?;
                 }
                 _ => {}
@@ -229,14 +246,19 @@ impl Follower<'_> {
         Ok(())
     }
 
-    fn is_silent(&self, row: &Row) -> bool {
-        row.age >= self.patience.silent.as_secs_f64()
+    /// How a switch is by when it was heard.
+    fn standing(&self, row: &Row) -> Standing {
+        match Duration::try_from_secs_f64(row.age).unwrap_or_default() {
+            age if age >= self.patience.silent => Standing::Silent,
+            age if age >= self.patience.late => Standing::Late,
+            _ => Standing::Reporting,
+        }
     }
 
     /// Those that are not gone.
     async fn rows(&self, listener: &mut PgListener) -> Result<Vec<Row>, StoreError> {
         let rows = sqlx::query_as(
-            "SELECT name, hostname, version, instance, platform_revision,
+            "SELECT name, hostname, instance, platform_revision,
                     extract(epoch FROM now() - last_seen)::float8
              FROM public.switches WHERE last_seen > now() - make_interval(secs => $1) ORDER BY name",
         )
@@ -251,8 +273,19 @@ impl Follower<'_> {
 async fn state(listener: &mut PgListener, row: &Row) -> Result<SwitchState, StoreError> {
     let tenants = sqlx::query_as("SELECT tenant_id, revision FROM public.switch_state WHERE switch = $1")
         .bind(&row.info.name)
-        .fetch_all(listener);
+        .fetch_all(&mut *listener);
     let tenants: Vec<(Uuid, i64)> =
         in_time(ANSWER_TIMEOUT, async { tenants.await.doing("reading what a switch holds") }).await?;
-    Ok(SwitchState { platform: row.platform, tenants: tenants.into_iter().collect() })
+    let findings = read_findings(listener, &row.info.name).await?.unwrap_or_default();
+    Ok(SwitchState { platform: row.platform, tenants: tenants.into_iter().collect(), findings })
+}
+
+/// What was found on a switch; none when it is gone.
+async fn read_findings(listener: &mut PgListener, name: &str) -> Result<Option<Findings>, StoreError> {
+    let findings = sqlx::query_scalar("SELECT findings FROM public.switches WHERE name = $1")
+        .bind(name)
+        .fetch_optional(listener);
+    let findings: Option<Json<Findings>> =
+        in_time(ANSWER_TIMEOUT, async { findings.await.doing("reading what was found on a switch") }).await?;
+    Ok(findings.map(|Json(findings)| findings))
 }

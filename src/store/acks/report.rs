@@ -1,23 +1,27 @@
 //! The writing side: one sidecar's reports.
 
-use std::collections::BTreeMap;
-
 use sqlx::postgres::PgConnectOptions;
+use sqlx::types::Json;
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
+use super::lasting::lasting;
 use super::{ANSWER_TIMEOUT, CHANNEL, FORGOTTEN, Notice, SILENT, SwitchInfo};
 use crate::store::error::{Doing, StoreError, in_time};
 use crate::store::{Reader, connect};
+use crate::switch::findings::{Applied, Findings};
 
 /// Most bytes of a notification's payload; Postgres takes less than 8000.
 const MAX_PAYLOAD: usize = 7900;
 
 /// One statement a report: the sign of life, what differs, what is gone, and the notification. Of
-/// all this nothing happens when the name is no longer ours.
+/// all this nothing happens when the name is no longer ours. The version stands in a column too, for
+/// people.
 const REPORT: &str = "
     WITH mine AS (
-        UPDATE public.switches SET last_seen = now(), platform_revision = $3
+        UPDATE public.switches SET last_seen = now(), platform_revision = $3,
+            findings = coalesce($9::jsonb, findings),
+            version = CASE WHEN $9 IS NULL THEN version ELSE $9::jsonb ->> 'version' END
         WHERE name = $1 AND instance = $2 RETURNING name),
     held AS (
         INSERT INTO public.switch_state (switch, tenant_id, revision)
@@ -30,12 +34,12 @@ const REPORT: &str = "
 /// Takes the name: at first from an older process, later only when it is nobody's, or nobody is heard
 /// under it. The revision is what stands there of the process before.
 const CLAIM: &str = "
-    INSERT INTO public.switches AS s (name, instance, hostname, version) VALUES ($1, $2, $3, $4)
+    INSERT INTO public.switches AS s (name, instance, hostname) VALUES ($1, $2, $3)
     ON CONFLICT (name) DO UPDATE SET
-        instance = $2, hostname = $3, version = $4, last_seen = now(),
+        instance = $2, hostname = $3, last_seen = now(),
         started_at = CASE WHEN s.instance = $2 THEN s.started_at ELSE now() END
-    WHERE $5 OR s.instance = $2 OR s.last_seen < now() - make_interval(secs => $6)
-    RETURNING platform_revision";
+    WHERE $4 OR s.instance = $2 OR s.last_seen < now() - make_interval(secs => $5)
+    RETURNING platform_revision, findings";
 
 const REGISTERING: &str = "registering a switch";
 
@@ -50,8 +54,8 @@ pub struct Reporter {
     /// Whether this process has had the name.
     claimed: bool,
     /// What stands in Postgres.
-    platform: i64,
-    tenants: BTreeMap<Uuid, i64>,
+    held: Applied,
+    findings: Findings,
 }
 
 impl Reporter {
@@ -63,36 +67,41 @@ impl Reporter {
             info,
             instance: Uuid::new_v4(),
             claimed: false,
-            platform: 0,
-            tenants: BTreeMap::new(),
+            held: Applied::default(),
+            findings: Findings::default(),
         }
     }
 
-    /// Reports what is held now, as far as it differs from what stands in Postgres, and that the
-    /// switch is there. False when another process has the name: the younger one, which reports.
+    /// Whether findings say something that does not stand in Postgres.
+    pub fn is_news(&self, findings: &Findings) -> bool {
+        lasting(&self.findings, findings) != self.findings
+    }
+
+    /// Reports what is held and found now, as far as it differs from what stands in Postgres, and that
+    /// the switch is there. False when another process has the name: the younger one, which reports.
     ///
     /// # Errors
     /// When Postgres fails; the next report makes up for it.
-    pub async fn report(&mut self, platform: i64, tenants: BTreeMap<Uuid, i64>) -> Result<bool, StoreError> {
-        in_time(ANSWER_TIMEOUT, self.try_report(platform, tenants)).await
+    pub async fn report(&mut self, held: Applied, findings: &Findings) -> Result<bool, StoreError> {
+        in_time(ANSWER_TIMEOUT, self.try_report(held, findings)).await
     }
 
     /// An error, and being cut off in between, leaves no connection: the next report begins anew.
-    async fn try_report(&mut self, platform: i64, tenants: BTreeMap<Uuid, i64>) -> Result<bool, StoreError> {
+    async fn try_report(&mut self, held: Applied, findings: &Findings) -> Result<bool, StoreError> {
         let Some(mut connection) = self.connection.take() else {
-            return self.begin(platform, tenants).await;
+            return self.begin(held, findings).await;
         };
-        let mine = self.write(&mut connection, platform, tenants, false).await?;
+        let mine = self.write(&mut connection, held, findings, false).await?;
         self.connection = mine.then_some(connection);
         Ok(mine)
     }
 
     /// Takes the name and reports in one transaction: nobody sees a switch that holds nothing.
-    async fn begin(&mut self, platform: i64, tenants: BTreeMap<Uuid, i64>) -> Result<bool, StoreError> {
+    async fn begin(&mut self, held: Applied, findings: &Findings) -> Result<bool, StoreError> {
         let mut connection = connect(&self.connect).await?;
         let mut transaction = connection.begin().await.doing(REGISTERING)?;
-        let mine = self.claim(&mut transaction).await?
-            && self.write(&mut transaction, platform, tenants, true).await?;
+        let mine =
+            self.claim(&mut transaction).await? && self.write(&mut transaction, held, findings, true).await?;
         transaction.commit().await.doing(REGISTERING)?;
         self.claimed |= mine;
         self.connection = mine.then_some(connection);
@@ -106,24 +115,24 @@ impl Reporter {
             .execute(&mut *connection)
             .await
             .doing(REGISTERING)?;
-        let platform: Option<i64> = sqlx::query_scalar(CLAIM)
+        let stands: Option<(i64, Json<Findings>)> = sqlx::query_as(CLAIM)
             .bind(&self.info.name)
             .bind(self.instance)
             .bind(&self.info.hostname)
-            .bind(&self.info.version)
             .bind(!self.claimed)
             .bind(SILENT.as_secs_f64())
             .fetch_optional(&mut *connection)
             .await
             .doing(REGISTERING)?;
-        let Some(platform) = platform else { return Ok(false) };
+        let Some((platform, Json(findings))) = stands else { return Ok(false) };
         let tenants: Vec<(Uuid, i64)> =
             sqlx::query_as("SELECT tenant_id, revision FROM public.switch_state WHERE switch = $1")
                 .bind(&self.info.name)
                 .fetch_all(connection)
                 .await
                 .doing(REGISTERING)?;
-        (self.platform, self.tenants) = (platform, tenants.into_iter().collect());
+        self.held = Applied { platform, tenants: tenants.into_iter().collect() };
+        self.findings = findings;
         Ok(true)
     }
 
@@ -131,34 +140,38 @@ impl Reporter {
     async fn write(
         &mut self,
         connection: &mut PgConnection,
-        platform: i64,
-        tenants: BTreeMap<Uuid, i64>,
+        held: Applied,
+        findings: &Findings,
         anew: bool,
     ) -> Result<bool, StoreError> {
-        let changed = |(id, revision): &(&Uuid, &i64)| self.tenants.get(*id) != Some(*revision);
+        let (before, tenants) = (&self.held.tenants, &held.tenants);
+        let changed = |(id, revision): &(&Uuid, &i64)| before.get(*id) != Some(*revision);
         let (ids, revisions): (Vec<Uuid>, Vec<i64>) = tenants.iter().filter(changed).unzip();
-        let gone: Vec<Uuid> = self.tenants.keys().filter(|id| !tenants.contains_key(id)).copied().collect();
-        let moved = (platform != self.platform).then_some(platform);
+        let gone: Vec<Uuid> = before.keys().filter(|id| !tenants.contains_key(id)).copied().collect();
+        let platform = (held.platform != self.held.platform).then_some(held.platform);
         let news = std::iter::zip(&ids, &revisions).map(|(id, revision)| (*id, Some(*revision)));
         let news: Vec<_> = news.chain(gone.iter().map(|id| (*id, None))).collect();
+        let findings = lasting(&self.findings, findings);
+        let found = (findings != self.findings).then_some(Json(&findings));
         let notice = match anew {
             true => Some(Notice { all: true, ..Notice::default() }),
-            false if moved.is_none() && news.is_empty() => None,
-            false => Some(Notice { platform: moved, tenants: news, ..Notice::default() }),
+            false if platform.is_none() && news.is_empty() && found.is_none() => None,
+            false => Some(Notice { platform, tenants: news, findings: found.is_some(), ..Notice::default() }),
         };
         let mine = sqlx::query(REPORT)
             .bind(&self.info.name)
             .bind(self.instance)
-            .bind(platform)
+            .bind(held.platform)
             .bind(ids)
             .bind(revisions)
             .bind(gone)
             .bind(CHANNEL)
             .bind(notice.map(|notice| self.payload(notice)))
+            .bind(found)
             .fetch_optional(connection)
             .await
             .doing("reporting what a switch holds")?;
-        (self.platform, self.tenants) = (platform, tenants);
+        (self.held, self.findings) = (held, findings);
         Ok(mine.is_some())
     }
 

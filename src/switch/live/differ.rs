@@ -160,3 +160,155 @@ pub fn strangers<'a>(
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::state::{Agent, Queue, Tier};
+    use super::*;
+    use crate::resources::sip_profile::UpdatePolicy;
+    use crate::route::names::{INBOUND_CONTEXT, UNROUTED_CONTEXT};
+
+    fn profile(context: &str, sip_port: i32) -> Profile {
+        Profile {
+            address: Some("192.0.2.1".into()),
+            sip_port,
+            tls_port: None,
+            wss_port: None,
+            external: None,
+            context: context.into(),
+            codecs: "PCMA".into(),
+            policy: UpdatePolicy::WhenIdle,
+        }
+    }
+
+    fn gateway(proxy: &str) -> Gateway {
+        Gateway {
+            profile: "external".into(),
+            proxy: proxy.into(),
+            realm: "carrier.example".into(),
+            transport: "udp".into(),
+            username: Some("us".into()),
+            password: Some([7; 32]),
+            expiry: Some(600),
+            ping: 0,
+        }
+    }
+
+    fn world() -> State {
+        let mut state = State::default();
+        state.profiles.insert("internal".into(), profile(UNROUTED_CONTEXT, 5060));
+        state.profiles.insert("external".into(), profile(INBOUND_CONTEXT, 5080));
+        state.domains.insert("acme.example".into());
+        state.networks = Some(["198.51.100.0/24".parse().unwrap()].into());
+        state.gateways.insert("gw-1".into(), gateway("a:5060"));
+        state.gateways.insert("gw-2".into(), gateway("b:5060"));
+        let queue = Queue { strategy: "ring-all".into(), music: String::new(), max_wait: 60, tiered: false };
+        state.queues.insert("q@t".into(), queue);
+        state.agents.insert("1@t".into(), Agent { contact: "user/1@acme.example".into(), wrap_up: 0 });
+        state.tiers.insert(("q@t".into(), "1@t".into()), Tier { level: 1, position: 1 });
+        state.streams.insert("t".into(), "/srv/a".into());
+        state
+    }
+
+    /// The changes from the world to a changed one, in the order of doing.
+    fn after(change: impl FnOnce(&mut State)) -> Vec<Change> {
+        let mut want = world();
+        change(&mut want);
+        changes(&world(), &want).into_iter().collect()
+    }
+
+    #[test]
+    fn the_same_needs_nothing() {
+        assert_eq!(after(|_| {}), []);
+    }
+
+    #[test]
+    fn what_freeswitch_does_not_tell_differs_from_nothing() {
+        let mut have = world();
+        have.networks = None;
+        for gateway in have.gateways.values_mut() {
+            gateway.password = None;
+        }
+        let mut want = world();
+        want.profiles.get_mut("internal").unwrap().address = None;
+        assert_eq!(changes(&have, &want), Changes::new());
+    }
+
+    #[test]
+    fn one_gateway_is_changed_and_no_other() {
+        let changed = Change::ChangeGateway { profile: "external".into(), gateway: "gw-1".into() };
+        let edits: [fn(&mut Gateway); 6] = [
+            |gateway| gateway.proxy = "c:5060".into(),
+            |gateway| gateway.password = Some([8; 32]),
+            |gateway| gateway.username = None,
+            |gateway| gateway.realm = "other".into(),
+            |gateway| gateway.ping = 30,
+            |gateway| gateway.transport = "tls".into(),
+        ];
+        for edit in edits {
+            assert_eq!(after(|want| edit(want.gateways.get_mut("gw-1").unwrap())), [changed.clone()]);
+        }
+    }
+
+    #[test]
+    fn a_profile_is_started_anew_only_for_what_nothing_less_changes() {
+        let restart = [Change::RestartProfile { profile: "internal".into() }];
+        let rescan = [Change::Rescan { profile: "internal".into() }];
+        let edits: [fn(&mut Profile); 5] = [
+            |profile| profile.sip_port = 5062,
+            |profile| profile.tls_port = Some(5061),
+            |profile| profile.wss_port = Some(7443),
+            |profile| profile.address = Some("192.0.2.2".into()),
+            |profile| profile.external = Some("203.0.113.1".into()),
+        ];
+        for edit in edits {
+            assert_eq!(after(|want| edit(want.profiles.get_mut("internal").unwrap())), restart);
+        }
+        assert_eq!(after(|want| want.profiles.get_mut("internal").unwrap().codecs = "OPUS".into()), rescan);
+        assert_eq!(after(|want| drop(want.domains.insert("b.example".into()))), rescan);
+        assert_eq!(
+            after(|want| want.profiles.get_mut("internal").unwrap().policy = UpdatePolicy::Manual),
+            []
+        );
+        // A name that is not needed any more leads nowhere, and cannot be taken away.
+        assert_eq!(after(|want| want.domains.clear()), []);
+    }
+
+    #[test]
+    fn what_comes_is_added_before_what_goes_is_taken_away() {
+        let done = after(|want| {
+            want.queues = [("r@t".to_owned(), want.queues["q@t"].clone())].into();
+            want.tiers = [(("r@t".to_owned(), "1@t".to_owned()), Tier { level: 1, position: 1 })].into();
+            want.gateways.remove("gw-2");
+            want.gateways.insert("gw-3".into(), gateway("d:5060"));
+            want.streams.insert("t".into(), "/srv/b".into());
+            want.networks = Some([].into());
+            want.profiles.get_mut("external").unwrap().sip_port = 5090;
+        });
+        let kinds: Vec<&str> = done.iter().map(Change::kind).collect();
+        assert_eq!(
+            kinds,
+            ["acl", "gateway", "queue", "tier", "stream", "tier", "queue", "gateway", "profile"],
+            "{done:?}"
+        );
+        assert_eq!(done.last(), Some(&Change::RestartProfile { profile: "external".into() }));
+    }
+
+    #[test]
+    fn a_profile_that_starts_brings_its_gateways() {
+        let mut have = world();
+        have.profiles.remove("external");
+        have.gateways.clear();
+        let started = Changes::from([Change::StartProfile { profile: "external".into() }]);
+        assert_eq!(changes(&have, &world()), started);
+    }
+
+    #[test]
+    fn who_is_nobody_is_told_from_who_is_somebody() {
+        let registered = [("1".to_owned(), "a".to_owned()), ("2".to_owned(), "a".to_owned())];
+        let dropped = strangers(registered.iter(), |user, _| user == "1");
+        let expected =
+            Change::DropRegistration { tenant: None, user: "2".to_owned(), domain: "a".to_owned() };
+        assert_eq!(dropped, Changes::from([expected]));
+    }
+}

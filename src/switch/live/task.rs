@@ -24,8 +24,9 @@ use crate::switch::xml::Answers;
 
 /// First and longest wait before another session.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
-/// How often a switch that starts is asked whether it has.
+/// How often a switch that starts is asked whether it has, and how long that may take.
 const STARTING: Duration = Duration::from_millis(500);
+const START: Duration = Duration::from_secs(60);
 /// A difference that was found counts when it is there this much later too: a profile that starts, or
 /// a gateway that goes, is none.
 const AGAIN: Duration = Duration::from_secs(2);
@@ -138,7 +139,9 @@ impl Live {
         Session { client, mut events }: Session,
         memory: &mut Memory,
     ) -> Result<std::convert::Infallible, EslError> {
-        while client.api(Api::Ready).await?.trim() != "true" {
+        let start = Instant::now();
+        // One that was paused by hand is not ready either, and is not waited for.
+        while client.api(Api::Ready).await?.trim() != "true" && start.elapsed() < START {
             tokio::time::sleep(STARTING).await;
         }
         self.greet(&client, memory).await?;
@@ -284,14 +287,18 @@ impl Live {
         }
         let start = Instant::now();
         let now = self.answers.replica.snapshot();
-        let want = wanted(&now, &key, &self.answers.media);
         let mut todo = match &memory.before {
             Some(before) => revised(before, &now, &key, &self.answers.media),
             None => Changes::from([Change::ReloadAcl]),
         };
+        if todo.is_empty() && !compare {
+            let outcome = Outcome::of(&memory.left, &memory.done, None, &now);
+            return Ok(self.conclude(memory, now, outcome, &key));
+        }
         if !todo.is_empty() {
             memory.hopeless.clear();
         }
+        let want = wanted(&now, &key, &self.answers.media);
         let revised = todo.clone();
         if compare {
             self.metrics.compared();
@@ -302,9 +309,7 @@ impl Live {
             }
         }
         if todo.is_empty() {
-            if compare {
-                memory.done = Done::default();
-            }
+            memory.done = Done::default();
             let outcome = Outcome::of(&memory.left, &memory.done, None, &now);
             return Ok(self.conclude(memory, now, outcome, &key));
         }

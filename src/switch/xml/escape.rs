@@ -14,7 +14,7 @@ const PREPROCESSOR: &[u8] = b"x-pre-process";
 /// nothing in it.
 pub fn escape(value: &str, out: &mut dyn Write) -> Result<()> {
     let mut rest = value;
-    while let Some(at) = rest.bytes().position(is_special) {
+    while let Some(at) = first_special(rest.as_bytes()) {
         let (plain, special) = rest.split_at_checked(at).unwrap_or((rest, ""));
         let mut chars = special.chars();
         let Some(c) = chars.next() else { break };
@@ -38,9 +38,28 @@ pub fn escape(value: &str, out: &mut dyn Write) -> Result<()> {
     out.write_all(rest.as_bytes())
 }
 
+/// Where the first character begins that may not be written as it is.
+fn first_special(bytes: &[u8]) -> Option<usize> {
+    let is_special = |byte: u8| SPECIAL.get(usize::from(byte)) == Some(&true);
+    bytes.iter().enumerate().position(|(at, byte)| {
+        // An x is one only before a `-`, or before what may be dropped.
+        let before = || bytes.get(at + 1).is_some_and(|next| *next == b'-' || is_special(*next));
+        is_special(*byte) && (!matches!(byte, b'x' | b'X') || before())
+    })
+}
+
 /// Bytes that may begin a character which is not written as it is.
-fn is_special(byte: u8) -> bool {
-    matches!(byte, b'&' | b'<' | b'>' | b'"' | b'\'' | b'$' | b'x' | b'X' | ..0x20 | 0x7f..)
+static SPECIAL: [bool; 256] = special();
+
+const fn special() -> [bool; 256] {
+    let mut special = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        special[byte] =
+            matches!(byte as u8, b'&' | b'<' | b'>' | b'"' | b'\'' | b'$' | b'x' | b'X' | ..0x20 | 0x7f..);
+        byte += 1;
+    }
+    special
 }
 
 /// Characters no answer holds: C0 and C1 controls with tabulator and line ends, and what XML 1.0

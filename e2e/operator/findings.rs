@@ -1,0 +1,209 @@
+//! What switches find is told where it belongs: on the Switch, the Trunk and the Tenant.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use centrex::store::Reader;
+use centrex::store::acks::{Reporter, SwitchInfo};
+use centrex::switch::findings::{Applied, Findings, GatewayState};
+use serde_json::Value;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+use super::Site;
+use crate::freeswitch::process::until;
+use crate::postgres::keyring;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const TRUNK: &str = "carriers/carrier";
+
+/// A switch that reports all that is stored, and what a test has it find.
+struct Fake {
+    findings: watch::Sender<Findings>,
+    task: JoinHandle<()>,
+}
+
+impl Fake {
+    fn start(site: &Site, name: &str, findings: Findings) -> Self {
+        let reader = Reader::lazy(&site.database.store_options(&keyring(&[(1, 'a')])));
+        let info = SwitchInfo { name: name.to_owned(), hostname: Some("host.example.com".to_owned()) };
+        let (sender, mut told) = watch::channel(findings);
+        let task = tokio::spawn(async move {
+            let mut reporter = Reporter::new(&reader, info);
+            loop {
+                let platform = sqlx::query_scalar("SELECT revision FROM public.platform");
+                let platform = platform.fetch_one(reader.pool()).await.unwrap();
+                let tenants = sqlx::query_as("SELECT id, revision FROM public.tenants");
+                let tenants: Vec<(Uuid, i64)> = tenants.fetch_all(reader.pool()).await.unwrap();
+                let held = Applied { platform, tenants: tenants.into_iter().collect() };
+                let now = told.borrow_and_update().clone();
+                assert!(reporter.report(held, &now).await.unwrap());
+                let _ = tokio::time::timeout(Duration::from_millis(500), told.changed()).await;
+            }
+        });
+        Self { findings: sender, task }
+    }
+
+    fn find(&self, change: impl FnOnce(&mut Findings)) {
+        self.findings.send_modify(change);
+    }
+}
+
+impl Drop for Fake {
+    /// Ends it as a machine ends that loses its power.
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+fn gateways(states: [&str; 2]) -> BTreeMap<String, Vec<GatewayState>> {
+    let gateways = states.map(|state| GatewayState { state: state.to_owned(), up: true });
+    [(TRUNK.to_owned(), gateways.to_vec())].into()
+}
+
+fn good(version: &str) -> Findings {
+    Findings {
+        version: Some(version.to_owned()),
+        connected: Some(true),
+        gateways: gateways(["REGED", "REGED"]),
+        ..Findings::default()
+    }
+}
+
+fn message(object: &Value, type_: &str) -> String {
+    let conditions = object["status"]["conditions"].as_array().unwrap();
+    let found = conditions.iter().find(|condition| condition["type"] == type_).unwrap();
+    found["message"].as_str().unwrap().to_owned()
+}
+
+fn version(site: &Site, namespace: &str, object: &str) -> Value {
+    site.get(namespace, object).unwrap()["metadata"]["resourceVersion"].clone()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_switches_find_is_told_where_it_belongs() {
+    let Some(site) = Site::start("operator::what_switches_find").await else { return };
+    let operator = site.operator(&[]);
+    site.apply_samples();
+    site.wait_for("carriers", "trunk/carrier", "Live=Unknown NoSwitches");
+    let a = Fake::start(&site, "a", good("1.11.2-release"));
+    let b = Fake::start(&site, "b", good("1.10.12-release"));
+    site.samples_ready();
+
+    // Each switch says what it is; an old FreeSWITCH is warned of, once.
+    for condition in ["Ready=True Reporting", "Connected=True Connected", "Drifted=False AsPlanned"] {
+        site.wait_for("default", "switch/a", condition);
+        site.wait_for("default", "switch/b", condition);
+    }
+    site.wait_for("default", "switch/a", "Vulnerable=False NoneKnown");
+    site.wait_for("default", "switch/b", "Vulnerable=True KnownHoles");
+    let table = site.cluster.kubectl_ok(&["get", "switches"]);
+    assert!(table.contains("1.10.12-release") && table.contains("1.11.2-release"), "{table}");
+    let warned = || site.events("default", "KnownHoles");
+    assert!(until(PATIENCE, || (!warned().is_empty()).then_some(())).is_some());
+    assert!(warned()[0].contains("disable-transfer") && warned()[0].contains("1.10.12"), "{:?}", warned());
+
+    // Trunks say where they are registered.
+    let wait_registered = |count: &str| {
+        let is =
+            || site.get("carriers", "trunk/carrier").filter(|trunk| trunk["status"]["registered"] == count);
+        until(PATIENCE, is).unwrap_or_else(|| panic!("{count}: {:?}", site.get("carriers", "trunk/carrier")))
+    };
+    let trunk = wait_registered("4/4");
+    assert_eq!(trunk["status"]["gateways"].as_array().unwrap().len(), 4);
+    site.wait_for("carriers", "trunk/carrier", "Registered=True Registered");
+    let before = version(&site, "carriers", "trunk/carrier");
+    b.find(|found| found.gateways = gateways(["REGED", "FAIL_WAIT"]));
+    let trunk = wait_registered("3/4");
+    assert_eq!(message(&trunk, "Registered"), "3/4 registered; b at 198.51.100.20: FAIL_WAIT");
+    let conditions = site.conditions("carriers", "trunk/carrier");
+    assert!(
+        conditions.contains(&"Ready=True Ready".to_owned()),
+        "the carrier is no part of it: {conditions:?}"
+    );
+    assert_ne!(version(&site, "carriers", "trunk/carrier"), before);
+    let table = site.cluster.kubectl_ok(&["get", "trunks", "-n", "carriers"]);
+    assert!(table.contains("REGISTERED") && table.contains("3/4"), "{table}");
+    // Calls, and a registration's renewal, write nothing at all.
+    let quiet = || {
+        let objects = [
+            ("default", "switch/a"),
+            ("default", "switch/b"),
+            ("acme", "tenant/acme"),
+            ("carriers", "trunk/carrier"),
+        ];
+        objects.map(|(namespace, object)| version(&site, namespace, object))
+    };
+    let before = quiet();
+    for calls in 1..6 {
+        a.find(|found| {
+            found.calls = calls;
+            found.gateways = gateways(["TRYING", "REGISTER"]);
+        });
+        std::thread::sleep(Duration::from_millis(300));
+    }
+    a.find(|found| found.gateways = gateways(["REGED", "REGED"]));
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(quiet(), before);
+
+    // Drift and draining are told in words on the Switch.
+    a.find(|found| found.drift = vec!["queue support@acme.example.com is missing".to_owned()]);
+    site.wait_for("default", "switch/a", "Drifted=True Differs");
+    assert!(message(&site.get("default", "switch/a").unwrap(), "Drifted").contains("support@acme"));
+    a.find(|found| (found.drift, found.draining) = (Vec::new(), true));
+    site.wait_for("default", "switch/a", "Ready=False Draining");
+    site.wait_for("default", "switch/a", "Drifted=False AsPlanned");
+    a.find(|found| found.draining = false);
+
+    // A tenant that a switch refuses says so, and not what it has.
+    let mut admin = site.database.admin().await;
+    let acme: Uuid = sqlx::query_scalar("SELECT id FROM public.tenants WHERE name = 'acme'")
+        .fetch_one(&mut admin)
+        .await
+        .unwrap();
+    let list = site.cluster.kubectl_ok(&["get", "extensions", "-n", "acme", "-o", "name"]);
+    let extension = list.lines().next().unwrap().to_owned();
+    let before = version(&site, "acme", &extension);
+    b.find(|found| _ = found.problems.insert(acme, "queue support: -ERR no such queue".to_owned()));
+    site.wait_for("acme", "tenant/acme", "Live=False SwitchRefused");
+    site.wait_for("acme", "tenant/acme", "Ready=False SwitchRefused");
+    let told = message(&site.get("acme", "tenant/acme").unwrap(), "Live");
+    assert_eq!(told, "b: queue support: -ERR no such queue");
+    assert_eq!(version(&site, "acme", &extension), before);
+
+    // Another operator writes nothing that is there already: no second warning either.
+    let before = quiet();
+    operator.end("-TERM");
+    let _operator = site.operator(&[]);
+    a.find(|found| found.draining = true);
+    site.wait_for("default", "switch/a", "Ready=False Draining");
+    site.cluster.apply(&site.extension("globex", 7776));
+    site.wait_for("globex", "extension/e7776", "Ready=True Ready");
+    assert_eq!((warned().len(), &quiet()[1..]), (1, &before[1..]));
+    a.find(|found| found.draining = false);
+    b.find(|found| found.problems.clear());
+    site.wait_for("acme", "tenant/acme", "Ready=True Ready");
+
+    // What a switch said of its gateways is not known to be true while it cannot be asked.
+    b.find(|found| found.connected = Some(false));
+    site.wait_for("default", "switch/b", "Ready=False Disconnected");
+    wait_registered("2/4");
+    b.find(|found| found.connected = Some(true));
+    site.wait_for("default", "switch/b", "Ready=True Reporting");
+    wait_registered("3/4");
+
+    // One that loses its power is named soon, and holds up nobody after a while.
+    drop(b);
+    let killed = Instant::now();
+    site.wait_for("default", "switch/b", "Ready=Unknown Late");
+    assert!(killed.elapsed() < Duration::from_secs(20), "{:?}", killed.elapsed());
+    site.cluster.apply(&site.extension("globex", 7777));
+    site.wait_for("globex", "extension/e7777", "Live=False Applying");
+    site.wait_for("globex", "extension/e7777", "Ready=True Ready");
+    assert!(killed.elapsed() > Duration::from_secs(27), "it still counted: {:?}", killed.elapsed());
+    site.wait_for("default", "switch/b", "Ready=Unknown Silent");
+    site.wait_for("default", "switch/b", "Connected=Unknown Silent");
+    site.wait_for("default", "switch/b", "Vulnerable=True KnownHoles");
+    wait_registered("2/2");
+}

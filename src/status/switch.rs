@@ -1,0 +1,198 @@
+//! The conditions of a Switch, from when it was heard and what was found on it.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
+use super::acks::{LATE, SILENT};
+use super::conditions::{Found, cut, stamped};
+use super::reason::{CONNECTED, DRAINING, DRIFTED, READY, VULNERABLE};
+use super::version::{HOLES, has_holes};
+use crate::switch::findings::Findings;
+
+/// Most differences that a message tells; it says how many more there are.
+const MOST_DIFFERENCES: usize = 3;
+
+/// Whether a switch is heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It is.
+    Reporting,
+    /// It should have been heard by now.
+    Late,
+    /// It has not been heard for a while: what was found on it is not known to be true.
+    Silent,
+}
+
+/// The conditions that follow, when they differ from those there are by more than time.
+pub fn switch_conditions(
+    standing: Standing,
+    findings: &Findings,
+    generation: Option<i64>,
+    before: &[Condition],
+    now: Timestamp,
+) -> Option<Vec<Condition>> {
+    let found = vec![
+        ready(standing, findings),
+        known(standing, CONNECTED, || connected(findings)),
+        known(standing, DRIFTED, || drifted(findings)),
+        known(standing, DRAINING, || draining(findings)),
+        vulnerable(findings),
+    ];
+    stamped(found, generation, before, now)
+}
+
+fn ready(standing: Standing, findings: &Findings) -> Found {
+    let unheard = |reason, after: std::time::Duration, then| {
+        let message = format!("It has not been heard for {} s; {then}", after.as_secs());
+        Found::new(READY, "Unknown", reason, message)
+    };
+    match standing {
+        Standing::Silent => unheard("Silent", SILENT, "no resource waits for it any more"),
+        Standing::Late => unheard("Late", LATE, "resources still wait for it"),
+        Standing::Reporting if findings.connected == Some(false) => Found::new(
+            READY,
+            "False",
+            "Disconnected",
+            "Its sidecar reports, but does not reach FreeSWITCH's event socket",
+        ),
+        Standing::Reporting if findings.draining => {
+            Found::new(READY, "False", "Draining", "It refuses new calls until it is resumed")
+        }
+        Standing::Reporting => Found::new(READY, "True", "Reporting", "Its sidecar reports"),
+    }
+}
+
+/// What was found, unless it is too old to be known.
+fn known(standing: Standing, type_: &'static str, found: impl FnOnce() -> Found) -> Found {
+    match standing {
+        Standing::Silent => {
+            Found::new(type_, "Unknown", "Silent", "The switch has not been heard for a while")
+        }
+        Standing::Reporting | Standing::Late => found(),
+    }
+}
+
+fn connected(findings: &Findings) -> Found {
+    match findings.connected {
+        Some(true) => Found::new(CONNECTED, "True", "Connected", "The event socket is connected"),
+        Some(false) => Found::new(CONNECTED, "False", "Disconnected", "The event socket is tried again"),
+        None => not_asked(CONNECTED),
+    }
+}
+
+fn drifted(findings: &Findings) -> Found {
+    match findings.connected {
+        None => not_asked(DRIFTED),
+        Some(false) => Found::new(DRIFTED, "Unknown", "Disconnected", "FreeSWITCH cannot be asked"),
+        Some(true) if findings.drift.is_empty() => {
+            Found::new(DRIFTED, "False", "AsPlanned", "FreeSWITCH has what it should have")
+        }
+        Some(true) => {
+            let first: Vec<_> = findings.drift.iter().take(MOST_DIFFERENCES).cloned().collect();
+            let mut text = first.join("; ");
+            if let Some(more) = findings.drift.len().checked_sub(MOST_DIFFERENCES).filter(|more| *more > 0) {
+                text.push_str(&format!("; and {more} more"));
+            }
+            Found::new(DRIFTED, "True", "Differs", cut(text))
+        }
+    }
+}
+
+fn draining(findings: &Findings) -> Found {
+    match findings.draining {
+        true => Found::new(DRAINING, "True", "Draining", "New calls are refused; calls that are up go on"),
+        false => Found::new(DRAINING, "False", "TakingCalls", "New calls are taken"),
+    }
+}
+
+fn vulnerable(findings: &Findings) -> Found {
+    let version = findings.version.as_deref().unwrap_or_default();
+    match has_holes(version) {
+        Some(false) => Found::new(VULNERABLE, "False", "NoneKnown", "No hole is known of this version"),
+        Some(true) => {
+            let message = format!("FreeSWITCH {version} is older than 1.11.2: {HOLES}");
+            Found::new(VULNERABLE, "True", "KnownHoles", cut(message))
+        }
+        None => Found::new(VULNERABLE, "Unknown", "VersionUnknown", "FreeSWITCH's version is not known yet"),
+    }
+}
+
+fn not_asked(type_: &'static str) -> Found {
+    Found::new(type_, "Unknown", "NotAsked", "No event socket is configured (--esl-address)")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::reason::{SWITCH, find};
+    use super::*;
+
+    fn told(standing: Standing, findings: &Findings) -> Vec<String> {
+        let conditions = switch_conditions(standing, findings, Some(1), &[], Timestamp::UNIX_EPOCH).unwrap();
+        for found in &conditions {
+            let documented = (found.type_.as_str(), found.status.as_str(), found.reason.as_str());
+            assert!(SWITCH.iter().any(|(c, s, r, _)| (*c, *s, *r) == documented), "{documented:?}");
+        }
+        conditions.iter().map(|c| format!("{}={} {}", c.type_, c.status, c.reason)).collect()
+    }
+
+    #[test]
+    fn a_switch_says_what_was_found_on_it() {
+        let unasked = Findings::default();
+        assert_eq!(
+            told(Standing::Reporting, &unasked),
+            [
+                "Ready=True Reporting",
+                "Connected=Unknown NotAsked",
+                "Drifted=Unknown NotAsked",
+                "Draining=False TakingCalls",
+                "Vulnerable=Unknown VersionUnknown"
+            ]
+        );
+        let mut findings = Findings { connected: Some(true), draining: true, ..Findings::default() };
+        findings.version = Some("1.10.12-release".to_owned());
+        findings.drift = (1..=5).map(|n| format!("difference {n}")).collect();
+        assert_eq!(
+            told(Standing::Reporting, &findings),
+            [
+                "Ready=False Draining",
+                "Connected=True Connected",
+                "Drifted=True Differs",
+                "Draining=True Draining",
+                "Vulnerable=True KnownHoles"
+            ]
+        );
+        let found = switch_conditions(Standing::Late, &findings, Some(1), &[], Timestamp::now()).unwrap();
+        let message = |type_| find(&found, type_).unwrap().message.clone();
+        assert_eq!(message(DRIFTED), "difference 1; difference 2; difference 3; and 2 more");
+        assert!(message(READY).contains("12 s") && !message(VULNERABLE).ends_with('…'));
+        for word in ["1.10.12-release", "REFER", "disable-transfer", "SUBSCRIBE", "event socket", "verto"] {
+            assert!(message(VULNERABLE).contains(word), "{word}: {}", message(VULNERABLE));
+        }
+        findings.connected = Some(false);
+        let told_now = told(Standing::Reporting, &findings);
+        assert_eq!(
+            told_now[..3],
+            ["Ready=False Disconnected", "Connected=False Disconnected", "Drifted=Unknown Disconnected"]
+        );
+        assert_eq!(
+            told(Standing::Silent, &findings)[..4]
+                .iter()
+                .filter(|text| text.ends_with("=Unknown Silent"))
+                .count(),
+            4
+        );
+    }
+
+    #[test]
+    fn what_says_the_same_is_not_written_again() {
+        let findings =
+            Findings { connected: Some(true), version: Some("1.11.2".to_owned()), ..Findings::default() };
+        let of = |findings: &Findings, before: &[Condition]| {
+            switch_conditions(Standing::Reporting, findings, Some(1), before, Timestamp::now())
+        };
+        let before = of(&findings, &[]).unwrap();
+        assert_eq!(of(&findings, &before), None);
+        assert_eq!(of(&Findings { calls: 9, ..findings.clone() }, &before), None, "calls move all the time");
+        assert!(of(&Findings { draining: true, ..findings }, &before).is_some());
+    }
+}

@@ -1,0 +1,191 @@
+//! What a Trunk's status says of its gateways on the switches.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
+use super::conditions::{Found, cut, stamped};
+use super::reason::{PROGRAMMED, REGISTERED, find};
+use crate::resources::status::{GatewayStatus, TrunkStatus};
+use crate::resources::trunk::TrunkSpec;
+use crate::switch::findings::GatewayState;
+
+/// Most gateways that a status lists, and that a message tells of.
+const MOST_LISTED: usize = 64;
+const MOST_TOLD: usize = 3;
+/// FreeSWITCH's word for a gateway that is registered (`sofia_state_names` in mod_sofia.c).
+const REGED: &str = "REGED";
+
+/// The conditions of a Trunk without its own, which comes last: those that every kind has.
+pub fn stages(conditions: &[Condition]) -> &[Condition] {
+    match conditions.split_last() {
+        Some((last, stages)) if last.type_ == REGISTERED => stages,
+        _ => conditions,
+    }
+}
+
+/// The status of a trunk: the conditions that every kind has, and what each switch that is asked says
+/// of its gateways; none where nothing was heard yet, and what stands there stays. A carrier that refuses is told by `Registered` and not by `Ready`: it says nothing
+/// of the spec, and nobody's rollout should wait for it.
+pub fn trunk_status(
+    spec: &TrunkSpec,
+    stages: Vec<Condition>,
+    reported: Option<&BTreeMap<&str, &[GatewayState]>>,
+    before: &TrunkStatus,
+    now: Timestamp,
+) -> TrunkStatus {
+    let generation = stages.first().and_then(|condition| condition.observed_generation);
+    let Some(reported) = reported else {
+        let own = find(&before.conditions, REGISTERED).cloned();
+        let conditions = stages.into_iter().chain(own).collect();
+        return TrunkStatus { observed_generation: generation, conditions, ..before.clone() };
+    };
+    let mut status = TrunkStatus {
+        observed_generation: generation,
+        conditions: stages,
+        registered: None,
+        gateways: listed(reported),
+    };
+    let programmed = find(&status.conditions, PROGRAMMED).is_some_and(|found| found.status == "True");
+    if spec.registration.is_some() && programmed {
+        let there = status.gateways.iter().filter(|gateway| gateway.state == REGED).count();
+        let all = reported.len() * spec.gateways.len();
+        status.registered = (all > 0).then(|| format!("{there}/{all}"));
+        let found = registered(spec, &status, there, all);
+        let old: Vec<Condition> = find(&before.conditions, REGISTERED).cloned().into_iter().collect();
+        status.conditions.extend(stamped(vec![found], generation, &old, now).unwrap_or(old));
+    }
+    let fine = |gateway: &GatewayStatus| {
+        gateway.up && gateway.state == if spec.registration.is_some() { REGED } else { "NOREG" }
+    };
+    if status.gateways.len() > MOST_LISTED {
+        status.gateways.sort_by_key(fine); // stable: those in trouble come first
+        status.gateways.truncate(MOST_LISTED);
+    }
+    status
+}
+
+/// The gateways by switch and place.
+fn listed(reported: &BTreeMap<&str, &[GatewayState]>) -> Vec<GatewayStatus> {
+    let of_switch = |(switch, gateways): (&&str, &&[GatewayState])| {
+        let switch = (*switch).to_owned();
+        let status = move |(index, gateway): (i32, &GatewayState)| GatewayStatus {
+            switch: switch.clone(),
+            gateway: index,
+            state: word(&gateway.state),
+            up: gateway.up,
+        };
+        (0..8).zip(gateways.iter()).map(status).collect::<Vec<_>>()
+    };
+    reported.iter().flat_map(of_switch).collect()
+}
+
+/// A state as a status may have it; what is none is not known.
+fn word(state: &str) -> String {
+    let is_word =
+        (1..=32).contains(&state.len()) && state.chars().all(|c| c.is_ascii_uppercase() || c == '_');
+    if is_word { state.to_owned() } else { "UNKNOWN".to_owned() }
+}
+
+fn registered(spec: &TrunkSpec, status: &TrunkStatus, there: usize, all: usize) -> Found {
+    if all == 0 {
+        return Found::new(
+            REGISTERED,
+            "Unknown",
+            "NotAsked",
+            "No switch that reports is asked for its gateways",
+        );
+    }
+    if there == all {
+        return Found::new(REGISTERED, "True", "Registered", "Registered at the carrier on every switch");
+    }
+    let host = |index: i32| {
+        let gateway = usize::try_from(index).ok().and_then(|index| spec.gateways.get(index));
+        gateway.map_or("?", |gateway| &gateway.host)
+    };
+    let missing = status.gateways.iter().filter(|gateway| gateway.state != REGED);
+    let told: Vec<String> = missing
+        .take(MOST_TOLD)
+        .map(|gateway| format!("{} at {}: {}", gateway.switch, host(gateway.gateway), gateway.state))
+        .collect();
+    let which = if told.is_empty() { "not there yet".to_owned() } else { told.join("; ") };
+    Found::new(REGISTERED, "False", "NotRegistered", cut(format!("{there}/{all} registered; {which}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::reason::TRUNK;
+    use super::*;
+
+    fn spec(registers: bool) -> TrunkSpec {
+        let registration =
+            registers.then(|| serde_json::json!({ "username": "acme", "secretRef": { "name": "carrier" } }));
+        let gateways = serde_json::json!([{ "host": "one.example.com" }, { "host": "two.example.com" }]);
+        let mut spec = serde_json::json!({ "sipProfileRef": { "name": "trunks" }, "gateways": gateways });
+        if let Some(registration) = registration {
+            spec["registration"] = registration;
+        }
+        serde_json::from_value(spec).unwrap()
+    }
+
+    fn states(states: &[&str]) -> Vec<GatewayState> {
+        states.iter().map(|state| GatewayState { state: (*state).to_owned(), up: true }).collect()
+    }
+
+    fn staged() -> Vec<Condition> {
+        stamped(vec![Found::new(PROGRAMMED, "True", "Programmed", "")], Some(3), &[], Timestamp::UNIX_EPOCH)
+            .unwrap()
+    }
+
+    fn status(spec: &TrunkSpec, reported: &[(&str, &[GatewayState])], before: &TrunkStatus) -> TrunkStatus {
+        trunk_status(spec, staged(), Some(&reported.iter().copied().collect()), before, Timestamp::now())
+    }
+
+    fn told(status: &TrunkStatus) -> String {
+        let condition = find(&status.conditions, REGISTERED).expect("the condition");
+        let documented = (condition.status.as_str(), condition.reason.as_str());
+        assert!(TRUNK.iter().any(|(_, status, reason, _)| (*status, *reason) == documented));
+        assert_eq!(condition.observed_generation, Some(3));
+        assert_eq!(stages(&status.conditions), staged());
+        format!("{} {}: {}", condition.status, condition.reason, condition.message)
+    }
+
+    #[test]
+    fn a_trunk_says_where_it_is_registered() {
+        let (spec, none) = (spec(true), TrunkStatus::default());
+        let (good, bad) = (states(&["REGED", "REGED"]), states(&["REGED", "FAIL_WAIT"]));
+        let nobody = status(&spec, &[], &none);
+        assert!(told(&nobody).starts_with("Unknown NotAsked") && nobody.registered.is_none());
+        let one = status(&spec, &[("a", &good), ("b", &bad)], &none);
+        assert_eq!(one.registered.as_deref(), Some("3/4"));
+        assert_eq!(told(&one), "False NotRegistered: 3/4 registered; b at two.example.com: FAIL_WAIT");
+        let absent = status(&spec, &[("a", &good), ("b", &[])], &none);
+        assert_eq!(told(&absent), "False NotRegistered: 2/4 registered; not there yet");
+        let all = status(&spec, &[("a", &good), ("b", &good)], &one);
+        assert_eq!((all.registered.as_deref(), all.gateways.len()), (Some("4/4"), 4));
+        assert!(told(&all).starts_with("True Registered"));
+        assert_eq!(status(&spec, &[("a", &good), ("b", &good)], &all), all, "nothing to write");
+        let unheard = trunk_status(&spec, staged(), None, &all, Timestamp::now());
+        assert_eq!(unheard, all, "nobody said anything else");
+    }
+
+    #[test]
+    fn one_that_does_not_register_has_states_and_no_condition() {
+        let found = status(&spec(false), &[("a", &states(&["NOREG", "x\0<y>"]))], &TrunkStatus::default());
+        assert_eq!((find(&found.conditions, REGISTERED), found.registered), (None, None));
+        let states: Vec<_> = found.gateways.iter().map(|gateway| gateway.state.as_str()).collect();
+        assert_eq!(states, ["NOREG", "UNKNOWN"]);
+    }
+
+    #[test]
+    fn of_too_many_those_in_trouble_are_listed() {
+        let names: Vec<String> = (0..50).map(|number| format!("s{number:02}")).collect();
+        let (good, bad) = (states(&["REGED", "REGED"]), states(&["REGED", "EXPIRED"]));
+        let of = |name: &String| if name == "s49" { &bad[..] } else { &good[..] };
+        let reported: Vec<_> = names.iter().map(|name| (name.as_str(), of(name))).collect();
+        let found = status(&spec(true), &reported, &TrunkStatus::default());
+        assert_eq!((found.gateways.len(), found.registered.as_deref()), (MOST_LISTED, Some("99/100")));
+        assert_eq!((found.gateways[0].switch.as_str(), found.gateways[0].state.as_str()), ("s49", "EXPIRED"));
+    }
+}
