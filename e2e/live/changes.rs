@@ -25,6 +25,14 @@ spec:
   agents: [{extensionRef: {name: carol}, level: 2, position: 3}]
 ";
 
+/// Hold music, as it was uploaded.
+const MUSIC: &str = "
+apiVersion: centrex.dev/v1alpha1
+kind: MediaFile
+metadata: {name: hold, namespace: acme}
+spec: {tenantRef: {name: acme}, usage: MusicOnHold, source: {upload: {sha256: a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1}}}
+";
+
 #[test]
 fn changes_are_made_while_a_call_goes_on() {
     run(
@@ -37,6 +45,8 @@ fn changes_are_made_while_a_call_goes_on() {
             ("a password changes: its phone registers anew, no other", password),
             ("an extension goes, and its registration", extension_goes),
             ("a queue comes with its agent, changes and goes", queue),
+            ("hold music comes and goes", music),
+            ("a menu and a conference change, and nothing is done", nothing),
             ("a tenant gets one more domain", domain),
             ("codecs change without harm", codecs),
             ("a port changes when there are no more calls", port),
@@ -183,6 +193,40 @@ fn queue(lab: &mut Lab) {
         lab.answers("callcenter_config agent list", |text| !text.contains("1002@"));
         let text = lab.switch.api("callcenter_config queue list");
         assert_eq!(column(&text, "support@", 1), "ring-all");
+    });
+}
+
+fn music(lab: &mut Lab) {
+    let domains = "domains: [acme.example.com]";
+    let music = format!("{domains}\n  musicOnHold: {{mediaFileRef: {{name: hold}}}}");
+    lab.upload_music();
+    talking(lab, |_| {
+        lab.add(MUSIC);
+        lab.edit(domains, &music);
+        lab.answers("local_stream show", |text| text.contains("/music_on_hold"));
+        lab.edit(&music, domains);
+        lab.answers("local_stream show", |text| !text.contains("/music_on_hold"));
+    });
+}
+
+/// Changes made so far, of all kinds.
+fn changes(lab: &Lab) -> Vec<String> {
+    let metrics = lab.centrex.metrics();
+    metrics
+        .lines()
+        .filter(|line| line.starts_with("centrex_switch_changes_total"))
+        .map(str::to_owned)
+        .collect()
+}
+
+fn nothing(lab: &mut Lab) {
+    talking(lab, |_| {
+        let (revision, before) = (lab.metric("centrex_replica_newest_tenant_revision"), changes(lab));
+        lab.edit("timeoutSeconds: 4", "timeoutSeconds: 5");
+        lab.eventually("the revision", || lab.metric("centrex_replica_newest_tenant_revision") > revision);
+        lab.edit("number: \"4000\"}", "number: \"4001\"}");
+        lab.eventually("the room", || lab.alice.play("call", lab.phones, &[("dial", "4001")]).completed);
+        assert_eq!(changes(lab), before);
     });
 }
 

@@ -48,8 +48,11 @@ pub struct Call {
     legs: Vec<String>,
 }
 
+/// A step: what must be true, and what asks for it.
+pub type Step = (&'static str, fn(&mut Lab));
+
 /// Runs the steps of a test, on a lab of their own.
-pub fn run(name: &str, options: &[&str], steps: &[(&str, fn(&mut Lab))]) {
+pub fn run(name: &str, options: &[&str], steps: &[Step]) {
     let binary = match installed() {
         Ok(binary) => binary,
         Err(missing) => return skip(name, &missing),
@@ -87,7 +90,8 @@ impl Lab {
         std::fs::create_dir_all(&manifests).expect("folder of the manifests");
         std::fs::write(manifests.join("all.yaml"), text).expect("manifests of the test");
         let address = format!("127.0.0.1:{esl_port}");
-        let mut all = vec!["--esl-address", &address, "--esl-password", ESL_PASSWORD];
+        let media = dir.path().join("media").display().to_string();
+        let mut all = vec!["--esl-address", &address, "--esl-password", ESL_PASSWORD, "--media-dir", &media];
         all.extend(options);
         let centrex = Standalone::start_with(&manifests, dir.path(), &all);
         let switch = Switch::start_at(
@@ -206,6 +210,23 @@ impl Lab {
         let folder = self.dir.path().join("switch");
         let url = self.centrex.url();
         self.switch = Switch::start_at(&self.binary, &folder, &url, (USERNAME, PASSWORD), self.esl_port);
+    }
+
+    /// Puts a second of silence where Acme's hold music is, for the switch's user to read.
+    pub fn upload_music(&self) {
+        let queues = self.switch.api("callcenter_config queue list");
+        let acme = queues.split("support@").nth(1).and_then(|rest| rest.split('|').next()).expect("Acme");
+        let tenant = self.dir.path().join("media/tenants").join(acme);
+        let folder = tenant.join("music_on_hold");
+        std::fs::create_dir_all(&folder).expect("folder of the music");
+        // RIFF, PCM, one channel, 8000 samples of 16 bits.
+        let mut wav = b"RIFF\xa4\x3e\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0\x40\x1f\0\0\x80\x3e\0\0".to_vec();
+        wav.extend(b"\x02\0\x10\0data\x80\x3e\0\0");
+        wav.resize(wav.len() + 16_000, 0);
+        std::fs::write(folder.join("hold.wav"), wav).expect("the music");
+        for path in [self.dir.path().join("media"), self.dir.path().join("media/tenants"), tenant, folder] {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).expect("its mode");
+        }
     }
 
     /// The data directory of Centrex.
