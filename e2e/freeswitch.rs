@@ -6,9 +6,9 @@
 
 pub mod esl;
 mod lab;
-mod phone;
+pub mod phone;
 pub mod process;
-mod standalone;
+pub mod standalone;
 pub mod switch;
 
 use std::time::{Duration, Instant};

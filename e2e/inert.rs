@@ -221,6 +221,7 @@ fn platform(text: &[String; 8]) -> PlatformPlan {
             tls_port: None,
             wss_port: None,
             codecs: vec![],
+            update_policy: Default::default(),
         },
     );
     let gateway = GatewayRow { host: text[2].clone(), port: 5060, transport: Transport::Udp };

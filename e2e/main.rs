@@ -15,6 +15,7 @@ mod golden;
 mod hostile;
 mod inert;
 mod lease;
+mod live;
 mod operator;
 mod plans;
 mod postgres;

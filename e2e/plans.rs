@@ -83,6 +83,7 @@ pub fn platform() -> PlatformPlan {
         tls_port: None,
         wss_port: None,
         codecs: vec!["PCMA".to_owned()],
+        update_policy: Default::default(),
     };
     plan.sip_profiles.insert("internal".to_owned(), profile);
     let mut secrets = Secrets::default();

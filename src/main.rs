@@ -28,14 +28,34 @@ enum Command {
     Standalone(centrex::standalone::StandaloneArgs),
     /// Resources of a cluster, compiled into Postgres; statuses; admission
     Operator(centrex::operator::OperatorArgs),
-    /// The sidecar of one FreeSWITCH: answers it from memory
-    Switch(centrex::sidecar::SwitchArgs),
+    /// The sidecar of one FreeSWITCH: answers it from memory, and keeps it as it should be
+    Switch(SwitchCommand),
     /// Compile manifests offline and print what is wrong with them
     Check(centrex::check::CheckArgs),
     /// Print the CRDs, write them to a directory, or compare them with it
     Crds(centrex::crds::CrdsArgs),
     /// Bring a database up to date
     Migrate(centrex::migrate::MigrateArgs),
+}
+
+/// Without a subcommand, the sidecar itself.
+#[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+struct SwitchCommand {
+    #[command(subcommand)]
+    command: Option<SwitchOrder>,
+
+    #[command(flatten)]
+    run: Option<centrex::sidecar::SwitchArgs>,
+}
+
+/// What is said to a sidecar that runs.
+#[derive(Subcommand)]
+enum SwitchOrder {
+    /// Take no new calls, and wait until none are up
+    Drain(centrex::sidecar::DrainArgs),
+    /// Take new calls again
+    Resume(centrex::sidecar::ResumeArgs),
 }
 
 fn main() -> ExitCode {
@@ -51,7 +71,15 @@ fn main() -> ExitCode {
         Command::Crds(args) => centrex::crds::run(&args).map_err(anyhow::Error::from),
         Command::Standalone(args) => block_on(centrex::standalone::run(args)),
         Command::Operator(args) => block_on(centrex::operator::run(args)),
-        Command::Switch(args) => block_on(centrex::sidecar::run(args)),
+        Command::Switch(SwitchCommand { command: Some(SwitchOrder::Drain(args)), .. }) => {
+            block_on(centrex::sidecar::drain(args))
+        }
+        Command::Switch(SwitchCommand { command: Some(SwitchOrder::Resume(args)), .. }) => {
+            block_on(centrex::sidecar::resume(args))
+        }
+        // clap requires the sidecar's own options where there is no subcommand.
+        Command::Switch(SwitchCommand { run: Some(args), .. }) => block_on(centrex::sidecar::run(args)),
+        Command::Switch(_) => Ok(()),
         Command::Migrate(args) => block_on(centrex::migrate::run(args)),
     };
     match outcome {
@@ -73,7 +101,9 @@ where
 
 /// Structured logs on standard error: text on a terminal, JSON otherwise.
 fn log(filter: &str) -> Result<(), tracing_subscriber::filter::ParseError> {
-    let filter = EnvFilter::builder().parse(filter)?;
+    // The crate of the event socket tells every connection and every event that is dropped; what is
+    // of use of that is told here.
+    let filter = EnvFilter::builder().parse(format!("freeswitch_esl_tokio=error,{filter}"))?;
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if std::io::stderr().is_terminal() {
         subscriber.init();

@@ -93,6 +93,14 @@ impl Peer {
         Outcome { completed, trace: std::fs::read_to_string(trace).unwrap_or_default() }
     }
 
+    /// Begins a scenario and leaves it running; it talks for so long, unless it is ended before.
+    pub fn begin(&self, scenario: &str, target: u16, keys: &[(&str, &str)], talk: Duration) -> Talk {
+        let port = free_port(IpAddr::V4(self.address));
+        let talk = talk.as_millis().to_string();
+        let (process, _) = self.sipp(scenario, target, port, keys, &["-m", "1", "-d", &talk]);
+        Talk { process }
+    }
+
     /// Takes calls at its port by a scenario until it is ended.
     pub fn listen(&self, scenario: &str, target: u16) -> Listener {
         // Registrations bring a NOTIFY of the voicemail box: answered, and no part of a scenario.
@@ -134,6 +142,18 @@ impl Peer {
         }
         let output = self.traces.join(format!("{scenario}-{port}.out"));
         (Process::start(&mut command, &output), trace)
+    }
+}
+
+/// A scenario that is still running.
+pub struct Talk {
+    process: Process,
+}
+
+impl Talk {
+    /// Whether it has ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.process.ended().is_some()
     }
 }
 

@@ -22,6 +22,11 @@ pub struct Standalone {
 impl Standalone {
     /// Starts it on a folder of manifests; comes back when it is ready.
     pub fn start(manifests: &Path, dir: &Path) -> Self {
+        Self::start_with(manifests, dir, &[])
+    }
+
+    /// The same, with further options.
+    pub fn start_with(manifests: &Path, dir: &Path, options: &[&str]) -> Self {
         let port = free_port(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let mut command = Command::new(env!("CARGO_BIN_EXE_centrex"));
         command
@@ -30,7 +35,8 @@ impl Standalone {
             .arg("--data-dir")
             .arg(dir.join("data"))
             .args(["--xml-listen", &format!("127.0.0.1:{port}")])
-            .args(["--xml-username", USERNAME, "--xml-password", PASSWORD]);
+            .args(["--xml-username", USERNAME, "--xml-password", PASSWORD])
+            .args(options);
         let process = Process::start(&mut command, &dir.join("centrex.out"));
         let mut standalone = Self { process, port };
         let ready = until(Duration::from_secs(60), || match standalone.process.ended() {
@@ -54,15 +60,23 @@ impl Standalone {
         self.process.tail(40)
     }
 
+    /// Its metrics.
+    pub fn metrics(&self) -> String {
+        self.get("/metrics").unwrap_or_default()
+    }
+
     fn ready(&self) -> bool {
-        let ask = || -> std::io::Result<String> {
-            let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))?;
-            stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-            stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer)?;
-            Ok(answer)
-        };
-        ask().is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
+        self.get("/readyz").is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
+    }
+
+    fn get(&self, path: &str) -> std::io::Result<String> {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))?;
+        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+        stream.write_all(
+            format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").as_bytes(),
+        )?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
     }
 }

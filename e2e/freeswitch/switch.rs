@@ -11,7 +11,7 @@ use super::esl::Esl;
 use super::process::{Process, free_port, tail, until};
 
 /// Its event socket's password in tests.
-const ESL_PASSWORD: &str = "esl-for-tests";
+pub const ESL_PASSWORD: &str = "esl-for-tests";
 /// User and group that nobody logs in as (Debian base-passwd).
 const NOBODY: u32 = 65534;
 /// The folders FreeSWITCH wants to be told.
@@ -40,7 +40,17 @@ pub fn installed() -> Result<PathBuf, String> {
 impl Switch {
     /// Starts it in a folder, with Centrex at an address; comes back when it can be commanded.
     pub fn start(binary: &Path, dir: &Path, url: &str, username: &str, password: &str) -> Self {
-        let esl_port = free_port(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        Self::start_at(binary, dir, url, (username, password), free_port(IpAddr::V4(Ipv4Addr::LOCALHOST)))
+    }
+
+    /// The same, with its event socket at a port.
+    pub fn start_at(
+        binary: &Path,
+        dir: &Path,
+        url: &str,
+        (username, password): (&str, &str),
+        esl_port: u16,
+    ) -> Self {
         // 200 ports that are probably free; FreeSWITCH passes by those that are not.
         let rtp = (free_port(IpAddr::V4(Ipv4Addr::LOCALHOST)) & !1).clamp(20_000, 60_000);
         let configuration = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/freeswitch");
@@ -94,6 +104,13 @@ impl Switch {
     /// The answer to an API command.
     pub fn api(&self, command: &str) -> String {
         self.ask(command).unwrap_or_else(|| panic!("no answer to {command}\n{}", self.log(40)))
+    }
+
+    /// Ends it as a crash does.
+    pub fn kill(&mut self) {
+        let pid = self.process.id().to_string();
+        assert!(Command::new("kill").args(["-KILL", &pid]).status().expect("kill").success());
+        self.process.wait(Duration::from_secs(10)).expect("a killed process ends");
     }
 
     /// The last lines of its log, without its banner and its network lists.

@@ -65,6 +65,7 @@ fn profile(role: Role, sip_port: i32) -> SipProfileRow {
         tls_port: None,
         wss_port: None,
         codecs: vec!["PCMA".into(), "PCMU".into()],
+        update_policy: Default::default(),
     }
 }
 

@@ -94,6 +94,7 @@ fn sip_profiles(snapshot: &PlatformSnapshot, plan: &mut PlatformPlan, problems: 
             tls_port: spec.tls_port,
             wss_port: spec.wss_port,
             codecs,
+            update_policy: spec.update_policy.unwrap_or_default(),
         };
         plan.sip_profiles.insert(name, row);
     }

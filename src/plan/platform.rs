@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::row::{Row, Rows, Secrets};
 use crate::resources::common::{DigitMatch, NumberFormat, Transport};
 use crate::resources::dial_rule::Phase;
-use crate::resources::sip_profile::Role;
+use crate::resources::sip_profile::{Role, UpdatePolicy};
 
 /// Everything compiled for the platform as a whole.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -43,6 +43,9 @@ pub struct SipProfileRow {
     pub wss_port: Option<i32>,
     /// Codecs in order of preference, as FreeSWITCH names them.
     pub codecs: Vec<String>,
+    /// When it may be started anew, which ends its calls.
+    #[serde(default, skip_serializing_if = "UpdatePolicy::is_default")]
+    pub update_policy: UpdatePolicy,
 }
 
 /// A trunk with its gateways.

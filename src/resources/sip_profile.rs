@@ -62,6 +62,29 @@ pub struct SipProfileSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(min = 1, max = 16), inner(length(min = 1, max = 16), regex(pattern = CODEC_PATTERN)))]
     pub codecs: Vec<String>,
+    /// When a change of addresses, ports or role takes effect on a running switch, where it ends the
+    /// profile's calls: WhenIdle when left out. Everything else takes effect at once, without harm.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub update_policy: Option<UpdatePolicy>,
+}
+
+/// When a profile may be started anew.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum UpdatePolicy {
+    /// At once: its calls end.
+    Immediately,
+    /// As soon as it has no calls.
+    #[default]
+    WhenIdle,
+    /// By hand only: `sofia profile NAME restart` on the switch.
+    Manual,
+}
+
+impl UpdatePolicy {
+    /// Whether it is the one that holds when none is given.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Who speaks to a SIP profile.

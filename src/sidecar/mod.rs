@@ -1,10 +1,15 @@
 //! Beside one FreeSWITCH, in every mode: the listeners, the replica they answer from, and the
 //! reports of what it holds. Nothing here ends because Postgres is away.
 
+mod control;
+mod drain;
+mod esl;
 mod options;
 mod report;
 mod switch;
 
+pub use drain::{DrainArgs, ResumeArgs, drain, resume};
+pub use esl::{EslArgs, EslArgsError};
 pub use options::{AnswerArgs, SwitchArgs};
 pub use switch::run;
 
@@ -12,7 +17,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::info;
@@ -23,10 +28,12 @@ use crate::switch::cache::{Cache, CacheError};
 use crate::switch::findings::{Applied, Findings};
 use crate::switch::follow::{Follower, Progress};
 use crate::switch::http::{Credentials, CredentialsError, Probe, Server, ServerError};
+use crate::switch::live::{self, Live};
 use crate::switch::replica::Replica;
 use crate::switch::xml::Answers;
 use crate::switch::xml::media::{MediaRoot, MediaRootError};
 use crate::switch::xml::templates::{TemplateError, Templates};
+use control::Control;
 
 /// Why a sidecar does not start.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +59,10 @@ pub enum SidecarError {
         "--name {0:?}: allowed are 1 to 63 lower-case letters, digits, `-` and `.`, a letter or digit at both ends"
     )]
     Name(String),
+    #[error(transparent)]
+    Esl(#[from] EslArgsError),
+    #[error("the socket for drain and resume, {path}: {source}")]
+    Control { path: PathBuf, source: std::io::Error },
     #[error("the signals that end it cannot be waited for: {0}")]
     Signals(std::io::Error),
 }
@@ -83,6 +94,7 @@ impl Sidecar {
         keyring: Arc<Keyring>,
         probe: impl FnOnce(Arc<Replica>, watch::Receiver<Progress>) -> Arc<dyn Probe>,
     ) -> Result<Self, SidecarError> {
+        let live = args.esl.options()?;
         let replica = Arc::new(Replica::default());
         let cache = Cache::open(&data_dir.join("replica"), keyring)?;
         let mut follower = Follower::new(replica.clone(), Some(cache));
@@ -99,8 +111,13 @@ impl Sidecar {
         let credentials =
             Credentials::from_options(args.xml_username.as_deref(), args.xml_password.as_deref())?;
         let probe = probe(replica.clone(), progress.clone());
-        let server = Server::bind(args.xml_listen, credentials, answers, probe).await?;
+        let mut server = Server::bind(args.xml_listen, credentials, answers.clone(), probe).await?;
+        let (findings, applied) = (watch::Sender::<Findings>::default(), watch::Sender::default());
         let (serving, stop_serving) = (TaskTracker::new(), CancellationToken::new());
+        let metrics = live::Metrics::default();
+        if live.is_some() {
+            server.show(&metrics, findings.subscribe());
+        }
         if let Some(health) = health {
             let pages = server.bind_pages(health).await?;
             info!(listen = %pages.local_addr().unwrap_or(health), "answering probes");
@@ -109,13 +126,21 @@ impl Sidecar {
         info!(listen = %server.local_addr().unwrap_or(args.xml_listen), "answering mod_xml_curl");
         serving.spawn(server.serve(stop_serving.clone()));
         follower.restore().await;
+        if let Some(options) = live {
+            let (order, orders) = mpsc::channel(1);
+            let control = Control::bind(data_dir, order, findings.subscribe())?;
+            serving.spawn(control.serve(stop_serving.clone()));
+            let (progress, applied, findings) = (progress.clone(), applied.clone(), findings.clone());
+            let live = Live { options, answers, progress, orders, findings, applied, metrics };
+            serving.spawn(live.run(follower.restored(), stop_serving.clone()));
+        }
         let following = TaskTracker::new();
         Ok(Self {
             replica,
             progress,
             follower: Some(follower),
-            findings: watch::Sender::default(),
-            applied: watch::Sender::default(),
+            findings,
+            applied,
             following,
             serving,
             stop_serving,

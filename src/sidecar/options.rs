@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use super::esl::EslArgs;
 use crate::store::StoreArgs;
 
 /// Options of answering FreeSWITCH, the same in every mode.
@@ -29,6 +30,10 @@ pub struct AnswerArgs {
     /// Directory of the tenants' media, as FreeSWITCH sees it; under the data directory when left out
     #[arg(long, env = "CENTREX_MEDIA_DIR", value_name = "DIR")]
     pub media_dir: Option<PathBuf>,
+
+    #[allow(missing_docs)]
+    #[command(flatten)]
+    pub esl: EslArgs,
 }
 
 impl AnswerArgs {

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::cache::Cache;
 use super::keep::{Keeper, Kept};
-use super::replica::Replica;
+use super::replica::{Replica, Snapshot};
 use crate::route::SigningKey;
 use crate::store::error::{Doing, in_time, lost_connection};
 use crate::store::{CHANNEL, Reader, Revision, StoreError, keyring};
@@ -143,6 +143,11 @@ impl Follower {
             self.replica.replace_platform(number, plan);
         }
         self.progress.send_modify(|progress| progress.filled = self.replica.platform_revision() > 0);
+    }
+
+    /// What was restored, if anything was: what the process before served.
+    pub fn restored(&self) -> Option<Snapshot> {
+        Some(self.replica.snapshot()).filter(|snapshot| snapshot.platform_revision > 0)
     }
 
     /// Follows until it is stopped; what is to be cached is written before it returns.

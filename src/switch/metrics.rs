@@ -114,6 +114,11 @@ impl Metrics {
         Self { registry, sections }
     }
 
+    /// Where others put theirs.
+    pub(super) fn registry(&mut self) -> &mut Registry {
+        &mut self.registry
+    }
+
     /// Counts a lookup.
     pub fn observe(&self, section: Section, outcome: Outcome, took: Duration) {
         let Some(metrics) = self.sections.get(section as usize) else { return };

@@ -25,6 +25,17 @@ pub struct Replica {
     state: RwLock<State>,
 }
 
+/// Everything that is held at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// Revision of the platform's rows; 0 before any.
+    pub platform_revision: i64,
+    /// The platform's rows.
+    pub platform: Arc<PlatformPlan>,
+    /// All tenants, by identity.
+    pub tenants: BTreeMap<Uuid, Held>,
+}
+
 #[derive(Debug, Default)]
 struct State {
     tenants: BTreeMap<Uuid, Held>,
@@ -124,6 +135,16 @@ impl Replica {
             .map(|held| held.view.clone())
             .filter(|view| !view.plan.tenant.suspended)
             .collect()
+    }
+
+    /// Everything as it is at one moment, suspended tenants too.
+    pub fn snapshot(&self) -> Snapshot {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        Snapshot {
+            platform_revision: state.platform_revision,
+            platform: state.platform.clone(),
+            tenants: state.tenants.clone(),
+        }
     }
 
     /// The platform's rows.

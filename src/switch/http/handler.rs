@@ -2,19 +2,25 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::patience::Patience;
 use super::{Credentials, Probe, Serves, body};
+use crate::switch::findings::Findings;
 use crate::switch::form::Form;
 use crate::switch::metrics::{Metrics, Outcome};
 use crate::switch::xml::{Answer, AnswerError, Answers, NOT_FOUND, Section};
+
+/// Longest wait for calls to end, in seconds.
+const LONGEST_DRAIN: u32 = 86_400;
 
 const LOOKUPS: &str = "/freeswitch/";
 const FORM: &[u8] = b"application/x-www-form-urlencoded";
@@ -26,6 +32,8 @@ pub(super) struct Handler {
     pub answers: Arc<Answers>,
     pub probe: Arc<dyn Probe>,
     pub metrics: Metrics,
+    /// What is found on the switch, where somebody asks it.
+    pub findings: Option<watch::Receiver<Findings>>,
 }
 
 impl std::fmt::Debug for dyn Probe {
@@ -57,10 +65,33 @@ impl Handler {
             "/healthz" => get(request.method(), || text(StatusCode::OK, "ok\n")),
             "/readyz" => get(request.method(), || self.ready()),
             "/metrics" => get(request.method(), || self.scrape()),
+            "/drained" if request.method() == Method::GET => {
+                patience.head_came(Instant::now());
+                self.drained(request.uri().query().unwrap_or_default()).await
+            }
             path => match path.strip_prefix(LOOKUPS).and_then(Section::by_name) {
                 Some(section) if serves == Serves::All => self.lookup(section, request, patience).await,
                 _ => text(StatusCode::NOT_FOUND, "nothing is served here\n"),
             },
+        }
+    }
+
+    /// Answers when no call is up and none comes any more, or when so many seconds are over: for the
+    /// hook that FreeSWITCH's container has before it ends. It only waits; draining is asked for
+    /// elsewhere.
+    async fn drained(&self, query: &str) -> Response<Full<Bytes>> {
+        let seconds = query.strip_prefix("seconds=").and_then(|text| text.parse::<u32>().ok());
+        let Some(seconds) = seconds.filter(|seconds| *seconds <= LONGEST_DRAIN) else {
+            return text(StatusCode::BAD_REQUEST, "allowed is /drained?seconds=N, N up to 86400\n");
+        };
+        let Some(mut findings) = self.findings.clone() else {
+            return text(StatusCode::OK, "nobody asks FreeSWITCH (--esl-address): nothing is waited for\n");
+        };
+        let gone = |found: &Findings| found.connected == Some(false) || (found.draining && found.calls == 0);
+        let wait = findings.wait_for(gone);
+        match tokio::time::timeout(Duration::from_secs(seconds.into()), wait).await {
+            Ok(_) => text(StatusCode::OK, "no call is up\n"),
+            Err(_) => text(StatusCode::OK, "calls are up, and the time is over\n"),
         }
     }
 

@@ -21,9 +21,12 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::findings::Findings;
+use super::live;
 use super::metrics::Metrics;
 use super::xml::Answers;
 use handler::Handler;
@@ -100,7 +103,7 @@ impl Server {
         check_exposure(listen, credentials.as_ref())?;
         let listener = open("--xml-listen", listen).await?;
         let metrics = Metrics::new(answers.replica.clone(), probe.clone());
-        let handler = Arc::new(Handler { credentials, answers, probe, metrics });
+        let handler = Arc::new(Handler { credentials, answers, probe, metrics, findings: None });
         Ok(Self { listener, handler, serves: Serves::All })
     }
 
@@ -112,6 +115,15 @@ impl Server {
     pub async fn bind_pages(&self, listen: SocketAddr) -> Result<Self, ServerError> {
         let listener = open("--health-listen", listen).await?;
         Ok(Self { listener, handler: self.handler.clone(), serves: Serves::Pages })
+    }
+
+    /// Shows what is found on the switch too. To be told before it serves, and before its pages are
+    /// bound.
+    pub fn show(&mut self, metrics: &live::Metrics, findings: watch::Receiver<Findings>) {
+        if let Some(handler) = Arc::get_mut(&mut self.handler) {
+            metrics.register(handler.metrics.registry());
+            handler.findings = Some(findings);
+        }
     }
 
     /// The address it listens on, with the port the system chose for port 0.

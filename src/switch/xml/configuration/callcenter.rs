@@ -16,7 +16,7 @@ use crate::switch::xml::{Answer, AnswerError, Answers, render};
 
 /// Values of `configuration/callcenter.xml`.
 #[derive(Default, Serialize)]
-pub(in crate::switch::xml) struct CallCenter {
+pub(in crate::switch) struct CallCenter {
     pub queues: Vec<Queue>,
     pub agents: Vec<Agent>,
     pub tiers: Vec<Tier>,
@@ -24,7 +24,7 @@ pub(in crate::switch::xml) struct CallCenter {
 
 /// A queue.
 #[derive(Serialize)]
-pub(in crate::switch::xml) struct Queue {
+pub(in crate::switch) struct Queue {
     pub name: String,
     pub strategy: &'static str,
     /// Empty: the channel's own hold music.
@@ -37,7 +37,7 @@ pub(in crate::switch::xml) struct Queue {
 
 /// An agent: one extension's phones, for all its queues.
 #[derive(Serialize)]
-pub(in crate::switch::xml) struct Agent {
+pub(in crate::switch) struct Agent {
     pub name: String,
     pub contact: String,
     /// Seconds of rest after a call.
@@ -46,7 +46,7 @@ pub(in crate::switch::xml) struct Agent {
 
 /// An agent's place in a queue.
 #[derive(Serialize)]
-pub(in crate::switch::xml) struct Tier {
+pub(in crate::switch) struct Tier {
     pub agent: String,
     pub queue: String,
     pub level: i32,
@@ -76,7 +76,13 @@ pub(super) fn answer(form: &Form<'_>, answers: &Answers) -> Result<Answer, Answe
 }
 
 impl CallCenter {
-    fn add(&mut self, tenant: &TenantView, media: &MediaRoot, wanted: impl Fn(&str) -> bool) {
+    /// Takes in those of a tenant's queues that are wanted, with their agents.
+    pub(in crate::switch) fn add(
+        &mut self,
+        tenant: &TenantView,
+        media: &MediaRoot,
+        wanted: impl Fn(&str) -> bool,
+    ) {
         let id = tenant.plan.tenant.id;
         let mut numbers = BTreeMap::new();
         for (name, row) in tenant.plan.queues.iter().filter(|(name, _)| wanted(name)) {

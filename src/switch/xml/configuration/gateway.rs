@@ -10,7 +10,7 @@ use crate::route::names;
 /// A gateway. No variable goes with it: whoever names a gateway in a request gets its variables
 /// and its context (contract §10.1).
 #[derive(Serialize)]
-pub(in crate::switch::xml) struct Gateway<'a> {
+pub(in crate::switch) struct Gateway<'a> {
     pub name: String,
     pub proxy: String,
     pub realm: &'a str,
@@ -27,7 +27,7 @@ pub(in crate::switch::xml) struct Gateway<'a> {
 }
 
 /// The gateways of a profile: all, or the one with a name.
-pub(super) fn of_profile<'a>(
+pub(in crate::switch) fn of_profile<'a>(
     platform: &'a PlatformPlan,
     profile: &str,
     only: Option<&str>,

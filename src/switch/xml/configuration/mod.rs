@@ -12,9 +12,10 @@ mod sofia;
 mod voicemail;
 
 pub(super) use acl::AccessControl;
-pub(super) use callcenter::{Agent, CallCenter, Queue, Tier};
+pub(in crate::switch) use callcenter::CallCenter;
+pub(super) use callcenter::{Agent, Queue, Tier};
 pub(super) use conference::{Conferences, Room};
-pub(super) use gateway::Gateway;
+pub(in crate::switch) use gateway::{Gateway, of_profile as gateways_of};
 pub(super) use ivr::{Entry, Menu};
 pub(super) use local_stream::{LocalStreams, Stream};
 pub(super) use sofia::{Profile, Sofia};

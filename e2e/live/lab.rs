@@ -1,0 +1,262 @@
+//! Centrex beside a FreeSWITCH that it commands, and a call that is up.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::freeswitch::phone::{Listener, Peer, Talk};
+use crate::freeswitch::process::{free_port, until};
+use crate::freeswitch::standalone::{PASSWORD, Standalone, USERNAME};
+use crate::freeswitch::switch::{ESL_PASSWORD, Switch, installed};
+use crate::skip::skip;
+
+const ACME: &str = "acme.example.com";
+const GLOBEX: &str = "globex.example.com";
+/// How long a change may take to be on the switch.
+pub const SOON: Duration = Duration::from_secs(20);
+
+/// The setting. Fields end in the order they stand: the switch before Centrex.
+pub struct Lab {
+    /// The switch.
+    pub switch: Switch,
+    /// Centrex.
+    pub centrex: Standalone,
+    /// SIP port of the phones' profile.
+    pub phones: u16,
+    /// Acme, 1001.
+    pub alice: Peer,
+    /// Acme, 1002.
+    pub bob: Peer,
+    /// Acme, 1003.
+    pub carol: Peer,
+    /// Globex, 1001.
+    pub hank: Peer,
+    /// Globex, 1002.
+    pub ivy: Peer,
+    binary: PathBuf,
+    esl_port: u16,
+    dir: tempfile::TempDir,
+}
+
+/// A call between Alice and Bob.
+pub struct Call {
+    talk: Talk,
+    listens: Listener,
+    legs: Vec<String>,
+}
+
+/// A step: what must be true, and what asks for it.
+pub type Step = (&'static str, fn(&mut Lab));
+
+/// Runs the steps of a test, on a lab of their own.
+pub fn run(name: &str, options: &[&str], steps: &[Step]) {
+    let binary = match installed() {
+        Ok(binary) => binary,
+        Err(missing) => return skip(name, &missing),
+    };
+    let mut lab = Lab::start(&binary, options);
+    for (what, step) in steps {
+        let start = Instant::now();
+        let stepped = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| step(&mut lab)));
+        if let Err(panic) = stepped {
+            eprintln!("FAILED: {what}\n{}", lab.logs());
+            std::panic::resume_unwind(panic);
+        }
+        eprintln!("ok: {what} ({} ms)", start.elapsed().as_millis());
+    }
+}
+
+impl Lab {
+    /// Starts Centrex, the switch after it, and registers everybody.
+    pub fn start(binary: &Path, options: &[&str]) -> Self {
+        let dir = tempfile::Builder::new().prefix("centrex-live-").tempdir().expect("a folder");
+        // The switch runs as another user and has a folder in it.
+        std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).expect("its mode");
+        let traces = dir.path().join("traces");
+        let peer = |user, domain, password, host| Peer::new(user, domain, password, host, &traces);
+        let port = || free_port(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let (phones, trunks, esl_port) = (port(), port(), port());
+        let manifests = dir.path().join("manifests");
+        let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("e2e/freeswitch/manifests.yaml");
+        let mut text = std::fs::read_to_string(template).expect("manifests of the test");
+        for (name, port) in
+            [("@PHONES@", phones), ("@TRUNKS@", trunks), ("@DEAD@", 15998), ("@CARRIER@", 15999)]
+        {
+            text = text.replace(name, &port.to_string());
+        }
+        std::fs::create_dir_all(&manifests).expect("folder of the manifests");
+        std::fs::write(manifests.join("all.yaml"), text).expect("manifests of the test");
+        let address = format!("127.0.0.1:{esl_port}");
+        let media = dir.path().join("media").display().to_string();
+        let mut all = vec!["--esl-address", &address, "--esl-password", ESL_PASSWORD, "--media-dir", &media];
+        all.extend(options);
+        let centrex = Standalone::start_with(&manifests, dir.path(), &all);
+        let switch = Switch::start_at(
+            binary,
+            &dir.path().join("switch"),
+            &centrex.url(),
+            (USERNAME, PASSWORD),
+            esl_port,
+        );
+        let lab = Self {
+            switch,
+            centrex,
+            phones,
+            alice: peer("1001", ACME, "alice-dummy-password", 71),
+            bob: peer("1002", ACME, "bob-dummy-password", 72),
+            carol: peer("1003", ACME, "carol-dummy-password", 73),
+            hank: peer("1001", GLOBEX, "hank-dummy-password", 74),
+            ivy: peer("1002", GLOBEX, "ivy-dummy-password", 75),
+            binary: binary.to_owned(),
+            esl_port,
+            dir,
+        };
+        lab.eventually("Centrex is connected and finds everything as it should be", || {
+            lab.metric("centrex_esl_connected") == Some(1.0)
+                && lab.metric("centrex_switch_comparisons_total") >= Some(1.0)
+                && lab.metric("centrex_switch_drift") == Some(0.0)
+        });
+        lab
+    }
+
+    /// Registers phones.
+    pub fn register(&self, phones: &[&Peer]) {
+        for phone in phones {
+            let outcome = phone.play("register", self.phones, &[]);
+            assert!(outcome.completed, "{}", outcome.trace);
+        }
+        for phone in phones {
+            self.eventually("a phone is registered", || self.is_registered(phone.user, phone.domain));
+        }
+    }
+
+    /// Whether somebody is registered, as mod_sofia has it.
+    pub fn is_registered(&self, user: &str, domain: &str) -> bool {
+        self.switch.api(&format!("sofia_contact */{user}@{domain}")).starts_with("sofia/")
+    }
+
+    /// Replaces a text that the manifests must have.
+    pub fn edit(&self, from: &str, to: &str) {
+        let file = self.manifest();
+        let text = std::fs::read_to_string(&file).expect("the manifests");
+        assert!(text.contains(from), "the manifests have no {from}");
+        std::fs::write(file, text.replace(from, to)).expect("the manifests");
+    }
+
+    /// Adds a manifest.
+    pub fn add(&self, text: &str) {
+        let file = self.manifest();
+        let all = std::fs::read_to_string(&file).expect("the manifests");
+        std::fs::write(file, format!("{all}\n---\n{text}")).expect("the manifests");
+    }
+
+    /// Removes the manifest that has a text.
+    pub fn remove(&self, text: &str) {
+        let file = self.manifest();
+        let all = std::fs::read_to_string(&file).expect("the manifests");
+        let kept: Vec<&str> = all.split("\n---\n").filter(|document| !document.contains(text)).collect();
+        assert!(kept.len() < all.split("\n---\n").count(), "no manifest has {text}");
+        std::fs::write(file, kept.join("\n---\n")).expect("the manifests");
+    }
+
+    /// Waits until something holds.
+    pub fn eventually(&self, what: &str, holds: impl Fn() -> bool) {
+        let held = until(SOON, || holds().then_some(()));
+        assert!(held.is_some(), "never came: {what}\n{}", self.logs());
+    }
+
+    /// Waits until the switch's answer to a command is of a kind.
+    pub fn answers(&self, command: &str, holds: impl Fn(&str) -> bool) -> String {
+        let answer = until(SOON, || self.switch.ask(command).filter(|answer| holds(answer)));
+        answer.unwrap_or_else(|| {
+            panic!("{command}: {}\n{}", self.switch.ask(command).unwrap_or_default(), self.logs())
+        })
+    }
+
+    /// A metric without labels.
+    pub fn metric(&self, name: &str) -> Option<f64> {
+        let text = self.centrex.metrics();
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
+        line.trim().parse().ok()
+    }
+
+    /// Alice calls Bob, and both talk until the call is ended.
+    pub fn call(&self) -> Call {
+        let listens = self.bob.listen("answer", self.phones);
+        let talk = self.alice.begin("call", self.phones, &[("dial", "1002")], Duration::from_secs(100));
+        let up = until(SOON, || Some(self.legs()).filter(|legs| legs.len() == 2));
+        // Answered too, or it is not up yet.
+        let legs = up.unwrap_or_else(|| panic!("the call does not come up\n{}", self.logs()));
+        self.answers("show calls count", |answer| answer.contains("1 total"));
+        Call { talk, listens, legs }
+    }
+
+    /// Identities of the legs that are up, in order.
+    pub fn legs(&self) -> Vec<String> {
+        let answer: Value = serde_json::from_str(&self.switch.api("show channels as json")).expect("JSON");
+        let rows = answer["rows"].as_array().cloned().unwrap_or_default();
+        let mut legs: Vec<String> =
+            rows.iter().filter_map(|row| Some(row["uuid"].as_str()?.to_owned())).collect();
+        legs.sort();
+        legs
+    }
+
+    /// Kills the switch, and starts it again where it was.
+    pub fn restart_switch(&mut self) {
+        self.switch.kill();
+        let folder = self.dir.path().join("switch");
+        let url = self.centrex.url();
+        self.switch = Switch::start_at(&self.binary, &folder, &url, (USERNAME, PASSWORD), self.esl_port);
+    }
+
+    /// Puts a second of silence where Acme's hold music is, for the switch's user to read.
+    pub fn upload_music(&self) {
+        let queues = self.switch.api("callcenter_config queue list");
+        let acme = queues.split("support@").nth(1).and_then(|rest| rest.split('|').next()).expect("Acme");
+        let tenant = self.dir.path().join("media/tenants").join(acme);
+        let folder = tenant.join("music_on_hold");
+        std::fs::create_dir_all(&folder).expect("folder of the music");
+        // RIFF, PCM, one channel, 8000 samples of 16 bits.
+        let mut wav = b"RIFF\xa4\x3e\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0\x40\x1f\0\0\x80\x3e\0\0".to_vec();
+        wav.extend(b"\x02\0\x10\0data\x80\x3e\0\0");
+        wav.resize(wav.len() + 16_000, 0);
+        std::fs::write(folder.join("hold.wav"), wav).expect("the music");
+        for path in [self.dir.path().join("media"), self.dir.path().join("media/tenants"), tenant, folder] {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).expect("its mode");
+        }
+    }
+
+    /// The data directory of Centrex.
+    pub fn data_dir(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// The last lines of both logs.
+    pub fn logs(&self) -> String {
+        format!("== Centrex\n{}\n== FreeSWITCH\n{}", self.centrex.log(), self.switch.log(60))
+    }
+
+    fn manifest(&self) -> PathBuf {
+        self.dir.path().join("manifests/all.yaml")
+    }
+}
+
+impl Call {
+    /// The same two legs are still talking.
+    pub fn is_up(&mut self, lab: &Lab) {
+        let legs = lab.legs();
+        let both = self.legs.iter().all(|leg| legs.contains(leg));
+        assert!(!self.talk.has_ended() && both, "the call ended: {legs:?}\n{}", lab.logs());
+    }
+
+    /// Ends it as its caller would, at the switch.
+    pub fn end(self, lab: &Lab) {
+        lab.switch.api(&format!("uuid_kill {}", self.legs[0]));
+        drop(self.talk);
+        self.listens.end();
+        lab.answers("show channels count", |answer| answer.contains("0 total"));
+    }
+}

@@ -1,0 +1,16 @@
+//! The running switch kept as it should be: what a revision changes is changed there while calls go
+//! on, what differs is found and repaired, and a revision counts only when it was seen there.
+
+mod apply;
+mod change;
+mod differ;
+mod metrics;
+mod plan;
+mod read;
+mod replies;
+mod state;
+mod task;
+
+pub use change::{Change, Changes};
+pub use metrics::Metrics;
+pub use task::{Live, Options, Order};

@@ -1,0 +1,104 @@
+//! FreeSWITCH's answers, taken apart: XML of mod_sofia, tables of mod_callcenter, JSON of mod_commands.
+
+use std::collections::BTreeMap;
+
+use quick_xml::events::Event;
+use serde::Deserialize;
+
+/// Values by name.
+pub type Record = BTreeMap<String, String>;
+
+/// The text of each child of each element of a name. Entities are left out: nothing that is looked
+/// at has one.
+pub fn elements(text: &str, name: &str) -> Result<Vec<Record>, String> {
+    let mut reader = quick_xml::Reader::from_str(text);
+    reader.config_mut().check_end_names = false;
+    let (mut found, mut record, mut field) = (Vec::new(), None::<Record>, String::new());
+    loop {
+        match reader.read_event().map_err(|error| error.to_string())? {
+            Event::Eof => return Ok(found),
+            Event::Start(element) => {
+                let element = element.name().as_ref().to_owned();
+                if record.is_none() && element == name {
+                    record = Some(Record::new());
+                }
+                field = element;
+            }
+            Event::Text(part) => {
+                if let Some(record) = record.as_mut() {
+                    record.entry(field.clone()).or_default().push_str(part.trim());
+                }
+            }
+            Event::End(element) => {
+                field = String::new();
+                if element.name().as_ref() == name {
+                    found.extend(record.take());
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The rows of a table with `|` between its columns, the first of which names them (contract §5.5).
+pub fn table(text: &str) -> Vec<Record> {
+    let mut lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with("+OK"));
+    let Some(head) = lines.next() else { return Vec::new() };
+    let head: Vec<&str> = head.split('|').collect();
+    let row = |line: &str| {
+        head.iter().zip(line.split('|')).map(|(name, value)| ((*name).to_owned(), known(value))).collect()
+    };
+    lines.map(row).collect()
+}
+
+/// What C prints for a string that is not there.
+fn known(value: &str) -> String {
+    if value == "(null)" { String::new() } else { value.to_owned() }
+}
+
+/// The rows of `show … as json`; without any when there are none (contract §5.4).
+pub fn rows<T: for<'a> Deserialize<'a>>(text: &str) -> Result<Vec<T>, String> {
+    #[derive(Deserialize)]
+    struct Shown<T> {
+        #[serde(default = "Vec::new")]
+        rows: Vec<T>,
+    }
+    let shown: Shown<T> = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    Ok(shown.rows)
+}
+
+/// The number of `show … count`: `\n3 total.\n`.
+pub fn count(text: &str) -> Result<u32, String> {
+    let number = text.split_whitespace().next().unwrap_or_default();
+    number.parse().map_err(|_| format!("no number in {:?}", text.chars().take(40).collect::<String>()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn elements_are_read_with_what_stands_between_them() {
+        let text = "<?xml version=\"1.0\"?>\n<gateways>\n <gateway>\n <name>gw-1</name>\n <contact>&lt;sip:x;transport=tls&gt;</contact>\n</gateway>\n (retry: 3s)\n<gateway><name>gw-2</name></gateway></gateways>";
+        let found = elements(text, "gateway").unwrap();
+        assert_eq!(found.iter().map(|row| row["name"].as_str()).collect::<Vec<_>>(), ["gw-1", "gw-2"]);
+        assert!(found[0]["contact"].contains("transport=tls"));
+        assert_eq!(elements("Invalid Profile!\n", "profile-info").unwrap(), Vec::<Record>::new());
+    }
+
+    #[test]
+    fn tables_are_read_by_the_names_of_their_columns() {
+        let rows = table("name|moh_sound|max_wait_time\nq@t|(null)|600\n+OK\n");
+        assert_eq!(rows.len(), 1);
+        assert_eq!((rows[0]["name"].as_str(), rows[0]["moh_sound"].as_str()), ("q@t", ""));
+        assert_eq!(table("+OK\n"), Vec::<Record>::new());
+    }
+
+    #[test]
+    fn counts_and_rows_may_be_none() {
+        assert_eq!(count("\n12 total.\n"), Ok(12));
+        assert!(count("").is_err());
+        assert_eq!(rows::<Record>(r#"{"row_count": 0}"#).unwrap(), Vec::<Record>::new());
+        assert!(rows::<Record>("-ERR").is_err());
+    }
+}

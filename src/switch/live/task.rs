@@ -1,0 +1,411 @@
+//! The task that keeps one switch as it should be.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::apply::{Applier, Done};
+use super::change::{Change, Changes};
+use super::metrics::Metrics;
+use super::plan::{Outcome, differences, revised, trunks, wanted};
+use super::read::{self, Found};
+use super::state::State;
+use crate::route::SigningKey;
+use crate::switch::esl::{self, Address, Api, Client, EslError, Event, Events, Password, Session};
+use crate::switch::findings::{Applied, Findings, GatewayState};
+use crate::switch::follow::{Progress, jittered};
+use crate::switch::replica::Snapshot;
+use crate::switch::xml::Answers;
+
+/// First and longest wait before another session.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
+/// How often a switch that starts is asked whether it has, and how long that may take.
+const STARTING: Duration = Duration::from_millis(500);
+const START: Duration = Duration::from_secs(60);
+/// A difference that was found counts when it is there this much later too: a profile that starts, or
+/// a gateway that goes, is none.
+const AGAIN: Duration = Duration::from_secs(2);
+/// How long changes may take to be seen, and how often it is looked.
+const SETTLE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_millis(250));
+/// How often legs are counted while somebody waits for them to end.
+const COUNT: Duration = Duration::from_secs(1);
+/// First wait before what did not help is tried again; it doubles up to the interval of comparing.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// What the task is told at its start.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where the event socket is.
+    pub address: Address,
+    /// Its password.
+    pub password: Password,
+    /// Whether differences are repaired, or only told.
+    pub repair: bool,
+    /// How often it is compared although nothing happens.
+    pub compare_every: Duration,
+}
+
+/// What an operator of the switch asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// No new calls from outside.
+    Drain,
+    /// New calls again.
+    Resume,
+}
+
+/// The task.
+#[derive(Debug)]
+pub struct Live {
+    /// See [`Options`].
+    pub options: Options,
+    /// What FreeSWITCH is answered with, and so what it should have.
+    pub answers: Arc<Answers>,
+    /// How far the replica is.
+    pub progress: watch::Receiver<Progress>,
+    /// What is asked for.
+    pub orders: mpsc::Receiver<Order>,
+    /// What is found.
+    pub findings: watch::Sender<Findings>,
+    /// How far the switch is.
+    pub applied: watch::Sender<Option<Applied>>,
+    /// What is counted.
+    pub metrics: Metrics,
+}
+
+/// What is remembered from session to session.
+#[derive(Default)]
+struct Memory {
+    /// What the switch was last brought to.
+    before: Option<Snapshot>,
+    /// Its process.
+    core: String,
+    /// States of gateways, by name.
+    gateways: BTreeMap<String, GatewayState>,
+    /// What could not be done, and cannot be seen by comparing.
+    retry: Changes,
+    /// What was tried, did harm, and did not help: not again before something changes.
+    hopeless: Changes,
+    /// What is different, as of the last look.
+    left: Changes,
+    /// What came of the last changes.
+    done: Done,
+    /// Whether new calls are refused on request; none before the switch was asked.
+    draining: Option<bool>,
+}
+
+impl Live {
+    /// Keeps the switch as it should be until stopped. `restored` is what it was last seen to be
+    /// served with, by the process before.
+    pub async fn run(mut self, restored: Option<Snapshot>, stop: CancellationToken) {
+        let mut memory = Memory { before: restored, ..Memory::default() };
+        stop.run_until_cancelled(self.keep(&mut memory)).await;
+    }
+
+    async fn keep(&mut self, memory: &mut Memory) {
+        self.applied.send_replace(Some(Applied::default()));
+        let (mut wait, mut told) = (BACKOFF.0, String::new());
+        loop {
+            self.metrics.connected(false);
+            self.findings.send_modify(|findings| findings.connected = Some(false));
+            let error = match esl::open(&self.options.address, &self.options.password).await {
+                Ok(session) => {
+                    info!(address = %self.options.address, "connected to the event socket");
+                    (wait, told) = (BACKOFF.0, String::new());
+                    let Err(error) = self.session(session, memory).await;
+                    error
+                }
+                Err(error) => error,
+            };
+            self.metrics.failed(&error);
+            let text = error.to_string();
+            if text != told {
+                warn!(category = error.category(), %error, "not connected to the event socket; trying again");
+                told = text;
+            }
+            tokio::time::sleep(jittered(wait)).await;
+            wait = (wait * 2).min(BACKOFF.1);
+        }
+    }
+
+    /// One session's life.
+    async fn session(
+        &mut self,
+        Session { client, mut events }: Session,
+        memory: &mut Memory,
+    ) -> Result<std::convert::Infallible, EslError> {
+        let start = Instant::now();
+        // One that was paused by hand is not ready either, and is not waited for.
+        while client.api(Api::Ready).await?.trim() != "true" && start.elapsed() < START {
+            tokio::time::sleep(STARTING).await;
+        }
+        self.greet(&client, memory).await?;
+        let (mut compare_at, mut retry) = (Instant::now(), RETRY);
+        loop {
+            let due = Instant::now() >= compare_at;
+            if due || self.is_behind(memory) {
+                let as_it_should_be = match self.round(&client, memory, due).await {
+                    Err(error) if error.ends_session() => return Err(error),
+                    Err(error) => {
+                        self.metrics.failed(&error);
+                        warn!(category = error.category(), %error, "the switch could not be compared");
+                        self.findings.send_modify(|findings| findings.drift = vec![error.to_string()]);
+                        false
+                    }
+                    Ok(same) => same,
+                };
+                retry = if as_it_should_be { RETRY } else { retry };
+                let pause = if as_it_should_be { self.options.compare_every } else { retry };
+                let next = Instant::now() + pause.min(self.options.compare_every);
+                if due || next < compare_at {
+                    compare_at = next;
+                    retry = if as_it_should_be { RETRY } else { (retry * 2).min(self.options.compare_every) };
+                }
+            }
+            self.wait(&client, &mut events, memory, &mut compare_at).await?;
+        }
+    }
+
+    /// What is asked once a session.
+    async fn greet(&mut self, client: &Client, memory: &mut Memory) -> Result<(), EslError> {
+        let version = client.api(Api::Version).await?.trim().to_owned();
+        let core = client.api(Api::CoreUuid).await?.trim().to_owned();
+        let legs = read::number(client, Api::CountChannels).await?;
+        if memory.core != core {
+            if !memory.core.is_empty() {
+                info!("FreeSWITCH was started anew");
+            }
+            memory.hopeless.clear();
+            memory.gateways.clear();
+            // A new process has read everything anew; who is registered is kept on its disk.
+            memory.core = core;
+            if let Some(true) = memory.draining {
+                client.api(Api::PauseInbound).await?;
+            }
+        }
+        let paused = client.api(Api::Paused).await?.trim() == "true";
+        memory.draining = Some(paused);
+        self.metrics.connected(true);
+        self.metrics.legs(legs);
+        self.findings.send_modify(|findings| {
+            findings.connected = Some(true);
+            findings.version = Some(version.chars().take(64).collect());
+            findings.draining = paused;
+            findings.calls = legs;
+        });
+        Ok(())
+    }
+
+    /// Waits for something to do.
+    async fn wait(
+        &mut self,
+        client: &Client,
+        events: &mut Events,
+        memory: &mut Memory,
+        compare_at: &mut Instant,
+    ) -> Result<(), EslError> {
+        tokio::select! {
+            event = events.next() => self.take(event.ok_or(EslError::Closed)?, memory, compare_at),
+            changed = self.progress.changed() => {
+                // Without a follower nothing changes any more, and comparing goes on.
+                if changed.is_err() {
+                    tokio::time::sleep_until(*compare_at).await;
+                }
+            }
+            Some(order) = self.orders.recv() => self.obey(order, client, memory).await?,
+            // Somebody waits for them to end.
+            () = tokio::time::sleep(COUNT), if memory.draining == Some(true) => {
+                self.legs(read::number(client, Api::CountChannels).await?);
+            }
+            () = tokio::time::sleep_until(*compare_at) => {}
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, event: Event, memory: &mut Memory, compare_at: &mut Instant) {
+        match event {
+            Event::Heartbeat { sessions } => {
+                self.legs(sessions);
+                // What waited for calls to end need not wait longer.
+                if sessions == 0 && !memory.done.waiting.is_empty() {
+                    *compare_at = Instant::now();
+                }
+            }
+            Event::GatewayState { gateway, state, up } => {
+                // Of no other than were found: what is kept has its bounds.
+                if let Some(held) = memory.gateways.get_mut(&gateway) {
+                    *held = GatewayState { state, up };
+                    self.tell_gateways(memory);
+                }
+            }
+            Event::ProfileStarted { .. } => *compare_at = Instant::now(),
+            Event::Lost(events) => {
+                warn!(events, "events were lost; the switch is compared");
+                self.metrics.lost(events);
+                *compare_at = Instant::now();
+            }
+        }
+    }
+
+    async fn obey(&mut self, order: Order, client: &Client, memory: &mut Memory) -> Result<(), EslError> {
+        let draining = order == Order::Drain;
+        client.api(if draining { Api::PauseInbound } else { Api::Resume }).await?;
+        memory.draining = Some(draining);
+        info!(draining, "asked for");
+        let legs = read::number(client, Api::CountChannels).await?;
+        self.legs(legs);
+        self.findings.send_modify(|findings| findings.draining = draining);
+        Ok(())
+    }
+
+    fn legs(&self, legs: u32) {
+        self.metrics.legs(legs);
+        self.findings.send_if_modified(|findings| std::mem::replace(&mut findings.calls, legs) != legs);
+    }
+
+    /// Whether the replica holds anything that the switch was not brought to.
+    fn is_behind(&self, memory: &Memory) -> bool {
+        let Some(before) = &memory.before else { return true };
+        let replica = &self.answers.replica;
+        let held =
+            || before.tenants.iter().map(|(id, held)| (*id, held.revision)).collect::<BTreeMap<_, _>>();
+        replica.platform_revision() != before.platform_revision || replica.revisions() != held()
+    }
+
+    /// Brings the switch to what the replica holds, and compares all of it where that is due. True
+    /// when all is as it should be, as far as it was looked at.
+    async fn round(&mut self, client: &Client, memory: &mut Memory, compare: bool) -> Result<bool, EslError> {
+        let Some(key) = self.answers.key.get().cloned() else { return Ok(false) };
+        // Before everything is there, what is missing here is not missing.
+        if !self.progress.borrow_and_update().filled || self.answers.replica.platform_revision() == 0 {
+            return Ok(false);
+        }
+        let start = Instant::now();
+        let now = self.answers.replica.snapshot();
+        let mut todo = match &memory.before {
+            Some(before) => revised(before, &now, &key, &self.answers.media),
+            None => Changes::from([Change::ReloadAcl]),
+        };
+        if todo.is_empty() && !compare {
+            let outcome = Outcome::of(&memory.left, &memory.done, None, &now);
+            return Ok(self.conclude(memory, now, outcome, &key));
+        }
+        if !todo.is_empty() {
+            memory.hopeless.clear();
+        }
+        let want = wanted(&now, &key, &self.answers.media);
+        let revised = todo.clone();
+        if compare {
+            self.metrics.compared();
+            todo.extend(std::mem::take(&mut memory.retry));
+            memory.left = self.differences(client, memory, &want, &now, &todo).await?;
+            if self.options.repair {
+                todo.extend(memory.left.difference(&memory.hopeless).cloned());
+            }
+        }
+        if todo.is_empty() {
+            memory.done = Done::default();
+            let outcome = Outcome::of(&memory.left, &memory.done, None, &now);
+            return Ok(self.conclude(memory, now, outcome, &key));
+        }
+        let done = Applier { client, want: &want, key: &key }.apply(&todo).await?;
+        for (change, reason) in &done.refused {
+            warn!(kind = change.kind(), %change, reason, "a change was refused");
+        }
+        let (ours, repairs): (Changes, Changes) =
+            done.tried.iter().cloned().partition(|c| revised.contains(c));
+        self.metrics.changed(&ours, "revision");
+        self.metrics.changed(&repairs, "repair");
+        for change in &repairs {
+            info!(kind = change.kind(), %change, "repaired");
+        }
+        let found = self.settle(client, memory, &want, &now, &done).await?;
+        memory.retry = done.refused.keys().cloned().collect();
+        memory
+            .hopeless
+            .extend(memory.left.intersection(&done.tried).filter(|change| change.harms()).cloned());
+        let outcome = Outcome::of(&memory.left, &done, Some(&found), &now);
+        memory.done = done;
+        self.metrics.took(start.elapsed().as_secs_f64());
+        Ok(self.conclude(memory, now, outcome, &key))
+    }
+
+    /// What is different, and still is after a moment.
+    async fn differences(
+        &self,
+        client: &Client,
+        memory: &mut Memory,
+        want: &State,
+        now: &Snapshot,
+        todo: &Changes,
+    ) -> Result<Changes, EslError> {
+        let found = read::found(client).await?;
+        let first = differences(&found, want, now);
+        memory.gateways = found.gateways;
+        if first.is_subset(todo) {
+            return Ok(first);
+        }
+        tokio::time::sleep(AGAIN).await;
+        let second = differences(&read::found(client).await?, want, now);
+        Ok(first.intersection(&second).cloned().collect())
+    }
+
+    /// Looks until everything that was tried is seen, or long enough.
+    async fn settle(
+        &self,
+        client: &Client,
+        memory: &mut Memory,
+        want: &State,
+        now: &Snapshot,
+        done: &Done,
+    ) -> Result<Found, EslError> {
+        let deadline = Instant::now() + SETTLE.0;
+        loop {
+            let mut found = read::found(client).await?;
+            memory.left = differences(&found, want, now);
+            let open =
+                memory.left.iter().any(|left| done.tried.contains(left) && !done.refused.contains_key(left));
+            if !open || Instant::now() >= deadline {
+                memory.gateways = std::mem::take(&mut found.gateways);
+                return Ok(found);
+            }
+            tokio::time::sleep(SETTLE.1).await;
+        }
+    }
+
+    fn conclude(&mut self, memory: &mut Memory, now: Snapshot, outcome: Outcome, key: &SigningKey) -> bool {
+        self.metrics.drift(memory.left.len());
+        self.applied.send_if_modified(|applied| {
+            let next = Some(outcome.applied(applied.as_ref(), &now));
+            let changed = *applied != next;
+            *applied = next;
+            changed
+        });
+        let gateways = trunks(&now, key, &memory.gateways);
+        memory.before = Some(now);
+        let same = outcome.drift.is_empty();
+        self.findings.send_if_modified(|findings| {
+            let (drift, problems) = (outcome.drift, outcome.problems);
+            let changed =
+                findings.drift != drift || findings.problems != problems || findings.gateways != gateways;
+            (findings.drift, findings.problems, findings.gateways) = (drift, problems, gateways);
+            changed
+        });
+        same
+    }
+
+    fn tell_gateways(&self, memory: &Memory) {
+        let (Some(key), Some(before)) = (self.answers.key.get(), &memory.before) else { return };
+        let gateways = trunks(before, key, &memory.gateways);
+        self.findings.send_if_modified(|findings| {
+            let changed = findings.gateways != gateways;
+            findings.gateways = gateways;
+            changed
+        });
+    }
+}
