@@ -14,7 +14,7 @@ use centrex::resources::queue::QueueStrategy;
 use centrex::resources::ring_group::RingStrategy;
 use centrex::resources::sip_profile::Role;
 use centrex::resources::tenant::DeletionPolicy;
-use centrex::route::{Answer, Call, Caller, SigningKey, TenantView};
+use centrex::route::{Answer, Call, Caller, Listener, SigningKey, TenantView};
 use proptest::prelude::*;
 use regex::Regex;
 use uuid::Uuid;
@@ -277,6 +277,7 @@ proptest! {
                 queue_cause: Cow::Borrowed(disposition),
                 now: jiff::Timestamp::UNIX_EPOCH,
                 random: 5,
+                listener: Listener::NOBODY,
             };
             let numbers = [
                 "1000", "1002", "2001", "2002", "2003", "3001", "4001", "5001", "*97", "*981002", "*5701", "*43",
@@ -285,8 +286,8 @@ proptest! {
             for number in numbers {
                 assert_inert(&call.dialled(number));
             }
-            for (name, number) in &view.plan.numbers {
-                assert_inert(&call.came_in(name, number));
+            for number in view.plan.numbers.values() {
+                assert_inert(&call.came_in(&number.trunk, &number.number).unwrap());
             }
             for (kind, name) in [
                 (DestinationKind::Extension, "hostile"),
@@ -324,6 +325,7 @@ fn honest_text_places_the_calls() {
         queue_cause: Cow::Borrowed(""),
         now: jiff::Timestamp::UNIX_EPOCH,
         random: 5,
+        listener: Listener::NOBODY,
     };
     for (number, last) in [
         ("1001", "transfer"),

@@ -10,7 +10,7 @@ use centrex::compile::{self, Claims, CompiledWorld};
 use centrex::plan::TenantPlan;
 use centrex::resources::common::DestinationKind;
 use centrex::route::token::{Step, sign_step};
-use centrex::route::{Call, Caller, SigningKey, TenantView};
+use centrex::route::{Call, Caller, Listener, SigningKey, TenantView};
 use centrex::source::{Change, Object, TenantKey, World};
 use proptest::prelude::*;
 use worlds::{Drawn, built, surroundings, world};
@@ -53,12 +53,13 @@ fn dial_all(compiled: &CompiledWorld) {
                 queue_cause: "timeout".into(),
                 now: jiff::Timestamp::UNIX_EPOCH,
                 random: 7,
+                listener: Listener::NOBODY,
             };
             for number in dialled(plan) {
                 assert!(!call.dialled(&number).actions.is_empty());
             }
-            for (name, row) in &plan.numbers {
-                assert!(!call.came_in(name, row).actions.is_empty());
+            for row in plan.numbers.values() {
+                assert!(!call.came_in(&row.trunk, &row.number).unwrap().actions.is_empty());
             }
             for (kind, name) in [
                 (DestinationKind::Extension, "a"),

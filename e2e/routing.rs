@@ -9,7 +9,7 @@ use centrex::compile;
 use centrex::plan::{PlatformPlan, Target, TenantPlan};
 use centrex::resources::common::DestinationKind;
 use centrex::route::token::{Step, sign_step};
-use centrex::route::{Action, Answer, Call, Caller, SigningKey, TenantView};
+use centrex::route::{Action, Answer, Call, Caller, Listener, SigningKey, TenantView};
 use centrex::source::World;
 use centrex::source::folder::Folder;
 use jiff::Timestamp;
@@ -80,6 +80,7 @@ impl Office {
             queue_cause: Cow::Borrowed(self.queue_cause),
             now: self.now,
             random: self.random,
+            listener: Listener::NOBODY,
         }
     }
 
@@ -99,8 +100,8 @@ impl Office {
     }
 
     fn comes_in(&self, number: &str) -> Answer {
-        let (name, row) = self.view.public_number(number).unwrap();
-        self.call("outside").came_in(name, row)
+        let (_, row) = self.view.public_number(number).unwrap();
+        self.call("outside").came_in(&row.trunk, number).unwrap()
     }
 
     /// The actions as `application data`, with names in the place of identities and signatures;

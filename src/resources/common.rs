@@ -72,6 +72,21 @@ pub enum DestinationKind {
     ExternalNumber,
 }
 
+impl DestinationKind {
+    /// The kind of resource that leads there.
+    pub fn resource(self) -> &'static str {
+        match self {
+            Self::Extension | Self::Voicemail => "Extension",
+            Self::RingGroup => "RingGroup",
+            Self::Queue => "Queue",
+            Self::IvrMenu => "IvrMenu",
+            Self::Conference => "Conference",
+            Self::Schedule => "Schedule",
+            Self::ExternalNumber => "OutboundRoute",
+        }
+    }
+}
+
 /// Where a call goes: a resource of the tenant by kind and name, or a public number.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -6,12 +6,14 @@ use jiff::Timestamp;
 
 use super::app::{self, Action, App, Cause, Continue, Variable};
 use super::decide::{Decision, Refusal, decide};
+use super::explain::{self, End, Listener};
 use super::legal::{DialNumber, Text, Word};
 use super::signing::SigningKey;
 use super::token::{Caller, Step, sign_call, verify_step};
 use super::view::TenantView;
-use super::{features, outbound, targets};
-use crate::plan::{NumberRow, PlatformPlan, Target};
+use super::{digits, features, outbound, targets};
+use crate::plan::{NumberRow, PlatformPlan, Target, TrunkRow};
+use crate::resources::routing_test::EndKind;
 
 /// A call to route: whose it is was found out before, from what the switch vouches for.
 pub struct Call<'a> {
@@ -35,6 +37,8 @@ pub struct Call<'a> {
     pub now: Timestamp,
     /// A number drawn for this call, for orders drawn by chance.
     pub random: u64,
+    /// Who is told why.
+    pub listener: Listener<'a>,
 }
 
 /// What the switch is to do with a call.
@@ -57,12 +61,39 @@ impl<'a> Call<'a> {
         match verify_step(self.key, self.view.plan.tenant.id, destination) {
             Some((Step::To, target)) => self.to(&target),
             Some((Step::After, target)) => self.answer(rule(&target), targets::after(self, &target)),
-            None => self.decision(decide(self.view, self.platform, &self.caller, destination)),
+            None => self.decision(decide(self.view, self.platform, &self.caller, destination, self.listener)),
         }
     }
 
-    /// Answers a call that came in by one of the tenant's public numbers.
-    pub fn came_in(&self, name: &str, number: &NumberRow) -> Answer {
+    /// Answers a call that a trunk (`namespace/name`) brought for what its carrier sent as the number.
+    pub fn brought(&self, trunk: &str, row: &TrunkRow, sent: &str) -> Answer {
+        let number = digits::from_carrier(sent, row.number_format, row.national.as_ref());
+        let answer = number.and_then(|number| self.came_in(trunk, &number));
+        answer.unwrap_or_else(|| {
+            let why = || format!("no Number of the tenant takes {sent} from it");
+            self.listener.hears(|| explain::Step {
+                resource: explain::trunk_key(trunk),
+                matched: false,
+                why: why(),
+            });
+            self.answer("Unknown".to_owned(), Some(vec![App::Hangup(Cause::UnallocatedNumber)]))
+        })
+    }
+
+    /// Answers a call for a public number in E.164 form, when it is one of the tenant's that this
+    /// trunk brings.
+    pub fn came_in(&self, trunk: &str, number: &str) -> Option<Answer> {
+        let (name, row) = self.view.brought_by(trunk, number)?;
+        let why = || format!("it is {number}, and comes in by Trunk {trunk}: {}", row.target);
+        self.listener.hears(|| explain::Step {
+            resource: self.view.key("Number", name),
+            matched: true,
+            why: why(),
+        });
+        Some(self.by_number(name, row))
+    }
+
+    fn by_number(&self, name: &str, number: &NumberRow) -> Answer {
         let mut answer = self.to(&number.target);
         answer.rule = format!("Number.{name}");
         let seconds = self.view.plan.tenant.max_call_duration_seconds;
@@ -82,6 +113,7 @@ impl<'a> Call<'a> {
                 self.answer("Emergency".to_owned(), outbound::emergency(self, &number))
             }
             Decision::Feature { name, code, digits } => {
+                self.listener.ends(|| End { kind: EndKind::FeatureCode, name: name.to_owned() });
                 self.answer(format!("FeatureCode.{name}"), features::feature(self, code, &digits))
             }
             Decision::Out(out) => self.answer(format!("Out.{}", out.rule), outbound::out(self, &out)),
@@ -100,7 +132,7 @@ impl<'a> Call<'a> {
 
     /// Answers with a destination of the tenant, as it is at this time.
     fn to(&self, target: &Target) -> Answer {
-        let target = super::decide::settle(self.view, target, self.now);
+        let target = super::decide::settle(self.view, target, self.now, self.listener);
         self.answer(rule(&target), targets::to(self, &target))
     }
 
@@ -108,15 +140,18 @@ impl<'a> Call<'a> {
     /// which something was not legal ends, rather than doing half of what was meant.
     fn answer(&self, rule: String, actions: Actions) -> Answer {
         let actions = actions.and_then(|actions| {
-            let routed = !matches!(actions.as_slice(), [App::Hangup(_)]);
-            if !routed {
+            if let [App::Hangup(cause)] = actions.as_slice() {
+                self.listener.ends(|| End::rejected(*cause));
                 return Some(actions);
             }
             let mut all = self.preamble(rule == "Emergency")?;
             all.extend(actions);
             Some(all)
         });
-        let actions = actions.unwrap_or_else(|| vec![App::Hangup(Cause::NormalTemporaryFailure)]);
+        let actions = actions.unwrap_or_else(|| {
+            self.listener.ends(|| End::rejected(Cause::NormalTemporaryFailure));
+            vec![App::Hangup(Cause::NormalTemporaryFailure)]
+        });
         Answer { rule, actions: app::actions(&actions) }
     }
 

@@ -6,6 +6,7 @@ pub mod call;
 pub mod decide;
 pub mod dial_string;
 pub mod digits;
+pub mod explain;
 mod features;
 pub mod legal;
 pub mod names;
@@ -18,6 +19,7 @@ pub mod view;
 
 pub use app::Action;
 pub use call::{Answer, Call};
+pub use explain::Listener;
 pub use signing::SigningKey;
 pub use token::Caller;
 pub use view::TenantView;

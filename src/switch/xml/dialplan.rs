@@ -15,7 +15,7 @@ use crate::plan::{PlatformPlan, TrunkRow};
 use crate::route::app::{App, Cause};
 use crate::route::names::INBOUND_CONTEXT;
 use crate::route::token::verify_call;
-use crate::route::{self, Call, Caller, SigningKey, TenantView, digits};
+use crate::route::{self, Call, Caller, Listener, SigningKey, TenantView, digits};
 use crate::switch::field::Field;
 use crate::switch::form::Form;
 
@@ -115,8 +115,8 @@ fn came_in(
         let found = digits::from_carrier(destination, trunk.number_format, trunk.national.as_ref())
             .and_then(|number| Some((answers.replica.by_number(&number)?, number)));
         let Some((view, number)) = found else { continue };
-        if let Some((resource, row)) = view.public_number(&number).filter(|(_, row)| row.trunk == *name) {
-            return Some(call(form, key, platform, &view, Caller::Outside).came_in(resource, row));
+        if let Some(answer) = call(form, key, platform, &view, Caller::Outside).came_in(name, &number) {
+            return Some(answer);
         }
     }
     known.then(|| route::Answer {
@@ -153,6 +153,7 @@ fn call<'a>(
         disposition: form.text(Field::VariableOriginateDisposition),
         queue_cause: form.text(Field::VariableCcCause),
         now: Timestamp::now(),
+        listener: Listener::NOBODY,
     }
 }
 
