@@ -27,5 +27,6 @@ mod skip;
 mod standalone;
 mod store;
 mod switch;
+mod trace;
 mod validate;
 mod xml;

@@ -2,12 +2,14 @@
 
 mod destinations;
 mod leaving;
+mod recording;
 
 use std::borrow::Cow;
 
 use centrex::compile;
 use centrex::plan::{PlatformPlan, Target, TenantPlan};
 use centrex::resources::common::DestinationKind;
+use centrex::route::media::MediaRoot;
 use centrex::route::token::{Step, sign_step};
 use centrex::route::{Action, Answer, Call, Caller, Listener, SigningKey, TenantView};
 use centrex::source::World;
@@ -40,6 +42,7 @@ struct Office {
     platform: PlatformPlan,
     view: TenantView,
     key: SigningKey,
+    media: MediaRoot,
     now: Timestamp,
     disposition: &'static str,
     queue_cause: &'static str,
@@ -53,6 +56,7 @@ impl Office {
             platform,
             view: TenantView::new(plan),
             key: SigningKey::new([7; 32]),
+            media: MediaRoot::of_nobody(),
             now: "2026-11-25T12:00:00+01:00".parse().unwrap(), // a Wednesday
             disposition: "",
             queue_cause: "",
@@ -80,6 +84,8 @@ impl Office {
             queue_cause: Cow::Borrowed(self.queue_cause),
             now: self.now,
             random: self.random,
+            media: &self.media,
+            is_recorded: false,
             listener: Listener::NOBODY,
         }
     }

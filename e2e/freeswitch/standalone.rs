@@ -29,6 +29,8 @@ impl Standalone {
             .arg(manifests)
             .arg("--data-dir")
             .arg(dir.join("data"))
+            .arg("--media-dir")
+            .arg(dir.join("media"))
             .args(["--xml-listen", &format!("127.0.0.1:{port}")])
             .args(["--xml-username", USERNAME, "--xml-password", PASSWORD]);
         let process = Process::start(&mut command, &dir.join("centrex.out"));

@@ -153,15 +153,15 @@ pub struct DigitMatch {
     pub max_digits: Option<i32>,
 }
 
-/// When calls are recorded.
+/// Which calls of an extension are recorded, internal ones included.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Recording {
     /// No call is recorded.
     #[default]
     Never,
-    /// Calls that come in are recorded.
+    /// Calls that come to it are recorded.
     Inbound,
-    /// Calls that go out are recorded.
+    /// Calls that it makes are recorded.
     Outbound,
     /// Every call is recorded.
     Always,

@@ -8,6 +8,7 @@ use super::app::{self, Action, App, Cause, Continue, Variable};
 use super::decide::{Decision, Refusal, decide};
 use super::explain::{self, End, Listener};
 use super::legal::{DialNumber, Text, Word};
+use super::media::MediaRoot;
 use super::signing::SigningKey;
 use super::token::{Caller, Step, sign_call, verify_step};
 use super::view::TenantView;
@@ -37,6 +38,10 @@ pub struct Call<'a> {
     pub now: Timestamp,
     /// A number drawn for this call, for orders drawn by chance.
     pub random: u64,
+    /// Where media files are.
+    pub media: &'a MediaRoot,
+    /// Whether the leg began to be recorded before (`centrex_recording` is set).
+    pub is_recorded: bool,
     /// Who is told why.
     pub listener: Listener<'a>,
 }
@@ -59,7 +64,7 @@ impl<'a> Call<'a> {
     /// destination our own dialplan wrote.
     pub fn dialled(&self, destination: &str) -> Answer {
         match verify_step(self.key, self.view.plan.tenant.id, destination) {
-            Some((Step::To, target)) => self.to(&target),
+            Some((Step::To, target)) => self.to(&target, false),
             Some((Step::After, target)) => self.answer(rule(&target), targets::after(self, &target)),
             None => self.decision(decide(self.view, self.platform, &self.caller, destination, self.listener)),
         }
@@ -94,7 +99,7 @@ impl<'a> Call<'a> {
     }
 
     fn by_number(&self, name: &str, number: &NumberRow) -> Answer {
-        let mut answer = self.to(&number.target);
+        let mut answer = self.to(&number.target, number.record_calls);
         answer.rule = format!("Number.{name}");
         let seconds = self.view.plan.tenant.max_call_duration_seconds;
         let longest = seconds.map(|seconds| App::SchedHangup { seconds });
@@ -108,7 +113,7 @@ impl<'a> Call<'a> {
 
     fn decision(&self, decision: Decision<'_>) -> Answer {
         match decision {
-            Decision::Target(target) => self.to(&target),
+            Decision::Target(target) => self.to(&target, false),
             Decision::Emergency { number } => {
                 self.answer("Emergency".to_owned(), outbound::emergency(self, &number))
             }
@@ -116,7 +121,7 @@ impl<'a> Call<'a> {
                 self.listener.ends(|| End { kind: EndKind::FeatureCode, name: name.to_owned() });
                 self.answer(format!("FeatureCode.{name}"), features::feature(self, code, &digits))
             }
-            Decision::Out(out) => self.answer(format!("Out.{}", out.rule), outbound::out(self, &out)),
+            Decision::Out(out) => self.answer(format!("Out.{}", out.rule), outbound::dialled(self, &out)),
             Decision::Refused(refusal) => {
                 let cause = match refusal {
                     Refusal::Blocked => Cause::CallRejected,
@@ -130,10 +135,11 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// Answers with a destination of the tenant, as it is at this time.
-    fn to(&self, target: &Target) -> Answer {
+    /// Answers with a destination of the tenant, as it is at this time; by a number whose calls are
+    /// recorded, or not.
+    fn to(&self, target: &Target, recorded: bool) -> Answer {
         let target = super::decide::settle(self.view, target, self.now, self.listener);
-        self.answer(rule(&target), targets::to(self, &target))
+        self.answer(rule(&target), targets::to(self, &target, recorded))
     }
 
     /// Puts the answer together: what every call begins with, then its own actions. A call for

@@ -7,6 +7,7 @@ use super::dial_string::{DialString, Endpoint, Leg, LegVariable, Order};
 use super::digits::to_carrier;
 use super::explain::{End, Step, trunk_key};
 use super::legal::{DialNumber, Text, Word};
+use super::recording;
 use super::token::Caller;
 use crate::plan::TrunkRow;
 use crate::resources::routing_test::EndKind;
@@ -14,6 +15,17 @@ use crate::resources::routing_test::EndKind;
 /// Seconds a called party outside may ring. Without it the time that a phone of ours was rung
 /// before, on a call that is forwarded, would hold.
 const RING_SECONDS: i32 = 120;
+
+/// Sends a call out that its caller dialled, and records it where the caller is recorded.
+pub fn dialled(call: &Call, outbound: &Outbound) -> Actions {
+    let own = out(call, outbound)?;
+    if let [App::Hangup(_)] = own.as_slice() {
+        return Some(own);
+    }
+    let mut actions = recording::of_caller(call)?;
+    actions.extend(own);
+    Some(actions)
+}
 
 /// Sends a call out: trunk after trunk, gateway after gateway, as long as the carrier is the
 /// reason that it fails.

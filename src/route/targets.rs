@@ -6,7 +6,7 @@ use super::decide::{Decision, external, settle};
 use super::dial_string::{DialString, Endpoint, Leg, LegVariable, Order};
 use super::legal::Word;
 use super::token::{Step, sign_step};
-use super::{explain, names, outbound};
+use super::{explain, names, outbound, recording};
 use crate::plan::{ExtensionRow, MemberRow, RingGroupRow, Target};
 use crate::resources::common::DestinationKind;
 use crate::resources::ring_group::RingStrategy;
@@ -14,8 +14,19 @@ use crate::resources::ring_group::RingStrategy;
 /// Milliseconds of silence after an answer, before something is played.
 const SETTLE_MILLISECONDS: i32 = 500;
 
-/// Sends a call to a destination.
-pub fn to(call: &Call, target: &Target) -> Actions {
+/// Sends a call to a destination, and records it where somebody wants that: the caller, who is
+/// called, or the number it came in by.
+pub fn to(call: &Call, target: &Target, recorded: bool) -> Actions {
+    let own = reach(call, target)?;
+    if let [App::Hangup(_)] = own.as_slice() {
+        return Some(own);
+    }
+    let mut actions = recording::of_target(call, target, recorded)?;
+    actions.extend(own);
+    Some(actions)
+}
+
+fn reach(call: &Call, target: &Target) -> Actions {
     let plan = &call.view.plan;
     let tenant = plan.tenant.id;
     call.listener.reaches(target);
@@ -104,7 +115,7 @@ fn follow(call: &Call, from: &Target, why: &str, next: Option<&Target>, cause: C
         explain::Step { resource: call.view.target_key(from), matched: next.is_some(), why }
     });
     match next {
-        Some(next) => to(call, &settle(call.view, next, call.now, call.listener)),
+        Some(next) => to(call, &settle(call.view, next, call.now, call.listener), false),
         None => Some(vec![App::Hangup(cause)]),
     }
 }

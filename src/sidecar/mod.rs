@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::info;
 
+use crate::route::media::{MediaRoot, MediaRootError};
 use crate::store::acks::SwitchInfo;
 use crate::store::{Keyring, KeyringError, Reader, StoreError, StoreOptions};
 use crate::switch::cache::{Cache, CacheError};
@@ -24,7 +25,6 @@ use crate::switch::follow::{Follower, Progress};
 use crate::switch::http::{Credentials, CredentialsError, Probe, Server, ServerError};
 use crate::switch::replica::Replica;
 use crate::switch::xml::Answers;
-use crate::switch::xml::media::{MediaRoot, MediaRootError};
 use crate::switch::xml::templates::{TemplateError, Templates};
 
 /// Why a sidecar does not start.

@@ -13,14 +13,12 @@ use crate::plan::Target;
 use crate::resources::common::DestinationKind;
 use crate::resources::routing_test::EndKind;
 use crate::route::explain::{End, Explanation, Step};
+use crate::route::media::MediaRoot;
 use crate::route::token::{self, verify_step};
 use crate::route::{Answer, Call, Caller, Listener, SigningKey, TenantView};
 use crate::switch::xml::templates::Templates;
 use crate::switch::xml::{NOT_FOUND, render};
 
-/// Signs what a trace shows: no installation's key, so that what is shown can be passed on, and is
-/// the same for two states. Gateways get their names by it too.
-const KEY: [u8; 32] = [0; 32];
 /// Identity of the traced leg.
 const LEG: &str = "00000000-0000-0000-0000-000000000000";
 
@@ -65,6 +63,7 @@ struct Asked<'a> {
     view: &'a TenantView,
     key: &'a SigningKey,
     templates: &'a Templates,
+    media: MediaRoot,
     caller: Caller,
     now: Timestamp,
     /// Destinations that were followed, each once.
@@ -100,9 +99,19 @@ pub fn ask(
         }
         None => None,
     };
-    let key = SigningKey::new(KEY);
+    // What is shown can be passed on, and is the same for two states; gateways get their names by it.
+    let key = SigningKey::of_nobody();
     let followed = BTreeSet::new();
-    let mut asked = Asked { state, view: &view, key: &key, templates, caller, now, followed };
+    let mut asked = Asked {
+        state,
+        view: &view,
+        key: &key,
+        templates,
+        media: MediaRoot::new(&args.media_dir)?,
+        caller,
+        now,
+        followed,
+    };
     asked.trace(("", "", ""), |call| match trunk {
         Some((name, row)) => call.brought(name, row, &args.to),
         None => call.dialled(&args.to),
@@ -139,6 +148,8 @@ impl Asked<'_> {
             queue_cause: Cow::Borrowed(queue_cause),
             now: self.now,
             random: 0,
+            media: &self.media,
+            is_recorded: false,
             listener: Listener::new(&notes),
         });
         let Explanation { steps, end } = notes.into_inner();

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 pub use ask::{Then, Trace};
 pub use options::{Format, TraceArgs};
 
+use crate::route::media::MediaRootError;
 use crate::source::folder::FolderError;
 use crate::store::{KeyringError, StoreError};
 use crate::switch::xml::templates::{TemplateError, Templates};
@@ -38,6 +39,8 @@ pub enum TraceError {
     UnknownCaller { from: String, known: String },
     #[error("--trunk {trunk}: there is no such trunk; there are: {known}")]
     UnknownTrunk { trunk: String, known: String },
+    #[error("--media-dir: {0}")]
+    Media(#[from] MediaRootError),
     #[error(transparent)]
     Template(#[from] TemplateError),
     #[error("the trace cannot be written: {0}")]
@@ -56,6 +59,7 @@ impl TraceError {
             Self::Store(error) => error.category(),
             Self::Template(_) => "template",
             Self::NoState
+            | Self::Media(_)
             | Self::UnknownTenant { .. }
             | Self::UnknownCaller { .. }
             | Self::UnknownTrunk { .. } => "option",

@@ -77,6 +77,10 @@ pub struct TraceArgs {
     /// Directory of templates that replace the built-in ones of the same name
     #[arg(long, env = "CENTREX_TEMPLATES", value_name = "DIR")]
     pub templates: Option<PathBuf>,
+
+    /// Directory of the tenants' media, as FreeSWITCH sees it
+    #[arg(long, env = "CENTREX_MEDIA_DIR", value_name = "DIR", default_value = "/media")]
+    pub media_dir: PathBuf,
 }
 
 /// How a trace is written.
