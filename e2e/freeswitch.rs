@@ -8,6 +8,7 @@ pub mod esl;
 mod lab;
 pub mod phone;
 pub mod process;
+mod recording;
 pub mod standalone;
 pub mod switch;
 
@@ -39,6 +40,7 @@ const STEPS: &[Step] = &[
     ("without its toll class, a phone calls nobody outside", toll_class),
     ("an emergency call leaves whoever makes it", emergency),
     ("a text message runs no command", message),
+    ("a recorded call leaves a file that begins with its tone", recorded),
     ("nothing is left over", nothing_left),
 ];
 
@@ -229,6 +231,23 @@ fn message(lab: &Lab) {
     lab.alice.play("message", lab.phones, &[("dial", &command)]);
     std::thread::sleep(Duration::from_millis(500));
     assert!(!file.exists(), "a phone ran a command on the switch");
+}
+
+fn recorded(lab: &Lab) {
+    let bob = lab.bob.listen("answer", lab.phones);
+    let talk = Duration::from_secs(2);
+    let call = lab.carrier.play_talking("trunk", lab.trunks, &[("dial", "+493023125005")], talk);
+    let bob = bob.end();
+    assert!(call.completed, "{}", call.trace);
+    assert_eq!(bob.received("INVITE").len(), 1, "{}", bob.trace);
+    let files = process::until(Duration::from_secs(10), || {
+        Some(recording::files(&lab.media_dir())).filter(|files| !files.is_empty())
+    });
+    let files = files.unwrap_or_else(|| panic!("no recording below {}", lab.media_dir().display()));
+    let [file] = files.as_slice() else { panic!("one call was recorded: {files:?}") };
+    nothing_left(lab); // the file is whole when the leg is gone
+    recording::assert_name(file);
+    recording::assert_tone(file);
 }
 
 fn nothing_left(lab: &Lab) {

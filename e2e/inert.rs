@@ -14,7 +14,8 @@ use centrex::resources::queue::QueueStrategy;
 use centrex::resources::ring_group::RingStrategy;
 use centrex::resources::sip_profile::Role;
 use centrex::resources::tenant::DeletionPolicy;
-use centrex::route::{Answer, Call, Caller, SigningKey, TenantView};
+use centrex::route::media::MediaRoot;
+use centrex::route::{Answer, Call, Caller, Listener, SigningKey, TenantView};
 use proptest::prelude::*;
 use regex::Regex;
 use uuid::Uuid;
@@ -39,10 +40,13 @@ fn grammar() -> Vec<(&'static str, Regex)> {
     let list = format!(r"\^\^(;[a-z_]+={word}(,{word})*)+");
     let leg = format!(r"(\[{list}\])?(user/{word}|sofia/gateway/{word})");
     let dial = format!(r"(\{{{list}\}})?{leg}([,|]{leg})*");
+    let file = r"recordings/[0-9]{4}/[0-9]{2}/[0-9a-f-]{36}\.wav";
     let variable = format!(
-        r"centrex_call={word}|media(_hold)?_timeout=[0-9]+|export_vars=centrex_call,media_timeout,media_hold_timeout|call_timeout=[0-9]+|continue_on_fail=(true|false|[A-Z_,]+)|effective_caller_id_name={text}|effective_caller_id_number=\+?[0-9*#]{{1,32}}|hangup_after_bridge=true|transfer_ringback=%\(1000,4000,425\)|hold_music=local_stream://{word}|timezone={word}"
+        r"centrex_call={word}|media(_hold)?_timeout=[0-9]+|export_vars=centrex_call,media_timeout,media_hold_timeout|call_timeout=[0-9]+|continue_on_fail=(true|false|[A-Z_,]+)|effective_caller_id_name={text}|effective_caller_id_number=\+?[0-9*#]{{1,32}}|hangup_after_bridge=true|transfer_ringback=%\(1000,4000,425\)|hold_music=local_stream://{word}|timezone={word}|ringback=%\(1000,4000,425\)|RECORD_ANSWER_REQ=true|centrex_recording={file}"
     );
     let patterns = [
+        ("playback", r"tone_stream://%\(500,250,1400\)".to_owned()),
+        ("record_session", format!("/media/tenants/[0-9a-f-]{{36}}/{file}")),
         ("answer", String::new()),
         ("bridge", dial.clone()),
         ("callcenter", word.to_owned()),
@@ -94,6 +98,7 @@ fn plan(text: &[String; 8]) -> TenantPlan {
         max_concurrent_calls: Some(3),
         max_call_duration_seconds: Some(60),
         music_on_hold: Some(MediaPath(name.clone())),
+        recording_tone: true,
         deletion_policy: DeletionPolicy::Retain,
     });
     let extension = |number: &str, forwarding: ForwardingRow| ExtensionRow {
@@ -102,7 +107,7 @@ fn plan(text: &[String; 8]) -> TenantPlan {
         caller_id: Some(CallerId { name: Some(display.clone()), number: Some(cid.clone()) }),
         ring_seconds: 20,
         toll_classes: vec!["Any".into()],
-        recording: Recording::Never,
+        recording: Recording::Always,
         voicemail: Some(VoicemailRow { email: Some(mail.clone()), asks_pin: false }),
         forwarding,
         secrets: Secrets::default(),
@@ -180,6 +185,7 @@ fn plan(text: &[String; 8]) -> TenantPlan {
             trunk: "c/t".into(),
             target: to(DestinationKind::Extension, "hostile"),
             caller_id_prefix: Some(display.clone()),
+            record_calls: true,
         },
     );
     plan.outbound_routes.insert(
@@ -265,6 +271,7 @@ proptest! {
         let view = TenantView::new(plan(&texts));
         let platform = platform(&texts);
         let key = SigningKey::new([3; 32]);
+        let media = MediaRoot::of_nobody();
         let [leg, caller_name, disposition, dialled] = &foreign;
         for caller in [Caller::Extension("caller".into()), Caller::Extension(texts[0].clone()), Caller::Outside] {
             let call = Call {
@@ -278,6 +285,9 @@ proptest! {
                 queue_cause: Cow::Borrowed(disposition),
                 now: jiff::Timestamp::UNIX_EPOCH,
                 random: 5,
+                media: &media,
+                is_recorded: false,
+                listener: Listener::NOBODY,
             };
             let numbers = [
                 "1000", "1002", "2001", "2002", "2003", "3001", "4001", "5001", "*97", "*981002", "*5701", "*43",
@@ -286,8 +296,8 @@ proptest! {
             for number in numbers {
                 assert_inert(&call.dialled(number));
             }
-            for (name, number) in &view.plan.numbers {
-                assert_inert(&call.came_in(name, number));
+            for number in view.plan.numbers.values() {
+                assert_inert(&call.came_in(&number.trunk, &number.number).unwrap());
             }
             for (kind, name) in [
                 (DestinationKind::Extension, "hostile"),
@@ -314,6 +324,7 @@ fn honest_text_places_the_calls() {
     let view = TenantView::new(plan(&texts));
     let platform = platform(&texts);
     let key = SigningKey::new([3; 32]);
+    let media = MediaRoot::of_nobody();
     let call = Call {
         view: &view,
         platform: &platform,
@@ -325,6 +336,9 @@ fn honest_text_places_the_calls() {
         queue_cause: Cow::Borrowed(""),
         now: jiff::Timestamp::UNIX_EPOCH,
         random: 5,
+        media: &media,
+        is_recorded: false,
+        listener: Listener::NOBODY,
     };
     for (number, last) in [
         ("1001", "transfer"),

@@ -28,5 +28,6 @@ mod skip;
 mod standalone;
 mod store;
 mod switch;
+mod trace;
 mod validate;
 mod xml;

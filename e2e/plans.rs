@@ -23,6 +23,7 @@ pub fn tenant(name: &str) -> TenantPlan {
         max_concurrent_calls: Some(10),
         max_call_duration_seconds: None,
         music_on_hold: None,
+        recording_tone: false,
         deletion_policy: DeletionPolicy::Retain,
     })
 }
@@ -61,6 +62,7 @@ pub fn number(number: &str, extension: &str) -> NumberRow {
         trunk: "carriers/main".to_owned(),
         target: Target { kind: DestinationKind::Extension, name: extension.to_owned() },
         caller_id_prefix: None,
+        record_calls: false,
     }
 }
 

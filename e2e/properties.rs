@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 use centrex::compile::{self, Claims, CompiledWorld};
 use centrex::plan::TenantPlan;
 use centrex::resources::common::DestinationKind;
+use centrex::route::media::MediaRoot;
 use centrex::route::token::{Step, sign_step};
-use centrex::route::{Call, Caller, SigningKey, TenantView};
+use centrex::route::{Call, Caller, Listener, SigningKey, TenantView};
 use centrex::source::{Change, Object, TenantKey, World};
 use proptest::prelude::*;
 use worlds::{Drawn, built, surroundings, world};
@@ -39,6 +40,7 @@ fn same(a: &CompiledWorld, b: &CompiledWorld) -> bool {
 /// Dials everything there is and goes on after everything: no answer may panic or recurse.
 fn dial_all(compiled: &CompiledWorld) {
     let key = SigningKey::new([5; 32]);
+    let media = MediaRoot::of_nobody();
     for (_, plan) in &compiled.tenants {
         let view = TenantView::new(plan.clone());
         for caller in [Caller::Extension("a".into()), Caller::Outside] {
@@ -53,12 +55,15 @@ fn dial_all(compiled: &CompiledWorld) {
                 queue_cause: "timeout".into(),
                 now: jiff::Timestamp::UNIX_EPOCH,
                 random: 7,
+                media: &media,
+                is_recorded: false,
+                listener: Listener::NOBODY,
             };
             for number in dialled(plan) {
                 assert!(!call.dialled(&number).actions.is_empty());
             }
-            for (name, row) in &plan.numbers {
-                assert!(!call.came_in(name, row).actions.is_empty());
+            for row in plan.numbers.values() {
+                assert!(!call.came_in(&row.trunk, &row.number).unwrap().actions.is_empty());
             }
             for (kind, name) in [
                 (DestinationKind::Extension, "a"),

@@ -2,14 +2,16 @@
 
 mod destinations;
 mod leaving;
+mod recording;
 
 use std::borrow::Cow;
 
 use centrex::compile;
 use centrex::plan::{PlatformPlan, Target, TenantPlan};
 use centrex::resources::common::DestinationKind;
+use centrex::route::media::MediaRoot;
 use centrex::route::token::{Step, sign_step};
-use centrex::route::{Action, Answer, Call, Caller, SigningKey, TenantView};
+use centrex::route::{Action, Answer, Call, Caller, Listener, SigningKey, TenantView};
 use centrex::source::World;
 use centrex::source::folder::Folder;
 use jiff::Timestamp;
@@ -40,6 +42,7 @@ struct Office {
     platform: PlatformPlan,
     view: TenantView,
     key: SigningKey,
+    media: MediaRoot,
     now: Timestamp,
     disposition: &'static str,
     queue_cause: &'static str,
@@ -53,6 +56,7 @@ impl Office {
             platform,
             view: TenantView::new(plan),
             key: SigningKey::new([7; 32]),
+            media: MediaRoot::of_nobody(),
             now: "2026-11-25T12:00:00+01:00".parse().unwrap(), // a Wednesday
             disposition: "",
             queue_cause: "",
@@ -80,6 +84,9 @@ impl Office {
             queue_cause: Cow::Borrowed(self.queue_cause),
             now: self.now,
             random: self.random,
+            media: &self.media,
+            is_recorded: false,
+            listener: Listener::NOBODY,
         }
     }
 
@@ -99,8 +106,8 @@ impl Office {
     }
 
     fn comes_in(&self, number: &str) -> Answer {
-        let (name, row) = self.view.public_number(number).unwrap();
-        self.call("outside").came_in(name, row)
+        let (_, row) = self.view.public_number(number).unwrap();
+        self.call("outside").came_in(&row.trunk, number).unwrap()
     }
 
     /// The actions as `application data`, with names in the place of identities and signatures;

@@ -24,3 +24,4 @@ pub mod standalone;
 pub mod status;
 pub mod store;
 pub mod switch;
+pub mod trace;

@@ -32,6 +32,8 @@ enum Command {
     Switch(SwitchCommand),
     /// Compile manifests offline and print what is wrong with them
     Check(centrex::check::CheckArgs),
+    /// Say how a call would be routed, rule by rule, and what a proposed change does to it
+    Trace(centrex::trace::TraceArgs),
     /// Print the CRDs, write them to a directory, or compare them with it
     Crds(centrex::crds::CrdsArgs),
     /// Bring a database up to date
@@ -68,6 +70,13 @@ fn main() -> ExitCode {
         Command::Check(args) => {
             return centrex::check::run(&args, &mut std::io::stdout(), &mut std::io::stderr()).into();
         }
+        Command::Trace(args) => {
+            let (mut out, mut errors) = (std::io::stdout(), std::io::stderr());
+            match block_on(async { anyhow::Ok(centrex::trace::run(&args, &mut out, &mut errors).await) }) {
+                Ok(code) => return code.into(),
+                Err(error) => Err(error),
+            }
+        }
         Command::Crds(args) => centrex::crds::run(&args).map_err(anyhow::Error::from),
         Command::Standalone(args) => block_on(centrex::standalone::run(args)),
         Command::Operator(args) => block_on(centrex::operator::run(args)),
@@ -91,7 +100,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn block_on<E>(work: impl Future<Output = Result<(), E>>) -> anyhow::Result<()>
+fn block_on<T, E>(work: impl Future<Output = Result<T, E>>) -> anyhow::Result<T>
 where
     anyhow::Error: From<E>,
 {

@@ -47,6 +47,7 @@ fn cases() -> Vec<Case> {
             ("OutboundRoute globex/national", "spec.trunks[0]", "RefNotPermitted", "carriers")),
         case("no such zone", "10-acme.yaml", ("Europe/Berlin", "Europe/Atlantis"), ("Tenant acme/acme", "spec.timeZone", "InvalidValue", "Europe/Atlantis")),
         case("feature not sold", "20-globex-phones.yaml", ("displayName: Hank Example", "recording: Always"), ("Extension globex/hank", "spec.recording", "NotAllowed", "recording")),
+        case("a test that fails", "25-acme-tests.yaml", ("{kind: Voicemail, name: alice}", "{kind: IvrMenu, name: welcome}"), ("RoutingTest acme/night", "spec.expect", "TestFailed", "then ends at Voicemail alice, not at")),
         case("useless password", "15-acme-secrets.yaml", ("alice-dummy-password", "short"), ("Extension acme/alice", "spec.credentials.secretRef", "InvalidSecret", "8 to 128")),
     ]
 }
@@ -111,5 +112,5 @@ fn every_mistake_is_told_with_its_place_its_field_and_what_is_allowed() {
         assert!(same, "{what}: {text}");
         reasons.insert(reason.to_owned());
     }
-    assert_eq!(reasons.len(), 11, "{reasons:?}");
+    assert_eq!(reasons.len(), 12, "{reasons:?}");
 }

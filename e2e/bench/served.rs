@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use centrex::compile;
 use centrex::route::SigningKey;
+use centrex::route::media::MediaRoot;
 use centrex::source::World;
 use centrex::source::folder::Folder;
 use centrex::switch::http::{Credentials, Probe, Server};
 use centrex::switch::replica::Replica;
 use centrex::switch::xml::Answers;
-use centrex::switch::xml::media::MediaRoot;
 use centrex::switch::xml::templates::Templates;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;

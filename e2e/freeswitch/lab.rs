@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::phone::{Listener, Peer};
 use super::process::{free_port, until};
 use super::standalone::{PASSWORD, Standalone, USERNAME};
-use super::switch::Switch;
+use super::switch::{Switch, give};
 
 const ACME: &str = "acme.example.com";
 const GLOBEX: &str = "globex.example.com";
@@ -63,6 +63,8 @@ impl Lab {
         let manifests = dir.path().join("manifests");
         write_manifests(&manifests, &ports);
         let centrex = Standalone::start(&manifests, dir.path());
+        // Centrex makes the tenants' directories; an installation's group would let both in.
+        give(&media_dir(dir.path()));
         let switch = Switch::start(binary, &switch_dir(dir.path()), &centrex.url(), USERNAME, PASSWORD);
         let lab = Self {
             switch,
@@ -88,6 +90,11 @@ impl Lab {
     /// The switch's folder.
     pub fn switch_dir(&self) -> PathBuf {
         switch_dir(self.dir.path())
+    }
+
+    /// Directory of the tenants' media.
+    pub fn media_dir(&self) -> PathBuf {
+        media_dir(self.dir.path())
     }
 
     /// Registrations, as soon as there are so many: the switch enters them in its own time.
@@ -124,6 +131,10 @@ impl Lab {
             panic!("profiles do not run:\n{}\n{}", self.switch.api("sofia status"), self.logs());
         }
     }
+}
+
+fn media_dir(dir: &Path) -> PathBuf {
+    dir.join("media")
 }
 
 fn switch_dir(dir: &Path) -> PathBuf {

@@ -34,6 +34,8 @@ impl Standalone {
             .arg(manifests)
             .arg("--data-dir")
             .arg(dir.join("data"))
+            .arg("--media-dir")
+            .arg(dir.join("media"))
             .args(["--xml-listen", &format!("127.0.0.1:{port}")])
             .args(["--xml-username", USERNAME, "--xml-password", PASSWORD])
             .args(options);

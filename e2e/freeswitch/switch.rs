@@ -72,10 +72,9 @@ impl Switch {
             .env("CENTREX_RTP_END_PORT", (rtp + 200).to_string())
             .env("CENTREX_LOG_LEVEL", "info")
             .env("CENTREX_PHRASES", "tones");
-        let root = std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);
-        if root {
+        give(dir);
+        if is_root() {
             // What a phone achieves on the switch, it achieves as nobody.
-            give_away(dir);
             command.uid(NOBODY).gid(NOBODY);
         }
         let process = Process::start(&mut command, &dir.join("freeswitch.out"));
@@ -133,6 +132,17 @@ fn copy(from: &Path, to: &Path) {
             std::fs::copy(entry.path(), target).expect("copy of the configuration");
         }
     }
+}
+
+/// Gives a folder to the user that the switch runs as.
+pub fn give(folder: &Path) {
+    if is_root() {
+        give_away(folder);
+    }
+}
+
+fn is_root() -> bool {
+    std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
 }
 
 fn give_away(path: &Path) {

@@ -7,7 +7,7 @@ use centrex::plan::*;
 use centrex::resources::common::DestinationKind;
 use centrex::route::TenantView;
 use centrex::route::decide::{Decision, decide, external};
-use centrex::route::{Caller, digits};
+use centrex::route::{Caller, Listener, digits};
 use centrex::source::{Object, ObjectKey};
 use serde_json::{Value, json};
 
@@ -105,7 +105,7 @@ fn references_exist(plan: &TenantPlan, platform: &PlatformPlan) {
             }
             DestinationKind::ExternalNumber => {
                 view.public_number(&to.name).is_some()
-                    || matches!(external(&view, platform, &to.name), Decision::Out(_))
+                    || matches!(external(&view, platform, &to.name, Listener::NOBODY), Decision::Out(_))
             }
         };
         assert!(there, "{from:?} leads to {to:?}, which is not there");
@@ -160,7 +160,8 @@ fn no_circles(plan: &TenantPlan) {
 fn emergency_is_free(plan: &TenantPlan, platform: &PlatformPlan) {
     let view = TenantView::new(plan.clone());
     for number in plan.tenant.emergency.iter().flat_map(|emergency| &emergency.numbers) {
-        let decision = decide(&view, platform, &Caller::Extension("anybody".into()), number);
+        let decision =
+            decide(&view, platform, &Caller::Extension("anybody".into()), number, Listener::NOBODY);
         assert!(matches!(decision, Decision::Emergency { .. }), "{number}: {decision:?}");
         assert!(!internal_numbers(plan).contains(&number.as_str()));
         let named = |route: &OutboundRouteRow| {

@@ -20,6 +20,7 @@ fn answers() -> std::sync::Arc<Answers> {
         trunk: "carriers/carrier".into(),
         target: target.clone(),
         caller_id_prefix: None,
+        record_calls: false,
     };
     tenant.numbers.insert("main".into(), number("+4930111111"));
     world::answers(world::platform(), vec![tenant, world::tenant(TENANT_B, "tenant-b.test")])

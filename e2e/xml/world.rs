@@ -11,9 +11,9 @@ use centrex::resources::ring_group::RingStrategy;
 use centrex::resources::sip_profile::Role;
 use centrex::resources::tenant::DeletionPolicy;
 use centrex::route::SigningKey;
+use centrex::route::media::MediaRoot;
 use centrex::switch::replica::Replica;
 use centrex::switch::xml::Answers;
-use centrex::switch::xml::media::MediaRoot;
 use centrex::switch::xml::templates::Templates;
 use uuid::Uuid;
 
@@ -105,6 +105,7 @@ pub fn tenant(id: Uuid, domain: &str) -> TenantPlan {
         max_concurrent_calls: None,
         max_call_duration_seconds: None,
         music_on_hold: Some(MediaPath("music_on_hold/hold.wav".into())),
+        recording_tone: false,
         deletion_policy: DeletionPolicy::default(),
     });
     for number in ["100", "101", "200"] {

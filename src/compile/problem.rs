@@ -56,11 +56,13 @@ pub enum Reason {
     CredentialsPending,
     /// The Secret is there, but what is in it cannot be used.
     InvalidSecret,
+    /// The call of a RoutingTest ends elsewhere than expected.
+    TestFailed,
 }
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Conflict,
         Self::RefNotFound,
         Self::RefRefused,
@@ -72,6 +74,7 @@ impl Reason {
         Self::NotAllowed,
         Self::CredentialsPending,
         Self::InvalidSecret,
+        Self::TestFailed,
     ];
 
     /// What it says, for the documented table.
@@ -90,6 +93,9 @@ impl Reason {
             Self::NotAllowed => "The tenant's profile does not have the feature.",
             Self::CredentialsPending => "The Secret with the credentials is not there yet.",
             Self::InvalidSecret => "The Secret is there, but what is in it cannot be used.",
+            Self::TestFailed => {
+                "The call of a RoutingTest ends elsewhere than expected; nothing is kept back."
+            }
         }
     }
 }

@@ -92,6 +92,9 @@ pub struct TenantRow {
     /// Hold music, relative to the tenant's media directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub music_on_hold: Option<MediaPath>,
+    /// Whether a recorded call begins with a tone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub recording_tone: bool,
     /// What happens to schema and media when the Tenant is deleted.
     pub deletion_policy: DeletionPolicy,
 }
@@ -135,6 +138,12 @@ pub struct Target {
     pub kind: DestinationKind,
     /// Name of the resource; the E.164 number for `ExternalNumber`.
     pub name: String,
+}
+
+impl std::fmt::Display for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?} {}", self.kind, self.name)
+    }
 }
 
 /// An extension.
@@ -380,6 +389,9 @@ pub struct NumberRow {
     /// Text put before the caller's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub caller_id_prefix: Option<String>,
+    /// Whether its calls are recorded.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub record_calls: bool,
 }
 
 /// An outbound route.

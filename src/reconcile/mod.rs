@@ -11,6 +11,7 @@ mod known;
 mod outside;
 mod progress;
 mod propose;
+mod recordings;
 mod report;
 mod schedule;
 mod tenant;
@@ -27,6 +28,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use tokio::sync::watch;
 use tokio::task::{JoinSet, block_in_place};
+use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
 use crate::compile::Reason;
@@ -70,6 +72,8 @@ pub struct Reconciler {
     /// Whether tenants in the store that the world does not know were removed.
     swept: bool,
     progress: watch::Sender<Progress>,
+    /// Removes recordings that were kept long enough, while this process leads.
+    recordings: Option<AbortOnDropHandle<()>>,
 }
 
 impl Reconciler {
@@ -99,6 +103,7 @@ impl Reconciler {
             complete: false,
             swept: false,
             progress,
+            recordings: None,
         }
     }
 
@@ -111,6 +116,7 @@ impl Reconciler {
     pub fn lead(&mut self, store: Store) {
         self.follow();
         self.store = Some(store);
+        self.recordings = self.media.clone().map(|media| recordings::keep(media, self.known.clone()));
         self.begin();
     }
 
@@ -135,6 +141,7 @@ impl Reconciler {
     pub fn follow(&mut self) {
         self.running = JoinSet::new(); // what ran is broken off, and its transactions rolled back
         self.store = None;
+        self.recordings = None;
         self.leading = false;
         self.busy.clear();
         self.schedule.clear();

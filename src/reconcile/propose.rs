@@ -1,7 +1,7 @@
 //! What would be wrong if an object were written: the same compile, on the proposed world.
 
 use super::Known;
-use crate::compile::{self, Claims, Compiled, Effect, Problem};
+use crate::compile::{self, Claims, Compiled, Effect, Problem, Reason};
 use crate::source::world::key_of;
 use crate::source::{Change, Object, TenantKey};
 use crate::status::reason::wants_a_person;
@@ -41,7 +41,7 @@ impl Known {
         let is_new = |problem: &&Problem| problem.effect != Effect::Waiting && !known(problem);
         let (mine, others): (Vec<_>, Vec<_>) = after.iter().partition(|problem| problem.resource == own);
         let (refused, tolerated): (Vec<_>, Vec<_>) =
-            mine.into_iter().partition(|problem| is_new(problem) && wants_a_person(problem.reason));
+            mine.into_iter().partition(|problem| is_new(problem) && keeps_out(problem.reason));
         let told = tolerated.into_iter().filter(|problem| problem.effect != Effect::Waiting);
         Verdict {
             refused: refused.into_iter().cloned().collect(),
@@ -84,6 +84,11 @@ impl Known {
         }
         Some(claims)
     }
+}
+
+/// Whether nothing but another spec will end a problem. A test may be there before what it tests.
+fn keeps_out(reason: Reason) -> bool {
+    wants_a_person(reason) && reason != Reason::TestFailed
 }
 
 fn tenant_of(object: &Object) -> Option<TenantKey> {

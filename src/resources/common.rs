@@ -72,6 +72,21 @@ pub enum DestinationKind {
     ExternalNumber,
 }
 
+impl DestinationKind {
+    /// The kind of resource that leads there.
+    pub fn resource(self) -> &'static str {
+        match self {
+            Self::Extension | Self::Voicemail => "Extension",
+            Self::RingGroup => "RingGroup",
+            Self::Queue => "Queue",
+            Self::IvrMenu => "IvrMenu",
+            Self::Conference => "Conference",
+            Self::Schedule => "Schedule",
+            Self::ExternalNumber => "OutboundRoute",
+        }
+    }
+}
+
 /// Where a call goes: a resource of the tenant by kind and name, or a public number.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -138,15 +153,15 @@ pub struct DigitMatch {
     pub max_digits: Option<i32>,
 }
 
-/// When calls are recorded.
+/// Which calls of an extension are recorded, internal ones included.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Recording {
     /// No call is recorded.
     #[default]
     Never,
-    /// Calls that come in are recorded.
+    /// Calls that come to it are recorded.
     Inbound,
-    /// Calls that go out are recorded.
+    /// Calls that it makes are recorded.
     Outbound,
     /// Every call is recorded.
     Always,

@@ -49,4 +49,8 @@ pub struct NumberSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 16), regex(pattern = TEXT_PATTERN))]
     pub caller_id_prefix: Option<String>,
+    /// Whether calls that come in by it are recorded, except those that go straight to a voicemail
+    /// box: false when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record_calls: Option<bool>,
 }

@@ -82,7 +82,7 @@ pub struct Caller {
 pub struct Expectation {
     /// Kind of the end.
     pub kind: EndKind,
-    /// Name of the resource: a Trunk's for kind Trunk.
+    /// Name of the resource. For kind Trunk the first trunk that is tried counts, whatever its namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63), regex(pattern = NAME_PATTERN))]
     pub name: Option<String>,

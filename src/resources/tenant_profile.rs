@@ -81,6 +81,9 @@ pub struct TenantProfileSpec {
     /// Whether calls may be recorded: true when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recording_enabled: Option<bool>,
+    /// Whether a recorded call begins with a tone that the caller hears: false when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recording_tone: Option<bool>,
     /// Whether text messages may be sent: false when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sms_enabled: Option<bool>,

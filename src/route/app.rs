@@ -26,6 +26,12 @@ pub enum Variable {
     EffectiveCallerIdName(Text),
     /// The number called parties are shown.
     EffectiveCallerIdNumber(DialNumber),
+    /// A recording begins when the call is answered, not with the first media.
+    RecordOnceAnswered,
+    /// Where the call is recorded: below the tenant's media directory.
+    Recording(Word),
+    /// What a caller hears who has media, but no answer yet, while it rings elsewhere.
+    Ringback,
     /// Which of these the legs get that the call makes: its identity and its ends without media.
     ExportVars,
     /// Whether the call ends with its bridge.
@@ -118,6 +124,8 @@ pub enum App {
     Conference {
         room: Word,
     },
+    /// A tone that says that the call is recorded.
+    ConsentTone,
     Echo,
     Hangup(Cause),
     Ivr {
@@ -127,6 +135,10 @@ pub enum App {
     Limit {
         realm: Word,
         most: i32,
+    },
+    /// Records the call to a file; one that is being recorded there goes on.
+    RecordSession {
+        path: Word,
     },
     /// Ends the call after so many seconds.
     SchedHangup {
@@ -167,12 +179,14 @@ impl App {
             }
             Self::Callcenter { queue } => ("callcenter", queue.to_string()),
             Self::Conference { room } => ("conference", format!("{room}@{room}")),
+            Self::ConsentTone => ("playback", CONSENT_TONE.to_owned()),
             Self::Echo => ("echo", String::new()),
             Self::Hangup(cause) => ("hangup", cause.name().to_owned()),
             Self::Ivr { menu } => ("ivr", menu.to_string()),
             Self::Limit { realm, most } => {
                 ("limit", format!("hash {realm} calls {most} !NORMAL_CIRCUIT_CONGESTION"))
             }
+            Self::RecordSession { path } => ("record_session", path.to_string()),
             Self::SchedHangup { seconds } => ("sched_hangup", format!("+{seconds} ALLOTTED_TIMEOUT")),
             Self::Set(variable) => {
                 let mut data = String::new();
@@ -206,6 +220,12 @@ impl App {
 /// Milliseconds without media after which a leg ends: while talking, and on hold.
 const MEDIA_TIMEOUT_MS: &str = "120000";
 const MEDIA_HOLD_TIMEOUT_MS: &str = "1800000";
+
+/// A ringing tone: 425 Hz, a second of five (ITU-T E.180).
+const RINGBACK: &str = "%(1000,4000,425)";
+
+/// Half a second of 1400 Hz, the tone of recorders (47 CFR 64.501; ITU-T E.180), and a little silence.
+const CONSENT_TONE: &str = "tone_stream://%(500,250,1400)";
 
 /// The channel variable by which our dialplan knows its own calls again.
 pub const CALL_VARIABLE: &str = "centrex_call";
@@ -266,8 +286,11 @@ impl Variable {
             Self::HoldMusic(stream) => ("hold_music=local_stream://", stream.as_str()),
             Self::MediaHoldTimeout => ("media_hold_timeout=", MEDIA_HOLD_TIMEOUT_MS),
             Self::MediaTimeout => ("media_timeout=", MEDIA_TIMEOUT_MS),
+            Self::RecordOnceAnswered => ("RECORD_ANSWER_REQ=", "true"),
+            Self::Recording(file) => ("centrex_recording=", file.as_str()),
+            Self::Ringback => ("ringback=", RINGBACK),
             Self::TimeZone(zone) => ("timezone=", zone.as_str()),
-            Self::TransferRingback => ("transfer_ringback=", "%(1000,4000,425)"),
+            Self::TransferRingback => ("transfer_ringback=", RINGBACK),
         };
         out.push_str(name);
         out.push_str(value);

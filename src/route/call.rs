@@ -6,12 +6,15 @@ use jiff::Timestamp;
 
 use super::app::{self, Action, App, Cause, Continue, Variable};
 use super::decide::{Decision, Refusal, decide};
+use super::explain::{self, End, Listener};
 use super::legal::{DialNumber, Text, Word};
+use super::media::MediaRoot;
 use super::signing::SigningKey;
 use super::token::{Caller, Step, sign_call, verify_step};
 use super::view::TenantView;
-use super::{features, outbound, targets};
-use crate::plan::{NumberRow, PlatformPlan, Target};
+use super::{digits, features, outbound, targets};
+use crate::plan::{NumberRow, PlatformPlan, Target, TrunkRow};
+use crate::resources::routing_test::EndKind;
 
 /// A call to route: whose it is was found out before, from what the switch vouches for.
 pub struct Call<'a> {
@@ -35,6 +38,12 @@ pub struct Call<'a> {
     pub now: Timestamp,
     /// A number drawn for this call, for orders drawn by chance.
     pub random: u64,
+    /// Where media files are.
+    pub media: &'a MediaRoot,
+    /// Whether the leg began to be recorded before (`centrex_recording` is set).
+    pub is_recorded: bool,
+    /// Who is told why.
+    pub listener: Listener<'a>,
 }
 
 /// What the switch is to do with a call.
@@ -55,15 +64,42 @@ impl<'a> Call<'a> {
     /// destination our own dialplan wrote.
     pub fn dialled(&self, destination: &str) -> Answer {
         match verify_step(self.key, self.view.plan.tenant.id, destination) {
-            Some((Step::To, target)) => self.to(&target),
+            Some((Step::To, target)) => self.to(&target, false),
             Some((Step::After, target)) => self.answer(rule(&target), targets::after(self, &target)),
-            None => self.decision(decide(self.view, self.platform, &self.caller, destination)),
+            None => self.decision(decide(self.view, self.platform, &self.caller, destination, self.listener)),
         }
     }
 
-    /// Answers a call that came in by one of the tenant's public numbers.
-    pub fn came_in(&self, name: &str, number: &NumberRow) -> Answer {
-        let mut answer = self.to(&number.target);
+    /// Answers a call that a trunk (`namespace/name`) brought for what its carrier sent as the number.
+    pub fn brought(&self, trunk: &str, row: &TrunkRow, sent: &str) -> Answer {
+        let number = digits::from_carrier(sent, row.number_format, row.national.as_ref());
+        let answer = number.and_then(|number| self.came_in(trunk, &number));
+        answer.unwrap_or_else(|| {
+            let why = || format!("no Number of the tenant takes {sent} from it");
+            self.listener.hears(|| explain::Step {
+                resource: explain::trunk_key(trunk),
+                matched: false,
+                why: why(),
+            });
+            self.answer("Unknown".to_owned(), Some(vec![App::Hangup(Cause::UnallocatedNumber)]))
+        })
+    }
+
+    /// Answers a call for a public number in E.164 form, when it is one of the tenant's that this
+    /// trunk brings.
+    pub fn came_in(&self, trunk: &str, number: &str) -> Option<Answer> {
+        let (name, row) = self.view.brought_by(trunk, number)?;
+        let why = || format!("it is {number}, and comes in by Trunk {trunk}: {}", row.target);
+        self.listener.hears(|| explain::Step {
+            resource: self.view.key("Number", name),
+            matched: true,
+            why: why(),
+        });
+        Some(self.by_number(name, row))
+    }
+
+    fn by_number(&self, name: &str, number: &NumberRow) -> Answer {
+        let mut answer = self.to(&number.target, number.record_calls);
         answer.rule = format!("Number.{name}");
         let seconds = self.view.plan.tenant.max_call_duration_seconds;
         let longest = seconds.map(|seconds| App::SchedHangup { seconds });
@@ -77,14 +113,15 @@ impl<'a> Call<'a> {
 
     fn decision(&self, decision: Decision<'_>) -> Answer {
         match decision {
-            Decision::Target(target) => self.to(&target),
+            Decision::Target(target) => self.to(&target, false),
             Decision::Emergency { number } => {
                 self.answer("Emergency".to_owned(), outbound::emergency(self, &number))
             }
             Decision::Feature { name, code, digits } => {
+                self.listener.ends(|| End { kind: EndKind::FeatureCode, name: name.to_owned() });
                 self.answer(format!("FeatureCode.{name}"), features::feature(self, code, &digits))
             }
-            Decision::Out(out) => self.answer(format!("Out.{}", out.rule), outbound::out(self, &out)),
+            Decision::Out(out) => self.answer(format!("Out.{}", out.rule), outbound::dialled(self, &out)),
             Decision::Refused(refusal) => {
                 let cause = match refusal {
                     Refusal::Blocked => Cause::CallRejected,
@@ -98,25 +135,29 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// Answers with a destination of the tenant, as it is at this time.
-    fn to(&self, target: &Target) -> Answer {
-        let target = super::decide::settle(self.view, target, self.now);
-        self.answer(rule(&target), targets::to(self, &target))
+    /// Answers with a destination of the tenant, as it is at this time; by a number whose calls are
+    /// recorded, or not.
+    fn to(&self, target: &Target, recorded: bool) -> Answer {
+        let target = super::decide::settle(self.view, target, self.now, self.listener);
+        self.answer(rule(&target), targets::to(self, &target, recorded))
     }
 
     /// Puts the answer together: what every call begins with, then its own actions. A call for
     /// which something was not legal ends, rather than doing half of what was meant.
     fn answer(&self, rule: String, actions: Actions) -> Answer {
         let actions = actions.and_then(|actions| {
-            let routed = !matches!(actions.as_slice(), [App::Hangup(_)]);
-            if !routed {
+            if let [App::Hangup(cause)] = actions.as_slice() {
+                self.listener.ends(|| End::rejected(*cause));
                 return Some(actions);
             }
             let mut all = self.preamble(rule == "Emergency")?;
             all.extend(actions);
             Some(all)
         });
-        let actions = actions.unwrap_or_else(|| vec![App::Hangup(Cause::NormalTemporaryFailure)]);
+        let actions = actions.unwrap_or_else(|| {
+            self.listener.ends(|| End::rejected(Cause::NormalTemporaryFailure));
+            vec![App::Hangup(Cause::NormalTemporaryFailure)]
+        });
         Answer { rule, actions: app::actions(&actions) }
     }
 

@@ -6,12 +6,14 @@
 use jiff::Timestamp;
 
 use super::digits;
+use super::explain::{Listener, Step};
 use super::schedule;
 use super::token::Caller;
 use super::view::TenantView;
 use crate::plan::{DialActionRow, FeatureCodeRow, PlatformPlan, Target};
-use crate::resources::common::{CallerId, DestinationKind};
+use crate::resources::common::{CallerId, DestinationKind, DigitMatch};
 use crate::resources::dial_rule::Phase;
+use crate::source::ObjectKey;
 
 /// Most schedules and forwardings that a call follows by itself. Compile refuses circles; this
 /// bounds what a plan could do that was not compiled.
@@ -74,46 +76,84 @@ pub fn decide<'a>(
     platform: &'a PlatformPlan,
     caller: &Caller,
     dialled: &str,
+    listener: Listener<'_>,
 ) -> Decision<'a> {
     if !digits::is_dialled(dialled) {
+        let why =
+            || format!("{dialled} is no number; a number is digits, * and #, with at most one + in front");
+        listener.hears(|| Step { resource: view.tenant_key(), matched: false, why: why() });
         return Decision::Unknown;
     }
     let inside = matches!(caller, Caller::Extension(_));
-    let emergency = view.plan.tenant.emergency.as_ref();
-    if inside && emergency.is_some_and(|emergency| emergency.numbers.iter().any(|n| n == dialled)) {
+    if inside && is_emergency(view, dialled, listener) {
         return Decision::Emergency { number: dialled.to_owned() };
     }
-    if let Some(decision) = dial_rules(platform, Phase::Before, inside, dialled) {
+    if let Some(decision) = dial_rules(platform, Phase::Before, inside, dialled, listener) {
         return decision;
     }
     if let Some(target) = view.number(dialled) {
+        let why = || format!("its number is {dialled}");
+        listener.hears(|| Step { resource: view.target_key(target), matched: true, why: why() });
         return Decision::Target(target.clone());
     }
+    let why = || format!("none of its internal numbers is {dialled}");
+    listener.hears(|| Step { resource: view.tenant_key(), matched: false, why: why() });
     if !inside {
-        return match dial_rules(platform, Phase::After, inside, dialled) {
+        return match dial_rules(platform, Phase::After, inside, dialled, listener) {
             Some(decision) => decision,
-            None => Decision::Refused(Refusal::Outside),
+            None => {
+                let why = "callers from outside dial internal numbers only".to_owned();
+                listener.hears(|| Step { resource: view.tenant_key(), matched: false, why });
+                Decision::Refused(Refusal::Outside)
+            }
         };
     }
-    if let Some(decision) = feature(view, dialled) {
+    if let Some(decision) = feature(view, dialled, listener) {
         return decision;
     }
-    if let Some(decision) = outbound(view, caller, dialled) {
+    if let Some(decision) = outbound(view, caller, dialled, listener) {
         return decision;
     }
-    dial_rules(platform, Phase::After, inside, dialled).unwrap_or(Decision::Unknown)
+    dial_rules(platform, Phase::After, inside, dialled, listener).unwrap_or(Decision::Unknown)
+}
+
+fn is_emergency(view: &TenantView, dialled: &str, listener: Listener<'_>) -> bool {
+    let emergency = view.plan.tenant.emergency.as_ref();
+    let numbers = emergency.map_or(&[][..], |emergency| &emergency.numbers);
+    let matched = numbers.iter().any(|number| number == dialled);
+    listener.hears(|| {
+        let why = match (matched, numbers) {
+            (true, _) => format!("{dialled} is an emergency number"),
+            (false, []) => "it has no emergency numbers".to_owned(),
+            (false, numbers) => format!("{dialled} is no emergency number ({})", numbers.join(", ")),
+        };
+        Step { resource: view.tenant_key(), matched, why }
+    });
+    matched
 }
 
 /// Decides how a public number leaves that a destination names: as if it were dialled, but the
 /// tenant's administrator chose it, so that no toll class is asked. The tenant's own numbers do
 /// not leave: [`settle`] follows them before.
-pub fn external<'a>(view: &'a TenantView, platform: &'a PlatformPlan, number: &str) -> Decision<'a> {
-    if let Some(decision) = dial_rules(platform, Phase::Before, true, number) {
+pub fn external<'a>(
+    view: &'a TenantView,
+    platform: &'a PlatformPlan,
+    number: &str,
+    listener: Listener<'_>,
+) -> Decision<'a> {
+    if let Some(decision) = dial_rules(platform, Phase::Before, true, number, listener) {
         return decision;
     }
     // A destination is written in E.164; routes match what people dial. One whose edits give the
     // number leads to it.
-    let route = view.routes().find(|(_, route)| route.matches.iter().any(|m| digits::reaches(m, number)));
+    let route = view.routes().find(|(name, route)| {
+        let matched = route.matches.iter().any(|m| digits::reaches(m, number));
+        listener.hears(|| {
+            let why = if matched { "its edits lead to" } else { "none of its edits leads to" };
+            Step { resource: view.key("OutboundRoute", name), matched, why: format!("{why} {number}") }
+        });
+        matched
+    });
     match route {
         Some((name, route)) => Decision::Out(Outbound {
             rule: name,
@@ -121,7 +161,7 @@ pub fn external<'a>(view: &'a TenantView, platform: &'a PlatformPlan, number: &s
             trunks: &route.trunks,
             caller_id: route.caller_id.as_ref(),
         }),
-        None => dial_rules(platform, Phase::After, true, number).unwrap_or(Decision::Unknown),
+        None => dial_rules(platform, Phase::After, true, number, listener).unwrap_or(Decision::Unknown),
     }
 }
 
@@ -131,46 +171,100 @@ pub fn dial_rules<'a>(
     phase: Phase,
     inside: bool,
     dialled: &str,
+    listener: Listener<'_>,
 ) -> Option<Decision<'a>> {
     let mut rules: Vec<_> = platform.dial_rules.iter().filter(|(_, rule)| rule.phase == phase).collect();
     rules.sort_by_key(|(_, rule)| rule.priority);
     rules.into_iter().find_map(|(name, rule)| {
-        let number = rule.matches.iter().find_map(|matches| digits::apply(matches, dialled))?;
-        Some(match &rule.action {
-            DialActionRow::Block => Decision::Refused(Refusal::Blocked),
-            DialActionRow::Route { .. } if !inside => Decision::Refused(Refusal::Outside),
-            DialActionRow::Route { trunks } => {
-                Decision::Out(Outbound { rule: name, number, trunks, caller_id: None })
+        let key = || ObjectKey { kind: "DialRule", namespace: None, name: name.clone() };
+        let number = edited(&rule.matches, dialled, listener, key)?;
+        let (decision, matched, why) = match &rule.action {
+            DialActionRow::Block => (Decision::Refused(Refusal::Blocked), true, "it blocks the call"),
+            DialActionRow::Route { .. } if !inside => {
+                (Decision::Refused(Refusal::Outside), false, "callers from outside do not leave by it")
             }
-        })
+            DialActionRow::Route { trunks } => {
+                let out = Outbound { rule: name, number, trunks, caller_id: None };
+                (Decision::Out(out), true, "the call leaves by its trunks")
+            }
+        };
+        listener.hears(|| Step { resource: key(), matched, why: why.to_owned() });
+        Some(decision)
     })
 }
 
+/// What the first match of a rule that is about a number makes of it.
+fn edited(
+    matches: &[DigitMatch],
+    dialled: &str,
+    listener: Listener<'_>,
+    resource: impl Fn() -> ObjectKey,
+) -> Option<String> {
+    let number = matches.iter().find_map(|matches| digits::apply(matches, dialled));
+    listener.hears(|| {
+        let why = match &number {
+            Some(number) if number == dialled => format!("it is about {dialled}"),
+            Some(number) => format!("it is about {dialled}, and makes it {number}"),
+            None => {
+                let reasons = matches.iter().filter_map(|m| digits::edit(m, dialled).err());
+                let reasons: Vec<String> = reasons.map(|reason| reason.to_string()).collect();
+                format!("{dialled} {}", reasons.join("; it "))
+            }
+        };
+        Step { resource: resource(), matched: number.is_some(), why }
+    });
+    number
+}
+
 /// The longest code that matches.
-fn feature<'a>(view: &'a TenantView, dialled: &str) -> Option<Decision<'a>> {
+fn feature<'a>(view: &'a TenantView, dialled: &str, listener: Listener<'_>) -> Option<Decision<'a>> {
     let codes = view.plan.feature_codes.iter().filter_map(|(name, code)| {
         let digits = dialled.strip_prefix(&code.code)?;
         let fits = digits.is_empty() != code.action.takes_digits();
         (fits && digits.bytes().all(|byte| byte.is_ascii_digit())).then_some((name, code, digits))
     });
-    let (name, code, digits) = codes.max_by_key(|(_, code, _)| code.code.len())?;
+    let found = codes.max_by_key(|(_, code, _)| code.code.len());
+    for (name, code) in &view.plan.feature_codes {
+        listener.hears(|| {
+            let matched = found.is_some_and(|(chosen, ..)| chosen == name);
+            let takes = if code.action.takes_digits() { "digits behind" } else { "nothing behind" };
+            let why = if matched { "is" } else { "is not" };
+            let why = format!("{dialled} {why} its code {}, which takes {takes} it", code.code);
+            Step { resource: view.key("FeatureCode", name), matched, why }
+        });
+    }
+    let (name, code, digits) = found?;
     Some(Decision::Feature { name, code, digits: digits.to_owned() })
 }
 
 /// The first route that matches decides, also when the caller lacks its toll class: a number that
 /// one route guards does not slip out by a later one.
-fn outbound<'a>(view: &'a TenantView, caller: &Caller, dialled: &str) -> Option<Decision<'a>> {
+fn outbound<'a>(
+    view: &'a TenantView,
+    caller: &Caller,
+    dialled: &str,
+    listener: Listener<'_>,
+) -> Option<Decision<'a>> {
     let (name, route, number) = view.routes().find_map(|(name, route)| {
-        let number = route.matches.iter().find_map(|matches| digits::apply(matches, dialled))?;
+        let number = edited(&route.matches, dialled, listener, || view.key("OutboundRoute", name))?;
         Some((name, route, number))
     })?;
-    if let Some((_, own)) = view.public_number(&number) {
-        return Some(Decision::Target(own.target.clone()));
+    if let Some((own, row)) = view.public_number(&number) {
+        let why = || format!("{number} is the tenant's own, and does not leave: {}", row.target);
+        listener.hears(|| Step { resource: view.key("Number", own), matched: true, why: why() });
+        return Some(Decision::Target(row.target.clone()));
     }
     let Caller::Extension(extension) = caller else { return Some(Decision::Refused(Refusal::Outside)) };
     let classes =
         view.plan.extensions.get(extension).map(|row| row.toll_classes.as_slice()).unwrap_or_default();
     let permitted = route.toll_class.as_ref().is_none_or(|class| classes.contains(class));
+    if let Some(class) = &route.toll_class {
+        listener.hears(|| {
+            let has = if classes.is_empty() { "none".to_owned() } else { classes.join(", ") };
+            let why = format!("OutboundRoute {name} asks for toll class {class}; the caller has {has}");
+            Step { resource: view.key("Extension", extension), matched: permitted, why }
+        });
+    }
     Some(if permitted {
         Decision::Out(Outbound {
             rule: name,
@@ -185,18 +279,35 @@ fn outbound<'a>(view: &'a TenantView, caller: &Caller, dialled: &str) -> Option<
 
 /// Follows schedules, forwardings of every call, and public numbers that are the tenant's own, to
 /// where a call really goes at a time.
-pub fn settle(view: &TenantView, target: &Target, now: Timestamp) -> Target {
+pub fn settle(view: &TenantView, target: &Target, now: Timestamp, listener: Listener<'_>) -> Target {
     let mut target = target;
     for _ in 0..MAX_HOPS {
         let next = match target.kind {
             DestinationKind::Schedule => view.plan.schedules.get(&target.name).map(|schedule| {
                 let zone = view.time_zone(&schedule.time_zone);
-                schedule::target(schedule, &zone, now)
+                let next = schedule::target(schedule, &zone, now);
+                listener.hears(|| {
+                    let state = schedule::state(schedule, &zone, now);
+                    let local = now.to_zoned(zone.clone()).strftime("%a %Y-%m-%d %H:%M:%S %Q").to_string();
+                    let why = format!("{state} at {local}: {next}");
+                    Step { resource: view.target_key(target), matched: true, why }
+                });
+                next
             }),
             DestinationKind::Extension => {
-                view.plan.extensions.get(&target.name).and_then(|row| row.forwarding.always.as_ref())
+                let next =
+                    view.plan.extensions.get(&target.name).and_then(|row| row.forwarding.always.as_ref());
+                if let Some(next) = next {
+                    let why = || format!("forwarding.always: {next}");
+                    listener.hears(|| Step { resource: view.target_key(target), matched: true, why: why() });
+                }
+                next
             }
-            DestinationKind::ExternalNumber => view.public_number(&target.name).map(|(_, own)| &own.target),
+            DestinationKind::ExternalNumber => view.public_number(&target.name).map(|(name, own)| {
+                let why = || format!("{} is the tenant's own: {}", target.name, own.target);
+                listener.hears(|| Step { resource: view.key("Number", name), matched: true, why: why() });
+                &own.target
+            }),
             _ => None,
         };
         match next {

@@ -14,18 +14,50 @@ pub fn length_range(matches: &DigitMatch) -> (usize, usize) {
     (least.max(prefix), most)
 }
 
+/// Why a match is not about what was dialled.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Mismatch<'a> {
+    /// It begins otherwise.
+    #[error("does not begin with {0}")]
+    Prefix(&'a str),
+    /// It is too short or too long.
+    #[error("has {found} characters, not {least} to {most}")]
+    Length {
+        /// Characters dialled.
+        found: usize,
+        /// Fewest that match.
+        least: usize,
+        /// Most that match.
+        most: usize,
+    },
+    /// What the edits make of it is no number.
+    #[error("is no number that can be sent after the edits")]
+    NoNumber,
+}
+
 /// The number that a match makes of what was dialled; `None` when it does not match, or when what
 /// results is no number.
 pub fn apply(matches: &DigitMatch, dialled: &str) -> Option<String> {
+    edit(matches, dialled).ok()
+}
+
+/// The same, with the reason when there is none.
+///
+/// # Errors
+/// Why the match is not about what was dialled.
+pub fn edit<'a>(matches: &'a DigitMatch, dialled: &str) -> Result<String, Mismatch<'a>> {
     let prefix = matches.prefix.as_deref().unwrap_or("");
     let (least, most) = length_range(matches);
-    if !dialled.starts_with(prefix) || !(least..=most).contains(&dialled.len()) {
-        return None;
+    if !dialled.starts_with(prefix) {
+        return Err(Mismatch::Prefix(prefix));
+    }
+    if !(least..=most).contains(&dialled.len()) {
+        return Err(Mismatch::Length { found: dialled.len(), least, most });
     }
     let strip = matches.strip.and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
-    let rest = dialled.get(strip..)?;
+    let rest = dialled.get(strip..).ok_or(Mismatch::NoNumber)?;
     let number = format!("{}{rest}", matches.prepend.as_deref().unwrap_or(""));
-    is_sendable(&number).then_some(number)
+    if is_sendable(&number) { Ok(number) } else { Err(Mismatch::NoNumber) }
 }
 
 /// Whether some dialled number becomes this one by the edits of a match.

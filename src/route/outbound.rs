@@ -5,13 +5,27 @@ use super::call::{Actions, Call};
 use super::decide::Outbound;
 use super::dial_string::{DialString, Endpoint, Leg, LegVariable, Order};
 use super::digits::to_carrier;
+use super::explain::{End, Step, trunk_key};
 use super::legal::{DialNumber, Text, Word};
+use super::recording;
 use super::token::Caller;
 use crate::plan::TrunkRow;
+use crate::resources::routing_test::EndKind;
 
 /// Seconds a called party outside may ring. Without it the time that a phone of ours was rung
 /// before, on a call that is forwarded, would hold.
 const RING_SECONDS: i32 = 120;
+
+/// Sends a call out that its caller dialled, and records it where the caller is recorded.
+pub fn dialled(call: &Call, outbound: &Outbound) -> Actions {
+    let own = out(call, outbound)?;
+    if let [App::Hangup(_)] = own.as_slice() {
+        return Some(own);
+    }
+    let mut actions = recording::of_caller(call)?;
+    actions.extend(own);
+    Some(actions)
+}
 
 /// Sends a call out: trunk after trunk, gateway after gateway, as long as the carrier is the
 /// reason that it fails.
@@ -58,7 +72,12 @@ fn by_trunks(
     actions.push(App::Set(Variable::CallTimeout(RING_SECONDS)));
     actions.push(App::Set(Variable::ContinueOnFail(Continue::CarrierFailure)));
     let mut ways = 0;
-    for trunk in trunks.iter().filter_map(|name| call.platform.trunks.get(name)) {
+    for name in trunks {
+        let Some(trunk) = call.platform.trunks.get(name) else { continue };
+        call.listener.hears(|| tried(name, number, trunk));
+        if ways == 0 {
+            call.listener.ends(|| End { kind: EndKind::Trunk, name: name.clone() });
+        }
         if let Some(shown) = shown {
             let shown = to_carrier(shown, trunk.number_format, trunk.national.as_ref());
             actions.push(App::Set(Variable::EffectiveCallerIdNumber(DialNumber::new(&shown)?)));
@@ -74,6 +93,13 @@ fn by_trunks(
         return Some(vec![App::Hangup(Cause::NormalTemporaryFailure)]);
     }
     Some(actions)
+}
+
+fn tried(name: &str, number: &str, trunk: &TrunkRow) -> Step {
+    let gateways: Vec<&str> = trunk.gateways.iter().map(|gateway| gateway.host.as_str()).collect();
+    let sent = to_carrier(number, trunk.number_format, trunk.national.as_ref());
+    let why = format!("{sent} is tried by {}", gateways.join(", then "));
+    Step { resource: trunk_key(name), matched: !gateways.is_empty(), why }
 }
 
 fn by_gateway(call: &Call, trunk: &TrunkRow, index: usize, number: &str, limited: bool) -> Option<App> {

@@ -18,6 +18,16 @@ pub enum State {
     Holiday,
 }
 
+impl std::fmt::Display for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Open => "open",
+            Self::Closed => "closed",
+            Self::Holiday => "closed for a holiday",
+        })
+    }
+}
+
 /// A time zone of the IANA database, by its name as it is written there. The database is the one
 /// built in: the compiler and every switch know the same zones, whatever their machines have.
 pub fn zone(name: &str) -> Option<TimeZone> {

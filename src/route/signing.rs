@@ -19,6 +19,12 @@ impl SigningKey {
         Self { bytes, mac: Hmac::new_from_slice(&bytes).ok() }
     }
 
+    /// A key of no installation, for asking what would be answered: what it signs is believed
+    /// nowhere, and is the same everywhere.
+    pub fn of_nobody() -> Self {
+        Self::new([0; 32])
+    }
+
     /// The bytes, for sealing only.
     pub fn reveal(&self) -> &[u8; 32] {
         &self.bytes

@@ -6,7 +6,7 @@ use super::decide::{Decision, external, settle};
 use super::dial_string::{DialString, Endpoint, Leg, LegVariable, Order};
 use super::legal::Word;
 use super::token::{Step, sign_step};
-use super::{names, outbound};
+use super::{explain, names, outbound, recording};
 use crate::plan::{ExtensionRow, MemberRow, RingGroupRow, Target};
 use crate::resources::common::DestinationKind;
 use crate::resources::ring_group::RingStrategy;
@@ -14,10 +14,22 @@ use crate::resources::ring_group::RingStrategy;
 /// Milliseconds of silence after an answer, before something is played.
 const SETTLE_MILLISECONDS: i32 = 500;
 
-/// Sends a call to a destination.
-pub fn to(call: &Call, target: &Target) -> Actions {
+/// Sends a call to a destination, and records it where somebody wants that: the caller, who is
+/// called, or the number it came in by.
+pub fn to(call: &Call, target: &Target, recorded: bool) -> Actions {
+    let own = reach(call, target)?;
+    if let [App::Hangup(_)] = own.as_slice() {
+        return Some(own);
+    }
+    let mut actions = recording::of_target(call, target, recorded)?;
+    actions.extend(own);
+    Some(actions)
+}
+
+fn reach(call: &Call, target: &Target) -> Actions {
     let plan = &call.view.plan;
     let tenant = plan.tenant.id;
+    call.listener.reaches(target);
     match target.kind {
         DestinationKind::Extension => extension(call, target, plan.extensions.get(&target.name)?),
         DestinationKind::Voicemail => {
@@ -58,11 +70,13 @@ pub fn to(call: &Call, target: &Target) -> Actions {
         // Schedules and own numbers are followed before; one that is left went round in a circle.
         DestinationKind::Schedule => None,
         DestinationKind::ExternalNumber if call.view.public_number(&target.name).is_some() => None,
-        DestinationKind::ExternalNumber => match external(call.view, call.platform, &target.name) {
-            Decision::Out(out) => outbound::out(call, &out),
-            Decision::Refused(_) => Some(vec![App::Hangup(Cause::CallRejected)]),
-            _ => Some(vec![App::Hangup(Cause::UnallocatedNumber)]),
-        },
+        DestinationKind::ExternalNumber => {
+            match external(call.view, call.platform, &target.name, call.listener) {
+                Decision::Out(out) => outbound::out(call, &out),
+                Decision::Refused(_) => Some(vec![App::Hangup(Cause::CallRejected)]),
+                _ => Some(vec![App::Hangup(Cause::UnallocatedNumber)]),
+            }
+        }
     }
 }
 
@@ -81,19 +95,27 @@ pub fn after(call: &Call, target: &Target) -> Actions {
                 _ if forwarding.unavailable.is_some() => (&forwarding.unavailable, Cause::UserNotRegistered),
                 _ => (&forwarding.no_answer, Cause::UserNotRegistered),
             };
-            follow(call, next.as_ref(), cause)
+            follow(call, target, &call.disposition, next.as_ref(), cause)
         }
         DestinationKind::Queue => match &*call.queue_cause {
             "answered" => Some(vec![App::Hangup(Cause::NormalClearing)]),
-            _ => follow(call, plan.queues.get(&target.name)?.overflow.as_ref(), Cause::NormalClearing),
+            left => {
+                let overflow = plan.queues.get(&target.name)?.overflow.as_ref();
+                follow(call, target, left, overflow, Cause::NormalClearing)
+            }
         },
         _ => Some(vec![App::Hangup(Cause::NormalClearing)]),
     }
 }
 
-fn follow(call: &Call, next: Option<&Target>, cause: Cause) -> Actions {
+fn follow(call: &Call, from: &Target, why: &str, next: Option<&Target>, cause: Cause) -> Actions {
+    call.listener.hears(|| {
+        let then = next.map_or_else(|| "nothing follows".to_owned(), Target::to_string);
+        let why = format!("did not take the call ({why}): {then}");
+        explain::Step { resource: call.view.target_key(from), matched: next.is_some(), why }
+    });
     match next {
-        Some(next) => to(call, &settle(call.view, next, call.now)),
+        Some(next) => to(call, &settle(call.view, next, call.now, call.listener), false),
         None => Some(vec![App::Hangup(cause)]),
     }
 }

@@ -7,6 +7,7 @@ use jiff::tz::TimeZone;
 use super::schedule;
 use crate::plan::{ExtensionRow, NumberRow, OutboundRouteRow, Row, Rows, Target, TenantPlan};
 use crate::resources::common::DestinationKind;
+use crate::source::ObjectKey;
 
 /// A tenant as calls see it.
 #[derive(Debug)]
@@ -59,6 +60,29 @@ impl TenantView {
     /// The tenant's own public number, with the name of its resource.
     pub fn public_number(&self, number: &str) -> Option<(&str, &NumberRow)> {
         self.plan.numbers.get_key_value(self.by_e164.get(number)?).map(|(name, row)| (name.as_str(), row))
+    }
+
+    /// The public number that a trunk brings, with the name of its resource.
+    pub fn brought_by(&self, trunk: &str, number: &str) -> Option<(&str, &NumberRow)> {
+        self.public_number(number).filter(|(_, row)| row.trunk == trunk)
+    }
+
+    /// What names a resource of the tenant.
+    pub fn key(&self, kind: &'static str, name: &str) -> ObjectKey {
+        ObjectKey { kind, namespace: Some(self.plan.tenant.namespace.clone()), name: name.to_owned() }
+    }
+
+    /// What names the tenant itself.
+    pub fn tenant_key(&self) -> ObjectKey {
+        self.key("Tenant", &self.plan.tenant.name)
+    }
+
+    /// What names the resource that a destination leads to; a public number belongs to the tenant.
+    pub fn target_key(&self, target: &Target) -> ObjectKey {
+        match target.kind {
+            DestinationKind::ExternalNumber => self.tenant_key(),
+            kind => self.key(kind.resource(), &target.name),
+        }
     }
 
     /// Outbound routes in order of priority, those of one priority by name.

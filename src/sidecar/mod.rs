@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::info;
 
+use crate::route::media::{MediaRoot, MediaRootError};
 use crate::store::acks::SwitchInfo;
 use crate::store::{Keyring, KeyringError, Reader, StoreError, StoreOptions};
 use crate::switch::cache::{Cache, CacheError};
@@ -31,7 +32,6 @@ use crate::switch::http::{Credentials, CredentialsError, Probe, Server, ServerEr
 use crate::switch::live::{self, Live};
 use crate::switch::replica::Replica;
 use crate::switch::xml::Answers;
-use crate::switch::xml::media::{MediaRoot, MediaRootError};
 use crate::switch::xml::templates::{TemplateError, Templates};
 use control::Control;
 

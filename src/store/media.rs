@@ -120,6 +120,19 @@ pub fn remove(root: &Path, tenant: Uuid, owner_uid: &str) -> Result<(), MediaErr
     empty(&trash)
 }
 
+/// A tenant's directory, when it is there and carries this owner's stamp.
+pub(super) fn owned_directory(
+    root: &Path,
+    tenant: Uuid,
+    owner_uid: &str,
+) -> Result<Option<PathBuf>, MediaError> {
+    let tenants = root.join("tenants");
+    let directory = tenants.join(tenant.to_string());
+    let there = check_directory(&tenants)? && check_directory(&directory)?;
+    let own = there && owner(&directory)?.as_deref() == Some(owner_uid);
+    Ok(own.then_some(directory))
+}
+
 /// Whether there is a directory; anything else in its place is refused.
 fn check_directory(path: &Path) -> Result<bool, MediaError> {
     match fs::symlink_metadata(path) {
@@ -155,7 +168,7 @@ fn empty(trash: &Path) -> Result<(), MediaError> {
     }
 }
 
-fn failed(path: &Path) -> impl FnOnce(io::Error) -> MediaError {
+pub(super) fn failed(path: &Path) -> impl FnOnce(io::Error) -> MediaError {
     let path = path.to_owned();
     |source| MediaError::Io { path, source }
 }

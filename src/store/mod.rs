@@ -13,6 +13,7 @@ pub mod load;
 pub mod local;
 pub mod media;
 pub mod migrate;
+pub mod recordings;
 mod remove;
 mod rows;
 mod settings;

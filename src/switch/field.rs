@@ -61,6 +61,7 @@ fields! {
     User "user",
     VariableCcCause "variable_cc_cause",
     VariableCentrexCall "variable_centrex_call",
+    VariableCentrexRecording "variable_centrex_recording",
     VariableDomainName "variable_domain_name",
     VariableOriginateDisposition "variable_originate_disposition",
     VariableSipAuthRealm "variable_sip_auth_realm",

@@ -15,7 +15,7 @@ use crate::resources::media_file::MediaUsage;
 use crate::resources::trunk::FromNamespaces;
 use crate::resources::{Extension, TenantProfile};
 use crate::route::decide::{Decision, dial_rules};
-use crate::route::digits;
+use crate::route::{Listener, digits};
 use crate::source::object::created;
 use crate::source::world::key_of;
 use crate::source::{ObjectKey, PlatformSnapshot, TenantSnapshot};
@@ -68,7 +68,7 @@ impl<'a> Draft<'a> {
             "Extension" => extensions, "Device" => devices, "Number" => numbers,
             "OutboundRoute" => outbound_routes, "RingGroup" => ring_groups, "Queue" => queues,
             "IvrMenu" => ivr_menus, "Conference" => conferences, "Schedule" => schedules,
-            "MediaFile" => media_files, "FeatureCode" => feature_codes,
+            "MediaFile" => media_files, "FeatureCode" => feature_codes, "RoutingTest" => routing_tests,
         );
         Self {
             snapshot,
@@ -169,7 +169,7 @@ impl<'a> Draft<'a> {
             return Ok(Target { kind, name: number });
         }
         let name = destination.name.clone().unwrap_or_default();
-        self.resolve(resource_kind(kind), &name)?;
+        self.resolve(kind.resource(), &name)?;
         if kind == DestinationKind::Voicemail && !self.has_voicemail(&name) {
             let message = format!("Extension {name} has no voicemail box; set its spec.voicemail.enabled");
             return Err((Reason::InvalidValue, message));
@@ -190,7 +190,7 @@ impl<'a> Draft<'a> {
         if self.own_number(number).is_some() {
             return Ok(());
         }
-        let by_rule = |phase| match dial_rules(self.platform, phase, true, number) {
+        let by_rule = |phase| match dial_rules(self.platform, phase, true, number, Listener::NOBODY) {
             Some(Decision::Refused(_)) => Some(Err((
                 Reason::NotAllowed,
                 format!("a DialRule of the platform blocks calls to {number}"),
@@ -283,19 +283,6 @@ fn or_waiting(problem: Problem) -> Problem {
     match problem.reason {
         Reason::CredentialsPending => Problem { effect: Effect::Waiting, ..problem },
         _ => problem,
-    }
-}
-
-/// The kind of resource that a destination of a kind names.
-pub fn resource_kind(kind: DestinationKind) -> &'static str {
-    match kind {
-        DestinationKind::Extension | DestinationKind::Voicemail => "Extension",
-        DestinationKind::RingGroup => "RingGroup",
-        DestinationKind::Queue => "Queue",
-        DestinationKind::IvrMenu => "IvrMenu",
-        DestinationKind::Conference => "Conference",
-        DestinationKind::Schedule => "Schedule",
-        DestinationKind::ExternalNumber => "OutboundRoute",
     }
 }
 

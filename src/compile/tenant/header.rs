@@ -92,6 +92,7 @@ pub fn tenant_row(draft: &mut Draft) -> Option<TenantRow> {
         max_concurrent_calls: profile.and_then(|profile| profile.max_concurrent_calls),
         max_call_duration_seconds: profile.and_then(|profile| profile.max_call_duration_seconds),
         music_on_hold,
+        recording_tone: profile.and_then(|profile| profile.recording_tone).unwrap_or(false),
         deletion_policy: spec.deletion_policy.unwrap_or_default(),
     })
 }

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::draft::{Aged, Broken, Draft, Id, name_of, resource_kind};
+use super::draft::{Aged, Broken, Draft, Id, name_of};
 use crate::compile::Reason;
 use crate::resources::common::{Destination, DestinationKind};
 
@@ -135,7 +135,7 @@ fn links(draft: &Draft) -> Vec<(Id, &'static str, Id)> {
                     None => return,
                 }
             }
-            kind => (resource_kind(kind), to.name.clone().unwrap_or_default()),
+            kind => (kind.resource(), to.name.clone().unwrap_or_default()),
         };
         let id = (kind, name.to_owned());
         if !draft.stands(kind, name) || draft.cut.contains(&(id.clone(), field)) {

@@ -2,7 +2,7 @@
 //!
 //! The steps, in order: the tenant itself; numbers nobody else may hold; limits; secrets that must
 //! be there; references, again and again until nothing more falls; circles between destinations.
-//! What stands then becomes rows.
+//! What stands then becomes rows, and routing tests ask them.
 
 mod draft;
 mod header;
@@ -11,6 +11,7 @@ mod links;
 mod loops;
 mod numbers;
 mod outbound;
+mod routing_tests;
 mod rows;
 mod schedule;
 
@@ -44,6 +45,7 @@ pub fn tenant(
         }
     }
     let plan = rows::build(&mut draft, row);
+    let plan = routing_tests::run(&mut draft, plan);
     draft.problems.sort();
     draft.problems.dedup();
     Compiled { plan: Some(plan), problems: draft.problems }

@@ -112,10 +112,8 @@ fn extension(draft: &mut Draft, extension: &Extension, name: &str, _: &TenantRow
         keep(draft, name, "spec.voicemail.pinSecretRef", value, &mut secrets, "pin");
     }
     let mut recording = spec.recording.unwrap_or_default();
-    let forbidden = draft.profile.is_some_and(|profile| profile.spec.recording_enabled == Some(false));
-    if forbidden && recording != Recording::Never {
-        let message = "the tenant's TenantProfile does not allow recording (recordingEnabled)".to_owned();
-        draft.degrade("Extension", name, "spec.recording", (Reason::NotAllowed, message));
+    if recording != Recording::Never && forbids_recording(draft) {
+        leave_out_recording(draft, "Extension", name, "spec.recording");
         recording = Recording::Never;
     }
     let forwarding = spec.forwarding.clone().unwrap_or_default();
@@ -269,13 +267,30 @@ fn schedule_row(draft: &mut Draft, object: &Schedule, name: &str, tenant: &Tenan
     })
 }
 
-fn number(draft: &mut Draft, number: &Number, _: &str, _: &TenantRow) -> Option<NumberRow> {
+/// Whether the tenant's profile forbids recording.
+fn forbids_recording(draft: &Draft) -> bool {
+    draft.profile.is_some_and(|profile| profile.spec.recording_enabled == Some(false))
+}
+
+/// Notes that a recording is left out, which the profile does not allow.
+fn leave_out_recording(draft: &mut Draft, kind: &'static str, name: &str, field: &str) {
+    let message = "the tenant's TenantProfile does not allow recording (recordingEnabled)".to_owned();
+    draft.degrade(kind, name, field, (Reason::NotAllowed, message));
+}
+
+fn number(draft: &mut Draft, number: &Number, name: &str, _: &TenantRow) -> Option<NumberRow> {
     let spec = &number.spec;
+    let mut record_calls = spec.record_calls.unwrap_or(false);
+    if record_calls && forbids_recording(draft) {
+        leave_out_recording(draft, "Number", name, "spec.recordCalls");
+        record_calls = false;
+    }
     Some(NumberRow {
         number: spec.number.clone(),
         trunk: draft.trunk(&spec.trunk_ref).ok()?.0,
         target: draft.target(&spec.destination).ok()?,
         caller_id_prefix: spec.caller_id_prefix.clone(),
+        record_calls,
     })
 }
 

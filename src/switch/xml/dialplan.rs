@@ -15,7 +15,7 @@ use crate::plan::{PlatformPlan, TrunkRow};
 use crate::route::app::{App, Cause};
 use crate::route::names::INBOUND_CONTEXT;
 use crate::route::token::verify_call;
-use crate::route::{self, Call, Caller, SigningKey, TenantView, digits};
+use crate::route::{self, Call, Caller, Listener, SigningKey, TenantView, digits};
 use crate::switch::field::Field;
 use crate::switch::form::Form;
 
@@ -72,7 +72,7 @@ fn inside(
         }
         None => authenticated(form, &view)?,
     };
-    Some(call(form, key, platform, &view, caller).dialled(destination))
+    Some(call(form, answers, key, platform, &view, caller).dialled(destination))
 }
 
 /// The extension that FreeSWITCH authenticated: on a SIP call that was challenged, in a domain of
@@ -115,8 +115,10 @@ fn came_in(
         let found = digits::from_carrier(destination, trunk.number_format, trunk.national.as_ref())
             .and_then(|number| Some((answers.replica.by_number(&number)?, number)));
         let Some((view, number)) = found else { continue };
-        if let Some((resource, row)) = view.public_number(&number).filter(|(_, row)| row.trunk == *name) {
-            return Some(call(form, key, platform, &view, Caller::Outside).came_in(resource, row));
+        if let Some(answer) =
+            call(form, answers, key, platform, &view, Caller::Outside).came_in(name, &number)
+        {
+            return Some(answer);
         }
     }
     known.then(|| route::Answer {
@@ -136,6 +138,7 @@ fn is_own_gateway(form: &Form<'_>, key: &SigningKey, trunk: &TrunkRow) -> bool {
 /// The call as `route` sees it.
 fn call<'a>(
     form: &'a Form<'_>,
+    answers: &'a Answers,
     key: &'a SigningKey,
     platform: &'a PlatformPlan,
     view: &'a TenantView,
@@ -153,6 +156,9 @@ fn call<'a>(
         disposition: form.text(Field::VariableOriginateDisposition),
         queue_cause: form.text(Field::VariableCcCause),
         now: Timestamp::now(),
+        media: &answers.media,
+        is_recorded: form.has(Field::VariableCentrexRecording),
+        listener: Listener::NOBODY,
     }
 }
 

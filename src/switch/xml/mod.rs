@@ -5,7 +5,6 @@ pub mod configuration;
 pub mod dialplan;
 pub mod directory;
 pub mod escape;
-pub mod media;
 pub mod render;
 mod samples;
 pub mod templates;
@@ -18,7 +17,7 @@ use super::field::Field;
 use super::form::Form;
 use super::replica::Replica;
 use crate::route::SigningKey;
-use media::MediaRoot;
+use crate::route::media::MediaRoot;
 use templates::{TemplateError, Templates};
 
 /// The answer to whatever is not known, or not to be told (contract §1.4).

@@ -81,6 +81,7 @@ fn tenant() -> TenantView {
         max_concurrent_calls: None,
         max_call_duration_seconds: None,
         music_on_hold: None,
+        recording_tone: false,
         deletion_policy: DeletionPolicy::default(),
     }))
 }

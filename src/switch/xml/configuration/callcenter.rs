@@ -8,10 +8,10 @@ use crate::plan::QueueRow;
 use crate::resources::queue::QueueStrategy;
 use crate::route::dial_string::{DialString, Endpoint, Leg, LegVariable, Order};
 use crate::route::legal::Word;
+use crate::route::media::MediaRoot;
 use crate::route::{TenantView, names};
 use crate::switch::field::Field;
 use crate::switch::form::Form;
-use crate::switch::xml::media::MediaRoot;
 use crate::switch::xml::{Answer, AnswerError, Answers, render};
 
 /// Values of `configuration/callcenter.xml`.

@@ -21,6 +21,11 @@ pub struct MediaRootError {
 }
 
 impl MediaRoot {
+    /// A root that is nowhere, for asking what would be answered.
+    pub fn of_nobody() -> Self {
+        Self("/media".to_owned())
+    }
+
     /// A root from its path, which must be absolute and made of letters, digits and `/._-` only:
     /// FreeSWITCH gives other characters a meaning in file arguments (contract §10.4).
     pub fn new(path: &Path) -> Result<Self, MediaRootError> {

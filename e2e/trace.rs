@@ -1,0 +1,230 @@
+//! `centrex trace`: what it says is what the switches are answered.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+
+use centrex::compile;
+use centrex::source::World;
+use centrex::source::folder::Folder;
+use centrex::store::Keyring;
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::postgres::Database;
+use crate::program::{repository, run, url};
+
+fn world() -> PathBuf {
+    repository("e2e/routing/world.yaml")
+}
+
+/// The program, asked about a call of Acme's.
+fn command(manifests: Option<&Path>, options: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_centrex"));
+    command.arg("trace").env_remove("CENTREX_DATABASE_URL");
+    if let Some(manifests) = manifests {
+        command.arg("--manifests").arg(manifests);
+    }
+    if !options.contains(&"--tenant") {
+        command.args(["--tenant", "acme/acme"]);
+    }
+    if !options.contains(&"--at") {
+        command.args(["--at", "2026-11-25T20:00:00+01:00"]);
+    }
+    command.args(options);
+    command
+}
+
+fn traced(options: &[&str]) -> (Option<i32>, String) {
+    run(&mut command(Some(&world()), options))
+}
+
+#[track_caller]
+fn assert_lines(text: &str, expected: &[&str]) {
+    let mut rest = text.lines();
+    for line in expected {
+        assert!(rest.any(|found| found.trim() == *line), "{line:?} does not follow in:\n{text}");
+    }
+}
+
+#[test]
+fn every_rule_is_told_in_order_with_its_resource_and_the_answer() {
+    let (code, text) = traced(&["--from", "1001", "--to", "1004"]);
+    assert_eq!(code, Some(0), "{text}");
+    assert_lines(
+        &text,
+        &[
+            "no  Tenant acme/acme: 1004 is no emergency number (110, 112)",
+            "no  DialRule premium: 1004 does not begin with 0190",
+            "yes Extension acme/frank: its number is 1004",
+            "yes Extension acme/frank: forwarding.always: Schedule hours",
+            "yes Schedule acme/hours: closed at Wed 2026-11-25 20:00:00 Europe/Berlin: Voicemail alice",
+            "ends: Voicemail alice",
+            "<extension name=\"Voicemail.alice\">",
+            "<action application=\"voicemail\" data=\"default acme.example.com 1001\"/>",
+        ],
+    );
+    // An hour decides.
+    let (_, text) = traced(&["--from", "alice", "--to", "1004", "--at", "2026-11-25T12:00:00+01:00"]);
+    assert_lines(
+        &text,
+        &["yes Schedule acme/hours: open at Wed 2026-11-25 12:00:00 Europe/Berlin: RingGroup sales"],
+    );
+}
+
+#[test]
+fn what_is_refused_says_why_and_ends_with_one() {
+    let (code, text) = traced(&["--from", "bob", "--to", "030123456"]);
+    assert_eq!(code, Some(1), "{text}");
+    assert_lines(
+        &text,
+        &[
+            "no  OutboundRoute acme/premium: 030123456 does not begin with 0900",
+            "yes OutboundRoute acme/national: it is about 030123456, and makes it +4930123456",
+            "no  Extension acme/bob: OutboundRoute national asks for toll class National; the caller has none",
+            "ends: Rejected OUTGOING_CALL_BARRED",
+        ],
+    );
+    let (code, text) = traced(&["--from", "bob", "--to", "0190123456"]);
+    assert_eq!(code, Some(1), "{text}");
+    assert_lines(&text, &["yes DialRule premium: it blocks the call", "ends: Rejected CALL_REJECTED"]);
+}
+
+#[test]
+fn calls_from_outside_come_by_the_trunk_that_brings_the_number() {
+    let from = ["--from", "+33123456789", "--to", "+493012345603", "--trunk"];
+    let (code, text) = traced(&[&from[..], &["acme/first"]].concat());
+    assert_eq!(code, Some(0), "{text}");
+    let number =
+        "yes Number acme/sales: it is +493012345603, and comes in by Trunk acme/first: RingGroup sales";
+    assert_lines(
+        &text,
+        &[number, "ends: RingGroup sales", "then, when nobody takes the call:", "ends: Queue support"],
+    );
+    let (code, text) = traced(&[&from[..], &["acme/second"]].concat());
+    assert_eq!(code, Some(1), "{text}");
+    assert_lines(
+        &text,
+        &[
+            "no  Trunk acme/second: no Number of the tenant takes +493012345603 from it",
+            "ends: Rejected UNALLOCATED_NUMBER",
+        ],
+    );
+}
+
+#[test]
+fn what_follows_is_followed_once() {
+    let (_, text) = traced(&["--from", "bob", "--to", "1001"]);
+    assert_lines(
+        &text,
+        &[
+            "ends: Extension alice",
+            "then, when busy:",
+            "yes Extension acme/alice: did not take the call (USER_BUSY): Extension bob",
+            "ends: Extension bob",
+            "then, when no answer:",
+            "ends: Voicemail alice",
+            "then, when no phone is registered:",
+            "ends: Queue support",
+            "then, when the caller waited too long:",
+            "yes Queue acme/support: did not take the call (timeout): Voicemail alice",
+        ],
+    );
+}
+
+#[test]
+fn a_proposal_is_compared_with_what_is_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("proposal.yaml");
+    let original = std::fs::read_to_string(world()).unwrap();
+    let schedule = original.split("---\n").find(|part| part.contains("kind: Schedule\n")).unwrap();
+    std::fs::write(&file, schedule.replace("to: \"18:00\"", "to: \"21:00\"")).unwrap();
+    let path = file.to_str().unwrap();
+    let (code, text) = traced(&["--from", "1001", "--to", "1004", "--proposed", path]);
+    assert_eq!(code, Some(0), "{text}");
+    assert_lines(
+        &text,
+        &["current:", "proposed:", "difference:", "- ends: Voicemail alice", "+ ends: RingGroup sales"],
+    );
+    // What the change does not concern is the same.
+    let (_, text) = traced(&["--from", "1001", "--to", "1002", "--proposed", path]);
+    assert!(text.ends_with("difference:\n  none\n"), "{text}");
+    let (_, text) = traced(&["--from", "1001", "--to", "1004", "--proposed", path, "--format", "json"]);
+    let document: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(document["differs"], true);
+    assert_eq!(document["current"]["end"]["kind"], "Voicemail");
+    assert_eq!(document["proposed"]["end"]["name"], "sales");
+    assert!(document["proposed"]["xml"].as_str().unwrap().starts_with("<document"), "{document}");
+}
+
+#[tokio::test]
+async fn what_the_switches_have_is_asked_of_the_database() {
+    let Some(database) = Database::start("trace: a database").await else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let keys = directory.path().join("keys");
+    let store = database.store(&Arc::new(Keyring::generate_file(&keys).unwrap())).await;
+    let mut seen = World::default();
+    for change in Folder::read_once(&[world()]).unwrap().changes {
+        seen.apply(change);
+    }
+    let mut compiled = compile::world(&seen);
+    // As on a cluster: identities that no folder gives.
+    compiled.tenants[0].1.tenant.id = Uuid::from_u128(7);
+    compiled.platform.trunks.values_mut().for_each(|trunk| trunk.id = Uuid::now_v7());
+    store.write_platform(&compiled.platform).await.unwrap();
+    store.write_tenant(&compiled.tenants[0].1).await.unwrap();
+    let (url, keys) = (url(&database), keys.to_str().unwrap());
+    let options =
+        ["--database-url", &url, "--encryption-key-file", keys, "--from", "1001", "--to", "030123456"];
+    let (code, text) = run(&mut command(None, &options));
+    assert_eq!(code, Some(0), "{text}");
+    assert_lines(&text, &["ends: Trunk acme/first"]);
+    // The same manifests, read from a folder, are no difference.
+    let (code, text) = run(&mut command(Some(&world()), &options));
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.ends_with("difference:\n  none\n"), "{text}");
+    let missing = [
+        "--database-url",
+        &url,
+        "--encryption-key-file",
+        keys,
+        "--from",
+        "1",
+        "--to",
+        "1",
+        "--tenant",
+        "a/b",
+    ];
+    let (code, text) = run(&mut command(None, &missing));
+    assert_eq!(code, Some(2), "{text}");
+    assert!(text.contains("--tenant a/b") && text.contains("acme/acme"), "{text}");
+}
+
+#[test]
+fn wrong_options_are_named_with_what_is_allowed() {
+    let call = ["--from", "1001", "--to", "1002"];
+    for (options, parts) in [
+        (&["--from", "1001"][..], &["--to"][..]),
+        (&["--from", "1001", "--to", "10 02"], &["--to", "digits"]),
+        (&["--from", "1001", "--to", "cx-0-to-extension-bob"], &["--to", "digits"]),
+        (&["--from", "1001", "--to", "1002", "--at", "noon"], &["--at", "RFC 3339"]),
+        (&["--from", "1001", "--to", "1002", "--tenant", "acme"], &["--tenant", "NAMESPACE/NAME"]),
+        (&["--from", "1001", "--to", "1002", "--tenant", "acme/none"], &["--tenant acme/none", "acme/acme"]),
+        (&["--from", "nobody", "--to", "1002"], &["--from nobody", "1001 (alice)", "1006 (erik)"]),
+        (
+            &["--from", "+33", "--to", "1002", "--trunk", "acme/x"],
+            &["--trunk acme/x", "acme/first, acme/second"],
+        ),
+        (&["--from", "1001", "--to", "1002", "--format", "xml"], &["--format", "json"]),
+    ] {
+        let (code, text) = traced(options);
+        assert_eq!(code, Some(2), "{options:?}: {text}");
+        assert!(parts.iter().all(|part| text.contains(part)), "{options:?}: {text}");
+    }
+    let (code, text) = run(&mut command(None, &call));
+    assert_eq!(code, Some(2), "{text}");
+    assert!(text.contains("--manifests"), "{text}");
+    let (code, text) = run(&mut command(Some(Path::new("no/such/folder")), &call));
+    assert_eq!(code, Some(2), "{text}");
+    assert!(text.contains("no/such/folder"), "{text}");
+}

@@ -1,0 +1,147 @@
+//! Routing tests: each asks the plan what a call does, by the code that answers switches.
+//!
+//! A test that fails is a problem of the test alone: the plan is what it is. Whether the tenant is
+//! suspended is not asked: the rules are tested, not whether they are served.
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+
+use super::draft::{Broken, Draft, name_of};
+use crate::compile::Reason;
+use crate::plan::{TenantPlan, TrunkRow};
+use crate::resources::RoutingTest;
+use crate::resources::routing_test::{EndKind, Expectation};
+use crate::route::explain::{End, Explanation};
+use crate::route::media::MediaRoot;
+use crate::route::{Call, Caller, Listener, SigningKey, TenantView};
+
+/// Who calls, and the trunk it comes in by.
+type From<'a> = (Caller, Option<(String, &'a TrunkRow)>);
+
+/// Asks every routing test of the tenant; the plan is given back as it was.
+pub fn run(draft: &mut Draft, plan: TenantPlan) -> TenantPlan {
+    if draft.snapshot.routing_tests.is_empty() {
+        return plan;
+    }
+    let view = TenantView::new(plan);
+    let key = SigningKey::of_nobody();
+    for test in &draft.snapshot.routing_tests {
+        let name = name_of(&**test);
+        let asked = caller(draft, test).and_then(|from| {
+            expected(draft, &test.spec.expect)?;
+            Ok((from, time(&view, test)?))
+        });
+        match asked {
+            Ok((from, now)) => {
+                if let Err(why) = ask(draft, &view, &key, test, from, now) {
+                    draft.degrade("RoutingTest", name, "spec.expect", (Reason::TestFailed, why));
+                }
+            }
+            Err((field, (reason, why))) => {
+                draft.refuse(("RoutingTest", name.to_owned()), field, reason, why);
+            }
+        }
+    }
+    view.plan
+}
+
+fn caller<'a>(draft: &Draft<'a>, test: &RoutingTest) -> Result<From<'a>, (&'static str, Broken)> {
+    let from = &test.spec.from;
+    if let Some(reference) = &from.trunk_ref {
+        let trunk = draft.trunk(reference).map_err(|why| ("spec.from.trunkRef", why))?;
+        return Ok((Caller::Outside, Some(trunk)));
+    }
+    let name = from.extension_ref.as_ref().map(|reference| reference.name.clone()).unwrap_or_default();
+    draft.resolve("Extension", &name).map_err(|why| ("spec.from.extensionRef.name", why))?;
+    Ok((Caller::Extension(name), None))
+}
+
+/// Whether there is what the call is to end at.
+fn expected(draft: &Draft, expect: &Expectation) -> Result<(), (&'static str, Broken)> {
+    let kind = match expect.kind {
+        EndKind::Extension | EndKind::Voicemail => "Extension",
+        EndKind::RingGroup => "RingGroup",
+        EndKind::Queue => "Queue",
+        EndKind::IvrMenu => "IvrMenu",
+        EndKind::Conference => "Conference",
+        EndKind::FeatureCode => "FeatureCode",
+        // Its namespace is not named: any trunk of that name that the tenant may use.
+        EndKind::Trunk | EndKind::Rejected => return Ok(()),
+    };
+    let name = expect.name.as_deref().unwrap_or_default();
+    draft.resolve(kind, name).map_err(|why| ("spec.expect.name", why))
+}
+
+/// The time that is asked about, on the tenant's clock.
+fn time(view: &TenantView, test: &RoutingTest) -> Result<Timestamp, (&'static str, Broken)> {
+    let at = &test.spec.at;
+    let zone = view.time_zone(&view.plan.tenant.time_zone);
+    let local = at.parse::<DateTime>().and_then(|local| local.to_zoned(zone));
+    local.map(|zoned| zoned.timestamp()).map_err(|_| {
+        let message = format!("{at} is no time of the calendar; write YYYY-MM-DDTHH:MM:SS");
+        ("spec.at", (Reason::InvalidValue, message))
+    })
+}
+
+/// Asks what becomes of the call; why it fails where that is something else than expected.
+fn ask(
+    draft: &Draft,
+    view: &TenantView,
+    key: &SigningKey,
+    test: &RoutingTest,
+    (caller, trunk): From<'_>,
+    now: Timestamp,
+) -> Result<(), String> {
+    let notes = RefCell::new(Explanation::default());
+    let who = match (&caller, &trunk) {
+        (Caller::Extension(name), _) => format!("Extension {name}"),
+        (Caller::Outside, Some((trunk, _))) => format!("a caller by Trunk {trunk}"),
+        (Caller::Outside, None) => "a caller".to_owned(),
+    };
+    let call = Call {
+        view,
+        platform: draft.platform,
+        key,
+        caller,
+        leg: Cow::Borrowed("routing-test"),
+        caller_name: Cow::Borrowed(""),
+        disposition: Cow::Borrowed(""),
+        queue_cause: Cow::Borrowed(""),
+        now,
+        random: 0,
+        media: &MediaRoot::of_nobody(),
+        is_recorded: false,
+        listener: Listener::new(&notes),
+    };
+    match &trunk {
+        Some((name, row)) => call.brought(name, row, &test.spec.dial),
+        None => call.dialled(&test.spec.dial),
+    };
+    let Explanation { steps, end } = notes.into_inner();
+    let expect = &test.spec.expect;
+    if end.as_ref().is_some_and(|end| meets(end, expect)) {
+        return Ok(());
+    }
+    let found = end.map_or_else(|| "nowhere".to_owned(), |end| end.to_string());
+    let wanted = match &expect.name {
+        Some(name) => format!("{:?} {name}", expect.kind),
+        None => format!("{:?}", expect.kind),
+    };
+    let mut why = format!("{who} who dials {} then ends at {found}, not at {wanted}", test.spec.dial);
+    if let Some(last) = steps.last() {
+        why.push_str(&format!("; decided by {}: {}", last.resource, last.why));
+    }
+    Err(why)
+}
+
+fn meets(end: &End, expect: &Expectation) -> bool {
+    let name = match end.kind {
+        EndKind::Rejected => None,
+        EndKind::Trunk => end.name.split_once('/').map(|(_, name)| name),
+        _ => Some(end.name.as_str()),
+    };
+    end.kind == expect.kind && name == expect.name.as_deref()
+}
