@@ -1,7 +1,7 @@
 //! Objects of any kind on the API server: where they are, and how to say what went wrong.
 
 use kube::api::{Api, DynamicObject, GroupVersionKind};
-use kube::core::ApiResource;
+use kube::core::{ApiResource, Status};
 use kube::{Client, Resource};
 
 use crate::reconcile::OutsideError;
@@ -51,7 +51,8 @@ pub enum Refusal {
 impl From<kube::Error> for Refusal {
     fn from(error: kube::Error) -> Self {
         match &error {
-            kube::Error::Api(status) if status.code == 404 => Self::Gone,
+            // One without a name is about the kind: while a CRD settles, its objects cannot be found.
+            kube::Error::Api(status) if status.code == 404 && names_an_object(status) => Self::Gone,
             // Nothing is made in a namespace on its way out (the cause's name is the API server's).
             kube::Error::Api(status) if status.code == 403 && status.message.contains("being terminated") => {
                 Self::Gone
@@ -68,6 +69,10 @@ impl From<kube::Error> for Refusal {
             _ => Self::Failed(OutsideError(error.to_string())),
         }
     }
+}
+
+fn names_an_object(status: &Status) -> bool {
+    status.details.as_ref().is_some_and(|details| !details.name.is_empty())
 }
 
 /// What names an object in an event.

@@ -95,6 +95,11 @@ impl Statuses {
         }
     }
 
+    /// Whether a watch has shown all that was put of an object, or that it is gone.
+    fn is_seen(&self, key: &ObjectKey) -> bool {
+        !self.lock().unseen.contains_key(key)
+    }
+
     /// Forgets what waits, and the rest when it fails: somebody else leads. The objects that were
     /// not seen to have the status that was put last.
     pub fn clear(&self) -> Vec<ObjectKey> {
@@ -141,7 +146,7 @@ impl Statuses {
                     self.done(&key, None);
                 }
                 // Gone, or made anew: whoever sees the new one says what is true of it.
-                Err(Refusal::Gone) => self.done(&key, None),
+                Err(Refusal::Gone) if self.is_seen(&key) => self.done(&key, None),
                 Err(refusal) => {
                     warn!(object = %key, ?refusal, "a status could not be written; trying again");
                     self.done(&key, Some(write));

@@ -11,9 +11,9 @@ use super::differ::{changes, phones, strangers};
 use super::read::Found;
 use super::state::State;
 use crate::route::SigningKey;
+use crate::route::media::MediaRoot;
 use crate::switch::findings::{Applied, GatewayState};
 use crate::switch::replica::Snapshot;
-use crate::switch::xml::media::MediaRoot;
 
 /// Most differences that are told in words.
 const TOLD: usize = 20;

@@ -10,9 +10,9 @@ use uuid::Uuid;
 
 use crate::plan::{PlatformPlan, SipProfileRow};
 use crate::resources::sip_profile::{Role, UpdatePolicy};
+use crate::route::media::MediaRoot;
 use crate::route::{SigningKey, TenantView, names};
 use crate::switch::xml::configuration::{CallCenter, Gateway as Served, gateways_of};
-use crate::switch::xml::media::MediaRoot;
 
 /// The state of a switch, or a part of one: the platform's, or one tenant's.
 #[derive(Clone, Debug, Default, PartialEq)]
