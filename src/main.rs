@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
+use centrex::sidecar::{SwitchCommand, SwitchOrder};
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
@@ -40,26 +41,6 @@ enum Command {
     Migrate(centrex::migrate::MigrateArgs),
 }
 
-/// Without a subcommand, the sidecar itself.
-#[derive(clap::Args)]
-#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
-struct SwitchCommand {
-    #[command(subcommand)]
-    command: Option<SwitchOrder>,
-
-    #[command(flatten)]
-    run: Option<centrex::sidecar::SwitchArgs>,
-}
-
-/// What is said to a sidecar that runs.
-#[derive(Subcommand)]
-enum SwitchOrder {
-    /// Take no new calls, and wait until none are up
-    Drain(centrex::sidecar::DrainArgs),
-    /// Take new calls again
-    Resume(centrex::sidecar::ResumeArgs),
-}
-
 fn main() -> ExitCode {
     let cli = Cli::parse();
     if let Err(error) = log(&cli.log) {
@@ -80,15 +61,13 @@ fn main() -> ExitCode {
         Command::Crds(args) => centrex::crds::run(&args).map_err(anyhow::Error::from),
         Command::Standalone(args) => block_on(centrex::standalone::run(args)),
         Command::Operator(args) => block_on(centrex::operator::run(args)),
-        Command::Switch(SwitchCommand { command: Some(SwitchOrder::Drain(args)), .. }) => {
+        Command::Switch(SwitchCommand::Run(args)) => block_on(centrex::sidecar::run(*args)),
+        Command::Switch(SwitchCommand::Order(SwitchOrder::Drain(args))) => {
             block_on(centrex::sidecar::drain(args))
         }
-        Command::Switch(SwitchCommand { command: Some(SwitchOrder::Resume(args)), .. }) => {
+        Command::Switch(SwitchCommand::Order(SwitchOrder::Resume(args))) => {
             block_on(centrex::sidecar::resume(args))
         }
-        // clap requires the sidecar's own options where there is no subcommand.
-        Command::Switch(SwitchCommand { run: Some(args), .. }) => block_on(centrex::sidecar::run(args)),
-        Command::Switch(_) => Ok(()),
         Command::Migrate(args) => block_on(centrex::migrate::run(args)),
     };
     match outcome {

@@ -1,6 +1,7 @@
 //! Beside one FreeSWITCH, in every mode: the listeners, the replica they answer from, and the
 //! reports of what it holds. Nothing here ends because Postgres is away.
 
+mod command;
 mod control;
 mod drain;
 mod esl;
@@ -8,6 +9,7 @@ mod options;
 mod report;
 mod switch;
 
+pub use command::{SwitchCommand, SwitchOrder};
 pub use drain::{DrainArgs, ResumeArgs, drain, resume};
 pub use esl::{EslArgs, EslArgsError};
 pub use options::{AnswerArgs, SwitchArgs};

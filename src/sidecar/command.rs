@@ -1,0 +1,53 @@
+//! `centrex switch`, and what is said to one that runs.
+
+use clap::{ArgMatches, Args, Command, FromArgMatches, Subcommand};
+
+use super::{DrainArgs, ResumeArgs, SwitchArgs};
+
+/// `centrex switch`: without a subcommand, the sidecar itself.
+#[derive(Clone, Debug)]
+pub enum SwitchCommand {
+    /// Runs a sidecar.
+    Run(Box<SwitchArgs>),
+    /// Says something to one that runs.
+    Order(SwitchOrder),
+}
+
+/// What is said to a sidecar that runs.
+#[derive(Clone, Debug, Subcommand)]
+pub enum SwitchOrder {
+    /// Take no new calls, and wait until none are up
+    Drain(DrainArgs),
+    /// Take new calls again
+    Resume(ResumeArgs),
+}
+
+/// By hand: derived, options of the sidecar that come by environment variables would not count, and
+/// it would not run.
+impl FromArgMatches for SwitchCommand {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        match matches.subcommand_name() {
+            Some(_) => SwitchOrder::from_arg_matches(matches).map(Self::Order),
+            None => SwitchArgs::from_arg_matches(matches).map(|args| Self::Run(Box::new(args))),
+        }
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+impl Args for SwitchCommand {
+    fn augment_args(command: Command) -> Command {
+        SwitchOrder::augment_subcommands(SwitchArgs::augment_args(command))
+            .subcommand_required(false)
+            .arg_required_else_help(false)
+            .args_conflicts_with_subcommands(true)
+            .subcommand_negates_reqs(true)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
