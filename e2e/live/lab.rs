@@ -90,8 +90,7 @@ impl Lab {
         std::fs::create_dir_all(&manifests).expect("folder of the manifests");
         std::fs::write(manifests.join("all.yaml"), text).expect("manifests of the test");
         let address = format!("127.0.0.1:{esl_port}");
-        let media = dir.path().join("media").display().to_string();
-        let mut all = vec!["--esl-address", &address, "--esl-password", ESL_PASSWORD, "--media-dir", &media];
+        let mut all = vec!["--esl-address", &address, "--esl-password", ESL_PASSWORD];
         all.extend(options);
         let centrex = Standalone::start_with(&manifests, dir.path(), &all);
         let switch = Switch::start_at(
