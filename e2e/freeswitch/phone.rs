@@ -10,6 +10,9 @@ use super::process::{Process, free_port, until};
 /// The longest that one scenario may take.
 const LIMIT: Duration = Duration::from_secs(30);
 
+/// How often a scenario is begun that sent nothing at all.
+const ATTEMPTS: usize = 3;
+
 /// Somebody who speaks SIP.
 pub struct Peer {
     /// SIP user name.
@@ -85,6 +88,17 @@ impl Peer {
         keys: &[(&str, &str)],
         talk: Duration,
     ) -> Outcome {
+        // A port that was free may be taken by the time sipp binds it: it ends then, without a word.
+        for _ in 1..ATTEMPTS {
+            let outcome = self.play_once(scenario, target, keys, talk);
+            if !outcome.trace.is_empty() {
+                return outcome;
+            }
+        }
+        self.play_once(scenario, target, keys, talk)
+    }
+
+    fn play_once(&self, scenario: &str, target: u16, keys: &[(&str, &str)], talk: Duration) -> Outcome {
         let port = free_port(IpAddr::V4(self.address));
         let (mut process, trace) =
             self.sipp(scenario, target, port, keys, &["-m", "1", "-d", &talk.as_millis().to_string()]);

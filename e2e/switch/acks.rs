@@ -134,7 +134,8 @@ async fn switches_come_and_go_and_say_what_they_hold() {
     // It ends for good, and another one with it: nobody is left.
     a.end("-TERM");
     let ended = Instant::now();
-    assert_eq!(listening.until("the end of the last", of("a")).await, Ack::Gone("a".to_owned()));
+    // On a busy machine it may have been heard once more before.
+    listening.until("the end of the last", |ack| *ack == Ack::Gone("a".to_owned())).await;
     assert!(ended.elapsed() > Duration::from_secs(7), "{:?}", ended.elapsed());
     assert_eq!(listening.table.reporting(), 0);
 }
