@@ -4,6 +4,7 @@
 //! One switch serves all steps of a test, in order. Skipped where FreeSWITCH or sipp is missing.
 
 mod changes;
+mod fleet;
 mod hostile;
 mod lab;
 mod repair;

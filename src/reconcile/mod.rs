@@ -59,9 +59,8 @@ pub struct Reconciler {
     /// Tenants that are being deleted, and held until their data was dealt with.
     deleting: BTreeMap<TenantKey, Deleting>,
     schedule: Schedule<Job>,
-    /// Statuses to look at again.
-    reports: Schedule<TenantKey>,
-    report_platform: bool,
+    /// Statuses to look at again: a tenant's, or the platform's.
+    reports: Schedule<Option<TenantKey>>,
     busy: BTreeSet<Job>,
     running: JoinSet<Done>,
     acks: AckTable,
@@ -95,7 +94,6 @@ impl Reconciler {
             deleting: BTreeMap::new(),
             schedule: Schedule::default(),
             reports: Schedule::default(),
-            report_platform: false,
             busy: BTreeSet::new(),
             running: JoinSet::new(),
             acks: AckTable::default(),
@@ -225,15 +223,17 @@ impl Reconciler {
     pub fn acknowledge(&mut self, ack: Ack) {
         match self.acks.take(ack) {
             Concerned::All => {
-                self.report_platform = true;
+                self.reports.now(None);
                 for key in self.tenants.keys() {
-                    self.reports.now(key.clone());
+                    self.reports.now(Some(key.clone()));
                 }
             }
             Concerned::Some { platform, tenants } => {
-                self.report_platform |= platform;
+                if platform {
+                    self.reports.now(None);
+                }
                 for key in tenants.iter().filter_map(|id| self.by_id.get(id)) {
-                    self.reports.now(key.clone());
+                    self.reports.now(Some(key.clone()));
                 }
             }
         }

@@ -38,12 +38,11 @@ impl Reconciler {
             self.reports.clear();
             return false;
         };
-        if std::mem::take(&mut self.report_platform) {
-            self.report_platform(&*outside);
-            return true;
+        match self.reports.take(|_| true) {
+            Some((Some(key), _)) => self.report_tenant(&*outside, &key),
+            Some((None, _)) => self.report_platform(&*outside),
+            None => return false,
         }
-        let Some((key, _)) = self.reports.take(|_| true) else { return false };
-        self.report_tenant(&*outside, &key);
         true
     }
 
@@ -105,7 +104,7 @@ impl Reconciler {
             }
         }
         drop(known);
-        settle(&mut tenant.rows, |at| self.reports.at(key.clone(), at));
+        settle(&mut tenant.rows, |at| self.reports.at(Some(key.clone()), at));
     }
 
     fn report_platform(&mut self, outside: &dyn Outside) {
@@ -139,7 +138,7 @@ impl Reconciler {
                 None => {}
             }
         }
-        settle(&mut platform.rows, |_| {});
+        settle(&mut platform.rows, |at| self.reports.at(None, at));
     }
 
     /// Resources without a tenant wait for it.
