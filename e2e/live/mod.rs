@@ -5,6 +5,7 @@
 
 mod changes;
 mod fleet;
+mod fuzz;
 mod hostile;
 mod lab;
 mod repair;
