@@ -81,14 +81,14 @@ impl Switch {
         }
         let process = Process::start(&mut command, &dir.join("freeswitch.out"));
         let mut switch = Self { process, dir: dir.to_owned(), esl_port };
-        let ready = until(Duration::from_secs(40), || match switch.process.ended() {
+        let ready = until(Duration::from_secs(120), || match switch.process.ended() {
             Some(status) => Some(Err(status)),
             None => switch.ask("status").filter(|status| status.contains("is ready")).map(Ok),
         });
         match ready {
             Some(Ok(_)) => switch,
             Some(Err(status)) => panic!("FreeSWITCH ended with {status}\n{}", switch.log(60)),
-            None => panic!("FreeSWITCH cannot be commanded after 40 s\n{}", switch.log(60)),
+            None => panic!("FreeSWITCH cannot be commanded after 120 s\n{}", switch.log(60)),
         }
     }
 

@@ -237,14 +237,17 @@ impl AsRef<Switch> for Lab {
 }
 
 impl Call {
-    /// One of them calls the other, 1002, at a port of a switch that has no other call.
+    /// One of them calls the other, 1002, at a port of a switch that comes to no other call meanwhile.
     pub fn begin(switch: &Switch, caller: &Peer, called: &Peer, port: u16) -> Self {
+        let before = switch.legs();
         let listens = called.listen("answer", port);
         let talk = caller.begin("call", port, &[("dial", "1002")], Duration::from_secs(600));
         // Answered too, or it is not up yet.
         let up = || {
-            let legs = switch.legs();
-            (legs.len() == 2 && switch.api("show calls count").contains("1 total")).then_some(legs)
+            let mut legs = switch.legs();
+            legs.retain(|leg| !before.contains(leg));
+            let calls = format!("{} total", before.len() / 2 + 1);
+            (legs.len() == 2 && switch.api("show calls count").contains(&calls)).then_some(legs)
         };
         let legs = until(SOON, up);
         let legs = legs.unwrap_or_else(|| panic!("the call does not come up\n{}", switch.log(60)));
@@ -260,9 +263,11 @@ impl Call {
 
     /// It ends by itself.
     pub fn ends(mut self, on: &impl AsRef<Switch>) {
-        let ended = until(SOON, || self.talk.has_ended().then_some(()));
-        let legs = on.as_ref().legs();
-        assert!(ended.is_some() && !self.legs.iter().any(|leg| legs.contains(leg)), "it goes on: {legs:?}");
+        let mut has_ended = || {
+            let legs = on.as_ref().legs();
+            self.talk.has_ended() && !self.legs.iter().any(|leg| legs.contains(leg))
+        };
+        assert!(until(SOON, || has_ended().then_some(())).is_some(), "it goes on: {:?}", on.as_ref().legs());
         self.listens.end();
     }
 
@@ -272,8 +277,8 @@ impl Call {
         switch.api(&format!("uuid_kill {}", self.legs[0]));
         drop(self.talk);
         self.listens.end();
-        let ended = until(SOON, || switch.legs().is_empty().then_some(()));
-        assert!(ended.is_some(), "legs are left: {:?}", switch.legs());
+        let gone = || !self.legs.iter().any(|leg| switch.legs().contains(leg));
+        assert!(until(SOON, || gone().then_some(())).is_some(), "legs are left: {:?}", switch.legs());
     }
 }
 

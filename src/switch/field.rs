@@ -47,6 +47,7 @@ fields! {
     ProfileName "profile_name",
     Proto "proto",
     Purpose "purpose",
+    Reconfig "reconfig",
     SipAuthMethod "sip_auth_method",
     SipAuthRealm "sip_auth_realm",
     SipAuthUsername "sip_auth_username",

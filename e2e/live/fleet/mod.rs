@@ -2,4 +2,6 @@
 //! API server: what a status says of them is read there, as a user reads it.
 
 mod all;
+mod away;
+mod profiles;
 mod site;

@@ -16,6 +16,7 @@ use crate::program::{Program, repository};
 use crate::skip::skip;
 
 const ACME: &str = "acme.example.com";
+const GLOBEX: &str = "globex.example.com";
 /// Names of the switches, and the last numbers of their addresses.
 const NAMES: [(&str, u8); 3] = [("a", 101), ("b", 102), ("c", 103)];
 
@@ -46,6 +47,10 @@ pub struct Member {
     pub alice: Peer,
     /// Acme, 1002, registered there.
     pub bob: Peer,
+    /// Globex, 1001.
+    pub hank: Peer,
+    /// Globex, 1002.
+    pub ivy: Peer,
     binary: PathBuf,
     dir: PathBuf,
     esl_port: u16,
@@ -142,13 +147,17 @@ impl Member {
         templates(&dir.join("templates"), address);
         let sidecar = sidecar(&fleet.site, name, &dir, xml_port, esl_port);
         let traces = dir.join("traces");
-        let peer = |user, password, more| Peer::new(user, ACME, password, host + more, &traces).at(address);
+        let peer = |user, domain, password, more| {
+            Peer::new(user, domain, password, host + more, &traces).at(address)
+        };
         Self {
             name,
             switch: freeswitch(binary, &dir, xml_port, esl_port),
             sidecar: Some(sidecar),
-            alice: peer("1001", "alice-dummy-password", 10),
-            bob: peer("1002", "bob-dummy-password", 20),
+            alice: peer("1001", ACME, "alice-dummy-password", 10),
+            bob: peer("1002", ACME, "bob-dummy-password", 20),
+            hank: peer("1001", GLOBEX, "hank-dummy-password", 30),
+            ivy: peer("1002", GLOBEX, "ivy-dummy-password", 40),
             binary: binary.to_owned(),
             dir,
             esl_port,
@@ -159,6 +168,11 @@ impl Member {
     /// Ends the sidecar as a machine ends that loses its power.
     pub fn kill_sidecar(&mut self) {
         self.sidecar.take().expect("a sidecar").end("-KILL");
+    }
+
+    /// What the sidecar keeps is lost, as it is with a pod.
+    pub fn forget(&self) {
+        std::fs::remove_dir_all(self.dir.join("data")).expect("its data");
     }
 
     /// Starts the sidecar again, on what it kept.
@@ -173,14 +187,27 @@ impl Member {
 
     /// Alice calls Bob.
     pub fn call(&self, phones: u16) -> Call {
-        for phone in [&self.alice, &self.bob] {
-            let outcome = phone.play("register", phones, &[]);
-            assert!(outcome.completed, "{}", outcome.trace);
-        }
-        let contact = format!("sofia_contact */1002@{ACME}");
-        let registered = until(SOON, || self.switch.api(&contact).starts_with("sofia/").then_some(()));
-        assert!(registered.is_some(), "Bob is not registered at {}", self.name);
-        Call::begin(&self.switch, &self.alice, &self.bob, phones)
+        self.call_of(&self.alice, &self.bob, phones)
+    }
+
+    /// Somebody calls 1002.
+    pub fn call_of(&self, caller: &Peer, called: &Peer, phones: u16) -> Call {
+        self.register(caller, phones);
+        self.register(called, phones);
+        Call::begin(&self.switch, caller, called, phones)
+    }
+
+    /// Registers a phone.
+    pub fn register(&self, phone: &Peer, phones: u16) {
+        let outcome = phone.play("register", phones, &[]);
+        assert!(outcome.completed, "{}", outcome.trace);
+        let registered = until(SOON, || self.is_registered(phone).then_some(()));
+        assert!(registered.is_some(), "{}@{} is not registered at {}", phone.user, phone.domain, self.name);
+    }
+
+    /// Whether somebody is registered, as mod_sofia has it.
+    pub fn is_registered(&self, phone: &Peer) -> bool {
+        self.switch.api(&format!("sofia_contact */{}@{}", phone.user, phone.domain)).starts_with("sofia/")
     }
 
     /// Whether it has a gateway to a proxy.
@@ -229,7 +256,11 @@ fn manifests(phones: u16, trunks: u16) -> String {
     let text = std::fs::read_to_string(repository("e2e/freeswitch/manifests.yaml")).expect("manifests");
     let ports = [("@PHONES@", phones), ("@TRUNKS@", trunks), ("@DEAD@", 15998), ("@CARRIER@", 15999)];
     let text = ports.iter().fold(text, |text, (name, port)| text.replace(name, &port.to_string()));
-    text.replace("bindAddress: 127.0.0.1, ", "")
+    let text = text.replace("bindAddress: 127.0.0.1, ", "");
+    // A password that is not there yet would be made.
+    let mut all: Vec<&str> = text.split("\n---\n").collect();
+    all.sort_by_key(|one| (!one.contains("kind: Namespace"), !one.contains("kind: Secret")));
+    all.join("\n---\n")
 }
 
 /// The names of the gateways that a Trunk's status lists, and their states.
