@@ -136,8 +136,10 @@ impl Sidecar {
             let (order, orders) = mpsc::channel(1);
             let control = Control::bind(data_dir, order, findings.subscribe())?;
             serving.spawn(control.serve(stop_serving.clone()));
+            let applied_now = applied.subscribe();
             let (progress, applied, findings) = (progress.clone(), applied.clone(), findings.clone());
             let live = Live { options, answers, progress, orders, findings, applied, metrics };
+            follower.watch(applied_now);
             serving.spawn(live.run(follower.restored(), stop_serving.clone()));
         }
         let following = TaskTracker::new();

@@ -3,5 +3,6 @@
 
 mod all;
 mod away;
+mod crash;
 mod profiles;
 mod site;
