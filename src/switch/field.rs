@@ -29,6 +29,7 @@ fields! {
     KeyName "key_name",
     KeyValue "key_value",
     Action "action",
+    AnswerState "Answer-State",
     CcQueue "CC-Queue",
     ChannelState "Channel-State",
     CallerSource "Caller-Source",
