@@ -21,6 +21,7 @@ pub use known::Known;
 pub use outside::{NewStatus, Note, Outside, OutsideError};
 pub use progress::Progress;
 pub use propose::Verdict;
+pub use recordings::RecordingMetrics;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
@@ -71,7 +72,9 @@ pub struct Reconciler {
     /// Whether tenants in the store that the world does not know were removed.
     swept: bool,
     progress: watch::Sender<Progress>,
-    /// Removes recordings that were kept long enough, while this process leads.
+    /// What is counted of recordings.
+    recording_metrics: RecordingMetrics,
+    /// Removes recordings that were kept long enough, or are too many, while this process leads.
     recordings: Option<AbortOnDropHandle<()>>,
 }
 
@@ -101,8 +104,14 @@ impl Reconciler {
             complete: false,
             swept: false,
             progress,
+            recording_metrics: RecordingMetrics::default(),
             recordings: None,
         }
+    }
+
+    /// Counts what becomes of recordings there.
+    pub fn count_recordings(&mut self, metrics: RecordingMetrics) {
+        self.recording_metrics = metrics;
     }
 
     /// What is known of the world, for whoever judges by it too.
@@ -114,7 +123,8 @@ impl Reconciler {
     pub fn lead(&mut self, store: Store) {
         self.follow();
         self.store = Some(store);
-        self.recordings = self.media.clone().map(|media| recordings::keep(media, self.known.clone()));
+        let keep = |media| recordings::keep(media, self.known.clone(), self.recording_metrics.clone());
+        self.recordings = self.media.clone().map(keep);
         self.begin();
     }
 
