@@ -234,8 +234,16 @@ fn message(lab: &Lab) {
 }
 
 fn recorded(lab: &Lab) {
+    // It rings and nobody answers: no file, though there is a tone.
+    let rings = lab.bob.listen("ring", lab.phones);
+    let unanswered = lab.carrier.play("trunk", lab.trunks, &[("dial", "+493023125005")]);
+    assert_eq!(rings.end().received("INVITE").len(), 1, "{}", unanswered.trace);
+    assert!(!unanswered.completed);
+    nothing_left(lab);
+    assert_eq!(recording::files(&lab.media_dir()), Vec::<std::path::PathBuf>::new());
     let bob = lab.bob.listen("answer", lab.phones);
-    let talk = Duration::from_secs(2);
+    // FreeSWITCH keeps none of less than three seconds.
+    let talk = Duration::from_secs(5);
     let call = lab.carrier.play_talking("trunk", lab.trunks, &[("dial", "+493023125005")], talk);
     let bob = bob.end();
     assert!(call.completed, "{}", call.trace);

@@ -42,7 +42,7 @@ fn grammar() -> Vec<(&'static str, Regex)> {
     let dial = format!(r"(\{{{list}\}})?{leg}([,|]{leg})*");
     let file = r"recordings/[0-9]{4}/[0-9]{2}/[0-9a-f-]{36}\.wav";
     let variable = format!(
-        r"centrex_call={word}|media(_hold)?_timeout=[0-9]+|export_vars=centrex_call,media_timeout,media_hold_timeout|call_timeout=[0-9]+|continue_on_fail=(true|false|[A-Z_,]+)|effective_caller_id_name={text}|effective_caller_id_number=\+?[0-9*#]{{1,32}}|hangup_after_bridge=true|transfer_ringback=%\(1000,4000,425\)|hold_music=local_stream://{word}|timezone={word}|ringback=%\(1000,4000,425\)|RECORD_ANSWER_REQ=true|centrex_recording={file}"
+        r"centrex_call={word}|media(_hold)?_timeout=[0-9]+|export_vars=centrex_call,media_timeout,media_hold_timeout|call_timeout=[0-9]+|continue_on_fail=(true|false|[A-Z_,]+)|effective_caller_id_name={text}|effective_caller_id_number=\+?[0-9*#]{{1,32}}|hangup_after_bridge=true|transfer_ringback=%\(1000,4000,425\)|hold_music=local_stream://{word}|timezone={word}|ringback=%\(1000,4000,425\)|RECORD_ANSWER_REQ=true|execute_on_answer=playback tone_stream://%\(500,250,1400\)|centrex_recording={file}"
     );
     let patterns = [
         ("playback", r"tone_stream://%\(500,250,1400\)".to_owned()),
@@ -287,6 +287,7 @@ proptest! {
                 random: 5,
                 media: &media,
                 is_recorded: false,
+            is_answered: false,
                 listener: Listener::NOBODY,
             };
             let numbers = [
@@ -338,6 +339,7 @@ fn honest_text_places_the_calls() {
         random: 5,
         media: &media,
         is_recorded: false,
+        is_answered: false,
         listener: Listener::NOBODY,
     };
     for (number, last) in [

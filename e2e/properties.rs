@@ -57,6 +57,7 @@ fn dial_all(compiled: &CompiledWorld) {
                 random: 7,
                 media: &media,
                 is_recorded: false,
+                is_answered: false,
                 listener: Listener::NOBODY,
             };
             for number in dialled(plan) {

@@ -86,6 +86,7 @@ impl Office {
             random: self.random,
             media: &self.media,
             is_recorded: false,
+            is_answered: false,
             listener: Listener::NOBODY,
         }
     }

@@ -8,6 +8,7 @@ use centrex::store::{LocalError, LocalOptions, LocalPostgres};
 use md5::{Digest, Md5};
 use sqlx::{AssertSqlSafe, PgConnection};
 
+use crate::freeswitch::process::until;
 use crate::postgres::{Database, reachable_dir};
 use crate::program::{Program, Setting, alive, recorded, recordings, repository, run, url};
 use crate::skip::skip;
@@ -351,4 +352,39 @@ fn the_demo_runs_through() {
     let (code, text) = run(demo.env("CENTREX", env!("CARGO_BIN_EXE_centrex")));
     assert_eq!(code, Some(0), "{text}");
     assert!(text.lines().count() < 120, "{text}");
+}
+
+#[test]
+fn the_oldest_recordings_make_room() {
+    let Some(setting) = with_own_postgres("standalone::the_oldest_recordings_make_room") else { return };
+    setting.edit("05-tenant-profiles.yaml", "maxStorage: 20Gi", "maxStorage: 2.5Mi");
+    setting.edit(
+        "05-tenant-profiles.yaml",
+        "maxExtensions: 20\n",
+        "maxExtensions: 20\n  maxStorage: 2.5Mi\n",
+    );
+    let program = setting.start_ready(&[]);
+    let tenants = std::fs::read_dir(setting.data_dir().join("media/tenants")).unwrap();
+    let tenants: Vec<_> = tenants.map(|tenant| tenant.unwrap().path()).collect();
+    assert_eq!(tenants.len(), 2, "{tenants:?}");
+    let now = std::time::SystemTime::now();
+    let recording = |tenant: &Path, name: &str, hours: u32| {
+        let path = tenant.join("recordings/2026/10").join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let file = std::fs::File::create(&path).unwrap();
+        file.set_len(1 << 20).unwrap();
+        file.set_modified(now - Duration::from_secs(3600) * hours).unwrap();
+        path
+    };
+    let all: Vec<_> = tenants
+        .iter()
+        .map(|tenant| {
+            [("b.wav", 3), ("c.wav", 1), ("a.wav", 2)].map(|(name, hours)| recording(tenant, name, hours))
+        })
+        .collect();
+    // The first look is a minute after the start.
+    let gone = || all.iter().all(|[oldest, ..]| !oldest.exists()).then_some(());
+    assert!(until(Duration::from_secs(180), gone).is_some(), "{}", program.log());
+    assert!(all.iter().all(|[_, youngest, middle]| youngest.exists() && middle.exists()));
+    assert!(program.log().contains("the oldest recordings made room"), "{}", program.log());
 }

@@ -86,6 +86,7 @@ pub fn answers(manifests: &Path) -> Arc<Answers> {
         key: Arc::new(OnceLock::from(SigningKey::new([7; 32]))),
         media: MediaRoot::new(Path::new("/srv/media")).expect("a media root"),
         templates: Templates::built_in().expect("templates"),
+        running: Default::default(),
     })
 }
 

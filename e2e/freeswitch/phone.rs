@@ -25,6 +25,8 @@ pub struct Peer {
     pub address: Ipv4Addr,
     /// Port at which calls are taken.
     pub port: u16,
+    /// Address of the switch.
+    pub switch: Ipv4Addr,
     traces: PathBuf,
 }
 
@@ -72,7 +74,13 @@ impl Peer {
         let address = Ipv4Addr::new(127, 0, 0, host);
         let traces = dir.join(format!("{user}-{domain}-{host}"));
         std::fs::create_dir_all(&traces).expect("folder for traces");
-        Self { user, domain, password, address, port: free_port(IpAddr::V4(address)), traces }
+        let port = free_port(IpAddr::V4(address));
+        Self { user, domain, password, address, port, switch: Ipv4Addr::LOCALHOST, traces }
+    }
+
+    /// The same, with a switch at another address.
+    pub fn at(self, switch: Ipv4Addr) -> Self {
+        Self { switch, ..self }
     }
 
     /// Plays a scenario towards a port of the switch, with further keywords.
@@ -118,7 +126,7 @@ impl Peer {
     /// Takes calls at its port by a scenario until it is ended.
     pub fn listen(&self, scenario: &str, target: u16) -> Listener {
         // Registrations bring a NOTIFY of the voicemail box: answered, and no part of a scenario.
-        let (process, trace) = self.sipp(scenario, target, self.port, &[], &["-aa"]);
+        let (process, trace) = self.sipp(scenario, target, self.port, &[], &["-aa", "-deadcall_wait", "0"]);
         let bound = || std::net::UdpSocket::bind((self.address, self.port)).err();
         until(Duration::from_secs(5), bound).expect("sipp takes its port");
         Listener { process, trace }
@@ -139,7 +147,7 @@ impl Peer {
         let mut command = Command::new("sipp");
         command
             .current_dir(&self.traces)
-            .arg(format!("127.0.0.1:{target}"))
+            .arg(format!("{}:{target}", self.switch))
             .arg("-sf")
             .arg(scenarios.join(format!("{scenario}.xml")))
             .args(["-i", &address, "-p", &port.to_string(), "-bind_local"])

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::esl::Esl;
 use super::process::{Process, free_port, tail, until};
 
@@ -79,14 +81,14 @@ impl Switch {
         }
         let process = Process::start(&mut command, &dir.join("freeswitch.out"));
         let mut switch = Self { process, dir: dir.to_owned(), esl_port };
-        let ready = until(Duration::from_secs(40), || match switch.process.ended() {
+        let ready = until(Duration::from_secs(120), || match switch.process.ended() {
             Some(status) => Some(Err(status)),
             None => switch.ask("status").filter(|status| status.contains("is ready")).map(Ok),
         });
         match ready {
             Some(Ok(_)) => switch,
             Some(Err(status)) => panic!("FreeSWITCH ended with {status}\n{}", switch.log(60)),
-            None => panic!("FreeSWITCH cannot be commanded after 40 s\n{}", switch.log(60)),
+            None => panic!("FreeSWITCH cannot be commanded after 120 s\n{}", switch.log(60)),
         }
     }
 
@@ -105,10 +107,25 @@ impl Switch {
         self.ask(command).unwrap_or_else(|| panic!("no answer to {command}\n{}", self.log(40)))
     }
 
+    /// Identities of the legs that are up, in order.
+    pub fn legs(&self) -> Vec<String> {
+        let answer: Value = serde_json::from_str(&self.api("show channels as json")).expect("JSON");
+        let rows = answer["rows"].as_array().cloned().unwrap_or_default();
+        let mut legs: Vec<String> =
+            rows.iter().filter_map(|row| Some(row["uuid"].as_str()?.to_owned())).collect();
+        legs.sort();
+        legs
+    }
+
+    /// Sends a signal, such as `-STOP`.
+    pub fn signal(&self, signal: &str) {
+        let pid = self.process.id().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().expect("kill").success());
+    }
+
     /// Ends it as a crash does.
     pub fn kill(&mut self) {
-        let pid = self.process.id().to_string();
-        assert!(Command::new("kill").args(["-KILL", &pid]).status().expect("kill").success());
+        self.signal("-KILL");
         self.process.wait(Duration::from_secs(10)).expect("a killed process ends");
     }
 

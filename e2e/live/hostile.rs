@@ -29,7 +29,7 @@ async fn says(stream: &mut TcpStream, text: &str) {
 }
 
 /// Reads one command, to its empty line.
-async fn hears(stream: &mut TcpStream) -> String {
+pub(super) async fn hears(stream: &mut TcpStream) -> String {
     let mut text = Vec::new();
     while !text.ends_with(b"\n\n") {
         match stream.read_u8().await {
@@ -50,7 +50,7 @@ async fn logs_in(listener: &TcpListener) -> TcpStream {
 }
 
 /// A session, with the peer's ends of both connections: commands and events.
-async fn session() -> (Session, TcpStream, TcpStream) {
+pub(super) async fn session() -> (Session, TcpStream, TcpStream) {
     let (listener, address) = listener().await;
     let peer = tokio::spawn(async move {
         let commands = logs_in(&listener).await;
@@ -66,19 +66,19 @@ async fn session() -> (Session, TcpStream, TcpStream) {
     (session, commands, events)
 }
 
-async fn in_time<T>(work: impl Future<Output = T>) -> T {
+pub(super) async fn in_time<T>(work: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, work).await.expect("it hangs")
 }
 
-fn event(body: &str) -> String {
+pub(super) fn event(body: &str) -> String {
     format!("Content-Length: {}\nContent-Type: text/event-json\n\n{body}", body.len())
 }
 
-fn heartbeat(sessions: usize) -> String {
+pub(super) fn heartbeat(sessions: usize) -> String {
     event(&format!(r#"{{"Event-Name":"HEARTBEAT","Session-Count":"{sessions}"}}"#))
 }
 
-fn answer(body: &str) -> String {
+pub(super) fn answer(body: &str) -> String {
     format!("Content-Type: api/response\nContent-Length: {}\n\n{body}", body.len())
 }
 

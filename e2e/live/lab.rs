@@ -5,8 +5,6 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
-
 use crate::freeswitch::phone::{Listener, Peer, Talk};
 use crate::freeswitch::process::{free_port, until};
 use crate::freeswitch::standalone::{PASSWORD, Standalone, USERNAME};
@@ -16,7 +14,7 @@ use crate::skip::skip;
 const ACME: &str = "acme.example.com";
 const GLOBEX: &str = "globex.example.com";
 /// How long a change may take to be on the switch.
-pub const SOON: Duration = Duration::from_secs(20);
+pub const SOON: Duration = Duration::from_secs(60);
 
 /// The setting. Fields end in the order they stand: the switch before Centrex.
 pub struct Lab {
@@ -184,23 +182,12 @@ impl Lab {
 
     /// Alice calls Bob, and both talk until the call is ended.
     pub fn call(&self) -> Call {
-        let listens = self.bob.listen("answer", self.phones);
-        let talk = self.alice.begin("call", self.phones, &[("dial", "1002")], Duration::from_secs(100));
-        let up = until(SOON, || Some(self.legs()).filter(|legs| legs.len() == 2));
-        // Answered too, or it is not up yet.
-        let legs = up.unwrap_or_else(|| panic!("the call does not come up\n{}", self.logs()));
-        self.answers("show calls count", |answer| answer.contains("1 total"));
-        Call { talk, listens, legs }
+        Call::begin(&self.switch, &self.alice, &self.bob, self.phones)
     }
 
     /// Identities of the legs that are up, in order.
     pub fn legs(&self) -> Vec<String> {
-        let answer: Value = serde_json::from_str(&self.switch.api("show channels as json")).expect("JSON");
-        let rows = answer["rows"].as_array().cloned().unwrap_or_default();
-        let mut legs: Vec<String> =
-            rows.iter().filter_map(|row| Some(row["uuid"].as_str()?.to_owned())).collect();
-        legs.sort();
-        legs
+        self.switch.legs()
     }
 
     /// Kills the switch, and starts it again where it was.
@@ -243,20 +230,55 @@ impl Lab {
     }
 }
 
+impl AsRef<Switch> for Lab {
+    fn as_ref(&self) -> &Switch {
+        &self.switch
+    }
+}
+
 impl Call {
+    /// One of them calls the other, 1002, at a port of a switch that comes to no other call meanwhile.
+    pub fn begin(switch: &Switch, caller: &Peer, called: &Peer, port: u16) -> Self {
+        let before = switch.legs();
+        let listens = called.listen("answer", port);
+        let talk = caller.begin("call", port, &[("dial", "1002")], Duration::from_secs(600));
+        // Answered too, or it is not up yet.
+        let up = || {
+            let mut legs = switch.legs();
+            legs.retain(|leg| !before.contains(leg));
+            let calls = format!("{} total", before.len() / 2 + 1);
+            (legs.len() == 2 && switch.api("show calls count").contains(&calls)).then_some(legs)
+        };
+        let legs = until(SOON, up);
+        let legs = legs.unwrap_or_else(|| panic!("the call does not come up\n{}", switch.log(60)));
+        Self { talk, listens, legs }
+    }
+
     /// The same two legs are still talking.
-    pub fn is_up(&mut self, lab: &Lab) {
-        let legs = lab.legs();
+    pub fn is_up(&mut self, on: &impl AsRef<Switch>) {
+        let legs = on.as_ref().legs();
         let both = self.legs.iter().all(|leg| legs.contains(leg));
-        assert!(!self.talk.has_ended() && both, "the call ended: {legs:?}\n{}", lab.logs());
+        assert!(!self.talk.has_ended() && both, "the call ended: {legs:?}\n{}", on.as_ref().log(60));
+    }
+
+    /// It ends by itself.
+    pub fn ends(mut self, on: &impl AsRef<Switch>) {
+        let mut has_ended = || {
+            let legs = on.as_ref().legs();
+            self.talk.has_ended() && !self.legs.iter().any(|leg| legs.contains(leg))
+        };
+        assert!(until(SOON, || has_ended().then_some(())).is_some(), "it goes on: {:?}", on.as_ref().legs());
+        self.listens.end();
     }
 
     /// Ends it as its caller would, at the switch.
-    pub fn end(self, lab: &Lab) {
-        lab.switch.api(&format!("uuid_kill {}", self.legs[0]));
+    pub fn end(self, on: &impl AsRef<Switch>) {
+        let switch = on.as_ref();
+        switch.api(&format!("uuid_kill {}", self.legs[0]));
         drop(self.talk);
         self.listens.end();
-        lab.answers("show channels count", |answer| answer.contains("0 total"));
+        let gone = || !self.legs.iter().any(|leg| switch.legs().contains(leg));
+        assert!(until(SOON, || gone().then_some(())).is_some(), "legs are left: {:?}", switch.legs());
     }
 }
 

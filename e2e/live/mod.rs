@@ -4,6 +4,8 @@
 //! One switch serves all steps of a test, in order. Skipped where FreeSWITCH or sipp is missing.
 
 mod changes;
+mod fleet;
+mod fuzz;
 mod hostile;
 mod lab;
 mod repair;

@@ -49,6 +49,28 @@ async fn what_compile_refuses_is_refused_at_apply() {
     assert!(taken.status.success() && text.contains("Warning") && text.contains("e101"), "{text}");
     site.cluster.apply(&site.extension("north", 101));
 
+    // A routing test that fails is taken, with a warning of what becomes of the call: it may be there
+    // before what it tests. So is what makes one fail, with the name of the test.
+    let test = "apiVersion: centrex.dev/v1alpha1\nkind: RoutingTest\nmetadata: {name: reception, namespace: north}\n\
+                spec: {tenantRef: {name: north}, from: {extensionRef: {name: e100}}, dial: \"101\", \
+                at: \"2027-03-03T12:00:00\", expect: {kind: Extension, name: e100}}\n";
+    let taken = site.cluster.kubectl_with(&["apply", "-f", "-"], test);
+    let text = String::from_utf8_lossy(&taken.stderr).into_owned();
+    assert!(taken.status.success() && text.contains("Warning") && text.contains("spec.expect"), "{text}");
+    assert!(text.contains("Extension e100 who dials 101 then ends at Extension e101"), "{text}");
+    site.wait_for("north", "routingtest/reception", "Accepted=False TestFailed");
+    let right =
+        test.replace("name: e100}}", "name: e101}}").replace("name: e101}}, dial", "name: e100}}, dial");
+    site.cluster.apply(&right);
+    site.wait_for("north", "routingtest/reception", "Accepted=True Accepted");
+    let moved = site.extension("north", 101).replace("\"101\"", "\"102\"");
+    let taken = site.cluster.kubectl_with(&["apply", "-f", "-"], &moved);
+    let text = String::from_utf8_lossy(&taken.stderr).into_owned();
+    assert!(taken.status.success() && text.contains("RoutingTest north/reception"), "{text}");
+    site.wait_for("north", "routingtest/reception", "Accepted=False TestFailed");
+    site.cluster.apply(&site.extension("north", 101));
+    site.wait_for("north", "routingtest/reception", "Accepted=True Accepted");
+
     // A domain that another tenant has.
     let south = "apiVersion: centrex.dev/v1alpha1\nkind: Tenant\nmetadata: {name: south, namespace: north}\n\
                  spec: {domains: [north.example.com]}\n";

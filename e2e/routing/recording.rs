@@ -68,14 +68,24 @@ fn a_recording_has_a_name_of_our_own_and_waits_for_the_answer() {
 
 #[test]
 fn the_tone_is_in_the_recording_and_is_heard_once() {
+    const TONE: &str = "playback tone_stream://%(500,250,1400)";
     let office = office(&[("bob", Recording::Inbound)], true);
+    let once_answered = format!("set execute_on_answer={TONE}");
     let said = office.said(&office.dial("alice", "1002"));
     let record = said.iter().position(|action| action.starts_with("record_session ")).unwrap();
-    assert_eq!(said[record + 1], "playback tone_stream://%(500,250,1400)");
-    assert!(!said.iter().any(|action| action.contains("RECORD_ANSWER_REQ")), "{said:#?}");
-    let call = centrex::route::Call { is_recorded: true, ..office.call("alice") };
+    // What nobody answers leaves no file, and nobody hears it.
+    assert!(said[..record].contains(&once_answered), "{said:#?}");
+    assert!(said[..record].contains(&"set RECORD_ANSWER_REQ=true".to_owned()), "{said:#?}");
+    assert!(!said.contains(&TONE.to_owned()), "{said:#?}");
+    // One that was answered before, by a menu, hears it at once.
+    let call = centrex::route::Call { is_answered: true, ..office.call("alice") };
     let said = office.said(&call.dialled("1002"));
-    assert!(!said.iter().any(|action| action.starts_with("playback ")), "{said:#?}");
+    let record = said.iter().position(|action| action.starts_with("record_session ")).unwrap();
+    assert_eq!(said[record + 1], TONE);
+    assert!(!said.contains(&once_answered), "{said:#?}");
+    let call = centrex::route::Call { is_recorded: true, is_answered: true, ..office.call("alice") };
+    let said = office.said(&call.dialled("1002"));
+    assert!(!said.iter().any(|action| action.contains("tone_stream://%(500,250,1400)")), "{said:#?}");
 }
 
 #[test]

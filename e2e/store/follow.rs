@@ -296,12 +296,12 @@ fn damaged_and_foreign_cache_files_are_skipped() {
     std::fs::write(directory.path().join("platform.new"), "left by a crash").unwrap();
 
     let cached = cache_here.read();
-    assert_eq!(cached.tenants, [(7, tenants[0].clone())]);
-    assert!(cached.platform.is_none());
+    assert_eq!(cached.held.tenants, [(7, tenants[0].clone())]);
+    assert!(cached.held.platform.is_none());
     assert_eq!(cached.skipped.len(), 4, "{:?}", cached.skipped);
     // Another key opens nothing.
     let cached = cache(directory.path(), &keyring(&[(1, 'b')])).read();
-    assert!(cached.tenants.is_empty() && cached.skipped.len() == 5);
+    assert!(cached.held.tenants.is_empty() && cached.skipped.len() == 5);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

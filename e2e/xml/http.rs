@@ -174,6 +174,7 @@ async fn before_anything_is_loaded_lookups_fail_rather_than_miss() {
         key: loaded.key.clone(),
         media: loaded.media.clone(),
         templates: centrex::switch::xml::templates::Templates::built_in().unwrap(),
+        running: Default::default(),
     });
     let listener = Listener::start_with(empty.clone(), Lacks(&["tenants are not loaded"])).await;
     assert_eq!(listener.lookup("directory", USER).await.status, 503);

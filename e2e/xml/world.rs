@@ -34,6 +34,7 @@ pub fn answers(platform: PlatformPlan, tenants: Vec<TenantPlan>) -> Arc<Answers>
         key: Arc::new(OnceLock::from(key())),
         media: MediaRoot::new(Path::new("/media")).unwrap(),
         templates: Templates::built_in().unwrap(),
+        running: Default::default(),
     })
 }
 

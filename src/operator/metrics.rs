@@ -11,6 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use crate::compile::Reason;
+use crate::reconcile::RecordingMetrics;
 
 /// A label of a problem: compile's reason.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -35,6 +36,8 @@ pub struct Metrics {
     problems: Family<ReasonLabel, Gauge>,
     watches: Family<KindLabel, Gauge<f64, AtomicU64>>,
     status_writes: Counter,
+    /// Of recordings.
+    pub recordings: RecordingMetrics,
 }
 
 impl Default for Metrics {
@@ -51,7 +54,9 @@ impl Default for Metrics {
         registry.register("watch_last_seen_seconds", help, watches.clone());
         let status_writes = Counter::default();
         registry.register("status_writes", "Statuses written to the API server", status_writes.clone());
-        Self { registry: Arc::new(registry), leader, pending, problems, watches, status_writes }
+        let recordings = RecordingMetrics::default();
+        recordings.register(&mut registry);
+        Self { registry: Arc::new(registry), leader, pending, problems, watches, status_writes, recordings }
     }
 }
 

@@ -114,8 +114,10 @@ pub async fn run(args: OperatorArgs) -> Result<(), OperatorError> {
     let cluster_wide = args.namespaces.is_empty();
     let outside = Cluster::new(client.clone(), identity.clone(), statuses, cluster_wide);
     let (progress, _) = watch::channel(Progress::default());
+    let mut reconciler = Reconciler::new(progress, Some(Arc::new(outside)), args.media_dir.clone());
+    reconciler.count_recordings(metrics.recordings.clone());
     let mut operator = Operator {
-        reconciler: Reconciler::new(progress, Some(Arc::new(outside)), args.media_dir.clone()),
+        reconciler,
         options,
         client,
         identity,

@@ -55,7 +55,7 @@ impl Reconciler {
     }
 
     fn after_platform(&mut self, plan: PlatformPlan, written: Result<Written, StoreError>) -> bool {
-        self.report_platform = true;
+        self.reports.now(None);
         match written {
             Ok(written) => {
                 self.platform.stored = Some(plan);
@@ -73,7 +73,7 @@ impl Reconciler {
     }
 
     fn after_write(&mut self, key: &TenantKey, row: TenantRow, written: Result<Written, WorkError>) -> bool {
-        self.reports.now(key.clone());
+        self.reports.now(Some(key.clone()));
         let tenant = self.tenants.entry(key.clone()).or_default();
         match written {
             Ok(written) => {

@@ -21,6 +21,7 @@ pub use known::Known;
 pub use outside::{NewStatus, Note, Outside, OutsideError};
 pub use progress::Progress;
 pub use propose::Verdict;
+pub use recordings::RecordingMetrics;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
@@ -59,9 +60,8 @@ pub struct Reconciler {
     /// Tenants that are being deleted, and held until their data was dealt with.
     deleting: BTreeMap<TenantKey, Deleting>,
     schedule: Schedule<Job>,
-    /// Statuses to look at again.
-    reports: Schedule<TenantKey>,
-    report_platform: bool,
+    /// Statuses to look at again: a tenant's, or the platform's.
+    reports: Schedule<Option<TenantKey>>,
     busy: BTreeSet<Job>,
     running: JoinSet<Done>,
     acks: AckTable,
@@ -72,7 +72,9 @@ pub struct Reconciler {
     /// Whether tenants in the store that the world does not know were removed.
     swept: bool,
     progress: watch::Sender<Progress>,
-    /// Removes recordings that were kept long enough, while this process leads.
+    /// What is counted of recordings.
+    recording_metrics: RecordingMetrics,
+    /// Removes recordings that were kept long enough, or are too many, while this process leads.
     recordings: Option<AbortOnDropHandle<()>>,
 }
 
@@ -95,7 +97,6 @@ impl Reconciler {
             deleting: BTreeMap::new(),
             schedule: Schedule::default(),
             reports: Schedule::default(),
-            report_platform: false,
             busy: BTreeSet::new(),
             running: JoinSet::new(),
             acks: AckTable::default(),
@@ -103,8 +104,14 @@ impl Reconciler {
             complete: false,
             swept: false,
             progress,
+            recording_metrics: RecordingMetrics::default(),
             recordings: None,
         }
+    }
+
+    /// Counts what becomes of recordings there.
+    pub fn count_recordings(&mut self, metrics: RecordingMetrics) {
+        self.recording_metrics = metrics;
     }
 
     /// What is known of the world, for whoever judges by it too.
@@ -116,7 +123,8 @@ impl Reconciler {
     pub fn lead(&mut self, store: Store) {
         self.follow();
         self.store = Some(store);
-        self.recordings = self.media.clone().map(|media| recordings::keep(media, self.known.clone()));
+        let keep = |media| recordings::keep(media, self.known.clone(), self.recording_metrics.clone());
+        self.recordings = self.media.clone().map(keep);
         self.begin();
     }
 
@@ -225,15 +233,17 @@ impl Reconciler {
     pub fn acknowledge(&mut self, ack: Ack) {
         match self.acks.take(ack) {
             Concerned::All => {
-                self.report_platform = true;
+                self.reports.now(None);
                 for key in self.tenants.keys() {
-                    self.reports.now(key.clone());
+                    self.reports.now(Some(key.clone()));
                 }
             }
             Concerned::Some { platform, tenants } => {
-                self.report_platform |= platform;
+                if platform {
+                    self.reports.now(None);
+                }
                 for key in tenants.iter().filter_map(|id| self.by_id.get(id)) {
-                    self.reports.now(key.clone());
+                    self.reports.now(Some(key.clone()));
                 }
             }
         }

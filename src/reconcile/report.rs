@@ -17,7 +17,7 @@ use crate::compile::Problem;
 use crate::resources::Trunk;
 use crate::resources::status::TenantStatus;
 use crate::source::{Object, ObjectKey, TenantKey, World};
-use crate::status::acks::Lag;
+use crate::status::acks::{AckTable, Lag};
 use crate::status::reason::{ACCEPTED, LIVE, PROGRAMMED, READY, find, is_true};
 use crate::status::summary::Summary;
 use crate::status::trunk::{stages, trunk_status};
@@ -38,12 +38,11 @@ impl Reconciler {
             self.reports.clear();
             return false;
         };
-        if std::mem::take(&mut self.report_platform) {
-            self.report_platform(&*outside);
-            return true;
+        match self.reports.take(|_| true) {
+            Some((Some(key), _)) => self.report_tenant(&*outside, &key),
+            Some((None, _)) => self.report_platform(&*outside),
+            None => return false,
         }
-        let Some((key, _)) = self.reports.take(|_| true) else { return false };
-        self.report_tenant(&*outside, &key);
         true
     }
 
@@ -52,7 +51,7 @@ impl Reconciler {
         let acks = &self.acks;
         let id = tenant.id;
         let lag = |revision| id.filter(|_| acks.heard()).map(|id| acks.lagging(id, revision));
-        let refused = id.and_then(|id| refused(&acks.refusals(id)));
+        let refused = id.and_then(|id| told(acks.refusals(id).into_iter())).map(Live::Refused);
         let seen = Seen {
             problems: by_resource(&tenant.problems),
             stored: tenant.stored.is_some(),
@@ -64,7 +63,7 @@ impl Reconciler {
         let mut news = Vec::new();
         for (key, object) in known.world.objects_of(key) {
             // What a switch refuses is told on the Tenant, not on everything it has.
-            let refused = refused.as_deref().filter(|_| key.kind == "Tenant");
+            let refused = refused.clone().filter(|_| key.kind == "Tenant");
             let fresh = match tenant.changed.contains(key) {
                 true => None, // another compile follows
                 false => judge(key, object, &seen, &mut tenant.rows, refused),
@@ -105,7 +104,7 @@ impl Reconciler {
             }
         }
         drop(known);
-        settle(&mut tenant.rows, |at| self.reports.at(key.clone(), at));
+        settle(&mut tenant.rows, |at| self.reports.at(Some(key.clone()), at));
     }
 
     fn report_platform(&mut self, outside: &dyn Outside) {
@@ -124,7 +123,7 @@ impl Reconciler {
             .world
             .platform_objects()
             .filter_map(|(key, object)| {
-                let fresh = judge(key, object, &seen, &mut platform.rows, None);
+                let fresh = judge(key, object, &seen, &mut platform.rows, held(acks, key));
                 (fresh.is_some() || key.kind == "Trunk").then(|| (key.clone(), fresh))
             })
             .collect();
@@ -139,7 +138,7 @@ impl Reconciler {
                 None => {}
             }
         }
-        settle(&mut platform.rows, |_| {});
+        settle(&mut platform.rows, |at| self.reports.at(None, at));
     }
 
     /// Resources without a tenant wait for it.
@@ -203,20 +202,20 @@ struct Seen<'a> {
     lag: &'a dyn Fn(i64) -> Option<Lag>,
 }
 
-/// The conditions of a resource, when they differ from those it has. `refused` is what switches could
-/// not apply of it.
+/// The conditions of a resource, when they differ from those it has. `held` is what switches could
+/// not apply of it, or wait with.
 fn judge(
     key: &ObjectKey,
     object: &Object,
     seen: &Seen<'_>,
     rows: &mut Rows,
-    refused: Option<&str>,
+    held: Option<Live>,
 ) -> Option<Vec<Condition>> {
     let Seen { stored, details, lag, .. } = *seen;
     let generation = object.metadata().generation;
     let before = stages(object.conditions());
     let problems = seen.problems.get(key).map_or(&[][..], Vec::as_slice);
-    let settled = stored && rows.failed.is_none() && !rows.since.contains_key(key) && refused.is_none();
+    let settled = stored && rows.failed.is_none() && !rows.since.contains_key(key) && held.is_none();
     if problems.is_empty() && settled && before.len() == 4 && is_true(before, READY, generation) {
         return None; // most resources, most of the time
     }
@@ -228,7 +227,7 @@ fn judge(
         None => Programmed::Pending,
     };
     let live = match rows.since.get(key).copied() {
-        _ if let Some(refused) = refused => Live::Refused(refused.to_owned()),
+        _ if let Some(held) = held => held,
         Some(revision) => {
             let live = live(lag(revision), details);
             if live == Live::Everywhere {
@@ -259,9 +258,17 @@ fn live(lag: Option<Lag>, details: bool) -> Live {
     }
 }
 
-/// What switches could not apply of a tenant, in words.
-fn refused(refusals: &[(&str, &str)]) -> Option<String> {
-    let told: Vec<String> = refusals.iter().map(|(switch, why)| format!("{switch}: {why}")).collect();
+/// What switches have not of a resource of the platform, if that is so.
+fn held(acks: &AckTable, key: &ObjectKey) -> Option<Live> {
+    let path = [Some(key.kind), key.namespace.as_deref(), Some(&key.name)];
+    let held = acks.held(&path.into_iter().flatten().collect::<Vec<_>>().join("/"));
+    let why = told(held.iter().map(|(switch, held)| (*switch, held.why.as_str())))?;
+    Some(if held.iter().all(|(_, held)| held.waits) { Live::Waits(why) } else { Live::Refused(why) })
+}
+
+/// What switches say, in words.
+fn told<'a>(said: impl Iterator<Item = (&'a str, &'a str)>) -> Option<String> {
+    let told: Vec<String> = said.map(|(switch, why)| format!("{switch}: {why}")).collect();
     (!told.is_empty()).then(|| told.join("; "))
 }
 

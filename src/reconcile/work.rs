@@ -146,7 +146,7 @@ impl Reconciler {
             Job::Sweep => {}
             Job::Platform => {
                 self.platform.rows.failed = AWAY;
-                self.report_platform = true;
+                self.reports.now(None);
             }
             Job::Tenant(key) => {
                 let Some(compiled) = block_in_place(|| self.read().compile(key)) else { return };
@@ -155,7 +155,7 @@ impl Reconciler {
                 tenant.problems.replace(compiled.problems);
                 tenant.changed.clear();
                 tenant.rows.failed = AWAY;
-                self.reports.now(key.clone());
+                self.reports.now(Some(key.clone()));
             }
         }
     }
@@ -178,7 +178,7 @@ impl Reconciler {
     fn write_platform(&mut self, store: Store, failures: u32) {
         let plan = self.read().platform.clone();
         if self.platform.stored.as_ref() == Some(&plan) {
-            self.report_platform = true;
+            self.reports.now(None);
             return;
         }
         self.spawn(Job::Platform, failures, async move {
@@ -206,7 +206,7 @@ impl Reconciler {
         let changed = std::mem::take(&mut tenant.changed);
         tenant.rows.unstored.extend(changed);
         let Some(plan) = plan else {
-            return self.reports.now(key.clone());
+            return self.reports.now(Some(key.clone()));
         };
         if tenant.id.is_some_and(|id| id != plan.tenant.id) {
             // Deleted and made anew while nobody looked: the old one goes first.

@@ -17,6 +17,7 @@ pub mod outbound_route;
 pub mod path;
 pub mod pattern;
 pub mod publish;
+pub mod quantity;
 pub mod queue;
 pub mod ring_group;
 pub mod routing_test;

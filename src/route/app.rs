@@ -28,6 +28,8 @@ pub enum Variable {
     EffectiveCallerIdNumber(DialNumber),
     /// A recording begins when the call is answered, not with the first media.
     RecordOnceAnswered,
+    /// The tone that says that the call is recorded is heard when the call is answered.
+    ConsentToneOnceAnswered,
     /// Where the call is recorded: below the tenant's media directory.
     Recording(Word),
     /// What a caller hears who has media, but no answer yet, while it rings elsewhere.
@@ -276,6 +278,7 @@ impl Variable {
                 seconds = Word::from(*most);
                 ("call_timeout=", seconds.as_str())
             }
+            Self::ConsentToneOnceAnswered => ("execute_on_answer=playback ", CONSENT_TONE),
             Self::ContinueOnFail(Continue::Never) => ("continue_on_fail=", "false"),
             Self::ContinueOnFail(Continue::Always) => ("continue_on_fail=", "true"),
             Self::ContinueOnFail(Continue::CarrierFailure) => ("continue_on_fail=", CARRIER_FAILURES),

@@ -42,6 +42,8 @@ pub struct Call<'a> {
     pub media: &'a MediaRoot,
     /// Whether the leg began to be recorded before (`centrex_recording` is set).
     pub is_recorded: bool,
+    /// Whether the leg was answered before, by a menu for example.
+    pub is_answered: bool,
     /// Who is told why.
     pub listener: Listener<'a>,
 }

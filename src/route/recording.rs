@@ -65,15 +65,14 @@ fn begin(call: &Call) -> Actions {
     let path = Word::new(call.media.file(tenant.id, &file)?)?;
     // It takes media, so that FreeSWITCH does not pass on that the called phone rings.
     let mut actions = vec![App::Set(Variable::Recording(Word::new(file.0)?)), App::Set(Variable::Ringback)];
-    if tenant.recording_tone {
-        actions.push(App::RecordSession { path });
-        // A call that comes back to the dialplan has heard it.
-        if !call.is_recorded {
-            actions.push(App::ConsentTone);
-        }
-    } else {
-        // What nobody answers leaves no file.
-        actions.extend([App::Set(Variable::RecordOnceAnswered), App::RecordSession { path }]);
+    // What nobody answers leaves no file. A call that comes back to the dialplan has heard the tone.
+    let tone = tenant.recording_tone && !call.is_recorded;
+    if tone && !call.is_answered {
+        actions.push(App::Set(Variable::ConsentToneOnceAnswered));
+    }
+    actions.extend([App::Set(Variable::RecordOnceAnswered), App::RecordSession { path }]);
+    if tone && call.is_answered {
+        actions.push(App::ConsentTone);
     }
     Some(actions)
 }

@@ -34,6 +34,7 @@ use crate::switch::http::{Credentials, CredentialsError, Probe, Server, ServerEr
 use crate::switch::live::{self, Live};
 use crate::switch::replica::Replica;
 use crate::switch::xml::Answers;
+use crate::switch::xml::running::Running;
 use crate::switch::xml::templates::{TemplateError, Templates};
 use control::Control;
 
@@ -109,12 +110,15 @@ impl Sidecar {
                 Some(directory) => Templates::with_overrides(directory)?,
                 None => Templates::built_in()?,
             },
+            running: Running::default(),
         });
         let credentials =
             Credentials::from_options(args.xml_username.as_deref(), args.xml_password.as_deref())?;
         let probe = probe(replica.clone(), progress.clone());
         let mut server = Server::bind(args.xml_listen, credentials, answers.clone(), probe).await?;
-        let (findings, applied) = (watch::Sender::<Findings>::default(), watch::Sender::default());
+        let findings = watch::Sender::<Findings>::default();
+        // Nothing is applied before the switch was asked.
+        let applied = watch::Sender::new(live.is_some().then(Applied::default));
         let (serving, stop_serving) = (TaskTracker::new(), CancellationToken::new());
         let metrics = live::Metrics::default();
         if live.is_some() {
@@ -132,8 +136,10 @@ impl Sidecar {
             let (order, orders) = mpsc::channel(1);
             let control = Control::bind(data_dir, order, findings.subscribe())?;
             serving.spawn(control.serve(stop_serving.clone()));
+            let applied_now = applied.subscribe();
             let (progress, applied, findings) = (progress.clone(), applied.clone(), findings.clone());
             let live = Live { options, answers, progress, orders, findings, applied, metrics };
+            follower.watch(applied_now);
             serving.spawn(live.run(follower.restored(), stop_serving.clone()));
         }
         let following = TaskTracker::new();

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 pub use crate::store::acks::{Ack, LATE, SILENT, SwitchInfo, SwitchState};
-use crate::switch::findings::{Findings, GatewayState};
+use crate::switch::findings::{Findings, GatewayState, Held};
 
 /// How far the switches that report are with a revision.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -72,7 +72,7 @@ impl AckTable {
                 let Some(state) = self.reporting.get_mut(&switch) else { return Concerned::NONE };
                 let before = std::mem::replace(&mut state.findings, findings);
                 Concerned::Some {
-                    platform: gateways_differ(&before, &state.findings),
+                    platform: platform_differs(&before, &state.findings),
                     tenants: problems_differ(&before, &state.findings).into_iter().collect(),
                 }
             }
@@ -100,6 +100,16 @@ impl AckTable {
             .iter()
             .filter_map(|(name, state)| Some((name.as_str(), state.findings.problems.get(&tenant)?.as_str())))
             .collect()
+    }
+
+    /// What of a resource of the platform (`SipProfile/name`, `Trunk/namespace/name`) switches do not
+    /// have as it should be: their names, and why.
+    pub fn held(&self, resource: &str) -> Vec<(&str, &Held)> {
+        let held = self
+            .reporting
+            .iter()
+            .filter_map(|(name, state)| Some((name.as_str(), state.findings.held.get(resource)?)));
+        held.collect()
     }
 
     /// What each switch that is asked says of a trunk's gateways: nothing while it cannot be asked, or
@@ -139,13 +149,13 @@ fn differing(before: &SwitchState, after: &SwitchState) -> Concerned {
     let mut tenants: BTreeSet<Uuid> = ids.into_iter().filter(differs).collect();
     tenants.extend(problems_differ(&before.findings, &after.findings));
     Concerned::Some {
-        platform: before.platform != after.platform || gateways_differ(&before.findings, &after.findings),
+        platform: before.platform != after.platform || platform_differs(&before.findings, &after.findings),
         tenants: tenants.into_iter().collect(),
     }
 }
 
-fn gateways_differ(before: &Findings, after: &Findings) -> bool {
-    (before.connected, &before.gateways) != (after.connected, &after.gateways)
+fn platform_differs(before: &Findings, after: &Findings) -> bool {
+    (before.connected, &before.gateways, &before.held) != (after.connected, &after.gateways, &after.held)
 }
 
 /// Tenants of whom something else cannot be applied than before.

@@ -46,6 +46,8 @@ pub enum Live {
     Applying(Option<String>),
     /// A switch could not apply it, and says why.
     Refused(String),
+    /// A switch waits before it takes it up, and says for what.
+    Waits(String),
     /// What was found before stays.
     AsBefore,
 }
@@ -193,6 +195,7 @@ fn live(facts: &Facts<'_>, programmed: &str, before: &[Condition]) -> Found {
         }
         Live::Applying(Some(which)) => Found::new(LIVE, "False", "Applying", cut(which.clone())),
         Live::Refused(why) => Found::new(LIVE, "False", "SwitchRefused", cut(why.clone())),
+        Live::Waits(why) => Found::new(LIVE, "False", "RestartPending", cut(why.clone())),
         Live::AsBefore if let Some(old) = find(before, LIVE) => Found::again(LIVE, old),
         Live::NoSwitches | Live::AsBefore => Found::new(LIVE, "Unknown", "NoSwitches", "No switch reports"),
     }

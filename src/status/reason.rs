@@ -50,7 +50,13 @@ pub const STAGES: &[Documented] = &[
         LIVE,
         "False",
         "SwitchRefused",
-        "A switch could not apply something of this Tenant; the message says which switch, and its words.",
+        "A switch could not apply something of this Tenant, SipProfile or Trunk; the message says which switch, and its words.",
+    ),
+    (
+        LIVE,
+        "False",
+        "RestartPending",
+        "A SipProfile has to be started anew for what changed, and its updatePolicy lets it wait; the message says where and for what.",
     ),
     (READY, "True", "Ready", "Accepted, programmed and live."),
     (

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::keep::Kept;
 use crate::plan::{PlatformPlan, TenantPlan, TenantRow};
 use crate::route::SigningKey;
 use crate::store::keyring::{Keyring, Place};
@@ -22,6 +23,8 @@ const PLATFORM_FILE: &str = "platform";
 const SIGNING_KEY_FILE: &str = "signing-key";
 /// Begins the name of a tenant's file; its id follows.
 const TENANT_PREFIX: &str = "tenant-";
+/// Begins the name of a file as it was before; its name follows.
+const BEFORE_PREFIX: &str = "before-";
 
 /// What went wrong with one file.
 #[derive(Debug, thiserror::Error)]
@@ -61,13 +64,22 @@ struct File {
     rows: StoredRows,
 }
 
+/// Plans and their revisions.
+#[derive(Debug, Default)]
+pub struct Plans {
+    /// The platform's.
+    pub platform: Option<(i64, PlatformPlan)>,
+    /// Those of tenants.
+    pub tenants: Vec<(i64, TenantPlan)>,
+}
+
 /// Everything that was found.
 #[derive(Debug, Default)]
 pub struct Cached {
-    /// The platform's revision and rows.
-    pub platform: Option<(i64, PlatformPlan)>,
-    /// Tenants with their revisions.
-    pub tenants: Vec<(i64, TenantPlan)>,
+    /// What was held last.
+    pub held: Plans,
+    /// Of what changed since: what the running switch was last brought to.
+    pub before: Plans,
     /// The key our dialplan is signed with.
     pub signing_key: Option<SigningKey>,
     /// Files that were skipped, and why.
@@ -137,12 +149,39 @@ impl Cache {
     /// When its file cannot be removed.
     pub fn remove_tenant(&self, id: Uuid) -> Result<(), CacheError> {
         let path = self.path(&tenant_file(id));
-        match std::fs::remove_file(&path) {
-            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-                Err(CacheError::Io { path, source })
-            }
-            _ => Ok(()),
+        forgiving(std::fs::remove_file(&path), &path, std::io::ErrorKind::NotFound)
+    }
+
+    /// Keeps a file as it is now, before it is replaced or removed; one that is kept so already stays.
+    ///
+    /// # Errors
+    /// When the file system says no.
+    pub(super) fn keep_before(&self, kept: Kept) -> Result<(), CacheError> {
+        let (path, before) = (self.path(&kept.file()), self.path(&before(&kept.file())));
+        match std::fs::hard_link(&path, &before) {
+            // There is nothing yet.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            linked => forgiving(linked, &before, std::io::ErrorKind::AlreadyExists),
         }
+    }
+
+    /// Forgets what was before.
+    ///
+    /// # Errors
+    /// When the file system says no.
+    pub(super) fn forget_before(&self, kept: Kept) -> Result<(), CacheError> {
+        let before = self.path(&before(&kept.file()));
+        forgiving(std::fs::remove_file(&before), &before, std::io::ErrorKind::NotFound)
+    }
+
+    /// Of what it is kept how it was before.
+    pub(super) fn befores(&self) -> BTreeSet<Kept> {
+        let names = self.names();
+        let kept = |name: &String| match name.strip_prefix(BEFORE_PREFIX)? {
+            PLATFORM_FILE => Some(Kept::Platform),
+            name => Some(Kept::Tenant(name.strip_prefix(TENANT_PREFIX)?.parse().ok()?)),
+        };
+        names.iter().filter_map(kept).collect()
     }
 
     fn names(&self) -> Vec<String> {
@@ -158,6 +197,10 @@ impl Cache {
         let path = self.path(name);
         let damaged = |reason: String| CacheError::Damaged { path: path.clone(), reason };
         let sealed = std::fs::read(&path).map_err(|source| CacheError::Io { path: path.clone(), source })?;
+        let (name, plans) = match name.strip_prefix(BEFORE_PREFIX) {
+            Some(name) => (name, &mut cached.before),
+            None => (name, &mut cached.held),
+        };
         let bytes = self.keyring.unseal(place(name), &sealed).map_err(|error| damaged(error.to_string()))?;
         if name == SIGNING_KEY_FILE {
             let bytes = bytes.try_into().map_err(|_| damaged("not 32 bytes long".to_owned()))?;
@@ -169,12 +212,12 @@ impl Cache {
             Some(tenant) => {
                 let mut plan = TenantPlan::empty(tenant);
                 plan.fill(file.rows).map_err(|error| damaged(error.to_string()))?;
-                cached.tenants.push((file.revision, plan));
+                plans.tenants.push((file.revision, plan));
             }
             None => {
                 let mut plan = PlatformPlan::default();
                 plan.fill(file.rows).map_err(|error| damaged(error.to_string()))?;
-                cached.platform = Some((file.revision, plan));
+                plans.platform = Some((file.revision, plan));
             }
         }
         Ok(())
@@ -220,6 +263,27 @@ impl Cache {
 /// A file is sealed for its name, so that one renamed to another tenant's does not open.
 fn place(name: &str) -> Place<'_> {
     Place { scope: "cache", table: "file", name }
+}
+
+/// An error of one kind is none.
+fn forgiving(done: std::io::Result<()>, path: &Path, kind: std::io::ErrorKind) -> Result<(), CacheError> {
+    match done {
+        Err(source) if source.kind() != kind => Err(CacheError::Io { path: path.to_owned(), source }),
+        _ => Ok(()),
+    }
+}
+
+fn before(name: &str) -> String {
+    format!("{BEFORE_PREFIX}{name}")
+}
+
+impl Kept {
+    fn file(self) -> String {
+        match self {
+            Self::Platform => PLATFORM_FILE.to_owned(),
+            Self::Tenant(id) => tenant_file(id),
+        }
+    }
 }
 
 fn tenant_file(id: Uuid) -> String {

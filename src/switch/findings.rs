@@ -21,9 +21,22 @@ pub struct Findings {
     pub drift: Vec<String>,
     /// What could not be applied, by tenant (uuid), in words.
     pub problems: BTreeMap<Uuid, String>,
+    /// What of the platform is not on the switch as it should be, by its resource: `SipProfile/name`
+    /// or `Trunk/namespace/name`.
+    pub held: BTreeMap<String, Held>,
     /// State of each trunk's gateways, by `namespace/name` of the Trunk and index of the gateway:
     /// FreeSWITCH's word, such as `REGED`, `NOREG`, `FAIL_WAIT`, `TRYING` (sofia_reg.c), and UP or DOWN by its pings.
     pub gateways: BTreeMap<String, Vec<GatewayState>>,
+}
+
+/// Why a resource of the platform is not on the switch as it should be.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Held {
+    /// True where nothing failed: a profile's calls, or a person, are waited for.
+    pub waits: bool,
+    /// In words.
+    pub why: String,
 }
 
 /// How a trunk's gateway is on one switch.

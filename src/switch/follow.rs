@@ -14,10 +14,11 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::cache::Cache;
-use super::keep::{Keeper, Kept};
-use super::replica::{Replica, Snapshot};
-use crate::route::SigningKey;
+use super::cache::{Cache, Plans};
+use super::findings::Applied;
+use super::keep::{Behind, Keeper, Kept};
+use super::replica::{Held, Replica, Snapshot};
+use crate::route::{SigningKey, TenantView};
 use crate::store::error::{Doing, in_time, lost_connection};
 use crate::store::{CHANNEL, Reader, Revision, StoreError, keyring};
 
@@ -59,6 +60,9 @@ pub struct Follower {
     replica: Arc<Replica>,
     cache: Option<Cache>,
     keeper: Option<Keeper>,
+    behind: Behind,
+    /// What the running switch was brought to by the process before, where that is not what is held.
+    before: Plans,
     progress: watch::Sender<Progress>,
     /// What the replica holds, by fingerprint too: see [`Revision`].
     platform: Revision,
@@ -103,10 +107,18 @@ impl Follower {
             replica,
             cache,
             keeper: None,
+            behind: watch::channel(None).1,
+            before: Plans::default(),
             progress: watch::Sender::default(),
             platform: Revision::default(),
             tenants: BTreeMap::new(),
         }
+    }
+
+    /// Tells how far the running switch is, where somebody asks it: until it was brought to what is
+    /// held, what it was brought to before is cached too.
+    pub fn watch(&mut self, applied: watch::Receiver<Option<Applied>>) {
+        self.behind = applied;
     }
 
     /// How far the replica is; changes wake whoever waits.
@@ -127,32 +139,44 @@ impl Follower {
         for error in &cached.skipped {
             tracing::warn!(%error, "a file of the cache was skipped");
         }
-        tracing::info!(tenants = cached.tenants.len(), "last good state restored from the cache");
+        self.before = cached.before;
+        let Plans { platform, tenants } = cached.held;
+        tracing::info!(tenants = tenants.len(), "last good state restored from the cache");
         if let Some(key) = cached.signing_key {
             self.key.get_or_init(|| key.clone());
             self.progress.send_modify(|progress| progress.signing_key = Some(key));
         }
         let keyring = cache.keyring();
-        for (number, plan) in cached.tenants {
+        for (number, plan) in tenants {
             let revision = Revision::of_tenant(number, keyring, &plan);
             self.tenants.insert(plan.tenant.id, revision);
             self.replica.replace_tenant(number, plan);
         }
-        if let Some((number, plan)) = cached.platform {
+        if let Some((number, plan)) = platform {
             self.platform = Revision::of_platform(number, keyring, &plan);
             self.replica.replace_platform(number, plan);
         }
         self.progress.send_modify(|progress| progress.filled = self.replica.platform_revision() > 0);
     }
 
-    /// What was restored, if anything was: what the process before served.
-    pub fn restored(&self) -> Option<Snapshot> {
-        Some(self.replica.snapshot()).filter(|snapshot| snapshot.platform_revision > 0)
+    /// What the process before had brought the running switch to, if that is known.
+    pub fn restored(&mut self) -> Option<Snapshot> {
+        let mut restored = Some(self.replica.snapshot()).filter(|held| held.platform_revision > 0)?;
+        let Plans { platform, tenants } = std::mem::take(&mut self.before);
+        if let Some((revision, plan)) = platform {
+            (restored.platform_revision, restored.platform) = (revision, Arc::new(plan));
+        }
+        for (revision, plan) in tenants {
+            let held = Held { revision, view: Arc::new(TenantView::new(plan)) };
+            restored.tenants.insert(held.view.plan.tenant.id, held);
+        }
+        Some(restored)
     }
 
     /// Follows until it is stopped; what is to be cached is written before it returns.
     pub async fn run(mut self, reader: Reader, stop: CancellationToken) {
-        self.keeper = self.cache.clone().map(|cache| Keeper::start(cache, self.replica.clone()));
+        self.keeper =
+            self.cache.clone().map(|cache| Keeper::start(cache, self.replica.clone(), self.behind.clone()));
         stop.run_until_cancelled(self.follow(&reader)).await;
         self.progress.send_modify(|progress| progress.connected = false);
         if let Some(keeper) = self.keeper.take() {

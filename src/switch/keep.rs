@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use super::cache::{Cache, CacheError};
+use super::findings::Applied;
 use super::replica::Replica;
 
 /// How long to wait after a file could not be written: a full disk stays full for a while.
@@ -23,6 +25,9 @@ pub(super) enum Kept {
     Tenant(Uuid),
 }
 
+/// How far the running switch is, where somebody asks it.
+pub(super) type Behind = watch::Receiver<Option<Applied>>;
+
 /// Writes to the cache what is said to have changed, as it is when its turn comes.
 pub(super) struct Keeper {
     changed: UnboundedSender<Kept>,
@@ -30,10 +35,10 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    /// Starts the task that writes.
-    pub fn start(cache: Cache, replica: Arc<Replica>) -> Self {
+    /// Starts the task that writes. What the switch was brought to is kept until it is brought further.
+    pub fn start(cache: Cache, replica: Arc<Replica>, behind: Behind) -> Self {
         let (changed, receiver) = unbounded_channel();
-        Self { changed, task: tokio::spawn(run(cache, replica, receiver)) }
+        Self { changed, task: tokio::spawn(run(cache, replica, receiver, behind)) }
     }
 
     /// Notes a change.
@@ -48,44 +53,83 @@ impl Keeper {
     }
 }
 
-async fn run(cache: Cache, replica: Arc<Replica>, mut changes: UnboundedReceiver<Kept>) {
-    let mut dirty = BTreeSet::new();
+async fn run(cache: Cache, replica: Arc<Replica>, mut changes: UnboundedReceiver<Kept>, mut behind: Behind) {
+    let mut work = Work { cache, replica, dirty: BTreeSet::new(), before: None };
     loop {
         let retry = tokio::time::sleep(RETRY);
         let open = tokio::select! {
-            change = changes.recv() => change.map(|change| dirty.insert(change)).is_some(),
-            () = retry, if !dirty.is_empty() => true,
+            change = changes.recv() => change.map(|change| work.dirty.insert(change)).is_some(),
+            Ok(()) = behind.changed() => true,
+            () = retry, if !work.dirty.is_empty() => true,
         };
         while let Ok(change) = changes.try_recv() {
-            dirty.insert(change);
+            work.dirty.insert(change);
         }
-        let (cache, replica, todo) = (cache.clone(), replica.clone(), std::mem::take(&mut dirty));
-        dirty = tokio::task::spawn_blocking(move || write(&cache, &replica, todo)).await.unwrap_or_default();
+        let applied = behind.borrow_and_update().clone();
+        let Ok(done) = tokio::task::spawn_blocking(move || work.done(applied.as_ref())).await else { return };
+        work = done;
         if !open {
             return;
         }
     }
 }
 
-/// Writes files, and gives back what could not be written.
-fn write(cache: &Cache, replica: &Replica, todo: BTreeSet<Kept>) -> BTreeSet<Kept> {
-    let mut failed = BTreeSet::new();
-    let mut first: Option<CacheError> = None;
-    for kept in todo {
-        let written = match kept {
-            Kept::Platform => cache.write_platform(replica.platform_revision(), &replica.platform()),
-            Kept::Tenant(id) => match replica.held(id) {
-                Some(held) => cache.write_tenant(held.revision, &held.view.plan),
-                None => cache.remove_tenant(id),
+/// What there is to do.
+struct Work {
+    cache: Cache,
+    replica: Arc<Replica>,
+    /// To be written.
+    dirty: BTreeSet<Kept>,
+    /// Of what it is kept how it was before; not read yet at first.
+    before: Option<BTreeSet<Kept>>,
+}
+
+impl Work {
+    /// Does it; what could not be written is to be done still.
+    fn done(mut self, applied: Option<&Applied>) -> Self {
+        let mut first: Option<CacheError> = None;
+        for kept in std::mem::take(&mut self.dirty) {
+            if let Err(error) = self.write(kept, applied) {
+                self.dirty.insert(kept);
+                first.get_or_insert(error);
+            }
+        }
+        if let Some(error) = first {
+            let files = self.dirty.len();
+            tracing::error!(%error, files, "the cache is not up to date; serving goes on, will be tried again");
+        }
+        let mut before = self.before.take().unwrap_or_else(|| self.cache.befores());
+        before.retain(|kept| self.is_behind(*kept, applied) || self.cache.forget_before(*kept).is_err());
+        self.before = Some(before);
+        self
+    }
+
+    fn write(&mut self, kept: Kept, applied: Option<&Applied>) -> Result<(), CacheError> {
+        if self.is_behind(kept, applied) {
+            self.cache.keep_before(kept)?;
+            if let Some(before) = self.before.as_mut() {
+                before.insert(kept);
+            }
+        }
+        match kept {
+            Kept::Platform => {
+                self.cache.write_platform(self.replica.platform_revision(), &self.replica.platform())
+            }
+            Kept::Tenant(id) => match self.replica.held(id) {
+                Some(held) => self.cache.write_tenant(held.revision, &held.view.plan),
+                None => self.cache.remove_tenant(id),
             },
-        };
-        if let Err(error) = written {
-            failed.insert(kept);
-            first.get_or_insert(error);
         }
     }
-    if let Some(error) = first {
-        tracing::error!(%error, files = failed.len(), "the cache is not up to date; serving goes on, will be tried again");
+
+    /// Whether the running switch was not brought yet to what is held; never where nobody asks it.
+    fn is_behind(&self, kept: Kept, applied: Option<&Applied>) -> bool {
+        let Some(applied) = applied else { return false };
+        match kept {
+            Kept::Platform => applied.platform != self.replica.platform_revision(),
+            Kept::Tenant(id) => {
+                applied.tenants.get(&id).copied() != self.replica.held(id).map(|held| held.revision)
+            }
+        }
     }
-    failed
 }

@@ -150,6 +150,7 @@ impl Asked<'_> {
             random: 0,
             media: &self.media,
             is_recorded: false,
+            is_answered: false,
             listener: Listener::new(&notes),
         });
         let Explanation { steps, end } = notes.into_inner();

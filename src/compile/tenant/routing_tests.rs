@@ -114,6 +114,7 @@ fn ask(
         random: 0,
         media: &MediaRoot::of_nobody(),
         is_recorded: false,
+        is_answered: false,
         listener: Listener::new(&notes),
     };
     match &trunk {

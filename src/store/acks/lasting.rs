@@ -1,6 +1,6 @@
 //! The part of a switch's findings that is worth a write: what lasts, and not more than is useful.
 
-use crate::switch::findings::{Findings, GatewayState};
+use crate::switch::findings::{Findings, GatewayState, Held};
 
 /// Most bytes of one text, and of a gateway's state or a version.
 const MAX_TEXT: usize = 500;
@@ -19,6 +19,7 @@ pub fn lasting(before: &Findings, now: &Findings) -> Findings {
         calls: 0,
         drift: now.drift.iter().take(MAX_DRIFT).map(|text| bounded(text, MAX_TEXT)).collect(),
         problems: now.problems.iter().map(|(id, text)| (*id, bounded(text, MAX_TEXT))).collect(),
+        held: now.held.iter().map(|(name, held)| (name.clone(), short(held))).collect(),
         ..now.clone()
     };
     for (trunk, gateways) in &mut lasting.gateways {
@@ -33,6 +34,10 @@ pub fn lasting(before: &Findings, now: &Findings) -> Findings {
         }
     }
     lasting
+}
+
+fn short(held: &Held) -> Held {
+    Held { why: bounded(&held.why, MAX_TEXT), ..held.clone() }
 }
 
 /// A text of at most so many bytes, without the characters that jsonb cannot hold and nobody can read.

@@ -8,21 +8,19 @@ use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use super::change::{Change, Changes};
-use super::read;
+use super::read::{self, TENANT_VARIABLE};
 use super::state::{Agent, State};
 use crate::resources::sip_profile::UpdatePolicy;
 use crate::route::SigningKey;
-use crate::route::app::CALL_VARIABLE;
 use crate::route::legal::Word;
-use crate::route::token::verify_call;
 use crate::switch::esl::{AgentNumber, Api, Client, Contact, EslError};
 
 /// How long a gateway may take to unregister and go, and calls to end.
 const GOING: Duration = Duration::from_secs(10);
 /// How often it is looked whether they have.
 const LOOK: Duration = Duration::from_millis(200);
-/// The variable that the directory sets on every leg of a tenant's phones.
-const TENANT_VARIABLE: &str = "centrex_tenant";
+/// What FreeSWITCH says, not as an error, of a profile that is to stop or restart too soon (mod_sofia.c).
+const TOO_YOUNG: &str = "must be up for at least";
 /// Seconds an agent is left alone after a call that was not taken, as `configuration/callcenter.xml`.
 const DELAYS: [AgentNumber; 3] =
     [AgentNumber::RejectDelayTime, AgentNumber::BusyDelayTime, AgentNumber::NoAnswerDelayTime];
@@ -78,6 +76,11 @@ impl Applier<'_> {
         done.tried.insert(change.clone());
         match self.make(change).await {
             Err(error) if error.ends_session() => Err(error),
+            Err(EslError::Failed { reply, .. }) if reply.contains(TOO_YOUNG) => {
+                done.tried.remove(change);
+                done.waiting.insert(change.clone(), "FreeSWITCH ends none in its first 10 seconds");
+                Ok(())
+            }
             Err(error) => {
                 done.refused.insert(change.clone(), error.to_string());
                 Ok(())
@@ -95,7 +98,11 @@ impl Applier<'_> {
             UpdatePolicy::Manual => Ok(Some("updatePolicy is Manual: restart it by hand")),
             UpdatePolicy::WhenIdle => {
                 let prefix = format!("sofia/{profile}/");
-                let busy = read::legs(self.client).await?.iter().any(|leg| leg.name.starts_with(&prefix));
+                let busy = match read::legs(self.client).await {
+                    Err(error) if error.ends_session() => return Err(error),
+                    Err(_) => true, // so many that they are not listed
+                    Ok(legs) => legs.iter().any(|leg| leg.name.starts_with(&prefix)),
+                };
                 Ok(busy.then_some("it has calls, and updatePolicy is WhenIdle"))
             }
         }
@@ -130,7 +137,12 @@ impl Applier<'_> {
             Change::DropDomain { domain, .. } => return self.forget(None, domain).await,
             Change::EndCalls { tenant } => return self.end_calls(*tenant).await,
         };
-        self.client.api(api).await.map(drop)
+        let command = api.to_string();
+        let reply = self.client.api(api).await?;
+        if reply.contains(TOO_YOUNG) {
+            return Err(EslError::Failed { command, reply });
+        }
+        Ok(())
     }
 
     /// At every profile for phones: FreeSWITCH does not tell where somebody is registered.
@@ -220,14 +232,7 @@ impl Applier<'_> {
         self.client.api(Api::EndLegsWith { variable: TENANT_VARIABLE, value }).await?;
         for leg in read::legs(self.client).await? {
             let Ok(leg) = leg.uuid.parse::<Uuid>() else { continue };
-            let asked = self.client.api(Api::LegVariable { leg, variable: CALL_VARIABLE }).await;
-            let theirs = match asked {
-                Err(error) if error.ends_session() => return Err(error),
-                // It has ended meanwhile.
-                Err(_) => false,
-                Ok(token) => verify_call(self.key, token.trim()).is_some_and(|(of, _)| of == tenant),
-            };
-            if theirs {
+            if read::tenant_of(self.client, self.key, leg).await? == Some(tenant) {
                 known(self.client.api(Api::EndLeg(leg)).await, "No such channel")?;
             }
         }

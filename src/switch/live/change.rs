@@ -153,6 +153,27 @@ impl Change {
         }
     }
 
+    /// The gateway it is about, if it is about one.
+    pub fn gateway(&self) -> Option<&str> {
+        match self {
+            Self::AddGateway { gateway, .. }
+            | Self::ChangeGateway { gateway, .. }
+            | Self::RemoveGateway { gateway, .. } => Some(gateway),
+            _ => None,
+        }
+    }
+
+    /// The profile it is about, if it is about a whole one.
+    pub fn profile(&self) -> Option<&str> {
+        match self {
+            Self::StartProfile { profile }
+            | Self::Rescan { profile }
+            | Self::RestartProfile { profile }
+            | Self::StopProfile { profile } => Some(profile),
+            _ => None,
+        }
+    }
+
     /// The profile whose calls it ends, if it ends those of one.
     pub fn ends_calls_of(&self) -> Option<&str> {
         match self {

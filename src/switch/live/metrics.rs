@@ -21,6 +21,7 @@ pub struct Metrics {
     changes: Labelled,
     compared: Counter,
     drift: Gauge,
+    beyond: Gauge,
     calls: Gauge,
     delay: Gauge<f64, AtomicU64>,
 }
@@ -48,6 +49,12 @@ impl Metrics {
         );
         let drift = self.drift.clone();
         registry.register("switch_drift", "Differences that were not repaired", drift);
+        let beyond = self.beyond.clone();
+        registry.register(
+            "switch_not_compared",
+            "Kinds of things of which there are too many to be compared",
+            beyond,
+        );
         registry.register("switch_legs", "Call legs that are up", self.calls.clone());
         let delay = self.delay.clone();
         registry.register(
@@ -81,6 +88,10 @@ impl Metrics {
 
     pub(super) fn drift(&self, differences: usize) {
         self.drift.set(i64::try_from(differences).unwrap_or(i64::MAX));
+    }
+
+    pub(super) fn beyond(&self, kinds: usize) {
+        self.beyond.set(i64::try_from(kinds).unwrap_or(i64::MAX));
     }
 
     pub(super) fn legs(&self, legs: u32) {

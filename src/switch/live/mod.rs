@@ -4,6 +4,7 @@
 mod apply;
 mod change;
 mod differ;
+mod look;
 mod metrics;
 mod plan;
 mod read;

@@ -10,9 +10,10 @@ use super::change::{Change, Changes};
 use super::differ::{changes, phones, strangers};
 use super::read::Found;
 use super::state::State;
+use crate::plan::TrunkRow;
 use crate::route::SigningKey;
 use crate::route::media::MediaRoot;
-use crate::switch::findings::{Applied, GatewayState};
+use crate::switch::findings::{Applied, GatewayState, Held};
 use crate::switch::replica::Snapshot;
 
 /// Most differences that are told in words.
@@ -76,17 +77,20 @@ pub struct Outcome {
     pub drift: Vec<String>,
     /// The same for each tenant.
     pub problems: BTreeMap<Uuid, String>,
-    /// Whether all that belongs to no tenant is as it should be.
+    /// What is not as it should be of the platform, by its resource.
+    pub held: BTreeMap<String, Held>,
+    /// Whether all that belongs to no tenant and to no resource of the platform is as it should be.
     pub platform: bool,
 }
 
 impl Outcome {
     /// From what is still different, and what was tried against it.
-    pub fn of(left: &Changes, done: &Done, found: Option<&Found>, now: &Snapshot) -> Self {
+    pub fn of(left: &Changes, done: &Done, found: Option<&Found>, now: &Snapshot, key: &SigningKey) -> Self {
         let mut outcome = Self { platform: true, ..Self::default() };
         for change in left.iter().chain(done.refused.keys().filter(|change| !left.contains(*change))) {
-            let reason = done.refused.get(change).map(String::as_str);
-            let text = match reason.or(done.waiting.get(change).copied()) {
+            let refused = done.refused.get(change).map(String::as_str);
+            let waits = refused.is_none() && done.waiting.contains_key(change);
+            let text = match refused.or(done.waiting.get(change).copied()) {
                 Some(reason) => format!("{change}: {reason}"),
                 None => change.to_string(),
             };
@@ -94,7 +98,13 @@ impl Outcome {
                 Some(tenant) => {
                     outcome.problems.entry(tenant).or_insert_with(|| text.clone());
                 }
-                None => outcome.platform &= matches!(change, Change::DropRegistration { .. }),
+                None => match resources(change, now, key) {
+                    Some(resources) => {
+                        let held = Held { waits, why: text.clone() };
+                        outcome.held.extend(resources.into_iter().map(|name| (name, held.clone())));
+                    }
+                    None => outcome.platform &= matches!(change, Change::DropRegistration { .. }),
+                },
             }
             if outcome.drift.len() < TOLD {
                 outcome.drift.push(text);
@@ -123,6 +133,26 @@ impl Outcome {
             tenants: now.tenants.iter().filter_map(|(id, held)| revision(id, held.revision)).collect(),
         }
     }
+}
+
+/// The resources of the platform that a change is for: none where it is for all of them. What is to
+/// go is nobody's any more.
+fn resources(change: &Change, now: &Snapshot, key: &SigningKey) -> Option<Vec<String>> {
+    let trunk = |name: &String| format!("Trunk/{name}");
+    if let Some(gateway) = change.gateway() {
+        let has = |row: &TrunkRow| (0..row.gateways.len()).any(|at| key.gateway_name(row.id, at) == gateway);
+        let trunks = now.platform.trunks.iter().filter(|(_, row)| has(row));
+        return Some(trunks.map(|(name, _)| trunk(name)).collect());
+    }
+    let profile = change.profile()?;
+    let there = now.platform.sip_profiles.contains_key(profile);
+    let mut resources: Vec<_> = there.then(|| format!("SipProfile/{profile}")).into_iter().collect();
+    if matches!(change, Change::StartProfile { .. }) {
+        // Its gateways are not there either.
+        let theirs = now.platform.trunks.iter().filter(|(_, row)| row.sip_profile == profile);
+        resources.extend(theirs.map(|(name, _)| trunk(name)));
+    }
+    Some(resources)
 }
 
 /// The states of each trunk's gateways, in the trunk's order. One that is not there is `MISSING`,

@@ -1,13 +1,17 @@
 //! What a FreeSWITCH has, as it says it itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
+use uuid::Uuid;
 
 use super::replies::{Record, count, elements, rows, table};
 use super::state::{Agent, Gateway, Profile, Queue, State, Tier};
 use crate::resources::sip_profile::UpdatePolicy;
+use crate::route::SigningKey;
+use crate::route::app::CALL_VARIABLE;
 use crate::route::legal::Word;
+use crate::route::token::verify_call;
 use crate::switch::esl::{Api, Client, EslError};
 use crate::switch::findings::GatewayState;
 
@@ -15,6 +19,13 @@ use crate::switch::findings::GatewayState;
 /// and one has about 700 bytes. Beyond, those of users that are gone end by themselves, within ten
 /// minutes.
 const REGISTRATIONS: u32 = 8_000;
+
+/// Most legs that are listed: one has about a kilobyte of JSON. A switch has 2,000 at most with our
+/// configuration, unless it is told otherwise.
+const LEGS: u32 = 6_000;
+
+/// The variable that the directory sets on every leg of a tenant's phones.
+pub const TENANT_VARIABLE: &str = "centrex_tenant";
 
 /// State of a gateway that does not register (sofia_reg.c, `sofia_state_names`).
 const NO_REGISTRATION: &str = "NOREG";
@@ -28,6 +39,8 @@ pub struct Found {
     pub gateways: BTreeMap<String, GatewayState>,
     /// Who is registered, by user and domain; without those of a profile that has too many.
     pub registered: Vec<(String, String)>,
+    /// What there is too much of to be compared, in words.
+    pub beyond: Vec<String>,
 }
 
 /// Asks for everything that can be compared.
@@ -39,15 +52,18 @@ pub async fn found(client: &Client) -> Result<Found, EslError> {
     let profiles = xml(client, Api::Profiles, "profile").await?;
     for name in profiles.iter().filter_map(|row| row.get("name")).filter_map(|name| Word::new(name.as_str()))
     {
-        let info = xml(client, Api::Profile(name.clone()), "profile-info").await?;
         // One that has just been stopped has none.
-        let Some(info) = info.first() else { continue };
-        if let Some(profile) = profile(info) {
+        let Some(info) = info(client, name.clone()).await? else { continue };
+        if let Some(profile) = profile(&info) {
             found.state.profiles.insert(name.as_str().to_owned(), profile);
         }
         let many = info.get("registrations").and_then(|text| text.parse().ok()).unwrap_or(0);
-        if (1..=REGISTRATIONS).contains(&many) {
-            found.registered.extend(registered(client, name).await?);
+        match many {
+            0 => {}
+            1..=REGISTRATIONS => found.registered.extend(registered(client, name).await?),
+            _ => found.beyond.push(format!(
+                "SIP profile {name} has {many} registrations: more than {REGISTRATIONS} are not compared"
+            )),
         }
     }
     for alias in xml(client, Api::Profiles, "alias").await? {
@@ -65,6 +81,18 @@ pub async fn found(client: &Client) -> Result<Found, EslError> {
     let streams = client.api(Api::Streams).await?;
     found.state.streams = streams.lines().filter_map(|line| line.split_once(',')).map(owned).collect();
     Ok(found)
+}
+
+/// A profile as it runs.
+///
+/// # Errors
+/// As [`found`].
+pub async fn running(client: &Client, name: Word) -> Result<Option<Profile>, EslError> {
+    Ok(info(client, name).await?.as_ref().and_then(profile))
+}
+
+async fn info(client: &Client, name: Word) -> Result<Option<Record>, EslError> {
+    Ok(xml(client, Api::Profile(name), "profile-info").await?.into_iter().next())
 }
 
 /// States of all gateways, by name.
@@ -103,11 +131,48 @@ pub struct Leg {
 /// The legs that are up.
 ///
 /// # Errors
-/// As [`found`].
+/// As [`found`]; there are too many.
 pub async fn legs(client: &Client) -> Result<Vec<Leg>, EslError> {
     let command = Api::Channels.to_string();
+    let count = number(client, Api::CountChannels).await?;
+    if count > LEGS {
+        let reason = format!("{count} call legs are up: more than {LEGS} are not listed");
+        return Err(EslError::Unreadable { command, reason });
+    }
     let text = client.api(Api::Channels).await?;
     rows(&text).map_err(|reason| EslError::Unreadable { command, reason })
+}
+
+/// The tenant on whose behalf a leg is up: as our own dialplan signed it, or as the directory says of
+/// a phone; none where it has ended meanwhile.
+///
+/// # Errors
+/// As [`found`].
+pub async fn tenant_of(client: &Client, key: &SigningKey, leg: Uuid) -> Result<Option<Uuid>, EslError> {
+    for variable in [CALL_VARIABLE, TENANT_VARIABLE] {
+        let tenant = match client.api(Api::LegVariable { leg, variable }).await {
+            Err(error) if error.ends_session() => return Err(error),
+            Err(_) => return Ok(None),
+            Ok(value) if variable == CALL_VARIABLE => verify_call(key, value.trim()).map(|(of, _)| of),
+            Ok(value) => value.trim().parse().ok(),
+        };
+        if tenant.is_some() {
+            return Ok(tenant);
+        }
+    }
+    Ok(None)
+}
+
+/// The tenants on whose behalf legs are up.
+///
+/// # Errors
+/// As [`legs`].
+pub async fn tenants(client: &Client, key: &SigningKey) -> Result<BTreeSet<Uuid>, EslError> {
+    let mut tenants = BTreeSet::new();
+    for leg in legs(client).await?.iter().filter_map(|leg| leg.uuid.parse().ok()) {
+        tenants.extend(tenant_of(client, key, leg).await?);
+    }
+    Ok(tenants)
 }
 
 /// Mod_sofia's own list: the core's (`show registrations`) keeps what was flushed until it expires.

@@ -94,6 +94,14 @@ mod tests {
         assert_eq!(table("+OK\n"), Vec::<Record>::new());
     }
 
+    proptest::proptest! {
+        #[test]
+        fn whatever_is_answered_is_read_or_refused(text in "(?s)[<>/=&;|{}\\[\\]\"a-z0-9 \n]{0,200}|.{0,100}") {
+            let _ = (elements(&text, "a"), rows::<Record>(&text), count(&text));
+            proptest::prop_assert!(table(&text).len() <= text.lines().count());
+        }
+    }
+
     #[test]
     fn counts_and_rows_may_be_none() {
         assert_eq!(count("\n12 total.\n"), Ok(12));

@@ -202,6 +202,19 @@ impl Profile {
             policy: row.update_policy,
         }
     }
+
+    /// The row that this would be of, in place of another: everything else is as in that one.
+    pub fn row(self, other: &SipProfileRow) -> SipProfileRow {
+        SipProfileRow {
+            role: if self.context == names::UNROUTED_CONTEXT { Role::Phones } else { Role::Trunks },
+            bind_address: self.address,
+            external_address: self.external,
+            sip_port: self.sip_port,
+            tls_port: self.tls_port,
+            wss_port: self.wss_port,
+            ..other.clone()
+        }
+    }
 }
 
 impl Gateway {

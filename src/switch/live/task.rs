@@ -12,9 +12,8 @@ use tracing::{info, warn};
 use super::apply::{Applier, Done};
 use super::change::{Change, Changes};
 use super::metrics::Metrics;
-use super::plan::{Outcome, differences, revised, trunks, wanted};
-use super::read::{self, Found};
-use super::state::State;
+use super::plan::{Outcome, revised, trunks, wanted};
+use super::read;
 use crate::route::SigningKey;
 use crate::switch::esl::{self, Address, Api, Client, EslError, Event, Events, Password, Session};
 use crate::switch::findings::{Applied, Findings, GatewayState};
@@ -27,11 +26,6 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::fro
 /// How often a switch that starts is asked whether it has, and how long that may take.
 const STARTING: Duration = Duration::from_millis(500);
 const START: Duration = Duration::from_secs(60);
-/// A difference that was found counts when it is there this much later too: a profile that starts, or
-/// a gateway that goes, is none.
-const AGAIN: Duration = Duration::from_secs(2);
-/// How long changes may take to be seen, and how often it is looked.
-const SETTLE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_millis(250));
 /// How often legs are counted while somebody waits for them to end.
 const COUNT: Duration = Duration::from_secs(1);
 /// First wait before what did not help is tried again; it doubles up to the interval of comparing.
@@ -80,23 +74,28 @@ pub struct Live {
 
 /// What is remembered from session to session.
 #[derive(Default)]
-struct Memory {
+pub(super) struct Memory {
     /// What the switch was last brought to.
-    before: Option<Snapshot>,
+    pub(super) before: Option<Snapshot>,
     /// Its process.
-    core: String,
+    pub(super) core: String,
     /// States of gateways, by name.
-    gateways: BTreeMap<String, GatewayState>,
+    pub(super) gateways: BTreeMap<String, GatewayState>,
     /// What could not be done, and cannot be seen by comparing.
-    retry: Changes,
+    pub(super) retry: Changes,
     /// What was tried, did harm, and did not help: not again before something changes.
-    hopeless: Changes,
+    pub(super) hopeless: Changes,
     /// What is different, as of the last look.
-    left: Changes,
+    pub(super) left: Changes,
     /// What came of the last changes.
-    done: Done,
+    pub(super) done: Done,
+    /// What there is too much of to be compared.
+    pub(super) beyond: Vec<String>,
+    /// Whether calls were looked at since the connection was made: of a tenant that went before, they
+    /// are no difference between two revisions.
+    pub(super) looked_at_calls: bool,
     /// Whether new calls are refused on request; none before the switch was asked.
-    draining: Option<bool>,
+    pub(super) draining: Option<bool>,
 }
 
 impl Live {
@@ -108,7 +107,6 @@ impl Live {
     }
 
     async fn keep(&mut self, memory: &mut Memory) {
-        self.applied.send_replace(Some(Applied::default()));
         let (mut wait, mut told) = (BACKOFF.0, String::new());
         loop {
             self.metrics.connected(false);
@@ -188,6 +186,7 @@ impl Live {
                 client.api(Api::PauseInbound).await?;
             }
         }
+        memory.looked_at_calls = false;
         let paused = client.api(Api::Paused).await?.trim() == "true";
         memory.draining = Some(paused);
         self.metrics.connected(true);
@@ -292,7 +291,7 @@ impl Live {
             None => Changes::from([Change::ReloadAcl]),
         };
         if todo.is_empty() && !compare {
-            let outcome = Outcome::of(&memory.left, &memory.done, None, &now);
+            let outcome = Outcome::of(&memory.left, &memory.done, None, &now, &key);
             return Ok(self.conclude(memory, now, outcome, &key));
         }
         if !todo.is_empty() {
@@ -304,15 +303,21 @@ impl Live {
             self.metrics.compared();
             todo.extend(std::mem::take(&mut memory.retry));
             memory.left = self.differences(client, memory, &want, &now, &todo).await?;
+            if !memory.looked_at_calls {
+                let calls = self.calls(client, memory, &now, &key).await?;
+                memory.looked_at_calls = calls.as_ref().is_some_and(Changes::is_empty);
+                memory.left.extend(calls.into_iter().flatten());
+            }
             if self.options.repair {
                 todo.extend(memory.left.difference(&memory.hopeless).cloned());
             }
         }
         if todo.is_empty() {
             memory.done = Done::default();
-            let outcome = Outcome::of(&memory.left, &memory.done, None, &now);
+            let outcome = Outcome::of(&memory.left, &memory.done, None, &now, &key);
             return Ok(self.conclude(memory, now, outcome, &key));
         }
+        self.note_running(client, &todo, &now).await?;
         let done = Applier { client, want: &want, key: &key }.apply(&todo).await?;
         for (change, reason) in &done.refused {
             warn!(kind = change.kind(), %change, reason, "a change was refused");
@@ -329,57 +334,22 @@ impl Live {
         memory
             .hopeless
             .extend(memory.left.intersection(&done.tried).filter(|change| change.harms()).cloned());
-        let outcome = Outcome::of(&memory.left, &done, Some(&found), &now);
+        let outcome = Outcome::of(&memory.left, &done, Some(&found), &now, &key);
         memory.done = done;
         self.metrics.took(start.elapsed().as_secs_f64());
         Ok(self.conclude(memory, now, outcome, &key))
     }
 
-    /// What is different, and still is after a moment.
-    async fn differences(
-        &self,
-        client: &Client,
+    fn conclude(
+        &mut self,
         memory: &mut Memory,
-        want: &State,
-        now: &Snapshot,
-        todo: &Changes,
-    ) -> Result<Changes, EslError> {
-        let found = read::found(client).await?;
-        let first = differences(&found, want, now);
-        memory.gateways = found.gateways;
-        if first.is_subset(todo) {
-            return Ok(first);
-        }
-        tokio::time::sleep(AGAIN).await;
-        let second = differences(&read::found(client).await?, want, now);
-        Ok(first.intersection(&second).cloned().collect())
-    }
-
-    /// Looks until everything that was tried is seen, or long enough.
-    async fn settle(
-        &self,
-        client: &Client,
-        memory: &mut Memory,
-        want: &State,
-        now: &Snapshot,
-        done: &Done,
-    ) -> Result<Found, EslError> {
-        let deadline = Instant::now() + SETTLE.0;
-        loop {
-            let mut found = read::found(client).await?;
-            memory.left = differences(&found, want, now);
-            let open =
-                memory.left.iter().any(|left| done.tried.contains(left) && !done.refused.contains_key(left));
-            if !open || Instant::now() >= deadline {
-                memory.gateways = std::mem::take(&mut found.gateways);
-                return Ok(found);
-            }
-            tokio::time::sleep(SETTLE.1).await;
-        }
-    }
-
-    fn conclude(&mut self, memory: &mut Memory, now: Snapshot, outcome: Outcome, key: &SigningKey) -> bool {
+        now: Snapshot,
+        mut outcome: Outcome,
+        key: &SigningKey,
+    ) -> bool {
         self.metrics.drift(memory.left.len());
+        let restarts = |profile: &str| Change::RestartProfile { profile: profile.to_owned() };
+        self.answers.running.retain(|profile| memory.left.contains(&restarts(profile)));
         self.applied.send_if_modified(|applied| {
             let next = Some(outcome.applied(applied.as_ref(), &now));
             let changed = *applied != next;
@@ -389,11 +359,13 @@ impl Live {
         let gateways = trunks(&now, key, &memory.gateways);
         memory.before = Some(now);
         let same = outcome.drift.is_empty();
+        self.metrics.beyond(memory.beyond.len());
+        outcome.drift.extend(memory.beyond.iter().cloned());
         self.findings.send_if_modified(|findings| {
-            let (drift, problems) = (outcome.drift, outcome.problems);
-            let changed =
-                findings.drift != drift || findings.problems != problems || findings.gateways != gateways;
-            (findings.drift, findings.problems, findings.gateways) = (drift, problems, gateways);
+            let Outcome { drift, problems, held, .. } = outcome;
+            let now = Findings { drift, problems, held, gateways, ..findings.clone() };
+            let changed = *findings != now;
+            *findings = now;
             changed
         });
         same

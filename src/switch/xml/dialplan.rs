@@ -158,6 +158,7 @@ fn call<'a>(
         now: Timestamp::now(),
         media: &answers.media,
         is_recorded: form.has(Field::VariableCentrexRecording),
+        is_answered: form.text(Field::AnswerState) == "answered",
         listener: Listener::NOBODY,
     }
 }

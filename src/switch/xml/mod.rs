@@ -6,6 +6,7 @@ pub mod dialplan;
 pub mod directory;
 pub mod escape;
 pub mod render;
+pub mod running;
 mod samples;
 pub mod templates;
 
@@ -18,6 +19,7 @@ use super::form::Form;
 use super::replica::Replica;
 use crate::route::SigningKey;
 use crate::route::media::MediaRoot;
+use running::Running;
 use templates::{TemplateError, Templates};
 
 /// The answer to whatever is not known, or not to be told (contract §1.4).
@@ -99,6 +101,8 @@ pub struct Answers {
     pub media: MediaRoot,
     /// What documents look like.
     pub templates: Templates,
+    /// Profiles that listen elsewhere than they should.
+    pub running: Running,
 }
 
 impl Answers {

@@ -1,5 +1,6 @@
 //! sofia.conf: the profiles of the switches, with the tenants' domains and the trunks' gateways.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -47,6 +48,11 @@ pub(super) fn answer(form: &Form<'_>, answers: &Answers) -> Result<Answer, Answe
     let key = answers.key()?;
     let tenants = if gateway.is_none() { answers.replica.served() } else { Vec::new() };
     let main = main_profile(&platform);
+    // Only a start, or a restart, makes it listen elsewhere.
+    let running = match form.get(Field::Reconfig) {
+        Some(_) => answers.running.all(),
+        None => BTreeMap::new(),
+    };
     let profiles = platform
         .sip_profiles
         .iter()
@@ -60,7 +66,7 @@ pub(super) fn answer(form: &Form<'_>, answers: &Answers) -> Result<Answer, Answe
                 gateway.as_deref().filter(|name| *name != "_all_"),
                 key,
             ),
-            ..profile(name, row)
+            ..profile(name, running.get(name).unwrap_or(row))
         })
         .collect();
     Ok(render::document(&answers.templates, "configuration/sofia.xml", &Sofia { profiles })?)

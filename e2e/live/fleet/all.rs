@@ -1,0 +1,141 @@
+//! Three switches: what is live is on all of them, and one that is lost holds up nobody for long.
+
+use super::site::{Fleet, gateways};
+use crate::freeswitch::phone::{Listener, Peer};
+
+/// A carrier that wants its customers to register.
+fn trunk(port: u16) -> String {
+    format!(
+        "{{apiVersion: v1, kind: Secret, metadata: {{name: second, namespace: carriers}}, stringData: {{password: registrar-dummy}}}}\n---\n\
+         apiVersion: centrex.dev/v1alpha1\nkind: Trunk\nmetadata: {{name: second, namespace: carriers}}\n\
+         spec:\n  sipProfileRef: {{name: external}}\n  gateways: [{{host: 127.0.0.140, port: {port}}}]\n\
+         \x20 registration: {{username: acme, secretRef: {{name: second}}, expirySeconds: 30}}\n"
+    )
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_is_live_is_on_every_switch() {
+    let Some(mut fleet) = Fleet::start("live::fleet::what_is_live_is_on_every_switch", 3).await else {
+        return;
+    };
+    let mut calls = fleet.calls();
+    one_is_stuck(&fleet);
+    let registrar = registrar(&fleet);
+    gateway_comes_and_goes(&fleet, &registrar);
+    fleet.are_up(&mut calls);
+    let lost = calls.pop().expect("the call at c");
+    one_is_lost(&mut fleet, &mut calls);
+    drop(lost);
+    for (call, member) in calls.into_iter().zip(&fleet.switches) {
+        call.end(member);
+    }
+}
+
+/// FreeSWITCH at c stands still: its sidecar holds the news, and it is not live.
+fn one_is_stuck(fleet: &Fleet) {
+    let (site, c) = (&fleet.site, &fleet.switches[2].switch);
+    c.signal("-STOP");
+    site.wait_for("default", "switch/c", "Ready=False Disconnected");
+    site.cluster.apply(&site.extension("acme", 1101));
+    fleet.says("acme", "extension/e1101", "Live", "2/3 switches answer with it; missing: c");
+    // What belongs to the platform as well.
+    site.cluster.kubectl_ok(&[
+        "patch",
+        "-n",
+        "carriers",
+        "trunk",
+        "carrier",
+        "--type=merge",
+        "-p",
+        r#"{"spec": {"sourceAddresses": ["192.0.2.9/32"]}}"#,
+    ]);
+    fleet.says("carriers", "trunk/carrier", "Live", "2/3 switches answer with it; missing: c");
+    c.signal("-CONT");
+    site.wait_for("acme", "extension/e1101", "Live=True Live");
+    site.wait_for("carriers", "trunk/carrier", "Live=True Live");
+    for member in &fleet.switches {
+        assert_eq!(member.switch.api("acl 192.0.2.9 trunks"), "true", "{}", member.name);
+    }
+    site.wait_for("default", "switch/c", "Ready=True Reporting");
+}
+
+fn registrar(fleet: &Fleet) -> Peer {
+    Peer::new("acme", "127.0.0.140", "none", 140, &fleet.dir.path().join("registrar"))
+}
+
+/// A gateway registers at every switch; Live means that it is there.
+fn gateway_comes_and_goes(fleet: &Fleet, registrar: &Peer) {
+    let site = &fleet.site;
+    let proxy = format!("sip:127.0.0.140:{}", registrar.port);
+    let listens = || -> Listener { registrar.listen("registrar", fleet.trunks) };
+    let answers = listens();
+    site.cluster.apply(&trunk(registrar.port));
+    site.wait_for("carriers", "trunk/second", "Live=True Live");
+    for member in &fleet.switches {
+        assert!(member.has_gateway(&proxy), "live, and not at {}", member.name);
+    }
+    site.wait_for("carriers", "trunk/second", "Registered=True Registered");
+    let trunk = site.get("carriers", "trunk/second").expect("the trunk");
+    assert_eq!(trunk["status"]["registered"], "3/3", "{trunk}");
+    assert_eq!(gateways(&trunk), ["a REGED", "b REGED", "c REGED"]);
+
+    // The registrar goes: each switch says so, in its own time, and comes back by itself.
+    answers.end();
+    site.wait_for("carriers", "trunk/second", "Registered=False NotRegistered");
+    let failing = || {
+        let trunk = site.get("carriers", "trunk/second").unwrap_or_default();
+        trunk["status"]["registered"] == "0/3"
+            && gateways(&trunk).iter().all(|row| row.ends_with(" FAIL_WAIT"))
+    };
+    fleet.eventually("that the trunk is registered nowhere", failing);
+    let told = fleet.message("carriers", "trunk/second", "Registered");
+    assert!(told.contains("0/3 registered") && told.contains("a at 127.0.0.140: FAIL_WAIT"), "{told}");
+    let conditions = site.conditions("carriers", "trunk/second");
+    assert!(
+        conditions.contains(&"Ready=True Ready".to_owned()),
+        "the carrier is no part of it: {conditions:?}"
+    );
+    let answers = listens();
+    site.wait_for("carriers", "trunk/second", "Registered=True Registered");
+    site.cluster.kubectl_ok(&["delete", "trunk", "-n", "carriers", "second"]);
+    for member in &fleet.switches {
+        fleet.eventually("no gateway", || !member.has_gateway(&proxy));
+    }
+    answers.end();
+}
+
+/// One machine of the fleet is lost: named, and after a while left out; back, it counts again.
+fn one_is_lost(fleet: &mut Fleet, calls: &mut [crate::live::lab::Call]) {
+    let c = &mut fleet.switches[2];
+    c.kill_sidecar();
+    c.switch.kill();
+    let site = &fleet.site;
+    site.cluster.apply(&site.extension("acme", 1102));
+    fleet.says("acme", "extension/e1102", "Live", "2/3 switches answer with it; missing: c");
+    site.wait_for("acme", "extension/e1102", "Live=True Live");
+    site.wait_for("default", "switch/c", "Ready=Unknown Silent");
+    site.cluster.kubectl_ok(&[
+        "patch",
+        "-n",
+        "carriers",
+        "trunk",
+        "carrier",
+        "--type=merge",
+        "-p",
+        r#"{"spec": {"sourceAddresses": ["192.0.2.10/32"]}}"#,
+    ]);
+    site.wait_for("carriers", "trunk/carrier", "Live=True Live");
+    fleet.are_up(calls);
+
+    fleet.switches[2].start_sidecar(&fleet.site);
+    fleet.switches[2].start_switch();
+    let (site, c) = (&fleet.site, &fleet.switches[2]);
+    site.wait_for("default", "switch/c", "Ready=True Reporting");
+    site.wait_for("default", "switch/c", "Drifted=False AsPlanned");
+    assert_eq!(c.switch.api("acl 192.0.2.10 trunks"), "true");
+    let new = c.switch.api("user_exists id 1102 acme.example.com");
+    assert_eq!(new, "true");
+    site.cluster.apply(&site.extension("acme", 1103));
+    site.wait_for("acme", "extension/e1103", "Live=True Live");
+    fleet.are_up(calls);
+}

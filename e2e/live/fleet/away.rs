@@ -1,0 +1,46 @@
+//! A tenant is suspended, another is deleted, while the sidecar is away and loses what it kept.
+
+use super::site::Fleet;
+use crate::freeswitch::process::until;
+use crate::live::lab::SOON;
+use crate::operator::Site;
+
+const SUSPENDED: &str = "SELECT count(*) FROM public.tenants WHERE name = 'acme' AND suspended";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn tenants_that_went_meanwhile_have_no_calls() {
+    let Some(mut fleet) = Fleet::start("live::fleet::tenants_that_went_meanwhile", 1).await else { return };
+    let phones = fleet.phones;
+    let member = &mut fleet.switches[0];
+    let acme = member.call(phones);
+    let mut globex = member.call_of(&member.hank, &member.ivy, phones);
+
+    member.kill_sidecar();
+    member.forget();
+    suspend(&fleet.site).await;
+    member.start_sidecar(&fleet.site);
+    acme.ends(&*member);
+    globex.is_up(&*member);
+    let gone = || !member.is_registered(&member.alice) && !member.is_registered(&member.bob);
+    assert!(until(SOON, || gone().then_some(())).is_some());
+    assert!(member.is_registered(&member.hank));
+
+    // One that is deleted, with its namespace.
+    member.kill_sidecar();
+    member.forget();
+    fleet.site.cluster.kubectl_ok(&["delete", "tenant", "-n", "globex", "globex", "--timeout=60s"]);
+    member.start_sidecar(&fleet.site);
+    globex.ends(&*member);
+    fleet.site.wait_for("default", "switch/a", "Drifted=False AsPlanned");
+}
+
+/// Acme is suspended, and that is stored.
+async fn suspend(site: &Site) {
+    let patch = r#"{"spec": {"suspended": true}}"#;
+    site.cluster.kubectl_ok(&["patch", "tenant", "-n", "acme", "acme", "--type=merge", "-p", patch]);
+    let start = std::time::Instant::now();
+    while site.count(SUSPENDED).await == 0 {
+        assert!(start.elapsed() < SOON, "it is not stored");
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+}

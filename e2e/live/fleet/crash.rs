@@ -1,0 +1,97 @@
+//! The sidecar is killed in the middle of many changes: the next one ends at exactly what should be.
+
+use std::net::Ipv4Addr;
+use std::process::Command;
+
+use super::site::{Fleet, Member};
+use crate::freeswitch::phone::Peer;
+use crate::live::lab::Call;
+
+/// So many trunks and queues come at once.
+const MANY: usize = 60;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_was_broken_off_is_brought_to_its_end() {
+    let Some(mut fleet) = Fleet::start("live::fleet::what_was_broken_off", 1).await else { return };
+    let phones = fleet.phones;
+    let member = &fleet.switches[0];
+    let mut call = member.call(phones);
+    member.register(&member.hank, phones);
+    member.register(&member.ivy, phones);
+
+    // Everything at once, with a password, which nobody can see on the switch.
+    let sidecar = member.sidecar.as_ref().expect("a sidecar").id().to_string();
+    let signal = |signal: &str| {
+        assert!(Command::new("kill").args([signal, sidecar.as_str()]).status().unwrap().success())
+    };
+    signal("-STOP");
+    fleet.site.cluster.apply(&many());
+    let last = format!("queue/q{}", MANY - 1);
+    fleet.site.wait_for("acme", &last, "Programmed=True Programmed");
+    fleet.site.wait_for("carriers", &format!("trunk/t{}", MANY - 1), "Programmed=True Programmed");
+    signal("-CONT");
+    fleet.eventually("the first queue", || queues(&fleet.switches[0]) > 1);
+    let member = &mut fleet.switches[0];
+    member.kill_sidecar();
+    assert!(queues(member) < 1 + MANY, "nothing was broken off");
+    assert!(member.is_registered(&member.hank), "this comes last");
+    call.is_up(member);
+
+    member.start_sidecar(&fleet.site);
+    as_it_should_be(&fleet, &mut call);
+    let member = &fleet.switches[0];
+    fleet.eventually("that Hank has to register anew", || !member.is_registered(&member.hank));
+    assert!(member.is_registered(&member.ivy));
+    let traces = fleet.dir.path().join("other");
+    let other = Peer::new("1001", "globex.example.com", "hank-other-password", 151, &traces);
+    member.register(&other.at(Ipv4Addr::new(127, 0, 0, 101)), phones);
+
+    // FreeSWITCH is killed: what starts anew has all of it too.
+    drop(call);
+    let member = &mut fleet.switches[0];
+    member.switch.kill();
+    member.start_switch();
+    let connected = || fleet.switches[0].metric("centrex_esl_connected") == Some(1.0);
+    fleet.eventually("Centrex is connected again", connected);
+    let mut call = fleet.switches[0].call(phones);
+    as_it_should_be(&fleet, &mut call);
+}
+
+/// Trunks, queues with an agent each, and another password of Hank's.
+fn many() -> String {
+    let mut all = "{apiVersion: v1, kind: Secret, metadata: {name: hank-sip, namespace: globex}, \
+                   stringData: {password: hank-other-password}}\n"
+        .to_owned();
+    for at in 0..MANY {
+        all.push_str(&format!(
+            "---\napiVersion: centrex.dev/v1alpha1\nkind: Trunk\nmetadata: {{name: t{at}, namespace: carriers}}\n\
+             spec: {{sipProfileRef: {{name: external}}, gateways: [{{host: 127.0.0.44, port: {}}}]}}\n",
+            15_000 + at
+        ));
+        all.push_str(&format!(
+            "---\napiVersion: centrex.dev/v1alpha1\nkind: Queue\nmetadata: {{name: q{at}, namespace: acme}}\n\
+             spec: {{tenantRef: {{name: acme}}, number: \"{}\", strategy: RingAll, agents: [{{extensionRef: {{name: bob}}}}]}}\n",
+            3100 + at
+        ));
+    }
+    all
+}
+
+fn queues(member: &Member) -> usize {
+    member.switch.api("callcenter_config queue list").lines().filter(|line| line.contains('@')).count()
+}
+
+fn as_it_should_be(fleet: &Fleet, call: &mut Call) {
+    let member = &fleet.switches[0];
+    let rows = |command: &str, text: &str| member.switch.api(command).matches(text).count();
+    fleet.eventually("all queues, agents and gateways", || {
+        queues(member) == 1 + MANY
+            && rows("callcenter_config tier list", "|1002@") == MANY
+            && rows("sofia xmlstatus gateway", "<gateway>") == 2 + MANY
+    });
+    fleet.site.wait_for("default", "switch/a", "Drifted=False AsPlanned");
+    for (namespace, object) in [("acme", "queue/q0"), ("carriers", "trunk/t0"), ("globex", "tenant/globex")] {
+        fleet.site.wait_for(namespace, object, "Live=True Live");
+    }
+    call.is_up(member);
+}
