@@ -93,6 +93,7 @@ fn plan(text: &[String; 8]) -> TenantPlan {
         }),
         max_concurrent_calls: Some(3),
         max_call_duration_seconds: Some(60),
+        cdr_days: None,
         music_on_hold: Some(MediaPath(name.clone())),
         deletion_policy: DeletionPolicy::Retain,
     });
@@ -142,6 +143,7 @@ fn plan(text: &[String; 8]) -> TenantPlan {
             announce_position: false,
             ring_seconds: 9,
             wrap_up_seconds: 0,
+            cdr_days: None,
             music_on_hold: None,
             overflow: Some(to(DestinationKind::RingGroup, &name)),
         },

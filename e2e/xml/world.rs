@@ -103,6 +103,7 @@ pub fn tenant(id: Uuid, domain: &str) -> TenantPlan {
         emergency: None,
         max_concurrent_calls: None,
         max_call_duration_seconds: None,
+        cdr_days: None,
         music_on_hold: Some(MediaPath("music_on_hold/hold.wav".into())),
         deletion_policy: DeletionPolicy::default(),
     });
@@ -160,6 +161,7 @@ fn queue(number: &str, agents: &[&str]) -> QueueRow {
         announce_position: false,
         ring_seconds: 20,
         wrap_up_seconds: 10,
+        cdr_days: None,
         music_on_hold: None,
         overflow: None,
     }

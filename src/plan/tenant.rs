@@ -92,6 +92,9 @@ pub struct TenantRow {
     /// Hold music, relative to the tenant's media directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub music_on_hold: Option<MediaPath>,
+    /// Days call records are kept; for ever when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cdr_days: Option<i32>,
     /// What happens to schema and media when the Tenant is deleted.
     pub deletion_policy: DeletionPolicy,
 }

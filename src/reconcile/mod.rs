@@ -29,12 +29,15 @@ use tokio::sync::watch;
 use tokio::task::{JoinSet, block_in_place};
 use uuid::Uuid;
 
+use tokio_util::task::AbortOnDropHandle;
+
 use crate::compile::Reason;
 use crate::source::world::key_of;
 use crate::source::{Change, Object, TenantKey};
 use crate::status::AckTable;
 use crate::status::acks::{Ack, Concerned};
 use crate::store::Store;
+use crate::store::cdrs;
 use schedule::Schedule;
 use tenant::{Deleting, Platform, Tenant};
 use work::{Done, Job};
@@ -49,6 +52,8 @@ pub struct Reconciler {
     leading: bool,
     /// The store, while this process leads and has one.
     store: Option<Store>,
+    /// Looks after call records, while it leads.
+    keeping: Option<AbortOnDropHandle<()>>,
     /// Where tenants' media are, if they can be reached from here.
     media: Option<PathBuf>,
     platform: Platform,
@@ -84,6 +89,7 @@ impl Reconciler {
             outside,
             leading: false,
             store: None,
+            keeping: None,
             media,
             platform: Platform::default(),
             tenants: BTreeMap::new(),
@@ -110,6 +116,7 @@ impl Reconciler {
     /// Writes to a store from now on: everything is compared with it.
     pub fn lead(&mut self, store: Store) {
         self.follow();
+        self.keeping = Some(AbortOnDropHandle::new(tokio::spawn(cdrs::keep(store.clone()))));
         self.store = Some(store);
         self.begin();
     }
@@ -135,6 +142,7 @@ impl Reconciler {
     pub fn follow(&mut self) {
         self.running = JoinSet::new(); // what ran is broken off, and its transactions rolled back
         self.store = None;
+        self.keeping = None;
         self.leading = false;
         self.busy.clear();
         self.schedule.clear();

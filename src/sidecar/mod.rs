@@ -10,13 +10,16 @@ pub use switch::run;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::info;
 
+use crate::cdr::intake::Intake;
+use crate::cdr::leftovers::sweep;
+use crate::cdr::spool::SpoolError;
 use crate::store::acks::SwitchInfo;
 use crate::store::{Keyring, KeyringError, Reader, StoreError, StoreOptions};
 use crate::switch::cache::{Cache, CacheError};
@@ -39,6 +42,8 @@ pub enum SidecarError {
     Store(#[from] StoreError),
     #[error("--data-dir: {0}")]
     Cache(#[from] CacheError),
+    #[error("--data-dir: {0}")]
+    Spool(#[from] SpoolError),
     #[error("--xml-username, --xml-password: {0}")]
     Credentials(#[from] CredentialsError),
     #[error(transparent)]
@@ -61,6 +66,8 @@ pub struct Sidecar {
     progress: watch::Receiver<Progress>,
     /// Until it follows a store.
     follower: Option<Follower>,
+    /// Where call records go, once it is known.
+    database: Arc<OnceLock<Reader>>,
     following: TaskTracker,
     serving: TaskTracker,
     stop_serving: CancellationToken,
@@ -95,6 +102,10 @@ impl Sidecar {
             Credentials::from_options(args.xml_username.as_deref(), args.xml_password.as_deref())?;
         let probe = probe(replica.clone(), progress.clone());
         let server = Server::bind(args.xml_listen, credentials, answers, probe).await?;
+        let (spool, key) = (data_dir.join("cdrs"), follower.key());
+        let (intake, worker) =
+            Intake::open(&spool, args.cdr_spool_bytes, args.cdr_xml, key, server.cdr_metrics())?;
+        server.take_cdrs(intake.clone());
         let (serving, stop_serving) = (TaskTracker::new(), CancellationToken::new());
         if let Some(health) = health {
             let pages = server.bind_pages(health).await?;
@@ -104,14 +115,21 @@ impl Sidecar {
         info!(listen = %server.local_addr().unwrap_or(args.xml_listen), "answering mod_xml_curl");
         serving.spawn(server.serve(stop_serving.clone()));
         follower.restore().await;
+        let database = Arc::default();
+        serving.spawn(worker.run(Arc::clone(&database), stop_serving.clone()));
+        if let Some(leftovers) = &args.cdr_leftovers {
+            serving.spawn(sweep(leftovers.clone(), intake, stop_serving.clone()));
+        }
         let following = TaskTracker::new();
-        Ok(Self { replica, progress, follower: Some(follower), following, serving, stop_serving })
+        let follower = Some(follower);
+        Ok(Self { replica, progress, follower, database, following, serving, stop_serving })
     }
 
     /// Follows a store and reports to it, under a name, until stopped. Asked again, it goes on.
     pub fn follow(&mut self, options: &StoreOptions, name: &str, stop: &CancellationToken) {
         let Some(follower) = self.follower.take() else { return };
         let reader = Reader::lazy(options);
+        let _ = self.database.set(reader.clone()); // asked once: there is one follower
         let info = SwitchInfo { name: name.to_owned(), hostname: Some(crate::host::name()), version: None };
         let (progress, replica) = (self.progress.clone(), self.replica.clone());
         self.following.spawn(report::report(reader.clone(), info, replica, progress, stop.clone()));
