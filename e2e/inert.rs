@@ -143,7 +143,6 @@ fn plan(text: &[String; 8]) -> TenantPlan {
             announce_position: false,
             ring_seconds: 9,
             wrap_up_seconds: 0,
-            cdr_days: None,
             music_on_hold: None,
             overflow: Some(to(DestinationKind::RingGroup, &name)),
         },

@@ -161,7 +161,6 @@ fn queue(number: &str, agents: &[&str]) -> QueueRow {
         announce_position: false,
         ring_seconds: 20,
         wrap_up_seconds: 10,
-        cdr_days: None,
         music_on_hold: None,
         overflow: None,
     }
