@@ -97,6 +97,7 @@ fn plan(text: &[String; 8]) -> TenantPlan {
         }),
         max_concurrent_calls: Some(3),
         max_call_duration_seconds: Some(60),
+        cdr_days: None,
         music_on_hold: Some(MediaPath(name.clone())),
         recording_tone: true,
         deletion_policy: DeletionPolicy::Retain,

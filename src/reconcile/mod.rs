@@ -37,6 +37,7 @@ use crate::source::{Change, Object, TenantKey};
 use crate::status::AckTable;
 use crate::status::acks::{Ack, Concerned};
 use crate::store::Store;
+use crate::store::cdrs;
 use schedule::Schedule;
 use tenant::{Deleting, Platform, Tenant};
 use work::{Done, Job};
@@ -51,6 +52,8 @@ pub struct Reconciler {
     leading: bool,
     /// The store, while this process leads and has one.
     store: Option<Store>,
+    /// Looks after call records, while it leads.
+    keeping: Option<AbortOnDropHandle<()>>,
     /// Where tenants' media are, if they can be reached from here.
     media: Option<PathBuf>,
     platform: Platform,
@@ -88,6 +91,7 @@ impl Reconciler {
             outside,
             leading: false,
             store: None,
+            keeping: None,
             media,
             platform: Platform::default(),
             tenants: BTreeMap::new(),
@@ -115,6 +119,7 @@ impl Reconciler {
     /// Writes to a store from now on: everything is compared with it.
     pub fn lead(&mut self, store: Store) {
         self.follow();
+        self.keeping = Some(AbortOnDropHandle::new(tokio::spawn(cdrs::keep(store.clone()))));
         self.store = Some(store);
         self.recordings = self.media.clone().map(|media| recordings::keep(media, self.known.clone()));
         self.begin();
@@ -142,6 +147,7 @@ impl Reconciler {
         self.running = JoinSet::new(); // what ran is broken off, and its transactions rolled back
         self.store = None;
         self.recordings = None;
+        self.keeping = None;
         self.leading = false;
         self.busy.clear();
         self.schedule.clear();

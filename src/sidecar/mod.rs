@@ -17,13 +17,16 @@ pub use switch::run;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::info;
 
+use crate::cdr::intake::Intake;
+use crate::cdr::leftovers::sweep;
+use crate::cdr::spool::SpoolError;
 use crate::route::media::{MediaRoot, MediaRootError};
 use crate::store::acks::SwitchInfo;
 use crate::store::{Keyring, KeyringError, Reader, StoreError, StoreOptions};
@@ -49,6 +52,8 @@ pub enum SidecarError {
     Store(#[from] StoreError),
     #[error("--data-dir: {0}")]
     Cache(#[from] CacheError),
+    #[error("--data-dir: {0}")]
+    Spool(#[from] SpoolError),
     #[error("--xml-username, --xml-password: {0}")]
     Credentials(#[from] CredentialsError),
     #[error(transparent)]
@@ -79,6 +84,8 @@ pub struct Sidecar {
     /// what the replica holds counts as applied.
     findings: watch::Sender<Findings>,
     applied: watch::Sender<Option<Applied>>,
+    /// Where call records go, once it is known.
+    database: Arc<OnceLock<Reader>>,
     following: TaskTracker,
     serving: TaskTracker,
     stop_serving: CancellationToken,
@@ -115,6 +122,10 @@ impl Sidecar {
         let probe = probe(replica.clone(), progress.clone());
         let mut server = Server::bind(args.xml_listen, credentials, answers.clone(), probe).await?;
         let (findings, applied) = (watch::Sender::<Findings>::default(), watch::Sender::default());
+        let (spool, key) = (data_dir.join("cdrs"), follower.key());
+        let (intake, worker) =
+            Intake::open(&spool, args.cdr_spool_bytes, args.cdr_xml, key, server.cdr_metrics())?;
+        server.take_cdrs(intake.clone());
         let (serving, stop_serving) = (TaskTracker::new(), CancellationToken::new());
         let metrics = live::Metrics::default();
         if live.is_some() {
@@ -136,6 +147,11 @@ impl Sidecar {
             let live = Live { options, answers, progress, orders, findings, applied, metrics };
             serving.spawn(live.run(follower.restored(), stop_serving.clone()));
         }
+        let database = Arc::default();
+        serving.spawn(worker.run(Arc::clone(&database), stop_serving.clone()));
+        if let Some(leftovers) = &args.cdr_leftovers {
+            serving.spawn(sweep(leftovers.clone(), intake, stop_serving.clone()));
+        }
         let following = TaskTracker::new();
         Ok(Self {
             replica,
@@ -143,6 +159,7 @@ impl Sidecar {
             follower: Some(follower),
             findings,
             applied,
+            database,
             following,
             serving,
             stop_serving,
@@ -166,6 +183,7 @@ impl Sidecar {
             findings: self.findings.subscribe(),
         };
         self.following.spawn(report::report(reader.clone(), info, watched, stop.clone()));
+        let _ = self.database.set(reader.clone()); // asked once: there is one follower
         self.following.spawn(follower.run(reader, stop.clone()));
     }
 
