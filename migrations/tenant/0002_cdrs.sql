@@ -47,7 +47,7 @@ CREATE TABLE IF NOT EXISTS cdrs (
     PRIMARY KEY (started_at, uuid, leg)
 ) PARTITION BY RANGE (started_at);
 CREATE INDEX IF NOT EXISTS cdrs_uuid ON cdrs (uuid);
-COMMENT ON TABLE cdrs IS 'Call records, one a leg. A record that comes again has the same start, and so the same key';
+COMMENT ON TABLE cdrs IS 'Call records, one a leg: one that comes again is not added';
 COMMENT ON COLUMN cdrs.leg IS 'a: the leg that called; b: one that Centrex called for it';
 COMMENT ON COLUMN cdrs.clock_skewed IS 'The times are in the future or more than a day before it was received: a clock is wrong';
 COMMENT ON COLUMN cdrs.recording IS 'Relative to the tenant''s media directory';
@@ -73,10 +73,15 @@ BEGIN
 END $$;
 
 -- Adds records, given as an array of JSON objects by the names of the columns; how many were new.
+-- A leg is there once, whatever start it says: no key of a partitioned table can say that, and so
+-- one batch of a tenant at a time is added.
 CREATE OR REPLACE FUNCTION take_cdrs(records json) RETURNS bigint LANGUAGE sql SECURITY DEFINER AS $$
+    SELECT pg_advisory_xact_lock('cdrs'::regclass::oid::bigint);
     WITH taken AS (
-        INSERT INTO cdrs SELECT * FROM json_populate_recordset(NULL::cdrs, records)
-        ON CONFLICT DO NOTHING RETURNING 1)
+        INSERT INTO cdrs
+        SELECT DISTINCT ON (new.uuid, new.leg) new.* FROM json_populate_recordset(NULL::cdrs, records) AS new
+        WHERE NOT EXISTS (SELECT FROM cdrs AS held WHERE held.uuid = new.uuid AND held.leg = new.leg)
+        RETURNING 1)
     SELECT count(*) FROM taken
 $$;
 

@@ -49,8 +49,6 @@ pub struct Document {
     pub tokens: BTreeSet<String>,
     /// The newest caller profile; of repeats the first.
     profile: HashMap<String, String>,
-    /// uuids of all legs that the profiles name.
-    pub legs: BTreeSet<String>,
     /// Destination of the oldest profile: what was dialled before any transfer.
     pub dialled: Option<String>,
 }
@@ -177,9 +175,6 @@ impl Document {
             self.profile.entry(name.clone()).or_insert_with(|| clean(text));
         } else if is(parents, &["cdr", "callflow", "times"]) {
             self.profile.entry(format!("times/{name}")).or_insert_with(|| clean(text));
-        }
-        if name == "uuid" && parents.get(1).is_some_and(|parent| parent == "callflow") {
-            self.legs.insert(text.to_owned());
         }
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use uuid::Uuid;
@@ -25,6 +25,11 @@ use crate::store::{Reader, StoreError};
 const BATCH: usize = 500;
 /// Most records that wait to be taken in; FreeSWITCH posts from the thread of each ended call.
 const QUEUE: usize = 4096;
+/// Most bytes of them.
+const QUEUE_BYTES: usize = 64 << 20;
+/// So often Postgres may fail at records for no reason of its own, until those it fails at are put
+/// into quarantine.
+const TRIES: u32 = 5;
 /// How long Postgres may take while FreeSWITCH waits, which does so for 5 s (`timeout`, xml_cdr.conf).
 const PATIENCE: Duration = Duration::from_secs(3);
 /// How long it may take for what nobody waits for.
@@ -45,6 +50,8 @@ pub enum Refusal {
 
 struct Job {
     received: Received,
+    /// Its part of `QUEUE_BYTES`.
+    _room: OwnedSemaphorePermit,
     done: oneshot::Sender<Result<(), Refusal>>,
 }
 
@@ -52,6 +59,7 @@ struct Job {
 #[derive(Clone, Debug)]
 pub struct Intake {
     queue: mpsc::Sender<Job>,
+    room: Arc<Semaphore>,
 }
 
 /// What does it.
@@ -83,7 +91,8 @@ impl Intake {
     ) -> Result<(Self, Worker), SpoolError> {
         let spool = Arc::new(Mutex::new(Spool::open(directory, limit, metrics.clone())?));
         let (queue, jobs) = mpsc::channel(QUEUE);
-        Ok((Self { queue }, Worker { jobs, spool, delivery: Delivery { key, keep_xml, metrics } }))
+        let room = Arc::new(Semaphore::new(QUEUE_BYTES));
+        Ok((Self { queue, room }, Worker { jobs, spool, delivery: Delivery { key, keep_xml, metrics } }))
     }
 
     /// Takes a record in. It is on a disk when this says so.
@@ -91,8 +100,10 @@ impl Intake {
     /// # Errors
     /// It is nowhere, and has to be sent again.
     pub async fn take(&self, received: Received) -> Result<(), Refusal> {
+        let bytes = u32::try_from(received.body.len()).map_err(|_| Refusal::Busy)?;
+        let room = self.room.clone().try_acquire_many_owned(bytes).map_err(|_| Refusal::Busy)?;
         let (done, told) = oneshot::channel();
-        self.queue.try_send(Job { received, done }).map_err(|_| Refusal::Busy)?;
+        self.queue.try_send(Job { received, _room: room, done }).map_err(|_| Refusal::Busy)?;
         told.await.unwrap_or(Err(Refusal::Busy))
     }
 }
@@ -105,6 +116,7 @@ impl Worker {
         let mut away = true;
         let mut wait = BACKOFF.0;
         let mut next_try = tokio::time::Instant::now();
+        let mut failures = 0;
         loop {
             let replay = tokio::select! {
                 biased;
@@ -120,11 +132,12 @@ impl Worker {
             if replay {
                 // New ones are acknowledged meanwhile.
                 let outcome = {
-                    let replaying = replay_one(&self.spool, &self.delivery, &reader);
+                    let replaying = replay_one(&self.spool, &self.delivery, &reader, failures >= TRIES);
                     tokio::pin!(replaying);
                     loop {
                         tokio::select! {
                             outcome = &mut replaying => break outcome,
+                            () = stop.cancelled() => break Err(None), // what waits is on the disk
                             count = self.jobs.recv_many(&mut batch, BATCH) => {
                                 if count == 0 {
                                     return;
@@ -137,14 +150,15 @@ impl Worker {
                 match outcome {
                     Ok(more) => {
                         away = more;
-                        wait = BACKOFF.0;
+                        (wait, failures) = (BACKOFF.0, 0);
                         if !more {
                             info!("call records go straight to Postgres");
                         }
                     }
                     Err(cause) => {
                         if let Some(cause) = cause {
-                            warn!(%cause, "call records wait for Postgres");
+                            failures += u32::from(!cause.is_outage());
+                            warn!(category = cause.category(), %cause, "call records wait for Postgres");
                         }
                         next_try = tokio::time::Instant::now() + wait;
                         wait = (wait * 2).min(BACKOFF.1);
@@ -158,7 +172,7 @@ impl Worker {
                 continue;
             }
             let records: Vec<Received> = jobs.iter().map(|job| job.received.clone()).collect();
-            match self.delivery.deliver(&reader, records, PATIENCE).await {
+            match self.delivery.deliver(&reader, records, false, PATIENCE).await {
                 Ok(()) => jobs.into_iter().for_each(|job| drop(job.done.send(Ok(())))),
                 Err(cause) => {
                     if let Some(cause) = cause {
@@ -178,11 +192,13 @@ impl Worker {
     }
 }
 
-/// Brings the oldest file of the spool to Postgres; whether there may be more.
+/// Brings the oldest file of the spool to Postgres; whether there may be more. `give_up` on records
+/// that Postgres fails at.
 async fn replay_one(
     spool: &Arc<Mutex<Spool>>,
     delivery: &Delivery,
     reader: &OnceLock<Reader>,
+    give_up: bool,
 ) -> Result<bool, Option<StoreError>> {
     let oldest = with(spool, Spool::oldest).await.unwrap_or_else(|| Ok(None));
     let (number, records) = match oldest {
@@ -202,7 +218,7 @@ async fn replay_one(
     };
     let count = records.len();
     for batch in records.chunks(BATCH) {
-        delivery.deliver(reader, batch.to_vec(), REPLAY_PATIENCE).await?;
+        delivery.deliver(reader, batch.to_vec(), give_up, REPLAY_PATIENCE).await?;
     }
     if let Some(Err(cause)) = with(spool, move |spool| spool.remove(number)).await {
         error!(category = cause.category(), %cause, "call records that are in Postgres stay on the disk too");
@@ -248,20 +264,25 @@ impl Delivery {
         &self,
         reader: &OnceLock<Reader>,
         records: Vec<Received>,
+        give_up: bool,
         patience: Duration,
     ) -> Result<(), Option<StoreError>> {
         let (Some(reader), Some(key)) = (reader.get(), self.key.get()) else { return Err(None) };
         let (key, keep_xml) = (key.clone(), self.keep_xml);
         let sorted = tokio::task::spawn_blocking(move || sort(&key, records, keep_xml)).await;
         let Ok(sorted) = sorted else { return Err(None) };
-        in_time(patience, self.store(reader, sorted)).await.map_err(Some)
+        in_time(patience, self.store(reader, sorted, give_up)).await.map_err(Some)
     }
 
-    async fn store(&self, reader: &Reader, sorted: Sorted) -> Result<(), StoreError> {
+    async fn store(&self, reader: &Reader, sorted: Sorted, give_up: bool) -> Result<(), StoreError> {
         let mut misplaced = sorted.misplaced;
+        let take = async |tenant, rows: &[Cdr]| match reader.take_cdrs(tenant, rows).await {
+            Err(cause) if give_up && !cause.is_outage() => Ok(Taken::Refused(cause.to_string())),
+            taken => taken,
+        };
         for (tenant, records) in sorted.placed {
             let (received, rows): (Vec<Received>, Vec<Cdr>) = records.into_iter().unzip();
-            match reader.take_cdrs(tenant, &rows).await? {
+            match take(tenant, &rows).await? {
                 Taken::Stored(new) => self.count(rows.len(), new),
                 Taken::NoTenant => {
                     let gone = std::iter::zip(received, &rows);
@@ -273,7 +294,7 @@ impl Delivery {
                 Taken::Refused(_) => {
                     for (received, row) in std::iter::zip(received, rows) {
                         let uuid = row.uuid;
-                        match reader.take_cdrs(tenant, &[row]).await? {
+                        match take(tenant, &[row]).await? {
                             Taken::Stored(new) => self.count(1, new),
                             Taken::NoTenant => {
                                 let why = Misplaced::TenantGone;

@@ -1,6 +1,7 @@
 //! Call records that wait for Postgres, in files that are only appended to. What was appended is on
-//! the disk when `append` returns; a tail that was half-written when the process died was never
-//! acknowledged, and is cut off at the next start.
+//! the disk when `append` returns; what was half-written when the process died was never
+//! acknowledged, and is passed over. So is what the disk has spoilt: only that record is lost. A
+//! process appends to files of its own only.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -18,10 +19,14 @@ use super::metrics::CdrMetrics;
 const SUFFIX: &str = ".cdrs";
 /// A file this large is followed by another one: they are replayed and removed one by one.
 const SEGMENT_BYTES: u64 = 8 << 20;
-/// Before each record: length of what follows (4 bytes), beginning of its SHA-256 (8).
-const HEADER: usize = 12;
+/// Each record begins with this, by which the next one is found behind one that is spoilt.
+const MARK: [u8; 8] = *b"\xc5cdr\0\x1a\r\n";
+/// Before each record: the mark, length of what follows the header (4 bytes), beginning of its SHA-256 (8).
+const HEADER: usize = 20;
 /// Before each body: when it was received in µs (8 bytes), its encoding (1).
 const PREFIX: usize = 9;
+/// A file that cannot be read so often is set aside until the next start, so that the others go on.
+const TRIES: u32 = 5;
 
 /// A record as it was received.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +77,8 @@ struct Segment {
     records: i64,
     /// When its first record came.
     oldest: Timestamp,
+    /// How often it could not be read.
+    failures: u32,
 }
 
 /// The directory.
@@ -80,6 +87,10 @@ pub struct Spool {
     directory: PathBuf,
     limit: u64,
     segments: Vec<Segment>,
+    /// Those that cannot be read or removed. They stay where they are, and count; the next start tries again.
+    aside: Vec<Segment>,
+    /// Number of the next file: never one that was there before.
+    next: u64,
     /// The last segment, while it is appended to.
     writing: Option<File>,
     metrics: CdrMetrics,
@@ -93,16 +104,17 @@ impl Spool {
     pub fn open(directory: &Path, limit: u64, metrics: CdrMetrics) -> Result<Self, SpoolError> {
         let failed = |source| SpoolError::Io { path: directory.to_owned(), source };
         fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
-        let mut spool =
-            Self { directory: directory.to_owned(), limit, segments: Vec::new(), writing: None, metrics };
-        let mut numbers: Vec<u64> = fs::read_dir(directory)
+        let (directory, segments, aside) = (directory.to_owned(), Vec::new(), Vec::new());
+        let mut spool = Self { directory, limit, segments, aside, next: 1, writing: None, metrics };
+        let mut numbers: Vec<u64> = fs::read_dir(&spool.directory)
             .map_err(failed)?
             .flatten()
             .filter_map(|entry| entry.file_name().to_str()?.strip_suffix(SUFFIX)?.parse().ok())
             .collect();
         numbers.sort_unstable();
         for number in numbers {
-            spool.find(number)?;
+            spool.next = number.saturating_add(1);
+            spool.find(number);
         }
         spool.tell();
         Ok(spool)
@@ -137,8 +149,8 @@ impl Spool {
         let written = file.write_all(&bytes).and_then(|()| file.sync_data());
         if let Err(source) = written {
             let path = self.directory.join(name(segment.number));
-            // Gives back the space that was not enough, so that the next record begins where the
-            // last whole one ends; where even that fails, in a file of its own.
+            // Gives back the space that was not enough; where even that fails, what is there is passed
+            // over. The next record begins a file of its own.
             let end = segment.bytes;
             let _ = file.set_len(end);
             self.writing = None;
@@ -158,84 +170,110 @@ impl Spool {
     /// It is not appended to any more.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// When it cannot be read; after some tries the next one is the oldest.
     pub fn oldest(&mut self) -> Result<Option<(u64, Vec<Received>)>, SpoolError> {
         let Some(number) = self.segments.first().map(|segment| segment.number) else { return Ok(None) };
         if self.segments.len() == 1 {
             self.writing = None;
         }
-        let bytes = self.read(number)?;
-        Ok(Some((number, decode(&bytes).0)))
+        match self.read(number) {
+            Ok(records) => Ok(Some((number, records))),
+            Err(cause) => {
+                if let Some(segment) = self.segments.first_mut() {
+                    segment.failures += 1;
+                    if segment.failures >= TRIES {
+                        self.set_aside(number);
+                    }
+                }
+                Err(cause)
+            }
+        }
     }
 
     /// Forgets a file whose records are all in Postgres.
     ///
     /// # Errors
-    /// When it cannot be removed.
+    /// When it cannot be removed: it is brought to Postgres again at the next start.
     pub fn remove(&mut self, number: u64) -> Result<(), SpoolError> {
         let path = self.directory.join(name(number));
-        fs::remove_file(&path).map_err(|source| SpoolError::Io { path, source })?;
-        self.segments.retain(|segment| segment.number != number);
+        match fs::remove_file(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                self.set_aside(number);
+                return Err(SpoolError::Io { path, source });
+            }
+            _ => self.segments.retain(|segment| segment.number != number),
+        }
         self.tell();
         Ok(())
     }
 
-    fn bytes(&self) -> u64 {
-        self.segments.iter().map(|segment| segment.bytes).sum()
+    fn set_aside(&mut self, number: u64) {
+        self.aside.extend(self.segments.extract_if(.., |segment| segment.number == number));
     }
 
-    fn read(&self, number: u64) -> Result<Bytes, SpoolError> {
+    fn all(&self) -> impl Iterator<Item = &Segment> {
+        self.aside.iter().chain(&self.segments)
+    }
+
+    fn bytes(&self) -> u64 {
+        self.all().map(|segment| segment.bytes).sum()
+    }
+
+    fn read(&self, number: u64) -> Result<Vec<Received>, SpoolError> {
         let path = self.directory.join(name(number));
-        fs::read(&path).map(Bytes::from).map_err(|source| SpoolError::Io { path, source })
+        let bytes =
+            Bytes::from(fs::read(&path).map_err(|source| SpoolError::Io { path: path.clone(), source })?);
+        let (records, passed_over) = decode(&bytes);
+        if passed_over > 0 {
+            tracing::warn!(
+                path = %path.display(), bytes = passed_over,
+                "what is no whole call record is passed over: half-written and never acknowledged, or spoilt by the disk"
+            );
+        }
+        Ok(records)
     }
 
     /// Takes in a file that an earlier process left.
-    fn find(&mut self, number: u64) -> Result<(), SpoolError> {
-        let bytes = self.read(number)?;
-        let (records, whole) = decode(&bytes);
+    fn find(&mut self, number: u64) {
         let path = self.directory.join(name(number));
-        if whole < bytes.len() {
-            tracing::warn!(
-                path = %path.display(), bytes = bytes.len() - whole,
-                "a call record that was never acknowledged is cut off"
-            );
+        let bytes = fs::metadata(&path).map_or(0, |metadata| metadata.len());
+        let segment = |records: i64, oldest| Segment { number, bytes, records, oldest, failures: 0 };
+        match self.read(number) {
+            Ok(records) => match records.first() {
+                Some(first) => {
+                    self.segments.push(segment(i64::try_from(records.len()).unwrap_or(i64::MAX), first.at));
+                }
+                // Its first record was being written. Where it cannot be removed, it harms nobody.
+                None => drop(fs::remove_file(&path)),
+            },
+            Err(cause) => {
+                tracing::error!(category = cause.category(), %cause, "call records that wait cannot be read");
+                self.aside.push(segment(0, Timestamp::now()));
+            }
         }
-        let cut = match records.first() {
-            None => fs::remove_file(&path),
-            Some(_) if whole < bytes.len() => OpenOptions::new()
-                .write(true)
-                .open(&path)
-                .and_then(|file| file.set_len(whole as u64).and_then(|()| file.sync_all())),
-            Some(_) => Ok(()),
-        };
-        cut.map_err(|source| SpoolError::Io { path, source })?;
-        if let Some(first) = records.first() {
-            let count = i64::try_from(records.len()).unwrap_or(i64::MAX);
-            self.segments.push(Segment { number, bytes: whole as u64, records: count, oldest: first.at });
-        }
-        Ok(())
     }
 
     /// Begins another file. Its name is on the disk before anything in it is.
     fn begin(&mut self, oldest: Timestamp) -> Result<(), SpoolError> {
-        let number = self.segments.last().map_or(1, |segment| segment.number + 1);
+        let number = self.next;
+        self.next = self.next.saturating_add(1);
         let path = self.directory.join(name(number));
         let made = OpenOptions::new()
             .append(true)
-            .create(true)
+            .create_new(true)
             .mode(0o600)
             .open(&path)
             .and_then(|file| File::open(&self.directory)?.sync_all().map(|()| file));
         self.writing = Some(made.map_err(|source| SpoolError::Io { path, source })?);
-        self.segments.push(Segment { number, bytes: 0, records: 0, oldest });
+        self.segments.push(Segment { number, bytes: 0, records: 0, oldest, failures: 0 });
         Ok(())
     }
 
     fn tell(&self) {
         self.metrics.spool_bytes.set(i64::try_from(self.bytes()).unwrap_or(i64::MAX));
-        self.metrics.spool_records.set(self.segments.iter().map(|segment| segment.records).sum());
+        self.metrics.spool_records.set(self.all().map(|segment| segment.records).sum());
         let oldest =
-            self.segments.first().map_or(0.0, |segment| segment.oldest.as_millisecond() as f64 / 1e3);
+            self.all().map(|segment| segment.oldest).min().map_or(0.0, |at| at.as_millisecond() as f64 / 1e3);
         self.metrics.spool_oldest.set(oldest);
     }
 }
@@ -253,8 +291,9 @@ fn digest(parts: [&[u8]; 3]) -> [u8; 8] {
 
 fn encode(record: &Received, out: &mut Vec<u8>) {
     let (at, encoding) = (record.at.as_microsecond().to_le_bytes(), [record.encoding as u8]);
-    // A body is at most 1 MiB (http/body.rs).
+    // A body is at most 1 MiB (http/body.rs), a file that FreeSWITCH left three (leftovers.rs).
     let length = u32::try_from(record.body.len() + PREFIX).unwrap_or(u32::MAX);
+    out.extend(MARK);
     out.extend(length.to_le_bytes());
     out.extend(digest([&at, &encoding, &record.body]));
     out.extend(at);
@@ -262,22 +301,33 @@ fn encode(record: &Received, out: &mut Vec<u8>) {
     out.extend_from_slice(&record.body);
 }
 
-/// The whole records that bytes begin with, and where they end.
+/// The whole records in bytes, and how many bytes belong to none.
 fn decode(bytes: &Bytes) -> (Vec<Received>, usize) {
-    let (mut records, mut end) = (Vec::new(), 0);
-    while let Some((record, length)) = decode_one(bytes, end) {
-        records.push(record);
-        end += length;
+    let (mut records, mut at, mut passed_over) = (Vec::new(), 0, 0);
+    while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
+        match decode_one(bytes, rest) {
+            Some((record, length)) => {
+                records.push(record);
+                at += length;
+            }
+            None => {
+                let behind = rest.get(1..).unwrap_or_default();
+                let next = behind.windows(MARK.len()).position(|window| window == MARK);
+                let skipped = next.map_or(rest.len(), |next| next + 1);
+                passed_over += skipped;
+                at += skipped;
+            }
+        }
     }
-    (records, end)
+    (records, passed_over)
 }
 
-fn decode_one(bytes: &Bytes, start: usize) -> Option<(Received, usize)> {
-    let rest = bytes.get(start..)?;
-    let length = u32::from_le_bytes(rest.get(..4)?.try_into().ok()?) as usize;
-    let wanted = rest.get(4..HEADER)?;
-    let payload = rest.get(HEADER..HEADER.checked_add(length)?)?;
-    let (at, tail) = payload.split_at_checked(8)?;
+/// The record that `rest`, a part of `bytes`, begins with, and its length.
+fn decode_one(bytes: &Bytes, rest: &[u8]) -> Option<(Received, usize)> {
+    let (header, rest) = rest.split_at_checked(HEADER)?;
+    let (length, wanted) = header.strip_prefix(&MARK)?.split_at_checked(4)?;
+    let length = u32::from_le_bytes(length.try_into().ok()?) as usize;
+    let (at, tail) = rest.get(..length)?.split_at_checked(8)?;
     let (encoding, body) = tail.split_at_checked(1)?;
     if digest([at, encoding, body]) != wanted {
         return None;
@@ -313,7 +363,6 @@ mod tests {
             fs::write(&file, &torn[..cut]).unwrap();
             let mut spool = open(directory.path(), 1 << 20);
             assert_eq!(spool.oldest().unwrap().unwrap(), (1, vec![record("one"), record("two")]));
-            assert_eq!(fs::read(&file).unwrap(), whole);
         }
         let mut spool = open(directory.path(), 1 << 20);
         spool.append(&[record("four")]).unwrap();
@@ -322,6 +371,56 @@ mod tests {
         assert_eq!(spool.oldest().unwrap().unwrap().1, [record("four")]);
         spool.remove(2).unwrap();
         assert!(spool.is_empty() && open(directory.path(), 1).is_empty());
+    }
+
+    #[test]
+    fn what_the_disk_spoilt_is_lost_alone() {
+        let mut one = Vec::new();
+        encode(&record("one"), &mut one);
+        let mut all = one.clone();
+        encode(&record("two"), &mut all);
+        let two = one.len()..all.len();
+        encode(&record("three"), &mut all);
+        for at in two {
+            for bit in [0x01, 0x80] {
+                let mut spoilt = all.clone();
+                spoilt[at] ^= bit;
+                let (records, passed_over) = decode(&spoilt.into());
+                assert_eq!(records, [record("one"), record("three")], "byte {at}");
+                assert_eq!(passed_over, one.len(), "byte {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_record_may_hold_anything() {
+        let mark = std::str::from_utf8(&MARK[1..]).unwrap();
+        let records = [record(mark), record(""), record(&"\0".repeat(3000)), record(mark)];
+        let mut bytes = Vec::new();
+        records.iter().for_each(|record| encode(record, &mut bytes));
+        assert_eq!(decode(&bytes.into()), (records.to_vec(), 0));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_stops_no_other() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join(name(1));
+        fs::create_dir(&file).unwrap(); // nobody can read that as a file, root neither
+        let mut spool = open(directory.path(), 1 << 20);
+        assert!(spool.is_empty());
+        spool.append(&[record("one")]).unwrap();
+        assert_eq!(spool.oldest().unwrap().unwrap(), (2, vec![record("one")]));
+        assert!(file.exists(), "it was removed without being read");
+
+        // The same to one that could be read at the start.
+        let file = directory.path().join(name(2));
+        fs::remove_file(&file).unwrap();
+        fs::create_dir(&file).unwrap();
+        spool.append(&[record("two")]).unwrap();
+        for _ in 0..TRIES {
+            assert_eq!(spool.oldest().unwrap_err().category(), "spool_io");
+        }
+        assert_eq!(spool.oldest().unwrap().unwrap(), (3, vec![record("two")]));
     }
 
     #[test]

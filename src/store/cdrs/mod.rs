@@ -61,8 +61,8 @@ impl Reader {
             Err(error) => match code(&error).as_deref() {
                 // invalid_schema_name
                 Some("3F000") => Ok(Taken::NoTenant),
-                // Data exceptions and broken constraints are the record's own fault.
-                Some(code) if code.starts_with("22") || code.starts_with("23") => {
+                // Data exceptions, broken constraints, and what is too large for an index.
+                Some(code) if ["22", "23", "54"].iter().any(|class| code.starts_with(class)) => {
                     Ok(Taken::Refused(error.to_string()))
                 }
                 _ => Err(StoreError::from_sqlx(error, "storing call records")),
