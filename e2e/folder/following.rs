@@ -19,6 +19,17 @@ async fn a_change_is_followed() {
 }
 
 #[tokio::test]
+async fn a_file_that_is_emptied_takes_nothing_away() {
+    let mut live = Live::start(&[("a.yaml", &extension("alice", "1001"))]).await;
+    live.write("a.yaml", "\n");
+    let update = tokio::time::timeout(PATIENCE, live.updates.recv()).await.unwrap().unwrap();
+    assert!(update.changes.is_empty(), "{:?}", update.changes);
+    assert!(update.problems[0].message.contains("delete it"), "{:?}", update.problems);
+    live.write("a.yaml", &extension("alice", "1002"));
+    live.until_number("alice", Some("1002")).await;
+}
+
+#[tokio::test]
 async fn only_what_changed_is_told() {
     let text = |last: &str| {
         format!("{}---\n{}---\n{}", extension("a", "1"), extension("b", "2"), extension("c", last))

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::net::{IpAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long a program may take to end after SIGTERM before it is killed.
@@ -89,12 +90,22 @@ pub fn until<T>(limit: Duration, mut ask: impl FnMut() -> Option<T>) -> Option<T
     }
 }
 
-/// A port that nobody holds at an address, for UDP and TCP alike.
+/// Ports below those that the system gives to connections: one of these would be gone by the time
+/// that a slow program binds what was found free for it.
+const PORTS: std::ops::Range<u16> = 9_000..15_900;
+/// The next two are for the media that belong to a port.
+const STEP: u16 = 4;
+
+/// A port that nobody holds at an address, for UDP and TCP alike; each is given once, as long as
+/// there are others.
 pub fn free_port(address: IpAddr) -> u16 {
-    for _ in 0..100 {
-        let tcp = TcpListener::bind((address, 0)).expect("a free port");
-        let port = tcp.local_addr().expect("its address").port();
-        if UdpSocket::bind((address, port)).is_ok() {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let count = (PORTS.end - PORTS.start) / STEP;
+    // Processes that run at one time begin elsewhere.
+    let first = u16::try_from(std::process::id() * 61 % u32::from(count)).expect("less than the count");
+    for _ in 0..count {
+        let port = PORTS.start + (first + NEXT.fetch_add(1, Ordering::Relaxed) % count) % count * STEP;
+        if TcpListener::bind((address, port)).is_ok() && UdpSocket::bind((address, port)).is_ok() {
             return port;
         }
     }

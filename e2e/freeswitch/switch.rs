@@ -51,8 +51,8 @@ impl Switch {
         (username, password): (&str, &str),
         esl_port: u16,
     ) -> Self {
-        // 200 ports that are probably free; FreeSWITCH passes by those that are not.
-        let rtp = (free_port(IpAddr::V4(Ipv4Addr::LOCALHOST)) & !1).clamp(20_000, 60_000);
+        // 200 ports for each of 60 switches; FreeSWITCH passes by those that are not free.
+        let rtp = 20_000 + free_port(IpAddr::V4(Ipv4Addr::LOCALHOST)) / 4 % 60 * 200;
         let configuration = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/freeswitch");
         copy(&configuration, &dir.join("conf"));
         let mut command = Command::new(binary);

@@ -142,14 +142,14 @@ impl Lab {
         let file = self.manifest();
         let text = std::fs::read_to_string(&file).expect("the manifests");
         assert!(text.contains(from), "the manifests have no {from}");
-        std::fs::write(file, text.replace(from, to)).expect("the manifests");
+        replace(&file, &text.replace(from, to));
     }
 
     /// Adds a manifest.
     pub fn add(&self, text: &str) {
         let file = self.manifest();
         let all = std::fs::read_to_string(&file).expect("the manifests");
-        std::fs::write(file, format!("{all}\n---\n{text}")).expect("the manifests");
+        replace(&file, &format!("{all}\n---\n{text}"));
     }
 
     /// Removes the manifest that has a text.
@@ -158,7 +158,7 @@ impl Lab {
         let all = std::fs::read_to_string(&file).expect("the manifests");
         let kept: Vec<&str> = all.split("\n---\n").filter(|document| !document.contains(text)).collect();
         assert!(kept.len() < all.split("\n---\n").count(), "no manifest has {text}");
-        std::fs::write(file, kept.join("\n---\n")).expect("the manifests");
+        replace(&file, &kept.join("\n---\n"));
     }
 
     /// Waits until something holds.
@@ -258,4 +258,11 @@ impl Call {
         self.listens.end();
         lab.answers("show channels count", |answer| answer.contains("0 total"));
     }
+}
+
+/// Replaces a file at once: one that is cut short for a moment is another state of the world.
+fn replace(file: &Path, text: &str) {
+    let new = file.with_extension("new");
+    std::fs::write(&new, text).expect("the manifests");
+    std::fs::rename(&new, file).expect("the manifests");
 }

@@ -18,6 +18,9 @@ use super::scan::Stamp;
 use crate::source::validate::Kinds;
 use crate::source::{Change, Object, ObjectKey, manifest};
 
+/// What is said of a file that was good and holds nothing now.
+const EMPTIED: &str = "it is empty; delete it to take away what it held";
+
 /// Bytes of text that are in memory at one time while many files are read.
 const GROUP: u64 = 16 << 20;
 
@@ -133,6 +136,14 @@ impl State {
         let (file, mut state) =
             self.files.remove_entry(path).unwrap_or_else(|| (Arc::from(path), FileState::default()));
         state.stamp = stamp;
+        let held =
+            || self.last_good.as_ref().is_some_and(|kept| kept.text(path).is_some_and(|t| !t.is_empty()));
+        // Cut short to be written anew: who means it deletes the file.
+        let emptied = text.trim().is_empty() && (!state.documents.is_empty() || held());
+        let documents = documents.and_then(|documents| match emptied {
+            true => Err(vec![FileProblem::whole(&file, EMPTIED)]),
+            false => Ok(documents),
+        });
         let checked = documents.and_then(|mut documents| {
             for document in documents.iter_mut().filter(|document| !document.reused) {
                 self.identify(document, now);
