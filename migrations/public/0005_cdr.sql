@@ -1,4 +1,5 @@
--- Call records that have no place: never dropped, never guessed at.
+-- Call records that have no place: nobody guesses at one. They are kept for 30 days (store/cdrs/keep.rs).
+-- Who may add here may add to tenants' call records too (migrations/tenant/0002_cdrs.sql).
 
 CREATE TABLE public.cdr_quarantine (
     digest      bytea PRIMARY KEY,

@@ -1,24 +1,19 @@
-//! From a body to a row. What is acknowledged is in Postgres, or in the spool while Postgres is
-//! away; then new records queue up behind those that wait, so that all arrive in order.
+//! What is acknowledged is in Postgres, or in the spool while Postgres is away; then new records
+//! queue up behind those that wait, so that all arrive in order.
 
-use std::collections::BTreeMap;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
-use uuid::Uuid;
 
-use super::document::Document;
+use super::delivery::Delivery;
 use super::metrics::CdrMetrics;
-use super::place::{Misplaced, place};
-use super::record::Cdr;
 use super::spool::{Received, Spool, SpoolError};
-use crate::route::SigningKey;
-use crate::store::cdrs::{Quarantined, Taken};
-use crate::store::error::in_time;
 use crate::store::{Reader, StoreError};
 
 /// Most records that are stored together.
@@ -60,6 +55,7 @@ struct Job {
 pub struct Intake {
     queue: mpsc::Sender<Job>,
     room: Arc<Semaphore>,
+    metrics: CdrMetrics,
 }
 
 /// What does it.
@@ -69,30 +65,17 @@ pub struct Worker {
     delivery: Delivery,
 }
 
-/// How records get to Postgres.
-#[derive(Clone)]
-struct Delivery {
-    key: Arc<OnceLock<SigningKey>>,
-    keep_xml: bool,
-    metrics: CdrMetrics,
-}
-
 impl Intake {
     /// An intake with a spool in a directory, of at most so many bytes.
     ///
     /// # Errors
     /// When the spool cannot be opened.
-    pub fn open(
-        directory: &Path,
-        limit: u64,
-        keep_xml: bool,
-        key: Arc<OnceLock<SigningKey>>,
-        metrics: CdrMetrics,
-    ) -> Result<(Self, Worker), SpoolError> {
+    pub fn open(directory: &Path, limit: u64, delivery: Delivery) -> Result<(Self, Worker), SpoolError> {
+        let metrics = delivery.metrics.clone();
         let spool = Arc::new(Mutex::new(Spool::open(directory, limit, metrics.clone())?));
         let (queue, jobs) = mpsc::channel(QUEUE);
         let room = Arc::new(Semaphore::new(QUEUE_BYTES));
-        Ok((Self { queue, room }, Worker { jobs, spool, delivery: Delivery { key, keep_xml, metrics } }))
+        Ok((Self { queue, room, metrics }, Worker { jobs, spool, delivery }))
     }
 
     /// Takes a record in. It is on a disk when this says so.
@@ -100,6 +83,14 @@ impl Intake {
     /// # Errors
     /// It is nowhere, and has to be sent again.
     pub async fn take(&self, received: Received) -> Result<(), Refusal> {
+        let outcome = self.queued(received).await;
+        if outcome.is_err() {
+            self.metrics.count("refused", 1);
+        }
+        outcome
+    }
+
+    async fn queued(&self, received: Received) -> Result<(), Refusal> {
         let bytes = u32::try_from(received.body.len()).map_err(|_| Refusal::Busy)?;
         let room = self.room.clone().try_acquire_many_owned(bytes).map_err(|_| Refusal::Busy)?;
         let (done, told) = oneshot::channel();
@@ -108,115 +99,151 @@ impl Intake {
     }
 }
 
+/// When Postgres is asked again after it failed.
+struct Outage {
+    wait: Duration,
+    next_try: Instant,
+    /// How often it failed for no reason of its own.
+    failures: u32,
+}
+
+impl Outage {
+    fn begin(wait: Duration) -> Self {
+        Self { wait, next_try: Instant::now() + wait, failures: 0 }
+    }
+
+    fn goes_on(&mut self, cause: Option<&StoreError>) {
+        self.failures += u32::from(cause.is_some_and(|cause| !cause.is_outage()));
+        self.next_try = Instant::now() + self.wait;
+        self.wait = (self.wait * 2).min(BACKOFF.1);
+    }
+}
+
 impl Worker {
     /// Takes in until stopped; `reader` comes when there is a Postgres to write to.
     pub async fn run(mut self, reader: Arc<OnceLock<Reader>>, stop: CancellationToken) {
         let mut batch = Vec::with_capacity(BATCH);
         // Behind what waits, from before this process too.
-        let mut away = true;
-        let mut wait = BACKOFF.0;
-        let mut next_try = tokio::time::Instant::now();
-        let mut failures = 0;
+        let mut outage = Some(Outage::begin(Duration::ZERO));
         loop {
+            let next_try = outage.as_ref().map(|outage| outage.next_try);
             let replay = tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                () = tokio::time::sleep_until(next_try), if away => true,
-                count = self.jobs.recv_many(&mut batch, BATCH) => {
-                    if count == 0 {
-                        break;
-                    }
-                    false
+                () = tokio::time::sleep_until(next_try.unwrap_or_else(Instant::now)), if next_try.is_some() => true,
+                count = self.jobs.recv_many(&mut batch, BATCH) => match count {
+                    0 => break,
+                    _ => false,
                 }
             };
-            if replay {
-                // New ones are acknowledged meanwhile.
-                let outcome = {
-                    let replaying = replay_one(&self.spool, &self.delivery, &reader, failures >= TRIES);
-                    tokio::pin!(replaying);
-                    loop {
-                        tokio::select! {
-                            outcome = &mut replaying => break outcome,
-                            () = stop.cancelled() => break Err(None), // what waits is on the disk
-                            count = self.jobs.recv_many(&mut batch, BATCH) => {
-                                if count == 0 {
-                                    return;
-                                }
-                                self.delivery.keep(&self.spool, std::mem::take(&mut batch)).await;
-                            }
-                        }
-                    }
-                };
-                match outcome {
-                    Ok(more) => {
-                        away = more;
-                        (wait, failures) = (BACKOFF.0, 0);
-                        if !more {
-                            info!("call records go straight to Postgres");
-                        }
-                    }
-                    Err(cause) => {
-                        if let Some(cause) = cause {
-                            failures += u32::from(!cause.is_outage());
-                            warn!(category = cause.category(), %cause, "call records wait for Postgres");
-                        }
-                        next_try = tokio::time::Instant::now() + wait;
-                        wait = (wait * 2).min(BACKOFF.1);
-                    }
+            outage = match outage {
+                Some(outage) if replay => self.replay(&reader, outage, &mut batch, &stop).await,
+                Some(outage) => {
+                    self.keep(std::mem::take(&mut batch)).await;
+                    Some(outage)
                 }
-                continue;
-            }
-            let jobs = std::mem::take(&mut batch);
-            if away {
-                self.delivery.keep(&self.spool, jobs).await;
-                continue;
-            }
-            let records: Vec<Received> = jobs.iter().map(|job| job.received.clone()).collect();
-            match self.delivery.deliver(&reader, records, false, PATIENCE).await {
-                Ok(()) => jobs.into_iter().for_each(|job| drop(job.done.send(Ok(())))),
-                Err(cause) => {
-                    if let Some(cause) = cause {
-                        warn!(category = cause.category(), %cause, "call records are kept here until Postgres takes them");
-                    }
-                    away = true;
-                    next_try = tokio::time::Instant::now() + wait;
-                    self.delivery.keep(&self.spool, jobs).await;
-                }
-            }
+                None => self.take(&reader, std::mem::take(&mut batch)).await,
+            };
         }
         // What came last is kept, not refused.
         self.jobs.close();
         while let Some(job) = self.jobs.recv().await {
-            self.delivery.keep(&self.spool, vec![job]).await;
+            batch.push(job);
         }
+        self.keep(batch).await;
+    }
+
+    /// Brings records straight to Postgres, or else into the spool.
+    async fn take(&self, reader: &OnceLock<Reader>, jobs: Vec<Job>) -> Option<Outage> {
+        let records: Vec<Received> = jobs.iter().map(|job| job.received.clone()).collect();
+        match self.delivery.deliver(reader, records, false, PATIENCE).await {
+            Ok(()) => {
+                jobs.into_iter().for_each(|job| drop(job.done.send(Ok(()))));
+                None
+            }
+            Err(cause) => {
+                if let Some(cause) = cause {
+                    warn!(category = cause.category(), %cause, "call records are kept here until Postgres takes them");
+                }
+                self.keep(jobs).await;
+                Some(Outage::begin(BACKOFF.0))
+            }
+        }
+    }
+
+    /// Brings the oldest file of the spool to Postgres; new records are acknowledged meanwhile.
+    async fn replay(
+        &mut self,
+        reader: &OnceLock<Reader>,
+        mut outage: Outage,
+        batch: &mut Vec<Job>,
+        stop: &CancellationToken,
+    ) -> Option<Outage> {
+        let (spool, delivery) = (self.spool.clone(), self.delivery.clone());
+        let mut replaying = pin!(replay_oldest(&spool, &delivery, reader, outage.failures >= TRIES));
+        let outcome = loop {
+            tokio::select! {
+                outcome = &mut replaying => break outcome,
+                () = stop.cancelled() => break Err(None), // what waits is on the disk
+                count = self.jobs.recv_many(batch, BATCH) => match count {
+                    0 => break Err(None),
+                    _ => self.keep(std::mem::take(batch)).await,
+                }
+            }
+        };
+        match outcome {
+            Ok(()) if with(&self.spool, |spool| spool.is_empty()).await == Some(true) => {
+                info!("call records go straight to Postgres");
+                return None;
+            }
+            Ok(()) => return Some(Outage::begin(Duration::ZERO)),
+            Err(Some(cause)) => {
+                warn!(category = cause.category(), %cause, "call records wait for Postgres");
+                outage.goes_on(Some(&cause));
+            }
+            Err(None) => outage.goes_on(None),
+        }
+        Some(outage)
+    }
+
+    /// Puts records into the spool, and tells whoever waits for them.
+    async fn keep(&self, jobs: Vec<Job>) {
+        let records: Vec<Received> = jobs.iter().map(|job| job.received.clone()).collect();
+        let count = records.len() as u64;
+        let outcome = match with(&self.spool, move |spool| spool.append(&records)).await {
+            Some(Ok(())) => {
+                self.delivery.metrics.count("spooled", count);
+                Ok(())
+            }
+            Some(Err(cause)) => {
+                error!(category = cause.category(), %cause, records = count, "call records are refused");
+                Err(Refusal::Nowhere(cause.to_string()))
+            }
+            None => Err(Refusal::Busy),
+        };
+        jobs.into_iter().for_each(|job| drop(job.done.send(outcome.clone())));
     }
 }
 
-/// Brings the oldest file of the spool to Postgres; whether there may be more. `give_up` on records
-/// that Postgres fails at.
-async fn replay_one(
+/// Brings the oldest file of the spool to Postgres, if there is one. `give_up` on records that
+/// Postgres fails at.
+async fn replay_oldest(
     spool: &Arc<Mutex<Spool>>,
     delivery: &Delivery,
     reader: &OnceLock<Reader>,
     give_up: bool,
-) -> Result<bool, Option<StoreError>> {
+) -> Result<(), Option<StoreError>> {
     let oldest = with(spool, Spool::oldest).await.unwrap_or_else(|| Ok(None));
     let (number, records) = match oldest {
         Ok(Some(found)) => found,
-        Ok(None) => {
-            // Nothing waits; whether Postgres is there is found out by the next record.
-            return if reader.get().is_some() && delivery.key.get().is_some() {
-                Ok(false)
-            } else {
-                Err(None)
-            };
-        }
+        // Nothing waits; whether Postgres is there is found out by the next record.
+        Ok(None) if reader.get().is_some() && delivery.key.get().is_some() => return Ok(()),
+        Ok(None) => return Err(None),
         Err(cause) => {
             error!(category = cause.category(), %cause, "call records that wait cannot be read");
             return Err(None);
         }
     };
-    let count = records.len();
     for batch in records.chunks(BATCH) {
         delivery.deliver(reader, batch.to_vec(), give_up, REPLAY_PATIENCE).await?;
     }
@@ -224,8 +251,8 @@ async fn replay_one(
         error!(category = cause.category(), %cause, "call records that are in Postgres stay on the disk too");
         return Err(None);
     }
-    info!(records = count, "call records that waited are in Postgres");
-    Ok(true)
+    info!(records = records.len(), "call records that waited are in Postgres");
+    Ok(())
 }
 
 /// Works on the spool, on a thread that may wait for the disk.
@@ -236,134 +263,4 @@ async fn with<T: Send + 'static>(
     let spool = spool.clone();
     let locked = move || work(&mut spool.lock().unwrap_or_else(PoisonError::into_inner));
     tokio::task::spawn_blocking(locked).await.ok()
-}
-
-impl Delivery {
-    /// Puts records into the spool, and tells whoever waits for them.
-    async fn keep(&self, spool: &Arc<Mutex<Spool>>, jobs: Vec<Job>) {
-        let records: Vec<Received> = jobs.iter().map(|job| job.received.clone()).collect();
-        let count = records.len() as u64;
-        let outcome = match with(spool, move |spool| spool.append(&records)).await {
-            Some(Ok(())) => {
-                self.metrics.count("spooled", count);
-                Ok(())
-            }
-            Some(Err(cause)) => {
-                error!(category = cause.category(), %cause, records = count, "call records are refused");
-                self.metrics.count("refused", count);
-                Err(Refusal::Nowhere(cause.to_string()))
-            }
-            None => Err(Refusal::Busy),
-        };
-        jobs.into_iter().for_each(|job| drop(job.done.send(outcome.clone())));
-    }
-
-    /// Brings records to Postgres, each to its tenant or into quarantine. No error in words when it
-    /// is not known yet where Postgres is, or what records are signed with.
-    async fn deliver(
-        &self,
-        reader: &OnceLock<Reader>,
-        records: Vec<Received>,
-        give_up: bool,
-        patience: Duration,
-    ) -> Result<(), Option<StoreError>> {
-        let (Some(reader), Some(key)) = (reader.get(), self.key.get()) else { return Err(None) };
-        let (key, keep_xml) = (key.clone(), self.keep_xml);
-        let sorted = tokio::task::spawn_blocking(move || sort(&key, records, keep_xml)).await;
-        let Ok(sorted) = sorted else { return Err(None) };
-        in_time(patience, self.store(reader, sorted, give_up)).await.map_err(Some)
-    }
-
-    async fn store(&self, reader: &Reader, sorted: Sorted, give_up: bool) -> Result<(), StoreError> {
-        let mut misplaced = sorted.misplaced;
-        let take = async |tenant, rows: &[Cdr]| match reader.take_cdrs(tenant, rows).await {
-            Err(cause) if give_up && !cause.is_outage() => Ok(Taken::Refused(cause.to_string())),
-            taken => taken,
-        };
-        for (tenant, records) in sorted.placed {
-            let (received, rows): (Vec<Received>, Vec<Cdr>) = records.into_iter().unzip();
-            match take(tenant, &rows).await? {
-                Taken::Stored(new) => self.count(rows.len(), new),
-                Taken::NoTenant => {
-                    let gone = std::iter::zip(received, &rows);
-                    misplaced.extend(gone.map(|(received, row)| {
-                        quarantined(&received, Some(tenant), Some(row.uuid), &Misplaced::TenantGone)
-                    }));
-                }
-                // One of them does not fit; the others must not wait for it.
-                Taken::Refused(_) => {
-                    for (received, row) in std::iter::zip(received, rows) {
-                        let uuid = row.uuid;
-                        match take(tenant, &[row]).await? {
-                            Taken::Stored(new) => self.count(1, new),
-                            Taken::NoTenant => {
-                                let why = Misplaced::TenantGone;
-                                misplaced.push(quarantined(&received, Some(tenant), Some(uuid), &why));
-                            }
-                            Taken::Refused(reason) => {
-                                let why = Misplaced::Refused(reason);
-                                misplaced.push(quarantined(&received, Some(tenant), Some(uuid), &why));
-                            }
-                        }
-                    }
-                }
-            }
-        }
-        if misplaced.is_empty() {
-            return Ok(());
-        }
-        let reasons: Vec<&'static str> = misplaced.iter().map(|record| record.reason).collect();
-        reader.quarantine_cdrs(misplaced).await?;
-        warn!(records = reasons.len(), first = reasons.first(), "call records are in quarantine");
-        reasons.into_iter().for_each(|reason| self.metrics.count_quarantined(reason));
-        Ok(())
-    }
-
-    fn count(&self, all: usize, new: u64) {
-        self.metrics.count("stored", new);
-        self.metrics.count("repeated", (all as u64).saturating_sub(new));
-    }
-}
-
-/// Records by where they belong.
-#[derive(Default)]
-struct Sorted {
-    placed: BTreeMap<Uuid, Vec<(Received, Cdr)>>,
-    misplaced: Vec<Quarantined>,
-}
-
-fn sort(key: &SigningKey, records: Vec<Received>, keep_xml: bool) -> Sorted {
-    let mut sorted = Sorted::default();
-    for received in records {
-        match read(key, &received, keep_xml) {
-            Ok((tenant, cdr)) => sorted.placed.entry(tenant).or_default().push((received, cdr)),
-            Err(why) => sorted.misplaced.push(quarantined(&received, None, None, &why)),
-        }
-    }
-    sorted
-}
-
-fn read(key: &SigningKey, received: &Received, keep_xml: bool) -> Result<(Uuid, Cdr), Misplaced> {
-    let text = received.encoding.document(&received.body)?;
-    let document = Document::parse(&text)?;
-    let (tenant, caller) = place(key, &document)?;
-    let mut cdr = Cdr::new(&document, &caller, received.at)?;
-    cdr.xml = keep_xml.then(|| text.replace('\0', ""));
-    Ok((tenant, cdr))
-}
-
-fn quarantined(
-    received: &Received,
-    tenant: Option<Uuid>,
-    uuid: Option<Uuid>,
-    why: &Misplaced,
-) -> Quarantined {
-    Quarantined {
-        reason: why.reason(),
-        detail: why.to_string(),
-        tenant,
-        uuid,
-        received_us: received.at.as_microsecond(),
-        body: received.body.to_vec(),
-    }
 }

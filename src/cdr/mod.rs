@@ -1,6 +1,7 @@
 //! Call records: read as mod_xml_cdr posts them, given to the tenant that a signed variable names,
 //! and acknowledged once they are on a disk, Postgres' or our own (contract §7).
 
+pub mod delivery;
 pub mod document;
 pub mod intake;
 pub mod leftovers;
@@ -8,3 +9,4 @@ pub mod metrics;
 pub mod place;
 pub mod record;
 pub mod spool;
+pub mod trunks;

@@ -104,6 +104,10 @@ impl Spool {
     pub fn open(directory: &Path, limit: u64, metrics: CdrMetrics) -> Result<Self, SpoolError> {
         let failed = |source| SpoolError::Io { path: directory.to_owned(), source };
         fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
+        // Its own name is on the disk, too.
+        if let Some(parent) = directory.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            File::open(parent).and_then(|parent| parent.sync_all()).map_err(failed)?;
+        }
         let (directory, segments, aside) = (directory.to_owned(), Vec::new(), Vec::new());
         let mut spool = Self { directory, limit, segments, aside, next: 1, writing: None, metrics };
         let mut numbers: Vec<u64> = fs::read_dir(&spool.directory)

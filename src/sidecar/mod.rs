@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::info;
 
+use crate::cdr::delivery::Delivery;
 use crate::cdr::intake::Intake;
 use crate::cdr::leftovers::sweep;
 use crate::cdr::spool::SpoolError;
@@ -123,8 +124,8 @@ impl Sidecar {
         let mut server = Server::bind(args.xml_listen, credentials, answers.clone(), probe).await?;
         let (findings, applied) = (watch::Sender::<Findings>::default(), watch::Sender::default());
         let (spool, key) = (data_dir.join("cdrs"), follower.key());
-        let (intake, worker) =
-            Intake::open(&spool, args.cdr_spool_bytes, args.cdr_xml, key, server.cdr_metrics())?;
+        let delivery = Delivery::new(key, replica.clone(), args.cdr_xml, server.cdr_metrics());
+        let (intake, worker) = Intake::open(&spool, args.cdr_spool_bytes, delivery)?;
         server.take_cdrs(intake.clone());
         let (serving, stop_serving) = (TaskTracker::new(), CancellationToken::new());
         let metrics = live::Metrics::default();

@@ -12,6 +12,10 @@ use crate::store::migrate::enter;
 
 /// How often. Months are made two ahead, and retention is in days.
 const EVERY: Duration = Duration::from_secs(3600);
+/// Days that a record without a place is kept. Most are of scanners, which a switch on the Internet
+/// hears all day.
+const QUARANTINE_DAYS: i32 = 30;
+const DOING: &str = "looking after call records";
 /// Pause after Postgres failed.
 const RETRY: Duration = Duration::from_secs(30);
 
@@ -33,28 +37,59 @@ pub async fn keep(store: Store) {
     lost.run_until_cancelled(work).await;
 }
 
-/// Once through all tenants, each in a transaction of its own role. Retained ones keep all they have.
+/// Once through all tenants; one that fails keeps no other waiting.
 async fn keep_all(store: &Store) -> Result<(), StoreError> {
-    const DOING: &str = "looking after call records";
     let tenants: Vec<(Uuid, Option<i32>)> = sqlx::query_as(
         "SELECT id, (body ->> 'cdrDays')::integer FROM public.tenants WHERE retained_at IS NULL ORDER BY id",
     )
     .fetch_all(store.pool())
     .await
     .doing(DOING)?;
+    let mut failed = keep_quarantine(store).await.err();
     for (id, days) in tenants {
-        let mut transaction = store.pool().begin().await.doing(DOING)?;
-        store.fence(&mut transaction).await?;
-        sqlx::raw_sql(AssertSqlSafe(enter(id))).execute(&mut *transaction).await.doing(DOING)?;
-        let removed: i64 = sqlx::query_scalar("SELECT keep_cdrs($1)")
-            .bind(days)
-            .fetch_one(&mut *transaction)
-            .await
-            .doing(DOING)?;
-        transaction.commit().await.doing(DOING)?;
-        if removed > 0 {
-            info!(tenant = %id, removed, "call records were removed, as the tenant's profile says");
+        match keep_tenant(store, id, days).await {
+            Ok(0) => {}
+            Ok(removed) => {
+                info!(tenant = %id, removed, "call records were removed, as the tenant's profile says")
+            }
+            Err(cause @ (StoreError::Unreachable { .. } | StoreError::Fenced(_))) => return Err(cause),
+            Err(cause) => {
+                warn!(tenant = %id, category = cause.category(), %cause, "its call records are not looked after");
+                failed.get_or_insert(cause);
+            }
         }
+    }
+    failed.map_or(Ok(()), Err)
+}
+
+/// In a transaction of the tenant's role; how many were removed. Retained tenants keep all they have.
+async fn keep_tenant(store: &Store, id: Uuid, days: Option<i32>) -> Result<i64, StoreError> {
+    let mut transaction = store.pool().begin().await.doing(DOING)?;
+    store.fence(&mut transaction).await?;
+    sqlx::raw_sql(AssertSqlSafe(enter(id))).execute(&mut *transaction).await.doing(DOING)?;
+    let removed = sqlx::query_scalar("SELECT keep_cdrs($1)").bind(days).fetch_one(&mut *transaction).await;
+    transaction.commit().await.doing(DOING)?;
+    removed.doing(DOING)
+}
+
+async fn keep_quarantine(store: &Store) -> Result<(), StoreError> {
+    let mut transaction = store.pool().begin().await.doing(DOING)?;
+    store.fence(&mut transaction).await?;
+    let removed = sqlx::query(
+        "DELETE FROM public.cdr_quarantine WHERE received_at < now() - make_interval(days => $1)",
+    )
+    .bind(QUARANTINE_DAYS)
+    .execute(&mut *transaction)
+    .await
+    .doing(DOING)?
+    .rows_affected();
+    transaction.commit().await.doing(DOING)?;
+    if removed > 0 {
+        info!(
+            removed,
+            days = QUARANTINE_DAYS,
+            "call records without a place were removed from the quarantine"
+        );
     }
     Ok(())
 }

@@ -6,6 +6,8 @@ mod keep;
 
 pub use keep::keep;
 
+use std::fmt::Write;
+
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use sqlx::AssertSqlSafe;
@@ -19,7 +21,7 @@ use super::{Reader, tenant_schema};
 pub enum Taken {
     /// They are there now; so many were not before.
     Stored(u64),
-    /// There is no such tenant.
+    /// One of the tenants is not there, and so none was kept.
     NoTenant,
     /// Postgres cannot keep one of them, and so kept none: a value is not what its column holds.
     Refused(String),
@@ -43,19 +45,28 @@ pub struct Quarantined {
 }
 
 impl Reader {
-    /// Adds records to a tenant; what is there already stays as it is.
+    /// Adds records to tenants, which come in order and each once, in one transaction; what is there
+    /// already stays as it is.
     ///
     /// # Errors
     /// When Postgres fails: worth another try.
-    pub async fn take_cdrs(&self, tenant: Uuid, records: &[impl Serialize]) -> Result<Taken, StoreError> {
-        let records = match serde_json::to_string(records) {
-            Ok(records) => records,
-            Err(error) => return Ok(Taken::Refused(error.to_string())),
-        };
-        let sql = format!("SELECT {}.take_cdrs($1::json)", tenant_schema(tenant));
-        let taken: Result<i64, _> =
-            sqlx::query_scalar(AssertSqlSafe(sql)).bind(records).fetch_one(self.pool()).await;
-        let code = |error: &sqlx::Error| error.as_database_error()?.code().map(|code| code.into_owned());
+    pub async fn take_cdrs(&self, batches: &[(Uuid, Vec<impl Serialize>)]) -> Result<Taken, StoreError> {
+        let mut sql = String::from("SELECT 0::bigint AS added");
+        for (at, (tenant, _)) in (1..).zip(batches) {
+            // Writing to a String does not fail.
+            let _ = write!(sql, " UNION ALL SELECT {}.take_cdrs(${at}::json)", tenant_schema(*tenant));
+        }
+        let sql = format!("SELECT sum(added)::bigint FROM ({sql}) AS taken");
+        // Statements of several tenants are hardly ever the same twice.
+        let mut query = sqlx::query_scalar(AssertSqlSafe(sql)).persistent(batches.len() == 1);
+        for (_, records) in batches {
+            query = match serde_json::to_string(records) {
+                Ok(records) => query.bind(records),
+                Err(error) => return Ok(Taken::Refused(error.to_string())),
+            };
+        }
+        let taken: Result<i64, _> = query.fetch_one(self.pool()).await;
+        let code = |error: &sqlx::Error| Some(error.as_database_error()?.code()?.into_owned());
         match taken {
             Ok(new) => Ok(Taken::Stored(u64::try_from(new).unwrap_or_default())),
             Err(error) => match code(&error).as_deref() {
