@@ -9,10 +9,10 @@ use uuid::Uuid;
 
 use super::document::Document;
 use super::metrics::CdrMetrics;
+use super::names::Names;
 use super::place::{Misplaced, place};
 use super::record::Cdr;
 use super::spool::Received;
-use super::trunks::Trunks;
 use crate::route::SigningKey;
 use crate::store::cdrs::{Quarantined, Taken};
 use crate::store::error::in_time;
@@ -28,7 +28,7 @@ pub struct Delivery {
     pub keep_xml: bool,
     /// Where is counted what became of them.
     pub metrics: CdrMetrics,
-    trunks: Arc<Trunks>,
+    names: Arc<Names>,
 }
 
 /// Records of one tenant, each with what it was read from.
@@ -42,14 +42,14 @@ struct Sorted {
 }
 
 impl Delivery {
-    /// With what the switch knows of its trunks.
+    /// With the names that the switch holds.
     pub fn new(
         key: Arc<OnceLock<SigningKey>>,
         replica: Arc<Replica>,
         keep_xml: bool,
         metrics: CdrMetrics,
     ) -> Self {
-        Self { key, keep_xml, metrics, trunks: Arc::new(Trunks::new(replica)) }
+        Self { key, keep_xml, metrics, names: Arc::new(Names::new(replica)) }
     }
 
     /// Brings records to Postgres. `give_up` on those that Postgres fails at for no reason of its own.
@@ -87,7 +87,7 @@ impl Delivery {
         let document = Document::parse(&text)?;
         let (tenant, caller) = place(key, &document)?;
         let mut cdr = Cdr::new(&document, &caller, received.at)?;
-        cdr.trunk = self.trunks.of(key, tenant, &caller, &cdr);
+        self.names.put(key, tenant, &caller, &mut cdr);
         cdr.xml = self.keep_xml.then(|| text.replace('\0', ""));
         Ok((tenant, cdr))
     }

@@ -6,7 +6,7 @@ pub mod document;
 pub mod intake;
 pub mod leftovers;
 pub mod metrics;
+pub mod names;
 pub mod place;
 pub mod record;
 pub mod spool;
-pub mod trunks;

@@ -78,9 +78,9 @@ impl Cdr {
         let started_at = time(document, "start_uepoch", "times/created_time").ok_or(Incomplete("start"))?;
         let ended_at = time(document, "end_uepoch", "times/hangup_time");
         let last = ended_at.unwrap_or(started_at);
-        // A B leg is one that Centrex's dialplan had FreeSWITCH call.
-        let originating_uuid = uuid("originating_leg_uuid").or_else(|| uuid("originator"));
-        let is_b = document.variable("direction") == Some("outbound") && originating_uuid.is_some();
+        // A B leg is one that FreeSWITCH called; for a queue's agent mod_callcenter says for whom.
+        let is_b = document.variable("direction") == Some("outbound");
+        let for_whom = ["originating_leg_uuid", "originator", "cc_member_session_uuid"];
         let extension = match caller {
             _ if is_b => text("dialed_user"),
             Caller::Extension(name) => Some(name.clone()),
@@ -119,7 +119,7 @@ impl Cdr {
             sip_status: number(document, "sip_term_status"),
             sip_call_id: text("sip_call_id"),
             bridged_uuid: uuid("bridge_uuid").or_else(|| uuid("last_bridge_to")),
-            originating_uuid,
+            originating_uuid: for_whom.into_iter().find_map(uuid).filter(|_| is_b),
             queue: text("cc_queue"),
             recording: text("centrex_recording").filter(|path| is_recording(path)),
             mos: figure(document, "rtp_audio_in_mos"),
