@@ -102,7 +102,11 @@ impl Cdr {
             caller_number: profile("caller_id_number"),
             callee_name: profile("callee_id_name"),
             callee_number: profile("callee_id_number"),
-            destination: document.dialled.clone(),
+            // A user of the directory is rung as `user%domain`.
+            destination: match (&document.dialled, is_b) {
+                (Some(rung), true) => rung.split('%').next().map(str::to_owned),
+                (dialled, _) => dialled.clone(),
+            },
             context: profile("context"),
             extension,
             trunk: None,
