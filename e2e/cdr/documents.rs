@@ -17,11 +17,12 @@ fn record(name: &str) -> Cdr {
         _ => Encoding::of_file(&recorded(name)),
     };
     let body = recorded(name);
-    let document = Document::parse(&encoding.document(&body).unwrap()).unwrap();
+    let text = encoding.document(&body).unwrap();
+    let document = Document::parse(&text).unwrap();
     Cdr::new(&document, &Caller::Extension("alice".to_owned()), received()).unwrap()
 }
 
-fn parse(text: &str) -> Result<Document, DocumentError> {
+fn parse(text: &str) -> Result<Document<'_>, DocumentError> {
     Document::parse(text)
 }
 
@@ -84,7 +85,8 @@ fn every_other_recording_is_read() {
 fn only_a_path_that_our_dialplan_writes_is_a_recording() {
     let text = String::from_utf8(recorded("recorded.xml")).unwrap();
     let of = |path: &str| {
-        let document = parse(&with(&text, "centrex_recording", path)).unwrap();
+        let text = with(&text, "centrex_recording", path);
+        let document = parse(&text).unwrap();
         Cdr::new(&document, &Caller::Outside, received()).unwrap().recording
     };
     let good = "recordings/2026/11/6c533cb6-41e2-463f-8974-df51716fcf4d.wav";
@@ -119,18 +121,20 @@ fn foreign_text_is_taken_as_it_is() {
     );
 
     // Variables are URL-encoded, then escaped.
-    let document = parse(&with(&text, "queue_name", "AT&T \"<x>\" 100%25 ü")).unwrap();
-    assert_eq!(document.variable("queue_name"), Some("AT&T \"<x>\" 100%25 ü"));
+    let text = with(&text, "queue_name", "AT&T \"<x>\" 100%25 ü");
+    let document = parse(&text).unwrap();
+    assert_eq!(document.variable("queue_name").as_deref(), Some("AT&T \"<x>\" 100%25 ü"));
 }
 
 #[test]
 fn odd_names_and_repeats_are_no_trouble() {
     let text = String::from_utf8(recorded("bridged-a-leg.xml")).unwrap();
     let odd = "<variables><nolocal:x>1</nolocal:x><a b>2</a b><c:d:e/><seen>first</seen><seen>second</seen>";
-    let document = parse(&text.replace("<variables>", odd)).unwrap();
-    assert_eq!(document.variable("nolocal:x"), Some("1"));
-    assert_eq!(document.variable("seen"), Some("first"));
-    assert_eq!(document.variable("hangup_cause"), Some("NORMAL_CLEARING"));
+    let varied = text.replace("<variables>", odd);
+    let document = parse(&varied).unwrap();
+    for (name, value) in [("nolocal:x", "1"), ("seen", "first"), ("hangup_cause", "NORMAL_CLEARING")] {
+        assert_eq!(document.variable(name).as_deref(), Some(value));
+    }
 
     // Only the document's own variables count.
     let elsewhere =
@@ -171,7 +175,8 @@ fn numbers_and_times_that_are_none_are_left_out() {
     let text = String::from_utf8(recorded("bridged-a-leg.xml")).unwrap();
     let changed = |from: &str, to: &str| {
         assert!(text.contains(from), "{from}");
-        let document = parse(&text.replace(from, to)).unwrap();
+        let text = text.replace(from, to);
+        let document = parse(&text).unwrap();
         Cdr::new(&document, &Caller::Outside, received())
     };
     let longest = "<mduration>99999999999999999999</mduration>";

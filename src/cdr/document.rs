@@ -8,7 +8,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use percent_encoding::percent_decode;
 use quick_xml::Reader;
-use quick_xml::events::Event;
+use quick_xml::escape::unescape;
+use quick_xml::events::{BytesStart, Event};
 
 /// How FreeSWITCH wrote a body (`encode` in `xml_cdr.conf`, contract §7.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,19 +39,21 @@ pub enum DocumentError {
     NotCdr,
 }
 
-/// The parts of a document that anybody asks for.
+/// The parts of a document that anybody asks for, as they stand in it: of hundreds of variables a few
+/// dozen are ever decoded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Document {
+pub struct Document<'a> {
     /// Name of the switch, as FreeSWITCH has it.
     pub switch: Option<String>,
-    /// Channel variables, decoded; of repeats the first.
-    variables: HashMap<String, String>,
+    /// Channel variables; of repeats the first.
+    variables: HashMap<&'a str, &'a str>,
     /// Every value of the signed variable: there must be no two.
     pub tokens: BTreeSet<String>,
-    /// The newest caller profile; of repeats the first.
-    profile: HashMap<String, String>,
+    /// The newest caller profile, and its times; of repeats the first.
+    profile: HashMap<&'a str, &'a str>,
+    times: HashMap<&'a str, &'a str>,
     /// Destination of the oldest profile: what was dialled before any transfer.
-    pub dialled: Option<String>,
+    dialled: Option<&'a str>,
 }
 
 /// The variable by which our dialplan says whose a call is.
@@ -105,47 +108,83 @@ impl Encoding {
     }
 }
 
-impl Document {
+/// Where in a document an element is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Elsewhere,
+    Variables,
+    Callflow,
+    Profile,
+    Times,
+}
+
+impl Place {
+    /// Of what is in an element with a name that is here, so many elements down.
+    fn inside(self, depth: usize, name: &str) -> Self {
+        match (depth, self, name) {
+            (2, _, "variables") => Self::Variables,
+            (2, _, "callflow") => Self::Callflow,
+            (3, Self::Callflow | Self::Profile | Self::Times, "caller_profile") => Self::Profile,
+            (3, Self::Callflow | Self::Profile | Self::Times, "times") => Self::Times,
+            (3, Self::Callflow | Self::Profile | Self::Times, _) => Self::Callflow,
+            (0..=2, ..) => Self::Elsewhere,
+            _ => self,
+        }
+    }
+
+    /// How many elements down its values are.
+    fn depth(self) -> usize {
+        match self {
+            Self::Variables => 3,
+            Self::Profile | Self::Times => 4,
+            Self::Elsewhere | Self::Callflow => usize::MAX,
+        }
+    }
+}
+
+impl<'a> Document<'a> {
     /// Reads a document.
     ///
     /// # Errors
     /// What makes it none.
-    pub fn parse(text: &str) -> Result<Self, DocumentError> {
+    pub fn parse(text: &'a str) -> Result<Self, DocumentError> {
+        let text = text.trim_start_matches('\u{feff}');
         let mut reader = Reader::from_str(text);
         let config = reader.config_mut();
         // A variable's name may hold a space, which ends the name of its opening tag.
         config.check_end_names = false;
         config.expand_empty_elements = true;
-        let mut document = Self::default();
-        let (mut path, mut text, mut seen): (Vec<String>, String, bool) = (Vec::new(), String::new(), false);
-        let mut ended = false;
+        let mut document = Self { variables: HashMap::with_capacity(256), ..Self::default() };
+        let (mut depth, mut place, mut seen, mut ended) = (0usize, Place::Elsewhere, false, false);
+        let (mut name, mut value) = (0..0, 0);
         loop {
+            let before = position(&reader);
             match reader.read_event().map_err(|error| broken(&error))? {
                 Event::Start(element) => {
-                    if path.is_empty() {
+                    let written = element.name().as_ref().len();
+                    depth += 1;
+                    if depth == 1 {
                         if ended || element.name().as_ref() != "cdr" {
                             return Err(DocumentError::NotCdr);
                         }
                         document.switch = attribute(&element, "switchname");
                     }
-                    text.clear();
-                    path.push(element.name().as_ref().to_owned());
-                    seen |= is(&path, &["cdr", "variables"]);
+                    place = place.inside(depth, element.name().as_ref());
+                    seen |= place == Place::Variables;
+                    if depth == place.depth() {
+                        (name, value) = (before + 1..before + 1 + written, position(&reader));
+                    }
                 }
-                Event::Text(part) => text.push_str(&part),
-                Event::CData(part) => text.push_str(&part),
-                Event::GeneralRef(reference) => match reference.resolve_char_ref() {
-                    Ok(Some(character)) => text.push(character),
-                    _ => text.push_str(predefined(&reference)),
-                },
                 Event::End(_) => {
-                    document.take(&path, &std::mem::take(&mut text));
-                    path.pop();
-                    ended |= path.is_empty();
+                    if depth == place.depth() {
+                        document.take(place, text.get(name.clone()), text.get(value..before));
+                    }
+                    depth = depth.saturating_sub(1);
+                    ended |= depth == 0;
                 }
                 Event::DocType(_) => return Err(DocumentError::Xml("it has a DOCTYPE".to_owned())),
-                Event::Eof if path.is_empty() && seen => return Ok(document),
-                Event::Eof if path.is_empty() => return Err(DocumentError::NotCdr),
+                Event::Eof if depth == 0 && seen => return Ok(document),
+                Event::Eof if depth == 0 => return Err(DocumentError::NotCdr),
                 Event::Eof => return Err(DocumentError::Truncated),
                 _ => {}
             }
@@ -153,37 +192,63 @@ impl Document {
     }
 
     /// A variable that is there and says something.
-    pub fn variable(&self, name: &str) -> Option<&str> {
-        self.variables.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    pub fn variable(&self, name: &str) -> Option<String> {
+        self.variables.get(name).map(|value| variable(value)).filter(|value| !value.is_empty())
     }
 
     /// A field of the newest caller profile that is there and says something.
-    pub fn profile(&self, name: &str) -> Option<&str> {
-        self.profile.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    pub fn profile(&self, name: &str) -> Option<String> {
+        self.profile.get(name).map(|value| plain(value)).filter(|value| !value.is_empty())
+    }
+
+    /// A time of the newest caller profile that is there and says something.
+    pub fn time(&self, name: &str) -> Option<String> {
+        self.times.get(name).map(|value| plain(value)).filter(|value| !value.is_empty())
+    }
+
+    /// What was dialled before any transfer.
+    pub fn dialled(&self) -> Option<String> {
+        self.dialled.map(plain)
     }
 
     /// Takes in what an element said that has ended.
-    fn take(&mut self, path: &[String], text: &str) {
-        let Some((name, parents)) = path.split_last() else { return };
-        if is(parents, &["cdr", "variables"]) {
-            let value = clean(&percent_decode(text.as_bytes()).decode_utf8_lossy());
-            if name == TOKEN {
-                self.tokens.insert(value.clone());
+    fn take(&mut self, place: Place, name: Option<&'a str>, value: Option<&'a str>) {
+        let (Some(name), Some(value)) = (name, value) else { return };
+        match place {
+            Place::Variables => {
+                if name == TOKEN {
+                    self.tokens.insert(variable(value));
+                }
+                self.variables.entry(name).or_insert(value);
             }
-            self.variables.entry(name.clone()).or_insert(value);
-        } else if is(parents, &["cdr", "callflow", "caller_profile"]) {
-            if name == "destination_number" {
-                self.dialled = Some(clean(text));
+            Place::Profile => {
+                if name == "destination_number" {
+                    self.dialled = Some(value);
+                }
+                self.profile.entry(name).or_insert(value);
             }
-            self.profile.entry(name.clone()).or_insert_with(|| clean(text));
-        } else if is(parents, &["cdr", "callflow", "times"]) {
-            self.profile.entry(format!("times/{name}")).or_insert_with(|| clean(text));
+            Place::Times => drop(self.times.entry(name).or_insert(value)),
+            Place::Elsewhere | Place::Callflow => {}
         }
     }
 }
 
-fn is(path: &[String], names: &[&str]) -> bool {
-    path.iter().map(String::as_str).eq(names.iter().copied())
+fn position(reader: &Reader<&[u8]>) -> usize {
+    usize::try_from(reader.buffer_position()).unwrap_or(usize::MAX)
+}
+
+/// A variable's text: URL-encoded, then escaped.
+fn variable(text: &str) -> String {
+    clean(&percent_decode(escaped(text).as_bytes()).decode_utf8_lossy())
+}
+
+/// The text of everything else: only escaped.
+fn plain(text: &str) -> String {
+    clean(&escaped(text))
+}
+
+fn escaped(text: &str) -> Cow<'_, str> {
+    unescape(text).unwrap_or(Cow::Borrowed(text))
 }
 
 /// Postgres keeps no NUL in a text.
@@ -191,20 +256,9 @@ fn clean(text: &str) -> String {
     text.trim().replace('\0', "")
 }
 
-fn predefined(name: &str) -> &'static str {
-    match name {
-        "amp" => "&",
-        "lt" => "<",
-        "gt" => ">",
-        "quot" => "\"",
-        "apos" => "'",
-        _ => "",
-    }
-}
-
-fn attribute(element: &quick_xml::events::BytesStart<'_>, name: &str) -> Option<String> {
+fn attribute(element: &BytesStart<'_>, name: &str) -> Option<String> {
     let attribute = element.attributes().flatten().find(|attribute| attribute.key.as_ref() == name)?;
-    Some(quick_xml::escape::unescape(&attribute.value).ok()?.into_owned())
+    Some(unescape(&attribute.value).ok()?.into_owned())
 }
 
 fn broken(error: &quick_xml::Error) -> DocumentError {

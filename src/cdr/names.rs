@@ -13,12 +13,15 @@ use crate::route::token::Caller;
 use crate::route::{SigningKey, TenantView, digits};
 use crate::switch::replica::Replica;
 
+/// Names of trunks by those of their gateways.
+type Trunks = HashMap<String, String>;
+
 /// Looks names up.
 #[derive(Debug)]
 pub struct Names {
     replica: Arc<Replica>,
     /// Gateways' names and their trunks, as of a plan.
-    gateways: Mutex<(Arc<PlatformPlan>, Arc<HashMap<String, String>>)>,
+    gateways: Mutex<(Arc<PlatformPlan>, Arc<Trunks>)>,
 }
 
 impl Names {
@@ -45,7 +48,7 @@ impl Names {
         });
     }
 
-    fn gateways(&self, key: &SigningKey, platform: &Arc<PlatformPlan>) -> Arc<HashMap<String, String>> {
+    fn gateways(&self, key: &SigningKey, platform: &Arc<PlatformPlan>) -> Arc<Trunks> {
         let mut known = self.gateways.lock().unwrap_or_else(PoisonError::into_inner);
         if !Arc::ptr_eq(&known.0, platform) {
             let names = platform.trunks.iter().flat_map(|(name, trunk)| {

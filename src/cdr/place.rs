@@ -53,7 +53,7 @@ impl Misplaced {
 ///
 /// # Errors
 /// Why nobody can tell.
-pub fn place(key: &SigningKey, document: &Document) -> Result<(Uuid, Caller), Misplaced> {
+pub fn place(key: &SigningKey, document: &Document<'_>) -> Result<(Uuid, Caller), Misplaced> {
     let mut tokens = document.tokens.iter();
     let token = match (tokens.next(), tokens.next()) {
         (None, _) => return Err(Misplaced::NoToken),

@@ -71,15 +71,15 @@ impl Cdr {
     ///
     /// # Errors
     /// It has no uuid, or did not begin at any time.
-    pub fn new(document: &Document, caller: &Caller, received: Timestamp) -> Result<Self, Incomplete> {
-        let text = |name: &str| document.variable(name).map(str::to_owned);
-        let profile = |name: &str| document.profile(name).map(str::to_owned);
-        let uuid = |name: &str| document.variable(name).and_then(|text| Uuid::try_parse(text).ok());
-        let started_at = time(document, "start_uepoch", "times/created_time").ok_or(Incomplete("start"))?;
-        let ended_at = time(document, "end_uepoch", "times/hangup_time");
+    pub fn new(document: &Document<'_>, caller: &Caller, received: Timestamp) -> Result<Self, Incomplete> {
+        let text = |name: &str| document.variable(name);
+        let profile = |name: &str| document.profile(name);
+        let uuid = |name: &str| document.variable(name).and_then(|text| Uuid::try_parse(&text).ok());
+        let started_at = time(document, "start_uepoch", "created_time").ok_or(Incomplete("start"))?;
+        let ended_at = time(document, "end_uepoch", "hangup_time");
         let last = ended_at.unwrap_or(started_at);
         // A B leg is one that FreeSWITCH called; for a queue's agent mod_callcenter says for whom.
-        let is_b = document.variable("direction") == Some("outbound");
+        let is_b = document.variable("direction").as_deref() == Some("outbound");
         let for_whom = ["originating_leg_uuid", "originator", "cc_member_session_uuid"];
         let extension = match caller {
             _ if is_b => text("dialed_user"),
@@ -90,9 +90,9 @@ impl Cdr {
             uuid: uuid("uuid").ok_or(Incomplete("uuid"))?,
             leg: if is_b { "b" } else { "a" },
             started_at,
-            progress_at: time(document, "progress_uepoch", "times/progress_time"),
-            answered_at: time(document, "answer_uepoch", "times/answered_time"),
-            bridged_at: time(document, "bridge_uepoch", "times/bridged_time"),
+            progress_at: time(document, "progress_uepoch", "progress_time"),
+            answered_at: time(document, "answer_uepoch", "answered_time"),
+            bridged_at: time(document, "bridge_uepoch", "bridged_time"),
             ended_at,
             received_at: received,
             clock_skewed: last > received + AHEAD || last < received - BEHIND,
@@ -103,9 +103,9 @@ impl Cdr {
             callee_name: profile("callee_id_name"),
             callee_number: profile("callee_id_number"),
             // A user of the directory is rung as `user%domain`.
-            destination: match (&document.dialled, is_b) {
+            destination: match (document.dialled(), is_b) {
                 (Some(rung), true) => rung.split('%').next().map(str::to_owned),
-                (dialled, _) => dialled.clone(),
+                (dialled, _) => dialled,
             },
             context: profile("context"),
             extension,
@@ -144,16 +144,16 @@ fn is_recording(path: &str) -> bool {
 }
 
 /// A time in µs; 0 is never. One that no calendar of Postgres' has is none.
-fn time(document: &Document, variable: &str, profile: &str) -> Option<Timestamp> {
-    let text = document.variable(variable).or_else(|| document.profile(profile))?;
+fn time(document: &Document<'_>, variable: &str, profile: &str) -> Option<Timestamp> {
+    let text = document.variable(variable).or_else(|| document.time(profile))?;
     let micros: i64 = text.parse().ok().filter(|micros| *micros > 0)?;
     Timestamp::from_microsecond(micros).ok()
 }
 
-fn number<T: std::str::FromStr>(document: &Document, name: &str) -> Option<T> {
+fn number<T: std::str::FromStr>(document: &Document<'_>, name: &str) -> Option<T> {
     document.variable(name)?.parse().ok()
 }
 
-fn figure(document: &Document, name: &str) -> Option<f32> {
+fn figure(document: &Document<'_>, name: &str) -> Option<f32> {
     number(document, name).filter(|figure: &f32| figure.is_finite())
 }
