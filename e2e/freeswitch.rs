@@ -9,6 +9,7 @@ mod lab;
 pub mod phone;
 pub mod process;
 mod recording;
+mod records;
 pub mod standalone;
 pub mod switch;
 
@@ -42,6 +43,7 @@ const STEPS: &[Step] = &[
     ("a text message runs no command", message),
     ("a recorded call leaves a file that begins with its tone", recorded),
     ("nothing is left over", nothing_left),
+    ("each leg of these calls left a record, with its tenant", call_records),
 ];
 
 #[test]
@@ -262,4 +264,69 @@ fn nothing_left(lab: &Lab) {
     let idle = || lab.switch.api("show channels count").contains("0 total").then_some(());
     let idle = process::until(Duration::from_secs(10), idle);
     assert!(idle.is_some(), "{}", lab.switch.api("show channels"));
+}
+
+/// Of the calls of all steps before.
+fn call_records(lab: &Lab) {
+    let last = |row: &serde_json::Value| row["recording"].is_string();
+    let all = process::until(Duration::from_secs(60), || {
+        Some(records::all(&lab.data_dir())).filter(|(rows, _)| rows.iter().any(last))
+    });
+    let (rows, quarantine) = all.expect("the record of the recorded call");
+    let number = |row: &serde_json::Value, name: &str| row[name].as_i64().unwrap_or_default();
+
+    // Recorded, by a carrier: two seconds of talk.
+    let (a, b) = records::of(&rows, "+493023125005", "NORMAL_CLEARING");
+    let [b] = b.as_slice() else { panic!("{b:#?}") };
+    assert_eq!(
+        (&a["tenant"], &a["trunk"], &a["caller_number"]),
+        (&"acme".into(), &"carriers/carrier".into(), &"+33123456789".into())
+    );
+    assert_eq!((&a["bridged_uuid"], &b["bridged_uuid"]), (&b["uuid"], &a["uuid"]));
+    assert_eq!(
+        (&b["tenant"], &b["extension"], &b["destination"]),
+        (&"acme".into(), &"bob".into(), &"1002".into())
+    );
+    let files = recording::files(&lab.media_dir());
+    assert!(files[0].ends_with(a["recording"].as_str().unwrap()), "{files:?} {}", a["recording"]);
+    for leg in [a, *b] {
+        assert!(
+            number(leg, "billed_ms") >= 2000 && number(leg, "duration_ms") >= number(leg, "billed_ms"),
+            "{leg:#}"
+        );
+        let times = ["started_at", "answered_at", "bridged_at", "ended_at"]
+            .map(|time| leg[time].as_str().expect("a time"));
+        assert!(times[0] < times[1] && times[1] <= times[2] && times[2] < times[3], "{times:?}");
+        assert_eq!((&leg["hangup_cause_q850"], &leg["clock_skewed"]), (&16.into(), &false.into()));
+        assert!(leg["mos"].as_f64().is_some_and(|mos| mos > 1.0), "{leg:#}");
+    }
+
+    // By the second gateway.
+    let (a, b) = records::of(&rows, "03023125777", "NORMAL_CLEARING");
+    assert_eq!((&a["extension"], b.len()), (&"alice".into(), 2));
+    assert!(b.iter().all(|leg| leg["trunk"] == "carriers/carrier"), "{b:#?}");
+    assert_eq!(b.iter().filter(|leg| leg["answered_at"].is_string()).count(), 1, "{b:#?}");
+    // An agent's leg is its queue's.
+    let (a, b) = records::of(&rows, "3000", "NORMAL_CLEARING");
+    assert!(a["queue"].as_str().is_some_and(|queue| queue.starts_with("support@")), "{a:#}");
+    assert!(b.iter().any(|leg| leg["extension"] == "carol" && leg["answered_at"].is_string()), "{b:#?}");
+    // What was refused is the caller's.
+    let (unknown, barred) = (
+        records::of(&rows, "1999", "UNALLOCATED_NUMBER").0,
+        records::of(&rows, "03023125777", "OUTGOING_CALL_BARRED").0,
+    );
+    assert_eq!((&unknown["extension"], &barred["extension"]), (&"alice".into(), &"bob".into()));
+    assert!(unknown["answered_at"].is_null() && number(barred, "billed_ms") == 0);
+
+    for row in &rows {
+        let globex = ["hank", "ivy"].iter().any(|name| row["extension"] == **name);
+        assert_eq!(row["tenant"] == "globex", globex, "{row:#}");
+        let same = |other: &&serde_json::Value| other["uuid"] == row["uuid"];
+        assert_eq!(rows.iter().filter(same).count(), 1, "{row:#}");
+    }
+    // Strangers, who got nowhere.
+    assert!(
+        quarantine.iter().all(|row| row["reason"] == "no_token") && quarantine.len() <= 4,
+        "{quarantine:#?}"
+    );
 }

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod cases;
+mod cdr;
 mod chart;
 mod check;
 mod cluster;

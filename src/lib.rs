@@ -6,6 +6,7 @@
 
 #![deny(missing_docs)]
 
+pub mod cdr;
 pub mod check;
 pub mod compile;
 pub mod crds;

@@ -2,9 +2,10 @@
 //! shared machine does meanwhile happens to both. `make bench` writes `docs/benchmarks.md`.
 //!
 //! `cargo bench --bench speed -- --quick` measures a tenth and writes nothing; the words `answers`,
-//! `freeswitch`, `size` and `cluster` choose parts.
+//! `freeswitch`, `size`, `cdr` and `cluster` choose parts.
 
 mod answers;
+mod cdr;
 mod cluster;
 mod constant;
 mod facts;
@@ -42,9 +43,9 @@ impl Options {
             match argument.as_str() {
                 "--bench" => {} // cargo says so
                 "--quick" => options.quick = true,
-                "answers" | "cluster" | "freeswitch" | "size" => options.parts.push(argument),
+                "answers" | "cdr" | "cluster" | "freeswitch" | "size" => options.parts.push(argument),
                 other => {
-                    eprintln!("{other}: allowed are --quick, answers, cluster, freeswitch, size");
+                    eprintln!("{other}: allowed are --quick, answers, cdr, cluster, freeswitch, size");
                     std::process::exit(2);
                 }
             }
@@ -72,10 +73,11 @@ type Measure = fn(&Options) -> Vec<Row>;
 fn main() {
     let options = Options::from_args();
     let facts = facts::gather();
-    let parts: [(&str, Measure); 4] = [
+    let parts: [(&str, Measure); 5] = [
         ("answers", answers::rows),
         ("freeswitch", freeswitch::rows),
         ("size", size::rows),
+        ("cdr", cdr::rows),
         ("cluster", cluster::rows),
     ];
     let mut rows = Vec::new();

@@ -40,7 +40,8 @@ pub fn postgres_version() -> String {
     })
 }
 
-async fn start_postgres(folder: &Path) -> Result<LocalPostgres, LocalError> {
+/// Starts one under a folder, as durable as users' ones.
+pub async fn start_postgres(folder: &Path) -> Result<LocalPostgres, LocalError> {
     LocalPostgres::start(&LocalOptions { data_dir: folder.to_owned(), durable: true }).await
 }
 

@@ -92,6 +92,11 @@ impl Lab {
         switch_dir(self.dir.path())
     }
 
+    /// The data directory of Centrex.
+    pub fn data_dir(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
     /// Directory of the tenants' media.
     pub fn media_dir(&self) -> PathBuf {
         media_dir(self.dir.path())

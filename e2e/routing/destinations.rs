@@ -34,7 +34,8 @@ fn destinations_ring_and_go_on() {
         ),
         (
             "3001",
-            "answer
+            "set cc_export_vars=centrex_call,media_timeout,media_hold_timeout
+             answer
              callcenter support@TENANT
              transfer cx-after-queue-support XML TENANT",
         ),

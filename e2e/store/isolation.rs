@@ -119,5 +119,5 @@ async fn a_role_owns_its_schema_and_nothing_else() {
     .fetch_one(&mut admin)
     .await
     .unwrap();
-    assert_eq!((silent, migrate::TENANT.len()), (0, 1));
+    assert_eq!((silent, migrate::TENANT.len()), (0, 2));
 }

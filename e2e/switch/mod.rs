@@ -15,8 +15,8 @@ use crate::postgres::{Database, key_line, reachable_dir};
 use crate::program::{Program, Setting, url};
 
 /// Postgres, a key file, and room for switches.
-struct Site {
-    database_url: String,
+pub struct Site {
+    pub database_url: String,
     key_file: PathBuf,
     media: PathBuf,
     directory: TempDir,
@@ -24,12 +24,17 @@ struct Site {
 
 impl Site {
     /// On a database that is sealed with version 1 of key `a`.
-    fn on(database: &Database) -> Self {
+    pub fn on(database: &Database) -> Self {
+        Self::at(url(database))
+    }
+
+    /// The same, by its URL.
+    pub fn at(database_url: String) -> Self {
         let directory = reachable_dir();
         let key_file = directory.path().join("keys");
         write_key(&key_file, 'a');
         let media = directory.path().join("media");
-        Self { database_url: url(database), key_file, media, directory }
+        Self { database_url, key_file, media, directory }
     }
 
     /// Beside a `centrex standalone` that writes.
@@ -43,13 +48,23 @@ impl Site {
         }
     }
 
+    /// The data directory of a switch.
+    pub fn data_dir(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
     /// `centrex switch` with a name, not started.
-    fn command(&self, name: &str) -> Command {
+    pub fn command(&self, name: &str) -> Command {
+        self.command_at(name, "127.0.0.1:0")
+    }
+
+    /// The same, listening at an address.
+    pub fn command_at(&self, name: &str, listen: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_centrex"));
-        command.args(["switch", "--xml-listen", "127.0.0.1:0", "--health-listen", "127.0.0.1:0"]);
+        command.args(["switch", "--xml-listen", listen, "--health-listen", "127.0.0.1:0"]);
         command.args(["--name", name, "--database-url", &self.database_url]);
         command.arg("--encryption-key-file").arg(&self.key_file).arg("--media-dir").arg(&self.media);
-        command.arg("--data-dir").arg(self.directory.path().join(name));
+        command.arg("--data-dir").arg(self.data_dir(name));
         command.env("CENTREX_XML_USERNAME", "freeswitch").env("CENTREX_XML_PASSWORD", "demo-only");
         command
     }
@@ -59,13 +74,14 @@ impl Site {
         self.start_command(&mut self.command(name), name)
     }
 
-    fn start_command(&self, command: &mut Command, name: &str) -> Program {
+    /// Starts a command, and waits until it listens.
+    pub fn start_command(&self, command: &mut Command, name: &str) -> Program {
         let output = self.directory.path().join(format!("{name}.log"));
         Program::start(command, output, "answering mod_xml_curl")
     }
 
     /// Starts it, and waits until it is ready.
-    fn start_ready(&self, name: &str) -> Program {
+    pub fn start_ready(&self, name: &str) -> Program {
         let mut program = self.start(name);
         program.wait_until("readiness", |program| program.get("/readyz").0 == 200);
         program

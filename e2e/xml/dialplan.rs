@@ -135,6 +135,6 @@ fn a_leg_that_carries_our_signature_keeps_the_rights_of_its_call() {
     assert!(bridges_to(&transferred(&extension, TENANT_A, "101"), "user/101@tenant-a.test"));
     assert!(bridges_to(&transferred(&Caller::Outside, TENANT_A, "101"), "user/101@tenant-a.test"));
     let out = transferred(&Caller::Outside, TENANT_A, "0301234567");
-    assert_eq!(out.all("action")[0].attribute("data"), Some("OUTGOING_CALL_BARRED"));
+    assert_eq!(out.all("action")[1].attribute("data"), Some("OUTGOING_CALL_BARRED"));
     assert!(transferred(&extension, TENANT_B, "101").is_not_found(), "another tenant's signature");
 }

@@ -95,6 +95,9 @@ pub struct TenantRow {
     /// Whether a recorded call begins with a tone.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub recording_tone: bool,
+    /// Days call records are kept; for ever when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cdr_days: Option<i32>,
     /// What happens to schema and media when the Tenant is deleted.
     pub deletion_policy: DeletionPolicy,
 }

@@ -38,6 +38,7 @@ use crate::source::{Change, Object, TenantKey};
 use crate::status::AckTable;
 use crate::status::acks::{Ack, Concerned};
 use crate::store::Store;
+use crate::store::cdrs;
 use schedule::Schedule;
 use tenant::{Deleting, Platform, Tenant};
 use work::{Done, Job};
@@ -52,6 +53,8 @@ pub struct Reconciler {
     leading: bool,
     /// The store, while this process leads and has one.
     store: Option<Store>,
+    /// Looks after call records, while it leads.
+    keeping: Option<AbortOnDropHandle<()>>,
     /// Where tenants' media are, if they can be reached from here.
     media: Option<PathBuf>,
     platform: Platform,
@@ -90,6 +93,7 @@ impl Reconciler {
             outside,
             leading: false,
             store: None,
+            keeping: None,
             media,
             platform: Platform::default(),
             tenants: BTreeMap::new(),
@@ -122,6 +126,7 @@ impl Reconciler {
     /// Writes to a store from now on: everything is compared with it.
     pub fn lead(&mut self, store: Store) {
         self.follow();
+        self.keeping = Some(AbortOnDropHandle::new(tokio::spawn(cdrs::keep(store.clone()))));
         self.store = Some(store);
         let keep = |media| recordings::keep(media, self.known.clone(), self.recording_metrics.clone());
         self.recordings = self.media.clone().map(keep);
@@ -150,6 +155,7 @@ impl Reconciler {
         self.running = JoinSet::new(); // what ran is broken off, and its transactions rolled back
         self.store = None;
         self.recordings = None;
+        self.keeping = None;
         self.leading = false;
         self.busy.clear();
         self.schedule.clear();

@@ -36,6 +36,8 @@ pub enum Variable {
     Ringback,
     /// Which of these the legs get that the call makes: its identity and its ends without media.
     ExportVars,
+    /// The same of the legs that a queue calls its agents by: mod_callcenter has a list of its own.
+    QueueExportVars,
     /// Whether the call ends with its bridge.
     HangupAfterBridge,
     /// What a caller hears while a call that was answered before rings elsewhere.
@@ -285,6 +287,7 @@ impl Variable {
             Self::EffectiveCallerIdName(name) => ("effective_caller_id_name=", name.as_str()),
             Self::EffectiveCallerIdNumber(number) => ("effective_caller_id_number=", number.as_str()),
             Self::ExportVars => ("export_vars=", EXPORT_VARS),
+            Self::QueueExportVars => ("cc_export_vars=", EXPORT_VARS),
             Self::HangupAfterBridge => ("hangup_after_bridge=", "true"),
             Self::HoldMusic(stream) => ("hold_music=local_stream://", stream.as_str()),
             Self::MediaHoldTimeout => ("media_hold_timeout=", MEDIA_HOLD_TIMEOUT_MS),

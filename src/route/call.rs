@@ -150,7 +150,8 @@ impl<'a> Call<'a> {
         let actions = actions.and_then(|actions| {
             if let [App::Hangup(cause)] = actions.as_slice() {
                 self.listener.ends(|| End::rejected(*cause));
-                return Some(actions);
+                // The record of a call that was refused is the tenant's, too.
+                return Some([vec![self.identity()?], actions].concat());
             }
             let mut all = self.preamble(rule == "Emergency")?;
             all.extend(actions);
@@ -163,12 +164,18 @@ impl<'a> Call<'a> {
         Answer { rule, actions: app::actions(&actions) }
     }
 
+    /// On whose behalf the call runs, for what it comes back with and for its record.
+    fn identity(&self) -> Option<App> {
+        let token = sign_call(self.key, self.view.plan.tenant.id, &self.caller, &self.leg)?;
+        Some(App::Set(Variable::Call(token)))
+    }
+
     /// What every routed call begins with: who it is, what called parties are shown, the limit.
     fn preamble(&self, emergency: bool) -> Actions {
         let tenant = &self.view.plan.tenant;
         let mut actions = Vec::with_capacity(16);
         actions.extend([
-            App::Set(Variable::Call(sign_call(self.key, tenant.id, &self.caller, &self.leg)?)),
+            self.identity()?,
             App::Set(Variable::MediaTimeout),
             App::Set(Variable::MediaHoldTimeout),
             App::Set(Variable::ExportVars),

@@ -48,7 +48,8 @@ fn reach(call: &Call, target: &Target) -> Actions {
             plan.queues.get(&target.name)?;
             let queue = Word::new(names::queue(tenant, &target.name))?;
             // Whether the caller was served or waited too long is known only afterwards.
-            Some(vec![App::Answer, App::Callcenter { queue }, come_back(call, Step::After, target)?])
+            let exports = App::Set(Variable::QueueExportVars);
+            Some(vec![exports, App::Answer, App::Callcenter { queue }, come_back(call, Step::After, target)?])
         }
         DestinationKind::IvrMenu => {
             let menu = plan.ivr_menus.get(&target.name)?;

@@ -17,13 +17,17 @@ pub use switch::run;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::info;
 
+use crate::cdr::delivery::Delivery;
+use crate::cdr::intake::Intake;
+use crate::cdr::leftovers::sweep;
+use crate::cdr::spool::SpoolError;
 use crate::route::media::{MediaRoot, MediaRootError};
 use crate::store::acks::SwitchInfo;
 use crate::store::{Keyring, KeyringError, Reader, StoreError, StoreOptions};
@@ -50,6 +54,8 @@ pub enum SidecarError {
     Store(#[from] StoreError),
     #[error("--data-dir: {0}")]
     Cache(#[from] CacheError),
+    #[error("--data-dir: {0}")]
+    Spool(#[from] SpoolError),
     #[error("--xml-username, --xml-password: {0}")]
     Credentials(#[from] CredentialsError),
     #[error(transparent)]
@@ -80,6 +86,8 @@ pub struct Sidecar {
     /// what the replica holds counts as applied.
     findings: watch::Sender<Findings>,
     applied: watch::Sender<Option<Applied>>,
+    /// Where call records go, once it is known.
+    database: Arc<OnceLock<Reader>>,
     following: TaskTracker,
     serving: TaskTracker,
     stop_serving: CancellationToken,
@@ -119,6 +127,10 @@ impl Sidecar {
         let findings = watch::Sender::<Findings>::default();
         // Nothing is applied before the switch was asked.
         let applied = watch::Sender::new(live.is_some().then(Applied::default));
+        let (spool, key) = (data_dir.join("cdrs"), follower.key());
+        let delivery = Delivery::new(key, replica.clone(), args.cdr_xml, server.cdr_metrics());
+        let (intake, worker) = Intake::open(&spool, args.cdr_spool_bytes, delivery)?;
+        server.take_cdrs(intake.clone());
         let (serving, stop_serving) = (TaskTracker::new(), CancellationToken::new());
         let metrics = live::Metrics::default();
         if live.is_some() {
@@ -142,6 +154,11 @@ impl Sidecar {
             follower.watch(applied_now);
             serving.spawn(live.run(follower.restored(), stop_serving.clone()));
         }
+        let database = Arc::default();
+        serving.spawn(worker.run(Arc::clone(&database), stop_serving.clone()));
+        if let Some(leftovers) = &args.cdr_leftovers {
+            serving.spawn(sweep(leftovers.clone(), intake, stop_serving.clone()));
+        }
         let following = TaskTracker::new();
         Ok(Self {
             replica,
@@ -149,6 +166,7 @@ impl Sidecar {
             follower: Some(follower),
             findings,
             applied,
+            database,
             following,
             serving,
             stop_serving,
@@ -172,6 +190,7 @@ impl Sidecar {
             findings: self.findings.subscribe(),
         };
         self.following.spawn(report::report(reader.clone(), info, watched, stop.clone()));
+        let _ = self.database.set(reader.clone()); // asked once: there is one follower
         self.following.spawn(follower.run(reader, stop.clone()));
     }
 

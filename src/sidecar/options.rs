@@ -34,6 +34,17 @@ pub struct AnswerArgs {
     #[allow(missing_docs)]
     #[command(flatten)]
     pub esl: EslArgs,
+    /// Most bytes of call records that are kept under the data directory while Postgres is away
+    #[arg(long, env = "CENTREX_CDR_SPOOL_BYTES", value_name = "BYTES", default_value_t = 1 << 30)]
+    pub cdr_spool_bytes: u64,
+
+    /// Directory where FreeSWITCH leaves call records it could not deliver (err-log-dir of xml_cdr.conf)
+    #[arg(long, env = "CENTREX_CDR_LEFTOVERS", value_name = "DIR")]
+    pub cdr_leftovers: Option<PathBuf>,
+
+    /// Keep the whole document of each call record beside its fields: 20 kB a leg
+    #[arg(long, env = "CENTREX_CDR_XML")]
+    pub cdr_xml: bool,
 }
 
 impl AnswerArgs {

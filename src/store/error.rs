@@ -154,6 +154,16 @@ impl StoreError {
         source.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "42501")
     }
 
+    /// True when it is the server's state that is wrong, not what it was given: it is away, full,
+    /// read-only, not migrated, locked, or the login may not (SQLSTATE classes, appendix A of Postgres'
+    /// manual).
+    pub fn is_outage(&self) -> bool {
+        const CLASSES: [&str; 9] = ["08", "25", "28", "40", "42", "53", "55", "57", "58"];
+        let Self::Database { source, .. } = self else { return true };
+        let code = source.as_database_error().and_then(|error| error.code());
+        code.is_none_or(|code| CLASSES.iter().any(|class| code.starts_with(class)))
+    }
+
     pub(crate) fn unreadable(table: &str, name: &str, reason: impl ToString) -> Self {
         Self::Unreadable { table: table.to_owned(), name: name.to_owned(), reason: reason.to_string() }
     }

@@ -5,6 +5,7 @@
 
 pub mod acks;
 mod args;
+pub mod cdrs;
 mod claims;
 pub mod error;
 pub mod keyring;

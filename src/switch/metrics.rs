@@ -15,6 +15,7 @@ use prometheus_client::registry::{Registry, Unit};
 use super::http::Probe;
 use super::replica::Replica;
 use super::xml::Section;
+use crate::cdr::metrics::CdrMetrics;
 
 /// How a lookup ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -84,6 +85,8 @@ struct SectionMetrics {
 pub struct Metrics {
     registry: Registry,
     sections: [SectionMetrics; Section::ALL.len()],
+    /// Those of call records.
+    pub cdrs: CdrMetrics,
 }
 
 impl Metrics {
@@ -111,7 +114,9 @@ impl Metrics {
             seconds,
         );
         registry.register_collector(Box::new(ReplicaMetrics { replica, probe }));
-        Self { registry, sections }
+        let cdrs = CdrMetrics::default();
+        cdrs.register(&mut registry);
+        Self { registry, sections, cdrs }
     }
 
     /// Where others put theirs.

@@ -93,6 +93,7 @@ pub fn tenant_row(draft: &mut Draft) -> Option<TenantRow> {
         max_call_duration_seconds: profile.and_then(|profile| profile.max_call_duration_seconds),
         music_on_hold,
         recording_tone: profile.and_then(|profile| profile.recording_tone).unwrap_or(false),
+        cdr_days: profile.and_then(|profile| profile.retention.as_ref()?.cdr_days),
         deletion_policy: spec.deletion_policy.unwrap_or_default(),
     })
 }

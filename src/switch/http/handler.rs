@@ -1,19 +1,23 @@
 //! One request: who asks, what for, and the answer.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
+use hyper::header::{ALLOW, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
+use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::patience::Patience;
 use super::{Credentials, Probe, Serves, body};
+use crate::cdr::document::Encoding;
+use crate::cdr::intake::Intake;
+use crate::cdr::spool::Received;
 use crate::switch::findings::Findings;
 use crate::switch::form::Form;
 use crate::switch::metrics::{Metrics, Outcome};
@@ -23,6 +27,7 @@ use crate::switch::xml::{Answer, AnswerError, Answers, NOT_FOUND, Section};
 const LONGEST_DRAIN: u32 = 86_400;
 
 const LOOKUPS: &str = "/freeswitch/";
+const CDRS: &str = "/freeswitch/cdr";
 const FORM: &[u8] = b"application/x-www-form-urlencoded";
 
 /// Everything a request needs.
@@ -34,6 +39,8 @@ pub(super) struct Handler {
     pub metrics: Metrics,
     /// What is found on the switch, where somebody asks it.
     pub findings: Option<watch::Receiver<Findings>>,
+    /// Takes call records in, once it is there.
+    pub cdrs: OnceLock<Intake>,
 }
 
 impl std::fmt::Debug for dyn Probe {
@@ -69,6 +76,7 @@ impl Handler {
                 patience.head_came(Instant::now());
                 self.drained(request.uri().query().unwrap_or_default()).await
             }
+            CDRS if serves == Serves::All => self.cdr(request, patience).await,
             path => match path.strip_prefix(LOOKUPS).and_then(Section::by_name) {
                 Some(section) if serves == Serves::All => self.lookup(section, request, patience).await,
                 _ => text(StatusCode::NOT_FOUND, "nothing is served here\n"),
@@ -103,20 +111,43 @@ impl Handler {
     ) -> Response<Full<Bytes>> {
         let start = Instant::now();
         patience.head_came(start);
-        let (outcome, response) = match self.body(request, patience).await {
-            Ok(body) => answer(section, || self.answers.answer(section, &Form::parse(&body))),
+        let (outcome, response) = match self.body(request, patience, form).await {
+            Ok((body, ())) => answer(section, || self.answers.answer(section, &Form::parse(&body))),
             Err(response) => (Outcome::of_refusal(response.status()), response),
         };
         self.metrics.observe(section, outcome, start.elapsed());
         response
     }
 
-    /// The body of a lookup that may be answered, or what to say instead.
-    async fn body(
+    /// Takes a call record in: 200 when it is on a disk, 503 when it has to be sent again.
+    async fn cdr(&self, request: Request<Incoming>, patience: &Patience) -> Response<Full<Bytes>> {
+        patience.head_came(Instant::now());
+        let refused = match self.body(request, patience, cdr_encoding).await {
+            Err(response) => response,
+            Ok((body, _)) if body.is_empty() => text(StatusCode::BAD_REQUEST, "the body is empty\n"),
+            Ok((body, encoding)) => match self.cdrs.get() {
+                None => text(StatusCode::SERVICE_UNAVAILABLE, "call records are not taken in yet\n"),
+                // The intake counts what it takes and what it cannot.
+                Some(intake) => {
+                    return match intake.take(Received { at: Timestamp::now(), encoding, body }).await {
+                        Ok(()) => text(StatusCode::OK, "kept\n"),
+                        Err(refusal) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{refusal}\n")),
+                    };
+                }
+            },
+        };
+        self.metrics.cdrs.count("refused", 1);
+        refused
+    }
+
+    /// The body of a request that may be answered, with what its head says of it; or what to say
+    /// instead.
+    async fn body<T>(
         &self,
         request: Request<Incoming>,
         patience: &Patience,
-    ) -> Result<Bytes, Response<Full<Bytes>>> {
+        kind: fn(&HeaderMap) -> Result<T, &'static str>,
+    ) -> Result<(Bytes, T), Response<Full<Bytes>>> {
         if request.method() != Method::POST {
             return Err(with_header(
                 text(StatusCode::METHOD_NOT_ALLOWED, "lookups are posted\n"),
@@ -124,15 +155,13 @@ impl Handler {
             ));
         }
         if !self.may_ask(request.headers()) {
-            tracing::warn!("a lookup with a wrong user name or password, or none, was refused");
+            tracing::warn!("a request with a wrong user name or password, or none, was refused");
             let response = text(StatusCode::UNAUTHORIZED, "user name or password is wrong\n");
             return Err(with_header(response, (WWW_AUTHENTICATE, "Basic realm=\"centrex\"")));
         }
-        if !is_form(request.headers()) {
-            let message = "Content-Type must be application/x-www-form-urlencoded\n";
-            return Err(text(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
-        }
-        body::read(request.into_body(), patience).await.map_err(|status| {
+        let kind =
+            kind(request.headers()).map_err(|message| text(StatusCode::UNSUPPORTED_MEDIA_TYPE, message))?;
+        let body = body::read(request.into_body(), patience).await.map_err(|status| {
             text(
                 status,
                 match status {
@@ -141,7 +170,8 @@ impl Handler {
                     _ => "the body broke off\n",
                 },
             )
-        })
+        })?;
+        Ok((body, kind))
     }
 
     fn may_ask(&self, headers: &HeaderMap) -> bool {
@@ -202,10 +232,26 @@ fn get(method: &Method, answer: impl FnOnce() -> Response<Full<Bytes>>) -> Respo
     with_header(text(StatusCode::METHOD_NOT_ALLOWED, "this is only read\n"), (ALLOW, "GET, HEAD"))
 }
 
-fn is_form(headers: &HeaderMap) -> bool {
+/// A lookup is a form.
+fn form(headers: &HeaderMap) -> Result<(), &'static str> {
     let value = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
     let essence = value.split(|b| *b == b';').next().unwrap_or_default();
-    essence.trim_ascii().eq_ignore_ascii_case(FORM)
+    match essence.trim_ascii().eq_ignore_ascii_case(FORM) {
+        true => Ok(()),
+        false => Err("Content-Type must be application/x-www-form-urlencoded\n"),
+    }
+}
+
+/// How a call record is written.
+fn cdr_encoding(headers: &HeaderMap) -> Result<Encoding, &'static str> {
+    if headers.get(CONTENT_ENCODING).is_some_and(|value| value != "identity") {
+        return Err("Content-Encoding is not supported: send the record as it is\n");
+    }
+    let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    Encoding::of_content_type(kind).ok_or(
+        "Content-Type must be text/xml, application/x-www-form-urlencoded, \
+         application/x-www-form-base64-encoded or application/x-www-form-plaintext\n",
+    )
 }
 
 fn xml(document: Bytes) -> Response<Full<Bytes>> {

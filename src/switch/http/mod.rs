@@ -13,7 +13,7 @@ use std::convert::Infallible;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -29,6 +29,8 @@ use super::findings::Findings;
 use super::live;
 use super::metrics::Metrics;
 use super::xml::Answers;
+use crate::cdr::intake::Intake;
+use crate::cdr::metrics::CdrMetrics;
 use handler::Handler;
 use patience::Patience;
 
@@ -103,8 +105,20 @@ impl Server {
         check_exposure(listen, credentials.as_ref())?;
         let listener = open("--xml-listen", listen).await?;
         let metrics = Metrics::new(answers.replica.clone(), probe.clone());
-        let handler = Arc::new(Handler { credentials, answers, probe, metrics, findings: None });
+        let cdrs = OnceLock::new();
+        let handler = Arc::new(Handler { credentials, answers, probe, metrics, findings: None, cdrs });
         Ok(Self { listener, handler, serves: Serves::All })
+    }
+
+    /// Where call records are counted.
+    pub fn cdr_metrics(&self) -> CdrMetrics {
+        self.handler.metrics.cdrs.clone()
+    }
+
+    /// Takes call records in from now on; before, none is acknowledged.
+    pub fn take_cdrs(&self, intake: Intake) {
+        // There is one sidecar, and so one intake.
+        let _ = self.handler.cdrs.set(intake);
     }
 
     /// Opens a second listener, with the same `/healthz`, `/readyz` and `/metrics` and without

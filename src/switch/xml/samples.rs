@@ -80,6 +80,7 @@ fn tenant() -> TenantView {
         emergency: None,
         max_concurrent_calls: None,
         max_call_duration_seconds: None,
+        cdr_days: None,
         music_on_hold: None,
         recording_tone: false,
         deletion_policy: DeletionPolicy::default(),

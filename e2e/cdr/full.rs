@@ -1,0 +1,61 @@
+//! A disk without room for what waits.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use uuid::Uuid;
+
+use super::{Scene, metric, post, request};
+use crate::skip::skip;
+
+/// A small file system, gone with the test.
+struct Small(PathBuf);
+
+impl Small {
+    /// Mounts one, where that is allowed.
+    fn mount(at: &Path, bytes: u32) -> Option<Self> {
+        std::fs::create_dir_all(at).unwrap();
+        let size = format!("size={bytes}");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(at).output();
+        mounted.is_ok_and(|output| output.status.success()).then(|| Self(at.to_owned()))
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_is_told_and_nothing_acknowledged_is_lost() {
+    let test = "cdr: full disk";
+    let Some(mut scene) = Scene::start(test).await else { return };
+    let Some(small) = Small::mount(&scene.site.data_dir("one").join("cdrs"), 96 << 10) else {
+        return skip(test, "a small tmpfs cannot be mounted: that needs root");
+    };
+    let a = scene.a;
+    let switch = scene.switch("one", &[]);
+    scene.postgres_is(false).await;
+    let mut acknowledged = 0;
+    for leg in 1..=10 {
+        let document = scene.document("bridged-a-leg.xml", a, Uuid::from_u128(leg));
+        match switch.send(&request(document.as_bytes())) {
+            (200, _) => acknowledged += 1,
+            (503, answer) => assert!(answer.contains("kept neither in Postgres nor here"), "{answer}"),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!((2..=5).contains(&acknowledged), "{acknowledged}");
+    assert!(switch.log().contains("disk_full"), "{}", switch.log());
+    assert_eq!(metric(&switch, "centrex_cdr_spool_records"), f64::from(acknowledged));
+    switch.end("-KILL");
+    let switch = scene.site.start_command(&mut scene.site.command("one"), "one");
+    scene.postgres_is(true).await;
+    scene.counts(a, acknowledged.into()).await;
+    for leg in 1..=10 {
+        post(&switch, &scene.document("bridged-a-leg.xml", a, Uuid::from_u128(leg)));
+    }
+    scene.counts(a, 10).await;
+    drop((switch, small));
+}

@@ -1,0 +1,95 @@
+//! Who may add call records, and that nothing else comes with it.
+
+use centrex::store::tenant_schema;
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
+use uuid::Uuid;
+
+use super::Scene;
+
+async fn code(login: &mut PgConnection, sql: &str) -> Option<String> {
+    let done = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(login).await;
+    Some(done.err()?.as_database_error()?.code()?.into_owned())
+}
+
+fn take(tenant: Uuid, leg: u128) -> String {
+    format!(
+        r#"SELECT {}.take_cdrs('[{{"uuid": "{}", "leg": "a", "started_at": "2026-11-21T00:00:00Z",
+           "received_at": "2026-11-21T00:00:00Z", "clock_skewed": false, "no_such_column": 1}}]')"#,
+        tenant_schema(tenant),
+        Uuid::from_u128(leg)
+    )
+}
+
+#[tokio::test]
+async fn a_switch_may_add_records_and_nothing_else() {
+    let Some(mut scene) = Scene::start("cdr: rights").await else { return };
+    let (a, schema) = (scene.a, tenant_schema(scene.a));
+    let id = Uuid::now_v7().simple();
+    let (switch, reader) = (format!("switch_{id}"), format!("reader_{id}"));
+    let grants = format!(
+        "CREATE ROLE {switch} LOGIN; CREATE ROLE {reader} LOGIN; GRANT pg_read_all_data TO {switch}, {reader};
+         GRANT INSERT ON public.cdr_quarantine TO {switch}"
+    );
+    scene.sql(&grants).await;
+    let connect = |login: &str| scene.database.options().username(login);
+    let mut theirs = connect(&switch).connect().await.unwrap();
+    let mut readers = connect(&reader).connect().await.unwrap();
+
+    const DENIED: Option<&str> = Some("42501");
+    assert_eq!(code(&mut theirs, &take(a, 1)).await, None);
+    assert_eq!(code(&mut readers, &take(a, 2)).await.as_deref(), DENIED);
+    assert_eq!(scene.count(a).await, 1);
+    for sql in [
+        format!("INSERT INTO {schema}.cdrs SELECT * FROM {schema}.cdrs"),
+        format!("UPDATE {schema}.cdrs SET billed_ms = 0"),
+        format!("DELETE FROM {schema}.cdrs"),
+        format!("DELETE FROM {schema}.cdrs_other"),
+        format!("DELETE FROM {schema}.extensions"),
+        format!("SELECT {schema}.keep_cdrs(0)"),
+        format!("SELECT {schema}.make_cdr_month('2030-01-01')"),
+        format!("CREATE TABLE {schema}.x (y int)"),
+        format!("SET ROLE {schema}"),
+        "DELETE FROM public.cdr_quarantine".to_owned(),
+        "UPDATE public.cdr_quarantine SET reason = ''".to_owned(),
+    ] {
+        assert_eq!(code(&mut theirs, &sql).await.as_deref(), DENIED, "{sql}");
+    }
+
+    // Nothing of the caller's stands in for what the function names, and it cannot be made to run
+    // anything of the caller's as the tenant.
+    let trap = "CREATE TEMP TABLE cdrs (LIKE pg_class);
+                CREATE FUNCTION pg_temp.has_table_privilege(name, text, text) RETURNS boolean LANGUAGE sql AS 'SELECT true';
+                CREATE FUNCTION pg_temp.json_populate_recordset(anyelement, json) RETURNS SETOF anyelement
+                    LANGUAGE plpgsql AS $$ BEGIN DELETE FROM extensions; END $$;
+                SET search_path = pg_temp, public";
+    for login in [&mut theirs, &mut readers] {
+        assert_eq!(code(login, trap).await, None);
+    }
+    assert_eq!(code(&mut readers, &take(a, 3)).await.as_deref(), DENIED);
+    assert_eq!(code(&mut theirs, &take(a, 4)).await, None);
+    assert_eq!(scene.count(a).await, 2);
+    assert_eq!(scene.scalar(&format!("SELECT count(*) FROM {schema}.extensions")).await, 2);
+    // A tenant's own role cannot add to another tenant.
+    let mut owner = scene.database.options().connect().await.unwrap();
+    let as_b = format!("BEGIN; SET LOCAL ROLE {}; {}", tenant_schema(scene.b), take(a, 5));
+    assert_eq!(code(&mut owner, &as_b).await.as_deref(), DENIED);
+
+    for login in [theirs, readers, owner] {
+        login.close().await.unwrap();
+    }
+    scene.sql(&format!("DROP OWNED BY {switch}, {reader}; DROP ROLE {switch}, {reader}")).await;
+}
+
+#[tokio::test]
+async fn who_runs_it_and_where_it_looks_is_fixed() {
+    let Some(mut scene) = Scene::start("cdr: definer").await else { return };
+    let schema = tenant_schema(scene.a);
+    let sql = format!(
+        "SELECT count(*) FROM pg_proc WHERE pronamespace = '{schema}'::regnamespace
+         AND proowner = '{schema}'::regrole AND proconfig = ARRAY['search_path={schema}, pg_temp']
+         AND prosecdef = (proname = 'take_cdrs')"
+    );
+    assert_eq!(scene.scalar(&sql).await, 3);
+    let all = format!("SELECT count(*) FROM pg_proc WHERE pronamespace = '{schema}'::regnamespace");
+    assert_eq!(scene.scalar(&all).await, 3);
+}

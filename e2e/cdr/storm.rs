@@ -1,0 +1,213 @@
+//! Fifty thousand records, while Postgres and the sidecar are killed.
+
+use std::io::{Read, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use centrex::store::{LocalError, LocalOptions, LocalPostgres, Store, StoreOptions, tenant_schema};
+use sqlx::{AssertSqlSafe, ConnectOptions};
+use uuid::Uuid;
+
+use super::{of_leg, recorded, request, tenant, token, with};
+use crate::freeswitch::process::free_port;
+use crate::plans;
+use crate::postgres::{keyring, reachable_dir};
+use crate::program::Program;
+use crate::skip::skip;
+use crate::switch::Site;
+
+const RECORDS: usize = 50_000;
+const TENANTS: usize = 5;
+/// Calls that end at one time; FreeSWITCH posts from the thread of each.
+const POSTERS: usize = 128;
+/// How long all of it may take; a few seconds' work on an idle machine, but for the crashes.
+const LIMIT: Duration = Duration::from_secs(400);
+
+/// The leg of a record: its tenant can be read off it.
+fn leg(record: usize) -> Uuid {
+    Uuid::from_u64_pair((record % TENANTS) as u64 + 1, (record / TENANTS) as u64)
+}
+
+/// A recorded document without what is not read: unoptimised, a parser takes a millisecond for all of it.
+fn short(name: &str) -> String {
+    let text = String::from_utf8(recorded(name)).unwrap();
+    let (head, rest) = text.split_once("<channel_data>").unwrap();
+    let (variables, rest) = rest.split_once("<variables>").unwrap().1.split_once("</variables>").unwrap();
+    let callflow = rest.split_once("<callflow").unwrap().1;
+    let kept = [
+        "uuid",
+        "direction",
+        "originating_leg_uuid",
+        "originator",
+        "start_uepoch",
+        "end_uepoch",
+        "hangup_cause",
+    ];
+    let kept: String = variables
+        .lines()
+        .filter(|line| kept.iter().any(|name| line.trim_start().starts_with(&format!("<{name}>"))))
+        .collect();
+    format!("{head}<variables>{kept}</variables><callflow{callflow}")
+}
+
+/// Posts as mod_xml_cdr does: on anything but 200, once more, for ever.
+fn post_all(address: SocketAddr, next: &AtomicUsize, of: impl Fn(usize) -> Vec<u8>, again: &AtomicUsize) {
+    let mut kept: Option<TcpStream> = None;
+    loop {
+        let record = next.fetch_add(1, Ordering::Relaxed);
+        if record >= RECORDS {
+            return;
+        }
+        let request = of(record);
+        while try_post(address, &mut kept, &request) != Some(200) {
+            kept = None;
+            again.fetch_add(1, Ordering::Relaxed);
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+/// The status of an answer; none when the connection ends.
+fn try_post(address: SocketAddr, kept: &mut Option<TcpStream>, request: &[u8]) -> Option<u16> {
+    if kept.is_none() {
+        let stream = TcpStream::connect(address).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(30))).ok()?;
+        stream.set_nodelay(true).ok()?;
+        *kept = Some(stream);
+    }
+    let stream = kept.as_mut()?;
+    stream.write_all(request).ok()?;
+    let mut answer = Vec::new();
+    let mut part = [0; 1024];
+    // A body of one line at the end of a short answer.
+    while !answer.ends_with(b"\n") || !answer.windows(4).any(|window| window == b"\r\n\r\n") {
+        let length = stream.read(&mut part).ok().filter(|length| *length > 0)?;
+        answer.extend_from_slice(&part[..length]);
+    }
+    std::str::from_utf8(&answer).ok()?.split(' ').nth(1)?.parse().ok()
+}
+
+#[test]
+fn fifty_thousand_are_there_once_each() {
+    let test = "cdr: 50,000 records";
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let directory = reachable_dir();
+    // Servers are killed here, and no machine: that needs no fsync.
+    let options = LocalOptions { data_dir: directory.path().join("postgres"), durable: false };
+    let started = match runtime.block_on(LocalPostgres::start(&options)) {
+        Err(error @ LocalError::Binaries) => return skip(test, &error.to_string()),
+        started => started.unwrap(),
+    };
+    let connect = started.connect_options();
+    let mut postgres = Some(started);
+    let store_options = StoreOptions::new(connect.clone(), keyring(&[(1, 'a')]));
+    let (store, tenants) = runtime.block_on(async {
+        let store = Store::connect(&store_options).await.unwrap();
+        store.write_platform(&plans::platform()).await.unwrap();
+        let mut tenants = Vec::new();
+        for at in 0..TENANTS {
+            tenants.push(tenant(&store, &format!("t{at}")).await);
+        }
+        (store, tenants)
+    });
+    let documents: Vec<[String; 2]> = tenants
+        .iter()
+        .map(|tenant| {
+            let token = token(store.signing_key(), *tenant);
+            ["bridged-a-leg.xml", "bridged-b-leg.xml"].map(|name| with(&short(name), "centrex_call", &token))
+        })
+        .collect();
+    let socket = connect.get_socket().expect("a socket").display().to_string();
+    let site = Site::at(format!("postgres://centrex@localhost:{}/centrex?host={socket}", connect.get_port()));
+    let port = free_port(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let sidecar = |name: &str| -> Program {
+        let mut command = site.command_at("one", &address.to_string());
+        site.start_command(&mut command, name)
+    };
+    let mut first = sidecar("first");
+    first.wait_until("readiness", |program| program.get("/readyz").0 == 200);
+    let mut running = Some(first);
+
+    let (next, again) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let start = Instant::now();
+    let of = |record: usize| {
+        let document = &documents[record % TENANTS][record / TENANTS % 2];
+        request(of_leg(document, leg(record)).as_bytes())
+    };
+    std::thread::scope(|threads| {
+        let posters: Vec<_> =
+            (0..POSTERS).map(|_| threads.spawn(|| post_all(address, &next, of, &again))).collect();
+        let reach = |share: usize| {
+            while next.load(Ordering::Relaxed) < RECORDS * share / 100 {
+                assert!(start.elapsed() < LIMIT, "{} were posted", next.load(Ordering::Relaxed));
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        };
+        let mut sidecar_is_killed = |next: &str| {
+            running.take().unwrap().end("-KILL");
+            running = Some(sidecar(next));
+        };
+        reach(15);
+        sidecar_is_killed("second");
+        reach(30);
+        kill(postgres.take().unwrap());
+        reach(45);
+        sidecar_is_killed("third"); // with a spool, and without a Postgres
+        reach(55);
+        postgres = Some(runtime.block_on(LocalPostgres::start(&options)).unwrap());
+        reach(70);
+        kill(postgres.take().unwrap());
+        postgres = Some(runtime.block_on(LocalPostgres::start(&options)).unwrap());
+        reach(85);
+        sidecar_is_killed("fourth");
+        posters.into_iter().for_each(|poster| poster.join().unwrap());
+    });
+    eprintln!("posted in {:?}, {} tries again", start.elapsed(), again.load(Ordering::Relaxed));
+
+    let (postgres, running) = (postgres.unwrap(), running.unwrap());
+    runtime.block_on(async {
+        let mut admin = postgres.admin_options().database("centrex").connect().await.unwrap();
+        let all: Vec<String> =
+            tenants.iter().map(|id| format!("SELECT count(*) FROM {}.cdrs", tenant_schema(*id))).collect();
+        let all = format!("SELECT sum(count)::bigint FROM ({}) AS counts", all.join(" UNION ALL "));
+        loop {
+            let count: i64 =
+                sqlx::query_scalar(AssertSqlSafe(all.clone())).fetch_one(&mut admin).await.unwrap();
+            if count == RECORDS as i64 {
+                break;
+            }
+            assert!(start.elapsed() < LIMIT && count < RECORDS as i64, "{count} rows\n{}", running.log());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        for (at, id) in (1u64..).zip(&tenants) {
+            let sql = format!(
+                "SELECT count(*), count(DISTINCT uuid),
+                        count(*) FILTER (WHERE uuid::text LIKE '00000000-0000-{at:04x}-%'),
+                        count(*) FILTER (WHERE leg = 'b')
+                 FROM {}.cdrs",
+                tenant_schema(*id)
+            );
+            let counts: (i64, i64, i64, i64) =
+                sqlx::query_as(AssertSqlSafe(sql)).fetch_one(&mut admin).await.unwrap();
+            let each = (RECORDS / TENANTS) as i64;
+            assert_eq!(counts, (each, each, each, each / 2), "tenant {at}");
+        }
+        let quarantined: i64 = sqlx::query_scalar("SELECT count(*) FROM public.cdr_quarantine")
+            .fetch_one(&mut admin)
+            .await
+            .unwrap();
+        assert_eq!(quarantined, 0);
+    });
+    let (status, log) = running.end("-TERM");
+    assert_eq!(status.code(), Some(0), "{log}");
+    eprintln!("all there after {:?}", start.elapsed());
+}
+
+/// Ends a server as a crash of it does.
+fn kill(postgres: LocalPostgres) {
+    let pid = postgres.pid().to_string();
+    assert!(Command::new("kill").args(["-KILL", &pid]).status().unwrap().success());
+}

@@ -1,0 +1,40 @@
+//! Call records of a standalone, read as an operator would: from its Postgres.
+
+use std::path::Path;
+
+use serde_json::Value;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection};
+
+/// The row of an `a` leg by what was dialled first, and those of the legs that were called for it.
+pub fn of<'a>(rows: &'a [Value], dialled: &str, cause: &str) -> (&'a Value, Vec<&'a Value>) {
+    let is =
+        |row: &&Value| row["leg"] == "a" && row["destination"] == dialled && row["hangup_cause"] == cause;
+    let a =
+        rows.iter().find(is).unwrap_or_else(|| panic!("no call to {dialled} ended with {cause}: {rows:#?}"));
+    (a, rows.iter().filter(|row| row["leg"] == "b" && row["originating_uuid"] == a["uuid"]).collect())
+}
+
+/// Everything that is there: rows of `cdrs` with the name of their `tenant`, in order of their start,
+/// and of the quarantine, without what was posted.
+pub fn all(data_dir: &Path) -> (Vec<Value>, Vec<Value>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let options = PgConnectOptions::new_without_pgpass().socket(data_dir.join("postgres"));
+        let options = options.username("postgres").database("centrex");
+        let mut admin = options.connect().await.expect("Postgres of the standalone");
+        let tenants: Vec<(String, String)> =
+            sqlx::query_as("SELECT name, schema_name FROM public.tenants").fetch_all(&mut admin).await.unwrap();
+        let of = |(name, schema): &(String, String)| format!("SELECT '{name}' AS tenant, * FROM {schema}.cdrs");
+        let union = tenants.iter().map(of).collect::<Vec<_>>().join(" UNION ALL ");
+        let rows = format!("SELECT row_to_json(c)::text FROM ({union}) AS c ORDER BY started_at");
+        let quarantine =
+            "SELECT (to_jsonb(q) - 'body' - 'digest')::text FROM public.cdr_quarantine AS q ORDER BY received_at";
+        (fetch(&mut admin, rows).await, fetch(&mut admin, quarantine.to_owned()).await)
+    })
+}
+
+async fn fetch(admin: &mut PgConnection, sql: String) -> Vec<Value> {
+    let rows: Vec<String> = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(admin).await.expect("rows");
+    rows.iter().map(|row| serde_json::from_str(row).expect("JSON")).collect()
+}

@@ -1,0 +1,159 @@
+//! A call record with types: a row of the table `cdrs`, whose columns have these names.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::document::Document;
+use crate::route::token::Caller;
+
+/// What a record lacks that it cannot be kept without.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it has no usable {0}")]
+pub struct Incomplete(&'static str);
+
+/// One leg of a call. Times are as the switch's clock had them.
+#[derive(Clone, Debug, Serialize)]
+#[allow(missing_docs)] // the columns' comments say it: migrations/tenant/0002_cdrs.sql
+pub struct Cdr {
+    pub uuid: Uuid,
+    pub leg: &'static str,
+    pub started_at: Timestamp,
+    pub progress_at: Option<Timestamp>,
+    pub answered_at: Option<Timestamp>,
+    pub bridged_at: Option<Timestamp>,
+    pub ended_at: Option<Timestamp>,
+    pub received_at: Timestamp,
+    pub clock_skewed: bool,
+    pub switch: Option<String>,
+    pub direction: Option<String>,
+    pub caller_name: Option<String>,
+    pub caller_number: Option<String>,
+    pub callee_name: Option<String>,
+    pub callee_number: Option<String>,
+    pub destination: Option<String>,
+    pub context: Option<String>,
+    pub extension: Option<String>,
+    pub trunk: Option<String>,
+    pub gateway: Option<String>,
+    pub network_address: Option<String>,
+    pub duration_ms: Option<i64>,
+    pub billed_ms: Option<i64>,
+    pub waited_ms: Option<i64>,
+    pub held_ms: Option<i64>,
+    pub hangup_cause: Option<String>,
+    pub hangup_cause_q850: Option<i32>,
+    pub hangup_disposition: Option<String>,
+    pub originate_disposition: Option<String>,
+    pub sip_status: Option<i32>,
+    pub sip_call_id: Option<String>,
+    pub bridged_uuid: Option<Uuid>,
+    pub originating_uuid: Option<Uuid>,
+    pub queue: Option<String>,
+    pub recording: Option<String>,
+    pub mos: Option<f32>,
+    pub quality_percent: Option<f32>,
+    pub jitter_min_variance: Option<f32>,
+    pub jitter_max_variance: Option<f32>,
+    pub packets_in: Option<i64>,
+    pub packets_lost: Option<i64>,
+    pub xml: Option<String>,
+}
+
+/// How far behind the time it is received a call may have started, and ahead, before its clock is
+/// called wrong.
+const BEHIND: SignedDuration = SignedDuration::from_hours(24);
+const AHEAD: SignedDuration = SignedDuration::from_mins(5);
+
+impl Cdr {
+    /// The record of a document. `caller` is on whose behalf the call ran; `received` is now, or
+    /// when FreeSWITCH wrote the file it was left in.
+    ///
+    /// # Errors
+    /// It has no uuid, or did not begin at any time.
+    pub fn new(document: &Document<'_>, caller: &Caller, received: Timestamp) -> Result<Self, Incomplete> {
+        let text = |name: &str| document.variable(name);
+        let profile = |name: &str| document.profile(name);
+        let uuid = |name: &str| document.variable(name).and_then(|text| Uuid::try_parse(&text).ok());
+        let started_at = time(document, "start_uepoch", "created_time").ok_or(Incomplete("start"))?;
+        let ended_at = time(document, "end_uepoch", "hangup_time");
+        let last = ended_at.unwrap_or(started_at);
+        // A B leg is one that FreeSWITCH called; for a queue's agent mod_callcenter says for whom.
+        let is_b = document.variable("direction").as_deref() == Some("outbound");
+        let for_whom = ["originating_leg_uuid", "originator", "cc_member_session_uuid"];
+        let extension = match caller {
+            _ if is_b => text("dialed_user"),
+            Caller::Extension(name) => Some(name.clone()),
+            Caller::Outside => None,
+        };
+        Ok(Self {
+            uuid: uuid("uuid").ok_or(Incomplete("uuid"))?,
+            leg: if is_b { "b" } else { "a" },
+            started_at,
+            progress_at: time(document, "progress_uepoch", "progress_time"),
+            answered_at: time(document, "answer_uepoch", "answered_time"),
+            bridged_at: time(document, "bridge_uepoch", "bridged_time"),
+            ended_at,
+            received_at: received,
+            clock_skewed: last > received + AHEAD || last < received - BEHIND,
+            switch: document.switch.clone(),
+            direction: text("direction"),
+            caller_name: profile("caller_id_name"),
+            caller_number: profile("caller_id_number"),
+            callee_name: profile("callee_id_name"),
+            callee_number: profile("callee_id_number"),
+            // A user of the directory is rung as `user%domain`.
+            destination: match (document.dialled(), is_b) {
+                (Some(rung), true) => rung.split('%').next().map(str::to_owned),
+                (dialled, _) => dialled,
+            },
+            context: profile("context"),
+            extension,
+            trunk: None,
+            gateway: text("sip_gateway_name").or_else(|| text("sip_gateway")),
+            network_address: profile("network_addr"),
+            duration_ms: number(document, "mduration"),
+            billed_ms: number(document, "billmsec"),
+            waited_ms: number(document, "waitmsec"),
+            held_ms: number(document, "hold_accum_ms"),
+            hangup_cause: text("hangup_cause"),
+            hangup_cause_q850: number(document, "hangup_cause_q850"),
+            hangup_disposition: text("sip_hangup_disposition"),
+            originate_disposition: text("originate_disposition"),
+            sip_status: number(document, "sip_term_status"),
+            sip_call_id: text("sip_call_id"),
+            bridged_uuid: uuid("bridge_uuid").or_else(|| uuid("last_bridge_to")),
+            originating_uuid: for_whom.into_iter().find_map(uuid).filter(|_| is_b),
+            queue: text("cc_queue"),
+            recording: text("centrex_recording").filter(|path| is_recording(path)),
+            mos: figure(document, "rtp_audio_in_mos"),
+            quality_percent: figure(document, "rtp_audio_in_quality_percentage"),
+            jitter_min_variance: figure(document, "rtp_audio_in_jitter_min_variance"),
+            jitter_max_variance: figure(document, "rtp_audio_in_jitter_max_variance"),
+            packets_in: number(document, "rtp_audio_in_packet_count"),
+            packets_lost: number(document, "rtp_audio_in_skip_packet_count"),
+            xml: None,
+        })
+    }
+}
+
+/// A path that our dialplan writes: nothing else may ever be opened for it.
+fn is_recording(path: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '_' | '.');
+    path.starts_with("recordings/") && path.len() <= 200 && path.chars().all(plain) && !path.contains("..")
+}
+
+/// A time in µs; 0 is never. One that no calendar of Postgres' has is none.
+fn time(document: &Document<'_>, variable: &str, profile: &str) -> Option<Timestamp> {
+    let text = document.variable(variable).or_else(|| document.time(profile))?;
+    let micros: i64 = text.parse().ok().filter(|micros| *micros > 0)?;
+    Timestamp::from_microsecond(micros).ok()
+}
+
+fn number<T: std::str::FromStr>(document: &Document<'_>, name: &str) -> Option<T> {
+    document.variable(name)?.parse().ok()
+}
+
+fn figure(document: &Document<'_>, name: &str) -> Option<f32> {
+    number(document, name).filter(|figure: &f32| figure.is_finite())
+}

@@ -1,0 +1,440 @@
+//! Call records that wait for Postgres, in files that are only appended to. What was appended is on
+//! the disk when `append` returns; what was half-written when the process died was never
+//! acknowledged, and is passed over. So is what the disk has spoilt: only that record is lost. A
+//! process appends to files of its own only.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+
+use super::document::Encoding;
+use super::metrics::CdrMetrics;
+
+/// Ends the name of every file; its number comes before.
+const SUFFIX: &str = ".cdrs";
+/// A file this large is followed by another one: they are replayed and removed one by one.
+const SEGMENT_BYTES: u64 = 8 << 20;
+/// Each record begins with this, by which the next one is found behind one that is spoilt.
+const MARK: [u8; 8] = *b"\xc5cdr\0\x1a\r\n";
+/// Before each record: the mark, length of what follows the header (4 bytes), beginning of its SHA-256 (8).
+const HEADER: usize = 20;
+/// Before each body: when it was received in µs (8 bytes), its encoding (1).
+const PREFIX: usize = 9;
+/// A file that cannot be read so often is set aside until the next start, so that the others go on.
+const TRIES: u32 = 5;
+
+/// A record as it was received.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// When.
+    pub at: Timestamp,
+    /// How the body is written.
+    pub encoding: Encoding,
+    /// The body.
+    pub body: Bytes,
+}
+
+/// Why nothing can be kept.
+#[derive(Debug, thiserror::Error)]
+pub enum SpoolError {
+    /// As much waits as may wait.
+    #[error("{bytes} bytes of call records wait for Postgres, which is all that may (--cdr-spool-bytes)")]
+    Full {
+        /// What waits.
+        bytes: u64,
+    },
+    /// The disk is full, or worse.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl SpoolError {
+    /// The kind of error, stable, for metrics and logs.
+    pub fn category(&self) -> &'static str {
+        match self {
+            Self::Full { .. } => "spool_full",
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => "disk_full",
+            Self::Io { .. } => "spool_io",
+        }
+    }
+}
+
+/// One file.
+#[derive(Debug)]
+struct Segment {
+    number: u64,
+    bytes: u64,
+    records: i64,
+    /// When its first record came.
+    oldest: Timestamp,
+    /// How often it could not be read.
+    failures: u32,
+}
+
+/// The directory.
+#[derive(Debug)]
+pub struct Spool {
+    directory: PathBuf,
+    limit: u64,
+    segments: Vec<Segment>,
+    /// Those that cannot be read or removed. They stay where they are, and count; the next start tries again.
+    aside: Vec<Segment>,
+    /// Number of the next file: never one that was there before.
+    next: u64,
+    /// The last segment, while it is appended to.
+    writing: Option<File>,
+    metrics: CdrMetrics,
+}
+
+impl Spool {
+    /// Opens a directory, which is made when it is not there, and finds what waits in it.
+    ///
+    /// # Errors
+    /// When it cannot be made or read.
+    pub fn open(directory: &Path, limit: u64, metrics: CdrMetrics) -> Result<Self, SpoolError> {
+        let failed = |source| SpoolError::Io { path: directory.to_owned(), source };
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
+        // Its own name is on the disk, too.
+        if let Some(parent) = directory.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            File::open(parent).and_then(|parent| parent.sync_all()).map_err(failed)?;
+        }
+        let (directory, segments, aside) = (directory.to_owned(), Vec::new(), Vec::new());
+        let mut spool = Self { directory, limit, segments, aside, next: 1, writing: None, metrics };
+        let mut numbers: Vec<u64> = fs::read_dir(&spool.directory)
+            .map_err(failed)?
+            .flatten()
+            .filter_map(|entry| entry.file_name().to_str()?.strip_suffix(SUFFIX)?.parse().ok())
+            .collect();
+        numbers.sort_unstable();
+        for number in numbers {
+            spool.next = number.saturating_add(1);
+            spool.find(number);
+        }
+        spool.tell();
+        Ok(spool)
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.segments.is_empty()
+    }
+
+    /// Keeps records, with one write and one fsync for all of them.
+    ///
+    /// # Errors
+    /// [`SpoolError`]; none of them is kept then.
+    pub fn append(&mut self, records: &[Received]) -> Result<(), SpoolError> {
+        let mut bytes = Vec::new();
+        records.iter().for_each(|record| encode(record, &mut bytes));
+        let Some(first) = records.first() else { return Ok(()) };
+        let held = self.bytes();
+        if held + bytes.len() as u64 > self.limit {
+            return Err(SpoolError::Full { bytes: held });
+        }
+        if self.segments.last().is_none_or(|segment| segment.bytes >= SEGMENT_BYTES) {
+            self.writing = None;
+        }
+        if self.writing.is_none() {
+            self.begin(first.at)?;
+        }
+        let (Some(file), Some(segment)) = (&mut self.writing, self.segments.last_mut()) else {
+            return Ok(());
+        };
+        let written = file.write_all(&bytes).and_then(|()| file.sync_data());
+        if let Err(source) = written {
+            let path = self.directory.join(name(segment.number));
+            // Gives back the space that was not enough; where even that fails, what is there is passed
+            // over. The next record begins a file of its own.
+            let end = segment.bytes;
+            let _ = file.set_len(end);
+            self.writing = None;
+            if end == 0 {
+                self.segments.pop();
+                let _ = fs::remove_file(&path);
+            }
+            return Err(SpoolError::Io { path, source });
+        }
+        segment.bytes += bytes.len() as u64;
+        segment.records += i64::try_from(records.len()).unwrap_or(i64::MAX);
+        self.tell();
+        Ok(())
+    }
+
+    /// The records of the oldest file, with its number to remove it by; none when nothing waits.
+    /// It is not appended to any more.
+    ///
+    /// # Errors
+    /// When it cannot be read; after some tries the next one is the oldest.
+    pub fn oldest(&mut self) -> Result<Option<(u64, Vec<Received>)>, SpoolError> {
+        let Some(number) = self.segments.first().map(|segment| segment.number) else { return Ok(None) };
+        if self.segments.len() == 1 {
+            self.writing = None;
+        }
+        match self.read(number) {
+            Ok(records) => Ok(Some((number, records))),
+            Err(cause) => {
+                if let Some(segment) = self.segments.first_mut() {
+                    segment.failures += 1;
+                    if segment.failures >= TRIES {
+                        self.set_aside(number);
+                    }
+                }
+                Err(cause)
+            }
+        }
+    }
+
+    /// Forgets a file whose records are all in Postgres.
+    ///
+    /// # Errors
+    /// When it cannot be removed: it is brought to Postgres again at the next start.
+    pub fn remove(&mut self, number: u64) -> Result<(), SpoolError> {
+        let path = self.directory.join(name(number));
+        match fs::remove_file(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                self.set_aside(number);
+                return Err(SpoolError::Io { path, source });
+            }
+            _ => self.segments.retain(|segment| segment.number != number),
+        }
+        self.tell();
+        Ok(())
+    }
+
+    fn set_aside(&mut self, number: u64) {
+        self.aside.extend(self.segments.extract_if(.., |segment| segment.number == number));
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Segment> {
+        self.aside.iter().chain(&self.segments)
+    }
+
+    fn bytes(&self) -> u64 {
+        self.all().map(|segment| segment.bytes).sum()
+    }
+
+    fn read(&self, number: u64) -> Result<Vec<Received>, SpoolError> {
+        let path = self.directory.join(name(number));
+        let bytes =
+            Bytes::from(fs::read(&path).map_err(|source| SpoolError::Io { path: path.clone(), source })?);
+        let (records, passed_over) = decode(&bytes);
+        if passed_over > 0 {
+            tracing::warn!(
+                path = %path.display(), bytes = passed_over,
+                "what is no whole call record is passed over: half-written and never acknowledged, or spoilt by the disk"
+            );
+        }
+        Ok(records)
+    }
+
+    /// Takes in a file that an earlier process left.
+    fn find(&mut self, number: u64) {
+        let path = self.directory.join(name(number));
+        let bytes = fs::metadata(&path).map_or(0, |metadata| metadata.len());
+        let segment = |records: i64, oldest| Segment { number, bytes, records, oldest, failures: 0 };
+        match self.read(number) {
+            Ok(records) => match records.first() {
+                Some(first) => {
+                    self.segments.push(segment(i64::try_from(records.len()).unwrap_or(i64::MAX), first.at));
+                }
+                // Its first record was being written. Where it cannot be removed, it harms nobody.
+                None => drop(fs::remove_file(&path)),
+            },
+            Err(cause) => {
+                tracing::error!(category = cause.category(), %cause, "call records that wait cannot be read");
+                self.aside.push(segment(0, Timestamp::now()));
+            }
+        }
+    }
+
+    /// Begins another file. Its name is on the disk before anything in it is.
+    fn begin(&mut self, oldest: Timestamp) -> Result<(), SpoolError> {
+        let number = self.next;
+        self.next = self.next.saturating_add(1);
+        let path = self.directory.join(name(number));
+        let made = OpenOptions::new()
+            .append(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path)
+            .and_then(|file| File::open(&self.directory)?.sync_all().map(|()| file));
+        self.writing = Some(made.map_err(|source| SpoolError::Io { path, source })?);
+        self.segments.push(Segment { number, bytes: 0, records: 0, oldest, failures: 0 });
+        Ok(())
+    }
+
+    fn tell(&self) {
+        self.metrics.spool_bytes.set(i64::try_from(self.bytes()).unwrap_or(i64::MAX));
+        self.metrics.spool_records.set(self.all().map(|segment| segment.records).sum());
+        let oldest =
+            self.all().map(|segment| segment.oldest).min().map_or(0.0, |at| at.as_millisecond() as f64 / 1e3);
+        self.metrics.spool_oldest.set(oldest);
+    }
+}
+
+fn name(number: u64) -> String {
+    format!("{number:020}{SUFFIX}")
+}
+
+fn digest(parts: [&[u8]; 3]) -> [u8; 8] {
+    let mut hash = Sha256::new();
+    parts.iter().for_each(|part| hash.update(part));
+    let whole: [u8; 32] = hash.finalize().into();
+    std::array::from_fn(|at| whole.get(at).copied().unwrap_or_default())
+}
+
+fn encode(record: &Received, out: &mut Vec<u8>) {
+    let (at, encoding) = (record.at.as_microsecond().to_le_bytes(), [record.encoding as u8]);
+    // A body is at most 1 MiB (http/body.rs), a file that FreeSWITCH left three (leftovers.rs).
+    let length = u32::try_from(record.body.len() + PREFIX).unwrap_or(u32::MAX);
+    out.extend(MARK);
+    out.extend(length.to_le_bytes());
+    out.extend(digest([&at, &encoding, &record.body]));
+    out.extend(at);
+    out.extend(encoding);
+    out.extend_from_slice(&record.body);
+}
+
+/// The whole records in bytes, and how many bytes belong to none.
+fn decode(bytes: &Bytes) -> (Vec<Received>, usize) {
+    let (mut records, mut at, mut passed_over) = (Vec::new(), 0, 0);
+    while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
+        match decode_one(bytes, rest) {
+            Some((record, length)) => {
+                records.push(record);
+                at += length;
+            }
+            None => {
+                let behind = rest.get(1..).unwrap_or_default();
+                let next = behind.windows(MARK.len()).position(|window| window == MARK);
+                let skipped = next.map_or(rest.len(), |next| next + 1);
+                passed_over += skipped;
+                at += skipped;
+            }
+        }
+    }
+    (records, passed_over)
+}
+
+/// The record that `rest`, a part of `bytes`, begins with, and its length.
+fn decode_one(bytes: &Bytes, rest: &[u8]) -> Option<(Received, usize)> {
+    let (header, rest) = rest.split_at_checked(HEADER)?;
+    let (length, wanted) = header.strip_prefix(&MARK)?.split_at_checked(4)?;
+    let length = u32::from_le_bytes(length.try_into().ok()?) as usize;
+    let (at, tail) = rest.get(..length)?.split_at_checked(8)?;
+    let (encoding, body) = tail.split_at_checked(1)?;
+    if digest([at, encoding, body]) != wanted {
+        return None;
+    }
+    let at = Timestamp::from_microsecond(i64::from_le_bytes(at.try_into().ok()?)).ok()?;
+    let encoding = Encoding::from_number(*encoding.first()?)?;
+    Some((Received { at, encoding, body: bytes.slice_ref(body) }, HEADER + length))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(text: &str) -> Received {
+        let at = Timestamp::from_microsecond(1_795_220_874_660_840).unwrap();
+        Received { at, encoding: Encoding::Xml, body: Bytes::copy_from_slice(text.as_bytes()) }
+    }
+
+    fn open(directory: &Path, limit: u64) -> Spool {
+        Spool::open(directory, limit, CdrMetrics::default()).unwrap()
+    }
+
+    #[test]
+    fn what_was_appended_is_there_after_a_crash_without_its_torn_tail() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut spool = open(directory.path(), 1 << 20);
+        spool.append(&[record("one"), record("two")]).unwrap();
+        let file = directory.path().join(name(1));
+        let whole = fs::read(&file).unwrap();
+        let mut torn = whole.clone();
+        encode(&record("three"), &mut torn);
+        for cut in whole.len()..torn.len() {
+            fs::write(&file, &torn[..cut]).unwrap();
+            let mut spool = open(directory.path(), 1 << 20);
+            assert_eq!(spool.oldest().unwrap().unwrap(), (1, vec![record("one"), record("two")]));
+        }
+        let mut spool = open(directory.path(), 1 << 20);
+        spool.append(&[record("four")]).unwrap();
+        assert_eq!(spool.oldest().unwrap().unwrap().0, 1, "the older file comes first");
+        spool.remove(1).unwrap();
+        assert_eq!(spool.oldest().unwrap().unwrap().1, [record("four")]);
+        spool.remove(2).unwrap();
+        assert!(spool.is_empty() && open(directory.path(), 1).is_empty());
+    }
+
+    #[test]
+    fn what_the_disk_spoilt_is_lost_alone() {
+        let mut one = Vec::new();
+        encode(&record("one"), &mut one);
+        let mut all = one.clone();
+        encode(&record("two"), &mut all);
+        let two = one.len()..all.len();
+        encode(&record("three"), &mut all);
+        for at in two {
+            for bit in [0x01, 0x80] {
+                let mut spoilt = all.clone();
+                spoilt[at] ^= bit;
+                let (records, passed_over) = decode(&spoilt.into());
+                assert_eq!(records, [record("one"), record("three")], "byte {at}");
+                assert_eq!(passed_over, one.len(), "byte {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_record_may_hold_anything() {
+        let mark = std::str::from_utf8(&MARK[1..]).unwrap();
+        let records = [record(mark), record(""), record(&"\0".repeat(3000)), record(mark)];
+        let mut bytes = Vec::new();
+        records.iter().for_each(|record| encode(record, &mut bytes));
+        assert_eq!(decode(&bytes.into()), (records.to_vec(), 0));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_stops_no_other() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join(name(1));
+        fs::create_dir(&file).unwrap(); // nobody can read that as a file, root neither
+        let mut spool = open(directory.path(), 1 << 20);
+        assert!(spool.is_empty());
+        spool.append(&[record("one")]).unwrap();
+        assert_eq!(spool.oldest().unwrap().unwrap(), (2, vec![record("one")]));
+        assert!(file.exists(), "it was removed without being read");
+
+        // The same to one that could be read at the start.
+        let file = directory.path().join(name(2));
+        fs::remove_file(&file).unwrap();
+        fs::create_dir(&file).unwrap();
+        spool.append(&[record("two")]).unwrap();
+        for _ in 0..TRIES {
+            assert_eq!(spool.oldest().unwrap_err().category(), "spool_io");
+        }
+        assert_eq!(spool.oldest().unwrap().unwrap(), (3, vec![record("two")]));
+    }
+
+    #[test]
+    fn it_is_bounded_and_says_so() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut spool = open(directory.path(), 60);
+        spool.append(&[record("one")]).unwrap();
+        let error = spool.append(&[record(&"x".repeat(100))]).unwrap_err();
+        assert_eq!(error.category(), "spool_full");
+        assert!(error.to_string().contains("--cdr-spool-bytes"), "{error}");
+        assert_eq!(spool.oldest().unwrap().unwrap().1, [record("one")]);
+    }
+}
