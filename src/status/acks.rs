@@ -272,6 +272,11 @@ mod tests {
         assert_eq!(table.take(found("b", findings.clone())), platform);
         let gateways = table.gateways("carriers/one");
         assert_eq!(gateways, [("b", &[registered][..])].into(), "a is not asked");
+        let waits = Held { waits: true, why: "it has calls".to_owned() };
+        findings.held.insert("SipProfile/phones".to_owned(), waits.clone());
+        assert_eq!(table.take(found("b", findings.clone())), platform);
+        assert_eq!(table.held("SipProfile/phones"), [("b", &waits)]);
+        assert!(table.held("SipProfile/trunks").is_empty());
         // What a switch that cannot be asked said before is not known to be true.
         findings.connected = Some(false);
         assert_eq!(table.take(found("b", findings)), platform);

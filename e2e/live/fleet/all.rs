@@ -18,17 +18,10 @@ async fn what_is_live_is_on_every_switch() {
     let Some(mut fleet) = Fleet::start("live::fleet::what_is_live_is_on_every_switch", 3).await else {
         return;
     };
-    let mut calls = fleet.calls();
     one_is_stuck(&fleet);
     let registrar = registrar(&fleet);
     gateway_comes_and_goes(&fleet, &registrar);
-    fleet.are_up(&mut calls);
-    let lost = calls.pop().expect("the call at c");
-    one_is_lost(&mut fleet, &mut calls);
-    drop(lost);
-    for (call, member) in calls.into_iter().zip(&fleet.switches) {
-        call.end(member);
-    }
+    one_is_lost(&mut fleet);
 }
 
 /// FreeSWITCH at c stands still: its sidecar holds the news, and it is not live.
@@ -69,11 +62,14 @@ fn gateway_comes_and_goes(fleet: &Fleet, registrar: &Peer) {
     let proxy = format!("sip:127.0.0.140:{}", registrar.port);
     let listens = || -> Listener { registrar.listen("registrar", fleet.trunks) };
     let answers = listens();
+    let mut calls = fleet.calls();
     site.cluster.apply(&trunk(registrar.port));
     site.wait_for("carriers", "trunk/second", "Live=True Live");
     for member in &fleet.switches {
         assert!(member.has_gateway(&proxy), "live, and not at {}", member.name);
     }
+    fleet.are_up(&mut calls);
+    fleet.hang_up(calls);
     site.wait_for("carriers", "trunk/second", "Registered=True Registered");
     let trunk = site.get("carriers", "trunk/second").expect("the trunk");
     assert_eq!(trunk["status"]["registered"], "3/3", "{trunk}");
@@ -97,15 +93,20 @@ fn gateway_comes_and_goes(fleet: &Fleet, registrar: &Peer) {
     );
     let answers = listens();
     site.wait_for("carriers", "trunk/second", "Registered=True Registered");
+    let mut calls = fleet.calls();
     site.cluster.kubectl_ok(&["delete", "trunk", "-n", "carriers", "second"]);
     for member in &fleet.switches {
         fleet.eventually("no gateway", || !member.has_gateway(&proxy));
     }
+    fleet.are_up(&mut calls);
+    fleet.hang_up(calls);
     answers.end();
 }
 
 /// One machine of the fleet is lost: named, and after a while left out; back, it counts again.
-fn one_is_lost(fleet: &mut Fleet, calls: &mut [crate::live::lab::Call]) {
+fn one_is_lost(fleet: &mut Fleet) {
+    let mut calls = fleet.calls();
+    drop(calls.pop());
     let c = &mut fleet.switches[2];
     c.kill_sidecar();
     c.switch.kill();
@@ -113,6 +114,8 @@ fn one_is_lost(fleet: &mut Fleet, calls: &mut [crate::live::lab::Call]) {
     site.cluster.apply(&site.extension("acme", 1102));
     fleet.says("acme", "extension/e1102", "Live", "2/3 switches answer with it; missing: c");
     site.wait_for("acme", "extension/e1102", "Live=True Live");
+    fleet.are_up(&mut calls);
+    fleet.hang_up(calls);
     site.wait_for("default", "switch/c", "Ready=Unknown Silent");
     site.cluster.kubectl_ok(&[
         "patch",
@@ -125,7 +128,6 @@ fn one_is_lost(fleet: &mut Fleet, calls: &mut [crate::live::lab::Call]) {
         r#"{"spec": {"sourceAddresses": ["192.0.2.10/32"]}}"#,
     ]);
     site.wait_for("carriers", "trunk/carrier", "Live=True Live");
-    fleet.are_up(calls);
 
     fleet.switches[2].start_sidecar(&fleet.site);
     fleet.switches[2].start_switch();
@@ -137,5 +139,4 @@ fn one_is_lost(fleet: &mut Fleet, calls: &mut [crate::live::lab::Call]) {
     assert_eq!(new, "true");
     site.cluster.apply(&site.extension("acme", 1103));
     site.wait_for("acme", "extension/e1103", "Live=True Live");
-    fleet.are_up(calls);
 }

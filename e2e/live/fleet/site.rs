@@ -114,9 +114,17 @@ impl Fleet {
         assert!(until(SOON, || holds().then_some(())).is_some(), "never came: {what}\n{}", self.logs());
     }
 
-    /// A call at every switch, with both phones registered there.
+    /// A call at every switch, with both phones registered there. Nobody says anything, so that each
+    /// ends after two minutes.
     pub fn calls(&self) -> Vec<Call> {
         self.switches.iter().map(|member| member.call(self.phones)).collect()
+    }
+
+    /// Ends calls.
+    pub fn hang_up(&self, calls: Vec<Call>) {
+        for (call, member) in calls.into_iter().zip(&self.switches) {
+            call.end(member);
+        }
     }
 
     /// Every call goes on.
@@ -145,7 +153,9 @@ impl Member {
         let (esl_port, xml_port) = (port(), port());
         let dir = fleet.dir.path().join(name);
         templates(&dir.join("templates"), address);
-        let sidecar = sidecar(&fleet.site, name, &dir, xml_port, esl_port);
+        let mut sidecar = sidecar(&fleet.site, name, &dir, xml_port, esl_port);
+        // A FreeSWITCH that has no answers when it starts may end at once.
+        sidecar.wait_until("readiness", |sidecar| sidecar.get("/readyz").0 == 200);
         let traces = dir.join("traces");
         let peer = |user, domain, password, more| {
             Peer::new(user, domain, password, host + more, &traces).at(address)
