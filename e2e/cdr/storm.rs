@@ -34,8 +34,7 @@ fn leg(record: usize) -> Uuid {
 fn short(name: &str) -> String {
     let text = String::from_utf8(recorded(name)).unwrap();
     let (head, rest) = text.split_once("<channel_data>").unwrap();
-    let (variables, rest) = rest.split_once("<variables>").unwrap().1.split_once("</variables>").unwrap();
-    let callflow = rest.split_once("<callflow").unwrap().1;
+    let (variables, _) = rest.split_once("<variables>").unwrap().1.split_once("</variables>").unwrap();
     let kept = [
         "uuid",
         "direction",
@@ -49,7 +48,8 @@ fn short(name: &str) -> String {
         .lines()
         .filter(|line| kept.iter().any(|name| line.trim_start().starts_with(&format!("<{name}>"))))
         .collect();
-    format!("{head}<variables>{kept}</variables><callflow{callflow}")
+    let callflow = "<caller_profile><destination_number>101</destination_number></caller_profile>";
+    format!("{head}<variables>{kept}</variables><callflow>{callflow}</callflow></cdr>")
 }
 
 /// Posts as mod_xml_cdr does: on anything but 200, once more, for ever.

@@ -5,7 +5,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -237,22 +237,19 @@ impl Spool {
         Ok(records)
     }
 
-    /// Takes in a file that an earlier process left.
+    /// Takes in a file that an earlier process left. What it holds is looked at when its turn comes:
+    /// FreeSWITCH waits for this process to answer.
     fn find(&mut self, number: u64) {
         let path = self.directory.join(name(number));
-        let bytes = fs::metadata(&path).map_or(0, |metadata| metadata.len());
-        let segment = |records: i64, oldest| Segment { number, bytes, records, oldest, failures: 0 };
-        match self.read(number) {
-            Ok(records) => match records.first() {
-                Some(first) => {
-                    self.segments.push(segment(i64::try_from(records.len()).unwrap_or(i64::MAX), first.at));
-                }
-                // Its first record was being written. Where it cannot be removed, it harms nobody.
-                None => drop(fs::remove_file(&path)),
-            },
-            Err(cause) => {
+        match survey(&path) {
+            Ok((bytes, records, oldest)) => {
+                self.segments.push(Segment { number, bytes, records, oldest, failures: 0 });
+            }
+            Err(source) => {
+                let cause = SpoolError::Io { path, source };
                 tracing::error!(category = cause.category(), %cause, "call records that wait cannot be read");
-                self.aside.push(segment(0, Timestamp::now()));
+                let oldest = Timestamp::now();
+                self.aside.push(Segment { number, bytes: 0, records: 0, oldest, failures: 0 });
             }
         }
     }
@@ -284,6 +281,33 @@ impl Spool {
 
 fn name(number: u64) -> String {
     format!("{number:020}{SUFFIX}")
+}
+
+/// Bytes of a file, its records as their headers have it, and when the first of them came.
+fn survey(path: &Path) -> io::Result<(u64, i64, Timestamp)> {
+    let file = File::open(path)?;
+    let bytes = file.metadata()?.len();
+    let (mut at, mut records, mut oldest) = (0, 0, None);
+    let mut head = [0; HEADER + 8];
+    while at + (HEADER + PREFIX) as u64 <= bytes {
+        file.read_exact_at(&mut head, at)?;
+        let Some((length, received)) = survey_one(&head) else { break };
+        at += HEADER as u64 + length;
+        if at <= bytes {
+            records += 1;
+            oldest = oldest.or(received);
+        }
+    }
+    // Something that is no file can be opened, and not read.
+    file.read_at(&mut head, 0)?;
+    Ok((bytes, records, oldest.unwrap_or_else(Timestamp::now)))
+}
+
+/// What a header says: the length of what follows it, and when the record came.
+fn survey_one(head: &[u8; HEADER + 8]) -> Option<(u64, Option<Timestamp>)> {
+    let (length, rest) = head.strip_prefix(&MARK)?.split_first_chunk::<4>()?;
+    let received = i64::from_le_bytes(*rest.last_chunk()?);
+    Some((u32::from_le_bytes(*length).into(), Timestamp::from_microsecond(received).ok()))
 }
 
 fn digest(parts: [&[u8]; 3]) -> [u8; 8] {
