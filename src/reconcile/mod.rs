@@ -257,7 +257,8 @@ impl Reconciler {
 
     /// True when everything known is stored and reported.
     pub fn is_idle(&self) -> bool {
-        self.is_stored() && self.reports.is_empty()
+        // Where nobody is told, no status waits.
+        self.is_stored() && (self.outside.is_none() || self.reports.is_empty())
     }
 
     /// True when everything known is stored. The sweep counts where it can be done.
