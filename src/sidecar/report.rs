@@ -42,7 +42,7 @@ pub(super) struct Watched {
 pub(super) async fn report(reader: Reader, info: SwitchInfo, mut watched: Watched, stop: CancellationToken) {
     let name = info.name.clone();
     let mut reporter = Reporter::new(&reader, info);
-    stop.run_until_cancelled(watched.keep_reporting(&mut reporter, &name)).await;
+    watched.keep_reporting(&mut reporter, &name, &stop).await;
     match tokio::time::timeout(FAREWELL, reporter.leave()).await {
         Ok(Ok(())) => {}
         _ => warn!(%name, "Postgres was not told that the switch has ended"),
@@ -50,35 +50,49 @@ pub(super) async fn report(reader: Reader, info: SwitchInfo, mut watched: Watche
 }
 
 impl Watched {
-    /// Returns only when there is no follower any more.
-    async fn keep_reporting(&mut self, reporter: &mut Reporter, name: &str) {
-        if !self.begins().await {
+    /// Returns when it is stopped, or there is no follower any more.
+    async fn keep_reporting(&mut self, reporter: &mut Reporter, name: &str, stop: &CancellationToken) {
+        if stop.run_until_cancelled(self.begins()).await != Some(true) {
             return;
         }
         let (mut wait, mut taken) = (BACKOFF.0, false);
         loop {
             let (held, findings) = self.now();
-            match reporter.report(held, &findings).await {
+            // What was begun is not broken off: Postgres might do it all the same, after the last word.
+            let reported = tokio::select! {
+                reported = reporter.report(held, &findings) => reported,
+                () = async { stop.cancelled().await; tokio::time::sleep(FAREWELL).await } => return,
+            };
+            let pause = match reported {
                 Ok(true) => {
                     if std::mem::take(&mut taken) {
                         info!(%name, "reporting again");
                     }
                     wait = BACKOFF.0;
-                    if !self.news(reporter).await {
-                        return;
-                    }
+                    None
                 }
                 Ok(false) => {
                     if !std::mem::replace(&mut taken, true) {
                         error!(%name, "another sidecar reports under this name (--name); this one answers all the same");
                     }
-                    tokio::time::sleep(TAKEN).await;
+                    Some(TAKEN)
                 }
                 Err(cause) => {
                     warn!(category = cause.category(), %cause, "what is held cannot be reported; trying again");
-                    tokio::time::sleep(jittered(wait)).await;
+                    let pause = jittered(wait);
                     wait = (wait * 2).min(BACKOFF.1);
+                    Some(pause)
                 }
+            };
+            let goes_on = async {
+                match pause {
+                    Some(pause) => tokio::time::sleep(pause).await,
+                    None => return self.news(reporter).await,
+                }
+                true
+            };
+            if stop.run_until_cancelled(goes_on).await != Some(true) {
+                return;
             }
         }
     }
