@@ -10,11 +10,11 @@ use centrex::store::{LocalError, LocalOptions, LocalPostgres, Store, StoreOption
 use sqlx::{AssertSqlSafe, ConnectOptions};
 use uuid::Uuid;
 
-use super::{of_leg, recorded, request, tenant, token, with};
+use super::{metric, of_leg, post, recorded, request, tenant, token, with};
 use crate::freeswitch::process::free_port;
 use crate::plans;
 use crate::postgres::{keyring, reachable_dir};
-use crate::program::Program;
+use crate::program::{PATIENCE, Program};
 use crate::skip::skip;
 use crate::switch::Site;
 
@@ -89,38 +89,85 @@ fn try_post(address: SocketAddr, kept: &mut Option<TcpStream>, request: &[u8]) -
     std::str::from_utf8(&answer).ok()?.split(' ').nth(1)?.parse().ok()
 }
 
-#[test]
-fn fifty_thousand_are_there_once_each() {
-    let test = "cdr: 50,000 records";
-    let runtime = tokio::runtime::Runtime::new().unwrap();
+/// A Postgres that may be killed, tenants in it, and where a switch finds them.
+struct Ground {
+    _directory: tempfile::TempDir,
+    options: LocalOptions,
+    postgres: LocalPostgres,
+    tenants: Vec<Uuid>,
+    /// Of each tenant: of an A and of a B leg.
+    documents: Vec<[String; 2]>,
+    site: Site,
+}
+
+/// None, and the test counted as skipped, without Postgres.
+async fn ground(test: &str) -> Option<Ground> {
     let directory = reachable_dir();
-    // Servers are killed here, and no machine: that needs no fsync.
+    // Servers are killed here, and no machine: that needs no fsync. Commits are not waited for by default
+    // there, which must lose nothing that was acknowledged.
     let options = LocalOptions { data_dir: directory.path().join("postgres"), durable: false };
-    let started = match runtime.block_on(LocalPostgres::start(&options)) {
-        Err(error @ LocalError::Binaries) => return skip(test, &error.to_string()),
+    let postgres = match LocalPostgres::start(&options).await {
+        Err(error @ LocalError::Binaries) => {
+            skip(test, &error.to_string());
+            return None;
+        }
         started => started.unwrap(),
     };
-    let connect = started.connect_options();
-    let mut postgres = Some(started);
-    let store_options = StoreOptions::new(connect.clone(), keyring(&[(1, 'a')]));
-    let (store, tenants) = runtime.block_on(async {
-        let store = Store::connect(&store_options).await.unwrap();
-        store.write_platform(&plans::platform()).await.unwrap();
-        let mut tenants = Vec::new();
-        for at in 0..TENANTS {
-            tenants.push(tenant(&store, &format!("t{at}")).await);
-        }
-        (store, tenants)
-    });
-    let documents: Vec<[String; 2]> = tenants
-        .iter()
-        .map(|tenant| {
-            let token = token(store.signing_key(), *tenant);
-            ["bridged-a-leg.xml", "bridged-b-leg.xml"].map(|name| with(&short(name), "centrex_call", &token))
-        })
-        .collect();
+    let connect = postgres.connect_options();
+    let store = Store::connect(&StoreOptions::new(connect.clone(), keyring(&[(1, 'a')]))).await.unwrap();
+    store.write_platform(&plans::platform()).await.unwrap();
+    let (mut tenants, mut documents) = (Vec::new(), Vec::new());
+    for at in 0..TENANTS {
+        let id = tenant(&store, &format!("t{at}")).await;
+        let token = token(store.signing_key(), id);
+        tenants.push(id);
+        documents.push(
+            ["bridged-a-leg.xml", "bridged-b-leg.xml"].map(|name| with(&short(name), "centrex_call", &token)),
+        );
+    }
     let socket = connect.get_socket().expect("a socket").display().to_string();
     let site = Site::at(format!("postgres://centrex@localhost:{}/centrex?host={socket}", connect.get_port()));
+    Some(Ground { _directory: directory, options, postgres, tenants, documents, site })
+}
+
+#[tokio::test]
+async fn an_acknowledged_record_outlives_its_server() {
+    let Some(ground) = ground("cdr: killed server").await else { return };
+    let Ground { options, mut postgres, tenants, documents, site, _directory } = ground;
+    let mut switch = site.start_command(&mut site.command("one"), "one");
+    switch.wait_until("readiness", |program| program.get("/readyz").0 == 200);
+    let stored = || metric(&switch, "centrex_cdrs_total{result=\"stored\"}");
+    for round in 1..=3 {
+        // Straight to Postgres, when it was found; not into the spool.
+        let start = Instant::now();
+        for other in 1.. {
+            let before = stored();
+            post(&switch, &of_leg(&documents[1][0], Uuid::from_u64_pair(round, other)));
+            if stored() > before {
+                break;
+            }
+            assert!(start.elapsed() < PATIENCE, "{}", switch.log());
+            tokio::time::sleep(Duration::from_millis(250)).await;
+        }
+        let before = stored();
+        post(&switch, &of_leg(&documents[0][0], Uuid::from_u64_pair(0, round)));
+        // At once: what is not on its way to the disk is lost with the server.
+        kill(postgres);
+        assert_eq!(stored(), before + 1.0, "{}", switch.log());
+        postgres = LocalPostgres::start(&options).await.unwrap();
+        let mut admin = postgres.admin_options().database("centrex").connect().await.unwrap();
+        let count = format!("SELECT count(*) FROM {}.cdrs", tenant_schema(tenants[0]));
+        let count: i64 = sqlx::query_scalar(AssertSqlSafe(count)).fetch_one(&mut admin).await.unwrap();
+        assert_eq!(count, i64::try_from(round).unwrap());
+    }
+}
+
+#[test]
+fn fifty_thousand_are_there_once_each() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let Some(ground) = runtime.block_on(ground("cdr: 50,000 records")) else { return };
+    let Ground { options, postgres, tenants, documents, site, _directory } = ground;
+    let mut postgres = Some(postgres);
     let port = free_port(IpAddr::V4(Ipv4Addr::LOCALHOST));
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let sidecar = |name: &str| -> Program {

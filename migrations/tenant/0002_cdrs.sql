@@ -91,6 +91,11 @@ BEGIN
         RAISE insufficient_privilege USING MESSAGE = format(
             'login %s may not add call records; the owner can allow it: GRANT INSERT ON public.cdr_quarantine', session_user);
     END IF;
+    -- What is acknowledged must not be lost with the server, whatever the default here is. It lasts to
+    -- the end of the transaction.
+    IF current_setting('synchronous_commit') = 'off' THEN
+        PERFORM set_config('synchronous_commit', 'on', true);
+    END IF;
     PERFORM pg_advisory_xact_lock('cdrs'::regclass::oid::bigint);
     INSERT INTO cdrs
     SELECT DISTINCT ON (new.uuid, new.leg) new.* FROM json_populate_recordset(NULL::cdrs, records) AS new

@@ -86,7 +86,16 @@ impl Reader {
     /// # Errors
     /// When Postgres fails: worth another try.
     pub async fn quarantine_cdrs(&self, records: Vec<Quarantined>) -> Result<(), StoreError> {
+        const QUARANTINING: &str = "putting call records into quarantine";
         let column = |of: fn(&Quarantined) -> String| records.iter().map(of).collect::<Vec<_>>();
+        let mut transaction = self.pool().begin().await.doing(QUARANTINING)?;
+        // As `take_cdrs` does itself.
+        sqlx::query(
+            "SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'",
+        )
+        .execute(&mut *transaction)
+        .await
+        .doing(QUARANTINING)?;
         sqlx::query(
             "INSERT INTO public.cdr_quarantine (digest, reason, detail, tenant_id, uuid, received_at, body)
              SELECT q.digest, q.reason, q.detail, q.tenant, q.uuid,
@@ -102,9 +111,9 @@ impl Reader {
         .bind(records.iter().map(|record| record.uuid).collect::<Vec<_>>())
         .bind(records.iter().map(|record| record.received_us).collect::<Vec<_>>())
         .bind(records.iter().map(|record| record.body.as_slice()).collect::<Vec<_>>())
-        .execute(self.pool())
+        .execute(&mut *transaction)
         .await
-        .doing("putting call records into quarantine")?;
-        Ok(())
+        .doing(QUARANTINING)?;
+        transaction.commit().await.doing(QUARANTINING)
     }
 }
