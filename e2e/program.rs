@@ -263,3 +263,9 @@ fn copy(from: &Path, to: &Path) {
         }
     }
 }
+
+/// The value of a metric without labels, or with those it is named with, on a page of them.
+pub fn sample(page: &str, name: &str) -> Option<f64> {
+    let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
+    Some(line.trim().parse().expect("a number"))
+}

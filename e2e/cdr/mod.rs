@@ -23,7 +23,7 @@ use uuid::Uuid;
 
 use crate::plans;
 use crate::postgres::{Database, keyring};
-use crate::program::{PATIENCE, Program, repository};
+use crate::program::{PATIENCE, Program, repository, sample};
 use crate::switch::Site;
 
 /// A database with two tenants, and a switch beside it.
@@ -196,7 +196,5 @@ fn post(program: &Program, document: &str) {
 
 /// A metric's value; 0 before it was counted.
 fn metric(program: &Program, name: &str) -> f64 {
-    let (_, page) = program.get("/metrics");
-    let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    line.map_or(0.0, |value| value.parse().unwrap())
+    sample(&program.get("/metrics").1, name).unwrap_or(0.0)
 }

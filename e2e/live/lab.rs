@@ -9,6 +9,7 @@ use crate::freeswitch::phone::{Listener, Peer, Talk};
 use crate::freeswitch::process::{free_port, until};
 use crate::freeswitch::standalone::{PASSWORD, Standalone, USERNAME};
 use crate::freeswitch::switch::{ESL_PASSWORD, Switch, installed};
+use crate::program::sample;
 use crate::skip::skip;
 
 const ACME: &str = "acme.example.com";
@@ -175,9 +176,7 @@ impl Lab {
 
     /// A metric without labels.
     pub fn metric(&self, name: &str) -> Option<f64> {
-        let text = self.centrex.metrics();
-        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
-        line.trim().parse().ok()
+        sample(&self.centrex.metrics(), name)
     }
 
     /// Alice calls Bob, and both talk until the call is ended.

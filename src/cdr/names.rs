@@ -51,9 +51,10 @@ impl Names {
     fn gateways(&self, key: &SigningKey, platform: &Arc<PlatformPlan>) -> Arc<Trunks> {
         let mut known = self.gateways.lock().unwrap_or_else(PoisonError::into_inner);
         if !Arc::ptr_eq(&known.0, platform) {
-            let names = platform.trunks.iter().flat_map(|(name, trunk)| {
-                (0..trunk.gateways.len()).map(|index| (key.gateway_name(trunk.id, index), name.clone()))
-            });
+            let names = platform
+                .trunks
+                .iter()
+                .flat_map(|(name, trunk)| key.gateway_names(trunk).map(|gateway| (gateway, name.clone())));
             *known = (platform.clone(), Arc::new(names.collect()));
         }
         known.1.clone()

@@ -2,6 +2,7 @@
 
 use super::site::{Fleet, gateways};
 use crate::freeswitch::phone::{Listener, Peer};
+use crate::operator::Site;
 
 /// A carrier that wants its customers to register.
 fn trunk(port: u16) -> String {
@@ -32,16 +33,7 @@ fn one_is_stuck(fleet: &Fleet) {
     site.cluster.apply(&site.extension("acme", 1101));
     fleet.says("acme", "extension/e1101", "Live", "2/3 switches answer with it; missing: c");
     // What belongs to the platform as well.
-    site.cluster.kubectl_ok(&[
-        "patch",
-        "-n",
-        "carriers",
-        "trunk",
-        "carrier",
-        "--type=merge",
-        "-p",
-        r#"{"spec": {"sourceAddresses": ["192.0.2.9/32"]}}"#,
-    ]);
+    lets_in(site, "192.0.2.9");
     fleet.says("carriers", "trunk/carrier", "Live", "2/3 switches answer with it; missing: c");
     c.signal("-CONT");
     site.wait_for("acme", "extension/e1101", "Live=True Live");
@@ -50,6 +42,13 @@ fn one_is_stuck(fleet: &Fleet) {
         assert_eq!(member.switch.api("acl 192.0.2.9 trunks"), "true", "{}", member.name);
     }
     site.wait_for("default", "switch/c", "Ready=True Reporting");
+}
+
+/// The carrier sends from this address, and from no other.
+fn lets_in(site: &Site, address: &str) {
+    let patch = format!(r#"{{"spec": {{"sourceAddresses": ["{address}/32"]}}}}"#);
+    let carrier = ["-n", "carriers", "trunk", "carrier"];
+    site.cluster.kubectl_ok(&[&["patch"], &carrier[..], &["--type=merge", "-p", &patch]].concat());
 }
 
 fn registrar(fleet: &Fleet) -> Peer {
@@ -117,16 +116,7 @@ fn one_is_lost(fleet: &mut Fleet) {
     fleet.are_up(&mut calls);
     fleet.hang_up(calls);
     site.wait_for("default", "switch/c", "Ready=Unknown Silent");
-    site.cluster.kubectl_ok(&[
-        "patch",
-        "-n",
-        "carriers",
-        "trunk",
-        "carrier",
-        "--type=merge",
-        "-p",
-        r#"{"spec": {"sourceAddresses": ["192.0.2.10/32"]}}"#,
-    ]);
+    lets_in(site, "192.0.2.10");
     site.wait_for("carriers", "trunk/carrier", "Live=True Live");
 
     fleet.switches[2].start_sidecar(&fleet.site);

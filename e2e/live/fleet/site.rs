@@ -12,7 +12,7 @@ use crate::freeswitch::standalone::{PASSWORD, USERNAME};
 use crate::freeswitch::switch::{ESL_PASSWORD, Switch, installed};
 use crate::live::lab::{Call, SOON};
 use crate::operator::Site;
-use crate::program::{Program, repository};
+use crate::program::{Program, repository, sample};
 use crate::skip::skip;
 
 const ACME: &str = "acme.example.com";
@@ -227,9 +227,7 @@ impl Member {
 
     /// A metric without labels.
     pub fn metric(&self, name: &str) -> Option<f64> {
-        let text = self.sidecar.as_ref()?.get("/metrics").1;
-        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
-        line.trim().parse().ok()
+        sample(&self.sidecar.as_ref()?.get("/metrics").1, name)
     }
 }
 

@@ -234,9 +234,7 @@ fn get(method: &Method, answer: impl FnOnce() -> Response<Full<Bytes>>) -> Respo
 
 /// A lookup is a form.
 fn form(headers: &HeaderMap) -> Result<(), &'static str> {
-    let value = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
-    let essence = value.split(|b| *b == b';').next().unwrap_or_default();
-    match essence.trim_ascii().eq_ignore_ascii_case(FORM) {
+    match media_type(headers).eq_ignore_ascii_case(FORM) {
         true => Ok(()),
         false => Err("Content-Type must be application/x-www-form-urlencoded\n"),
     }
@@ -247,11 +245,16 @@ fn cdr_encoding(headers: &HeaderMap) -> Result<Encoding, &'static str> {
     if headers.get(CONTENT_ENCODING).is_some_and(|value| value != "identity") {
         return Err("Content-Encoding is not supported: send the record as it is\n");
     }
-    let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
-    Encoding::of_content_type(kind).ok_or(
+    Encoding::of_media_type(media_type(headers)).ok_or(
         "Content-Type must be text/xml, application/x-www-form-urlencoded, \
          application/x-www-form-base64-encoded or application/x-www-form-plaintext\n",
     )
+}
+
+/// What `Content-Type` says, without its parameters.
+fn media_type(headers: &HeaderMap) -> &[u8] {
+    let value = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    value.split(|b| *b == b';').next().unwrap_or_default().trim_ascii()
 }
 
 fn xml(document: Bytes) -> Response<Full<Bytes>> {

@@ -140,7 +140,7 @@ impl Outcome {
 fn resources(change: &Change, now: &Snapshot, key: &SigningKey) -> Option<Vec<String>> {
     let trunk = |name: &String| format!("Trunk/{name}");
     if let Some(gateway) = change.gateway() {
-        let has = |row: &TrunkRow| (0..row.gateways.len()).any(|at| key.gateway_name(row.id, at) == gateway);
+        let has = |row: &TrunkRow| key.gateway_names(row).any(|name| name == gateway);
         let trunks = now.platform.trunks.iter().filter(|(_, row)| has(row));
         return Some(trunks.map(|(name, _)| trunk(name)).collect());
     }
@@ -163,9 +163,7 @@ pub fn trunks(
     states: &BTreeMap<String, GatewayState>,
 ) -> BTreeMap<String, Vec<GatewayState>> {
     let missing = || GatewayState { state: "MISSING".to_owned(), up: false };
-    let of = |trunk: Uuid, gateways: usize| {
-        let name = |index| key.gateway_name(trunk, index);
-        (0..gateways).map(|index| states.get(&name(index)).cloned().unwrap_or_else(missing)).collect()
-    };
-    now.platform.trunks.iter().map(|(name, row)| (name.clone(), of(row.id, row.gateways.len()))).collect()
+    let state = |gateway: String| states.get(&gateway).cloned().unwrap_or_else(missing);
+    let of = |row: &TrunkRow| key.gateway_names(row).map(state).collect();
+    now.platform.trunks.iter().map(|(name, row)| (name.clone(), of(row))).collect()
 }

@@ -131,8 +131,7 @@ fn came_in(
 /// that the packets come from. Carriers that registration leads here name theirs.
 fn is_own_gateway(form: &Form<'_>, key: &SigningKey, trunk: &TrunkRow) -> bool {
     let named = form.get(Field::VariableSipGateway);
-    named
-        .is_none_or(|named| (0..trunk.gateways.len()).any(|index| key.gateway_name(trunk.id, index) == named))
+    named.is_none_or(|named| key.gateway_names(trunk).any(|gateway| gateway == named))
 }
 
 /// The call as `route` sees it.

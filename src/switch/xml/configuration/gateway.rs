@@ -35,11 +35,8 @@ pub(in crate::switch) fn of_profile<'a>(
 ) -> Vec<Gateway<'a>> {
     let trunks = platform.trunks.values().filter(|trunk| trunk.sip_profile == profile);
     let all = trunks.flat_map(|trunk| {
-        trunk
-            .gateways
-            .iter()
-            .enumerate()
-            .filter_map(|(index, row)| gateway(trunk, row, key.gateway_name(trunk.id, index)))
+        std::iter::zip(&trunk.gateways, key.gateway_names(trunk))
+            .filter_map(|(row, name)| gateway(trunk, row, name))
     });
     all.filter(|gateway| only.is_none_or(|name| gateway.name == name)).collect()
 }
