@@ -52,7 +52,7 @@ fn calls_through_a_real_freeswitch() {
         Ok(binary) => binary,
         Err(missing) => return skip("freeswitch::calls_through_a_real_freeswitch", &missing),
     };
-    let lab = Lab::start(&binary);
+    let mut lab = Lab::start(&binary);
     for (what, step) in STEPS {
         let start = Instant::now();
         if let Err(panic) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| step(&lab))) {
@@ -61,6 +61,7 @@ fn calls_through_a_real_freeswitch() {
         }
         eprintln!("ok: {what} ({} ms)", start.elapsed().as_millis());
     }
+    left_records(&mut lab);
 }
 
 fn modules(lab: &Lab) {
@@ -329,4 +330,41 @@ fn call_records(lab: &Lab) {
         quarantine.iter().all(|row| row["reason"] == "no_token") && quarantine.len() <= 4,
         "{quarantine:#?}"
     );
+}
+
+/// A call ends while Centrex is away: FreeSWITCH writes its records to a folder, and Centrex finds them.
+fn left_records(lab: &mut Lab) {
+    let folder = lab.switch_dir().join("storage/cdr-spool");
+    let left = || -> Vec<String> {
+        let entries = std::fs::read_dir(&folder).into_iter().flatten();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    };
+    assert_eq!(left(), Vec::<String>::new(), "records of calls before");
+    let bob = lab.bob.listen("answer", lab.phones);
+    let call = lab.alice.begin("call", lab.phones, &[("dial", "1002")], Duration::from_secs(4));
+    let up = || (lab.switch.legs().len() == 2).then_some(());
+    process::until(Duration::from_secs(10), up).expect("a call");
+    lab.centrex.end();
+    nothing_left(lab);
+    let files = process::until(Duration::from_secs(20), || Some(left()).filter(|files| files.len() == 2));
+    let files = files.unwrap_or_else(|| panic!("a file a leg: {:?}", left()));
+    drop((call, bob));
+
+    lab.start_again(&["--cdr-leftovers", folder.to_str().unwrap()]);
+    let taken = process::until(Duration::from_secs(60), || left().is_empty().then_some(()));
+    assert!(taken.is_some(), "{:?}\n{}", left(), lab.logs());
+    for file in files {
+        let (leg, uuid) = match file.strip_prefix("a_") {
+            Some(rest) => ("a", rest),
+            None => ("b", &*file),
+        };
+        let uuid = uuid.strip_suffix(".cdr.xml").expect("the name of a record");
+        let kept = process::until(Duration::from_secs(20), || {
+            let (rows, _) = records::all(&lab.data_dir());
+            rows.into_iter().find(|row| row["uuid"] == uuid)
+        });
+        let kept = kept.unwrap_or_else(|| panic!("{file} is nowhere\n{}", lab.logs()));
+        assert_eq!((&kept["tenant"], &kept["leg"]), (&"acme".into(), &leg.into()), "{kept:#}");
+        assert_eq!(kept["hangup_cause"], "NORMAL_CLEARING", "{kept:#}");
+    }
 }

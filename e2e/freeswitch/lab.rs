@@ -17,7 +17,8 @@ const GLOBEX: &str = "globex.example.com";
 pub struct Lab {
     /// The switch.
     pub switch: Switch,
-    centrex: Standalone,
+    /// What it asks.
+    pub centrex: Standalone,
     /// SIP port of the phones' profile.
     pub phones: u16,
     /// SIP port of the trunks' profile.
@@ -60,7 +61,7 @@ impl Lab {
         let ports =
             [("@PHONES@", phones), ("@TRUNKS@", trunks), ("@DEAD@", dead), ("@CARRIER@", carrier.port)];
         let carrier_listens = carrier.listen("answer", trunks);
-        let manifests = dir.path().join("manifests");
+        let manifests = manifests_dir(dir.path());
         write_manifests(&manifests, &ports);
         let centrex = Standalone::start(&manifests, dir.path());
         // Centrex makes the tenants' directories; an installation's group would let both in.
@@ -85,6 +86,11 @@ impl Lab {
         };
         lab.wait_for_profiles();
         lab
+    }
+
+    /// Starts Centrex on what it has, with further options; the switch still asks where it was.
+    pub fn start_again(&mut self, options: &[&str]) {
+        self.centrex = Standalone::start_with(&manifests_dir(self.dir.path()), self.dir.path(), options);
     }
 
     /// The switch's folder.
@@ -136,6 +142,10 @@ impl Lab {
             panic!("profiles do not run:\n{}\n{}", self.switch.api("sofia status"), self.logs());
         }
     }
+}
+
+fn manifests_dir(dir: &Path) -> PathBuf {
+    dir.join("manifests")
 }
 
 fn media_dir(dir: &Path) -> PathBuf {

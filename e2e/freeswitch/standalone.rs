@@ -52,6 +52,11 @@ impl Standalone {
         }
     }
 
+    /// Ends it in order.
+    pub fn end(&mut self) {
+        self.process.end();
+    }
+
     /// Where the switch asks.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
