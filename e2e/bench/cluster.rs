@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use centrex::resources::{Extension, Tenant};
 use centrex::store::{LocalError, LocalOptions, LocalPostgres};
 use kube::Client;
-use kube::api::{Api, Patch, PatchParams, PostParams};
+use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
 use memchr::memmem;
 use serde_json::json;
 use sqlx::ConnectOptions;
@@ -21,6 +21,7 @@ use crate::peers::{Process, Writes};
 use crate::report::Row;
 use crate::size::{reachable_folder, rows_written};
 use crate::turns::percentile;
+use crate::world;
 
 /// Extensions created at one time.
 const CREATORS: usize = 16;
@@ -58,6 +59,7 @@ async fn measure(options: &Options, folder: &Path, plane: &Plane) -> Vec<Row> {
         .expect("their mode");
     plane.kubectl(&["apply", "--server-side", "-f", "crds"]);
     plane.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", "-f", "crds"]);
+    plane.apply(&world::platform(5060, 5080));
     let client = plane.client().await;
 
     let mut rows = Vec::new();
@@ -72,9 +74,7 @@ async fn measure(options: &Options, folder: &Path, plane: &Plane) -> Vec<Row> {
         let start = Instant::now();
         create(&client, &raw, size).await;
         let limit = size as f64 / start.elapsed().as_secs_f64();
-        // One request: kubectl deletes one by one, five a second.
-        let all = Api::<Extension>::namespaced(client.clone(), &raw);
-        all.delete_collection(&Default::default(), &Default::default()).await.expect("a deletion");
+        delete_all(&client, &raw).await;
         operator = site.operator();
 
         let tenant = format!("t{size}");
@@ -203,6 +203,16 @@ async fn create(client: &Client, tenant: &str, size: usize) {
         .collect();
     for creator in creators {
         creator.await.expect("a creator");
+    }
+}
+
+/// Deletes all extensions of a namespace, as many a request as an API server deletes within its limit
+/// of a minute; kubectl would delete one by one, five a second.
+async fn delete_all(client: &Client, namespace: &str) {
+    let all = Api::<Extension>::namespaced(client.clone(), namespace);
+    let some = ListParams::default().limit(2_000);
+    while !all.list(&ListParams::default().limit(1)).await.expect("a list").items.is_empty() {
+        all.delete_collection(&Default::default(), &some).await.expect("a deletion");
     }
 }
 

@@ -1,26 +1,43 @@
 //! The limit: an Axum handler that reads the body and returns a constant.
 
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Bytes;
+use axum::extract::Path;
 use axum::http::header::CONTENT_TYPE;
 use axum::routing::post;
 use tokio::net::TcpListener;
 
 use crate::served::Serving;
 
+const XML: [(axum::http::HeaderName, &str); 1] = [(CONTENT_TYPE, "text/xml; charset=utf-8")];
+
 /// Serves a constant at a port, or at any when it is 0.
 pub fn constant(document: Bytes, port: u16) -> Serving {
+    let answer = move |body: Bytes| {
+        let document = document.clone();
+        async move {
+            std::hint::black_box(body);
+            (XML, document)
+        }
+    };
+    serve(Router::new().route("/freeswitch/{section}", post(answer)), port)
+}
+
+/// Serves the constant that belongs to a section and a body.
+pub fn constants(port: u16, of: impl Fn(&str, &[u8]) -> Bytes + Send + Sync + 'static) -> Serving {
+    let of = Arc::new(of);
+    let answer = move |Path(section): Path<String>, body: Bytes| {
+        let of = of.clone();
+        async move { (XML, of(&section, &body)) }
+    };
+    serve(Router::new().route("/freeswitch/{section}", post(answer)), port)
+}
+
+fn serve(app: Router, port: u16) -> Serving {
     Serving::start(async move |stop| {
-        let answer = move |body: Bytes| {
-            let document = document.clone();
-            async move {
-                std::hint::black_box(body);
-                ([(CONTENT_TYPE, "text/xml; charset=utf-8")], document)
-            }
-        };
-        let app = Router::new().route("/freeswitch/{section}", post(answer));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.expect("a listener");
         let address = listener.local_addr().expect("its address");
         let serve = axum::serve(

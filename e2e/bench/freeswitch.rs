@@ -74,13 +74,14 @@ pub fn version() -> String {
         .to_owned()
 }
 
-fn binary() -> Option<PathBuf> {
+/// The program, where it is installed.
+pub fn binary() -> Option<PathBuf> {
     let prefix = std::env::var("FREESWITCH_PREFIX").unwrap_or_else(|_| "/opt/freeswitch".to_owned());
     Some(Path::new(&prefix).join("bin/freeswitch")).filter(|binary| binary.is_file())
 }
 
 /// FreeSWITCH writes every answer to a file: on a disk that would be what is measured (contract §13).
-fn memory_folder() -> tempfile::TempDir {
+pub fn memory_folder() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a folder")
 }
 

@@ -2,18 +2,21 @@
 //! shared machine does meanwhile happens to both. `make bench` writes `docs/benchmarks.md`.
 //!
 //! `cargo bench --bench speed -- --quick` measures a tenth and writes nothing; the words `answers`,
-//! `freeswitch`, `size`, `cdr` and `cluster` choose parts.
+//! `freeswitch`, `size`, `cdr`, `esl`, `sip`, `live` and `cluster` choose parts.
 
 mod answers;
 mod cdr;
 mod cluster;
 mod constant;
+mod esl;
 mod facts;
 mod freeswitch;
+mod live;
 mod load;
 mod peers;
 mod report;
 mod served;
+mod sip;
 mod size;
 mod standalone;
 mod turns;
@@ -27,6 +30,21 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Where the table is kept.
 const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/benchmarks.md");
+
+/// Measures one part.
+type Measure = fn(&Options) -> Vec<Row>;
+
+/// All parts, in the order in which they are measured.
+const PARTS: [(&str, Measure); 8] = [
+    ("answers", answers::rows),
+    ("freeswitch", freeswitch::rows),
+    ("sip", sip::rows),
+    ("esl", esl::rows),
+    ("size", size::rows),
+    ("cdr", cdr::rows),
+    ("live", live::rows),
+    ("cluster", cluster::rows),
+];
 
 /// What to measure.
 pub struct Options {
@@ -43,9 +61,10 @@ impl Options {
             match argument.as_str() {
                 "--bench" => {} // cargo says so
                 "--quick" => options.quick = true,
-                "answers" | "cdr" | "cluster" | "freeswitch" | "size" => options.parts.push(argument),
+                part if PARTS.iter().any(|(name, _)| *name == part) => options.parts.push(argument),
                 other => {
-                    eprintln!("{other}: allowed are --quick, answers, cdr, cluster, freeswitch, size");
+                    let names = PARTS.map(|(name, _)| name).join(", ");
+                    eprintln!("{other}: allowed are --quick, {names}");
                     std::process::exit(2);
                 }
             }
@@ -67,21 +86,11 @@ impl Options {
     }
 }
 
-/// Measures one part.
-type Measure = fn(&Options) -> Vec<Row>;
-
 fn main() {
     let options = Options::from_args();
     let facts = facts::gather();
-    let parts: [(&str, Measure); 5] = [
-        ("answers", answers::rows),
-        ("freeswitch", freeswitch::rows),
-        ("size", size::rows),
-        ("cdr", cdr::rows),
-        ("cluster", cluster::rows),
-    ];
     let mut rows = Vec::new();
-    for (_, measure) in parts.iter().filter(|(name, _)| options.wants(name)) {
+    for (_, measure) in PARTS.iter().filter(|(name, _)| options.wants(name)) {
         let found = measure(&options);
         found.iter().for_each(|row| eprintln!("{}", row.line()));
         rows.extend(found);

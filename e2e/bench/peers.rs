@@ -14,5 +14,5 @@ pub mod switch;
 #[path = "../cluster/writes.rs"]
 mod writes;
 
-pub use process::{Process, free_port};
+pub use process::{Process, free_port, until};
 pub use writes::Writes;

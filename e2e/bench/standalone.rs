@@ -62,7 +62,8 @@ impl Standalone {
     }
 }
 
-async fn ready(address: SocketAddr) -> bool {
+/// Whether a program that listens there says that it is ready.
+pub async fn ready(address: SocketAddr) -> bool {
     if tokio::net::TcpStream::connect(address).await.is_err() {
         return false;
     }

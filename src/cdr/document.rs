@@ -60,10 +60,9 @@ pub struct Document<'a> {
 pub const TOKEN: &str = "centrex_call";
 
 impl Encoding {
-    /// The encoding that a `Content-Type` stands for; `None` for one mod_xml_cdr never sends.
-    pub fn of_content_type(value: &[u8]) -> Option<Self> {
-        let essence = value.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
-        match essence.to_ascii_lowercase().as_slice() {
+    /// The encoding that a media type stands for; `None` for one mod_xml_cdr never sends.
+    pub fn of_media_type(media_type: &[u8]) -> Option<Self> {
+        match media_type.to_ascii_lowercase().as_slice() {
             b"text/xml" | b"application/xml" => Some(Self::Xml),
             b"application/x-www-form-urlencoded" => Some(Self::Url),
             b"application/x-www-form-base64-encoded" => Some(Self::Base64),
@@ -95,8 +94,8 @@ impl Encoding {
     pub fn document(self, body: &[u8]) -> Result<Cow<'_, str>, DocumentError> {
         let bare = body.strip_prefix(b"cdr=").unwrap_or(body);
         Ok(match self {
-            Self::Xml | Self::Plain => String::from_utf8_lossy(bare),
-            Self::Url if bare.trim_ascii_start().starts_with(b"<") => String::from_utf8_lossy(bare),
+            Self::Xml | Self::Plain => lossy(bare),
+            Self::Url if bare.trim_ascii_start().starts_with(b"<") => lossy(bare),
             Self::Url => percent_decode(bare).decode_utf8_lossy(),
             Self::Base64 => {
                 let clean: Vec<u8> =
@@ -231,6 +230,11 @@ impl<'a> Document<'a> {
             Place::Elsewhere | Place::Callflow => {}
         }
     }
+}
+
+/// Checking first is quicker than looking for what has to be replaced.
+fn lossy(bytes: &[u8]) -> Cow<'_, str> {
+    str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }
 
 fn position(reader: &Reader<&[u8]>) -> usize {

@@ -2,6 +2,8 @@
 
 use subtle::ConstantTimeEq;
 
+use crate::plan::TrunkRow;
+
 /// The key of one installation, kept sealed in Postgres and the same on every switch.
 #[derive(Clone)]
 pub struct SigningKey {
@@ -37,7 +39,9 @@ impl SigningKey {
             };
             mac.update(part);
         }
-        hex::encode(&mac.finalize().as_bytes()[..16])
+        let mut signature = mac.finalize().to_hex().to_string();
+        signature.truncate(32);
+        signature
     }
 
     /// Whether a signature is right, in constant time.
@@ -49,6 +53,11 @@ impl SigningKey {
     /// be guessed by a phone (contract §4.2, §10.1).
     pub fn gateway_name(&self, trunk: uuid::Uuid, index: usize) -> String {
         format!("gw-{}", self.sign("gateway", &[trunk.as_bytes(), index.to_string().as_bytes()]))
+    }
+
+    /// The names of all gateways of a trunk, in its order.
+    pub fn gateway_names(&self, trunk: &TrunkRow) -> impl Iterator<Item = String> {
+        (0..trunk.gateways.len()).map(|index| self.gateway_name(trunk.id, index))
     }
 }
 

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 
 use memchr::memchr;
 use percent_encoding::percent_decode;
+use wide::u8x16;
 
 use super::field::Field;
 
@@ -51,7 +52,8 @@ impl<'a> Form<'a> {
     pub fn get(&self, field: Field) -> Option<Cow<'a, str>> {
         let raw = self.raw(field)?;
         if field.is_basic() || memchr(b'%', raw).is_none() {
-            return Some(String::from_utf8_lossy(raw));
+            // Checking first is quicker than looking for what has to be replaced.
+            return Some(str::from_utf8(raw).map_or_else(|_| String::from_utf8_lossy(raw), Cow::Borrowed));
         }
         Some(percent_decode(raw).decode_utf8_lossy())
     }
@@ -82,7 +84,7 @@ impl<'a> Form<'a> {
 fn each_separator(body: &[u8], mut tell: impl FnMut(usize)) {
     let (blocks, rest) = body.as_chunks::<64>();
     for (index, block) in blocks.iter().enumerate() {
-        let mut found = places(block, b'&') | places(block, b'=');
+        let mut found = separators(block);
         while found != 0 {
             tell(index * 64 + found.trailing_zeros() as usize);
             found &= found - 1;
@@ -92,17 +94,13 @@ fn each_separator(body: &[u8], mut tell: impl FnMut(usize)) {
     in_rest.for_each(|(at, _)| tell(blocks.len() * 64 + at));
 }
 
-/// A bit for each byte of a block that is this byte, the first the lowest.
-fn places(block: &[u8; 64], byte: u8) -> u64 {
-    const LOW: u64 = u64::from_le_bytes([0x7f; 8]);
-    /// Brings the highest bits of eight bytes together in the highest byte.
-    const GATHER: u64 = 0x0002_0408_1020_4081;
-    let (words, _) = block.as_chunks::<8>();
-    words.iter().rev().fold(0, |places, word| {
-        let difference = u64::from_le_bytes(*word) ^ u64::from_le_bytes([byte; 8]);
-        // The highest bit of each byte that is 0: adding 0x7f to no other stays below it.
-        let zeros = !(((difference & LOW) + LOW) | difference | LOW);
-        places << 8 | zeros.wrapping_mul(GATHER) >> 56
+/// A bit for each byte of a block that is a separator, the first the lowest.
+fn separators(block: &[u8; 64]) -> u64 {
+    let (parts, _) = block.as_chunks::<16>();
+    parts.iter().rev().fold(0, |places, part| {
+        let part = u8x16::new(*part);
+        let found = part.simd_eq(u8x16::splat(b'&')) | part.simd_eq(u8x16::splat(b'='));
+        places << 16 | u64::from(found.to_bitmask())
     })
 }
 

@@ -6,6 +6,8 @@
 
 use std::io::{Result, Write};
 
+use wide::u8x16;
+
 /// The preprocessor's element, in the small letters it is looked for in.
 const PREPROCESSOR: &[u8] = b"x-pre-process";
 
@@ -40,12 +42,37 @@ pub fn escape(value: &str, out: &mut dyn Write) -> Result<()> {
 
 /// Where the first character begins that may not be written as it is.
 fn first_special(bytes: &[u8]) -> Option<usize> {
-    let is_special = |byte: u8| SPECIAL.get(usize::from(byte)) == Some(&true);
-    bytes.iter().enumerate().position(|(at, byte)| {
-        // An x is one only before a `-`, or before what may be dropped.
-        let before = || bytes.get(at + 1).is_some_and(|next| *next == b'-' || is_special(*next));
-        is_special(*byte) && (!matches!(byte, b'x' | b'X') || before())
-    })
+    let (blocks, rest) = bytes.as_chunks::<16>();
+    for (index, block) in blocks.iter().enumerate() {
+        let mut suspects = suspects(block);
+        while suspects != 0 {
+            let at = index * 16 + suspects.trailing_zeros() as usize;
+            if is_special(bytes, at) {
+                return Some(at);
+            }
+            suspects &= suspects - 1;
+        }
+    }
+    (bytes.len() - rest.len()..bytes.len()).find(|at| is_special(bytes, *at))
+}
+
+/// A bit for each byte that may begin such a character, the first the lowest: few of a text's do.
+fn suspects(block: &[u8; 16]) -> u32 {
+    let block = u8x16::new(*block);
+    let is = |byte: u8| block.simd_eq(u8x16::splat(byte));
+    let control = block.min(u8x16::splat(0x1f)).simd_eq(block);
+    let beyond = block.max(u8x16::splat(0x7f)).simd_eq(block);
+    let markup = is(b'&') | is(b'<') | is(b'>') | is(b'"') | is(b'\'') | is(b'$');
+    (control | beyond | markup | is(b'x') | is(b'X')).to_bitmask()
+}
+
+/// Whether a character begins there that may not be written as it is.
+fn is_special(bytes: &[u8], at: usize) -> bool {
+    let special =
+        |at: usize| bytes.get(at).is_some_and(|byte| SPECIAL.get(usize::from(*byte)) == Some(&true));
+    // An x is one only before a `-`, or before what may be dropped.
+    let before = || bytes.get(at + 1) == Some(&b'-') || special(at + 1);
+    special(at) && (!matches!(bytes.get(at), Some(b'x' | b'X')) || before())
 }
 
 /// Bytes that may begin a character which is not written as it is.

@@ -1,9 +1,11 @@
 //! Documents from values, by template.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use serde::Serialize;
 use tera::value::Key;
-use tera::{Context, Map, Value};
+use tera::{Context, Value};
 
 use super::Answer;
 use super::templates::{TemplateError, Templates};
@@ -34,7 +36,7 @@ pub(super) fn dialplan_context(context: &str, extension: &str, actions: &[Action
 /// Made by hand: serde takes several times as long, and every call waits for it.
 fn action(action: &Action) -> Value {
     let fields = [("application", action.application), ("data", &action.data)];
-    Value::from(fields.map(|(name, value)| (Key::Str(name), Value::from(value))).into_iter().collect::<Map>())
+    Value::from(BTreeMap::from(fields.map(|(name, value)| (Key::Str(name), Value::from(value)))))
 }
 
 /// Renders a document from a serialisable value.

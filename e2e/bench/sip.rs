@@ -1,0 +1,272 @@
+//! Phones that register and calls that are set up through a real FreeSWITCH, with our answers, with a
+//! server that answers constants, and with the same users in a static XML directory.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use centrex::switch::field::Field;
+use centrex::switch::form::Form;
+use centrex::switch::xml::{Answer, Answers, Section};
+
+use crate::Options;
+use crate::constant::constants;
+use crate::freeswitch::{binary, memory_folder};
+use crate::load::{PASSWORD, USERNAME};
+use crate::peers::switch::Switch;
+use crate::peers::{Process, free_port, until};
+use crate::report::Row;
+use crate::served::{Serving, answers, centrex};
+use crate::turns::by_turns;
+use crate::world;
+
+const REGISTERING: &str = "REGISTER through FreeSWITCH";
+const CALLING: &str = "Calls set up through FreeSWITCH";
+const TENANTS: usize = 100;
+const ROUNDS: usize = 7;
+const REGISTRATIONS: usize = 3000;
+const CALLS: usize = 400;
+const LEAST: f64 = 0.95;
+/// What is under way at one time.
+const PHONES: usize = 20;
+const LEGS: usize = 100;
+/// The longest that a turn may take.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Measures all, where FreeSWITCH and sipp are installed.
+pub fn rows(options: &Options) -> Vec<Row> {
+    let missing = match (binary(), Command::new("sipp").arg("-v").output()) {
+        (None, _) => Some("FreeSWITCH is not installed (FREESWITCH_PREFIX names its prefix)"),
+        (_, Err(_)) => Some("no sipp in PATH"),
+        _ => None,
+    };
+    if let Some(why) = missing {
+        return vec![Row::skipped(REGISTERING, why), Row::skipped(CALLING, why)];
+    }
+    let site = Site::start();
+    let (registrations, calls) = (options.size(REGISTRATIONS), options.size(CALLS));
+    // The phones are there, and every constant is known, before anything is measured.
+    let ours = site.ours();
+    site.register(CALLED, 1);
+    site.call(1);
+    drop(ours);
+    let learnt = site.constants();
+    site.register(CALLER, 1);
+    site.call(1);
+    drop(learnt);
+    let compare = |what, count: usize, rate: fn(&Site, usize) -> f64| {
+        let ours = || {
+            let _serving = site.ours();
+            rate(&site, count)
+        };
+        let constant = by_turns(ROUNDS, ours, || {
+            let _serving = site.constants();
+            rate(&site, count)
+        });
+        let fixed = by_turns(ROUNDS, ours, || {
+            let _fixed = Static::instead_of_http(&site);
+            rate(&site, count)
+        });
+        [
+            Row::new(what, format!("{:.0}/s", constant.first))
+                .against(format!("{:.0}/s with constants", constant.second), constant.ratio)
+                .goal(&format!("≥ {LEAST:.2}"), constant.ratio >= LEAST),
+            Row::new(what, format!("{:.0}/s", fixed.first))
+                .against(format!("{:.0}/s from static XML", fixed.second), fixed.ratio),
+        ]
+    };
+    let mut rows = Vec::new();
+    rows.extend(compare(REGISTERING, registrations, |site, count| site.register(CALLER, count)));
+    rows.extend(compare(CALLING, calls, Site::call));
+    rows
+}
+
+/// Who calls, and who is called: extensions of the first tenant.
+const CALLER: usize = 0;
+const CALLED: usize = 1;
+
+struct Site {
+    switch: Switch,
+    answers: Arc<Answers>,
+    /// What was answered first to each kind of lookup.
+    known: Arc<Mutex<HashMap<String, bytes::Bytes>>>,
+    /// The port of the answering side, and those of FreeSWITCH and of the phone that is called.
+    xml: u16,
+    sip: u16,
+    called: u16,
+    _phone: Process,
+    _manifests: tempfile::TempDir,
+    folder: tempfile::TempDir,
+}
+
+impl Site {
+    fn start() -> Self {
+        let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let (manifests, folder) = (tempfile::tempdir().expect("a folder"), memory_folder());
+        let (xml, sip, called) = (free_port(loopback), free_port(loopback), free_port(loopback));
+        world::write(manifests.path(), TENANTS, &world::platform(sip, free_port(loopback)));
+        let answers = answers(manifests.path());
+        let switch = {
+            let _serving = centrex(&answers, xml);
+            let url = format!("http://{loopback}:{xml}");
+            Switch::start(&binary().expect("FreeSWITCH"), folder.path(), &url, USERNAME, PASSWORD)
+        };
+        switch.api("fsctl sps 10000");
+        let mut phone = sipp(called, sip, CALLED);
+        phone.args(["-sf"]).arg(scenario("answer")).args(["-aa", "-deadcall_wait", "0"]);
+        let phone = Process::start(&mut phone, &folder.path().join("phone.out"));
+        let known = Arc::default();
+        Self { switch, answers, known, xml, sip, called, _phone: phone, _manifests: manifests, folder }
+    }
+
+    fn ours(&self) -> Serving {
+        centrex(&self.answers, self.xml)
+    }
+
+    /// Answers every lookup with what the first of its kind was answered.
+    fn constants(&self) -> Serving {
+        let (answers, known) = (self.answers.clone(), self.known.clone());
+        constants(self.xml, move |section, body| {
+            let form = Form::parse(body);
+            let kind = [section, &form.text(Field::Action), &form.text(Field::User)].join(" ");
+            let mut known = known.lock().expect("what is known");
+            let made = || match answers.answer(Section::by_name(section)?, &form) {
+                Ok(Answer::Found(document)) => Some(document),
+                _ => None,
+            };
+            match known.get(&kind) {
+                Some(document) => document.clone(),
+                None => {
+                    let document =
+                        made().unwrap_or(bytes::Bytes::from_static(centrex::switch::xml::NOT_FOUND));
+                    known.entry(kind).or_insert(document).clone()
+                }
+            }
+        })
+    }
+
+    /// Registrations a second, of one phone, each with its challenge.
+    fn register(&self, extension: usize, count: usize) -> f64 {
+        let port = free_port(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let mut command = sipp(port, self.sip, extension);
+        command.arg("-sf").arg(scenario("register"));
+        command.args(["-key", "listens", &self.called.to_string()]);
+        self.play(command, count, PHONES)
+    }
+
+    /// Calls a second from one phone to another: set up, answered, ended.
+    fn call(&self, count: usize) -> f64 {
+        let port = free_port(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let mut command = sipp(port, self.sip, CALLER);
+        command.arg("-sf").arg(scenario("call"));
+        command.args(["-key", "dial", &world::number(CALLED), "-d", "0"]);
+        self.play(command, count, LEGS)
+    }
+
+    fn play(&self, mut command: Command, count: usize, at_once: usize) -> f64 {
+        command.args(["-m", &count.to_string(), "-l", &at_once.to_string(), "-r", "100000", "-rp", "1000"]);
+        let output = self.folder.path().join("sipp.out");
+        let start = Instant::now();
+        let mut process = Process::start(&mut command, &output);
+        let ended = until(PATIENCE, || process.ended());
+        let took = start.elapsed();
+        let fine = ended.is_some_and(|status| status.success());
+        assert!(fine, "sipp: {ended:?}\n{}\n{}", process.tail(40), self.switch.log(20));
+        // The legs of the last calls end before the next turn begins.
+        until(PATIENCE, || self.switch.legs().is_empty().then_some(())).expect("no legs");
+        count as f64 / took.as_secs_f64()
+    }
+}
+
+/// The same users and numbers on FreeSWITCH's disk, while nobody is asked over HTTP.
+struct Static<'a> {
+    switch: &'a Switch,
+    path: PathBuf,
+    before: String,
+}
+
+impl<'a> Static<'a> {
+    fn instead_of_http(site: &'a Site) -> Self {
+        let path = site.folder.path().join("conf/freeswitch.xml");
+        let before = std::fs::read_to_string(&path).expect("freeswitch.xml");
+        let text = before
+            .replace("<section name=\"directory\"/>", &directory(&site.answers))
+            .replace("<section name=\"dialplan\"/>", &dialplan(&site.answers));
+        std::fs::write(&path, text).expect("freeswitch.xml");
+        site.switch.api("reloadxml");
+        site.switch.api("unload mod_xml_curl");
+        Self { switch: &site.switch, path, before }
+    }
+}
+
+impl Drop for Static<'_> {
+    fn drop(&mut self) {
+        std::fs::write(&self.path, &self.before).expect("freeswitch.xml");
+        self.switch.api("reloadxml");
+        self.switch.api("load mod_xml_curl");
+    }
+}
+
+fn directory(answers: &Answers) -> String {
+    let tenant = |tenant: usize| {
+        let domain = world::domain(tenant);
+        let view = answers.replica.by_domain(&domain).expect("a tenant");
+        let context = view.plan.tenant.context();
+        let user = |extension: usize| {
+            let number = world::number(extension);
+            let hash = view.a1_hash(&number, &domain).expect("a password");
+            format!(
+                "<user id=\"{number}\"><params><param name=\"a1-hash\" value=\"{hash}\"/>\
+                 <param name=\"dial-string\" value=\"{{^^;presence_id={number}@{domain}}}sofia/internal/{number}%{domain}\"/>\
+                 </params><variables><variable name=\"user_context\" value=\"{context}\"/></variables></user>"
+            )
+        };
+        let users: String = (0..world::EXTENSIONS).map(user).collect();
+        format!(
+            "<domain name=\"{domain}\"><groups><group name=\"all\"><users>{users}</users></group></groups></domain>"
+        )
+    };
+    format!("<section name=\"directory\">{}</section>", (0..TENANTS).map(tenant).collect::<String>())
+}
+
+fn dialplan(answers: &Answers) -> String {
+    let domain = world::domain(0);
+    let context = answers.replica.by_domain(&domain).expect("a tenant").plan.tenant.context();
+    let set = |assignment: &str| format!("<action application=\"set\" data=\"{assignment}\"/>");
+    let variables: String =
+        ["media_timeout=120000", "hangup_after_bridge=true", "call_timeout=30", "continue_on_fail=true"]
+            .map(set)
+            .concat();
+    let number = |extension: usize| {
+        let number = world::number(extension);
+        format!(
+            "<extension name=\"{number}\"><condition field=\"destination_number\" expression=\"^{number}$\">{variables}\
+             <action application=\"bridge\" data=\"user/{number}@{domain}\"/></condition></extension>"
+        )
+    };
+    let extensions: String = (0..world::EXTENSIONS).map(number).collect();
+    format!("<section name=\"dialplan\"><context name=\"{context}\">{extensions}</context></section>")
+}
+
+fn scenario(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("e2e/freeswitch/{name}.xml"))
+}
+
+/// An extension's phone at a port of loopback.
+fn sipp(port: u16, switch: u16, extension: usize) -> Command {
+    let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let free = || free_port(loopback).to_string();
+    let (number, domain) = (world::number(extension), world::domain(0));
+    let mut command = Command::new("sipp");
+    command
+        .arg(format!("{loopback}:{switch}"))
+        .args(["-i", "127.0.0.1", "-p", &port.to_string(), "-bind_local"])
+        .args(["-mi", "127.0.0.1", "-mp", &(free_port(loopback) & !1).to_string()])
+        .args(["-ci", "127.0.0.1", "-cp", &free(), "-nostdin"])
+        .args(["-au", &number, "-ap", &format!("dummy-0-{extension}")])
+        .args(["-key", "user", &number, "-key", "domain", &domain]);
+    command
+}
