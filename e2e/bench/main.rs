@@ -90,13 +90,21 @@ fn main() {
     let options = Options::from_args();
     let facts = facts::gather();
     let mut rows = Vec::new();
-    for (_, measure) in PARTS.iter().filter(|(name, _)| options.wants(name)) {
-        let found = measure(&options);
+    let mut failed = false;
+    for (name, measure) in PARTS.iter().filter(|(name, _)| options.wants(name)) {
+        // What one part cannot do costs none of the others.
+        let found = std::panic::catch_unwind(|| measure(&options)).unwrap_or_else(|_| {
+            failed = true;
+            vec![Row::failed(name)]
+        });
         found.iter().for_each(|row| eprintln!("{}", row.line()));
         rows.extend(found);
     }
     println!("\n{}\n{}", report::table(&rows), facts.list());
     if options.is_whole() {
         std::fs::write(DOCUMENT, report::document(&rows, &facts)).expect("docs/benchmarks.md");
+    }
+    if failed {
+        std::process::exit(1);
     }
 }

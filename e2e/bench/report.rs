@@ -24,6 +24,11 @@ impl Row {
         Self { outcome: "SKIPPED", ..Self::new(what, why) }
     }
 
+    /// A part that broke off: standard error says why.
+    pub fn failed(part: &'static str) -> Self {
+        Self { outcome: "FAILED", ..Self::new(part, "") }
+    }
+
     /// Against a limit of the same run.
     pub fn against(mut self, limit: impl Into<String>, ratio: f64) -> Self {
         self.limit = limit.into();
