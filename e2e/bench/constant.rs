@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::Path;
+use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::routing::post;
 use tokio::net::TcpListener;
@@ -26,12 +27,12 @@ pub fn constant(document: Bytes, port: u16) -> Serving {
     serve(Router::new().route("/freeswitch/{section}", post(answer)), port)
 }
 
-/// Serves the constant that belongs to a section and a body.
-pub fn constants(port: u16, of: impl Fn(&str, &[u8]) -> Bytes + Send + Sync + 'static) -> Serving {
+/// Serves the constant that belongs to a section and a body; 503 where there is none.
+pub fn constants(port: u16, of: impl Fn(&str, &[u8]) -> Option<Bytes> + Send + Sync + 'static) -> Serving {
     let of = Arc::new(of);
     let answer = move |Path(section): Path<String>, body: Bytes| {
         let of = of.clone();
-        async move { (XML, of(&section, &body)) }
+        async move { of(&section, &body).map(|document| (XML, document)).ok_or(StatusCode::SERVICE_UNAVAILABLE) }
     };
     serve(Router::new().route("/freeswitch/{section}", post(answer)), port)
 }

@@ -15,9 +15,9 @@ use crate::Options;
 use crate::report::Row;
 use crate::turns::by_turns;
 
-/// Events of a turn: as many as can wait to be read.
-const EVENTS: usize = 10_000;
-const ROUNDS: usize = 15;
+/// Events of a turn. Of many more at one time, the other crate stops reading for seconds.
+const EVENTS: usize = 1_000;
+const ROUNDS: usize = 51;
 const SECRET: &str = "esl-for-the-bench";
 const GATEWAY: &str = "gw-0123456789abcdef0123456789abcdef";
 

@@ -88,11 +88,16 @@ async fn revision(admin: &mut PgConnection, tenant: usize) -> i64 {
     query.bind(world::name(tenant)).fetch_one(admin).await.expect("a tenant's revision")
 }
 
-/// How many tenants on how many switches are as the store has them.
+/// How many tenants on how many of the three are as the store has them: `centrex standalone` answers, and
+/// reports, itself too.
 async fn live(admin: &mut PgConnection) -> i64 {
     let query = "SELECT count(*) FROM public.switch_state JOIN public.tenants ON id = tenant_id \
-                 WHERE switch_state.revision = tenants.revision";
-    sqlx::query_scalar(query).fetch_one(admin).await.expect("what is live")
+                 WHERE switch_state.revision = tenants.revision AND switch = ANY($1)";
+    sqlx::query_scalar(query)
+        .bind(HOSTS.map(host_name).to_vec())
+        .fetch_one(admin)
+        .await
+        .expect("what is live")
 }
 
 async fn wait_until_live(admin: &mut PgConnection, switches: &[Beside]) {

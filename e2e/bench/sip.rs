@@ -8,9 +8,10 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use centrex::switch::field::Field;
 use centrex::switch::form::Form;
-use centrex::switch::xml::{Answer, Answers, Section};
+use centrex::switch::xml::{Answer, Answers, NOT_FOUND, Section};
 
 use crate::Options;
 use crate::constant::constants;
@@ -92,7 +93,7 @@ struct Site {
     switch: Switch,
     answers: Arc<Answers>,
     /// What was answered first to each kind of lookup.
-    known: Arc<Mutex<HashMap<String, bytes::Bytes>>>,
+    known: Arc<Mutex<HashMap<String, Bytes>>>,
     /// The port of the answering side, and those of FreeSWITCH and of the phone that is called.
     xml: u16,
     sip: u16,
@@ -114,9 +115,6 @@ impl Site {
             let url = format!("http://{loopback}:{xml}");
             Switch::start(&binary().expect("FreeSWITCH"), folder.path(), &url, USERNAME, PASSWORD)
         };
-        switch.api("fsctl sps 10000");
-        // Nobody takes call records in here, and FreeSWITCH would try each again.
-        switch.api("unload mod_xml_cdr");
         let mut phone = sipp(called, sip, CALLED);
         phone.args(["-sf"]).arg(scenario("answer")).args(["-aa", "-deadcall_wait", "0"]);
         let phone = Process::start(&mut phone, &folder.path().join("phone.out"));
@@ -128,25 +126,19 @@ impl Site {
         centrex(&self.answers, self.xml)
     }
 
-    /// Answers every lookup with what the first of its kind was answered.
+    /// Answers every lookup with what the first of its kind was answered. Call records are not taken, on
+    /// no side: FreeSWITCH writes them to files.
     fn constants(&self) -> Serving {
         let (answers, known) = (self.answers.clone(), self.known.clone());
         constants(self.xml, move |section, body| {
+            let section = Section::by_name(section)?;
             let form = Form::parse(body);
-            let kind = [section, &form.text(Field::Action), &form.text(Field::User)].join(" ");
-            let mut known = known.lock().expect("what is known");
-            let made = || match answers.answer(Section::by_name(section)?, &form) {
-                Ok(Answer::Found(document)) => Some(document),
-                _ => None,
+            let kind = [section.name(), &form.text(Field::Action), &form.text(Field::User)].join(" ");
+            let made = || match answers.answer(section, &form) {
+                Ok(Answer::Found(document)) => document,
+                _ => Bytes::from_static(NOT_FOUND),
             };
-            match known.get(&kind) {
-                Some(document) => document.clone(),
-                None => {
-                    let document =
-                        made().unwrap_or(bytes::Bytes::from_static(centrex::switch::xml::NOT_FOUND));
-                    known.entry(kind).or_insert(document).clone()
-                }
-            }
+            Some(known.lock().expect("what is known").entry(kind).or_insert_with(made).clone())
         })
     }
 
@@ -183,7 +175,8 @@ impl Site {
     }
 }
 
-/// The same users and numbers on FreeSWITCH's disk, while nobody is asked over HTTP.
+/// The same users and numbers on FreeSWITCH's disk, while nobody listens where it asks: modules cannot be
+/// unloaded with our configuration, so that each lookup is refused a connection first.
 struct Static<'a> {
     switch: &'a Switch,
     path: PathBuf,
@@ -199,7 +192,6 @@ impl<'a> Static<'a> {
             .replace("<section name=\"dialplan\"/>", &dialplan(&site.answers));
         std::fs::write(&path, text).expect("freeswitch.xml");
         site.switch.api("reloadxml");
-        site.switch.api("unload mod_xml_curl");
         Self { switch: &site.switch, path, before }
     }
 }
@@ -208,7 +200,6 @@ impl Drop for Static<'_> {
     fn drop(&mut self) {
         std::fs::write(&self.path, &self.before).expect("freeswitch.xml");
         self.switch.api("reloadxml");
-        self.switch.api("load mod_xml_curl");
     }
 }
 

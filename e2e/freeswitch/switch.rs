@@ -72,6 +72,7 @@ impl Switch {
             .env("CENTREX_SWITCH_NAME", "switch-under-test")
             .env("CENTREX_RTP_START_PORT", rtp.to_string())
             .env("CENTREX_RTP_END_PORT", (rtp + 200).to_string())
+            .env("CENTREX_SESSIONS_PER_SECOND", "1000")
             .env("CENTREX_LOG_LEVEL", "info")
             .env("CENTREX_PHRASES", "tones");
         give(dir);
