@@ -54,14 +54,18 @@ fn calls_through_a_real_freeswitch() {
     };
     let mut lab = Lab::start(&binary);
     for (what, step) in STEPS {
-        let start = Instant::now();
-        if let Err(panic) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| step(&lab))) {
-            eprintln!("FAILED: {what}\n{}", lab.logs());
-            std::panic::resume_unwind(panic);
-        }
-        eprintln!("ok: {what} ({} ms)", start.elapsed().as_millis());
+        take(what, &mut lab, |lab| step(lab));
     }
-    left_records(&mut lab);
+    take("records that were left over are taken in", &mut lab, left_records);
+}
+
+fn take(what: &str, lab: &mut Lab, step: impl FnOnce(&mut Lab)) {
+    let start = Instant::now();
+    if let Err(panic) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| step(lab))) {
+        eprintln!("FAILED: {what}\n{}", lab.logs());
+        std::panic::resume_unwind(panic);
+    }
+    eprintln!("ok: {what} ({} ms)", start.elapsed().as_millis());
 }
 
 fn modules(lab: &Lab) {

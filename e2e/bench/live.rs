@@ -11,7 +11,7 @@ use sqlx::{ConnectOptions, PgConnection};
 use crate::Options;
 use crate::freeswitch::{binary, memory_folder};
 use crate::load::{PASSWORD, USERNAME};
-use crate::peers::switch::{ESL_PASSWORD, Switch};
+use crate::peers::switch::{ESL_PASSWORD, Switch, templates};
 use crate::peers::{Process, free_port};
 use crate::report::Row;
 use crate::size::{reachable_folder, start_postgres};
@@ -145,18 +145,4 @@ impl Beside {
 
 fn host_name(host: u8) -> String {
     format!("switch-{host}")
-}
-
-/// Profiles listen at an address of the switch's own, as they do on machines of their own.
-fn templates(folder: &Path, address: Ipv4Addr) {
-    let folder = folder.join("configuration");
-    std::fs::create_dir_all(&folder).expect("folder of templates");
-    let built_in = Path::new(env!("CARGO_MANIFEST_DIR")).join("templates/configuration");
-    for name in ["sofia_phones.xml", "sofia_trunks.xml"] {
-        let mut text = std::fs::read_to_string(built_in.join(name)).expect("a template");
-        for param in ["sip-ip", "rtp-ip"] {
-            text.push_str(&format!("<param name=\"{param}\" value=\"{address}\"/>\n"));
-        }
-        std::fs::write(folder.join(name), text).expect("a template");
-    }
 }

@@ -15,9 +15,9 @@ use centrex::switch::xml::{Answer, Answers, NOT_FOUND, Section};
 
 use crate::Options;
 use crate::constant::constants;
-use crate::freeswitch::{binary, memory_folder};
+use crate::freeswitch::memory_folder;
 use crate::load::{PASSWORD, USERNAME};
-use crate::peers::switch::Switch;
+use crate::peers::switch::{Switch, installed};
 use crate::peers::{Process, free_port, until};
 use crate::report::Row;
 use crate::served::{Serving, answers, centrex};
@@ -39,20 +39,13 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Measures all, where FreeSWITCH and sipp are installed.
 pub fn rows(options: &Options) -> Vec<Row> {
-    let missing = match (binary(), Command::new("sipp").arg("-v").output()) {
-        (None, _) => Some("FreeSWITCH is not installed (FREESWITCH_PREFIX names its prefix)"),
-        (_, Err(_)) => Some("no sipp in PATH"),
-        _ => None,
+    let binary = match installed() {
+        Ok(binary) => binary,
+        Err(why) => return vec![Row::skipped(REGISTERING, why.clone()), Row::skipped(CALLING, why)],
     };
-    if let Some(why) = missing {
-        return vec![Row::skipped(REGISTERING, why), Row::skipped(CALLING, why)];
-    }
-    let site = Site::start();
+    let site = Site::start(&binary);
     let (registrations, calls) = (options.size(REGISTRATIONS), options.size(CALLS));
     // Every constant is known before anything is measured.
-    let ours = site.ours();
-    site.call(1);
-    drop(ours);
     let learnt = site.constants();
     site.register(CALLER, 1);
     site.call(1);
@@ -103,7 +96,7 @@ struct Site {
 }
 
 impl Site {
-    fn start() -> Self {
+    fn start(binary: &Path) -> Self {
         let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let (manifests, folder) = (tempfile::tempdir().expect("a folder"), memory_folder());
         let (xml, sip, called) = (free_port(loopback), free_port(loopback), free_port(loopback));
@@ -112,7 +105,7 @@ impl Site {
         let switch = {
             let _serving = centrex(&answers, xml);
             let url = format!("http://{loopback}:{xml}");
-            Switch::start(&binary().expect("FreeSWITCH"), folder.path(), &url, USERNAME, PASSWORD)
+            Switch::start(binary, folder.path(), &url, USERNAME, PASSWORD)
         };
         let mut phone = sipp(called, sip, CALLED);
         phone.args(["-sf"]).arg(scenario("answer")).args(["-aa", "-deadcall_wait", "0"]);

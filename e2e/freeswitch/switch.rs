@@ -139,6 +139,21 @@ impl Switch {
     }
 }
 
+/// Templates by which profiles listen at an address of the switch's own, as they do on machines of their
+/// own.
+pub fn templates(folder: &Path, address: Ipv4Addr) {
+    let folder = folder.join("configuration");
+    std::fs::create_dir_all(&folder).expect("folder of templates");
+    let built_in = Path::new(env!("CARGO_MANIFEST_DIR")).join("templates/configuration");
+    for name in ["sofia_phones.xml", "sofia_trunks.xml"] {
+        let mut text = std::fs::read_to_string(built_in.join(name)).expect("a template");
+        for param in ["sip-ip", "rtp-ip"] {
+            text.push_str(&format!("<param name=\"{param}\" value=\"{address}\"/>\n"));
+        }
+        std::fs::write(folder.join(name), text).expect("a template");
+    }
+}
+
 fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).expect("folder of the configuration");
     for entry in std::fs::read_dir(from).expect("deploy/freeswitch") {

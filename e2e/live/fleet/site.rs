@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::freeswitch::phone::Peer;
 use crate::freeswitch::process::{free_port, until};
 use crate::freeswitch::standalone::{PASSWORD, USERNAME};
-use crate::freeswitch::switch::{ESL_PASSWORD, Switch, installed};
+use crate::freeswitch::switch::{ESL_PASSWORD, Switch, installed, templates};
 use crate::live::lab::{Call, SOON};
 use crate::operator::Site;
 use crate::program::{Program, repository, sample};
@@ -244,20 +244,6 @@ fn sidecar(site: &Site, name: &str, dir: &Path, xml_port: u16, esl_port: u16) ->
 fn freeswitch(binary: &Path, dir: &Path, xml_port: u16, esl_port: u16) -> Switch {
     let url = format!("http://127.0.0.1:{xml_port}");
     Switch::start_at(binary, &dir.join("switch"), &url, (USERNAME, PASSWORD), esl_port)
-}
-
-/// Profiles listen at an address of the switch's own, as they do on machines of their own.
-fn templates(folder: &Path, address: Ipv4Addr) {
-    let folder = folder.join("configuration");
-    std::fs::create_dir_all(&folder).expect("folder of templates");
-    for name in ["sofia_phones.xml", "sofia_trunks.xml"] {
-        let path = repository("templates/configuration").join(name);
-        let mut text = std::fs::read_to_string(path).expect("a template");
-        for param in ["sip-ip", "rtp-ip"] {
-            text.push_str(&format!("<param name=\"{param}\" value=\"{address}\"/>\n"));
-        }
-        std::fs::write(folder.join(name), text).expect("a template");
-    }
 }
 
 fn manifests(phones: u16, trunks: u16) -> String {
