@@ -10,7 +10,7 @@ use crate::store::Store;
 use crate::store::error::{Doing, StoreError};
 use crate::store::migrate::enter;
 
-/// How often. Months are made two ahead, and retention is in days.
+/// How often. Months are made one ahead, and retention is in days.
 const EVERY: Duration = Duration::from_secs(3600);
 /// Days that a record without a place is kept. Most are of scanners, which a switch on the Internet
 /// hears all day.
@@ -67,7 +67,8 @@ async fn keep_tenant(store: &Store, id: Uuid, days: Option<i32>) -> Result<i64, 
     let mut transaction = store.pool().begin().await.doing(DOING)?;
     store.fence(&mut transaction).await?;
     sqlx::raw_sql(AssertSqlSafe(enter(id))).execute(&mut *transaction).await.doing(DOING)?;
-    let removed = sqlx::query_scalar("SELECT keep_cdrs($1)").bind(days).fetch_one(&mut *transaction).await;
+    let removed =
+        sqlx::query_scalar("SELECT public.keep_cdrs($1)").bind(days).fetch_one(&mut *transaction).await;
     transaction.commit().await.doing(DOING)?;
     removed.doing(DOING)
 }
