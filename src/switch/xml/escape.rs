@@ -43,7 +43,9 @@ pub fn escape(value: &str, out: &mut dyn Write) -> Result<()> {
 /// Where the first character begins that may not be written as it is.
 fn first_special(bytes: &[u8]) -> Option<usize> {
     let (blocks, rest) = bytes.as_chunks::<16>();
-    for (index, block) in blocks.iter().enumerate() {
+    let mut last = [b' '; 16];
+    last.iter_mut().zip(rest).for_each(|(to, byte)| *to = *byte);
+    blocks.iter().chain([&last]).enumerate().find_map(|(index, block)| {
         let mut suspects = suspects(block);
         while suspects != 0 {
             let at = index * 16 + suspects.trailing_zeros() as usize;
@@ -52,8 +54,8 @@ fn first_special(bytes: &[u8]) -> Option<usize> {
             }
             suspects &= suspects - 1;
         }
-    }
-    (bytes.len() - rest.len()..bytes.len()).find(|at| is_special(bytes, *at))
+        None
+    })
 }
 
 /// A bit for each byte that may begin such a character, the first the lowest: few of a text's do.
@@ -66,27 +68,9 @@ fn suspects(block: &[u8; 16]) -> u32 {
     (control | beyond | markup | is(b'x') | is(b'X')).to_bitmask()
 }
 
-/// Whether a character begins there that may not be written as it is.
+/// Whether a suspect is one: an x is only before a `-`, or before what may be dropped.
 fn is_special(bytes: &[u8], at: usize) -> bool {
-    let special =
-        |at: usize| bytes.get(at).is_some_and(|byte| SPECIAL.get(usize::from(*byte)) == Some(&true));
-    // An x is one only before a `-`, or before what may be dropped.
-    let before = || bytes.get(at + 1) == Some(&b'-') || special(at + 1);
-    special(at) && (!matches!(bytes.get(at), Some(b'x' | b'X')) || before())
-}
-
-/// Bytes that may begin a character which is not written as it is.
-static SPECIAL: [bool; 256] = special();
-
-const fn special() -> [bool; 256] {
-    let mut special = [false; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        special[byte] =
-            matches!(byte as u8, b'&' | b'<' | b'>' | b'"' | b'\'' | b'$' | b'x' | b'X' | ..0x20 | 0x7f..);
-        byte += 1;
-    }
-    special
+    !matches!(bytes.get(at), Some(b'x' | b'X')) || matches!(bytes.get(at + 1), Some(b'-' | ..0x20 | 0x7f..))
 }
 
 /// Characters no answer holds: C0 and C1 controls with tabulator and line ends, and what XML 1.0
