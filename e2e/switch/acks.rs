@@ -137,7 +137,7 @@ async fn switches_come_and_go_and_say_what_they_hold() {
     // On a busy machine it may have been heard once more before.
     listening.until("the end of the last", |ack| *ack == Ack::Gone("a".to_owned())).await;
     assert!(ended.elapsed() > Duration::from_secs(7), "{:?}", ended.elapsed());
-    assert_eq!(listening.table.reporting(), 0);
+    assert_eq!(listening.table.platform_lagging(0).reporting, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -7,10 +7,10 @@ use uuid::Uuid;
 pub use crate::store::acks::{Ack, LATE, SILENT, SwitchInfo, SwitchState};
 use crate::switch::findings::{Findings, GatewayState, Held};
 
-/// How far the switches that report are with a revision.
+/// How far the switches that count are with a revision.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lag {
-    /// Switches that report.
+    /// Switches that report, and have a FreeSWITCH.
     pub reporting: usize,
     /// Those of them that have it.
     pub have: usize,
@@ -36,8 +36,8 @@ impl Concerned {
     const NONE: Self = Self::Some { platform: false, tenants: Vec::new() };
 }
 
-/// What every switch that reports holds. One that falls silent holds up nobody: it is named on its
-/// own object.
+/// What every switch that reports holds. One that falls silent, or whose FreeSWITCH does, holds up
+/// nobody: it is named on its own object.
 #[derive(Debug, Default)]
 pub struct AckTable {
     reporting: BTreeMap<String, SwitchState>,
@@ -71,6 +71,9 @@ impl AckTable {
             Ack::Found { switch, findings } => {
                 let Some(state) = self.reporting.get_mut(&switch) else { return Concerned::NONE };
                 let before = std::mem::replace(&mut state.findings, findings);
+                if before.absent != state.findings.absent {
+                    return Concerned::All; // there is one less, or one more
+                }
                 Concerned::Some {
                     platform: platform_differs(&before, &state.findings),
                     tenants: problems_differ(&before, &state.findings).into_iter().collect(),
@@ -89,27 +92,26 @@ impl AckTable {
         self.heard
     }
 
-    /// How many switches report.
-    pub fn reporting(&self) -> usize {
-        self.reporting.len()
+    /// Those that count: all whose FreeSWITCH is there; where none is, all, so that what was live
+    /// stays so and what is new is not.
+    fn counting(&self) -> impl Iterator<Item = (&str, &SwitchState)> {
+        let nowhere = self.reporting.values().all(|state| state.findings.absent);
+        let counts = move |state: &SwitchState| nowhere || !state.findings.absent;
+        let counting = self.reporting.iter().filter(move |(_, state)| counts(state));
+        counting.map(|(name, state)| (name.as_str(), state))
     }
 
     /// What switches could not apply of a tenant: their names, and what they say.
     pub fn refusals(&self, tenant: Uuid) -> Vec<(&str, &str)> {
-        self.reporting
-            .iter()
-            .filter_map(|(name, state)| Some((name.as_str(), state.findings.problems.get(&tenant)?.as_str())))
+        self.counting()
+            .filter_map(|(name, state)| Some((name, state.findings.problems.get(&tenant)?.as_str())))
             .collect()
     }
 
     /// What of a resource of the platform (`SipProfile/name`, `Trunk/namespace/name`) switches do not
     /// have as it should be: their names, and why.
     pub fn held(&self, resource: &str) -> Vec<(&str, &Held)> {
-        let held = self
-            .reporting
-            .iter()
-            .filter_map(|(name, state)| Some((name.as_str(), state.findings.held.get(resource)?)));
-        held.collect()
+        self.counting().filter_map(|(name, state)| Some((name, state.findings.held.get(resource)?))).collect()
     }
 
     /// What each switch that is asked says of a trunk's gateways: nothing while it cannot be asked, or
@@ -136,14 +138,23 @@ impl AckTable {
     }
 
     fn lag(&self, has: impl Fn(&SwitchState) -> bool) -> Lag {
-        let lacks = self.reporting.iter().filter(|(_, state)| !has(state));
-        let missing: Vec<String> = lacks.map(|(name, _)| name.clone()).collect();
-        Lag { reporting: self.reporting(), have: self.reporting() - missing.len(), missing }
+        let mut lag = Lag::default();
+        for (name, state) in self.counting() {
+            lag.reporting += 1;
+            match has(state) {
+                true => lag.have += 1,
+                false => lag.missing.push(name.to_owned()),
+            }
+        }
+        lag
     }
 }
 
 /// Whose answers differ between two states of one switch.
 fn differing(before: &SwitchState, after: &SwitchState) -> Concerned {
+    if before.findings.absent != after.findings.absent {
+        return Concerned::All;
+    }
     let ids = before.tenants.keys().chain(after.tenants.keys()).copied().collect::<BTreeSet<Uuid>>();
     let differs = |id: &Uuid| before.tenants.get(id) != after.tenants.get(id);
     let mut tenants: BTreeSet<Uuid> = ids.into_iter().filter(differs).collect();
@@ -211,9 +222,9 @@ mod tests {
         table.take(Ack::Appeared(info("b"), SwitchState::default()));
         assert_eq!(table.lagging(TENANT, 1).missing, ["b"]);
         assert_eq!(table.take(Ack::Gone("b".to_owned())), Concerned::All);
-        assert_eq!(table.reporting(), 1);
+        assert_eq!(table.lagging(TENANT, 1).reporting, 1);
         assert_eq!(table.take(report("b", 9)), Concerned::NONE, "of a switch that is not there");
-        assert_eq!(table.reporting(), 1);
+        assert_eq!(table.lagging(TENANT, 1).reporting, 1);
     }
 
     #[test]
@@ -281,6 +292,22 @@ mod tests {
         findings.connected = Some(false);
         assert_eq!(table.take(found("b", findings)), platform);
         assert_eq!(table.gateways("carriers/one"), [("b", &[][..])].into());
+    }
+
+    #[test]
+    fn a_switch_without_freeswitch_holds_up_nobody_unless_no_other_has_one() {
+        let mut table = table(&["a", "b"]);
+        let absent = |absent: bool| Findings { connected: Some(!absent), absent, ..Findings::default() };
+        table.take(report("a", 2));
+        table.take(report("b", 1));
+        assert_eq!(table.lagging(TENANT, 2).missing, ["b"]);
+        assert_eq!(table.take(found("b", absent(true))), Concerned::All);
+        assert_eq!(table.lagging(TENANT, 2), Lag { reporting: 1, have: 1, missing: Vec::new() });
+        assert_eq!(table.take(found("a", absent(true))), Concerned::All);
+        assert_eq!(table.lagging(TENANT, 2), Lag { reporting: 2, have: 1, missing: vec!["b".to_owned()] });
+        let state = SwitchState { findings: absent(false), ..holding(0, &[(TENANT, 1)]) };
+        assert_eq!(table.take(Ack::Appeared(info("b"), state)), Concerned::All);
+        assert_eq!(table.lagging(TENANT, 2), Lag { reporting: 1, have: 0, missing: vec!["b".to_owned()] });
     }
 
     #[test]

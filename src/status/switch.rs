@@ -49,6 +49,13 @@ fn ready(standing: Standing, findings: &Findings) -> Found {
     match standing {
         Standing::Silent => unheard("Silent", SILENT, "no resource waits for it any more"),
         Standing::Late => unheard("Late", LATE, "resources still wait for it"),
+        Standing::Reporting if findings.absent => Found::new(
+            READY,
+            "False",
+            "Disconnected",
+            "Its sidecar reports, but has not reached FreeSWITCH's event socket for a minute: no resource \
+             waits for it any more, unless no other switch has a FreeSWITCH either",
+        ),
         Standing::Reporting if findings.connected == Some(false) => Found::new(
             READY,
             "False",

@@ -13,6 +13,8 @@ pub struct Findings {
     pub version: Option<String>,
     /// Whether the event socket is connected; none where none is configured.
     pub connected: Option<bool>,
+    /// Whether FreeSWITCH has not been reached for so long that nobody should wait for it.
+    pub absent: bool,
     /// Whether new calls are refused, and how many are still up.
     pub draining: bool,
     /// Calls that are up.

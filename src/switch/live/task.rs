@@ -23,7 +23,8 @@ use crate::switch::xml::Answers;
 
 /// First and longest wait before another session.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
-/// How often a switch that starts is asked whether it has, and how long that may take.
+/// How often a switch that starts is asked whether it has, and how long that may take; one that is
+/// not reached for as long is not starting anew, but gone.
 const STARTING: Duration = Duration::from_millis(500);
 const START: Duration = Duration::from_secs(60);
 /// How often legs are counted while somebody waits for them to end.
@@ -107,10 +108,16 @@ impl Live {
     }
 
     async fn keep(&mut self, memory: &mut Memory) {
-        let (mut wait, mut told) = (BACKOFF.0, String::new());
+        let (mut wait, mut told, mut lost) = (BACKOFF.0, String::new(), Instant::now());
         loop {
             self.metrics.connected(false);
-            self.findings.send_modify(|findings| findings.connected = Some(false));
+            self.findings.send_modify(|findings| {
+                if findings.connected == Some(true) {
+                    lost = Instant::now();
+                }
+                findings.connected = Some(false);
+                findings.absent = lost.elapsed() >= START;
+            });
             let error = match esl::open(&self.options.address, &self.options.password).await {
                 Ok(session) => {
                     info!(address = %self.options.address, "connected to the event socket");
@@ -193,6 +200,7 @@ impl Live {
         self.metrics.legs(legs);
         self.findings.send_modify(|findings| {
             findings.connected = Some(true);
+            findings.absent = false;
             findings.version = Some(version.chars().take(64).collect());
             findings.draining = paused;
             findings.calls = legs;
