@@ -29,7 +29,7 @@ async fn the_api_server_goes_away_and_comes_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn postgres_goes_away_and_comes_back() {
     let Some(site) = Site::start("operator::postgres_goes_away").await else { return };
-    let _operator = site.operator(&[]);
+    let operator = site.operator(&[]);
     let switch = site.switch("switch-1");
     site.apply_samples();
     site.samples_ready();
@@ -37,6 +37,8 @@ async fn postgres_goes_away_and_comes_back() {
     site.gate.shut(true);
     site.cluster.apply(&site.extension("globex", 7777));
     site.wait_for("globex", "extension/e7777", "Programmed=Unknown StoreFailed");
+    let counted = operator.get("/metrics").1;
+    assert!(counted.contains("centrex_operator_errors_total{category=\"unreachable\"}"), "{counted}");
     assert_eq!(switch.answer("acme-register-1001"), answer, "phones do not notice");
     assert!(
         site.conditions("acme", "tenant/acme").contains(&"Ready=True Ready".to_owned()),

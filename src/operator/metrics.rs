@@ -11,7 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use crate::compile::Reason;
-use crate::reconcile::RecordingMetrics;
+use crate::reconcile;
 
 /// A label of a problem: compile's reason.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -36,8 +36,8 @@ pub struct Metrics {
     problems: Family<ReasonLabel, Gauge>,
     watches: Family<KindLabel, Gauge<f64, AtomicU64>>,
     status_writes: Counter,
-    /// Of recordings.
-    pub recordings: RecordingMetrics,
+    /// Of the loop.
+    pub reconcile: reconcile::Metrics,
 }
 
 impl Default for Metrics {
@@ -54,9 +54,9 @@ impl Default for Metrics {
         registry.register("watch_last_seen_seconds", help, watches.clone());
         let status_writes = Counter::default();
         registry.register("status_writes", "Statuses written to the API server", status_writes.clone());
-        let recordings = RecordingMetrics::default();
-        recordings.register(&mut registry);
-        Self { registry: Arc::new(registry), leader, pending, problems, watches, status_writes, recordings }
+        let reconcile = reconcile::Metrics::default();
+        reconcile.register(&mut registry);
+        Self { registry: Arc::new(registry), leader, pending, problems, watches, status_writes, reconcile }
     }
 }
 

@@ -27,7 +27,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
 use crate::lease::{self, Leadership, LeaseOptions};
-use crate::reconcile::{Progress, Reconciler};
+use crate::reconcile::{self, Progress, Reconciler};
 use crate::source::Change;
 use crate::source::cluster::{self, ClusterOptions, Invalid, Update};
 use crate::source::folder::{Folder, FolderError};
@@ -115,7 +115,7 @@ pub async fn run(args: OperatorArgs) -> Result<(), OperatorError> {
     let outside = Cluster::new(client.clone(), identity.clone(), statuses, cluster_wide);
     let (progress, _) = watch::channel(Progress::default());
     let mut reconciler = Reconciler::new(progress, Some(Arc::new(outside)), args.media_dir.clone());
-    reconciler.count_recordings(metrics.recordings.clone());
+    reconciler.count(metrics.reconcile.clone());
     let mut operator = Operator {
         reconciler,
         options,
@@ -258,12 +258,12 @@ impl Operator {
         let (own, over) = (term.clone(), term.lost.child_token());
         let (send, store) = oneshot::channel();
         let (send_acks, acks) = mpsc::channel(64);
-        let (options, token) = (self.options.clone(), over.clone());
+        let (options, token, metrics) = (self.options.clone(), over.clone(), self.metrics.clone());
         let elected = Elected { lease: term.lease, transition: term.transition };
         let candidate = Candidate { holder: self.identity.clone(), elected: Some(elected) };
         tokio::spawn(async move {
             let work = async {
-                let store = connect(&options, &candidate).await;
+                let store = connect(&options, &candidate, &metrics.reconcile).await;
                 let reader = store.as_ref().ok().map(|store| store.reader().clone());
                 let _ = send.send(store);
                 if let Some(reader) = reader {
@@ -354,11 +354,18 @@ async fn lost(written: &Option<CancellationToken>) {
 
 /// Connects for writing. Postgres that is away is waited for; what only a person can put right ends
 /// the operator.
-async fn connect(options: &StoreOptions, candidate: &Candidate) -> Result<Store, StoreError> {
+async fn connect(
+    options: &StoreOptions,
+    candidate: &Candidate,
+    metrics: &reconcile::Metrics,
+) -> Result<Store, StoreError> {
     let mut wait = FIRST_RETRY;
     loop {
         match Store::lead(options, candidate).await {
-            Err(cause) if cause.is_passing() => warn!(category = cause.category(), %cause, "trying again"),
+            Err(cause) if cause.is_passing() => {
+                metrics.failed(cause.category());
+                warn!(category = cause.category(), %cause, "trying again");
+            }
             done => return done,
         }
         tokio::time::sleep(wait).await;

@@ -48,6 +48,7 @@ impl Reconciler {
                 failed > 0
             }
             Err(cause) => {
+                self.metrics.failed(cause.category());
                 error!(category = cause.category(), %cause, "stored tenants could not be compared");
                 true
             }
@@ -65,6 +66,7 @@ impl Reconciler {
                 false
             }
             Err(cause) => {
+                self.metrics.failed(cause.category());
                 error!(category = cause.category(), %cause, "the platform's rows could not be written");
                 self.platform.rows.failed = Some(cause.category());
                 true
@@ -98,6 +100,7 @@ impl Reconciler {
                 false
             }
             Err(cause) => {
+                self.metrics.failed(cause.category());
                 error!(category = cause.category(), tenant = %key, %cause, "a tenant could not be written");
                 tenant.rows.failed = Some(cause.category());
                 true
@@ -126,6 +129,7 @@ impl Reconciler {
                 false
             }
             Err(cause) => {
+                self.metrics.failed(cause.category());
                 error!(category = cause.category(), tenant = %key, %cause, "a tenant could not be removed");
                 if self.deleting.get(key).is_some_and(|deleting| deleting.since.elapsed() >= BLOCKED_AFTER) {
                     self.report_blocked(key, &cause);

@@ -8,6 +8,7 @@
 mod finish;
 mod found;
 mod known;
+mod metrics;
 mod outside;
 mod progress;
 mod propose;
@@ -18,10 +19,10 @@ mod tenant;
 mod work;
 
 pub use known::Known;
+pub use metrics::Metrics;
 pub use outside::{NewStatus, Note, Outside, OutsideError};
 pub use progress::Progress;
 pub use propose::Verdict;
-pub use recordings::RecordingMetrics;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
@@ -75,8 +76,7 @@ pub struct Reconciler {
     /// Whether tenants in the store that the world does not know were removed.
     swept: bool,
     progress: watch::Sender<Progress>,
-    /// What is counted of recordings.
-    recording_metrics: RecordingMetrics,
+    metrics: Metrics,
     /// Removes recordings that were kept long enough, or are too many, while this process leads.
     recordings: Option<AbortOnDropHandle<()>>,
 }
@@ -108,14 +108,14 @@ impl Reconciler {
             complete: false,
             swept: false,
             progress,
-            recording_metrics: RecordingMetrics::default(),
+            metrics: Metrics::default(),
             recordings: None,
         }
     }
 
-    /// Counts what becomes of recordings there.
-    pub fn count_recordings(&mut self, metrics: RecordingMetrics) {
-        self.recording_metrics = metrics;
+    /// Counts there.
+    pub fn count(&mut self, metrics: Metrics) {
+        self.metrics = metrics;
     }
 
     /// What is known of the world, for whoever judges by it too.
@@ -128,7 +128,7 @@ impl Reconciler {
         self.follow();
         self.keeping = Some(AbortOnDropHandle::new(tokio::spawn(cdrs::keep(store.clone()))));
         self.store = Some(store);
-        let keep = |media| recordings::keep(media, self.known.clone(), self.recording_metrics.clone());
+        let keep = |media| recordings::keep(media, self.known.clone(), self.metrics.recordings.clone());
         self.recordings = self.media.clone().map(keep);
         self.begin();
     }

@@ -27,7 +27,7 @@ const EVERY: Duration = Duration::from_secs(60 * 60);
 
 /// What is counted of it. Clones count the same.
 #[derive(Clone, Debug, Default)]
-pub struct RecordingMetrics {
+pub(super) struct RecordingMetrics {
     removed: Family<Vec<(&'static str, &'static str)>, Counter>,
     full: Gauge,
 }
