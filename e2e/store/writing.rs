@@ -1,6 +1,6 @@
 //! Plans written and read back: only what differs, in bulk, in one transaction.
 
-use centrex::store::{Candidate, Store, StoreError};
+use centrex::store::{Candidate, Revision, Store, StoreError, tenant_schema};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use crate::plans;
@@ -114,6 +114,67 @@ async fn one_changed_row_writes_one_row() {
     tenant.tenant.suspended = true;
     let written = store.write_tenant(&tenant).await.unwrap();
     assert_eq!((written.revision, written.changed, written.rows_written), (5, true, 0));
+}
+
+#[tokio::test]
+async fn what_somebody_else_wrote_is_compared_too() {
+    let Some(database) = Database::start("store: two writers").await else { return };
+    let (one, other) =
+        (database.store(&keyring(&[(1, 'a')])).await, database.store(&keyring(&[(1, 'a')])).await);
+    let before = plans::tenant_with("acme", 3);
+    one.write_tenant(&before).await.unwrap();
+    let mut changed = before.clone();
+    changed.extensions.get_mut("e100").unwrap().ring_seconds = 33;
+    changed.extensions.insert("e199".to_owned(), plans::extension("199"));
+    other.write_tenant(&changed).await.unwrap();
+
+    // The first one knows what it wrote last, which is no longer what is stored.
+    let written = one.write_tenant(&before).await.unwrap();
+    assert_eq!((written.revision, written.rows_written, written.rows_deleted), (3, 1, 1));
+    let (_, read) = other.reader().load_tenant(before.tenant.id).await.unwrap().unwrap();
+    assert_eq!(read, before);
+}
+
+#[tokio::test]
+async fn whoever_is_behind_reads_what_changed_since() {
+    let Some(database) = Database::start("store: changes since").await else { return };
+    let store = database.store(&keyring(&[(1, 'a')])).await;
+    let mut plan = plans::tenant_with("acme", 4);
+    let id = plan.tenant.id;
+    store.write_tenant(&plan).await.unwrap();
+    let reader = store.reader();
+    let (revision, held) = reader.load_tenant(id).await.unwrap().unwrap();
+
+    // Whoever reads this row finds that it cannot be read.
+    let schema = tenant_schema(id);
+    let damage = format!("UPDATE {schema}.extensions SET body = '{{\"number\": 7}}' WHERE name = 'e103'");
+    let mut admin = database.admin().await;
+    sqlx::raw_sql(AssertSqlSafe(damage)).execute(&mut admin).await.unwrap();
+    plan.extensions.insert("passing".to_owned(), plans::extension("199"));
+    let again = plan.extensions.remove("e101").unwrap();
+    store.write_tenant(&plan).await.unwrap();
+    plan.extensions.remove("passing");
+    plan.extensions.remove("e102");
+    plan.extensions.insert("e101".to_owned(), again);
+    store.write_tenant(&plan).await.unwrap();
+    plan.numbers.insert("main".to_owned(), plans::number("+493012345", "e100"));
+    store.write_tenant(&plan).await.unwrap();
+    let (now, read) = reader.load_later(id, Some((&revision, &held))).await.unwrap().unwrap();
+    assert_eq!((now.number, &read), (4, &plan));
+
+    // Nothing less than everything is read by who holds nothing, another plan under that number, as after
+    // a failover, or one of which is not known any more what came after it.
+    reader.load_tenant(id).await.unwrap_err();
+    let other = Revision { fingerprint: b"another one".to_vec(), ..revision.clone() };
+    reader.load_later(id, Some((&other, &held))).await.unwrap_err();
+    let forget = format!("DELETE FROM {schema}.changes WHERE revision = 3");
+    sqlx::raw_sql(AssertSqlSafe(forget)).execute(&mut admin).await.unwrap();
+    reader.load_later(id, Some((&revision, &held))).await.unwrap_err();
+
+    // Nor is more kept of a revision than reading it as a whole would take.
+    plan.extensions.extend(plans::tenant_with("many", 3000).extensions.split_off("e200"));
+    store.write_tenant(&plan).await.unwrap();
+    reader.load_later(id, Some((&now, &read))).await.unwrap_err();
 }
 
 #[tokio::test]

@@ -80,3 +80,12 @@ CREATE TABLE IF NOT EXISTS feature_codes (
     fingerprint bytea NOT NULL
 );
 COMMENT ON TABLE feature_codes IS 'Feature codes';
+
+-- What the last revisions changed, for whoever holds one of them. A revision that is not here, or is not
+-- from the one with the fingerprint that is held, is read as a whole.
+CREATE TABLE IF NOT EXISTS changes (
+    revision bigint PRIMARY KEY,
+    before   bytea NOT NULL,
+    rows     jsonb NOT NULL
+);
+COMMENT ON TABLE changes IS 'Last revisions: the fingerprint of the plan before, and names of the rows that are new, different or gone, by table';

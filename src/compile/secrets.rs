@@ -25,7 +25,7 @@ pub fn password(
     // The one word that FreeSWITCH's preprocessor acts on, wherever it stands (contract §1.6).
     let preprocessed = value.to_ascii_lowercase().contains("x-pre-process");
     if printable && !preprocessed && (8..=128).contains(&value.len()) {
-        return Ok(value);
+        return Ok(value.to_owned());
     }
     Err(Unusable::Invalid(format!(
         "the value of key {} in Secret {} must be 8 to 128 printable ASCII characters",
@@ -38,7 +38,7 @@ pub fn password(
 pub fn pin(secret: Option<&Secret>, reference: &SecretKeyRef) -> Result<String, Unusable> {
     let value = text(secret, reference, "pin")?;
     if value.bytes().all(|byte| byte.is_ascii_digit()) && (4..=12).contains(&value.len()) {
-        return Ok(value);
+        return Ok(value.to_owned());
     }
     Err(Unusable::Invalid(format!(
         "the value of key {} in Secret {} must be 4 to 12 digits",
@@ -47,19 +47,23 @@ pub fn pin(secret: Option<&Secret>, reference: &SecretKeyRef) -> Result<String, 
     )))
 }
 
-fn text(secret: Option<&Secret>, reference: &SecretKeyRef, default_key: &str) -> Result<String, Unusable> {
+fn text<'a>(
+    secret: Option<&'a Secret>,
+    reference: &SecretKeyRef,
+    default_key: &str,
+) -> Result<&'a str, Unusable> {
     let key = reference.key.as_deref().unwrap_or(default_key);
     let Some(secret) = secret else {
         return Err(Unusable::Missing(format!("there is no Secret {} yet", reference.name)));
     };
     // `stringData` is what a manifest holds that no API server has merged.
-    let from_text = secret.string_data.as_ref().and_then(|data| data.get(key)).cloned();
-    let bytes = || secret.data.as_ref()?.get(key).map(|bytes| bytes.0.clone());
-    let value = from_text.map(String::into_bytes).or_else(bytes).ok_or_else(|| {
+    let from_text = secret.string_data.as_ref().and_then(|data| data.get(key)).map(String::as_bytes);
+    let bytes = || secret.data.as_ref()?.get(key).map(|bytes| bytes.0.as_slice());
+    let value = from_text.or_else(bytes).ok_or_else(|| {
         Unusable::Missing(format!("Secret {} has no key {key}; create it there", reference.name))
     })?;
-    let value = String::from_utf8(value)
+    let value = str::from_utf8(value)
         .map_err(|_| Unusable::Invalid(format!("key {key} of Secret {} is not text", reference.name)))?;
     // A trailing newline comes from `echo` and editors, never from intent.
-    Ok(value.trim_end_matches(['\r', '\n']).to_owned())
+    Ok(value.trim_end_matches(['\r', '\n']))
 }

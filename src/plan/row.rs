@@ -34,45 +34,50 @@ pub trait Row: Serialize + DeserializeOwned + Clone + PartialEq + Send + Sync + 
 /// golden file or a debug print never shows a value; reading a body gives an empty set, which the
 /// store fills from the sealed column.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Secrets(BTreeMap<String, String>);
+pub struct Secrets {
+    /// In order of their names. A map of its own would take half a kilobyte in every row.
+    values: Vec<(String, String)>,
+}
 
 impl Secrets {
     /// The value of a secret.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str)
+        self.reveal().find(|(known, _)| *known == name).map(|(_, value)| value)
     }
 
     /// Puts a secret in.
     pub fn insert(&mut self, name: &str, value: impl Into<String>) {
-        self.0.insert(name.to_owned(), value.into());
+        self.values.retain(|(known, _)| known != name);
+        self.values.push((name.to_owned(), value.into()));
+        self.values.sort_unstable();
     }
 
     /// True when there is none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.values.is_empty()
     }
 
-    /// The values, for sealing only.
-    pub fn reveal(&self) -> &BTreeMap<String, String> {
-        &self.0
+    /// Names and values in order of the names, for sealing only.
+    pub fn reveal(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.values.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// A set from unsealed values.
     pub fn from_revealed(values: BTreeMap<String, String>) -> Self {
-        Self(values)
+        Self { values: values.into_iter().collect() }
     }
 }
 
 impl std::fmt::Debug for Secrets {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
+        f.debug_set().entries(self.reveal().map(|(name, _)| name)).finish()
     }
 }
 
 impl Serialize for Secrets {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut seq = serializer.serialize_seq(Some(self.0.len()))?;
-        for name in self.0.keys() {
+        let mut seq = serializer.serialize_seq(Some(self.values.len()))?;
+        for (name, _) in self.reveal() {
             seq.serialize_element(name)?;
         }
         seq.end()

@@ -90,10 +90,13 @@ pub struct TenantSnapshot {
     pub feature_codes: Vec<Arc<FeatureCode>>,
     pub routing_tests: Vec<Arc<RoutingTest>>,
     /// Secrets of the tenant's namespace, by name.
-    pub secrets: BTreeMap<String, Arc<Secret>>,
+    pub secrets: ByName<Secret>,
     /// ConfigMaps of the tenant's namespace, by name.
-    pub config_maps: BTreeMap<String, Arc<ConfigMap>>,
+    pub config_maps: ByName<ConfigMap>,
 }
+
+/// Objects of one namespace by their names, shared: there may be as many as extensions.
+type ByName<T> = Arc<BTreeMap<String, Arc<T>>>;
 
 /// Everything a source has seen. Objects in order of their keys, so that every pass over them is
 /// the same; children are found through their tenant.
@@ -104,8 +107,8 @@ pub struct World {
     /// Children by namespace and tenant name, whether the tenant exists or not.
     children: BTreeMap<TenantKey, BTreeMap<ObjectKey, Object>>,
     /// Secrets and ConfigMaps by namespace and name.
-    secrets: BTreeMap<String, BTreeMap<String, Arc<Secret>>>,
-    config_maps: BTreeMap<String, BTreeMap<String, Arc<ConfigMap>>>,
+    secrets: BTreeMap<String, ByName<Secret>>,
+    config_maps: BTreeMap<String, ByName<ConfigMap>>,
     /// Which tenant a child is filed under, to find it again when only its key is known.
     filed: BTreeMap<ObjectKey, TenantKey>,
 }
@@ -125,16 +128,16 @@ impl World {
         match &object {
             Object::Secret(secret) => {
                 let name = key.name.clone();
-                let before =
-                    self.secrets.entry(namespace.clone()).or_default().insert(key.name, secret.clone());
+                let here = Arc::make_mut(self.secrets.entry(namespace.clone()).or_default());
+                let before = here.insert(key.name, secret.clone());
                 if before.is_some_and(|before| before.data == secret.data) {
                     return Touched::default();
                 }
                 self.touched_by_secret(&namespace, &name)
             }
             Object::ConfigMap(map) => {
-                let before =
-                    self.config_maps.entry(namespace.clone()).or_default().insert(key.name, map.clone());
+                let here = Arc::make_mut(self.config_maps.entry(namespace.clone()).or_default());
+                let before = here.insert(key.name, map.clone());
                 if before.is_some_and(|before| before.data == map.data) {
                     return Touched::default();
                 }
@@ -357,7 +360,7 @@ impl World {
         }
         for trunk in &snapshot.trunks {
             let namespace = trunk.metadata.namespace.clone().unwrap_or_default();
-            for (name, secret) in self.secrets.get(&namespace).into_iter().flatten() {
+            for (name, secret) in self.secrets.get(&namespace).into_iter().flat_map(|here| here.iter()) {
                 snapshot.secrets.insert((namespace.clone(), name.clone()), secret.clone());
             }
         }
@@ -447,9 +450,9 @@ pub fn key_of(tenant: &Tenant) -> Option<TenantKey> {
     Some(TenantKey { namespace: tenant.metadata.namespace.clone()?, name: tenant.metadata.name.clone()? })
 }
 
-fn remove_inner<T>(map: &mut BTreeMap<String, BTreeMap<String, T>>, namespace: &str, name: &str) {
+fn remove_inner<T>(map: &mut BTreeMap<String, ByName<T>>, namespace: &str, name: &str) {
     if let Some(inner) = map.get_mut(namespace) {
-        inner.remove(name);
+        Arc::make_mut(inner).remove(name);
         if inner.is_empty() {
             map.remove(namespace);
         }

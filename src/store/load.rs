@@ -7,10 +7,11 @@ use sqlx::postgres::{PgListener, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgExecutor, PgPool};
 use uuid::Uuid;
 
+use super::changes::{self, Names};
 use super::error::{Doing, StoreError};
 use super::keyring::Keyring;
 use super::migrate::{self, enter};
-use super::tables::{PLATFORM, Prepared, StoredRow, StoredRows, Tables, plan_fingerprint};
+use super::tables::{PLATFORM, Prepared, StoredRow, StoredRows, Tables};
 use super::{ACQUIRE_TIMEOUT, StoreOptions, settings, tenant_schema};
 use crate::plan::{PlatformPlan, TenantPlan, TenantRow};
 use crate::route::SigningKey;
@@ -40,8 +41,8 @@ impl Revision {
 
     /// The same for the platform.
     pub(crate) fn of_platform(number: i64, keyring: &Keyring, plan: &PlatformPlan) -> Self {
-        let images = plan.images(keyring, PLATFORM).unwrap_or_default();
-        Self { number, fingerprint: plan_fingerprint(keyring, PLATFORM, &images).to_vec() }
+        let prints = plan.prints(keyring, PLATFORM).unwrap_or_default();
+        Self { number, fingerprint: prints.of_plan(keyring, PLATFORM).to_vec() }
     }
 }
 
@@ -216,13 +217,26 @@ impl Reader {
     /// # Errors
     /// When a row cannot be read, or Postgres fails.
     pub async fn load_tenant(&self, id: Uuid) -> Result<Option<(Revision, TenantPlan)>, StoreError> {
+        self.load_later(id, None).await
+    }
+
+    /// The same for whoever holds a revision of it already: where it is known what was changed since, no
+    /// more is read.
+    ///
+    /// # Errors
+    /// When a row cannot be read, or Postgres fails.
+    pub async fn load_later(
+        &self,
+        id: Uuid,
+        held: Option<(&Revision, &TenantPlan)>,
+    ) -> Result<Option<(Revision, TenantPlan)>, StoreError> {
         let mut pooled = self.pool.acquire().await.doing("connecting")?;
-        match self.load_over(&mut pooled, id).await {
+        match self.load_over(&mut pooled, id, held).await {
             Err(error) if error.is_denied() => {
                 // The connection may believe in memberships of before the role was made.
                 pooled.close_on_drop();
                 let mut fresh = super::connect(&self.pool.connect_options()).await?;
-                let loaded = self.load_over(&mut fresh, id).await;
+                let loaded = self.load_over(&mut fresh, id, held).await;
                 fresh.close().await.doing("closing a connection")?;
                 loaded
             }
@@ -234,6 +248,7 @@ impl Reader {
         &self,
         connection: &mut PgConnection,
         id: Uuid,
+        held: Option<(&Revision, &TenantPlan)>,
     ) -> Result<Option<(Revision, TenantPlan)>, StoreError> {
         let mut transaction = connection.begin_with(BEGIN).await.doing("reading a tenant")?;
         let tenant: Option<(i64, Option<Vec<u8>>, String, bool)> = sqlx::query_as(
@@ -255,13 +270,30 @@ impl Reader {
                 .await
                 .doing("taking a tenant's role")?;
         }
-        let rows = read(&mut transaction, &qualifier, TenantPlan::NAMES).await?;
+        let changed = match held {
+            Some((held, plan)) => {
+                changes::since(&mut transaction, &qualifier, held, number).await?.map(|names| (plan, names))
+            }
+            None => None,
+        };
+        let rows = match &changed {
+            Some((_, names)) => read_some(&mut transaction, &qualifier, names).await?,
+            None => read(&mut transaction, &qualifier, TenantPlan::NAMES).await?,
+        };
         transaction.commit().await.doing("reading a tenant")?;
         let scope = id.to_string();
         let tenant: TenantRow =
             serde_json::from_str(&body).map_err(|error| StoreError::unreadable("tenants", &scope, error))?;
-        let mut plan = TenantPlan::empty(tenant);
-        plan.fill(self.open(&scope, rows)?)?;
+        let rows = self.open(&scope, rows)?;
+        let mut plan = match changed {
+            Some((held, names)) => {
+                let mut plan = TenantPlan { tenant, ..held.clone() };
+                names.iter().for_each(|(table, names)| plan.take_out(table, names));
+                plan
+            }
+            None => TenantPlan::empty(tenant),
+        };
+        plan.fill(rows)?;
         Ok(Some((Revision { number, fingerprint: fingerprint.unwrap_or_default() }, plan)))
     }
 
@@ -287,4 +319,27 @@ async fn read(
         })
         .collect();
     sqlx::query_as(AssertSqlSafe(parts.join(" UNION ALL "))).fetch_all(connection).await.doing("reading rows")
+}
+
+/// Reads some rows, table by table: mostly there is one.
+async fn read_some(
+    connection: &mut PgConnection,
+    qualifier: &str,
+    names: &Names,
+) -> Result<Vec<RawRow>, StoreError> {
+    let mut rows = Vec::new();
+    for table in TenantPlan::NAMES {
+        let Some(names) = names.get(*table) else { continue };
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let sql = format!(
+            "SELECT '{table}' AS kind, name, body::text AS body, sealed FROM {qualifier}{table} WHERE name = ANY($1)"
+        );
+        let read: Vec<RawRow> = sqlx::query_as(AssertSqlSafe(sql))
+            .bind(names)
+            .fetch_all(&mut *connection)
+            .await
+            .doing("reading rows")?;
+        rows.extend(read);
+    }
+    Ok(rows)
 }

@@ -6,6 +6,7 @@
 pub mod acks;
 mod args;
 pub mod cdrs;
+mod changes;
 mod claims;
 pub mod error;
 pub mod keyring;
@@ -14,6 +15,7 @@ pub mod load;
 pub mod local;
 pub mod media;
 pub mod migrate;
+mod prints;
 pub mod recordings;
 mod remove;
 mod rows;
@@ -99,6 +101,7 @@ impl StoreOptions {
 pub struct Store {
     reader: Reader,
     signing_key: SigningKey,
+    written: Arc<prints::WrittenPrints>,
     /// The right to write; none for a store that was only connected, which nothing fences.
     lead: Option<Arc<lead::Lead>>,
 }
@@ -123,7 +126,7 @@ impl Store {
         let closed = connection.close().await;
         let signing_key = prepared?;
         closed.doing("closing a connection")?;
-        Ok(Self { reader: Reader::lazy(options), signing_key, lead: None })
+        Ok(Self { reader: Reader::lazy(options), signing_key, written: Arc::default(), lead: None })
     }
 
     async fn prepare(connection: &mut PgConnection, keyring: &Keyring) -> Result<SigningKey, StoreError> {

@@ -59,6 +59,7 @@ impl Store {
         };
         notify(&mut transaction, serde_json::json!({ "tenant": id, "removed": true })).await?;
         transaction.commit().await.doing("removing a tenant")?;
+        self.written.remove(id);
         Ok(removed)
     }
 }

@@ -1,12 +1,13 @@
-//! Rows of any kind, compared with what is stored and written in bulk: only what differs.
+//! Rows of any kind written in bulk: only what differs from what is stored.
 
 use std::collections::HashMap;
 
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::error::{Doing, StoreError};
-use super::keyring::{Fingerprint, Keyring};
-use super::tables::TableImage;
+use super::keyring::Keyring;
+use super::prints::{Difference, Print, Prints, TablePrints};
+use super::tables::{RowImage, Tables};
 
 /// Where the rows of a plan are.
 #[derive(Clone, Copy)]
@@ -25,15 +26,12 @@ pub(super) struct Counts {
     pub rows: Vec<(&'static str, String)>,
 }
 
-/// Fingerprints of stored rows, by table and name.
-pub(super) type Stored = HashMap<(String, String), Vec<u8>>;
-
 /// Reads the fingerprints of all rows, in one query.
 pub(super) async fn fingerprints(
     connection: &mut PgConnection,
     home: Home<'_>,
-    tables: &[&str],
-) -> Result<Stored, StoreError> {
+    tables: &[&'static str],
+) -> Result<Prints, StoreError> {
     let parts: Vec<_> = tables
         .iter()
         .map(|table| format!("SELECT '{table}' AS kind, name, fingerprint FROM {}{table}", home.qualifier))
@@ -42,44 +40,36 @@ pub(super) async fn fingerprints(
         .fetch_all(connection)
         .await
         .doing("reading which rows there are")?;
-    Ok(rows.into_iter().map(|(table, name, fingerprint)| ((table, name), fingerprint)).collect())
+    let mut by_table: HashMap<String, Vec<Print>> = HashMap::new();
+    for (table, name, fingerprint) in rows {
+        // One of another length is no row's of ours: it differs from all.
+        let fingerprint = fingerprint.try_into().unwrap_or_default();
+        by_table.entry(table).or_default().push(Print { name: name.into(), fingerprint });
+    }
+    let of = |table: &&'static str| {
+        let mut rows = by_table.remove(*table).unwrap_or_default();
+        rows.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+        TablePrints { table, rows }
+    };
+    Ok(Prints(tables.iter().map(of).collect()))
 }
 
-/// Makes the stored rows those of the images.
+/// Makes the stored rows those of a plan, where they differ.
 pub(super) async fn write(
     connection: &mut PgConnection,
     keyring: &Keyring,
     home: Home<'_>,
-    images: &[TableImage],
-    mut stored: Stored,
+    plan: &impl Tables,
+    differences: &[Difference<'_>],
 ) -> Result<Counts, StoreError> {
-    let mut changed = Vec::new();
-    for image in images {
-        let mut batch = Batch::new(image.table);
-        for row in &image.rows {
-            let before = stored.remove(&(image.table.to_owned(), row.name.clone()));
-            if before.is_none_or(|before| before != row.fingerprint) {
-                batch.names.push(&row.name);
-                batch.bodies.push(&row.body);
-                batch.sealed.push(row.sealed(keyring, home.scope, image.table));
-                batch.fingerprints.push(row.fingerprint);
-            }
-        }
-        changed.push(batch);
-    }
-    // What is left in the plan's place is gone from it. It goes first, for a new row may have the
-    // number of one that went.
-    let mut gone: HashMap<String, Vec<String>> = HashMap::new();
-    for (table, name) in stored.into_keys() {
-        gone.entry(table).or_default().push(name);
-    }
     let mut counts = Counts::default();
-    for (table, names) in gone {
-        counts.deleted += delete(connection, home, &table, names).await?;
+    // What is gone goes first, for a new row may have the number of one that went.
+    for Difference { table, gone, .. } in differences.iter().filter(|rows| !rows.gone.is_empty()) {
+        counts.deleted += delete(connection, home, table, gone).await?;
     }
-    for batch in changed.iter().filter(|batch| !batch.names.is_empty()) {
-        counts.written += batch.write(connection, home).await?;
-        counts.rows.extend(batch.names.iter().map(|name| (batch.table, (*name).to_owned())));
+    for Difference { table, changed, .. } in differences.iter().filter(|rows| !rows.changed.is_empty()) {
+        counts.written += upsert(connection, keyring, home, plan, table, changed).await?;
+        counts.rows.extend(changed.iter().map(|row| (*table, row.name.to_string())));
     }
     Ok(counts)
 }
@@ -88,7 +78,7 @@ async fn delete(
     connection: &mut PgConnection,
     home: Home<'_>,
     table: &str,
-    names: Vec<String>,
+    names: &[&str],
 ) -> Result<u64, StoreError> {
     let sql = format!("DELETE FROM {}{table} WHERE name = ANY($1)", home.qualifier);
     let done =
@@ -96,38 +86,36 @@ async fn delete(
     Ok(done.rows_affected())
 }
 
-/// Rows of one table, column by column, as one statement takes them.
-struct Batch<'a> {
+/// Writes rows of one table, column by column in one statement.
+async fn upsert(
+    connection: &mut PgConnection,
+    keyring: &Keyring,
+    home: Home<'_>,
+    plan: &impl Tables,
     table: &'static str,
-    names: Vec<&'a str>,
-    bodies: Vec<&'a str>,
-    sealed: Vec<Option<Vec<u8>>>,
-    fingerprints: Vec<Fingerprint>,
-}
-
-impl<'a> Batch<'a> {
-    fn new(table: &'static str) -> Self {
-        Self { table, names: Vec::new(), bodies: Vec::new(), sealed: Vec::new(), fingerprints: Vec::new() }
-    }
-
-    async fn write(&self, connection: &mut PgConnection, home: Home<'_>) -> Result<u64, StoreError> {
-        let sql = format!(
-            "INSERT INTO {}{} (name, body, sealed, fingerprint)
-             SELECT r.name, r.body::jsonb, r.sealed, r.fingerprint
-             FROM unnest($1::text[], $2::text[], $3::bytea[], $4::bytea[]) AS r (name, body, sealed, fingerprint)
-             ON CONFLICT (name) DO UPDATE
-             SET body = excluded.body, sealed = excluded.sealed, fingerprint = excluded.fingerprint",
-            home.qualifier, self.table
-        );
-        let fingerprints: Vec<&[u8]> = self.fingerprints.iter().map(<[u8; 16]>::as_slice).collect();
-        let done = sqlx::query(AssertSqlSafe(sql))
-            .bind(&self.names)
-            .bind(&self.bodies)
-            .bind(&self.sealed)
-            .bind(fingerprints)
-            .execute(connection)
-            .await
-            .doing("writing rows")?;
-        Ok(done.rows_affected())
-    }
+    changed: &[&Print],
+) -> Result<u64, StoreError> {
+    let names: Vec<&str> = changed.iter().map(|row| &*row.name).collect();
+    let images = plan.some(table, &names)?;
+    let bodies: Vec<&str> = images.iter().map(|row| row.body.as_str()).collect();
+    let seal = |row: &RowImage| row.sealed(keyring, home.scope, table);
+    let sealed: Vec<_> = images.iter().map(seal).collect();
+    let fingerprints: Vec<&[u8]> = changed.iter().map(|row| row.fingerprint.as_slice()).collect();
+    let sql = format!(
+        "INSERT INTO {}{table} (name, body, sealed, fingerprint)
+         SELECT r.name, r.body::jsonb, r.sealed, r.fingerprint
+         FROM unnest($1::text[], $2::text[], $3::bytea[], $4::bytea[]) AS r (name, body, sealed, fingerprint)
+         ON CONFLICT (name) DO UPDATE
+         SET body = excluded.body, sealed = excluded.sealed, fingerprint = excluded.fingerprint",
+        home.qualifier
+    );
+    let done = sqlx::query(AssertSqlSafe(sql))
+        .bind(&names)
+        .bind(&bodies)
+        .bind(&sealed)
+        .bind(fingerprints)
+        .execute(connection)
+        .await
+        .doing("writing rows")?;
+    Ok(done.rows_affected())
 }

@@ -1,12 +1,13 @@
 //! Plans as tables: every kind of row, one line a kind, for all that writes, reads or caches them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::{Deserialize, Serialize};
 
 use super::error::StoreError;
 use super::keyring::{Fingerprint, Keyring, Place};
-use crate::plan::{PlatformPlan, Row, Rows, TenantPlan};
+use super::prints::{Print, Prints, TablePrints};
+use crate::plan::{PlatformPlan, Row, Rows, Secrets, TenantPlan};
 
 /// The scope of rows that belong to no tenant.
 pub(crate) const PLATFORM: &str = "platform";
@@ -16,11 +17,20 @@ pub(crate) trait Tables {
     /// Names of the tables.
     const NAMES: &'static [&'static str];
 
+    /// What tells its rows from others.
+    fn prints(&self, keyring: &Keyring, scope: &str) -> Result<Prints, StoreError>;
+
     /// All rows as they are to be stored.
-    fn images(&self, keyring: &Keyring, scope: &str) -> Result<Vec<TableImage>, StoreError>;
+    fn images(&self) -> Result<Vec<TableImage>, StoreError>;
+
+    /// Some rows of a table as they are to be stored.
+    fn some(&self, table: &str, names: &[&str]) -> Result<Vec<RowImage>, StoreError>;
 
     /// Puts rows in that were read.
     fn fill(&mut self, rows: StoredRows) -> Result<(), StoreError>;
+
+    /// Takes rows of a table out.
+    fn take_out(&mut self, table: &str, names: &BTreeSet<String>);
 }
 
 macro_rules! tables {
@@ -28,13 +38,34 @@ macro_rules! tables {
         impl Tables for $plan {
             const NAMES: &'static [&'static str] = &[$(stringify!($table)),+];
 
-            fn images(&self, keyring: &Keyring, scope: &str) -> Result<Vec<TableImage>, StoreError> {
-                Ok(vec![$(TableImage::of(keyring, scope, &self.$table)?),+])
+            fn prints(&self, keyring: &Keyring, scope: &str) -> Result<Prints, StoreError> {
+                Ok(Prints(vec![$(prints(keyring, scope, &self.$table)?),+]))
+            }
+
+            fn images(&self) -> Result<Vec<TableImage>, StoreError> {
+                Ok(vec![$(TableImage::of(&self.$table)?),+])
+            }
+
+            fn some(&self, table: &str, names: &[&str]) -> Result<Vec<RowImage>, StoreError> {
+                let some = names.iter().copied();
+                match table {
+                    $(stringify!($table) => {
+                        some.filter_map(|name| Some(RowImage::of(name, self.$table.get(name)?))).collect()
+                    })+
+                    _ => Ok(Vec::new()),
+                }
             }
 
             fn fill(&mut self, mut rows: StoredRows) -> Result<(), StoreError> {
                 $(rows.take(&mut self.$table)?;)+
                 Ok(())
+            }
+
+            fn take_out(&mut self, table: &str, names: &BTreeSet<String>) {
+                match table {
+                    $(stringify!($table) => names.iter().for_each(|name| drop(self.$table.remove(name))),)+
+                    _ => {}
+                }
             }
         }
     };
@@ -64,26 +95,40 @@ pub(crate) struct RowImage {
     pub name: String,
     pub body: String,
     pub secrets: Option<BTreeMap<String, String>>,
-    pub fingerprint: Fingerprint,
+}
+
+/// What tells the rows of one kind from others.
+fn prints<T: Row>(keyring: &Keyring, scope: &str, rows: &Rows<T>) -> Result<TablePrints, StoreError> {
+    let mut body = Vec::new(); // the same for all of them
+    let print = |(name, row): (&String, &T)| {
+        body.clear();
+        serde_json::to_writer(&mut body, row)
+            .map_err(|error| StoreError::unreadable(T::TABLE, name, error))?;
+        let identity = [scope.as_bytes(), T::TABLE.as_bytes(), name.as_bytes(), &body];
+        let secrets = row.secrets().into_iter().flat_map(Secrets::reveal);
+        let secrets = secrets.flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]);
+        let fingerprint = keyring.fingerprint(identity.into_iter().chain(secrets));
+        Ok(Print { name: name.as_str().into(), fingerprint })
+    };
+    Ok(TablePrints { table: T::TABLE, rows: rows.iter().map(print).collect::<Result<_, _>>()? })
 }
 
 impl TableImage {
-    fn of<T: Row>(keyring: &Keyring, scope: &str, rows: &Rows<T>) -> Result<Self, StoreError> {
-        let rows = rows.iter().map(|(name, row)| RowImage::of(keyring, scope, name, row));
+    fn of<T: Row>(rows: &Rows<T>) -> Result<Self, StoreError> {
+        let rows = rows.iter().map(|(name, row)| RowImage::of(name, row));
         Ok(Self { table: T::TABLE, rows: rows.collect::<Result<_, _>>()? })
     }
 }
 
 impl RowImage {
-    fn of<T: Row>(keyring: &Keyring, scope: &str, name: &str, row: &T) -> Result<Self, StoreError> {
+    fn of<T: Row>(name: &str, row: &T) -> Result<Self, StoreError> {
         let body =
             serde_json::to_string(row).map_err(|error| StoreError::unreadable(T::TABLE, name, error))?;
-        let secrets =
-            row.secrets().filter(|secrets| !secrets.is_empty()).map(|secrets| secrets.reveal().clone());
-        let identity = [scope, T::TABLE, name, &body];
-        let secret = secrets.iter().flatten().flat_map(|(name, value)| [name.as_str(), value.as_str()]);
-        let fingerprint = keyring.fingerprint(identity.into_iter().chain(secret).map(str::as_bytes));
-        Ok(Self { name: name.to_owned(), body, secrets, fingerprint })
+        let revealed = |secrets: &Secrets| {
+            secrets.reveal().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+        };
+        let secrets = row.secrets().filter(|secrets| !secrets.is_empty()).map(revealed);
+        Ok(Self { name: name.to_owned(), body, secrets })
     }
 
     /// The sealed column: null for a row without secrets.
@@ -94,19 +139,13 @@ impl RowImage {
     }
 }
 
-/// The fingerprint of a whole plan: of what it has beside its tables, and of every row.
-pub(crate) fn plan_fingerprint(keyring: &Keyring, beside: &str, images: &[TableImage]) -> Fingerprint {
-    let rows = images.iter().flat_map(|image| &image.rows).map(|row| row.fingerprint.as_slice());
-    keyring.fingerprint([beside.as_bytes()].into_iter().chain(rows))
-}
-
 /// A tenant's plan, ready to be stored.
 pub(crate) struct Prepared {
     /// The tenant's id: what its sealed values are bound to.
     pub scope: String,
     /// The tenant itself as JSON.
     pub body: String,
-    pub images: Vec<TableImage>,
+    pub prints: Prints,
     pub fingerprint: Fingerprint,
 }
 
@@ -115,9 +154,9 @@ impl Prepared {
         let scope = plan.tenant.id.to_string();
         let unreadable = |error| StoreError::unreadable("tenants", &scope, error);
         let body = serde_json::to_string(&plan.tenant).map_err(unreadable)?;
-        let images = plan.images(keyring, &scope)?;
-        let fingerprint = plan_fingerprint(keyring, &body, &images);
-        Ok(Self { scope, body, images, fingerprint })
+        let prints = plan.prints(keyring, &scope)?;
+        let fingerprint = prints.of_plan(keyring, &body);
+        Ok(Self { scope, body, prints, fingerprint })
     }
 }
 
@@ -180,7 +219,7 @@ impl StoredRows {
             let mut row: T = serde_json::from_str(&stored.body)
                 .map_err(|error| StoreError::unreadable(T::TABLE, &stored.name, error))?;
             if let (Some(values), Some(secrets)) = (stored.secrets, row.secrets_mut()) {
-                *secrets = crate::plan::Secrets::from_revealed(values);
+                *secrets = Secrets::from_revealed(values);
             }
             rows.insert(stored.name, row);
         }
@@ -194,8 +233,7 @@ mod tests {
 
     #[test]
     fn fields_are_named_as_their_tables() {
-        let keyring = Keyring::parse("test".as_ref(), &format!("1:{}=", "A".repeat(43))).unwrap();
-        let images = PlatformPlan::default().images(&keyring, PLATFORM).unwrap();
+        let images = PlatformPlan::default().images().unwrap();
         let tables: Vec<_> = images.iter().map(|image| image.table).collect();
         assert_eq!(tables, PlatformPlan::NAMES);
     }

@@ -1,13 +1,16 @@
 //! Plans written: one transaction each, and nothing at all for a plan that is stored already.
 
+use std::sync::Arc;
+
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::error::{Doing, StoreError};
 use super::migrate::enter;
-use super::rows::{self, Home, Stored};
-use super::tables::{PLATFORM, Prepared, Tables, plan_fingerprint};
+use super::prints::Prints;
+use super::rows::{self, Home};
+use super::tables::{PLATFORM, Prepared, Tables};
 use super::tenant::{create, current, update};
-use super::{CHANNEL, Store, claims};
+use super::{CHANNEL, Store, changes, claims};
 use crate::plan::{PlatformPlan, TenantPlan};
 
 /// How often a write is tried again that lost against another one.
@@ -35,8 +38,8 @@ impl Store {
     /// [`StoreError::Fenced`] when it is no longer ours to write; else when Postgres fails. Nothing
     /// is written then.
     pub async fn write_platform(&self, plan: &PlatformPlan) -> Result<Written, StoreError> {
-        let images = plan.images(self.keyring(), PLATFORM)?;
-        let fingerprint = plan_fingerprint(self.keyring(), PLATFORM, &images);
+        let prints = plan.prints(self.keyring(), PLATFORM)?;
+        let fingerprint = prints.of_plan(self.keyring(), PLATFORM);
         let current = "SELECT revision, fingerprint FROM public.platform";
         let mut connection = self.pool().acquire().await.doing("connecting")?;
         let (revision, stored): (i64, Option<Vec<u8>>) = sqlx::query_as(current)
@@ -57,7 +60,8 @@ impl Store {
         .doing("writing the platform's revision")?;
         let home = Home { scope: PLATFORM, qualifier: "public." };
         let stored = rows::fingerprints(&mut transaction, home, PlatformPlan::NAMES).await?;
-        let counts = rows::write(&mut transaction, self.keyring(), home, &images, stored).await?;
+        let differences = prints.since(&stored);
+        let counts = rows::write(&mut transaction, self.keyring(), home, plan, &differences).await?;
         notify(&mut transaction, serde_json::json!({ "platform": true, "revision": revision })).await?;
         transaction.commit().await.doing("writing the platform")?;
         Ok(Written {
@@ -88,7 +92,10 @@ impl Store {
                 connection.close_on_drop();
             }
             match written {
-                Ok(Some(written)) => return Ok(written),
+                Ok(Some(written)) => {
+                    self.written.put(plan.tenant.id, prepared);
+                    return Ok(written);
+                }
                 Ok(None) => {}
                 Err(StoreError::Database { source, .. }) if is_deadlock(&source) => {}
                 Err(error) if error.is_denied() => denied = Some(error),
@@ -112,9 +119,9 @@ impl Store {
         }
         let mut transaction = connection.begin().await.doing("writing a tenant")?;
         self.fence(&mut transaction).await?;
-        let (revision, fresh) = match known {
+        let (revision, before, fresh) = match known {
             None => match create(&mut transaction, tenant, prepared).await? {
-                Some(fresh) => (1, fresh),
+                Some(fresh) => (1, None, fresh),
                 None => return Ok(None),
             },
             Some(_) => {
@@ -128,7 +135,7 @@ impl Store {
                 if !known.retained && known.owner_uid != tenant.owner_uid {
                     return Err(StoreError::NotOwner { id: tenant.id, owner: known.owner_uid });
                 }
-                (update(&mut transaction, tenant, prepared).await?, false)
+                (update(&mut transaction, tenant, prepared).await?, known.fingerprint, false)
             }
         };
         notify(&mut transaction, serde_json::json!({ "tenant": tenant.id, "revision": revision })).await?;
@@ -138,11 +145,14 @@ impl Store {
             .await
             .doing("taking a tenant's role")?;
         let home = Home { scope: &prepared.scope, qualifier: "" };
-        let stored = match fresh {
-            true => Stored::default(),
-            false => rows::fingerprints(&mut transaction, home, TenantPlan::NAMES).await?,
+        let stored = match (fresh, self.written.get(tenant.id, before.as_deref())) {
+            (true, _) => Arc::new(Prints::default()),
+            (false, Some(stored)) => stored,
+            (false, None) => Arc::new(rows::fingerprints(&mut transaction, home, TenantPlan::NAMES).await?),
         };
-        let counts = rows::write(&mut transaction, self.keyring(), home, &prepared.images, stored).await?;
+        let differences = prepared.prints.since(&stored);
+        let counts = rows::write(&mut transaction, self.keyring(), home, plan, &differences).await?;
+        changes::keep(&mut transaction, revision, before.as_deref(), &differences).await?;
         transaction.commit().await.doing("writing a tenant")?;
         Ok(Some(Written {
             revision,

@@ -15,7 +15,7 @@ use super::keep::Kept;
 use crate::plan::{PlatformPlan, TenantPlan, TenantRow};
 use crate::route::SigningKey;
 use crate::store::keyring::{Keyring, Place};
-use crate::store::tables::{PLATFORM, StoredRows, Tables};
+use crate::store::tables::{StoredRows, Tables};
 
 /// Ends the name of every file of a cache.
 const SUFFIX: &str = ".sealed";
@@ -123,7 +123,7 @@ impl Cache {
     /// # Errors
     /// When the file cannot be written; the one before stays.
     pub fn write_platform(&self, revision: i64, plan: &PlatformPlan) -> Result<(), CacheError> {
-        self.write_plan(PLATFORM_FILE, PLATFORM, revision, None, plan)
+        self.write_plan(PLATFORM_FILE, revision, None, plan)
     }
 
     /// Keeps a tenant.
@@ -131,8 +131,7 @@ impl Cache {
     /// # Errors
     /// When the file cannot be written; the one before stays.
     pub fn write_tenant(&self, revision: i64, plan: &TenantPlan) -> Result<(), CacheError> {
-        let scope = plan.tenant.id.to_string();
-        self.write_plan(&tenant_file(plan.tenant.id), &scope, revision, Some(plan.tenant.clone()), plan)
+        self.write_plan(&tenant_file(plan.tenant.id), revision, Some(plan.tenant.clone()), plan)
     }
 
     /// Keeps the signing key.
@@ -226,13 +225,12 @@ impl Cache {
     fn write_plan(
         &self,
         name: &str,
-        scope: &str,
         revision: i64,
         tenant: Option<TenantRow>,
         plan: &impl Tables,
     ) -> Result<(), CacheError> {
         let damaged = |reason: String| CacheError::Damaged { path: self.path(name), reason };
-        let images = plan.images(&self.keyring, scope).map_err(|error| damaged(error.to_string()))?;
+        let images = plan.images().map_err(|error| damaged(error.to_string()))?;
         let file = File { revision, tenant, rows: StoredRows::from_images(images) };
         self.write(name, &serde_json::to_vec(&file).map_err(|error| damaged(error.to_string()))?)
     }

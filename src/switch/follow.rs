@@ -275,7 +275,8 @@ impl Follower {
         let mut loads = JoinSet::new();
         loop {
             for id in waiting.by_ref().take(LOADS - loads.len()) {
-                loads.spawn(load_tenant(reader.clone(), self.replica.clone(), id));
+                let held = self.tenants.get(&id).cloned().zip(self.replica.held(id));
+                loads.spawn(load_tenant(reader.clone(), id, held));
             }
             match loads.join_next().await {
                 None => return Ok(()),
@@ -285,9 +286,11 @@ impl Follower {
         }
     }
 
-    fn loaded(&mut self, id: Uuid, loaded: Result<Option<Revision>, StoreError>) -> Result<(), StoreError> {
+    fn loaded(&mut self, id: Uuid, loaded: Result<Option<Loaded>, StoreError>) -> Result<(), StoreError> {
         match loaded {
-            Ok(Some(revision)) => {
+            Ok(Some((revision, view))) => {
+                // Both at once: what comes next is read as a difference from it.
+                self.replica.replace_view(revision.number, view);
                 self.tenants.insert(id, revision);
                 self.progress.send_modify(|progress| {
                     progress.unreadable.remove(&id);
@@ -342,18 +345,19 @@ impl Follower {
     }
 }
 
-/// Loads a tenant and puts it in, off the follower's task: views are built side by side.
+/// A tenant as it was loaded.
+type Loaded = (Revision, Arc<TenantView>);
+
+/// Loads a tenant, off the follower's task: views are built side by side.
 async fn load_tenant(
     reader: Reader,
-    replica: Arc<Replica>,
     id: Uuid,
-) -> (Uuid, Result<Option<Revision>, StoreError>) {
-    let loaded = in_time(ANSWER_TIMEOUT, reader.load_tenant(id)).await;
-    let put = |(revision, plan): (Revision, _)| {
-        replica.replace_tenant(revision.number, plan);
-        revision
-    };
-    (id, loaded.map(|loaded| loaded.map(put)))
+    held: Option<(Revision, Held)>,
+) -> (Uuid, Result<Option<Loaded>, StoreError>) {
+    let held = held.as_ref().map(|(revision, held)| (revision, &held.view.plan));
+    let loaded = in_time(ANSWER_TIMEOUT, reader.load_later(id, held)).await;
+    let view = |(revision, plan)| (revision, Arc::new(TenantView::new(plan)));
+    (id, loaded.map(|loaded| loaded.map(view)))
 }
 
 /// Half to all of a time, so that many switches do not come back at one moment.

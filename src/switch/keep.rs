@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, sleep_until};
 use uuid::Uuid;
 
 use super::cache::{Cache, CacheError};
@@ -15,6 +16,9 @@ use super::replica::Replica;
 
 /// How long to wait after a file could not be written: a full disk stays full for a while.
 const RETRY: Duration = Duration::from_secs(30);
+/// How often as long as it wrote it rests, that those who answer have the processor; at most as long
+/// as after a failure. A large tenant's file is written as a whole, however little changed.
+const REST: u32 = 9;
 
 /// What changed in the replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,19 +59,27 @@ impl Keeper {
 
 async fn run(cache: Cache, replica: Arc<Replica>, mut changes: UnboundedReceiver<Kept>, mut behind: Behind) {
     let mut work = Work { cache, replica, dirty: BTreeSet::new(), before: None };
+    let mut rested = Instant::now();
     loop {
-        let retry = tokio::time::sleep(RETRY);
-        let open = tokio::select! {
+        let mut open = tokio::select! {
             change = changes.recv() => change.map(|change| work.dirty.insert(change)).is_some(),
             Ok(()) = behind.changed() => true,
-            () = retry, if !work.dirty.is_empty() => true,
+            () = sleep(RETRY), if !work.dirty.is_empty() => true,
         };
+        while open && Instant::now() < rested {
+            tokio::select! {
+                change = changes.recv() => open = change.map(|change| work.dirty.insert(change)).is_some(),
+                () = sleep_until(rested) => {}
+            }
+        }
         while let Ok(change) = changes.try_recv() {
             work.dirty.insert(change);
         }
         let applied = behind.borrow_and_update().clone();
+        let began = Instant::now();
         let Ok(done) = tokio::task::spawn_blocking(move || work.done(applied.as_ref())).await else { return };
         work = done;
+        rested = Instant::now() + (began.elapsed() * REST).min(RETRY);
         if !open {
             return;
         }

@@ -60,7 +60,15 @@ impl Replica {
 
     fn set_tenant(&self, revision: i64, plan: TenantPlan, replaces: impl Fn(i64) -> bool) {
         // The view is built before the lock is taken: lookups wait for the swap only.
-        let view = Arc::new(TenantView::new(plan));
+        self.set_view(revision, Arc::new(TenantView::new(plan)), replaces);
+    }
+
+    /// Puts a view in that was built already, whatever revision is held.
+    pub fn replace_view(&self, revision: i64, view: Arc<TenantView>) {
+        self.set_view(revision, view, |_| true);
+    }
+
+    fn set_view(&self, revision: i64, view: Arc<TenantView>, replaces: impl Fn(i64) -> bool) {
         let id = view.plan.tenant.id;
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         if state.tenants.get(&id).is_some_and(|held| !replaces(held.revision)) {
@@ -75,7 +83,9 @@ impl Replica {
                 state.numbers.insert(number.number.clone(), id);
             }
         }
-        state.tenants.insert(id, Held { revision, view });
+        let before = state.tenants.insert(id, Held { revision, view });
+        drop(state);
+        drop(before); // a large one takes long, and lookups do not wait for it
     }
 
     /// Takes a tenant out.

@@ -1,6 +1,5 @@
 //! What is known of a tenant while it is judged: what there is, what was refused, and why.
 
-use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 
 use jiff::Timestamp;
@@ -44,9 +43,10 @@ pub struct Draft<'a> {
     /// Forwardings and the like that were cut because they close a loop: resource and field.
     pub cut: BTreeSet<(Id, &'static str)>,
     extensions: HashMap<&'a str, &'a Extension>,
-    ages: HashMap<Id, Timestamp>,
+    /// What there is, by kind and name: asked by borrowed names, for there are many.
+    ages: HashMap<&'static str, HashMap<&'a str, Timestamp>>,
     /// What does not stand, and whether it only waits.
-    refused: HashMap<Id, Effect>,
+    refused: HashMap<&'static str, HashMap<String, Effect>>,
 }
 
 impl<'a> Draft<'a> {
@@ -56,12 +56,13 @@ impl<'a> Draft<'a> {
         platform: &'a PlatformPlan,
         claims: &'a Claims,
     ) -> Self {
-        let mut ages = HashMap::new();
+        let mut ages: HashMap<&'static str, HashMap<&'a str, Timestamp>> = HashMap::new();
         macro_rules! enter {
             ($($kind:literal => $list:ident),* $(,)?) => {
-                $(for object in &snapshot.$list {
-                    ages.insert(($kind, name_of(&**object).to_owned()), created(&object.metadata));
-                })*
+                $(
+                    let of_kind = snapshot.$list.iter().map(|o| (name_of(&**o), created(&o.metadata)));
+                    ages.insert($kind, of_kind.collect());
+                )*
             };
         }
         enter!(
@@ -95,17 +96,22 @@ impl<'a> Draft<'a> {
         self.key("Tenant", name_of(&*self.snapshot.tenant))
     }
 
+    /// When a resource was created; none when there is no such resource.
+    fn created(&self, kind: &'static str, name: &str) -> Option<Timestamp> {
+        self.ages.get(kind)?.get(name).copied()
+    }
+
     /// A resource with its age.
     pub fn aged(&self, kind: &'static str, name: &str) -> Aged {
-        let id = (kind, name.to_owned());
-        Aged { created: self.ages.get(&id).copied().unwrap_or(Timestamp::MAX), id }
+        Aged { created: self.created(kind, name).unwrap_or(Timestamp::MAX), id: (kind, name.to_owned()) }
     }
 
     /// Notes that every resource of the tenant waits for the tenant itself, which is refused.
     pub fn all_wait(&mut self) {
         let tenant = name_of(&*self.snapshot.tenant);
         let message = format!("Tenant {tenant} is refused itself");
-        let problems = self.ages.keys().map(|(kind, name)| {
+        let all = self.ages.iter().flat_map(|(kind, names)| names.keys().map(move |name| (kind, name)));
+        let problems = all.map(|(kind, name)| {
             Problem::waiting(self.key(kind, name), "spec.tenantRef.name", Reason::RefRefused, &message)
         });
         let problems: Vec<Problem> = problems.collect();
@@ -114,8 +120,17 @@ impl<'a> Draft<'a> {
 
     /// Whether a resource exists and was not refused.
     pub fn stands(&self, kind: &'static str, name: &str) -> bool {
-        let id = (kind, name.to_owned());
-        self.ages.contains_key(&id) && !self.refused.contains_key(&id)
+        self.refusal(kind, name).is_none() && self.created(kind, name).is_some()
+    }
+
+    /// With which effect a resource was refused, if it was.
+    pub fn refusal(&self, kind: &'static str, name: &str) -> Option<Effect> {
+        self.refused.get(kind)?.get(name).copied()
+    }
+
+    /// Whether a link of a resource was cut.
+    pub fn is_cut(&self, kind: &'static str, name: &str, field: &'static str) -> bool {
+        !self.cut.is_empty() && self.cut.contains(&((kind, name.to_owned()), field))
     }
 
     /// Takes a resource out, with the reason.
@@ -126,8 +141,8 @@ impl<'a> Draft<'a> {
 
     /// Takes a resource out for a problem, whose effect may be that it only waits.
     pub fn withhold(&mut self, id: Id, problem: Problem) {
-        if let Entry::Vacant(entry) = self.refused.entry(id) {
-            entry.insert(problem.effect);
+        if self.refusal(id.0, &id.1).is_none() {
+            self.refused.entry(id.0).or_default().insert(id.1, problem.effect);
             self.problems.push(problem);
         }
     }
@@ -146,12 +161,11 @@ impl<'a> Draft<'a> {
 
     /// Whether a resource of the tenant can be referred to.
     pub fn resolve(&self, kind: &'static str, name: &str) -> Result<(), Broken> {
-        let id = (kind, name.to_owned());
-        if !self.ages.contains_key(&id) {
+        if self.created(kind, name).is_none() {
             let tenant = name_of(&*self.snapshot.tenant);
             return Err((Reason::RefNotFound, format!("tenant {tenant} has no {kind} {name}")));
         }
-        match self.refused.get(&id) {
+        match self.refusal(kind, name) {
             None => Ok(()),
             Some(Effect::Waiting) => {
                 Err((Reason::CredentialsPending, format!("{kind} {name} is waiting for a Secret")))

@@ -40,7 +40,7 @@ fn number(draft: &Draft, number: &Number) -> Checked {
         return Err(("spec.trunkRef".to_owned(), (Reason::InvalidValue, message)));
     }
     draft.target(&number.spec.destination).map_err(|why| ("spec.destination".to_owned(), why))?;
-    if draft.cut.contains(&(("Number", name_of(number).to_owned()), "destination")) {
+    if draft.is_cut("Number", name_of(number), "destination") {
         return Err(("spec.destination".to_owned(), super::loops::broken()));
     }
     Ok(())
@@ -52,8 +52,7 @@ fn schedule(draft: &Draft, schedule: &Schedule) -> Checked {
     super::schedule::time_zone(schedule)?;
     for (field, destination) in [("open", &schedule.spec.open), ("closed", &schedule.spec.closed)] {
         draft.target(destination).map_err(|why| (format!("spec.{field}"), why))?;
-        let id = ("Schedule", name_of(schedule).to_owned());
-        if draft.cut.contains(&(id, field)) {
+        if draft.is_cut("Schedule", name_of(schedule), field) {
             return Err((format!("spec.{field}"), super::loops::broken()));
         }
     }

@@ -137,12 +137,11 @@ fn links(draft: &Draft) -> Vec<(Id, &'static str, Id)> {
             }
             kind => (kind.resource(), to.name.clone().unwrap_or_default()),
         };
-        let id = (kind, name.to_owned());
-        if !draft.stands(kind, name) || draft.cut.contains(&(id.clone(), field)) {
+        if !draft.stands(kind, name) || draft.is_cut(kind, name, field) {
             return;
         }
         if draft.stands(target.0, &target.1) {
-            links.push((id, field, target));
+            links.push(((kind, name.to_owned()), field, target));
         }
     };
     for extension in &draft.snapshot.extensions {

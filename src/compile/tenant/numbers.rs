@@ -1,9 +1,12 @@
 //! Internal numbers, feature codes and public numbers: one holder each, the oldest.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
+
+use jiff::Timestamp;
 
 use super::draft::{Aged, Draft, name_of};
 use crate::compile::Reason;
+use crate::source::object::created;
 use crate::source::world::key_of;
 
 /// Settles who holds each number and code of the tenant.
@@ -15,15 +18,17 @@ pub fn settle(draft: &mut Draft) {
 
 fn internal(draft: &mut Draft) {
     let snapshot = draft.snapshot;
-    let mut claims: Vec<(Aged, &str)> = Vec::new();
+    // As `Aged` orders them, without names of their own: there are many.
+    let mut claims: Vec<(Timestamp, &'static str, &str, &str)> = Vec::new();
     for extension in &snapshot.extensions {
-        claims.push((draft.aged("Extension", name_of(&**extension)), &extension.spec.number));
+        let age = created(&extension.metadata);
+        claims.push((age, "Extension", name_of(&**extension), &extension.spec.number));
     }
     macro_rules! optional {
         ($($kind:literal => $list:ident),*) => {
             $(for object in &snapshot.$list {
                 if let Some(number) = &object.spec.number {
-                    claims.push((draft.aged($kind, name_of(&**object)), number));
+                    claims.push((created(&object.metadata), $kind, name_of(&**object), number));
                 }
             })*
         };
@@ -31,16 +36,17 @@ fn internal(draft: &mut Draft) {
     optional!("RingGroup" => ring_groups, "Queue" => queues, "IvrMenu" => ivr_menus, "Conference" => conferences);
     claims.sort();
     let emergency = emergency_numbers(draft);
-    let mut holders: BTreeMap<&str, (&'static str, String)> = BTreeMap::new();
-    for (aged, number) in claims {
+    let mut holders: HashMap<&str, (&'static str, &str)> = HashMap::with_capacity(claims.len());
+    for (_, kind, name, number) in claims {
+        let id = || (kind, name.to_owned());
         if emergency.iter().any(|e| e == number) {
             let message = format!("{number} is an emergency number of the tenant; choose another");
-            draft.refuse(aged.id, "spec.number", Reason::EmergencyShadowed, message);
+            draft.refuse(id(), "spec.number", Reason::EmergencyShadowed, message);
         } else if let Some((kind, name)) = holders.get(number) {
             let message = format!("{kind} {name} holds the number {number}; choose another");
-            draft.refuse(aged.id, "spec.number", Reason::Conflict, message);
+            draft.refuse(id(), "spec.number", Reason::Conflict, message);
         } else {
-            holders.insert(number, aged.id);
+            holders.insert(number, (kind, name));
         }
     }
 }

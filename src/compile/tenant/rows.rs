@@ -1,5 +1,7 @@
 //! What stands, as rows.
 
+use std::borrow::Cow;
+
 use super::draft::{Draft, name_of};
 use super::{loops, schedule};
 use crate::compile::secrets::{Unusable, password, pin};
@@ -37,7 +39,7 @@ pub fn build(draft: &mut Draft, tenant: TenantRow) -> TenantPlan {
         ($($kind:literal, $list:ident, $row:path;)*) => {
             $(for object in &snapshot.$list {
                 let name = name_of(&**object);
-                if draft.stands($kind, name)
+                if draft.refusal($kind, name).is_none()
                     && let Some(row) = $row(draft, object, name, &plan.tenant)
                 {
                     plan.$list.insert(name.to_owned(), row);
@@ -68,7 +70,7 @@ fn link(
     destination: Option<&Destination>,
 ) -> Option<Target> {
     let destination = destination?;
-    if draft.cut.contains(&((kind, name.to_owned()), field)) {
+    if draft.is_cut(kind, name, field) {
         return None; // noted when it was cut
     }
     match draft.target(destination) {
@@ -100,10 +102,12 @@ fn media(
 fn extension(draft: &mut Draft, extension: &Extension, name: &str, _: &TenantRow) -> Option<ExtensionRow> {
     let spec = &extension.spec;
     let mut secrets = Secrets::default();
-    let generated = SecretKeyRef { name: format!("{name}-sip"), key: None };
-    let reference = spec.credentials.as_ref().map_or(&generated, |credentials| &credentials.secret_ref);
+    let reference = match &spec.credentials {
+        Some(credentials) => Cow::Borrowed(&credentials.secret_ref),
+        None => Cow::Owned(SecretKeyRef { name: format!("{name}-sip"), key: None }),
+    };
     let secret = draft.snapshot.secrets.get(&reference.name);
-    let value = password(secret.map(|secret| &**secret), reference, "password");
+    let value = password(secret.map(|secret| &**secret), &reference, "password");
     keep(draft, name, "spec.credentials.secretRef", value, &mut secrets, "password");
     let voicemail = spec.voicemail.as_ref().filter(|voicemail| voicemail.enabled);
     if let Some(reference) = voicemail.and_then(|voicemail| voicemail.pin_secret_ref.as_ref()) {
@@ -148,16 +152,13 @@ fn keep(
     secrets: &mut Secrets,
     secret: &str,
 ) {
-    let key = draft.key("Extension", name);
-    match value {
-        Ok(value) => secrets.insert(secret, value),
-        Err(Unusable::Missing(why)) => {
-            draft.problems.push(Problem::waiting(key, field, Reason::CredentialsPending, why));
-        }
-        Err(Unusable::Invalid(why)) => {
-            draft.problems.push(Problem::degraded(key, field, Reason::InvalidSecret, why));
-        }
-    }
+    let key = || draft.key("Extension", name);
+    let problem = match value {
+        Ok(value) => return secrets.insert(secret, value),
+        Err(Unusable::Missing(why)) => Problem::waiting(key(), field, Reason::CredentialsPending, why),
+        Err(Unusable::Invalid(why)) => Problem::degraded(key(), field, Reason::InvalidSecret, why),
+    };
+    draft.problems.push(problem);
 }
 
 /// Whether a member or agent can be rung; if not, that is noted at its field.

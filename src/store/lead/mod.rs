@@ -106,7 +106,12 @@ impl Store {
         tasks.spawn(lock.keep(lost.clone().drop_guard(), end.clone()));
         tasks.close();
         let lead = Lead { term, lost, _guard: end.clone().drop_guard(), end, tasks };
-        Ok(Self { reader: Reader::lazy(&options), signing_key, lead: Some(Arc::new(lead)) })
+        Ok(Self {
+            reader: Reader::lazy(&options),
+            signing_key,
+            written: Arc::default(),
+            lead: Some(Arc::new(lead)),
+        })
     }
 
     /// The term; none for a store that was only connected.
