@@ -181,7 +181,7 @@ impl<'a> Document<'a> {
         let (mut name, mut value) = ("", 0);
         while let Some(tag) = tags.next_tag()? {
             if tag.kind != Kind::Ends {
-                let begun = tag.name();
+                let begun = tag.name;
                 depth += 1;
                 if depth == 1 {
                     if ended || begun != "cdr" {

@@ -28,14 +28,8 @@ pub struct Tag<'a> {
     pub at: Range<usize>,
     /// What stands between `<` and `>`, without the slash.
     pub inner: &'a str,
-}
-
-impl<'a> Tag<'a> {
-    /// The element's name. One that holds a space ends there.
-    pub fn name(&self) -> &'a str {
-        let end = self.inner.bytes().position(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n'));
-        end.and_then(|end| self.inner.get(..end)).unwrap_or(self.inner)
-    }
+    /// The name of an element that begins. One that holds a space ends there.
+    pub name: &'a str,
 }
 
 /// Finds tag after tag, and passes over comments and the like.
@@ -55,6 +49,7 @@ impl<'a> Tags<'a> {
     ///
     /// # Errors
     /// What makes it no document.
+    #[inline]
     pub fn next_tag(&mut self) -> Result<Option<Tag<'a>>, DocumentError> {
         while let Some(start) = self.marks.next_opening() {
             let rest = self.text.as_bytes().get(start + 1..).unwrap_or_default();
@@ -65,37 +60,45 @@ impl<'a> Tags<'a> {
                 [b'!', b'D' | b'd', ..] => return Err(DocumentError::Xml("it has a DOCTYPE".to_owned())),
                 [b'!', ..] => return Err(DocumentError::Truncated),
                 [b'/', ..] => {
-                    let end = self.close(|byte| byte == b'>')?;
-                    return Ok(Some(self.tag(Kind::Ends, start..end + 1, start + 2..end)));
+                    let (end, _) = self.end_of_tag()?;
+                    return Ok(Some(Tag { kind: Kind::Ends, at: start..end + 1, inner: "", name: "" }));
                 }
-                _ => {
-                    let end = self.end_of_tag()?;
-                    let is = end > start + 1 && self.byte(end - 1) == Some(b'/');
-                    let (kind, inner) = if is { (Kind::Is, end - 1) } else { (Kind::Begins, end) };
-                    return Ok(Some(self.tag(kind, start..end + 1, start + 1..inner)));
-                }
+                _ => return self.begins(start).map(Some),
             }
         }
         Ok(None)
     }
 
-    fn tag(&self, kind: Kind, at: Range<usize>, inner: Range<usize>) -> Tag<'a> {
-        // Both ends are beside characters of one byte.
-        Tag { kind, at, inner: self.text.get(inner).unwrap_or_default() }
+    /// A tag that begins an element.
+    #[inline]
+    fn begins(&mut self, start: usize) -> Result<Tag<'a>, DocumentError> {
+        let (end, space) = self.end_of_tag()?;
+        let is = end > start + 1 && self.byte(end - 1) == Some(b'/');
+        let (kind, inner_end) = if is { (Kind::Is, end - 1) } else { (Kind::Begins, end) };
+        // All ends are beside characters of one byte.
+        let inner = self.text.get(start + 1..inner_end).unwrap_or_default();
+        let name = space.and_then(|end| self.text.get(start + 1..end)).unwrap_or(inner);
+        Ok(Tag { kind, at: start..end + 1, inner, name })
     }
 
-    /// Where the tag ends that has begun: what is in quotes does not end it.
-    fn end_of_tag(&mut self) -> Result<usize, DocumentError> {
+    /// Where the tag ends that has begun, and its first space: what is in quotes does not end it.
+    #[inline]
+    fn end_of_tag(&mut self) -> Result<(usize, Option<usize>), DocumentError> {
+        let mut space = None;
         loop {
             let at = self.close(|_| true)?;
             match self.byte(at) {
-                Some(quote @ (b'"' | b'\'')) => self.close(|byte| byte == quote)?,
-                _ => return Ok(at),
-            };
+                Some(b'>') => return Ok((at, space)),
+                Some(quote @ (b'"' | b'\'')) => {
+                    self.close(|byte| byte == quote)?;
+                }
+                Some(b' ' | b'\t' | b'\r' | b'\n') => space = space.or(Some(at)),
+                _ => {}
+            }
         }
     }
 
-    /// The next `>` or quote that is wanted.
+    /// The next closing mark that is wanted.
     #[inline]
     fn close(&mut self, wanted: impl Fn(u8) -> bool) -> Result<usize, DocumentError> {
         loop {
@@ -119,14 +122,14 @@ impl<'a> Tags<'a> {
     }
 }
 
-/// Where `<`, `>` and quotes stand. There is one every fourteen bytes: whether any of 64 bytes is one
-/// is found together, and no search is begun anew after each.
+/// Where tags begin, and where they or parts of them may end. There is one every few bytes: whether any
+/// of 64 bytes is one is found together, and no search is begun anew after each.
 #[derive(Debug)]
 struct Marks<'a> {
     blocks: std::slice::Iter<'a, [u8; 64]>,
     rest: &'a [u8],
     /// A bit for each mark of this block that was not passed yet, the first the lowest: of `<`, and of
-    /// `>` and quotes.
+    /// `>`, quotes, spaces and whatever is less than a space.
     opening: u64,
     closing: u64,
     /// Where this block begins, and the next one.
@@ -149,7 +152,7 @@ impl<'a> Marks<'a> {
         Some(self.pass(self.opening.trailing_zeros()))
     }
 
-    /// The next `>` or quote, which is passed.
+    /// The next `>`, quote, space or the like, which is passed.
     #[inline]
     fn next_closing(&mut self) -> Option<usize> {
         while self.closing == 0 {
@@ -174,7 +177,7 @@ impl<'a> Marks<'a> {
     #[inline]
     fn pass(&mut self, bit: u32) -> usize {
         // Twice, for a shift by 64 is none.
-        let left = u64::MAX.checked_shl(bit).unwrap_or_default() << 1;
+        let left = u64::MAX << bit.min(63) << 1;
         self.opening &= left;
         self.closing &= left;
         self.begin + bit as usize
@@ -182,7 +185,7 @@ impl<'a> Marks<'a> {
 
     /// Takes in the next block; none at the end.
     fn load(&mut self) -> Option<()> {
-        let mut last = [0; 64];
+        let mut last = [u8::MAX; 64];
         let block = match self.blocks.next() {
             Some(block) => block,
             None if self.rest.is_empty() => return None,
@@ -196,7 +199,8 @@ impl<'a> Marks<'a> {
         self.opening = places(block, |part| part.simd_eq(u8x16::splat(b'<')));
         self.closing = places(block, |part| {
             let quotes = part.simd_eq(u8x16::splat(b'"')) | part.simd_eq(u8x16::splat(b'\''));
-            part.simd_eq(u8x16::splat(b'>')) | quotes
+            let spaces = part.min(u8x16::splat(b' ')).simd_eq(part);
+            part.simd_eq(u8x16::splat(b'>')) | quotes | spaces
         });
         Some(())
     }
@@ -218,7 +222,7 @@ mod tests {
         let (mut tags, mut found) = (Tags::new(text), Vec::new());
         while let Some(tag) = tags.next_tag()? {
             assert!(text[tag.at.clone()].starts_with('<') && text[tag.at.clone()].ends_with('>'));
-            found.push((tag.kind, tag.name(), tag.inner));
+            found.push((tag.kind, tag.name, tag.inner));
         }
         Ok(found)
     }
@@ -226,14 +230,17 @@ mod tests {
     #[test]
     fn marks_are_found_wherever_they_stand() {
         let text: Vec<u8> = (0..=255).chain(*b"<><'\"\"><").chain((0..=255).rev()).chain(*b"<").collect();
-        let places = |from, wanted: &[u8]| (from..text.len()).find(|at| wanted.contains(&text[*at]));
         for from in 0..=text.len() {
             let mut marks = Marks::new(&text);
             marks.pass_over(from);
             let opening = marks.next_opening();
-            assert_eq!(opening, places(from, b"<"), "from {from}");
+            assert_eq!(opening, (from..text.len()).find(|at| text[*at] == b'<'), "from {from}");
             let behind = opening.map_or(text.len(), |at| at + 1);
-            assert_eq!(marks.next_closing(), places(behind, b">\"'"), "from {from}");
+            assert_eq!(
+                marks.next_closing(),
+                (behind..text.len()).find(|at| b">\"'".contains(&text[*at]) || text[*at] <= b' '),
+                "from {from}"
+            );
         }
     }
 
@@ -245,7 +252,7 @@ mod tests {
         );
         let expected = [
             (Kind::Begins, "b", "b c=\"/>'\" d='>\"'"),
-            (Kind::Ends, "b", "b x"),
+            (Kind::Ends, "", ""),
             (Kind::Is, "f", "f"),
             (Kind::Is, "g", "g h=''"),
         ];
@@ -254,7 +261,8 @@ mod tests {
 
     #[test]
     fn what_breaks_off_is_told() {
-        for text in ["<", "<a", "<a b='>", "</a", "<!-- <a>", "<![CDATA[<a>", "<?xml", "<!", "<!x>"] {
+        for text in ["<", "<a", "<a b='>", "</a", "</a'>", "<!-- <a>", "<![CDATA[<a>", "<?xml", "<!", "<!x>"]
+        {
             assert_eq!(tags(text).unwrap_err(), DocumentError::Truncated, "{text}");
         }
         assert_eq!(tags("").unwrap(), []);
