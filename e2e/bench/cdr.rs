@@ -60,7 +60,7 @@ struct Bench {
     admin: tokio::sync::Mutex<PgConnection>,
     schemas: Vec<String>,
     /// A signed document of each tenant, in which the uuid stands at the same places.
-    documents: Arc<Vec<Vec<u8>>>,
+    documents: Vec<Vec<u8>>,
     legs: usize,
 }
 
@@ -89,7 +89,7 @@ impl Bench {
                 let token = format!("<variables><centrex_call>{}</centrex_call>", token.replace('/', "%2F"));
                 text.replacen("<variables>", &token, 1).into_bytes()
             });
-            let documents = Arc::new(documents.collect());
+            let documents = documents.collect();
             let schemas = tenants.iter().map(|(_, schema)| schema.clone()).collect();
             Self { centrex, admin: tokio::sync::Mutex::new(admin), schemas, documents, legs }
         })
@@ -102,8 +102,8 @@ impl Bench {
             let (next, legs) = (Arc::new(AtomicUsize::new(0)), self.legs);
             let start = Instant::now();
             let address = self.centrex.address;
-            let posting: Vec<_> = (0..CONNECTIONS)
-                .map(|_| tokio::spawn(post(address, self.documents.clone(), next.clone(), legs)))
+            let posting: Vec<_> = (self.documents.iter().cycle().take(CONNECTIONS))
+                .map(|document| tokio::spawn(post(address, document.clone(), next.clone(), legs)))
                 .collect();
             for task in posting {
                 task.await.expect("a posting task");
@@ -164,37 +164,31 @@ impl Bench {
     }
 }
 
-/// Posts one leg after the other, as long as there are any, on a connection that is kept.
-async fn post(address: SocketAddr, documents: Arc<Vec<Vec<u8>>>, next: Arc<AtomicUsize>, legs: usize) {
+/// Posts one leg after the other, as long as there are any, on a connection that is kept. Nothing but
+/// the uuid is written anew: the asking side has to leave room on the processors for the other one.
+async fn post(address: SocketAddr, document: Vec<u8>, next: Arc<AtomicUsize>, legs: usize) {
     let old = b"8fe7ded1-e48c-4770-ad45-d34b63432a48";
     let credentials = STANDARD.encode(format!("{USERNAME}:{PASSWORD}"));
-    let requests: Vec<Vec<u8>> = documents
-        .iter()
-        .map(|document| {
-            let head = format!(
-                "POST /freeswitch/cdr HTTP/1.1\r\nHost: localhost\r\nAuthorization: Basic {credentials}\r\n\
-                 Content-Type: text/xml\r\nContent-Length: {}\r\n\r\n",
-                document.len()
-            );
-            [head.as_bytes(), document].concat()
-        })
-        .collect();
-    let places: Vec<Vec<usize>> =
-        requests.iter().map(|text| memmem::find_iter(text, old).collect()).collect();
-    let mut requests = requests;
+    let head = format!(
+        "POST /freeswitch/cdr HTTP/1.1\r\nHost: localhost\r\nAuthorization: Basic {credentials}\r\n\
+         Content-Type: text/xml\r\nContent-Length: {}\r\n\r\n",
+        document.len()
+    );
+    let mut request = [head.into_bytes(), document].concat();
+    let places: Vec<usize> = memmem::find_iter(&request, old).collect();
     let mut socket = Socket::open(address).await;
     loop {
         let leg = next.fetch_add(1, Ordering::Relaxed);
         if leg >= legs {
             return;
         }
-        let of = leg % requests.len();
-        let uuid = Uuid::from_u128(leg as u128).to_string();
-        for place in &places[of] {
-            requests[of][*place..*place + uuid.len()].copy_from_slice(uuid.as_bytes());
+        let mut uuid = [0; uuid::fmt::Hyphenated::LENGTH];
+        Uuid::from_u128(leg as u128).hyphenated().encode_lower(&mut uuid);
+        for place in &places {
+            request[*place..*place + uuid.len()].copy_from_slice(&uuid);
         }
         // What is not acknowledged is sent again.
-        while !socket.answer(&requests[of]).await.0 {
+        while !socket.answer(&request).await.0 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }

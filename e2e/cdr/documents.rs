@@ -121,18 +121,20 @@ fn foreign_text_is_taken_as_it_is() {
     );
 
     // Variables are URL-encoded, then escaped.
-    let text = with(&text, "queue_name", "AT&T \"<x>\" 100%25 ü");
+    let text = with(&text, "cc_queue", "AT&T \"<x>\" 100%25 ü");
     let document = parse(&text).unwrap();
-    assert_eq!(document.variable("queue_name").as_deref(), Some("AT&T \"<x>\" 100%25 ü"));
+    assert_eq!(document.variable("cc_queue").as_deref(), Some("AT&T \"<x>\" 100%25 ü"));
 }
 
 #[test]
 fn odd_names_and_repeats_are_no_trouble() {
     let text = String::from_utf8(recorded("bridged-a-leg.xml")).unwrap();
-    let odd = "<variables><nolocal:x>1</nolocal:x><a b>2</a b><c:d:e/><seen>first</seen><seen>second</seen>";
+    let odd = "<variables><nolocal:x>1</nolocal:x><a b>2</a b><c:d:e/><>3</><originator/><cc_queue d='/>'>first</cc_queue>\
+               <cc_queue>second</cc_queue><!-- <sip_gateway>4</sip_gateway> --><![CDATA[<sip_gateway>5</sip_gateway>]]>";
     let varied = text.replace("<variables>", odd);
     let document = parse(&varied).unwrap();
-    for (name, value) in [("nolocal:x", "1"), ("seen", "first"), ("hangup_cause", "NORMAL_CLEARING")] {
+    assert_eq!((document.variable("sip_gateway"), document.variable("originator")), (None, None));
+    for (name, value) in [("cc_queue", "first"), ("hangup_cause", "NORMAL_CLEARING")] {
         assert_eq!(document.variable(name).as_deref(), Some(value));
     }
 
@@ -155,6 +157,9 @@ fn what_is_no_call_record_is_refused() {
         ("<html><variables/></html>", DocumentError::NotCdr),
         ("<cdr><variables></variables>", DocumentError::Truncated),
         ("<cdr><variables><uuid", DocumentError::Truncated),
+        ("<cdr><variables/><!-- </cdr>", DocumentError::Truncated),
+        ("<cdr><variables/></cdr><cdr/>", DocumentError::NotCdr),
+        ("</cdr><cdr><variables/></cdr>", DocumentError::Xml("an element ends that never began".to_owned())),
     ] {
         assert_eq!(parse(bad).unwrap_err(), error, "{bad}");
     }

@@ -154,3 +154,50 @@ async fn one_that_postgres_fails_at_is_given_up_alone() {
     assert_eq!(scene.reasons().await, ["refused"]);
     waits_for(&switch, WAITING, 0.0);
 }
+
+#[tokio::test]
+async fn a_tenant_whose_schema_is_closed_holds_nobody_up_for_long() {
+    let Some(mut scene) = Scene::start("cdr: closed schema").await else { return };
+    let (a, b) = (scene.a, scene.b);
+    let switch = scene.switch("one", &[]);
+    scene.sql(&format!("REVOKE INSERT ON {schema}.cdrs FROM {schema}", schema = tenant_schema(b))).await;
+    for leg in 1..=6 {
+        let tenant = if leg % 2 == 0 { a } else { b };
+        post(&switch, &scene.document("bridged-a-leg.xml", tenant, Uuid::from_u128(leg)));
+    }
+    scene.counts(a, 3).await;
+    scene
+        .becomes("SELECT count(*) FROM public.cdr_quarantine WHERE detail LIKE '%permission denied%'", 3)
+        .await;
+    assert_eq!(scene.reasons().await, ["refused"; 3]);
+    waits_for(&switch, WAITING, 0.0);
+    scene.sql(&format!("GRANT INSERT ON {schema}.cdrs TO {schema}", schema = tenant_schema(b))).await;
+    post(&switch, &scene.document("bridged-a-leg.xml", b, Uuid::from_u128(7)));
+    scene.counts(b, 1).await;
+}
+
+#[tokio::test]
+async fn a_database_that_is_not_as_it_should_be_loses_nothing() {
+    let Some(mut scene) = Scene::start("cdr: not as it should be").await else { return };
+    let a = scene.a;
+    let switch = scene.switch("one", &[]);
+    let schemas = [tenant_schema(a), tenant_schema(scene.b)];
+    for schema in &schemas {
+        let away = format!("ALTER FUNCTION {schema}.take_cdrs(public.cdr[]) RENAME TO away");
+        scene.sql(&away).await;
+    }
+    for leg in 1..=3 {
+        post(&switch, &scene.document("bridged-a-leg.xml", a, Uuid::from_u128(leg)));
+    }
+    // Longer than a single tenant's trouble would be waited out.
+    let start = Instant::now();
+    while switch.log().matches("call records wait for Postgres").count() < 7 {
+        assert!(start.elapsed() < PATIENCE, "{}", switch.log());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!((scene.reasons().await, metric(&switch, WAITING)), (vec![], 3.0));
+    for schema in &schemas {
+        scene.sql(&format!("ALTER FUNCTION {schema}.away(public.cdr[]) RENAME TO take_cdrs")).await;
+    }
+    scene.counts(a, 3).await;
+}

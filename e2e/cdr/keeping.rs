@@ -98,6 +98,25 @@ async fn what_was_kept_long_enough_goes_and_nothing_else() {
     assert!((6..=8).contains(&kept), "{kept}");
 }
 
+#[tokio::test]
+async fn the_quarantine_is_bounded_and_the_newest_stay() {
+    let Some(mut scene) = Scene::start("cdr: full quarantine").await else { return };
+    // Twelve times 100 MiB, which Postgres keeps small: they are all alike.
+    scene
+        .sql(
+            "INSERT INTO public.cdr_quarantine
+             SELECT int4send(age), 'unreadable', '', NULL, NULL, now() - make_interval(hours => age), body
+             FROM generate_series(1, 12) AS age, (SELECT convert_to(repeat('x', 100 << 20), 'UTF8') AS body) AS one",
+        )
+        .await;
+    let keeping = tokio::spawn(cdrs::keep(scene.store.clone()));
+    scene.becomes("SELECT count(*) FROM public.cdr_quarantine", 10).await;
+    keeping.abort();
+    let youngest =
+        "SELECT count(*) FROM public.cdr_quarantine WHERE received_at < now() - interval '10.5 hours'";
+    assert_eq!(scene.scalar(youngest).await, 0, "others than the oldest were removed");
+}
+
 fn uuids(legs: &[u128]) -> String {
     legs.iter().map(|leg| format!("'{}'", Uuid::from_u128(*leg))).collect::<Vec<_>>().join(", ")
 }

@@ -1,5 +1,6 @@
 //! Who may add call records, and that nothing else comes with it.
 
+use centrex::cdr::record::Cdr;
 use centrex::store::tenant_schema;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
 use uuid::Uuid;
@@ -12,9 +13,10 @@ async fn code(login: &mut PgConnection, sql: &str) -> Option<String> {
 }
 
 fn take(tenant: Uuid, leg: u128) -> String {
+    let now = "2026-11-21T00:00:00Z";
     format!(
-        r#"SELECT {}.take_cdrs('[{{"uuid": "{}", "leg": "a", "started_at": "2026-11-21T00:00:00Z",
-           "received_at": "2026-11-21T00:00:00Z", "clock_skewed": false, "no_such_column": 1}}]')"#,
+        r#"SELECT {}.take_cdrs(ARRAY(SELECT json_populate_record(NULL::public.cdr,
+           '{{"uuid": "{}", "leg": "a", "started_at": "{now}", "received_at": "{now}", "clock_skewed": false}}')))"#,
         tenant_schema(tenant),
         Uuid::from_u128(leg)
     )
@@ -59,7 +61,7 @@ async fn a_switch_may_add_records_and_nothing_else() {
     // anything of the caller's as the tenant.
     let trap = "CREATE TEMP TABLE cdrs (LIKE pg_class);
                 CREATE FUNCTION pg_temp.has_table_privilege(name, text, text) RETURNS boolean LANGUAGE sql AS 'SELECT true';
-                CREATE FUNCTION pg_temp.json_populate_recordset(anyelement, json) RETURNS SETOF anyelement
+                CREATE FUNCTION pg_temp.unnest(anyarray) RETURNS SETOF anyelement
                     LANGUAGE plpgsql AS $$ BEGIN DELETE FROM extensions; END $$;
                 SET search_path = pg_temp, public";
     for login in [&mut theirs, &mut readers] {
@@ -86,7 +88,7 @@ async fn who_runs_it_and_where_it_looks_is_fixed() {
     let schema = tenant_schema(scene.a);
     let sql = format!(
         "SELECT count(*) FROM pg_proc WHERE pronamespace = '{schema}'::regnamespace
-         AND proowner = '{schema}'::regrole AND proconfig = ARRAY['search_path={schema}, pg_temp']
+         AND proowner = '{schema}'::regrole AND 'search_path={schema}, pg_temp' = ANY (proconfig)
          AND prosecdef AND proname = 'take_cdrs'"
     );
     assert_eq!(scene.scalar(&sql).await, 1);
@@ -95,4 +97,18 @@ async fn who_runs_it_and_where_it_looks_is_fixed() {
     // Those that all tenants have in common run as whoever calls them.
     let common = "SELECT count(*) FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND proname ~ 'cdr' AND prosecdef";
     assert_eq!(scene.scalar(common).await, 0);
+}
+
+#[tokio::test]
+async fn what_a_switch_gives_is_what_a_table_holds() {
+    let Some(mut scene) = Scene::start("cdr: columns").await else { return };
+    for of in ["public.cdr".to_owned(), format!("{}.cdrs", tenant_schema(scene.a))] {
+        let sql = format!(
+            "SELECT attname::text FROM pg_attribute
+             WHERE attrelid = '{of}'::regclass AND attnum > 0 ORDER BY attnum"
+        );
+        let columns: Vec<String> =
+            sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(&mut scene.admin).await.unwrap();
+        assert_eq!(columns, Cdr::COLUMNS, "{of}");
+    }
 }

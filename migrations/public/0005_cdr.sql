@@ -16,6 +16,62 @@ COMMENT ON COLUMN public.cdr_quarantine.digest IS 'SHA-256 of the body: one that
 COMMENT ON COLUMN public.cdr_quarantine.reason IS 'Why, from a fixed list of words';
 COMMENT ON COLUMN public.cdr_quarantine.tenant_id IS 'The tenant a right signature names, where that is not the trouble; no key, for the tenant may be gone';
 
+-- A row of a tenant's cdrs (migrations/tenant/0002_cdrs.sql), with its columns in their order: what a
+-- sidecar gives to take_cdrs.
+CREATE TYPE public.cdr AS (
+    uuid                  uuid,
+    leg                   text,
+    started_at            timestamptz,
+    progress_at           timestamptz,
+    answered_at           timestamptz,
+    bridged_at            timestamptz,
+    ended_at              timestamptz,
+    received_at           timestamptz,
+    clock_skewed          boolean,
+    switch                text,
+    direction             text,
+    caller_name           text,
+    caller_number         text,
+    callee_name           text,
+    callee_number         text,
+    destination           text,
+    context               text,
+    extension             text,
+    trunk                 text,
+    gateway               text,
+    network_address       text,
+    duration_ms           bigint,
+    billed_ms             bigint,
+    waited_ms             bigint,
+    held_ms               bigint,
+    hangup_cause          text,
+    hangup_cause_q850     integer,
+    hangup_disposition    text,
+    originate_disposition text,
+    sip_status            integer,
+    sip_call_id           text,
+    bridged_uuid          uuid,
+    originating_uuid      uuid,
+    queue                 text,
+    recording             text,
+    mos                   real,
+    quality_percent       real,
+    jitter_min_variance   real,
+    jitter_max_variance   real,
+    packets_in            bigint,
+    packets_lost          bigint,
+    xml                   text
+);
+
+-- What is acknowledged must not be lost with the server, whatever the default here is. It lasts to the
+-- end of the transaction.
+CREATE FUNCTION public.commit_to_disk() RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+    IF current_setting('synchronous_commit') = 'off' THEN
+        PERFORM set_config('synchronous_commit', 'on', true);
+    END IF;
+END $$;
+
 -- What follows works on the call records of the tenant whose role and schema the caller has taken
 -- (store/migrate.rs), with that role's rights. It is here, and not in each schema, because Postgres looks
 -- at all functions of a name when it looks for one.

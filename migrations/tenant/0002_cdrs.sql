@@ -61,9 +61,8 @@ CREATE TABLE IF NOT EXISTS cdrs_other PARTITION OF cdrs DEFAULT;
 COMMENT ON TABLE cdrs_other IS 'Call records of months that were not made';
 SELECT public.make_cdr_months();
 
--- Adds records, given as an array of JSON objects by the names of the columns; how many were new.
--- A leg is there once, whatever start it says: no key of a partitioned table can say that, and so
--- one batch of a tenant at a time is added.
+-- Adds records; how many were new. A leg is there once, whatever start it says: no key of a partitioned
+-- table can say that, and so one batch of a tenant at a time is added.
 --
 -- Every login that may read all data may use this schema too, and most of them have no business
 -- here. A switch is known by its right to add to the quarantine: a grant a database, where one a
@@ -71,8 +70,11 @@ SELECT public.make_cdr_months();
 --
 -- A caller's own temporary tables must not stand in for those of the tenant.
 SELECT set_config('search_path', current_schema() || ', pg_temp', true);
-CREATE OR REPLACE FUNCTION take_cdrs(records json) RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER
-SET search_path FROM CURRENT AS $$
+CREATE OR REPLACE FUNCTION take_cdrs(records public.cdr[]) RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path FROM CURRENT
+    -- A month that has just begun looks empty to the planner, which would read all of it for every batch.
+    SET enable_seqscan = off
+AS $$
 DECLARE
     added bigint;
 BEGIN
@@ -80,15 +82,14 @@ BEGIN
         RAISE insufficient_privilege USING MESSAGE = format(
             'login %s may not add call records; the owner can allow it: GRANT INSERT ON public.cdr_quarantine', session_user);
     END IF;
-    -- What is acknowledged must not be lost with the server, whatever the default here is. It lasts to
-    -- the end of the transaction.
-    IF current_setting('synchronous_commit') = 'off' THEN
-        PERFORM set_config('synchronous_commit', 'on', true);
-    END IF;
+    PERFORM public.commit_to_disk();
     PERFORM pg_advisory_xact_lock('cdrs'::regclass::oid::bigint);
+    WITH held AS MATERIALIZED (
+        SELECT uuid, leg FROM cdrs WHERE uuid = ANY (ARRAY(SELECT uuid FROM unnest(records)))
+    )
     INSERT INTO cdrs
-    SELECT DISTINCT ON (new.uuid, new.leg) new.* FROM json_populate_recordset(NULL::cdrs, records) AS new
-    WHERE NOT EXISTS (SELECT FROM cdrs AS held WHERE held.uuid = new.uuid AND held.leg = new.leg);
+    SELECT DISTINCT ON (new.uuid, new.leg) new.* FROM unnest(records) AS new
+    WHERE NOT EXISTS (SELECT FROM held WHERE held.uuid = new.uuid AND held.leg = new.leg);
     GET DIAGNOSTICS added = ROW_COUNT;
     RETURN added;
 END $$;

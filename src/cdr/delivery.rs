@@ -31,15 +31,15 @@ pub struct Delivery {
     names: Arc<Names>,
 }
 
+/// A record that was read: the tenant it belongs to and its row, or why it has no place.
+#[derive(Debug)]
+pub struct Record {
+    received: Received,
+    placed: Result<(Uuid, Cdr), Misplaced>,
+}
+
 /// Records of one tenant, each with what it was read from.
 type Batch = (Uuid, Vec<(Received, Cdr)>);
-
-/// Records by where they belong.
-#[derive(Default)]
-struct Sorted {
-    placed: BTreeMap<Uuid, Vec<(Received, Cdr)>>,
-    misplaced: Vec<Quarantined>,
-}
 
 impl Delivery {
     /// With the names that the switch holds.
@@ -52,37 +52,13 @@ impl Delivery {
         Self { key, keep_xml, metrics, names: Arc::new(Names::new(replica)) }
     }
 
-    /// Brings records to Postgres. `give_up` on those that Postgres fails at for no reason of its own.
-    ///
-    /// # Errors
-    /// When Postgres is away or says no; none in words when it is not known yet where it is, or what
-    /// records are signed with. Some may be there, and are not added again.
-    pub async fn deliver(
-        &self,
-        reader: &OnceLock<Reader>,
-        records: Vec<Received>,
-        give_up: bool,
-        patience: Duration,
-    ) -> Result<(), Option<StoreError>> {
-        let (Some(reader), Some(key)) = (reader.get(), self.key.get()) else { return Err(None) };
-        let (this, key) = (self.clone(), key.clone());
-        let sorted = tokio::task::spawn_blocking(move || this.sort(&key, records)).await;
-        let Ok(sorted) = sorted else { return Err(None) };
-        in_time(patience, self.store(reader, sorted, give_up)).await.map_err(Some)
+    /// Reads a record; none while it is not known what records are signed with.
+    pub fn read(&self, received: Received) -> Option<Record> {
+        let placed = self.place(self.key.get()?, &received);
+        Some(Record { received, placed })
     }
 
-    fn sort(&self, key: &SigningKey, records: Vec<Received>) -> Sorted {
-        let mut sorted = Sorted::default();
-        for received in records {
-            match self.read(key, &received) {
-                Ok((tenant, cdr)) => sorted.placed.entry(tenant).or_default().push((received, cdr)),
-                Err(why) => sorted.misplaced.push(quarantined(&received, None, None, &why)),
-            }
-        }
-        sorted
-    }
-
-    fn read(&self, key: &SigningKey, received: &Received) -> Result<(Uuid, Cdr), Misplaced> {
+    fn place(&self, key: &SigningKey, received: &Received) -> Result<(Uuid, Cdr), Misplaced> {
         let text = received.encoding.document(&received.body)?;
         let document = Document::parse(&text)?;
         let (tenant, caller) = place(key, &document)?;
@@ -92,36 +68,73 @@ impl Delivery {
         Ok((tenant, cdr))
     }
 
+    /// Brings records to Postgres. `give_up` on those that Postgres fails at for no reason of its own.
+    ///
+    /// # Errors
+    /// When Postgres is away or says no; none in words when it is not known yet where it is. Some may
+    /// be there, and are not added again.
+    pub async fn deliver(
+        &self,
+        reader: &OnceLock<Reader>,
+        records: Vec<Record>,
+        give_up: bool,
+        patience: Duration,
+    ) -> Result<(), Option<StoreError>> {
+        let Some(reader) = reader.get() else { return Err(None) };
+        in_time(patience, self.store(reader, records, give_up)).await.map_err(Some)
+    }
+
     /// All tenants in one transaction; where one of them or one record does not fit, by halves, so
     /// that the others need not wait for it.
-    async fn store(&self, reader: &Reader, sorted: Sorted, give_up: bool) -> Result<(), StoreError> {
-        let mut misplaced = sorted.misplaced;
-        let mut left: Vec<Vec<Batch>> = vec![sorted.placed.into_iter().collect()];
+    async fn store(&self, reader: &Reader, records: Vec<Record>, give_up: bool) -> Result<(), StoreError> {
+        let (mut placed, mut misplaced) = (BTreeMap::<Uuid, Vec<_>>::new(), Vec::new());
+        for Record { received, placed: found } in records {
+            match found {
+                Ok((tenant, cdr)) => placed.entry(tenant).or_default().push((received, cdr)),
+                Err(why) => misplaced.push(quarantined(&received, None, None, &why)),
+            }
+        }
+        let mut left: Vec<Vec<Batch>> = vec![placed.into_iter().collect()];
+        let (mut some_stored, mut barred) = (false, Vec::new());
         while let Some(batches) = left.pop().filter(|batches| !batches.is_empty()) {
-            let taken = match reader.take_cdrs(&rows(&batches)).await {
-                Err(cause) if give_up && !cause.is_outage() => Taken::Refused(cause.to_string()),
-                taken => taken?,
-            };
-            let why = match taken {
-                Taken::Stored(new) => {
+            let (why, whole) = match reader.take_cdrs(&rows(&batches)).await {
+                Ok(Taken::Stored(new)) => {
                     let all: usize = batches.iter().map(|(_, records)| records.len()).sum();
                     self.metrics.count("stored", new);
                     self.metrics.count("repeated", (all as u64).saturating_sub(new));
+                    some_stored = true;
                     continue;
                 }
-                Taken::NoTenant => Misplaced::TenantGone,
-                Taken::Refused(reason) => Misplaced::Refused(reason),
+                Ok(Taken::NoTenant) => (Misplaced::TenantGone, true),
+                Ok(Taken::Refused(reason)) => (Misplaced::Refused(reason), false),
+                Err(cause) if cause.is_of_schema() => match halves(batches, true) {
+                    Ok(halves) => {
+                        left.extend(halves);
+                        continue;
+                    }
+                    Err(batch) => {
+                        barred.push((batch, cause));
+                        continue;
+                    }
+                },
+                Err(cause) if give_up && !cause.is_outage() => (Misplaced::Refused(cause.to_string()), false),
+                Err(cause) => return Err(cause),
             };
-            match halves(batches, why == Misplaced::TenantGone) {
+            match halves(batches, whole) {
                 Ok(halves) => left.extend(halves),
-                Err((tenant, records)) => misplaced.extend(
-                    records
-                        .iter()
-                        .map(|(received, row)| quarantined(received, Some(tenant), Some(row.uuid), &why)),
-                ),
+                Err(batch) => misplaced.extend(quarantined_all(&batch, &why)),
             }
         }
-        self.quarantine(reader, misplaced).await
+        let mut failed = None;
+        for (batch, cause) in barred {
+            // Whether it is this tenant's schema, or whoever keeps the database has work to do in all.
+            match give_up && (some_stored || cause.is_denied()) {
+                true => misplaced.extend(quarantined_all(&batch, &Misplaced::Refused(cause.to_string()))),
+                false => failed = Some(cause),
+            }
+        }
+        self.quarantine(reader, misplaced).await?;
+        failed.map_or(Ok(()), Err)
     }
 
     async fn quarantine(&self, reader: &Reader, misplaced: Vec<Quarantined>) -> Result<(), StoreError> {
@@ -151,6 +164,13 @@ fn halves(mut batches: Vec<Batch>, whole: bool) -> Result<[Vec<Batch>; 2], Batch
     }
     let rest = records.split_off(records.len().div_ceil(2));
     Ok([vec![(tenant, rest)], vec![(tenant, records)]])
+}
+
+fn quarantined_all<'a>(
+    (tenant, records): &'a Batch,
+    why: &'a Misplaced,
+) -> impl Iterator<Item = Quarantined> {
+    records.iter().map(|(received, row)| quarantined(received, Some(*tenant), Some(row.uuid), why))
 }
 
 fn quarantined(

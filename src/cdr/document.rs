@@ -2,14 +2,18 @@
 //! leniently: names of elements are names of variables, whatever those are, and may repeat.
 
 use std::borrow::Cow;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use memchr::{memchr, memchr2};
 use percent_encoding::percent_decode;
-use quick_xml::Reader;
 use quick_xml::escape::unescape;
-use quick_xml::events::{BytesStart, Event};
+use quick_xml::events::attributes::Attributes;
+
+use super::known;
+use super::tags::{Kind, Tags};
+use crate::switch::form::lossy;
 
 /// How FreeSWITCH wrote a body (`encode` in `xml_cdr.conf`, contract §7.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,21 +43,45 @@ pub enum DocumentError {
     NotCdr,
 }
 
-/// The parts of a document that anybody asks for, as they stand in it: of hundreds of variables a few
+/// The parts of a document that anybody asks for, as they stand in it: of hundreds of elements a few
 /// dozen are ever decoded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Document<'a> {
     /// Name of the switch, as FreeSWITCH has it.
     pub switch: Option<String>,
-    /// Channel variables; of repeats the first.
-    variables: HashMap<&'a str, &'a str>,
+    /// Channel variables.
+    variables: Values<'a>,
     /// Every value of the signed variable: there must be no two.
     pub tokens: BTreeSet<String>,
-    /// The newest caller profile, and its times; of repeats the first.
-    profile: HashMap<&'a str, &'a str>,
-    times: HashMap<&'a str, &'a str>,
+    /// The newest caller profile, and its times.
+    profile: Values<'a>,
+    times: Values<'a>,
     /// Destination of the oldest profile: what was dialled before any transfer.
     dialled: Option<&'a str>,
+}
+
+/// Values by the numbers of their names; of repeats the first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Values<'a>([Option<&'a str>; known::COUNT]);
+
+impl Default for Values<'_> {
+    fn default() -> Self {
+        Self([None; known::COUNT])
+    }
+}
+
+impl<'a> Values<'a> {
+    fn take(&mut self, number: usize, value: &'a str) {
+        if let Some(held) = self.0.get_mut(number) {
+            held.get_or_insert(value);
+        }
+    }
+
+    fn get(&self, name: &str) -> Option<&'a str> {
+        let number = known::number(name);
+        debug_assert!(number.is_some(), "{name} is asked for, and not known");
+        self.0.get(number?).copied().flatten()
+    }
 }
 
 /// The variable by which our dialplan says whose a call is.
@@ -148,107 +176,95 @@ impl<'a> Document<'a> {
     /// What makes it none.
     pub fn parse(text: &'a str) -> Result<Self, DocumentError> {
         let text = text.trim_start_matches('\u{feff}');
-        let mut reader = Reader::from_str(text);
-        let config = reader.config_mut();
-        // A variable's name may hold a space, which ends the name of its opening tag.
-        config.check_end_names = false;
-        config.expand_empty_elements = true;
-        let mut document = Self { variables: HashMap::with_capacity(256), ..Self::default() };
+        let (mut tags, mut document) = (Tags::new(text), Self::default());
         let (mut depth, mut place, mut seen, mut ended) = (0usize, Place::Elsewhere, false, false);
-        let (mut name, mut value) = (0..0, 0);
-        loop {
-            let before = position(&reader);
-            match reader.read_event().map_err(|error| broken(&error))? {
-                Event::Start(element) => {
-                    let written = element.name().as_ref().len();
-                    depth += 1;
-                    if depth == 1 {
-                        if ended || element.name().as_ref() != "cdr" {
-                            return Err(DocumentError::NotCdr);
-                        }
-                        document.switch = attribute(&element, "switchname");
+        let (mut name, mut value) = ("", 0);
+        while let Some(tag) = tags.next_tag()? {
+            if tag.kind != Kind::Ends {
+                let begun = tag.name;
+                depth += 1;
+                if depth == 1 {
+                    if ended || begun != "cdr" {
+                        return Err(DocumentError::NotCdr);
                     }
-                    place = place.inside(depth, element.name().as_ref());
-                    seen |= place == Place::Variables;
-                    if depth == place.depth() {
-                        (name, value) = (before + 1..before + 1 + written, position(&reader));
-                    }
+                    document.switch = attribute(tag.inner, begun.len(), "switchname");
                 }
-                Event::End(_) => {
-                    if depth == place.depth() {
-                        document.take(place, text.get(name.clone()), text.get(value..before));
-                    }
-                    depth = depth.saturating_sub(1);
-                    ended |= depth == 0;
+                place = place.inside(depth, begun);
+                seen |= place == Place::Variables;
+                if depth == place.depth() {
+                    (name, value) = (begun, tag.at.end);
                 }
-                Event::DocType(_) => return Err(DocumentError::Xml("it has a DOCTYPE".to_owned())),
-                Event::Eof if depth == 0 && seen => return Ok(document),
-                Event::Eof if depth == 0 => return Err(DocumentError::NotCdr),
-                Event::Eof => return Err(DocumentError::Truncated),
-                _ => {}
             }
+            // Names of ends are not looked at: a variable's may hold a space, which ends the name of its
+            // opening tag.
+            if tag.kind != Kind::Begins {
+                if depth == place.depth() {
+                    document.take(place, name, text.get(value..tag.at.start).unwrap_or_default());
+                }
+                depth = depth.checked_sub(1).ok_or_else(unbegun)?;
+                ended |= depth == 0;
+            }
+        }
+        match depth {
+            0 if seen => Ok(document),
+            0 => Err(DocumentError::NotCdr),
+            _ => Err(DocumentError::Truncated),
         }
     }
 
     /// A variable that is there and says something.
-    pub fn variable(&self, name: &str) -> Option<String> {
-        self.variables.get(name).map(|value| variable(value)).filter(|value| !value.is_empty())
+    pub fn variable(&self, name: &str) -> Option<Cow<'a, str>> {
+        self.variables.get(name).map(variable).filter(|value| !value.is_empty())
     }
 
     /// A field of the newest caller profile that is there and says something.
-    pub fn profile(&self, name: &str) -> Option<String> {
-        self.profile.get(name).map(|value| plain(value)).filter(|value| !value.is_empty())
+    pub fn profile(&self, name: &str) -> Option<Cow<'a, str>> {
+        self.profile.get(name).map(plain).filter(|value| !value.is_empty())
     }
 
     /// A time of the newest caller profile that is there and says something.
-    pub fn time(&self, name: &str) -> Option<String> {
-        self.times.get(name).map(|value| plain(value)).filter(|value| !value.is_empty())
+    pub fn time(&self, name: &str) -> Option<Cow<'a, str>> {
+        self.times.get(name).map(plain).filter(|value| !value.is_empty())
     }
 
     /// What was dialled before any transfer.
-    pub fn dialled(&self) -> Option<String> {
+    pub fn dialled(&self) -> Option<Cow<'a, str>> {
         self.dialled.map(plain)
     }
 
     /// Takes in what an element said that has ended.
-    fn take(&mut self, place: Place, name: Option<&'a str>, value: Option<&'a str>) {
-        let (Some(name), Some(value)) = (name, value) else { return };
+    fn take(&mut self, place: Place, name: &str, value: &'a str) {
+        let Some(number) = known::number(name) else { return };
         match place {
             Place::Variables => {
                 if name == TOKEN {
-                    self.tokens.insert(variable(value));
+                    self.tokens.insert(variable(value).into_owned());
                 }
-                self.variables.entry(name).or_insert(value);
+                self.variables.take(number, value);
             }
             Place::Profile => {
                 if name == "destination_number" {
                     self.dialled = Some(value);
                 }
-                self.profile.entry(name).or_insert(value);
+                self.profile.take(number, value);
             }
-            Place::Times => drop(self.times.entry(name).or_insert(value)),
+            Place::Times => self.times.take(number, value),
             Place::Elsewhere | Place::Callflow => {}
         }
     }
 }
 
-/// Checking first is quicker than looking for what has to be replaced.
-fn lossy(bytes: &[u8]) -> Cow<'_, str> {
-    str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
-}
-
-fn position(reader: &Reader<&[u8]>) -> usize {
-    usize::try_from(reader.buffer_position()).unwrap_or(usize::MAX)
-}
-
 /// A variable's text: URL-encoded, then escaped.
-fn variable(text: &str) -> String {
-    clean(&percent_decode(escaped(text).as_bytes()).decode_utf8_lossy())
+fn variable(text: &str) -> Cow<'_, str> {
+    if memchr2(b'%', b'&', text.as_bytes()).is_none() {
+        return clean(Cow::Borrowed(text));
+    }
+    clean(Cow::Owned(percent_decode(escaped(text).as_bytes()).decode_utf8_lossy().into_owned()))
 }
 
 /// The text of everything else: only escaped.
-fn plain(text: &str) -> String {
-    clean(&escaped(text))
+fn plain(text: &str) -> Cow<'_, str> {
+    clean(escaped(text))
 }
 
 fn escaped(text: &str) -> Cow<'_, str> {
@@ -256,18 +272,20 @@ fn escaped(text: &str) -> Cow<'_, str> {
 }
 
 /// Postgres keeps no NUL in a text.
-fn clean(text: &str) -> String {
-    text.trim().replace('\0', "")
+fn clean(text: Cow<'_, str>) -> Cow<'_, str> {
+    match text {
+        Cow::Borrowed(text) if memchr(0, text.as_bytes()).is_none() => Cow::Borrowed(text.trim()),
+        text => Cow::Owned(text.trim().replace('\0', "")),
+    }
 }
 
-fn attribute(element: &BytesStart<'_>, name: &str) -> Option<String> {
-    let attribute = element.attributes().flatten().find(|attribute| attribute.key.as_ref() == name)?;
+/// An attribute of a tag whose name has so many bytes.
+fn attribute(tag: &str, name_length: usize, name: &str) -> Option<String> {
+    let attribute =
+        Attributes::new(tag, name_length).flatten().find(|attribute| attribute.key.as_ref() == name)?;
     Some(unescape(&attribute.value).ok()?.into_owned())
 }
 
-fn broken(error: &quick_xml::Error) -> DocumentError {
-    match error {
-        quick_xml::Error::Syntax(_) => DocumentError::Truncated,
-        other => DocumentError::Xml(other.to_string()),
-    }
+fn unbegun() -> DocumentError {
+    DocumentError::Xml("an element ends that never began".to_owned())
 }

@@ -11,8 +11,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::delivery::Delivery;
-use super::metrics::CdrMetrics;
+use super::delivery::{Delivery, Record};
 use super::spool::{Received, Spool, SpoolError};
 use crate::store::{Reader, StoreError};
 
@@ -25,6 +24,8 @@ const QUEUE_BYTES: usize = 64 << 20;
 /// So often Postgres may fail at records for no reason of its own, until those it fails at are put
 /// into quarantine.
 const TRIES: u32 = 5;
+/// A larger body is read on a thread that may take its time; most have 20 kB.
+const LARGE: usize = 128 << 10;
 /// How long Postgres may take while FreeSWITCH waits, which does so for 5 s (`timeout`, xml_cdr.conf).
 const PATIENCE: Duration = Duration::from_secs(3);
 /// How long it may take for what nobody waits for.
@@ -45,6 +46,8 @@ pub enum Refusal {
 
 struct Job {
     received: Received,
+    /// What was read of it on arrival, where that could be done.
+    record: Option<Record>,
     /// Its part of `QUEUE_BYTES`.
     _room: OwnedSemaphorePermit,
     done: oneshot::Sender<Result<(), Refusal>>,
@@ -55,7 +58,7 @@ struct Job {
 pub struct Intake {
     queue: mpsc::Sender<Job>,
     room: Arc<Semaphore>,
-    metrics: CdrMetrics,
+    delivery: Delivery,
 }
 
 /// What does it.
@@ -71,11 +74,10 @@ impl Intake {
     /// # Errors
     /// When the spool cannot be opened.
     pub fn open(directory: &Path, limit: u64, delivery: Delivery) -> Result<(Self, Worker), SpoolError> {
-        let metrics = delivery.metrics.clone();
-        let spool = Arc::new(Mutex::new(Spool::open(directory, limit, metrics.clone())?));
+        let spool = Arc::new(Mutex::new(Spool::open(directory, limit, delivery.metrics.clone())?));
         let (queue, jobs) = mpsc::channel(QUEUE);
         let room = Arc::new(Semaphore::new(QUEUE_BYTES));
-        Ok((Self { queue, room, metrics }, Worker { jobs, spool, delivery }))
+        Ok((Self { queue, room, delivery: delivery.clone() }, Worker { jobs, spool, delivery }))
     }
 
     /// Takes a record in. It is on a disk when this says so.
@@ -85,7 +87,7 @@ impl Intake {
     pub async fn take(&self, received: Received) -> Result<(), Refusal> {
         let outcome = self.queued(received).await;
         if outcome.is_err() {
-            self.metrics.count("refused", 1);
+            self.delivery.metrics.count("refused", 1);
         }
         outcome
     }
@@ -93,9 +95,20 @@ impl Intake {
     async fn queued(&self, received: Received) -> Result<(), Refusal> {
         let bytes = u32::try_from(received.body.len()).map_err(|_| Refusal::Busy)?;
         let room = self.room.clone().try_acquire_many_owned(bytes).map_err(|_| Refusal::Busy)?;
+        let place = self.queue.try_reserve().map_err(|_| Refusal::Busy)?;
+        let record = self.read(received.clone()).await;
         let (done, told) = oneshot::channel();
-        self.queue.try_send(Job { received, _room: room, done }).map_err(|_| Refusal::Busy)?;
+        place.send(Job { received, record, _room: room, done });
         told.await.unwrap_or(Err(Refusal::Busy))
+    }
+
+    /// Reads a record as soon as it comes, wherever it came: what waits for Postgres is rows.
+    async fn read(&self, received: Received) -> Option<Record> {
+        if received.body.len() < LARGE {
+            return self.delivery.read(received);
+        }
+        let delivery = self.delivery.clone();
+        tokio::task::spawn_blocking(move || delivery.read(received)).await.ok().flatten()
     }
 }
 
@@ -113,7 +126,7 @@ impl Outage {
     }
 
     fn goes_on(&mut self, cause: Option<&StoreError>) {
-        self.failures += u32::from(cause.is_some_and(|cause| !cause.is_outage()));
+        self.failures += u32::from(cause.is_some_and(|cause| !cause.is_outage() || cause.is_of_schema()));
         self.next_try = Instant::now() + self.wait;
         self.wait = (self.wait * 2).min(BACKOFF.1);
     }
@@ -154,9 +167,13 @@ impl Worker {
     }
 
     /// Brings records straight to Postgres, or else into the spool.
-    async fn take(&self, reader: &OnceLock<Reader>, jobs: Vec<Job>) -> Option<Outage> {
-        let records: Vec<Received> = jobs.iter().map(|job| job.received.clone()).collect();
-        match self.delivery.deliver(reader, records, false, PATIENCE).await {
+    async fn take(&self, reader: &OnceLock<Reader>, mut jobs: Vec<Job>) -> Option<Outage> {
+        let records: Option<Vec<Record>> = jobs.iter_mut().map(|job| job.record.take()).collect();
+        let delivered = match records {
+            Some(records) => self.delivery.deliver(reader, records, false, PATIENCE).await,
+            None => Err(None), // what could not be read when it came is read behind the spool
+        };
+        match delivered {
             Ok(()) => {
                 jobs.into_iter().for_each(|job| drop(job.done.send(Ok(()))));
                 None
@@ -245,7 +262,10 @@ async fn replay_oldest(
         }
     };
     for batch in records.chunks(BATCH) {
-        delivery.deliver(reader, batch.to_vec(), give_up, REPLAY_PATIENCE).await?;
+        let (reading, batch) = (delivery.clone(), batch.to_vec());
+        let read = move || batch.into_iter().map(|received| reading.read(received)).collect();
+        let Ok(Some(batch)) = tokio::task::spawn_blocking(read).await else { return Err(None) };
+        delivery.deliver(reader, batch, give_up, REPLAY_PATIENCE).await?;
     }
     if let Some(Err(cause)) = with(spool, move |spool| spool.remove(number)).await {
         error!(category = cause.category(), %cause, "call records that are in Postgres stay on the disk too");

@@ -4,9 +4,12 @@
 pub mod delivery;
 pub mod document;
 pub mod intake;
+mod known;
 pub mod leftovers;
 pub mod metrics;
 pub mod names;
 pub mod place;
 pub mod record;
+mod row;
 pub mod spool;
+mod tags;

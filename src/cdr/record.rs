@@ -1,10 +1,12 @@
 //! A call record with types: a row of the table `cdrs`, whose columns have these names.
 
+use std::borrow::Cow;
+
 use jiff::{SignedDuration, Timestamp};
-use serde::Serialize;
 use uuid::Uuid;
 
 use super::document::Document;
+use super::row::put;
 use crate::route::token::Caller;
 
 /// What a record lacks that it cannot be kept without.
@@ -12,52 +14,71 @@ use crate::route::token::Caller;
 #[error("it has no usable {0}")]
 pub struct Incomplete(&'static str);
 
-/// One leg of a call. Times are as the switch's clock had them.
-#[derive(Clone, Debug, Serialize)]
-#[allow(missing_docs)] // the columns' comments say it: migrations/tenant/0002_cdrs.sql
-pub struct Cdr {
-    pub uuid: Uuid,
-    pub leg: &'static str,
-    pub started_at: Timestamp,
-    pub progress_at: Option<Timestamp>,
-    pub answered_at: Option<Timestamp>,
-    pub bridged_at: Option<Timestamp>,
-    pub ended_at: Option<Timestamp>,
-    pub received_at: Timestamp,
-    pub clock_skewed: bool,
-    pub switch: Option<String>,
-    pub direction: Option<String>,
-    pub caller_name: Option<String>,
-    pub caller_number: Option<String>,
-    pub callee_name: Option<String>,
-    pub callee_number: Option<String>,
-    pub destination: Option<String>,
-    pub context: Option<String>,
-    pub extension: Option<String>,
-    pub trunk: Option<String>,
-    pub gateway: Option<String>,
-    pub network_address: Option<String>,
-    pub duration_ms: Option<i64>,
-    pub billed_ms: Option<i64>,
-    pub waited_ms: Option<i64>,
-    pub held_ms: Option<i64>,
-    pub hangup_cause: Option<String>,
-    pub hangup_cause_q850: Option<i32>,
-    pub hangup_disposition: Option<String>,
-    pub originate_disposition: Option<String>,
-    pub sip_status: Option<i32>,
-    pub sip_call_id: Option<String>,
-    pub bridged_uuid: Option<Uuid>,
-    pub originating_uuid: Option<Uuid>,
-    pub queue: Option<String>,
-    pub recording: Option<String>,
-    pub mos: Option<f32>,
-    pub quality_percent: Option<f32>,
-    pub jitter_min_variance: Option<f32>,
-    pub jitter_max_variance: Option<f32>,
-    pub packets_in: Option<i64>,
-    pub packets_lost: Option<i64>,
-    pub xml: Option<String>,
+/// Declares the record: its fields are the columns of a row, in their order.
+macro_rules! columns {
+    ($($column:ident: $type:ty,)*) => {
+        /// One leg of a call. Times are as the switch's clock had them.
+        #[derive(Clone, Debug)]
+        #[allow(missing_docs)] // the columns' comments say it: migrations/tenant/0002_cdrs.sql
+        pub struct Cdr {
+            $(pub $column: $type,)*
+        }
+
+        impl Cdr {
+            /// Names of the columns.
+            pub const COLUMNS: &[&str] = &[$(stringify!($column)),*];
+
+            /// Writes the row (see [`super::row`]).
+            pub(super) fn write(&self, row: &mut Vec<u8>) {
+                $(put(&self.$column, row);)*
+            }
+        }
+    };
+}
+
+columns! {
+    uuid: Uuid,
+    leg: &'static str,
+    started_at: Timestamp,
+    progress_at: Option<Timestamp>,
+    answered_at: Option<Timestamp>,
+    bridged_at: Option<Timestamp>,
+    ended_at: Option<Timestamp>,
+    received_at: Timestamp,
+    clock_skewed: bool,
+    switch: Option<String>,
+    direction: Option<String>,
+    caller_name: Option<String>,
+    caller_number: Option<String>,
+    callee_name: Option<String>,
+    callee_number: Option<String>,
+    destination: Option<String>,
+    context: Option<String>,
+    extension: Option<String>,
+    trunk: Option<String>,
+    gateway: Option<String>,
+    network_address: Option<String>,
+    duration_ms: Option<i64>,
+    billed_ms: Option<i64>,
+    waited_ms: Option<i64>,
+    held_ms: Option<i64>,
+    hangup_cause: Option<String>,
+    hangup_cause_q850: Option<i32>,
+    hangup_disposition: Option<String>,
+    originate_disposition: Option<String>,
+    sip_status: Option<i32>,
+    sip_call_id: Option<String>,
+    bridged_uuid: Option<Uuid>,
+    originating_uuid: Option<Uuid>,
+    queue: Option<String>,
+    recording: Option<String>,
+    mos: Option<f32>,
+    quality_percent: Option<f32>,
+    jitter_min_variance: Option<f32>,
+    jitter_max_variance: Option<f32>,
+    packets_in: Option<i64>,
+    packets_lost: Option<i64>,
+    xml: Option<String>,
 }
 
 /// How far behind the time it is received a call may have started, and ahead, before its clock is
@@ -72,8 +93,8 @@ impl Cdr {
     /// # Errors
     /// It has no uuid, or did not begin at any time.
     pub fn new(document: &Document<'_>, caller: &Caller, received: Timestamp) -> Result<Self, Incomplete> {
-        let text = |name: &str| document.variable(name);
-        let profile = |name: &str| document.profile(name);
+        let text = |name: &str| document.variable(name).map(Cow::into_owned);
+        let profile = |name: &str| document.profile(name).map(Cow::into_owned);
         let uuid = |name: &str| document.variable(name).and_then(|text| Uuid::try_parse(&text).ok());
         let started_at = time(document, "start_uepoch", "created_time").ok_or(Incomplete("start"))?;
         let ended_at = time(document, "end_uepoch", "hangup_time");
@@ -105,7 +126,7 @@ impl Cdr {
             // A user of the directory is rung as `user%domain`.
             destination: match (document.dialled(), is_b) {
                 (Some(rung), true) => rung.split('%').next().map(str::to_owned),
-                (dialled, _) => dialled,
+                (dialled, _) => dialled.map(Cow::into_owned),
             },
             context: profile("context"),
             extension,

@@ -164,6 +164,13 @@ impl StoreError {
         code.is_none_or(|code| CLASSES.iter().any(|class| code.starts_with(class)))
     }
 
+    /// True when what was named may not be used, or is not there as it should be (SQLSTATE class 42): if
+    /// that is so in the schema of one tenant, it says nothing of the others.
+    pub fn is_of_schema(&self) -> bool {
+        let Self::Database { source, .. } = self else { return false };
+        source.as_database_error().and_then(|error| error.code()).is_some_and(|code| code.starts_with("42"))
+    }
+
     pub(crate) fn unreadable(table: &str, name: &str, reason: impl ToString) -> Self {
         Self::Unreadable { table: table.to_owned(), name: name.to_owned(), reason: reason.to_string() }
     }

@@ -52,8 +52,7 @@ impl<'a> Form<'a> {
     pub fn get(&self, field: Field) -> Option<Cow<'a, str>> {
         let raw = self.raw(field)?;
         if field.is_basic() || memchr(b'%', raw).is_none() {
-            // Checking first is quicker than looking for what has to be replaced.
-            return Some(str::from_utf8(raw).map_or_else(|_| String::from_utf8_lossy(raw), Cow::Borrowed));
+            return Some(lossy(raw));
         }
         Some(percent_decode(raw).decode_utf8_lossy())
     }
@@ -77,6 +76,12 @@ impl<'a> Form<'a> {
     fn raw(&self, field: Field) -> Option<&'a [u8]> {
         self.values.get(field as usize).copied().flatten()
     }
+}
+
+/// Text, in which what is not UTF-8 becomes U+FFFD. Checking first is quicker than looking for what has
+/// to be replaced.
+pub(crate) fn lossy(bytes: &[u8]) -> Cow<'_, str> {
+    str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }
 
 /// Tells where `&` and `=` stand. There is one every eighteen bytes: whether any of 64 bytes is one

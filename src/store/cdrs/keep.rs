@@ -15,6 +15,8 @@ const EVERY: Duration = Duration::from_secs(3600);
 /// Days that a record without a place is kept. Most are of scanners, which a switch on the Internet
 /// hears all day.
 const QUARANTINE_DAYS: i32 = 30;
+/// Most bytes of them, in their bodies: what anybody may send must not fill the disk. The newest stay.
+const QUARANTINE_BYTES: i64 = 1 << 30;
 const DOING: &str = "looking after call records";
 /// Pause after Postgres failed.
 const RETRY: Duration = Duration::from_secs(30);
@@ -73,10 +75,11 @@ async fn keep_tenant(store: &Store, id: Uuid, days: Option<i32>) -> Result<i64, 
     removed.doing(DOING)
 }
 
+/// Removes from the quarantine what is too old, and the oldest of what is too much.
 async fn keep_quarantine(store: &Store) -> Result<(), StoreError> {
     let mut transaction = store.pool().begin().await.doing(DOING)?;
     store.fence(&mut transaction).await?;
-    let removed = sqlx::query(
+    let old = sqlx::query(
         "DELETE FROM public.cdr_quarantine WHERE received_at < now() - make_interval(days => $1)",
     )
     .bind(QUARANTINE_DAYS)
@@ -84,12 +87,27 @@ async fn keep_quarantine(store: &Store) -> Result<(), StoreError> {
     .await
     .doing(DOING)?
     .rows_affected();
+    let too_many = sqlx::query(
+        "DELETE FROM public.cdr_quarantine WHERE digest IN (
+             SELECT digest FROM (
+                 SELECT digest, sum(length(body)) OVER (ORDER BY received_at DESC, digest) AS bytes
+                 FROM public.cdr_quarantine
+             ) AS newest WHERE bytes > $1)",
+    )
+    .bind(QUARANTINE_BYTES)
+    .execute(&mut *transaction)
+    .await
+    .doing(DOING)?
+    .rows_affected();
     transaction.commit().await.doing(DOING)?;
-    if removed > 0 {
-        info!(
-            removed,
-            days = QUARANTINE_DAYS,
-            "call records without a place were removed from the quarantine"
+    if old > 0 {
+        info!(removed = old, days = QUARANTINE_DAYS, "call records without a place are too old to be kept");
+    }
+    if too_many > 0 {
+        warn!(
+            removed = too_many,
+            bytes = QUARANTINE_BYTES,
+            "call records without a place are too many: the oldest were removed from the quarantine"
         );
     }
     Ok(())

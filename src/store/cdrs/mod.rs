@@ -8,9 +8,9 @@ pub use keep::keep;
 
 use std::fmt::Write;
 
-use serde::Serialize;
 use sha2::{Digest, Sha256};
-use sqlx::AssertSqlSafe;
+use sqlx::postgres::PgHasArrayType;
+use sqlx::{AssertSqlSafe, Encode, Postgres, Type};
 use uuid::Uuid;
 
 use super::error::{Doing, StoreError};
@@ -45,25 +45,25 @@ pub struct Quarantined {
 }
 
 impl Reader {
-    /// Adds records to tenants, which come in order and each once, in one transaction; what is there
-    /// already stays as it is.
+    /// Adds records, of the type `public.cdr`, to tenants, which come in order and each once, in one
+    /// transaction; what is there already stays as it is.
     ///
     /// # Errors
     /// When Postgres fails: worth another try.
-    pub async fn take_cdrs(&self, batches: &[(Uuid, Vec<impl Serialize>)]) -> Result<Taken, StoreError> {
+    pub async fn take_cdrs<R>(&self, batches: &[(Uuid, Vec<R>)]) -> Result<Taken, StoreError>
+    where
+        R: for<'q> Encode<'q, Postgres> + Type<Postgres> + PgHasArrayType,
+    {
         let mut sql = String::from("SELECT 0::bigint AS added");
         for (at, (tenant, _)) in (1..).zip(batches) {
             // Writing to a String does not fail.
-            let _ = write!(sql, " UNION ALL SELECT {}.take_cdrs(${at}::json)", tenant_schema(*tenant));
+            let _ = write!(sql, " UNION ALL SELECT {}.take_cdrs(${at})", tenant_schema(*tenant));
         }
         let sql = format!("SELECT sum(added)::bigint FROM ({sql}) AS taken");
         // Statements of several tenants are hardly ever the same twice.
         let mut query = sqlx::query_scalar(AssertSqlSafe(sql)).persistent(batches.len() == 1);
         for (_, records) in batches {
-            query = match serde_json::to_string(records) {
-                Ok(records) => query.bind(records),
-                Err(error) => return Ok(Taken::Refused(error.to_string())),
-            };
+            query = query.bind(records.as_slice());
         }
         let taken: Result<i64, _> = query.fetch_one(self.pool()).await;
         let code = |error: &sqlx::Error| Some(error.as_database_error()?.code()?.into_owned());
@@ -90,12 +90,7 @@ impl Reader {
         let column = |of: fn(&Quarantined) -> String| records.iter().map(of).collect::<Vec<_>>();
         let mut transaction = self.pool().begin().await.doing(QUARANTINING)?;
         // As `take_cdrs` does itself.
-        sqlx::query(
-            "SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'",
-        )
-        .execute(&mut *transaction)
-        .await
-        .doing(QUARANTINING)?;
+        sqlx::query("SELECT public.commit_to_disk()").execute(&mut *transaction).await.doing(QUARANTINING)?;
         sqlx::query(
             "INSERT INTO public.cdr_quarantine (digest, reason, detail, tenant_id, uuid, received_at, body)
              SELECT q.digest, q.reason, q.detail, q.tenant, q.uuid,

@@ -32,7 +32,8 @@ pub(super) async fn read(body: Incoming, patience: &Patience) -> Result<Bytes, S
 }
 
 async fn whole(mut body: Incoming) -> Result<Bytes, StatusCode> {
-    if body.size_hint().lower() > MAX_BODY_BYTES as u64 {
+    let length = body.size_hint().lower();
+    if length > MAX_BODY_BYTES as u64 {
         discard(body).await;
         return Err(StatusCode::PAYLOAD_TOO_LARGE);
     }
@@ -41,7 +42,9 @@ async fn whole(mut body: Incoming) -> Result<Bytes, StatusCode> {
     if body.is_end_stream() && first.len() <= MAX_BODY_BYTES {
         return Ok(first);
     }
-    let mut whole = BytesMut::from(first);
+    // The length that the head names is at most 1 MiB here.
+    let mut whole = BytesMut::with_capacity(usize::try_from(length).unwrap_or_default());
+    whole.extend_from_slice(&first);
     while whole.len() <= MAX_BODY_BYTES {
         match part(&mut body).await? {
             Some(part) => whole.extend_from_slice(&part),
