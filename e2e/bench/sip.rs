@@ -33,7 +33,7 @@ const CALLS: usize = 200;
 const LEAST: f64 = 0.95;
 /// What is under way at one time.
 const PHONES: usize = 20;
-const LEGS: usize = 50;
+const LEGS: usize = 25;
 /// The longest that a turn may take.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -156,12 +156,16 @@ impl Site {
     fn play(&self, mut command: Command, count: usize, at_once: usize) -> f64 {
         command.args(["-m", &count.to_string(), "-l", &at_once.to_string(), "-r", "100000", "-rp", "1000"]);
         let output = self.folder.path().join("sipp.out");
+        let errors = self.folder.path().join("sipp.errors");
+        command.arg("-trace_err").arg("-error_file").arg(&errors);
         let start = Instant::now();
         let mut process = Process::start(&mut command, &output);
         let ended = until(PATIENCE, || process.ended());
         let took = start.elapsed();
         let fine = ended.is_some_and(|status| status.success());
-        assert!(fine, "sipp: {ended:?}\n{}\n{}", process.tail(40), self.switch.log(20));
+        let why =
+            || std::fs::read_to_string(&errors).unwrap_or_default().chars().take(2000).collect::<String>();
+        assert!(fine, "sipp: {ended:?}\n{}\n{}\n{}", why(), process.tail(40), self.switch.log(20));
         // The legs of the last calls end before the next turn begins.
         until(PATIENCE, || self.switch.legs().is_empty().then_some(())).expect("no legs");
         count as f64 / took.as_secs_f64()

@@ -53,7 +53,8 @@ impl Switch {
         (username, password): (&str, &str),
         esl_port: u16,
     ) -> Self {
-        // 200 ports for each of 60 switches; FreeSWITCH passes by those that are not free.
+        // Another place to begin at for each of 60 switches, and 800 ports, for a call keeps its four until its
+        // records are taken or put off; FreeSWITCH passes by those that are not free.
         let rtp = 20_000 + free_port(IpAddr::V4(Ipv4Addr::LOCALHOST)) / 4 % 60 * 200;
         let configuration = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/freeswitch");
         copy(&configuration, &dir.join("conf"));
@@ -71,7 +72,7 @@ impl Switch {
             .env("CENTREX_ESL_PASSWORD", ESL_PASSWORD)
             .env("CENTREX_SWITCH_NAME", "switch-under-test")
             .env("CENTREX_RTP_START_PORT", rtp.to_string())
-            .env("CENTREX_RTP_END_PORT", (rtp + 200).to_string())
+            .env("CENTREX_RTP_END_PORT", (rtp + 800).to_string())
             .env("CENTREX_SESSIONS_PER_SECOND", "1000")
             .env("CENTREX_LOG_LEVEL", "info")
             .env("CENTREX_PHRASES", "tones");
