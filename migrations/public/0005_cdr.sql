@@ -16,8 +16,8 @@ COMMENT ON COLUMN public.cdr_quarantine.digest IS 'SHA-256 of the body: one that
 COMMENT ON COLUMN public.cdr_quarantine.reason IS 'Why, from a fixed list of words';
 COMMENT ON COLUMN public.cdr_quarantine.tenant_id IS 'The tenant a right signature names, where that is not the trouble; no key, for the tenant may be gone';
 
--- A row of a tenant's cdrs (migrations/tenant/0002_cdrs.sql), with its columns in their order: what a
--- sidecar gives to take_cdrs.
+-- A call record, one leg: what a sidecar gives to take_cdrs, and what tenants' tables are made of
+-- (migrations/tenant/0002_cdrs.sql).
 CREATE TYPE public.cdr AS (
     uuid                  uuid,
     leg                   text,
