@@ -6,7 +6,8 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::release::{Helm, NAME};
-use crate::operator::Site;
+use crate::freeswitch::process::until;
+use crate::operator::{PATIENCE, Site};
 use crate::program::Program;
 
 /// A site with the chart installed on it. None where something is missing.
@@ -83,7 +84,9 @@ async fn it_works_with_the_charts_rights() {
     site.wait_for("north", "extension/e100", "Ready=True Ready");
     site.wait_for("north", "tenant/north", "Ready=True Ready");
     assert!(site.get("north", "secret/e100-sip").is_some(), "no password was made");
-    assert!(site.get("default", "switch/switch-1").is_some(), "no Switch");
+    // Not at once: an API server that has just been given a CRD says 429 to its kind for a moment.
+    let found = until(PATIENCE, || site.get("default", "switch/switch-1"));
+    assert!(found.is_some(), "no Switch\n{}", operator.log());
     site.cluster.kubectl_ok(&["delete", "tenant", "north", "-n", "north", "--timeout=60s"]);
     had_its_rights(&operator);
     drop((switch, operator));

@@ -75,18 +75,29 @@ async fn a_deletion_that_cannot_end_says_why() {
     let Some(site) = Site::start("operator::a_deletion_that_cannot_end").await else { return };
     let _operator = site.operator(&[]);
     site.tenant("stuck", ", deletionPolicy: Delete");
-    site.wait_for("stuck", "tenant/stuck", "Programmed=True Programmed");
+    site.cluster.apply(&site.extension("stuck", 100));
+    site.wait_for("stuck", "extension/e100", "Programmed=True Programmed");
     // The login is kept from taking the tenant's role, which no retry overcomes.
     let schema = site.schema("stuck", "stuck").await.unwrap();
     let mut admin = site.database.admin().await;
-    let revoke = format!("REVOKE {schema} FROM centrex; ALTER SCHEMA {schema} OWNER TO CURRENT_USER");
+    let revoke = format!("REVOKE {schema} FROM centrex CASCADE; ALTER SCHEMA {schema} OWNER TO CURRENT_USER");
     sqlx::raw_sql(sqlx::AssertSqlSafe(revoke)).execute(&mut admin).await.unwrap();
     site.cluster.kubectl_ok(&["delete", "tenant", "-n", "stuck", "stuck", "--wait=false"]);
     site.wait_for("stuck", "tenant/stuck", "Ready=False CleanupBlocked");
     site.wait_for("stuck", "tenant/stuck", "Stalled=True CleanupBlocked");
 
-    let grant = format!("ALTER SCHEMA {schema} OWNER TO {schema}; GRANT {schema} TO centrex");
+    // A switch that appears has everything looked at again: what the tenant left behind stays without one.
+    site.wait_for("stuck", "extension/e100", "Ready=False RefNotFound");
+    let version = || site.get("stuck", "extension/e100").unwrap()["metadata"]["resourceVersion"].clone();
+    let before = version();
+    let _switch = site.switch("late");
+    site.tenant("other", "");
+    site.wait_for("other", "tenant/other", "Ready=True Ready");
+    assert_eq!(version(), before, "its status was written again");
+
+    let grant =
+        format!("ALTER SCHEMA {schema} OWNER TO {schema}; GRANT {schema} TO centrex WITH ADMIN OPTION");
     sqlx::raw_sql(sqlx::AssertSqlSafe(grant)).execute(&mut admin).await.unwrap();
     site.cluster.kubectl_ok(&["wait", "-n", "stuck", "--for=delete", "tenant/stuck", "--timeout=90s"]);
-    assert_eq!(site.count("SELECT count(*) FROM public.tenants").await, 0);
+    assert_eq!(site.count("SELECT count(*) FROM public.tenants WHERE name <> 'other'").await, 0);
 }

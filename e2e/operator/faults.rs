@@ -44,8 +44,25 @@ async fn postgres_goes_away_and_comes_back() {
         site.conditions("acme", "tenant/acme").contains(&"Ready=True Ready".to_owned()),
         "what is stored stays true"
     );
+    // A password that changes is no change of its Extension, and not stored either.
+    site.cluster.apply(
+        "{apiVersion: v1, kind: Secret, metadata: {name: alice-sip, namespace: acme}, \
+         stringData: {password: changed-while-away}}\n---\n\
+         {apiVersion: v1, kind: Secret, metadata: {name: carrier-credentials, namespace: carriers}, \
+         stringData: {password: changed-while-away}}",
+    );
+    site.wait_for("acme", "extension/alice", "Programmed=Unknown StoreFailed");
+    site.wait_for("carriers", "trunk/carrier", "Programmed=Unknown StoreFailed");
+    assert!(
+        site.conditions("acme", "extension/bob").contains(&"Programmed=True Programmed".to_owned()),
+        "what is stored stays true"
+    );
     site.gate.shut(false);
     site.wait_for("globex", "extension/e7777", "Ready=True Ready");
+    site.wait_for("acme", "extension/alice", "Ready=True Ready");
+    site.wait_for("carriers", "trunk/carrier", "Programmed=True Programmed");
+    site.wait_for("acme", "tenant/acme", "Ready=True Ready");
+    assert_ne!(switch.answer("acme-register-1001"), answer, "the new password is asked for");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -24,7 +24,7 @@ use crate::postgres::{Database, reachable_dir};
 use crate::program::Program;
 
 /// How long a test waits for what must come.
-const PATIENCE: Duration = Duration::from_secs(90);
+pub const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A control plane, a database and a key file.
 pub struct Site {
@@ -68,18 +68,18 @@ impl Site {
         (command, self.directory.path().join(format!("{role}-{number}.log")))
     }
 
-    /// Starts an operator.
+    /// Starts an operator, with a lease of 4 s if nothing else is said.
     pub fn operator(&self, options: &[&str]) -> Program {
-        let (mut command, output) = self.command("operator");
-        command.args(["--listen", "127.0.0.1:0", "--lease-seconds", "4"]).args(options);
-        Program::start(&mut command, output, "the operator watches")
+        self.operator_as(self.cluster.kubeconfig(), options)
     }
 
     /// Starts an operator with other rights.
     pub fn operator_as(&self, kubeconfig: &std::path::Path, options: &[&str]) -> Program {
         let (mut command, output) = self.command("operator");
-        command.env("KUBECONFIG", kubeconfig);
-        command.args(["--listen", "127.0.0.1:0", "--lease-seconds", "4"]).args(options);
+        command.env("KUBECONFIG", kubeconfig).args(["--listen", "127.0.0.1:0"]).args(options);
+        if !options.contains(&"--lease-seconds") {
+            command.args(["--lease-seconds", "4"]);
+        }
         Program::start(&mut command, output, "the operator watches")
     }
 

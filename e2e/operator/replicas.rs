@@ -37,3 +37,19 @@ async fn the_second_takes_over_when_the_first_is_killed_or_leaves() {
     site.tenant("three", "");
     site.wait_for("three", "tenant/three", "Programmed=True Programmed");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_came_while_nobody_led_is_told_by_the_next_leader() {
+    let Some(site) = Site::start("operator::what_came_while_nobody_led").await else { return };
+    site.cluster.apply("{apiVersion: v1, kind: Namespace, metadata: {name: early}}");
+    let mut first = site.operator(&["--identity", "first", "--lease-seconds", "15"]);
+    first.wait_until("leadership", leads);
+    let mut second = site.operator(&["--identity", "second", "--lease-seconds", "15"]);
+    second.wait_until("readiness", |operator| operator.get("/readyz").0 == 200);
+
+    first.end("-KILL");
+    site.cluster.apply(&site.extension("early", 100));
+    assert!(!leads(&second), "the lease of the first has 15 s: this test shows nothing");
+    second.wait_until("leadership", leads);
+    site.wait_for("early", "extension/e100", "Ready=False RefNotFound");
+}

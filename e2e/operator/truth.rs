@@ -1,5 +1,7 @@
 //! Statuses say what is true: conflicts and their end, waiting, generated passwords.
 
+use std::time::Duration;
+
 use crate::freeswitch::process::until;
 
 use super::{PATIENCE, Site};
@@ -7,7 +9,7 @@ use super::{PATIENCE, Site};
 #[tokio::test(flavor = "multi_thread")]
 async fn the_truth_of_each_resource_is_told() {
     let Some(site) = Site::start("operator::the_truth").await else { return };
-    let _operator = site.operator(&[]);
+    let operator = site.operator(&[]);
     let _switch = site.switch("switch-1");
 
     // A child that comes before its tenant waits for it: no error, and not stalled.
@@ -28,7 +30,7 @@ async fn the_truth_of_each_resource_is_told() {
     site.wait_for("north", "extension/e100", "Ready=True Ready");
 
     // Two tenants claim one domain: the older keeps it, the younger says who has it.
-    std::thread::sleep(std::time::Duration::from_millis(1100)); // ages are counted in seconds
+    std::thread::sleep(Duration::from_millis(1100)); // ages are counted in seconds
     site.cluster.apply(
         "{apiVersion: v1, kind: Namespace, metadata: {name: south}}\n---\n\
          apiVersion: centrex.dev/v1alpha1\nkind: Tenant\nmetadata: {name: south, namespace: south}\n\
@@ -40,7 +42,9 @@ async fn the_truth_of_each_resource_is_told() {
     assert!(site.get("south", "tenant/south").unwrap()["metadata"]["finalizers"].is_null());
     let events =
         until(PATIENCE, || Some(site.events("south", "Conflict")).filter(|events| !events.is_empty()));
-    assert_eq!(events.unwrap().len(), 1);
+    // Once, and once more by whoever leads next before a watch has shown the status.
+    let terms = operator.log().matches("writing to the database").count();
+    assert!(events.as_ref().unwrap().len() <= terms, "{events:?} in {terms} terms");
 
     // The loser's end touches nothing of the winner; the winner's end gives the domain free.
     site.cluster.kubectl_ok(&["delete", "tenant", "-n", "south", "south", "--timeout=60s"]);
@@ -78,14 +82,27 @@ async fn a_number_moves_between_tenants() {
     let trunk = &old["spec"]["trunkRef"];
     let target = site.cluster.kubectl_ok(&["get", "extensions", "-n", "globex", "-o", "name"]);
     let target = target.lines().next().unwrap().rsplit('/').next().unwrap().to_owned();
-    std::thread::sleep(std::time::Duration::from_millis(1100));
+    std::thread::sleep(Duration::from_millis(1100));
     site.cluster.apply(&format!(
         "apiVersion: centrex.dev/v1alpha1\nkind: Number\nmetadata: {{name: moved, namespace: globex}}\n\
          spec: {{tenantRef: {{name: globex}}, number: \"{number}\", trunkRef: {trunk}, \
          destination: {{kind: Extension, name: {target}}}}}\n"
     ));
     site.wait_for("globex", "number/moved", "Accepted=False Conflict");
+    // It is free now. What takes it waits for Postgres: until it is there it is not Programmed, whatever
+    // has the statuses looked at again meanwhile.
+    let mut writer = site.database.admin().await;
+    let hold = "BEGIN; LOCK TABLE public.numbers IN SHARE MODE";
+    sqlx::raw_sql(hold).execute(&mut writer).await.unwrap();
     site.cluster.kubectl_ok(&["delete", "number", "-n", "acme", name]);
+    let _late = site.switch("switch-2");
+    until(PATIENCE, || site.get("default", "switch/switch-2")).expect("a second switch");
+    let told = until(Duration::from_secs(3), || {
+        let conditions = site.conditions("globex", "number/moved");
+        conditions.iter().any(|c| c.starts_with("Programmed=True")).then_some(conditions)
+    });
+    assert_eq!(told, None, "nothing was written");
+    sqlx::raw_sql("ROLLBACK").execute(&mut writer).await.unwrap();
     site.wait_for("globex", "number/moved", "Ready=True Ready");
     let holder = format!(
         "SELECT count(*) FROM public.numbers n JOIN public.tenants t ON t.id = n.tenant_id

@@ -1,8 +1,9 @@
 //! What is wrong, as the last compile found it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use crate::compile::{Effect, Problem};
+use crate::source::ObjectKey;
 
 /// Problems, counted once: the count is told after every piece of work.
 #[derive(Debug, Default)]
@@ -12,12 +13,14 @@ pub struct Found {
 }
 
 impl Found {
-    /// Replaces what was found before, and logs what is new or gone.
-    pub fn replace(&mut self, problems: Vec<Problem>) {
-        log(&self.all, &problems);
+    /// Replaces what was found before, and logs what is new or gone. Returns what had a problem that is
+    /// gone: more of it is in force than before, once it is stored.
+    pub fn replace(&mut self, problems: Vec<Problem>) -> HashSet<ObjectKey> {
+        let mended = log(&self.all, &problems);
         let wrong = problems.iter().filter(|problem| problem.effect != Effect::Waiting);
         self.wrong = wrong.map(|problem| &problem.resource).collect::<BTreeSet<_>>().len();
         self.all = problems;
+        mended
     }
 
     /// How many resources are refused or degraded.
@@ -34,8 +37,8 @@ impl std::ops::Deref for Found {
     }
 }
 
-/// Logs problems that are new, and says which are gone.
-fn log(before: &[Problem], after: &[Problem]) {
+/// Logs problems that are new, and those that are gone, of which it returns the resources.
+fn log(before: &[Problem], after: &[Problem]) -> HashSet<ObjectKey> {
     let (old, new) = (before.iter().collect::<BTreeSet<_>>(), after.iter().collect::<BTreeSet<_>>());
     for problem in new.difference(&old) {
         let (resource, field, reason) = (&problem.resource, &problem.field, problem.reason);
@@ -46,7 +49,10 @@ fn log(before: &[Problem], after: &[Problem]) {
             effect => tracing::warn!(%resource, %field, ?reason, ?effect, "{}", problem.message),
         }
     }
+    let mut mended = HashSet::new();
     for problem in old.difference(&new) {
         tracing::info!(resource = %problem.resource, field = %problem.field, reason = ?problem.reason, "no longer a problem");
+        mended.insert(problem.resource.clone());
     }
+    mended
 }

@@ -35,8 +35,9 @@ pub struct Consequences {
     pub tenants: BTreeSet<TenantKey>,
     /// The platform was compiled.
     pub platform: bool,
-    /// Children that are new or different.
-    pub objects: Vec<(TenantKey, ObjectKey)>,
+    /// What is new or different, by the tenant whose plan has it, or none for the platform's; of the
+    /// platform's also what had a problem that is gone.
+    pub objects: Vec<(Option<TenantKey>, ObjectKey)>,
 }
 
 impl Known {
@@ -46,14 +47,17 @@ impl Known {
         for change in changes {
             touched.merge(self.world.apply(change));
         }
-        let mut tenants = std::mem::take(&mut touched.tenants);
-        let platform = self.compile_platform(&touched, &mut tenants);
+        let tenants = std::mem::take(&mut touched.tenants);
+        let objects = std::mem::take(&mut touched.objects);
+        let mut consequences = Consequences { tenants, platform: false, objects };
+        self.compile_platform(&touched, &mut consequences);
         self.orphans.replace(compile::orphans(&self.world));
-        Consequences { tenants, platform, objects: touched.objects }
+        consequences
     }
 
     /// Compiles the platform if what it is made of was touched; adds tenants that are concerned.
-    fn compile_platform(&mut self, touched: &Touched, tenants: &mut BTreeSet<TenantKey>) -> bool {
+    fn compile_platform(&mut self, touched: &Touched, consequences: &mut Consequences) {
+        let tenants = &mut consequences.tenants;
         let mut again = touched.platform || !self.compiled;
         if touched.claims || !self.compiled {
             let claims = Claims::new(&self.world);
@@ -62,7 +66,7 @@ impl Known {
             self.claims = claims;
         }
         if !again {
-            return false;
+            return;
         }
         let snapshot = self.world.platform();
         let Compiled { plan, problems } = compile::platform(&snapshot, &self.claims);
@@ -73,9 +77,10 @@ impl Known {
         }
         self.snapshot = snapshot;
         self.platform = plan;
-        self.problems.replace(problems);
+        let mended = self.problems.replace(problems);
+        consequences.objects.extend(mended.into_iter().map(|key| (None, key)));
+        consequences.platform = true;
         self.compiled = true;
-        true
     }
 
     /// Whether the world was taken in once.

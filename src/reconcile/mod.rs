@@ -147,6 +147,7 @@ impl Reconciler {
         for key in keys.into_iter().chain(self.deleting.keys().cloned()) {
             self.schedule.now(Job::Tenant(key));
         }
+        self.report_orphans();
         self.tell();
     }
 
@@ -194,8 +195,12 @@ impl Reconciler {
             if consequences.platform {
                 self.schedule.now(Job::Platform);
             }
-            for (key, object) in consequences.objects {
-                self.tenants.entry(key).or_default().changed.insert(object);
+            for (owner, object) in consequences.objects {
+                let rows = match owner {
+                    Some(key) => &mut self.tenants.entry(key).or_default().rows,
+                    None => &mut self.platform.rows,
+                };
+                rows.changed.insert(object);
             }
             for key in consequences.tenants {
                 self.schedule.now(Job::Tenant(key));

@@ -1,7 +1,7 @@
 //! Statuses: what the loop, the store and the switches know of each resource, told when it differs
 //! from what its status says.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use super::{Reconciler, tenant};
 use crate::compile::Problem;
 use crate::resources::Trunk;
 use crate::resources::status::TenantStatus;
+use crate::source::references::references;
 use crate::source::{Object, ObjectKey, TenantKey, World};
 use crate::status::acks::{AckTable, Lag};
 use crate::status::reason::{ACCEPTED, LIVE, PROGRAMMED, READY, find, is_true};
@@ -48,6 +49,10 @@ impl Reconciler {
 
     fn report_tenant(&mut self, outside: &dyn Outside, key: &TenantKey) {
         let Some(tenant) = self.tenants.get_mut(key) else { return };
+        let mut known = self.known.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if !known.world.has_tenant(key) {
+            return; // on its way out: what it leaves behind is told as without a tenant
+        }
         let acks = &self.acks;
         let id = tenant.id;
         let lag = |revision| id.filter(|_| acks.heard()).map(|id| acks.lagging(id, revision));
@@ -56,18 +61,15 @@ impl Reconciler {
             problems: by_resource(&tenant.problems),
             stored: tenant.stored.is_some(),
             details: tenant.rows.applying.is_some_and(|since| since.elapsed() >= PATIENCE),
+            rotated: rotated(&tenant.rows),
             lag: &lag,
         };
-        let mut known = self.known.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         let mut summary = Summary::default();
         let mut news = Vec::new();
         for (key, object) in known.world.objects_of(key) {
             // What a switch refuses is told on the Tenant, not on everything it has.
             let refused = refused.clone().filter(|_| key.kind == "Tenant");
-            let fresh = match tenant.changed.contains(key) {
-                true => None, // another compile follows
-                false => judge(key, object, &seen, &mut tenant.rows, refused),
-            };
+            let fresh = judge(key, object, &seen, &mut tenant.rows, refused);
             if key.kind != "Tenant" {
                 summary.count(key, fresh.as_deref().unwrap_or(object.conditions()));
             }
@@ -117,6 +119,7 @@ impl Reconciler {
             problems: by_resource(&known.problems),
             stored: platform.stored.is_some(),
             details: platform.rows.applying.is_some_and(|since| since.elapsed() >= PATIENCE),
+            rotated: rotated(&platform.rows),
             lag: &lag,
         };
         let news: Vec<_> = known
@@ -184,6 +187,11 @@ impl Reconciler {
     }
 }
 
+/// Looked for once: few of a large tenant's resources have to be asked what they refer to then.
+fn rotated(rows: &Rows) -> HashSet<ObjectKey> {
+    rows.unstored.iter().filter(|key| key.kind == "Secret").cloned().collect()
+}
+
 fn by_resource(problems: &[Problem]) -> ByResource<'_> {
     let mut by_resource = ByResource::new();
     for problem in problems {
@@ -198,6 +206,8 @@ struct Seen<'a> {
     stored: bool,
     /// Whether it has taken long enough to tell which switches lack it.
     details: bool,
+    /// Secrets that are other than what is stored.
+    rotated: HashSet<ObjectKey>,
     /// How far a revision is.
     lag: &'a dyn Fn(i64) -> Option<Lag>,
 }
@@ -211,18 +221,25 @@ fn judge(
     rows: &mut Rows,
     held: Option<Live>,
 ) -> Option<Vec<Condition>> {
+    if rows.changed.contains(key) {
+        return None; // another compile follows
+    }
     let Seen { stored, details, lag, .. } = *seen;
+    let rotated = !seen.rotated.is_empty() && references(object).iter().any(|key| seen.rotated.contains(key));
     let generation = object.metadata().generation;
     let before = stages(object.conditions());
     let problems = seen.problems.get(key).map_or(&[][..], Vec::as_slice);
-    let settled = stored && rows.failed.is_none() && !rows.since.contains_key(key) && held.is_none();
+    let settled =
+        stored && !rotated && rows.failed.is_none() && !rows.since.contains_key(key) && held.is_none();
     if problems.is_empty() && settled && before.len() == 4 && is_true(before, READY, generation) {
         return None; // most resources, most of the time
     }
+    // As much as is accepted was in there before, as far as anybody knows: before this process began, too.
+    let was_stored = is_true(before, PROGRAMMED, generation)
+        && (is_true(before, ACCEPTED, generation) || !problems.is_empty());
     let programmed = match rows.failed {
-        _ if stored && !rows.unstored.contains(key) => Programmed::Stored,
-        // It was in there before this process began, as far as anybody knows.
-        _ if is_true(before, PROGRAMMED, generation) => Programmed::Stored,
+        _ if stored && !rotated && !rows.unstored.contains(key) => Programmed::Stored,
+        _ if was_stored && !rotated => Programmed::Stored,
         Some(category) => Programmed::Failed(category),
         None => Programmed::Pending,
     };
@@ -332,4 +349,61 @@ fn tenant_profile(
     let Some(Object::Tenant(tenant)) = world.object(&own) else { return None };
     let profile = snapshot.tenant_profiles.get(&tenant.spec.profile_ref.as_ref()?.name)?;
     Some(profile.spec.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::compile::Reason;
+
+    /// A ring group as it was told before, of which nothing changed but what is wrong with it.
+    fn told(accepted: &str) -> Object {
+        let conditions: Vec<_> = [
+            (ACCEPTED, accepted),
+            (PROGRAMMED, "True"),
+            (LIVE, "True"),
+            (READY, accepted),
+        ]
+        .map(|(type_, status)| {
+            json!({ "type": type_, "status": status, "reason": "Told", "message": "", "observedGeneration": 1,
+                        "lastTransitionTime": "2026-11-22T00:00:00Z" })
+        })
+        .into();
+        let object = json!({
+            "apiVersion": "centrex.dev/v1alpha1", "kind": "RingGroup",
+            "metadata": { "name": "sales", "namespace": "acme", "generation": 1 },
+            "spec": { "tenantRef": { "name": "acme" }, "number": "2000", "members": [] },
+            "status": { "conditions": conditions },
+        });
+        Object::from_json("RingGroup", object).unwrap().unwrap()
+    }
+
+    /// The status of `Programmed` that is told of it while a write is under way.
+    fn programmed(object: &Object, problems: &[&Problem]) -> Option<String> {
+        let key = object.key();
+        let seen = Seen {
+            problems: HashMap::from([(&key, problems.to_vec())]),
+            stored: true,
+            details: false,
+            rotated: HashSet::new(),
+            lag: &|_| None,
+        };
+        let mut rows = Rows { unstored: HashSet::from([key.clone()]), ..Rows::default() };
+        let fresh = judge(&key, object, &seen, &mut rows, None);
+        Some(find(fresh.as_deref()?, PROGRAMMED)?.status.clone())
+    }
+
+    #[test]
+    fn what_was_left_out_is_not_in_there_before_it_is_written() {
+        let key = told("False").key();
+        let missing = Problem::degraded(key, "spec.members[0]", Reason::RefNotFound, "nobody".to_owned());
+        // Without a member that does not exist it is in there, and stays so.
+        assert_eq!(programmed(&told("False"), &[&missing]).as_deref(), Some("True"));
+        // The member is there now, and about to be written.
+        assert_eq!(programmed(&told("False"), &[]).as_deref(), Some("Unknown"));
+        // Nothing was wrong with it: what is written is about something else.
+        assert_eq!(programmed(&told("True"), &[]), None);
+    }
 }

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::found::Found;
+use crate::compile::Problem;
 use crate::plan::{PlatformPlan, TenantRow};
 use crate::resources;
 use crate::source::ObjectKey;
@@ -28,9 +29,15 @@ pub struct Tenant {
     pub stored: Option<TenantRow>,
     /// Found by the last compile.
     pub problems: Found,
-    /// Resources that differ from what the last compile saw.
-    pub changed: HashSet<ObjectKey>,
     pub rows: Rows,
+}
+
+impl Tenant {
+    /// Takes in what a compile found: what had a problem that is gone is to be stored, too.
+    pub fn compiled(&mut self, problems: Vec<Problem>) {
+        self.rows.changed.extend(self.problems.replace(problems));
+        self.rows.compiled();
+    }
 }
 
 /// How far rows are.
@@ -40,7 +47,10 @@ pub struct Rows {
     pub revision: i64,
     /// What the last write failed with.
     pub failed: Option<&'static str>,
-    /// Resources compiled but not stored yet.
+    /// What differs from what the last compile saw, resources and Secrets that they name; and what had
+    /// a problem that is gone because something else changed.
+    pub changed: HashSet<ObjectKey>,
+    /// The same, of what was compiled since and is not stored yet.
     pub unstored: HashSet<ObjectKey>,
     /// Resources whose rows changed: the revision switches must have to serve them. What every
     /// switch has is not in here.
@@ -50,6 +60,11 @@ pub struct Rows {
 }
 
 impl Rows {
+    /// Takes in that everything was compiled as it is now.
+    pub fn compiled(&mut self) {
+        self.unstored.extend(std::mem::take(&mut self.changed));
+    }
+
     /// Takes in that a write succeeded: which rows it changed.
     pub fn written(&mut self, revision: i64, changed: impl Iterator<Item = ObjectKey>) {
         self.revision = revision;

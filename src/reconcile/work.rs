@@ -145,6 +145,7 @@ impl Reconciler {
         match job {
             Job::Sweep => {}
             Job::Platform => {
+                self.platform.rows.compiled();
                 self.platform.rows.failed = AWAY;
                 self.reports.now(None);
             }
@@ -152,8 +153,7 @@ impl Reconciler {
                 let Some(compiled) = block_in_place(|| self.read().compile(key)) else { return };
                 self.make_credentials(&compiled.problems);
                 let tenant = self.tenants.entry(key.clone()).or_default();
-                tenant.problems.replace(compiled.problems);
-                tenant.changed.clear();
+                tenant.compiled(compiled.problems);
                 tenant.rows.failed = AWAY;
                 self.reports.now(Some(key.clone()));
             }
@@ -177,7 +177,9 @@ impl Reconciler {
 
     fn write_platform(&mut self, store: Store, failures: u32) {
         let plan = self.read().platform.clone();
+        self.platform.rows.compiled();
         if self.platform.stored.as_ref() == Some(&plan) {
+            self.platform.rows.unstored.clear();
             self.reports.now(None);
             return;
         }
@@ -202,9 +204,7 @@ impl Reconciler {
         };
         self.make_credentials(&problems);
         let tenant = self.tenants.entry(key.clone()).or_default();
-        tenant.problems.replace(problems);
-        let changed = std::mem::take(&mut tenant.changed);
-        tenant.rows.unstored.extend(changed);
+        tenant.compiled(problems);
         let Some(plan) = plan else {
             return self.reports.now(Some(key.clone()));
         };

@@ -127,13 +127,11 @@ impl World {
         let namespace = key.namespace.clone().unwrap_or_default();
         match &object {
             Object::Secret(secret) => {
-                let name = key.name.clone();
-                let here = Arc::make_mut(self.secrets.entry(namespace.clone()).or_default());
-                let before = here.insert(key.name, secret.clone());
-                if before.is_some_and(|before| before.data == secret.data) {
-                    return Touched::default();
+                let here = Arc::make_mut(self.secrets.entry(namespace).or_default());
+                match here.insert(key.name.clone(), secret.clone()) {
+                    Some(before) if before.data == secret.data => Touched::default(),
+                    before => self.touched_by_secret(&key, before.is_some()),
                 }
-                self.touched_by_secret(&namespace, &name)
             }
             Object::ConfigMap(map) => {
                 let here = Arc::make_mut(self.config_maps.entry(namespace.clone()).or_default());
@@ -173,7 +171,7 @@ impl World {
             Some(before) if before.is_same_input(&object) => return Touched::default(),
             _ => {}
         }
-        touched.objects.push((tenant.clone(), key));
+        touched.objects.push((Some(tenant.clone()), key));
         touched.tenants.insert(tenant);
         touched
     }
@@ -183,7 +181,7 @@ impl World {
         match key.kind {
             "Secret" => {
                 remove_inner(&mut self.secrets, &namespace, &key.name);
-                self.touched_by_secret(&namespace, &key.name)
+                self.touched_by_secret(key, true)
             }
             "ConfigMap" => {
                 remove_inner(&mut self.config_maps, &namespace, &key.name);
@@ -215,17 +213,23 @@ impl World {
         }
     }
 
-    /// The tenants of a namespace, and the platform if a trunk there registers with the Secret.
-    fn touched_by_secret(&self, namespace: &str, name: &str) -> Touched {
+    /// The tenants of a Secret's namespace, and the platform if a trunk there registers with it. One that
+    /// was there before has been used, perhaps: what takes a value from it is to be written again.
+    fn touched_by_secret(&self, key: &ObjectKey, before: bool) -> Touched {
         let registers = |object: &Object| match object {
             Object::Trunk(trunk) => {
-                trunk.metadata.namespace.as_deref() == Some(namespace)
-                    && trunk.spec.registration.as_ref().is_some_and(|how| how.secret_ref.name == name)
+                trunk.metadata.namespace == key.namespace
+                    && trunk.spec.registration.as_ref().is_some_and(|how| how.secret_ref.name == key.name)
             }
             _ => false,
         };
         let platform = self.of_kind("Trunk").any(registers);
-        Touched { platform, ..self.touched_namespace(namespace) }
+        let mut touched = self.touched_namespace(key.namespace.as_deref().unwrap_or_default());
+        if before {
+            let owners = touched.tenants.iter().cloned().map(Some).chain(platform.then_some(None));
+            touched.objects.extend(owners.map(|owner| (owner, key.clone())));
+        }
+        Touched { platform, ..touched }
     }
 
     fn touched_namespace(&self, namespace: &str) -> Touched {
@@ -331,6 +335,11 @@ impl World {
             .flat_map(|(tenant, children)| children.values().map(move |object| (tenant, object)))
     }
 
+    /// Whether there is such a Tenant.
+    pub fn has_tenant(&self, key: &TenantKey) -> bool {
+        self.tenant_object(key).is_some()
+    }
+
     fn tenant_object(&self, key: &TenantKey) -> Option<&Arc<Tenant>> {
         let key =
             ObjectKey { kind: "Tenant", namespace: Some(key.namespace.clone()), name: key.name.clone() };
@@ -416,8 +425,9 @@ pub struct Touched {
     pub platform: bool,
     /// Domains or public numbers may have changed hands.
     pub claims: bool,
-    /// Children that are new or different, by their tenants.
-    pub objects: Vec<(TenantKey, ObjectKey)>,
+    /// What is new or different, by the tenant whose plan has it, or none for the platform's: objects,
+    /// and Secrets that were there before.
+    pub objects: Vec<(Option<TenantKey>, ObjectKey)>,
 }
 
 impl Touched {
@@ -432,7 +442,7 @@ impl Touched {
                 ..Self::default()
             },
             "Switch" => Self::default(),
-            _ => Self { platform: true, ..Self::default() },
+            _ => Self { platform: true, objects: vec![(None, key.clone())], ..Self::default() },
         }
     }
 
