@@ -12,11 +12,14 @@ mod recording;
 mod records;
 pub mod standalone;
 pub mod switch;
+mod tee;
 
 use std::time::{Duration, Instant};
 
+use centrex::switch::field::Field;
 use lab::Lab;
 
+use crate::program::repository;
 use crate::skip::skip;
 
 /// A step: what must be true, and what asks for it.
@@ -39,9 +42,11 @@ const STEPS: &[Step] = &[
     ("a source that is no carrier brings no call in, with a phone's password neither", strangers),
     ("a call goes out by the second gateway when the first is dead", failover),
     ("without its toll class, a phone calls nobody outside", toll_class),
+    ("more calls abroad than its limit, a tenant does not make", calls_abroad),
     ("an emergency call leaves whoever makes it", emergency),
     ("a text message runs no command", message),
     ("a recorded call leaves a file that begins with its tone", recorded),
+    ("nothing was posted that nobody asks for", posted),
     ("nothing is left over", nothing_left),
     ("each leg of these calls left a record, with its tenant", call_records),
 ];
@@ -57,6 +62,18 @@ fn calls_through_a_real_freeswitch() {
         take(what, &mut lab, |lab| step(lab));
     }
     take("records that were left over are taken in", &mut lab, left_records);
+}
+
+#[test]
+fn the_list_of_posted_fields_is_that_of_what_is_asked_for() {
+    let path = repository("deploy/freeswitch/posted.xml");
+    let text = std::fs::read_to_string(path).expect("the list");
+    let listed = text.lines().filter_map(|line| {
+        line.trim().strip_prefix(r#"<param name="enable-post-var" value=""#)?.strip_suffix(r#""/>"#)
+    });
+    // Basic ones FreeSWITCH posts of itself.
+    let asked = Field::ALL.into_iter().filter(|field| !field.is_basic()).map(Field::name);
+    assert_eq!(listed.collect::<Vec<_>>(), asked.collect::<Vec<_>>());
 }
 
 fn take(what: &str, lab: &mut Lab, step: impl FnOnce(&mut Lab)) {
@@ -224,6 +241,17 @@ fn toll_class(lab: &Lab) {
     assert_eq!(carrier.received("INVITE").len(), before, "{}", carrier.trace);
 }
 
+/// The limit is one.
+fn calls_abroad(lab: &Lab) {
+    let invites = || lab.carrier_listens.seen().received("INVITE").len();
+    let before = invites();
+    let call = lab.alice.play("call", lab.phones, &[("dial", "0033123456789")]);
+    assert!(call.completed && invites() == before + 1, "{}", call.trace);
+    let call = lab.alice.play("call", lab.phones, &[("dial", "0033123456789")]);
+    assert!(!call.completed && call.status() == Some(403), "{}", call.trace);
+    assert_eq!(invites(), before + 1, "{}", call.trace);
+}
+
 fn emergency(lab: &Lab) {
     let call = lab.bob.play("call", lab.phones, &[("dial", "112")]);
     let carrier = lab.carrier_listens.seen();
@@ -263,6 +291,20 @@ fn recorded(lab: &Lab) {
     nothing_left(lab); // the file is whole when the leg is gone
     recording::assert_name(file);
     recording::assert_tone(file);
+}
+
+/// By all steps before.
+fn posted(lab: &Lab) {
+    let asked = |name: &String| name == "hostname" || Field::by_name(name.as_bytes()).is_some();
+    for (section, some) in [
+        ("directory", ["key_value", "action", "sip_auth_username"]),
+        ("dialplan", ["Hunt-Destination-Number", "variable_user_name", "variable_centrex_call"]),
+        ("configuration", ["key_value", "profile", "Menu-Name"]),
+    ] {
+        let names = lab.tee.posted(&format!("/freeswitch/{section}"));
+        assert!(some.iter().all(|name| names.contains(*name)), "{section}: {names:?}");
+        assert!(names.iter().all(asked), "{section}: {names:?}");
+    }
 }
 
 fn nothing_left(lab: &Lab) {

@@ -22,6 +22,7 @@ pub fn tenant(name: &str) -> TenantPlan {
         emergency: None,
         max_concurrent_calls: Some(10),
         max_call_duration_seconds: None,
+        calls_abroad: None,
         cdr_days: None,
         music_on_hold: None,
         recording_tone: false,

@@ -46,7 +46,6 @@ struct Office {
     now: Timestamp,
     disposition: &'static str,
     queue_cause: &'static str,
-    random: u64,
 }
 
 impl Office {
@@ -60,7 +59,6 @@ impl Office {
             now: "2026-11-25T12:00:00+01:00".parse().unwrap(), // a Wednesday
             disposition: "",
             queue_cause: "",
-            random: 1,
         }
     }
 
@@ -77,13 +75,13 @@ impl Office {
             view: &self.view,
             platform: &self.platform,
             key: &self.key,
+            extension: self.view.caller(&caller),
             caller,
             leg: Cow::Borrowed("leg-1"),
             caller_name: Cow::Borrowed("Somebody"),
             disposition: Cow::Borrowed(self.disposition),
             queue_cause: Cow::Borrowed(self.queue_cause),
             now: self.now,
-            random: self.random,
             media: &self.media,
             is_recorded: false,
             is_answered: false,

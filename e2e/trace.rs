@@ -113,6 +113,23 @@ fn calls_from_outside_come_by_the_trunk_that_brings_the_number() {
 }
 
 #[test]
+fn a_limit_of_calls_abroad_is_told_where_a_call_counts() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = std::fs::read_to_string(world()).unwrap();
+    for (most, matched) in [("0", "no "), ("5", "yes")] {
+        let limited = world.replace("maxConcurrentCalls: 40", &format!("maxCallsAbroadPerDay: {most}"));
+        std::fs::write(folder.path().join("world.yaml"), limited).unwrap();
+        let mut trace = command(Some(folder.path()), &["--from", "alice", "--to", "0044207946"]);
+        let (code, text) = run(&mut trace);
+        assert_eq!(code, Some(i32::from(most == "0")), "{text}");
+        let told = format!(
+            "{matched} Tenant acme/acme: +44207946 is abroad, where it may call {most} times a day by each switch"
+        );
+        assert_lines(&text, &[&told]);
+    }
+}
+
+#[test]
 fn what_follows_is_followed_once() {
     let (_, text) = traced(&["--from", "bob", "--to", "1001"]);
     assert_lines(

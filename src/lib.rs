@@ -12,6 +12,7 @@ pub mod compile;
 pub mod crds;
 pub mod host;
 pub mod lease;
+mod lookup;
 pub mod migrate;
 pub mod operator;
 pub mod plan;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use centrex::switch::field::Field;
 use memchr::memmem;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -31,15 +32,34 @@ pub fn request(section: &str, form: &str) -> Vec<u8> {
     .into_bytes()
 }
 
+/// How much of a form is posted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Posted {
+    /// What `deploy/freeswitch` has FreeSWITCH post.
+    Asked,
+    /// All there is.
+    Whole,
+}
+
+impl Posted {
+    fn of(self, form: &str) -> String {
+        let asked = |pair: &&str| {
+            let name = pair.split_once('=').map_or(*pair, |(name, _)| name);
+            self == Posted::Whole || name == "hostname" || Field::by_name(name.as_bytes()).is_some()
+        };
+        form.trim_end().split('&').filter(asked).collect::<Vec<_>>().join("&")
+    }
+}
+
 /// A `sip_auth` lookup: a phone registers.
 pub fn register(domain: &str, user: &str) -> Vec<u8> {
-    let form = include_str!("register.form").trim_end();
+    let form = Posted::Asked.of(include_str!("register.form"));
     request("directory", &form.replace("{domain}", domain).replace("{user}", user))
 }
 
 /// A dialplan lookup: an extension calls another one of its tenant.
-pub fn call(context: &str, domain: &str, user: &str, callee: &str) -> Vec<u8> {
-    let form = include_str!("call.form").trim_end().replace("{context}", context);
+pub fn call(posted: Posted, context: &str, domain: &str, user: &str, callee: &str) -> Vec<u8> {
+    let form = posted.of(include_str!("call.form")).replace("{context}", context);
     let form = form.replace("{domain}", domain).replace("{user}", user).replace("{callee}", callee);
     request("dialplan", &form)
 }

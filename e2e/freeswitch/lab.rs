@@ -9,6 +9,7 @@ use super::phone::{Listener, Peer};
 use super::process::{free_port, until};
 use super::standalone::{PASSWORD, Standalone, USERNAME};
 use super::switch::{Switch, give};
+use super::tee::Tee;
 
 const ACME: &str = "acme.example.com";
 const GLOBEX: &str = "globex.example.com";
@@ -17,6 +18,8 @@ const GLOBEX: &str = "globex.example.com";
 pub struct Lab {
     /// The switch.
     pub switch: Switch,
+    /// Its way to Centrex.
+    pub tee: Tee,
     /// What it asks.
     pub centrex: Standalone,
     /// SIP port of the phones' profile.
@@ -66,9 +69,11 @@ impl Lab {
         let centrex = Standalone::start(&manifests, dir.path());
         // Centrex makes the tenants' directories; an installation's group would let both in.
         give(&media_dir(dir.path()));
-        let switch = Switch::start(binary, &switch_dir(dir.path()), &centrex.url(), USERNAME, PASSWORD);
+        let tee = Tee::open(centrex.url().replace("http://", ""));
+        let switch = Switch::start(binary, &switch_dir(dir.path()), &tee.url, USERNAME, PASSWORD);
         let lab = Self {
             switch,
+            tee,
             centrex,
             phones,
             trunks,

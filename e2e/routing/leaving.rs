@@ -134,6 +134,56 @@ fn limits_stand_where_they_should_and_nowhere_else() {
 }
 
 #[test]
+fn calls_abroad_are_counted_apart() {
+    let abroad = "limit hash TENANT abroad 5/86400 !OUTGOING_CALL_BARRED";
+    let of = |most: &str, edit: &dyn Fn(String) -> String| {
+        let limited = ACME.replace("maxConcurrentCalls: 40", &format!("maxCallsAbroadPerDay: {most}"));
+        Office::open(&edit(
+            limited.replace("  timeZone: Europe/Berlin", "  country: DE\n  timeZone: Europe/Berlin"),
+        ))
+    };
+    let (five, none) = (of("5", &|text| text), of("0", &|text| text));
+    for (number, counts) in
+        [("0044207946", true), ("0049301234", false), ("030123456", false), ("118000", false), ("112", false)]
+    {
+        let answer = five.dial("alice", number);
+        let said = five.said(&answer);
+        assert_eq!(said.iter().filter(|action| **action == abroad).count(), usize::from(counts), "{said:#?}");
+        let barred = none.body(&none.dial("alice", number)) == ["hangup OUTGOING_CALL_BARRED"];
+        assert_eq!(barred, counts, "{number}: {:#?}", none.said(&none.dial("alice", number)));
+    }
+    // A phone that forwards its calls abroad counts, whoever called it.
+    let forwarding =
+        "displayName: Bob Example, forwarding: {always: {kind: ExternalNumber, number: \"+442079460123\"}}";
+    let forwards = of("5", &|text| text.replace("displayName: Bob Example", forwarding));
+    let said = forwards.said(&forwards.dial("outside", "1002"));
+    assert!(said.iter().any(|action| action == abroad), "{said:#?}");
+}
+
+#[test]
+fn what_is_abroad_is_another_calling_code() {
+    let of = |calling_code: &str, international_prefix: &str| NationalDialling {
+        calling_code: calling_code.to_owned(),
+        national_prefix: "0".to_owned(),
+        international_prefix: international_prefix.to_owned(),
+    };
+    let (germany, states) = (of("49", "00"), of("1", "011"));
+    for (number, from_germany, from_states, from_nowhere) in [
+        ("+493012345", false, true, true),
+        ("+442079460123", true, true, true),
+        ("+18765550100", true, false, true),
+        ("0044207946", true, false, true),
+        ("01144207946", false, true, false),
+        ("030123456", false, false, false),
+        ("118000", false, false, false),
+    ] {
+        assert_eq!(digits::is_abroad(number, Some(&germany)), from_germany, "{number}");
+        assert_eq!(digits::is_abroad(number, Some(&states)), from_states, "{number}");
+        assert_eq!(digits::is_abroad(number, None), from_nowhere, "{number}");
+    }
+}
+
+#[test]
 fn a_destination_outside_needs_no_toll_class_but_keeps_every_other_rule() {
     // Alice and a caller from outside, who has no toll class, are sent out alike.
     let office = forwarding_to("+442079460123");

@@ -105,6 +105,7 @@ pub fn tenant(id: Uuid, domain: &str) -> TenantPlan {
         emergency: None,
         max_concurrent_calls: None,
         max_call_duration_seconds: None,
+        calls_abroad: None,
         cdr_days: None,
         music_on_hold: Some(MediaPath("music_on_hold/hold.wav".into())),
         recording_tone: false,

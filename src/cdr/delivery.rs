@@ -41,6 +41,21 @@ pub struct Record {
 /// Records of one tenant, each with what it was read from.
 type Batch = (Uuid, Vec<(Received, Cdr)>);
 
+/// Why records could not be taken in together.
+enum Unfit {
+    /// They have no place.
+    Misplaced(Misplaced),
+    /// A schema is closed to this switch.
+    Barred(StoreError),
+}
+
+impl Unfit {
+    /// Whether it concerns all records of a tenant alike.
+    fn is_the_tenants(&self) -> bool {
+        matches!(self, Self::Barred(_) | Self::Misplaced(Misplaced::TenantGone))
+    }
+}
+
 impl Delivery {
     /// With the names that the switch holds.
     pub fn new(
@@ -95,46 +110,50 @@ impl Delivery {
             }
         }
         let mut left: Vec<Vec<Batch>> = vec![placed.into_iter().collect()];
-        let (mut some_stored, mut barred) = (false, Vec::new());
+        let (mut some_stored, mut unfit) = (false, Vec::new());
         while let Some(batches) = left.pop().filter(|batches| !batches.is_empty()) {
-            let (why, whole) = match reader.take_cdrs(&rows(&batches)).await {
+            let why = match reader.take_cdrs(&rows(&batches)).await {
                 Ok(Taken::Stored(new)) => {
-                    let all: usize = batches.iter().map(|(_, records)| records.len()).sum();
-                    self.metrics.count("stored", new);
-                    self.metrics.count("repeated", (all as u64).saturating_sub(new));
+                    self.count_stored(&batches, new);
                     some_stored = true;
                     continue;
                 }
-                Ok(Taken::NoTenant) => (Misplaced::TenantGone, true),
-                Ok(Taken::Refused(reason)) => (Misplaced::Refused(reason), false),
-                Err(cause) if cause.is_of_schema() => match halves(batches, true) {
-                    Ok(halves) => {
-                        left.extend(halves);
-                        continue;
-                    }
-                    Err(batch) => {
-                        barred.push((batch, cause));
-                        continue;
-                    }
-                },
-                Err(cause) if give_up && !cause.is_outage() => (Misplaced::Refused(cause.to_string()), false),
+                Ok(Taken::NoTenant) => Unfit::Misplaced(Misplaced::TenantGone),
+                Ok(Taken::Refused(reason)) => Unfit::Misplaced(Misplaced::Refused(reason)),
+                Err(cause) if cause.is_of_schema() => Unfit::Barred(cause),
+                Err(cause) if give_up && !cause.is_outage() => {
+                    Unfit::Misplaced(Misplaced::Refused(cause.to_string()))
+                }
                 Err(cause) => return Err(cause),
             };
-            match halves(batches, whole) {
+            match halves(batches, why.is_the_tenants()) {
                 Ok(halves) => left.extend(halves),
-                Err(batch) => misplaced.extend(quarantined_all(&batch, &why)),
+                Err(batch) => unfit.push((batch, why)),
             }
         }
         let mut failed = None;
-        for (batch, cause) in barred {
-            // Whether it is this tenant's schema, or whoever keeps the database has work to do in all.
-            match give_up && (some_stored || cause.is_denied()) {
-                true => misplaced.extend(quarantined_all(&batch, &Misplaced::Refused(cause.to_string()))),
-                false => failed = Some(cause),
-            }
+        for (batch, why) in unfit {
+            let why = match why {
+                Unfit::Misplaced(why) => why,
+                // Whether it is this tenant's schema, or whoever keeps the database has work to do in all.
+                Unfit::Barred(cause) if give_up && (some_stored || cause.is_denied()) => {
+                    Misplaced::Refused(cause.to_string())
+                }
+                Unfit::Barred(cause) => {
+                    failed = Some(cause);
+                    continue;
+                }
+            };
+            misplaced.extend(quarantined_all(&batch, &why));
         }
         self.quarantine(reader, misplaced).await?;
         failed.map_or(Ok(()), Err)
+    }
+
+    fn count_stored(&self, batches: &[Batch], new: u64) {
+        let all: usize = batches.iter().map(|(_, records)| records.len()).sum();
+        self.metrics.count("stored", new);
+        self.metrics.count("repeated", (all as u64).saturating_sub(new));
     }
 
     async fn quarantine(&self, reader: &Reader, misplaced: Vec<Quarantined>) -> Result<(), StoreError> {

@@ -1,6 +1,7 @@
 //! The names that are asked for anywhere: of the hundreds of elements of a document a few dozen.
 
 use super::document::TOKEN;
+use crate::lookup::Names;
 
 /// All of them: of variables, of fields of a caller profile, and of its times.
 const NAMES: [&str; 46] = [
@@ -55,57 +56,9 @@ const NAMES: [&str; 46] = [
 /// Number of names.
 pub const COUNT: usize = NAMES.len();
 
-/// A name's number; none for one that nobody asks for. What a name costs is the same for every name
-/// that a caller may think of.
+static TABLE: Names<COUNT> = Names::new(NAMES);
+
+/// A name's number; none for one that nobody asks for.
 pub fn number(name: &str) -> Option<usize> {
-    let number = usize::from(*SLOTS.get(slot(name.as_bytes()))?);
-    (*NAMES.get(number)? == name).then_some(number)
-}
-
-const SLOT_COUNT: usize = 256;
-const NOBODY: u8 = u8::MAX;
-
-/// Each name's number at the one place where the name can be; that no two share one is checked when
-/// this is compiled.
-static SLOTS: [u8; SLOT_COUNT] = {
-    let mut slots = [NOBODY; SLOT_COUNT];
-    let mut next = 0;
-    while next < COUNT {
-        let slot = slot(NAMES[next].as_bytes());
-        assert!(slots[slot] == NOBODY, "two names share a place: choose other factors in slot()");
-        slots[slot] = next as u8;
-        next += 1;
-    }
-    slots
-};
-
-/// A number that is another one for every name; the factors were found by trying.
-const fn slot(name: &[u8]) -> usize {
-    let length = name.len();
-    let [first, third, second_third] =
-        [byte(name, 0), byte(name, (length + 1) / 3), byte(name, length * 2 / 3)];
-    let last = byte(name, length.saturating_sub(1));
-    (length * 19 + first * 13 + third * 23 + second_third * 18 + last * 21) % SLOT_COUNT
-}
-
-const fn byte(name: &[u8], at: usize) -> usize {
-    match name.split_at_checked(at) {
-        Some((_, [byte, ..])) => *byte as usize,
-        _ => 0,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_name_is_found_and_no_other() {
-        for (at, name) in NAMES.into_iter().enumerate() {
-            assert_eq!(number(name), Some(at));
-            assert_eq!(number(&format!("{name}x")), None);
-            assert_eq!(number(&name[1..]), None, "{name}");
-        }
-        assert_eq!((number(""), number("ü")), (None, None));
-    }
+    TABLE.number(name.as_bytes())
 }

@@ -7,6 +7,7 @@ use memchr::memmem;
 use wide::u8x16;
 
 use super::document::DocumentError;
+use crate::lookup::places;
 
 /// What a tag does to an element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -204,14 +205,6 @@ impl<'a> Marks<'a> {
         });
         Some(())
     }
-}
-
-/// A bit for each byte of a block that is found, the first the lowest.
-#[inline]
-fn places(block: &[u8; 64], found: impl Fn(u8x16) -> u8x16) -> u64 {
-    let (parts, _) = block.as_chunks::<16>();
-    let bits = |places: u64, part: &[u8; 16]| places << 16 | u64::from(found(u8x16::new(*part)).to_bitmask());
-    parts.iter().rev().fold(0, bits)
 }
 
 #[cfg(test)]

@@ -73,6 +73,20 @@ pub enum DestinationKind {
 }
 
 impl DestinationKind {
+    /// Its name, as manifests write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Extension => "Extension",
+            Self::RingGroup => "RingGroup",
+            Self::Queue => "Queue",
+            Self::IvrMenu => "IvrMenu",
+            Self::Conference => "Conference",
+            Self::Schedule => "Schedule",
+            Self::Voicemail => "Voicemail",
+            Self::ExternalNumber => "ExternalNumber",
+        }
+    }
+
     /// The kind of resource that leads there.
     pub fn resource(self) -> &'static str {
         match self {

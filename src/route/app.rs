@@ -140,6 +140,12 @@ pub enum App {
         realm: Word,
         most: i32,
     },
+    /// Counts the call against a limit of calls in a day, which begins with the first of them; over it,
+    /// the call ends.
+    LimitPerDay {
+        realm: Word,
+        most: i32,
+    },
     /// Records the call to a file; one that is being recorded there goes on.
     RecordSession {
         path: Word,
@@ -189,6 +195,9 @@ impl App {
             Self::Ivr { menu } => ("ivr", menu.to_string()),
             Self::Limit { realm, most } => {
                 ("limit", format!("hash {realm} calls {most} !NORMAL_CIRCUIT_CONGESTION"))
+            }
+            Self::LimitPerDay { realm, most } => {
+                ("limit", format!("hash {realm} abroad {most}/86400 !OUTGOING_CALL_BARRED"))
             }
             Self::RecordSession { path } => ("record_session", path.to_string()),
             Self::SchedHangup { seconds } => ("sched_hangup", format!("+{seconds} ALLOTTED_TIMEOUT")),

@@ -13,7 +13,7 @@ use super::signing::SigningKey;
 use super::token::{Caller, Step, sign_call, verify_step};
 use super::view::TenantView;
 use super::{digits, features, outbound, targets};
-use crate::plan::{NumberRow, PlatformPlan, Target, TrunkRow};
+use crate::plan::{ExtensionRow, NumberRow, PlatformPlan, Target, TrunkRow};
 use crate::resources::routing_test::EndKind;
 
 /// A call to route: whose it is was found out before, from what the switch vouches for.
@@ -26,6 +26,8 @@ pub struct Call<'a> {
     pub key: &'a SigningKey,
     /// On whose behalf the call runs.
     pub caller: Caller,
+    /// The caller's row, where it is an extension that there is ([`TenantView::caller`]).
+    pub extension: Option<&'a ExtensionRow>,
     /// The channel's uuid.
     pub leg: Cow<'a, str>,
     /// Name the caller sent: foreign text.
@@ -36,8 +38,6 @@ pub struct Call<'a> {
     pub queue_cause: Cow<'a, str>,
     /// The time.
     pub now: Timestamp,
-    /// A number drawn for this call, for orders drawn by chance.
-    pub random: u64,
     /// Where media files are.
     pub media: &'a MediaRoot,
     /// Whether the leg began to be recorded before (`centrex_recording` is set).
@@ -187,9 +187,7 @@ impl<'a> Call<'a> {
         if tenant.music_on_hold.is_some() {
             actions.push(App::Set(Variable::HoldMusic(Word::new(tenant.id.to_string())?)));
         }
-        if let Caller::Extension(name) = &self.caller
-            && let Some(extension) = self.view.plan.extensions.get(name)
-        {
+        if let Some(extension) = self.extension {
             // A phone may claim any name and number (P-Asserted-Identity, contract §10.2).
             actions.push(App::Set(Variable::EffectiveCallerIdName(Text::new(&extension.display_name))));
             let number = DialNumber::new(&extension.number)?;
@@ -206,5 +204,5 @@ impl<'a> Call<'a> {
 
 /// The name of the rule that a target is.
 fn rule(target: &Target) -> String {
-    format!("{:?}.{}", target.kind, target.name)
+    [target.kind.name(), ".", &target.name].concat()
 }

@@ -98,6 +98,16 @@ pub fn to_carrier(number: &str, format: NumberFormat, national: Option<&National
     }
 }
 
+/// Whether a number, after the digit edits, is one abroad. Countries of one calling code count as one.
+/// Where home is not known, everything is abroad that can be: a limit that counts too much is seen.
+pub fn is_abroad(number: &str, home: Option<&NationalDialling>) -> bool {
+    let international = home.map_or("00", |home| home.international_prefix.as_str());
+    let Some(digits) = number.strip_prefix('+').or_else(|| number.strip_prefix(international)) else {
+        return false; // as it is dialled inside the country
+    };
+    home.is_none_or(|home| !digits.starts_with(&home.calling_code))
+}
+
 /// A number as a carrier sent it, in E.164 form; `None` when it is no number. Carriers are not
 /// strict about the form they agreed on, so a plus sign is always believed.
 pub fn from_carrier(

@@ -4,7 +4,6 @@ use super::app::App;
 use super::app::Cause;
 use super::call::{Actions, Call};
 use super::legal::Word;
-use super::token::Caller;
 use crate::plan::FeatureCodeRow;
 use crate::resources::feature_code::FeatureAction;
 
@@ -15,8 +14,7 @@ pub fn feature(call: &Call, code: &FeatureCodeRow, digits: &str) -> Actions {
     match code.action {
         FeatureAction::EchoTest => Some(vec![App::Answer, App::Echo]),
         FeatureAction::CheckVoicemail => {
-            let Caller::Extension(name) = &call.caller else { return None };
-            let extension = call.view.plan.extensions.get(name)?;
+            let extension = call.extension?;
             let Some(voicemail) = &extension.voicemail else {
                 return Some(vec![App::Hangup(Cause::UnallocatedNumber)]);
             };

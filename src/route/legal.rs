@@ -14,11 +14,11 @@ const MAX_TEXT: usize = 64;
 const IN_WORDS: u8 = 1;
 const IN_TEXTS: u8 = 2;
 
-/// What each of them may stand in: looked up, because every byte of an answer goes by here.
-static LEGAL: [u8; 128] = legal();
+/// What each byte may stand in: looked up, because every byte of an answer goes by here.
+static LEGAL: [u8; 256] = legal();
 
-const fn legal() -> [u8; 128] {
-    let mut legal = [0; 128];
+const fn legal() -> [u8; 256] {
+    let mut legal = [0; 256];
     let mut byte = 0u8;
     while byte < 128 {
         let in_words = byte.is_ascii_alphanumeric()
@@ -31,8 +31,9 @@ const fn legal() -> [u8; 128] {
     legal
 }
 
-fn is(byte: u8, legal: u8) -> bool {
-    LEGAL.get(usize::from(byte)).is_some_and(|held| held & legal != 0)
+/// Whether all of a text is legal there: asked once at its end, for nearly every text is.
+fn are(text: &str, legal: u8) -> bool {
+    text.bytes().fold(legal, |held, byte| held & LEGAL[usize::from(byte)]) == legal
 }
 
 /// One argument of an application, or one part of a dial string: a name, a number, an address.
@@ -45,7 +46,7 @@ impl Word {
     pub fn new(text: impl Into<String>) -> Option<Self> {
         let text = text.into();
         let fits = (1..=MAX_WORD).contains(&text.len()) && !text.starts_with('-');
-        (fits && text.bytes().all(|byte| is(byte, IN_WORDS))).then_some(Self(text))
+        (fits && are(&text, IN_WORDS)).then_some(Self(text))
     }
 
     /// Words with a comma between, as codec lists are written.
@@ -95,11 +96,11 @@ pub struct Text(String);
 impl Text {
     /// The text without what is not legal in it, cut to its length.
     pub fn new(text: &str) -> Self {
-        if text.len() <= MAX_TEXT && text.bytes().all(|byte| is(byte, IN_TEXTS)) {
+        if text.len() <= MAX_TEXT && are(text, IN_TEXTS) {
             return Self(text.trim().to_owned());
         }
         let legal = |c: &char| match u8::try_from(*c) {
-            Ok(byte) if byte.is_ascii() => is(byte, IN_TEXTS),
+            Ok(byte) if byte.is_ascii() => LEGAL[usize::from(byte)] & IN_TEXTS != 0,
             _ => !c.is_control(),
         };
         let kept: String = text.chars().filter(legal).take(MAX_TEXT).collect();

@@ -4,12 +4,11 @@ use super::app::{App, Cause, Continue, Variable};
 use super::call::{Actions, Call};
 use super::decide::Outbound;
 use super::dial_string::{DialString, Endpoint, Leg, LegVariable, Order};
-use super::digits::to_carrier;
+use super::digits::{self, to_carrier};
 use super::explain::{End, Step, trunk_key};
 use super::legal::{DialNumber, Text, Word};
 use super::recording;
-use super::token::Caller;
-use crate::plan::TrunkRow;
+use crate::plan::{CallsAbroad, TrunkRow};
 use crate::resources::routing_test::EndKind;
 
 /// Seconds a called party outside may ring. Without it the time that a phone of ours was rung
@@ -31,23 +30,40 @@ pub fn dialled(call: &Call, outbound: &Outbound) -> Actions {
 /// reason that it fails.
 pub fn out(call: &Call, out: &Outbound) -> Actions {
     let tenant = &call.view.plan.tenant;
-    let caller = match &call.caller {
-        Caller::Extension(name) => call.view.plan.extensions.get(name),
-        Caller::Outside => None,
-    };
-    let own = caller.and_then(|row| row.caller_id.as_ref());
+    let own = call.extension.and_then(|row| row.caller_id.as_ref());
     let ids = [out.caller_id, own, tenant.caller_id.as_ref()];
     let name = ids.iter().flatten().find_map(|id| id.name.as_deref());
     let number = ids.iter().flatten().find_map(|id| id.number.as_deref());
     let mut actions = Vec::new();
+    match abroad(call, &out.number) {
+        Some(App::Hangup(cause)) => return Some(vec![App::Hangup(cause)]),
+        limit => actions.extend(limit),
+    }
     if let Some(seconds) = tenant.max_call_duration_seconds {
         actions.push(App::SchedHangup { seconds });
     }
     // Without a name of its own the number stands in: the extension's name is not for outside.
-    if let Some(name) = name.or(number).or(caller.map(|row| row.number.as_str())) {
+    if let Some(name) = name.or(number).or(call.extension.map(|row| row.number.as_str())) {
         actions.push(App::Set(Variable::EffectiveCallerIdName(Text::new(name))));
     }
     by_trunks(call, out.trunks, &out.number, number, true, actions)
+}
+
+/// What counts a call abroad, or ends it where the tenant may make none.
+fn abroad(call: &Call, number: &str) -> Option<App> {
+    let tenant = &call.view.plan.tenant;
+    let CallsAbroad { per_day, home } = tenant.calls_abroad.as_ref()?;
+    if !digits::is_abroad(number, home.as_ref()) {
+        return None;
+    }
+    let most = *per_day;
+    call.listener.hears(|| {
+        let why = format!("{number} is abroad, where it may call {most} times a day by each switch");
+        Step { resource: call.view.tenant_key(), matched: most > 0, why }
+    });
+    // The first of a day is let through whatever the limit is (mod_hash.c, limit_incr_hash).
+    let realm = Word::new(tenant.id.to_string()).filter(|_| most > 0);
+    Some(realm.map_or(App::Hangup(Cause::OutgoingCallBarred), |realm| App::LimitPerDay { realm, most }))
 }
 
 /// Sends an emergency call out: no limit of number or duration stands before it.

@@ -43,12 +43,11 @@ pub(super) fn of_target(call: &Call, target: &Target, by_number: bool) -> Action
 /// What begins a recording of a call that leaves, if whoever makes it is recorded.
 pub(super) fn of_caller(call: &Call) -> Actions {
     let Caller::Extension(name) = &call.caller else { return Some(Vec::new()) };
-    let row = call.view.plan.extensions.get(name);
-    if !row.is_some_and(|row| matches!(row.recording, Recording::Outbound | Recording::Always)) {
+    if !call.extension.is_some_and(|row| matches!(row.recording, Recording::Outbound | Recording::Always)) {
         return Some(Vec::new());
     }
-    let why = "the call is recorded: the calls it makes are".to_owned();
-    call.listener.hears(|| Step { resource: call.view.key("Extension", name), matched: true, why });
+    let why = || "the call is recorded: the calls it makes are".to_owned();
+    call.listener.hears(|| Step { resource: call.view.key("Extension", name), matched: true, why: why() });
     begin(call)
 }
 

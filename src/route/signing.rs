@@ -30,16 +30,19 @@ impl SigningKey {
     /// A signature of 32 hexadecimal digits (BLAKE3 in keyed mode, cut to 128 bits) over parts, which are
     /// kept apart by their lengths; the purpose separates uses.
     pub fn sign(&self, purpose: &'static str, parts: &[&[u8]]) -> String {
-        let mut mac = blake3::Hasher::new_keyed(&self.bytes);
+        let mut message = Vec::with_capacity(192);
         for part in [purpose.as_bytes()].iter().chain(parts) {
             // Few bytes, because blocks of 64 are what costs: 254 and less take one.
             match u8::try_from(part.len()) {
-                Ok(length) if length < u8::MAX => mac.update(&[length]),
-                _ => mac.update(&[u8::MAX]).update(&(part.len() as u64).to_le_bytes()),
-            };
-            mac.update(part);
+                Ok(length) if length < u8::MAX => message.push(length),
+                _ => {
+                    message.push(u8::MAX);
+                    message.extend((part.len() as u64).to_le_bytes());
+                }
+            }
+            message.extend_from_slice(part);
         }
-        let mut signature = mac.finalize().to_hex().to_string();
+        let mut signature = blake3::keyed_hash(&self.bytes, &message).to_hex().to_string();
         signature.truncate(32);
         signature
     }

@@ -1,5 +1,7 @@
 //! What a call does at each kind of destination.
 
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+
 use super::app::{App, Cause, Continue, Variable};
 use super::call::{Actions, Call};
 use super::decide::{Decision, external, settle};
@@ -154,7 +156,7 @@ fn ring_group(call: &Call, group: &RingGroupRow) -> Actions {
         RingStrategy::Simultaneous => Order::Together,
         RingStrategy::Sequential => Order::OneByOne,
         RingStrategy::Random => {
-            shuffle(&mut members, call.random);
+            shuffle(&mut members, chance(&call.leg));
             Order::OneByOne
         }
     };
@@ -191,6 +193,11 @@ fn user(call: &Call, row: &ExtensionRow) -> Option<Endpoint> {
         user: Word::new(&row.number)?,
         domain: Word::new(call.view.plan.tenant.main_domain())?,
     })
+}
+
+/// A number for each leg: FreeSWITCH draws their identities by chance.
+fn chance(leg: &str) -> u64 {
+    BuildHasherDefault::<DefaultHasher>::default().hash_one(leg)
 }
 
 /// An order drawn from one number (Fisher–Yates over an xorshift sequence): fair enough for

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use jiff::tz::TimeZone;
 
 use super::schedule;
+use super::token::Caller;
 use crate::plan::{ExtensionRow, NumberRow, OutboundRouteRow, Row, Rows, Target, TenantPlan};
 use crate::resources::common::DestinationKind;
 use crate::source::ObjectKey;
@@ -55,6 +56,14 @@ impl TenantView {
     pub fn extension(&self, number: &str) -> Option<(&str, &ExtensionRow)> {
         let target = self.by_number.get(number).filter(|target| target.kind == DestinationKind::Extension)?;
         self.plan.extensions.get_key_value(&target.name).map(|(name, row)| (name.as_str(), row))
+    }
+
+    /// The row of a caller, if it is an extension that there is.
+    pub fn caller(&self, caller: &Caller) -> Option<&ExtensionRow> {
+        match caller {
+            Caller::Extension(name) => self.plan.extensions.get(name),
+            Caller::Outside => None,
+        }
     }
 
     /// The tenant's own public number, with the name of its resource.

@@ -1,4 +1,10 @@
 //! The fields of mod_xml_curl's forms that are asked for, and how a name is found among them.
+//!
+//! FreeSWITCH is told to post these and no others (`deploy/freeswitch/posted.xml`). One that runs with
+//! the list of an older Centrex does not post a field that is new here: let nothing be allowed because
+//! a new field is absent.
+
+use crate::lookup::Names;
 
 /// Declares [`Field`]: what a field is called here, and its name in a form.
 macro_rules! fields {
@@ -13,11 +19,11 @@ macro_rules! fields {
             /// All of them, in the order of their numbers.
             pub const ALL: [Field; [$($name),*].len()] = [$(Field::$field),*];
 
+            const NAMES: [&str; Field::ALL.len()] = [$($name),*];
+
             /// The name.
             pub const fn name(self) -> &'static str {
-                match self {
-                    $(Field::$field => $name,)*
-                }
+                Self::NAMES[self as usize]
             }
         }
     };
@@ -85,8 +91,7 @@ fields! {
 impl Field {
     /// The field with a name.
     pub fn by_name(name: &[u8]) -> Option<Field> {
-        let field = SLOTS.get(slot(name)).copied().flatten()?;
-        (field.name().as_bytes() == name).then_some(field)
+        Self::ALL.get(TABLE.number(name)?).copied()
     }
 
     /// Whether FreeSWITCH writes it itself, ahead of everything a phone has a hand in, and without
@@ -96,35 +101,7 @@ impl Field {
     }
 }
 
-const SLOT_COUNT: usize = 512;
-
-/// Each field at the one place where its name can be; that no two share one is checked when this is
-/// compiled.
-static SLOTS: [Option<Field>; SLOT_COUNT] = slots();
-
-const fn slots() -> [Option<Field>; SLOT_COUNT] {
-    let mut slots = [None; SLOT_COUNT];
-    let mut next = 0;
-    while next < Field::ALL.len() {
-        let field = Field::ALL[next];
-        let slot = slot(field.name().as_bytes());
-        assert!(slots[slot].is_none(), "two fields share a place: choose other factors in slot()");
-        slots[slot] = Some(field);
-        next += 1;
-    }
-    slots
-}
-
-/// A number that is another one for every field's name; the factors were found by trying.
-const fn slot(name: &[u8]) -> usize {
-    match name {
-        [first, .., before, last] => {
-            (name.len() * 5 + *first as usize * 6 + *before as usize * 4 + *last as usize * 2) % SLOT_COUNT
-        }
-        [first, ..] => *first as usize,
-        [] => 0,
-    }
-}
+static TABLE: Names<{ Field::ALL.len() }> = Names::new(Field::NAMES);
 
 #[cfg(test)]
 mod tests {

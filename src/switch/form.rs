@@ -11,9 +11,11 @@ use percent_encoding::percent_decode;
 use wide::u8x16;
 
 use super::field::Field;
+use crate::lookup::places;
 
-/// The fields that are asked for anywhere, still encoded. A dialplan lookup has two hundred pairs,
-/// nine of ten of which nobody asks for: they leave no trace here.
+/// The fields that are asked for anywhere, still encoded. Where FreeSWITCH's own configuration
+/// chooses, a dialplan lookup has two hundred pairs, nine of ten of which nobody asks for: they leave no
+/// trace here.
 #[derive(Debug)]
 pub struct Form<'a> {
     values: [Option<&'a [u8]>; Field::ALL.len()],
@@ -89,7 +91,8 @@ pub(crate) fn lossy(bytes: &[u8]) -> Cow<'_, str> {
 fn each_separator(body: &[u8], mut tell: impl FnMut(usize)) {
     let (blocks, rest) = body.as_chunks::<64>();
     for (index, block) in blocks.iter().enumerate() {
-        let mut found = separators(block);
+        let mut found =
+            places(block, |part| part.simd_eq(u8x16::splat(b'&')) | part.simd_eq(u8x16::splat(b'=')));
         while found != 0 {
             tell(index * 64 + found.trailing_zeros() as usize);
             found &= found - 1;
@@ -97,16 +100,6 @@ fn each_separator(body: &[u8], mut tell: impl FnMut(usize)) {
     }
     let in_rest = rest.iter().enumerate().filter(|(_, byte)| matches!(byte, b'&' | b'='));
     in_rest.for_each(|(at, _)| tell(blocks.len() * 64 + at));
-}
-
-/// A bit for each byte of a block that is a separator, the first the lowest.
-fn separators(block: &[u8; 64]) -> u64 {
-    let (parts, _) = block.as_chunks::<16>();
-    parts.iter().rev().fold(0, |places, part| {
-        let part = u8x16::new(*part);
-        let found = part.simd_eq(u8x16::splat(b'&')) | part.simd_eq(u8x16::splat(b'='));
-        places << 16 | u64::from(found.to_bitmask())
-    })
 }
 
 #[cfg(test)]

@@ -3,8 +3,8 @@
 use super::draft::Draft;
 use super::schedule;
 use crate::compile::claims::tenant_id;
-use crate::compile::{Problem, Reason};
-use crate::plan::{EmergencyRow, TenantRow};
+use crate::compile::{Problem, Reason, countries};
+use crate::plan::{CallsAbroad, EmergencyRow, TenantRow};
 use crate::resources::media_file::MediaUsage;
 use crate::source::world::key_of;
 
@@ -77,6 +77,17 @@ pub fn tenant_row(draft: &mut Draft) -> Option<TenantRow> {
             }
         });
     let profile = draft.profile.map(|profile| &profile.spec);
+    let calls_abroad = profile.and_then(|profile| profile.max_calls_abroad_per_day).map(|per_day| {
+        let home = spec.country.as_deref().and_then(countries::dialling);
+        if let (Some(country), None) = (&spec.country, &home) {
+            let message = format!(
+                "how numbers are dialled in {country} is not known, so that all that begin with + or 00 count as calls abroad; known are {}",
+                countries::known()
+            );
+            draft.problems.push(Problem::degraded(key.clone(), "spec.country", Reason::InvalidValue, message));
+        }
+        CallsAbroad { per_day, home }
+    });
     Some(TenantRow {
         id,
         namespace: me.namespace,
@@ -91,6 +102,7 @@ pub fn tenant_row(draft: &mut Draft) -> Option<TenantRow> {
         emergency,
         max_concurrent_calls: profile.and_then(|profile| profile.max_concurrent_calls),
         max_call_duration_seconds: profile.and_then(|profile| profile.max_call_duration_seconds),
+        calls_abroad,
         music_on_hold,
         recording_tone: profile.and_then(|profile| profile.recording_tone).unwrap_or(false),
         cdr_days: profile.and_then(|profile| profile.retention.as_ref()?.cdr_days),

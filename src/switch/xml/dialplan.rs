@@ -4,7 +4,6 @@
 //! caller is an extension because FreeSWITCH authenticated it (contract §3.1), a carrier because
 //! its packets come from its addresses, or somebody our own signed variable names.
 
-use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 
 use jiff::Timestamp;
@@ -143,14 +142,13 @@ fn call<'a>(
     view: &'a TenantView,
     caller: Caller,
 ) -> Call<'a> {
-    let leg = form.text(Field::VariableUuid);
     Call {
         view,
         platform,
         key,
+        extension: view.caller(&caller),
         caller,
-        random: RandomState::new().hash_one(&leg),
-        leg,
+        leg: form.text(Field::VariableUuid),
         caller_name: form.text(Field::HuntCallerIdName),
         disposition: form.text(Field::VariableOriginateDisposition),
         queue_cause: form.text(Field::VariableCcCause),

@@ -43,29 +43,40 @@ pub fn escape(value: &str, out: &mut dyn Write) -> Result<()> {
 /// Where the first character begins that may not be written as it is.
 fn first_special(bytes: &[u8]) -> Option<usize> {
     let (blocks, rest) = bytes.as_chunks::<16>();
-    let mut last = [b' '; 16];
-    last.iter_mut().zip(rest).for_each(|(to, byte)| *to = *byte);
-    blocks.iter().chain([&last]).enumerate().find_map(|(index, block)| {
-        let mut suspects = suspects(block);
-        while suspects != 0 {
-            let at = index * 16 + suspects.trailing_zeros() as usize;
-            if is_special(bytes, at) {
-                return Some(at);
-            }
-            suspects &= suspects - 1;
+    for (index, block) in blocks.iter().enumerate() {
+        let found = first_special_in(block, index * 16, bytes);
+        if found.is_some() {
+            return found;
         }
-        None
-    })
+    }
+    let mut last = [b' '; 16];
+    last.get_mut(..rest.len())?.copy_from_slice(rest);
+    first_special_in(&last, bytes.len() - rest.len(), bytes)
+}
+
+/// The same in the block that begins at a place.
+fn first_special_in(block: &[u8; 16], start: usize, bytes: &[u8]) -> Option<usize> {
+    let mut suspects = suspects(block);
+    while suspects != 0 {
+        let at = start + suspects.trailing_zeros() as usize;
+        if is_special(bytes, at) {
+            return Some(at);
+        }
+        suspects &= suspects - 1;
+    }
+    None
 }
 
 /// A bit for each byte that may begin such a character, the first the lowest: few of a text's do.
 fn suspects(block: &[u8; 16]) -> u32 {
     let block = u8x16::new(*block);
     let is = |byte: u8| block.simd_eq(u8x16::splat(byte));
+    let differs_in = |bit: u8, byte: u8| (block | u8x16::splat(bit)).simd_eq(u8x16::splat(byte));
     let control = block.min(u8x16::splat(0x1f)).simd_eq(block);
     let beyond = block.max(u8x16::splat(0x7f)).simd_eq(block);
-    let markup = is(b'&') | is(b'<') | is(b'>') | is(b'"') | is(b'\'') | is(b'$');
-    (control | beyond | markup | is(b'x') | is(b'X')).to_bitmask()
+    let quotes = is(b'"') | is(b'$') | differs_in(b'&' ^ b'\'', b'\'');
+    let brackets = differs_in(b'<' ^ b'>', b'>');
+    (control | beyond | quotes | brackets | differs_in(b'x' ^ b'X', b'x')).to_bitmask()
 }
 
 /// Whether a suspect is one: an x is only before a `-`, or before what may be dropped.

@@ -2,6 +2,7 @@
 
 pub mod chatplan;
 pub mod configuration;
+mod cut;
 pub mod dialplan;
 pub mod directory;
 pub mod escape;

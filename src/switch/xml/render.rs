@@ -1,14 +1,11 @@
 //! Documents from values, by template.
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 use serde::Serialize;
-use tera::value::Key;
-use tera::{Context, Value};
+use tera::Context;
 
 use super::Answer;
-use super::templates::{TemplateError, Templates};
+use super::templates::{DIALPLAN, TemplateError, Templates};
 use crate::route::Action;
 
 /// The dialplan of one call: a context with the one extension that applies, unconditionally
@@ -22,22 +19,24 @@ pub fn dialplan(
     extension: &str,
     actions: &[Action],
 ) -> Result<Bytes, TemplateError> {
-    templates.render("dialplan/extension.xml", &dialplan_context(context, extension, actions))
+    match templates.dialplan() {
+        Some(cut) => Ok(cut.render(context, extension, actions)),
+        None => templates.render(DIALPLAN, &dialplan_context(context, extension, actions)?),
+    }
 }
 
-pub(super) fn dialplan_context(context: &str, extension: &str, actions: &[Action]) -> Context {
-    let mut values = Context::new();
-    values.insert_value("context", Value::from(context));
-    values.insert_value("extension", Value::from(extension));
-    values.insert_value("actions", Value::from(actions.iter().map(action).collect::<Vec<_>>()));
-    values
-}
-
-/// Made by hand: serde takes several times as long, and every call waits for it. Tera makes a map of its
-/// own from any it is given, its own too.
-fn action(action: &Action) -> Value {
-    let fields = [("application", action.application), ("data", &action.data)];
-    Value::from(BTreeMap::from(fields.map(|(name, value)| (Key::Str(name), Value::from(value)))))
+pub(super) fn dialplan_context(
+    context: &str,
+    extension: &str,
+    actions: &[Action],
+) -> Result<Context, tera::Error> {
+    #[derive(Serialize)]
+    struct Values<'a> {
+        context: &'a str,
+        extension: &'a str,
+        actions: &'a [Action],
+    }
+    Context::from_serialize(&Values { context, extension, actions })
 }
 
 /// Renders a document from a serialisable value.

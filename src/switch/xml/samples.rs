@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::configuration::*;
 use super::directory::{Domain, Group, Mailbox, Member, auth_context, call_context, user_context};
 use super::render::dialplan_context;
+use super::templates::DIALPLAN;
 use crate::plan::{TenantPlan, TenantRow};
 use crate::resources::tenant::DeletionPolicy;
 use crate::route::{Action, TenantView, names};
@@ -32,7 +33,7 @@ pub(super) fn all() -> Vec<(&'static str, Context)> {
         ("configuration/local_stream.xml", values(&local_streams())),
         ("configuration/sofia.xml", values(&sofia())),
         ("configuration/voicemail.xml", values(&voicemail())),
-        ("dialplan/extension.xml", Some(dialplan_context("context", "extension", &[action]))),
+        (DIALPLAN, dialplan_context("context", "extension", &[action]).ok()),
         ("directory/auth.xml", Some(auth_context(DOMAIN, USER, &tenant, "d41d8cd98f00b204e9800998ecf8427e"))),
         ("directory/call.xml", Some(call_context(DOMAIN, USER, &tenant, &dial_string()))),
         ("directory/domain.xml", values(&Domain { domain: DOMAIN, users: vec![USER] })),
@@ -80,6 +81,7 @@ fn tenant() -> TenantView {
         emergency: None,
         max_concurrent_calls: None,
         max_call_duration_seconds: None,
+        calls_abroad: None,
         cdr_days: None,
         music_on_hold: None,
         recording_tone: false,

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use tera::{Context, Kwargs, State, Tera, TeraResult, Value};
 
+use super::cut::Cut;
 use super::{escape, samples};
 
 /// A template that is built in.
@@ -39,10 +40,15 @@ const BUILT_IN: [(&str, &str); 18] = built_in![
 /// Filters that would let a value past the escaping.
 const FORBIDDEN_FILTERS: [&str; 4] = ["safe", "escape_html", "escape_xml", "newlines_to_br"];
 
+/// The template of calls.
+pub(super) const DIALPLAN: &str = "dialplan/extension.xml";
+
 /// The templates, compiled.
 #[derive(Debug)]
 pub struct Templates {
     tera: Tera,
+    /// [`DIALPLAN`], where it only places values.
+    dialplan: Option<Cut>,
 }
 
 /// Why templates cannot be used, or an answer not be made.
@@ -115,14 +121,22 @@ impl Templates {
     fn new(sources: Vec<(String, String)>) -> Result<Self, TemplateError> {
         // First as written, so that errors name the right line, then in one line (contract §13).
         let written = compile(sources.clone())?;
-        let squeezed = sources.into_iter().map(|(name, source)| (name, in_one_line(&source))).collect();
-        let templates = Self { tera: compile(squeezed)? };
+        let squeezed: Vec<_> =
+            sources.into_iter().map(|(name, source)| (name, in_one_line(&source))).collect();
+        let dialplan = squeezed.iter().find(|(name, _)| name == DIALPLAN);
+        let dialplan = dialplan.and_then(|(_, source)| Cut::new(source));
+        let templates = Self { tera: compile(squeezed)?, dialplan };
         for (name, context) in samples::all() {
             written.render(name, &context)?;
             let document = templates.render(name, &context)?;
             usable(&document).map_err(|why| TemplateError::NotXml { name: name.to_owned(), why })?;
         }
         Ok(templates)
+    }
+
+    /// The template of calls, where it only places values.
+    pub(super) fn dialplan(&self) -> Option<&Cut> {
+        self.dialplan.as_ref()
     }
 
     /// Renders a document.
