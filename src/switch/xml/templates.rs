@@ -74,10 +74,12 @@ pub enum TemplateError {
     #[error("template: {0}")]
     Invalid(Box<tera::Error>),
     /// A template renders to something that is no XML document of ours.
-    #[error("template {name}: what it renders with sample data is not usable: {why}")]
+    #[error("template {name}: line {line} of what it renders with sample data is not usable: {why}")]
     NotXml {
         /// The template.
         name: String,
+        /// Line of what it renders, from 1: that of the file, if nothing before it is left out or repeated.
+        line: usize,
         /// What is wrong.
         why: String,
     },
@@ -127,9 +129,12 @@ impl Templates {
         let dialplan = dialplan.and_then(|(_, source)| Cut::new(source));
         let templates = Self { tera: compile(squeezed)?, dialplan };
         for (name, context) in samples::all() {
-            written.render(name, &context)?;
+            let as_written = written.render(name, &context)?;
             let document = templates.render(name, &context)?;
-            usable(&document).map_err(|why| TemplateError::NotXml { name: name.to_owned(), why })?;
+            for document in [as_written.as_bytes(), &document] {
+                let unusable = |(line, why)| TemplateError::NotXml { name: name.to_owned(), line, why };
+                usable(document).map_err(unusable)?;
+            }
         }
         Ok(templates)
     }
@@ -177,37 +182,50 @@ fn in_one_line(source: &str) -> String {
     out
 }
 
-/// Checks that a document is XML that FreeSWITCH's preprocessor leaves alone.
-fn usable(document: &[u8]) -> Result<(), String> {
+/// What FreeSWITCH's preprocessor looks for in a line, without regard to what it stands in
+/// (switch_xml.c, preprocess): it drops whole lines with the first three. Our documents are one line.
+const PREPROCESSED: [(&str, &str); 6] = [
+    ("<?", "XML declarations and processing instructions are not allowed"),
+    ("<include>", "<include> is not allowed"),
+    ("</include>", "</include> is not allowed"),
+    ("<!", "comments, CDATA and document types are not allowed; a comment is {# … #}"),
+    ("x-pre-process", "X-PRE-PROCESS is not allowed"),
+    ("$${", "$${} is not allowed"),
+];
+
+/// Checks that a document is XML that FreeSWITCH's preprocessor leaves alone; else the line, from 1,
+/// and what is wrong there.
+fn usable(document: &[u8]) -> Result<(), (usize, String)> {
     use quick_xml::events::Event;
-    let text = std::str::from_utf8(document).map_err(|error| error.to_string())?;
-    let mut reader = quick_xml::Reader::from_str(text);
-    let mut depth = 0usize;
-    loop {
-        match reader.read_event().map_err(|error| error.to_string())? {
-            Event::Eof if depth == 0 => break,
-            Event::Eof => return Err("an element is not closed".to_owned()),
-            Event::Start(element) => {
-                attributes(&element)?;
-                depth += 1;
-            }
-            Event::Empty(element) => attributes(&element)?,
-            Event::End(_) => depth = depth.saturating_sub(1),
-            Event::CData(_) => return Err("CDATA is not allowed".to_owned()),
-            Event::Comment(_) => return Err("comments are not allowed; use {# #}".to_owned()),
-            Event::DocType(_) | Event::PI(_) => {
-                return Err("document types and processing instructions are not allowed".to_owned());
-            }
-            Event::Decl(_) | Event::Text(_) | Event::GeneralRef(_) => {}
+    let text = std::str::from_utf8(document).map_err(|error| (1, error.to_string()))?;
+    for (number, line) in text.lines().enumerate() {
+        let line = line.to_ascii_lowercase();
+        if let Some((_, why)) = PREPROCESSED.iter().find(|(sign, _)| line.contains(sign)) {
+            return Err((number + 1, (*why).to_owned()));
         }
     }
-    if text.to_ascii_lowercase().contains("x-pre-process") {
-        return Err("X-PRE-PROCESS is not allowed".to_owned());
+    let mut reader = quick_xml::Reader::from_str(text);
+    let line_at = |position: u64| {
+        let position = usize::try_from(position).unwrap_or(usize::MAX).min(document.len());
+        1 + document.iter().take(position).filter(|byte| **byte == b'\n').count()
+    };
+    let mut depth = 0usize;
+    loop {
+        let event = reader.read_event();
+        let here = line_at(reader.buffer_position());
+        match event.map_err(|error| (line_at(reader.error_position()), error.to_string()))? {
+            Event::Eof if depth == 0 => return Ok(()),
+            Event::Eof => return Err((here, "an element is not closed".to_owned())),
+            Event::Start(element) => {
+                attributes(&element).map_err(|why| (here, why))?;
+                depth += 1;
+            }
+            Event::Empty(element) => attributes(&element).map_err(|why| (here, why))?,
+            Event::End(_) => depth = depth.saturating_sub(1),
+            // What begins with `<?` or `<!` is refused above.
+            _ => {}
+        }
     }
-    if text.contains("$${") {
-        return Err("$${} is not allowed".to_owned());
-    }
-    Ok(())
 }
 
 fn attributes(element: &quick_xml::events::BytesStart<'_>) -> Result<(), String> {
@@ -298,10 +316,15 @@ mod tests {
             "<!-- x --><a/>",
             "<!DOCTYPE a><a/>",
             "<a b=\"$${c}\"/>",
+            "<?xml version=\"1.0\"?>\n<a/>",
+            "<a>\n<?x y?></a>",
+            "<include>\n<a/></include>",
             "<a><X-Pre-Process cmd=\"exec\" data=\"id\"/></a>",
         ] {
             let error = refused("chatplan/final.xml", source);
             assert!(error.contains("chatplan/final.xml"), "{source}: {error}");
         }
+        let error = refused("chatplan/final.xml", "<document>\n  <a>\n  </b>\n</document>");
+        assert!(error.contains("line 3"), "{error}");
     }
 }
