@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::replies::{Record, count, elements, rows, table};
+use super::replies::{Record, count, elements, registrants, rows, table};
 use super::state::{Agent, Gateway, Profile, Queue, State, Tier};
 use crate::resources::sip_profile::UpdatePolicy;
 use crate::route::SigningKey;
@@ -177,12 +177,7 @@ pub async fn tenants(client: &Client, key: &SigningKey) -> Result<BTreeSet<Uuid>
 
 /// Mod_sofia's own list: the core's (`show registrations`) keeps what was flushed until it expires.
 async fn registered(client: &Client, profile: Word) -> Result<Vec<(String, String)>, EslError> {
-    let rows = xml(client, Api::Registrations(profile), "registration").await?;
-    let who = |row: Record| {
-        let (user, domain) = row.get("user")?.split_once('@')?;
-        Some((user.to_owned(), domain.to_owned()))
-    };
-    Ok(rows.into_iter().filter_map(who).collect())
+    Ok(registrants(&client.api(Api::Registrations(profile)).await?))
 }
 
 fn owned((name, value): (&str, &str)) -> (String, String) {

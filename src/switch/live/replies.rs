@@ -40,6 +40,17 @@ pub fn elements(text: &str, name: &str) -> Result<Vec<Record>, String> {
     }
 }
 
+/// Users and domains of mod_sofia's list of registrations. It is read by lines: it is no XML where a
+/// phone's Call-ID has markup in it, which is written as the phone sent it (mod_sofia.c,
+/// show_reg_callback_xml). No Call-ID has a line end, so that none can forge a line.
+pub fn registrants(text: &str) -> Vec<(String, String)> {
+    let who = |line: &str| {
+        let of = line.trim().strip_prefix("<user>")?.strip_suffix("</user>")?;
+        of.split_once('@').map(|(user, domain)| (user.to_owned(), domain.to_owned()))
+    };
+    text.lines().filter_map(who).collect()
+}
+
 /// The rows of a table with `|` between its columns, the first of which names them (contract §5.5).
 pub fn table(text: &str) -> Vec<Record> {
     let mut lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with("+OK"));
@@ -84,6 +95,24 @@ mod tests {
         assert_eq!(found.iter().map(|row| row["name"].as_str()).collect::<Vec<_>>(), ["gw-1", "gw-2"]);
         assert!(found[0]["contact"].contains("transport=tls"));
         assert_eq!(elements("Invalid Profile!\n", "profile-info").unwrap(), Vec::<Record>::new());
+    }
+
+    // A phone chooses its Call-ID, which mod_sofia does not escape.
+    #[test]
+    fn a_call_id_hides_no_registration_and_forges_none() {
+        let row = |id: &str, user: &str| {
+            format!(
+                "    <registration>\n        <call-id>{id}</call-id>\n        <user>{user}</user>\n    </registration>\n"
+            )
+        };
+        let text = format!(
+            "<?xml version=\"1.0\"?>\n<profile>\n  <registrations>\n{}{}{}  </registrations>\n</profile>\n",
+            row("abc<!--x@192.0.2.1", "1001@a.test"),
+            row("a</call-id><user>4242@b.test</user>x@h", "1002@a.test"),
+            row("plain", "1003@a.test"),
+        );
+        let expected = ["1001", "1002", "1003"].map(|user| (user.to_owned(), "a.test".to_owned()));
+        assert_eq!(registrants(&text), expected);
     }
 
     #[test]
