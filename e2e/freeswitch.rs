@@ -45,6 +45,7 @@ const STEPS: &[Step] = &[
     ("more calls abroad than its limit, a tenant does not make", calls_abroad),
     ("an emergency call leaves whoever makes it", emergency),
     ("a text message runs no command", message),
+    ("a phone hears of the calls of its own tenant, and of no other's", subscriptions),
     ("a recorded call leaves a file that begins with its tone", recorded),
     ("nothing was posted that nobody asks for", posted),
     ("nothing is left over", nothing_left),
@@ -229,6 +230,8 @@ fn failover(lab: &Lab) {
     assert!(invites[0].contains("<sip:+493023125000@"), "{}", invites[0]);
     // Neither the extension's number nor its name is for the carrier.
     assert!(!invites[0].contains("1001") && !invites[0].contains("Alice"), "{}", invites[0]);
+    // Nor is what a phone says of its own about who called and who pays.
+    assert!(!invites[0].contains("forged.example.com"), "{}", invites[0]);
     let gateways = lab.switch.api("sofia status gateway");
     assert!(gateways.contains("Outbound(Failed/Total):1/2"), "{gateways}");
 }
@@ -266,6 +269,23 @@ fn message(lab: &Lab) {
     lab.alice.play("message", lab.phones, &[("dial", &command)]);
     std::thread::sleep(Duration::from_millis(500));
     assert!(!file.exists(), "a phone ran a command on the switch");
+}
+
+fn subscriptions(lab: &Lab) {
+    let by = |watched: &str, host: &str| {
+        lab.alice.play("subscribe", lab.phones, &[("watched", watched), ("watched_host", host)])
+    };
+    for watched in ["1002", "park+5"] {
+        let own = by(watched, "acme.example.com");
+        assert!(own.completed, "{}", own.trace);
+    }
+    // The second is read as the first by what keeps subscriptions.
+    for (watched, host) in
+        [("1001", "globex.example.com"), ("sip+1001+globex.example.com", "acme.example.com")]
+    {
+        let foreign = by(watched, host);
+        assert!(!foreign.completed && foreign.status() == Some(401), "{}", foreign.trace);
+    }
 }
 
 fn recorded(lab: &Lab) {

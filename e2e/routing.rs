@@ -166,7 +166,8 @@ fn every_call_begins_with_who_it_is_and_what_bounds_it() {
     let token = Regex::new("^set centrex_call=TENANT/extension.alice/leg-1/[0-9a-f]{32}$").unwrap();
     assert!(token.is_match(&said[0]), "{}", said[0]);
     let expected = lines(
-        "set media_timeout=120000
+        "set sip_copy_custom_headers=false
+         set media_timeout=120000
          set media_hold_timeout=1800000
          set export_vars=centrex_call,media_timeout,media_hold_timeout
          set hangup_after_bridge=true

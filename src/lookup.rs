@@ -58,7 +58,7 @@ const fn slot(name: &[u8]) -> usize {
     let [first, third, second_third] =
         [byte(name, 0), byte(name, (length + 1) / 3), byte(name, length * 2 / 3)];
     let last = byte(name, length.saturating_sub(1));
-    (length * 5 + first * 19 + third * 18 + second_third * 25 + last * 4) % SLOTS
+    (length * 18 + first * 10 + third * 5 + second_third * 15 + last * 27) % SLOTS
 }
 
 const fn byte(name: &[u8], at: usize) -> usize {

@@ -103,7 +103,7 @@ fn lookups() -> Vec<(Section, String)> {
     vec![
         directory(
             "action=sip_auth&sip_profile=internal&sip_auth_username=100&sip_auth_realm=tenant-a.test\
-             &sip_from_host=tenant-a.test&user=100&domain=tenant-a.test",
+             &sip_auth_method=INVITE&sip_from_host=tenant-a.test&user=100&domain=tenant-a.test",
         ),
         directory("action=user_call&user=100&domain=tenant-a.test"),
         directory("user=100&domain=tenant-a.test"),

@@ -137,6 +137,35 @@ fn rule_4_a_phone_registers_as_itself_in_its_own_domain() {
     assert!(!directory("tenant-a.test", &call).is_not_found());
 }
 
+// A subscription tells of calls, and of their identities, with which a call can be taken over.
+#[test]
+fn rule_4_a_phone_subscribes_to_its_own_tenant_only() {
+    let subscribe = AUTH.replace("REGISTER", "SUBSCRIBE");
+    let to = |user: &str, host: &str| {
+        let form = subscribe
+            .replace("sip_to_user=100", &format!("sip_to_user={user}"))
+            .replace("sip_to_host=tenant-a.test", &format!("sip_to_host={host}"));
+        !directory("tenant-a.test", &form).is_not_found()
+    };
+    for user in ["100", "101", "park%2B5", "%2B4930123456", ""] {
+        assert!(to(user, "tenant-a.test"), "{user}");
+        assert!(!to(user, "tenant-b.test"), "{user}");
+    }
+    for user in ["sip%2B200%2Btenant-b.test", "%2B200%2Btenant-b.test", "sip%2B200%40tenant-b.test"] {
+        assert!(!to(user, "tenant-a.test"), "{user}");
+    }
+    let without: Vec<&str> = subscribe.split('&').filter(|pair| !pair.starts_with("sip_to_host")).collect();
+    assert!(directory("tenant-a.test", &without.join("&")).is_not_found());
+}
+
+// FreeSWITCH keeps it, and lists it with every registration in an answer that must stay short.
+#[test]
+fn a_phone_with_an_endless_call_id_does_not_register() {
+    let with = |length: usize| format!("{AUTH}&sip_call_id={}", "a".repeat(length));
+    assert!(!directory("tenant-a.test", &with(256)).is_not_found());
+    assert!(directory("tenant-a.test", &with(257)).is_not_found());
+}
+
 #[test]
 fn rule_5_a_user_without_password_is_not_authenticated() {
     let form = AUTH.replace("username=100", "username=300").replace("user=100", "user=300");

@@ -44,6 +44,9 @@ pub enum Variable {
     TransferRingback,
     /// Hold music: a local stream by name.
     HoldMusic(Word),
+    /// What a phone says in headers of its own goes no further: a carrier may bill by `P-Charge-Info`
+    /// and believe `Diversion` (mod_sofia.c copies every such header to the other leg).
+    KeepCustomHeaders,
     /// Ends a leg that sends nothing any more while it is on hold.
     MediaHoldTimeout,
     /// Ends a leg that sends nothing any more: a phone that lost its power says no goodbye, and its
@@ -299,6 +302,7 @@ impl Variable {
             Self::QueueExportVars => ("cc_export_vars=", EXPORT_VARS),
             Self::HangupAfterBridge => ("hangup_after_bridge=", "true"),
             Self::HoldMusic(stream) => ("hold_music=local_stream://", stream.as_str()),
+            Self::KeepCustomHeaders => ("sip_copy_custom_headers=", "false"),
             Self::MediaHoldTimeout => ("media_hold_timeout=", MEDIA_HOLD_TIMEOUT_MS),
             Self::MediaTimeout => ("media_timeout=", MEDIA_TIMEOUT_MS),
             Self::RecordOnceAnswered => ("RECORD_ANSWER_REQ=", "true"),

@@ -176,6 +176,7 @@ impl<'a> Call<'a> {
         let mut actions = Vec::with_capacity(16);
         actions.extend([
             self.identity()?,
+            App::Set(Variable::KeepCustomHeaders),
             App::Set(Variable::MediaTimeout),
             App::Set(Variable::MediaHoldTimeout),
             App::Set(Variable::ExportVars),

@@ -58,6 +58,7 @@ fields! {
     SipAuthMethod "sip_auth_method",
     SipAuthRealm "sip_auth_realm",
     SipAuthUsername "sip_auth_username",
+    SipCallId "sip_call_id",
     SipFromHost "sip_from_host",
     SipProfile "sip_profile",
     SipToHost "sip_to_host",
