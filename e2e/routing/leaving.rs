@@ -2,7 +2,7 @@
 
 use centrex::plan::NationalDialling;
 use centrex::resources::common::NumberFormat;
-use centrex::route::{Answer, digits};
+use centrex::route::{Answer, TenantView, digits};
 
 use super::{ACME, Office, assert_body, compiled, forwarding_to};
 
@@ -59,6 +59,64 @@ fn emergency_calls_are_first_and_unlimited() {
                 .as_str(),
         );
     }
+}
+
+#[test]
+fn an_emergency_number_that_edits_make_is_one() {
+    // Nine to get out, as many offices have it, and a toll class that Bob has not.
+    let nine = ACME.replace("match: [{prefix: \"118\", maxDigits: 6}]", "match: [{prefix: \"8\", strip: 1}]");
+    let office = Office::open(&nine.replacen(
+        "kind: OutboundRoute\n",
+        "kind: OutboundRoute\nmetadata: {name: nine, namespace: acme}\nspec: {tenantRef: {name: acme}, priority: 1, \
+         match: [{prefix: \"9\", strip: 1}], tollClass: Nobody, trunks: [{name: second}]}\n---\n\
+         apiVersion: centrex.dev/v1alpha1\nkind: OutboundRoute\n",
+        1,
+    ));
+    assert_eq!(office.dial("bob", "9030123456").rule, "Refused.TollClass");
+    for dialled in ["9112", "8112"] {
+        let answer = office.dial("bob", dialled);
+        assert_eq!(answer.rule, "Emergency", "{dialled}");
+        let said = office.body(&answer);
+        assert!(said.iter().any(|action| action.ends_with("sofia/gateway/acme/first#0/112")), "{said:#?}");
+        assert!(!said.iter().any(|action| action.starts_with("limit")), "{said:#?}");
+    }
+}
+
+#[test]
+fn an_emergency_number_stays_one_while_its_trunk_is_not_there() {
+    let mut office = Office::acme();
+    office.view.plan.tenant.emergency.as_mut().unwrap().trunk = None;
+    let answer = office.dial("bob", "112");
+    assert_eq!(answer.rule, "Emergency");
+    let bridges: Vec<String> =
+        office.body(&answer).into_iter().filter(|action| action.starts_with("bridge")).collect();
+    // By every trunk of its routes, each once, as dialled.
+    assert_eq!(bridges.len(), 3, "{bridges:#?}");
+    assert!(bridges.iter().all(|bridge| bridge.ends_with("/112")), "{bridges:#?}");
+    office.view.plan.outbound_routes = Default::default();
+    let office = Office { view: TenantView::new(office.view.plan), ..office };
+    assert_eq!(office.body(&office.dial("bob", "112")), ["hangup NORMAL_TEMPORARY_FAILURE"]);
+}
+
+#[test]
+fn what_the_platform_blocks_is_blocked_however_it_is_dialled() {
+    let germany = ACME.replace("  timeZone: Europe/Berlin", "  country: DE\n  timeZone: Europe/Berlin");
+    let office = Office::open(&germany);
+    for dialled in ["0190123456", "0049190123456"] {
+        assert_eq!(office.dial("carol", dialled).rule, "Refused.Blocked", "{dialled}");
+    }
+    // Neither another number inside, nor one abroad that is written alike.
+    for dialled in ["030190123", "0044190123456"] {
+        assert_ne!(office.dial("carol", dialled).rule, "Refused.Blocked", "{dialled}");
+    }
+}
+
+#[test]
+fn a_call_with_a_plus_sign_to_an_own_number_stays_inside() {
+    let office = Office::acme();
+    assert_eq!(office.dial("alice", "+493012345602").rule, "Extension.bob");
+    assert_eq!(office.dial("outside", "+493012345602").rule, "Refused.Outside");
+    assert_eq!(office.dial("alice", "+493012345699").rule, "Unknown");
 }
 
 #[test]
@@ -152,6 +210,14 @@ fn calls_abroad_are_counted_apart() {
         let barred = none.body(&none.dial("alice", number)) == ["hangup OUTGOING_CALL_BARRED"];
         assert_eq!(barred, counts, "{number}: {:#?}", none.said(&none.dial("alice", number)));
     }
+    // A carrier that wants neither plus sign nor prefix is sent none; it is a call abroad all the same.
+    let bare = of("5", &|text| {
+        text.replace("strip: 2, prepend: \"+\"", "strip: 2")
+            .replace("numberFormat: National", "numberFormat: E164WithoutPlus")
+    });
+    let said = bare.said(&bare.dial("alice", "0044207946"));
+    assert!(said.iter().any(|action| action == abroad), "{said:#?}");
+    assert!(said.iter().any(|action| action.ends_with("/44207946")), "{said:#?}");
     // A phone that forwards its calls abroad counts, whoever called it.
     let forwarding =
         "displayName: Bob Example, forwarding: {always: {kind: ExternalNumber, number: \"+442079460123\"}}";

@@ -11,6 +11,10 @@ use crate::source::object::created;
 use crate::source::world::key_of;
 use crate::source::{TenantKey, World};
 
+/// Most digits of an emergency number that no rule of the platform can keep back, such as 112. Longer
+/// ones are the tenant's word only.
+pub const UNDENIABLE_DIGITS: usize = 3;
+
 /// A claimant: its age first, so that the least is the holder.
 type Claimant = (Timestamp, TenantKey, String);
 
@@ -20,6 +24,8 @@ pub struct Claims {
     domains: BTreeMap<String, BTreeSet<Claimant>>,
     numbers: BTreeMap<String, BTreeSet<Claimant>>,
     identities: BTreeMap<Uuid, BTreeSet<Claimant>>,
+    /// Tenants there are: a Number of one that is not there holds nothing.
+    tenants: BTreeSet<TenantKey>,
     emergency_numbers: BTreeSet<String>,
 }
 
@@ -40,11 +46,13 @@ impl Claims {
             self.domains.entry(domain.clone()).or_default().insert((age, key.clone(), String::new()));
         }
         if let Some(emergency) = &tenant.spec.emergency {
-            self.emergency_numbers.extend(emergency.numbers.iter().cloned());
+            let short = emergency.numbers.iter().filter(|number| number.len() <= UNDENIABLE_DIGITS);
+            self.emergency_numbers.extend(short.cloned());
         }
         if let Some(id) = tenant_id(tenant) {
-            self.identities.entry(id).or_default().insert((age, key, String::new()));
+            self.identities.entry(id).or_default().insert((age, key.clone(), String::new()));
         }
+        self.tenants.insert(key);
     }
 
     /// Adds what a Number claims.
@@ -66,6 +74,7 @@ impl Claims {
         if let Some(id) = tenant_id(tenant) {
             self.identities.entry(id).or_default().retain(|(_, holder, _)| *holder != key);
         }
+        self.tenants.remove(&key);
     }
 
     /// Takes back what a Number claims, as it was added.
@@ -83,7 +92,8 @@ impl Claims {
 
     /// The tenant and the Number that hold a public number.
     pub fn number(&self, number: &str) -> Option<(&TenantKey, &str)> {
-        self.numbers.get(number)?.first().map(|(_, key, name)| (key, name.as_str()))
+        let holder = self.numbers.get(number)?.iter().find(|(_, key, _)| self.tenants.contains(key));
+        holder.map(|(_, key, name)| (key, name.as_str()))
     }
 
     /// The tenant that has an identity.
@@ -91,7 +101,7 @@ impl Claims {
         self.identities.get(&id)?.first().map(|(_, key, _)| key)
     }
 
-    /// Emergency numbers of all tenants.
+    /// Emergency numbers of all tenants that no rule keeps back.
     pub fn emergency_numbers(&self) -> &BTreeSet<String> {
         &self.emergency_numbers
     }
@@ -102,6 +112,13 @@ impl Claims {
         differing(&self.domains, &after.domains, &mut moved);
         differing(&self.numbers, &after.numbers, &mut moved);
         differing(&self.identities, &after.identities, &mut moved);
+        // With a tenant come and go the Numbers that were there before it, or are left of it.
+        let changed: BTreeSet<_> = self.tenants.symmetric_difference(&after.tenants).collect();
+        if !changed.is_empty() {
+            let concerned =
+                after.numbers.values().filter(|all| all.iter().any(|(_, key, _)| changed.contains(key)));
+            moved.extend(concerned.flatten().map(|(_, tenant, _)| tenant.clone()));
+        }
         moved
     }
 }

@@ -31,10 +31,7 @@ pub fn possible(matches: &DigitMatch) -> bool {
 
 /// The emergency number that a match names by its prefix. A match without a prefix names none: it
 /// is a catch-all, and emergency numbers are looked at before it.
-pub fn shadows<'a>(
-    matches: &DigitMatch,
-    mut emergency: impl Iterator<Item = &'a String>,
-) -> Option<&'a String> {
+pub fn shadows<'a>(matches: &DigitMatch, emergency: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     matches.prefix.as_ref()?;
-    emergency.find(|number| digits::apply(matches, number).is_some())
+    emergency.into_iter().find(|number| digits::apply(matches, number).is_some())
 }

@@ -7,6 +7,7 @@ use super::problem::{Effect, Problem, Reason};
 use super::trunk::trunk_row;
 use super::{Compiled, patterns};
 use crate::plan::*;
+use crate::resources::common::DigitMatch;
 use crate::resources::dial_rule::DialActionKind;
 use crate::resources::{DialRule, SipProfile, Trunk};
 use crate::source::object::created;
@@ -32,6 +33,7 @@ pub fn platform(snapshot: &PlatformSnapshot, claims: &Claims) -> Compiled<Platfo
             plan.dial_rules.insert(name, row);
         }
     }
+    rules_that_meet(snapshot, &plan, &mut problems);
     problems.sort();
     Compiled { plan, problems }
 }
@@ -111,6 +113,37 @@ fn meet(a: Option<IpAddr>, b: Option<IpAddr>) -> bool {
     }
 }
 
+/// Says of rules of one phase and priority that both are about some numbers and do different things:
+/// which one decides should be said, not known. Both stay in force, for neither may open what it closes.
+fn rules_that_meet(snapshot: &PlatformSnapshot, plan: &PlatformPlan, problems: &mut Vec<Problem>) {
+    let mut by_age: Vec<&DialRule> = snapshot.dial_rules.iter().map(|rule| &**rule).collect();
+    by_age.sort_by_key(|rule| (created(&rule.metadata), rule.metadata.name.clone()));
+    let named = |rule: &DialRule| {
+        let name = rule.metadata.name.clone().unwrap_or_default();
+        Some((plan.dial_rules.get(&name)?, name))
+    };
+    let rules: Vec<_> = by_age.into_iter().filter_map(named).collect();
+    for (place, (rule, name)) in rules.iter().enumerate() {
+        let older = rules.iter().take(place).find_map(|(other, holder)| {
+            let alike = (other.phase, other.priority) == (rule.phase, rule.priority);
+            if !alike || other.action == rule.action {
+                return None;
+            }
+            let meets =
+                |mine: &DigitMatch| other.matches.iter().any(|theirs| patterns::overlap(mine, theirs));
+            Some((rule.matches.iter().position(meets)?, holder))
+        });
+        if let Some((index, holder)) = older {
+            let key = ObjectKey { kind: "DialRule", namespace: None, name: name.clone() };
+            let message = format!(
+                "it overlaps with DialRule {holder}, which has the same phase and priority {}: rules that block come first, then the first by name; give one another priority",
+                rule.priority
+            );
+            problems.push(Problem::degraded(key, format!("spec.match[{index}]"), Reason::Conflict, message));
+        }
+    }
+}
+
 fn dial_rule(
     rule: &DialRule,
     name: &str,
@@ -129,7 +162,9 @@ fn dial_rule(
         }
         // The rule stays in force for everything else: a tenant's list of emergency numbers must
         // not take a rule of the platform away.
-        if let Some(number) = patterns::shadows(matches, claims.emergency_numbers().iter()) {
+        if let Some(number) =
+            patterns::shadows(matches, claims.emergency_numbers().iter().map(String::as_str))
+        {
             let message =
                 format!("it matches {number}, an emergency number of a tenant, whose calls pass it by");
             let field = format!("{field}.prefix");

@@ -45,6 +45,14 @@ pub fn trunk_row(
             return None;
         }
     }
+    if let Some(index) = spec.gateways.iter().position(|gateway| !is_host(&gateway.host)) {
+        let host = spec.gateways.get(index).map_or("", |gateway| gateway.host.as_str());
+        let message = format!(
+            "{host} is no name of a host and no IP address; a port goes into spec.gateways[{index}].port"
+        );
+        refuse(&format!("spec.gateways[{index}].host"), Reason::InvalidValue, message);
+        return None;
+    }
     let number_format = spec.number_format.unwrap_or_default();
     let national = match (number_format, spec.country.as_deref()) {
         (NumberFormat::National, Some(country)) => match countries::dialling(country) {
@@ -119,11 +127,14 @@ fn source_addresses(trunk: &Trunk, key: &ObjectKey, problems: &mut Vec<Problem>)
     let mut addresses = Vec::new();
     for (index, text) in trunk.spec.source_addresses.iter().enumerate() {
         let message = match network(text) {
-            Some(net) if net.prefix_len() > 0 => {
+            Some(net) if net.prefix_len() >= shortest_prefix(&net) => {
                 addresses.push(net);
                 continue;
             }
-            Some(_) => format!("{text} is every address there is; name the carrier's networks"),
+            Some(net) => format!(
+                "{text} is too much of all addresses there are; name the carrier's networks, of /{} or longer prefixes",
+                shortest_prefix(&net)
+            ),
             None => format!("{text} is no IP address and no network"),
         };
         let field = format!("spec.sourceAddresses[{index}]");
@@ -133,6 +144,21 @@ fn source_addresses(trunk: &Trunk, key: &ObjectKey, problems: &mut Vec<Problem>)
     addresses.sort();
     addresses.dedup();
     addresses
+}
+
+/// Shortest prefix of a carrier's network: the largest that registries gave to one network.
+fn shortest_prefix(net: &IpNet) -> u8 {
+    match net {
+        IpNet::V4(_) => 8,
+        IpNet::V6(_) => 16,
+    }
+}
+
+/// Whether text is an IP address, or a name that is none misspelt: labels with a letter among them.
+fn is_host(text: &str) -> bool {
+    let is_label = |label: &str| !label.is_empty() && !label.contains(':');
+    text.parse::<IpAddr>().is_ok()
+        || (text.split('.').all(is_label) && text.bytes().any(|byte| byte.is_ascii_alphabetic()))
 }
 
 /// A network in CIDR form, or a single address as one.

@@ -78,6 +78,9 @@ pub struct TenantRow {
     /// ISO 3166-1 alpha-2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub country: Option<String>,
+    /// How numbers are dialled there, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dialling: Option<NationalDialling>,
     /// Caller id of calls that have no better one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub caller_id: Option<CallerId>,
@@ -90,9 +93,9 @@ pub struct TenantRow {
     /// Longest call through a trunk, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_call_duration_seconds: Option<i32>,
-    /// How many calls abroad it may make.
+    /// Most calls abroad in a day, per switch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub calls_abroad: Option<CallsAbroad>,
+    pub max_calls_abroad_per_day: Option<i32>,
     /// Hold music, relative to the tenant's media directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub music_on_hold: Option<MediaPath>,
@@ -119,25 +122,15 @@ impl TenantRow {
     }
 }
 
-/// How many calls abroad a tenant may make, and what is not abroad to it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct CallsAbroad {
-    /// Most in a day, per switch.
-    pub per_day: i32,
-    /// How numbers are dialled in its country, where that is known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub home: Option<NationalDialling>,
-}
-
 /// How emergency calls leave.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EmergencyRow {
     /// Numbers that are emergency calls, as dialled and as sent.
     pub numbers: Vec<String>,
-    /// Trunk, `namespace/name`.
-    pub trunk: String,
+    /// Trunk, `namespace/name`; none while there is no such trunk for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trunk: Option<String>,
     /// Number shown to the emergency service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub caller_id_number: Option<String>,

@@ -7,13 +7,13 @@ use jiff::Timestamp;
 
 use super::digits;
 use super::explain::{Listener, Step};
+use super::rules::{self, Found};
 use super::schedule;
 use super::token::Caller;
 use super::view::TenantView;
 use crate::plan::{DialActionRow, FeatureCodeRow, PlatformPlan, Target};
-use crate::resources::common::{CallerId, DestinationKind, DigitMatch};
+use crate::resources::common::{CallerId, DestinationKind};
 use crate::resources::dial_rule::Phase;
-use crate::source::ObjectKey;
 
 /// Most schedules and forwardings that a call follows by itself. Compile refuses circles; this
 /// bounds what a plan could do that was not compiled.
@@ -53,6 +53,8 @@ pub struct Outbound<'a> {
     pub rule: &'a str,
     /// Number after the digit edits.
     pub number: String,
+    /// Whether the call is one abroad.
+    pub is_abroad: bool,
     /// Trunks in order, `namespace/name`.
     pub trunks: &'a [String],
     /// Caller id that overrides the caller's own.
@@ -88,8 +90,8 @@ pub fn decide<'a>(
     if inside && is_emergency(view, dialled, listener) {
         return Decision::Emergency { number: dialled.to_owned() };
     }
-    if let Some(decision) = dial_rules(platform, Phase::Before, inside, dialled, listener) {
-        return decision;
+    if let Some(found) = rules::first(platform, Phase::Before, dialled, listener) {
+        return by_rule(view, found, inside, dialled, listener);
     }
     if let Some(target) = view.number(dialled) {
         let why = || format!("its number is {dialled}");
@@ -99,7 +101,7 @@ pub fn decide<'a>(
     let why = || format!("none of its internal numbers is {dialled}");
     listener.hears(|| Step { resource: view.tenant_key(), matched: false, why: why() });
     if !inside {
-        return match dial_rules(platform, Phase::After, inside, dialled, listener) {
+        return match after(view, platform, inside, dialled, listener) {
             Some(decision) => decision,
             None => {
                 let why = "callers from outside dial internal numbers only".to_owned();
@@ -108,18 +110,25 @@ pub fn decide<'a>(
             }
         };
     }
-    if let Some(decision) = feature(view, dialled, listener) {
+    if let Some(decision) = own(view, dialled, listener).or_else(|| feature(view, dialled, listener)) {
         return decision;
     }
     if let Some(decision) = outbound(view, caller, dialled, listener) {
-        return decision;
+        return or_blocked(view, platform, decision, dialled, listener);
     }
-    dial_rules(platform, Phase::After, inside, dialled, listener).unwrap_or(Decision::Unknown)
+    after(view, platform, inside, dialled, listener).unwrap_or(Decision::Unknown)
+}
+
+/// The tenant's own public number: a call to it does not leave.
+fn own<'a>(view: &TenantView, number: &str, listener: Listener<'_>) -> Option<Decision<'a>> {
+    let (own, row) = view.public_number(number)?;
+    let why = || format!("{number} is the tenant's own, and does not leave: {}", row.target);
+    listener.hears(|| Step { resource: view.key("Number", own), matched: true, why: why() });
+    Some(Decision::Target(row.target.clone()))
 }
 
 fn is_emergency(view: &TenantView, dialled: &str, listener: Listener<'_>) -> bool {
-    let emergency = view.plan.tenant.emergency.as_ref();
-    let numbers = emergency.map_or(&[][..], |emergency| &emergency.numbers);
+    let numbers = emergency_numbers(view);
     let matched = numbers.iter().any(|number| number == dialled);
     listener.hears(|| {
         let why = match (matched, numbers) {
@@ -132,6 +141,10 @@ fn is_emergency(view: &TenantView, dialled: &str, listener: Listener<'_>) -> boo
     matched
 }
 
+fn emergency_numbers(view: &TenantView) -> &[String] {
+    view.plan.tenant.emergency.as_ref().map_or(&[], |emergency| &emergency.numbers)
+}
+
 /// Decides how a public number leaves that a destination names: as if it were dialled, but the
 /// tenant's administrator chose it, so that no toll class is asked. The tenant's own numbers do
 /// not leave: [`settle`] follows them before.
@@ -141,8 +154,8 @@ pub fn external<'a>(
     number: &str,
     listener: Listener<'_>,
 ) -> Decision<'a> {
-    if let Some(decision) = dial_rules(platform, Phase::Before, true, number, listener) {
-        return decision;
+    if let Some(found) = rules::first(platform, Phase::Before, number, listener) {
+        return by_rule(view, found, true, number, listener);
     }
     // A destination is written in E.164; routes match what people dial. One whose edits give the
     // number leads to it.
@@ -154,66 +167,83 @@ pub fn external<'a>(
         });
         matched
     });
-    match route {
-        Some((name, route)) => Decision::Out(Outbound {
-            rule: name,
-            number: number.to_owned(),
-            trunks: &route.trunks,
-            caller_id: route.caller_id.as_ref(),
-        }),
-        None => dial_rules(platform, Phase::After, true, number, listener).unwrap_or(Decision::Unknown),
+    let Some((name, route)) = route else {
+        return after(view, platform, true, number, listener).unwrap_or(Decision::Unknown);
+    };
+    let out = Outbound {
+        rule: name,
+        number: number.to_owned(),
+        is_abroad: digits::is_abroad(number, view.dialling()),
+        trunks: &route.trunks,
+        caller_id: route.caller_id.as_ref(),
+    };
+    or_blocked(view, platform, Decision::Out(out), number, listener)
+}
+
+/// What a rule of the platform that is about a number does with the call.
+fn by_rule<'a>(
+    view: &TenantView,
+    found: Found<'a>,
+    inside: bool,
+    dialled: &str,
+    listener: Listener<'_>,
+) -> Decision<'a> {
+    let (decision, matched, why) = match &found.rule.action {
+        DialActionRow::Block => (Decision::Refused(Refusal::Blocked), true, "it blocks the call"),
+        DialActionRow::Route { .. } if !inside => {
+            (Decision::Refused(Refusal::Outside), false, "callers from outside do not leave by it")
+        }
+        DialActionRow::Route { trunks } => {
+            let is_abroad = digits::leads_abroad(dialled, &found.edit, view.dialling());
+            let number = found.edit.number;
+            let out = Outbound { rule: found.name, number, is_abroad, trunks, caller_id: None };
+            (Decision::Out(out), true, "the call leaves by its trunks")
+        }
+    };
+    listener.hears(|| Step { resource: rules::key(found.name), matched, why: why.to_owned() });
+    or_emergency(view, decision, listener)
+}
+
+/// An emergency call, if the edits of a rule made an emergency number of what was dialled: 9911 is one
+/// where 9 is dialled to get out, and nothing stands before it.
+fn or_emergency<'a>(view: &TenantView, decision: Decision<'a>, listener: Listener<'_>) -> Decision<'a> {
+    match decision {
+        Decision::Out(out) if emergency_numbers(view).contains(&out.number) => {
+            let why = || format!("{} is an emergency number", out.number);
+            listener.hears(|| Step { resource: view.tenant_key(), matched: true, why: why() });
+            Decision::Emergency { number: out.number }
+        }
+        decision => decision,
     }
 }
 
-/// What the platform's rules of a phase say of a number.
-pub fn dial_rules<'a>(
+/// What the platform's rules say of a number that none of the tenant's is about.
+fn after<'a>(
+    view: &TenantView,
     platform: &'a PlatformPlan,
-    phase: Phase,
     inside: bool,
     dialled: &str,
     listener: Listener<'_>,
 ) -> Option<Decision<'a>> {
-    let mut rules: Vec<_> = platform.dial_rules.iter().filter(|(_, rule)| rule.phase == phase).collect();
-    rules.sort_by_key(|(_, rule)| rule.priority);
-    rules.into_iter().find_map(|(name, rule)| {
-        let key = || ObjectKey { kind: "DialRule", namespace: None, name: name.clone() };
-        let number = edited(&rule.matches, dialled, listener, key)?;
-        let (decision, matched, why) = match &rule.action {
-            DialActionRow::Block => (Decision::Refused(Refusal::Blocked), true, "it blocks the call"),
-            DialActionRow::Route { .. } if !inside => {
-                (Decision::Refused(Refusal::Outside), false, "callers from outside do not leave by it")
-            }
-            DialActionRow::Route { trunks } => {
-                let out = Outbound { rule: name, number, trunks, caller_id: None };
-                (Decision::Out(out), true, "the call leaves by its trunks")
-            }
-        };
-        listener.hears(|| Step { resource: key(), matched, why: why.to_owned() });
-        Some(decision)
-    })
+    let found = rules::first(platform, Phase::After, dialled, listener)?;
+    let decision = by_rule(view, found, inside, dialled, listener);
+    Some(or_blocked(view, platform, decision, dialled, listener))
 }
 
-/// What the first match of a rule that is about a number makes of it.
-fn edited(
-    matches: &[DigitMatch],
+/// Refuses a call that a rule of the platform blocks in another spelling, dialled or after the edits.
+fn or_blocked<'a>(
+    view: &TenantView,
+    platform: &PlatformPlan,
+    decision: Decision<'a>,
     dialled: &str,
     listener: Listener<'_>,
-    resource: impl Fn() -> ObjectKey,
-) -> Option<String> {
-    let number = matches.iter().find_map(|matches| digits::apply(matches, dialled));
-    listener.hears(|| {
-        let why = match &number {
-            Some(number) if number == dialled => format!("it is about {dialled}"),
-            Some(number) => format!("it is about {dialled}, and makes it {number}"),
-            None => {
-                let reasons = matches.iter().filter_map(|m| digits::edit(m, dialled).err());
-                let reasons: Vec<String> = reasons.map(|reason| reason.to_string()).collect();
-                format!("{dialled} {}", reasons.join("; it "))
-            }
-        };
-        Step { resource: resource(), matched: number.is_some(), why }
-    });
-    number
+) -> Decision<'a> {
+    let Decision::Out(out) = &decision else { return decision };
+    let blocked = |number: &str| rules::blocking(platform, number, view.dialling(), listener).is_some();
+    if blocked(dialled) || (out.number != dialled && blocked(&out.number)) {
+        return Decision::Refused(Refusal::Blocked);
+    }
+    decision
 }
 
 /// The longest code that matches.
@@ -245,15 +275,24 @@ fn outbound<'a>(
     dialled: &str,
     listener: Listener<'_>,
 ) -> Option<Decision<'a>> {
-    let (name, route, number) = view.routes().find_map(|(name, route)| {
-        let number = edited(&route.matches, dialled, listener, || view.key("OutboundRoute", name))?;
-        Some((name, route, number))
+    let (name, route, edit) = view.routes().find_map(|(name, route)| {
+        let edit = rules::edited(&route.matches, dialled, listener, || view.key("OutboundRoute", name))?;
+        Some((name, route, edit))
     })?;
-    if let Some((own, row)) = view.public_number(&number) {
-        let why = || format!("{number} is the tenant's own, and does not leave: {}", row.target);
-        listener.hears(|| Step { resource: view.key("Number", own), matched: true, why: why() });
-        return Some(Decision::Target(row.target.clone()));
+    if let Some(decision) = own(view, &edit.number, listener) {
+        return Some(decision);
     }
+    let out = Outbound {
+        rule: name,
+        is_abroad: digits::leads_abroad(dialled, &edit, view.dialling()),
+        number: edit.number,
+        trunks: &route.trunks,
+        caller_id: route.caller_id.as_ref(),
+    };
+    let out = match or_emergency(view, Decision::Out(out), listener) {
+        Decision::Out(out) => out,
+        emergency => return Some(emergency),
+    };
     let Caller::Extension(extension) = caller else { return Some(Decision::Refused(Refusal::Outside)) };
     let classes =
         view.plan.extensions.get(extension).map(|row| row.toll_classes.as_slice()).unwrap_or_default();
@@ -265,16 +304,7 @@ fn outbound<'a>(
             Step { resource: view.key("Extension", extension), matched: permitted, why }
         });
     }
-    Some(if permitted {
-        Decision::Out(Outbound {
-            rule: name,
-            number,
-            trunks: &route.trunks,
-            caller_id: route.caller_id.as_ref(),
-        })
-    } else {
-        Decision::Refused(Refusal::TollClass)
-    })
+    Some(if permitted { Decision::Out(out) } else { Decision::Refused(Refusal::TollClass) })
 }
 
 /// Follows schedules, forwardings of every call, and public numbers that are the tenant's own, to

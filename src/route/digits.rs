@@ -1,5 +1,6 @@
 //! Digit matches applied to what was dialled.
 
+use super::rules::Edit;
 use crate::plan::NationalDialling;
 use crate::resources::common::{DigitMatch, NumberFormat};
 
@@ -12,6 +13,11 @@ pub fn length_range(matches: &DigitMatch) -> (usize, usize) {
     let least = matches.min_digits.and_then(|n| usize::try_from(n).ok()).unwrap_or(1);
     let most = matches.max_digits.and_then(|n| usize::try_from(n).ok()).unwrap_or(MAX_DIALLED);
     (least.max(prefix), most)
+}
+
+/// How many characters of a dialled number a match leaves out, in front.
+pub fn stripped(matches: &DigitMatch) -> usize {
+    matches.strip.and_then(|n| usize::try_from(n).ok()).unwrap_or(0)
 }
 
 /// Why a match is not about what was dialled.
@@ -54,8 +60,7 @@ pub fn edit<'a>(matches: &'a DigitMatch, dialled: &str) -> Result<String, Mismat
     if !(least..=most).contains(&dialled.len()) {
         return Err(Mismatch::Length { found: dialled.len(), least, most });
     }
-    let strip = matches.strip.and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
-    let rest = dialled.get(strip..).ok_or(Mismatch::NoNumber)?;
+    let rest = dialled.get(stripped(matches)..).ok_or(Mismatch::NoNumber)?;
     let number = format!("{}{rest}", matches.prepend.as_deref().unwrap_or(""));
     if is_sendable(&number) { Ok(number) } else { Err(Mismatch::NoNumber) }
 }
@@ -63,8 +68,7 @@ pub fn edit<'a>(matches: &'a DigitMatch, dialled: &str) -> Result<String, Mismat
 /// Whether some dialled number becomes this one by the edits of a match.
 pub fn reaches(matches: &DigitMatch, number: &str) -> bool {
     let prefix = matches.prefix.as_deref().unwrap_or("");
-    let strip = matches.strip.and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
-    let Some(kept) = prefix.get(strip..) else { return false };
+    let Some(kept) = prefix.get(stripped(matches)..) else { return false };
     let prepend = matches.prepend.as_deref().unwrap_or("");
     let Some(rest) = number.strip_prefix(prepend).and_then(|rest| rest.strip_prefix(kept)) else {
         return false;
@@ -98,14 +102,55 @@ pub fn to_carrier(number: &str, format: NumberFormat, national: Option<&National
     }
 }
 
+/// The international prefix where a tenant's country is not known: most countries have it.
+const INTERNATIONAL_PREFIX: &str = "00";
+
+/// A number in E.164 form, as people in a country dial it; `None` where that cannot be told: of short
+/// numbers, and of local ones.
+pub fn to_e164(number: &str, home: Option<&NationalDialling>) -> Option<String> {
+    if number.starts_with('+') {
+        return Some(number.to_owned());
+    }
+    let international = home.map_or(INTERNATIONAL_PREFIX, |home| home.international_prefix.as_str());
+    if let Some(digits) = number.strip_prefix(international) {
+        return Some(format!("+{digits}"));
+    }
+    let home = home.filter(|home| !home.national_prefix.is_empty())?;
+    let inside = number.strip_prefix(&home.national_prefix)?;
+    Some(format!("+{}{inside}", home.calling_code))
+}
+
+/// Every way in which people in a country may write a number, the one given first.
+pub fn spellings(number: &str, home: Option<&NationalDialling>) -> Vec<String> {
+    let mut all = vec![number.to_owned()];
+    let e164 = to_e164(number, home);
+    if let Some(digits) = e164.as_deref().and_then(|e164| e164.strip_prefix('+')) {
+        let international = home.map_or(INTERNATIONAL_PREFIX, |home| home.international_prefix.as_str());
+        all.extend([format!("+{digits}"), format!("{international}{digits}")]);
+        all.extend(home.and_then(|home| {
+            let inside = digits.strip_prefix(&home.calling_code)?;
+            Some(format!("{}{inside}", home.national_prefix))
+        }));
+    }
+    all
+}
+
 /// Whether a number, after the digit edits, is one abroad. Countries of one calling code count as one.
 /// Where home is not known, everything is abroad that can be: a limit that counts too much is seen.
 pub fn is_abroad(number: &str, home: Option<&NationalDialling>) -> bool {
-    let international = home.map_or("00", |home| home.international_prefix.as_str());
+    let international = home.map_or(INTERNATIONAL_PREFIX, |home| home.international_prefix.as_str());
     let Some(digits) = number.strip_prefix('+').or_else(|| number.strip_prefix(international)) else {
         return false; // as it is dialled inside the country
     };
     home.is_none_or(|home| !digits.starts_with(&home.calling_code))
+}
+
+/// Whether a dialled number is one abroad, by what is sent, or by a prefix of international calls that
+/// the edits strip: carriers that want no plus sign get none.
+pub fn leads_abroad(dialled: &str, edit: &Edit, home: Option<&NationalDialling>) -> bool {
+    let stripped = dialled.get(..edit.stripped).unwrap_or_default();
+    is_abroad(&edit.number, home)
+        || (0..stripped.len()).any(|at| dialled.get(at..).is_some_and(|rest| is_abroad(rest, home)))
 }
 
 /// A number as a carrier sent it, in E.164 form; `None` when it is no number. Carriers are not

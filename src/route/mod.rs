@@ -13,6 +13,7 @@ pub mod media;
 pub mod names;
 mod outbound;
 mod recording;
+pub mod rules;
 pub mod schedule;
 pub mod signing;
 pub mod targets;

@@ -4,11 +4,11 @@ use super::app::{App, Cause, Continue, Variable};
 use super::call::{Actions, Call};
 use super::decide::Outbound;
 use super::dial_string::{DialString, Endpoint, Leg, LegVariable, Order};
-use super::digits::{self, to_carrier};
+use super::digits::to_carrier;
 use super::explain::{End, Step, trunk_key};
 use super::legal::{DialNumber, Text, Word};
 use super::recording;
-use crate::plan::{CallsAbroad, TrunkRow};
+use crate::plan::TrunkRow;
 use crate::resources::routing_test::EndKind;
 
 /// Seconds a called party outside may ring. Without it the time that a phone of ours was rung
@@ -35,7 +35,7 @@ pub fn out(call: &Call, out: &Outbound) -> Actions {
     let name = ids.iter().flatten().find_map(|id| id.name.as_deref());
     let number = ids.iter().flatten().find_map(|id| id.number.as_deref());
     let mut actions = Vec::new();
-    match abroad(call, &out.number) {
+    match abroad(call, out) {
         Some(App::Hangup(cause)) => return Some(vec![App::Hangup(cause)]),
         limit => actions.extend(limit),
     }
@@ -50,15 +50,11 @@ pub fn out(call: &Call, out: &Outbound) -> Actions {
 }
 
 /// What counts a call abroad, or ends it where the tenant may make none.
-fn abroad(call: &Call, number: &str) -> Option<App> {
+fn abroad(call: &Call, out: &Outbound) -> Option<App> {
     let tenant = &call.view.plan.tenant;
-    let CallsAbroad { per_day, home } = tenant.calls_abroad.as_ref()?;
-    if !digits::is_abroad(number, home.as_ref()) {
-        return None;
-    }
-    let most = *per_day;
+    let most = tenant.max_calls_abroad_per_day.filter(|_| out.is_abroad)?;
     call.listener.hears(|| {
-        let why = format!("{number} is abroad, where it may call {most} times a day by each switch");
+        let why = format!("{} is abroad, where it may call {most} times a day by each switch", out.number);
         Step { resource: call.view.tenant_key(), matched: most > 0, why }
     });
     // The first of a day is let through whatever the limit is (mod_hash.c, limit_incr_hash).
@@ -66,7 +62,8 @@ fn abroad(call: &Call, number: &str) -> Option<App> {
     Some(realm.map_or(App::Hangup(Cause::OutgoingCallBarred), |realm| App::LimitPerDay { realm, most }))
 }
 
-/// Sends an emergency call out: no limit of number or duration stands before it.
+/// Sends an emergency call out: no limit of number or duration stands before it. While its trunk is not
+/// there, it tries those of all the tenant's routes: one that does not know the number does no harm.
 pub fn emergency(call: &Call, number: &str) -> Actions {
     let emergency = call.view.plan.tenant.emergency.as_ref()?;
     let shown = emergency.caller_id_number.as_deref().or_else(|| {
@@ -74,7 +71,16 @@ pub fn emergency(call: &Call, number: &str) -> Actions {
     });
     let shown_name = shown.map(|shown| App::Set(Variable::EffectiveCallerIdName(Text::new(shown))));
     let actions = shown_name.into_iter().collect();
-    by_trunks(call, std::slice::from_ref(&emergency.trunk), number, shown, false, actions)
+    let mut trunks: Vec<String> = emergency.trunk.iter().cloned().collect();
+    if trunks.is_empty() {
+        let others = call.view.routes().flat_map(|(_, route)| &route.trunks);
+        others.for_each(|trunk| {
+            if !trunks.contains(trunk) {
+                trunks.push(trunk.clone());
+            }
+        });
+    }
+    by_trunks(call, &trunks, number, shown, false, actions)
 }
 
 fn by_trunks(

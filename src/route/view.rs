@@ -6,7 +6,9 @@ use jiff::tz::TimeZone;
 
 use super::schedule;
 use super::token::Caller;
-use crate::plan::{ExtensionRow, NumberRow, OutboundRouteRow, Row, Rows, Target, TenantPlan};
+use crate::plan::{
+    ExtensionRow, NationalDialling, NumberRow, OutboundRouteRow, Row, Rows, Target, TenantPlan,
+};
 use crate::resources::common::DestinationKind;
 use crate::source::ObjectKey;
 
@@ -97,6 +99,11 @@ impl TenantView {
     /// Outbound routes in order of priority, those of one priority by name.
     pub fn routes(&self) -> impl Iterator<Item = (&str, &OutboundRouteRow)> {
         self.routes.iter().filter_map(|name| Some((name.as_str(), self.plan.outbound_routes.get(name)?)))
+    }
+
+    /// How numbers are dialled in the tenant's country, where that is known.
+    pub fn dialling(&self) -> Option<&NationalDialling> {
+        self.plan.tenant.dialling.as_ref()
     }
 
     /// A time zone that the plan names; UTC when it is not known, which compile rules out.

@@ -6,15 +6,14 @@ use jiff::Timestamp;
 use kube::Resource;
 
 use crate::compile::platform::trunk_name;
-use crate::compile::{Claims, Effect, Problem, Reason};
-use crate::plan::{MediaPath, PlatformPlan, Target, TrunkRow};
+use crate::compile::{Claims, Effect, Problem, Reason, countries};
+use crate::plan::{DialActionRow, MediaPath, PlatformPlan, Target, TrunkRow};
 use crate::resources::common::{Destination, DestinationKind, MediaSource, NamespacedRef};
 use crate::resources::dial_rule::Phase;
 use crate::resources::media_file::MediaUsage;
 use crate::resources::trunk::FromNamespaces;
 use crate::resources::{Extension, TenantProfile};
-use crate::route::decide::{Decision, dial_rules};
-use crate::route::{Listener, digits};
+use crate::route::{Listener, digits, rules};
 use crate::source::object::created;
 use crate::source::world::key_of;
 use crate::source::{ObjectKey, PlatformSnapshot, TenantSnapshot};
@@ -204,16 +203,19 @@ impl<'a> Draft<'a> {
         if self.own_number(number).is_some() {
             return Ok(());
         }
-        let by_rule = |phase| match dial_rules(self.platform, phase, true, number, Listener::NOBODY) {
-            Some(Decision::Refused(_)) => Some(Err((
-                Reason::NotAllowed,
-                format!("a DialRule of the platform blocks calls to {number}"),
-            ))),
-            Some(_) => Some(Ok(())),
-            None => None,
+        let blocked = |rule: &str| {
+            Err((Reason::NotAllowed, format!("DialRule {rule} of the platform blocks calls to {number}")))
+        };
+        let by_rule = |phase| {
+            let found = rules::first(self.platform, phase, number, Listener::NOBODY)?;
+            Some(if found.rule.action == DialActionRow::Block { blocked(found.name) } else { Ok(()) })
         };
         if let Some(decided) = by_rule(Phase::Before) {
             return decided;
+        }
+        let home = self.snapshot.tenant.spec.country.as_deref().and_then(countries::dialling);
+        if let Some(rule) = rules::blocking(self.platform, number, home.as_ref(), Listener::NOBODY) {
+            return blocked(rule);
         }
         let mut fallen = None;
         for route in &self.snapshot.outbound_routes {

@@ -2,10 +2,12 @@
 
 use super::draft::Draft;
 use super::schedule;
-use crate::compile::claims::tenant_id;
-use crate::compile::{Problem, Reason, countries};
-use crate::plan::{CallsAbroad, EmergencyRow, TenantRow};
+use crate::compile::claims::{UNDENIABLE_DIGITS, tenant_id};
+use crate::compile::{Problem, Reason, countries, patterns};
+use crate::plan::{DialActionRow, EmergencyRow, TenantRow};
+use crate::resources::dial_rule::Phase;
 use crate::resources::media_file::MediaUsage;
+use crate::route::{Listener, rules};
 use crate::source::world::key_of;
 
 /// The tenant's row; `None` when the tenant as a whole is refused.
@@ -48,6 +50,11 @@ pub fn tenant_row(draft: &mut Draft) -> Option<TenantRow> {
                 let message = format!("tenant {holder} holds the domain {domain}");
                 draft.problems.push(Problem::degraded(key.clone(), field, Reason::Conflict, message));
             }
+            // Sofia keeps profiles and the domains that are their aliases in one table (sofia_glue.c).
+            _ if draft.platform.sip_profiles.contains_key(domain) => {
+                let message = format!("SipProfile {domain} has this name; a domain needs another");
+                draft.problems.push(Problem::degraded(key.clone(), field, Reason::Conflict, message));
+            }
             _ => domains.push(domain.clone()),
         }
     }
@@ -55,18 +62,7 @@ pub fn tenant_row(draft: &mut Draft) -> Option<TenantRow> {
         let message = "none of its domains is free; a tenant needs one".to_owned();
         return refuse(draft, "spec.domains", Reason::Conflict, message);
     }
-    let emergency = spec.emergency.as_ref().and_then(|emergency| match draft.trunk(&emergency.trunk_ref) {
-        Ok((trunk, _)) => Some(EmergencyRow {
-            numbers: emergency.numbers.clone(),
-            trunk,
-            caller_id_number: emergency.caller_id_number.clone(),
-        }),
-        Err((reason, message)) => {
-            let message = format!("emergency calls cannot leave: {message}");
-            draft.problems.push(Problem::degraded(key.clone(), "spec.emergency.trunkRef", reason, message));
-            None
-        }
-    });
+    let emergency = emergency_row(draft);
     let music_on_hold =
         spec.music_on_hold.as_ref().and_then(|source| match draft.media(source, MediaUsage::MusicOnHold) {
             Ok(path) => Some(path),
@@ -77,17 +73,15 @@ pub fn tenant_row(draft: &mut Draft) -> Option<TenantRow> {
             }
         });
     let profile = draft.profile.map(|profile| &profile.spec);
-    let calls_abroad = profile.and_then(|profile| profile.max_calls_abroad_per_day).map(|per_day| {
-        let home = spec.country.as_deref().and_then(countries::dialling);
-        if let (Some(country), None) = (&spec.country, &home) {
-            let message = format!(
-                "how numbers are dialled in {country} is not known, so that all that begin with + or 00 count as calls abroad; known are {}",
-                countries::known()
-            );
-            draft.problems.push(Problem::degraded(key.clone(), "spec.country", Reason::InvalidValue, message));
-        }
-        CallsAbroad { per_day, home }
-    });
+    let max_calls_abroad_per_day = profile.and_then(|profile| profile.max_calls_abroad_per_day);
+    let dialling = spec.country.as_deref().and_then(countries::dialling);
+    if let (Some(country), None, Some(_)) = (&spec.country, &dialling, max_calls_abroad_per_day) {
+        let message = format!(
+            "how numbers are dialled in {country} is not known, so that all that begin with + or 00 count as calls abroad; known are {}",
+            countries::known()
+        );
+        draft.problems.push(Problem::degraded(key.clone(), "spec.country", Reason::InvalidValue, message));
+    }
     Some(TenantRow {
         id,
         namespace: me.namespace,
@@ -98,14 +92,56 @@ pub fn tenant_row(draft: &mut Draft) -> Option<TenantRow> {
         suspended: spec.suspended.unwrap_or(false),
         time_zone,
         country: spec.country.clone(),
+        dialling,
         caller_id: spec.caller_id.clone(),
         emergency,
         max_concurrent_calls: profile.and_then(|profile| profile.max_concurrent_calls),
         max_call_duration_seconds: profile.and_then(|profile| profile.max_call_duration_seconds),
-        calls_abroad,
+        max_calls_abroad_per_day,
         music_on_hold,
         recording_tone: profile.and_then(|profile| profile.recording_tone).unwrap_or(false),
         cdr_days: profile.and_then(|profile| profile.retention.as_ref()?.cdr_days),
         deletion_policy: spec.deletion_policy.unwrap_or_default(),
     })
+}
+
+/// How emergency calls leave. The numbers stay what they are while their trunk is not there: nothing
+/// else may be made of them.
+fn emergency_row(draft: &mut Draft) -> Option<EmergencyRow> {
+    let emergency = draft.snapshot.tenant.spec.emergency.clone()?;
+    let key = draft.tenant_key();
+    let mut numbers = Vec::new();
+    for (index, number) in emergency.numbers.into_iter().enumerate() {
+        match blocked(draft, &number) {
+            Some(rule) => {
+                let message = format!(
+                    "DialRule {rule} of the platform blocks {number}; only emergency numbers of {UNDENIABLE_DIGITS} digits or fewer pass its rules"
+                );
+                let field = format!("spec.emergency.numbers[{index}]");
+                draft.problems.push(Problem::degraded(key.clone(), field, Reason::NotAllowed, message));
+            }
+            None => numbers.push(number),
+        }
+    }
+    let trunk = match draft.trunk(&emergency.trunk_ref) {
+        Ok((trunk, _)) => Some(trunk),
+        Err((reason, message)) => {
+            let message =
+                format!("emergency calls leave by the trunks of the tenant's routes only: {message}");
+            draft.problems.push(Problem::degraded(key, "spec.emergency.trunkRef", reason, message));
+            None
+        }
+    };
+    Some(EmergencyRow { numbers, trunk, caller_id_number: emergency.caller_id_number })
+}
+
+/// The rule of the platform that names a longer number of the tenant's list and blocks it: a premium
+/// number is no emergency number because a tenant says so.
+fn blocked<'a>(draft: &Draft<'a>, number: &str) -> Option<&'a str> {
+    if number.len() <= UNDENIABLE_DIGITS {
+        return None;
+    }
+    let found = rules::first(draft.platform, Phase::Before, number, Listener::NOBODY)?;
+    let names = found.rule.matches.iter().any(|matches| patterns::shadows(matches, [number]).is_some());
+    (names && found.rule.action == DialActionRow::Block).then_some(found.name)
 }

@@ -4,8 +4,10 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 
-use super::draft::{Aged, Draft, name_of};
-use crate::compile::Reason;
+use super::draft::{Aged, Broken, Draft, name_of};
+use crate::compile::{Reason, patterns};
+use crate::resources::dial_rule::Phase;
+use crate::route::{Listener, rules};
 use crate::source::object::created;
 use crate::source::world::key_of;
 
@@ -46,9 +48,24 @@ fn internal(draft: &mut Draft) {
             let message = format!("{kind} {name} holds the number {number}; choose another");
             draft.refuse(id(), "spec.number", Reason::Conflict, message);
         } else {
+            if let Some(hidden) = hidden(draft, number) {
+                draft.degrade(kind, name, "spec.number", hidden);
+            }
             holders.insert(number, (kind, name));
         }
     }
+}
+
+/// Why nobody gets to a number or code by dialling it: a rule of the platform decides before that names
+/// it by a prefix. One without a prefix means everything, and the platform knows that.
+fn hidden(draft: &Draft, number: &str) -> Option<Broken> {
+    let found = rules::first(draft.platform, Phase::Before, number, Listener::NOBODY)?;
+    found.rule.matches.iter().find_map(|matches| patterns::shadows(matches, [number]))?;
+    let message = format!(
+        "DialRule {} of the platform decides what {number} means, before the tenant; choose another",
+        found.name
+    );
+    Some((Reason::Conflict, message))
 }
 
 /// The tenant's emergency numbers, also when no trunk can carry them at present: what may stand
@@ -80,6 +97,9 @@ fn feature_codes(draft: &mut Draft) {
             let message = format!("it overlaps with {other} of FeatureCode {holder}; choose another");
             draft.refuse(aged.id, "spec.code", Reason::Conflict, message);
         } else {
+            if let Some(hidden) = hidden(draft, code) {
+                draft.degrade("FeatureCode", &aged.id.1, "spec.code", hidden);
+            }
             holders.push((aged.id.1, code, takes_digits));
         }
     }

@@ -41,7 +41,8 @@ pub fn settle(draft: &mut Draft) {
 
 fn shadowed(route: &OutboundRoute, emergency: &[String]) -> Option<(usize, String)> {
     route.spec.matches.iter().enumerate().find_map(|(index, matches)| {
-        patterns::shadows(matches, emergency.iter()).map(|number| (index, number.clone()))
+        patterns::shadows(matches, emergency.iter().map(String::as_str))
+            .map(|number| (index, number.to_owned()))
     })
 }
 

@@ -9,6 +9,7 @@ use crate::compile::{Problem, Reason};
 use crate::plan::*;
 use crate::resources::common::{Destination, LocalRef, MediaSource, Recording, SecretKeyRef};
 use crate::resources::media_file::MediaUsage;
+use crate::resources::ring_group::RingStrategy;
 use crate::resources::*;
 
 /// Keeps conferences out whose PIN is not there: without it anybody could enter.
@@ -177,7 +178,15 @@ fn ring_group(draft: &mut Draft, group: &RingGroup, name: &str, _: &TenantRow) -
     let mut members = Vec::new();
     for (index, member) in spec.members.iter().enumerate() {
         let field = format!("spec.members[{index}].extensionRef.name");
-        if rings(draft, "RingGroup", name, field, &member.extension_ref) {
+        let extension = &member.extension_ref.name;
+        let strategy = spec.strategy.unwrap_or_default();
+        // One after the other, a member may have more than one turn.
+        if strategy == RingStrategy::Simultaneous
+            && members.iter().any(|before: &MemberRow| before.extension == *extension)
+        {
+            let why = (Reason::Conflict, format!("Extension {extension} is a member of it already"));
+            draft.degrade("RingGroup", name, field, why);
+        } else if rings(draft, "RingGroup", name, field, &member.extension_ref) {
             members.push(MemberRow {
                 extension: member.extension_ref.name.clone(),
                 delay_seconds: member.delay_seconds.unwrap_or(0),
