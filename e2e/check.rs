@@ -80,6 +80,49 @@ fn what_only_waits_is_a_note() {
     assert!(out.contains(": note: Extension acme/alice: ") && out.contains("0 errors, 1 notes"), "{out}");
 }
 
+/// Extensions `e2000`, `e2001` and so on, whose Secrets are not there: JSON, each on lines of its own.
+fn many_extensions(number: impl Fn(usize) -> String) -> Vec<String> {
+    let extension = |index: usize| {
+        format!(
+            "{{\"apiVersion\": \"centrex.dev/v1alpha1\", \"kind\": \"Extension\",\n \
+             \"metadata\": {{\"name\": \"e{index}\", \"namespace\": \"acme\"}},\n \
+             \"spec\": {{\"tenantRef\": {{\"name\": \"acme\"}},\n  \"number\": \"{}\",\n  \
+             \"credentials\": {{\"secretRef\": {{\"name\": \"s\"}}}}}}}}",
+            number(index)
+        )
+    };
+    (2000..6000).map(extension).collect()
+}
+
+/// The lines of what was found, in order of the resources' names.
+fn lines_of(text: &str, file: &str) -> Vec<u64> {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("0.yaml"), GOOD).unwrap();
+    std::fs::write(directory.path().join(file), text).unwrap();
+    let document: Value = serde_json::from_str(&check(directory.path(), Output::Json).1).unwrap();
+    let of_many = |finding: &&Value| finding["resource"]["name"].as_str().unwrap().starts_with('e');
+    let mut findings: Vec<&Value> = document["findings"].as_array().unwrap().iter().filter(of_many).collect();
+    findings.sort_by_key(|finding| finding["resource"]["name"].as_str());
+    findings.iter().map(|finding| finding["line"].as_u64().unwrap()).collect()
+}
+
+/// Each file is read and each document walked once: one by one, these took many minutes.
+#[test]
+fn thousands_of_findings_in_a_file_have_their_lines() {
+    let every_fifth = |first: u64| -> Vec<u64> { (0..4000).map(|index| first + 5 * index).collect() };
+    let right = many_extensions(|index| index.to_string());
+    let yaml: String = right.iter().map(|extension| format!("---\n{}\n", extension)).collect();
+    let list = |items: &[String]| {
+        format!("{{\"apiVersion\": \"v1\", \"kind\": \"List\", \"items\": [\n{}\n]}}\n", items.join(",\n"))
+    };
+    let wrong = many_extensions(|_| "ten".to_owned());
+    assert_eq!(lines_of(&right.join("\n"), "stream.json"), every_fifth(5), "what compile finds");
+    assert_eq!(lines_of(&list(&right), "list.json"), every_fifth(6), "what compile finds in a List");
+    assert_eq!(lines_of(&list(&wrong), "list.json"), every_fifth(5), "what is wrong in a List");
+    let with_marker: Vec<u64> = (0..4000).map(|index| 6 + 6 * index).collect();
+    assert_eq!(lines_of(&yaml, "many.yaml"), with_marker, "what compile finds in YAML");
+}
+
 #[test]
 fn findings_are_written_as_json() {
     let (code, out) = checked(&GOOD.replace("\"1001\"", "1001"), Output::Json);

@@ -64,14 +64,25 @@ fn an_object_is_found_again() {
     let json = "{\"apiVersion\": \"v1\", \"kind\": \"List\", \"items\": [\n {\"apiVersion\": \"v1\",\n  \"kind\": \"Namespace\",\n  \"metadata\": {\n   \"name\": \"x\"}}]}";
     let text = format!("{}---\n{}", extension("alice", "1001"), extension("bob", "1002"));
     let (directory, reading) = read(&[("x.yaml", text.as_bytes()), ("y.json", json.as_bytes())]);
-    let place = |index: usize, field: &str| {
+    let key = |index: usize| {
         let Change::Upsert(object) = &reading.changes[index] else { panic!() };
-        reading.locate(&object.key(), field).unwrap()
+        object.key()
     };
-    let at = |file: &str, line| Place { file: directory.path().join(file), line };
-    assert_eq!(place(1, "spec.tenantRef.name"), at("x.yaml", 13));
-    assert_eq!(place(1, "spec.members[3].nothing"), at("x.yaml", 12));
-    assert_eq!(place(2, "metadata.name"), at("y.json", 5));
+    let (bob, x) = (key(1), key(2));
+    let nobody = ObjectKey { name: "nobody".into(), ..bob.clone() };
+    let at = |file: &str, line| Some(Place { file: directory.path().join(file), line });
+    let fields = [
+        (&x, "metadata.name"),
+        (&bob, "spec.tenantRef.name"),
+        (&nobody, "spec.number"),
+        (&bob, "spec.members[3].nothing"),
+    ];
+    let places = [at("y.json", 5), at("x.yaml", 13), None, at("x.yaml", 12)];
+    assert_eq!(reading.locate(&fields), places);
+
+    // What was changed since is where its document was.
+    write(&directory.path().join("x.yaml"), &extension("carol", "1003"));
+    assert_eq!(reading.locate(&fields), [at("y.json", 5), at("x.yaml", 9), None, at("x.yaml", 9)]);
 }
 
 #[test]

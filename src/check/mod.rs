@@ -130,10 +130,9 @@ pub fn findings(reading: &Reading) -> Vec<Finding> {
     }
     let problems = compile::world(&world).problems;
     let mut findings: Vec<Finding> = reading.problems.iter().map(of_file).collect();
-    findings.extend(problems.into_iter().map(|problem| {
-        let place = reading.locate(&problem.resource, &problem.field);
-        of_compile(problem, place)
-    }));
+    let fields: Vec<_> = problems.iter().map(|problem| (&problem.resource, problem.field.as_str())).collect();
+    let places = reading.locate(&fields);
+    findings.extend(problems.into_iter().zip(places).map(|(problem, place)| of_compile(problem, place)));
     findings.sort();
     findings
 }

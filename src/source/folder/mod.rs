@@ -15,7 +15,9 @@ mod first_seen;
 mod generated;
 mod json;
 mod last_good;
+mod lines;
 mod load;
+mod locate;
 mod problem;
 mod read;
 mod scan;
@@ -103,7 +105,7 @@ impl Folder {
 
     /// Where a field of an object in force stands, or what is nearest to it.
     pub fn locate(&self, key: &ObjectKey, field: &str) -> Option<Place> {
-        lock(&self.tree).locate(key, field)
+        lock(&self.tree).locate(&[(key, field)]).pop().flatten()
     }
 
     /// Reads files and folders once. Without a data directory all objects without a time of their
@@ -129,9 +131,10 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// Where a field of an object stands, or what is nearest to it.
-    pub fn locate(&self, key: &ObjectKey, field: &str) -> Option<Place> {
-        self.tree.locate(key, field)
+    /// Where each field of an object stands, or what is nearest to it; none of an object that is not
+    /// there. Ask for all fields at once: every file is read again once a call.
+    pub fn locate(&self, fields: &[(&ObjectKey, &str)]) -> Vec<Option<Place>> {
+        self.tree.locate(fields)
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::document::{Document, Format, split};
 use super::problem::FileProblem;
-use crate::resources::path::steps;
+use crate::resources::path::{Step, steps};
 use crate::source::manifest::{self, Fault, Item};
 use crate::source::validate::Kinds;
 
@@ -84,28 +84,29 @@ impl<'a> Source<'a> {
             vec![FileProblem { line: Some(error.line), ..FileProblem::whole(self.path, error.message) }]
         };
         let items = match document.parse().map_err(syntax)? {
-            Some(value) => manifest::read(value, kinds).map_err(|faults| {
-                faults.into_iter().map(|fault| self.problem(document, fault)).collect::<Vec<_>>()
-            })?,
+            Some(value) => manifest::read(value, kinds).map_err(|faults| self.problems(document, faults))?,
             None => Vec::new(),
         };
         Ok(Held { hash, line: document.content_line(), items: items.into(), reused: false })
     }
 
-    fn problem(&self, document: &Document<'_>, fault: Fault) -> FileProblem {
-        FileProblem {
+    fn problems(&self, document: &Document<'_>, faults: Vec<Fault>) -> Vec<FileProblem> {
+        let paths: Vec<_> = faults.iter().map(|fault| path(&fault.path, &fault.violation.field)).collect();
+        let lines = document.lines_of(&paths).into_iter();
+        let problem = |(fault, line): (Fault, usize)| FileProblem {
             file: self.path.to_owned(),
-            line: Some(line_of(document, &fault.path, &fault.violation.field)),
+            line: Some(line),
             resource: fault.resource,
             field: fault.violation.field,
             message: fault.violation.message,
-        }
+        };
+        faults.into_iter().zip(lines).map(problem).collect()
     }
 }
 
-/// The line of a field of an object in a document.
-pub(super) fn line_of(document: &Document<'_>, object: &str, field: &str) -> usize {
+/// The path in a document of a field of an object in it.
+pub(super) fn path(object: &str, field: &str) -> Vec<Step> {
     let mut path = steps(object);
     path.extend(steps(field));
-    document.line_of(&path)
+    path
 }

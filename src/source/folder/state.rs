@@ -176,7 +176,7 @@ impl State {
     fn before(&mut self, path: &Path, now: Timestamp) -> Vec<Held> {
         let Some(text) = self.last_good.as_ref().and_then(|kept| kept.text(path)) else { return Vec::new() };
         let source = Source::new(path, &text, &[]);
-        let read = |document| source.read(document, self.kinds, |text| self.hasher.hash_one(text));
+        let read = |document| source.read(document, self.kinds, |text| self.hash(text));
         let Ok(mut documents) = source.documents.iter().map(read).collect::<Result<Vec<_>, _>>() else {
             return Vec::new();
         };
@@ -309,13 +309,18 @@ impl State {
     pub fn problems(&self) -> Vec<FileProblem> {
         let mut problems: Vec<_> =
             self.files.values().flat_map(|file| file.problems.iter().cloned()).collect();
-        problems.extend(self.contested.iter().flat_map(|key| self.contest(key)));
+        let mut files = HashMap::new();
+        let mut line = |claim: &Claim| {
+            let lines = files.entry(claim.file.clone()).or_insert_with_key(|file| self.lines(file));
+            lines.get(&claim.document).copied().unwrap_or(1)
+        };
+        problems.extend(self.contested.iter().flat_map(|key| self.contest(key, &mut line)));
         problems.sort_unstable();
         problems
     }
 
     /// A problem for every claim to an object that is not in force, naming another.
-    fn contest(&self, key: &ObjectKey) -> Vec<FileProblem> {
+    fn contest(&self, key: &ObjectKey, line: &mut impl FnMut(&Claim) -> usize) -> Vec<FileProblem> {
         let claims = standing(self.claims.get(key), self.generated.as_deref());
         let holder = self.in_force.get(key).map(|held| &held.file);
         let lost = claims.iter().filter(|claim| Some(&claim.file) != holder);
@@ -323,11 +328,11 @@ impl State {
             let others: Vec<String> = claims
                 .iter()
                 .filter(|other| other.file != claim.file)
-                .map(|other| format!("{}:{}", other.file.display(), self.line(other)))
+                .map(|other| format!("{}:{}", other.file.display(), line(other)))
                 .collect();
             FileProblem {
                 file: claim.file.to_path_buf(),
-                line: Some(self.line(claim)),
+                line: Some(line(claim)),
                 resource: Some(key.clone()),
                 field: "metadata.name".into(),
                 message: format!("is in {} too; a name can be used once", others.join(" and ")),
@@ -336,16 +341,21 @@ impl State {
         .collect()
     }
 
-    fn line(&self, claim: &Claim) -> usize {
-        let documents = self.files.get(&claim.file).map_or(&[][..], |file| &file.documents);
-        documents.iter().find(|document| document.hash == claim.document).map_or(1, |document| document.line)
+    /// The lines at which the contents of a file's documents start.
+    pub fn lines(&self, file: &Path) -> HashMap<u64, usize> {
+        let documents = self.files.get(file).map_or(&[][..], |file| &file.documents);
+        documents.iter().map(|document| (document.hash, document.line)).collect()
     }
 
-    /// The file of an object in force, the line its document starts at, and its path in the document.
-    pub fn place(&self, key: &ObjectKey) -> Option<(Arc<Path>, usize, String)> {
+    /// Fingerprint of a document's text.
+    pub fn hash(&self, text: &str) -> u64 {
+        self.hasher.hash_one(text)
+    }
+
+    /// The claim by which an object is in force.
+    pub fn claim_in_force(&self, key: &ObjectKey) -> Option<&Claim> {
         let held = self.in_force.get(key)?;
-        let claim = self.claims.get(key)?.iter().find(|claim| claim.file == held.file)?;
-        Some((claim.file.clone(), self.line(claim), claim.path.clone()))
+        self.claims.get(key)?.iter().find(|claim| claim.file == held.file)
     }
 }
 

@@ -7,11 +7,10 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use super::document::{Format, split};
 use super::first_seen::FirstSeen;
 use super::last_good::LastGood;
+use super::locate::locate;
 use super::problem::{FileProblem, FolderError};
-use super::read::{line_of, text};
 use super::scan::{Scan, format, hidden, scan};
 use super::state::State;
 use super::{FolderOptions, Place, Update, below, generated};
@@ -218,15 +217,9 @@ impl Tree {
         Some(Update { changes: changes.into_values().collect(), problems })
     }
 
-    /// Where a field of an object stands. The file is read again for it.
-    pub fn locate(&self, key: &ObjectKey, field: &str) -> Option<Place> {
-        let (file, first, object) = self.state.place(key)?;
-        let found = text(&file).ok().flatten().and_then(|text| {
-            let documents = split(&text, format(&file).unwrap_or(Format::Yaml));
-            let document = documents.iter().find(|document| document.content_line() == first)?;
-            Some(line_of(document, &object, field))
-        });
-        Some(Place { file: file.to_path_buf(), line: found.unwrap_or(first) })
+    /// Where each field of an object in force stands, or what is nearest to it.
+    pub fn locate(&self, fields: &[(&ObjectKey, &str)]) -> Vec<Option<Place>> {
+        locate(&self.state, fields)
     }
 }
 
