@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::lines::lines;
+use super::yaml_words::InWords;
 use crate::resources::path::Step;
 
 /// How a file is written.
@@ -117,7 +118,8 @@ impl Document<'_> {
         };
         serde_saphyr::from_str_with_options(self.text, options).map_err(|error| {
             let line = error.location().and_then(|location| usize::try_from(location.line()).ok());
-            let message = error.without_snippet().to_string();
+            // Its own line counts from the document's start, so it is said by `line` alone.
+            let message = error.render_with_formatter(&InWords);
             SyntaxError { line: self.line_at(line.unwrap_or(1)), message: format!("is not YAML: {message}") }
         })
     }

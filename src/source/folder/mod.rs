@@ -24,6 +24,7 @@ mod scan;
 mod state;
 mod tree;
 mod watch;
+mod yaml_words;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
