@@ -80,6 +80,45 @@ fn what_only_waits_is_a_note() {
     assert!(out.contains(": note: Extension acme/alice: ") && out.contains("0 errors, 1 notes"), "{out}");
 }
 
+/// Changes one place of the samples, and gives what is found, each as resource, field and reason.
+fn changed(file: &str, from: &str, to: &str) -> Vec<String> {
+    let setting = crate::program::Setting::samples();
+    setting.edit(file, from, to);
+    let document: Value = serde_json::from_str(&check(&setting.manifests(), Output::Json).1).unwrap();
+    let told = |finding: &Value| {
+        let name = finding["resource"]["name"].as_str().unwrap_or_default();
+        format!("{name} {} {}", finding["field"].as_str().unwrap(), finding["reason"].as_str().unwrap())
+    };
+    document["findings"].as_array().unwrap().iter().map(told).collect()
+}
+
+#[test]
+fn what_is_in_a_file_that_is_wrong_is_not_called_missing() {
+    let acme = "10-acme.yaml";
+    assert_eq!(changed(acme, "country: DE", "country: Germany"), ["acme spec.country Invalid"]);
+    // Nor is what stands beside it, nor what waits for that in turn.
+    let one = ["carol spec.ringSeconds Invalid"];
+    assert_eq!(changed("20-acme-extensions.yaml", "displayName: Carol Example", "ringSeconds: 0"), one);
+    let secret = "15-acme-secrets.yaml";
+    assert_eq!(changed(secret, "alice-dummy-password", "[]"), ["alice-sip stringData.password Invalid"]);
+    // A name that is used twice is there; what had the other name is not.
+    let twice = changed("20-acme-extensions.yaml", "name: carol, namespace", "name: bob, namespace");
+    let carol = ["support spec.agents[1].extensionRef.name", "emergency spec.from.extensionRef.name"];
+    let carol = carol.map(|of| format!("{of} RefNotFound"));
+    assert_eq!(twice, ["bob metadata.name Invalid", &carol[0], &carol[1]]);
+    // Nor is anything there for having the name of something else that was refused.
+    let text =
+        GOOD.replace("{domains", "{country: Germany, domains").replace("name: alice, ", "name: acme, ");
+    let group = "---\napiVersion: centrex.dev/v1alpha1\nkind: RingGroup\nmetadata: {name: sales, namespace: acme}\n\
+                 spec: {tenantRef: {name: other}, number: \"2001\", members: [{extensionRef: {name: acme}}]}\n";
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("acme.yaml"), text).unwrap();
+    std::fs::write(directory.path().join("group.yaml"), group).unwrap();
+    let (code, out, _) = check(directory.path(), Output::Human);
+    assert_eq!((code, out.matches("RefNotFound").count()), (1, 1), "{out}");
+    assert!(out.contains("there is no Tenant other in namespace acme (RefNotFound)"), "{out}");
+}
+
 /// Extensions `e2000`, `e2001` and so on, whose Secrets are not there: JSON, each on lines of its own.
 fn many_extensions(number: impl Fn(usize) -> String) -> Vec<String> {
     let extension = |index: usize| {

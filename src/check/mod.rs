@@ -1,5 +1,6 @@
 //! `centrex check`: compiles manifests without a cluster, a database or a switch, for CI.
 
+mod cascade;
 mod print;
 
 use std::io::{self, Write};
@@ -122,13 +123,14 @@ fn check(args: &CheckArgs, out: &mut impl Write) -> Result<usize, CheckError> {
     Ok(errors)
 }
 
-/// Everything wrong with files and between their objects, in order of file and line.
+/// Everything wrong with files and between their objects, in order of file and line; without what only
+/// follows from a file that is told to be wrong.
 pub fn findings(reading: &Reading) -> Vec<Finding> {
     let mut world = World::default();
     for change in &reading.changes {
         world.apply(change.clone());
     }
-    let problems = compile::world(&world).problems;
+    let problems = cascade::without_cascades(compile::world(&world).problems, &reading.refused());
     let mut findings: Vec<Finding> = reading.problems.iter().map(of_file).collect();
     let fields: Vec<_> = problems.iter().map(|problem| (&problem.resource, problem.field.as_str())).collect();
     let places = reading.locate(&fields);

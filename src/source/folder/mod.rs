@@ -26,6 +26,7 @@ mod tree;
 mod watch;
 mod yaml_words;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -132,6 +133,12 @@ pub struct Reading {
 }
 
 impl Reading {
+    /// Objects that are in the files and were not taken, for a problem of their own or of something
+    /// else in their file; as far as the files can be read.
+    pub fn refused(&self) -> BTreeSet<ObjectKey> {
+        self.tree.refused()
+    }
+
     /// Where each field of an object stands, or what is nearest to it; none of an object that is not
     /// there. Ask for all fields at once: every file is read again once a call.
     pub fn locate(&self, fields: &[(&ObjectKey, &str)]) -> Vec<Option<Place>> {

@@ -188,7 +188,7 @@ impl Tree {
     fn keep_ages(&mut self) {
         let seen = &mut self.state.seen;
         let complete = self.told.is_none() && self.scan_problems.is_empty();
-        let kept = if complete && self.state.files.values().all(|file| file.problems.is_empty()) {
+        let kept = if complete && self.state.files.values().all(|file| file.refused.problems.is_empty()) {
             let claims: BTreeSet<_> = self
                 .state
                 .claims
@@ -215,6 +215,11 @@ impl Tree {
         }
         self.told = Some(problems.clone());
         Some(Update { changes: changes.into_values().collect(), problems })
+    }
+
+    /// Objects that are in the files and not in force, as far as can be told.
+    pub fn refused(&self) -> BTreeSet<ObjectKey> {
+        self.state.refused()
     }
 
     /// Where each field of an object in force stands, or what is nearest to it.
