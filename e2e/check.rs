@@ -189,10 +189,32 @@ fn a_file_that_is_not_there_is_no_problem_of_a_manifest() {
 }
 
 #[test]
+fn a_folder_without_manifests_is_a_wrong_path() {
+    let directory = tempfile::tempdir().unwrap();
+    let (good, empty) = (directory.path().join("good"), directory.path().join("empty"));
+    for (folder, file) in [(&good, "acme.yaml"), (&empty, "README.md"), (&empty, ".acme.yaml")] {
+        std::fs::create_dir_all(folder).unwrap();
+        std::fs::write(folder.join(file), GOOD).unwrap();
+    }
+    let error =
+        format!("error: {} holds no manifests: files that end with .yaml, .yml or .json\n", empty.display());
+    assert_eq!(check(&empty, Output::Human), (2, String::new(), error.clone()));
+    let args = CheckArgs { files: vec![good.clone(), empty.clone()], output: Output::Json };
+    let (mut out, mut errors) = (Vec::new(), Vec::new());
+    assert_eq!(run(&args, &mut out, &mut errors), 2, "no path may be a wrong one");
+    assert_eq!(String::from_utf8(errors).unwrap(), error);
+    // A manifest that is given itself is one whatever its name is, and one that is broken is one too.
+    assert_eq!(check(&empty.join("README.md"), Output::Human).0, 0);
+    std::fs::write(empty.join("broken.yaml"), "a: [").unwrap();
+    assert_eq!(check(&empty, Output::Human).0, 1);
+}
+
+#[test]
 fn the_help_says_the_exit_codes() {
     let mut command = CheckArgs::augment_args(Command::new("check"));
     let help = command.render_long_help().to_string();
     assert!(help.contains("Exit codes:") && help.contains("2  wrong usage"), "{help}");
+    assert!(help.contains("holds no manifests"), "{help}");
     let matches = command.try_get_matches_from(["check", "--output", "json", "a.yaml", "b"]).unwrap();
     let args = CheckArgs::from_arg_matches(&matches).unwrap();
     assert_eq!((args.files.len(), args.output), (2, Output::Json));

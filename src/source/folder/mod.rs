@@ -133,6 +133,11 @@ pub struct Reading {
 }
 
 impl Reading {
+    /// The first path given that leads to no manifest, whole or broken.
+    pub fn without_manifests(&self) -> Option<&Path> {
+        self.tree.without_manifests()
+    }
+
     /// Objects that are in the files and were not taken, for a problem of their own or of something
     /// else in their file; as far as the files can be read.
     pub fn refused(&self) -> BTreeSet<ObjectKey> {

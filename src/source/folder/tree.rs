@@ -217,6 +217,16 @@ impl Tree {
         Some(Update { changes: changes.into_values().collect(), problems })
     }
 
+    /// The first root below which there is no file, nor anything that cannot be read.
+    pub fn without_manifests(&self) -> Option<&Path> {
+        let known = |root: &Path| {
+            let mut after = self.state.files.range::<Path, _>((Bound::Included(root), Bound::Unbounded));
+            after.next().is_some_and(|(file, _)| file.starts_with(root))
+                || self.scan_problems.iter().any(|problem| problem.file.starts_with(root))
+        };
+        self.roots.iter().map(PathBuf::as_path).find(|root| !known(root))
+    }
+
     /// Objects that are in the files and not in force, as far as can be told.
     pub fn refused(&self) -> BTreeSet<ObjectKey> {
         self.state.refused()
