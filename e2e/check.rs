@@ -80,6 +80,88 @@ fn what_only_waits_is_a_note() {
     assert!(out.contains(": note: Extension acme/alice: ") && out.contains("0 errors, 1 notes"), "{out}");
 }
 
+/// Changes one place of the samples, and gives what is found, each as resource, field and reason.
+fn changed(file: &str, from: &str, to: &str) -> Vec<String> {
+    let setting = crate::program::Setting::samples();
+    setting.edit(file, from, to);
+    let document: Value = serde_json::from_str(&check(&setting.manifests(), Output::Json).1).unwrap();
+    let told = |finding: &Value| {
+        let name = finding["resource"]["name"].as_str().unwrap_or_default();
+        format!("{name} {} {}", finding["field"].as_str().unwrap(), finding["reason"].as_str().unwrap())
+    };
+    document["findings"].as_array().unwrap().iter().map(told).collect()
+}
+
+#[test]
+fn what_is_in_a_file_that_is_wrong_is_not_called_missing() {
+    let acme = "10-acme.yaml";
+    assert_eq!(changed(acme, "country: DE", "country: Germany"), ["acme spec.country Invalid"]);
+    // Nor is what stands beside it, nor what waits for that in turn.
+    let one = ["carol spec.ringSeconds Invalid"];
+    assert_eq!(changed("20-acme-extensions.yaml", "displayName: Carol Example", "ringSeconds: 0"), one);
+    let secret = "15-acme-secrets.yaml";
+    assert_eq!(changed(secret, "alice-dummy-password", "[]"), ["alice-sip stringData.password Invalid"]);
+    // A name that is used twice is there; what had the other name is not.
+    let twice = changed("20-acme-extensions.yaml", "name: carol, namespace", "name: bob, namespace");
+    let carol = ["support spec.agents[1].extensionRef.name", "emergency spec.from.extensionRef.name"];
+    let carol = carol.map(|of| format!("{of} RefNotFound"));
+    assert_eq!(twice, ["bob metadata.name Invalid", &carol[0], &carol[1]]);
+    // Nor is anything there for having the name of something else that was refused.
+    let text =
+        GOOD.replace("{domains", "{country: Germany, domains").replace("name: alice, ", "name: acme, ");
+    let group = "---\napiVersion: centrex.dev/v1alpha1\nkind: RingGroup\nmetadata: {name: sales, namespace: acme}\n\
+                 spec: {tenantRef: {name: other}, number: \"2001\", members: [{extensionRef: {name: acme}}]}\n";
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("acme.yaml"), text).unwrap();
+    std::fs::write(directory.path().join("group.yaml"), group).unwrap();
+    let (code, out, _) = check(directory.path(), Output::Human);
+    assert_eq!((code, out.matches("RefNotFound").count()), (1, 1), "{out}");
+    assert!(out.contains("there is no Tenant other in namespace acme (RefNotFound)"), "{out}");
+}
+
+/// Extensions `e2000`, `e2001` and so on, whose Secrets are not there: JSON, each on lines of its own.
+fn many_extensions(number: impl Fn(usize) -> String) -> Vec<String> {
+    let extension = |index: usize| {
+        format!(
+            "{{\"apiVersion\": \"centrex.dev/v1alpha1\", \"kind\": \"Extension\",\n \
+             \"metadata\": {{\"name\": \"e{index}\", \"namespace\": \"acme\"}},\n \
+             \"spec\": {{\"tenantRef\": {{\"name\": \"acme\"}},\n  \"number\": \"{}\",\n  \
+             \"credentials\": {{\"secretRef\": {{\"name\": \"s\"}}}}}}}}",
+            number(index)
+        )
+    };
+    (2000..6000).map(extension).collect()
+}
+
+/// The lines of what was found, in order of the resources' names.
+fn lines_of(text: &str, file: &str) -> Vec<u64> {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("0.yaml"), GOOD).unwrap();
+    std::fs::write(directory.path().join(file), text).unwrap();
+    let document: Value = serde_json::from_str(&check(directory.path(), Output::Json).1).unwrap();
+    let of_many = |finding: &&Value| finding["resource"]["name"].as_str().unwrap().starts_with('e');
+    let mut findings: Vec<&Value> = document["findings"].as_array().unwrap().iter().filter(of_many).collect();
+    findings.sort_by_key(|finding| finding["resource"]["name"].as_str());
+    findings.iter().map(|finding| finding["line"].as_u64().unwrap()).collect()
+}
+
+/// Each file is read and each document walked once: one by one, these took many minutes.
+#[test]
+fn thousands_of_findings_in_a_file_have_their_lines() {
+    let every_fifth = |first: u64| -> Vec<u64> { (0..4000).map(|index| first + 5 * index).collect() };
+    let right = many_extensions(|index| index.to_string());
+    let yaml: String = right.iter().map(|extension| format!("---\n{}\n", extension)).collect();
+    let list = |items: &[String]| {
+        format!("{{\"apiVersion\": \"v1\", \"kind\": \"List\", \"items\": [\n{}\n]}}\n", items.join(",\n"))
+    };
+    let wrong = many_extensions(|_| "ten".to_owned());
+    assert_eq!(lines_of(&right.join("\n"), "stream.json"), every_fifth(5), "what compile finds");
+    assert_eq!(lines_of(&list(&right), "list.json"), every_fifth(6), "what compile finds in a List");
+    assert_eq!(lines_of(&list(&wrong), "list.json"), every_fifth(5), "what is wrong in a List");
+    let with_marker: Vec<u64> = (0..4000).map(|index| 6 + 6 * index).collect();
+    assert_eq!(lines_of(&yaml, "many.yaml"), with_marker, "what compile finds in YAML");
+}
+
 #[test]
 fn findings_are_written_as_json() {
     let (code, out) = checked(&GOOD.replace("\"1001\"", "1001"), Output::Json);
@@ -107,10 +189,32 @@ fn a_file_that_is_not_there_is_no_problem_of_a_manifest() {
 }
 
 #[test]
+fn a_folder_without_manifests_is_a_wrong_path() {
+    let directory = tempfile::tempdir().unwrap();
+    let (good, empty) = (directory.path().join("good"), directory.path().join("empty"));
+    for (folder, file) in [(&good, "acme.yaml"), (&empty, "README.md"), (&empty, ".acme.yaml")] {
+        std::fs::create_dir_all(folder).unwrap();
+        std::fs::write(folder.join(file), GOOD).unwrap();
+    }
+    let error =
+        format!("error: {} holds no manifests: files that end with .yaml, .yml or .json\n", empty.display());
+    assert_eq!(check(&empty, Output::Human), (2, String::new(), error.clone()));
+    let args = CheckArgs { files: vec![good.clone(), empty.clone()], output: Output::Json };
+    let (mut out, mut errors) = (Vec::new(), Vec::new());
+    assert_eq!(run(&args, &mut out, &mut errors), 2, "no path may be a wrong one");
+    assert_eq!(String::from_utf8(errors).unwrap(), error);
+    // A manifest that is given itself is one whatever its name is, and one that is broken is one too.
+    assert_eq!(check(&empty.join("README.md"), Output::Human).0, 0);
+    std::fs::write(empty.join("broken.yaml"), "a: [").unwrap();
+    assert_eq!(check(&empty, Output::Human).0, 1);
+}
+
+#[test]
 fn the_help_says_the_exit_codes() {
     let mut command = CheckArgs::augment_args(Command::new("check"));
     let help = command.render_long_help().to_string();
     assert!(help.contains("Exit codes:") && help.contains("2  wrong usage"), "{help}");
+    assert!(help.contains("holds no manifests"), "{help}");
     let matches = command.try_get_matches_from(["check", "--output", "json", "a.yaml", "b"]).unwrap();
     let args = CheckArgs::from_arg_matches(&matches).unwrap();
     assert_eq!((args.files.len(), args.output), (2, Output::Json));

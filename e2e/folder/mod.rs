@@ -14,7 +14,7 @@ use std::time::Duration;
 use centrex::source::folder::{
     FileProblem, Folder, FolderError, FolderOptions, Place, Reading, Update, Vault,
 };
-use centrex::source::{Change, Object};
+use centrex::source::{Change, Object, ObjectKey};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;

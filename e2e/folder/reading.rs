@@ -64,14 +64,25 @@ fn an_object_is_found_again() {
     let json = "{\"apiVersion\": \"v1\", \"kind\": \"List\", \"items\": [\n {\"apiVersion\": \"v1\",\n  \"kind\": \"Namespace\",\n  \"metadata\": {\n   \"name\": \"x\"}}]}";
     let text = format!("{}---\n{}", extension("alice", "1001"), extension("bob", "1002"));
     let (directory, reading) = read(&[("x.yaml", text.as_bytes()), ("y.json", json.as_bytes())]);
-    let place = |index: usize, field: &str| {
+    let key = |index: usize| {
         let Change::Upsert(object) = &reading.changes[index] else { panic!() };
-        reading.locate(&object.key(), field).unwrap()
+        object.key()
     };
-    let at = |file: &str, line| Place { file: directory.path().join(file), line };
-    assert_eq!(place(1, "spec.tenantRef.name"), at("x.yaml", 13));
-    assert_eq!(place(1, "spec.members[3].nothing"), at("x.yaml", 12));
-    assert_eq!(place(2, "metadata.name"), at("y.json", 5));
+    let (bob, x) = (key(1), key(2));
+    let nobody = ObjectKey { name: "nobody".into(), ..bob.clone() };
+    let at = |file: &str, line| Some(Place { file: directory.path().join(file), line });
+    let fields = [
+        (&x, "metadata.name"),
+        (&bob, "spec.tenantRef.name"),
+        (&nobody, "spec.number"),
+        (&bob, "spec.members[3].nothing"),
+    ];
+    let places = [at("y.json", 5), at("x.yaml", 13), None, at("x.yaml", 12)];
+    assert_eq!(reading.locate(&fields), places);
+
+    // What was changed since is where its document was.
+    write(&directory.path().join("x.yaml"), &extension("carol", "1003"));
+    assert_eq!(reading.locate(&fields), [at("y.json", 5), at("x.yaml", 9), None, at("x.yaml", 9)]);
 }
 
 #[test]
@@ -81,6 +92,7 @@ fn what_cannot_be_parsed_is_refused_with_its_line() {
         bomb += &format!("a{level}: &a{level} [{}]\n", vec![format!("*a{}", level - 1); 10].join(", "));
     }
     let deep = format!("a: {}{}", "[".repeat(3000), "]".repeat(3000));
+    let too_deep = format!("a: {}{}", "[".repeat(33), "]".repeat(33));
     let cases: &[(&str, &[u8], usize, &str)] = &[
         ("syntax.yaml", b"# none\n---\n---\na: [1\nb: }\n", 5, "is not YAML"),
         ("twice.yaml", b"a: 1\na: 2\n", 2, "duplicate"),
@@ -91,6 +103,11 @@ fn what_cannot_be_parsed_is_refused_with_its_line() {
         ("utf16.yaml", b"\xff\xfea\0:\0", 1, "UTF-8"),
         ("bomb.yaml", bomb.as_bytes(), 0, "alias"),
         ("deep.yaml", deep.as_bytes(), 1, "is not YAML"),
+        ("too_deep.yaml", too_deep.as_bytes(), 1, "nested too deeply"),
+        ("null.yaml", b"a: 1\nnull: 2\n", 2, "null is not allowed here"),
+        ("second.yaml", b"a: 1\n...\nb: 1\n", 3, "another document begins here"),
+        ("itself.yaml", b"a: &a [*a]\n", 1, "what it is a part of"),
+        ("anchor.yaml", b"# none\n---\n---\na: *b\n", 4, "no such anchor"),
         ("text.yaml", b"just text", 1, "must be a manifest"),
         ("half.yaml", b"apiVersion: centrex.dev/v1alpha1\nkind: Exten", 2, "is no kind"),
     ];
@@ -102,6 +119,9 @@ fn what_cannot_be_parsed_is_refused_with_its_line() {
         if *line > 0 {
             assert_eq!(problem.line, Some(*line), "{name}: {problem}");
         }
+        // The parser counts from the start of a document, and speaks to who programs with it.
+        let foreign = [" line ", "column", "Option", "Policy", "_"];
+        assert!(!foreign.iter().any(|word| problem.message.contains(word)), "{name}: {problem}");
     }
 }
 

@@ -1,5 +1,6 @@
 //! `centrex check`: compiles manifests without a cluster, a database or a switch, for CI.
 
+mod cascade;
 mod print;
 
 use std::io::{self, Write};
@@ -17,7 +18,7 @@ use crate::source::{ObjectKey, World};
 #[command(after_help = "Exit codes:
   0  no problems; what only waits for something is a note
   1  problems were found
-  2  wrong usage, or a FILE that cannot be read")]
+  2  wrong usage, or a FILE that cannot be read or holds no manifests")]
 pub struct CheckArgs {
     /// Manifest files, and folders of them
     #[arg(required = true, value_name = "FILE")]
@@ -76,6 +77,9 @@ pub enum CheckError {
     /// A file cannot be read.
     #[error(transparent)]
     Read(#[from] FolderError),
+    /// A folder in which there is nothing to check: likely a wrong path.
+    #[error("{} holds no manifests: files that end with .yaml, .yml or .json", .0.display())]
+    Empty(PathBuf),
     /// The findings cannot be written.
     #[error("findings cannot be written: {0}")]
     Write(#[from] io::Error),
@@ -89,6 +93,7 @@ impl CheckError {
     pub fn category(&self) -> &'static str {
         match self {
             Self::Read(error) => error.category(),
+            Self::Empty(_) => "manifests",
             Self::Write(_) | Self::Json(_) => "output",
         }
     }
@@ -111,6 +116,10 @@ pub fn run(args: &CheckArgs, out: &mut impl Write, errors: &mut impl Write) -> u
 /// Checks, writes what was found, and gives the number of errors among it.
 fn check(args: &CheckArgs, out: &mut impl Write) -> Result<usize, CheckError> {
     let reading = Folder::read_once(&args.files)?;
+    // A wrong path is not to pass for manifests without a mistake.
+    if let Some(path) = reading.without_manifests() {
+        return Err(CheckError::Empty(path.to_owned()));
+    }
     let objects = reading.changes.len();
     let findings = findings(&reading);
     let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
@@ -122,18 +131,18 @@ fn check(args: &CheckArgs, out: &mut impl Write) -> Result<usize, CheckError> {
     Ok(errors)
 }
 
-/// Everything wrong with files and between their objects, in order of file and line.
+/// Everything wrong with files and between their objects, in order of file and line; without what only
+/// follows from a file that is told to be wrong.
 pub fn findings(reading: &Reading) -> Vec<Finding> {
     let mut world = World::default();
     for change in &reading.changes {
         world.apply(change.clone());
     }
-    let problems = compile::world(&world).problems;
+    let problems = cascade::without_cascades(compile::world(&world).problems, &reading.refused());
     let mut findings: Vec<Finding> = reading.problems.iter().map(of_file).collect();
-    findings.extend(problems.into_iter().map(|problem| {
-        let place = reading.locate(&problem.resource, &problem.field);
-        of_compile(problem, place)
-    }));
+    let fields: Vec<_> = problems.iter().map(|problem| (&problem.resource, problem.field.as_str())).collect();
+    let places = reading.locate(&fields);
+    findings.extend(problems.into_iter().zip(places).map(|(problem, place)| of_compile(problem, place)));
     findings.sort();
     findings
 }

@@ -8,6 +8,7 @@ use std::cell::RefCell;
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
+use jiff::tz::AmbiguousOffset;
 
 use super::draft::{Broken, Draft, name_of};
 use crate::compile::Reason;
@@ -75,15 +76,24 @@ fn expected(draft: &Draft, expect: &Expectation) -> Result<(), (&'static str, Br
     draft.resolve(kind, name).map_err(|why| ("spec.expect.name", why))
 }
 
-/// The time that is asked about, on the tenant's clock.
+/// The time that is asked about, on the tenant's clock. Of a time that comes twice, when clocks are
+/// set back, the first is meant.
 fn time(view: &TenantView, test: &RoutingTest) -> Result<Timestamp, (&'static str, Broken)> {
     let at = &test.spec.at;
-    let zone = view.time_zone(&view.plan.tenant.time_zone);
-    let local = at.parse::<DateTime>().and_then(|local| local.to_zoned(zone));
-    local.map(|zoned| zoned.timestamp()).map_err(|_| {
-        let message = format!("{at} is no time of the calendar; write YYYY-MM-DDTHH:MM:SS");
-        ("spec.at", (Reason::InvalidValue, message))
-    })
+    let wrong = |message| ("spec.at", (Reason::InvalidValue, message));
+    let none = || wrong(format!("{at} is no time of the calendar; write YYYY-MM-DDTHH:MM:SS"));
+    let local = at.parse::<DateTime>().map_err(|_| none())?;
+    // A leap second is read as the second before it, which is another time than is written.
+    if local.to_string() != *at {
+        return Err(none());
+    }
+    let zone = &view.plan.tenant.time_zone;
+    let time = view.time_zone(zone).to_ambiguous_timestamp(local);
+    if matches!(time.offset(), AmbiguousOffset::Gap { .. }) {
+        let message = format!("{at} does not exist in {zone}: clocks are set forward over it; write another");
+        return Err(wrong(message));
+    }
+    time.earlier().map_err(|_| none())
 }
 
 /// Asks what becomes of the call; why it fails where that is something else than expected.

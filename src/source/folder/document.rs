@@ -1,9 +1,9 @@
 //! The documents of a manifest file: found, parsed, and searched for the line of a field.
 
-use granit_parser::{Event, Parser};
 use serde_json::Value;
-use serde_saphyr::granit_parser;
 
+use super::lines::lines;
+use super::yaml_words::InWords;
 use crate::resources::path::Step;
 
 /// How a file is written.
@@ -118,7 +118,8 @@ impl Document<'_> {
         };
         serde_saphyr::from_str_with_options(self.text, options).map_err(|error| {
             let line = error.location().and_then(|location| usize::try_from(location.line()).ok());
-            let message = error.without_snippet().to_string();
+            // Its own line counts from the document's start, so it is said by `line` alone.
+            let message = error.render_with_formatter(&InWords);
             SyntaxError { line: self.line_at(line.unwrap_or(1)), message: format!("is not YAML: {message}") }
         })
     }
@@ -136,92 +137,10 @@ impl Document<'_> {
         self.line + line_in_document.saturating_sub(1)
     }
 
-    /// The line in the file of a field, or of what is nearest to it on the way there.
-    pub fn line_of(&self, steps: &[Step]) -> usize {
-        let mut finder = Finder { parser: Parser::new_from_str(self.text), best: 0 };
-        finder.document(steps);
-        self.line_at(finder.best.max(1))
+    /// The line in the file of every field, or of what is nearest to it on the way there.
+    pub fn lines_of(&self, paths: &[Vec<Step>]) -> Vec<usize> {
+        lines(self.text, paths).into_iter().map(|line| self.line_at(line)).collect()
     }
-}
-
-/// Follows a path through a document's events. Only errors are looked up, so it is not fast.
-struct Finder<'a> {
-    parser: Parser<'a, granit_parser::StrInput<'a>>,
-    best: usize,
-}
-
-impl<'a> Finder<'a> {
-    /// The next event that is part of a value, and its line; none at the end or where the text is broken.
-    fn next(&mut self) -> Option<(Event<'a>, usize)> {
-        loop {
-            let (event, span) = self.parser.next()?.ok()?;
-            let part = event.is_node() || matches!(event, Event::MappingEnd | Event::SequenceEnd);
-            if part {
-                return Some((event, span.start.line()));
-            }
-        }
-    }
-
-    fn document(&mut self, steps: &[Step]) -> Option<()> {
-        let (event, line) = self.next()?;
-        self.best = line;
-        self.value(event, steps)
-    }
-
-    /// Looks for the path in the value that starts with the event; `None` ends the search.
-    fn value(&mut self, event: Event<'a>, steps: &[Step]) -> Option<()> {
-        let (step, rest) = steps.split_first()?;
-        match (event, step) {
-            (Event::MappingStart(..), Step::Key(wanted)) => loop {
-                let (key, line) = self.next()?;
-                let found = match &key {
-                    Event::MappingEnd => return None,
-                    Event::Scalar(text, ..) => text == wanted,
-                    _ => false,
-                };
-                self.skip(&key)?;
-                let (value, _) = self.next()?;
-                if found {
-                    self.best = line;
-                    return self.value(value, rest);
-                }
-                self.skip(&value)?;
-            },
-            (Event::SequenceStart(..), Step::Index(wanted)) => {
-                for index in 0.. {
-                    let (item, line) = self.next()?;
-                    if matches!(item, Event::SequenceEnd) {
-                        return None;
-                    }
-                    if index == *wanted {
-                        self.best = line;
-                        return self.value(item, rest);
-                    }
-                    self.skip(&item)?;
-                }
-                None
-            }
-            _ => None,
-        }
-    }
-
-    /// Passes over the rest of the value that starts with the event.
-    fn skip(&mut self, event: &Event<'a>) -> Option<()> {
-        let mut depth = usize::from(starts(event));
-        while depth > 0 {
-            let (event, _) = self.next()?;
-            if starts(&event) {
-                depth += 1;
-            } else if matches!(event, Event::MappingEnd | Event::SequenceEnd) {
-                depth -= 1;
-            }
-        }
-        Some(())
-    }
-}
-
-fn starts(event: &Event<'_>) -> bool {
-    matches!(event, Event::MappingStart(..) | Event::SequenceStart(..))
 }
 
 #[cfg(test)]
@@ -260,16 +179,26 @@ mod tests {
     }
 
     #[test]
-    fn a_field_is_found_on_its_line() {
-        let text = "---\nspec:\n  a: {x: 1}\n  members:\n    - {extensionRef: {name: a}}\n    - extensionRef:\n        name: b\n";
-        let document = split(text, Format::Yaml)[0];
-        assert_eq!(document.line_of(&steps("spec.members[1].extensionRef.name")), 7);
-        assert_eq!(document.line_of(&steps("spec.members[1].missing")), 6);
-        assert_eq!(document.line_of(&steps("spec.members[9]")), 4);
-        assert_eq!(document.line_of(&steps("")), 2);
+    fn fields_are_found_on_their_lines() {
+        let lines = |text, format, paths: &[&str]| {
+            let paths: Vec<_> = paths.iter().map(|path| steps(path)).collect();
+            split(text, format)[0].lines_of(&paths)
+        };
+        let text = "---\nspec:\n  a: {x: 1}\n  members:\n    - {extensionRef: {name: a}}\n    - extensionRef:\n        name: b\n  z: 1\n";
+        let paths = [
+            "spec.members[1].extensionRef.name",
+            "spec.members[1].missing",
+            "spec.members[9]",
+            "spec.z",
+            "",
+            "spec.a.x.y",
+            "spec.members[0]",
+        ];
+        assert_eq!(lines(text, Format::Yaml, &paths), [7, 6, 4, 8, 2, 3, 5]);
         let json = "{\n \"spec\": {\n  \"number\": \"\\u0031\",\n  \"x\": 1\n }\n}";
-        let document = split(json, Format::Json)[0];
-        assert_eq!(document.line_of(&steps("spec.x")), 4);
+        assert_eq!(lines(json, Format::Json, &["spec.x"]), [4]);
+        let broken = "a: 1\nspec:\n  x: 1\n  y: ]\nz: 1\n";
+        assert_eq!(lines(broken, Format::Yaml, &["z", "spec.x"]), [1, 3]);
     }
 
     #[test]
@@ -283,6 +212,6 @@ mod tests {
         assert!(error.message.starts_with("is not YAML"), "{}", error.message);
         let deep = format!("a: {}{}", "[".repeat(5000), "]".repeat(5000));
         split(&deep, Format::Yaml)[0].parse().unwrap_err();
-        assert_eq!(split(&deep, Format::Yaml)[0].line_of(&steps("a[0][0]")), 1);
+        assert_eq!(split(&deep, Format::Yaml)[0].lines_of(&[steps("a[0][0]")]), [1]);
     }
 }

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::problem::FileProblem;
-use super::read::{Held, Outcome, Source, text};
+use super::problem::Refused;
+use super::read::{Held, Outcome, Source, objects, text};
 use super::scan::Stamp;
 use super::state::FileState;
 use crate::source::validate::Kinds;
@@ -23,7 +23,7 @@ pub(super) enum Loaded {
     Gone,
     Read {
         stamp: Option<Stamp>,
-        documents: Result<Vec<Held>, Vec<FileProblem>>,
+        documents: Result<Vec<Held>, Refused>,
         /// Its text; empty when it could not be read.
         text: String,
     },
@@ -65,21 +65,28 @@ pub(super) fn load(
         .map(|((stamp, text), documents)| match text {
             Ok(None) => Loaded::Gone,
             Ok(Some(text)) => Loaded::Read { stamp, documents, text },
-            Err(problem) => Loaded::Read { stamp, documents: Err(vec![*problem]), text: String::new() },
+            Err(problem) => Loaded::Read { stamp, documents: Err((*problem).into()), text: String::new() },
         })
         .collect()
 }
 
 /// A file is taken whole or not at all.
-fn whole(outcomes: impl Iterator<Item = Outcome>) -> Result<Vec<Held>, Vec<FileProblem>> {
-    let (mut documents, mut problems) = (Vec::new(), Vec::new());
+fn whole(outcomes: impl Iterator<Item = Outcome>) -> Result<Vec<Held>, Refused> {
+    let (mut documents, mut refused) = (Vec::new(), Refused::default());
     for outcome in outcomes {
         match outcome {
             Ok(held) => documents.push(held),
-            Err(found) => problems.extend(found),
+            Err(found) => {
+                refused.problems.extend(found.problems);
+                refused.objects.extend(found.objects);
+            }
         }
     }
-    if problems.is_empty() { Ok(documents) } else { Err(problems) }
+    if refused.problems.is_empty() {
+        return Ok(documents);
+    }
+    refused.objects.extend(objects(&documents).cloned());
+    Err(refused)
 }
 
 /// Taken before the reading: a change after it makes the stamp differ at the next look.

@@ -15,14 +15,18 @@ mod first_seen;
 mod generated;
 mod json;
 mod last_good;
+mod lines;
 mod load;
+mod locate;
 mod problem;
 mod read;
 mod scan;
 mod state;
 mod tree;
 mod watch;
+mod yaml_words;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -103,7 +107,7 @@ impl Folder {
 
     /// Where a field of an object in force stands, or what is nearest to it.
     pub fn locate(&self, key: &ObjectKey, field: &str) -> Option<Place> {
-        lock(&self.tree).locate(key, field)
+        lock(&self.tree).locate(&[(key, field)]).pop().flatten()
     }
 
     /// Reads files and folders once. Without a data directory all objects without a time of their
@@ -129,9 +133,21 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// Where a field of an object stands, or what is nearest to it.
-    pub fn locate(&self, key: &ObjectKey, field: &str) -> Option<Place> {
-        self.tree.locate(key, field)
+    /// The first path given that leads to no manifest, whole or broken.
+    pub fn without_manifests(&self) -> Option<&Path> {
+        self.tree.without_manifests()
+    }
+
+    /// Objects that are in the files and were not taken, for a problem of their own or of something
+    /// else in their file; as far as the files can be read.
+    pub fn refused(&self) -> BTreeSet<ObjectKey> {
+        self.tree.refused()
+    }
+
+    /// Where each field of an object stands, or what is nearest to it; none of an object that is not
+    /// there. Ask for all fields at once: every file is read again once a call.
+    pub fn locate(&self, fields: &[(&ObjectKey, &str)]) -> Vec<Option<Place>> {
+        self.tree.locate(fields)
     }
 }
 

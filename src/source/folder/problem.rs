@@ -48,6 +48,20 @@ impl std::fmt::Display for FileProblem {
     }
 }
 
+/// What a document or a whole file is not taken for.
+#[derive(Debug, Default)]
+pub(super) struct Refused {
+    pub problems: Vec<FileProblem>,
+    /// The objects in it, as far as it can be told: they are not taken, but they are there.
+    pub objects: Vec<ObjectKey>,
+}
+
+impl From<FileProblem> for Refused {
+    fn from(problem: FileProblem) -> Self {
+        Self { problems: vec![problem], objects: Vec::new() }
+    }
+}
+
 /// Why a folder cannot be a source.
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {

@@ -6,9 +6,12 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::document::{Document, Format, split};
-use super::problem::FileProblem;
-use crate::resources::path::steps;
+use super::problem::{FileProblem, Refused};
+use crate::resources::path::{Step, steps};
+use crate::source::ObjectKey;
 use crate::source::manifest::{self, Fault, Item};
 use crate::source::validate::Kinds;
 
@@ -28,7 +31,7 @@ pub(super) struct Held {
 }
 
 /// What one document became.
-pub(super) type Outcome = Result<Held, Vec<FileProblem>>;
+pub(super) type Outcome = Result<Held, Refused>;
 
 /// Reads a file as text. `Ok(None)` when it is gone.
 ///
@@ -81,31 +84,59 @@ impl<'a> Source<'a> {
             return Ok(Held { line: document.content_line(), reused: true, ..(*held).clone() });
         }
         let syntax = |error: super::document::SyntaxError| {
-            vec![FileProblem { line: Some(error.line), ..FileProblem::whole(self.path, error.message) }]
+            Refused::from(FileProblem {
+                line: Some(error.line),
+                ..FileProblem::whole(self.path, error.message)
+            })
         };
         let items = match document.parse().map_err(syntax)? {
-            Some(value) => manifest::read(value, kinds).map_err(|faults| {
-                faults.into_iter().map(|fault| self.problem(document, fault)).collect::<Vec<_>>()
-            })?,
+            Some(value) => {
+                let objects = named(&value, kinds);
+                manifest::read(value, kinds)
+                    .map_err(|faults| Refused { problems: self.problems(document, faults), objects })?
+            }
             None => Vec::new(),
         };
         Ok(Held { hash, line: document.content_line(), items: items.into(), reused: false })
     }
 
-    fn problem(&self, document: &Document<'_>, fault: Fault) -> FileProblem {
-        FileProblem {
+    fn problems(&self, document: &Document<'_>, faults: Vec<Fault>) -> Vec<FileProblem> {
+        let paths: Vec<_> = faults.iter().map(|fault| path(&fault.path, &fault.violation.field)).collect();
+        let lines = document.lines_of(&paths).into_iter();
+        let problem = |(fault, line): (Fault, usize)| FileProblem {
             file: self.path.to_owned(),
-            line: Some(line_of(document, &fault.path, &fault.violation.field)),
+            line: Some(line),
             resource: fault.resource,
             field: fault.violation.field,
             message: fault.violation.message,
-        }
+        };
+        faults.into_iter().zip(lines).map(problem).collect()
     }
 }
 
-/// The line of a field of an object in a document.
-pub(super) fn line_of(document: &Document<'_>, object: &str, field: &str) -> usize {
+/// The path in a document of a field of an object in it.
+pub(super) fn path(object: &str, field: &str) -> Vec<Step> {
     let mut path = steps(object);
     path.extend(steps(field));
-    document.line_of(&path)
+    path
+}
+
+/// The objects of a document by what they say of themselves, whatever else is wrong with them.
+fn named(document: &Value, kinds: &Kinds) -> Vec<ObjectKey> {
+    let named = |value: &Value| {
+        let kind = kinds.get(value.get("kind")?.as_str()?)?;
+        let text = |field: &str| value.get("metadata")?.get(field)?.as_str().map(str::to_owned);
+        let namespace = kind.namespaced.then(|| text("namespace").unwrap_or_else(|| "default".to_owned()));
+        Some(ObjectKey { kind: kind.name, namespace, name: text("name")? })
+    };
+    let items = match document.get("items") {
+        Some(Value::Array(items)) => items.as_slice(),
+        _ => &[],
+    };
+    std::iter::once(document).chain(items).filter_map(named).collect()
+}
+
+/// The objects that documents hold.
+pub(super) fn objects(documents: &[Held]) -> impl Iterator<Item = &ObjectKey> {
+    documents.iter().flat_map(|document| document.items.iter().map(|item| &item.key))
 }

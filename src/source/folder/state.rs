@@ -12,8 +12,8 @@ use uuid::Uuid;
 use super::first_seen::FirstSeen;
 use super::last_good::LastGood;
 use super::load::{Loaded, load};
-use super::problem::FileProblem;
-use super::read::{Held, Source};
+use super::problem::{FileProblem, Refused};
+use super::read::{Held, Source, objects};
 use super::scan::Stamp;
 use crate::source::validate::Kinds;
 use crate::source::{Change, Object, ObjectKey, manifest};
@@ -24,12 +24,14 @@ const EMPTIED: &str = "it is empty; delete it to take away what it held";
 /// Bytes of text that are in memory at one time while many files are read.
 const GROUP: u64 = 16 << 20;
 
-/// One file: what it held when it was last good, and what is wrong with it now.
+/// One file.
 #[derive(Debug, Default)]
 pub(super) struct FileState {
     pub stamp: Option<Stamp>,
+    /// What it held when it was last good.
     pub documents: Vec<Held>,
-    pub problems: Vec<FileProblem>,
+    /// What is wrong with it now, and what it holds all the same.
+    pub refused: Refused,
 }
 
 /// A file that holds an object.
@@ -129,7 +131,7 @@ impl State {
         &mut self,
         path: &Path,
         stamp: Option<Stamp>,
-        documents: Result<Vec<Held>, Vec<FileProblem>>,
+        documents: Result<Vec<Held>, Refused>,
         text: &str,
         now: Timestamp,
     ) {
@@ -141,7 +143,7 @@ impl State {
         // Cut short to be written anew: who means it deletes the file.
         let emptied = text.trim().is_empty() && (!state.documents.is_empty() || held());
         let documents = documents.and_then(|documents| match emptied {
-            true => Err(vec![FileProblem::whole(&file, EMPTIED)]),
+            true => Err(FileProblem::whole(&file, EMPTIED).into()),
             false => Ok(documents),
         });
         let checked = documents.and_then(|mut documents| {
@@ -149,7 +151,10 @@ impl State {
                 self.identify(document, now);
             }
             let problems = self.against_rules(&file, &documents);
-            if problems.is_empty() { Ok(documents) } else { Err(problems) }
+            if problems.is_empty() {
+                return Ok(documents);
+            }
+            Err(Refused { problems, objects: objects(&documents).cloned().collect() })
         });
         match checked {
             Ok(documents) => {
@@ -158,10 +163,10 @@ impl State {
                 }
                 self.claim(&file, &state.documents, &documents);
                 state.documents = documents;
-                state.problems = Vec::new();
+                state.refused = Refused::default();
             }
-            Err(problems) => {
-                state.problems = problems;
+            Err(refused) => {
+                state.refused = refused;
                 if state.documents.is_empty() {
                     state.documents = self.before(path, now);
                     self.claim(&file, &[], &state.documents);
@@ -176,7 +181,7 @@ impl State {
     fn before(&mut self, path: &Path, now: Timestamp) -> Vec<Held> {
         let Some(text) = self.last_good.as_ref().and_then(|kept| kept.text(path)) else { return Vec::new() };
         let source = Source::new(path, &text, &[]);
-        let read = |document| source.read(document, self.kinds, |text| self.hasher.hash_one(text));
+        let read = |document| source.read(document, self.kinds, |text| self.hash(text));
         let Ok(mut documents) = source.documents.iter().map(read).collect::<Result<Vec<_>, _>>() else {
             return Vec::new();
         };
@@ -231,11 +236,8 @@ impl State {
 
     /// Notes which objects a file holds now; those of documents it had before are known.
     fn claim(&mut self, file: &Arc<Path>, old: &[Held], new: &[Held]) {
-        let items = |documents: &[Held]| -> Vec<ObjectKey> {
-            documents.iter().flat_map(|document| document.items.iter().map(|item| item.key.clone())).collect()
-        };
-        let kept: HashSet<ObjectKey> = items(new).into_iter().collect();
-        for key in items(old).iter().filter(|key| !kept.contains(key)) {
+        let kept: HashSet<&ObjectKey> = objects(new).collect();
+        for key in objects(old).filter(|key| !kept.contains(key)) {
             self.unclaim(key, file);
         }
         for document in new.iter().filter(|document| !document.reused) {
@@ -308,14 +310,26 @@ impl State {
     /// Everything that is wrong with files now, in their order.
     pub fn problems(&self) -> Vec<FileProblem> {
         let mut problems: Vec<_> =
-            self.files.values().flat_map(|file| file.problems.iter().cloned()).collect();
-        problems.extend(self.contested.iter().flat_map(|key| self.contest(key)));
+            self.files.values().flat_map(|file| file.refused.problems.iter().cloned()).collect();
+        let mut files = HashMap::new();
+        let mut line = |claim: &Claim| {
+            let lines = files.entry(claim.file.clone()).or_insert_with_key(|file| self.lines(file));
+            lines.get(&claim.document).copied().unwrap_or(1)
+        };
+        problems.extend(self.contested.iter().flat_map(|key| self.contest(key, &mut line)));
         problems.sort_unstable();
         problems
     }
 
+    /// Objects that are in the files and not in force, as far as can be told.
+    pub fn refused(&self) -> BTreeSet<ObjectKey> {
+        let in_files = self.files.values().flat_map(|file| &file.refused.objects);
+        let refused = in_files.chain(&self.contested).filter(|key| !self.in_force.contains_key(*key));
+        refused.cloned().collect()
+    }
+
     /// A problem for every claim to an object that is not in force, naming another.
-    fn contest(&self, key: &ObjectKey) -> Vec<FileProblem> {
+    fn contest(&self, key: &ObjectKey, line: &mut impl FnMut(&Claim) -> usize) -> Vec<FileProblem> {
         let claims = standing(self.claims.get(key), self.generated.as_deref());
         let holder = self.in_force.get(key).map(|held| &held.file);
         let lost = claims.iter().filter(|claim| Some(&claim.file) != holder);
@@ -323,11 +337,11 @@ impl State {
             let others: Vec<String> = claims
                 .iter()
                 .filter(|other| other.file != claim.file)
-                .map(|other| format!("{}:{}", other.file.display(), self.line(other)))
+                .map(|other| format!("{}:{}", other.file.display(), line(other)))
                 .collect();
             FileProblem {
                 file: claim.file.to_path_buf(),
-                line: Some(self.line(claim)),
+                line: Some(line(claim)),
                 resource: Some(key.clone()),
                 field: "metadata.name".into(),
                 message: format!("is in {} too; a name can be used once", others.join(" and ")),
@@ -336,16 +350,21 @@ impl State {
         .collect()
     }
 
-    fn line(&self, claim: &Claim) -> usize {
-        let documents = self.files.get(&claim.file).map_or(&[][..], |file| &file.documents);
-        documents.iter().find(|document| document.hash == claim.document).map_or(1, |document| document.line)
+    /// The lines at which the contents of a file's documents start.
+    pub fn lines(&self, file: &Path) -> HashMap<u64, usize> {
+        let documents = self.files.get(file).map_or(&[][..], |file| &file.documents);
+        documents.iter().map(|document| (document.hash, document.line)).collect()
     }
 
-    /// The file of an object in force, the line its document starts at, and its path in the document.
-    pub fn place(&self, key: &ObjectKey) -> Option<(Arc<Path>, usize, String)> {
+    /// Fingerprint of a document's text.
+    pub fn hash(&self, text: &str) -> u64 {
+        self.hasher.hash_one(text)
+    }
+
+    /// The claim by which an object is in force.
+    pub fn claim_in_force(&self, key: &ObjectKey) -> Option<&Claim> {
         let held = self.in_force.get(key)?;
-        let claim = self.claims.get(key)?.iter().find(|claim| claim.file == held.file)?;
-        Some((claim.file.clone(), self.line(claim), claim.path.clone()))
+        self.claims.get(key)?.iter().find(|claim| claim.file == held.file)
     }
 }
 

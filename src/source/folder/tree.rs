@@ -7,11 +7,10 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use super::document::{Format, split};
 use super::first_seen::FirstSeen;
 use super::last_good::LastGood;
+use super::locate::locate;
 use super::problem::{FileProblem, FolderError};
-use super::read::{line_of, text};
 use super::scan::{Scan, format, hidden, scan};
 use super::state::State;
 use super::{FolderOptions, Place, Update, below, generated};
@@ -189,7 +188,7 @@ impl Tree {
     fn keep_ages(&mut self) {
         let seen = &mut self.state.seen;
         let complete = self.told.is_none() && self.scan_problems.is_empty();
-        let kept = if complete && self.state.files.values().all(|file| file.problems.is_empty()) {
+        let kept = if complete && self.state.files.values().all(|file| file.refused.problems.is_empty()) {
             let claims: BTreeSet<_> = self
                 .state
                 .claims
@@ -218,15 +217,24 @@ impl Tree {
         Some(Update { changes: changes.into_values().collect(), problems })
     }
 
-    /// Where a field of an object stands. The file is read again for it.
-    pub fn locate(&self, key: &ObjectKey, field: &str) -> Option<Place> {
-        let (file, first, object) = self.state.place(key)?;
-        let found = text(&file).ok().flatten().and_then(|text| {
-            let documents = split(&text, format(&file).unwrap_or(Format::Yaml));
-            let document = documents.iter().find(|document| document.content_line() == first)?;
-            Some(line_of(document, &object, field))
-        });
-        Some(Place { file: file.to_path_buf(), line: found.unwrap_or(first) })
+    /// The first root below which there is no file, nor anything that cannot be read.
+    pub fn without_manifests(&self) -> Option<&Path> {
+        let known = |root: &Path| {
+            let mut after = self.state.files.range::<Path, _>((Bound::Included(root), Bound::Unbounded));
+            after.next().is_some_and(|(file, _)| file.starts_with(root))
+                || self.scan_problems.iter().any(|problem| problem.file.starts_with(root))
+        };
+        self.roots.iter().map(PathBuf::as_path).find(|root| !known(root))
+    }
+
+    /// Objects that are in the files and not in force, as far as can be told.
+    pub fn refused(&self) -> BTreeSet<ObjectKey> {
+        self.state.refused()
+    }
+
+    /// Where each field of an object in force stands, or what is nearest to it.
+    pub fn locate(&self, fields: &[(&ObjectKey, &str)]) -> Vec<Option<Place>> {
+        locate(&self.state, fields)
     }
 }
 

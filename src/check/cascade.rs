@@ -1,0 +1,45 @@
+//! What follows from a mistake that is told already, and is held back.
+//!
+//! A file is taken whole or not at all, so that compile misses everything that stands in a file in
+//! which something is wrong. What is there is not to be called missing, once by every resource that
+//! refers to it: the mistake that keeps it out is the one to mend.
+
+use std::collections::{BTreeSet, HashSet};
+
+use crate::compile::{Effect, Problem, Reason};
+use crate::source::ObjectKey;
+
+/// The problems that would be there, as far as can be told, if what was refused had been taken.
+pub(super) fn without_cascades(mut problems: Vec<Problem>, refused: &BTreeSet<ObjectKey>) -> Vec<Problem> {
+    let mut absent: HashSet<String> = refused.iter().map(ToString::to_string).collect();
+    loop {
+        let (held_back, rest): (Vec<_>, Vec<_>) =
+            problems.into_iter().partition(|problem| follows(problem, &absent));
+        problems = rest;
+        // What is refused for what was held back keeps others out in turn.
+        let out = held_back.iter().filter(|problem| problem.effect != Effect::Degraded);
+        let before = absent.len();
+        absent.extend(out.map(|problem| problem.resource.to_string()));
+        if absent.len() == before {
+            return problems;
+        }
+    }
+}
+
+/// Whether a problem is that one of these is not there, or not accepted.
+fn follows(problem: &Problem, absent: &HashSet<String>) -> bool {
+    matches!(problem.reason, Reason::RefNotFound | Reason::RefRefused | Reason::CredentialsPending)
+        && named(problem).any(|name| absent.contains(&name))
+}
+
+/// What a problem may name, written as keys are. Compile says what it misses as kind and name, one
+/// word after the other; the namespace stands with the name, or after it, or is the resource's own.
+fn named(problem: &Problem) -> impl Iterator<Item = String> {
+    let message = problem.message.as_str();
+    let said = message.split_once(" in namespace ").map(|(_, namespace)| namespace);
+    let namespace = said.or(problem.resource.namespace.as_deref());
+    message.split(' ').zip(message.split(' ').skip(1)).flat_map(move |(kind, name)| {
+        let local = namespace.map(|namespace| format!("{kind} {namespace}/{name}"));
+        local.into_iter().chain([format!("{kind} {name}")])
+    })
+}
