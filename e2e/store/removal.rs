@@ -127,3 +127,23 @@ async fn a_live_tenant_is_found_by_its_name() {
     assert_eq!(store.tenant_named(namespace, name).await.unwrap().unwrap().id, new.tenant.id);
     assert_eq!(store.tenant_named("elsewhere", name).await.unwrap(), None);
 }
+
+// A cleanup that fails because nothing is there to clean up would block the resource's end for ever.
+#[tokio::test]
+async fn what_somebody_dropped_before_is_removed_all_the_same() {
+    let Some(database) = Database::start("store: dropped before").await else { return };
+    let store = database.store(&keyring(&[(1, 'a')])).await;
+    for role_too in [false, true] {
+        let mut plan = plans::tenant_with("acme", 2);
+        plan.tenant.deletion_policy = DeletionPolicy::Delete;
+        store.write_tenant(&plan).await.unwrap();
+        let schema = tenant_schema(plan.tenant.id);
+        let role =
+            if role_too { format!("DROP OWNED BY {schema}; DROP ROLE {schema};") } else { String::new() };
+        let drop = format!("DROP SCHEMA {schema} CASCADE; {role}");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(drop)).execute(&mut database.admin().await).await.unwrap();
+        let owner = plan.tenant.owner_uid.clone();
+        assert_eq!(store.remove_tenant(plan.tenant.id, &owner, None).await.unwrap(), Removed::Dropped);
+        assert_eq!(left(&store, &plan).await, (false, false, 0));
+    }
+}

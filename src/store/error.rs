@@ -141,17 +141,26 @@ impl StoreError {
         matches!(self, Self::Unreachable { .. })
     }
 
-    /// True when waiting helps: Postgres was not there, or somebody else writes.
+    /// True when waiting helps: Postgres was not there, somebody else writes, or the server has no room, no
+    /// connections or no right to write for the moment, as while it fails over.
     pub fn is_passing(&self) -> bool {
-        self.is_unreachable() || matches!(self, Self::Led(_))
+        const CLASSES: [&str; 6] = ["25", "40", "53", "55", "57", "58"];
+        self.is_unreachable()
+            || matches!(self, Self::Led(_))
+            || self.sqlstate().is_some_and(|code| CLASSES.iter().any(|class| code.starts_with(class)))
+    }
+
+    /// Postgres' own code of what went wrong (appendix A of its manual).
+    fn sqlstate(&self) -> Option<std::borrow::Cow<'_, str>> {
+        let (Self::Database { source, .. } | Self::Migration { source, .. }) = self else { return None };
+        source.as_database_error()?.code()
     }
 
     /// True when Postgres says that the login may not (SQLSTATE 42501). A connection says so of a
     /// role that was granted while it looked its memberships up: Postgres then keeps what it found
     /// first, for as long as the connection lasts or until the next grant.
     pub(crate) fn is_denied(&self) -> bool {
-        let Self::Database { source, .. } = self else { return false };
-        source.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "42501")
+        matches!(self, Self::Database { .. }) && self.sqlstate().is_some_and(|code| code == "42501")
     }
 
     /// True when it is the server's state that is wrong, not what it was given: it is away, full,
@@ -164,11 +173,10 @@ impl StoreError {
         code.is_none_or(|code| CLASSES.iter().any(|class| code.starts_with(class)))
     }
 
-    /// True when what was named may not be used, or is not there as it should be (SQLSTATE class 42): if
-    /// that is so in the schema of one tenant, it says nothing of the others.
+    /// True when what was named may not be used, or is not there as it should be (SQLSTATE classes 42 and
+    /// 3F; 22023 for a role): if that is so in the schema of one tenant, it says nothing of the others.
     pub fn is_of_schema(&self) -> bool {
-        let Self::Database { source, .. } = self else { return false };
-        source.as_database_error().and_then(|error| error.code()).is_some_and(|code| code.starts_with("42"))
+        self.sqlstate().is_some_and(|code| ["42", "3F", "22023"].iter().any(|class| code.starts_with(class)))
     }
 
     pub(crate) fn unreadable(table: &str, name: &str, reason: impl ToString) -> Self {

@@ -128,19 +128,36 @@ pub async fn tenants(connection: &mut PgConnection, migrations: &[Migration]) ->
     .doing("reading which migrations tenants have")?;
     for row in behind {
         let (id, reached): (Uuid, i32) = (row.get("id"), row.get("reached"));
-        let failed = |source| StoreError::Migration { name: format!("of {}", tenant_schema(id)), source };
-        let mut transaction = connection.begin().await.map_err(failed)?;
-        sqlx::query("SELECT FROM public.tenants WHERE id = $1 FOR UPDATE")
-            .bind(id)
-            .execute(&mut *transaction)
-            .await
-            .map_err(failed)?;
-        let batch = format!("{}{}RESET ROLE;", enter(id), tenant_batch(migrations, reached));
-        sqlx::raw_sql(AssertSqlSafe(batch)).execute(&mut *transaction).await.map_err(failed)?;
-        record(&mut transaction, id, migrations, reached).await.map_err(failed)?;
-        transaction.commit().await.map_err(failed)?;
+        match bring_up(connection, id, reached, migrations).await {
+            Ok(()) => {}
+            // Somebody dropped or changed it beside us: the others are served all the same.
+            Err(source) if source.is_of_schema() => {
+                tracing::error!(category = source.category(), %source, "a tenant's schema stays behind");
+            }
+            Err(source) => return Err(source),
+        }
     }
     Ok(())
+}
+
+/// Brings one tenant's schema from a version to the newest.
+async fn bring_up(
+    connection: &mut PgConnection,
+    id: Uuid,
+    reached: i32,
+    migrations: &[Migration],
+) -> Result<(), StoreError> {
+    let failed = |source| StoreError::Migration { name: format!("of {}", tenant_schema(id)), source };
+    let mut transaction = connection.begin().await.map_err(failed)?;
+    sqlx::query("SELECT FROM public.tenants WHERE id = $1 FOR UPDATE")
+        .bind(id)
+        .execute(&mut *transaction)
+        .await
+        .map_err(failed)?;
+    let batch = format!("{}{}RESET ROLE;", enter(id), tenant_batch(migrations, reached));
+    sqlx::raw_sql(AssertSqlSafe(batch)).execute(&mut *transaction).await.map_err(failed)?;
+    record(&mut transaction, id, migrations, reached).await.map_err(failed)?;
+    transaction.commit().await.map_err(failed)
 }
 
 /// Statements that turn the rest of a transaction into one of the tenant's role, in its schema.

@@ -88,17 +88,21 @@ async fn retain(connection: &mut PgConnection, id: Uuid) -> Result<Removed, Stor
     Ok(Removed::Retained)
 }
 
-/// Drops schema and role. Roles are the server's, not the database's: one that a schema in another
+/// Drops schema and role, as far as they are there: what somebody dropped beside us is gone as it should
+/// be. Roles are the server's, not the database's: one that a schema in another
 /// database needs (a restored copy) stays.
 async fn drop_all(connection: &mut PgConnection, id: Uuid) -> Result<Removed, StoreError> {
     let schema = tenant_schema(id);
     let batch = format!(
-        "SET LOCAL ROLE {schema};
-         DROP SCHEMA {schema} CASCADE;
-         RESET ROLE;
-         DO $$ BEGIN
-             DROP ROLE {schema};
-         EXCEPTION WHEN dependent_objects_still_exist THEN NULL;
+        "DO $$ BEGIN
+             IF to_regrole('{schema}') IS NULL THEN RETURN; END IF;
+             SET LOCAL ROLE {schema};
+             DROP SCHEMA IF EXISTS {schema} CASCADE;
+             RESET ROLE;
+             BEGIN
+                 DROP ROLE {schema};
+             EXCEPTION WHEN dependent_objects_still_exist THEN NULL;
+             END;
          END $$;"
     );
     sqlx::raw_sql(AssertSqlSafe(batch))
