@@ -18,6 +18,26 @@ async fn a_change_is_followed() {
     live.stays_as_it_is().await;
 }
 
+// The README starts standalone with one.
+#[tokio::test]
+async fn a_folder_named_from_where_we_are_is_followed() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::create_dir(directory.path().join("manifests")).unwrap();
+    write(&directory.path().join("manifests/a.yaml"), &extension("alice", "1001"));
+    let up: PathBuf = std::env::current_dir().unwrap().components().skip(1).map(|_| "..").collect();
+    let from_here = |path: &str| up.join(directory.path().join(path).strip_prefix("/").unwrap());
+    let options = FolderOptions {
+        manifests: from_here("manifests"),
+        data_dir: from_here("data"),
+        vault: Arc::new(Reversed),
+    };
+    let mut live = Live::with(options, directory).await;
+    live.write("a.yaml", &extension("alice", "1002"));
+    // Long before everything is looked at again.
+    let update = tokio::time::timeout(std::time::Duration::from_secs(15), live.updates.recv()).await;
+    assert_eq!(update.expect("no update").unwrap().changes.len(), 1);
+}
+
 #[tokio::test]
 async fn a_file_that_is_emptied_takes_nothing_away() {
     let mut live = Live::start(&[("a.yaml", &extension("alice", "1001"))]).await;

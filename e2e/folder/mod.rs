@@ -90,6 +90,10 @@ impl Live {
             data_dir: directory.path().join("data"),
             vault: Arc::new(Reversed),
         };
+        Self::with(options, directory).await
+    }
+
+    async fn with(options: FolderOptions, directory: TempDir) -> Self {
         let (sender, updates) = mpsc::channel(16);
         let stop = CancellationToken::new();
         let folder = Folder::start(options, sender, stop.clone()).await.unwrap();

@@ -96,10 +96,18 @@ impl Folder {
     /// # Errors
     /// When the folder cannot be read or the data directory not be written.
     pub async fn start(
-        options: FolderOptions,
+        mut options: FolderOptions,
         updates: mpsc::Sender<Update>,
         stop: CancellationToken,
     ) -> Result<Self, FolderError> {
+        // What changes is told by paths from the root.
+        let manifests = std::path::absolute(&options.manifests);
+        options.manifests = manifests.map_err(|source| FolderError::Manifests {
+            path: options.manifests.display().to_string(),
+            source,
+        })?;
+        options.data_dir = std::path::absolute(&options.data_dir)
+            .map_err(|source| FolderError::Data { path: options.data_dir.display().to_string(), source })?;
         let tree = Arc::new(Mutex::new(Tree::open(&options)?));
         let task = tokio::spawn(watch::follow(tree.clone(), updates, stop));
         Ok(Self { tree, task })
@@ -111,7 +119,8 @@ impl Folder {
     }
 
     /// Reads files and folders once. Without a data directory all objects without a time of their
-    /// own are of one age, and no Secret is generated: what is given decides, nothing else.
+    /// own are of one age, younger than those that have one: they are still to come. No Secret is
+    /// generated: what is given decides, nothing else.
     ///
     /// # Errors
     /// When one of the paths cannot be read.

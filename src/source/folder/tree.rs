@@ -145,7 +145,7 @@ impl Tree {
     fn read(&mut self, stale: &[PathBuf]) -> Option<Update> {
         let now = match self.generated {
             Some(_) => Timestamp::from_second(Timestamp::now().as_second()).unwrap_or(Timestamp::UNIX_EPOCH),
-            None => Timestamp::UNIX_EPOCH,
+            None => Timestamp::MAX,
         };
         self.state.read(stale, now);
         let mut changes = self.state.settle();
