@@ -14,11 +14,13 @@ pub mod standalone;
 pub mod switch;
 mod tee;
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use centrex::switch::field::Field;
 use lab::Lab;
 
+use crate::hardened::allowlist;
 use crate::program::repository;
 use crate::skip::skip;
 
@@ -45,6 +47,7 @@ const STEPS: &[Step] = &[
     ("more calls abroad than its limit, a tenant does not make", calls_abroad),
     ("an emergency call leaves whoever makes it", emergency),
     ("a text message runs no command", message),
+    ("a phone takes no call of others over", takeover),
     ("a recorded call leaves a file that begins with its tone", recorded),
     ("nothing was posted that nobody asks for", posted),
     ("nothing is left over", nothing_left),
@@ -89,10 +92,39 @@ fn modules(lab: &Lab) {
     for module in ["callcenter", "conference", "local_stream", "valet_parking", "voicemail", "xml_cdr"] {
         assert_eq!(lab.switch.api(&format!("module_exists mod_{module}")).trim(), "true", "mod_{module}");
     }
-    for command in ["system id", "bg_system id", "spawn id", "load mod_lua", "expand ${system(id)}"] {
+    // Those that complete a line have no description, and are not shown.
+    let shown = |entry: &String| !entry.contains(".console_complete");
+    let allowed: BTreeSet<String> = allowlist::entries().into_iter().filter(shown).collect();
+    // FreeSWITCH enters what it loads in its own time.
+    let complete = || (callable(lab) == allowed).then_some(());
+    if process::until(Duration::from_secs(10), complete).is_none() {
+        assert_eq!(callable(lab), allowed, "what can be called, and what may be");
+    }
+    for command in [
+        "system id",
+        "bg_system id",
+        "spawn id",
+        "load mod_lua",
+        "reload mod_lua",
+        "expand ${system(id)}",
+        "originate loopback/1 &park",
+    ] {
         let answer = lab.switch.api(command);
         assert!(answer.contains("Command not found!"), "{command}: {answer}");
     }
+}
+
+/// What can be called, in the words of the allowlist.
+fn callable(lab: &Lab) -> BTreeSet<String> {
+    let mut callable = BTreeSet::new();
+    for (kind, table) in [("api", "api"), ("app", "application")] {
+        let answer = lab.switch.api(&format!("show {table} as json"));
+        let answer: serde_json::Value = serde_json::from_str(&answer).expect("JSON");
+        let text = |row: &serde_json::Value, name: &str| row[name].as_str().expect("a text").to_owned();
+        let rows = answer["rows"].as_array().expect("rows").iter();
+        callable.extend(rows.map(|row| format!("{}.{}.{kind}", text(row, "ikey"), text(row, "name"))));
+    }
+    callable
 }
 
 fn phones_register(lab: &Lab) {
@@ -266,6 +298,31 @@ fn message(lab: &Lab) {
     lab.alice.play("message", lab.phones, &[("dial", &command)]);
     std::thread::sleep(Duration::from_millis(500));
     assert!(!file.exists(), "a phone ran a command on the switch");
+}
+
+/// FreeSWITCH answers such a call and runs `intercept` for it, and asks no dialplan: there is none.
+fn takeover(lab: &Lab) {
+    let bob = lab.bob.listen("answer", lab.phones);
+    let mut call = lab.alice.begin("call", lab.phones, &[("dial", "1002")], Duration::from_secs(4));
+    let up = || lab.switch.api("show calls count").contains("1 total").then(|| lab.switch.legs());
+    let legs = process::until(Duration::from_secs(10), up).expect("a call");
+    let variable = |name: &str| lab.switch.api(&format!("uuid_getvar {} {name}", legs[0])).trim().to_owned();
+    let replaces = format!(
+        "{};to-tag={};from-tag={}",
+        variable("sip_call_id"),
+        variable("sip_to_tag"),
+        variable("sip_from_tag")
+    );
+    let carol = lab.carol.play("takeover", lab.phones, &[("dial", "1002"), ("replaces", &replaces)]);
+    assert!(carol.completed, "{}", carol.trace);
+    assert_eq!(lab.switch.legs(), legs, "{}", carol.trace);
+    assert!(!call.has_ended());
+    assert_eq!(bob.end().received("BYE").len(), 0);
+    drop(call);
+    for leg in legs {
+        lab.switch.api(&format!("uuid_kill {leg}"));
+    }
+    nothing_left(lab);
 }
 
 fn recorded(lab: &Lab) {
