@@ -92,6 +92,9 @@ fn modules(lab: &Lab) {
     for module in ["callcenter", "conference", "local_stream", "valet_parking", "voicemail", "xml_cdr"] {
         assert_eq!(lab.switch.api(&format!("module_exists mod_{module}")).trim(), "true", "mod_{module}");
     }
+    for module in ["verto", "sms", "lua", "python3", "xml_rpc", "curl", "httapi", "shout"] {
+        assert_eq!(lab.switch.api(&format!("module_exists mod_{module}")).trim(), "false", "mod_{module}");
+    }
     // Those that complete a line have no description, and are not shown.
     let shown = |entry: &String| !entry.contains(".console_complete");
     let allowed: BTreeSet<String> = allowlist::entries().into_iter().filter(shown).collect();
