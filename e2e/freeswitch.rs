@@ -47,7 +47,9 @@ const STEPS: &[Step] = &[
     ("more calls abroad than its limit, a tenant does not make", calls_abroad),
     ("an emergency call leaves whoever makes it", emergency),
     ("a text message runs no command", message),
+    ("a phone in a call refers it to nobody", refer),
     ("a phone takes no call of others over", takeover),
+    ("a phone that has moved leads a call to nobody", moved),
     ("a recorded call leaves a file that begins with its tone", recorded),
     ("nothing was posted that nobody asks for", posted),
     ("nothing is left over", nothing_left),
@@ -303,6 +305,27 @@ fn message(lab: &Lab) {
     assert!(!file.exists(), "a phone ran a command on the switch");
 }
 
+/// Contract §12.1: the request ran a shell on v1.10.12, by a leg that was made of it.
+fn refer(lab: &Lab) {
+    let recording = repository("e2e/recorded/attack-sip-refer-originate-injection-1.10.12.sip.txt");
+    let recording = std::fs::read_to_string(recording).expect("the recording");
+    let refer_to = recording.lines().find_map(|line| line.strip_prefix("Refer-To: ")).expect("its target");
+    let file = lab.switch_dir().join("temp/by-a-refer");
+    let refer_to = refer_to
+        .replace("127.0.0.1:55215", &format!("{}:{}", lab.carol.address, lab.carol.port))
+        .replace("/tmp/refer_marker", &file.display().to_string());
+    let (bob, carol) = (lab.bob.listen("answer", lab.phones), lab.carol.listen("answer", lab.phones));
+    // Refused with 405, or the scenario ends; then both talk on.
+    let talk = Duration::from_secs(2);
+    let call =
+        lab.alice.play_talking("refer", lab.phones, &[("dial", "1002"), ("refer_to", &refer_to)], talk);
+    let (bob, carol) = (bob.end(), carol.end());
+    assert!(call.completed && call.trace.contains("execute_on_originate"), "{}", call.trace);
+    assert_eq!((bob.received("INVITE").len(), bob.received("BYE").len()), (1, 1), "{}", bob.trace);
+    assert_eq!(carol.received("INVITE").len(), 0, "{}", carol.trace);
+    assert!(!file.exists(), "a phone ran a command on the switch");
+}
+
 /// FreeSWITCH answers such a call and runs `intercept` for it, and asks no dialplan: there is none.
 fn takeover(lab: &Lab) {
     let bob = lab.bob.listen("answer", lab.phones);
@@ -326,6 +349,30 @@ fn takeover(lab: &Lab) {
         lab.switch.api(&format!("uuid_kill {leg}"));
     }
     nothing_left(lab);
+}
+
+/// Contract §9: a number on the switch itself ran in the caller's dialplan.
+fn moved(lab: &Lab) {
+    for contact in [
+        format!("sip:9000@{}:{}", lab.stranger.address, lab.stranger.port),
+        "sip:1003@127.0.0.1".to_owned(),
+        format!("sip:1003@{}", lab.carol.domain),
+    ] {
+        let bob = lab.bob.listen_with("moved", lab.phones, &[("contact", &contact)]);
+        let (stranger, carol) =
+            (lab.stranger.listen("answer", lab.phones), lab.carol.listen("answer", lab.phones));
+        let call = lab.alice.play("call", lab.phones, &[("dial", "1002")]);
+        // FreeSWITCH passes the answer on, with nothing in it to follow.
+        assert!(!call.completed && call.status() == Some(302), "{contact}: {}", call.trace);
+        assert!(
+            call.trace.contains("REQUESTED_CHAN_UNAVAIL") && !call.trace.contains(&contact),
+            "{}",
+            call.trace
+        );
+        for (seen, invites) in [(bob.end(), 1), (stranger.end(), 0), (carol.end(), 0)] {
+            assert_eq!(seen.received("INVITE").len(), invites, "{contact}: {}", seen.trace);
+        }
+    }
 }
 
 fn recorded(lab: &Lab) {

@@ -18,7 +18,7 @@ fn recordings(prefix: &str) -> BTreeMap<String, String> {
     for entry in std::fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
-        if name.starts_with(prefix) {
+        if name.starts_with(prefix) && path.extension().is_some_and(|kind| kind == "http") {
             let text = std::fs::read_to_string(&path).unwrap();
             let (head, body) = text.split_once("\r\n\r\n").unwrap();
             assert!(head.contains(&format!("Content-Length: {}", body.len())), "{name} is not as recorded");
