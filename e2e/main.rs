@@ -13,6 +13,7 @@ mod folder;
 mod freeswitch;
 mod go;
 mod golden;
+mod hardened;
 mod hostile;
 mod inert;
 mod lease;

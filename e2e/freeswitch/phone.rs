@@ -125,8 +125,13 @@ impl Peer {
 
     /// Takes calls at its port by a scenario until it is ended.
     pub fn listen(&self, scenario: &str, target: u16) -> Listener {
+        self.listen_with(scenario, target, &[])
+    }
+
+    /// The same, with further keywords.
+    pub fn listen_with(&self, scenario: &str, target: u16, keys: &[(&str, &str)]) -> Listener {
         // Registrations bring a NOTIFY of the voicemail box: answered, and no part of a scenario.
-        let (process, trace) = self.sipp(scenario, target, self.port, &[], &["-aa", "-deadcall_wait", "0"]);
+        let (process, trace) = self.sipp(scenario, target, self.port, keys, &["-aa", "-deadcall_wait", "0"]);
         let bound = || std::net::UdpSocket::bind((self.address, self.port)).err();
         until(Duration::from_secs(5), bound).expect("sipp takes its port");
         Listener { process, trace }

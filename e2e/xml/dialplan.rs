@@ -72,7 +72,6 @@ fn a_phone_that_was_authenticated_is_routed() {
 
 #[test]
 fn a_phone_that_is_not_vouched_for_is_not() {
-    let long = "1".repeat(65);
     for change in [
         ("variable_sip_authorized", ""),
         ("variable_sip_auth_username", "200"),
@@ -86,9 +85,28 @@ fn a_phone_that_is_not_vouched_for_is_not() {
         ("Hunt-Context", "00000000-0000-4000-8000-A00000000000"),
         ("Hunt-Context", "public"),
         ("variable_centrex_call", "forged"),
-        ("variable_sip_to_user", &long),
     ] {
         assert!(ask(&with(&PHONE, &[change])).is_not_found(), "{change:?}");
+    }
+}
+
+/// Contract §12.1: v1.10.12 ends when it is asked for the state of a call with such a header.
+#[test]
+fn a_call_with_an_oversized_header_is_not_routed() {
+    for (field, most) in [
+        ("variable_sip_to_user", 64),
+        ("variable_sip_from_user", 64),
+        ("variable_sip_contact_user", 64),
+        ("variable_sip_full_to", 256),
+        ("variable_sip_full_from", 256),
+        ("variable_sip_contact_params", 256),
+    ] {
+        let (full, over) = ("1".repeat(most), "1".repeat(most + 1));
+        for (call, dial) in [(&PHONE[..], "user/101@tenant-a.test"), (&CARRIER[..], "user/100@tenant-a.test")]
+        {
+            assert!(bridges_to(&ask(&with(call, &[(field, &full)])), dial), "{field} of {most} bytes");
+            assert!(ask(&with(call, &[(field, &over)])).is_not_found(), "{field} of {} bytes", most + 1);
+        }
     }
 }
 

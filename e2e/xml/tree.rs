@@ -13,7 +13,26 @@ pub struct Node {
 impl Node {
     /// Reads a document of ours: one element, nothing but elements and attributes in it.
     pub fn parse(text: &str) -> Self {
-        let mut reader = quick_xml::Reader::from_str(text);
+        Self::read_all(quick_xml::Reader::from_str(text), text)
+    }
+
+    /// Reads a file that people wrote: with lines, comments and a prolog.
+    pub fn parse_file(text: &str) -> Self {
+        let bare: String = text
+            .split("<!--")
+            .enumerate()
+            .map(|(index, part)| match index {
+                0 => part,
+                _ => part.split_once("-->").unwrap_or_else(|| panic!("a comment goes on: {part}")).1,
+            })
+            .collect();
+        let bare = bare.trim_start().trim_start_matches("<?xml version=\"1.0\"?>");
+        let mut reader = quick_xml::Reader::from_str(bare);
+        reader.config_mut().trim_text(true);
+        Self::read_all(reader, bare)
+    }
+
+    fn read_all(mut reader: quick_xml::Reader<&[u8]>, text: &str) -> Self {
         let mut open = vec![Node::default()];
         loop {
             match reader.read_event().unwrap_or_else(|error| panic!("{error}: {text}")) {

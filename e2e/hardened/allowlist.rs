@@ -1,0 +1,138 @@
+//! What can be called on a switch at all: no more than what Centrex uses.
+
+use std::collections::BTreeSet;
+
+use centrex::route::app::{App, Cause, Variable, actions};
+use centrex::route::dial_string::{DialString, Order};
+use centrex::route::legal::Word;
+use centrex::switch::esl::Api;
+use uuid::Uuid;
+
+use super::File;
+
+/// What FreeSWITCH runs of itself; all of it Centrex writes, too.
+const OF_ITSELF: [&str; 5] = [
+    "bridge",     // by limit_execute
+    "playback",   // hold music
+    "set",        // a call that is parked
+    "sleep",      // the same
+    "valet_park", // the same
+];
+
+/// Commands for people, and for our tests: none makes a call, changes one or runs another command.
+const OF_PEOPLE: [&str; 14] = [
+    "acl",
+    "console_complete",
+    "console_complete_xml",
+    "help",
+    "hostname",
+    "interface_allowlist_dump",
+    "module_exists",
+    "reloadxml",
+    "sofia_contact",
+    "status",
+    "switchname",
+    "uptime",
+    "user_exists",
+    "uuid_dump",
+];
+
+/// Entries in their order: `module.name.type`.
+pub fn entries() -> Vec<String> {
+    let file = File::read("interface_allowlist.xml");
+    let names = file.root.all("allow").into_iter().filter_map(|allow| allow.attribute("name"));
+    names.map(str::to_owned).collect()
+}
+
+/// Names of what is allowed of a type.
+pub fn allowed(kind: &str) -> BTreeSet<String> {
+    let entries = entries().into_iter();
+    let names = entries.filter_map(|entry| match entry.split('.').collect::<Vec<_>>()[..] {
+        [_, name, of] if of == kind => Some(name.to_owned()),
+        _ => None,
+    });
+    names.collect()
+}
+
+fn word(text: &str) -> Word {
+    Word::new(text).expect("a word")
+}
+
+/// Every application that the dialplan writes, each after another: a new one is to be entered here.
+fn after(app: &App) -> Option<App> {
+    Some(match app {
+        App::Answer => {
+            App::Bridge(DialString { variables: Vec::new(), legs: Vec::new(), order: Order::Together })
+        }
+        App::Bridge(dial) => App::LimitedBridge { realm: word("t"), most: 1, dial: dial.clone() },
+        App::LimitedBridge { .. } => App::Callcenter { queue: word("q") },
+        App::Callcenter { .. } => App::Conference { room: word("r") },
+        App::Conference { .. } => App::ConsentTone,
+        App::ConsentTone => App::Echo,
+        App::Echo => App::Hangup(Cause::NormalClearing),
+        App::Hangup(_) => App::Ivr { menu: word("m") },
+        App::Ivr { .. } => App::Limit { realm: word("t"), most: 1 },
+        App::Limit { .. } => App::LimitPerDay { realm: word("t"), most: 1 },
+        App::LimitPerDay { .. } => App::RecordSession { path: word("f") },
+        App::RecordSession { .. } => App::SchedHangup { seconds: 1 },
+        App::SchedHangup { .. } => App::Set(Variable::HangupAfterBridge),
+        App::Set(_) => App::Sleep { milliseconds: 1 },
+        App::Sleep { .. } => App::Transfer { destination: word("1"), context: word("c") },
+        App::Transfer { .. } => App::ValetPark { lot: word("l"), place: word("1") },
+        App::ValetPark { .. } => App::VoicemailCheck { domain: word("d"), id: word("1"), without_pin: false },
+        App::VoicemailCheck { .. } => App::VoicemailLeave { domain: word("d"), id: word("1") },
+        App::VoicemailLeave { .. } => return None,
+    })
+}
+
+#[test]
+fn every_entry_of_the_allowlist_names_one_thing() {
+    let entries = entries();
+    for entry in &entries {
+        let parts: Vec<&str> = entry.split('.').collect();
+        assert!(
+            matches!(parts[..], [module, name, "api" | "app"] if module.starts_with("mod_") && !name.is_empty()),
+            "deploy/freeswitch/interface_allowlist.xml: {entry} must be module.name.api or module.name.app: \
+             a module, or a name without a type, allows more"
+        );
+    }
+    assert_eq!(entries.iter().collect::<BTreeSet<_>>().len(), entries.len(), "an entry stands twice");
+}
+
+#[test]
+fn allowed_applications_are_those_that_the_dialplan_writes() {
+    let apps: Vec<App> = std::iter::successors(Some(App::Answer), after).collect();
+    let mut written: BTreeSet<String> = apps.iter().map(|app| app.action().application.to_owned()).collect();
+    let set = App::Set(Variable::HangupAfterBridge);
+    written.extend(actions(&[set.clone(), set]).iter().map(|action| action.application.to_owned()));
+    assert_eq!(
+        allowed("app"),
+        written,
+        "deploy/freeswitch/interface_allowlist.xml: an application more than src/route/app.rs writes is one for \
+         an attacker, one less ends calls"
+    );
+    for application in OF_ITSELF {
+        assert!(written.contains(application), "{application} is run by FreeSWITCH itself");
+    }
+}
+
+#[test]
+fn allowed_commands_are_those_of_centrex_and_those_that_read() {
+    let of_centrex = [
+        Api::Version,
+        Api::CoreUuid,
+        Api::Channels,
+        Api::LegVariable { leg: Uuid::nil(), variable: "v" },
+        Api::Profiles,
+        Api::ReloadAcl,
+        Api::Queues,
+        Api::Streams,
+        Api::EndLegsWith { variable: "v", value: word("v") },
+        Api::EndLeg(Uuid::nil()),
+        Api::Ready,
+    ];
+    let commands =
+        of_centrex.iter().map(|api| api.to_string().split(' ').next().unwrap_or_default().to_owned());
+    let commands: BTreeSet<String> = commands.chain(OF_PEOPLE.map(str::to_owned)).collect();
+    assert_eq!(allowed("api"), commands, "deploy/freeswitch/interface_allowlist.xml");
+}
