@@ -260,18 +260,34 @@ impl Follower {
 
     /// Loads and puts in. What cannot be read stays as it is held; only a lost connection ends it.
     async fn load(&mut self, reader: &Reader, changed: Changed) -> Result<(), StoreError> {
-        if changed.platform {
-            match in_time(ANSWER_TIMEOUT, reader.load_platform()).await {
-                Ok((revision, plan)) => {
-                    self.replica.replace_platform(revision.number, plan);
-                    self.platform = revision;
-                    self.keep(Kept::Platform);
-                }
-                Err(error) if error.is_unreachable() => return Err(error),
-                Err(error) => tracing::error!(%error, "the platform's rows stay as they were"),
-            }
+        // The first time it comes last: once it is held lookups are answered, and a tenant that is still
+        // to come would be told to be none.
+        let first = self.replica.platform_revision() == 0;
+        if changed.platform && !first {
+            self.load_platform(reader).await?;
         }
-        let mut waiting = changed.tenants.into_iter();
+        self.load_tenants(reader, changed.tenants).await?;
+        if changed.platform && first {
+            self.load_platform(reader).await?;
+        }
+        Ok(())
+    }
+
+    async fn load_platform(&mut self, reader: &Reader) -> Result<(), StoreError> {
+        match in_time(ANSWER_TIMEOUT, reader.load_platform()).await {
+            Ok((revision, plan)) => {
+                self.replica.replace_platform(revision.number, plan);
+                self.platform = revision;
+                self.keep(Kept::Platform);
+            }
+            Err(error) if error.is_unreachable() => return Err(error),
+            Err(error) => tracing::error!(%error, "the platform's rows stay as they were"),
+        }
+        Ok(())
+    }
+
+    async fn load_tenants(&mut self, reader: &Reader, ids: BTreeSet<Uuid>) -> Result<(), StoreError> {
+        let mut waiting = ids.into_iter();
         let mut loads = JoinSet::new();
         loop {
             for id in waiting.by_ref().take(LOADS - loads.len()) {

@@ -4,6 +4,23 @@
 use super::*;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_answered_at_a_first_start_before_all_is_there() {
+    let Some(database) = Database::start("follow: first start").await else { return };
+    let ring = keyring(&[(1, 'a')]);
+    let store = database.store(&ring).await;
+    store.write_platform(&plans::platform()).await.unwrap();
+    for number in 0..20 {
+        store.write_tenant(&plans::tenant(&format!("t{number}"))).await.unwrap();
+    }
+    let mut following = Following::start(&database.store_options(&ring), None).await;
+    // Without the platform's revision no lookup is answered.
+    following.sees("the platform", |replica| replica.platform_revision() > 0).await;
+    assert_eq!(following.replica.revisions().len(), 20);
+    following.caught_up().await;
+    following.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_moved_is_found_after_a_cache_that_was_written_by_halves() {
     let Some(database) = Database::start("follow: half a cache").await else { return };
     let ring = keyring(&[(1, 'a')]);
