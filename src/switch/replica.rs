@@ -25,6 +25,17 @@ pub struct Replica {
     state: RwLock<State>,
 }
 
+/// How much is held of what there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Filled {
+    /// Nothing to answer from.
+    Not,
+    /// Tenants are missing: one that is not found may be among them.
+    Partly,
+    /// All, as far as it was heard: who is not found is nobody.
+    Wholly,
+}
+
 /// Everything that is held at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
@@ -43,6 +54,8 @@ struct State {
     numbers: Claims,
     platform_revision: i64,
     platform: Arc<PlatformPlan>,
+    /// Tenants are missing.
+    partial: bool,
 }
 
 /// Tenants that claim a key, the last to come at the end. Two do while the key moves and only one of
@@ -190,6 +203,21 @@ impl Replica {
     /// Revision of the platform's rows; 0 before any.
     pub fn platform_revision(&self) -> i64 {
         self.state.read().unwrap_or_else(PoisonError::into_inner).platform_revision
+    }
+
+    /// How much is held.
+    pub fn filled(&self) -> Filled {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        match (state.platform_revision, state.partial) {
+            (0, _) => Filled::Not,
+            (_, true) => Filled::Partly,
+            (_, false) => Filled::Wholly,
+        }
+    }
+
+    /// Says whether tenants are missing that there are.
+    pub fn set_partial(&self, partial: bool) {
+        self.state.write().unwrap_or_else(PoisonError::into_inner).partial = partial;
     }
 
     /// Revisions of all tenants held.
