@@ -197,6 +197,16 @@ impl Lab {
         self.switch = Switch::start_at(&self.binary, &folder, &url, (USERNAME, PASSWORD), self.esl_port);
     }
 
+    /// Ends Centrex, does something to its data directory, and starts it again, with another address
+    /// for the switch's lookups. The switch does not know it, and goes on with what it has.
+    pub fn restart_centrex(&mut self, meanwhile: impl FnOnce(&Path)) {
+        self.centrex.end();
+        meanwhile(&self.data_dir());
+        let address = format!("127.0.0.1:{}", self.esl_port);
+        let options = ["--esl-address", &address, "--esl-password", ESL_PASSWORD];
+        self.centrex = Standalone::start_with(&self.dir.path().join("manifests"), self.dir.path(), &options);
+    }
+
     /// Puts a second of silence where Acme's hold music is, for the switch's user to read.
     pub fn upload_music(&self) {
         let queues = self.switch.api("callcenter_config queue list");

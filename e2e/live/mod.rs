@@ -4,6 +4,7 @@
 //! One switch serves all steps of a test, in order. Skipped where FreeSWITCH or sipp is missing.
 
 mod changes;
+mod damaged;
 mod fleet;
 mod fuzz;
 mod hostile;

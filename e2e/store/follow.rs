@@ -1,5 +1,7 @@
 //! The replica in step with the store, through lost connections, damage and an absent Postgres.
 
+mod partial;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};

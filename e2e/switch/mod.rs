@@ -2,6 +2,7 @@
 
 mod acks;
 mod answers;
+mod damaged;
 mod database;
 mod options;
 

@@ -84,6 +84,8 @@ pub struct Cached {
     pub signing_key: Option<SigningKey>,
     /// Files that were skipped, and why.
     pub skipped: Vec<CacheError>,
+    /// Whether a tenant that was held is among them.
+    pub partial: bool,
 }
 
 impl Cache {
@@ -108,6 +110,7 @@ impl Cache {
         for name in self.names() {
             if let Err(error) = self.read_one(&name, &mut cached) {
                 cached.skipped.push(error);
+                cached.partial |= name.starts_with(TENANT_PREFIX);
             }
         }
         cached

@@ -44,6 +44,9 @@ pub struct Progress {
     /// True once the replica has held everything, by Postgres or by the cache. What it holds is
     /// served from then on, whatever becomes of Postgres.
     pub filled: bool,
+    /// True once the replica has held all that Postgres has, which a cache may not: it may be old, and
+    /// damaged in part. Only from then on is what it does not hold to go from the switch.
+    pub complete: bool,
     /// Why Postgres is not followed, while it is not.
     pub trouble: Option<String>,
     /// Tenants whose newest revision cannot be read; their last good one is served.
@@ -67,6 +70,8 @@ pub struct Follower {
     /// What the replica holds, by fingerprint too: see [`Revision`].
     platform: Revision,
     tenants: BTreeMap<Uuid, Revision>,
+    /// The platform's newest rows cannot be read.
+    platform_unreadable: bool,
 }
 
 /// What a notification says.
@@ -112,6 +117,7 @@ impl Follower {
             progress: watch::Sender::default(),
             platform: Revision::default(),
             tenants: BTreeMap::new(),
+            platform_unreadable: false,
         }
     }
 
@@ -139,6 +145,7 @@ impl Follower {
         for error in &cached.skipped {
             tracing::warn!(%error, "a file of the cache was skipped");
         }
+        self.replica.set_partial(cached.partial);
         self.before = cached.before;
         let Plans { platform, tenants } = cached.held;
         tracing::info!(tenants = tenants.len(), "last good state restored from the cache");
@@ -260,18 +267,42 @@ impl Follower {
 
     /// Loads and puts in. What cannot be read stays as it is held; only a lost connection ends it.
     async fn load(&mut self, reader: &Reader, changed: Changed) -> Result<(), StoreError> {
-        if changed.platform {
-            match in_time(ANSWER_TIMEOUT, reader.load_platform()).await {
-                Ok((revision, plan)) => {
-                    self.replica.replace_platform(revision.number, plan);
-                    self.platform = revision;
-                    self.keep(Kept::Platform);
-                }
-                Err(error) if error.is_unreachable() => return Err(error),
-                Err(error) => tracing::error!(%error, "the platform's rows stay as they were"),
-            }
+        // The first time it comes last: once it is held lookups are answered, and a tenant that is still
+        // to come would be told to be none.
+        let first = self.replica.platform_revision() == 0;
+        if changed.platform && !first {
+            self.load_platform(reader).await?;
         }
-        let mut waiting = changed.tenants.into_iter();
+        self.load_tenants(reader, changed.tenants).await?;
+        // The first time everything was compared: what is not held by now cannot be read.
+        let missing = self.progress.borrow().unreadable.iter().any(|id| self.replica.held(*id).is_none());
+        self.replica.set_partial(missing);
+        if changed.platform && first {
+            self.load_platform(reader).await?;
+        }
+        let complete = !missing && !self.platform_unreadable;
+        self.progress
+            .send_if_modified(|progress| complete && !std::mem::replace(&mut progress.complete, true));
+        Ok(())
+    }
+
+    async fn load_platform(&mut self, reader: &Reader) -> Result<(), StoreError> {
+        let loaded = in_time(ANSWER_TIMEOUT, reader.load_platform()).await;
+        self.platform_unreadable = loaded.is_err();
+        match loaded {
+            Ok((revision, plan)) => {
+                self.replica.replace_platform(revision.number, plan);
+                self.platform = revision;
+                self.keep(Kept::Platform);
+            }
+            Err(error) if error.is_unreachable() => return Err(error),
+            Err(error) => tracing::error!(%error, "the platform's rows stay as they were"),
+        }
+        Ok(())
+    }
+
+    async fn load_tenants(&mut self, reader: &Reader, ids: BTreeSet<Uuid>) -> Result<(), StoreError> {
+        let mut waiting = ids.into_iter();
         let mut loads = JoinSet::new();
         loop {
             for id in waiting.by_ref().take(LOADS - loads.len()) {

@@ -20,13 +20,14 @@ const RETRY: Duration = Duration::from_secs(30);
 /// as after a failure. A large tenant's file is written as a whole, however little changed.
 const REST: u32 = 9;
 
-/// What changed in the replica.
+/// What changed in the replica, in the order of writing: a cache that has the platform is served
+/// from, so that at a first start it comes after the tenants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kept {
-    /// The platform's rows.
-    Platform,
     /// A tenant, which may be gone.
     Tenant(Uuid),
+    /// The platform's rows.
+    Platform,
 }
 
 /// How far the running switch is, where somebody asks it.
@@ -143,5 +144,16 @@ impl Work {
                 applied.tenants.get(&id).copied() != self.replica.held(id).map(|held| held.revision)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cache_that_was_broken_off_at_a_first_start_has_no_platform() {
+        let dirty = BTreeSet::from([Kept::Platform, Kept::Tenant(Uuid::max())]);
+        assert_eq!(dirty.last(), Some(&Kept::Platform));
     }
 }

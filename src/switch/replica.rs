@@ -25,6 +25,17 @@ pub struct Replica {
     state: RwLock<State>,
 }
 
+/// How much is held of what there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Filled {
+    /// Nothing to answer from.
+    Not,
+    /// Tenants are missing: one that is not found may be among them.
+    Partly,
+    /// All, as far as it was heard: who is not found is nobody.
+    Wholly,
+}
+
 /// Everything that is held at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
@@ -39,10 +50,37 @@ pub struct Snapshot {
 #[derive(Debug, Default)]
 struct State {
     tenants: BTreeMap<Uuid, Held>,
-    domains: HashMap<String, Uuid>,
-    numbers: HashMap<String, Uuid>,
+    domains: Claims,
+    numbers: Claims,
     platform_revision: i64,
     platform: Arc<PlatformPlan>,
+    /// Tenants are missing.
+    partial: bool,
+}
+
+/// Tenants that claim a key, the last to come at the end. Two do while the key moves and only one of
+/// them is held as it is now: when the other one follows, the key still leads to the one that has it.
+#[derive(Debug, Default)]
+struct Claims(HashMap<String, Vec<Uuid>>);
+
+impl Claims {
+    fn add(&mut self, key: &str, id: Uuid) {
+        let claimants = self.0.entry(key.to_owned()).or_default();
+        claimants.retain(|held| *held != id);
+        claimants.push(id);
+    }
+
+    fn remove(&mut self, key: &str, id: Uuid) {
+        let Some(claimants) = self.0.get_mut(key) else { return };
+        claimants.retain(|held| *held != id);
+        if claimants.is_empty() {
+            self.0.remove(key);
+        }
+    }
+
+    fn holder(&self, key: &str) -> Option<&Uuid> {
+        self.0.get(key)?.last()
+    }
 }
 
 impl Replica {
@@ -77,10 +115,10 @@ impl Replica {
         state.unlink(id);
         if !view.plan.tenant.suspended {
             for domain in &view.plan.tenant.domains {
-                state.domains.insert(domain.clone(), id);
+                state.domains.add(domain, id);
             }
             for number in view.plan.numbers.values() {
-                state.numbers.insert(number.number.clone(), id);
+                state.numbers.add(&number.number, id);
             }
         }
         let before = state.tenants.insert(id, Held { revision, view });
@@ -121,13 +159,13 @@ impl Replica {
     /// The tenant that holds a domain.
     pub fn by_domain(&self, domain: &str) -> Option<Arc<TenantView>> {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-        Some(state.tenants.get(state.domains.get(domain)?)?.view.clone())
+        Some(state.tenants.get(state.domains.holder(domain)?)?.view.clone())
     }
 
     /// The tenant that holds a public number.
     pub fn by_number(&self, number: &str) -> Option<Arc<TenantView>> {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-        Some(state.tenants.get(state.numbers.get(number)?)?.view.clone())
+        Some(state.tenants.get(state.numbers.holder(number)?)?.view.clone())
     }
 
     /// A tenant by identity, unless it is suspended.
@@ -167,6 +205,21 @@ impl Replica {
         self.state.read().unwrap_or_else(PoisonError::into_inner).platform_revision
     }
 
+    /// How much is held.
+    pub fn filled(&self) -> Filled {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        match (state.platform_revision, state.partial) {
+            (0, _) => Filled::Not,
+            (_, true) => Filled::Partly,
+            (_, false) => Filled::Wholly,
+        }
+    }
+
+    /// Says whether tenants are missing that there are.
+    pub fn set_partial(&self, partial: bool) {
+        self.state.write().unwrap_or_else(PoisonError::into_inner).partial = partial;
+    }
+
     /// Revisions of all tenants held.
     pub fn revisions(&self) -> BTreeMap<Uuid, i64> {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
@@ -176,19 +229,15 @@ impl Replica {
 
 impl State {
     /// Removes what leads to a tenant, and only to it: a domain or number that another tenant
-    /// took over meanwhile stays with that one.
+    /// claims too leads to that one.
     fn unlink(&mut self, id: Uuid) {
         let Some(held) = self.tenants.get(&id) else { return };
         let plan = &held.view.plan;
         for domain in &plan.tenant.domains {
-            if self.domains.get(domain) == Some(&id) {
-                self.domains.remove(domain);
-            }
+            self.domains.remove(domain, id);
         }
         for number in plan.numbers.values() {
-            if self.numbers.get(&number.number) == Some(&id) {
-                self.numbers.remove(&number.number);
-            }
+            self.numbers.remove(&number.number, id);
         }
     }
 }

@@ -182,6 +182,21 @@ impl Change {
         }
     }
 
+    /// Whether nobody can lose anything by it, wrong as it may be.
+    pub fn only_adds(&self) -> bool {
+        matches!(
+            self,
+            Self::StartStream { .. }
+                | Self::StartProfile { .. }
+                | Self::Rescan { .. }
+                | Self::ReloadAcl
+                | Self::AddGateway { .. }
+                | Self::LoadQueue { .. }
+                | Self::SetAgent { .. }
+                | Self::SetTier { .. }
+        )
+    }
+
     /// Whether somebody notices when it is made: it is not made again and again where it does not help.
     pub fn harms(&self) -> bool {
         matches!(

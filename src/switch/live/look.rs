@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::apply::Done;
 use super::change::{Change, Changes};
-use super::plan::differences;
+use super::plan::{differences, revised, wanted};
 use super::read::{self, Found};
 use super::state::State;
 use super::task::{Live, Memory};
@@ -22,7 +22,32 @@ const AGAIN: Duration = Duration::from_secs(2);
 /// How long changes may take to be seen, and how often it is looked.
 const SETTLE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_millis(250));
 
+/// What the replica holds at one moment.
+pub(super) struct Moment {
+    /// Whether it is all that there is. What it lacks may be missing only here where it is not, and
+    /// what it has may be older than what is on the switch.
+    pub(super) complete: bool,
+    /// What it holds.
+    pub(super) now: Snapshot,
+    /// What changed since the switch was last brought to something; what changed before everything was
+    /// there is told then.
+    pub(super) revised: Changes,
+}
+
 impl Live {
+    /// What the replica holds now.
+    pub(super) fn moment(&self, memory: &Memory, key: &SigningKey) -> Moment {
+        // In this order: what is complete stays so.
+        let complete = self.progress.borrow().complete;
+        let now = self.answers.replica.snapshot();
+        let revised = match &memory.before {
+            _ if !complete => Changes::new(),
+            Some(before) => revised(before, &now, key, &self.answers.media),
+            None => Changes::from([Change::ReloadAcl]),
+        };
+        Moment { complete, now, revised }
+    }
+
     /// Calls of tenants that are not served; none where there are too many calls to be looked at.
     pub(super) async fn calls(
         &self,
@@ -65,24 +90,28 @@ impl Live {
         Ok(())
     }
 
-    /// What is different, and still is after a moment.
-    pub(super) async fn differences(
+    /// What is different, and still is after a moment; what the replica comes to hold meanwhile is
+    /// what counts. What is about to be done anyhow needs no second look.
+    pub(super) async fn compare(
         &self,
         client: &Client,
         memory: &mut Memory,
-        want: &State,
-        now: &Snapshot,
-        todo: &Changes,
-    ) -> Result<Changes, EslError> {
+        (mut moment, mut want): (Moment, State),
+        key: &SigningKey,
+    ) -> Result<(Moment, State), EslError> {
         let found = read::found(client).await?;
-        let first = differences(&found, want, now);
-        (memory.gateways, memory.beyond) = (found.gateways, found.beyond);
-        if first.is_subset(todo) {
-            return Ok(first);
+        memory.left = differences(&found, &want, &moment.now);
+        let expected = |change| moment.revised.contains(change) || memory.retry.contains(change);
+        if !memory.left.iter().all(expected) {
+            tokio::time::sleep(AGAIN).await;
+            let again = read::found(client).await?;
+            moment = self.moment(memory, key);
+            want = wanted(&moment.now, key, &self.answers.media);
+            let second = differences(&again, &want, &moment.now);
+            memory.left = differences(&found, &want, &moment.now).intersection(&second).cloned().collect();
         }
-        tokio::time::sleep(AGAIN).await;
-        let second = differences(&read::found(client).await?, want, now);
-        Ok(first.intersection(&second).cloned().collect())
+        (memory.gateways, memory.beyond) = (found.gateways, found.beyond);
+        Ok((moment, want))
     }
 
     /// Looks until everything that was tried is seen, or long enough.

@@ -11,8 +11,9 @@ use tracing::{info, warn};
 
 use super::apply::{Applier, Done};
 use super::change::{Change, Changes};
+use super::look::Moment;
 use super::metrics::Metrics;
-use super::plan::{Outcome, revised, trunks, wanted};
+use super::plan::{Outcome, trunks, wanted};
 use super::read;
 use crate::route::SigningKey;
 use crate::switch::esl::{self, Address, Api, Client, EslError, Event, Events, Password, Session};
@@ -31,6 +32,8 @@ const START: Duration = Duration::from_secs(60);
 const COUNT: Duration = Duration::from_secs(1);
 /// First wait before what did not help is tried again; it doubles up to the interval of comparing.
 const RETRY: Duration = Duration::from_secs(5);
+/// Why a change waits that somebody could lose something by.
+const INCOMPLETE: &str = "not everything was loaded from Postgres yet";
 
 /// What the task is told at its start.
 #[derive(Clone, Debug)]
@@ -95,6 +98,8 @@ pub(super) struct Memory {
     /// Whether calls were looked at since the connection was made: of a tenant that went before, they
     /// are no difference between two revisions.
     pub(super) looked_at_calls: bool,
+    /// Whether it was compared, or tried to, since everything was there.
+    pub(super) complete: bool,
     /// Whether new calls are refused on request; none before the switch was asked.
     pub(super) draining: Option<bool>,
 }
@@ -152,7 +157,10 @@ impl Live {
         self.greet(&client, memory).await?;
         let (mut compare_at, mut retry) = (Instant::now(), RETRY);
         loop {
-            let due = Instant::now() >= compare_at;
+            let complete = self.is_complete();
+            // What was put off until then is looked at again.
+            let due = Instant::now() >= compare_at || (complete && !memory.complete);
+            memory.complete = complete;
             if due || self.is_behind(memory) {
                 let as_it_should_be = match self.round(&client, memory, due).await {
                     Err(error) if error.ends_session() => return Err(error),
@@ -275,8 +283,17 @@ impl Live {
         self.findings.send_if_modified(|findings| std::mem::replace(&mut findings.calls, legs) != legs);
     }
 
+    /// Whether the replica holds everything there is.
+    fn is_complete(&self) -> bool {
+        let progress = self.progress.borrow();
+        progress.filled && progress.complete
+    }
+
     /// Whether the replica holds anything that the switch was not brought to.
     fn is_behind(&self, memory: &Memory) -> bool {
+        if !self.is_complete() {
+            return false;
+        }
         let Some(before) = &memory.before else { return true };
         let replica = &self.answers.replica;
         let held =
@@ -293,79 +310,82 @@ impl Live {
             return Ok(false);
         }
         let start = Instant::now();
-        let now = self.answers.replica.snapshot();
-        let mut todo = match &memory.before {
-            Some(before) => revised(before, &now, &key, &self.answers.media),
-            None => Changes::from([Change::ReloadAcl]),
-        };
-        if todo.is_empty() && !compare {
-            let outcome = Outcome::of(&memory.left, &memory.done, None, &now, &key);
-            return Ok(self.conclude(memory, now, outcome, &key));
+        let mut moment = self.moment(memory, &key);
+        if moment.revised.is_empty() && !compare {
+            let outcome = Outcome::of(&memory.left, &memory.done, None, &moment.now, &key);
+            return Ok(self.conclude(memory, moment, outcome, &key));
         }
-        if !todo.is_empty() {
-            memory.hopeless.clear();
-        }
-        let want = wanted(&now, &key, &self.answers.media);
-        let revised = todo.clone();
+        let mut want = wanted(&moment.now, &key, &self.answers.media);
+        let mut repairs = Changes::new();
         if compare {
             self.metrics.compared();
-            todo.extend(std::mem::take(&mut memory.retry));
-            memory.left = self.differences(client, memory, &want, &now, &todo).await?;
+            (moment, want) = self.compare(client, memory, (moment, want), &key).await?;
+            repairs = std::mem::take(&mut memory.retry);
             if !memory.looked_at_calls {
-                let calls = self.calls(client, memory, &now, &key).await?;
-                memory.looked_at_calls = calls.as_ref().is_some_and(Changes::is_empty);
+                let calls = self.calls(client, memory, &moment.now, &key).await?;
+                memory.looked_at_calls = moment.complete && calls.as_ref().is_some_and(Changes::is_empty);
                 memory.left.extend(calls.into_iter().flatten());
             }
-            if self.options.repair {
-                todo.extend(memory.left.difference(&memory.hopeless).cloned());
-            }
         }
+        if !moment.revised.is_empty() {
+            memory.hopeless.clear();
+        }
+        if compare && self.options.repair {
+            repairs.extend(memory.left.difference(&memory.hopeless).cloned());
+        }
+        let all = moment.revised.union(&repairs).cloned();
+        let (todo, early): (Changes, Changes) = all.partition(|change| moment.complete || change.only_adds());
+        let waiting = early.into_iter().map(|change| (change, INCOMPLETE)).collect();
         if todo.is_empty() {
-            memory.done = Done::default();
-            let outcome = Outcome::of(&memory.left, &memory.done, None, &now, &key);
-            return Ok(self.conclude(memory, now, outcome, &key));
+            memory.done = Done { waiting, ..Done::default() };
+            let outcome = Outcome::of(&memory.left, &memory.done, None, &moment.now, &key);
+            return Ok(self.conclude(memory, moment, outcome, &key));
         }
-        self.note_running(client, &todo, &now).await?;
-        let done = Applier { client, want: &want, key: &key }.apply(&todo).await?;
+        self.note_running(client, &todo, &moment.now).await?;
+        let mut done = Applier { client, want: &want, key: &key }.apply(&todo).await?;
+        done.waiting.extend(waiting);
         for (change, reason) in &done.refused {
             warn!(kind = change.kind(), %change, reason, "a change was refused");
         }
         let (ours, repairs): (Changes, Changes) =
-            done.tried.iter().cloned().partition(|c| revised.contains(c));
+            done.tried.iter().cloned().partition(|c| moment.revised.contains(c));
         self.metrics.changed(&ours, "revision");
         self.metrics.changed(&repairs, "repair");
         for change in &repairs {
             info!(kind = change.kind(), %change, "repaired");
         }
-        let found = self.settle(client, memory, &want, &now, &done).await?;
+        let found = self.settle(client, memory, &want, &moment.now, &done).await?;
         memory.retry = done.refused.keys().cloned().collect();
         memory
             .hopeless
             .extend(memory.left.intersection(&done.tried).filter(|change| change.harms()).cloned());
-        let outcome = Outcome::of(&memory.left, &done, Some(&found), &now, &key);
+        let outcome = Outcome::of(&memory.left, &done, Some(&found), &moment.now, &key);
         memory.done = done;
         self.metrics.took(start.elapsed().as_secs_f64());
-        Ok(self.conclude(memory, now, outcome, &key))
+        Ok(self.conclude(memory, moment, outcome, &key))
     }
 
     fn conclude(
         &mut self,
         memory: &mut Memory,
-        now: Snapshot,
+        Moment { complete, now, .. }: Moment,
         mut outcome: Outcome,
         key: &SigningKey,
     ) -> bool {
         self.metrics.drift(memory.left.len());
         let restarts = |profile: &str| Change::RestartProfile { profile: profile.to_owned() };
         self.answers.running.retain(|profile| memory.left.contains(&restarts(profile)));
-        self.applied.send_if_modified(|applied| {
-            let next = Some(outcome.applied(applied.as_ref(), &now));
-            let changed = *applied != next;
-            *applied = next;
-            changed
-        });
         let gateways = trunks(&now, key, &memory.gateways);
-        memory.before = Some(now);
+        // Before everything is there, what changed since the process before is not done.
+        if complete {
+            self.applied.send_if_modified(|applied| {
+                let next = Some(outcome.applied(applied.as_ref(), &now));
+                let changed = *applied != next;
+                *applied = next;
+                changed
+            });
+            memory.before = Some(now);
+        }
         let same = outcome.drift.is_empty();
         self.metrics.beyond(memory.beyond.len());
         outcome.drift.extend(memory.beyond.iter().cloned());

@@ -17,6 +17,7 @@ use crate::route::token::verify_call;
 use crate::route::{self, Call, Caller, Listener, SigningKey, TenantView, digits};
 use crate::switch::field::Field;
 use crate::switch::form::Form;
+use crate::switch::replica::Filled;
 
 /// Longest SIP user, and longest whole header, of a call that is routed. Longer ones crash
 /// FreeSWITCH 1.10.12 when somebody subscribes to the call later (contract §12.1); no honest phone
@@ -120,10 +121,12 @@ fn came_in(
             return Some(answer);
         }
     }
-    known.then(|| route::Answer {
-        rule: "Unknown".to_owned(),
-        actions: vec![App::Hangup(Cause::UnallocatedNumber).action()],
-    })
+    // A number that may be a tenant's who is not held yet is for the carrier to try elsewhere.
+    let cause = match answers.replica.filled() {
+        Filled::Wholly => Cause::UnallocatedNumber,
+        Filled::Partly | Filled::Not => Cause::NormalTemporaryFailure,
+    };
+    known.then(|| route::Answer { rule: "Unknown".to_owned(), actions: vec![App::Hangup(cause).action()] })
 }
 
 /// A request can name a gateway, whose context FreeSWITCH then uses: it must be one of the trunk

@@ -14,10 +14,11 @@ pub mod templates;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use uuid::Uuid;
 
 use super::field::Field;
 use super::form::Form;
-use super::replica::Replica;
+use super::replica::{Filled, Replica};
 use crate::route::SigningKey;
 use crate::route::media::MediaRoot;
 use running::Running;
@@ -110,20 +111,36 @@ impl Answers {
     /// Answers one lookup.
     ///
     /// # Errors
-    /// Nothing is loaded yet, or a template failed.
+    /// Nothing is loaded yet, or not whom it is about; or a template failed.
     pub fn answer(&self, section: Section, form: &Form<'_>) -> Result<Answer, AnswerError> {
-        if self.replica.platform_revision() == 0 {
+        let filled = self.replica.filled();
+        if filled == Filled::Not {
             return Err(AnswerError::NotReady("tenants are"));
         }
         // A request that is posted to another section's path was not made by our configuration.
         if form.text(Field::Section) != section.name() {
             return Ok(Answer::NotFound);
         }
+        if filled == Filled::Partly && self.is_of_nobody(section, form) {
+            return Err(AnswerError::NotReady("some tenants are"));
+        }
         match section {
             Section::Directory => directory::answer(form, self),
             Section::Dialplan => dialplan::answer(form, self),
             Section::Configuration => configuration::answer(form, self),
             Section::Chatplan => chatplan::answer(form, self),
+        }
+    }
+
+    /// Whether a lookup is about a tenant that is not held.
+    fn is_of_nobody(&self, section: Section, form: &Form<'_>) -> bool {
+        match section {
+            Section::Directory => self.replica.by_domain(&form.text(Field::KeyValue)).is_none(),
+            Section::Dialplan => Uuid::try_parse(&form.text(Field::HuntContext))
+                .is_ok_and(|tenant| self.replica.by_id(tenant).is_none()),
+            // FreeSWITCH's own, which are of many; and to a message an error is as good as a miss,
+            // which lets it go where it says.
+            Section::Configuration | Section::Chatplan => false,
         }
     }
 
