@@ -28,9 +28,9 @@ use tracing::{error, info, warn};
 
 use crate::lease::{self, Leadership, LeaseOptions};
 use crate::reconcile::{self, Progress, Reconciler};
-use crate::source::Change;
-use crate::source::cluster::{self, ClusterOptions, Invalid, Update};
+use crate::source::cluster::{self, ClusterOptions, Update};
 use crate::source::folder::{Folder, FolderError};
+use crate::source::{Change, Unreadable};
 use crate::status::acks::Ack;
 use crate::store::acks::{Patience, follow_acks};
 use crate::store::{Candidate, Elected, KeyringError, Store, StoreError, StoreOptions};
@@ -125,7 +125,6 @@ pub async fn run(args: OperatorArgs) -> Result<(), OperatorError> {
         metrics,
         health,
         heard: platform,
-        invalid: Vec::new(),
         term: None,
     };
     if let Some(options) = webhook_options(&args, lease_namespace)? {
@@ -154,7 +153,6 @@ struct Operator {
     health: Arc<Health>,
     /// What was heard before everything was listed.
     heard: Vec<Change>,
-    invalid: Vec<Invalid>,
     /// A time of leadership, while it lasts.
     term: Option<Tenure>,
 }
@@ -227,18 +225,21 @@ impl Operator {
 
     /// Takes in what the watches saw. Until everything was listed it is only gathered.
     fn take_in(&mut self, update: Update, inbox: &mut mpsc::Receiver<Update>) {
-        let mut complete = update.complete;
-        self.heard.extend(update.changes);
-        let mut invalid = update.invalid;
+        let Update { mut changes, mut complete } = update;
         while let Ok(next) = inbox.try_recv() {
             complete = next.complete;
-            self.heard.extend(next.changes);
-            invalid.extend(next.invalid);
+            changes.extend(next.changes);
         }
-        for Invalid { key, message } in &invalid {
-            error!(resource = %key, "it cannot be read: {message}; what was read of it before stays in force");
+        for change in &changes {
+            if let Change::Unreadable(Unreadable { key, message, .. }) = change {
+                error!(
+                    resource = %key,
+                    "it cannot be read: {message}; until it can be, or is deleted, what was read of it before \
+                     stays in force, and what is stored of it stays stored"
+                );
+            }
         }
-        self.invalid.extend(invalid);
+        self.heard.extend(changes);
         if complete {
             self.reconciler.take_in(std::mem::take(&mut self.heard), true);
         }

@@ -83,6 +83,7 @@ impl Statuses {
         let key = match change {
             Change::Upsert(object) => object.key(),
             Change::Remove(key) => key.clone(),
+            Change::Unreadable(_) => return,
         };
         let mut queue = self.lock();
         let Entry::Occupied(entry) = queue.unseen.entry(key) else { return };

@@ -188,6 +188,15 @@ impl Reconciler {
                 outside.seen(change);
             }
             self.divert(change);
+            // What is stored under its name was left alone so far.
+            if let Change::Remove(key) = change
+                && self.leading
+                && self.read().world.is_unreadable(key)
+                && key.kind == "Tenant"
+            {
+                self.swept = false;
+                self.schedule.now(Job::Sweep);
+            }
         }
         // Compiling is work for the processor: answers on the same threads must not wait for it.
         let consequences = block_in_place(|| self.write().take_in(changes));

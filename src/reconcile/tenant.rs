@@ -30,13 +30,22 @@ pub struct Tenant {
     /// Found by the last compile.
     pub problems: Found,
     pub rows: Rows,
+    /// Whether what is stored of it has to stay as it is.
+    pub kept: bool,
 }
 
 impl Tenant {
     /// Takes in what a compile found: what had a problem that is gone is to be stored, too.
     pub fn compiled(&mut self, problems: Vec<Problem>) {
+        self.kept = false;
         self.rows.changed.extend(self.problems.replace(problems));
         self.rows.compiled();
+    }
+
+    /// Takes in why what is stored of it has to stay as it is.
+    pub fn keep(&mut self, why: Problem) {
+        self.compiled(vec![why]);
+        self.kept = true;
     }
 }
 
