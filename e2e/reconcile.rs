@@ -193,3 +193,29 @@ async fn what_cannot_be_read_is_not_taken_for_gone() {
     assert_eq!((extensions().await, stored(&store).await), (1, vec!["south".to_owned()]));
     assert_eq!(kept(), media_of_all - 2);
 }
+
+/// A Tenant that is being deleted.
+fn terminating(mut tenant: Object) -> Change {
+    let then = k8s_openapi::apimachinery::pkg::apis::meta::v1::Time("2026-01-02T03:04:05Z".parse().unwrap());
+    tenant.metadata_mut().deletion_timestamp = Some(then);
+    Change::Upsert(tenant)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_becomes_of_data_may_be_edited_while_a_deletion_waits() {
+    let Some(database) = Database::start("reconcile::what_becomes_of_data").await else { return };
+    let store = database.store(&keyring(&[(1, 'a')])).await;
+    let mut reconciler = Reconciler::new(watch::channel(Default::default()).0, None, None);
+    reconciler.lead(store.clone());
+    let policy = |policy: &str| tenant("north", json!({"deletionPolicy": policy}));
+    reconciler.take_in(vec![Change::Upsert(policy("Delete"))], true);
+    idle(&mut reconciler).await;
+
+    reconciler.lead_without_store();
+    reconciler.take_in(vec![terminating(policy("Delete"))], true);
+    reconciler.take_in(vec![terminating(policy("Retain"))], true);
+    reconciler.lead(store.clone());
+    idle(&mut reconciler).await;
+    let stored = store.tenants().await.unwrap();
+    assert!(stored.len() == 1 && stored[0].retained, "{stored:?}");
+}

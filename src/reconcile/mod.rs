@@ -237,7 +237,13 @@ impl Reconciler {
         match deleted {
             Some(tenant) => {
                 let object = Object::Tenant(tenant.clone());
-                self.deleting.entry(key.clone()).or_insert_with(|| Deleting::new(tenant));
+                // What to do with its data may be edited to the last.
+                match self.deleting.get_mut(&key) {
+                    Some(deleting) if deleting.tenant.metadata.uid == tenant.metadata.uid => {
+                        deleting.tenant = tenant;
+                    }
+                    _ => drop(self.deleting.insert(key.clone(), Deleting::new(tenant))),
+                }
                 if self.leading {
                     self.schedule.now(Job::Tenant(key));
                 }

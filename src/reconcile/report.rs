@@ -186,7 +186,6 @@ impl Reconciler {
         let note = Note { warning: true, reason: "CleanupBlocked".to_owned(), text };
         let status = TenantStatus { observed_generation: generation, conditions: fresh, ..before };
         Arc::make_mut(&mut deleting.tenant).status = Some(status.clone());
-        deleting.blocked = true;
         outside.publish(&Object::Tenant(deleting.tenant.clone()), NewStatus::Tenant(status), vec![note]);
     }
 }

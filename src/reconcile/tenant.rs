@@ -91,12 +91,10 @@ pub struct Deleting {
     pub tenant: Arc<resources::Tenant>,
     /// When its deletion was first seen.
     pub since: Instant,
-    /// Whether it was said that it does not end.
-    pub blocked: bool,
 }
 
 impl Deleting {
     pub fn new(tenant: Arc<resources::Tenant>) -> Self {
-        Self { tenant, since: Instant::now(), blocked: false }
+        Self { tenant, since: Instant::now() }
     }
 }
