@@ -219,3 +219,22 @@ async fn what_becomes_of_data_may_be_edited_while_a_deletion_waits() {
     let stored = store.tenants().await.unwrap();
     assert!(stored.len() == 1 && stored[0].retained, "{stored:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_who_lost_an_identity_leaves_it_to_the_winner() {
+    let Some(database) = Database::start("reconcile::the_end_of_who_lost").await else { return };
+    let store = database.store(&keyring(&[(1, 'a')])).await;
+    let (progress, told) = watch::channel(Default::default());
+    let mut reconciler = Reconciler::new(progress, None, None);
+    reconciler.lead(store.clone());
+    let [winner, loser] = ["north", "south"].map(|name| tenant(name, json!({"tenantId": uid("north")})));
+    reconciler.take_in(vec![Change::Upsert(winner)], true);
+    idle(&mut reconciler).await;
+    let held = told.borrow().clone();
+    assert_eq!(held.tenants.len(), 1);
+    reconciler.take_in(vec![terminating(loser)], true);
+    idle(&mut reconciler).await;
+    let now = told.borrow().clone();
+    assert_eq!((now.tenants, now.removed), (held.tenants, held.removed));
+    assert_eq!(stored(&store).await, ["north"]);
+}
