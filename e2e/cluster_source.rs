@@ -47,6 +47,10 @@ impl Source {
             let (sign, key, object) = match change {
                 Change::Upsert(object) => ('+', object.key().to_string(), Some(object)),
                 Change::Remove(key) => ('-', key.to_string(), None),
+                Change::Unreadable(unreadable) => {
+                    self.invalid.insert(unreadable.key.to_string(), unreadable.message);
+                    continue;
+                }
             };
             self.said.push(format!("{sign} {key}"));
             self.invalid.remove(&key);
@@ -55,8 +59,6 @@ impl Source {
                 None => self.objects.remove(&key),
             };
         }
-        let invalid = update.invalid.into_iter();
-        self.invalid.extend(invalid.map(|invalid| (invalid.key.to_string(), invalid.message)));
     }
 
     async fn until(&mut self, what: &str, done: impl Fn(&Self) -> bool) {
@@ -122,7 +124,7 @@ async fn samples_are_seen_as_the_folder_source_sees_them_and_followed() {
     assert_eq!(folder.problems, []);
     let upserts = folder.changes.iter().filter_map(|change| match change {
         Change::Upsert(object) => Some(object),
-        Change::Remove(_) => None,
+        Change::Remove(_) | Change::Unreadable(_) => None,
     });
     let expected: BTreeMap<String, &Object> =
         upserts.map(|object| (object.key().to_string(), object)).collect();

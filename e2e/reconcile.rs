@@ -6,10 +6,11 @@ use std::time::Duration;
 use centrex::plan::PlatformPlan;
 use centrex::reconcile::{NewStatus, Note, Outside, OutsideError, Reconciler};
 use centrex::resources::{Extension, Tenant};
-use centrex::source::{Change, Object, ObjectKey};
-use centrex::store::Removed;
+use centrex::source::{Change, Object, ObjectKey, Unreadable};
+use centrex::store::{Removed, Store};
 use futures::FutureExt;
 use futures::future::{BoxFuture, ready};
+use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -98,4 +99,142 @@ async fn a_status_that_was_not_written_when_the_lead_was_lost_is_published_again
     assert!(outside.published().is_empty());
     idle(&mut reconciler).await;
     assert!(outside.published().contains(&key), "nobody else says it");
+}
+
+/// UIDs as an API server gives them, one a name.
+fn uid(name: &str) -> String {
+    name.bytes().fold("6f7b2a0e-3b9e-4f5c-9d55-".to_owned(), |uid, byte| uid + &format!("{byte:02x}"))
+        + &"0".repeat(12 - 2 * name.len())
+}
+
+fn object(kind: &str, namespace: &str, name: &str, mut rest: Value) -> Object {
+    rest["metadata"] = json!({"name": name, "namespace": namespace, "uid": uid(name), "generation": 1});
+    Object::from_json(kind, rest).unwrap().unwrap()
+}
+
+/// A tenant of its own namespace and domain.
+fn tenant(name: &str, spec: Value) -> Object {
+    let mut whole = json!({"domains": [format!("{name}.example.com")]});
+    whole.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+    object(
+        "Tenant",
+        name,
+        name,
+        json!({"apiVersion": "centrex.dev/v1alpha1", "kind": "Tenant", "spec": whole}),
+    )
+}
+
+/// An extension of that tenant, and its password.
+fn extension(tenant: &str, name: &str, number: &str) -> [Object; 2] {
+    let extension = json!({"apiVersion": "centrex.dev/v1alpha1", "kind": "Extension",
+        "spec": {"tenantRef": {"name": tenant}, "number": number}});
+    let secret =
+        json!({"apiVersion": "v1", "kind": "Secret", "data": {"password": "YS1kdW1teS1wYXNzd29yZA=="}});
+    [object("Extension", tenant, name, extension), object("Secret", tenant, &format!("{name}-sip"), secret)]
+}
+
+fn unreadable(object: &Object) -> Change {
+    let (key, tenant) = (object.key(), object.tenant().map(str::to_owned));
+    Change::Unreadable(Unreadable { key, tenant, message: "spec.colour: unknown".to_owned() })
+}
+
+/// Names of the tenants that are stored.
+async fn stored(store: &Store) -> Vec<String> {
+    let mut names: Vec<_> = store.tenants().await.unwrap().into_iter().map(|tenant| tenant.name).collect();
+    names.sort();
+    names
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_read_is_not_taken_for_gone() {
+    let Some(database) = Database::start("reconcile::what_cannot_be_read").await else { return };
+    let (store, media) = (database.store(&keyring(&[(1, 'a')])).await, tempfile::tempdir().unwrap());
+    let start = || {
+        let mut reconciler =
+            Reconciler::new(watch::channel(Default::default()).0, None, Some(media.path().to_owned()));
+        reconciler.lead(store.clone());
+        reconciler
+    };
+    let upserts = |objects: &[Object]| objects.iter().cloned().map(Change::Upsert).collect::<Vec<_>>();
+    let delete = json!({"deletionPolicy": "Delete"});
+    let [north, south] = ["north", "south"].map(|name| tenant(name, delete.clone()));
+    let gone = tenant("gone", delete);
+    let [a, b] = [("a", "100"), ("b", "101")].map(|(name, number)| extension("south", name, number));
+    let mut all = vec![north.clone(), south.clone(), gone];
+    all.extend(a.iter().chain(&b).chain(&extension("north", "c", "100")).cloned());
+    let mut first = start();
+    first.take_in(upserts(&all), true);
+    idle(&mut first).await;
+    assert_eq!(stored(&store).await, ["gone", "north", "south"]);
+    let kept = || std::fs::read_dir(media.path().join("tenants")).unwrap().count();
+    let media_of_all = kept();
+
+    // Another release is started, which can read neither a Tenant nor the extension of another.
+    let mut second = start();
+    let mut seen = upserts(&[std::slice::from_ref(&south), &a[..], &extension("north", "c", "100")].concat());
+    seen.extend([unreadable(&north), unreadable(&b[0])]);
+    second.take_in(seen, true);
+    idle(&mut second).await;
+    assert_eq!(stored(&store).await, ["north", "south"], "only what is not there is gone");
+    assert_eq!(kept(), media_of_all - 1);
+    let extensions = async || {
+        let id = store.tenants().await.unwrap().into_iter().find(|tenant| tenant.name == "south").unwrap().id;
+        let plan = store.reader().load_tenant(id).await.unwrap().unwrap();
+        plan.1.extensions.len()
+    };
+    assert_eq!(extensions().await, 2);
+
+    // What can be read again, or is deleted, is dealt with as ever.
+    second.take_in(upserts(&b), true);
+    idle(&mut second).await;
+    assert_eq!(extensions().await, 2);
+    second.take_in(vec![Change::Remove(b[0].key()), Change::Remove(north.key())], true);
+    idle(&mut second).await;
+    assert_eq!((extensions().await, stored(&store).await), (1, vec!["south".to_owned()]));
+    assert_eq!(kept(), media_of_all - 2);
+}
+
+/// A Tenant that is being deleted.
+fn terminating(mut tenant: Object) -> Change {
+    let then = k8s_openapi::apimachinery::pkg::apis::meta::v1::Time("2026-01-02T03:04:05Z".parse().unwrap());
+    tenant.metadata_mut().deletion_timestamp = Some(then);
+    Change::Upsert(tenant)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_becomes_of_data_may_be_edited_while_a_deletion_waits() {
+    let Some(database) = Database::start("reconcile::what_becomes_of_data").await else { return };
+    let store = database.store(&keyring(&[(1, 'a')])).await;
+    let mut reconciler = Reconciler::new(watch::channel(Default::default()).0, None, None);
+    reconciler.lead(store.clone());
+    let policy = |policy: &str| tenant("north", json!({"deletionPolicy": policy}));
+    reconciler.take_in(vec![Change::Upsert(policy("Delete"))], true);
+    idle(&mut reconciler).await;
+
+    reconciler.lead_without_store();
+    reconciler.take_in(vec![terminating(policy("Delete"))], true);
+    reconciler.take_in(vec![terminating(policy("Retain"))], true);
+    reconciler.lead(store.clone());
+    idle(&mut reconciler).await;
+    let stored = store.tenants().await.unwrap();
+    assert!(stored.len() == 1 && stored[0].retained, "{stored:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_who_lost_an_identity_leaves_it_to_the_winner() {
+    let Some(database) = Database::start("reconcile::the_end_of_who_lost").await else { return };
+    let store = database.store(&keyring(&[(1, 'a')])).await;
+    let (progress, told) = watch::channel(Default::default());
+    let mut reconciler = Reconciler::new(progress, None, None);
+    reconciler.lead(store.clone());
+    let [winner, loser] = ["north", "south"].map(|name| tenant(name, json!({"tenantId": uid("north")})));
+    reconciler.take_in(vec![Change::Upsert(winner)], true);
+    idle(&mut reconciler).await;
+    let held = told.borrow().clone();
+    assert_eq!(held.tenants.len(), 1);
+    reconciler.take_in(vec![terminating(loser)], true);
+    idle(&mut reconciler).await;
+    let now = told.borrow().clone();
+    assert_eq!((now.tenants, now.removed), (held.tenants, held.removed));
+    assert_eq!(stored(&store).await, ["north"]);
 }

@@ -63,6 +63,7 @@ async fn only_what_changed_is_told() {
         .map(|change| match change {
             Change::Upsert(object) => format!("{} {}", object.key(), number(object)),
             Change::Remove(key) => format!("- {key}"),
+            Change::Unreadable(object) => panic!("{object:?}"),
         })
         .collect();
     // The comment belongs to the first document, which is read again for it.

@@ -126,6 +126,7 @@ impl Live {
             match change {
                 Change::Upsert(object) => self.objects.insert(object.key().to_string(), object),
                 Change::Remove(key) => self.objects.remove(&key.to_string()),
+                Change::Unreadable(object) => panic!("{object:?}"),
             };
         }
         true
@@ -180,6 +181,7 @@ fn names(reading: &Reading) -> Vec<String> {
     let upserted = |change: &Change| match change {
         Change::Upsert(object) => object.key().to_string(),
         Change::Remove(key) => panic!("{key} was removed"),
+        Change::Unreadable(object) => panic!("{object:?}"),
     };
     reading.changes.iter().map(upserted).collect()
 }

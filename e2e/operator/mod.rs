@@ -9,6 +9,7 @@ mod namespaced;
 mod replicas;
 mod samples;
 mod truth;
+mod unreadable;
 
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};

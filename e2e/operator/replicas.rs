@@ -53,3 +53,27 @@ async fn what_came_while_nobody_led_is_told_by_the_next_leader() {
     second.wait_until("leadership", leads);
     site.wait_for("early", "extension/e100", "Ready=False RefNotFound");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_is_kept_from_writing_says_so_and_begins_once_it_may() {
+    let Some(site) = Site::start("operator::a_leader_that_is_kept_from_writing").await else { return };
+    let mut operator = site.operator(&[]);
+    operator.wait_until("leadership", leads);
+    operator.end("-TERM");
+    // As after a backup of the cluster: the Lease has changed hands less often than Postgres has seen.
+    let mut admin = site.database.admin().await;
+    sqlx::raw_sql("UPDATE public.writer SET transition = 100").execute(&mut admin).await.unwrap();
+
+    let mut operator = site.operator(&[]);
+    operator.wait_until("fence", |operator| operator.get("/livez").0 == 503);
+    let told = operator.get("/livez").1;
+    assert!(told.contains("delete the Lease"), "{told}");
+    assert!(operator.log().contains("the Lease was set back"), "{}", operator.log());
+    assert!(!leads(&operator));
+
+    site.cluster.kubectl_ok(&["delete", "lease", "-A", "--field-selector", "metadata.name=centrex-operator"]);
+    operator.wait_until("leadership", leads);
+    site.tenant("one", "");
+    site.wait_for("one", "tenant/one", "Programmed=True Programmed");
+    assert_eq!(operator.get("/livez").0, 200);
+}

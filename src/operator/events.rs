@@ -1,12 +1,15 @@
 //! Events: what a person should know of an object, once for each time it became true.
 
+use futures::StreamExt;
+use futures::stream::poll_fn;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::Client;
 use kube::api::{Api, PostParams};
-use tracing::warn;
+use tokio::sync::mpsc::{self, Receiver, Sender};
+use tracing::{debug, warn};
 
 use super::api::Refusal;
 use crate::reconcile::Note;
@@ -19,6 +22,37 @@ const MAX_NOTE: usize = 1024;
 const MAX_NAME: usize = 200;
 /// Namespace of events about cluster-wide objects.
 const CLUSTER_NAMESPACE: &str = "default";
+
+/// Events under way at one time, and those that wait for that, at most.
+const CONCURRENT: usize = 8;
+const MOST_WAITING: usize = 1000;
+
+/// Events to be written, a few at a time.
+#[derive(Clone)]
+pub struct Events(Sender<(ObjectReference, Note)>);
+
+impl Events {
+    /// Starts to write; ends when nobody has events any more.
+    pub fn start(client: Client, instance: String) -> Self {
+        let (queue, waiting) = mpsc::channel(MOST_WAITING);
+        tokio::spawn(publish_all(client, instance, waiting));
+        Self(queue)
+    }
+
+    /// Has an event written. Of too many at once the last are left out: conditions say the same.
+    pub fn put(&self, regarding: ObjectReference, note: Note) {
+        if let Err(left_out) = self.0.try_send((regarding, note)) {
+            let (ObjectReference { kind, namespace, name, .. }, note) = left_out.into_inner();
+            debug!(kind, namespace, name, reason = note.reason, "an event is left out: too many wait");
+        }
+    }
+}
+
+async fn publish_all(client: Client, instance: String, mut waiting: Receiver<(ObjectReference, Note)>) {
+    let waiting = poll_fn(move |context| waiting.poll_recv(context));
+    let publish = |(regarding, note)| publish(client.clone(), instance.clone(), regarding, note);
+    waiting.for_each_concurrent(CONCURRENT, publish).await;
+}
 
 /// Writes an event. It is not worth a second try: the condition says the same.
 pub async fn publish(client: Client, instance: String, regarding: ObjectReference, note: Note) {
@@ -59,4 +93,25 @@ fn event(instance: &str, regarding: ObjectReference, note: Note) -> Option<Event
         note: Some(text),
         ..Event::default()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn of_too_many_events_the_last_are_left_out() {
+        let (queue, mut waiting) = mpsc::channel(2);
+        let events = Events(queue);
+        for reason in ["1", "2", "3"] {
+            let note = Note { warning: true, reason: reason.to_owned(), text: String::new() };
+            events.put(ObjectReference::default(), note);
+        }
+        drop(events);
+        let mut reasons = Vec::new();
+        while let Some((_, note)) = waiting.recv().await {
+            reasons.push(note.reason);
+        }
+        assert_eq!(reasons, ["1", "2"]);
+    }
 }

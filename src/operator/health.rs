@@ -1,5 +1,6 @@
 //! The probes: alive while every watch is heard and the loop turns, ready once all was listed.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -31,17 +32,31 @@ pub struct Health {
     /// How long the elector may be silent.
     pub lease: Duration,
     turned: Mutex<Instant>,
+    fenced: AtomicBool,
 }
 
 impl Health {
     /// Nothing is wrong yet.
     pub fn new(metrics: Metrics, watches: Watches, elector: SignOfLife, lease: Duration) -> Self {
-        Self { metrics, watches, elector, lease, turned: Mutex::new(Instant::now()) }
+        Self {
+            metrics,
+            watches,
+            elector,
+            lease,
+            turned: Mutex::new(Instant::now()),
+            fenced: AtomicBool::new(false),
+        }
     }
 
     /// The loop turned.
     pub fn turn(&self) {
         *self.turned.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// Whether this replica leads, and Postgres has kept it from writing for too long. Says whether it
+    /// was so before.
+    pub fn fence(&self, fenced: bool) -> bool {
+        self.fenced.swap(fenced, Ordering::Relaxed)
     }
 
     fn dead(&self) -> Vec<String> {
@@ -51,6 +66,13 @@ impl Health {
         }
         if self.turned.lock().unwrap_or_else(PoisonError::into_inner).elapsed() > LOOP_LIMIT {
             dead.push("the reconcile loop is stuck".to_owned());
+        }
+        // One that starts anew takes the Lease anew, which counts its changes of hands on.
+        if self.fenced.load(Ordering::Relaxed) {
+            dead.push(
+                "this replica leads, and Postgres says that a later one has written: delete the Lease"
+                    .to_owned(),
+            );
         }
         dead
     }

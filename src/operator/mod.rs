@@ -16,21 +16,22 @@ pub use options::OperatorArgs;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use kube::Client;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
 use crate::lease::{self, Leadership, LeaseOptions};
 use crate::reconcile::{self, Progress, Reconciler};
-use crate::source::Change;
-use crate::source::cluster::{self, ClusterOptions, Invalid, Update};
+use crate::source::cluster::{self, ClusterOptions, Update};
 use crate::source::folder::{Folder, FolderError};
+use crate::source::{Change, Unreadable};
 use crate::status::acks::Ack;
 use crate::store::acks::{Patience, follow_acks};
 use crate::store::{Candidate, Elected, KeyringError, Store, StoreError, StoreOptions};
@@ -121,11 +122,11 @@ pub async fn run(args: OperatorArgs) -> Result<(), OperatorError> {
         options,
         client,
         identity,
+        lease: format!("{lease_namespace}/{}", args.lease_name),
         cluster_wide,
         metrics,
         health,
         heard: platform,
-        invalid: Vec::new(),
         term: None,
     };
     if let Some(options) = webhook_options(&args, lease_namespace)? {
@@ -149,12 +150,13 @@ struct Operator {
     options: StoreOptions,
     client: Client,
     identity: String,
+    /// Namespace and name of the Lease.
+    lease: String,
     cluster_wide: bool,
     metrics: Metrics,
     health: Arc<Health>,
     /// What was heard before everything was listed.
     heard: Vec<Change>,
-    invalid: Vec<Invalid>,
     /// A time of leadership, while it lasts.
     term: Option<Tenure>,
 }
@@ -173,6 +175,8 @@ struct Tenure {
     /// None where a Role does not reach Switch objects.
     switches: Option<Switches>,
     leading: bool,
+    /// Since when the store says that a later leader has written.
+    fenced: Arc<OnceLock<Instant>>,
 }
 
 /// What woke the loop.
@@ -227,18 +231,21 @@ impl Operator {
 
     /// Takes in what the watches saw. Until everything was listed it is only gathered.
     fn take_in(&mut self, update: Update, inbox: &mut mpsc::Receiver<Update>) {
-        let mut complete = update.complete;
-        self.heard.extend(update.changes);
-        let mut invalid = update.invalid;
+        let Update { mut changes, mut complete } = update;
         while let Ok(next) = inbox.try_recv() {
             complete = next.complete;
-            self.heard.extend(next.changes);
-            invalid.extend(next.invalid);
+            changes.extend(next.changes);
         }
-        for Invalid { key, message } in &invalid {
-            error!(resource = %key, "it cannot be read: {message}; what was read of it before stays in force");
+        for change in &changes {
+            if let Change::Unreadable(Unreadable { key, message, .. }) = change {
+                error!(
+                    resource = %key,
+                    "it cannot be read: {message}; until it can be, or is deleted, what was read of it before \
+                     stays in force, and what is stored of it stays stored"
+                );
+            }
         }
-        self.invalid.extend(invalid);
+        self.heard.extend(changes);
         if complete {
             self.reconciler.take_in(std::mem::take(&mut self.heard), true);
         }
@@ -259,11 +266,13 @@ impl Operator {
         let (send, store) = oneshot::channel();
         let (send_acks, acks) = mpsc::channel(64);
         let (options, token, metrics) = (self.options.clone(), over.clone(), self.metrics.clone());
+        let fenced = Arc::<OnceLock<Instant>>::default();
+        let since = fenced.clone();
         let elected = Elected { lease: term.lease, transition: term.transition };
         let candidate = Candidate { holder: self.identity.clone(), elected: Some(elected) };
         tokio::spawn(async move {
             let work = async {
-                let store = connect(&options, &candidate, &metrics.reconcile).await;
+                let store = connect(&options, &candidate, &metrics.reconcile, &since).await;
                 let reader = store.as_ref().ok().map(|store| store.reader().clone());
                 let _ = send.send(store);
                 if let Some(reader) = reader {
@@ -279,7 +288,8 @@ impl Operator {
             switches
         });
         self.reconciler.lead_without_store();
-        self.term = Some(Tenure { term: own, written: None, over, store, acks, switches, leading: false });
+        let (written, leading) = (None, false);
+        self.term = Some(Tenure { term: own, written, over, store, acks, switches, leading, fenced });
     }
 
     /// Writes to a store from now on.
@@ -290,12 +300,6 @@ impl Operator {
                     term.written = Some(store.lost());
                 }
                 self.reconciler.lead(store);
-                Ok(())
-            }
-            // Another one was elected meanwhile: the Lease says so in a moment.
-            Err(cause @ StoreError::Fenced(_)) => {
-                warn!(%cause, "not leading after all");
-                self.follow();
                 Ok(())
             }
             Err(cause) => Err(cause.into()),
@@ -323,6 +327,16 @@ impl Operator {
     fn tell(&self) {
         let leading = self.term.as_ref().is_some_and(|term| term.leading);
         self.metrics.set_loop(leading, self.reconciler.pending(), self.reconciler.reasons());
+        let waits = self.term.as_ref().filter(|term| !term.leading);
+        let since = waits.and_then(|term| term.fenced.get());
+        let fenced = since.is_some_and(|since| since.elapsed() > self.health.lease);
+        if !self.health.fence(fenced) && fenced {
+            error!(
+                lease = %self.lease,
+                "this replica leads, and Postgres says that a later one has written: the Lease was set back, as \
+                 by a backup of the cluster; nothing is written until it is deleted"
+            );
+        }
     }
 }
 
@@ -353,16 +367,21 @@ async fn lost(written: &Option<CancellationToken>) {
 }
 
 /// Connects for writing. Postgres that is away is waited for; what only a person can put right ends
-/// the operator.
+/// the operator. When another one was elected meanwhile, the Lease says so in a moment, and ends this;
+/// `fenced` says since when, if it does not.
 async fn connect(
     options: &StoreOptions,
     candidate: &Candidate,
     metrics: &reconcile::Metrics,
+    fenced: &OnceLock<Instant>,
 ) -> Result<Store, StoreError> {
     let mut wait = FIRST_RETRY;
     loop {
         match Store::lead(options, candidate).await {
-            Err(cause) if cause.is_passing() => {
+            Err(cause) if cause.is_passing() || matches!(cause, StoreError::Fenced(_)) => {
+                if matches!(cause, StoreError::Fenced(_)) {
+                    fenced.get_or_init(Instant::now);
+                }
                 metrics.failed(cause.category());
                 warn!(category = cause.category(), %cause, "trying again");
             }

@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 use tracing::{info, warn};
 
 use super::api::{FINALIZER, MANAGER, Refusal, owned_by, reference};
-use super::events;
+use super::events::Events;
 use super::statuses::Statuses;
 use crate::compile::claims::tenant_id;
 use crate::reconcile::{NewStatus, Note, Outside, OutsideError};
@@ -36,7 +36,7 @@ const ATTEMPTS: usize = 5;
 #[derive(Clone)]
 pub struct Cluster {
     client: Client,
-    instance: String,
+    events: Events,
     statuses: Statuses,
     /// False in the mode of a list of namespaces.
     cluster_wide: bool,
@@ -49,12 +49,13 @@ impl Cluster {
     /// A cluster, written to in the name of this replica.
     pub fn new(client: Client, instance: String, statuses: Statuses, cluster_wide: bool) -> Self {
         let makers = Arc::new(Semaphore::new(CONCURRENT_SECRETS));
-        Self { client, instance, statuses, cluster_wide, making: Arc::default(), makers }
+        let events = Events::start(client.clone(), instance);
+        Self { client, events, statuses, cluster_wide, making: Arc::default(), makers }
     }
 
     fn note(&self, object: &Object, note: Note) {
         let Some(regarding) = reference(object) else { return };
-        tokio::spawn(events::publish(self.client.clone(), self.instance.clone(), regarding, note));
+        self.events.put(regarding, note);
     }
 
     /// Changes the finalizers of a Tenant, if it still is the one that is meant.

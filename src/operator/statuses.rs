@@ -1,7 +1,7 @@
 //! Statuses written to the API server: the latest of each object, a few at a time, until they are.
 
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use kube::Client;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
@@ -20,7 +21,7 @@ use crate::source::{Change, Object, ObjectKey};
 
 /// Writes under way at one time.
 const WRITERS: usize = 16;
-/// First and longest pause after a failure.
+/// First and longest pause before what failed is tried again.
 const FIRST_RETRY: Duration = Duration::from_millis(500);
 const LONGEST_RETRY: Duration = Duration::from_secs(30);
 
@@ -28,7 +29,15 @@ const LONGEST_RETRY: Duration = Duration::from_secs(30);
 #[derive(Default)]
 struct Queue {
     waiting: HashMap<ObjectKey, Write>,
+    /// Those of them whose turn comes.
     order: VecDeque<ObjectKey>,
+    /// Those of them that failed, with the time of their next try.
+    resting: BTreeSet<(Instant, ObjectKey)>,
+    /// How often each failed that was not written since.
+    failures: HashMap<ObjectKey, u32>,
+    /// Until when nothing is tried, because the API server cannot be reached, and how often that was so.
+    away: Option<Instant>,
+    outages: u32,
     /// Objects that are being written: their next status waits for that.
     busy: HashSet<ObjectKey>,
     /// What was put last and not seen on a watch yet, with the UID of its object.
@@ -83,6 +92,7 @@ impl Statuses {
         let key = match change {
             Change::Upsert(object) => object.key(),
             Change::Remove(key) => key.clone(),
+            Change::Unreadable(_) => return,
         };
         let mut queue = self.lock();
         let Entry::Occupied(entry) = queue.unseen.entry(key) else { return };
@@ -106,6 +116,8 @@ impl Statuses {
         let mut queue = self.lock();
         queue.forgotten += 1;
         queue.order.clear();
+        queue.resting.clear();
+        queue.failures.clear();
         queue.waiting.clear();
         std::mem::take(&mut queue.unseen).into_keys().collect()
     }
@@ -114,10 +126,19 @@ impl Statuses {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take(&self) -> Option<(ObjectKey, Write)> {
-        let mut queue = self.lock();
+    /// The next to write; else when there may be one.
+    fn take(&self) -> Result<(ObjectKey, Write), Option<Instant>> {
+        let (mut queue, now) = (self.lock(), Instant::now());
+        if let Some(until) = queue.away.filter(|until| *until > now) {
+            return Err(Some(until));
+        }
+        while queue.resting.first().is_some_and(|(due, _)| *due <= now)
+            && let Some((_, key)) = queue.resting.pop_first()
+        {
+            queue.order.push_back(key);
+        }
         for _ in 0..queue.order.len() {
-            let key = queue.order.pop_front()?;
+            let Some(key) = queue.order.pop_front() else { break };
             if queue.busy.contains(&key) {
                 queue.order.push_back(key);
                 continue;
@@ -127,50 +148,97 @@ impl Statuses {
             if !queue.order.is_empty() {
                 self.more.notify_one();
             }
-            return Some((key, write));
+            return Ok((key, write));
         }
-        None
+        Err(queue.resting.first().map(|(due, _)| *due))
     }
 
     async fn write_all(self, client: Client, metrics: Metrics) {
-        let mut pause = FIRST_RETRY;
         loop {
-            let Some((key, write)) = self.take() else {
-                self.more.notified().await;
-                continue;
+            let (key, write) = match self.take() {
+                Ok(next) => next,
+                Err(due) => {
+                    tokio::select! {
+                        () = self.more.notified() => {}
+                        () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
+                    }
+                    continue;
+                }
             };
             match patch(&client, &write).await {
                 Ok(()) => {
                     metrics.status_written();
-                    pause = FIRST_RETRY;
-                    self.done(&key, None);
+                    self.written(&key);
                 }
                 // Gone, or made anew: whoever sees the new one says what is true of it.
-                Err(Refusal::Gone) if self.is_seen(&key) => self.done(&key, None),
-                Err(refusal) => {
-                    warn!(object = %key, ?refusal, "a status could not be written; trying again");
-                    self.done(&key, Some(write));
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(LONGEST_RETRY);
-                }
+                Err(Failure { refusal: Refusal::Gone, .. }) if self.is_seen(&key) => self.written(&key),
+                Err(failure) => self.failed(key, write, &failure),
             }
         }
     }
 
-    /// Takes in that a write has ended; `again` has it tried again, unless a later one waits.
-    fn done(&self, key: &ObjectKey, again: Option<Write>) {
+    /// Takes in that a status was written, or need not be.
+    fn written(&self, key: &ObjectKey) {
         let mut queue = self.lock();
         queue.busy.remove(key);
-        let waits = queue.waiting.contains_key(key);
-        if let Some(write) = again
-            && !waits
-            && write.forgotten == queue.forgotten
-        {
-            queue.waiting.insert(key.clone(), write);
-            queue.order.push_back(key.clone());
+        queue.failures.remove(key);
+        (queue.away, queue.outages) = (None, 0);
+        drop(queue);
+        self.more.notify_one();
+    }
+
+    /// Takes in that a write failed: it is tried again after a pause of its own, so that it delays no
+    /// other, unless a later one waits. Where the API server is away, all wait.
+    fn failed(&self, key: ObjectKey, write: Write, failure: &Failure) {
+        let (mut queue, now) = (self.lock(), Instant::now());
+        queue.busy.remove(&key);
+        let again = !queue.waiting.contains_key(&key) && write.forgotten == queue.forgotten;
+        if failure.of_the_server {
+            // Of those that fail together, one counts.
+            if queue.away.is_none_or(|until| until <= now) {
+                let refusal = &failure.refusal;
+                warn!(object = %key, ?refusal, "statuses cannot be written for now; trying again");
+                queue.away = Some(now + pause(queue.outages));
+                queue.outages = queue.outages.saturating_add(1);
+            }
+            if again {
+                queue.waiting.insert(key.clone(), write);
+                queue.order.push_front(key);
+            }
+        } else {
+            warn!(object = %key, refusal = ?failure.refusal, "a status could not be written; trying again");
+            if again {
+                let failures = queue.failures.entry(key.clone()).or_default();
+                let due = now + pause(*failures);
+                *failures = failures.saturating_add(1);
+                queue.waiting.insert(key.clone(), write);
+                queue.resting.insert((due, key));
+            }
         }
         drop(queue);
         self.more.notify_one();
+    }
+}
+
+/// The pause after as many failures and one more.
+fn pause(failures: u32) -> Duration {
+    FIRST_RETRY.saturating_mul(1 << failures.min(16)).min(LONGEST_RETRY)
+}
+
+/// Why a status was not written.
+struct Failure {
+    refusal: Refusal,
+    /// Any other would not have been written either.
+    of_the_server: bool,
+}
+
+impl From<kube::Error> for Failure {
+    fn from(error: kube::Error) -> Self {
+        let of_the_server = match &error {
+            kube::Error::Api(status) => matches!(status.code, 429 | 503),
+            _ => true,
+        };
+        Self { refusal: error.into(), of_the_server }
     }
 }
 
@@ -198,7 +266,7 @@ fn body(status: &NewStatus) -> Value {
     }
 }
 
-async fn patch(client: &Client, write: &Write) -> Result<(), Refusal> {
+async fn patch(client: &Client, write: &Write) -> Result<(), Failure> {
     let Some(resource) = resource(&write.object) else { return Ok(()) };
     let metadata = write.object.metadata();
     let Some(name) = &metadata.name else { return Ok(()) };
@@ -251,6 +319,53 @@ mod tests {
         assert_eq!(seen(&statuses, extension("1", "Older")), "New");
         assert_eq!(seen(&statuses, extension("1", "New")), "New");
         assert_eq!(seen(&statuses, extension("1", "Theirs")), "Theirs", "it came after ours was seen");
+    }
+
+    fn named(name: &str) -> Object {
+        let mut object = extension("1", "Old");
+        object.metadata_mut().name = Some(name.to_owned());
+        object
+    }
+
+    fn failure(of_the_server: bool) -> Failure {
+        let refusal = Refusal::Failed(crate::reconcile::OutsideError("no".to_owned()));
+        Failure { refusal, of_the_server }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_refused_waits_by_itself_and_an_outage_holds_all() {
+        let statuses = Statuses { queue: Arc::default(), more: Arc::default() };
+        let put = |name: &str| statuses.put(&named(name), NewStatus::Conditions(conditions("New")));
+        let take = || statuses.take().map(|(key, write)| (key.name.clone(), key, write));
+        put("bad");
+        for failures in 0..12 {
+            let (name, key, write) = take().ok().unwrap();
+            assert_eq!(name, "bad");
+            statuses.failed(key, write, &failure(false));
+            put("bad"); // nothing is tried earlier for it
+            put("good");
+            let (name, key, _) = take().ok().unwrap();
+            assert_eq!(name, "good", "it waits for nobody");
+            statuses.written(&key);
+            let due = take().err().unwrap().unwrap();
+            assert_eq!(due - Instant::now(), pause(failures));
+            tokio::time::advance(pause(failures)).await;
+        }
+        assert_eq!(pause(12), LONGEST_RETRY);
+        let (_, key, _) = take().ok().unwrap();
+        statuses.written(&key);
+
+        put("one");
+        put("two");
+        let [one, two] = [take().ok().unwrap(), take().ok().unwrap()];
+        statuses.failed(one.1, one.2, &failure(true));
+        statuses.failed(two.1, two.2, &failure(true));
+        put("three");
+        assert_eq!(take().err().unwrap().unwrap() - Instant::now(), FIRST_RETRY, "one outage");
+        tokio::time::advance(FIRST_RETRY).await;
+        let mut names = [(); 3].map(|()| take().ok().unwrap().0);
+        names.sort();
+        assert_eq!(names, ["one", "three", "two"]);
     }
 
     #[test]

@@ -119,7 +119,9 @@ impl Reconciler {
                 info!(tenant = %key, id = ?id, ?removed, "tenant removed");
                 // The object of a deleted one stays in `deleting` until the API server shows it gone.
                 self.tenants.remove(key);
-                if let Some(id) = id {
+                // Who lost a conflict about an identity leaves it to the one who has it.
+                let own = |id: &Uuid| self.by_id.get(id).is_none_or(|holder| holder == key);
+                if let Some(id) = id.filter(own) {
                     self.by_id.remove(&id);
                     self.progress.send_modify(|progress| {
                         progress.tenants.remove(&id);

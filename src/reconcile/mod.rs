@@ -188,6 +188,15 @@ impl Reconciler {
                 outside.seen(change);
             }
             self.divert(change);
+            // What is stored under its name was left alone so far.
+            if let Change::Remove(key) = change
+                && self.leading
+                && self.read().world.is_unreadable(key)
+                && key.kind == "Tenant"
+            {
+                self.swept = false;
+                self.schedule.now(Job::Sweep);
+            }
         }
         // Compiling is work for the processor: answers on the same threads must not wait for it.
         let consequences = block_in_place(|| self.write().take_in(changes));
@@ -228,7 +237,13 @@ impl Reconciler {
         match deleted {
             Some(tenant) => {
                 let object = Object::Tenant(tenant.clone());
-                self.deleting.entry(key.clone()).or_insert_with(|| Deleting::new(tenant));
+                // What to do with its data may be edited to the last.
+                match self.deleting.get_mut(&key) {
+                    Some(deleting) if deleting.tenant.metadata.uid == tenant.metadata.uid => {
+                        deleting.tenant = tenant;
+                    }
+                    _ => drop(self.deleting.insert(key.clone(), Deleting::new(tenant))),
+                }
                 if self.leading {
                     self.schedule.now(Job::Tenant(key));
                 }

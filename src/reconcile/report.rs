@@ -69,7 +69,11 @@ impl Reconciler {
         for (key, object) in known.world.objects_of(key) {
             // What a switch refuses is told on the Tenant, not on everything it has.
             let refused = refused.clone().filter(|_| key.kind == "Tenant");
-            let fresh = judge(key, object, &seen, &mut tenant.rows, refused);
+            // While nothing is compiled, what was true of the rest stays.
+            let fresh = match tenant.kept && key.kind != "Tenant" {
+                true => None,
+                false => judge(key, object, &seen, &mut tenant.rows, refused),
+            };
             if key.kind != "Tenant" {
                 summary.count(key, fresh.as_deref().unwrap_or(object.conditions()));
             }
@@ -182,7 +186,6 @@ impl Reconciler {
         let note = Note { warning: true, reason: "CleanupBlocked".to_owned(), text };
         let status = TenantStatus { observed_generation: generation, conditions: fresh, ..before };
         Arc::make_mut(&mut deleting.tenant).status = Some(status.clone());
-        deleting.blocked = true;
         outside.publish(&Object::Tenant(deleting.tenant.clone()), NewStatus::Tenant(status), vec![note]);
     }
 }

@@ -30,13 +30,22 @@ pub struct Tenant {
     /// Found by the last compile.
     pub problems: Found,
     pub rows: Rows,
+    /// Whether what is stored of it has to stay as it is.
+    pub kept: bool,
 }
 
 impl Tenant {
     /// Takes in what a compile found: what had a problem that is gone is to be stored, too.
     pub fn compiled(&mut self, problems: Vec<Problem>) {
+        self.kept = false;
         self.rows.changed.extend(self.problems.replace(problems));
         self.rows.compiled();
+    }
+
+    /// Takes in why what is stored of it has to stay as it is.
+    pub fn keep(&mut self, why: Problem) {
+        self.compiled(vec![why]);
+        self.kept = true;
     }
 }
 
@@ -82,12 +91,10 @@ pub struct Deleting {
     pub tenant: Arc<resources::Tenant>,
     /// When its deletion was first seen.
     pub since: Instant,
-    /// Whether it was said that it does not end.
-    pub blocked: bool,
 }
 
 impl Deleting {
     pub fn new(tenant: Arc<resources::Tenant>) -> Self {
-        Self { tenant, since: Instant::now(), blocked: false }
+        Self { tenant, since: Instant::now() }
     }
 }

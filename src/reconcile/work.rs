@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::task::{block_in_place, spawn_blocking};
 use tokio::time::{Instant, sleep_until};
-use tracing::info;
+use tracing::{error, info, warn};
 use uuid::Uuid;
 
 use super::{CONCURRENT_JOBS, Outside, OutsideError, Reconciler};
@@ -109,9 +109,10 @@ impl Reconciler {
     fn gate(&self) -> Gate {
         // On a cluster nothing is written before everything was listed: half a tenant is none.
         let seen = self.told && (self.complete || self.outside.is_none());
-        // A name may have to be freed first.
+        // A name may have to be freed first. What is written during a sweep would be unknown to it.
         let free = self.swept || !self.complete || self.store.is_none();
-        Gate { sweep: seen && self.complete && self.store.is_some(), write: seen && free }
+        let sweep = self.complete && self.store.is_some() && self.busy.is_empty();
+        Gate { sweep: seen && sweep, write: seen && free && !self.busy.contains(&Job::Sweep) }
     }
 
     fn start(&mut self) {
@@ -125,6 +126,9 @@ impl Reconciler {
             let (gate, busy) = (self.gate(), &self.busy);
             let due = self.schedule.take(|job| gate.open(job) && !busy.contains(job));
             let Some((job, failures)) = due else { break };
+            if self.keep(&job) {
+                continue;
+            }
             let Some(store) = self.store.clone() else {
                 self.judge_only(&job);
                 continue;
@@ -137,6 +141,36 @@ impl Reconciler {
             }
         }
         self.tell();
+    }
+
+    /// Leaves what is stored as it is, and says so, where something that it was made of cannot be read:
+    /// it would look as if that were gone.
+    fn keep(&mut self, job: &Job) -> bool {
+        let known = self.read();
+        let why = match job {
+            Job::Sweep => None,
+            Job::Platform => known.world.keeps_platform(),
+            Job::Tenant(key) => known.world.keeps(key),
+        };
+        let Some(why) = why.map(|unreadable| unreadable.key.clone()) else { return false };
+        drop(known);
+        if let Job::Tenant(key) = job {
+            let resource =
+                ObjectKey { kind: "Tenant", namespace: Some(key.namespace.clone()), name: key.name.clone() };
+            let message = format!(
+                "{why} cannot be read by this release; until it can be, or is deleted, what is stored of \
+                 the tenant stays as it is"
+            );
+            let problem = Problem::degraded(resource, "spec", Reason::InvalidValue, message);
+            self.tenants.entry(key.clone()).or_default().keep(problem);
+            self.reports.now(Some(key.clone()));
+        } else {
+            warn!(unreadable = %why, "the platform's rows stay as they are stored");
+            self.platform.rows.compiled();
+            self.platform.rows.failed = Some("unreadable");
+            self.reports.now(None);
+        }
+        true
     }
 
     /// Says what is wrong while Postgres is away; everything is done again when it is there.
@@ -170,9 +204,10 @@ impl Reconciler {
         let known = self.read();
         let alive = known.world.tenants().filter_map(|tenant| tenant_id(tenant));
         let leaving = self.deleting.values().filter_map(|deleting| tenant_id(&deleting.tenant));
-        let ids: BTreeSet<Uuid> = alive.chain(leaving).collect();
+        let ids = alive.chain(leaving).collect();
+        let there = Alive { ids, unreadable: known.world.unreadable_tenants().collect() };
         drop(known);
-        self.spawn(Job::Sweep, failures, async move { Outcome::Swept(sweep(&store, media, &ids).await) });
+        self.spawn(Job::Sweep, failures, async move { Outcome::Swept(sweep(&store, media, &there).await) });
     }
 
     fn write_platform(&mut self, store: Store, failures: u32) {
@@ -271,25 +306,37 @@ impl Gate {
     }
 }
 
-/// Removes tenants that are stored and not known: those removed, and how many could not be.
+/// Tenants whose resource is there.
+struct Alive {
+    ids: BTreeSet<Uuid>,
+    /// Of these only the name is known.
+    unreadable: BTreeSet<TenantKey>,
+}
+
+/// Removes tenants that are stored and not there: those removed, and how many could not be.
 async fn sweep(
     store: &Store,
     media: Option<PathBuf>,
-    known: &BTreeSet<Uuid>,
+    there: &Alive,
 ) -> Result<(Vec<Uuid>, usize), StoreError> {
-    let (mut removed, mut failed) = (Vec::new(), 0);
+    let mut orphans = Vec::new();
     for stored in store.tenants().await? {
-        if stored.retained || known.contains(&stored.id) {
+        let tenant = TenantKey { namespace: stored.namespace, name: stored.name };
+        if stored.retained || there.ids.contains(&stored.id) || there.unreadable.contains(&tenant) {
             continue;
         }
-        let tenant = TenantKey { namespace: stored.namespace, name: stored.name };
-        match remove(store, media.clone(), stored.id, &stored.owner_uid, None).await {
-            Ok(_) => {
-                info!(%tenant, id = %stored.id, "tenant removed: its resource is gone");
-                removed.push(stored.id);
+        warn!(%tenant, id = %stored.id, owner = stored.owner_uid, "a stored tenant's resource is gone: it is removed");
+        orphans.push((tenant, stored.id, stored.owner_uid));
+    }
+    let (mut removed, mut failed) = (Vec::new(), 0);
+    for (tenant, id, owner) in orphans {
+        match remove(store, media.clone(), id, &owner, None).await {
+            Ok(done) => {
+                info!(%tenant, %id, removed = ?done, "tenant removed: its resource is gone");
+                removed.push(id);
             }
             Err(cause) => {
-                tracing::error!(category = cause.category(), %tenant, %cause, "a tenant could not be removed");
+                error!(category = cause.category(), %tenant, %cause, "a tenant could not be removed");
                 failed += 1;
             }
         }

@@ -13,4 +13,4 @@ pub mod world;
 
 pub use object::{Object, ObjectKey};
 pub use password::password;
-pub use world::{Change, PlatformSnapshot, TenantKey, TenantSnapshot, World};
+pub use world::{Change, PlatformSnapshot, TenantKey, TenantSnapshot, Unreadable, World};

@@ -1,5 +1,7 @@
 //! Everything a source has seen, kept so that one tenant's snapshot is cheap to take.
 
+mod unreadable;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -9,6 +11,7 @@ use serde::Serialize;
 
 use super::object::{Object, ObjectKey};
 use crate::resources::*;
+pub use unreadable::Unreadable;
 
 /// What names a tenant.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -32,6 +35,8 @@ pub enum Change {
     Upsert(Object),
     /// The object is gone.
     Remove(ObjectKey),
+    /// The object is there and cannot be read: what was read of it before stays.
+    Unreadable(Unreadable),
 }
 
 /// Cluster-wide kinds, trunks, and what is needed to judge references to them.
@@ -111,14 +116,25 @@ pub struct World {
     config_maps: BTreeMap<String, ByName<ConfigMap>>,
     /// Which tenant a child is filed under, to find it again when only its key is known.
     filed: BTreeMap<ObjectKey, TenantKey>,
+    /// What cannot be read, and was never read before.
+    unreadable: BTreeMap<ObjectKey, Unreadable>,
 }
 
 impl World {
     /// Applies a change and says whom it concerns.
     pub fn apply(&mut self, change: Change) -> Touched {
         match change {
-            Change::Upsert(object) => self.upsert(object),
-            Change::Remove(key) => self.remove(&key),
+            Change::Upsert(object) => {
+                let mut touched = self.can_read(&object.key());
+                touched.merge(self.upsert(object));
+                touched
+            }
+            Change::Remove(key) => {
+                let mut touched = self.can_read(&key);
+                touched.merge(self.remove(&key));
+                touched
+            }
+            Change::Unreadable(unreadable) => self.cannot_read(unreadable),
         }
     }
 
@@ -254,7 +270,7 @@ impl World {
 
     /// A world of one tenant alone, with everything of it and its namespace.
     pub fn only(&self, key: &TenantKey) -> Self {
-        let mut world = Self::default();
+        let mut world = Self { unreadable: self.unreadable.clone(), ..Self::default() };
         for (name, object) in self.objects_of(key) {
             if let Some(tenant) = object.tenant() {
                 let tenant = TenantKey { namespace: key.namespace.clone(), name: tenant.to_owned() };
@@ -329,9 +345,10 @@ impl World {
 
     /// Every custom resource whose `tenantRef` names no Tenant there is.
     pub fn orphans(&self) -> impl Iterator<Item = (&TenantKey, &Object)> {
+        let unreadable: BTreeSet<TenantKey> = self.unreadable_tenants().collect();
         self.children
             .iter()
-            .filter(|(tenant, _)| self.tenant_object(tenant).is_none())
+            .filter(move |(tenant, _)| self.tenant_object(tenant).is_none() && !unreadable.contains(tenant))
             .flat_map(|(tenant, children)| children.values().map(move |object| (tenant, object)))
     }
 

@@ -9,7 +9,6 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, error, info, warn};
 
-use super::Invalid;
 use super::backoff::Backoff;
 use super::failure::Failure;
 use super::kinds::on_use;
@@ -17,20 +16,12 @@ use super::pulse::Fetching;
 use super::read::{self, Head};
 use super::requests;
 use super::wants::Wants;
-use crate::source::{Change, Object, ObjectKey};
+use crate::source::{Change, Object, ObjectKey, Unreadable};
 
 /// Fetches at one time.
 const CONCURRENT: usize = 8;
 /// First and longest pause of all fetches while the API server cannot be reached or has too much to do.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
-
-/// What fetching brought.
-pub(super) enum News {
-    /// One came, changed or went.
-    Change(Change),
-    /// One is there and cannot be read.
-    Invalid(Invalid),
-}
 
 /// What the API server says of one.
 enum Answer {
@@ -80,7 +71,7 @@ impl Fetcher {
     }
 
     /// Waits until a fetch ended, or others can begin. Nothing is lost when it is dropped.
-    pub async fn next(&mut self) -> Option<News> {
+    pub async fn next(&mut self) -> Option<Change> {
         let wake = self.paused.into_iter().chain(self.wants.due()).min();
         tokio::select! {
             Some(done) = self.running.join_next() => match done {
@@ -104,15 +95,15 @@ impl Fetcher {
         }
     }
 
-    fn take(&mut self, key: &Arc<ObjectKey>, answer: Answer) -> Option<News> {
+    fn take(&mut self, key: &Arc<ObjectKey>, answer: Answer) -> Option<Change> {
         let news = match answer {
             Answer::There(object, version) => {
-                self.wants.found(key, version).then_some(News::Change(Change::Upsert(object)))
+                self.wants.found(key, version).then_some(Change::Upsert(object))
             }
-            Answer::NotThere => self.wants.absent(key).then(|| News::Change(Change::Remove((**key).clone()))),
+            Answer::NotThere => self.wants.absent(key).then(|| Change::Remove((**key).clone())),
             Answer::Unreadable(message) => {
-                let invalid = || News::Invalid(Invalid { key: (**key).clone(), message });
-                self.wants.unreadable(key).then(invalid)
+                let unreadable = Unreadable { key: (**key).clone(), tenant: None, message };
+                self.wants.unreadable(key).then_some(Change::Unreadable(unreadable))
             }
             Answer::Failed(failure) => {
                 self.fail(key, &failure);

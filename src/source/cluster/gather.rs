@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::{Receiver, Sender};
 use tokio::time::{Instant, sleep_until};
 
-use super::fetch::{Fetcher, News};
+use super::fetch::Fetcher;
 use super::known::Shift;
 use super::pulse::Watches;
 use super::stream::Seen;
@@ -59,13 +59,8 @@ impl Gatherer {
                     Some(seen) => self.see(seen),
                     None => return,
                 },
-                news = self.fetcher.next() => match news {
-                    Some(News::Change(change)) => self.change(change),
-                    Some(News::Invalid(invalid)) => {
-                        self.batch.invalid.push(invalid);
-                        self.began();
-                    }
-                    None => {}
+                news = self.fetcher.next() => if let Some(change) = news {
+                    self.change(change);
                 },
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
                 () = self.updates.closed() => return,
@@ -82,13 +77,9 @@ impl Gatherer {
         Some(since + if self.fetcher.wants.tally().fresh > 0 { PATIENCE } else { GATHER })
     }
 
-    fn began(&mut self) {
-        self.since.get_or_insert_with(Instant::now);
-    }
-
     fn change(&mut self, change: Change) {
         self.batch.changes.push(change);
-        self.began();
+        self.since.get_or_insert_with(Instant::now);
     }
 
     fn see(&mut self, seen: Seen) {
@@ -101,10 +92,7 @@ impl Gatherer {
                 self.change(Change::Remove(key));
                 self.shift(shift);
             }
-            Seen::Invalid(invalid) => {
-                self.batch.invalid.push(invalid);
-                self.began();
-            }
+            Seen::Unreadable(unreadable) => self.change(Change::Unreadable(unreadable)),
             Seen::Shown(key, version) => self.fetcher.wants.shown(&key, version),
             Seen::Hidden(key) => self.fetcher.wants.hidden(&key),
             Seen::Listing(kind, namespace) => self.fetcher.wants.listing(kind, namespace),

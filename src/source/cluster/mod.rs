@@ -5,7 +5,7 @@
 //! - Every watch fails, waits and starts again by itself: a kind that is forbidden or not installed
 //!   delays no other. An error never means that something is gone; only the API server's word does,
 //!   by an event or by a list that was read to its end.
-//! - An object that cannot be read is an [`Invalid`]; what was read of it before stays.
+//! - An object that cannot be read is told as [`Change::Unreadable`]; what was read of it before stays.
 //! - Of Secrets and ConfigMaps only metadata is watched. Those that an object refers to are fetched,
 //!   and fetched again when their metadata says that they are others now.
 //! - What nothing in Centrex uses of an object's metadata is not kept: annotations, managed fields,
@@ -33,7 +33,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use pulse::{Sign, Watches};
 
-use super::{Change, ObjectKey};
+use super::Change;
 use fetch::Fetcher;
 use gather::Gatherer;
 use kinds::KINDS;
@@ -59,20 +59,9 @@ pub struct Update {
     /// What came, changed or went, in the order it was seen. Objects and the Secrets they refer to
     /// come together wherever the Secrets can be had in a fraction of a second.
     pub changes: Vec<Change>,
-    /// Objects that cannot be read. Each holds until a change of the same key.
-    pub invalid: Vec<Invalid>,
     /// Whether every watch has listed once and every Secret and ConfigMap that is referred to was
     /// fetched or is not there: only then may what was not shown be taken for gone. Stays true.
     pub complete: bool,
-}
-
-/// An object that is there and cannot be read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Invalid {
-    /// The object.
-    pub key: ObjectKey,
-    /// Why: field, what is wrong, what is allowed.
-    pub message: String,
 }
 
 /// Starts all watches. They end with `stop`, and when nobody takes updates any more.

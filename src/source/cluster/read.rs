@@ -164,6 +164,12 @@ pub(super) fn object(kind: &Kind, read: Read, text: &str) -> Result<Object, Stri
     if violations.is_empty() { Ok(object) } else { Err(in_words(&violations)) }
 }
 
+/// The tenant that an object names which cannot be read.
+pub(super) fn tenant(text: &str) -> Option<String> {
+    let object: Value = serde_json::from_str(text).ok()?;
+    Some(object.pointer("/spec/tenantRef/name")?.as_str()?.to_owned())
+}
+
 /// Why an object cannot be read, by its fields where the CRD's schema can name them: an older or
 /// newer CRD than this program's lets through what this program does not know.
 fn explain(kind: &Kind, text: &str, error: &serde_json::Error) -> String {

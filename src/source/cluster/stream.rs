@@ -16,7 +16,6 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
-use super::Invalid;
 use super::backoff::Backoff;
 use super::failure::Failure;
 use super::kinds::{Kind, Taken};
@@ -25,7 +24,7 @@ use super::pulse::Pulse;
 use super::read::{self, Head};
 use super::requests::{Page, Requests};
 use crate::source::references::references;
-use crate::source::{Object, ObjectKey};
+use crate::source::{Object, ObjectKey, Unreadable};
 
 /// First and longest pause after a failure.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
@@ -44,7 +43,7 @@ pub(super) enum Seen {
     /// An object is gone.
     Gone(ObjectKey, Shift),
     /// An object is there and cannot be read.
-    Invalid(Invalid),
+    Unreadable(Unreadable),
     /// A Secret or ConfigMap is there at a version.
     Shown(ObjectKey, u64),
     /// A Secret or ConfigMap was deleted.
@@ -228,7 +227,7 @@ impl Stream {
                     }
                     Err(message) => {
                         self.known.unreadable(head.path(), version);
-                        Seen::Invalid(Invalid { key, message })
+                        Seen::Unreadable(Unreadable { key, tenant: read::tenant(text), message })
                     }
                 };
                 self.tell(seen).await;

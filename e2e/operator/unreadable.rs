@@ -1,0 +1,79 @@
+//! Objects of a newer release than the operator's: what it stored of them, or of what they belong to,
+//! stays stored until they can be read.
+
+use std::time::Instant;
+
+use serde_json::json;
+
+use super::{PATIENCE, Site};
+use crate::freeswitch::process::until;
+
+/// A newer CRD lets through a field that this release does not know.
+fn teach(site: &Site, plural: &str) {
+    let known = json!([{"op": "add",
+        "path": "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/colour",
+        "value": {"type": "string"}}]);
+    let crd = format!("{plural}.centrex.dev");
+    site.cluster.kubectl_ok(&["patch", "crd", &crd, "--type=json", "-p", &known.to_string()]);
+}
+
+/// Sets the field; until the API server has taken up the CRD, it prunes it.
+fn paint(site: &Site, namespace: &str, object: &str) {
+    let deadline = Instant::now() + PATIENCE;
+    while site.get(namespace, object).unwrap()["spec"]["colour"] != "red" {
+        assert!(Instant::now() < deadline, "the API server goes on pruning the field");
+        let red = r#"{"spec": {"colour": "red"}}"#;
+        site.cluster.kubectl(&["patch", object, "-n", namespace, "--type=merge", "-p", red]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_read_at_the_start_is_not_taken_for_gone() {
+    let Some(site) = Site::start("operator::what_cannot_be_read").await else { return };
+    let operator = site.operator(&[]);
+    for name in ["north", "south"] {
+        site.tenant(name, ", deletionPolicy: Delete");
+        site.cluster.apply(&(site.extension(name, 100) + &site.extension(name, 101)));
+        for extension in ["extension/e100", "extension/e101"] {
+            site.wait_for(name, extension, "Programmed=True Programmed");
+        }
+    }
+    let schemas =
+        [site.schema("north", "north").await.unwrap(), site.schema("south", "south").await.unwrap()];
+    let stored = async |schema: &str| site.count(&format!("SELECT count(*) FROM {schema}.extensions")).await;
+    teach(&site, "tenants");
+    teach(&site, "extensions");
+    paint(&site, "north", "tenant/north");
+    paint(&site, "south", "extension/e100");
+    operator.end("-KILL");
+
+    let operator = site.operator(&[]);
+    site.wait_for("south", "tenant/south", "Accepted=False InvalidValue");
+    let told = site.get("south", "tenant/south").unwrap()["status"]["conditions"][0]["message"].to_string();
+    assert!(told.contains("Extension south/e100 cannot be read"), "{told}");
+    assert!(operator.log().contains("Tenant north/north"), "{}", operator.log());
+    // What comes later is written: the sweep is over by then.
+    site.tenant("late", "");
+    site.wait_for("late", "tenant/late", "Programmed=True Programmed");
+    for schema in &schemas {
+        assert_eq!(stored(schema).await, 2, "{schema}");
+    }
+    let orphan = "Ready=False RefNotFound".to_owned();
+    assert!(!site.conditions("north", "extension/e100").contains(&orphan), "its tenant is there");
+
+    // Once they can be read, all is as it was; one that is deleted goes by its policy.
+    let plain = r#"{"spec": {"colour": null}}"#;
+    for (namespace, object) in [("north", "tenant/north"), ("south", "extension/e100")] {
+        site.cluster.kubectl_ok(&["patch", object, "-n", namespace, "--type=merge", "-p", plain]);
+    }
+    site.wait_for("south", "tenant/south", "Accepted=True Accepted");
+    site.cluster.apply(&(site.extension("north", 102) + &site.extension("south", 102)));
+    for (name, schema) in ["north", "south"].iter().zip(&schemas) {
+        site.wait_for(name, "extension/e102", "Programmed=True Programmed");
+        assert_eq!(stored(schema).await, 3, "{schema}");
+    }
+    site.cluster.kubectl_ok(&["delete", "tenant", "-n", "north", "north", "--timeout=60s"]);
+    let left = format!("SELECT count(*) FROM pg_namespace WHERE nspname = '{}'", schemas[0]);
+    let gone = until(PATIENCE, || site.get("north", "tenant/north").is_none().then_some(()));
+    assert!(gone.is_some() && site.count(&left).await == 0);
+}
