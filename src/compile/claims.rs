@@ -35,6 +35,8 @@ impl Claims {
         let mut claims = Self::default();
         world.tenants().for_each(|tenant| claims.add_tenant(tenant));
         world.numbers().for_each(|number| claims.add_number(number));
+        // They are there, whatever they say.
+        claims.tenants.extend(world.unreadable_tenants());
         claims
     }
 
@@ -143,4 +145,36 @@ fn differing<K: Ord>(
 pub fn tenant_id(tenant: &Tenant) -> Option<Uuid> {
     let text = tenant.spec.tenant_id.as_deref().or(tenant.metadata.uid.as_deref())?;
     Uuid::parse_str(text).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::source::{Change, Object, ObjectKey, Unreadable};
+
+    #[test]
+    fn a_number_is_held_by_a_tenant_that_is_there() {
+        let read = |kind: &str, namespace: &str, year: u32, spec: serde_json::Value| {
+            let object = json!({"apiVersion": "centrex.dev/v1alpha1", "kind": kind, "spec": spec,
+                "metadata": {"namespace": namespace, "name": "it", "creationTimestamp": format!("{year}-01-01T00:00:00Z")}});
+            Change::Upsert(Object::from_json(kind, object).unwrap().unwrap())
+        };
+        let number = json!({"tenantRef": {"name": "it"}, "number": "+493012345600", "trunkRef": {"name": "carrier"},
+            "destination": {"kind": "Conference", "name": "it"}});
+        let mut world = World::default();
+        world.apply(read("Number", "older", 2020, number.clone()));
+        world.apply(read("Number", "younger", 2021, number));
+        world.apply(read("Tenant", "younger", 2021, json!({"domains": ["younger.example.com"]})));
+        let holder = |world: &World| {
+            Claims::new(world).number("+493012345600").map(|(tenant, _)| tenant.namespace.clone())
+        };
+        assert_eq!(holder(&world).as_deref(), Some("younger"));
+        // One that cannot be read is there.
+        let key = ObjectKey { kind: "Tenant", namespace: Some("older".to_owned()), name: "it".to_owned() };
+        let message = String::new();
+        world.apply(Change::Unreadable(Unreadable { key, tenant: None, message }));
+        assert_eq!(holder(&world).as_deref(), Some("older"));
+    }
 }

@@ -45,7 +45,8 @@ impl World {
         let tenants = self.tenants().filter_map(|tenant| super::key_of(tenant)).filter(concerned);
         let own = tenant_key(&unreadable.key);
         let platform = is_of_platform(&unreadable.key);
-        Touched { tenants: tenants.chain(own).collect(), platform, ..Touched::default() }
+        let claims = own.is_some();
+        Touched { claims, tenants: tenants.chain(own).collect(), platform, ..Touched::default() }
     }
 
     /// Whether a tenant would compile to something else if this could be read.
@@ -170,6 +171,7 @@ mod tests {
                 (kept.iter().map(ToString::to_string).collect(), platform),
                 "{object}"
             );
+            assert_eq!(touched.claims, object.kind == "Tenant", "{object}");
             let keeps = |name: &str| {
                 let (namespace, name) = name.split_once('/').unwrap();
                 world.keeps(&TenantKey { namespace: namespace.into(), name: name.into() }).is_some()
