@@ -74,6 +74,24 @@ func TestASwitch(t *testing.T) {
 	contains(t, refused(t, switches("switch.rtp.start=30000", "switch.rtp.end=20000")), "switch.rtp")
 }
 
+func TestASwitchMayHaveALoginOfItsOwn(t *testing.T) {
+	secret := func(all objects) string {
+		_, sidecar, _ := statefulSet(t, all)
+		url := environment(sidecar)["CENTREX_DATABASE_URL"].ValueFrom.SecretKeyRef
+		return url.Name + "/" + url.Key
+	}
+	if got := secret(render(t, switches())); got != "centrex-postgres/uri" {
+		t.Error(got)
+	}
+	own := render(t, switches("switch.postgres.existingSecret.name=reader", "switch.postgres.existingSecret.key=url"))
+	if got := secret(own); got != "reader/url" {
+		t.Error(got)
+	}
+	if _, container := operator(t, own); environment(container)["CENTREX_DATABASE_URL"].ValueFrom.SecretKeyRef.Name != "centrex-postgres" {
+		t.Error("the operator has the switches' login")
+	}
+}
+
 func TestFreeswitchGetsTheRepositorysFiles(t *testing.T) {
 	all := render(t, switches())
 	set, _, _ := statefulSet(t, all)
