@@ -209,6 +209,33 @@ fn a_folder_without_manifests_is_a_wrong_path() {
     assert_eq!(check(&empty, Output::Human).0, 1);
 }
 
+/// Each falls with the one before, and looking at all of them again for each would take minutes.
+#[test]
+fn thousands_that_stand_on_one_another_are_each_told_of() {
+    let schedule = |name: String, next: String| {
+        format!(
+            "---\napiVersion: centrex.dev/v1alpha1\nkind: Schedule\nmetadata: {{name: {name}, namespace: acme}}\n\
+             spec: {{tenantRef: {{name: acme}}, open: {next}, closed: {{kind: Extension, name: alice}}}}\n"
+        )
+    };
+    let to = |name: &str, number: usize| format!("{{kind: Schedule, name: {name}{number}}}");
+    let mut text = GOOD.to_owned();
+    // In the order of their names, each stands on the next.
+    for number in 10_000..12_000 {
+        text += &schedule(format!("chain{number}"), to("chain", number + 1));
+    }
+    for number in 10_000..11_000 {
+        text += &schedule(format!("one{number}"), to("other", number));
+        text += &schedule(format!("other{number}"), to("one", number));
+    }
+    let (code, out) = checked(&text, Output::Json);
+    let told: Value = serde_json::from_str(&out).unwrap();
+    let problems = told["findings"].as_array().unwrap();
+    let of = |reason: &str| problems.iter().filter(|problem| problem["reason"] == reason).count();
+    assert_eq!((code, problems.len()), (1, 4000));
+    assert_eq!((of("RefNotFound"), of("Loop"), of("RefRefused")), (1, 1000, 2999));
+}
+
 #[test]
 fn the_help_says_the_exit_codes() {
     let mut command = CheckArgs::augment_args(Command::new("check"));

@@ -45,8 +45,8 @@ pub fn trunk_row(
             return None;
         }
     }
-    if let Some(index) = spec.gateways.iter().position(|gateway| !is_host(&gateway.host)) {
-        let host = spec.gateways.get(index).map_or("", |gateway| gateway.host.as_str());
+    let mut hosts = spec.gateways.iter().map(|gateway| &gateway.host).enumerate();
+    if let Some((index, host)) = hosts.find(|(_, host)| !is_host(host)) {
         let message = format!(
             "{host} is no name of a host and no IP address; a port goes into spec.gateways[{index}].port"
         );

@@ -1,6 +1,5 @@
 //! Digit matches applied to what was dialled.
 
-use super::rules::Edit;
 use crate::plan::NationalDialling;
 use crate::resources::common::{DigitMatch, NumberFormat};
 
@@ -16,8 +15,17 @@ pub fn length_range(matches: &DigitMatch) -> (usize, usize) {
 }
 
 /// How many characters of a dialled number a match leaves out, in front.
-pub fn stripped(matches: &DigitMatch) -> usize {
+fn stripped(matches: &DigitMatch) -> usize {
     matches.strip.and_then(|n| usize::try_from(n).ok()).unwrap_or(0)
+}
+
+/// What the edits of a match made of a dialled number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Edit {
+    /// The number.
+    pub number: String,
+    /// How many characters of what was dialled are left out, in front.
+    pub stripped: usize,
 }
 
 /// Why a match is not about what was dialled.
@@ -44,14 +52,14 @@ pub enum Mismatch<'a> {
 /// The number that a match makes of what was dialled; `None` when it does not match, or when what
 /// results is no number.
 pub fn apply(matches: &DigitMatch, dialled: &str) -> Option<String> {
-    edit(matches, dialled).ok()
+    edit(matches, dialled).ok().map(|edit| edit.number)
 }
 
 /// The same, with the reason when there is none.
 ///
 /// # Errors
 /// Why the match is not about what was dialled.
-pub fn edit<'a>(matches: &'a DigitMatch, dialled: &str) -> Result<String, Mismatch<'a>> {
+pub fn edit<'a>(matches: &'a DigitMatch, dialled: &str) -> Result<Edit, Mismatch<'a>> {
     let prefix = matches.prefix.as_deref().unwrap_or("");
     let (least, most) = length_range(matches);
     if !dialled.starts_with(prefix) {
@@ -60,9 +68,10 @@ pub fn edit<'a>(matches: &'a DigitMatch, dialled: &str) -> Result<String, Mismat
     if !(least..=most).contains(&dialled.len()) {
         return Err(Mismatch::Length { found: dialled.len(), least, most });
     }
-    let rest = dialled.get(stripped(matches)..).ok_or(Mismatch::NoNumber)?;
+    let stripped = stripped(matches);
+    let rest = dialled.get(stripped..).ok_or(Mismatch::NoNumber)?;
     let number = format!("{}{rest}", matches.prepend.as_deref().unwrap_or(""));
-    if is_sendable(&number) { Ok(number) } else { Err(Mismatch::NoNumber) }
+    if is_sendable(&number) { Ok(Edit { number, stripped }) } else { Err(Mismatch::NoNumber) }
 }
 
 /// Whether some dialled number becomes this one by the edits of a match.
@@ -102,17 +111,20 @@ pub fn to_carrier(number: &str, format: NumberFormat, national: Option<&National
     }
 }
 
-/// The international prefix where a tenant's country is not known: most countries have it.
-const INTERNATIONAL_PREFIX: &str = "00";
+/// What international calls begin with; `00` where a tenant's country is not known, as in most.
+fn international_prefix(home: Option<&NationalDialling>) -> &str {
+    home.map_or("00", |home| home.international_prefix.as_str())
+}
+
+/// What follows the plus sign, or the prefix that stands for it.
+fn international<'a>(number: &'a str, home: Option<&NationalDialling>) -> Option<&'a str> {
+    number.strip_prefix('+').or_else(|| number.strip_prefix(international_prefix(home)))
+}
 
 /// A number in E.164 form, as people in a country dial it; `None` where that cannot be told: of short
 /// numbers, and of local ones.
 pub fn to_e164(number: &str, home: Option<&NationalDialling>) -> Option<String> {
-    if number.starts_with('+') {
-        return Some(number.to_owned());
-    }
-    let international = home.map_or(INTERNATIONAL_PREFIX, |home| home.international_prefix.as_str());
-    if let Some(digits) = number.strip_prefix(international) {
+    if let Some(digits) = international(number, home) {
         return Some(format!("+{digits}"));
     }
     let home = home.filter(|home| !home.national_prefix.is_empty())?;
@@ -125,8 +137,7 @@ pub fn spellings(number: &str, home: Option<&NationalDialling>) -> Vec<String> {
     let mut all = vec![number.to_owned()];
     let e164 = to_e164(number, home);
     if let Some(digits) = e164.as_deref().and_then(|e164| e164.strip_prefix('+')) {
-        let international = home.map_or(INTERNATIONAL_PREFIX, |home| home.international_prefix.as_str());
-        all.extend([format!("+{digits}"), format!("{international}{digits}")]);
+        all.extend([format!("+{digits}"), format!("{}{digits}", international_prefix(home))]);
         all.extend(home.and_then(|home| {
             let inside = digits.strip_prefix(&home.calling_code)?;
             Some(format!("{}{inside}", home.national_prefix))
@@ -138,8 +149,7 @@ pub fn spellings(number: &str, home: Option<&NationalDialling>) -> Vec<String> {
 /// Whether a number, after the digit edits, is one abroad. Countries of one calling code count as one.
 /// Where home is not known, everything is abroad that can be: a limit that counts too much is seen.
 pub fn is_abroad(number: &str, home: Option<&NationalDialling>) -> bool {
-    let international = home.map_or(INTERNATIONAL_PREFIX, |home| home.international_prefix.as_str());
-    let Some(digits) = number.strip_prefix('+').or_else(|| number.strip_prefix(international)) else {
+    let Some(digits) = international(number, home) else {
         return false; // as it is dialled inside the country
     };
     home.is_none_or(|home| !digits.starts_with(&home.calling_code))

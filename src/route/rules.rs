@@ -1,6 +1,6 @@
 //! The platform's rules, and what the edits of a match make of a number.
 
-use super::digits;
+use super::digits::{self, Edit};
 use super::explain::{Listener, Step};
 use crate::plan::{DialActionRow, DialRuleRow, NationalDialling, PlatformPlan};
 use crate::resources::common::DigitMatch;
@@ -16,15 +16,6 @@ pub struct Found<'a> {
     pub rule: &'a DialRuleRow,
     /// What its edits make of the number.
     pub edit: Edit,
-}
-
-/// What the edits of a match made of a dialled number.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Edit {
-    /// The number.
-    pub number: String,
-    /// How much of what was dialled is left out, in front.
-    pub stripped: usize,
 }
 
 /// Rules of a phase in the order they are looked at: of one priority those that block come first.
@@ -74,9 +65,7 @@ pub fn edited(
     listener: Listener<'_>,
     resource: impl Fn() -> ObjectKey,
 ) -> Option<Edit> {
-    let edit = matches.iter().find_map(|matches| {
-        Some(Edit { number: digits::apply(matches, dialled)?, stripped: digits::stripped(matches) })
-    });
+    let edit = matches.iter().find_map(|matches| digits::edit(matches, dialled).ok());
     listener.hears(|| {
         let why = match &edit {
             Some(edit) if edit.number == dialled => format!("it is about {dialled}"),

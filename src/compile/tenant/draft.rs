@@ -6,14 +6,15 @@ use jiff::Timestamp;
 use kube::Resource;
 
 use crate::compile::platform::trunk_name;
-use crate::compile::{Claims, Effect, Problem, Reason, countries};
+use crate::compile::{Claims, Effect, Problem, Reason, countries, patterns};
 use crate::plan::{DialActionRow, MediaPath, PlatformPlan, Target, TrunkRow};
 use crate::resources::common::{Destination, DestinationKind, MediaSource, NamespacedRef};
 use crate::resources::dial_rule::Phase;
 use crate::resources::media_file::MediaUsage;
 use crate::resources::trunk::FromNamespaces;
 use crate::resources::{Extension, TenantProfile};
-use crate::route::{Listener, digits, rules};
+use crate::route::rules::{self, Found};
+use crate::route::{Listener, digits};
 use crate::source::object::created;
 use crate::source::world::key_of;
 use crate::source::{ObjectKey, PlatformSnapshot, TenantSnapshot};
@@ -195,6 +196,26 @@ impl<'a> Draft<'a> {
         let (holder, name) = self.claims.number(number)?;
         let mine = key_of(&self.snapshot.tenant).as_ref() == Some(holder);
         (mine && self.stands("Number", name)).then_some(name)
+    }
+
+    /// The resource that calls go on to at a destination: of the tenant's own number, which comes in again,
+    /// that Number. None where they end: at a box, or outside.
+    pub fn link(&self, to: &Destination) -> Option<Id> {
+        match to.kind {
+            DestinationKind::Voicemail => None,
+            DestinationKind::ExternalNumber => {
+                self.own_number(to.number.as_deref()?).map(|own| ("Number", own.to_owned()))
+            }
+            kind => Some((kind.resource(), to.name.clone().unwrap_or_default())),
+        }
+    }
+
+    /// The rule of the platform that decides first what a number means, where it names it by a prefix. One
+    /// without a prefix means everything, and the platform knows that.
+    pub fn named_by_platform(&self, number: &str) -> Option<Found<'a>> {
+        let found = rules::first(self.platform, Phase::Before, number, Listener::NOBODY)?;
+        let names = |matches| patterns::shadows(matches, [number]).is_some();
+        found.rule.matches.iter().any(names).then_some(found)
     }
 
     /// Whether calls can get to a public number: as `route` decides, by the tenant's own Number, the

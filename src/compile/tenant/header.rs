@@ -3,11 +3,9 @@
 use super::draft::Draft;
 use super::schedule;
 use crate::compile::claims::{UNDENIABLE_DIGITS, tenant_id};
-use crate::compile::{Problem, Reason, countries, patterns};
+use crate::compile::{Problem, Reason, countries};
 use crate::plan::{DialActionRow, EmergencyRow, TenantRow};
-use crate::resources::dial_rule::Phase;
 use crate::resources::media_file::MediaUsage;
-use crate::route::{Listener, rules};
 use crate::source::world::key_of;
 
 /// The tenant's row; `None` when the tenant as a whole is refused.
@@ -141,7 +139,6 @@ fn blocked<'a>(draft: &Draft<'a>, number: &str) -> Option<&'a str> {
     if number.len() <= UNDENIABLE_DIGITS {
         return None;
     }
-    let found = rules::first(draft.platform, Phase::Before, number, Listener::NOBODY)?;
-    let names = found.rule.matches.iter().any(|matches| patterns::shadows(matches, [number]).is_some());
-    (names && found.rule.action == DialActionRow::Block).then_some(found.name)
+    let found = draft.named_by_platform(number)?;
+    (found.rule.action == DialActionRow::Block).then_some(found.name)
 }

@@ -2,11 +2,11 @@
 //!
 //! What a caller chooses in an IVR menu is no such link: a menu may lead back to another menu.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::draft::{Aged, Broken, Draft, Id, name_of};
 use crate::compile::Reason;
-use crate::resources::common::{Destination, DestinationKind};
+use crate::resources::common::Destination;
 
 /// Resources in order of age, and the links by which calls go on by themselves: by which field, and
 /// where in the order.
@@ -23,19 +23,22 @@ pub fn broken() -> Broken {
     (Reason::Loop, "calls would go round in a circle; let one of the destinations end it".to_owned())
 }
 
-/// Cuts circles, each at the youngest resource on it; false when there is none. Where that refuses
-/// a resource, it is the only cut: other circles may end with it.
-pub fn cut(draft: &mut Draft) -> bool {
+/// Cuts circles, each at the youngest resource on it; none when there is no circle. Where a resource
+/// cannot stand without its link, it is told, to be refused by its check; spared are the other circles
+/// then, which may end with it.
+pub fn cut(draft: &mut Draft, sparing: bool) -> Option<HashSet<Id>> {
     let graph = Graph::new(draft);
-    let cuts = graph.cuts();
+    let cuts = graph.cuts(sparing);
+    let mut cannot_stand = HashSet::new();
     for (id, field) in cuts.iter().filter_map(|link| graph.field(*link)) {
-        // What cannot stand without the link is refused by its check, which comes next.
-        if !is_required(id.0, field) {
+        if is_required(id.0, field) {
+            cannot_stand.insert(id.clone());
+        } else {
             draft.degrade(id.0, &id.1, path(id.0, field), broken());
         }
         draft.cut.insert((id.clone(), field));
     }
-    !cuts.is_empty()
+    (!cuts.is_empty()).then_some(cannot_stand)
 }
 
 /// Whether a resource cannot stand without a link.
@@ -80,7 +83,7 @@ impl Graph {
     /// The links to cut. Resources come in one after the other, the oldest first; what a newcomer's
     /// link would close is a circle on which it is the youngest. So what was there before goes on as
     /// it did, whatever is added.
-    fn cuts(&self) -> Vec<Link> {
+    fn cuts(&self, sparing: bool) -> Vec<Link> {
         let mut cuts = Vec::new();
         // From where calls come to a resource: at first from all that are older.
         let mut back: Vec<Vec<usize>> = vec![Vec::new(); self.links.len()];
@@ -97,7 +100,9 @@ impl Graph {
             for (link, (_, to)) in links.iter().enumerate().filter(|(_, (_, to))| *to <= resource) {
                 if !comes_here.get(*to).is_some_and(|comes| *comes) {
                     back.get_mut(*to).into_iter().for_each(|from| from.push(resource));
-                } else if self.field((resource, link)).is_some_and(|(id, field)| is_required(id.0, field)) {
+                } else if sparing
+                    && self.field((resource, link)).is_some_and(|(id, field)| is_required(id.0, field))
+                {
                     return vec![(resource, link)];
                 } else {
                     cuts.push((resource, link));
@@ -126,17 +131,7 @@ fn links(draft: &Draft) -> Vec<(Id, &'static str, Id)> {
     let mut links = Vec::new();
     let mut add = |kind: &'static str, name: &str, field: &'static str, to: Option<&Destination>| {
         let Some(to) = to else { return };
-        let target = match to.kind {
-            DestinationKind::Voicemail => return,
-            // The tenant's own number comes in again; any other ends the circle.
-            DestinationKind::ExternalNumber => {
-                match to.number.as_deref().and_then(|number| draft.own_number(number)) {
-                    Some(own) => ("Number", own.to_owned()),
-                    None => return,
-                }
-            }
-            kind => (kind.resource(), to.name.clone().unwrap_or_default()),
-        };
+        let Some(target) = draft.link(to) else { return };
         if !draft.stands(kind, name) || draft.is_cut(kind, name, field) {
             return;
         }

@@ -20,6 +20,10 @@ use crate::plan::{PlatformPlan, TenantPlan};
 use crate::source::{PlatformSnapshot, TenantSnapshot};
 use draft::Draft;
 
+/// Circles that end resources are cut one after the other so many times, for others may end with one.
+/// Then all are: a tenant with thousands of them is not worth that the others wait.
+const SPARING: usize = 64;
+
 /// Compiles a tenant. Without a plan the tenant as a whole is refused, and what is stored of it
 /// stays as it is.
 pub fn tenant(
@@ -38,11 +42,11 @@ pub fn tenant(
     outbound::settle(&mut draft);
     limits::apply(&mut draft);
     rows::withhold_unprotected(&mut draft);
-    loop {
-        let fell = links::check_required(&mut draft) || loops::cut(&mut draft);
-        if !fell {
-            break;
-        }
+    let mut required = links::Required::new(&draft);
+    for pass in 0usize.. {
+        required.check(&mut draft);
+        let Some(cannot_stand) = loops::cut(&mut draft, pass < SPARING) else { break };
+        required.look_again(cannot_stand);
     }
     let plan = rows::build(&mut draft, row);
     let plan = routing_tests::run(&mut draft, plan);

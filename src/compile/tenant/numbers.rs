@@ -5,9 +5,7 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 
 use super::draft::{Aged, Broken, Draft, name_of};
-use crate::compile::{Reason, patterns};
-use crate::resources::dial_rule::Phase;
-use crate::route::{Listener, rules};
+use crate::compile::Reason;
 use crate::source::object::created;
 use crate::source::world::key_of;
 
@@ -56,11 +54,9 @@ fn internal(draft: &mut Draft) {
     }
 }
 
-/// Why nobody gets to a number or code by dialling it: a rule of the platform decides before that names
-/// it by a prefix. One without a prefix means everything, and the platform knows that.
+/// Why nobody gets to a number or code by dialling it: a rule of the platform decides before.
 fn hidden(draft: &Draft, number: &str) -> Option<Broken> {
-    let found = rules::first(draft.platform, Phase::Before, number, Listener::NOBODY)?;
-    found.rule.matches.iter().find_map(|matches| patterns::shadows(matches, [number]))?;
+    let found = draft.named_by_platform(number)?;
     let message = format!(
         "DialRule {} of the platform decides what {number} means, before the tenant; choose another",
         found.name
