@@ -21,6 +21,8 @@ use crate::switch::replica::Snapshot;
 const AGAIN: Duration = Duration::from_secs(2);
 /// How long changes may take to be seen, and how often it is looked.
 const SETTLE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_millis(250));
+/// How long while newer changes wait to be made: the next look shows what is late.
+const HURRIED: Duration = Duration::from_secs(1);
 
 /// What the replica holds at one moment.
 pub(super) struct Moment {
@@ -123,17 +125,56 @@ impl Live {
         now: &Snapshot,
         done: &Done,
     ) -> Result<Found, EslError> {
-        let deadline = Instant::now() + SETTLE.0;
+        let start = Instant::now();
         loop {
             let mut found = read::found(client).await?;
             memory.left = differences(&found, want, now);
-            let open =
-                memory.left.iter().any(|left| done.tried.contains(left) && !done.refused.contains_key(left));
-            if !open || Instant::now() >= deadline {
+            if !is_awaited(&memory.left, done, start.elapsed(), || self.is_newer_than(now)) {
                 memory.gateways = std::mem::take(&mut found.gateways);
                 return Ok(found);
             }
             tokio::time::sleep(SETTLE.1).await;
         }
+    }
+}
+
+/// Whether something that was tried is still to be seen, and is looked for once more. What harms is
+/// looked for as long as it takes, whatever waits: only then is it known whether it helps.
+fn is_awaited(left: &Changes, done: &Done, looked: Duration, newer_wait: impl Fn() -> bool) -> bool {
+    let open: Vec<_> =
+        left.iter().filter(|left| done.tried.contains(left) && !done.refused.contains_key(left)).collect();
+    let hurried = || looked >= HURRIED && !open.iter().any(|change| change.harms()) && newer_wait();
+    !open.is_empty() && looked < SETTLE.0 && !hurried()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn awaited(change: Change, looked: Duration, newer_wait: bool) -> bool {
+        let left = Changes::from([change]);
+        let done = Done { tried: left.clone(), ..Done::default() };
+        is_awaited(&left, &done, looked, || newer_wait)
+    }
+
+    #[test]
+    fn a_revision_waits_a_second_for_what_does_not_come_and_longer_for_what_harms() {
+        let start = || Change::StartProfile { profile: "internal".to_owned() };
+        let restart = || Change::RestartProfile { profile: "internal".to_owned() };
+        assert!(awaited(start(), Duration::ZERO, true));
+        assert!(!awaited(start(), HURRIED, true));
+        assert!(awaited(start(), HURRIED, false));
+        assert!(awaited(restart(), HURRIED, true));
+        assert!(!awaited(restart(), SETTLE.0, true) && !awaited(start(), SETTLE.0, false));
+    }
+
+    #[test]
+    fn what_is_seen_or_was_refused_is_not_awaited() {
+        let change = Change::StartProfile { profile: "internal".to_owned() };
+        let tried = Changes::from([change.clone()]);
+        let done = Done { tried: tried.clone(), ..Done::default() };
+        assert!(!is_awaited(&Changes::new(), &done, Duration::ZERO, || false));
+        let refused = Done { tried: tried.clone(), refused: [(change, "no".to_owned())].into(), ..done };
+        assert!(!is_awaited(&tried, &refused, Duration::ZERO, || false));
     }
 }

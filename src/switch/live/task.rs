@@ -294,7 +294,11 @@ impl Live {
         if !self.is_complete() {
             return false;
         }
-        let Some(before) = &memory.before else { return true };
+        memory.before.as_ref().is_none_or(|before| self.is_newer_than(before))
+    }
+
+    /// Whether the replica holds other revisions than it did.
+    pub(super) fn is_newer_than(&self, before: &Snapshot) -> bool {
         let replica = &self.answers.replica;
         let held =
             || before.tenants.iter().map(|(id, held)| (*id, held.revision)).collect::<BTreeMap<_, _>>();
