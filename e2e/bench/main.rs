@@ -14,6 +14,7 @@ mod freeswitch;
 mod live;
 mod load;
 mod peers;
+mod processor;
 mod report;
 mod served;
 mod sip;

@@ -18,6 +18,7 @@ use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 use crate::load::{PASSWORD, USERNAME};
+use crate::processor::Processor;
 
 /// Everything that is asked of it is there.
 struct Ready;
@@ -54,6 +55,14 @@ impl Serving {
         let (address, work) = runtime.block_on(start(stop.clone()));
         runtime.spawn(work);
         Self { address, stop, runtime: Some(runtime) }
+    }
+
+    /// Keeps it on one processor: the first or the second of those that this process may use.
+    pub fn keep_on(&self, processor: Processor) {
+        if let Some(runtime) = &self.runtime {
+            let kept = runtime.block_on(runtime.spawn(async move { processor.keep_this_thread() }));
+            kept.expect("the server's thread");
+        }
     }
 }
 

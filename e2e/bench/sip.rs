@@ -204,7 +204,7 @@ fn directory(answers: &Answers) -> String {
     let tenant = |tenant: usize| {
         let domain = world::domain(tenant);
         let view = answers.replica.by_domain(&domain).expect("a tenant");
-        let context = view.plan.tenant.context();
+        let context = view.context();
         let user = |extension: usize| {
             let number = world::number(extension);
             let hash = view.a1_hash(&number, &domain).expect("a password");
@@ -224,7 +224,8 @@ fn directory(answers: &Answers) -> String {
 
 fn dialplan(answers: &Answers) -> String {
     let domain = world::domain(0);
-    let context = answers.replica.by_domain(&domain).expect("a tenant").plan.tenant.context();
+    let tenant = answers.replica.by_domain(&domain).expect("a tenant");
+    let context = tenant.context();
     let set = |assignment: &str| format!("<action application=\"set\" data=\"{assignment}\"/>");
     let variables: String =
         ["media_timeout=120000", "hangup_after_bridge=true", "call_timeout=30", "continue_on_fail=true"]

@@ -110,12 +110,6 @@ pub struct TenantRow {
 }
 
 impl TenantRow {
-    /// The dialplan context of the tenant's phones.
-    pub fn context(&self) -> String {
-        let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
-        self.id.hyphenated().encode_lower(&mut text).to_owned() // `Display` takes three times as long
-    }
-
     /// The domain that numbers, boxes and agents of the tenant are named under.
     pub fn main_domain(&self) -> &str {
         self.domains.first().map_or("", String::as_str)

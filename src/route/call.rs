@@ -115,7 +115,7 @@ impl<'a> Call<'a> {
 
     fn decision(&self, decision: Decision<'_>) -> Answer {
         match decision {
-            Decision::Target(target) => self.to(&target, false),
+            Decision::Target(target) => self.to(target, false),
             Decision::Emergency { number } => {
                 self.answer("Emergency".to_owned(), outbound::emergency(self, &number))
             }
@@ -141,7 +141,7 @@ impl<'a> Call<'a> {
     /// recorded, or not.
     fn to(&self, target: &Target, recorded: bool) -> Answer {
         let target = super::decide::settle(self.view, target, self.now, self.listener);
-        self.answer(rule(&target), targets::to(self, &target, recorded))
+        self.answer(rule(target), targets::to(self, target, recorded))
     }
 
     /// Puts the answer together: what every call begins with, then its own actions. A call for

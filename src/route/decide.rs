@@ -28,7 +28,7 @@ pub enum Decision<'a> {
         number: String,
     },
     /// A destination of the tenant.
-    Target(Target),
+    Target(&'a Target),
     /// A feature code, and the digits behind it.
     Feature {
         /// Name of its resource.
@@ -96,7 +96,7 @@ pub fn decide<'a>(
     if let Some(target) = view.number(dialled) {
         let why = || format!("its number is {dialled}");
         listener.hears(|| Step { resource: view.target_key(target), matched: true, why: why() });
-        return Decision::Target(target.clone());
+        return Decision::Target(target);
     }
     let why = || format!("none of its internal numbers is {dialled}");
     listener.hears(|| Step { resource: view.tenant_key(), matched: false, why: why() });
@@ -120,11 +120,11 @@ pub fn decide<'a>(
 }
 
 /// The tenant's own public number: a call to it does not leave.
-fn own<'a>(view: &TenantView, number: &str, listener: Listener<'_>) -> Option<Decision<'a>> {
+fn own<'a>(view: &'a TenantView, number: &str, listener: Listener<'_>) -> Option<Decision<'a>> {
     let (own, row) = view.public_number(number)?;
     let why = || format!("{number} is the tenant's own, and does not leave: {}", row.target);
     listener.hears(|| Step { resource: view.key("Number", own), matched: true, why: why() });
-    Some(Decision::Target(row.target.clone()))
+    Some(Decision::Target(&row.target))
 }
 
 fn is_emergency(view: &TenantView, dialled: &str, listener: Listener<'_>) -> bool {
@@ -309,7 +309,12 @@ fn outbound<'a>(
 
 /// Follows schedules, forwardings of every call, and public numbers that are the tenant's own, to
 /// where a call really goes at a time.
-pub fn settle(view: &TenantView, target: &Target, now: Timestamp, listener: Listener<'_>) -> Target {
+pub fn settle<'a>(
+    view: &'a TenantView,
+    target: &'a Target,
+    now: Timestamp,
+    listener: Listener<'_>,
+) -> &'a Target {
     let mut target = target;
     for _ in 0..MAX_HOPS {
         let next = match target.kind {
@@ -345,5 +350,5 @@ pub fn settle(view: &TenantView, target: &Target, now: Timestamp, listener: List
             None => break,
         }
     }
-    target.clone()
+    target
 }

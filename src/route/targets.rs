@@ -118,17 +118,16 @@ fn follow(call: &Call, from: &Target, why: &str, next: Option<&Target>, cause: C
         explain::Step { resource: call.view.target_key(from), matched: next.is_some(), why }
     });
     match next {
-        Some(next) => to(call, &settle(call.view, next, call.now, call.listener), false),
+        Some(next) => to(call, settle(call.view, next, call.now, call.listener), false),
         None => Some(vec![App::Hangup(cause)]),
     }
 }
 
 /// A transfer back into our own dialplan.
 pub fn come_back(call: &Call, step: Step, target: &Target) -> Option<App> {
-    let tenant = &call.view.plan.tenant;
     Some(App::Transfer {
-        destination: sign_step(call.key, tenant.id, step, target)?,
-        context: Word::new(tenant.context())?,
+        destination: sign_step(call.key, call.view.plan.tenant.id, step, target)?,
+        context: Word::new(call.view.context())?,
     })
 }
 

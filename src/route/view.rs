@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use jiff::tz::TimeZone;
 
 use super::schedule;
+use super::signing::hexadecimal;
 use super::token::Caller;
 use crate::plan::{
     ExtensionRow, NationalDialling, NumberRow, OutboundRouteRow, Row, Rows, Target, TenantPlan,
@@ -17,6 +18,7 @@ use crate::source::ObjectKey;
 pub struct TenantView {
     /// What was compiled.
     pub plan: TenantPlan,
+    context: String,
     /// Internal numbers: what they lead to.
     by_number: HashMap<String, Target>,
     /// Public numbers: names of their resources.
@@ -46,7 +48,13 @@ impl TenantView {
             .chain([plan.tenant.time_zone.as_str()])
             .filter_map(|name| Some((name.to_owned(), schedule::zone(name)?)))
             .collect();
-        Self { plan, by_number, by_e164, routes, time_zones }
+        let context = plan.tenant.id.to_string();
+        Self { plan, context, by_number, by_e164, routes, time_zones }
+    }
+
+    /// The dialplan context of the tenant's phones: its identity.
+    pub fn context(&self) -> &str {
+        &self.context
     }
 
     /// What an internal number leads to.
@@ -122,9 +130,7 @@ impl TenantView {
         digest.update(realm);
         digest.update(":");
         digest.update(password);
-        let mut text = [0; 32];
-        hex::encode_to_slice(digest.finalize(), &mut text).ok()?; // by characters, it takes four times as long
-        Some(str::from_utf8(&text).ok()?.to_owned())
+        Some(hexadecimal(&digest.finalize().into()))
     }
 }
 

@@ -64,6 +64,15 @@ impl<'a> Form<'a> {
         self.get(field).unwrap_or_default()
     }
 
+    /// Whether there is a field of that name and this value.
+    pub fn is(&self, field: Field, value: &str) -> bool {
+        self.raw(field).is_some_and(|raw| {
+            // What has nothing encoded in it is its text: to make a text of each takes longer.
+            (raw == value.as_bytes() && memchr(b'%', raw).is_none())
+                || self.get(field).is_some_and(|text| text == value)
+        })
+    }
+
     /// Whether a field's value is longer than this many bytes, decoded.
     pub fn is_longer(&self, field: Field, most: usize) -> bool {
         // Nothing gets longer when it is decoded.
@@ -125,6 +134,16 @@ mod tests {
         assert_eq!(form.get(Field::Action).as_deref(), Some(""));
         assert_eq!(form.get(Field::Domain), None);
         assert_eq!(form.text(Field::ToUser), "a=b");
+    }
+
+    #[test]
+    fn a_field_is_what_it_decodes_to_and_not_what_is_posted() {
+        let form = Form::parse(b"key_value=a%2db&user=1%30%30&to=100&to_user=%2500&to_host=");
+        assert!(form.is(Field::KeyValue, "a%2db") && !form.is(Field::KeyValue, "a-b"));
+        assert!(form.is(Field::User, "100") && !form.is(Field::User, "1%30%30"));
+        assert!(form.is(Field::To, "100") && !form.is(Field::To, "1001") && !form.is(Field::To, ""));
+        assert!(form.is(Field::ToUser, "%00") && !form.is(Field::ToUser, "%2500"));
+        assert!(form.is(Field::ToHost, "") && !form.is(Field::Domain, ""));
     }
 
     #[test]

@@ -154,8 +154,7 @@ impl Asked<'_> {
             listener: Listener::new(&notes),
         });
         let Explanation { steps, end } = notes.into_inner();
-        let context = self.view.plan.tenant.context();
-        let xml = render::dialplan(self.templates, &context, &answer.rule, &answer.actions)?;
+        let xml = render::dialplan(self.templates, self.view.context(), &answer.rule, &answer.actions)?;
         let then = self.follow(&answer)?;
         Ok(Trace { steps, end, xml: text(&xml), then })
     }

@@ -195,6 +195,7 @@ async fn connection(stream: TcpStream, handler: Arc<Handler>, serves: Serves, ca
     });
     let mut builder = http1::Builder::new();
     builder.header_read_timeout(None); // a timer for each head: `patience` has one for all
+    builder.writev(false); // answers are small: one piece is cheaper to write than two
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     let mut timer = pin!(patience.timer());
     let mut cancelled = pin!(cancel.cancelled_owned());

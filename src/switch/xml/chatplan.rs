@@ -24,8 +24,8 @@ pub fn answer(form: &Form<'_>, answers: &Answers) -> Result<Answer, AnswerError>
 
 fn is_harmless(form: &Form<'_>, answers: &Answers) -> bool {
     let (user, domain) = (form.text(Field::ToUser), form.text(Field::ToHost));
-    [Field::Proto, Field::ToProto, Field::DestProto].into_iter().all(|field| form.text(field) == "sip")
-        && form.text(Field::FromHost) == domain
-        && form.text(Field::To) == format!("{user}@{domain}")
+    [Field::Proto, Field::ToProto, Field::DestProto].into_iter().all(|field| form.is(field, "sip"))
+        && form.is(Field::FromHost, &domain)
+        && form.is(Field::To, &format!("{user}@{domain}"))
         && answers.replica.by_domain(&domain).is_some_and(|tenant| tenant.extension(&user).is_some())
 }

@@ -1,14 +1,15 @@
-//! A dialplan template that only places values, cut once at the places: every call waits for its
-//! answer, and what Tera does for it is the same each time.
+//! A template that only places texts, cut once at the places: every call and every registration waits
+//! for its answer, and what Tera does for it is the same each time.
 
 use bytes::Bytes;
 use regex::Regex;
 
 use super::escape::escape;
+use super::render::Texts;
 use crate::route::Action;
 
 /// What stands in a template beside text, as far as it is plain: comments, values and statements.
-const TAGS: &str = r"(?s)\{#.*?#\}|\{\{ *([a-z.]+) *\}\}|\{% *([a-z ]+?) *%\}";
+const TAGS: &str = r"(?s)\{#.*?#\}|\{\{ *([a-z0-9_.]+) *\}\}|\{% *([a-z ]+?) *%\}";
 
 /// A template, cut.
 #[derive(Debug)]
@@ -21,30 +22,28 @@ pub(super) struct Cut {
 
 #[derive(Debug)]
 enum Piece {
-    Text(String),
-    Context,
-    Extension,
+    Source(String),
+    /// One of the texts that are placed, by its name.
+    Text(&'static str),
     Application,
     Data,
 }
 
 impl Cut {
-    /// Cuts a template. None when it does more than to place each value there is for it, action after
+    /// Cuts a template for texts of these names. None when it does more than to place them, action after
     /// action: that is for Tera to do.
-    pub fn new(source: &str) -> Option<Self> {
+    pub fn new(source: &str, names: &[&'static str]) -> Option<Self> {
         let [mut before, mut each, mut after] = [const { Vec::new() }; 3];
         let (mut pieces, mut inside, mut at) = (&mut before, false, 0);
         for tag in Regex::new(TAGS).ok()?.captures_iter(source) {
             let whole = tag.get(0)?;
-            pieces.push(text(source.get(at..whole.start())?)?);
+            pieces.push(plain(source.get(at..whole.start())?)?);
             at = whole.end();
             match (tag.get(1), tag.get(2)) {
                 (Some(value), _) => pieces.push(match value.as_str() {
-                    "context" => Piece::Context,
-                    "extension" => Piece::Extension,
                     "action.application" if inside => Piece::Application,
                     "action.data" if inside => Piece::Data,
-                    _ => return None,
+                    value => Piece::Text(names.iter().find(|name| **name == value)?),
                 }),
                 (_, Some(statement)) => {
                     pieces = match statement.as_str() {
@@ -59,75 +58,80 @@ impl Cut {
                 _ => {}
             }
         }
-        pieces.push(text(source.get(at..)?)?);
+        pieces.push(plain(source.get(at..)?)?);
         (!inside).then_some(Self { before, each, after })
     }
 
-    /// The document of one call.
-    pub fn render(&self, context: &str, extension: &str, actions: &[Action]) -> Bytes {
+    /// The document. None when a text is not there that is to be placed.
+    pub fn render(&self, texts: &Texts<'_>, actions: &[Action]) -> Option<Bytes> {
         let mut out = Vec::with_capacity(1024);
         let mut place = |pieces: &[Piece], action: Option<&Action>| {
             for piece in pieces {
-                let value = match piece {
-                    Piece::Text(text) => {
-                        out.extend_from_slice(text.as_bytes());
-                        continue;
+                match piece {
+                    Piece::Source(source) => out.extend_from_slice(source.as_bytes()),
+                    Piece::Text(name) => {
+                        let (_, text) = texts.iter().find(|(known, _)| known == name)?;
+                        escape(text, &mut out).ok()?;
                     }
-                    Piece::Context => Some(context),
-                    Piece::Extension => Some(extension),
-                    Piece::Application => action.map(|action| action.application),
-                    Piece::Data => action.map(|action| action.data.as_str()),
-                };
-                let _ = escape(value.unwrap_or_default(), &mut out); // a Vec takes everything
+                    // Of our own names, nothing has to be escaped.
+                    Piece::Application => out.extend_from_slice(action?.application.as_bytes()),
+                    Piece::Data => escape(&action?.data, &mut out).ok()?,
+                }
             }
+            Some(())
         };
-        place(&self.before, None);
-        actions.iter().for_each(|action| place(&self.each, Some(action)));
-        place(&self.after, None);
-        Bytes::from(out)
+        place(&self.before, None)?;
+        actions.iter().try_for_each(|action| place(&self.each, Some(action)))?;
+        place(&self.after, None)?;
+        Some(Bytes::from(out))
     }
 }
 
-/// Text between tags; none when there is something in it that was not understood.
-fn text(text: &str) -> Option<Piece> {
-    let tag = ["{{", "{%", "{#"].iter().any(|open| text.contains(open));
-    (!tag).then(|| Piece::Text(text.to_owned()))
+/// What stands between tags; none when there is something in it that was not understood.
+fn plain(source: &str) -> Option<Piece> {
+    let tag = ["{{", "{%", "{#"].iter().any(|open| source.contains(open));
+    (!tag).then(|| Piece::Source(source.to_owned()))
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::render::dialplan_context;
-    use super::super::templates::{DIALPLAN, Templates};
+    use super::super::render::context;
+    use super::super::templates::{DIALPLAN, PLACED, Templates};
     use super::*;
 
     proptest! {
         #[test]
         fn what_is_cut_renders_as_tera_does(
-            context in any::<String>(),
-            extension in any::<String>(),
+            values in prop::collection::vec(any::<String>(), 6),
             data in prop::collection::vec(any::<String>(), 0..5),
         ) {
             let templates = Templates::built_in().unwrap();
             let actions: Vec<Action> =
                 data.into_iter().map(|data| Action { application: "multiset", data }).collect();
-            let by_tera = templates.render(DIALPLAN, &dialplan_context(&context, &extension, &actions).unwrap());
-            let cut = templates.dialplan().expect("the built-in template only places values");
-            prop_assert_eq!(cut.render(&context, &extension, &actions), by_tera.unwrap());
+            for (name, names) in PLACED {
+                let texts: Vec<_> = names.iter().copied().zip(values.iter().map(String::as_str)).collect();
+                let actions = (name == DIALPLAN).then_some(actions.as_slice());
+                let by_tera = templates.render(name, &context(&texts, actions).unwrap()).unwrap();
+                let cut = templates.cut(name).expect("the built-in templates only place texts");
+                prop_assert_eq!(cut.render(&texts, actions.unwrap_or_default()), Some(by_tera));
+            }
         }
     }
 
     #[test]
     fn what_does_more_than_to_place_values_is_not_cut() {
         const LOOP: &str = "{% for action in actions %}{{ action.data }}{% endfor %}";
-        assert!(Cut::new(LOOP).is_some());
-        assert!(Cut::new(&format!("{{# a note: {{{{ x }}}} #}}<a b='{{{{context}}}}'>{LOOP}</a>")).is_some());
+        let cut = |source: &str| Cut::new(source, &["context"]);
+        assert!(cut(LOOP).is_some());
+        assert!(cut(&format!("{{# a note: {{{{ x }}}} #}}<a b='{{{{context}}}}'>{LOOP}</a>")).is_some());
         for other in [
             "{{ action.data }}",
             "{{ context | upper }}",
             "{{- context }}",
             "{{ other }}",
+            "{{ true }}",
             "{% if context %}{% endif %}",
             "{%- for action in actions %}{% endfor %}",
             "{% for action in actions %}",
@@ -142,7 +146,14 @@ mod tests {
             "{{ context",
             &format!("{LOOP}{LOOP}"),
         ] {
-            assert!(Cut::new(other).is_none(), "{other}");
+            assert!(cut(other).is_none(), "{other}");
         }
+    }
+
+    #[test]
+    fn a_text_that_is_not_there_makes_no_document() {
+        let cut = Cut::new("<a b='{{ a1_hash }}'/>", &["a1_hash"]).unwrap();
+        assert_eq!(cut.render(&[("domain", "x")], &[]), None);
+        assert!(cut.render(&[("a1_hash", "x")], &[]).is_some());
     }
 }

@@ -62,7 +62,7 @@ fn inside(
     destination: &str,
 ) -> Option<route::Answer> {
     let view = answers.replica.by_id(Uuid::try_parse(context).ok()?)?;
-    if view.plan.tenant.context() != context {
+    if view.context() != context {
         return None; // another spelling of the identity
     }
     let caller = match form.get(Field::VariableCentrexCall) {
@@ -80,11 +80,11 @@ fn inside(
 fn authenticated(form: &Form<'_>, view: &TenantView) -> Option<Caller> {
     let user = form.text(Field::VariableUserName);
     let domain = form.text(Field::VariableDomainName);
-    let vouched = form.text(Field::CallerSource) == "mod_sofia"
-        && form.text(Field::VariableSipAuthorized) == "true"
+    let vouched = form.is(Field::CallerSource, "mod_sofia")
+        && form.is(Field::VariableSipAuthorized, "true")
         && !form.has(Field::VariableSipGateway)
-        && form.text(Field::VariableSipAuthUsername) == user
-        && form.text(Field::VariableSipAuthRealm) == domain
+        && form.is(Field::VariableSipAuthUsername, &user)
+        && form.is(Field::VariableSipAuthRealm, &domain)
         && view.plan.tenant.domains.iter().any(|held| *held == domain);
     let (name, _) = view.extension(&user).filter(|_| vouched)?;
     Some(Caller::Extension(name.to_owned()))
@@ -99,7 +99,7 @@ fn came_in(
     platform: &PlatformPlan,
     destination: &str,
 ) -> Option<route::Answer> {
-    if form.has(Field::VariableSipAuthUsername) || form.text(Field::CallerSource) != "mod_sofia" {
+    if form.has(Field::VariableSipAuthUsername) || !form.is(Field::CallerSource, "mod_sofia") {
         return None;
     }
     let address: IpAddr = form.text(Field::VariableSipNetworkIp).parse().ok()?;
@@ -158,7 +158,7 @@ fn call<'a>(
         now: Timestamp::now(),
         media: &answers.media,
         is_recorded: form.has(Field::VariableCentrexRecording),
-        is_answered: form.text(Field::AnswerState) == "answered",
+        is_answered: form.is(Field::AnswerState, "answered"),
         listener: Listener::NOBODY,
     }
 }

@@ -118,7 +118,7 @@ impl Answers {
             return Err(AnswerError::NotReady("tenants are"));
         }
         // A request that is posted to another section's path was not made by our configuration.
-        if form.text(Field::Section) != section.name() {
+        if !form.is(Field::Section, section.name()) {
             return Ok(Answer::NotFound);
         }
         if filled == Filled::Partly && self.is_of_nobody(section, form) {

@@ -9,21 +9,17 @@ use tera::Context;
 use uuid::Uuid;
 
 use super::configuration::*;
-use super::directory::{Domain, Group, Mailbox, Member, auth_context, call_context, user_context};
-use super::render::dialplan_context;
-use super::templates::DIALPLAN;
-use crate::plan::{TenantPlan, TenantRow};
-use crate::resources::tenant::DeletionPolicy;
-use crate::route::{Action, TenantView, names};
+use super::directory::{Domain, Group, Mailbox, Member};
+use super::render::context;
+use super::templates::{DIALPLAN, PLACED};
+use crate::route::{Action, names};
 
 const DOMAIN: &str = "acme.example.com";
 const USER: &str = "1001";
 
 /// Every template that makes a document, with a sample of its values.
 pub(super) fn all() -> Vec<(&'static str, Context)> {
-    let tenant = tenant();
     let dial_string = || format!("sofia/internal/{USER}%{DOMAIN}");
-    let action = Action { application: "answer", data: String::new() };
     let pairs = [
         ("chatplan/final.xml", Some(Context::new())),
         ("configuration/acl.xml", values(&acl())),
@@ -33,9 +29,6 @@ pub(super) fn all() -> Vec<(&'static str, Context)> {
         ("configuration/local_stream.xml", values(&local_streams())),
         ("configuration/sofia.xml", values(&sofia())),
         ("configuration/voicemail.xml", values(&voicemail())),
-        (DIALPLAN, dialplan_context("context", "extension", &[action]).ok()),
-        ("directory/auth.xml", Some(auth_context(DOMAIN, USER, &tenant, "d41d8cd98f00b204e9800998ecf8427e"))),
-        ("directory/call.xml", Some(call_context(DOMAIN, USER, &tenant, &dial_string()))),
         ("directory/domain.xml", values(&Domain { domain: DOMAIN, users: vec![USER] })),
         (
             "directory/group.xml",
@@ -45,7 +38,6 @@ pub(super) fn all() -> Vec<(&'static str, Context)> {
                 members: vec![Member { user: USER, dial_string: dial_string() }],
             }),
         ),
-        ("directory/user.xml", Some(user_context(DOMAIN, USER, &tenant))),
         (
             "directory/voicemail.xml",
             values(&Mailbox {
@@ -59,35 +51,16 @@ pub(super) fn all() -> Vec<(&'static str, Context)> {
         ),
         ("ivr/menu.xml", values(&menu())),
     ];
-    pairs.into_iter().filter_map(|(name, values)| Some((name, values?))).collect()
+    let placed = PLACED.map(|(name, names)| {
+        let texts: Vec<_> = names.iter().map(|name| (*name, *name)).collect();
+        let actions = [Action { application: "answer", data: String::new() }];
+        (name, context(&texts, (name == DIALPLAN).then_some(&actions)).ok())
+    });
+    pairs.into_iter().chain(placed).filter_map(|(name, values)| Some((name, values?))).collect()
 }
 
 fn values<T: Serialize>(sample: &T) -> Option<Context> {
     Context::from_serialize(sample).ok()
-}
-
-fn tenant() -> TenantView {
-    TenantView::new(TenantPlan::empty(TenantRow {
-        id: Uuid::nil(),
-        namespace: "acme".to_owned(),
-        name: "acme".to_owned(),
-        owner_uid: String::new(),
-        display_name: "Acme".to_owned(),
-        domains: vec![DOMAIN.to_owned()],
-        suspended: false,
-        time_zone: "Europe/Berlin".to_owned(),
-        country: None,
-        caller_id: None,
-        emergency: None,
-        max_concurrent_calls: None,
-        max_call_duration_seconds: None,
-        dialling: None,
-        max_calls_abroad_per_day: None,
-        cdr_days: None,
-        music_on_hold: None,
-        recording_tone: false,
-        deletion_policy: DeletionPolicy::default(),
-    }))
 }
 
 fn acl() -> AccessControl {

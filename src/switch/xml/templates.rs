@@ -42,13 +42,27 @@ const FORBIDDEN_FILTERS: [&str; 4] = ["safe", "escape_html", "escape_xml", "newl
 
 /// The template of calls.
 pub(super) const DIALPLAN: &str = "dialplan/extension.xml";
+/// The template of a phone that authenticates.
+pub(super) const AUTH: &str = "directory/auth.xml";
+/// The template of a user who is called.
+pub(super) const CALL: &str = "directory/call.xml";
+/// The template of a user who is asked for.
+pub(super) const USER: &str = "directory/user.xml";
+
+/// Templates of what every call and every registration waits for, and the texts that each is given.
+pub(super) const PLACED: [(&str, &[&str]); 4] = [
+    (DIALPLAN, &["context", "extension"]),
+    (AUTH, &["domain", "user", "tenant", "context", "time_zone", "a1_hash"]),
+    (CALL, &["domain", "user", "tenant", "context", "time_zone", "dial_string"]),
+    (USER, &["domain", "user", "tenant", "context", "time_zone"]),
+];
 
 /// The templates, compiled.
 #[derive(Debug)]
 pub struct Templates {
     tera: Tera,
-    /// [`DIALPLAN`], where it only places values.
-    dialplan: Option<Cut>,
+    /// Those of [`PLACED`] that do no more than to place their texts.
+    cuts: Vec<(&'static str, Cut)>,
 }
 
 /// Why templates cannot be used, or an answer not be made.
@@ -125,9 +139,12 @@ impl Templates {
         let written = compile(sources.clone())?;
         let squeezed: Vec<_> =
             sources.into_iter().map(|(name, source)| (name, in_one_line(&source))).collect();
-        let dialplan = squeezed.iter().find(|(name, _)| name == DIALPLAN);
-        let dialplan = dialplan.and_then(|(_, source)| Cut::new(source));
-        let templates = Self { tera: compile(squeezed)?, dialplan };
+        let cut = |(placed, texts)| {
+            let (_, source) = squeezed.iter().find(|(name, _)| name == placed)?;
+            Some((placed, Cut::new(source, texts)?))
+        };
+        let cuts = PLACED.into_iter().filter_map(cut).collect();
+        let templates = Self { tera: compile(squeezed)?, cuts };
         for (name, context) in samples::all() {
             let as_written = written.render(name, &context)?;
             let document = templates.render(name, &context)?;
@@ -139,9 +156,9 @@ impl Templates {
         Ok(templates)
     }
 
-    /// The template of calls, where it only places values.
-    pub(super) fn dialplan(&self) -> Option<&Cut> {
-        self.dialplan.as_ref()
+    /// A template that only places texts, cut.
+    pub(super) fn cut(&self, name: &str) -> Option<&Cut> {
+        self.cuts.iter().find(|(cut, _)| *cut == name).map(|(_, cut)| cut)
     }
 
     /// Renders a document.

@@ -57,14 +57,14 @@ fn entries(tenant: &TenantView, row: &IvrMenuRow, key: &SigningKey) -> Vec<Entry
     let plan = &tenant.plan;
     let choice = |option: &IvrOptionRow| {
         let destination = sign_step(key, plan.tenant.id, Step::To, &option.target)?;
-        let context = Word::new(plan.tenant.context())?;
+        let context = Word::new(tenant.context())?;
         let Action { application, data } = App::Transfer { destination, context }.action();
         Some(Entry { digits: option.digits.clone(), param: format!("{application} {data}") })
     };
     let mut entries: Vec<Entry> = row.options.iter().filter_map(choice).collect();
     if row.direct_dial {
         // `$1` is what FreeSWITCH matched of the keys a caller pressed: digits, and no others.
-        let context = plan.tenant.context();
+        let context = tenant.context();
         entries.extend(number_lengths(tenant).into_iter().map(|length| Entry {
             digits: format!("/\\A([0-9]{{{length}}})\\z/"),
             param: format!("transfer $1 XML {context}"),

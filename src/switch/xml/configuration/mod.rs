@@ -30,7 +30,7 @@ use crate::switch::form::Form;
 /// # Errors
 /// See [`Answers::answer`].
 pub fn answer(form: &Form<'_>, answers: &Answers) -> Result<Answer, AnswerError> {
-    if form.text(Field::TagName) != "configuration" || form.text(Field::KeyName) != "name" {
+    if !form.is(Field::TagName, "configuration") || !form.is(Field::KeyName, "name") {
         return Ok(Answer::NotFound);
     }
     match form.text(Field::KeyValue).as_ref() {

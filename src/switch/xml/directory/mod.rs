@@ -7,7 +7,6 @@ mod user;
 mod voicemail;
 
 pub(super) use group::{Group, Member};
-pub(super) use user::{auth_context, call_context, user_context};
 pub(super) use voicemail::Mailbox;
 
 use serde::Serialize;
@@ -56,9 +55,9 @@ pub fn answer(form: &Form<'_>, answers: &Answers) -> Result<Answer, AnswerError>
 /// the request (contract §1.3).
 fn domain<'a>(form: &Form<'a>) -> Option<std::borrow::Cow<'a, str>> {
     let value = form.text(Field::KeyValue);
-    let asked = form.text(Field::TagName) == "domain"
-        && form.text(Field::KeyName) == "name"
-        && form.get(Field::Domain).is_none_or(|domain| domain == value)
+    let asked = form.is(Field::TagName, "domain")
+        && form.is(Field::KeyName, "name")
+        && (form.is(Field::Domain, &value) || !form.has(Field::Domain))
         && is_host_name(&value);
     asked.then_some(value)
 }

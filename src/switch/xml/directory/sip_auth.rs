@@ -1,10 +1,10 @@
 //! A phone authenticates: registers, calls, subscribes, sends a message.
 
 use super::Lookup;
-use super::user::auth_context;
 use crate::resources::sip_profile::Role;
 use crate::switch::field::Field;
-use crate::switch::xml::{Answer, AnswerError};
+use crate::switch::xml::templates::AUTH;
+use crate::switch::xml::{Answer, AnswerError, render};
 
 /// Longest Call-ID of a phone, in bytes. FreeSWITCH keeps that of a REGISTER as it is, and lists it with
 /// every registration; no honest phone has a longer one.
@@ -22,12 +22,13 @@ impl Lookup<'_> {
         }
         // None without a password: FreeSWITCH lets a user in whose hash is empty.
         let Some(hash) = self.tenant.a1_hash(&user, self.domain) else { return Ok(Answer::NotFound) };
-        let values = auth_context(self.domain, &user, self.tenant, &hash);
-        Ok(Answer::Found(self.answers.templates.render("directory/auth.xml", &values)?))
+        let [domain, id, tenant, context, time_zone] = self.texts(&user);
+        let texts = [domain, id, tenant, context, time_zone, ("a1_hash", &hash)];
+        Ok(render::user(&self.answers.templates, AUTH, &texts)?)
     }
 
     fn names_agree(&self, user: &str) -> bool {
-        let is = |field, value: &str| self.form.get(field).is_some_and(|text| text == value);
+        let is = |field, value| self.form.is(field, value);
         is(Field::SipAuthUsername, user)
             && is(Field::SipAuthRealm, self.domain)
             && is(Field::SipFromHost, self.domain)
