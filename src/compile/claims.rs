@@ -94,8 +94,12 @@ impl Claims {
 
     /// The tenant and the Number that hold a public number.
     pub fn number(&self, number: &str) -> Option<(&TenantKey, &str)> {
-        let holder = self.numbers.get(number)?.iter().find(|(_, key, _)| self.tenants.contains(key));
-        holder.map(|(_, key, name)| (key, name.as_str()))
+        self.holder(self.numbers.get(number)).map(|(_, key, name)| (key, name.as_str()))
+    }
+
+    /// Who of these holds what they claim.
+    fn holder<'a>(&self, claimants: Option<&'a BTreeSet<Claimant>>) -> Option<&'a Claimant> {
+        claimants?.iter().find(|(_, key, _)| self.tenants.contains(key))
     }
 
     /// The tenant that has an identity.
@@ -111,32 +115,24 @@ impl Claims {
     /// Tenants for which something changed hands between two states, in either direction.
     pub fn moved(&self, after: &Self) -> BTreeSet<TenantKey> {
         let mut moved = BTreeSet::new();
-        differing(&self.domains, &after.domains, &mut moved);
-        differing(&self.numbers, &after.numbers, &mut moved);
-        differing(&self.identities, &after.identities, &mut moved);
-        // With a tenant come and go the Numbers that were there before it, or are left of it.
-        let changed: BTreeSet<_> = self.tenants.symmetric_difference(&after.tenants).collect();
-        if !changed.is_empty() {
-            let concerned =
-                after.numbers.values().filter(|all| all.iter().any(|(_, key, _)| changed.contains(key)));
-            moved.extend(concerned.flatten().map(|(_, tenant, _)| tenant.clone()));
-        }
+        self.differing(after, |claims| &claims.domains, &mut moved);
+        self.differing(after, |claims| &claims.numbers, &mut moved);
+        self.differing(after, |claims| &claims.identities, &mut moved);
         moved
     }
-}
 
-/// Adds all claimants of what has other holders in `after` than in `before`.
-fn differing<K: Ord>(
-    before: &BTreeMap<K, BTreeSet<Claimant>>,
-    after: &BTreeMap<K, BTreeSet<Claimant>>,
-    moved: &mut BTreeSet<TenantKey>,
-) {
-    let none = BTreeSet::new();
-    for key in before.keys().chain(after.keys()) {
-        let old = before.get(key).unwrap_or(&none);
-        let new = after.get(key).unwrap_or(&none);
-        if old.first() != new.first() {
-            moved.extend(old.iter().chain(new).map(|(_, tenant, _)| tenant.clone()));
+    /// Adds all claimants of what has another holder after.
+    fn differing<K: Ord>(
+        &self,
+        after: &Self,
+        claims: impl Fn(&Self) -> &BTreeMap<K, BTreeSet<Claimant>>,
+        moved: &mut BTreeSet<TenantKey>,
+    ) {
+        for key in claims(self).keys().chain(claims(after).keys()) {
+            let (old, new) = (claims(self).get(key), claims(after).get(key));
+            if self.holder(old) != after.holder(new) {
+                moved.extend(old.into_iter().chain(new).flatten().map(|(_, tenant, _)| tenant.clone()));
+            }
         }
     }
 }
@@ -176,5 +172,27 @@ mod tests {
         let message = String::new();
         world.apply(Change::Unreadable(Unreadable { key, tenant: None, message }));
         assert_eq!(holder(&world).as_deref(), Some("older"));
+    }
+
+    #[test]
+    fn a_number_moves_although_one_of_a_tenant_that_is_gone_is_older_than_all() {
+        let key = |namespace: &str| TenantKey { namespace: namespace.to_owned(), name: "it".to_owned() };
+        let claims = |all: &[&str]| Claims {
+            tenants: [key("older"), key("younger")].into(),
+            numbers: [(
+                "+493012345600".to_owned(),
+                all.iter()
+                    .zip(0..)
+                    .map(|(of, age)| {
+                        (Timestamp::UNIX_EPOCH + jiff::SignedDuration::from_secs(age), key(of), String::new())
+                    })
+                    .collect(),
+            )]
+            .into(),
+            ..Claims::default()
+        };
+        let (before, after) = (claims(&["gone", "older", "younger"]), claims(&["gone", "younger"]));
+        assert_eq!(before.moved(&after), [key("gone"), key("older"), key("younger")].into());
+        assert_eq!(before.moved(&before), BTreeSet::new());
     }
 }

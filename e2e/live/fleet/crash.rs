@@ -1,9 +1,10 @@
 //! The sidecar is killed in the middle of many changes: the next one ends at exactly what should be.
 
 use std::net::Ipv4Addr;
-use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::site::{Fleet, Member};
 use crate::freeswitch::phone::Peer;
@@ -27,11 +28,9 @@ async fn what_was_broken_off_is_brought_to_its_end() {
     member.register(&member.hank, phones);
 
     // Everything at once, with a password, which nobody can see on the switch.
-    let sidecar = member.sidecar.as_ref().expect("a sidecar").id().to_string();
-    let signal = |signal: &str| {
-        assert!(Command::new("kill").args([signal, sidecar.as_str()]).status().unwrap().success())
-    };
-    signal("-STOP");
+    let sidecar = i32::try_from(member.sidecar.as_ref().expect("a sidecar").id()).unwrap();
+    let signal = |signal| kill_process(Pid::from_raw(sidecar).unwrap(), signal).unwrap();
+    signal(Signal::STOP);
     fleet.site.cluster.apply(&many());
     let last = format!("queue/q{}", MANY - 1);
     fleet.site.wait_for("acme", &last, "Programmed=True Programmed");
@@ -40,9 +39,9 @@ async fn what_was_broken_off_is_brought_to_its_end() {
     let deadline = Instant::now() + Duration::from_secs(60);
     while queues(&fleet.switches[0]) == 1 {
         assert!(Instant::now() < deadline, "the first queue never came");
-        signal("-CONT");
-        sleep(Duration::from_millis(2));
-        signal("-STOP");
+        signal(Signal::CONT);
+        sleep(Duration::from_micros(500));
+        signal(Signal::STOP);
     }
     let member = &mut fleet.switches[0];
     member.kill_sidecar();
