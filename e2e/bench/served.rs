@@ -57,7 +57,7 @@ impl Serving {
         Self { address, stop, runtime: Some(runtime) }
     }
 
-    /// Keeps it on one processor: the first or the second of those that this process may use.
+    /// Keeps it on one processor: the first or the last of those that this process may use.
     pub fn keep_on(&self, processor: Processor) {
         if let Some(runtime) = &self.runtime {
             let kept = runtime.block_on(runtime.spawn(async move { processor.keep_this_thread() }));

@@ -269,12 +269,12 @@ pub fn actions(apps: &[App]) -> Vec<Action> {
 }
 
 /// `^^;a=1;b=2`: a list with a separator of its own.
-fn assignments<'a>(variables: impl Iterator<Item = &'a Variable> + Clone) -> String {
+fn assignments<'a>(mut variables: impl Iterator<Item = &'a Variable> + Clone) -> String {
     let mut data = String::with_capacity(512);
     data.push_str("^^");
-    let names: Vec<_> = variables.clone().map(std::mem::discriminant).collect();
-    for (at, (variable, name)) in variables.zip(&names).enumerate() {
-        if !names.iter().skip(at + 1).any(|later| later == name) {
+    while let Some(variable) = variables.next() {
+        let same = |later| std::mem::discriminant::<Variable>(later) == std::mem::discriminant(variable);
+        if !variables.clone().any(same) {
             data.push(SEPARATOR);
             variable.assign(&mut data);
         }
