@@ -5,8 +5,6 @@
 # libraries, CA certificates and no shell is in the image.
 
 FROM rust:1.95-bookworm AS build
-# aws-lc is built with cmake; the compiler is there.
-RUN apt-get update && apt-get install -y --no-install-recommends cmake && rm -rf /var/lib/apt/lists/*
 WORKDIR /centrex
 COPY Cargo.toml Cargo.lock ./
 COPY src src

@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
+use centrex::pipe::Pipe;
 use centrex::sidecar::{SwitchCommand, SwitchOrder};
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
@@ -49,10 +50,10 @@ fn main() -> ExitCode {
     }
     let outcome = match cli.command {
         Command::Check(args) => {
-            return centrex::check::run(&args, &mut std::io::stdout(), &mut std::io::stderr()).into();
+            return centrex::check::run(&args, &mut Pipe(std::io::stdout()), &mut std::io::stderr()).into();
         }
         Command::Trace(args) => {
-            let (mut out, mut errors) = (std::io::stdout(), std::io::stderr());
+            let (mut out, mut errors) = (Pipe(std::io::stdout()), std::io::stderr());
             match block_on(async { anyhow::Ok(centrex::trace::run(&args, &mut out, &mut errors).await) }) {
                 Ok(code) => return code.into(),
                 Err(error) => Err(error),

@@ -59,7 +59,12 @@ pub enum StandaloneError {
 pub async fn run(args: StandaloneArgs) -> Result<(), StandaloneError> {
     let stop = CancellationToken::new();
     crate::signals::end_on_signals(stop.clone()).map_err(SidecarError::Signals)?;
+    args.check()?;
+    if args.database_url.is_none() {
+        LocalPostgres::make_directory(&args.data_dir)?;
+    }
     let data_dir = directory("--data-dir", &args.data_dir)?;
+    args.answer.media_root(&data_dir)?;
     let keyring = Arc::new(keys(&args, &data_dir)?);
     let (progress, stored) = watch::channel(Progress::default());
     let probe = |replica, followed| Arc::new(Ready::new(replica, stored, followed)) as Arc<dyn Probe>;

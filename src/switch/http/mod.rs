@@ -103,6 +103,16 @@ pub struct Server {
 }
 
 impl Server {
+    /// Whether a listener can be opened, without keeping it.
+    ///
+    /// # Errors
+    /// The address is taken, or reachable from elsewhere without credentials.
+    pub fn check(listen: SocketAddr, credentials: Option<&Credentials>) -> Result<(), ServerError> {
+        check_exposure(listen, credentials)?;
+        let listener = std::net::TcpListener::bind(listen);
+        listener.map(drop).map_err(|source| ServerError::Listen { option: "--xml-listen", listen, source })
+    }
+
     /// Opens the listener.
     ///
     /// # Errors
