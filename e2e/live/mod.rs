@@ -5,6 +5,7 @@
 
 mod changes;
 mod damaged;
+mod emergency;
 mod fleet;
 mod fuzz;
 mod hostile;
