@@ -93,6 +93,7 @@ fn plan(text: &[String; 8]) -> TenantPlan {
         emergency: Some(EmergencyRow {
             numbers: vec!["112".into()],
             trunk: Some("c/t".into()),
+            others: Vec::new(),
             caller_id_number: Some(cid.clone()),
         }),
         max_concurrent_calls: Some(3),

@@ -103,6 +103,24 @@ fn the_xml_can_be_left_out_and_still_tells_two_answers_apart() {
 }
 
 #[test]
+fn an_emergency_call_is_told_by_every_trunk_that_is_tried() {
+    let (code, text) = traced(&["--from", "bob", "--to", "112"]);
+    assert_eq!(code, Some(0), "{text}");
+    assert_lines(
+        &text,
+        &[
+            "yes Tenant acme/acme: 112 is an emergency number",
+            "yes Trunk acme/first: 112 is tried by 198.51.100.1, then 198.51.100.2",
+            "yes Trunk acme/second: 112 is tried by sip.second.example.net",
+            "ends: Trunk acme/first",
+            "<action application=\"sleep\" data=\"2000\"/>",
+        ],
+    );
+    // Once, although all of them are tried again.
+    assert_eq!(text.matches("Trunk acme/second: 112").count(), 1, "{text}");
+}
+
+#[test]
 fn what_is_refused_says_why_and_ends_with_one() {
     let (code, text) = traced(&["--from", "bob", "--to", "030123456"]);
     assert_eq!(code, Some(1), "{text}");

@@ -265,8 +265,11 @@ impl Reconciler {
                 }
             }
             Concerned::Some { platform, tenants } => {
-                if platform {
+                if platform && self.outside.is_some() {
                     self.reports.now(None);
+                    for key in self.untold_emergencies() {
+                        self.reports.now(Some(key));
+                    }
                 }
                 for key in tenants.iter().filter_map(|id| self.by_id.get(id)) {
                     self.reports.now(Some(key.clone()));

@@ -175,6 +175,16 @@ impl Sidecar {
         self.findings.subscribe()
     }
 
+    /// What is answered from.
+    pub fn replica(&self) -> Arc<Replica> {
+        self.replica.clone()
+    }
+
+    /// How far the replica is, as it changes.
+    pub fn progress(&self) -> watch::Receiver<Progress> {
+        self.progress.clone()
+    }
+
     /// Follows a store and reports to it, under a name, until stopped. Asked again, it goes on.
     pub fn follow(&mut self, options: &StoreOptions, name: &str, stop: &CancellationToken) {
         let Some(follower) = self.follower.take() else { return };

@@ -69,7 +69,8 @@ pub async fn run(args: StandaloneArgs) -> Result<(), StandaloneError> {
     let (progress, stored) = watch::channel(Progress::default());
     let probe = |replica, followed| Arc::new(Ready::new(replica, stored, followed)) as Arc<dyn Probe>;
     let mut sidecar = Sidecar::open(&args.answer, None, &data_dir, keyring.clone(), probe).await?;
-    tokio::spawn(stop.clone().run_until_cancelled_owned(findings::tell(sidecar.findings())));
+    let tell = findings::tell(sidecar.findings(), sidecar.progress(), sidecar.replica());
+    tokio::spawn(stop.clone().run_until_cancelled_owned(tell));
     // It answers until everything else has ended.
     let outcome = async {
         let (mut local, connect) = postgres(&args, &data_dir).await?;

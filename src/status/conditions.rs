@@ -3,7 +3,9 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use super::reason::{ACCEPTED, LIVE, PROGRAMMED, READY, STALLED, find, wants_a_person};
+use super::reason::{
+    ACCEPTED, EMERGENCY_TRUNK_USABLE, LIVE, PROGRAMMED, READY, REGISTERED, STALLED, find, wants_a_person,
+};
 use crate::compile::{Effect, Problem};
 
 /// Most problems a message tells; it says how many more there are.
@@ -63,6 +65,14 @@ pub fn conditions(
     stamped(find_all(facts, before), generation, before, now)
 }
 
+/// The conditions that every kind has, without the one of a Trunk or a Tenant alone, which comes last.
+pub fn stages(conditions: &[Condition]) -> &[Condition] {
+    match conditions.split_last() {
+        Some((last, stages)) if [REGISTERED, EMERGENCY_TRUNK_USABLE].contains(&last.type_.as_str()) => stages,
+        _ => conditions,
+    }
+}
+
 /// What was found as conditions, when they differ from those there are by more than time. What did
 /// not change keeps its time.
 pub(super) fn stamped(
@@ -89,11 +99,16 @@ pub(super) fn stamped(
 }
 
 /// A condition as it is found, without a time.
-pub(super) struct Found {
-    type_: &'static str,
-    status: &'static str,
-    reason: String,
-    message: String,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Its type.
+    pub type_: &'static str,
+    /// `True`, `False` or `Unknown`.
+    pub status: &'static str,
+    /// Why, in one word.
+    pub reason: String,
+    /// Why, for people.
+    pub message: String,
 }
 
 impl Found {

@@ -12,7 +12,7 @@ use crate::resources::common::{Destination, DestinationKind, MediaSource, Namesp
 use crate::resources::dial_rule::Phase;
 use crate::resources::media_file::MediaUsage;
 use crate::resources::trunk::FromNamespaces;
-use crate::resources::{Extension, TenantProfile};
+use crate::resources::{Extension, TenantProfile, Trunk};
 use crate::route::rules::{self, Found};
 use crate::route::{Listener, digits};
 use crate::source::object::created;
@@ -260,6 +260,22 @@ impl<'a> Draft<'a> {
         extension.and_then(|e| e.spec.voicemail.as_ref()).is_some_and(|voicemail| voicemail.enabled)
     }
 
+    /// Whether a trunk's owner allows the tenant's namespace.
+    pub fn permits(&self, trunk: &Trunk) -> bool {
+        let allowed = trunk.spec.allowed_namespaces.as_ref();
+        trunk.metadata.namespace.as_deref() == Some(&self.namespace)
+            || allowed.is_some_and(|allowed| match allowed.from {
+                FromNamespaces::Same => false,
+                FromNamespaces::All => true,
+                FromNamespaces::Selector => {
+                    let labels = self.platform_snapshot.namespaces.get(&self.namespace);
+                    allowed.selector.as_ref().is_some_and(|selector| {
+                        selector.match_labels.iter().all(|(k, v)| labels.and_then(|l| l.get(k)) == Some(v))
+                    })
+                }
+            })
+    }
+
     /// The trunk that a reference names, where its owner allows the tenant's namespace.
     pub fn trunk(&self, reference: &NamespacedRef) -> Result<(String, &'a TrunkRow), Broken> {
         let namespace = reference.namespace.as_deref().unwrap_or(&self.namespace);
@@ -271,19 +287,7 @@ impl<'a> Draft<'a> {
             let message = format!("there is no Trunk {} in namespace {namespace}", reference.name);
             return Err((Reason::RefNotFound, message));
         };
-        let allowed = trunk.spec.allowed_namespaces.as_ref();
-        let permitted = namespace == self.namespace
-            || allowed.is_some_and(|allowed| match allowed.from {
-                FromNamespaces::Same => false,
-                FromNamespaces::All => true,
-                FromNamespaces::Selector => {
-                    let labels = self.platform_snapshot.namespaces.get(&self.namespace);
-                    allowed.selector.as_ref().is_some_and(|selector| {
-                        selector.match_labels.iter().all(|(k, v)| labels.and_then(|l| l.get(k)) == Some(v))
-                    })
-                }
-            });
-        if !permitted {
+        if !self.permits(trunk) {
             let message = format!(
                 "Trunk {name} does not allow namespace {}; see its spec.allowedNamespaces",
                 self.namespace
