@@ -170,7 +170,9 @@ struct Tenure {
     /// Ends what belongs to it.
     over: CancellationToken,
     /// The store, once it is there.
-    store: oneshot::Receiver<Result<Store, StoreError>>,
+    store: oneshot::Receiver<Store>,
+    /// Why it is not there yet: the category of the last error.
+    failing: watch::Receiver<Option<&'static str>>,
     acks: mpsc::Receiver<Ack>,
     /// None where a Role does not reach Switch objects.
     switches: Option<Switches>,
@@ -184,7 +186,8 @@ enum Wake {
     Stop,
     Leadership(Leadership),
     Update(Option<Update>),
-    Store(Result<Store, StoreError>),
+    Store(Store),
+    StoreFails(&'static str),
     Ack(Ack),
     Lost,
     Worked,
@@ -219,7 +222,8 @@ impl Operator {
                     self.follow();
                 }
                 Wake::Lost => self.lose(),
-                Wake::Store(store) => self.begin(store)?,
+                Wake::Store(store) => self.begin(store),
+                Wake::StoreFails(category) => self.reconciler.store_fails(category),
                 Wake::Ack(ack) => self.acknowledge(ack),
                 Wake::Update(None) => return Ok(()),
                 Wake::Update(Some(update)) => self.take_in(update, &mut inbox),
@@ -264,6 +268,7 @@ impl Operator {
         info!(transition = term.transition, "leading");
         let (own, over) = (term.clone(), term.lost.child_token());
         let (send, store) = oneshot::channel();
+        let (fails, failing) = watch::channel(None);
         let (send_acks, acks) = mpsc::channel(64);
         let (options, token, metrics) = (self.options.clone(), over.clone(), self.metrics.clone());
         let fenced = Arc::<OnceLock<Instant>>::default();
@@ -272,12 +277,10 @@ impl Operator {
         let candidate = Candidate { holder: self.identity.clone(), elected: Some(elected) };
         tokio::spawn(async move {
             let work = async {
-                let store = connect(&options, &candidate, &metrics.reconcile, &since).await;
-                let reader = store.as_ref().ok().map(|store| store.reader().clone());
+                let store = connect(&options, &candidate, &metrics.reconcile, &since, &fails).await;
+                let reader = store.reader().clone();
                 let _ = send.send(store);
-                if let Some(reader) = reader {
-                    follow_acks(reader, Patience::default(), send_acks, token.clone()).await;
-                }
+                follow_acks(reader, Patience::default(), send_acks, token.clone()).await;
             };
             token.run_until_cancelled(work).await;
         });
@@ -289,21 +292,16 @@ impl Operator {
         });
         self.reconciler.lead_without_store();
         let (written, leading) = (None, false);
-        self.term = Some(Tenure { term: own, written, over, store, acks, switches, leading, fenced });
+        self.term =
+            Some(Tenure { term: own, written, over, store, failing, acks, switches, leading, fenced });
     }
 
     /// Writes to a store from now on.
-    fn begin(&mut self, store: Result<Store, StoreError>) -> Result<(), OperatorError> {
-        match store {
-            Ok(store) => {
-                if let Some(term) = &mut self.term {
-                    term.written = Some(store.lost());
-                }
-                self.reconciler.lead(store);
-                Ok(())
-            }
-            Err(cause) => Err(cause.into()),
+    fn begin(&mut self, store: Store) {
+        if let Some(term) = &mut self.term {
+            term.written = Some(store.lost());
         }
+        self.reconciler.lead(store);
     }
 
     /// The right to write was lost. Where only Postgres took it, the Lease is still ours, and it is
@@ -354,6 +352,10 @@ async fn tenure(term: &mut Option<Tenure>) -> Wake {
             }
             Err(_) => Wake::Lost,
         },
+        Ok(()) = term.failing.changed(), if !term.leading => match *term.failing.borrow_and_update() {
+            Some(category) => Wake::StoreFails(category),
+            None => Wake::Pulse,
+        },
         Some(ack) = term.acks.recv(), if term.leading => Wake::Ack(ack),
         else => std::future::pending().await,
     }
@@ -366,27 +368,29 @@ async fn lost(written: &Option<CancellationToken>) {
     }
 }
 
-/// Connects for writing. Postgres that is away is waited for; what only a person can put right ends
-/// the operator. When another one was elected meanwhile, the Lease says so in a moment, and ends this;
-/// `fenced` says since when, if it does not.
+/// Connects for writing, and tries for ever: whatever Postgres says may be put right without us, and until
+/// then the statuses say that it fails. When another one was elected meanwhile, the Lease says so in a
+/// moment, and ends this; `fenced` says since when, if it does not.
 async fn connect(
     options: &StoreOptions,
     candidate: &Candidate,
     metrics: &reconcile::Metrics,
     fenced: &OnceLock<Instant>,
-) -> Result<Store, StoreError> {
+    fails: &watch::Sender<Option<&'static str>>,
+) -> Store {
     let mut wait = FIRST_RETRY;
     loop {
-        match Store::lead(options, candidate).await {
-            Err(cause) if cause.is_passing() || matches!(cause, StoreError::Fenced(_)) => {
-                if matches!(cause, StoreError::Fenced(_)) {
-                    fenced.get_or_init(Instant::now);
-                }
-                metrics.failed(cause.category());
-                warn!(category = cause.category(), %cause, "trying again");
-            }
-            done => return done,
+        let cause = match Store::lead(options, candidate).await {
+            Ok(store) => return store,
+            Err(cause) => cause,
+        };
+        let category = cause.category();
+        if matches!(cause, StoreError::Fenced(_)) {
+            fenced.get_or_init(Instant::now);
         }
+        metrics.failed(category);
+        warn!(category, %cause, "nothing can be written to Postgres; trying again");
+        fails.send_if_modified(|told| told.replace(category) != Some(category));
         tokio::time::sleep(wait).await;
         wait = (wait * 2).min(LONGEST_RETRY);
     }

@@ -45,6 +45,8 @@ use schedule::Schedule;
 use tenant::{Deleting, Platform, Tenant};
 use work::{Done, Job};
 
+/// Why there is no store before anything was heard of it.
+const UNREACHED: &str = "unreachable";
 /// Jobs that run at one time.
 const CONCURRENT_JOBS: usize = 8;
 
@@ -55,6 +57,8 @@ pub struct Reconciler {
     leading: bool,
     /// The store, while this process leads and has one.
     store: Option<Store>,
+    /// Why there is none, while it leads: the category of an error.
+    away: &'static str,
     /// Looks after call records, while it leads.
     keeping: Option<AbortOnDropHandle<()>>,
     /// Where tenants' media are, if they can be reached from here.
@@ -94,6 +98,7 @@ impl Reconciler {
             outside,
             leading: false,
             store: None,
+            away: UNREACHED,
             keeping: None,
             media,
             platform: Platform::default(),
@@ -137,7 +142,20 @@ impl Reconciler {
     /// Leads while there is no store yet: nothing can be written, but what is wrong can be said.
     pub fn lead_without_store(&mut self) {
         self.follow();
+        self.away = UNREACHED;
         self.begin();
+    }
+
+    /// Says why there is no store yet.
+    pub fn store_fails(&mut self, category: &'static str) {
+        if self.store.is_some() || std::mem::replace(&mut self.away, category) == category {
+            return;
+        }
+        let tenants = self.tenants.iter_mut().map(|(key, tenant)| (Some(key), &mut tenant.rows));
+        for (key, rows) in tenants.chain([(None, &mut self.platform.rows)]) {
+            rows.failed = rows.failed.and(Some(category));
+            self.reports.now(key.cloned());
+        }
     }
 
     fn begin(&mut self) {

@@ -107,7 +107,7 @@ async fn write(
     let holder = format!("standalone, process {}, --data-dir {}", std::process::id(), data_dir.display());
     let candidate = Candidate { holder, elected: None };
     let mut follow = || sidecar.follow(&options, &crate::host::name(), stop);
-    let led = lead(&options, &candidate, stop, &mut follow).await?;
+    let led = lead(&options, &candidate, stop, true, &mut follow).await?;
     follow();
     let Some(mut store) = led else { return Ok(()) };
     let mut reconciler = Reconciler::new(progress, None, Some(args.answer.media_dir(data_dir)));
@@ -117,7 +117,7 @@ async fn write(
         let update = tokio::select! {
             () = stop.cancelled() => break,
             () = store.lost().cancelled_owned() => {
-                match lead(&options, &candidate, stop, || ()).await? {
+                match lead(&options, &candidate, stop, false, || ()).await? {
                     Some(next) => store = next,
                     None => break,
                 }
@@ -146,13 +146,14 @@ async fn write(
     Ok(())
 }
 
-/// Becomes the one that writes. Postgres that is away is waited for, and so is another writer; what
-/// only a person can put right ends the start. `None` when told to end meanwhile. `prepared` is told
+/// Becomes the one that writes. Postgres that is away or refuses the login is waited for, and so is another
+/// writer; what else only a person can put right ends the start, and later is waited for too. `None` when told to end meanwhile. `prepared` is told
 /// when another one writes: what is stored can be served all the same.
 async fn lead(
     options: &StoreOptions,
     candidate: &Candidate,
     stop: &CancellationToken,
+    start: bool,
     mut prepared: impl FnMut(),
 ) -> Result<Option<Store>, StandaloneError> {
     let mut wait = FIRST_RETRY;
@@ -160,7 +161,7 @@ async fn lead(
     loop {
         match Store::lead(options, candidate).await {
             Ok(store) => return Ok(Some(store)),
-            Err(cause) if cause.is_passing() => {
+            Err(cause) if cause.is_passing() || !start => {
                 let text = cause.to_string();
                 if text != told {
                     warn!(category = cause.category(), %cause, "trying again");

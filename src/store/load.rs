@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use sqlx::postgres::{PgListener, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgExecutor, PgPool};
+use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
 use super::changes::{self, Names};
@@ -12,7 +13,7 @@ use super::error::{Doing, StoreError};
 use super::keyring::Keyring;
 use super::migrate::{self, enter};
 use super::tables::{PLATFORM, Prepared, StoredRow, StoredRows, Tables};
-use super::{ACQUIRE_TIMEOUT, StoreOptions, settings, tenant_schema};
+use super::{ACQUIRE_TIMEOUT, StoreOptions, login, settings, tenant_schema};
 use crate::plan::{PlatformPlan, TenantPlan, TenantRow};
 use crate::route::SigningKey;
 
@@ -86,12 +87,16 @@ impl From<InfoColumns> for TenantInfo {
 pub struct Reader {
     pool: PgPool,
     keyring: Arc<Keyring>,
+    /// Keeps the pool's login as a file says, where there is one.
+    _login: Option<Arc<AbortOnDropHandle<()>>>,
 }
 
 impl Reader {
     /// A reader that connects when it is first used.
     pub fn lazy(options: &StoreOptions) -> Self {
-        Self { pool: options.pool(), keyring: options.keyring.clone() }
+        let pool = options.pool();
+        let login = options.url_file.clone().map(|path| Arc::new(login::follow(path, pool.clone())));
+        Self { pool, keyring: options.keyring.clone(), _login: login }
     }
 
     /// The connections.

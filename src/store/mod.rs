@@ -13,6 +13,7 @@ pub mod keyring;
 pub mod lead;
 pub mod load;
 pub mod local;
+mod login;
 pub mod media;
 pub mod migrate;
 mod prints;
@@ -24,6 +25,7 @@ pub(crate) mod tables;
 mod tenant;
 mod write;
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,7 +43,7 @@ pub use remove::Removed;
 pub use write::Written;
 
 use crate::route::SigningKey;
-use error::{Doing, lost};
+use error::{Doing, lost, refuses_login};
 
 /// Channel that changes are notified on. The payload is JSON: `{"tenant": ID, "revision": N}`,
 /// `{"tenant": ID, "removed": true}` or `{"platform": true, "revision": N}`.
@@ -63,6 +65,8 @@ pub struct StoreOptions {
     pub keyring: Arc<Keyring>,
     /// Most connections at one time.
     pub max_connections: u32,
+    /// File that says where Postgres is and who logs in, where that may change.
+    pub url_file: Option<PathBuf>,
 }
 
 impl StoreOptions {
@@ -72,7 +76,7 @@ impl StoreOptions {
             Some(_) => connect,
             None => connect.application_name("centrex"),
         };
-        Self { connect, keyring, max_connections: 10 }
+        Self { connect, keyring, max_connections: 10, url_file: None }
     }
 
     /// Options from a URL, `postgres://USER:PASSWORD@HOST:PORT/DATABASE`.
@@ -80,11 +84,26 @@ impl StoreOptions {
     /// # Errors
     /// When it is not one.
     pub fn from_url(url: &str, keyring: Arc<Keyring>) -> Result<Self, StoreError> {
-        if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
-            return Err(StoreError::Url("it does not begin with postgres://".to_owned()));
-        }
-        let connect = url.parse().map_err(|error: sqlx::Error| StoreError::Url(error.to_string()))?;
-        Ok(Self::new(connect, keyring))
+        Ok(Self::new(parse_url(url)?, keyring))
+    }
+
+    /// Options from a file with such a URL, which is read again as it changes.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or has something else in it.
+    pub fn from_url_file(path: &Path, keyring: Arc<Keyring>) -> Result<Self, StoreError> {
+        Ok(Self { url_file: Some(path.to_owned()), ..Self::new(login::read(path)?, keyring) })
+    }
+
+    /// The same, with the login as it is by now.
+    fn current(&self) -> Result<Self, StoreError> {
+        let Some(path) = &self.url_file else { return Ok(self.clone()) };
+        let connect = login::read(path)?;
+        let connect = match self.connect.get_application_name() {
+            Some(name) => connect.application_name(name),
+            None => connect,
+        };
+        Ok(Self { connect, ..self.clone() })
     }
 
     /// A pool that connects when it is first used.
@@ -181,6 +200,7 @@ async fn connect(options: &PgConnectOptions) -> Result<PgConnection, StoreError>
     };
     match tokio::time::timeout(CONNECT_TIMEOUT, options.connect()).await {
         Ok(Ok(connection)) => Ok(connection),
+        Ok(Err(source)) if refuses_login(&source) => Err(StoreError::Login(source)),
         Ok(Err(source)) if lost(&source) => {
             Err(StoreError::Unreachable { at: at(), reason: source.to_string() })
         }

@@ -71,6 +71,7 @@ impl Store {
     /// [`StoreError::Fenced`] when a later leader of the same Lease writes; else as
     /// [`Store::connect`].
     pub async fn lead(options: &StoreOptions, candidate: &Candidate) -> Result<Self, StoreError> {
+        let options = &options.current()?;
         let mut connection = connect(&options.connect).await?;
         let led = Self::take_lead(options, candidate, &mut connection).await;
         let closed = connection.close().await;
