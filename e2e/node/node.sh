@@ -124,14 +124,19 @@ ready() {
 }
 
 cut() {
-    if init; then
-        kill -KILL "$pid"
-        while [ -e "/proc/$pid" ]; do sleep 0.05; done
-    fi
+    ! init || kill -KILL "$pid"
+    # All end with it, and whoever waits for it.
+    tries=0
+    while [ -n "$(cat "$cgroups/pids/$name/cgroup.procs" 2>/dev/null)" ] && [ "$tries" -lt 200 ]; do
+        tries=$((tries + 1))
+        sleep 0.05
+    done
+    # By name: with its network, a cable goes a moment later.
+    ip -n "$name-lan" link delete node 2>/dev/null || true
     ip netns delete "$name" 2>/dev/null || true
     for hierarchy in $(hierarchies); do
         [ -d "$cgroups/$hierarchy/$name" ] || continue
-        find "$cgroups/$hierarchy/$name" -depth -type d -exec rmdir {} + || true
+        find "$cgroups/$hierarchy/$name" -depth -type d -exec rmdir {} +
     done
 }
 

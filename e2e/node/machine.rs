@@ -67,10 +67,11 @@ impl Node {
         let start = Instant::now();
         let log = self.directory.join("node.log");
         let mut command = self.script("run", &[]);
-        self.process = Some(lasting(move || Process::start(&mut command, &log)));
+        let output = log.clone();
+        self.process = Some(lasting(move || Process::start(&mut command, &output)));
         let output = self.script("wait", &[]).output().expect("node.sh");
         let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "node.sh wait: {errors}\n{}", self.logs());
+        assert!(output.status.success(), "node.sh wait: {errors}\n{}\n{}", tail(&log, 5), self.logs());
         start.elapsed()
     }
 
@@ -86,18 +87,9 @@ impl Node {
         self.script("enter", command).output().expect("node.sh")
     }
 
-    /// Runs something on a thread that is on the network outside the node, as phones are, and what it starts is
-    /// there too.
-    pub fn outside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
-        let network = Path::new("/run/netns").join(format!("{}-lan", self.name()));
-        std::thread::scope(|scope| {
-            let thread = scope.spawn(|| {
-                let network = File::open(network).expect("the network outside the node");
-                move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network)).expect("setns");
-                work()
-            });
-            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        })
+    /// The network outside it (see `outside`).
+    pub fn network(&self) -> PathBuf {
+        Path::new("/run/netns").join(format!("{}-lan", self.name()))
     }
 
     /// Numbers of the node's processes whose program has a name, and whose arguments contain a word.
@@ -153,6 +145,18 @@ impl Drop for Node {
     fn drop(&mut self) {
         stop(&self.directory);
     }
+}
+
+/// Does something on a thread that is on a network, and what it starts is there too.
+pub fn outside<T: Send>(network: &Path, work: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            let network = File::open(network).expect("a network");
+            move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network)).expect("setns");
+            work()
+        });
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
 }
 
 fn stop(directory: &Path) {
