@@ -1,8 +1,8 @@
 # The image of `centrex`, from this repository alone: docker build -t centrex .
 #
 # Linked with glibc, on a base of the same Debian that the tests run on: names are resolved as tests
-# saw it, and aws-lc needs no cross compiler, as it would for musl. Nothing but the program, its
-# libraries, CA certificates and no shell is in the image.
+# saw it, and aws-lc needs no cross compiler, as it would for musl, and no cmake. Nothing but the program,
+# its libraries and CA certificates is in the image, and no shell.
 
 FROM rust:1.95-bookworm AS build
 WORKDIR /centrex

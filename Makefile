@@ -10,10 +10,11 @@ DATA_DIR   ?= $(if $(filter 0,$(shell id -u)),/var/lib/centrex-run,$(TARGET_DIR)
 SKIPS      := $(abspath $(TARGET_DIR))/skipped-tests.txt
 # Built before the tests, so that its progress is seen; where it cannot be, they say what is missing.
 PLANE      := @e2e/kube/build.sh >/dev/null || [ $$? -eq 3 ]
+NODE       := @e2e/node/build.sh >/dev/null || [ $$? -eq 3 ]
 # Runs a command with helm in PATH; where there is none, says that it was left out.
 HELM       := @bin=$$(e2e/kube/build.sh) || { [ $$? -eq 3 ] && echo "SKIPPED: what needs helm"; exit; }; PATH=$$bin:$$PATH
 
-.PHONY: help setup build demo run test e2e cluster cluster-down lint fmt crds chart bench clean
+.PHONY: help setup build demo run test e2e node image-test cluster cluster-down lint fmt crds chart bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,13 +36,25 @@ run: build ## start on deploy/samples and leave it running, with its data in DAT
 test: setup ## run all tests; the last lines count what was skipped
 	@rm -f $(SKIPS)
 	$(PLANE)
-	CENTREX_SKIPS=$(SKIPS) cargo test --locked; status=$$?; e2e/skipped.sh $(SKIPS); exit $$status
+	$(NODE)
+	@# What is timed on a node is not to wait for all the others.
+	export CENTREX_SKIPS=$(SKIPS); status=0; cargo test --locked -- --skip node:: || status=$$?; \
+		cargo test --locked --test e2e -- node:: || status=$$?; e2e/skipped.sh $(SKIPS); exit $$status
 
 e2e: setup ## run the tests on a cluster: KUBECONFIG's, else a control plane of their own
 	@rm -f $(SKIPS)
 	$(PLANE)
 	CENTREX_SKIPS=$(SKIPS) CENTREX_E2E_KUBECONFIG="$${CENTREX_E2E_KUBECONFIG:-$$KUBECONFIG}" \
 		cargo test --locked --test e2e -- cluster:: chart::; status=$$?; e2e/skipped.sh $(SKIPS); exit $$status
+
+node: setup ## run the tests on a real node: the chart on kubelet and containerd, with phones (root, 6 minutes)
+	@rm -f $(SKIPS)
+	$(PLANE)
+	$(NODE)
+	CENTREX_SKIPS=$(SKIPS) cargo test --locked --test e2e -- node:: --nocapture; status=$$?; e2e/skipped.sh $(SKIPS); exit $$status
+
+image-test: setup ## build the Dockerfile's image without a registry, and run it (root, Debian; 30 minutes, not in `make test`)
+	@e2e/node/dockerfile.sh
 
 cluster: setup ## start a Kubernetes control plane on loopback, and say how to use it (built once, with Go)
 	@e2e/kube/up.sh

@@ -4,7 +4,7 @@ mod account;
 mod fixtures;
 mod install;
 mod pod;
-mod release;
+pub mod release;
 
 #[test]
 fn it_renders_what_its_values_say() {

@@ -18,6 +18,7 @@ mod hostile;
 mod inert;
 mod lease;
 mod live;
+mod node;
 mod operator;
 mod plans;
 mod postgres;

@@ -35,6 +35,7 @@ command -v curl >/dev/null || packages+=(curl ca-certificates)
 # The control plane of the tests: its certificates, and what starts it.
 command -v openssl >/dev/null || packages+=(openssl)
 command -v setpriv >/dev/null || packages+=(util-linux)
+command -v ip >/dev/null || packages+=(iproute2)
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || packages+=(postgresql)
 command -v psql >/dev/null || packages+=(postgresql-client)
 # SIP phones for the tests with a real FreeSWITCH, which are skipped where none is installed.

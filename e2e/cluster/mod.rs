@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::{Mutex, OnceLock};
 
+pub use lasting::lasting;
 use plane::Plane;
 pub use plane::Programs;
 pub use writes::Writes;
@@ -57,9 +58,19 @@ impl Cluster {
         Ok(Self { kubeconfig: plane.kubeconfig(), kubectl, plane: Some(Mutex::new(plane)) })
     }
 
+    /// One that somebody else has started and will end, as its kubeconfig says.
+    pub fn reached(kubeconfig: PathBuf, kubectl: PathBuf) -> Self {
+        Self { kubeconfig, kubectl, plane: None }
+    }
+
     /// How its administrator gets in.
     pub fn kubeconfig(&self) -> &Path {
         &self.kubeconfig
+    }
+
+    /// `kubectl`, for what is to run on.
+    pub fn program(&self) -> &Path {
+        &self.kubectl
     }
 
     /// A client of its administrator, for the runtime of this test.

@@ -63,7 +63,7 @@ fn is_request(line: &str, method: &str) -> bool {
 }
 
 impl Peer {
-    /// Somebody at an address, who takes calls at a port that is free there.
+    /// Somebody at an address of loopback, who takes calls at a port that is free there.
     pub fn new(
         user: &'static str,
         domain: &'static str,
@@ -71,8 +71,18 @@ impl Peer {
         host: u8,
         dir: &Path,
     ) -> Self {
-        let address = Ipv4Addr::new(127, 0, 0, host);
-        let traces = dir.join(format!("{user}-{domain}-{host}"));
+        Self::from(Ipv4Addr::new(127, 0, 0, host), user, domain, password, dir)
+    }
+
+    /// Somebody at any address.
+    pub fn from(
+        address: Ipv4Addr,
+        user: &'static str,
+        domain: &'static str,
+        password: &'static str,
+        dir: &Path,
+    ) -> Self {
+        let traces = dir.join(format!("{user}-{domain}-{address}"));
         std::fs::create_dir_all(&traces).expect("folder for traces");
         let port = free_port(IpAddr::V4(address));
         Self { user, domain, password, address, port, switch: Ipv4Addr::LOCALHOST, traces }

@@ -1,10 +1,11 @@
 #!/bin/sh
-# One control plane on loopback, kept in a directory:
+# One control plane, kept in a directory:
 #   plane.sh DIR prepare    makes ports, certificates and DIR/kubeconfig
 #   plane.sh DIR PROGRAM    becomes etcd, kube-apiserver or kube-controller-manager
 #   plane.sh DIR wait       waits until the API server is ready
 #   plane.sh DIR settle     waits until the controllers work too
-# The programs are those of KUBEBUILDER_ASSETS where all of them are there, else built by build.sh.
+# It is on loopback, unless DIR/address has another address, at which a node finds it. The programs are those of
+# KUBEBUILDER_ASSETS where all of them are there, else built by build.sh.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 dir=$1
@@ -12,6 +13,8 @@ action=$2
 bin=${KUBEBUILDER_ASSETS:-}
 [ -x "$bin/kube-controller-manager" ] || bin=$("$here/build.sh")
 pki=$dir/pki
+address=$(cat "$dir/address" 2>/dev/null) || address=127.0.0.1
+. "$here/certificates.sh"
 
 # free_port: a port of loopback that nobody holds, below those that the kernel hands out.
 free_port() {
@@ -21,53 +24,21 @@ free_port() {
     echo "$port"
 }
 
-# certificate NAME SUBJECT EXTENSION…: a key and a certificate of the directory's own authority.
-certificate() {
-    name=$1 subject=$2
-    shift 2
-    for extension; do
-        set -- "$@" -addext "$extension"
-        shift
-    done
-    [ "$name" = ca ] || set -- "$@" -CA "$pki/ca.crt" -CAkey "$pki/ca.key"
-    # A configuration of our own: the system's would make every certificate an authority.
-    openssl req -config "$pki/openssl.cnf" -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes \
-        -days 3650 -subj "$subject" -keyout "$pki/$name.key" -out "$pki/$name.crt" "$@" 2>"$pki/openssl.log" ||
-        { cat "$pki/openssl.log" >&2; exit 1; }
-}
-
 prepare() {
     mkdir -p "$dir"
     ( umask 077 && mkdir "$pki" )
-    free_port >"$dir/etcd.port"
-    free_port >"$dir/api.port"
+    [ -e "$dir/etcd.port" ] || free_port >"$dir/etcd.port"
+    [ -e "$dir/api.port" ] || free_port >"$dir/api.port"
     printf '[req]\ndistinguished_name = subject\n[subject]\n' >"$pki/openssl.cnf"
     certificate ca /CN=centrex-test-plane basicConstraints=critical,CA:true keyUsage=critical,keyCertSign
     certificate server /CN=kube-apiserver extendedKeyUsage=serverAuth \
-        subjectAltName=IP:127.0.0.1,IP:10.0.0.1,DNS:localhost,DNS:kubernetes.default.svc
+        "subjectAltName=IP:127.0.0.1,IP:$address,IP:10.0.0.1,DNS:localhost,DNS:kubernetes.default.svc"
     certificate admin /O=system:masters/CN=admin extendedKeyUsage=clientAuth
     certificate controllers /CN=system:kube-controller-manager extendedKeyUsage=clientAuth
     openssl ecparam -name prime256v1 -genkey -noout -out "$pki/accounts.key"
     openssl ec -in "$pki/accounts.key" -pubout -out "$pki/accounts.pub" 2>/dev/null
     kubeconfig controllers >"$pki/controllers.kubeconfig"
     ( umask 077 && kubeconfig admin >"$dir/kubeconfig" )
-}
-
-# kubeconfig NAME: how the holder of that certificate gets in; needs no other file.
-kubeconfig() {
-    data() { base64 -w 0 "$pki/$1"; }
-    cat <<EOF
-apiVersion: v1
-kind: Config
-current-context: centrex
-contexts: [{name: centrex, context: {cluster: centrex, user: $1}}]
-clusters:
-- name: centrex
-  cluster: {server: "https://127.0.0.1:$(cat "$dir/api.port")", certificate-authority-data: $(data ca.crt)}
-users:
-- name: $1
-  user: {client-certificate-data: $(data "$1.crt"), client-key-data: $(data "$1.key")}
-EOF
 }
 
 # patiently COMMAND…: repeats it for two minutes at most, and then shows what it says.
@@ -87,9 +58,14 @@ etcd)
     exec "$bin/etcd" --data-dir="$dir/etcd" --listen-client-urls="$url" --advertise-client-urls="$url" \
         --listen-peer-urls=http://127.0.0.1:0 --unsafe-no-fsync --log-level=warn ;;
 kube-apiserver)
+    if [ "$address" = 127.0.0.1 ]; then
+        set -- --endpoint-reconciler-type=none          # no pod looks for it
+    else
+        set -- --kubelet-preferred-address-types=InternalIP \
+            --kubelet-client-certificate="$pki/admin.crt" --kubelet-client-key="$pki/admin.key"
+    fi
     exec "$bin/kube-apiserver" --etcd-servers="http://127.0.0.1:$(cat "$dir/etcd.port")" \
-        --bind-address=127.0.0.1 --secure-port="$(cat "$dir/api.port")" \
-        --advertise-address=127.0.0.1 --endpoint-reconciler-type=none \
+        --bind-address="$address" --secure-port="$(cat "$dir/api.port")" --advertise-address="$address" "$@" \
         --tls-cert-file="$pki/server.crt" --tls-private-key-file="$pki/server.key" \
         --client-ca-file="$pki/ca.crt" --authorization-mode=Node,RBAC \
         --service-account-issuer=https://kubernetes.default.svc \

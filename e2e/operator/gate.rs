@@ -1,7 +1,7 @@
 //! A way to Postgres that can be shut: connections are cut then, and new ones refused.
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -14,9 +14,14 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// A way to a socket.
+    /// A way to a socket, on loopback.
     pub fn open(socket: PathBuf) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::open_at(SocketAddr::from(([127, 0, 0, 1], 0)), socket)
+    }
+
+    /// A way to a socket.
+    pub fn open_at(address: SocketAddr, socket: PathBuf) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
         let port = listener.local_addr().unwrap().port();
         let gate = Self { port, through: Arc::new(Mutex::new(Some(Vec::new()))) };
         let through = gate.through.clone();

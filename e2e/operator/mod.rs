@@ -4,7 +4,7 @@ mod admission;
 mod deletion;
 mod faults;
 mod findings;
-mod gate;
+pub mod gate;
 mod namespaced;
 mod replicas;
 mod samples;

@@ -1,0 +1,86 @@
+//! A real node: the chart on kubelet, containerd and kube-proxy of the test's own, with Postgres and phones on
+//! the network outside it.
+//!
+//! One node serves all steps, which are run in order. A step that fails is told at once, and the others are
+//! taken nevertheless. Skipped where this machine cannot have a node, FreeSWITCH, sipp or Postgres.
+
+mod faults;
+mod install;
+mod machine;
+mod pods;
+mod probe;
+mod site;
+mod upgrade;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
+
+use machine::{Node, outside};
+use site::Site;
+
+use crate::freeswitch::switch::installed;
+use crate::postgres::Database;
+use crate::skip::skip;
+
+const TEST: &str = "node::the_chart_on_a_real_node";
+
+/// A step: what must be true, and what asks for it.
+type Step = (&'static str, fn(&mut Site));
+
+const STEPS: &[Step] = &[
+    ("the chart is installed, and everything is ready", install::installed),
+    ("what is applied right after the install is accepted, Namespaces and all", install::samples),
+    ("phones register and call on the node's network", install::phones),
+    ("FreeSWITCH's log is in kubectl logs", install::logs),
+    ("an upgrade leaves a call its time, and takes no new ones", upgrade::drained),
+    ("a pod ends as soon as its last call has", upgrade::ended_early),
+    ("a pod without calls ends at once", upgrade::idle),
+    ("an operator that is killed is replaced", faults::operator),
+    ("a kubelet that is killed ends no call", faults::kubelet),
+    ("a containerd that is killed ends no call", faults::containerd),
+    ("a sidecar that is killed ends no call", faults::sidecar),
+    ("a FreeSWITCH that is killed starts again", faults::freeswitch),
+    ("a node comes back from a power cut", faults::reboot),
+    ("a node comes back from a power cut while Postgres is away", faults::reboot_without_postgres),
+    ("in pods, the chart keeps to the strictest level of Pod Security", pods::restricted),
+    ("an upgrade of two switches never leaves none that takes calls", pods::rolling),
+    ("a sidecar that is restarted leaves its switch to calls", pods::sidecar_restarted),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_chart_on_a_real_node() {
+    if let Err(why) = installed() {
+        return skip(TEST, &why);
+    }
+    let Some(database) = Database::start(TEST).await else { return };
+    let options = database.options();
+    let socket = options.get_socket().expect("a socket").join(format!(".s.PGSQL.{}", options.get_port()));
+    let name = database.name().to_owned();
+    tokio::task::spawn_blocking(move || {
+        let node = match Node::prepare() {
+            Ok(node) => node,
+            Err(why) => return skip(TEST, &why),
+        };
+        outside(&node.network(), || steps(Site::start(node, &name, socket)));
+    })
+    .await
+    .expect("the steps");
+}
+
+/// Takes all steps, and fails with those that did.
+fn steps(mut site: Site) {
+    let mut failed = Vec::new();
+    for (what, step) in STEPS {
+        let start = Instant::now();
+        let ok = catch_unwind(AssertUnwindSafe(|| step(&mut site))).is_ok();
+        let word = if ok { "ok" } else { "FAILED" };
+        eprintln!("{word}: {what} ({:.1} s)", start.elapsed().as_secs_f32());
+        if !ok {
+            failed.push(*what);
+            // The next one begins with a switch that takes calls, if there can be one.
+            let _ = catch_unwind(AssertUnwindSafe(|| site.rolled_out()));
+            let _ = catch_unwind(AssertUnwindSafe(|| site.until_calls_are_answered()));
+        }
+    }
+    assert!(failed.is_empty(), "{failed:#?}");
+}

@@ -1,0 +1,65 @@
+//! The end of a switch's pod, as the kubelet brings it about.
+
+use std::time::{Duration, Instant};
+
+use super::probe::invite;
+use super::site::{DRAIN, HOST, NODE, PHONES, Site};
+use crate::chart::release::NAME;
+
+/// How long FreeSWITCH, its sidecar and the kubelet may take to end a pod whose calls have ended.
+const END: Duration = Duration::from_secs(5);
+
+pub fn drained(site: &mut Site) {
+    site.forget_events();
+    let before = site.switch_uid();
+    let mut talk = site.call_that_is_up(Duration::from_secs(60));
+    site.release(&HOST);
+    site.wait_until("that the pod is to end", || site.pods("switch").iter().any(is_to_end));
+    let start = Instant::now();
+    site.wait_until("503 to a new call", || talk.has_ended() || invite(NODE) == Some(503));
+    assert!(!talk.has_ended(), "the call was cut after {:?}; {:?}", start.elapsed(), site.failed_hooks());
+    let refused = site.carol.play("call", PHONES, &[("dial", "1002")]);
+    assert_eq!(refused.status(), Some(503), "{}", refused.trace);
+    site.wait_until("the call's end", || talk.has_ended());
+    let lived = start.elapsed();
+    assert!(lived + Duration::from_secs(2) > DRAIN && lived < DRAIN + END, "the call lived for {lived:?}");
+    site.wait_until("another pod", || site.switch_uid() != before);
+    site.rolled_out();
+    eprintln!(
+        "from the pod's end: the call lived for {:.1} s; another pod was ready after {:.1} s",
+        lived.as_secs_f32(),
+        start.elapsed().as_secs_f32()
+    );
+    site.calls_are_answered();
+    assert_eq!(site.failed_hooks(), [""; 0]);
+}
+
+pub fn ended_early(site: &mut Site) {
+    let mut talk = site.call_that_is_up(Duration::from_secs(4));
+    let gone = end_of_pod(site, || talk.has_ended());
+    eprintln!("the pod was gone {:.1} s after its last call", gone.as_secs_f32());
+    assert!(gone < END, "{gone:?} after the last call");
+}
+
+pub fn idle(site: &mut Site) {
+    let gone = end_of_pod(site, || true);
+    eprintln!("a pod without calls was gone after {:.1} s", gone.as_secs_f32());
+    assert!(gone < END + Duration::from_secs(2), "{gone:?}");
+}
+
+/// Deletes the switch's pod; how long it was there after something had happened. Nothing may fail of it.
+fn end_of_pod(site: &Site, mut happened: impl FnMut() -> bool) -> Duration {
+    site.forget_events();
+    let before = site.switch_uid();
+    site.cluster.kubectl_ok(&["delete", "pod", "-n", NAME, "centrex-switch-0", "--wait=false"]);
+    site.wait_until("what the pod waits for", &mut happened);
+    let gone = site.wait_until("the pod's end", || site.switch_uid() != before);
+    site.rolled_out();
+    site.calls_are_answered();
+    assert_eq!(site.failed_hooks(), [""; 0]);
+    gone
+}
+
+fn is_to_end(pod: &serde_json::Value) -> bool {
+    !pod["metadata"]["deletionTimestamp"].is_null()
+}
