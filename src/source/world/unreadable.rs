@@ -4,7 +4,7 @@
 use super::{TenantKey, Touched, World};
 use crate::source::manifest::name_violations;
 use crate::source::references::trunks;
-use crate::source::{Object, ObjectKey};
+use crate::source::ObjectKey;
 
 /// An object that is there and cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
