@@ -39,7 +39,7 @@ fn takes_calls(lab: &Lab) -> bool {
 }
 
 fn ready(lab: &mut Lab) {
-    assert!(is_ready(lab), "{}", probe(lab));
+    lab.eventually("the switch is ready", || is_ready(lab));
     lab.switch.signal("-KILL");
     lab.eventually("the probe knows that FreeSWITCH is gone", || {
         probe(lab).contains("503") && probe(lab).contains("the event socket of FreeSWITCH is not connected")
