@@ -101,12 +101,13 @@ async fn what_the_watches_have_not_told_yet_is_no_reason_to_refuse() {
     let Some(site) = Site::start("operator::what_the_watches_have_not_told").await else { return };
     let _operator = operator(&site);
     site.cluster.kubectl_ok(&["create", "namespace", "carriers"]);
-    site.cluster.apply(
-        "apiVersion: centrex.dev/v1alpha1\nkind: SipProfile\nmetadata: {name: external}\n\
+    let platform = "apiVersion: centrex.dev/v1alpha1\nkind: SipProfile\nmetadata: {name: external}\n\
          spec: {role: Trunks, sipPort: 5080}\n---\napiVersion: centrex.dev/v1alpha1\nkind: Trunk\n\
          metadata: {name: carrier, namespace: carriers}\nspec: {sipProfileRef: {name: external}, \
-         gateways: [{host: 192.0.2.10}], allowedNamespaces: {from: Selector, selector: {matchLabels: {carrier: \"yes\"}}}}\n",
-    );
+         gateways: [{host: 192.0.2.10}], allowedNamespaces: {from: Selector, selector: {matchLabels: {carrier: \"yes\"}}}}\n";
+    // There may be a warning: the SipProfile is as new as the Trunk that names it.
+    let applied = site.cluster.kubectl_with(&["apply", "-f", "-"], platform);
+    assert!(applied.status.success(), "{}", String::from_utf8_lossy(&applied.stderr));
     site.wait_for("carriers", "trunk/carrier", "Accepted=True Accepted");
     // Not by kubectl, which takes longer to start than any watch is late.
     let client = site.cluster.client().await;
@@ -134,7 +135,7 @@ async fn what_the_watches_have_not_told_yet_is_no_reason_to_refuse() {
     }
     assert!(refused.is_empty(), "{} of 40 in a namespace just made: {:?}", refused.len(), refused.first());
 
-    // One without the label is refused all the same.
+    // One without the label is refused all the same, as soon as there is a Tenant that it is refused to.
     let without = json!({"metadata": {"name": "without"}});
     namespaces.create(&create, &read(without)).await.unwrap();
     let tenants: Api<Tenant> = Api::namespaced(client.clone(), "without");
@@ -142,6 +143,7 @@ async fn what_the_watches_have_not_told_yet_is_no_reason_to_refuse() {
         .create(&create, &read(json!({"metadata": {"name": "without"}, "spec": domain("without")})))
         .await
         .unwrap();
+    site.wait_for("without", "tenant/without", "Accepted=True Accepted");
     let denied = numbers("without").create(&create, &number("without", "+4930999999")).await.unwrap_err();
     assert!(denied.to_string().contains("RefNotPermitted"), "{denied}");
 

@@ -184,6 +184,8 @@ fn of_compile(problem: compile::Problem, place: Option<Place>) -> Finding {
         Effect::Waiting => Severity::Note,
         Effect::Refused | Effect::Degraded => Severity::Error,
     };
+    // Whoever checks all files may read them all.
+    let holder = problem.unnamed_holder().map(|holder| format!(": {holder}")).unwrap_or_default();
     let (file, line) = place.map_or((None, None), |place| (Some(place.file), Some(place.line)));
     Finding {
         file,
@@ -191,7 +193,7 @@ fn of_compile(problem: compile::Problem, place: Option<Place>) -> Finding {
         severity,
         resource: Some(problem.resource),
         field: problem.field,
-        message: problem.message,
+        message: problem.message + &holder,
         reason: format!("{:?}", problem.reason),
     }
 }

@@ -53,11 +53,13 @@ fn log(before: &[Problem], after: &[Problem]) -> HashSet<ObjectKey> {
     let (old, new) = (before.iter().collect::<BTreeSet<_>>(), after.iter().collect::<BTreeSet<_>>());
     for problem in new.difference(&old) {
         let (resource, field, reason) = (&problem.resource, &problem.field, problem.reason);
+        // The status does not name what is in another namespace; the log is the platform's.
+        let holder = problem.unnamed_holder().map(tracing::field::display);
         match problem.effect {
             Effect::Waiting => {
                 tracing::info!(%resource, %field, ?reason, "waiting: {}", problem.message);
             }
-            effect => tracing::warn!(%resource, %field, ?reason, ?effect, "{}", problem.message),
+            effect => tracing::warn!(%resource, %field, ?reason, ?effect, holder, "{}", problem.message),
         }
     }
     let mut mended = HashSet::new();

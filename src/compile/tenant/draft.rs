@@ -17,7 +17,7 @@ use crate::route::rules::{self, Found};
 use crate::route::{Listener, digits};
 use crate::source::object::created;
 use crate::source::world::key_of;
-use crate::source::{ObjectKey, PlatformSnapshot, TenantSnapshot};
+use crate::source::{ObjectKey, PlatformSnapshot, TenantKey, TenantSnapshot};
 
 /// Kind and name of a resource of the tenant.
 pub type Id = (&'static str, String);
@@ -104,6 +104,15 @@ impl<'a> Draft<'a> {
     /// A resource with its age.
     pub fn aged(&self, kind: &'static str, name: &str) -> Aged {
         Aged { created: self.created(kind, name).unwrap_or(Timestamp::MAX), id: (kind, name.to_owned()) }
+    }
+
+    /// Another tenant, as the people of this one may be told of it: by name within its namespace.
+    pub fn tenant_as_seen(&self, other: &TenantKey) -> String {
+        if other.namespace == self.namespace {
+            format!("tenant {other}")
+        } else {
+            "another tenant".to_owned()
+        }
     }
 
     /// Notes that every resource of the tenant waits for the tenant itself, which is refused.

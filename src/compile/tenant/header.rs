@@ -34,7 +34,8 @@ pub fn tenant_row(draft: &mut Draft) -> Option<TenantRow> {
     if let Some(holder) = draft.claims.identity(id)
         && *holder != me
     {
-        let message = format!("tenant {holder} has this identity; leave tenantId out for one of your own");
+        let holds = draft.tenant_as_seen(holder);
+        let message = format!("{holds} has this identity; leave tenantId out for one of your own");
         let problem = Problem::refused(key, "spec.tenantId", Reason::Conflict, message);
         draft.problems.push(problem.held_by(holder.object()));
         return None;
@@ -48,7 +49,7 @@ pub fn tenant_row(draft: &mut Draft) -> Option<TenantRow> {
         let field = format!("spec.domains[{index}]");
         match draft.claims.domain(domain) {
             Some(holder) if *holder != me => {
-                let message = format!("tenant {holder} holds the domain {domain}");
+                let message = format!("{} holds the domain {domain}", draft.tenant_as_seen(holder));
                 let problem = Problem::degraded(key.clone(), field, Reason::Conflict, message);
                 draft.problems.push(problem.held_by(holder.object()));
             }

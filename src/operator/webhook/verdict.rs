@@ -57,14 +57,12 @@ pub async fn verdict(known: &RwLock<Known>, origin: &dyn Origin, object: &Object
             Err(cause) => return Some(undecided(judged, object, &cause)),
         };
         asked.extend(keys);
-        let before = news.len();
         {
             let known = read(known);
             news.extend(changes.into_iter().flatten().filter(|change| !known.knows(change)));
         }
-        if news.len() > before {
-            judged = block_in_place(|| fresh(known, &news, |known| known.propose(object.clone())));
-        }
+        // Also where nothing was new: a watch may have told it meanwhile.
+        judged = block_in_place(|| fresh(known, &news, |known| known.propose(object.clone())));
     }
     // Limits and circles stand on many objects: the watches may tell of them in a moment.
     let settled = |reason| matches!(reason, Reason::Conflict | Reason::RefNotPermitted);

@@ -2,9 +2,9 @@
 //! stored of one must not be taken for gone, so whomever it may concern is left as it is stored.
 
 use super::{TenantKey, Touched, World};
+use crate::source::ObjectKey;
 use crate::source::manifest::name_violations;
 use crate::source::references::trunks;
-use crate::source::ObjectKey;
 
 /// An object that is there and cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,7 +104,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::source::Change;
+    use crate::source::{Change, Object};
 
     fn object(kind: &str, namespace: &str, name: &str, spec: serde_json::Value) -> Object {
         let object = json!({"apiVersion": "centrex.dev/v1alpha1", "kind": kind,
