@@ -29,7 +29,8 @@ fn expected(trunks: [&str; 2]) -> String {
          set ringback=%(1000,4000,425)
          {}sleep 2000
          {}sleep 4000
-         {}hangup NORMAL_TEMPORARY_FAILURE",
+         {}set last_bridge_proto_specific_hangup_cause=
+         hangup NORMAL_TEMPORARY_FAILURE",
         round(true),
         round(false),
         round(false)

@@ -43,6 +43,7 @@ pub fn call(call: &Call, number: &str) -> Actions {
         actions.push(App::Sleep { milliseconds });
         actions.extend(again.iter().cloned());
     }
-    actions.push(App::Hangup(Cause::NormalTemporaryFailure));
+    // A phone that is told 503 tries elsewhere, where it can; one that is told 404 or 603 does not.
+    actions.extend([App::Set(Variable::NoCarrierAnswer), App::Hangup(Cause::NormalTemporaryFailure)]);
     Some(actions)
 }
