@@ -228,7 +228,6 @@ fn platform(text: &[String; 8]) -> PlatformPlan {
             external_address: None,
             sip_port: 5060,
             tls_port: None,
-            wss_port: None,
             codecs: vec![],
             update_policy: Default::default(),
         },

@@ -86,7 +86,6 @@ pub fn platform() -> PlatformPlan {
         external_address: None,
         sip_port: 5060,
         tls_port: None,
-        wss_port: None,
         codecs: vec!["PCMA".to_owned()],
         update_policy: Default::default(),
     };

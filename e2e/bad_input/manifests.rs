@@ -26,6 +26,7 @@ fn cases() -> Vec<Case> {
         case("unknown kind", acme, ("kind: Extension\nmetadata: {name: carol", "kind: Extention\nmetadata: {name: carol"),
             ("", "kind", "Invalid", "kinds are Conference, ConfigMap")),
         case("unknown field", acme, ("displayName: Carol Example", "diplayName: Carol Example"), (carol, "spec.diplayName", "Invalid", "fields here are callerId")),
+        case("a WebSocket port", "05-sip-profiles.yaml", ("sipPort: 5060", "sipPort: 5060\n  wssPort: 7443"), ("SipProfile -/internal", "spec.wssPort", "Invalid", "fields here are bindAddress")),
         case("wrong type", acme, ("\"1003\"", "1003"), (carol, "spec.number", "Invalid", "must be a string, was read as 1003: put it in quotes")),
         case("out of range", acme, ("ringSeconds: 25", "ringSeconds: 0"), ("Extension acme/alice", "spec.ringSeconds", "Invalid", "from 1 to 300, is 0")),
         case("one name twice", acme, ("name: carol, namespace", "name: bob, namespace"), ("Extension acme/bob", "metadata.name", "Invalid", "a name can be used once")),

@@ -179,18 +179,10 @@ fn trunk() -> Vec<Verdict> {
 fn sip_profile() -> Vec<Verdict> {
     let profile = |more: Value| merged(json!({"role": "Phones", "sipPort": 5060}), more);
     let tls = Some((".tlsPort", "tlsPort must differ from sipPort"));
-    let wss = Some((".wssPort", "wssPort must differ from sipPort and tlsPort"));
     vec![
         (profile(json!({})), None),
         (profile(json!({"role": "Trunks", "tlsPort": 5061})), None),
-        (profile(json!({"tlsPort": 5061, "wssPort": 7443})), None),
-        (
-            profile(json!({"role": "Trunks", "wssPort": 7443})),
-            Some((".wssPort", "wssPort is for role Phones")),
-        ),
         (profile(json!({"tlsPort": 5060})), tls),
-        (profile(json!({"wssPort": 5060})), wss),
-        (profile(json!({"tlsPort": 5061, "wssPort": 5061})), wss),
     ]
 }
 

@@ -56,8 +56,24 @@ fn it_is_installed_upgraded_and_uninstalled() {
         ""
     );
     assert!(cluster.kubectl_ok(&["get", "tenants", "-n", "acme"]).contains("acme.example.com"));
-    // What was kept is taken on by the next release.
+    // What was kept is taken on by the next release; of another name, only when it is told to.
     helm.release(&["install"], &["media.persistent=true"]);
+    helm.helm_ok(&["uninstall", NAME]);
+    let another = |more: &[&str]| {
+        let install = [
+            "install",
+            "another",
+            "charts/centrex",
+            "--set",
+            "postgres.existingSecret.name=centrex-postgres",
+        ];
+        helm.helm(&[&install, more].concat())
+    };
+    let refused = another(&[]);
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && said.contains("CustomResourceDefinition"), "{said}");
+    let taken = another(&["--take-ownership"]);
+    assert!(taken.status.success(), "{}", String::from_utf8_lossy(&taken.stderr));
 }
 
 fn a_phone_system_is_applied_while_the_operator_is_away(helm: &Helm<'_>) {
@@ -165,6 +181,40 @@ fn an_upgrade_changes_what_it_names(helm: &Helm<'_>) {
     helm.release(&["upgrade"], &["media.persistent=true", "operator.replicas=3"]);
     let changed: Vec<String> = versions().into_iter().filter(|version| !before.contains(version)).collect();
     assert_eq!(changed, ["Deployment/centrex-operator/2/3"]);
+    what_cannot_be_changed_says_so(helm);
+}
+
+fn what_cannot_be_changed_says_so(helm: &Helm<'_>) {
+    let keep = ["--reuse-values", "--set"];
+    let upgrade = |value: &str| {
+        let output = helm.helm(&[&["upgrade", NAME, "charts/centrex"], &keep[..], &[value]].concat());
+        (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    for (value, before) in [
+        ("switch.data.size=20Gi", "switch.data.size: was 10Gi at the install"),
+        ("switch.data.persistent=false", "switch.data.persistent: was true at the install"),
+        ("switch.data.storageClass=fast", "switch.data.storageClass: was \"\" at the install"),
+    ] {
+        let (done, said) = upgrade(value);
+        assert!(!done && said.contains(before) && said.contains("--cascade=orphan"), "{value}: {said}");
+    }
+    // As it says: the pods stay, and belong to the new one.
+    let pods = || {
+        helm.get(
+            &["pods", "-n", NAME, "-l", "app.kubernetes.io/component=switch"],
+            "{.items[*].metadata.uid}",
+        )
+    };
+    let before = pods();
+    helm.cluster.kubectl_ok(&["delete", "statefulset", "-n", NAME, "centrex-switch", "--cascade=orphan"]);
+    let (done, said) = upgrade("switch.data.size=20Gi");
+    assert!(done, "{said}");
+    assert_eq!(pods(), before);
+    let size = helm.get(
+        &["statefulset", "-n", NAME, "centrex-switch"],
+        "{.spec.volumeClaimTemplates[0].spec.resources.requests.storage}",
+    );
+    assert_eq!(size, ["20Gi"]);
 }
 
 #[test]

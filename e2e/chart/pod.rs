@@ -2,11 +2,13 @@
 //! configuration as the kubelet mounts it, empty volumes, the pod's user, and Centrex beside it.
 
 use std::collections::HashMap;
+use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -80,13 +82,16 @@ async fn a_real_freeswitch_starts_as_in_the_pod() {
     if root {
         command.uid(USER).gid(USER);
     }
-    let mut freeswitch = Process::start(&mut command, &folder.path().join("output"));
+    let pipe = folder.path().join("output");
+    let output = follow(&pipe, root);
+    let mut freeswitch = Process::start(&mut command, &pipe);
     let ask = |command: &str| Esl::connect(esl, PASSWORD)?.api(command);
     let ready = until(Duration::from_secs(60), || match freeswitch.ended() {
         Some(status) => Some(format!("ended with {status}")),
         None => ask("status").filter(|status| status.contains("is ready")),
     });
-    let log = || std::fs::read_to_string(place("/run/freeswitch/log/freeswitch.log")).unwrap_or_default();
+    // Its log is its output, up to the last line, as the kubelet keeps it.
+    let log = || String::from_utf8_lossy(&output.lock().unwrap()).into_owned();
     assert!(ready.as_ref().is_some_and(|status| status.contains("is ready")), "{ready:?}\n{}", log());
     assert_eq!(ask("switchname").as_deref().map(str::trim), Some("centrex-switch-0"));
     for module in ["mod_sofia", "mod_voicemail", "mod_callcenter", "mod_xml_cdr"] {
@@ -96,11 +101,32 @@ async fn a_real_freeswitch_starts_as_in_the_pod() {
             "{module}"
         );
     }
+    assert!(log().contains("FreeSWITCH Started"), "{}", log());
+    let lines = log().lines().filter(|line| line.contains("% [")).count();
+    assert!(lines > 20 && !place("/run/freeswitch/log/freeswitch.log").exists(), "{lines} lines: {}", log());
     // What is to outlive the pod is on the volume that does.
     for kept in ["db/core.db", "db/voicemail_default.db", "tls/dtls-srtp.pem", "cdr-spool"] {
         assert!(place("/var/lib/freeswitch").join(kept).exists(), "no {kept}");
     }
     drop((freeswitch, centrex, operator));
+}
+
+/// What is written to a container's output: a pipe, which its runtime gives to the container's user.
+fn follow(pipe: &Path, root: bool) -> Arc<Mutex<Vec<u8>>> {
+    assert!(Command::new("mkfifo").arg(pipe).status().unwrap().success());
+    if root {
+        chown(pipe, Some(USER), Some(USER)).unwrap();
+    }
+    let output = Arc::<Mutex<Vec<u8>>>::default();
+    let (written, pipe) = (output.clone(), pipe.to_owned());
+    std::thread::spawn(move || {
+        let mut pipe = std::fs::File::open(pipe).unwrap();
+        let mut part = [0; 4096];
+        while let Ok(length @ 1..) = pipe.read(&mut part) {
+            written.lock().unwrap().extend(&part[..length]);
+        }
+    });
+    output
 }
 
 /// A ConfigMap as the kubelet mounts it, with its items: links into a folder that is replaced whole.

@@ -74,6 +74,43 @@ func TestASwitch(t *testing.T) {
 	contains(t, refused(t, switches("switch.rtp.start=30000", "switch.rtp.end=20000")), "switch.rtp")
 }
 
+// The kubelet knows no address of a pod on the node's network when it runs a hook: one without a host fails there,
+// and cuts every call.
+func TestAPodsEndWaitsForItsCalls(t *testing.T) {
+	for network, host := range map[string]string{"false": "", "true": "127.0.0.1"} {
+		_, sidecar, freeswitch := statefulSet(t, render(t, switches("switch.hostNetwork="+network, "switch.drainSeconds=40", "switch.ports.health=18081", "switch.terminationGracePeriodSeconds=70")))
+		hook := freeswitch.Lifecycle.PreStop.HTTPGet
+		if hook.Host != host || hook.Path != "/drained?seconds=40" || hook.Port.IntVal != 18081 {
+			t.Errorf("hostNetwork=%s: %+v", network, hook)
+		}
+		contains(t, strings.Join(sidecar.Lifecycle.PreStop.Exec.Command, " "), "/usr/local/bin/centrex switch drain --ending ", "--limit=40")
+	}
+	contains(t, refused(t, switches("switch.drainSeconds=50")), "switch.drainSeconds: must be at least 20 less")
+}
+
+// A Service sends calls to a pod that is ready, and an upgrade goes on when one is.
+func TestAPodIsReadyWhenItsFreeswitchIs(t *testing.T) {
+	set, _, freeswitch := statefulSet(t, render(t, switches("switch.hostNetwork=true", "switch.ports.health=18081", "switch.minReadySeconds=7")))
+	probe := freeswitch.ReadinessProbe.HTTPGet
+	// For a probe the kubelet takes the pod's address, where the sidecar listens on either network.
+	if probe.Path != "/readyz/freeswitch" || probe.Port.IntVal != 18081 || probe.Host != "" {
+		t.Errorf("%+v", probe)
+	}
+	if set.Spec.MinReadySeconds != 7 || set.Spec.UpdateStrategy.Type != "RollingUpdate" || set.Spec.UpdateStrategy.RollingUpdate != nil {
+		t.Errorf("%+v", set.Spec)
+	}
+}
+
+// What kubectl logs shows is what FreeSWITCH logs.
+func TestTheLogIsTheContainers(t *testing.T) {
+	all := render(t, switches())
+	_, _, freeswitch := statefulSet(t, all)
+	if environment(freeswitch)["CENTREX_LOG_FILE"].Value != "/dev/stdout" {
+		t.Error("the log goes to a file of the container")
+	}
+	contains(t, as[core.ConfigMap](t, all, "ConfigMap/centrex-switch").Data["autoload_configs__logfile.conf.xml"], `name="logfile" value="$${centrex_log_file}"`)
+}
+
 func TestASwitchMayHaveALoginOfItsOwn(t *testing.T) {
 	secret := func(all objects) string {
 		_, sidecar, _ := statefulSet(t, all)

@@ -49,6 +49,7 @@ fn they_are_installed_and_explained() {
     assert_eq!(versions(&cluster), before, "applied again, they are written again");
 
     every_kind_is_explained(&cluster);
+    no_profile_has_a_websocket(&cluster);
     the_whole_phone_system_is_listed(&cluster);
 }
 
@@ -60,6 +61,15 @@ fn every_kind_is_explained(cluster: &Cluster) {
     }
     let said = cluster.kubectl_ok(&["explain", "extension.spec.ringSeconds"]);
     assert!(said.contains("<integer>") && said.to_lowercase().contains("seconds"), "{said}");
+}
+
+/// Its port was a field once: who still names it hears so, instead of waiting for browsers.
+fn no_profile_has_a_websocket(cluster: &Cluster) {
+    let manifest = "{apiVersion: centrex.dev/v1alpha1, kind: SipProfile, metadata: {name: web},
+        spec: {role: Phones, sipPort: 5070, wssPort: 7443}}";
+    let output = cluster.kubectl_with(&["apply", "-f", "-"], manifest);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("unknown field \"spec.wssPort\""), "{said}");
 }
 
 fn the_whole_phone_system_is_listed(cluster: &Cluster) {

@@ -27,7 +27,11 @@ impl Standalone {
 
     /// The same, with further options.
     pub fn start_with(manifests: &Path, dir: &Path, options: &[&str]) -> Self {
-        let port = free_port(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        Self::start_at(free_port(IpAddr::V4(Ipv4Addr::LOCALHOST)), manifests, dir, options)
+    }
+
+    /// The same, where a switch already asks.
+    pub fn start_at(port: u16, manifests: &Path, dir: &Path, options: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_centrex"));
         command
             .args(["standalone", "--manifests"])
@@ -62,6 +66,11 @@ impl Standalone {
         format!("http://127.0.0.1:{}", self.port)
     }
 
+    /// The port where the switch asks.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// What it printed last.
     pub fn log(&self) -> String {
         self.process.tail(40)
@@ -76,9 +85,10 @@ impl Standalone {
         self.get("/readyz").is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
     }
 
-    fn get(&self, path: &str) -> std::io::Result<String> {
+    /// The answer to a path, with its head; waited for a minute at most.
+    pub fn get(&self, path: &str) -> std::io::Result<String> {
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))?;
-        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+        stream.set_read_timeout(Some(Duration::from_secs(60)))?;
         stream.write_all(
             format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").as_bytes(),
         )?;

@@ -246,3 +246,31 @@ fn phrases_play_and_say_and_run_nothing() {
         }
     }
 }
+
+#[test]
+fn no_profile_opens_a_websocket() {
+    let mut folders =
+        vec![repository("deploy/freeswitch"), repository("templates"), repository("deploy/samples")];
+    let mut files = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).expect("a folder") {
+            let path = entry.expect("its entry").path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            files += 1;
+            let text = std::fs::read_to_string(&path).expect("a text").to_lowercase();
+            let found = ["ws-binding", "wss-binding", "wsport", "wssport"]
+                .into_iter()
+                .find(|word| text.contains(word));
+            assert_eq!(
+                found,
+                None,
+                "{}: anybody who reaches FreeSWITCH's WebSocket can end it",
+                path.display()
+            );
+        }
+    }
+    assert!(files > 50, "{files} files");
+}

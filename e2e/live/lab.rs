@@ -197,6 +197,16 @@ impl Lab {
         self.switch = Switch::start_at(&self.binary, &folder, &url, (USERNAME, PASSWORD), self.esl_port);
     }
 
+    /// Ends Centrex, and starts it again where the switch asks.
+    pub fn restart_sidecar(&mut self) {
+        self.centrex.end();
+        let address = format!("127.0.0.1:{}", self.esl_port);
+        let options = ["--esl-address", &address, "--esl-password", ESL_PASSWORD];
+        let manifests = self.dir.path().join("manifests");
+        self.centrex = Standalone::start_at(self.centrex.port(), &manifests, self.dir.path(), &options);
+        self.eventually("Centrex is connected again", || self.metric("centrex_esl_connected") == Some(1.0));
+    }
+
     /// Ends Centrex, does something to its data directory, and starts it again, with another address
     /// for the switch's lookups. The switch does not know it, and goes on with what it has.
     pub fn restart_centrex(&mut self, meanwhile: impl FnOnce(&Path)) {

@@ -5,6 +5,7 @@
 
 mod changes;
 mod damaged;
+mod ending;
 mod fleet;
 mod fuzz;
 mod hostile;

@@ -79,7 +79,7 @@ fn restart(lab: &mut Lab) {
     assert!(lab.centrex.log().contains("FreeSWITCH was started anew"), "{}", lab.centrex.log());
 }
 
-fn centrex(lab: &Lab, arguments: &[&str]) -> (bool, String) {
+pub(super) fn centrex(lab: &Lab, arguments: &[&str]) -> (bool, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_centrex"));
     let output =
         command.arg("switch").args(arguments).arg("--data-dir").arg(lab.data_dir()).output().unwrap();

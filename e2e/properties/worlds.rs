@@ -319,7 +319,6 @@ fn repair_fields(map: &mut Map<String, Value>) {
     }
     if map.contains_key("sipPort") {
         map.remove("tlsPort");
-        map.remove("wssPort");
     }
     if map.contains_key("upload") {
         map.remove("url");

@@ -4,6 +4,7 @@ mod acks;
 mod answers;
 mod damaged;
 mod database;
+mod limits;
 mod options;
 
 use std::path::{Path, PathBuf};

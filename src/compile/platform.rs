@@ -69,8 +69,7 @@ fn sip_profiles(snapshot: &PlatformSnapshot, plan: &mut PlatformPlan, problems: 
                 continue;
             }
         };
-        let ports =
-            [("sipPort", Some(spec.sip_port)), ("tlsPort", spec.tls_port), ("wssPort", spec.wss_port)];
+        let ports = [("sipPort", Some(spec.sip_port)), ("tlsPort", spec.tls_port)];
         let ports: Vec<(&str, i32)> =
             ports.into_iter().filter_map(|(field, port)| Some((field, port?))).collect();
         let taken = ports.iter().find_map(|(field, port)| {
@@ -94,7 +93,6 @@ fn sip_profiles(snapshot: &PlatformSnapshot, plan: &mut PlatformPlan, problems: 
             external_address: spec.external_address.clone(),
             sip_port: spec.sip_port,
             tls_port: spec.tls_port,
-            wss_port: spec.wss_port,
             codecs,
             update_policy: spec.update_policy.unwrap_or_default(),
         };

@@ -10,8 +10,9 @@ use super::problem::{Problem, Reason};
 use super::secrets::{Unusable, password};
 use crate::plan::{GatewayRow, PlatformPlan, RegistrationRow, Secrets, TrunkRow};
 use crate::resources::Trunk;
-use crate::resources::common::NumberFormat;
+use crate::resources::common::{NumberFormat, Transport};
 use crate::resources::sip_profile::Role;
+use crate::resources::trunk::Gateway;
 use crate::source::{ObjectKey, PlatformSnapshot};
 
 /// The row of a trunk; `None` when it is refused. The SIP profiles are in the plan already.
@@ -50,6 +51,12 @@ pub fn trunk_row(
         let message = format!(
             "{host} is no name of a host and no IP address; a port goes into spec.gateways[{index}].port"
         );
+        refuse(&format!("spec.gateways[{index}].host"), Reason::InvalidValue, message);
+        return None;
+    }
+    let wrong = |(index, gateway)| Some((index, no_carrier(gateway)?));
+    if let Some((index, why)) = spec.gateways.iter().enumerate().find_map(wrong) {
+        let message = format!("{}: {why}", spec.gateways[index].host);
         refuse(&format!("spec.gateways[{index}].host"), Reason::InvalidValue, message);
         return None;
     }
@@ -152,6 +159,33 @@ fn shortest_prefix(net: &IpNet) -> u8 {
         IpNet::V4(_) => 8,
         IpNet::V6(_) => 16,
     }
+}
+
+/// Why no carrier can be where a gateway leads, if none can. What runs on the switch itself listens on TCP:
+/// its event socket, Centrex, perhaps Postgres; a proxy beside it is reached over UDP. What a name
+/// resolves to is not known here.
+fn no_carrier(gateway: &Gateway) -> Option<&'static str> {
+    let address = gateway.host.parse::<IpAddr>().ok().map(|address| address.to_canonical());
+    let own = match address {
+        Some(address) => address.is_loopback(),
+        None => {
+            let name = gateway.host.trim_end_matches('.').to_ascii_lowercase();
+            name == "localhost" || name.ends_with(".localhost")
+        }
+    };
+    if own && gateway.transport.unwrap_or_default() != Transport::Udp {
+        return Some(
+            "over TCP or TLS this leads to other programs of the switch; a proxy on the switch's host needs transport UDP",
+        );
+    }
+    let nowhere = address.is_some_and(|address| match address {
+        IpAddr::V4(address) => address.is_link_local() || address.is_broadcast(),
+        IpAddr::V6(address) => address.is_unicast_link_local(),
+    });
+    let of_many = address.is_some_and(|address| address.is_unspecified() || address.is_multicast());
+    (nowhere || of_many).then_some(
+        "no carrier has this address; allowed are addresses of one host, and not of one link alone",
+    )
 }
 
 /// Whether text is an IP address, or a name that is none misspelt: labels with a letter among them.

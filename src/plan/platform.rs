@@ -38,9 +38,6 @@ pub struct SipProfileRow {
     /// TLS port.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls_port: Option<i32>,
-    /// Secure WebSocket port.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub wss_port: Option<i32>,
     /// Codecs in order of preference, as FreeSWITCH names them.
     pub codecs: Vec<String>,
     /// When it may be started anew, which ends its calls.

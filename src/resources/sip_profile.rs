@@ -33,9 +33,7 @@ use super::status::Status;
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[x_kube(validation = Rule::new("self.role == 'Phones' || !has(self.wssPort)").message("wssPort is for role Phones").field_path(".wssPort"))]
 #[x_kube(validation = Rule::new("!has(self.tlsPort) || self.tlsPort != self.sipPort").message("tlsPort must differ from sipPort").field_path(".tlsPort"))]
-#[x_kube(validation = Rule::new("!has(self.wssPort) || (self.wssPort != self.sipPort && (!has(self.tlsPort) || self.wssPort != self.tlsPort))").message("wssPort must differ from sipPort and tlsPort").field_path(".wssPort"))]
 pub struct SipProfileSpec {
     /// Whether phones or carriers speak to it.
     pub role: Role,
@@ -54,10 +52,6 @@ pub struct SipProfileSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65535))]
     pub tls_port: Option<i32>,
-    /// Secure WebSocket port for browsers; none when left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 65535))]
-    pub wss_port: Option<i32>,
     /// Codecs in order of preference, as FreeSWITCH names them; OPUS, G722, PCMA, PCMU when left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(min = 1, max = 16), inner(length(min = 1, max = 16), regex(pattern = CODEC_PATTERN)))]

@@ -1,7 +1,7 @@
 //! A socket in the data directory by which `centrex switch drain` and `resume` talk to the sidecar of
 //! the same pod: whoever may open the directory may do that, and nobody from elsewhere.
 //!
-//! One line each way: `drain`, `resume` or `status`; back come the findings in JSON.
+//! One line each way: `drain`, `end`, `resume` or `status`; back come the findings in JSON.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -73,9 +73,10 @@ impl Control {
         BufReader::new(read.take(64)).read_line(&mut line).await?;
         let order = match line.trim_end() {
             "drain" => Some(Order::Drain),
+            "end" => Some(Order::End),
             "resume" => Some(Order::Resume),
             "status" => None,
-            _ => return write.write_all(b"allowed are drain, resume and status\n").await,
+            _ => return write.write_all(b"allowed are drain, end, resume and status\n").await,
         };
         if let Some(order) = order {
             // It is carried out as soon as there is a session; `draining` says when it was.

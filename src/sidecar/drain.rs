@@ -7,7 +7,7 @@ use clap::Args;
 use tokio::time::{Instant, sleep};
 
 use super::control;
-use crate::switch::findings::Findings;
+use crate::switch::findings::{Findings, GONE};
 
 /// How often it is looked.
 const LOOK: Duration = Duration::from_secs(1);
@@ -24,6 +24,11 @@ pub struct DrainArgs {
     /// Longest wait for calls to end, in seconds; 0 waits for none
     #[arg(long, env = "CENTREX_DRAIN_LIMIT", value_name = "SECONDS", default_value_t = 3600)]
     pub limit: u32,
+
+    /// For the preStop hook of a pod: calls that are left at the limit, or a FreeSWITCH that has ended, are
+    /// no error, and a sidecar that starts anew takes calls again
+    #[arg(long)]
+    pub ending: bool,
 }
 
 /// Options of `centrex switch resume`.
@@ -63,22 +68,43 @@ pub enum DrainError {
 /// # Errors
 /// There is nobody to tell, or calls are up at the limit.
 pub async fn drain(args: DrainArgs) -> Result<(), DrainError> {
-    tell(&args.data_dir, "drain", true).await?;
-    let deadline = Instant::now() + Duration::from_secs(args.limit.into());
-    let mut told = None;
+    let ended = wait(&args).await;
+    if let (Err(DrainError::CallsLeft { calls, limit }), true) = (&ended, args.ending) {
+        println!("{calls} call legs are still up after {limit} seconds; they end with the pod");
+        return Ok(());
+    }
+    ended
+}
+
+async fn wait(args: &DrainArgs) -> Result<(), DrainError> {
+    ask(&args.data_dir, if args.ending { "end" } else { "drain" }).await?;
+    let start = Instant::now();
+    let (mut told, mut reached) = (None, start);
     loop {
-        let calls = ask(&args.data_dir, "status").await?.calls;
-        if told != Some(calls) {
-            println!("no new calls; {calls} call legs are up");
-            told = Some(calls);
-        }
-        if calls == 0 {
+        let findings = ask(&args.data_dir, "status").await?;
+        if findings.connected == Some(true) {
+            reached = Instant::now();
+            if findings.draining {
+                if told != Some(findings.calls) {
+                    println!("no new calls; {} call legs are up", findings.calls);
+                    told = Some(findings.calls);
+                }
+                if findings.calls == 0 {
+                    return Ok(());
+                }
+            }
+        } else if (told.is_some() || args.ending) && reached.elapsed() >= GONE {
+            println!("FreeSWITCH has ended: no call is waited for");
             return Ok(());
         }
-        if Instant::now() >= deadline {
-            return Err(DrainError::CallsLeft { calls, limit: args.limit });
+        match told {
+            None if start.elapsed() >= TOLD => return Err(DrainError::NotTold),
+            None => sleep(LOOK / 10).await,
+            Some(calls) if start.elapsed() >= Duration::from_secs(args.limit.into()) => {
+                return Err(DrainError::CallsLeft { calls, limit: args.limit });
+            }
+            Some(_) => sleep(LOOK).await,
         }
-        sleep(LOOK).await;
     }
 }
 
@@ -87,21 +113,15 @@ pub async fn drain(args: DrainArgs) -> Result<(), DrainError> {
 /// # Errors
 /// There is nobody to tell.
 pub async fn resume(args: ResumeArgs) -> Result<(), DrainError> {
-    tell(&args.data_dir, "resume", false).await?;
-    println!("new calls are taken");
-    Ok(())
-}
-
-/// Gives an order, and waits until it was carried out.
-async fn tell(data_dir: &Path, order: &str, draining: bool) -> Result<(), DrainError> {
-    ask(data_dir, order).await?;
-    let deadline = Instant::now() + TOLD;
+    ask(&args.data_dir, "resume").await?;
+    let start = Instant::now();
     loop {
-        let findings = ask(data_dir, "status").await?;
-        if findings.draining == draining && findings.connected == Some(true) {
+        let findings = ask(&args.data_dir, "status").await?;
+        if !findings.draining && findings.connected == Some(true) {
+            println!("new calls are taken");
             return Ok(());
         }
-        if Instant::now() >= deadline {
+        if start.elapsed() >= TOLD {
             return Err(DrainError::NotTold);
         }
         sleep(LOOK / 10).await;

@@ -35,7 +35,7 @@ use crate::switch::cache::{Cache, CacheError};
 use crate::switch::findings::{Applied, Findings};
 use crate::switch::follow::{Follower, Progress};
 use crate::switch::http::{Credentials, CredentialsError, Probe, Server, ServerError};
-use crate::switch::live::{self, Live};
+use crate::switch::live::{self, Ending, Live};
 use crate::switch::replica::Replica;
 use crate::switch::xml::Answers;
 use crate::switch::xml::running::Running;
@@ -150,7 +150,8 @@ impl Sidecar {
             serving.spawn(control.serve(stop_serving.clone()));
             let applied_now = applied.subscribe();
             let (progress, applied, findings) = (progress.clone(), applied.clone(), findings.clone());
-            let live = Live { options, answers, progress, orders, findings, applied, metrics };
+            let ending = Ending::of(data_dir);
+            let live = Live { options, answers, progress, orders, ending, findings, applied, metrics };
             follower.watch(applied_now);
             serving.spawn(live.run(follower.restored(), stop_serving.clone()));
         }

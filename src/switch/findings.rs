@@ -1,9 +1,13 @@
 //! What a sidecar found on its FreeSWITCH.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+/// A FreeSWITCH whose event socket is not reached for so long has ended, and its calls with it.
+pub const GONE: Duration = Duration::from_secs(3);
 
 /// What the switch really has, as far as it was asked. Default: nothing was asked (no ESL configured).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +21,13 @@ pub struct Findings {
     pub absent: bool,
     /// Whether new calls are refused, and how many are still up.
     pub draining: bool,
+    /// Whether they are refused because the pod ends: no more than that was asked for. Of this process.
+    #[serde(skip)]
+    pub ending: bool,
+    /// Whether it listens for SIP: with every profile that it should have, and when it once did, with one
+    /// of them at least. Of this process.
+    #[serde(skip)]
+    pub listening: bool,
     /// Calls that are up.
     pub calls: u32,
     /// What differs from what should be and was not repaired, in words; at most 20.
@@ -29,6 +40,19 @@ pub struct Findings {
     /// State of each trunk's gateways, by `namespace/name` of the Trunk and index of the gateway:
     /// FreeSWITCH's word, such as `REGED`, `NOREG`, `FAIL_WAIT`, `TRYING` (sofia_reg.c), and UP or DOWN by its pings.
     pub gateways: BTreeMap<String, Vec<GatewayState>>,
+}
+
+impl Findings {
+    /// Why no new calls should be sent to the switch, in words; nothing when they may. One whose pod
+    /// ends is left by its Service for that reason already, and is where its calls are.
+    pub fn missing(&self) -> Vec<&'static str> {
+        let told = [
+            (self.connected != Some(true), "the event socket of FreeSWITCH is not connected"),
+            (!self.listening, "FreeSWITCH does not listen with its SIP profiles yet"),
+            (self.draining && !self.ending, "the switch is drained (centrex switch resume ends that)"),
+        ];
+        told.into_iter().filter_map(|(missing, why)| missing.then_some(why)).collect()
+    }
 }
 
 /// Why a resource of the platform is not on the switch as it should be.
@@ -58,4 +82,25 @@ pub struct Applied {
     pub platform: i64,
     /// Revisions of tenants.
     pub tenants: BTreeMap<Uuid, i64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn new_calls_are_sent_to_a_switch_that_listens_and_is_not_drained() {
+        let good = Findings { connected: Some(true), listening: true, ..Findings::default() };
+        assert!(good.missing().is_empty());
+        let ending = Findings { draining: true, ending: true, ..good.clone() };
+        assert!(ending.missing().is_empty(), "its pod ends: whoever has a call there must still reach it");
+        for bad in [
+            Findings { connected: Some(false), ..good.clone() },
+            Findings { connected: None, ..good.clone() },
+            Findings { listening: false, ..good.clone() },
+            Findings { draining: true, ..good.clone() },
+        ] {
+            assert_eq!(bad.missing().len(), 1, "{bad:?}");
+        }
+    }
 }

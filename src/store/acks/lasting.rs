@@ -12,11 +12,13 @@ const MAX_DRIFT: usize = 20;
 const BETWEEN: [&str; 3] = ["UNREGED", "TRYING", "REGISTER"];
 
 /// Findings as they are to stand in Postgres, where `before` stands: without how many calls are up,
-/// which moves all the time; without a gateway's steps between two states; and bounded.
+/// which moves all the time, and what is of no use outside its process; without a gateway's steps between two states; and bounded.
 pub fn lasting(before: &Findings, now: &Findings) -> Findings {
     let mut lasting = Findings {
         version: now.version.as_deref().map(|version| bounded(version, MAX_WORD)),
         calls: 0,
+        ending: false,
+        listening: false,
         drift: now.drift.iter().take(MAX_DRIFT).map(|text| bounded(text, MAX_TEXT)).collect(),
         problems: now.problems.iter().map(|(id, text)| (*id, bounded(text, MAX_TEXT))).collect(),
         held: now.held.iter().map(|(name, held)| (name.clone(), short(held))).collect(),

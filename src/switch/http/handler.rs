@@ -14,11 +14,12 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::patience::Patience;
+use super::places::{Peer, Places};
 use super::{Credentials, Probe, Serves, body};
 use crate::cdr::document::Encoding;
 use crate::cdr::intake::Intake;
 use crate::cdr::spool::Received;
-use crate::switch::findings::Findings;
+use crate::switch::findings::{Findings, GONE};
 use crate::switch::form::Form;
 use crate::switch::metrics::{Metrics, Outcome};
 use crate::switch::xml::{Answer, AnswerError, Answers, NOT_FOUND, Section};
@@ -39,6 +40,8 @@ pub(super) struct Handler {
     pub metrics: Metrics,
     /// What is found on the switch, where somebody asks it.
     pub findings: Option<watch::Receiver<Findings>>,
+    /// Who waits for calls to end.
+    pub waiters: Arc<Places>,
     /// Takes call records in, once it is there.
     pub cdrs: OnceLock<Intake>,
 }
@@ -55,9 +58,10 @@ impl Handler {
         &self,
         request: Request<Incoming>,
         serves: Serves,
+        peer: Peer,
         patience: &Patience,
     ) -> Response<Full<Bytes>> {
-        let response = self.response(request, serves, patience).await;
+        let response = self.response(request, serves, peer, patience).await;
         patience.answered();
         response
     }
@@ -66,15 +70,17 @@ impl Handler {
         &self,
         request: Request<Incoming>,
         serves: Serves,
+        peer: Peer,
         patience: &Patience,
     ) -> Response<Full<Bytes>> {
         match request.uri().path() {
             "/healthz" => get(request.method(), || text(StatusCode::OK, "ok\n")),
-            "/readyz" => get(request.method(), || self.ready()),
+            "/readyz" => get(request.method(), || ready(&self.probe.missing())),
+            "/readyz/freeswitch" => get(request.method(), || ready(&self.freeswitch())),
             "/metrics" => get(request.method(), || self.scrape()),
             "/drained" if request.method() == Method::GET => {
                 patience.head_came(Instant::now());
-                self.drained(request.uri().query().unwrap_or_default()).await
+                self.drained(request.uri().query().unwrap_or_default(), peer).await
             }
             CDRS if serves == Serves::All => self.cdr(request, patience).await,
             path => match path.strip_prefix(LOOKUPS).and_then(Section::by_name) {
@@ -87,7 +93,7 @@ impl Handler {
     /// Answers when no call is up and none comes any more, or when so many seconds are over: for the
     /// hook that FreeSWITCH's container has before it ends. It only waits; draining is asked for
     /// elsewhere.
-    async fn drained(&self, query: &str) -> Response<Full<Bytes>> {
+    async fn drained(&self, query: &str, peer: Peer) -> Response<Full<Bytes>> {
         let seconds = query.strip_prefix("seconds=").and_then(|text| text.parse::<u32>().ok());
         let Some(seconds) = seconds.filter(|seconds| *seconds <= LONGEST_DRAIN) else {
             return text(StatusCode::BAD_REQUEST, "allowed is /drained?seconds=N, N up to 86400\n");
@@ -95,12 +101,12 @@ impl Handler {
         let Some(mut findings) = self.findings.clone() else {
             return text(StatusCode::OK, "nobody asks FreeSWITCH (--esl-address): nothing is waited for\n");
         };
-        let gone = |found: &Findings| found.connected == Some(false) || (found.draining && found.calls == 0);
-        let wait = findings.wait_for(gone);
-        match tokio::time::timeout(Duration::from_secs(seconds.into()), wait).await {
-            Ok(_) => text(StatusCode::OK, "no call is up\n"),
-            Err(_) => text(StatusCode::OK, "calls are up, and the time is over\n"),
-        }
+        let Some(_place) = self.waiters.take(peer) else {
+            return text(StatusCode::SERVICE_UNAVAILABLE, "too many wait here already\n");
+        };
+        let limit = Duration::from_secs(seconds.into());
+        let ended = tokio::time::timeout(limit, ended(&mut findings)).await;
+        text(StatusCode::OK, ended.unwrap_or("calls are up, and the time is over\n"))
     }
 
     async fn lookup(
@@ -179,12 +185,12 @@ impl Handler {
         credentials.accept(headers.get(AUTHORIZATION).map(HeaderValue::as_bytes))
     }
 
-    fn ready(&self) -> Response<Full<Bytes>> {
-        let missing = self.probe.missing();
-        if missing.is_empty() {
-            return text(StatusCode::OK, "ready\n");
+    /// Why FreeSWITCH should be sent no calls, in words.
+    fn freeswitch(&self) -> Vec<&'static str> {
+        match &self.findings {
+            Some(findings) => findings.borrow().missing(),
+            None => vec!["nobody asks FreeSWITCH (--esl-address)"],
         }
-        text(StatusCode::SERVICE_UNAVAILABLE, format!("not ready:\n{}\n", missing.join("\n")))
     }
 
     fn scrape(&self) -> Response<Full<Bytes>> {
@@ -196,6 +202,30 @@ impl Handler {
             Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "metrics could not be written\n"),
         }
     }
+}
+
+/// Waits until no call is up and none comes any more, or FreeSWITCH has ended.
+async fn ended(findings: &mut watch::Receiver<Findings>) -> &'static str {
+    let drained = |found: &Findings| found.draining && found.calls == 0 && found.connected == Some(true);
+    let away = |found: &Findings| found.connected == Some(false);
+    loop {
+        match findings.wait_for(|found| drained(found) || away(found)).await {
+            Ok(found) if away(&found) => {}
+            _ => return "no call is up\n",
+        }
+        // A connection that is made again is none that ended.
+        if tokio::time::timeout(GONE, findings.wait_for(|found| !away(found))).await.is_err() {
+            return "FreeSWITCH has ended: no call is up\n";
+        }
+    }
+}
+
+fn ready(missing: &[impl AsRef<str>]) -> Response<Full<Bytes>> {
+    if missing.is_empty() {
+        return text(StatusCode::OK, "ready\n");
+    }
+    let lines: Vec<&str> = missing.iter().map(AsRef::as_ref).collect();
+    text(StatusCode::SERVICE_UNAVAILABLE, format!("not ready:\n{}\n", lines.join("\n")))
 }
 
 /// Makes an answer. One that panics is an error of ours, and nobody else's: nothing is changed by a

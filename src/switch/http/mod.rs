@@ -5,6 +5,7 @@ mod auth;
 mod body;
 mod handler;
 mod patience;
+mod places;
 
 pub use auth::{Credentials, CredentialsError, check_exposure};
 pub use body::MAX_BODY_BYTES;
@@ -22,6 +23,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -33,12 +35,21 @@ use crate::cdr::intake::Intake;
 use crate::cdr::metrics::CdrMetrics;
 use handler::Handler;
 use patience::Patience;
+use places::{Peer, Place, Places};
 
 /// How long a connection may stay without a request, and the head and the body of one may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long requests under way may take when the listener ends.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Most connections of other hosts to the listener of probes, and most of one of them. Beyond, one is
+/// closed as it comes.
+const CONNECTIONS: (usize, usize) = (512, 64);
+/// Most of them that wait for calls to end (`/drained`).
+const WAITERS: (usize, usize) = (16, 4);
+/// How often it is told that connections are refused.
+const TOLD_EVERY: Duration = Duration::from_secs(60);
 
 /// Why the listener does not start.
 #[derive(Debug, thiserror::Error)]
@@ -106,7 +117,9 @@ impl Server {
         let listener = open("--xml-listen", listen).await?;
         let metrics = Metrics::new(answers.replica.clone(), probe.clone());
         let cdrs = OnceLock::new();
-        let handler = Arc::new(Handler { credentials, answers, probe, metrics, findings: None, cdrs });
+        let waiters = Places::new(WAITERS.0, WAITERS.1);
+        let handler = Handler { credentials, answers, probe, metrics, findings: None, waiters, cdrs };
+        let handler = Arc::new(handler);
         Ok(Self { listener, handler, serves: Serves::All })
     }
 
@@ -122,7 +135,8 @@ impl Server {
     }
 
     /// Opens a second listener, with the same `/healthz`, `/readyz` and `/metrics` and without
-    /// lookups: those stay on loopback, and kubelet and Prometheus come from elsewhere.
+    /// lookups: those stay on loopback, and kubelet and Prometheus come from elsewhere. Whoever else
+    /// may come cannot take all of it.
     ///
     /// # Errors
     /// The address is taken.
@@ -151,8 +165,24 @@ impl Server {
     /// Answers until cancelled; requests under way are finished then, for two seconds at most.
     pub async fn serve(self, cancel: CancellationToken) {
         let connections = TaskTracker::new();
-        while let Some(stream) = self.accept(&cancel).await {
-            connections.spawn(connection(stream, self.handler.clone(), self.serves, cancel.clone()));
+        let places = (self.serves == Serves::Pages).then(|| Places::new(CONNECTIONS.0, CONNECTIONS.1));
+        let mut told: Option<Instant> = None;
+        while let Some((stream, peer)) = self.accept(&cancel).await {
+            let place = match places.as_ref().map(|places| places.take(peer)) {
+                Some(None) => {
+                    if told.is_none_or(|told| told.elapsed() >= TOLD_EVERY) {
+                        tracing::warn!(
+                            ?peer,
+                            "connections to the listener of probes are refused: too many are open"
+                        );
+                        told = Some(Instant::now());
+                    }
+                    continue;
+                }
+                place => place.flatten(),
+            };
+            let (handler, cancel) = (self.handler.clone(), cancel.clone());
+            connections.spawn(connection((stream, peer), place, handler, self.serves, cancel));
         }
         drop(self.listener);
         connections.close();
@@ -162,7 +192,7 @@ impl Server {
     }
 
     /// The next connection; none when cancelled. Running out of file descriptors is waited out.
-    async fn accept(&self, cancel: &CancellationToken) -> Option<TcpStream> {
+    async fn accept(&self, cancel: &CancellationToken) -> Option<(TcpStream, Peer)> {
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -170,7 +200,10 @@ impl Server {
                 accepted = self.listener.accept() => accepted,
             };
             match accepted {
-                Ok((stream, _)) => return Some(stream),
+                Ok((stream, peer)) => {
+                    let peer = stream.local_addr().map(|local| Peer::of(peer, local)).unwrap_or_default();
+                    return Some((stream, peer));
+                }
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
                     tokio::time::sleep(Duration::from_millis(50)).await;
@@ -184,14 +217,21 @@ async fn open(option: &'static str, listen: SocketAddr) -> Result<TcpListener, S
     TcpListener::bind(listen).await.map_err(|source| ServerError::Listen { option, listen, source })
 }
 
-async fn connection(stream: TcpStream, handler: Arc<Handler>, serves: Serves, cancel: CancellationToken) {
+/// Serves a connection, which holds its place until it ends.
+async fn connection(
+    (stream, peer): (TcpStream, Peer),
+    _place: Option<Place>,
+    handler: Arc<Handler>,
+    serves: Serves,
+    cancel: CancellationToken,
+) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY");
     }
     let patience = Arc::new(Patience::new(PATIENCE));
     let service = service_fn(|request| {
         let (handler, patience) = (handler.clone(), patience.clone());
-        async move { Ok::<_, Infallible>(handler.handle(request, serves, &patience).await) }
+        async move { Ok::<_, Infallible>(handler.handle(request, serves, peer, &patience).await) }
     });
     let mut builder = http1::Builder::new();
     builder.header_read_timeout(None); // a timer for each head: `patience` has one for all

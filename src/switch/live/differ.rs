@@ -88,7 +88,7 @@ fn listens_as(held: &Profile, wanted: &Profile) -> bool {
     (wanted.address.is_none() || held.address == wanted.address)
         && held.sip_port == wanted.sip_port
         && held.tls_port == wanted.tls_port
-        && held.wss_port == wanted.wss_port
+        && held.web_socket == wanted.web_socket
         && held.external == wanted.external
         && held.context == wanted.context
 }
@@ -173,7 +173,7 @@ mod tests {
             address: Some("192.0.2.1".into()),
             sip_port,
             tls_port: None,
-            wss_port: None,
+            web_socket: false,
             external: None,
             context: context.into(),
             codecs: "PCMA".into(),
@@ -257,16 +257,19 @@ mod tests {
     fn a_profile_is_started_anew_only_for_what_nothing_less_changes() {
         let restart = [Change::RestartProfile { profile: "internal".into() }];
         let rescan = [Change::Rescan { profile: "internal".into() }];
-        let edits: [fn(&mut Profile); 5] = [
+        let edits: [fn(&mut Profile); 4] = [
             |profile| profile.sip_port = 5062,
             |profile| profile.tls_port = Some(5061),
-            |profile| profile.wss_port = Some(7443),
             |profile| profile.address = Some("192.0.2.2".into()),
             |profile| profile.external = Some("203.0.113.1".into()),
         ];
         for edit in edits {
             assert_eq!(after(|want| edit(want.profiles.get_mut("internal").unwrap())), restart);
         }
+        // One of an older configuration closes the socket that it opened for browsers.
+        let mut open = world();
+        open.profiles.get_mut("internal").unwrap().web_socket = true;
+        assert_eq!(Vec::from_iter(changes(&open, &world())), restart);
         assert_eq!(after(|want| want.profiles.get_mut("internal").unwrap().codecs = "OPUS".into()), rescan);
         assert_eq!(after(|want| want.domains.extend(["b.example".into()])), rescan);
         assert_eq!(

@@ -102,6 +102,7 @@ impl Live {
         key: &SigningKey,
     ) -> Result<(Moment, State), EslError> {
         let found = read::found(client).await?;
+        self.note_listening(memory, &found, &want);
         memory.left = differences(&found, &want, &moment.now);
         let expected = |change| moment.revised.contains(change) || memory.retry.contains(change);
         if !memory.left.iter().all(expected) {
@@ -109,11 +110,22 @@ impl Live {
             let again = read::found(client).await?;
             moment = self.moment(memory, key);
             want = wanted(&moment.now, key, &self.answers.media);
+            self.note_listening(memory, &again, &want);
             let second = differences(&again, &want, &moment.now);
             memory.left = differences(&found, &want, &moment.now).intersection(&second).cloned().collect();
         }
         (memory.gateways, memory.beyond) = (found.gateways, found.beyond);
         Ok((moment, want))
+    }
+
+    /// Tells whether calls find the switch. A profile that does not come up keeps a switch that starts
+    /// from being sent calls, and no other: the rest of it works.
+    fn note_listening(&self, memory: &mut Memory, found: &Found, want: &State) {
+        let runs = |name: &String| found.state.profiles.contains_key(name);
+        memory.has_listened |= want.profiles.keys().all(runs);
+        let listening = memory.has_listened && (want.profiles.is_empty() || want.profiles.keys().any(runs));
+        self.findings
+            .send_if_modified(|findings| std::mem::replace(&mut findings.listening, listening) != listening);
     }
 
     /// Looks until everything that was tried is seen, or long enough.
@@ -128,6 +140,7 @@ impl Live {
         let start = Instant::now();
         loop {
             let mut found = read::found(client).await?;
+            self.note_listening(memory, &found, want);
             memory.left = differences(&found, want, now);
             if !is_awaited(&memory.left, done, start.elapsed(), || self.is_newer_than(now)) {
                 memory.gateways = std::mem::take(&mut found.gateways);

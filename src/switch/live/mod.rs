@@ -4,6 +4,7 @@
 mod apply;
 mod change;
 mod differ;
+mod ending;
 mod look;
 mod metrics;
 mod plan;
@@ -13,5 +14,6 @@ mod state;
 mod task;
 
 pub use change::{Change, Changes};
+pub use ending::Ending;
 pub use metrics::Metrics;
 pub use task::{Live, Options, Order};

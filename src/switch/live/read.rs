@@ -1,6 +1,7 @@
 //! What a FreeSWITCH has, as it says it itself.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use serde::Deserialize;
 use uuid::Uuid;
@@ -43,7 +44,7 @@ pub struct Found {
     pub beyond: Vec<String>,
 }
 
-/// Asks for everything that can be compared.
+/// Asks for everything that can be compared. Of profiles, FreeSWITCH names those that run.
 ///
 /// # Errors
 /// The session ended, or an answer makes no sense.
@@ -190,12 +191,22 @@ fn port(url: &str) -> Option<i32> {
     address.rsplit_once(':')?.1.parse().ok()
 }
 
+/// Whether other hosts reach a listener: it is on no loopback address.
+fn is_exposed(url: &str) -> bool {
+    let host =
+        url.split(';').next().and_then(|url| url.rsplit_once(':')?.0.rsplit_once('@')).map(|(_, host)| host);
+    let address = host.and_then(|host| host.trim_matches(['[', ']']).parse::<IpAddr>().ok());
+    !address.is_some_and(|address| address.is_loopback())
+}
+
 fn profile(row: &Record) -> Option<Profile> {
     Some(Profile {
         address: row.get("sip-ip").cloned(),
         sip_port: port(row.get("bind-url")?)?,
         tls_port: row.get("tls-bind-url").and_then(|url| port(url)),
-        wss_port: row.get("wss-bind-url").and_then(|url| port(url)),
+        web_socket: ["ws-bind-url", "wss-bind-url"]
+            .into_iter()
+            .any(|url| row.get(url).is_some_and(|url| is_exposed(url))),
         external: row.get("ext-sip-ip").cloned(),
         context: row.get("context")?.clone(),
         codecs: row.get("inbound-codecs").cloned().unwrap_or_default(),
@@ -242,4 +253,22 @@ fn agent(row: &Record) -> Option<(String, Agent)> {
 fn tier(row: &Record) -> Option<((String, String), Tier)> {
     let tier = Tier { level: row.get("level")?.parse().ok()?, position: row.get("position")?.parse().ok()? };
     Some(((row.get("queue")?.clone(), row.get("agent")?.clone()), tier))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_on_loopback_is_reached_by_nobody_else() {
+        for inside in ["sip:mod_sofia@127.0.0.1:5066;transport=ws", "sips:mod_sofia@[::1]:7443;transport=wss"]
+        {
+            assert!(!is_exposed(inside), "{inside}");
+        }
+        for outside in
+            ["sips:mod_sofia@0.0.0.0:7443;transport=wss", "sip:mod_sofia@[2001:db8::1]:5066", "", "sip:x"]
+        {
+            assert!(is_exposed(outside), "{outside}");
+        }
+    }
 }

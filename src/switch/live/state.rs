@@ -44,8 +44,9 @@ pub struct Profile {
     pub sip_port: i32,
     /// TLS port.
     pub tls_port: Option<i32>,
-    /// Secure WebSocket port.
-    pub wss_port: Option<i32>,
+    /// Whether it takes WebSockets from other hosts. It never should: mod_sofia's reader of their frames
+    /// trusts whoever sends them.
+    pub web_socket: bool,
     /// Address it tells peers.
     pub external: Option<String>,
     /// Context of its calls, by which phones' and carriers' profiles differ.
@@ -191,7 +192,7 @@ impl Profile {
             address: row.bind_address.clone(),
             sip_port: row.sip_port,
             tls_port: row.tls_port,
-            wss_port: row.wss_port,
+            web_socket: false,
             external: row.external_address.clone(),
             context: match row.role {
                 Role::Phones => names::UNROUTED_CONTEXT,
@@ -211,7 +212,6 @@ impl Profile {
             external_address: self.external,
             sip_port: self.sip_port,
             tls_port: self.tls_port,
-            wss_port: self.wss_port,
             ..other.clone()
         }
     }

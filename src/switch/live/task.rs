@@ -11,6 +11,7 @@ use tracing::{info, warn};
 
 use super::apply::{Applier, Done};
 use super::change::{Change, Changes};
+use super::ending::Ending;
 use super::look::Moment;
 use super::metrics::Metrics;
 use super::plan::{Outcome, trunks, wanted};
@@ -51,8 +52,10 @@ pub struct Options {
 /// What an operator of the switch asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// No new calls from outside.
+    /// No new calls from outside, until somebody says otherwise.
     Drain,
+    /// No new calls from outside, because the pod ends.
+    End,
     /// New calls again.
     Resume,
 }
@@ -68,6 +71,8 @@ pub struct Live {
     pub progress: watch::Receiver<Progress>,
     /// What is asked for.
     pub orders: mpsc::Receiver<Order>,
+    /// Where it is noted that the pod ends.
+    pub ending: Ending,
     /// What is found.
     pub findings: watch::Sender<Findings>,
     /// How far the switch is.
@@ -102,6 +107,8 @@ pub(super) struct Memory {
     pub(super) complete: bool,
     /// Whether new calls are refused on request; none before the switch was asked.
     pub(super) draining: Option<bool>,
+    /// Whether this process of FreeSWITCH has listened with every profile that it should have.
+    pub(super) has_listened: bool,
 }
 
 impl Live {
@@ -197,12 +204,23 @@ impl Live {
             memory.gateways.clear();
             // A new process has read everything anew; who is registered is kept on its disk.
             memory.core = core;
+            memory.has_listened = false;
             if let Some(true) = memory.draining {
                 client.api(Api::PauseInbound).await?;
             }
         }
         memory.looked_at_calls = false;
-        let paused = client.api(Api::Paused).await?.trim() == "true";
+        let mut paused = client.api(Api::Paused).await?.trim() == "true";
+        if memory.draining.is_none() && self.ending.is_noted() {
+            if paused {
+                client.api(Api::Resume).await?;
+                paused = false;
+                info!(
+                    "new calls are taken again: they were refused because the pod was to end, and it has not"
+                );
+            }
+            self.ending.forget();
+        }
         memory.draining = Some(paused);
         self.metrics.connected(true);
         self.metrics.legs(legs);
@@ -211,6 +229,8 @@ impl Live {
             findings.absent = false;
             findings.version = Some(version.chars().take(64).collect());
             findings.draining = paused;
+            findings.ending = paused && self.ending.is_noted();
+            findings.listening &= memory.has_listened;
             findings.calls = legs;
         });
         Ok(())
@@ -268,13 +288,22 @@ impl Live {
     }
 
     async fn obey(&mut self, order: Order, client: &Client, memory: &mut Memory) -> Result<(), EslError> {
-        let draining = order == Order::Drain;
+        let draining = order != Order::Resume;
+        match order {
+            // A drain that somebody asked for stays one.
+            Order::End if memory.draining == Some(true) => {}
+            Order::End => self.ending.note(),
+            Order::Drain | Order::Resume => self.ending.forget(),
+        }
         client.api(if draining { Api::PauseInbound } else { Api::Resume }).await?;
         memory.draining = Some(draining);
-        info!(draining, "asked for");
+        info!(draining, ending = order == Order::End, "asked for");
         let legs = read::number(client, Api::CountChannels).await?;
         self.legs(legs);
-        self.findings.send_modify(|findings| findings.draining = draining);
+        self.findings.send_modify(|findings| {
+            findings.draining = draining;
+            findings.ending = draining && self.ending.is_noted();
+        });
         Ok(())
     }
 

@@ -136,7 +136,6 @@ fn sofia() -> Sofia<'static> {
         acl: names::TRUNKS_ACL,
         sip_port: 5060,
         tls_port: Some(5061),
-        wss_binding: phones.then(|| ":7443".to_owned()),
         bind_address: Some("192.0.2.2"),
         external_address: Some("192.0.2.3"),
         codecs: "PCMA".to_owned(),

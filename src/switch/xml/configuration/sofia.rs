@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::gateway::{self, Gateway, bracketed};
+use super::gateway::{self, Gateway};
 use crate::plan::{PlatformPlan, SipProfileRow};
 use crate::resources::sip_profile::Role;
 use crate::route::TenantView;
@@ -31,7 +31,6 @@ pub(in crate::switch::xml) struct Profile<'a> {
     pub acl: &'static str,
     pub sip_port: i32,
     pub tls_port: Option<i32>,
-    pub wss_binding: Option<String>,
     pub bind_address: Option<&'a str>,
     pub external_address: Option<&'a str>,
     pub codecs: String,
@@ -84,7 +83,6 @@ fn domains(tenants: &[Arc<TenantView>]) -> Vec<&str> {
 
 fn profile<'a>(name: &'a str, row: &'a SipProfileRow) -> Profile<'a> {
     let phones = row.role == Role::Phones;
-    let bind_address = row.bind_address.as_deref();
     Profile {
         name,
         settings: true,
@@ -94,10 +92,7 @@ fn profile<'a>(name: &'a str, row: &'a SipProfileRow) -> Profile<'a> {
         acl: names::TRUNKS_ACL,
         sip_port: row.sip_port,
         tls_port: row.tls_port,
-        wss_binding: row
-            .wss_port
-            .map(|port| format!("{}:{port}", bind_address.map(bracketed).unwrap_or_default())),
-        bind_address,
+        bind_address: row.bind_address.as_deref(),
         external_address: row.external_address.as_deref(),
         codecs: row.codecs.join(","),
         domains: Vec::new(),
