@@ -40,7 +40,7 @@ fn written(compiled: &CompiledWorld) -> String {
     if !compiled.problems.is_empty() {
         text += "problems:\n";
     }
-    for Problem { resource, field, reason, effect, message } in &compiled.problems {
+    for Problem { resource, field, reason, effect, message, .. } in &compiled.problems {
         text += &format!("  - resource: {resource}\n    field: {field}\n    reason: {reason:?}\n");
         text += &format!("    effect: {effect:?}\n    message: {}\n", plain(message));
     }

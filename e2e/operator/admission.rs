@@ -1,6 +1,14 @@
 //! The webhook: what compile would refuse is refused at `kubectl apply`, with the field.
 
+use centrex::resources::{Number, Tenant};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::Api;
+use kube::api::{DeleteParams, PostParams};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
 use super::Site;
+use crate::program::Program;
 
 /// A webhook on loopback; the API server is told where by URL, for it has no Services here.
 fn configuration(port: u16, bundle: &str) -> String {
@@ -13,17 +21,22 @@ fn configuration(port: u16, bundle: &str) -> String {
     )
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_compile_refuses_is_refused_at_apply() {
-    let Some(site) = Site::start("operator::what_compile_refuses").await else { return };
+/// An operator whose webhook the API server asks about everything, and refuses what it cannot ask about.
+fn operator(site: &Site) -> Program {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     site.cluster.apply(&configuration(port, ""));
     let listen = format!("127.0.0.1:{port}");
     let options =
         ["--webhook-listen", &listen, "--webhook-service", "localhost", "--webhook-configuration", "centrex"];
-    let operator = site.operator(&options);
-    let mut operator = operator;
+    let mut operator = site.operator(&options);
     operator.wait_until("readiness", |operator| operator.get("/readyz").0 == 200);
+    operator
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_compile_refuses_is_refused_at_apply() {
+    let Some(site) = Site::start("operator::what_compile_refuses").await else { return };
+    let _operator = operator(&site);
     site.tenant("north", "");
     site.cluster.apply(&site.extension("north", 100));
     site.wait_for("north", "extension/e100", "Programmed=True Programmed");
@@ -77,4 +90,72 @@ async fn what_compile_refuses_is_refused_at_apply() {
     let refused = site.cluster.kubectl_with(&["apply", "-f", "-"], south);
     let text = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(!refused.status.success() && text.contains("spec.domains"), "{text}");
+}
+
+fn read<K: DeserializeOwned>(object: Value) -> K {
+    serde_json::from_value(object).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_watches_have_not_told_yet_is_no_reason_to_refuse() {
+    let Some(site) = Site::start("operator::what_the_watches_have_not_told").await else { return };
+    let _operator = operator(&site);
+    site.cluster.kubectl_ok(&["create", "namespace", "carriers"]);
+    let platform = "apiVersion: centrex.dev/v1alpha1\nkind: SipProfile\nmetadata: {name: external}\n\
+         spec: {role: Trunks, sipPort: 5080}\n---\napiVersion: centrex.dev/v1alpha1\nkind: Trunk\n\
+         metadata: {name: carrier, namespace: carriers}\nspec: {sipProfileRef: {name: external}, \
+         gateways: [{host: 192.0.2.10}], allowedNamespaces: {from: Selector, selector: {matchLabels: {carrier: \"yes\"}}}}\n";
+    // There may be a warning: the SipProfile is as new as the Trunk that names it.
+    let applied = site.cluster.kubectl_with(&["apply", "-f", "-"], platform);
+    assert!(applied.status.success(), "{}", String::from_utf8_lossy(&applied.stderr));
+    site.wait_for("carriers", "trunk/carrier", "Accepted=True Accepted");
+    // Not by kubectl, which takes longer to start than any watch is late.
+    let client = site.cluster.client().await;
+    let create = PostParams::default();
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    let numbers = |namespace: &str| Api::<Number>::namespaced(client.clone(), namespace);
+    let number = |namespace: &str, number: &str| -> Number {
+        read(
+            json!({"metadata": {"name": "main", "namespace": namespace}, "spec": {"tenantRef": {"name": namespace},
+            "number": number, "trunkRef": {"name": "carrier", "namespace": "carriers"},
+            "destination": {"kind": "Conference", "name": "room"}}}),
+        )
+    };
+    let domain = |name: &str| json!({"domains": [format!("{name}.example.com")]});
+    let mut refused = Vec::new();
+    for round in 0..40 {
+        let name = format!("tenant-{round}");
+        let namespace = json!({"metadata": {"name": name, "labels": {"carrier": "yes"}}});
+        namespaces.create(&create, &read(namespace)).await.unwrap();
+        let tenants: Api<Tenant> = Api::namespaced(client.clone(), &name);
+        let tenant = json!({"metadata": {"name": name}, "spec": domain(&name)});
+        tenants.create(&create, &read(tenant)).await.unwrap();
+        let number = number(&name, &format!("+4930{round:06}"));
+        refused.extend(numbers(&name).create(&create, &number).await.err());
+    }
+    assert!(refused.is_empty(), "{} of 40 in a namespace just made: {:?}", refused.len(), refused.first());
+
+    // One without the label is refused all the same, as soon as there is a Tenant that it is refused to.
+    let without = json!({"metadata": {"name": "without"}});
+    namespaces.create(&create, &read(without)).await.unwrap();
+    let tenants: Api<Tenant> = Api::namespaced(client.clone(), "without");
+    tenants
+        .create(&create, &read(json!({"metadata": {"name": "without"}, "spec": domain("without")})))
+        .await
+        .unwrap();
+    site.wait_for("without", "tenant/without", "Accepted=True Accepted");
+    let denied = numbers("without").create(&create, &number("without", "+4930999999")).await.unwrap_err();
+    assert!(denied.to_string().contains("RefNotPermitted"), "{denied}");
+
+    // A number that one tenant gives up is another's at once.
+    let mut refused = Vec::new();
+    for round in 1..40 {
+        let (from, to) = (format!("tenant-{round}"), format!("tenant-{}", (round + 20) % 40));
+        let given = format!("+4930{round:06}");
+        numbers(&from).delete("main", &DeleteParams::default()).await.unwrap();
+        let mut taken = number(&to, &given);
+        taken.metadata.name = Some(format!("from-{round}"));
+        refused.extend(numbers(&to).create(&create, &taken).await.err());
+    }
+    assert!(refused.is_empty(), "{} of 39 given up before: {:?}", refused.len(), refused.first());
 }

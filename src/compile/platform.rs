@@ -78,7 +78,9 @@ fn sip_profiles(snapshot: &PlatformSnapshot, plan: &mut PlatformPlan, problems: 
         });
         if let Some((field, port, holder)) = taken {
             let message = format!("port {port} is taken by SipProfile {holder}");
-            problems.push(Problem::refused(key, format!("spec.{field}"), Reason::Conflict, message));
+            let holder = ObjectKey { kind: "SipProfile", namespace: None, name: holder };
+            let problem = Problem::refused(key, format!("spec.{field}"), Reason::Conflict, message);
+            problems.push(problem.held_by(holder));
             continue;
         }
         bound.extend(ports.into_iter().map(|(_, port)| (address, port, name.clone())));

@@ -16,8 +16,12 @@ pub struct Problem {
     pub reason: Reason,
     /// What follows from it.
     pub effect: Effect,
-    /// Why, for people, with what would be allowed.
+    /// Why, for people, with what would be allowed. It goes to whoever may read the resource, so it
+    /// names nothing of other tenants.
     pub message: String,
+    /// What holds the thing claimed, of a `Conflict`: for the platform's log, and to be looked at again.
+    #[serde(skip)]
+    pub holder: Option<ObjectKey>,
 }
 
 /// What follows from a problem.
@@ -114,7 +118,8 @@ impl Problem {
         reason: Reason,
         message: impl Into<String>,
     ) -> Self {
-        Self { resource, field: field.into(), reason, effect: Effect::Refused, message: message.into() }
+        let (field, message) = (field.into(), message.into());
+        Self { resource, field, reason, effect: Effect::Refused, message, holder: None }
     }
 
     /// A problem that keeps a part of the resource out of the plan.
@@ -135,5 +140,11 @@ impl Problem {
         message: impl Into<String>,
     ) -> Self {
         Self { effect: Effect::Waiting, ..Self::refused(resource, field, reason, message) }
+    }
+
+    /// The same, with the object that holds what the resource claims.
+    #[must_use]
+    pub fn held_by(self, holder: ObjectKey) -> Self {
+        Self { holder: Some(holder), ..self }
     }
 }

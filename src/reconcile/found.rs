@@ -13,14 +13,25 @@ pub struct Found {
 }
 
 impl Found {
+    /// Problems of which nothing is logged.
+    pub fn of(problems: Vec<Problem>) -> Self {
+        let mut found = Self::default();
+        found.put(problems);
+        found
+    }
+
     /// Replaces what was found before, and logs what is new or gone. Returns what had a problem that is
     /// gone: more of it is in force than before, once it is stored.
     pub fn replace(&mut self, problems: Vec<Problem>) -> HashSet<ObjectKey> {
         let mended = log(&self.all, &problems);
+        self.put(problems);
+        mended
+    }
+
+    fn put(&mut self, problems: Vec<Problem>) {
         let wrong = problems.iter().filter(|problem| problem.effect != Effect::Waiting);
         self.wrong = wrong.map(|problem| &problem.resource).collect::<BTreeSet<_>>().len();
         self.all = problems;
-        mended
     }
 
     /// How many resources are refused or degraded.

@@ -25,7 +25,7 @@ pub struct Known {
     /// Resources without a tenant.
     pub orphans: Found,
     /// Whether the platform was compiled yet.
-    compiled: bool,
+    pub(super) compiled: bool,
 }
 
 /// What follows from changes.

@@ -5,6 +5,7 @@
 //! pauses that grow for each tenant by itself; nothing is given up. A process that does not lead
 //! takes changes in all the same, and writes nothing.
 
+mod again;
 mod finish;
 mod found;
 mod known;

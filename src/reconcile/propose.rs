@@ -40,12 +40,15 @@ impl Known {
         };
         let is_new = |problem: &&Problem| problem.effect != Effect::Waiting && !known(problem);
         let (mine, others): (Vec<_>, Vec<_>) = after.iter().partition(|problem| problem.resource == own);
+        // Whoever writes in a namespace is told nothing of others.
+        let may_be_told =
+            |problem: &&Problem| own.namespace.is_none() || problem.resource.namespace == own.namespace;
         let (refused, tolerated): (Vec<_>, Vec<_>) =
             mine.into_iter().partition(|problem| is_new(problem) && keeps_out(problem.reason));
         let told = tolerated.into_iter().filter(|problem| problem.effect != Effect::Waiting);
         Verdict {
             refused: refused.into_iter().cloned().collect(),
-            warnings: told.chain(others.into_iter().filter(is_new)).cloned().collect(),
+            warnings: told.chain(others.into_iter().filter(may_be_told).filter(is_new)).cloned().collect(),
         }
     }
 
@@ -91,7 +94,8 @@ fn keeps_out(reason: Reason) -> bool {
     wants_a_person(reason) && reason != Reason::TestFailed
 }
 
-fn tenant_of(object: &Object) -> Option<TenantKey> {
+/// The tenant that an object belongs to, or is.
+pub(super) fn tenant_of(object: &Object) -> Option<TenantKey> {
     match object {
         Object::Tenant(tenant) => key_of(tenant),
         _ => {

@@ -2,7 +2,7 @@
 
 use super::object::{Object, ObjectKey};
 use crate::resources::Extension;
-use crate::resources::common::SecretKeyRef;
+use crate::resources::common::{NamespacedRef, SecretKeyRef};
 
 /// Every Secret and ConfigMap an object refers to, each once, in order. All are in its namespace.
 pub fn references(object: &Object) -> Vec<ObjectKey> {
@@ -48,6 +48,23 @@ pub fn references(object: &Object) -> Vec<ObjectKey> {
     found.sort_unstable();
     found.dedup();
     found
+}
+
+/// Every Trunk that an object of a tenant refers to, in its own namespace or another.
+pub fn trunks(object: &Object) -> Vec<ObjectKey> {
+    let references: Vec<&NamespacedRef> = match object {
+        Object::Tenant(o) => o.spec.emergency.iter().map(|emergency| &emergency.trunk_ref).collect(),
+        Object::Number(o) => vec![&o.spec.trunk_ref],
+        Object::OutboundRoute(o) => o.spec.trunks.iter().collect(),
+        _ => Vec::new(),
+    };
+    let home = &object.metadata().namespace;
+    let key = |reference: &NamespacedRef| ObjectKey {
+        kind: "Trunk",
+        namespace: reference.namespace.clone().or_else(|| home.clone()),
+        name: reference.name.clone(),
+    };
+    references.into_iter().map(key).collect()
 }
 
 /// The Secret an extension without credentials takes its password from; none when it names one.

@@ -22,6 +22,13 @@ pub struct TenantKey {
     pub name: String,
 }
 
+impl TenantKey {
+    /// What names its Tenant among all objects.
+    pub fn object(&self) -> ObjectKey {
+        ObjectKey { kind: "Tenant", namespace: Some(self.namespace.clone()), name: self.name.clone() }
+    }
+}
+
 impl std::fmt::Display for TenantKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}/{}", self.namespace, self.name)

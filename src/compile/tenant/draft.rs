@@ -139,6 +139,18 @@ impl<'a> Draft<'a> {
         self.withhold(id, or_waiting(problem));
     }
 
+    /// Takes a resource out that claims what another one holds.
+    pub fn conflict(
+        &mut self,
+        id: Id,
+        field: impl Into<String>,
+        holder: ObjectKey,
+        message: impl Into<String>,
+    ) {
+        let problem = Problem::refused(self.key(id.0, &id.1), field, Reason::Conflict, message);
+        self.withhold(id, problem.held_by(holder));
+    }
+
     /// Takes a resource out for a problem, whose effect may be that it only waits.
     pub fn withhold(&mut self, id: Id, problem: Problem) {
         if self.refusal(id.0, &id.1).is_none() {

@@ -6,6 +6,7 @@ use crate::compile::claims::{UNDENIABLE_DIGITS, tenant_id};
 use crate::compile::{Problem, Reason, countries};
 use crate::plan::{DialActionRow, EmergencyRow, TenantRow};
 use crate::resources::media_file::MediaUsage;
+use crate::source::ObjectKey;
 use crate::source::world::key_of;
 
 /// The tenant's row; `None` when the tenant as a whole is refused.
@@ -34,7 +35,9 @@ pub fn tenant_row(draft: &mut Draft) -> Option<TenantRow> {
         && *holder != me
     {
         let message = format!("tenant {holder} has this identity; leave tenantId out for one of your own");
-        return refuse(draft, "spec.tenantId", Reason::Conflict, message);
+        let problem = Problem::refused(key, "spec.tenantId", Reason::Conflict, message);
+        draft.problems.push(problem.held_by(holder.object()));
+        return None;
     }
     let time_zone = spec.time_zone.clone().unwrap_or_else(|| "UTC".to_owned());
     if let Err(message) = schedule::known_zone(&time_zone) {
@@ -46,12 +49,15 @@ pub fn tenant_row(draft: &mut Draft) -> Option<TenantRow> {
         match draft.claims.domain(domain) {
             Some(holder) if *holder != me => {
                 let message = format!("tenant {holder} holds the domain {domain}");
-                draft.problems.push(Problem::degraded(key.clone(), field, Reason::Conflict, message));
+                let problem = Problem::degraded(key.clone(), field, Reason::Conflict, message);
+                draft.problems.push(problem.held_by(holder.object()));
             }
             // Sofia keeps profiles and the domains that are their aliases in one table (sofia_glue.c).
             _ if draft.platform.sip_profiles.contains_key(domain) => {
                 let message = format!("SipProfile {domain} has this name; a domain needs another");
-                draft.problems.push(Problem::degraded(key.clone(), field, Reason::Conflict, message));
+                let holder = ObjectKey { kind: "SipProfile", namespace: None, name: domain.clone() };
+                let problem = Problem::degraded(key.clone(), field, Reason::Conflict, message);
+                draft.problems.push(problem.held_by(holder));
             }
             _ => domains.push(domain.clone()),
         }

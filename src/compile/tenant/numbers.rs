@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::draft::{Aged, Broken, Draft, name_of};
 use crate::compile::Reason;
+use crate::source::ObjectKey;
 use crate::source::object::created;
 use crate::source::world::key_of;
 
@@ -44,7 +45,7 @@ fn internal(draft: &mut Draft) {
             draft.refuse(id(), "spec.number", Reason::EmergencyShadowed, message);
         } else if let Some((kind, name)) = holders.get(number) {
             let message = format!("{kind} {name} holds the number {number}; choose another");
-            draft.refuse(id(), "spec.number", Reason::Conflict, message);
+            draft.conflict(id(), "spec.number", draft.key(kind, name), message);
         } else {
             if let Some(hidden) = hidden(draft, number) {
                 draft.degrade(kind, name, "spec.number", hidden);
@@ -91,7 +92,7 @@ fn feature_codes(draft: &mut Draft) {
         });
         if let Some((holder, other, _)) = clash {
             let message = format!("it overlaps with {other} of FeatureCode {holder}; choose another");
-            draft.refuse(aged.id, "spec.code", Reason::Conflict, message);
+            draft.conflict(aged.id, "spec.code", draft.key("FeatureCode", holder), message);
         } else {
             if let Some(hidden) = hidden(draft, code) {
                 draft.degrade("FeatureCode", &aged.id.1, "spec.code", hidden);
@@ -112,7 +113,10 @@ fn public(draft: &mut Draft) {
         let Some((holder, holder_name)) = draft.claims.number(&number.spec.number) else { continue };
         if *holder != me || holder_name != name {
             let message = format!("Number {holder_name} of tenant {holder} holds {}", number.spec.number);
-            draft.refuse(("Number", name.to_owned()), "spec.number", Reason::Conflict, message);
+            let kind = "Number";
+            let holder =
+                ObjectKey { namespace: Some(holder.namespace.clone()), kind, name: holder_name.to_owned() };
+            draft.conflict((kind, name.to_owned()), "spec.number", holder, message);
         }
     }
 }

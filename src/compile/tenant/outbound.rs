@@ -32,7 +32,8 @@ pub fn settle(draft: &mut Draft) {
                 name_of(other),
                 route.spec.priority
             );
-            draft.refuse(aged.id, format!("spec.match[{index}]"), Reason::Conflict, message);
+            let holder = draft.key("OutboundRoute", name_of(other));
+            draft.conflict(aged.id, format!("spec.match[{index}]"), holder, message);
         } else {
             standing.push(route);
         }

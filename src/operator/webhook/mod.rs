@@ -6,6 +6,7 @@
 
 mod certificates;
 mod review;
+mod verdict;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -17,6 +18,8 @@ use axum::routing::post;
 use axum::{Json, Router};
 use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use kube::Client;
 use kube::core::DynamicObject;
 use kube::core::admission::AdmissionReview;
@@ -24,9 +27,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::reconcile::Known;
+use crate::source::{Change, ObjectKey, cluster};
 
 pub use certificates::CertificateError;
 use certificates::{Pair, SelfMade};
+use verdict::Origin;
 
 /// How often certificates are looked at again.
 const LOOK: Duration = Duration::from_secs(60);
@@ -73,13 +78,14 @@ pub async fn start(
     let listen = |source| CertificateError::Listen { listen: options.listen, source };
     let listener = std::net::TcpListener::bind(options.listen).map_err(listen)?;
     listener.set_nonblocking(true).map_err(listen)?;
+    let judge = Arc::new(Judge { known, client: client.clone() });
     let keeper = Keeper::new(options.source, client);
     let first = keeper.pair().await?;
     let config = first.config().await?;
     let app = Router::new()
         .route("/validate", post(validate))
         .layer(DefaultBodyLimit::max(MAX_BODY))
-        .with_state(known);
+        .with_state(judge);
     let handle = Handle::<SocketAddr>::new();
     let server =
         axum_server::from_tcp_rustls(listener, config.clone()).map_err(listen)?.handle(handle.clone());
@@ -139,10 +145,21 @@ impl Keeper {
     }
 }
 
+/// What reviews are judged by.
+struct Judge {
+    known: Arc<RwLock<Known>>,
+    client: Client,
+}
+
+impl Origin for Judge {
+    fn get<'a>(&'a self, key: &'a ObjectKey) -> BoxFuture<'a, Result<Option<Change>, String>> {
+        cluster::get(&self.client, key).boxed()
+    }
+}
+
 async fn validate(
-    State(known): State<Arc<RwLock<Known>>>,
+    State(judge): State<Arc<Judge>>,
     Json(review): Json<AdmissionReview<DynamicObject>>,
 ) -> Json<AdmissionReview<DynamicObject>> {
-    let judged = tokio::task::block_in_place(|| review::judge(&known, review));
-    Json(judged)
+    Json(review::judge(&judge.known, &*judge, review).await)
 }

@@ -1,12 +1,13 @@
 //! One review: the proposed object, judged.
 
-use std::sync::{PoisonError, RwLock};
+use std::sync::RwLock;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::core::DynamicObject;
 use kube::core::admission::{AdmissionRequest, AdmissionResponse, AdmissionReview, Operation};
 
+use super::verdict::{Origin, verdict};
 use crate::compile::Problem;
 use crate::reconcile::{Known, Verdict};
 use crate::source::Object;
@@ -16,8 +17,9 @@ use crate::status::conditions::cut;
 const MOST: usize = 10;
 
 /// Answers a review.
-pub fn judge(
+pub async fn judge(
     known: &RwLock<Known>,
+    origin: &dyn Origin,
     review: AdmissionReview<DynamicObject>,
 ) -> AdmissionReview<DynamicObject> {
     let request: AdmissionRequest<DynamicObject> = match review.try_into() {
@@ -29,11 +31,10 @@ pub fn judge(
         return response.into_review();
     }
     let Some(object) = proposed(&request) else { return response.into_review() };
-    let known = known.read().unwrap_or_else(PoisonError::into_inner);
-    if !known.is_complete() {
+    let Some(judged) = verdict(known, origin, &object).await else {
         return warn(response, vec!["Centrex is starting: it is judged when it is reconciled".to_owned()]);
-    }
-    let Verdict { refused, warnings } = known.propose(object);
+    };
+    let Verdict { refused, warnings } = judged;
     let warnings = warnings.iter().take(MOST).map(|problem| cut(problem.to_string())).collect();
     let response = warn_response(response, warnings);
     if refused.is_empty() {

@@ -15,6 +15,7 @@ mod backoff;
 mod failure;
 mod fetch;
 mod gather;
+mod get;
 mod kinds;
 mod known;
 mod pulse;
@@ -31,6 +32,7 @@ use std::sync::Arc;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
+pub use get::get;
 pub use pulse::{Sign, Watches};
 
 use super::Change;

@@ -2,9 +2,9 @@
 //! stored of one must not be taken for gone, so whomever it may concern is left as it is stored.
 
 use super::{TenantKey, Touched, World};
-use crate::resources::common::NamespacedRef;
+use crate::source::ObjectKey;
 use crate::source::manifest::name_violations;
-use crate::source::{Object, ObjectKey};
+use crate::source::references::trunks;
 
 /// An object that is there and cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,7 +53,7 @@ impl World {
     fn concerns(&self, unreadable: &Unreadable, tenant: &TenantKey) -> bool {
         let key = &unreadable.key;
         match key.kind {
-            "Trunk" => self.objects_of(tenant).any(|(_, object)| uses_trunk(object, key)),
+            "Trunk" => self.objects_of(tenant).any(|(_, object)| trunks(object).contains(key)),
             "Tenant" => tenant_key(key).as_ref() == Some(tenant),
             _ if key.namespace.is_none() => true,
             _ => {
@@ -97,20 +97,6 @@ fn is_of_platform(key: &ObjectKey) -> bool {
     key.namespace.is_none() || key.kind == "Trunk"
 }
 
-/// Whether an object of a tenant refers to a trunk.
-fn uses_trunk(object: &Object, trunk: &ObjectKey) -> bool {
-    let references: Vec<&NamespacedRef> = match object {
-        Object::Tenant(o) => o.spec.emergency.iter().map(|emergency| &emergency.trunk_ref).collect(),
-        Object::Number(o) => vec![&o.spec.trunk_ref],
-        Object::OutboundRoute(o) => o.spec.trunks.iter().collect(),
-        _ => Vec::new(),
-    };
-    let home = object.metadata().namespace.as_ref();
-    references.iter().any(|reference| {
-        reference.name == trunk.name && reference.namespace.as_ref().or(home) == trunk.namespace.as_ref()
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -118,7 +104,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::source::Change;
+    use crate::source::{Change, Object};
 
     fn object(kind: &str, namespace: &str, name: &str, spec: serde_json::Value) -> Object {
         let object = json!({"apiVersion": "centrex.dev/v1alpha1", "kind": kind,
