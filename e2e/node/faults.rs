@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use super::probe::takes_calls;
 use super::site::{HOST, NODE, Site};
-use crate::program::alive;
 
 /// How long the call of a test lasts at most.
 const TALK: Duration = Duration::from_secs(50);
@@ -33,12 +32,10 @@ pub fn sidecar(site: &mut Site) {
 }
 
 /// Kills a program while a call is up, which must go on; the seconds until the pods are ready.
-fn killed(site: &mut Site, program: &str, word: &str, component: &str, then: impl Fn(&Site)) -> f32 {
+fn killed(site: &mut Site, program: &str, word: &str, component: &str, meanwhile: impl Fn(&Site)) -> f32 {
     let mut talk = site.call_that_is_up(TALK);
     let start = Instant::now();
-    site.node.kill(program, word);
-    then(site);
-    site.wait_until("the program", || !site.node.processes(program, word).is_empty());
+    site.node.kill(program, word, || meanwhile(site));
     site.wait_until("that its pods are ready", || site.pods_ready(component));
     let outage = start.elapsed().as_secs_f32();
     assert!(!talk.has_ended(), "the call that was up has ended");
@@ -47,10 +44,9 @@ fn killed(site: &mut Site, program: &str, word: &str, component: &str, then: imp
 }
 
 pub fn freeswitch(site: &mut Site) {
-    let killed = *site.node.processes("freeswitch", "").first().expect("FreeSWITCH");
     let start = Instant::now();
-    site.node.kill("freeswitch", "");
-    site.wait_until("407 to a new call", || !alive(killed) && takes_calls(NODE));
+    site.node.kill("freeswitch", "", || ());
+    site.wait_until("407 to a new call", || takes_calls(NODE));
     let takes = start.elapsed().as_secs_f32();
     site.until_calls_are_answered();
     let answered = start.elapsed().as_secs_f32();

@@ -11,7 +11,7 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::cluster::{Cluster, Programs, lasting};
 use crate::freeswitch::process::{Process, tail, until};
-use crate::program::{alive, repository};
+use crate::program::repository;
 
 /// Exit status of `node.sh` where this machine cannot have a node.
 const MISSING: i32 = 3;
@@ -109,12 +109,21 @@ impl Node {
         found
     }
 
-    /// Kills one of them, as the kernel does when it is out of memory, and waits until it is gone.
-    pub fn kill(&self, program: &str, word: &str) {
-        let found = self.processes(program, word);
-        let pid = *found.first().unwrap_or_else(|| panic!("no {program} {word} runs on the node"));
-        assert!(Command::new("kill").args(["-KILL", &pid.to_string()]).status().expect("kill").success());
-        until(Duration::from_secs(10), || (!alive(pid)).then_some(())).expect("a killed process ends");
+    /// Kills them, as the kernel does when it is out of memory, and waits until as many have been started again;
+    /// what happens meanwhile comes between.
+    pub fn kill(&self, program: &str, word: &str, meanwhile: impl FnOnce()) {
+        let killed = self.processes(program, word);
+        assert!(!killed.is_empty(), "no {program} {word} runs on the node");
+        let numbers = killed.iter().map(u32::to_string);
+        assert!(Command::new("kill").arg("-KILL").args(numbers).status().expect("kill").success());
+        meanwhile();
+        let again = || {
+            let running = self.processes(program, word);
+            let new = running.iter().filter(|pid| !killed.contains(pid)).count();
+            (new >= killed.len()).then_some(())
+        };
+        let started = until(Duration::from_secs(60), again);
+        assert!(started.is_some(), "{program} {word} is not started again\n{}", self.logs());
     }
 
     /// The last lines of what its programs logged.

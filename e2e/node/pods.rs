@@ -17,7 +17,9 @@ const SERVICE: Duration = Duration::from_secs(3);
 
 pub fn restricted(site: &mut Site) {
     let label = "pod-security.kubernetes.io/enforce=restricted";
-    site.cluster.kubectl_ok(&["label", "namespace", NAME, label, "--overwrite"]);
+    // There is a warning: the pods of before are on the node's network.
+    let output = site.cluster.kubectl(&["label", "namespace", NAME, label, "--overwrite"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     site.release(&PODS);
     site.rolled_out();
     site.wait_until("both switches", || site.pods("switch").len() == 2 && site.pods_ready("switch"));
