@@ -34,7 +34,7 @@ use crate::source::folder::{Folder, FolderError};
 use crate::source::{Change, Unreadable};
 use crate::status::acks::Ack;
 use crate::store::acks::{Patience, follow_acks};
-use crate::store::{Candidate, Elected, KeyringError, Store, StoreError, StoreOptions};
+use crate::store::{Candidate, Elected, KeyringError, Memory, Store, StoreError, StoreOptions};
 use health::Health;
 use metrics::Metrics;
 use outside::Cluster;
@@ -120,6 +120,7 @@ pub async fn run(args: OperatorArgs) -> Result<(), OperatorError> {
     let mut operator = Operator {
         reconciler,
         options,
+        memory: Memory::default(),
         client,
         identity,
         lease: format!("{lease_namespace}/{}", args.lease_name),
@@ -148,6 +149,8 @@ pub async fn run(args: OperatorArgs) -> Result<(), OperatorError> {
 struct Operator {
     reconciler: Reconciler,
     options: StoreOptions,
+    /// What this process wrote, in all its terms.
+    memory: Memory,
     client: Client,
     identity: String,
     /// Namespace and name of the Lease.
@@ -275,9 +278,10 @@ impl Operator {
         let since = fenced.clone();
         let elected = Elected { lease: term.lease, transition: term.transition };
         let candidate = Candidate { holder: self.identity.clone(), elected: Some(elected) };
+        let memory = self.memory.clone();
         tokio::spawn(async move {
             let work = async {
-                let store = connect(&options, &candidate, &metrics.reconcile, &since, &fails).await;
+                let store = connect(&options, &candidate, &memory, &metrics.reconcile, &since, &fails).await;
                 let reader = store.reader().clone();
                 let _ = send.send(store);
                 follow_acks(reader, Patience::default(), send_acks, token.clone()).await;
@@ -374,13 +378,14 @@ async fn lost(written: &Option<CancellationToken>) {
 async fn connect(
     options: &StoreOptions,
     candidate: &Candidate,
+    memory: &Memory,
     metrics: &reconcile::Metrics,
     fenced: &OnceLock<Instant>,
     fails: &watch::Sender<Option<&'static str>>,
 ) -> Store {
     let mut wait = FIRST_RETRY;
     loop {
-        let cause = match Store::lead(options, candidate).await {
+        let cause = match Store::lead_again(options, candidate, memory).await {
             Ok(store) => return store,
             Err(cause) => cause,
         };

@@ -29,7 +29,7 @@ use crate::cdr::intake::Intake;
 use crate::cdr::leftovers::sweep;
 use crate::cdr::spool::SpoolError;
 use crate::route::media::{MediaRoot, MediaRootError};
-use crate::store::acks::SwitchInfo;
+use crate::store::acks::{Ack, SwitchInfo, SwitchState};
 use crate::store::{Keyring, KeyringError, Reader, StoreError, StoreOptions};
 use crate::switch::cache::{Cache, CacheError};
 use crate::switch::findings::{Applied, Findings};
@@ -176,6 +176,17 @@ impl Sidecar {
     /// What is found on the switch, as it changes.
     pub fn findings(&self) -> watch::Receiver<Findings> {
         self.findings.subscribe()
+    }
+
+    /// What it holds now, as it would report it.
+    pub fn holds(&self) -> Ack {
+        let info = SwitchInfo { name: crate::host::name(), hostname: None };
+        let state = SwitchState {
+            platform: self.replica.platform_revision(),
+            tenants: self.replica.revisions().into_iter().collect(),
+            ..SwitchState::default()
+        };
+        Ack::Reset { reporting: vec![(info, state)], silent: Vec::new() }
     }
 
     /// Follows a store and reports to it, under a name, until stopped. Asked again, it goes on.
