@@ -237,7 +237,11 @@ impl Reconciler {
             if consequences.platform {
                 self.schedule.now(Job::Platform);
             }
+            let mut rotated = BTreeSet::new();
             for (owner, object) in consequences.objects {
+                if object.kind == "Secret" {
+                    rotated.insert(owner.clone());
+                }
                 let rows = match owner {
                     Some(key) => &mut self.tenants.entry(key).or_default().rows,
                     None => &mut self.platform.rows,
@@ -247,6 +251,7 @@ impl Reconciler {
             for key in consequences.tenants {
                 self.schedule.now(Job::Tenant(key));
             }
+            self.report_rotated(rotated);
             self.report_orphans();
         }
         self.tell();

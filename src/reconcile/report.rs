@@ -1,7 +1,7 @@
 //! Statuses: what the loop, the store and the switches know of each resource, told when it differs
 //! from what its status says.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,6 +45,18 @@ impl Reconciler {
             None => return false,
         }
         true
+    }
+
+    /// Says at once that what takes a value from a Secret is not as it was: no generation tells that the
+    /// Secret is another one by now, and compiling and writing take their time.
+    pub(super) fn report_rotated(&mut self, owners: BTreeSet<Option<TenantKey>>) {
+        let Some(outside) = self.outside.clone() else { return };
+        for owner in owners {
+            match owner {
+                Some(key) => self.report_tenant(&*outside, &key),
+                None => self.report_platform(&*outside),
+            }
+        }
     }
 
     fn report_tenant(&mut self, outside: &dyn Outside, key: &TenantKey) {
@@ -196,7 +208,7 @@ impl Reconciler {
 
 /// Looked for once: few of a large tenant's resources have to be asked what they refer to then.
 fn rotated(rows: &Rows) -> HashSet<ObjectKey> {
-    rows.unstored.iter().filter(|key| key.kind == "Secret").cloned().collect()
+    rows.changed.iter().chain(&rows.unstored).filter(|key| key.kind == "Secret").cloned().collect()
 }
 
 fn by_resource(problems: &[Problem]) -> ByResource<'_> {
