@@ -2,11 +2,13 @@
 //! the one that leads writes.
 
 mod api;
+mod api_server;
 mod events;
 mod health;
 mod metrics;
 mod options;
 mod outside;
+mod secrets;
 mod statuses;
 mod switches;
 mod webhook;
@@ -19,6 +21,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -35,6 +38,7 @@ use crate::source::{Change, Unreadable};
 use crate::status::acks::Ack;
 use crate::store::acks::{Patience, follow_acks};
 use crate::store::{Candidate, Elected, KeyringError, Memory, Store, StoreError, StoreOptions};
+use api_server::ApiServer;
 use health::Health;
 use metrics::Metrics;
 use outside::Cluster;
@@ -86,6 +90,7 @@ pub async fn run(args: OperatorArgs) -> Result<(), OperatorError> {
     let address = listener.local_addr().unwrap_or(args.listen);
     let config = kube::Config::infer().await.map_err(|cause| OperatorError::Kubeconfig(Box::new(cause)))?;
     let namespace = args.lease_namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
+    let api_server = ApiServer::at(&config.cluster_url);
     let connect = |config| Client::try_from(config).map_err(|cause| OperatorError::Client(Box::new(cause)));
     // Watches retry by themselves, and say at once what is wrong.
     let mut impatient = config.clone();
@@ -113,7 +118,8 @@ pub async fn run(args: OperatorArgs) -> Result<(), OperatorError> {
 
     let statuses = Statuses::start(&client, &metrics, &tasks, &stop);
     let cluster_wide = args.namespaces.is_empty();
-    let outside = Cluster::new(client.clone(), identity.clone(), statuses, cluster_wide);
+    let regarding = lease_reference(&lease_namespace, &args.lease_name);
+    let outside = Cluster::new(client.clone(), identity.clone(), statuses, cluster_wide, regarding);
     let (progress, _) = watch::channel(Progress::default());
     let mut reconciler = Reconciler::new(progress, Some(Arc::new(outside)), args.media_dir.clone());
     reconciler.count(metrics.reconcile.clone());
@@ -129,6 +135,7 @@ pub async fn run(args: OperatorArgs) -> Result<(), OperatorError> {
         health,
         heard: platform,
         term: None,
+        api_server,
     };
     if let Some(options) = webhook_options(&args, lease_namespace)? {
         let known = operator.reconciler.known();
@@ -162,6 +169,7 @@ struct Operator {
     heard: Vec<Change>,
     /// A time of leadership, while it lasts.
     term: Option<Tenure>,
+    api_server: ApiServer,
 }
 
 /// A time of leadership.
@@ -326,7 +334,8 @@ impl Operator {
         self.reconciler.follow();
     }
 
-    fn tell(&self) {
+    fn tell(&mut self) {
+        self.api_server.look(&self.health.watches);
         let leading = self.term.as_ref().is_some_and(|term| term.leading);
         self.metrics.set_loop(leading, self.reconciler.pending(), self.reconciler.reasons());
         let waits = self.term.as_ref().filter(|term| !term.leading);
@@ -398,6 +407,17 @@ async fn connect(
         fails.send_if_modified(|told| told.replace(category) != Some(category));
         tokio::time::sleep(wait).await;
         wait = (wait * 2).min(LONGEST_RETRY);
+    }
+}
+
+/// What names the Lease in an event.
+fn lease_reference(namespace: &str, name: &str) -> ObjectReference {
+    ObjectReference {
+        api_version: Some("coordination.k8s.io/v1".to_owned()),
+        kind: Some("Lease".to_owned()),
+        namespace: Some(namespace.to_owned()),
+        name: Some(name.to_owned()),
+        ..ObjectReference::default()
     }
 }
 
