@@ -29,3 +29,4 @@ pub mod status;
 pub mod store;
 pub mod switch;
 pub mod trace;
+mod turns;

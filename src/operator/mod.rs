@@ -2,11 +2,13 @@
 //! the one that leads writes.
 
 mod api;
+mod api_server;
 mod events;
 mod health;
 mod metrics;
 mod options;
 mod outside;
+mod secrets;
 mod statuses;
 mod switches;
 mod webhook;
@@ -19,6 +21,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -34,7 +37,8 @@ use crate::source::folder::{Folder, FolderError};
 use crate::source::{Change, Unreadable};
 use crate::status::acks::Ack;
 use crate::store::acks::{Patience, follow_acks};
-use crate::store::{Candidate, Elected, KeyringError, Store, StoreError, StoreOptions};
+use crate::store::{Candidate, Elected, KeyringError, Memory, Store, StoreError, StoreOptions};
+use api_server::ApiServer;
 use health::Health;
 use metrics::Metrics;
 use outside::Cluster;
@@ -86,6 +90,7 @@ pub async fn run(args: OperatorArgs) -> Result<(), OperatorError> {
     let address = listener.local_addr().unwrap_or(args.listen);
     let config = kube::Config::infer().await.map_err(|cause| OperatorError::Kubeconfig(Box::new(cause)))?;
     let namespace = args.lease_namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
+    let api_server = ApiServer::at(&config.cluster_url);
     let connect = |config| Client::try_from(config).map_err(|cause| OperatorError::Client(Box::new(cause)));
     // Watches retry by themselves, and say at once what is wrong.
     let mut impatient = config.clone();
@@ -113,13 +118,15 @@ pub async fn run(args: OperatorArgs) -> Result<(), OperatorError> {
 
     let statuses = Statuses::start(&client, &metrics, &tasks, &stop);
     let cluster_wide = args.namespaces.is_empty();
-    let outside = Cluster::new(client.clone(), identity.clone(), statuses, cluster_wide);
+    let regarding = lease_reference(&lease_namespace, &args.lease_name);
+    let outside = Cluster::new(client.clone(), identity.clone(), statuses, cluster_wide, regarding);
     let (progress, _) = watch::channel(Progress::default());
     let mut reconciler = Reconciler::new(progress, Some(Arc::new(outside)), args.media_dir.clone());
     reconciler.count(metrics.reconcile.clone());
     let mut operator = Operator {
         reconciler,
         options,
+        memory: Memory::default(),
         client,
         identity,
         lease: format!("{lease_namespace}/{}", args.lease_name),
@@ -128,6 +135,7 @@ pub async fn run(args: OperatorArgs) -> Result<(), OperatorError> {
         health,
         heard: platform,
         term: None,
+        api_server,
     };
     if let Some(options) = webhook_options(&args, lease_namespace)? {
         let known = operator.reconciler.known();
@@ -148,6 +156,8 @@ pub async fn run(args: OperatorArgs) -> Result<(), OperatorError> {
 struct Operator {
     reconciler: Reconciler,
     options: StoreOptions,
+    /// What this process wrote, in all its terms.
+    memory: Memory,
     client: Client,
     identity: String,
     /// Namespace and name of the Lease.
@@ -159,6 +169,7 @@ struct Operator {
     heard: Vec<Change>,
     /// A time of leadership, while it lasts.
     term: Option<Tenure>,
+    api_server: ApiServer,
 }
 
 /// A time of leadership.
@@ -275,9 +286,10 @@ impl Operator {
         let since = fenced.clone();
         let elected = Elected { lease: term.lease, transition: term.transition };
         let candidate = Candidate { holder: self.identity.clone(), elected: Some(elected) };
+        let memory = self.memory.clone();
         tokio::spawn(async move {
             let work = async {
-                let store = connect(&options, &candidate, &metrics.reconcile, &since, &fails).await;
+                let store = connect(&options, &candidate, &memory, &metrics.reconcile, &since, &fails).await;
                 let reader = store.reader().clone();
                 let _ = send.send(store);
                 follow_acks(reader, Patience::default(), send_acks, token.clone()).await;
@@ -322,7 +334,8 @@ impl Operator {
         self.reconciler.follow();
     }
 
-    fn tell(&self) {
+    fn tell(&mut self) {
+        self.api_server.look(&self.health.watches);
         let leading = self.term.as_ref().is_some_and(|term| term.leading);
         self.metrics.set_loop(leading, self.reconciler.pending(), self.reconciler.reasons());
         let waits = self.term.as_ref().filter(|term| !term.leading);
@@ -374,13 +387,14 @@ async fn lost(written: &Option<CancellationToken>) {
 async fn connect(
     options: &StoreOptions,
     candidate: &Candidate,
+    memory: &Memory,
     metrics: &reconcile::Metrics,
     fenced: &OnceLock<Instant>,
     fails: &watch::Sender<Option<&'static str>>,
 ) -> Store {
     let mut wait = FIRST_RETRY;
     loop {
-        let cause = match Store::lead(options, candidate).await {
+        let cause = match Store::lead_again(options, candidate, memory).await {
             Ok(store) => return store,
             Err(cause) => cause,
         };
@@ -393,6 +407,17 @@ async fn connect(
         fails.send_if_modified(|told| told.replace(category) != Some(category));
         tokio::time::sleep(wait).await;
         wait = (wait * 2).min(LONGEST_RETRY);
+    }
+}
+
+/// What names the Lease in an event.
+fn lease_reference(namespace: &str, name: &str) -> ObjectReference {
+    ObjectReference {
+        api_version: Some("coordination.k8s.io/v1".to_owned()),
+        kind: Some("Lease".to_owned()),
+        namespace: Some(namespace.to_owned()),
+        name: Some(name.to_owned()),
+        ..ObjectReference::default()
     }
 }
 

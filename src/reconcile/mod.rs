@@ -15,6 +15,7 @@ mod progress;
 mod propose;
 mod recordings;
 mod report;
+mod restored;
 mod schedule;
 mod tenant;
 mod work;
@@ -80,6 +81,12 @@ pub struct Reconciler {
     complete: bool,
     /// Whether tenants in the store that the world does not know were removed.
     swept: bool,
+    /// Whether the store was set back to an older state, and is not yet as it should be.
+    set_back: bool,
+    /// Switches may hold tenants that are not there.
+    strays: bool,
+    /// Tells them so.
+    removing_strays: Option<AbortOnDropHandle<()>>,
     progress: watch::Sender<Progress>,
     metrics: Metrics,
     /// Removes recordings that were kept long enough, or are too many, while this process leads.
@@ -113,6 +120,9 @@ impl Reconciler {
             told: false,
             complete: false,
             swept: false,
+            set_back: false,
+            strays: false,
+            removing_strays: None,
             progress,
             metrics: Metrics::default(),
             recordings: None,
@@ -133,6 +143,7 @@ impl Reconciler {
     pub fn lead(&mut self, store: Store) {
         self.follow();
         self.keeping = Some(AbortOnDropHandle::new(tokio::spawn(cdrs::keep(store.clone()))));
+        self.set_back = store.was_set_back();
         self.store = Some(store);
         let keep = |media| recordings::keep(media, self.known.clone(), self.metrics.recordings.clone());
         self.recordings = self.media.clone().map(keep);
@@ -166,6 +177,9 @@ impl Reconciler {
         for key in keys.into_iter().chain(self.deleting.keys().cloned()) {
             self.schedule.now(Job::Tenant(key));
         }
+        if self.set_back {
+            self.report_set_back();
+        }
         self.report_orphans();
         self.tell();
     }
@@ -185,6 +199,7 @@ impl Reconciler {
         self.platform = Platform::default();
         self.acks = AckTable::default();
         self.swept = false;
+        (self.set_back, self.strays, self.removing_strays) = (false, false, None);
         // What was published and perhaps not written is not what stands in a status: whoever leads
         // next, this process too, says it anew.
         let forgotten = self.outside.as_ref().map(|outside| outside.forget()).unwrap_or_default();
@@ -223,7 +238,11 @@ impl Reconciler {
             if consequences.platform {
                 self.schedule.now(Job::Platform);
             }
+            let mut rotated = BTreeSet::new();
             for (owner, object) in consequences.objects {
+                if object.kind == "Secret" {
+                    rotated.insert(owner.clone());
+                }
                 let rows = match owner {
                     Some(key) => &mut self.tenants.entry(key).or_default().rows,
                     None => &mut self.platform.rows,
@@ -233,6 +252,7 @@ impl Reconciler {
             for key in consequences.tenants {
                 self.schedule.now(Job::Tenant(key));
             }
+            self.report_rotated(rotated);
             self.report_orphans();
         }
         self.tell();
@@ -276,25 +296,29 @@ impl Reconciler {
 
     /// Takes a switch's report in.
     pub fn acknowledge(&mut self, ack: Ack) {
-        match self.acks.take(ack) {
+        let (platform, keys) = match self.acks.take(ack) {
             Concerned::All => {
-                self.reports.now(None);
-                for key in self.tenants.keys() {
-                    self.reports.now(Some(key.clone()));
-                }
+                self.strays = true;
+                (true, self.tenants.keys().cloned().collect::<Vec<_>>())
             }
             Concerned::Some { platform, tenants } => {
+                let mut keys: Vec<_> = tenants.iter().filter_map(|id| self.by_id.get(id)).cloned().collect();
+                self.strays |= keys.len() < tenants.len();
                 if platform && self.outside.is_some() {
-                    self.reports.now(None);
-                    for key in self.untold_emergencies() {
-                        self.reports.now(Some(key));
-                    }
+                    keys.extend(self.untold_emergencies());
                 }
-                for key in tenants.iter().filter_map(|id| self.by_id.get(id)) {
-                    self.reports.now(Some(key.clone()));
-                }
+                (platform, keys)
             }
+        };
+        if platform {
+            self.reports.now(None);
+            self.catch_up_platform();
         }
+        for key in keys {
+            self.catch_up(&key);
+            self.reports.now(Some(key));
+        }
+        self.remove_strays();
     }
 
     /// True when everything known is stored and reported.
@@ -334,11 +358,16 @@ impl Reconciler {
     }
 
     /// Tells how far it is.
-    fn tell(&self) {
+    fn tell(&mut self) {
         let known = self.read();
         let tenants = self.tenants.values().map(|tenant| tenant.problems.wrong());
         let problems = known.problems.wrong() + known.orphans.wrong() + tenants.sum::<usize>();
         let stored = self.is_stored();
+        drop(known);
+        if stored && std::mem::take(&mut self.set_back) {
+            self.tenants.keys().for_each(|key| self.reports.now(Some(key.clone())));
+        }
+        self.remove_strays();
         self.progress.send_if_modified(|progress| {
             let differs = progress.stored != stored || progress.problems != problems;
             progress.stored = stored;

@@ -1,7 +1,7 @@
 //! Statuses: what the loop, the store and the switches know of each resource, told when it differs
 //! from what its status says.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,6 +49,18 @@ impl Reconciler {
         true
     }
 
+    /// Says at once that what takes a value from a Secret is not as it was: no generation tells that the
+    /// Secret is another one by now, and compiling and writing take their time.
+    pub(super) fn report_rotated(&mut self, owners: BTreeSet<Option<TenantKey>>) {
+        let Some(outside) = self.outside.clone() else { return };
+        for owner in owners {
+            match owner {
+                Some(key) => self.report_tenant(&*outside, &key),
+                None => self.report_platform(&*outside),
+            }
+        }
+    }
+
     fn report_tenant(&mut self, outside: &dyn Outside, key: &TenantKey) {
         let Some(tenant) = self.tenants.get_mut(key) else { return };
         let mut known = self.known.write().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -57,11 +69,13 @@ impl Reconciler {
         }
         let acks = &self.acks;
         let id = tenant.id;
-        let lag = |revision| id.filter(|_| acks.heard()).map(|id| acks.lagging(id, revision));
+        let last = tenant.rows.revision;
+        let lag = |revision| id.filter(|_| acks.heard()).map(|id| acks.lagging(id, revision, last));
         let refused = id.and_then(|id| told(acks.refusals(id).into_iter())).map(Live::Refused);
         let seen = Seen {
             problems: by_resource(&tenant.problems),
             stored: tenant.stored.is_some(),
+            set_back: self.set_back,
             details: tenant.rows.applying.is_some_and(|since| since.elapsed() >= PATIENCE),
             rotated: rotated(&tenant.rows),
             lag: &lag,
@@ -141,12 +155,14 @@ impl Reconciler {
     fn report_platform(&mut self, outside: &dyn Outside) {
         let platform = &mut self.platform;
         let acks = &self.acks;
-        let lag = |revision| acks.heard().then(|| acks.platform_lagging(revision));
+        let last = platform.rows.revision;
+        let lag = |revision| acks.heard().then(|| acks.platform_lagging(revision, last));
         let mut known = self.known.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         let known = &mut *known;
         let seen = Seen {
             problems: by_resource(&known.problems),
             stored: platform.stored.is_some(),
+            set_back: self.set_back,
             details: platform.rows.applying.is_some_and(|since| since.elapsed() >= PATIENCE),
             rotated: rotated(&platform.rows),
             lag: &lag,
@@ -217,7 +233,7 @@ impl Reconciler {
 
 /// Looked for once: few of a large tenant's resources have to be asked what they refer to then.
 fn rotated(rows: &Rows) -> HashSet<ObjectKey> {
-    rows.unstored.iter().filter(|key| key.kind == "Secret").cloned().collect()
+    rows.changed.iter().chain(&rows.unstored).filter(|key| key.kind == "Secret").cloned().collect()
 }
 
 fn by_resource(problems: &[Problem]) -> ByResource<'_> {
@@ -232,6 +248,8 @@ fn by_resource(problems: &[Problem]) -> ByResource<'_> {
 struct Seen<'a> {
     problems: ByResource<'a>,
     stored: bool,
+    /// Postgres was set back: what was stored before is not known to be.
+    set_back: bool,
     /// Whether it has taken long enough to tell which switches lack it.
     details: bool,
     /// Secrets that are other than what is stored.
@@ -267,6 +285,7 @@ fn judge(
         && (is_true(before, ACCEPTED, generation) || !problems.is_empty());
     let programmed = match rows.failed {
         _ if stored && !rotated && !rows.unstored.contains(key) => Programmed::Stored,
+        _ if seen.set_back && !stored => Programmed::SetBack,
         _ if was_stored && !rotated => Programmed::Stored,
         Some(category) => Programmed::Failed(category),
         None => Programmed::Pending,
@@ -423,6 +442,7 @@ mod tests {
         let seen = Seen {
             problems: HashMap::from([(&key, problems.to_vec())]),
             stored: true,
+            set_back: false,
             details: false,
             rotated: HashSet::new(),
             lag: &|_| None,

@@ -29,7 +29,7 @@ use crate::cdr::intake::Intake;
 use crate::cdr::leftovers::sweep;
 use crate::cdr::spool::SpoolError;
 use crate::route::media::MediaRootError;
-use crate::store::acks::SwitchInfo;
+use crate::store::acks::{Ack, SwitchInfo, SwitchState};
 use crate::store::{Keyring, KeyringError, Reader, StoreError, StoreOptions};
 use crate::switch::cache::{Cache, CacheError};
 use crate::switch::findings::{Applied, Findings};
@@ -183,6 +183,17 @@ impl Sidecar {
     /// How far the replica is, as it changes.
     pub fn progress(&self) -> watch::Receiver<Progress> {
         self.progress.clone()
+    }
+
+    /// What it holds now, as it would report it.
+    pub fn holds(&self) -> Ack {
+        let info = SwitchInfo { name: crate::host::name(), hostname: None };
+        let state = SwitchState {
+            platform: self.replica.platform_revision(),
+            tenants: self.replica.revisions().into_iter().collect(),
+            ..SwitchState::default()
+        };
+        Ack::Reset { reporting: vec![(info, state)], silent: Vec::new() }
     }
 
     /// Follows a store and reports to it, under a name, until stopped. Asked again, it goes on.

@@ -23,7 +23,7 @@ use crate::reconcile::{Progress, Reconciler};
 use crate::sidecar::{Sidecar, SidecarError, directory};
 use crate::source::folder::{FileProblem, Folder, FolderError, FolderOptions, Update};
 use crate::store::{
-    Candidate, Keyring, KeyringError, LocalError, LocalOptions, LocalPostgres, Store, StoreError,
+    Candidate, Keyring, KeyringError, LocalError, LocalOptions, LocalPostgres, Memory, Store, StoreError,
     StoreOptions, parse_url,
 };
 use crate::switch::http::Probe;
@@ -106,22 +106,26 @@ async fn write(
     let _folder = Folder::start(folder, updates, stop.clone()).await?;
     let holder = format!("standalone, process {}, --data-dir {}", std::process::id(), data_dir.display());
     let candidate = Candidate { holder, elected: None };
+    let memory = Memory::default();
     let mut follow = || sidecar.follow(&options, &crate::host::name(), stop);
-    let led = lead(&options, &candidate, stop, true, &mut follow).await?;
+    let led = lead(&options, &candidate, &memory, stop, true, &mut follow).await?;
     follow();
     let Some(mut store) = led else { return Ok(()) };
     let mut reconciler = Reconciler::new(progress, None, Some(args.answer.media_dir(data_dir)));
     reconciler.lead(store.clone());
+    reconciler.acknowledge(sidecar.holds());
     let mut problems: Vec<FileProblem> = Vec::new();
     loop {
         let update = tokio::select! {
             () = stop.cancelled() => break,
             () = store.lost().cancelled_owned() => {
-                match lead(&options, &candidate, stop, false, || ()).await? {
+                store.resign().await;
+                match lead(&options, &candidate, &memory, stop, false, || ()).await? {
                     Some(next) => store = next,
                     None => break,
                 }
                 reconciler.lead(store.clone());
+                reconciler.acknowledge(sidecar.holds());
                 continue;
             }
             update = inbox.recv() => update,
@@ -152,6 +156,7 @@ async fn write(
 async fn lead(
     options: &StoreOptions,
     candidate: &Candidate,
+    memory: &Memory,
     stop: &CancellationToken,
     start: bool,
     mut prepared: impl FnMut(),
@@ -159,7 +164,7 @@ async fn lead(
     let mut wait = FIRST_RETRY;
     let mut told = String::new();
     loop {
-        match Store::lead(options, candidate).await {
+        match Store::lead_again(options, candidate, memory).await {
             Ok(store) => return Ok(Some(store)),
             Err(cause) if cause.is_passing() || !start => {
                 let text = cause.to_string();

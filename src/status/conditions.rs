@@ -33,6 +33,8 @@ pub enum Programmed {
     Stored,
     /// Not yet.
     Pending,
+    /// Postgres was set back to an older state, and is compared with what should be in it.
+    SetBack,
     /// Writing failed, with the category of the error, and is tried again.
     Failed(&'static str),
 }
@@ -191,6 +193,10 @@ fn programmed(facts: &Facts<'_>, kept_out: bool, accepted: &Found) -> Found {
         Programmed::Stored => Found::new(PROGRAMMED, "True", "Programmed", "In Postgres as its spec says"),
         Programmed::Pending => {
             Found::new(PROGRAMMED, "Unknown", "Pending", "About to be written to Postgres")
+        }
+        Programmed::SetBack => {
+            let message = "Postgres was set back to an older state, and is being compared with the spec";
+            Found::new(PROGRAMMED, "Unknown", "SetBack", message)
         }
         Programmed::Failed(category) => {
             let message = format!("Writing to Postgres failed ({category}) and is tried again");

@@ -39,6 +39,12 @@ pub const STAGES: &[Documented] = &[
     (PROGRAMMED, "False", "NotAccepted", "It is not in Postgres, because it is not accepted."),
     (PROGRAMMED, "Unknown", "Pending", "It is about to be written to Postgres."),
     (PROGRAMMED, "Unknown", "StoreFailed", "Postgres is away or failed; it is tried again until it works."),
+    (
+        PROGRAMMED,
+        "Unknown",
+        "SetBack",
+        "Postgres was set back to an older state, as by a restored backup, and is being compared.",
+    ),
     (LIVE, "True", "Live", "Every switch that reports answers with it."),
     (LIVE, "Unknown", "NotProgrammed", "It is not in Postgres yet, so no switch can have it."),
     (LIVE, "Unknown", "NoSwitches", "No switch reports."),

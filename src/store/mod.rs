@@ -15,6 +15,7 @@ pub mod load;
 pub mod local;
 mod login;
 pub mod media;
+mod memory;
 pub mod migrate;
 mod prints;
 pub mod recordings;
@@ -39,6 +40,7 @@ pub use keyring::{Keyring, KeyringError};
 pub use lead::{Candidate, Elected};
 pub use load::{Reader, Revision, Revisions, TenantInfo};
 pub use local::{LocalError, LocalOptions, LocalPostgres};
+pub use memory::Memory;
 pub use remove::Removed;
 pub use write::Written;
 
@@ -120,7 +122,7 @@ impl StoreOptions {
 pub struct Store {
     reader: Reader,
     signing_key: SigningKey,
-    written: Arc<prints::WrittenPrints>,
+    memory: Memory,
     /// The right to write; none for a store that was only connected, which nothing fences.
     lead: Option<Arc<lead::Lead>>,
 }
@@ -145,7 +147,7 @@ impl Store {
         let closed = connection.close().await;
         let signing_key = prepared?;
         closed.doing("closing a connection")?;
-        Ok(Self { reader: Reader::lazy(options), signing_key, written: Arc::default(), lead: None })
+        Ok(Self { reader: Reader::lazy(options), signing_key, memory: Memory::default(), lead: None })
     }
 
     async fn prepare(connection: &mut PgConnection, keyring: &Keyring) -> Result<SigningKey, StoreError> {
@@ -154,6 +156,11 @@ impl Store {
         migrate::tenants(connection, migrate::TENANT).await?;
         settings::check_key(connection, keyring).await?;
         settings::ensure_signing_key(connection, keyring).await
+    }
+
+    /// What this process wrote.
+    pub fn memory(&self) -> &Memory {
+        &self.memory
     }
 
     /// The reading side, for whoever follows the store.

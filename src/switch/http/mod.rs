@@ -83,6 +83,11 @@ pub trait Probe: Send + Sync + 'static {
 
     /// How long ago the replica was last known to hold what the store holds; none before it did.
     fn replica_age(&self) -> Option<Duration>;
+
+    /// Of how many tenants more is held than the store has, which was set back; the platform counts as one.
+    fn held_back(&self) -> usize {
+        0
+    }
 }
 
 /// What a listener answers.
