@@ -3,7 +3,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
-CENTREX    := $(TARGET_DIR)/debug/centrex
+# Where it is built; one that is built already is named in the environment.
+CENTREX    ?= $(TARGET_DIR)/debug/centrex
 # Where `make run` keeps its data. Root's Postgres runs as another user, who can enter neither /root nor
 # what is made with a umask of 027 or 077.
 DATA_DIR   ?= $(if $(filter 0,$(shell id -u)),/var/lib/centrex-run,$(TARGET_DIR)/run)
@@ -23,8 +24,10 @@ setup: ## install what is missing (as root through apt; else say what to install
 	@e2e/setup.sh
 
 build: setup ## build the program
-	@[ -x $(CENTREX) ] || echo "Compiling Centrex and what it is made of, once: 4 minutes on 2 processors, 2 GB in $(TARGET_DIR)." >&2
+ifneq ($(origin CENTREX),environment)
+	@[ -x $(CENTREX) ] || echo "Compiling Centrex and what it is made of, once: 12 minutes of processor time, 2 GB in $(TARGET_DIR)." >&2
 	cargo build --locked --bin centrex
+endif
 
 demo: build ## start on deploy/samples, ask as FreeSWITCH does, change a manifest, stop
 	@CENTREX=$(CENTREX) e2e/demo.sh
