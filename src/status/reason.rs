@@ -121,7 +121,7 @@ pub const TENANT: &[Documented] = &[
 pub const SWITCH: &[Documented] = &[
     (READY, "True", "Reporting", "Its sidecar reports, and reaches FreeSWITCH where it is to."),
     (READY, "False", "Disconnected", "Its sidecar reports, but does not reach FreeSWITCH."),
-    (READY, "False", "Draining", "It refuses new calls until it is resumed."),
+    (READY, "False", "Draining", "It refuses new calls until it is resumed, or its pod has ended."),
     (READY, "Unknown", "Late", "It should have been heard by now; resources still wait for it."),
     (READY, "Unknown", "Silent", "It has not been heard for a while; no resource waits for it any more."),
     (CONNECTED, "True", "Connected", "Its sidecar is connected to FreeSWITCH's event socket."),
