@@ -5,6 +5,7 @@ mod deletion;
 mod faults;
 mod findings;
 mod gate;
+mod last_good;
 mod namespaced;
 mod replicas;
 mod samples;

@@ -5,6 +5,7 @@
 //! pauses that grow for each tenant by itself; nothing is given up. A process that does not lead
 //! takes changes in all the same, and writes nothing.
 
+mod before;
 mod finish;
 mod found;
 mod known;
@@ -17,6 +18,7 @@ mod report;
 mod schedule;
 mod tenant;
 mod work;
+mod writing;
 
 pub use known::Known;
 pub use metrics::Metrics;

@@ -13,7 +13,7 @@ use super::outside::{NewStatus, Note, Outside};
 use super::tenant::Rows;
 use super::work::WorkError;
 use super::{Reconciler, tenant};
-use crate::compile::Problem;
+use crate::compile::{Problem, Stays};
 use crate::resources::Trunk;
 use crate::resources::status::TenantStatus;
 use crate::source::references::references;
@@ -22,7 +22,7 @@ use crate::status::acks::{AckTable, Lag};
 use crate::status::reason::{ACCEPTED, LIVE, PROGRAMMED, READY, find, is_true};
 use crate::status::summary::Summary;
 use crate::status::trunk::{stages, trunk_status};
-use crate::status::{Facts, Live, Programmed, conditions};
+use crate::status::{Facts, LastGood, Live, Programmed, conditions};
 use crate::store::tenant_schema;
 use crate::switch::findings::GatewayState;
 
@@ -48,7 +48,7 @@ impl Reconciler {
     }
 
     fn report_tenant(&mut self, outside: &dyn Outside, key: &TenantKey) {
-        let Some(tenant) = self.tenants.get_mut(key) else { return };
+        let Some(tenant) = self.tenants.get_mut(key).filter(|tenant| tenant.judged) else { return };
         let mut known = self.known.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         if !known.world.has_tenant(key) {
             return; // on its way out: what it leaves behind is told as without a tenant
@@ -62,6 +62,7 @@ impl Reconciler {
             stored: tenant.stored.is_some(),
             details: tenant.rows.applying.is_some_and(|since| since.elapsed() >= PATIENCE),
             rotated: rotated(&tenant.rows),
+            stays: tenant.stays.as_ref(),
             lag: &lag,
         };
         let mut summary = Summary::default();
@@ -119,11 +120,13 @@ impl Reconciler {
         let lag = |revision| acks.heard().then(|| acks.platform_lagging(revision));
         let mut known = self.known.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         let known = &mut *known;
+        let stays = known.kept.iter().map(|kept| (kept.resource.clone(), kept.stays.clone())).collect();
         let seen = Seen {
             problems: by_resource(&known.problems),
             stored: platform.stored.is_some(),
             details: platform.rows.applying.is_some_and(|since| since.elapsed() >= PATIENCE),
             rotated: rotated(&platform.rows),
+            stays: Some(&stays).filter(|_| platform.looked_up),
             lag: &lag,
         };
         let news: Vec<_> = known
@@ -159,6 +162,7 @@ impl Reconciler {
                 problems: &[problem],
                 programmed: Programmed::Pending,
                 live: Live::NoSwitches,
+                stays: LastGood::Nothing,
                 blocked: None,
             };
             let generation = object.metadata().generation;
@@ -177,6 +181,7 @@ impl Reconciler {
             problems: &[],
             programmed: Programmed::Stored,
             live: Live::AsBefore,
+            stays: LastGood::Nothing,
             blocked: Some(&text),
         };
         let generation = deleting.tenant.metadata.generation;
@@ -211,6 +216,8 @@ struct Seen<'a> {
     details: bool,
     /// Secrets that are other than what is stored.
     rotated: HashSet<ObjectKey>,
+    /// What stays as it was before; none where that was not found out.
+    stays: Option<&'a HashMap<ObjectKey, Stays>>,
     /// How far a revision is.
     lag: &'a dyn Fn(i64) -> Option<Lag>,
 }
@@ -259,7 +266,16 @@ fn judge(
         None if find(before, LIVE).is_some_and(|found| found.status == "True") => Live::AsBefore,
         None => live(lag(rows.revision), details),
     };
-    conditions(&Facts { problems, programmed, live, blocked: None }, generation, before, Timestamp::now())
+    let stays = match seen.stays {
+        None => LastGood::AsBefore,
+        Some(stays) => match stays.get(key) {
+            None => LastGood::Nothing,
+            Some(Stays::Whole(of)) => LastGood::Whole(*of),
+            Some(Stays::Fields(fields)) => LastGood::Fields(fields),
+        },
+    };
+    let facts = Facts { problems, programmed, live, stays, blocked: None };
+    conditions(&facts, generation, before, Timestamp::now())
 }
 
 fn live(lag: Option<Lag>, details: bool) -> Live {
@@ -391,6 +407,7 @@ mod tests {
             stored: true,
             details: false,
             rotated: HashSet::new(),
+            stays: Some(&HashMap::new()),
             lag: &|_| None,
         };
         let mut rows = Rows { unstored: HashSet::from([key.clone()]), ..Rows::default() };
