@@ -3,6 +3,7 @@
 
 mod cases;
 mod platform;
+mod references;
 
 use std::collections::BTreeMap;
 use std::path::Path;

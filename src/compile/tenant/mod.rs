@@ -16,6 +16,7 @@ mod outbound;
 mod routing_tests;
 mod rows;
 mod schedule;
+mod without_rows;
 
 use super::{Claims, Compiled};
 use crate::plan::{InForce, PlatformPlan, TenantPlan};
@@ -84,5 +85,6 @@ fn judged(draft: &mut Draft) -> Option<TenantPlan> {
         let Some(cannot_stand) = loops::cut(draft, pass < SPARING) else { break };
         required.look_again(cannot_stand);
     }
+    without_rows::check(draft);
     Some(rows::build(draft, row))
 }
