@@ -16,6 +16,7 @@ mod golden;
 mod hardened;
 mod hostile;
 mod inert;
+mod last_good;
 mod lease;
 mod live;
 mod node;

@@ -16,6 +16,8 @@ use centrex::source::{Change, Object, TenantKey, World};
 use proptest::prelude::*;
 use worlds::{Drawn, built, surroundings, world};
 
+use crate::last_good::{InForceWorld, compile_after};
+
 /// Failures are shrunk within a bound, and written nowhere: the case is printed.
 fn config(cases: u32) -> ProptestConfig {
     ProptestConfig {
@@ -102,6 +104,22 @@ proptest! {
         dial_all(&compiled);
     }
 
+    /// Whatever was in force before: what comes of it holds together as what was right all the time.
+    #[test]
+    fn what_is_kept_holds_together(states in prop::collection::vec(worlds::valid(), 2..4)) {
+        let mut in_force = InForceWorld::default();
+        for drawn in states {
+            let objects = objects(&drawn);
+            let world = world(objects.clone());
+            let after = compile_after(&world, &in_force);
+            invariants::check_with(&objects, &after.compiled, &after.kept);
+            dial_all(&after.compiled);
+            in_force = after.in_force;
+            let again = compile_after(&world, &in_force);
+            prop_assert!(same(&after.compiled, &again.compiled), "what is in force stays the same");
+        }
+    }
+
     #[test]
     fn the_order_of_objects_does_not_matter(drawn in worlds::valid(), seed in any::<u64>()) {
         let mut objects = objects(&drawn);
@@ -118,10 +136,13 @@ proptest! {
     }
 
     #[test]
-    fn nothing_makes_compile_panic(drawn in worlds::wild()) {
-        let compiled = compile::world(&world(objects(&drawn)));
+    fn nothing_makes_compile_panic(drawn in worlds::wild(), before in worlds::valid()) {
+        let wild = world(objects(&drawn));
+        let compiled = compile::world(&wild);
         prop_assert!(same(&compiled, &compile::world(&world(objects(&drawn)))));
         dial_all(&compiled);
+        let before = compile_after(&world(objects(&before)), &InForceWorld::default());
+        dial_all(&compile_after(&wild, &before.in_force).compiled);
     }
 
     /// The loop that writes plans compiles again whom a change concerns, and nobody else: what it

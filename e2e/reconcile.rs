@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use centrex::plan::PlatformPlan;
-use centrex::reconcile::{NewStatus, Note, Outside, OutsideError, Reconciler};
+use centrex::reconcile::{NewStatus, Note, Outside, OutsideError, Progress, Reconciler};
 use centrex::resources::{Extension, Tenant};
 use centrex::source::{Change, Object, ObjectKey, Unreadable};
 use centrex::store::{Removed, Store};
@@ -237,4 +237,131 @@ async fn the_end_of_who_lost_an_identity_leaves_it_to_the_winner() {
     let now = told.borrow().clone();
     assert_eq!((now.tenants, now.removed), (held.tenants, held.removed));
     assert_eq!(stored(&store).await, ["north"]);
+}
+
+/// A Secret of a tenant, or of a trunk's namespace.
+fn secret(namespace: &str, name: &str, password: &str) -> Object {
+    let secret = json!({"apiVersion": "v1", "kind": "Secret", "stringData": {"password": password},
+        "data": {"version": k8s_openapi::ByteString(password.into())}});
+    object("Secret", namespace, name, secret)
+}
+
+/// The reason of a condition that was published last of an object.
+fn reason(outside: &Slow, key: &ObjectKey, type_: &str) -> Option<String> {
+    let published = outside.0.lock().unwrap();
+    let status = published.iter().rev().find(|(of, _)| of == key).map(|(_, status)| status.clone())?;
+    let conditions = match status {
+        NewStatus::Conditions(conditions) => conditions,
+        NewStatus::Tenant(status) => status.conditions,
+        NewStatus::Trunk(status) => status.conditions,
+    };
+    Some(conditions.iter().find(|condition| condition.type_ == type_)?.reason.clone())
+}
+
+/// Writes everything there is to write, and tells it: switches, which nobody has, are waited for for ever.
+async fn settle(reconciler: &mut Reconciler, told: &watch::Receiver<Progress>) {
+    let written = async {
+        while !told.borrow().stored {
+            reconciler.work().await;
+        }
+    };
+    timeout(Duration::from_secs(20), written).await.expect("it comes to an end");
+    while timeout(Duration::from_millis(300), reconciler.work()).await.is_ok() {}
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_good_row_outlives_the_process() {
+    let Some(database) = Database::start("reconcile::the_last_good_row").await else { return };
+    let store = database.store(&keyring(&[(1, 'a')])).await;
+    let api = "centrex.dev/v1alpha1";
+    let profile = object(
+        "SipProfile",
+        "",
+        "p",
+        json!({"apiVersion": api, "kind": "SipProfile", "spec": {"role": "Trunks", "sipPort": 5080}}),
+    );
+    let trunk = |profile: &str| {
+        object(
+            "Trunk",
+            "north",
+            "t",
+            json!({"apiVersion": api, "kind": "Trunk", "spec": {
+            "sipProfileRef": {"name": profile}, "gateways": [{"host": "198.51.100.1"}],
+            "registration": {"username": "centrex", "secretRef": {"name": "t"}}}}),
+        )
+    };
+    let number = |to: &str| {
+        object(
+            "Number",
+            "north",
+            "n",
+            json!({"apiVersion": api, "kind": "Number", "spec": {
+            "tenantRef": {"name": "north"}, "number": "+493012345600", "trunkRef": {"name": "t"},
+            "destination": {"kind": "Extension", "name": to}}}),
+        )
+    };
+    let [a, a_sip] = extension("north", "a", "100");
+    let start = || {
+        let outside = Arc::new(Slow::default());
+        let (progress, told) = watch::channel(Default::default());
+        let mut reconciler = Reconciler::new(progress, Some(outside.clone()), None);
+        reconciler.lead(store.clone());
+        (reconciler, told, outside)
+    };
+    let upserts = |objects: &[&Object]| {
+        objects.iter().map(|object| Change::Upsert((*object).clone())).collect::<Vec<_>>()
+    };
+    let north = tenant("north", json!({}));
+    let carrier = secret("north", "t", "carrier-password");
+    let (mut first, told, outside) = start();
+    first.take_in(upserts(&[&profile, &trunk("p"), &carrier, &north, &a, &a_sip, &number("a")]), true);
+    settle(&mut first, &told).await;
+    let state = async || {
+        let id = store.tenants().await.unwrap()[0].id;
+        let (_, plan) = store.reader().load_tenant(id).await.unwrap().unwrap();
+        let (_, platform) = store.reader().load_platform().await.unwrap();
+        let password = plan.extensions["a"].secrets.get("password").map(str::to_owned);
+        let trunk =
+            platform.trunks.get("north/t").and_then(|row| row.secrets.get("password").map(str::to_owned));
+        (plan.numbers.get("n").map(|row| row.target.to_string()), password, trunk)
+    };
+    let good = state().await;
+    assert_eq!((good.0.as_deref(), good.2.as_deref()), (Some("Extension a"), Some("carrier-password")));
+
+    // Everything is wrong at once: each goes on as it was.
+    let (a_short, t_short) = (secret("north", "a-sip", "short"), secret("north", "t", "short"));
+    let wrong = [&number("nobody"), &a_short, &t_short, &trunk("nobody")];
+    first.take_in(upserts(&wrong), true);
+    settle(&mut first, &told).await;
+    assert_eq!(state().await, good);
+    for key in [number("a").key(), a.key(), trunk("p").key()] {
+        assert_eq!(reason(&outside, &key, "Programmed").as_deref(), Some("LastGoodKept"), "{key}");
+    }
+
+    // Another process finds it so, and keeps it.
+    drop(first);
+    let (mut second, told, outside) = start();
+    second.take_in(
+        upserts(&[&profile, &trunk("nobody"), &t_short, &north, &a, &a_short, &number("nobody")]),
+        true,
+    );
+    settle(&mut second, &told).await;
+    assert_eq!(state().await, good);
+    for key in [number("a").key(), a.key(), trunk("p").key()] {
+        assert_eq!(reason(&outside, &key, "Programmed").as_deref(), Some("LastGoodKept"), "{key}");
+    }
+
+    // What is withdrawn, or made anew, is gone, and does not come back by a mistake.
+    second.take_in(vec![Change::Remove(a_sip.key())], true);
+    settle(&mut second, &told).await;
+    assert_eq!(state().await, (good.0.clone(), None, good.2.clone()));
+    second.take_in(upserts(&[&a_short]), true);
+    settle(&mut second, &told).await;
+    assert_eq!(state().await.1, None);
+    let mut anew = number("nobody");
+    anew.metadata_mut().uid = Some(uid("m"));
+    second.take_in(upserts(&[&anew]), true);
+    settle(&mut second, &told).await;
+    assert_eq!(state().await, (None, None, good.2.clone()));
+    assert_eq!(reason(&outside, &anew.key(), "Programmed").as_deref(), Some("NotAccepted"));
 }

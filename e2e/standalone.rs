@@ -159,6 +159,18 @@ async fn a_change_goes_all_the_way_and_a_mistake_does_not() {
     setting.write("20-acme-extensions.yaml", &(setting.read("20-acme-extensions.yaml") + dave));
     until_answer(&mut program, "acme-dial-1999", "user/1999@acme.example.com");
     assert_eq!(program.answer("globex-dial-2000"), globex);
+
+    // What is well-formed and wrong: it goes on as before, and the log says so.
+    let call = program.answer("inbound-442079460000");
+    let to = "destination: {kind: RingGroup, name: reception}";
+    setting.edit("20-globex-phones.yaml", to, "destination: {kind: RingGroup, name: nobody}");
+    program.wait_until("what stays is told", |program| {
+        let log = program.log();
+        log.contains("tenant globex has no RingGroup nobody")
+            && log.contains("what was in force before stays in force")
+    });
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(program.answer("inbound-442079460000"), call);
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ mod fair;
 mod faults;
 mod findings;
 pub mod gate;
+mod last_good;
 mod namespaced;
 mod refused;
 mod replicas;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use centrex::compile::{CompiledWorld, Effect};
+use centrex::compile::{CompiledWorld, Effect, Kept, Stays};
 use centrex::plan::*;
 use centrex::resources::common::DestinationKind;
 use centrex::route::TenantView;
@@ -13,8 +13,14 @@ use serde_json::{Value, json};
 
 /// Everything that must hold.
 pub fn check(objects: &[Object], compiled: &CompiledWorld) {
+    check_with(objects, compiled, &[]);
+}
+
+/// The same, of a world in which something stays that was in force before.
+pub fn check_with(objects: &[Object], compiled: &CompiledWorld, kept: &[Kept]) {
     one_holder_each(compiled);
-    in_the_plan_or_explained(objects, compiled);
+    in_the_plan_or_explained(objects, compiled, kept);
+    rights_are_not_kept(objects, compiled);
     for (_, plan) in &compiled.tenants {
         references_exist(plan, &compiled.platform);
         no_circles(plan);
@@ -174,9 +180,50 @@ fn emergency_is_free(plan: &TenantPlan, platform: &PlatformPlan) {
     }
 }
 
+/// Nobody dials what the resource does not say, and no tenant has more than its profile allows.
+fn rights_are_not_kept(objects: &[Object], compiled: &CompiledWorld) {
+    let object = |key: &ObjectKey| objects.iter().find(|object| object.key() == *key);
+    for (tenant, plan) in &compiled.tenants {
+        let key = |kind, name: &str| ObjectKey {
+            kind,
+            namespace: Some(tenant.namespace.clone()),
+            name: name.to_owned(),
+        };
+        for (name, row) in &plan.extensions {
+            let Some(Object::Extension(extension)) = object(&key("Extension", name)) else {
+                panic!("{name}")
+            };
+            assert!(
+                row.toll_classes.iter().all(|class| extension.spec.toll_classes.contains(class)),
+                "{name}"
+            );
+        }
+        for (name, row) in &plan.outbound_routes {
+            let Some(Object::OutboundRoute(route)) = object(&key("OutboundRoute", name)) else {
+                panic!("{name}")
+            };
+            assert!(route.spec.toll_class.is_none() || route.spec.toll_class == row.toll_class, "{name}");
+        }
+        let Some(Object::Tenant(of)) = object(&key("Tenant", &tenant.name)) else { panic!("{tenant}") };
+        let profile = of.spec.profile_ref.as_ref().and_then(|reference| {
+            let name = reference.name.clone();
+            object(&ObjectKey { kind: "TenantProfile", namespace: None, name })
+        });
+        let Some(Object::TenantProfile(profile)) = profile else { continue };
+        for (most, count) in [
+            (profile.spec.max_extensions, plan.extensions.len()),
+            (profile.spec.max_queues, plan.queues.len()),
+            (profile.spec.max_numbers, plan.numbers.len()),
+            (profile.spec.max_ring_groups, plan.ring_groups.len()),
+        ] {
+            assert!(most.is_none_or(|most| count <= usize::try_from(most).unwrap()), "{tenant}");
+        }
+    }
+}
+
 /// A resource is in the plan, or it is said why not; what is refused is not in it, what lost a
 /// part is.
-fn in_the_plan_or_explained(objects: &[Object], compiled: &CompiledWorld) {
+fn in_the_plan_or_explained(objects: &[Object], compiled: &CompiledWorld, kept: &[Kept]) {
     let planned = planned(compiled);
     let mut effects: BTreeMap<&ObjectKey, BTreeSet<Effect>> = BTreeMap::new();
     for problem in &compiled.problems {
@@ -188,7 +235,12 @@ fn in_the_plan_or_explained(objects: &[Object], compiled: &CompiledWorld) {
         let outside = ["TenantProfile", "MediaFile", "Device", "Secret", "Namespace"].contains(&key.kind);
         let inside = planned.contains(&key);
         assert!(outside || inside || !effects.is_empty(), "nobody says why {key} is not in the plan");
-        assert!(!(inside && effects.contains(&Effect::Refused)), "{key} is refused and in the plan");
+        let stays = kept.iter().any(|kept| kept.resource == key && matches!(kept.stays, Stays::Whole(_)));
+        assert!(
+            !(inside && !stays && effects.contains(&Effect::Refused)),
+            "{key} is refused and in the plan"
+        );
+        assert!(!stays || inside, "{key} stays, and is not in the plan");
         let waits = effects.contains(&Effect::Waiting) || effects.contains(&Effect::Refused);
         assert!(inside || outside || waits, "{key} lost more than a part: {effects:?}");
     }

@@ -68,15 +68,20 @@ CREATE TABLE public.sip_profiles (
     name        text PRIMARY KEY,
     body        jsonb NOT NULL,
     sealed      bytea,
-    fingerprint bytea NOT NULL
+    fingerprint bytea NOT NULL,
+    uid         text,
+    generation  bigint
 );
 COMMENT ON TABLE public.sip_profiles IS 'Sofia profiles of the switches';
+COMMENT ON COLUMN public.sip_profiles.uid IS 'Of the resource that the row was compiled from, when it was written; as its generation';
 
 CREATE TABLE public.trunks (
     name        text PRIMARY KEY,
     body        jsonb NOT NULL,
     sealed      bytea,
-    fingerprint bytea NOT NULL
+    fingerprint bytea NOT NULL,
+    uid         text,
+    generation  bigint
 );
 COMMENT ON TABLE public.trunks IS 'Trunks of all namespaces; name is namespace/name';
 COMMENT ON COLUMN public.trunks.sealed IS 'Credentials, AES-256-GCM: key version (4 bytes), nonce (12), ciphertext with tag';
@@ -85,6 +90,8 @@ CREATE TABLE public.dial_rules (
     name        text PRIMARY KEY,
     body        jsonb NOT NULL,
     sealed      bytea,
-    fingerprint bytea NOT NULL
+    fingerprint bytea NOT NULL,
+    uid         text,
+    generation  bigint
 );
 COMMENT ON TABLE public.dial_rules IS 'The platform''s dial plan before and after every tenant''s';

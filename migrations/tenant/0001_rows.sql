@@ -1,13 +1,18 @@
 -- Compiled rows of one tenant. Run as the tenant's role, with its schema first in the search path.
 -- A number is taken from the body, so that the two cannot differ; its uniqueness is checked at the
 -- end of a statement, because two rows may swap their numbers.
+--
+-- uid and generation are those of the resource that the row was compiled from, when it was written: a
+-- resource that is not accepted any more may keep its last row, and its status says of which generation.
 
 CREATE TABLE IF NOT EXISTS extensions (
     name        text PRIMARY KEY,
     number      text GENERATED ALWAYS AS (body ->> 'number') STORED UNIQUE DEFERRABLE,
     body        jsonb NOT NULL,
     sealed      bytea,
-    fingerprint bytea NOT NULL
+    fingerprint bytea NOT NULL,
+    uid         text,
+    generation  bigint
 );
 COMMENT ON TABLE extensions IS 'Extensions: number is what phones dial and the SIP user';
 
@@ -16,7 +21,9 @@ CREATE TABLE IF NOT EXISTS ring_groups (
     number      text GENERATED ALWAYS AS (body ->> 'number') STORED UNIQUE DEFERRABLE,
     body        jsonb NOT NULL,
     sealed      bytea,
-    fingerprint bytea NOT NULL
+    fingerprint bytea NOT NULL,
+    uid         text,
+    generation  bigint
 );
 COMMENT ON TABLE ring_groups IS 'Ring groups';
 
@@ -25,7 +32,9 @@ CREATE TABLE IF NOT EXISTS queues (
     number      text GENERATED ALWAYS AS (body ->> 'number') STORED UNIQUE DEFERRABLE,
     body        jsonb NOT NULL,
     sealed      bytea,
-    fingerprint bytea NOT NULL
+    fingerprint bytea NOT NULL,
+    uid         text,
+    generation  bigint
 );
 COMMENT ON TABLE queues IS 'Queues and their agents';
 
@@ -34,7 +43,9 @@ CREATE TABLE IF NOT EXISTS ivr_menus (
     number      text GENERATED ALWAYS AS (body ->> 'number') STORED UNIQUE DEFERRABLE,
     body        jsonb NOT NULL,
     sealed      bytea,
-    fingerprint bytea NOT NULL
+    fingerprint bytea NOT NULL,
+    uid         text,
+    generation  bigint
 );
 COMMENT ON TABLE ivr_menus IS 'IVR menus';
 
@@ -43,7 +54,9 @@ CREATE TABLE IF NOT EXISTS conferences (
     number      text GENERATED ALWAYS AS (body ->> 'number') STORED UNIQUE DEFERRABLE,
     body        jsonb NOT NULL,
     sealed      bytea,
-    fingerprint bytea NOT NULL
+    fingerprint bytea NOT NULL,
+    uid         text,
+    generation  bigint
 );
 COMMENT ON TABLE conferences IS 'Conference rooms';
 
@@ -51,7 +64,9 @@ CREATE TABLE IF NOT EXISTS schedules (
     name        text PRIMARY KEY,
     body        jsonb NOT NULL,
     sealed      bytea,
-    fingerprint bytea NOT NULL
+    fingerprint bytea NOT NULL,
+    uid         text,
+    generation  bigint
 );
 COMMENT ON TABLE schedules IS 'Schedules: opening hours and holidays';
 
@@ -60,7 +75,9 @@ CREATE TABLE IF NOT EXISTS numbers (
     number      text GENERATED ALWAYS AS (body ->> 'number') STORED UNIQUE DEFERRABLE,
     body        jsonb NOT NULL,
     sealed      bytea,
-    fingerprint bytea NOT NULL
+    fingerprint bytea NOT NULL,
+    uid         text,
+    generation  bigint
 );
 COMMENT ON TABLE numbers IS 'Public numbers (E.164) and where their calls go';
 
@@ -68,7 +85,9 @@ CREATE TABLE IF NOT EXISTS outbound_routes (
     name        text PRIMARY KEY,
     body        jsonb NOT NULL,
     sealed      bytea,
-    fingerprint bytea NOT NULL
+    fingerprint bytea NOT NULL,
+    uid         text,
+    generation  bigint
 );
 COMMENT ON TABLE outbound_routes IS 'Outbound routes';
 
@@ -77,7 +96,9 @@ CREATE TABLE IF NOT EXISTS feature_codes (
     code        text GENERATED ALWAYS AS (body ->> 'code') STORED UNIQUE DEFERRABLE,
     body        jsonb NOT NULL,
     sealed      bytea,
-    fingerprint bytea NOT NULL
+    fingerprint bytea NOT NULL,
+    uid         text,
+    generation  bigint
 );
 COMMENT ON TABLE feature_codes IS 'Feature codes';
 

@@ -4,6 +4,7 @@
 
 pub mod claims;
 mod countries;
+mod from_before;
 mod patterns;
 mod platform;
 mod problem;
@@ -12,9 +13,9 @@ mod tenant;
 mod trunk;
 
 pub use claims::Claims;
-pub use platform::platform;
-pub use problem::{Effect, Problem, Reason};
-pub use tenant::tenant;
+pub use platform::{platform, platform_after};
+pub use problem::{Effect, Kept, Problem, Reason, Stays};
+pub use tenant::{tenant, tenant_after};
 
 use crate::plan::{PlatformPlan, TenantPlan};
 use crate::source::world::key_of;
@@ -27,6 +28,8 @@ pub struct Compiled<T> {
     pub plan: T,
     /// What is wrong or missing, in order of the resources.
     pub problems: Vec<Problem>,
+    /// Of which resources something stays that was in force before, in order.
+    pub kept: Vec<Kept>,
 }
 
 /// Everything compiled at once.
@@ -44,7 +47,7 @@ pub struct CompiledWorld {
 pub fn world(world: &World) -> CompiledWorld {
     let claims = Claims::new(world);
     let snapshot = world.platform();
-    let Compiled { plan: platform, mut problems } = platform::platform(&snapshot, &claims);
+    let Compiled { plan: platform, mut problems, .. } = platform::platform(&snapshot, &claims);
     let mut tenants = Vec::new();
     for key in world.tenants().filter_map(|tenant| key_of(tenant)) {
         let Some(tenant_snapshot) = world.tenant(&key) else { continue };

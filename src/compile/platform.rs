@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use super::claims::Claims;
+use super::from_before::FromBefore;
 use super::problem::{Effect, Problem, Reason};
 use super::trunk::trunk_row;
 use super::{Compiled, patterns};
@@ -18,24 +19,40 @@ const DEFAULT_CODECS: [&str; 4] = ["OPUS", "G722", "PCMA", "PCMU"];
 
 /// Compiles what belongs to no tenant.
 pub fn platform(snapshot: &PlatformSnapshot, claims: &Claims) -> Compiled<PlatformPlan> {
+    platform_after(snapshot, claims, None)
+}
+
+/// The same, where it is known what was in force before: it stays in force of what became invalid by
+/// mistake.
+pub fn platform_after(
+    snapshot: &PlatformSnapshot,
+    claims: &Claims,
+    before: Option<&InForce<PlatformPlan>>,
+) -> Compiled<PlatformPlan> {
     let mut problems = Vec::new();
     let mut plan = PlatformPlan::default();
-    sip_profiles(snapshot, &mut plan, &mut problems);
+    let mut from_before = FromBefore::new(before);
+    let bound = sip_profiles(snapshot, &mut plan, &mut problems);
+    from_before.sip_profiles(snapshot, bound, &mut plan, &problems);
     for trunk in &snapshot.trunks {
         let key = trunk_key(trunk);
-        if let Some(row) = trunk_row(trunk, &key, snapshot, &plan, &mut problems) {
+        let row = trunk_row(trunk, &key, snapshot, &plan, &mut problems);
+        if let Some(row) = from_before.trunk(trunk, &key, row, (snapshot, &plan), &problems) {
             plan.trunks.insert(trunk_name(key.namespace.as_deref().unwrap_or(""), &key.name), row);
         }
     }
     for rule in &snapshot.dial_rules {
         let name = rule.metadata.name.clone().unwrap_or_default();
-        if let Some(row) = dial_rule(rule, &name, claims, snapshot, &plan, &mut problems) {
+        let row = dial_rule(rule, &name, claims, snapshot, &plan, &mut problems);
+        if let Some(row) = row.or_else(|| from_before.dial_rule(rule, &name, &plan, &problems)) {
             plan.dial_rules.insert(name, row);
         }
     }
     rules_that_meet(snapshot, &plan, &mut problems);
     problems.sort();
-    Compiled { plan, problems }
+    let mut kept = from_before.kept;
+    kept.sort();
+    Compiled { plan, problems, kept }
 }
 
 /// The name of a trunk in plans.
@@ -51,11 +68,18 @@ fn trunk_key(trunk: &Trunk) -> ObjectKey {
     }
 }
 
-/// Profiles in order of age: two that would bind one port of one address cannot both start.
-fn sip_profiles(snapshot: &PlatformSnapshot, plan: &mut PlatformPlan, problems: &mut Vec<Problem>) {
+/// A port that a profile binds: its address, none for one that the switch chooses, and its name.
+pub(super) type Bound = (Option<IpAddr>, i32, String);
+
+/// Profiles in order of age: two that would bind one port of one address cannot both start. What is bound.
+fn sip_profiles(
+    snapshot: &PlatformSnapshot,
+    plan: &mut PlatformPlan,
+    problems: &mut Vec<Problem>,
+) -> Vec<Bound> {
     let mut by_age: Vec<&SipProfile> = snapshot.sip_profiles.iter().map(|profile| &**profile).collect();
     by_age.sort_by_key(|profile| (created(&profile.metadata), profile.metadata.name.clone()));
-    let mut bound: Vec<(Option<IpAddr>, i32, String)> = Vec::new();
+    let mut bound: Vec<Bound> = Vec::new();
     for profile in by_age {
         let spec = &profile.spec;
         let name = profile.metadata.name.clone().unwrap_or_default();
@@ -100,12 +124,13 @@ fn sip_profiles(snapshot: &PlatformSnapshot, plan: &mut PlatformPlan, problems: 
         };
         plan.sip_profiles.insert(name, row);
     }
+    bound
 }
 
 /// Whether one port can be bound on one of two addresses only: on the same address, and where one
 /// stands for all addresses of the switch. Which one the switch chooses by itself is not known
 /// here; it is never loopback.
-fn meet(a: Option<IpAddr>, b: Option<IpAddr>) -> bool {
+pub(super) fn meet(a: Option<IpAddr>, b: Option<IpAddr>) -> bool {
     match (a, b) {
         (None, None) => true,
         (Some(address), None) | (None, Some(address)) => address.is_unspecified(),

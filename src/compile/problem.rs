@@ -106,10 +106,56 @@ impl Reason {
     }
 }
 
+impl Reason {
+    /// What callers get of a resource with it that was in force before, for the documented table.
+    pub fn consequence(self) -> &'static str {
+        match self {
+            Self::Conflict => {
+                "what was before, while nobody else has the number or code of that; of a Number that is another's, nothing"
+            }
+            Self::RefNotFound | Self::RefRefused => {
+                "what was before, while everything is there that it leads to: what led to something that is deleted goes with it"
+            }
+            Self::RefNotPermitted => "nothing: the right to it was taken away",
+            Self::LimitExceeded => "nothing: the right to so many was taken away",
+            Self::Loop => "what was before, where that closes no circle",
+            Self::EmergencyShadowed => "what was before, where that stands before no emergency number",
+            Self::InvalidValue => "what was before",
+            Self::NotAllowed => "what is left without it: the right to it was taken away",
+            Self::CredentialsPending => {
+                "nobody registers or enters: who deletes or empties a Secret withdraws the password; what leads to a resource that waits stays as it was"
+            }
+            Self::InvalidSecret => {
+                "the password or PIN from before goes on to hold: a new one that is too short is a mistake"
+            }
+            Self::TestFailed => "what the rules say: a test holds nothing back",
+        }
+    }
+}
+
 impl std::fmt::Display for Problem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}: {}: {} ({:?})", self.resource, self.field, self.message, self.reason)
     }
+}
+
+/// A resource of which something is in force that its spec does not say: it has a problem, and what was
+/// in force before stays.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Kept {
+    /// The resource.
+    pub resource: ObjectKey,
+    /// What stays.
+    pub stays: Stays,
+}
+
+/// What stays in force of a resource as it was before.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stays {
+    /// The whole, compiled from a generation of its spec; none where nobody counts.
+    Whole(Option<i64>),
+    /// The parts at these fields; the rest is as its spec says.
+    Fields(Vec<String>),
 }
 
 impl Problem {
@@ -122,6 +168,25 @@ impl Problem {
     ) -> Self {
         let (field, message) = (field.into(), message.into());
         Self { resource, field, reason, effect: Effect::Refused, message, holder: None }
+    }
+
+    /// Whether what was in force before stays, where it still can: the problem is a mistake, and takes no
+    /// right away.
+    pub fn keeps_last_row(&self) -> bool {
+        match self.reason {
+            Reason::RefNotPermitted | Reason::LimitExceeded | Reason::NotAllowed | Reason::TestFailed => {
+                false
+            }
+            // Its own Secret was withdrawn; or it leads to something that waits for one.
+            Reason::CredentialsPending => !self.field.to_ascii_lowercase().ends_with("secretref"),
+            Reason::Conflict
+            | Reason::RefNotFound
+            | Reason::RefRefused
+            | Reason::Loop
+            | Reason::EmergencyShadowed
+            | Reason::InvalidValue
+            | Reason::InvalidSecret => true,
+        }
     }
 
     /// A problem that keeps a part of the resource out of the plan.

@@ -7,7 +7,7 @@ use crate::resources::common::SecretKeyRef;
 /// Why a secret value cannot be used.
 #[derive(Debug, PartialEq)]
 pub enum Unusable {
-    /// The Secret, or the key in it, is not there.
+    /// The Secret, or the key in it, is not there, or nothing is in it.
     Missing(String),
     /// It is there, but breaks a rule.
     Invalid(String),
@@ -65,5 +65,10 @@ fn text<'a>(
     let value = str::from_utf8(value)
         .map_err(|_| Unusable::Invalid(format!("key {key} of Secret {} is not text", reference.name)))?;
     // A trailing newline comes from `echo` and editors, never from intent.
-    Ok(value.trim_end_matches(['\r', '\n']))
+    let value = value.trim_end_matches(['\r', '\n']);
+    if value.is_empty() {
+        let why = format!("key {key} of Secret {} is empty, as one that is withdrawn", reference.name);
+        return Err(Unusable::Missing(why));
+    }
+    Ok(value)
 }

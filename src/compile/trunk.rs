@@ -81,29 +81,22 @@ pub fn trunk_row(
     };
     let source_addresses = source_addresses(trunk, key, problems);
     let mut secrets = Secrets::default();
-    let namespace = key.namespace.clone().unwrap_or_default();
-    let registration = spec.registration.as_ref().and_then(|registration| {
-        let secret = snapshot.secrets.get(&(namespace, registration.secret_ref.name.clone()));
-        let field = "spec.registration.secretRef";
-        match password(secret.map(|secret| &**secret), &registration.secret_ref, "password") {
-            Ok(password) => {
-                secrets.insert("password", password);
-                Some(RegistrationRow {
-                    username: registration.username.clone(),
-                    realm: registration.realm.clone(),
-                    expiry_seconds: registration.expiry_seconds.unwrap_or(600),
-                })
-            }
-            Err(Unusable::Missing(why)) => {
-                problems.push(Problem::waiting(key.clone(), field, Reason::CredentialsPending, why));
-                None
-            }
-            Err(Unusable::Invalid(why)) => {
-                problems.push(Problem::degraded(key.clone(), field, Reason::InvalidSecret, why));
-                None
-            }
+    let field = "spec.registration.secretRef";
+    let registration = match registration(trunk, snapshot) {
+        Ok(None) => None,
+        Ok(Some((registration, password))) => {
+            secrets.insert("password", password);
+            Some(registration)
         }
-    });
+        Err(Unusable::Missing(why)) => {
+            problems.push(Problem::waiting(key.clone(), field, Reason::CredentialsPending, why));
+            None
+        }
+        Err(Unusable::Invalid(why)) => {
+            problems.push(Problem::degraded(key.clone(), field, Reason::InvalidSecret, why));
+            None
+        }
+    };
     Some(TrunkRow {
         id,
         sip_profile: profile.clone(),
@@ -126,6 +119,50 @@ pub fn trunk_row(
         ping_seconds: spec.ping_seconds,
         secrets,
     })
+}
+
+/// How a trunk registers, with its password; none when it does not.
+fn registration(
+    trunk: &Trunk,
+    snapshot: &PlatformSnapshot,
+) -> Result<Option<(RegistrationRow, String)>, Unusable> {
+    let Some(spec) = &trunk.spec.registration else { return Ok(None) };
+    let namespace = trunk.metadata.namespace.clone().unwrap_or_default();
+    let secret = snapshot.secrets.get(&(namespace, spec.secret_ref.name.clone()));
+    let password = password(secret.map(|secret| &**secret), &spec.secret_ref, "password")?;
+    let row = RegistrationRow {
+        username: spec.username.clone(),
+        realm: spec.realm.clone(),
+        expiry_seconds: spec.expiry_seconds.unwrap_or(600),
+    };
+    Ok(Some((row, password)))
+}
+
+/// A trunk's row from before, for a trunk that is refused by mistake: without the networks that it does not
+/// trust any more, and as it registers now. None where its SIP profile is not there.
+pub fn trunk_row_from_before(
+    trunk: &Trunk,
+    before: &TrunkRow,
+    snapshot: &PlatformSnapshot,
+    plan: &PlatformPlan,
+) -> Option<TrunkRow> {
+    plan.sip_profiles.get(&before.sip_profile).filter(|profile| profile.role == Role::Trunks)?;
+    let mut row = before.clone();
+    let declared: Vec<IpNet> = trunk.spec.source_addresses.iter().filter_map(|text| network(text)).collect();
+    let gateways: Vec<IpNet> = row.gateways.iter().filter_map(|gateway| network(&gateway.host)).collect();
+    row.source_addresses.retain(|net| declared.contains(net) || gateways.contains(net));
+    match registration(trunk, snapshot) {
+        Ok(Some((registration, password))) => {
+            row.registration = Some(registration);
+            row.secrets.insert("password", password);
+        }
+        Ok(None) | Err(Unusable::Missing(_)) => {
+            row.registration = None;
+            row.secrets.remove("password");
+        }
+        Err(Unusable::Invalid(_)) => {}
+    }
+    Some(row)
 }
 
 /// Where a trunk's calls come from. What is wrong is left out, rather than the trunk with all its

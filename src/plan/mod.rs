@@ -3,10 +3,12 @@
 //! It is data only. Every reference in it is resolved, every value checked. The same types are
 //! written to Postgres as rows and read back from them, so that a replica sees what was compiled.
 
+pub mod in_force;
 pub mod platform;
 pub mod row;
 pub mod tenant;
 
+pub use in_force::{InForce, Origin};
 pub use platform::*;
-pub use row::{Row, Rows, Secrets};
+pub use row::{Row, Rows, Secrets, kind_of, table_of};
 pub use tenant::*;

@@ -9,6 +9,32 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// Rows of one kind, by resource name (`namespace/name` for trunks).
 pub type Rows<T> = BTreeMap<String, T>;
 
+/// The tables of rows, each with the kind that its rows are compiled from.
+const TABLES: [(&str, &str); 12] = [
+    ("extensions", "Extension"),
+    ("ring_groups", "RingGroup"),
+    ("queues", "Queue"),
+    ("ivr_menus", "IvrMenu"),
+    ("conferences", "Conference"),
+    ("schedules", "Schedule"),
+    ("numbers", "Number"),
+    ("outbound_routes", "OutboundRoute"),
+    ("feature_codes", "FeatureCode"),
+    ("sip_profiles", "SipProfile"),
+    ("trunks", "Trunk"),
+    ("dial_rules", "DialRule"),
+];
+
+/// The kind that the rows of a table are compiled from.
+pub fn kind_of(table: &str) -> Option<&'static str> {
+    TABLES.iter().find(|(known, _)| *known == table).map(|(_, kind)| *kind)
+}
+
+/// The table of a kind's rows; none of a kind that has no rows.
+pub fn table_of(kind: &str) -> Option<&'static str> {
+    TABLES.iter().find(|(_, known)| *known == kind).map(|(table, _)| *table)
+}
+
 /// One compiled row. Its body is what serde writes; its secrets are kept apart and sealed.
 pub trait Row: Serialize + DeserializeOwned + Clone + PartialEq + Send + Sync + 'static {
     /// Table of the row: in the tenant's schema, or in `public` for platform rows.
@@ -47,9 +73,14 @@ impl Secrets {
 
     /// Puts a secret in.
     pub fn insert(&mut self, name: &str, value: impl Into<String>) {
-        self.values.retain(|(known, _)| known != name);
+        self.remove(name);
         self.values.push((name.to_owned(), value.into()));
         self.values.sort_unstable();
+    }
+
+    /// Takes a secret out.
+    pub fn remove(&mut self, name: &str) {
+        self.values.retain(|(known, _)| known != name);
     }
 
     /// True when there is none.

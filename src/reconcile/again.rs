@@ -62,8 +62,10 @@ impl Known {
         }
         let claims = Claims::new(&world);
         let snapshot = world.platform();
-        let Compiled { plan: platform, problems } = compile::platform(&snapshot, &claims);
+        let in_force = self.in_force.clone();
+        let Compiled { plan: platform, problems, kept } =
+            compile::platform_after(&snapshot, &claims, in_force.as_ref());
         let (problems, orphans) = (Found::of(problems), Found::of(compile::orphans(&world)));
-        Self { world, claims, snapshot, platform, problems, orphans, compiled: true }
+        Self { world, claims, snapshot, platform, problems, kept, in_force, orphans, compiled: true }
     }
 }

@@ -1,14 +1,16 @@
 //! What follows from how a job ended.
 
+use std::sync::PoisonError;
 use std::time::Duration;
 
-use tokio::task::JoinError;
+use tokio::task::{JoinError, block_in_place};
 use tracing::{error, info};
 use uuid::Uuid;
 
 use super::Reconciler;
-use super::work::{Done, Job, Outcome, WorkError, resource_of};
-use crate::plan::{PlatformPlan, TenantRow};
+use super::before::Before;
+use super::work::{Done, Job, LookedUp, Outcome, PlatformWritten, WorkError, resource_of};
+use crate::plan::{InForce, PlatformPlan, TenantRow};
 use crate::source::{ObjectKey, TenantKey};
 use crate::store::{Removed, StoreError, Written};
 
@@ -21,8 +23,11 @@ impl Reconciler {
         self.busy.remove(&job);
         let failed = match (&job, outcome) {
             (_, Outcome::Swept(swept)) => self.after_sweep(swept),
-            (_, Outcome::Platform(plan, written)) => self.after_platform(*plan, written),
+            (_, Outcome::PlatformLookedUp(in_force)) => self.after_platform_look_up(in_force),
+            (_, Outcome::Platform(written)) => self.after_platform(*written),
+            (Job::Tenant(key), Outcome::LookedUp(looked_up)) => self.after_look_up(key, *looked_up),
             (Job::Tenant(key), Outcome::Written(row, written)) => self.after_write(key, *row, written),
+            (Job::Tenant(key), Outcome::Failed(cause)) => self.after_write_failed(key, &cause.into()),
             (Job::Tenant(key), Outcome::Removed(id, removed)) => self.after_removal(key, id, removed),
             _ => false,
         };
@@ -55,10 +60,62 @@ impl Reconciler {
         }
     }
 
-    fn after_platform(&mut self, plan: PlatformPlan, written: Result<Written, StoreError>) -> bool {
+    /// Takes in what is in force of the platform; what can never be read is as if it were not there.
+    fn after_platform_look_up(&mut self, in_force: Result<InForce<PlatformPlan>, StoreError>) -> bool {
+        let in_force = match in_force {
+            Ok(in_force) => in_force,
+            Err(cause) => {
+                self.metrics.failed(cause.category());
+                error!(category = cause.category(), %cause, "the platform's rows could not be read");
+                if cause.is_passing() {
+                    self.platform.rows.failed = Some(cause.category());
+                    self.reports.now(None);
+                    return true;
+                }
+                InForce::default() // tenants need not wait for what does not pass
+            }
+        };
+        self.platform.looked_up = true;
+        let consequences = block_in_place(|| self.write().learn(in_force));
+        for key in consequences.tenants {
+            self.schedule.now(Job::Tenant(key));
+        }
+        self.schedule.now(Job::Platform);
+        false
+    }
+
+    /// Takes in what is in force of a tenant's resources that have a problem, and has it compiled again.
+    fn after_look_up(&mut self, key: &TenantKey, looked_up: LookedUp) -> bool {
+        let LookedUp { asked, in_force } = looked_up;
+        let tenant = self.tenants.entry(key.clone()).or_default();
+        match in_force {
+            Ok(in_force) => tenant.before.learn(asked, in_force),
+            Err(cause) => {
+                self.metrics.failed(cause.category());
+                error!(category = cause.category(), tenant = %key, %cause, "a tenant's rows could not be read");
+                if !matches!(cause, StoreError::Unreadable { .. }) {
+                    tenant.rows.failed = Some(cause.category());
+                    self.reports.now(Some(key.clone()));
+                    return true;
+                }
+                tenant.before.learn(asked, None);
+            }
+        }
+        self.schedule.now(Job::Tenant(key.clone()));
+        false
+    }
+
+    fn after_platform(&mut self, PlatformWritten { plan, origins, written }: PlatformWritten) -> bool {
         self.reports.now(None);
         match written {
             Ok(written) => {
+                let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+                let in_force = known.in_force.get_or_insert_default();
+                in_force.plan.clone_from(&plan);
+                for (table, name, origin) in origins {
+                    in_force.note(table, &name, origin);
+                }
+                drop(known);
                 self.platform.stored = Some(plan);
                 let changed = written.rows.iter().filter_map(|(table, name)| resource_of(table, name, None));
                 self.platform.rows.written(written.revision, changed);
@@ -80,6 +137,7 @@ impl Reconciler {
         let tenant = self.tenants.entry(key.clone()).or_default();
         match written {
             Ok(written) => {
+                tenant.before.written(&written);
                 let id = row.id;
                 tenant.id = Some(id);
                 tenant.owner_uid.clone_from(&row.owner_uid);
@@ -101,13 +159,18 @@ impl Reconciler {
                 self.catch_up(key);
                 false
             }
-            Err(cause) => {
-                self.metrics.failed(cause.category());
-                error!(category = cause.category(), tenant = %key, %cause, "a tenant could not be written");
-                tenant.rows.failed = Some(cause.category());
-                true
-            }
+            Err(cause) => self.after_write_failed(key, &cause),
         }
+    }
+
+    fn after_write_failed(&mut self, key: &TenantKey, cause: &WorkError) -> bool {
+        self.metrics.failed(cause.category());
+        error!(category = cause.category(), tenant = %key, %cause, "a tenant could not be written");
+        let tenant = self.tenants.entry(key.clone()).or_default();
+        tenant.before = Before::default(); // it may have been, all the same
+        tenant.rows.failed = Some(cause.category());
+        self.reports.now(Some(key.clone()));
+        true
     }
 
     fn after_removal(

@@ -4,10 +4,11 @@
 use std::collections::BTreeSet;
 
 use super::found::Found;
-use crate::compile::{self, Claims, Compiled};
-use crate::plan::{PlatformPlan, TenantPlan};
+use super::tenant::tell;
+use crate::compile::{self, Claims, Compiled, Kept};
+use crate::plan::{InForce, PlatformPlan, TenantPlan};
 use crate::source::world::{Touched, key_of};
-use crate::source::{Change, ObjectKey, PlatformSnapshot, TenantKey, World};
+use crate::source::{Change, ObjectKey, PlatformSnapshot, TenantKey, TenantSnapshot, World};
 
 /// What is known of the world, with the platform compiled.
 #[derive(Debug, Default)]
@@ -22,6 +23,10 @@ pub struct Known {
     pub platform: PlatformPlan,
     /// What is wrong with the platform's resources.
     pub problems: Found,
+    /// Of which of them something stays that was in force before.
+    pub kept: Vec<Kept>,
+    /// The platform's rows as they are stored, once that is known.
+    pub in_force: Option<InForce<PlatformPlan>>,
     /// Resources without a tenant.
     pub orphans: Found,
     /// Whether the platform was compiled yet.
@@ -55,6 +60,15 @@ impl Known {
         consequences
     }
 
+    /// Takes in what the store has of the platform: what of it may stay as it is does.
+    pub fn learn(&mut self, in_force: InForce<PlatformPlan>) -> Consequences {
+        self.in_force = Some(in_force);
+        let mut consequences = Consequences::default();
+        let touched = Touched { platform: true, ..Touched::default() };
+        self.compile_platform(&touched, &mut consequences);
+        consequences
+    }
+
     /// Compiles the platform if what it is made of was touched; adds tenants that are concerned.
     fn compile_platform(&mut self, touched: &Touched, consequences: &mut Consequences) {
         let tenants = &mut consequences.tenants;
@@ -69,7 +83,8 @@ impl Known {
             return;
         }
         let snapshot = self.world.platform();
-        let Compiled { plan, problems } = compile::platform(&snapshot, &self.claims);
+        let Compiled { plan, problems, kept } =
+            compile::platform_after(&snapshot, &self.claims, self.in_force.as_ref());
         // Limits, policies and trunks of every tenant may have changed with it; a carrier's
         // password, or a label nobody selects by, concerns none.
         if !self.compiled || plan != self.platform || !snapshot.same_rules(&self.snapshot) {
@@ -77,6 +92,10 @@ impl Known {
         }
         self.snapshot = snapshot;
         self.platform = plan;
+        for kept in kept.iter().filter(|kept| !self.kept.contains(kept)) {
+            tell(&kept.resource, &kept.stays);
+        }
+        self.kept = kept;
         let mended = self.problems.replace(problems);
         consequences.objects.extend(mended.into_iter().map(|key| (None, key)));
         consequences.platform = true;
@@ -90,7 +109,15 @@ impl Known {
 
     /// Compiles a tenant; `None` when there is no such Tenant.
     pub fn compile(&self, key: &TenantKey) -> Option<Compiled<Option<TenantPlan>>> {
-        let snapshot = self.world.tenant(key)?;
-        Some(compile::tenant(&snapshot, &self.snapshot, &self.platform, &self.claims))
+        Some(self.compile_after(&self.world.tenant(key)?, None))
+    }
+
+    /// Compiles a tenant's snapshot, where it may be known what was in force before.
+    pub fn compile_after(
+        &self,
+        snapshot: &TenantSnapshot,
+        before: Option<&InForce<TenantPlan>>,
+    ) -> Compiled<Option<TenantPlan>> {
+        compile::tenant_after(snapshot, &self.snapshot, &self.platform, &self.claims, before)
     }
 }

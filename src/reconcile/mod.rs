@@ -6,6 +6,7 @@
 //! takes changes in all the same, and writes nothing.
 
 mod again;
+mod before;
 mod finish;
 mod found;
 mod known;
@@ -19,6 +20,7 @@ mod restored;
 mod schedule;
 mod tenant;
 mod work;
+mod writing;
 
 pub use known::Known;
 pub use metrics::Metrics;

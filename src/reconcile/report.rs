@@ -13,7 +13,7 @@ use super::outside::{NewStatus, Note, Outside};
 use super::tenant::Rows;
 use super::work::WorkError;
 use super::{Reconciler, tenant};
-use crate::compile::Problem;
+use crate::compile::{Problem, Stays};
 use crate::resources::Trunk;
 use crate::resources::status::TenantStatus;
 use crate::source::references::references;
@@ -24,7 +24,7 @@ use crate::status::emergency::{is_told, tenant_conditions};
 use crate::status::reason::{ACCEPTED, EMERGENCY_TRUNK_USABLE, LIVE, PROGRAMMED, READY, find, is_true};
 use crate::status::summary::Summary;
 use crate::status::trunk::trunk_status;
-use crate::status::{Facts, Live, Programmed, conditions};
+use crate::status::{Facts, LastGood, Live, Programmed, conditions};
 use crate::store::tenant_schema;
 use crate::switch::findings::GatewayState;
 
@@ -62,7 +62,7 @@ impl Reconciler {
     }
 
     fn report_tenant(&mut self, outside: &dyn Outside, key: &TenantKey) {
-        let Some(tenant) = self.tenants.get_mut(key) else { return };
+        let Some(tenant) = self.tenants.get_mut(key).filter(|tenant| tenant.judged) else { return };
         let mut known = self.known.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         if !known.world.has_tenant(key) {
             return; // on its way out: what it leaves behind is told as without a tenant
@@ -78,6 +78,7 @@ impl Reconciler {
             set_back: self.set_back,
             details: tenant.rows.applying.is_some_and(|since| since.elapsed() >= PATIENCE),
             rotated: rotated(&tenant.rows),
+            stays: tenant.stays.as_ref(),
             lag: &lag,
         };
         let mut summary = Summary::default();
@@ -159,12 +160,14 @@ impl Reconciler {
         let lag = |revision| acks.heard().then(|| acks.platform_lagging(revision, last));
         let mut known = self.known.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         let known = &mut *known;
+        let stays = known.kept.iter().map(|kept| (kept.resource.clone(), kept.stays.clone())).collect();
         let seen = Seen {
             problems: by_resource(&known.problems),
             stored: platform.stored.is_some(),
             set_back: self.set_back,
             details: platform.rows.applying.is_some_and(|since| since.elapsed() >= PATIENCE),
             rotated: rotated(&platform.rows),
+            stays: Some(&stays).filter(|_| platform.looked_up),
             lag: &lag,
         };
         let news: Vec<_> = known
@@ -200,6 +203,7 @@ impl Reconciler {
                 problems: &[problem],
                 programmed: Programmed::Pending,
                 live: Live::NoSwitches,
+                stays: LastGood::Nothing,
                 blocked: None,
             };
             let generation = object.metadata().generation;
@@ -218,6 +222,7 @@ impl Reconciler {
             problems: &[],
             programmed: Programmed::Stored,
             live: Live::AsBefore,
+            stays: LastGood::Nothing,
             blocked: Some(&text),
         };
         let generation = deleting.tenant.metadata.generation;
@@ -254,6 +259,8 @@ struct Seen<'a> {
     details: bool,
     /// Secrets that are other than what is stored.
     rotated: HashSet<ObjectKey>,
+    /// What stays as it was before; none where that was not found out.
+    stays: Option<&'a HashMap<ObjectKey, Stays>>,
     /// How far a revision is.
     lag: &'a dyn Fn(i64) -> Option<Lag>,
 }
@@ -303,7 +310,16 @@ fn judge(
         None if find(before, LIVE).is_some_and(|found| found.status == "True") => Live::AsBefore,
         None => live(lag(rows.revision), details),
     };
-    conditions(&Facts { problems, programmed, live, blocked: None }, generation, before, Timestamp::now())
+    let stays = match seen.stays {
+        None => LastGood::AsBefore,
+        Some(stays) => match stays.get(key) {
+            None => LastGood::Nothing,
+            Some(Stays::Whole(of)) => LastGood::Whole(*of),
+            Some(Stays::Fields(fields)) => LastGood::Fields(fields),
+        },
+    };
+    let facts = Facts { problems, programmed, live, stays, blocked: None };
+    conditions(&facts, generation, before, Timestamp::now())
 }
 
 fn live(lag: Option<Lag>, details: bool) -> Live {
@@ -445,6 +461,7 @@ mod tests {
             set_back: false,
             details: false,
             rotated: HashSet::new(),
+            stays: Some(&HashMap::new()),
             lag: &|_| None,
         };
         let mut rows = Rows { unstored: HashSet::from([key.clone()]), ..Rows::default() };

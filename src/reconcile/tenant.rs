@@ -4,10 +4,12 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use tokio::time::Instant;
+use tracing::warn;
 use uuid::Uuid;
 
+use super::before::Before;
 use super::found::Found;
-use crate::compile::Problem;
+use crate::compile::{Kept, Problem, Stays};
 use crate::plan::{PlatformPlan, TenantRow};
 use crate::resources;
 use crate::source::ObjectKey;
@@ -16,6 +18,8 @@ use crate::source::ObjectKey;
 #[derive(Default)]
 pub struct Platform {
     pub stored: Option<PlatformPlan>,
+    /// Whether it was looked up what was in force before this process led.
+    pub looked_up: bool,
     pub rows: Rows,
 }
 
@@ -27,25 +31,54 @@ pub struct Tenant {
     /// Its own row as stored. The rows of its children are the store's to compare: they would be held
     /// twice.
     pub stored: Option<TenantRow>,
+    /// Whether it was compiled yet: before that nothing is known of it.
+    pub judged: bool,
     /// Found by the last compile.
     pub problems: Found,
     pub rows: Rows,
     /// Whether what is stored of it has to stay as it is.
     pub kept: bool,
+    /// What is in force of resources that have a problem.
+    pub before: Before,
+    /// Of which resources something stays as it was before; none where that was not found out, and nothing
+    /// is written.
+    pub stays: Option<HashMap<ObjectKey, Stays>>,
 }
 
 impl Tenant {
-    /// Takes in what a compile found: what had a problem that is gone is to be stored, too.
-    pub fn compiled(&mut self, problems: Vec<Problem>) {
-        self.kept = false;
+    /// Takes in what a compile found: what had a problem that is gone is to be stored, too. What stays as
+    /// it was before is none where nothing is written.
+    pub fn compiled(&mut self, problems: Vec<Problem>, kept: Option<Vec<Kept>>) {
+        (self.judged, self.kept) = (true, false);
         self.rows.changed.extend(self.problems.replace(problems));
         self.rows.compiled();
+        let stays = kept.map(|kept| kept.into_iter().map(|kept| (kept.resource, kept.stays)));
+        let stays: Option<HashMap<_, _>> = stays.map(Iterator::collect);
+        let before = self.stays.as_ref();
+        for (resource, stays) in stays.iter().flatten() {
+            if before.is_none_or(|before| before.get(resource) != Some(stays)) {
+                tell(resource, stays);
+            }
+        }
+        self.stays = stays;
     }
 
     /// Takes in why what is stored of it has to stay as it is.
     pub fn keep(&mut self, why: Problem) {
-        self.compiled(vec![why]);
+        self.compiled(vec![why], None);
         self.kept = true;
+    }
+}
+
+/// Logs that something stays in force as it was before.
+pub fn tell(resource: &ObjectKey, stays: &Stays) {
+    match stays {
+        Stays::Whole(generation) => {
+            warn!(%resource, generation, "it is refused, and what was in force before stays in force");
+        }
+        Stays::Fields(fields) => {
+            warn!(%resource, fields = fields.join(", "), "what is not accepted of it stays as it was before");
+        }
     }
 }
 

@@ -9,15 +9,16 @@ use tokio::time::{Instant, sleep_until};
 use tracing::{error, info, warn};
 use uuid::Uuid;
 
+use super::writing::{Origins, suspend, whole, write};
 use super::{CONCURRENT_JOBS, Outside, OutsideError, Reconciler};
 use crate::compile::claims::tenant_id;
 use crate::compile::{Compiled, Problem, Reason};
-use crate::plan::{PlatformPlan, TenantPlan, TenantRow};
+use crate::plan::{InForce, Origin, PlatformPlan, TenantPlan, TenantRow, kind_of};
 use crate::resources;
 use crate::resources::tenant::DeletionPolicy;
 use crate::source::{Object, ObjectKey, TenantKey};
 use crate::store::media::{self, MediaError};
-use crate::store::{Removed, Store, StoreError, Written};
+use crate::store::{Names, Removed, Store, StoreError, Written};
 
 /// Jobs looked at before the loop listens again: most need no writing at a restart.
 const STARTED_AT_ONCE: usize = 32;
@@ -44,10 +45,31 @@ pub struct Done {
 pub enum Outcome {
     /// How many tenants were swept away, and how many could not be.
     Swept(Result<(Vec<Uuid>, usize), StoreError>),
-    Platform(Box<PlatformPlan>, Result<Written, StoreError>),
+    /// What is in force of the platform was looked up.
+    PlatformLookedUp(Result<InForce<PlatformPlan>, StoreError>),
+    Platform(Box<PlatformWritten>),
+    LookedUp(Box<LookedUp>),
     Written(Box<TenantRow>, Result<Written, WorkError>),
+    /// There was nothing to do.
+    Nothing,
+    /// What was to be done could not be.
+    Failed(StoreError),
     /// A tenant's data was dealt with; its Tenant resource is gone, or was let go.
     Removed(Option<Uuid>, Result<Removed, WorkError>),
+}
+
+/// What came of writing the platform.
+pub struct PlatformWritten {
+    pub plan: PlatformPlan,
+    /// What the written rows were compiled from.
+    pub origins: Vec<(&'static str, String, Origin)>,
+    pub written: Result<Written, StoreError>,
+}
+
+/// What is in force of a tenant's resources that have a problem.
+pub struct LookedUp {
+    pub asked: Names,
+    pub in_force: Result<Option<InForce<TenantPlan>>, StoreError>,
 }
 
 /// Why a job failed.
@@ -112,7 +134,10 @@ impl Reconciler {
         // A name may have to be freed first. What is written during a sweep would be unknown to it.
         let free = self.swept || !self.complete || self.store.is_none();
         let sweep = self.complete && self.store.is_some() && self.busy.is_empty();
-        Gate { sweep: seen && sweep, write: seen && free && !self.busy.contains(&Job::Sweep) }
+        let write = seen && free && !self.busy.contains(&Job::Sweep);
+        // What a trunk's row from before says, tenants stand on.
+        let tenants = write && (self.platform.looked_up || self.store.is_none());
+        Gate { sweep: seen && sweep, write, tenants }
     }
 
     fn start(&mut self) {
@@ -187,7 +212,7 @@ impl Reconciler {
                 let Some(compiled) = block_in_place(|| self.read().compile(key)) else { return };
                 self.make_credentials(&compiled.problems);
                 let tenant = self.tenants.entry(key.clone()).or_default();
-                tenant.compiled(compiled.problems);
+                tenant.compiled(compiled.problems, None);
                 tenant.rows.failed = away;
                 self.reports.now(Some(key.clone()));
             }
@@ -211,7 +236,14 @@ impl Reconciler {
     }
 
     fn write_platform(&mut self, store: Store, failures: u32) {
-        let plan = self.read().platform.clone();
+        if !self.platform.looked_up {
+            return self.spawn(Job::Platform, failures, async move {
+                Outcome::PlatformLookedUp(store.reader().load_platform_in_force().await)
+            });
+        }
+        let known = self.read();
+        let (plan, snapshot, kept) = (known.platform.clone(), known.snapshot.clone(), whole(&known.kept));
+        drop(known);
         self.platform.rows.compiled();
         if self.platform.stored.as_ref() == Some(&plan) {
             self.platform.rows.unstored.clear();
@@ -219,8 +251,15 @@ impl Reconciler {
             return;
         }
         self.spawn(Job::Platform, failures, async move {
-            let written = store.write_platform(&plan).await;
-            Outcome::Platform(Box::new(plan), written)
+            let origin = |table: &str, name: &str| {
+                let is_kept = kept.contains(&(table.to_owned(), name.to_owned()));
+                snapshot.origin(table, name).filter(|_| !is_kept)
+            };
+            let written = store.write_platform_of(&plan, &origin).await;
+            let rows = written.iter().flat_map(|written| &written.rows);
+            let origins = rows.filter_map(|(table, name)| Some((*table, name.clone(), origin(table, name)?)));
+            let origins = origins.collect();
+            Outcome::Platform(Box::new(PlatformWritten { plan, origins, written }))
         });
     }
 
@@ -231,18 +270,31 @@ impl Reconciler {
             let tenant = known.world.objects_of(key).find_map(|(_, object)| match object {
                 Object::Tenant(tenant) => Some(tenant.clone()),
                 _ => None,
-            });
-            Some((tenant?, known.compile(key)?))
+            })?;
+            let snapshot = known.world.tenant(key)?;
+            let before = self.tenants.get(key).and_then(|tenant| tenant.before.in_force());
+            let compiled = known.compile_after(&snapshot, before);
+            Some((tenant, snapshot, compiled))
         });
-        let Some((resource, Compiled { plan, problems })) = compiled else {
+        let Some((resource, snapshot, Compiled { plan, problems, kept })) = compiled else {
             return self.remove(store, key, failures);
         };
         self.make_credentials(&problems);
         let tenant = self.tenants.entry(key.clone()).or_default();
-        tenant.compiled(problems);
         let Some(plan) = plan else {
-            return self.reports.now(Some(key.clone()));
+            tenant.compiled(problems, None);
+            self.reports.now(Some(key.clone()));
+            return self.suspend(store, key, &resource, failures);
         };
+        if let Some(asked) = tenant.before.to_ask(&problems) {
+            let id = plan.tenant.id;
+            return self.spawn(Job::Tenant(key.clone()), failures, async move {
+                let in_force = store.reader().load_some(id, &asked).await;
+                Outcome::LookedUp(Box::new(LookedUp { asked, in_force }))
+            });
+        }
+        let whole = whole(&kept);
+        tenant.compiled(problems, Some(kept));
         if tenant.id.is_some_and(|id| id != plan.tenant.id) {
             // Deleted and made anew while nobody looked: the old one goes first.
             self.schedule.now(Job::Tenant(key.clone()));
@@ -250,8 +302,26 @@ impl Reconciler {
         }
         let (outside, media) = (self.outside.clone(), self.media.clone());
         self.spawn(Job::Tenant(key.clone()), failures, async move {
-            let written = write(&store, media, outside, resource, &plan).await;
+            let origins = Origins { snapshot, kept: whole };
+            let written = write(&store, media, outside, resource, &plan, &origins).await;
             Outcome::Written(Box::new(plan.tenant), written)
+        });
+    }
+
+    /// Suspends a tenant that says so, although it is refused and the rest of it stays as it is.
+    fn suspend(&mut self, store: Store, key: &TenantKey, resource: &resources::Tenant, failures: u32) {
+        let stored = self.tenants.get(key).and_then(|tenant| tenant.stored.as_ref());
+        let is_suspended = stored.is_some_and(|row| row.suspended);
+        let (Some(id), Some(owner)) = (tenant_id(resource), resource.metadata.uid.clone()) else { return };
+        if !resource.spec.suspended.unwrap_or(false) || is_suspended {
+            return;
+        }
+        self.spawn(Job::Tenant(key.clone()), failures, async move {
+            match suspend(&store, id, &owner).await {
+                Ok(Some((row, written))) => Outcome::Written(Box::new(row), Ok(written)),
+                Ok(None) => Outcome::Nothing,
+                Err(cause) => Outcome::Failed(cause),
+            }
         });
     }
 
@@ -298,11 +368,16 @@ impl Reconciler {
 struct Gate {
     sweep: bool,
     write: bool,
+    tenants: bool,
 }
 
 impl Gate {
     fn open(self, job: &Job) -> bool {
-        if *job == Job::Sweep { self.sweep } else { self.write }
+        match job {
+            Job::Sweep => self.sweep,
+            Job::Platform => self.write,
+            Job::Tenant(_) => self.tenants,
+        }
     }
 }
 
@@ -342,24 +417,6 @@ async fn sweep(
         }
     }
     Ok((removed, failed))
-}
-
-async fn write(
-    store: &Store,
-    media: Option<PathBuf>,
-    outside: Option<Arc<dyn Outside>>,
-    tenant: Arc<resources::Tenant>,
-    plan: &TenantPlan,
-) -> Result<Written, WorkError> {
-    if let Some(outside) = outside {
-        outside.hold(tenant).await?;
-    }
-    let written = store.write_tenant(plan).await?;
-    if let Some(root) = media {
-        let (id, owner) = (plan.tenant.id, plan.tenant.owner_uid.clone());
-        spawn_blocking(move || media::claim(&root, id, &owner)).await.map_err(WorkError::from)??;
-    }
-    Ok(written)
 }
 
 /// Removes a tenant from the store and, where that dropped its data, its media.
@@ -406,24 +463,10 @@ async fn delete(
 
 /// The resource that a row was compiled from.
 pub fn resource_of(table: &str, name: &str, tenant: Option<&TenantKey>) -> Option<ObjectKey> {
-    let kind = match table {
-        "extensions" => "Extension",
-        "ring_groups" => "RingGroup",
-        "queues" => "Queue",
-        "ivr_menus" => "IvrMenu",
-        "conferences" => "Conference",
-        "schedules" => "Schedule",
-        "numbers" => "Number",
-        "outbound_routes" => "OutboundRoute",
-        "feature_codes" => "FeatureCode",
-        "sip_profiles" => "SipProfile",
-        "dial_rules" => "DialRule",
-        "trunks" => {
-            let (namespace, name) = name.split_once('/')?;
-            let namespace = Some(namespace.to_owned());
-            return Some(ObjectKey { kind: "Trunk", namespace, name: name.to_owned() });
-        }
-        _ => return None,
-    };
+    let kind = kind_of(table)?;
+    if kind == "Trunk" {
+        let (namespace, name) = name.split_once('/')?;
+        return Some(ObjectKey { kind, namespace: Some(namespace.to_owned()), name: name.to_owned() });
+    }
     Some(ObjectKey { kind, namespace: tenant.map(|key| key.namespace.clone()), name: name.to_owned() })
 }

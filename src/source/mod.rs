@@ -6,6 +6,7 @@ pub mod cluster;
 pub mod folder;
 pub mod manifest;
 pub mod object;
+mod origins;
 mod password;
 pub mod references;
 pub mod validate;

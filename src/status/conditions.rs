@@ -4,7 +4,8 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::reason::{
-    ACCEPTED, EMERGENCY_TRUNK_USABLE, LIVE, PROGRAMMED, READY, REGISTERED, STALLED, find, wants_a_person,
+    ACCEPTED, EMERGENCY_TRUNK_USABLE, LAST_GOOD_KEPT, LIVE, PROGRAMMED, READY, REGISTERED, STALLED, find,
+    wants_a_person,
 };
 use crate::compile::{Effect, Problem};
 
@@ -22,6 +23,8 @@ pub struct Facts<'a> {
     pub programmed: Programmed,
     /// What the switches say.
     pub live: Live,
+    /// What stays in force as it was before, of what is not accepted.
+    pub stays: LastGood<'a>,
     /// Why the deletion of it does not end.
     pub blocked: Option<&'a str>,
 }
@@ -37,6 +40,19 @@ pub enum Programmed {
     SetBack,
     /// Writing failed, with the category of the error, and is tried again.
     Failed(&'static str),
+}
+
+/// What stays in force of a resource as it was before it had a problem.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LastGood<'a> {
+    /// Nothing.
+    Nothing,
+    /// All of it, compiled from a generation of its spec where that is known.
+    Whole(Option<i64>),
+    /// The parts at these fields.
+    Fields(&'a [String]),
+    /// Whatever is stored: nothing is written at present.
+    AsBefore,
 }
 
 /// Whether switches have it.
@@ -64,7 +80,7 @@ pub fn conditions(
     before: &[Condition],
     now: Timestamp,
 ) -> Option<Vec<Condition>> {
-    stamped(find_all(facts, before), generation, before, now)
+    stamped(find_all(facts, generation, before), generation, before, now)
 }
 
 /// The conditions that every kind has, without the one of a Trunk or a Tenant alone, which comes last.
@@ -133,10 +149,13 @@ impl Found {
     }
 }
 
-fn find_all(facts: &Facts<'_>, before: &[Condition]) -> Vec<Found> {
+fn find_all(facts: &Facts<'_>, generation: Option<i64>, before: &[Condition]) -> Vec<Found> {
     let accepted = accepted(facts.problems);
     let kept_out = facts.problems.iter().any(|problem| problem.effect != Effect::Degraded);
-    let programmed = programmed(facts, kept_out, &accepted);
+    let programmed = match kept_out {
+        true => kept_out_of(facts, &accepted, generation, before),
+        false => programmed(facts),
+    };
     let live = live(facts, programmed.status, before);
     let ready = ready(facts, &[&accepted, &programmed, &live]);
     let stalled = facts.blocked.is_some()
@@ -181,12 +200,37 @@ pub fn cut(mut text: String) -> String {
     text
 }
 
-fn programmed(facts: &Facts<'_>, kept_out: bool, accepted: &Found) -> Found {
-    if kept_out {
-        let status = if accepted.status == "Unknown" { "Unknown" } else { "False" };
-        return Found::new(PROGRAMMED, status, "NotAccepted", "It is programmed once it is accepted");
+/// Of a resource that is refused or waits: whether what was in force before stays.
+fn kept_out_of(facts: &Facts<'_>, accepted: &Found, generation: Option<i64>, before: &[Condition]) -> Found {
+    let kept = |message: String| Found::new(PROGRAMMED, "True", LAST_GOOD_KEPT, cut(message));
+    let was = find(before, PROGRAMMED).filter(|was| was.status == "True");
+    match (facts.stays, was) {
+        (LastGood::Whole(_), _) if facts.programmed != Programmed::Stored => programmed(facts),
+        (LastGood::Whole(of), _) => {
+            let why = &accepted.message;
+            kept(match (of, generation) {
+                (Some(of), Some(now)) if of != now => {
+                    format!("Generation {of} is in force; generation {now} is refused: {why}")
+                }
+                _ => format!("What was in force before stays in force; what is wrong now: {why}"),
+            })
+        }
+        (LastGood::AsBefore, Some(was)) if was.reason == LAST_GOOD_KEPT => Found::again(PROGRAMMED, was),
+        (LastGood::AsBefore, Some(_)) => kept("What was in force before stays in force".to_owned()),
+        _ => {
+            let status = if accepted.status == "Unknown" { "Unknown" } else { "False" };
+            Found::new(PROGRAMMED, status, "NotAccepted", "It is programmed once it is accepted")
+        }
     }
+}
+
+fn programmed(facts: &Facts<'_>) -> Found {
     match facts.programmed {
+        Programmed::Stored if let LastGood::Fields(fields) = facts.stays => {
+            let fields = fields.join(", ");
+            let message = format!("In Postgres; what is not accepted is as it was before: {fields}");
+            Found::new(PROGRAMMED, "True", LAST_GOOD_KEPT, cut(message))
+        }
         Programmed::Stored if !facts.problems.is_empty() => {
             Found::new(PROGRAMMED, "True", "Programmed", "In Postgres, without what is not accepted")
         }
@@ -245,7 +289,7 @@ mod tests {
     }
 
     fn facts<'a>(problems: &'a [&'a Problem], live: Live) -> Facts<'a> {
-        Facts { problems, programmed: Programmed::Stored, live, blocked: None }
+        Facts { problems, programmed: Programmed::Stored, live, stays: LastGood::Nothing, blocked: None }
     }
 
     fn at(second: i64) -> Timestamp {

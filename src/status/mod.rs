@@ -11,4 +11,4 @@ pub mod trunk;
 pub mod version;
 
 pub use acks::AckTable;
-pub use conditions::{Facts, Live, Programmed, conditions};
+pub use conditions::{Facts, LastGood, Live, Programmed, conditions};

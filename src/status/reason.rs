@@ -15,6 +15,9 @@ pub const READY: &str = "Ready";
 /// There only while a person must act (kstatus calls a resource with it failed).
 pub const STALLED: &str = "Stalled";
 
+/// Why something is in Postgres that its spec does not say.
+pub const LAST_GOOD_KEPT: &str = "LastGoodKept";
+
 /// Of a Trunk that registers: whether its gateways are registered at the carrier.
 pub const REGISTERED: &str = "Registered";
 /// Of a Tenant with emergency numbers: whether its emergency trunk can be used.
@@ -36,6 +39,12 @@ pub type Documented = (&'static str, &'static str, &'static str, &'static str);
 pub const STAGES: &[Documented] = &[
     (ACCEPTED, "True", "Accepted", "The spec is valid and every reference in it is resolved."),
     (PROGRAMMED, "True", "Programmed", "It is in Postgres as its spec says."),
+    (
+        PROGRAMMED,
+        "True",
+        LAST_GOOD_KEPT,
+        "It is not accepted, or a part of it is not, and what was in force before stays; the message says of which generation.",
+    ),
     (PROGRAMMED, "False", "NotAccepted", "It is not in Postgres, because it is not accepted."),
     (PROGRAMMED, "Unknown", "Pending", "It is about to be written to Postgres."),
     (PROGRAMMED, "Unknown", "StoreFailed", "Postgres is away or failed; it is tried again until it works."),
@@ -163,12 +172,33 @@ pub fn tables() -> String {
     // Compile's reasons stand with the stage they are of, which is the first.
     let stages = stages.clone().take(1).chain(compile).chain(stages.skip(1)).collect();
     format!(
-        "{}\n## A Tenant with emergency numbers\n\n{}\n## A Trunk that registers\n\n{}\n## A Switch\n\n{}",
+        "{}\n## What callers get\n\n{}\n{}\n## A Tenant with emergency numbers\n\n{}\n## A Trunk that registers\n\n{}\n## A Switch\n\n{}",
         table(stages),
+        CONSEQUENCES,
+        consequences(),
         table(written(TENANT)),
         table(written(TRUNK)),
         table(written(SWITCH))
     )
+}
+
+/// What stands before the table of consequences.
+const CONSEQUENCES: &str = "\
+What has no problem is as its spec says. What was in force, and became invalid by a mistake, stays in force as it
+was, until it is mended or deleted; what a right was taken away from goes at once, and so does what was never in
+force. With a row from before go rights that its resource gave up since: toll classes, a recording, networks of a
+Trunk, a password whose Secret is gone. A Number keeps its row for the number that it still names only. A row also
+goes where a limit of the profile leaves no room for it. Of a Tenant that is refused as a whole everything stays, but
+that it is `suspended` is heeded.
+";
+
+/// What callers get of a resource with a problem, by its reason.
+fn consequences() -> String {
+    let mut table = "| reason | callers get |\n|---|---|\n".to_owned();
+    for reason in Reason::ALL {
+        table.push_str(&format!("| `{reason:?}` | {} |\n", reason.consequence()));
+    }
+    table
 }
 
 /// A row of a table: condition, status, reason, meaning.

@@ -17,7 +17,7 @@ const REVISIONS: i64 = 100;
 const MOST: usize = 1000;
 
 /// Names of rows by their table.
-pub(super) type Names = BTreeMap<String, BTreeSet<String>>;
+pub type Names = BTreeMap<String, BTreeSet<String>>;
 
 /// Keeps what a revision changed of the one with the fingerprint `before`; without one, that nothing
 /// is known. In the tenant's schema.

@@ -18,9 +18,9 @@ use crate::plan::{PlatformPlan, TenantPlan, TenantRow};
 use crate::route::SigningKey;
 
 /// Everything of a plan is read as of one moment.
-const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
-/// A name, a body as JSON, sealed secrets: the columns of every row.
+/// A table, a name, a body as JSON, sealed secrets: the columns of every row.
 type RawRow = (String, String, String, Option<Vec<u8>>);
 
 /// A revision: its number, and the fingerprint of what was written with it. After a failover the
@@ -284,25 +284,11 @@ impl Reader {
         held: Option<(&Revision, &TenantPlan)>,
     ) -> Result<Option<(Revision, TenantPlan)>, StoreError> {
         let mut transaction = connection.begin_with(BEGIN).await.doing("reading a tenant")?;
-        let tenant: Option<(i64, Option<Vec<u8>>, String, bool)> = sqlx::query_as(
-            "SELECT revision, fingerprint, body::text,
-                    coalesce(pg_has_role(to_regrole(role_name)::oid, 'MEMBER'), false)
-             FROM public.tenants WHERE id = $1 AND retained_at IS NULL",
-        )
-        .bind(id)
-        .fetch_optional(&mut *transaction)
-        .await
-        .doing("reading a tenant")?;
-        let Some((number, fingerprint, body, member)) = tenant else { return Ok(None) };
-        // A login that may only read is in no tenant's role; names with the schema in them then say
-        // whose rows are meant.
-        let qualifier = if member { String::new() } else { format!("{}.", tenant_schema(id)) };
-        if member {
-            sqlx::raw_sql(AssertSqlSafe(enter(id)))
-                .execute(&mut *transaction)
-                .await
-                .doing("taking a tenant's role")?;
-        }
+        let Some(Entered { number, fingerprint, body, qualifier }) =
+            enter_tenant(&mut transaction, id).await?
+        else {
+            return Ok(None);
+        };
         let changed = match held {
             Some((held, plan)) => {
                 changes::since(&mut transaction, &qualifier, held, number).await?.map(|names| (plan, names))
@@ -315,8 +301,7 @@ impl Reader {
         };
         transaction.commit().await.doing("reading a tenant")?;
         let scope = id.to_string();
-        let tenant: TenantRow =
-            serde_json::from_str(&body).map_err(|error| StoreError::unreadable("tenants", &scope, error))?;
+        let tenant = tenant_row(&body, &scope)?;
         let rows = self.open(&scope, rows)?;
         let mut plan = match changed {
             Some((held, names)) => {
@@ -330,7 +315,7 @@ impl Reader {
         Ok(Some((Revision { number, fingerprint: fingerprint.unwrap_or_default() }, plan)))
     }
 
-    fn open(&self, scope: &str, rows: Vec<RawRow>) -> Result<StoredRows, StoreError> {
+    pub(super) fn open(&self, scope: &str, rows: Vec<RawRow>) -> Result<StoredRows, StoreError> {
         let mut stored = StoredRows::default();
         for (table, name, body, sealed) in rows {
             stored.push(&table, StoredRow::unseal(&self.keyring, scope, &table, (name, body, sealed))?);
@@ -339,8 +324,46 @@ impl Reader {
     }
 }
 
+/// A tenant that is being read, in its role where the login is a member of it.
+pub(super) struct Entered {
+    number: i64,
+    fingerprint: Option<Vec<u8>>,
+    /// Its own row as JSON.
+    pub body: String,
+    /// What stands before a table's name.
+    pub qualifier: String,
+}
+
+/// Finds a tenant and takes its role; none when it does not exist or is only retained.
+pub(super) async fn enter_tenant(
+    connection: &mut PgConnection,
+    id: Uuid,
+) -> Result<Option<Entered>, StoreError> {
+    let tenant: Option<(i64, Option<Vec<u8>>, String, bool)> = sqlx::query_as(
+        "SELECT revision, fingerprint, body::text,
+                coalesce(pg_has_role(to_regrole(role_name)::oid, 'MEMBER'), false)
+         FROM public.tenants WHERE id = $1 AND retained_at IS NULL",
+    )
+    .bind(id)
+    .fetch_optional(&mut *connection)
+    .await
+    .doing("reading a tenant")?;
+    let Some((number, fingerprint, body, member)) = tenant else { return Ok(None) };
+    // A login that may only read is in no tenant's role; names with the schema in them then say
+    // whose rows are meant.
+    let qualifier = if member { String::new() } else { format!("{}.", tenant_schema(id)) };
+    if member {
+        sqlx::raw_sql(AssertSqlSafe(enter(id))).execute(connection).await.doing("taking a tenant's role")?;
+    }
+    Ok(Some(Entered { number, fingerprint, body, qualifier }))
+}
+
+pub(super) fn tenant_row(body: &str, scope: &str) -> Result<TenantRow, StoreError> {
+    serde_json::from_str(body).map_err(|error| StoreError::unreadable("tenants", scope, error))
+}
+
 /// Reads all rows of all tables in one query.
-async fn read(
+pub(super) async fn read(
     connection: &mut PgConnection,
     qualifier: &str,
     tables: &[&str],
@@ -355,7 +378,7 @@ async fn read(
 }
 
 /// Reads some rows, table by table: mostly there is one.
-async fn read_some(
+pub(super) async fn read_some(
     connection: &mut PgConnection,
     qualifier: &str,
     names: &Names,

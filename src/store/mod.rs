@@ -9,6 +9,7 @@ pub mod cdrs;
 mod changes;
 mod claims;
 pub mod error;
+mod in_force;
 pub mod keyring;
 pub mod lead;
 pub mod load;
@@ -35,6 +36,7 @@ use sqlx::{ConnectOptions, Connection, PgConnection, PgPool};
 use uuid::Uuid;
 
 pub use args::StoreArgs;
+pub use changes::Names;
 pub use error::StoreError;
 pub use keyring::{Keyring, KeyringError};
 pub use lead::{Candidate, Elected};
@@ -42,6 +44,7 @@ pub use load::{Reader, Revision, Revisions, TenantInfo};
 pub use local::{LocalError, LocalOptions, LocalPostgres};
 pub use memory::Memory;
 pub use remove::Removed;
+pub use rows::Origins;
 pub use write::Written;
 
 use crate::route::SigningKey;

@@ -8,6 +8,16 @@ use super::error::{Doing, StoreError};
 use super::keyring::Keyring;
 use super::prints::{Difference, Print, Prints, TablePrints};
 use super::tables::{RowImage, Tables};
+use crate::plan::Origin;
+
+/// Says which resource a row was compiled from, by its table and name; none where that is not known, or is
+/// what it was.
+pub type Origins<'a> = dyn Fn(&str, &str) -> Option<Origin> + Send + Sync + 'a;
+
+/// Nobody knows: plans that come from no resource.
+pub(super) fn unknown(_: &str, _: &str) -> Option<Origin> {
+    None
+}
 
 /// Where the rows of a plan are.
 #[derive(Clone, Copy)]
@@ -59,7 +69,7 @@ pub(super) async fn write(
     connection: &mut PgConnection,
     keyring: &Keyring,
     home: Home<'_>,
-    plan: &impl Tables,
+    (plan, origins): (&impl Tables, &Origins<'_>),
     differences: &[Difference<'_>],
 ) -> Result<Counts, StoreError> {
     let mut counts = Counts::default();
@@ -68,7 +78,7 @@ pub(super) async fn write(
         counts.deleted += delete(connection, home, table, gone).await?;
     }
     for Difference { table, changed, .. } in differences.iter().filter(|rows| !rows.changed.is_empty()) {
-        counts.written += upsert(connection, keyring, home, plan, table, changed).await?;
+        counts.written += upsert(connection, keyring, home, (plan, origins), table, changed).await?;
         counts.rows.extend(changed.iter().map(|row| (*table, row.name.to_string())));
     }
     Ok(counts)
@@ -91,7 +101,7 @@ async fn upsert(
     connection: &mut PgConnection,
     keyring: &Keyring,
     home: Home<'_>,
-    plan: &impl Tables,
+    (plan, origins): (&impl Tables, &Origins<'_>),
     table: &'static str,
     changed: &[&Print],
 ) -> Result<u64, StoreError> {
@@ -101,12 +111,19 @@ async fn upsert(
     let seal = |row: &RowImage| row.sealed(keyring, home.scope, table);
     let sealed: Vec<_> = images.iter().map(seal).collect();
     let fingerprints: Vec<&[u8]> = changed.iter().map(|row| row.fingerprint.as_slice()).collect();
+    let (uids, generations): (Vec<_>, Vec<_>) = names
+        .iter()
+        .map(|name| origins(table, name).map_or((None, None), |origin| (Some(origin.uid), origin.generation)))
+        .unzip();
     let sql = format!(
-        "INSERT INTO {}{table} (name, body, sealed, fingerprint)
-         SELECT r.name, r.body::jsonb, r.sealed, r.fingerprint
-         FROM unnest($1::text[], $2::text[], $3::bytea[], $4::bytea[]) AS r (name, body, sealed, fingerprint)
+        "INSERT INTO {}{table} AS stored (name, body, sealed, fingerprint, uid, generation)
+         SELECT r.name, r.body::jsonb, r.sealed, r.fingerprint, r.uid, r.generation
+         FROM unnest($1::text[], $2::text[], $3::bytea[], $4::bytea[], $5::text[], $6::bigint[])
+             AS r (name, body, sealed, fingerprint, uid, generation)
          ON CONFLICT (name) DO UPDATE
-         SET body = excluded.body, sealed = excluded.sealed, fingerprint = excluded.fingerprint",
+         SET body = excluded.body, sealed = excluded.sealed, fingerprint = excluded.fingerprint,
+             uid = coalesce(excluded.uid, stored.uid),
+             generation = CASE WHEN excluded.uid IS NULL THEN stored.generation ELSE excluded.generation END",
         home.qualifier
     );
     let done = sqlx::query(AssertSqlSafe(sql))
@@ -114,6 +131,8 @@ async fn upsert(
         .bind(&bodies)
         .bind(&sealed)
         .bind(fingerprints)
+        .bind(uids)
+        .bind(generations)
         .execute(connection)
         .await
         .doing("writing rows")?;

@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use super::error::{Doing, StoreError};
 use super::migrate::enter;
 use super::prints::Prints;
-use super::rows::{self, Home};
+use super::rows::{self, Home, Origins};
 use super::tables::{PLATFORM, Prepared, Tables};
 use super::tenant::{create, current, update};
 use super::{CHANNEL, Store, changes, claims};
@@ -38,6 +38,18 @@ impl Store {
     /// [`StoreError::Fenced`] when it is no longer ours to write; else when Postgres fails. Nothing
     /// is written then.
     pub async fn write_platform(&self, plan: &PlatformPlan) -> Result<Written, StoreError> {
+        self.write_platform_of(plan, &rows::unknown).await
+    }
+
+    /// The same, with the resources that its rows were compiled from.
+    ///
+    /// # Errors
+    /// As [`Store::write_platform`].
+    pub async fn write_platform_of(
+        &self,
+        plan: &PlatformPlan,
+        origins: &Origins<'_>,
+    ) -> Result<Written, StoreError> {
         let prints = plan.prints(self.keyring(), PLATFORM)?;
         let fingerprint = prints.of_plan(self.keyring(), PLATFORM);
         let current = "SELECT revision, fingerprint FROM public.platform";
@@ -64,7 +76,8 @@ impl Store {
         let home = Home { scope: PLATFORM, qualifier: "public." };
         let stored = rows::fingerprints(&mut transaction, home, PlatformPlan::NAMES).await?;
         let differences = prints.since(&stored);
-        let counts = rows::write(&mut transaction, self.keyring(), home, plan, &differences).await?;
+        let counts =
+            rows::write(&mut transaction, self.keyring(), home, (plan, origins), &differences).await?;
         notify(&mut transaction, serde_json::json!({ "platform": true, "revision": revision })).await?;
         transaction.commit().await.doing("writing the platform")?;
         self.memory.put_platform(revision, &fingerprint);
@@ -87,11 +100,23 @@ impl Store {
     /// [`StoreError::Fenced`] when it is no longer ours to write; else when Postgres fails. Nothing
     /// is written then.
     pub async fn write_tenant(&self, plan: &TenantPlan) -> Result<Written, StoreError> {
+        self.write_tenant_of(plan, &rows::unknown).await
+    }
+
+    /// The same, with the resources that its rows were compiled from.
+    ///
+    /// # Errors
+    /// As [`Store::write_tenant`].
+    pub async fn write_tenant_of(
+        &self,
+        plan: &TenantPlan,
+        origins: &Origins<'_>,
+    ) -> Result<Written, StoreError> {
         let prepared = Prepared::of(self.keyring(), plan)?;
         let mut denied = None;
         for _ in 0..ATTEMPTS {
             let mut connection = self.pool().acquire().await.doing("connecting")?;
-            let written = self.try_write(&mut connection, plan, &prepared).await;
+            let written = self.try_write(&mut connection, plan, origins, &prepared).await;
             if written.as_ref().is_err_and(StoreError::is_denied) {
                 // It may believe in memberships of before the role was made: another one will not.
                 connection.close_on_drop();
@@ -115,6 +140,7 @@ impl Store {
         &self,
         connection: &mut PgConnection,
         plan: &TenantPlan,
+        origins: &Origins<'_>,
         prepared: &Prepared,
     ) -> Result<Option<Written>, StoreError> {
         let tenant = &plan.tenant;
@@ -157,7 +183,8 @@ impl Store {
             (false, None) => Arc::new(rows::fingerprints(&mut transaction, home, TenantPlan::NAMES).await?),
         };
         let differences = prepared.prints.since(&stored);
-        let counts = rows::write(&mut transaction, self.keyring(), home, plan, &differences).await?;
+        let counts =
+            rows::write(&mut transaction, self.keyring(), home, (plan, origins), &differences).await?;
         changes::keep(&mut transaction, revision, before.as_deref(), &differences).await?;
         transaction.commit().await.doing("writing a tenant")?;
         Ok(Some(Written {

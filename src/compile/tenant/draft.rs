@@ -7,7 +7,7 @@ use kube::Resource;
 
 use crate::compile::platform::trunk_name;
 use crate::compile::{Claims, Effect, Problem, Reason, countries, patterns};
-use crate::plan::{DialActionRow, MediaPath, PlatformPlan, Target, TrunkRow};
+use crate::plan::{DialActionRow, InForce, MediaPath, PlatformPlan, Rows, Target, TenantPlan, TrunkRow};
 use crate::resources::common::{Destination, DestinationKind, MediaSource, NamespacedRef};
 use crate::resources::dial_rule::Phase;
 use crate::resources::media_file::MediaUsage;
@@ -40,6 +40,10 @@ pub struct Draft<'a> {
     pub profile: Option<&'a TenantProfile>,
     pub namespace: String,
     pub problems: Vec<Problem>,
+    /// What was in force before, if that is known.
+    pub before: Option<&'a InForce<TenantPlan>>,
+    /// Resources that are refused, and whose row from before is to stay: they can be referred to.
+    pub kept: &'a BTreeSet<Id>,
     /// Forwardings and the like that were cut because they close a loop: resource and field.
     pub cut: BTreeSet<(Id, &'static str)>,
     extensions: HashMap<&'a str, &'a Extension>,
@@ -55,6 +59,7 @@ impl<'a> Draft<'a> {
         platform_snapshot: &'a PlatformSnapshot,
         platform: &'a PlatformPlan,
         claims: &'a Claims,
+        (before, kept): (Option<&'a InForce<TenantPlan>>, &'a BTreeSet<Id>),
     ) -> Self {
         let mut ages: HashMap<&'static str, HashMap<&'a str, Timestamp>> = HashMap::new();
         macro_rules! enter {
@@ -79,6 +84,8 @@ impl<'a> Draft<'a> {
             profile: None,
             namespace: snapshot.tenant.metadata.namespace.clone().unwrap_or_default(),
             problems: Vec::new(),
+            before,
+            kept,
             cut: BTreeSet::new(),
             extensions: snapshot.extensions.iter().map(|e| (name_of(&**e), &**e)).collect(),
             ages,
@@ -130,6 +137,24 @@ impl<'a> Draft<'a> {
     /// Whether a resource exists and was not refused.
     pub fn stands(&self, kind: &'static str, name: &str) -> bool {
         self.refusal(kind, name).is_none() && self.created(kind, name).is_some()
+    }
+
+    /// Whether a resource is refused, and its row from before is to stay.
+    pub fn keeps(&self, kind: &'static str, name: &str) -> bool {
+        !self.kept.is_empty()
+            && self.refusal(kind, name).is_some()
+            && self.kept.contains(&(kind, name.to_owned()))
+    }
+
+    /// The row from before of a resource that keeps it.
+    fn kept_row<T>(
+        &self,
+        kind: &'static str,
+        name: &str,
+        rows: impl Fn(&'a TenantPlan) -> &'a Rows<T>,
+    ) -> Option<&'a T> {
+        let before = self.before.filter(|_| self.keeps(kind, name))?;
+        rows(&before.plan).get(name)
     }
 
     /// With which effect a resource was refused, if it was.
@@ -188,6 +213,7 @@ impl<'a> Draft<'a> {
         }
         match self.refusal(kind, name) {
             None => Ok(()),
+            Some(_) if self.keeps(kind, name) => Ok(()),
             Some(Effect::Waiting) => {
                 Err((Reason::CredentialsPending, format!("{kind} {name} is waiting for a Secret")))
             }
@@ -216,7 +242,7 @@ impl<'a> Draft<'a> {
     pub fn own_number(&self, number: &str) -> Option<&'a str> {
         let (holder, name) = self.claims.number(number)?;
         let mine = key_of(&self.snapshot.tenant).as_ref() == Some(holder);
-        (mine && self.stands("Number", name)).then_some(name)
+        (mine && self.resolve("Number", name).is_ok()).then_some(name)
     }
 
     /// The resource that calls go on to at a destination: of the tenant's own number, which comes in again,
@@ -261,8 +287,11 @@ impl<'a> Draft<'a> {
         }
         let mut fallen = None;
         for route in &self.snapshot.outbound_routes {
-            if route.spec.matches.iter().any(|matches| digits::reaches(matches, number)) {
-                match self.resolve("OutboundRoute", name_of(&**route)) {
+            let name = name_of(&**route);
+            let kept = self.kept_row("OutboundRoute", name, |plan| &plan.outbound_routes);
+            let matches = kept.map_or(&route.spec.matches, |row| &row.matches);
+            if matches.iter().any(|matches| digits::reaches(matches, number)) {
+                match self.resolve("OutboundRoute", name) {
                     Ok(()) => return Ok(()),
                     Err(why) => fallen = Some(why),
                 }
@@ -277,6 +306,9 @@ impl<'a> Draft<'a> {
     }
 
     fn has_voicemail(&self, extension: &str) -> bool {
+        if let Some(row) = self.kept_row("Extension", extension, |plan| &plan.extensions) {
+            return row.voicemail.is_some();
+        }
         let extension = self.extensions.get(extension);
         extension.and_then(|e| e.spec.voicemail.as_ref()).is_some_and(|voicemail| voicemail.enabled)
     }

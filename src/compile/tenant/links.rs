@@ -128,8 +128,8 @@ fn schedule(draft: &Draft, schedule: &Schedule) -> Checked {
 }
 
 fn ring_group(draft: &Draft, group: &RingGroup) -> Checked {
-    let usable = group.spec.members.iter().any(|m| draft.stands("Extension", &m.extension_ref.name));
-    if usable {
+    let mut members = group.spec.members.iter();
+    if members.any(|member| draft.resolve("Extension", &member.extension_ref.name).is_ok()) {
         return Ok(());
     }
     let first = group.spec.members.first();

@@ -2,11 +2,13 @@
 //!
 //! The steps, in order: the tenant itself; numbers nobody else may hold; limits; secrets that must
 //! be there; references, again and again until nothing more falls; circles between destinations.
-//! What stands then becomes rows, and routing tests ask them.
+//! What stands then becomes rows; rows from before are put back for what became invalid by mistake; and
+//! routing tests ask what is in force then.
 
 mod draft;
 mod emergency;
 mod header;
+mod last_good;
 mod limits;
 mod links;
 mod loops;
@@ -15,11 +17,13 @@ mod outbound;
 mod routing_tests;
 mod rows;
 mod schedule;
+mod without_rows;
 
 use super::{Claims, Compiled};
-use crate::plan::{PlatformPlan, TenantPlan};
+use crate::plan::{InForce, PlatformPlan, TenantPlan};
 use crate::source::{PlatformSnapshot, TenantSnapshot};
 use draft::Draft;
+use last_good::Returned;
 
 /// Circles that end resources are cut one after the other so many times, for others may end with one.
 /// Then all are: a tenant with thousands of them is not worth that the others wait.
@@ -33,26 +37,56 @@ pub fn tenant(
     platform: &PlatformPlan,
     claims: &Claims,
 ) -> Compiled<Option<TenantPlan>> {
-    let mut draft = Draft::new(snapshot, platform_snapshot, platform, claims);
-    let Some(row) = header::tenant_row(&mut draft) else {
-        draft.all_wait();
+    tenant_after(snapshot, platform_snapshot, platform, claims, None)
+}
+
+/// The same, where it is known what was in force before, at least of the resources that have a problem:
+/// it stays in force, where the problem takes no right away.
+pub fn tenant_after(
+    snapshot: &TenantSnapshot,
+    platform_snapshot: &PlatformSnapshot,
+    platform: &PlatformPlan,
+    claims: &Claims,
+    before: Option<&InForce<TenantPlan>>,
+) -> Compiled<Option<TenantPlan>> {
+    let mut rounds = last_good::Rounds::default();
+    loop {
+        let mut draft = Draft::new(snapshot, platform_snapshot, platform, claims, (before, &rounds.kept));
+        let Some(mut plan) = judged(&mut draft) else {
+            draft.all_wait();
+            draft.problems.sort();
+            return Compiled { plan: None, problems: draft.problems, kept: Vec::new() };
+        };
+        let kept = match before.map(|before| last_good::put_back(&draft, &mut plan, before, &rounds)) {
+            None => Vec::new(),
+            Some(Returned::All(kept)) => kept,
+            Some(Returned::Other { put, fallen }) => {
+                drop(draft);
+                rounds.take_in(put, fallen);
+                continue;
+            }
+        };
+        emergency::complete(&mut draft, &mut plan);
+        let plan = routing_tests::run(&mut draft, plan);
         draft.problems.sort();
-        return Compiled { plan: None, problems: draft.problems };
-    };
-    numbers::settle(&mut draft);
-    outbound::settle(&mut draft);
-    limits::apply(&mut draft);
-    rows::withhold_unprotected(&mut draft);
-    let mut required = links::Required::new(&draft);
+        draft.problems.dedup();
+        return Compiled { plan: Some(plan), problems: draft.problems, kept };
+    }
+}
+
+/// Judges everything of a tenant, and makes rows of what stands; none when the tenant is refused.
+fn judged(draft: &mut Draft) -> Option<TenantPlan> {
+    let row = header::tenant_row(draft)?;
+    numbers::settle(draft);
+    outbound::settle(draft);
+    limits::apply(draft);
+    rows::withhold_unprotected(draft);
+    let mut required = links::Required::new(draft);
     for pass in 0usize.. {
-        required.check(&mut draft);
-        let Some(cannot_stand) = loops::cut(&mut draft, pass < SPARING) else { break };
+        required.check(draft);
+        let Some(cannot_stand) = loops::cut(draft, pass < SPARING) else { break };
         required.look_again(cannot_stand);
     }
-    let mut plan = rows::build(&mut draft, row);
-    emergency::complete(&mut draft, &mut plan);
-    let plan = routing_tests::run(&mut draft, plan);
-    draft.problems.sort();
-    draft.problems.dedup();
-    Compiled { plan: Some(plan), problems: draft.problems }
+    without_rows::check(draft);
+    Some(rows::build(draft, row))
 }

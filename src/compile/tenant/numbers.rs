@@ -85,12 +85,9 @@ fn feature_codes(draft: &mut Draft) {
     codes.sort();
     let mut holders: Vec<(String, &str, bool)> = Vec::new();
     for (aged, code, takes_digits) in codes {
-        let clash = holders.iter().find(|(_, other, other_takes)| {
-            code == *other
-                || (*other_takes && is_digits_after(other, code))
-                || (takes_digits && is_digits_after(code, other))
-        });
-        if let Some((holder, other, _)) = clash {
+        let holder =
+            holders.iter().find(|(_, other, other_takes)| clash((code, takes_digits), (other, *other_takes)));
+        if let Some((holder, other, _)) = holder {
             let message = format!("it overlaps with {other} of FeatureCode {holder}; choose another");
             draft.conflict(aged.id, "spec.code", draft.key("FeatureCode", holder), message);
         } else {
@@ -100,6 +97,13 @@ fn feature_codes(draft: &mut Draft) {
             holders.push((aged.id.1, code, takes_digits));
         }
     }
+}
+
+/// Whether two codes, each with whether digits may follow it, can mean the same digits.
+pub fn clash((code, takes_digits): (&str, bool), (other, other_takes): (&str, bool)) -> bool {
+    code == other
+        || (other_takes && is_digits_after(other, code))
+        || (takes_digits && is_digits_after(code, other))
 }
 
 fn is_digits_after(code: &str, longer: &str) -> bool {

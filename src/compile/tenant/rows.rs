@@ -278,7 +278,7 @@ fn schedule_row(draft: &mut Draft, object: &Schedule, name: &str, tenant: &Tenan
 }
 
 /// Whether the tenant's profile forbids recording.
-fn forbids_recording(draft: &Draft) -> bool {
+pub fn forbids_recording(draft: &Draft) -> bool {
     draft.profile.is_some_and(|profile| profile.spec.recording_enabled == Some(false))
 }
 

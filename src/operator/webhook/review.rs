@@ -34,8 +34,13 @@ pub async fn judge(
     let Some(judged) = verdict(known, origin, &object).await else {
         return warn(response, vec!["Centrex is starting: it is judged when it is reconciled".to_owned()]);
     };
+    let (own, was_there) = (object.key(), request.operation == Operation::Update);
     let Verdict { refused, warnings } = judged;
-    let warnings = warnings.iter().take(MOST).map(|problem| cut(problem.to_string())).collect();
+    let warned = |problem: &Problem| match was_there && problem.resource == own && problem.keeps_last_row() {
+        true => cut(format!("{problem}; what is in force stays until it is mended")),
+        false => cut(problem.to_string()),
+    };
+    let warnings = warnings.iter().take(MOST).map(warned).collect();
     let response = warn_response(response, warnings);
     if refused.is_empty() {
         return response.into_review();

@@ -1,0 +1,154 @@
+//! What callers and phones get of what became invalid: as before where it is a mistake, at once nothing
+//! where a right was taken away.
+
+use crate::freeswitch::process::until;
+use crate::program::Program;
+
+use super::{PATIENCE, Site};
+
+const NUMBER: &str = "number/main";
+const HANK: &str = "extension/hank";
+const CALL: &str = "inbound-442079460000";
+const REGISTER: &str = "globex-register-1001";
+
+impl Site {
+    fn patch(&self, object: &str, patch: &str) {
+        self.cluster.kubectl_ok(&["patch", "-n", "globex", object, "--type=merge", "-p", patch]);
+    }
+
+    /// Waits for the first conditions of an object to be these.
+    fn wait_for_all(&self, object: &str, conditions: &[&str]) {
+        let mut told = Vec::new();
+        let found = until(PATIENCE, || {
+            told = self.conditions("globex", object);
+            told.starts_with(&conditions.iter().map(|c| (*c).to_owned()).collect::<Vec<_>>()).then_some(())
+        });
+        assert!(found.is_some(), "{object} never said {conditions:?}: {told:?}");
+    }
+
+    fn message(&self, object: &str, condition: &str) -> String {
+        let object = self.get("globex", object).unwrap();
+        let conditions = object["status"]["conditions"].as_array().unwrap();
+        let found = conditions.iter().find(|found| found["type"] == condition).unwrap();
+        found["message"].as_str().unwrap().to_owned()
+    }
+}
+
+/// Waits for an answer to have a text, or not.
+fn wait_for_answer(switch: &Program, recording: &str, part: &str, has: bool) {
+    let found = until(PATIENCE, || (switch.answer(recording).contains(part) == has).then_some(()));
+    assert!(found.is_some(), "{recording}: {part} {has}: {}", switch.answer(recording));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_became_invalid_by_mistake_goes_on_as_before() {
+    let Some(site) = Site::start("operator::what_became_invalid").await else { return };
+    let operator = site.operator(&[]);
+    let switch = site.switch("switch-1");
+    site.apply_samples();
+    site.samples_ready();
+    site.wait_for("globex", NUMBER, "Ready=True Ready");
+    let (call, register) = (switch.answer(CALL), switch.answer(REGISTER));
+    assert!(
+        call.contains("user/1001@globex.example.com") && register.contains("a1-hash"),
+        "{call}{register}"
+    );
+
+    // A number that names a missing destination.
+    let generation = site.get("globex", NUMBER).unwrap()["metadata"]["generation"].as_i64().unwrap();
+    let missing = r#"{"spec": {"destination": {"kind": "RingGroup", "name": "nobody"}}}"#;
+    site.patch(NUMBER, missing);
+    let kept = [
+        "Accepted=False RefNotFound",
+        "Programmed=True LastGoodKept",
+        "Live=True Live",
+        "Ready=False RefNotFound",
+    ];
+    site.wait_for_all(NUMBER, &kept);
+    assert_eq!(switch.answer(CALL), call, "the call goes where it went");
+    let said = format!(
+        "Generation {generation} is in force; generation {} is refused: spec.destination: ",
+        generation + 1
+    );
+    let told = site.message(NUMBER, "Programmed");
+    assert!(told.starts_with(&said), "{told}");
+    assert!(site.message(NUMBER, "Ready").contains("spec.destination"));
+
+    // Another operator knows it from Postgres, and says the same: nothing is written.
+    let before = site.get("globex", NUMBER).unwrap();
+    operator.end("-KILL");
+    let mut operator = site.operator(&[]);
+    operator.wait_until("leadership", |operator| {
+        let (_, metrics) = operator.get("/metrics");
+        metrics.contains("centrex_operator_leader 1")
+            && metrics.contains("centrex_operator_tenants_pending 0")
+    });
+    site.patch(HANK, r#"{"spec": {"displayName": "Hank Anew"}}"#);
+    site.wait_for("globex", HANK, "Ready=True Ready");
+    assert_eq!(site.get("globex", NUMBER).unwrap(), before);
+    assert_eq!(switch.answer(CALL), call);
+
+    // Mended, then its target deleted: what led to it goes with it.
+    site.patch(NUMBER, r#"{"spec": {"destination": {"kind": "RingGroup", "name": "reception"}}}"#);
+    site.wait_for("globex", NUMBER, "Ready=True Ready");
+    let told = site.conditions("globex", NUMBER);
+    assert!(told.contains(&"Programmed=True Programmed".to_owned()), "{told:?}");
+    site.patch(NUMBER, missing);
+    site.wait_for_all(NUMBER, &kept);
+    site.cluster.kubectl_ok(&["delete", "-n", "globex", "ringgroup", "reception"]);
+    site.wait_for_all(NUMBER, &["Accepted=False RefNotFound", "Programmed=False NotAccepted"]);
+    wait_for_answer(&switch, CALL, "user/1001@globex.example.com", false);
+    site.patch(NUMBER, r#"{"spec": {"destination": {"kind": "Extension", "name": "hank"}}}"#);
+    wait_for_answer(&switch, CALL, "user/1001@globex.example.com", true);
+    site.wait_for("globex", NUMBER, "Ready=True Ready");
+
+    // The right to the trunk is taken away: that is no mistake.
+    site.patch("namespace/globex", r#"{"metadata": {"labels": {"centrex.dev/carrier": "none"}}}"#);
+    site.wait_for_all(NUMBER, &["Accepted=False RefNotPermitted", "Programmed=False NotAccepted"]);
+    wait_for_answer(&switch, CALL, "user/1001@globex.example.com", false);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_that_cannot_be_used_leaves_the_one_before() {
+    let Some(site) = Site::start("operator::a_password_that_cannot_be_used").await else { return };
+    let _operator = site.operator(&[]);
+    let switch = site.switch("switch-1");
+    site.apply_samples();
+    site.samples_ready();
+    let register = switch.answer(REGISTER);
+    site.patch(HANK, r#"{"spec": {"credentials": {"secretRef": {"name": "hank-sip"}}}}"#);
+    site.wait_for("globex", HANK, "Ready=True Ready");
+
+    site.patch("secret/hank-sip", r#"{"stringData": {"password": "short"}}"#);
+    let conditions = [
+        "Accepted=False InvalidSecret",
+        "Programmed=True LastGoodKept",
+        "Live=True Live",
+        "Ready=False InvalidSecret",
+    ];
+    site.wait_for_all(HANK, &conditions);
+    let told = site.message(HANK, "Programmed");
+    assert!(told.contains("spec.credentials.secretRef"), "{told}");
+    assert_eq!(switch.answer(REGISTER), register, "the phone registers as before");
+
+    // Deleted: withdrawn.
+    site.cluster.kubectl_ok(&["delete", "-n", "globex", "secret", "hank-sip"]);
+    site.wait_for("globex", HANK, "Accepted=Unknown CredentialsPending");
+    wait_for_answer(&switch, REGISTER, "a1-hash", false);
+    let secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: hank-sip, namespace: globex}\n\
+                  stringData: {password: short}\n";
+    site.cluster.apply(secret);
+    site.wait_for_all(HANK, &["Accepted=False InvalidSecret", "Programmed=True Programmed"]);
+    assert!(!switch.answer(REGISTER).contains("a1-hash"), "it does not come back by a mistake");
+    site.cluster.apply(&secret.replace("short", "hank-dummy-password"));
+    wait_for_answer(&switch, REGISTER, "a1-hash", true);
+    site.wait_for("globex", HANK, "Ready=True Ready");
+
+    // A tenant that is suspended, and refused for something else: suspended.
+    site.patch("tenant/globex", r#"{"spec": {"suspended": true, "profileRef": {"name": "nobody"}}}"#);
+    site.wait_for_all("tenant/globex", &["Accepted=False RefNotFound", "Programmed=True LastGoodKept"]);
+    wait_for_answer(&switch, REGISTER, "a1-hash", false);
+    site.patch("tenant/globex", r#"{"spec": {"suspended": false, "profileRef": {"name": "small"}}}"#);
+    site.wait_for("globex", "tenant/globex", "Ready=True Ready");
+    assert_eq!(switch.answer(REGISTER), register);
+}

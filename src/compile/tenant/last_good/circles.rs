@@ -1,0 +1,96 @@
+//! Circles that rows from before would close: what stands by itself goes before them.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use super::super::draft::{Draft, Id};
+use super::super::loops;
+use super::{Returns, each_kind};
+use crate::plan::{Rows, Target, TenantPlan};
+use crate::resources::common::DestinationKind;
+
+/// A link by which a call goes on by itself.
+struct Link<'a> {
+    from: (&'static str, &'a str),
+    field: &'static str,
+    to: (&'static str, &'a str),
+}
+
+/// The links to cut: of rows that were put back, the older resource's goes before, and of fields that were
+/// taken over from before.
+pub fn cuts(
+    draft: &Draft,
+    plan: &TenantPlan,
+    put: &BTreeSet<Id>,
+    restored: &[(Id, String)],
+) -> Vec<(Id, &'static str)> {
+    let mut links = Vec::new();
+    macro_rules! links {
+        ($($list:ident $(, $limit:ident)?;)*) => {
+            $(links_of(&plan.$list, plan, &mut links);)*
+        };
+    }
+    each_kind!(links);
+    let put: HashSet<(&str, &str)> = put.iter().map(|(kind, name)| (*kind, name.as_str())).collect();
+    let restored: HashSet<(&str, &str, &str)> =
+        restored.iter().map(|((kind, name), field)| (*kind, name.as_str(), field.as_str())).collect();
+    let is_new = |link: &Link| {
+        let (kind, name) = link.from;
+        put.contains(&link.from) || restored.contains(&(kind, name, loops::path(kind, link.field).as_str()))
+    };
+    let (mut new, standing): (Vec<Link>, Vec<Link>) = links.into_iter().partition(is_new);
+    if new.is_empty() {
+        return Vec::new();
+    }
+    let mut graph: HashMap<(&str, &str), Vec<(&str, &str)>> = HashMap::new();
+    for link in &standing {
+        graph.entry(link.from).or_default().push(link.to);
+    }
+    new.sort_by_key(|link| (!put.contains(&link.from), draft.aged(link.from.0, link.from.1), link.field));
+    let mut cuts = Vec::new();
+    for link in new {
+        if reaches(&graph, link.to, link.from) {
+            cuts.push(((link.from.0, link.from.1.to_owned()), link.field));
+        } else {
+            graph.entry(link.from).or_default().push(link.to);
+        }
+    }
+    cuts
+}
+
+fn links_of<'a, T: Returns>(rows: &'a Rows<T>, plan: &'a TenantPlan, links: &mut Vec<Link<'a>>) {
+    for (name, row) in rows {
+        for (field, target) in row.follows() {
+            let Some(to) = end(plan, target) else { continue };
+            links.push(Link { from: (T::KIND, name), field, to });
+        }
+    }
+}
+
+/// The resource that calls go on to at a target; none where they end.
+fn end<'a>(plan: &'a TenantPlan, target: &'a Target) -> Option<(&'static str, &'a str)> {
+    match target.kind {
+        DestinationKind::Voicemail => None,
+        DestinationKind::ExternalNumber => {
+            let own = plan.numbers.iter().find(|(_, row)| row.number == target.name)?;
+            Some(("Number", own.0))
+        }
+        kind => Some((kind.resource(), &target.name)),
+    }
+}
+
+/// Whether calls that come to one resource get to another.
+fn reaches<'a>(
+    graph: &HashMap<(&'a str, &'a str), Vec<(&'a str, &'a str)>>,
+    from: (&'a str, &'a str),
+    to: (&'a str, &'a str),
+) -> bool {
+    let (mut seen, mut open) = (HashSet::from([from]), vec![from]);
+    while let Some(next) = open.pop() {
+        if next == to {
+            return true;
+        }
+        let further = graph.get(&next).into_iter().flatten().copied();
+        open.extend(further.filter(|further| seen.insert(*further)));
+    }
+    false
+}

@@ -1,0 +1,355 @@
+//! How rows of each kind go back.
+
+use std::borrow::Cow;
+
+use super::super::draft::Draft;
+use super::super::rows::forbids_recording;
+use super::{Returns, Taken, There};
+use crate::compile::secrets::{Unusable, password, pin};
+use crate::plan::*;
+use crate::resources::common::{Recording, SecretKeyRef};
+use crate::resources::*;
+use crate::source::world::key_of;
+
+/// Takes over what a Secret says now: a new value, or that it was withdrawn. One that cannot be used is a
+/// mistake, and the value from before stays.
+fn renew(secrets: &mut Secrets, name: &str, value: Result<String, Unusable>) {
+    match value {
+        Ok(value) => secrets.insert(name, value),
+        Err(Unusable::Missing(_)) => secrets.remove(name),
+        Err(Unusable::Invalid(_)) => {}
+    }
+}
+
+/// Takes a secret over from before; false when there was none.
+fn restore(secrets: &mut Secrets, before: &Secrets, name: &str) -> bool {
+    let Some(value) = before.get(name) else { return false };
+    secrets.insert(name, value);
+    true
+}
+
+/// Takes a link or a file over from before; false when there was none.
+fn take_over<T: Clone>(part: &mut Option<T>, before: &Option<T>) -> bool {
+    part.clone_from(before);
+    part.is_some()
+}
+
+fn secret<'a>(draft: &'a Draft, reference: &SecretKeyRef) -> Option<&'a k8s_openapi::api::core::v1::Secret> {
+    draft.snapshot.secrets.get(&reference.name).map(|secret| &**secret)
+}
+
+impl ForwardingRow {
+    fn field(&mut self, field: &str) -> Option<&mut Option<Target>> {
+        Some(match field {
+            "always" => &mut self.always,
+            "busy" => &mut self.busy,
+            "noAnswer" => &mut self.no_answer,
+            "unavailable" => &mut self.unavailable,
+            _ => return None,
+        })
+    }
+}
+
+/// Links that are there, by their fields.
+fn links<'a, const N: usize>(
+    links: [(&'static str, &'a Option<Target>); N],
+) -> Vec<(&'static str, &'a Target)> {
+    links.into_iter().filter_map(|(field, target)| Some((field, target.as_ref()?))).collect()
+}
+
+impl Returns for ExtensionRow {
+    type Of = Extension;
+    const KIND: &'static str = "Extension";
+
+    fn narrowed(&self, draft: &Draft, object: &Extension) -> Option<Self> {
+        let spec = &object.spec;
+        let mut row = self.clone();
+        row.toll_classes.retain(|class| spec.toll_classes.contains(class));
+        if spec.recording.unwrap_or_default() == Recording::Never || forbids_recording(draft) {
+            row.recording = Recording::Never;
+        }
+        let reference = match &spec.credentials {
+            Some(credentials) => Cow::Borrowed(&credentials.secret_ref),
+            None => {
+                let name = format!("{}-sip", object.metadata.name.as_deref().unwrap_or_default());
+                Cow::Owned(SecretKeyRef { name, key: None })
+            }
+        };
+        let value = password(secret(draft, &reference), &reference, "password");
+        renew(&mut row.secrets, "password", value);
+        let voicemail = spec.voicemail.as_ref().filter(|voicemail| voicemail.enabled);
+        if let Some(reference) = voicemail.and_then(|voicemail| voicemail.pin_secret_ref.as_ref())
+            && let Some(box_row) = &mut row.voicemail
+        {
+            renew(&mut row.secrets, "pin", pin(secret(draft, reference), reference));
+            box_row.asks_pin = true;
+        }
+        Some(row)
+    }
+
+    fn stands(&mut self, there: &There) -> bool {
+        let ForwardingRow { always, busy, no_answer, unavailable } = &mut self.forwarding;
+        [always, busy, no_answer, unavailable].into_iter().for_each(|link| there.link(link));
+        true
+    }
+
+    fn follows(&self) -> Vec<(&'static str, &Target)> {
+        let ForwardingRow { always, busy, no_answer, unavailable } = &self.forwarding;
+        links([("always", always), ("busy", busy), ("noAnswer", no_answer), ("unavailable", unavailable)])
+    }
+
+    fn cut(&mut self, field: &str) -> bool {
+        self.forwarding.field(field).into_iter().for_each(|link| *link = None);
+        true
+    }
+
+    fn restore(&mut self, before: &Self, _: &Extension, field: &str) -> bool {
+        match field {
+            "spec.credentials.secretRef" => restore(&mut self.secrets, &before.secrets, "password"),
+            "spec.voicemail.pinSecretRef" => restore(&mut self.secrets, &before.secrets, "pin"),
+            _ => {
+                let Some(field) = field.strip_prefix("spec.forwarding.") else { return false };
+                let mut before = before.forwarding.clone();
+                match (self.forwarding.field(field), before.field(field)) {
+                    (Some(link), Some(before)) => take_over(link, before),
+                    _ => false,
+                }
+            }
+        }
+    }
+}
+
+impl Returns for RingGroupRow {
+    type Of = RingGroup;
+    const KIND: &'static str = "RingGroup";
+
+    fn narrowed(&self, _: &Draft, _: &RingGroup) -> Option<Self> {
+        Some(self.clone())
+    }
+
+    fn stands(&mut self, there: &There) -> bool {
+        self.members.retain(|member| there.extension(&member.extension));
+        there.link(&mut self.no_answer);
+        !self.members.is_empty()
+    }
+
+    fn follows(&self) -> Vec<(&'static str, &Target)> {
+        links([("noAnswer", &self.no_answer)])
+    }
+
+    fn cut(&mut self, _: &str) -> bool {
+        self.no_answer = None;
+        true
+    }
+
+    fn restore(&mut self, before: &Self, _: &RingGroup, field: &str) -> bool {
+        field == "spec.noAnswer" && take_over(&mut self.no_answer, &before.no_answer)
+    }
+}
+
+impl Returns for QueueRow {
+    type Of = Queue;
+    const KIND: &'static str = "Queue";
+
+    fn narrowed(&self, _: &Draft, _: &Queue) -> Option<Self> {
+        Some(self.clone())
+    }
+
+    fn stands(&mut self, there: &There) -> bool {
+        self.agents.retain(|agent| there.extension(&agent.extension));
+        there.media(&mut self.music_on_hold);
+        there.link(&mut self.overflow);
+        true
+    }
+
+    fn follows(&self) -> Vec<(&'static str, &Target)> {
+        links([("overflow", &self.overflow)])
+    }
+
+    fn cut(&mut self, _: &str) -> bool {
+        self.overflow = None;
+        true
+    }
+
+    fn restore(&mut self, before: &Self, _: &Queue, field: &str) -> bool {
+        match field {
+            "spec.overflow" => take_over(&mut self.overflow, &before.overflow),
+            "spec.musicOnHold.mediaFileRef.name" => {
+                before.music_on_hold.is_some() && take_over(&mut self.music_on_hold, &before.music_on_hold)
+            }
+            _ => false,
+        }
+    }
+}
+
+impl Returns for IvrMenuRow {
+    type Of = IvrMenu;
+    const KIND: &'static str = "IvrMenu";
+
+    fn narrowed(&self, _: &Draft, _: &IvrMenu) -> Option<Self> {
+        Some(self.clone())
+    }
+
+    fn stands(&mut self, there: &There) -> bool {
+        self.options.retain(|option| there.target(&option.target));
+        there.media(&mut self.greeting);
+        there.link(&mut self.otherwise);
+        true
+    }
+
+    fn follows(&self) -> Vec<(&'static str, &Target)> {
+        links([("otherwise", &self.otherwise)])
+    }
+
+    fn cut(&mut self, _: &str) -> bool {
+        self.otherwise = None;
+        true
+    }
+
+    fn restore(&mut self, before: &Self, object: &IvrMenu, field: &str) -> bool {
+        match field {
+            "spec.otherwise" => take_over(&mut self.otherwise, &before.otherwise),
+            "spec.greeting.mediaFileRef.name" => take_over(&mut self.greeting, &before.greeting),
+            _ => {
+                let index = field.strip_prefix("spec.options[").and_then(|rest| rest.split(']').next());
+                let option = index.and_then(|index| object.spec.options.get(index.parse::<usize>().ok()?));
+                let held =
+                    option.and_then(|option| before.options.iter().find(|o| o.digits == option.digits));
+                let Some(held) = held else { return false };
+                if !self.options.iter().any(|option| option.digits == held.digits) {
+                    self.options.push(held.clone());
+                }
+                true
+            }
+        }
+    }
+}
+
+impl Returns for ConferenceRow {
+    type Of = Conference;
+    const KIND: &'static str = "Conference";
+
+    /// Who says that a PIN is asked gets a room that asks one, or none.
+    fn narrowed(&self, draft: &Draft, object: &Conference) -> Option<Self> {
+        let mut row = self.clone();
+        if let Some(reference) = &object.spec.pin_secret_ref {
+            renew(&mut row.secrets, "pin", pin(secret(draft, reference), reference));
+            row.secrets.get("pin")?;
+        }
+        Some(row)
+    }
+
+    fn stands(&mut self, _: &There) -> bool {
+        true
+    }
+}
+
+impl Returns for ScheduleRow {
+    type Of = Schedule;
+    const KIND: &'static str = "Schedule";
+
+    fn narrowed(&self, _: &Draft, _: &Schedule) -> Option<Self> {
+        Some(self.clone())
+    }
+
+    fn stands(&mut self, there: &There) -> bool {
+        there.link(&mut self.holiday);
+        there.target(&self.open) && there.target(&self.closed)
+    }
+
+    fn follows(&self) -> Vec<(&'static str, &Target)> {
+        let mut links = links([("holiday", &self.holiday)]);
+        links.extend([("open", &self.open), ("closed", &self.closed)]);
+        links
+    }
+
+    fn cut(&mut self, field: &str) -> bool {
+        self.holiday = self.holiday.take().filter(|_| field != "holiday");
+        field == "holiday"
+    }
+
+    fn restore(&mut self, before: &Self, _: &Schedule, field: &str) -> bool {
+        field == "spec.holiday" && take_over(&mut self.holiday, &before.holiday)
+    }
+}
+
+impl Returns for NumberRow {
+    type Of = Number;
+    const KIND: &'static str = "Number";
+
+    /// A number that its resource gave up may be anybody's by now.
+    fn narrowed(&self, draft: &Draft, object: &Number) -> Option<Self> {
+        let holder = draft.claims.number(&self.number)?;
+        let me = (key_of(&draft.snapshot.tenant)?, object.metadata.name.as_deref()?);
+        if self.number != object.spec.number || (holder.0, holder.1) != (&me.0, me.1) {
+            return None;
+        }
+        let records =
+            self.record_calls && object.spec.record_calls.unwrap_or(false) && !forbids_recording(draft);
+        Some(Self { record_calls: records, ..self.clone() })
+    }
+
+    fn is_free(&self, _: &Taken) -> bool {
+        true // who holds a public number is settled between all tenants
+    }
+
+    fn take(&self, _: &mut Taken) {}
+
+    fn stands(&mut self, there: &There) -> bool {
+        let trunk = there.trunk(&self.trunk);
+        trunk.is_some_and(|trunk| !trunk.source_addresses.is_empty()) && there.target(&self.target)
+    }
+
+    fn follows(&self) -> Vec<(&'static str, &Target)> {
+        vec![("destination", &self.target)]
+    }
+
+    fn cut(&mut self, _: &str) -> bool {
+        false
+    }
+}
+
+impl Returns for OutboundRouteRow {
+    type Of = OutboundRoute;
+    const KIND: &'static str = "OutboundRoute";
+
+    /// Who may use it is said by its resource as it is now.
+    fn narrowed(&self, _: &Draft, object: &OutboundRoute) -> Option<Self> {
+        let toll_class = object.spec.toll_class.clone().or_else(|| self.toll_class.clone());
+        Some(Self { toll_class, ..self.clone() })
+    }
+
+    fn is_free(&self, taken: &Taken) -> bool {
+        taken.is_free_route(self)
+    }
+
+    fn take(&self, taken: &mut Taken) {
+        taken.routes.push((self.priority, self.matches.clone()));
+    }
+
+    fn stands(&mut self, there: &There) -> bool {
+        self.trunks.retain(|trunk| there.trunk(trunk).is_some());
+        !self.trunks.is_empty()
+    }
+}
+
+impl Returns for FeatureCodeRow {
+    type Of = FeatureCode;
+    const KIND: &'static str = "FeatureCode";
+
+    fn narrowed(&self, _: &Draft, _: &FeatureCode) -> Option<Self> {
+        Some(self.clone())
+    }
+
+    fn is_free(&self, taken: &Taken) -> bool {
+        taken.is_free_code(&self.code, self.action.takes_digits())
+    }
+
+    fn take(&self, taken: &mut Taken) {
+        taken.codes.push((self.code.clone(), self.action.takes_digits()));
+    }
+
+    fn stands(&mut self, _: &There) -> bool {
+        true
+    }
+}

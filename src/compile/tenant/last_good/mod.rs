@@ -1,0 +1,371 @@
+//! Rows from before, put back for resources that became invalid by mistake.
+//!
+//! A row goes back as it was, but for the rights that its resource gave up since, where nobody else has
+//! its number and everything it leads to is there. Of a resource that stands without a part, that part
+//! stays as it was. What was kept can be referred to, so that the tenant is judged again with it, until
+//! nothing more comes or falls.
+
+mod circles;
+mod kinds;
+mod taken;
+mod there;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use kube::Resource;
+
+use super::draft::{Draft, Id, name_of};
+use crate::compile::{Effect, Kept, Stays};
+use crate::plan::{InForce, Row, Rows, Target, TenantPlan};
+use crate::source::object::created;
+use taken::Taken;
+use there::There;
+
+/// How often a tenant is judged again at most. Each time more is kept, or more falls, than before; mostly
+/// it is once.
+const ROUNDS: usize = 32;
+
+/// Which resources keep their row, over the rounds.
+#[derive(Default)]
+pub struct Rounds {
+    /// Those that do.
+    pub kept: BTreeSet<Id>,
+    /// Those whose row cannot go back.
+    fallen: BTreeSet<Id>,
+    count: usize,
+}
+
+/// What came of putting rows back.
+pub enum Returned {
+    /// The plan is what is in force, and what stays as it was before.
+    All(Vec<Kept>),
+    /// The tenant is to be judged again: these rows went back, and those cannot.
+    Other { put: BTreeSet<Id>, fallen: BTreeSet<Id> },
+}
+
+impl Rounds {
+    /// Takes in what came of one.
+    pub fn take_in(&mut self, put: BTreeSet<Id>, fallen: BTreeSet<Id>) {
+        self.count += 1;
+        self.kept.extend(put);
+        self.fallen.extend(fallen);
+        // It should have come to an end: what stands by itself does without the rest.
+        if self.count >= ROUNDS {
+            self.fallen.append(&mut self.kept);
+        }
+        self.kept.retain(|id| !self.fallen.contains(id));
+    }
+}
+
+/// What a kind's rows can do to go back.
+trait Returns: Row {
+    /// The kind they are compiled from.
+    type Of: Resource;
+    /// Its name.
+    const KIND: &'static str;
+
+    /// The row without the rights that its resource gave up since; none when it must not go back.
+    fn narrowed(&self, draft: &Draft, object: &Self::Of) -> Option<Self>;
+
+    /// Whether nobody else has what names it.
+    fn is_free(&self, taken: &Taken) -> bool {
+        self.number().is_none_or(|number| taken.is_free(number))
+    }
+
+    /// Takes what names it.
+    fn take(&self, taken: &mut Taken) {
+        taken.numbers.extend(self.number().map(str::to_owned));
+    }
+
+    /// Leaves out what leads to something that is not there; false when it cannot stand without.
+    fn stands(&mut self, there: &There) -> bool;
+
+    /// Where calls go on to by themselves, by the field that says so.
+    fn follows(&self) -> Vec<(&'static str, &Target)> {
+        Vec::new()
+    }
+
+    /// Leaves one of these out; false when it cannot stand without.
+    fn cut(&mut self, _: &str) -> bool {
+        true
+    }
+
+    /// Takes a part over from before, by the path of its field; false when there is no such part.
+    fn restore(&mut self, _: &Self, _: &Self::Of, _: &str) -> bool {
+        false
+    }
+}
+
+/// Runs something for every kind of row.
+macro_rules! each_kind {
+    ($do:ident) => {
+        $do!(
+            extensions, max_extensions;
+            ring_groups, max_ring_groups;
+            queues, max_queues;
+            ivr_menus, max_ivr_menus;
+            conferences, max_conferences;
+            schedules;
+            numbers, max_numbers;
+            outbound_routes;
+            feature_codes;
+        )
+    };
+}
+use each_kind;
+
+/// What is done to one plan.
+struct Return<'a> {
+    draft: &'a Draft<'a>,
+    before: &'a InForce<TenantPlan>,
+    /// Resources whose row may go back.
+    refused: BTreeSet<Id>,
+    /// Fields of resources that stand without them.
+    degraded: BTreeMap<Id, Vec<String>>,
+    /// Resources whose row went back.
+    put: BTreeSet<Id>,
+    /// Fields that were taken over from before.
+    restored: Vec<(Id, String)>,
+    taken: Taken,
+    fallen: BTreeSet<Id>,
+}
+
+/// Puts rows back into a plan.
+pub fn put_back(
+    draft: &Draft,
+    plan: &mut TenantPlan,
+    before: &InForce<TenantPlan>,
+    rounds: &Rounds,
+) -> Returned {
+    let (refused, degraded) = wanted(draft, &rounds.fallen);
+    if refused.is_empty() && degraded.is_empty() && rounds.kept.is_empty() {
+        return Returned::All(Vec::new());
+    }
+    let mut returning = Return {
+        draft,
+        before,
+        refused,
+        degraded,
+        put: BTreeSet::new(),
+        restored: Vec::new(),
+        taken: Taken::new(draft, plan),
+        fallen: BTreeSet::new(),
+    };
+    returning.collect(plan);
+    returning.leave_out(plan);
+    // What was referred to must be there.
+    let missing = rounds.kept.iter().filter(|(kind, name)| draft.keeps(kind, name));
+    let missing = missing.filter(|id| !returning.put.contains(id)).cloned();
+    returning.fallen.extend(missing.collect::<Vec<_>>());
+    if returning.fallen.is_empty() && returning.put.iter().all(|id| rounds.kept.contains(id)) {
+        return Returned::All(returning.told(plan));
+    }
+    Returned::Other { put: returning.put, fallen: returning.fallen }
+}
+
+/// Resources whose row from before may go back, and fields of others that may stay as they were.
+fn wanted(draft: &Draft, fallen: &BTreeSet<Id>) -> (BTreeSet<Id>, BTreeMap<Id, Vec<String>>) {
+    let (mut refused, mut degraded) = (BTreeSet::new(), BTreeMap::<Id, Vec<String>>::new());
+    for problem in draft.problems.iter().filter(|problem| problem.keeps_last_row()) {
+        let id = (problem.resource.kind, problem.resource.name.clone());
+        match draft.refusal(id.0, &id.1) {
+            None => degraded.entry(id).or_default().push(problem.field.clone()),
+            Some(_) if problem.effect != Effect::Degraded && !fallen.contains(&id) => {
+                refused.insert(id);
+            }
+            Some(_) => {}
+        }
+    }
+    (refused, degraded)
+}
+
+impl Return<'_> {
+    /// Puts rows back that nobody is in the way of, and takes fields over.
+    fn collect(&mut self, plan: &mut TenantPlan) {
+        let (before, profile) = (self.before, self.draft.profile.map(|profile| &profile.spec));
+        macro_rules! collect {
+            ($($list:ident $(, $limit:ident)?;)*) => {
+                $(
+                    let most = None $(.or_else(|| profile.and_then(|profile| profile.$limit)))?;
+                    let snapshot = &self.draft.snapshot.$list;
+                    self.collect_kind(snapshot, &before.plan.$list, &mut plan.$list, most);
+                )*
+            };
+        }
+        each_kind!(collect);
+    }
+
+    fn collect_kind<T: Returns>(
+        &mut self,
+        objects: &[Arc<T::Of>],
+        before: &Rows<T>,
+        rows: &mut Rows<T>,
+        most: Option<i32>,
+    ) {
+        if before.is_empty() {
+            return;
+        }
+        let most = most.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(0));
+        let mut by_age: Vec<&T::Of> = objects.iter().map(|object| &**object).collect();
+        by_age.sort_by_key(|object| (created(object.meta()), name_of(*object)));
+        for object in by_age {
+            let name = name_of(object);
+            let Some(old) = before.get(name) else { continue };
+            let id = (T::KIND, name.to_owned());
+            let uid = object.meta().uid.as_deref();
+            let is_own = self.before.origin(T::TABLE, name, uid).is_some();
+            if self.refused.contains(&id) {
+                let narrowed = Some(old).filter(|_| is_own && rows.len() < most);
+                let narrowed = narrowed.and_then(|old| old.narrowed(self.draft, object));
+                match narrowed.filter(|row| row.is_free(&self.taken)) {
+                    Some(row) => {
+                        row.take(&mut self.taken);
+                        rows.insert(name.to_owned(), row);
+                        self.put.insert(id);
+                    }
+                    None => drop(self.fallen.insert(id)),
+                }
+            } else if let Some(fields) = self.degraded.get(&id).filter(|_| is_own)
+                && let Some(row) = rows.get_mut(name)
+            {
+                for field in fields {
+                    if row.restore(old, object, field) {
+                        self.restored.push((id.clone(), field.clone()));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes rows out again that lead to what is not there, or round in a circle, and leaves such parts out
+    /// where the rest can stand.
+    fn leave_out(&mut self, plan: &mut TenantPlan) {
+        loop {
+            let fallen = self.fallen_rows(plan);
+            if fallen.is_empty() {
+                let cuts = circles::cuts(self.draft, plan, &self.put, &self.restored);
+                if !self.cut(plan, cuts) {
+                    return;
+                }
+                continue;
+            }
+            self.fall(plan, fallen);
+        }
+    }
+
+    fn fall(&mut self, plan: &mut TenantPlan, fallen: BTreeSet<Id>) {
+        macro_rules! remove {
+            ($($list:ident $(, $limit:ident)?;)*) => {
+                $(remove(&mut plan.$list, &fallen);)*
+            };
+        }
+        fn remove<T: Returns>(rows: &mut Rows<T>, fallen: &BTreeSet<Id>) {
+            for (_, name) in fallen.iter().filter(|(kind, _)| *kind == T::KIND) {
+                rows.remove(name);
+            }
+        }
+        each_kind!(remove);
+        self.put.retain(|id| !fallen.contains(id));
+        self.fallen.extend(fallen);
+    }
+
+    /// The rows of those put back that cannot stand; of the others what is not there is left out.
+    fn fallen_rows(&self, plan: &mut TenantPlan) -> BTreeSet<Id> {
+        let mut fallen = BTreeSet::new();
+        macro_rules! look {
+            ($($list:ident $(, $limit:ident)?;)*) => {
+                $(
+                    let there = There { draft: self.draft, plan };
+                    let looked = self.look(&plan.$list, &there, &mut fallen);
+                    plan.$list.extend(looked);
+                )*
+            };
+        }
+        each_kind!(look);
+        fallen
+    }
+
+    /// Rows of one kind that were touched, without what is not there.
+    fn look<T: Returns>(&self, rows: &Rows<T>, there: &There, fallen: &mut BTreeSet<Id>) -> Vec<(String, T)> {
+        let touched = self.put.iter().chain(self.restored.iter().map(|(id, _)| id));
+        let mut looked = Vec::new();
+        for (kind, name) in touched.filter(|(kind, _)| *kind == T::KIND) {
+            let Some(mut row) = rows.get(name).cloned() else { continue };
+            if row.stands(there) {
+                looked.push((name.clone(), row));
+            } else {
+                fallen.insert((*kind, name.clone()));
+            }
+        }
+        looked
+    }
+
+    /// Cuts links that close a circle; true when something fell with one.
+    fn cut(&mut self, plan: &mut TenantPlan, cuts: Vec<(Id, &'static str)>) -> bool {
+        let mut fallen = BTreeSet::new();
+        macro_rules! cut {
+            ($($list:ident $(, $limit:ident)?;)*) => {
+                $(cut(&mut plan.$list, &cuts, &mut fallen);)*
+            };
+        }
+        fn cut<T: Returns>(rows: &mut Rows<T>, cuts: &[(Id, &'static str)], fallen: &mut BTreeSet<Id>) {
+            for (id, field) in cuts.iter().filter(|((kind, _), _)| *kind == T::KIND) {
+                if rows.get_mut(&id.1).is_some_and(|row| !row.cut(field)) {
+                    fallen.insert(id.clone());
+                }
+            }
+        }
+        each_kind!(cut);
+        let fell = !fallen.is_empty();
+        self.fall(plan, fallen);
+        fell
+    }
+
+    /// What stays, in order of the resources.
+    fn told(&self, plan: &TenantPlan) -> Vec<Kept> {
+        let mut kept = Vec::new();
+        macro_rules! tell {
+            ($($list:ident $(, $limit:ident)?;)*) => {
+                $(self.tell(&self.draft.snapshot.$list, &self.before.plan.$list, &plan.$list, &mut kept);)*
+            };
+        }
+        each_kind!(tell);
+        kept.sort();
+        kept
+    }
+
+    fn tell<T: Returns>(
+        &self,
+        objects: &[Arc<T::Of>],
+        before: &Rows<T>,
+        rows: &Rows<T>,
+        kept: &mut Vec<Kept>,
+    ) {
+        if before.is_empty() {
+            return;
+        }
+        for object in objects {
+            let name = name_of(&**object);
+            let (Some(old), Some(row)) = (before.get(name), rows.get(name)) else { continue };
+            let id = (T::KIND, name.to_owned());
+            let stays = if self.put.contains(&id) {
+                let origin = self.before.origin(T::TABLE, name, object.meta().uid.as_deref());
+                Stays::Whole(origin.and_then(|origin| origin.generation))
+            } else {
+                // What was left out again is not as it was.
+                let as_before = |field: &&String| {
+                    let mut again = row.clone();
+                    again.restore(old, object, field) && again == *row
+                };
+                let fields = self.restored.iter().filter(|(restored, _)| *restored == id);
+                let fields: Vec<String> = fields.map(|(_, field)| field).filter(as_before).cloned().collect();
+                if fields.is_empty() {
+                    continue;
+                }
+                Stays::Fields(fields)
+            };
+            kept.push(Kept { resource: self.draft.key(T::KIND, name), stays });
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! What there is in a plan, for rows from before that lead to it.
+
+use super::super::draft::Draft;
+use crate::plan::{DialActionRow, MediaPath, Target, TenantPlan, TrunkRow};
+use crate::resources::common::{DestinationKind, NamespacedRef};
+use crate::resources::dial_rule::Phase;
+use crate::route::{Listener, digits, rules};
+
+/// A plan with rows put back into it.
+pub struct There<'a> {
+    pub draft: &'a Draft<'a>,
+    pub plan: &'a TenantPlan,
+}
+
+impl There<'_> {
+    /// Whether a destination is there.
+    pub fn target(&self, target: &Target) -> bool {
+        let (plan, name) = (self.plan, &target.name);
+        match target.kind {
+            DestinationKind::Extension => plan.extensions.contains_key(name),
+            DestinationKind::RingGroup => plan.ring_groups.contains_key(name),
+            DestinationKind::Queue => plan.queues.contains_key(name),
+            DestinationKind::IvrMenu => plan.ivr_menus.contains_key(name),
+            DestinationKind::Conference => plan.conferences.contains_key(name),
+            DestinationKind::Schedule => plan.schedules.contains_key(name),
+            DestinationKind::Voicemail => {
+                plan.extensions.get(name).is_some_and(|row| row.voicemail.is_some())
+            }
+            DestinationKind::ExternalNumber => self.reaches(name),
+        }
+    }
+
+    /// Leaves a link out that leads to nothing.
+    pub fn link(&self, link: &mut Option<Target>) {
+        *link = link.take().filter(|target| self.target(target));
+    }
+
+    /// Whether an extension is there.
+    pub fn extension(&self, name: &str) -> bool {
+        self.plan.extensions.contains_key(name)
+    }
+
+    /// A trunk, `namespace/name`, that is there and whose owner allows its use.
+    pub fn trunk(&self, name: &str) -> Option<&TrunkRow> {
+        let (namespace, name) = name.split_once('/')?;
+        let reference = NamespacedRef { name: name.to_owned(), namespace: Some(namespace.to_owned()) };
+        self.draft.trunk(&reference).ok().map(|(_, row)| row)
+    }
+
+    /// Leaves a file out whose MediaFile is gone.
+    pub fn media(&self, path: &mut Option<MediaPath>) {
+        *path = path.take().filter(|MediaPath(path)| {
+            let name = path.split_once('/').and_then(|(_, file)| file.strip_suffix(".wav"));
+            name.is_some_and(|name| self.draft.resolve("MediaFile", name).is_ok())
+        });
+    }
+
+    /// Whether calls can get to a public number: by the tenant's own, the platform's rules, or its routes.
+    fn reaches(&self, number: &str) -> bool {
+        if self.plan.numbers.values().any(|row| row.number == number) {
+            return true;
+        }
+        let platform = self.draft.platform;
+        let by_rule = |phase| {
+            let found = rules::first(platform, phase, number, Listener::NOBODY)?;
+            Some(found.rule.action != DialActionRow::Block)
+        };
+        by_rule(Phase::Before).unwrap_or_else(|| {
+            let home = self.plan.tenant.dialling.as_ref();
+            let blocked = rules::blocking(platform, number, home, Listener::NOBODY).is_some();
+            let routes = self.plan.outbound_routes.values();
+            let routed =
+                || routes.flat_map(|row| &row.matches).any(|matches| digits::reaches(matches, number));
+            !blocked && (routed() || by_rule(Phase::After).unwrap_or(false))
+        })
+    }
+}

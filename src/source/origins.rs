@@ -1,0 +1,63 @@
+//! Which resource a row is compiled from.
+
+use std::sync::Arc;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::Resource;
+
+use super::{PlatformSnapshot, TenantSnapshot};
+use crate::plan::Origin;
+
+impl TenantSnapshot {
+    /// The resource of a row, by its table and name.
+    pub fn origin(&self, table: &str, name: &str) -> Option<Origin> {
+        macro_rules! find {
+            ($($list:ident),*) => {
+                match table {
+                    $(stringify!($list) => find(&self.$list, name),)*
+                    _ => None,
+                }
+            };
+        }
+        find!(
+            extensions,
+            ring_groups,
+            queues,
+            ivr_menus,
+            conferences,
+            schedules,
+            numbers,
+            outbound_routes,
+            feature_codes
+        )
+    }
+}
+
+impl PlatformSnapshot {
+    /// The resource of a row, by its table and name.
+    pub fn origin(&self, table: &str, name: &str) -> Option<Origin> {
+        match table {
+            "sip_profiles" => find(&self.sip_profiles, name),
+            "dial_rules" => find(&self.dial_rules, name),
+            "trunks" => {
+                let (namespace, name) = name.split_once('/')?;
+                let named = |metadata: &ObjectMeta| {
+                    metadata.namespace.as_deref() == Some(namespace) && metadata.name.as_deref() == Some(name)
+                };
+                self.trunks.iter().find(|trunk| named(&trunk.metadata)).map(|trunk| of(&trunk.metadata))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The object of a name, among those of one kind and namespace, which are in order of their names.
+fn find<K: Resource>(objects: &[Arc<K>], name: &str) -> Option<Origin> {
+    let place =
+        objects.binary_search_by(|object| object.meta().name.as_deref().unwrap_or_default().cmp(name));
+    objects.get(place.ok()?).map(|object| of(object.meta()))
+}
+
+fn of(metadata: &ObjectMeta) -> Origin {
+    Origin { uid: metadata.uid.clone().unwrap_or_default(), generation: metadata.generation }
+}
