@@ -8,6 +8,7 @@ mod faults;
 mod install;
 mod machine;
 mod pods;
+mod policies;
 mod probe;
 mod site;
 mod upgrade;
@@ -43,6 +44,7 @@ const STEPS: &[Step] = &[
     ("a node comes back from a power cut", faults::reboot),
     ("a node comes back from a power cut while Postgres is away", faults::reboot_without_postgres),
     ("in pods, the chart keeps to the strictest level of Pod Security", pods::restricted),
+    ("the chart's NetworkPolicies let through what is needed, and no more", policies::enforced),
     ("an upgrade of two switches never leaves none that takes calls", pods::rolling),
     ("a sidecar that is restarted leaves its switch to calls", pods::sidecar_restarted),
 ];
