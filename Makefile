@@ -3,7 +3,11 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
-CENTREX    := $(TARGET_DIR)/debug/centrex
+# Where it is built; one that is built already is named in the environment.
+CENTREX    ?= $(TARGET_DIR)/debug/centrex
+# Where `make run` keeps its data. Root's Postgres runs as another user, who can enter neither /root nor
+# what is made with a umask of 027 or 077.
+DATA_DIR   ?= $(if $(filter 0,$(shell id -u)),/var/lib/centrex-run,$(TARGET_DIR)/run)
 SKIPS      := $(abspath $(TARGET_DIR))/skipped-tests.txt
 # Built before the tests, so that its progress is seen; where it cannot be, they say what is missing.
 PLANE      := @e2e/kube/build.sh >/dev/null || [ $$? -eq 3 ]
@@ -20,13 +24,17 @@ setup: ## install what is missing (as root through apt; else say what to install
 	@e2e/setup.sh
 
 build: setup ## build the program
-	cargo build --bin centrex
+ifneq ($(origin CENTREX),environment)
+	@[ -x $(CENTREX) ] || echo "Compiling Centrex and what it is made of, once: 12 minutes of processor time, 2 GB in $(TARGET_DIR)." >&2
+	cargo build --locked --bin centrex
+endif
 
 demo: build ## start on deploy/samples, ask as FreeSWITCH does, change a manifest, stop
 	@CENTREX=$(CENTREX) e2e/demo.sh
 
-run: build ## start on deploy/samples and leave it running (Ctrl-C ends it)
-	$(CENTREX) standalone --manifests deploy/samples --data-dir $(TARGET_DIR)/run --xml-username freeswitch --xml-password demo-only
+run: build ## start on deploy/samples and leave it running, with its data in DATA_DIR (Ctrl-C ends it)
+	@echo "Data are kept in $(DATA_DIR) (make run DATA_DIR=… keeps them elsewhere). To ask it: curl -i http://127.0.0.1:8080/readyz"
+	$(CENTREX) standalone --manifests deploy/samples --data-dir $(DATA_DIR) --xml-username freeswitch --xml-password demo-only
 
 test: setup ## run all tests; the last lines count what was skipped
 	@rm -f $(SKIPS)

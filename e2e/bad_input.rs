@@ -5,3 +5,4 @@ mod fields;
 mod manifests;
 mod options;
 mod requests;
+mod umask;

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use centrex::check::{CheckArgs, Output, run};
+use centrex::check::{CheckArgs, run};
+use centrex::format::Format;
 use clap::{Args, Command, FromArgMatches};
 use serde_json::Value;
 
@@ -28,29 +29,29 @@ spec:
 ";
 
 /// The exit code, and what was written to the two streams.
-fn check(directory: &Path, output: Output) -> (u8, String, String) {
-    let args = CheckArgs { files: vec![directory.to_owned()], output };
+fn check(directory: &Path, format: Format) -> (u8, String, String) {
+    let args = CheckArgs { files: vec![directory.to_owned()], format };
     let (mut out, mut errors) = (Vec::new(), Vec::new());
     let code = run(&args, &mut out, &mut errors);
     (code, String::from_utf8(out).unwrap(), String::from_utf8(errors).unwrap())
 }
 
-fn checked(text: &str, output: Output) -> (u8, String) {
+fn checked(text: &str, format: Format) -> (u8, String) {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("acme.yaml"), text).unwrap();
-    let (code, out, errors) = check(directory.path(), output);
+    let (code, out, errors) = check(directory.path(), format);
     assert_eq!(errors, "");
     (code, out.replace(directory.path().to_str().unwrap(), "DIR"))
 }
 
 #[test]
 fn a_right_system_passes() {
-    assert_eq!(checked(GOOD, Output::Human), (0, "3 objects checked: 0 errors, 0 notes\n".into()));
+    assert_eq!(checked(GOOD, Format::Text), (0, "3 objects checked: 0 errors, 0 notes\n".into()));
 }
 
 #[test]
 fn a_wrong_field_is_named_with_its_line() {
-    let (code, out) = checked(&GOOD.replace("\"1001\"", "\"ten\""), Output::Human);
+    let (code, out) = checked(&GOOD.replace("\"1001\"", "\"ten\""), Format::Text);
     assert_eq!(code, 1);
     assert!(
         out.starts_with(
@@ -58,14 +59,14 @@ fn a_wrong_field_is_named_with_its_line() {
         ),
         "{out}"
     );
-    assert!(out.contains("(Invalid)\n0 objects checked: 1 errors, 0 notes\n"), "{out}");
+    assert!(out.contains("(Invalid)\n3 objects checked: 1 errors, 0 notes\n"), "{out}");
 }
 
 #[test]
 fn what_is_wrong_between_resources_is_named_with_its_line() {
     let group = "---\napiVersion: centrex.dev/v1alpha1\nkind: RingGroup\nmetadata: {name: sales, namespace: acme}\n\
                  spec:\n  tenantRef: {name: acme}\n  members:\n    - {extensionRef: {name: alice}}\n    - extensionRef:\n        name: bob\n";
-    let (code, out) = checked(&format!("{GOOD}{group}"), Output::Human);
+    let (code, out) = checked(&format!("{GOOD}{group}"), Format::Text);
     assert_eq!(code, 1, "{out}");
     let start = "DIR/acme.yaml:27: error: RingGroup acme/sales: spec.members[1].extensionRef.name: ";
     assert!(out.starts_with(start) && out.contains("(RefNotFound)"), "{out}");
@@ -75,7 +76,7 @@ fn what_is_wrong_between_resources_is_named_with_its_line() {
 fn what_only_waits_is_a_note() {
     let waiting =
         GOOD.replace("  credentials: {secretRef: {name: alice-sip}}\n", "").replace("alice-sip", "other");
-    let (code, out) = checked(&waiting, Output::Human);
+    let (code, out) = checked(&waiting, Format::Text);
     assert_eq!(code, 0, "{out}");
     assert!(out.contains(": note: Extension acme/alice: ") && out.contains("0 errors, 1 notes"), "{out}");
 }
@@ -84,7 +85,7 @@ fn what_only_waits_is_a_note() {
 fn changed(file: &str, from: &str, to: &str) -> Vec<String> {
     let setting = crate::program::Setting::samples();
     setting.edit(file, from, to);
-    let document: Value = serde_json::from_str(&check(&setting.manifests(), Output::Json).1).unwrap();
+    let document: Value = serde_json::from_str(&check(&setting.manifests(), Format::Json).1).unwrap();
     let told = |finding: &Value| {
         let name = finding["resource"]["name"].as_str().unwrap_or_default();
         format!("{name} {} {}", finding["field"].as_str().unwrap(), finding["reason"].as_str().unwrap())
@@ -114,7 +115,7 @@ fn what_is_in_a_file_that_is_wrong_is_not_called_missing() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("acme.yaml"), text).unwrap();
     std::fs::write(directory.path().join("group.yaml"), group).unwrap();
-    let (code, out, _) = check(directory.path(), Output::Human);
+    let (code, out, _) = check(directory.path(), Format::Text);
     assert_eq!((code, out.matches("RefNotFound").count()), (1, 1), "{out}");
     assert!(out.contains("there is no Tenant other in namespace acme (RefNotFound)"), "{out}");
 }
@@ -138,7 +139,7 @@ fn lines_of(text: &str, file: &str) -> Vec<u64> {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("0.yaml"), GOOD).unwrap();
     std::fs::write(directory.path().join(file), text).unwrap();
-    let document: Value = serde_json::from_str(&check(directory.path(), Output::Json).1).unwrap();
+    let document: Value = serde_json::from_str(&check(directory.path(), Format::Json).1).unwrap();
     let of_many = |finding: &&Value| finding["resource"]["name"].as_str().unwrap().starts_with('e');
     let mut findings: Vec<&Value> = document["findings"].as_array().unwrap().iter().filter(of_many).collect();
     findings.sort_by_key(|finding| finding["resource"]["name"].as_str());
@@ -162,14 +163,76 @@ fn thousands_of_findings_in_a_file_have_their_lines() {
     assert_eq!(lines_of(&yaml, "many.yaml"), with_marker, "what compile finds in YAML");
 }
 
+/// What is told of a system in which a name is written wrong.
+fn told(from: &str, to: &str) -> (u8, String) {
+    assert!(GOOD.contains(from), "{from}");
+    checked(&GOOD.replace(from, to), Format::Text)
+}
+
+#[test]
+fn a_name_that_does_not_exist_is_told_with_the_one_that_was_meant() {
+    for (from, to, part) in [
+        ("number:", "nmber:", "spec.nmber: there is no such field (did you mean number?); fields here are"),
+        (
+            "kind: Extension",
+            "kind: Extention",
+            "kind: \"Extention\" is no kind read here (did you mean Extension?)",
+        ),
+        (
+            "tenantRef: {name: acme}",
+            "tenantRef: {name: amce}",
+            "there is no Tenant amce in namespace acme (did you mean acme?)",
+        ),
+        (
+            "secretRef: {name: alice-sip}",
+            "secretRef: {name: alcie-sip}",
+            "no Secret alcie-sip yet (did you mean alice-sip?)",
+        ),
+        ("number: \"1001\"", "number: \"1001\"\n  recording: Alwyas", "is \"Alwyas\" (did you mean Always?)"),
+    ] {
+        let (_, out) = told(from, to);
+        assert!(out.contains(part), "{part}: {out}");
+    }
+}
+
+#[test]
+fn a_secret_without_the_key_is_an_error_that_names_the_key() {
+    let (code, out) = told("{password: correct", "{passwrd: correct");
+    assert_eq!(code, 1, "{out}");
+    let error = "spec.credentials.secretRef: Secret alice-sip has no key password; create it there; its keys are: passwrd (InvalidSecret)";
+    assert!(out.contains(error), "{out}");
+    // One that is in no file may come from elsewhere.
+    let (code, out) = told("name: alice-sip, namespace", "name: other, namespace");
+    assert!(code == 0 && out.ends_with("3 objects checked: 0 errors, 1 notes\n"), "{out}");
+}
+
+#[test]
+fn what_cannot_be_read_is_told_once() {
+    let documents: Vec<&str> = GOOD.split("---\n").collect();
+    for broken in ["kind: [", "kind: Extention", "\u{0}"] {
+        let directory = tempfile::tempdir().unwrap();
+        // The Tenant and the Secret are in a file that nobody can read.
+        std::fs::write(directory.path().join("base.yaml"), format!("{broken}\n")).unwrap();
+        for (name, number) in [("alice", "1001"), ("bob", "1002"), ("carol", "1003")] {
+            let extension = documents[2].replace("alice", name).replace("1001", number);
+            std::fs::write(directory.path().join(format!("{name}.yaml")), extension).unwrap();
+        }
+        let (code, out, _) = check(directory.path(), Format::Text);
+        assert_eq!((code, out.matches("error: ").count(), out.matches("note: ").count()), (1, 1, 0), "{out}");
+        let end = "3 more are left out: they may come of what cannot be read; mend that first\n\
+                   3 objects checked: 1 errors, 0 notes\n";
+        assert!(out.ends_with(end), "{out}");
+    }
+}
+
 #[test]
 fn findings_are_written_as_json() {
-    let (code, out) = checked(&GOOD.replace("\"1001\"", "1001"), Output::Json);
+    let (code, out) = checked(&GOOD.replace("\"1001\"", "1001"), Format::Json);
     assert_eq!(code, 1);
     let document: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(
         (&document["errors"], &document["notes"], &document["objects"]),
-        (&1.into(), &0.into(), &0.into())
+        (&1.into(), &0.into(), &3.into())
     );
     let finding = &document["findings"][0];
     assert_eq!(finding["file"], "DIR/acme.yaml");
@@ -183,7 +246,7 @@ fn findings_are_written_as_json() {
 
 #[test]
 fn a_file_that_is_not_there_is_no_problem_of_a_manifest() {
-    let (code, out, errors) = check(Path::new("no/such/folder"), Output::Human);
+    let (code, out, errors) = check(Path::new("no/such/folder"), Format::Text);
     assert_eq!((code, out.as_str()), (2, ""));
     assert!(errors.starts_with("error: manifests no/such/folder: "), "{errors}");
 }
@@ -198,15 +261,15 @@ fn a_folder_without_manifests_is_a_wrong_path() {
     }
     let error =
         format!("error: {} holds no manifests: files that end with .yaml, .yml or .json\n", empty.display());
-    assert_eq!(check(&empty, Output::Human), (2, String::new(), error.clone()));
-    let args = CheckArgs { files: vec![good.clone(), empty.clone()], output: Output::Json };
+    assert_eq!(check(&empty, Format::Text), (2, String::new(), error.clone()));
+    let args = CheckArgs { files: vec![good.clone(), empty.clone()], format: Format::Json };
     let (mut out, mut errors) = (Vec::new(), Vec::new());
     assert_eq!(run(&args, &mut out, &mut errors), 2, "no path may be a wrong one");
     assert_eq!(String::from_utf8(errors).unwrap(), error);
     // A manifest that is given itself is one whatever its name is, and one that is broken is one too.
-    assert_eq!(check(&empty.join("README.md"), Output::Human).0, 0);
+    assert_eq!(check(&empty.join("README.md"), Format::Text).0, 0);
     std::fs::write(empty.join("broken.yaml"), "a: [").unwrap();
-    assert_eq!(check(&empty, Output::Human).0, 1);
+    assert_eq!(check(&empty, Format::Text).0, 1);
 }
 
 /// Each falls with the one before, and looking at all of them again for each would take minutes.
@@ -228,7 +291,7 @@ fn thousands_that_stand_on_one_another_are_each_told_of() {
         text += &schedule(format!("one{number}"), to("other", number));
         text += &schedule(format!("other{number}"), to("one", number));
     }
-    let (code, out) = checked(&text, Output::Json);
+    let (code, out) = checked(&text, Format::Json);
     let told: Value = serde_json::from_str(&out).unwrap();
     let problems = told["findings"].as_array().unwrap();
     let of = |reason: &str| problems.iter().filter(|problem| problem["reason"] == reason).count();
@@ -242,7 +305,7 @@ fn the_help_says_the_exit_codes() {
     let help = command.render_long_help().to_string();
     assert!(help.contains("Exit codes:") && help.contains("2  wrong usage"), "{help}");
     assert!(help.contains("holds no manifests"), "{help}");
-    let matches = command.try_get_matches_from(["check", "--output", "json", "a.yaml", "b"]).unwrap();
+    let matches = command.try_get_matches_from(["check", "--format", "json", "a.yaml", "b"]).unwrap();
     let args = CheckArgs::from_arg_matches(&matches).unwrap();
-    assert_eq!((args.files.len(), args.output), (2, Output::Json));
+    assert_eq!((args.files.len(), args.format), (2, Format::Json));
 }

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::process::Command;
 
 use centrex::resources::pattern::pattern_words;
 use centrex::resources::schema::Schema;
 use centrex::resources::{crd, publish};
 use serde_json::{Value, json};
+
+use crate::program::{repository, run};
 
 /// What must not pass through any string field: each broke a phone system elsewhere, or is on the
 /// list of contract §10.
@@ -33,6 +36,20 @@ const ACCEPTED: &[(&str, &str)] = &[
     ("status.conditions[].type", "written by Centrex alone, never by a user"),
     ("status.conditions[].message", "written by Centrex alone, shown to people, never sent to a switch"),
 ];
+
+#[test]
+fn a_reader_that_has_enough_is_no_error() {
+    let samples = repository("deploy/samples");
+    for command in
+        ["crds", "check \"$1\"", "trace --manifests \"$1\" --tenant acme/acme --from 1001 --to 1002"]
+    {
+        let script = format!("set -o pipefail; \"$0\" {command} | true");
+        let mut shell = Command::new("bash");
+        let program = env!("CARGO_BIN_EXE_centrex");
+        shell.args(["-c", &script, program]).arg(&samples).env_remove("CENTREX_DATABASE_URL");
+        assert_eq!(run(&mut shell), (Some(0), String::new()), "{command}");
+    }
+}
 
 fn published() -> Vec<(String, Value)> {
     crd::all()

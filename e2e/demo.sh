@@ -84,7 +84,8 @@ gist() {
                 awk '{ printf "%s%s", (NR > 1 ? "; else " : ""), $0 } END { print "" }' ;;
         *'section name="directory"'*)
             printf '%s: %s\n' "$(sed 's/.*<domain name="\([^"]*\)".*<user id="\([^"]*\)".*/user \2@\1/' <<<"$xml")" \
-                "$(sed 's/<param /\n&/g' <<<"$xml" | sed -n 's/^<param name="\([^"]*\)".*/\1/p' | paste -sd ' ')" ;;
+                "$(sed 's/name="allow-empty-password" value="false"/name="(no empty password)"/; s/<param /\n&/g' <<<"$xml" |
+                    sed -n 's/^<param name="\([^"]*\)".*/\1/p' | paste -sd ' ')" ;;
         *) printf '%s: %s\n' "$(sed 's/.*<configuration name="\([^"]*\)".*/\1/' <<<"$xml")" \
             "$(grep -oE '<(profile|gateway|queue|agent|list|menu|entry) ' <<<"$xml" | sort | uniq -c |
                 awk '{ printf "%s%d %s", sep, $1, substr($2, 2); sep = ", " }')" ;;
@@ -100,6 +101,11 @@ ready() { curl -fs -m 2 -o "$dir/ready" "$url/readyz"; }
 
 say '1. Start: two companies with the same extension numbers, from a folder of manifests'
 cp -r deploy/samples "$dir/manifests"
+# Open at all hours, so that the same is printed at all hours; the samples' tests are about office hours.
+rm "$dir/manifests/25-acme-tests.yaml"
+sed -i -e 's/days: \[Mon, Tue, Wed, Thu\], from: "09:00", to: "18:00"/days: [Mon, Tue, Wed, Thu, Fri, Sat, Sun], from: "00:00", to: "24:00"/' \
+    -e '/days: \[Fri\]/d; /^  holidays:/d; /{name: New Year/d; /{name: Company day/d' "$dir/manifests/20-acme-inbound.yaml"
+grep -q 'Sun\], from: "00:00"' "$dir/manifests/20-acme-inbound.yaml" || fail "Acme's office hours are no longer where they were"
 note '$ centrex standalone --manifests deploy/samples --data-dir …'
 CENTREX_XML_PASSWORD=demo-only "$centrex" standalone --manifests "$dir/manifests" --data-dir "$dir/data" \
     --xml-listen 127.0.0.1:0 --xml-username freeswitch 2>"$dir/log" &
@@ -184,5 +190,11 @@ wait "$pid" || code=$?
 pid=
 [ "$code" -eq 0 ] || fail "centrex ended with $code"
 if kill -0 "$postgres" 2>/dev/null; then fail "its Postgres, process $postgres, still runs"; fi
-note "SIGTERM: ended after $(($(now_ms) - start)) ms with exit code 0, its Postgres with it"
+note "SIGTERM: ended after $(($(now_ms) - start)) ms with exit code 0, its Postgres with it; nothing is left of this demo"
+
+say 'What next'
+note "make run           the same, left running: edit deploy/samples and watch the log"
+note "$centrex check deploy/samples     what CI runs on manifests"
+note "$centrex trace --manifests deploy/samples --tenant acme/acme --from 1001 --to 2000 --no-xml     why a call goes where it goes"
+note 'README.md          a phone on it, with a FreeSWITCH of yours or on Kubernetes'
 echo

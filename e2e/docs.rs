@@ -55,15 +55,15 @@ fn every_kind_is_explained_and_the_examples_compile() {
 }
 
 #[test]
-fn every_option_is_in_the_readme() {
+fn every_option_of_standalone_is_explained() {
     let (code, help) = run(Command::new(env!("CARGO_BIN_EXE_centrex")).args(["standalone", "--help"]));
     assert_eq!(code, Some(0), "{help}");
     let option = |line: &str| Some(line.split_whitespace().find(|word| word.starts_with("--"))?.to_owned());
     let options: BTreeSet<String> =
         help.lines().filter(|line| line.trim_start().starts_with('-')).filter_map(option).collect();
-    let readme = read("README.md");
+    let page = read("docs/standalone.md");
     let documented =
-        readme.split('`').filter_map(|code| code.starts_with("--").then(|| option(code)).flatten());
+        page.split('`').filter_map(|code| code.starts_with("--").then(|| option(code)).flatten());
     let mut documented: BTreeSet<String> = documented.collect();
     documented.insert("--help".to_owned());
     assert!(options.len() > 9, "{options:?}");

@@ -40,9 +40,12 @@ fn written(compiled: &CompiledWorld) -> String {
     if !compiled.problems.is_empty() {
         text += "problems:\n";
     }
-    for Problem { resource, field, reason, effect, message, .. } in &compiled.problems {
+    for Problem { resource, field, reason, effect, message, holder, .. } in &compiled.problems {
         text += &format!("  - resource: {resource}\n    field: {field}\n    reason: {reason:?}\n");
         text += &format!("    effect: {effect:?}\n    message: {}\n", plain(message));
+        if let Some(holder) = holder {
+            text += &format!("    holder: {holder}\n");
+        }
     }
     let tenants = compiled.tenants.iter().map(|(key, plan)| (key.to_string(), without_empty(json!(plan))));
     for (name, value) in

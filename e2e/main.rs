@@ -24,6 +24,7 @@ mod plans;
 mod postgres;
 mod program;
 mod properties;
+mod readme;
 mod reconcile;
 mod recorded;
 mod routing;

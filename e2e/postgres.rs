@@ -105,6 +105,41 @@ impl Database {
         self.server.postgres.admin_options().database(&self.name).connect().await.unwrap()
     }
 
+    /// Runs a script as the superuser, with the database's name in `DATABASE`, and gives what it printed.
+    pub fn shell(&self, script: &str, variables: &[(&str, &str)]) -> String {
+        let admin = self.server.postgres.admin_options();
+        let output = std::process::Command::new("sh")
+            .args(["-ec", script])
+            .env("PATH", format!("{}:{}", programs().display(), std::env::var("PATH").unwrap_or_default()))
+            .env("PGHOST", admin.get_socket().expect("a socket"))
+            .env("PGPORT", admin.get_port().to_string())
+            .env("PGUSER", admin.get_username())
+            .env("DATABASE", &self.name)
+            .envs(variables.iter().copied())
+            .output()
+            .unwrap();
+        let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        assert!(output.status.success(), "{script}\n{}\n{}", said(&output.stdout), said(&output.stderr));
+        said(&output.stdout)
+    }
+
+    /// Has this database ask its login for a password.
+    pub async fn require_password(&self, password: &str) {
+        let mut admin = self.admin().await;
+        let file: String = sqlx::query_scalar("SHOW hba_file").fetch_one(&mut admin).await.unwrap();
+        let rules = std::fs::read_to_string(&file).unwrap();
+        let rule = format!("local {} centrex scram-sha-256\n", self.name);
+        std::fs::write(&file, rule + &rules).unwrap();
+        self.set_password(password).await;
+        sqlx::raw_sql("SELECT pg_reload_conf()").execute(&mut admin).await.unwrap();
+    }
+
+    /// Gives its login another password.
+    pub async fn set_password(&self, password: &str) {
+        let sql = format!("ALTER ROLE centrex PASSWORD '{password}'");
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut self.admin().await).await.unwrap();
+    }
+
     /// Ends every connection to this database, as a failover of Postgres does; how many there were.
     pub async fn cut_connections(&self) -> i64 {
         sqlx::query_scalar(
@@ -115,6 +150,14 @@ impl Database {
         .await
         .unwrap()
     }
+}
+
+/// Where the newest Postgres has its programs.
+fn programs() -> std::path::PathBuf {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let version = |path: &std::path::PathBuf| path.file_name()?.to_str()?.parse::<u32>().ok();
+    let newest = versions.map(|entry| entry.path()).max_by_key(version);
+    newest.map(|path| path.join("bin")).unwrap_or_default()
 }
 
 /// A directory that the account of a server can enter, which a plain temporary one is not.

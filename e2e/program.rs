@@ -98,6 +98,16 @@ pub fn run(command: &mut Command) -> (Option<i32>, String) {
     (output.status.code(), text.concat())
 }
 
+/// Runs a command that may not be there, or not be allowed: what it said, where it did not succeed.
+pub fn succeeded(command: &mut Command) -> Result<(), String> {
+    let program = command.get_program().display().to_string();
+    match command.output() {
+        Ok(output) if output.status.success() => Ok(()),
+        Ok(output) => Err(String::from_utf8_lossy(&output.stderr).trim().replace('\n', " ")),
+        Err(error) => Err(format!("{program}: {error}")),
+    }
+}
+
 /// `--database-url` of a test's database.
 pub fn url(database: &Database) -> String {
     let options = database.options();

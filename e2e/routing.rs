@@ -1,6 +1,7 @@
 //! What calls do under a compiled tenant: who dials what, when, and which actions follow.
 
 mod destinations;
+mod emergency;
 mod leaving;
 mod recording;
 

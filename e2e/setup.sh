@@ -1,10 +1,36 @@
 #!/usr/bin/env bash
-# Installs what building and testing need: through apt as root, else it says what to install.
+# Installs what building and testing need: through apt as root, else it says what to install. Rust is
+# never installed, only looked at: it comes with rustup, and belongs to a user.
 set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# older WHAT NEEDS: whether a version is below the one that is needed.
+older() { [ "$1" != "$2" ] && [ "$(printf '%s\n%s\n' "$1" "$2" | sort -V | head -n 1)" = "$1" ]; }
+
+needs=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml)
+install="install Rust $needs or later with rustup (https://rustup.rs): rustup toolchain install stable"
+for program in cargo rustc; do
+    if ! command -v "$program" >/dev/null; then
+        echo "Rust is missing, no $program in PATH: $install" >&2
+        exit 1
+    fi
+    has=$("$program" --version | sed 's/^[a-z]* \([0-9.]*\).*/\1/')
+    if older "$has" "$needs"; then
+        echo "$(command -v "$program") is Rust $has, and $needs or later is needed: $install" >&2
+        echo "Where apt's Rust comes first in PATH: apt-get remove cargo rustc, or . ~/.cargo/env" >&2
+        exit 1
+    fi
+done
+if command -v go >/dev/null; then
+    needs=$(sed -n 's/^go //p' e2e/kube/go.mod)
+    has=$(cd / && go env GOVERSION)
+    if older "${has#go}" "$needs"; then
+        echo "Go ${has#go} is too old for the tests on a cluster, which need $needs or later: they are skipped." >&2
+    fi
+fi
 
 packages=()
 command -v cc >/dev/null || packages+=(build-essential)
-command -v cmake >/dev/null || packages+=(cmake)
 command -v curl >/dev/null || packages+=(curl ca-certificates)
 # The control plane of the tests: its certificates, and what starts it.
 command -v openssl >/dev/null || packages+=(openssl)
@@ -14,16 +40,31 @@ ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/n
 command -v psql >/dev/null || packages+=(postgresql-client)
 # SIP phones for the tests with a real FreeSWITCH, which are skipped where none is installed.
 [ ! -x "${FREESWITCH_PREFIX:-/opt/freeswitch}/bin/freeswitch" ] || command -v sipp >/dev/null || packages+=(sip-tester)
-
-if ! command -v cargo >/dev/null; then
-    echo "Rust is missing: install it with rustup, version 1.95 or later." >&2
-    exit 1
-fi
 [ ${#packages[@]} -eq 0 ] && exit 0
+
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
     echo "Missing: ${packages[*]}. Install them, on Debian with: sudo apt-get install ${packages[*]}" >&2
     exit 1
 fi
+
+# Only Postgres' programs are needed. Debian's package would make a database cluster of its own and leave
+# a server on port 5432, unless told otherwise while it is installed; where its packages are there already,
+# what they run is none of our business.
+defaults=/etc/postgresql-common/createcluster.conf
+options=()
+if [[ " ${packages[*]} " == *" postgresql "* && ! -e $defaults ]]; then
+    mkdir -p "${defaults%/*}"
+    echo "create_main_cluster = false" >"$defaults"
+    options=(-o Dpkg::Options::=--force-confold)        # keeps it, asks nobody, and leaves its own beside it
+    trap '[ ! -e "$defaults.ucf-dist" ] || mv "$defaults.ucf-dist" "$defaults"' EXIT
+fi
+
+mkdir -p "${CARGO_TARGET_DIR:-target}"
+log=$(cd "${CARGO_TARGET_DIR:-target}" && pwd)/apt.log
+echo "Installing with apt, a minute or two: ${packages[*]} (what it says goes to $log)" >&2
 export DEBIAN_FRONTEND=noninteractive
-apt-get update -q
-apt-get install -q -y --no-install-recommends "${packages[@]}"
+if ! { apt-get update && apt-get install -y --no-install-recommends "${options[@]}" "${packages[@]}"; } >"$log" 2>&1; then
+    tail -n 20 "$log" >&2
+    echo "apt failed. Mend that, or install them yourself: ${packages[*]}" >&2
+    exit 1
+fi

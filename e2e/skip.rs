@@ -1,15 +1,76 @@
 //! A test that needs something absent says so, and is counted: never a silent pass.
 
+use std::collections::BTreeSet;
 use std::io::Write;
+use std::process::Command;
+use std::sync::LazyLock;
 
-/// Notes that a test is skipped, and why: on standard error and, where `CENTREX_SKIPS` names a
-/// file, as a line of it, which `make test` counts in its last lines.
-pub fn skip(test: &str, why: &str) {
+/// The tests of this program, by the names that `cargo test NAME` finds.
+static TESTS: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
+    let program = std::env::current_exe().expect("this program");
+    let listed = Command::new(program).arg("--list").output().expect("the list of its tests");
+    let listed = String::from_utf8(listed.stdout).expect("text");
+    listed.lines().filter_map(|line| line.strip_suffix(": test").map(str::to_owned)).collect()
+});
+
+/// Whether `cargo test NAME` finds a test of this name.
+pub fn is_test(name: &str) -> bool {
+    TESTS.contains(name)
+}
+
+/// Notes that the test that runs is skipped, and why: on standard error and, where `CENTREX_SKIPS` names a
+/// file, as a line of it, which `make test` counts in its last lines. The test has the name by which it is
+/// run; with one thread for all tests nobody knows it, and then `label` stands for it.
+pub fn skip(label: &str, why: &str) {
+    let thread = std::thread::current();
+    let test = match thread.name() {
+        None | Some("main") => label,
+        Some(name) => {
+            assert!(is_test(name), "{label:?} is skipped by thread {name:?}, which is no test's");
+            name
+        }
+    };
     eprintln!("SKIPPED {test}: {why}");
     if let Ok(path) = std::env::var("CENTREX_SKIPS")
         && let Ok(mut file) = std::fs::OpenOptions::new().create(true).append(true).open(path)
     {
         // In one write: tests run side by side.
-        let _ = file.write_all(format!("{test}: {why}\n").as_bytes());
+        let _ = file.write_all(format!("{test}: {}\n", why.replace('\n', " ")).as_bytes());
+    }
+}
+
+mod tests {
+    use super::*;
+    use crate::program::{repository, run};
+
+    #[test]
+    #[ignore = "is run by the other test"]
+    fn one_that_is_skipped() {
+        skip("a label", "something\nis missing");
+        skip("another label", "something else is missing");
+    }
+
+    #[test]
+    fn what_is_skipped_is_counted_once_and_named_as_it_is_run() {
+        let name = "skip::tests::one_that_is_skipped";
+        let directory = tempfile::tempdir().unwrap();
+        let skips = directory.path().join("skips");
+        let mut program = Command::new(std::env::current_exe().unwrap());
+        program.args(["--ignored", "--exact", name, "--test-threads=2"]).env("CENTREX_SKIPS", &skips);
+        let (code, text) = run(&mut program);
+        assert!(code == Some(0) && text.contains("1 passed"), "{text}");
+        let (code, text) = run(Command::new(repository("e2e/skipped.sh")).arg(&skips));
+        assert_eq!(code, Some(0), "{text}");
+        let expected = format!(
+            "SKIPPED {name}: something else is missing\nSKIPPED {name}: something is missing\n1 skipped\n"
+        );
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn no_thread_of_its_own_skips_a_test() {
+        let thread = std::thread::Builder::new().name("worker".to_owned());
+        let skipped = thread.spawn(|| skip("a label", "nothing is missing")).unwrap().join();
+        assert!(skipped.is_err(), "a name that is no test's was counted");
     }
 }

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# The last lines of a test run: how many tests were skipped, and why.
+# The last lines of a test run: which tests were skipped, why, and how many. A line is `TEST: WHY`, and
+# `cargo test TEST` runs it.
 set -euo pipefail
 count=0
 if [ -s "$1" ]; then
-    sort -u "$1" | sed 's/^/SKIPPED /'
-    count=$(sort -u "$1" | wc -l)
+    LC_ALL=C sort -u "$1" | sed 's/^/SKIPPED /'
+    count=$(sed 's/: .*//' "$1" | sort -u | wc -l)
 fi
 echo "$count skipped"

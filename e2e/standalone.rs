@@ -1,7 +1,6 @@
 //! The whole program, as it is started, changed, stopped and killed.
 
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use centrex::store::{LocalError, LocalOptions, LocalPostgres};
@@ -10,22 +9,28 @@ use sqlx::{AssertSqlSafe, PgConnection};
 
 use crate::freeswitch::process::until;
 use crate::postgres::{Database, reachable_dir};
-use crate::program::{Program, Setting, alive, recorded, recordings, repository, run, url};
+use crate::program::{Program, Setting, alive, recorded, recordings, url};
 use crate::skip::skip;
 
 const NOT_FOUND: &str = "status=\"not found\"";
 
-/// A setting where standalone can start a Postgres of its own; none where there are no programs.
-fn with_own_postgres(test: &str) -> Option<Setting> {
+/// Whether standalone can start no Postgres of its own, for there are no programs: then the test counts as
+/// skipped.
+pub fn without_postgres(test: &str) -> bool {
     let found = std::env::var("PATH")
         .unwrap_or_default()
         .split(':')
         .any(|path| std::path::Path::new(path).join("postgres").exists());
-    if !found && !std::path::Path::new("/usr/lib/postgresql").exists() {
+    let missing = !found && !std::path::Path::new("/usr/lib/postgresql").exists();
+    if missing {
         skip(test, "no Postgres server programs");
-        return None;
     }
-    Some(Setting::samples())
+    missing
+}
+
+/// A setting where standalone can start a Postgres of its own; none where there are no programs.
+fn with_own_postgres(test: &str) -> Option<Setting> {
+    (!without_postgres(test)).then(Setting::samples)
 }
 
 /// Process id of the Postgres under the data directory.
@@ -335,23 +340,6 @@ async fn a_generated_password_lets_a_phone_register() {
     let hash = hex::encode(Md5::digest(format!("1002:acme.example.com:{password}")));
     assert!(answer.contains(&format!("<param name=\"a1-hash\" value=\"{hash}\"/>")), "{answer}");
     assert!(!answer.contains(password) && !program.log().contains(password));
-}
-
-#[test]
-fn the_demo_runs_through() {
-    let test = "standalone: the demo";
-    for program in ["curl", "psql"] {
-        if Command::new(program).arg("--version").output().is_err() {
-            return skip(test, &format!("no {program}"));
-        }
-    }
-    if with_own_postgres(test).is_none() {
-        return;
-    }
-    let mut demo = Command::new(repository("e2e/demo.sh"));
-    let (code, text) = run(demo.env("CENTREX", env!("CARGO_BIN_EXE_centrex")));
-    assert_eq!(code, Some(0), "{text}");
-    assert!(text.lines().count() < 120, "{text}");
 }
 
 #[test]

@@ -73,6 +73,54 @@ fn every_rule_is_told_in_order_with_its_resource_and_the_answer() {
 }
 
 #[test]
+fn the_xml_can_be_left_out_and_still_tells_two_answers_apart() {
+    let call = ["--from", "1001", "--to", "1004", "--no-xml"];
+    let (code, text) = traced(&call);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("ends: Voicemail alice") && !text.contains('<'), "{text}");
+    let (_, text) = traced(&[&call[..], &["--format", "json"]].concat());
+    let trace: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(trace["current"]["end"]["kind"], "Voicemail", "{text}");
+    assert!(!text.contains("\"xml\""), "{text}");
+
+    // A group that rings longer is another answer, and nothing but the XML says so.
+    let folder = tempfile::tempdir().unwrap();
+    let proposed = folder.path().join("world.yaml");
+    let now = std::fs::read_to_string(world()).unwrap();
+    let longer = now.replace(
+        "{extensionRef: {name: alice}, ringSeconds: 20}",
+        "{extensionRef: {name: alice}, ringSeconds: 21}",
+    );
+    assert_ne!(now, longer);
+    std::fs::write(&proposed, longer).unwrap();
+    let path = proposed.to_str().unwrap();
+    let call = ["--from", "1001", "--to", "2001", "--proposed", path, "--no-xml"];
+    let (_, text) = traced(&call);
+    assert!(text.ends_with("difference:\n  the XML, which --no-xml leaves out\n"), "{text}");
+    let (_, text) = traced(&[&call[..], &["--format", "json"]].concat());
+    let trace: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((&trace["differs"], text.contains("\"xml\"")), (&true.into(), false), "{text}");
+}
+
+#[test]
+fn an_emergency_call_is_told_by_every_trunk_that_is_tried() {
+    let (code, text) = traced(&["--from", "bob", "--to", "112"]);
+    assert_eq!(code, Some(0), "{text}");
+    assert_lines(
+        &text,
+        &[
+            "yes Tenant acme/acme: 112 is an emergency number",
+            "yes Trunk acme/first: 112 is tried by 198.51.100.1, then 198.51.100.2",
+            "yes Trunk acme/second: 112 is tried by sip.second.example.net",
+            "ends: Trunk acme/first",
+            "<action application=\"sleep\" data=\"2000\"/>",
+        ],
+    );
+    // Once, although all of them are tried again.
+    assert_eq!(text.matches("Trunk acme/second: 112").count(), 1, "{text}");
+}
+
+#[test]
 fn what_is_refused_says_why_and_ends_with_one() {
     let (code, text) = traced(&["--from", "bob", "--to", "030123456"]);
     assert_eq!(code, Some(1), "{text}");

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use crate::pipe::Pipe;
 use crate::resources::publish::{self, PublishError};
 
 /// What is done with the CRDs.
@@ -39,7 +40,7 @@ pub fn run(args: &CrdsArgs) -> Result<(), CrdsError> {
             Ok(())
         }
         (None, Some(directory)) => check(directory),
-        (None, None) => Ok(publish::write_stream(&mut std::io::stdout().lock())?),
+        (None, None) => Ok(publish::write_stream(&mut Pipe(std::io::stdout().lock()))?),
     }
 }
 

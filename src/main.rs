@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
+use centrex::pipe::Pipe;
 use centrex::sidecar::{SwitchCommand, SwitchOrder};
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
@@ -49,10 +50,10 @@ fn main() -> ExitCode {
     }
     let outcome = match cli.command {
         Command::Check(args) => {
-            return centrex::check::run(&args, &mut std::io::stdout(), &mut std::io::stderr()).into();
+            return centrex::check::run(&args, &mut Pipe(std::io::stdout()), &mut std::io::stderr()).into();
         }
         Command::Trace(args) => {
-            let (mut out, mut errors) = (std::io::stdout(), std::io::stderr());
+            let (mut out, mut errors) = (Pipe(std::io::stdout()), std::io::stderr());
             match block_on(async { anyhow::Ok(centrex::trace::run(&args, &mut out, &mut errors).await) }) {
                 Ok(code) => return code.into(),
                 Err(error) => Err(error),
@@ -91,7 +92,9 @@ where
 fn log(filter: &str) -> Result<(), tracing_subscriber::filter::ParseError> {
     // The crate of the event socket tells every connection and every event that is dropped; what is
     // of use of that is told here.
-    let filter = EnvFilter::builder().parse(format!("freeswitch_esl_tokio=error,{filter}"))?;
+    // That of the API server tells every request that fails, without where it went: the operator says so once.
+    let quiet = "freeswitch_esl_tokio=error,kube_client::client::builder=off";
+    let filter = EnvFilter::builder().parse(format!("{quiet},{filter}"))?;
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if std::io::stderr().is_terminal() {
         subscriber.init();

@@ -54,9 +54,9 @@ fn cases() -> Vec<Case> {
 }
 
 /// What `centrex check` prints, without the path of the test's folder; it must find something.
-fn check(setting: &Setting, output: &str) -> String {
+fn check(setting: &Setting, format: &str) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_centrex"));
-    let (code, text) = run(command.args(["check", "--output", output]).arg(setting.manifests()));
+    let (code, text) = run(command.args(["check", "--format", format]).arg(setting.manifests()));
     assert_eq!(code, Some(1), "{text}");
     assert!(!text.contains("panicked"), "{text}");
     text.replace(setting.manifests().to_str().unwrap(), "")
@@ -103,7 +103,7 @@ fn every_mistake_is_told_with_its_place_its_field_and_what_is_allowed() {
         let line = finding["line"].as_u64().unwrap_or_else(|| panic!("{what}: no line in {finding}"));
 
         // The line people read says the same.
-        let text = check(&setting, "human");
+        let text = check(&setting, "text");
         let start = format!("/{file}:{line}: error: ");
         let same = text.lines().any(|line| {
             line.starts_with(&start)

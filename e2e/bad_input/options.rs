@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 
 use crate::freeswitch::process::Process;
 use crate::postgres::Database;
-use crate::program::{Setting, run, url};
+use crate::program::{Setting, run, succeeded, url};
 use crate::skip::skip;
 
 /// How long a start that cannot succeed may take.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// Runs what must end by itself with a code, and tells why.
-fn refused(setting: &Setting, command: &mut Command, code: i32, parts: &[&str]) {
+/// Runs what must end by itself with a code, and tell why.
+pub fn refused(setting: &Setting, command: &mut Command, code: i32, parts: &[&str]) {
     let output = setting.path("refused");
     let mut process = Process::start(command, &output);
     let status = process.wait(LIMIT).unwrap_or_else(|| panic!("{command:?} runs: {}", process.tail(20)));
@@ -105,24 +105,21 @@ fn a_wrong_option_is_named_with_what_is_allowed() {
         1,
         &["--data-dir", &file],
     );
+    // All of this was found before anything was made: no key, no Postgres.
+    assert!(!setting.data_dir().exists());
     let (code, text) = run(centrex().args(["check", &nowhere]));
     assert_eq!(code, Some(2), "{text}");
     assert!(text.contains(&nowhere), "{text}");
 }
 
-#[test]
-fn a_data_directory_that_postgres_cannot_reach_is_named() {
-    let setting = Setting::samples();
-    std::fs::set_permissions(setting.path(""), std::fs::Permissions::from_mode(0o700)).unwrap();
-    if !is_root() {
-        return skip("bad input: unreachable data directory", "not run as root");
-    }
-    refused(&setting, &mut setting.command(&[]), 1, &["--data-dir", "may not enter", "/var/lib/centrex"]);
-}
-
 #[tokio::test]
 async fn a_key_that_is_not_the_databases_is_refused_and_nothing_is_lost() {
-    let Some(database) = Database::alone("bad input: keys").await else { return };
+    let Some(database) =
+        Database::alone("bad_input::options::a_key_that_is_not_the_databases_is_refused_and_nothing_is_lost")
+            .await
+    else {
+        return;
+    };
     let setting = Setting::samples();
     let url = url(&database);
     let program = setting.start_ready(&["--database-url", &url]);
@@ -140,7 +137,10 @@ async fn a_key_that_is_not_the_databases_is_refused_and_nothing_is_lost() {
 
 #[tokio::test]
 async fn a_login_that_postgres_refuses_is_told() {
-    let Some(database) = Database::start("bad input: login").await else { return };
+    let Some(database) = Database::start("bad_input::options::a_login_that_postgres_refuses_is_told").await
+    else {
+        return;
+    };
     let setting = Setting::samples();
     let stranger = url(&database).replace("centrex@", "stranger@");
     refused(
@@ -171,7 +171,7 @@ fn a_postgres_that_is_not_there_is_waited_for_and_named() {
 
 #[test]
 fn without_postgres_programs_it_says_what_to_install() {
-    let test = "bad input: no Postgres programs";
+    let test = "bad_input::options::without_postgres_programs_it_says_what_to_install";
     let setting = Setting::samples();
     let Some(mut command) = in_namespace(test, &setting, "mount -t tmpfs none /usr/lib/postgresql") else {
         return;
@@ -186,14 +186,23 @@ fn without_postgres_programs_it_says_what_to_install() {
 #[test]
 fn a_disk_too_small_is_named() {
     let setting = Setting::samples();
-    let Some(mut command) = on_small_disk("bad input: small disk", &setting, 8) else { return };
+    let Some(mut command) = on_small_disk("bad_input::options::a_disk_too_small_is_named", &setting, 8)
+    else {
+        return;
+    };
     refused(&setting, &mut command, 1, &["--data-dir", "No space left on device"]);
 }
 
 #[test]
 fn a_disk_that_fills_up_stops_no_answer_and_loses_nothing() {
     let setting = Setting::samples();
-    let Some(mut command) = on_small_disk("bad input: full disk", &setting, 120) else { return };
+    let Some(mut command) = on_small_disk(
+        "bad_input::options::a_disk_that_fills_up_stops_no_answer_and_loses_nothing",
+        &setting,
+        120,
+    ) else {
+        return;
+    };
     let mut program = setting.start_command(&mut command);
     program.wait_until("readiness", |program| program.get("/readyz").0 == 200);
     let before = program.answer("acme-dial-2000");
@@ -227,11 +236,6 @@ fn fill(path: &str) {
     }
 }
 
-fn is_root() -> bool {
-    use std::os::unix::fs::MetadataExt;
-    std::fs::metadata("/proc/self").unwrap().uid() == 0
-}
-
 /// Standalone with its data directory on a disk of so many megabytes; none, and the test counted as
 /// skipped, where a disk cannot be mounted.
 fn on_small_disk(test: &str, setting: &Setting, megabytes: u32) -> Option<Command> {
@@ -242,9 +246,8 @@ fn on_small_disk(test: &str, setting: &Setting, megabytes: u32) -> Option<Comman
 
 /// Standalone where something is mounted that nobody else sees.
 fn in_namespace(test: &str, setting: &Setting, mount: &str) -> Option<Command> {
-    let probe = Command::new("unshare").args(["-m", "sh", "-c", mount]).output();
-    if !is_root() || !probe.is_ok_and(|output| output.status.success()) {
-        skip(test, &format!("not permitted: {mount}"));
+    if let Err(why) = succeeded(Command::new("unshare").args(["-m", "sh", "-c", mount])) {
+        skip(test, &format!("not permitted: {mount}: {why}"));
         return None;
     }
     let standalone = setting.command(&[]);

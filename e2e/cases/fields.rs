@@ -21,7 +21,7 @@ pub fn table() -> Vec<Row> {
         ("Extension", "/metadata/name", json!("Alice"), "metadata.name", "lower case"),
         ("Extension", "/metadata/name", json!("../alice"), "metadata.name", "lower case"),
         ("Extension", "/metadata/name", json!("x-pre-process"), "metadata.name", "FreeSWITCH acts on"),
-        ("Extension", "/metadata/nmae", json!("x"), "metadata.nmae", "is no field"),
+        ("Extension", "/metadata/nmae", json!("x"), "metadata.nmae", "no such field"),
         ("Extension", "/metadata/namespace", json!("a.b"), "metadata.namespace", "lower case"),
         ("Extension", "/metadata/labels", json!({"a": 1}), "metadata.labels.a", "put it in quotes"),
         ("Extension", "/metadata/creationTimestamp", json!("yesterday"), "metadata.creationTimestamp", "must be a time"),
@@ -29,7 +29,7 @@ pub fn table() -> Vec<Row> {
         ("Extension", "/spec", Value::Null, "spec", "is required"),
         ("Extension", "/spec", json!([]), "spec", "must be an object, is a list"),
         ("Extension", "/spec/nunber", json!("1"), "spec.nunber", "fields here are callerId, credentials"),
-        ("Extension", "/spec/tenantRef/namespace", json!("other"), "spec.tenantRef.namespace", "is no field"),
+        ("Extension", "/spec/tenantRef/namespace", json!("other"), "spec.tenantRef.namespace", "no such field"),
         // Types and limits.
         ("Extension", "/spec/number", json!(1001), "spec.number", "put it in quotes"),
         ("Extension", "/spec/number", json!("10 01"), "spec.number", "1 to 15 digits"),

@@ -6,18 +6,20 @@ use std::process::Command;
 use uuid::Uuid;
 
 use super::{Scene, metric, post, request};
+use crate::program::succeeded;
 use crate::skip::skip;
 
 /// A small file system, gone with the test.
 struct Small(PathBuf);
 
 impl Small {
-    /// Mounts one, where that is allowed.
-    fn mount(at: &Path, bytes: u32) -> Option<Self> {
+    /// Mounts one; what `mount` says where that is not allowed.
+    fn mount(at: &Path, bytes: u32) -> Result<Self, String> {
         std::fs::create_dir_all(at).unwrap();
         let size = format!("size={bytes}");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(at).output();
-        mounted.is_ok_and(|output| output.status.success()).then(|| Self(at.to_owned()))
+        let mut mount = Command::new("mount");
+        succeeded(mount.args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(at))?;
+        Ok(Self(at.to_owned()))
     }
 }
 
@@ -29,10 +31,11 @@ impl Drop for Small {
 
 #[tokio::test]
 async fn a_full_disk_is_told_and_nothing_acknowledged_is_lost() {
-    let test = "cdr: full disk";
+    let test = "cdr::full::a_full_disk_is_told_and_nothing_acknowledged_is_lost";
     let Some(mut scene) = Scene::start(test).await else { return };
-    let Some(small) = Small::mount(&scene.site.data_dir("one").join("cdrs"), 96 << 10) else {
-        return skip(test, "a small tmpfs cannot be mounted: that needs root");
+    let small = match Small::mount(&scene.site.data_dir("one").join("cdrs"), 96 << 10) {
+        Ok(small) => small,
+        Err(why) => return skip(test, &format!("a small tmpfs cannot be mounted: {why}")),
     };
     let a = scene.a;
     let switch = scene.switch("one", &[]);

@@ -43,7 +43,7 @@ fn operator(site: &Site, folder: &Path) -> Program {
     for argument in container["args"].as_array().unwrap().iter().skip(1) {
         let argument = argument.as_str().unwrap();
         let place = match argument.split_once('=').unwrap_or((argument, "")) {
-            ("--encryption-key-file", _) => continue, // the site gives one
+            ("--encryption-key-file" | "--database-url-file", _) => continue, // the site gives one
             (option @ ("--listen" | "--webhook-listen"), _) => format!("{option}=127.0.0.1:0"),
             (option, path) if path.starts_with("/etc/centrex") => {
                 format!("{option}={}{path}", folder.display())

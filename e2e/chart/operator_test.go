@@ -29,13 +29,16 @@ func TestTheOperatorByDefault(t *testing.T) {
 		t.Errorf("%+v", deployment.Spec)
 	}
 	same(t, "arguments", container.Args, []string{"operator", "--encryption-key-file=/etc/centrex/keys/encryption-keys",
-		"--listen=0.0.0.0:8081", "--lease-namespace=centrex", "--lease-name=centrex-operator", "--lease-seconds=15",
+		"--database-url-file=/etc/centrex/database/url", "--listen=0.0.0.0:8081", "--lease-namespace=centrex", "--lease-name=centrex-operator", "--lease-seconds=15",
 		"--webhook-listen=0.0.0.0:9443", "--webhook-service=centrex-webhook", "--webhook-configuration=centrex"})
 	if container.LivenessProbe.HTTPGet.Path != "/livez" || container.ReadinessProbe.HTTPGet.Path != "/readyz" || container.Image != "centrex:0.1.0" {
 		t.Errorf("%+v", container)
 	}
-	same(t, "environment", []string{container.Env[1].Name, container.Env[1].ValueFrom.SecretKeyRef.Name, container.Env[1].ValueFrom.SecretKeyRef.Key},
-		[]string{"CENTREX_DATABASE_URL", "centrex-postgres", "uri"})
+	// As a file, which the kubelet writes anew when the password changes.
+	if database := volume(t, deployment.Spec.Template.Spec, "database").Secret; database.SecretName != "centrex-postgres" ||
+		database.Items[0].Key != "uri" || database.Items[0].Path != "url" || environment(container)["CENTREX_DATABASE_URL"].Name != "" {
+		t.Errorf("%+v", database)
+	}
 	if keys := deployment.Spec.Template.Spec.Volumes[0].Secret; keys.SecretName != "centrex-encryption-keys" || *keys.DefaultMode != 0o400 {
 		t.Errorf("%+v", keys)
 	}

@@ -101,7 +101,7 @@ async fn a_real_freeswitch_starts_as_in_the_pod() {
             "{module}"
         );
     }
-    assert!(log().contains("FreeSWITCH Started"), "{}", log());
+    assert!(log().contains("Successfully Loaded [mod_sofia]"), "{}", log());
     let lines = log().lines().filter(|line| line.contains("% [")).count();
     assert!(lines > 20 && !place("/run/freeswitch/log/freeswitch.log").exists(), "{lines} lines: {}", log());
     // What is to outlive the pod is on the volume that does.

@@ -53,7 +53,7 @@ func TestASwitch(t *testing.T) {
 		theirs["CENTREX_XML_URL"].Value != "http://127.0.0.1:8080" {
 		t.Errorf("%v %v", ours, theirs)
 	}
-	if theirs["CENTREX_DATABASE_URL"].Name != "" || slices.ContainsFunc(freeswitch.VolumeMounts, func(mount core.VolumeMount) bool { return mount.Name == "encryption-keys" }) {
+	if theirs["CENTREX_DATABASE_URL"].Name != "" || slices.ContainsFunc(freeswitch.VolumeMounts, func(mount core.VolumeMount) bool { return mount.Name == "encryption-keys" || mount.Name == "database" }) {
 		t.Error("FreeSWITCH has what it needs not")
 	}
 	if pod := set.Spec.Template.Spec; pod.HostNetwork || *pod.AutomountServiceAccountToken || volume(t, pod, "run").EmptyDir.Medium != "Memory" {
@@ -113,9 +113,10 @@ func TestTheLogIsTheContainers(t *testing.T) {
 
 func TestASwitchMayHaveALoginOfItsOwn(t *testing.T) {
 	secret := func(all objects) string {
-		_, sidecar, _ := statefulSet(t, all)
-		url := environment(sidecar)["CENTREX_DATABASE_URL"].ValueFrom.SecretKeyRef
-		return url.Name + "/" + url.Key
+		set, sidecar, _ := statefulSet(t, all)
+		contains(t, strings.Join(sidecar.Args, " "), "--database-url-file=/etc/centrex/database/url")
+		url := volume(t, set.Spec.Template.Spec, "database").Secret
+		return url.SecretName + "/" + url.Items[0].Key
 	}
 	if got := secret(render(t, switches())); got != "centrex-postgres/uri" {
 		t.Error(got)
@@ -124,7 +125,7 @@ func TestASwitchMayHaveALoginOfItsOwn(t *testing.T) {
 	if got := secret(own); got != "reader/url" {
 		t.Error(got)
 	}
-	if _, container := operator(t, own); environment(container)["CENTREX_DATABASE_URL"].ValueFrom.SecretKeyRef.Name != "centrex-postgres" {
+	if deployment, _ := operator(t, own); volume(t, deployment.Spec.Template.Spec, "database").Secret.SecretName != "centrex-postgres" {
 		t.Error("the operator has the switches' login")
 	}
 }

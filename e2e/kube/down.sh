@@ -1,7 +1,8 @@
 #!/bin/sh
-# Ends the control plane that up.sh started, and nothing else, and removes its data.
+# Ends the control plane and the Postgres that up.sh started, and nothing else, and removes their data.
 set -eu
-. "$(dirname "$0")/running.sh"
+here=$(cd "$(dirname "$0")" && pwd)
+. "$here/running.sh"
 
 for name in kube-controller-manager kube-apiserver etcd; do
     running "$name" || continue
@@ -13,4 +14,5 @@ for name in kube-controller-manager kube-apiserver etcd; do
         sleep 0.1
     done
 done
+"$here/postgres.sh" "$dir" stop
 rm -rf "$dir"

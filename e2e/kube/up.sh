@@ -1,5 +1,5 @@
 #!/bin/sh
-# Starts a control plane of this clone's own, unless it runs, and says how to use it.
+# Starts a control plane of this clone's own and a Postgres, unless they run, and says how to use them.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/running.sh"
@@ -19,15 +19,22 @@ if ! running kube-apiserver; then
     "$here/plane.sh" "$dir" settle || { tail -n 5 "$dir"/*.log >&2; "$here/down.sh"; exit 1; }
 fi
 
+"$here/postgres.sh" "$dir" start || { tail -n 5 "$dir/postgres.log" >&2; exit 1; }
+keys=$dir/encryption-keys
+[ -e "$keys" ] || ( umask 077 && echo "1:$(openssl rand -base64 32)" >"$keys" )
+
+cat >"$dir/env" <<EOF
+# For a shell that is to use the control plane of make cluster.
+export KUBECONFIG='$dir/kubeconfig' PATH='$bin:${dir%/*}/debug':\$PATH
+export CENTREX_DATABASE_URL='postgres://centrex@localhost/centrex?host=$(cat "$dir/postgres.place")'
+export CENTREX_ENCRYPTION_KEY_FILE='$keys'
+EOF
+
 cat <<EOF
-A Kubernetes control plane ($("$bin/kube-apiserver" --version)) runs on loopback; it has no nodes. To use it:
+A Kubernetes control plane ($("$bin/kube-apiserver" --version)) runs on loopback, and a Postgres beside it.
+It has no nodes: the operator and a switch are started by hand, as README.md says. To use it:
 
-  export KUBECONFIG=$dir/kubeconfig PATH=$bin:\$PATH
+  . '$dir/env'
 
-  kubectl apply --server-side -f crds     # the kinds of Centrex
-  kubectl apply -f deploy/samples         # a phone system
-  kubectl get pbx -A
-  kubectl explain extension.spec
-
-Logs are in $dir. make cluster-down ends it and removes its data.
+Logs are in $dir. make cluster-down ends all of it, and removes its data.
 EOF

@@ -5,6 +5,7 @@
 
 mod changes;
 mod damaged;
+mod emergency;
 mod ending;
 mod fleet;
 mod fuzz;

@@ -11,7 +11,7 @@ use super::Site;
 use crate::program::Program;
 
 /// A webhook on loopback; the API server is told where by URL, for it has no Services here.
-fn configuration(port: u16, bundle: &str) -> String {
+pub fn configuration(port: u16, bundle: &str) -> String {
     format!(
         "apiVersion: admissionregistration.k8s.io/v1\nkind: ValidatingWebhookConfiguration\n\
          metadata: {{name: centrex}}\nwebhooks:\n- name: validate.centrex.dev\n  admissionReviewVersions: [v1]\n\

@@ -5,7 +5,7 @@ use super::Site;
 #[tokio::test(flavor = "multi_thread")]
 async fn retained_data_are_adopted_and_deleted_data_are_gone() {
     let Some(site) = Site::start("operator::retained_data").await else { return };
-    let _operator = site.operator(&[]);
+    let operator = site.operator(&[]);
     let _switch = site.switch("switch-1");
 
     // Retain, which is what happens when nothing is said: the schema stays, and says how to have it back.
@@ -20,8 +20,24 @@ async fn retained_data_are_adopted_and_deleted_data_are_gone() {
     let events = site.events("keep", "Retained");
     assert!(events.len() == 1 && events[0].contains(&id) && events[0].contains(&schema), "{events:?}");
 
+    // Its events go with its namespace; the Lease's does not, and is found as docs/restore.md says.
+    site.cluster.kubectl_ok(&["delete", "namespace", "keep", "--timeout=60s"]);
+    let find =
+        super::restore::documented("the event on the operator's Lease").replace("-n centrex", "-n default");
+    let arguments: Vec<_> = find.lines().last().unwrap().split_whitespace().skip(1).collect();
+    let told = site.cluster.kubectl_ok(&[&arguments[..], &["-o", "json"]].concat());
+    for part in [id.as_str(), &schema, "Tenant keep/keep", "centrex-operator"] {
+        assert!(told.contains(part), "{part} is not in {told}");
+    }
+    assert!(
+        operator.log().contains(&format!("a Tenant with tenantId {id} adopts them")),
+        "{}",
+        operator.log()
+    );
+
     // Adopted by its identity.
     site.tenant("keep", &format!(", tenantId: {id}, deletionPolicy: Delete"));
+    site.cluster.apply(&site.extension("keep", 100));
     site.wait_for("keep", "extension/e100", "Ready=True Ready");
     assert_eq!(site.schema("keep", "keep").await.as_deref(), Some(schema.as_str()));
 

@@ -147,6 +147,8 @@ async fn what_switches_find_is_told_where_it_belongs() {
     std::thread::sleep(Duration::from_secs(1));
     assert_eq!(quiet(), before);
 
+    emergency_trunk_goes_down(&site, &a, &b);
+
     // Drift and draining are told in words on the Switch.
     a.find(|found| found.drift = vec!["queue support@acme.example.com is missing".to_owned()]);
     site.wait_for("default", "switch/a", "Drifted=True Differs");
@@ -206,4 +208,70 @@ async fn what_switches_find_is_told_where_it_belongs() {
     site.wait_for("default", "switch/b", "Connected=Unknown Silent");
     site.wait_for("default", "switch/b", "Vulnerable=True KnownHoles");
     wait_registered("2/2");
+}
+
+/// The Tenant says where its emergency trunk cannot be used, and what is tried instead; nobody waits
+/// for the carrier, and what is told once is not written again.
+fn emergency_trunk_goes_down(site: &Site, a: &Fake, b: &Fake) {
+    let down = |switch: &Fake, trunk: &str, state: &str, up: bool| {
+        let gateways = vec![GatewayState { state: state.to_owned(), up }; 2];
+        switch.find(|found| _ = found.gateways.insert(trunk.to_owned(), gateways));
+    };
+    let told = || message(&site.get("acme", "tenant/acme").unwrap(), "EmergencyTrunkUsable");
+    let wait = |condition: &str| site.wait_for("acme", "tenant/acme", condition);
+    let backup = "apiVersion: centrex.dev/v1alpha1\nkind: Trunk\n\
+        metadata: {name: backup, namespace: acme}\n\
+        spec: {sipProfileRef: {name: external}, gateways: [{host: 198.51.100.90}]}";
+    site.cluster.apply(backup);
+    site.wait_for("acme", "trunk/backup", "Ready=True Ready");
+    for switch in [a, b] {
+        down(switch, "acme/backup", "NOREG", true);
+    }
+    wait("EmergencyTrunkUsable=True EmergencyTrunkUp");
+    assert!(site.events("acme", "EmergencyTrunkDown").is_empty());
+
+    // Pings are not answered on one switch; on the other nothing is registered.
+    down(b, TRUNK, "NOREG", false);
+    wait("EmergencyTrunkUsable=False EmergencyTrunkDown");
+    assert_eq!(
+        told(),
+        "No gateway of Trunk carriers/carrier is up: on b emergency calls leave by acme/backup"
+    );
+    wait("Ready=True Ready");
+    let warned = || site.events("acme", "EmergencyTrunkDown");
+    assert!(until(PATIENCE, || (!warned().is_empty()).then_some(())).is_some());
+    assert!(warned().iter().all(|event| event.contains("leave by acme/backup")), "{:?}", warned());
+    let before = version(site, "acme", "tenant/acme");
+    for state in ["TRYING", "FAIL_WAIT", "FAILED"] {
+        down(b, TRUNK, state, false);
+        std::thread::sleep(Duration::from_millis(700));
+    }
+    assert_eq!(version(site, "acme", "tenant/acme"), before, "it is as down as before");
+    down(a, TRUNK, "FAIL_WAIT", false);
+    let both = || told().contains("on a emergency calls leave by acme/backup, on b").then_some(());
+    assert!(until(PATIENCE, both).is_some(), "{}", told());
+    down(a, "acme/backup", "NOREG", false);
+    wait("EmergencyTrunkUsable=False NoTrunkUp");
+    assert!(told().contains("on a no other trunk that the tenant may use is up"), "{}", told());
+    wait("Ready=True Ready");
+
+    // It is there again.
+    for switch in [a, b] {
+        down(switch, TRUNK, "REGED", true);
+    }
+    wait("EmergencyTrunkUsable=True EmergencyTrunkUp");
+    // It is taken away, and so is the other.
+    let spec = |trunk: &str| format!("{{\"spec\":{{\"emergency\":{{\"trunkRef\":{trunk}}}}}}}");
+    let patch = |trunk: &str| {
+        site.cluster.kubectl_ok(&["patch", "-n", "acme", "tenant/acme", "--type=merge", "-p", &spec(trunk)]);
+    };
+    patch("{\"name\":\"nothing\",\"namespace\":\"carriers\"}");
+    wait("EmergencyTrunkUsable=False EmergencyTrunkMissing");
+    wait("Accepted=False RefNotFound");
+    patch("{\"name\":\"carrier\",\"namespace\":\"carriers\"}");
+    wait("EmergencyTrunkUsable=True EmergencyTrunkUp");
+    site.cluster.kubectl_ok(&["delete", "-n", "acme", "trunk/backup"]);
+    b.find(|found| found.gateways = gateways(["REGED", "FAIL_WAIT"]));
+    a.find(|found| found.gateways = gateways(["REGED", "REGED"]));
+    wait("Ready=True Ready");
 }

@@ -2,11 +2,14 @@
 
 mod admission;
 mod deletion;
+mod fair;
 mod faults;
 mod findings;
 pub mod gate;
 mod namespaced;
+mod refused;
 mod replicas;
+pub mod restore;
 mod samples;
 mod truth;
 mod unreadable;
@@ -40,7 +43,15 @@ pub struct Site {
 impl Site {
     /// None, and the test counted as skipped, where there is no control plane or no Postgres.
     pub async fn start(test: &str) -> Option<Self> {
-        let database = Database::start(test).await?;
+        Self::with(test, Database::start(test).await?)
+    }
+
+    /// The same with a server of Postgres of its own.
+    pub async fn alone(test: &str) -> Option<Self> {
+        Self::with(test, Database::alone(test).await?)
+    }
+
+    fn with(test: &str, database: Database) -> Option<Self> {
         let cluster = Cluster::own(test)?;
         cluster.install_crds();
         let options = database.options();
@@ -54,6 +65,11 @@ impl Site {
         Some(site)
     }
 
+    /// Where the programs find the database, with `:PASSWORD` where it asks for one.
+    pub fn url(&self, password: &str) -> String {
+        format!("postgres://centrex{password}@127.0.0.1:{}/{}", self.gate.port, self.database.name())
+    }
+
     fn key_file(&self) -> std::path::PathBuf {
         self.directory.path().join("keys")
     }
@@ -63,8 +79,7 @@ impl Site {
         let number = self.started.fetch_add(1, Ordering::Relaxed);
         let mut command = Command::new(env!("CARGO_BIN_EXE_centrex"));
         command.arg(role).env("KUBECONFIG", self.cluster.kubeconfig());
-        let database = format!("postgres://centrex@127.0.0.1:{}/{}", self.gate.port, self.database.name());
-        command.env("CENTREX_DATABASE_URL", database);
+        command.env("CENTREX_DATABASE_URL", self.url(""));
         command.env("CENTREX_ENCRYPTION_KEY_FILE", self.key_file());
         (command, self.directory.path().join(format!("{role}-{number}.log")))
     }

@@ -126,7 +126,9 @@ fn references_exist(plan: &TenantPlan, platform: &PlatformPlan) {
         assert!(!trunk.source_addresses.is_empty(), "{name}");
     }
     if let Some(emergency) = &plan.tenant.emergency {
-        assert!(emergency.trunk.as_ref().is_none_or(|trunk| platform.trunks.contains_key(trunk)));
+        let trunks: Vec<&str> = emergency.trunks().collect();
+        assert!(trunks.iter().all(|trunk| platform.trunks.contains_key(*trunk)));
+        assert_eq!(trunks.iter().collect::<BTreeSet<_>>().len(), trunks.len(), "{trunks:?}");
     }
 }
 

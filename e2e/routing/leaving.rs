@@ -2,7 +2,7 @@
 
 use centrex::plan::NationalDialling;
 use centrex::resources::common::NumberFormat;
-use centrex::route::{Answer, TenantView, digits};
+use centrex::route::{Answer, digits};
 
 use super::{ACME, Office, assert_body, compiled, forwarding_to};
 
@@ -28,74 +28,6 @@ fn sent(office: &Office, answer: &Answer) -> (String, String, String) {
     let bridge = said.iter().rev().find(|action| action.contains("sofia/gateway/")).unwrap();
     let number = bridge.rsplit('/').next().unwrap().to_owned();
     (number, last("set effective_caller_id_name="), last("set effective_caller_id_number="))
-}
-
-#[test]
-fn emergency_calls_are_first_and_unlimited() {
-    let office = Office::acme();
-    // The platform's rule blocks every number that the tenant's own plan does not know, before it.
-    let everything = ACME.replace("match: [{prefix: \"0190\"}]", "match: [{}]");
-    assert_ne!(everything, ACME);
-    let blocked = Office::open(&everything);
-    assert_eq!(blocked.dial("alice", "1002").rule, "Refused.Blocked");
-    for office in [&office, &blocked] {
-        let answer = office.dial("bob", "112");
-        assert_eq!(answer.rule, "Emergency");
-        let said = office.said(&answer);
-        for forbidden in ["limit", "sched_hangup"] {
-            assert!(!said.iter().any(|action| action.starts_with(forbidden)), "{said:#?}");
-        }
-        assert_body(
-            office,
-            &answer,
-            "set effective_caller_id_name=+493012345600
-             set call_timeout=120
-             set continue_on_fail=CARRIER
-             set effective_caller_id_number=+493012345600
-             bridge {^^;outbound_redirect_fatal=true;leg_progress_timeout=8}sofia/gateway/acme/first#0/112
-             bridge {^^;outbound_redirect_fatal=true;leg_progress_timeout=8}sofia/gateway/acme/first#1/112
-             hangup NORMAL_TEMPORARY_FAILURE"
-                .replace("CARRIER", carrier_failures(&said))
-                .as_str(),
-        );
-    }
-}
-
-#[test]
-fn an_emergency_number_that_edits_make_is_one() {
-    // Nine to get out, as many offices have it, and a toll class that Bob has not.
-    let nine = ACME.replace("match: [{prefix: \"118\", maxDigits: 6}]", "match: [{prefix: \"8\", strip: 1}]");
-    let office = Office::open(&nine.replacen(
-        "kind: OutboundRoute\n",
-        "kind: OutboundRoute\nmetadata: {name: nine, namespace: acme}\nspec: {tenantRef: {name: acme}, priority: 1, \
-         match: [{prefix: \"9\", strip: 1}], tollClass: Nobody, trunks: [{name: second}]}\n---\n\
-         apiVersion: centrex.dev/v1alpha1\nkind: OutboundRoute\n",
-        1,
-    ));
-    assert_eq!(office.dial("bob", "9030123456").rule, "Refused.TollClass");
-    for dialled in ["9112", "8112"] {
-        let answer = office.dial("bob", dialled);
-        assert_eq!(answer.rule, "Emergency", "{dialled}");
-        let said = office.body(&answer);
-        assert!(said.iter().any(|action| action.ends_with("sofia/gateway/acme/first#0/112")), "{said:#?}");
-        assert!(!said.iter().any(|action| action.starts_with("limit")), "{said:#?}");
-    }
-}
-
-#[test]
-fn an_emergency_number_stays_one_while_its_trunk_is_not_there() {
-    let mut office = Office::acme();
-    office.view.plan.tenant.emergency.as_mut().unwrap().trunk = None;
-    let answer = office.dial("bob", "112");
-    assert_eq!(answer.rule, "Emergency");
-    let bridges: Vec<String> =
-        office.body(&answer).into_iter().filter(|action| action.starts_with("bridge")).collect();
-    // By every trunk of its routes, each once, as dialled.
-    assert_eq!(bridges.len(), 3, "{bridges:#?}");
-    assert!(bridges.iter().all(|bridge| bridge.ends_with("/112")), "{bridges:#?}");
-    office.view.plan.outbound_routes = Default::default();
-    let office = Office { view: TenantView::new(office.view.plan), ..office };
-    assert_eq!(office.body(&office.dial("bob", "112")), ["hangup NORMAL_TEMPORARY_FAILURE"]);
 }
 
 #[test]

@@ -7,4 +7,6 @@ mod lead;
 mod migrations;
 mod own_postgres;
 mod removal;
+mod restore;
+mod set_back;
 mod writing;

@@ -56,7 +56,7 @@ impl Listening {
 
     /// Until so many switches have a revision.
     async fn have(&mut self, tenant: Uuid, revision: i64, switches: usize) {
-        while self.table.lagging(tenant, revision).have < switches {
+        while self.table.lagging(tenant, revision, i64::MAX).have < switches {
             self.until("a revision", |_| true).await;
         }
     }
@@ -98,7 +98,7 @@ async fn switches_come_and_go_and_say_what_they_hold() {
     assert_eq!((state.findings, info.hostname.is_some()), (Findings::default(), true));
     let b = site.start_ready("b");
     listening.have(id, 1, 2).await;
-    assert_eq!(listening.table.platform_lagging(1).have, 2);
+    assert_eq!(listening.table.platform_lagging(1, i64::MAX).have, 2);
 
     plan.extensions.insert("new".to_owned(), plans::extension("199"));
     store.write_tenant(&plan).await.unwrap();
@@ -109,7 +109,7 @@ async fn switches_come_and_go_and_say_what_they_hold() {
     store.write_tenant(&gone).await.unwrap();
     listening.have(gone.tenant.id, 1, 2).await;
     store.remove_tenant(gone.tenant.id, &gone.tenant.owner_uid, None).await.unwrap();
-    while listening.table.lagging(gone.tenant.id, 1).have > 0 {
+    while listening.table.lagging(gone.tenant.id, 1, i64::MAX).have > 0 {
         listening.until("its end", |ack| matches!(ack, Ack::Revisions { .. })).await;
     }
 
@@ -117,10 +117,10 @@ async fn switches_come_and_go_and_say_what_they_hold() {
     b.end("-KILL");
     let killed = Instant::now();
     assert_eq!(listening.until("its being late", of("b")).await, Ack::Late("b".to_owned()));
-    assert_eq!(listening.table.lagging(id, 2).reporting, 2, "it counts still");
+    assert_eq!(listening.table.lagging(id, 2, i64::MAX).reporting, 2, "it counts still");
     assert_eq!(listening.until("silence", of("b")).await, Ack::Silent("b".to_owned()));
     assert!(killed.elapsed() > Duration::from_secs(2), "{:?}", killed.elapsed());
-    assert_eq!(listening.table.lagging(id, 2).reporting, 1);
+    assert_eq!(listening.table.lagging(id, 2, i64::MAX).reporting, 1);
     assert_eq!(listening.until("its end", of("b")).await, Ack::Gone("b".to_owned()));
 
     // The last one starts again: that is no news, but for its new process.
@@ -137,7 +137,7 @@ async fn switches_come_and_go_and_say_what_they_hold() {
     // On a busy machine it may have been heard once more before.
     listening.until("the end of the last", |ack| *ack == Ack::Gone("a".to_owned())).await;
     assert!(ended.elapsed() > Duration::from_secs(7), "{:?}", ended.elapsed());
-    assert_eq!(listening.table.platform_lagging(0).reporting, 0);
+    assert_eq!(listening.table.platform_lagging(0, i64::MAX).reporting, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

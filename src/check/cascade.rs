@@ -9,12 +9,18 @@ use std::collections::{BTreeSet, HashSet};
 use crate::compile::{Effect, Problem, Reason};
 use crate::source::ObjectKey;
 
-/// The problems that would be there, as far as can be told, if what was refused had been taken.
-pub(super) fn without_cascades(mut problems: Vec<Problem>, refused: &BTreeSet<ObjectKey>) -> Vec<Problem> {
+/// The problems that would be there, as far as can be told, if what was refused had been taken. Where some
+/// objects are `unknown`, for a file cannot be read, whatever is missing may be among them.
+pub(super) fn without_cascades(
+    mut problems: Vec<Problem>,
+    refused: &BTreeSet<ObjectKey>,
+    unknown: bool,
+) -> Vec<Problem> {
     let mut absent: HashSet<String> = refused.iter().map(ToString::to_string).collect();
     loop {
-        let (held_back, rest): (Vec<_>, Vec<_>) =
-            problems.into_iter().partition(|problem| follows(problem, &absent));
+        let (held_back, rest): (Vec<_>, Vec<_>) = problems
+            .into_iter()
+            .partition(|problem| follows(problem, &absent) || (unknown && may_follow(problem.reason)));
         problems = rest;
         // What is refused for what was held back keeps others out in turn.
         let out = held_back.iter().filter(|problem| problem.effect != Effect::Degraded);
@@ -32,9 +38,16 @@ fn follows(problem: &Problem, absent: &HashSet<String>) -> bool {
         && named(problem).any(|name| absent.contains(&name))
 }
 
+/// Whether a problem may be there because something is missing: it, the labels of its namespace, or what a
+/// call would have come to.
+fn may_follow(reason: Reason) -> bool {
+    use Reason::{CredentialsPending, RefNotFound, RefNotPermitted, TestFailed};
+    matches!(reason, RefNotFound | CredentialsPending | RefNotPermitted | TestFailed)
+}
+
 /// What a problem may name, written as keys are. Compile says what it misses as kind and name, one
 /// word after the other; the namespace stands with the name, or after it, or is the resource's own.
-fn named(problem: &Problem) -> impl Iterator<Item = String> {
+pub(super) fn named(problem: &Problem) -> impl Iterator<Item = String> {
     let message = problem.message.as_str();
     let said = message.split_once(" in namespace ").map(|(_, namespace)| namespace);
     let namespace = said.or(problem.resource.namespace.as_deref());

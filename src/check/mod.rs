@@ -1,17 +1,20 @@
 //! `centrex check`: compiles manifests without a cluster, a database or a switch, for CI.
 
 mod cascade;
+mod hints;
 mod print;
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde::Serialize;
 
 use crate::compile::{self, Effect};
+use crate::format::Format;
 use crate::source::folder::{FileProblem, Folder, FolderError, Place, Reading};
-use crate::source::{ObjectKey, World};
+use crate::source::{Change, ObjectKey, World};
 
 /// What is checked, and how the answer is written.
 #[derive(Args, Clone, Debug)]
@@ -23,19 +26,11 @@ pub struct CheckArgs {
     /// Manifest files, and folders of them
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
-    /// How findings are written
-    #[arg(long, value_enum, default_value_t = Output::Human, env = "CENTREX_OUTPUT")]
-    pub output: Output,
-}
-
-/// How findings are written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Output {
-    /// A line for each: `file:line: error: Kind namespace/name: field: message (Reason)`
-    #[default]
-    Human,
-    /// One JSON document: `{"findings": […], "errors": 1, "notes": 0, "objects": 7}`
-    Json,
+    /// How findings are written: text has a line for each,
+    /// `file:line: error: Kind namespace/name: field: message (Reason)`; json one document,
+    /// `{"findings": […], "errors": 1, "notes": 0, "objects": 7, "leftOut": 0}`
+    #[arg(long, value_enum, default_value_t = Format::Text, env = "CENTREX_FORMAT")]
+    pub format: Format,
 }
 
 /// How bad a finding is.
@@ -120,31 +115,62 @@ fn check(args: &CheckArgs, out: &mut impl Write) -> Result<usize, CheckError> {
     if let Some(path) = reading.without_manifests() {
         return Err(CheckError::Empty(path.to_owned()));
     }
-    let objects = reading.changes.len();
-    let findings = findings(&reading);
+    let (findings, left_out) = findings(&reading);
     let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
-    let (errors, notes) = (count(Severity::Error), count(Severity::Note));
-    match args.output {
-        Output::Human => print::human(out, &findings, objects, errors, notes)?,
-        Output::Json => print::json(out, &findings, objects, errors, notes)?,
+    let counts = Counts {
+        objects: objects(&reading).len(),
+        errors: count(Severity::Error),
+        notes: count(Severity::Note),
+        left_out,
+    };
+    match args.format {
+        Format::Text => print::text(out, &findings, &counts)?,
+        Format::Json => print::json(out, &findings, &counts)?,
     }
-    Ok(errors)
+    Ok(counts.errors)
+}
+
+/// What was looked at, and what was found.
+struct Counts {
+    /// Objects in the files, with those that were refused.
+    objects: usize,
+    errors: usize,
+    notes: usize,
+    /// Problems that are not told, for they may come of what cannot be read.
+    left_out: usize,
+}
+
+/// The objects in the files, taken or refused.
+fn objects(reading: &Reading) -> BTreeSet<ObjectKey> {
+    let taken = reading.changes.iter().filter_map(|change| match change {
+        Change::Upsert(object) => Some(object.key()),
+        Change::Remove(_) | Change::Unreadable(_) => None,
+    });
+    taken.chain(reading.refused()).collect()
 }
 
 /// Everything wrong with files and between their objects, in order of file and line; without what only
-/// follows from a file that is told to be wrong.
-pub fn findings(reading: &Reading) -> Vec<Finding> {
+/// follows from a file that is told to be wrong. How many are left out because something cannot be read.
+fn findings(reading: &Reading) -> (Vec<Finding>, usize) {
     let mut world = World::default();
     for change in &reading.changes {
         world.apply(change.clone());
     }
-    let problems = cascade::without_cascades(compile::world(&world).problems, &reading.refused());
+    let (all, refused) = (compile::world(&world).problems, reading.refused());
+    // Of a file that cannot be read, or a document without a kind, nobody knows what is in it.
+    let unknown = reading.problems.iter().any(|problem| problem.resource.is_none());
+    let told = cascade::without_cascades(all.clone(), &refused, false);
+    let certain = cascade::without_cascades(all, &refused, unknown);
+    let left_out = told.len() - certain.len();
+    let keys = objects(reading);
+    let hints = hints::Hints::new(&reading.changes, &keys);
+    let problems: Vec<_> = certain.into_iter().map(|problem| hints.add(problem)).collect();
     let mut findings: Vec<Finding> = reading.problems.iter().map(of_file).collect();
     let fields: Vec<_> = problems.iter().map(|problem| (&problem.resource, problem.field.as_str())).collect();
     let places = reading.locate(&fields);
     findings.extend(problems.into_iter().zip(places).map(|(problem, place)| of_compile(problem, place)));
     findings.sort();
-    findings
+    (findings, left_out)
 }
 
 fn of_file(problem: &FileProblem) -> Finding {
@@ -158,6 +184,8 @@ fn of_compile(problem: compile::Problem, place: Option<Place>) -> Finding {
         Effect::Waiting => Severity::Note,
         Effect::Refused | Effect::Degraded => Severity::Error,
     };
+    // Whoever checks all files may read them all.
+    let holder = problem.unnamed_holder().map(|holder| format!(": {holder}")).unwrap_or_default();
     let (file, line) = place.map_or((None, None), |place| (Some(place.file), Some(place.line)));
     Finding {
         file,
@@ -165,7 +193,7 @@ fn of_compile(problem: compile::Problem, place: Option<Place>) -> Finding {
         severity,
         resource: Some(problem.resource),
         field: problem.field,
-        message: problem.message,
+        message: problem.message + &holder,
         reason: format!("{:?}", problem.reason),
     }
 }

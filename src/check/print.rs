@@ -4,17 +4,15 @@ use std::io::{self, Write};
 
 use serde_json::json;
 
-use super::{CheckError, Finding, Severity};
+use super::{CheckError, Counts, Finding, Severity};
 
-pub(super) fn human(
-    out: &mut impl Write,
-    findings: &[Finding],
-    objects: usize,
-    errors: usize,
-    notes: usize,
-) -> io::Result<()> {
+pub(super) fn text(out: &mut impl Write, findings: &[Finding], counts: &Counts) -> io::Result<()> {
     for finding in findings {
         writeln!(out, "{}", line(finding))?;
+    }
+    let Counts { objects, errors, notes, left_out } = counts;
+    if *left_out > 0 {
+        writeln!(out, "{left_out} more are left out: they may come of what cannot be read; mend that first")?;
     }
     writeln!(out, "{objects} objects checked: {errors} errors, {notes} notes")
 }
@@ -40,14 +38,11 @@ fn line(finding: &Finding) -> String {
     parts.join(": ")
 }
 
-pub(super) fn json(
-    out: &mut impl Write,
-    findings: &[Finding],
-    objects: usize,
-    errors: usize,
-    notes: usize,
-) -> Result<(), CheckError> {
-    let document = json!({"findings": findings, "objects": objects, "errors": errors, "notes": notes});
+pub(super) fn json(out: &mut impl Write, findings: &[Finding], counts: &Counts) -> Result<(), CheckError> {
+    let Counts { objects, errors, notes, left_out } = counts;
+    let document = json!({
+        "findings": findings, "objects": objects, "errors": errors, "notes": notes, "leftOut": left_out
+    });
     serde_json::to_writer_pretty(&mut *out, &document)?;
     Ok(writeln!(out)?)
 }

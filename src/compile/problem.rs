@@ -94,7 +94,9 @@ impl Reason {
             Self::InvalidValue => {
                 "The value is well-formed but has no meaning, such as a time zone nobody knows."
             }
-            Self::NotAllowed => "The tenant's profile does not have the feature.",
+            Self::NotAllowed => {
+                "The tenant's profile does not have the feature."
+            }
             Self::CredentialsPending => "The Secret with the credentials is not there yet.",
             Self::InvalidSecret => "The Secret is there, but what is in it cannot be used.",
             Self::TestFailed => {
@@ -140,6 +142,14 @@ impl Problem {
         message: impl Into<String>,
     ) -> Self {
         Self { effect: Effect::Waiting, ..Self::refused(resource, field, reason, message) }
+    }
+
+    /// What holds the thing claimed, where the message does not name it: in another namespace. For whoever
+    /// looks after the whole installation.
+    pub fn unnamed_holder(&self) -> Option<&ObjectKey> {
+        let elsewhere =
+            |holder: &&ObjectKey| holder.namespace.is_some() && holder.namespace != self.resource.namespace;
+        self.holder.as_ref().filter(elsewhere)
     }
 
     /// The same, with the object that holds what the resource claims.

@@ -2,11 +2,13 @@
 //! the one that leads writes.
 
 mod api;
+mod api_server;
 mod events;
 mod health;
 mod metrics;
 mod options;
 mod outside;
+mod secrets;
 mod statuses;
 mod switches;
 mod webhook;
@@ -19,6 +21,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -34,7 +37,8 @@ use crate::source::folder::{Folder, FolderError};
 use crate::source::{Change, Unreadable};
 use crate::status::acks::Ack;
 use crate::store::acks::{Patience, follow_acks};
-use crate::store::{Candidate, Elected, KeyringError, Store, StoreError, StoreOptions};
+use crate::store::{Candidate, Elected, KeyringError, Memory, Store, StoreError, StoreOptions};
+use api_server::ApiServer;
 use health::Health;
 use metrics::Metrics;
 use outside::Cluster;
@@ -86,6 +90,7 @@ pub async fn run(args: OperatorArgs) -> Result<(), OperatorError> {
     let address = listener.local_addr().unwrap_or(args.listen);
     let config = kube::Config::infer().await.map_err(|cause| OperatorError::Kubeconfig(Box::new(cause)))?;
     let namespace = args.lease_namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
+    let api_server = ApiServer::at(&config.cluster_url);
     let connect = |config| Client::try_from(config).map_err(|cause| OperatorError::Client(Box::new(cause)));
     // Watches retry by themselves, and say at once what is wrong.
     let mut impatient = config.clone();
@@ -113,13 +118,15 @@ pub async fn run(args: OperatorArgs) -> Result<(), OperatorError> {
 
     let statuses = Statuses::start(&client, &metrics, &tasks, &stop);
     let cluster_wide = args.namespaces.is_empty();
-    let outside = Cluster::new(client.clone(), identity.clone(), statuses, cluster_wide);
+    let regarding = lease_reference(&lease_namespace, &args.lease_name);
+    let outside = Cluster::new(client.clone(), identity.clone(), statuses, cluster_wide, regarding);
     let (progress, _) = watch::channel(Progress::default());
     let mut reconciler = Reconciler::new(progress, Some(Arc::new(outside)), args.media_dir.clone());
     reconciler.count(metrics.reconcile.clone());
     let mut operator = Operator {
         reconciler,
         options,
+        memory: Memory::default(),
         client,
         identity,
         lease: format!("{lease_namespace}/{}", args.lease_name),
@@ -128,6 +135,7 @@ pub async fn run(args: OperatorArgs) -> Result<(), OperatorError> {
         health,
         heard: platform,
         term: None,
+        api_server,
     };
     if let Some(options) = webhook_options(&args, lease_namespace)? {
         let known = operator.reconciler.known();
@@ -148,6 +156,8 @@ pub async fn run(args: OperatorArgs) -> Result<(), OperatorError> {
 struct Operator {
     reconciler: Reconciler,
     options: StoreOptions,
+    /// What this process wrote, in all its terms.
+    memory: Memory,
     client: Client,
     identity: String,
     /// Namespace and name of the Lease.
@@ -159,6 +169,7 @@ struct Operator {
     heard: Vec<Change>,
     /// A time of leadership, while it lasts.
     term: Option<Tenure>,
+    api_server: ApiServer,
 }
 
 /// A time of leadership.
@@ -170,7 +181,9 @@ struct Tenure {
     /// Ends what belongs to it.
     over: CancellationToken,
     /// The store, once it is there.
-    store: oneshot::Receiver<Result<Store, StoreError>>,
+    store: oneshot::Receiver<Store>,
+    /// Why it is not there yet: the category of the last error.
+    failing: watch::Receiver<Option<&'static str>>,
     acks: mpsc::Receiver<Ack>,
     /// None where a Role does not reach Switch objects.
     switches: Option<Switches>,
@@ -184,7 +197,8 @@ enum Wake {
     Stop,
     Leadership(Leadership),
     Update(Option<Update>),
-    Store(Result<Store, StoreError>),
+    Store(Store),
+    StoreFails(&'static str),
     Ack(Ack),
     Lost,
     Worked,
@@ -219,7 +233,8 @@ impl Operator {
                     self.follow();
                 }
                 Wake::Lost => self.lose(),
-                Wake::Store(store) => self.begin(store)?,
+                Wake::Store(store) => self.begin(store),
+                Wake::StoreFails(category) => self.reconciler.store_fails(category),
                 Wake::Ack(ack) => self.acknowledge(ack),
                 Wake::Update(None) => return Ok(()),
                 Wake::Update(Some(update)) => self.take_in(update, &mut inbox),
@@ -264,20 +279,20 @@ impl Operator {
         info!(transition = term.transition, "leading");
         let (own, over) = (term.clone(), term.lost.child_token());
         let (send, store) = oneshot::channel();
+        let (fails, failing) = watch::channel(None);
         let (send_acks, acks) = mpsc::channel(64);
         let (options, token, metrics) = (self.options.clone(), over.clone(), self.metrics.clone());
         let fenced = Arc::<OnceLock<Instant>>::default();
         let since = fenced.clone();
         let elected = Elected { lease: term.lease, transition: term.transition };
         let candidate = Candidate { holder: self.identity.clone(), elected: Some(elected) };
+        let memory = self.memory.clone();
         tokio::spawn(async move {
             let work = async {
-                let store = connect(&options, &candidate, &metrics.reconcile, &since).await;
-                let reader = store.as_ref().ok().map(|store| store.reader().clone());
+                let store = connect(&options, &candidate, &memory, &metrics.reconcile, &since, &fails).await;
+                let reader = store.reader().clone();
                 let _ = send.send(store);
-                if let Some(reader) = reader {
-                    follow_acks(reader, Patience::default(), send_acks, token.clone()).await;
-                }
+                follow_acks(reader, Patience::default(), send_acks, token.clone()).await;
             };
             token.run_until_cancelled(work).await;
         });
@@ -289,21 +304,16 @@ impl Operator {
         });
         self.reconciler.lead_without_store();
         let (written, leading) = (None, false);
-        self.term = Some(Tenure { term: own, written, over, store, acks, switches, leading, fenced });
+        self.term =
+            Some(Tenure { term: own, written, over, store, failing, acks, switches, leading, fenced });
     }
 
     /// Writes to a store from now on.
-    fn begin(&mut self, store: Result<Store, StoreError>) -> Result<(), OperatorError> {
-        match store {
-            Ok(store) => {
-                if let Some(term) = &mut self.term {
-                    term.written = Some(store.lost());
-                }
-                self.reconciler.lead(store);
-                Ok(())
-            }
-            Err(cause) => Err(cause.into()),
+    fn begin(&mut self, store: Store) {
+        if let Some(term) = &mut self.term {
+            term.written = Some(store.lost());
         }
+        self.reconciler.lead(store);
     }
 
     /// The right to write was lost. Where only Postgres took it, the Lease is still ours, and it is
@@ -324,7 +334,8 @@ impl Operator {
         self.reconciler.follow();
     }
 
-    fn tell(&self) {
+    fn tell(&mut self) {
+        self.api_server.look(&self.health.watches);
         let leading = self.term.as_ref().is_some_and(|term| term.leading);
         self.metrics.set_loop(leading, self.reconciler.pending(), self.reconciler.reasons());
         let waits = self.term.as_ref().filter(|term| !term.leading);
@@ -354,6 +365,10 @@ async fn tenure(term: &mut Option<Tenure>) -> Wake {
             }
             Err(_) => Wake::Lost,
         },
+        Ok(()) = term.failing.changed(), if !term.leading => match *term.failing.borrow_and_update() {
+            Some(category) => Wake::StoreFails(category),
+            None => Wake::Pulse,
+        },
         Some(ack) = term.acks.recv(), if term.leading => Wake::Ack(ack),
         else => std::future::pending().await,
     }
@@ -366,29 +381,43 @@ async fn lost(written: &Option<CancellationToken>) {
     }
 }
 
-/// Connects for writing. Postgres that is away is waited for; what only a person can put right ends
-/// the operator. When another one was elected meanwhile, the Lease says so in a moment, and ends this;
-/// `fenced` says since when, if it does not.
+/// Connects for writing, and tries for ever: whatever Postgres says may be put right without us, and until
+/// then the statuses say that it fails. When another one was elected meanwhile, the Lease says so in a
+/// moment, and ends this; `fenced` says since when, if it does not.
 async fn connect(
     options: &StoreOptions,
     candidate: &Candidate,
+    memory: &Memory,
     metrics: &reconcile::Metrics,
     fenced: &OnceLock<Instant>,
-) -> Result<Store, StoreError> {
+    fails: &watch::Sender<Option<&'static str>>,
+) -> Store {
     let mut wait = FIRST_RETRY;
     loop {
-        match Store::lead(options, candidate).await {
-            Err(cause) if cause.is_passing() || matches!(cause, StoreError::Fenced(_)) => {
-                if matches!(cause, StoreError::Fenced(_)) {
-                    fenced.get_or_init(Instant::now);
-                }
-                metrics.failed(cause.category());
-                warn!(category = cause.category(), %cause, "trying again");
-            }
-            done => return done,
+        let cause = match Store::lead_again(options, candidate, memory).await {
+            Ok(store) => return store,
+            Err(cause) => cause,
+        };
+        let category = cause.category();
+        if matches!(cause, StoreError::Fenced(_)) {
+            fenced.get_or_init(Instant::now);
         }
+        metrics.failed(category);
+        warn!(category, %cause, "nothing can be written to Postgres; trying again");
+        fails.send_if_modified(|told| told.replace(category) != Some(category));
         tokio::time::sleep(wait).await;
         wait = (wait * 2).min(LONGEST_RETRY);
+    }
+}
+
+/// What names the Lease in an event.
+fn lease_reference(namespace: &str, name: &str) -> ObjectReference {
+    ObjectReference {
+        api_version: Some("coordination.k8s.io/v1".to_owned()),
+        kind: Some("Lease".to_owned()),
+        namespace: Some(namespace.to_owned()),
+        name: Some(name.to_owned()),
+        ..ObjectReference::default()
     }
 }
 

@@ -1,34 +1,25 @@
 //! What the reconcile loop asks of a cluster.
 
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use k8s_openapi::ByteString;
-use k8s_openapi::api::core::v1::Secret;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
-use kube::api::{Api, Patch, PatchParams, PostParams};
+use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
-use tokio::sync::Semaphore;
-use tracing::{info, warn};
+use tracing::info;
 
-use super::api::{FINALIZER, MANAGER, Refusal, owned_by, reference};
+use super::api::{FINALIZER, MANAGER, Refusal, reference};
 use super::events::Events;
+use super::secrets::Secrets;
 use super::statuses::Statuses;
 use crate::compile::claims::tenant_id;
 use crate::reconcile::{NewStatus, Note, Outside, OutsideError};
 use crate::resources::{Extension, Tenant};
-use crate::source::{Change, Object, ObjectKey, password};
+use crate::source::{Change, Object, ObjectKey};
 use crate::store::{Removed, tenant_schema};
 
-/// Secrets made at one time.
-const CONCURRENT_SECRETS: usize = 8;
-/// First and longest pause before a Secret is tried again.
-const FIRST_RETRY: Duration = Duration::from_millis(500);
-const LONGEST_RETRY: Duration = Duration::from_secs(30);
 /// How often a finalizer is tried that somebody else's write got in the way of.
 const ATTEMPTS: usize = 5;
 
@@ -40,17 +31,23 @@ pub struct Cluster {
     statuses: Statuses,
     /// False in the mode of a list of namespaces.
     cluster_wide: bool,
-    /// Extensions a Secret is being made for.
-    making: Arc<Mutex<HashSet<ObjectKey>>>,
-    makers: Arc<Semaphore>,
+    secrets: Secrets,
+    /// The operator's Lease, which outlives tenants and their namespaces.
+    lease: ObjectReference,
 }
 
 impl Cluster {
     /// A cluster, written to in the name of this replica.
-    pub fn new(client: Client, instance: String, statuses: Statuses, cluster_wide: bool) -> Self {
-        let makers = Arc::new(Semaphore::new(CONCURRENT_SECRETS));
+    pub fn new(
+        client: Client,
+        instance: String,
+        statuses: Statuses,
+        cluster_wide: bool,
+        lease: ObjectReference,
+    ) -> Self {
         let events = Events::start(client.clone(), instance);
-        Self { client, events, statuses, cluster_wide, making: Arc::default(), makers }
+        let secrets = Secrets::start(&client);
+        Self { client, events, statuses, cluster_wide, secrets, lease }
     }
 
     fn note(&self, object: &Object, note: Note) {
@@ -87,29 +84,6 @@ impl Cluster {
         }
         Err(OutsideError("others write the Tenant all the time".to_owned()))
     }
-
-    async fn make_secret(&self, extension: &Extension) {
-        let Some(secret) = secret_for(extension) else { return };
-        let namespace = extension.metadata.namespace.clone().unwrap_or_default();
-        let api: Api<Secret> = Api::namespaced(self.client.clone(), &namespace);
-        let mut pause = FIRST_RETRY;
-        loop {
-            let Ok(_permit) = self.makers.acquire().await else { return };
-            match api.create(&PostParams::default(), &secret).await.map_err(Refusal::from) {
-                Ok(made) => {
-                    info!(%namespace, secret = made.metadata.name, "a SIP password was made");
-                    return;
-                }
-                // One that is there is never overwritten.
-                Err(Refusal::Exists | Refusal::Gone | Refusal::Conflict) => return,
-                Err(Refusal::Failed(cause)) => {
-                    warn!(%namespace, extension = extension.metadata.name, %cause, "its Secret could not be made; trying again");
-                }
-            }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_RETRY);
-        }
-    }
 }
 
 impl Outside for Cluster {
@@ -138,6 +112,13 @@ impl Outside for Cluster {
                 return Ok(());
             }
             if let Some(note) = farewell(&tenant, removed) {
+                if removed == Removed::Retained {
+                    // Events of the Tenant go with its namespace, and this is what it can be adopted by.
+                    let of = Object::Tenant(tenant.clone()).key();
+                    let text = format!("{of}: {}", note.text);
+                    info!(tenant = %of, "{}", note.text);
+                    cluster.events.put(cluster.lease.clone(), Note { text, ..note.clone() });
+                }
                 cluster.note(&Object::Tenant(tenant.clone()), note);
             }
             cluster
@@ -151,15 +132,7 @@ impl Outside for Cluster {
     }
 
     fn make_credentials(&self, extension: Arc<Extension>) {
-        let key = Object::Extension(extension.clone()).key();
-        if !self.making.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone()) {
-            return;
-        }
-        let cluster = self.clone();
-        tokio::spawn(async move {
-            cluster.make_secret(&extension).await;
-            cluster.making.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
-        });
+        self.secrets.make(extension);
     }
 
     fn publish(&self, object: &Object, status: NewStatus, notes: Vec<Note>) {
@@ -201,21 +174,4 @@ fn farewell(tenant: &Tenant, removed: Removed) -> Option<Note> {
         Removed::Dropped => ("Dropped", format!("Schema {schema} and the media of the tenant were removed")),
     };
     Some(Note { warning: false, reason: reason.to_owned(), text })
-}
-
-/// The Secret of an extension that names none.
-fn secret_for(extension: &Extension) -> Option<Secret> {
-    let name = format!("{}-sip", extension.metadata.name.as_ref()?);
-    Some(Secret {
-        metadata: ObjectMeta {
-            name: Some(name),
-            namespace: extension.metadata.namespace.clone(),
-            labels: Some([("app.kubernetes.io/managed-by".to_owned(), MANAGER.to_owned())].into()),
-            owner_references: Some(vec![owned_by(extension)?]),
-            ..ObjectMeta::default()
-        },
-        type_: Some("Opaque".to_owned()),
-        data: Some([("password".to_owned(), ByteString(password().into_bytes()))].into()),
-        ..Secret::default()
-    })
 }

@@ -1,7 +1,7 @@
 //! Statuses written to the API server: the latest of each object, a few at a time, until they are.
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use super::api::{MANAGER, Refusal, api_of, resource};
 use super::metrics::Metrics;
 use crate::reconcile::NewStatus;
 use crate::source::{Change, Object, ObjectKey};
+use crate::turns::Turns;
 
 /// Writes under way at one time.
 const WRITERS: usize = 16;
@@ -29,8 +30,8 @@ const LONGEST_RETRY: Duration = Duration::from_secs(30);
 #[derive(Default)]
 struct Queue {
     waiting: HashMap<ObjectKey, Write>,
-    /// Those of them whose turn comes.
-    order: VecDeque<ObjectKey>,
+    /// Those of them whose turn comes, one namespace after the other.
+    order: Turns<ObjectKey>,
     /// Those of them that failed, with the time of their next try.
     resting: BTreeSet<(Instant, ObjectKey)>,
     /// How often each failed that was not written since.
@@ -44,6 +45,13 @@ struct Queue {
     unseen: HashMap<ObjectKey, (Option<String>, NewStatus)>,
     /// Counts the times that what waited was forgotten: what was taken before is not tried again.
     forgotten: u64,
+}
+
+impl Queue {
+    fn line_up(&mut self, key: ObjectKey) {
+        let namespace = key.namespace.clone();
+        self.order.push(namespace.as_deref(), key);
+    }
 }
 
 struct Write {
@@ -80,7 +88,7 @@ impl Statuses {
         queue.unseen.insert(key.clone(), (uid, status));
         let write = Write { object: object.clone(), body, forgotten: queue.forgotten };
         if queue.waiting.insert(key.clone(), write).is_none() {
-            queue.order.push_back(key);
+            queue.line_up(key);
         }
         drop(queue);
         self.more.notify_one();
@@ -135,12 +143,12 @@ impl Statuses {
         while queue.resting.first().is_some_and(|(due, _)| *due <= now)
             && let Some((_, key)) = queue.resting.pop_first()
         {
-            queue.order.push_back(key);
+            queue.line_up(key);
         }
         for _ in 0..queue.order.len() {
-            let Some(key) = queue.order.pop_front() else { break };
+            let Some(key) = queue.order.take() else { break };
             if queue.busy.contains(&key) {
-                queue.order.push_back(key);
+                queue.line_up(key);
                 continue;
             }
             let Some(write) = queue.waiting.remove(&key) else { continue };
@@ -203,7 +211,8 @@ impl Statuses {
             }
             if again {
                 queue.waiting.insert(key.clone(), write);
-                queue.order.push_front(key);
+                let namespace = key.namespace.clone();
+                queue.order.push_first(namespace.as_deref(), key);
             }
         } else {
             warn!(object = %key, refusal = ?failure.refusal, "a status could not be written; trying again");

@@ -125,9 +125,20 @@ pub struct EmergencyRow {
     /// Trunk, `namespace/name`; none while there is no such trunk for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trunk: Option<String>,
+    /// Trunks that are tried after it, in order: those of the tenant's routes, then others that the
+    /// tenant may use.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<String>,
     /// Number shown to the emergency service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub caller_id_number: Option<String>,
+}
+
+impl EmergencyRow {
+    /// All trunks by which an emergency call is tried, in order, each once.
+    pub fn trunks(&self) -> impl Iterator<Item = &str> {
+        self.trunk.iter().chain(&self.others).map(String::as_str)
+    }
 }
 
 /// A file under the tenant's media directory, such as `prompts/welcome.wav`: built by compile from

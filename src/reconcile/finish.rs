@@ -63,6 +63,7 @@ impl Reconciler {
                 let changed = written.rows.iter().filter_map(|(table, name)| resource_of(table, name, None));
                 self.platform.rows.written(written.revision, changed);
                 self.progress.send_modify(|progress| progress.platform = written.revision);
+                self.catch_up_platform();
                 false
             }
             Err(cause) => {
@@ -97,6 +98,7 @@ impl Reconciler {
                     progress.tenants.insert(id, written.revision);
                     progress.removed.remove(&id);
                 });
+                self.catch_up(key);
                 false
             }
             Err(cause) => {

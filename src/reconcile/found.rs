@@ -1,15 +1,21 @@
 //! What is wrong, as the last compile found it.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::time::{Duration, Instant};
 
-use crate::compile::{Effect, Problem};
+use crate::compile::{Effect, Problem, Reason};
 use crate::source::ObjectKey;
+
+/// How many that wait for one reason are told one by one, of those that come or go in a short time.
+const MOST_TOLD: usize = 3;
+const SHORT: Duration = Duration::from_secs(10);
 
 /// Problems, counted once: the count is told after every piece of work.
 #[derive(Debug, Default)]
 pub struct Found {
     all: Vec<Problem>,
     wrong: usize,
+    told: BTreeMap<Kind, Told>,
 }
 
 impl Found {
@@ -23,7 +29,7 @@ impl Found {
     /// Replaces what was found before, and logs what is new or gone. Returns what had a problem that is
     /// gone: more of it is in force than before, once it is stored.
     pub fn replace(&mut self, problems: Vec<Problem>) -> HashSet<ObjectKey> {
-        let mended = log(&self.all, &problems);
+        let mended = self.log(&problems);
         self.put(problems);
         mended
     }
@@ -48,22 +54,62 @@ impl std::ops::Deref for Found {
     }
 }
 
-/// Logs problems that are new, and those that are gone, of which it returns the resources.
-fn log(before: &[Problem], after: &[Problem]) -> HashSet<ObjectKey> {
-    let (old, new) = (before.iter().collect::<BTreeSet<_>>(), after.iter().collect::<BTreeSet<_>>());
-    for problem in new.difference(&old) {
-        let (resource, field, reason) = (&problem.resource, &problem.field, problem.reason);
-        match problem.effect {
-            Effect::Waiting => {
-                tracing::info!(%resource, %field, ?reason, "waiting: {}", problem.message);
+/// What was told lately of one reason.
+#[derive(Debug)]
+struct Told {
+    since: Instant,
+    count: usize,
+}
+
+/// What came, or what went: with its reason.
+type Kind = (bool, Reason);
+
+impl Found {
+    /// Logs problems that are new, and those that are gone, of which it returns the resources.
+    fn log(&mut self, after: &[Problem]) -> HashSet<ObjectKey> {
+        let before = std::mem::take(&mut self.all);
+        let (old, new) = (before.iter().collect::<BTreeSet<_>>(), after.iter().collect::<BTreeSet<_>>());
+        for problem in new.difference(&old) {
+            let (resource, field, reason) = (&problem.resource, &problem.field, problem.reason);
+            // The status does not name what is in another namespace; the log is the platform's.
+            let holder = problem.unnamed_holder().map(tracing::field::display);
+            match problem.effect {
+                Effect::Waiting if self.tells((true, reason)) => {
+                    tracing::info!(%resource, %field, ?reason, "waiting: {}", problem.message);
+                }
+                Effect::Waiting => {
+                    tracing::debug!(%resource, %field, ?reason, "waiting: {}", problem.message);
+                }
+                effect => tracing::warn!(%resource, %field, ?reason, ?effect, holder, "{}", problem.message),
             }
-            effect => tracing::warn!(%resource, %field, ?reason, ?effect, "{}", problem.message),
         }
+        let mut mended = HashSet::new();
+        for problem in old.difference(&new) {
+            let (resource, field, reason) = (&problem.resource, &problem.field, problem.reason);
+            if problem.effect != Effect::Waiting || self.tells((false, reason)) {
+                tracing::info!(%resource, %field, ?reason, "no longer a problem");
+            } else {
+                tracing::debug!(%resource, %field, ?reason, "no longer a problem");
+            }
+            mended.insert(problem.resource.clone());
+        }
+        mended
     }
-    let mut mended = HashSet::new();
-    for problem in old.difference(&new) {
-        tracing::info!(resource = %problem.resource, field = %problem.field, reason = ?problem.reason, "no longer a problem");
-        mended.insert(problem.resource.clone());
+
+    /// Whether one more that waits is told: of thousands that come or go in a short time the first are, and
+    /// later how many there were.
+    fn tells(&mut self, kind: Kind) -> bool {
+        let now = Instant::now();
+        let told = self.told.entry(kind).or_insert(Told { since: now, count: 0 });
+        if told.since.elapsed() >= SHORT {
+            if let Some(more) = told.count.checked_sub(MOST_TOLD).filter(|more| *more > 0) {
+                let (come, reason) = kind;
+                let what = if come { "more waited" } else { "more waited no longer" };
+                tracing::info!(?reason, more, "{what} than were told one by one");
+            }
+            *told = Told { since: now, count: 0 };
+        }
+        told.count += 1;
+        told.count <= MOST_TOLD
     }
-    mended
 }

@@ -15,6 +15,7 @@ mod progress;
 mod propose;
 mod recordings;
 mod report;
+mod restored;
 mod schedule;
 mod tenant;
 mod work;
@@ -45,6 +46,8 @@ use schedule::Schedule;
 use tenant::{Deleting, Platform, Tenant};
 use work::{Done, Job};
 
+/// Why there is no store before anything was heard of it.
+const UNREACHED: &str = "unreachable";
 /// Jobs that run at one time.
 const CONCURRENT_JOBS: usize = 8;
 
@@ -55,6 +58,8 @@ pub struct Reconciler {
     leading: bool,
     /// The store, while this process leads and has one.
     store: Option<Store>,
+    /// Why there is none, while it leads: the category of an error.
+    away: &'static str,
     /// Looks after call records, while it leads.
     keeping: Option<AbortOnDropHandle<()>>,
     /// Where tenants' media are, if they can be reached from here.
@@ -76,6 +81,12 @@ pub struct Reconciler {
     complete: bool,
     /// Whether tenants in the store that the world does not know were removed.
     swept: bool,
+    /// Whether the store was set back to an older state, and is not yet as it should be.
+    set_back: bool,
+    /// Switches may hold tenants that are not there.
+    strays: bool,
+    /// Tells them so.
+    removing_strays: Option<AbortOnDropHandle<()>>,
     progress: watch::Sender<Progress>,
     metrics: Metrics,
     /// Removes recordings that were kept long enough, or are too many, while this process leads.
@@ -94,6 +105,7 @@ impl Reconciler {
             outside,
             leading: false,
             store: None,
+            away: UNREACHED,
             keeping: None,
             media,
             platform: Platform::default(),
@@ -108,6 +120,9 @@ impl Reconciler {
             told: false,
             complete: false,
             swept: false,
+            set_back: false,
+            strays: false,
+            removing_strays: None,
             progress,
             metrics: Metrics::default(),
             recordings: None,
@@ -128,6 +143,7 @@ impl Reconciler {
     pub fn lead(&mut self, store: Store) {
         self.follow();
         self.keeping = Some(AbortOnDropHandle::new(tokio::spawn(cdrs::keep(store.clone()))));
+        self.set_back = store.was_set_back();
         self.store = Some(store);
         let keep = |media| recordings::keep(media, self.known.clone(), self.metrics.recordings.clone());
         self.recordings = self.media.clone().map(keep);
@@ -137,7 +153,20 @@ impl Reconciler {
     /// Leads while there is no store yet: nothing can be written, but what is wrong can be said.
     pub fn lead_without_store(&mut self) {
         self.follow();
+        self.away = UNREACHED;
         self.begin();
+    }
+
+    /// Says why there is no store yet.
+    pub fn store_fails(&mut self, category: &'static str) {
+        if self.store.is_some() || std::mem::replace(&mut self.away, category) == category {
+            return;
+        }
+        let tenants = self.tenants.iter_mut().map(|(key, tenant)| (Some(key), &mut tenant.rows));
+        for (key, rows) in tenants.chain([(None, &mut self.platform.rows)]) {
+            rows.failed = rows.failed.and(Some(category));
+            self.reports.now(key.cloned());
+        }
     }
 
     fn begin(&mut self) {
@@ -147,6 +176,9 @@ impl Reconciler {
         let keys: Vec<_> = self.read().world.tenants().filter_map(|tenant| key_of(tenant)).collect();
         for key in keys.into_iter().chain(self.deleting.keys().cloned()) {
             self.schedule.now(Job::Tenant(key));
+        }
+        if self.set_back {
+            self.report_set_back();
         }
         self.report_orphans();
         self.tell();
@@ -167,6 +199,7 @@ impl Reconciler {
         self.platform = Platform::default();
         self.acks = AckTable::default();
         self.swept = false;
+        (self.set_back, self.strays, self.removing_strays) = (false, false, None);
         // What was published and perhaps not written is not what stands in a status: whoever leads
         // next, this process too, says it anew.
         let forgotten = self.outside.as_ref().map(|outside| outside.forget()).unwrap_or_default();
@@ -205,7 +238,11 @@ impl Reconciler {
             if consequences.platform {
                 self.schedule.now(Job::Platform);
             }
+            let mut rotated = BTreeSet::new();
             for (owner, object) in consequences.objects {
+                if object.kind == "Secret" {
+                    rotated.insert(owner.clone());
+                }
                 let rows = match owner {
                     Some(key) => &mut self.tenants.entry(key).or_default().rows,
                     None => &mut self.platform.rows,
@@ -215,6 +252,7 @@ impl Reconciler {
             for key in consequences.tenants {
                 self.schedule.now(Job::Tenant(key));
             }
+            self.report_rotated(rotated);
             self.report_orphans();
         }
         self.tell();
@@ -258,22 +296,29 @@ impl Reconciler {
 
     /// Takes a switch's report in.
     pub fn acknowledge(&mut self, ack: Ack) {
-        match self.acks.take(ack) {
+        let (platform, keys) = match self.acks.take(ack) {
             Concerned::All => {
-                self.reports.now(None);
-                for key in self.tenants.keys() {
-                    self.reports.now(Some(key.clone()));
-                }
+                self.strays = true;
+                (true, self.tenants.keys().cloned().collect::<Vec<_>>())
             }
             Concerned::Some { platform, tenants } => {
-                if platform {
-                    self.reports.now(None);
+                let mut keys: Vec<_> = tenants.iter().filter_map(|id| self.by_id.get(id)).cloned().collect();
+                self.strays |= keys.len() < tenants.len();
+                if platform && self.outside.is_some() {
+                    keys.extend(self.untold_emergencies());
                 }
-                for key in tenants.iter().filter_map(|id| self.by_id.get(id)) {
-                    self.reports.now(Some(key.clone()));
-                }
+                (platform, keys)
             }
+        };
+        if platform {
+            self.reports.now(None);
+            self.catch_up_platform();
         }
+        for key in keys {
+            self.catch_up(&key);
+            self.reports.now(Some(key));
+        }
+        self.remove_strays();
     }
 
     /// True when everything known is stored and reported.
@@ -313,11 +358,16 @@ impl Reconciler {
     }
 
     /// Tells how far it is.
-    fn tell(&self) {
+    fn tell(&mut self) {
         let known = self.read();
         let tenants = self.tenants.values().map(|tenant| tenant.problems.wrong());
         let problems = known.problems.wrong() + known.orphans.wrong() + tenants.sum::<usize>();
         let stored = self.is_stored();
+        drop(known);
+        if stored && std::mem::take(&mut self.set_back) {
+            self.tenants.keys().for_each(|key| self.reports.now(Some(key.clone())));
+        }
+        self.remove_strays();
         self.progress.send_if_modified(|progress| {
             let differs = progress.stored != stored || progress.problems != problems;
             progress.stored = stored;

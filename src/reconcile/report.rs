@@ -1,7 +1,7 @@
 //! Statuses: what the loop, the store and the switches know of each resource, told when it differs
 //! from what its status says.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,9 +19,11 @@ use crate::resources::status::TenantStatus;
 use crate::source::references::references;
 use crate::source::{Object, ObjectKey, TenantKey, World};
 use crate::status::acks::{AckTable, Lag};
-use crate::status::reason::{ACCEPTED, LIVE, PROGRAMMED, READY, find, is_true};
+use crate::status::conditions::stages;
+use crate::status::emergency::{is_told, tenant_conditions};
+use crate::status::reason::{ACCEPTED, EMERGENCY_TRUNK_USABLE, LIVE, PROGRAMMED, READY, find, is_true};
 use crate::status::summary::Summary;
-use crate::status::trunk::{stages, trunk_status};
+use crate::status::trunk::trunk_status;
 use crate::status::{Facts, Live, Programmed, conditions};
 use crate::store::tenant_schema;
 use crate::switch::findings::GatewayState;
@@ -47,6 +49,18 @@ impl Reconciler {
         true
     }
 
+    /// Says at once that what takes a value from a Secret is not as it was: no generation tells that the
+    /// Secret is another one by now, and compiling and writing take their time.
+    pub(super) fn report_rotated(&mut self, owners: BTreeSet<Option<TenantKey>>) {
+        let Some(outside) = self.outside.clone() else { return };
+        for owner in owners {
+            match owner {
+                Some(key) => self.report_tenant(&*outside, &key),
+                None => self.report_platform(&*outside),
+            }
+        }
+    }
+
     fn report_tenant(&mut self, outside: &dyn Outside, key: &TenantKey) {
         let Some(tenant) = self.tenants.get_mut(key) else { return };
         let mut known = self.known.write().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -55,11 +69,13 @@ impl Reconciler {
         }
         let acks = &self.acks;
         let id = tenant.id;
-        let lag = |revision| id.filter(|_| acks.heard()).map(|id| acks.lagging(id, revision));
+        let last = tenant.rows.revision;
+        let lag = |revision| id.filter(|_| acks.heard()).map(|id| acks.lagging(id, revision, last));
         let refused = id.and_then(|id| told(acks.refusals(id).into_iter())).map(Live::Refused);
         let seen = Seen {
             problems: by_resource(&tenant.problems),
             stored: tenant.stored.is_some(),
+            set_back: self.set_back,
             details: tenant.rows.applying.is_some_and(|since| since.elapsed() >= PATIENCE),
             rotated: rotated(&tenant.rows),
             lag: &lag,
@@ -88,7 +104,18 @@ impl Reconciler {
             match known.world.object_mut(&key) {
                 Some(Object::Tenant(object)) => {
                     let before = object.status.clone().unwrap_or_default();
-                    let conditions = fresh.unwrap_or_else(|| before.conditions.clone());
+                    let stages = fresh.unwrap_or_else(|| stages(&before.conditions).to_vec());
+                    let conditions = match &tenant.stored {
+                        Some(row) => {
+                            let (row, acks) = (row.emergency.as_ref(), acks.heard().then_some(acks));
+                            tenant_conditions(stages, row, acks, &before.conditions, Timestamp::now())
+                        }
+                        // What was true of it is, as far as anybody knows.
+                        None => {
+                            let own = find(&before.conditions, EMERGENCY_TRUNK_USABLE).cloned();
+                            stages.into_iter().chain(own).collect()
+                        }
+                    };
                     let generation = conditions.first().and_then(|condition| condition.observed_generation);
                     let status = TenantStatus {
                         observed_generation: generation,
@@ -113,15 +140,29 @@ impl Reconciler {
         settle(&mut tenant.rows, |at| self.reports.at(Some(key.clone()), at));
     }
 
+    /// Tenants whose statuses say something else of their emergency trunk than is true: what switches
+    /// say of gateways belongs to no tenant.
+    pub(super) fn untold_emergencies(&self) -> Vec<TenantKey> {
+        let known = self.known.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let untold = |(key, tenant): (&TenantKey, &tenant::Tenant)| {
+            let row = tenant.stored.as_ref()?.emergency.as_ref()?;
+            let object = known.world.object(&tenant_object(key))?;
+            (!is_told(row, &self.acks, object.conditions())).then(|| key.clone())
+        };
+        self.tenants.iter().filter_map(untold).collect()
+    }
+
     fn report_platform(&mut self, outside: &dyn Outside) {
         let platform = &mut self.platform;
         let acks = &self.acks;
-        let lag = |revision| acks.heard().then(|| acks.platform_lagging(revision));
+        let last = platform.rows.revision;
+        let lag = |revision| acks.heard().then(|| acks.platform_lagging(revision, last));
         let mut known = self.known.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         let known = &mut *known;
         let seen = Seen {
             problems: by_resource(&known.problems),
             stored: platform.stored.is_some(),
+            set_back: self.set_back,
             details: platform.rows.applying.is_some_and(|since| since.elapsed() >= PATIENCE),
             rotated: rotated(&platform.rows),
             lag: &lag,
@@ -192,7 +233,7 @@ impl Reconciler {
 
 /// Looked for once: few of a large tenant's resources have to be asked what they refer to then.
 fn rotated(rows: &Rows) -> HashSet<ObjectKey> {
-    rows.unstored.iter().filter(|key| key.kind == "Secret").cloned().collect()
+    rows.changed.iter().chain(&rows.unstored).filter(|key| key.kind == "Secret").cloned().collect()
 }
 
 fn by_resource(problems: &[Problem]) -> ByResource<'_> {
@@ -207,6 +248,8 @@ fn by_resource(problems: &[Problem]) -> ByResource<'_> {
 struct Seen<'a> {
     problems: ByResource<'a>,
     stored: bool,
+    /// Postgres was set back: what was stored before is not known to be.
+    set_back: bool,
     /// Whether it has taken long enough to tell which switches lack it.
     details: bool,
     /// Secrets that are other than what is stored.
@@ -242,6 +285,7 @@ fn judge(
         && (is_true(before, ACCEPTED, generation) || !problems.is_empty());
     let programmed = match rows.failed {
         _ if stored && !rotated && !rows.unstored.contains(key) => Programmed::Stored,
+        _ if seen.set_back && !stored => Programmed::SetBack,
         _ if was_stored && !rotated => Programmed::Stored,
         Some(category) => Programmed::Failed(category),
         None => Programmed::Pending,
@@ -319,19 +363,24 @@ fn put(outside: &dyn Outside, object: &mut Object, fresh: Option<Vec<Condition>>
     outside.publish(object, NewStatus::Conditions(fresh), notes);
 }
 
-/// What a person should know of a change: that something is not accepted, why, and that it is again.
+/// What a person should know of a change: that something is not accepted, or that emergency calls do
+/// not leave by their trunk, why, and that it is well again.
 fn notes(before: &[Condition], after: &[Condition]) -> Vec<Note> {
-    let (old, new) = (find(before, ACCEPTED), find(after, ACCEPTED));
-    let Some(new) = new else { return Vec::new() };
+    [ACCEPTED, EMERGENCY_TRUNK_USABLE].into_iter().filter_map(|type_| note(type_, before, after)).collect()
+}
+
+fn note(type_: &str, before: &[Condition], after: &[Condition]) -> Option<Note> {
+    let (old, new) = (find(before, type_), find(after, type_)?);
     let same = old.is_some_and(|old| {
         (&old.status, &old.reason, &old.message) == (&new.status, &new.reason, &new.message)
     });
     let was_wrong = old.is_some_and(|old| old.status == "False");
-    if same || (new.status != "False" && !was_wrong) {
-        return Vec::new();
-    }
     let warning = new.status == "False";
-    vec![Note { warning, reason: new.reason.clone(), text: new.message.clone() }]
+    (!same && (warning || was_wrong)).then(|| Note {
+        warning,
+        reason: new.reason.clone(),
+        text: new.message.clone(),
+    })
 }
 
 /// Looks again later at what not every switch has yet.
@@ -343,13 +392,17 @@ fn settle(rows: &mut tenant::Rows, later: impl FnOnce(Instant)) {
     }
 }
 
+/// What names a Tenant among all objects.
+fn tenant_object(key: &TenantKey) -> ObjectKey {
+    ObjectKey { kind: "Tenant", namespace: Some(key.namespace.clone()), name: key.name.clone() }
+}
+
 fn tenant_profile(
     world: &World,
     snapshot: &crate::source::PlatformSnapshot,
     key: &TenantKey,
 ) -> Option<crate::resources::tenant_profile::TenantProfileSpec> {
-    let own = ObjectKey { kind: "Tenant", namespace: Some(key.namespace.clone()), name: key.name.clone() };
-    let Some(Object::Tenant(tenant)) = world.object(&own) else { return None };
+    let Some(Object::Tenant(tenant)) = world.object(&tenant_object(key)) else { return None };
     let profile = snapshot.tenant_profiles.get(&tenant.spec.profile_ref.as_ref()?.name)?;
     Some(profile.spec.clone())
 }
@@ -389,6 +442,7 @@ mod tests {
         let seen = Seen {
             problems: HashMap::from([(&key, problems.to_vec())]),
             stored: true,
+            set_back: false,
             details: false,
             rotated: HashSet::new(),
             lag: &|_| None,

@@ -175,12 +175,12 @@ impl Reconciler {
 
     /// Says what is wrong while Postgres is away; everything is done again when it is there.
     fn judge_only(&mut self, job: &Job) {
-        const AWAY: Option<&str> = Some("unreachable");
+        let away = Some(self.away);
         match job {
             Job::Sweep => {}
             Job::Platform => {
                 self.platform.rows.compiled();
-                self.platform.rows.failed = AWAY;
+                self.platform.rows.failed = away;
                 self.reports.now(None);
             }
             Job::Tenant(key) => {
@@ -188,7 +188,7 @@ impl Reconciler {
                 self.make_credentials(&compiled.problems);
                 let tenant = self.tenants.entry(key.clone()).or_default();
                 tenant.compiled(compiled.problems);
-                tenant.rows.failed = AWAY;
+                tenant.rows.failed = away;
                 self.reports.now(Some(key.clone()));
             }
         }

@@ -12,6 +12,7 @@ pub mod extension;
 pub mod feature_code;
 pub mod ivr_menu;
 pub mod media_file;
+pub mod nearest;
 pub mod number;
 pub mod outbound_route;
 pub mod path;

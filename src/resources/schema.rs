@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use regex::Regex;
 use serde_json::{Map, Value};
 
+use super::nearest::did_you_mean;
 use super::path::Path;
 use super::pattern::{PREPROCESSOR_WORD, pattern_words};
 
@@ -243,10 +244,9 @@ fn check_object(object: &Object, map: &Map<String, Value>, path: &Path<'_>, foun
             (None, Some(node)) => check(node, value, &path.key(key), found),
             (None, None) => {
                 let known: Vec<&str> = object.properties.keys().map(String::as_str).collect();
-                found.push(Violation::new(
-                    path.key(key),
-                    format!("is no field there is; fields here are {}", known.join(", ")),
-                ));
+                let meant = did_you_mean(key, known.iter().copied());
+                let message = format!("there is no such field{meant}; fields here are {}", known.join(", "));
+                found.push(Violation::new(path.key(key), message));
             }
         }
     }
@@ -288,7 +288,9 @@ fn check_text(text: &Text, string: &str, path: &Path<'_>, found: &mut Vec<Violat
     if !text.members.is_empty() {
         if !text.members.iter().any(|member| member == string) {
             let allowed = text.members.join(", ");
-            found.push(Violation::new(path, format!("must be one of {allowed}; is {}", shown(string))));
+            let meant = did_you_mean(string, text.members.iter().map(String::as_str));
+            found
+                .push(Violation::new(path, format!("must be one of {allowed}; is {}{meant}", shown(string))));
         }
         return;
     }

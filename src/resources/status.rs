@@ -28,7 +28,8 @@ pub struct TenantStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub observed_generation: Option<i64>,
-    /// `Accepted`, `Programmed`, `Live`, and `Ready`, which sums them up.
+    /// `Accepted`, `Programmed`, `Live`, and `Ready`, which sums them up; of a tenant with emergency
+    /// numbers `EmergencyTrunkUsable`, which `Ready` does not depend on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions")]
     pub conditions: Vec<Condition>,
@@ -109,7 +110,8 @@ pub struct GatewayStatus {
     /// State of its registration in FreeSWITCH's word: `REGED` is registered, `NOREG` does not register.
     #[schemars(length(min = 1, max = 32), regex(pattern = GATEWAY_STATE_PATTERN))]
     pub state: String,
-    /// Whether it answers pings; true where it is not pinged.
+    /// Whether FreeSWITCH sends calls by it: it answers pings, where it is pinged, and is registered,
+    /// where it registers.
     pub up: bool,
 }
 

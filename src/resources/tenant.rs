@@ -87,7 +87,7 @@ pub struct Emergency {
     /// Numbers that are emergency calls, as dialled and as sent to the carrier.
     #[schemars(length(min = 1, max = 16), inner(length(min = 2, max = 8), regex(pattern = EMERGENCY_NUMBER_PATTERN)), extend("x-kubernetes-list-type" = "set"))]
     pub numbers: Vec<String>,
-    /// Trunk they leave by.
+    /// Trunk they leave by first; when it fails, they are tried by others that the tenant may use.
     pub trunk_ref: NamespacedRef,
     /// Number shown to the emergency service, in E.164 form.
     #[serde(default, skip_serializing_if = "Option::is_none")]

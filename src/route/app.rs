@@ -44,6 +44,9 @@ pub enum Variable {
     TransferRingback,
     /// Hold music: a local stream by name.
     HoldMusic(Word),
+    /// Forgets what the last carrier answered: it would be the caller's answer in place of our own
+    /// (mod_sofia.c, `sofia_on_hangup`).
+    NoCarrierAnswer,
     /// What a phone says in headers of its own goes no further: a carrier may bill by `P-Charge-Info`
     /// and believe `Diversion` (mod_sofia.c copies every such header to the other leg).
     KeepCustomHeaders,
@@ -303,6 +306,7 @@ impl Variable {
             Self::HangupAfterBridge => ("hangup_after_bridge=", "true"),
             Self::HoldMusic(stream) => ("hold_music=local_stream://", stream.as_str()),
             Self::KeepCustomHeaders => ("sip_copy_custom_headers=", "false"),
+            Self::NoCarrierAnswer => ("last_bridge_proto_specific_hangup_cause=", ""),
             Self::MediaHoldTimeout => ("media_hold_timeout=", MEDIA_HOLD_TIMEOUT_MS),
             Self::MediaTimeout => ("media_timeout=", MEDIA_TIMEOUT_MS),
             Self::RecordOnceAnswered => ("RECORD_ANSWER_REQ=", "true"),

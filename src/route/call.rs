@@ -12,7 +12,7 @@ use super::media::MediaRoot;
 use super::signing::SigningKey;
 use super::token::{Caller, Step, sign_call, verify_step};
 use super::view::TenantView;
-use super::{digits, features, outbound, targets};
+use super::{digits, emergency, features, outbound, targets};
 use crate::plan::{ExtensionRow, NumberRow, PlatformPlan, Target, TrunkRow};
 use crate::resources::routing_test::EndKind;
 
@@ -117,7 +117,7 @@ impl<'a> Call<'a> {
         match decision {
             Decision::Target(target) => self.to(target, false),
             Decision::Emergency { number } => {
-                self.answer("Emergency".to_owned(), outbound::emergency(self, &number))
+                self.answer("Emergency".to_owned(), emergency::call(self, &number))
             }
             Decision::Feature { name, code, digits } => {
                 self.listener.ends(|| End { kind: EndKind::FeatureCode, name: name.to_owned() });

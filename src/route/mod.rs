@@ -6,6 +6,7 @@ pub mod call;
 pub mod decide;
 pub mod dial_string;
 pub mod digits;
+mod emergency;
 pub mod explain;
 mod features;
 pub mod legal;

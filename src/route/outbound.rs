@@ -5,7 +5,7 @@ use super::call::{Actions, Call};
 use super::decide::Outbound;
 use super::dial_string::{DialString, Endpoint, Leg, LegVariable, Order};
 use super::digits::to_carrier;
-use super::explain::{End, Step, trunk_key};
+use super::explain::{End, Listener, Step, trunk_key};
 use super::legal::{DialNumber, Text, Word};
 use super::recording;
 use crate::plan::TrunkRow;
@@ -13,7 +13,7 @@ use crate::resources::routing_test::EndKind;
 
 /// Seconds a called party outside may ring. Without it the time that a phone of ours was rung
 /// before, on a call that is forwarded, would hold.
-const RING_SECONDS: i32 = 120;
+pub(super) const RING_SECONDS: i32 = 120;
 
 /// Sends a call out that its caller dialled, and records it where the caller is recorded.
 pub fn dialled(call: &Call, outbound: &Outbound) -> Actions {
@@ -46,7 +46,7 @@ pub fn out(call: &Call, out: &Outbound) -> Actions {
     if let Some(name) = name.or(number).or(call.extension.map(|row| row.number.as_str())) {
         actions.push(App::Set(Variable::EffectiveCallerIdName(Text::new(name))));
     }
-    by_trunks(call, out.trunks, &out.number, number, true, actions)
+    by_trunks(call, out.trunks, &out.number, number, actions)
 }
 
 /// What counts a call abroad, or ends it where the tenant may make none.
@@ -62,57 +62,65 @@ fn abroad(call: &Call, out: &Outbound) -> Option<App> {
     Some(realm.map_or(App::Hangup(Cause::OutgoingCallBarred), |realm| App::LimitPerDay { realm, most }))
 }
 
-/// Sends an emergency call out: no limit of number or duration stands before it. While its trunk is not
-/// there, it tries those of all the tenant's routes: one that does not know the number does no harm.
-pub fn emergency(call: &Call, number: &str) -> Actions {
-    let emergency = call.view.plan.tenant.emergency.as_ref()?;
-    let shown = emergency.caller_id_number.as_deref().or_else(|| {
-        call.view.plan.tenant.caller_id.as_ref().and_then(|caller_id| caller_id.number.as_deref())
-    });
-    let shown_name = shown.map(|shown| App::Set(Variable::EffectiveCallerIdName(Text::new(shown))));
-    let actions = shown_name.into_iter().collect();
-    let mut trunks: Vec<String> = emergency.trunk.iter().cloned().collect();
-    if trunks.is_empty() {
-        let others = call.view.routes().flat_map(|(_, route)| &route.trunks);
-        others.for_each(|trunk| {
-            if !trunks.contains(trunk) {
-                trunks.push(trunk.clone());
-            }
-        });
-    }
-    by_trunks(call, &trunks, number, shown, false, actions)
-}
-
 fn by_trunks(
     call: &Call,
     trunks: &[String],
     number: &str,
     shown: Option<&str>,
-    limited: bool,
     mut actions: Vec<App>,
 ) -> Actions {
     actions.push(App::Set(Variable::CallTimeout(RING_SECONDS)));
     actions.push(App::Set(Variable::ContinueOnFail(Continue::CarrierFailure)));
-    let mut ways = 0;
+    let terms = Terms { number, shown, limited: true, most_progress_seconds: None };
+    let ways = ways(call, trunks.iter().map(String::as_str), terms, call.listener)?;
+    // Reached when every gateway failed, or when there is none.
+    let end = App::Hangup(Cause::NormalTemporaryFailure);
+    if ways.is_empty() {
+        return Some(vec![end]);
+    }
+    actions.extend(ways);
+    actions.push(end);
+    Some(actions)
+}
+
+/// What holds for each gateway that a call is tried by.
+#[derive(Clone, Copy)]
+pub(super) struct Terms<'a> {
+    /// The number that is called.
+    pub number: &'a str,
+    /// The number that is shown.
+    pub shown: Option<&'a str>,
+    /// Whether the trunks' limits count.
+    pub limited: bool,
+    /// The longest that a gateway may take to show progress; as long as its trunk says when there is
+    /// no such limit.
+    pub most_progress_seconds: Option<i32>,
+}
+
+/// Every gateway of trunks that are there, in order; nothing where there is none.
+pub(super) fn ways<'a>(
+    call: &Call,
+    trunks: impl Iterator<Item = &'a str>,
+    terms: Terms<'_>,
+    listener: Listener<'_>,
+) -> Actions {
+    let mut actions = Vec::new();
     for name in trunks {
         let Some(trunk) = call.platform.trunks.get(name) else { continue };
-        call.listener.hears(|| tried(name, number, trunk));
-        if ways == 0 {
-            call.listener.ends(|| End { kind: EndKind::Trunk, name: name.clone() });
+        listener.hears(|| tried(name, terms.number, trunk));
+        if trunk.gateways.is_empty() {
+            continue;
         }
-        if let Some(shown) = shown {
+        if actions.is_empty() {
+            listener.ends(|| End { kind: EndKind::Trunk, name: name.to_owned() });
+        }
+        if let Some(shown) = terms.shown {
             let shown = to_carrier(shown, trunk.number_format, trunk.national.as_ref());
             actions.push(App::Set(Variable::EffectiveCallerIdNumber(DialNumber::new(&shown)?)));
         }
         for index in 0..trunk.gateways.len() {
-            actions.push(by_gateway(call, trunk, index, number, limited)?);
-            ways += 1;
+            actions.push(by_gateway(call, trunk, index, terms)?);
         }
-    }
-    // Reached when every gateway failed, or when there is none.
-    actions.push(App::Hangup(Cause::NormalTemporaryFailure));
-    if ways == 0 {
-        return Some(vec![App::Hangup(Cause::NormalTemporaryFailure)]);
     }
     Some(actions)
 }
@@ -124,11 +132,14 @@ fn tried(name: &str, number: &str, trunk: &TrunkRow) -> Step {
     Step { resource: trunk_key(name), matched: !gateways.is_empty(), why }
 }
 
-fn by_gateway(call: &Call, trunk: &TrunkRow, index: usize, number: &str, limited: bool) -> Option<App> {
-    let number = DialNumber::new(&to_carrier(number, trunk.number_format, trunk.national.as_ref()))?;
+fn by_gateway(call: &Call, trunk: &TrunkRow, index: usize, terms: Terms<'_>) -> Option<App> {
+    let number = DialNumber::new(&to_carrier(terms.number, trunk.number_format, trunk.national.as_ref()))?;
+    let progress_seconds = terms
+        .most_progress_seconds
+        .map_or(trunk.progress_timeout_seconds, |most| most.min(trunk.progress_timeout_seconds));
     let mut variables = vec![
         (LegVariable::OutboundRedirectFatal, Word::new("true")?),
-        (LegVariable::LegProgressTimeout, Word::from(trunk.progress_timeout_seconds)),
+        (LegVariable::LegProgressTimeout, Word::from(progress_seconds)),
     ];
     if !trunk.codecs.is_empty() {
         variables.push((LegVariable::AbsoluteCodecString, Word::list(&trunk.codecs)?));
@@ -137,7 +148,9 @@ fn by_gateway(call: &Call, trunk: &TrunkRow, index: usize, number: &str, limited
     let leg = Leg { variables: Vec::new(), endpoint: Endpoint::Gateway { gateway, number } };
     let dial = DialString { variables, legs: vec![leg], order: Order::OneByOne };
     Some(match trunk.max_concurrent_calls {
-        Some(most) if limited => App::LimitedBridge { realm: Word::new(trunk.id.to_string())?, most, dial },
+        Some(most) if terms.limited => {
+            App::LimitedBridge { realm: Word::new(trunk.id.to_string())?, most, dial }
+        }
         _ => App::Bridge(dial),
     })
 }

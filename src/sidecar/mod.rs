@@ -28,18 +28,18 @@ use crate::cdr::delivery::Delivery;
 use crate::cdr::intake::Intake;
 use crate::cdr::leftovers::sweep;
 use crate::cdr::spool::SpoolError;
-use crate::route::media::{MediaRoot, MediaRootError};
-use crate::store::acks::SwitchInfo;
+use crate::route::media::MediaRootError;
+use crate::store::acks::{Ack, SwitchInfo, SwitchState};
 use crate::store::{Keyring, KeyringError, Reader, StoreError, StoreOptions};
 use crate::switch::cache::{Cache, CacheError};
 use crate::switch::findings::{Applied, Findings};
 use crate::switch::follow::{Follower, Progress};
-use crate::switch::http::{Credentials, CredentialsError, Probe, Server, ServerError};
+use crate::switch::http::{CredentialsError, Probe, Server, ServerError};
 use crate::switch::live::{self, Ending, Live};
 use crate::switch::replica::Replica;
 use crate::switch::xml::Answers;
 use crate::switch::xml::running::Running;
-use crate::switch::xml::templates::{TemplateError, Templates};
+use crate::switch::xml::templates::TemplateError;
 use control::Control;
 
 /// Why a sidecar does not start.
@@ -113,15 +113,11 @@ impl Sidecar {
         let answers = Arc::new(Answers {
             replica: replica.clone(),
             key: follower.key(),
-            media: MediaRoot::new(&directory("--media-dir", &args.media_dir(data_dir))?)?,
-            templates: match &args.templates {
-                Some(directory) => Templates::with_overrides(directory)?,
-                None => Templates::built_in()?,
-            },
+            media: args.media_root(data_dir)?,
+            templates: args.read_templates()?,
             running: Running::default(),
         });
-        let credentials =
-            Credentials::from_options(args.xml_username.as_deref(), args.xml_password.as_deref())?;
+        let credentials = args.credentials()?;
         let probe = probe(replica.clone(), progress.clone());
         let mut server = Server::bind(args.xml_listen, credentials, answers.clone(), probe).await?;
         let findings = watch::Sender::<Findings>::default();
@@ -177,6 +173,27 @@ impl Sidecar {
     /// What is found on the switch, as it changes.
     pub fn findings(&self) -> watch::Receiver<Findings> {
         self.findings.subscribe()
+    }
+
+    /// What is answered from.
+    pub fn replica(&self) -> Arc<Replica> {
+        self.replica.clone()
+    }
+
+    /// How far the replica is, as it changes.
+    pub fn progress(&self) -> watch::Receiver<Progress> {
+        self.progress.clone()
+    }
+
+    /// What it holds now, as it would report it.
+    pub fn holds(&self) -> Ack {
+        let info = SwitchInfo { name: crate::host::name(), hostname: None };
+        let state = SwitchState {
+            platform: self.replica.platform_revision(),
+            tenants: self.replica.revisions().into_iter().collect(),
+            ..SwitchState::default()
+        };
+        Ack::Reset { reporting: vec![(info, state)], silent: Vec::new() }
     }
 
     /// Follows a store and reports to it, under a name, until stopped. Asked again, it goes on.

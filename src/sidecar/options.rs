@@ -6,7 +6,11 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::esl::EslArgs;
+use super::{SidecarError, directory};
+use crate::route::media::MediaRoot;
 use crate::store::StoreArgs;
+use crate::switch::http::{Credentials, Server};
+use crate::switch::xml::templates::Templates;
 
 /// Options of answering FreeSWITCH, the same in every mode.
 #[derive(Args, Clone, Debug)]
@@ -48,6 +52,37 @@ pub struct AnswerArgs {
 }
 
 impl AnswerArgs {
+    /// Checks them, before anything is made or opened.
+    ///
+    /// # Errors
+    /// The first option that is wrong, with what is allowed.
+    pub fn check(&self) -> Result<(), SidecarError> {
+        self.esl.options()?;
+        self.read_templates()?;
+        Ok(Server::check(self.xml_listen, self.credentials()?.as_ref())?)
+    }
+
+    /// The templates, with those of the directory that is named.
+    pub(super) fn read_templates(&self) -> Result<Templates, SidecarError> {
+        Ok(match &self.templates {
+            Some(directory) => Templates::with_overrides(directory)?,
+            None => Templates::built_in()?,
+        })
+    }
+
+    /// What FreeSWITCH has to show; none where nothing is asked.
+    pub(super) fn credentials(&self) -> Result<Option<Credentials>, SidecarError> {
+        Ok(Credentials::from_options(self.xml_username.as_deref(), self.xml_password.as_deref())?)
+    }
+
+    /// The directory of the tenants' media, made where it is missing.
+    ///
+    /// # Errors
+    /// It cannot be made, or its path cannot be told FreeSWITCH.
+    pub fn media_root(&self, data_dir: &Path) -> Result<MediaRoot, SidecarError> {
+        Ok(MediaRoot::new(&directory("--media-dir", &self.media_dir(data_dir))?)?)
+    }
+
     /// Directory of the tenants' media.
     pub fn media_dir(&self, data_dir: &Path) -> PathBuf {
         self.media_dir.clone().unwrap_or_else(|| data_dir.join("media"))

@@ -43,6 +43,10 @@ impl Probe for Ready {
     fn replica_age(&self) -> Option<Duration> {
         Some(self.progress.borrow().last_heard?.elapsed())
     }
+
+    fn held_back(&self) -> usize {
+        self.progress.borrow().held_back.len()
+    }
 }
 
 /// Runs until it is told to end by SIGTERM or SIGINT.

@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 
 use super::object::{Object, ObjectKey};
 use super::validate::{Kind, Kinds};
+use crate::resources::nearest::did_you_mean;
 use crate::resources::pattern::*;
 use crate::resources::schema::{Schema, SchemaError, Violation};
 
@@ -101,7 +102,8 @@ impl Reader<'_> {
         let (api_version, name) = (text("apiVersion")?, text("kind")?);
         let Some(kind) = self.kinds.get(name) else {
             let known: Vec<&str> = self.kinds.names().collect();
-            let message = format!("{name:?} is no kind read here; kinds are {}", known.join(", "));
+            let meant = did_you_mean(name, known.iter().copied());
+            let message = format!("{name:?} is no kind read here{meant}; kinds are {}", known.join(", "));
             return Err(Violation::new("kind", message));
         };
         if kind.api_version != api_version {

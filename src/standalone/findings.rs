@@ -1,20 +1,73 @@
 //! What is found on the switch, in the log: there are no statuses here.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use tokio::sync::watch;
 use tracing::{info, warn};
+use uuid::Uuid;
 
+use crate::status::AckTable;
+use crate::status::acks::{Ack, SwitchInfo, SwitchState};
+use crate::status::conditions::Found;
+use crate::status::emergency;
 use crate::status::version::{HOLES, has_holes};
 use crate::switch::findings::Findings;
+use crate::switch::follow::Progress;
+use crate::switch::replica::{Replica, Snapshot};
 
 /// Tells what is found, once for each time that it differs from before.
-pub(super) async fn tell(mut findings: watch::Receiver<Findings>) {
-    let mut told = Findings::default();
+pub(super) async fn tell(
+    mut findings: watch::Receiver<Findings>,
+    mut progress: watch::Receiver<Progress>,
+    replica: Arc<Replica>,
+) {
+    let (mut told, mut emergencies) = (Findings::default(), Emergencies::default());
     loop {
         let now = findings.borrow_and_update().clone();
+        progress.mark_unchanged();
         differences(&told, &now);
+        emergencies.tell(&now, &replica.snapshot());
         told = now;
-        if findings.changed().await.is_err() {
+        let changed = tokio::select! {
+            changed = findings.changed() => changed,
+            changed = progress.changed() => changed,
+        };
+        if changed.is_err() {
             return;
+        }
+    }
+}
+
+/// What was told last of the tenants' emergency trunks.
+#[derive(Default)]
+struct Emergencies(BTreeMap<Uuid, Found>);
+
+impl Emergencies {
+    /// Tells whose emergency calls do not leave by their trunk, and whose do again.
+    fn tell(&mut self, findings: &Findings, now: &Snapshot) {
+        let mut acks = AckTable::default();
+        let switch = SwitchInfo { name: "this switch".to_owned(), hostname: None };
+        acks.take(Ack::Appeared(
+            switch,
+            SwitchState { findings: findings.clone(), ..SwitchState::default() },
+        ));
+        self.0.retain(|id, _| now.tenants.contains_key(id));
+        for (id, held) in &now.tenants {
+            let tenant = &held.view.plan.tenant;
+            let found = tenant.emergency.as_ref().map(|row| emergency::found(row, &acks));
+            // What is not known is as it was.
+            let Some(found) = found.filter(|found| found.status != "Unknown") else { continue };
+            let before = self.0.insert(*id, found.clone());
+            if before.as_ref() == Some(&found) {
+                continue;
+            }
+            let (name, text) = (format!("{}/{}", tenant.namespace, tenant.name), found.message);
+            if found.status == "False" {
+                warn!(tenant = name, reason = found.reason, "emergency calls of a tenant: {text}");
+            } else if before.is_some() {
+                info!(tenant = name, "emergency calls of a tenant leave by their trunk again: {text}");
+            }
         }
     }
 }

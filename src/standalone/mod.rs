@@ -23,7 +23,7 @@ use crate::reconcile::{Progress, Reconciler};
 use crate::sidecar::{Sidecar, SidecarError, directory};
 use crate::source::folder::{FileProblem, Folder, FolderError, FolderOptions, Update};
 use crate::store::{
-    Candidate, Keyring, KeyringError, LocalError, LocalOptions, LocalPostgres, Store, StoreError,
+    Candidate, Keyring, KeyringError, LocalError, LocalOptions, LocalPostgres, Memory, Store, StoreError,
     StoreOptions, parse_url,
 };
 use crate::switch::http::Probe;
@@ -59,12 +59,18 @@ pub enum StandaloneError {
 pub async fn run(args: StandaloneArgs) -> Result<(), StandaloneError> {
     let stop = CancellationToken::new();
     crate::signals::end_on_signals(stop.clone()).map_err(SidecarError::Signals)?;
+    args.check()?;
+    if args.database_url.is_none() {
+        LocalPostgres::make_directory(&args.data_dir)?;
+    }
     let data_dir = directory("--data-dir", &args.data_dir)?;
+    args.answer.media_root(&data_dir)?;
     let keyring = Arc::new(keys(&args, &data_dir)?);
     let (progress, stored) = watch::channel(Progress::default());
     let probe = |replica, followed| Arc::new(Ready::new(replica, stored, followed)) as Arc<dyn Probe>;
     let mut sidecar = Sidecar::open(&args.answer, None, &data_dir, keyring.clone(), probe).await?;
-    tokio::spawn(stop.clone().run_until_cancelled_owned(findings::tell(sidecar.findings())));
+    let tell = findings::tell(sidecar.findings(), sidecar.progress(), sidecar.replica());
+    tokio::spawn(stop.clone().run_until_cancelled_owned(tell));
     // It answers until everything else has ended.
     let outcome = async {
         let (mut local, connect) = postgres(&args, &data_dir).await?;
@@ -100,22 +106,26 @@ async fn write(
     let _folder = Folder::start(folder, updates, stop.clone()).await?;
     let holder = format!("standalone, process {}, --data-dir {}", std::process::id(), data_dir.display());
     let candidate = Candidate { holder, elected: None };
+    let memory = Memory::default();
     let mut follow = || sidecar.follow(&options, &crate::host::name(), stop);
-    let led = lead(&options, &candidate, stop, &mut follow).await?;
+    let led = lead(&options, &candidate, &memory, stop, true, &mut follow).await?;
     follow();
     let Some(mut store) = led else { return Ok(()) };
     let mut reconciler = Reconciler::new(progress, None, Some(args.answer.media_dir(data_dir)));
     reconciler.lead(store.clone());
+    reconciler.acknowledge(sidecar.holds());
     let mut problems: Vec<FileProblem> = Vec::new();
     loop {
         let update = tokio::select! {
             () = stop.cancelled() => break,
             () = store.lost().cancelled_owned() => {
-                match lead(&options, &candidate, stop, || ()).await? {
+                store.resign().await;
+                match lead(&options, &candidate, &memory, stop, false, || ()).await? {
                     Some(next) => store = next,
                     None => break,
                 }
                 reconciler.lead(store.clone());
+                reconciler.acknowledge(sidecar.holds());
                 continue;
             }
             update = inbox.recv() => update,
@@ -140,21 +150,23 @@ async fn write(
     Ok(())
 }
 
-/// Becomes the one that writes. Postgres that is away is waited for, and so is another writer; what
-/// only a person can put right ends the start. `None` when told to end meanwhile. `prepared` is told
+/// Becomes the one that writes. Postgres that is away or refuses the login is waited for, and so is another
+/// writer; what else only a person can put right ends the start, and later is waited for too. `None` when told to end meanwhile. `prepared` is told
 /// when another one writes: what is stored can be served all the same.
 async fn lead(
     options: &StoreOptions,
     candidate: &Candidate,
+    memory: &Memory,
     stop: &CancellationToken,
+    start: bool,
     mut prepared: impl FnMut(),
 ) -> Result<Option<Store>, StandaloneError> {
     let mut wait = FIRST_RETRY;
     let mut told = String::new();
     loop {
-        match Store::lead(options, candidate).await {
+        match Store::lead_again(options, candidate, memory).await {
             Ok(store) => return Ok(Some(store)),
-            Err(cause) if cause.is_passing() => {
+            Err(cause) if cause.is_passing() || !start => {
                 let text = cause.to_string();
                 if text != told {
                     warn!(category = cause.category(), %cause, "trying again");

@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::StandaloneError;
 use crate::sidecar::AnswerArgs;
+use crate::source::folder::Folder;
+use crate::store::{Keyring, LocalPostgres, parse_url};
 
 /// Options of `centrex standalone`.
 #[derive(Args, Clone, Debug)]
@@ -29,4 +32,23 @@ pub struct StandaloneArgs {
     #[allow(missing_docs)]
     #[command(flatten)]
     pub answer: AnswerArgs,
+}
+
+impl StandaloneArgs {
+    /// Checks all options together, before anything is made or started.
+    ///
+    /// # Errors
+    /// The first option that is wrong, with what is allowed.
+    pub(super) fn check(&self) -> Result<(), StandaloneError> {
+        Folder::check(&self.manifests)?;
+        self.answer.check()?;
+        if let Some(path) = &self.encryption_key_file {
+            Keyring::read_file(path)?;
+        }
+        match &self.database_url {
+            Some(url) => drop(parse_url(url)?),
+            None => LocalPostgres::check(&self.data_dir)?,
+        }
+        Ok(())
+    }
 }

@@ -53,4 +53,8 @@ impl Probe for Ready {
     fn replica_age(&self) -> Option<Duration> {
         Some(self.followed.borrow().last_heard?.elapsed())
     }
+
+    fn held_back(&self) -> usize {
+        self.followed.borrow().held_back.len()
+    }
 }

@@ -127,14 +127,34 @@ impl AckTable {
             .collect()
     }
 
-    /// How far a tenant's revision is.
-    pub fn lagging(&self, tenant: Uuid, revision: i64) -> Lag {
-        self.lag(|state| state.tenants.get(&tenant).is_some_and(|held| *held >= revision))
+    /// How far a tenant's revision is, when `stored` is the last there is: a switch that holds a later one
+    /// holds something else, of before the database was set back.
+    pub fn lagging(&self, tenant: Uuid, revision: i64, stored: i64) -> Lag {
+        self.lag(|state| state.tenants.get(&tenant).is_some_and(|held| (revision..=stored).contains(held)))
     }
 
     /// How far a revision of the platform is.
-    pub fn platform_lagging(&self, revision: i64) -> Lag {
-        self.lag(|state| state.platform >= revision)
+    pub fn platform_lagging(&self, revision: i64, stored: i64) -> Lag {
+        self.lag(|state| (revision..=stored).contains(&state.platform))
+    }
+
+    /// The highest revision of a tenant that a switch holds; of the platform for none.
+    pub fn highest(&self, of: Option<Uuid>) -> Option<i64> {
+        let held = |state: &SwitchState| match of {
+            Some(tenant) => state.tenants.get(&tenant).copied(),
+            None => Some(state.platform),
+        };
+        self.reporting.values().filter_map(held).max()
+    }
+
+    /// All tenants that switches hold, each with its highest revision.
+    pub fn tenants(&self) -> BTreeMap<Uuid, i64> {
+        let mut tenants = BTreeMap::new();
+        for (id, revision) in self.reporting.values().flat_map(|state| &state.tenants) {
+            let highest = tenants.entry(*id).or_insert(*revision);
+            *highest = (*revision).max(*highest);
+        }
+        tenants
     }
 
     fn lag(&self, has: impl Fn(&SwitchState) -> bool) -> Lag {
@@ -204,12 +224,27 @@ mod tests {
 
     #[test]
     fn a_revision_is_everywhere_when_the_last_switch_has_it() {
-        assert_eq!(AckTable::default().lagging(TENANT, 1), Lag::default());
+        assert_eq!(AckTable::default().lagging(TENANT, 1, i64::MAX), Lag::default());
         let mut table = table(&["a", "b"]);
         assert_eq!(table.take(report("a", 3)), Concerned::Some { platform: false, tenants: vec![TENANT] });
-        assert_eq!(table.lagging(TENANT, 3), Lag { reporting: 2, have: 1, missing: vec!["b".to_owned()] });
+        assert_eq!(
+            table.lagging(TENANT, 3, i64::MAX),
+            Lag { reporting: 2, have: 1, missing: vec!["b".to_owned()] }
+        );
         table.take(report("b", 4));
-        assert_eq!(table.lagging(TENANT, 3).have, 2);
+        assert_eq!(table.lagging(TENANT, 3, i64::MAX).have, 2);
+    }
+
+    #[test]
+    fn a_later_revision_than_there_is_was_another_one() {
+        let mut table = table(&["a", "b"]);
+        table.take(report("a", 12));
+        table.take(report("b", 9));
+        assert_eq!(table.lagging(TENANT, 9, 9).missing, ["a"]);
+        assert_eq!((table.highest(Some(TENANT)), table.highest(Some(OTHER))), (Some(12), None));
+        assert_eq!(table.tenants(), [(TENANT, 12)].into());
+        table.take(report("a", 13));
+        assert_eq!(table.lagging(TENANT, 9, 13).have, 2);
     }
 
     #[test]
@@ -217,14 +252,14 @@ mod tests {
         let mut table = table(&["a", "b"]);
         table.take(report("a", 1));
         assert_eq!(table.take(Ack::Silent("b".to_owned())), Concerned::All);
-        assert_eq!(table.lagging(TENANT, 1), Lag { reporting: 1, have: 1, missing: Vec::new() });
+        assert_eq!(table.lagging(TENANT, 1, i64::MAX), Lag { reporting: 1, have: 1, missing: Vec::new() });
         assert_eq!(table.take(Ack::Gone("b".to_owned())), Concerned::NONE, "it did not count any more");
         table.take(Ack::Appeared(info("b"), SwitchState::default()));
-        assert_eq!(table.lagging(TENANT, 1).missing, ["b"]);
+        assert_eq!(table.lagging(TENANT, 1, i64::MAX).missing, ["b"]);
         assert_eq!(table.take(Ack::Gone("b".to_owned())), Concerned::All);
-        assert_eq!(table.lagging(TENANT, 1).reporting, 1);
+        assert_eq!(table.lagging(TENANT, 1, i64::MAX).reporting, 1);
         assert_eq!(table.take(report("b", 9)), Concerned::NONE, "of a switch that is not there");
-        assert_eq!(table.lagging(TENANT, 1).reporting, 1);
+        assert_eq!(table.lagging(TENANT, 1, i64::MAX).reporting, 1);
     }
 
     #[test]
@@ -232,7 +267,7 @@ mod tests {
         let mut table = table(&["a", "gone"]);
         let reporting = vec![(info("b"), holding(2, &[(TENANT, 7)]))];
         assert_eq!(table.take(Ack::Reset { reporting, silent: vec![info("a")] }), Concerned::All);
-        assert_eq!(table.lagging(TENANT, 7), Lag { reporting: 1, have: 1, missing: Vec::new() });
+        assert_eq!(table.lagging(TENANT, 7, i64::MAX), Lag { reporting: 1, have: 1, missing: Vec::new() });
     }
 
     #[test]
@@ -241,7 +276,10 @@ mod tests {
         table.take(report("a", 5));
         let ack = Ack::Revisions { switch: "a".to_owned(), platform: Some(2), tenants: vec![(TENANT, None)] };
         assert_eq!(table.take(ack), Concerned::Some { platform: true, tenants: vec![TENANT] });
-        assert_eq!((table.lagging(TENANT, 1).have, table.platform_lagging(2).have), (0, 1));
+        assert_eq!(
+            (table.lagging(TENANT, 1, i64::MAX).have, table.platform_lagging(2, i64::MAX).have),
+            (0, 1)
+        );
     }
 
     #[test]
@@ -300,14 +338,20 @@ mod tests {
         let absent = |absent: bool| Findings { connected: Some(!absent), absent, ..Findings::default() };
         table.take(report("a", 2));
         table.take(report("b", 1));
-        assert_eq!(table.lagging(TENANT, 2).missing, ["b"]);
+        assert_eq!(table.lagging(TENANT, 2, i64::MAX).missing, ["b"]);
         assert_eq!(table.take(found("b", absent(true))), Concerned::All);
-        assert_eq!(table.lagging(TENANT, 2), Lag { reporting: 1, have: 1, missing: Vec::new() });
+        assert_eq!(table.lagging(TENANT, 2, i64::MAX), Lag { reporting: 1, have: 1, missing: Vec::new() });
         assert_eq!(table.take(found("a", absent(true))), Concerned::All);
-        assert_eq!(table.lagging(TENANT, 2), Lag { reporting: 2, have: 1, missing: vec!["b".to_owned()] });
+        assert_eq!(
+            table.lagging(TENANT, 2, i64::MAX),
+            Lag { reporting: 2, have: 1, missing: vec!["b".to_owned()] }
+        );
         let state = SwitchState { findings: absent(false), ..holding(0, &[(TENANT, 1)]) };
         assert_eq!(table.take(Ack::Appeared(info("b"), state)), Concerned::All);
-        assert_eq!(table.lagging(TENANT, 2), Lag { reporting: 1, have: 0, missing: vec!["b".to_owned()] });
+        assert_eq!(
+            table.lagging(TENANT, 2, i64::MAX),
+            Lag { reporting: 1, have: 0, missing: vec!["b".to_owned()] }
+        );
     }
 
     #[test]
@@ -315,6 +359,6 @@ mod tests {
         let mut table = table(&["a"]);
         table.take(report("a", 1));
         assert_eq!(table.take(Ack::Late("a".to_owned())), Concerned::NONE);
-        assert_eq!(table.lagging(TENANT, 2).missing, ["a"]);
+        assert_eq!(table.lagging(TENANT, 2, i64::MAX).missing, ["a"]);
     }
 }

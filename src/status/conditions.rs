@@ -3,7 +3,9 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use super::reason::{ACCEPTED, LIVE, PROGRAMMED, READY, STALLED, find, wants_a_person};
+use super::reason::{
+    ACCEPTED, EMERGENCY_TRUNK_USABLE, LIVE, PROGRAMMED, READY, REGISTERED, STALLED, find, wants_a_person,
+};
 use crate::compile::{Effect, Problem};
 
 /// Most problems a message tells; it says how many more there are.
@@ -31,6 +33,8 @@ pub enum Programmed {
     Stored,
     /// Not yet.
     Pending,
+    /// Postgres was set back to an older state, and is compared with what should be in it.
+    SetBack,
     /// Writing failed, with the category of the error, and is tried again.
     Failed(&'static str),
 }
@@ -63,6 +67,14 @@ pub fn conditions(
     stamped(find_all(facts, before), generation, before, now)
 }
 
+/// The conditions that every kind has, without the one of a Trunk or a Tenant alone, which comes last.
+pub fn stages(conditions: &[Condition]) -> &[Condition] {
+    match conditions.split_last() {
+        Some((last, stages)) if [REGISTERED, EMERGENCY_TRUNK_USABLE].contains(&last.type_.as_str()) => stages,
+        _ => conditions,
+    }
+}
+
 /// What was found as conditions, when they differ from those there are by more than time. What did
 /// not change keeps its time.
 pub(super) fn stamped(
@@ -89,11 +101,16 @@ pub(super) fn stamped(
 }
 
 /// A condition as it is found, without a time.
-pub(super) struct Found {
-    type_: &'static str,
-    status: &'static str,
-    reason: String,
-    message: String,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Its type.
+    pub type_: &'static str,
+    /// `True`, `False` or `Unknown`.
+    pub status: &'static str,
+    /// Why, in one word.
+    pub reason: String,
+    /// Why, for people.
+    pub message: String,
 }
 
 impl Found {
@@ -176,6 +193,10 @@ fn programmed(facts: &Facts<'_>, kept_out: bool, accepted: &Found) -> Found {
         Programmed::Stored => Found::new(PROGRAMMED, "True", "Programmed", "In Postgres as its spec says"),
         Programmed::Pending => {
             Found::new(PROGRAMMED, "Unknown", "Pending", "About to be written to Postgres")
+        }
+        Programmed::SetBack => {
+            let message = "Postgres was set back to an older state, and is being compared with the spec";
+            Found::new(PROGRAMMED, "Unknown", "SetBack", message)
         }
         Programmed::Failed(category) => {
             let message = format!("Writing to Postgres failed ({category}) and is tried again");

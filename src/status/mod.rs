@@ -3,6 +3,7 @@
 
 pub mod acks;
 pub mod conditions;
+pub mod emergency;
 pub mod reason;
 pub mod summary;
 pub mod switch;

@@ -17,6 +17,8 @@ pub const STALLED: &str = "Stalled";
 
 /// Of a Trunk that registers: whether its gateways are registered at the carrier.
 pub const REGISTERED: &str = "Registered";
+/// Of a Tenant with emergency numbers: whether its emergency trunk can be used.
+pub const EMERGENCY_TRUNK_USABLE: &str = "EmergencyTrunkUsable";
 /// Of a Switch: whether its event socket is connected.
 pub const CONNECTED: &str = "Connected";
 /// Of a Switch: whether it has anything else than it should.
@@ -37,6 +39,12 @@ pub const STAGES: &[Documented] = &[
     (PROGRAMMED, "False", "NotAccepted", "It is not in Postgres, because it is not accepted."),
     (PROGRAMMED, "Unknown", "Pending", "It is about to be written to Postgres."),
     (PROGRAMMED, "Unknown", "StoreFailed", "Postgres is away or failed; it is tried again until it works."),
+    (
+        PROGRAMMED,
+        "Unknown",
+        "SetBack",
+        "Postgres was set back to an older state, as by a restored backup, and is being compared.",
+    ),
     (LIVE, "True", "Live", "Every switch that reports answers with it."),
     (LIVE, "Unknown", "NotProgrammed", "It is not in Postgres yet, so no switch can have it."),
     (LIVE, "Unknown", "NoSwitches", "No switch reports."),
@@ -74,11 +82,46 @@ pub const TRUNK: &[Documented] = &[
     (REGISTERED, "Unknown", "NotAsked", "No switch that reports is asked by its sidecar."),
 ];
 
+/// Reasons of a Tenant's own condition.
+pub const TENANT: &[Documented] = &[
+    (
+        EMERGENCY_TRUNK_USABLE,
+        "True",
+        "EmergencyTrunkUp",
+        "A gateway of its emergency trunk is up on every switch that is asked.",
+    ),
+    (
+        EMERGENCY_TRUNK_USABLE,
+        "False",
+        "EmergencyTrunkMissing",
+        "There is no such trunk for it; the message says by which trunks emergency calls are tried instead.",
+    ),
+    (
+        EMERGENCY_TRUNK_USABLE,
+        "False",
+        "EmergencyTrunkDown",
+        "On a switch no gateway of it is up: none answers pings, or none is registered. The message says where, and which trunk is tried instead.",
+    ),
+    (
+        EMERGENCY_TRUNK_USABLE,
+        "False",
+        "NoTrunkUp",
+        "On a switch neither it nor any other trunk that the tenant may use is up: emergency calls end with 503 there.",
+    ),
+    (
+        EMERGENCY_TRUNK_USABLE,
+        "Unknown",
+        "Registering",
+        "Its gateways are new on the switches, and register for the first time.",
+    ),
+    (EMERGENCY_TRUNK_USABLE, "Unknown", "NotAsked", "No switch that reports is asked by its sidecar."),
+];
+
 /// Reasons of a Switch's conditions.
 pub const SWITCH: &[Documented] = &[
     (READY, "True", "Reporting", "Its sidecar reports, and reaches FreeSWITCH where it is to."),
     (READY, "False", "Disconnected", "Its sidecar reports, but does not reach FreeSWITCH."),
-    (READY, "False", "Draining", "It refuses new calls until it is resumed."),
+    (READY, "False", "Draining", "It refuses new calls until it is resumed, or its pod has ended."),
     (READY, "Unknown", "Late", "It should have been heard by now; resources still wait for it."),
     (READY, "Unknown", "Silent", "It has not been heard for a while; no resource waits for it any more."),
     (CONNECTED, "True", "Connected", "Its sidecar is connected to FreeSWITCH's event socket."),
@@ -120,8 +163,9 @@ pub fn tables() -> String {
     // Compile's reasons stand with the stage they are of, which is the first.
     let stages = stages.clone().take(1).chain(compile).chain(stages.skip(1)).collect();
     format!(
-        "{}\n## A Trunk that registers\n\n{}\n## A Switch\n\n{}",
+        "{}\n## A Tenant with emergency numbers\n\n{}\n## A Trunk that registers\n\n{}\n## A Switch\n\n{}",
         table(stages),
+        table(written(TENANT)),
         table(written(TRUNK)),
         table(written(SWITCH))
     )

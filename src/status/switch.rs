@@ -62,9 +62,12 @@ fn ready(standing: Standing, findings: &Findings) -> Found {
             "Disconnected",
             "Its sidecar reports, but does not reach FreeSWITCH's event socket",
         ),
-        Standing::Reporting if findings.draining => {
-            Found::new(READY, "False", "Draining", "It refuses new calls until it is resumed")
-        }
+        Standing::Reporting if findings.draining => Found::new(
+            READY,
+            "False",
+            "Draining",
+            "It refuses new calls until it is resumed, or its pod has ended",
+        ),
         Standing::Reporting => Found::new(READY, "True", "Reporting", "Its sidecar reports"),
     }
 }

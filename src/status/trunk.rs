@@ -17,14 +17,6 @@ const MOST_TOLD: usize = 3;
 /// FreeSWITCH's word for a gateway that is registered (`sofia_state_names` in mod_sofia.c).
 const REGED: &str = "REGED";
 
-/// The conditions of a Trunk without its own, which comes last: those that every kind has.
-pub fn stages(conditions: &[Condition]) -> &[Condition] {
-    match conditions.split_last() {
-        Some((last, stages)) if last.type_ == REGISTERED => stages,
-        _ => conditions,
-    }
-}
-
 /// The status of a trunk: the conditions that every kind has, and what each switch that is asked says
 /// of its gateways; none where nothing was heard yet, and what stands there stays. A carrier that refuses is told by `Registered` and not by `Ready`: it says nothing
 /// of the spec, and nobody's rollout should wait for it.
@@ -115,6 +107,7 @@ fn registered(spec: &TrunkSpec, status: &TrunkStatus, there: usize, all: usize) 
 
 #[cfg(test)]
 mod tests {
+    use super::super::conditions::stages;
     use super::super::reason::TRUNK;
     use super::*;
 

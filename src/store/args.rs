@@ -11,8 +11,19 @@ use super::{Keyring, KeyringError, StoreError, StoreOptions};
 #[derive(Args, Clone, Debug)]
 pub struct StoreArgs {
     /// Postgres, postgres://USER:PASSWORD@HOST:PORT/DATABASE
-    #[arg(long, env = "CENTREX_DATABASE_URL", value_name = "URL", hide_env_values = true)]
-    pub database_url: String,
+    #[arg(
+        long,
+        env = "CENTREX_DATABASE_URL",
+        value_name = "URL",
+        hide_env_values = true,
+        required_unless_present = "database_url_file"
+    )]
+    pub database_url: Option<String>,
+
+    /// File with that URL, used in its place and read again as it changes: a new password is taken up
+    /// without a restart
+    #[arg(long, env = "CENTREX_DATABASE_URL_FILE", value_name = "FILE")]
+    pub database_url_file: Option<PathBuf>,
 
     /// File with the keys that secrets are sealed with, a line `VERSION:BASE64` each
     #[arg(long, env = "CENTREX_ENCRYPTION_KEY_FILE", value_name = "FILE")]
@@ -23,9 +34,13 @@ impl StoreArgs {
     /// What they say, with the keys read.
     ///
     /// # Errors
-    /// The file or the URL is not what it should be.
+    /// A file or the URL is not what it should be.
     pub fn options<E: From<KeyringError> + From<StoreError>>(&self) -> Result<StoreOptions, E> {
         let keyring = Arc::new(Keyring::read_file(&self.encryption_key_file)?);
-        Ok(StoreOptions::from_url(&self.database_url, keyring)?)
+        let options = match &self.database_url_file {
+            Some(file) => StoreOptions::from_url_file(file, keyring),
+            None => StoreOptions::from_url(self.database_url.as_deref().unwrap_or_default(), keyring),
+        };
+        Ok(options?)
     }
 }

@@ -1,5 +1,6 @@
 //! What can go wrong with the store.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use uuid::Uuid;
@@ -10,6 +11,20 @@ pub enum StoreError {
     /// The URL is not one.
     #[error("--database-url: {0}; allowed is postgres://USER:PASSWORD@HOST:PORT/DATABASE")]
     Url(String),
+    /// The file that the URL is read from is not what it should be.
+    #[error(
+        "--database-url-file {path}: {reason}; allowed is a file with postgres://USER:PASSWORD@HOST:PORT/DATABASE"
+    )]
+    UrlFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Postgres is there and does not let us in: the password is another one by now, or the database is not
+    /// there. Worth another try: somebody may be restoring it.
+    #[error("Postgres refuses the login (--database-url, --database-url-file): {0}")]
+    Login(#[source] sqlx::Error),
     /// Nobody answers as Postgres there, now. Worth another try.
     #[error("Postgres cannot be reached {at} (--database-url): {reason}")]
     Unreachable {
@@ -120,7 +135,8 @@ impl StoreError {
     /// The kind of error, stable, for metrics and logs.
     pub fn category(&self) -> &'static str {
         match self {
-            Self::Url(_) | Self::Unsuitable(_) => "configuration",
+            Self::Url(_) | Self::UrlFile { .. } | Self::Unsuitable(_) => "configuration",
+            Self::Login(_) => "login",
             Self::Unreachable { .. } => "unreachable",
             Self::Database { .. } => "database",
             Self::Older { .. }
@@ -136,13 +152,13 @@ impl StoreError {
         }
     }
 
-    /// True when Postgres was not there: worth another try, with nothing to correct.
+    /// True when there is no connection to be had: worth another try, with a new one.
     pub fn is_unreachable(&self) -> bool {
-        matches!(self, Self::Unreachable { .. })
+        matches!(self, Self::Unreachable { .. } | Self::Login(_))
     }
 
-    /// True when waiting helps: Postgres was not there, somebody else writes, or the server has no room, no
-    /// connections or no right to write for the moment, as while it fails over.
+    /// True when waiting helps: Postgres was not there or did not let us in, somebody else writes, or the
+    /// server has no room, no connections or no right to write for the moment, as while it fails over.
     pub fn is_passing(&self) -> bool {
         const CLASSES: [&str; 6] = ["25", "40", "53", "55", "57", "58"];
         self.is_unreachable()
@@ -185,9 +201,12 @@ impl StoreError {
 
     /// Unreachable when the connection is what failed.
     pub(crate) fn from_sqlx(source: sqlx::Error, doing: &'static str) -> Self {
-        match lost(&source) {
-            true => Self::Unreachable { at: format!("any more, {doing}"), reason: source.to_string() },
-            false => Self::Database { doing, source },
+        match source {
+            source if refuses_login(&source) => Self::Login(source),
+            source if lost(&source) => {
+                Self::Unreachable { at: format!("any more, {doing}"), reason: source.to_string() }
+            }
+            source => Self::Database { doing, source },
         }
     }
 }
@@ -216,6 +235,12 @@ pub(super) fn lost(error: &sqlx::Error) -> bool {
         }
         _ => false,
     }
+}
+
+/// True when Postgres does not let us in (SQLSTATE class 28), or has no such database (3D).
+pub(super) fn refuses_login(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.is_some_and(|code| code.starts_with("28") || code.starts_with("3D"))
 }
 
 /// A connection that does not answer in time is a lost one.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use sqlx::postgres::{PgListener, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgExecutor, PgPool};
+use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
 use super::changes::{self, Names};
@@ -12,7 +13,7 @@ use super::error::{Doing, StoreError};
 use super::keyring::Keyring;
 use super::migrate::{self, enter};
 use super::tables::{PLATFORM, Prepared, StoredRow, StoredRows, Tables};
-use super::{ACQUIRE_TIMEOUT, StoreOptions, settings, tenant_schema};
+use super::{ACQUIRE_TIMEOUT, StoreOptions, login, settings, tenant_schema};
 use crate::plan::{PlatformPlan, TenantPlan, TenantRow};
 use crate::route::SigningKey;
 
@@ -53,6 +54,26 @@ pub struct Revisions {
     pub platform: Revision,
     /// Of the tenants; retained ones are not there.
     pub tenants: BTreeMap<Uuid, Revision>,
+    /// Tenants that were retained or dropped: numbers that none of their revisions had.
+    pub removed: BTreeMap<Uuid, i64>,
+}
+
+impl Revision {
+    /// Whether this is the same as another one, or came after it.
+    pub fn follows(&self, other: &Self) -> bool {
+        self.number > other.number || self == other
+    }
+}
+
+impl Revisions {
+    /// Whether this may have come after what was known before and after it was read: what is missing in
+    /// one of these came or went meanwhile.
+    pub(super) fn follows(&self, before: &Self, after: &Self) -> bool {
+        let known = before.tenants.iter().filter(|(id, revision)| after.tenants.get(id) == Some(revision));
+        let mut known = known.map(|(id, revision)| (self.tenants.get(id), revision));
+        (before.platform != after.platform || self.platform.follows(&before.platform))
+            && known.all(|(stored, known)| stored.is_some_and(|stored| stored.follows(known)))
+    }
 }
 
 /// A tenant as `public.tenants` has it.
@@ -72,6 +93,9 @@ pub struct TenantInfo {
     pub retained: bool,
 }
 
+/// Whose revision it is, its number and fingerprint, and whether the tenant was removed.
+type RevisionColumns = (Option<Uuid>, i64, Option<Vec<u8>>, bool);
+
 /// The columns of a [`TenantInfo`].
 type InfoColumns = (Uuid, String, String, String, i64, bool);
 
@@ -86,12 +110,16 @@ impl From<InfoColumns> for TenantInfo {
 pub struct Reader {
     pool: PgPool,
     keyring: Arc<Keyring>,
+    /// Keeps the pool's login as a file says, where there is one.
+    _login: Option<Arc<AbortOnDropHandle<()>>>,
 }
 
 impl Reader {
     /// A reader that connects when it is first used.
     pub fn lazy(options: &StoreOptions) -> Self {
-        Self { pool: options.pool(), keyring: options.keyring.clone() }
+        let pool = options.pool();
+        let login = options.url_file.clone().map(|path| Arc::new(login::follow(path, pool.clone())));
+        Self { pool, keyring: options.keyring.clone(), _login: login }
     }
 
     /// The connections.
@@ -175,17 +203,22 @@ impl Reader {
     /// # Errors
     /// When Postgres fails.
     pub async fn revisions(&self, executor: impl PgExecutor<'_>) -> Result<Revisions, StoreError> {
-        let rows: Vec<(Option<Uuid>, i64, Option<Vec<u8>>)> = sqlx::query_as(
-            "SELECT NULL::uuid, revision, fingerprint FROM public.platform
-             UNION ALL SELECT id, revision, fingerprint FROM public.tenants WHERE retained_at IS NULL",
+        let rows: Vec<RevisionColumns> = sqlx::query_as(
+            "SELECT NULL::uuid, revision, fingerprint, false FROM public.platform
+             UNION ALL SELECT id, revision, fingerprint, retained_at IS NOT NULL FROM public.tenants
+             UNION ALL SELECT id, revision, NULL, true FROM public.removed_tenants",
         )
         .fetch_all(executor)
         .await
         .doing("reading revisions")?;
         let mut revisions = Revisions::default();
-        for (id, number, fingerprint) in rows {
+        for (id, number, fingerprint, removed) in rows {
             let revision = Revision { number, fingerprint: fingerprint.unwrap_or_default() };
             match id {
+                Some(id) if removed => {
+                    let highest = revisions.removed.entry(id).or_default();
+                    *highest = number.max(*highest);
+                }
                 Some(id) => drop(revisions.tenants.insert(id, revision)),
                 None => revisions.platform = revision,
             }

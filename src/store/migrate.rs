@@ -38,6 +38,7 @@ pub const PUBLIC: &[Migration] = &[
     migration!("public", 3, "0003_switches.sql"),
     migration!("public", 4, "0004_findings.sql"),
     migration!("public", 5, "0005_cdr.sql"),
+    migration!("public", 6, "0006_removed.sql"),
 ];
 
 /// What makes a schema a tenant's.

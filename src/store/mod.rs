@@ -13,7 +13,9 @@ pub mod keyring;
 pub mod lead;
 pub mod load;
 pub mod local;
+mod login;
 pub mod media;
+mod memory;
 pub mod migrate;
 mod prints;
 pub mod recordings;
@@ -24,6 +26,7 @@ pub(crate) mod tables;
 mod tenant;
 mod write;
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,11 +40,12 @@ pub use keyring::{Keyring, KeyringError};
 pub use lead::{Candidate, Elected};
 pub use load::{Reader, Revision, Revisions, TenantInfo};
 pub use local::{LocalError, LocalOptions, LocalPostgres};
+pub use memory::Memory;
 pub use remove::Removed;
 pub use write::Written;
 
 use crate::route::SigningKey;
-use error::{Doing, lost};
+use error::{Doing, lost, refuses_login};
 
 /// Channel that changes are notified on. The payload is JSON: `{"tenant": ID, "revision": N}`,
 /// `{"tenant": ID, "removed": true}` or `{"platform": true, "revision": N}`.
@@ -63,6 +67,8 @@ pub struct StoreOptions {
     pub keyring: Arc<Keyring>,
     /// Most connections at one time.
     pub max_connections: u32,
+    /// File that says where Postgres is and who logs in, where that may change.
+    pub url_file: Option<PathBuf>,
 }
 
 impl StoreOptions {
@@ -72,7 +78,7 @@ impl StoreOptions {
             Some(_) => connect,
             None => connect.application_name("centrex"),
         };
-        Self { connect, keyring, max_connections: 10 }
+        Self { connect, keyring, max_connections: 10, url_file: None }
     }
 
     /// Options from a URL, `postgres://USER:PASSWORD@HOST:PORT/DATABASE`.
@@ -80,11 +86,26 @@ impl StoreOptions {
     /// # Errors
     /// When it is not one.
     pub fn from_url(url: &str, keyring: Arc<Keyring>) -> Result<Self, StoreError> {
-        if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
-            return Err(StoreError::Url("it does not begin with postgres://".to_owned()));
-        }
-        let connect = url.parse().map_err(|error: sqlx::Error| StoreError::Url(error.to_string()))?;
-        Ok(Self::new(connect, keyring))
+        Ok(Self::new(parse_url(url)?, keyring))
+    }
+
+    /// Options from a file with such a URL, which is read again as it changes.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or has something else in it.
+    pub fn from_url_file(path: &Path, keyring: Arc<Keyring>) -> Result<Self, StoreError> {
+        Ok(Self { url_file: Some(path.to_owned()), ..Self::new(login::read(path)?, keyring) })
+    }
+
+    /// The same, with the login as it is by now.
+    fn current(&self) -> Result<Self, StoreError> {
+        let Some(path) = &self.url_file else { return Ok(self.clone()) };
+        let connect = login::read(path)?;
+        let connect = match self.connect.get_application_name() {
+            Some(name) => connect.application_name(name),
+            None => connect,
+        };
+        Ok(Self { connect, ..self.clone() })
     }
 
     /// A pool that connects when it is first used.
@@ -101,7 +122,7 @@ impl StoreOptions {
 pub struct Store {
     reader: Reader,
     signing_key: SigningKey,
-    written: Arc<prints::WrittenPrints>,
+    memory: Memory,
     /// The right to write; none for a store that was only connected, which nothing fences.
     lead: Option<Arc<lead::Lead>>,
 }
@@ -126,7 +147,7 @@ impl Store {
         let closed = connection.close().await;
         let signing_key = prepared?;
         closed.doing("closing a connection")?;
-        Ok(Self { reader: Reader::lazy(options), signing_key, written: Arc::default(), lead: None })
+        Ok(Self { reader: Reader::lazy(options), signing_key, memory: Memory::default(), lead: None })
     }
 
     async fn prepare(connection: &mut PgConnection, keyring: &Keyring) -> Result<SigningKey, StoreError> {
@@ -135,6 +156,11 @@ impl Store {
         migrate::tenants(connection, migrate::TENANT).await?;
         settings::check_key(connection, keyring).await?;
         settings::ensure_signing_key(connection, keyring).await
+    }
+
+    /// What this process wrote.
+    pub fn memory(&self) -> &Memory {
+        &self.memory
     }
 
     /// The reading side, for whoever follows the store.
@@ -181,6 +207,7 @@ async fn connect(options: &PgConnectOptions) -> Result<PgConnection, StoreError>
     };
     match tokio::time::timeout(CONNECT_TIMEOUT, options.connect()).await {
         Ok(Ok(connection)) => Ok(connection),
+        Ok(Err(source)) if refuses_login(&source) => Err(StoreError::Login(source)),
         Ok(Err(source)) if lost(&source) => {
             Err(StoreError::Unreachable { at: at(), reason: source.to_string() })
         }

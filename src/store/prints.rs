@@ -1,12 +1,6 @@
 //! Fingerprints of a plan's rows: what tells, without their bodies, which of them changed.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-use uuid::Uuid;
-
 use super::keyring::{Fingerprint, Keyring};
-use super::tables::Prepared;
 
 /// What tells a row from the one that was stored.
 pub(crate) struct Print {
@@ -63,41 +57,6 @@ impl TablePrints {
         }
         difference.gone.extend(before.map(|old| &*old.name));
         difference
-    }
-}
-
-/// Fingerprints of the tenants that were written last, so that those of a large one need not be read
-/// for each change. They are believed only while the plan they are of is the one that is stored, so
-/// that nothing has to be forgotten when a write fails or somebody else writes.
-#[derive(Default)]
-pub(super) struct WrittenPrints(Mutex<HashMap<Uuid, (Fingerprint, Arc<Prints>)>>);
-
-impl WrittenPrints {
-    /// Those of the plan with a fingerprint, if it was the last.
-    pub fn get(&self, tenant: Uuid, plan: Option<&[u8]>) -> Option<Arc<Prints>> {
-        let written = self.lock();
-        let (fingerprint, prints) = written.get(&tenant)?;
-        (plan == Some(fingerprint.as_slice())).then(|| prints.clone())
-    }
-
-    /// Remembers those of a plan that is stored.
-    pub fn put(&self, tenant: Uuid, stored: Prepared) {
-        self.lock().insert(tenant, (stored.fingerprint, Arc::new(stored.prints)));
-    }
-
-    /// Forgets a tenant that is gone.
-    pub fn remove(&self, tenant: Uuid) {
-        self.lock().remove(&tenant);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, (Fingerprint, Arc<Prints>)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl std::fmt::Debug for WrittenPrints {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_set().entries(self.lock().keys()).finish()
     }
 }
 

@@ -54,13 +54,42 @@ impl Store {
         };
         let removed = match policy {
             DeletionPolicy::Retain if retained => return Ok(Removed::Retained),
-            DeletionPolicy::Retain => retain(&mut transaction, id).await?,
-            DeletionPolicy::Delete => drop_all(&mut transaction, id).await?,
+            DeletionPolicy::Retain => retain(&mut transaction, id, self.memory.highest(Some(id))).await?,
+            DeletionPolicy::Delete => drop_all(&mut transaction, id, self.memory.highest(Some(id))).await?,
         };
         notify(&mut transaction, serde_json::json!({ "tenant": id, "removed": true })).await?;
+        // Nobody is to miss it from now on.
+        self.memory.remove(id);
         transaction.commit().await.doing("removing a tenant")?;
-        self.written.remove(id);
         Ok(removed)
+    }
+
+    /// Tells whoever holds revisions of tenants that there are no such tenants: they were made after the
+    /// state that the database was set back to, and are gone by now. One that is stored is left alone.
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`] when it is no longer ours to write; else when Postgres fails.
+    pub async fn remove_unknown(&self, held: &[(Uuid, i64)]) -> Result<(), StoreError> {
+        const DOING: &str = "removing tenants that are not stored";
+        let mut connection = self.pool().acquire().await.doing("connecting")?;
+        let mut transaction = connection.begin().await.doing(DOING)?;
+        self.fence(&mut transaction).await?;
+        for (id, revision) in held {
+            let removed = sqlx::query(
+                "INSERT INTO public.removed_tenants AS r (id, revision) SELECT $1, $2 + 1
+                 WHERE NOT EXISTS (SELECT FROM public.tenants WHERE id = $1 AND retained_at IS NULL)
+                 ON CONFLICT (id) DO UPDATE SET revision = greatest(r.revision, excluded.revision)",
+            )
+            .bind(id)
+            .bind(revision)
+            .execute(&mut *transaction)
+            .await
+            .doing(DOING)?;
+            if removed.rows_affected() > 0 {
+                notify(&mut transaction, serde_json::json!({ "tenant": id, "removed": true })).await?;
+            }
+        }
+        transaction.commit().await.doing(DOING)
     }
 }
 
@@ -72,16 +101,17 @@ fn stored_policy(id: Uuid, body: &str) -> Result<DeletionPolicy, StoreError> {
 
 /// Keeps schema and role, and marks the tenant. Without a fingerprint every plan differs from it.
 /// That it was retained is what is stored now: no later look at an older policy may drop it.
-async fn retain(connection: &mut PgConnection, id: Uuid) -> Result<Removed, StoreError> {
+async fn retain(connection: &mut PgConnection, id: Uuid, highest: i64) -> Result<Removed, StoreError> {
     claims::release(connection, id).await?;
     sqlx::query(
         "UPDATE public.tenants
-         SET retained_at = now(), updated_at = now(), revision = revision + 1, fingerprint = NULL,
+         SET retained_at = now(), updated_at = now(), revision = greatest(revision, $3) + 1, fingerprint = NULL,
              body = jsonb_set(body, '{deletionPolicy}', $2::jsonb)
          WHERE id = $1",
     )
     .bind(id)
     .bind(serde_json::json!(DeletionPolicy::Retain))
+    .bind(highest)
     .execute(connection)
     .await
     .doing("retaining a tenant")?;
@@ -91,7 +121,7 @@ async fn retain(connection: &mut PgConnection, id: Uuid) -> Result<Removed, Stor
 /// Drops schema and role, as far as they are there: what somebody dropped beside us is gone as it should
 /// be. Roles are the server's, not the database's: one that a schema in another
 /// database needs (a restored copy) stays.
-async fn drop_all(connection: &mut PgConnection, id: Uuid) -> Result<Removed, StoreError> {
+async fn drop_all(connection: &mut PgConnection, id: Uuid, highest: i64) -> Result<Removed, StoreError> {
     let schema = tenant_schema(id);
     let batch = format!(
         "DO $$ BEGIN
@@ -109,11 +139,18 @@ async fn drop_all(connection: &mut PgConnection, id: Uuid) -> Result<Removed, St
         .execute(&mut *connection)
         .await
         .doing("dropping a tenant's schema and role")?;
-    // Its domains, numbers and migrations go with the row.
-    sqlx::query("DELETE FROM public.tenants WHERE id = $1")
-        .bind(id)
-        .execute(connection)
-        .await
-        .doing("dropping a tenant")?;
+    // Its domains, numbers and migrations go with the row. That it was there is known for a while.
+    sqlx::query(
+        "WITH old AS (DELETE FROM public.removed_tenants WHERE removed_at < now() - interval '90 days'),
+              gone AS (DELETE FROM public.tenants WHERE id = $1 RETURNING id, revision)
+         INSERT INTO public.removed_tenants AS r (id, revision)
+         SELECT id, greatest(revision, $2) + 1 FROM gone
+         ON CONFLICT (id) DO UPDATE SET revision = greatest(r.revision, excluded.revision), removed_at = now()",
+    )
+    .bind(id)
+    .bind(highest)
+    .execute(connection)
+    .await
+    .doing("dropping a tenant")?;
     Ok(Removed::Dropped)
 }

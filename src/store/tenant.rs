@@ -19,28 +19,31 @@ pub(super) struct Current {
 }
 
 impl Current {
-    /// What there is to say when the plan is stored already.
-    pub fn unchanged(&self, prepared: &Prepared) -> Option<Written> {
+    /// What there is to say when the plan is stored already, and nobody holds a higher revision: one of
+    /// before the database was set back.
+    pub fn unchanged(&self, prepared: &Prepared, highest: i64) -> Option<Written> {
         let equal = self.fingerprint.as_deref() == Some(&prepared.fingerprint) && !self.retained;
-        equal.then(|| Written { revision: self.revision, ..Written::default() })
+        (equal && self.revision >= highest).then(|| Written { revision: self.revision, ..Written::default() })
     }
 }
 
-/// Makes a tenant with its role and schema. None when somebody else just did; else whether its
-/// schema is new, and so empty.
+/// Makes a tenant with its role and schema. None when somebody else just did; else its revision, and
+/// whether its schema is new, and so empty.
 pub(super) async fn create(
     connection: &mut PgConnection,
     tenant: &TenantRow,
     prepared: &Prepared,
-) -> Result<Option<bool>, StoreError> {
+    highest: i64,
+) -> Result<Option<(i64, bool)>, StoreError> {
     let TenantRow { id, namespace, name, owner_uid, suspended, .. } = tenant;
     let schema = tenant_schema(*id);
     // A schema may be there without a row: restored from a backup.
-    let restored: Option<bool> = sqlx::query_scalar(
-        "INSERT INTO public.tenants
+    let made: Option<(i64, bool)> = sqlx::query_as(
+        "WITH removed AS (DELETE FROM public.removed_tenants WHERE id = $1 RETURNING revision)
+         INSERT INTO public.tenants
              (id, namespace, name, owner_uid, schema_name, role_name, revision, fingerprint, body, suspended)
-         VALUES ($1, $2, $3, $4, $5, $5, 1, $6, $7::jsonb, $8)
-         ON CONFLICT DO NOTHING RETURNING to_regnamespace($5) IS NOT NULL",
+         VALUES ($1, $2, $3, $4, $5, $5, greatest((SELECT revision FROM removed), $9, 0) + 1, $6, $7::jsonb, $8)
+         ON CONFLICT DO NOTHING RETURNING revision, to_regnamespace($5) IS NOT NULL",
     )
     .bind(id)
     .bind(namespace)
@@ -50,10 +53,11 @@ pub(super) async fn create(
     .bind(prepared.fingerprint.as_slice())
     .bind(&prepared.body)
     .bind(suspended)
+    .bind(highest)
     .fetch_optional(&mut *connection)
     .await
     .doing("making a tenant")?;
-    let Some(restored) = restored else {
+    let Some((revision, restored)) = made else {
         check_name(connection, tenant).await?;
         return Ok(None);
     };
@@ -72,7 +76,7 @@ pub(super) async fn create(
         .execute(connection)
         .await
         .doing("making a tenant's role and schema")?;
-    Ok(Some(!restored))
+    Ok(Some((revision, !restored)))
 }
 
 /// Makes the tenant's own row that of the plan, and gives its new revision.
@@ -80,12 +84,13 @@ pub(super) async fn update(
     connection: &mut PgConnection,
     tenant: &TenantRow,
     prepared: &Prepared,
+    highest: i64,
 ) -> Result<i64, StoreError> {
     let TenantRow { id, namespace, name, owner_uid, suspended, .. } = tenant;
     check_name(connection, tenant).await?; // an adopted tenant may have another name than before
     sqlx::query_scalar(
         "UPDATE public.tenants
-         SET revision = revision + 1, namespace = $2, name = $3, owner_uid = $4, fingerprint = $5,
+         SET revision = greatest(revision, $8) + 1, namespace = $2, name = $3, owner_uid = $4, fingerprint = $5,
              body = $6::jsonb, suspended = $7, retained_at = NULL, updated_at = now()
          WHERE id = $1 RETURNING revision",
     )
@@ -96,6 +101,7 @@ pub(super) async fn update(
     .bind(prepared.fingerprint.as_slice())
     .bind(&prepared.body)
     .bind(suspended)
+    .bind(highest)
     .fetch_one(connection)
     .await
     .doing("writing a tenant's revision")

@@ -46,15 +46,18 @@ impl Store {
             .fetch_one(&mut *connection)
             .await
             .doing("reading the platform's revision")?;
-        if stored.as_deref() == Some(&fingerprint) {
+        let highest = self.memory.highest(None);
+        if stored.as_deref() == Some(&fingerprint) && revision >= highest {
+            self.memory.put_platform(revision, &fingerprint);
             return Ok(Written { revision, ..Written::default() });
         }
         let mut transaction = connection.begin().await.doing("writing the platform")?;
         self.fence(&mut transaction).await?;
         let revision: i64 = sqlx::query_scalar(
-            "UPDATE public.platform SET revision = revision + 1, fingerprint = $1 RETURNING revision",
+            "UPDATE public.platform SET revision = greatest(revision, $2) + 1, fingerprint = $1 RETURNING revision",
         )
         .bind(fingerprint.as_slice())
+        .bind(highest)
         .fetch_one(&mut *transaction)
         .await
         .doing("writing the platform's revision")?;
@@ -64,6 +67,7 @@ impl Store {
         let counts = rows::write(&mut transaction, self.keyring(), home, plan, &differences).await?;
         notify(&mut transaction, serde_json::json!({ "platform": true, "revision": revision })).await?;
         transaction.commit().await.doing("writing the platform")?;
+        self.memory.put_platform(revision, &fingerprint);
         Ok(Written {
             revision,
             changed: true,
@@ -74,7 +78,8 @@ impl Store {
     }
 
     /// Writes a tenant's plan: makes its schema and role when they are new, adopts them when they
-    /// were retained.
+    /// were retained. The revision goes up by one; past all that anybody is known to hold, when the database
+    /// was set back to before that.
     ///
     /// # Errors
     /// [`StoreError::NotOwner`] when the schema belongs to another Tenant resource,
@@ -93,7 +98,7 @@ impl Store {
             }
             match written {
                 Ok(Some(written)) => {
-                    self.written.put(plan.tenant.id, prepared);
+                    self.memory.put(plan.tenant.id, written.revision, prepared);
                     return Ok(written);
                 }
                 Ok(None) => {}
@@ -113,15 +118,16 @@ impl Store {
         prepared: &Prepared,
     ) -> Result<Option<Written>, StoreError> {
         let tenant = &plan.tenant;
+        let highest = self.memory.highest(Some(tenant.id));
         let known = current(connection, tenant.id, "").await?;
-        if let Some(written) = known.as_ref().and_then(|known| known.unchanged(prepared)) {
+        if let Some(written) = known.as_ref().and_then(|known| known.unchanged(prepared, highest)) {
             return Ok(Some(written));
         }
         let mut transaction = connection.begin().await.doing("writing a tenant")?;
         self.fence(&mut transaction).await?;
         let (revision, before, fresh) = match known {
-            None => match create(&mut transaction, tenant, prepared).await? {
-                Some(fresh) => (1, None, fresh),
+            None => match create(&mut transaction, tenant, prepared, highest).await? {
+                Some((revision, fresh)) => (revision, None, fresh),
                 None => return Ok(None),
             },
             Some(_) => {
@@ -129,13 +135,13 @@ impl Store {
                 let Some(known) = current(&mut transaction, tenant.id, "FOR UPDATE").await? else {
                     return Ok(None);
                 };
-                if let Some(written) = known.unchanged(prepared) {
+                if let Some(written) = known.unchanged(prepared, highest) {
                     return Ok(Some(written));
                 }
                 if !known.retained && known.owner_uid != tenant.owner_uid {
                     return Err(StoreError::NotOwner { id: tenant.id, owner: known.owner_uid });
                 }
-                (update(&mut transaction, tenant, prepared).await?, known.fingerprint, false)
+                (update(&mut transaction, tenant, prepared, highest).await?, known.fingerprint, false)
             }
         };
         notify(&mut transaction, serde_json::json!({ "tenant": tenant.id, "revision": revision })).await?;
@@ -145,7 +151,7 @@ impl Store {
             .await
             .doing("taking a tenant's role")?;
         let home = Home { scope: &prepared.scope, qualifier: "" };
-        let stored = match (fresh, self.written.get(tenant.id, before.as_deref())) {
+        let stored = match (fresh, self.memory.prints(tenant.id, before.as_deref())) {
             (true, _) => Arc::new(Prints::default()),
             (false, Some(stored)) => stored,
             (false, None) => Arc::new(rows::fingerprints(&mut transaction, home, TenantPlan::NAMES).await?),

@@ -71,8 +71,30 @@ pub struct Held {
 pub struct GatewayState {
     /// State of its registration, as FreeSWITCH says it.
     pub state: String,
-    /// Whether it answers pings; true where it is not pinged.
+    /// Whether FreeSWITCH sends calls by it: one that registers has been registered since it failed
+    /// last, one that is pinged answers.
     pub up: bool,
+}
+
+/// States on the way from one to another (`sofia_gateway_state` in mod_sofia.h): a gateway goes
+/// through them with every renewal of its registration, and is registered at the carrier meanwhile.
+const BETWEEN: [&str; 3] = ["UNREGED", "TRYING", "REGISTER"];
+
+impl GatewayState {
+    /// Whether its state is one on the way from one to another.
+    pub fn is_passing(&self) -> bool {
+        BETWEEN.contains(&self.state.as_str())
+    }
+}
+
+/// Whether calls can leave by a trunk whose gateways these are; none where that is not known, or they
+/// register for the first time.
+pub fn usable(gateways: &[GatewayState]) -> Option<bool> {
+    if gateways.iter().any(|gateway| gateway.up) {
+        return Some(true);
+    }
+    let settled = !gateways.is_empty() && !gateways.iter().any(GatewayState::is_passing);
+    settled.then_some(false)
 }
 
 /// How far the switch is: what was applied to it and checked there.

@@ -1,7 +1,11 @@
 //! The replica kept in step with the store: filled from the cache, then from Postgres, then by
 //! revision as it is notified. A connection that is lost is made again for ever; what was missed
 //! meanwhile is found by comparing revisions.
+//!
+//! A comparison never takes the replica back. Postgres that has less than is held was set back to an older
+//! state: what is held is served until whoever writes has compared that state and written past it.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::sync::{Arc, OnceLock};
@@ -51,6 +55,9 @@ pub struct Progress {
     pub trouble: Option<String>,
     /// Tenants whose newest revision cannot be read; their last good one is served.
     pub unreadable: BTreeSet<Uuid>,
+    /// Tenants of which more is held than Postgres has, and the platform's rows under none: Postgres was set
+    /// back, and they stay as they are held until they were compared.
+    pub held_back: BTreeSet<Option<Uuid>>,
     /// Changes put into the replica so far.
     pub applied: u64,
     /// The key our dialplan is signed with, from Postgres or from the cache.
@@ -81,13 +88,19 @@ struct Notice {
     tenant: Option<Uuid>,
     #[serde(default)]
     platform: bool,
+    #[serde(default)]
+    revision: i64,
+    #[serde(default)]
+    removed: bool,
 }
 
 /// What is to be loaded again.
 #[derive(Default)]
 struct Changed {
-    platform: bool,
-    tenants: BTreeSet<Uuid>,
+    /// The revision that is there, at least.
+    platform: Option<i64>,
+    /// The same of tenants; none for one that was removed.
+    tenants: BTreeMap<Uuid, Option<i64>>,
     /// A notification made no sense: look at everything.
     unclear: bool,
 }
@@ -95,10 +108,10 @@ struct Changed {
 impl Changed {
     fn add(&mut self, payload: &str) {
         match serde_json::from_str(payload) {
-            Ok(Notice { tenant: None, platform: false }) | Err(_) => self.unclear = true,
-            Ok(Notice { tenant, platform }) => {
-                self.platform |= platform;
-                self.tenants.extend(tenant);
+            Ok(Notice { tenant: None, platform: false, .. }) | Err(_) => self.unclear = true,
+            Ok(Notice { tenant, platform, revision, removed }) => {
+                self.platform = platform.then_some(revision).max(self.platform);
+                self.tenants.extend(tenant.map(|id| (id, (!removed).then_some(revision))));
             }
         }
     }
@@ -253,16 +266,71 @@ impl Follower {
     async fn compare(&mut self, reader: &Reader, listener: &mut PgListener) -> Result<(), StoreError> {
         let revisions = in_time(ANSWER_TIMEOUT, reader.revisions(&mut *listener)).await?;
         self.heard();
-        for id in self.replica.revisions().into_keys().filter(|id| !revisions.tenants.contains_key(id)) {
-            self.remove(id);
+        let (mut changed, mut held_back) = (Changed::default(), BTreeSet::new());
+        for (id, held) in self.replica.revisions() {
+            if revisions.tenants.contains_key(&id) {
+                continue;
+            }
+            match revisions.removed.get(&id) {
+                Some(removed) if *removed > held => self.remove(id),
+                _ => drop(held_back.insert(Some(id))),
+            }
         }
-        let differs = |(id, revision): &(Uuid, Revision)| self.tenants.get(id) != Some(revision);
-        let changed = Changed {
-            platform: self.platform != revisions.platform,
-            tenants: revisions.tenants.into_iter().filter(differs).map(|(id, _)| id).collect(),
-            unclear: false,
-        };
+        for (id, revision) in revisions.tenants {
+            match Step::between(self.tenants.get(&id), &revision) {
+                Step::None => {}
+                Step::Forward => drop(changed.tenants.insert(id, Some(revision.number))),
+                Step::Renumbered => self.renumber(id, revision),
+                Step::Back => drop(held_back.insert(Some(id))),
+            }
+        }
+        match Step::between(Some(&self.platform), &revisions.platform) {
+            Step::None => {}
+            Step::Forward => changed.platform = Some(revisions.platform.number),
+            Step::Renumbered => {
+                self.replica.renumber_platform(revisions.platform.number);
+                self.platform = revisions.platform;
+                self.keep(Kept::Platform);
+            }
+            Step::Back => drop(held_back.insert(None)),
+        }
+        self.hold_back(held_back);
         self.load(reader, changed).await
+    }
+
+    /// Takes in of what more is held than Postgres has.
+    fn hold_back(&self, now: BTreeSet<Option<Uuid>>) {
+        let before = self.progress.borrow().held_back.len();
+        if before == 0 && !now.is_empty() {
+            tracing::warn!(
+                tenants = now.iter().flatten().count(),
+                platform = now.contains(&None),
+                "Postgres was set back to an older state; what is held of it is served until it was compared"
+            );
+        }
+        if before > 0 && now.is_empty() {
+            tracing::info!("Postgres has again what is held, or later");
+        }
+        self.progress.send_if_modified(|progress| {
+            std::mem::replace(&mut progress.held_back, now) != progress.held_back
+        });
+    }
+
+    /// What is held of it is as it should be.
+    fn caught_up_with(&self, what: Option<Uuid>) {
+        if self.progress.borrow().held_back.contains(&what) {
+            let mut rest = self.progress.borrow().held_back.clone();
+            rest.remove(&what);
+            self.hold_back(rest);
+        }
+    }
+
+    /// The same content, under an earlier number: Postgres was set back, and nothing was changed since.
+    fn renumber(&mut self, id: Uuid, revision: Revision) {
+        let Some(held) = self.replica.held(id) else { return };
+        self.replica.replace_view(revision.number, held.view);
+        self.tenants.insert(id, revision);
+        self.keep(Kept::Tenant(id));
     }
 
     /// Loads and puts in. What cannot be read stays as it is held; only a lost connection ends it.
@@ -270,15 +338,15 @@ impl Follower {
         // The first time it comes last: once it is held lookups are answered, and a tenant that is still
         // to come would be told to be none.
         let first = self.replica.platform_revision() == 0;
-        if changed.platform && !first {
-            self.load_platform(reader).await?;
+        if let Some(least) = changed.platform.filter(|_| !first) {
+            self.load_platform(reader, least).await?;
         }
         self.load_tenants(reader, changed.tenants).await?;
         // The first time everything was compared: what is not held by now cannot be read.
         let missing = self.progress.borrow().unreadable.iter().any(|id| self.replica.held(*id).is_none());
         self.replica.set_partial(missing);
-        if changed.platform && first {
-            self.load_platform(reader).await?;
+        if let Some(least) = changed.platform.filter(|_| first) {
+            self.load_platform(reader, least).await?;
         }
         let complete = !missing && !self.platform_unreadable;
         self.progress
@@ -286,14 +354,17 @@ impl Follower {
         Ok(())
     }
 
-    async fn load_platform(&mut self, reader: &Reader) -> Result<(), StoreError> {
+    async fn load_platform(&mut self, reader: &Reader, least: i64) -> Result<(), StoreError> {
         let loaded = in_time(ANSWER_TIMEOUT, reader.load_platform()).await;
         self.platform_unreadable = loaded.is_err();
         match loaded {
+            // It was set back meanwhile: the next comparison sees to it.
+            Ok((revision, _)) if revision.number < least => {}
             Ok((revision, plan)) => {
                 self.replica.replace_platform(revision.number, plan);
                 self.platform = revision;
                 self.keep(Kept::Platform);
+                self.caught_up_with(None);
             }
             Err(error) if error.is_unreachable() => return Err(error),
             Err(error) => tracing::error!(%error, "the platform's rows stay as they were"),
@@ -301,24 +372,41 @@ impl Follower {
         Ok(())
     }
 
-    async fn load_tenants(&mut self, reader: &Reader, ids: BTreeSet<Uuid>) -> Result<(), StoreError> {
-        let mut waiting = ids.into_iter();
+    async fn load_tenants(
+        &mut self,
+        reader: &Reader,
+        tenants: BTreeMap<Uuid, Option<i64>>,
+    ) -> Result<(), StoreError> {
+        let mut waiting = tenants.into_iter();
         let mut loads = JoinSet::new();
         loop {
-            for id in waiting.by_ref().take(LOADS - loads.len()) {
+            while loads.len() < LOADS
+                && let Some((id, least)) = waiting.next()
+            {
+                let Some(least) = least else {
+                    self.remove(id);
+                    continue;
+                };
                 let held = self.tenants.get(&id).cloned().zip(self.replica.held(id));
-                loads.spawn(load_tenant(reader.clone(), id, held));
+                loads.spawn(load_tenant(reader.clone(), id, least, held));
             }
             match loads.join_next().await {
                 None => return Ok(()),
-                Some(Ok((id, loaded))) => self.loaded(id, loaded)?,
+                Some(Ok((id, least, loaded))) => self.loaded(id, least, loaded)?,
                 Some(Err(error)) => tracing::error!(%error, "a tenant was not loaded"),
             }
         }
     }
 
-    fn loaded(&mut self, id: Uuid, loaded: Result<Option<Loaded>, StoreError>) -> Result<(), StoreError> {
+    fn loaded(
+        &mut self,
+        id: Uuid,
+        least: i64,
+        loaded: Result<Option<Loaded>, StoreError>,
+    ) -> Result<(), StoreError> {
         match loaded {
+            // It was set back meanwhile: the next comparison sees to it.
+            Ok(Some((revision, _))) if revision.number < least => {}
             Ok(Some((revision, view))) => {
                 // Both at once: what comes next is read as a difference from it.
                 self.replica.replace_view(revision.number, view);
@@ -327,8 +415,10 @@ impl Follower {
                     progress.unreadable.remove(&id);
                 });
                 self.keep(Kept::Tenant(id));
+                self.caught_up_with(Some(id));
             }
-            Ok(None) => self.remove(id),
+            // Removed meanwhile, of which a notification tells, or not there any more.
+            Ok(None) => {}
             Err(error) if error.is_unreachable() => return Err(error),
             Err(error) => {
                 tracing::error!(tenant = %id, %error, "the tenant stays as it was");
@@ -347,6 +437,7 @@ impl Follower {
             progress.unreadable.remove(&id);
         });
         self.keep(Kept::Tenant(id));
+        self.caught_up_with(Some(id));
     }
 
     /// Counts a change, and has it cached.
@@ -376,6 +467,31 @@ impl Follower {
     }
 }
 
+/// How Postgres' revision of something stands to the one that is held.
+enum Step {
+    /// It is the same.
+    None,
+    /// It is later, or another one of the same number: after a failover somebody has written it.
+    Forward,
+    /// It is earlier, and has the same content.
+    Renumbered,
+    /// It is earlier, and has another content.
+    Back,
+}
+
+impl Step {
+    fn between(held: Option<&Revision>, stored: &Revision) -> Self {
+        let Some(held) = held else { return Self::Forward };
+        let same = !stored.fingerprint.is_empty() && stored.fingerprint == held.fingerprint;
+        match stored.number.cmp(&held.number) {
+            Ordering::Equal if held == stored => Self::None,
+            Ordering::Less if same => Self::Renumbered,
+            Ordering::Less => Self::Back,
+            Ordering::Equal | Ordering::Greater => Self::Forward,
+        }
+    }
+}
+
 /// A tenant as it was loaded.
 type Loaded = (Revision, Arc<TenantView>);
 
@@ -383,12 +499,13 @@ type Loaded = (Revision, Arc<TenantView>);
 async fn load_tenant(
     reader: Reader,
     id: Uuid,
+    least: i64,
     held: Option<(Revision, Held)>,
-) -> (Uuid, Result<Option<Loaded>, StoreError>) {
+) -> (Uuid, i64, Result<Option<Loaded>, StoreError>) {
     let held = held.as_ref().map(|(revision, held)| (revision, &held.view.plan));
     let loaded = in_time(ANSWER_TIMEOUT, reader.load_later(id, held)).await;
     let view = |(revision, plan)| (revision, Arc::new(TenantView::new(plan)));
-    (id, loaded.map(|loaded| loaded.map(view)))
+    (id, least, loaded.map(|loaded| loaded.map(view)))
 }
 
 /// Half to all of a time, so that many switches do not come back at one moment.

@@ -167,6 +167,11 @@ impl Collector for ReplicaMetrics {
             "Revision of the platform's rows",
             self.replica.platform_revision(),
         )?;
+        gauge(
+            "replica_held_back",
+            "Tenants, and the platform, of which more is held than the store has, which was set back",
+            i64::try_from(self.probe.held_back()).unwrap_or(i64::MAX),
+        )?;
         let Some(age) = self.probe.replica_age() else { return Ok(()) };
         let gauge = ConstGauge::new(age.as_secs_f64());
         gauge.encode(encoder.encode_descriptor(

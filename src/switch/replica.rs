@@ -151,6 +151,11 @@ impl Replica {
         state.platform = plan;
     }
 
+    /// Takes the platform's rows for those of another revision.
+    pub fn renumber_platform(&self, revision: i64) {
+        self.state.write().unwrap_or_else(PoisonError::into_inner).platform_revision = revision;
+    }
+
     /// A tenant as held, a suspended one too: to be kept, not to be served.
     pub fn held(&self, id: Uuid) -> Option<Held> {
         self.state.read().unwrap_or_else(PoisonError::into_inner).tenants.get(&id).cloned()

@@ -10,8 +10,9 @@ use std::io::{self, Write};
 use jiff::Timestamp;
 
 pub use ask::{Then, Trace};
-pub use options::{Format, TraceArgs};
+pub use options::TraceArgs;
 
+use crate::format::Format;
 use crate::route::media::MediaRootError;
 use crate::source::folder::FolderError;
 use crate::store::{KeyringError, StoreError};
@@ -103,7 +104,7 @@ async fn trace(args: &TraceArgs, out: &mut impl Write) -> Result<bool, TraceErro
     };
     match args.format {
         Format::Text => print::text(out, args, at, &current, proposed.as_ref())?,
-        Format::Json => print::json(out, &current, proposed.as_ref())?,
+        Format::Json => print::json(out, args, &current, proposed.as_ref())?,
     }
     Ok(placed(proposed.as_ref().unwrap_or(&current)))
 }

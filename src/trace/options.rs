@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use jiff::Timestamp;
 
+use crate::format::Format;
 use crate::route::digits;
 use crate::source::TenantKey;
 
@@ -70,9 +71,14 @@ pub struct TraceArgs {
     #[arg(long, env = "CENTREX_AT", value_name = "RFC3339", value_parser = time)]
     pub at: Option<Timestamp>,
 
-    /// How the answer is written
+    /// How the answer is written; json is one document, `{"current": …}`, with `"proposed"` and `"differs"`
+    /// when two are compared
     #[arg(long, env = "CENTREX_FORMAT", value_enum, default_value_t = Format::Text)]
     pub format: Format,
+
+    /// Leave the XML out that FreeSWITCH gets; whether two answers differ depends on it all the same
+    #[arg(long, env = "CENTREX_NO_XML")]
+    pub no_xml: bool,
 
     /// Directory of templates that replace the built-in ones of the same name
     #[arg(long, env = "CENTREX_TEMPLATES", value_name = "DIR")]
@@ -81,16 +87,6 @@ pub struct TraceArgs {
     /// Directory of the tenants' media, as FreeSWITCH sees it
     #[arg(long, env = "CENTREX_MEDIA_DIR", value_name = "DIR", default_value = "/media")]
     pub media_dir: PathBuf,
-}
-
-/// How a trace is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// For people
-    #[default]
-    Text,
-    /// One JSON document: `{"current": …}`, with `"proposed"` and `"differs"` when two are compared
-    Json,
 }
 
 fn tenant(text: &str) -> Result<TenantKey, String> {

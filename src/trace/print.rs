@@ -19,11 +19,12 @@ pub(super) fn text(
 ) -> io::Result<()> {
     let by = args.trunk.as_ref().map(|trunk| format!(" by Trunk {trunk}")).unwrap_or_default();
     writeln!(out, "{}: {} dials {}{by} at {at}", args.tenant, args.from, args.to)?;
-    let before = lines(current);
+    let with_xml = !args.no_xml;
+    let before = lines(current, with_xml);
     let Some(proposed) = proposed else {
         return before.iter().try_for_each(|line| writeln!(out, "{line}"));
     };
-    let after = lines(proposed);
+    let after = lines(proposed, with_xml);
     for (title, lines) in [("current", &before), ("proposed", &after)] {
         writeln!(out, "\n{title}:")?;
         lines.iter().try_for_each(|line| writeln!(out, "  {line}"))?;
@@ -36,13 +37,16 @@ pub(super) fn text(
     differences.extend(only(&after, &before, "+"));
     if differences.is_empty() {
         // The same lines in another order differ too.
-        differences.push(if before == after { "  none" } else { "  the order" }.to_owned());
+        let order = if before == after { "  none" } else { "  the order" };
+        let only_xml = before == after && lines(current, true) != lines(proposed, true);
+        differences.push(if only_xml { "  the XML, which --no-xml leaves out" } else { order }.to_owned());
     }
     differences.iter().try_for_each(|line| writeln!(out, "{line}"))
 }
 
 pub(super) fn json(
     out: &mut impl Write,
+    args: &TraceArgs,
     current: &Outcome,
     proposed: Option<&Outcome>,
 ) -> Result<(), TraceError> {
@@ -51,27 +55,42 @@ pub(super) fn json(
         Err(error) => Ok(json!({"error": error.to_string()})),
     };
     let current = value(current)?;
-    let document = match proposed {
+    let mut document = match proposed {
         Some(proposed) => {
             let proposed: Value = value(proposed)?;
             json!({"differs": current != proposed, "current": current, "proposed": proposed})
         }
         None => json!({"current": current}),
     };
+    if args.no_xml {
+        remove_xml(&mut document);
+    }
     serde_json::to_writer_pretty(&mut *out, &document)?;
     Ok(writeln!(out)?)
 }
 
-fn lines(outcome: &Outcome) -> Vec<String> {
+/// Takes the XML out of every trace in a document.
+fn remove_xml(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            map.remove("xml");
+            map.values_mut().for_each(remove_xml);
+        }
+        Value::Array(items) => items.iter_mut().for_each(remove_xml),
+        _ => {}
+    }
+}
+
+fn lines(outcome: &Outcome, with_xml: bool) -> Vec<String> {
     let mut lines = Vec::new();
     match outcome {
-        Ok(trace) => trace_lines(trace, "", &mut lines),
+        Ok(trace) => trace_lines(trace, "", with_xml, &mut lines),
         Err(error) => lines.push(error.to_string()),
     }
     lines
 }
 
-fn trace_lines(trace: &Trace, indent: &str, lines: &mut Vec<String>) {
+fn trace_lines(trace: &Trace, indent: &str, with_xml: bool, lines: &mut Vec<String>) {
     for step in &trace.steps {
         let mark = if step.matched { "yes" } else { "no " };
         lines.push(format!("{indent}{mark} {}: {}", step.resource, step.why));
@@ -80,10 +99,12 @@ fn trace_lines(trace: &Trace, indent: &str, lines: &mut Vec<String>) {
         Some(end) => format!("{indent}ends: {end}"),
         None => format!("{indent}ends: no answer, which FreeSWITCH makes 404"),
     });
-    xml_lines(&trace.xml, indent, lines);
+    if with_xml {
+        xml_lines(&trace.xml, indent, lines);
+    }
     for then in &trace.then {
         lines.push(format!("{indent}then, when {}:", then.when));
-        trace_lines(&then.trace, &format!("{indent}  "), lines);
+        trace_lines(&then.trace, &format!("{indent}  "), with_xml, lines);
     }
 }
 

@@ -7,7 +7,7 @@ use crate::compile::{self, CompiledWorld, Effect};
 use crate::plan::{PlatformPlan, TenantPlan};
 use crate::source::folder::Folder;
 use crate::source::{Change, TenantKey, World};
-use crate::store::{Keyring, Reader, StoreArgs, StoreOptions};
+use crate::store::{Keyring, Reader, StoreOptions};
 
 /// Most names that an error tells.
 const MOST_NAMES: usize = 20;
@@ -42,8 +42,8 @@ pub type States = (Result<State, TraceError>, Option<Result<State, TraceError>>)
 /// What cannot be read. A tenant that is in one of two states only is no error.
 pub async fn read(args: &TraceArgs) -> Result<States, TraceError> {
     if let (Some(url), Some(key_file)) = (&args.database_url, &args.encryption_key_file) {
-        let store = StoreArgs { database_url: url.clone(), encryption_key_file: key_file.clone() };
-        let current = stored(&store, &args.tenant).await?;
+        let options = StoreOptions::from_url(url, Arc::new(Keyring::read_file(key_file)?))?;
+        let current = stored(&options, &args.tenant).await?;
         let proposed = match &args.manifests {
             Some(path) => Some(compiled(&manifests(path, &[])?, &args.tenant)),
             None => None,
@@ -91,9 +91,8 @@ fn compiled(compiled: &CompiledWorld, key: &TenantKey) -> Result<State, TraceErr
 }
 
 /// What the store has of a tenant: the plan that the switches answer from.
-async fn stored(args: &StoreArgs, key: &TenantKey) -> Result<Result<State, TraceError>, TraceError> {
-    let keyring = Arc::new(Keyring::read_file(&args.encryption_key_file)?);
-    let reader = Reader::lazy(&StoreOptions::from_url(&args.database_url, keyring)?);
+async fn stored(options: &StoreOptions, key: &TenantKey) -> Result<Result<State, TraceError>, TraceError> {
+    let reader = Reader::lazy(options);
     // Says clearly when it is away, of another version or sealed with other keys.
     reader.signing_key().await?;
     let known = reader.tenants().await?;

@@ -64,6 +64,16 @@ capabilities: {drop: [ALL]}
 {{- end -}}
 {{- end -}}
 
+{{/* The volume of the URL of Postgres: a Secret's name and key. A file, and not the environment, so that a new
+     password is taken up without a restart, which ends calls. */}}
+{{- define "centrex.databaseVolume" -}}
+- name: database
+  secret:
+    secretName: {{ .name }}
+    defaultMode: 0400
+    items: [{key: {{ .key }}, path: url}]
+{{- end -}}
+
 {{/* The volume of the encryption keys. Mode 0400 becomes 0440 with fsGroup: root's, read by our group. */}}
 {{- define "centrex.keysVolume" -}}
 - name: encryption-keys

@@ -12,12 +12,12 @@ use crate::resources::common::{Destination, DestinationKind, MediaSource, Namesp
 use crate::resources::dial_rule::Phase;
 use crate::resources::media_file::MediaUsage;
 use crate::resources::trunk::FromNamespaces;
-use crate::resources::{Extension, TenantProfile};
+use crate::resources::{Extension, TenantProfile, Trunk};
 use crate::route::rules::{self, Found};
 use crate::route::{Listener, digits};
 use crate::source::object::created;
 use crate::source::world::key_of;
-use crate::source::{ObjectKey, PlatformSnapshot, TenantSnapshot};
+use crate::source::{ObjectKey, PlatformSnapshot, TenantKey, TenantSnapshot};
 
 /// Kind and name of a resource of the tenant.
 pub type Id = (&'static str, String);
@@ -104,6 +104,15 @@ impl<'a> Draft<'a> {
     /// A resource with its age.
     pub fn aged(&self, kind: &'static str, name: &str) -> Aged {
         Aged { created: self.created(kind, name).unwrap_or(Timestamp::MAX), id: (kind, name.to_owned()) }
+    }
+
+    /// Another tenant, as the people of this one may be told of it: by name within its namespace.
+    pub fn tenant_as_seen(&self, other: &TenantKey) -> String {
+        if other.namespace == self.namespace {
+            format!("tenant {other}")
+        } else {
+            "another tenant".to_owned()
+        }
     }
 
     /// Notes that every resource of the tenant waits for the tenant itself, which is refused.
@@ -272,6 +281,22 @@ impl<'a> Draft<'a> {
         extension.and_then(|e| e.spec.voicemail.as_ref()).is_some_and(|voicemail| voicemail.enabled)
     }
 
+    /// Whether a trunk's owner allows the tenant's namespace.
+    pub fn permits(&self, trunk: &Trunk) -> bool {
+        let allowed = trunk.spec.allowed_namespaces.as_ref();
+        trunk.metadata.namespace.as_deref() == Some(&self.namespace)
+            || allowed.is_some_and(|allowed| match allowed.from {
+                FromNamespaces::Same => false,
+                FromNamespaces::All => true,
+                FromNamespaces::Selector => {
+                    let labels = self.platform_snapshot.namespaces.get(&self.namespace);
+                    allowed.selector.as_ref().is_some_and(|selector| {
+                        selector.match_labels.iter().all(|(k, v)| labels.and_then(|l| l.get(k)) == Some(v))
+                    })
+                }
+            })
+    }
+
     /// The trunk that a reference names, where its owner allows the tenant's namespace.
     pub fn trunk(&self, reference: &NamespacedRef) -> Result<(String, &'a TrunkRow), Broken> {
         let namespace = reference.namespace.as_deref().unwrap_or(&self.namespace);
@@ -283,19 +308,7 @@ impl<'a> Draft<'a> {
             let message = format!("there is no Trunk {} in namespace {namespace}", reference.name);
             return Err((Reason::RefNotFound, message));
         };
-        let allowed = trunk.spec.allowed_namespaces.as_ref();
-        let permitted = namespace == self.namespace
-            || allowed.is_some_and(|allowed| match allowed.from {
-                FromNamespaces::Same => false,
-                FromNamespaces::All => true,
-                FromNamespaces::Selector => {
-                    let labels = self.platform_snapshot.namespaces.get(&self.namespace);
-                    allowed.selector.as_ref().is_some_and(|selector| {
-                        selector.match_labels.iter().all(|(k, v)| labels.and_then(|l| l.get(k)) == Some(v))
-                    })
-                }
-            });
-        if !permitted {
+        if !self.permits(trunk) {
             let message = format!(
                 "Trunk {name} does not allow namespace {}; see its spec.allowedNamespaces",
                 self.namespace

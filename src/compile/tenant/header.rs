@@ -1,10 +1,10 @@
-//! The tenant itself: profile, domains, identity, time zone, emergency calls.
+//! The tenant itself: profile, domains, identity, time zone.
 
 use super::draft::Draft;
-use super::schedule;
-use crate::compile::claims::{UNDENIABLE_DIGITS, tenant_id};
+use super::{emergency, schedule};
+use crate::compile::claims::tenant_id;
 use crate::compile::{Problem, Reason, countries};
-use crate::plan::{DialActionRow, EmergencyRow, TenantRow};
+use crate::plan::TenantRow;
 use crate::resources::media_file::MediaUsage;
 use crate::source::ObjectKey;
 use crate::source::world::key_of;
@@ -34,7 +34,8 @@ pub fn tenant_row(draft: &mut Draft) -> Option<TenantRow> {
     if let Some(holder) = draft.claims.identity(id)
         && *holder != me
     {
-        let message = format!("tenant {holder} has this identity; leave tenantId out for one of your own");
+        let holds = draft.tenant_as_seen(holder);
+        let message = format!("{holds} has this identity; leave tenantId out for one of your own");
         let problem = Problem::refused(key, "spec.tenantId", Reason::Conflict, message);
         draft.problems.push(problem.held_by(holder.object()));
         return None;
@@ -48,7 +49,7 @@ pub fn tenant_row(draft: &mut Draft) -> Option<TenantRow> {
         let field = format!("spec.domains[{index}]");
         match draft.claims.domain(domain) {
             Some(holder) if *holder != me => {
-                let message = format!("tenant {holder} holds the domain {domain}");
+                let message = format!("{} holds the domain {domain}", draft.tenant_as_seen(holder));
                 let problem = Problem::degraded(key.clone(), field, Reason::Conflict, message);
                 draft.problems.push(problem.held_by(holder.object()));
             }
@@ -66,7 +67,7 @@ pub fn tenant_row(draft: &mut Draft) -> Option<TenantRow> {
         let message = "none of its domains is free; a tenant needs one".to_owned();
         return refuse(draft, "spec.domains", Reason::Conflict, message);
     }
-    let emergency = emergency_row(draft);
+    let emergency = emergency::row(draft);
     let music_on_hold =
         spec.music_on_hold.as_ref().and_then(|source| match draft.media(source, MediaUsage::MusicOnHold) {
             Ok(path) => Some(path),
@@ -107,44 +108,4 @@ pub fn tenant_row(draft: &mut Draft) -> Option<TenantRow> {
         cdr_days: profile.and_then(|profile| profile.retention.as_ref()?.cdr_days),
         deletion_policy: spec.deletion_policy.unwrap_or_default(),
     })
-}
-
-/// How emergency calls leave. The numbers stay what they are while their trunk is not there: nothing
-/// else may be made of them.
-fn emergency_row(draft: &mut Draft) -> Option<EmergencyRow> {
-    let emergency = draft.snapshot.tenant.spec.emergency.clone()?;
-    let key = draft.tenant_key();
-    let mut numbers = Vec::new();
-    for (index, number) in emergency.numbers.into_iter().enumerate() {
-        match blocked(draft, &number) {
-            Some(rule) => {
-                let message = format!(
-                    "DialRule {rule} of the platform blocks {number}; only emergency numbers of {UNDENIABLE_DIGITS} digits or fewer pass its rules"
-                );
-                let field = format!("spec.emergency.numbers[{index}]");
-                draft.problems.push(Problem::degraded(key.clone(), field, Reason::NotAllowed, message));
-            }
-            None => numbers.push(number),
-        }
-    }
-    let trunk = match draft.trunk(&emergency.trunk_ref) {
-        Ok((trunk, _)) => Some(trunk),
-        Err((reason, message)) => {
-            let message =
-                format!("emergency calls leave by the trunks of the tenant's routes only: {message}");
-            draft.problems.push(Problem::degraded(key, "spec.emergency.trunkRef", reason, message));
-            None
-        }
-    };
-    Some(EmergencyRow { numbers, trunk, caller_id_number: emergency.caller_id_number })
-}
-
-/// The rule of the platform that names a longer number of the tenant's list and blocks it: a premium
-/// number is no emergency number because a tenant says so.
-fn blocked<'a>(draft: &Draft<'a>, number: &str) -> Option<&'a str> {
-    if number.len() <= UNDENIABLE_DIGITS {
-        return None;
-    }
-    let found = draft.named_by_platform(number)?;
-    (found.rule.action == DialActionRow::Block).then_some(found.name)
 }

@@ -5,6 +5,7 @@
 //! What stands then becomes rows, and routing tests ask them.
 
 mod draft;
+mod emergency;
 mod header;
 mod limits;
 mod links;
@@ -48,7 +49,8 @@ pub fn tenant(
         let Some(cannot_stand) = loops::cut(&mut draft, pass < SPARING) else { break };
         required.look_again(cannot_stand);
     }
-    let plan = rows::build(&mut draft, row);
+    let mut plan = rows::build(&mut draft, row);
+    emergency::complete(&mut draft, &mut plan);
     let plan = routing_tests::run(&mut draft, plan);
     draft.problems.sort();
     draft.problems.dedup();

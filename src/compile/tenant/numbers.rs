@@ -112,7 +112,11 @@ fn public(draft: &mut Draft) {
         let name = name_of(&**number);
         let Some((holder, holder_name)) = draft.claims.number(&number.spec.number) else { continue };
         if *holder != me || holder_name != name {
-            let message = format!("Number {holder_name} of tenant {holder} holds {}", number.spec.number);
+            let whose = draft.tenant_as_seen(holder);
+            let message = match holder.namespace == me.namespace {
+                true => format!("Number {holder_name} of {whose} holds {}", number.spec.number),
+                false => format!("{whose} holds {}", number.spec.number),
+            };
             let kind = "Number";
             let holder =
                 ObjectKey { namespace: Some(holder.namespace.clone()), kind, name: holder_name.to_owned() };

@@ -8,7 +8,7 @@ mod certificates;
 mod review;
 mod verdict;
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
@@ -35,6 +35,9 @@ use verdict::Origin;
 
 /// How often certificates are looked at again.
 const LOOK: Duration = Duration::from_secs(60);
+/// First and longest pause before a certificate that could not be had is asked for again.
+const FIRST_RETRY: Duration = Duration::from_millis(500);
+const LONGEST_RETRY: Duration = Duration::from_secs(10);
 /// How long reviews under way may take at the end.
 const DRAIN: Duration = Duration::from_secs(2);
 /// Most bytes of a review: two objects of the largest size etcd takes.
@@ -64,10 +67,11 @@ pub struct Options {
     pub source: Source,
 }
 
-/// Opens the listener and answers until it is stopped.
+/// Answers until it is stopped, from when there is a certificate: the API server may refuse its Secret for
+/// the moment, and that stops nothing else.
 ///
 /// # Errors
-/// The address is taken, or there is no certificate.
+/// The address is taken.
 pub async fn start(
     options: Options,
     client: Client,
@@ -75,31 +79,82 @@ pub async fn start(
     tasks: &TaskTracker,
     stop: CancellationToken,
 ) -> Result<(), CertificateError> {
-    let listen = |source| CertificateError::Listen { listen: options.listen, source };
-    let listener = std::net::TcpListener::bind(options.listen).map_err(listen)?;
-    listener.set_nonblocking(true).map_err(listen)?;
+    let listener = bind(options.listen)?;
     let judge = Arc::new(Judge { known, client: client.clone() });
     let keeper = Keeper::new(options.source, client);
-    let first = keeper.pair().await?;
-    let config = first.config().await?;
-    let app = Router::new()
-        .route("/validate", post(validate))
-        .layer(DefaultBodyLimit::max(MAX_BODY))
-        .with_state(judge);
-    let handle = Handle::<SocketAddr>::new();
-    let server =
-        axum_server::from_tcp_rustls(listener, config.clone()).map_err(listen)?.handle(handle.clone());
+    // Without a certificate the address is not held: who connects is refused at once, and does not wait.
+    let (first, listener) = match keeper.usable().await {
+        Ok(usable) => (Some(usable), Some(listener)),
+        Err(error) => {
+            told(&error);
+            (None, None)
+        }
+    };
     tasks.spawn(async move {
-        if let Err(error) = server.serve(app.into_make_service()).await {
+        let begun = stop.run_until_cancelled(begin(&keeper, options.listen, first, listener)).await;
+        let Some((pair, config, listener)) = begun else { return };
+        let app = Router::new()
+            .route("/validate", post(validate))
+            .layer(DefaultBodyLimit::max(MAX_BODY))
+            .with_state(judge);
+        let handle = Handle::<SocketAddr>::new();
+        let server = match axum_server::from_tcp_rustls(listener, config.clone()) {
+            Ok(server) => server.handle(handle.clone()),
+            Err(error) => return tracing::error!(%error, "the webhook's listener cannot be used"),
+        };
+        let renewing = async {
+            stop.run_until_cancelled(keep(keeper, pair, config)).await;
+            handle.graceful_shutdown(Some(DRAIN));
+        };
+        let (ended, ()) = tokio::join!(server.serve(app.into_make_service()), renewing);
+        if let Err(error) = ended {
             tracing::error!(%error, "the webhook's listener ended");
         }
     });
-    tasks.spawn(async move {
-        let renewing = keep(keeper, first, config);
-        stop.run_until_cancelled(renewing).await;
-        handle.graceful_shutdown(Some(DRAIN));
-    });
     Ok(())
+}
+
+/// Tries until there are a certificate and a listener.
+async fn begin(
+    keeper: &Keeper,
+    listen: SocketAddr,
+    mut first: Option<(Pair, RustlsConfig)>,
+    mut listener: Option<TcpListener>,
+) -> (Pair, RustlsConfig, TcpListener) {
+    let mut wait = FIRST_RETRY;
+    loop {
+        if first.is_none() {
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(LONGEST_RETRY);
+        }
+        let tried = async {
+            let (pair, config) = match first.take() {
+                Some(usable) => usable,
+                None => keeper.usable().await?,
+            };
+            let listener = match listener.take() {
+                Some(listener) => listener,
+                None => bind(listen)?,
+            };
+            Ok::<_, CertificateError>((pair, config, listener))
+        };
+        match tried.await {
+            Ok(begun) => return begun,
+            Err(error) => told(&error),
+        }
+    }
+}
+
+fn told(error: &CertificateError) {
+    tracing::warn!(%error, "the webhook does not answer yet; trying again");
+}
+
+fn bind(listen: SocketAddr) -> Result<TcpListener, CertificateError> {
+    let bound = TcpListener::bind(listen).and_then(|listener| {
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    });
+    bound.map_err(|source| CertificateError::Listen { listen, source })
 }
 
 /// Takes a new certificate as soon as there is one.
@@ -135,6 +190,13 @@ impl Keeper {
                 Self::SelfMade(Box::new(SelfMade::new(client, namespace, service, configuration)))
             }
         }
+    }
+
+    /// The certificate there is, and what serves it.
+    async fn usable(&self) -> Result<(Pair, RustlsConfig), CertificateError> {
+        let pair = self.pair().await?;
+        let config = pair.config().await?;
+        Ok((pair, config))
     }
 
     async fn pair(&self) -> Result<Pair, CertificateError> {

@@ -60,6 +60,14 @@ impl Watches {
         self.0.pulses.iter().filter_map(|pulse| pulse.stale(limit)).collect()
     }
 
+    /// Why the API server cannot be reached, where that is what is wrong.
+    pub fn away(&self) -> Option<String> {
+        self.0.pulses.iter().find_map(|pulse| {
+            let state = lock(&pulse.state);
+            state.error.clone().filter(|_| state.away)
+        })
+    }
+
     /// What is still to be seen before everything is known, in words. For /readyz.
     pub fn missing(&self) -> Vec<String> {
         let mut missing: Vec<String> = self.0.pulses.iter().filter_map(|pulse| pulse.missing()).collect();
@@ -85,6 +93,8 @@ struct State {
     lived: Instant,
     heard: Instant,
     error: Option<String>,
+    /// Because the API server cannot be reached.
+    away: bool,
     listed: bool,
     /// It waits for its reader, not for the API server.
     held_up: bool,
@@ -93,7 +103,7 @@ struct State {
 impl Pulse {
     pub fn new(kind: &'static str, namespace: Option<String>) -> Self {
         let now = Instant::now();
-        let state = State { lived: now, heard: now, error: None, listed: false, held_up: false };
+        let state = State { lived: now, heard: now, error: None, away: false, listed: false, held_up: false };
         Self { kind, namespace, state: Mutex::new(state) }
     }
 
@@ -110,9 +120,11 @@ impl Pulse {
         lock(&self.state).listed = true;
     }
 
-    /// Something is wrong; whether it is something else than before.
-    pub fn fails(&self, error: String, answered: bool) -> bool {
+    /// Something is wrong; whether it is something else than before. `away` where that is the API server,
+    /// which cannot be reached.
+    pub fn fails(&self, error: String, answered: bool, away: bool) -> bool {
         let mut state = lock(&self.state);
+        state.away = away;
         if answered {
             state.heard = Instant::now();
         }
@@ -121,9 +133,10 @@ impl Pulse {
         changed
     }
 
-    /// All is well; whether it was not.
+    /// All is well; whether it was not, for another reason than an outage.
     pub fn works(&self) -> bool {
-        lock(&self.state).error.take().is_some()
+        let mut state = lock(&self.state);
+        state.error.take().is_some() && !std::mem::take(&mut state.away)
     }
 
     /// Whether it waits for its reader from now on.

@@ -292,7 +292,8 @@ impl Stream {
             return debug!(kind, namespace, "listed again: {failure}");
         }
         let text = failure.to_string();
-        if self.pulse.fails(text.clone(), failure.is_answer()) {
+        let away = failure.is_outage();
+        if self.pulse.fails(text.clone(), failure.is_answer(), away) && !away {
             warn!(
                 kind,
                 namespace,

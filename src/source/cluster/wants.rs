@@ -3,7 +3,7 @@
 //! Metadata only says that one may be another now; what is there is what the API server answers
 //! when asked for that one. So a watch that lags behind takes nothing away.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::backoff::Backoff;
 use crate::source::ObjectKey;
+use crate::turns::Turns;
 
 /// First and longest pause before one that could not be fetched is fetched again.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(120));
@@ -19,8 +20,9 @@ const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_sec
 #[derive(Debug, Default)]
 pub(super) struct Wants {
     wants: HashMap<Arc<ObjectKey>, Want>,
-    /// In the order of their wanting. One that was given up meanwhile is passed over.
-    queue: VecDeque<Arc<ObjectKey>>,
+    /// In the order of their wanting, one namespace after the other. One that was given up meanwhile is
+    /// passed over.
+    queue: Turns<Arc<ObjectKey>>,
     resting: BTreeSet<(Instant, Arc<ObjectKey>)>,
     /// Counts lists, and which was the last of each watch.
     round: u32,
@@ -90,7 +92,12 @@ impl Wants {
         let want = Want { referrers: 1, held, settled: false, work, tries: 0, round };
         want.count(&mut self.tally, usize::saturating_add);
         self.wants.insert(key.clone(), want);
-        self.queue.push_back(key);
+        self.line_up(key);
+    }
+
+    fn line_up(&mut self, key: Arc<ObjectKey>) {
+        let namespace = key.namespace.clone();
+        self.queue.push(namespace.as_deref(), key);
     }
 
     /// One object less refers to it. Whether it was held and is wanted no more.
@@ -149,7 +156,7 @@ impl Wants {
         match want.work {
             Work::None | Work::Resting => {
                 want.work = Work::Queued;
-                self.queue.push_back(key);
+                self.line_up(key);
             }
             Work::Running => want.work = Work::RunningAgain,
             Work::Queued | Work::RunningAgain => {}
@@ -158,7 +165,7 @@ impl Wants {
 
     /// The next to fetch.
     pub fn next(&mut self) -> Option<Arc<ObjectKey>> {
-        while let Some(key) = self.queue.pop_front() {
+        while let Some(key) = self.queue.take() {
             match self.wants.get_mut(&key) {
                 Some(want) if want.work == Work::Queued => {
                     want.work = Work::Running;
@@ -217,7 +224,7 @@ impl Wants {
     /// It could not be fetched, for a reason that is not its own: it is the next again.
     pub fn postponed(&mut self, key: &Arc<ObjectKey>) {
         if self.try_again(key, Work::Queued).is_some() {
-            self.queue.push_front(key.clone());
+            self.queue.push_first(key.namespace.as_deref(), key.clone());
         }
     }
 
@@ -246,7 +253,7 @@ impl Wants {
                 && want.work == Work::Resting
             {
                 want.work = Work::Queued;
-                self.queue.push_back(key);
+                self.line_up(key);
             }
         }
     }

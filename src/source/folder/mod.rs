@@ -90,6 +90,14 @@ pub struct Folder {
 }
 
 impl Folder {
+    /// Whether a file or a folder of manifests can be read at all.
+    ///
+    /// # Errors
+    /// Why it cannot.
+    pub fn check(manifests: &Path) -> Result<(), FolderError> {
+        tree::readable(manifests)
+    }
+
     /// Reads the folder and follows it. The first update is everything there is; each later one
     /// follows a change by some tens of milliseconds.
     ///

@@ -39,8 +39,7 @@ impl Tree {
     /// Files and folders, without a data directory.
     pub fn new(roots: Vec<PathBuf>) -> Result<Self, FolderError> {
         for root in &roots {
-            readable(root)
-                .map_err(|source| FolderError::Manifests { path: root.display().to_string(), source })?;
+            readable(root)?;
         }
         Ok(Self {
             roots,
@@ -238,10 +237,14 @@ impl Tree {
     }
 }
 
-fn readable(root: &Path) -> io::Result<()> {
-    if std::fs::metadata(root)?.is_dir() {
-        std::fs::read_dir(root).map(drop)
-    } else {
-        std::fs::File::open(root).map(drop)
-    }
+/// Whether a file can be read, or a folder listed.
+pub(super) fn readable(root: &Path) -> Result<(), FolderError> {
+    let read = || -> io::Result<()> {
+        if std::fs::metadata(root)?.is_dir() {
+            std::fs::read_dir(root).map(drop)
+        } else {
+            std::fs::File::open(root).map(drop)
+        }
+    };
+    read().map_err(|source| FolderError::Manifests { path: root.display().to_string(), source })
 }

@@ -7,9 +7,6 @@ const MAX_TEXT: usize = 500;
 const MAX_WORD: usize = 64;
 /// Most differences that are told.
 const MAX_DRIFT: usize = 20;
-/// States on the way from one to another (`sofia_gateway_state` in mod_sofia.h): a gateway goes
-/// through them with every renewal of its registration, and is registered at the carrier meanwhile.
-const BETWEEN: [&str; 3] = ["UNREGED", "TRYING", "REGISTER"];
 
 /// Findings as they are to stand in Postgres, where `before` stands: without how many calls are up,
 /// which moves all the time, and what is of no use outside its process; without a gateway's steps between two states; and bounded.
@@ -28,7 +25,7 @@ pub fn lasting(before: &Findings, now: &Findings) -> Findings {
         let settled = before.gateways.get(trunk).map(Vec::as_slice).unwrap_or_default();
         for (index, gateway) in gateways.iter_mut().enumerate() {
             match settled.get(index) {
-                Some(GatewayState { state, .. }) if BETWEEN.contains(&gateway.state.as_str()) => {
+                Some(GatewayState { state, .. }) if gateway.is_passing() => {
                     gateway.state.clone_from(state);
                 }
                 _ => gateway.state = bounded(&gateway.state, MAX_WORD),

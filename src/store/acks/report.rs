@@ -1,6 +1,5 @@
 //! The writing side: one sidecar's reports.
 
-use sqlx::postgres::PgConnectOptions;
 use sqlx::types::Json;
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
@@ -47,7 +46,7 @@ const REGISTERING: &str = "registering a switch";
 /// reporting do not wait for each other.
 #[derive(Debug)]
 pub struct Reporter {
-    connect: PgConnectOptions,
+    reader: Reader,
     connection: Option<PgConnection>,
     info: SwitchInfo,
     instance: Uuid,
@@ -62,7 +61,7 @@ impl Reporter {
     /// A reporter that has not said anything yet.
     pub fn new(reader: &Reader, info: SwitchInfo) -> Self {
         Self {
-            connect: (*reader.pool().connect_options()).clone(),
+            reader: reader.clone(),
             connection: None,
             info,
             instance: Uuid::new_v4(),
@@ -98,7 +97,7 @@ impl Reporter {
 
     /// Takes the name and reports in one transaction: nobody sees a switch that holds nothing.
     async fn begin(&mut self, held: Applied, findings: &Findings) -> Result<bool, StoreError> {
-        let mut connection = connect(&self.connect).await?;
+        let mut connection = connect(&self.reader.pool().connect_options()).await?;
         let mut transaction = connection.begin().await.doing(REGISTERING)?;
         let mine =
             self.claim(&mut transaction).await? && self.write(&mut transaction, held, findings, true).await?;
@@ -185,7 +184,7 @@ impl Reporter {
         }
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
-            None => connect(&self.connect).await?,
+            None => connect(&self.reader.pool().connect_options()).await?,
         };
         sqlx::query(
             "WITH gone AS (DELETE FROM public.switches WHERE name = $1 AND instance = $2 RETURNING name)

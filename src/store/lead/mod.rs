@@ -12,6 +12,7 @@
 //! Readers need none of this.
 
 mod lock;
+mod watch;
 
 use std::sync::Arc;
 
@@ -20,7 +21,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use super::error::{Doing, StoreError};
-use super::{Reader, Store, StoreOptions, check_server, connect};
+use super::{Memory, Reader, Store, StoreOptions, check_server, connect};
 use lock::Lock;
 
 /// Who wants to write.
@@ -57,6 +58,7 @@ impl Elected {
 #[derive(Debug)]
 pub(super) struct Lead {
     term: i64,
+    set_back: bool,
     lost: CancellationToken,
     end: CancellationToken,
     tasks: TaskTracker,
@@ -64,15 +66,30 @@ pub(super) struct Lead {
 }
 
 impl Store {
-    /// Connects as [`Store::connect`] does, and becomes the one that writes.
+    /// Connects as [`Store::connect`] does, and becomes the one that writes, for the first time in this
+    /// process.
     ///
     /// # Errors
     /// [`StoreError::Led`] while somebody else writes, which is worth another try after a while;
     /// [`StoreError::Fenced`] when a later leader of the same Lease writes; else as
     /// [`Store::connect`].
     pub async fn lead(options: &StoreOptions, candidate: &Candidate) -> Result<Self, StoreError> {
+        Self::lead_again(options, candidate, &Memory::default()).await
+    }
+
+    /// The same for a process that may have written before: by what it wrote it is noticed that the database
+    /// was set back since ([`Store::was_set_back`]).
+    ///
+    /// # Errors
+    /// As [`Store::lead`].
+    pub async fn lead_again(
+        options: &StoreOptions,
+        candidate: &Candidate,
+        memory: &Memory,
+    ) -> Result<Self, StoreError> {
+        let options = &options.current()?;
         let mut connection = connect(&options.connect).await?;
-        let led = Self::take_lead(options, candidate, &mut connection).await;
+        let led = Self::take_lead(options, candidate, memory, &mut connection).await;
         let closed = connection.close().await;
         let store = led?;
         closed.doing("closing a connection")?;
@@ -82,6 +99,7 @@ impl Store {
     async fn take_lead(
         options: &StoreOptions,
         candidate: &Candidate,
+        memory: &Memory,
         connection: &mut PgConnection,
     ) -> Result<Self, StoreError> {
         check_server(connection).await?;
@@ -90,11 +108,14 @@ impl Store {
         options.connect = options.connect.application_name(name.as_deref().unwrap_or("centrex writer"));
         // The lock comes before the migrations: they are a writer's business too.
         let mut lock = Lock::take(&options.connect, candidate).await?;
+        let reader = Reader::lazy(&options);
         let begun = async {
             let signing_key = Self::prepare(connection, &options.keyring).await?;
-            Ok((signing_key, lock.raise_term(candidate).await?))
+            let term = lock.raise_term(candidate).await?;
+            let stored = reader.revisions(&mut *connection).await?;
+            Ok((signing_key, term, memory.begin(term, term - 1, &stored)))
         };
-        let (signing_key, term) = match begun.await {
+        let (signing_key, term, set_back) = match begun.await {
             Ok(begun) => begun,
             Err(error) => {
                 lock.close().await;
@@ -102,16 +123,18 @@ impl Store {
             }
         };
         tracing::info!(term, holder = candidate.holder, "writing to the database");
+        if set_back {
+            tracing::warn!(
+                "the database was set back to an older state: everything is compared before it is served"
+            );
+        }
         let (lost, end, tasks) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
         tasks.spawn(lock.keep(lost.clone().drop_guard(), end.clone()));
+        let watched = watch::watch(reader.clone(), memory.clone(), term, lost.clone(), end.clone());
+        tasks.spawn(watched);
         tasks.close();
-        let lead = Lead { term, lost, _guard: end.clone().drop_guard(), end, tasks };
-        Ok(Self {
-            reader: Reader::lazy(&options),
-            signing_key,
-            written: Arc::default(),
-            lead: Some(Arc::new(lead)),
-        })
+        let lead = Lead { term, set_back, lost, _guard: end.clone().drop_guard(), end, tasks };
+        Ok(Self { reader, signing_key, memory: memory.clone(), lead: Some(Arc::new(lead)) })
     }
 
     /// The term; none for a store that was only connected.
@@ -119,8 +142,13 @@ impl Store {
         self.lead.as_ref().map(|lead| lead.term)
     }
 
-    /// Cancelled when the right to write is lost or was given back: nothing can be written with this
-    /// store any more. Never for one that was only connected.
+    /// Whether the database was set back since this process wrote last, as by a restored backup.
+    pub fn was_set_back(&self) -> bool {
+        self.lead.as_ref().is_some_and(|lead| lead.set_back)
+    }
+
+    /// Cancelled when the right to write is lost or was given back, and when the database was set back:
+    /// nothing can be written with this store any more. Never for one that was only connected.
     pub fn lost(&self) -> CancellationToken {
         self.lead.as_ref().map(|lead| lead.lost.clone()).unwrap_or_default()
     }
@@ -140,7 +168,7 @@ impl Store {
     pub(super) async fn fence(&self, connection: &mut PgConnection) -> Result<(), StoreError> {
         let Some(lead) = &self.lead else { return Ok(()) };
         if lead.lost.is_cancelled() {
-            return Err(StoreError::Fenced("the connection that holds its lock was lost".to_owned()));
+            return Err(StoreError::Fenced("its lock was lost, or the database set back".to_owned()));
         }
         let (term, holder): (i64, String) = sqlx::query_as(
             "SELECT term, holder FROM (SELECT term, holder FROM public.writer FOR SHARE) AS writer,

@@ -6,10 +6,11 @@
 
 mod account;
 mod binaries;
+mod directory;
 mod server;
 
 use std::fs::File;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -100,6 +101,26 @@ pub struct LocalPostgres {
 }
 
 impl LocalPostgres {
+    /// Whether a server can be run with its data under a directory, which need not exist yet. Nothing is
+    /// made.
+    ///
+    /// # Errors
+    /// Programs or an account are missing, or the account may not enter the directory.
+    pub fn check(data_dir: &Path) -> Result<(), LocalError> {
+        let io = |source| LocalError::Io { path: data_dir.to_owned(), source };
+        Binaries::find(server::made_with(&data_dir.join("postgres")))?;
+        Account::choose()?.check_reach(&directory::nearest(data_dir).map_err(io)?)
+    }
+
+    /// Makes the directory that the data are to be under, open to the server's account whatever the umask
+    /// is.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn make_directory(data_dir: &Path) -> Result<(), LocalError> {
+        directory::make(data_dir).map_err(|source| LocalError::Io { path: data_dir.to_owned(), source })
+    }
+
     /// Starts it, making its data first where there are none, with a login `centrex` that is no
     /// superuser and owns a database `centrex`.
     ///
@@ -111,7 +132,7 @@ impl LocalPostgres {
             let path = path.to_owned();
             move |source| LocalError::Io { path, source }
         };
-        std::fs::DirBuilder::new().recursive(true).mode(0o711).create(root).map_err(io(root))?;
+        directory::make(root).map_err(io(root))?;
         let root = std::fs::canonicalize(root).map_err(io(root))?;
         let lock_path = root.join("postgres.lock");
         let lock = File::create(&lock_path).map_err(io(&lock_path))?;

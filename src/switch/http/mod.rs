@@ -83,6 +83,11 @@ pub trait Probe: Send + Sync + 'static {
 
     /// How long ago the replica was last known to hold what the store holds; none before it did.
     fn replica_age(&self) -> Option<Duration>;
+
+    /// Of how many tenants more is held than the store has, which was set back; the platform counts as one.
+    fn held_back(&self) -> usize {
+        0
+    }
 }
 
 /// What a listener answers.
@@ -103,6 +108,16 @@ pub struct Server {
 }
 
 impl Server {
+    /// Whether a listener can be opened, without keeping it.
+    ///
+    /// # Errors
+    /// The address is taken, or reachable from elsewhere without credentials.
+    pub fn check(listen: SocketAddr, credentials: Option<&Credentials>) -> Result<(), ServerError> {
+        check_exposure(listen, credentials)?;
+        let listener = std::net::TcpListener::bind(listen);
+        listener.map(drop).map_err(|source| ServerError::Listen { option: "--xml-listen", listen, source })
+    }
+
     /// Opens the listener.
     ///
     /// # Errors

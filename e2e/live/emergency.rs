@@ -1,0 +1,398 @@
+//! Emergency calls on a running FreeSWITCH: whatever is wrong with the emergency trunk, with another
+//! trunk and without. Every case is a tenant of its own on one switch, and all call at one time.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crate::freeswitch::phone::{Listener, Outcome, Peer};
+use crate::freeswitch::process::{free_port, until};
+use crate::freeswitch::standalone::{PASSWORD, Standalone, USERNAME};
+use crate::freeswitch::switch::{ESL_PASSWORD, Switch, installed};
+use crate::skip::skip;
+
+use super::lab::SOON;
+
+/// What is wrong with an emergency trunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trouble {
+    /// There is none of its name.
+    Missing,
+    /// It does not answer pings.
+    Down,
+    /// Its carrier registers nobody.
+    NotRegistered,
+    /// Every call is answered with a status.
+    Answers(u16),
+    /// It says something before it answers 404.
+    Announces,
+    /// It says nothing at all.
+    Silent,
+    /// Nothing: the sort of case against which the others are measured.
+    None,
+}
+
+/// Who listens at a gateway.
+enum Carrier {
+    Nobody,
+    Curt(Curt),
+    Sipp(Listener),
+}
+
+/// Answers every call with one status, or with nothing at all.
+struct Curt {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<Vec<String>>,
+}
+
+impl Curt {
+    fn listen(carrier: &Peer, status: Option<u16>) -> Self {
+        let socket = UdpSocket::bind((carrier.address, carrier.port)).expect("its port");
+        socket.set_read_timeout(Some(Duration::from_millis(100))).expect("a timeout");
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let thread = std::thread::spawn(move || {
+            let (mut packet, mut messages) = ([0; 4096], Vec::new());
+            while !stopped.load(Ordering::Relaxed) {
+                let Ok((length, sender)) = socket.recv_from(&mut packet) else { continue };
+                let message = String::from_utf8_lossy(&packet[..length]).into_owned();
+                if let Some(status) = status.filter(|_| message.starts_with("INVITE")) {
+                    socket.send_to(refusal(&message, status).as_bytes(), sender).expect("an answer");
+                }
+                messages.push(message);
+            }
+            messages
+        });
+        Self { stop, thread }
+    }
+
+    /// What came.
+    fn end(self) -> Vec<String> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().expect("a carrier")
+    }
+}
+
+/// The final answer to a request.
+fn refusal(request: &str, status: u16) -> String {
+    let copied = request.lines().take_while(|line| !line.is_empty()).filter_map(|line| {
+        match line.split_once(':')?.0 {
+            "Via" | "From" | "Call-ID" | "CSeq" => Some(format!("{line}\r\n")),
+            "To" => Some(format!("{line};tag=curt\r\n")),
+            _ => None,
+        }
+    });
+    format!("SIP/2.0 {status} Refused\r\n{}Content-Length: 0\r\n\r\n", copied.collect::<String>())
+}
+
+/// A tenant with an emergency trunk, and perhaps another one.
+struct Case {
+    trouble: Trouble,
+    name: &'static str,
+    caller: Peer,
+    carrier: Peer,
+    other: Option<Peer>,
+}
+
+/// What became of a call.
+struct Called {
+    outcome: Outcome,
+    took: Duration,
+    /// INVITEs that came to the emergency trunk's carrier, and to the other's.
+    invites: (usize, usize),
+}
+
+const TROUBLES: [(Trouble, &str, &str); 10] = [
+    (Trouble::None, "fine-with", "fine-alone"),
+    (Trouble::Missing, "missing-with", "missing-alone"),
+    (Trouble::Down, "down-with", "down-alone"),
+    (Trouble::NotRegistered, "unregistered-with", "unregistered-alone"),
+    (Trouble::Answers(486), "busy-with", "busy-alone"),
+    (Trouble::Answers(503), "unavailable-with", "unavailable-alone"),
+    (Trouble::Answers(404), "unknown-with", "unknown-alone"),
+    (Trouble::Answers(603), "declined-with", "declined-alone"),
+    (Trouble::Announces, "announces-with", "announces-alone"),
+    (Trouble::Silent, "silent-with", "silent-alone"),
+];
+
+/// What a call may take beside what it waits for: twenty begin at one time, and FreeSWITCH counts the
+/// seconds of a silent gateway by whole ones.
+const SLACK: Duration = Duration::from_secs(8);
+/// The pauses between rounds.
+const PAUSES: Duration = Duration::from_secs(6);
+/// What a silent gateway is waited for, where there is another, and where there is none.
+const SILENCE: (Duration, Duration) = (Duration::from_secs(6), Duration::from_secs(3));
+
+#[test]
+fn an_emergency_call_leaves_by_some_trunk_whatever_is_wrong_with_its_own() {
+    let binary = match installed() {
+        Ok(binary) => binary,
+        Err(missing) => return skip("live::emergency", &missing),
+    };
+    let lab = Lab::start(&binary);
+    lab.eventually("four gateways are down", || {
+        lab.switch.api("sofia xmlstatus gateway").matches("<status>DOWN</status>").count() == 4
+    });
+    let called: Vec<(&Case, Called)> = std::thread::scope(|scope| {
+        let calls: Vec<_> = lab.cases.iter().map(|case| (case, scope.spawn(|| lab.call(case)))).collect();
+        calls.into_iter().map(|(case, call)| (case, call.join().expect("a call"))).collect()
+    });
+    let wrong: Vec<String> = called.iter().filter_map(|(case, called)| judge(case, called).err()).collect();
+    assert!(wrong.is_empty(), "{}\n{}", wrong.join("\n"), lab.logs());
+    says_so(&lab);
+    comes_back(&lab);
+}
+
+/// Where a call should have gone, and when.
+fn judge(case: &Case, called: &Called) -> Result<(), String> {
+    let Called { outcome, took, invites } = called;
+    let with = case.other.is_some();
+    let tried = !matches!(case.trouble, Trouble::Missing | Trouble::Down | Trouble::NotRegistered);
+    let (answered, expected, waits) = match case.trouble {
+        Trouble::None => (true, (1, 0), Duration::ZERO),
+        Trouble::Silent if with => (true, (1, 1), SILENCE.0),
+        _ if with => (true, (usize::from(tried), 1), Duration::ZERO),
+        // There is nothing to try, and nothing to try again.
+        Trouble::Missing => (false, (0, 0), Duration::ZERO),
+        Trouble::Silent => (false, (3, 0), SILENCE.1 * 3 + PAUSES),
+        _ => (false, (if tried { 3 } else { 0 }, 0), PAUSES),
+    };
+    let placed = match answered {
+        true => outcome.completed,
+        false => !outcome.completed && outcome.status() == Some(503),
+    };
+    if placed && *invites == expected && *took >= waits && *took < waits + SLACK {
+        return Ok(());
+    }
+    Err(format!(
+        "{}: INVITEs {invites:?} for {expected:?}, completed {}, last status {:?}, after {took:?}\n{}",
+        case.name,
+        outcome.completed,
+        outcome.status(),
+        outcome.trace
+    ))
+}
+
+/// How many calls to 112 are among messages: each may be sent again and again.
+fn calls<'a>(messages: impl IntoIterator<Item = &'a str>) -> usize {
+    let invites = messages.into_iter().filter(|message| message.contains("INVITE sip:112@"));
+    let id = |message: &'a str| message.lines().find(|line| line.starts_with("Call-ID:"));
+    invites.filter_map(id).collect::<BTreeSet<_>>().len()
+}
+
+/// The log says whose emergency trunk cannot be used, and what is done instead.
+fn says_so(lab: &Lab) {
+    let log = lab.log();
+    let told = |tenant: &str| {
+        log.lines()
+            .filter(|line| line.contains("emergency calls of a tenant") && line.contains(tenant))
+            .count()
+    };
+    for tenant in ["missing-with", "down-with", "down-alone", "unregistered-with", "unregistered-alone"] {
+        assert!(told(tenant) >= 1, "{tenant}\n{log}");
+    }
+    for tenant in ["fine-with", "busy-with"] {
+        assert_eq!(told(tenant), 0, "{tenant}\n{log}");
+    }
+}
+
+/// A trunk that registers is made anew, and is the only one: the call waits until it is back.
+fn comes_back(lab: &Lab) {
+    let case = lab.cases.iter().find(|case| case.name == "fine-alone").expect("the case");
+    let carrier = case.carrier.listen("registrar_answer", lab.trunks);
+    let gateway = |lab: &Lab| {
+        let all = lab.switch.api("sofia xmlstatus gateway");
+        let own = format!("{}:{}", case.carrier.address, case.carrier.port);
+        all.split("<gateway>").find(|gateway| gateway.contains(&own)).unwrap_or_default().to_owned()
+    };
+    let is_up = |lab: &Lab| gateway(lab).contains("<status>UP</status>");
+    let registered = "registration: {username: fine, secretRef: {name: carrier}}";
+    lab.edit("# fine-alone\n", &format!("# fine-alone\n  {registered}\n"));
+    lab.eventually("it is registered", || gateway(lab).contains("<state>REGED</state>") && is_up(lab));
+    lab.edit(registered, &registered.replace("fine,", "fine, expirySeconds: 300,"));
+    let gone = until(SOON, || (!is_up(lab)).then_some(()));
+    assert!(gone.is_some(), "it was never made anew\n{}", lab.logs());
+    let outcome = case.caller.play("call", lab.phones, &[("dial", "112")]);
+    let carrier = carrier.end();
+    assert!(outcome.completed, "{}\n{}\n{}", outcome.trace, carrier.trace, lab.logs());
+    assert_eq!(carrier.received("INVITE").len(), 1, "{}", carrier.trace);
+}
+
+/// Centrex, a switch that it commands, and everybody.
+struct Lab {
+    switch: Switch,
+    centrex: Standalone,
+    phones: u16,
+    trunks: u16,
+    cases: Vec<Case>,
+    dir: tempfile::TempDir,
+}
+
+impl Lab {
+    fn start(binary: &Path) -> Self {
+        let dir = tempfile::Builder::new().prefix("centrex-emergency-").tempdir().expect("a folder");
+        std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).expect("its mode");
+        let port = || free_port(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let (phones, trunks, esl_port) = (port(), port(), port());
+        let cases = cases(&dir.path().join("traces"));
+        let manifests = dir.path().join("manifests");
+        std::fs::create_dir_all(&manifests).expect("folder of the manifests");
+        let profile = |name: &str, role: &str, port: u16| {
+            format!(
+                "{{apiVersion: centrex.dev/v1alpha1, kind: SipProfile, metadata: {{name: {name}}}, \
+                 spec: {{role: {role}, bindAddress: 127.0.0.1, sipPort: {port}, codecs: [PCMA]}}}}\n---\n"
+            )
+        };
+        let mut text = profile("internal", "Phones", phones) + &profile("external", "Trunks", trunks);
+        text.extend(cases.iter().map(Case::manifests));
+        std::fs::write(manifests.join("all.yaml"), text).expect("the manifests");
+        let address = format!("127.0.0.1:{esl_port}");
+        let options = ["--esl-address", &address, "--esl-password", ESL_PASSWORD];
+        let centrex = Standalone::start_with(&manifests, dir.path(), &options);
+        let credentials = (USERNAME, PASSWORD);
+        let switch =
+            Switch::start_at(binary, &dir.path().join("switch"), &centrex.url(), credentials, esl_port);
+        let lab = Self { switch, centrex, phones, trunks, cases, dir };
+        let gateways = lab.cases.iter().map(Case::gateways).sum::<usize>();
+        lab.eventually("every gateway is there", || {
+            lab.switch.api("sofia xmlstatus gateway").matches("<gateway>").count() == gateways
+        });
+        lab
+    }
+
+    /// A tenant calls 112; its carriers listen meanwhile.
+    fn call(&self, case: &Case) -> Called {
+        let carrier = case.carrier(self.trunks);
+        let other = case.other.as_ref().map(|other| other.listen("answer", self.trunks));
+        let start = Instant::now();
+        let outcome = case.caller.play("call", self.phones, &[("dial", "112")]);
+        let took = start.elapsed();
+        let other = other.map_or(0, |other| calls(other.end().received("INVITE")));
+        Called { outcome, took, invites: (carrier.calls(), other) }
+    }
+
+    fn eventually(&self, what: &str, holds: impl Fn() -> bool) {
+        let held = until(SOON, || holds().then_some(()));
+        assert!(held.is_some(), "never came: {what}\n{}", self.logs());
+    }
+
+    fn edit(&self, from: &str, to: &str) {
+        let file = self.dir.path().join("manifests/all.yaml");
+        let text = std::fs::read_to_string(&file).expect("the manifests");
+        assert!(text.contains(from), "the manifests have no {from}");
+        let new = file.with_extension("new");
+        std::fs::write(&new, text.replace(from, to)).expect("the manifests");
+        std::fs::rename(&new, &file).expect("the manifests");
+    }
+
+    /// All that Centrex printed.
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("centrex.out")).expect("its output")
+    }
+
+    fn logs(&self) -> String {
+        format!(
+            "== Centrex\n{}\n== FreeSWITCH\n{}\n{}",
+            self.centrex.log(),
+            self.switch.log(80),
+            self.switch.ask("sofia status gateway").unwrap_or_default()
+        )
+    }
+}
+
+/// Every trouble with another trunk, and without.
+fn cases(traces: &Path) -> Vec<Case> {
+    let names = TROUBLES
+        .iter()
+        .flat_map(|(trouble, with, alone)| [(*trouble, *with, true), (*trouble, *alone, false)]);
+    let case = |(host, (trouble, name, with)): (u8, (Trouble, &'static str, bool))| {
+        let traces: PathBuf = traces.join(name);
+        let domain: &'static str = Box::leak(format!("{name}.example.com").into_boxed_str());
+        let peer = |user, password, host| Peer::new(user, domain, password, host, &traces);
+        Case {
+            trouble,
+            name,
+            caller: peer("1001", "caller-dummy-password", host),
+            carrier: peer("carrier", "none", 60 + host),
+            other: with.then(|| peer("other", "none", 120 + host)),
+        }
+    };
+    (130..).map(|host| host - 50).zip(names).map(case).collect()
+}
+
+impl Case {
+    fn gateways(&self) -> usize {
+        usize::from(self.trouble != Trouble::Missing) + usize::from(self.other.is_some())
+    }
+
+    /// What listens at the emergency trunk's gateway.
+    fn carrier(&self, trunks: u16) -> Carrier {
+        let sipp = |scenario| Carrier::Sipp(self.carrier.listen(scenario, trunks));
+        match self.trouble {
+            Trouble::Missing | Trouble::Down | Trouble::NotRegistered => Carrier::Nobody,
+            Trouble::Answers(status) => Carrier::Curt(Curt::listen(&self.carrier, Some(status))),
+            Trouble::Silent => Carrier::Curt(Curt::listen(&self.carrier, None)),
+            Trouble::Announces => sipp("announce"),
+            Trouble::None => sipp("answer"),
+        }
+    }
+
+    fn manifests(&self) -> String {
+        let name = self.name;
+        let object = |kind: &str, of: &str, spec: &str| {
+            format!(
+                "apiVersion: centrex.dev/v1alpha1\nkind: {kind}\nmetadata: {{name: {of}, namespace: {name}}}\nspec:\n{spec}---\n"
+            )
+        };
+        let trunk = |of: &str, peer: &Peer, more: &str| {
+            let gateway = format!("{{host: {}, port: {}}}", peer.address, peer.port);
+            let seconds = if self.trouble == Trouble::Silent && self.other.is_none() { 3 } else { 30 };
+            let spec = format!(
+                "  sipProfileRef: {{name: external}}\n  gateways: [{gateway}]\n  progressTimeoutSeconds: {seconds}\n{more}"
+            );
+            object("Trunk", of, &spec)
+        };
+        let secret = |of: &str| {
+            format!(
+                "apiVersion: v1\nkind: Secret\nmetadata: {{name: {of}, namespace: {name}}}\nstringData: {{password: caller-dummy-password}}\n---\n"
+            )
+        };
+        let more = match self.trouble {
+            Trouble::Down => "  pingSeconds: 5\n".to_owned(),
+            Trouble::NotRegistered => {
+                "  registration: {username: nobody, secretRef: {name: carrier}}\n".to_owned()
+            }
+            _ => format!("  # {name}\n"),
+        };
+        let tenant = format!(
+            "  domains: [{name}.example.com]\n  emergency: {{numbers: [\"112\"], trunkRef: {{name: emergency}}}}\n"
+        );
+        let extension = format!("  tenantRef: {{name: {name}}}\n  number: \"1001\"\n");
+        let mut text = object("Tenant", name, &tenant);
+        text += &object("Extension", "caller", &extension);
+        text += &(secret("caller-sip") + &secret("carrier"));
+        if self.trouble != Trouble::Missing {
+            text += &trunk("emergency", &self.carrier, &more);
+        }
+        if let Some(other) = &self.other {
+            text += &trunk("other", other, "");
+        }
+        text
+    }
+}
+
+impl Carrier {
+    /// Calls to 112 that came.
+    fn calls(self) -> usize {
+        match self {
+            Self::Nobody => 0,
+            Self::Sipp(listener) => calls(listener.end().received("INVITE")),
+            Self::Curt(curt) => calls(curt.end().iter().map(String::as_str)),
+        }
+    }
+}

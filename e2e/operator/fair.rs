@@ -1,0 +1,103 @@
+//! Much work of one tenant: others do not wait for it, the log is not filled with it, and a Secret that changes
+//! is told before anybody can have taken it for in force.
+
+use std::time::{Duration, Instant};
+
+use kube::Api;
+use kube::api::{Patch, PatchParams};
+
+use super::{PATIENCE, Site};
+use crate::freeswitch::process::until;
+use crate::program::{Program, sample};
+use centrex::resources::Extension;
+
+/// Extensions of the tenant with much work.
+const MANY: usize = 1000;
+
+fn written(operator: &Program) -> f64 {
+    sample(&operator.get("/metrics").1, "centrex_operator_status_writes_total").unwrap()
+}
+
+fn is_ready(extension: &Extension) -> bool {
+    let conditions = extension.status.iter().flat_map(|status| &status.conditions);
+    conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn statuses_of_one_tenant_keep_no_other_waiting() {
+    let Some(site) = Site::start("operator::statuses_of_one_tenant").await else { return };
+    let operator = site.operator(&[]);
+    site.tenant("bulk", "");
+    site.tenant("other", "");
+    site.cluster.apply(&site.extension("other", 100));
+    let all: String = (0..MANY).map(|index| site.extension("bulk", 1000 + index)).collect();
+    site.cluster.apply(&all);
+    site.wait_for("other", "extension/e100", "Live=Unknown NoSwitches");
+    let told = || {
+        let status = site.get("bulk", "tenant/bulk")?["status"].clone();
+        (status["resources"][0]["programmed"] == MANY).then_some(()).or_else(|| {
+            let last = site.conditions("bulk", &format!("extension/e{}", 999 + MANY));
+            last.contains(&"Live=Unknown NoSwitches".to_owned()).then_some(())
+        })
+    };
+    until(PATIENCE, told).expect("all are stored");
+    let quiet = || {
+        let before = written(&operator);
+        std::thread::sleep(Duration::from_secs(1));
+        (written(&operator) == before).then_some(())
+    };
+    until(PATIENCE, quiet).expect("all are told");
+
+    // Passwords were made for all of them, and no line of the log for each.
+    let log = operator.log();
+    let lines = log.lines().filter(|line| line.contains("bulk")).count();
+    assert!(lines < 100, "{lines} lines for {MANY} extensions:\n{log}");
+    assert!(log.contains("SIP passwords were made"), "{log}");
+
+    // The first switch changes every status there is, and the tenant with many comes first.
+    let extensions: Api<Extension> = Api::namespaced(site.cluster.client().await, "other");
+    let (before, start) = (written(&operator), Instant::now());
+    let _switch = site.switch("switch-1");
+    while !is_ready(&extensions.get("e100").await.unwrap()) {
+        assert!(start.elapsed() < PATIENCE, "never ready");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    let (first, waited) = (written(&operator) - before, start.elapsed());
+    until(PATIENCE, || (written(&operator) - before >= MANY as f64).then_some(())).expect("all the others");
+    println!("ready after {waited:?} and {first} statuses; all {MANY} after {:?}", start.elapsed());
+    assert!(first < MANY as f64 / 4.0, "it waited for {first} statuses of another tenant");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_secret_that_changes_is_told_at_once() {
+    let Some(site) = Site::start("operator::a_secret_that_changes").await else { return };
+    let _operator = site.operator(&[]);
+    let switch = site.switch("switch-1");
+    site.apply_samples();
+    site.samples_ready();
+    let client = site.cluster.client().await;
+    let secrets: Api<k8s_openapi::api::core::v1::Secret> = Api::namespaced(client.clone(), "acme");
+    let extensions: Api<Extension> = Api::namespaced(client, "acme");
+    let mut windows = Vec::new();
+    for turn in 0..10 {
+        let before = switch.answer("acme-register-1001");
+        let password = serde_json::json!({ "stringData": { "password": format!("changed-{turn:08}") } });
+        let patched = secrets.patch("alice-sip", &PatchParams::default(), &Patch::Merge(password)).await;
+        let (start, _) = (Instant::now(), patched.unwrap());
+        // How long it says that it is ready while the switch has the old password.
+        let mut ready = Duration::ZERO;
+        while switch.answer("acme-register-1001") == before {
+            if is_ready(&extensions.get("alice").await.unwrap()) {
+                ready = start.elapsed();
+            }
+            assert!(start.elapsed() < PATIENCE, "never changed");
+        }
+        windows.push(ready);
+        site.wait_for("acme", "extension/alice", "Ready=True Ready");
+        assert_ne!(switch.answer("acme-register-1001"), before, "ready, with the old password");
+    }
+    windows.sort();
+    println!("Ready=True with the old password: {windows:?}");
+    // The watch has to hear of it: no resource can say earlier that its Secret is another one.
+    assert!(windows[5] < Duration::from_millis(500), "{windows:?}");
+}

@@ -1,0 +1,202 @@
+//! A backup is restored as docs/restore.md says: no switch goes back to what was true when it was made.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::{PATIENCE, Site};
+use crate::freeswitch::process::until;
+use crate::postgres::reachable_dir;
+use crate::program::{Program, repository, sample};
+
+/// The commands of the document that begin with these words.
+pub fn documented(first: &str) -> String {
+    let text = std::fs::read_to_string(repository("docs/restore.md")).unwrap();
+    let blocks = text.split("```sh\n").skip(1).filter_map(|block| block.split("```").next());
+    let mut found = blocks.filter(|block| block.starts_with(&format!("# {first}")));
+    found.next().unwrap_or_else(|| panic!("no commands {first:?} in docs/restore.md")).to_owned()
+}
+
+/// The samples in an older state, kept in a backup, and in a newer one, which the switches have.
+struct Past {
+    site: Site,
+    backup: TempDir,
+    /// What a phone was asked for at the time of the backup, and is asked for now.
+    registers: [String; 2],
+}
+
+const DIALLED: &str = "acme-dial-2000";
+const REGISTERED: &str = "acme-register-1001";
+
+impl Past {
+    async fn make(test: &str, operator: impl FnOnce(&Site) -> Program) -> Option<(Self, Program, Program)> {
+        let site = Site::alone(test).await?;
+        let (operator, switch) = (operator(&site), site.switch("switch-1"));
+        site.apply_samples();
+        site.samples_ready();
+        site.wait_for("acme", "ringgroup/sales", "Ready=True Ready");
+        let old = switch.answer(REGISTERED);
+        assert!(switch.answer(DIALLED).contains("leg_timeout=25"), "{}", switch.answer(DIALLED));
+        let backup = reachable_dir();
+        let past = Self { site, backup, registers: [old.clone(), old] };
+        past.shell("back up");
+
+        past.site.cluster.kubectl_ok(&[
+            "patch",
+            "ringgroup",
+            "sales",
+            "-n",
+            "acme",
+            "--type=merge",
+            "-p",
+            r#"{"spec":{"ringSeconds":26}}"#,
+        ]);
+        past.site.cluster.apply(
+            "{apiVersion: v1, kind: Secret, metadata: {name: alice-sip, namespace: acme}, \
+             stringData: {password: changed-since-the-backup}}",
+        );
+        past.site.tenant("late", "");
+        past.site.cluster.apply(&past.site.extension("late", 100));
+        past.site.wait_for("late", "extension/e100", "Ready=True Ready");
+        let new = until(PATIENCE, || {
+            let register = switch.answer(REGISTERED);
+            let new = register != past.registers[0] && switch.answer(DIALLED).contains("leg_timeout=26");
+            new.then_some(register)
+        });
+        past.site.wait_for("acme", "ringgroup/sales", "Ready=True Ready");
+        let registers = [past.registers[0].clone(), new.expect("the newer state")];
+        Some((Self { registers, ..past }, operator, switch))
+    }
+
+    fn shell(&self, first: &str) {
+        let backup = self.backup.path().display().to_string();
+        self.site.database.shell(&documented(first), &[("BACKUP", &backup)]);
+    }
+
+    fn is_new(&self, switch: &Program) -> bool {
+        switch.answer(DIALLED).contains("leg_timeout=26") && switch.answer(REGISTERED) == self.registers[1]
+    }
+
+    fn is_old(&self, switch: &Program) -> bool {
+        switch.answer(DIALLED).contains("leg_timeout=25") && switch.answer(REGISTERED) == self.registers[0]
+    }
+
+    /// Asks a switch all the while something is done; it never says anything but what is new.
+    fn while_asked(&self, switch: &Program, done: impl FnOnce()) {
+        let (over, asked) = (AtomicBool::new(false), AtomicUsize::new(0));
+        std::thread::scope(|scope| {
+            let asking = scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    assert!(self.is_new(switch), "old after {asked:?} answers: {}", switch.log());
+                    asked.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+            let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(done));
+            over.store(true, Ordering::Relaxed);
+            asking.join().unwrap();
+            done.unwrap();
+        });
+        let asked = asked.into_inner();
+        assert!(asked > 50, "asked only {asked} times");
+        println!("{asked} answers, none of them old");
+    }
+
+    /// Waits until Postgres has what is new.
+    fn stored(&self, operator: &Program) {
+        let sql = "SELECT count(*) FROM public.tenants WHERE name = 'late'";
+        let stored = || {
+            let count = tokio::task::block_in_place(|| {
+                tokio::runtime::Handle::current().block_on(self.site.count(sql))
+            });
+            (count == 1).then_some(())
+        };
+        until(PATIENCE, stored).unwrap_or_else(|| panic!("never written: {}", operator.log()));
+        self.site.wait_for("acme", "ringgroup/sales", "Ready=True Ready");
+        self.site.wait_for("late", "extension/e100", "Ready=True Ready");
+    }
+}
+
+fn held_back(switch: &Program) -> f64 {
+    sample(&switch.get("/metrics").1, "centrex_replica_held_back").unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_restore_under_a_running_operator_takes_no_switch_back() {
+    let test = "operator::a_restore_under_a_running_operator";
+    let Some((past, operator, mut switch)) = Past::make(test, |site| site.operator(&[])).await else {
+        return;
+    };
+    std::thread::scope(|scope| {
+        let told = scope.spawn(|| {
+            let reason = "--for=jsonpath={.status.conditions[?(@.type==\"Programmed\")].reason}=SetBack";
+            past.site.cluster.kubectl(&["wait", "ringgroup/sales", "-n", "acme", "--timeout=60s", reason])
+        });
+        std::thread::sleep(Duration::from_millis(500));
+        past.while_asked(&switch, || {
+            past.shell("roles of tenants");
+            let noticed = || operator.log().contains("was set back").then_some(());
+            until(PATIENCE, noticed).unwrap_or_else(|| panic!("not noticed: {}", operator.log()));
+        });
+        let told = told.join().unwrap();
+        assert!(told.status.success(), "no status told it: {told:?}\n{}", operator.log());
+    });
+    past.while_asked(&switch, || {
+        past.stored(&operator);
+        std::thread::sleep(Duration::from_secs(2));
+    });
+    switch.wait_until("the end of it", |switch| held_back(switch) == 0.0);
+    // A change after it goes all the way.
+    past.site.cluster.kubectl_ok(&[
+        "patch",
+        "ringgroup",
+        "sales",
+        "-n",
+        "acme",
+        "--type=merge",
+        "-p",
+        r#"{"spec":{"ringSeconds":27}}"#,
+    ]);
+    switch.wait_until("a change after it", |switch| switch.answer(DIALLED).contains("leg_timeout=27"));
+    past.site.wait_for("acme", "ringgroup/sales", "Ready=True Ready");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_restore_while_no_operator_runs_waits_for_one() {
+    let test = "operator::a_restore_while_no_operator_runs";
+    let Some((past, operator, mut switch)) = Past::make(test, |site| site.operator(&[])).await else {
+        return;
+    };
+    operator.end("-TERM");
+    past.while_asked(&switch, || {
+        past.shell("roles of tenants");
+        let held = || switch.log().contains("Postgres was set back").then_some(());
+        until(PATIENCE, held).unwrap_or_else(|| panic!("not held back: {}", switch.log()));
+    });
+    assert!(held_back(&switch) >= 2.0, "acme and late: {}", switch.log());
+    // Its last good state is later than Postgres, too.
+    switch.end("-KILL");
+    switch = past.site.switch("switch-1");
+    switch.wait_until("a comparison", |switch| held_back(switch) >= 2.0);
+    assert!(past.is_new(&switch));
+    // Whoever has never known better serves what there is.
+    let mut fresh = past.site.switch("fresh");
+    fresh.wait_until("what there is", |fresh| fresh.ask(DIALLED).0 == 200 && past.is_old(fresh));
+    // A tenant that was made after the backup goes before anybody writes it again.
+    past.site.cluster.kubectl_ok(&["delete", "tenant", "late", "-n", "late", "--wait=false"]);
+
+    let operator = past.site.operator(&[]);
+    past.while_asked(&switch, || {
+        fresh.wait_until("the newer state", |fresh| past.is_new(fresh));
+        switch.get("/metrics");
+    });
+    for switch in [&mut switch, &mut fresh] {
+        switch.wait_until("two tenants, as they should be", |switch| {
+            let metrics = switch.get("/metrics").1;
+            sample(&metrics, "centrex_replica_tenants") == Some(2.0) && held_back(switch) == 0.0
+        });
+    }
+    past.site.wait_for("acme", "ringgroup/sales", "Ready=True Ready");
+    let told = operator.log();
+    assert!(told.contains("a switch holds a later revision than Postgres"), "{told}");
+}

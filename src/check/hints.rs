@@ -1,0 +1,74 @@
+//! What only somebody who has all files can say of a problem: which name may have been meant, and that
+//! what a Secret lacks will not come by itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::cascade::named;
+use crate::compile::{Effect, Problem, Reason};
+use crate::resources::nearest::did_you_mean;
+use crate::source::{Change, Object, ObjectKey};
+
+/// The objects of the files, by kind and namespace, and the keys of the Secrets among them.
+pub(super) struct Hints<'a> {
+    names: BTreeMap<(&'a str, Option<&'a str>), Vec<&'a str>>,
+    secrets: BTreeMap<String, Vec<&'a str>>,
+}
+
+impl<'a> Hints<'a> {
+    pub fn new(changes: &'a [Change], keys: &'a BTreeSet<ObjectKey>) -> Self {
+        let mut names: BTreeMap<_, Vec<&str>> = BTreeMap::new();
+        for key in keys {
+            names.entry((key.kind, key.namespace.as_deref())).or_default().push(&key.name);
+        }
+        let secret = |change: &'a Change| match change {
+            Change::Upsert(object @ Object::Secret(secret)) => {
+                let keys = secret.data.iter().flat_map(|data| data.keys());
+                Some((object.key().to_string(), keys.map(String::as_str).collect()))
+            }
+            _ => None,
+        };
+        Self { names, secrets: changes.iter().filter_map(secret).collect() }
+    }
+
+    /// The problem as it is told to somebody who has all files.
+    pub fn add(&self, mut problem: Problem) -> Problem {
+        if !matches!(problem.reason, Reason::RefNotFound | Reason::CredentialsPending) {
+            return problem;
+        }
+        // A Secret that is not there yet is waited for. One that is there and lacks the key is wrong.
+        let keys = match problem.reason {
+            Reason::CredentialsPending => named(&problem).find_map(|name| self.secrets.get(&name)),
+            _ => None,
+        };
+        let hint = match keys {
+            Some(keys) if keys.is_empty() => "; it has none".to_owned(),
+            Some(keys) => format!("; its keys are: {}", keys.join(", ")),
+            None => self.meant(&problem),
+        };
+        if keys.is_some() {
+            problem.effect = Effect::Refused;
+            problem.reason = Reason::InvalidSecret;
+        }
+        problem.message.push_str(&hint);
+        problem
+    }
+
+    /// A name like the one that was not found, of the same kind and namespace.
+    fn meant(&self, problem: &Problem) -> String {
+        let message = problem.message.as_str();
+        let said = message.split_once(" in namespace ").and_then(|(_, rest)| rest.split(' ').next());
+        let namespace = said.or(problem.resource.namespace.as_deref());
+        let words: Vec<&str> = message.split([' ', ';', ',', ':']).collect();
+        let pairs = words.iter().zip(words.iter().skip(1));
+        let like = |(kind, name): (&&str, &&str)| {
+            let (namespace, name) = match name.split_once('/') {
+                Some((namespace, name)) => (Some(namespace), name),
+                None => (namespace, *name),
+            };
+            let of_kind = |namespace| self.names.get(&(*kind, namespace)).into_iter().flatten().copied();
+            let hint = did_you_mean(name, of_kind(namespace).chain(of_kind(None)));
+            (!hint.is_empty()).then_some(hint)
+        };
+        pairs.filter_map(like).next().unwrap_or_default()
+    }
+}

@@ -1,0 +1,198 @@
+//! What a Tenant's status says of the trunk that its emergency calls leave by.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
+use super::acks::AckTable;
+use super::conditions::{Found, cut, stamped};
+use super::reason::{EMERGENCY_TRUNK_USABLE, find};
+use crate::plan::EmergencyRow;
+use crate::switch::findings::usable;
+
+/// Most switches that a message tells of.
+const MOST_TOLD: usize = 3;
+
+/// The conditions of a tenant: those that every kind has, and what is true of its emergency trunk,
+/// which [`READY`](super::reason::READY) does not depend on: a carrier that is away says nothing of
+/// the spec. `reported` is none where no switch was heard yet, and what was found before stays.
+pub fn tenant_conditions(
+    stages: Vec<Condition>,
+    row: Option<&EmergencyRow>,
+    reported: Option<&AckTable>,
+    before: &[Condition],
+    now: Timestamp,
+) -> Vec<Condition> {
+    let generation = stages.first().and_then(|condition| condition.observed_generation);
+    let old: Vec<Condition> = find(before, EMERGENCY_TRUNK_USABLE).cloned().into_iter().collect();
+    let own = match (row, reported) {
+        (None, _) => Vec::new(),
+        (Some(_), None) => old,
+        (Some(row), Some(acks)) => stamped(vec![found(row, acks)], generation, &old, now).unwrap_or(old),
+    };
+    stages.into_iter().chain(own).collect()
+}
+
+/// Whether a tenant's conditions say what is true of its emergency trunk.
+pub fn is_told(row: &EmergencyRow, acks: &AckTable, conditions: &[Condition]) -> bool {
+    let found = found(row, acks);
+    find(conditions, EMERGENCY_TRUNK_USABLE).is_some_and(|told| {
+        (told.status.as_str(), &told.reason, &told.message) == (found.status, &found.reason, &found.message)
+    })
+}
+
+/// What is true of a tenant's emergency trunk. Switches that are not asked, and gateways that register
+/// for the first time, count only where there are no others.
+pub fn found(row: &EmergencyRow, acks: &AckTable) -> Found {
+    let condition =
+        |status, reason, message: String| Found::new(EMERGENCY_TRUNK_USABLE, status, reason, cut(message));
+    let Some(first) = row.trunks().next() else {
+        let message = "There is no trunk that the tenant may use: emergency calls end with 503";
+        return condition("False", "NoTrunkUp", message.to_owned());
+    };
+    let is_up =
+        |trunk: &str, switch: &str| acks.gateways(trunk).get(switch).and_then(|states| usable(states));
+    let (mut up, mut down, mut registering) = (false, Vec::new(), false);
+    for (switch, gateways) in acks.gateways(first) {
+        registering |= !gateways.is_empty();
+        // Without an emergency trunk the others stand for it.
+        match usable(gateways).map(|is_up| is_up && row.trunk.is_some()) {
+            Some(true) => up = true,
+            Some(false) => {
+                down.push((switch, row.others.iter().find(|other| is_up(other, switch) == Some(true))));
+            }
+            None => {}
+        }
+    }
+    let trunk = match &row.trunk {
+        Some(trunk) => format!("No gateway of Trunk {trunk} is up"),
+        None => "The emergency trunk is missing".to_owned(),
+    };
+    if let Some((switch, _)) = down.iter().find(|(_, instead)| instead.is_none()) {
+        let message = format!(
+            "{trunk}, and on {switch} no other trunk that the tenant may use is up: emergency calls end with 503"
+        );
+        return condition("False", "NoTrunkUp", message);
+    }
+    if row.trunk.is_none() {
+        let message = format!("{trunk}; emergency calls leave by {}", row.others.join(", then "));
+        return condition("False", "EmergencyTrunkMissing", message);
+    }
+    if !down.is_empty() {
+        let told = down.iter().take(MOST_TOLD).filter_map(|(switch, instead)| {
+            Some(format!("on {switch} emergency calls leave by {}", instead.as_ref()?))
+        });
+        let mut message = format!("{trunk}: {}", told.collect::<Vec<_>>().join(", "));
+        if let Some(more) = down.len().checked_sub(MOST_TOLD).filter(|more| *more > 0) {
+            message.push_str(&format!(", and so on {more} more"));
+        }
+        return condition("False", "EmergencyTrunkDown", message);
+    }
+    match (up, registering) {
+        (true, _) => {
+            let message = format!("A gateway of Trunk {first} is up on every switch that is asked");
+            condition("True", "EmergencyTrunkUp", message)
+        }
+        (false, true) => {
+            let message = format!("The gateways of Trunk {first} register for the first time");
+            condition("Unknown", "Registering", message)
+        }
+        (false, false) => {
+            let message = "No switch that reports is asked for its gateways".to_owned();
+            condition("Unknown", "NotAsked", message)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::acks::{Ack, SwitchInfo, SwitchState};
+    use super::super::reason::TENANT;
+    use super::*;
+    use crate::switch::findings::{Findings, GatewayState};
+
+    fn row(trunk: Option<&str>, others: &[&str]) -> EmergencyRow {
+        EmergencyRow {
+            numbers: vec!["112".to_owned()],
+            trunk: trunk.map(str::to_owned),
+            others: others.iter().map(|other| (*other).to_owned()).collect(),
+            caller_id_number: None,
+        }
+    }
+
+    /// Switches, each with trunks and the state of their only gateway: `UP`, or another word and down.
+    fn acks(switches: &[(&str, &[(&str, &str)])]) -> AckTable {
+        let mut acks = AckTable::default();
+        for (name, trunks) in switches {
+            let gateway = |(trunk, state): &(&str, &str)| {
+                let state = GatewayState { state: (*state).to_owned(), up: *state == "UP" };
+                ((*trunk).to_owned(), vec![state])
+            };
+            let gateways = trunks.iter().map(gateway).collect();
+            let findings = Findings { connected: Some(true), gateways, ..Findings::default() };
+            let info = SwitchInfo { name: (*name).to_owned(), hostname: None };
+            acks.take(Ack::Appeared(info, SwitchState { findings, ..SwitchState::default() }));
+        }
+        acks
+    }
+
+    fn told(row: &EmergencyRow, acks: &AckTable) -> String {
+        let found = found(row, acks);
+        let documented = (found.type_, found.status, found.reason.as_str());
+        assert!(TENANT.iter().any(|(type_, status, reason, _)| (*type_, *status, *reason) == documented));
+        format!("{} {}: {}", found.status, found.reason, found.message)
+    }
+
+    #[test]
+    fn the_emergency_trunk_counts_on_every_switch_that_is_asked() {
+        let row = row(Some("c/own"), &["c/one", "c/two"]);
+        let is = |switches: &[(&str, &[(&str, &str)])], start: &str| {
+            let told = told(&row, &acks(switches));
+            assert!(told.starts_with(start), "{told}");
+        };
+        is(&[], "Unknown NotAsked");
+        is(&[("a", &[])], "Unknown NotAsked");
+        is(&[("a", &[("c/own", "TRYING")])], "Unknown Registering");
+        is(&[("a", &[("c/own", "UP")]), ("b", &[])], "True EmergencyTrunkUp");
+        is(&[("a", &[("c/own", "UP")]), ("b", &[("c/own", "TRYING")])], "True EmergencyTrunkUp");
+        let down: &[_] = &[("c/own", "FAIL_WAIT"), ("c/one", "NOREG"), ("c/two", "UP")];
+        is(
+            &[("a", &[("c/own", "UP")]), ("b", down)],
+            "False EmergencyTrunkDown: No gateway of Trunk c/own is up: on b emergency calls leave by c/two",
+        );
+        is(
+            &[("a", &[("c/own", "MISSING"), ("c/one", "TRYING")]), ("b", down)],
+            "False NoTrunkUp: No gateway of Trunk c/own is up, and on a no other trunk",
+        );
+        is(
+            &[("a", down), ("b", down), ("c", down), ("d", down)],
+            "False EmergencyTrunkDown: No gateway of Trunk c/own is up: on a emergency calls leave by c/two, on b",
+        );
+    }
+
+    #[test]
+    fn without_an_emergency_trunk_the_others_stand_for_it() {
+        let up = acks(&[("a", &[("c/one", "UP")])]);
+        let down = acks(&[("a", &[("c/one", "FAIL_WAIT")])]);
+        let one = row(None, &["c/one"]);
+        assert_eq!(
+            told(&one, &up),
+            "False EmergencyTrunkMissing: The emergency trunk is missing; emergency calls leave by c/one"
+        );
+        assert!(told(&one, &AckTable::default()).starts_with("False EmergencyTrunkMissing"));
+        assert!(told(&one, &down).starts_with("False NoTrunkUp"));
+        assert!(told(&row(None, &[]), &up).starts_with("False NoTrunkUp"));
+    }
+
+    #[test]
+    fn what_is_told_stays_while_nobody_is_heard_and_goes_with_the_numbers() {
+        let row = row(Some("c/own"), &[]);
+        let up = acks(&[("a", &[("c/own", "UP")])]);
+        let now = Timestamp::UNIX_EPOCH;
+        let first = tenant_conditions(Vec::new(), Some(&row), Some(&up), &[], now);
+        assert!(is_told(&row, &up, &first) && !is_told(&row, &AckTable::default(), &first));
+        let later = Timestamp::now();
+        assert_eq!(tenant_conditions(Vec::new(), Some(&row), Some(&up), &first, later), first);
+        assert_eq!(tenant_conditions(Vec::new(), Some(&row), None, &first, later), first);
+        assert_eq!(tenant_conditions(Vec::new(), None, Some(&up), &first, later), []);
+    }
+}
