@@ -13,7 +13,9 @@ repository=$(cd "$here/../.." && pwd)
 
 [ "$(id -u)" = 0 ] || missing "An image is built as root."
 command -v apt-get >/dev/null || missing "apt-get is missing: buildah and debootstrap are Debian packages."
-command -v rustc >/dev/null || missing "Rust is missing."
+for program in rustc wget ldd; do
+    command -v "$program" >/dev/null || missing "$program is missing."
+done
 place=$cache/image
 one_build_at_a_time image
 mkdir -p "$place/packages" "$place/root"
@@ -55,7 +57,7 @@ if ! buildah inspect --type image "$build" >/dev/null 2>&1; then
     echo "Making $build: Debian $release and $(rustc --version)." >&2
     rm -rf "$place/debian"
     DEBOOTSTRAP_DIR=$place/root/usr/share/debootstrap "$place/root/usr/sbin/debootstrap" --variant=minbase \
-        --include=ca-certificates,g++,gcc,libc6-dev,make "$release" "$place/debian" "${DEBIAN_MIRROR:-}" >&2
+        --include=ca-certificates,g++,gcc,libc6-dev,make "$release" "$place/debian" >&2
     # What fetches crates here must do so there.
     cp -L /etc/ssl/certs/ca-certificates.crt "$place/debian/etc/ssl/certs/ca-certificates.crt"
     cp -r "$(rustc --print sysroot)/." "$place/debian/usr/local/"
@@ -67,7 +69,7 @@ if ! buildah inspect --type image "$base" >/dev/null 2>&1; then
     rm -rf "$place/base"
     base "$place/base"
     # What a program needs that is built as ours is.
-    with_libraries "$place/base" "$(command -v rustc >/dev/null && rustc --print sysroot)/bin/cargo"
+    with_libraries "$place/base" "$(rustc --print sysroot)/bin/cargo"
     image "$base" "$place/base" --user 65532:65532
 fi
 

@@ -8,6 +8,7 @@ mod faults;
 mod install;
 mod machine;
 mod pods;
+mod policies;
 mod probe;
 mod site;
 mod upgrade;
@@ -43,6 +44,7 @@ const STEPS: &[Step] = &[
     ("a node comes back from a power cut", faults::reboot),
     ("a node comes back from a power cut while Postgres is away", faults::reboot_without_postgres),
     ("in pods, the chart keeps to the strictest level of Pod Security", pods::restricted),
+    ("the chart's NetworkPolicies let through what is needed, and no more", policies::enforced),
     ("an upgrade of two switches never leaves none that takes calls", pods::rolling),
     ("a sidecar that is restarted leaves its switch to calls", pods::sidecar_restarted),
 ];
@@ -56,19 +58,20 @@ async fn the_chart_on_a_real_node() {
     let options = database.options();
     let socket = options.get_socket().expect("a socket").join(format!(".s.PGSQL.{}", options.get_port()));
     let name = database.name().to_owned();
-    tokio::task::spawn_blocking(move || {
+    let steps = tokio::task::spawn_blocking(move || {
         let node = match Node::prepare() {
             Ok(node) => node,
             Err(why) => return skip(TEST, &why),
         };
-        outside(&node.network(), || steps(Site::start(node, &name, socket)));
-    })
-    .await
-    .expect("the steps");
+        outside(&node.network(), || take(Site::start(node, &name, socket)));
+    });
+    if let Err(error) = steps.await {
+        std::panic::resume_unwind(error.into_panic());
+    }
 }
 
 /// Takes all steps, and fails with those that did.
-fn steps(mut site: Site) {
+fn take(mut site: Site) {
     let mut failed = Vec::new();
     for (what, step) in STEPS {
         let start = Instant::now();

@@ -10,10 +10,10 @@ use super::probe::{Watch, takes_calls};
 use super::site::{PODS, Site};
 use crate::chart::release::NAME;
 
-/// What a single lost message makes of a moment.
-const MOMENT: Duration = Duration::from_millis(1500);
+/// What answers that are late on a busy machine make of no time at all.
+const MOMENT: Duration = Duration::from_secs(3);
 /// How long the Service may still lead to a switch that takes no more calls.
-const SERVICE: Duration = Duration::from_secs(3);
+const SERVICE: Duration = Duration::from_secs(4);
 
 pub fn restricted(site: &mut Site) {
     let label = "pod-security.kubernetes.io/enforce=restricted";
