@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::claims::Claims;
 use super::problem::{Effect, Problem, Reason};
+use super::sources::Sources;
 use super::trunk::trunk_row;
 use super::{Compiled, patterns};
 use crate::plan::*;
@@ -21,9 +22,13 @@ pub fn platform(snapshot: &PlatformSnapshot, claims: &Claims) -> Compiled<Platfo
     let mut problems = Vec::new();
     let mut plan = PlatformPlan::default();
     sip_profiles(snapshot, &mut plan, &mut problems);
-    for trunk in &snapshot.trunks {
-        let key = trunk_key(trunk);
-        if let Some(row) = trunk_row(trunk, &key, snapshot, &plan, &mut problems) {
+    let mut trunks: Vec<(ObjectKey, &Trunk)> =
+        snapshot.trunks.iter().map(|trunk| (trunk_key(trunk), &**trunk)).collect();
+    trunks.sort_by_cached_key(|(key, trunk)| (created(&trunk.metadata), key.clone()));
+    let mut sources = Sources::default();
+    for (key, trunk) in trunks {
+        if let Some(row) = trunk_row(trunk, &key, snapshot, &plan, &sources, &mut problems) {
+            sources.take(&key, &row.source_addresses);
             plan.trunks.insert(trunk_name(key.namespace.as_deref().unwrap_or(""), &key.name), row);
         }
     }
