@@ -238,6 +238,7 @@ fn string(parent: &str, field: &str, pattern: &str, most: usize) -> BoxedStrateg
         KEY_PATTERN => &["password", "pin", "none"],
         INTERNAL_NUMBER_PATTERN => &["1001", "1002", "1003", "1004", "112", "20"],
         E164_PATTERN => &["+493012345600", "+493012345601", "+442079460123"],
+        E164_PREFIX_PATTERN => &["+4930", "+493012345600", "+44"],
         DOMAIN_PATTERN => &["a.example.com", "b.example.com", "c.example.com"],
         DIGITS_PATTERN => &["0", "00", "+", "+49", "+44", "1", "11", "*9", "0900"],
         TIME_ZONE_PATTERN => &[

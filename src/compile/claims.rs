@@ -24,8 +24,9 @@ pub struct Claims {
     domains: BTreeMap<String, BTreeSet<Claimant>>,
     numbers: BTreeMap<String, BTreeSet<Claimant>>,
     identities: BTreeMap<Uuid, BTreeSet<Claimant>>,
-    /// Tenants there are: a Number of one that is not there holds nothing.
-    tenants: BTreeSet<TenantKey>,
+    /// Tenants there are, with the beginnings of the numbers that each may hold: a Number of one that is
+    /// not there, or may not have it, holds nothing.
+    tenants: BTreeMap<TenantKey, Vec<String>>,
     emergency_numbers: BTreeSet<String>,
 }
 
@@ -36,7 +37,9 @@ impl Claims {
         world.tenants().for_each(|tenant| claims.add_tenant(tenant));
         world.numbers().for_each(|number| claims.add_number(number));
         // They are there, whatever they say.
-        claims.tenants.extend(world.unreadable_tenants());
+        for tenant in world.unreadable_tenants() {
+            claims.tenants.entry(tenant).or_default();
+        }
         claims
     }
 
@@ -54,7 +57,7 @@ impl Claims {
         if let Some(id) = tenant_id(tenant) {
             self.identities.entry(id).or_default().insert((age, key.clone(), String::new()));
         }
-        self.tenants.insert(key);
+        self.tenants.insert(key, tenant.spec.allowed_numbers.clone());
     }
 
     /// Adds what a Number claims.
@@ -94,12 +97,16 @@ impl Claims {
 
     /// The tenant and the Number that hold a public number.
     pub fn number(&self, number: &str) -> Option<(&TenantKey, &str)> {
-        self.holder(self.numbers.get(number)).map(|(_, key, name)| (key, name.as_str()))
+        let may = |(_, key, _): &&Claimant| self.may_hold(key, number);
+        self.numbers.get(number)?.iter().find(may).map(|(_, key, name)| (key, name.as_str()))
     }
 
-    /// Who of these holds what they claim.
-    fn holder<'a>(&self, claimants: Option<&'a BTreeSet<Claimant>>) -> Option<&'a Claimant> {
-        claimants?.iter().find(|(_, key, _)| self.tenants.contains(key))
+    /// Whether a tenant is there, and may hold a public number.
+    pub fn may_hold(&self, tenant: &TenantKey, number: &str) -> bool {
+        let allows = |allowed: &Vec<String>| {
+            allowed.is_empty() || allowed.iter().any(|beginning| number.starts_with(beginning.as_str()))
+        };
+        self.tenants.get(tenant).is_some_and(allows)
     }
 
     /// The tenant that has an identity.
@@ -115,24 +122,27 @@ impl Claims {
     /// Tenants for which something changed hands between two states, in either direction.
     pub fn moved(&self, after: &Self) -> BTreeSet<TenantKey> {
         let mut moved = BTreeSet::new();
-        self.differing(after, |claims| &claims.domains, &mut moved);
-        self.differing(after, |claims| &claims.numbers, &mut moved);
-        self.differing(after, |claims| &claims.identities, &mut moved);
+        differing(&self.domains, &after.domains, &mut moved);
+        differing(&self.identities, &after.identities, &mut moved);
+        let numbers = self.numbers.keys().chain(after.numbers.keys());
+        for number in numbers.filter(|number| self.number(number) != after.number(number)) {
+            let claimants = [self, after].into_iter().filter_map(|claims| claims.numbers.get(number));
+            moved.extend(claimants.flatten().map(|(_, tenant, _)| tenant.clone()));
+        }
         moved
     }
+}
 
-    /// Adds all claimants of what has another holder after.
-    fn differing<K: Ord>(
-        &self,
-        after: &Self,
-        claims: impl Fn(&Self) -> &BTreeMap<K, BTreeSet<Claimant>>,
-        moved: &mut BTreeSet<TenantKey>,
-    ) {
-        for key in claims(self).keys().chain(claims(after).keys()) {
-            let (old, new) = (claims(self).get(key), claims(after).get(key));
-            if self.holder(old) != after.holder(new) {
-                moved.extend(old.into_iter().chain(new).flatten().map(|(_, tenant, _)| tenant.clone()));
-            }
+/// Adds all claimants of what has another first one after.
+fn differing<K: Ord>(
+    before: &BTreeMap<K, BTreeSet<Claimant>>,
+    after: &BTreeMap<K, BTreeSet<Claimant>>,
+    moved: &mut BTreeSet<TenantKey>,
+) {
+    for key in before.keys().chain(after.keys()) {
+        let (old, new) = (before.get(key), after.get(key));
+        if old.and_then(BTreeSet::first) != new.and_then(BTreeSet::first) {
+            moved.extend(old.into_iter().chain(new).flatten().map(|(_, tenant, _)| tenant.clone()));
         }
     }
 }
@@ -178,7 +188,7 @@ mod tests {
     fn a_number_moves_although_one_of_a_tenant_that_is_gone_is_older_than_all() {
         let key = |namespace: &str| TenantKey { namespace: namespace.to_owned(), name: "it".to_owned() };
         let claims = |all: &[&str]| Claims {
-            tenants: [key("older"), key("younger")].into(),
+            tenants: ["older", "younger"].map(|name| (key(name), Vec::new())).into(),
             numbers: [(
                 "+493012345600".to_owned(),
                 all.iter()

@@ -9,6 +9,7 @@ mod patterns;
 mod platform;
 mod problem;
 mod secrets;
+mod sources;
 mod tenant;
 mod trunk;
 

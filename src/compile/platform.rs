@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use super::claims::Claims;
 use super::from_before::FromBefore;
 use super::problem::{Effect, Problem, Reason};
+use super::sources::Sources;
 use super::trunk::trunk_row;
 use super::{Compiled, patterns};
 use crate::plan::*;
@@ -34,10 +35,16 @@ pub fn platform_after(
     let mut from_before = FromBefore::new(before);
     let bound = sip_profiles(snapshot, &mut plan, &mut problems);
     from_before.sip_profiles(snapshot, bound, &mut plan, &problems);
-    for trunk in &snapshot.trunks {
-        let key = trunk_key(trunk);
-        let row = trunk_row(trunk, &key, snapshot, &plan, &mut problems);
-        if let Some(row) = from_before.trunk(trunk, &key, row, (snapshot, &plan), &problems) {
+    let mut trunks: Vec<(ObjectKey, &Trunk)> =
+        snapshot.trunks.iter().map(|trunk| (trunk_key(trunk), &**trunk)).collect();
+    trunks.sort_by_cached_key(|(key, trunk)| (created(&trunk.metadata), key.clone()));
+    let mut sources = Sources::default();
+    for (key, trunk) in trunks {
+        let row = trunk_row(trunk, &key, snapshot, &plan, &sources, &mut problems);
+        if let Some(mut row) = from_before.trunk(trunk, &key, row, (snapshot, &plan), &problems) {
+            // A row from before may have addresses that are an older Trunk's by now.
+            row.source_addresses.retain(|network| sources.holder(&key, *network).is_none());
+            sources.take(&key, &row.source_addresses);
             plan.trunks.insert(trunk_name(key.namespace.as_deref().unwrap_or(""), &key.name), row);
         }
     }

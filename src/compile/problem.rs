@@ -38,7 +38,7 @@ pub enum Effect {
 /// Why a resource is not, or not wholly, in the plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub enum Reason {
-    /// An older resource holds the domain, number or code.
+    /// An older resource holds the domain, number, code or source address.
     Conflict,
     /// The resource referred to does not exist.
     RefNotFound,
@@ -54,7 +54,7 @@ pub enum Reason {
     EmergencyShadowed,
     /// The value is well-formed but has no meaning, such as a time zone nobody knows.
     InvalidValue,
-    /// A feature the tenant's profile does not allow.
+    /// A feature that the tenant's profile, or a number that its Tenant does not allow.
     NotAllowed,
     /// The Secret with the credentials is not there yet.
     CredentialsPending,
@@ -84,7 +84,7 @@ impl Reason {
     /// What it says, for the documented table.
     pub fn meaning(self) -> &'static str {
         match self {
-            Self::Conflict => "An older resource holds the domain, number or code.",
+            Self::Conflict => "An older resource holds the domain, number, code or source address.",
             Self::RefNotFound => "The resource referred to does not exist (yet).",
             Self::RefRefused => "The resource referred to exists but is not accepted itself.",
             Self::RefNotPermitted => "The owner of the resource referred to does not allow it.",
@@ -95,7 +95,7 @@ impl Reason {
                 "The value is well-formed but has no meaning, such as a time zone nobody knows."
             }
             Self::NotAllowed => {
-                "The tenant's profile does not have the feature."
+                "The tenant's profile does not have the feature, or the Tenant not the number."
             }
             Self::CredentialsPending => "The Secret with the credentials is not there yet.",
             Self::InvalidSecret => "The Secret is there, but what is in it cannot be used.",

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::countries;
 use super::problem::{Problem, Reason};
 use super::secrets::{Unusable, password};
+use super::sources::Sources;
 use crate::plan::{GatewayRow, PlatformPlan, RegistrationRow, Secrets, TrunkRow};
 use crate::resources::Trunk;
 use crate::resources::common::{NumberFormat, Transport};
@@ -15,12 +16,14 @@ use crate::resources::sip_profile::Role;
 use crate::resources::trunk::Gateway;
 use crate::source::{ObjectKey, PlatformSnapshot};
 
-/// The row of a trunk; `None` when it is refused. The SIP profiles are in the plan already.
+/// The row of a trunk; `None` when it is refused. The SIP profiles are in the plan already, and the
+/// addresses of older trunks in `sources`.
 pub fn trunk_row(
     trunk: &Trunk,
     key: &ObjectKey,
     snapshot: &PlatformSnapshot,
     plan: &PlatformPlan,
+    sources: &Sources,
     problems: &mut Vec<Problem>,
 ) -> Option<TrunkRow> {
     let spec = &trunk.spec;
@@ -79,7 +82,7 @@ pub fn trunk_row(
         refuse("metadata.uid", Reason::InvalidValue, "the UID must be a UUID".to_owned());
         return None;
     };
-    let source_addresses = source_addresses(trunk, key, problems);
+    let source_addresses = source_addresses(trunk, key, sources, problems);
     let mut secrets = Secrets::default();
     let field = "spec.registration.secretRef";
     let registration = match registration(trunk, snapshot) {
@@ -167,12 +170,28 @@ pub fn trunk_row_from_before(
 
 /// Where a trunk's calls come from. What is wrong is left out, rather than the trunk with all its
 /// outbound and emergency calls.
-fn source_addresses(trunk: &Trunk, key: &ObjectKey, problems: &mut Vec<Problem>) -> Vec<IpNet> {
+fn source_addresses(
+    trunk: &Trunk,
+    key: &ObjectKey,
+    sources: &Sources,
+    problems: &mut Vec<Problem>,
+) -> Vec<IpNet> {
     let mut addresses = Vec::new();
+    let mut take = |field: String, net: IpNet, problems: &mut Vec<Problem>| match sources.holder(key, net) {
+        None => addresses.push(net),
+        Some(holder) => {
+            let message = format!(
+                "calls from {net} are those of a Trunk in another namespace; Trunks of one carrier stand in one namespace, and allow others by spec.allowedNamespaces"
+            );
+            let problem = Problem::degraded(key.clone(), field, Reason::Conflict, message);
+            problems.push(problem.held_by(holder.clone()));
+        }
+    };
     for (index, text) in trunk.spec.source_addresses.iter().enumerate() {
+        let field = format!("spec.sourceAddresses[{index}]");
         let message = match network(text) {
             Some(net) if net.prefix_len() >= shortest_prefix(&net) => {
-                addresses.push(net);
+                take(field, net, problems);
                 continue;
             }
             Some(net) => format!(
@@ -181,10 +200,13 @@ fn source_addresses(trunk: &Trunk, key: &ObjectKey, problems: &mut Vec<Problem>)
             ),
             None => format!("{text} is no IP address and no network"),
         };
-        let field = format!("spec.sourceAddresses[{index}]");
         problems.push(Problem::degraded(key.clone(), field, Reason::InvalidValue, message));
     }
-    addresses.extend(trunk.spec.gateways.iter().filter_map(|gateway| network(&gateway.host)));
+    for (index, gateway) in trunk.spec.gateways.iter().enumerate() {
+        if let Some(net) = network(&gateway.host) {
+            take(format!("spec.gateways[{index}].host"), net, problems);
+        }
+    }
     addresses.sort();
     addresses.dedup();
     addresses

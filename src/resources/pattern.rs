@@ -8,6 +8,9 @@
 /// The word FreeSWITCH's XML preprocessor acts on, in any case, wherever it stands (contract §1.6).
 pub const PREPROCESSOR_WORD: &str = "x-pre-process";
 
+/// Most characters of a name; `NAME_PATTERN` has it too.
+pub const NAME_LENGTH: usize = 63;
+
 macro_rules! patterns {
     ($($(#[doc = $doc:literal])+ $name:ident = $pattern:literal, $words:literal;)+) => {
         $($(#[doc = $doc])+ pub const $name: &str = $pattern;)+
@@ -42,6 +45,9 @@ patterns! {
     /// A public number in E.164 form with its plus sign (ITU-T E.164: at most 15 digits).
     E164_PATTERN = r"^\+[1-9][0-9]{4,14}$",
         "a public number in E.164 form, such as +493012345600";
+    /// A public number in E.164 form, or the beginning of one.
+    E164_PREFIX_PATTERN = r"^\+[1-9][0-9]{0,14}$",
+        "a public number in E.164 form or the beginning of one, such as +4930123456";
     /// A DNS name in lower case that does not start with a digit (contract §9).
     DOMAIN_PATTERN = r"^[a-z]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)+$",
         "a DNS name in lower case, with a dot, that starts with a letter, such as acme.example.com";

@@ -45,6 +45,11 @@ pub struct TenantSpec {
     /// SIP domains the tenant's phones register at; the first is the main one. No other tenant can hold them.
     #[schemars(length(min = 1, max = 16), inner(length(min = 3, max = 190), regex(pattern = DOMAIN_PATTERN)), extend("x-kubernetes-list-type" = "set"))]
     pub domains: Vec<String>,
+    /// Public numbers that its Numbers may hold, each a whole number or the beginning of several; any
+    /// that nobody holds when left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 1024), inner(length(min = 2, max = 16), regex(pattern = E164_PREFIX_PATTERN)), extend("x-kubernetes-list-type" = "set"))]
+    pub allowed_numbers: Vec<String>,
     /// Profile with its limits and features.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile_ref: Option<LocalRef>,

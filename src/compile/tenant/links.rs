@@ -104,7 +104,7 @@ fn number(draft: &Draft, number: &Number) -> Checked {
     let (name, trunk) =
         draft.trunk(&number.spec.trunk_ref).map_err(|why| ("spec.trunkRef".to_owned(), why))?;
     if trunk.source_addresses.is_empty() {
-        let message = format!("no call can come in by Trunk {name}: it has no spec.sourceAddresses");
+        let message = format!("no call can come in by Trunk {name}: it has no spec.sourceAddresses in force");
         return Err(("spec.trunkRef".to_owned(), (Reason::InvalidValue, message)));
     }
     draft.target(&number.spec.destination).map_err(|why| ("spec.destination".to_owned(), why))?;

@@ -114,6 +114,14 @@ fn public(draft: &mut Draft) {
     let Some(me) = key_of(&draft.snapshot.tenant) else { return };
     for number in &draft.snapshot.numbers {
         let name = name_of(&**number);
+        if !draft.claims.may_hold(&me, &number.spec.number) {
+            let message = format!(
+                "{} is none of the numbers that Tenant {} may hold (its spec.allowedNumbers)",
+                number.spec.number, me.name
+            );
+            draft.refuse(("Number", name.to_owned()), "spec.number", Reason::NotAllowed, message);
+            continue;
+        }
         let Some((holder, holder_name)) = draft.claims.number(&number.spec.number) else { continue };
         if *holder != me || holder_name != name {
             let whose = draft.tenant_as_seen(holder);
