@@ -136,19 +136,22 @@ async fn a_key_that_is_not_the_databases_is_refused_and_nothing_is_lost() {
 }
 
 #[tokio::test]
-async fn a_login_that_postgres_refuses_is_told() {
-    let Some(database) = Database::start("bad_input::options::a_login_that_postgres_refuses_is_told").await
-    else {
-        return;
-    };
+async fn a_login_that_postgres_refuses_is_told_and_waited_for() {
+    let test = "bad_input::options::a_login_that_postgres_refuses_is_told_and_waited_for";
+    let Some(database) = Database::start(test).await else { return };
     let setting = Setting::samples();
-    let stranger = url(&database).replace("centrex@", "stranger@");
-    refused(
-        &setting,
-        &mut setting.command(&["--database-url", &stranger]),
-        1,
-        &["--database-url", "stranger"],
-    );
+    let elsewhere = url(&database).replace(database.name(), "not_there_yet");
+    let mut program = setting.start(&["--database-url", &elsewhere]);
+    program.wait_until("the reason", |program| {
+        let log = program.log();
+        log.contains("Postgres refuses the login (--database-url") && log.contains("not_there_yet")
+    });
+    assert_eq!(program.get("/readyz").0, 503);
+    let mut server = database.server_admin().await;
+    sqlx::raw_sql("CREATE DATABASE not_there_yet OWNER centrex").execute(&mut server).await.unwrap();
+    program.wait_until("readiness", |program| program.get("/readyz").0 == 200);
+    program.end("-TERM");
+    sqlx::raw_sql("DROP DATABASE not_there_yet WITH (FORCE)").execute(&mut server).await.unwrap();
 }
 
 #[test]

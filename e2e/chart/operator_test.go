@@ -239,8 +239,8 @@ func TestPostgres(t *testing.T) {
 	if cluster.GetAnnotations()["helm.sh/resource-policy"] != "keep" {
 		t.Error("the data go with the release")
 	}
-	_, container := operator(t, all)
-	if secret := container.Env[1].ValueFrom.SecretKeyRef; secret.Name != "centrex-postgres-app" || secret.Key != "uri" {
+	deployment, _ := operator(t, all)
+	if secret := volume(t, deployment.Spec.Template.Spec, "database").Secret; secret.SecretName != "centrex-postgres-app" || secret.Items[0].Key != "uri" {
 		t.Error(secret)
 	}
 	contains(t, refused(t, values{}), "postgres.existingSecret.name is required")

@@ -26,7 +26,7 @@ struct Past {
     registers: [String; 2],
 }
 
-const DIALLED: &str = "acme-dial-2000";
+const QUEUES: &str = "configuration-callcenter";
 const REGISTERED: &str = "acme-register-1001";
 
 impl Past {
@@ -35,9 +35,13 @@ impl Past {
         let (operator, switch) = (operator(&site), site.switch("switch-1"));
         site.apply_samples();
         site.samples_ready();
-        site.wait_for("acme", "ringgroup/sales", "Ready=True Ready");
+        site.wait_for("acme", "queue/support", "Ready=True Ready");
         let old = switch.answer(REGISTERED);
-        assert!(switch.answer(DIALLED).contains("leg_timeout=25"), "{}", switch.answer(DIALLED));
+        assert!(
+            switch.answer(QUEUES).contains("\"max-wait-time\" value=\"600\""),
+            "{}",
+            switch.answer(QUEUES)
+        );
         let backup = reachable_dir();
         let past = Self { site, backup, registers: [old.clone(), old] };
         past.shell("back up");
@@ -50,7 +54,7 @@ impl Past {
             "acme",
             "--type=merge",
             "-p",
-            r#"{"spec":{"ringSeconds":26}}"#,
+            r#"{"spec":{"maxWaitSeconds":601}}"#,
         ]);
         past.site.cluster.apply(
             "{apiVersion: v1, kind: Secret, metadata: {name: alice-sip, namespace: acme}, \
@@ -61,10 +65,11 @@ impl Past {
         past.site.wait_for("late", "extension/e100", "Ready=True Ready");
         let new = until(PATIENCE, || {
             let register = switch.answer(REGISTERED);
-            let new = register != past.registers[0] && switch.answer(DIALLED).contains("leg_timeout=26");
+            let new = register != past.registers[0]
+                && switch.answer(QUEUES).contains("\"max-wait-time\" value=\"601\"");
             new.then_some(register)
         });
-        past.site.wait_for("acme", "ringgroup/sales", "Ready=True Ready");
+        past.site.wait_for("acme", "queue/support", "Ready=True Ready");
         let registers = [past.registers[0].clone(), new.expect("the newer state")];
         Some((Self { registers, ..past }, operator, switch))
     }
@@ -75,11 +80,13 @@ impl Past {
     }
 
     fn is_new(&self, switch: &Program) -> bool {
-        switch.answer(DIALLED).contains("leg_timeout=26") && switch.answer(REGISTERED) == self.registers[1]
+        switch.answer(QUEUES).contains("\"max-wait-time\" value=\"601\"")
+            && switch.answer(REGISTERED) == self.registers[1]
     }
 
     fn is_old(&self, switch: &Program) -> bool {
-        switch.answer(DIALLED).contains("leg_timeout=25") && switch.answer(REGISTERED) == self.registers[0]
+        switch.answer(QUEUES).contains("\"max-wait-time\" value=\"600\"")
+            && switch.answer(REGISTERED) == self.registers[0]
     }
 
     /// Asks a switch all the while something is done; it never says anything but what is new.
@@ -112,7 +119,7 @@ impl Past {
             (count == 1).then_some(())
         };
         until(PATIENCE, stored).unwrap_or_else(|| panic!("never written: {}", operator.log()));
-        self.site.wait_for("acme", "ringgroup/sales", "Ready=True Ready");
+        self.site.wait_for("acme", "queue/support", "Ready=True Ready");
         self.site.wait_for("late", "extension/e100", "Ready=True Ready");
     }
 }
@@ -130,7 +137,7 @@ async fn a_restore_under_a_running_operator_takes_no_switch_back() {
     std::thread::scope(|scope| {
         let told = scope.spawn(|| {
             let reason = "--for=jsonpath={.status.conditions[?(@.type==\"Programmed\")].reason}=SetBack";
-            past.site.cluster.kubectl(&["wait", "ringgroup/sales", "-n", "acme", "--timeout=60s", reason])
+            past.site.cluster.kubectl(&["wait", "queue/support", "-n", "acme", "--timeout=60s", reason])
         });
         std::thread::sleep(Duration::from_millis(500));
         past.while_asked(&switch, || {
@@ -155,10 +162,12 @@ async fn a_restore_under_a_running_operator_takes_no_switch_back() {
         "acme",
         "--type=merge",
         "-p",
-        r#"{"spec":{"ringSeconds":27}}"#,
+        r#"{"spec":{"maxWaitSeconds":602}}"#,
     ]);
-    switch.wait_until("a change after it", |switch| switch.answer(DIALLED).contains("leg_timeout=27"));
-    past.site.wait_for("acme", "ringgroup/sales", "Ready=True Ready");
+    switch.wait_until("a change after it", |switch| {
+        switch.answer(QUEUES).contains("\"max-wait-time\" value=\"602\"")
+    });
+    past.site.wait_for("acme", "queue/support", "Ready=True Ready");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -181,7 +190,7 @@ async fn a_restore_while_no_operator_runs_waits_for_one() {
     assert!(past.is_new(&switch));
     // Whoever has never known better serves what there is.
     let mut fresh = past.site.switch("fresh");
-    fresh.wait_until("what there is", |fresh| fresh.ask(DIALLED).0 == 200 && past.is_old(fresh));
+    fresh.wait_until("what there is", |fresh| fresh.ask(QUEUES).0 == 200 && past.is_old(fresh));
     // A tenant that was made after the backup goes before anybody writes it again.
     past.site.cluster.kubectl_ok(&["delete", "tenant", "late", "-n", "late", "--wait=false"]);
 
@@ -196,7 +205,7 @@ async fn a_restore_while_no_operator_runs_waits_for_one() {
             sample(&metrics, "centrex_replica_tenants") == Some(2.0) && held_back(switch) == 0.0
         });
     }
-    past.site.wait_for("acme", "ringgroup/sales", "Ready=True Ready");
+    past.site.wait_for("acme", "queue/support", "Ready=True Ready");
     let told = operator.log();
     assert!(told.contains("a switch holds a later revision than Postgres"), "{told}");
 }

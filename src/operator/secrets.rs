@@ -18,6 +18,8 @@ use crate::turns::Turns;
 
 /// Secrets made at one time.
 const MAKERS: usize = 8;
+/// What is made within this time is told in one line a namespace.
+const TOGETHER: Duration = Duration::from_secs(10);
 /// First and longest pause before a Secret is tried again.
 const FIRST_RETRY: Duration = Duration::from_millis(500);
 const LONGEST_RETRY: Duration = Duration::from_secs(30);
@@ -86,19 +88,22 @@ impl Secrets {
         }
     }
 
-    /// The next, or that this one ends; the last to end tells what was made.
+    /// The next; none, and then this one ends.
     fn next(&self) -> Option<Work> {
         let mut queue = self.lock();
         let next = queue.waiting.take();
         if next.is_none() {
             queue.makers -= 1;
-            if queue.makers == 0 {
-                for (namespace, secrets) in std::mem::take(&mut queue.made) {
-                    info!(%namespace, secrets, "SIP passwords were made");
-                }
-            }
         }
         next
+    }
+
+    /// Tells how many were made in a while.
+    async fn tell(self) {
+        tokio::time::sleep(TOGETHER).await;
+        for (namespace, secrets) in std::mem::take(&mut self.lock().made) {
+            info!(%namespace, secrets, "SIP passwords were made");
+        }
     }
 
     /// Puts one in again, after a pause in which others are made.
@@ -125,6 +130,9 @@ impl Secrets {
                 debug!(%namespace, secret = made.metadata.name, "a SIP password was made");
                 let mut queue = self.lock();
                 queue.failing = false;
+                if queue.made.is_empty() {
+                    tokio::spawn(self.clone().tell());
+                }
                 *queue.made.entry(namespace).or_default() += 1;
                 true
             }

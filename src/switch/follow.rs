@@ -486,6 +486,8 @@ impl Step {
         match stored.number.cmp(&held.number) {
             Ordering::Equal if held == stored => Self::None,
             Ordering::Less if same => Self::Renumbered,
+            // Nobody has said what is stored: somebody has restored it by hand.
+            _ if stored.fingerprint.is_empty() => Self::Back,
             Ordering::Less => Self::Back,
             Ordering::Equal | Ordering::Greater => Self::Forward,
         }
