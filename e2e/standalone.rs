@@ -17,11 +17,10 @@ const NOT_FOUND: &str = "status=\"not found\"";
 /// Whether standalone can start no Postgres of its own, for there are no programs: then the test counts as
 /// skipped.
 pub fn without_postgres(test: &str) -> bool {
-    let found = std::env::var("PATH")
-        .unwrap_or_default()
-        .split(':')
-        .any(|path| std::path::Path::new(path).join("postgres").exists());
-    let missing = !found && !std::path::Path::new("/usr/lib/postgresql").exists();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let packaged = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let mut folders = std::env::split_paths(&path).chain(packaged.map(|release| release.path().join("bin")));
+    let missing = !folders.any(|folder| folder.join("initdb").exists() && folder.join("postgres").exists());
     if missing {
         skip(test, "no Postgres server programs");
     }

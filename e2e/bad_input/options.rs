@@ -242,6 +242,9 @@ fn fill(path: &str) {
 /// Standalone with its data directory on a disk of so many megabytes; none, and the test counted as
 /// skipped, where a disk cannot be mounted.
 fn on_small_disk(test: &str, setting: &Setting, megabytes: u32) -> Option<Command> {
+    if crate::standalone::without_postgres(test) {
+        return None;
+    }
     std::fs::create_dir_all(setting.data_dir()).unwrap();
     let mount = format!("mount -t tmpfs -o mode=711,size={megabytes}m none {}", setting.data_dir().display());
     in_namespace(test, setting, &mount)

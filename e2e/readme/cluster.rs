@@ -37,7 +37,6 @@ async fn from_helm_install_to_a_phone() {
         text
     };
     shell("kubectl create namespace centrex");
-    cluster.kubectl_ok(&["wait", "--for=condition=Established", "--timeout=60s", "crd", "--all"]);
 
     let keys = folder.path().join("keys");
     std::fs::write(&keys, key_line(1, 'k')).unwrap();

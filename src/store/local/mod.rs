@@ -108,8 +108,8 @@ impl LocalPostgres {
     /// Programs or an account are missing, or the account may not enter the directory.
     pub fn check(data_dir: &Path) -> Result<(), LocalError> {
         let io = |source| LocalError::Io { path: data_dir.to_owned(), source };
-        Binaries::find(server::made_with(&data_dir.join("postgres")))?;
-        Account::choose()?.check_reach(&directory::nearest(data_dir).map_err(io)?)
+        Account::choose()?.check_reach(&directory::nearest(data_dir).map_err(io)?)?;
+        Binaries::find(server::made_with(&data_dir.join("postgres"))).map(drop)
     }
 
     /// Makes the directory that the data are to be under, open to the server's account whatever the umask
