@@ -9,6 +9,7 @@ mod options;
 mod outside;
 mod statuses;
 mod switches;
+mod unreadable;
 mod webhook;
 
 pub use api::FINALIZER;
@@ -29,17 +30,19 @@ use tracing::{error, info, warn};
 
 use crate::lease::{self, Leadership, LeaseOptions};
 use crate::reconcile::{self, Progress, Reconciler};
+use crate::source::Change;
 use crate::source::cluster::{self, ClusterOptions, Update};
 use crate::source::folder::{Folder, FolderError};
-use crate::source::{Change, Unreadable};
 use crate::status::acks::Ack;
 use crate::store::acks::{Patience, follow_acks};
 use crate::store::{Candidate, Elected, KeyringError, Store, StoreError, StoreOptions};
+use events::Events;
 use health::Health;
 use metrics::Metrics;
 use outside::Cluster;
 use statuses::Statuses;
 use switches::Switches;
+use unreadable::UnreadableObjects;
 
 /// First and longest pause before Postgres is tried again.
 const FIRST_RETRY: Duration = Duration::from_millis(250);
@@ -113,7 +116,9 @@ pub async fn run(args: OperatorArgs) -> Result<(), OperatorError> {
 
     let statuses = Statuses::start(&client, &metrics, &tasks, &stop);
     let cluster_wide = args.namespaces.is_empty();
-    let outside = Cluster::new(client.clone(), identity.clone(), statuses, cluster_wide);
+    let events = Events::start(client.clone(), identity.clone());
+    let unreadable = UnreadableObjects::new(events.clone());
+    let outside = Cluster::new(client.clone(), events, statuses, cluster_wide);
     let (progress, _) = watch::channel(Progress::default());
     let mut reconciler = Reconciler::new(progress, Some(Arc::new(outside)), args.media_dir.clone());
     reconciler.count(metrics.reconcile.clone());
@@ -127,6 +132,7 @@ pub async fn run(args: OperatorArgs) -> Result<(), OperatorError> {
         metrics,
         health,
         heard: platform,
+        unreadable,
         term: None,
     };
     if let Some(options) = webhook_options(&args, lease_namespace)? {
@@ -157,6 +163,7 @@ struct Operator {
     health: Arc<Health>,
     /// What was heard before everything was listed.
     heard: Vec<Change>,
+    unreadable: UnreadableObjects,
     /// A time of leadership, while it lasts.
     term: Option<Tenure>,
 }
@@ -236,15 +243,8 @@ impl Operator {
             complete = next.complete;
             changes.extend(next.changes);
         }
-        for change in &changes {
-            if let Change::Unreadable(Unreadable { key, message, .. }) = change {
-                error!(
-                    resource = %key,
-                    "it cannot be read: {message}; until it can be, or is deleted, what was read of it before \
-                     stays in force, and what is stored of it stays stored"
-                );
-            }
-        }
+        let leads = self.term.as_ref().is_some_and(|term| term.leading);
+        self.unreadable.take_in(&changes, leads);
         self.heard.extend(changes);
         if complete {
             self.reconciler.take_in(std::mem::take(&mut self.heard), true);
@@ -300,6 +300,7 @@ impl Operator {
                     term.written = Some(store.lost());
                 }
                 self.reconciler.lead(store);
+                self.unreadable.tell_all();
                 Ok(())
             }
             Err(cause) => Err(cause.into()),

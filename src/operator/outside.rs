@@ -47,9 +47,8 @@ pub struct Cluster {
 
 impl Cluster {
     /// A cluster, written to in the name of this replica.
-    pub fn new(client: Client, instance: String, statuses: Statuses, cluster_wide: bool) -> Self {
+    pub fn new(client: Client, events: Events, statuses: Statuses, cluster_wide: bool) -> Self {
         let makers = Arc::new(Semaphore::new(CONCURRENT_SECRETS));
-        let events = Events::start(client.clone(), instance);
         Self { client, events, statuses, cluster_wide, making: Arc::default(), makers }
     }
 
