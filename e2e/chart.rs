@@ -5,6 +5,8 @@ mod fixtures;
 mod install;
 mod pod;
 pub mod release;
+mod rights;
+mod roles;
 
 #[test]
 fn it_renders_what_its_values_say() {

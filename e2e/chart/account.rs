@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::release::{Helm, NAME};
+use super::rights::Account;
 use crate::freeswitch::process::until;
 use crate::operator::{PATIENCE, Site};
 use crate::program::Program;
@@ -22,23 +23,14 @@ fn container(site: &Site, object: &str, list: &str) -> Value {
     site.get(NAME, object).unwrap()["spec"]["template"]["spec"][list][0].clone()
 }
 
-/// A kubeconfig of the operator's account, by a token as a pod gets it.
-fn account(site: &Site, folder: &Path) -> std::path::PathBuf {
-    let token = site.cluster.kubectl_ok(&["create", "token", "centrex-operator", "-n", NAME]);
-    let mut config: Value =
-        serde_saphyr::from_str(&std::fs::read_to_string(site.cluster.kubeconfig()).unwrap()).unwrap();
-    let user = config["users"][0].as_object_mut().unwrap();
-    user.insert("user".to_owned(), json!({ "token": token.trim() }));
-    let path = folder.join("kubeconfig");
-    std::fs::write(&path, config.to_string()).unwrap();
-    path
-}
-
 /// Starts the operator with the chart's arguments, at places that a test can have. What is mounted
 /// in a pod is in a folder.
 fn operator(site: &Site, folder: &Path) -> Program {
     let (mut command, output) = site.command("operator");
-    command.env("KUBECONFIG", account(site, folder));
+    let account = Account::new(&site.cluster, NAME, "centrex-operator");
+    let kubeconfig = folder.join("kubeconfig");
+    std::fs::copy(account.kubeconfig(), &kubeconfig).unwrap();
+    command.env("KUBECONFIG", kubeconfig);
     let container = container(site, "deployment/centrex-operator", "containers");
     for argument in container["args"].as_array().unwrap().iter().skip(1) {
         let argument = argument.as_str().unwrap();

@@ -23,7 +23,8 @@ func operator(t *testing.T, all objects) (apps.Deployment, core.Container) {
 func TestTheOperatorByDefault(t *testing.T) {
 	all := render(t, with())
 	same(t, "kinds", all.kinds(), []string{"ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition", "Deployment",
-		"NetworkPolicy", "PodDisruptionBudget", "Role", "RoleBinding", "Service", "ServiceAccount", "ValidatingWebhookConfiguration"})
+		"NetworkPolicy", "PodDisruptionBudget", "Role", "RoleBinding", "Service", "ServiceAccount", "ValidatingAdmissionPolicy",
+		"ValidatingAdmissionPolicyBinding", "ValidatingWebhookConfiguration"})
 	deployment, container := operator(t, all)
 	if *deployment.Spec.Replicas != 2 || len(deployment.Spec.Template.Spec.TopologySpreadConstraints) != 2 {
 		t.Errorf("%+v", deployment.Spec)
@@ -138,17 +139,27 @@ func TestEveryRuleSaysWhy(t *testing.T) {
 func TestTenantsRoles(t *testing.T) {
 	all := rules(t, render(t, with()))
 	admin, viewer := all["ClusterRole/centrex-tenant-admin"], all["ClusterRole/centrex-tenant-viewer"]
+	trunks := all["ClusterRole/centrex-trunk-admin"]
 	for _, crd := range crds(t) {
 		namespaced := crd.Spec.Scope == "Namespaced"
 		plural := crd.Spec.Names.Plural
-		if may(admin, "create", "centrex.dev", plural, "") != (namespaced && plural != "tenants") {
+		if may(admin, "create", "centrex.dev", plural, "") != (namespaced && plural != "tenants" && plural != "trunks") {
 			t.Errorf("admin and %s", plural)
+		}
+		if may(trunks, "create", "centrex.dev", plural, "") != (plural == "trunks") {
+			t.Errorf("trunk-admin and %s", plural)
 		}
 		if may(viewer, "watch", "centrex.dev", plural, "") != namespaced || may(viewer, "create", "centrex.dev", plural, "") {
 			t.Errorf("viewer and %s", plural)
 		}
 		if may(admin, "patch", "centrex.dev", plural+"/status", "") {
 			t.Errorf("admin and the status of %s", plural)
+		}
+	}
+	// The platform binds it where it wants; no role of the cluster's own has it.
+	for label := range render(t, with())["ClusterRole/centrex-trunk-admin"].GetLabels() {
+		if strings.Contains(label, "aggregate") {
+			t.Errorf("trunk-admin: %s", label)
 		}
 	}
 	if len(rules(t, render(t, with("tenantRoles.create=false")))) != 2 {
@@ -221,6 +232,43 @@ func TestAdmission(t *testing.T) {
 	_, container = operator(t, all)
 	if slices.Contains(all.kinds(), "ValidatingWebhookConfiguration") || all["Service/centrex-webhook"] != nil || strings.Contains(strings.Join(container.Args, " "), "webhook") {
 		t.Error("webhook.enabled=false")
+	}
+}
+
+func TestAdmissionPolicy(t *testing.T) {
+	policies := func(all objects) (names []string) {
+		for key := range all {
+			if kind, name, _ := strings.Cut(key, "/"); kind == "ValidatingAdmissionPolicy" {
+				policy := as[admission.ValidatingAdmissionPolicy](t, all, key)
+				account := policy.Spec.MatchConditions[0].Expression
+				if *policy.Spec.FailurePolicy != "Fail" || account != "request.userInfo.username == 'system:serviceaccount:centrex:centrex-operator'" {
+					t.Errorf("%s: %+v", key, policy.Spec)
+				}
+				binding := as[admission.ValidatingAdmissionPolicyBinding](t, all, "ValidatingAdmissionPolicyBinding/"+name)
+				same(t, key, []string{binding.Spec.PolicyName, string(binding.Spec.ValidationActions[0])}, []string{name, "Deny"})
+				names = append(names, name)
+			}
+		}
+		slices.Sort(names)
+		return names
+	}
+	same(t, "policies", policies(render(t, with())), []string{"centrex-operator-resources", "centrex-operator-secrets", "centrex-operator-webhook"})
+	// An operator that makes no certificate may write none.
+	for _, without := range []string{"webhook.enabled=false", "webhook.certManager.enabled=true"} {
+		all := render(t, with(without))
+		same(t, without, policies(all), []string{"centrex-operator-resources", "centrex-operator-secrets"})
+		if spec := as[admission.ValidatingAdmissionPolicy](t, all, "ValidatingAdmissionPolicy/centrex-operator-secrets").Spec; strings.Contains(spec.String(), "webhook-tls") {
+			t.Errorf("%+v", spec)
+		}
+	}
+	if found := policies(render(t, with("admissionPolicy.enabled=false"))); found != nil {
+		t.Error(found)
+	}
+	if found := policies(render(t, namespaced())); found != nil {
+		t.Error(found)
+	}
+	if found := policies(render(t, namespaced("admissionPolicy.withNamespaces=true"))); len(found) != 2 {
+		t.Error(found)
 	}
 }
 

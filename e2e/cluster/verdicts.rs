@@ -17,7 +17,7 @@ const STRICTER_IN_PROCESS: &[(&str, &str, &str, &str)] = &[
     ("SipProfile", "/metadata/namespace", "acme", NO_NAMESPACE),
     ("Namespace", "/metadata/namespace", "acme", NO_NAMESPACE),
 ];
-const NO_CRD: &str = "a name is no matter of a CRD: what reads a cluster must refuse it";
+const NO_CRD: &str = "a pattern cannot say \"not this word\": what reads a cluster must refuse it";
 const NO_NAMESPACE: &str = "dropped without a word, while in a folder it says that something is mistaken";
 
 /// An API server, asked with `fieldValidation=Strict`, as `kubectl` asks.

@@ -77,3 +77,29 @@ async fn what_cannot_be_read_at_the_start_is_not_taken_for_gone() {
     let gone = until(PATIENCE, || site.get("north", "tenant/north").is_none().then_some(()));
     assert!(gone.is_some() && site.count(&left).await == 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_is_too_long_is_refused_and_one_stored_before_is_told_of() {
+    let Some(site) = Site::start("operator::a_name_that_is_too_long").await else { return };
+    site.tenant("north", "");
+    let long = site.extension("north", 100).replace("name: e100", &format!("name: {}", "e".repeat(64)));
+    let apply = || {
+        let output = site.cluster.kubectl_with(&["apply", "-f", "-"], &long);
+        (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (taken, said) = apply();
+    assert!(!taken && said.contains("metadata.name"), "{said}");
+
+    // As CRDs of an older release let it through.
+    let name = "/spec/versions/0/schema/openAPIV3Schema/properties/metadata/properties/name";
+    let patch = json!([{"op": "replace", "path": name, "value": {"type": "string"}}]).to_string();
+    site.cluster.kubectl_ok(&["patch", "crd", "extensions.centrex.dev", "--type=json", "-p", &patch]);
+    assert!(until(PATIENCE, || apply().0.then_some(())).is_some());
+    site.cluster.install_crds();
+    let operator = site.operator(&[]);
+    site.wait_for("north", "tenant/north", "Programmed=True Programmed");
+    let told = until(PATIENCE, || site.events("north", "Unreadable").into_iter().next());
+    assert!(told.as_ref().is_some_and(|note| note.contains("metadata.name")), "{told:?}\n{}", operator.log());
+    // It can be deleted, as ever.
+    site.cluster.kubectl_ok(&["delete", "extension", "-n", "north", &"e".repeat(64), "--timeout=60s"]);
+}

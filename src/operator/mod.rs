@@ -11,6 +11,7 @@ mod outside;
 mod secrets;
 mod statuses;
 mod switches;
+mod unreadable;
 mod webhook;
 
 pub use api::FINALIZER;
@@ -32,18 +33,20 @@ use tracing::{error, info, warn};
 
 use crate::lease::{self, Leadership, LeaseOptions};
 use crate::reconcile::{self, Progress, Reconciler};
+use crate::source::Change;
 use crate::source::cluster::{self, ClusterOptions, Update};
 use crate::source::folder::{Folder, FolderError};
-use crate::source::{Change, Unreadable};
 use crate::status::acks::Ack;
 use crate::store::acks::{Patience, follow_acks};
 use crate::store::{Candidate, Elected, KeyringError, Memory, Store, StoreError, StoreOptions};
 use api_server::ApiServer;
+use events::Events;
 use health::Health;
 use metrics::Metrics;
 use outside::Cluster;
 use statuses::Statuses;
 use switches::Switches;
+use unreadable::UnreadableObjects;
 
 /// First and longest pause before Postgres is tried again.
 const FIRST_RETRY: Duration = Duration::from_millis(250);
@@ -119,7 +122,9 @@ pub async fn run(args: OperatorArgs) -> Result<(), OperatorError> {
     let statuses = Statuses::start(&client, &metrics, &tasks, &stop);
     let cluster_wide = args.namespaces.is_empty();
     let regarding = lease_reference(&lease_namespace, &args.lease_name);
-    let outside = Cluster::new(client.clone(), identity.clone(), statuses, cluster_wide, regarding);
+    let events = Events::start(client.clone(), identity.clone());
+    let unreadable = UnreadableObjects::new(events.clone());
+    let outside = Cluster::new(client.clone(), events, statuses, cluster_wide, regarding);
     let (progress, _) = watch::channel(Progress::default());
     let mut reconciler = Reconciler::new(progress, Some(Arc::new(outside)), args.media_dir.clone());
     reconciler.count(metrics.reconcile.clone());
@@ -134,6 +139,7 @@ pub async fn run(args: OperatorArgs) -> Result<(), OperatorError> {
         metrics,
         health,
         heard: platform,
+        unreadable,
         term: None,
         api_server,
     };
@@ -167,6 +173,7 @@ struct Operator {
     health: Arc<Health>,
     /// What was heard before everything was listed.
     heard: Vec<Change>,
+    unreadable: UnreadableObjects,
     /// A time of leadership, while it lasts.
     term: Option<Tenure>,
     api_server: ApiServer,
@@ -251,15 +258,8 @@ impl Operator {
             complete = next.complete;
             changes.extend(next.changes);
         }
-        for change in &changes {
-            if let Change::Unreadable(Unreadable { key, message, .. }) = change {
-                error!(
-                    resource = %key,
-                    "it cannot be read: {message}; until it can be, or is deleted, what was read of it before \
-                     stays in force, and what is stored of it stays stored"
-                );
-            }
-        }
+        let leads = self.term.as_ref().is_some_and(|term| term.leading);
+        self.unreadable.take_in(&changes, leads);
         self.heard.extend(changes);
         if complete {
             self.reconciler.take_in(std::mem::take(&mut self.heard), true);
@@ -314,6 +314,7 @@ impl Operator {
             term.written = Some(store.lost());
         }
         self.reconciler.lead(store);
+        self.unreadable.tell_all();
     }
 
     /// The right to write was lost. Where only Postgres took it, the Lease is still ours, and it is

@@ -40,12 +40,11 @@ impl Cluster {
     /// A cluster, written to in the name of this replica.
     pub fn new(
         client: Client,
-        instance: String,
+        events: Events,
         statuses: Statuses,
         cluster_wide: bool,
         lease: ObjectReference,
     ) -> Self {
-        let events = Events::start(client.clone(), instance);
         let secrets = Secrets::start(&client);
         Self { client, events, statuses, cluster_wide, secrets, lease }
     }

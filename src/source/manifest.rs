@@ -208,7 +208,7 @@ fn merge_string_data(map: &mut Map<String, Value>) -> Vec<Violation> {
 /// that was exported from one, and is not read.
 static METADATA: LazyLock<Result<Schema, SchemaError>> = LazyLock::new(|| {
     let any = json!({"x-kubernetes-preserve-unknown-fields": true});
-    let name = json!({"type": "string", "minLength": 1, "maxLength": 63, "pattern": NAME_PATTERN});
+    let name = json!({"type": "string", "minLength": 1, "maxLength": NAME_LENGTH, "pattern": NAME_PATTERN});
     let namespace = json!({"type": "string", "minLength": 1, "maxLength": 63, "pattern": NAMESPACE_PATTERN});
     let labels = json!({"type": "object", "additionalProperties":
         {"type": "string", "maxLength": 63, "pattern": LABEL_VALUE_PATTERN}});

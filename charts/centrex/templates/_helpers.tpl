@@ -120,6 +120,14 @@ true
 {{- end -}}
 {{- end -}}
 
+{{/* True where the API server holds the operator's account to what it needs. With `namespaces`, whoever
+installs it may perhaps make no object of the cluster. */}}
+{{- define "centrex.admissionPolicy" -}}
+{{- if and .Values.admissionPolicy.enabled (or (not .Values.namespaces) .Values.admissionPolicy.withNamespaces) -}}
+true
+{{- end -}}
+{{- end -}}
+
 {{/* The beginning of names that are the cluster's: two releases of one name may be in two namespaces. */}}
 {{- define "centrex.clusterName" -}}
 {{- $name := include "centrex.fullname" . -}}
