@@ -78,26 +78,28 @@ async fn a_secret_that_changes_is_told_at_once() {
     let client = site.cluster.client().await;
     let secrets: Api<k8s_openapi::api::core::v1::Secret> = Api::namespaced(client.clone(), "acme");
     let extensions: Api<Extension> = Api::namespaced(client, "acme");
-    let mut windows = Vec::new();
+    let (mut windows, mut told) = (Vec::new(), 0);
     for turn in 0..10 {
         let before = switch.answer("acme-register-1001");
         let password = serde_json::json!({ "stringData": { "password": format!("changed-{turn:08}") } });
         let patched = secrets.patch("alice-sip", &PatchParams::default(), &Patch::Merge(password)).await;
         let (start, _) = (Instant::now(), patched.unwrap());
         // How long it says that it is ready while the switch has the old password.
-        let mut ready = Duration::ZERO;
+        let (mut ready, mut unready) = (Duration::ZERO, false);
         while switch.answer("acme-register-1001") == before {
-            if is_ready(&extensions.get("alice").await.unwrap()) {
-                ready = start.elapsed();
+            match is_ready(&extensions.get("alice").await.unwrap()) {
+                true => ready = start.elapsed(),
+                false => unready = true,
             }
             assert!(start.elapsed() < PATIENCE, "never changed");
         }
         windows.push(ready);
+        told += usize::from(unready);
         site.wait_for("acme", "extension/alice", "Ready=True Ready");
         assert_ne!(switch.answer("acme-register-1001"), before, "ready, with the old password");
     }
     windows.sort();
     println!("Ready=True with the old password: {windows:?}");
-    // The watch has to hear of it: no resource can say earlier that its Secret is another one.
-    assert!(windows[5] < Duration::from_millis(500), "{windows:?}");
+    // No resource can say it before the watch has heard of it, but before a switch has the new password.
+    assert!(told >= 8, "told {told} times of 10 before it was in force: {windows:?}");
 }

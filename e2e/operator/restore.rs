@@ -48,8 +48,8 @@ impl Past {
 
         past.site.cluster.kubectl_ok(&[
             "patch",
-            "ringgroup",
-            "sales",
+            "queue",
+            "support",
             "-n",
             "acme",
             "--type=merge",
@@ -156,8 +156,8 @@ async fn a_restore_under_a_running_operator_takes_no_switch_back() {
     // A change after it goes all the way.
     past.site.cluster.kubectl_ok(&[
         "patch",
-        "ringgroup",
-        "sales",
+        "queue",
+        "support",
         "-n",
         "acme",
         "--type=merge",
