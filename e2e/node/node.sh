@@ -41,6 +41,8 @@ supported() {
 }
 
 prepare() {
+    stop                                # what one that was killed has left
+    mkdir "$dir"
     supported
     programs=$("$here/build.sh")
     bin=${KUBEBUILDER_ASSETS:-}
@@ -140,6 +142,12 @@ cut() {
     done
 }
 
+stop() {
+    cut
+    ip netns delete "$name-lan" 2>/dev/null || true
+    rm -rf "$dir"
+}
+
 case $action in
 prepare) prepare ;;
 run) run ;;
@@ -147,9 +155,6 @@ wait) ready ;;
 enter) enter "$@" ;;
 lan) exec nsenter --net="/run/netns/$name-lan" "$@" ;;
 cut) cut ;;
-stop)
-    cut
-    ip netns delete "$name-lan" 2>/dev/null || true
-    rm -rf "$dir" ;;
+stop) stop ;;
 *) echo "node.sh: $action is none of prepare, run, wait, enter, lan, cut, stop" >&2; exit 2 ;;
 esac

@@ -1,6 +1,9 @@
 //! The end of a switch's pod, as the kubelet brings it about.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
 
 use super::probe::invite;
 use super::site::{DRAIN, HOST, NODE, PHONES, Site};
@@ -17,21 +20,25 @@ pub fn drained(site: &mut Site) {
     let before = site.switch_uid();
     let mut talk = site.call_that_is_up(Duration::from_secs(60));
     site.release(&HOST);
-    site.wait_until("that the pod is to end", || site.pods("switch").iter().any(is_to_end));
-    let start = Instant::now();
+    let mut asked = None;
+    site.wait_until("that the pod is to end", || {
+        asked = site.pods("switch").iter().find_map(asked_to_end);
+        asked.is_some()
+    });
+    let since = || Timestamp::now().duration_since(asked.expect("its time")).unsigned_abs();
     site.wait_until("503 to a new call", || talk.has_ended() || invite(NODE) == Some(503));
-    assert!(!talk.has_ended(), "the call was cut after {:?}; {:?}", start.elapsed(), site.failed_hooks());
+    assert!(!talk.has_ended(), "the call was cut after {:?}; {:?}", since(), site.failed_hooks());
     let refused = site.carol.play("call", PHONES, &[("dial", "1002")]);
     assert_eq!(refused.status(), Some(503), "{}", refused.trace);
     site.wait_until("the call's end", || talk.has_ended());
-    let lived = start.elapsed();
+    let lived = since();
     assert!(lived + Duration::from_secs(2) > DRAIN && lived < DRAIN + END, "the call lived for {lived:?}");
     site.wait_until("another pod", || site.switch_uid() != before);
     site.rolled_out();
     eprintln!(
         "from the pod's end: the call lived for {:.1} s; another pod was ready after {:.1} s",
         lived.as_secs_f32(),
-        start.elapsed().as_secs_f32()
+        since().as_secs_f32()
     );
     site.calls_are_answered();
     assert_eq!(site.failed_hooks(), [""; 0]);
@@ -63,6 +70,9 @@ fn end_of_pod(site: &Site, mut happened: impl FnMut() -> bool) -> Duration {
     gone
 }
 
-fn is_to_end(pod: &serde_json::Value) -> bool {
-    !pod["metadata"]["deletionTimestamp"].is_null()
+/// When a pod was asked to end, by the second; none while it may stay.
+fn asked_to_end(pod: &Value) -> Option<Timestamp> {
+    let killed: Timestamp = pod["metadata"]["deletionTimestamp"].as_str()?.parse().expect("a time");
+    let grace = pod["metadata"]["deletionGracePeriodSeconds"].as_i64()?;
+    Some(killed - SignedDuration::from_secs(grace))
 }
