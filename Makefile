@@ -25,7 +25,7 @@ setup: ## install what is missing (as root through apt; else say what to install
 
 build: setup ## build the program
 ifneq ($(origin CENTREX),environment)
-	@[ -x $(CENTREX) ] || echo "Compiling Centrex and what it is made of, once: 12 minutes of processor time, 2 GB in $(TARGET_DIR)." >&2
+	@[ -x $(CENTREX) ] || echo "Compiling Centrex and what it is made of, once: 8 minutes of processor time, 2 GB in $(TARGET_DIR)." >&2
 	cargo build --locked --bin centrex
 endif
 
