@@ -363,6 +363,28 @@ mod tests {
     }
 
     #[test]
+    fn what_stays_in_force_is_said_with_its_generation() {
+        let problem = Problem::refused(key(), "spec.destination", Reason::RefNotFound, "no Queue q");
+        let told = |stays, before: &[Condition]| {
+            let problems = [&problem];
+            let facts = Facts { stays, ..facts(&problems, Live::Everywhere) };
+            let found = conditions(&facts, Some(4), before, at(1)).unwrap();
+            let programmed = find(&found, PROGRAMMED).unwrap();
+            assert_eq!(find(&found, LIVE).unwrap().status, programmed.status.replace("False", "Unknown"));
+            assert_eq!(find(&found, READY).unwrap().reason, "RefNotFound");
+            (programmed.reason.clone(), programmed.message.clone())
+        };
+        let kept = "Generation 3 is in force; generation 4 is refused: spec.destination: no Queue q";
+        assert_eq!(told(LastGood::Whole(Some(3)), &[]), ("LastGoodKept".to_owned(), kept.to_owned()));
+        assert_eq!(told(LastGood::Whole(None), &[]).0, "LastGoodKept");
+        assert_eq!(told(LastGood::Nothing, &[]).0, "NotAccepted");
+        // While nothing is written, what was stored stays; what never was is not.
+        assert_eq!(told(LastGood::AsBefore, &[]).0, "NotAccepted");
+        let before = conditions(&facts(&[], Live::Everywhere), Some(3), &[], at(1)).unwrap();
+        assert_eq!(told(LastGood::AsBefore, &before).0, "LastGoodKept");
+    }
+
+    #[test]
     fn what_switches_said_before_stays_while_nothing_new_is_known() {
         let before = conditions(&facts(&[], Live::Everywhere), Some(1), &[], at(1)).unwrap();
         assert_eq!(conditions(&facts(&[], Live::AsBefore), Some(1), &before, at(2)), None);
