@@ -11,9 +11,9 @@ use super::site::{PODS, Site};
 use crate::chart::release::NAME;
 
 /// What answers that are late on a busy machine make of no time at all.
-const MOMENT: Duration = Duration::from_secs(3);
+const MOMENT: Duration = Duration::from_secs(5);
 /// How long the Service may still lead to a switch that takes no more calls.
-const SERVICE: Duration = Duration::from_secs(4);
+const SERVICE: Duration = Duration::from_secs(6);
 
 pub fn restricted(site: &mut Site) {
     let label = "pod-security.kubernetes.io/enforce=restricted";

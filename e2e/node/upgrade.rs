@@ -10,8 +10,11 @@ use super::site::{DRAIN, HOST, NODE, PHONES, Site};
 use crate::chart::release::NAME;
 
 /// How long FreeSWITCH, its sidecar and the kubelet may take to end a pod whose calls have ended: 5 seconds, and
-/// some on a machine that has other work. One that waited for its whole time would be there for longer.
-const END: Duration = Duration::from_secs(8);
+/// several times that on a machine that has other work. A pod that waited for its whole time, as `LONG` has it,
+/// would be there for longer.
+const END: Duration = Duration::from_secs(30);
+/// What the second pod has, whose calls end before its time is up.
+const LONG: [&str; 2] = ["switch.drainSeconds=60", "switch.terminationGracePeriodSeconds=90"];
 /// How long a call lasts that ends before its pod's time is up.
 const SHORT: Duration = Duration::from_secs(2);
 
@@ -19,7 +22,7 @@ pub fn drained(site: &mut Site) {
     site.forget_events();
     let before = site.switch_uid();
     let mut talk = site.call_that_is_up(Duration::from_secs(60));
-    site.release(&HOST);
+    site.release(&[HOST, LONG].concat());
     let mut asked = None;
     site.wait_until("that the pod is to end", || {
         asked = site.pods("switch").iter().find_map(asked_to_end);
