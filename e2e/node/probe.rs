@@ -64,8 +64,12 @@ impl Watch {
             let (mut last, mut longest) = (Instant::now(), Duration::ZERO);
             while !until.load(Ordering::Relaxed) {
                 let addresses = addresses.lock().expect("addresses").clone();
-                // The newest is the one that most likely does.
-                let taken = addresses.into_iter().rev().any(takes_calls);
+                // All at once: those that are gone are silent, and would each be waited for.
+                let taken = std::thread::scope(|scope| {
+                    let asked: Vec<_> =
+                        addresses.iter().map(|address| scope.spawn(|| takes_calls(*address))).collect();
+                    asked.into_iter().any(|answer| answer.join().expect("an answer"))
+                });
                 longest = longest.max(last.elapsed());
                 if taken {
                     last = Instant::now();
