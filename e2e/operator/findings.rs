@@ -221,7 +221,7 @@ fn emergency_trunk_goes_down(site: &Site, a: &Fake, b: &Fake) {
     let wait = |condition: &str| site.wait_for("acme", "tenant/acme", condition);
     let backup = "apiVersion: centrex.dev/v1alpha1\nkind: Trunk\n\
         metadata: {name: backup, namespace: acme}\n\
-        spec: {sipProfileRef: {name: external}, gateways: [{host: 198.51.100.90}]}";
+        spec: {sipProfileRef: {name: external}, gateways: [{host: 192.0.2.91}]}";
     site.cluster.apply(backup);
     site.wait_for("acme", "trunk/backup", "Ready=True Ready");
     for switch in [a, b] {

@@ -29,7 +29,7 @@ async fn the_truth_of_each_resource_is_told() {
     assert_ne!(fresh["data"]["password"], password, "deleting the Secret rotates the password");
     site.wait_for("north", "extension/e100", "Ready=True Ready");
 
-    // Two tenants claim one domain: the older keeps it, the younger says who has it.
+    // Two tenants claim one domain: the older keeps it, the younger says so, and names nobody in another namespace.
     std::thread::sleep(Duration::from_millis(1100)); // ages are counted in seconds
     site.cluster.apply(
         "{apiVersion: v1, kind: Namespace, metadata: {name: south}}\n---\n\
@@ -38,7 +38,9 @@ async fn the_truth_of_each_resource_is_told() {
     );
     site.wait_for("south", "tenant/south", "Accepted=False Conflict");
     let message = site.get("south", "tenant/south").unwrap()["status"]["conditions"][0]["message"].clone();
-    assert!(message.as_str().unwrap().contains("north/north"), "{message}");
+    let message = message.as_str().unwrap();
+    assert!(message.contains("another tenant holds the domain north.example.com"), "{message}");
+    assert!(!message.contains("north/north"), "{message}");
     assert!(site.get("south", "tenant/south").unwrap()["metadata"]["finalizers"].is_null());
     let events =
         until(PATIENCE, || Some(site.events("south", "Conflict")).filter(|events| !events.is_empty()));

@@ -62,7 +62,10 @@ impl Reconciler {
     }
 
     fn report_tenant(&mut self, outside: &dyn Outside, key: &TenantKey) {
-        let Some(tenant) = self.tenants.get_mut(key).filter(|tenant| tenant.judged) else { return };
+        let set_back = self.set_back;
+        let Some(tenant) = self.tenants.get_mut(key).filter(|tenant| tenant.judged || set_back) else {
+            return;
+        };
         let mut known = self.known.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         if !known.world.has_tenant(key) {
             return; // on its way out: what it leaves behind is told as without a tenant
@@ -75,7 +78,7 @@ impl Reconciler {
         let seen = Seen {
             problems: by_resource(&tenant.problems),
             stored: tenant.stored.is_some(),
-            set_back: self.set_back,
+            set_back,
             details: tenant.rows.applying.is_some_and(|since| since.elapsed() >= PATIENCE),
             rotated: rotated(&tenant.rows),
             stays: tenant.stays.as_ref(),
@@ -86,8 +89,11 @@ impl Reconciler {
         for (key, object) in known.world.objects_of(key) {
             // What a switch refuses is told on the Tenant, not on everything it has.
             let refused = refused.clone().filter(|_| key.kind == "Tenant");
-            // While nothing is compiled, what was true of the rest stays.
-            let fresh = match tenant.kept && key.kind != "Tenant" {
+            // While nothing is compiled, what was true of the rest stays. After Postgres was set back, what is
+            // wrong with a resource is told once that is found out again.
+            let accepted = || is_true(stages(object.conditions()), ACCEPTED, object.metadata().generation);
+            let stays = tenant.kept && key.kind != "Tenant" || !tenant.judged && !accepted();
+            let fresh = match stays {
                 true => None,
                 false => judge(key, object, &seen, &mut tenant.rows, refused),
             };
