@@ -194,6 +194,26 @@ async fn what_cannot_be_read_is_not_taken_for_gone() {
     assert_eq!(kept(), media_of_all - 2);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trunk_that_cannot_be_read_keeps_no_other_tenant_waiting() {
+    let Some(database) = Database::start("reconcile::a_trunk_that_cannot_be_read").await else { return };
+    let store = database.store(&keyring(&[(1, 'a')])).await;
+    let mut reconciler = Reconciler::new(watch::channel(Default::default()).0, None, None);
+    reconciler.lead(store.clone());
+    let trunk = object(
+        "Trunk",
+        "other",
+        "t",
+        json!({"apiVersion": "centrex.dev/v1alpha1", "kind": "Trunk",
+        "spec": {"sipProfileRef": {"name": "p"}, "gateways": [{"host": "198.51.100.1"}]}}),
+    );
+    reconciler.take_in(vec![unreadable(&trunk), Change::Upsert(tenant("north", json!({})))], true);
+    idle(&mut reconciler).await;
+    assert_eq!(stored(&store).await, ["north"]);
+    let (platform, _) = store.reader().load_platform().await.unwrap();
+    assert_eq!(platform.number, 0, "the platform's rows stay as they are");
+}
+
 /// A Tenant that is being deleted.
 fn terminating(mut tenant: Object) -> Change {
     let then = k8s_openapi::apimachinery::pkg::apis::meta::v1::Time("2026-01-02T03:04:05Z".parse().unwrap());

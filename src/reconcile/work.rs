@@ -174,6 +174,8 @@ impl Reconciler {
         let known = self.read();
         let why = match job {
             Job::Sweep => None,
+            // What is in force is looked up first, for tenants wait for that.
+            Job::Platform if !self.platform.looked_up && self.store.is_some() => None,
             Job::Platform => known.world.keeps_platform(),
             Job::Tenant(key) => known.world.keeps(key),
         };
