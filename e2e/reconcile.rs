@@ -7,12 +7,14 @@ use centrex::plan::PlatformPlan;
 use centrex::reconcile::{NewStatus, Note, Outside, OutsideError, Progress, Reconciler};
 use centrex::resources::{Extension, Tenant};
 use centrex::source::{Change, Object, ObjectKey, Unreadable};
+use centrex::store::acks::{Ack, SwitchInfo, SwitchState};
 use centrex::store::{Removed, Store};
 use futures::FutureExt;
 use futures::future::{BoxFuture, ready};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::timeout;
+use uuid::Uuid;
 
 use crate::postgres::{Database, keyring};
 
@@ -194,6 +196,26 @@ async fn what_cannot_be_read_is_not_taken_for_gone() {
     assert_eq!(kept(), media_of_all - 2);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trunk_that_cannot_be_read_keeps_no_other_tenant_waiting() {
+    let Some(database) = Database::start("reconcile::a_trunk_that_cannot_be_read").await else { return };
+    let store = database.store(&keyring(&[(1, 'a')])).await;
+    let mut reconciler = Reconciler::new(watch::channel(Default::default()).0, None, None);
+    reconciler.lead(store.clone());
+    let trunk = object(
+        "Trunk",
+        "other",
+        "t",
+        json!({"apiVersion": "centrex.dev/v1alpha1", "kind": "Trunk",
+        "spec": {"sipProfileRef": {"name": "p"}, "gateways": [{"host": "198.51.100.1"}]}}),
+    );
+    reconciler.take_in(vec![unreadable(&trunk), Change::Upsert(tenant("north", json!({})))], true);
+    idle(&mut reconciler).await;
+    assert_eq!(stored(&store).await, ["north"]);
+    let (platform, _) = store.reader().load_platform().await.unwrap();
+    assert_eq!(platform.number, 0, "the platform's rows stay as they are");
+}
+
 /// A Tenant that is being deleted.
 fn terminating(mut tenant: Object) -> Change {
     let then = k8s_openapi::apimachinery::pkg::apis::meta::v1::Time("2026-01-02T03:04:05Z".parse().unwrap());
@@ -364,4 +386,130 @@ async fn the_last_good_row_outlives_the_process() {
     settle(&mut second, &told).await;
     assert_eq!(state().await, (None, None, good.2.clone()));
     assert_eq!(reason(&outside, &anew.key(), "Programmed").as_deref(), Some("NotAccepted"));
+}
+
+/// A switch that holds a revision of a tenant.
+fn holding(id: Uuid, revision: i64) -> Ack {
+    let info = SwitchInfo { name: "switch-1".to_owned(), hostname: None };
+    Ack::Appeared(info, SwitchState { tenants: [(id, revision)].into(), ..SwitchState::default() })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_that_is_refused_gives_up_what_another_has() {
+    let Some(database) = Database::start("reconcile::a_tenant_that_is_refused_gives_up").await else {
+        return;
+    };
+    let store = database.store(&keyring(&[(1, 'a')])).await;
+    let (progress, told) = watch::channel(Default::default());
+    let mut reconciler = Reconciler::new(progress, Some(Arc::new(Slow::default())), None);
+    reconciler.lead(store.clone());
+    let of = |kind: &str, namespace: &str, spec: Value| {
+        object(
+            kind,
+            namespace,
+            "t",
+            json!({"apiVersion": "centrex.dev/v1alpha1", "kind": kind, "spec": spec}),
+        )
+    };
+    let number = |tenant: &str, name: &str, number: &str| {
+        let spec = json!({"tenantRef": {"name": tenant}, "number": number,
+            "trunkRef": {"name": "t", "namespace": "north"}, "destination": {"kind": "Extension", "name": "a"}});
+        object(
+            "Number",
+            tenant,
+            name,
+            json!({"apiVersion": "centrex.dev/v1alpha1", "kind": "Number", "spec": spec}),
+        )
+    };
+    let trunk = json!({"sipProfileRef": {"name": "t"}, "gateways": [{"host": "198.51.100.1"}],
+        "allowedNamespaces": {"from": "All"}});
+    let mut all = vec![
+        of("SipProfile", "", json!({"role": "Trunks", "sipPort": 5080})),
+        of("Trunk", "north", trunk),
+        tenant("north", json!({"domains": ["north.example.com", "moves.example.com"]})),
+        tenant("south", json!({})),
+        number("north", "n", "+493012345600"),
+        number("north", "m", "+493012345601"),
+    ];
+    all.extend(extension("north", "a", "100").into_iter().chain(extension("south", "a", "100")));
+    reconciler.take_in(all.into_iter().map(Change::Upsert).collect(), true);
+    settle(&mut reconciler, &told).await;
+    let state = async |name: &str| {
+        let stored = store.tenants().await.unwrap();
+        let id = stored.iter().find(|tenant| tenant.name == name).unwrap().id;
+        let (_, plan) = store.reader().load_tenant(id).await.unwrap().unwrap();
+        let numbers: Vec<_> = plan.numbers.into_values().map(|row| row.number).collect();
+        (plan.tenant.domains, numbers, plan.extensions.len())
+    };
+    let both = ["+493012345601", "+493012345600"].map(str::to_owned).to_vec();
+    let domains = ["north.example.com", "moves.example.com"].map(str::to_owned).to_vec();
+    assert_eq!(state("north").await, (domains.clone(), both.clone(), 1));
+
+    // Refused as a whole: everything stays, also what it gives up, while nobody else has that.
+    let refused = tenant("north", json!({"profileRef": {"name": "nobody"}}));
+    let gone = number("north", "n", "+493012345600").key();
+    reconciler.take_in(vec![Change::Upsert(refused), Change::Remove(gone)], true);
+    settle(&mut reconciler, &told).await;
+    assert_eq!(state("north").await, (domains.clone(), both, 1));
+
+    let south = tenant("south", json!({"domains": ["south.example.com", "moves.example.com"]}));
+    let taken = number("south", "n", "+493012345600");
+    reconciler.take_in(vec![Change::Upsert(south), Change::Upsert(taken)], true);
+    settle(&mut reconciler, &told).await;
+    assert_eq!(state("south").await.1, ["+493012345600"]);
+    let left = (domains[..1].to_vec(), vec!["+493012345601".to_owned()], 1);
+    assert_eq!(state("north").await, left);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_that_is_refused_is_not_gone_after_postgres_was_set_back() {
+    let Some(database) = Database::start("reconcile::a_tenant_that_is_refused_is_not_gone").await else {
+        return;
+    };
+    let store = database.store(&keyring(&[(1, 'a')])).await;
+    let (progress, told) = watch::channel(Default::default());
+    let mut reconciler = Reconciler::new(progress, Some(Arc::new(Slow::default())), None);
+    reconciler.lead(store.clone());
+    // Made after the state that Postgres was set back to; switches serve it.
+    let refused = |name: &str| tenant(name, json!({"profileRef": {"name": "nobody"}}));
+    let newer = tenant("newer", json!({}));
+    reconciler.take_in(vec![Change::Upsert(refused("north"))], true);
+    let gone = Uuid::from_u128(7);
+    reconciler.acknowledge(holding(uid("north").parse().unwrap(), 5));
+    reconciler.take_in(vec![unreadable(&newer)], true);
+    settle(&mut reconciler, &told).await;
+    let mut admin = database.admin().await;
+    let mut removed = async || -> Vec<Uuid> {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        sqlx::query_scalar("SELECT id FROM public.removed_tenants").fetch_all(&mut admin).await.unwrap()
+    };
+    assert!(removed().await.is_empty());
+    // Whose identity is not known may be anybody.
+    reconciler.acknowledge(holding(gone, 5));
+    assert!(removed().await.is_empty());
+    reconciler.take_in(vec![Change::Remove(newer.key())], true);
+    settle(&mut reconciler, &told).await;
+    assert_eq!(removed().await, [gone]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_that_is_refused_is_suspended_past_what_switches_hold() {
+    let Some(database) = Database::start("reconcile::a_tenant_that_is_refused_is_suspended").await else {
+        return;
+    };
+    let store = database.store(&keyring(&[(1, 'a')])).await;
+    let (progress, told) = watch::channel(Default::default());
+    let mut reconciler = Reconciler::new(progress, Some(Arc::new(Slow::default())), None);
+    reconciler.lead(store.clone());
+    reconciler.take_in(vec![Change::Upsert(tenant("north", json!({})))], true);
+    settle(&mut reconciler, &told).await;
+    let refused = tenant("north", json!({"profileRef": {"name": "nobody"}, "suspended": true}));
+    reconciler.take_in(vec![Change::Upsert(refused)], true);
+    settle(&mut reconciler, &told).await;
+    // A switch holds what it got before Postgres was set back.
+    let id = uid("north").parse().unwrap();
+    reconciler.acknowledge(holding(id, 50));
+    settle(&mut reconciler, &told).await;
+    let (revision, plan) = store.reader().load_tenant(id).await.unwrap().unwrap();
+    assert!(plan.tenant.suspended && revision.number > 50, "{revision:?}");
 }

@@ -184,6 +184,7 @@ impl Reconciler {
                 info!(tenant = %key, id = ?id, ?removed, "tenant removed");
                 // The object of a deleted one stays in `deleting` until the API server shows it gone.
                 self.tenants.remove(key);
+                self.strays |= removed == Removed::Absent; // switches may hold it all the same
                 // Who lost a conflict about an identity leaves it to the one who has it.
                 let own = |id: &Uuid| self.by_id.get(id).is_none_or(|holder| holder == key);
                 if let Some(id) = id.filter(own) {

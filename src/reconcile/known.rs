@@ -40,6 +40,8 @@ pub struct Consequences {
     pub tenants: BTreeSet<TenantKey>,
     /// The platform was compiled.
     pub platform: bool,
+    /// Something may have changed hands.
+    pub claims: bool,
     /// What is new or different, by the tenant whose plan has it, or none for the platform's; of the
     /// platform's also what had a problem that is gone.
     pub objects: Vec<(Option<TenantKey>, ObjectKey)>,
@@ -54,7 +56,8 @@ impl Known {
         }
         let tenants = std::mem::take(&mut touched.tenants);
         let objects = std::mem::take(&mut touched.objects);
-        let mut consequences = Consequences { tenants, platform: false, objects };
+        let mut consequences =
+            Consequences { tenants, claims: touched.claims, objects, ..Default::default() };
         self.compile_platform(&touched, &mut consequences);
         self.orphans.replace(compile::orphans(&self.world));
         consequences

@@ -254,6 +254,11 @@ impl Reconciler {
             for key in consequences.tenants {
                 self.schedule.now(Job::Tenant(key));
             }
+            if consequences.claims {
+                // What one that is refused gave up, and keeps while nobody has it, another may have by now.
+                let refused = self.tenants.iter().filter(|(_, tenant)| tenant.is_refused());
+                refused.for_each(|(key, _)| self.schedule.now(Job::Tenant(key.clone())));
+            }
             self.report_rotated(rotated);
             self.report_orphans();
         }

@@ -1,6 +1,7 @@
 //! After Postgres was set back to an older state, by a restored backup or a failover: switches hold what is
 //! later than that, and keep it until what is stored was compared and written past it.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tokio_util::task::AbortOnDropHandle;
@@ -8,8 +9,10 @@ use tracing::{info, warn};
 
 use super::Reconciler;
 use super::work::Job;
+use crate::compile::claims::tenant_id;
 use crate::source::TenantKey;
 use crate::source::world::key_of;
+use crate::status::acks::MOST_AHEAD;
 
 /// Pause before it is tried again to say that tenants are gone.
 const RETRY: Duration = Duration::from_secs(1);
@@ -34,7 +37,7 @@ impl Reconciler {
         if self.busy.contains(&Job::Tenant(key.clone())) {
             return;
         }
-        if let Some(held) = self.acks.highest(Some(id)).filter(|held| *held > tenant.rows.revision) {
+        if let Some(held) = self.acks.ahead(Some(id), tenant.rows.revision) {
             warn!(tenant = %key, held, stored = tenant.rows.revision, "a switch holds a later revision than Postgres, which was set back: it is written past that");
             store.memory().raise(Some(id), held);
             self.schedule.now(Job::Tenant(key.clone()));
@@ -48,7 +51,7 @@ impl Reconciler {
         if self.busy.contains(&Job::Platform) {
             return;
         }
-        if let Some(held) = self.acks.highest(None).filter(|held| *held > stored) {
+        if let Some(held) = self.acks.ahead(None, stored) {
             warn!(
                 held,
                 stored,
@@ -66,9 +69,19 @@ impl Reconciler {
         let Some(store) = self.store.clone().filter(|_| self.strays && self.swept && self.is_stored()) else {
             return;
         };
+        let known = self.read();
+        // One that cannot be read has an identity that nobody knows.
+        if known.world.unreadable_tenants().next().is_some() {
+            return;
+        }
+        // One that is refused is there, and stays as it is.
+        let there: BTreeSet<_> = known.world.tenants().filter_map(|tenant| tenant_id(tenant)).collect();
+        drop(known);
         self.strays = false;
         let mut strays = self.acks.tenants();
-        strays.retain(|id, _| !self.by_id.contains_key(id));
+        strays.retain(|id, held| {
+            !self.by_id.contains_key(id) && !there.contains(id) && (0..=MOST_AHEAD).contains(held)
+        });
         if strays.is_empty() {
             return;
         }

@@ -63,6 +63,11 @@ impl Tenant {
         self.stays = stays;
     }
 
+    /// Whether it was refused as a whole, so that nothing of it is written.
+    pub fn is_refused(&self) -> bool {
+        self.judged && !self.kept && self.stays.is_none()
+    }
+
     /// Takes in why what is stored of it has to stay as it is.
     pub fn keep(&mut self, why: Problem) {
         self.compiled(vec![why], None);

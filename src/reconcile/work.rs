@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep_until};
 use tracing::{error, info, warn};
 use uuid::Uuid;
 
-use super::writing::{Origins, suspend, whole, write};
+use super::writing::{Origins, whole, withdraw, write};
 use super::{CONCURRENT_JOBS, Outside, OutsideError, Reconciler};
 use crate::compile::claims::tenant_id;
 use crate::compile::{Compiled, Problem, Reason};
@@ -174,6 +174,8 @@ impl Reconciler {
         let known = self.read();
         let why = match job {
             Job::Sweep => None,
+            // What is in force is looked up first, for tenants wait for that.
+            Job::Platform if !self.platform.looked_up && self.store.is_some() => None,
             Job::Platform => known.world.keeps_platform(),
             Job::Tenant(key) => known.world.keeps(key),
         };
@@ -284,7 +286,7 @@ impl Reconciler {
         let Some(plan) = plan else {
             tenant.compiled(problems, None);
             self.reports.now(Some(key.clone()));
-            return self.suspend(store, key, &resource, failures);
+            return self.withdraw(store, key, &resource, failures);
         };
         if let Some(asked) = tenant.before.to_ask(&problems) {
             let id = plan.tenant.id;
@@ -308,16 +310,12 @@ impl Reconciler {
         });
     }
 
-    /// Suspends a tenant that says so, although it is refused and the rest of it stays as it is.
-    fn suspend(&mut self, store: Store, key: &TenantKey, resource: &resources::Tenant, failures: u32) {
-        let stored = self.tenants.get(key).and_then(|tenant| tenant.stored.as_ref());
-        let is_suspended = stored.is_some_and(|row| row.suspended);
+    /// Takes from a tenant that is refused, and stays as it is, what it must not have any more.
+    fn withdraw(&mut self, store: Store, key: &TenantKey, resource: &resources::Tenant, failures: u32) {
         let (Some(id), Some(owner)) = (tenant_id(resource), resource.metadata.uid.clone()) else { return };
-        if !resource.spec.suspended.unwrap_or(false) || is_suspended {
-            return;
-        }
+        let (known, of, suspended) = (self.known(), key.clone(), resource.spec.suspended.unwrap_or(false));
         self.spawn(Job::Tenant(key.clone()), failures, async move {
-            match suspend(&store, id, &owner).await {
+            match withdraw(&store, &known, &of, (id, &owner, suspended)).await {
                 Ok(Some((row, written))) => Outcome::Written(Box::new(row), Ok(written)),
                 Ok(None) => Outcome::Nothing,
                 Err(cause) => Outcome::Failed(cause),
@@ -344,6 +342,7 @@ impl Reconciler {
         tenant.problems.replace(Vec::new());
         let Some(id) = tenant.id else {
             self.tenants.remove(key);
+            self.strays = true; // it was not stored, and switches may hold it
             return;
         };
         let (owner, media) = (tenant.owner_uid.clone(), self.media.clone());

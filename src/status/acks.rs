@@ -7,6 +7,10 @@ use uuid::Uuid;
 pub use crate::store::acks::{Ack, LATE, SILENT, SwitchInfo, SwitchState};
 use crate::switch::findings::{Findings, GatewayState, Held};
 
+/// So many revisions more than are stored may a switch hold. One that says more is broken, and not believed:
+/// there would be no numbers left.
+pub const MOST_AHEAD: i64 = 1 << 32;
+
 /// How far the switches that count are with a revision.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lag {
@@ -138,13 +142,15 @@ impl AckTable {
         self.lag(|state| (revision..=stored).contains(&state.platform))
     }
 
-    /// The highest revision of a tenant that a switch holds; of the platform for none.
-    pub fn highest(&self, of: Option<Uuid>) -> Option<i64> {
+    /// The highest revision of a tenant that a switch holds past the one that is stored; of the platform for
+    /// none.
+    pub fn ahead(&self, of: Option<Uuid>, stored: i64) -> Option<i64> {
         let held = |state: &SwitchState| match of {
             Some(tenant) => state.tenants.get(&tenant).copied(),
             None => Some(state.platform),
         };
-        self.reporting.values().filter_map(held).max()
+        let most = stored.saturating_add(MOST_AHEAD);
+        self.reporting.values().filter_map(held).filter(|held| *held > stored && *held <= most).max()
     }
 
     /// All tenants that switches hold, each with its highest revision.
@@ -241,10 +247,15 @@ mod tests {
         table.take(report("a", 12));
         table.take(report("b", 9));
         assert_eq!(table.lagging(TENANT, 9, 9).missing, ["a"]);
-        assert_eq!((table.highest(Some(TENANT)), table.highest(Some(OTHER))), (Some(12), None));
+        assert_eq!((table.ahead(Some(TENANT), 11), table.ahead(Some(OTHER), 0)), (Some(12), None));
+        assert_eq!(table.ahead(Some(TENANT), 12), None);
         assert_eq!(table.tenants(), [(TENANT, 12)].into());
         table.take(report("a", 13));
         assert_eq!(table.lagging(TENANT, 9, 13).have, 2);
+        // One that is broken is not believed, and hides no other.
+        let broken = SwitchState { tenants: [(TENANT, i64::MAX)].into(), ..SwitchState::default() };
+        table.take(Ack::Appeared(info("z"), broken));
+        assert_eq!(table.ahead(Some(TENANT), 11), Some(13));
     }
 
     #[test]

@@ -189,7 +189,7 @@ was, until it is mended or deleted; what a right was taken away from goes at onc
 force. With a row from before go rights that its resource gave up since: toll classes, a recording, networks of a
 Trunk, a password whose Secret is gone. A Number keeps its row for the number that it still names only. A row also
 goes where a limit of the profile leaves no room for it. Of a Tenant that is refused as a whole everything stays, but
-that it is `suspended` is heeded.
+that it is `suspended` is heeded, and domains and numbers go that another tenant has by now.
 ";
 
 /// What callers get of a resource with a problem, by its reason.
