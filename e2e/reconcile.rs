@@ -503,11 +503,13 @@ async fn a_tenant_that_is_refused_is_suspended_past_what_switches_hold() {
     reconciler.lead(store.clone());
     reconciler.take_in(vec![Change::Upsert(tenant("north", json!({})))], true);
     settle(&mut reconciler, &told).await;
-    let refused = tenant("north", json!({"profileRef": {"name": "nobody"}, "suspended": true}));
+    let mut refused = tenant("north", json!({"profileRef": {"name": "nobody"}, "suspended": true}));
+    refused.metadata_mut().generation = Some(2);
     reconciler.take_in(vec![Change::Upsert(refused)], true);
     settle(&mut reconciler, &told).await;
-    // A switch holds what it got before Postgres was set back.
     let id = uid("north").parse().unwrap();
+    assert!(store.reader().load_tenant(id).await.unwrap().unwrap().1.tenant.suspended);
+    // A switch holds what it got before Postgres was set back.
     reconciler.acknowledge(holding(id, 50));
     settle(&mut reconciler, &told).await;
     let (revision, plan) = store.reader().load_tenant(id).await.unwrap().unwrap();
