@@ -94,7 +94,7 @@ gist() {
 
 sql() { PGOPTIONS='-c client_min_messages=error' psql -h "$dir/data/postgres" -U centrex -d centrex -X -q -v ON_ERROR_STOP=1 "$@"; }
 messages() { sed -n 's/.*"message":"\(\([^"\\]\|\\.\)*\)".*/\1/p' "$dir/log" | sed "s|$dir/||g; s/\\\\\"/\"/g"; }
-listening() { grep -q 'answering mod_xml_curl' "$dir/log"; }
+listening() { grep -qs 'answering mod_xml_curl' "$dir/log"; }
 ready() { curl -fs -m 2 -o "$dir/ready" "$url/readyz"; }
 
 [ -x "$centrex" ] || fail "$centrex is not built: make build"
