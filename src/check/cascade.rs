@@ -49,10 +49,25 @@ fn may_follow(reason: Reason) -> bool {
 /// word after the other; the namespace stands with the name, or after it, or is the resource's own.
 pub(super) fn named(problem: &Problem) -> impl Iterator<Item = String> {
     let message = problem.message.as_str();
-    let said = message.split_once(" in namespace ").map(|(_, namespace)| namespace);
+    let said =
+        message.split_once(" in namespace ").and_then(|(_, rest)| rest.split([' ', ';', ',', ':']).next());
     let namespace = said.or(problem.resource.namespace.as_deref());
     message.split(' ').zip(message.split(' ').skip(1)).flat_map(move |(kind, name)| {
         let local = namespace.map(|namespace| format!("{kind} {namespace}/{name}"));
         local.into_iter().chain([format!("{kind} {name}")])
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_namespace_ends_where_its_name_does() {
+        let tenant =
+            ObjectKey { kind: "Tenant", namespace: Some("acme".to_owned()), name: "acme".to_owned() };
+        let message = "there is no Trunk telco in namespace carriers; there is no other that it may use";
+        let problem = Problem::refused(tenant, "spec.emergency.trunkRef", Reason::RefNotFound, message);
+        assert!(named(&problem).any(|name| name == "Trunk carriers/telco"));
+    }
 }
