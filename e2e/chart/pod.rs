@@ -35,7 +35,9 @@ async fn a_real_freeswitch_starts_as_in_the_pod() {
     let Some(site) = Site::start(test).await else { return };
     let Some(helm) = Helm::on(&site.cluster, test) else { return };
     let operator = site.operator(&[]);
-    let centrex = site.switch("centrex-switch-0");
+    let mut centrex = site.switch("centrex-switch-0");
+    // As the sidecar's startupProbe: FreeSWITCH that starts without it has no profiles, or ends.
+    centrex.wait_until("that the sidecar is ready", |centrex| centrex.get("/readyz").0 == 200);
     let esl = free_port(IpAddr::V4(Ipv4Addr::LOCALHOST));
     let values = ["switch.freeswitch.phrases=tones", &format!("switch.ports.eventSocket={esl}")];
     let text = helm.release(&["template"], &values);
