@@ -48,14 +48,18 @@ fn may_follow(reason: Reason) -> bool {
 /// What a problem may name, written as keys are. Compile says what it misses as kind and name, one
 /// word after the other; the namespace stands with the name, or after it, or is the resource's own.
 pub(super) fn named(problem: &Problem) -> impl Iterator<Item = String> {
-    let message = problem.message.as_str();
-    let said =
-        message.split_once(" in namespace ").and_then(|(_, rest)| rest.split([' ', ';', ',', ':']).next());
-    let namespace = said.or(problem.resource.namespace.as_deref());
+    let (message, namespace) = (problem.message.as_str(), named_namespace(problem));
     message.split(' ').zip(message.split(' ').skip(1)).flat_map(move |(kind, name)| {
         let local = namespace.map(|namespace| format!("{kind} {namespace}/{name}"));
         local.into_iter().chain([format!("{kind} {name}")])
     })
+}
+
+/// The namespace that what a problem names is in: the one that is said, or the resource's own.
+pub(super) fn named_namespace(problem: &Problem) -> Option<&str> {
+    let said = problem.message.split_once(" in namespace ");
+    let said = said.and_then(|(_, rest)| rest.split([' ', ';', ',', ':']).next());
+    said.or(problem.resource.namespace.as_deref())
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::cascade::named;
+use super::cascade::{named, named_namespace};
 use crate::compile::{Effect, Problem, Reason};
 use crate::resources::nearest::did_you_mean;
 use crate::source::{Change, Object, ObjectKey};
@@ -55,10 +55,8 @@ impl<'a> Hints<'a> {
 
     /// A name like the one that was not found, of the same kind and namespace.
     fn meant(&self, problem: &Problem) -> String {
-        let message = problem.message.as_str();
-        let said = message.split_once(" in namespace ").and_then(|(_, rest)| rest.split(' ').next());
-        let namespace = said.or(problem.resource.namespace.as_deref());
-        let words: Vec<&str> = message.split([' ', ';', ',', ':']).collect();
+        let namespace = named_namespace(problem);
+        let words: Vec<&str> = problem.message.split([' ', ';', ',', ':']).collect();
         let pairs = words.iter().zip(words.iter().skip(1));
         let like = |(kind, name): (&&str, &&str)| {
             let (namespace, name) = match name.split_once('/') {

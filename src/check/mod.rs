@@ -156,15 +156,18 @@ fn findings(reading: &Reading) -> (Vec<Finding>, usize) {
     for change in &reading.changes {
         world.apply(change.clone());
     }
-    let (all, refused) = (compile::world(&world).problems, reading.refused());
+    let (problems, refused) = (compile::world(&world).problems, reading.refused());
     // Of a file that cannot be read, or a document without a kind, nobody knows what is in it.
     let unknown = reading.problems.iter().any(|problem| problem.resource.is_none());
-    let told = cascade::without_cascades(all.clone(), &refused, false);
-    let certain = cascade::without_cascades(all, &refused, unknown);
-    let left_out = told.len() - certain.len();
+    let mut problems = cascade::without_cascades(problems, &refused, false);
+    let all = problems.len();
+    if unknown {
+        problems = cascade::without_cascades(problems, &refused, true);
+    }
+    let left_out = all - problems.len();
     let keys = objects(reading);
     let hints = hints::Hints::new(&reading.changes, &keys);
-    let problems: Vec<_> = certain.into_iter().map(|problem| hints.add(problem)).collect();
+    let problems: Vec<_> = problems.into_iter().map(|problem| hints.add(problem)).collect();
     let mut findings: Vec<Finding> = reading.problems.iter().map(of_file).collect();
     let fields: Vec<_> = problems.iter().map(|problem| (&problem.resource, problem.field.as_str())).collect();
     let places = reading.locate(&fields);
