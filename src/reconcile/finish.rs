@@ -11,7 +11,7 @@ use super::Reconciler;
 use super::before::Before;
 use super::work::{Done, Job, LookedUp, Outcome, PlatformWritten, WorkError, resource_of};
 use crate::plan::{InForce, PlatformPlan, TenantRow};
-use crate::source::{ObjectKey, TenantKey};
+use crate::source::TenantKey;
 use crate::store::{Removed, StoreError, Written};
 
 /// How long a deletion may fail before it is called blocked.
@@ -142,13 +142,8 @@ impl Reconciler {
                 tenant.id = Some(id);
                 tenant.owner_uid.clone_from(&row.owner_uid);
                 let header = tenant.stored.as_ref() != Some(&row);
-                let own = ObjectKey {
-                    kind: "Tenant",
-                    namespace: Some(key.namespace.clone()),
-                    name: key.name.clone(),
-                };
                 let rows = written.rows.iter().filter_map(|(t, name)| resource_of(t, name, Some(key)));
-                let own = (header && written.changed).then_some(own);
+                let own = (header && written.changed).then(|| key.object());
                 tenant.rows.written(written.revision, rows.chain(own));
                 tenant.stored = Some(row);
                 self.by_id.insert(id, key.clone());

@@ -153,7 +153,7 @@ impl Reconciler {
         let known = self.known.read().unwrap_or_else(std::sync::PoisonError::into_inner);
         let untold = |(key, tenant): (&TenantKey, &tenant::Tenant)| {
             let row = tenant.stored.as_ref()?.emergency.as_ref()?;
-            let object = known.world.object(&tenant_object(key))?;
+            let object = known.world.object(&key.object())?;
             (!is_told(row, &self.acks, object.conditions())).then(|| key.clone())
         };
         self.tenants.iter().filter_map(untold).collect()
@@ -415,16 +415,12 @@ fn settle(rows: &mut tenant::Rows, later: impl FnOnce(Instant)) {
 }
 
 /// What names a Tenant among all objects.
-fn tenant_object(key: &TenantKey) -> ObjectKey {
-    ObjectKey { kind: "Tenant", namespace: Some(key.namespace.clone()), name: key.name.clone() }
-}
-
 fn tenant_profile(
     world: &World,
     snapshot: &crate::source::PlatformSnapshot,
     key: &TenantKey,
 ) -> Option<crate::resources::tenant_profile::TenantProfileSpec> {
-    let Some(Object::Tenant(tenant)) = world.object(&tenant_object(key)) else { return None };
+    let Some(Object::Tenant(tenant)) = world.object(&key.object()) else { return None };
     let profile = snapshot.tenant_profiles.get(&tenant.spec.profile_ref.as_ref()?.name)?;
     Some(profile.spec.clone())
 }

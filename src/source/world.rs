@@ -269,8 +269,7 @@ impl World {
 
     /// A tenant and its children, in order of their keys.
     pub fn objects_of(&self, key: &TenantKey) -> impl Iterator<Item = (&ObjectKey, &Object)> {
-        let tenant =
-            ObjectKey { kind: "Tenant", namespace: Some(key.namespace.clone()), name: key.name.clone() };
+        let tenant = key.object();
         let children = self.children.get(key).into_iter().flatten();
         self.objects.get_key_value(&tenant).into_iter().chain(children)
     }
@@ -365,8 +364,7 @@ impl World {
     }
 
     fn tenant_object(&self, key: &TenantKey) -> Option<&Arc<Tenant>> {
-        let key =
-            ObjectKey { kind: "Tenant", namespace: Some(key.namespace.clone()), name: key.name.clone() };
+        let key = key.object();
         match self.objects.get(&key) {
             Some(Object::Tenant(tenant)) => Some(tenant),
             _ => None,

@@ -265,10 +265,20 @@ impl<'a> Draft<'a> {
         found.rule.matches.iter().any(names).then_some(found)
     }
 
-    /// Whether calls can get to a public number: as `route` decides, by the tenant's own Number, the
-    /// platform's rules and the tenant's routes.
+    /// Whether calls can get to a public number by what stands.
     fn reachable(&self, number: &str) -> Result<(), Broken> {
-        if self.own_number(number).is_some() {
+        self.reaches(number, self.own_number(number).is_some(), || self.routed(number))
+    }
+
+    /// Whether calls can get to a public number, as `route` decides: where it is the tenant's own, by the
+    /// platform's rules, or by the tenant's routes.
+    pub fn reaches(
+        &self,
+        number: &str,
+        is_own: bool,
+        routed: impl FnOnce() -> Result<(), Broken>,
+    ) -> Result<(), Broken> {
+        if is_own {
             return Ok(());
         }
         let blocked = |rule: &str| {
@@ -285,6 +295,11 @@ impl<'a> Draft<'a> {
         if let Some(rule) = rules::blocking(self.platform, number, home.as_ref(), Listener::NOBODY) {
             return blocked(rule);
         }
+        routed().or_else(|why| by_rule(Phase::After).unwrap_or(Err(why)))
+    }
+
+    /// Whether a route of the tenant leads to a public number.
+    fn routed(&self, number: &str) -> Result<(), Broken> {
         let mut fallen = None;
         for route in &self.snapshot.outbound_routes {
             let name = name_of(&**route);
@@ -297,12 +312,10 @@ impl<'a> Draft<'a> {
                 }
             }
         }
-        by_rule(Phase::After).unwrap_or_else(|| {
+        Err(fallen.unwrap_or_else(|| {
             let tenant = name_of(&*self.snapshot.tenant);
-            Err(fallen.unwrap_or_else(|| {
-                (Reason::RefNotFound, format!("no OutboundRoute of tenant {tenant} leads to {number}"))
-            }))
-        })
+            (Reason::RefNotFound, format!("no OutboundRoute of tenant {tenant} leads to {number}"))
+        }))
     }
 
     fn has_voicemail(&self, extension: &str) -> bool {

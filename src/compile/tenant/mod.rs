@@ -5,6 +5,7 @@
 //! What stands then becomes rows; rows from before are put back for what became invalid by mistake; and
 //! routing tests ask what is in force then.
 
+mod credentials;
 mod draft;
 mod emergency;
 mod header;

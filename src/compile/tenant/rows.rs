@@ -1,13 +1,12 @@
 //! What stands, as rows.
 
-use std::borrow::Cow;
-
+use super::credentials::{pin, sip_password};
 use super::draft::{Draft, name_of};
 use super::{loops, schedule};
-use crate::compile::secrets::{Unusable, password, pin};
+use crate::compile::secrets::Unusable;
 use crate::compile::{Problem, Reason};
 use crate::plan::*;
-use crate::resources::common::{Destination, LocalRef, MediaSource, Recording, SecretKeyRef};
+use crate::resources::common::{Destination, LocalRef, MediaSource, Recording};
 use crate::resources::media_file::MediaUsage;
 use crate::resources::ring_group::RingStrategy;
 use crate::resources::*;
@@ -17,9 +16,8 @@ pub fn withhold_unprotected(draft: &mut Draft) {
     for conference in &draft.snapshot.conferences {
         let Some(reference) = &conference.spec.pin_secret_ref else { continue };
         let name = name_of(&**conference);
-        let secret = draft.snapshot.secrets.get(&reference.name);
         let key = draft.key("Conference", name);
-        let problem = match pin(secret.map(|secret| &**secret), reference) {
+        let problem = match pin(draft, reference) {
             Ok(_) => continue,
             Err(Unusable::Missing(why)) => {
                 Problem::waiting(key, "spec.pinSecretRef", Reason::CredentialsPending, why)
@@ -103,17 +101,11 @@ fn media(
 fn extension(draft: &mut Draft, extension: &Extension, name: &str, _: &TenantRow) -> Option<ExtensionRow> {
     let spec = &extension.spec;
     let mut secrets = Secrets::default();
-    let reference = match &spec.credentials {
-        Some(credentials) => Cow::Borrowed(&credentials.secret_ref),
-        None => Cow::Owned(SecretKeyRef { name: format!("{name}-sip"), key: None }),
-    };
-    let secret = draft.snapshot.secrets.get(&reference.name);
-    let value = password(secret.map(|secret| &**secret), &reference, "password");
+    let value = sip_password(draft, extension);
     keep(draft, name, "spec.credentials.secretRef", value, &mut secrets, "password");
     let voicemail = spec.voicemail.as_ref().filter(|voicemail| voicemail.enabled);
     if let Some(reference) = voicemail.and_then(|voicemail| voicemail.pin_secret_ref.as_ref()) {
-        let secret = draft.snapshot.secrets.get(&reference.name);
-        let value = pin(secret.map(|secret| &**secret), reference);
+        let value = pin(draft, reference);
         keep(draft, name, "spec.voicemail.pinSecretRef", value, &mut secrets, "pin");
     }
     let mut recording = spec.recording.unwrap_or_default();
@@ -258,9 +250,8 @@ fn conference(draft: &mut Draft, conference: &Conference, _: &str, _: &TenantRow
     let spec = &conference.spec;
     let mut secrets = Secrets::default();
     if let Some(reference) = &spec.pin_secret_ref {
-        let secret = draft.snapshot.secrets.get(&reference.name);
         // Withheld before, if it cannot be read.
-        secrets.insert("pin", pin(secret.map(|secret| &**secret), reference).ok()?);
+        secrets.insert("pin", pin(draft, reference).ok()?);
     }
     Some(ConferenceRow { number: spec.number.clone(), max_members: spec.max_members.unwrap_or(50), secrets })
 }

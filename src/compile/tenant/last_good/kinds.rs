@@ -1,13 +1,12 @@
 //! How rows of each kind go back.
 
-use std::borrow::Cow;
-
+use super::super::credentials::{pin, sip_password};
 use super::super::draft::Draft;
 use super::super::rows::forbids_recording;
 use super::{Returns, Taken, There};
-use crate::compile::secrets::{Unusable, password, pin};
+use crate::compile::secrets::Unusable;
 use crate::plan::*;
-use crate::resources::common::{Recording, SecretKeyRef};
+use crate::resources::common::Recording;
 use crate::resources::*;
 use crate::source::world::key_of;
 
@@ -30,12 +29,10 @@ fn restore(secrets: &mut Secrets, before: &Secrets, name: &str) -> bool {
 
 /// Takes a link or a file over from before; false when there was none.
 fn take_over<T: Clone>(part: &mut Option<T>, before: &Option<T>) -> bool {
-    part.clone_from(before);
-    part.is_some()
-}
-
-fn secret<'a>(draft: &'a Draft, reference: &SecretKeyRef) -> Option<&'a k8s_openapi::api::core::v1::Secret> {
-    draft.snapshot.secrets.get(&reference.name).map(|secret| &**secret)
+    if before.is_some() {
+        part.clone_from(before);
+    }
+    before.is_some()
 }
 
 impl ForwardingRow {
@@ -59,7 +56,6 @@ fn links<'a, const N: usize>(
 
 impl Returns for ExtensionRow {
     type Of = Extension;
-    const KIND: &'static str = "Extension";
 
     fn narrowed(&self, draft: &Draft, object: &Extension) -> Option<Self> {
         let spec = &object.spec;
@@ -68,20 +64,12 @@ impl Returns for ExtensionRow {
         if spec.recording.unwrap_or_default() == Recording::Never || forbids_recording(draft) {
             row.recording = Recording::Never;
         }
-        let reference = match &spec.credentials {
-            Some(credentials) => Cow::Borrowed(&credentials.secret_ref),
-            None => {
-                let name = format!("{}-sip", object.metadata.name.as_deref().unwrap_or_default());
-                Cow::Owned(SecretKeyRef { name, key: None })
-            }
-        };
-        let value = password(secret(draft, &reference), &reference, "password");
-        renew(&mut row.secrets, "password", value);
+        renew(&mut row.secrets, "password", sip_password(draft, object));
         let voicemail = spec.voicemail.as_ref().filter(|voicemail| voicemail.enabled);
         if let Some(reference) = voicemail.and_then(|voicemail| voicemail.pin_secret_ref.as_ref())
             && let Some(box_row) = &mut row.voicemail
         {
-            renew(&mut row.secrets, "pin", pin(secret(draft, reference), reference));
+            renew(&mut row.secrets, "pin", pin(draft, reference));
             box_row.asks_pin = true;
         }
         Some(row)
@@ -121,11 +109,6 @@ impl Returns for ExtensionRow {
 
 impl Returns for RingGroupRow {
     type Of = RingGroup;
-    const KIND: &'static str = "RingGroup";
-
-    fn narrowed(&self, _: &Draft, _: &RingGroup) -> Option<Self> {
-        Some(self.clone())
-    }
 
     fn stands(&mut self, there: &There) -> bool {
         self.members.retain(|member| there.extension(&member.extension));
@@ -149,11 +132,6 @@ impl Returns for RingGroupRow {
 
 impl Returns for QueueRow {
     type Of = Queue;
-    const KIND: &'static str = "Queue";
-
-    fn narrowed(&self, _: &Draft, _: &Queue) -> Option<Self> {
-        Some(self.clone())
-    }
 
     fn stands(&mut self, there: &There) -> bool {
         self.agents.retain(|agent| there.extension(&agent.extension));
@@ -174,9 +152,7 @@ impl Returns for QueueRow {
     fn restore(&mut self, before: &Self, _: &Queue, field: &str) -> bool {
         match field {
             "spec.overflow" => take_over(&mut self.overflow, &before.overflow),
-            "spec.musicOnHold.mediaFileRef.name" => {
-                before.music_on_hold.is_some() && take_over(&mut self.music_on_hold, &before.music_on_hold)
-            }
+            "spec.musicOnHold.mediaFileRef.name" => take_over(&mut self.music_on_hold, &before.music_on_hold),
             _ => false,
         }
     }
@@ -184,11 +160,6 @@ impl Returns for QueueRow {
 
 impl Returns for IvrMenuRow {
     type Of = IvrMenu;
-    const KIND: &'static str = "IvrMenu";
-
-    fn narrowed(&self, _: &Draft, _: &IvrMenu) -> Option<Self> {
-        Some(self.clone())
-    }
 
     fn stands(&mut self, there: &There) -> bool {
         self.options.retain(|option| there.target(&option.target));
@@ -227,30 +198,20 @@ impl Returns for IvrMenuRow {
 
 impl Returns for ConferenceRow {
     type Of = Conference;
-    const KIND: &'static str = "Conference";
 
     /// Who says that a PIN is asked gets a room that asks one, or none.
     fn narrowed(&self, draft: &Draft, object: &Conference) -> Option<Self> {
         let mut row = self.clone();
         if let Some(reference) = &object.spec.pin_secret_ref {
-            renew(&mut row.secrets, "pin", pin(secret(draft, reference), reference));
+            renew(&mut row.secrets, "pin", pin(draft, reference));
             row.secrets.get("pin")?;
         }
         Some(row)
-    }
-
-    fn stands(&mut self, _: &There) -> bool {
-        true
     }
 }
 
 impl Returns for ScheduleRow {
     type Of = Schedule;
-    const KIND: &'static str = "Schedule";
-
-    fn narrowed(&self, _: &Draft, _: &Schedule) -> Option<Self> {
-        Some(self.clone())
-    }
 
     fn stands(&mut self, there: &There) -> bool {
         there.link(&mut self.holiday);
@@ -275,7 +236,6 @@ impl Returns for ScheduleRow {
 
 impl Returns for NumberRow {
     type Of = Number;
-    const KIND: &'static str = "Number";
 
     /// A number that its resource gave up may be anybody's by now.
     fn narrowed(&self, draft: &Draft, object: &Number) -> Option<Self> {
@@ -311,7 +271,6 @@ impl Returns for NumberRow {
 
 impl Returns for OutboundRouteRow {
     type Of = OutboundRoute;
-    const KIND: &'static str = "OutboundRoute";
 
     /// Who may use it is said by its resource as it is now.
     fn narrowed(&self, _: &Draft, object: &OutboundRoute) -> Option<Self> {
@@ -335,11 +294,6 @@ impl Returns for OutboundRouteRow {
 
 impl Returns for FeatureCodeRow {
     type Of = FeatureCode;
-    const KIND: &'static str = "FeatureCode";
-
-    fn narrowed(&self, _: &Draft, _: &FeatureCode) -> Option<Self> {
-        Some(self.clone())
-    }
 
     fn is_free(&self, taken: &Taken) -> bool {
         taken.is_free_code(&self.code, self.action.takes_digits())
@@ -347,9 +301,5 @@ impl Returns for FeatureCodeRow {
 
     fn take(&self, taken: &mut Taken) {
         taken.codes.push((self.code.clone(), self.action.takes_digits()));
-    }
-
-    fn stands(&mut self, _: &There) -> bool {
-        true
     }
 }

@@ -62,11 +62,11 @@ impl Rounds {
 trait Returns: Row {
     /// The kind they are compiled from.
     type Of: Resource;
-    /// Its name.
-    const KIND: &'static str;
 
     /// The row without the rights that its resource gave up since; none when it must not go back.
-    fn narrowed(&self, draft: &Draft, object: &Self::Of) -> Option<Self>;
+    fn narrowed(&self, _: &Draft, _: &Self::Of) -> Option<Self> {
+        Some(self.clone())
+    }
 
     /// Whether nobody else has what names it.
     fn is_free(&self, taken: &Taken) -> bool {
@@ -79,7 +79,9 @@ trait Returns: Row {
     }
 
     /// Leaves out what leads to something that is not there; false when it cannot stand without.
-    fn stands(&mut self, there: &There) -> bool;
+    fn stands(&mut self, _: &There) -> bool {
+        true
+    }
 
     /// Where calls go on to by themselves, by the field that says so.
     fn follows(&self) -> Vec<(&'static str, &Target)> {

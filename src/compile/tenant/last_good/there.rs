@@ -1,10 +1,10 @@
 //! What there is in a plan, for rows from before that lead to it.
 
 use super::super::draft::Draft;
-use crate::plan::{DialActionRow, MediaPath, Target, TenantPlan, TrunkRow};
+use crate::compile::Reason;
+use crate::plan::{MediaPath, Target, TenantPlan, TrunkRow};
 use crate::resources::common::{DestinationKind, NamespacedRef};
-use crate::resources::dial_rule::Phase;
-use crate::route::{Listener, digits, rules};
+use crate::route::digits;
 
 /// A plan with rows put back into it.
 pub struct There<'a> {
@@ -55,23 +55,14 @@ impl There<'_> {
         });
     }
 
-    /// Whether calls can get to a public number: by the tenant's own, the platform's rules, or its routes.
+    /// Whether calls can get to a public number by the rows of the plan.
     fn reaches(&self, number: &str) -> bool {
-        if self.plan.numbers.values().any(|row| row.number == number) {
-            return true;
-        }
-        let platform = self.draft.platform;
-        let by_rule = |phase| {
-            let found = rules::first(platform, phase, number, Listener::NOBODY)?;
-            Some(found.rule.action != DialActionRow::Block)
+        let is_own = self.plan.numbers.values().any(|row| row.number == number);
+        let mut matches = self.plan.outbound_routes.values().flat_map(|row| &row.matches);
+        let routed = || match matches.any(|matches| digits::reaches(matches, number)) {
+            true => Ok(()),
+            false => Err((Reason::RefNotFound, String::new())),
         };
-        by_rule(Phase::Before).unwrap_or_else(|| {
-            let home = self.plan.tenant.dialling.as_ref();
-            let blocked = rules::blocking(platform, number, home, Listener::NOBODY).is_some();
-            let routes = self.plan.outbound_routes.values();
-            let routed =
-                || routes.flat_map(|row| &row.matches).any(|matches| digits::reaches(matches, number));
-            !blocked && (routed() || by_rule(Phase::After).unwrap_or(false))
-        })
+        self.draft.reaches(number, is_own, routed).is_ok()
     }
 }

@@ -1,0 +1,28 @@
+//! Passwords and PINs of a tenant's resources, as its Secrets have them.
+
+use std::borrow::Cow;
+
+use k8s_openapi::api::core::v1::Secret;
+
+use super::draft::{Draft, name_of};
+use crate::compile::secrets::{self, Unusable};
+use crate::resources::Extension;
+use crate::resources::common::SecretKeyRef;
+
+/// The SIP password of an extension: of the Secret that it names, or of the one that is made for it.
+pub fn sip_password(draft: &Draft, extension: &Extension) -> Result<String, Unusable> {
+    let reference = match &extension.spec.credentials {
+        Some(credentials) => Cow::Borrowed(&credentials.secret_ref),
+        None => Cow::Owned(SecretKeyRef { name: format!("{}-sip", name_of(extension)), key: None }),
+    };
+    secrets::password(secret(draft, &reference), &reference, "password")
+}
+
+/// The PIN that a reference names.
+pub fn pin(draft: &Draft, reference: &SecretKeyRef) -> Result<String, Unusable> {
+    secrets::pin(secret(draft, reference), reference)
+}
+
+fn secret<'a>(draft: &Draft<'a>, reference: &SecretKeyRef) -> Option<&'a Secret> {
+    draft.snapshot.secrets.get(&reference.name).map(|secret| &**secret)
+}
