@@ -148,10 +148,12 @@ pub enum DialActionRow {
 
 impl Row for SipProfileRow {
     const TABLE: &'static str = "sip_profiles";
+    const KIND: &'static str = "SipProfile";
 }
 
 impl Row for TrunkRow {
     const TABLE: &'static str = "trunks";
+    const KIND: &'static str = "Trunk";
 
     fn secrets(&self) -> Option<&Secrets> {
         Some(&self.secrets)
@@ -164,4 +166,5 @@ impl Row for TrunkRow {
 
 impl Row for DialRuleRow {
     const TABLE: &'static str = "dial_rules";
+    const KIND: &'static str = "DialRule";
 }

@@ -6,24 +6,50 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::ser::SerializeSeq;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::platform::*;
+use super::tenant::*;
+
 /// Rows of one kind, by resource name (`namespace/name` for trunks).
 pub type Rows<T> = BTreeMap<String, T>;
 
 /// The tables of rows, each with the kind that its rows are compiled from.
 const TABLES: [(&str, &str); 12] = [
-    ("extensions", "Extension"),
-    ("ring_groups", "RingGroup"),
-    ("queues", "Queue"),
-    ("ivr_menus", "IvrMenu"),
-    ("conferences", "Conference"),
-    ("schedules", "Schedule"),
-    ("numbers", "Number"),
-    ("outbound_routes", "OutboundRoute"),
-    ("feature_codes", "FeatureCode"),
-    ("sip_profiles", "SipProfile"),
-    ("trunks", "Trunk"),
-    ("dial_rules", "DialRule"),
+    of::<ExtensionRow>(),
+    of::<RingGroupRow>(),
+    of::<QueueRow>(),
+    of::<IvrMenuRow>(),
+    of::<ConferenceRow>(),
+    of::<ScheduleRow>(),
+    of::<NumberRow>(),
+    of::<OutboundRouteRow>(),
+    of::<FeatureCodeRow>(),
+    of::<SipProfileRow>(),
+    of::<TrunkRow>(),
+    of::<DialRuleRow>(),
 ];
+
+const fn of<T: Row>() -> (&'static str, &'static str) {
+    (T::TABLE, T::KIND)
+}
+
+/// Hands a macro every kind of a tenant's rows, by the fields of its plan.
+macro_rules! tenant_rows {
+    ($do:ident $($before:tt)*) => {
+        $do! {
+            $($before)*
+            extensions,
+            ring_groups,
+            queues,
+            ivr_menus,
+            conferences,
+            schedules,
+            numbers,
+            outbound_routes,
+            feature_codes
+        }
+    };
+}
+pub(crate) use tenant_rows;
 
 /// The kind that the rows of a table are compiled from.
 pub fn kind_of(table: &str) -> Option<&'static str> {
@@ -39,6 +65,9 @@ pub fn table_of(kind: &str) -> Option<&'static str> {
 pub trait Row: Serialize + DeserializeOwned + Clone + PartialEq + Send + Sync + 'static {
     /// Table of the row: in the tenant's schema, or in `public` for platform rows.
     const TABLE: &'static str;
+
+    /// The kind of resource that the row is compiled from.
+    const KIND: &'static str;
 
     /// The number callers dial for it, where it has one: internal, feature code or E.164.
     fn number(&self) -> Option<&str> {

@@ -1,8 +1,9 @@
 //! What is in force of resources that have a problem: asked of the store once, and believed until it is
 //! written.
 
+use super::work::row_of;
 use crate::compile::Problem;
-use crate::plan::{InForce, TenantPlan, table_of};
+use crate::plan::{InForce, TenantPlan};
 use crate::store::{Names, Written};
 
 /// Rows of a tenant as they are stored, as far as they were asked for.
@@ -24,9 +25,9 @@ impl Before {
         let mut names = self.asked.clone();
         let mut new = false;
         for problem in problems.iter().filter(|problem| problem.keeps_last_row()) {
-            let Some(table) = table_of(problem.resource.kind) else { continue };
+            let Some((table, name)) = row_of(&problem.resource) else { continue };
             let asked = names.entry(table.to_owned()).or_default();
-            new |= asked.insert(problem.resource.name.clone());
+            new |= asked.insert(name);
         }
         new.then_some(names)
     }

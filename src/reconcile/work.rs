@@ -9,11 +9,11 @@ use tokio::time::{Instant, sleep_until};
 use tracing::{error, info, warn};
 use uuid::Uuid;
 
-use super::writing::{Origins, whole, withdraw, write};
+use super::writing::{WholeRows, withdraw, write};
 use super::{CONCURRENT_JOBS, Outside, OutsideError, Reconciler};
 use crate::compile::claims::tenant_id;
 use crate::compile::{Compiled, Problem, Reason};
-use crate::plan::{InForce, Origin, PlatformPlan, TenantPlan, TenantRow, kind_of};
+use crate::plan::{InForce, Origin, PlatformPlan, TenantPlan, TenantRow, kind_of, table_of};
 use crate::resources;
 use crate::resources::tenant::DeletionPolicy;
 use crate::source::{Object, ObjectKey, TenantKey};
@@ -182,13 +182,11 @@ impl Reconciler {
         let Some(why) = why.map(|unreadable| unreadable.key.clone()) else { return false };
         drop(known);
         if let Job::Tenant(key) = job {
-            let resource =
-                ObjectKey { kind: "Tenant", namespace: Some(key.namespace.clone()), name: key.name.clone() };
             let message = format!(
                 "{why} cannot be read by this release; until it can be, or is deleted, what is stored of \
                  the tenant stays as it is"
             );
-            let problem = Problem::degraded(resource, "spec", Reason::InvalidValue, message);
+            let problem = Problem::degraded(key.object(), "spec", Reason::InvalidValue, message);
             self.tenants.entry(key.clone()).or_default().keep(problem);
             self.reports.now(Some(key.clone()));
         } else {
@@ -244,7 +242,8 @@ impl Reconciler {
             });
         }
         let known = self.read();
-        let (plan, snapshot, kept) = (known.platform.clone(), known.snapshot.clone(), whole(&known.kept));
+        let (plan, snapshot) = (known.platform.clone(), known.snapshot.clone());
+        let whole = WholeRows::of(&known.kept);
         drop(known);
         self.platform.rows.compiled();
         if self.platform.stored.as_ref() == Some(&plan) {
@@ -253,10 +252,7 @@ impl Reconciler {
             return;
         }
         self.spawn(Job::Platform, failures, async move {
-            let origin = |table: &str, name: &str| {
-                let is_kept = kept.contains(&(table.to_owned(), name.to_owned()));
-                snapshot.origin(table, name).filter(|_| !is_kept)
-            };
+            let origin = |table: &str, name: &str| whole.origin(table, name, snapshot.origin(table, name));
             let written = store.write_platform_of(&plan, &origin).await;
             let rows = written.iter().flat_map(|written| &written.rows);
             let origins = rows.filter_map(|(table, name)| Some((*table, name.clone(), origin(table, name)?)));
@@ -295,7 +291,7 @@ impl Reconciler {
                 Outcome::LookedUp(Box::new(LookedUp { asked, in_force }))
             });
         }
-        let whole = whole(&kept);
+        let whole = WholeRows::of(&kept);
         tenant.compiled(problems, Some(kept));
         if tenant.id.is_some_and(|id| id != plan.tenant.id) {
             // Deleted and made anew while nobody looked: the old one goes first.
@@ -304,8 +300,7 @@ impl Reconciler {
         }
         let (outside, media) = (self.outside.clone(), self.media.clone());
         self.spawn(Job::Tenant(key.clone()), failures, async move {
-            let origins = Origins { snapshot, kept: whole };
-            let written = write(&store, media, outside, resource, &plan, &origins).await;
+            let written = write(&store, media, outside, resource, &plan, (&snapshot, &whole)).await;
             Outcome::Written(Box::new(plan.tenant), written)
         });
     }
@@ -458,6 +453,15 @@ async fn delete(
         outside.release(tenant, removed).await?;
     }
     Ok(removed)
+}
+
+/// The row that a resource is compiled to, by its table and name; none of a kind that has no rows.
+pub fn row_of(ObjectKey { kind, namespace, name }: &ObjectKey) -> Option<(&'static str, String)> {
+    let name = match (*kind, namespace) {
+        ("Trunk", Some(namespace)) => format!("{namespace}/{name}"),
+        _ => name.clone(),
+    };
+    Some((table_of(kind)?, name))
 }
 
 /// The resource that a row was compiled from.

@@ -7,12 +7,12 @@ use std::sync::{Arc, PoisonError, RwLock};
 use tokio::task::spawn_blocking;
 use uuid::Uuid;
 
-use super::work::WorkError;
+use super::work::{WorkError, row_of};
 use super::{Known, Outside};
 use crate::compile::{Kept, Stays};
-use crate::plan::{Origin, TenantPlan, TenantRow, table_of};
+use crate::plan::{Origin, TenantPlan, TenantRow};
 use crate::resources;
-use crate::source::{ObjectKey, TenantKey, TenantSnapshot};
+use crate::source::{TenantKey, TenantSnapshot};
 use crate::store::media;
 use crate::store::{Store, StoreError, Written};
 
@@ -40,31 +40,21 @@ pub(super) async fn withdraw(
     Ok(written.changed.then_some((plan.tenant, written)))
 }
 
-/// Which resources a tenant's rows are compiled from, but for those that stay as they were.
-pub(super) struct Origins {
-    pub snapshot: TenantSnapshot,
-    pub kept: HashSet<(String, String)>,
-}
+/// Rows that stay as a whole, by table and name: they were compiled from what their resource was before.
+pub(super) struct WholeRows(HashSet<(String, String)>);
 
-impl Origins {
-    fn of(&self, table: &str, name: &str) -> Option<Origin> {
-        let is_kept = !self.kept.is_empty() && self.kept.contains(&(table.to_owned(), name.to_owned()));
-        self.snapshot.origin(table, name).filter(|_| !is_kept)
+impl WholeRows {
+    pub fn of(kept: &[Kept]) -> Self {
+        let whole = kept.iter().filter(|kept| matches!(kept.stays, Stays::Whole(_)));
+        let rows = whole.filter_map(|kept| row_of(&kept.resource));
+        Self(rows.map(|(table, name)| (table.to_owned(), name)).collect())
     }
-}
 
-/// The rows that stay as a whole, by table and name.
-pub(super) fn whole(kept: &[Kept]) -> HashSet<(String, String)> {
-    let whole = kept.iter().filter(|kept| matches!(kept.stays, Stays::Whole(_)));
-    let row = whole.filter_map(|kept| {
-        let ObjectKey { kind, namespace, name } = &kept.resource;
-        let name = match (*kind, namespace) {
-            ("Trunk", Some(namespace)) => format!("{namespace}/{name}"),
-            _ => name.clone(),
-        };
-        Some((table_of(kind)?.to_owned(), name))
-    });
-    row.collect()
+    /// What a row was compiled from, which is its resource as it is now; none for one that stays.
+    pub fn origin(&self, table: &str, name: &str, now: Option<Origin>) -> Option<Origin> {
+        let stays = !self.0.is_empty() && self.0.contains(&(table.to_owned(), name.to_owned()));
+        now.filter(|_| !stays)
+    }
 }
 
 pub(super) async fn write(
@@ -73,12 +63,12 @@ pub(super) async fn write(
     outside: Option<Arc<dyn Outside>>,
     tenant: Arc<resources::Tenant>,
     plan: &TenantPlan,
-    origins: &Origins,
+    (snapshot, whole): (&TenantSnapshot, &WholeRows),
 ) -> Result<Written, WorkError> {
     if let Some(outside) = outside {
         outside.hold(tenant).await?;
     }
-    let origin = |table: &str, name: &str| origins.of(table, name);
+    let origin = |table: &str, name: &str| whole.origin(table, name, snapshot.origin(table, name));
     let written = store.write_tenant_of(plan, &origin).await?;
     if let Some(root) = media {
         let (id, owner) = (plan.tenant.id, plan.tenant.owner_uid.clone());

@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 
 use super::{PlatformSnapshot, TenantSnapshot};
-use crate::plan::Origin;
+use crate::plan::{Origin, tenant_rows};
 
 impl TenantSnapshot {
     /// The resource of a row, by its table and name.
@@ -19,17 +19,7 @@ impl TenantSnapshot {
                 }
             };
         }
-        find!(
-            extensions,
-            ring_groups,
-            queues,
-            ivr_menus,
-            conferences,
-            schedules,
-            numbers,
-            outbound_routes,
-            feature_codes
-        )
+        tenant_rows!(find)
     }
 }
 

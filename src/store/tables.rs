@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::error::StoreError;
 use super::keyring::{Fingerprint, Keyring, Place};
 use super::prints::{Print, Prints, TablePrints};
-use crate::plan::{PlatformPlan, Row, Rows, Secrets, TenantPlan};
+use crate::plan::{PlatformPlan, Row, Rows, Secrets, TenantPlan, tenant_rows};
 
 /// The scope of rows that belong to no tenant.
 pub(crate) const PLATFORM: &str = "platform";
@@ -72,17 +72,7 @@ macro_rules! tables {
 }
 
 tables!(PlatformPlan: sip_profiles, trunks, dial_rules);
-tables!(
-    TenantPlan: extensions,
-    ring_groups,
-    queues,
-    ivr_menus,
-    conferences,
-    schedules,
-    numbers,
-    outbound_routes,
-    feature_codes,
-);
+tenant_rows! { tables TenantPlan: }
 
 /// The rows of one kind as they are to be stored.
 pub(crate) struct TableImage {
