@@ -159,7 +159,7 @@ async fn edits(cluster: &Cluster, source: &mut Source) {
     source.hears(Duration::from_millis(500)).await;
     let patch = r#"{"spec": {"displayName": "Alice Other"}}"#;
     let began = Instant::now();
-    cluster.kubectl_ok(&["patch", "extension", "alice", "-n", "acme", "--type=merge", "-p", patch]);
+    cluster.patch("acme", "extension/alice", patch);
     source.until("an edit", |source| !source.said.is_empty()).await;
     println!("kubectl patch, started to seen: {:?}", began.elapsed());
     assert_eq!(source.json("Extension acme/alice")["spec"]["displayName"], "Alice Other");
@@ -168,7 +168,7 @@ async fn edits(cluster: &Cluster, source: &mut Source) {
     // Rotation, of a Secret that is used and of one that is not.
     let turned = r#"{"stringData": {"password": "another-dummy-password"}}"#;
     cluster.kubectl_ok(&["create", "secret", "generic", "unused", "-n", "acme", "--from-literal=a=b"]);
-    cluster.kubectl_ok(&["patch", "secret", "alice-sip", "-n", "acme", "--type=merge", "-p", turned]);
+    cluster.patch("acme", "secret/alice-sip", turned);
     source.until("a rotation", |source| !source.said.is_empty()).await;
     assert_eq!(source.said, ["+ Secret acme/alice-sip"]);
     let Object::Secret(secret) = &source.objects["Secret acme/alice-sip"] else { panic!() };
@@ -221,16 +221,7 @@ async fn unreadable(cluster: &Cluster, source: &mut Source) {
     // Until the API server has taken up the CRD, it prunes the field.
     while source.invalid.is_empty() {
         assert!(Instant::now() < deadline, "the API server goes on pruning the field");
-        cluster.kubectl_ok(&[
-            "patch",
-            "extension",
-            "carol",
-            "-n",
-            "acme",
-            "--type=merge",
-            "-p",
-            r#"{"spec": {"colour": null}}"#,
-        ]);
+        cluster.patch("acme", "extension/carol", r#"{"spec": {"colour": null}}"#);
         cluster.kubectl(&["patch", "extension", "carol", "-n", "acme", "--type=merge", "-p", red]);
         source.hears(Duration::from_millis(500)).await;
     }
@@ -239,7 +230,7 @@ async fn unreadable(cluster: &Cluster, source: &mut Source) {
     assert_eq!(source.json("Extension acme/carol")["metadata"]["name"], "carol");
     assert!(source.objects.contains_key("Secret acme/carol-sip"));
     let patch = r#"{"spec": {"displayName": "Carol", "colour": null}}"#;
-    cluster.kubectl_ok(&["patch", "extension", "carol", "-n", "acme", "--type=merge", "-p", patch]);
+    cluster.patch("acme", "extension/carol", patch);
     source.until("read again", |source| source.invalid.is_empty()).await;
     assert_eq!(source.json("Extension acme/carol")["spec"]["displayName"], "Carol");
 }
@@ -253,7 +244,7 @@ async fn outage(cluster: &Cluster, source: &mut Source) {
     assert!(failing > 10, "{failing} are failing: {:?}", source.watches.signs());
     cluster.start_api_server();
     let patch = r#"{"spec": {"displayName": "Alice Again"}}"#;
-    cluster.kubectl_ok(&["patch", "extension", "alice", "-n", "acme", "--type=merge", "-p", patch]);
+    cluster.patch("acme", "extension/alice", patch);
     let began = Instant::now();
     source.until("what changed after an outage", |source| !source.said.is_empty()).await;
     println!("seen after an outage: {:?}", began.elapsed());

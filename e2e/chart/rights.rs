@@ -206,21 +206,12 @@ fn of_tenants_the_finalizer(operator: &Account<'_>) {
     may(finalizers(&[]));
     let patch = finalizers(&["example.com/other"]).to_string();
     let cluster = operator.cluster;
-    cluster.kubectl_ok(&["patch", "tenant", "acme", "-n", "acme", "--type=merge", "-p", &patch]);
+    cluster.patch("acme", "tenant/acme", &patch);
     may(finalizers(&["example.com/other", "centrex.dev/tenant"]));
     may_not(finalizers(&["centrex.dev/tenant"]));
     may_not(finalizers(&["example.com/other", "example.com/another"]));
     may(finalizers(&["example.com/other"]));
-    cluster.kubectl_ok(&[
-        "patch",
-        "tenant",
-        "acme",
-        "-n",
-        "acme",
-        "--type=merge",
-        "-p",
-        &finalizers(&[]).to_string(),
-    ]);
+    cluster.patch("acme", "tenant/acme", &finalizers(&[]).to_string());
 
     may_not(json!({"spec": {"suspended": true}}));
     may_not(json!({"spec": {"domains": ["taken.example.com"]}}));

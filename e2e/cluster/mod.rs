@@ -116,6 +116,11 @@ impl Cluster {
         said(&arguments, &self.kubectl_with(&arguments, manifests))
     }
 
+    /// Merges a patch into an object, `kind/name`, of a namespace.
+    pub fn patch(&self, namespace: &str, object: &str, patch: &str) {
+        self.kubectl_ok(&["patch", "-n", namespace, object, "--type=merge", "-p", patch]);
+    }
+
     /// Installs the CRDs of this clone, and waits until the API server serves them.
     pub fn install_crds(&self) {
         static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());

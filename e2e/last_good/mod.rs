@@ -8,7 +8,7 @@ mod references;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use centrex::compile::{self, Claims, Compiled, CompiledWorld, Kept, Problem, Stays};
+use centrex::compile::{self, Claims, Compiled, CompiledWorld, LastGoodRow, Problem, Stays};
 use centrex::plan::{InForce, PlatformPlan, TenantPlan, kind_of};
 use centrex::source::folder::Folder;
 use centrex::source::world::key_of;
@@ -26,7 +26,7 @@ pub struct InForceWorld {
 /// A world compiled, after what was in force before.
 pub struct After {
     pub compiled: CompiledWorld,
-    pub kept: Vec<Kept>,
+    pub kept: Vec<LastGoodRow>,
     pub in_force: InForceWorld,
 }
 
@@ -40,7 +40,7 @@ macro_rules! rows {
 /// Compiles a world as the loop does, and gives what is in force then.
 pub fn compile_after(world: &World, before: &InForceWorld) -> After {
     let (claims, snapshot) = (Claims::new(world), world.platform());
-    let whole = |kept: &[Kept], kind: &str, name: &str| {
+    let whole = |kept: &[LastGoodRow], kind: &str, name: &str| {
         kept.iter().any(|kept| {
             let name = name.rsplit('/').next();
             (kept.resource.kind, Some(kept.resource.name.as_str())) == (kind, name)
@@ -104,7 +104,7 @@ struct System {
     objects: BTreeMap<String, Value>,
     in_force: InForceWorld,
     problems: Vec<Problem>,
-    kept: Vec<Kept>,
+    kept: Vec<LastGoodRow>,
 }
 
 impl System {

@@ -71,7 +71,7 @@ pub fn reboot_without_postgres(site: &mut Site) {
     site.wait_until("the operator", || site.pods_ready("operator"));
     // A change gets to the switch.
     let patch = "{\"spec\": {\"displayName\": \"Bob After\"}}";
-    site.cluster.kubectl_ok(&["patch", "extension", "bob", "-n", "acme", "--type=merge", "-p", patch]);
+    site.cluster.patch("acme", "extension/bob", patch);
     let generation = "jsonpath={.metadata.generation}";
     let generation = site.cluster.kubectl_ok(&["get", "extension", "bob", "-n", "acme", "-o", generation]);
     let path = "--for=jsonpath={.status.conditions[?(@.type=='Ready')].observedGeneration}";

@@ -263,7 +263,7 @@ fn emergency_trunk_goes_down(site: &Site, a: &Fake, b: &Fake) {
     // It is taken away, and so is the other.
     let spec = |trunk: &str| format!("{{\"spec\":{{\"emergency\":{{\"trunkRef\":{trunk}}}}}}}");
     let patch = |trunk: &str| {
-        site.cluster.kubectl_ok(&["patch", "-n", "acme", "tenant/acme", "--type=merge", "-p", &spec(trunk)]);
+        site.cluster.patch("acme", "tenant/acme", &spec(trunk));
     };
     patch("{\"name\":\"nothing\",\"namespace\":\"carriers\"}");
     wait("EmergencyTrunkUsable=False EmergencyTrunkMissing");

@@ -13,7 +13,7 @@ const REGISTER: &str = "globex-register-1001";
 
 impl Site {
     fn patch(&self, object: &str, patch: &str) {
-        self.cluster.kubectl_ok(&["patch", "-n", "globex", object, "--type=merge", "-p", patch]);
+        self.cluster.patch("globex", object, patch);
     }
 
     /// Waits for the first conditions of an object to be these.

@@ -46,16 +46,7 @@ impl Past {
         let past = Self { site, backup, registers: [old.clone(), old] };
         past.shell("back up");
 
-        past.site.cluster.kubectl_ok(&[
-            "patch",
-            "queue",
-            "support",
-            "-n",
-            "acme",
-            "--type=merge",
-            "-p",
-            r#"{"spec":{"maxWaitSeconds":601}}"#,
-        ]);
+        past.site.cluster.patch("acme", "queue/support", r#"{"spec":{"maxWaitSeconds":601}}"#);
         past.site.cluster.apply(
             "{apiVersion: v1, kind: Secret, metadata: {name: alice-sip, namespace: acme}, \
              stringData: {password: changed-since-the-backup}}",
@@ -154,16 +145,7 @@ async fn a_restore_under_a_running_operator_takes_no_switch_back() {
     });
     switch.wait_until("the end of it", |switch| held_back(switch) == 0.0);
     // A change after it goes all the way.
-    past.site.cluster.kubectl_ok(&[
-        "patch",
-        "queue",
-        "support",
-        "-n",
-        "acme",
-        "--type=merge",
-        "-p",
-        r#"{"spec":{"maxWaitSeconds":602}}"#,
-    ]);
+    past.site.cluster.patch("acme", "queue/support", r#"{"spec":{"maxWaitSeconds":602}}"#);
     switch.wait_until("a change after it", |switch| {
         switch.answer(QUEUES).contains("\"max-wait-time\" value=\"602\"")
     });

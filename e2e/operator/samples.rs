@@ -62,7 +62,7 @@ async fn samples_become_ready_and_a_restart_writes_nothing() {
     let patch = "{\"spec\":{\"displayName\":\"Anna Neu\"}}";
     let extension = site.cluster.kubectl_ok(&["get", "extensions", "-n", "acme", "-o", "name"]);
     let extension = extension.lines().next().unwrap().to_owned();
-    site.cluster.kubectl_ok(&["patch", "-n", "acme", &extension, "--type=merge", "-p", patch]);
+    site.cluster.patch("acme", &extension, patch);
     site.cluster.kubectl_ok(&[
         "wait",
         "-n",

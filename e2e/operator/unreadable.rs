@@ -64,7 +64,7 @@ async fn what_cannot_be_read_at_the_start_is_not_taken_for_gone() {
     // Once they can be read, all is as it was; one that is deleted goes by its policy.
     let plain = r#"{"spec": {"colour": null}}"#;
     for (namespace, object) in [("north", "tenant/north"), ("south", "extension/e100")] {
-        site.cluster.kubectl_ok(&["patch", object, "-n", namespace, "--type=merge", "-p", plain]);
+        site.cluster.patch(namespace, object, plain);
     }
     site.wait_for("south", "tenant/south", "Accepted=True Accepted");
     site.cluster.apply(&(site.extension("north", 102) + &site.extension("south", 102)));

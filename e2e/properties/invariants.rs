@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use centrex::compile::{CompiledWorld, Effect, Kept, Stays};
+use centrex::compile::{CompiledWorld, Effect, LastGoodRow, Stays};
 use centrex::plan::*;
 use centrex::resources::common::DestinationKind;
 use centrex::route::TenantView;
@@ -17,7 +17,7 @@ pub fn check(objects: &[Object], compiled: &CompiledWorld) {
 }
 
 /// The same, of a world in which something stays that was in force before.
-pub fn check_with(objects: &[Object], compiled: &CompiledWorld, kept: &[Kept]) {
+pub fn check_with(objects: &[Object], compiled: &CompiledWorld, kept: &[LastGoodRow]) {
     one_holder_each(compiled);
     in_the_plan_or_explained(objects, compiled, kept);
     rights_are_not_kept(objects, compiled);
@@ -223,7 +223,7 @@ fn rights_are_not_kept(objects: &[Object], compiled: &CompiledWorld) {
 
 /// A resource is in the plan, or it is said why not; what is refused is not in it, what lost a
 /// part is.
-fn in_the_plan_or_explained(objects: &[Object], compiled: &CompiledWorld, kept: &[Kept]) {
+fn in_the_plan_or_explained(objects: &[Object], compiled: &CompiledWorld, kept: &[LastGoodRow]) {
     let planned = planned(compiled);
     let mut effects: BTreeMap<&ObjectKey, BTreeSet<Effect>> = BTreeMap::new();
     for problem in &compiled.problems {

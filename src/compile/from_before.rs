@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::platform::{Bound, meet, trunk_name};
-use super::problem::{Effect, Kept, Problem, Stays};
+use super::problem::{Effect, LastGoodRow, Problem, Stays};
 use super::trunk::trunk_row_from_before;
 use crate::plan::*;
 use crate::resources::{DialRule, Trunk};
@@ -13,7 +13,7 @@ use crate::source::{ObjectKey, PlatformSnapshot};
 /// What was in force before, and what of it stays.
 pub(super) struct FromBefore<'a> {
     before: Option<&'a InForce<PlatformPlan>>,
-    pub kept: Vec<Kept>,
+    pub kept: Vec<LastGoodRow>,
 }
 
 impl<'a> FromBefore<'a> {
@@ -34,7 +34,7 @@ impl<'a> FromBefore<'a> {
     }
 
     fn keep(&mut self, resource: ObjectKey, stays: Stays) {
-        self.kept.push(Kept { resource, stays });
+        self.kept.push(LastGoodRow { resource, stays });
     }
 
     /// Puts profiles back, the oldest first, whose ports nobody else has taken.

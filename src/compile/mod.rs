@@ -15,7 +15,7 @@ mod trunk;
 
 pub use claims::Claims;
 pub use platform::{platform, platform_after};
-pub use problem::{Effect, Kept, Problem, Reason, Stays};
+pub use problem::{Effect, LastGoodRow, Problem, Reason, Stays};
 pub use tenant::{tenant, tenant_after};
 
 use crate::plan::{PlatformPlan, TenantPlan};
@@ -30,7 +30,7 @@ pub struct Compiled<T> {
     /// What is wrong or missing, in order of the resources.
     pub problems: Vec<Problem>,
     /// Of which resources something stays that was in force before, in order.
-    pub kept: Vec<Kept>,
+    pub kept: Vec<LastGoodRow>,
 }
 
 /// Everything compiled at once.

@@ -142,7 +142,7 @@ impl std::fmt::Display for Problem {
 /// A resource of which something is in force that its spec does not say: it has a problem, and what was
 /// in force before stays.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Kept {
+pub struct LastGoodRow {
     /// The resource.
     pub resource: ObjectKey,
     /// What stays.

@@ -15,7 +15,7 @@ const SHORT: Duration = Duration::from_secs(10);
 pub struct Found {
     all: Vec<Problem>,
     wrong: usize,
-    told: BTreeMap<Kind, Told>,
+    told: BTreeMap<Kind, LogCount>,
 }
 
 impl Found {
@@ -56,7 +56,7 @@ impl std::ops::Deref for Found {
 
 /// What was told lately of one reason.
 #[derive(Debug)]
-struct Told {
+struct LogCount {
     since: Instant,
     count: usize,
 }
@@ -100,14 +100,14 @@ impl Found {
     /// later how many there were.
     fn tells(&mut self, kind: Kind) -> bool {
         let now = Instant::now();
-        let told = self.told.entry(kind).or_insert(Told { since: now, count: 0 });
+        let told = self.told.entry(kind).or_insert(LogCount { since: now, count: 0 });
         if told.since.elapsed() >= SHORT {
             if let Some(more) = told.count.checked_sub(MOST_TOLD).filter(|more| *more > 0) {
                 let (come, reason) = kind;
                 let what = if come { "more waited" } else { "more waited no longer" };
                 tracing::info!(?reason, more, "{what} than were told one by one");
             }
-            *told = Told { since: now, count: 0 };
+            *told = LogCount { since: now, count: 0 };
         }
         told.count += 1;
         told.count <= MOST_TOLD

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::found::Found;
 use super::tenant::tell;
-use crate::compile::{self, Claims, Compiled, Kept};
+use crate::compile::{self, Claims, Compiled, LastGoodRow};
 use crate::plan::{InForce, PlatformPlan, TenantPlan};
 use crate::source::world::{Touched, key_of};
 use crate::source::{Change, ObjectKey, PlatformSnapshot, TenantKey, TenantSnapshot, World};
@@ -24,7 +24,7 @@ pub struct Known {
     /// What is wrong with the platform's resources.
     pub problems: Found,
     /// Of which of them something stays that was in force before.
-    pub kept: Vec<Kept>,
+    pub kept: Vec<LastGoodRow>,
     /// The platform's rows as they are stored, once that is known.
     pub in_force: Option<InForce<PlatformPlan>>,
     /// Resources without a tenant.

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::before::Before;
 use super::found::Found;
-use crate::compile::{Kept, Problem, Stays};
+use crate::compile::{LastGoodRow, Problem, Stays};
 use crate::plan::{PlatformPlan, TenantRow};
 use crate::resources;
 use crate::source::ObjectKey;
@@ -48,7 +48,7 @@ pub struct Tenant {
 impl Tenant {
     /// Takes in what a compile found: what had a problem that is gone is to be stored, too. What stays as
     /// it was before is none where nothing is written.
-    pub fn compiled(&mut self, problems: Vec<Problem>, kept: Option<Vec<Kept>>) {
+    pub fn compiled(&mut self, problems: Vec<Problem>, kept: Option<Vec<LastGoodRow>>) {
         (self.judged, self.kept) = (true, false);
         self.rows.changed.extend(self.problems.replace(problems));
         self.rows.compiled();

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::work::{WorkError, row_of};
 use super::{Known, Outside};
-use crate::compile::{Kept, Stays};
+use crate::compile::{LastGoodRow, Stays};
 use crate::plan::{Origin, TenantPlan, TenantRow};
 use crate::resources;
 use crate::source::{TenantKey, TenantSnapshot};
@@ -44,7 +44,7 @@ pub(super) async fn withdraw(
 pub(super) struct WholeRows(HashSet<(String, String)>);
 
 impl WholeRows {
-    pub fn of(kept: &[Kept]) -> Self {
+    pub fn of(kept: &[LastGoodRow]) -> Self {
         let whole = kept.iter().filter(|kept| matches!(kept.stays, Stays::Whole(_)));
         let rows = whole.filter_map(|kept| row_of(&kept.resource));
         Self(rows.map(|(table, name)| (table.to_owned(), name)).collect())

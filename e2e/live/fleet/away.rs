@@ -37,7 +37,7 @@ async fn tenants_that_went_meanwhile_have_no_calls() {
 /// Acme is suspended, and that is stored.
 async fn suspend(site: &Site) {
     let patch = r#"{"spec": {"suspended": true}}"#;
-    site.cluster.kubectl_ok(&["patch", "tenant", "-n", "acme", "acme", "--type=merge", "-p", patch]);
+    site.cluster.patch("acme", "tenant/acme", patch);
     let start = std::time::Instant::now();
     while site.count(SUSPENDED).await == 0 {
         assert!(start.elapsed() < SOON, "it is not stored");

@@ -55,7 +55,7 @@ fn when_idle(fleet: &mut Fleet) {
     site.wait_for("carriers", "trunk/second", "Live=True Live");
     assert!(fleet.switches[0].has_gateway("sip:127.0.0.43:15997"));
     let domains = r#"{"spec": {"domains": ["globex.example.com", "globex.example.net"]}}"#;
-    site.cluster.kubectl_ok(&["patch", "tenant", "-n", "globex", "globex", "--type=merge", "-p", domains]);
+    site.cluster.patch("globex", "tenant/globex", domains);
     fleet.eventually("the domain", || {
         fleet.switches[0].switch.api("sofia status").contains("globex.example.net")
     });

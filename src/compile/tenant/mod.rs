@@ -24,7 +24,7 @@ use super::{Claims, Compiled};
 use crate::plan::{InForce, PlatformPlan, TenantPlan};
 use crate::source::{PlatformSnapshot, TenantSnapshot};
 use draft::Draft;
-use last_good::Returned;
+use last_good::Restored;
 
 /// Circles that end resources are cut one after the other so many times, for others may end with one.
 /// Then all are: a tenant with thousands of them is not worth that the others wait.
@@ -60,8 +60,8 @@ pub fn tenant_after(
         };
         let kept = match before.map(|before| last_good::put_back(&draft, &mut plan, before, &rounds)) {
             None => Vec::new(),
-            Some(Returned::All(kept)) => kept,
-            Some(Returned::Other { put, fallen }) => {
+            Some(Restored::All(kept)) => kept,
+            Some(Restored::Other { put, fallen }) => {
                 drop(draft);
                 rounds.take_in(put, fallen);
                 continue;

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::super::draft::{Draft, Id};
 use super::super::loops;
-use super::{Returns, each_kind};
+use super::{Restorable, each_kind};
 use crate::plan::{Rows, Target, TenantPlan};
 use crate::resources::common::DestinationKind;
 
@@ -57,7 +57,7 @@ pub fn cuts(
     cuts
 }
 
-fn links_of<'a, T: Returns>(rows: &'a Rows<T>, plan: &'a TenantPlan, links: &mut Vec<Link<'a>>) {
+fn links_of<'a, T: Restorable>(rows: &'a Rows<T>, plan: &'a TenantPlan, links: &mut Vec<Link<'a>>) {
     for (name, row) in rows {
         for (field, target) in row.follows() {
             let Some(to) = end(plan, target) else { continue };

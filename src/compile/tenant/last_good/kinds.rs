@@ -3,7 +3,7 @@
 use super::super::credentials::{pin, sip_password};
 use super::super::draft::Draft;
 use super::super::rows::forbids_recording;
-use super::{Returns, Taken, There};
+use super::{Destinations, Identifiers, Restorable};
 use crate::compile::secrets::Unusable;
 use crate::plan::*;
 use crate::resources::common::Recording;
@@ -54,7 +54,7 @@ fn links<'a, const N: usize>(
     links.into_iter().filter_map(|(field, target)| Some((field, target.as_ref()?))).collect()
 }
 
-impl Returns for ExtensionRow {
+impl Restorable for ExtensionRow {
     type Of = Extension;
 
     fn narrowed(&self, draft: &Draft, object: &Extension) -> Option<Self> {
@@ -75,9 +75,9 @@ impl Returns for ExtensionRow {
         Some(row)
     }
 
-    fn stands(&mut self, there: &There) -> bool {
+    fn stands(&mut self, destinations: &Destinations) -> bool {
         let ForwardingRow { always, busy, no_answer, unavailable } = &mut self.forwarding;
-        [always, busy, no_answer, unavailable].into_iter().for_each(|link| there.link(link));
+        [always, busy, no_answer, unavailable].into_iter().for_each(|link| destinations.link(link));
         true
     }
 
@@ -107,12 +107,12 @@ impl Returns for ExtensionRow {
     }
 }
 
-impl Returns for RingGroupRow {
+impl Restorable for RingGroupRow {
     type Of = RingGroup;
 
-    fn stands(&mut self, there: &There) -> bool {
-        self.members.retain(|member| there.extension(&member.extension));
-        there.link(&mut self.no_answer);
+    fn stands(&mut self, destinations: &Destinations) -> bool {
+        self.members.retain(|member| destinations.extension(&member.extension));
+        destinations.link(&mut self.no_answer);
         !self.members.is_empty()
     }
 
@@ -130,13 +130,13 @@ impl Returns for RingGroupRow {
     }
 }
 
-impl Returns for QueueRow {
+impl Restorable for QueueRow {
     type Of = Queue;
 
-    fn stands(&mut self, there: &There) -> bool {
-        self.agents.retain(|agent| there.extension(&agent.extension));
-        there.media(&mut self.music_on_hold);
-        there.link(&mut self.overflow);
+    fn stands(&mut self, destinations: &Destinations) -> bool {
+        self.agents.retain(|agent| destinations.extension(&agent.extension));
+        destinations.media(&mut self.music_on_hold);
+        destinations.link(&mut self.overflow);
         true
     }
 
@@ -158,13 +158,13 @@ impl Returns for QueueRow {
     }
 }
 
-impl Returns for IvrMenuRow {
+impl Restorable for IvrMenuRow {
     type Of = IvrMenu;
 
-    fn stands(&mut self, there: &There) -> bool {
-        self.options.retain(|option| there.target(&option.target));
-        there.media(&mut self.greeting);
-        there.link(&mut self.otherwise);
+    fn stands(&mut self, destinations: &Destinations) -> bool {
+        self.options.retain(|option| destinations.target(&option.target));
+        destinations.media(&mut self.greeting);
+        destinations.link(&mut self.otherwise);
         true
     }
 
@@ -196,7 +196,7 @@ impl Returns for IvrMenuRow {
     }
 }
 
-impl Returns for ConferenceRow {
+impl Restorable for ConferenceRow {
     type Of = Conference;
 
     /// Who says that a PIN is asked gets a room that asks one, or none.
@@ -210,12 +210,12 @@ impl Returns for ConferenceRow {
     }
 }
 
-impl Returns for ScheduleRow {
+impl Restorable for ScheduleRow {
     type Of = Schedule;
 
-    fn stands(&mut self, there: &There) -> bool {
-        there.link(&mut self.holiday);
-        there.target(&self.open) && there.target(&self.closed)
+    fn stands(&mut self, destinations: &Destinations) -> bool {
+        destinations.link(&mut self.holiday);
+        destinations.target(&self.open) && destinations.target(&self.closed)
     }
 
     fn follows(&self) -> Vec<(&'static str, &Target)> {
@@ -234,7 +234,7 @@ impl Returns for ScheduleRow {
     }
 }
 
-impl Returns for NumberRow {
+impl Restorable for NumberRow {
     type Of = Number;
 
     /// A number that its resource gave up may be anybody's by now.
@@ -249,15 +249,15 @@ impl Returns for NumberRow {
         Some(Self { record_calls: records, ..self.clone() })
     }
 
-    fn is_free(&self, _: &Taken) -> bool {
+    fn is_free(&self, _: &Identifiers) -> bool {
         true // who holds a public number is settled between all tenants
     }
 
-    fn take(&self, _: &mut Taken) {}
+    fn take(&self, _: &mut Identifiers) {}
 
-    fn stands(&mut self, there: &There) -> bool {
-        let trunk = there.trunk(&self.trunk);
-        trunk.is_some_and(|trunk| !trunk.source_addresses.is_empty()) && there.target(&self.target)
+    fn stands(&mut self, destinations: &Destinations) -> bool {
+        let trunk = destinations.trunk(&self.trunk);
+        trunk.is_some_and(|trunk| !trunk.source_addresses.is_empty()) && destinations.target(&self.target)
     }
 
     fn follows(&self) -> Vec<(&'static str, &Target)> {
@@ -269,7 +269,7 @@ impl Returns for NumberRow {
     }
 }
 
-impl Returns for OutboundRouteRow {
+impl Restorable for OutboundRouteRow {
     type Of = OutboundRoute;
 
     /// Who may use it is said by its resource as it is now.
@@ -278,28 +278,28 @@ impl Returns for OutboundRouteRow {
         Some(Self { toll_class, ..self.clone() })
     }
 
-    fn is_free(&self, taken: &Taken) -> bool {
+    fn is_free(&self, taken: &Identifiers) -> bool {
         taken.is_free_route(self)
     }
 
-    fn take(&self, taken: &mut Taken) {
+    fn take(&self, taken: &mut Identifiers) {
         taken.routes.push((self.priority, self.matches.clone()));
     }
 
-    fn stands(&mut self, there: &There) -> bool {
-        self.trunks.retain(|trunk| there.trunk(trunk).is_some());
+    fn stands(&mut self, destinations: &Destinations) -> bool {
+        self.trunks.retain(|trunk| destinations.trunk(trunk).is_some());
         !self.trunks.is_empty()
     }
 }
 
-impl Returns for FeatureCodeRow {
+impl Restorable for FeatureCodeRow {
     type Of = FeatureCode;
 
-    fn is_free(&self, taken: &Taken) -> bool {
+    fn is_free(&self, taken: &Identifiers) -> bool {
         taken.is_free_code(&self.code, self.action.takes_digits())
     }
 
-    fn take(&self, taken: &mut Taken) {
+    fn take(&self, taken: &mut Identifiers) {
         taken.codes.push((self.code.clone(), self.action.takes_digits()));
     }
 }

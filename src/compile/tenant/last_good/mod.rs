@@ -6,9 +6,9 @@
 //! nothing more comes or falls.
 
 mod circles;
+mod destinations;
+mod identifiers;
 mod kinds;
-mod taken;
-mod there;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,11 +16,11 @@ use std::sync::Arc;
 use kube::Resource;
 
 use super::draft::{Draft, Id, name_of};
-use crate::compile::{Effect, Kept, Stays};
+use crate::compile::{Effect, LastGoodRow, Stays};
 use crate::plan::{InForce, Row, Rows, Target, TenantPlan};
 use crate::source::object::created;
-use taken::Taken;
-use there::There;
+use destinations::Destinations;
+use identifiers::Identifiers;
 
 /// How often a tenant is judged again at most. Each time more is kept, or more falls, than before; mostly
 /// it is once.
@@ -37,9 +37,9 @@ pub struct Rounds {
 }
 
 /// What came of putting rows back.
-pub enum Returned {
+pub enum Restored {
     /// The plan is what is in force, and what stays as it was before.
-    All(Vec<Kept>),
+    All(Vec<LastGoodRow>),
     /// The tenant is to be judged again: these rows went back, and those cannot.
     Other { put: BTreeSet<Id>, fallen: BTreeSet<Id> },
 }
@@ -59,7 +59,7 @@ impl Rounds {
 }
 
 /// What a kind's rows can do to go back.
-trait Returns: Row {
+trait Restorable: Row {
     /// The kind they are compiled from.
     type Of: Resource;
 
@@ -69,17 +69,17 @@ trait Returns: Row {
     }
 
     /// Whether nobody else has what names it.
-    fn is_free(&self, taken: &Taken) -> bool {
+    fn is_free(&self, taken: &Identifiers) -> bool {
         self.number().is_none_or(|number| taken.is_free(number))
     }
 
     /// Takes what names it.
-    fn take(&self, taken: &mut Taken) {
+    fn take(&self, taken: &mut Identifiers) {
         taken.numbers.extend(self.number().map(str::to_owned));
     }
 
     /// Leaves out what leads to something that is not there; false when it cannot stand without.
-    fn stands(&mut self, _: &There) -> bool {
+    fn stands(&mut self, _: &Destinations) -> bool {
         true
     }
 
@@ -118,7 +118,7 @@ macro_rules! each_kind {
 use each_kind;
 
 /// What is done to one plan.
-struct Return<'a> {
+struct Restore<'a> {
     draft: &'a Draft<'a>,
     before: &'a InForce<TenantPlan>,
     /// Resources whose row may go back.
@@ -129,7 +129,7 @@ struct Return<'a> {
     put: BTreeSet<Id>,
     /// Fields that were taken over from before.
     restored: Vec<(Id, String)>,
-    taken: Taken,
+    taken: Identifiers,
     fallen: BTreeSet<Id>,
 }
 
@@ -139,31 +139,31 @@ pub fn put_back(
     plan: &mut TenantPlan,
     before: &InForce<TenantPlan>,
     rounds: &Rounds,
-) -> Returned {
+) -> Restored {
     let (refused, degraded) = wanted(draft, &rounds.fallen);
     if refused.is_empty() && degraded.is_empty() && rounds.kept.is_empty() {
-        return Returned::All(Vec::new());
+        return Restored::All(Vec::new());
     }
-    let mut returning = Return {
+    let mut restore = Restore {
         draft,
         before,
         refused,
         degraded,
         put: BTreeSet::new(),
         restored: Vec::new(),
-        taken: Taken::new(draft, plan),
+        taken: Identifiers::new(draft, plan),
         fallen: BTreeSet::new(),
     };
-    returning.collect(plan);
-    returning.leave_out(plan);
+    restore.collect(plan);
+    restore.leave_out(plan);
     // What was referred to must be there.
     let missing = rounds.kept.iter().filter(|(kind, name)| draft.keeps(kind, name));
-    let missing = missing.filter(|id| !returning.put.contains(id)).cloned();
-    returning.fallen.extend(missing.collect::<Vec<_>>());
-    if returning.fallen.is_empty() && returning.put.iter().all(|id| rounds.kept.contains(id)) {
-        return Returned::All(returning.told(plan));
+    let missing = missing.filter(|id| !restore.put.contains(id)).cloned();
+    restore.fallen.extend(missing.collect::<Vec<_>>());
+    if restore.fallen.is_empty() && restore.put.iter().all(|id| rounds.kept.contains(id)) {
+        return Restored::All(restore.told(plan));
     }
-    Returned::Other { put: returning.put, fallen: returning.fallen }
+    Restored::Other { put: restore.put, fallen: restore.fallen }
 }
 
 /// Resources whose row from before may go back, and fields of others that may stay as they were.
@@ -182,7 +182,7 @@ fn wanted(draft: &Draft, fallen: &BTreeSet<Id>) -> (BTreeSet<Id>, BTreeMap<Id, V
     (refused, degraded)
 }
 
-impl Return<'_> {
+impl Restore<'_> {
     /// Puts rows back that nobody is in the way of, and takes fields over.
     fn collect(&mut self, plan: &mut TenantPlan) {
         let (before, profile) = (self.before, self.draft.profile.map(|profile| &profile.spec));
@@ -198,7 +198,7 @@ impl Return<'_> {
         each_kind!(collect);
     }
 
-    fn collect_kind<T: Returns>(
+    fn collect_kind<T: Restorable>(
         &mut self,
         objects: &[Arc<T::Of>],
         before: &Rows<T>,
@@ -262,7 +262,7 @@ impl Return<'_> {
                 $(remove(&mut plan.$list, &fallen);)*
             };
         }
-        fn remove<T: Returns>(rows: &mut Rows<T>, fallen: &BTreeSet<Id>) {
+        fn remove<T: Restorable>(rows: &mut Rows<T>, fallen: &BTreeSet<Id>) {
             for (_, name) in fallen.iter().filter(|(kind, _)| *kind == T::KIND) {
                 rows.remove(name);
             }
@@ -278,8 +278,8 @@ impl Return<'_> {
         macro_rules! look {
             ($($list:ident $(, $limit:ident)?;)*) => {
                 $(
-                    let there = There { draft: self.draft, plan };
-                    let looked = self.look(&plan.$list, &there, &mut fallen);
+                    let destinations = Destinations { draft: self.draft, plan };
+                    let looked = self.look(&plan.$list, &destinations, &mut fallen);
                     plan.$list.extend(looked);
                 )*
             };
@@ -289,12 +289,17 @@ impl Return<'_> {
     }
 
     /// Rows of one kind that were touched, without what is not there.
-    fn look<T: Returns>(&self, rows: &Rows<T>, there: &There, fallen: &mut BTreeSet<Id>) -> Vec<(String, T)> {
+    fn look<T: Restorable>(
+        &self,
+        rows: &Rows<T>,
+        destinations: &Destinations,
+        fallen: &mut BTreeSet<Id>,
+    ) -> Vec<(String, T)> {
         let touched = self.put.iter().chain(self.restored.iter().map(|(id, _)| id));
         let mut looked = Vec::new();
         for (kind, name) in touched.filter(|(kind, _)| *kind == T::KIND) {
             let Some(mut row) = rows.get(name).cloned() else { continue };
-            if row.stands(there) {
+            if row.stands(destinations) {
                 looked.push((name.clone(), row));
             } else {
                 fallen.insert((*kind, name.clone()));
@@ -311,7 +316,7 @@ impl Return<'_> {
                 $(cut(&mut plan.$list, &cuts, &mut fallen);)*
             };
         }
-        fn cut<T: Returns>(rows: &mut Rows<T>, cuts: &[(Id, &'static str)], fallen: &mut BTreeSet<Id>) {
+        fn cut<T: Restorable>(rows: &mut Rows<T>, cuts: &[(Id, &'static str)], fallen: &mut BTreeSet<Id>) {
             for (id, field) in cuts.iter().filter(|((kind, _), _)| *kind == T::KIND) {
                 if rows.get_mut(&id.1).is_some_and(|row| !row.cut(field)) {
                     fallen.insert(id.clone());
@@ -325,7 +330,7 @@ impl Return<'_> {
     }
 
     /// What stays, in order of the resources.
-    fn told(&self, plan: &TenantPlan) -> Vec<Kept> {
+    fn told(&self, plan: &TenantPlan) -> Vec<LastGoodRow> {
         let mut kept = Vec::new();
         macro_rules! tell {
             ($($list:ident $(, $limit:ident)?;)*) => {
@@ -337,12 +342,12 @@ impl Return<'_> {
         kept
     }
 
-    fn tell<T: Returns>(
+    fn tell<T: Restorable>(
         &self,
         objects: &[Arc<T::Of>],
         before: &Rows<T>,
         rows: &Rows<T>,
-        kept: &mut Vec<Kept>,
+        kept: &mut Vec<LastGoodRow>,
     ) {
         if before.is_empty() {
             return;
@@ -367,7 +372,7 @@ impl Return<'_> {
                 }
                 Stays::Fields(fields)
             };
-            kept.push(Kept { resource: self.draft.key(T::KIND, name), stays });
+            kept.push(LastGoodRow { resource: self.draft.key(T::KIND, name), stays });
         }
     }
 }

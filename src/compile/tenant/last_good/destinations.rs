@@ -7,12 +7,12 @@ use crate::resources::common::{DestinationKind, NamespacedRef};
 use crate::route::digits;
 
 /// A plan with rows put back into it.
-pub struct There<'a> {
+pub struct Destinations<'a> {
     pub draft: &'a Draft<'a>,
     pub plan: &'a TenantPlan,
 }
 
-impl There<'_> {
+impl Destinations<'_> {
     /// Whether a destination is there.
     pub fn target(&self, target: &Target) -> bool {
         let (plan, name) = (self.plan, &target.name);

@@ -9,7 +9,7 @@ use crate::plan::{OutboundRouteRow, Row, Rows, TenantPlan};
 use crate::resources::common::DigitMatch;
 
 /// What a plan has taken.
-pub struct Taken {
+pub struct Identifiers {
     /// Internal numbers.
     pub numbers: HashSet<String>,
     /// Feature codes, and whether digits may follow.
@@ -20,7 +20,7 @@ pub struct Taken {
     emergency: Vec<String>,
 }
 
-impl Taken {
+impl Identifiers {
     /// What the rows of a plan have.
     pub fn new(draft: &Draft, plan: &TenantPlan) -> Self {
         fn numbers<T: Row>(rows: &Rows<T>) -> impl Iterator<Item = String> {

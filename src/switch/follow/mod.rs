@@ -5,13 +5,14 @@
 //! A comparison never takes the replica back. Postgres that has less than is held was set back to an older
 //! state: what is held is served until whoever writes has compared that state and written past it.
 
-use std::cmp::Ordering;
+mod changed;
+mod step;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use serde::Deserialize;
 use sqlx::postgres::PgListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -25,6 +26,8 @@ use super::replica::{Held, Replica, Snapshot};
 use crate::route::{SigningKey, TenantView};
 use crate::store::error::{Doing, in_time, lost_connection};
 use crate::store::{CHANNEL, Reader, Revision, StoreError, keyring};
+use changed::Changed;
+use step::Step;
 
 /// How often revisions are compared although nothing was heard.
 const COMPARE_EVERY: Duration = Duration::from_secs(30);
@@ -79,42 +82,6 @@ pub struct Follower {
     tenants: BTreeMap<Uuid, Revision>,
     /// The platform's newest rows cannot be read.
     platform_unreadable: bool,
-}
-
-/// What a notification says.
-#[derive(Deserialize)]
-struct Notice {
-    #[serde(default)]
-    tenant: Option<Uuid>,
-    #[serde(default)]
-    platform: bool,
-    #[serde(default)]
-    revision: i64,
-    #[serde(default)]
-    removed: bool,
-}
-
-/// What is to be loaded again.
-#[derive(Default)]
-struct Changed {
-    /// The revision that is there, at least.
-    platform: Option<i64>,
-    /// The same of tenants; none for one that was removed.
-    tenants: BTreeMap<Uuid, Option<i64>>,
-    /// A notification made no sense: look at everything.
-    unclear: bool,
-}
-
-impl Changed {
-    fn add(&mut self, payload: &str) {
-        match serde_json::from_str(payload) {
-            Ok(Notice { tenant: None, platform: false, .. }) | Err(_) => self.unclear = true,
-            Ok(Notice { tenant, platform, revision, removed }) => {
-                self.platform = platform.then_some(revision).max(self.platform);
-                self.tenants.extend(tenant.map(|id| (id, (!removed).then_some(revision))));
-            }
-        }
-    }
 }
 
 impl Follower {
@@ -463,33 +430,6 @@ impl Follower {
             && let Ok(Err(error)) = tokio::task::spawn_blocking(move || cache.write_signing_key(&key)).await
         {
             tracing::error!(%error, "the signing key is not in the cache");
-        }
-    }
-}
-
-/// How Postgres' revision of something stands to the one that is held.
-enum Step {
-    /// It is the same.
-    None,
-    /// It is later, or another one of the same number: after a failover somebody has written it.
-    Forward,
-    /// It is earlier, and has the same content.
-    Renumbered,
-    /// It is earlier, and has another content.
-    Back,
-}
-
-impl Step {
-    fn between(held: Option<&Revision>, stored: &Revision) -> Self {
-        let Some(held) = held else { return Self::Forward };
-        let same = !stored.fingerprint.is_empty() && stored.fingerprint == held.fingerprint;
-        match stored.number.cmp(&held.number) {
-            Ordering::Equal if held == stored => Self::None,
-            Ordering::Less if same => Self::Renumbered,
-            // Nobody has said what is stored: somebody has restored it by hand.
-            _ if stored.fingerprint.is_empty() => Self::Back,
-            Ordering::Less => Self::Back,
-            Ordering::Equal | Ordering::Greater => Self::Forward,
         }
     }
 }

@@ -1,0 +1,241 @@
+//! What stays in force of resources that became invalid, and of a tenant that is refused as a whole.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use centrex::reconcile::{NewStatus, Progress, Reconciler};
+use centrex::source::{Change, Object, ObjectKey};
+use centrex::store::Store;
+use centrex::store::acks::{Ack, SwitchInfo, SwitchState};
+use serde_json::json;
+use tokio::sync::watch;
+use tokio::time::timeout;
+use uuid::Uuid;
+
+use super::{Slow, extension, object, resource, tenant, uid, unreadable};
+use crate::postgres::{Database, keyring};
+
+/// A Secret of a tenant, or of a trunk's namespace.
+fn secret(namespace: &str, name: &str, password: &str) -> Object {
+    let secret = json!({"apiVersion": "v1", "kind": "Secret", "stringData": {"password": password},
+        "data": {"version": k8s_openapi::ByteString(password.into())}});
+    object("Secret", namespace, name, secret)
+}
+
+/// The reason of a condition that was published last of an object.
+fn reason(outside: &Slow, key: &ObjectKey, type_: &str) -> Option<String> {
+    let published = outside.0.lock().unwrap();
+    let status = published.iter().rev().find(|(of, _)| of == key).map(|(_, status)| status.clone())?;
+    let conditions = match status {
+        NewStatus::Conditions(conditions) => conditions,
+        NewStatus::Tenant(status) => status.conditions,
+        NewStatus::Trunk(status) => status.conditions,
+    };
+    Some(conditions.iter().find(|condition| condition.type_ == type_)?.reason.clone())
+}
+
+/// A loop that leads, how far it is, and who is told its statuses.
+fn leading(store: &Store) -> (Reconciler, watch::Receiver<Progress>, Arc<Slow>) {
+    let outside = Arc::new(Slow::default());
+    let (progress, told) = watch::channel(Default::default());
+    let mut reconciler = Reconciler::new(progress, Some(outside.clone()), None);
+    reconciler.lead(store.clone());
+    (reconciler, told, outside)
+}
+
+/// Writes everything there is to write, and tells it: switches, which nobody has, are waited for for ever.
+async fn settle(reconciler: &mut Reconciler, told: &watch::Receiver<Progress>) {
+    let written = async {
+        while !told.borrow().stored {
+            reconciler.work().await;
+        }
+    };
+    timeout(Duration::from_secs(20), written).await.expect("it comes to an end");
+    while timeout(Duration::from_millis(300), reconciler.work()).await.is_ok() {}
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_good_row_outlives_the_process() {
+    let Some(database) = Database::start("reconcile::last_good::the_last_good_row").await else { return };
+    let store = database.store(&keyring(&[(1, 'a')])).await;
+    let profile = resource("SipProfile", "", "p", json!({"role": "Trunks", "sipPort": 5080}));
+    let trunk = |profile: &str| {
+        let spec = json!({"sipProfileRef": {"name": profile}, "gateways": [{"host": "198.51.100.1"}],
+            "registration": {"username": "centrex", "secretRef": {"name": "t"}}});
+        resource("Trunk", "north", "t", spec)
+    };
+    let number = |to: &str| {
+        let spec = json!({"tenantRef": {"name": "north"}, "number": "+493012345600", "trunkRef": {"name": "t"},
+            "destination": {"kind": "Extension", "name": to}});
+        resource("Number", "north", "n", spec)
+    };
+    let [a, a_sip] = extension("north", "a", "100");
+    let upserts = |objects: &[&Object]| {
+        objects.iter().map(|object| Change::Upsert((*object).clone())).collect::<Vec<_>>()
+    };
+    let north = tenant("north", json!({}));
+    let carrier = secret("north", "t", "carrier-password");
+    let (mut first, told, outside) = leading(&store);
+    first.take_in(upserts(&[&profile, &trunk("p"), &carrier, &north, &a, &a_sip, &number("a")]), true);
+    settle(&mut first, &told).await;
+    let state = async || {
+        let id = store.tenants().await.unwrap()[0].id;
+        let (_, plan) = store.reader().load_tenant(id).await.unwrap().unwrap();
+        let (_, platform) = store.reader().load_platform().await.unwrap();
+        let password = plan.extensions["a"].secrets.get("password").map(str::to_owned);
+        let trunk =
+            platform.trunks.get("north/t").and_then(|row| row.secrets.get("password").map(str::to_owned));
+        (plan.numbers.get("n").map(|row| row.target.to_string()), password, trunk)
+    };
+    let good = state().await;
+    assert_eq!((good.0.as_deref(), good.2.as_deref()), (Some("Extension a"), Some("carrier-password")));
+
+    // Everything is wrong at once: each goes on as it was.
+    let (a_short, t_short) = (secret("north", "a-sip", "short"), secret("north", "t", "short"));
+    let wrong = [&number("nobody"), &a_short, &t_short, &trunk("nobody")];
+    first.take_in(upserts(&wrong), true);
+    settle(&mut first, &told).await;
+    assert_eq!(state().await, good);
+    for key in [number("a").key(), a.key(), trunk("p").key()] {
+        assert_eq!(reason(&outside, &key, "Programmed").as_deref(), Some("LastGoodKept"), "{key}");
+    }
+
+    // Another process finds it so, and keeps it.
+    drop(first);
+    let (mut second, told, outside) = leading(&store);
+    second.take_in(
+        upserts(&[&profile, &trunk("nobody"), &t_short, &north, &a, &a_short, &number("nobody")]),
+        true,
+    );
+    settle(&mut second, &told).await;
+    assert_eq!(state().await, good);
+    for key in [number("a").key(), a.key(), trunk("p").key()] {
+        assert_eq!(reason(&outside, &key, "Programmed").as_deref(), Some("LastGoodKept"), "{key}");
+    }
+
+    // What is withdrawn, or made anew, is gone, and does not come back by a mistake.
+    second.take_in(vec![Change::Remove(a_sip.key())], true);
+    settle(&mut second, &told).await;
+    assert_eq!(state().await, (good.0.clone(), None, good.2.clone()));
+    second.take_in(upserts(&[&a_short]), true);
+    settle(&mut second, &told).await;
+    assert_eq!(state().await.1, None);
+    let mut anew = number("nobody");
+    anew.metadata_mut().uid = Some(uid("m"));
+    second.take_in(upserts(&[&anew]), true);
+    settle(&mut second, &told).await;
+    assert_eq!(state().await, (None, None, good.2.clone()));
+    assert_eq!(reason(&outside, &anew.key(), "Programmed").as_deref(), Some("NotAccepted"));
+}
+
+/// A switch that holds a revision of a tenant.
+fn holding(id: Uuid, revision: i64) -> Ack {
+    let info = SwitchInfo { name: "switch-1".to_owned(), hostname: None };
+    Ack::Appeared(info, SwitchState { tenants: [(id, revision)].into(), ..SwitchState::default() })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_that_is_refused_gives_up_what_another_has() {
+    let Some(database) = Database::start("reconcile::last_good::a_tenant_that_is_refused_gives_up").await
+    else {
+        return;
+    };
+    let store = database.store(&keyring(&[(1, 'a')])).await;
+    let (mut reconciler, told, _) = leading(&store);
+    let number = |tenant: &str, name: &str, number: &str| {
+        let spec = json!({"tenantRef": {"name": tenant}, "number": number,
+            "trunkRef": {"name": "t", "namespace": "north"}, "destination": {"kind": "Extension", "name": "a"}});
+        resource("Number", tenant, name, spec)
+    };
+    let trunk = json!({"sipProfileRef": {"name": "t"}, "gateways": [{"host": "198.51.100.1"}],
+        "allowedNamespaces": {"from": "All"}});
+    let mut all = vec![
+        resource("SipProfile", "", "t", json!({"role": "Trunks", "sipPort": 5080})),
+        resource("Trunk", "north", "t", trunk),
+        tenant("north", json!({"domains": ["north.example.com", "moves.example.com"]})),
+        tenant("south", json!({})),
+        number("north", "n", "+493012345600"),
+        number("north", "m", "+493012345601"),
+    ];
+    all.extend(extension("north", "a", "100").into_iter().chain(extension("south", "a", "100")));
+    reconciler.take_in(all.into_iter().map(Change::Upsert).collect(), true);
+    settle(&mut reconciler, &told).await;
+    let state = async |name: &str| {
+        let stored = store.tenants().await.unwrap();
+        let id = stored.iter().find(|tenant| tenant.name == name).unwrap().id;
+        let (_, plan) = store.reader().load_tenant(id).await.unwrap().unwrap();
+        let numbers: Vec<_> = plan.numbers.into_values().map(|row| row.number).collect();
+        (plan.tenant.domains, numbers, plan.extensions.len())
+    };
+    let both = ["+493012345601", "+493012345600"].map(str::to_owned).to_vec();
+    let domains = ["north.example.com", "moves.example.com"].map(str::to_owned).to_vec();
+    assert_eq!(state("north").await, (domains.clone(), both.clone(), 1));
+
+    // Refused as a whole: everything stays, also what it gives up, while nobody else has that.
+    let refused = tenant("north", json!({"profileRef": {"name": "nobody"}}));
+    let gone = number("north", "n", "+493012345600").key();
+    reconciler.take_in(vec![Change::Upsert(refused), Change::Remove(gone)], true);
+    settle(&mut reconciler, &told).await;
+    assert_eq!(state("north").await, (domains.clone(), both, 1));
+
+    let south = tenant("south", json!({"domains": ["south.example.com", "moves.example.com"]}));
+    let taken = number("south", "n", "+493012345600");
+    reconciler.take_in(vec![Change::Upsert(south), Change::Upsert(taken)], true);
+    settle(&mut reconciler, &told).await;
+    assert_eq!(state("south").await.1, ["+493012345600"]);
+    let left = (domains[..1].to_vec(), vec!["+493012345601".to_owned()], 1);
+    assert_eq!(state("north").await, left);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_that_is_refused_is_not_gone_after_postgres_was_set_back() {
+    let Some(database) = Database::start("reconcile::last_good::a_tenant_that_is_refused_is_not_gone").await
+    else {
+        return;
+    };
+    let store = database.store(&keyring(&[(1, 'a')])).await;
+    let (mut reconciler, told, _) = leading(&store);
+    // Made after the state that Postgres was set back to; switches serve it.
+    let refused = |name: &str| tenant(name, json!({"profileRef": {"name": "nobody"}}));
+    let newer = tenant("newer", json!({}));
+    reconciler.take_in(vec![Change::Upsert(refused("north"))], true);
+    let gone = Uuid::from_u128(7);
+    reconciler.acknowledge(holding(uid("north").parse().unwrap(), 5));
+    reconciler.take_in(vec![unreadable(&newer)], true);
+    settle(&mut reconciler, &told).await;
+    let mut admin = database.admin().await;
+    let mut removed = async || -> Vec<Uuid> {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        sqlx::query_scalar("SELECT id FROM public.removed_tenants").fetch_all(&mut admin).await.unwrap()
+    };
+    assert!(removed().await.is_empty());
+    // Whose identity is not known may be anybody.
+    reconciler.acknowledge(holding(gone, 5));
+    assert!(removed().await.is_empty());
+    reconciler.take_in(vec![Change::Remove(newer.key())], true);
+    settle(&mut reconciler, &told).await;
+    assert_eq!(removed().await, [gone]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_that_is_refused_is_suspended_past_what_switches_hold() {
+    let Some(database) = Database::start("reconcile::last_good::a_tenant_that_is_refused_is_suspended").await
+    else {
+        return;
+    };
+    let store = database.store(&keyring(&[(1, 'a')])).await;
+    let (mut reconciler, told, _) = leading(&store);
+    reconciler.take_in(vec![Change::Upsert(tenant("north", json!({})))], true);
+    settle(&mut reconciler, &told).await;
+    let mut refused = tenant("north", json!({"profileRef": {"name": "nobody"}, "suspended": true}));
+    refused.metadata_mut().generation = Some(2);
+    reconciler.take_in(vec![Change::Upsert(refused)], true);
+    settle(&mut reconciler, &told).await;
+    let id = uid("north").parse().unwrap();
+    assert!(store.reader().load_tenant(id).await.unwrap().unwrap().1.tenant.suspended);
+    // A switch holds what it got before Postgres was set back.
+    reconciler.acknowledge(holding(id, 50));
+    settle(&mut reconciler, &told).await;
+    let (revision, plan) = store.reader().load_tenant(id).await.unwrap().unwrap();
+    assert!(plan.tenant.suspended && revision.number > 50, "{revision:?}");
+}
