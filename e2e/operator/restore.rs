@@ -1,12 +1,13 @@
 //! A backup is restored as docs/restore.md says: no switch goes back to what was true when it was made.
 
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tempfile::TempDir;
 
 use super::{PATIENCE, Site};
-use crate::freeswitch::process::until;
+use crate::freeswitch::process::{Process, until};
 use crate::postgres::reachable_dir;
 use crate::program::{Program, repository, sample};
 
@@ -125,20 +126,25 @@ async fn a_restore_under_a_running_operator_takes_no_switch_back() {
     let Some((past, operator, mut switch)) = Past::make(test, |site| site.operator(&[])).await else {
         return;
     };
-    std::thread::scope(|scope| {
-        let told = scope.spawn(|| {
-            let reason = "--for=jsonpath={.status.conditions[?(@.type==\"Programmed\")].reason}=SetBack";
-            past.site.cluster.kubectl(&["wait", "queue/support", "-n", "acme", "--timeout=60s", reason])
-        });
-        std::thread::sleep(Duration::from_millis(500));
-        past.while_asked(&switch, || {
-            past.shell("roles of tenants");
-            let noticed = || operator.log().contains("was set back").then_some(());
-            until(PATIENCE, noticed).unwrap_or_else(|| panic!("not noticed: {}", operator.log()));
-        });
-        let told = told.join().unwrap();
-        assert!(told.status.success(), "no status told it: {told:?}\n{}", operator.log());
+    // Watched before anything is done: what is said for a moment only must be heard.
+    let reason = "jsonpath={.status.conditions[?(@.type==\"Programmed\")].reason}{\"\\n\"}";
+    let mut watch = Command::new(past.site.cluster.program());
+    watch.args(["get", "queue", "support", "-n", "acme", "--watch", "-o", reason]);
+    watch.env("KUBECONFIG", past.site.cluster.kubeconfig());
+    let reasons = past.backup.path().join("reasons");
+    let _watch = Process::start(&mut watch, &reasons);
+    let said = || std::fs::read_to_string(&reasons).unwrap();
+    let hears = |reason: &str| {
+        let told = until(PATIENCE, || said().lines().any(|line| line == reason).then_some(()));
+        told.unwrap_or_else(|| panic!("no status told {reason}: {}\n{}", said(), operator.log()));
+    };
+    hears("Programmed");
+    past.while_asked(&switch, || {
+        past.shell("roles of tenants");
+        let noticed = || operator.log().contains("was set back").then_some(());
+        until(PATIENCE, noticed).unwrap_or_else(|| panic!("not noticed: {}", operator.log()));
     });
+    hears("SetBack");
     past.while_asked(&switch, || {
         past.stored(&operator);
         std::thread::sleep(Duration::from_secs(2));
