@@ -59,7 +59,7 @@ fn a_wrong_field_is_named_with_its_line() {
         ),
         "{out}"
     );
-    assert!(out.contains("(Invalid)\n3 objects checked: 1 errors, 0 notes\n"), "{out}");
+    assert!(out.contains("(Invalid)\n3 objects checked: 1 error, 0 notes\n"), "{out}");
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn what_only_waits_is_a_note() {
         GOOD.replace("  credentials: {secretRef: {name: alice-sip}}\n", "").replace("alice-sip", "other");
     let (code, out) = checked(&waiting, Format::Text);
     assert_eq!(code, 0, "{out}");
-    assert!(out.contains(": note: Extension acme/alice: ") && out.contains("0 errors, 1 notes"), "{out}");
+    assert!(out.contains(": note: Extension acme/alice: ") && out.contains("0 errors, 1 note"), "{out}");
 }
 
 /// Changes one place of the samples, and gives what is found, each as resource, field and reason.
@@ -203,7 +203,7 @@ fn a_secret_without_the_key_is_an_error_that_names_the_key() {
     assert!(out.contains(error), "{out}");
     // One that is in no file may come from elsewhere.
     let (code, out) = told("name: alice-sip, namespace", "name: other, namespace");
-    assert!(code == 0 && out.ends_with("3 objects checked: 0 errors, 1 notes\n"), "{out}");
+    assert!(code == 0 && out.ends_with("3 objects checked: 0 errors, 1 note\n"), "{out}");
 }
 
 #[test]
@@ -220,7 +220,7 @@ fn what_cannot_be_read_is_told_once() {
         let (code, out, _) = check(directory.path(), Format::Text);
         assert_eq!((code, out.matches("error: ").count(), out.matches("note: ").count()), (1, 1, 0), "{out}");
         let end = "3 more are left out: they may come of what cannot be read; mend that first\n\
-                   3 objects checked: 1 errors, 0 notes\n";
+                   3 objects checked: 1 error, 0 notes\n";
         assert!(out.ends_with(end), "{out}");
     }
 }

@@ -14,5 +14,7 @@ for name in kube-controller-manager kube-apiserver etcd; do
         sleep 0.1
     done
 done
+[ -d "$dir" ] || { echo "There is no cluster in $dir."; exit; }
 "$here/postgres.sh" "$dir" stop
 rm -rf "$dir"
+echo "The cluster has ended, and its data are gone."

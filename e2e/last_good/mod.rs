@@ -4,6 +4,7 @@
 mod cases;
 mod platform;
 mod references;
+mod refused_tenant;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -65,10 +66,7 @@ pub fn compile_after(world: &World, before: &InForceWorld) -> After {
         let before = before.tenants.get(&key);
         let compiled = compile::tenant_after(&snapshot_of, &snapshot, &platform, &claims, before);
         problems.extend(compiled.problems);
-        let Some(plan) = compiled.plan else {
-            in_force.tenants.extend(before.map(|before| (key, before.clone())));
-            continue;
-        };
+        let Some(plan) = compiled.plan else { continue };
         let mut now = InForce::new(plan.clone());
         for (table, names) in rows!(
             plan,

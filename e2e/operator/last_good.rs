@@ -151,4 +151,13 @@ async fn a_password_that_cannot_be_used_leaves_the_one_before() {
     site.patch("tenant/globex", r#"{"spec": {"suspended": false, "profileRef": {"name": "small"}}}"#);
     site.wait_for("globex", "tenant/globex", "Ready=True Ready");
     assert_eq!(switch.answer(REGISTER), register);
+
+    // A person who leaves is gone while the tenant is refused, too; the others stay.
+    site.patch("tenant/globex", r#"{"spec": {"profileRef": {"name": "nobody"}}}"#);
+    let others = ["Accepted=Unknown RefRefused", "Programmed=True LastGoodKept", "Live=True Live"];
+    site.wait_for_all("extension/ivy", &others);
+    assert_eq!(switch.answer(REGISTER), register);
+    site.cluster.kubectl_ok(&["delete", "-n", "globex", "extension", "hank"]);
+    wait_for_answer(&switch, REGISTER, "a1-hash", false);
+    site.wait_for_all("extension/ivy", &others);
 }

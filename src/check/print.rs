@@ -14,7 +14,10 @@ pub(super) fn text(out: &mut impl Write, findings: &[Finding], counts: &Counts) 
     if *left_out > 0 {
         writeln!(out, "{left_out} more are left out: they may come of what cannot be read; mend that first")?;
     }
-    writeln!(out, "{objects} objects checked: {errors} errors, {notes} notes")
+    let counted = |count: usize, one: &str| format!("{count} {one}{}", if count == 1 { "" } else { "s" });
+    let (objects, errors, notes) =
+        (counted(*objects, "object"), counted(*errors, "error"), counted(*notes, "note"));
+    writeln!(out, "{objects} checked: {errors}, {notes}")
 }
 
 /// `file:line: error: Kind namespace/name: field: message (Reason)`, without what is not known.

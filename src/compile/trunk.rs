@@ -195,7 +195,7 @@ fn source_addresses(
                 continue;
             }
             Some(net) => format!(
-                "{text} is too much of all addresses there are; name the carrier's networks, of /{} or longer prefixes",
+                "{text} is too wide a network to be a carrier's; name networks of /{} or longer prefixes",
                 shortest_prefix(&net)
             ),
             None => format!("{text} is no IP address and no network"),

@@ -10,7 +10,8 @@ use crate::store::{Names, Written};
 #[derive(Debug, Default)]
 pub struct Before {
     in_force: Option<InForce<TenantPlan>>,
-    asked: Names,
+    /// None before the store was asked at all.
+    asked: Option<Names>,
 }
 
 impl Before {
@@ -20,10 +21,10 @@ impl Before {
     }
 
     /// All rows that are to be known, when a compile found something of which they are not: rows that may
-    /// stay as they are.
-    pub fn to_ask(&self, problems: &[Problem]) -> Option<Names> {
-        let mut names = self.asked.clone();
-        let mut new = false;
+    /// stay as they are. Of a tenant that is refused as a whole that is its own, too.
+    pub fn to_ask(&self, problems: &[Problem], is_refused: bool) -> Option<Names> {
+        let mut names = self.asked.clone().unwrap_or_default();
+        let mut new = is_refused && self.asked.is_none();
         for problem in problems.iter().filter(|problem| problem.keeps_last_row()) {
             let Some((table, name)) = row_of(&problem.resource) else { continue };
             let asked = names.entry(table.to_owned()).or_default();
@@ -34,13 +35,15 @@ impl Before {
 
     /// Takes in what the store has of the rows that were asked for.
     pub fn learn(&mut self, asked: Names, in_force: Option<InForce<TenantPlan>>) {
-        *self = Self { in_force, asked };
+        *self = Self { in_force, asked: Some(asked) };
     }
 
     /// Takes in that rows were written: what is not as it was any more is asked for again.
     pub fn written(&mut self, written: &Written) {
-        let is_asked =
-            |(table, name): &(&str, String)| self.asked.get(*table).is_some_and(|names| names.contains(name));
+        let is_asked = |(table, name): &(&str, String)| {
+            let names = self.asked.as_ref().and_then(|asked| asked.get(*table));
+            names.is_some_and(|names| names.contains(name))
+        };
         if written.rows_deleted > 0 || written.rows.iter().any(is_asked) {
             *self = Self::default();
         }

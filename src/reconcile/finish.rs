@@ -27,7 +27,6 @@ impl Reconciler {
             (_, Outcome::Platform(written)) => self.after_platform(*written),
             (Job::Tenant(key), Outcome::LookedUp(looked_up)) => self.after_look_up(key, *looked_up),
             (Job::Tenant(key), Outcome::Written(row, written)) => self.after_write(key, *row, written),
-            (Job::Tenant(key), Outcome::Failed(cause)) => self.after_write_failed(key, &cause.into()),
             (Job::Tenant(key), Outcome::Removed(id, removed)) => self.after_removal(key, id, removed),
             _ => false,
         };
@@ -176,7 +175,7 @@ impl Reconciler {
     ) -> bool {
         match removed {
             Ok(removed) => {
-                info!(tenant = %key, id = ?id, ?removed, "tenant removed");
+                info!(tenant = %key, id = id.map(tracing::field::display), ?removed, "tenant removed");
                 // The object of a deleted one stays in `deleting` until the API server shows it gone.
                 self.tenants.remove(key);
                 self.strays |= removed == Removed::Absent; // switches may hold it all the same

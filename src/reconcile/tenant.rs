@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::before::Before;
 use super::found::Found;
-use crate::compile::{LastGoodRow, Problem, Stays};
+use crate::compile::{Effect, LastGoodRow, Problem, Stays};
 use crate::plan::{PlatformPlan, TenantRow};
 use crate::resources;
 use crate::source::ObjectKey;
@@ -55,7 +55,10 @@ impl Tenant {
         let stays = kept.map(|kept| kept.into_iter().map(|kept| (kept.resource, kept.stays)));
         let stays: Option<HashMap<_, _>> = stays.map(Iterator::collect);
         let before = self.stays.as_ref();
-        for (resource, stays) in stays.iter().flatten() {
+        // Of one that is refused as a whole that is said once.
+        let is_refused = self.is_refused();
+        let told = stays.iter().flatten().filter(|(key, _)| !is_refused || key.kind == "Tenant");
+        for (resource, stays) in told {
             if before.is_none_or(|before| before.get(resource) != Some(stays)) {
                 tell(resource, stays);
             }
@@ -63,9 +66,9 @@ impl Tenant {
         self.stays = stays;
     }
 
-    /// Whether it was refused as a whole, so that nothing of it is written.
+    /// Whether it was refused as a whole, so that of it only what was in force before is.
     pub fn is_refused(&self) -> bool {
-        self.judged && !self.kept && self.stays.is_none()
+        is_refused(&self.problems)
     }
 
     /// Takes in why what is stored of it has to stay as it is.
@@ -73,6 +76,11 @@ impl Tenant {
         self.compiled(vec![why], None);
         self.kept = true;
     }
+}
+
+/// Whether a tenant with these problems is refused as a whole.
+pub fn is_refused(problems: &[Problem]) -> bool {
+    problems.iter().any(|problem| problem.resource.kind == "Tenant" && problem.effect == Effect::Refused)
 }
 
 /// Logs that something stays in force as it was before.

@@ -9,7 +9,9 @@ use tokio::time::{Instant, sleep_until};
 use tracing::{error, info, warn};
 use uuid::Uuid;
 
-use super::writing::{WholeRows, withdraw, write};
+use super::before::Before;
+use super::tenant::is_refused;
+use super::writing::{WholeRows, write};
 use super::{CONCURRENT_JOBS, Outside, OutsideError, Reconciler};
 use crate::compile::claims::tenant_id;
 use crate::compile::{Compiled, Problem, Reason};
@@ -50,10 +52,6 @@ pub enum Outcome {
     Platform(Box<PlatformWritten>),
     LookedUp(Box<LookedUp>),
     Written(Box<TenantRow>, Result<Written, WorkError>),
-    /// There was nothing to do.
-    Nothing,
-    /// What was to be done could not be.
-    Failed(StoreError),
     /// A tenant's data was dealt with; its Tenant resource is gone, or was let go.
     Removed(Option<Uuid>, Result<Removed, WorkError>),
 }
@@ -279,18 +277,22 @@ impl Reconciler {
         };
         self.make_credentials(&problems);
         let tenant = self.tenants.entry(key.clone()).or_default();
-        let Some(plan) = plan else {
-            tenant.compiled(problems, None);
-            self.reports.now(Some(key.clone()));
-            return self.withdraw(store, key, &resource, failures);
-        };
-        if let Some(asked) = tenant.before.to_ask(&problems) {
-            let id = plan.tenant.id;
+        let is_refused = is_refused(&problems);
+        if let Some(asked) = tenant.before.to_ask(&problems, is_refused)
+            && let Some(id) = tenant_id(&resource)
+        {
             return self.spawn(Job::Tenant(key.clone()), failures, async move {
                 let in_force = store.reader().load_some(id, &asked).await;
                 Outcome::LookedUp(Box::new(LookedUp { asked, in_force }))
             });
         }
+        if is_refused {
+            tenant.before = Before::default(); // all that it has: too much to be held
+        }
+        let Some(plan) = plan else {
+            tenant.compiled(problems, Some(Vec::new()));
+            return self.reports.now(Some(key.clone()));
+        };
         let whole = WholeRows::of(&kept);
         tenant.compiled(problems, Some(kept));
         if tenant.id.is_some_and(|id| id != plan.tenant.id) {
@@ -302,19 +304,6 @@ impl Reconciler {
         self.spawn(Job::Tenant(key.clone()), failures, async move {
             let written = write(&store, media, outside, resource, &plan, (&snapshot, &whole)).await;
             Outcome::Written(Box::new(plan.tenant), written)
-        });
-    }
-
-    /// Takes from a tenant that is refused, and stays as it is, what it must not have any more.
-    fn withdraw(&mut self, store: Store, key: &TenantKey, resource: &resources::Tenant, failures: u32) {
-        let (Some(id), Some(owner)) = (tenant_id(resource), resource.metadata.uid.clone()) else { return };
-        let (known, of, suspended) = (self.known(), key.clone(), resource.spec.suspended.unwrap_or(false));
-        self.spawn(Job::Tenant(key.clone()), failures, async move {
-            match withdraw(&store, &known, &of, (id, &owner, suspended)).await {
-                Ok(Some((row, written))) => Outcome::Written(Box::new(row), Ok(written)),
-                Ok(None) => Outcome::Nothing,
-                Err(cause) => Outcome::Failed(cause),
-            }
         });
     }
 

@@ -2,43 +2,18 @@
 
 use std::collections::HashSet;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use tokio::task::spawn_blocking;
-use uuid::Uuid;
 
+use super::Outside;
 use super::work::{WorkError, row_of};
-use super::{Known, Outside};
 use crate::compile::{LastGoodRow, Stays};
-use crate::plan::{Origin, TenantPlan, TenantRow};
+use crate::plan::{Origin, TenantPlan};
 use crate::resources;
-use crate::source::{TenantKey, TenantSnapshot};
+use crate::source::TenantSnapshot;
 use crate::store::media;
-use crate::store::{Store, StoreError, Written};
-
-/// Takes from a stored tenant, which is refused as a whole and stays as it is, what it must not have any
-/// more: calls where it is suspended, and domains and numbers that another tenant has by now. None when
-/// there is nothing to take, or no such tenant of this owner.
-pub(super) async fn withdraw(
-    store: &Store,
-    known: &RwLock<Known>,
-    key: &TenantKey,
-    (id, owner, suspended): (Uuid, &str, bool),
-) -> Result<Option<(TenantRow, Written)>, StoreError> {
-    let loaded = store.reader().load_tenant(id).await?;
-    let Some((_, mut plan)) = loaded.filter(|(_, plan)| plan.tenant.owner_uid == owner) else {
-        return Ok(None);
-    };
-    plan.tenant.suspended |= suspended;
-    {
-        let claims = &known.read().unwrap_or_else(PoisonError::into_inner).claims;
-        let is_free = |holder: Option<&TenantKey>| holder.is_none_or(|holder| holder == key);
-        plan.tenant.domains.retain(|domain| is_free(claims.domain(domain)));
-        plan.numbers.retain(|_, row| is_free(claims.number(&row.number).map(|(holder, _)| holder)));
-    }
-    let written = store.write_tenant(&plan).await?;
-    Ok(written.changed.then_some((plan.tenant, written)))
-}
+use crate::store::{Store, Written};
 
 /// Rows that stay as a whole, by table and name: they were compiled from what their resource was before.
 pub(super) struct WholeRows(HashSet<(String, String)>);

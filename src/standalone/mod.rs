@@ -67,7 +67,11 @@ pub async fn run(args: StandaloneArgs) -> Result<(), StandaloneError> {
     args.answer.media_root(&data_dir)?;
     let keyring = Arc::new(keys(&args, &data_dir)?);
     let (progress, stored) = watch::channel(Progress::default());
-    let probe = |replica, followed| Arc::new(Ready::new(replica, stored, followed)) as Arc<dyn Probe>;
+    let probe = |replica, followed| {
+        let ready = Arc::new(Ready::new(replica, stored, followed));
+        tokio::spawn(stop.clone().run_until_cancelled_owned(ready.clone().tell()));
+        ready as Arc<dyn Probe>
+    };
     let mut sidecar = Sidecar::open(&args.answer, None, &data_dir, keyring.clone(), probe).await?;
     let tell = findings::tell(sidecar.findings(), sidecar.progress(), sidecar.replica());
     tokio::spawn(stop.clone().run_until_cancelled_owned(tell));

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tracing::info;
 
 use crate::reconcile::Progress;
 use crate::switch::follow;
@@ -25,6 +26,22 @@ impl Ready {
         followed: watch::Receiver<follow::Progress>,
     ) -> Self {
         Self { replica, stored, followed }
+    }
+
+    /// Logs once that everything there is, is served.
+    pub async fn tell(self: Arc<Self>) {
+        let (mut stored, mut followed) = (self.stored.clone(), self.followed.clone());
+        while !self.missing().is_empty() {
+            let changed = tokio::select! {
+                changed = stored.changed() => changed,
+                changed = followed.changed() => changed,
+            };
+            if changed.is_err() {
+                return;
+            }
+        }
+        let tenants = self.stored.borrow().tenants.len();
+        info!(tenants, "ready: everything that the manifests say is served");
     }
 }
 

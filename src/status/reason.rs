@@ -38,6 +38,12 @@ pub type Documented = (&'static str, &'static str, &'static str, &'static str);
 /// Reasons that are not compile's.
 pub const STAGES: &[Documented] = &[
     (ACCEPTED, "True", "Accepted", "The spec is valid and every reference in it is resolved."),
+    (
+        ACCEPTED,
+        "Unknown",
+        "RefRefused",
+        "Nothing is wrong with it; the Tenant that it belongs to is refused.",
+    ),
     (PROGRAMMED, "True", "Programmed", "It is in Postgres as its spec says."),
     (
         PROGRAMMED,
@@ -46,6 +52,7 @@ pub const STAGES: &[Documented] = &[
         "It is not accepted, or a part of it is not, and what was in force before stays; the message says of which generation.",
     ),
     (PROGRAMMED, "False", "NotAccepted", "It is not in Postgres, because it is not accepted."),
+    (PROGRAMMED, "Unknown", "NotAccepted", "The same, where it only waits: for a Secret, or for its Tenant."),
     (PROGRAMMED, "Unknown", "Pending", "It is about to be written to Postgres."),
     (PROGRAMMED, "Unknown", "StoreFailed", "Postgres is away or failed; it is tried again until it works."),
     (
@@ -170,7 +177,7 @@ pub fn tables() -> String {
     };
     let stages = written(STAGES).into_iter();
     // Compile's reasons stand with the stage they are of, which is the first.
-    let stages = stages.clone().take(1).chain(compile).chain(stages.skip(1)).collect();
+    let stages = stages.clone().take(2).chain(compile).chain(stages.skip(2)).collect();
     format!(
         "{}\n## What callers get\n\n{}\n{}\n## A Tenant with emergency numbers\n\n{}\n## A Trunk that registers\n\n{}\n## A Switch\n\n{}",
         table(stages),
@@ -189,7 +196,8 @@ was, until it is mended or deleted; what a right was taken away from goes at onc
 force. With a row from before go rights that its resource gave up since: toll classes, a recording, networks of a
 Trunk, a password whose Secret is gone. A Number keeps its row for the number that it still names only. A row also
 goes where a limit of the profile leaves no room for it. Of a Tenant that is refused as a whole everything stays, but
-that it is `suspended` is heeded, and domains and numbers go that another tenant has by now.
+for the same: what is deleted goes, with what led to it, and so do rights that were taken away, and domains and numbers
+that another tenant has by now; that it is `suspended` is heeded. What is new or changed waits until it is mended.
 ";
 
 /// What callers get of a resource with a problem, by its reason.

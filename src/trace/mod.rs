@@ -89,7 +89,8 @@ async fn trace(args: &TraceArgs, out: &mut impl Write) -> Result<bool, TraceErro
         Some(directory) => Templates::with_overrides(directory)?,
         None => Templates::built_in()?,
     };
-    let at = args.at.unwrap_or_else(Timestamp::now);
+    let now = Timestamp::now();
+    let at = args.at.unwrap_or_else(|| Timestamp::from_second(now.as_second()).unwrap_or(now));
     let (current, mut proposed) = state::read(args).await?;
     if let (Ok(current), Some(Ok(proposed))) = (&current, &mut proposed) {
         proposed.align(current);

@@ -11,11 +11,15 @@ use crate::resources::common::SecretKeyRef;
 
 /// The SIP password of an extension: of the Secret that it names, or of the one that is made for it.
 pub fn sip_password(draft: &Draft, extension: &Extension) -> Result<String, Unusable> {
-    let reference = match &extension.spec.credentials {
-        Some(credentials) => Cow::Borrowed(&credentials.secret_ref),
-        None => Cow::Owned(SecretKeyRef { name: format!("{}-sip", name_of(extension)), key: None }),
-    };
-    secrets::password(secret(draft, &reference), &reference, "password")
+    let named = extension.spec.credentials.as_ref().map(|credentials| &credentials.secret_ref);
+    let made = || SecretKeyRef { name: format!("{}-sip", name_of(extension)), key: None };
+    let reference = named.map_or_else(|| Cow::Owned(made()), Cow::Borrowed);
+    let secret = secret(draft, &reference);
+    if named.is_none() && secret.is_none() {
+        let why = format!("there is no Secret {} yet, which is made because none is named", reference.name);
+        return Err(Unusable::Missing(why));
+    }
+    secrets::password(secret, &reference, "password")
 }
 
 /// The PIN that a reference names.

@@ -126,12 +126,16 @@ impl<'a> Draft<'a> {
     pub fn all_wait(&mut self) {
         let tenant = name_of(&*self.snapshot.tenant);
         let message = format!("Tenant {tenant} is refused itself");
-        let all = self.ages.iter().flat_map(|(kind, names)| names.keys().map(move |name| (kind, name)));
-        let problems = all.map(|(kind, name)| {
+        let problems = self.ids().map(|(kind, name)| {
             Problem::waiting(self.key(kind, name), "spec.tenantRef.name", Reason::RefRefused, &message)
         });
         let problems: Vec<Problem> = problems.collect();
         self.problems.extend(problems);
+    }
+
+    /// Kind and name of every resource of the tenant.
+    pub fn ids(&self) -> impl Iterator<Item = (&'static str, &'a str)> {
+        self.ages.iter().flat_map(|(kind, names)| names.keys().map(move |name| (*kind, *name)))
     }
 
     /// Whether a resource exists and was not refused.

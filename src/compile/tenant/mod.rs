@@ -30,8 +30,7 @@ use last_good::Restored;
 /// Then all are: a tenant with thousands of them is not worth that the others wait.
 const SPARING: usize = 64;
 
-/// Compiles a tenant. Without a plan the tenant as a whole is refused, and what is stored of it
-/// stays as it is.
+/// Compiles a tenant. Without a plan the tenant as a whole is refused.
 pub fn tenant(
     snapshot: &TenantSnapshot,
     platform_snapshot: &PlatformSnapshot,
@@ -42,7 +41,8 @@ pub fn tenant(
 }
 
 /// The same, where it is known what was in force before, at least of the resources that have a problem:
-/// it stays in force, where the problem takes no right away.
+/// it stays in force, where the problem takes no right away. The plan of a tenant that is refused as a whole
+/// is what stays of all that was in force; there is none where nothing was.
 pub fn tenant_after(
     snapshot: &TenantSnapshot,
     platform_snapshot: &PlatformSnapshot,
@@ -55,8 +55,10 @@ pub fn tenant_after(
         let mut draft = Draft::new(snapshot, platform_snapshot, platform, claims, (before, &rounds.kept));
         let Some(mut plan) = judged(&mut draft) else {
             draft.all_wait();
+            let stays = before.and_then(|before| last_good::without_tenant(&draft, before));
+            let (plan, kept) = stays.map_or((None, Vec::new()), |(plan, kept)| (Some(plan), kept));
             draft.problems.sort();
-            return Compiled { plan: None, problems: draft.problems, kept: Vec::new() };
+            return Compiled { plan, problems: draft.problems, kept };
         };
         let kept = match before.map(|before| last_good::put_back(&draft, &mut plan, before, &rounds)) {
             None => Vec::new(),

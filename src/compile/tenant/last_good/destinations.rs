@@ -2,7 +2,7 @@
 
 use super::super::draft::Draft;
 use crate::compile::Reason;
-use crate::plan::{MediaPath, Target, TenantPlan, TrunkRow};
+use crate::plan::{EmergencyRow, MediaPath, Target, TenantPlan, TrunkRow};
 use crate::resources::common::{DestinationKind, NamespacedRef};
 use crate::route::digits;
 
@@ -45,6 +45,13 @@ impl Destinations<'_> {
         let (namespace, name) = name.split_once('/')?;
         let reference = NamespacedRef { name: name.to_owned(), namespace: Some(namespace.to_owned()) };
         self.draft.trunk(&reference).ok().map(|(_, row)| row)
+    }
+
+    /// How emergency calls leave, without trunks that are not there or not allowed.
+    pub fn emergency(&self, mut emergency: EmergencyRow) -> EmergencyRow {
+        emergency.trunk = emergency.trunk.filter(|trunk| self.trunk(trunk).is_some());
+        emergency.others.retain(|trunk| self.trunk(trunk).is_some());
+        emergency
     }
 
     /// Leaves a file out whose MediaFile is gone.

@@ -19,6 +19,7 @@ use super::draft::{Draft, Id, name_of};
 use crate::compile::{Effect, LastGoodRow, Stays};
 use crate::plan::{InForce, Row, Rows, Target, TenantPlan};
 use crate::source::object::created;
+use crate::source::world::key_of;
 use destinations::Destinations;
 use identifiers::Identifiers;
 
@@ -164,6 +165,39 @@ pub fn put_back(
         return Restored::All(restore.told(plan));
     }
     Restored::Other { put: restore.put, fallen: restore.fallen }
+}
+
+/// What stays in force of a tenant that is refused as a whole: everything that was, without what is deleted,
+/// what another tenant has by now, and rights that were taken away. None where nothing was in force.
+pub fn without_tenant(draft: &Draft, before: &InForce<TenantPlan>) -> Option<(TenantPlan, Vec<LastGoodRow>)> {
+    let tenant = &draft.snapshot.tenant;
+    let mut row = before.plan.tenant.clone();
+    if tenant.metadata.uid.as_ref() != Some(&row.owner_uid) {
+        return None;
+    }
+    let me = key_of(tenant)?;
+    row.suspended |= tenant.spec.suspended.unwrap_or(false);
+    row.domains.retain(|domain| draft.claims.domain(domain).is_none_or(|holder| *holder == me));
+    let mut plan = TenantPlan::empty(row);
+    let mut restore = Restore {
+        draft,
+        before,
+        refused: draft.ids().map(|(kind, name)| (kind, name.to_owned())).collect(),
+        degraded: BTreeMap::new(),
+        put: BTreeSet::new(),
+        restored: Vec::new(),
+        taken: Identifiers::new(draft, &plan),
+        fallen: BTreeSet::new(),
+    };
+    restore.collect(&mut plan);
+    restore.leave_out(&mut plan);
+    let mut kept = restore.told(&plan);
+    kept.push(LastGoodRow { resource: draft.tenant_key(), stays: Stays::Whole(None) });
+    if let Some(emergency) = plan.tenant.emergency.take() {
+        let destinations = Destinations { draft, plan: &plan };
+        plan.tenant.emergency = Some(destinations.emergency(emergency));
+    }
+    Some((plan, kept))
 }
 
 /// Resources whose row from before may go back, and fields of others that may stay as they were.
