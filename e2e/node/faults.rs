@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::probe::takes_calls;
 use super::site::{HOST, NODE, Site};
+use super::truth::Truth;
 
 /// How long the call of a test lasts at most.
 const TALK: Duration = Duration::from_secs(50);
@@ -34,16 +35,19 @@ pub fn sidecar(site: &mut Site) {
 /// Kills a program while a call is up, which must go on; the seconds until the pods are ready.
 fn killed(site: &mut Site, program: &str, word: &str, component: &str, meanwhile: impl Fn(&Site)) -> f32 {
     let mut talk = site.call_that_is_up(TALK);
+    let truth = Truth::begin(site);
     let start = Instant::now();
     site.node.kill(program, word, || meanwhile(site));
     site.wait_until("that its pods are ready", || site.pods_ready(component));
     let outage = start.elapsed().as_secs_f32();
     assert!(!talk.has_ended(), "the call that was up has ended");
     site.calls_are_answered();
+    truth.end(format!("a killed {program} {word}").trim_end());
     outage
 }
 
 pub fn freeswitch(site: &mut Site) {
+    let truth = Truth::begin(site);
     let start = Instant::now();
     site.node.kill("freeswitch", "", || ());
     site.wait_until("407 to a new call", || takes_calls(NODE));
@@ -56,12 +60,15 @@ pub fn freeswitch(site: &mut Site) {
         "a killed FreeSWITCH: took calls after {takes:.1} s, a registered phone was called after {answered:.1} s, \
          ready after {ready:.1} s"
     );
+    truth.end("a killed FreeSWITCH");
 }
 
 pub fn reboot(site: &mut Site) {
+    let truth = Truth::begin(site);
     rebooted(site, "a power cut");
     site.wait_until("the operator", || site.pods_ready("operator"));
     site.calls_are_answered();
+    truth.end("a power cut");
 }
 
 pub fn reboot_without_postgres(site: &mut Site) {

@@ -92,6 +92,11 @@ impl Node {
         Path::new("/run/netns").join(format!("{}-lan", self.name()))
     }
 
+    /// The node's own network; not there while the node is off.
+    pub fn own_network(&self) -> PathBuf {
+        Path::new("/run/netns").join(self.name())
+    }
+
     /// Numbers of the node's processes whose program has a name, and whose arguments contain a word.
     pub fn processes(&self, program: &str, word: &str) -> Vec<u32> {
         let mut found = Vec::new();

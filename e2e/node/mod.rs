@@ -11,6 +11,7 @@ mod pods;
 mod policies;
 mod probe;
 mod site;
+mod truth;
 mod upgrade;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -25,6 +25,8 @@ pub const PHONES: u16 = 5060;
 pub const DRAIN: Duration = Duration::from_secs(12);
 /// How long a test waits for what must come.
 pub const PATIENCE: Duration = Duration::from_secs(120);
+/// What FreeSWITCH says to its sidecar.
+pub const XML_PASSWORD: &str = "of-the-tests";
 const POSTGRES_PORT: u16 = 5432;
 const ACME: &str = "acme.example.com";
 
@@ -102,7 +104,7 @@ impl Site {
                 secret("centrex-postgres", &format!("uri: \"{url}\"")),
                 secret(
                     "centrex-switch-credentials",
-                    "xml-password: of-the-tests, event-socket-password: of-the-tests-too",
+                    &format!("xml-password: {XML_PASSWORD}, event-socket-password: of-the-tests-too"),
                 ),
             ]
             .concat(),

@@ -1,0 +1,175 @@
+//! Whether statuses say the truth while programs are killed.
+//!
+//! Alice's name is changed again and again. Each time her status is read, the switch is asked for a call of hers
+//! right after: a status that says `Live` of a name which the switch does not have yet is a lie.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use serde_json::Value;
+
+use super::machine::outside;
+use super::site::{PATIENCE, Site, XML_PASSWORD};
+use crate::cluster::Cluster;
+use crate::program::recorded;
+
+/// What her name begins with; the change's number follows.
+const NAME: &str = "Alice the ";
+/// The samples' tenant where the call was recorded.
+const RECORDED_TENANT: &str = "a759cfa5-43e1-52fd-b127-20cc0fb653e5";
+/// How long one change is looked at before the next comes.
+const TURN: Duration = Duration::from_secs(2);
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Changes, and compares, until ended.
+pub struct Truth {
+    ended: Arc<AtomicBool>,
+    thread: JoinHandle<Comparisons>,
+}
+
+/// What was compared.
+#[derive(Default)]
+struct Comparisons {
+    changes: u64,
+    statuses: usize,
+    lies: Vec<String>,
+}
+
+impl Truth {
+    /// Begins, from the network outside the node.
+    pub fn begin(site: &Site) -> Self {
+        let id = "jsonpath={.status.tenantId}";
+        let tenant = site.cluster.kubectl_ok(&["get", "tenant", "acme", "-n", "acme", "-o", id]);
+        let credentials = |password| BASE64_STANDARD.encode(format!("freeswitch:{password}"));
+        let call = String::from_utf8(recorded("acme-dial-1002")).expect("text");
+        let call = call.replace(&credentials("demo-only"), &credentials(XML_PASSWORD));
+        let mut watch = Watch {
+            cluster: site.node.cluster(),
+            network: site.node.own_network(),
+            call: call.replace(RECORDED_TENANT, &tenant),
+            names: BTreeMap::new(),
+            told: Comparisons::default(),
+        };
+        let ended = Arc::new(AtomicBool::new(false));
+        let until = ended.clone();
+        let thread = std::thread::spawn(move || {
+            while !until.load(Ordering::Relaxed) {
+                watch.change();
+                watch.look(TURN);
+            }
+            // Nothing is lost: the last one gets to the switch, and the status says so.
+            while !watch.change() {
+                std::thread::sleep(PAUSE);
+            }
+            assert!(watch.look(PATIENCE), "the last change is never Live: {:?}", watch.answered());
+            watch.told
+        });
+        Self { ended, thread }
+    }
+
+    /// Ends: there was no lie.
+    pub fn end(self, meanwhile: &str) {
+        self.ended.store(true, Ordering::Relaxed);
+        let Comparisons { changes, statuses, lies } = self.thread.join().expect("a watch");
+        eprintln!("{meanwhile}: {changes} changes, {statuses} statuses compared, {} lies", lies.len());
+        assert!(statuses > 0, "no status was compared");
+        assert!(lies.is_empty(), "{lies:#?}");
+    }
+}
+
+struct Watch {
+    cluster: Cluster,
+    /// The node's.
+    network: PathBuf,
+    /// What FreeSWITCH asks when she calls.
+    call: String,
+    /// The number in the name, by the generation of the spec.
+    names: BTreeMap<i64, u64>,
+    told: Comparisons,
+}
+
+impl Watch {
+    /// Gives her the next name; false when the API server is away.
+    fn change(&mut self) -> bool {
+        let number = self.told.changes + 1;
+        let patch = format!("{{\"spec\": {{\"displayName\": \"{NAME}{number}\"}}}}");
+        let arguments = ["patch", "-n", "acme", "extension/alice", "--type=merge", "-p", &patch];
+        let changed = self.kubectl(&arguments).is_some();
+        self.told.changes = number;
+        changed
+    }
+
+    /// Compares until the last name is said to be `Live`, or the time is over.
+    fn look(&mut self, limit: Duration) -> bool {
+        let start = Instant::now();
+        while start.elapsed() < limit {
+            if let Some(said) = self.said()
+                && let Some(answered) = self.answered()
+            {
+                self.told.statuses += 1;
+                if answered < said {
+                    let lie = format!("Live is said of change {said}, and {answered} is answered");
+                    self.told.lies.push(lie);
+                }
+                if said == self.told.changes {
+                    return true;
+                }
+            }
+            std::thread::sleep(PAUSE);
+        }
+        false
+    }
+
+    /// The last change that her status says to be `Live`.
+    fn said(&mut self) -> Option<u64> {
+        let output = self.kubectl(&["get", "-n", "acme", "extension/alice", "-o", "json"])?;
+        let alice: Value = serde_json::from_str(&output).ok()?;
+        let name = alice["spec"]["displayName"].as_str()?;
+        if let Some(number) = name.strip_prefix(NAME) {
+            self.names.insert(alice["metadata"]["generation"].as_i64()?, number.parse().ok()?);
+        }
+        let conditions = alice["status"]["conditions"].as_array()?;
+        let live = conditions.iter().find(|condition| condition["type"] == "Live")?;
+        let generation = live["observedGeneration"].as_i64().filter(|_| live["status"] == "True")?;
+        self.names.range(..=generation).next_back().map(|(_, number)| *number)
+    }
+
+    /// The change that the switch answers a call of hers with; none while nobody answers.
+    fn answered(&self) -> Option<u64> {
+        self.network.exists().then_some(())?;
+        let answer = outside(&self.network, || ask(self.call.as_bytes()))?;
+        let (_, rest) = answer.split_once("effective_caller_id_name=")?;
+        let number = rest.strip_prefix(NAME)?.split(|c: char| !c.is_ascii_digit()).next()?;
+        number.parse().ok()
+    }
+
+    fn kubectl(&self, arguments: &[&str]) -> Option<String> {
+        let output = self.cluster.kubectl(&[&["--request-timeout=2s"], arguments].concat());
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+}
+
+fn ask(request: &[u8]) -> Option<String> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080));
+    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1)).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
+    stream.write_all(request).ok()?;
+    let mut answer = Vec::new();
+    let mut part = [0; 16384];
+    // The connection is kept: the end of the document is the end.
+    while !answer.ends_with(b"</document>\n") && !answer.ends_with(b"</document>") {
+        match stream.read(&mut part).ok()? {
+            0 => break,
+            length => answer.extend_from_slice(&part[..length]),
+        }
+    }
+    String::from_utf8(answer).ok()
+}
