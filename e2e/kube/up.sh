@@ -6,7 +6,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 
 bin=$("$here/build.sh")
 if ! running kube-apiserver; then
-    "$here/down.sh"
+    [ ! -d "$dir" ] || "$here/down.sh"
     "$here/plane.sh" "$dir" prepare
     start() {
         setsid "$here/plane.sh" "$dir" "$1" >"$dir/$1.log" 2>&1 </dev/null &
@@ -23,9 +23,10 @@ fi
 keys=$dir/encryption-keys
 [ -e "$keys" ] || ( umask 077 && echo "1:$(openssl rand -base64 32)" >"$keys" )
 
+program=${CENTREX:-${dir%/*}/debug/centrex}
 cat >"$dir/env" <<EOF
 # For a shell that is to use the control plane of make cluster.
-export KUBECONFIG='$dir/kubeconfig' PATH='$bin:${dir%/*}/debug':\$PATH
+export KUBECONFIG='$dir/kubeconfig' PATH='$bin:${program%/*}':\$PATH
 export CENTREX_DATABASE_URL='postgres://centrex@localhost/centrex?host=$(cat "$dir/postgres.place")'
 export CENTREX_ENCRYPTION_KEY_FILE='$keys'
 EOF

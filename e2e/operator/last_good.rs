@@ -67,7 +67,7 @@ async fn what_became_invalid_by_mistake_goes_on_as_before() {
     site.wait_for_all(NUMBER, &kept);
     assert_eq!(switch.answer(CALL), call, "the call goes where it went");
     let said = format!(
-        "Generation {generation} is in force; generation {} is refused: spec.destination: ",
+        "Generation {generation} is in force, but for what was deleted or taken away since; generation {} is refused: spec.destination: ",
         generation + 1
     );
     let told = site.message(NUMBER, "Programmed");

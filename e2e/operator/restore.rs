@@ -67,8 +67,12 @@ impl Past {
     }
 
     fn shell(&self, first: &str) {
+        self.shell_with(first, &[]);
+    }
+
+    fn shell_with(&self, first: &str, variables: &[(&str, &str)]) {
         let backup = self.backup.path().display().to_string();
-        self.site.database.shell(&documented(first), &[("BACKUP", &backup)]);
+        self.site.database.shell(&documented(first), &[&[("BACKUP", backup.as_str())], variables].concat());
     }
 
     fn is_new(&self, switch: &Program) -> bool {
@@ -196,4 +200,33 @@ async fn a_restore_while_no_operator_runs_waits_for_one() {
     past.site.wait_for("acme", "queue/support", "Ready=True Ready");
     let told = operator.log();
     assert!(told.contains("a switch holds a later revision than Postgres"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn one_tenant_is_restored_while_no_operator_runs() {
+    let test = "operator::one_tenant_is_restored";
+    let Some((past, operator, switch)) = Past::make(test, |site| site.operator(&[])).await else {
+        return;
+    };
+    operator.end("-TERM");
+    let tenant = past.site.get("acme", "tenant/acme").unwrap();
+    let schema = tenant["status"]["schema"].as_str().unwrap();
+    past.while_asked(&switch, || {
+        past.shell_with("one tenant", &[("SCHEMA", schema)]);
+        let _operator = past.site.operator(&[]);
+        let seconds = format!("SELECT count(*) FROM {schema}.queues WHERE body::text LIKE '%601%'");
+        let compared = || {
+            let count = tokio::task::block_in_place(|| {
+                tokio::runtime::Handle::current().block_on(past.site.count(&seconds))
+            });
+            (count == 1).then_some(())
+        };
+        until(PATIENCE, compared).expect("the restored rows were compared with the resources");
+        past.site.wait_for("acme", "queue/support", "Ready=True Ready");
+        // A change after it goes all the way.
+        past.site.cluster.patch("acme", "queue/support", r#"{"spec":{"strategy":"RingAll"}}"#);
+        let all = || switch.answer(QUEUES).contains("\"strategy\" value=\"ring-all\"").then_some(());
+        until(PATIENCE, all).unwrap_or_else(|| panic!("{}", switch.answer(QUEUES)));
+        past.site.wait_for("acme", "queue/support", "Ready=True Ready");
+    });
 }

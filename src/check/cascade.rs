@@ -34,8 +34,20 @@ pub(super) fn without_cascades(
 
 /// Whether a problem is that one of these is not there, or not accepted.
 fn follows(problem: &Problem, absent: &HashSet<String>) -> bool {
-    matches!(problem.reason, Reason::RefNotFound | Reason::RefRefused | Reason::CredentialsPending)
-        && named(problem).any(|name| absent.contains(&name))
+    match problem.reason {
+        Reason::RefNotFound | Reason::RefRefused | Reason::CredentialsPending => {
+            named(problem).any(|name| absent.contains(&name)) || lacks_route(problem, absent)
+        }
+        // A call goes another way when anything on its way is missing.
+        Reason::TestFailed => !absent.is_empty(),
+        _ => false,
+    }
+}
+
+/// Whether no route leads to a number, and a route is among what is absent: compile names none.
+fn lacks_route(problem: &Problem, absent: &HashSet<String>) -> bool {
+    problem.message.starts_with("no OutboundRoute of ")
+        && absent.iter().any(|name| name.starts_with("OutboundRoute "))
 }
 
 /// Whether a problem may be there because something is missing: it, the labels of its namespace, or what a

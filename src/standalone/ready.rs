@@ -40,8 +40,8 @@ impl Ready {
                 return;
             }
         }
-        let tenants = self.stored.borrow().tenants.len();
-        info!(tenants, "ready: everything that the manifests say is served");
+        let (tenants, problems) = (stored.borrow().tenants.len(), stored.borrow().problems);
+        info!(tenants, problems, "ready: what is right in the manifests is served");
     }
 }
 

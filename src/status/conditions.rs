@@ -200,6 +200,9 @@ pub fn cut(mut text: String) -> String {
     text
 }
 
+/// What does not stay with the rest: of a row that was narrowed, nobody knows any more how it was before.
+const BUT: &str = "but for what was deleted or taken away since";
+
 /// Of a resource that is refused or waits: whether what was in force before stays.
 fn kept_out_of(facts: &Facts<'_>, accepted: &Found, generation: Option<i64>, before: &[Condition]) -> Found {
     let kept = |message: String| Found::new(PROGRAMMED, "True", LAST_GOOD_KEPT, cut(message));
@@ -210,13 +213,13 @@ fn kept_out_of(facts: &Facts<'_>, accepted: &Found, generation: Option<i64>, bef
             let why = &accepted.message;
             kept(match (of, generation) {
                 (Some(of), Some(now)) if of != now => {
-                    format!("Generation {of} is in force; generation {now} is refused: {why}")
+                    format!("Generation {of} is in force, {BUT}; generation {now} is refused: {why}")
                 }
-                _ => format!("What was in force before stays in force; what is wrong now: {why}"),
+                _ => format!("What was in force before stays, {BUT}; what is wrong now: {why}"),
             })
         }
         (LastGood::AsBefore, Some(was)) if was.reason == LAST_GOOD_KEPT => Found::again(PROGRAMMED, was),
-        (LastGood::AsBefore, Some(_)) => kept("What was in force before stays in force".to_owned()),
+        (LastGood::AsBefore, Some(_)) => kept(format!("What was in force before stays, {BUT}")),
         _ => {
             let status = if accepted.status == "Unknown" { "Unknown" } else { "False" };
             Found::new(PROGRAMMED, status, "NotAccepted", "It is programmed once it is accepted")
@@ -374,7 +377,7 @@ mod tests {
             assert_eq!(find(&found, READY).unwrap().reason, "RefNotFound");
             (programmed.reason.clone(), programmed.message.clone())
         };
-        let kept = "Generation 3 is in force; generation 4 is refused: spec.destination: no Queue q";
+        let kept = "Generation 3 is in force, but for what was deleted or taken away since; generation 4 is refused: spec.destination: no Queue q";
         assert_eq!(told(LastGood::Whole(Some(3)), &[]), ("LastGoodKept".to_owned(), kept.to_owned()));
         assert_eq!(told(LastGood::Whole(None), &[]).0, "LastGoodKept");
         assert_eq!(told(LastGood::Nothing, &[]).0, "NotAccepted");

@@ -44,7 +44,12 @@ pub const STAGES: &[Documented] = &[
         "RefRefused",
         "Nothing is wrong with it; the Tenant that it belongs to is refused.",
     ),
-    (PROGRAMMED, "True", "Programmed", "It is in Postgres as its spec says."),
+    (
+        PROGRAMMED,
+        "True",
+        "Programmed",
+        "It is in Postgres as its spec says; without what is not accepted of it, and the message says so.",
+    ),
     (
         PROGRAMMED,
         "True",

@@ -26,9 +26,11 @@ pub enum TraceError {
     NoState,
     #[error(transparent)]
     Read(#[from] FolderError),
-    #[error("manifests have {count} problems, and a call under the rest would mislead: {first}")]
+    #[error(
+        "files of the manifests cannot be read ({count}), and a call under the rest would mislead: {first}"
+    )]
     Manifests { count: usize, first: String },
-    #[error("--encryption-key-file: {0}")]
+    #[error(transparent)]
     Keys(#[from] KeyringError),
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -72,7 +74,7 @@ impl TraceError {
 /// Traces a call, writes what becomes of it, and gives the exit code: 0 or 1 as documented, 2 for an
 /// error, which goes to `errors`.
 pub async fn run(args: &TraceArgs, out: &mut impl Write, errors: &mut impl Write) -> u8 {
-    match trace(args, out).await {
+    match trace(args, out, errors).await {
         Ok(true) => 0,
         Ok(false) => 1,
         Err(error) => {
@@ -84,14 +86,17 @@ pub async fn run(args: &TraceArgs, out: &mut impl Write, errors: &mut impl Write
 }
 
 /// Whether the call is placed; where two states are compared, by the proposed one.
-async fn trace(args: &TraceArgs, out: &mut impl Write) -> Result<bool, TraceError> {
+async fn trace(args: &TraceArgs, out: &mut impl Write, errors: &mut impl Write) -> Result<bool, TraceError> {
     let templates = match &args.templates {
         Some(directory) => Templates::with_overrides(directory)?,
         None => Templates::built_in()?,
     };
     let now = Timestamp::now();
     let at = args.at.unwrap_or_else(|| Timestamp::from_second(now.as_second()).unwrap_or(now));
-    let (current, mut proposed) = state::read(args).await?;
+    let state::States { current, mut proposed, notes } = state::read(args).await?;
+    for note in notes {
+        writeln!(errors, "note: {note}")?;
+    }
     if let (Ok(current), Some(Ok(proposed))) = (&current, &mut proposed) {
         proposed.align(current);
     }

@@ -33,8 +33,15 @@ impl State {
     }
 }
 
-/// The current state and the proposed one, if one is proposed.
-pub type States = (Result<State, TraceError>, Option<Result<State, TraceError>>);
+/// What a call is asked about.
+pub struct States {
+    /// The current state.
+    pub current: Result<State, TraceError>,
+    /// The proposed one, if one is proposed.
+    pub proposed: Option<Result<State, TraceError>>,
+    /// What of the manifests the call is asked without.
+    pub notes: Vec<String>,
+}
 
 /// Reads what the options name.
 ///
@@ -44,19 +51,29 @@ pub async fn read(args: &TraceArgs) -> Result<States, TraceError> {
     if let (Some(url), Some(key_file)) = (&args.database_url, &args.encryption_key_file) {
         let options = StoreOptions::from_url(url, Arc::new(Keyring::read_file(key_file)?))?;
         let current = stored(&options, &args.tenant).await?;
-        let proposed = match &args.manifests {
-            Some(path) => Some(compiled(&manifests(path, &[])?, &args.tenant)),
-            None => None,
-        };
-        return Ok((current, proposed));
+        let world = args.manifests.as_deref().map(|path| manifests(path, &[])).transpose()?;
+        let notes = world.iter().filter_map(|world| left_out("the manifests", world)).collect();
+        let proposed = world.map(|world| compiled(&world, &args.tenant));
+        return Ok(States { current, proposed, notes });
     }
     let path = args.manifests.as_deref().ok_or(TraceError::NoState)?;
     let current = manifests(path, &[])?;
-    let proposed = match &args.proposed {
-        Some(over) => Some(compiled(&manifests(path, &[over])?, &args.tenant)),
-        None => None,
-    };
-    Ok((compiled(&current, &args.tenant), proposed))
+    let world = args.proposed.as_ref().map(|over| manifests(path, &[over])).transpose()?;
+    let notes = [("the manifests", Some(&current)), ("what is proposed", world.as_ref())];
+    let notes = notes.into_iter().filter_map(|(of, world)| left_out(of, world?)).collect();
+    let proposed = world.map(|world| compiled(&world, &args.tenant));
+    Ok(States { current: compiled(&current, &args.tenant), proposed, notes })
+}
+
+/// That something of manifests is refused, and that a call is asked without it.
+fn left_out(of: &str, world: &CompiledWorld) -> Option<String> {
+    let mut wrong = world.problems.iter().filter(|problem| problem.effect != Effect::Waiting);
+    let first = wrong.next()?;
+    Some(format!(
+        "{of} hold what is refused ({} more), and the call is asked without it, where a running system keeps what was \
+         in force before: {first}",
+        wrong.count()
+    ))
 }
 
 /// Compiles manifests, with others applied over them.
