@@ -220,6 +220,19 @@ fn a_proposal_is_compared_with_what_is_there() {
     assert_eq!(document["current"]["end"]["kind"], "Voicemail");
     assert_eq!(document["proposed"]["end"]["name"], "sales");
     assert!(document["proposed"]["xml"].as_str().unwrap().starts_with("<document"), "{document}");
+
+    // What is refused of a proposal is told: the call is asked without it.
+    std::fs::write(
+        &file,
+        schedule.replace("to: \"18:00\"", "to: \"21:00\"").replace("name: sales", "name: sails"),
+    )
+    .unwrap();
+    let output =
+        command(Some(&world()), &["--from", "1001", "--to", "1002", "--proposed", path]).output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    let told = errors.contains("note: of the proposed manifests")
+        && errors.contains("Schedule acme/hours: spec.open");
+    assert!(output.status.success() && told, "{errors}");
 }
 
 #[tokio::test]

@@ -86,4 +86,23 @@ mod tests {
         let problem = Problem::refused(tenant, "spec.emergency.trunkRef", Reason::RefNotFound, message);
         assert!(named(&problem).any(|name| name == "Trunk carriers/telco"));
     }
+
+    #[test]
+    fn what_misses_a_route_or_fails_a_test_follows_from_a_route_that_is_refused() {
+        let key =
+            |kind, name: &str| ObjectKey { kind, namespace: Some("acme".to_owned()), name: name.to_owned() };
+        let problem = |kind, reason, message: &str| {
+            Problem::refused(key(kind, "welcome"), "spec.otherwise", reason, message)
+        };
+        let unreached = "no OutboundRoute of tenant acme leads to +442079460123";
+        let problems = vec![
+            problem("IvrMenu", Reason::RefNotFound, unreached),
+            problem("RoutingTest", Reason::TestFailed, "the call ends elsewhere"),
+            problem("Queue", Reason::RefNotFound, "tenant acme has no Extension alice"),
+        ];
+        let route = BTreeSet::from([key("OutboundRoute", "abroad")]);
+        let left = without_cascades(problems.clone(), &route, false);
+        assert_eq!(left, problems[2..]);
+        assert_eq!(without_cascades(problems.clone(), &BTreeSet::new(), false), problems);
+    }
 }

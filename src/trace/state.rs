@@ -52,14 +52,14 @@ pub async fn read(args: &TraceArgs) -> Result<States, TraceError> {
         let options = StoreOptions::from_url(url, Arc::new(Keyring::read_file(key_file)?))?;
         let current = stored(&options, &args.tenant).await?;
         let world = args.manifests.as_deref().map(|path| manifests(path, &[])).transpose()?;
-        let notes = world.iter().filter_map(|world| left_out("the manifests", world)).collect();
+        let notes = world.iter().filter_map(|world| left_out("manifests", world)).collect();
         let proposed = world.map(|world| compiled(&world, &args.tenant));
         return Ok(States { current, proposed, notes });
     }
     let path = args.manifests.as_deref().ok_or(TraceError::NoState)?;
     let current = manifests(path, &[])?;
     let world = args.proposed.as_ref().map(|over| manifests(path, &[over])).transpose()?;
-    let notes = [("the manifests", Some(&current)), ("what is proposed", world.as_ref())];
+    let notes = [("manifests", Some(&current)), ("proposed manifests", world.as_ref())];
     let notes = notes.into_iter().filter_map(|(of, world)| left_out(of, world?)).collect();
     let proposed = world.map(|world| compiled(&world, &args.tenant));
     Ok(States { current: compiled(&current, &args.tenant), proposed, notes })
@@ -69,10 +69,10 @@ pub async fn read(args: &TraceArgs) -> Result<States, TraceError> {
 fn left_out(of: &str, world: &CompiledWorld) -> Option<String> {
     let mut wrong = world.problems.iter().filter(|problem| problem.effect != Effect::Waiting);
     let first = wrong.next()?;
+    let more = wrong.count();
     Some(format!(
-        "{of} hold what is refused ({} more), and the call is asked without it, where a running system keeps what was \
-         in force before: {first}",
-        wrong.count()
+        "the call is asked without what is refused of the {of}; a running system keeps what was in force before. \
+         {first}, and {more} more (centrex check tells all)"
     ))
 }
 
