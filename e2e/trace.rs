@@ -230,8 +230,8 @@ fn a_proposal_is_compared_with_what_is_there() {
     let output =
         command(Some(&world()), &["--from", "1001", "--to", "1002", "--proposed", path]).output().unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
-    let told = errors.contains("note: of the proposed manifests")
-        && errors.contains("Schedule acme/hours: spec.open");
+    let told =
+        errors.contains("refused of the proposed manifests") && errors.contains("Schedule hours is refused");
     assert!(output.status.success() && told, "{errors}");
 }
 
