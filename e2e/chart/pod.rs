@@ -81,6 +81,8 @@ async fn a_real_freeswitch_starts_as_in_the_pod() {
             std::fs::set_permissions(place(volume), std::fs::Permissions::from_mode(0o2775)).unwrap();
         }
     }
+    // Others read what the kubelet mounts, whatever the umask here is.
+    assert!(Command::new("chmod").args(["-R", "a+rX"]).arg(folder.path()).status().unwrap().success());
     if root {
         command.uid(USER).gid(USER);
     }

@@ -1,6 +1,7 @@
 //! A tenant that is refused as a whole: everything stays, without what is deleted or taken away.
 
 use centrex::compile::Stays;
+use centrex::plan::EmergencyRow;
 use centrex::resources::common::Recording;
 use serde_json::{Value, json};
 
@@ -68,20 +69,61 @@ fn rights_that_are_taken_away_go() {
     system.set(ALICE, "/spec/tollClasses", json!(["Local"])).set(ALICE, "/spec/recording", json!("Never"));
     system.set("Secret acme/alice-sip", "/stringData/password", Value::Null);
     system.set(TENANT, "/spec/suspended", json!(true)).apply();
+    assert!(system.plan().tenant.suspended);
+    system.set(TENANT, "/spec/suspended", json!(false)).apply();
     let alice = &system.plan().extensions["alice"];
     assert_eq!(
         (alice.toll_classes.as_slice(), alice.recording),
         (&["Local".to_owned()][..], Recording::Never)
     );
     assert_eq!(alice.secrets.get("password"), None);
-    assert!(system.plan().tenant.suspended);
-    // A trunk that its owner keeps for itself now.
-    let emergency = |system: &System| system.plan().tenant.emergency.clone().unwrap();
-    assert_eq!(emergency(&system).trunk.as_deref(), Some("carriers/carrier"));
+    assert!(!system.plan().tenant.suspended);
+    // A trunk that its owner keeps for itself now, and lends again: emergency calls leave by it at once.
+    let trunk = |system: &System| emergency(system).trunk;
+    assert_eq!(trunk(&system).as_deref(), Some("carriers/carrier"));
     system.set(CARRIER, "/spec/allowedNamespaces/from", json!("Same")).apply();
-    let plan = system.plan();
-    assert!(plan.numbers.is_empty() && plan.outbound_routes.is_empty());
-    assert_eq!((emergency(&system).trunk, emergency(&system).numbers), (None, vec!["112".to_owned()]));
+    assert!(system.plan().numbers.is_empty() && system.plan().outbound_routes.is_empty());
+    assert_eq!((trunk(&system), emergency(&system).numbers), (None, vec!["112".to_owned()]));
+    system.set(CARRIER, "/spec/allowedNamespaces/from", json!("All")).apply();
+    assert_eq!(trunk(&system).as_deref(), Some("carriers/carrier"));
+}
+
+fn emergency(system: &System) -> EmergencyRow {
+    system.plan().tenant.emergency.clone().expect("emergency numbers")
+}
+
+#[test]
+fn limits_that_are_lowered_hold() {
+    let mut system = System::new();
+    let limits = |system: &System| {
+        let tenant = &system.plan().tenant;
+        (tenant.max_concurrent_calls, tenant.max_call_duration_seconds, tenant.recording_tone)
+    };
+    system.set("TenantProfile standard", "/spec/maxConcurrentCalls", json!(20)).apply();
+    system.set(TENANT, "/spec/timeZone", json!("Mars/Olympus_Mons")).apply();
+    assert_eq!(limits(&system), (Some(20), None, false));
+    system.set("TenantProfile standard", "/spec/maxConcurrentCalls", json!(1));
+    system.set("TenantProfile standard", "/spec/maxCallDurationSeconds", json!(60));
+    system.set("TenantProfile standard", "/spec/recordingTone", json!(true)).apply();
+    assert_eq!(limits(&system), (Some(1), Some(60), true));
+    // What is raised is new, and waits.
+    system.set("TenantProfile standard", "/spec/maxConcurrentCalls", json!(30)).apply();
+    assert_eq!(limits(&system).0, Some(1));
+    system.set(TENANT, "/spec/timeZone", json!("Europe/Berlin")).apply();
+    assert_eq!(limits(&system).0, Some(30));
+}
+
+#[test]
+fn emergency_numbers_are_those_from_before() {
+    let mut system = System::new();
+    system.set(TENANT, "/spec/emergency/numbers", json!(["112", "09011234"])).apply();
+    assert_eq!(emergency(&system).numbers, ["112", "09011234"]);
+    system.set(TENANT, "/spec/timeZone", json!("Mars/Olympus_Mons"));
+    // One that a person has is new, and waits; one that the platform blocks since is none.
+    system.set(TENANT, "/spec/emergency/numbers", json!(["112", "09011234", "1002"])).apply();
+    assert!(system.plan().extensions.contains_key("bob"));
+    system.set("DialRule no-premium-rate", "/spec/match", json!([{"prefix": "0901"}])).apply();
+    assert_eq!(emergency(&system).numbers, ["112"]);
 }
 
 #[test]
@@ -91,6 +133,18 @@ fn what_another_tenant_has_by_now_goes() {
     system.set(TENANT, "/spec/domains", json!(["acme.example.org"])).apply();
     let plan =
         &system.in_force.tenants.values().find(|tenant| tenant.plan.tenant.name == "acme").unwrap().plan;
-    assert!(plan.tenant.domains.is_empty());
+    assert_eq!(plan.tenant.domains, ["acme.example.org"]);
     assert_eq!(plan.extensions.len(), 2);
+    // Given back.
+    system.remove("Tenant acme/other").apply();
+    assert_eq!(system.plan().tenant.domains, ["acme.example.org"]);
+    system.set(TENANT, "/spec/domains", json!(["acme.example.com"])).apply();
+    assert_eq!(system.plan().tenant.domains, ["acme.example.org", "acme.example.com"]);
+    // A profile of this name: Sofia keeps both in one table.
+    let mut profile: Value = system.objects["SipProfile internal"].clone();
+    profile["metadata"] = json!({"name": "acme.example.com", "uid": "profile"});
+    profile["spec"]["sipPort"] = json!(5070);
+    system.objects.insert("SipProfile acme.example.com".to_owned(), profile);
+    system.apply();
+    assert_eq!(system.plan().tenant.domains, ["acme.example.org"]);
 }

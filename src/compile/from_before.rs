@@ -125,6 +125,11 @@ impl<'a> FromBefore<'a> {
     }
 }
 
+/// The lower of two limits; none is no limit.
+pub(super) fn least(one: Option<i32>, other: Option<i32>) -> Option<i32> {
+    one.into_iter().chain(other).min()
+}
+
 /// Whether a resource is refused, for a problem that takes no right away.
 fn refused_by_mistake(problems: &[Problem], key: &ObjectKey) -> bool {
     problems.iter().any(|problem| {

@@ -6,6 +6,7 @@ use ipnet::IpNet;
 use uuid::Uuid;
 
 use super::countries;
+use super::from_before::least;
 use super::problem::{Problem, Reason};
 use super::secrets::{Unusable, password};
 use super::sources::Sources;
@@ -142,7 +143,7 @@ fn registration(
 }
 
 /// A trunk's row from before, for a trunk that is refused by mistake: without the networks that it does not
-/// trust any more, and as it registers now. None where its SIP profile is not there.
+/// trust any more, with no more calls than it allows now, and as it registers now. None where its SIP profile is not there.
 pub fn trunk_row_from_before(
     trunk: &Trunk,
     before: &TrunkRow,
@@ -151,6 +152,7 @@ pub fn trunk_row_from_before(
 ) -> Option<TrunkRow> {
     plan.sip_profiles.get(&before.sip_profile).filter(|profile| profile.role == Role::Trunks)?;
     let mut row = before.clone();
+    row.max_concurrent_calls = least(row.max_concurrent_calls, trunk.spec.max_concurrent_calls);
     let declared: Vec<IpNet> = trunk.spec.source_addresses.iter().filter_map(|text| network(text)).collect();
     let gateways: Vec<IpNet> = row.gateways.iter().filter_map(|gateway| network(&gateway.host)).collect();
     row.source_addresses.retain(|net| declared.contains(net) || gateways.contains(net));

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::compile::{Effect, Problem, Reason};
 use crate::source::ObjectKey;
 
-/// How many that wait for one reason are told one by one, of those that come or go in a short time.
+/// How many that follow for one reason are told one by one, of those that come or go in a short time.
 const MOST_TOLD: usize = 3;
 const SHORT: Duration = Duration::from_secs(10);
 
@@ -61,6 +61,12 @@ struct LogCount {
     count: usize,
 }
 
+/// Whether a problem is one of many that come and go together: of what waits, and of what a Tenant has that is
+/// not there.
+fn follows(problem: &Problem) -> bool {
+    problem.effect == Effect::Waiting || problem.field == "spec.tenantRef.name"
+}
+
 /// What came, or what went: with its reason.
 type Kind = (bool, Reason);
 
@@ -73,12 +79,13 @@ impl Found {
             let (resource, field, reason) = (&problem.resource, &problem.field, problem.reason);
             // The status does not name what is in another namespace; the log is the platform's.
             let holder = problem.unnamed_holder().map(tracing::field::display);
+            let is_told = !follows(problem) || self.tells((true, reason));
             match problem.effect {
-                Effect::Waiting if self.tells((true, reason)) => {
-                    tracing::info!(%resource, %field, ?reason, "waiting: {}", problem.message);
+                effect if !is_told => {
+                    tracing::debug!(%resource, %field, ?reason, ?effect, "{}", problem.message);
                 }
                 Effect::Waiting => {
-                    tracing::debug!(%resource, %field, ?reason, "waiting: {}", problem.message);
+                    tracing::info!(%resource, %field, ?reason, "waiting: {}", problem.message);
                 }
                 effect => tracing::warn!(%resource, %field, ?reason, ?effect, holder, "{}", problem.message),
             }
@@ -86,7 +93,7 @@ impl Found {
         let mut mended = HashSet::new();
         for problem in old.difference(&new) {
             let (resource, field, reason) = (&problem.resource, &problem.field, problem.reason);
-            if problem.effect != Effect::Waiting || self.tells((false, reason)) {
+            if !follows(problem) || self.tells((false, reason)) {
                 tracing::info!(%resource, %field, ?reason, "no longer a problem");
             } else {
                 tracing::debug!(%resource, %field, ?reason, "no longer a problem");
@@ -96,7 +103,7 @@ impl Found {
         mended
     }
 
-    /// Whether one more that waits is told: of thousands that come or go in a short time the first are, and
+    /// Whether one more of those that follow is told: of thousands that come or go in a short time the first are, and
     /// later how many there were.
     fn tells(&mut self, kind: Kind) -> bool {
         let now = Instant::now();
@@ -104,7 +111,7 @@ impl Found {
         if told.since.elapsed() >= SHORT {
             if let Some(more) = told.count.checked_sub(MOST_TOLD).filter(|more| *more > 0) {
                 let (come, reason) = kind;
-                let what = if come { "more waited" } else { "more waited no longer" };
+                let what = if come { "more came" } else { "more went" };
                 tracing::info!(?reason, more, "{what} than were told one by one");
             }
             *told = LogCount { since: now, count: 0 };

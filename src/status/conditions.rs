@@ -213,7 +213,8 @@ fn kept_out_of(facts: &Facts<'_>, accepted: &Found, generation: Option<i64>, bef
             let why = &accepted.message;
             kept(match (of, generation) {
                 (Some(of), Some(now)) if of != now => {
-                    format!("Generation {of} is in force, {BUT}; generation {now} is refused: {why}")
+                    let waits = if accepted.status == "Unknown" { "waits" } else { "is refused" };
+                    format!("Generation {of} is in force, {BUT}; generation {now} {waits}: {why}")
                 }
                 _ => format!("What was in force before stays, {BUT}; what is wrong now: {why}"),
             })

@@ -370,6 +370,13 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// A trunk, `namespace/name` as rows have it, that is there and whose owner allows its use.
+    pub fn trunk_of_row(&self, name: &str) -> Option<&'a TrunkRow> {
+        let (namespace, name) = name.split_once('/')?;
+        let reference = NamespacedRef { name: name.to_owned(), namespace: Some(namespace.to_owned()) };
+        self.trunk(&reference).ok().map(|(_, row)| row)
+    }
+
     /// Where a media file lies that is to be used in some way, relative to the tenant's media
     /// directory.
     pub fn media(&self, source: &MediaSource, usage: MediaUsage) -> Result<MediaPath, Broken> {

@@ -32,6 +32,17 @@ pub fn row(draft: &mut Draft) -> Option<EmergencyRow> {
     Some(EmergencyRow { numbers, trunk, others: Vec::new(), caller_id_number: emergency.caller_id_number })
 }
 
+/// The same of a tenant that is refused as a whole: its numbers stay, and its trunk where that is there. Where
+/// it is not, the trunk that its spec names now is taken.
+pub fn row_from_before(draft: &Draft, before: EmergencyRow) -> EmergencyRow {
+    let named = draft.snapshot.tenant.spec.emergency.as_ref();
+    let named = named.and_then(|own| draft.trunk(&own.trunk_ref).ok()).map(|(trunk, _)| trunk);
+    let trunk = before.trunk.filter(|trunk| draft.trunk_of_row(trunk).is_some()).or(named);
+    let mut numbers = before.numbers;
+    numbers.retain(|number| blocked(draft, number).is_none());
+    EmergencyRow { numbers, trunk, others: Vec::new(), caller_id_number: before.caller_id_number }
+}
+
 /// The rule of the platform that names a longer number of the tenant's list and blocks it: a premium
 /// number is no emergency number because a tenant says so.
 fn blocked<'a>(draft: &Draft<'a>, number: &str) -> Option<&'a str> {
@@ -46,20 +57,20 @@ fn blocked<'a>(draft: &Draft<'a>, number: &str) -> Option<&'a str> {
 /// order of priority, then every other that the tenant may use, by name. Says what becomes of
 /// emergency calls while the emergency trunk is not there.
 pub fn complete(draft: &mut Draft, plan: &mut TenantPlan) {
-    let Some(reference) = draft.snapshot.tenant.spec.emergency.as_ref().map(|own| &own.trunk_ref) else {
-        return;
-    };
     let Some(row) = plan.tenant.emergency.as_mut() else { return };
+    let reference = draft.snapshot.tenant.spec.emergency.as_ref().map(|own| &own.trunk_ref);
     let mut routes: Vec<_> = plan.outbound_routes.values().collect();
     routes.sort_by_key(|route| route.priority); // stable: of one priority by name
     let by_routes: Vec<&String> = routes.into_iter().flat_map(|route| &route.trunks).collect();
+    let first = row.trunk.clone();
     // A trunk that offers itself to everybody gets no emergency call of a tenant that has nothing to do
     // with its namespace.
     let trusted = |trunk: &Trunk| {
         let namespace = trunk.metadata.namespace.as_deref().unwrap_or_default();
+        let is_of = |name: &String| name.split_once('/').is_some_and(|(of, _)| of == namespace);
         namespace == draft.namespace
-            || reference.namespace.as_deref() == Some(namespace)
-            || by_routes.iter().any(|name| name.split_once('/').is_some_and(|(of, _)| of == namespace))
+            || reference.is_some_and(|reference| reference.namespace.as_deref() == Some(namespace))
+            || by_routes.iter().copied().chain(&first).any(is_of)
     };
     let trunks = draft.platform_snapshot.trunks.iter();
     let allowed = trunks
@@ -68,12 +79,13 @@ pub fn complete(draft: &mut Draft, plan: &mut TenantPlan) {
     let mut allowed: Vec<String> = allowed.filter(|name| draft.platform.trunks.contains_key(name)).collect();
     allowed.sort();
     for trunk in by_routes.into_iter().chain(&allowed) {
-        let is_new = row.trunk.as_ref() != Some(trunk) && !row.others.contains(trunk);
+        let is_new = first.as_ref() != Some(trunk) && !row.others.contains(trunk);
         if is_new && row.others.len() < MOST_OTHERS {
             row.others.push(trunk.clone());
         }
     }
-    if let Err((reason, message)) = draft.trunk(reference) {
+    let missing = reference.filter(|_| first.is_none()).and_then(|reference| draft.trunk(reference).err());
+    if let Some((reason, message)) = missing {
         let instead = match row.others.as_slice() {
             [] => {
                 "there is no other that the tenant may use, so that emergency calls do not leave".to_owned()

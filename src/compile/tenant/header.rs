@@ -3,6 +3,7 @@
 use super::draft::Draft;
 use super::{emergency, schedule};
 use crate::compile::claims::tenant_id;
+use crate::compile::from_before::least;
 use crate::compile::{Problem, Reason, countries};
 use crate::plan::TenantRow;
 use crate::resources::media_file::MediaUsage;
@@ -108,4 +109,26 @@ pub fn tenant_row(draft: &mut Draft) -> Option<TenantRow> {
         cdr_days: profile.and_then(|profile| profile.retention.as_ref()?.cdr_days),
         deletion_policy: spec.deletion_policy.unwrap_or_default(),
     })
+}
+
+/// The row of a tenant that is refused as a whole: as it was before, but that it is suspended or not, who has
+/// its domains, and limits that were lowered are heeded at once. None where it is another tenant's row.
+pub fn row_from_before(draft: &Draft, before: &TenantRow) -> Option<TenantRow> {
+    let (tenant, spec) = (&draft.snapshot.tenant, &draft.snapshot.tenant.spec);
+    let me = key_of(tenant).filter(|_| tenant.metadata.uid.as_ref() == Some(&before.owner_uid))?;
+    let is_free = |domain: &&String| {
+        draft.claims.domain(domain).is_none_or(|holder| *holder == me)
+            && !draft.platform.sip_profiles.contains_key(*domain)
+    };
+    let given_back = spec.domains.iter().filter(|domain| !before.domains.contains(domain));
+    let domains = before.domains.iter().chain(given_back).filter(is_free).cloned().collect();
+    let mut row = TenantRow { suspended: spec.suspended.unwrap_or(false), domains, ..before.clone() };
+    if let Some(profile) = draft.profile.map(|profile| &profile.spec) {
+        row.max_concurrent_calls = least(row.max_concurrent_calls, profile.max_concurrent_calls);
+        row.max_call_duration_seconds =
+            least(row.max_call_duration_seconds, profile.max_call_duration_seconds);
+        row.max_calls_abroad_per_day = least(row.max_calls_abroad_per_day, profile.max_calls_abroad_per_day);
+        row.recording_tone |= profile.recording_tone.unwrap_or(false);
+    }
+    Some(row)
 }

@@ -55,7 +55,7 @@ pub fn tenant_after(
         let mut draft = Draft::new(snapshot, platform_snapshot, platform, claims, (before, &rounds.kept));
         let Some(mut plan) = judged(&mut draft) else {
             draft.all_wait();
-            let stays = before.and_then(|before| last_good::without_tenant(&draft, before));
+            let stays = before.and_then(|before| last_good::without_tenant(&mut draft, before));
             let (plan, kept) = stays.map_or((None, Vec::new()), |(plan, kept)| (Some(plan), kept));
             draft.problems.sort();
             return Compiled { plan, problems: draft.problems, kept };

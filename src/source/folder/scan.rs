@@ -63,8 +63,10 @@ pub(super) fn scan(root: &Path, except: &[PathBuf]) -> io::Result<Scan> {
     if metadata.is_dir() {
         walk.parents.push((metadata.dev(), metadata.ino()));
         walk.entries(root, fs::read_dir(root)?);
-    } else {
+    } else if metadata.is_file() {
         walk.scan.files.insert(root.to_owned(), Stamp::of(&metadata));
+    } else {
+        return Err(io::Error::other("it is neither a file nor a folder"));
     }
     Ok(walk.scan)
 }
@@ -92,8 +94,8 @@ impl Walk<'_> {
         }
         let metadata = match fs::metadata(path) {
             Ok(metadata) => metadata,
-            // Gone since the folder was listed, or a link that leads nowhere.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+            // A link that leads nowhere, as to a folder that is not mounted, is not gone.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !path.is_symlink() => return,
             Err(error) => return self.unreadable(path, &error),
         };
         if metadata.is_dir() {

@@ -384,10 +384,13 @@ impl Live {
             done.tried.iter().cloned().partition(|c| moment.revised.contains(c));
         self.metrics.changed(&ours, "revision");
         self.metrics.changed(&repairs, "repair");
-        for change in &repairs {
-            info!(kind = change.kind(), %change, "repaired");
-        }
         let found = self.settle(client, memory, &want, &moment.now, &done).await?;
+        for change in &repairs {
+            match memory.left.contains(change) {
+                true => warn!(kind = change.kind(), %change, "a repair did not help"),
+                false => info!(kind = change.kind(), %change, "repaired"),
+            }
+        }
         memory.retry = done.refused.keys().cloned().collect();
         memory
             .hopeless

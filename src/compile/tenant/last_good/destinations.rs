@@ -2,8 +2,8 @@
 
 use super::super::draft::Draft;
 use crate::compile::Reason;
-use crate::plan::{EmergencyRow, MediaPath, Target, TenantPlan, TrunkRow};
-use crate::resources::common::{DestinationKind, NamespacedRef};
+use crate::plan::{MediaPath, Target, TenantPlan};
+use crate::resources::common::DestinationKind;
 use crate::route::digits;
 
 /// A plan with rows put back into it.
@@ -38,20 +38,6 @@ impl Destinations<'_> {
     /// Whether an extension is there.
     pub fn extension(&self, name: &str) -> bool {
         self.plan.extensions.contains_key(name)
-    }
-
-    /// A trunk, `namespace/name`, that is there and whose owner allows its use.
-    pub fn trunk(&self, name: &str) -> Option<&TrunkRow> {
-        let (namespace, name) = name.split_once('/')?;
-        let reference = NamespacedRef { name: name.to_owned(), namespace: Some(namespace.to_owned()) };
-        self.draft.trunk(&reference).ok().map(|(_, row)| row)
-    }
-
-    /// How emergency calls leave, without trunks that are not there or not allowed.
-    pub fn emergency(&self, mut emergency: EmergencyRow) -> EmergencyRow {
-        emergency.trunk = emergency.trunk.filter(|trunk| self.trunk(trunk).is_some());
-        emergency.others.retain(|trunk| self.trunk(trunk).is_some());
-        emergency
     }
 
     /// Leaves a file out whose MediaFile is gone.

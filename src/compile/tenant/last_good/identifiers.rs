@@ -2,8 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::super::draft::Draft;
-use super::super::numbers::{clash, emergency_numbers};
+use super::super::numbers::clash;
 use crate::compile::patterns;
 use crate::plan::{OutboundRouteRow, Row, Rows, TenantPlan};
 use crate::resources::common::DigitMatch;
@@ -21,8 +20,8 @@ pub struct Identifiers {
 }
 
 impl Identifiers {
-    /// What the rows of a plan have.
-    pub fn new(draft: &Draft, plan: &TenantPlan) -> Self {
+    /// What the rows of a plan have, and the tenant's emergency numbers.
+    pub fn new(plan: &TenantPlan, emergency: Vec<String>) -> Self {
         fn numbers<T: Row>(rows: &Rows<T>) -> impl Iterator<Item = String> {
             rows.values().filter_map(|row| row.number().map(str::to_owned))
         }
@@ -33,7 +32,7 @@ impl Identifiers {
             numbers: people.chain(numbers(&plan.ivr_menus)).chain(numbers(&plan.conferences)).collect(),
             codes: codes.collect(),
             routes: routes.collect(),
-            emergency: emergency_numbers(draft),
+            emergency,
         }
     }
 

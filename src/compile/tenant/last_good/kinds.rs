@@ -256,7 +256,7 @@ impl Restorable for NumberRow {
     fn take(&self, _: &mut Identifiers) {}
 
     fn stands(&mut self, destinations: &Destinations) -> bool {
-        let trunk = destinations.trunk(&self.trunk);
+        let trunk = destinations.draft.trunk_of_row(&self.trunk);
         trunk.is_some_and(|trunk| !trunk.source_addresses.is_empty()) && destinations.target(&self.target)
     }
 
@@ -287,7 +287,7 @@ impl Restorable for OutboundRouteRow {
     }
 
     fn stands(&mut self, destinations: &Destinations) -> bool {
-        self.trunks.retain(|trunk| destinations.trunk(trunk).is_some());
+        self.trunks.retain(|trunk| destinations.draft.trunk_of_row(trunk).is_some());
         !self.trunks.is_empty()
     }
 }

@@ -16,10 +16,11 @@ use std::sync::Arc;
 use kube::Resource;
 
 use super::draft::{Draft, Id, name_of};
+use super::numbers::emergency_numbers;
+use super::{emergency, header};
 use crate::compile::{Effect, LastGoodRow, Stays};
 use crate::plan::{InForce, Row, Rows, Target, TenantPlan};
 use crate::source::object::created;
-use crate::source::world::key_of;
 use destinations::Destinations;
 use identifiers::Identifiers;
 
@@ -152,7 +153,7 @@ pub fn put_back(
         degraded,
         put: BTreeSet::new(),
         restored: Vec::new(),
-        taken: Identifiers::new(draft, plan),
+        taken: Identifiers::new(plan, emergency_numbers(draft)),
         fallen: BTreeSet::new(),
     };
     restore.collect(plan);
@@ -169,16 +170,13 @@ pub fn put_back(
 
 /// What stays in force of a tenant that is refused as a whole: everything that was, without what is deleted,
 /// what another tenant has by now, and rights that were taken away. None where nothing was in force.
-pub fn without_tenant(draft: &Draft, before: &InForce<TenantPlan>) -> Option<(TenantPlan, Vec<LastGoodRow>)> {
-    let tenant = &draft.snapshot.tenant;
-    let mut row = before.plan.tenant.clone();
-    if tenant.metadata.uid.as_ref() != Some(&row.owner_uid) {
-        return None;
-    }
-    let me = key_of(tenant)?;
-    row.suspended |= tenant.spec.suspended.unwrap_or(false);
-    row.domains.retain(|domain| draft.claims.domain(domain).is_none_or(|holder| *holder == me));
-    let mut plan = TenantPlan::empty(row);
+pub fn without_tenant(
+    draft: &mut Draft,
+    before: &InForce<TenantPlan>,
+) -> Option<(TenantPlan, Vec<LastGoodRow>)> {
+    let mut plan = TenantPlan::empty(header::row_from_before(draft, &before.plan.tenant)?);
+    plan.tenant.emergency = plan.tenant.emergency.map(|row| emergency::row_from_before(draft, row));
+    let numbers = plan.tenant.emergency.iter().flat_map(|row| row.numbers.clone()).collect();
     let mut restore = Restore {
         draft,
         before,
@@ -186,17 +184,14 @@ pub fn without_tenant(draft: &Draft, before: &InForce<TenantPlan>) -> Option<(Te
         degraded: BTreeMap::new(),
         put: BTreeSet::new(),
         restored: Vec::new(),
-        taken: Identifiers::new(draft, &plan),
+        taken: Identifiers::new(&plan, numbers),
         fallen: BTreeSet::new(),
     };
     restore.collect(&mut plan);
     restore.leave_out(&mut plan);
     let mut kept = restore.told(&plan);
     kept.push(LastGoodRow { resource: draft.tenant_key(), stays: Stays::Whole(None) });
-    if let Some(emergency) = plan.tenant.emergency.take() {
-        let destinations = Destinations { draft, plan: &plan };
-        plan.tenant.emergency = Some(destinations.emergency(emergency));
-    }
+    emergency::complete(draft, &mut plan);
     Some((plan, kept))
 }
 
