@@ -78,6 +78,10 @@ impl Switch {
             .env("CENTREX_PHRASES", "tones");
         give(dir);
         if is_root() {
+            // With any umask, that user gets to the folder.
+            let above = dir.parent().expect("the folder above");
+            let mode = std::fs::metadata(above).expect("its mode").permissions().mode();
+            std::fs::set_permissions(above, std::fs::Permissions::from_mode(mode | 0o011)).expect("its mode");
             // What a phone achieves on the switch, it achieves as nobody.
             command.uid(NOBODY).gid(NOBODY);
         }
