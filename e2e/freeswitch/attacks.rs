@@ -59,10 +59,12 @@ pub fn takeover(lab: &Lab) {
     nothing_left(lab);
     let bob = lab.bob.listen("answer", lab.phones);
     let mut call = lab.alice.begin("call", lab.phones, &[("dial", "1002")], Duration::from_secs(20));
-    let up = || lab.switch.api("show calls count").contains("1 total").then(|| lab.switch.legs());
-    let legs = process::until(Duration::from_secs(10), up).expect("a call");
     let variable =
         |leg: &str, name: &str| lab.switch.api(&format!("uuid_getvar {leg} {name}")).trim().to_owned();
+    // Both legs, answered: before that there is no tag that Carol could name.
+    let is_answered = |leg: &String| variable(leg, "sip_to_tag") != "_undef_";
+    let up = || Some(lab.switch.legs()).filter(|legs| legs.len() == 2 && legs.iter().all(is_answered));
+    let legs = process::until(Duration::from_secs(10), up).expect("a call");
     // Alice's leg: only there are the tags the right way round.
     let alice = legs.iter().find(|leg| variable(leg, "direction") == "inbound").expect("the leg that called");
     let replaces = format!(

@@ -11,6 +11,7 @@
 # Ends with 3 where this machine cannot have a node. The tests' network is 10.210.0.0/24: .1 is outside, .2 is the
 # node; pods are 10.244.0.0/24, Services 10.0.0.0/24. Each directory has networks and cgroups of its own name.
 set -eu
+umask 022                               # a kubelet's: pods read what it mounts for them
 here=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "$1"
 dir=$(cd "$1" && pwd)

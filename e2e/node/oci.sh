@@ -17,6 +17,7 @@ blob() {
 # descriptor TYPE: of the last blob.
 descriptor() { echo "\"mediaType\": \"application/vnd.oci.image.$1\", \"digest\": \"sha256:$digest\", \"size\": $size"; }
 
+chmod -R a+rX "$root"                   # whatever the umask here is: a pod runs as another user
 tar -C "$root" --numeric-owner --owner=0 --group=0 --sort=name -cf "$work/layer" .
 blob "$work/layer"
 layer=$(descriptor layer.v1.tar)
