@@ -4,6 +4,7 @@
 # minutes on two cores, and 6 GB. What it makes is kept in CENTREX_CACHE (see e2e/go.sh), so that a second run
 # compiles what has changed. Ends with 3 where something is missing.
 set -eu
+umask 022                               # what is in an image is read by all
 here=$(cd "$(dirname "$0")" && pwd)
 repository=$(cd "$here/../.." && pwd)
 . "$here/../go.sh"
