@@ -41,7 +41,7 @@ test: setup ## run all tests; the last lines count what was skipped
 	$(PLANE)
 	$(NODE)
 	@# What is timed on a node is not to wait for all the others.
-	export CENTREX_SKIPS=$(SKIPS); status=0; cargo test --locked -- --skip node:: || status=$$?; \
+	export CENTREX_SKIPS=$(SKIPS); status=0; cargo test --locked --no-fail-fast -- --skip node:: || status=$$?; \
 		cargo test --locked --test e2e -- node:: || status=$$?; e2e/skipped.sh $(SKIPS); exit $$status
 
 e2e: setup ## run the tests on a cluster: KUBECONFIG's, else a control plane of their own

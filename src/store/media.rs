@@ -4,9 +4,9 @@
 //! `<root>/tenants/<tenant id>` is made with mode 0750, `.owner` in it holds the UID of the Tenant
 //! resource. All of this waits for the file system: call it from a thread that may.
 
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{self, DirBuilder, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
@@ -74,7 +74,7 @@ pub fn claim(root: &Path, tenant: Uuid, owner_uid: &str) -> Result<(), MediaErro
     for path in [&tenants, &directory] {
         match DirBuilder::new().mode(0o750).create(path) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => check_directory(path).map(drop)?,
-            made => made.map_err(failed(path))?,
+            made => made.and_then(|()| let_in(path, 0o750)).map_err(failed(path))?,
         }
     }
     if owner(&directory)?.as_deref() == Some(owner_uid) {
@@ -88,8 +88,16 @@ pub fn claim(root: &Path, tenant: Uuid, owner_uid: &str) -> Result<(), MediaErro
     }
     let mut file =
         OpenOptions::new().write(true).create_new(true).mode(0o640).open(&new).map_err(failed(&new))?;
+    let_in(&new, 0o640).map_err(failed(&new))?;
     file.write_all(owner_uid.as_bytes()).and_then(|()| file.sync_all()).map_err(failed(&new))?;
     fs::rename(&new, &path).map_err(failed(&path))
+}
+
+/// Adds to a mode, whatever the umask is: FreeSWITCH reads and writes media by the group. What the root hands down
+/// (its group, by a set-group-ID bit) stays.
+fn let_in(path: &Path, bits: u32) -> std::io::Result<()> {
+    let mode = fs::metadata(path)?.permissions().mode();
+    fs::set_permissions(path, Permissions::from_mode(mode | bits))
 }
 
 /// Removes a tenant's directory with all that is in it, when it is the owner's. One that is not
@@ -175,7 +183,7 @@ pub(super) fn failed(path: &Path) -> impl FnOnce(io::Error) -> MediaError {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::fs::symlink;
 
     use super::*;
 
