@@ -54,7 +54,7 @@ pub const STAGES: &[Documented] = &[
         PROGRAMMED,
         "True",
         LAST_GOOD_KEPT,
-        "It is not accepted, or a part of it is not, and what was in force before stays; the message says of which generation.",
+        "It is not accepted, or a part of it is not, and what was in force before stays, but for what was deleted or taken away since; the message says of which generation, where that is known.",
     ),
     (PROGRAMMED, "False", "NotAccepted", "It is not in Postgres, because it is not accepted."),
     (PROGRAMMED, "Unknown", "NotAccepted", "The same, where it only waits: for a Secret, or for its Tenant."),
