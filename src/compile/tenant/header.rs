@@ -116,6 +116,8 @@ pub fn tenant_row(draft: &mut Draft) -> Option<TenantRow> {
 pub fn row_from_before(draft: &Draft, before: &TenantRow) -> Option<TenantRow> {
     let (tenant, spec) = (&draft.snapshot.tenant, &draft.snapshot.tenant.spec);
     let me = key_of(tenant).filter(|_| tenant.metadata.uid.as_ref() == Some(&before.owner_uid))?;
+    // Whose identity another has by now writes nothing: what is stored is the other's.
+    draft.claims.identity(before.id).is_none_or(|holder| *holder == me).then_some(())?;
     let is_free = |domain: &&String| {
         draft.claims.domain(domain).is_none_or(|holder| *holder == me)
             && !draft.platform.sip_profiles.contains_key(*domain)
