@@ -73,6 +73,15 @@ fn what_is_wrong_between_resources_is_named_with_its_line() {
 }
 
 #[test]
+fn a_pipe_is_read() {
+    let mut shell = std::process::Command::new("bash");
+    shell.args(["-c", "\"$0\" check <(printf %s \"$1\")", env!("CARGO_BIN_EXE_centrex"), GOOD]);
+    let output = shell.output().unwrap();
+    let out = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(out, "3 objects checked: 0 errors, 0 notes\n", "{output:?}");
+}
+
+#[test]
 fn what_only_waits_is_a_note() {
     let waiting =
         GOOD.replace("  credentials: {secretRef: {name: alice-sip}}\n", "").replace("alice-sip", "other");

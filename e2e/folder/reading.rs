@@ -138,8 +138,6 @@ fn what_cannot_be_read_is_named() {
     assert!(found[0].contains("circle.yaml: cannot be read"), "{found:?}");
     assert!(found[1].contains("dangling.yaml: cannot be read"), "{found:?}");
     assert!(found[2].contains("huge.yaml: is larger than 64 MiB"), "{found:?}");
-    let reading = Folder::read_once(&["/dev/null".into()]).unwrap();
-    assert!(reading.problems[0].message.contains("neither a file nor a folder"), "{}", reading.problems[0]);
     let error = Folder::read_once(&[directory.path().join("none")]).unwrap_err();
     assert!(matches!(error, FolderError::Manifests { .. }) && error.to_string().contains("none"), "{error}");
 }

@@ -95,7 +95,7 @@ pub fn claim(root: &Path, tenant: Uuid, owner_uid: &str) -> Result<(), MediaErro
 
 /// Adds to a mode, whatever the umask is: FreeSWITCH reads and writes media by the group. What the root hands down
 /// (its group, by a set-group-ID bit) stays.
-fn let_in(path: &Path, bits: u32) -> std::io::Result<()> {
+fn let_in(path: &Path, bits: u32) -> io::Result<()> {
     let mode = fs::metadata(path)?.permissions().mode();
     fs::set_permissions(path, Permissions::from_mode(mode | bits))
 }

@@ -63,10 +63,9 @@ pub(super) fn scan(root: &Path, except: &[PathBuf]) -> io::Result<Scan> {
     if metadata.is_dir() {
         walk.parents.push((metadata.dev(), metadata.ino()));
         walk.entries(root, fs::read_dir(root)?);
-    } else if metadata.is_file() {
-        walk.scan.files.insert(root.to_owned(), Stamp::of(&metadata));
     } else {
-        return Err(io::Error::other("it is neither a file nor a folder"));
+        // A pipe too: `centrex check <(helm template …)`.
+        walk.scan.files.insert(root.to_owned(), Stamp::of(&metadata));
     }
     Ok(walk.scan)
 }

@@ -146,18 +146,9 @@ pub fn put_back(
     if refused.is_empty() && degraded.is_empty() && rounds.kept.is_empty() {
         return Restored::All(Vec::new());
     }
-    let mut restore = Restore {
-        draft,
-        before,
-        refused,
-        degraded,
-        put: BTreeSet::new(),
-        restored: Vec::new(),
-        taken: Identifiers::new(plan, emergency_numbers(draft)),
-        fallen: BTreeSet::new(),
-    };
-    restore.collect(plan);
-    restore.leave_out(plan);
+    let taken = Identifiers::new(plan, emergency_numbers(draft));
+    let mut restore = Restore::new(draft, before, (refused, degraded), taken);
+    restore.put_back(plan);
     // What was referred to must be there.
     let missing = rounds.kept.iter().filter(|(kind, name)| draft.keeps(kind, name));
     let missing = missing.filter(|id| !restore.put.contains(id)).cloned();
@@ -177,18 +168,10 @@ pub fn without_tenant(
     let mut plan = TenantPlan::empty(header::row_from_before(draft, &before.plan.tenant)?);
     plan.tenant.emergency = plan.tenant.emergency.map(|row| emergency::row_from_before(draft, row));
     let numbers = plan.tenant.emergency.iter().flat_map(|row| row.numbers.clone()).collect();
-    let mut restore = Restore {
-        draft,
-        before,
-        refused: draft.ids().map(|(kind, name)| (kind, name.to_owned())).collect(),
-        degraded: BTreeMap::new(),
-        put: BTreeSet::new(),
-        restored: Vec::new(),
-        taken: Identifiers::new(&plan, numbers),
-        fallen: BTreeSet::new(),
-    };
-    restore.collect(&mut plan);
-    restore.leave_out(&mut plan);
+    let all = draft.ids().map(|(kind, name)| (kind, name.to_owned())).collect();
+    let taken = Identifiers::new(&plan, numbers);
+    let mut restore = Restore::new(draft, before, (all, BTreeMap::new()), taken);
+    restore.put_back(&mut plan);
     let mut kept = restore.told(&plan);
     kept.push(LastGoodRow { resource: draft.tenant_key(), stays: Stays::Whole(None) });
     emergency::complete(draft, &mut plan);
@@ -211,7 +194,23 @@ fn wanted(draft: &Draft, fallen: &BTreeSet<Id>) -> (BTreeSet<Id>, BTreeMap<Id, V
     (refused, degraded)
 }
 
-impl Restore<'_> {
+impl<'a> Restore<'a> {
+    fn new(
+        draft: &'a Draft<'a>,
+        before: &'a InForce<TenantPlan>,
+        (refused, degraded): (BTreeSet<Id>, BTreeMap<Id, Vec<String>>),
+        taken: Identifiers,
+    ) -> Self {
+        let (put, restored, fallen) = (BTreeSet::new(), Vec::new(), BTreeSet::new());
+        Self { draft, before, refused, degraded, put, restored, taken, fallen }
+    }
+
+    /// Puts back what can stand in a plan.
+    fn put_back(&mut self, plan: &mut TenantPlan) {
+        self.collect(plan);
+        self.leave_out(plan);
+    }
+
     /// Puts rows back that nobody is in the way of, and takes fields over.
     fn collect(&mut self, plan: &mut TenantPlan) {
         let (before, profile) = (self.before, self.draft.profile.map(|profile| &profile.spec));
