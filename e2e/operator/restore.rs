@@ -27,6 +27,17 @@ struct Past {
     registers: [String; 2],
 }
 
+/// Makes Postgres slow at writing tenants for whoever writes after the first writer, so that what is said
+/// only until everything was written can be heard.
+const SLOW_AFTERWARDS: &str = r#"psql --quiet --set=ON_ERROR_STOP=1 "$DATABASE" <<'SQL'
+CREATE FUNCTION public.be_slow() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN
+    PERFORM pg_sleep(2) FROM public.writer WHERE term > 1;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER slow AFTER UPDATE ON public.tenants FOR EACH STATEMENT EXECUTE FUNCTION public.be_slow();
+SQL"#;
+
 const QUEUES: &str = "configuration-callcenter";
 const REGISTERED: &str = "acme-register-1001";
 
@@ -45,7 +56,8 @@ impl Past {
         );
         let backup = reachable_dir();
         let past = Self { site, backup, registers: [old.clone(), old] };
-        past.shell("back up");
+        past.shell(SLOW_AFTERWARDS);
+        past.shell(&documented("back up"));
 
         past.site.cluster.patch("acme", "queue/support", r#"{"spec":{"maxWaitSeconds":601}}"#);
         past.site.cluster.apply(
@@ -66,13 +78,13 @@ impl Past {
         Some((Self { registers, ..past }, operator, switch))
     }
 
-    fn shell(&self, first: &str) {
-        self.shell_with(first, &[]);
+    fn shell(&self, script: &str) {
+        self.shell_with(script, &[]);
     }
 
-    fn shell_with(&self, first: &str, variables: &[(&str, &str)]) {
+    fn shell_with(&self, script: &str, variables: &[(&str, &str)]) {
         let backup = self.backup.path().display().to_string();
-        self.site.database.shell(&documented(first), &[&[("BACKUP", backup.as_str())], variables].concat());
+        self.site.database.shell(script, &[&[("BACKUP", backup.as_str())], variables].concat());
     }
 
     fn is_new(&self, switch: &Program) -> bool {
@@ -144,7 +156,7 @@ async fn a_restore_under_a_running_operator_takes_no_switch_back() {
     };
     hears("Programmed");
     past.while_asked(&switch, || {
-        past.shell("roles of tenants");
+        past.shell(&documented("roles of tenants"));
         let noticed = || operator.log().contains("was set back").then_some(());
         until(PATIENCE, noticed).unwrap_or_else(|| panic!("not noticed: {}", operator.log()));
     });
@@ -170,7 +182,7 @@ async fn a_restore_while_no_operator_runs_waits_for_one() {
     };
     operator.end("-TERM");
     past.while_asked(&switch, || {
-        past.shell("roles of tenants");
+        past.shell(&documented("roles of tenants"));
         let held = || switch.log().contains("Postgres was set back").then_some(());
         until(PATIENCE, held).unwrap_or_else(|| panic!("not held back: {}", switch.log()));
     });
@@ -212,7 +224,7 @@ async fn one_tenant_is_restored_while_no_operator_runs() {
     let tenant = past.site.get("acme", "tenant/acme").unwrap();
     let schema = tenant["status"]["schema"].as_str().unwrap();
     past.while_asked(&switch, || {
-        past.shell_with("one tenant", &[("SCHEMA", schema)]);
+        past.shell_with(&documented("one tenant"), &[("SCHEMA", schema)]);
         let _operator = past.site.operator(&[]);
         let seconds = format!("SELECT count(*) FROM {schema}.queues WHERE body::text LIKE '%601%'");
         let compared = || {
