@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use centrex::check::{CheckArgs, run};
-use centrex::format::Format;
+use centrex::commands::check::{CheckArgs, run};
+use centrex::util::format::Format;
 use clap::{Args, Command, FromArgMatches};
 use serde_json::Value;
 

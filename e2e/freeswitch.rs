@@ -18,7 +18,7 @@ mod tee;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use centrex::switch::field::Field;
+use centrex::freeswitch::xml::field::Field;
 use lab::Lab;
 
 use crate::hardened::allowlist;

@@ -3,7 +3,9 @@
 use std::os::unix::fs::PermissionsExt;
 use std::sync::{Arc, Weak};
 
-use centrex::store::{Keyring, LocalError, LocalOptions, LocalPostgres, Store, StoreOptions};
+use centrex::local_postgres::{LocalError, LocalOptions, LocalPostgres};
+use centrex::secrets::keyring::Keyring;
+use centrex::store::{Store, StoreOptions};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
 use tempfile::TempDir;

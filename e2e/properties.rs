@@ -11,7 +11,8 @@ use centrex::plan::TenantPlan;
 use centrex::resources::common::DestinationKind;
 use centrex::route::media::MediaRoot;
 use centrex::route::token::{Step, sign_step};
-use centrex::route::{Call, Caller, Listener, SigningKey, TenantView};
+use centrex::route::{Call, Caller, Listener, TenantView};
+use centrex::secrets::signing_key::SigningKey;
 use centrex::source::{Change, Object, TenantKey, World};
 use proptest::prelude::*;
 use worlds::{Drawn, built, surroundings, world};
@@ -173,7 +174,7 @@ type Compiled = compile::Compiled<Option<TenantPlan>>;
 fn tenants(world: &World) -> BTreeMap<TenantKey, Compiled> {
     let (claims, snapshot) = (Claims::new(world), world.platform());
     let platform = compile::platform(&snapshot, &claims).plan;
-    let keys = world.tenants().filter_map(|tenant| centrex::source::world::key_of(tenant));
+    let keys = world.tenants().filter_map(|tenant| centrex::source::index::key_of(tenant));
     keys.map(|key| {
         let tenant = world.tenant(&key).unwrap();
         (key, compile::tenant(&tenant, &snapshot, &platform, &claims))

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use centrex::store::{LocalError, LocalOptions, LocalPostgres};
+use centrex::local_postgres::{LocalError, LocalOptions, LocalPostgres};
 use md5::{Digest, Md5};
 use sqlx::{AssertSqlSafe, PgConnection};
 

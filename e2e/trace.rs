@@ -5,9 +5,9 @@ use std::process::Command;
 use std::sync::Arc;
 
 use centrex::compile;
+use centrex::secrets::keyring::Keyring;
 use centrex::source::World;
 use centrex::source::folder::Folder;
-use centrex::store::Keyring;
 use serde_json::Value;
 use uuid::Uuid;
 

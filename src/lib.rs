@@ -1,32 +1,25 @@
 //! Centrex: a Kubernetes operator for multi-tenant FreeSWITCH.
 //!
-//! The tree is the path of the data: `source` gives snapshots of `resources`, `compile` makes a
-//! `plan` of them, `store` keeps it in Postgres, `switch` holds it in memory and answers
-//! FreeSWITCH, deciding calls with `route`.
+//! `docs/architecture.md` has the path of the data and what each folder is for. A folder uses those below it
+//! in that table, never those above.
 
 #![deny(missing_docs)]
 
 pub mod cdr;
-pub mod check;
+pub mod commands;
 pub mod compile;
-pub mod crds;
-pub mod format;
-pub mod host;
-pub mod lease;
-mod lookup;
-pub mod migrate;
+pub mod freeswitch;
+pub mod http;
+pub mod local_postgres;
+pub mod media;
 pub mod operator;
-pub mod pipe;
 pub mod plan;
 pub mod reconcile;
+pub mod replica;
 pub mod resources;
 pub mod route;
-pub mod sidecar;
-pub mod signals;
+pub mod secrets;
 pub mod source;
-pub mod standalone;
 pub mod status;
 pub mod store;
-pub mod switch;
-pub mod trace;
-mod turns;
+pub mod util;

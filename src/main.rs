@@ -3,8 +3,8 @@
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use centrex::pipe::Pipe;
-use centrex::sidecar::{SwitchCommand, SwitchOrder};
+use centrex::commands::switch::{SwitchCommand, SwitchOrder};
+use centrex::util::pipe::Pipe;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
@@ -27,19 +27,19 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Everything in one process, from a folder of manifests
-    Standalone(centrex::standalone::StandaloneArgs),
+    Standalone(centrex::commands::standalone::StandaloneArgs),
     /// Resources of a cluster, compiled into Postgres; statuses; admission
-    Operator(centrex::operator::OperatorArgs),
+    Operator(centrex::commands::operator::OperatorArgs),
     /// The sidecar of one FreeSWITCH: answers it from memory, and keeps it as it should be
     Switch(SwitchCommand),
     /// Compile manifests offline and print what is wrong with them
-    Check(centrex::check::CheckArgs),
+    Check(centrex::commands::check::CheckArgs),
     /// Say how a call would be routed, rule by rule, and what a proposed change does to it
-    Trace(centrex::trace::TraceArgs),
+    Trace(centrex::commands::trace::TraceArgs),
     /// Print the CRDs, write them to a directory, or compare them with it
-    Crds(centrex::crds::CrdsArgs),
+    Crds(centrex::commands::crds::CrdsArgs),
     /// Bring a database up to date
-    Migrate(centrex::migrate::MigrateArgs),
+    Migrate(centrex::commands::migrate::MigrateArgs),
 }
 
 fn main() -> ExitCode {
@@ -50,26 +50,33 @@ fn main() -> ExitCode {
     }
     let outcome = match cli.command {
         Command::Check(args) => {
-            return centrex::check::run(&args, &mut Pipe(std::io::stdout()), &mut std::io::stderr()).into();
+            return centrex::commands::check::run(
+                &args,
+                &mut Pipe(std::io::stdout()),
+                &mut std::io::stderr(),
+            )
+            .into();
         }
         Command::Trace(args) => {
             let (mut out, mut errors) = (Pipe(std::io::stdout()), std::io::stderr());
-            match block_on(async { anyhow::Ok(centrex::trace::run(&args, &mut out, &mut errors).await) }) {
+            match block_on(async {
+                anyhow::Ok(centrex::commands::trace::run(&args, &mut out, &mut errors).await)
+            }) {
                 Ok(code) => return code.into(),
                 Err(error) => Err(error),
             }
         }
-        Command::Crds(args) => centrex::crds::run(&args).map_err(anyhow::Error::from),
-        Command::Standalone(args) => block_on(centrex::standalone::run(args)),
-        Command::Operator(args) => block_on(centrex::operator::run(args)),
-        Command::Switch(SwitchCommand::Run(args)) => block_on(centrex::sidecar::run(*args)),
+        Command::Crds(args) => centrex::commands::crds::run(&args).map_err(anyhow::Error::from),
+        Command::Standalone(args) => block_on(centrex::commands::standalone::run(args)),
+        Command::Operator(args) => block_on(centrex::commands::operator::run(args)),
+        Command::Switch(SwitchCommand::Run(args)) => block_on(centrex::commands::switch::run(*args)),
         Command::Switch(SwitchCommand::Order(SwitchOrder::Drain(args))) => {
-            block_on(centrex::sidecar::drain(args))
+            block_on(centrex::commands::switch::drain(args))
         }
         Command::Switch(SwitchCommand::Order(SwitchOrder::Resume(args))) => {
-            block_on(centrex::sidecar::resume(args))
+            block_on(centrex::commands::switch::resume(args))
         }
-        Command::Migrate(args) => block_on(centrex::migrate::run(args)),
+        Command::Migrate(args) => block_on(centrex::commands::migrate::run(args)),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

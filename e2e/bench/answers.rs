@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use centrex::switch::xml::Answers;
+use centrex::freeswitch::xml::Answers;
 use memchr::memmem;
 
 use crate::Options;

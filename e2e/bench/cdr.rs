@@ -8,9 +8,11 @@ use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use centrex::local_postgres::{LocalError, LocalPostgres};
 use centrex::route::Caller;
 use centrex::route::token::sign_call;
-use centrex::store::{Keyring, LocalError, LocalPostgres, Reader, StoreOptions};
+use centrex::secrets::keyring::Keyring;
+use centrex::store::{Reader, StoreOptions};
 use memchr::memmem;
 use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection};
 use tokio::runtime::Runtime;

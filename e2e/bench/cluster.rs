@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use centrex::local_postgres::{LocalError, LocalOptions, LocalPostgres};
 use centrex::resources::{Extension, Tenant};
-use centrex::store::{LocalError, LocalOptions, LocalPostgres};
 use kube::Client;
 use kube::api::{Api, Patch, PatchParams, PostParams};
 use memchr::memmem;

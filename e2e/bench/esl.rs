@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use centrex::switch::esl::{Address, Event, Password, open};
+use centrex::freeswitch::esl::{Address, Event, Password, open};
 use eslrs::Inbound;
 use eslrs::event::JsonEvent;
 use memchr::memmem;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use centrex::store::LocalError;
+use centrex::local_postgres::LocalError;
 use sqlx::{ConnectOptions, PgConnection};
 
 use crate::Options;

@@ -6,14 +6,16 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use centrex::compile;
-use centrex::route::SigningKey;
+use centrex::freeswitch::http::Server;
+use centrex::freeswitch::xml::Answers;
+use centrex::freeswitch::xml::templates::Templates;
+use centrex::http::credentials::Credentials;
+use centrex::http::probe::Probe;
+use centrex::replica::tenants::Replica;
 use centrex::route::media::MediaRoot;
+use centrex::secrets::signing_key::SigningKey;
 use centrex::source::World;
 use centrex::source::folder::Folder;
-use centrex::switch::http::{Credentials, Probe, Server};
-use centrex::switch::replica::Replica;
-use centrex::switch::xml::Answers;
-use centrex::switch::xml::templates::Templates;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 

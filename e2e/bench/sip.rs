@@ -9,9 +9,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use centrex::switch::field::Field;
-use centrex::switch::form::Form;
-use centrex::switch::xml::{Answer, Answers, NOT_FOUND, Section};
+use centrex::freeswitch::xml::field::Field;
+use centrex::freeswitch::xml::form::Form;
+use centrex::freeswitch::xml::{Answer, Answers, NOT_FOUND, Section};
 
 use crate::Options;
 use crate::constant::constants;

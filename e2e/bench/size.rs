@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use centrex::store::{LocalError, LocalOptions, LocalPostgres};
+use centrex::local_postgres::{LocalError, LocalOptions, LocalPostgres};
 use memchr::memmem;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
 

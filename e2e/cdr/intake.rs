@@ -116,7 +116,7 @@ async fn only_a_signature_says_whose_a_record_is() {
     scene.counts(a, 1).await;
 
     let bare = String::from_utf8(recorded("bridged-a-leg.xml")).unwrap();
-    let other_key = centrex::route::SigningKey::new([9; 32]);
+    let other_key = centrex::secrets::signing_key::SigningKey::new([9; 32]);
     let forged = scene.token(a).replace(&a.to_string(), &b.to_string());
     let gone = scene.token(Uuid::from_u128(99));
     for (leg, token, reason) in [

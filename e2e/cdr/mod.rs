@@ -14,8 +14,9 @@ mod storm;
 use std::time::{Duration, Instant};
 
 use centrex::plan::TenantPlan;
+use centrex::route::Caller;
 use centrex::route::token::sign_call;
-use centrex::route::{Caller, SigningKey};
+use centrex::secrets::signing_key::SigningKey;
 use centrex::store::{Store, tenant_schema};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use sqlx::{AssertSqlSafe, PgConnection};

@@ -6,7 +6,8 @@ use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use centrex::store::{LocalError, LocalOptions, LocalPostgres, Store, StoreOptions, tenant_schema};
+use centrex::local_postgres::{LocalError, LocalOptions, LocalPostgres};
+use centrex::store::{Store, StoreOptions, tenant_schema};
 use sqlx::{AssertSqlSafe, ConnectOptions};
 use uuid::Uuid;
 

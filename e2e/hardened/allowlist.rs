@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use centrex::freeswitch::esl::Api;
 use centrex::route::app::{App, Cause, Variable, actions};
 use centrex::route::dial_string::{DialString, Order};
 use centrex::route::legal::Word;
-use centrex::switch::esl::Api;
 use uuid::Uuid;
 
 use super::File;

@@ -12,7 +12,7 @@ use std::path::Path;
 use centrex::compile::{self, Claims, Compiled, CompiledWorld, LastGoodRow, Problem, Stays};
 use centrex::plan::{InForce, PlatformPlan, TenantPlan, kind_of};
 use centrex::source::folder::Folder;
-use centrex::source::world::key_of;
+use centrex::source::index::key_of;
 use centrex::source::{Change, Object, TenantKey, World};
 use k8s_openapi::ByteString;
 use serde_json::{Value, json};

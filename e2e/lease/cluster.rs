@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use centrex::lease::{Election, Leadership, LeaseOptions, Term, elect};
+use centrex::operator::lease::{Election, Leadership, LeaseOptions, Term, elect};
 use centrex::store::{Candidate, Elected, Store, StoreOptions};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Api;

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use centrex::lease::{Election, Leadership, Term, elect};
+use centrex::operator::lease::{Election, Leadership, Term, elect};
 use jiff::SignedDuration;
 use serde_json::json;
 use tokio::time::{Instant, sleep};

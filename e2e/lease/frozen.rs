@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use centrex::lease::{Leadership, elect};
+use centrex::operator::lease::{Leadership, elect};
 use jiff::SignedDuration;
 use tokio_util::sync::CancellationToken;
 

@@ -7,7 +7,7 @@ mod frozen;
 
 use std::time::Duration;
 
-use centrex::lease::LeaseOptions;
+use centrex::operator::lease::LeaseOptions;
 
 /// One Lease that electors of these names want.
 fn options(name: &str, duration: Duration) -> LeaseOptions {

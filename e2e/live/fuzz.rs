@@ -4,7 +4,7 @@
 use std::sync::Once;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use centrex::switch::esl::{Api, Event};
+use centrex::freeswitch::esl::{Api, Event};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use serde_json::json;

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use centrex::switch::esl::{Address, Api, EslError, Event, Password, Session, open};
+use centrex::freeswitch::esl::{Address, Api, EslError, Event, Password, Session, open};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use centrex::plan::report::SwitchInfo;
+use centrex::plan::report::{Applied, Findings, GatewayState};
 use centrex::store::Reader;
-use centrex::store::acks::{Reporter, SwitchInfo};
-use centrex::switch::findings::{Applied, Findings, GatewayState};
+use centrex::store::reports::Reporter;
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use centrex::plan::report::{Ack, SwitchInfo, SwitchState};
 use centrex::reconcile::{NewStatus, Progress, Reconciler};
 use centrex::source::{Change, Object, ObjectKey};
 use centrex::store::Store;
-use centrex::store::acks::{Ack, SwitchInfo, SwitchState};
 use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::timeout;

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use centrex::plan::TenantPlan;
-use centrex::store::{Keyring, Reader, StoreOptions, tenant_schema};
-use centrex::switch::cache::Cache;
-use centrex::switch::follow::{Follower, Progress};
-use centrex::switch::replica::Replica;
+use centrex::replica::cache::Cache;
+use centrex::replica::follow::{Follower, Progress};
+use centrex::replica::tenants::Replica;
+use centrex::secrets::keyring::Keyring;
+use centrex::store::{Reader, StoreOptions, tenant_schema};
 use sqlx::AssertSqlSafe;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;

@@ -1,6 +1,7 @@
 //! Keys: the right one, a wrong one, a rotation; and that no secret is readable without one.
 
-use centrex::store::{Keyring, KeyringError, Store, StoreError};
+use centrex::secrets::keyring::{Keyring, KeyringError};
+use centrex::store::{Store, StoreError};
 use sqlx::AssertSqlSafe;
 
 use crate::plans;

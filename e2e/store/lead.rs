@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use centrex::resources::tenant::DeletionPolicy;
-use centrex::store::{Candidate, Elected, Keyring, Store, StoreError};
+use centrex::secrets::keyring::Keyring;
+use centrex::store::{Candidate, Elected, Store, StoreError};
 use sqlx::{Connection, PgConnection};
 
 use crate::plans;

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::time::Duration;
 
-use centrex::store::{LocalError, LocalOptions, LocalPostgres};
+use centrex::local_postgres::{LocalError, LocalOptions, LocalPostgres};
 use sqlx::ConnectOptions;
 
 use crate::postgres::reachable_dir;

@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use centrex::plan::report::{Ack, SwitchInfo};
+use centrex::plan::report::{Applied, Findings, GatewayState};
 use centrex::status::AckTable;
-use centrex::store::acks::{Ack, Patience, Reporter, SwitchInfo, follow_acks};
+use centrex::store::reports::{Patience, Reporter, follow_acks};
 use centrex::store::{Reader, Store};
-use centrex::switch::findings::{Applied, Findings, GatewayState};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use centrex::store::{LocalError, LocalOptions, LocalPostgres};
+use centrex::local_postgres::{LocalError, LocalOptions, LocalPostgres};
 use sqlx::postgres::PgListener;
 use sqlx::{ConnectOptions, PgConnection};
 

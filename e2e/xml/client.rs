@@ -4,8 +4,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use centrex::switch::http::{Credentials, Probe, Server};
-use centrex::switch::xml::Answers;
+use centrex::freeswitch::http::Server;
+use centrex::freeswitch::xml::Answers;
+use centrex::http::credentials::Credentials;
+use centrex::http::probe::Probe;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;

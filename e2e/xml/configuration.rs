@@ -1,8 +1,8 @@
 //! Configuration lookups, by file (contract §4, §9).
 
+use centrex::freeswitch::xml::form::Form;
+use centrex::freeswitch::xml::{AnswerError, Section};
 use centrex::route::names;
-use centrex::switch::form::Form;
-use centrex::switch::xml::{AnswerError, Section};
 
 use super::rules::{configuration, document};
 use super::tree::Node;
@@ -142,11 +142,11 @@ fn only_what_is_asked_of_sofia_is_answered() {
 #[test]
 fn without_the_signing_key_there_are_no_gateways_to_be_wrong_about() {
     let answers = world::recorded_world();
-    let keyless = centrex::switch::xml::Answers {
+    let keyless = centrex::freeswitch::xml::Answers {
         replica: answers.replica.clone(),
         key: Default::default(),
         media: answers.media.clone(),
-        templates: centrex::switch::xml::templates::Templates::built_in().unwrap(),
+        templates: centrex::freeswitch::xml::templates::Templates::built_in().unwrap(),
         running: Default::default(),
     };
     let form = "section=configuration&tag_name=configuration&key_name=name&key_value=sofia.conf";

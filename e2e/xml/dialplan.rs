@@ -1,11 +1,11 @@
 //! Whose a call is: what the switch vouches for, never what a phone says of itself.
 
+use centrex::freeswitch::xml::form::Form;
+use centrex::freeswitch::xml::{Answers, Section};
 use centrex::plan::NumberRow;
 use centrex::resources::common::DestinationKind;
 use centrex::route::Caller;
 use centrex::route::token::sign_call;
-use centrex::switch::form::Form;
-use centrex::switch::xml::{Answers, Section};
 
 use super::rules::document;
 use super::tree::Node;

@@ -2,7 +2,7 @@
 
 use super::rules::{ask, directory};
 use super::tree::Node;
-use centrex::switch::xml::Section;
+use centrex::freeswitch::xml::Section;
 
 fn user(node: &Node) -> Option<&str> {
     node.one("user").attribute("id")

@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
+use centrex::freeswitch::xml::form::Form;
+use centrex::freeswitch::xml::{Answer, Answers, Section};
 use centrex::plan::*;
 use centrex::route::names;
-use centrex::switch::form::Form;
-use centrex::switch::xml::{Answer, Answers, Section};
 use proptest::prelude::*;
 
 use super::tree::Node;

@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use centrex::switch::http::Server;
-use centrex::switch::replica::Replica;
-use centrex::switch::xml::Answers;
+use centrex::freeswitch::http::Server;
+use centrex::freeswitch::xml::Answers;
+use centrex::replica::tenants::Replica;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
@@ -117,7 +117,7 @@ async fn a_body_of_10_megabytes_is_refused_and_its_sender_told() {
 async fn a_body_just_within_the_limit_is_answered() {
     let listener = listener().await;
     let body = format!("x={}&{USER}", "&".repeat((1 << 20) - USER.len() - 3));
-    assert_eq!(body.len(), centrex::switch::http::MAX_BODY_BYTES);
+    assert_eq!(body.len(), centrex::http::body::MAX_BODY_BYTES);
     assert_eq!(listener.lookup("directory", &body).await.document().all("user").len(), 1);
 }
 
@@ -173,7 +173,7 @@ async fn before_anything_is_loaded_lookups_fail_rather_than_miss() {
         replica: Arc::new(Replica::default()),
         key: loaded.key.clone(),
         media: loaded.media.clone(),
-        templates: centrex::switch::xml::templates::Templates::built_in().unwrap(),
+        templates: centrex::freeswitch::xml::templates::Templates::built_in().unwrap(),
         running: Default::default(),
     });
     let listener = Listener::start_with(empty.clone(), Lacks(&["tenants are not loaded"])).await;

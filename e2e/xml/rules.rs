@@ -1,7 +1,7 @@
 //! The contract's twelve rules, by their numbers.
 
-use centrex::switch::form::Form;
-use centrex::switch::xml::{Answer, Section};
+use centrex::freeswitch::xml::form::Form;
+use centrex::freeswitch::xml::{Answer, Section};
 
 use super::tree::Node;
 use super::world::{self, recorded_world};
@@ -19,7 +19,7 @@ fn world_answer(section: Section, form: &str) -> Answer {
 pub fn document(answer: &Answer) -> Node {
     match answer {
         Answer::Found(document) => Node::parse(std::str::from_utf8(document).unwrap()),
-        Answer::NotFound => Node::parse(std::str::from_utf8(centrex::switch::xml::NOT_FOUND).unwrap()),
+        Answer::NotFound => Node::parse(std::str::from_utf8(centrex::freeswitch::xml::NOT_FOUND).unwrap()),
     }
 }
 

@@ -4,17 +4,17 @@
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
+use centrex::freeswitch::xml::Answers;
+use centrex::freeswitch::xml::templates::Templates;
 use centrex::plan::*;
+use centrex::replica::tenants::Replica;
 use centrex::resources::common::*;
 use centrex::resources::queue::QueueStrategy;
 use centrex::resources::ring_group::RingStrategy;
 use centrex::resources::sip_profile::Role;
 use centrex::resources::tenant::DeletionPolicy;
-use centrex::route::SigningKey;
 use centrex::route::media::MediaRoot;
-use centrex::switch::replica::Replica;
-use centrex::switch::xml::Answers;
-use centrex::switch::xml::templates::Templates;
+use centrex::secrets::signing_key::SigningKey;
 use uuid::Uuid;
 
 pub const TENANT_A: Uuid = Uuid::from_u128(0x0000_0000_0000_4000_8000_a000_0000_0000);

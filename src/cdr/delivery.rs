@@ -7,17 +7,17 @@ use std::time::Duration;
 use tracing::warn;
 use uuid::Uuid;
 
+use super::attribution::{Misplaced, place};
 use super::document::Document;
 use super::metrics::CdrMetrics;
-use super::names::Names;
-use super::place::{Misplaced, place};
 use super::record::Cdr;
+use super::resource_names::Names;
 use super::spool::Received;
-use crate::route::SigningKey;
+use crate::replica::tenants::Replica;
+use crate::secrets::signing_key::SigningKey;
 use crate::store::cdrs::{Quarantined, Taken};
 use crate::store::error::in_time;
 use crate::store::{Reader, StoreError};
-use crate::switch::replica::Replica;
 
 /// How records get to Postgres; clones do the same.
 #[derive(Clone, Debug)]

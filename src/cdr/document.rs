@@ -11,9 +11,9 @@ use percent_encoding::percent_decode;
 use quick_xml::escape::unescape;
 use quick_xml::events::attributes::Attributes;
 
-use super::known;
+use super::fields;
 use super::tags::{Kind, Tags};
-use crate::switch::form::lossy;
+use crate::util::lossy::lossy;
 
 /// How FreeSWITCH wrote a body (`encode` in `xml_cdr.conf`, contract §7.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,11 +62,11 @@ pub struct Document<'a> {
 
 /// Values by the numbers of their names; of repeats the first.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Values<'a>([Option<&'a str>; known::COUNT]);
+struct Values<'a>([Option<&'a str>; fields::COUNT]);
 
 impl Default for Values<'_> {
     fn default() -> Self {
-        Self([None; known::COUNT])
+        Self([None; fields::COUNT])
     }
 }
 
@@ -78,7 +78,7 @@ impl<'a> Values<'a> {
     }
 
     fn get(&self, name: &str) -> Option<&'a str> {
-        let number = known::number(name);
+        let number = fields::number(name);
         debug_assert!(number.is_some(), "{name} is asked for, and not known");
         self.0.get(number?).copied().flatten()
     }
@@ -234,7 +234,7 @@ impl<'a> Document<'a> {
 
     /// Takes in what an element said that has ended.
     fn take(&mut self, place: Place, name: &str, value: &'a str) {
-        let Some(number) = known::number(name) else { return };
+        let Some(number) = fields::number(name) else { return };
         match place {
             Place::Variables => {
                 if name == TOKEN {

@@ -7,7 +7,7 @@ use memchr::memmem;
 use wide::u8x16;
 
 use super::document::DocumentError;
-use crate::lookup::places;
+use crate::util::lookup::places;
 
 /// What a tag does to an element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

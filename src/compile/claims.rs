@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::resources::{Number, Tenant};
+use crate::source::index::key_of;
 use crate::source::object::created;
-use crate::source::world::key_of;
 use crate::source::{TenantKey, World};
 
 /// Most digits of an emergency number that no rule of the platform can keep back, such as 112. Longer

@@ -4,9 +4,9 @@
 
 pub mod claims;
 mod countries;
-mod from_before;
 mod patterns;
 mod platform;
+mod platform_last_good;
 mod problem;
 mod secrets;
 mod sources;
@@ -19,7 +19,7 @@ pub use problem::{Effect, LastGoodRow, Problem, Reason, Stays};
 pub use tenant::{tenant, tenant_after};
 
 use crate::plan::{PlatformPlan, TenantPlan};
-use crate::source::world::key_of;
+use crate::source::index::key_of;
 use crate::source::{TenantKey, World};
 
 /// What a compile gives.

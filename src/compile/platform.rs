@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::claims::Claims;
-use super::from_before::FromBefore;
+use super::platform_last_good::FromBefore;
 use super::problem::{Effect, Problem, Reason};
 use super::sources::Sources;
 use super::trunk::trunk_row;

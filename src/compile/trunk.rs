@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use uuid::Uuid;
 
 use super::countries;
-use super::from_before::least;
+use super::platform_last_good::least;
 use super::problem::{Problem, Reason};
 use super::secrets::{Unusable, password};
 use super::sources::Sources;

@@ -14,8 +14,8 @@ use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::lease::SignOfLife;
 use super::metrics::Metrics;
-use crate::lease::SignOfLife;
 use crate::source::cluster::Watches;
 
 /// How long nothing may be heard on a watch: bookmarks come about once a minute, and a watch is

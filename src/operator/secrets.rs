@@ -13,8 +13,9 @@ use tracing::{debug, info, warn};
 
 use super::api::{MANAGER, Refusal, owned_by};
 use crate::resources::Extension;
-use crate::source::{Object, ObjectKey, password};
-use crate::turns::Turns;
+use crate::secrets::password::password;
+use crate::source::{Object, ObjectKey};
+use crate::util::turns::Turns;
 
 /// Secrets made at one time.
 const MAKERS: usize = 8;

@@ -18,7 +18,7 @@ use super::api::{MANAGER, Refusal, api_of, resource};
 use super::metrics::Metrics;
 use crate::reconcile::NewStatus;
 use crate::source::{Change, Object, ObjectKey};
-use crate::turns::Turns;
+use crate::util::turns::Turns;
 
 /// Writes under way at one time.
 const WRITERS: usize = 16;

@@ -13,13 +13,13 @@ use tracing::warn;
 
 use super::api::{MANAGER, Refusal};
 use super::events;
+use crate::plan::report::Findings;
+use crate::plan::report::{Ack, SwitchInfo};
 use crate::reconcile::Note;
 use crate::resources::switch::SwitchSpec;
 use crate::resources::{API_VERSION, Switch};
-use crate::status::acks::{Ack, SwitchInfo};
 use crate::status::reason::{VULNERABLE, find};
 use crate::status::switch::{Standing, switch_conditions};
-use crate::switch::findings::Findings;
 
 /// Pause before what failed is tried again.
 const RETRY: Duration = Duration::from_secs(5);

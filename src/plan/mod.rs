@@ -5,6 +5,7 @@
 
 pub mod in_force;
 pub mod platform;
+pub mod report;
 pub mod row;
 pub mod tenant;
 

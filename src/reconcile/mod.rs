@@ -5,28 +5,28 @@
 //! pauses that grow for each tenant by itself; nothing is given up. A process that does not lead
 //! takes changes in all the same, and writes nothing.
 
-mod again;
-mod before;
-mod finish;
-mod found;
-mod known;
+mod admission;
+mod admission_recheck;
+mod compile_state;
+mod jobs;
+mod last_good;
 mod metrics;
-mod outside;
+mod outcomes;
+mod problem_set;
 mod progress;
-mod propose;
 mod recordings;
 mod report;
+mod resource_sink;
 mod restored;
 mod schedule;
 mod tenant;
-mod work;
 mod writing;
 
-pub use known::Known;
+pub use admission::Verdict;
+pub use compile_state::Known;
 pub use metrics::Metrics;
-pub use outside::{NewStatus, Note, Outside, OutsideError};
 pub use progress::Progress;
-pub use propose::Verdict;
+pub use resource_sink::{NewStatus, Note, Outside, OutsideError};
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
@@ -38,15 +38,16 @@ use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
 use crate::compile::Reason;
-use crate::source::world::key_of;
+use crate::plan::report::Ack;
+use crate::source::index::key_of;
 use crate::source::{Change, Object, TenantKey};
 use crate::status::AckTable;
-use crate::status::acks::{Ack, Concerned};
+use crate::status::acks::Concerned;
 use crate::store::Store;
 use crate::store::cdrs;
+use jobs::{Done, Job};
 use schedule::Schedule;
 use tenant::{Deleting, Platform, Tenant};
-use work::{Done, Job};
 
 /// Why there is no store before anything was heard of it.
 const UNREACHED: &str = "unreachable";

@@ -16,10 +16,10 @@ use uuid::Uuid;
 
 use super::Known;
 use crate::compile::claims::tenant_id;
+use crate::media::directory::MediaError;
+use crate::media::recordings::{Storage, remove_beyond, remove_older};
 use crate::resources::TenantProfile;
 use crate::resources::quantity::bytes;
-use crate::store::media::MediaError;
-use crate::store::recordings::{Storage, remove_beyond, remove_older};
 
 /// The first look, when everything is probably known, and how often after it.
 const FIRST: Duration = Duration::from_secs(60);

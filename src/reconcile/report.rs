@@ -9,11 +9,12 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use tokio::time::Instant;
 
-use super::outside::{NewStatus, Note, Outside};
+use super::jobs::WorkError;
+use super::resource_sink::{NewStatus, Note, Outside};
 use super::tenant::Rows;
-use super::work::WorkError;
 use super::{Reconciler, tenant};
 use crate::compile::{Problem, Stays};
+use crate::plan::report::GatewayState;
 use crate::resources::Trunk;
 use crate::resources::status::TenantStatus;
 use crate::source::references::references;
@@ -26,7 +27,6 @@ use crate::status::summary::Summary;
 use crate::status::trunk::trunk_status;
 use crate::status::{Facts, LastGood, Live, Programmed, conditions};
 use crate::store::tenant_schema;
-use crate::switch::findings::GatewayState;
 
 /// How long a change may take to reach all switches before it is told which of them lack it.
 const PATIENCE: Duration = Duration::from_secs(5);

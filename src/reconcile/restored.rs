@@ -8,10 +8,10 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
 use super::Reconciler;
-use super::work::Job;
+use super::jobs::Job;
 use crate::compile::claims::tenant_id;
 use crate::source::TenantKey;
-use crate::source::world::key_of;
+use crate::source::index::key_of;
 use crate::status::acks::MOST_AHEAD;
 
 /// Pause before it is tried again to say that tenants are gone.

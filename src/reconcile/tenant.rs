@@ -7,8 +7,8 @@ use tokio::time::Instant;
 use tracing::warn;
 use uuid::Uuid;
 
-use super::before::Before;
-use super::found::Found;
+use super::last_good::Before;
+use super::problem_set::Found;
 use crate::compile::{Effect, LastGoodRow, Problem, Stays};
 use crate::plan::{PlatformPlan, TenantRow};
 use crate::resources;

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use tokio::task::spawn_blocking;
 
 use super::Outside;
-use super::work::{WorkError, row_of};
+use super::jobs::{WorkError, row_of};
 use crate::compile::{LastGoodRow, Stays};
+use crate::media::directory;
 use crate::plan::{Origin, TenantPlan};
 use crate::resources;
 use crate::source::TenantSnapshot;
-use crate::store::media;
 use crate::store::{Store, Written};
 
 /// Rows that stay as a whole, by table and name: they were compiled from what their resource was before.
@@ -47,7 +47,7 @@ pub(super) async fn write(
     let written = store.write_tenant_of(plan, &origin).await?;
     if let Some(root) = media {
         let (id, owner) = (plan.tenant.id, plan.tenant.owner_uid.clone());
-        spawn_blocking(move || media::claim(&root, id, &owner)).await.map_err(WorkError::from)??;
+        spawn_blocking(move || directory::claim(&root, id, &owner)).await.map_err(WorkError::from)??;
     }
     Ok(written)
 }

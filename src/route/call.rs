@@ -9,12 +9,12 @@ use super::decide::{Decision, Refusal, decide};
 use super::explain::{self, End, Listener};
 use super::legal::{DialNumber, Text, Word};
 use super::media::MediaRoot;
-use super::signing::SigningKey;
 use super::token::{Caller, Step, sign_call, verify_step};
 use super::view::TenantView;
 use super::{digits, emergency, features, outbound, targets};
 use crate::plan::{ExtensionRow, NumberRow, PlatformPlan, Target, TrunkRow};
 use crate::resources::routing_test::EndKind;
+use crate::secrets::signing_key::SigningKey;
 
 /// A call to route: whose it is was found out before, from what the switch vouches for.
 pub struct Call<'a> {

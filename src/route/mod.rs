@@ -16,14 +16,13 @@ mod outbound;
 mod recording;
 pub mod rules;
 pub mod schedule;
-pub mod signing;
 pub mod targets;
 pub mod token;
 pub mod view;
 
+pub use crate::secrets::signing_key::SigningKey;
 pub use app::Action;
 pub use call::{Answer, Call};
 pub use explain::Listener;
-pub use signing::SigningKey;
 pub use token::Caller;
 pub use view::TenantView;

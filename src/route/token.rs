@@ -8,9 +8,9 @@
 use uuid::Uuid;
 
 use super::legal::Word;
-use super::signing::SigningKey;
 use crate::plan::Target;
 use crate::resources::common::DestinationKind;
+use crate::secrets::signing_key::SigningKey;
 
 /// On whose behalf a call runs.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use jiff::tz::TimeZone;
 
 use super::schedule;
-use super::signing::hexadecimal;
 use super::token::Caller;
 use crate::plan::{
     ExtensionRow, NationalDialling, NumberRow, OutboundRouteRow, Row, Rows, Target, TenantPlan,
 };
 use crate::resources::common::DestinationKind;
+use crate::secrets::signing_key::hexadecimal;
 use crate::source::ObjectKey;
 
 /// A tenant as calls see it.

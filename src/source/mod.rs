@@ -4,14 +4,12 @@
 
 pub mod cluster;
 pub mod folder;
+pub mod index;
 pub mod manifest;
 pub mod object;
 mod origins;
-mod password;
 pub mod references;
 pub mod validate;
-pub mod world;
 
+pub use index::{Change, PlatformSnapshot, TenantKey, TenantSnapshot, Unreadable, World};
 pub use object::{Object, ObjectKey};
-pub use password::password;
-pub use world::{Change, PlatformSnapshot, TenantKey, TenantSnapshot, Unreadable, World};

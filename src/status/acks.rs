@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-pub use crate::store::acks::{Ack, LATE, SILENT, SwitchInfo, SwitchState};
-use crate::switch::findings::{Findings, GatewayState, Held};
+pub use crate::plan::report::{Ack, LATE, SILENT, SwitchInfo, SwitchState};
+use crate::plan::report::{Findings, GatewayState, Held};
 
 /// So many revisions more than are stored may a switch hold. One that says more is broken, and not believed:
 /// there would be no numbers left.

@@ -7,7 +7,7 @@ use super::acks::AckTable;
 use super::conditions::{Found, cut, stamped};
 use super::reason::{EMERGENCY_TRUNK_USABLE, find};
 use crate::plan::EmergencyRow;
-use crate::switch::findings::usable;
+use crate::plan::report::usable;
 
 /// Most switches that a message tells of.
 const MOST_TOLD: usize = 3;
@@ -105,10 +105,10 @@ pub fn found(row: &EmergencyRow, acks: &AckTable) -> Found {
 
 #[cfg(test)]
 mod tests {
-    use super::super::acks::{Ack, SwitchInfo, SwitchState};
     use super::super::reason::TENANT;
     use super::*;
-    use crate::switch::findings::{Findings, GatewayState};
+    use crate::plan::report::{Ack, SwitchInfo, SwitchState};
+    use crate::plan::report::{Findings, GatewayState};
 
     fn row(trunk: Option<&str>, others: &[&str]) -> EmergencyRow {
         EmergencyRow {

@@ -3,11 +3,11 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use super::acks::{LATE, SILENT};
 use super::conditions::{Found, cut, stamped};
 use super::reason::{CONNECTED, DRAINING, DRIFTED, READY, VULNERABLE};
 use super::version::{HOLES, has_holes};
-use crate::switch::findings::Findings;
+use crate::plan::report::Findings;
+use crate::plan::report::{LATE, SILENT};
 
 /// Most differences that a message tells; it says how many more there are.
 const MOST_DIFFERENCES: usize = 3;

@@ -7,9 +7,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::conditions::{Found, cut, stamped};
 use super::reason::{PROGRAMMED, REGISTERED, find};
+use crate::plan::report::GatewayState;
 use crate::resources::status::{GatewayStatus, TrunkStatus};
 use crate::resources::trunk::TrunkSpec;
-use crate::switch::findings::GatewayState;
 
 /// Most gateways that a status lists, and that a message tells of.
 const MOST_LISTED: usize = 64;

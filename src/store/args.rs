@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::{Keyring, KeyringError, StoreError, StoreOptions};
+use super::{StoreError, StoreOptions};
+use crate::secrets::keyring::{Keyring, KeyringError};
 
 /// Where the store is, and what its secrets are sealed with.
 #[derive(Args, Clone, Debug)]

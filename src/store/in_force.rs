@@ -3,9 +3,9 @@
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use uuid::Uuid;
 
-use super::changes::Names;
 use super::error::{Doing, StoreError};
 use super::load::{BEGIN, Reader, enter_tenant, read, read_some, tenant_row};
+use super::revision_log::Names;
 use super::tables::{PLATFORM, Tables};
 use crate::plan::{InForce, Origin, PlatformPlan, TenantPlan};
 

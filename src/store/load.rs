@@ -8,14 +8,15 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection, PgExecutor, PgPool};
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
-use super::changes::{self, Names};
 use super::error::{Doing, StoreError};
-use super::keyring::Keyring;
 use super::migrate::{self, enter};
+use super::revision_log;
+use super::revision_log::Names;
 use super::tables::{PLATFORM, Prepared, StoredRow, StoredRows, Tables};
 use super::{ACQUIRE_TIMEOUT, StoreOptions, login, settings, tenant_schema};
 use crate::plan::{PlatformPlan, TenantPlan, TenantRow};
-use crate::route::SigningKey;
+use crate::secrets::keyring::Keyring;
+use crate::secrets::signing_key::SigningKey;
 
 /// Everything of a plan is read as of one moment.
 pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
@@ -290,9 +291,9 @@ impl Reader {
             return Ok(None);
         };
         let changed = match held {
-            Some((held, plan)) => {
-                changes::since(&mut transaction, &qualifier, held, number).await?.map(|names| (plan, names))
-            }
+            Some((held, plan)) => revision_log::since(&mut transaction, &qualifier, held, number)
+                .await?
+                .map(|names| (plan, names)),
             None => None,
         };
         let rows = match &changed {

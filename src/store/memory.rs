@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use uuid::Uuid;
 
-use super::keyring::Fingerprint;
+use super::fingerprints::Prints;
 use super::load::{Revision, Revisions};
-use super::prints::Prints;
 use super::tables::Prepared;
+use crate::secrets::keyring::Fingerprint;
 
 /// The memory of a process that writes, kept from one of its terms to the next.
 #[derive(Clone, Default)]

@@ -3,24 +3,20 @@
 //! A plan is written in one transaction: rows that differ are changed, rows that are gone are
 //! removed, the revision goes up by one. A plan equal to what is stored writes nothing.
 
-pub mod acks;
 mod args;
 pub mod cdrs;
-mod changes;
 mod claims;
 pub mod error;
+pub mod fence;
+mod fingerprints;
 mod in_force;
-pub mod keyring;
-pub mod lead;
 pub mod load;
-pub mod local;
 mod login;
-pub mod media;
 mod memory;
 pub mod migrate;
-mod prints;
-pub mod recordings;
 mod remove;
+pub mod reports;
+mod revision_log;
 mod rows;
 mod settings;
 pub(crate) mod tables;
@@ -35,19 +31,18 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, PgConnection, PgPool};
 use uuid::Uuid;
 
+pub use crate::secrets::keyring::{Keyring, KeyringError};
 pub use args::StoreArgs;
-pub use changes::Names;
 pub use error::StoreError;
-pub use keyring::{Keyring, KeyringError};
-pub use lead::{Candidate, Elected};
+pub use fence::{Candidate, Elected};
 pub use load::{Reader, Revision, Revisions, TenantInfo};
-pub use local::{LocalError, LocalOptions, LocalPostgres};
 pub use memory::Memory;
 pub use remove::Removed;
+pub use revision_log::Names;
 pub use rows::Origins;
 pub use write::Written;
 
-use crate::route::SigningKey;
+use crate::secrets::signing_key::SigningKey;
 use error::{Doing, lost, refuses_login};
 
 /// Channel that changes are notified on. The payload is JSON: `{"tenant": ID, "revision": N}`,
@@ -127,7 +122,7 @@ pub struct Store {
     signing_key: SigningKey,
     memory: Memory,
     /// The right to write; none for a store that was only connected, which nothing fences.
-    lead: Option<Arc<lead::Lead>>,
+    lead: Option<Arc<fence::Lead>>,
 }
 
 impl Store {

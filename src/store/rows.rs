@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::error::{Doing, StoreError};
-use super::keyring::Keyring;
-use super::prints::{Difference, Print, Prints, TablePrints};
+use super::fingerprints::{Difference, Print, Prints, TablePrints};
 use super::tables::{RowImage, Tables};
 use crate::plan::Origin;
+use crate::secrets::keyring::Keyring;
 
 /// Says which resource a row was compiled from, by its table and name; none where that is not known, or is
 /// what it was.

@@ -4,8 +4,8 @@
 use sqlx::PgConnection;
 
 use super::error::{Doing, StoreError};
-use super::keyring::{Keyring, Place, UnsealError, random, sealed_version};
-use crate::route::SigningKey;
+use crate::secrets::keyring::{Keyring, Place, UnsealError, random, sealed_version};
+use crate::secrets::signing_key::SigningKey;
 
 const KEY_CHECK: &str = "key_check";
 const SIGNING_KEY: &str = "signing_key";

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use serde::{Deserialize, Serialize};
 
 use super::error::StoreError;
-use super::keyring::{Fingerprint, Keyring, Place};
-use super::prints::{Print, Prints, TablePrints};
+use super::fingerprints::{Print, Prints, TablePrints};
 use crate::plan::{PlatformPlan, Row, Rows, Secrets, TenantPlan, tenant_rows};
+use crate::secrets::keyring::{Fingerprint, Keyring, Place};
 
 /// The scope of rows that belong to no tenant.
 pub(crate) const PLATFORM: &str = "platform";

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::error::{Doing, StoreError};
+use super::fingerprints::Prints;
 use super::migrate::enter;
-use super::prints::Prints;
 use super::rows::{self, Home, Origins};
 use super::tables::{PLATFORM, Prepared, Tables};
 use super::tenant::{create, current, update};
-use super::{CHANNEL, Store, changes, claims};
+use super::{CHANNEL, Store, claims, revision_log};
 use crate::plan::{PlatformPlan, TenantPlan};
 
 /// How often a write is tried again that lost against another one.
@@ -185,7 +185,7 @@ impl Store {
         let differences = prepared.prints.since(&stored);
         let counts =
             rows::write(&mut transaction, self.keyring(), home, (plan, origins), &differences).await?;
-        changes::keep(&mut transaction, revision, before.as_deref(), &differences).await?;
+        revision_log::keep(&mut transaction, revision, before.as_deref(), &differences).await?;
         transaction.commit().await.doing("writing a tenant")?;
         Ok(Some(Written {
             revision,

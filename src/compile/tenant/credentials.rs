@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use k8s_openapi::api::core::v1::Secret;
 
-use super::draft::{Draft, name_of};
+use super::compiler::{Draft, name_of};
 use crate::compile::secrets::{self, Unusable};
 use crate::resources::Extension;
 use crate::resources::common::SecretKeyRef;

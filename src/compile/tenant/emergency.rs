@@ -1,6 +1,6 @@
 //! How a tenant's emergency calls leave: by which numbers they are known, and by which trunks they go.
 
-use super::draft::{Draft, name_of};
+use super::compiler::{Draft, name_of};
 use crate::compile::claims::UNDENIABLE_DIGITS;
 use crate::compile::platform::trunk_name;
 use crate::compile::{Problem, Reason};

@@ -1,14 +1,14 @@
 //! The tenant itself: profile, domains, identity, time zone.
 
-use super::draft::Draft;
+use super::compiler::Draft;
 use super::{emergency, schedule};
 use crate::compile::claims::tenant_id;
-use crate::compile::from_before::least;
+use crate::compile::platform_last_good::least;
 use crate::compile::{Problem, Reason, countries};
 use crate::plan::TenantRow;
 use crate::resources::media_file::MediaUsage;
 use crate::source::ObjectKey;
-use crate::source::world::key_of;
+use crate::source::index::key_of;
 
 /// The tenant's row; `None` when the tenant as a whole is refused.
 pub fn tenant_row(draft: &mut Draft) -> Option<TenantRow> {

@@ -1,6 +1,6 @@
 //! The limits of the tenant's profile: counted, and the oldest stay.
 
-use super::draft::{Aged, Draft, name_of};
+use super::compiler::{Aged, Draft, name_of};
 use crate::compile::Reason;
 
 /// Refuses what is over the limits of the profile.

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use super::draft::{Aged, Broken, Draft, Id, name_of};
+use super::compiler::{Aged, Broken, Draft, Id, name_of};
 use crate::compile::Reason;
 use crate::resources::common::Destination;
 

@@ -5,16 +5,16 @@
 //! What stands then becomes rows; rows from before are put back for what became invalid by mistake; and
 //! routing tests ask what is in force then.
 
+mod compiler;
 mod credentials;
-mod draft;
 mod emergency;
 mod header;
 mod last_good;
 mod limits;
-mod links;
 mod loops;
 mod numbers;
 mod outbound;
+mod required_refs;
 mod routing_tests;
 mod rows;
 mod schedule;
@@ -23,7 +23,7 @@ mod without_rows;
 use super::{Claims, Compiled};
 use crate::plan::{InForce, PlatformPlan, TenantPlan};
 use crate::source::{PlatformSnapshot, TenantSnapshot};
-use draft::Draft;
+use compiler::Draft;
 use last_good::Restored;
 
 /// Circles that end resources are cut one after the other so many times, for others may end with one.
@@ -84,7 +84,7 @@ fn judged(draft: &mut Draft) -> Option<TenantPlan> {
     outbound::settle(draft);
     limits::apply(draft);
     rows::withhold_unprotected(draft);
-    let mut required = links::Required::new(draft);
+    let mut required = required_refs::Required::new(draft);
     for pass in 0usize.. {
         required.check(draft);
         let Some(cannot_stand) = loops::cut(draft, pass < SPARING) else { break };

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 
-use super::draft::{Aged, Broken, Draft, name_of};
+use super::compiler::{Aged, Broken, Draft, name_of};
 use crate::compile::Reason;
 use crate::source::ObjectKey;
+use crate::source::index::key_of;
 use crate::source::object::created;
-use crate::source::world::key_of;
 
 /// Settles who holds each number and code of the tenant.
 pub fn settle(draft: &mut Draft) {

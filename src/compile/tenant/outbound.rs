@@ -1,6 +1,6 @@
 //! Outbound routes against each other and against emergency numbers.
 
-use super::draft::{Aged, Draft, name_of};
+use super::compiler::{Aged, Draft, name_of};
 use super::numbers::emergency_numbers;
 use crate::compile::{Reason, patterns};
 use crate::resources::OutboundRoute;

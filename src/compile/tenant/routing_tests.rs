@@ -10,14 +10,15 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::AmbiguousOffset;
 
-use super::draft::{Broken, Draft, name_of};
+use super::compiler::{Broken, Draft, name_of};
 use crate::compile::Reason;
 use crate::plan::{TenantPlan, TrunkRow};
 use crate::resources::RoutingTest;
 use crate::resources::routing_test::{EndKind, Expectation};
 use crate::route::explain::{End, Explanation};
 use crate::route::media::MediaRoot;
-use crate::route::{Call, Caller, Listener, SigningKey, TenantView};
+use crate::route::{Call, Caller, Listener, TenantView};
+use crate::secrets::signing_key::SigningKey;
 
 /// Who calls, and the trunk it comes in by.
 type From<'a> = (Caller, Option<(String, &'a TrunkRow)>);

@@ -1,7 +1,7 @@
 //! What stands, as rows.
 
+use super::compiler::{Draft, name_of};
 use super::credentials::{pin, sip_password};
-use super::draft::{Draft, name_of};
 use super::{loops, schedule};
 use crate::compile::secrets::Unusable;
 use crate::compile::{Problem, Reason};

@@ -3,7 +3,7 @@
 use jiff::civil::Date;
 use jiff::tz::TimeZoneDatabase;
 
-use super::draft::Broken;
+use super::compiler::Broken;
 use crate::compile::Reason;
 use crate::plan::{HolidayRow, WindowRow};
 use crate::resources::Schedule;

@@ -1,6 +1,6 @@
 //! Resources that have no row: what they refer to is looked for all the same.
 
-use super::draft::{Draft, name_of};
+use super::compiler::{Draft, name_of};
 use crate::compile::Reason;
 
 /// Notes what devices and media files refer to that is not there.

@@ -9,14 +9,14 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, error, info, warn};
 
-use super::backoff::Backoff;
 use super::failure::Failure;
 use super::kinds::on_use;
-use super::pulse::Fetching;
 use super::read::{self, Head};
 use super::requests;
-use super::wants::Wants;
+use super::secret_fetch_queue::Wants;
+use super::watch_health::Fetching;
 use crate::source::{Change, Object, ObjectKey, Unreadable};
+use crate::util::backoff::Backoff;
 
 /// Fetches at one time.
 const CONCURRENT: usize = 8;

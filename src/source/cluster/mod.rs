@@ -11,20 +11,19 @@
 //! - What nothing in Centrex uses of an object's metadata is not kept: annotations, managed fields,
 //!   owners, and labels except those of Namespaces.
 
-mod backoff;
+mod batcher;
 mod failure;
 mod fetch;
-mod gather;
 mod get;
 mod kinds;
-mod known;
-mod pulse;
 mod read;
 mod requests;
+mod secret_fetch_queue;
 mod stream;
+mod stream_cache;
 #[cfg(test)]
 mod tests;
-mod wants;
+mod watch_health;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -33,14 +32,14 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 pub use get::get;
-pub use pulse::{Sign, Watches};
+pub use watch_health::{Sign, Watches};
 
 use super::Change;
+use batcher::Gatherer;
 use fetch::Fetcher;
-use gather::Gatherer;
 use kinds::KINDS;
-use pulse::Pulse;
 use stream::Stream;
+use watch_health::Pulse;
 
 /// What streams have seen and nobody took up yet, at most.
 const INBOX: usize = 256;

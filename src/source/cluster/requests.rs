@@ -10,10 +10,10 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::time::timeout;
 
-use super::backoff::jitter;
 use super::failure::Failure;
 use super::kinds::Kind;
 use crate::source::ObjectKey;
+use crate::util::backoff::jitter;
 
 /// Objects a page.
 const PAGE: u32 = 500;

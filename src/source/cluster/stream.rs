@@ -16,15 +16,15 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
-use super::backoff::Backoff;
 use super::failure::Failure;
 use super::kinds::{Kind, Taken};
-use super::known::{Known, Shift};
-use super::pulse::Pulse;
 use super::read::{self, Head};
 use super::requests::{Page, Requests};
+use super::stream_cache::{Known, Shift};
+use super::watch_health::Pulse;
 use crate::source::references::references;
 use crate::source::{Object, ObjectKey, Unreadable};
+use crate::util::backoff::Backoff;
 
 /// First and longest pause after a failure.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));

@@ -9,8 +9,9 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use crate::secrets::password::password;
 use crate::source::references::generated_secret;
-use crate::source::{Object, ObjectKey, password};
+use crate::source::{Object, ObjectKey};
 
 /// The Secret an extension without credentials takes its password from.
 pub(super) fn secret_of(object: &Object) -> Option<ObjectKey> {

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use super::super::draft::{Draft, Id};
 use super::super::loops;
 use super::{Restorable, each_kind};
+use crate::compile::tenant::compiler::{Draft, Id};
 use crate::plan::{Rows, Target, TenantPlan};
 use crate::resources::common::DestinationKind;
 

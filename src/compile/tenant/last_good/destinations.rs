@@ -1,7 +1,7 @@
 //! What there is in a plan, for rows from before that lead to it.
 
-use super::super::draft::Draft;
 use crate::compile::Reason;
+use crate::compile::tenant::compiler::Draft;
 use crate::plan::{MediaPath, Target, TenantPlan};
 use crate::resources::common::DestinationKind;
 use crate::route::digits;

@@ -1,14 +1,14 @@
 //! How rows of each kind go back.
 
 use super::super::credentials::{pin, sip_password};
-use super::super::draft::Draft;
 use super::super::rows::forbids_recording;
 use super::{Destinations, Identifiers, Restorable};
 use crate::compile::secrets::Unusable;
+use crate::compile::tenant::compiler::Draft;
 use crate::plan::*;
 use crate::resources::common::Recording;
 use crate::resources::*;
-use crate::source::world::key_of;
+use crate::source::index::key_of;
 
 /// Takes over what a Secret says now: a new value, or that it was withdrawn. One that cannot be used is a
 /// mistake, and the value from before stays.

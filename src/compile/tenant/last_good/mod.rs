@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use kube::Resource;
 
-use super::draft::{Draft, Id, name_of};
+use super::compiler::{Draft, Id, name_of};
 use super::numbers::emergency_numbers;
 use super::{emergency, header};
 use crate::compile::{Effect, LastGoodRow, Stays};

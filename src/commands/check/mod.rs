@@ -1,0 +1,203 @@
+//! `centrex check`: compiles manifests without a cluster, a database or a switch, for CI.
+
+mod cascade;
+mod hints;
+mod print;
+
+use std::collections::BTreeSet;
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use clap::Args;
+use serde::Serialize;
+
+use crate::compile;
+use crate::compile::Effect;
+use crate::source::folder::{FileProblem, Folder, FolderError, Place, Reading};
+use crate::source::{Change, ObjectKey, World};
+use crate::util::format::Format;
+
+/// What is checked, and how the answer is written.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "Exit codes:
+  0  no problems; what only waits for something is a note
+  1  problems were found
+  2  wrong usage, or a FILE that cannot be read or holds no manifests")]
+pub struct CheckArgs {
+    /// Manifest files, and folders of them
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// How findings are written: text has a line for each,
+    /// `file:line: error: Kind namespace/name: field: message (Reason)`; json one document,
+    /// `{"findings": […], "errors": 1, "notes": 0, "objects": 7, "leftOut": 0}`
+    #[arg(long, value_enum, default_value_t = Format::Text, env = "CENTREX_FORMAT")]
+    pub format: Format,
+}
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Severity {
+    /// Something is wrong.
+    Error,
+    /// Nothing is wrong; something that is needed is not there yet.
+    Note,
+}
+
+/// One thing found.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Finding {
+    /// File it is in; none when the resource is in no file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<PathBuf>,
+    /// Line of the field, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<usize>,
+    /// How bad it is.
+    pub severity: Severity,
+    /// The resource, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resource: Option<ObjectKey>,
+    /// Path of the field; empty when the whole is meant.
+    pub field: String,
+    /// What is wrong and what is allowed.
+    pub message: String,
+    /// Why, in one word: a compile problem's reason, or `Invalid`.
+    pub reason: String,
+}
+
+/// Why a check could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckError {
+    /// A file cannot be read.
+    #[error(transparent)]
+    Read(#[from] FolderError),
+    /// A folder in which there is nothing to check: likely a wrong path.
+    #[error("{} holds no manifests: files that end with .yaml, .yml or .json", .0.display())]
+    Empty(PathBuf),
+    /// The findings cannot be written.
+    #[error("findings cannot be written: {0}")]
+    Write(#[from] io::Error),
+    /// The findings cannot be written as JSON.
+    #[error("findings cannot be written: {0}")]
+    Json(#[from] serde_json::Error),
+}
+
+impl CheckError {
+    /// Stable word for logs.
+    pub fn category(&self) -> &'static str {
+        match self {
+            Self::Read(error) => error.category(),
+            Self::Empty(_) => "manifests",
+            Self::Write(_) | Self::Json(_) => "output",
+        }
+    }
+}
+
+/// Checks, writes what was found, and gives the exit code: 0 or 1 as documented, 2 for an error,
+/// which goes to `errors`.
+pub fn run(args: &CheckArgs, out: &mut impl Write, errors: &mut impl Write) -> u8 {
+    match check(args, out) {
+        Ok(0) => 0,
+        Ok(_) => 1,
+        Err(error) => {
+            // Where even this cannot be written, the exit code still says it.
+            let _ = writeln!(errors, "error: {error}");
+            2
+        }
+    }
+}
+
+/// Checks, writes what was found, and gives the number of errors among it.
+fn check(args: &CheckArgs, out: &mut impl Write) -> Result<usize, CheckError> {
+    let reading = Folder::read_once(&args.files)?;
+    // A wrong path is not to pass for manifests without a mistake.
+    if let Some(path) = reading.without_manifests() {
+        return Err(CheckError::Empty(path.to_owned()));
+    }
+    let (findings, left_out) = findings(&reading);
+    let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
+    let counts = Counts {
+        objects: objects(&reading).len(),
+        errors: count(Severity::Error),
+        notes: count(Severity::Note),
+        left_out,
+    };
+    match args.format {
+        Format::Text => print::text(out, &findings, &counts)?,
+        Format::Json => print::json(out, &findings, &counts)?,
+    }
+    Ok(counts.errors)
+}
+
+/// What was looked at, and what was found.
+struct Counts {
+    /// Objects in the files, with those that were refused.
+    objects: usize,
+    errors: usize,
+    notes: usize,
+    /// Problems that are not told, for they may come of what cannot be read.
+    left_out: usize,
+}
+
+/// The objects in the files, taken or refused.
+fn objects(reading: &Reading) -> BTreeSet<ObjectKey> {
+    let taken = reading.changes.iter().filter_map(|change| match change {
+        Change::Upsert(object) => Some(object.key()),
+        Change::Remove(_) | Change::Unreadable(_) => None,
+    });
+    taken.chain(reading.refused()).collect()
+}
+
+/// Everything wrong with files and between their objects, in order of file and line; without what only
+/// follows from a file that is told to be wrong. How many are left out because something cannot be read.
+fn findings(reading: &Reading) -> (Vec<Finding>, usize) {
+    let mut world = World::default();
+    for change in &reading.changes {
+        world.apply(change.clone());
+    }
+    let (problems, refused) = (compile::world(&world).problems, reading.refused());
+    // Of a file that cannot be read, or a document without a kind, nobody knows what is in it.
+    let unknown = reading.problems.iter().any(|problem| problem.resource.is_none());
+    let mut problems = cascade::without_cascades(problems, &refused, false);
+    let all = problems.len();
+    if unknown {
+        problems = cascade::without_cascades(problems, &refused, true);
+    }
+    let left_out = all - problems.len();
+    let keys = objects(reading);
+    let hints = hints::Hints::new(&reading.changes, &keys);
+    let problems: Vec<_> = problems.into_iter().map(|problem| hints.add(problem)).collect();
+    let mut findings: Vec<Finding> = reading.problems.iter().map(of_file).collect();
+    let fields: Vec<_> = problems.iter().map(|problem| (&problem.resource, problem.field.as_str())).collect();
+    let places = reading.locate(&fields);
+    findings.extend(problems.into_iter().zip(places).map(|(problem, place)| of_compile(problem, place)));
+    findings.sort();
+    (findings, left_out)
+}
+
+fn of_file(problem: &FileProblem) -> Finding {
+    let FileProblem { file, line, resource, field, message } = problem.clone();
+    let reason = "Invalid".to_owned();
+    Finding { file: Some(file), line, severity: Severity::Error, resource, field, message, reason }
+}
+
+fn of_compile(problem: compile::Problem, place: Option<Place>) -> Finding {
+    let severity = match problem.effect {
+        Effect::Waiting => Severity::Note,
+        Effect::Refused | Effect::Degraded => Severity::Error,
+    };
+    // Whoever checks all files may read them all.
+    let holder = problem.unnamed_holder().map(|holder| format!(": {holder}")).unwrap_or_default();
+    let (file, line) = place.map_or((None, None), |place| (Some(place.file), Some(place.line)));
+    Finding {
+        file,
+        line,
+        severity,
+        resource: Some(problem.resource),
+        field: problem.field,
+        message: problem.message + &holder,
+        reason: format!("{:?}", problem.reason),
+    }
+}

@@ -1,0 +1,115 @@
+//! Options of what stands beside a FreeSWITCH; each is an environment variable too.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::esl::EslArgs;
+use super::{SidecarError, directory};
+use crate::freeswitch::http::Server;
+use crate::freeswitch::xml::templates::Templates;
+use crate::http::credentials::Credentials;
+use crate::route::media::MediaRoot;
+use crate::store::StoreArgs;
+
+/// Options of answering FreeSWITCH, the same in every mode.
+#[derive(Args, Clone, Debug)]
+pub struct AnswerArgs {
+    /// Address where FreeSWITCH's mod_xml_curl is answered
+    #[arg(long, env = "CENTREX_XML_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    pub xml_listen: SocketAddr,
+
+    /// User name FreeSWITCH sends; needed unless it listens on loopback
+    #[arg(long, env = "CENTREX_XML_USERNAME", value_name = "NAME")]
+    pub xml_username: Option<String>,
+
+    /// Password FreeSWITCH sends; better given by its environment variable
+    #[arg(long, env = "CENTREX_XML_PASSWORD", value_name = "PASSWORD", hide_env_values = true)]
+    pub xml_password: Option<String>,
+
+    /// Directory of templates that replace the built-in ones of the same name
+    #[arg(long, env = "CENTREX_TEMPLATES", value_name = "DIR")]
+    pub templates: Option<PathBuf>,
+
+    /// Directory of the tenants' media, as FreeSWITCH sees it; under the data directory when left out
+    #[arg(long, env = "CENTREX_MEDIA_DIR", value_name = "DIR")]
+    pub media_dir: Option<PathBuf>,
+
+    #[allow(missing_docs)]
+    #[command(flatten)]
+    pub esl: EslArgs,
+    /// Most bytes of call records that are kept under the data directory while Postgres is away
+    #[arg(long, env = "CENTREX_CDR_SPOOL_BYTES", value_name = "BYTES", default_value_t = 1 << 30)]
+    pub cdr_spool_bytes: u64,
+
+    /// Directory where FreeSWITCH leaves call records it could not deliver (err-log-dir of xml_cdr.conf)
+    #[arg(long, env = "CENTREX_CDR_LEFTOVERS", value_name = "DIR")]
+    pub cdr_leftovers: Option<PathBuf>,
+
+    /// Keep the whole document of each call record beside its fields: 20 kB a leg
+    #[arg(long, env = "CENTREX_CDR_XML")]
+    pub cdr_xml: bool,
+}
+
+impl AnswerArgs {
+    /// Checks them, before anything is made or opened.
+    ///
+    /// # Errors
+    /// The first option that is wrong, with what is allowed.
+    pub fn check(&self) -> Result<(), SidecarError> {
+        self.esl.options()?;
+        self.read_templates()?;
+        Ok(Server::check(self.xml_listen, self.credentials()?.as_ref())?)
+    }
+
+    /// The templates, with those of the directory that is named.
+    pub(super) fn read_templates(&self) -> Result<Templates, SidecarError> {
+        Ok(match &self.templates {
+            Some(directory) => Templates::with_overrides(directory)?,
+            None => Templates::built_in()?,
+        })
+    }
+
+    /// What FreeSWITCH has to show; none where nothing is asked.
+    pub(super) fn credentials(&self) -> Result<Option<Credentials>, SidecarError> {
+        Ok(Credentials::from_options(self.xml_username.as_deref(), self.xml_password.as_deref())?)
+    }
+
+    /// The directory of the tenants' media, made where it is missing.
+    ///
+    /// # Errors
+    /// It cannot be made, or its path cannot be told FreeSWITCH.
+    pub fn media_root(&self, data_dir: &Path) -> Result<MediaRoot, SidecarError> {
+        Ok(MediaRoot::new(&directory("--media-dir", &self.media_dir(data_dir))?)?)
+    }
+
+    /// Directory of the tenants' media.
+    pub fn media_dir(&self, data_dir: &Path) -> PathBuf {
+        self.media_dir.clone().unwrap_or_else(|| data_dir.join("media"))
+    }
+}
+
+/// Options of `centrex switch`.
+#[derive(Args, Clone, Debug)]
+pub struct SwitchArgs {
+    #[allow(missing_docs)]
+    #[command(flatten)]
+    pub store: StoreArgs,
+
+    /// Directory where the last good state is kept, to start from while Postgres is away
+    #[arg(long, env = "CENTREX_DATA_DIR", value_name = "DIR")]
+    pub data_dir: PathBuf,
+
+    /// Name of this switch, which no other has at the same time; the host name when left out
+    #[arg(long, env = "CENTREX_SWITCH_NAME", value_name = "NAME")]
+    pub name: Option<String>,
+
+    /// Address of /healthz, /readyz and /metrics, and of nothing else
+    #[arg(long, env = "CENTREX_HEALTH_LISTEN", value_name = "ADDR", default_value = "0.0.0.0:8081")]
+    pub health_listen: SocketAddr,
+
+    #[allow(missing_docs)]
+    #[command(flatten)]
+    pub answer: AnswerArgs,
+}

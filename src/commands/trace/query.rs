@@ -1,0 +1,198 @@
+//! One call, asked of the code that answers switches.
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::state::{State, names};
+use super::{TraceArgs, TraceError};
+use crate::freeswitch::xml::templates::Templates;
+use crate::freeswitch::xml::{NOT_FOUND, render};
+use crate::plan::Target;
+use crate::resources::common::DestinationKind;
+use crate::resources::routing_test::EndKind;
+use crate::route::explain::{End, Explanation, Step};
+use crate::route::media::MediaRoot;
+use crate::route::token;
+use crate::route::token::verify_step;
+use crate::route::{Answer, Call, Caller, Listener, TenantView};
+use crate::secrets::signing_key::SigningKey;
+
+/// Identity of the traced leg.
+const LEG: &str = "00000000-0000-0000-0000-000000000000";
+
+/// What becomes of a call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Trace {
+    /// The rules looked at, in order.
+    pub steps: Vec<Step>,
+    /// Where the call ends.
+    pub end: Option<End>,
+    /// The document that FreeSWITCH gets.
+    pub xml: String,
+    /// What follows when the call is not taken there.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub then: Vec<Then>,
+}
+
+impl Trace {
+    /// Whether the call is placed.
+    pub fn is_placed(&self) -> bool {
+        self.end.as_ref().is_some_and(|end| end.kind != EndKind::Rejected)
+    }
+}
+
+/// What follows when somebody does not take a call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Then {
+    /// In which case.
+    pub when: &'static str,
+    /// What becomes of the call then.
+    pub trace: Trace,
+}
+
+/// How a call comes back to the dialplan: in words, `originate_disposition`, `cc_cause`.
+type Return = (&'static str, &'static str, &'static str);
+
+/// Everything that a call is asked with.
+struct Asked<'a> {
+    state: &'a State,
+    view: &'a TenantView,
+    key: &'a SigningKey,
+    templates: &'a Templates,
+    media: MediaRoot,
+    caller: Caller,
+    now: Timestamp,
+    /// Destinations that were followed, each once.
+    followed: BTreeSet<(&'static str, Target)>,
+}
+
+/// Asks what becomes of the call.
+///
+/// # Errors
+/// A caller or a trunk that is not there; a template that fails.
+pub fn ask(
+    args: &TraceArgs,
+    state: &State,
+    now: Timestamp,
+    templates: &Templates,
+) -> Result<Trace, TraceError> {
+    let view = TenantView::new(state.plan.clone());
+    let caller = match &args.trunk {
+        Some(_) => Caller::Outside,
+        None => extension(&view, &args.from)?,
+    };
+    if view.plan.tenant.suspended {
+        let why = "it is suspended, and nothing is served for it".to_owned();
+        let steps = vec![Step { resource: view.tenant_key(), matched: false, why }];
+        return Ok(Trace { steps, end: None, xml: text(NOT_FOUND), then: Vec::new() });
+    }
+    let trunk = match &args.trunk {
+        Some(name) => {
+            let known = || names(state.platform.trunks.keys().cloned());
+            let row = state.platform.trunks.get(name);
+            let row = row.ok_or_else(|| TraceError::UnknownTrunk { trunk: name.clone(), known: known() })?;
+            Some((name.as_str(), row))
+        }
+        None => None,
+    };
+    // What is shown can be passed on, and is the same for two states; gateways get their names by it.
+    let key = SigningKey::of_nobody();
+    let followed = BTreeSet::new();
+    let mut asked = Asked {
+        state,
+        view: &view,
+        key: &key,
+        templates,
+        media: MediaRoot::new(&args.media_dir)?,
+        caller,
+        now,
+        followed,
+    };
+    asked.trace(("", "", ""), |call| match trunk {
+        Some((name, row)) => call.brought(name, row, &args.to),
+        None => call.dialled(&args.to),
+    })
+}
+
+/// The extension with a number or a name.
+fn extension(view: &TenantView, from: &str) -> Result<Caller, TraceError> {
+    let by_number = view.extension(from).map(|(name, _)| name);
+    let name = by_number.or_else(|| view.plan.extensions.get_key_value(from).map(|(name, _)| name.as_str()));
+    let known = || view.plan.extensions.iter().map(|(name, row)| format!("{} ({name})", row.number));
+    match name {
+        Some(name) => Ok(Caller::Extension(name.to_owned())),
+        None => Err(TraceError::UnknownCaller { from: from.to_owned(), known: names(known()) }),
+    }
+}
+
+impl Asked<'_> {
+    /// Asks one question, and then what follows when the call is not taken.
+    fn trace(
+        &mut self,
+        (_, disposition, queue_cause): Return,
+        question: impl Fn(&Call<'_>) -> Answer,
+    ) -> Result<Trace, TraceError> {
+        let notes = RefCell::new(Explanation::default());
+        let answer = question(&Call {
+            view: self.view,
+            platform: &self.state.platform,
+            key: self.key,
+            caller: self.caller.clone(),
+            extension: self.view.caller(&self.caller),
+            leg: Cow::Borrowed(LEG),
+            caller_name: Cow::Borrowed(""),
+            disposition: Cow::Borrowed(disposition),
+            queue_cause: Cow::Borrowed(queue_cause),
+            now: self.now,
+            media: &self.media,
+            is_recorded: false,
+            is_answered: false,
+            listener: Listener::new(&notes),
+        });
+        let Explanation { steps, end } = notes.into_inner();
+        let xml = render::dialplan(self.templates, self.view.context(), &answer.rule, &answer.actions)?;
+        let then = self.follow(&answer)?;
+        Ok(Trace { steps, end, xml: text(&xml), then })
+    }
+
+    /// What follows: our own dialplan says where a call comes back to.
+    fn follow(&mut self, answer: &Answer) -> Result<Vec<Then>, TraceError> {
+        let mut then = Vec::new();
+        let transfers = answer.actions.iter().filter(|action| action.application == "transfer");
+        for destination in transfers.filter_map(|action| action.data.split(' ').next()) {
+            let Some((step, target)) = verify_step(self.key, self.view.plan.tenant.id, destination) else {
+                continue;
+            };
+            for case in returns(step, target.kind) {
+                if self.followed.insert((case.0, target.clone())) {
+                    let trace = self.trace(*case, |call| call.dialled(destination))?;
+                    then.push(Then { when: case.0, trace });
+                }
+            }
+        }
+        Ok(then)
+    }
+}
+
+/// The cases in which a call comes back.
+fn returns(step: token::Step, kind: DestinationKind) -> &'static [Return] {
+    match (step, kind) {
+        (token::Step::To, _) => &[("nobody takes the call", "", "")],
+        (token::Step::After, DestinationKind::Queue) => &[("the caller waited too long", "", "timeout")],
+        (token::Step::After, _) => &[
+            ("busy", "USER_BUSY", ""),
+            ("no answer", "NO_ANSWER", ""),
+            ("no phone is registered", "USER_NOT_REGISTERED", ""),
+        ],
+    }
+}
+
+fn text(document: &[u8]) -> String {
+    String::from_utf8_lossy(document).into_owned()
+}

@@ -1,0 +1,411 @@
+//! What is known of a tenant while it is judged: what there is, what was refused, and why.
+
+use std::collections::{BTreeSet, HashMap};
+
+use jiff::Timestamp;
+use kube::Resource;
+
+use crate::compile::platform::trunk_name;
+use crate::compile::{Claims, Effect, Problem, Reason, countries, patterns};
+use crate::plan::{DialActionRow, InForce, MediaPath, PlatformPlan, Rows, Target, TenantPlan, TrunkRow};
+use crate::resources::common::{Destination, DestinationKind, MediaSource, NamespacedRef};
+use crate::resources::dial_rule::Phase;
+use crate::resources::media_file::MediaUsage;
+use crate::resources::trunk::FromNamespaces;
+use crate::resources::{Extension, TenantProfile, Trunk};
+use crate::route::rules;
+use crate::route::rules::Found;
+use crate::route::{Listener, digits};
+use crate::source::index::key_of;
+use crate::source::object::created;
+use crate::source::{ObjectKey, PlatformSnapshot, TenantKey, TenantSnapshot};
+
+/// Kind and name of a resource of the tenant.
+pub type Id = (&'static str, String);
+
+/// A resource with its age, for all that is settled by age.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Aged {
+    pub created: Timestamp,
+    pub id: Id,
+}
+
+/// Why a reference cannot be used.
+pub type Broken = (Reason, String);
+
+pub struct Draft<'a> {
+    pub snapshot: &'a TenantSnapshot,
+    pub platform_snapshot: &'a PlatformSnapshot,
+    pub platform: &'a PlatformPlan,
+    pub claims: &'a Claims,
+    pub profile: Option<&'a TenantProfile>,
+    pub namespace: String,
+    pub problems: Vec<Problem>,
+    /// What was in force before, if that is known.
+    pub before: Option<&'a InForce<TenantPlan>>,
+    /// Resources that are refused, and whose row from before is to stay: they can be referred to.
+    pub kept: &'a BTreeSet<Id>,
+    /// Forwardings and the like that were cut because they close a loop: resource and field.
+    pub cut: BTreeSet<(Id, &'static str)>,
+    extensions: HashMap<&'a str, &'a Extension>,
+    /// What there is, by kind and name: asked by borrowed names, for there are many.
+    ages: HashMap<&'static str, HashMap<&'a str, Timestamp>>,
+    /// What does not stand, and whether it only waits.
+    refused: HashMap<&'static str, HashMap<String, Effect>>,
+}
+
+impl<'a> Draft<'a> {
+    pub fn new(
+        snapshot: &'a TenantSnapshot,
+        platform_snapshot: &'a PlatformSnapshot,
+        platform: &'a PlatformPlan,
+        claims: &'a Claims,
+        (before, kept): (Option<&'a InForce<TenantPlan>>, &'a BTreeSet<Id>),
+    ) -> Self {
+        let mut ages: HashMap<&'static str, HashMap<&'a str, Timestamp>> = HashMap::new();
+        macro_rules! enter {
+            ($($kind:literal => $list:ident),* $(,)?) => {
+                $(
+                    let of_kind = snapshot.$list.iter().map(|o| (name_of(&**o), created(&o.metadata)));
+                    ages.insert($kind, of_kind.collect());
+                )*
+            };
+        }
+        enter!(
+            "Extension" => extensions, "Device" => devices, "Number" => numbers,
+            "OutboundRoute" => outbound_routes, "RingGroup" => ring_groups, "Queue" => queues,
+            "IvrMenu" => ivr_menus, "Conference" => conferences, "Schedule" => schedules,
+            "MediaFile" => media_files, "FeatureCode" => feature_codes, "RoutingTest" => routing_tests,
+        );
+        Self {
+            snapshot,
+            platform_snapshot,
+            platform,
+            claims,
+            profile: None,
+            namespace: snapshot.tenant.metadata.namespace.clone().unwrap_or_default(),
+            problems: Vec::new(),
+            before,
+            kept,
+            cut: BTreeSet::new(),
+            extensions: snapshot.extensions.iter().map(|e| (name_of(&**e), &**e)).collect(),
+            ages,
+            refused: HashMap::new(),
+        }
+    }
+
+    /// The key of a resource of the tenant.
+    pub fn key(&self, kind: &'static str, name: &str) -> ObjectKey {
+        ObjectKey { kind, namespace: Some(self.namespace.clone()), name: name.to_owned() }
+    }
+
+    /// The key of the tenant itself.
+    pub fn tenant_key(&self) -> ObjectKey {
+        self.key("Tenant", name_of(&*self.snapshot.tenant))
+    }
+
+    /// When a resource was created; none when there is no such resource.
+    fn created(&self, kind: &'static str, name: &str) -> Option<Timestamp> {
+        self.ages.get(kind)?.get(name).copied()
+    }
+
+    /// A resource with its age.
+    pub fn aged(&self, kind: &'static str, name: &str) -> Aged {
+        Aged { created: self.created(kind, name).unwrap_or(Timestamp::MAX), id: (kind, name.to_owned()) }
+    }
+
+    /// Another tenant, as the people of this one may be told of it: by name within its namespace.
+    pub fn tenant_as_seen(&self, other: &TenantKey) -> String {
+        if other.namespace == self.namespace {
+            format!("tenant {other}")
+        } else {
+            "another tenant".to_owned()
+        }
+    }
+
+    /// Notes that every resource of the tenant waits for the tenant itself, which is refused.
+    pub fn all_wait(&mut self) {
+        let tenant = name_of(&*self.snapshot.tenant);
+        let message = format!("Tenant {tenant} is refused itself");
+        let problems = self.ids().map(|(kind, name)| {
+            Problem::waiting(self.key(kind, name), "spec.tenantRef.name", Reason::RefRefused, &message)
+        });
+        let problems: Vec<Problem> = problems.collect();
+        self.problems.extend(problems);
+    }
+
+    /// Kind and name of every resource of the tenant.
+    pub fn ids(&self) -> impl Iterator<Item = (&'static str, &'a str)> {
+        self.ages.iter().flat_map(|(kind, names)| names.keys().map(move |name| (*kind, *name)))
+    }
+
+    /// Whether a resource exists and was not refused.
+    pub fn stands(&self, kind: &'static str, name: &str) -> bool {
+        self.refusal(kind, name).is_none() && self.created(kind, name).is_some()
+    }
+
+    /// Whether a resource is refused, and its row from before is to stay.
+    pub fn keeps(&self, kind: &'static str, name: &str) -> bool {
+        !self.kept.is_empty()
+            && self.refusal(kind, name).is_some()
+            && self.kept.contains(&(kind, name.to_owned()))
+    }
+
+    /// The row from before of a resource that keeps it.
+    fn kept_row<T>(
+        &self,
+        kind: &'static str,
+        name: &str,
+        rows: impl Fn(&'a TenantPlan) -> &'a Rows<T>,
+    ) -> Option<&'a T> {
+        let before = self.before.filter(|_| self.keeps(kind, name))?;
+        rows(&before.plan).get(name)
+    }
+
+    /// With which effect a resource was refused, if it was.
+    pub fn refusal(&self, kind: &'static str, name: &str) -> Option<Effect> {
+        self.refused.get(kind)?.get(name).copied()
+    }
+
+    /// Whether a link of a resource was cut.
+    pub fn is_cut(&self, kind: &'static str, name: &str, field: &'static str) -> bool {
+        !self.cut.is_empty() && self.cut.contains(&((kind, name.to_owned()), field))
+    }
+
+    /// Takes a resource out, with the reason.
+    pub fn refuse(&mut self, id: Id, field: impl Into<String>, reason: Reason, message: impl Into<String>) {
+        let problem = Problem::refused(self.key(id.0, &id.1), field, reason, message);
+        self.withhold(id, or_waiting(problem));
+    }
+
+    /// Takes a resource out that claims what another one holds.
+    pub fn conflict(
+        &mut self,
+        id: Id,
+        field: impl Into<String>,
+        holder: ObjectKey,
+        message: impl Into<String>,
+    ) {
+        let problem = Problem::refused(self.key(id.0, &id.1), field, Reason::Conflict, message);
+        self.withhold(id, problem.held_by(holder));
+    }
+
+    /// Takes a resource out for a problem, whose effect may be that it only waits.
+    pub fn withhold(&mut self, id: Id, problem: Problem) {
+        if self.refusal(id.0, &id.1).is_none() {
+            self.refused.entry(id.0).or_default().insert(id.1, problem.effect);
+            self.problems.push(problem);
+        }
+    }
+
+    /// Notes that a part of a resource is left out.
+    pub fn degrade(
+        &mut self,
+        kind: &'static str,
+        name: &str,
+        field: impl Into<String>,
+        (reason, message): Broken,
+    ) {
+        let problem = Problem::degraded(self.key(kind, name), field, reason, message);
+        self.problems.push(or_waiting(problem));
+    }
+
+    /// Whether a resource of the tenant can be referred to.
+    pub fn resolve(&self, kind: &'static str, name: &str) -> Result<(), Broken> {
+        if self.created(kind, name).is_none() {
+            let tenant = name_of(&*self.snapshot.tenant);
+            return Err((Reason::RefNotFound, format!("tenant {tenant} has no {kind} {name}")));
+        }
+        match self.refusal(kind, name) {
+            None => Ok(()),
+            Some(_) if self.keeps(kind, name) => Ok(()),
+            Some(Effect::Waiting) => {
+                Err((Reason::CredentialsPending, format!("{kind} {name} is waiting for a Secret")))
+            }
+            Some(_) => Err((Reason::RefRefused, format!("{kind} {name} is refused itself"))),
+        }
+    }
+
+    /// The target that a destination names.
+    pub fn target(&self, destination: &Destination) -> Result<Target, Broken> {
+        let kind = destination.kind;
+        if kind == DestinationKind::ExternalNumber {
+            let number = destination.number.clone().unwrap_or_default();
+            self.reachable(&number)?;
+            return Ok(Target { kind, name: number });
+        }
+        let name = destination.name.clone().unwrap_or_default();
+        self.resolve(kind.resource(), &name)?;
+        if kind == DestinationKind::Voicemail && !self.has_voicemail(&name) {
+            let message = format!("Extension {name} has no voicemail box; set its spec.voicemail.enabled");
+            return Err((Reason::InvalidValue, message));
+        }
+        Ok(Target { kind, name })
+    }
+
+    /// The Number of the tenant that holds a public number.
+    pub fn own_number(&self, number: &str) -> Option<&'a str> {
+        let (holder, name) = self.claims.number(number)?;
+        let mine = key_of(&self.snapshot.tenant).as_ref() == Some(holder);
+        (mine && self.resolve("Number", name).is_ok()).then_some(name)
+    }
+
+    /// The resource that calls go on to at a destination: of the tenant's own number, which comes in again,
+    /// that Number. None where they end: at a box, or outside.
+    pub fn link(&self, to: &Destination) -> Option<Id> {
+        match to.kind {
+            DestinationKind::Voicemail => None,
+            DestinationKind::ExternalNumber => {
+                self.own_number(to.number.as_deref()?).map(|own| ("Number", own.to_owned()))
+            }
+            kind => Some((kind.resource(), to.name.clone().unwrap_or_default())),
+        }
+    }
+
+    /// The rule of the platform that decides first what a number means, where it names it by a prefix. One
+    /// without a prefix means everything, and the platform knows that.
+    pub fn named_by_platform(&self, number: &str) -> Option<Found<'a>> {
+        let found = rules::first(self.platform, Phase::Before, number, Listener::NOBODY)?;
+        let names = |matches| patterns::shadows(matches, [number]).is_some();
+        found.rule.matches.iter().any(names).then_some(found)
+    }
+
+    /// Whether calls can get to a public number by what stands.
+    fn reachable(&self, number: &str) -> Result<(), Broken> {
+        self.reaches(number, self.own_number(number).is_some(), || self.routed(number))
+    }
+
+    /// Whether calls can get to a public number, as `route` decides: where it is the tenant's own, by the
+    /// platform's rules, or by the tenant's routes.
+    pub fn reaches(
+        &self,
+        number: &str,
+        is_own: bool,
+        routed: impl FnOnce() -> Result<(), Broken>,
+    ) -> Result<(), Broken> {
+        if is_own {
+            return Ok(());
+        }
+        let blocked = |rule: &str| {
+            Err((Reason::NotAllowed, format!("DialRule {rule} of the platform blocks calls to {number}")))
+        };
+        let by_rule = |phase| {
+            let found = rules::first(self.platform, phase, number, Listener::NOBODY)?;
+            Some(if found.rule.action == DialActionRow::Block { blocked(found.name) } else { Ok(()) })
+        };
+        if let Some(decided) = by_rule(Phase::Before) {
+            return decided;
+        }
+        let home = self.snapshot.tenant.spec.country.as_deref().and_then(countries::dialling);
+        if let Some(rule) = rules::blocking(self.platform, number, home.as_ref(), Listener::NOBODY) {
+            return blocked(rule);
+        }
+        routed().or_else(|why| by_rule(Phase::After).unwrap_or(Err(why)))
+    }
+
+    /// Whether a route of the tenant leads to a public number.
+    fn routed(&self, number: &str) -> Result<(), Broken> {
+        let mut fallen = None;
+        for route in &self.snapshot.outbound_routes {
+            let name = name_of(&**route);
+            let kept = self.kept_row("OutboundRoute", name, |plan| &plan.outbound_routes);
+            let matches = kept.map_or(&route.spec.matches, |row| &row.matches);
+            if matches.iter().any(|matches| digits::reaches(matches, number)) {
+                match self.resolve("OutboundRoute", name) {
+                    Ok(()) => return Ok(()),
+                    Err(why) => fallen = Some(why),
+                }
+            }
+        }
+        Err(fallen.unwrap_or_else(|| {
+            let tenant = name_of(&*self.snapshot.tenant);
+            (Reason::RefNotFound, format!("no OutboundRoute of tenant {tenant} leads to {number}"))
+        }))
+    }
+
+    fn has_voicemail(&self, extension: &str) -> bool {
+        if let Some(row) = self.kept_row("Extension", extension, |plan| &plan.extensions) {
+            return row.voicemail.is_some();
+        }
+        let extension = self.extensions.get(extension);
+        extension.and_then(|e| e.spec.voicemail.as_ref()).is_some_and(|voicemail| voicemail.enabled)
+    }
+
+    /// Whether a trunk's owner allows the tenant's namespace.
+    pub fn permits(&self, trunk: &Trunk) -> bool {
+        let allowed = trunk.spec.allowed_namespaces.as_ref();
+        trunk.metadata.namespace.as_deref() == Some(&self.namespace)
+            || allowed.is_some_and(|allowed| match allowed.from {
+                FromNamespaces::Same => false,
+                FromNamespaces::All => true,
+                FromNamespaces::Selector => {
+                    let labels = self.platform_snapshot.namespaces.get(&self.namespace);
+                    allowed.selector.as_ref().is_some_and(|selector| {
+                        selector.match_labels.iter().all(|(k, v)| labels.and_then(|l| l.get(k)) == Some(v))
+                    })
+                }
+            })
+    }
+
+    /// The trunk that a reference names, where its owner allows the tenant's namespace.
+    pub fn trunk(&self, reference: &NamespacedRef) -> Result<(String, &'a TrunkRow), Broken> {
+        let namespace = reference.namespace.as_deref().unwrap_or(&self.namespace);
+        let name = trunk_name(namespace, &reference.name);
+        let trunk = self.platform_snapshot.trunks.iter().find(|trunk| {
+            trunk.metadata.namespace.as_deref() == Some(namespace) && name_of(&***trunk) == reference.name
+        });
+        let Some(trunk) = trunk else {
+            let message = format!("there is no Trunk {} in namespace {namespace}", reference.name);
+            return Err((Reason::RefNotFound, message));
+        };
+        if !self.permits(trunk) {
+            let message = format!(
+                "Trunk {name} does not allow namespace {}; see its spec.allowedNamespaces",
+                self.namespace
+            );
+            return Err((Reason::RefNotPermitted, message));
+        }
+        match self.platform.trunks.get(&name) {
+            Some(row) => Ok((name, row)),
+            None => Err((Reason::RefRefused, format!("Trunk {name} is refused itself"))),
+        }
+    }
+
+    /// A trunk, `namespace/name` as rows have it, that is there and whose owner allows its use.
+    pub fn trunk_of_row(&self, name: &str) -> Option<&'a TrunkRow> {
+        let (namespace, name) = name.split_once('/')?;
+        let reference = NamespacedRef { name: name.to_owned(), namespace: Some(namespace.to_owned()) };
+        self.trunk(&reference).ok().map(|(_, row)| row)
+    }
+
+    /// Where a media file lies that is to be used in some way, relative to the tenant's media
+    /// directory.
+    pub fn media(&self, source: &MediaSource, usage: MediaUsage) -> Result<MediaPath, Broken> {
+        let name = &source.media_file_ref.name;
+        self.resolve("MediaFile", name)?;
+        let file = self.snapshot.media_files.iter().find(|file| name_of(&***file) == name);
+        let meant = file.and_then(|file| file.spec.usage).unwrap_or_default();
+        if meant != usage {
+            let message = format!("MediaFile {name} is of usage {meant:?}; name one of usage {usage:?}");
+            return Err((Reason::InvalidValue, message));
+        }
+        let directory = match usage {
+            MediaUsage::Prompt => "prompts",
+            MediaUsage::MusicOnHold => "music_on_hold",
+        };
+        Ok(MediaPath(format!("{directory}/{name}.wav")))
+    }
+}
+
+/// What is left out because of something that waits for a Secret waits with it: nothing is wrong.
+fn or_waiting(problem: Problem) -> Problem {
+    match problem.reason {
+        Reason::CredentialsPending => Problem { effect: Effect::Waiting, ..problem },
+        _ => problem,
+    }
+}
+
+/// Name of an object.
+pub fn name_of<K: Resource>(object: &K) -> &str {
+    object.meta().name.as_deref().unwrap_or_default()
+}

@@ -1,0 +1,320 @@
+//! The changes that lead from one state to another. Pure: the same for two revisions, and for what a
+//! switch has and what it should have.
+
+use std::collections::BTreeMap;
+
+use super::change::{Change, Changes};
+use super::state::{Gateway, Profile, State};
+use crate::plan::ExtensionRow;
+use crate::route::TenantView;
+
+/// What has to be done so that `have` becomes `want`.
+pub fn changes(have: &State, want: &State) -> Changes {
+    let mut changes = Changes::new();
+    profiles(have, want, &mut changes);
+    gateways(have, want, &mut changes);
+    if have.networks.is_some() && want.networks.is_some() && have.networks != want.networks {
+        changes.insert(Change::ReloadAcl);
+    }
+    let missing = |name: &String| !want.queues.contains_key(name);
+    each(&have.queues, &want.queues, |queue, known| {
+        changes.insert(match (known, missing(queue)) {
+            (_, true) => Change::UnloadQueue { queue: queue.clone() },
+            (true, false) => Change::ReloadQueue { queue: queue.clone() },
+            (false, false) => Change::LoadQueue { queue: queue.clone() },
+        });
+    });
+    each(&have.agents, &want.agents, |agent, _| {
+        changes.insert(match want.agents.contains_key(agent) {
+            true => Change::SetAgent { agent: agent.clone() },
+            false => Change::RemoveAgent { agent: agent.clone() },
+        });
+    });
+    each(&have.tiers, &want.tiers, |place, _| {
+        let (queue, agent) = place.clone();
+        changes.insert(match want.tiers.contains_key(place) {
+            true => Change::SetTier { queue, agent },
+            false => Change::RemoveTier { queue, agent },
+        });
+    });
+    each(&have.streams, &want.streams, |stream, known| {
+        let stream = stream.clone();
+        changes.insert(match (known, want.streams.contains_key(&stream)) {
+            (_, false) => Change::StopStream { stream },
+            (true, true) => Change::MoveStream { stream },
+            (false, true) => Change::StartStream { stream },
+        });
+    });
+    changes
+}
+
+/// Calls back with every key whose value is not the same in both, and whether the first has one.
+fn each<K: Ord, V: PartialEq>(have: &BTreeMap<K, V>, want: &BTreeMap<K, V>, mut tell: impl FnMut(&K, bool)) {
+    for (key, value) in have {
+        if want.get(key) != Some(value) {
+            tell(key, true);
+        }
+    }
+    for key in want.keys().filter(|key| !have.contains_key(*key)) {
+        tell(key, false);
+    }
+}
+
+fn profiles(have: &State, want: &State, changes: &mut Changes) {
+    for profile in have.profiles.keys().filter(|name| !want.profiles.contains_key(*name)) {
+        changes.insert(Change::StopProfile { profile: profile.clone() });
+    }
+    for (name, wanted) in &want.profiles {
+        let profile = name.clone();
+        match have.profiles.get(name) {
+            None => changes.insert(Change::StartProfile { profile }),
+            Some(held) if !listens_as(held, wanted) => changes.insert(Change::RestartProfile { profile }),
+            Some(held) if held.codecs != wanted.codecs => changes.insert(Change::Rescan { profile }),
+            Some(_) => false,
+        };
+    }
+    // A name comes by a rescan of the profile that has them all; none is ever taken away, and none
+    // leads anywhere by itself.
+    if !want.domains.is_subset(&have.domains)
+        && let Some(profile) = want.main_profile().or_else(|| have.main_profile())
+    {
+        changes.insert(Change::Rescan { profile: profile.to_owned() });
+    }
+}
+
+/// Whether nothing differs that only a new start changes (contract §4.2: sockets and TLS; and the
+/// address that peers are told, which is part of what it binds).
+fn listens_as(held: &Profile, wanted: &Profile) -> bool {
+    (wanted.address.is_none() || held.address == wanted.address)
+        && held.sip_port == wanted.sip_port
+        && held.tls_port == wanted.tls_port
+        && held.web_socket == wanted.web_socket
+        && held.external == wanted.external
+        && held.context == wanted.context
+}
+
+fn gateways(have: &State, want: &State, changes: &mut Changes) {
+    for (name, held) in &have.gateways {
+        let (profile, gateway) = (held.profile.clone(), name.clone());
+        match want.gateways.get(name) {
+            None => changes.insert(Change::RemoveGateway { profile, gateway }),
+            Some(wanted) if !fits(held, wanted) => changes.insert(Change::ChangeGateway { profile, gateway }),
+            Some(_) => false,
+        };
+    }
+    for (name, wanted) in want.gateways.iter().filter(|(name, _)| !have.gateways.contains_key(*name)) {
+        // A profile that starts brings its own.
+        if have.profiles.contains_key(&wanted.profile) || !want.profiles.contains_key(&wanted.profile) {
+            changes.insert(Change::AddGateway { profile: wanted.profile.clone(), gateway: name.clone() });
+        }
+    }
+}
+
+fn fits(held: &Gateway, wanted: &Gateway) -> bool {
+    let unknown = held.password.is_none() && held.username.is_some() && wanted.username.is_some();
+    let held = Gateway { password: if unknown { wanted.password } else { held.password }, ..held.clone() };
+    held == *wanted
+}
+
+/// What one tenant's phones have to be told: who is no longer served, or has another password, has
+/// to register again. All of them, and their calls, when the tenant is served no more.
+pub fn phones(before: &TenantView, after: Option<&TenantView>) -> Changes {
+    let mut changes = Changes::new();
+    let tenant = before.plan.tenant.id;
+    if before.plan.tenant.suspended {
+        return changes;
+    }
+    let after = after.filter(|after| !after.plan.tenant.suspended);
+    if after.is_none() {
+        changes.insert(Change::EndCalls { tenant });
+    }
+    let left = |domain: &String| !after.is_some_and(|after| after.plan.tenant.domains.contains(domain));
+    for domain in before.plan.tenant.domains.iter().filter(|domain| left(domain)) {
+        changes.insert(Change::DropDomain { tenant, domain: domain.clone() });
+    }
+    for held in before.plan.extensions.values() {
+        let same =
+            |(_, row): (&str, &ExtensionRow)| row.secrets.get("password") == held.secrets.get("password");
+        if after.is_none_or(|after| after.extension(&held.number).is_some_and(same)) {
+            continue;
+        }
+        for domain in before.plan.tenant.domains.iter().filter(|domain| !left(domain)) {
+            let (tenant, user, domain) = (Some(tenant), held.number.clone(), domain.clone());
+            changes.insert(Change::DropRegistration { tenant, user, domain });
+        }
+    }
+    changes
+}
+
+/// Registrations of users that nobody is: who may be registered is asked by user and domain.
+pub fn strangers<'a>(
+    registered: impl Iterator<Item = &'a (String, String)>,
+    known: impl Fn(&str, &str) -> bool,
+) -> Changes {
+    registered
+        .filter(|(user, domain)| !known(user, domain))
+        .map(|(user, domain)| Change::DropRegistration {
+            tenant: None,
+            user: user.clone(),
+            domain: domain.clone(),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::freeswitch::sync::state::{Agent, Queue, Tier};
+    use crate::resources::sip_profile::UpdatePolicy;
+    use crate::route::names::{INBOUND_CONTEXT, UNROUTED_CONTEXT};
+
+    fn profile(context: &str, sip_port: i32) -> Profile {
+        Profile {
+            address: Some("192.0.2.1".into()),
+            sip_port,
+            tls_port: None,
+            web_socket: false,
+            external: None,
+            context: context.into(),
+            codecs: "PCMA".into(),
+            policy: UpdatePolicy::WhenIdle,
+        }
+    }
+
+    fn gateway(proxy: &str) -> Gateway {
+        Gateway {
+            profile: "external".into(),
+            proxy: proxy.into(),
+            realm: "carrier.example".into(),
+            transport: "udp".into(),
+            username: Some("us".into()),
+            password: Some([7; 32]),
+            expiry: Some(600),
+            ping: 0,
+        }
+    }
+
+    fn world() -> State {
+        let mut state = State::default();
+        state.profiles.insert("internal".into(), profile(UNROUTED_CONTEXT, 5060));
+        state.profiles.insert("external".into(), profile(INBOUND_CONTEXT, 5080));
+        state.domains.insert("acme.example".into());
+        state.networks = Some(["198.51.100.0/24".parse().unwrap()].into());
+        state.gateways.insert("gw-1".into(), gateway("a:5060"));
+        state.gateways.insert("gw-2".into(), gateway("b:5060"));
+        let queue = Queue { strategy: "ring-all".into(), music: String::new(), max_wait: 60, tiered: false };
+        state.queues.insert("q@t".into(), queue);
+        state.agents.insert("1@t".into(), Agent { contact: "user/1@acme.example".into(), wrap_up: 0 });
+        state.tiers.insert(("q@t".into(), "1@t".into()), Tier { level: 1, position: 1 });
+        state.streams.insert("t".into(), "/srv/a".into());
+        state
+    }
+
+    /// The changes from the world to a changed one, in the order of doing.
+    fn after(change: impl FnOnce(&mut State)) -> Vec<Change> {
+        let mut want = world();
+        change(&mut want);
+        changes(&world(), &want).into_iter().collect()
+    }
+
+    #[test]
+    fn the_same_needs_nothing() {
+        assert_eq!(after(|_| {}), []);
+    }
+
+    #[test]
+    fn what_freeswitch_does_not_tell_differs_from_nothing() {
+        let mut have = world();
+        have.networks = None;
+        for gateway in have.gateways.values_mut() {
+            gateway.password = None;
+        }
+        let mut want = world();
+        want.profiles.get_mut("internal").unwrap().address = None;
+        assert_eq!(changes(&have, &want), Changes::new());
+    }
+
+    #[test]
+    fn one_gateway_is_changed_and_no_other() {
+        let changed = Change::ChangeGateway { profile: "external".into(), gateway: "gw-1".into() };
+        let edits: [fn(&mut Gateway); 6] = [
+            |gateway| gateway.proxy = "c:5060".into(),
+            |gateway| gateway.password = Some([8; 32]),
+            |gateway| gateway.username = None,
+            |gateway| gateway.realm = "other".into(),
+            |gateway| gateway.ping = 30,
+            |gateway| gateway.transport = "tls".into(),
+        ];
+        for edit in edits {
+            assert_eq!(
+                after(|want| edit(want.gateways.get_mut("gw-1").unwrap())),
+                std::slice::from_ref(&changed)
+            );
+        }
+    }
+
+    #[test]
+    fn a_profile_is_started_anew_only_for_what_nothing_less_changes() {
+        let restart = [Change::RestartProfile { profile: "internal".into() }];
+        let rescan = [Change::Rescan { profile: "internal".into() }];
+        let edits: [fn(&mut Profile); 4] = [
+            |profile| profile.sip_port = 5062,
+            |profile| profile.tls_port = Some(5061),
+            |profile| profile.address = Some("192.0.2.2".into()),
+            |profile| profile.external = Some("203.0.113.1".into()),
+        ];
+        for edit in edits {
+            assert_eq!(after(|want| edit(want.profiles.get_mut("internal").unwrap())), restart);
+        }
+        // One of an older configuration closes the socket that it opened for browsers.
+        let mut open = world();
+        open.profiles.get_mut("internal").unwrap().web_socket = true;
+        assert_eq!(Vec::from_iter(changes(&open, &world())), restart);
+        assert_eq!(after(|want| want.profiles.get_mut("internal").unwrap().codecs = "OPUS".into()), rescan);
+        assert_eq!(after(|want| want.domains.extend(["b.example".into()])), rescan);
+        assert_eq!(
+            after(|want| want.profiles.get_mut("internal").unwrap().policy = UpdatePolicy::Manual),
+            []
+        );
+        // A name that is not needed any more leads nowhere, and cannot be taken away.
+        assert_eq!(after(|want| want.domains.clear()), []);
+    }
+
+    #[test]
+    fn what_comes_is_added_before_what_goes_is_taken_away() {
+        let done = after(|want| {
+            want.queues = [("r@t".to_owned(), want.queues["q@t"].clone())].into();
+            want.tiers = [(("r@t".to_owned(), "1@t".to_owned()), Tier { level: 1, position: 1 })].into();
+            want.gateways.remove("gw-2");
+            want.gateways.insert("gw-3".into(), gateway("d:5060"));
+            want.streams.insert("t".into(), "/srv/b".into());
+            want.networks = Some([].into());
+            want.profiles.get_mut("external").unwrap().sip_port = 5090;
+        });
+        let kinds: Vec<&str> = done.iter().map(Change::kind).collect();
+        assert_eq!(
+            kinds,
+            ["acl", "gateway", "queue", "tier", "stream", "tier", "queue", "gateway", "profile"],
+            "{done:?}"
+        );
+        assert_eq!(done.last(), Some(&Change::RestartProfile { profile: "external".into() }));
+    }
+
+    #[test]
+    fn a_profile_that_starts_brings_its_gateways() {
+        let mut have = world();
+        have.profiles.remove("external");
+        have.gateways.clear();
+        let started = Changes::from([Change::StartProfile { profile: "external".into() }]);
+        assert_eq!(changes(&have, &world()), started);
+    }
+
+    #[test]
+    fn who_is_nobody_is_told_from_who_is_somebody() {
+        let registered = [("1".to_owned(), "a".to_owned()), ("2".to_owned(), "a".to_owned())];
+        let dropped = strangers(registered.iter(), |user, _| user == "1");
+        let expected =
+            Change::DropRegistration { tenant: None, user: "2".to_owned(), domain: "a".to_owned() };
+        assert_eq!(dropped, Changes::from([expected]));
+    }
+}

@@ -1,0 +1,274 @@
+//! What a FreeSWITCH has, as it says it itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::replies::{Record, count, elements, registrants, rows, table};
+use super::state::{Agent, Gateway, Profile, Queue, State, Tier};
+use crate::freeswitch::esl::{Api, Client, EslError};
+use crate::plan::report::GatewayState;
+use crate::resources::sip_profile::UpdatePolicy;
+use crate::route::app::CALL_VARIABLE;
+use crate::route::legal::Word;
+use crate::route::token::verify_call;
+use crate::secrets::signing_key::SigningKey;
+
+/// Most registrations of a profile that are listed: an answer of more than 8 MB ends the connection,
+/// and one has about 700 bytes. Beyond, those of users that are gone end by themselves, within ten
+/// minutes.
+const REGISTRATIONS: u32 = 8_000;
+
+/// Most legs that are listed: one has about a kilobyte of JSON. A switch has 2,000 at most with our
+/// configuration, unless it is told otherwise.
+const LEGS: u32 = 6_000;
+
+/// The variable that the directory sets on every leg of a tenant's phones.
+pub const TENANT_VARIABLE: &str = "centrex_tenant";
+
+/// State of a gateway that does not register (sofia_reg.c, `sofia_state_names`).
+const NO_REGISTRATION: &str = "NOREG";
+
+/// What was found.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// What it has.
+    pub state: State,
+    /// States of its gateways, by name.
+    pub gateways: BTreeMap<String, GatewayState>,
+    /// Who is registered, by user and domain; without those of a profile that has too many.
+    pub registered: Vec<(String, String)>,
+    /// What there is too much of to be compared, in words.
+    pub beyond: Vec<String>,
+}
+
+/// Asks for everything that can be compared. Of profiles, FreeSWITCH names those that run.
+///
+/// # Errors
+/// The session ended, or an answer makes no sense.
+pub async fn found(client: &Client) -> Result<Found, EslError> {
+    let mut found = Found::default();
+    let profiles = xml(client, Api::Profiles, "profile").await?;
+    for name in profiles.iter().filter_map(|row| row.get("name")).filter_map(|name| Word::new(name.as_str()))
+    {
+        // One that has just been stopped has none.
+        let Some(info) = info(client, name.clone()).await? else { continue };
+        if let Some(profile) = profile(&info) {
+            found.state.profiles.insert(name.as_str().to_owned(), profile);
+        }
+        let many = info.get("registrations").and_then(|text| text.parse().ok()).unwrap_or(0);
+        match many {
+            0 => {}
+            1..=REGISTRATIONS => found.registered.extend(registered(client, name).await?),
+            _ => found.beyond.push(format!(
+                "SIP profile {name} has {many} registrations: more than {REGISTRATIONS} are not compared"
+            )),
+        }
+    }
+    for alias in xml(client, Api::Profiles, "alias").await? {
+        found.state.domains.extend(alias.get("name").cloned());
+    }
+    for row in xml(client, Api::Gateways, "gateway").await? {
+        if let Some((name, gateway, state)) = gateway(&row) {
+            found.state.gateways.insert(name.clone(), gateway);
+            found.gateways.insert(name, state);
+        }
+    }
+    found.state.queues = table(&client.api(Api::Queues).await?).iter().filter_map(queue).collect();
+    found.state.agents = table(&client.api(Api::Agents).await?).iter().filter_map(agent).collect();
+    found.state.tiers = table(&client.api(Api::Tiers).await?).iter().filter_map(tier).collect();
+    let streams = client.api(Api::Streams).await?;
+    found.state.streams = streams.lines().filter_map(|line| line.split_once(',')).map(owned).collect();
+    Ok(found)
+}
+
+/// A profile as it runs.
+///
+/// # Errors
+/// As [`found`].
+pub async fn running(client: &Client, name: Word) -> Result<Option<Profile>, EslError> {
+    Ok(info(client, name).await?.as_ref().and_then(profile))
+}
+
+async fn info(client: &Client, name: Word) -> Result<Option<Record>, EslError> {
+    Ok(xml(client, Api::Profile(name), "profile-info").await?.into_iter().next())
+}
+
+/// States of all gateways, by name.
+///
+/// # Errors
+/// As [`found`].
+pub async fn gateway_names(client: &Client) -> Result<Vec<String>, EslError> {
+    let rows = xml(client, Api::Gateways, "gateway").await?;
+    Ok(rows.into_iter().filter_map(|mut row| row.remove("name")).collect())
+}
+
+/// A number that is asked for.
+///
+/// # Errors
+/// As [`found`].
+pub async fn number(client: &Client, api: Api) -> Result<u32, EslError> {
+    let command = api.to_string();
+    count(&client.api(api).await?).map_err(|reason| EslError::Unreadable { command, reason })
+}
+
+async fn xml(client: &Client, api: Api, name: &str) -> Result<Vec<Record>, EslError> {
+    let command = api.to_string();
+    elements(&client.api(api).await?, name).map_err(|reason| EslError::Unreadable { command, reason })
+}
+
+/// A leg that is up.
+#[derive(Deserialize)]
+pub struct Leg {
+    /// Its identity.
+    pub uuid: String,
+    /// `sofia/PROFILE/…` for SIP.
+    #[serde(default)]
+    pub name: String,
+}
+
+/// The legs that are up.
+///
+/// # Errors
+/// As [`found`]; there are too many.
+pub async fn legs(client: &Client) -> Result<Vec<Leg>, EslError> {
+    let command = Api::Channels.to_string();
+    let count = number(client, Api::CountChannels).await?;
+    if count > LEGS {
+        let reason = format!("{count} call legs are up: more than {LEGS} are not listed");
+        return Err(EslError::Unreadable { command, reason });
+    }
+    let text = client.api(Api::Channels).await?;
+    rows(&text).map_err(|reason| EslError::Unreadable { command, reason })
+}
+
+/// The tenant on whose behalf a leg is up: as our own dialplan signed it, or as the directory says of
+/// a phone; none where it has ended meanwhile.
+///
+/// # Errors
+/// As [`found`].
+pub async fn tenant_of(client: &Client, key: &SigningKey, leg: Uuid) -> Result<Option<Uuid>, EslError> {
+    for variable in [CALL_VARIABLE, TENANT_VARIABLE] {
+        let tenant = match client.api(Api::LegVariable { leg, variable }).await {
+            Err(error) if error.ends_session() => return Err(error),
+            Err(_) => return Ok(None),
+            Ok(value) if variable == CALL_VARIABLE => verify_call(key, value.trim()).map(|(of, _)| of),
+            Ok(value) => value.trim().parse().ok(),
+        };
+        if tenant.is_some() {
+            return Ok(tenant);
+        }
+    }
+    Ok(None)
+}
+
+/// The tenants on whose behalf legs are up.
+///
+/// # Errors
+/// As [`legs`].
+pub async fn tenants(client: &Client, key: &SigningKey) -> Result<BTreeSet<Uuid>, EslError> {
+    let mut tenants = BTreeSet::new();
+    for leg in legs(client).await?.iter().filter_map(|leg| leg.uuid.parse().ok()) {
+        tenants.extend(tenant_of(client, key, leg).await?);
+    }
+    Ok(tenants)
+}
+
+/// Mod_sofia's own list: the core's (`show registrations`) keeps what was flushed until it expires.
+async fn registered(client: &Client, profile: Word) -> Result<Vec<(String, String)>, EslError> {
+    Ok(registrants(&client.api(Api::Registrations(profile)).await?))
+}
+
+fn owned((name, value): (&str, &str)) -> (String, String) {
+    (name.to_owned(), value.to_owned())
+}
+
+/// `sip:mod_sofia@192.0.2.1:5060;transport=udp,tcp`: the port.
+fn port(url: &str) -> Option<i32> {
+    let address = url.split(';').next()?;
+    address.rsplit_once(':')?.1.parse().ok()
+}
+
+/// Whether other hosts reach a listener: it is on no loopback address.
+fn is_exposed(url: &str) -> bool {
+    let host =
+        url.split(';').next().and_then(|url| url.rsplit_once(':')?.0.rsplit_once('@')).map(|(_, host)| host);
+    let address = host.and_then(|host| host.trim_matches(['[', ']']).parse::<IpAddr>().ok());
+    !address.is_some_and(|address| address.is_loopback())
+}
+
+fn profile(row: &Record) -> Option<Profile> {
+    Some(Profile {
+        address: row.get("sip-ip").cloned(),
+        sip_port: port(row.get("bind-url")?)?,
+        tls_port: row.get("tls-bind-url").and_then(|url| port(url)),
+        web_socket: ["ws-bind-url", "wss-bind-url"]
+            .into_iter()
+            .any(|url| row.get(url).is_some_and(|url| is_exposed(url))),
+        external: row.get("ext-sip-ip").cloned(),
+        context: row.get("context")?.clone(),
+        codecs: row.get("inbound-codecs").cloned().unwrap_or_default(),
+        policy: UpdatePolicy::default(),
+    })
+}
+
+fn gateway(row: &Record) -> Option<(String, Gateway, GatewayState)> {
+    let text = |name: &str| row.get(name).cloned().unwrap_or_default();
+    let number = |name: &str| row.get(name).and_then(|text| text.parse().ok());
+    let state = text("state");
+    let registers = state != NO_REGISTRATION;
+    let proxy = text("proxy");
+    let contact = text("contact");
+    let transport = contact.split_once("transport=").map_or("udp", |(_, rest)| rest);
+    let held = Gateway {
+        profile: row.get("profile")?.clone(),
+        proxy: proxy.trim_start_matches("sip:").split(';').next().unwrap_or_default().to_owned(),
+        realm: text("realm"),
+        transport: transport.split([';', '>']).next().unwrap_or_default().to_owned(),
+        username: registers.then(|| text("username")),
+        password: None,
+        expiry: if registers { number("expires") } else { None },
+        ping: number("pingfreq").unwrap_or(0),
+    };
+    Some((row.get("name")?.clone(), held, GatewayState { up: text("status") != "DOWN", state }))
+}
+
+fn queue(row: &Record) -> Option<(String, Queue)> {
+    let queue = Queue {
+        strategy: row.get("strategy")?.clone(),
+        music: row.get("moh_sound")?.clone(),
+        max_wait: row.get("max_wait_time")?.parse().ok()?,
+        tiered: row.get("tier_rules_apply")? == "true",
+    };
+    Some((row.get("name")?.clone(), queue))
+}
+
+fn agent(row: &Record) -> Option<(String, Agent)> {
+    let wrap_up = row.get("wrap_up_time")?.parse().ok()?;
+    Some((row.get("name")?.clone(), Agent { contact: row.get("contact")?.clone(), wrap_up }))
+}
+
+fn tier(row: &Record) -> Option<((String, String), Tier)> {
+    let tier = Tier { level: row.get("level")?.parse().ok()?, position: row.get("position")?.parse().ok()? };
+    Some(((row.get("queue")?.clone(), row.get("agent")?.clone()), tier))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_on_loopback_is_reached_by_nobody_else() {
+        for inside in ["sip:mod_sofia@127.0.0.1:5066;transport=ws", "sips:mod_sofia@[::1]:7443;transport=wss"]
+        {
+            assert!(!is_exposed(inside), "{inside}");
+        }
+        for outside in
+            ["sips:mod_sofia@0.0.0.0:7443;transport=wss", "sip:mod_sofia@[2001:db8::1]:5066", "", "sip:x"]
+        {
+            assert!(is_exposed(outside), "{outside}");
+        }
+    }
+}

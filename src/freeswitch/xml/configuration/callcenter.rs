@@ -1,0 +1,151 @@
+//! callcenter.conf: queues, their agents, and which agent serves which queue.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::freeswitch::xml::field::Field;
+use crate::freeswitch::xml::form::Form;
+use crate::freeswitch::xml::{Answer, AnswerError, Answers, render};
+use crate::plan::QueueRow;
+use crate::resources::queue::QueueStrategy;
+use crate::route::dial_string::{DialString, Endpoint, Leg, LegVariable, Order};
+use crate::route::legal::Word;
+use crate::route::media::MediaRoot;
+use crate::route::{TenantView, names};
+
+/// Values of `configuration/callcenter.xml`.
+#[derive(Default, Serialize)]
+pub(in crate::freeswitch) struct CallCenter {
+    pub queues: Vec<Queue>,
+    pub agents: Vec<Agent>,
+    pub tiers: Vec<Tier>,
+}
+
+/// A queue.
+#[derive(Serialize)]
+pub(in crate::freeswitch) struct Queue {
+    pub name: String,
+    pub strategy: &'static str,
+    /// Empty: the channel's own hold music.
+    pub music: String,
+    /// Longest wait in seconds.
+    pub max_wait: i32,
+    /// Whether later levels wait for their turn.
+    pub tiered: bool,
+}
+
+/// An agent: one extension's phones, for all its queues.
+#[derive(Serialize)]
+pub(in crate::freeswitch) struct Agent {
+    pub name: String,
+    pub contact: String,
+    /// Seconds of rest after a call.
+    pub wrap_up: i32,
+}
+
+/// An agent's place in a queue.
+#[derive(Serialize)]
+pub(in crate::freeswitch) struct Tier {
+    pub agent: String,
+    pub queue: String,
+    pub level: i32,
+    pub position: i32,
+}
+
+/// One queue with its agents and tiers when it is named, else all of them: agents and tiers are
+/// reloaded without a name.
+pub(super) fn answer(form: &Form<'_>, answers: &Answers) -> Result<Answer, AnswerError> {
+    let mut values = CallCenter::default();
+    match form.get(Field::CcQueue) {
+        Some(name) => {
+            let Some((queue, tenant)) = names::parse_queue(&name) else { return Ok(Answer::NotFound) };
+            let Some(tenant) = answers.replica.by_id(tenant) else { return Ok(Answer::NotFound) };
+            if !tenant.plan.queues.contains_key(queue) {
+                return Ok(Answer::NotFound);
+            }
+            values.add(&tenant, &answers.media, |name| name == queue);
+        }
+        None => {
+            for tenant in answers.replica.served() {
+                values.add(&tenant, &answers.media, |_| true);
+            }
+        }
+    }
+    Ok(render::document(&answers.templates, "configuration/callcenter.xml", &values)?)
+}
+
+impl CallCenter {
+    /// Takes in those of a tenant's queues that are wanted, with their agents.
+    pub(in crate::freeswitch) fn add(
+        &mut self,
+        tenant: &TenantView,
+        media: &MediaRoot,
+        wanted: impl Fn(&str) -> bool,
+    ) {
+        let id = tenant.plan.tenant.id;
+        let mut numbers = BTreeMap::new();
+        for (name, row) in tenant.plan.queues.iter().filter(|(name, _)| wanted(name)) {
+            let queue = names::queue(id, name);
+            for agent in &row.agents {
+                let Some(extension) = tenant.plan.extensions.get(&agent.extension) else { continue };
+                numbers.insert(extension.number.as_str(), agent.extension.as_str());
+                self.tiers.push(Tier {
+                    agent: names::agent(id, &extension.number),
+                    queue: queue.clone(),
+                    level: agent.level,
+                    position: agent.position,
+                });
+            }
+            self.queues.push(Queue {
+                name: queue,
+                strategy: strategy(row.strategy),
+                music: music(tenant, row, media),
+                max_wait: row.max_wait_seconds,
+                tiered: row.agents.iter().any(|agent| agent.level > 1),
+            });
+        }
+        self.agents
+            .extend(numbers.into_iter().filter_map(|(number, extension)| agent(tenant, number, extension)));
+    }
+}
+
+/// An agent as all its tenant's queues want it: mod_callcenter keeps one ring time and one rest
+/// for all of them, so the longest count. None if it cannot be called.
+fn agent(tenant: &TenantView, number: &str, extension: &str) -> Option<Agent> {
+    let row = &tenant.plan.tenant;
+    let serves = |queue: &&QueueRow| queue.agents.iter().any(|agent| agent.extension == extension);
+    let queues = || tenant.plan.queues.values().filter(serves);
+    let ring = queues().map(|queue| queue.ring_seconds).max()?;
+    let leg = Leg {
+        variables: vec![(LegVariable::LegTimeout, Word::from(ring))],
+        endpoint: Endpoint::User { user: Word::new(number)?, domain: Word::new(row.main_domain())? },
+    };
+    Some(Agent {
+        name: names::agent(row.id, number),
+        contact: DialString { variables: Vec::new(), legs: vec![leg], order: Order::Together }.to_string(),
+        wrap_up: queues().map(|queue| queue.wrap_up_seconds).max()?,
+    })
+}
+
+fn music(tenant: &TenantView, queue: &QueueRow, media: &MediaRoot) -> String {
+    let row = &tenant.plan.tenant;
+    let own = queue.music_on_hold.as_ref().and_then(|file| media.file(row.id, file));
+    let of_tenant =
+        || row.music_on_hold.as_ref().map(|_| format!("local_stream://{}", names::music_stream(row.id)));
+    own.or_else(of_tenant).unwrap_or_default()
+}
+
+/// The strategy as mod_callcenter names it.
+fn strategy(strategy: QueueStrategy) -> &'static str {
+    match strategy {
+        QueueStrategy::RingAll => "ring-all",
+        QueueStrategy::LongestIdleAgent => "longest-idle-agent",
+        QueueStrategy::RoundRobin => "round-robin",
+        QueueStrategy::TopDown => "top-down",
+        QueueStrategy::AgentWithLeastTalkTime => "agent-with-least-talk-time",
+        QueueStrategy::AgentWithFewestCalls => "agent-with-fewest-calls",
+        QueueStrategy::SequentiallyByAgentOrder => "sequentially-by-agent-order",
+        QueueStrategy::Random => "random",
+    }
+}

@@ -1,0 +1,102 @@
+//! sofia.conf: the profiles of the switches, with the tenants' domains and the trunks' gateways.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::gateway;
+use super::gateway::Gateway;
+use crate::freeswitch::xml::field::Field;
+use crate::freeswitch::xml::form::Form;
+use crate::freeswitch::xml::{Answer, AnswerError, Answers, render};
+use crate::plan::{PlatformPlan, SipProfileRow};
+use crate::resources::sip_profile::Role;
+use crate::route::TenantView;
+use crate::route::names;
+
+/// Values of `configuration/sofia.xml`.
+#[derive(Serialize)]
+pub(in crate::freeswitch::xml) struct Sofia<'a> {
+    pub profiles: Vec<Profile<'a>>,
+}
+
+/// A profile.
+#[derive(Serialize)]
+pub(in crate::freeswitch::xml) struct Profile<'a> {
+    pub name: &'a str,
+    /// Whether settings and domains are asked for, not only gateways.
+    pub settings: bool,
+    pub phones: bool,
+    pub context: &'static str,
+    pub acl: &'static str,
+    pub sip_port: i32,
+    pub tls_port: Option<i32>,
+    pub bind_address: Option<&'a str>,
+    pub external_address: Option<&'a str>,
+    pub codecs: String,
+    pub domains: Vec<&'a str>,
+    pub gateways: Vec<Gateway<'a>>,
+}
+
+/// All profiles; or the one that is named, whole (start, restart, rescan) or only its gateways or
+/// one of them (`startgw`): contract §4.1.
+pub(super) fn answer(form: &Form<'_>, answers: &Answers) -> Result<Answer, AnswerError> {
+    let platform = answers.replica.platform();
+    let wanted = form.get(Field::Profile).filter(|name| !name.is_empty());
+    let gateway = form.get(Field::Gateway).filter(|name| !name.is_empty());
+    let key = answers.key()?;
+    let tenants = if gateway.is_none() { answers.replica.served() } else { Vec::new() };
+    let main = main_profile(&platform);
+    // Only a start, or a restart, makes it listen elsewhere.
+    let running = match form.get(Field::Reconfig) {
+        Some(_) => answers.running.all(),
+        None => BTreeMap::new(),
+    };
+    let profiles = platform
+        .sip_profiles
+        .iter()
+        .filter(|(name, _)| wanted.as_ref().is_none_or(|wanted| wanted == *name))
+        .map(|(name, row)| Profile {
+            settings: gateway.is_none(),
+            domains: if main == Some(name) { domains(&tenants) } else { Vec::new() },
+            gateways: gateway::of_profile(
+                &platform,
+                name,
+                gateway.as_deref().filter(|name| *name != "_all_"),
+                key,
+            ),
+            ..profile(name, running.get(name).unwrap_or(row))
+        })
+        .collect();
+    Ok(render::document(&answers.templates, "configuration/sofia.xml", &Sofia { profiles })?)
+}
+
+/// The profile that tenants' domains are names of: each must be one of some profile, or events for
+/// it leak a lock (contract §5.6), and can be one of one only.
+fn main_profile(platform: &PlatformPlan) -> Option<&String> {
+    platform.sip_profiles.iter().find(|(_, row)| row.role == Role::Phones).map(|(name, _)| name)
+}
+
+fn domains(tenants: &[Arc<TenantView>]) -> Vec<&str> {
+    tenants.iter().flat_map(|tenant| tenant.plan.tenant.domains.iter().map(String::as_str)).collect()
+}
+
+fn profile<'a>(name: &'a str, row: &'a SipProfileRow) -> Profile<'a> {
+    let phones = row.role == Role::Phones;
+    Profile {
+        name,
+        settings: true,
+        phones,
+        // A call is let in by its user's or its carrier's own context only.
+        context: if phones { names::UNROUTED_CONTEXT } else { names::INBOUND_CONTEXT },
+        acl: names::TRUNKS_ACL,
+        sip_port: row.sip_port,
+        tls_port: row.tls_port,
+        bind_address: row.bind_address.as_deref(),
+        external_address: row.external_address.as_deref(),
+        codecs: row.codecs.join(","),
+        domains: Vec::new(),
+        gateways: Vec::new(),
+    }
+}

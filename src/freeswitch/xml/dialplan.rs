@@ -1,0 +1,173 @@
+//! What a call does: whose it is, by what the switch vouches for, and the answer of `route`.
+//!
+//! Everything named From, To, Contact, display or X- is the phone's text and decides nothing. A
+//! caller is an extension because FreeSWITCH authenticated it (contract §3.1), a carrier because
+//! its packets come from its addresses, or somebody our own signed variable names.
+
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::field::Field;
+use super::form::Form;
+use super::{Answer, AnswerError, Answers, render};
+use crate::plan::{PlatformPlan, TrunkRow};
+use crate::replica::tenants::Filled;
+use crate::route;
+use crate::route::app::{App, Cause};
+use crate::route::names::INBOUND_CONTEXT;
+use crate::route::token::verify_call;
+use crate::route::{Call, Caller, Listener, TenantView, digits};
+use crate::secrets::signing_key::SigningKey;
+
+/// Longest SIP user, and longest whole header, of a call that is routed. Longer ones crash
+/// FreeSWITCH 1.10.12 when somebody subscribes to the call later (contract §12.1); no honest phone
+/// sends them.
+const MAX_SIP_USER: usize = 64;
+const MAX_SIP_HEADER: usize = 256;
+
+/// Answers a dialplan lookup. What is not to be routed is not found, which the caller sees as 404.
+///
+/// # Errors
+/// See [`Answers::answer`].
+pub fn answer(form: &Form<'_>, answers: &Answers) -> Result<Answer, AnswerError> {
+    let key = answers.key()?;
+    let platform = answers.replica.platform();
+    if oversized(form) {
+        return Ok(Answer::NotFound);
+    }
+    // On transfers and `execute_extension` the hunt fields differ from the caller's (§3.1).
+    let context = form.text(Field::HuntContext);
+    let destination = form.text(Field::HuntDestinationNumber);
+    let routed = if context == INBOUND_CONTEXT {
+        came_in(form, answers, key, &platform, &destination)
+    } else {
+        inside(form, answers, key, &platform, &context, &destination)
+    };
+    match routed {
+        Some(routed) => {
+            let document = render::dialplan(&answers.templates, &context, &routed.rule, &routed.actions)?;
+            Ok(Answer::Found(document))
+        }
+        None => Ok(Answer::NotFound),
+    }
+}
+
+/// A call in a tenant's context.
+fn inside(
+    form: &Form<'_>,
+    answers: &Answers,
+    key: &SigningKey,
+    platform: &PlatformPlan,
+    context: &str,
+    destination: &str,
+) -> Option<route::Answer> {
+    let view = answers.replica.by_id(Uuid::try_parse(context).ok()?)?;
+    if view.context() != context {
+        return None; // another spelling of the identity
+    }
+    let caller = match form.get(Field::VariableCentrexCall) {
+        Some(token) => {
+            let (tenant, caller) = verify_call(key, &token)?;
+            (tenant == view.plan.tenant.id).then_some(caller)?
+        }
+        None => authenticated(form, &view)?,
+    };
+    Some(call(form, answers, key, platform, &view, caller).dialled(destination))
+}
+
+/// The extension that FreeSWITCH authenticated: on a SIP call that was challenged, in a domain of
+/// this tenant, and not put into a gateway's context by `;gw=` (contract §10.1).
+fn authenticated(form: &Form<'_>, view: &TenantView) -> Option<Caller> {
+    let user = form.text(Field::VariableUserName);
+    let domain = form.text(Field::VariableDomainName);
+    let vouched = form.is(Field::CallerSource, "mod_sofia")
+        && form.is(Field::VariableSipAuthorized, "true")
+        && !form.has(Field::VariableSipGateway)
+        && form.is(Field::VariableSipAuthUsername, &user)
+        && form.is(Field::VariableSipAuthRealm, &domain)
+        && view.plan.tenant.domains.iter().any(|held| *held == domain);
+    let (name, _) = view.extension(&user).filter(|_| vouched)?;
+    Some(Caller::Extension(name.to_owned()))
+}
+
+/// A call from a carrier: the number must be one that this carrier brings, and the packets must
+/// come from the carrier's addresses to the carrier's profile.
+fn came_in(
+    form: &Form<'_>,
+    answers: &Answers,
+    key: &SigningKey,
+    platform: &PlatformPlan,
+    destination: &str,
+) -> Option<route::Answer> {
+    if form.has(Field::VariableSipAuthUsername) || !form.is(Field::CallerSource, "mod_sofia") {
+        return None;
+    }
+    let address: IpAddr = form.text(Field::VariableSipNetworkIp).parse().ok()?;
+    let profile = form.text(Field::VariableSofiaProfileName);
+    let mut known = false;
+    for (name, trunk) in &platform.trunks {
+        let from_it = trunk.sip_profile == profile
+            && trunk.source_addresses.iter().any(|network| network.contains(&address));
+        if !from_it || !is_own_gateway(form, key, trunk) {
+            continue;
+        }
+        known = true;
+        let found = digits::from_carrier(destination, trunk.number_format, trunk.national.as_ref())
+            .and_then(|number| Some((answers.replica.by_number(&number)?, number)));
+        let Some((view, number)) = found else { continue };
+        if let Some(answer) =
+            call(form, answers, key, platform, &view, Caller::Outside).came_in(name, &number)
+        {
+            return Some(answer);
+        }
+    }
+    // A number that may be a tenant's who is not held yet is for the carrier to try elsewhere.
+    let cause = match answers.replica.filled() {
+        Filled::Wholly => Cause::UnallocatedNumber,
+        Filled::Partly | Filled::Not => Cause::NormalTemporaryFailure,
+    };
+    known.then(|| route::Answer { rule: "Unknown".to_owned(), actions: vec![App::Hangup(cause).action()] })
+}
+
+/// A request can name a gateway, whose context FreeSWITCH then uses: it must be one of the trunk
+/// that the packets come from. Carriers that registration leads here name theirs.
+fn is_own_gateway(form: &Form<'_>, key: &SigningKey, trunk: &TrunkRow) -> bool {
+    let named = form.get(Field::VariableSipGateway);
+    named.is_none_or(|named| key.gateway_names(trunk).any(|gateway| gateway == named))
+}
+
+/// The call as `route` sees it.
+fn call<'a>(
+    form: &'a Form<'_>,
+    answers: &'a Answers,
+    key: &'a SigningKey,
+    platform: &'a PlatformPlan,
+    view: &'a TenantView,
+    caller: Caller,
+) -> Call<'a> {
+    Call {
+        view,
+        platform,
+        key,
+        extension: view.caller(&caller),
+        caller,
+        leg: form.text(Field::VariableUuid),
+        caller_name: form.text(Field::HuntCallerIdName),
+        disposition: form.text(Field::VariableOriginateDisposition),
+        queue_cause: form.text(Field::VariableCcCause),
+        now: Timestamp::now(),
+        media: &answers.media,
+        is_recorded: form.has(Field::VariableCentrexRecording),
+        is_answered: form.is(Field::AnswerState, "answered"),
+        listener: Listener::NOBODY,
+    }
+}
+
+fn oversized(form: &Form<'_>) -> bool {
+    let users = [Field::VariableSipToUser, Field::VariableSipFromUser, Field::VariableSipContactUser];
+    let headers = [Field::VariableSipFullTo, Field::VariableSipFullFrom, Field::VariableSipContactParams];
+    let longer = |fields: &[Field], most| fields.iter().any(|field| form.is_longer(*field, most));
+    longer(&users, MAX_SIP_USER) || longer(&headers, MAX_SIP_HEADER)
+}

@@ -1,0 +1,72 @@
+//! A proposal looked at once more before it is refused: a watch tells a moment later than the API
+//! server, and what was not seen yet is no reason to refuse.
+
+use std::collections::BTreeSet;
+
+use super::Known;
+use super::admission::tenant_of;
+use super::problem_set::Found;
+use crate::compile;
+use crate::compile::{Claims, Compiled, Problem};
+use crate::source::references::trunks;
+use crate::source::{Change, Object, ObjectKey};
+
+impl Known {
+    /// The objects that decide whether a proposal is to be refused: its namespace, its Tenant with the
+    /// profile, its Trunks, and what holds the things it claims.
+    pub fn stands_on(&self, object: &Object, refused: &[Problem]) -> BTreeSet<ObjectKey> {
+        let mut keys = BTreeSet::new();
+        if let Some(name) = object.metadata().namespace.clone() {
+            keys.insert(ObjectKey { kind: "Namespace", namespace: None, name });
+        }
+        keys.extend(trunks(object));
+        let holders = refused.iter().filter_map(|problem| problem.holder.clone());
+        let holders: Vec<ObjectKey> = holders.collect();
+        // A Number of a Tenant that is gone holds nothing.
+        let of_holders = holders.iter().filter_map(|holder| tenant_of(self.world.object(holder)?));
+        keys.extend(tenant_of(object).into_iter().chain(of_holders).map(|tenant| tenant.object()));
+        keys.extend(holders);
+        let tenant = tenant_of(object).and_then(|tenant| self.world.object(&tenant.object()));
+        for tenant in [Some(object), tenant].into_iter().flatten() {
+            if let Object::Tenant(tenant) = tenant
+                && let Some(profile) = &tenant.spec.profile_ref
+            {
+                let name = profile.name.clone();
+                keys.insert(ObjectKey { kind: "TenantProfile", namespace: None, name });
+            }
+        }
+        keys.remove(&object.key());
+        keys
+    }
+
+    /// Whether a change tells nothing new.
+    pub fn knows(&self, change: &Change) -> bool {
+        match change {
+            Change::Upsert(new) => match (self.world.object(&new.key()), new) {
+                (Some(Object::Namespace(old)), Object::Namespace(new)) => {
+                    old.metadata.labels == new.metadata.labels
+                }
+                (Some(old), new) => old.is_same_input(new),
+                (None, _) => false,
+            },
+            Change::Remove(key) => self.world.object(key).is_none(),
+            // What was read before stays in force.
+            Change::Unreadable(_) => true,
+        }
+    }
+
+    /// What would be known if changes had been taken in.
+    pub fn with(&self, changes: &[Change]) -> Self {
+        let mut world = self.world.clone();
+        for change in changes {
+            world.apply(change.clone());
+        }
+        let claims = Claims::new(&world);
+        let snapshot = world.platform();
+        let in_force = self.in_force.clone();
+        let Compiled { plan: platform, problems, kept } =
+            compile::platform_after(&snapshot, &claims, in_force.as_ref());
+        let (problems, orphans) = (Found::of(problems), Found::of(compile::orphans(&world)));
+        Self { world, claims, snapshot, platform, problems, kept, in_force, orphans, compiled: true }
+    }
+}

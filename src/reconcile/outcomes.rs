@@ -1,0 +1,203 @@
+//! What follows from how a job ended.
+
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use tokio::task::{JoinError, block_in_place};
+use tracing::{error, info};
+use uuid::Uuid;
+
+use super::Reconciler;
+use super::jobs::{Done, Job, LookedUp, Outcome, PlatformWritten, WorkError, resource_of};
+use super::last_good::Before;
+use crate::plan::{InForce, PlatformPlan, TenantRow};
+use crate::source::TenantKey;
+use crate::store::{Removed, StoreError, Written};
+
+/// How long a deletion may fail before it is called blocked.
+const BLOCKED_AFTER: Duration = Duration::from_secs(30);
+
+impl Reconciler {
+    pub(super) fn finish(&mut self, done: Done) {
+        let Done { job, failures, outcome } = done;
+        self.busy.remove(&job);
+        let failed = match (&job, outcome) {
+            (_, Outcome::Swept(swept)) => self.after_sweep(swept),
+            (_, Outcome::PlatformLookedUp(in_force)) => self.after_platform_look_up(in_force),
+            (_, Outcome::Platform(written)) => self.after_platform(*written),
+            (Job::Tenant(key), Outcome::LookedUp(looked_up)) => self.after_look_up(key, *looked_up),
+            (Job::Tenant(key), Outcome::Written(row, written)) => self.after_write(key, *row, written),
+            (Job::Tenant(key), Outcome::Removed(id, removed)) => self.after_removal(key, id, removed),
+            _ => false,
+        };
+        if failed {
+            self.schedule.again(job, failures.saturating_add(1));
+        }
+        self.tell();
+    }
+
+    /// A job that panicked. Which one is not known any more, so everything is looked at again.
+    pub(super) fn broken_off(&mut self, cause: &JoinError) {
+        error!(%cause, "a job was broken off");
+        for job in std::mem::take(&mut self.busy) {
+            self.schedule.again(job, 1);
+        }
+    }
+
+    fn after_sweep(&mut self, swept: Result<(Vec<Uuid>, usize), StoreError>) -> bool {
+        match swept {
+            Ok((removed, failed)) => {
+                self.swept = true;
+                self.progress.send_modify(|progress| progress.removed.extend(removed));
+                failed > 0
+            }
+            Err(cause) => {
+                self.metrics.failed(cause.category());
+                error!(category = cause.category(), %cause, "stored tenants could not be compared");
+                true
+            }
+        }
+    }
+
+    /// Takes in what is in force of the platform; what can never be read is as if it were not there.
+    fn after_platform_look_up(&mut self, in_force: Result<InForce<PlatformPlan>, StoreError>) -> bool {
+        let in_force = match in_force {
+            Ok(in_force) => in_force,
+            Err(cause) => {
+                self.metrics.failed(cause.category());
+                error!(category = cause.category(), %cause, "the platform's rows could not be read");
+                if cause.is_passing() {
+                    self.platform.rows.failed = Some(cause.category());
+                    self.reports.now(None);
+                    return true;
+                }
+                InForce::default() // tenants need not wait for what does not pass
+            }
+        };
+        self.platform.looked_up = true;
+        let consequences = block_in_place(|| self.write().learn(in_force));
+        for key in consequences.tenants {
+            self.schedule.now(Job::Tenant(key));
+        }
+        self.schedule.now(Job::Platform);
+        false
+    }
+
+    /// Takes in what is in force of a tenant's resources that have a problem, and has it compiled again.
+    fn after_look_up(&mut self, key: &TenantKey, looked_up: LookedUp) -> bool {
+        let LookedUp { asked, in_force } = looked_up;
+        let tenant = self.tenants.entry(key.clone()).or_default();
+        match in_force {
+            Ok(in_force) => tenant.before.learn(asked, in_force),
+            Err(cause) => {
+                self.metrics.failed(cause.category());
+                error!(category = cause.category(), tenant = %key, %cause, "a tenant's rows could not be read");
+                if !matches!(cause, StoreError::Unreadable { .. }) {
+                    tenant.rows.failed = Some(cause.category());
+                    self.reports.now(Some(key.clone()));
+                    return true;
+                }
+                tenant.before.learn(asked, None);
+            }
+        }
+        self.schedule.now(Job::Tenant(key.clone()));
+        false
+    }
+
+    fn after_platform(&mut self, PlatformWritten { plan, origins, written }: PlatformWritten) -> bool {
+        self.reports.now(None);
+        match written {
+            Ok(written) => {
+                let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+                let in_force = known.in_force.get_or_insert_default();
+                in_force.plan.clone_from(&plan);
+                for (table, name, origin) in origins {
+                    in_force.note(table, &name, origin);
+                }
+                drop(known);
+                self.platform.stored = Some(plan);
+                let changed = written.rows.iter().filter_map(|(table, name)| resource_of(table, name, None));
+                self.platform.rows.written(written.revision, changed);
+                self.progress.send_modify(|progress| progress.platform = written.revision);
+                self.catch_up_platform();
+                false
+            }
+            Err(cause) => {
+                self.metrics.failed(cause.category());
+                error!(category = cause.category(), %cause, "the platform's rows could not be written");
+                self.platform.rows.failed = Some(cause.category());
+                true
+            }
+        }
+    }
+
+    fn after_write(&mut self, key: &TenantKey, row: TenantRow, written: Result<Written, WorkError>) -> bool {
+        self.reports.now(Some(key.clone()));
+        let tenant = self.tenants.entry(key.clone()).or_default();
+        match written {
+            Ok(written) => {
+                tenant.before.written(&written);
+                let id = row.id;
+                tenant.id = Some(id);
+                tenant.owner_uid.clone_from(&row.owner_uid);
+                let header = tenant.stored.as_ref() != Some(&row);
+                let rows = written.rows.iter().filter_map(|(t, name)| resource_of(t, name, Some(key)));
+                let own = (header && written.changed).then(|| key.object());
+                tenant.rows.written(written.revision, rows.chain(own));
+                tenant.stored = Some(row);
+                self.by_id.insert(id, key.clone());
+                self.progress.send_modify(|progress| {
+                    progress.tenants.insert(id, written.revision);
+                    progress.removed.remove(&id);
+                });
+                self.catch_up(key);
+                false
+            }
+            Err(cause) => self.after_write_failed(key, &cause),
+        }
+    }
+
+    fn after_write_failed(&mut self, key: &TenantKey, cause: &WorkError) -> bool {
+        self.metrics.failed(cause.category());
+        error!(category = cause.category(), tenant = %key, %cause, "a tenant could not be written");
+        let tenant = self.tenants.entry(key.clone()).or_default();
+        tenant.before = Before::default(); // it may have been, all the same
+        tenant.rows.failed = Some(cause.category());
+        self.reports.now(Some(key.clone()));
+        true
+    }
+
+    fn after_removal(
+        &mut self,
+        key: &TenantKey,
+        id: Option<Uuid>,
+        removed: Result<Removed, WorkError>,
+    ) -> bool {
+        match removed {
+            Ok(removed) => {
+                info!(tenant = %key, id = id.map(tracing::field::display), ?removed, "tenant removed");
+                // The object of a deleted one stays in `deleting` until the API server shows it gone.
+                self.tenants.remove(key);
+                self.strays |= removed == Removed::Absent; // switches may hold it all the same
+                // Who lost a conflict about an identity leaves it to the one who has it.
+                let own = |id: &Uuid| self.by_id.get(id).is_none_or(|holder| holder == key);
+                if let Some(id) = id.filter(own) {
+                    self.by_id.remove(&id);
+                    self.progress.send_modify(|progress| {
+                        progress.tenants.remove(&id);
+                        progress.removed.insert(id);
+                    });
+                }
+                false
+            }
+            Err(cause) => {
+                self.metrics.failed(cause.category());
+                error!(category = cause.category(), tenant = %key, %cause, "a tenant could not be removed");
+                if self.deleting.get(key).is_some_and(|deleting| deleting.since.elapsed() >= BLOCKED_AFTER) {
+                    self.report_blocked(key, &cause);
+                }
+                true
+            }
+        }
+    }
+}

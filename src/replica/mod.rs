@@ -1,0 +1,6 @@
+//! All tenants in memory, followed from Postgres, and kept on disk.
+
+pub mod cache;
+mod cache_writer;
+pub mod follow;
+pub mod tenants;

@@ -1,0 +1,292 @@
+//! The reading side: every switch's reports, as they come.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use sqlx::postgres::PgListener;
+use sqlx::types::Json;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+use uuid::Uuid;
+
+use super::{ANSWER_TIMEOUT, CHANNEL, Notice};
+use crate::plan::report::Findings;
+use crate::plan::report::{Ack, LATE, SILENT, SwitchInfo, SwitchState};
+use crate::store::Reader;
+use crate::store::error::{Doing, StoreError, in_time, lost_connection};
+
+/// First and longest wait before another try.
+const FIRST_RETRY: Duration = Duration::from_millis(250);
+const LONGEST_RETRY: Duration = Duration::from_secs(10);
+
+/// How long switches may be silent. Time is Postgres' own.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// How often it is looked.
+    pub look: Duration,
+    /// After which a switch that counts is late.
+    pub late: Duration,
+    /// After which a switch counts as silent.
+    pub silent: Duration,
+    /// After which it is gone.
+    pub gone: Duration,
+}
+
+impl Default for Patience {
+    /// Sidecars report every five seconds.
+    fn default() -> Self {
+        Self { look: Duration::from_secs(3), late: LATE, silent: SILENT, gone: Duration::from_secs(600) }
+    }
+}
+
+/// Why a connection's life ended.
+enum End {
+    /// Nobody takes news any more.
+    Over,
+    /// Postgres failed.
+    Failed(StoreError),
+}
+
+impl From<StoreError> for End {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// What is known of a switch.
+struct Known {
+    instance: Uuid,
+    standing: Standing,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Standing {
+    Reporting,
+    /// Not heard for a while; it counts as it was.
+    Late,
+    Silent,
+    /// It said that it ends, and was the last: most likely it starts again. Meanwhile it counts as
+    /// it was, or every resource would say twice that there are no switches.
+    Ended(Instant),
+}
+
+/// A row of `public.switches`.
+struct Row {
+    info: SwitchInfo,
+    instance: Uuid,
+    platform: i64,
+    /// Seconds since it was heard.
+    age: f64,
+}
+
+/// The columns of a [`Row`].
+type Columns = (String, Option<String>, Uuid, i64, f64);
+
+impl From<Columns> for Row {
+    fn from((name, hostname, instance, platform, age): Columns) -> Self {
+        Self { info: SwitchInfo { name, hostname }, instance, platform, age }
+    }
+}
+
+/// Follows all switches' reports until stopped; a connection that is lost is made again for ever,
+/// and everything is read anew then.
+pub async fn follow_acks(
+    reader: Reader,
+    patience: Patience,
+    acks: mpsc::Sender<Ack>,
+    stop: CancellationToken,
+) {
+    let following = async {
+        let mut wait = FIRST_RETRY;
+        loop {
+            let mut follower = Follower { patience, acks: &acks, known: None };
+            let Err(End::Failed(cause)) = follower.follow(&reader).await else { return };
+            warn!(category = cause.category(), %cause, "switches' reports are not followed; trying again");
+            if follower.known.is_some() {
+                wait = FIRST_RETRY;
+            }
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(LONGEST_RETRY);
+        }
+    };
+    stop.run_until_cancelled(following).await;
+}
+
+struct Follower<'a> {
+    patience: Patience,
+    acks: &'a mpsc::Sender<Ack>,
+    /// None before everything was read.
+    known: Option<BTreeMap<String, Known>>,
+}
+
+impl Follower<'_> {
+    /// One connection's life. Everything is asked over the connection that is notified, which shows
+    /// that that one lives.
+    async fn follow(&mut self, reader: &Reader) -> Result<std::convert::Infallible, End> {
+        // Listening comes before reading: between the two nothing can be missed.
+        let mut listener = in_time(ANSWER_TIMEOUT, reader.listen(CHANNEL)).await?;
+        self.reset(&mut listener).await?;
+        let mut look = tokio::time::interval(self.patience.look);
+        loop {
+            tokio::select! {
+                heard = listener.try_recv() => match heard.doing("listening to switches")? {
+                    Some(heard) => self.notice(&mut listener, heard.payload()).await?,
+                    None => return Err(lost_connection().into()),
+                },
+                _ = look.tick() => self.look(&mut listener).await?,
+            }
+        }
+    }
+
+    async fn send(&self, ack: Ack) -> Result<(), End> {
+        self.acks.send(ack).await.map_err(|_| End::Over)
+    }
+
+    fn known(&mut self) -> &mut BTreeMap<String, Known> {
+        self.known.get_or_insert_default()
+    }
+
+    fn know(&mut self, row: &Row, standing: Standing) {
+        self.known().insert(row.info.name.clone(), Known { instance: row.instance, standing });
+    }
+
+    /// Tells all there are.
+    async fn reset(&mut self, listener: &mut PgListener) -> Result<(), End> {
+        let (mut reporting, mut silent) = (Vec::new(), Vec::new());
+        *self.known() = BTreeMap::new();
+        for row in self.rows(listener).await? {
+            if self.standing(&row) == Standing::Silent {
+                self.know(&row, Standing::Silent);
+                silent.push(row.info.clone());
+            } else {
+                self.know(&row, Standing::Reporting);
+                reporting.push((row.info.clone(), state(listener, &row).await?));
+            }
+        }
+        self.send(Ack::Reset { reporting, silent }).await
+    }
+
+    /// Takes a notification in.
+    async fn notice(&mut self, listener: &mut PgListener, payload: &str) -> Result<(), End> {
+        let Ok(notice) = serde_json::from_str::<Notice>(payload) else { return self.reset(listener).await };
+        let Notice { switch, platform, tenants, findings, all, gone } = notice;
+        if gone {
+            return self.ended(switch).await;
+        }
+        let reports = |known: &Known| known.standing == Standing::Reporting;
+        if all || !self.known().get(&switch).is_some_and(reports) {
+            let rows = self.rows(listener).await?;
+            let Some(row) = rows.iter().find(|row| row.info.name == switch) else { return Ok(()) };
+            return self.appeared(listener, row).await;
+        }
+        if findings && let Some(findings) = read_findings(listener, &switch).await? {
+            self.send(Ack::Found { switch: switch.clone(), findings }).await?;
+        }
+        if platform.is_none() && tenants.is_empty() {
+            return Ok(());
+        }
+        self.send(Ack::Revisions { switch, platform, tenants }).await
+    }
+
+    async fn appeared(&mut self, listener: &mut PgListener, row: &Row) -> Result<(), End> {
+        let state = state(listener, row).await?;
+        self.know(row, Standing::Reporting);
+        self.send(Ack::Appeared(row.info.clone(), state)).await
+    }
+
+    async fn ended(&mut self, name: String) -> Result<(), End> {
+        if self.others_report(&name) {
+            self.known().remove(&name);
+            return self.send(Ack::Gone(name)).await;
+        }
+        if let Some(known) = self.known().get_mut(&name) {
+            known.standing = Standing::Ended(Instant::now());
+        }
+        Ok(())
+    }
+
+    fn others_report(&mut self, name: &str) -> bool {
+        let reports = |(other, known): (&String, &Known)| {
+            other.as_str() != name && known.standing == Standing::Reporting
+        };
+        self.known().iter().any(reports)
+    }
+
+    /// Looks who was heard when.
+    async fn look(&mut self, listener: &mut PgListener) -> Result<(), End> {
+        let rows = self.rows(listener).await?;
+        let names: Vec<String> = self.known().keys().cloned().collect();
+        for name in names.into_iter().filter(|name| !rows.iter().any(|row| row.info.name == *name)) {
+            let standing = self.known().get(&name).map(|known| known.standing);
+            let waits = matches!(standing, Some(Standing::Ended(at)) if at.elapsed() < self.patience.silent);
+            if waits && !self.others_report(&name) {
+                continue;
+            }
+            self.known().remove(&name);
+            self.send(Ack::Gone(name)).await?;
+        }
+        for row in &rows {
+            let known = self.known().get(&row.info.name).map(|known| (known.standing, known.instance));
+            let before = known.map(|(standing, _)| standing);
+            match self.standing(row) {
+                Standing::Silent if before.is_some_and(|before| before != Standing::Silent) => {
+                    self.know(row, Standing::Silent);
+                    self.send(Ack::Silent(row.info.name.clone())).await?;
+                }
+                Standing::Late if before == Some(Standing::Reporting) => {
+                    self.know(row, Standing::Late);
+                    self.send(Ack::Late(row.info.name.clone())).await?;
+                }
+                Standing::Reporting if known != Some((Standing::Reporting, row.instance)) => {
+                    self.appeared(listener, row).await?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// How a switch is by when it was heard.
+    fn standing(&self, row: &Row) -> Standing {
+        match Duration::try_from_secs_f64(row.age).unwrap_or_default() {
+            age if age >= self.patience.silent => Standing::Silent,
+            age if age >= self.patience.late => Standing::Late,
+            _ => Standing::Reporting,
+        }
+    }
+
+    /// Those that are not gone.
+    async fn rows(&self, listener: &mut PgListener) -> Result<Vec<Row>, StoreError> {
+        let rows = sqlx::query_as(
+            "SELECT name, hostname, instance, platform_revision,
+                    extract(epoch FROM now() - last_seen)::float8
+             FROM public.switches WHERE last_seen > now() - make_interval(secs => $1) ORDER BY name",
+        )
+        .bind(self.patience.gone.as_secs_f64())
+        .fetch_all(listener);
+        let rows: Vec<Columns> =
+            in_time(ANSWER_TIMEOUT, async { rows.await.doing("reading switches") }).await?;
+        Ok(rows.into_iter().map(Row::from).collect())
+    }
+}
+
+async fn state(listener: &mut PgListener, row: &Row) -> Result<SwitchState, StoreError> {
+    let tenants = sqlx::query_as("SELECT tenant_id, revision FROM public.switch_state WHERE switch = $1")
+        .bind(&row.info.name)
+        .fetch_all(&mut *listener);
+    let tenants: Vec<(Uuid, i64)> =
+        in_time(ANSWER_TIMEOUT, async { tenants.await.doing("reading what a switch holds") }).await?;
+    let findings = read_findings(listener, &row.info.name).await?.unwrap_or_default();
+    Ok(SwitchState { platform: row.platform, tenants: tenants.into_iter().collect(), findings })
+}
+
+/// What was found on a switch; none when it is gone.
+async fn read_findings(listener: &mut PgListener, name: &str) -> Result<Option<Findings>, StoreError> {
+    let findings = sqlx::query_scalar("SELECT findings FROM public.switches WHERE name = $1")
+        .bind(name)
+        .fetch_optional(listener);
+    let findings: Option<Json<Findings>> =
+        in_time(ANSWER_TIMEOUT, async { findings.await.doing("reading what was found on a switch") }).await?;
+    Ok(findings.map(|Json(findings)| findings))
+}

@@ -1,9 +1,0 @@
-//! fifo.conf: there are no FIFO queues.
-
-use tera::Context;
-
-use crate::switch::xml::{Answer, AnswerError, Answers};
-
-pub(super) fn answer(answers: &Answers) -> Result<Answer, AnswerError> {
-    Ok(Answer::Found(answers.templates.render("configuration/fifo.xml", &Context::new())?))
-}

@@ -1,0 +1,10 @@
+//! What several stages use and none of them owns: each thing once.
+
+pub mod backoff;
+pub mod format;
+pub mod hostname;
+pub mod lookup;
+pub mod lossy;
+pub mod pipe;
+pub mod signals;
+pub mod turns;
