@@ -7,8 +7,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use centrex::compile::{self, CompiledWorld, Effect, Problem};
-use centrex::source::World;
+use centrex::compile::{self, CompiledPlans, Effect, Problem};
+use centrex::source::ResourceIndex;
 use centrex::source::folder::Folder;
 use serde_json::{Value, json};
 
@@ -24,10 +24,10 @@ fn cases() -> Vec<PathBuf> {
 
 /// Reads and compiles a case as `centrex check` does: a manifest the API server would refuse is no
 /// case for compile.
-fn compiled(case: &Path) -> CompiledWorld {
+fn compiled(case: &Path) -> CompiledPlans {
     let reading = Folder::read_once(&[case.join("input.yaml")]).unwrap();
     assert!(reading.problems.is_empty(), "{}: {:#?}", case.display(), reading.problems);
-    let mut world = World::default();
+    let mut world = ResourceIndex::default();
     for change in reading.changes {
         world.apply(change);
     }
@@ -35,7 +35,7 @@ fn compiled(case: &Path) -> CompiledWorld {
 }
 
 /// What compile made: first what is wrong, then what is in force. Kinds without a row are left out.
-fn written(compiled: &CompiledWorld) -> String {
+fn written(compiled: &CompiledPlans) -> String {
     let mut text = String::new();
     if !compiled.problems.is_empty() {
         text += "problems:\n";

@@ -15,7 +15,7 @@ use centrex::resources::ring_group::RingStrategy;
 use centrex::resources::sip_profile::Role;
 use centrex::resources::tenant::DeletionPolicy;
 use centrex::route::media::MediaRoot;
-use centrex::route::{Answer, Call, Caller, Listener, TenantView};
+use centrex::route::{Answer, Call, Caller, TenantView, Tracer};
 use centrex::secrets::signing_key::SigningKey;
 use proptest::prelude::*;
 use regex::Regex;
@@ -292,7 +292,7 @@ proptest! {
                 media: &media,
                 is_recorded: false,
             is_answered: false,
-                listener: Listener::NOBODY,
+                listener: Tracer::NOBODY,
             };
             let numbers = [
                 "1000", "1002", "2001", "2002", "2003", "3001", "4001", "5001", "*97", "*981002", "*5701", "*43",
@@ -344,7 +344,7 @@ fn honest_text_places_the_calls() {
         media: &media,
         is_recorded: false,
         is_answered: false,
-        listener: Listener::NOBODY,
+        listener: Tracer::NOBODY,
     };
     for (number, last) in [
         ("1001", "transfer"),

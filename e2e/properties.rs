@@ -6,18 +6,18 @@ mod worlds;
 
 use std::collections::BTreeMap;
 
-use centrex::compile::{self, Claims, CompiledWorld};
+use centrex::compile::{self, Claims, CompiledPlans};
 use centrex::plan::TenantPlan;
 use centrex::resources::common::DestinationKind;
 use centrex::route::media::MediaRoot;
 use centrex::route::token::{Step, sign_step};
-use centrex::route::{Call, Caller, Listener, TenantView};
+use centrex::route::{Call, Caller, TenantView, Tracer};
 use centrex::secrets::signing_key::SigningKey;
-use centrex::source::{Change, Object, TenantKey, World};
+use centrex::source::{Change, Object, ResourceIndex, TenantKey};
 use proptest::prelude::*;
 use worlds::{Drawn, built, surroundings, world};
 
-use crate::last_good::{InForceWorld, compile_after};
+use crate::last_good::{InForcePlans, compile_after};
 
 /// Failures are shrunk within a bound, and written nowhere: the case is printed.
 fn config(cases: u32) -> ProptestConfig {
@@ -36,12 +36,12 @@ fn objects(drawn: &[Drawn]) -> Vec<Object> {
     all.map(|object| (object.key(), object)).collect::<BTreeMap<_, _>>().into_values().collect()
 }
 
-fn same(a: &CompiledWorld, b: &CompiledWorld) -> bool {
+fn same(a: &CompiledPlans, b: &CompiledPlans) -> bool {
     a.platform == b.platform && a.tenants == b.tenants && a.problems == b.problems
 }
 
 /// Dials everything there is and goes on after everything: no answer may panic or recurse.
-fn dial_all(compiled: &CompiledWorld) {
+fn dial_all(compiled: &CompiledPlans) {
     let key = SigningKey::new([5; 32]);
     let media = MediaRoot::of_nobody();
     for (_, plan) in &compiled.tenants {
@@ -61,7 +61,7 @@ fn dial_all(compiled: &CompiledWorld) {
                 media: &media,
                 is_recorded: false,
                 is_answered: false,
-                listener: Listener::NOBODY,
+                listener: Tracer::NOBODY,
             };
             for number in dialled(plan) {
                 assert!(!call.dialled(&number).actions.is_empty());
@@ -108,7 +108,7 @@ proptest! {
     /// Whatever was in force before: what comes of it holds together as what was right all the time.
     #[test]
     fn what_is_kept_holds_together(states in prop::collection::vec(worlds::valid(), 2..4)) {
-        let mut in_force = InForceWorld::default();
+        let mut in_force = InForcePlans::default();
         for drawn in states {
             let objects = objects(&drawn);
             let world = world(objects.clone());
@@ -142,7 +142,7 @@ proptest! {
         let compiled = compile::world(&wild);
         prop_assert!(same(&compiled, &compile::world(&world(objects(&drawn)))));
         dial_all(&compiled);
-        let before = compile_after(&world(objects(&before)), &InForceWorld::default());
+        let before = compile_after(&world(objects(&before)), &InForcePlans::default());
         dial_all(&compile_after(&wild, &before.in_force).compiled);
     }
 
@@ -171,7 +171,7 @@ proptest! {
 
 type Compiled = compile::Compiled<Option<TenantPlan>>;
 
-fn tenants(world: &World) -> BTreeMap<TenantKey, Compiled> {
+fn tenants(world: &ResourceIndex) -> BTreeMap<TenantKey, Compiled> {
     let (claims, snapshot) = (Claims::new(world), world.platform());
     let platform = compile::platform(&snapshot, &claims).plan;
     let keys = world.tenants().filter_map(|tenant| centrex::source::index::key_of(tenant));

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use centrex::plan::PlatformPlan;
-use centrex::reconcile::{NewStatus, Note, Outside, OutsideError, Reconciler};
+use centrex::reconcile::{NewStatus, Note, Reconciler, ResourceSink, SinkError};
 use centrex::resources::{Extension, Tenant};
 use centrex::source::{Change, Object, ObjectKey, Unreadable};
 use centrex::store::{Removed, Store};
@@ -56,12 +56,12 @@ impl Slow {
     }
 }
 
-impl Outside for Slow {
-    fn hold(&self, _: Arc<Tenant>) -> BoxFuture<'static, Result<(), OutsideError>> {
+impl ResourceSink for Slow {
+    fn hold(&self, _: Arc<Tenant>) -> BoxFuture<'static, Result<(), SinkError>> {
         ready(Ok(())).boxed()
     }
 
-    fn release(&self, _: Arc<Tenant>, _: Removed) -> BoxFuture<'static, Result<(), OutsideError>> {
+    fn release(&self, _: Arc<Tenant>, _: Removed) -> BoxFuture<'static, Result<(), SinkError>> {
         ready(Ok(())).boxed()
     }
 

@@ -12,9 +12,9 @@ use centrex::plan::{PlatformPlan, Target, TenantPlan};
 use centrex::resources::common::DestinationKind;
 use centrex::route::media::MediaRoot;
 use centrex::route::token::{Step, sign_step};
-use centrex::route::{Action, Answer, Call, Caller, Listener, TenantView};
+use centrex::route::{Action, Answer, Call, Caller, TenantView, Tracer};
 use centrex::secrets::signing_key::SigningKey;
-use centrex::source::World;
+use centrex::source::ResourceIndex;
 use centrex::source::folder::Folder;
 use jiff::Timestamp;
 use regex::Regex;
@@ -30,7 +30,7 @@ fn compiled(manifests: &str) -> (PlatformPlan, TenantPlan) {
     std::fs::write(&file, manifests).unwrap();
     let reading = Folder::read_once(&[file]).unwrap();
     assert!(reading.problems.is_empty(), "{:#?}", reading.problems);
-    let mut world = World::default();
+    let mut world = ResourceIndex::default();
     for change in reading.changes {
         world.apply(change);
     }
@@ -87,7 +87,7 @@ impl Office {
             media: &self.media,
             is_recorded: false,
             is_answered: false,
-            listener: Listener::NOBODY,
+            listener: Tracer::NOBODY,
         }
     }
 

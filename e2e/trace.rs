@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use centrex::compile;
 use centrex::secrets::keyring::Keyring;
-use centrex::source::World;
+use centrex::source::ResourceIndex;
 use centrex::source::folder::Folder;
 use serde_json::Value;
 use uuid::Uuid;
@@ -241,7 +241,7 @@ async fn what_the_switches_have_is_asked_of_the_database() {
     let directory = tempfile::tempdir().unwrap();
     let keys = directory.path().join("keys");
     let store = database.store(&Arc::new(Keyring::generate_file(&keys).unwrap())).await;
-    let mut seen = World::default();
+    let mut seen = ResourceIndex::default();
     for change in Folder::read_once(&[world()]).unwrap().changes {
         seen.apply(change);
     }

@@ -14,7 +14,7 @@ use centrex::http::probe::Probe;
 use centrex::replica::tenants::Replica;
 use centrex::route::media::MediaRoot;
 use centrex::secrets::signing_key::SigningKey;
-use centrex::source::World;
+use centrex::source::ResourceIndex;
 use centrex::source::folder::Folder;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
@@ -81,7 +81,7 @@ impl Drop for Serving {
 pub fn answers(manifests: &Path) -> Arc<Answers> {
     let reading = Folder::read_once(&[manifests.to_owned()]).expect("manifests");
     assert!(reading.problems.is_empty(), "{:?}", reading.problems);
-    let mut world = World::default();
+    let mut world = ResourceIndex::default();
     for change in reading.changes {
         world.apply(change);
     }

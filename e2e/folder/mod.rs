@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use centrex::source::folder::{
-    FileProblem, Folder, FolderError, FolderOptions, Place, Reading, Update, Vault,
+    FileLocation, FileProblem, Folder, FolderError, FolderOptions, Reading, Update, Vault,
 };
 use centrex::source::{Change, Object, ObjectKey};
 use tempfile::TempDir;

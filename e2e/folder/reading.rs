@@ -70,7 +70,7 @@ fn an_object_is_found_again() {
     };
     let (bob, x) = (key(1), key(2));
     let nobody = ObjectKey { name: "nobody".into(), ..bob.clone() };
-    let at = |file: &str, line| Some(Place { file: directory.path().join(file), line });
+    let at = |file: &str, line| Some(FileLocation { file: directory.path().join(file), line });
     let fields = [
         (&x, "metadata.name"),
         (&bob, "spec.tenantRef.name"),

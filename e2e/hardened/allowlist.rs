@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use centrex::freeswitch::esl::Api;
-use centrex::route::app::{App, Cause, Variable, actions};
+use centrex::route::app::{Cause, DialplanApp, Variable, actions};
 use centrex::route::dial_string::{DialString, Order};
 use centrex::route::legal::Word;
 use uuid::Uuid;
@@ -59,29 +59,37 @@ fn word(text: &str) -> Word {
 }
 
 /// Every application that the dialplan writes, each after another: a new one is to be entered here.
-fn after(app: &App) -> Option<App> {
+fn after(app: &DialplanApp) -> Option<DialplanApp> {
     Some(match app {
-        App::Answer => {
-            App::Bridge(DialString { variables: Vec::new(), legs: Vec::new(), order: Order::Together })
+        DialplanApp::Answer => DialplanApp::Bridge(DialString {
+            variables: Vec::new(),
+            legs: Vec::new(),
+            order: Order::Together,
+        }),
+        DialplanApp::Bridge(dial) => {
+            DialplanApp::LimitedBridge { realm: word("t"), most: 1, dial: dial.clone() }
         }
-        App::Bridge(dial) => App::LimitedBridge { realm: word("t"), most: 1, dial: dial.clone() },
-        App::LimitedBridge { .. } => App::Callcenter { queue: word("q") },
-        App::Callcenter { .. } => App::Conference { room: word("r") },
-        App::Conference { .. } => App::ConsentTone,
-        App::ConsentTone => App::Echo,
-        App::Echo => App::Hangup(Cause::NormalClearing),
-        App::Hangup(_) => App::Ivr { menu: word("m") },
-        App::Ivr { .. } => App::Limit { realm: word("t"), most: 1 },
-        App::Limit { .. } => App::LimitPerDay { realm: word("t"), most: 1 },
-        App::LimitPerDay { .. } => App::RecordSession { path: word("f") },
-        App::RecordSession { .. } => App::SchedHangup { seconds: 1 },
-        App::SchedHangup { .. } => App::Set(Variable::HangupAfterBridge),
-        App::Set(_) => App::Sleep { milliseconds: 1 },
-        App::Sleep { .. } => App::Transfer { destination: word("1"), context: word("c") },
-        App::Transfer { .. } => App::ValetPark { lot: word("l"), place: word("1") },
-        App::ValetPark { .. } => App::VoicemailCheck { domain: word("d"), id: word("1"), without_pin: false },
-        App::VoicemailCheck { .. } => App::VoicemailLeave { domain: word("d"), id: word("1") },
-        App::VoicemailLeave { .. } => return None,
+        DialplanApp::LimitedBridge { .. } => DialplanApp::Callcenter { queue: word("q") },
+        DialplanApp::Callcenter { .. } => DialplanApp::Conference { room: word("r") },
+        DialplanApp::Conference { .. } => DialplanApp::ConsentTone,
+        DialplanApp::ConsentTone => DialplanApp::Echo,
+        DialplanApp::Echo => DialplanApp::Hangup(Cause::NormalClearing),
+        DialplanApp::Hangup(_) => DialplanApp::Ivr { menu: word("m") },
+        DialplanApp::Ivr { .. } => DialplanApp::Limit { realm: word("t"), most: 1 },
+        DialplanApp::Limit { .. } => DialplanApp::LimitPerDay { realm: word("t"), most: 1 },
+        DialplanApp::LimitPerDay { .. } => DialplanApp::RecordSession { path: word("f") },
+        DialplanApp::RecordSession { .. } => DialplanApp::SchedHangup { seconds: 1 },
+        DialplanApp::SchedHangup { .. } => DialplanApp::Set(Variable::HangupAfterBridge),
+        DialplanApp::Set(_) => DialplanApp::Sleep { milliseconds: 1 },
+        DialplanApp::Sleep { .. } => DialplanApp::Transfer { destination: word("1"), context: word("c") },
+        DialplanApp::Transfer { .. } => DialplanApp::ValetPark { lot: word("l"), place: word("1") },
+        DialplanApp::ValetPark { .. } => {
+            DialplanApp::VoicemailCheck { domain: word("d"), id: word("1"), without_pin: false }
+        }
+        DialplanApp::VoicemailCheck { .. } => {
+            DialplanApp::VoicemailLeave { domain: word("d"), id: word("1") }
+        }
+        DialplanApp::VoicemailLeave { .. } => return None,
     })
 }
 
@@ -101,9 +109,9 @@ fn every_entry_of_the_allowlist_names_one_thing() {
 
 #[test]
 fn allowed_applications_are_those_that_the_dialplan_writes() {
-    let apps: Vec<App> = std::iter::successors(Some(App::Answer), after).collect();
+    let apps: Vec<DialplanApp> = std::iter::successors(Some(DialplanApp::Answer), after).collect();
     let mut written: BTreeSet<String> = apps.iter().map(|app| app.action().application.to_owned()).collect();
-    let set = App::Set(Variable::HangupAfterBridge);
+    let set = DialplanApp::Set(Variable::HangupAfterBridge);
     written.extend(actions(&[set.clone(), set]).iter().map(|action| action.application.to_owned()));
     assert_eq!(
         allowed("app"),

@@ -9,26 +9,26 @@ mod refused_tenant;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use centrex::compile::{self, Claims, Compiled, CompiledWorld, LastGoodRow, Problem, Stays};
+use centrex::compile::{self, Claims, Compiled, CompiledPlans, LastGoodRow, Problem, Stays};
 use centrex::plan::{InForce, PlatformPlan, TenantPlan, kind_of};
 use centrex::source::folder::Folder;
 use centrex::source::index::key_of;
-use centrex::source::{Change, Object, TenantKey, World};
+use centrex::source::{Change, Object, ResourceIndex, TenantKey};
 use k8s_openapi::ByteString;
 use serde_json::{Value, json};
 
 /// What is in force of a whole world, as the store would have it.
 #[derive(Clone, Debug, Default)]
-pub struct InForceWorld {
+pub struct InForcePlans {
     pub platform: InForce<PlatformPlan>,
     pub tenants: BTreeMap<TenantKey, InForce<TenantPlan>>,
 }
 
 /// A world compiled, after what was in force before.
 pub struct After {
-    pub compiled: CompiledWorld,
+    pub compiled: CompiledPlans,
     pub kept: Vec<LastGoodRow>,
-    pub in_force: InForceWorld,
+    pub in_force: InForcePlans,
 }
 
 /// Names of the rows of a plan, by table.
@@ -39,7 +39,7 @@ macro_rules! rows {
 }
 
 /// Compiles a world as the loop does, and gives what is in force then.
-pub fn compile_after(world: &World, before: &InForceWorld) -> After {
+pub fn compile_after(world: &ResourceIndex, before: &InForcePlans) -> After {
     let (claims, snapshot) = (Claims::new(world), world.platform());
     let whole = |kept: &[LastGoodRow], kind: &str, name: &str| {
         kept.iter().any(|kept| {
@@ -50,7 +50,7 @@ pub fn compile_after(world: &World, before: &InForceWorld) -> After {
     };
     let Compiled { plan: platform, mut problems, mut kept } =
         compile::platform_after(&snapshot, &claims, Some(&before.platform));
-    let mut in_force = InForceWorld { platform: InForce::new(platform.clone()), tenants: BTreeMap::new() };
+    let mut in_force = InForcePlans { platform: InForce::new(platform.clone()), tenants: BTreeMap::new() };
     for (table, names) in rows!(platform, sip_profiles, trunks, dial_rules) {
         let kind = kind_of(table).unwrap();
         for name in names {
@@ -94,13 +94,13 @@ pub fn compile_after(world: &World, before: &InForceWorld) -> After {
     }
     problems.extend(compile::orphans(world));
     problems.sort();
-    After { compiled: CompiledWorld { platform, tenants, problems }, kept, in_force }
+    After { compiled: CompiledPlans { platform, tenants, problems }, kept, in_force }
 }
 
 /// The phone system of `system.yaml`, and what became of it.
 struct System {
     objects: BTreeMap<String, Value>,
-    in_force: InForceWorld,
+    in_force: InForcePlans,
     problems: Vec<Problem>,
     kept: Vec<LastGoodRow>,
 }
@@ -117,7 +117,7 @@ impl System {
         });
         let mut system = Self {
             objects: objects.collect(),
-            in_force: InForceWorld::default(),
+            in_force: InForcePlans::default(),
             problems: Vec::new(),
             kept: Vec::new(),
         };
@@ -175,7 +175,7 @@ impl System {
 
     /// Compiles what there is now, after what is in force.
     fn apply(&mut self) -> &mut Self {
-        let mut world = World::default();
+        let mut world = ResourceIndex::default();
         for (key, object) in &self.objects {
             let kind = key.split(' ').next().unwrap();
             let object = Object::from_json(kind, object.clone()).unwrap().unwrap();

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use centrex::compile;
 use centrex::source::folder::Folder;
-use centrex::source::{Change, Object, World};
+use centrex::source::{Change, Object, ResourceIndex};
 use serde_json::{Value, json};
 
 /// Objects of `every-field.yaml`, with what that file refers to and does not hold.
@@ -95,7 +95,7 @@ fn field(pointer: &str) -> String {
 fn a_reference_to_nothing_is_told_at_its_field() {
     let objects = objects();
     let compiled = |replaced: Option<&Object>| {
-        let mut world = World::default();
+        let mut world = ResourceIndex::default();
         objects.iter().cloned().chain(replaced.cloned()).for_each(|object| {
             world.apply(Change::Upsert(object));
         });

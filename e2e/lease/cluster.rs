@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use centrex::operator::lease::{Election, Leadership, LeaseOptions, Term, elect};
-use centrex::store::{Candidate, Elected, Store, StoreOptions};
+use centrex::store::{Elected, Store, StoreOptions, WriterIdentity};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Api;
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -53,7 +53,7 @@ impl Replica {
                 Leadership::Following { .. } => unreachable!(),
             };
             let elected = Elected { lease: term.lease.clone(), transition: term.transition };
-            let candidate = Candidate { holder: name.to_owned(), elected: Some(elected) };
+            let candidate = WriterIdentity { holder: name.to_owned(), elected: Some(elected) };
             let started = Instant::now();
             loop {
                 match Store::lead(store, &candidate).await {

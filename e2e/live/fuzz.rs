@@ -18,7 +18,7 @@ const LAST: u32 = 424_242;
 
 /// What a switch tells.
 #[derive(Clone, Debug)]
-enum Told {
+enum Reported {
     Heartbeat(u16),
     Gateway(String, bool),
     Profile(String),
@@ -28,7 +28,7 @@ enum Told {
     Broken(String),
 }
 
-impl Told {
+impl Reported {
     fn bytes(&self) -> String {
         let custom = |subclass: &str, fields: serde_json::Value| {
             let mut body = json!({"Event-Name": "CUSTOM", "Event-Subclass": subclass});
@@ -69,13 +69,13 @@ fn text() -> impl Strategy<Value = String> {
     ]
 }
 
-fn told() -> impl Strategy<Value = Vec<Told>> {
+fn told() -> impl Strategy<Value = Vec<Reported>> {
     let one = prop_oneof![
-        any::<u16>().prop_map(Told::Heartbeat),
-        (text(), any::<bool>()).prop_map(|(name, up)| Told::Gateway(name, up)),
-        text().prop_map(Told::Profile),
-        text().prop_map(Told::Other),
-        text().prop_map(Told::Broken),
+        any::<u16>().prop_map(Reported::Heartbeat),
+        (text(), any::<bool>()).prop_map(|(name, up)| Reported::Gateway(name, up)),
+        text().prop_map(Reported::Profile),
+        text().prop_map(Reported::Other),
+        text().prop_map(Reported::Broken),
     ];
     prop::collection::vec(one, 0..12)
 }
@@ -131,7 +131,7 @@ where
 fn what_is_whole_is_read_the_same_however_it_is_cut() {
     holds((told(), text(), cuts(), cuts()), async |(told, body, cut, other)| {
         let (mut session, mut commands, mut events) = session().await;
-        let mut stream: String = told.iter().map(Told::bytes).collect();
+        let mut stream: String = told.iter().map(Reported::bytes).collect();
         stream.push_str(&heartbeat(LAST as usize));
         let body = format!("+OK {body}\n");
         let asking = async {
@@ -150,7 +150,7 @@ fn what_is_whole_is_read_the_same_however_it_is_cut() {
         };
         let (read, answered, (), ()) =
             tokio::join!(asking, client.api(Api::Version), peer, write(&mut events, stream.as_bytes(), &cut));
-        let expected: Vec<Event> = told.iter().filter_map(Told::event).collect();
+        let expected: Vec<Event> = told.iter().filter_map(Reported::event).collect();
         assert_eq!(read, expected);
         assert_eq!(answered.unwrap(), body);
     });
@@ -161,7 +161,7 @@ fn what_is_damaged_ends_and_what_was_whole_before_it_is_read() {
     let damage = prop::collection::vec(any::<u8>(), 0..200);
     holds((told(), damage, any::<prop::sample::Index>(), cuts()), async |(told, damage, at, cut)| {
         let (mut session, mut commands, mut events) = session().await;
-        let mut stream: Vec<u8> = told.iter().map(Told::bytes).collect::<String>().into_bytes();
+        let mut stream: Vec<u8> = told.iter().map(Reported::bytes).collect::<String>().into_bytes();
         let whole = at.index(stream.len() + 1);
         stream.truncate(whole);
         stream.extend(&damage);

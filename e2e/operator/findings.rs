@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use centrex::plan::report::SwitchInfo;
-use centrex::plan::report::{Applied, Findings, GatewayState};
+use centrex::plan::report::{Applied, GatewayState, SwitchReport};
 use centrex::store::Reader;
 use centrex::store::reports::Reporter;
 use serde_json::Value;
@@ -21,12 +21,12 @@ const TRUNK: &str = "carriers/carrier";
 
 /// A switch that reports all that is stored, and what a test has it find.
 struct Fake {
-    findings: watch::Sender<Findings>,
+    findings: watch::Sender<SwitchReport>,
     task: JoinHandle<()>,
 }
 
 impl Fake {
-    fn start(site: &Site, name: &str, findings: Findings) -> Self {
+    fn start(site: &Site, name: &str, findings: SwitchReport) -> Self {
         let reader = Reader::lazy(&site.database.store_options(&keyring(&[(1, 'a')])));
         let info = SwitchInfo { name: name.to_owned(), hostname: Some("host.example.com".to_owned()) };
         let (sender, mut told) = watch::channel(findings);
@@ -46,7 +46,7 @@ impl Fake {
         Self { findings: sender, task }
     }
 
-    fn find(&self, change: impl FnOnce(&mut Findings)) {
+    fn find(&self, change: impl FnOnce(&mut SwitchReport)) {
         self.findings.send_modify(change);
     }
 }
@@ -63,12 +63,12 @@ fn gateways(states: [&str; 2]) -> BTreeMap<String, Vec<GatewayState>> {
     [(TRUNK.to_owned(), gateways.to_vec())].into()
 }
 
-fn good(version: &str) -> Findings {
-    Findings {
+fn good(version: &str) -> SwitchReport {
+    SwitchReport {
         version: Some(version.to_owned()),
         connected: Some(true),
         gateways: gateways(["REGED", "REGED"]),
-        ..Findings::default()
+        ..SwitchReport::default()
     }
 }
 

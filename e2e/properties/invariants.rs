@@ -2,22 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use centrex::compile::{CompiledWorld, Effect, LastGoodRow, Stays};
+use centrex::compile::{CompiledPlans, Effect, LastGoodRow, Stays};
 use centrex::plan::*;
 use centrex::resources::common::DestinationKind;
 use centrex::route::TenantView;
 use centrex::route::decide::{Decision, decide, external};
-use centrex::route::{Caller, Listener, digits};
+use centrex::route::{Caller, Tracer, digits};
 use centrex::source::{Object, ObjectKey};
 use serde_json::{Value, json};
 
 /// Everything that must hold.
-pub fn check(objects: &[Object], compiled: &CompiledWorld) {
+pub fn check(objects: &[Object], compiled: &CompiledPlans) {
     check_with(objects, compiled, &[]);
 }
 
 /// The same, of a world in which something stays that was in force before.
-pub fn check_with(objects: &[Object], compiled: &CompiledWorld, kept: &[LastGoodRow]) {
+pub fn check_with(objects: &[Object], compiled: &CompiledPlans, kept: &[LastGoodRow]) {
     one_holder_each(compiled, kept);
     in_the_plan_or_explained(objects, compiled, kept);
     rights_are_not_kept(objects, compiled);
@@ -45,7 +45,7 @@ fn rule_trunks(rule: &DialRuleRow) -> &[String] {
 }
 
 /// Nothing there is one of is held twice.
-fn one_holder_each(compiled: &CompiledWorld, kept: &[LastGoodRow]) {
+fn one_holder_each(compiled: &CompiledPlans, kept: &[LastGoodRow]) {
     let mut held = BTreeSet::new();
     for (key, plan) in &compiled.tenants {
         let mut hold = |what: String| assert!(held.insert(what.clone()), "two hold {what}");
@@ -113,7 +113,7 @@ fn references_exist(plan: &TenantPlan, platform: &PlatformPlan) {
             }
             DestinationKind::ExternalNumber => {
                 view.public_number(&to.name).is_some()
-                    || matches!(external(&view, platform, &to.name, Listener::NOBODY), Decision::Out(_))
+                    || matches!(external(&view, platform, &to.name, Tracer::NOBODY), Decision::Out(_))
             }
         };
         assert!(there, "{from:?} leads to {to:?}, which is not there");
@@ -170,8 +170,7 @@ fn no_circles(plan: &TenantPlan) {
 fn emergency_is_free(plan: &TenantPlan, platform: &PlatformPlan) {
     let view = TenantView::new(plan.clone());
     for number in plan.tenant.emergency.iter().flat_map(|emergency| &emergency.numbers) {
-        let decision =
-            decide(&view, platform, &Caller::Extension("anybody".into()), number, Listener::NOBODY);
+        let decision = decide(&view, platform, &Caller::Extension("anybody".into()), number, Tracer::NOBODY);
         assert!(matches!(decision, Decision::Emergency { .. }), "{number}: {decision:?}");
         assert!(!internal_numbers(plan).contains(&number.as_str()));
         let named = |route: &OutboundRouteRow| {
@@ -183,7 +182,7 @@ fn emergency_is_free(plan: &TenantPlan, platform: &PlatformPlan) {
 }
 
 /// Nobody dials what the resource does not say, and no tenant has more than its profile allows.
-fn rights_are_not_kept(objects: &[Object], compiled: &CompiledWorld) {
+fn rights_are_not_kept(objects: &[Object], compiled: &CompiledPlans) {
     let object = |key: &ObjectKey| objects.iter().find(|object| object.key() == *key);
     for (tenant, plan) in &compiled.tenants {
         let key = |kind, name: &str| ObjectKey {
@@ -225,7 +224,7 @@ fn rights_are_not_kept(objects: &[Object], compiled: &CompiledWorld) {
 
 /// A resource is in the plan, or it is said why not; what is refused is not in it, what lost a
 /// part is.
-fn in_the_plan_or_explained(objects: &[Object], compiled: &CompiledWorld, kept: &[LastGoodRow]) {
+fn in_the_plan_or_explained(objects: &[Object], compiled: &CompiledPlans, kept: &[LastGoodRow]) {
     let planned = planned(compiled);
     let mut effects: BTreeMap<&ObjectKey, BTreeSet<Effect>> = BTreeMap::new();
     for problem in &compiled.problems {
@@ -254,7 +253,7 @@ fn in_the_plan_or_explained(objects: &[Object], compiled: &CompiledWorld, kept: 
     }
 }
 
-fn planned(compiled: &CompiledWorld) -> BTreeSet<ObjectKey> {
+fn planned(compiled: &CompiledPlans) -> BTreeSet<ObjectKey> {
     let mut keys = BTreeSet::new();
     let mut add = |kind: &'static str, namespace: Option<&str>, names: Vec<&String>| {
         let namespace = namespace.map(str::to_owned);

@@ -4,7 +4,7 @@
 use centrex::resources::common::*;
 use centrex::resources::crd;
 use centrex::source::validate::kinds;
-use centrex::source::{Change, Object, World};
+use centrex::source::{Change, Object, ResourceIndex};
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Map, Value, json};
@@ -363,8 +363,8 @@ pub fn surroundings() -> Vec<Object> {
 }
 
 /// A world of these objects, put in in this order.
-pub fn world(objects: impl IntoIterator<Item = Object>) -> World {
-    let mut world = World::default();
+pub fn world(objects: impl IntoIterator<Item = Object>) -> ResourceIndex {
+    let mut world = ResourceIndex::default();
     for object in objects {
         world.apply(Change::Upsert(object));
     }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use centrex::resources::tenant::DeletionPolicy;
 use centrex::secrets::keyring::Keyring;
-use centrex::store::{Candidate, Elected, Store, StoreError};
+use centrex::store::{Elected, Store, StoreError, WriterIdentity};
 use sqlx::{Connection, PgConnection};
 
 use crate::plans;
@@ -12,13 +12,13 @@ use crate::postgres::{Database, keyring};
 
 const LEASE: &str = "2f1a7a3e-9a70-4c7c-8f3e-0b8a5d3c1e11";
 
-fn alone(holder: &str) -> Candidate {
-    Candidate { holder: holder.to_owned(), elected: None }
+fn alone(holder: &str) -> WriterIdentity {
+    WriterIdentity { holder: holder.to_owned(), elected: None }
 }
 
-fn elected(holder: &str, lease: &str, transition: i64) -> Candidate {
+fn elected(holder: &str, lease: &str, transition: i64) -> WriterIdentity {
     let elected = Elected { lease: lease.to_owned(), transition };
-    Candidate { holder: holder.to_owned(), elected: Some(elected) }
+    WriterIdentity { holder: holder.to_owned(), elected: Some(elected) }
 }
 
 struct World {
@@ -34,12 +34,12 @@ impl World {
         Some(Self { database, ring: keyring(&[(1, 'a')]), admin })
     }
 
-    async fn lead(&self, candidate: &Candidate) -> Result<Store, StoreError> {
+    async fn lead(&self, candidate: &WriterIdentity) -> Result<Store, StoreError> {
         Store::lead(&self.database.store_options(&self.ring), candidate).await
     }
 
     /// As whoever waits does it.
-    async fn lead_in_the_end(&self, candidate: &Candidate) -> Store {
+    async fn lead_in_the_end(&self, candidate: &WriterIdentity) -> Store {
         let started = Instant::now();
         loop {
             match self.lead(candidate).await {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use centrex::store::{Candidate, Memory, Store, StoreError, tenant_schema};
+use centrex::store::{Memory, Store, StoreError, WriterIdentity, tenant_schema};
 use sqlx::AssertSqlSafe;
 
 use super::follow::Following;
@@ -14,7 +14,7 @@ async fn what_a_writer_wrote_is_missed_and_written_past_what_is_held() {
     let Some(database) = Database::start("set back: under a writer").await else { return };
     let ring = keyring(&[(1, 'a')]);
     let (options, memory) = (database.store_options(&ring), Memory::default());
-    let candidate = Candidate { holder: "one".to_owned(), elected: None };
+    let candidate = WriterIdentity { holder: "one".to_owned(), elected: None };
     let store = Store::lead_again(&options, &candidate, &memory).await.unwrap();
     assert!(!store.was_set_back());
     let mut plan = plans::tenant_with("acme", 2);

@@ -1,6 +1,6 @@
 //! Plans written and read back: only what differs, in bulk, in one transaction.
 
-use centrex::store::{Candidate, Revision, Store, StoreError, tenant_schema};
+use centrex::store::{Revision, Store, StoreError, WriterIdentity, tenant_schema};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use crate::plans;
@@ -50,7 +50,7 @@ async fn versions(admin: &mut PgConnection, table: &str) -> Vec<(String, String)
 async fn an_equal_plan_writes_nothing() {
     // A server of its own: its log and transaction numbers are those of all databases.
     let Some(database) = Database::alone("store: an equal plan writes nothing").await else { return };
-    let candidate = Candidate { holder: "the test".to_owned(), elected: None };
+    let candidate = WriterIdentity { holder: "the test".to_owned(), elected: None };
     let store = Store::lead(&database.store_options(&keyring(&[(1, 'a')])), &candidate).await.unwrap();
     let (platform, tenant) = (plans::platform(), plans::tenant_with("acme", 50));
     store.write_platform(&platform).await.unwrap();

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use centrex::plan::report::{Ack, SwitchInfo};
-use centrex::plan::report::{Applied, Findings, GatewayState};
+use centrex::plan::report::{Applied, GatewayState, SwitchReport};
 use centrex::status::AckTable;
-use centrex::store::reports::{Patience, Reporter, follow_acks};
+use centrex::store::reports::{HeartbeatLimits, Reporter, follow_acks};
 use centrex::store::{Reader, Store};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -17,7 +17,7 @@ use crate::plans;
 use crate::postgres::{Database, keyring};
 
 /// Switches are heard every five seconds.
-const SHORT: Patience = Patience {
+const SHORT: HeartbeatLimits = HeartbeatLimits {
     look: Duration::from_millis(200),
     late: Duration::from_millis(6500),
     silent: Duration::from_secs(8),
@@ -96,7 +96,7 @@ async fn switches_come_and_go_and_say_what_they_hold() {
 
     let a = site.start_ready("a");
     let Ack::Appeared(info, state) = listening.until("a switch", of("a")).await else { panic!() };
-    assert_eq!((state.findings, info.hostname.is_some()), (Findings::default(), true));
+    assert_eq!((state.findings, info.hostname.is_some()), (SwitchReport::default(), true));
     let b = site.start_ready("b");
     listening.have(id, 1, 2).await;
     assert_eq!(listening.table.platform_lagging(1, i64::MAX).have, 2);
@@ -229,10 +229,10 @@ fn reporter(reader: &Reader, name: &str) -> Reporter {
     Reporter::new(reader, SwitchInfo { name: name.to_owned(), hostname: None })
 }
 
-fn gateways(trunks: usize, state: &str) -> Findings {
+fn gateways(trunks: usize, state: &str) -> SwitchReport {
     let gateway = GatewayState { state: state.to_owned(), up: true };
     let gateways = (0..trunks).map(|number| (format!("carriers/trunk-{number}"), vec![gateway.clone()]));
-    Findings { connected: Some(true), gateways: gateways.collect(), ..Findings::default() }
+    SwitchReport { connected: Some(true), gateways: gateways.collect(), ..SwitchReport::default() }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -247,17 +247,17 @@ async fn what_is_found_on_a_switch_is_heard_once() {
     let held = Applied { platform: 1, ..Applied::default() };
 
     // What the findings say is said with the switch, and then whenever it differs.
-    let mut findings = Findings { version: Some("1.11.2-release".to_owned()), ..gateways(2, "TRYING") };
+    let mut findings = SwitchReport { version: Some("1.11.2-release".to_owned()), ..gateways(2, "TRYING") };
     assert!(a.report(held.clone(), &findings).await.unwrap());
     let Ack::Appeared(_, state) = listening.until("a switch", of("a")).await else { panic!() };
     assert_eq!(state.findings, findings);
-    findings = Findings { drift: vec!["a\0b".to_owned()], ..gateways(500, "REGED") };
+    findings = SwitchReport { drift: vec!["a\0b".to_owned()], ..gateways(500, "REGED") };
     findings.problems.insert(Uuid::nil(), "it's \"no\" \u{1F600}".to_owned());
     assert!(a.is_news(&findings));
     assert!(a.report(held.clone(), &findings).await.unwrap());
     let news = listening.until("news", |ack| matches!(ack, Ack::Found { .. })).await;
     let Ack::Found { switch, findings: heard } = news else { panic!() };
-    let readable = Findings { drift: vec!["a b".to_owned()], ..findings.clone() };
+    let readable = SwitchReport { drift: vec!["a b".to_owned()], ..findings.clone() };
     assert_eq!((switch.as_str(), &heard), ("a", &readable), "more than a notification holds");
 
     // The same again is a sign of life and no more: nothing is said, the findings are not written.
@@ -287,7 +287,7 @@ async fn what_is_found_on_a_switch_is_heard_once() {
     // A process that comes after it finds out what stands there; what was missed is read.
     let mut after = reporter(store.reader(), "a");
     assert!(after.report(moved.clone(), &findings).await.unwrap());
-    assert!(!a.report(moved.clone(), &Findings::default()).await.unwrap(), "the younger one reports");
+    assert!(!a.report(moved.clone(), &SwitchReport::default()).await.unwrap(), "the younger one reports");
     let Ack::Appeared(_, state) = listening.until("the process", of("a")).await else { panic!() };
     assert_eq!(state.findings, readable);
     assert!(database.cut_connections().await > 1);

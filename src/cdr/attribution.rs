@@ -10,7 +10,7 @@ use crate::secrets::signing_key::SigningKey;
 
 /// Why a record is put into quarantine.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Misplaced {
+pub enum QuarantineReason {
     /// The body is no call record.
     #[error(transparent)]
     Unreadable(#[from] DocumentError),
@@ -34,7 +34,7 @@ pub enum Misplaced {
     Refused(String),
 }
 
-impl Misplaced {
+impl QuarantineReason {
     /// The reason in one word, stable: for metrics, and the column `reason`.
     pub fn reason(&self) -> &'static str {
         match self {
@@ -53,13 +53,13 @@ impl Misplaced {
 ///
 /// # Errors
 /// Why nobody can tell.
-pub fn place(key: &SigningKey, document: &Document<'_>) -> Result<(Uuid, Caller), Misplaced> {
+pub fn place(key: &SigningKey, document: &Document<'_>) -> Result<(Uuid, Caller), QuarantineReason> {
     let mut tokens = document.tokens.iter();
     let token = match (tokens.next(), tokens.next()) {
-        (None, _) => return Err(Misplaced::NoToken),
+        (None, _) => return Err(QuarantineReason::NoToken),
         (Some(token), None) => token,
-        (Some(_), Some(_)) => return Err(Misplaced::Ambiguous),
+        (Some(_), Some(_)) => return Err(QuarantineReason::Ambiguous),
     };
     // The leg it was signed for need not be named here: a transferred leg outlives the one it came from.
-    verify_call(key, token).ok_or(Misplaced::Forged)
+    verify_call(key, token).ok_or(QuarantineReason::Forged)
 }

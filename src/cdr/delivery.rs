@@ -7,15 +7,15 @@ use std::time::Duration;
 use tracing::warn;
 use uuid::Uuid;
 
-use super::attribution::{Misplaced, place};
+use super::attribution::{QuarantineReason, place};
 use super::document::Document;
 use super::metrics::CdrMetrics;
 use super::record::Cdr;
-use super::resource_names::Names;
+use super::resource_names::ResourceNames;
 use super::spool::Received;
 use crate::replica::tenants::Replica;
 use crate::secrets::signing_key::SigningKey;
-use crate::store::cdrs::{Quarantined, Taken};
+use crate::store::cdrs::{InsertedCdrs, Quarantined};
 use crate::store::error::in_time;
 use crate::store::{Reader, StoreError};
 
@@ -28,14 +28,14 @@ pub struct Delivery {
     pub keep_xml: bool,
     /// Where is counted what became of them.
     pub metrics: CdrMetrics,
-    names: Arc<Names>,
+    names: Arc<ResourceNames>,
 }
 
 /// A record that was read: the tenant it belongs to and its row, or why it has no place.
 #[derive(Debug)]
 pub struct Record {
     received: Received,
-    placed: Result<(Uuid, Cdr), Misplaced>,
+    placed: Result<(Uuid, Cdr), QuarantineReason>,
 }
 
 /// Records of one tenant, each with what it was read from.
@@ -44,7 +44,7 @@ type Batch = (Uuid, Vec<(Received, Cdr)>);
 /// Why records could not be taken in together.
 enum Unfit {
     /// They have no place.
-    Misplaced(Misplaced),
+    Unplaced(QuarantineReason),
     /// A schema is closed to this switch.
     Barred(StoreError),
 }
@@ -52,7 +52,7 @@ enum Unfit {
 impl Unfit {
     /// Whether it concerns all records of a tenant alike.
     fn is_the_tenants(&self) -> bool {
-        matches!(self, Self::Barred(_) | Self::Misplaced(Misplaced::TenantGone))
+        matches!(self, Self::Barred(_) | Self::Unplaced(QuarantineReason::TenantGone))
     }
 }
 
@@ -64,7 +64,7 @@ impl Delivery {
         keep_xml: bool,
         metrics: CdrMetrics,
     ) -> Self {
-        Self { key, keep_xml, metrics, names: Arc::new(Names::new(replica)) }
+        Self { key, keep_xml, metrics, names: Arc::new(ResourceNames::new(replica)) }
     }
 
     /// Reads a record; none while it is not known what records are signed with.
@@ -73,7 +73,7 @@ impl Delivery {
         Some(Record { received, placed })
     }
 
-    fn place(&self, key: &SigningKey, received: &Received) -> Result<(Uuid, Cdr), Misplaced> {
+    fn place(&self, key: &SigningKey, received: &Received) -> Result<(Uuid, Cdr), QuarantineReason> {
         let text = received.encoding.document(&received.body)?;
         let document = Document::parse(&text)?;
         let (tenant, caller) = place(key, &document)?;
@@ -113,16 +113,16 @@ impl Delivery {
         let (mut some_stored, mut unfit) = (false, Vec::new());
         while let Some(batches) = left.pop().filter(|batches| !batches.is_empty()) {
             let why = match reader.take_cdrs(&rows(&batches)).await {
-                Ok(Taken::Stored(new)) => {
+                Ok(InsertedCdrs::Stored(new)) => {
                     self.count_stored(&batches, new);
                     some_stored = true;
                     continue;
                 }
-                Ok(Taken::NoTenant) => Unfit::Misplaced(Misplaced::TenantGone),
-                Ok(Taken::Refused(reason)) => Unfit::Misplaced(Misplaced::Refused(reason)),
+                Ok(InsertedCdrs::NoTenant) => Unfit::Unplaced(QuarantineReason::TenantGone),
+                Ok(InsertedCdrs::Refused(reason)) => Unfit::Unplaced(QuarantineReason::Refused(reason)),
                 Err(cause) if cause.is_of_schema() => Unfit::Barred(cause),
                 Err(cause) if give_up && !cause.is_outage() => {
-                    Unfit::Misplaced(Misplaced::Refused(cause.to_string()))
+                    Unfit::Unplaced(QuarantineReason::Refused(cause.to_string()))
                 }
                 Err(cause) => return Err(cause),
             };
@@ -134,10 +134,10 @@ impl Delivery {
         let mut failed = None;
         for (batch, why) in unfit {
             let why = match why {
-                Unfit::Misplaced(why) => why,
+                Unfit::Unplaced(why) => why,
                 // Whether it is this tenant's schema, or whoever keeps the database has work to do in all.
                 Unfit::Barred(cause) if give_up && (some_stored || cause.is_denied()) => {
-                    Misplaced::Refused(cause.to_string())
+                    QuarantineReason::Refused(cause.to_string())
                 }
                 Unfit::Barred(cause) => {
                     failed = Some(cause);
@@ -187,7 +187,7 @@ fn halves(mut batches: Vec<Batch>, whole: bool) -> Result<[Vec<Batch>; 2], Batch
 
 fn quarantined_all<'a>(
     (tenant, records): &'a Batch,
-    why: &'a Misplaced,
+    why: &'a QuarantineReason,
 ) -> impl Iterator<Item = Quarantined> {
     records.iter().map(|(received, row)| quarantined(received, Some(*tenant), Some(row.uuid), why))
 }
@@ -196,7 +196,7 @@ fn quarantined(
     received: &Received,
     tenant: Option<Uuid>,
     uuid: Option<Uuid>,
-    why: &Misplaced,
+    why: &QuarantineReason,
 ) -> Quarantined {
     Quarantined {
         reason: why.reason(),

@@ -137,7 +137,7 @@ impl Encoding {
 
 /// Where in a document an element is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum Position {
     Elsewhere,
     Variables,
     Callflow,
@@ -145,7 +145,7 @@ enum Place {
     Times,
 }
 
-impl Place {
+impl Position {
     /// Of what is in an element with a name that is here, so many elements down.
     fn inside(self, depth: usize, name: &str) -> Self {
         match (depth, self, name) {
@@ -177,7 +177,7 @@ impl<'a> Document<'a> {
     pub fn parse(text: &'a str) -> Result<Self, DocumentError> {
         let text = text.trim_start_matches('\u{feff}');
         let (mut tags, mut document) = (Tags::new(text), Self::default());
-        let (mut depth, mut place, mut seen, mut ended) = (0usize, Place::Elsewhere, false, false);
+        let (mut depth, mut place, mut seen, mut ended) = (0usize, Position::Elsewhere, false, false);
         let (mut name, mut value) = ("", 0);
         while let Some(tag) = tags.next_tag()? {
             if tag.kind != Kind::Ends {
@@ -190,7 +190,7 @@ impl<'a> Document<'a> {
                     document.switch = attribute(tag.inner, begun.len(), "switchname");
                 }
                 place = place.inside(depth, begun);
-                seen |= place == Place::Variables;
+                seen |= place == Position::Variables;
                 if depth == place.depth() {
                     (name, value) = (begun, tag.at.end);
                 }
@@ -233,23 +233,23 @@ impl<'a> Document<'a> {
     }
 
     /// Takes in what an element said that has ended.
-    fn take(&mut self, place: Place, name: &str, value: &'a str) {
+    fn take(&mut self, place: Position, name: &str, value: &'a str) {
         let Some(number) = fields::number(name) else { return };
         match place {
-            Place::Variables => {
+            Position::Variables => {
                 if name == TOKEN {
                     self.tokens.insert(variable(value).into_owned());
                 }
                 self.variables.take(number, value);
             }
-            Place::Profile => {
+            Position::Profile => {
                 if name == "destination_number" {
                     self.dialled = Some(value);
                 }
                 self.profile.take(number, value);
             }
-            Place::Times => self.times.take(number, value),
-            Place::Elsewhere | Place::Callflow => {}
+            Position::Times => self.times.take(number, value),
+            Position::Elsewhere | Position::Callflow => {}
         }
     }
 }

@@ -62,7 +62,7 @@ pub struct Intake {
 }
 
 /// What does it.
-pub struct Worker {
+pub struct CdrWriter {
     jobs: mpsc::Receiver<Job>,
     spool: Arc<Mutex<Spool>>,
     delivery: Delivery,
@@ -73,11 +73,11 @@ impl Intake {
     ///
     /// # Errors
     /// When the spool cannot be opened.
-    pub fn open(directory: &Path, limit: u64, delivery: Delivery) -> Result<(Self, Worker), SpoolError> {
+    pub fn open(directory: &Path, limit: u64, delivery: Delivery) -> Result<(Self, CdrWriter), SpoolError> {
         let spool = Arc::new(Mutex::new(Spool::open(directory, limit, delivery.metrics.clone())?));
         let (queue, jobs) = mpsc::channel(QUEUE);
         let room = Arc::new(Semaphore::new(QUEUE_BYTES));
-        Ok((Self { queue, room, delivery: delivery.clone() }, Worker { jobs, spool, delivery }))
+        Ok((Self { queue, room, delivery: delivery.clone() }, CdrWriter { jobs, spool, delivery }))
     }
 
     /// Takes a record in. It is on a disk when this says so.
@@ -113,14 +113,14 @@ impl Intake {
 }
 
 /// When Postgres is asked again after it failed.
-struct Outage {
+struct RetryState {
     wait: Duration,
     next_try: Instant,
     /// How often it failed for no reason of its own.
     failures: u32,
 }
 
-impl Outage {
+impl RetryState {
     fn begin(wait: Duration) -> Self {
         Self { wait, next_try: Instant::now() + wait, failures: 0 }
     }
@@ -132,12 +132,12 @@ impl Outage {
     }
 }
 
-impl Worker {
+impl CdrWriter {
     /// Takes in until stopped; `reader` comes when there is a Postgres to write to.
     pub async fn run(mut self, reader: Arc<OnceLock<Reader>>, stop: CancellationToken) {
         let mut batch = Vec::with_capacity(BATCH);
         // Behind what waits, from before this process too.
-        let mut outage = Some(Outage::begin(Duration::ZERO));
+        let mut outage = Some(RetryState::begin(Duration::ZERO));
         loop {
             let next_try = outage.as_ref().map(|outage| outage.next_try);
             let replay = tokio::select! {
@@ -167,7 +167,7 @@ impl Worker {
     }
 
     /// Brings records straight to Postgres, or else into the spool.
-    async fn take(&self, reader: &OnceLock<Reader>, mut jobs: Vec<Job>) -> Option<Outage> {
+    async fn take(&self, reader: &OnceLock<Reader>, mut jobs: Vec<Job>) -> Option<RetryState> {
         let records: Option<Vec<Record>> = jobs.iter_mut().map(|job| job.record.take()).collect();
         let delivered = match records {
             Some(records) => self.delivery.deliver(reader, records, false, PATIENCE).await,
@@ -183,7 +183,7 @@ impl Worker {
                     warn!(category = cause.category(), %cause, "call records are kept here until Postgres takes them");
                 }
                 self.keep(jobs).await;
-                Some(Outage::begin(BACKOFF.0))
+                Some(RetryState::begin(BACKOFF.0))
             }
         }
     }
@@ -192,10 +192,10 @@ impl Worker {
     async fn replay(
         &mut self,
         reader: &OnceLock<Reader>,
-        mut outage: Outage,
+        mut outage: RetryState,
         batch: &mut Vec<Job>,
         stop: &CancellationToken,
-    ) -> Option<Outage> {
+    ) -> Option<RetryState> {
         let (spool, delivery) = (self.spool.clone(), self.delivery.clone());
         let mut replaying = pin!(replay_oldest(&spool, &delivery, reader, outage.failures >= TRIES));
         let outcome = loop {
@@ -213,7 +213,7 @@ impl Worker {
                 info!("call records go straight to Postgres");
                 return None;
             }
-            Ok(()) => return Some(Outage::begin(Duration::ZERO)),
+            Ok(()) => return Some(RetryState::begin(Duration::ZERO)),
             Err(Some(cause)) => {
                 warn!(category = cause.category(), %cause, "call records wait for Postgres");
                 outage.goes_on(Some(&cause));

@@ -19,13 +19,13 @@ type Trunks = HashMap<String, String>;
 
 /// Looks names up.
 #[derive(Debug)]
-pub struct Names {
+pub struct ResourceNames {
     replica: Arc<Replica>,
     /// Gateways' names and their trunks, as of a plan.
     gateways: Mutex<(Arc<PlatformPlan>, Arc<Trunks>)>,
 }
 
-impl Names {
+impl ResourceNames {
     /// Of the platform and the tenants that are held.
     pub fn new(replica: Arc<Replica>) -> Self {
         Self { replica, gateways: Mutex::default() }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::resources::{Number, Tenant};
 use crate::source::index::key_of;
 use crate::source::object::created;
-use crate::source::{TenantKey, World};
+use crate::source::{ResourceIndex, TenantKey};
 
 /// Most digits of an emergency number that no rule of the platform can keep back, such as 112. Longer
 /// ones are the tenant's word only.
@@ -32,7 +32,7 @@ pub struct Claims {
 
 impl Claims {
     /// Collects the claims of a world.
-    pub fn new(world: &World) -> Self {
+    pub fn new(world: &ResourceIndex) -> Self {
         let mut claims = Self::default();
         world.tenants().for_each(|tenant| claims.add_tenant(tenant));
         world.numbers().for_each(|number| claims.add_number(number));
@@ -169,11 +169,11 @@ mod tests {
         };
         let number = json!({"tenantRef": {"name": "it"}, "number": "+493012345600", "trunkRef": {"name": "carrier"},
             "destination": {"kind": "Conference", "name": "it"}});
-        let mut world = World::default();
+        let mut world = ResourceIndex::default();
         world.apply(read("Number", "older", 2020, number.clone()));
         world.apply(read("Number", "younger", 2021, number));
         world.apply(read("Tenant", "younger", 2021, json!({"domains": ["younger.example.com"]})));
-        let holder = |world: &World| {
+        let holder = |world: &ResourceIndex| {
             Claims::new(world).number("+493012345600").map(|(tenant, _)| tenant.namespace.clone())
         };
         assert_eq!(holder(&world).as_deref(), Some("younger"));

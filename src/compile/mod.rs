@@ -20,7 +20,7 @@ pub use tenant::{tenant, tenant_after};
 
 use crate::plan::{PlatformPlan, TenantPlan};
 use crate::source::index::key_of;
-use crate::source::{TenantKey, World};
+use crate::source::{ResourceIndex, TenantKey};
 
 /// What a compile gives.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,7 +35,7 @@ pub struct Compiled<T> {
 
 /// Everything compiled at once.
 #[derive(Clone, Debug)]
-pub struct CompiledWorld {
+pub struct CompiledPlans {
     /// The platform's rows.
     pub platform: PlatformPlan,
     /// The tenants that were not refused.
@@ -45,7 +45,7 @@ pub struct CompiledWorld {
 }
 
 /// Compiles everything a source has seen: for `centrex check`, and to compare worlds.
-pub fn world(world: &World) -> CompiledWorld {
+pub fn world(world: &ResourceIndex) -> CompiledPlans {
     let claims = Claims::new(world);
     let snapshot = world.platform();
     let Compiled { plan: platform, mut problems, .. } = platform::platform(&snapshot, &claims);
@@ -58,11 +58,11 @@ pub fn world(world: &World) -> CompiledWorld {
     }
     problems.extend(orphans(world));
     problems.sort();
-    CompiledWorld { platform, tenants, problems }
+    CompiledPlans { platform, tenants, problems }
 }
 
 /// Resources whose Tenant does not exist.
-pub fn orphans(world: &World) -> Vec<Problem> {
+pub fn orphans(world: &ResourceIndex) -> Vec<Problem> {
     world
         .orphans()
         .map(|(tenant, object)| {

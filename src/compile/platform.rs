@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::claims::Claims;
-use super::platform_last_good::FromBefore;
+use super::platform_last_good::PlatformLastGood;
 use super::problem::{Effect, Problem, Reason};
 use super::sources::Sources;
 use super::trunk::trunk_row;
@@ -32,7 +32,7 @@ pub fn platform_after(
 ) -> Compiled<PlatformPlan> {
     let mut problems = Vec::new();
     let mut plan = PlatformPlan::default();
-    let mut from_before = FromBefore::new(before);
+    let mut from_before = PlatformLastGood::new(before);
     let bound = sip_profiles(snapshot, &mut plan, &mut problems);
     from_before.sip_profiles(snapshot, bound, &mut plan, &problems);
     let mut trunks: Vec<(ObjectKey, &Trunk)> =

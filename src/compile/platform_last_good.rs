@@ -11,12 +11,12 @@ use crate::source::object::created;
 use crate::source::{ObjectKey, PlatformSnapshot};
 
 /// What was in force before, and what of it stays.
-pub(super) struct FromBefore<'a> {
+pub(super) struct PlatformLastGood<'a> {
     before: Option<&'a InForce<PlatformPlan>>,
     pub kept: Vec<LastGoodRow>,
 }
 
-impl<'a> FromBefore<'a> {
+impl<'a> PlatformLastGood<'a> {
     pub fn new(before: Option<&'a InForce<PlatformPlan>>) -> Self {
         Self { before, kept: Vec::new() }
     }

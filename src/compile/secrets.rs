@@ -6,7 +6,7 @@ use crate::resources::common::SecretKeyRef;
 
 /// Why a secret value cannot be used.
 #[derive(Debug, PartialEq)]
-pub enum Unusable {
+pub enum SecretError {
     /// The Secret, or the key in it, is not there, or nothing is in it.
     Missing(String),
     /// It is there, but breaks a rule.
@@ -19,7 +19,7 @@ pub fn password(
     secret: Option<&Secret>,
     reference: &SecretKeyRef,
     default_key: &str,
-) -> Result<String, Unusable> {
+) -> Result<String, SecretError> {
     let value = text(secret, reference, default_key)?;
     let printable = value.bytes().all(|byte| (0x20..0x7f).contains(&byte));
     // The one word that FreeSWITCH's preprocessor acts on, wherever it stands (contract §1.6).
@@ -27,7 +27,7 @@ pub fn password(
     if printable && !preprocessed && (8..=128).contains(&value.len()) {
         return Ok(value.to_owned());
     }
-    Err(Unusable::Invalid(format!(
+    Err(SecretError::Invalid(format!(
         "the value of key {} in Secret {} must be 8 to 128 printable ASCII characters",
         reference.key.as_deref().unwrap_or(default_key),
         reference.name
@@ -35,12 +35,12 @@ pub fn password(
 }
 
 /// A PIN: 4 to 12 digits.
-pub fn pin(secret: Option<&Secret>, reference: &SecretKeyRef) -> Result<String, Unusable> {
+pub fn pin(secret: Option<&Secret>, reference: &SecretKeyRef) -> Result<String, SecretError> {
     let value = text(secret, reference, "pin")?;
     if value.bytes().all(|byte| byte.is_ascii_digit()) && (4..=12).contains(&value.len()) {
         return Ok(value.to_owned());
     }
-    Err(Unusable::Invalid(format!(
+    Err(SecretError::Invalid(format!(
         "the value of key {} in Secret {} must be 4 to 12 digits",
         reference.key.as_deref().unwrap_or("pin"),
         reference.name
@@ -51,24 +51,24 @@ fn text<'a>(
     secret: Option<&'a Secret>,
     reference: &SecretKeyRef,
     default_key: &str,
-) -> Result<&'a str, Unusable> {
+) -> Result<&'a str, SecretError> {
     let key = reference.key.as_deref().unwrap_or(default_key);
     let Some(secret) = secret else {
-        return Err(Unusable::Missing(format!("there is no Secret {} yet", reference.name)));
+        return Err(SecretError::Missing(format!("there is no Secret {} yet", reference.name)));
     };
     // `stringData` is what a manifest holds that no API server has merged.
     let from_text = secret.string_data.as_ref().and_then(|data| data.get(key)).map(String::as_bytes);
     let bytes = || secret.data.as_ref()?.get(key).map(|bytes| bytes.0.as_slice());
     let value = from_text.or_else(bytes).ok_or_else(|| {
-        Unusable::Missing(format!("Secret {} has no key {key}; create it there", reference.name))
+        SecretError::Missing(format!("Secret {} has no key {key}; create it there", reference.name))
     })?;
     let value = str::from_utf8(value)
-        .map_err(|_| Unusable::Invalid(format!("key {key} of Secret {} is not text", reference.name)))?;
+        .map_err(|_| SecretError::Invalid(format!("key {key} of Secret {} is not text", reference.name)))?;
     // A trailing newline comes from `echo` and editors, never from intent.
     let value = value.trim_end_matches(['\r', '\n']);
     if value.is_empty() {
         let why = format!("key {key} of Secret {} is empty, as one that is withdrawn", reference.name);
-        return Err(Unusable::Missing(why));
+        return Err(SecretError::Missing(why));
     }
     Ok(value)
 }

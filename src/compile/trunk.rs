@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::countries;
 use super::platform_last_good::least;
 use super::problem::{Problem, Reason};
-use super::secrets::{Unusable, password};
+use super::secrets::{SecretError, password};
 use super::sources::Sources;
 use crate::plan::{GatewayRow, PlatformPlan, RegistrationRow, Secrets, TrunkRow};
 use crate::resources::Trunk;
@@ -92,11 +92,11 @@ pub fn trunk_row(
             secrets.insert("password", password);
             Some(registration)
         }
-        Err(Unusable::Missing(why)) => {
+        Err(SecretError::Missing(why)) => {
             problems.push(Problem::waiting(key.clone(), field, Reason::CredentialsPending, why));
             None
         }
-        Err(Unusable::Invalid(why)) => {
+        Err(SecretError::Invalid(why)) => {
             problems.push(Problem::degraded(key.clone(), field, Reason::InvalidSecret, why));
             None
         }
@@ -129,7 +129,7 @@ pub fn trunk_row(
 fn registration(
     trunk: &Trunk,
     snapshot: &PlatformSnapshot,
-) -> Result<Option<(RegistrationRow, String)>, Unusable> {
+) -> Result<Option<(RegistrationRow, String)>, SecretError> {
     let Some(spec) = &trunk.spec.registration else { return Ok(None) };
     let namespace = trunk.metadata.namespace.clone().unwrap_or_default();
     let secret = snapshot.secrets.get(&(namespace, spec.secret_ref.name.clone()));
@@ -161,11 +161,11 @@ pub fn trunk_row_from_before(
             row.registration = Some(registration);
             row.secrets.insert("password", password);
         }
-        Ok(None) | Err(Unusable::Missing(_)) => {
+        Ok(None) | Err(SecretError::Missing(_)) => {
             row.registration = None;
             row.secrets.remove("password");
         }
-        Err(Unusable::Invalid(_)) => {}
+        Err(SecretError::Invalid(_)) => {}
     }
     Some(row)
 }

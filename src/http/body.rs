@@ -9,7 +9,7 @@ use http_body_util::BodyExt;
 use hyper::StatusCode;
 use hyper::body::{Body, Incoming};
 
-use super::deadline::Patience;
+use super::deadline::ConnectionDeadline;
 
 /// Most bytes of a request's body: FreeSWITCH posts 25 kB and more after many transfers.
 pub const MAX_BODY_BYTES: usize = 1 << 20;
@@ -22,7 +22,7 @@ const MAX_DISCARDED_BYTES: usize = 32 << 20;
 ///
 /// # Errors
 /// The status that says what is wrong with it: 413, 408, or 400 when it breaks off.
-pub async fn read(body: Incoming, patience: &Patience) -> Result<Bytes, StatusCode> {
+pub async fn read(body: Incoming, patience: &ConnectionDeadline) -> Result<Bytes, StatusCode> {
     let mut reading = pin!(whole(body));
     poll_fn(|context| match patience.is_late() {
         true => Poll::Ready(Err(StatusCode::REQUEST_TIMEOUT)),

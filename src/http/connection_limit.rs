@@ -37,20 +37,20 @@ impl Default for Peer {
 
 /// Places, and who holds them.
 #[derive(Debug)]
-pub struct Places {
+pub struct ConnectionLimit {
     most: usize,
     most_of_one: usize,
     held: Mutex<HashMap<Peer, usize>>,
 }
 
-impl Places {
+impl ConnectionLimit {
     /// So many in all for other hosts, and of these so many for one; so many in all for the own.
     pub fn new(most: usize, most_of_one: usize) -> Arc<Self> {
         Arc::new(Self { most, most_of_one, held: Mutex::default() })
     }
 
     /// A place, until it is dropped; none when they are taken.
-    pub fn take(self: &Arc<Self>, peer: Peer) -> Option<Place> {
+    pub fn take(self: &Arc<Self>, peer: Peer) -> Option<ConnectionSlot> {
         let mut held = self.held();
         let others =
             held.iter().filter(|(held, _)| **held != Peer::Own).map(|(_, count)| count).sum::<usize>();
@@ -61,7 +61,7 @@ impl Places {
         };
         free.then(|| {
             held.insert(peer, mine + 1);
-            Place { places: self.clone(), peer }
+            ConnectionSlot { places: self.clone(), peer }
         })
     }
 
@@ -72,12 +72,12 @@ impl Places {
 
 /// A place that is held.
 #[derive(Debug)]
-pub struct Place {
-    places: Arc<Places>,
+pub struct ConnectionSlot {
+    places: Arc<ConnectionLimit>,
     peer: Peer,
 }
 
-impl Drop for Place {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         let mut held = self.places.held();
         if let Some(count) = held.get_mut(&self.peer) {
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn strangers_leave_places_for_others_and_for_the_own_host() {
-        let places = Places::new(3, 2);
+        let places = ConnectionLimit::new(3, 2);
         let mut held: Vec<_> =
             ["192.0.2.8", "192.0.2.8", "192.0.2.9"].map(|one| places.take(peer(one))).into();
         assert!(held.iter().all(Option::is_some));

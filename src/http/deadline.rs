@@ -10,7 +10,7 @@ use tokio::time::{Instant, Sleep, sleep};
 
 /// What a connection is waited for, and since when.
 #[derive(Debug)]
-pub struct Patience {
+pub struct ConnectionDeadline {
     longest: Duration,
     waiting: Mutex<Waiting>,
 }
@@ -25,7 +25,7 @@ enum Waiting {
     Late(Instant),
 }
 
-impl Patience {
+impl ConnectionDeadline {
     /// With a connection that was just opened: it may stay so long without a request, and the head
     /// and the body of one may each take so long.
     pub fn new(longest: Duration) -> Self {
@@ -87,7 +87,7 @@ mod tests {
 
     const LONGEST: Duration = Duration::from_millis(100);
 
-    async fn ended(patience: &Patience) -> Duration {
+    async fn ended(patience: &ConnectionDeadline) -> Duration {
         let (start, mut timer) = (Instant::now(), std::pin::pin!(patience.timer()));
         poll_fn(|context| patience.poll_ended(&mut timer, context)).await;
         start.elapsed()
@@ -95,7 +95,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_head_is_waited_for_from_the_answer_before() {
-        let patience = Patience::new(LONGEST);
+        let patience = ConnectionDeadline::new(LONGEST);
         let other = async {
             patience.head_came(Instant::now());
             assert!(!patience.is_late());
@@ -108,7 +108,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_that_is_late_is_told_before_the_connection_ends() {
-        let patience = Patience::new(LONGEST);
+        let patience = ConnectionDeadline::new(LONGEST);
         let other = async {
             patience.head_came(Instant::now());
             sleep(LONGEST * 3 / 2).await;

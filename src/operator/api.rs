@@ -4,7 +4,7 @@ use kube::api::{Api, DynamicObject, GroupVersionKind};
 use kube::core::{ApiResource, Status};
 use kube::{Client, Resource};
 
-use crate::reconcile::OutsideError;
+use crate::reconcile::SinkError;
 use crate::resources::*;
 use crate::source::Object;
 
@@ -45,7 +45,7 @@ pub enum Refusal {
     /// Somebody else wrote meanwhile.
     Conflict,
     /// Anything else; worth another try.
-    Failed(OutsideError),
+    Failed(SinkError),
 }
 
 impl From<kube::Error> for Refusal {
@@ -64,9 +64,9 @@ impl From<kube::Error> for Refusal {
             kube::Error::Api(status) if status.code == 409 && status.message.contains("UID") => Self::Gone,
             kube::Error::Api(status) if status.code == 409 => Self::Conflict,
             kube::Error::Api(status) => {
-                Self::Failed(OutsideError(format!("{} ({} {})", status.message, status.code, status.reason)))
+                Self::Failed(SinkError(format!("{} ({} {})", status.message, status.code, status.reason)))
             }
-            _ => Self::Failed(OutsideError(error.to_string())),
+            _ => Self::Failed(SinkError(error.to_string())),
         }
     }
 }

@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::lease::SignOfLife;
+use super::lease::Liveness;
 use super::metrics::Metrics;
 use crate::source::cluster::Watches;
 
@@ -28,7 +28,7 @@ const LOOP_LIMIT: Duration = Duration::from_secs(120);
 pub struct Health {
     pub metrics: Metrics,
     pub watches: Watches,
-    pub elector: SignOfLife,
+    pub elector: Liveness,
     /// How long the elector may be silent.
     pub lease: Duration,
     turned: Mutex<Instant>,
@@ -37,7 +37,7 @@ pub struct Health {
 
 impl Health {
     /// Nothing is wrong yet.
-    pub fn new(metrics: Metrics, watches: Watches, elector: SignOfLife, lease: Duration) -> Self {
+    pub fn new(metrics: Metrics, watches: Watches, elector: Liveness, lease: Duration) -> Self {
         Self {
             metrics,
             watches,

@@ -19,8 +19,8 @@ use crate::plan::report::Ack;
 use crate::reconcile::{self, Reconciler};
 use crate::source::Change;
 use crate::source::cluster::Update;
-use crate::store::reports::{Patience, follow_acks};
-use crate::store::{Candidate, Elected, Memory, Store, StoreError, StoreOptions};
+use crate::store::reports::{HeartbeatLimits, follow_acks};
+use crate::store::{Elected, Memory, Store, StoreError, StoreOptions, WriterIdentity};
 
 /// First and longest pause before Postgres is tried again.
 const FIRST_RETRY: Duration = Duration::from_millis(250);
@@ -45,12 +45,12 @@ pub(crate) struct Operator {
     pub heard: Vec<Change>,
     pub unreadable: UnreadableObjects,
     /// A time of leadership, while it lasts.
-    pub term: Option<Tenure>,
+    pub term: Option<LeaderSession>,
     pub api_server: ApiServer,
 }
 
 /// A time of leadership.
-pub(crate) struct Tenure {
+pub(crate) struct LeaderSession {
     /// As it was elected.
     term: lease::Term,
     /// Cancelled when Postgres no longer lets us write.
@@ -70,7 +70,7 @@ pub(crate) struct Tenure {
 }
 
 /// What woke the loop.
-enum Wake {
+enum LoopEvent {
     Stop,
     Leadership(Leadership),
     Update(Option<Update>),
@@ -95,29 +95,29 @@ impl Operator {
         loop {
             let wake = tokio::select! {
                 biased;
-                () = stop.cancelled() => Wake::Stop,
-                Ok(()) = leadership.changed() => Wake::Leadership(leadership.borrow_and_update().clone()),
+                () = stop.cancelled() => LoopEvent::Stop,
+                Ok(()) = leadership.changed() => LoopEvent::Leadership(leadership.borrow_and_update().clone()),
                 wake = tenure(&mut self.term) => wake,
-                update = inbox.recv() => Wake::Update(update),
-                () = self.reconciler.work() => Wake::Worked,
-                _ = pulse.tick() => Wake::Pulse,
+                update = inbox.recv() => LoopEvent::Update(update),
+                () = self.reconciler.work() => LoopEvent::Worked,
+                _ = pulse.tick() => LoopEvent::Pulse,
             };
             self.health.turn();
             match wake {
-                Wake::Stop => break,
-                Wake::Leadership(Leadership::Leading(term)) => self.lead(term),
-                Wake::Leadership(Leadership::Following { leader }) => {
+                LoopEvent::Stop => break,
+                LoopEvent::Leadership(Leadership::Leading(term)) => self.lead(term),
+                LoopEvent::Leadership(Leadership::Following { leader }) => {
                     info!(leader = leader.as_deref().unwrap_or("nobody"), "following");
                     self.follow();
                 }
-                Wake::Lost => self.lose(),
-                Wake::Store(store) => self.begin(store),
-                Wake::StoreFails(category) => self.reconciler.store_fails(category),
-                Wake::Ack(ack) => self.acknowledge(ack),
-                Wake::Update(None) => break,
-                Wake::Update(Some(update)) => self.take_in(update, &mut inbox),
-                Wake::Worked => {}
-                Wake::Pulse => self.tell(),
+                LoopEvent::Lost => self.lose(),
+                LoopEvent::Store(store) => self.begin(store),
+                LoopEvent::StoreFails(category) => self.reconciler.store_fails(category),
+                LoopEvent::Ack(ack) => self.acknowledge(ack),
+                LoopEvent::Update(None) => break,
+                LoopEvent::Update(Some(update)) => self.take_in(update, &mut inbox),
+                LoopEvent::Worked => {}
+                LoopEvent::Pulse => self.tell(),
             }
         }
         self.follow();
@@ -157,14 +157,14 @@ impl Operator {
         let fenced = Arc::<OnceLock<Instant>>::default();
         let since = fenced.clone();
         let elected = Elected { lease: term.lease, transition: term.transition };
-        let candidate = Candidate { holder: self.identity.clone(), elected: Some(elected) };
+        let candidate = WriterIdentity { holder: self.identity.clone(), elected: Some(elected) };
         let memory = self.memory.clone();
         tokio::spawn(async move {
             let work = async {
                 let store = connect(&options, &candidate, &memory, &metrics.reconcile, &since, &fails).await;
                 let reader = store.reader().clone();
                 let _ = send.send(store);
-                follow_acks(reader, Patience::default(), send_acks, token.clone()).await;
+                follow_acks(reader, HeartbeatLimits::default(), send_acks, token.clone()).await;
             };
             token.run_until_cancelled(work).await;
         });
@@ -177,7 +177,7 @@ impl Operator {
         self.reconciler.lead_without_store();
         let (written, leading) = (None, false);
         self.term =
-            Some(Tenure { term: own, written, over, store, failing, acks, switches, leading, fenced });
+            Some(LeaderSession { term: own, written, over, store, failing, acks, switches, leading, fenced });
     }
 
     /// Writes to a store from now on.
@@ -225,24 +225,24 @@ impl Operator {
 }
 
 /// What a time of leadership brings; nothing while there is none.
-async fn tenure(term: &mut Option<Tenure>) -> Wake {
+async fn tenure(term: &mut Option<LeaderSession>) -> LoopEvent {
     let Some(term) = term else { return std::future::pending().await };
     tokio::select! {
         biased;
-        () = term.over.cancelled() => Wake::Lost,
-        () = lost(&term.written) => Wake::Lost,
+        () = term.over.cancelled() => LoopEvent::Lost,
+        () = lost(&term.written) => LoopEvent::Lost,
         store = &mut term.store, if !term.leading => match store {
             Ok(store) => {
                 term.leading = true;
-                Wake::Store(store)
+                LoopEvent::Store(store)
             }
-            Err(_) => Wake::Lost,
+            Err(_) => LoopEvent::Lost,
         },
         Ok(()) = term.failing.changed(), if !term.leading => match *term.failing.borrow_and_update() {
-            Some(category) => Wake::StoreFails(category),
-            None => Wake::Pulse,
+            Some(category) => LoopEvent::StoreFails(category),
+            None => LoopEvent::Pulse,
         },
-        Some(ack) = term.acks.recv(), if term.leading => Wake::Ack(ack),
+        Some(ack) = term.acks.recv(), if term.leading => LoopEvent::Ack(ack),
         else => std::future::pending().await,
     }
 }
@@ -259,7 +259,7 @@ async fn lost(written: &Option<CancellationToken>) {
 /// moment, and ends this; `fenced` says since when, if it does not.
 async fn connect(
     options: &StoreOptions,
-    candidate: &Candidate,
+    candidate: &WriterIdentity,
     memory: &Memory,
     metrics: &reconcile::Metrics,
     fenced: &OnceLock<Instant>,

@@ -15,7 +15,7 @@ use super::events::Events;
 use super::secrets::Secrets;
 use super::statuses::Statuses;
 use crate::compile::claims::tenant_id;
-use crate::reconcile::{NewStatus, Note, Outside, OutsideError};
+use crate::reconcile::{NewStatus, Note, ResourceSink, SinkError};
 use crate::resources::{Extension, Tenant};
 use crate::source::{Change, Object, ObjectKey};
 use crate::store::{Removed, tenant_schema};
@@ -25,7 +25,7 @@ const ATTEMPTS: usize = 5;
 
 /// A cluster, as the loop writes to it.
 #[derive(Clone)]
-pub struct Cluster {
+pub struct KubeSink {
     client: Client,
     events: Events,
     statuses: Statuses,
@@ -36,7 +36,7 @@ pub struct Cluster {
     lease: ObjectReference,
 }
 
-impl Cluster {
+impl KubeSink {
     /// A cluster, written to in the name of this replica.
     pub fn new(
         client: Client,
@@ -59,7 +59,7 @@ impl Cluster {
         &self,
         tenant: &Tenant,
         change: impl Fn(&Tenant) -> Option<Vec<String>>,
-    ) -> Result<(), OutsideError> {
+    ) -> Result<(), SinkError> {
         let (Some(namespace), Some(name)) = (&tenant.metadata.namespace, &tenant.metadata.name) else {
             return Ok(());
         };
@@ -81,12 +81,12 @@ impl Cluster {
                 Err(Refusal::Conflict | Refusal::Exists) => {}
             }
         }
-        Err(OutsideError("others write the Tenant all the time".to_owned()))
+        Err(SinkError("others write the Tenant all the time".to_owned()))
     }
 }
 
-impl Outside for Cluster {
-    fn hold(&self, tenant: Arc<Tenant>) -> BoxFuture<'static, Result<(), OutsideError>> {
+impl ResourceSink for KubeSink {
+    fn hold(&self, tenant: Arc<Tenant>) -> BoxFuture<'static, Result<(), SinkError>> {
         let cluster = self.clone();
         async move {
             if holds(&tenant) {
@@ -104,7 +104,7 @@ impl Outside for Cluster {
         .boxed()
     }
 
-    fn release(&self, tenant: Arc<Tenant>, removed: Removed) -> BoxFuture<'static, Result<(), OutsideError>> {
+    fn release(&self, tenant: Arc<Tenant>, removed: Removed) -> BoxFuture<'static, Result<(), SinkError>> {
         let cluster = self.clone();
         async move {
             if !holds(&tenant) {

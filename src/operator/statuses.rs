@@ -337,7 +337,7 @@ mod tests {
     }
 
     fn failure(of_the_server: bool) -> Failure {
-        let refusal = Refusal::Failed(crate::reconcile::OutsideError("no".to_owned()));
+        let refusal = Refusal::Failed(crate::reconcile::SinkError("no".to_owned()));
         Failure { refusal, of_the_server }
     }
 

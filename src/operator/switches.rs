@@ -13,7 +13,7 @@ use tracing::warn;
 
 use super::api::{MANAGER, Refusal};
 use super::events;
-use crate::plan::report::Findings;
+use crate::plan::report::SwitchReport;
 use crate::plan::report::{Ack, SwitchInfo};
 use crate::reconcile::Note;
 use crate::resources::switch::SwitchSpec;
@@ -33,7 +33,7 @@ pub struct Switches {
 
 #[derive(Default)]
 struct Table {
-    there: BTreeMap<String, Seen>,
+    there: BTreeMap<String, ReportedSwitch>,
     changed: BTreeSet<String>,
     /// Whether there may be objects of switches that are gone.
     anew: bool,
@@ -41,9 +41,9 @@ struct Table {
 
 /// A switch as it is known.
 #[derive(Clone)]
-struct Seen {
+struct ReportedSwitch {
     info: SwitchInfo,
-    findings: Findings,
+    findings: SwitchReport,
     standing: Standing,
 }
 
@@ -116,7 +116,7 @@ impl Table {
                     self.put(info, state.findings.clone(), Standing::Reporting);
                 }
                 for info in silent {
-                    self.put(info, Findings::default(), Standing::Silent);
+                    self.put(info, SwitchReport::default(), Standing::Silent);
                 }
             }
             Ack::Appeared(info, state) => self.put(info, state.findings.clone(), Standing::Reporting),
@@ -131,12 +131,12 @@ impl Table {
         }
     }
 
-    fn put(&mut self, info: &SwitchInfo, findings: Findings, standing: Standing) {
-        self.there.insert(info.name.clone(), Seen { info: info.clone(), findings, standing });
+    fn put(&mut self, info: &SwitchInfo, findings: SwitchReport, standing: Standing) {
+        self.there.insert(info.name.clone(), ReportedSwitch { info: info.clone(), findings, standing });
         self.changed.insert(info.name.clone());
     }
 
-    fn change(&mut self, name: &str, change: impl FnOnce(&mut Seen)) {
+    fn change(&mut self, name: &str, change: impl FnOnce(&mut ReportedSwitch)) {
         if let Some(seen) = self.there.get_mut(name) {
             change(seen);
             self.changed.insert(name.to_owned());
@@ -152,7 +152,12 @@ async fn remove(api: &Api<Switch>, name: &str) -> Result<(), Refusal> {
 }
 
 /// Makes the object what is known of the switch.
-async fn write(api: &Api<Switch>, client: &Client, instance: &str, seen: &Seen) -> Result<(), Refusal> {
+async fn write(
+    api: &Api<Switch>,
+    client: &Client,
+    instance: &str,
+    seen: &ReportedSwitch,
+) -> Result<(), Refusal> {
     let name = &seen.info.name;
     let there = api.get_opt(name).await?;
     let version = seen.findings.version.as_deref().and_then(version);
@@ -169,7 +174,7 @@ async fn write(api: &Api<Switch>, client: &Client, instance: &str, seen: &Seen) 
         }
     };
     let before = object.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-    let findings = Findings { version: object.spec.version.clone(), ..seen.findings.clone() };
+    let findings = SwitchReport { version: object.spec.version.clone(), ..seen.findings.clone() };
     let generation = object.metadata.generation;
     let Some(now) = switch_conditions(seen.standing, &findings, generation, before, Timestamp::now()) else {
         return Ok(());

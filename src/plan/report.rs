@@ -17,7 +17,7 @@ pub const SILENT: Duration = Duration::from_secs(30);
 /// What the switch really has, as far as it was asked. Default: nothing was asked (no ESL configured).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Findings {
+pub struct SwitchReport {
     /// FreeSWITCH's version as it says it, such as `1.11.2-release`; none until it was asked.
     pub version: Option<String>,
     /// Whether the event socket is connected; none where none is configured.
@@ -41,13 +41,13 @@ pub struct Findings {
     pub problems: BTreeMap<Uuid, String>,
     /// What of the platform is not on the switch as it should be, by its resource: `SipProfile/name`
     /// or `Trunk/namespace/name`.
-    pub held: BTreeMap<String, Held>,
+    pub held: BTreeMap<String, NotApplied>,
     /// State of each trunk's gateways, by `namespace/name` of the Trunk and index of the gateway:
     /// FreeSWITCH's word, such as `REGED`, `NOREG`, `FAIL_WAIT`, `TRYING` (sofia_reg.c), and UP or DOWN by its pings.
     pub gateways: BTreeMap<String, Vec<GatewayState>>,
 }
 
-impl Findings {
+impl SwitchReport {
     /// Why no new calls should be sent to the switch, in words; nothing when they may. One whose pod
     /// ends is left by its Service for that reason already, and is where its calls are.
     pub fn missing(&self) -> Vec<&'static str> {
@@ -63,7 +63,7 @@ impl Findings {
 /// Why a resource of the platform is not on the switch as it should be.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Held {
+pub struct NotApplied {
     /// True where nothing failed: a profile's calls, or a person, are waited for.
     pub waits: bool,
     /// In words.
@@ -128,7 +128,7 @@ pub struct SwitchState {
     /// Revisions of tenants.
     pub tenants: HashMap<Uuid, i64>,
     /// What its sidecar found on it, as far as that lasts.
-    pub findings: Findings,
+    pub findings: SwitchReport,
 }
 
 /// News of the switches.
@@ -157,7 +157,7 @@ pub enum Ack {
         /// Its name.
         switch: String,
         /// All that is found now.
-        findings: Findings,
+        findings: SwitchReport,
     },
     /// It should have been heard by now, and counts still.
     Late(String),
@@ -173,15 +173,15 @@ mod tests {
 
     #[test]
     fn new_calls_are_sent_to_a_switch_that_listens_and_is_not_drained() {
-        let good = Findings { connected: Some(true), listening: true, ..Findings::default() };
+        let good = SwitchReport { connected: Some(true), listening: true, ..SwitchReport::default() };
         assert!(good.missing().is_empty());
-        let ending = Findings { draining: true, ending: true, ..good.clone() };
+        let ending = SwitchReport { draining: true, ending: true, ..good.clone() };
         assert!(ending.missing().is_empty(), "its pod ends: whoever has a call there must still reach it");
         for bad in [
-            Findings { connected: Some(false), ..good.clone() },
-            Findings { connected: None, ..good.clone() },
-            Findings { listening: false, ..good.clone() },
-            Findings { draining: true, ..good.clone() },
+            SwitchReport { connected: Some(false), ..good.clone() },
+            SwitchReport { connected: None, ..good.clone() },
+            SwitchReport { listening: false, ..good.clone() },
+            SwitchReport { draining: true, ..good.clone() },
         ] {
             assert_eq!(bad.missing().len(), 1, "{bad:?}");
         }

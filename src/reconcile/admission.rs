@@ -1,6 +1,6 @@
 //! What would be wrong if an object were written: the same compile, on the proposed world.
 
-use super::Known;
+use super::CompileState;
 use crate::compile;
 use crate::compile::{Claims, Compiled, Effect, Problem, Reason};
 use crate::source::index::key_of;
@@ -9,7 +9,7 @@ use crate::status::reason::wants_a_person;
 
 /// What is to be said of a proposal.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Verdict {
+pub struct AdmissionVerdict {
     /// Why it is refused: problems of the object itself that it did not have before, and that
     /// nothing but another spec will end.
     pub refused: Vec<Problem>,
@@ -17,10 +17,10 @@ pub struct Verdict {
     pub warnings: Vec<Problem>,
 }
 
-impl Known {
+impl CompileState {
     /// Judges an object as it is proposed. A reference to what is not there yet is no reason to
     /// refuse: who applies a folder applies it in any order.
-    pub fn propose(&self, object: Object) -> Verdict {
+    pub fn propose(&self, object: Object) -> AdmissionVerdict {
         let (before, after) = match &object {
             Object::TenantProfile(_) | Object::SipProfile(_) | Object::DialRule(_) | Object::Trunk(_) => {
                 (self.problems.to_vec(), self.platform_with(object.clone()))
@@ -30,7 +30,7 @@ impl Known {
                     let before = self.compile(&key).map(|compiled| compiled.problems);
                     (before.unwrap_or_default(), self.tenant_with(&key, object.clone()))
                 }
-                None => return Verdict::default(),
+                None => return AdmissionVerdict::default(),
             },
         };
         let own = object.key();
@@ -47,7 +47,7 @@ impl Known {
         let (refused, tolerated): (Vec<_>, Vec<_>) =
             mine.into_iter().partition(|problem| is_new(problem) && keeps_out(problem.reason));
         let told = tolerated.into_iter().filter(|problem| problem.effect != Effect::Waiting);
-        Verdict {
+        AdmissionVerdict {
             refused: refused.into_iter().cloned().collect(),
             warnings: told.chain(others.into_iter().filter(may_be_told).filter(is_new)).cloned().collect(),
         }

@@ -3,15 +3,15 @@
 
 use std::collections::BTreeSet;
 
-use super::Known;
+use super::CompileState;
 use super::admission::tenant_of;
-use super::problem_set::Found;
+use super::problem_set::ProblemSet;
 use crate::compile;
 use crate::compile::{Claims, Compiled, Problem};
 use crate::source::references::trunks;
 use crate::source::{Change, Object, ObjectKey};
 
-impl Known {
+impl CompileState {
     /// The objects that decide whether a proposal is to be refused: its namespace, its Tenant with the
     /// profile, its Trunks, and what holds the things it claims.
     pub fn stands_on(&self, object: &Object, refused: &[Problem]) -> BTreeSet<ObjectKey> {
@@ -66,7 +66,7 @@ impl Known {
         let in_force = self.in_force.clone();
         let Compiled { plan: platform, problems, kept } =
             compile::platform_after(&snapshot, &claims, in_force.as_ref());
-        let (problems, orphans) = (Found::of(problems), Found::of(compile::orphans(&world)));
+        let (problems, orphans) = (ProblemSet::of(problems), ProblemSet::of(compile::orphans(&world)));
         Self { world, claims, snapshot, platform, problems, kept, in_force, orphans, compiled: true }
     }
 }

@@ -3,19 +3,19 @@
 
 use std::collections::BTreeSet;
 
-use super::problem_set::Found;
+use super::problem_set::ProblemSet;
 use super::tenant::tell;
 use crate::compile;
 use crate::compile::{Claims, Compiled, LastGoodRow};
 use crate::plan::{InForce, PlatformPlan, TenantPlan};
-use crate::source::index::{Touched, key_of};
-use crate::source::{Change, ObjectKey, PlatformSnapshot, TenantKey, TenantSnapshot, World};
+use crate::source::index::{Affected, key_of};
+use crate::source::{Change, ObjectKey, PlatformSnapshot, ResourceIndex, TenantKey, TenantSnapshot};
 
 /// What is known of the world, with the platform compiled.
 #[derive(Debug, Default)]
-pub struct Known {
+pub struct CompileState {
     /// Every resource.
-    pub world: World,
+    pub world: ResourceIndex,
     /// Who holds what there is only one of.
     pub claims: Claims,
     /// The platform's resources.
@@ -23,13 +23,13 @@ pub struct Known {
     /// The platform's plan.
     pub platform: PlatformPlan,
     /// What is wrong with the platform's resources.
-    pub problems: Found,
+    pub problems: ProblemSet,
     /// Of which of them something stays that was in force before.
     pub kept: Vec<LastGoodRow>,
     /// The platform's rows as they are stored, once that is known.
     pub in_force: Option<InForce<PlatformPlan>>,
     /// Resources without a tenant.
-    pub orphans: Found,
+    pub orphans: ProblemSet,
     /// Whether the platform was compiled yet.
     pub(super) compiled: bool,
 }
@@ -48,10 +48,10 @@ pub struct Consequences {
     pub objects: Vec<(Option<TenantKey>, ObjectKey)>,
 }
 
-impl Known {
+impl CompileState {
     /// Takes changes in, and says what is to be done about them.
     pub fn take_in(&mut self, changes: Vec<Change>) -> Consequences {
-        let mut touched = Touched::default();
+        let mut touched = Affected::default();
         for change in changes {
             touched.merge(self.world.apply(change));
         }
@@ -68,13 +68,13 @@ impl Known {
     pub fn learn(&mut self, in_force: InForce<PlatformPlan>) -> Consequences {
         self.in_force = Some(in_force);
         let mut consequences = Consequences::default();
-        let touched = Touched { platform: true, ..Touched::default() };
+        let touched = Affected { platform: true, ..Affected::default() };
         self.compile_platform(&touched, &mut consequences);
         consequences
     }
 
     /// Compiles the platform if what it is made of was touched; adds tenants that are concerned.
-    fn compile_platform(&mut self, touched: &Touched, consequences: &mut Consequences) {
+    fn compile_platform(&mut self, touched: &Affected, consequences: &mut Consequences) {
         let tenants = &mut consequences.tenants;
         let mut again = touched.platform || !self.compiled;
         if touched.claims || !self.compiled {

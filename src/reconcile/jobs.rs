@@ -9,10 +9,10 @@ use tokio::time::{Instant, sleep_until};
 use tracing::{error, info, warn};
 use uuid::Uuid;
 
-use super::last_good::Before;
+use super::last_good::LastGoodRows;
 use super::tenant::is_refused;
 use super::writing::{WholeRows, write};
-use super::{CONCURRENT_JOBS, Outside, OutsideError, Reconciler};
+use super::{CONCURRENT_JOBS, Reconciler, ResourceSink, SinkError};
 use crate::compile::claims::tenant_id;
 use crate::compile::{Compiled, Problem, Reason};
 use crate::media::directory;
@@ -79,7 +79,7 @@ pub enum WorkError {
     Store(#[from] StoreError),
     /// The API server did.
     #[error(transparent)]
-    Outside(#[from] OutsideError),
+    Sink(#[from] SinkError),
     /// The media directory did.
     #[error(transparent)]
     Media(#[from] MediaError),
@@ -93,7 +93,7 @@ impl WorkError {
     pub fn category(&self) -> &'static str {
         match self {
             Self::Store(cause) => cause.category(),
-            Self::Outside(_) => "api_server",
+            Self::Sink(_) => "api_server",
             Self::Media(cause) => cause.category(),
             Self::BrokenOff(_) => "broken_off",
         }
@@ -127,7 +127,7 @@ impl Reconciler {
         job.into_iter().chain(self.reports.next(|_| true)).min()
     }
 
-    fn gate(&self) -> Gate {
+    fn gate(&self) -> JobGate {
         // On a cluster nothing is written before everything was listed: half a tenant is none.
         let seen = self.told && (self.complete || self.outside.is_none());
         // A name may have to be freed first. What is written during a sweep would be unknown to it.
@@ -136,7 +136,7 @@ impl Reconciler {
         let write = seen && free && !self.busy.contains(&Job::Sweep);
         // What a trunk's row from before says, tenants stand on.
         let tenants = write && (self.platform.looked_up || self.store.is_none());
-        Gate { sweep: seen && sweep, write, tenants }
+        JobGate { sweep: seen && sweep, write, tenants }
     }
 
     fn start(&mut self) {
@@ -229,7 +229,7 @@ impl Reconciler {
         let alive = known.world.tenants().filter_map(|tenant| tenant_id(tenant));
         let leaving = self.deleting.values().filter_map(|deleting| tenant_id(&deleting.tenant));
         let ids = alive.chain(leaving).collect();
-        let there = Alive { ids, unreadable: known.world.unreadable_tenants().collect() };
+        let there = LiveTenants { ids, unreadable: known.world.unreadable_tenants().collect() };
         drop(known);
         self.spawn(Job::Sweep, failures, async move { Outcome::Swept(sweep(&store, media, &there).await) });
     }
@@ -288,7 +288,7 @@ impl Reconciler {
             });
         }
         if is_refused {
-            tenant.before = Before::default(); // all that it has: too much to be held
+            tenant.before = LastGoodRows::default(); // all that it has: too much to be held
         }
         let Some(plan) = plan else {
             tenant.compiled(problems, Some(Vec::new()));
@@ -349,13 +349,13 @@ impl Reconciler {
 
 /// Which jobs may run by now.
 #[derive(Clone, Copy)]
-struct Gate {
+struct JobGate {
     sweep: bool,
     write: bool,
     tenants: bool,
 }
 
-impl Gate {
+impl JobGate {
     fn open(self, job: &Job) -> bool {
         match job {
             Job::Sweep => self.sweep,
@@ -366,7 +366,7 @@ impl Gate {
 }
 
 /// Tenants whose resource is there.
-struct Alive {
+struct LiveTenants {
     ids: BTreeSet<Uuid>,
     /// Of these only the name is known.
     unreadable: BTreeSet<TenantKey>,
@@ -376,7 +376,7 @@ struct Alive {
 async fn sweep(
     store: &Store,
     media: Option<PathBuf>,
-    there: &Alive,
+    there: &LiveTenants,
 ) -> Result<(Vec<Uuid>, usize), StoreError> {
     let mut orphans = Vec::new();
     for stored in store.tenants().await? {
@@ -426,7 +426,7 @@ async fn remove(
 async fn delete(
     store: &Store,
     media: Option<PathBuf>,
-    outside: Option<Arc<dyn Outside>>,
+    outside: Option<Arc<dyn ResourceSink>>,
     tenant: Arc<resources::Tenant>,
 ) -> Result<Removed, WorkError> {
     let (id, owner) = (tenant_id(&tenant), tenant.metadata.uid.clone().unwrap_or_default());

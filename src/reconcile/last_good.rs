@@ -8,13 +8,13 @@ use crate::store::{Names, Written};
 
 /// Rows of a tenant as they are stored, as far as they were asked for.
 #[derive(Debug, Default)]
-pub struct Before {
+pub struct LastGoodRows {
     in_force: Option<InForce<TenantPlan>>,
     /// None before the store was asked at all.
     asked: Option<Names>,
 }
 
-impl Before {
+impl LastGoodRows {
     /// The rows; none while none were asked for.
     pub fn in_force(&self) -> Option<&InForce<TenantPlan>> {
         self.in_force.as_ref()

@@ -22,11 +22,11 @@ mod schedule;
 mod tenant;
 mod writing;
 
-pub use admission::Verdict;
-pub use compile_state::Known;
+pub use admission::AdmissionVerdict;
+pub use compile_state::CompileState;
 pub use metrics::Metrics;
 pub use progress::Progress;
-pub use resource_sink::{NewStatus, Note, Outside, OutsideError};
+pub use resource_sink::{NewStatus, Note, ResourceSink, SinkError};
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
@@ -56,8 +56,8 @@ const CONCURRENT_JOBS: usize = 8;
 
 /// The loop's state.
 pub struct Reconciler {
-    known: Arc<RwLock<Known>>,
-    outside: Option<Arc<dyn Outside>>,
+    known: Arc<RwLock<CompileState>>,
+    outside: Option<Arc<dyn ResourceSink>>,
     leading: bool,
     /// The store, while this process leads and has one.
     store: Option<Store>,
@@ -100,7 +100,7 @@ impl Reconciler {
     /// A loop that tells its progress, and does not lead yet.
     pub fn new(
         progress: watch::Sender<Progress>,
-        outside: Option<Arc<dyn Outside>>,
+        outside: Option<Arc<dyn ResourceSink>>,
         media: Option<PathBuf>,
     ) -> Self {
         Self {
@@ -138,7 +138,7 @@ impl Reconciler {
     }
 
     /// What is known of the world, for whoever judges by it too.
-    pub fn known(&self) -> Arc<RwLock<Known>> {
+    pub fn known(&self) -> Arc<RwLock<CompileState>> {
         self.known.clone()
     }
 
@@ -357,11 +357,11 @@ impl Reconciler {
         reasons
     }
 
-    fn read(&self) -> RwLockReadGuard<'_, Known> {
+    fn read(&self) -> RwLockReadGuard<'_, CompileState> {
         self.known.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, Known> {
+    fn write(&self) -> RwLockWriteGuard<'_, CompileState> {
         self.known.write().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::Reconciler;
 use super::jobs::{Done, Job, LookedUp, Outcome, PlatformWritten, WorkError, resource_of};
-use super::last_good::Before;
+use super::last_good::LastGoodRows;
 use crate::plan::{InForce, PlatformPlan, TenantRow};
 use crate::source::TenantKey;
 use crate::store::{Removed, StoreError, Written};
@@ -161,7 +161,7 @@ impl Reconciler {
         self.metrics.failed(cause.category());
         error!(category = cause.category(), tenant = %key, %cause, "a tenant could not be written");
         let tenant = self.tenants.entry(key.clone()).or_default();
-        tenant.before = Before::default(); // it may have been, all the same
+        tenant.before = LastGoodRows::default(); // it may have been, all the same
         tenant.rows.failed = Some(cause.category());
         self.reports.now(Some(key.clone()));
         true

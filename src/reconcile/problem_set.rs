@@ -12,13 +12,13 @@ const SHORT: Duration = Duration::from_secs(10);
 
 /// Problems, counted once: the count is told after every piece of work.
 #[derive(Debug, Default)]
-pub struct Found {
+pub struct ProblemSet {
     all: Vec<Problem>,
     wrong: usize,
     told: BTreeMap<Kind, LogCount>,
 }
 
-impl Found {
+impl ProblemSet {
     /// Problems of which nothing is logged.
     pub fn of(problems: Vec<Problem>) -> Self {
         let mut found = Self::default();
@@ -46,7 +46,7 @@ impl Found {
     }
 }
 
-impl std::ops::Deref for Found {
+impl std::ops::Deref for ProblemSet {
     type Target = [Problem];
 
     fn deref(&self) -> &[Problem] {
@@ -70,7 +70,7 @@ fn follows(problem: &Problem) -> bool {
 /// What came, or what went: with its reason.
 type Kind = (bool, Reason);
 
-impl Found {
+impl ProblemSet {
     /// Logs problems that are new, and those that are gone, of which it returns the resources.
     fn log(&mut self, after: &[Problem]) -> HashSet<ObjectKey> {
         let before = std::mem::take(&mut self.all);

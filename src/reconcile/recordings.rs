@@ -14,7 +14,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{error, info, warn};
 use uuid::Uuid;
 
-use super::Known;
+use super::CompileState;
 use crate::compile::claims::tenant_id;
 use crate::media::directory::MediaError;
 use crate::media::recordings::{Storage, remove_beyond, remove_older};
@@ -49,7 +49,7 @@ impl RecordingMetrics {
 }
 
 /// A tenant whose recordings end.
-struct Kept {
+struct RetainedTenant {
     tenant: Uuid,
     owner: String,
     /// Days they are kept.
@@ -59,7 +59,11 @@ struct Kept {
 }
 
 /// Looks at the recordings of all tenants again and again, until it is dropped.
-pub fn keep(media: PathBuf, known: Arc<RwLock<Known>>, metrics: RecordingMetrics) -> AbortOnDropHandle<()> {
+pub fn keep(
+    media: PathBuf,
+    known: Arc<RwLock<CompileState>>,
+    metrics: RecordingMetrics,
+) -> AbortOnDropHandle<()> {
     AbortOnDropHandle::new(tokio::spawn(async move {
         let mut wait = FIRST;
         loop {
@@ -73,7 +77,7 @@ pub fn keep(media: PathBuf, known: Arc<RwLock<Known>>, metrics: RecordingMetrics
 }
 
 /// Tenants with a profile that ends their recordings. Without one they are kept for ever.
-fn ending(known: &RwLock<Known>) -> Vec<Kept> {
+fn ending(known: &RwLock<CompileState>) -> Vec<RetainedTenant> {
     let known = known.read().unwrap_or_else(PoisonError::into_inner);
     let kept = known.world.tenants().filter_map(|tenant| {
         let profile: &TenantProfile =
@@ -82,12 +86,12 @@ fn ending(known: &RwLock<Known>) -> Vec<Kept> {
         let (days, most) = (days.and_then(|days| days.try_into().ok()), profile.spec.max_storage.as_deref());
         let most = most.and_then(bytes);
         let (tenant, owner) = (tenant_id(tenant)?, tenant.metadata.uid.clone()?);
-        (days.is_some() || most.is_some()).then_some(Kept { tenant, owner, days, most })
+        (days.is_some() || most.is_some()).then_some(RetainedTenant { tenant, owner, days, most })
     });
     kept.collect()
 }
 
-fn look(media: &Path, tenants: Vec<Kept>, metrics: &RecordingMetrics) {
+fn look(media: &Path, tenants: Vec<RetainedTenant>, metrics: &RecordingMetrics) {
     let mut full = 0;
     for kept in tenants {
         match look_at(media, &kept, metrics) {
@@ -102,8 +106,8 @@ fn look(media: &Path, tenants: Vec<Kept>, metrics: &RecordingMetrics) {
 }
 
 /// Whether a tenant has more than it may after all.
-fn look_at(media: &Path, kept: &Kept, metrics: &RecordingMetrics) -> Result<bool, MediaError> {
-    let Kept { tenant, owner, days, most } = kept;
+fn look_at(media: &Path, kept: &RetainedTenant, metrics: &RecordingMetrics) -> Result<bool, MediaError> {
+    let RetainedTenant { tenant, owner, days, most } = kept;
     let now = SystemTime::now();
     if let Some(days) = days {
         let removed = remove_older(media, *tenant, owner, *days, now)?;

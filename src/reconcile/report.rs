@@ -10,15 +10,15 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use tokio::time::Instant;
 
 use super::jobs::WorkError;
-use super::resource_sink::{NewStatus, Note, Outside};
-use super::tenant::Rows;
+use super::resource_sink::{NewStatus, Note, ResourceSink};
+use super::tenant::RowProgress;
 use super::{Reconciler, tenant};
 use crate::compile::{Problem, Stays};
 use crate::plan::report::GatewayState;
 use crate::resources::Trunk;
 use crate::resources::status::TenantStatus;
 use crate::source::references::references;
-use crate::source::{Object, ObjectKey, TenantKey, World};
+use crate::source::{Object, ObjectKey, ResourceIndex, TenantKey};
 use crate::status::acks::{AckTable, Lag};
 use crate::status::conditions::stages;
 use crate::status::emergency::{is_told, tenant_conditions};
@@ -61,7 +61,7 @@ impl Reconciler {
         }
     }
 
-    fn report_tenant(&mut self, outside: &dyn Outside, key: &TenantKey) {
+    fn report_tenant(&mut self, outside: &dyn ResourceSink, key: &TenantKey) {
         let set_back = self.set_back;
         let Some(tenant) = self.tenants.get_mut(key).filter(|tenant| tenant.judged || set_back) else {
             return;
@@ -75,7 +75,7 @@ impl Reconciler {
         let last = tenant.rows.revision;
         let lag = |revision| id.filter(|_| acks.heard()).map(|id| acks.lagging(id, revision, last));
         let refused = id.and_then(|id| told(acks.refusals(id).into_iter())).map(Live::Refused);
-        let seen = Seen {
+        let seen = Observed {
             problems: by_resource(&tenant.problems),
             stored: tenant.stored.is_some(),
             set_back,
@@ -159,7 +159,7 @@ impl Reconciler {
         self.tenants.iter().filter_map(untold).collect()
     }
 
-    fn report_platform(&mut self, outside: &dyn Outside) {
+    fn report_platform(&mut self, outside: &dyn ResourceSink) {
         let platform = &mut self.platform;
         let acks = &self.acks;
         let last = platform.rows.revision;
@@ -167,7 +167,7 @@ impl Reconciler {
         let mut known = self.known.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         let known = &mut *known;
         let stays = known.kept.iter().map(|kept| (kept.resource.clone(), kept.stays.clone())).collect();
-        let seen = Seen {
+        let seen = Observed {
             problems: by_resource(&known.problems),
             stored: platform.stored.is_some(),
             set_back: self.set_back,
@@ -243,7 +243,7 @@ impl Reconciler {
 }
 
 /// Looked for once: few of a large tenant's resources have to be asked what they refer to then.
-fn rotated(rows: &Rows) -> HashSet<ObjectKey> {
+fn rotated(rows: &RowProgress) -> HashSet<ObjectKey> {
     rows.changed.iter().chain(&rows.unstored).filter(|key| key.kind == "Secret").cloned().collect()
 }
 
@@ -256,7 +256,7 @@ fn by_resource(problems: &[Problem]) -> ByResource<'_> {
 }
 
 /// What the resources of one tenant, or of the platform, are judged by.
-struct Seen<'a> {
+struct Observed<'a> {
     problems: ByResource<'a>,
     stored: bool,
     /// Postgres was set back: what was stored before is not known to be.
@@ -276,14 +276,14 @@ struct Seen<'a> {
 fn judge(
     key: &ObjectKey,
     object: &Object,
-    seen: &Seen<'_>,
-    rows: &mut Rows,
+    seen: &Observed<'_>,
+    rows: &mut RowProgress,
     held: Option<Live>,
 ) -> Option<Vec<Condition>> {
     if rows.changed.contains(key) {
         return None; // another compile follows
     }
-    let Seen { stored, details, lag, .. } = *seen;
+    let Observed { stored, details, lag, .. } = *seen;
     let rotated = !seen.rotated.is_empty() && references(object).iter().any(|key| seen.rotated.contains(key));
     let generation = object.metadata().generation;
     let before = stages(object.conditions());
@@ -361,7 +361,7 @@ fn told<'a>(said: impl Iterator<Item = (&'a str, &'a str)>) -> Option<String> {
 /// Puts what is true of a trunk in, when it differs, and has it written. What switches said of its
 /// gateways stays until they are heard.
 fn put_trunk(
-    outside: &dyn Outside,
+    outside: &dyn ResourceSink,
     trunk: &mut Arc<Trunk>,
     fresh: Option<Vec<Condition>>,
     gateways: Option<&BTreeMap<&str, &[GatewayState]>>,
@@ -378,7 +378,7 @@ fn put_trunk(
 }
 
 /// Puts new conditions in, and has them written.
-fn put(outside: &dyn Outside, object: &mut Object, fresh: Option<Vec<Condition>>) {
+fn put(outside: &dyn ResourceSink, object: &mut Object, fresh: Option<Vec<Condition>>) {
     let Some(fresh) = fresh else { return };
     let notes = notes(object.conditions(), &fresh);
     object.set_conditions(fresh.clone());
@@ -406,7 +406,7 @@ fn note(type_: &str, before: &[Condition], after: &[Condition]) -> Option<Note> 
 }
 
 /// Looks again later at what not every switch has yet.
-fn settle(rows: &mut tenant::Rows, later: impl FnOnce(Instant)) {
+fn settle(rows: &mut tenant::RowProgress, later: impl FnOnce(Instant)) {
     match rows.applying {
         Some(_) if rows.since.is_empty() => rows.applying = None,
         Some(since) => later((since + PATIENCE).max(Instant::now() + PATIENCE)),
@@ -416,7 +416,7 @@ fn settle(rows: &mut tenant::Rows, later: impl FnOnce(Instant)) {
 
 /// What names a Tenant among all objects.
 fn tenant_profile(
-    world: &World,
+    world: &ResourceIndex,
     snapshot: &crate::source::PlatformSnapshot,
     key: &TenantKey,
 ) -> Option<crate::resources::tenant_profile::TenantProfileSpec> {
@@ -457,7 +457,7 @@ mod tests {
     /// The status of `Programmed` that is told of it while a write is under way.
     fn programmed(object: &Object, problems: &[&Problem]) -> Option<String> {
         let key = object.key();
-        let seen = Seen {
+        let seen = Observed {
             problems: HashMap::from([(&key, problems.to_vec())]),
             stored: true,
             set_back: false,
@@ -466,7 +466,7 @@ mod tests {
             stays: Some(&HashMap::new()),
             lag: &|_| None,
         };
-        let mut rows = Rows { unstored: HashSet::from([key.clone()]), ..Rows::default() };
+        let mut rows = RowProgress { unstored: HashSet::from([key.clone()]), ..RowProgress::default() };
         let fresh = judge(&key, object, &seen, &mut rows, None);
         Some(find(fresh.as_deref()?, PROGRAMMED)?.status.clone())
     }

@@ -14,7 +14,7 @@ use crate::store::Removed;
 /// Why the outside did not do what it was asked: the API server's word.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("the API server: {0}")]
-pub struct OutsideError(pub String);
+pub struct SinkError(pub String);
 
 /// A status to be written.
 #[derive(Clone, Debug, PartialEq)]
@@ -77,13 +77,13 @@ pub struct Note {
 }
 
 /// The mode's side of the loop.
-pub trait Outside: Send + Sync {
+pub trait ResourceSink: Send + Sync {
     /// Sees to it that the Tenant cannot go before its data was dealt with. Called before anything
     /// is stored of it, and only when it holds what it claims.
-    fn hold(&self, tenant: Arc<Tenant>) -> BoxFuture<'static, Result<(), OutsideError>>;
+    fn hold(&self, tenant: Arc<Tenant>) -> BoxFuture<'static, Result<(), SinkError>>;
 
     /// Lets a Tenant go whose data was dealt with.
-    fn release(&self, tenant: Arc<Tenant>, removed: Removed) -> BoxFuture<'static, Result<(), OutsideError>>;
+    fn release(&self, tenant: Arc<Tenant>, removed: Removed) -> BoxFuture<'static, Result<(), SinkError>>;
 
     /// Makes a SIP password for an extension that has none.
     fn make_credentials(&self, extension: Arc<Extension>);

@@ -7,8 +7,8 @@ use tokio::time::Instant;
 use tracing::warn;
 use uuid::Uuid;
 
-use super::last_good::Before;
-use super::problem_set::Found;
+use super::last_good::LastGoodRows;
+use super::problem_set::ProblemSet;
 use crate::compile::{Effect, LastGoodRow, Problem, Stays};
 use crate::plan::{PlatformPlan, TenantRow};
 use crate::resources;
@@ -20,7 +20,7 @@ pub struct Platform {
     pub stored: Option<PlatformPlan>,
     /// Whether it was looked up what was in force before this process led.
     pub looked_up: bool,
-    pub rows: Rows,
+    pub rows: RowProgress,
 }
 
 /// A tenant in the store.
@@ -34,12 +34,12 @@ pub struct Tenant {
     /// Whether it was compiled yet: before that nothing is known of it.
     pub judged: bool,
     /// Found by the last compile.
-    pub problems: Found,
-    pub rows: Rows,
+    pub problems: ProblemSet,
+    pub rows: RowProgress,
     /// Whether what is stored of it has to stay as it is.
     pub kept: bool,
     /// What is in force of resources that have a problem.
-    pub before: Before,
+    pub before: LastGoodRows,
     /// Of which resources something stays as it was before; none where that was not found out, and nothing
     /// is written.
     pub stays: Option<HashMap<ObjectKey, Stays>>,
@@ -97,7 +97,7 @@ pub fn tell(resource: &ObjectKey, stays: &Stays) {
 
 /// How far rows are.
 #[derive(Default)]
-pub struct Rows {
+pub struct RowProgress {
     /// The revision that is stored.
     pub revision: i64,
     /// What the last write failed with.
@@ -114,7 +114,7 @@ pub struct Rows {
     pub applying: Option<Instant>,
 }
 
-impl Rows {
+impl RowProgress {
     /// Takes in that everything was compiled as it is now.
     pub fn compiled(&mut self) {
         self.unstored.extend(std::mem::take(&mut self.changed));

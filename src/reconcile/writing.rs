@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::task::spawn_blocking;
 
-use super::Outside;
+use super::ResourceSink;
 use super::jobs::{WorkError, row_of};
 use crate::compile::{LastGoodRow, Stays};
 use crate::media::directory;
@@ -35,7 +35,7 @@ impl WholeRows {
 pub(super) async fn write(
     store: &Store,
     media: Option<PathBuf>,
-    outside: Option<Arc<dyn Outside>>,
+    outside: Option<Arc<dyn ResourceSink>>,
     tenant: Arc<resources::Tenant>,
     plan: &TenantPlan,
     (snapshot, whole): (&TenantSnapshot, &WholeRows),

@@ -11,9 +11,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::cache_writer::Kept;
+use super::cache_writer::CacheEntry;
 use crate::plan::{PlatformPlan, TenantPlan, TenantRow};
-use crate::secrets::keyring::{Keyring, Place};
+use crate::secrets::keyring::{AssociatedData, Keyring};
 use crate::secrets::signing_key::SigningKey;
 use crate::store::tables::{StoredRows, Tables};
 
@@ -158,7 +158,7 @@ impl Cache {
     ///
     /// # Errors
     /// When the file system says no.
-    pub(super) fn keep_before(&self, kept: Kept) -> Result<(), CacheError> {
+    pub(super) fn keep_before(&self, kept: CacheEntry) -> Result<(), CacheError> {
         let (path, before) = (self.path(&kept.file()), self.path(&before(&kept.file())));
         match std::fs::hard_link(&path, &before) {
             // There is nothing yet.
@@ -171,17 +171,17 @@ impl Cache {
     ///
     /// # Errors
     /// When the file system says no.
-    pub(super) fn forget_before(&self, kept: Kept) -> Result<(), CacheError> {
+    pub(super) fn forget_before(&self, kept: CacheEntry) -> Result<(), CacheError> {
         let before = self.path(&before(&kept.file()));
         forgiving(std::fs::remove_file(&before), &before, std::io::ErrorKind::NotFound)
     }
 
     /// Of what it is kept how it was before.
-    pub(super) fn befores(&self) -> BTreeSet<Kept> {
+    pub(super) fn befores(&self) -> BTreeSet<CacheEntry> {
         let names = self.names();
         let kept = |name: &String| match name.strip_prefix(BEFORE_PREFIX)? {
-            PLATFORM_FILE => Some(Kept::Platform),
-            name => Some(Kept::Tenant(name.strip_prefix(TENANT_PREFIX)?.parse().ok()?)),
+            PLATFORM_FILE => Some(CacheEntry::Platform),
+            name => Some(CacheEntry::Tenant(name.strip_prefix(TENANT_PREFIX)?.parse().ok()?)),
         };
         names.iter().filter_map(kept).collect()
     }
@@ -262,8 +262,8 @@ impl Cache {
 }
 
 /// A file is sealed for its name, so that one renamed to another tenant's does not open.
-fn place(name: &str) -> Place<'_> {
-    Place { scope: "cache", table: "file", name }
+fn place(name: &str) -> AssociatedData<'_> {
+    AssociatedData { scope: "cache", table: "file", name }
 }
 
 /// An error of one kind is none.
@@ -278,7 +278,7 @@ fn before(name: &str) -> String {
     format!("{BEFORE_PREFIX}{name}")
 }
 
-impl Kept {
+impl CacheEntry {
     fn file(self) -> String {
         match self {
             Self::Platform => PLATFORM_FILE.to_owned(),

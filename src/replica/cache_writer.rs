@@ -23,7 +23,7 @@ const REST: u32 = 9;
 /// What changed in the replica, in the order of writing: a cache that has the platform is served
 /// from, so that at a first start it comes after the tenants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Kept {
+pub(super) enum CacheEntry {
     /// A tenant, which may be gone.
     Tenant(Uuid),
     /// The platform's rows.
@@ -34,12 +34,12 @@ pub(super) enum Kept {
 pub(super) type Behind = watch::Receiver<Option<Applied>>;
 
 /// Writes to the cache what is said to have changed, as it is when its turn comes.
-pub(super) struct Keeper {
-    changed: UnboundedSender<Kept>,
+pub(super) struct CacheWriter {
+    changed: UnboundedSender<CacheEntry>,
     task: JoinHandle<()>,
 }
 
-impl Keeper {
+impl CacheWriter {
     /// Starts the task that writes. What the switch was brought to is kept until it is brought further.
     pub fn start(cache: Cache, replica: Arc<Replica>, behind: Behind) -> Self {
         let (changed, receiver) = unbounded_channel();
@@ -47,7 +47,7 @@ impl Keeper {
     }
 
     /// Notes a change.
-    pub fn changed(&self, kept: Kept) {
+    pub fn changed(&self, kept: CacheEntry) {
         let _ = self.changed.send(kept); // fails only when the runtime ends
     }
 
@@ -58,7 +58,12 @@ impl Keeper {
     }
 }
 
-async fn run(cache: Cache, replica: Arc<Replica>, mut changes: UnboundedReceiver<Kept>, mut behind: Behind) {
+async fn run(
+    cache: Cache,
+    replica: Arc<Replica>,
+    mut changes: UnboundedReceiver<CacheEntry>,
+    mut behind: Behind,
+) {
     let mut work = Work { cache, replica, dirty: BTreeSet::new(), before: None };
     let mut rested = Instant::now();
     loop {
@@ -92,9 +97,9 @@ struct Work {
     cache: Cache,
     replica: Arc<Replica>,
     /// To be written.
-    dirty: BTreeSet<Kept>,
+    dirty: BTreeSet<CacheEntry>,
     /// Of what it is kept how it was before; not read yet at first.
-    before: Option<BTreeSet<Kept>>,
+    before: Option<BTreeSet<CacheEntry>>,
 }
 
 impl Work {
@@ -117,7 +122,7 @@ impl Work {
         self
     }
 
-    fn write(&mut self, kept: Kept, applied: Option<&Applied>) -> Result<(), CacheError> {
+    fn write(&mut self, kept: CacheEntry, applied: Option<&Applied>) -> Result<(), CacheError> {
         if self.is_behind(kept, applied) {
             self.cache.keep_before(kept)?;
             if let Some(before) = self.before.as_mut() {
@@ -125,10 +130,10 @@ impl Work {
             }
         }
         match kept {
-            Kept::Platform => {
+            CacheEntry::Platform => {
                 self.cache.write_platform(self.replica.platform_revision(), &self.replica.platform())
             }
-            Kept::Tenant(id) => match self.replica.held(id) {
+            CacheEntry::Tenant(id) => match self.replica.held(id) {
                 Some(held) => self.cache.write_tenant(held.revision, &held.view.plan),
                 None => self.cache.remove_tenant(id),
             },
@@ -136,11 +141,11 @@ impl Work {
     }
 
     /// Whether the running switch was not brought yet to what is held; never where nobody asks it.
-    fn is_behind(&self, kept: Kept, applied: Option<&Applied>) -> bool {
+    fn is_behind(&self, kept: CacheEntry, applied: Option<&Applied>) -> bool {
         let Some(applied) = applied else { return false };
         match kept {
-            Kept::Platform => applied.platform != self.replica.platform_revision(),
-            Kept::Tenant(id) => {
+            CacheEntry::Platform => applied.platform != self.replica.platform_revision(),
+            CacheEntry::Tenant(id) => {
                 applied.tenants.get(&id).copied() != self.replica.held(id).map(|held| held.revision)
             }
         }
@@ -153,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_cache_that_was_broken_off_at_a_first_start_has_no_platform() {
-        let dirty = BTreeSet::from([Kept::Platform, Kept::Tenant(Uuid::max())]);
-        assert_eq!(dirty.last(), Some(&Kept::Platform));
+        let dirty = BTreeSet::from([CacheEntry::Platform, CacheEntry::Tenant(Uuid::max())]);
+        assert_eq!(dirty.last(), Some(&CacheEntry::Platform));
     }
 }

@@ -10,7 +10,7 @@ use crate::route::TenantView;
 
 /// A tenant as held: its revision, and its view.
 #[derive(Clone, Debug)]
-pub struct Held {
+pub struct TenantEntry {
     /// Revision of the tenant in the store.
     pub revision: i64,
     /// The tenant.
@@ -27,7 +27,7 @@ pub struct Replica {
 
 /// How much is held of what there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Filled {
+pub enum LoadState {
     /// Nothing to answer from.
     Not,
     /// Tenants are missing: one that is not found may be among them.
@@ -44,12 +44,12 @@ pub struct Snapshot {
     /// The platform's rows.
     pub platform: Arc<PlatformPlan>,
     /// All tenants, by identity.
-    pub tenants: BTreeMap<Uuid, Held>,
+    pub tenants: BTreeMap<Uuid, TenantEntry>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    tenants: BTreeMap<Uuid, Held>,
+    tenants: BTreeMap<Uuid, TenantEntry>,
     domains: Claims,
     numbers: Claims,
     platform_revision: i64,
@@ -121,7 +121,7 @@ impl Replica {
                 state.numbers.add(&number.number, id);
             }
         }
-        let before = state.tenants.insert(id, Held { revision, view });
+        let before = state.tenants.insert(id, TenantEntry { revision, view });
         drop(state);
         drop(before); // a large one takes long, and lookups do not wait for it
     }
@@ -157,7 +157,7 @@ impl Replica {
     }
 
     /// A tenant as held, a suspended one too: to be kept, not to be served.
-    pub fn held(&self, id: Uuid) -> Option<Held> {
+    pub fn held(&self, id: Uuid) -> Option<TenantEntry> {
         self.state.read().unwrap_or_else(PoisonError::into_inner).tenants.get(&id).cloned()
     }
 
@@ -211,12 +211,12 @@ impl Replica {
     }
 
     /// How much is held.
-    pub fn filled(&self) -> Filled {
+    pub fn filled(&self) -> LoadState {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         match (state.platform_revision, state.partial) {
-            (0, _) => Filled::Not,
-            (_, true) => Filled::Partly,
-            (_, false) => Filled::Wholly,
+            (0, _) => LoadState::Not,
+            (_, true) => LoadState::Partly,
+            (_, false) => LoadState::Wholly,
         }
     }
 

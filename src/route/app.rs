@@ -21,7 +21,7 @@ pub enum Variable {
     /// Seconds the called phones ring.
     CallTimeout(i32),
     /// Whether the dialplan goes on after a bridge that failed.
-    ContinueOnFail(Continue),
+    ContinueOnFail(ContinueOnFail),
     /// The name called parties are shown.
     EffectiveCallerIdName(Text),
     /// The number called parties are shown.
@@ -61,7 +61,7 @@ pub enum Variable {
 
 /// After which failures the dialplan goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Continue {
+pub enum ContinueOnFail {
     /// After none: the call ends with the cause of the failure.
     Never,
     /// After all.
@@ -119,7 +119,7 @@ impl Cause {
 /// An application with its arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
-pub enum App {
+pub enum DialplanApp {
     Answer,
     Bridge(DialString),
     /// A bridge that counts against a limit; over it, the next action runs.
@@ -184,7 +184,7 @@ pub enum App {
     },
 }
 
-impl App {
+impl DialplanApp {
     /// The action.
     pub fn action(&self) -> Action {
         let (application, data) = match self {
@@ -257,15 +257,15 @@ const SEPARATOR: char = ';';
 
 /// Actions in order. Variables that follow one another are set by one application, each once, to
 /// the last of its values: FreeSWITCH runs one application instead of ten.
-pub fn actions(apps: &[App]) -> Vec<Action> {
+pub fn actions(apps: &[DialplanApp]) -> Vec<Action> {
     let mut actions = Vec::with_capacity(apps.len());
     for run in apps.chunk_by(|app, next| app.variable().is_some() && next.variable().is_some()) {
         match run {
-            [App::Set(_), _, ..] => {
-                let data = assignments(run.iter().filter_map(App::variable));
+            [DialplanApp::Set(_), _, ..] => {
+                let data = assignments(run.iter().filter_map(DialplanApp::variable));
                 actions.push(Action { application: "multiset", data });
             }
-            _ => actions.extend(run.iter().map(App::action)),
+            _ => actions.extend(run.iter().map(DialplanApp::action)),
         }
     }
     actions
@@ -296,9 +296,9 @@ impl Variable {
                 ("call_timeout=", seconds.as_str())
             }
             Self::ConsentToneOnceAnswered => ("execute_on_answer=playback ", CONSENT_TONE),
-            Self::ContinueOnFail(Continue::Never) => ("continue_on_fail=", "false"),
-            Self::ContinueOnFail(Continue::Always) => ("continue_on_fail=", "true"),
-            Self::ContinueOnFail(Continue::CarrierFailure) => ("continue_on_fail=", CARRIER_FAILURES),
+            Self::ContinueOnFail(ContinueOnFail::Never) => ("continue_on_fail=", "false"),
+            Self::ContinueOnFail(ContinueOnFail::Always) => ("continue_on_fail=", "true"),
+            Self::ContinueOnFail(ContinueOnFail::CarrierFailure) => ("continue_on_fail=", CARRIER_FAILURES),
             Self::EffectiveCallerIdName(name) => ("effective_caller_id_name=", name.as_str()),
             Self::EffectiveCallerIdNumber(number) => ("effective_caller_id_number=", number.as_str()),
             Self::ExportVars => ("export_vars=", EXPORT_VARS),
@@ -327,12 +327,12 @@ mod tests {
     #[test]
     fn variables_that_follow_one_another_are_set_at_once_and_to_their_last_values() {
         let apps = [
-            App::Set(Variable::ContinueOnFail(Continue::Never)),
-            App::Set(Variable::EffectiveCallerIdName(Text::new("Ann; a=b"))),
-            App::Set(Variable::ContinueOnFail(Continue::Always)),
-            App::Answer,
-            App::Set(Variable::CallTimeout(20)),
-            App::Hangup(Cause::UserBusy),
+            DialplanApp::Set(Variable::ContinueOnFail(ContinueOnFail::Never)),
+            DialplanApp::Set(Variable::EffectiveCallerIdName(Text::new("Ann; a=b"))),
+            DialplanApp::Set(Variable::ContinueOnFail(ContinueOnFail::Always)),
+            DialplanApp::Answer,
+            DialplanApp::Set(Variable::CallTimeout(20)),
+            DialplanApp::Hangup(Cause::UserBusy),
         ];
         let said: Vec<_> = actions(&apps).into_iter().map(|a| (a.application, a.data)).collect();
         let expected = [

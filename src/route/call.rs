@@ -4,9 +4,9 @@ use std::borrow::Cow;
 
 use jiff::Timestamp;
 
-use super::app::{self, Action, App, Cause, Continue, Variable};
+use super::app::{self, Action, Cause, ContinueOnFail, DialplanApp, Variable};
 use super::decide::{Decision, Refusal, decide};
-use super::explain::{self, End, Listener};
+use super::explain::{self, End, Tracer};
 use super::legal::{DialNumber, Text, Word};
 use super::media::MediaRoot;
 use super::token::{Caller, Step, sign_call, verify_step};
@@ -45,7 +45,7 @@ pub struct Call<'a> {
     /// Whether the leg was answered before, by a menu for example.
     pub is_answered: bool,
     /// Who is told why.
-    pub listener: Listener<'a>,
+    pub listener: Tracer<'a>,
 }
 
 /// What the switch is to do with a call.
@@ -59,7 +59,7 @@ pub struct Answer {
 
 /// Actions that are being put together; `None` anywhere means that something was not legal where
 /// it should have gone, and the call is not placed at all.
-pub(super) type Actions = Option<Vec<App>>;
+pub(super) type Actions = Option<Vec<DialplanApp>>;
 
 impl<'a> Call<'a> {
     /// Answers a call inside the tenant's context: to a number somebody dialled, or to a
@@ -83,7 +83,7 @@ impl<'a> Call<'a> {
                 matched: false,
                 why: why(),
             });
-            self.answer("Unknown".to_owned(), Some(vec![App::Hangup(Cause::UnallocatedNumber)]))
+            self.answer("Unknown".to_owned(), Some(vec![DialplanApp::Hangup(Cause::UnallocatedNumber)]))
         })
     }
 
@@ -104,12 +104,12 @@ impl<'a> Call<'a> {
         let mut answer = self.to(&number.target, number.record_calls);
         answer.rule = format!("Number.{name}");
         let seconds = self.view.plan.tenant.max_call_duration_seconds;
-        let longest = seconds.map(|seconds| App::SchedHangup { seconds });
+        let longest = seconds.map(|seconds| DialplanApp::SchedHangup { seconds });
         let shown = number.caller_id_prefix.as_ref().map(|prefix| {
             let shown = Text::new(&format!("{prefix} {}", self.caller_name));
-            App::Set(Variable::EffectiveCallerIdName(shown))
+            DialplanApp::Set(Variable::EffectiveCallerIdName(shown))
         });
-        answer.actions.splice(0..0, longest.iter().chain(&shown).map(App::action));
+        answer.actions.splice(0..0, longest.iter().chain(&shown).map(DialplanApp::action));
         answer
     }
 
@@ -129,10 +129,10 @@ impl<'a> Call<'a> {
                     Refusal::Blocked => Cause::CallRejected,
                     Refusal::TollClass | Refusal::Outside => Cause::OutgoingCallBarred,
                 };
-                self.answer(format!("Refused.{refusal:?}"), Some(vec![App::Hangup(cause)]))
+                self.answer(format!("Refused.{refusal:?}"), Some(vec![DialplanApp::Hangup(cause)]))
             }
             Decision::Unknown => {
-                self.answer("Unknown".to_owned(), Some(vec![App::Hangup(Cause::UnallocatedNumber)]))
+                self.answer("Unknown".to_owned(), Some(vec![DialplanApp::Hangup(Cause::UnallocatedNumber)]))
             }
         }
     }
@@ -148,7 +148,7 @@ impl<'a> Call<'a> {
     /// which something was not legal ends, rather than doing half of what was meant.
     fn answer(&self, rule: String, actions: Actions) -> Answer {
         let actions = actions.and_then(|actions| {
-            if let [App::Hangup(cause)] = actions.as_slice() {
+            if let [DialplanApp::Hangup(cause)] = actions.as_slice() {
                 self.listener.ends(|| End::rejected(*cause));
                 // The record of a call that was refused is the tenant's, too.
                 return Some([vec![self.identity()?], actions].concat());
@@ -159,15 +159,15 @@ impl<'a> Call<'a> {
         });
         let actions = actions.unwrap_or_else(|| {
             self.listener.ends(|| End::rejected(Cause::NormalTemporaryFailure));
-            vec![App::Hangup(Cause::NormalTemporaryFailure)]
+            vec![DialplanApp::Hangup(Cause::NormalTemporaryFailure)]
         });
         Answer { rule, actions: app::actions(&actions) }
     }
 
     /// On whose behalf the call runs, for what it comes back with and for its record.
-    fn identity(&self) -> Option<App> {
+    fn identity(&self) -> Option<DialplanApp> {
         let token = sign_call(self.key, self.view.plan.tenant.id, &self.caller, &self.leg)?;
-        Some(App::Set(Variable::Call(token)))
+        Some(DialplanApp::Set(Variable::Call(token)))
     }
 
     /// What every routed call begins with: who it is, what called parties are shown, the limit.
@@ -176,28 +176,29 @@ impl<'a> Call<'a> {
         let mut actions = Vec::with_capacity(16);
         actions.extend([
             self.identity()?,
-            App::Set(Variable::KeepCustomHeaders),
-            App::Set(Variable::MediaTimeout),
-            App::Set(Variable::MediaHoldTimeout),
-            App::Set(Variable::ExportVars),
-            App::Set(Variable::HangupAfterBridge),
-            App::Set(Variable::ContinueOnFail(Continue::Never)),
-            App::Set(Variable::TransferRingback),
-            App::Set(Variable::TimeZone(Word::new(&tenant.time_zone)?)),
+            DialplanApp::Set(Variable::KeepCustomHeaders),
+            DialplanApp::Set(Variable::MediaTimeout),
+            DialplanApp::Set(Variable::MediaHoldTimeout),
+            DialplanApp::Set(Variable::ExportVars),
+            DialplanApp::Set(Variable::HangupAfterBridge),
+            DialplanApp::Set(Variable::ContinueOnFail(ContinueOnFail::Never)),
+            DialplanApp::Set(Variable::TransferRingback),
+            DialplanApp::Set(Variable::TimeZone(Word::new(&tenant.time_zone)?)),
         ]);
         if tenant.music_on_hold.is_some() {
-            actions.push(App::Set(Variable::HoldMusic(Word::new(tenant.id.to_string())?)));
+            actions.push(DialplanApp::Set(Variable::HoldMusic(Word::new(tenant.id.to_string())?)));
         }
         if let Some(extension) = self.extension {
             // A phone may claim any name and number (P-Asserted-Identity, contract §10.2).
-            actions.push(App::Set(Variable::EffectiveCallerIdName(Text::new(&extension.display_name))));
+            actions
+                .push(DialplanApp::Set(Variable::EffectiveCallerIdName(Text::new(&extension.display_name))));
             let number = DialNumber::new(&extension.number)?;
-            actions.push(App::Set(Variable::EffectiveCallerIdNumber(number)));
+            actions.push(DialplanApp::Set(Variable::EffectiveCallerIdNumber(number)));
         }
         if let Some(most) = tenant.max_concurrent_calls
             && !emergency
         {
-            actions.push(App::Limit { realm: Word::new(tenant.id.to_string())?, most });
+            actions.push(DialplanApp::Limit { realm: Word::new(tenant.id.to_string())?, most });
         }
         Some(actions)
     }

@@ -6,8 +6,8 @@
 use jiff::Timestamp;
 
 use super::digits;
-use super::explain::{Listener, Step};
-use super::rules::{self, Found};
+use super::explain::{Step, Tracer};
+use super::rules::{self, RuleMatch};
 use super::schedule;
 use super::token::Caller;
 use super::view::TenantView;
@@ -78,7 +78,7 @@ pub fn decide<'a>(
     platform: &'a PlatformPlan,
     caller: &Caller,
     dialled: &str,
-    listener: Listener<'_>,
+    listener: Tracer<'_>,
 ) -> Decision<'a> {
     if !digits::is_dialled(dialled) {
         let why =
@@ -120,14 +120,14 @@ pub fn decide<'a>(
 }
 
 /// The tenant's own public number: a call to it does not leave.
-fn own<'a>(view: &'a TenantView, number: &str, listener: Listener<'_>) -> Option<Decision<'a>> {
+fn own<'a>(view: &'a TenantView, number: &str, listener: Tracer<'_>) -> Option<Decision<'a>> {
     let (own, row) = view.public_number(number)?;
     let why = || format!("{number} is the tenant's own, and does not leave: {}", row.target);
     listener.hears(|| Step { resource: view.key("Number", own), matched: true, why: why() });
     Some(Decision::Target(&row.target))
 }
 
-fn is_emergency(view: &TenantView, dialled: &str, listener: Listener<'_>) -> bool {
+fn is_emergency(view: &TenantView, dialled: &str, listener: Tracer<'_>) -> bool {
     let numbers = emergency_numbers(view);
     let matched = numbers.iter().any(|number| number == dialled);
     listener.hears(|| {
@@ -152,7 +152,7 @@ pub fn external<'a>(
     view: &'a TenantView,
     platform: &'a PlatformPlan,
     number: &str,
-    listener: Listener<'_>,
+    listener: Tracer<'_>,
 ) -> Decision<'a> {
     if let Some(found) = rules::first(platform, Phase::Before, number, listener) {
         return by_rule(view, found, true, number, listener);
@@ -183,10 +183,10 @@ pub fn external<'a>(
 /// What a rule of the platform that is about a number does with the call.
 fn by_rule<'a>(
     view: &TenantView,
-    found: Found<'a>,
+    found: RuleMatch<'a>,
     inside: bool,
     dialled: &str,
-    listener: Listener<'_>,
+    listener: Tracer<'_>,
 ) -> Decision<'a> {
     let (decision, matched, why) = match &found.rule.action {
         DialActionRow::Block => (Decision::Refused(Refusal::Blocked), true, "it blocks the call"),
@@ -206,7 +206,7 @@ fn by_rule<'a>(
 
 /// An emergency call, if the edits of a rule made an emergency number of what was dialled: 9911 is one
 /// where 9 is dialled to get out, and nothing stands before it.
-fn or_emergency<'a>(view: &TenantView, decision: Decision<'a>, listener: Listener<'_>) -> Decision<'a> {
+fn or_emergency<'a>(view: &TenantView, decision: Decision<'a>, listener: Tracer<'_>) -> Decision<'a> {
     match decision {
         Decision::Out(out) if emergency_numbers(view).contains(&out.number) => {
             let why = || format!("{} is an emergency number", out.number);
@@ -223,7 +223,7 @@ fn after<'a>(
     platform: &'a PlatformPlan,
     inside: bool,
     dialled: &str,
-    listener: Listener<'_>,
+    listener: Tracer<'_>,
 ) -> Option<Decision<'a>> {
     let found = rules::first(platform, Phase::After, dialled, listener)?;
     let decision = by_rule(view, found, inside, dialled, listener);
@@ -236,7 +236,7 @@ fn or_blocked<'a>(
     platform: &PlatformPlan,
     decision: Decision<'a>,
     dialled: &str,
-    listener: Listener<'_>,
+    listener: Tracer<'_>,
 ) -> Decision<'a> {
     let Decision::Out(out) = &decision else { return decision };
     let blocked = |number: &str| rules::blocking(platform, number, view.dialling(), listener).is_some();
@@ -247,7 +247,7 @@ fn or_blocked<'a>(
 }
 
 /// The longest code that matches.
-fn feature<'a>(view: &'a TenantView, dialled: &str, listener: Listener<'_>) -> Option<Decision<'a>> {
+fn feature<'a>(view: &'a TenantView, dialled: &str, listener: Tracer<'_>) -> Option<Decision<'a>> {
     let codes = view.plan.feature_codes.iter().filter_map(|(name, code)| {
         let digits = dialled.strip_prefix(&code.code)?;
         let fits = digits.is_empty() != code.action.takes_digits();
@@ -273,7 +273,7 @@ fn outbound<'a>(
     view: &'a TenantView,
     caller: &Caller,
     dialled: &str,
-    listener: Listener<'_>,
+    listener: Tracer<'_>,
 ) -> Option<Decision<'a>> {
     let (name, route, edit) = view.routes().find_map(|(name, route)| {
         let edit = rules::edited(&route.matches, dialled, listener, || view.key("OutboundRoute", name))?;
@@ -313,7 +313,7 @@ pub fn settle<'a>(
     view: &'a TenantView,
     target: &'a Target,
     now: Timestamp,
-    listener: Listener<'_>,
+    listener: Tracer<'_>,
 ) -> &'a Target {
     let mut target = target;
     for _ in 0..MAX_HOPS {

@@ -1,8 +1,8 @@
 //! Emergency calls: by every trunk that there is for the tenant, and again, until one takes them.
 
-use super::app::{App, Cause, Continue, Variable};
+use super::app::{Cause, ContinueOnFail, DialplanApp, Variable};
 use super::call::{Actions, Call};
-use super::explain::Listener;
+use super::explain::Tracer;
 use super::legal::Text;
 use super::outbound::{RING_SECONDS, Terms, ways};
 
@@ -23,27 +23,30 @@ pub fn call(call: &Call, number: &str) -> Actions {
     let shown = emergency.caller_id_number.as_deref().or(tenant);
     let terms = Terms { number, shown, limited: false, most_progress_seconds: None };
     let round = |terms, listener| ways(call, emergency.trunks(), terms, listener);
-    let again = round(terms, Listener::NOBODY)?;
-    let gateways = again.iter().filter(|action| matches!(action, App::Bridge(_))).count();
+    let again = round(terms, Tracer::NOBODY)?;
+    let gateways = again.iter().filter(|action| matches!(action, DialplanApp::Bridge(_))).count();
     if gateways == 0 {
-        return Some(vec![App::Hangup(Cause::NormalTemporaryFailure)]);
+        return Some(vec![DialplanApp::Hangup(Cause::NormalTemporaryFailure)]);
     }
     let most_progress_seconds = (gateways > 1).then_some(FIRST_PROGRESS_SECONDS);
     let first = round(Terms { most_progress_seconds, ..terms }, call.listener)?;
-    let shown_name = shown.map(|shown| App::Set(Variable::EffectiveCallerIdName(Text::new(shown))));
-    let mut actions: Vec<App> = shown_name.into_iter().collect();
+    let shown_name = shown.map(|shown| DialplanApp::Set(Variable::EffectiveCallerIdName(Text::new(shown))));
+    let mut actions: Vec<DialplanApp> = shown_name.into_iter().collect();
     actions.extend([
-        App::Set(Variable::CallTimeout(RING_SECONDS)),
-        App::Set(Variable::ContinueOnFail(Continue::Always)),
+        DialplanApp::Set(Variable::CallTimeout(RING_SECONDS)),
+        DialplanApp::Set(Variable::ContinueOnFail(ContinueOnFail::Always)),
         // Who heard one carrier's announcement hears that it rings at the next.
-        App::Set(Variable::Ringback),
+        DialplanApp::Set(Variable::Ringback),
     ]);
     actions.extend(first);
     for milliseconds in PAUSES_MS {
-        actions.push(App::Sleep { milliseconds });
+        actions.push(DialplanApp::Sleep { milliseconds });
         actions.extend(again.iter().cloned());
     }
     // A phone that is told 503 tries elsewhere, where it can; one that is told 404 or 603 does not.
-    actions.extend([App::Set(Variable::NoCarrierAnswer), App::Hangup(Cause::NormalTemporaryFailure)]);
+    actions.extend([
+        DialplanApp::Set(Variable::NoCarrierAnswer),
+        DialplanApp::Hangup(Cause::NormalTemporaryFailure),
+    ]);
     Some(actions)
 }

@@ -80,9 +80,9 @@ pub struct Explanation {
 
 /// Who listens, if anybody.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Listener<'a>(Option<&'a RefCell<Explanation>>);
+pub struct Tracer<'a>(Option<&'a RefCell<Explanation>>);
 
-impl<'a> Listener<'a> {
+impl<'a> Tracer<'a> {
     /// Nobody does.
     pub const NOBODY: Self = Self(None);
 

@@ -1,7 +1,7 @@
 //! What feature codes do.
 
-use super::app::App;
 use super::app::Cause;
+use super::app::DialplanApp;
 use super::call::{Actions, Call};
 use super::legal::Word;
 use crate::plan::FeatureCodeRow;
@@ -12,35 +12,35 @@ pub fn feature(call: &Call, code: &FeatureCodeRow, digits: &str) -> Actions {
     let tenant = &call.view.plan.tenant;
     let domain = Word::new(tenant.main_domain())?;
     match code.action {
-        FeatureAction::EchoTest => Some(vec![App::Answer, App::Echo]),
+        FeatureAction::EchoTest => Some(vec![DialplanApp::Answer, DialplanApp::Echo]),
         FeatureAction::CheckVoicemail => {
             let extension = call.extension?;
             let Some(voicemail) = &extension.voicemail else {
-                return Some(vec![App::Hangup(Cause::UnallocatedNumber)]);
+                return Some(vec![DialplanApp::Hangup(Cause::UnallocatedNumber)]);
             };
             if voicemail.asks_pin && extension.secrets.get("pin").is_none() {
-                return Some(vec![App::Hangup(Cause::NormalTemporaryFailure)]);
+                return Some(vec![DialplanApp::Hangup(Cause::NormalTemporaryFailure)]);
             }
             // Without a PIN the box opens from its own phones only, which this is.
             let without_pin = !voicemail.asks_pin;
             let id = Word::new(&extension.number)?;
             Some(vec![
-                App::Answer,
-                App::Sleep { milliseconds: 500 },
-                App::VoicemailCheck { domain, id, without_pin },
+                DialplanApp::Answer,
+                DialplanApp::Sleep { milliseconds: 500 },
+                DialplanApp::VoicemailCheck { domain, id, without_pin },
             ])
         }
         FeatureAction::LeaveVoicemail => match call.view.extension(digits) {
             Some((_, extension)) if extension.voicemail.is_some() => Some(vec![
-                App::Answer,
-                App::Sleep { milliseconds: 500 },
-                App::VoicemailLeave { domain, id: Word::new(&extension.number)? },
+                DialplanApp::Answer,
+                DialplanApp::Sleep { milliseconds: 500 },
+                DialplanApp::VoicemailLeave { domain, id: Word::new(&extension.number)? },
             ]),
-            _ => Some(vec![App::Hangup(Cause::UnallocatedNumber)]),
+            _ => Some(vec![DialplanApp::Hangup(Cause::UnallocatedNumber)]),
         },
         FeatureAction::Park => {
             let lot = Word::new(tenant.id.to_string())?;
-            Some(vec![App::Answer, App::ValetPark { lot, place: Word::new(digits)? }])
+            Some(vec![DialplanApp::Answer, DialplanApp::ValetPark { lot, place: Word::new(digits)? }])
         }
     }
 }

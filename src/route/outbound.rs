@@ -1,11 +1,11 @@
 //! Calls that leave by trunks.
 
-use super::app::{App, Cause, Continue, Variable};
+use super::app::{Cause, ContinueOnFail, DialplanApp, Variable};
 use super::call::{Actions, Call};
 use super::decide::Outbound;
 use super::dial_string::{DialString, Endpoint, Leg, LegVariable, Order};
 use super::digits::to_carrier;
-use super::explain::{End, Listener, Step, trunk_key};
+use super::explain::{End, Step, Tracer, trunk_key};
 use super::legal::{DialNumber, Text, Word};
 use super::recording;
 use crate::plan::TrunkRow;
@@ -18,7 +18,7 @@ pub(super) const RING_SECONDS: i32 = 120;
 /// Sends a call out that its caller dialled, and records it where the caller is recorded.
 pub fn dialled(call: &Call, outbound: &Outbound) -> Actions {
     let own = out(call, outbound)?;
-    if let [App::Hangup(_)] = own.as_slice() {
+    if let [DialplanApp::Hangup(_)] = own.as_slice() {
         return Some(own);
     }
     let mut actions = recording::of_caller(call)?;
@@ -36,21 +36,21 @@ pub fn out(call: &Call, out: &Outbound) -> Actions {
     let number = ids.iter().flatten().find_map(|id| id.number.as_deref());
     let mut actions = Vec::new();
     match abroad(call, out) {
-        Some(App::Hangup(cause)) => return Some(vec![App::Hangup(cause)]),
+        Some(DialplanApp::Hangup(cause)) => return Some(vec![DialplanApp::Hangup(cause)]),
         limit => actions.extend(limit),
     }
     if let Some(seconds) = tenant.max_call_duration_seconds {
-        actions.push(App::SchedHangup { seconds });
+        actions.push(DialplanApp::SchedHangup { seconds });
     }
     // Without a name of its own the number stands in: the extension's name is not for outside.
     if let Some(name) = name.or(number).or(call.extension.map(|row| row.number.as_str())) {
-        actions.push(App::Set(Variable::EffectiveCallerIdName(Text::new(name))));
+        actions.push(DialplanApp::Set(Variable::EffectiveCallerIdName(Text::new(name))));
     }
     by_trunks(call, out.trunks, &out.number, number, actions)
 }
 
 /// What counts a call abroad, or ends it where the tenant may make none.
-fn abroad(call: &Call, out: &Outbound) -> Option<App> {
+fn abroad(call: &Call, out: &Outbound) -> Option<DialplanApp> {
     let tenant = &call.view.plan.tenant;
     let most = tenant.max_calls_abroad_per_day.filter(|_| out.is_abroad)?;
     call.listener.hears(|| {
@@ -59,7 +59,10 @@ fn abroad(call: &Call, out: &Outbound) -> Option<App> {
     });
     // The first of a day is let through whatever the limit is (mod_hash.c, limit_incr_hash).
     let realm = Word::new(tenant.id.to_string()).filter(|_| most > 0);
-    Some(realm.map_or(App::Hangup(Cause::OutgoingCallBarred), |realm| App::LimitPerDay { realm, most }))
+    Some(realm.map_or(DialplanApp::Hangup(Cause::OutgoingCallBarred), |realm| DialplanApp::LimitPerDay {
+        realm,
+        most,
+    }))
 }
 
 fn by_trunks(
@@ -67,14 +70,14 @@ fn by_trunks(
     trunks: &[String],
     number: &str,
     shown: Option<&str>,
-    mut actions: Vec<App>,
+    mut actions: Vec<DialplanApp>,
 ) -> Actions {
-    actions.push(App::Set(Variable::CallTimeout(RING_SECONDS)));
-    actions.push(App::Set(Variable::ContinueOnFail(Continue::CarrierFailure)));
+    actions.push(DialplanApp::Set(Variable::CallTimeout(RING_SECONDS)));
+    actions.push(DialplanApp::Set(Variable::ContinueOnFail(ContinueOnFail::CarrierFailure)));
     let terms = Terms { number, shown, limited: true, most_progress_seconds: None };
     let ways = ways(call, trunks.iter().map(String::as_str), terms, call.listener)?;
     // Reached when every gateway failed, or when there is none.
-    let end = App::Hangup(Cause::NormalTemporaryFailure);
+    let end = DialplanApp::Hangup(Cause::NormalTemporaryFailure);
     if ways.is_empty() {
         return Some(vec![end]);
     }
@@ -102,7 +105,7 @@ pub(super) fn ways<'a>(
     call: &Call,
     trunks: impl Iterator<Item = &'a str>,
     terms: Terms<'_>,
-    listener: Listener<'_>,
+    listener: Tracer<'_>,
 ) -> Actions {
     let mut actions = Vec::new();
     for name in trunks {
@@ -116,7 +119,7 @@ pub(super) fn ways<'a>(
         }
         if let Some(shown) = terms.shown {
             let shown = to_carrier(shown, trunk.number_format, trunk.national.as_ref());
-            actions.push(App::Set(Variable::EffectiveCallerIdNumber(DialNumber::new(&shown)?)));
+            actions.push(DialplanApp::Set(Variable::EffectiveCallerIdNumber(DialNumber::new(&shown)?)));
         }
         for index in 0..trunk.gateways.len() {
             actions.push(by_gateway(call, trunk, index, terms)?);
@@ -132,7 +135,7 @@ fn tried(name: &str, number: &str, trunk: &TrunkRow) -> Step {
     Step { resource: trunk_key(name), matched: !gateways.is_empty(), why }
 }
 
-fn by_gateway(call: &Call, trunk: &TrunkRow, index: usize, terms: Terms<'_>) -> Option<App> {
+fn by_gateway(call: &Call, trunk: &TrunkRow, index: usize, terms: Terms<'_>) -> Option<DialplanApp> {
     let number = DialNumber::new(&to_carrier(terms.number, trunk.number_format, trunk.national.as_ref()))?;
     let progress_seconds = terms
         .most_progress_seconds
@@ -149,8 +152,8 @@ fn by_gateway(call: &Call, trunk: &TrunkRow, index: usize, terms: Terms<'_>) -> 
     let dial = DialString { variables, legs: vec![leg], order: Order::OneByOne };
     Some(match trunk.max_concurrent_calls {
         Some(most) if terms.limited => {
-            App::LimitedBridge { realm: Word::new(trunk.id.to_string())?, most, dial }
+            DialplanApp::LimitedBridge { realm: Word::new(trunk.id.to_string())?, most, dial }
         }
-        _ => App::Bridge(dial),
+        _ => DialplanApp::Bridge(dial),
     })
 }

@@ -6,7 +6,7 @@
 use jiff::tz::TimeZone;
 use uuid::Uuid;
 
-use super::app::{App, Variable};
+use super::app::{DialplanApp, Variable};
 use super::call::{Actions, Call};
 use super::explain::Step;
 use super::legal::Word;
@@ -63,15 +63,16 @@ fn begin(call: &Call) -> Actions {
     let file = MediaPath(format!("recordings/{:04}/{:02}/{leg}.wav", month.year(), month.month()));
     let path = Word::new(call.media.file(tenant.id, &file)?)?;
     // It takes media, so that FreeSWITCH does not pass on that the called phone rings.
-    let mut actions = vec![App::Set(Variable::Recording(Word::new(file.0)?)), App::Set(Variable::Ringback)];
+    let mut actions =
+        vec![DialplanApp::Set(Variable::Recording(Word::new(file.0)?)), DialplanApp::Set(Variable::Ringback)];
     // What nobody answers leaves no file. A call that comes back to the dialplan has heard the tone.
     let tone = tenant.recording_tone && !call.is_recorded;
     if tone && !call.is_answered {
-        actions.push(App::Set(Variable::ConsentToneOnceAnswered));
+        actions.push(DialplanApp::Set(Variable::ConsentToneOnceAnswered));
     }
-    actions.extend([App::Set(Variable::RecordOnceAnswered), App::RecordSession { path }]);
+    actions.extend([DialplanApp::Set(Variable::RecordOnceAnswered), DialplanApp::RecordSession { path }]);
     if tone && call.is_answered {
-        actions.push(App::ConsentTone);
+        actions.push(DialplanApp::ConsentTone);
     }
     Some(actions)
 }

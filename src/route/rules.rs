@@ -1,7 +1,7 @@
 //! The platform's rules, and what the edits of a match make of a number.
 
 use super::digits::{self, Edit};
-use super::explain::{Listener, Step};
+use super::explain::{Step, Tracer};
 use crate::plan::{DialActionRow, DialRuleRow, NationalDialling, PlatformPlan};
 use crate::resources::common::DigitMatch;
 use crate::resources::dial_rule::Phase;
@@ -9,7 +9,7 @@ use crate::source::ObjectKey;
 
 /// A rule of the platform that is about a number.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Found<'a> {
+pub struct RuleMatch<'a> {
     /// Its name.
     pub name: &'a str,
     /// The rule.
@@ -31,11 +31,11 @@ pub fn first<'a>(
     platform: &'a PlatformPlan,
     phase: Phase,
     dialled: &str,
-    listener: Listener<'_>,
-) -> Option<Found<'a>> {
+    listener: Tracer<'_>,
+) -> Option<RuleMatch<'a>> {
     rules(platform, phase).into_iter().find_map(|(name, rule)| {
         let edit = edited(&rule.matches, dialled, listener, || key(name))?;
-        Some(Found { name, rule, edit })
+        Some(RuleMatch { name, rule, edit })
     })
 }
 
@@ -45,10 +45,10 @@ pub fn blocking<'a>(
     platform: &'a PlatformPlan,
     number: &str,
     home: Option<&NationalDialling>,
-    listener: Listener<'_>,
+    listener: Tracer<'_>,
 ) -> Option<&'a str> {
     digits::spellings(number, home).into_iter().find_map(|spelling| {
-        let found = first(platform, Phase::Before, &spelling, Listener::NOBODY)?;
+        let found = first(platform, Phase::Before, &spelling, Tracer::NOBODY)?;
         let blocks = found.rule.action == DialActionRow::Block;
         if blocks {
             let why = || format!("it blocks {spelling}, which {number} is");
@@ -62,7 +62,7 @@ pub fn blocking<'a>(
 pub fn edited(
     matches: &[DigitMatch],
     dialled: &str,
-    listener: Listener<'_>,
+    listener: Tracer<'_>,
     resource: impl Fn() -> ObjectKey,
 ) -> Option<Edit> {
     let edit = matches.iter().find_map(|matches| digits::edit(matches, dialled).ok());

@@ -2,7 +2,7 @@
 
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
-use super::app::{App, Cause, Continue, Variable};
+use super::app::{Cause, ContinueOnFail, DialplanApp, Variable};
 use super::call::{Actions, Call};
 use super::decide::{Decision, external, settle};
 use super::dial_string::{DialString, Endpoint, Leg, LegVariable, Order};
@@ -20,7 +20,7 @@ const SETTLE_MILLISECONDS: i32 = 500;
 /// called, or the number it came in by.
 pub fn to(call: &Call, target: &Target, recorded: bool) -> Actions {
     let own = reach(call, target)?;
-    if let [App::Hangup(_)] = own.as_slice() {
+    if let [DialplanApp::Hangup(_)] = own.as_slice() {
         return Some(own);
     }
     let mut actions = recording::of_target(call, target, recorded)?;
@@ -37,9 +37,9 @@ fn reach(call: &Call, target: &Target) -> Actions {
         DestinationKind::Voicemail => {
             let box_owner = plan.extensions.get(&target.name)?;
             Some(vec![
-                App::Answer,
-                App::Sleep { milliseconds: SETTLE_MILLISECONDS },
-                App::VoicemailLeave {
+                DialplanApp::Answer,
+                DialplanApp::Sleep { milliseconds: SETTLE_MILLISECONDS },
+                DialplanApp::VoicemailLeave {
                     domain: Word::new(plan.tenant.main_domain())?,
                     id: Word::new(&box_owner.number)?,
                 },
@@ -50,25 +50,33 @@ fn reach(call: &Call, target: &Target) -> Actions {
             plan.queues.get(&target.name)?;
             let queue = Word::new(names::queue(tenant, &target.name))?;
             // Whether the caller was served or waited too long is known only afterwards.
-            let exports = App::Set(Variable::QueueExportVars);
-            Some(vec![exports, App::Answer, App::Callcenter { queue }, come_back(call, Step::After, target)?])
+            let exports = DialplanApp::Set(Variable::QueueExportVars);
+            Some(vec![
+                exports,
+                DialplanApp::Answer,
+                DialplanApp::Callcenter { queue },
+                come_back(call, Step::After, target)?,
+            ])
         }
         DestinationKind::IvrMenu => {
             let menu = plan.ivr_menus.get(&target.name)?;
             let mut actions = vec![
-                App::Answer,
-                App::Sleep { milliseconds: SETTLE_MILLISECONDS },
-                App::Ivr { menu: Word::new(names::menu(tenant, &target.name))? },
+                DialplanApp::Answer,
+                DialplanApp::Sleep { milliseconds: SETTLE_MILLISECONDS },
+                DialplanApp::Ivr { menu: Word::new(names::menu(tenant, &target.name))? },
             ];
             actions.push(match &menu.otherwise {
                 Some(otherwise) => come_back(call, Step::To, otherwise)?,
-                None => App::Hangup(Cause::NormalClearing),
+                None => DialplanApp::Hangup(Cause::NormalClearing),
             });
             Some(actions)
         }
         DestinationKind::Conference => {
             plan.conferences.get(&target.name)?;
-            Some(vec![App::Answer, App::Conference { room: Word::new(names::room(tenant, &target.name))? }])
+            Some(vec![
+                DialplanApp::Answer,
+                DialplanApp::Conference { room: Word::new(names::room(tenant, &target.name))? },
+            ])
         }
         // Schedules and own numbers are followed before; one that is left went round in a circle.
         DestinationKind::Schedule => None,
@@ -76,8 +84,8 @@ fn reach(call: &Call, target: &Target) -> Actions {
         DestinationKind::ExternalNumber => {
             match external(call.view, call.platform, &target.name, call.listener) {
                 Decision::Out(out) => outbound::out(call, &out),
-                Decision::Refused(_) => Some(vec![App::Hangup(Cause::CallRejected)]),
-                _ => Some(vec![App::Hangup(Cause::UnallocatedNumber)]),
+                Decision::Refused(_) => Some(vec![DialplanApp::Hangup(Cause::CallRejected)]),
+                _ => Some(vec![DialplanApp::Hangup(Cause::UnallocatedNumber)]),
             }
         }
     }
@@ -101,13 +109,13 @@ pub fn after(call: &Call, target: &Target) -> Actions {
             follow(call, target, &call.disposition, next.as_ref(), cause)
         }
         DestinationKind::Queue => match &*call.queue_cause {
-            "answered" => Some(vec![App::Hangup(Cause::NormalClearing)]),
+            "answered" => Some(vec![DialplanApp::Hangup(Cause::NormalClearing)]),
             left => {
                 let overflow = plan.queues.get(&target.name)?.overflow.as_ref();
                 follow(call, target, left, overflow, Cause::NormalClearing)
             }
         },
-        _ => Some(vec![App::Hangup(Cause::NormalClearing)]),
+        _ => Some(vec![DialplanApp::Hangup(Cause::NormalClearing)]),
     }
 }
 
@@ -119,20 +127,20 @@ fn follow(call: &Call, from: &Target, why: &str, next: Option<&Target>, cause: C
     });
     match next {
         Some(next) => to(call, settle(call.view, next, call.now, call.listener), false),
-        None => Some(vec![App::Hangup(cause)]),
+        None => Some(vec![DialplanApp::Hangup(cause)]),
     }
 }
 
 /// A transfer back into our own dialplan.
-pub fn come_back(call: &Call, step: Step, target: &Target) -> Option<App> {
-    Some(App::Transfer {
+pub fn come_back(call: &Call, step: Step, target: &Target) -> Option<DialplanApp> {
+    Some(DialplanApp::Transfer {
         destination: sign_step(call.key, call.view.plan.tenant.id, step, target)?,
         context: Word::new(call.view.context())?,
     })
 }
 
 fn extension(call: &Call, target: &Target, row: &ExtensionRow) -> Actions {
-    let mut actions = vec![App::Set(Variable::CallTimeout(row.ring_seconds))];
+    let mut actions = vec![DialplanApp::Set(Variable::CallTimeout(row.ring_seconds))];
     let dial = DialString {
         variables: Vec::new(),
         legs: vec![Leg { variables: Vec::new(), endpoint: user(call, row)? }],
@@ -140,10 +148,10 @@ fn extension(call: &Call, target: &Target, row: &ExtensionRow) -> Actions {
     };
     if row.forwarding.is_empty() {
         // The call ends with the cause of the failure.
-        actions.push(App::Bridge(dial));
+        actions.push(DialplanApp::Bridge(dial));
     } else {
-        actions.push(App::Set(Variable::ContinueOnFail(Continue::Always)));
-        actions.push(App::Bridge(dial));
+        actions.push(DialplanApp::Set(Variable::ContinueOnFail(ContinueOnFail::Always)));
+        actions.push(DialplanApp::Bridge(dial));
         actions.push(come_back(call, Step::After, target)?);
     }
     Some(actions)
@@ -176,13 +184,13 @@ fn ring_group(call: &Call, group: &RingGroupRow) -> Actions {
     }
     let dial = DialString { variables: Vec::new(), legs, order };
     let mut actions = vec![
-        App::Set(Variable::CallTimeout(longest)),
-        App::Set(Variable::ContinueOnFail(Continue::Always)),
-        App::Bridge(dial),
+        DialplanApp::Set(Variable::CallTimeout(longest)),
+        DialplanApp::Set(Variable::ContinueOnFail(ContinueOnFail::Always)),
+        DialplanApp::Bridge(dial),
     ];
     actions.push(match &group.no_answer {
         Some(next) => come_back(call, Step::To, next)?,
-        None => App::Hangup(Cause::NoAnswer),
+        None => DialplanApp::Hangup(Cause::NoAnswer),
     });
     Some(actions)
 }

@@ -26,7 +26,7 @@ pub type Fingerprint = [u8; 16];
 /// Where a sealed value belongs. It is authenticated with the value, so that a value moved to
 /// another tenant, table or row cannot be unsealed there.
 #[derive(Clone, Copy, Debug)]
-pub struct Place<'a> {
+pub struct AssociatedData<'a> {
     /// Tenant id, or a fixed word for what belongs to no tenant.
     pub scope: &'a str,
     /// Table.
@@ -181,7 +181,7 @@ impl Keyring {
     }
 
     /// Seals a value for one place.
-    pub fn seal(&self, place: Place<'_>, value: &[u8]) -> Vec<u8> {
+    pub fn seal(&self, place: AssociatedData<'_>, value: &[u8]) -> Vec<u8> {
         let nonce = Nonce::generate();
         let mut sealed = Vec::with_capacity(VERSION_BYTES + NONCE_BYTES + value.len() + 16);
         sealed.extend_from_slice(&self.version.to_be_bytes());
@@ -199,7 +199,7 @@ impl Keyring {
     ///
     /// # Errors
     /// When its key is not here, or the value is not what was sealed for this place.
-    pub fn unseal(&self, place: Place<'_>, sealed: &[u8]) -> Result<Vec<u8>, UnsealError> {
+    pub fn unseal(&self, place: AssociatedData<'_>, sealed: &[u8]) -> Result<Vec<u8>, UnsealError> {
         let version = sealed_version(sealed).ok_or(UnsealError::Malformed)?;
         let (nonce, encrypted) = sealed
             .get(VERSION_BYTES..)
@@ -243,7 +243,7 @@ impl Key {
     }
 }
 
-impl Place<'_> {
+impl AssociatedData<'_> {
     fn bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         for part in [self.scope, self.table, self.name] {
@@ -283,7 +283,7 @@ mod tests {
         Keyring::parse(Path::new("keys"), &lines.iter().map(line).collect::<String>()).unwrap()
     }
 
-    const HERE: Place<'_> = Place { scope: "a", table: "extensions", name: "e100" };
+    const HERE: AssociatedData<'_> = AssociatedData { scope: "a", table: "extensions", name: "e100" };
 
     #[test]
     fn a_value_opens_only_where_it_was_sealed() {
@@ -291,10 +291,10 @@ mod tests {
         let sealed = ring.seal(HERE, b"secret");
         assert_eq!(ring.unseal(HERE, &sealed).unwrap(), b"secret");
         for place in [
-            Place { scope: "b", ..HERE },
-            Place { table: "devices", ..HERE },
-            Place { name: "e101", ..HERE },
-            Place { scope: "aextensions", table: "", ..HERE },
+            AssociatedData { scope: "b", ..HERE },
+            AssociatedData { table: "devices", ..HERE },
+            AssociatedData { name: "e101", ..HERE },
+            AssociatedData { scope: "aextensions", table: "", ..HERE },
         ] {
             assert_eq!(ring.unseal(place, &sealed), Err(UnsealError::Mismatch(1)), "{place:?}");
         }

@@ -11,5 +11,5 @@ mod origins;
 pub mod references;
 pub mod validate;
 
-pub use index::{Change, PlatformSnapshot, TenantKey, TenantSnapshot, Unreadable, World};
+pub use index::{Change, PlatformSnapshot, ResourceIndex, TenantKey, TenantSnapshot, Unreadable};
 pub use object::{Object, ObjectKey};

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 pub use crate::plan::report::{Ack, LATE, SILENT, SwitchInfo, SwitchState};
-use crate::plan::report::{Findings, GatewayState, Held};
+use crate::plan::report::{GatewayState, NotApplied, SwitchReport};
 
 /// So many revisions more than are stored may a switch hold. One that says more is broken, and not believed:
 /// there would be no numbers left.
@@ -114,7 +114,7 @@ impl AckTable {
 
     /// What of a resource of the platform (`SipProfile/name`, `Trunk/namespace/name`) switches do not
     /// have as it should be: their names, and why.
-    pub fn held(&self, resource: &str) -> Vec<(&str, &Held)> {
+    pub fn held(&self, resource: &str) -> Vec<(&str, &NotApplied)> {
         self.counting().filter_map(|(name, state)| Some((name, state.findings.held.get(resource)?))).collect()
     }
 
@@ -191,12 +191,12 @@ fn differing(before: &SwitchState, after: &SwitchState) -> Concerned {
     }
 }
 
-fn platform_differs(before: &Findings, after: &Findings) -> bool {
+fn platform_differs(before: &SwitchReport, after: &SwitchReport) -> bool {
     (before.connected, &before.gateways, &before.held) != (after.connected, &after.gateways, &after.held)
 }
 
 /// Tenants of whom something else cannot be applied than before.
-fn problems_differ(before: &Findings, after: &Findings) -> BTreeSet<Uuid> {
+fn problems_differ(before: &SwitchReport, after: &SwitchReport) -> BTreeSet<Uuid> {
     let ids = before.problems.keys().chain(after.problems.keys());
     ids.filter(|id| before.problems.get(id) != after.problems.get(id)).copied().collect()
 }
@@ -307,15 +307,17 @@ mod tests {
         assert_eq!(table.take(Ack::Appeared(info("a"), state)), one);
     }
 
-    fn found(switch: &str, findings: Findings) -> Ack {
+    fn found(switch: &str, findings: SwitchReport) -> Ack {
         Ack::Found { switch: switch.to_owned(), findings }
     }
 
     #[test]
     fn a_problem_concerns_its_tenant_and_a_gateway_the_platform() {
         let mut table = table(&["a", "b"]);
-        let problem =
-            |id, text: &str| Findings { problems: [(id, text.to_owned())].into(), ..Findings::default() };
+        let problem = |id, text: &str| SwitchReport {
+            problems: [(id, text.to_owned())].into(),
+            ..SwitchReport::default()
+        };
         let tenants = |tenants: &[Uuid]| Concerned::Some { platform: false, tenants: tenants.to_vec() };
         assert_eq!(table.take(found("a", problem(TENANT, "no"))), tenants(&[TENANT]));
         assert_eq!(table.refusals(TENANT), [("a", "no")]);
@@ -326,13 +328,13 @@ mod tests {
         assert_eq!(table.take(Ack::Appeared(info("a"), state)), tenants(&[TENANT, OTHER]), "heard again");
 
         let registered = GatewayState { state: "REGED".to_owned(), up: true };
-        let mut findings = Findings { connected: Some(true), ..Findings::default() };
+        let mut findings = SwitchReport { connected: Some(true), ..SwitchReport::default() };
         findings.gateways.insert("carriers/one".to_owned(), vec![registered.clone()]);
         let platform = Concerned::Some { platform: true, tenants: Vec::new() };
         assert_eq!(table.take(found("b", findings.clone())), platform);
         let gateways = table.gateways("carriers/one");
         assert_eq!(gateways, [("b", &[registered][..])].into(), "a is not asked");
-        let waits = Held { waits: true, why: "it has calls".to_owned() };
+        let waits = NotApplied { waits: true, why: "it has calls".to_owned() };
         findings.held.insert("SipProfile/phones".to_owned(), waits.clone());
         assert_eq!(table.take(found("b", findings.clone())), platform);
         assert_eq!(table.held("SipProfile/phones"), [("b", &waits)]);
@@ -346,7 +348,8 @@ mod tests {
     #[test]
     fn a_switch_without_freeswitch_holds_up_nobody_unless_no_other_has_one() {
         let mut table = table(&["a", "b"]);
-        let absent = |absent: bool| Findings { connected: Some(!absent), absent, ..Findings::default() };
+        let absent =
+            |absent: bool| SwitchReport { connected: Some(!absent), absent, ..SwitchReport::default() };
         table.take(report("a", 2));
         table.take(report("b", 1));
         assert_eq!(table.lagging(TENANT, 2, i64::MAX).missing, ["b"]);

@@ -94,14 +94,14 @@ pub fn stages(conditions: &[Condition]) -> &[Condition] {
 /// What was found as conditions, when they differ from those there are by more than time. What did
 /// not change keeps its time.
 pub(super) fn stamped(
-    found: Vec<Found>,
+    found: Vec<ConditionValue>,
     generation: Option<i64>,
     before: &[Condition],
     now: Timestamp,
 ) -> Option<Vec<Condition>> {
     let after: Vec<Condition> = found
         .into_iter()
-        .map(|Found { type_, status, reason, message }| {
+        .map(|ConditionValue { type_, status, reason, message }| {
             let old = find(before, type_).filter(|old| old.status == status);
             Condition {
                 type_: type_.to_owned(),
@@ -118,7 +118,7 @@ pub(super) fn stamped(
 
 /// A condition as it is found, without a time.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct ConditionValue {
     /// Its type.
     pub type_: &'static str,
     /// `True`, `False` or `Unknown`.
@@ -129,7 +129,7 @@ pub struct Found {
     pub message: String,
 }
 
-impl Found {
+impl ConditionValue {
     pub(super) fn new(
         type_: &'static str,
         status: &'static str,
@@ -149,7 +149,7 @@ impl Found {
     }
 }
 
-fn find_all(facts: &Facts<'_>, generation: Option<i64>, before: &[Condition]) -> Vec<Found> {
+fn find_all(facts: &Facts<'_>, generation: Option<i64>, before: &[Condition]) -> Vec<ConditionValue> {
     let accepted = accepted(facts.problems);
     let kept_out = facts.problems.iter().any(|problem| problem.effect != Effect::Degraded);
     let programmed = match kept_out {
@@ -163,18 +163,23 @@ fn find_all(facts: &Facts<'_>, generation: Option<i64>, before: &[Condition]) ->
             .problems
             .iter()
             .any(|problem| problem.effect != Effect::Waiting && wants_a_person(problem.reason));
-    let stalled = stalled.then(|| Found::new(STALLED, "True", &ready.reason, ready.message.clone()));
+    let stalled = stalled.then(|| ConditionValue::new(STALLED, "True", &ready.reason, ready.message.clone()));
     [accepted, programmed, live, ready].into_iter().chain(stalled).collect()
 }
 
-fn accepted(problems: &[&Problem]) -> Found {
+fn accepted(problems: &[&Problem]) -> ConditionValue {
     let worst = |effect| problems.iter().find(|problem| problem.effect == effect);
     let first = [Effect::Refused, Effect::Degraded, Effect::Waiting].into_iter().find_map(worst);
     let Some(first) = first else {
-        return Found::new(ACCEPTED, "True", "Accepted", "The spec is valid and its references are resolved");
+        return ConditionValue::new(
+            ACCEPTED,
+            "True",
+            "Accepted",
+            "The spec is valid and its references are resolved",
+        );
     };
     let status = if first.effect == Effect::Waiting { "Unknown" } else { "False" };
-    Found::new(ACCEPTED, status, &format!("{:?}", first.reason), message(first, problems))
+    ConditionValue::new(ACCEPTED, status, &format!("{:?}", first.reason), message(first, problems))
 }
 
 fn message(first: &Problem, problems: &[&Problem]) -> String {
@@ -204,8 +209,13 @@ pub fn cut(mut text: String) -> String {
 const BUT: &str = "but for what was deleted or taken away since";
 
 /// Of a resource that is refused or waits: whether what was in force before stays.
-fn kept_out_of(facts: &Facts<'_>, accepted: &Found, generation: Option<i64>, before: &[Condition]) -> Found {
-    let kept = |message: String| Found::new(PROGRAMMED, "True", LAST_GOOD_KEPT, cut(message));
+fn kept_out_of(
+    facts: &Facts<'_>,
+    accepted: &ConditionValue,
+    generation: Option<i64>,
+    before: &[Condition],
+) -> ConditionValue {
+    let kept = |message: String| ConditionValue::new(PROGRAMMED, "True", LAST_GOOD_KEPT, cut(message));
     let was = find(before, PROGRAMMED).filter(|was| was.status == "True");
     match (facts.stays, was) {
         (LastGood::Whole(_), _) if facts.programmed != Programmed::Stored => programmed(facts),
@@ -219,65 +229,81 @@ fn kept_out_of(facts: &Facts<'_>, accepted: &Found, generation: Option<i64>, bef
                 _ => format!("What was in force before stays, {BUT}; what is wrong now: {why}"),
             })
         }
-        (LastGood::AsBefore, Some(was)) if was.reason == LAST_GOOD_KEPT => Found::again(PROGRAMMED, was),
+        (LastGood::AsBefore, Some(was)) if was.reason == LAST_GOOD_KEPT => {
+            ConditionValue::again(PROGRAMMED, was)
+        }
         (LastGood::AsBefore, Some(_)) => kept(format!("What was in force before stays, {BUT}")),
         _ => {
             let status = if accepted.status == "Unknown" { "Unknown" } else { "False" };
-            Found::new(PROGRAMMED, status, "NotAccepted", "It is programmed once it is accepted")
+            ConditionValue::new(PROGRAMMED, status, "NotAccepted", "It is programmed once it is accepted")
         }
     }
 }
 
-fn programmed(facts: &Facts<'_>) -> Found {
+fn programmed(facts: &Facts<'_>) -> ConditionValue {
     match facts.programmed {
         Programmed::Stored if let LastGood::Fields(fields) = facts.stays => {
             let fields = fields.join(", ");
             let message = format!("In Postgres; what is not accepted is as it was before: {fields}");
-            Found::new(PROGRAMMED, "True", LAST_GOOD_KEPT, cut(message))
+            ConditionValue::new(PROGRAMMED, "True", LAST_GOOD_KEPT, cut(message))
         }
         Programmed::Stored if !facts.problems.is_empty() => {
-            Found::new(PROGRAMMED, "True", "Programmed", "In Postgres, without what is not accepted")
+            ConditionValue::new(PROGRAMMED, "True", "Programmed", "In Postgres, without what is not accepted")
         }
-        Programmed::Stored => Found::new(PROGRAMMED, "True", "Programmed", "In Postgres as its spec says"),
+        Programmed::Stored => {
+            ConditionValue::new(PROGRAMMED, "True", "Programmed", "In Postgres as its spec says")
+        }
         Programmed::Pending => {
-            Found::new(PROGRAMMED, "Unknown", "Pending", "About to be written to Postgres")
+            ConditionValue::new(PROGRAMMED, "Unknown", "Pending", "About to be written to Postgres")
         }
         Programmed::SetBack => {
             let message = "Postgres was set back to an older state, and is being compared with the spec";
-            Found::new(PROGRAMMED, "Unknown", "SetBack", message)
+            ConditionValue::new(PROGRAMMED, "Unknown", "SetBack", message)
         }
         Programmed::Failed(category) => {
             let message = format!("Writing to Postgres failed ({category}) and is tried again");
-            Found::new(PROGRAMMED, "Unknown", "StoreFailed", message)
+            ConditionValue::new(PROGRAMMED, "Unknown", "StoreFailed", message)
         }
     }
 }
 
-fn live(facts: &Facts<'_>, programmed: &str, before: &[Condition]) -> Found {
+fn live(facts: &Facts<'_>, programmed: &str, before: &[Condition]) -> ConditionValue {
     if programmed != "True" {
-        return Found::new(LIVE, "Unknown", "NotProgrammed", "Switches follow once it is programmed");
+        return ConditionValue::new(
+            LIVE,
+            "Unknown",
+            "NotProgrammed",
+            "Switches follow once it is programmed",
+        );
     }
     match &facts.live {
-        Live::Everywhere => Found::new(LIVE, "True", "Live", "Every switch that reports answers with it"),
-        Live::Applying(None) => {
-            Found::new(LIVE, "False", "Applying", "Not every switch that reports answers with it yet")
+        Live::Everywhere => {
+            ConditionValue::new(LIVE, "True", "Live", "Every switch that reports answers with it")
         }
-        Live::Applying(Some(which)) => Found::new(LIVE, "False", "Applying", cut(which.clone())),
-        Live::Refused(why) => Found::new(LIVE, "False", "SwitchRefused", cut(why.clone())),
-        Live::Waits(why) => Found::new(LIVE, "False", "RestartPending", cut(why.clone())),
-        Live::AsBefore if let Some(old) = find(before, LIVE) => Found::again(LIVE, old),
-        Live::NoSwitches | Live::AsBefore => Found::new(LIVE, "Unknown", "NoSwitches", "No switch reports"),
+        Live::Applying(None) => ConditionValue::new(
+            LIVE,
+            "False",
+            "Applying",
+            "Not every switch that reports answers with it yet",
+        ),
+        Live::Applying(Some(which)) => ConditionValue::new(LIVE, "False", "Applying", cut(which.clone())),
+        Live::Refused(why) => ConditionValue::new(LIVE, "False", "SwitchRefused", cut(why.clone())),
+        Live::Waits(why) => ConditionValue::new(LIVE, "False", "RestartPending", cut(why.clone())),
+        Live::AsBefore if let Some(old) = find(before, LIVE) => ConditionValue::again(LIVE, old),
+        Live::NoSwitches | Live::AsBefore => {
+            ConditionValue::new(LIVE, "Unknown", "NoSwitches", "No switch reports")
+        }
     }
 }
 
-fn ready(facts: &Facts<'_>, stages: &[&Found]) -> Found {
+fn ready(facts: &Facts<'_>, stages: &[&ConditionValue]) -> ConditionValue {
     if let Some(blocked) = facts.blocked {
-        return Found::new(READY, "False", "CleanupBlocked", cut(blocked.to_owned()));
+        return ConditionValue::new(READY, "False", "CleanupBlocked", cut(blocked.to_owned()));
     }
     let first = |status| stages.iter().find(|found| found.status == status);
     match first("False").or_else(|| first("Unknown")) {
-        Some(found) => Found::new(READY, found.status, &found.reason, found.message.clone()),
-        None => Found::new(READY, "True", "Ready", "Accepted, programmed and live"),
+        Some(found) => ConditionValue::new(READY, found.status, &found.reason, found.message.clone()),
+        None => ConditionValue::new(READY, "True", "Ready", "Accepted, programmed and live"),
     }
 }
 

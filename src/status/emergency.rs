@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::acks::AckTable;
-use super::conditions::{Found, cut, stamped};
+use super::conditions::{ConditionValue, cut, stamped};
 use super::reason::{EMERGENCY_TRUNK_USABLE, find};
 use crate::plan::EmergencyRow;
 use crate::plan::report::usable;
@@ -42,9 +42,10 @@ pub fn is_told(row: &EmergencyRow, acks: &AckTable, conditions: &[Condition]) ->
 
 /// What is true of a tenant's emergency trunk. Switches that are not asked, and gateways that register
 /// for the first time, count only where there are no others.
-pub fn found(row: &EmergencyRow, acks: &AckTable) -> Found {
-    let condition =
-        |status, reason, message: String| Found::new(EMERGENCY_TRUNK_USABLE, status, reason, cut(message));
+pub fn found(row: &EmergencyRow, acks: &AckTable) -> ConditionValue {
+    let condition = |status, reason, message: String| {
+        ConditionValue::new(EMERGENCY_TRUNK_USABLE, status, reason, cut(message))
+    };
     let Some(first) = row.trunks().next() else {
         let message = "There is no trunk that the tenant may use: emergency calls end with 503";
         return condition("False", "NoTrunkUp", message.to_owned());
@@ -108,7 +109,7 @@ mod tests {
     use super::super::reason::TENANT;
     use super::*;
     use crate::plan::report::{Ack, SwitchInfo, SwitchState};
-    use crate::plan::report::{Findings, GatewayState};
+    use crate::plan::report::{GatewayState, SwitchReport};
 
     fn row(trunk: Option<&str>, others: &[&str]) -> EmergencyRow {
         EmergencyRow {
@@ -128,7 +129,7 @@ mod tests {
                 ((*trunk).to_owned(), vec![state])
             };
             let gateways = trunks.iter().map(gateway).collect();
-            let findings = Findings { connected: Some(true), gateways, ..Findings::default() };
+            let findings = SwitchReport { connected: Some(true), gateways, ..SwitchReport::default() };
             let info = SwitchInfo { name: (*name).to_owned(), hostname: None };
             acks.take(Ack::Appeared(info, SwitchState { findings, ..SwitchState::default() }));
         }

@@ -3,10 +3,10 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use super::conditions::{Found, cut, stamped};
+use super::conditions::{ConditionValue, cut, stamped};
 use super::reason::{CONNECTED, DRAINING, DRIFTED, READY, VULNERABLE};
 use super::version::{HOLES, has_holes};
-use crate::plan::report::Findings;
+use crate::plan::report::SwitchReport;
 use crate::plan::report::{LATE, SILENT};
 
 /// Most differences that a message tells; it says how many more there are.
@@ -26,7 +26,7 @@ pub enum Standing {
 /// The conditions that follow, when they differ from those there are by more than time.
 pub fn switch_conditions(
     standing: Standing,
-    findings: &Findings,
+    findings: &SwitchReport,
     generation: Option<i64>,
     before: &[Condition],
     now: Timestamp,
@@ -41,61 +41,63 @@ pub fn switch_conditions(
     stamped(found, generation, before, now)
 }
 
-fn ready(standing: Standing, findings: &Findings) -> Found {
+fn ready(standing: Standing, findings: &SwitchReport) -> ConditionValue {
     let unheard = |reason, after: std::time::Duration, then| {
         let message = format!("It has not been heard for {} s; {then}", after.as_secs());
-        Found::new(READY, "Unknown", reason, message)
+        ConditionValue::new(READY, "Unknown", reason, message)
     };
     match standing {
         Standing::Silent => unheard("Silent", SILENT, "no resource waits for it any more"),
         Standing::Late => unheard("Late", LATE, "resources still wait for it"),
-        Standing::Reporting if findings.absent => Found::new(
+        Standing::Reporting if findings.absent => ConditionValue::new(
             READY,
             "False",
             "Disconnected",
             "Its sidecar reports, but has not reached FreeSWITCH's event socket for a minute: no resource \
              waits for it any more, unless no other switch has a FreeSWITCH either",
         ),
-        Standing::Reporting if findings.connected == Some(false) => Found::new(
+        Standing::Reporting if findings.connected == Some(false) => ConditionValue::new(
             READY,
             "False",
             "Disconnected",
             "Its sidecar reports, but does not reach FreeSWITCH's event socket",
         ),
-        Standing::Reporting if findings.draining => Found::new(
+        Standing::Reporting if findings.draining => ConditionValue::new(
             READY,
             "False",
             "Draining",
             "It refuses new calls until it is resumed, or its pod has ended",
         ),
-        Standing::Reporting => Found::new(READY, "True", "Reporting", "Its sidecar reports"),
+        Standing::Reporting => ConditionValue::new(READY, "True", "Reporting", "Its sidecar reports"),
     }
 }
 
 /// What was found, unless it is too old to be known.
-fn known(standing: Standing, type_: &'static str, found: impl FnOnce() -> Found) -> Found {
+fn known(standing: Standing, type_: &'static str, found: impl FnOnce() -> ConditionValue) -> ConditionValue {
     match standing {
         Standing::Silent => {
-            Found::new(type_, "Unknown", "Silent", "The switch has not been heard for a while")
+            ConditionValue::new(type_, "Unknown", "Silent", "The switch has not been heard for a while")
         }
         Standing::Reporting | Standing::Late => found(),
     }
 }
 
-fn connected(findings: &Findings) -> Found {
+fn connected(findings: &SwitchReport) -> ConditionValue {
     match findings.connected {
-        Some(true) => Found::new(CONNECTED, "True", "Connected", "The event socket is connected"),
-        Some(false) => Found::new(CONNECTED, "False", "Disconnected", "The event socket is tried again"),
+        Some(true) => ConditionValue::new(CONNECTED, "True", "Connected", "The event socket is connected"),
+        Some(false) => {
+            ConditionValue::new(CONNECTED, "False", "Disconnected", "The event socket is tried again")
+        }
         None => not_asked(CONNECTED),
     }
 }
 
-fn drifted(findings: &Findings) -> Found {
+fn drifted(findings: &SwitchReport) -> ConditionValue {
     match findings.connected {
         None => not_asked(DRIFTED),
-        Some(false) => Found::new(DRIFTED, "Unknown", "Disconnected", "FreeSWITCH cannot be asked"),
+        Some(false) => ConditionValue::new(DRIFTED, "Unknown", "Disconnected", "FreeSWITCH cannot be asked"),
         Some(true) if findings.drift.is_empty() => {
-            Found::new(DRIFTED, "False", "AsPlanned", "FreeSWITCH has what it should have")
+            ConditionValue::new(DRIFTED, "False", "AsPlanned", "FreeSWITCH has what it should have")
         }
         Some(true) => {
             let first: Vec<_> = findings.drift.iter().take(MOST_DIFFERENCES).cloned().collect();
@@ -103,32 +105,44 @@ fn drifted(findings: &Findings) -> Found {
             if let Some(more) = findings.drift.len().checked_sub(MOST_DIFFERENCES).filter(|more| *more > 0) {
                 text.push_str(&format!("; and {more} more"));
             }
-            Found::new(DRIFTED, "True", "Differs", cut(text))
+            ConditionValue::new(DRIFTED, "True", "Differs", cut(text))
         }
     }
 }
 
-fn draining(findings: &Findings) -> Found {
+fn draining(findings: &SwitchReport) -> ConditionValue {
     match findings.draining {
-        true => Found::new(DRAINING, "True", "Draining", "New calls are refused; calls that are up go on"),
-        false => Found::new(DRAINING, "False", "TakingCalls", "New calls are taken"),
+        true => ConditionValue::new(
+            DRAINING,
+            "True",
+            "Draining",
+            "New calls are refused; calls that are up go on",
+        ),
+        false => ConditionValue::new(DRAINING, "False", "TakingCalls", "New calls are taken"),
     }
 }
 
-fn vulnerable(findings: &Findings) -> Found {
+fn vulnerable(findings: &SwitchReport) -> ConditionValue {
     let version = findings.version.as_deref().unwrap_or_default();
     match has_holes(version) {
-        Some(false) => Found::new(VULNERABLE, "False", "NoneKnown", "No hole is known of this version"),
+        Some(false) => {
+            ConditionValue::new(VULNERABLE, "False", "NoneKnown", "No hole is known of this version")
+        }
         Some(true) => {
             let message = format!("FreeSWITCH {version} is older than 1.11.2: {HOLES}");
-            Found::new(VULNERABLE, "True", "KnownHoles", cut(message))
+            ConditionValue::new(VULNERABLE, "True", "KnownHoles", cut(message))
         }
-        None => Found::new(VULNERABLE, "Unknown", "VersionUnknown", "FreeSWITCH's version is not known yet"),
+        None => ConditionValue::new(
+            VULNERABLE,
+            "Unknown",
+            "VersionUnknown",
+            "FreeSWITCH's version is not known yet",
+        ),
     }
 }
 
-fn not_asked(type_: &'static str) -> Found {
-    Found::new(type_, "Unknown", "NotAsked", "No event socket is configured (--esl-address)")
+fn not_asked(type_: &'static str) -> ConditionValue {
+    ConditionValue::new(type_, "Unknown", "NotAsked", "No event socket is configured (--esl-address)")
 }
 
 #[cfg(test)]
@@ -136,7 +150,7 @@ mod tests {
     use super::super::reason::{SWITCH, find};
     use super::*;
 
-    fn told(standing: Standing, findings: &Findings) -> Vec<String> {
+    fn told(standing: Standing, findings: &SwitchReport) -> Vec<String> {
         let conditions = switch_conditions(standing, findings, Some(1), &[], Timestamp::UNIX_EPOCH).unwrap();
         for found in &conditions {
             let documented = (found.type_.as_str(), found.status.as_str(), found.reason.as_str());
@@ -147,7 +161,7 @@ mod tests {
 
     #[test]
     fn a_switch_says_what_was_found_on_it() {
-        let unasked = Findings::default();
+        let unasked = SwitchReport::default();
         assert_eq!(
             told(Standing::Reporting, &unasked),
             [
@@ -158,7 +172,7 @@ mod tests {
                 "Vulnerable=Unknown VersionUnknown"
             ]
         );
-        let mut findings = Findings { connected: Some(true), draining: true, ..Findings::default() };
+        let mut findings = SwitchReport { connected: Some(true), draining: true, ..SwitchReport::default() };
         findings.version = Some("1.10.12-release".to_owned());
         findings.drift = (1..=5).map(|n| format!("difference {n}")).collect();
         assert_eq!(
@@ -195,14 +209,21 @@ mod tests {
 
     #[test]
     fn what_says_the_same_is_not_written_again() {
-        let findings =
-            Findings { connected: Some(true), version: Some("1.11.2".to_owned()), ..Findings::default() };
-        let of = |findings: &Findings, before: &[Condition]| {
+        let findings = SwitchReport {
+            connected: Some(true),
+            version: Some("1.11.2".to_owned()),
+            ..SwitchReport::default()
+        };
+        let of = |findings: &SwitchReport, before: &[Condition]| {
             switch_conditions(Standing::Reporting, findings, Some(1), before, Timestamp::now())
         };
         let before = of(&findings, &[]).unwrap();
         assert_eq!(of(&findings, &before), None);
-        assert_eq!(of(&Findings { calls: 9, ..findings.clone() }, &before), None, "calls move all the time");
-        assert!(of(&Findings { draining: true, ..findings }, &before).is_some());
+        assert_eq!(
+            of(&SwitchReport { calls: 9, ..findings.clone() }, &before),
+            None,
+            "calls move all the time"
+        );
+        assert!(of(&SwitchReport { draining: true, ..findings }, &before).is_some());
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use super::conditions::{Found, cut, stamped};
+use super::conditions::{ConditionValue, cut, stamped};
 use super::reason::{PROGRAMMED, REGISTERED, find};
 use crate::plan::report::GatewayState;
 use crate::resources::status::{GatewayStatus, TrunkStatus};
@@ -80,9 +80,9 @@ fn word(state: &str) -> String {
     if is_word { state.to_owned() } else { "UNKNOWN".to_owned() }
 }
 
-fn registered(spec: &TrunkSpec, status: &TrunkStatus, there: usize, all: usize) -> Found {
+fn registered(spec: &TrunkSpec, status: &TrunkStatus, there: usize, all: usize) -> ConditionValue {
     if all == 0 {
-        return Found::new(
+        return ConditionValue::new(
             REGISTERED,
             "Unknown",
             "NotAsked",
@@ -90,7 +90,12 @@ fn registered(spec: &TrunkSpec, status: &TrunkStatus, there: usize, all: usize) 
         );
     }
     if there == all {
-        return Found::new(REGISTERED, "True", "Registered", "Registered at the carrier on every switch");
+        return ConditionValue::new(
+            REGISTERED,
+            "True",
+            "Registered",
+            "Registered at the carrier on every switch",
+        );
     }
     let host = |index: i32| {
         let gateway = usize::try_from(index).ok().and_then(|index| spec.gateways.get(index));
@@ -102,7 +107,12 @@ fn registered(spec: &TrunkSpec, status: &TrunkStatus, there: usize, all: usize) 
         .map(|gateway| format!("{} at {}: {}", gateway.switch, host(gateway.gateway), gateway.state))
         .collect();
     let which = if told.is_empty() { "not there yet".to_owned() } else { told.join("; ") };
-    Found::new(REGISTERED, "False", "NotRegistered", cut(format!("{there}/{all} registered; {which}")))
+    ConditionValue::new(
+        REGISTERED,
+        "False",
+        "NotRegistered",
+        cut(format!("{there}/{all} registered; {which}")),
+    )
 }
 
 #[cfg(test)]
@@ -127,8 +137,13 @@ mod tests {
     }
 
     fn staged() -> Vec<Condition> {
-        stamped(vec![Found::new(PROGRAMMED, "True", "Programmed", "")], Some(3), &[], Timestamp::UNIX_EPOCH)
-            .unwrap()
+        stamped(
+            vec![ConditionValue::new(PROGRAMMED, "True", "Programmed", "")],
+            Some(3),
+            &[],
+            Timestamp::UNIX_EPOCH,
+        )
+        .unwrap()
     }
 
     fn status(spec: &TrunkSpec, reported: &[(&str, &[GatewayState])], before: &TrunkStatus) -> TrunkStatus {

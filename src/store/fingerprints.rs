@@ -3,31 +3,31 @@
 use crate::secrets::keyring::{Fingerprint, Keyring};
 
 /// What tells a row from the one that was stored.
-pub(crate) struct Print {
+pub(crate) struct RowFingerprint {
     pub name: Box<str>,
     pub fingerprint: Fingerprint,
 }
 
 /// Those of one table, in order of their names.
-pub(crate) struct TablePrints {
+pub(crate) struct TableFingerprints {
     pub table: &'static str,
-    pub rows: Vec<Print>,
+    pub rows: Vec<RowFingerprint>,
 }
 
 /// Those of a whole plan, in order of its tables.
 #[derive(Default)]
-pub(crate) struct Prints(pub Vec<TablePrints>);
+pub(crate) struct RowFingerprints(pub Vec<TableFingerprints>);
 
 /// How the rows of one table differ from those before.
 pub(crate) struct Difference<'a> {
     pub table: &'static str,
     /// New or other than before.
-    pub changed: Vec<&'a Print>,
+    pub changed: Vec<&'a RowFingerprint>,
     /// No longer there.
     pub gone: Vec<&'a str>,
 }
 
-impl Prints {
+impl RowFingerprints {
     /// The fingerprint of the plan: of what it has beside its tables, and of every row.
     pub fn of_plan(&self, keyring: &Keyring, beside: &str) -> Fingerprint {
         let rows = self.0.iter().flat_map(|table| &table.rows).map(|row| row.fingerprint.as_slice());
@@ -37,13 +37,13 @@ impl Prints {
     /// How they differ from those before, table by table.
     pub fn since<'a>(&'a self, before: &'a Self) -> Vec<Difference<'a>> {
         let rows = |table: &str| before.0.iter().find(|before| before.table == table);
-        let pair = |now: &'a TablePrints| now.since(rows(now.table).map_or(&[], |before| &before.rows));
+        let pair = |now: &'a TableFingerprints| now.since(rows(now.table).map_or(&[], |before| &before.rows));
         self.0.iter().map(pair).collect()
     }
 }
 
-impl TablePrints {
-    fn since<'a>(&'a self, before: &'a [Print]) -> Difference<'a> {
+impl TableFingerprints {
+    fn since<'a>(&'a self, before: &'a [RowFingerprint]) -> Difference<'a> {
         let mut difference = Difference { table: self.table, changed: Vec::new(), gone: Vec::new() };
         let mut before = before.iter().peekable();
         for row in &self.rows {
@@ -64,12 +64,12 @@ impl TablePrints {
 mod tests {
     use super::*;
 
-    fn prints(rows: &[(&str, u8)]) -> Prints {
+    fn prints(rows: &[(&str, u8)]) -> RowFingerprints {
         let rows = rows
             .iter()
-            .map(|(name, byte)| Print { name: (*name).into(), fingerprint: [*byte; 16] })
+            .map(|(name, byte)| RowFingerprint { name: (*name).into(), fingerprint: [*byte; 16] })
             .collect();
-        Prints(vec![TablePrints { table: "extensions", rows }])
+        RowFingerprints(vec![TableFingerprints { table: "extensions", rows }])
     }
 
     fn since(before: &[(&str, u8)], now: &[(&str, u8)]) -> (Vec<String>, Vec<String>) {

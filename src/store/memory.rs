@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use uuid::Uuid;
 
-use super::fingerprints::Prints;
+use super::fingerprints::RowFingerprints;
 use super::load::{Revision, Revisions};
 use super::tables::Prepared;
 use crate::secrets::keyring::Fingerprint;
@@ -28,14 +28,14 @@ struct Inner {
 struct Written {
     revision: Revision,
     fingerprint: Fingerprint,
-    prints: Arc<Prints>,
+    prints: Arc<RowFingerprints>,
 }
 
 impl Memory {
     /// Fingerprints of the rows of the plan with a fingerprint, if it was the last of a tenant. They are
     /// believed only while that plan is the one that is stored, so that nothing has to be forgotten when a
     /// write fails or somebody else writes.
-    pub(super) fn prints(&self, tenant: Uuid, plan: Option<&[u8]>) -> Option<Arc<Prints>> {
+    pub(super) fn prints(&self, tenant: Uuid, plan: Option<&[u8]>) -> Option<Arc<RowFingerprints>> {
         let inner = self.lock();
         let written = inner.tenants.get(&tenant)?;
         (plan == Some(written.fingerprint.as_slice())).then(|| written.prints.clone())
@@ -132,7 +132,7 @@ mod tests {
         let prepared = Prepared {
             scope: String::new(),
             body: String::new(),
-            prints: Prints::default(),
+            prints: RowFingerprints::default(),
             fingerprint: [1; 16],
         };
         memory.put(TENANT, 5, prepared);

@@ -34,7 +34,7 @@ use uuid::Uuid;
 pub use crate::secrets::keyring::{Keyring, KeyringError};
 pub use args::StoreArgs;
 pub use error::StoreError;
-pub use fence::{Candidate, Elected};
+pub use fence::{Elected, WriterIdentity};
 pub use load::{Reader, Revision, Revisions, TenantInfo};
 pub use memory::Memory;
 pub use remove::Removed;
@@ -122,7 +122,7 @@ pub struct Store {
     signing_key: SigningKey,
     memory: Memory,
     /// The right to write; none for a store that was only connected, which nothing fences.
-    lead: Option<Arc<fence::Lead>>,
+    lead: Option<Arc<fence::WriterTerm>>,
 }
 
 impl Store {

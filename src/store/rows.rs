@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::error::{Doing, StoreError};
-use super::fingerprints::{Difference, Print, Prints, TablePrints};
+use super::fingerprints::{Difference, RowFingerprint, RowFingerprints, TableFingerprints};
 use super::tables::{RowImage, Tables};
 use crate::plan::Origin;
 use crate::secrets::keyring::Keyring;
@@ -41,7 +41,7 @@ pub(super) async fn fingerprints(
     connection: &mut PgConnection,
     home: Home<'_>,
     tables: &[&'static str],
-) -> Result<Prints, StoreError> {
+) -> Result<RowFingerprints, StoreError> {
     let parts: Vec<_> = tables
         .iter()
         .map(|table| format!("SELECT '{table}' AS kind, name, fingerprint FROM {}{table}", home.qualifier))
@@ -50,18 +50,18 @@ pub(super) async fn fingerprints(
         .fetch_all(connection)
         .await
         .doing("reading which rows there are")?;
-    let mut by_table: HashMap<String, Vec<Print>> = HashMap::new();
+    let mut by_table: HashMap<String, Vec<RowFingerprint>> = HashMap::new();
     for (table, name, fingerprint) in rows {
         // One of another length is no row's of ours: it differs from all.
         let fingerprint = fingerprint.try_into().unwrap_or_default();
-        by_table.entry(table).or_default().push(Print { name: name.into(), fingerprint });
+        by_table.entry(table).or_default().push(RowFingerprint { name: name.into(), fingerprint });
     }
     let of = |table: &&'static str| {
         let mut rows = by_table.remove(*table).unwrap_or_default();
         rows.sort_unstable_by(|one, other| one.name.cmp(&other.name));
-        TablePrints { table, rows }
+        TableFingerprints { table, rows }
     };
-    Ok(Prints(tables.iter().map(of).collect()))
+    Ok(RowFingerprints(tables.iter().map(of).collect()))
 }
 
 /// Makes the stored rows those of a plan, where they differ.
@@ -103,7 +103,7 @@ async fn upsert(
     home: Home<'_>,
     (plan, origins): (&impl Tables, &Origins<'_>),
     table: &'static str,
-    changed: &[&Print],
+    changed: &[&RowFingerprint],
 ) -> Result<u64, StoreError> {
     let names: Vec<&str> = changed.iter().map(|row| &*row.name).collect();
     let images = plan.some(table, &names)?;

@@ -4,7 +4,7 @@
 use sqlx::PgConnection;
 
 use super::error::{Doing, StoreError};
-use crate::secrets::keyring::{Keyring, Place, UnsealError, random, sealed_version};
+use crate::secrets::keyring::{AssociatedData, Keyring, UnsealError, random, sealed_version};
 use crate::secrets::signing_key::SigningKey;
 
 const KEY_CHECK: &str = "key_check";
@@ -12,8 +12,8 @@ const SIGNING_KEY: &str = "signing_key";
 /// What the check opens to.
 const KEY_CHECK_TEXT: &[u8] = b"centrex";
 
-fn place(name: &str) -> Place<'_> {
-    Place { scope: "platform", table: "system_settings", name }
+fn place(name: &str) -> AssociatedData<'_> {
+    AssociatedData { scope: "platform", table: "system_settings", name }
 }
 
 /// Refuses a key file that is not the one of the database. A database without a check gets one;

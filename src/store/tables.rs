@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use serde::{Deserialize, Serialize};
 
 use super::error::StoreError;
-use super::fingerprints::{Print, Prints, TablePrints};
+use super::fingerprints::{RowFingerprint, RowFingerprints, TableFingerprints};
 use crate::plan::{PlatformPlan, Row, Rows, Secrets, TenantPlan, tenant_rows};
-use crate::secrets::keyring::{Fingerprint, Keyring, Place};
+use crate::secrets::keyring::{AssociatedData, Fingerprint, Keyring};
 
 /// The scope of rows that belong to no tenant.
 pub(crate) const PLATFORM: &str = "platform";
@@ -18,7 +18,7 @@ pub(crate) trait Tables {
     const NAMES: &'static [&'static str];
 
     /// What tells its rows from others.
-    fn prints(&self, keyring: &Keyring, scope: &str) -> Result<Prints, StoreError>;
+    fn prints(&self, keyring: &Keyring, scope: &str) -> Result<RowFingerprints, StoreError>;
 
     /// All rows as they are to be stored.
     fn images(&self) -> Result<Vec<TableImage>, StoreError>;
@@ -38,8 +38,8 @@ macro_rules! tables {
         impl Tables for $plan {
             const NAMES: &'static [&'static str] = &[$(stringify!($table)),+];
 
-            fn prints(&self, keyring: &Keyring, scope: &str) -> Result<Prints, StoreError> {
-                Ok(Prints(vec![$(prints(keyring, scope, &self.$table)?),+]))
+            fn prints(&self, keyring: &Keyring, scope: &str) -> Result<RowFingerprints, StoreError> {
+                Ok(RowFingerprints(vec![$(prints(keyring, scope, &self.$table)?),+]))
             }
 
             fn images(&self) -> Result<Vec<TableImage>, StoreError> {
@@ -88,7 +88,7 @@ pub(crate) struct RowImage {
 }
 
 /// What tells the rows of one kind from others.
-fn prints<T: Row>(keyring: &Keyring, scope: &str, rows: &Rows<T>) -> Result<TablePrints, StoreError> {
+fn prints<T: Row>(keyring: &Keyring, scope: &str, rows: &Rows<T>) -> Result<TableFingerprints, StoreError> {
     let mut body = Vec::new(); // the same for all of them
     let print = |(name, row): (&String, &T)| {
         body.clear();
@@ -98,9 +98,9 @@ fn prints<T: Row>(keyring: &Keyring, scope: &str, rows: &Rows<T>) -> Result<Tabl
         let secrets = row.secrets().into_iter().flat_map(Secrets::reveal);
         let secrets = secrets.flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]);
         let fingerprint = keyring.fingerprint(identity.into_iter().chain(secrets));
-        Ok(Print { name: name.as_str().into(), fingerprint })
+        Ok(RowFingerprint { name: name.as_str().into(), fingerprint })
     };
-    Ok(TablePrints { table: T::TABLE, rows: rows.iter().map(print).collect::<Result<_, _>>()? })
+    Ok(TableFingerprints { table: T::TABLE, rows: rows.iter().map(print).collect::<Result<_, _>>()? })
 }
 
 impl TableImage {
@@ -125,7 +125,7 @@ impl RowImage {
     pub fn sealed(&self, keyring: &Keyring, scope: &str, table: &str) -> Option<Vec<u8>> {
         // A map of strings always serialises.
         let secrets = serde_json::to_vec(self.secrets.as_ref()?).unwrap_or_default();
-        Some(keyring.seal(Place { scope, table, name: &self.name }, &secrets))
+        Some(keyring.seal(AssociatedData { scope, table, name: &self.name }, &secrets))
     }
 }
 
@@ -135,7 +135,7 @@ pub(crate) struct Prepared {
     pub scope: String,
     /// The tenant itself as JSON.
     pub body: String,
-    pub prints: Prints,
+    pub prints: RowFingerprints,
     pub fingerprint: Fingerprint,
 }
 
@@ -168,7 +168,7 @@ impl StoredRow {
         (name, body, sealed): (String, String, Option<Vec<u8>>),
     ) -> Result<Self, StoreError> {
         let open = |sealed: Vec<u8>| {
-            let place = Place { scope, table, name: &name };
+            let place = AssociatedData { scope, table, name: &name };
             let secrets = keyring
                 .unseal(place, &sealed)
                 .map_err(|error| StoreError::unreadable(table, &name, error))?;

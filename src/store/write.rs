@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::error::{Doing, StoreError};
-use super::fingerprints::Prints;
+use super::fingerprints::RowFingerprints;
 use super::migrate::enter;
 use super::rows::{self, Home, Origins};
 use super::tables::{PLATFORM, Prepared, Tables};
@@ -178,7 +178,7 @@ impl Store {
             .doing("taking a tenant's role")?;
         let home = Home { scope: &prepared.scope, qualifier: "" };
         let stored = match (fresh, self.memory.prints(tenant.id, before.as_deref())) {
-            (true, _) => Arc::new(Prints::default()),
+            (true, _) => Arc::new(RowFingerprints::default()),
             (false, Some(stored)) => stored,
             (false, None) => Arc::new(rows::fingerprints(&mut transaction, home, TenantPlan::NAMES).await?),
         };

@@ -13,8 +13,8 @@ use serde::Serialize;
 
 use crate::compile;
 use crate::compile::Effect;
-use crate::source::folder::{FileProblem, Folder, FolderError, Place, Reading};
-use crate::source::{Change, ObjectKey, World};
+use crate::source::folder::{FileLocation, FileProblem, Folder, FolderError, Reading};
+use crate::source::{Change, ObjectKey, ResourceIndex};
 use crate::util::format::Format;
 
 /// What is checked, and how the answer is written.
@@ -153,7 +153,7 @@ fn objects(reading: &Reading) -> BTreeSet<ObjectKey> {
 /// Everything wrong with files and between their objects, in order of file and line; without what only
 /// follows from a file that is told to be wrong. How many are left out because something cannot be read.
 fn findings(reading: &Reading) -> (Vec<Finding>, usize) {
-    let mut world = World::default();
+    let mut world = ResourceIndex::default();
     for change in &reading.changes {
         world.apply(change.clone());
     }
@@ -183,7 +183,7 @@ fn of_file(problem: &FileProblem) -> Finding {
     Finding { file: Some(file), line, severity: Severity::Error, resource, field, message, reason }
 }
 
-fn of_compile(problem: compile::Problem, place: Option<Place>) -> Finding {
+fn of_compile(problem: compile::Problem, place: Option<FileLocation>) -> Finding {
     let severity = match problem.effect {
         Effect::Waiting => Severity::Note,
         Effect::Refused | Effect::Degraded => Severity::Error,

@@ -22,7 +22,7 @@ use crate::operator::health::{self, Health};
 use crate::operator::leader::Operator;
 use crate::operator::lease::{self, LeaseOptions};
 use crate::operator::metrics::Metrics;
-use crate::operator::resource_sink::Cluster;
+use crate::operator::resource_sink::KubeSink;
 use crate::operator::statuses::Statuses;
 use crate::operator::unreadable::UnreadableObjects;
 use crate::operator::webhook;
@@ -103,7 +103,7 @@ pub async fn run(args: OperatorArgs) -> Result<(), OperatorError> {
     let regarding = lease_reference(&lease_namespace, &args.lease_name);
     let events = Events::start(client.clone(), identity.clone());
     let unreadable = UnreadableObjects::new(events.clone());
-    let outside = Cluster::new(client.clone(), events, statuses, cluster_wide, regarding);
+    let outside = KubeSink::new(client.clone(), events, statuses, cluster_wide, regarding);
     let (progress, _) = watch::channel(Progress::default());
     let mut reconciler = Reconciler::new(progress, Some(Arc::new(outside)), args.media_dir.clone());
     reconciler.count(metrics.reconcile.clone());

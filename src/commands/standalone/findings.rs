@@ -7,22 +7,22 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 use uuid::Uuid;
 
-use crate::plan::report::Findings;
+use crate::plan::report::SwitchReport;
 use crate::plan::report::{Ack, SwitchInfo, SwitchState};
 use crate::replica::follow::Progress;
 use crate::replica::tenants::{Replica, Snapshot};
 use crate::status::AckTable;
-use crate::status::conditions::Found;
+use crate::status::conditions::ConditionValue;
 use crate::status::emergency;
 use crate::status::version::{HOLES, has_holes};
 
 /// Tells what is found, once for each time that it differs from before.
 pub(super) async fn tell(
-    mut findings: watch::Receiver<Findings>,
+    mut findings: watch::Receiver<SwitchReport>,
     mut progress: watch::Receiver<Progress>,
     replica: Arc<Replica>,
 ) {
-    let (mut told, mut emergencies) = (Findings::default(), Emergencies::default());
+    let (mut told, mut emergencies) = (SwitchReport::default(), Emergencies::default());
     loop {
         let now = findings.borrow_and_update().clone();
         progress.mark_unchanged();
@@ -41,11 +41,11 @@ pub(super) async fn tell(
 
 /// What was told last of the tenants' emergency trunks.
 #[derive(Default)]
-struct Emergencies(BTreeMap<Uuid, Found>);
+struct Emergencies(BTreeMap<Uuid, ConditionValue>);
 
 impl Emergencies {
     /// Tells whose emergency calls do not leave by their trunk, and whose do again.
-    fn tell(&mut self, findings: &Findings, now: &Snapshot) {
+    fn tell(&mut self, findings: &SwitchReport, now: &Snapshot) {
         let mut acks = AckTable::default();
         let switch = SwitchInfo { name: "this switch".to_owned(), hostname: None };
         acks.take(Ack::Appeared(
@@ -72,7 +72,7 @@ impl Emergencies {
     }
 }
 
-fn differences(before: &Findings, now: &Findings) {
+fn differences(before: &SwitchReport, now: &SwitchReport) {
     if let Some(version) = now.version.as_ref().filter(|version| before.version.as_ref() != Some(version)) {
         match has_holes(version) {
             Some(true) => warn!(version, "this FreeSWITCH is older than 1.11.2: {HOLES}"),
@@ -128,8 +128,9 @@ mod tests {
         let writer = log.clone();
         let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
         tracing::subscriber::with_default(subscriber, || {
-            let mut now = Findings { version: Some("1.10.12-release".to_owned()), ..Findings::default() };
-            differences(&Findings::default(), &now);
+            let mut now =
+                SwitchReport { version: Some("1.10.12-release".to_owned()), ..SwitchReport::default() };
+            differences(&SwitchReport::default(), &now);
             let told = log.news();
             assert_eq!(told.len(), 1, "{told:?}");
             assert!(told[0].contains("WARN") && told[0].contains("REFER"), "{told:?}");
@@ -142,7 +143,7 @@ mod tests {
             assert_eq!(told.iter().filter(|line| line.contains("WARN")).count(), 2, "{told:?}");
             assert!(told[0].contains("queue support@acme") && told[1].contains("no such profile"));
 
-            differences(&now, &Findings { calls: 4, ..now.clone() });
+            differences(&now, &SwitchReport { calls: 4, ..now.clone() });
             assert_eq!(log.news(), [""; 0]);
             differences(&now, &before);
             let told = log.news();

@@ -25,7 +25,7 @@ use crate::local_postgres::{LocalError, LocalOptions, LocalPostgres};
 use crate::reconcile::{Progress, Reconciler};
 use crate::secrets::keyring::{Keyring, KeyringError};
 use crate::source::folder::{FileProblem, Folder, FolderError, FolderOptions, Update};
-use crate::store::{Candidate, Memory, Store, StoreError, StoreOptions, parse_url};
+use crate::store::{Memory, Store, StoreError, StoreOptions, WriterIdentity, parse_url};
 use ready::Ready;
 use vault::KeyringVault;
 
@@ -108,7 +108,7 @@ async fn write(
     let (updates, mut inbox) = mpsc::channel(16);
     let _folder = Folder::start(folder, updates, stop.clone()).await?;
     let holder = format!("standalone, process {}, --data-dir {}", std::process::id(), data_dir.display());
-    let candidate = Candidate { holder, elected: None };
+    let candidate = WriterIdentity { holder, elected: None };
     let memory = Memory::default();
     let mut follow = || sidecar.follow(&options, &crate::util::hostname::name(), stop);
     let led = lead(&options, &candidate, &memory, stop, true, &mut follow).await?;
@@ -158,7 +158,7 @@ async fn write(
 /// when another one writes: what is stored can be served all the same.
 async fn lead(
     options: &StoreOptions,
-    candidate: &Candidate,
+    candidate: &WriterIdentity,
     memory: &Memory,
     stop: &CancellationToken,
     start: bool,

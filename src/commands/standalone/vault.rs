@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
+use crate::secrets::keyring::AssociatedData;
 use crate::secrets::keyring::Keyring;
-use crate::secrets::keyring::Place;
 use crate::source::folder::Vault;
 
 /// Seals with the keys that seal the store.
 #[derive(Debug)]
 pub struct KeyringVault(pub Arc<Keyring>);
 
-fn place(name: &str) -> Place<'_> {
-    Place { scope: "folder", table: "last-good", name }
+fn place(name: &str) -> AssociatedData<'_> {
+    AssociatedData { scope: "folder", table: "last-good", name }
 }
 
 impl Vault for KeyringVault {

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::SidecarError;
 use crate::freeswitch::sync::Order;
-use crate::plan::report::Findings;
+use crate::plan::report::SwitchReport;
 
 /// Longest line.
 const LINE: u64 = 1 << 20;
@@ -29,7 +29,7 @@ pub(super) fn path(data_dir: &Path) -> PathBuf {
 pub(super) struct Control {
     listener: UnixListener,
     orders: mpsc::Sender<Order>,
-    findings: watch::Receiver<Findings>,
+    findings: watch::Receiver<SwitchReport>,
 }
 
 impl Control {
@@ -37,7 +37,7 @@ impl Control {
     pub fn bind(
         data_dir: &Path,
         orders: mpsc::Sender<Order>,
-        findings: watch::Receiver<Findings>,
+        findings: watch::Receiver<SwitchReport>,
     ) -> Result<Self, SidecarError> {
         let path = path(data_dir);
         let bound = match std::fs::remove_file(&path) {
@@ -92,7 +92,7 @@ impl Control {
 ///
 /// # Errors
 /// Nobody is there, or what answers is no sidecar.
-pub(super) async fn ask(data_dir: &Path, line: &str) -> std::io::Result<Findings> {
+pub(super) async fn ask(data_dir: &Path, line: &str) -> std::io::Result<SwitchReport> {
     let asked = async {
         let mut stream = UnixStream::connect(path(data_dir)).await?;
         stream.write_all(format!("{line}\n").as_bytes()).await?;

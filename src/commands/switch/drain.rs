@@ -7,7 +7,7 @@ use clap::Args;
 use tokio::time::{Instant, sleep};
 
 use super::control;
-use crate::plan::report::{Findings, GONE};
+use crate::plan::report::{GONE, SwitchReport};
 
 /// How often it is looked.
 const LOOK: Duration = Duration::from_secs(1);
@@ -128,7 +128,7 @@ pub async fn resume(args: ResumeArgs) -> Result<(), DrainError> {
     }
 }
 
-async fn ask(data_dir: &Path, line: &str) -> Result<Findings, DrainError> {
+async fn ask(data_dir: &Path, line: &str) -> Result<SwitchReport, DrainError> {
     let asked = control::ask(data_dir, line).await;
     asked.map_err(|source| DrainError::NoSidecar { path: data_dir.to_owned(), source })
 }

@@ -32,12 +32,12 @@ use crate::freeswitch::http::{Server, ServerError};
 use crate::freeswitch::sync;
 use crate::freeswitch::sync::{Ending, Live};
 use crate::freeswitch::xml::Answers;
-use crate::freeswitch::xml::profile_overrides::Running;
+use crate::freeswitch::xml::profile_overrides::ProfileOverrides;
 use crate::freeswitch::xml::templates::TemplateError;
 use crate::http::credentials::CredentialsError;
 use crate::http::probe::Probe;
 use crate::plan::report::{Ack, SwitchInfo, SwitchState};
-use crate::plan::report::{Applied, Findings};
+use crate::plan::report::{Applied, SwitchReport};
 use crate::replica::cache::{Cache, CacheError};
 use crate::replica::follow::{Follower, Progress};
 use crate::replica::tenants::Replica;
@@ -88,7 +88,7 @@ pub struct Sidecar {
     follower: Option<Follower>,
     /// What was found on the switch, and what was applied to it; none where nobody asks it, and then
     /// what the replica holds counts as applied.
-    findings: watch::Sender<Findings>,
+    findings: watch::Sender<SwitchReport>,
     applied: watch::Sender<Option<Applied>>,
     /// Where call records go, once it is known.
     database: Arc<OnceLock<Reader>>,
@@ -119,12 +119,12 @@ impl Sidecar {
             key: follower.key(),
             media: args.media_root(data_dir)?,
             templates: args.read_templates()?,
-            running: Running::default(),
+            running: ProfileOverrides::default(),
         });
         let credentials = args.credentials()?;
         let probe = probe(replica.clone(), progress.clone());
         let mut server = Server::bind(args.xml_listen, credentials, answers.clone(), probe).await?;
-        let findings = watch::Sender::<Findings>::default();
+        let findings = watch::Sender::<SwitchReport>::default();
         // Nothing is applied before the switch was asked.
         let applied = watch::Sender::new(live.is_some().then(Applied::default));
         let (spool, key) = (data_dir.join("cdrs"), follower.key());
@@ -175,7 +175,7 @@ impl Sidecar {
     }
 
     /// What is found on the switch, as it changes.
-    pub fn findings(&self) -> watch::Receiver<Findings> {
+    pub fn findings(&self) -> watch::Receiver<SwitchReport> {
         self.findings.subscribe()
     }
 

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::plan::report::SwitchInfo;
-use crate::plan::report::{Applied, Findings};
+use crate::plan::report::{Applied, SwitchReport};
 use crate::replica::follow::{Progress, jittered};
 use crate::replica::tenants::Replica;
 use crate::store::Reader;
@@ -36,7 +36,7 @@ pub(super) struct Watched {
     pub progress: watch::Receiver<Progress>,
     /// None where nobody asks the switch: what the replica holds counts as applied.
     pub applied: watch::Receiver<Option<Applied>>,
-    pub findings: watch::Receiver<Findings>,
+    pub findings: watch::Receiver<SwitchReport>,
 }
 
 /// Reports until stopped; Postgres that is away is waited for.
@@ -112,7 +112,7 @@ impl Watched {
     }
 
     /// All there is to say. What changes from now on is news.
-    fn now(&mut self) -> (Applied, Findings) {
+    fn now(&mut self) -> (Applied, SwitchReport) {
         self.progress.mark_unchanged();
         let applied = self.applied.borrow_and_update().clone();
         let held = applied.unwrap_or_else(|| Applied {
@@ -165,7 +165,7 @@ mod tests {
         };
         assert!(watched.begins().await);
         let held = Applied { platform: 7, ..Applied::default() };
-        assert_eq!(watched.now(), (held, Findings::default()), "nobody asks the switch");
+        assert_eq!(watched.now(), (held, SwitchReport::default()), "nobody asks the switch");
 
         // One that is to be asked is waited for, so that it does not seem to have lost everything.
         applied.send_replace(Some(Applied::default()));

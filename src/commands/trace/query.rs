@@ -18,7 +18,7 @@ use crate::route::explain::{End, Explanation, Step};
 use crate::route::media::MediaRoot;
 use crate::route::token;
 use crate::route::token::verify_step;
-use crate::route::{Answer, Call, Caller, Listener, TenantView};
+use crate::route::{Answer, Call, Caller, TenantView, Tracer};
 use crate::secrets::signing_key::SigningKey;
 
 /// Identity of the traced leg.
@@ -60,7 +60,7 @@ pub struct Then {
 type Return = (&'static str, &'static str, &'static str);
 
 /// Everything that a call is asked with.
-struct Asked<'a> {
+struct Query<'a> {
     state: &'a State,
     view: &'a TenantView,
     key: &'a SigningKey,
@@ -104,7 +104,7 @@ pub fn ask(
     // What is shown can be passed on, and is the same for two states; gateways get their names by it.
     let key = SigningKey::of_nobody();
     let followed = BTreeSet::new();
-    let mut asked = Asked {
+    let mut asked = Query {
         state,
         view: &view,
         key: &key,
@@ -131,7 +131,7 @@ fn extension(view: &TenantView, from: &str) -> Result<Caller, TraceError> {
     }
 }
 
-impl Asked<'_> {
+impl Query<'_> {
     /// Asks one question, and then what follows when the call is not taken.
     fn trace(
         &mut self,
@@ -153,7 +153,7 @@ impl Asked<'_> {
             media: &self.media,
             is_recorded: false,
             is_answered: false,
-            listener: Listener::new(&notes),
+            listener: Tracer::new(&notes),
         });
         let Explanation { steps, end } = notes.into_inner();
         let xml = render::dialplan(self.templates, self.view.context(), &answer.rule, &answer.actions)?;

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use super::{TraceArgs, TraceError};
 use crate::compile;
-use crate::compile::{CompiledWorld, Effect};
+use crate::compile::{CompiledPlans, Effect};
 use crate::plan::{PlatformPlan, TenantPlan};
 use crate::secrets::keyring::Keyring;
 use crate::source::folder::Folder;
-use crate::source::{Change, TenantKey, World};
+use crate::source::{Change, ResourceIndex, TenantKey};
 use crate::store::{Reader, StoreOptions};
 
 /// Most names that an error tells.
@@ -68,7 +68,7 @@ pub async fn read(args: &TraceArgs) -> Result<States, TraceError> {
 }
 
 /// That something of manifests is refused, and that a call is asked without it.
-fn left_out(of: &str, world: &CompiledWorld) -> Option<String> {
+fn left_out(of: &str, world: &CompiledPlans) -> Option<String> {
     let mut wrong = world.problems.iter().filter(|problem| problem.effect != Effect::Waiting);
     let first = wrong.next()?;
     let more = wrong.count();
@@ -79,8 +79,8 @@ fn left_out(of: &str, world: &CompiledWorld) -> Option<String> {
 }
 
 /// Compiles manifests, with others applied over them.
-fn manifests(path: &std::path::Path, over: &[&std::path::PathBuf]) -> Result<CompiledWorld, TraceError> {
-    let mut world = World::default();
+fn manifests(path: &std::path::Path, over: &[&std::path::PathBuf]) -> Result<CompiledPlans, TraceError> {
+    let mut world = ResourceIndex::default();
     for path in std::iter::once(path).chain(over.iter().map(|path| path.as_path())) {
         let reading = Folder::read_once(&[path.to_owned()])?;
         if let Some(first) = reading.problems.first() {
@@ -92,7 +92,7 @@ fn manifests(path: &std::path::Path, over: &[&std::path::PathBuf]) -> Result<Com
     Ok(compile::world(&world))
 }
 
-fn compiled(compiled: &CompiledWorld, key: &TenantKey) -> Result<State, TraceError> {
+fn compiled(compiled: &CompiledPlans, key: &TenantKey) -> Result<State, TraceError> {
     if let Some((_, plan)) = compiled.tenants.iter().find(|(tenant, _)| tenant == key) {
         return Ok(State { platform: compiled.platform.clone(), plan: plan.clone() });
     }

@@ -14,8 +14,8 @@ use crate::resources::media_file::MediaUsage;
 use crate::resources::trunk::FromNamespaces;
 use crate::resources::{Extension, TenantProfile, Trunk};
 use crate::route::rules;
-use crate::route::rules::Found;
-use crate::route::{Listener, digits};
+use crate::route::rules::RuleMatch;
+use crate::route::{Tracer, digits};
 use crate::source::index::key_of;
 use crate::source::object::created;
 use crate::source::{ObjectKey, PlatformSnapshot, TenantKey, TenantSnapshot};
@@ -25,7 +25,7 @@ pub type Id = (&'static str, String);
 
 /// A resource with its age, for all that is settled by age.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Aged {
+pub struct ByAge {
     pub created: Timestamp,
     pub id: Id,
 }
@@ -33,7 +33,7 @@ pub struct Aged {
 /// Why a reference cannot be used.
 pub type Broken = (Reason, String);
 
-pub struct Draft<'a> {
+pub struct TenantCompiler<'a> {
     pub snapshot: &'a TenantSnapshot,
     pub platform_snapshot: &'a PlatformSnapshot,
     pub platform: &'a PlatformPlan,
@@ -54,7 +54,7 @@ pub struct Draft<'a> {
     refused: HashMap<&'static str, HashMap<String, Effect>>,
 }
 
-impl<'a> Draft<'a> {
+impl<'a> TenantCompiler<'a> {
     pub fn new(
         snapshot: &'a TenantSnapshot,
         platform_snapshot: &'a PlatformSnapshot,
@@ -110,8 +110,8 @@ impl<'a> Draft<'a> {
     }
 
     /// A resource with its age.
-    pub fn aged(&self, kind: &'static str, name: &str) -> Aged {
-        Aged { created: self.created(kind, name).unwrap_or(Timestamp::MAX), id: (kind, name.to_owned()) }
+    pub fn aged(&self, kind: &'static str, name: &str) -> ByAge {
+        ByAge { created: self.created(kind, name).unwrap_or(Timestamp::MAX), id: (kind, name.to_owned()) }
     }
 
     /// Another tenant, as the people of this one may be told of it: by name within its namespace.
@@ -264,8 +264,8 @@ impl<'a> Draft<'a> {
 
     /// The rule of the platform that decides first what a number means, where it names it by a prefix. One
     /// without a prefix means everything, and the platform knows that.
-    pub fn named_by_platform(&self, number: &str) -> Option<Found<'a>> {
-        let found = rules::first(self.platform, Phase::Before, number, Listener::NOBODY)?;
+    pub fn named_by_platform(&self, number: &str) -> Option<RuleMatch<'a>> {
+        let found = rules::first(self.platform, Phase::Before, number, Tracer::NOBODY)?;
         let names = |matches| patterns::shadows(matches, [number]).is_some();
         found.rule.matches.iter().any(names).then_some(found)
     }
@@ -290,14 +290,14 @@ impl<'a> Draft<'a> {
             Err((Reason::NotAllowed, format!("DialRule {rule} of the platform blocks calls to {number}")))
         };
         let by_rule = |phase| {
-            let found = rules::first(self.platform, phase, number, Listener::NOBODY)?;
+            let found = rules::first(self.platform, phase, number, Tracer::NOBODY)?;
             Some(if found.rule.action == DialActionRow::Block { blocked(found.name) } else { Ok(()) })
         };
         if let Some(decided) = by_rule(Phase::Before) {
             return decided;
         }
         let home = self.snapshot.tenant.spec.country.as_deref().and_then(countries::dialling);
-        if let Some(rule) = rules::blocking(self.platform, number, home.as_ref(), Listener::NOBODY) {
+        if let Some(rule) = rules::blocking(self.platform, number, home.as_ref(), Tracer::NOBODY) {
             return blocked(rule);
         }
         routed().or_else(|why| by_rule(Phase::After).unwrap_or(Err(why)))

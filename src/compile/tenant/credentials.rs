@@ -4,29 +4,29 @@ use std::borrow::Cow;
 
 use k8s_openapi::api::core::v1::Secret;
 
-use super::compiler::{Draft, name_of};
-use crate::compile::secrets::{self, Unusable};
+use super::compiler::{TenantCompiler, name_of};
+use crate::compile::secrets::{self, SecretError};
 use crate::resources::Extension;
 use crate::resources::common::SecretKeyRef;
 
 /// The SIP password of an extension: of the Secret that it names, or of the one that is made for it.
-pub fn sip_password(draft: &Draft, extension: &Extension) -> Result<String, Unusable> {
+pub fn sip_password(draft: &TenantCompiler, extension: &Extension) -> Result<String, SecretError> {
     let named = extension.spec.credentials.as_ref().map(|credentials| &credentials.secret_ref);
     let made = || SecretKeyRef { name: format!("{}-sip", name_of(extension)), key: None };
     let reference = named.map_or_else(|| Cow::Owned(made()), Cow::Borrowed);
     let secret = secret(draft, &reference);
     if named.is_none() && secret.is_none() {
         let why = format!("there is no Secret {} yet, which is made because none is named", reference.name);
-        return Err(Unusable::Missing(why));
+        return Err(SecretError::Missing(why));
     }
     secrets::password(secret, &reference, "password")
 }
 
 /// The PIN that a reference names.
-pub fn pin(draft: &Draft, reference: &SecretKeyRef) -> Result<String, Unusable> {
+pub fn pin(draft: &TenantCompiler, reference: &SecretKeyRef) -> Result<String, SecretError> {
     secrets::pin(secret(draft, reference), reference)
 }
 
-fn secret<'a>(draft: &Draft<'a>, reference: &SecretKeyRef) -> Option<&'a Secret> {
+fn secret<'a>(draft: &TenantCompiler<'a>, reference: &SecretKeyRef) -> Option<&'a Secret> {
     draft.snapshot.secrets.get(&reference.name).map(|secret| &**secret)
 }

@@ -1,6 +1,6 @@
 //! How a tenant's emergency calls leave: by which numbers they are known, and by which trunks they go.
 
-use super::compiler::{Draft, name_of};
+use super::compiler::{TenantCompiler, name_of};
 use crate::compile::claims::UNDENIABLE_DIGITS;
 use crate::compile::platform::trunk_name;
 use crate::compile::{Problem, Reason};
@@ -12,7 +12,7 @@ const MOST_OTHERS: usize = 8;
 
 /// How emergency calls leave, without the trunks that are tried after the first ([`complete`]). The
 /// numbers stay what they are while their trunk is not there: nothing else may be made of them.
-pub fn row(draft: &mut Draft) -> Option<EmergencyRow> {
+pub fn row(draft: &mut TenantCompiler) -> Option<EmergencyRow> {
     let emergency = draft.snapshot.tenant.spec.emergency.clone()?;
     let key = draft.tenant_key();
     let mut numbers = Vec::new();
@@ -34,7 +34,7 @@ pub fn row(draft: &mut Draft) -> Option<EmergencyRow> {
 
 /// The same of a tenant that is refused as a whole: its numbers stay, and its trunk where that is there. Where
 /// it is not, the trunk that its spec names now is taken.
-pub fn row_from_before(draft: &Draft, before: EmergencyRow) -> EmergencyRow {
+pub fn row_from_before(draft: &TenantCompiler, before: EmergencyRow) -> EmergencyRow {
     let named = draft.snapshot.tenant.spec.emergency.as_ref();
     let named = named.and_then(|own| draft.trunk(&own.trunk_ref).ok()).map(|(trunk, _)| trunk);
     let trunk = before.trunk.filter(|trunk| draft.trunk_of_row(trunk).is_some()).or(named);
@@ -45,7 +45,7 @@ pub fn row_from_before(draft: &Draft, before: EmergencyRow) -> EmergencyRow {
 
 /// The rule of the platform that names a longer number of the tenant's list and blocks it: a premium
 /// number is no emergency number because a tenant says so.
-fn blocked<'a>(draft: &Draft<'a>, number: &str) -> Option<&'a str> {
+fn blocked<'a>(draft: &TenantCompiler<'a>, number: &str) -> Option<&'a str> {
     if number.len() <= UNDENIABLE_DIGITS {
         return None;
     }
@@ -56,7 +56,7 @@ fn blocked<'a>(draft: &Draft<'a>, number: &str) -> Option<&'a str> {
 /// Enters the trunks that are tried after the emergency trunk: those of the routes that stand, in
 /// order of priority, then every other that the tenant may use, by name. Says what becomes of
 /// emergency calls while the emergency trunk is not there.
-pub fn complete(draft: &mut Draft, plan: &mut TenantPlan) {
+pub fn complete(draft: &mut TenantCompiler, plan: &mut TenantPlan) {
     let Some(row) = plan.tenant.emergency.as_mut() else { return };
     let reference = draft.snapshot.tenant.spec.emergency.as_ref().map(|own| &own.trunk_ref);
     let mut routes: Vec<_> = plan.outbound_routes.values().collect();

@@ -1,6 +1,6 @@
 //! The tenant itself: profile, domains, identity, time zone.
 
-use super::compiler::Draft;
+use super::compiler::TenantCompiler;
 use super::{emergency, schedule};
 use crate::compile::claims::tenant_id;
 use crate::compile::platform_last_good::least;
@@ -11,12 +11,12 @@ use crate::source::ObjectKey;
 use crate::source::index::key_of;
 
 /// The tenant's row; `None` when the tenant as a whole is refused.
-pub fn tenant_row(draft: &mut Draft) -> Option<TenantRow> {
+pub fn tenant_row(draft: &mut TenantCompiler) -> Option<TenantRow> {
     let tenant = draft.snapshot.tenant.clone();
     let spec = &tenant.spec;
     let me = key_of(&tenant)?;
     let key = draft.tenant_key();
-    let refuse = |draft: &mut Draft, field: &str, reason, message: String| {
+    let refuse = |draft: &mut TenantCompiler, field: &str, reason, message: String| {
         draft.problems.push(Problem::refused(key.clone(), field, reason, message));
         None
     };
@@ -113,7 +113,7 @@ pub fn tenant_row(draft: &mut Draft) -> Option<TenantRow> {
 
 /// The row of a tenant that is refused as a whole: as it was before, but that it is suspended or not, who has
 /// its domains, and limits that were lowered are heeded at once. None where it is another tenant's row.
-pub fn row_from_before(draft: &Draft, before: &TenantRow) -> Option<TenantRow> {
+pub fn row_from_before(draft: &TenantCompiler, before: &TenantRow) -> Option<TenantRow> {
     let (tenant, spec) = (&draft.snapshot.tenant, &draft.snapshot.tenant.spec);
     let me = key_of(tenant).filter(|_| tenant.metadata.uid.as_ref() == Some(&before.owner_uid))?;
     // Whose identity another has by now writes nothing: what is stored is the other's.

@@ -1,10 +1,10 @@
 //! The limits of the tenant's profile: counted, and the oldest stay.
 
-use super::compiler::{Aged, Draft, name_of};
+use super::compiler::{ByAge, TenantCompiler, name_of};
 use crate::compile::Reason;
 
 /// Refuses what is over the limits of the profile.
-pub fn apply(draft: &mut Draft) {
+pub fn apply(draft: &mut TenantCompiler) {
     let Some(profile) = draft.profile.map(|profile| profile.spec.clone()) else { return };
     let snapshot = draft.snapshot;
     macro_rules! limit {
@@ -26,12 +26,12 @@ pub fn apply(draft: &mut Draft) {
     );
 }
 
-fn over(draft: &mut Draft, kind: &'static str, names: Vec<&str>, most: i32, field: &str) {
+fn over(draft: &mut TenantCompiler, kind: &'static str, names: Vec<&str>, most: i32, field: &str) {
     let most = usize::try_from(most).unwrap_or(0);
     if names.len() <= most {
         return;
     }
-    let mut standing: Vec<Aged> =
+    let mut standing: Vec<ByAge> =
         names.iter().filter(|name| draft.stands(kind, name)).map(|name| draft.aged(kind, name)).collect();
     standing.sort();
     let profile = draft.profile.map(name_of).unwrap_or_default().to_owned();

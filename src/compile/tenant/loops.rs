@@ -4,14 +4,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use super::compiler::{Aged, Broken, Draft, Id, name_of};
+use super::compiler::{Broken, ByAge, Id, TenantCompiler, name_of};
 use crate::compile::Reason;
 use crate::resources::common::Destination;
 
 /// Resources in order of age, and the links by which calls go on by themselves: by which field, and
 /// where in the order.
 struct Graph {
-    resources: Vec<Aged>,
+    resources: Vec<ByAge>,
     links: Vec<Vec<(&'static str, usize)>>,
 }
 
@@ -26,7 +26,7 @@ pub fn broken() -> Broken {
 /// Cuts circles, each at the youngest resource on it; none when there is no circle. Where a resource
 /// cannot stand without its link, it is told, to be refused by its check; spared are the other circles
 /// then, which may end with it.
-pub fn cut(draft: &mut Draft, sparing: bool) -> Option<HashSet<Id>> {
+pub fn cut(draft: &mut TenantCompiler, sparing: bool) -> Option<HashSet<Id>> {
     let graph = Graph::new(draft);
     let cuts = graph.cuts(sparing);
     let mut cannot_stand = HashSet::new();
@@ -55,11 +55,11 @@ pub fn path(kind: &str, field: &str) -> String {
 }
 
 impl Graph {
-    fn new(draft: &Draft) -> Self {
+    fn new(draft: &TenantCompiler) -> Self {
         let links = links(draft);
         let ends = links.iter().flat_map(|(from, _, to)| [from, to]);
-        let resources: BTreeSet<Aged> = ends.map(|id| draft.aged(id.0, &id.1)).collect();
-        let resources: Vec<Aged> = resources.into_iter().collect();
+        let resources: BTreeSet<ByAge> = ends.map(|id| draft.aged(id.0, &id.1)).collect();
+        let resources: Vec<ByAge> = resources.into_iter().collect();
         let places: BTreeMap<&Id, usize> =
             resources.iter().enumerate().map(|(place, aged)| (&aged.id, place)).collect();
         let mut graph = vec![Vec::new(); resources.len()];
@@ -127,7 +127,7 @@ fn comes_to(resource: usize, back: &[Vec<usize>]) -> Vec<bool> {
 }
 
 /// Every link that a call follows by itself.
-fn links(draft: &Draft) -> Vec<(Id, &'static str, Id)> {
+fn links(draft: &TenantCompiler) -> Vec<(Id, &'static str, Id)> {
     let mut links = Vec::new();
     let mut add = |kind: &'static str, name: &str, field: &'static str, to: Option<&Destination>| {
         let Some(to) = to else { return };

@@ -23,7 +23,7 @@ mod without_rows;
 use super::{Claims, Compiled};
 use crate::plan::{InForce, PlatformPlan, TenantPlan};
 use crate::source::{PlatformSnapshot, TenantSnapshot};
-use compiler::Draft;
+use compiler::TenantCompiler;
 use last_good::Restored;
 
 /// Circles that end resources are cut one after the other so many times, for others may end with one.
@@ -52,7 +52,8 @@ pub fn tenant_after(
 ) -> Compiled<Option<TenantPlan>> {
     let mut rounds = last_good::Rounds::default();
     loop {
-        let mut draft = Draft::new(snapshot, platform_snapshot, platform, claims, (before, &rounds.kept));
+        let mut draft =
+            TenantCompiler::new(snapshot, platform_snapshot, platform, claims, (before, &rounds.kept));
         let Some(mut plan) = judged(&mut draft) else {
             draft.all_wait();
             let stays = before.and_then(|before| last_good::without_tenant(&mut draft, before));
@@ -78,7 +79,7 @@ pub fn tenant_after(
 }
 
 /// Judges everything of a tenant, and makes rows of what stands; none when the tenant is refused.
-fn judged(draft: &mut Draft) -> Option<TenantPlan> {
+fn judged(draft: &mut TenantCompiler) -> Option<TenantPlan> {
     let row = header::tenant_row(draft)?;
     numbers::settle(draft);
     outbound::settle(draft);

@@ -4,22 +4,22 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 
-use super::compiler::{Aged, Broken, Draft, name_of};
+use super::compiler::{Broken, ByAge, TenantCompiler, name_of};
 use crate::compile::Reason;
 use crate::source::ObjectKey;
 use crate::source::index::key_of;
 use crate::source::object::created;
 
 /// Settles who holds each number and code of the tenant.
-pub fn settle(draft: &mut Draft) {
+pub fn settle(draft: &mut TenantCompiler) {
     internal(draft);
     feature_codes(draft);
     public(draft);
 }
 
-fn internal(draft: &mut Draft) {
+fn internal(draft: &mut TenantCompiler) {
     let snapshot = draft.snapshot;
-    // As `Aged` orders them, without names of their own: there are many.
+    // As `ByAge` orders them, without names of their own: there are many.
     let mut claims: Vec<(Timestamp, &'static str, &str, &str)> = Vec::new();
     for extension in &snapshot.extensions {
         let age = created(&extension.metadata);
@@ -56,7 +56,7 @@ fn internal(draft: &mut Draft) {
 }
 
 /// Why nobody gets to a number or code by dialling it: a rule of the platform decides before.
-fn hidden(draft: &Draft, number: &str) -> Option<Broken> {
+fn hidden(draft: &TenantCompiler, number: &str) -> Option<Broken> {
     let found = draft.named_by_platform(number)?;
     let message = format!(
         "DialRule {} of the platform decides what {number} means, before the tenant; choose another",
@@ -67,14 +67,14 @@ fn hidden(draft: &Draft, number: &str) -> Option<Broken> {
 
 /// The tenant's emergency numbers, also when no trunk can carry them at present: what may stand
 /// before them must not depend on that.
-pub fn emergency_numbers(draft: &Draft) -> Vec<String> {
+pub fn emergency_numbers(draft: &TenantCompiler) -> Vec<String> {
     draft.snapshot.tenant.spec.emergency.as_ref().map(|e| e.numbers.clone()).unwrap_or_default()
 }
 
 /// A code that takes digits holds every code that is itself with digits behind it.
-fn feature_codes(draft: &mut Draft) {
+fn feature_codes(draft: &mut TenantCompiler) {
     let snapshot = draft.snapshot;
-    let mut codes: Vec<(Aged, &str, bool)> = snapshot
+    let mut codes: Vec<(ByAge, &str, bool)> = snapshot
         .feature_codes
         .iter()
         .map(|code| {
@@ -110,7 +110,7 @@ fn is_digits_after(code: &str, longer: &str) -> bool {
     longer.strip_prefix(code).is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-fn public(draft: &mut Draft) {
+fn public(draft: &mut TenantCompiler) {
     let Some(me) = key_of(&draft.snapshot.tenant) else { return };
     for number in &draft.snapshot.numbers {
         let name = name_of(&**number);

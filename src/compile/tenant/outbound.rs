@@ -1,14 +1,14 @@
 //! Outbound routes against each other and against emergency numbers.
 
-use super::compiler::{Aged, Draft, name_of};
+use super::compiler::{ByAge, TenantCompiler, name_of};
 use super::numbers::emergency_numbers;
 use crate::compile::{Reason, patterns};
 use crate::resources::OutboundRoute;
 
 /// Two routes of one priority must not both match a number: which one is used would be chance.
-pub fn settle(draft: &mut Draft) {
+pub fn settle(draft: &mut TenantCompiler) {
     let emergency = emergency_numbers(draft);
-    let mut routes: Vec<(Aged, &OutboundRoute)> = draft
+    let mut routes: Vec<(ByAge, &OutboundRoute)> = draft
         .snapshot
         .outbound_routes
         .iter()

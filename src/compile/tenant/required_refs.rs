@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use super::compiler::{Broken, Draft, Id, name_of};
+use super::compiler::{Broken, Id, TenantCompiler, name_of};
 use crate::compile::Reason;
 use crate::resources::common::Destination;
 use crate::resources::{Number, OutboundRoute, RingGroup, Schedule};
@@ -26,7 +26,7 @@ enum Resource<'a> {
 
 impl<'a> Required<'a> {
     /// All that there are in a tenant.
-    pub fn new(draft: &Draft<'a>) -> Self {
+    pub fn new(draft: &TenantCompiler<'a>) -> Self {
         let snapshot = draft.snapshot;
         let routes = snapshot.outbound_routes.iter().map(|route| Resource::Route(route));
         let groups = snapshot.ring_groups.iter().map(|group| Resource::Group(group));
@@ -44,7 +44,7 @@ impl<'a> Required<'a> {
     }
 
     /// Refuses resources whose references are broken, and what stood on them.
-    pub fn check(&mut self, draft: &mut Draft) {
+    pub fn check(&mut self, draft: &mut TenantCompiler) {
         let mut next = 0;
         while let Some(place) = self.open.range(next..).next().or(self.open.first()).copied() {
             self.open.remove(&place);
@@ -88,7 +88,7 @@ impl Resource<'_> {
         first.into_iter().chain(second)
     }
 
-    fn check(self, draft: &Draft) -> Checked {
+    fn check(self, draft: &TenantCompiler) -> Checked {
         match self {
             Self::Route(route) => outbound_route(draft, route),
             Self::Group(group) => ring_group(draft, group),
@@ -100,7 +100,7 @@ impl Resource<'_> {
 
 type Checked = Result<(), (String, Broken)>;
 
-fn number(draft: &Draft, number: &Number) -> Checked {
+fn number(draft: &TenantCompiler, number: &Number) -> Checked {
     let (name, trunk) =
         draft.trunk(&number.spec.trunk_ref).map_err(|why| ("spec.trunkRef".to_owned(), why))?;
     if trunk.source_addresses.is_empty() {
@@ -114,7 +114,7 @@ fn number(draft: &Draft, number: &Number) -> Checked {
     Ok(())
 }
 
-fn schedule(draft: &Draft, schedule: &Schedule) -> Checked {
+fn schedule(draft: &TenantCompiler, schedule: &Schedule) -> Checked {
     super::schedule::windows(schedule)?;
     super::schedule::holidays(schedule)?;
     super::schedule::time_zone(schedule)?;
@@ -127,7 +127,7 @@ fn schedule(draft: &Draft, schedule: &Schedule) -> Checked {
     Ok(())
 }
 
-fn ring_group(draft: &Draft, group: &RingGroup) -> Checked {
+fn ring_group(draft: &TenantCompiler, group: &RingGroup) -> Checked {
     let mut members = group.spec.members.iter();
     if members.any(|member| draft.resolve("Extension", &member.extension_ref.name).is_ok()) {
         return Ok(());
@@ -138,7 +138,7 @@ fn ring_group(draft: &Draft, group: &RingGroup) -> Checked {
     Err(("spec.members".to_owned(), (reason, format!("none of its members can ring: {why}"))))
 }
 
-fn outbound_route(draft: &Draft, route: &OutboundRoute) -> Checked {
+fn outbound_route(draft: &TenantCompiler, route: &OutboundRoute) -> Checked {
     let mut first = None;
     for (index, reference) in route.spec.trunks.iter().enumerate() {
         match draft.trunk(reference) {

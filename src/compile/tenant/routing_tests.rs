@@ -10,21 +10,21 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::AmbiguousOffset;
 
-use super::compiler::{Broken, Draft, name_of};
+use super::compiler::{Broken, TenantCompiler, name_of};
 use crate::compile::Reason;
 use crate::plan::{TenantPlan, TrunkRow};
 use crate::resources::RoutingTest;
 use crate::resources::routing_test::{EndKind, Expectation};
 use crate::route::explain::{End, Explanation};
 use crate::route::media::MediaRoot;
-use crate::route::{Call, Caller, Listener, TenantView};
+use crate::route::{Call, Caller, TenantView, Tracer};
 use crate::secrets::signing_key::SigningKey;
 
 /// Who calls, and the trunk it comes in by.
 type From<'a> = (Caller, Option<(String, &'a TrunkRow)>);
 
 /// Asks every routing test of the tenant; the plan is given back as it was.
-pub fn run(draft: &mut Draft, plan: TenantPlan) -> TenantPlan {
+pub fn run(draft: &mut TenantCompiler, plan: TenantPlan) -> TenantPlan {
     if draft.snapshot.routing_tests.is_empty() {
         return plan;
     }
@@ -50,7 +50,7 @@ pub fn run(draft: &mut Draft, plan: TenantPlan) -> TenantPlan {
     view.plan
 }
 
-fn caller<'a>(draft: &Draft<'a>, test: &RoutingTest) -> Result<From<'a>, (&'static str, Broken)> {
+fn caller<'a>(draft: &TenantCompiler<'a>, test: &RoutingTest) -> Result<From<'a>, (&'static str, Broken)> {
     let from = &test.spec.from;
     if let Some(reference) = &from.trunk_ref {
         let trunk = draft.trunk(reference).map_err(|why| ("spec.from.trunkRef", why))?;
@@ -62,7 +62,7 @@ fn caller<'a>(draft: &Draft<'a>, test: &RoutingTest) -> Result<From<'a>, (&'stat
 }
 
 /// Whether there is what the call is to end at.
-fn expected(draft: &Draft, expect: &Expectation) -> Result<(), (&'static str, Broken)> {
+fn expected(draft: &TenantCompiler, expect: &Expectation) -> Result<(), (&'static str, Broken)> {
     let kind = match expect.kind {
         EndKind::Extension | EndKind::Voicemail => "Extension",
         EndKind::RingGroup => "RingGroup",
@@ -99,7 +99,7 @@ fn time(view: &TenantView, test: &RoutingTest) -> Result<Timestamp, (&'static st
 
 /// Asks what becomes of the call; why it fails where that is something else than expected.
 fn ask(
-    draft: &Draft,
+    draft: &TenantCompiler,
     view: &TenantView,
     key: &SigningKey,
     test: &RoutingTest,
@@ -126,7 +126,7 @@ fn ask(
         media: &MediaRoot::of_nobody(),
         is_recorded: false,
         is_answered: false,
-        listener: Listener::new(&notes),
+        listener: Tracer::new(&notes),
     };
     match &trunk {
         Some((name, row)) => call.brought(name, row, &test.spec.dial),

@@ -1,9 +1,9 @@
 //! What stands, as rows.
 
-use super::compiler::{Draft, name_of};
+use super::compiler::{TenantCompiler, name_of};
 use super::credentials::{pin, sip_password};
 use super::{loops, schedule};
-use crate::compile::secrets::Unusable;
+use crate::compile::secrets::SecretError;
 use crate::compile::{Problem, Reason};
 use crate::plan::*;
 use crate::resources::common::{Destination, LocalRef, MediaSource, Recording};
@@ -12,17 +12,17 @@ use crate::resources::ring_group::RingStrategy;
 use crate::resources::*;
 
 /// Keeps conferences out whose PIN is not there: without it anybody could enter.
-pub fn withhold_unprotected(draft: &mut Draft) {
+pub fn withhold_unprotected(draft: &mut TenantCompiler) {
     for conference in &draft.snapshot.conferences {
         let Some(reference) = &conference.spec.pin_secret_ref else { continue };
         let name = name_of(&**conference);
         let key = draft.key("Conference", name);
         let problem = match pin(draft, reference) {
             Ok(_) => continue,
-            Err(Unusable::Missing(why)) => {
+            Err(SecretError::Missing(why)) => {
                 Problem::waiting(key, "spec.pinSecretRef", Reason::CredentialsPending, why)
             }
-            Err(Unusable::Invalid(why)) => {
+            Err(SecretError::Invalid(why)) => {
                 Problem::refused(key, "spec.pinSecretRef", Reason::InvalidSecret, why)
             }
         };
@@ -31,7 +31,7 @@ pub fn withhold_unprotected(draft: &mut Draft) {
 }
 
 /// Builds the plan of everything that stands.
-pub fn build(draft: &mut Draft, tenant: TenantRow) -> TenantPlan {
+pub fn build(draft: &mut TenantCompiler, tenant: TenantRow) -> TenantPlan {
     let mut plan = TenantPlan::empty(tenant);
     let snapshot = draft.snapshot;
     macro_rules! rows {
@@ -62,7 +62,7 @@ pub fn build(draft: &mut Draft, tenant: TenantRow) -> TenantPlan {
 
 /// An optional link of a resource: left out, with a note, when it is broken or was cut.
 fn link(
-    draft: &mut Draft,
+    draft: &mut TenantCompiler,
     kind: &'static str,
     name: &str,
     field: &'static str,
@@ -82,7 +82,7 @@ fn link(
 }
 
 fn media(
-    draft: &mut Draft,
+    draft: &mut TenantCompiler,
     kind: &'static str,
     name: &str,
     field: &str,
@@ -98,7 +98,12 @@ fn media(
     }
 }
 
-fn extension(draft: &mut Draft, extension: &Extension, name: &str, _: &TenantRow) -> Option<ExtensionRow> {
+fn extension(
+    draft: &mut TenantCompiler,
+    extension: &Extension,
+    name: &str,
+    _: &TenantRow,
+) -> Option<ExtensionRow> {
     let spec = &extension.spec;
     let mut secrets = Secrets::default();
     let value = sip_password(draft, extension);
@@ -138,24 +143,30 @@ fn extension(draft: &mut Draft, extension: &Extension, name: &str, _: &TenantRow
 
 /// Keeps a secret of an extension, or notes why it is not there.
 fn keep(
-    draft: &mut Draft,
+    draft: &mut TenantCompiler,
     name: &str,
     field: &str,
-    value: Result<String, Unusable>,
+    value: Result<String, SecretError>,
     secrets: &mut Secrets,
     secret: &str,
 ) {
     let key = || draft.key("Extension", name);
     let problem = match value {
         Ok(value) => return secrets.insert(secret, value),
-        Err(Unusable::Missing(why)) => Problem::waiting(key(), field, Reason::CredentialsPending, why),
-        Err(Unusable::Invalid(why)) => Problem::degraded(key(), field, Reason::InvalidSecret, why),
+        Err(SecretError::Missing(why)) => Problem::waiting(key(), field, Reason::CredentialsPending, why),
+        Err(SecretError::Invalid(why)) => Problem::degraded(key(), field, Reason::InvalidSecret, why),
     };
     draft.problems.push(problem);
 }
 
 /// Whether a member or agent can be rung; if not, that is noted at its field.
-fn rings(draft: &mut Draft, kind: &'static str, name: &str, field: String, reference: &LocalRef) -> bool {
+fn rings(
+    draft: &mut TenantCompiler,
+    kind: &'static str,
+    name: &str,
+    field: String,
+    reference: &LocalRef,
+) -> bool {
     match draft.resolve("Extension", &reference.name) {
         Ok(()) => true,
         Err(why) => {
@@ -165,7 +176,12 @@ fn rings(draft: &mut Draft, kind: &'static str, name: &str, field: String, refer
     }
 }
 
-fn ring_group(draft: &mut Draft, group: &RingGroup, name: &str, _: &TenantRow) -> Option<RingGroupRow> {
+fn ring_group(
+    draft: &mut TenantCompiler,
+    group: &RingGroup,
+    name: &str,
+    _: &TenantRow,
+) -> Option<RingGroupRow> {
     let spec = &group.spec;
     let mut members = Vec::new();
     for (index, member) in spec.members.iter().enumerate() {
@@ -194,7 +210,7 @@ fn ring_group(draft: &mut Draft, group: &RingGroup, name: &str, _: &TenantRow) -
     })
 }
 
-fn queue(draft: &mut Draft, queue: &Queue, name: &str, tenant: &TenantRow) -> Option<QueueRow> {
+fn queue(draft: &mut TenantCompiler, queue: &Queue, name: &str, tenant: &TenantRow) -> Option<QueueRow> {
     let spec = &queue.spec;
     let mut agents = Vec::new();
     for (index, agent) in spec.agents.iter().enumerate() {
@@ -226,7 +242,7 @@ fn queue(draft: &mut Draft, queue: &Queue, name: &str, tenant: &TenantRow) -> Op
     })
 }
 
-fn ivr_menu(draft: &mut Draft, menu: &IvrMenu, name: &str, _: &TenantRow) -> Option<IvrMenuRow> {
+fn ivr_menu(draft: &mut TenantCompiler, menu: &IvrMenu, name: &str, _: &TenantRow) -> Option<IvrMenuRow> {
     let spec = &menu.spec;
     let mut options = Vec::new();
     for (index, option) in spec.options.iter().enumerate() {
@@ -246,7 +262,12 @@ fn ivr_menu(draft: &mut Draft, menu: &IvrMenu, name: &str, _: &TenantRow) -> Opt
     })
 }
 
-fn conference(draft: &mut Draft, conference: &Conference, _: &str, _: &TenantRow) -> Option<ConferenceRow> {
+fn conference(
+    draft: &mut TenantCompiler,
+    conference: &Conference,
+    _: &str,
+    _: &TenantRow,
+) -> Option<ConferenceRow> {
     let spec = &conference.spec;
     let mut secrets = Secrets::default();
     if let Some(reference) = &spec.pin_secret_ref {
@@ -256,7 +277,12 @@ fn conference(draft: &mut Draft, conference: &Conference, _: &str, _: &TenantRow
     Some(ConferenceRow { number: spec.number.clone(), max_members: spec.max_members.unwrap_or(50), secrets })
 }
 
-fn schedule_row(draft: &mut Draft, object: &Schedule, name: &str, tenant: &TenantRow) -> Option<ScheduleRow> {
+fn schedule_row(
+    draft: &mut TenantCompiler,
+    object: &Schedule,
+    name: &str,
+    tenant: &TenantRow,
+) -> Option<ScheduleRow> {
     // Checked before: a schedule with wrong times or broken destinations does not stand.
     Some(ScheduleRow {
         time_zone: schedule::time_zone(object).ok()?.unwrap_or_else(|| tenant.time_zone.clone()),
@@ -269,17 +295,17 @@ fn schedule_row(draft: &mut Draft, object: &Schedule, name: &str, tenant: &Tenan
 }
 
 /// Whether the tenant's profile forbids recording.
-pub fn forbids_recording(draft: &Draft) -> bool {
+pub fn forbids_recording(draft: &TenantCompiler) -> bool {
     draft.profile.is_some_and(|profile| profile.spec.recording_enabled == Some(false))
 }
 
 /// Notes that a recording is left out, which the profile does not allow.
-fn leave_out_recording(draft: &mut Draft, kind: &'static str, name: &str, field: &str) {
+fn leave_out_recording(draft: &mut TenantCompiler, kind: &'static str, name: &str, field: &str) {
     let message = "the tenant's TenantProfile does not allow recording (recordingEnabled)".to_owned();
     draft.degrade(kind, name, field, (Reason::NotAllowed, message));
 }
 
-fn number(draft: &mut Draft, number: &Number, name: &str, _: &TenantRow) -> Option<NumberRow> {
+fn number(draft: &mut TenantCompiler, number: &Number, name: &str, _: &TenantRow) -> Option<NumberRow> {
     let spec = &number.spec;
     let mut record_calls = spec.record_calls.unwrap_or(false);
     if record_calls && forbids_recording(draft) {
@@ -296,7 +322,7 @@ fn number(draft: &mut Draft, number: &Number, name: &str, _: &TenantRow) -> Opti
 }
 
 fn outbound_route(
-    draft: &mut Draft,
+    draft: &mut TenantCompiler,
     route: &OutboundRoute,
     name: &str,
     _: &TenantRow,
@@ -318,6 +344,11 @@ fn outbound_route(
     })
 }
 
-fn feature_code(_: &mut Draft, code: &FeatureCode, _: &str, _: &TenantRow) -> Option<FeatureCodeRow> {
+fn feature_code(
+    _: &mut TenantCompiler,
+    code: &FeatureCode,
+    _: &str,
+    _: &TenantRow,
+) -> Option<FeatureCodeRow> {
     Some(FeatureCodeRow { code: code.spec.code.clone(), action: code.spec.action })
 }

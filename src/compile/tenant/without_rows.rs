@@ -1,16 +1,16 @@
 //! Resources that have no row: what they refer to is looked for all the same.
 
-use super::compiler::{Draft, name_of};
+use super::compiler::{TenantCompiler, name_of};
 use crate::compile::Reason;
 
 /// Notes what devices and media files refer to that is not there.
-pub fn check(draft: &mut Draft) {
+pub fn check(draft: &mut TenantCompiler) {
     devices(draft);
     media_files(draft);
 }
 
 /// Lines, and keys that show an extension's state: each by itself, for the others of a phone work.
-fn devices(draft: &mut Draft) {
+fn devices(draft: &mut TenantCompiler) {
     for device in &draft.snapshot.devices {
         let name = name_of(&**device);
         if draft.refusal("Device", name).is_some() {
@@ -29,7 +29,7 @@ fn devices(draft: &mut Draft) {
     }
 }
 
-fn media_files(draft: &mut Draft) {
+fn media_files(draft: &mut TenantCompiler) {
     for file in &draft.snapshot.media_files {
         let Some(reference) = &file.spec.source.config_map_key_ref else { continue };
         let field = "spec.source.configMapKeyRef";

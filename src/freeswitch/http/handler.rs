@@ -21,11 +21,11 @@ use crate::freeswitch::metrics::{Metrics, Outcome};
 use crate::freeswitch::xml::form::Form;
 use crate::freeswitch::xml::{Answer, AnswerError, Answers, NOT_FOUND, Section};
 use crate::http::body;
-use crate::http::connection_limit::{Peer, Places};
+use crate::http::connection_limit::{ConnectionLimit, Peer};
 use crate::http::credentials::Credentials;
-use crate::http::deadline::Patience;
+use crate::http::deadline::ConnectionDeadline;
 use crate::http::probe::Probe;
-use crate::plan::report::{Findings, GONE};
+use crate::plan::report::{GONE, SwitchReport};
 
 /// Longest wait for calls to end, in seconds.
 const LONGEST_DRAIN: u32 = 86_400;
@@ -42,9 +42,9 @@ pub(super) struct Handler {
     pub probe: Arc<dyn Probe>,
     pub metrics: Metrics,
     /// What is found on the switch, where somebody asks it.
-    pub findings: Option<watch::Receiver<Findings>>,
+    pub findings: Option<watch::Receiver<SwitchReport>>,
     /// Who waits for calls to end.
-    pub waiters: Arc<Places>,
+    pub waiters: Arc<ConnectionLimit>,
     /// Takes call records in, once it is there.
     pub cdrs: OnceLock<Intake>,
 }
@@ -56,7 +56,7 @@ impl Handler {
         request: Request<Incoming>,
         serves: Serves,
         peer: Peer,
-        patience: &Patience,
+        patience: &ConnectionDeadline,
     ) -> Response<Full<Bytes>> {
         let response = self.response(request, serves, peer, patience).await;
         patience.answered();
@@ -68,7 +68,7 @@ impl Handler {
         request: Request<Incoming>,
         serves: Serves,
         peer: Peer,
-        patience: &Patience,
+        patience: &ConnectionDeadline,
     ) -> Response<Full<Bytes>> {
         match request.uri().path() {
             "/healthz" => get(request.method(), || text(StatusCode::OK, "ok\n")),
@@ -110,7 +110,7 @@ impl Handler {
         &self,
         section: Section,
         request: Request<Incoming>,
-        patience: &Patience,
+        patience: &ConnectionDeadline,
     ) -> Response<Full<Bytes>> {
         let start = Instant::now();
         patience.head_came(start);
@@ -123,7 +123,7 @@ impl Handler {
     }
 
     /// Takes a call record in: 200 when it is on a disk, 503 when it has to be sent again.
-    async fn cdr(&self, request: Request<Incoming>, patience: &Patience) -> Response<Full<Bytes>> {
+    async fn cdr(&self, request: Request<Incoming>, patience: &ConnectionDeadline) -> Response<Full<Bytes>> {
         patience.head_came(Instant::now());
         let refused = match self.body(request, patience, cdr_encoding).await {
             Err(response) => response,
@@ -148,7 +148,7 @@ impl Handler {
     async fn body<T>(
         &self,
         request: Request<Incoming>,
-        patience: &Patience,
+        patience: &ConnectionDeadline,
         kind: fn(&HeaderMap) -> Result<T, &'static str>,
     ) -> Result<(Bytes, T), Response<Full<Bytes>>> {
         if request.method() != Method::POST {
@@ -202,9 +202,9 @@ impl Handler {
 }
 
 /// Waits until no call is up and none comes any more, or FreeSWITCH has ended.
-async fn ended(findings: &mut watch::Receiver<Findings>) -> &'static str {
-    let drained = |found: &Findings| found.draining && found.calls == 0 && found.connected == Some(true);
-    let away = |found: &Findings| found.connected == Some(false);
+async fn ended(findings: &mut watch::Receiver<SwitchReport>) -> &'static str {
+    let drained = |found: &SwitchReport| found.draining && found.calls == 0 && found.connected == Some(true);
+    let away = |found: &SwitchReport| found.connected == Some(false);
     loop {
         match findings.wait_for(|found| drained(found) || away(found)).await {
             Ok(found) if away(&found) => {}

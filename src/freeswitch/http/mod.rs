@@ -25,11 +25,11 @@ use super::sync;
 use super::xml::Answers;
 use crate::cdr::intake::Intake;
 use crate::cdr::metrics::CdrMetrics;
-use crate::http::connection_limit::{Peer, Place, Places};
+use crate::http::connection_limit::{ConnectionLimit, ConnectionSlot, Peer};
 use crate::http::credentials::{Credentials, CredentialsError, check_exposure};
-use crate::http::deadline::Patience;
+use crate::http::deadline::ConnectionDeadline;
 use crate::http::probe::Probe;
-use crate::plan::report::Findings;
+use crate::plan::report::SwitchReport;
 use handler::Handler;
 
 /// How long a connection may stay without a request, and the head and the body of one may take.
@@ -113,7 +113,7 @@ impl Server {
         let listener = open("--xml-listen", listen).await?;
         let metrics = Metrics::new(answers.replica.clone(), probe.clone());
         let cdrs = OnceLock::new();
-        let waiters = Places::new(WAITERS.0, WAITERS.1);
+        let waiters = ConnectionLimit::new(WAITERS.0, WAITERS.1);
         let handler = Handler { credentials, answers, probe, metrics, findings: None, waiters, cdrs };
         let handler = Arc::new(handler);
         Ok(Self { listener, handler, serves: Serves::All })
@@ -143,7 +143,7 @@ impl Server {
 
     /// Shows what is found on the switch too. To be told before it serves, and before its pages are
     /// bound.
-    pub fn show(&mut self, metrics: &sync::Metrics, findings: watch::Receiver<Findings>) {
+    pub fn show(&mut self, metrics: &sync::Metrics, findings: watch::Receiver<SwitchReport>) {
         if let Some(handler) = Arc::get_mut(&mut self.handler) {
             metrics.register(handler.metrics.registry());
             handler.findings = Some(findings);
@@ -161,7 +161,8 @@ impl Server {
     /// Answers until cancelled; requests under way are finished then, for two seconds at most.
     pub async fn serve(self, cancel: CancellationToken) {
         let connections = TaskTracker::new();
-        let places = (self.serves == Serves::Pages).then(|| Places::new(CONNECTIONS.0, CONNECTIONS.1));
+        let places =
+            (self.serves == Serves::Pages).then(|| ConnectionLimit::new(CONNECTIONS.0, CONNECTIONS.1));
         let mut told: Option<Instant> = None;
         while let Some((stream, peer)) = self.accept(&cancel).await {
             let place = match places.as_ref().map(|places| places.take(peer)) {
@@ -216,7 +217,7 @@ async fn open(option: &'static str, listen: SocketAddr) -> Result<TcpListener, S
 /// Serves a connection, which holds its place until it ends.
 async fn connection(
     (stream, peer): (TcpStream, Peer),
-    _place: Option<Place>,
+    _place: Option<ConnectionSlot>,
     handler: Arc<Handler>,
     serves: Serves,
     cancel: CancellationToken,
@@ -224,7 +225,7 @@ async fn connection(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY");
     }
-    let patience = Arc::new(Patience::new(PATIENCE));
+    let patience = Arc::new(ConnectionDeadline::new(PATIENCE));
     let service = service_fn(|request| {
         let (handler, patience) = (handler.clone(), patience.clone());
         async move { Ok::<_, Infallible>(handler.handle(request, serves, peer, &patience).await) }

@@ -40,7 +40,7 @@ pub struct Applier<'a> {
 
 /// What was done.
 #[derive(Debug, Default)]
-pub struct Done {
+pub struct ApplyReport {
     /// Changes that were tried.
     pub tried: Changes,
     /// What FreeSWITCH refused, in words.
@@ -54,8 +54,8 @@ impl Applier<'_> {
     ///
     /// # Errors
     /// The session ended; what was not done then is found again by comparing.
-    pub async fn apply(&self, changes: &Changes) -> Result<Done, EslError> {
-        let mut done = Done::default();
+    pub async fn apply(&self, changes: &Changes) -> Result<ApplyReport, EslError> {
+        let mut done = ApplyReport::default();
         // Where gateways are changed, which is done to all of them at once.
         let here = Change::ChangeGateway { profile: String::new(), gateway: String::new() };
         let changed = |change: &&Change| matches!(change, Change::ChangeGateway { .. });
@@ -69,7 +69,7 @@ impl Applier<'_> {
         Ok(done)
     }
 
-    async fn one(&self, change: &Change, done: &mut Done) -> Result<(), EslError> {
+    async fn one(&self, change: &Change, done: &mut ApplyReport) -> Result<(), EslError> {
         if let Some(reason) = self.must_wait(change).await? {
             done.waiting.insert(change.clone(), reason);
             return Ok(());
@@ -204,7 +204,7 @@ impl Applier<'_> {
 
     /// All of them go, and come again when they are gone: a gateway that is still there is not taken
     /// up again (contract §4.2). Calls through them go on.
-    async fn change_gateways(&self, changes: Changes, done: &mut Done) -> Result<(), EslError> {
+    async fn change_gateways(&self, changes: Changes, done: &mut ApplyReport) -> Result<(), EslError> {
         let mut going = Vec::new();
         for change in &changes {
             let Change::ChangeGateway { profile, gateway } = change else { continue };

@@ -5,13 +5,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::apply::Done;
+use super::apply::ApplyReport;
 use super::change::{Change, Changes};
 use super::plan::{differences, revised, wanted};
 use super::read;
-use super::read::Found;
+use super::read::Observed;
 use super::state::State;
-use super::task::{Live, Memory};
+use super::task::{Live, SessionState};
 use crate::freeswitch::esl::{Client, EslError};
 use crate::replica::tenants::Snapshot;
 use crate::route::legal::Word;
@@ -26,7 +26,7 @@ const SETTLE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_mi
 const HURRIED: Duration = Duration::from_secs(1);
 
 /// What the replica holds at one moment.
-pub(super) struct Moment {
+pub(super) struct ReplicaSnapshot {
     /// Whether it is all that there is. What it lacks may be missing only here where it is not, and
     /// what it has may be older than what is on the switch.
     pub(super) complete: bool,
@@ -39,7 +39,7 @@ pub(super) struct Moment {
 
 impl Live {
     /// What the replica holds now.
-    pub(super) fn moment(&self, memory: &Memory, key: &SigningKey) -> Moment {
+    pub(super) fn moment(&self, memory: &SessionState, key: &SigningKey) -> ReplicaSnapshot {
         // In this order: what is complete stays so.
         let complete = self.progress.borrow().complete;
         let now = self.answers.replica.snapshot();
@@ -48,14 +48,14 @@ impl Live {
             Some(before) => revised(before, &now, key, &self.answers.media),
             None => Changes::from([Change::ReloadAcl]),
         };
-        Moment { complete, now, revised }
+        ReplicaSnapshot { complete, now, revised }
     }
 
     /// Calls of tenants that are not served; none where there are too many calls to be looked at.
     pub(super) async fn calls(
         &self,
         client: &Client,
-        memory: &mut Memory,
+        memory: &mut SessionState,
         now: &Snapshot,
         key: &SigningKey,
     ) -> Result<Option<Changes>, EslError> {
@@ -98,10 +98,10 @@ impl Live {
     pub(super) async fn compare(
         &self,
         client: &Client,
-        memory: &mut Memory,
-        (mut moment, mut want): (Moment, State),
+        memory: &mut SessionState,
+        (mut moment, mut want): (ReplicaSnapshot, State),
         key: &SigningKey,
-    ) -> Result<(Moment, State), EslError> {
+    ) -> Result<(ReplicaSnapshot, State), EslError> {
         let found = read::found(client).await?;
         self.note_listening(memory, &found, &want);
         memory.left = differences(&found, &want, &moment.now);
@@ -121,7 +121,7 @@ impl Live {
 
     /// Tells whether calls find the switch. A profile that does not come up keeps a switch that starts
     /// from being sent calls, and no other: the rest of it works.
-    fn note_listening(&self, memory: &mut Memory, found: &Found, want: &State) {
+    fn note_listening(&self, memory: &mut SessionState, found: &Observed, want: &State) {
         let runs = |name: &String| found.state.profiles.contains_key(name);
         memory.has_listened |= want.profiles.keys().all(runs);
         let listening = memory.has_listened && (want.profiles.is_empty() || want.profiles.keys().any(runs));
@@ -133,11 +133,11 @@ impl Live {
     pub(super) async fn settle(
         &self,
         client: &Client,
-        memory: &mut Memory,
+        memory: &mut SessionState,
         want: &State,
         now: &Snapshot,
-        done: &Done,
-    ) -> Result<Found, EslError> {
+        done: &ApplyReport,
+    ) -> Result<Observed, EslError> {
         let start = Instant::now();
         loop {
             let mut found = read::found(client).await?;
@@ -154,7 +154,7 @@ impl Live {
 
 /// Whether something that was tried is still to be seen, and is looked for once more. What harms is
 /// looked for as long as it takes, whatever waits: only then is it known whether it helps.
-fn is_awaited(left: &Changes, done: &Done, looked: Duration, newer_wait: impl Fn() -> bool) -> bool {
+fn is_awaited(left: &Changes, done: &ApplyReport, looked: Duration, newer_wait: impl Fn() -> bool) -> bool {
     let open: Vec<_> =
         left.iter().filter(|left| done.tried.contains(left) && !done.refused.contains_key(left)).collect();
     let hurried = || looked >= HURRIED && !open.iter().any(|change| change.harms()) && newer_wait();
@@ -167,7 +167,7 @@ mod tests {
 
     fn awaited(change: Change, looked: Duration, newer_wait: bool) -> bool {
         let left = Changes::from([change]);
-        let done = Done { tried: left.clone(), ..Done::default() };
+        let done = ApplyReport { tried: left.clone(), ..ApplyReport::default() };
         is_awaited(&left, &done, looked, || newer_wait)
     }
 
@@ -186,9 +186,10 @@ mod tests {
     fn what_is_seen_or_was_refused_is_not_awaited() {
         let change = Change::StartProfile { profile: "internal".to_owned() };
         let tried = Changes::from([change.clone()]);
-        let done = Done { tried: tried.clone(), ..Done::default() };
+        let done = ApplyReport { tried: tried.clone(), ..ApplyReport::default() };
         assert!(!is_awaited(&Changes::new(), &done, Duration::ZERO, || false));
-        let refused = Done { tried: tried.clone(), refused: [(change, "no".to_owned())].into(), ..done };
+        let refused =
+            ApplyReport { tried: tried.clone(), refused: [(change, "no".to_owned())].into(), ..done };
         assert!(!is_awaited(&tried, &refused, Duration::ZERO, || false));
     }
 }

@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-use super::apply::Done;
+use super::apply::ApplyReport;
 use super::change::{Change, Changes};
 use super::difference::{changes, phones, strangers};
-use super::read::Found;
+use super::read::Observed;
 use super::state::State;
 use crate::plan::TrunkRow;
-use crate::plan::report::{Applied, GatewayState, Held};
+use crate::plan::report::{Applied, GatewayState, NotApplied};
 use crate::replica::tenants::Snapshot;
 use crate::route::media::MediaRoot;
 use crate::secrets::signing_key::SigningKey;
@@ -52,7 +52,7 @@ pub fn revised(before: &Snapshot, now: &Snapshot, key: &SigningKey, media: &Medi
 }
 
 /// What the switch has and should not, or should have and has not.
-pub fn differences(found: &Found, want: &State, now: &Snapshot) -> Changes {
+pub fn differences(found: &Observed, want: &State, now: &Snapshot) -> Changes {
     let mut all = changes(&found.state, want);
     let by_domain: BTreeMap<&str, _> = now
         .tenants
@@ -78,14 +78,20 @@ pub struct Outcome {
     /// The same for each tenant.
     pub problems: BTreeMap<Uuid, String>,
     /// What is not as it should be of the platform, by its resource.
-    pub held: BTreeMap<String, Held>,
+    pub held: BTreeMap<String, NotApplied>,
     /// Whether all that belongs to no tenant and to no resource of the platform is as it should be.
     pub platform: bool,
 }
 
 impl Outcome {
     /// From what is still different, and what was tried against it.
-    pub fn of(left: &Changes, done: &Done, found: Option<&Found>, now: &Snapshot, key: &SigningKey) -> Self {
+    pub fn of(
+        left: &Changes,
+        done: &ApplyReport,
+        found: Option<&Observed>,
+        now: &Snapshot,
+        key: &SigningKey,
+    ) -> Self {
         let mut outcome = Self { platform: true, ..Self::default() };
         for change in left.iter().chain(done.refused.keys().filter(|change| !left.contains(*change))) {
             let refused = done.refused.get(change).map(String::as_str);
@@ -100,7 +106,7 @@ impl Outcome {
                 }
                 None => match resources(change, now, key) {
                     Some(resources) => {
-                        let held = Held { waits, why: text.clone() };
+                        let held = NotApplied { waits, why: text.clone() };
                         outcome.held.extend(resources.into_iter().map(|name| (name, held.clone())));
                     }
                     None => outcome.platform &= matches!(change, Change::DropRegistration { .. }),

@@ -33,7 +33,7 @@ const NO_REGISTRATION: &str = "NOREG";
 
 /// What was found.
 #[derive(Debug, Default)]
-pub struct Found {
+pub struct Observed {
     /// What it has.
     pub state: State,
     /// States of its gateways, by name.
@@ -48,8 +48,8 @@ pub struct Found {
 ///
 /// # Errors
 /// The session ended, or an answer makes no sense.
-pub async fn found(client: &Client) -> Result<Found, EslError> {
-    let mut found = Found::default();
+pub async fn found(client: &Client) -> Result<Observed, EslError> {
+    let mut found = Observed::default();
     let profiles = xml(client, Api::Profiles, "profile").await?;
     for name in profiles.iter().filter_map(|row| row.get("name")).filter_map(|name| Word::new(name.as_str()))
     {

@@ -9,9 +9,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::apply::{Applier, Done};
+use super::apply::{Applier, ApplyReport};
 use super::change::{Change, Changes};
-use super::compare::Moment;
+use super::compare::ReplicaSnapshot;
 use super::ending::Ending;
 use super::metrics::Metrics;
 use super::plan::{Outcome, trunks, wanted};
@@ -19,7 +19,7 @@ use super::read;
 use crate::freeswitch::esl;
 use crate::freeswitch::esl::{Address, Api, Client, EslError, Event, Events, Password, Session};
 use crate::freeswitch::xml::Answers;
-use crate::plan::report::{Applied, Findings, GatewayState};
+use crate::plan::report::{Applied, GatewayState, SwitchReport};
 use crate::replica::follow::{Progress, jittered};
 use crate::replica::tenants::Snapshot;
 use crate::secrets::signing_key::SigningKey;
@@ -75,7 +75,7 @@ pub struct Live {
     /// Where it is noted that the pod ends.
     pub ending: Ending,
     /// What is found.
-    pub findings: watch::Sender<Findings>,
+    pub findings: watch::Sender<SwitchReport>,
     /// How far the switch is.
     pub applied: watch::Sender<Option<Applied>>,
     /// What is counted.
@@ -84,7 +84,7 @@ pub struct Live {
 
 /// What is remembered from session to session.
 #[derive(Default)]
-pub(super) struct Memory {
+pub(super) struct SessionState {
     /// What the switch was last brought to.
     pub(super) before: Option<Snapshot>,
     /// Its process.
@@ -98,7 +98,7 @@ pub(super) struct Memory {
     /// What is different, as of the last look.
     pub(super) left: Changes,
     /// What came of the last changes.
-    pub(super) done: Done,
+    pub(super) done: ApplyReport,
     /// What there is too much of to be compared.
     pub(super) beyond: Vec<String>,
     /// Whether calls were looked at since the connection was made: of a tenant that went before, they
@@ -116,11 +116,11 @@ impl Live {
     /// Keeps the switch as it should be until stopped. `restored` is what it was last seen to be
     /// served with, by the process before.
     pub async fn run(mut self, restored: Option<Snapshot>, stop: CancellationToken) {
-        let mut memory = Memory { before: restored, ..Memory::default() };
+        let mut memory = SessionState { before: restored, ..SessionState::default() };
         stop.run_until_cancelled(self.keep(&mut memory)).await;
     }
 
-    async fn keep(&mut self, memory: &mut Memory) {
+    async fn keep(&mut self, memory: &mut SessionState) {
         let (mut wait, mut told, mut lost) = (BACKOFF.0, String::new(), Instant::now());
         loop {
             self.metrics.connected(false);
@@ -155,7 +155,7 @@ impl Live {
     async fn session(
         &mut self,
         Session { client, mut events }: Session,
-        memory: &mut Memory,
+        memory: &mut SessionState,
     ) -> Result<std::convert::Infallible, EslError> {
         let start = Instant::now();
         // One that was paused by hand is not ready either, and is not waited for.
@@ -193,7 +193,7 @@ impl Live {
     }
 
     /// What is asked once a session.
-    async fn greet(&mut self, client: &Client, memory: &mut Memory) -> Result<(), EslError> {
+    async fn greet(&mut self, client: &Client, memory: &mut SessionState) -> Result<(), EslError> {
         let version = client.api(Api::Version).await?.trim().to_owned();
         let core = client.api(Api::CoreUuid).await?.trim().to_owned();
         let legs = read::number(client, Api::CountChannels).await?;
@@ -242,7 +242,7 @@ impl Live {
         &mut self,
         client: &Client,
         events: &mut Events,
-        memory: &mut Memory,
+        memory: &mut SessionState,
         compare_at: &mut Instant,
     ) -> Result<(), EslError> {
         tokio::select! {
@@ -263,7 +263,7 @@ impl Live {
         Ok(())
     }
 
-    fn take(&mut self, event: Event, memory: &mut Memory, compare_at: &mut Instant) {
+    fn take(&mut self, event: Event, memory: &mut SessionState, compare_at: &mut Instant) {
         match event {
             Event::Heartbeat { sessions } => {
                 self.legs(sessions);
@@ -288,7 +288,12 @@ impl Live {
         }
     }
 
-    async fn obey(&mut self, order: Order, client: &Client, memory: &mut Memory) -> Result<(), EslError> {
+    async fn obey(
+        &mut self,
+        order: Order,
+        client: &Client,
+        memory: &mut SessionState,
+    ) -> Result<(), EslError> {
         let draining = order != Order::Resume;
         match order {
             // A drain that somebody asked for stays one.
@@ -320,7 +325,7 @@ impl Live {
     }
 
     /// Whether the replica holds anything that the switch was not brought to.
-    fn is_behind(&self, memory: &Memory) -> bool {
+    fn is_behind(&self, memory: &SessionState) -> bool {
         if !self.is_complete() {
             return false;
         }
@@ -337,7 +342,12 @@ impl Live {
 
     /// Brings the switch to what the replica holds, and compares all of it where that is due. True
     /// when all is as it should be, as far as it was looked at.
-    async fn round(&mut self, client: &Client, memory: &mut Memory, compare: bool) -> Result<bool, EslError> {
+    async fn round(
+        &mut self,
+        client: &Client,
+        memory: &mut SessionState,
+        compare: bool,
+    ) -> Result<bool, EslError> {
         let Some(key) = self.answers.key.get().cloned() else { return Ok(false) };
         // Before everything is there, what is missing here is not missing.
         if !self.progress.borrow_and_update().filled || self.answers.replica.platform_revision() == 0 {
@@ -371,7 +381,7 @@ impl Live {
         let (todo, early): (Changes, Changes) = all.partition(|change| moment.complete || change.only_adds());
         let waiting = early.into_iter().map(|change| (change, INCOMPLETE)).collect();
         if todo.is_empty() {
-            memory.done = Done { waiting, ..Done::default() };
+            memory.done = ApplyReport { waiting, ..ApplyReport::default() };
             let outcome = Outcome::of(&memory.left, &memory.done, None, &moment.now, &key);
             return Ok(self.conclude(memory, moment, outcome, &key));
         }
@@ -404,8 +414,8 @@ impl Live {
 
     fn conclude(
         &mut self,
-        memory: &mut Memory,
-        Moment { complete, now, .. }: Moment,
+        memory: &mut SessionState,
+        ReplicaSnapshot { complete, now, .. }: ReplicaSnapshot,
         mut outcome: Outcome,
         key: &SigningKey,
     ) -> bool {
@@ -428,7 +438,7 @@ impl Live {
         outcome.drift.extend(memory.beyond.iter().cloned());
         self.findings.send_if_modified(|findings| {
             let Outcome { drift, problems, held, .. } = outcome;
-            let now = Findings { drift, problems, held, gateways, ..findings.clone() };
+            let now = SwitchReport { drift, problems, held, gateways, ..findings.clone() };
             let changed = *findings != now;
             *findings = now;
             changed
@@ -436,7 +446,7 @@ impl Live {
         same
     }
 
-    fn tell_gateways(&self, memory: &Memory) {
+    fn tell_gateways(&self, memory: &SessionState) {
         let (Some(key), Some(before)) = (self.answers.key.get(), &memory.before) else { return };
         let gateways = trunks(before, key, &memory.gateways);
         self.findings.send_if_modified(|findings| {

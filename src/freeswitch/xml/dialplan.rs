@@ -13,12 +13,12 @@ use super::field::Field;
 use super::form::Form;
 use super::{Answer, AnswerError, Answers, render};
 use crate::plan::{PlatformPlan, TrunkRow};
-use crate::replica::tenants::Filled;
+use crate::replica::tenants::LoadState;
 use crate::route;
-use crate::route::app::{App, Cause};
+use crate::route::app::{Cause, DialplanApp};
 use crate::route::names::INBOUND_CONTEXT;
 use crate::route::token::verify_call;
-use crate::route::{Call, Caller, Listener, TenantView, digits};
+use crate::route::{Call, Caller, TenantView, Tracer, digits};
 use crate::secrets::signing_key::SigningKey;
 
 /// Longest SIP user, and longest whole header, of a call that is routed. Longer ones crash
@@ -125,10 +125,13 @@ fn came_in(
     }
     // A number that may be a tenant's who is not held yet is for the carrier to try elsewhere.
     let cause = match answers.replica.filled() {
-        Filled::Wholly => Cause::UnallocatedNumber,
-        Filled::Partly | Filled::Not => Cause::NormalTemporaryFailure,
+        LoadState::Wholly => Cause::UnallocatedNumber,
+        LoadState::Partly | LoadState::Not => Cause::NormalTemporaryFailure,
     };
-    known.then(|| route::Answer { rule: "Unknown".to_owned(), actions: vec![App::Hangup(cause).action()] })
+    known.then(|| route::Answer {
+        rule: "Unknown".to_owned(),
+        actions: vec![DialplanApp::Hangup(cause).action()],
+    })
 }
 
 /// A request can name a gateway, whose context FreeSWITCH then uses: it must be one of the trunk
@@ -161,7 +164,7 @@ fn call<'a>(
         media: &answers.media,
         is_recorded: form.has(Field::VariableCentrexRecording),
         is_answered: form.is(Field::AnswerState, "answered"),
-        listener: Listener::NOBODY,
+        listener: Tracer::NOBODY,
     }
 }
 

@@ -18,12 +18,12 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use uuid::Uuid;
 
-use crate::replica::tenants::{Filled, Replica};
+use crate::replica::tenants::{LoadState, Replica};
 use crate::route::media::MediaRoot;
 use crate::secrets::signing_key::SigningKey;
 use field::Field;
 use form::Form;
-use profile_overrides::Running;
+use profile_overrides::ProfileOverrides;
 use templates::{TemplateError, Templates};
 
 /// The answer to whatever is not known, or not to be told (contract §1.4).
@@ -106,7 +106,7 @@ pub struct Answers {
     /// What documents look like.
     pub templates: Templates,
     /// Profiles that listen elsewhere than they should.
-    pub running: Running,
+    pub running: ProfileOverrides,
 }
 
 impl Answers {
@@ -116,14 +116,14 @@ impl Answers {
     /// Nothing is loaded yet, or not whom it is about; or a template failed.
     pub fn answer(&self, section: Section, form: &Form<'_>) -> Result<Answer, AnswerError> {
         let filled = self.replica.filled();
-        if filled == Filled::Not {
+        if filled == LoadState::Not {
             return Err(AnswerError::NotReady("tenants are"));
         }
         // A request that is posted to another section's path was not made by our configuration.
         if !form.is(Field::Section, section.name()) {
             return Ok(Answer::NotFound);
         }
-        if filled == Filled::Partly && self.is_of_nobody(section, form) {
+        if filled == LoadState::Partly && self.is_of_nobody(section, form) {
             return Err(AnswerError::NotReady("some tenants are"));
         }
         match section {

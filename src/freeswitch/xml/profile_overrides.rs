@@ -10,9 +10,9 @@ use crate::plan::SipProfileRow;
 
 /// Profiles as they run, where that is not as they should be.
 #[derive(Debug, Default)]
-pub struct Running(RwLock<BTreeMap<String, SipProfileRow>>);
+pub struct ProfileOverrides(RwLock<BTreeMap<String, SipProfileRow>>);
 
-impl Running {
+impl ProfileOverrides {
     /// All of them, by name.
     pub fn all(&self) -> BTreeMap<String, SipProfileRow> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()

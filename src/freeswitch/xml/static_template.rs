@@ -13,7 +13,7 @@ const TAGS: &str = r"(?s)\{#.*?#\}|\{\{ *([a-z0-9_.]+) *\}\}|\{% *([a-z ]+?) *%\
 
 /// A template, cut.
 #[derive(Debug)]
-pub(super) struct Cut {
+pub(super) struct StaticTemplate {
     before: Vec<Piece>,
     /// Of each action.
     each: Vec<Piece>,
@@ -29,7 +29,7 @@ enum Piece {
     Data,
 }
 
-impl Cut {
+impl StaticTemplate {
     /// Cuts a template for texts of these names. None when it does more than to place them, action after
     /// action: that is for Tera to do.
     pub fn new(source: &str, names: &[&'static str]) -> Option<Self> {
@@ -123,7 +123,7 @@ mod tests {
     #[test]
     fn what_does_more_than_to_place_values_is_not_cut() {
         const LOOP: &str = "{% for action in actions %}{{ action.data }}{% endfor %}";
-        let cut = |source: &str| Cut::new(source, &["context"]);
+        let cut = |source: &str| StaticTemplate::new(source, &["context"]);
         assert!(cut(LOOP).is_some());
         assert!(cut(&format!("{{# a note: {{{{ x }}}} #}}<a b='{{{{context}}}}'>{LOOP}</a>")).is_some());
         for other in [
@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn a_text_that_is_not_there_makes_no_document() {
-        let cut = Cut::new("<a b='{{ a1_hash }}'/>", &["a1_hash"]).unwrap();
+        let cut = StaticTemplate::new("<a b='{{ a1_hash }}'/>", &["a1_hash"]).unwrap();
         assert_eq!(cut.render(&[("domain", "x")], &[]), None);
         assert!(cut.render(&[("a1_hash", "x")], &[]).is_some());
     }

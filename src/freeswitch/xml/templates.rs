@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use tera::{Context, Kwargs, State, Tera, TeraResult, Value};
 
-use super::static_template::Cut;
+use super::static_template::StaticTemplate;
 use super::{escape, samples};
 
 /// A template that is built in.
@@ -62,7 +62,7 @@ pub(super) const PLACED: [(&str, &[&str]); 4] = [
 pub struct Templates {
     tera: Tera,
     /// Those of [`PLACED`] that do no more than to place their texts.
-    cuts: Vec<(&'static str, Cut)>,
+    cuts: Vec<(&'static str, StaticTemplate)>,
 }
 
 /// Why templates cannot be used, or an answer not be made.
@@ -141,7 +141,7 @@ impl Templates {
             sources.into_iter().map(|(name, source)| (name, in_one_line(&source))).collect();
         let cut = |(placed, texts)| {
             let (_, source) = squeezed.iter().find(|(name, _)| name == placed)?;
-            Some((placed, Cut::new(source, texts)?))
+            Some((placed, StaticTemplate::new(source, texts)?))
         };
         let cuts = PLACED.into_iter().filter_map(cut).collect();
         let templates = Self { tera: compile(squeezed)?, cuts };
@@ -157,7 +157,7 @@ impl Templates {
     }
 
     /// A template that only places texts, cut.
-    pub(super) fn cut(&self, name: &str) -> Option<&Cut> {
+    pub(super) fn cut(&self, name: &str) -> Option<&StaticTemplate> {
         self.cuts.iter().find(|(cut, _)| *cut == name).map(|(_, cut)| cut)
     }
 

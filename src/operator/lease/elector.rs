@@ -9,7 +9,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{debug, info, warn};
 
 use super::record;
-use super::record::Seen;
+use super::record::ObservedLease;
 use super::{Leadership, LeaseOptions, Term};
 
 pub(super) struct Elector {
@@ -17,8 +17,8 @@ pub(super) struct Elector {
     options: LeaseOptions,
     /// What stands in the Lease when we hold it.
     identity: String,
-    seen: Option<Seen>,
-    held: Option<Held>,
+    seen: Option<ObservedLease>,
+    held: Option<OwnLease>,
     /// Whether the last turn failed; the first failure of a row is a warning.
     failing: bool,
     leadership: watch::Sender<Leadership>,
@@ -26,7 +26,7 @@ pub(super) struct Elector {
 }
 
 /// A leadership of ours.
-struct Held {
+struct OwnLease {
     term: Term,
     /// When the last renewal that succeeded was sent.
     renewed: Instant,
@@ -35,7 +35,7 @@ struct Held {
 }
 
 /// What came of a turn.
-enum Turn {
+enum Attempt {
     /// The lease is ours, by a write sent then.
     Ours(Instant),
     /// Somebody else's.
@@ -76,38 +76,38 @@ impl Elector {
     }
 
     /// Tries once to take or keep the lease.
-    async fn turn(&mut self) -> Result<Turn, kube::Error> {
+    async fn turn(&mut self) -> Result<Attempt, kube::Error> {
         // What a leader wrote last still stands there, unless somebody else wrote meanwhile.
         if let (Some(_), Some(seen)) = (&self.held, &self.seen) {
             let turn = self.write(seen.lease.clone()).await?;
-            if !matches!(turn, Turn::Missed) {
+            if !matches!(turn, Attempt::Missed) {
                 return Ok(turn);
             }
         }
         let Some(lease) = self.api.get_opt(&self.options.name).await? else {
             // A leader that lives makes a deleted one anew: it gets the time it was promised.
             if self.held.is_none() && self.seen.as_ref().is_some_and(|seen| !self.may_take(seen)) {
-                return Ok(Turn::Theirs);
+                return Ok(Attempt::Theirs);
             }
             let mut lease = Lease::default();
             lease.metadata.name = Some(self.options.name.clone());
             return self.write(lease).await;
         };
-        let seen = Seen::now(lease.clone(), self.seen.as_ref());
+        let seen = ObservedLease::now(lease.clone(), self.seen.as_ref());
         let free = self.may_take(&seen);
         self.seen = Some(seen);
-        if free { self.write(lease).await } else { Ok(Turn::Theirs) }
+        if free { self.write(lease).await } else { Ok(Attempt::Theirs) }
     }
 
     /// Whether a Lease is nobody's, ours, or has run out.
-    fn may_take(&self, seen: &Seen) -> bool {
+    fn may_take(&self, seen: &ObservedLease) -> bool {
         let holder = seen.holder();
         holder.is_none_or(|holder| holder == self.identity)
             || seen.expires(self.options.duration) <= Instant::now()
     }
 
     /// Writes ourselves into the lease.
-    async fn write(&mut self, lease: Lease) -> Result<Turn, kube::Error> {
+    async fn write(&mut self, lease: Lease) -> Result<Attempt, kube::Error> {
         let sent = Instant::now();
         let lease = record::held(lease, &self.identity, self.options.duration);
         let params = PostParams::default();
@@ -118,34 +118,34 @@ impl Elector {
         };
         match written {
             Ok(lease) => {
-                self.seen = Some(Seen::now(lease, self.seen.as_ref()));
-                Ok(Turn::Ours(sent))
+                self.seen = Some(ObservedLease::now(lease, self.seen.as_ref()));
+                Ok(Attempt::Ours(sent))
             }
             Err(kube::Error::Api(status)) if status.is_conflict() || status.is_already_exists() => {
-                Ok(Turn::Missed)
+                Ok(Attempt::Missed)
             }
             // It was deleted. When making it says so, it is the namespace that is not there.
-            Err(kube::Error::Api(status)) if known && status.is_not_found() => Ok(Turn::Missed),
+            Err(kube::Error::Api(status)) if known && status.is_not_found() => Ok(Attempt::Missed),
             Err(error) => Err(error),
         }
     }
 
-    fn settle(&mut self, turn: Turn) {
+    fn settle(&mut self, turn: Attempt) {
         self.failing = false;
         match turn {
-            Turn::Missed => {}
-            Turn::Theirs => {
+            Attempt::Missed => {}
+            Attempt::Theirs => {
                 self.lose("somebody else took the lease");
                 self.follow();
             }
-            Turn::Ours(sent) => self.hold(sent),
+            Attempt::Ours(sent) => self.hold(sent),
         }
     }
 
     fn hold(&mut self, sent: Instant) {
         let Some(seen) = &self.seen else { return }; // a write that succeeded was seen
         let (lease, transition) = (seen.uid().to_owned(), seen.transitions());
-        let same = |held: &&mut Held| held.term.lease == lease && held.term.transition == transition;
+        let same = |held: &&mut OwnLease| held.term.lease == lease && held.term.transition == transition;
         if let Some(held) = self.held.as_mut().filter(same) {
             held.renewed = sent;
             return;
@@ -153,7 +153,7 @@ impl Elector {
         self.lose("the lease was made anew");
         let lost = CancellationToken::new();
         let term = Term { lost: lost.clone(), lease, transition };
-        self.held = Some(Held { term: term.clone(), renewed: sent, _guard: lost.drop_guard() });
+        self.held = Some(OwnLease { term: term.clone(), renewed: sent, _guard: lost.drop_guard() });
         if !self.give_up_in_time() {
             info!(lease = %self.options.name, identity = %self.identity, transition, "leading");
             self.leadership.send_replace(Leadership::Leading(term));
@@ -184,7 +184,8 @@ impl Elector {
 
     /// Tells whom we follow, when that is new.
     fn follow(&self) {
-        let holder = self.seen.as_ref().and_then(Seen::holder).filter(|holder| *holder != self.identity);
+        let holder =
+            self.seen.as_ref().and_then(ObservedLease::holder).filter(|holder| *holder != self.identity);
         self.leadership.send_if_modified(|leadership| {
             let same = matches!(leadership, Leadership::Following { leader } if leader.as_deref() == holder);
             if !same {
@@ -227,7 +228,7 @@ impl Elector {
         loop {
             // A renewal may have been under way when we were told to stop.
             let Some(lease) = self.api.get_opt(&self.options.name).await? else { return Ok(()) };
-            if Seen::now(lease.clone(), None).holder() != Some(&self.identity) {
+            if ObservedLease::now(lease.clone(), None).holder() != Some(&self.identity) {
                 return Ok(());
             }
             let written =

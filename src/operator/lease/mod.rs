@@ -91,7 +91,7 @@ pub struct Election {
     /// Who leads; changes wake whoever waits.
     pub leadership: watch::Receiver<Leadership>,
     /// Whether the elector still works.
-    pub life: SignOfLife,
+    pub life: Liveness,
     task: JoinHandle<()>,
 }
 
@@ -107,9 +107,9 @@ impl Election {
 /// Says when an elector last began a turn. It does so at least once in a lease's duration, whether
 /// the API server answers or not: an age beyond that means that it is stuck.
 #[derive(Clone, Debug)]
-pub struct SignOfLife(watch::Receiver<Instant>);
+pub struct Liveness(watch::Receiver<Instant>);
 
-impl SignOfLife {
+impl Liveness {
     /// How long ago it last began a turn.
     pub fn age(&self) -> Duration {
         self.0.borrow().elapsed()
@@ -122,7 +122,7 @@ pub fn elect(client: Client, options: LeaseOptions, stop: CancellationToken) -> 
     let api: Api<Lease> = Api::namespaced(client, &options.namespace);
     let leadership = watch::Sender::new(Leadership::Following { leader: None });
     let turned = watch::Sender::new(Instant::now());
-    let (watched, life) = (leadership.subscribe(), SignOfLife(turned.subscribe()));
+    let (watched, life) = (leadership.subscribe(), Liveness(turned.subscribe()));
     let task = tokio::spawn(Elector::new(api, options, leadership, turned).run(stop));
     Election { leadership: watched, life, task }
 }

@@ -8,17 +8,18 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use tokio::time::Instant;
 
 /// A Lease as it was last seen.
-pub(super) struct Seen {
+pub(super) struct ObservedLease {
     /// As the API server gave it.
     pub lease: Lease,
     /// When it was first seen to say this: its holder lived then, or a little before.
     since: Instant,
 }
 
-impl Seen {
+impl ObservedLease {
     /// What was seen just now, after what was seen before.
-    pub fn now(lease: Lease, before: Option<&Seen>) -> Self {
-        let same = |before: &&Seen| before.lease.spec == lease.spec && uid(&before.lease) == uid(&lease);
+    pub fn now(lease: Lease, before: Option<&ObservedLease>) -> Self {
+        let same =
+            |before: &&ObservedLease| before.lease.spec == lease.spec && uid(&before.lease) == uid(&lease);
         let since = before.filter(same).map_or_else(Instant::now, |before| before.since);
         Self { lease, since }
     }

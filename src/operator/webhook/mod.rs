@@ -26,7 +26,7 @@ use kube::core::admission::AdmissionReview;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::reconcile::Known;
+use crate::reconcile::CompileState;
 use crate::source::{Change, ObjectKey, cluster};
 
 pub use certificates::CertificateError;
@@ -75,7 +75,7 @@ pub struct Options {
 pub async fn start(
     options: Options,
     client: Client,
-    known: Arc<RwLock<Known>>,
+    known: Arc<RwLock<CompileState>>,
     tasks: &TaskTracker,
     stop: CancellationToken,
 ) -> Result<(), CertificateError> {
@@ -209,7 +209,7 @@ impl Keeper {
 
 /// What reviews are judged by.
 struct Judge {
-    known: Arc<RwLock<Known>>,
+    known: Arc<RwLock<CompileState>>,
     client: Client,
 }
 

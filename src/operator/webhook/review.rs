@@ -9,7 +9,7 @@ use kube::core::admission::{AdmissionRequest, AdmissionResponse, AdmissionReview
 
 use super::verdict::{Origin, verdict};
 use crate::compile::Problem;
-use crate::reconcile::{Known, Verdict};
+use crate::reconcile::{AdmissionVerdict, CompileState};
 use crate::source::Object;
 use crate::status::conditions::cut;
 
@@ -18,7 +18,7 @@ const MOST: usize = 10;
 
 /// Answers a review.
 pub async fn judge(
-    known: &RwLock<Known>,
+    known: &RwLock<CompileState>,
     origin: &dyn Origin,
     review: AdmissionReview<DynamicObject>,
 ) -> AdmissionReview<DynamicObject> {
@@ -35,7 +35,7 @@ pub async fn judge(
         return warn(response, vec!["Centrex is starting: it is judged when it is reconciled".to_owned()]);
     };
     let (own, was_there) = (object.key(), request.operation == Operation::Update);
-    let Verdict { refused, warnings } = judged;
+    let AdmissionVerdict { refused, warnings } = judged;
     let warned = |problem: &Problem| match was_there && problem.resource == own && problem.keeps_last_row() {
         true => cut(format!("{problem}; what is in force stays until it is mended")),
         false => cut(problem.to_string()),

@@ -13,7 +13,7 @@ use tokio::task::block_in_place;
 use tokio::time::{sleep, timeout};
 
 use crate::compile::Reason;
-use crate::reconcile::{Known, Verdict};
+use crate::reconcile::{AdmissionVerdict, CompileState};
 use crate::source::{Change, Object, ObjectKey};
 
 /// Most objects that are read anew for a proposal.
@@ -30,7 +30,11 @@ pub trait Origin: Send + Sync {
 }
 
 /// Judges a proposal; none before everything was listed once.
-pub async fn verdict(known: &RwLock<Known>, origin: &dyn Origin, object: &Object) -> Option<Verdict> {
+pub async fn verdict(
+    known: &RwLock<CompileState>,
+    origin: &dyn Origin,
+    object: &Object,
+) -> Option<AdmissionVerdict> {
     let first = block_in_place(|| {
         let known = read(known);
         known.is_complete().then(|| known.propose(object.clone()))
@@ -74,20 +78,20 @@ pub async fn verdict(known: &RwLock<Known>, origin: &dyn Origin, object: &Object
 }
 
 /// Asks what is known, with news that the watches have not told yet.
-fn fresh<T>(known: &RwLock<Known>, news: &[Change], ask: impl FnOnce(&Known) -> T) -> T {
+fn fresh<T>(known: &RwLock<CompileState>, news: &[Change], ask: impl FnOnce(&CompileState) -> T) -> T {
     let known = read(known);
     // A copy of everything: only where there is something new.
     if news.is_empty() { ask(&known) } else { ask(&known.with(news)) }
 }
 
 /// What could not be looked at again is not refused: the same rules are checked when it is reconciled.
-fn undecided(judged: Verdict, object: &Object, cause: &str) -> Verdict {
+fn undecided(judged: AdmissionVerdict, object: &Object, cause: &str) -> AdmissionVerdict {
     tracing::warn!(resource = %object.key(), cause, "a proposal is let through: what it stands on could not be read anew");
-    let Verdict { refused, warnings } = judged;
-    Verdict { refused: Vec::new(), warnings: refused.into_iter().chain(warnings).collect() }
+    let AdmissionVerdict { refused, warnings } = judged;
+    AdmissionVerdict { refused: Vec::new(), warnings: refused.into_iter().chain(warnings).collect() }
 }
 
-fn read(known: &RwLock<Known>) -> RwLockReadGuard<'_, Known> {
+fn read(known: &RwLock<CompileState>) -> RwLockReadGuard<'_, CompileState> {
     known.read().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -148,8 +152,8 @@ mod tests {
         ]
     }
 
-    fn known(objects: Vec<Object>) -> RwLock<Known> {
-        let mut known = Known::default();
+    fn known(objects: Vec<Object>) -> RwLock<CompileState> {
+        let mut known = CompileState::default();
         known.take_in(objects.into_iter().map(Change::Upsert).collect());
         RwLock::new(known)
     }
@@ -179,7 +183,7 @@ mod tests {
         }
     }
 
-    async fn judged(known: &RwLock<Known>, server: &Server, object: &Object) -> Vec<String> {
+    async fn judged(known: &RwLock<CompileState>, server: &Server, object: &Object) -> Vec<String> {
         let verdict = verdict(known, server, object).await.unwrap();
         verdict.refused.iter().map(|problem| format!("{} {:?}", problem.field, problem.reason)).collect()
     }

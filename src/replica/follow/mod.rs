@@ -20,8 +20,8 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::cache::{Cache, Plans};
-use super::cache_writer::{Behind, Keeper, Kept};
-use super::tenants::{Held, Replica, Snapshot};
+use super::cache_writer::{Behind, CacheEntry, CacheWriter};
+use super::tenants::{Replica, Snapshot, TenantEntry};
 use crate::plan::report::Applied;
 use crate::route::TenantView;
 use crate::secrets::keyring;
@@ -74,7 +74,7 @@ pub struct Follower {
     key: Arc<OnceLock<SigningKey>>,
     replica: Arc<Replica>,
     cache: Option<Cache>,
-    keeper: Option<Keeper>,
+    keeper: Option<CacheWriter>,
     behind: Behind,
     /// What the running switch was brought to by the process before, where that is not what is held.
     before: Plans,
@@ -156,7 +156,7 @@ impl Follower {
             (restored.platform_revision, restored.platform) = (revision, Arc::new(plan));
         }
         for (revision, plan) in tenants {
-            let held = Held { revision, view: Arc::new(TenantView::new(plan)) };
+            let held = TenantEntry { revision, view: Arc::new(TenantView::new(plan)) };
             restored.tenants.insert(held.view.plan.tenant.id, held);
         }
         Some(restored)
@@ -164,8 +164,10 @@ impl Follower {
 
     /// Follows until it is stopped; what is to be cached is written before it returns.
     pub async fn run(mut self, reader: Reader, stop: CancellationToken) {
-        self.keeper =
-            self.cache.clone().map(|cache| Keeper::start(cache, self.replica.clone(), self.behind.clone()));
+        self.keeper = self
+            .cache
+            .clone()
+            .map(|cache| CacheWriter::start(cache, self.replica.clone(), self.behind.clone()));
         stop.run_until_cancelled(self.follow(&reader)).await;
         self.progress.send_modify(|progress| progress.connected = false);
         if let Some(keeper) = self.keeper.take() {
@@ -259,7 +261,7 @@ impl Follower {
             Step::Renumbered => {
                 self.replica.renumber_platform(revisions.platform.number);
                 self.platform = revisions.platform;
-                self.keep(Kept::Platform);
+                self.keep(CacheEntry::Platform);
             }
             Step::Back => drop(held_back.insert(None)),
         }
@@ -299,7 +301,7 @@ impl Follower {
         let Some(held) = self.replica.held(id) else { return };
         self.replica.replace_view(revision.number, held.view);
         self.tenants.insert(id, revision);
-        self.keep(Kept::Tenant(id));
+        self.keep(CacheEntry::Tenant(id));
     }
 
     /// Loads and puts in. What cannot be read stays as it is held; only a lost connection ends it.
@@ -332,7 +334,7 @@ impl Follower {
             Ok((revision, plan)) => {
                 self.replica.replace_platform(revision.number, plan);
                 self.platform = revision;
-                self.keep(Kept::Platform);
+                self.keep(CacheEntry::Platform);
                 self.caught_up_with(None);
             }
             Err(error) if error.is_unreachable() => return Err(error),
@@ -383,7 +385,7 @@ impl Follower {
                 self.progress.send_modify(|progress| {
                     progress.unreadable.remove(&id);
                 });
-                self.keep(Kept::Tenant(id));
+                self.keep(CacheEntry::Tenant(id));
                 self.caught_up_with(Some(id));
             }
             // Removed meanwhile, of which a notification tells, or not there any more.
@@ -405,12 +407,12 @@ impl Follower {
         self.progress.send_modify(|progress| {
             progress.unreadable.remove(&id);
         });
-        self.keep(Kept::Tenant(id));
+        self.keep(CacheEntry::Tenant(id));
         self.caught_up_with(Some(id));
     }
 
     /// Counts a change, and has it cached.
-    fn keep(&self, kept: Kept) {
+    fn keep(&self, kept: CacheEntry) {
         self.progress.send_modify(|progress| progress.applied += 1);
         if let Some(keeper) = &self.keeper {
             keeper.changed(kept);
@@ -444,7 +446,7 @@ async fn load_tenant(
     reader: Reader,
     id: Uuid,
     least: i64,
-    held: Option<(Revision, Held)>,
+    held: Option<(Revision, TenantEntry)>,
 ) -> (Uuid, i64, Result<Option<Loaded>, StoreError>) {
     let held = held.as_ref().map(|(revision, held)| (revision, &held.view.plan));
     let loaded = in_time(ANSWER_TIMEOUT, reader.load_later(id, held)).await;

@@ -6,8 +6,8 @@ use tokio::sync::mpsc::{Receiver, Sender};
 use tokio::time::{Instant, sleep_until};
 
 use super::fetch::Fetcher;
-use super::stream::Seen;
-use super::stream_cache::Shift;
+use super::stream::StreamEvent;
+use super::stream_cache::RefDelta;
 use super::watch_health::Watches;
 use super::{Change, Update};
 
@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_millis(250);
 const MOST: usize = 1000;
 
 /// Between the streams and who takes updates.
-pub(super) struct Gatherer {
+pub(super) struct Batcher {
     fetcher: Fetcher,
     updates: Sender<Update>,
     watches: Watches,
@@ -30,14 +30,14 @@ pub(super) struct Gatherer {
     since: Option<Instant>,
 }
 
-impl Gatherer {
+impl Batcher {
     /// A gatherer of so many streams.
     pub fn new(fetcher: Fetcher, streams: usize, updates: Sender<Update>, watches: Watches) -> Self {
         Self { fetcher, updates, watches, unlisted: streams, batch: Update::default(), since: None }
     }
 
     /// Gathers until nobody takes updates any more.
-    pub async fn run(mut self, mut inbox: Receiver<Seen>) {
+    pub async fn run(mut self, mut inbox: Receiver<StreamEvent>) {
         loop {
             self.fetcher.begin();
             self.watches.fetching(self.fetcher.progress());
@@ -82,28 +82,28 @@ impl Gatherer {
         self.since.get_or_insert_with(Instant::now);
     }
 
-    fn see(&mut self, seen: Seen) {
+    fn see(&mut self, seen: StreamEvent) {
         match seen {
-            Seen::Object(object, shift) => {
+            StreamEvent::Object(object, shift) => {
                 self.change(Change::Upsert(object));
                 self.shift(shift);
             }
-            Seen::Gone(key, shift) => {
+            StreamEvent::Gone(key, shift) => {
                 self.change(Change::Remove(key));
                 self.shift(shift);
             }
-            Seen::Unreadable(unreadable) => self.change(Change::Unreadable(unreadable)),
-            Seen::Shown(key, version) => self.fetcher.wants.shown(&key, version),
-            Seen::Hidden(key) => self.fetcher.wants.hidden(&key),
-            Seen::Listing(kind, namespace) => self.fetcher.wants.listing(kind, namespace),
-            Seen::Listed(kind, namespace, first) => {
+            StreamEvent::Unreadable(unreadable) => self.change(Change::Unreadable(unreadable)),
+            StreamEvent::Shown(key, version) => self.fetcher.wants.shown(&key, version),
+            StreamEvent::Hidden(key) => self.fetcher.wants.hidden(&key),
+            StreamEvent::Listing(kind, namespace) => self.fetcher.wants.listing(kind, namespace),
+            StreamEvent::Listed(kind, namespace, first) => {
                 self.fetcher.wants.listed(kind, namespace);
                 self.unlisted = self.unlisted.saturating_sub(usize::from(first));
             }
         }
     }
 
-    fn shift(&mut self, shift: Shift) {
+    fn shift(&mut self, shift: RefDelta) {
         for key in shift.gained {
             self.fetcher.wants.gain(key);
         }

@@ -13,7 +13,7 @@ use super::failure::Failure;
 use super::kinds::on_use;
 use super::read::{self, Head};
 use super::requests;
-use super::secret_fetch_queue::Wants;
+use super::secret_fetch_queue::SecretFetchQueue;
 use super::watch_health::Fetching;
 use crate::source::{Change, Object, ObjectKey, Unreadable};
 use crate::util::backoff::Backoff;
@@ -35,7 +35,7 @@ enum Answer {
 pub(super) struct Fetcher {
     client: kube::Client,
     /// What is wanted.
-    pub wants: Wants,
+    pub wants: SecretFetchQueue,
     running: JoinSet<(Arc<ObjectKey>, Answer)>,
     paused: Option<Instant>,
     backoff: Backoff,
@@ -47,7 +47,7 @@ pub(super) struct Fetcher {
 impl Fetcher {
     /// A fetcher of nothing yet.
     pub fn new(client: kube::Client, back: Arc<Notify>) -> Self {
-        let (wants, backoff) = (Wants::default(), Backoff::new(PAUSES.0, PAUSES.1));
+        let (wants, backoff) = (SecretFetchQueue::default(), Backoff::new(PAUSES.0, PAUSES.1));
         Self { client, wants, running: JoinSet::new(), paused: None, backoff, error: None, back }
     }
 

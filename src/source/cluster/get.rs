@@ -1,7 +1,7 @@
 //! One object as the API server has it now.
 
 use super::failure::Failure;
-use super::kinds::{KINDS, Taken};
+use super::kinds::{KINDS, WatchMode};
 use super::{read, requests};
 use crate::source::{Change, Object, ObjectKey, Unreadable};
 
@@ -18,7 +18,7 @@ pub async fn get(client: &kube::Client, key: &ObjectKey) -> Result<Option<Change
         Err(Failure::Refused { code: 403, .. }) => return Ok(None),
         Err(failure) => return Err(failure.to_string()),
     };
-    let (Taken::Whole(read) | Taken::Metadata(read) | Taken::OnUse(read)) = kind.taken;
+    let (WatchMode::Whole(read) | WatchMode::Metadata(read) | WatchMode::OnUse(read)) = kind.taken;
     Ok(Some(match read::object(kind, read, &text) {
         // A Tenant that is being deleted is no part of the world any more.
         Ok(Object::Tenant(tenant)) if tenant.metadata.deletion_timestamp.is_some() => {

@@ -23,12 +23,12 @@ pub(super) struct Kind {
     /// Whether its objects live in a namespace.
     pub namespaced: bool,
     /// What is taken of its objects.
-    pub taken: Taken,
+    pub taken: WatchMode,
 }
 
 /// What is taken of the objects of a kind.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Taken {
+pub(super) enum WatchMode {
     /// All of each object, as the watch shows it.
     Whole(Read),
     /// Metadata of each object; nothing else is watched.
@@ -48,14 +48,14 @@ impl Kind {
 
     /// Whether only metadata is listed and watched.
     pub fn metadata_only(&self) -> bool {
-        !matches!(self.taken, Taken::Whole(_))
+        !matches!(self.taken, WatchMode::Whole(_))
     }
 }
 
 /// The kind of this name among those that are fetched on use, and how one is read.
 pub(super) fn on_use(name: &str) -> Option<(&'static Kind, Read)> {
     KINDS.iter().find_map(|kind| match kind.taken {
-        Taken::OnUse(read) if kind.name == name => Some((kind, read)),
+        WatchMode::OnUse(read) if kind.name == name => Some((kind, read)),
         _ => None,
     })
 }
@@ -67,7 +67,7 @@ macro_rules! ours {
             api: "/apis/centrex.dev/v1alpha1",
             plural: $kind::plural(&()).into_owned(),
             namespaced: $namespaced,
-            taken: Taken::Whole(|text| {
+            taken: WatchMode::Whole(|text| {
                 let (metadata, spec, status) = read::resource(text)?;
                 Ok(Object::$kind(Arc::new($kind { metadata, spec, status })))
             }),
@@ -90,9 +90,9 @@ pub(super) static KINDS: LazyLock<Vec<Kind>> = LazyLock::new(|| {
         Tenant, Trunk, Extension, Device, Number, OutboundRoute, RingGroup, Queue, IvrMenu, Conference,
         Schedule, MediaFile, FeatureCode, RoutingTest,
     ));
-    kinds.push(core("Namespace", "namespaces", false, Taken::Metadata(read::namespace)));
-    kinds.push(core("Secret", "secrets", true, Taken::OnUse(read::secret)));
-    kinds.push(core("ConfigMap", "configmaps", true, Taken::OnUse(read::config_map)));
+    kinds.push(core("Namespace", "namespaces", false, WatchMode::Metadata(read::namespace)));
+    kinds.push(core("Secret", "secrets", true, WatchMode::OnUse(read::secret)));
+    kinds.push(core("ConfigMap", "configmaps", true, WatchMode::OnUse(read::config_map)));
     kinds
 });
 

@@ -32,14 +32,14 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 pub use get::get;
-pub use watch_health::{Sign, Watches};
+pub use watch_health::{WatchStatus, Watches};
 
 use super::Change;
-use batcher::Gatherer;
+use batcher::Batcher;
 use fetch::Fetcher;
 use kinds::KINDS;
 use stream::Stream;
-use watch_health::Pulse;
+use watch_health::WatchHealth;
 
 /// What streams have seen and nobody took up yet, at most.
 const INBOX: usize = 256;
@@ -77,8 +77,10 @@ pub fn start(options: ClusterOptions, updates: mpsc::Sender<Update>, stop: Cance
             (false, false) => Vec::new(),
         })
         .collect();
-    let pulses: Vec<Arc<Pulse>> =
-        scopes.iter().map(|(kind, namespace)| Arc::new(Pulse::new(kind.name, namespace.clone()))).collect();
+    let pulses: Vec<Arc<WatchHealth>> = scopes
+        .iter()
+        .map(|(kind, namespace)| Arc::new(WatchHealth::new(kind.name, namespace.clone())))
+        .collect();
     let watches = Watches::new(pulses.clone());
     let (seen, inbox) = mpsc::channel(INBOX);
     let stop = stop.child_token();
@@ -89,7 +91,7 @@ pub fn start(options: ClusterOptions, updates: mpsc::Sender<Update>, stop: Cance
         let stop = stop.clone();
         tokio::spawn(async move { stop.run_until_cancelled(stream.run()).await });
     }
-    let gatherer = Gatherer::new(Fetcher::new(client, back), streams, updates, watches.clone());
+    let gatherer = Batcher::new(Fetcher::new(client, back), streams, updates, watches.clone());
     tokio::spawn(async move {
         // Streams end with it: they would see for nobody.
         let _streams = stop.clone().drop_guard();

@@ -223,7 +223,7 @@ mod tests {
 
     fn read_extension(text: &str) -> Result<Object, String> {
         let kind = KINDS.iter().find(|kind| kind.name == "Extension").unwrap();
-        let super::super::kinds::Taken::Whole(read) = kind.taken else { panic!() };
+        let super::super::kinds::WatchMode::Whole(read) = kind.taken else { panic!() };
         object(kind, read, text)
     }
 

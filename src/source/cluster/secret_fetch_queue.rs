@@ -18,7 +18,7 @@ const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_sec
 
 /// All that is wanted.
 #[derive(Debug, Default)]
-pub(super) struct Wants {
+pub(super) struct SecretFetchQueue {
     wants: HashMap<Arc<ObjectKey>, Want>,
     /// In the order of their wanting, one namespace after the other. One that was given up meanwhile is
     /// passed over.
@@ -76,7 +76,7 @@ impl Want {
     }
 }
 
-impl Wants {
+impl SecretFetchQueue {
     /// How many are in which state.
     pub fn tally(&self) -> Tally {
         self.tally
@@ -267,8 +267,8 @@ mod tests {
         Arc::new(ObjectKey { kind: "Secret", namespace: Some("a".into()), name: name.into() })
     }
 
-    fn held(names: &[&str]) -> Wants {
-        let mut wants = Wants::default();
+    fn held(names: &[&str]) -> SecretFetchQueue {
+        let mut wants = SecretFetchQueue::default();
         for name in names {
             wants.gain(key(name));
             assert_eq!(wants.next(), Some(key(name)));
@@ -344,7 +344,7 @@ mod tests {
 
     #[test]
     fn what_is_deleted_while_it_is_fetched_is_asked_for_again() {
-        let mut wants = Wants::default();
+        let mut wants = SecretFetchQueue::default();
         wants.gain(key("x"));
         wants.next().unwrap();
         wants.hidden(&key("x"));

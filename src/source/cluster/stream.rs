@@ -17,11 +17,11 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
 use super::failure::Failure;
-use super::kinds::{Kind, Taken};
+use super::kinds::{Kind, WatchMode};
 use super::read::{self, Head};
 use super::requests::{Page, Requests};
-use super::stream_cache::{Known, Shift};
-use super::watch_health::Pulse;
+use super::stream_cache::{RefDelta, StreamCache};
+use super::watch_health::WatchHealth;
 use crate::source::references::references;
 use crate::source::{Object, ObjectKey, Unreadable};
 use crate::util::backoff::Backoff;
@@ -37,11 +37,11 @@ const LINE: usize = 64 * 1024;
 
 /// What a stream has seen.
 #[derive(Debug)]
-pub(super) enum Seen {
+pub(super) enum StreamEvent {
     /// An object is new or different.
-    Object(Object, Shift),
+    Object(Object, RefDelta),
     /// An object is gone.
-    Gone(ObjectKey, Shift),
+    Gone(ObjectKey, RefDelta),
     /// An object is there and cannot be read.
     Unreadable(Unreadable),
     /// A Secret or ConfigMap is there at a version.
@@ -59,10 +59,10 @@ pub(super) struct Stream {
     kind: &'static Kind,
     namespace: Option<String>,
     requests: Requests,
-    known: Known,
+    known: StreamCache,
     backoff: Backoff,
-    pulse: Arc<Pulse>,
-    out: Sender<Seen>,
+    pulse: Arc<WatchHealth>,
+    out: Sender<StreamEvent>,
     listed: bool,
     /// Its last failure was that the API server could not be reached.
     cut_off: bool,
@@ -95,12 +95,12 @@ impl Stream {
         client: kube::Client,
         kind: &'static Kind,
         namespace: Option<String>,
-        out: Sender<Seen>,
-        pulse: Arc<Pulse>,
+        out: Sender<StreamEvent>,
+        pulse: Arc<WatchHealth>,
         back: Arc<Notify>,
     ) -> Self {
         let requests = Requests::new(client, kind, namespace.as_deref());
-        let (known, backoff) = (Known::default(), Backoff::new(PAUSES.0, PAUSES.1));
+        let (known, backoff) = (StreamCache::default(), Backoff::new(PAUSES.0, PAUSES.1));
         Self { kind, namespace, requests, known, backoff, pulse, out, listed: false, cut_off: false, back }
     }
 
@@ -130,7 +130,7 @@ impl Stream {
     /// Lists everything, and gives the version to watch from.
     async fn list(&mut self) -> Result<String, Failure> {
         self.known.begin();
-        self.tell(Seen::Listing(self.kind.name, self.namespace.clone())).await;
+        self.tell(StreamEvent::Listing(self.kind.name, self.namespace.clone())).await;
         let (mut version, mut token) = (None, String::new());
         loop {
             let text = self.requests.page(&token).await?;
@@ -147,10 +147,10 @@ impl Stream {
             }
         }
         for (path, shift) in self.known.end() {
-            self.tell(Seen::Gone(self.key(&path), shift)).await;
+            self.tell(StreamEvent::Gone(self.key(&path), shift)).await;
         }
         let first = !std::mem::replace(&mut self.listed, true);
-        self.tell(Seen::Listed(self.kind.name, self.namespace.clone(), first)).await;
+        self.tell(StreamEvent::Listed(self.kind.name, self.namespace.clone(), first)).await;
         self.pulse.listed();
         Ok(version.unwrap_or_default())
     }
@@ -215,19 +215,19 @@ impl Stream {
         let head: Head = serde_json::from_str(text).map_err(Failure::Unreadable)?;
         let (version, key) = (head.version(), head.key(self.kind.name));
         match self.kind.taken {
-            Taken::OnUse(_) => self.tell(Seen::Shown(key, version)).await,
-            Taken::Whole(read) | Taken::Metadata(read) => {
+            WatchMode::OnUse(_) => self.tell(StreamEvent::Shown(key, version)).await,
+            WatchMode::Whole(read) | WatchMode::Metadata(read) => {
                 if self.known.is_current(&head.path(), version) {
                     return Ok(head.resource_version().to_owned());
                 }
                 let seen = match read::object(self.kind, read, text) {
                     Ok(object) => {
                         let shift = self.known.read(head.path(), version, references(&object));
-                        Seen::Object(object, shift)
+                        StreamEvent::Object(object, shift)
                     }
                     Err(message) => {
                         self.known.unreadable(head.path(), version);
-                        Seen::Unreadable(Unreadable { key, tenant: read::tenant(text), message })
+                        StreamEvent::Unreadable(Unreadable { key, tenant: read::tenant(text), message })
                     }
                 };
                 self.tell(seen).await;
@@ -240,10 +240,10 @@ impl Stream {
     async fn is_gone(&mut self, text: &str) -> Result<String, Failure> {
         let head: Head = serde_json::from_str(text).map_err(Failure::Unreadable)?;
         let key = head.key(self.kind.name);
-        if let Taken::OnUse(_) = self.kind.taken {
-            self.tell(Seen::Hidden(key)).await;
+        if let WatchMode::OnUse(_) = self.kind.taken {
+            self.tell(StreamEvent::Hidden(key)).await;
         } else if let Some(shift) = self.known.remove(&head.path()) {
-            self.tell(Seen::Gone(key, shift)).await;
+            self.tell(StreamEvent::Gone(key, shift)).await;
         }
         Ok(head.resource_version().to_owned())
     }
@@ -256,7 +256,7 @@ impl Stream {
         ObjectKey { kind: self.kind.name, namespace, name: name.to_owned() }
     }
 
-    async fn tell(&self, seen: Seen) {
+    async fn tell(&self, seen: StreamEvent) {
         let sent = match self.out.try_send(seen) {
             Err(TrySendError::Full(seen)) => {
                 self.pulse.held_up(true);

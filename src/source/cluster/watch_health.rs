@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 /// How one watch is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sign {
+pub struct WatchStatus {
     /// Kind it watches.
     pub kind: &'static str,
     /// Namespace it watches; none: all of them.
@@ -24,7 +24,7 @@ pub struct Watches(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    pulses: Vec<Arc<Pulse>>,
+    pulses: Vec<Arc<WatchHealth>>,
     fetching: Mutex<Fetching>,
 }
 
@@ -38,7 +38,7 @@ pub(super) struct Fetching {
 }
 
 impl Watches {
-    pub(super) fn new(pulses: Vec<Arc<Pulse>>) -> Self {
+    pub(super) fn new(pulses: Vec<Arc<WatchHealth>>) -> Self {
         Self(Arc::new(Inner { pulses, fetching: Mutex::default() }))
     }
 
@@ -47,7 +47,7 @@ impl Watches {
     }
 
     /// How each watch is, in no particular order.
-    pub fn signs(&self) -> Vec<Sign> {
+    pub fn signs(&self) -> Vec<WatchStatus> {
         self.0.pulses.iter().map(|pulse| pulse.sign()).collect()
     }
 
@@ -82,7 +82,7 @@ impl Watches {
 
 /// How one stream is, as it tells it itself.
 #[derive(Debug)]
-pub(super) struct Pulse {
+pub(super) struct WatchHealth {
     kind: &'static str,
     namespace: Option<String>,
     state: Mutex<State>,
@@ -100,7 +100,7 @@ struct State {
     held_up: bool,
 }
 
-impl Pulse {
+impl WatchHealth {
     pub fn new(kind: &'static str, namespace: Option<String>) -> Self {
         let now = Instant::now();
         let state = State { lived: now, heard: now, error: None, away: false, listed: false, held_up: false };
@@ -147,9 +147,9 @@ impl Pulse {
         state.heard = Instant::now();
     }
 
-    fn sign(&self) -> Sign {
+    fn sign(&self) -> WatchStatus {
         let state = lock(&self.state);
-        Sign {
+        WatchStatus {
             kind: self.kind,
             namespace: self.namespace.clone(),
             since: state.lived.elapsed(),
@@ -172,7 +172,7 @@ impl Pulse {
     }
 }
 
-impl std::fmt::Display for Pulse {
+impl std::fmt::Display for WatchHealth {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.namespace {
             Some(namespace) => write!(f, "{} in namespace {namespace}", self.kind),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::problem::Refused;
-use super::read::{Held, Outcome, Source, objects, text};
+use super::read::{FileObject, Outcome, Source, objects, text};
 use super::scan::Stamp;
 use super::state::FileState;
 use crate::source::validate::Kinds;
@@ -23,7 +23,7 @@ pub(super) enum Loaded {
     Gone,
     Read {
         stamp: Option<Stamp>,
-        documents: Result<Vec<Held>, Refused>,
+        documents: Result<Vec<FileObject>, Refused>,
         /// Its text; empty when it could not be read.
         text: String,
     },
@@ -71,7 +71,7 @@ pub(super) fn load(
 }
 
 /// A file is taken whole or not at all.
-fn whole(outcomes: impl Iterator<Item = Outcome>) -> Result<Vec<Held>, Refused> {
+fn whole(outcomes: impl Iterator<Item = Outcome>) -> Result<Vec<FileObject>, Refused> {
     let (mut documents, mut refused) = (Vec::new(), Refused::default());
     for outcome in outcomes {
         match outcome {

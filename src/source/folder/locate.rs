@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::Place;
+use super::FileLocation;
 use super::document::{Format, split};
 use super::read::{path, text};
 use super::scan::format;
@@ -15,14 +15,14 @@ use crate::source::ObjectKey;
 
 /// The fields of one document that are asked for: which of the questions each is, and its path.
 #[derive(Debug, Default)]
-struct Asked {
+struct FieldQuery {
     questions: Vec<usize>,
     paths: Vec<Vec<Step>>,
 }
 
 /// Where each field of an object in force stands, or what is nearest to it.
-pub(super) fn locate(state: &State, fields: &[(&ObjectKey, &str)]) -> Vec<Option<Place>> {
-    let mut files: BTreeMap<Arc<Path>, HashMap<u64, Asked>> = BTreeMap::new();
+pub(super) fn locate(state: &State, fields: &[(&ObjectKey, &str)]) -> Vec<Option<FileLocation>> {
+    let mut files: BTreeMap<Arc<Path>, HashMap<u64, FieldQuery>> = BTreeMap::new();
     for (question, (key, field)) in fields.iter().enumerate() {
         if let Some(claim) = state.claim_in_force(key) {
             let asked = files.entry(claim.file.clone()).or_default().entry(claim.document).or_default();
@@ -34,7 +34,7 @@ pub(super) fn locate(state: &State, fields: &[(&ObjectKey, &str)]) -> Vec<Option
     for (file, documents) in files {
         let mut answer = |question: usize, line: usize| {
             if let Some(place) = places.get_mut(question) {
-                *place = Some(Place { file: file.to_path_buf(), line });
+                *place = Some(FileLocation { file: file.to_path_buf(), line });
             }
         };
         // What was changed since is where its document was.

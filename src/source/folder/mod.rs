@@ -74,7 +74,7 @@ pub struct Update {
 
 /// Where something stands.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Place {
+pub struct FileLocation {
     /// The file.
     pub file: PathBuf,
     /// The line, from 1.
@@ -122,7 +122,7 @@ impl Folder {
     }
 
     /// Where a field of an object in force stands, or what is nearest to it.
-    pub fn locate(&self, key: &ObjectKey, field: &str) -> Option<Place> {
+    pub fn locate(&self, key: &ObjectKey, field: &str) -> Option<FileLocation> {
         lock(&self.tree).locate(&[(key, field)]).pop().flatten()
     }
 
@@ -163,7 +163,7 @@ impl Reading {
 
     /// Where each field of an object stands, or what is nearest to it; none of an object that is not
     /// there. Ask for all fields at once: every file is read again once a call.
-    pub fn locate(&self, fields: &[(&ObjectKey, &str)]) -> Vec<Option<Place>> {
+    pub fn locate(&self, fields: &[(&ObjectKey, &str)]) -> Vec<Option<FileLocation>> {
         self.tree.locate(fields)
     }
 }

@@ -20,7 +20,7 @@ pub const MAX_FILE_SIZE: u64 = 64 << 20;
 
 /// A document that was read, kept to be used again while its text stays the same.
 #[derive(Clone, Debug)]
-pub(super) struct Held {
+pub(super) struct FileObject {
     /// Fingerprint of its text.
     pub hash: u64,
     /// The line in the file where its content starts, from 1.
@@ -31,7 +31,7 @@ pub(super) struct Held {
 }
 
 /// What one document became.
-pub(super) type Outcome = Result<Held, Refused>;
+pub(super) type Outcome = Result<FileObject, Refused>;
 
 /// Reads a file as text. `Ok(None)` when it is gone.
 ///
@@ -67,11 +67,11 @@ pub(super) fn text(path: &Path) -> Result<Option<String>, Box<FileProblem>> {
 pub(super) struct Source<'a> {
     pub path: &'a Path,
     pub documents: Vec<Document<'a>>,
-    last: HashMap<u64, &'a Held>,
+    last: HashMap<u64, &'a FileObject>,
 }
 
 impl<'a> Source<'a> {
-    pub fn new(path: &'a Path, text: &'a str, last: &'a [Held]) -> Self {
+    pub fn new(path: &'a Path, text: &'a str, last: &'a [FileObject]) -> Self {
         let format = super::scan::format(path).unwrap_or(Format::Yaml);
         let last = last.iter().map(|held| (held.hash, held)).collect();
         Self { path, documents: split(text, format), last }
@@ -81,7 +81,7 @@ impl<'a> Source<'a> {
     pub fn read(&self, document: &Document<'_>, kinds: &Kinds, hash: impl Fn(&str) -> u64) -> Outcome {
         let hash = hash(document.text);
         if let Some(held) = self.last.get(&hash) {
-            return Ok(Held { line: document.content_line(), reused: true, ..(*held).clone() });
+            return Ok(FileObject { line: document.content_line(), reused: true, ..(*held).clone() });
         }
         let syntax = |error: super::document::SyntaxError| {
             Refused::from(FileProblem {
@@ -97,7 +97,7 @@ impl<'a> Source<'a> {
             }
             None => Vec::new(),
         };
-        Ok(Held { hash, line: document.content_line(), items: items.into(), reused: false })
+        Ok(FileObject { hash, line: document.content_line(), items: items.into(), reused: false })
     }
 
     fn problems(&self, document: &Document<'_>, faults: Vec<Fault>) -> Vec<FileProblem> {
@@ -137,6 +137,6 @@ fn named(document: &Value, kinds: &Kinds) -> Vec<ObjectKey> {
 }
 
 /// The objects that documents hold.
-pub(super) fn objects(documents: &[Held]) -> impl Iterator<Item = &ObjectKey> {
+pub(super) fn objects(documents: &[FileObject]) -> impl Iterator<Item = &ObjectKey> {
     documents.iter().flat_map(|document| document.items.iter().map(|item| &item.key))
 }

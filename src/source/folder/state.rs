@@ -13,7 +13,7 @@ use super::first_seen::FirstSeen;
 use super::last_good::LastGood;
 use super::load::{Loaded, load};
 use super::problem::{FileProblem, Refused};
-use super::read::{Held, Source, objects};
+use super::read::{FileObject, Source, objects};
 use super::scan::Stamp;
 use crate::source::validate::Kinds;
 use crate::source::{Change, Object, ObjectKey, manifest};
@@ -29,7 +29,7 @@ const GROUP: u64 = 16 << 20;
 pub(super) struct FileState {
     pub stamp: Option<Stamp>,
     /// What it held when it was last good.
-    pub documents: Vec<Held>,
+    pub documents: Vec<FileObject>,
     /// What is wrong with it now, and what it holds all the same.
     pub refused: Refused,
 }
@@ -131,7 +131,7 @@ impl State {
         &mut self,
         path: &Path,
         stamp: Option<Stamp>,
-        documents: Result<Vec<Held>, Refused>,
+        documents: Result<Vec<FileObject>, Refused>,
         text: &str,
         now: Timestamp,
     ) {
@@ -178,7 +178,7 @@ impl State {
 
     /// What a broken file held when an earlier process found it good; nothing when that is no longer
     /// valid either.
-    fn before(&mut self, path: &Path, now: Timestamp) -> Vec<Held> {
+    fn before(&mut self, path: &Path, now: Timestamp) -> Vec<FileObject> {
         let Some(text) = self.last_good.as_ref().and_then(|kept| kept.text(path)) else { return Vec::new() };
         let source = Source::new(path, &text, &[]);
         let read = |document| source.read(document, self.kinds, |text| self.hash(text));
@@ -192,7 +192,7 @@ impl State {
     }
 
     /// Gives every object of a new document an identity and an age.
-    fn identify(&mut self, document: &mut Held, now: Timestamp) {
+    fn identify(&mut self, document: &mut FileObject, now: Timestamp) {
         for item in Arc::get_mut(&mut document.items).into_iter().flatten() {
             let metadata = item.object.metadata_mut();
             metadata.uid.get_or_insert_with(|| uid(&item.key));
@@ -204,7 +204,7 @@ impl State {
 
     /// What speaks against the new documents of a file: an object that stands twice in it, or one
     /// that changed what cannot change.
-    fn against_rules(&self, file: &Path, documents: &[Held]) -> Vec<FileProblem> {
+    fn against_rules(&self, file: &Path, documents: &[FileObject]) -> Vec<FileProblem> {
         let mut problems = Vec::new();
         let mut lines = HashMap::new();
         for document in documents {
@@ -235,7 +235,7 @@ impl State {
     }
 
     /// Notes which objects a file holds now; those of documents it had before are known.
-    fn claim(&mut self, file: &Arc<Path>, old: &[Held], new: &[Held]) {
+    fn claim(&mut self, file: &Arc<Path>, old: &[FileObject], new: &[FileObject]) {
         let kept: HashSet<&ObjectKey> = objects(new).collect();
         for key in objects(old).filter(|key| !kept.contains(key)) {
             self.unclaim(key, file);

@@ -13,7 +13,7 @@ use super::locate::locate;
 use super::problem::{FileProblem, FolderError};
 use super::scan::{Scan, format, hidden, scan};
 use super::state::State;
-use super::{FolderOptions, Place, Update, below, generated};
+use super::{FileLocation, FolderOptions, Update, below, generated};
 use crate::source::validate::kinds;
 use crate::source::{Change, ObjectKey};
 
@@ -232,7 +232,7 @@ impl Tree {
     }
 
     /// Where each field of an object in force stands, or what is nearest to it.
-    pub fn locate(&self, fields: &[(&ObjectKey, &str)]) -> Vec<Option<Place>> {
+    pub fn locate(&self, fields: &[(&ObjectKey, &str)]) -> Vec<Option<FileLocation>> {
         locate(&self.state, fields)
     }
 }

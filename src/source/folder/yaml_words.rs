@@ -10,7 +10,7 @@ pub(super) struct InWords;
 
 impl MessageFormatter for InWords {
     fn localizer(&self) -> &dyn Localizer {
-        &WithoutPlace
+        &WithoutLocation
     }
 
     fn format_message<'a>(&self, error: &'a Error) -> Cow<'a, str> {
@@ -36,9 +36,9 @@ impl MessageFormatter for InWords {
 }
 
 /// Leaves out where it is, which is said beside the message.
-struct WithoutPlace;
+struct WithoutLocation;
 
-impl Localizer for WithoutPlace {
+impl Localizer for WithoutLocation {
     fn attach_location<'a>(&self, message: Cow<'a, str>, _: Location) -> Cow<'a, str> {
         message
     }

@@ -113,7 +113,7 @@ type ByName<T> = Arc<BTreeMap<String, Arc<T>>>;
 /// Everything a source has seen. Objects in order of their keys, so that every pass over them is
 /// the same; children are found through their tenant.
 #[derive(Clone, Debug, Default)]
-pub struct World {
+pub struct ResourceIndex {
     /// Tenants, cluster kinds, trunks, namespaces.
     objects: BTreeMap<ObjectKey, Object>,
     /// Children by namespace and tenant name, whether the tenant exists or not.
@@ -127,9 +127,9 @@ pub struct World {
     unreadable: BTreeMap<ObjectKey, Unreadable>,
 }
 
-impl World {
+impl ResourceIndex {
     /// Applies a change and says whom it concerns.
-    pub fn apply(&mut self, change: Change) -> Touched {
+    pub fn apply(&mut self, change: Change) -> Affected {
         match change {
             Change::Upsert(object) => {
                 let mut touched = self.can_read(&object.key());
@@ -145,14 +145,14 @@ impl World {
         }
     }
 
-    fn upsert(&mut self, object: Object) -> Touched {
+    fn upsert(&mut self, object: Object) -> Affected {
         let key = object.key();
         let namespace = key.namespace.clone().unwrap_or_default();
         match &object {
             Object::Secret(secret) => {
                 let here = Arc::make_mut(self.secrets.entry(namespace).or_default());
                 match here.insert(key.name.clone(), secret.clone()) {
-                    Some(before) if before.data == secret.data => Touched::default(),
+                    Some(before) if before.data == secret.data => Affected::default(),
                     before => self.touched_by_secret(&key, before.is_some()),
                 }
             }
@@ -160,16 +160,16 @@ impl World {
                 let here = Arc::make_mut(self.config_maps.entry(namespace.clone()).or_default());
                 let before = here.insert(key.name, map.clone());
                 if before.is_some_and(|before| before.data == map.data) {
-                    return Touched::default();
+                    return Affected::default();
                 }
                 self.touched_namespace(&namespace)
             }
             _ => match object.tenant().map(str::to_owned) {
                 Some(name) => self.file(TenantKey { namespace, name }, key, object),
                 None => {
-                    let touched = Touched::by_key(&key);
+                    let touched = Affected::by_key(&key);
                     match self.objects.insert(key, object.clone()) {
-                        Some(before) if before.is_same_input(&object) => Touched::default(),
+                        Some(before) if before.is_same_input(&object) => Affected::default(),
                         _ => touched,
                     }
                 }
@@ -178,8 +178,8 @@ impl World {
     }
 
     /// Files a child under its tenant.
-    fn file(&mut self, tenant: TenantKey, key: ObjectKey, object: Object) -> Touched {
-        let mut touched = Touched { claims: key.kind == "Number", ..Touched::default() };
+    fn file(&mut self, tenant: TenantKey, key: ObjectKey, object: Object) -> Affected {
+        let mut touched = Affected { claims: key.kind == "Number", ..Affected::default() };
         match self.filed.get(&key) {
             Some(before) if *before == tenant => {}
             _ => {
@@ -191,7 +191,7 @@ impl World {
         }
         let children = self.children.entry(tenant.clone()).or_default();
         match children.insert(key.clone(), object.clone()) {
-            Some(before) if before.is_same_input(&object) => return Touched::default(),
+            Some(before) if before.is_same_input(&object) => return Affected::default(),
             _ => {}
         }
         touched.objects.push((Some(tenant.clone()), key));
@@ -199,7 +199,7 @@ impl World {
         touched
     }
 
-    fn remove(&mut self, key: &ObjectKey) -> Touched {
+    fn remove(&mut self, key: &ObjectKey) -> Affected {
         let namespace = key.namespace.clone().unwrap_or_default();
         match key.kind {
             "Secret" => {
@@ -213,15 +213,15 @@ impl World {
             _ => match self.filed.remove(key) {
                 Some(tenant) => {
                     self.unfile(&tenant, key);
-                    Touched {
+                    Affected {
                         claims: key.kind == "Number",
                         tenants: BTreeSet::from([tenant]),
-                        ..Touched::default()
+                        ..Affected::default()
                     }
                 }
                 None => {
                     self.objects.remove(key);
-                    Touched::by_key(key)
+                    Affected::by_key(key)
                 }
             },
         }
@@ -238,7 +238,7 @@ impl World {
 
     /// The tenants of a Secret's namespace, and the platform if a trunk there registers with it. One that
     /// was there before has been used, perhaps: what takes a value from it is to be written again.
-    fn touched_by_secret(&self, key: &ObjectKey, before: bool) -> Touched {
+    fn touched_by_secret(&self, key: &ObjectKey, before: bool) -> Affected {
         let registers = |object: &Object| match object {
             Object::Trunk(trunk) => {
                 trunk.metadata.namespace == key.namespace
@@ -252,10 +252,10 @@ impl World {
             let owners = touched.tenants.iter().cloned().map(Some).chain(platform.then_some(None));
             touched.objects.extend(owners.map(|owner| (owner, key.clone())));
         }
-        Touched { platform, ..touched }
+        Affected { platform, ..touched }
     }
 
-    fn touched_namespace(&self, namespace: &str) -> Touched {
+    fn touched_namespace(&self, namespace: &str) -> Affected {
         let first = ObjectKey { kind: "Tenant", namespace: Some(namespace.to_owned()), name: String::new() };
         let here = |key: &ObjectKey| key.kind == "Tenant" && key.namespace.as_deref() == Some(namespace);
         let tenants = self
@@ -264,7 +264,7 @@ impl World {
             .take_while(|(key, _)| here(key))
             .map(|(key, _)| TenantKey { namespace: namespace.to_owned(), name: key.name.clone() })
             .collect();
-        Touched { tenants, ..Touched::default() }
+        Affected { tenants, ..Affected::default() }
     }
 
     /// A tenant and its children, in order of their keys.
@@ -440,7 +440,7 @@ impl World {
 
 /// Whom a change concerns.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Touched {
+pub struct Affected {
     /// Tenants to compile again.
     pub tenants: BTreeSet<TenantKey>,
     /// The platform is to be compiled again; where its plan or its policies changed, all tenants too.
@@ -452,7 +452,7 @@ pub struct Touched {
     pub objects: Vec<(Option<TenantKey>, ObjectKey)>,
 }
 
-impl Touched {
+impl Affected {
     fn by_key(key: &ObjectKey) -> Self {
         match key.kind {
             "Tenant" => Self {

@@ -1,7 +1,7 @@
 //! Objects that are there and cannot be read, as when a newer release has written them. What is
 //! stored of one must not be taken for gone, so whomever it may concern is left as it is stored.
 
-use super::{TenantKey, Touched, World};
+use super::{Affected, ResourceIndex, TenantKey};
 use crate::source::ObjectKey;
 use crate::source::manifest::name_violations;
 use crate::source::references::trunks;
@@ -17,16 +17,16 @@ pub struct Unreadable {
     pub message: String,
 }
 
-impl World {
+impl ResourceIndex {
     /// Takes in that an object cannot be read, and says whom that concerns: nobody where a copy of it
     /// is held, which stays in force.
-    pub(super) fn cannot_read(&mut self, unreadable: Unreadable) -> Touched {
+    pub(super) fn cannot_read(&mut self, unreadable: Unreadable) -> Affected {
         let key = &unreadable.key;
         // Nothing is stored of the former by themselves, and nothing under a name that no release takes.
         let never_stored = matches!(key.kind, "Secret" | "ConfigMap" | "Namespace" | "Switch")
             || (key.kind != "Tenant" && !name_violations(&key.name, key.namespace.as_deref()).is_empty());
         if never_stored || self.object(key).is_some() {
-            return Touched::default();
+            return Affected::default();
         }
         let touched = self.concerned_by(&unreadable);
         self.unreadable.insert(key.clone(), unreadable);
@@ -35,18 +35,18 @@ impl World {
 
     /// Takes in that an object was read, or is gone, and says whom that concerns: nobody where it could
     /// be read before.
-    pub(super) fn can_read(&mut self, key: &ObjectKey) -> Touched {
+    pub(super) fn can_read(&mut self, key: &ObjectKey) -> Affected {
         let unreadable = self.unreadable.remove(key);
         unreadable.map(|unreadable| self.concerned_by(&unreadable)).unwrap_or_default()
     }
 
-    fn concerned_by(&self, unreadable: &Unreadable) -> Touched {
+    fn concerned_by(&self, unreadable: &Unreadable) -> Affected {
         let concerned = |tenant: &TenantKey| self.concerns(unreadable, tenant);
         let tenants = self.tenants().filter_map(|tenant| super::key_of(tenant)).filter(concerned);
         let own = tenant_key(&unreadable.key);
         let platform = is_of_platform(&unreadable.key);
         let claims = own.is_some();
-        Touched { claims, tenants: tenants.chain(own).collect(), platform, ..Touched::default() }
+        Affected { claims, tenants: tenants.chain(own).collect(), platform, ..Affected::default() }
     }
 
     /// Whether a tenant would compile to something else if this could be read.
@@ -133,7 +133,7 @@ mod tests {
     fn what_cannot_be_read_keeps_those_it_may_concern() {
         let route = json!({"tenantRef": {"name": "two"}, "priority": 1, "match": [{"prefix": "0"}],
             "trunks": [{"name": "carrier", "namespace": "carriers"}]});
-        let mut before = World::default();
+        let mut before = ResourceIndex::default();
         for object in [tenant("a", "one"), tenant("a", "two"), tenant("b", "one")] {
             before.apply(Change::Upsert(object));
         }
@@ -177,16 +177,16 @@ mod tests {
 
     #[test]
     fn what_was_read_before_stays_in_force() {
-        let mut world = World::default();
+        let mut world = ResourceIndex::default();
         world.apply(Change::Upsert(tenant("a", "one")));
         let touched = world.apply(unreadable(key("Tenant", Some("a"), "one"), None));
-        assert_eq!(touched, Touched::default());
+        assert_eq!(touched, Affected::default());
         assert_eq!(world.keeps(&TenantKey { namespace: "a".into(), name: "one".into() }), None);
     }
 
     #[test]
     fn children_of_a_tenant_that_cannot_be_read_are_no_orphans() {
-        let mut world = World::default();
+        let mut world = ResourceIndex::default();
         world.apply(Change::Upsert(object(
             "Extension",
             "a",

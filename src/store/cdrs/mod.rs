@@ -18,7 +18,7 @@ use super::{Reader, tenant_schema};
 
 /// What became of records.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Taken {
+pub enum InsertedCdrs {
     /// They are there now; so many were not before.
     Stored(u64),
     /// One of the tenants is not there, and so none was kept.
@@ -50,7 +50,7 @@ impl Reader {
     ///
     /// # Errors
     /// When Postgres fails: worth another try.
-    pub async fn take_cdrs<R>(&self, batches: &[(Uuid, Vec<R>)]) -> Result<Taken, StoreError>
+    pub async fn take_cdrs<R>(&self, batches: &[(Uuid, Vec<R>)]) -> Result<InsertedCdrs, StoreError>
     where
         R: for<'q> Encode<'q, Postgres> + Type<Postgres> + PgHasArrayType,
     {
@@ -68,13 +68,13 @@ impl Reader {
         let taken: Result<i64, _> = query.fetch_one(self.pool()).await;
         let code = |error: &sqlx::Error| Some(error.as_database_error()?.code()?.into_owned());
         match taken {
-            Ok(new) => Ok(Taken::Stored(u64::try_from(new).unwrap_or_default())),
+            Ok(new) => Ok(InsertedCdrs::Stored(u64::try_from(new).unwrap_or_default())),
             Err(error) => match code(&error).as_deref() {
                 // invalid_schema_name
-                Some("3F000") => Ok(Taken::NoTenant),
+                Some("3F000") => Ok(InsertedCdrs::NoTenant),
                 // Data exceptions, broken constraints, and what is too large for an index.
                 Some(code) if ["22", "23", "54"].iter().any(|class| code.starts_with(class)) => {
-                    Ok(Taken::Refused(error.to_string()))
+                    Ok(InsertedCdrs::Refused(error.to_string()))
                 }
                 _ => Err(StoreError::from_sqlx(error, "storing call records")),
             },

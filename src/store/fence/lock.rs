@@ -7,7 +7,7 @@ use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use tokio::time::{Instant, interval_at, sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{Candidate, Elected};
+use super::{Elected, WriterIdentity};
 use crate::store::ACQUIRE_TIMEOUT;
 use crate::store::error::{Doing, StoreError};
 
@@ -41,7 +41,7 @@ struct Holder {
 
 impl Lock {
     /// Takes the lock; of an earlier leader of the same Lease by ending it.
-    pub async fn take(options: &PgConnectOptions, candidate: &Candidate) -> Result<Self, StoreError> {
+    pub async fn take(options: &PgConnectOptions, candidate: &WriterIdentity) -> Result<Self, StoreError> {
         let pool = PgPoolOptions::new()
             .max_connections(1)
             .acquire_timeout(ACQUIRE_TIMEOUT)
@@ -61,7 +61,7 @@ impl Lock {
         }
     }
 
-    async fn try_take(&mut self, candidate: &Candidate) -> Result<(), StoreError> {
+    async fn try_take(&mut self, candidate: &WriterIdentity) -> Result<(), StoreError> {
         let mut by = "somebody who comes and goes".to_owned();
         for _ in 0..ATTEMPTS {
             let taken: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)")
@@ -155,7 +155,7 @@ impl Lock {
     }
 
     /// Begins a term. It waits for transactions of the last one that are still under way.
-    pub async fn raise_term(&mut self, candidate: &Candidate) -> Result<i64, StoreError> {
+    pub async fn raise_term(&mut self, candidate: &WriterIdentity) -> Result<i64, StoreError> {
         let elected = candidate.elected.as_ref();
         let raised: Result<Option<i64>, _> = sqlx::query_scalar(
             "UPDATE public.writer

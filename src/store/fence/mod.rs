@@ -26,7 +26,7 @@ use lock::Lock;
 
 /// Who wants to write.
 #[derive(Clone, Debug)]
-pub struct Candidate {
+pub struct WriterIdentity {
     /// A name for people, such as the pod's: whoever has to wait is told it.
     pub holder: String,
     /// By what it was elected; none where there is no election.
@@ -56,7 +56,7 @@ impl Elected {
 
 /// The right to write.
 #[derive(Debug)]
-pub(super) struct Lead {
+pub(super) struct WriterTerm {
     term: i64,
     set_back: bool,
     lost: CancellationToken,
@@ -73,7 +73,7 @@ impl Store {
     /// [`StoreError::Led`] while somebody else writes, which is worth another try after a while;
     /// [`StoreError::Fenced`] when a later leader of the same Lease writes; else as
     /// [`Store::connect`].
-    pub async fn lead(options: &StoreOptions, candidate: &Candidate) -> Result<Self, StoreError> {
+    pub async fn lead(options: &StoreOptions, candidate: &WriterIdentity) -> Result<Self, StoreError> {
         Self::lead_again(options, candidate, &Memory::default()).await
     }
 
@@ -84,7 +84,7 @@ impl Store {
     /// As [`Store::lead`].
     pub async fn lead_again(
         options: &StoreOptions,
-        candidate: &Candidate,
+        candidate: &WriterIdentity,
         memory: &Memory,
     ) -> Result<Self, StoreError> {
         let options = &options.current()?;
@@ -98,7 +98,7 @@ impl Store {
 
     async fn take_lead(
         options: &StoreOptions,
-        candidate: &Candidate,
+        candidate: &WriterIdentity,
         memory: &Memory,
         connection: &mut PgConnection,
     ) -> Result<Self, StoreError> {
@@ -133,7 +133,7 @@ impl Store {
         let watched = watch::watch(reader.clone(), memory.clone(), term, lost.clone(), end.clone());
         tasks.spawn(watched);
         tasks.close();
-        let lead = Lead { term, set_back, lost, _guard: end.clone().drop_guard(), end, tasks };
+        let lead = WriterTerm { term, set_back, lost, _guard: end.clone().drop_guard(), end, tasks };
         Ok(Self { reader, signing_key, memory: memory.clone(), lead: Some(Arc::new(lead)) })
     }
 

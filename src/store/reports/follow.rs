@@ -11,7 +11,7 @@ use tracing::warn;
 use uuid::Uuid;
 
 use super::{ANSWER_TIMEOUT, CHANNEL, Notice};
-use crate::plan::report::Findings;
+use crate::plan::report::SwitchReport;
 use crate::plan::report::{Ack, LATE, SILENT, SwitchInfo, SwitchState};
 use crate::store::Reader;
 use crate::store::error::{Doing, StoreError, in_time, lost_connection};
@@ -22,7 +22,7 @@ const LONGEST_RETRY: Duration = Duration::from_secs(10);
 
 /// How long switches may be silent. Time is Postgres' own.
 #[derive(Clone, Copy, Debug)]
-pub struct Patience {
+pub struct HeartbeatLimits {
     /// How often it is looked.
     pub look: Duration,
     /// After which a switch that counts is late.
@@ -33,7 +33,7 @@ pub struct Patience {
     pub gone: Duration,
 }
 
-impl Default for Patience {
+impl Default for HeartbeatLimits {
     /// Sidecars report every five seconds.
     fn default() -> Self {
         Self { look: Duration::from_secs(3), late: LATE, silent: SILENT, gone: Duration::from_secs(600) }
@@ -55,7 +55,7 @@ impl From<StoreError> for End {
 }
 
 /// What is known of a switch.
-struct Known {
+struct FollowedSwitch {
     instance: Uuid,
     standing: Standing,
 }
@@ -93,7 +93,7 @@ impl From<Columns> for Row {
 /// and everything is read anew then.
 pub async fn follow_acks(
     reader: Reader,
-    patience: Patience,
+    patience: HeartbeatLimits,
     acks: mpsc::Sender<Ack>,
     stop: CancellationToken,
 ) {
@@ -114,10 +114,10 @@ pub async fn follow_acks(
 }
 
 struct Follower<'a> {
-    patience: Patience,
+    patience: HeartbeatLimits,
     acks: &'a mpsc::Sender<Ack>,
     /// None before everything was read.
-    known: Option<BTreeMap<String, Known>>,
+    known: Option<BTreeMap<String, FollowedSwitch>>,
 }
 
 impl Follower<'_> {
@@ -143,12 +143,12 @@ impl Follower<'_> {
         self.acks.send(ack).await.map_err(|_| End::Over)
     }
 
-    fn known(&mut self) -> &mut BTreeMap<String, Known> {
+    fn known(&mut self) -> &mut BTreeMap<String, FollowedSwitch> {
         self.known.get_or_insert_default()
     }
 
     fn know(&mut self, row: &Row, standing: Standing) {
-        self.known().insert(row.info.name.clone(), Known { instance: row.instance, standing });
+        self.known().insert(row.info.name.clone(), FollowedSwitch { instance: row.instance, standing });
     }
 
     /// Tells all there are.
@@ -174,7 +174,7 @@ impl Follower<'_> {
         if gone {
             return self.ended(switch).await;
         }
-        let reports = |known: &Known| known.standing == Standing::Reporting;
+        let reports = |known: &FollowedSwitch| known.standing == Standing::Reporting;
         if all || !self.known().get(&switch).is_some_and(reports) {
             let rows = self.rows(listener).await?;
             let Some(row) = rows.iter().find(|row| row.info.name == switch) else { return Ok(()) };
@@ -207,7 +207,7 @@ impl Follower<'_> {
     }
 
     fn others_report(&mut self, name: &str) -> bool {
-        let reports = |(other, known): (&String, &Known)| {
+        let reports = |(other, known): (&String, &FollowedSwitch)| {
             other.as_str() != name && known.standing == Standing::Reporting
         };
         self.known().iter().any(reports)
@@ -282,11 +282,11 @@ async fn state(listener: &mut PgListener, row: &Row) -> Result<SwitchState, Stor
 }
 
 /// What was found on a switch; none when it is gone.
-async fn read_findings(listener: &mut PgListener, name: &str) -> Result<Option<Findings>, StoreError> {
+async fn read_findings(listener: &mut PgListener, name: &str) -> Result<Option<SwitchReport>, StoreError> {
     let findings = sqlx::query_scalar("SELECT findings FROM public.switches WHERE name = $1")
         .bind(name)
         .fetch_optional(listener);
-    let findings: Option<Json<Findings>> =
+    let findings: Option<Json<SwitchReport>> =
         in_time(ANSWER_TIMEOUT, async { findings.await.doing("reading what was found on a switch") }).await?;
     Ok(findings.map(|Json(findings)| findings))
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-pub use follow::{Patience, follow_acks};
+pub use follow::{HeartbeatLimits, follow_acks};
 pub use reporter::Reporter;
 
 /// Channel of acks. The payload is JSON: `{"switch": NAME, "platform": N, "tenants": [[ID, N], …]}`

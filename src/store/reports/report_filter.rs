@@ -1,6 +1,6 @@
 //! The part of a switch's findings that is worth a write: what lasts, and not more than is useful.
 
-use crate::plan::report::{Findings, GatewayState, Held};
+use crate::plan::report::{GatewayState, NotApplied, SwitchReport};
 
 /// Most bytes of one text, and of a gateway's state or a version.
 const MAX_TEXT: usize = 500;
@@ -10,8 +10,8 @@ const MAX_DRIFT: usize = 20;
 
 /// Findings as they are to stand in Postgres, where `before` stands: without how many calls are up,
 /// which moves all the time, and what is of no use outside its process; without a gateway's steps between two states; and bounded.
-pub fn lasting(before: &Findings, now: &Findings) -> Findings {
-    let mut lasting = Findings {
+pub fn lasting(before: &SwitchReport, now: &SwitchReport) -> SwitchReport {
+    let mut lasting = SwitchReport {
         version: now.version.as_deref().map(|version| bounded(version, MAX_WORD)),
         calls: 0,
         ending: false,
@@ -35,8 +35,8 @@ pub fn lasting(before: &Findings, now: &Findings) -> Findings {
     lasting
 }
 
-fn short(held: &Held) -> Held {
-    Held { why: bounded(&held.why, MAX_TEXT), ..held.clone() }
+fn short(held: &NotApplied) -> NotApplied {
+    NotApplied { why: bounded(&held.why, MAX_TEXT), ..held.clone() }
 }
 
 /// A text of at most so many bytes, without the characters that jsonb cannot hold and nobody can read.
@@ -50,20 +50,23 @@ fn bounded(text: &str, most: usize) -> String {
 mod tests {
     use super::*;
 
-    fn gateway(state: &str) -> Findings {
+    fn gateway(state: &str) -> SwitchReport {
         let state = GatewayState { state: state.to_owned(), up: true };
-        Findings { gateways: [("carriers/acme".to_owned(), vec![state])].into(), ..Findings::default() }
+        SwitchReport {
+            gateways: [("carriers/acme".to_owned(), vec![state])].into(),
+            ..SwitchReport::default()
+        }
     }
 
     #[test]
     fn calls_that_come_and_go_are_no_news() {
-        let now = Findings { calls: 7, connected: Some(true), ..Findings::default() };
-        assert_eq!(lasting(&Findings::default(), &now), Findings { calls: 0, ..now });
+        let now = SwitchReport { calls: 7, connected: Some(true), ..SwitchReport::default() };
+        assert_eq!(lasting(&SwitchReport::default(), &now), SwitchReport { calls: 0, ..now });
     }
 
     #[test]
     fn a_registration_that_is_renewed_is_no_news_and_one_that_fails_is() {
-        let mut stands = lasting(&Findings::default(), &gateway("TRYING"));
+        let mut stands = lasting(&SwitchReport::default(), &gateway("TRYING"));
         assert_eq!(stands, gateway("TRYING"), "nothing better is known");
         for (now, then) in [
             ("REGED", "REGED"),
@@ -85,13 +88,13 @@ mod tests {
     #[test]
     fn whatever_a_switch_says_fits() {
         let hostile = format!("a\0b\n{}", "ä".repeat(5000));
-        let now = Findings {
+        let now = SwitchReport {
             version: Some(hostile.clone()),
             drift: vec![hostile.clone(); 50],
             problems: [(uuid::Uuid::nil(), hostile.clone())].into(),
             ..gateway(&hostile)
         };
-        let stands = lasting(&Findings::default(), &now);
+        let stands = lasting(&SwitchReport::default(), &now);
         assert_eq!((stands.drift.len(), stands.drift[0].starts_with("a b ä")), (MAX_DRIFT, true));
         let text = serde_json::to_string(&stands).unwrap();
         assert!(text.len() < (MAX_DRIFT + 2) * MAX_TEXT + 500 && !text.contains("\\u0000"), "{}", text.len());

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::report_filter::lasting;
 use super::{ANSWER_TIMEOUT, CHANNEL, FORGOTTEN, Notice};
-use crate::plan::report::{Applied, Findings};
+use crate::plan::report::{Applied, SwitchReport};
 use crate::plan::report::{SILENT, SwitchInfo};
 use crate::store::error::{Doing, StoreError, in_time};
 use crate::store::{Reader, connect};
@@ -55,7 +55,7 @@ pub struct Reporter {
     claimed: bool,
     /// What stands in Postgres.
     held: Applied,
-    findings: Findings,
+    findings: SwitchReport,
 }
 
 impl Reporter {
@@ -68,12 +68,12 @@ impl Reporter {
             instance: Uuid::new_v4(),
             claimed: false,
             held: Applied::default(),
-            findings: Findings::default(),
+            findings: SwitchReport::default(),
         }
     }
 
     /// Whether findings say something that does not stand in Postgres.
-    pub fn is_news(&self, findings: &Findings) -> bool {
+    pub fn is_news(&self, findings: &SwitchReport) -> bool {
         lasting(&self.findings, findings) != self.findings
     }
 
@@ -82,12 +82,12 @@ impl Reporter {
     ///
     /// # Errors
     /// When Postgres fails; the next report makes up for it.
-    pub async fn report(&mut self, held: Applied, findings: &Findings) -> Result<bool, StoreError> {
+    pub async fn report(&mut self, held: Applied, findings: &SwitchReport) -> Result<bool, StoreError> {
         in_time(ANSWER_TIMEOUT, self.try_report(held, findings)).await
     }
 
     /// An error, and being cut off in between, leaves no connection: the next report begins anew.
-    async fn try_report(&mut self, held: Applied, findings: &Findings) -> Result<bool, StoreError> {
+    async fn try_report(&mut self, held: Applied, findings: &SwitchReport) -> Result<bool, StoreError> {
         let Some(mut connection) = self.connection.take() else {
             return self.begin(held, findings).await;
         };
@@ -97,7 +97,7 @@ impl Reporter {
     }
 
     /// Takes the name and reports in one transaction: nobody sees a switch that holds nothing.
-    async fn begin(&mut self, held: Applied, findings: &Findings) -> Result<bool, StoreError> {
+    async fn begin(&mut self, held: Applied, findings: &SwitchReport) -> Result<bool, StoreError> {
         let mut connection = connect(&self.reader.pool().connect_options()).await?;
         let mut transaction = connection.begin().await.doing(REGISTERING)?;
         let mine =
@@ -115,7 +115,7 @@ impl Reporter {
             .execute(&mut *connection)
             .await
             .doing(REGISTERING)?;
-        let stands: Option<(i64, Json<Findings>)> = sqlx::query_as(CLAIM)
+        let stands: Option<(i64, Json<SwitchReport>)> = sqlx::query_as(CLAIM)
             .bind(&self.info.name)
             .bind(self.instance)
             .bind(&self.info.hostname)
@@ -141,7 +141,7 @@ impl Reporter {
         &mut self,
         connection: &mut PgConnection,
         held: Applied,
-        findings: &Findings,
+        findings: &SwitchReport,
         anew: bool,
     ) -> Result<bool, StoreError> {
         let (before, tenants) = (&self.held.tenants, &held.tenants);

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::super::loops;
 use super::{Restorable, each_kind};
-use crate::compile::tenant::compiler::{Draft, Id};
+use crate::compile::tenant::compiler::{Id, TenantCompiler};
 use crate::plan::{Rows, Target, TenantPlan};
 use crate::resources::common::DestinationKind;
 
@@ -18,7 +18,7 @@ struct Link<'a> {
 /// The links to cut: of rows that were put back, the older resource's goes before, and of fields that were
 /// taken over from before.
 pub fn cuts(
-    draft: &Draft,
+    draft: &TenantCompiler,
     plan: &TenantPlan,
     put: &BTreeSet<Id>,
     restored: &[(Id, String)],

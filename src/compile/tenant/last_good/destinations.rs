@@ -1,14 +1,14 @@
 //! What there is in a plan, for rows from before that lead to it.
 
 use crate::compile::Reason;
-use crate::compile::tenant::compiler::Draft;
+use crate::compile::tenant::compiler::TenantCompiler;
 use crate::plan::{MediaPath, Target, TenantPlan};
 use crate::resources::common::DestinationKind;
 use crate::route::digits;
 
 /// A plan with rows put back into it.
 pub struct Destinations<'a> {
-    pub draft: &'a Draft<'a>,
+    pub draft: &'a TenantCompiler<'a>,
     pub plan: &'a TenantPlan,
 }
 

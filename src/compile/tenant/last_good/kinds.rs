@@ -3,8 +3,8 @@
 use super::super::credentials::{pin, sip_password};
 use super::super::rows::forbids_recording;
 use super::{Destinations, Identifiers, Restorable};
-use crate::compile::secrets::Unusable;
-use crate::compile::tenant::compiler::Draft;
+use crate::compile::secrets::SecretError;
+use crate::compile::tenant::compiler::TenantCompiler;
 use crate::plan::*;
 use crate::resources::common::Recording;
 use crate::resources::*;
@@ -12,11 +12,11 @@ use crate::source::index::key_of;
 
 /// Takes over what a Secret says now: a new value, or that it was withdrawn. One that cannot be used is a
 /// mistake, and the value from before stays.
-fn renew(secrets: &mut Secrets, name: &str, value: Result<String, Unusable>) {
+fn renew(secrets: &mut Secrets, name: &str, value: Result<String, SecretError>) {
     match value {
         Ok(value) => secrets.insert(name, value),
-        Err(Unusable::Missing(_)) => secrets.remove(name),
-        Err(Unusable::Invalid(_)) => {}
+        Err(SecretError::Missing(_)) => secrets.remove(name),
+        Err(SecretError::Invalid(_)) => {}
     }
 }
 
@@ -57,7 +57,7 @@ fn links<'a, const N: usize>(
 impl Restorable for ExtensionRow {
     type Of = Extension;
 
-    fn narrowed(&self, draft: &Draft, object: &Extension) -> Option<Self> {
+    fn narrowed(&self, draft: &TenantCompiler, object: &Extension) -> Option<Self> {
         let spec = &object.spec;
         let mut row = self.clone();
         row.toll_classes.retain(|class| spec.toll_classes.contains(class));
@@ -200,7 +200,7 @@ impl Restorable for ConferenceRow {
     type Of = Conference;
 
     /// Who says that a PIN is asked gets a room that asks one, or none.
-    fn narrowed(&self, draft: &Draft, object: &Conference) -> Option<Self> {
+    fn narrowed(&self, draft: &TenantCompiler, object: &Conference) -> Option<Self> {
         let mut row = self.clone();
         if let Some(reference) = &object.spec.pin_secret_ref {
             renew(&mut row.secrets, "pin", pin(draft, reference));
@@ -238,7 +238,7 @@ impl Restorable for NumberRow {
     type Of = Number;
 
     /// A number that its resource gave up may be anybody's by now.
-    fn narrowed(&self, draft: &Draft, object: &Number) -> Option<Self> {
+    fn narrowed(&self, draft: &TenantCompiler, object: &Number) -> Option<Self> {
         let holder = draft.claims.number(&self.number)?;
         let me = (key_of(&draft.snapshot.tenant)?, object.metadata.name.as_deref()?);
         if self.number != object.spec.number || (holder.0, holder.1) != (&me.0, me.1) {
@@ -273,7 +273,7 @@ impl Restorable for OutboundRouteRow {
     type Of = OutboundRoute;
 
     /// Who may use it is said by its resource as it is now.
-    fn narrowed(&self, _: &Draft, object: &OutboundRoute) -> Option<Self> {
+    fn narrowed(&self, _: &TenantCompiler, object: &OutboundRoute) -> Option<Self> {
         let toll_class = object.spec.toll_class.clone().or_else(|| self.toll_class.clone());
         Some(Self { toll_class, ..self.clone() })
     }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use kube::Resource;
 
-use super::compiler::{Draft, Id, name_of};
+use super::compiler::{Id, TenantCompiler, name_of};
 use super::numbers::emergency_numbers;
 use super::{emergency, header};
 use crate::compile::{Effect, LastGoodRow, Stays};
@@ -66,7 +66,7 @@ trait Restorable: Row {
     type Of: Resource;
 
     /// The row without the rights that its resource gave up since; none when it must not go back.
-    fn narrowed(&self, _: &Draft, _: &Self::Of) -> Option<Self> {
+    fn narrowed(&self, _: &TenantCompiler, _: &Self::Of) -> Option<Self> {
         Some(self.clone())
     }
 
@@ -121,7 +121,7 @@ use each_kind;
 
 /// What is done to one plan.
 struct Restore<'a> {
-    draft: &'a Draft<'a>,
+    draft: &'a TenantCompiler<'a>,
     before: &'a InForce<TenantPlan>,
     /// Resources whose row may go back.
     refused: BTreeSet<Id>,
@@ -137,7 +137,7 @@ struct Restore<'a> {
 
 /// Puts rows back into a plan.
 pub fn put_back(
-    draft: &Draft,
+    draft: &TenantCompiler,
     plan: &mut TenantPlan,
     before: &InForce<TenantPlan>,
     rounds: &Rounds,
@@ -162,7 +162,7 @@ pub fn put_back(
 /// What stays in force of a tenant that is refused as a whole: everything that was, without what is deleted,
 /// what another tenant has by now, and rights that were taken away. None where nothing was in force.
 pub fn without_tenant(
-    draft: &mut Draft,
+    draft: &mut TenantCompiler,
     before: &InForce<TenantPlan>,
 ) -> Option<(TenantPlan, Vec<LastGoodRow>)> {
     let mut plan = TenantPlan::empty(header::row_from_before(draft, &before.plan.tenant)?);
@@ -179,7 +179,7 @@ pub fn without_tenant(
 }
 
 /// Resources whose row from before may go back, and fields of others that may stay as they were.
-fn wanted(draft: &Draft, fallen: &BTreeSet<Id>) -> (BTreeSet<Id>, BTreeMap<Id, Vec<String>>) {
+fn wanted(draft: &TenantCompiler, fallen: &BTreeSet<Id>) -> (BTreeSet<Id>, BTreeMap<Id, Vec<String>>) {
     let (mut refused, mut degraded) = (BTreeSet::new(), BTreeMap::<Id, Vec<String>>::new());
     for problem in draft.problems.iter().filter(|problem| problem.keeps_last_row()) {
         let id = (problem.resource.kind, problem.resource.name.clone());
@@ -196,7 +196,7 @@ fn wanted(draft: &Draft, fallen: &BTreeSet<Id>) -> (BTreeSet<Id>, BTreeMap<Id, V
 
 impl<'a> Restore<'a> {
     fn new(
-        draft: &'a Draft<'a>,
+        draft: &'a TenantCompiler<'a>,
         before: &'a InForce<TenantPlan>,
         (refused, degraded): (BTreeSet<Id>, BTreeMap<Id, Vec<String>>),
         taken: Identifiers,

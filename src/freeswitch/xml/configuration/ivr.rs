@@ -8,7 +8,7 @@ use crate::freeswitch::xml::field::Field;
 use crate::freeswitch::xml::form::Form;
 use crate::freeswitch::xml::{Answer, AnswerError, Answers, render};
 use crate::plan::{IvrMenuRow, IvrOptionRow};
-use crate::route::app::App;
+use crate::route::app::DialplanApp;
 use crate::route::legal::Word;
 use crate::route::token::{Step, sign_step};
 use crate::route::{Action, TenantView, names};
@@ -59,7 +59,7 @@ fn entries(tenant: &TenantView, row: &IvrMenuRow, key: &SigningKey) -> Vec<Entry
     let choice = |option: &IvrOptionRow| {
         let destination = sign_step(key, plan.tenant.id, Step::To, &option.target)?;
         let context = Word::new(tenant.context())?;
-        let Action { application, data } = App::Transfer { destination, context }.action();
+        let Action { application, data } = DialplanApp::Transfer { destination, context }.action();
         Some(Entry { digits: option.digits.clone(), param: format!("{application} {data}") })
     };
     let mut entries: Vec<Entry> = row.options.iter().filter_map(choice).collect();
