@@ -54,7 +54,7 @@ fn without_credentials(name: &str) -> String {
 fn number(object: &Object) -> String {
     match object {
         Object::Extension(extension) => extension.spec.number.clone(),
-        other => other.kind().to_owned(),
+        other => other.kind().to_string(),
     }
 }
 

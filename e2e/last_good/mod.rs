@@ -11,6 +11,7 @@ use std::path::Path;
 
 use centrex::compile::{self, Claims, Compiled, CompiledPlans, LastGoodRow, Problem, Stays};
 use centrex::plan::{InForce, PlatformPlan, TenantPlan, kind_of};
+use centrex::resources::Kind;
 use centrex::source::folder::Folder;
 use centrex::source::index::key_of;
 use centrex::source::{Change, Object, ResourceIndex, TenantKey};
@@ -41,7 +42,7 @@ macro_rules! rows {
 /// Compiles a world as the loop does, and gives what is in force then.
 pub fn compile_after(world: &ResourceIndex, before: &InForcePlans) -> After {
     let (claims, snapshot) = (Claims::new(world), world.platform());
-    let whole = |kept: &[LastGoodRow], kind: &str, name: &str| {
+    let whole = |kept: &[LastGoodRow], kind: Kind, name: &str| {
         kept.iter().any(|kept| {
             let name = name.rsplit('/').next();
             (kept.resource.kind, Some(kept.resource.name.as_str())) == (kind, name)

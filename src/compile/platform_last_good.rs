@@ -1,5 +1,6 @@
 //! The platform's rows from before, for resources that became invalid by mistake.
 
+use crate::resources::Kind;
 use std::net::IpAddr;
 
 use super::platform::{Bound, meet, trunk_name};
@@ -49,7 +50,7 @@ impl<'a> PlatformLastGood<'a> {
         by_age.sort_by_key(|profile| (created(&profile.metadata), profile.metadata.name.clone()));
         for profile in by_age {
             let name = profile.metadata.name.clone().unwrap_or_default();
-            let key = ObjectKey { kind: "SipProfile", namespace: None, name: name.clone() };
+            let key = ObjectKey { kind: Kind::SipProfile, namespace: None, name: name.clone() };
             let row = self.row(&name, profile.metadata.uid.as_deref(), |plan| &plan.sip_profiles);
             let Some((row, generation)) = row.filter(|_| refused_by_mistake(problems, &key)) else {
                 continue;
@@ -110,7 +111,7 @@ impl<'a> PlatformLastGood<'a> {
         plan: &PlatformPlan,
         problems: &[Problem],
     ) -> Option<DialRuleRow> {
-        let key = ObjectKey { kind: "DialRule", namespace: None, name: name.to_owned() };
+        let key = ObjectKey { kind: Kind::DialRule, namespace: None, name: name.to_owned() };
         let before = self.row(name, rule.metadata.uid.as_deref(), |plan| &plan.dial_rules);
         let (before, generation) = before.filter(|_| refused_by_mistake(problems, &key))?;
         let mut row = before.clone();

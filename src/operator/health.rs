@@ -99,7 +99,7 @@ fn verdict(wrong: Vec<String>) -> (StatusCode, String) {
 
 async fn metrics(State(health): State<Arc<Health>>) -> Response {
     for sign in health.watches.signs() {
-        health.metrics.set_watch(sign.kind, sign.since.as_secs_f64());
+        health.metrics.set_watch(sign.kind.as_str(), sign.since.as_secs_f64());
     }
     match health.metrics.encode() {
         Ok(text) => {

@@ -1,6 +1,7 @@
 //! Objects that are there and cannot be read: an event says so to those who look at the object. A
 //! status does not, for what is not read has none that could be gone on from.
 
+use crate::resources::Kind;
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -53,10 +54,10 @@ impl UnreadableObjects {
     }
 
     fn tell(&self, key: &ObjectKey, message: &str) {
-        let core = matches!(key.kind, "Secret" | "ConfigMap" | "Namespace");
+        let core = matches!(key.kind, Kind::Secret | Kind::ConfigMap | Kind::Namespace);
         let regarding = ObjectReference {
             api_version: Some(if core { "v1" } else { API_VERSION }.to_owned()),
-            kind: Some(key.kind.to_owned()),
+            kind: Some(key.kind.to_string()),
             namespace: key.namespace.clone(),
             name: Some(key.name.clone()),
             ..ObjectReference::default()

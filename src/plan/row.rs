@@ -8,29 +8,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::platform::*;
 use super::tenant::*;
+use crate::resources::Kind;
 
 /// Rows of one kind, by resource name (`namespace/name` for trunks).
 pub type Rows<T> = BTreeMap<String, T>;
-
-/// The tables of rows, each with the kind that its rows are compiled from.
-const TABLES: [(&str, &str); 12] = [
-    of::<ExtensionRow>(),
-    of::<RingGroupRow>(),
-    of::<QueueRow>(),
-    of::<IvrMenuRow>(),
-    of::<ConferenceRow>(),
-    of::<ScheduleRow>(),
-    of::<NumberRow>(),
-    of::<OutboundRouteRow>(),
-    of::<FeatureCodeRow>(),
-    of::<SipProfileRow>(),
-    of::<TrunkRow>(),
-    of::<DialRuleRow>(),
-];
-
-const fn of<T: Row>() -> (&'static str, &'static str) {
-    (T::TABLE, T::KIND)
-}
 
 /// Hands a macro every kind of a tenant's rows, by the fields of its plan.
 macro_rules! tenant_rows {
@@ -52,13 +33,35 @@ macro_rules! tenant_rows {
 pub(crate) use tenant_rows;
 
 /// The kind that the rows of a table are compiled from.
-pub fn kind_of(table: &str) -> Option<&'static str> {
-    TABLES.iter().find(|(known, _)| *known == table).map(|(_, kind)| *kind)
+pub fn kind_of(table: &str) -> Option<Kind> {
+    Kind::ALL.iter().copied().find(|kind| table_of(*kind) == Some(table))
 }
 
-/// The table of a kind's rows; none of a kind that has no rows.
-pub fn table_of(kind: &str) -> Option<&'static str> {
-    TABLES.iter().find(|(_, known)| *known == kind).map(|(table, _)| *table)
+/// The table of a kind's rows; `None` for a kind that has no rows.
+pub fn table_of(kind: Kind) -> Option<&'static str> {
+    Some(match kind {
+        Kind::Extension => ExtensionRow::TABLE,
+        Kind::RingGroup => RingGroupRow::TABLE,
+        Kind::Queue => QueueRow::TABLE,
+        Kind::IvrMenu => IvrMenuRow::TABLE,
+        Kind::Conference => ConferenceRow::TABLE,
+        Kind::Schedule => ScheduleRow::TABLE,
+        Kind::Number => NumberRow::TABLE,
+        Kind::OutboundRoute => OutboundRouteRow::TABLE,
+        Kind::FeatureCode => FeatureCodeRow::TABLE,
+        Kind::SipProfile => SipProfileRow::TABLE,
+        Kind::Trunk => TrunkRow::TABLE,
+        Kind::DialRule => DialRuleRow::TABLE,
+        Kind::Device
+        | Kind::MediaFile
+        | Kind::RoutingTest
+        | Kind::Switch
+        | Kind::Tenant
+        | Kind::TenantProfile
+        | Kind::Secret
+        | Kind::ConfigMap
+        | Kind::Namespace => return None,
+    })
 }
 
 /// One compiled row. Its body is what serde writes; its secrets are kept apart and sealed.
@@ -67,7 +70,7 @@ pub trait Row: Serialize + DeserializeOwned + Clone + PartialEq + Send + Sync + 
     const TABLE: &'static str;
 
     /// The kind of resource that the row is compiled from.
-    const KIND: &'static str;
+    const KIND: Kind;
 
     /// The number callers dial for it, where it has one: internal, feature code or E.164.
     fn number(&self) -> Option<&str> {

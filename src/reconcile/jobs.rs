@@ -1,5 +1,6 @@
 //! What is done: jobs started when they are due, a few at a time.
 
+use crate::resources::Kind;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -448,16 +449,16 @@ async fn delete(
 /// The row that a resource is compiled to, by its table and name; none of a kind that has no rows.
 pub fn row_of(ObjectKey { kind, namespace, name }: &ObjectKey) -> Option<(&'static str, String)> {
     let name = match (*kind, namespace) {
-        ("Trunk", Some(namespace)) => format!("{namespace}/{name}"),
+        (Kind::Trunk, Some(namespace)) => format!("{namespace}/{name}"),
         _ => name.clone(),
     };
-    Some((table_of(kind)?, name))
+    Some((table_of(*kind)?, name))
 }
 
 /// The resource that a row was compiled from.
 pub fn resource_of(table: &str, name: &str, tenant: Option<&TenantKey>) -> Option<ObjectKey> {
     let kind = kind_of(table)?;
-    if kind == "Trunk" {
+    if kind == Kind::Trunk {
         let (namespace, name) = name.split_once('/')?;
         return Some(ObjectKey { kind, namespace: Some(namespace.to_owned()), name: name.to_owned() });
     }

@@ -1,5 +1,6 @@
 //! A tenant's plan with the indexes that answering needs.
 
+use crate::resources::Kind;
 use std::collections::HashMap;
 
 use jiff::tz::TimeZone;
@@ -87,13 +88,13 @@ impl TenantView {
     }
 
     /// What names a resource of the tenant.
-    pub fn key(&self, kind: &'static str, name: &str) -> ObjectKey {
+    pub fn key(&self, kind: Kind, name: &str) -> ObjectKey {
         ObjectKey { kind, namespace: Some(self.plan.tenant.namespace.clone()), name: name.to_owned() }
     }
 
     /// What names the tenant itself.
     pub fn tenant_key(&self) -> ObjectKey {
-        self.key("Tenant", &self.plan.tenant.name)
+        self.key(Kind::Tenant, &self.plan.tenant.name)
     }
 
     /// What names the resource that a destination leads to; a public number belongs to the tenant.

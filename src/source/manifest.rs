@@ -1,12 +1,13 @@
 //! One manifest, as a JSON value, into the objects it holds, or everything that is wrong with it.
 
+use crate::resources::Kind;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 use std::sync::LazyLock;
 
 use super::object::{Object, ObjectKey};
-use super::validate::{Kind, Kinds};
+use super::validate::{KindRules, RulesByKind};
 use crate::resources::nearest::did_you_mean;
 use crate::resources::pattern::*;
 use crate::resources::schema::{Schema, SchemaError, Violation};
@@ -37,14 +38,14 @@ pub struct Fault {
 ///
 /// # Errors
 /// Everything that is wrong in the document, when anything is.
-pub fn read(document: Value, kinds: &Kinds) -> Result<Vec<Item>, Vec<Fault>> {
+pub fn read(document: Value, kinds: &RulesByKind) -> Result<Vec<Item>, Vec<Fault>> {
     let mut reader = Reader { kinds, items: Vec::new(), faults: Vec::new() };
     reader.document(document);
     if reader.faults.is_empty() { Ok(reader.items) } else { Err(reader.faults) }
 }
 
 struct Reader<'a> {
-    kinds: &'a Kinds,
+    kinds: &'a RulesByKind,
     items: Vec<Item>,
     faults: Vec<Fault>,
 }
@@ -83,7 +84,7 @@ impl Reader<'_> {
         let key = key(&map, kind);
         violations.extend(body(&mut map, kind));
         if violations.is_empty() {
-            match Object::from_json(kind.name, Value::Object(map)) {
+            match Object::from_json(kind.name.as_str(), Value::Object(map)) {
                 Some(Ok(object)) => return self.items.push(Item { path, key: object.key(), object }),
                 Some(Err(error)) => violations.push(Violation::new("", error.to_string())),
                 None => violations.push(Violation::new("kind", "is not read here")),
@@ -93,7 +94,7 @@ impl Reader<'_> {
         self.faults.extend(violations.into_iter().map(fault));
     }
 
-    fn kind(&self, map: &Map<String, Value>) -> Result<&Kind, Violation> {
+    fn kind(&self, map: &Map<String, Value>) -> Result<&KindRules, Violation> {
         let text = |field: &str| match map.get(field) {
             Some(Value::String(text)) => Ok(text.as_str()),
             Some(_) => Err(Violation::new(field, "must be a string")),
@@ -120,13 +121,13 @@ impl Reader<'_> {
 }
 
 /// The key of an object whose metadata was looked at, when it has a name.
-fn key(map: &Map<String, Value>, kind: &Kind) -> Option<ObjectKey> {
+fn key(map: &Map<String, Value>, kind: &KindRules) -> Option<ObjectKey> {
     let text = |field: &str| map.get("metadata")?.get(field)?.as_str().map(str::to_owned);
     Some(ObjectKey { kind: kind.name, namespace: text("namespace"), name: text("name")? })
 }
 
 /// Checks metadata, and puts in the namespace where it is left out.
-fn metadata(map: &mut Map<String, Value>, kind: &Kind) -> Vec<Violation> {
+fn metadata(map: &mut Map<String, Value>, kind: &KindRules) -> Vec<Violation> {
     let schema = match &*METADATA {
         Ok(schema) => schema,
         Err(error) => return vec![Violation::new("metadata", error.to_string())],
@@ -164,9 +165,9 @@ pub fn name_violations(name: &str, namespace: Option<&str>) -> Vec<Violation> {
 }
 
 /// Checks what an object holds beside its metadata, and brings it into the form it is read in.
-fn body(map: &mut Map<String, Value>, kind: &Kind) -> Vec<Violation> {
+fn body(map: &mut Map<String, Value>, kind: &KindRules) -> Vec<Violation> {
     map.remove("status");
-    if kind.name == "Secret" {
+    if kind.name == Kind::Secret {
         let violations = kind.check(&without_head(map));
         if violations.is_empty() { merge_string_data(map) } else { violations }
     } else {

@@ -13,7 +13,7 @@ use crate::resources::*;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct ObjectKey {
     /// Kind, such as `Extension`.
-    pub kind: &'static str,
+    pub kind: Kind,
     /// Namespace; none for cluster-wide kinds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
@@ -41,9 +41,9 @@ macro_rules! objects {
 
         impl Object {
             /// Its kind.
-            pub fn kind(&self) -> &'static str {
+            pub fn kind(&self) -> Kind {
                 match self {
-                    $(Self::$kind(_) => stringify!($kind),)*
+                    $(Self::$kind(_) => Kind::$kind,)*
                 }
             }
 
@@ -160,7 +160,15 @@ impl Object {
             Self::MediaFile(o) => &o.spec.tenant_ref,
             Self::FeatureCode(o) => &o.spec.tenant_ref,
             Self::RoutingTest(o) => &o.spec.tenant_ref,
-            _ => return None,
+            Self::DialRule(_)
+            | Self::SipProfile(_)
+            | Self::Switch(_)
+            | Self::Tenant(_)
+            | Self::TenantProfile(_)
+            | Self::Trunk(_)
+            | Self::Secret(_)
+            | Self::ConfigMap(_)
+            | Self::Namespace(_) => return None,
         };
         Some(&reference.name)
     }

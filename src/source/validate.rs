@@ -8,15 +8,15 @@ use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 
-use crate::resources::crd;
 use crate::resources::rules::Rules;
 use crate::resources::schema::{Schema, SchemaError, Violation};
+use crate::resources::{Kind, crd};
 
 /// The rules of one kind.
 #[derive(Debug)]
-pub struct Kind {
-    /// Its name, such as `Extension`.
-    pub name: &'static str,
+pub struct KindRules {
+    /// The kind.
+    pub name: Kind,
     /// Its `apiVersion`.
     pub api_version: &'static str,
     /// Whether its objects live in a namespace.
@@ -27,28 +27,28 @@ pub struct Kind {
 
 /// The rules of every kind Centrex reads.
 #[derive(Debug)]
-pub struct Kinds(BTreeMap<&'static str, Kind>);
+pub struct RulesByKind(BTreeMap<Kind, KindRules>);
 
-static KINDS: LazyLock<Result<Kinds, SchemaError>> = LazyLock::new(Kinds::compile);
+static KINDS: LazyLock<Result<RulesByKind, SchemaError>> = LazyLock::new(RulesByKind::compile);
 
 /// The rules of every kind, compiled at first use.
 ///
 /// # Errors
 /// When a CRD of ours has a schema the checker does not know, which a test rules out.
-pub fn kinds() -> Result<&'static Kinds, &'static SchemaError> {
+pub fn kinds() -> Result<&'static RulesByKind, &'static SchemaError> {
     KINDS.as_ref()
 }
 
-impl Kinds {
+impl RulesByKind {
     fn compile() -> Result<Self, SchemaError> {
         let mut kinds = BTreeMap::new();
         for definition in crd::all() {
             let found = &definition.spec.names.kind;
             let missing = || SchemaError::Missing(found.clone());
-            let name = *crd::KINDS.iter().find(|name| *name == found).ok_or_else(missing)?;
+            let name = Kind::by_name(found).ok_or_else(missing)?;
             let published = crd::tidy(&definition).map_err(|_| missing())?;
             let schema = published.pointer("/spec/versions/0/schema/openAPIV3Schema").ok_or_else(missing)?;
-            let kind = Kind {
+            let kind = KindRules {
                 name,
                 api_version: crate::resources::API_VERSION,
                 namespaced: definition.spec.scope == "Namespaced",
@@ -59,23 +59,26 @@ impl Kinds {
         }
         for (name, namespaced, schema) in core_kinds() {
             let schema = Schema::compile(&schema)?;
-            kinds.insert(name, Kind { name, api_version: "v1", namespaced, schema, rules: Rules::default() });
+            kinds.insert(
+                name,
+                KindRules { name, api_version: "v1", namespaced, schema, rules: Rules::default() },
+            );
         }
         Ok(Self(kinds))
     }
 
     /// The rules of a kind by its name.
-    pub fn get(&self, kind: &str) -> Option<&Kind> {
-        self.0.get(kind)
+    pub fn get(&self, kind: &str) -> Option<&KindRules> {
+        self.0.get(&Kind::by_name(kind)?)
     }
 
     /// The names of all kinds, in order.
     pub fn names(&self) -> impl Iterator<Item = &'static str> {
-        self.0.keys().copied()
+        self.0.keys().map(|kind| kind.as_str())
     }
 }
 
-impl Kind {
+impl KindRules {
     /// All fields of a resource that break a rule of the schema or, where the schema holds, of
     /// CEL. The resource comes without `apiVersion`, `kind`, `metadata` and `status`.
     pub fn check(&self, body: &Value) -> Vec<Violation> {
@@ -90,7 +93,7 @@ impl Kind {
 }
 
 /// Kubernetes' own kinds, as far as Centrex reads them. Their other fields are not looked at.
-fn core_kinds() -> [(&'static str, bool, Value); 3] {
+fn core_kinds() -> [(Kind, bool, Value); 3] {
     let any = json!({"x-kubernetes-preserve-unknown-fields": true});
     let texts = json!({"type": "object", "additionalProperties": {"type": "string"}});
     let flag = json!({"type": "boolean"});
@@ -101,5 +104,5 @@ fn core_kinds() -> [(&'static str, bool, Value); 3] {
     let config_map = json!({"type": "object", "properties": {
         "data": texts, "binaryData": texts, "immutable": flag
     }});
-    [("ConfigMap", true, config_map), ("Namespace", false, namespace), ("Secret", true, secret)]
+    [(Kind::ConfigMap, true, config_map), (Kind::Namespace, false, namespace), (Kind::Secret, true, secret)]
 }

@@ -77,11 +77,12 @@ pub(super) fn named_namespace(problem: &Problem) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::resources::Kind;
 
     #[test]
     fn a_namespace_ends_where_its_name_does() {
         let tenant =
-            ObjectKey { kind: "Tenant", namespace: Some("acme".to_owned()), name: "acme".to_owned() };
+            ObjectKey { kind: Kind::Tenant, namespace: Some("acme".to_owned()), name: "acme".to_owned() };
         let message = "there is no Trunk telco in namespace carriers; there is no other that it may use";
         let problem = Problem::refused(tenant, "spec.emergency.trunkRef", Reason::RefNotFound, message);
         assert!(named(&problem).any(|name| name == "Trunk carriers/telco"));
@@ -96,11 +97,11 @@ mod tests {
         };
         let unreached = "no OutboundRoute of tenant acme leads to +442079460123";
         let problems = vec![
-            problem("IvrMenu", Reason::RefNotFound, unreached),
-            problem("RoutingTest", Reason::TestFailed, "the call ends elsewhere"),
-            problem("Queue", Reason::RefNotFound, "tenant acme has no Extension alice"),
+            problem(Kind::IvrMenu, Reason::RefNotFound, unreached),
+            problem(Kind::RoutingTest, Reason::TestFailed, "the call ends elsewhere"),
+            problem(Kind::Queue, Reason::RefNotFound, "tenant acme has no Extension alice"),
         ];
-        let route = BTreeSet::from([key("OutboundRoute", "abroad")]);
+        let route = BTreeSet::from([key(Kind::OutboundRoute, "abroad")]);
         let left = without_cascades(problems.clone(), &route, false);
         assert_eq!(left, problems[2..]);
         assert_eq!(without_cascades(problems.clone(), &BTreeSet::new(), false), problems);

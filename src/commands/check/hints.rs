@@ -18,7 +18,7 @@ impl<'a> Hints<'a> {
     pub fn new(changes: &'a [Change], keys: &'a BTreeSet<ObjectKey>) -> Self {
         let mut names: BTreeMap<_, Vec<&str>> = BTreeMap::new();
         for key in keys {
-            names.entry((key.kind, key.namespace.as_deref())).or_default().push(&key.name);
+            names.entry((key.kind.as_str(), key.namespace.as_deref())).or_default().push(&key.name);
         }
         let secret = |change: &'a Change| match change {
             Change::Upsert(object @ Object::Secret(secret)) => {

@@ -6,6 +6,7 @@ use crate::compile::claims::tenant_id;
 use crate::compile::platform_last_good::least;
 use crate::compile::{Problem, Reason, countries};
 use crate::plan::TenantRow;
+use crate::resources::Kind;
 use crate::resources::media_file::MediaUsage;
 use crate::source::ObjectKey;
 use crate::source::index::key_of;
@@ -57,7 +58,7 @@ pub fn tenant_row(draft: &mut TenantCompiler) -> Option<TenantRow> {
             // Sofia keeps profiles and the domains that are their aliases in one table (sofia_glue.c).
             _ if draft.platform.sip_profiles.contains_key(domain) => {
                 let message = format!("SipProfile {domain} has this name; a domain needs another");
-                let holder = ObjectKey { kind: "SipProfile", namespace: None, name: domain.clone() };
+                let holder = ObjectKey { kind: Kind::SipProfile, namespace: None, name: domain.clone() };
                 let problem = Problem::degraded(key.clone(), field, Reason::Conflict, message);
                 draft.problems.push(problem.held_by(holder));
             }

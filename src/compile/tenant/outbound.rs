@@ -3,6 +3,7 @@
 use super::compiler::{ByAge, TenantCompiler, name_of};
 use super::numbers::emergency_numbers;
 use crate::compile::{Reason, patterns};
+use crate::resources::Kind;
 use crate::resources::OutboundRoute;
 
 /// Two routes of one priority must not both match a number: which one is used would be chance.
@@ -12,7 +13,7 @@ pub fn settle(draft: &mut TenantCompiler) {
         .snapshot
         .outbound_routes
         .iter()
-        .map(|route| (draft.aged("OutboundRoute", name_of(&**route)), &**route))
+        .map(|route| (draft.aged(Kind::OutboundRoute, name_of(&**route)), &**route))
         .collect();
     routes.sort_by(|a, b| a.0.cmp(&b.0));
     let mut standing: Vec<&OutboundRoute> = Vec::new();
@@ -32,7 +33,7 @@ pub fn settle(draft: &mut TenantCompiler) {
                 name_of(other),
                 route.spec.priority
             );
-            let holder = draft.key("OutboundRoute", name_of(other));
+            let holder = draft.key(Kind::OutboundRoute, name_of(other));
             draft.conflict(aged.id, format!("spec.match[{index}]"), holder, message);
         } else {
             standing.push(route);

@@ -1,5 +1,6 @@
 //! References a resource cannot stand without.
 
+use crate::resources::Kind;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::compiler::{Broken, Id, TenantCompiler, name_of};
@@ -70,10 +71,10 @@ impl<'a> Required<'a> {
 impl Resource<'_> {
     fn id(self) -> Id {
         match self {
-            Self::Route(route) => ("OutboundRoute", name_of(route).to_owned()),
-            Self::Group(group) => ("RingGroup", name_of(group).to_owned()),
-            Self::Schedule(schedule) => ("Schedule", name_of(schedule).to_owned()),
-            Self::Number(number) => ("Number", name_of(number).to_owned()),
+            Self::Route(route) => (Kind::OutboundRoute, name_of(route).to_owned()),
+            Self::Group(group) => (Kind::RingGroup, name_of(group).to_owned()),
+            Self::Schedule(schedule) => (Kind::Schedule, name_of(schedule).to_owned()),
+            Self::Number(number) => (Kind::Number, name_of(number).to_owned()),
         }
     }
 
@@ -108,7 +109,7 @@ fn number(draft: &TenantCompiler, number: &Number) -> Checked {
         return Err(("spec.trunkRef".to_owned(), (Reason::InvalidValue, message)));
     }
     draft.target(&number.spec.destination).map_err(|why| ("spec.destination".to_owned(), why))?;
-    if draft.is_cut("Number", name_of(number), "destination") {
+    if draft.is_cut(Kind::Number, name_of(number), "destination") {
         return Err(("spec.destination".to_owned(), super::loops::broken()));
     }
     Ok(())
@@ -120,7 +121,7 @@ fn schedule(draft: &TenantCompiler, schedule: &Schedule) -> Checked {
     super::schedule::time_zone(schedule)?;
     for (field, destination) in [("open", &schedule.spec.open), ("closed", &schedule.spec.closed)] {
         draft.target(destination).map_err(|why| (format!("spec.{field}"), why))?;
-        if draft.is_cut("Schedule", name_of(schedule), field) {
+        if draft.is_cut(Kind::Schedule, name_of(schedule), field) {
             return Err((format!("spec.{field}"), super::loops::broken()));
         }
     }
@@ -129,11 +130,11 @@ fn schedule(draft: &TenantCompiler, schedule: &Schedule) -> Checked {
 
 fn ring_group(draft: &TenantCompiler, group: &RingGroup) -> Checked {
     let mut members = group.spec.members.iter();
-    if members.any(|member| draft.resolve("Extension", &member.extension_ref.name).is_ok()) {
+    if members.any(|member| draft.resolve(Kind::Extension, &member.extension_ref.name).is_ok()) {
         return Ok(());
     }
     let first = group.spec.members.first();
-    let why = first.and_then(|member| draft.resolve("Extension", &member.extension_ref.name).err());
+    let why = first.and_then(|member| draft.resolve(Kind::Extension, &member.extension_ref.name).err());
     let (reason, why) = why.unwrap_or_else(|| (Reason::RefNotFound, "it has none".to_owned()));
     Err(("spec.members".to_owned(), (reason, format!("none of its members can ring: {why}"))))
 }

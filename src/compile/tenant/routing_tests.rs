@@ -3,6 +3,7 @@
 //! A test that fails is a problem of the test alone: the plan is what it is. Whether the tenant is
 //! suspended is not asked: the rules are tested, not whether they are served.
 
+use crate::resources::Kind;
 use std::borrow::Cow;
 use std::cell::RefCell;
 
@@ -39,11 +40,11 @@ pub fn run(draft: &mut TenantCompiler, plan: TenantPlan) -> TenantPlan {
         match asked {
             Ok((from, now)) => {
                 if let Err(why) = ask(draft, &view, &key, test, from, now) {
-                    draft.degrade("RoutingTest", name, "spec.expect", (Reason::TestFailed, why));
+                    draft.degrade(Kind::RoutingTest, name, "spec.expect", (Reason::TestFailed, why));
                 }
             }
             Err((field, (reason, why))) => {
-                draft.refuse(("RoutingTest", name.to_owned()), field, reason, why);
+                draft.refuse((Kind::RoutingTest, name.to_owned()), field, reason, why);
             }
         }
     }
@@ -57,19 +58,19 @@ fn caller<'a>(draft: &TenantCompiler<'a>, test: &RoutingTest) -> Result<From<'a>
         return Ok((Caller::Outside, Some(trunk)));
     }
     let name = from.extension_ref.as_ref().map(|reference| reference.name.clone()).unwrap_or_default();
-    draft.resolve("Extension", &name).map_err(|why| ("spec.from.extensionRef.name", why))?;
+    draft.resolve(Kind::Extension, &name).map_err(|why| ("spec.from.extensionRef.name", why))?;
     Ok((Caller::Extension(name), None))
 }
 
 /// Whether there is what the call is to end at.
 fn expected(draft: &TenantCompiler, expect: &Expectation) -> Result<(), (&'static str, Broken)> {
     let kind = match expect.kind {
-        EndKind::Extension | EndKind::Voicemail => "Extension",
-        EndKind::RingGroup => "RingGroup",
-        EndKind::Queue => "Queue",
-        EndKind::IvrMenu => "IvrMenu",
-        EndKind::Conference => "Conference",
-        EndKind::FeatureCode => "FeatureCode",
+        EndKind::Extension | EndKind::Voicemail => Kind::Extension,
+        EndKind::RingGroup => Kind::RingGroup,
+        EndKind::Queue => Kind::Queue,
+        EndKind::IvrMenu => Kind::IvrMenu,
+        EndKind::Conference => Kind::Conference,
+        EndKind::FeatureCode => Kind::FeatureCode,
         // Its namespace is not named: any trunk of that name that the tenant may use.
         EndKind::Trunk | EndKind::Rejected => return Ok(()),
     };

@@ -13,9 +13,9 @@ pub(super) type Read = fn(&str) -> Result<Object, serde_json::Error>;
 
 /// A kind that is watched.
 #[derive(Debug)]
-pub(super) struct Kind {
-    /// Its name, such as `Extension`.
-    pub name: &'static str,
+pub(super) struct WatchedKind {
+    /// The kind.
+    pub name: Kind,
     /// Path of its API: `/apis/centrex.dev/v1alpha1` or `/api/v1`.
     pub api: &'static str,
     /// Its name in paths, such as `extensions`.
@@ -37,7 +37,7 @@ pub(super) enum WatchMode {
     OnUse(Read),
 }
 
-impl Kind {
+impl WatchedKind {
     /// Path of its objects, in a namespace or in all.
     pub fn path(&self, namespace: Option<&str>) -> String {
         match namespace {
@@ -53,7 +53,7 @@ impl Kind {
 }
 
 /// The kind of this name among those that are fetched on use, and how one is read.
-pub(super) fn on_use(name: &str) -> Option<(&'static Kind, Read)> {
+pub(super) fn on_use(name: Kind) -> Option<(&'static WatchedKind, Read)> {
     KINDS.iter().find_map(|kind| match kind.taken {
         WatchMode::OnUse(read) if kind.name == name => Some((kind, read)),
         _ => None,
@@ -62,8 +62,8 @@ pub(super) fn on_use(name: &str) -> Option<(&'static Kind, Read)> {
 
 macro_rules! ours {
     ($namespaced:literal: $($kind:ident),+ $(,)?) => {
-        [$(Kind {
-            name: stringify!($kind),
+        [$(WatchedKind {
+            name: Kind::$kind,
             api: "/apis/centrex.dev/v1alpha1",
             plural: $kind::plural(&()).into_owned(),
             namespaced: $namespaced,
@@ -76,8 +76,8 @@ macro_rules! ours {
 }
 
 /// Every kind that is watched. Switches are not: they are written by Centrex, and never read.
-pub(super) static KINDS: LazyLock<Vec<Kind>> = LazyLock::new(|| {
-    let core = |name, plural: &str, namespaced, taken| Kind {
+pub(super) static KINDS: LazyLock<Vec<WatchedKind>> = LazyLock::new(|| {
+    let core = |name, plural: &str, namespaced, taken| WatchedKind {
         name,
         api: "/api/v1",
         plural: plural.to_owned(),
@@ -90,9 +90,9 @@ pub(super) static KINDS: LazyLock<Vec<Kind>> = LazyLock::new(|| {
         Tenant, Trunk, Extension, Device, Number, OutboundRoute, RingGroup, Queue, IvrMenu, Conference,
         Schedule, MediaFile, FeatureCode, RoutingTest,
     ));
-    kinds.push(core("Namespace", "namespaces", false, WatchMode::Metadata(read::namespace)));
-    kinds.push(core("Secret", "secrets", true, WatchMode::OnUse(read::secret)));
-    kinds.push(core("ConfigMap", "configmaps", true, WatchMode::OnUse(read::config_map)));
+    kinds.push(core(Kind::Namespace, "namespaces", false, WatchMode::Metadata(read::namespace)));
+    kinds.push(core(Kind::Secret, "secrets", true, WatchMode::OnUse(read::secret)));
+    kinds.push(core(Kind::ConfigMap, "configmaps", true, WatchMode::OnUse(read::config_map)));
     kinds
 });
 
@@ -106,7 +106,7 @@ mod tests {
     fn every_kind_of_ours_is_watched_as_its_crd_says() {
         let watched = KINDS.iter().filter(|kind| kind.api != "/api/v1");
         let watched: BTreeMap<_, _> =
-            watched.map(|kind| (kind.name.to_owned(), (kind.path(None), kind.namespaced))).collect();
+            watched.map(|kind| (kind.name.to_string(), (kind.path(None), kind.namespaced))).collect();
         let crds = crd::all().into_iter().filter(|crd| crd.spec.names.kind != "Switch");
         let expected: BTreeMap<_, _> = crds
             .map(|crd| {

@@ -1,5 +1,6 @@
 //! One object from its JSON, without what nothing uses of it: what is not kept is not built either.
 
+use crate::resources::Kind;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -12,7 +13,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::kinds::{Kind, Read};
+use super::kinds::{Read, WatchedKind};
 use crate::resources::schema::Violation;
 use crate::source::manifest::{name_violations, without_head};
 use crate::source::{Object, ObjectKey, validate};
@@ -37,7 +38,7 @@ struct HeadMetadata<'a> {
 
 impl Head<'_> {
     /// Its key.
-    pub fn key(&self, kind: &'static str) -> ObjectKey {
+    pub fn key(&self, kind: Kind) -> ObjectKey {
         let namespace = self.metadata.namespace.as_ref().map(|namespace| namespace.clone().into_owned());
         ObjectKey { kind, namespace, name: self.metadata.name.clone().into_owned() }
     }
@@ -156,7 +157,7 @@ pub(super) fn config_map(text: &str) -> Result<Object, serde_json::Error> {
 }
 
 /// Reads an object of a kind; else says why it cannot be taken up.
-pub(super) fn object(kind: &Kind, read: Read, text: &str) -> Result<Object, String> {
+pub(super) fn object(kind: &WatchedKind, read: Read, text: &str) -> Result<Object, String> {
     let object = read(text).map_err(|error| explain(kind, text, &error))?;
     let metadata = object.metadata();
     let name = metadata.name.as_deref().unwrap_or_default();
@@ -172,10 +173,10 @@ pub(super) fn tenant(text: &str) -> Option<String> {
 
 /// Why an object cannot be read, by its fields where the CRD's schema can name them: an older or
 /// newer CRD than this program's lets through what this program does not know.
-fn explain(kind: &Kind, text: &str, error: &serde_json::Error) -> String {
+fn explain(kind: &WatchedKind, text: &str, error: &serde_json::Error) -> String {
     let violations = match (validate::kinds(), serde_json::from_str(text)) {
         (Ok(kinds), Ok(Value::Object(object))) => {
-            kinds.get(kind.name).map(|kind| kind.check(&spec_only(object))).unwrap_or_default()
+            kinds.get(kind.name.as_str()).map(|kind| kind.check(&spec_only(object))).unwrap_or_default()
         }
         _ => Vec::new(),
     };
@@ -222,7 +223,7 @@ mod tests {
     }
 
     fn read_extension(text: &str) -> Result<Object, String> {
-        let kind = KINDS.iter().find(|kind| kind.name == "Extension").unwrap();
+        let kind = KINDS.iter().find(|kind| kind.name == Kind::Extension).unwrap();
         let super::super::kinds::WatchMode::Whole(read) = kind.taken else { panic!() };
         object(kind, read, text)
     }
@@ -253,7 +254,7 @@ mod tests {
             })
         );
         let head: Head = serde_json::from_str(&text).unwrap();
-        assert_eq!(head.key("Extension").to_string(), "Extension acme/anna");
+        assert_eq!(head.key(Kind::Extension).to_string(), "Extension acme/anna");
         assert_eq!((&*head.path(), head.resource_version()), ("acme/anna", "77"));
     }
 

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use tokio::time::timeout;
 
 use super::failure::Failure;
-use super::kinds::Kind;
+use super::kinds::WatchedKind;
 use crate::source::ObjectKey;
 use crate::util::backoff::jitter;
 
@@ -55,7 +55,7 @@ pub(super) struct Requests {
 
 impl Requests {
     /// Requests for a kind.
-    pub fn new(client: kube::Client, kind: &Kind, namespace: Option<&str>) -> Self {
+    pub fn new(client: kube::Client, kind: &WatchedKind, namespace: Option<&str>) -> Self {
         Self { client, path: Request::new(kind.path(namespace)), metadata_only: kind.metadata_only() }
     }
 
@@ -89,7 +89,11 @@ impl Requests {
 }
 
 /// One object, as JSON.
-pub(super) async fn get(client: &kube::Client, kind: &Kind, key: &ObjectKey) -> Result<String, Failure> {
+pub(super) async fn get(
+    client: &kube::Client,
+    kind: &WatchedKind,
+    key: &ObjectKey,
+) -> Result<String, Failure> {
     let path = Request::new(kind.path(key.namespace.as_deref()));
     let request = path.get(&key.name, &GetParams::default()).map_err(unbuilt)?;
     within(ANSWER_TIME, client.request_text(request)).await

@@ -3,6 +3,7 @@
 //! Metadata only says that one may be another now; what is there is what the API server answers
 //! when asked for that one. So a watch that lags behind takes nothing away.
 
+use crate::resources::Kind;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +27,7 @@ pub(super) struct SecretFetchQueue {
     resting: BTreeSet<(Instant, Arc<ObjectKey>)>,
     /// Counts lists, and which was the last of each watch.
     round: u32,
-    rounds: HashMap<(&'static str, Option<String>), u32>,
+    rounds: HashMap<(Kind, Option<String>), u32>,
     tally: Tally,
 }
 
@@ -131,13 +132,13 @@ impl SecretFetchQueue {
     }
 
     /// A list of this kind in this namespace begins.
-    pub fn listing(&mut self, kind: &'static str, namespace: Option<String>) {
+    pub fn listing(&mut self, kind: Kind, namespace: Option<String>) {
         self.round = self.round.wrapping_add(1);
         self.rounds.insert((kind, namespace), self.round);
     }
 
     /// The list was read to its end: what is held and was not shown may be gone.
-    pub fn listed(&mut self, kind: &'static str, namespace: Option<String>) {
+    pub fn listed(&mut self, kind: Kind, namespace: Option<String>) {
         let everywhere = namespace.is_none();
         let Some(began) = self.rounds.get(&(kind, namespace.clone())).copied() else { return };
         let here = |key: &ObjectKey| key.kind == kind && (everywhere || key.namespace == namespace);
@@ -264,7 +265,7 @@ mod tests {
     use super::*;
 
     fn key(name: &str) -> Arc<ObjectKey> {
-        Arc::new(ObjectKey { kind: "Secret", namespace: Some("a".into()), name: name.into() })
+        Arc::new(ObjectKey { kind: Kind::Secret, namespace: Some("a".into()), name: name.into() })
     }
 
     fn held(names: &[&str]) -> SecretFetchQueue {
@@ -299,17 +300,17 @@ mod tests {
     #[test]
     fn what_a_list_does_not_show_is_asked_for_before_it_is_gone() {
         let mut wants = held(&["x", "y", "z"]);
-        wants.listing("ConfigMap", None);
-        wants.listed("ConfigMap", None);
-        wants.listing("Secret", Some("b".into()));
-        wants.listed("Secret", Some("b".into()));
+        wants.listing(Kind::ConfigMap, None);
+        wants.listed(Kind::ConfigMap, None);
+        wants.listing(Kind::Secret, Some("b".into()));
+        wants.listed(Kind::Secret, Some("b".into()));
         assert_eq!(wants.next(), None);
-        wants.listing("Secret", None);
+        wants.listing(Kind::Secret, None);
         wants.shown(&key("y"), 1);
         wants.gain(key("new"));
         assert_eq!(wants.next(), Some(key("new")));
         wants.found(&key("new"), 1); // after the list was made
-        wants.listed("Secret", None);
+        wants.listed(Kind::Secret, None);
         let mut asked = [wants.next().unwrap(), wants.next().unwrap()];
         asked.sort_unstable();
         assert_eq!((asked, wants.next()), ([key("x"), key("z")], None));

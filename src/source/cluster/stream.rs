@@ -1,6 +1,7 @@
 //! One kind in one scope: listed, then watched, then watched again; listed again where a watch
 //! cannot go on.
 
+use crate::resources::Kind;
 use std::borrow::Cow;
 use std::pin::pin;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
 use super::failure::Failure;
-use super::kinds::{Kind, WatchMode};
+use super::kinds::{WatchMode, WatchedKind};
 use super::read::{self, Head};
 use super::requests::{Page, Requests};
 use super::stream_cache::{RefDelta, StreamCache};
@@ -49,14 +50,14 @@ pub(super) enum StreamEvent {
     /// A Secret or ConfigMap was deleted.
     Hidden(ObjectKey),
     /// A list begins.
-    Listing(&'static str, Option<String>),
+    Listing(Kind, Option<String>),
     /// A list was read to its end; whether it is the stream's first.
-    Listed(&'static str, Option<String>, bool),
+    Listed(Kind, Option<String>, bool),
 }
 
 /// A kind in a scope.
 pub(super) struct Stream {
-    kind: &'static Kind,
+    kind: &'static WatchedKind,
     namespace: Option<String>,
     requests: Requests,
     known: StreamCache,
@@ -93,7 +94,7 @@ impl Stream {
     /// A stream that tells what it sees, and how it is.
     pub fn new(
         client: kube::Client,
-        kind: &'static Kind,
+        kind: &'static WatchedKind,
         namespace: Option<String>,
         out: Sender<StreamEvent>,
         pulse: Arc<WatchHealth>,
@@ -177,7 +178,7 @@ impl Stream {
                 Ok(Ok(1..)) => {}
                 // However a watch ends that worked: the next one says whether something is wrong.
                 ended if settled => {
-                    debug!(kind = self.kind.name, namespace = self.namespace, ?ended, "watch ended");
+                    debug!(kind = self.kind.name.as_str(), namespace = self.namespace, ?ended, "watch ended");
                     return Ok(());
                 }
                 Ok(Err(error)) => return Err(Failure::Unreachable(error.to_string())),
@@ -282,12 +283,12 @@ impl Stream {
     fn works(&mut self) {
         self.backoff.reset();
         if self.pulse.works() {
-            info!(kind = self.kind.name, namespace = self.namespace, "watched again");
+            info!(kind = self.kind.name.as_str(), namespace = self.namespace, "watched again");
         }
     }
 
     fn failed(&self, failure: &Failure) {
-        let (kind, namespace) = (self.kind.name, self.namespace.as_deref());
+        let (kind, namespace) = (self.kind.name.as_str(), self.namespace.as_deref());
         if failure.is_expired() {
             return debug!(kind, namespace, "listed again: {failure}");
         }

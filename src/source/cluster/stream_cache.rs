@@ -90,9 +90,10 @@ impl StreamCache {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::resources::Kind;
 
     fn secret(name: &str) -> ObjectKey {
-        ObjectKey { kind: "Secret", namespace: Some("a".into()), name: name.into() }
+        ObjectKey { kind: Kind::Secret, namespace: Some("a".into()), name: name.into() }
     }
 
     #[test]

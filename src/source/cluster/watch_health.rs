@@ -1,5 +1,6 @@
 //! How the watches are: when each was last heard of, and what is wrong with it.
 
+use crate::resources::Kind;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -7,7 +8,7 @@ use std::time::{Duration, Instant};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WatchStatus {
     /// Kind it watches.
-    pub kind: &'static str,
+    pub kind: Kind,
     /// Namespace it watches; none: all of them.
     pub namespace: Option<String>,
     /// Time since its last sign of life: an event, a bookmark, a list that ended, a watch that began.
@@ -83,7 +84,7 @@ impl Watches {
 /// How one stream is, as it tells it itself.
 #[derive(Debug)]
 pub(super) struct WatchHealth {
-    kind: &'static str,
+    kind: Kind,
     namespace: Option<String>,
     state: Mutex<State>,
 }
@@ -101,7 +102,7 @@ struct State {
 }
 
 impl WatchHealth {
-    pub fn new(kind: &'static str, namespace: Option<String>) -> Self {
+    pub fn new(kind: Kind, namespace: Option<String>) -> Self {
         let now = Instant::now();
         let state = State { lived: now, heard: now, error: None, away: false, listed: false, held_up: false };
         Self { kind, namespace, state: Mutex::new(state) }
@@ -176,7 +177,7 @@ impl std::fmt::Display for WatchHealth {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.namespace {
             Some(namespace) => write!(f, "{} in namespace {namespace}", self.kind),
-            None => f.write_str(self.kind),
+            None => f.write_str(self.kind.as_str()),
         }
     }
 }

@@ -119,7 +119,7 @@ impl FirstSeen {
 }
 
 fn owned(key: &ObjectKey) -> (String, Option<String>, String) {
-    (key.kind.to_owned(), key.namespace.clone(), key.name.clone())
+    (key.kind.to_string(), key.namespace.clone(), key.name.clone())
 }
 
 fn append(path: &Path) -> io::Result<File> {

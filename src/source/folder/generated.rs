@@ -4,6 +4,7 @@
 //! like every other manifest, except that a Secret of the same name in the user's manifests
 //! stands before them. A file is never overwritten; deleting it makes a new password.
 
+use crate::resources::Kind;
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -23,8 +24,8 @@ pub(super) fn secret_of(object: &Object) -> Option<ObjectKey> {
 
 /// The extension a Secret may be of, by its name.
 pub(super) fn extension_of(secret: &ObjectKey) -> Option<ObjectKey> {
-    let name = secret.name.strip_suffix("-sip").filter(|_| secret.kind == "Secret")?;
-    Some(ObjectKey { kind: "Extension", namespace: secret.namespace.clone(), name: name.to_owned() })
+    let name = secret.name.strip_suffix("-sip").filter(|_| secret.kind == Kind::Secret)?;
+    Some(ObjectKey { kind: Kind::Extension, namespace: secret.namespace.clone(), name: name.to_owned() })
 }
 
 /// Makes the folder of generated Secrets, which only its owner can look into.

@@ -12,7 +12,7 @@ use super::problem::Refused;
 use super::read::{FileObject, Outcome, Source, objects, text};
 use super::scan::Stamp;
 use super::state::FileState;
-use crate::source::validate::Kinds;
+use crate::source::validate::RulesByKind;
 
 /// Documents a thread takes at a time; fewer in all are not worth a second thread.
 const SHARE: usize = 32;
@@ -33,7 +33,7 @@ pub(super) enum Loaded {
 pub(super) fn load(
     paths: &[PathBuf],
     files: &BTreeMap<Arc<Path>, FileState>,
-    kinds: &Kinds,
+    kinds: &RulesByKind,
     hasher: &RandomState,
 ) -> Vec<Loaded> {
     let texts: Vec<_> = paths.iter().map(|path| (stamp(path), text(path))).collect();

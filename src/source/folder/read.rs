@@ -13,7 +13,7 @@ use super::problem::{FileProblem, Refused};
 use crate::resources::path::{Step, steps};
 use crate::source::ObjectKey;
 use crate::source::manifest::{self, Fault, Item};
-use crate::source::validate::Kinds;
+use crate::source::validate::RulesByKind;
 
 /// Largest manifest file that is read, in bytes.
 pub const MAX_FILE_SIZE: u64 = 64 << 20;
@@ -78,7 +78,7 @@ impl<'a> Source<'a> {
     }
 
     /// Reads one of its documents. `hash` must be the same function at every reading.
-    pub fn read(&self, document: &Document<'_>, kinds: &Kinds, hash: impl Fn(&str) -> u64) -> Outcome {
+    pub fn read(&self, document: &Document<'_>, kinds: &RulesByKind, hash: impl Fn(&str) -> u64) -> Outcome {
         let hash = hash(document.text);
         if let Some(held) = self.last.get(&hash) {
             return Ok(FileObject { line: document.content_line(), reused: true, ..(*held).clone() });
@@ -122,7 +122,7 @@ pub(super) fn path(object: &str, field: &str) -> Vec<Step> {
 }
 
 /// The objects of a document by what they say of themselves, whatever else is wrong with them.
-fn named(document: &Value, kinds: &Kinds) -> Vec<ObjectKey> {
+fn named(document: &Value, kinds: &RulesByKind) -> Vec<ObjectKey> {
     let named = |value: &Value| {
         let kind = kinds.get(value.get("kind")?.as_str()?)?;
         let text = |field: &str| value.get("metadata")?.get(field)?.as_str().map(str::to_owned);

@@ -15,7 +15,7 @@ use super::load::{Loaded, load};
 use super::problem::{FileProblem, Refused};
 use super::read::{FileObject, Source, objects};
 use super::scan::Stamp;
-use crate::source::validate::Kinds;
+use crate::source::validate::RulesByKind;
 use crate::source::{Change, Object, ObjectKey, manifest};
 
 /// What is said of a file that was good and holds nothing now.
@@ -56,7 +56,7 @@ struct InForce {
 /// All files and objects of a folder.
 #[derive(Debug)]
 pub(super) struct State {
-    kinds: &'static Kinds,
+    kinds: &'static RulesByKind,
     hasher: RandomState,
     pub files: BTreeMap<Arc<Path>, FileState>,
     pub claims: HashMap<ObjectKey, Vec<Claim>>,
@@ -73,7 +73,7 @@ pub(super) struct State {
 }
 
 impl State {
-    pub fn new(kinds: &'static Kinds, seen: FirstSeen, generated: Option<PathBuf>) -> Self {
+    pub fn new(kinds: &'static RulesByKind, seen: FirstSeen, generated: Option<PathBuf>) -> Self {
         Self {
             kinds,
             hasher: RandomState::new(),
@@ -223,7 +223,8 @@ impl State {
                 if document.reused {
                     continue;
                 }
-                if let (Some(old), Some(kind)) = (self.in_force.get(&item.key), self.kinds.get(item.key.kind))
+                if let (Some(old), Some(kind)) =
+                    (self.in_force.get(&item.key), self.kinds.get(item.key.kind.as_str()))
                     && let (Some(new), Some(old)) = (body(&item.object), body(&old.object))
                 {
                     let violations = kind.check_update(&new, &old).into_iter();

@@ -1,5 +1,6 @@
 //! The folders that are followed: scanned whole, or only where something changed.
 
+use crate::resources::Kind;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::ops::Bound;
@@ -163,7 +164,7 @@ impl Tree {
         let Some(folder) = &self.generated else { return Vec::new() };
         let mut extensions = std::mem::take(&mut self.without_secret);
         extensions.extend(changes.keys().filter_map(|key| match key.kind {
-            "Extension" => Some(key.clone()),
+            Kind::Extension => Some(key.clone()),
             _ => generated::extension_of(key),
         }));
         let mut written = Vec::new();
@@ -192,7 +193,7 @@ impl Tree {
                 .state
                 .claims
                 .keys()
-                .map(|key| (key.kind, key.namespace.as_deref(), key.name.as_str()))
+                .map(|key| (key.kind.as_str(), key.namespace.as_deref(), key.name.as_str()))
                 .collect();
             seen.compact(|kind, namespace, name| claims.contains(&(kind, namespace, name)))
         } else {

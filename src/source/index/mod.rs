@@ -2,6 +2,7 @@
 
 mod unreadable;
 
+use crate::resources::Kind;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -25,7 +26,7 @@ pub struct TenantKey {
 impl TenantKey {
     /// What names its Tenant among all objects.
     pub fn object(&self) -> ObjectKey {
-        ObjectKey { kind: "Tenant", namespace: Some(self.namespace.clone()), name: self.name.clone() }
+        ObjectKey { kind: Kind::Tenant, namespace: Some(self.namespace.clone()), name: self.name.clone() }
     }
 }
 
@@ -179,7 +180,7 @@ impl ResourceIndex {
 
     /// Files a child under its tenant.
     fn file(&mut self, tenant: TenantKey, key: ObjectKey, object: Object) -> Affected {
-        let mut touched = Affected { claims: key.kind == "Number", ..Affected::default() };
+        let mut touched = Affected { claims: key.kind == Kind::Number, ..Affected::default() };
         match self.filed.get(&key) {
             Some(before) if *before == tenant => {}
             _ => {
@@ -202,11 +203,11 @@ impl ResourceIndex {
     fn remove(&mut self, key: &ObjectKey) -> Affected {
         let namespace = key.namespace.clone().unwrap_or_default();
         match key.kind {
-            "Secret" => {
+            Kind::Secret => {
                 remove_inner(&mut self.secrets, &namespace, &key.name);
                 self.touched_by_secret(key, true)
             }
-            "ConfigMap" => {
+            Kind::ConfigMap => {
                 remove_inner(&mut self.config_maps, &namespace, &key.name);
                 self.touched_namespace(&namespace)
             }
@@ -214,7 +215,7 @@ impl ResourceIndex {
                 Some(tenant) => {
                     self.unfile(&tenant, key);
                     Affected {
-                        claims: key.kind == "Number",
+                        claims: key.kind == Kind::Number,
                         tenants: BTreeSet::from([tenant]),
                         ..Affected::default()
                     }
@@ -246,7 +247,7 @@ impl ResourceIndex {
             }
             _ => false,
         };
-        let platform = self.of_kind("Trunk").any(registers);
+        let platform = self.of_kind(Kind::Trunk).any(registers);
         let mut touched = self.touched_namespace(key.namespace.as_deref().unwrap_or_default());
         if before {
             let owners = touched.tenants.iter().cloned().map(Some).chain(platform.then_some(None));
@@ -256,8 +257,9 @@ impl ResourceIndex {
     }
 
     fn touched_namespace(&self, namespace: &str) -> Affected {
-        let first = ObjectKey { kind: "Tenant", namespace: Some(namespace.to_owned()), name: String::new() };
-        let here = |key: &ObjectKey| key.kind == "Tenant" && key.namespace.as_deref() == Some(namespace);
+        let first =
+            ObjectKey { kind: Kind::Tenant, namespace: Some(namespace.to_owned()), name: String::new() };
+        let here = |key: &ObjectKey| key.kind == Kind::Tenant && key.namespace.as_deref() == Some(namespace);
         let tenants = self
             .objects
             .range(first..)
@@ -297,7 +299,7 @@ impl ResourceIndex {
 
     /// A world of the platform alone.
     pub fn platform_only(&self) -> Self {
-        let platform = |key: &ObjectKey| key.kind != "Tenant";
+        let platform = |key: &ObjectKey| key.kind != Kind::Tenant;
         let objects = self.objects.iter().filter(|(key, _)| platform(key));
         Self {
             objects: objects.map(|(key, object)| (key.clone(), object.clone())).collect(),
@@ -308,7 +310,7 @@ impl ResourceIndex {
 
     /// Cluster-wide kinds and trunks, in order of their keys.
     pub fn platform_objects(&self) -> impl Iterator<Item = (&ObjectKey, &Object)> {
-        let kinds = ["DialRule", "SipProfile", "TenantProfile", "Trunk"];
+        let kinds = [Kind::DialRule, Kind::SipProfile, Kind::TenantProfile, Kind::Trunk];
         self.objects.iter().filter(move |(key, _)| kinds.contains(&key.kind))
     }
 
@@ -328,14 +330,14 @@ impl ResourceIndex {
         }
     }
 
-    fn of_kind(&self, kind: &'static str) -> impl Iterator<Item = &Object> {
+    fn of_kind(&self, kind: Kind) -> impl Iterator<Item = &Object> {
         let first = ObjectKey { kind, namespace: None, name: String::new() };
         self.objects.range(first..).take_while(move |(key, _)| key.kind == kind).map(|(_, object)| object)
     }
 
     /// All tenants, in order of their keys.
     pub fn tenants(&self) -> impl Iterator<Item = &Arc<Tenant>> {
-        self.of_kind("Tenant").filter_map(|object| match object {
+        self.of_kind(Kind::Tenant).filter_map(|object| match object {
             Object::Tenant(tenant) => Some(tenant),
             _ => None,
         })
@@ -431,7 +433,16 @@ impl ResourceIndex {
                 Object::MediaFile(o) => snapshot.media_files.push(o.clone()),
                 Object::FeatureCode(o) => snapshot.feature_codes.push(o.clone()),
                 Object::RoutingTest(o) => snapshot.routing_tests.push(o.clone()),
-                _ => {}
+                // These belong to no tenant, or are its own: they are no children.
+                Object::DialRule(_)
+                | Object::SipProfile(_)
+                | Object::Switch(_)
+                | Object::Tenant(_)
+                | Object::TenantProfile(_)
+                | Object::Trunk(_)
+                | Object::Secret(_)
+                | Object::ConfigMap(_)
+                | Object::Namespace(_) => {}
             }
         }
         Some(snapshot)
@@ -455,7 +466,7 @@ pub struct Affected {
 impl Affected {
     fn by_key(key: &ObjectKey) -> Self {
         match key.kind {
-            "Tenant" => Self {
+            Kind::Tenant => Self {
                 tenants: BTreeSet::from([TenantKey {
                     namespace: key.namespace.clone().unwrap_or_default(),
                     name: key.name.clone(),
@@ -463,7 +474,7 @@ impl Affected {
                 claims: true,
                 ..Self::default()
             },
-            "Switch" => Self::default(),
+            Kind::Switch => Self::default(),
             _ => Self { platform: true, objects: vec![(None, key.clone())], ..Self::default() },
         }
     }

@@ -2,6 +2,7 @@
 //! stored of one must not be taken for gone, so whomever it may concern is left as it is stored.
 
 use super::{Affected, ResourceIndex, TenantKey};
+use crate::resources::Kind;
 use crate::source::ObjectKey;
 use crate::source::manifest::name_violations;
 use crate::source::references::trunks;
@@ -23,8 +24,10 @@ impl ResourceIndex {
     pub(super) fn cannot_read(&mut self, unreadable: Unreadable) -> Affected {
         let key = &unreadable.key;
         // Nothing is stored of the former by themselves, and nothing under a name that no release takes.
-        let never_stored = matches!(key.kind, "Secret" | "ConfigMap" | "Namespace" | "Switch")
-            || (key.kind != "Tenant" && !name_violations(&key.name, key.namespace.as_deref()).is_empty());
+        let never_stored =
+            matches!(key.kind, Kind::Secret | Kind::ConfigMap | Kind::Namespace | Kind::Switch)
+                || (key.kind != Kind::Tenant
+                    && !name_violations(&key.name, key.namespace.as_deref()).is_empty());
         if never_stored || self.object(key).is_some() {
             return Affected::default();
         }
@@ -53,8 +56,8 @@ impl ResourceIndex {
     fn concerns(&self, unreadable: &Unreadable, tenant: &TenantKey) -> bool {
         let key = &unreadable.key;
         match key.kind {
-            "Trunk" => self.objects_of(tenant).any(|(_, object)| trunks(object).contains(key)),
-            "Tenant" => tenant_key(key).as_ref() == Some(tenant),
+            Kind::Trunk => self.objects_of(tenant).any(|(_, object)| trunks(object).contains(key)),
+            Kind::Tenant => tenant_key(key).as_ref() == Some(tenant),
             _ if key.namespace.is_none() => true,
             _ => {
                 key.namespace.as_ref() == Some(&tenant.namespace)
@@ -68,7 +71,7 @@ impl ResourceIndex {
         let there = self.has_tenant(tenant);
         self.unreadable.values().find(|unreadable| {
             // Of a tenant that is gone nothing else has a say.
-            (there || unreadable.key.kind == "Tenant") && self.concerns(unreadable, tenant)
+            (there || unreadable.key.kind == Kind::Tenant) && self.concerns(unreadable, tenant)
         })
     }
 
@@ -89,12 +92,12 @@ impl ResourceIndex {
 }
 
 fn tenant_key(key: &ObjectKey) -> Option<TenantKey> {
-    let namespace = key.namespace.clone().filter(|_| key.kind == "Tenant")?;
+    let namespace = key.namespace.clone().filter(|_| key.kind == Kind::Tenant)?;
     Some(TenantKey { namespace, name: key.name.clone() })
 }
 
 fn is_of_platform(key: &ObjectKey) -> bool {
-    key.namespace.is_none() || key.kind == "Trunk"
+    key.namespace.is_none() || key.kind == Kind::Trunk
 }
 
 #[cfg(test)]
@@ -116,7 +119,7 @@ mod tests {
         object("Tenant", namespace, name, json!({"domains": [format!("{name}.{namespace}.example.com")]}))
     }
 
-    fn key(kind: &'static str, namespace: Option<&str>, name: &str) -> ObjectKey {
+    fn key(kind: Kind, namespace: Option<&str>, name: &str) -> ObjectKey {
         ObjectKey { kind, namespace: namespace.map(str::to_owned), name: name.to_owned() }
     }
 
@@ -140,14 +143,14 @@ mod tests {
         before.apply(Change::Upsert(object("OutboundRoute", "a", "out", route)));
         let all = ["a/one", "a/two", "b/one"];
         let cases = [
-            (key("Tenant", Some("a"), "new"), None, &["a/new"][..], false),
-            (key("Extension", Some("a"), "x"), Some("two"), &["a/two"], false),
-            (key("Extension", Some("a"), "x"), None, &["a/one", "a/two"], false),
-            (key("SipProfile", None, "x"), None, &all, true),
-            (key("Trunk", Some("carriers"), "carrier"), None, &["a/two"], true),
-            (key("Trunk", Some("carriers"), "other"), None, &[], true),
-            (key("Secret", Some("a"), "x"), None, &[], false),
-            (key("Extension", Some("a"), "x-pre-process"), Some("two"), &[], false),
+            (key(Kind::Tenant, Some("a"), "new"), None, &["a/new"][..], false),
+            (key(Kind::Extension, Some("a"), "x"), Some("two"), &["a/two"], false),
+            (key(Kind::Extension, Some("a"), "x"), None, &["a/one", "a/two"], false),
+            (key(Kind::SipProfile, None, "x"), None, &all, true),
+            (key(Kind::Trunk, Some("carriers"), "carrier"), None, &["a/two"], true),
+            (key(Kind::Trunk, Some("carriers"), "other"), None, &[], true),
+            (key(Kind::Secret, Some("a"), "x"), None, &[], false),
+            (key(Kind::Extension, Some("a"), "x-pre-process"), Some("two"), &[], false),
         ];
         for (object, tenant, kept, platform) in cases {
             let mut world = before.clone();
@@ -157,7 +160,7 @@ mod tests {
                 (kept.iter().map(ToString::to_string).collect(), platform),
                 "{object}"
             );
-            assert_eq!(touched.claims, object.kind == "Tenant", "{object}");
+            assert_eq!(touched.claims, object.kind == Kind::Tenant, "{object}");
             let keeps = |name: &str| {
                 let (namespace, name) = name.split_once('/').unwrap();
                 world.keeps(&TenantKey { namespace: namespace.into(), name: name.into() }).is_some()
@@ -179,7 +182,7 @@ mod tests {
     fn what_was_read_before_stays_in_force() {
         let mut world = ResourceIndex::default();
         world.apply(Change::Upsert(tenant("a", "one")));
-        let touched = world.apply(unreadable(key("Tenant", Some("a"), "one"), None));
+        let touched = world.apply(unreadable(key(Kind::Tenant, Some("a"), "one"), None));
         assert_eq!(touched, Affected::default());
         assert_eq!(world.keeps(&TenantKey { namespace: "a".into(), name: "one".into() }), None);
     }
@@ -194,9 +197,9 @@ mod tests {
             json!({"tenantRef": {"name": "one"}, "number": "100"}),
         )));
         assert_eq!(world.orphans().count(), 1);
-        world.apply(unreadable(key("Tenant", Some("a"), "one"), None));
+        world.apply(unreadable(key(Kind::Tenant, Some("a"), "one"), None));
         assert_eq!(world.orphans().count(), 0);
-        world.apply(Change::Remove(key("Tenant", Some("a"), "one")));
+        world.apply(Change::Remove(key(Kind::Tenant, Some("a"), "one")));
         assert_eq!(world.orphans().count(), 1);
     }
 }

@@ -150,7 +150,7 @@ pub fn put_back(
     let mut restore = Restore::new(draft, before, (refused, degraded), taken);
     restore.put_back(plan);
     // What was referred to must be there.
-    let missing = rounds.kept.iter().filter(|(kind, name)| draft.keeps(kind, name));
+    let missing = rounds.kept.iter().filter(|(kind, name)| draft.keeps(*kind, name));
     let missing = missing.filter(|id| !restore.put.contains(id)).cloned();
     restore.fallen.extend(missing.collect::<Vec<_>>());
     if restore.fallen.is_empty() && restore.put.iter().all(|id| rounds.kept.contains(id)) {

@@ -412,8 +412,8 @@ async fn bookmarks_are_signs_of_life_and_carry_the_version() {
         let signs = source.watches.signs();
         signs.iter().find(|sign| sign.kind == kind).unwrap().since
     };
-    eventually("the bookmark", || since("Tenant") < Duration::from_millis(600)).await;
-    assert!(since("Trunk") > Duration::from_secs(1));
+    eventually("the bookmark", || since(crate::resources::Kind::Tenant) < Duration::from_millis(600)).await;
+    assert!(since(crate::resources::Kind::Trunk) > Duration::from_secs(1));
     let stale = source.watches.stale(Duration::from_secs(1));
     assert!(stale.iter().any(|line| line.starts_with("Trunk: nothing was heard for 1 s")), "{stale:?}");
     assert!(!stale.iter().any(|line| line.starts_with("Tenant:")), "{stale:?}");
