@@ -6,6 +6,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use super::Site;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 use crate::freeswitch::process::until;
 use crate::postgres::Database;
 use crate::program::{Program, exchange};
@@ -45,6 +47,8 @@ fn waiters(health: SocketAddr) {
 /// Fewer are opened than the system queues for a listener: what it does not queue comes a second later or
 /// more, and the first connections would be closed for their silence meanwhile.
 fn connections(program: &Program, health: SocketAddr) {
+    let open_files = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: open_files.maximum, ..open_files }).expect("open files");
     let held: Vec<TcpStream> =
         (0..CONNECTIONS + 200).map(|_| TcpStream::connect(health).expect("a connection")).collect();
     let is_open = |mut stream: &TcpStream| {

@@ -230,7 +230,12 @@ fn dial_rule(
                 } else {
                     (Reason::RefNotFound, format!("there is no Trunk {trunk}"))
                 };
-                broken.push(Problem::degraded(key.clone(), field, reason, message));
+                let trunk = ObjectKey {
+                    kind: Kind::Trunk,
+                    namespace: Some(namespace.clone()),
+                    name: reference.name.clone(),
+                };
+                broken.push(Problem::degraded(key.clone(), field, reason, message).about(trunk));
             }
             if trunks.is_empty() {
                 problems.extend(broken.into_iter().map(|p| Problem { effect: Effect::Refused, ..p }).take(1));

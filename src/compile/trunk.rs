@@ -11,6 +11,7 @@ use super::problem::{Problem, Reason};
 use super::secrets::{SecretError, password};
 use super::sources::Sources;
 use crate::plan::{GatewayRow, PlatformPlan, RegistrationRow, Secrets, TrunkRow};
+use crate::resources::Kind;
 use crate::resources::Trunk;
 use crate::resources::common::{NumberFormat, Transport};
 use crate::resources::sip_profile::Role;
@@ -46,7 +47,9 @@ pub fn trunk_row(
             } else {
                 (Reason::RefNotFound, format!("there is no SipProfile {profile}"))
             };
-            refuse("spec.sipProfileRef.name", reason, message);
+            let profile = ObjectKey { kind: Kind::SipProfile, namespace: None, name: profile.clone() };
+            let problem = Problem::refused(key.clone(), "spec.sipProfileRef.name", reason, message);
+            problems.push(problem.about(profile));
             return None;
         }
     }
@@ -92,8 +95,10 @@ pub fn trunk_row(
             secrets.insert("password", password);
             Some(registration)
         }
-        Err(SecretError::Missing(why)) => {
-            problems.push(Problem::waiting(key.clone(), field, Reason::CredentialsPending, why));
+        Err(SecretError::Missing { secret, why }) => {
+            let secret = ObjectKey { kind: Kind::Secret, namespace: key.namespace.clone(), name: secret };
+            let problem = Problem::waiting(key.clone(), field, Reason::CredentialsPending, why);
+            problems.push(problem.about(secret));
             None
         }
         Err(SecretError::Invalid(why)) => {
@@ -161,7 +166,7 @@ pub fn trunk_row_from_before(
             row.registration = Some(registration);
             row.secrets.insert("password", password);
         }
-        Ok(None) | Err(SecretError::Missing(_)) => {
+        Ok(None) | Err(SecretError::Missing { .. }) => {
             row.registration = None;
             row.secrets.remove("password");
         }

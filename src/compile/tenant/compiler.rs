@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use kube::Resource;
 
 use crate::compile::platform::trunk_name;
+use crate::compile::problem::{About, RefError};
 use crate::compile::{Claims, Effect, Problem, Reason, countries, patterns};
 use crate::plan::{DialActionRow, InForce, MediaPath, PlatformPlan, Rows, Target, TenantPlan, TrunkRow};
 use crate::resources::common::{Destination, DestinationKind, MediaSource, NamespacedRef};
@@ -33,7 +34,6 @@ pub struct ByAge {
 }
 
 /// Why a reference cannot be used.
-pub type Broken = (Reason, String);
 
 pub struct TenantCompiler<'a> {
     pub snapshot: &'a TenantSnapshot,
@@ -147,7 +147,9 @@ impl<'a> TenantCompiler<'a> {
         let tenant = name_of(&*self.snapshot.tenant);
         let message = format!("Tenant {tenant} is refused itself");
         let problems = self.ids().map(|(kind, name)| {
-            Problem::waiting(self.key(kind, name), "spec.tenantRef.name", Reason::RefRefused, &message)
+            let key = self.key(kind, name);
+            Problem::waiting(key, "spec.tenantRef.name", Reason::RefRefused, &message)
+                .about(self.tenant_key())
         });
         let problems: Vec<Problem> = problems.collect();
         self.problems.extend(problems);
@@ -192,9 +194,10 @@ impl<'a> TenantCompiler<'a> {
     }
 
     /// Takes a resource out, with the reason.
-    pub fn refuse(&mut self, id: Id, field: impl Into<String>, reason: Reason, message: impl Into<String>) {
+    pub fn refuse(&mut self, id: Id, field: impl Into<String>, why: impl Into<RefError>) {
+        let RefError { reason, message, about } = why.into();
         let problem = Problem::refused(self.key(id.0, &id.1), field, reason, message);
-        self.withhold(id, or_waiting(problem));
+        self.withhold(id, or_waiting(Problem { about, ..problem }));
     }
 
     /// Takes a resource out that claims what another one holds.
@@ -218,29 +221,31 @@ impl<'a> TenantCompiler<'a> {
     }
 
     /// Notes that a part of a resource is left out.
-    pub fn degrade(&mut self, kind: Kind, name: &str, field: impl Into<String>, (reason, message): Broken) {
+    pub fn degrade(&mut self, kind: Kind, name: &str, field: impl Into<String>, why: impl Into<RefError>) {
+        let RefError { reason, message, about } = why.into();
         let problem = Problem::degraded(self.key(kind, name), field, reason, message);
-        self.problems.push(or_waiting(problem));
+        self.problems.push(or_waiting(Problem { about, ..problem }));
     }
 
     /// Whether a resource of the tenant can be referred to.
-    pub fn resolve(&self, kind: Kind, name: &str) -> Result<(), Broken> {
+    pub fn resolve(&self, kind: Kind, name: &str) -> Result<(), RefError> {
+        let error = |reason, message| Err(RefError::of_object(reason, self.key(kind, name), message));
         if self.created(kind, name).is_none() {
             let tenant = name_of(&*self.snapshot.tenant);
-            return Err((Reason::RefNotFound, format!("tenant {tenant} has no {kind} {name}")));
+            return error(Reason::RefNotFound, format!("tenant {tenant} has no {kind} {name}"));
         }
         match self.refusal(kind, name) {
             None => Ok(()),
             Some(_) if self.keeps(kind, name) => Ok(()),
             Some(Effect::Waiting) => {
-                Err((Reason::CredentialsPending, format!("{kind} {name} is waiting for a Secret")))
+                error(Reason::CredentialsPending, format!("{kind} {name} is waiting for a Secret"))
             }
-            Some(_) => Err((Reason::RefRefused, format!("{kind} {name} is refused itself"))),
+            Some(_) => error(Reason::RefRefused, format!("{kind} {name} is refused itself")),
         }
     }
 
     /// The target that a destination names.
-    pub fn target(&self, destination: &Destination) -> Result<Target, Broken> {
+    pub fn target(&self, destination: &Destination) -> Result<Target, RefError> {
         let kind = destination.kind;
         if kind == DestinationKind::ExternalNumber {
             let number = destination.number.clone().unwrap_or_default();
@@ -251,7 +256,7 @@ impl<'a> TenantCompiler<'a> {
         self.resolve(kind.resource(), &name)?;
         if kind == DestinationKind::Voicemail && !self.has_voicemail(&name) {
             let message = format!("Extension {name} has no voicemail box; set its spec.voicemail.enabled");
-            return Err((Reason::InvalidValue, message));
+            return Err((Reason::InvalidValue, message).into());
         }
         Ok(Target { kind, name })
     }
@@ -284,7 +289,7 @@ impl<'a> TenantCompiler<'a> {
     }
 
     /// Whether calls can get to a public number by what stands.
-    fn reachable(&self, number: &str) -> Result<(), Broken> {
+    fn reachable(&self, number: &str) -> Result<(), RefError> {
         self.reaches(number, self.own_number(number).is_some(), || self.routed(number))
     }
 
@@ -294,13 +299,14 @@ impl<'a> TenantCompiler<'a> {
         &self,
         number: &str,
         is_own: bool,
-        routed: impl FnOnce() -> Result<(), Broken>,
-    ) -> Result<(), Broken> {
+        routed: impl FnOnce() -> Result<(), RefError>,
+    ) -> Result<(), RefError> {
         if is_own {
             return Ok(());
         }
         let blocked = |rule: &str| {
-            Err((Reason::NotAllowed, format!("DialRule {rule} of the platform blocks calls to {number}")))
+            let message = format!("DialRule {rule} of the platform blocks calls to {number}");
+            Err(RefError::from((Reason::NotAllowed, message)))
         };
         let by_rule = |phase| {
             let found = rules::first(self.platform, phase, number, Tracer::NOBODY)?;
@@ -317,7 +323,7 @@ impl<'a> TenantCompiler<'a> {
     }
 
     /// Whether a route of the tenant leads to a public number.
-    fn routed(&self, number: &str) -> Result<(), Broken> {
+    fn routed(&self, number: &str) -> Result<(), RefError> {
         let mut fallen = None;
         for route in &self.snapshot.outbound_routes {
             let name = name_of(&**route);
@@ -332,7 +338,9 @@ impl<'a> TenantCompiler<'a> {
         }
         Err(fallen.unwrap_or_else(|| {
             let tenant = name_of(&*self.snapshot.tenant);
-            (Reason::RefNotFound, format!("no OutboundRoute of tenant {tenant} leads to {number}"))
+            let message = format!("no OutboundRoute of tenant {tenant} leads to {number}");
+            let about = Some(About::AnyOf(Kind::OutboundRoute));
+            RefError { reason: Reason::RefNotFound, message, about }
         }))
     }
 
@@ -361,26 +369,34 @@ impl<'a> TenantCompiler<'a> {
     }
 
     /// The trunk that a reference names, where its owner allows the tenant's namespace.
-    pub fn trunk(&self, reference: &NamespacedRef) -> Result<(String, &'a TrunkRow), Broken> {
+    pub fn trunk(&self, reference: &NamespacedRef) -> Result<(String, &'a TrunkRow), RefError> {
         let namespace = reference.namespace.as_deref().unwrap_or(&self.namespace);
         let name = trunk_name(namespace, &reference.name);
+        let key = ObjectKey {
+            kind: Kind::Trunk,
+            namespace: Some(namespace.to_owned()),
+            name: reference.name.clone(),
+        };
         let trunk = self.platform_snapshot.trunks.iter().find(|trunk| {
             trunk.metadata.namespace.as_deref() == Some(namespace) && name_of(&***trunk) == reference.name
         });
         let Some(trunk) = trunk else {
             let message = format!("there is no Trunk {} in namespace {namespace}", reference.name);
-            return Err((Reason::RefNotFound, message));
+            return Err(RefError::of_object(Reason::RefNotFound, key, message));
         };
         if !self.permits(trunk) {
             let message = format!(
                 "Trunk {name} does not allow namespace {}; see its spec.allowedNamespaces",
                 self.namespace
             );
-            return Err((Reason::RefNotPermitted, message));
+            return Err(RefError::of_object(Reason::RefNotPermitted, key, message));
         }
         match self.platform.trunks.get(&name) {
             Some(row) => Ok((name, row)),
-            None => Err((Reason::RefRefused, format!("Trunk {name} is refused itself"))),
+            None => {
+                let message = format!("Trunk {name} is refused itself");
+                Err(RefError::of_object(Reason::RefRefused, key, message))
+            }
         }
     }
 
@@ -393,14 +409,14 @@ impl<'a> TenantCompiler<'a> {
 
     /// Where a media file lies that is to be used in some way, relative to the tenant's media
     /// directory.
-    pub fn media(&self, source: &MediaSource, usage: MediaUsage) -> Result<MediaPath, Broken> {
+    pub fn media(&self, source: &MediaSource, usage: MediaUsage) -> Result<MediaPath, RefError> {
         let name = &source.media_file_ref.name;
         self.resolve(Kind::MediaFile, name)?;
         let file = self.snapshot.media_files.iter().find(|file| name_of(&***file) == name);
         let meant = file.and_then(|file| file.spec.usage).unwrap_or_default();
         if meant != usage {
             let message = format!("MediaFile {name} is of usage {meant:?}; name one of usage {usage:?}");
-            return Err((Reason::InvalidValue, message));
+            return Err((Reason::InvalidValue, message).into());
         }
         let directory = match usage {
             MediaUsage::Prompt => "prompts",

@@ -38,6 +38,6 @@ fn over(draft: &mut TenantCompiler, kind: Kind, names: Vec<&str>, most: i32, fie
     let profile = draft.profile.map(name_of).unwrap_or_default().to_owned();
     for aged in standing.into_iter().skip(most) {
         let message = format!("TenantProfile {profile} allows {most} ({field}); the oldest are kept");
-        draft.refuse(aged.id, "metadata.name", Reason::LimitExceeded, message);
+        draft.refuse(aged.id, "metadata.name", (Reason::LimitExceeded, message));
     }
 }

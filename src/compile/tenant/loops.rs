@@ -5,8 +5,9 @@
 use crate::resources::Kind;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use super::compiler::{Broken, ByAge, Id, TenantCompiler, name_of};
+use super::compiler::{ByAge, Id, TenantCompiler, name_of};
 use crate::compile::Reason;
+use crate::compile::problem::RefError;
 use crate::resources::common::Destination;
 
 /// Resources in order of age, and the links by which calls go on by themselves: by which field, and
@@ -20,8 +21,8 @@ struct Graph {
 type Link = (usize, usize);
 
 /// Why a link was cut.
-pub fn broken() -> Broken {
-    (Reason::Loop, "calls would go round in a circle; let one of the destinations end it".to_owned())
+pub fn broken() -> RefError {
+    (Reason::Loop, "calls would go round in a circle; let one of the destinations end it".to_owned()).into()
 }
 
 /// Cuts circles, each at the youngest resource on it; none when there is no circle. Where a resource

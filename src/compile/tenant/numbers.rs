@@ -5,8 +5,9 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 
-use super::compiler::{Broken, ByAge, TenantCompiler, name_of};
+use super::compiler::{ByAge, TenantCompiler, name_of};
 use crate::compile::Reason;
+use crate::compile::problem::RefError;
 use crate::source::ObjectKey;
 use crate::source::index::key_of;
 use crate::source::object::created;
@@ -43,7 +44,7 @@ fn internal(draft: &mut TenantCompiler) {
         let id = || (kind, name.to_owned());
         if emergency.iter().any(|e| e == number) {
             let message = format!("{number} is an emergency number of the tenant; choose another");
-            draft.refuse(id(), "spec.number", Reason::EmergencyShadowed, message);
+            draft.refuse(id(), "spec.number", (Reason::EmergencyShadowed, message));
         } else if let Some((kind, name)) = holders.get(number) {
             let message = format!("{kind} {name} holds the number {number}; choose another");
             draft.conflict(id(), "spec.number", draft.key(*kind, name), message);
@@ -57,13 +58,13 @@ fn internal(draft: &mut TenantCompiler) {
 }
 
 /// Why nobody gets to a number or code by dialling it: a rule of the platform decides before.
-fn hidden(draft: &TenantCompiler, number: &str) -> Option<Broken> {
+fn hidden(draft: &TenantCompiler, number: &str) -> Option<RefError> {
     let found = draft.named_by_platform(number)?;
     let message = format!(
         "DialRule {} of the platform decides what {number} means, before the tenant; choose another",
         found.name
     );
-    Some((Reason::Conflict, message))
+    Some((Reason::Conflict, message).into())
 }
 
 /// The tenant's emergency numbers, also when no trunk can carry them at present: what may stand
@@ -120,7 +121,7 @@ fn public(draft: &mut TenantCompiler) {
                 "{} is none of the numbers that Tenant {} may hold (its spec.allowedNumbers)",
                 number.spec.number, me.name
             );
-            draft.refuse((Kind::Number, name.to_owned()), "spec.number", Reason::NotAllowed, message);
+            draft.refuse((Kind::Number, name.to_owned()), "spec.number", (Reason::NotAllowed, message));
             continue;
         }
         let Some((holder, holder_name)) = draft.claims.number(&number.spec.number) else { continue };

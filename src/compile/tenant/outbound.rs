@@ -20,13 +20,13 @@ pub fn settle(draft: &mut TenantCompiler) {
     for (aged, route) in routes {
         if let Some(index) = route.spec.matches.iter().position(|matches| !patterns::possible(matches)) {
             let field = format!("spec.match[{index}]");
-            draft.refuse(aged.id, field, Reason::InvalidValue, patterns::IMPOSSIBLE);
+            draft.refuse(aged.id, field, (Reason::InvalidValue, patterns::IMPOSSIBLE.to_owned()));
         } else if let Some((index, number)) = shadowed(route, &emergency) {
             let field = format!("spec.match[{index}].prefix");
             let message = format!(
                 "it matches the emergency number {number}, which always leaves by spec.emergency of the Tenant"
             );
-            draft.refuse(aged.id, field, Reason::EmergencyShadowed, message);
+            draft.refuse(aged.id, field, (Reason::EmergencyShadowed, message));
         } else if let Some((index, other)) = overlapping(route, &standing) {
             let message = format!(
                 "it overlaps with OutboundRoute {}, which has the same priority {}; give one another priority",

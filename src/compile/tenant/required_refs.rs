@@ -3,8 +3,9 @@
 use crate::resources::Kind;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use super::compiler::{Broken, Id, TenantCompiler, name_of};
+use super::compiler::{Id, TenantCompiler, name_of};
 use crate::compile::Reason;
+use crate::compile::problem::RefError;
 use crate::resources::common::Destination;
 use crate::resources::{Number, OutboundRoute, RingGroup, Schedule};
 
@@ -53,10 +54,10 @@ impl<'a> Required<'a> {
             let Some(resource) = self.resources.get(place) else { continue };
             let id = resource.id();
             if draft.stands(id.0, &id.1)
-                && let Err((field, (reason, message))) = resource.check(draft)
+                && let Err((field, why)) = resource.check(draft)
             {
                 self.open.extend(self.standing_on.get(&id).into_iter().flatten());
-                draft.refuse(id, field, reason, message);
+                draft.refuse(id, field, why);
             }
         }
     }
@@ -99,14 +100,14 @@ impl Resource<'_> {
     }
 }
 
-type Checked = Result<(), (String, Broken)>;
+type Checked = Result<(), (String, RefError)>;
 
 fn number(draft: &TenantCompiler, number: &Number) -> Checked {
     let (name, trunk) =
         draft.trunk(&number.spec.trunk_ref).map_err(|why| ("spec.trunkRef".to_owned(), why))?;
     if trunk.source_addresses.is_empty() {
         let message = format!("no call can come in by Trunk {name}: it has no spec.sourceAddresses in force");
-        return Err(("spec.trunkRef".to_owned(), (Reason::InvalidValue, message)));
+        return Err(("spec.trunkRef".to_owned(), (Reason::InvalidValue, message).into()));
     }
     draft.target(&number.spec.destination).map_err(|why| ("spec.destination".to_owned(), why))?;
     if draft.is_cut(Kind::Number, name_of(number), "destination") {
@@ -135,8 +136,9 @@ fn ring_group(draft: &TenantCompiler, group: &RingGroup) -> Checked {
     }
     let first = group.spec.members.first();
     let why = first.and_then(|member| draft.resolve(Kind::Extension, &member.extension_ref.name).err());
-    let (reason, why) = why.unwrap_or_else(|| (Reason::RefNotFound, "it has none".to_owned()));
-    Err(("spec.members".to_owned(), (reason, format!("none of its members can ring: {why}"))))
+    let why = why.unwrap_or_else(|| (Reason::RefNotFound, "it has none".to_owned()).into());
+    let message = format!("none of its members can ring: {}", why.message);
+    Err(("spec.members".to_owned(), RefError { message, ..why }))
 }
 
 fn outbound_route(draft: &TenantCompiler, route: &OutboundRoute) -> Checked {
@@ -149,6 +151,7 @@ fn outbound_route(draft: &TenantCompiler, route: &OutboundRoute) -> Checked {
             }
         }
     }
-    Err(first
-        .unwrap_or_else(|| ("spec.trunks".to_owned(), (Reason::RefNotFound, "it names no trunk".to_owned()))))
+    Err(first.unwrap_or_else(|| {
+        ("spec.trunks".to_owned(), (Reason::RefNotFound, "it names no trunk".to_owned()).into())
+    }))
 }

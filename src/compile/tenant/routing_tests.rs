@@ -11,8 +11,9 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::AmbiguousOffset;
 
-use super::compiler::{Broken, TenantCompiler, name_of};
+use super::compiler::{TenantCompiler, name_of};
 use crate::compile::Reason;
+use crate::compile::problem::RefError;
 use crate::plan::{TenantPlan, TrunkRow};
 use crate::resources::RoutingTest;
 use crate::resources::routing_test::{EndKind, Expectation};
@@ -43,15 +44,15 @@ pub fn run(draft: &mut TenantCompiler, plan: TenantPlan) -> TenantPlan {
                     draft.degrade(Kind::RoutingTest, name, "spec.expect", (Reason::TestFailed, why));
                 }
             }
-            Err((field, (reason, why))) => {
-                draft.refuse((Kind::RoutingTest, name.to_owned()), field, reason, why);
+            Err((field, why)) => {
+                draft.refuse((Kind::RoutingTest, name.to_owned()), field, why);
             }
         }
     }
     view.plan
 }
 
-fn caller<'a>(draft: &TenantCompiler<'a>, test: &RoutingTest) -> Result<From<'a>, (&'static str, Broken)> {
+fn caller<'a>(draft: &TenantCompiler<'a>, test: &RoutingTest) -> Result<From<'a>, (&'static str, RefError)> {
     let from = &test.spec.from;
     if let Some(reference) = &from.trunk_ref {
         let trunk = draft.trunk(reference).map_err(|why| ("spec.from.trunkRef", why))?;
@@ -63,7 +64,7 @@ fn caller<'a>(draft: &TenantCompiler<'a>, test: &RoutingTest) -> Result<From<'a>
 }
 
 /// Whether there is what the call is to end at.
-fn expected(draft: &TenantCompiler, expect: &Expectation) -> Result<(), (&'static str, Broken)> {
+fn expected(draft: &TenantCompiler, expect: &Expectation) -> Result<(), (&'static str, RefError)> {
     let kind = match expect.kind {
         EndKind::Extension | EndKind::Voicemail => Kind::Extension,
         EndKind::RingGroup => Kind::RingGroup,
@@ -80,9 +81,9 @@ fn expected(draft: &TenantCompiler, expect: &Expectation) -> Result<(), (&'stati
 
 /// The time that is asked about, on the tenant's clock. Of a time that comes twice, when clocks are
 /// set back, the first is meant.
-fn time(view: &TenantView, test: &RoutingTest) -> Result<Timestamp, (&'static str, Broken)> {
+fn time(view: &TenantView, test: &RoutingTest) -> Result<Timestamp, (&'static str, RefError)> {
     let at = &test.spec.at;
-    let wrong = |message| ("spec.at", (Reason::InvalidValue, message));
+    let wrong = |message| ("spec.at", RefError::from((Reason::InvalidValue, message)));
     let none = || wrong(format!("{at} is no time of the calendar; write YYYY-MM-DDTHH:MM:SS"));
     let local = at.parse::<DateTime>().map_err(|_| none())?;
     // A leap second is read as the second before it, which is another time than is written.

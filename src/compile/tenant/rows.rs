@@ -20,8 +20,9 @@ pub fn withhold_unprotected(draft: &mut TenantCompiler) {
         let key = draft.key(Kind::Conference, name);
         let problem = match pin(draft, reference) {
             Ok(_) => continue,
-            Err(SecretError::Missing(why)) => {
+            Err(SecretError::Missing { secret, why }) => {
                 Problem::waiting(key, "spec.pinSecretRef", Reason::CredentialsPending, why)
+                    .about(draft.key(Kind::Secret, &secret))
             }
             Err(SecretError::Invalid(why)) => {
                 Problem::refused(key, "spec.pinSecretRef", Reason::InvalidSecret, why)
@@ -155,7 +156,10 @@ fn keep(
     let key = || draft.key(Kind::Extension, name);
     let problem = match value {
         Ok(value) => return secrets.insert(secret, value),
-        Err(SecretError::Missing(why)) => Problem::waiting(key(), field, Reason::CredentialsPending, why),
+        Err(SecretError::Missing { secret, why }) => {
+            Problem::waiting(key(), field, Reason::CredentialsPending, why)
+                .about(draft.key(Kind::Secret, &secret))
+        }
         Err(SecretError::Invalid(why)) => Problem::degraded(key(), field, Reason::InvalidSecret, why),
     };
     draft.problems.push(problem);

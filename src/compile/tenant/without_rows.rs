@@ -2,6 +2,7 @@
 
 use super::compiler::{TenantCompiler, name_of};
 use crate::compile::Reason;
+use crate::compile::problem::RefError;
 use crate::resources::Kind;
 
 /// Notes what devices and media files refer to that is not there.
@@ -44,7 +45,9 @@ fn media_files(draft: &mut TenantCompiler) {
             }
         };
         if let Some((field, message)) = missing {
-            draft.degrade(Kind::MediaFile, name_of(&**file), field, (Reason::RefNotFound, message));
+            let map = draft.key(Kind::ConfigMap, &reference.name);
+            let why = RefError::of_object(Reason::RefNotFound, map, message);
+            draft.degrade(Kind::MediaFile, name_of(&**file), field, why);
         }
     }
 }

@@ -55,7 +55,7 @@ impl Destinations<'_> {
         let mut matches = self.plan.outbound_routes.values().flat_map(|row| &row.matches);
         let routed = || match matches.any(|matches| digits::reaches(matches, number)) {
             true => Ok(()),
-            false => Err((Reason::RefNotFound, String::new())),
+            false => Err((Reason::RefNotFound, String::new()).into()),
         };
         self.draft.reaches(number, is_own, routed).is_ok()
     }

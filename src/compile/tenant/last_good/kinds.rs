@@ -15,7 +15,7 @@ use crate::source::index::key_of;
 fn renew(secrets: &mut Secrets, name: &str, value: Result<String, SecretError>) {
     match value {
         Ok(value) => secrets.insert(name, value),
-        Err(SecretError::Missing(_)) => secrets.remove(name),
+        Err(SecretError::Missing { .. }) => secrets.remove(name),
         Err(SecretError::Invalid(_)) => {}
     }
 }
