@@ -43,8 +43,8 @@ pub fn tenant_with(name: &str, extensions: usize) -> TenantPlan {
 /// An extension with a password and a voicemail PIN.
 pub fn extension(number: &str) -> ExtensionRow {
     let mut secrets = Secrets::default();
-    secrets.insert("password", format!("open-sesame-{number}"));
-    secrets.insert("pin", format!("77{number}"));
+    secrets.insert(SecretName::Password, format!("open-sesame-{number}"));
+    secrets.insert(SecretName::Pin, format!("77{number}"));
     ExtensionRow {
         number: number.to_owned(),
         display_name: format!("Phone {number}"),
@@ -91,7 +91,7 @@ pub fn platform() -> PlatformPlan {
     };
     plan.sip_profiles.insert("internal".to_owned(), profile);
     let mut secrets = Secrets::default();
-    secrets.insert("password", "carrier-sesame");
+    secrets.insert(SecretName::Password, "carrier-sesame");
     let trunk = TrunkRow {
         id: Uuid::nil(),
         sip_profile: "internal".to_owned(),

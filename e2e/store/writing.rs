@@ -1,5 +1,6 @@
 //! Plans written and read back: only what differs, in bulk, in one transaction.
 
+use centrex::plan::SecretName;
 use centrex::store::{Revision, Store, StoreError, WriterIdentity, tenant_schema};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
@@ -24,7 +25,7 @@ async fn a_plan_is_read_back_as_it_was_written() {
     assert_eq!((revision.number, read), (1, platform));
     let (revision, read) = store.reader().load_tenant(tenant.tenant.id).await.unwrap().unwrap();
     assert_eq!((revision.number, &read), (1, &tenant));
-    assert_eq!(read.extensions["e100"].secrets.get("password"), Some("open-sesame-100"));
+    assert_eq!(read.extensions["e100"].secrets.get(SecretName::Password), Some("open-sesame-100"));
 }
 
 /// Bytes of write-ahead log so far: anything that is written moves it.
@@ -100,7 +101,7 @@ async fn one_changed_row_writes_one_row() {
     assert_eq!(changed, ["e105"]);
 
     // A password is sealed with a new nonce each time; that alone is no change, a new one is.
-    tenant.extensions.get_mut("e106").unwrap().secrets.insert("password", "changed");
+    tenant.extensions.get_mut("e106").unwrap().secrets.insert(SecretName::Password, "changed");
     let written = store.write_tenant(&tenant).await.unwrap();
     assert_eq!((written.revision, written.rows_written), (3, 1));
     let (_, read) = store.reader().load_tenant(tenant.tenant.id).await.unwrap().unwrap();

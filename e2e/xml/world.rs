@@ -72,7 +72,7 @@ fn profile(role: Role, sip_port: i32) -> SipProfileRow {
 fn trunk() -> TrunkRow {
     let gateway = |host: &str| GatewayRow { host: host.into(), port: 5060, transport: Transport::Udp };
     let mut secrets = Secrets::default();
-    secrets.insert("password", "carrier-password");
+    secrets.insert(SecretName::Password, "carrier-password");
     TrunkRow {
         id: TRUNK,
         sip_profile: "external".into(),
@@ -130,7 +130,7 @@ pub fn tenant(id: Uuid, domain: &str) -> TenantPlan {
     plan.queues.insert("billing".into(), queue("701", &["user-101"]));
     plan.ivr_menus.insert("main".into(), menu());
     let mut secrets = Secrets::default();
-    secrets.insert("pin", "4711");
+    secrets.insert(SecretName::Pin, "4711");
     plan.conferences
         .insert("room1".into(), ConferenceRow { number: Some("900".into()), max_members: 20, secrets });
     plan
@@ -139,8 +139,8 @@ pub fn tenant(id: Uuid, domain: &str) -> TenantPlan {
 pub fn extension(number: &str, password: Option<&str>) -> ExtensionRow {
     let mut secrets = Secrets::default();
     if let Some(password) = password {
-        secrets.insert("password", password);
-        secrets.insert("pin", "1234");
+        secrets.insert(SecretName::Password, password);
+        secrets.insert(SecretName::Pin, "1234");
     }
     ExtensionRow {
         number: number.into(),

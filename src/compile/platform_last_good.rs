@@ -93,11 +93,12 @@ impl<'a> PlatformLastGood<'a> {
         let degraded = |problem: &Problem| {
             problem.resource == *key && problem.field == field && problem.keeps_last_row()
         };
-        if let (Some(registration), Some(password)) = (&before.registration, before.secrets.get("password"))
+        if let (Some(registration), Some(password)) =
+            (&before.registration, before.secrets.get(SecretName::Password))
             && problems.iter().any(degraded)
         {
             row.registration = Some(registration.clone());
-            row.secrets.insert("password", password);
+            row.secrets.insert(SecretName::Password, password);
             self.keep(key.clone(), Stays::Fields(vec![field.to_owned()]));
         }
         Some(row)

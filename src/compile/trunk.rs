@@ -1,5 +1,6 @@
 //! Trunks: who brings and takes calls, from which addresses, and how numbers are written to them.
 
+use crate::plan::SecretName;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -92,7 +93,7 @@ pub fn trunk_row(
     let registration = match registration(trunk, snapshot) {
         Ok(None) => None,
         Ok(Some((registration, password))) => {
-            secrets.insert("password", password);
+            secrets.insert(SecretName::Password, password);
             Some(registration)
         }
         Err(SecretError::Missing { secret, why }) => {
@@ -164,11 +165,11 @@ pub fn trunk_row_from_before(
     match registration(trunk, snapshot) {
         Ok(Some((registration, password))) => {
             row.registration = Some(registration);
-            row.secrets.insert("password", password);
+            row.secrets.insert(SecretName::Password, password);
         }
         Ok(None) | Err(SecretError::Missing { .. }) => {
             row.registration = None;
-            row.secrets.remove("password");
+            row.secrets.remove(SecretName::Password);
         }
         Err(SecretError::Invalid(_)) => {}
     }

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use serde::de::{DeserializeOwned, IgnoredAny};
-use serde::ser::SerializeSeq;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::platform::*;
@@ -88,9 +87,31 @@ pub trait Row: Serialize + DeserializeOwned + Clone + PartialEq + Send + Sync + 
     }
 }
 
-/// Named secrets of a row. Serialised as the list of their names only, so that a row's body, a
-/// golden file or a debug print never shows a value; reading a body gives an empty set, which the
-/// store fills from the sealed column.
+/// A secret that a row may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecretName {
+    /// The password of a phone, or of a trunk's registration.
+    Password,
+    /// The PIN of a voicemail box or of a conference.
+    Pin,
+}
+
+impl SecretName {
+    /// The name under which the secret is sealed, and which golden files show.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Password => "password",
+            Self::Pin => "pin",
+        }
+    }
+}
+
+/// What the names of sealed a1-hashes begin with; the realm follows.
+const A1: &str = "a1 ";
+
+/// The secrets of a row, with the a1-hashes that follow from its password. Serialised as the list of the
+/// secrets' names, so that a row's body, a golden file or a debug print never shows a value; reading a body
+/// gives an empty set, which the store fills from the sealed column.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secrets {
     /// In order of their names. A map of its own would take half a kilobyte in every row.
@@ -99,28 +120,41 @@ pub struct Secrets {
 
 impl Secrets {
     /// The value of a secret.
-    pub fn get(&self, name: &str) -> Option<&str> {
-        self.reveal().find(|(known, _)| *known == name).map(|(_, value)| value)
+    pub fn get(&self, name: SecretName) -> Option<&str> {
+        self.value(name.as_str())
     }
 
-    /// Puts a secret in.
-    pub fn insert(&mut self, name: &str, value: impl Into<String>) {
+    /// The a1-hash of the password in a realm (RFC 2617 §3.2.2.2), 32 hexadecimal digits.
+    pub fn a1_hash(&self, realm: &str) -> Option<&str> {
+        let hashes = self.values.iter().filter_map(|(name, value)| Some((name.strip_prefix(A1)?, value)));
+        hashes.into_iter().find(|(of, _)| *of == realm).map(|(_, hash)| hash.as_str())
+    }
+
+    /// Inserts a secret, in place of an older value.
+    pub fn insert(&mut self, name: SecretName, value: impl Into<String>) {
         self.remove(name);
-        self.values.push((name.to_owned(), value.into()));
+        self.values.push((name.as_str().to_owned(), value.into()));
         self.values.sort_unstable();
     }
 
-    /// Takes a secret out.
-    pub fn remove(&mut self, name: &str) {
-        self.values.retain(|(known, _)| known != name);
+    /// Replaces all a1-hashes by these, each with its realm.
+    pub fn replace_a1_hashes<'a>(&mut self, hashes: impl Iterator<Item = (&'a str, String)>) {
+        self.values.retain(|(name, _)| !name.starts_with(A1));
+        self.values.extend(hashes.map(|(realm, hash)| (format!("{A1}{realm}"), hash)));
+        self.values.sort_unstable();
     }
 
-    /// True when there is none.
+    /// Removes a secret.
+    pub fn remove(&mut self, name: SecretName) {
+        self.values.retain(|(known, _)| known != name.as_str());
+    }
+
+    /// True when there is neither a secret nor a hash.
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()
     }
 
-    /// Names and values in order of the names, for sealing only.
+    /// Names and values of secrets and hashes, in order of the names, for sealing only.
     pub fn reveal(&self) -> impl Iterator<Item = (&str, &str)> {
         self.values.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
@@ -129,21 +163,25 @@ impl Secrets {
     pub fn from_revealed(values: BTreeMap<String, String>) -> Self {
         Self { values: values.into_iter().collect() }
     }
+
+    fn value(&self, name: &str) -> Option<&str> {
+        self.reveal().find(|(known, _)| *known == name).map(|(_, value)| value)
+    }
+
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.reveal().map(|(name, _)| name).filter(|name| !name.starts_with(A1))
+    }
 }
 
 impl std::fmt::Debug for Secrets {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_set().entries(self.reveal().map(|(name, _)| name)).finish()
+        f.debug_set().entries(self.names()).finish()
     }
 }
 
 impl Serialize for Secrets {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut seq = serializer.serialize_seq(Some(self.values.len()))?;
-        for (name, _) in self.reveal() {
-            seq.serialize_element(name)?;
-        }
-        seq.end()
+        serializer.collect_seq(self.names())
     }
 }
 

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::plan::{PlatformPlan, TenantPlan};
 use crate::route::TenantView;
+use crate::secrets::a1_hash::forget_passwords;
 
 /// A tenant as held: its revision, and its view.
 #[derive(Clone, Debug)]
@@ -83,6 +84,13 @@ impl Claims {
     }
 }
 
+/// The view of a loaded plan. The passwords of phones are removed: their hashes are all that a switch needs, in
+/// memory and in the file of its last good state.
+pub(super) fn view_of(mut plan: TenantPlan) -> TenantView {
+    forget_passwords(&mut plan);
+    TenantView::new(plan)
+}
+
 impl Replica {
     /// Puts a tenant in, in place of an older revision of it. A revision that is not newer than
     /// the one held is left alone.
@@ -98,7 +106,7 @@ impl Replica {
 
     fn set_tenant(&self, revision: i64, plan: TenantPlan, replaces: impl Fn(i64) -> bool) {
         // The view is built before the lock is taken: lookups wait for the swap only.
-        self.set_view(revision, Arc::new(TenantView::new(plan)), replaces);
+        self.set_view(revision, Arc::new(view_of(plan)), replaces);
     }
 
     /// Puts a view in that was built already, whatever revision is held.

@@ -11,7 +11,6 @@ use crate::plan::{
     ExtensionRow, NationalDialling, NumberRow, OutboundRouteRow, Row, Rows, Target, TenantPlan,
 };
 use crate::resources::common::DestinationKind;
-use crate::secrets::signing_key::hexadecimal;
 use crate::source::ObjectKey;
 
 /// A tenant as calls see it.
@@ -120,18 +119,9 @@ impl TenantView {
         self.time_zones.get(name).cloned().unwrap_or(TimeZone::UTC)
     }
 
-    /// HA1 of an extension's credentials in a realm (RFC 2617 §3.2.2.2); none without a password.
-    pub fn a1_hash(&self, number: &str, realm: &str) -> Option<String> {
-        use md5::{Digest, Md5};
-        let (_, extension) = self.extension(number)?;
-        let password = extension.secrets.get("password")?;
-        let mut digest = Md5::new();
-        digest.update(number);
-        digest.update(":");
-        digest.update(realm);
-        digest.update(":");
-        digest.update(password);
-        Some(hexadecimal(&digest.finalize().into()))
+    /// The a1-hash of an extension's credentials in a realm; `None` without a password.
+    pub fn a1_hash(&self, number: &str, realm: &str) -> Option<&str> {
+        self.extension(number)?.1.secrets.a1_hash(realm)
     }
 }
 

@@ -5,7 +5,7 @@ use subtle::ConstantTimeEq;
 use crate::plan::TrunkRow;
 
 /// 128 bits in hexadecimal digits: what makes them character by character takes four times as long.
-pub fn hexadecimal(bits: &[u8; 16]) -> String {
+fn hexadecimal(bits: &[u8; 16]) -> String {
     let mut text = vec![0; 32];
     match hex::encode_to_slice(bits, &mut text) {
         Ok(()) => String::from_utf8(text).unwrap_or_default(),

@@ -109,11 +109,11 @@ fn extension(
     let spec = &extension.spec;
     let mut secrets = Secrets::default();
     let value = sip_password(draft, extension);
-    keep(draft, name, "spec.credentials.secretRef", value, &mut secrets, "password");
+    keep(draft, name, "spec.credentials.secretRef", value, &mut secrets, SecretName::Password);
     let voicemail = spec.voicemail.as_ref().filter(|voicemail| voicemail.enabled);
     if let Some(reference) = voicemail.and_then(|voicemail| voicemail.pin_secret_ref.as_ref()) {
         let value = pin(draft, reference);
-        keep(draft, name, "spec.voicemail.pinSecretRef", value, &mut secrets, "pin");
+        keep(draft, name, "spec.voicemail.pinSecretRef", value, &mut secrets, SecretName::Pin);
     }
     let mut recording = spec.recording.unwrap_or_default();
     if recording != Recording::Never && forbids_recording(draft) {
@@ -151,7 +151,7 @@ fn keep(
     field: &str,
     value: Result<String, SecretError>,
     secrets: &mut Secrets,
-    secret: &str,
+    secret: SecretName,
 ) {
     let key = || draft.key(Kind::Extension, name);
     let problem = match value {
@@ -272,7 +272,7 @@ fn conference(
     let mut secrets = Secrets::default();
     if let Some(reference) = &spec.pin_secret_ref {
         // Withheld before, if it cannot be read.
-        secrets.insert("pin", pin(draft, reference).ok()?);
+        secrets.insert(SecretName::Pin, pin(draft, reference).ok()?);
     }
     Some(ConferenceRow { number: spec.number.clone(), max_members: spec.max_members.unwrap_or(50), secrets })
 }

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 
 use super::change::{Change, Changes};
 use super::state::{Gateway, Profile, State};
-use crate::plan::ExtensionRow;
 use crate::route::TenantView;
 
 /// What has to be done so that `have` becomes `want`.
@@ -133,12 +132,12 @@ pub fn phones(before: &TenantView, after: Option<&TenantView>) -> Changes {
         changes.insert(Change::DropDomain { tenant, domain: domain.clone() });
     }
     for held in before.plan.extensions.values() {
-        let same =
-            |(_, row): (&str, &ExtensionRow)| row.secrets.get("password") == held.secrets.get("password");
-        if after.is_none_or(|after| after.extension(&held.number).is_some_and(same)) {
-            continue;
-        }
+        let Some(after) = after else { continue };
         for domain in before.plan.tenant.domains.iter().filter(|domain| !left(domain)) {
+            let hash = after.a1_hash(&held.number, domain);
+            if hash.is_some() && hash == held.secrets.a1_hash(domain) {
+                continue;
+            }
             let (tenant, user, domain) = (Some(tenant), held.number.clone(), domain.clone());
             changes.insert(Change::DropRegistration { tenant, user, domain });
         }

@@ -62,7 +62,7 @@ pub fn differences(found: &Observed, want: &State, now: &Snapshot) -> Changes {
         .collect();
     let known = |user: &str, domain: &str| {
         let row = by_domain.get(domain).and_then(|view| view.extension(user));
-        row.is_some_and(|(_, row)| row.secrets.get("password").is_some())
+        row.is_some_and(|(_, row)| row.secrets.a1_hash(domain).is_some())
     };
     all.extend(strangers(found.registered.iter(), known));
     // The stream that belongs to nobody, and those that somebody started by hand, harm nobody.

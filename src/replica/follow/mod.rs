@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use super::cache::{Cache, Plans};
 use super::cache_writer::{Behind, CacheEntry, CacheWriter};
-use super::tenants::{Replica, Snapshot, TenantEntry};
+use super::tenants::{Replica, Snapshot, TenantEntry, view_of};
 use crate::plan::report::Applied;
 use crate::route::TenantView;
 use crate::secrets::keyring;
@@ -156,7 +156,7 @@ impl Follower {
             (restored.platform_revision, restored.platform) = (revision, Arc::new(plan));
         }
         for (revision, plan) in tenants {
-            let held = TenantEntry { revision, view: Arc::new(TenantView::new(plan)) };
+            let held = TenantEntry { revision, view: Arc::new(view_of(plan)) };
             restored.tenants.insert(held.view.plan.tenant.id, held);
         }
         Some(restored)
@@ -450,7 +450,7 @@ async fn load_tenant(
 ) -> (Uuid, i64, Result<Option<Loaded>, StoreError>) {
     let held = held.as_ref().map(|(revision, held)| (revision, &held.view.plan));
     let loaded = in_time(ANSWER_TIMEOUT, reader.load_later(id, held)).await;
-    let view = |(revision, plan)| (revision, Arc::new(TenantView::new(plan)));
+    let view = |(revision, plan)| (revision, Arc::new(view_of(plan)));
     (id, least, loaded.map(|loaded| loaded.map(view)))
 }
 

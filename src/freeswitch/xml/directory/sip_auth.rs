@@ -23,7 +23,7 @@ impl Lookup<'_> {
         // None without a password: FreeSWITCH lets a user in whose hash is empty.
         let Some(hash) = self.tenant.a1_hash(&user, self.domain) else { return Ok(Answer::NotFound) };
         let [domain, id, tenant, context, time_zone] = self.texts(&user);
-        let texts = [domain, id, tenant, context, time_zone, ("a1_hash", &hash)];
+        let texts = [domain, id, tenant, context, time_zone, ("a1_hash", hash)];
         Ok(render::user(&self.answers.templates, AUTH, &texts)?)
     }
 
