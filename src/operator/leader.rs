@@ -21,10 +21,10 @@ use crate::source::Change;
 use crate::source::cluster::Update;
 use crate::store::reports::{HeartbeatLimits, follow_acks};
 use crate::store::{Elected, Memory, Store, StoreError, StoreOptions, WriterIdentity};
+use crate::util::backoff::Backoff;
 
-/// First and longest pause before Postgres is tried again.
-const FIRST_RETRY: Duration = Duration::from_millis(250);
-const LONGEST_RETRY: Duration = Duration::from_secs(10);
+/// Pauses between connections to Postgres.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(10));
 /// How often the loop says how it is.
 const PULSE: Duration = Duration::from_secs(1);
 
@@ -265,7 +265,7 @@ async fn connect(
     fenced: &OnceLock<Instant>,
     fails: &watch::Sender<Option<&'static str>>,
 ) -> Store {
-    let mut wait = FIRST_RETRY;
+    let mut backoff = BACKOFF;
     loop {
         let cause = match Store::lead_again(options, candidate, memory).await {
             Ok(store) => return store,
@@ -278,7 +278,6 @@ async fn connect(
         metrics.failed(category);
         warn!(category, %cause, "nothing can be written to Postgres; trying again");
         fails.send_if_modified(|told| told.replace(category) != Some(category));
-        tokio::time::sleep(wait).await;
-        wait = (wait * 2).min(LONGEST_RETRY);
+        tokio::time::sleep(backoff.pause()).await;
     }
 }

@@ -15,15 +15,15 @@ use super::api::{MANAGER, Refusal, owned_by};
 use crate::resources::Extension;
 use crate::secrets::password::password;
 use crate::source::{Object, ObjectKey};
+use crate::util::backoff::Backoff;
 use crate::util::turns::Turns;
 
 /// Secrets made at one time.
 const MAKERS: usize = 8;
 /// What is made within this time is told in one line a namespace.
 const TOGETHER: Duration = Duration::from_secs(10);
-/// First and longest pause before a Secret is tried again.
-const FIRST_RETRY: Duration = Duration::from_millis(500);
-const LONGEST_RETRY: Duration = Duration::from_secs(30);
+/// Pauses before a Secret that could not be made is retried.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(30));
 
 /// Secrets that are to be made.
 #[derive(Clone)]
@@ -47,7 +47,7 @@ struct Queue {
 
 struct Work {
     extension: Arc<Extension>,
-    failures: u32,
+    backoff: Backoff,
 }
 
 impl Secrets {
@@ -61,7 +61,7 @@ impl Secrets {
         let mut queue = self.lock();
         if queue.wanted.insert(key(&extension)) {
             let namespace = extension.metadata.namespace.clone();
-            queue.waiting.push(namespace.as_deref(), Work { extension, failures: 0 });
+            queue.waiting.push(namespace.as_deref(), Work { extension, backoff: BACKOFF });
             self.hire(&mut queue);
         }
     }
@@ -108,12 +108,10 @@ impl Secrets {
     }
 
     /// Puts one in again, after a pause in which others are made.
-    fn again(&self, Work { extension, failures }: Work) {
+    fn again(&self, mut work: Work) {
         let secrets = self.clone();
-        let work = Work { extension, failures: failures.saturating_add(1) };
         tokio::spawn(async move {
-            let pause = FIRST_RETRY.saturating_mul(1 << failures.min(16)).min(LONGEST_RETRY);
-            tokio::time::sleep(pause).await;
+            tokio::time::sleep(work.backoff.pause()).await;
             let mut queue = secrets.lock();
             let namespace = work.extension.metadata.namespace.clone();
             queue.waiting.push(namespace.as_deref(), work);

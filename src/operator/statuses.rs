@@ -18,33 +18,50 @@ use super::api::{MANAGER, Refusal, api_of, resource};
 use super::metrics::Metrics;
 use crate::reconcile::NewStatus;
 use crate::source::{Change, Object, ObjectKey};
+use crate::util::backoff::Backoff;
 use crate::util::turns::Turns;
 
 /// Writes under way at one time.
 const WRITERS: usize = 16;
-/// First and longest pause before what failed is tried again.
+/// First and longest pause before a failed write is retried.
 const FIRST_RETRY: Duration = Duration::from_millis(500);
 const LONGEST_RETRY: Duration = Duration::from_secs(30);
+const BACKOFF: Backoff = Backoff::new(FIRST_RETRY, LONGEST_RETRY);
 
 /// Statuses that wait to be written.
-#[derive(Default)]
 struct Queue {
     waiting: HashMap<ObjectKey, Write>,
     /// Those of them whose turn comes, one namespace after the other.
     order: Turns<ObjectKey>,
     /// Those of them that failed, with the time of their next try.
     resting: BTreeSet<(Instant, ObjectKey)>,
-    /// How often each failed that was not written since.
-    failures: HashMap<ObjectKey, u32>,
-    /// Until when nothing is tried, because the API server cannot be reached, and how often that was so.
+    /// The backoff of each object whose last write failed.
+    backoffs: HashMap<ObjectKey, Backoff>,
+    /// Until when nothing is written, because the API server cannot be reached.
     away: Option<Instant>,
-    outages: u32,
+    outage: Backoff,
     /// Objects that are being written: their next status waits for that.
     busy: HashSet<ObjectKey>,
     /// What was put last and not seen on a watch yet, with the UID of its object.
     unseen: HashMap<ObjectKey, (Option<String>, NewStatus)>,
     /// Counts the times that what waited was forgotten: what was taken before is not tried again.
     forgotten: u64,
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        Self {
+            waiting: HashMap::new(),
+            order: Turns::default(),
+            resting: BTreeSet::new(),
+            backoffs: HashMap::new(),
+            away: None,
+            outage: BACKOFF,
+            busy: HashSet::new(),
+            unseen: HashMap::new(),
+            forgotten: 0,
+        }
+    }
 }
 
 impl Queue {
@@ -125,7 +142,7 @@ impl Statuses {
         queue.forgotten += 1;
         queue.order.clear();
         queue.resting.clear();
-        queue.failures.clear();
+        queue.backoffs.clear();
         queue.waiting.clear();
         std::mem::take(&mut queue.unseen).into_keys().collect()
     }
@@ -189,8 +206,9 @@ impl Statuses {
     fn written(&self, key: &ObjectKey) {
         let mut queue = self.lock();
         queue.busy.remove(key);
-        queue.failures.remove(key);
-        (queue.away, queue.outages) = (None, 0);
+        queue.backoffs.remove(key);
+        queue.away = None;
+        queue.outage.reset();
         drop(queue);
         self.more.notify_one();
     }
@@ -206,8 +224,7 @@ impl Statuses {
             if queue.away.is_none_or(|until| until <= now) {
                 let refusal = &failure.refusal;
                 warn!(object = %key, ?refusal, "statuses cannot be written for now; trying again");
-                queue.away = Some(now + pause(queue.outages));
-                queue.outages = queue.outages.saturating_add(1);
+                queue.away = Some(now + queue.outage.pause());
             }
             if again {
                 queue.waiting.insert(key.clone(), write);
@@ -217,9 +234,7 @@ impl Statuses {
         } else {
             warn!(object = %key, refusal = ?failure.refusal, "a status could not be written; trying again");
             if again {
-                let failures = queue.failures.entry(key.clone()).or_default();
-                let due = now + pause(*failures);
-                *failures = failures.saturating_add(1);
+                let due = now + queue.backoffs.entry(key.clone()).or_insert(BACKOFF).pause();
                 queue.waiting.insert(key.clone(), write);
                 queue.resting.insert((due, key));
             }
@@ -227,11 +242,6 @@ impl Statuses {
         drop(queue);
         self.more.notify_one();
     }
-}
-
-/// The pause after as many failures and one more.
-fn pause(failures: u32) -> Duration {
-    FIRST_RETRY.saturating_mul(1 << failures.min(16)).min(LONGEST_RETRY)
 }
 
 /// Why a status was not written.
@@ -357,10 +367,11 @@ mod tests {
             assert_eq!(name, "good", "it waits for nobody");
             statuses.written(&key);
             let due = take().err().unwrap().unwrap();
-            assert_eq!(due - Instant::now(), pause(failures));
-            tokio::time::advance(pause(failures)).await;
+            let pause = due - Instant::now();
+            let longest = FIRST_RETRY.saturating_mul(1 << failures).min(LONGEST_RETRY);
+            assert!(pause >= longest / 2 && pause <= longest, "{failures}: {pause:?}");
+            tokio::time::advance(pause).await;
         }
-        assert_eq!(pause(12), LONGEST_RETRY);
         let (_, key, _) = take().ok().unwrap();
         statuses.written(&key);
 
@@ -370,7 +381,8 @@ mod tests {
         statuses.failed(one.1, one.2, &failure(true));
         statuses.failed(two.1, two.2, &failure(true));
         put("three");
-        assert_eq!(take().err().unwrap().unwrap() - Instant::now(), FIRST_RETRY, "one outage");
+        let pause = take().err().unwrap().unwrap() - Instant::now();
+        assert!(pause <= FIRST_RETRY, "two writes that fail together are one outage: {pause:?}");
         tokio::time::advance(FIRST_RETRY).await;
         let mut names = [(); 3].map(|()| take().ok().unwrap().0);
         names.sort();

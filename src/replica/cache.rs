@@ -3,8 +3,7 @@
 //! that it shows nothing and a damaged or foreign one is noticed, and written to the side first.
 
 use std::collections::BTreeSet;
-use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,6 +15,7 @@ use crate::plan::{PlatformPlan, TenantPlan, TenantRow};
 use crate::secrets::keyring::{AssociatedData, Keyring};
 use crate::secrets::signing_key::SigningKey;
 use crate::store::tables::{StoredRows, Tables};
+use crate::util::atomic_file;
 
 /// Ends the name of every file of a cache.
 const SUFFIX: &str = ".sealed";
@@ -240,20 +240,8 @@ impl Cache {
 
     fn write(&self, name: &str, bytes: &[u8]) -> Result<(), CacheError> {
         let path = self.path(name);
-        let fresh = self.directory.join(format!("{name}.new"));
         let sealed = self.keyring.seal(place(name), bytes);
-        let written = std::fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&fresh)
-            .and_then(|mut file| file.write_all(&sealed).and_then(|()| file.sync_all()))
-            .and_then(|()| std::fs::rename(&fresh, &path));
-        written.map_err(|source| {
-            let _ = std::fs::remove_file(&fresh); // gives back the space that was not enough
-            CacheError::Io { path, source }
-        })
+        atomic_file::replace(&path, &sealed, 0o600).map_err(|source| CacheError::Io { path, source })
     }
 
     fn path(&self, name: &str) -> PathBuf {

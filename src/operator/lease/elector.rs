@@ -51,7 +51,7 @@ impl Elector {
         leadership: watch::Sender<Leadership>,
         turned: watch::Sender<Instant>,
     ) -> Self {
-        let identity = format!("{}_{:016x}", options.identity, super::random());
+        let identity = format!("{}_{:016x}", options.identity, rand::random::<u64>());
         Self { api, options, identity, seen: None, held: None, failing: false, leadership, turned }
     }
 

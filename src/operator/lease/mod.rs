@@ -13,7 +13,6 @@
 mod elector;
 mod record;
 
-use std::hash::BuildHasher;
 use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::Lease;
@@ -23,6 +22,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::util::backoff::jitter;
 use elector::Elector;
 
 /// Which lease to take, and how.
@@ -127,15 +127,9 @@ pub fn elect(client: Client, options: LeaseOptions, stop: CancellationToken) -> 
     Election { leadership: watched, life, task }
 }
 
-/// Three quarters to five quarters of a pause, so that replicas do not stay in step.
-fn jittered(pause: Duration) -> Duration {
-    let quarter = u32::try_from(random() % 1000).unwrap_or_default();
-    pause * 3 / 4 + pause * quarter / 2000
-}
-
-/// A number that differs in every process: the standard library seeds its hashers with random keys.
-fn random() -> u64 {
-    std::hash::RandomState::new().hash_one(())
+/// Three quarters to five quarters of a period, so that replicas do not stay in step.
+fn jittered(period: Duration) -> Duration {
+    jitter(period * 3 / 4, period * 5 / 4)
 }
 
 #[cfg(test)]

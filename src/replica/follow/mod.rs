@@ -24,10 +24,10 @@ use super::cache_writer::{Behind, CacheEntry, CacheWriter};
 use super::tenants::{Replica, Snapshot, TenantEntry};
 use crate::plan::report::Applied;
 use crate::route::TenantView;
-use crate::secrets::keyring;
 use crate::secrets::signing_key::SigningKey;
 use crate::store::error::{Doing, in_time, lost_connection};
 use crate::store::{CHANNEL, Reader, Revision, StoreError};
+use crate::util::backoff::Backoff;
 use changed::Changed;
 use step::Step;
 
@@ -37,8 +37,8 @@ const COMPARE_EVERY: Duration = Duration::from_secs(30);
 const LOADS: usize = 4;
 /// How long one answer of Postgres may take before the connection counts as dead.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
-/// First and longest wait before another try.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+/// Pauses between connections to Postgres.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
 
 /// How far the replica is.
 #[derive(Clone, Debug, Default)]
@@ -176,11 +176,11 @@ impl Follower {
     }
 
     async fn follow(&mut self, reader: &Reader) {
-        let mut wait = BACKOFF.0;
+        let mut backoff = BACKOFF;
         loop {
             let Err(error) = self.session(reader).await;
             if self.progress.borrow().caught_up {
-                wait = BACKOFF.0;
+                backoff.reset();
             }
             self.progress.send_modify(|progress| {
                 progress.connected = false;
@@ -188,8 +188,7 @@ impl Follower {
                 progress.trouble = Some(error.to_string());
             });
             tracing::warn!(%error, category = error.category(), "not following Postgres; serving what is held");
-            tokio::time::sleep(jittered(wait)).await;
-            wait = (wait * 2).min(BACKOFF.1);
+            tokio::time::sleep(backoff.pause()).await;
         }
     }
 
@@ -452,10 +451,4 @@ async fn load_tenant(
     let loaded = in_time(ANSWER_TIMEOUT, reader.load_later(id, held)).await;
     let view = |(revision, plan)| (revision, Arc::new(TenantView::new(plan)));
     (id, least, loaded.map(|loaded| loaded.map(view)))
-}
-
-/// Half to all of a time, so that many switches do not come back at one moment.
-pub(crate) fn jittered(wait: Duration) -> Duration {
-    let [random, ..] = keyring::random();
-    wait / 2 + wait / 2 * u32::from(random) / 255
 }
