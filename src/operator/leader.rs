@@ -111,7 +111,7 @@ impl Operator {
                 LoopEvent::Stop => break,
                 LoopEvent::Leadership(Leadership::Leading(term)) => self.lead(term),
                 LoopEvent::Leadership(Leadership::Following { leader }) => {
-                    info!(leader = leader.as_deref().unwrap_or("nobody"), "following");
+                    info!(leader = leader.as_deref().unwrap_or("none"), "following");
                     self.step_down();
                 }
                 LoopEvent::Lost => self.restart_or_step_down(),

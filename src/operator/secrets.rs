@@ -104,11 +104,11 @@ impl Secrets {
     async fn log_created(self) {
         tokio::time::sleep(LOG_INTERVAL).await;
         for (namespace, secrets) in std::mem::take(&mut self.lock().created) {
-            info!(%namespace, secrets, "SIP passwords were made");
+            info!(%namespace, secrets, "SIP passwords were generated");
         }
     }
 
-    /// Queues a Secret again after its pause. Its worker goes on with others meanwhile.
+    /// Queues a Secret again after its pause. Its worker goes on with others.
     fn retry_later(&self, mut work: Work) {
         let secrets = self.clone();
         tokio::spawn(async move {
@@ -127,7 +127,7 @@ impl Secrets {
         let api: Api<Secret> = Api::namespaced(self.client.clone(), &namespace);
         match api.create(&PostParams::default(), &secret).await.map_err(Refusal::from) {
             Ok(created) => {
-                debug!(%namespace, secret = created.metadata.name, "a SIP password was made");
+                debug!(%namespace, secret = created.metadata.name, "a SIP password was generated");
                 let mut queue = self.lock();
                 queue.failing = false;
                 if queue.created.is_empty() {
@@ -142,7 +142,7 @@ impl Secrets {
                 // One line for all failures until the next success.
                 if !std::mem::replace(&mut self.lock().failing, true) {
                     let extension = extension.metadata.name.as_deref();
-                    warn!(%namespace, extension, %cause, "Secrets of SIP passwords cannot be made; trying again");
+                    warn!(%namespace, extension, %cause, "Secrets with SIP passwords cannot be created; trying again");
                 }
                 false
             }

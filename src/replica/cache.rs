@@ -161,7 +161,7 @@ impl Cache {
     /// entry without a file gets no copy.
     ///
     /// # Errors
-    /// When the link cannot be made.
+    /// When the file cannot be linked.
     pub(super) fn save_pre_change(&self, entry: CacheEntry) -> Result<(), CacheError> {
         let (path, copy) = (self.path(&entry.file()), self.path(&pre_change_file(&entry.file())));
         match std::fs::hard_link(&path, &copy) {

@@ -58,7 +58,7 @@ struct State {
 }
 
 /// The tenants that claim each key, the latest at the end. While a key moves from one tenant to another,
-/// both claim it until both are loaded anew; removing the older claim leaves the newer one.
+/// both claim it until both are loaded again; removing the older claim leaves the newer one.
 #[derive(Debug, Default)]
 struct Claims(HashMap<String, Vec<Uuid>>);
 

@@ -1,16 +1,15 @@
-//! What follows from a mistake that is told already, and is held back.
+//! Suppresses problems that only follow from a mistake that is reported already.
 //!
-//! A file is taken whole or not at all, so that compile misses everything that stands in a file in
-//! which something is wrong. What is there is not to be called missing, once by every resource that
-//! refers to it: the mistake that keeps it out is the one to mend.
+//! A file with a mistake is refused as a whole, so that compile does not see its other resources either.
+//! Every reference to them would be reported as missing; only the mistake in the file is worth reporting.
 
 use std::collections::{BTreeSet, HashSet};
 
 use crate::compile::{Effect, Problem, Reason};
 use crate::source::ObjectKey;
 
-/// The problems that would be there, as far as can be told, if what was refused had been taken. Where some
-/// objects are `unknown`, for a file cannot be read, whatever is missing may be among them.
+/// The problems that would be left, as far as can be known, if the `refused` objects had been accepted. With
+/// `unknown`, a file could not be read at all, and anything missing may be in it.
 pub(super) fn without_cascades(
     mut problems: Vec<Problem>,
     refused: &BTreeSet<ObjectKey>,
@@ -18,12 +17,12 @@ pub(super) fn without_cascades(
 ) -> Vec<Problem> {
     let mut absent: HashSet<String> = refused.iter().map(ToString::to_string).collect();
     loop {
-        let (held_back, rest): (Vec<_>, Vec<_>) = problems
+        let (suppressed, rest): (Vec<_>, Vec<_>) = problems
             .into_iter()
             .partition(|problem| follows(problem, &absent) || (unknown && may_follow(problem.reason)));
         problems = rest;
-        // What is refused for what was held back keeps others out in turn.
-        let out = held_back.iter().filter(|problem| problem.effect != Effect::Degraded);
+        // A resource that is refused by a suppressed problem is missing for others in turn.
+        let out = suppressed.iter().filter(|problem| problem.effect != Effect::Degraded);
         let before = absent.len();
         absent.extend(out.map(|problem| problem.resource.to_string()));
         if absent.len() == before {
@@ -32,33 +31,34 @@ pub(super) fn without_cascades(
     }
 }
 
-/// Whether a problem is that one of these is not there, or not accepted.
+/// True if a problem says that one of the absent objects is missing or not accepted.
 fn follows(problem: &Problem, absent: &HashSet<String>) -> bool {
     match problem.reason {
         Reason::RefNotFound | Reason::RefRefused | Reason::CredentialsPending => {
             named(problem).any(|name| absent.contains(&name)) || lacks_route(problem, absent)
         }
-        // A call goes another way when anything on its way is missing.
+        // A test call can take another route when anything is missing.
         Reason::TestFailed => !absent.is_empty(),
         _ => false,
     }
 }
 
-/// Whether no route leads to a number, and a route is among what is absent: compile names none.
+/// True if a problem says that no route leads to a number, and an OutboundRoute is absent: the message names
+/// no route.
 fn lacks_route(problem: &Problem, absent: &HashSet<String>) -> bool {
     problem.message.starts_with("no OutboundRoute of ")
         && absent.iter().any(|name| name.starts_with("OutboundRoute "))
 }
 
-/// Whether a problem may be there because something is missing: it, the labels of its namespace, or what a
-/// call would have come to.
+/// True if a problem may come of any missing object: the one referred to, a Namespace with its labels, or the
+/// end of a test call.
 fn may_follow(reason: Reason) -> bool {
     use Reason::{CredentialsPending, RefNotFound, RefNotPermitted, TestFailed};
     matches!(reason, RefNotFound | CredentialsPending | RefNotPermitted | TestFailed)
 }
 
-/// What a problem may name, written as keys are. Compile says what it misses as kind and name, one
-/// word after the other; the namespace stands with the name, or after it, or is the resource's own.
+/// The keys that a problem's message may name, as text. Compile writes a missing object as kind and name, two
+/// words; the namespace is before the name, or after it, or is the resource's own.
 pub(super) fn named(problem: &Problem) -> impl Iterator<Item = String> {
     let (message, namespace) = (problem.message.as_str(), named_namespace(problem));
     message.split(' ').zip(message.split(' ').skip(1)).flat_map(move |(kind, name)| {
@@ -67,11 +67,11 @@ pub(super) fn named(problem: &Problem) -> impl Iterator<Item = String> {
     })
 }
 
-/// The namespace that what a problem names is in: the one that is said, or the resource's own.
+/// The namespace of the objects that a message names: the one in the message, or the resource's own.
 pub(super) fn named_namespace(problem: &Problem) -> Option<&str> {
-    let said = problem.message.split_once(" in namespace ");
-    let said = said.and_then(|(_, rest)| rest.split([' ', ';', ',', ':']).next());
-    said.or(problem.resource.namespace.as_deref())
+    let named = problem.message.split_once(" in namespace ");
+    let named = named.and_then(|(_, rest)| rest.split([' ', ';', ',', ':']).next());
+    named.or(problem.resource.namespace.as_deref())
 }
 
 #[cfg(test)]
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn what_misses_a_route_or_fails_a_test_follows_from_a_route_that_is_refused() {
+    fn a_missing_route_or_a_failed_test_follows_from_a_refused_route() {
         let key =
             |kind, name: &str| ObjectKey { kind, namespace: Some("acme".to_owned()), name: name.to_owned() };
         let problem = |kind, reason, message: &str| {

@@ -1,5 +1,4 @@
-//! What only somebody who has all files can say of a problem: which name may have been meant, and that
-//! what a Secret lacks will not come by itself.
+//! Hints that need all files: a similar name that may have been meant, and the keys that a Secret has.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +7,7 @@ use crate::compile::{Effect, Problem, Reason};
 use crate::resources::nearest::did_you_mean;
 use crate::source::{Change, Object, ObjectKey};
 
-/// The objects of the files, by kind and namespace, and the keys of the Secrets among them.
+/// The names in the files, by kind and namespace, and the keys of the Secrets.
 pub(super) struct Hints<'a> {
     names: BTreeMap<(&'a str, Option<&'a str>), Vec<&'a str>>,
     secrets: BTreeMap<String, Vec<&'a str>>,
@@ -30,12 +29,12 @@ impl<'a> Hints<'a> {
         Self { names, secrets: changes.iter().filter_map(secret).collect() }
     }
 
-    /// The problem as it is told to somebody who has all files.
+    /// Adds a hint to the message of a problem.
     pub fn add(&self, mut problem: Problem) -> Problem {
         if !matches!(problem.reason, Reason::RefNotFound | Reason::CredentialsPending) {
             return problem;
         }
-        // A Secret that is not there yet is waited for. One that is there and lacks the key is wrong.
+        // A missing Secret may come later. A Secret in the files without the key is a mistake.
         let keys = match problem.reason {
             Reason::CredentialsPending => named(&problem).find_map(|name| self.secrets.get(&name)),
             _ => None,
@@ -43,7 +42,7 @@ impl<'a> Hints<'a> {
         let hint = match keys {
             Some(keys) if keys.is_empty() => "; it has none".to_owned(),
             Some(keys) => format!("; its keys are: {}", keys.join(", ")),
-            None => self.meant(&problem),
+            None => self.similar_name(&problem),
         };
         if keys.is_some() {
             problem.effect = Effect::Refused;
@@ -53,8 +52,8 @@ impl<'a> Hints<'a> {
         problem
     }
 
-    /// A name like the one that was not found, of the same kind and namespace.
-    fn meant(&self, problem: &Problem) -> String {
+    /// A hint at a name like the missing one, of the same kind and namespace; empty if there is none.
+    fn similar_name(&self, problem: &Problem) -> String {
         let namespace = named_namespace(problem);
         let words: Vec<&str> = problem.message.split([' ', ';', ',', ':']).collect();
         let pairs = words.iter().zip(words.iter().skip(1));

@@ -184,13 +184,14 @@ impl Live {
                 let mut failed = backoff.clone();
                 let pause = if as_it_should_be { self.options.compare_every } else { failed.pause() };
                 let next = Instant::now() + pause;
+                let sooner = due || next < compare_at;
+                if sooner {
+                    compare_at = next;
+                }
                 if as_it_should_be {
                     backoff.reset();
-                } else if due || next < compare_at {
+                } else if sooner {
                     backoff = failed;
-                }
-                if due || next < compare_at {
-                    compare_at = next;
                 }
             }
             self.wait(&client, &mut events, memory, &mut compare_at).await?;
