@@ -228,7 +228,7 @@ fn what_cannot_be_read_is_told_once() {
         }
         let (code, out, _) = check(directory.path(), Format::Text);
         assert_eq!((code, out.matches("error: ").count(), out.matches("note: ").count()), (1, 1, 0), "{out}");
-        let end = "3 more are left out: they may come of what cannot be read; mend that first\n\
+        let end = "3 more are not shown: they may follow from what cannot be read; correct that first\n\
                    3 objects checked: 1 error, 0 notes\n";
         assert!(out.ends_with(end), "{out}");
     }

@@ -1,5 +1,6 @@
 //! Plans built by hand, for tests of what comes after compile.
 
+use centrex::secrets::a1_hash::hash_passwords;
 use centrex::plan::*;
 use centrex::resources::common::{DestinationKind, NumberFormat, Recording, Transport};
 use centrex::resources::sip_profile::Role;
@@ -37,6 +38,7 @@ pub fn tenant_with(name: &str, extensions: usize) -> TenantPlan {
     plan.extensions = (100..100 + extensions)
         .map(|number| (format!("e{number}"), extension(&number.to_string())))
         .collect();
+    hash_passwords(&mut plan);
     plan
 }
 

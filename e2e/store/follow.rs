@@ -331,7 +331,7 @@ fn damaged_and_foreign_cache_files_are_skipped() {
     std::fs::write(path(&tenants[2]), &bytes[..bytes.len() / 2]).unwrap();
     std::fs::write(path(&tenants[3]), "").unwrap();
     std::fs::rename(path(&tenants[4]), directory.path().join("platform.sealed")).unwrap();
-    std::fs::write(directory.path().join("platform.new"), "left by a crash").unwrap();
+    std::fs::write(directory.path().join(".platform.sealed.new"), "left by a crash").unwrap();
 
     let cached = cache_here.read();
     assert_eq!(cached.held.tenants, [(7, tenants[0].clone())]);

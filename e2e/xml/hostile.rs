@@ -1,6 +1,7 @@
 //! Hostile text in every field of a plan that reaches an answer, and in every field of a request:
 //! it stays text. Compile refuses most of it long before; this holds when it does not.
 
+use centrex::secrets::a1_hash::hash_passwords;
 use std::sync::Arc;
 
 use centrex::freeswitch::xml::form::Form;
@@ -87,6 +88,7 @@ fn poisoned(text: &str) -> Arc<Answers> {
             gateway.host = text();
         }
     }
+    hash_passwords(&mut plan);
     world::answers(platform, vec![plan])
 }
 

@@ -1,6 +1,7 @@
 //! The tenants of the recordings, as a plan: `tenant-a.test` and `tenant-b.test` with the users
 //! 100, 101 and 200 and the passwords `pw100`…, a suspended tenant, two profiles and a trunk.
 
+use centrex::secrets::a1_hash::hash_passwords;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
@@ -133,6 +134,7 @@ pub fn tenant(id: Uuid, domain: &str) -> TenantPlan {
     secrets.insert(SecretName::Pin, "4711");
     plan.conferences
         .insert("room1".into(), ConferenceRow { number: Some("900".into()), max_members: 20, secrets });
+    hash_passwords(&mut plan);
     plan
 }
 

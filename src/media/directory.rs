@@ -5,12 +5,14 @@
 //! resource. All of this waits for the file system: call it from a thread that may.
 
 use std::fs::{self, DirBuilder, OpenOptions, Permissions};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 use uuid::Uuid;
+
+use crate::util::atomic_file;
 
 /// Name of the stamp in a tenant's directory; FreeSWITCH is never given a name with a dot in front.
 const STAMP: &str = ".owner";
@@ -80,17 +82,8 @@ pub fn claim(root: &Path, tenant: Uuid, owner_uid: &str) -> Result<(), MediaErro
     if owner(&directory)?.as_deref() == Some(owner_uid) {
         return Ok(());
     }
-    // Renamed into place: there is never half a stamp.
-    let (path, new) = (directory.join(STAMP), directory.join(".owner.new"));
-    match fs::remove_file(&new) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(&new)(error)),
-        _ => {}
-    }
-    let mut file =
-        OpenOptions::new().write(true).create_new(true).mode(0o640).open(&new).map_err(failed(&new))?;
-    let_in(&new, 0o640).map_err(failed(&new))?;
-    file.write_all(owner_uid.as_bytes()).and_then(|()| file.sync_all()).map_err(failed(&new))?;
-    fs::rename(&new, &path).map_err(failed(&path))
+    let path = directory.join(STAMP);
+    atomic_file::replace(&path, owner_uid.as_bytes(), 0o640).map_err(failed(&path))
 }
 
 /// Adds to a mode, whatever the umask is: FreeSWITCH reads and writes media by the group. What the root hands down

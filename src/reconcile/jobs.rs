@@ -441,7 +441,7 @@ async fn delete(
         None => Removed::Absent,
     };
     if let Some(outside) = outside {
-        outside.release(tenant, removed).await?;
+        outside.remove_finalizer(tenant, removed).await?;
     }
     Ok(removed)
 }

@@ -206,7 +206,7 @@ impl Reconciler {
         (self.set_back, self.strays, self.removing_strays) = (false, false, None);
         // What was published and perhaps not written is not what stands in a status: whoever leads
         // next, this process too, says it anew.
-        let forgotten = self.outside.as_ref().map(|outside| outside.forget()).unwrap_or_default();
+        let forgotten = self.outside.as_ref().map(|outside| outside.reset()).unwrap_or_default();
         let mut known = self.write();
         for key in &forgotten {
             if let Some(object) = known.world.object_mut(key) {
@@ -223,7 +223,7 @@ impl Reconciler {
         let mut changes = changes;
         for change in &mut changes {
             if let Some(outside) = &self.outside {
-                outside.seen(change);
+                outside.overlay_pending(change);
             }
             self.divert(change);
             // What is stored under its name was left alone so far.

@@ -5,14 +5,16 @@
 //! are sealed again as their plans are written, and the old line can go when that is done.
 
 use std::collections::BTreeMap;
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::io::ErrorKind;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use aes_gcm::aead::{Aead, Generate, KeyInit, Payload};
 use aes_gcm::{Aes256Gcm, Nonce};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+
+use crate::util::atomic_file;
 
 /// Bytes of a key.
 const KEY_BYTES: usize = 32;
@@ -132,21 +134,7 @@ impl Keyring {
             "# Keys of Centrex: lose them and sealed secrets are lost.\n1:{}\n",
             STANDARD.encode(random())
         );
-        let mut temporary = path.as_os_str().to_owned();
-        temporary.push(".new");
-        let temporary = PathBuf::from(temporary);
-        let mut file = std::fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&temporary)
-            .map_err(io)?;
-        file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(io)?;
-        // A link, unlike a rename, never replaces a key file that is there.
-        let linked = std::fs::hard_link(&temporary, path);
-        std::fs::remove_file(&temporary).map_err(io)?;
-        linked.map_err(io)?;
+        atomic_file::create(path, text.as_bytes(), 0o600).map_err(io)?;
         Self::read_file(path)
     }
 

@@ -26,12 +26,12 @@ use crate::reconcile::{Progress, Reconciler};
 use crate::secrets::keyring::{Keyring, KeyringError};
 use crate::source::folder::{FileProblem, Folder, FolderError, FolderOptions, Update};
 use crate::store::{Memory, Store, StoreError, StoreOptions, WriterIdentity, parse_url};
+use crate::util::backoff::Backoff;
 use ready::Ready;
 use vault::KeyringVault;
 
-/// First and longest pause before Postgres is tried again.
-const FIRST_RETRY: Duration = Duration::from_millis(250);
-const LONGEST_RETRY: Duration = Duration::from_secs(10);
+/// Pauses between connections to Postgres.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(10));
 /// Pause before it is asked again whether the one that writes has ended.
 const WRITER_RETRY: Duration = Duration::from_secs(1);
 
@@ -164,10 +164,10 @@ async fn lead(
     start: bool,
     mut prepared: impl FnMut(),
 ) -> Result<Option<Store>, StandaloneError> {
-    let mut wait = FIRST_RETRY;
+    let mut backoff = BACKOFF;
     let mut told = String::new();
     loop {
-        match Store::lead_again(options, candidate, memory).await {
+        let pause = match Store::lead_again(options, candidate, memory).await {
             Ok(store) => return Ok(Some(store)),
             Err(cause) if cause.is_passing() || !start => {
                 let text = cause.to_string();
@@ -175,15 +175,16 @@ async fn lead(
                     warn!(category = cause.category(), %cause, "trying again");
                     told = text;
                 }
-                wait = (wait * 2).min(LONGEST_RETRY);
                 if matches!(cause, StoreError::Led(_)) {
                     prepared();
-                    wait = WRITER_RETRY;
+                    WRITER_RETRY
+                } else {
+                    backoff.pause()
                 }
             }
             Err(cause) => return Err(cause.into()),
-        }
-        if stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
+        };
+        if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
             return Ok(None);
         }
     }

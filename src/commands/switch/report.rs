@@ -9,10 +9,11 @@ use tracing::{error, info, warn};
 
 use crate::plan::report::SwitchInfo;
 use crate::plan::report::{Applied, SwitchReport};
-use crate::replica::follow::{Progress, jittered};
+use crate::replica::follow::Progress;
 use crate::replica::tenants::Replica;
 use crate::store::Reader;
 use crate::store::reports::Reporter;
+use crate::util::backoff::Backoff;
 
 /// How often a switch is heard although nothing changes.
 const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -23,8 +24,8 @@ const FOUND_TOGETHER: Duration = Duration::from_millis(250);
 /// How long a switch may take to be asked for the first time. Until then what the process before
 /// applied most likely still holds.
 const FIRST_ASKED: Duration = Duration::from_secs(5);
-/// First and longest wait before another try.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
+/// Pauses between reports while Postgres refuses them.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(10));
 /// How often it is looked whether a name that another process took is free again.
 const TAKEN: Duration = Duration::from_secs(10);
 /// How long the last word may take.
@@ -56,7 +57,7 @@ impl Watched {
         if stop.run_until_cancelled(self.begins()).await != Some(true) {
             return;
         }
-        let (mut wait, mut taken) = (BACKOFF.0, false);
+        let (mut backoff, mut taken) = (BACKOFF, false);
         loop {
             let (held, findings) = self.now();
             // What was begun is not broken off: Postgres might do it all the same, after the last word.
@@ -69,7 +70,7 @@ impl Watched {
                     if std::mem::take(&mut taken) {
                         info!(%name, "reporting again");
                     }
-                    wait = BACKOFF.0;
+                    backoff.reset();
                     None
                 }
                 Ok(false) => {
@@ -80,9 +81,7 @@ impl Watched {
                 }
                 Err(cause) => {
                     warn!(category = cause.category(), %cause, "what is held cannot be reported; trying again");
-                    let pause = jittered(wait);
-                    wait = (wait * 2).min(BACKOFF.1);
-                    Some(pause)
+                    Some(backoff.pause())
                 }
             };
             let goes_on = async {

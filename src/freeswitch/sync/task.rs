@@ -20,19 +20,20 @@ use crate::freeswitch::esl;
 use crate::freeswitch::esl::{Address, Api, Client, EslError, Event, Events, Password, Session};
 use crate::freeswitch::xml::Answers;
 use crate::plan::report::{Applied, GatewayState, SwitchReport};
-use crate::replica::follow::{Progress, jittered};
+use crate::replica::follow::Progress;
 use crate::replica::tenants::Snapshot;
 use crate::secrets::signing_key::SigningKey;
+use crate::util::backoff::Backoff;
 
-/// First and longest wait before another session.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
+/// Pauses between sessions.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
 /// How often a switch that starts is asked whether it has, and how long that may take; one that is
 /// not reached for as long is not starting anew, but gone.
 const STARTING: Duration = Duration::from_millis(500);
 const START: Duration = Duration::from_secs(60);
 /// How often legs are counted while somebody waits for them to end.
 const COUNT: Duration = Duration::from_secs(1);
-/// First wait before what did not help is tried again; it doubles up to the interval of comparing.
+/// First pause before a change that did not help is retried; it doubles up to the interval of comparing.
 const RETRY: Duration = Duration::from_secs(5);
 /// Why a change waits that somebody could lose something by.
 const INCOMPLETE: &str = "not everything was loaded from Postgres yet";
@@ -121,7 +122,7 @@ impl Live {
     }
 
     async fn keep(&mut self, memory: &mut SessionState) {
-        let (mut wait, mut told, mut lost) = (BACKOFF.0, String::new(), Instant::now());
+        let (mut backoff, mut told, mut lost) = (BACKOFF, String::new(), Instant::now());
         loop {
             self.metrics.connected(false);
             self.findings.send_modify(|findings| {
@@ -134,7 +135,7 @@ impl Live {
             let error = match esl::open(&self.options.address, &self.options.password).await {
                 Ok(session) => {
                     info!(address = %self.options.address, "connected to the event socket");
-                    (wait, told) = (BACKOFF.0, String::new());
+                    (backoff, told) = (BACKOFF, String::new());
                     let Err(error) = self.session(session, memory).await;
                     error
                 }
@@ -146,8 +147,7 @@ impl Live {
                 warn!(category = error.category(), %error, "not connected to the event socket; trying again");
                 told = text;
             }
-            tokio::time::sleep(jittered(wait)).await;
-            wait = (wait * 2).min(BACKOFF.1);
+            tokio::time::sleep(backoff.pause()).await;
         }
     }
 
@@ -163,7 +163,8 @@ impl Live {
             tokio::time::sleep(STARTING).await;
         }
         self.greet(&client, memory).await?;
-        let (mut compare_at, mut retry) = (Instant::now(), RETRY);
+        let mut compare_at = Instant::now();
+        let mut backoff = Backoff::new(RETRY, self.options.compare_every);
         loop {
             let complete = self.is_complete();
             // What was put off until then is looked at again.
@@ -180,12 +181,17 @@ impl Live {
                     }
                     Ok(same) => same,
                 };
-                retry = if as_it_should_be { RETRY } else { retry };
-                let pause = if as_it_should_be { self.options.compare_every } else { retry };
-                let next = Instant::now() + pause.min(self.options.compare_every);
-                if due || next < compare_at {
+                let mut failed = backoff.clone();
+                let pause = if as_it_should_be { self.options.compare_every } else { failed.pause() };
+                let next = Instant::now() + pause;
+                let sooner = due || next < compare_at;
+                if sooner {
                     compare_at = next;
-                    retry = if as_it_should_be { RETRY } else { (retry * 2).min(self.options.compare_every) };
+                }
+                if as_it_should_be {
+                    backoff.reset();
+                } else if sooner {
+                    backoff = failed;
                 }
             }
             self.wait(&client, &mut events, memory, &mut compare_at).await?;

@@ -28,6 +28,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::reconcile::CompileState;
 use crate::source::{Change, ObjectKey, cluster};
+use crate::util::backoff::Backoff;
 
 pub use certificates::CertificateError;
 use certificates::{Pair, SelfMade};
@@ -35,9 +36,8 @@ use verdict::Origin;
 
 /// How often certificates are looked at again.
 const LOOK: Duration = Duration::from_secs(60);
-/// First and longest pause before a certificate that could not be had is asked for again.
-const FIRST_RETRY: Duration = Duration::from_millis(500);
-const LONGEST_RETRY: Duration = Duration::from_secs(10);
+/// Pauses before a certificate that could not be read or made is requested again.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(10));
 /// How long reviews under way may take at the end.
 const DRAIN: Duration = Duration::from_secs(2);
 /// Most bytes of a review: two objects of the largest size etcd takes.
@@ -121,11 +121,10 @@ async fn begin(
     mut first: Option<(Pair, RustlsConfig)>,
     mut listener: Option<TcpListener>,
 ) -> (Pair, RustlsConfig, TcpListener) {
-    let mut wait = FIRST_RETRY;
+    let mut backoff = BACKOFF;
     loop {
         if first.is_none() {
-            tokio::time::sleep(wait).await;
-            wait = (wait * 2).min(LONGEST_RETRY);
+            tokio::time::sleep(backoff.pause()).await;
         }
         let tried = async {
             let (pair, config) = match first.take() {

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use crate::source::ObjectKey;
+use crate::util::atomic_file;
 
 /// The times, and the file they are kept in; without a file they last as long as the process.
 #[derive(Debug)]
@@ -111,7 +112,8 @@ impl FirstSeen {
             })
             .collect();
         lines.sort_unstable();
-        let renewed = rewrite(path, &lines.concat()).and_then(|()| append(path));
+        let renewed =
+            atomic_file::replace(path, lines.concat().as_bytes(), 0o644).and_then(|()| append(path));
         *file = renewed.map_err(|error| (path.clone(), error))?;
         self.unwritten.clear();
         Ok(())
@@ -124,12 +126,4 @@ fn owned(key: &ObjectKey) -> (String, Option<String>, String) {
 
 fn append(path: &Path) -> io::Result<File> {
     OpenOptions::new().create(true).append(true).open(path)
-}
-
-fn rewrite(path: &Path, text: &str) -> io::Result<()> {
-    let fresh = path.with_extension("new");
-    let mut file = File::create(&fresh)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_data()?;
-    fs::rename(&fresh, path)
 }

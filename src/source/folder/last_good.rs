@@ -3,9 +3,9 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use tracing::warn;
 
 use super::Vault;
+use crate::util::atomic_file;
 
 /// A directory of copies, sealed: manifests can hold Secrets.
 #[derive(Debug)]
@@ -35,7 +36,7 @@ impl LastGood {
         }
         let name = name_of(file);
         let sealed = self.vault.seal(&name, text.as_bytes());
-        if let Err(error) = write(&self.directory.join(name), &sealed) {
+        if let Err(error) = atomic_file::replace(&self.directory.join(name), &sealed, 0o600) {
             warn!(file = %file.display(), %error, "its last good state could not be kept");
         }
     }
@@ -66,12 +67,4 @@ impl LastGood {
 /// The name of a file's copy.
 fn name_of(file: &Path) -> String {
     hex::encode(Sha256::digest(file.as_os_str().as_bytes()))
-}
-
-fn write(path: &Path, sealed: &[u8]) -> io::Result<()> {
-    let new = path.with_extension("new");
-    let mut options = fs::OpenOptions::new();
-    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-    file.write_all(sealed)?;
-    fs::rename(&new, path)
 }

@@ -15,10 +15,10 @@ use crate::plan::report::SwitchReport;
 use crate::plan::report::{Ack, LATE, SILENT, SwitchInfo, SwitchState};
 use crate::store::Reader;
 use crate::store::error::{Doing, StoreError, in_time, lost_connection};
+use crate::util::backoff::Backoff;
 
-/// First and longest wait before another try.
-const FIRST_RETRY: Duration = Duration::from_millis(250);
-const LONGEST_RETRY: Duration = Duration::from_secs(10);
+/// Pauses between connections to Postgres.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(10));
 
 /// How long switches may be silent. Time is Postgres' own.
 #[derive(Clone, Copy, Debug)]
@@ -98,16 +98,15 @@ pub async fn follow_acks(
     stop: CancellationToken,
 ) {
     let following = async {
-        let mut wait = FIRST_RETRY;
+        let mut backoff = BACKOFF;
         loop {
             let mut follower = Follower { patience, acks: &acks, known: None };
             let Err(End::Failed(cause)) = follower.follow(&reader).await else { return };
             warn!(category = cause.category(), %cause, "switches' reports are not followed; trying again");
             if follower.known.is_some() {
-                wait = FIRST_RETRY;
+                backoff.reset();
             }
-            tokio::time::sleep(wait).await;
-            wait = (wait * 2).min(LONGEST_RETRY);
+            tokio::time::sleep(backoff.pause()).await;
         }
     };
     stop.run_until_cancelled(following).await;
