@@ -35,12 +35,12 @@ async fn a_tenant_reaches_nothing_but_its_own() {
 
     const DENIED: &str = "42501";
     let mut hostile = Vec::new();
-    for (_, table) in tables(&mut login, &schema_b).await {
+    for table in tables(&mut login, &schema_b).await {
         hostile.push(format!("SELECT * FROM {schema_b}.{table}"));
         hostile.push(format!("DELETE FROM {schema_b}.{table}"));
         hostile.push(format!("DROP TABLE {schema_b}.{table}"));
     }
-    for (_, table) in tables(&mut login, "public").await {
+    for table in tables(&mut login, "public").await {
         hostile.push(format!("SELECT * FROM public.{table}"));
         hostile.push(format!("DELETE FROM public.{table}"));
         hostile.push(format!("COPY public.{table} TO STDOUT"));
@@ -50,6 +50,11 @@ async fn a_tenant_reaches_nothing_but_its_own() {
         "UPDATE public.tenants SET suspended = true".to_owned(),
         "INSERT INTO public.domains VALUES ('stolen.example.com', gen_random_uuid())".to_owned(),
         format!("INSERT INTO {schema_b}.extensions (name, body, fingerprint) VALUES ('x', '{{}}', '')"),
+        format!(
+            "INSERT INTO {schema_b}.resources (kind, name, body, fingerprint) VALUES ('x', 'x', '{{}}', '')"
+        ),
+        "INSERT INTO public.platform_resources (kind, name, body, fingerprint) VALUES ('x', 'x', '{}', '')"
+            .to_owned(),
         format!("DROP SCHEMA {schema_b} CASCADE"),
         "DROP TABLE public.tenants".to_owned(),
         "DROP SCHEMA public CASCADE".to_owned(),
@@ -69,13 +74,15 @@ async fn a_tenant_reaches_nothing_but_its_own() {
     }
 }
 
-async fn tables(login: &mut PgConnection, schema: &str) -> Vec<(String, String)> {
-    let tables: Vec<(String, String)> =
-        sqlx::query_as("SELECT schemaname::text, tablename::text FROM pg_tables WHERE schemaname = $1")
-            .bind(schema)
-            .fetch_all(login)
-            .await
-            .unwrap();
+/// Tables and views of a schema.
+async fn tables(login: &mut PgConnection, schema: &str) -> Vec<String> {
+    let tables: Vec<String> = sqlx::query_scalar(
+        "SELECT relname::text FROM pg_class WHERE relnamespace = $1::regnamespace AND relkind IN ('r', 'p', 'v')",
+    )
+    .bind(schema)
+    .fetch_all(login)
+    .await
+    .unwrap();
     assert!(tables.len() >= 8);
     tables
 }

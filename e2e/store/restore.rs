@@ -60,6 +60,25 @@ async fn an_older_state_comes_back_with_the_roles_of_tenants_that_were_removed()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clean_fails_where_a_tenant_was_made_since_as_the_page_says() {
+    const FAILS: &str = "cannot drop type public.cdr because other objects depend on it";
+    let page = std::fs::read_to_string(crate::program::repository("docs/restore.md")).unwrap();
+    assert!(page.split_whitespace().collect::<Vec<_>>().join(" ").contains(FAILS));
+    let Some(database) = Database::start("restore: --clean").await else { return };
+    let store = database.store(&keyring(&[(1, 'a')])).await;
+    store.write_tenant(&plans::tenant_with("acme", 1)).await.unwrap();
+    let backup = reachable_dir();
+    let variables = [("BACKUP", backup.path().to_str().unwrap())];
+    let clean =
+        "pg_restore --clean --single-transaction --dbname=\"$DATABASE\" \"$BACKUP/centrex.dump\" 2>&1";
+    database.shell(&documented("back up"), &variables);
+    database.shell(clean, &variables);
+    store.write_tenant(&plans::tenant_with("late", 1)).await.unwrap();
+    let said = database.shell(&format!("! {clean}"), &variables);
+    assert!(said.contains(FAILS), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everything_comes_back_on_an_empty_server() {
     let Some(from) = Database::alone("restore: an empty server").await else { return };
     let Some(to) = Database::alone("restore: an empty server").await else { return };

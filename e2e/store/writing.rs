@@ -87,7 +87,7 @@ async fn one_changed_row_writes_one_row() {
     let store = database.store(&keyring(&[(1, 'a')])).await;
     let mut tenant = plans::tenant_with("acme", 20);
     store.write_tenant(&tenant).await.unwrap();
-    let table = format!("{}.extensions", centrex::store::tenant_schema(tenant.tenant.id));
+    let table = format!("{}.resources", centrex::store::tenant_schema(tenant.tenant.id));
     let mut admin = database.admin().await;
     let before = versions(&mut admin, &table).await;
 

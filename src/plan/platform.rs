@@ -147,12 +147,10 @@ pub enum DialActionRow {
 }
 
 impl Row for SipProfileRow {
-    const TABLE: &'static str = "sip_profiles";
     const KIND: &'static str = "SipProfile";
 }
 
 impl Row for TrunkRow {
-    const TABLE: &'static str = "trunks";
     const KIND: &'static str = "Trunk";
 
     fn secrets(&self) -> Option<&Secrets> {
@@ -165,6 +163,5 @@ impl Row for TrunkRow {
 }
 
 impl Row for DialRuleRow {
-    const TABLE: &'static str = "dial_rules";
     const KIND: &'static str = "DialRule";
 }

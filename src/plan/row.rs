@@ -1,4 +1,4 @@
-//! What every compiled row has in common: a table, a name, maybe a number, maybe secrets.
+//! What all compiled rows have in common: a kind, a name, and for some kinds a number and secrets.
 
 use std::collections::BTreeMap;
 
@@ -12,85 +12,81 @@ use super::tenant::*;
 /// Rows of one kind, by resource name (`namespace/name` for trunks).
 pub type Rows<T> = BTreeMap<String, T>;
 
-/// The tables of rows, each with the kind that its rows are compiled from.
-const TABLES: [(&str, &str); 12] = [
-    of::<ExtensionRow>(),
-    of::<RingGroupRow>(),
-    of::<QueueRow>(),
-    of::<IvrMenuRow>(),
-    of::<ConferenceRow>(),
-    of::<ScheduleRow>(),
-    of::<NumberRow>(),
-    of::<OutboundRouteRow>(),
-    of::<FeatureCodeRow>(),
-    of::<SipProfileRow>(),
-    of::<TrunkRow>(),
-    of::<DialRuleRow>(),
-];
-
-const fn of<T: Row>() -> (&'static str, &'static str) {
-    (T::TABLE, T::KIND)
-}
-
-/// Hands a macro every kind of a tenant's rows, by the fields of its plan.
+/// Calls a macro with every field of a tenant's plan that holds rows, and the type of its rows.
 macro_rules! tenant_rows {
     ($do:ident $($before:tt)*) => {
         $do! {
             $($before)*
-            extensions,
-            ring_groups,
-            queues,
-            ivr_menus,
-            conferences,
-            schedules,
-            numbers,
-            outbound_routes,
-            feature_codes
+            extensions: $crate::plan::ExtensionRow,
+            ring_groups: $crate::plan::RingGroupRow,
+            queues: $crate::plan::QueueRow,
+            ivr_menus: $crate::plan::IvrMenuRow,
+            conferences: $crate::plan::ConferenceRow,
+            schedules: $crate::plan::ScheduleRow,
+            numbers: $crate::plan::NumberRow,
+            outbound_routes: $crate::plan::OutboundRouteRow,
+            feature_codes: $crate::plan::FeatureCodeRow
         }
     };
 }
 pub(crate) use tenant_rows;
 
-/// The kind that the rows of a table are compiled from.
-pub fn kind_of(table: &str) -> Option<&'static str> {
-    TABLES.iter().find(|(known, _)| *known == table).map(|(_, kind)| *kind)
+/// The same for the platform's plan.
+macro_rules! platform_rows {
+    ($do:ident $($before:tt)*) => {
+        $do! {
+            $($before)*
+            sip_profiles: $crate::plan::SipProfileRow,
+            trunks: $crate::plan::TrunkRow,
+            dial_rules: $crate::plan::DialRuleRow
+        }
+    };
+}
+pub(crate) use platform_rows;
+
+macro_rules! kinds {
+    ($plan:ident: $($field:ident: $row:ty),+) => {
+        impl $plan {
+            /// Kinds of resources that the plan has rows of, in the order of its fields.
+            pub const KINDS: &'static [&'static str] = &[$(<$row as Row>::KIND),+];
+        }
+    };
+}
+tenant_rows!(kinds TenantPlan:);
+platform_rows!(kinds PlatformPlan:);
+
+/// The kind of that name, if its resources are compiled to rows of a plan.
+pub fn row_kind(kind: &str) -> Option<&'static str> {
+    TenantPlan::KINDS.iter().chain(PlatformPlan::KINDS).copied().find(|known| *known == kind)
 }
 
-/// The table of a kind's rows; none of a kind that has no rows.
-pub fn table_of(kind: &str) -> Option<&'static str> {
-    TABLES.iter().find(|(_, known)| *known == kind).map(|(table, _)| *table)
-}
-
-/// One compiled row. Its body is what serde writes; its secrets are kept apart and sealed.
+/// One compiled row. Its body is what serde writes; its secrets are stored beside the body, sealed.
 pub trait Row: Serialize + DeserializeOwned + Clone + PartialEq + Send + Sync + 'static {
-    /// Table of the row: in the tenant's schema, or in `public` for platform rows.
-    const TABLE: &'static str;
-
     /// The kind of resource that the row is compiled from.
     const KIND: &'static str;
 
-    /// The number callers dial for it, where it has one: internal, feature code or E.164.
+    /// The number that callers dial for the resource: internal, feature code or E.164; `None` when there is none.
     fn number(&self) -> Option<&str> {
         None
     }
 
-    /// The secrets of the row, sealed at rest.
+    /// The secrets of the row, for kinds that have any. They are sealed at rest.
     fn secrets(&self) -> Option<&Secrets> {
         None
     }
 
-    /// The same, to put unsealed secrets back when a row is read.
+    /// The same, to insert the unsealed secrets when a row is read.
     fn secrets_mut(&mut self) -> Option<&mut Secrets> {
         None
     }
 }
 
-/// Named secrets of a row. Serialised as the list of their names only, so that a row's body, a
-/// golden file or a debug print never shows a value; reading a body gives an empty set, which the
-/// store fills from the sealed column.
+/// Named secrets of a row. They serialise as the list of their names, so that a row's body, a golden
+/// file or a debug print never shows a value. Deserialising a body gives no secrets: the store adds
+/// them from the `sealed` column.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secrets {
-    /// In order of their names. A map of its own would take half a kilobyte in every row.
+    /// Sorted by name. A map would take half a kilobyte in every row.
     values: Vec<(String, String)>,
 }
 
@@ -100,19 +96,19 @@ impl Secrets {
         self.reveal().find(|(known, _)| *known == name).map(|(_, value)| value)
     }
 
-    /// Puts a secret in.
+    /// Inserts a secret, in place of one of that name.
     pub fn insert(&mut self, name: &str, value: impl Into<String>) {
         self.remove(name);
         self.values.push((name.to_owned(), value.into()));
         self.values.sort_unstable();
     }
 
-    /// Takes a secret out.
+    /// Removes a secret.
     pub fn remove(&mut self, name: &str) {
         self.values.retain(|(known, _)| known != name);
     }
 
-    /// True when there is none.
+    /// True when there are no secrets.
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()
     }
@@ -122,7 +118,7 @@ impl Secrets {
         self.values.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    /// A set from unsealed values.
+    /// Secrets from unsealed values by their names.
     pub fn from_revealed(values: BTreeMap<String, String>) -> Self {
         Self { values: values.into_iter().collect() }
     }

@@ -10,9 +10,10 @@ use uuid::Uuid;
 
 use super::error::{Doing, StoreError};
 use super::migrate::{self, enter};
+use super::records::{PLATFORM, PlanRecords, Prepared, RowRecord, RowRecords};
 use super::revision_log;
 use super::revision_log::Names;
-use super::tables::{PLATFORM, Prepared, StoredRow, StoredRows, Tables};
+use super::rows::{PLATFORM_TABLE, TENANT_TABLE};
 use super::{ACQUIRE_TIMEOUT, StoreOptions, login, settings, tenant_schema};
 use crate::plan::{PlatformPlan, TenantPlan, TenantRow};
 use crate::secrets::keyring::Keyring;
@@ -21,7 +22,7 @@ use crate::secrets::signing_key::SigningKey;
 /// Everything of a plan is read as of one moment.
 pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
-/// A table, a name, a body as JSON, sealed secrets: the columns of every row.
+/// Kind, name, body as JSON, and sealed secrets of a row.
 type RawRow = (String, String, String, Option<Vec<u8>>);
 
 /// A revision: its number, and the fingerprint of what was written with it. After a failover the
@@ -43,8 +44,8 @@ impl Revision {
 
     /// The same for the platform.
     pub(crate) fn of_platform(number: i64, keyring: &Keyring, plan: &PlatformPlan) -> Self {
-        let prints = plan.prints(keyring, PLATFORM).unwrap_or_default();
-        Self { number, fingerprint: prints.of_plan(keyring, PLATFORM).to_vec() }
+        let fingerprints = plan.fingerprints(keyring, PLATFORM).unwrap_or_default();
+        Self { number, fingerprint: fingerprints.of_plan(keyring, PLATFORM).to_vec() }
     }
 }
 
@@ -239,10 +240,10 @@ impl Reader {
                 .fetch_one(&mut *transaction)
                 .await
                 .doing("reading the platform")?;
-        let rows = read(&mut transaction, "public.", PlatformPlan::NAMES).await?;
+        let rows = read(&mut transaction, PLATFORM_TABLE, PlatformPlan::KINDS).await?;
         transaction.commit().await.doing("reading the platform")?;
         let mut plan = PlatformPlan::default();
-        plan.fill(self.open(PLATFORM, rows)?)?;
+        plan.load(self.open(PLATFORM, rows)?)?;
         Ok((Revision { number, fingerprint: fingerprint.unwrap_or_default() }, plan))
     }
 
@@ -285,20 +286,20 @@ impl Reader {
         held: Option<(&Revision, &TenantPlan)>,
     ) -> Result<Option<(Revision, TenantPlan)>, StoreError> {
         let mut transaction = connection.begin_with(BEGIN).await.doing("reading a tenant")?;
-        let Some(Entered { number, fingerprint, body, qualifier }) =
-            enter_tenant(&mut transaction, id).await?
+        let Some(Entered { number, fingerprint, body, schema }) = enter_tenant(&mut transaction, id).await?
         else {
             return Ok(None);
         };
+        let table = format!("{schema}{TENANT_TABLE}");
         let changed = match held {
-            Some((held, plan)) => revision_log::since(&mut transaction, &qualifier, held, number)
-                .await?
-                .map(|names| (plan, names)),
+            Some((held, plan)) => {
+                revision_log::since(&mut transaction, &schema, held, number).await?.map(|names| (plan, names))
+            }
             None => None,
         };
         let rows = match &changed {
-            Some((_, names)) => read_some(&mut transaction, &qualifier, names).await?,
-            None => read(&mut transaction, &qualifier, TenantPlan::NAMES).await?,
+            Some((_, names)) => read_named(&mut transaction, &table, names).await?,
+            None => read(&mut transaction, &table, TenantPlan::KINDS).await?,
         };
         transaction.commit().await.doing("reading a tenant")?;
         let scope = id.to_string();
@@ -307,21 +308,22 @@ impl Reader {
         let mut plan = match changed {
             Some((held, names)) => {
                 let mut plan = TenantPlan { tenant, ..held.clone() };
-                names.iter().for_each(|(table, names)| plan.take_out(table, names));
+                plan.remove(&names);
                 plan
             }
             None => TenantPlan::empty(tenant),
         };
-        plan.fill(rows)?;
+        plan.load(rows)?;
         Ok(Some((Revision { number, fingerprint: fingerprint.unwrap_or_default() }, plan)))
     }
 
-    pub(super) fn open(&self, scope: &str, rows: Vec<RawRow>) -> Result<StoredRows, StoreError> {
-        let mut stored = StoredRows::default();
-        for (table, name, body, sealed) in rows {
-            stored.push(&table, StoredRow::unseal(&self.keyring, scope, &table, (name, body, sealed))?);
+    /// Unseals the secrets of rows.
+    pub(super) fn open(&self, scope: &str, rows: Vec<RawRow>) -> Result<RowRecords, StoreError> {
+        let mut records = RowRecords::default();
+        for (kind, name, body, sealed) in rows {
+            records.push(&kind, RowRecord::unseal(&self.keyring, scope, &kind, (name, body, sealed))?);
         }
-        Ok(stored)
+        Ok(records)
     }
 }
 
@@ -331,8 +333,8 @@ pub(super) struct Entered {
     fingerprint: Option<Vec<u8>>,
     /// Its own row as JSON.
     pub body: String,
-    /// What stands before a table's name.
-    pub qualifier: String,
+    /// Prefix of a table's name: the schema with a dot, or nothing where the search path leads there.
+    pub schema: String,
 }
 
 /// Finds a tenant and takes its role; none when it does not exist or is only retained.
@@ -352,51 +354,47 @@ pub(super) async fn enter_tenant(
     let Some((number, fingerprint, body, member)) = tenant else { return Ok(None) };
     // A login that may only read is in no tenant's role; names with the schema in them then say
     // whose rows are meant.
-    let qualifier = if member { String::new() } else { format!("{}.", tenant_schema(id)) };
+    let schema = if member { String::new() } else { format!("{}.", tenant_schema(id)) };
     if member {
         sqlx::raw_sql(AssertSqlSafe(enter(id))).execute(connection).await.doing("taking a tenant's role")?;
     }
-    Ok(Some(Entered { number, fingerprint, body, qualifier }))
+    Ok(Some(Entered { number, fingerprint, body, schema }))
 }
 
 pub(super) fn tenant_row(body: &str, scope: &str) -> Result<TenantRow, StoreError> {
-    serde_json::from_str(body).map_err(|error| StoreError::unreadable("tenants", scope, error))
+    serde_json::from_str(body).map_err(|error| StoreError::unreadable("Tenant", scope, error))
 }
 
-/// Reads all rows of all tables in one query.
+/// Reads all rows of these kinds. Rows of other kinds were written by a newer version.
 pub(super) async fn read(
     connection: &mut PgConnection,
-    qualifier: &str,
-    tables: &[&str],
+    table: &str,
+    kinds: &[&'static str],
 ) -> Result<Vec<RawRow>, StoreError> {
-    let parts: Vec<_> = tables
-        .iter()
-        .map(|table| {
-            format!("SELECT '{table}' AS kind, name, body::text AS body, sealed FROM {qualifier}{table}")
-        })
-        .collect();
-    sqlx::query_as(AssertSqlSafe(parts.join(" UNION ALL "))).fetch_all(connection).await.doing("reading rows")
+    let sql = format!("SELECT kind, name, body::text, sealed FROM {table} WHERE kind = ANY($1)");
+    sqlx::query_as(AssertSqlSafe(sql)).bind(kinds).fetch_all(connection).await.doing("reading rows")
 }
 
-/// Reads some rows, table by table: mostly there is one.
-pub(super) async fn read_some(
+/// Reads the rows of these names.
+pub(super) async fn read_named(
     connection: &mut PgConnection,
-    qualifier: &str,
+    table: &str,
     names: &Names,
 ) -> Result<Vec<RawRow>, StoreError> {
-    let mut rows = Vec::new();
-    for table in TenantPlan::NAMES {
-        let Some(names) = names.get(*table) else { continue };
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let sql = format!(
-            "SELECT '{table}' AS kind, name, body::text AS body, sealed FROM {qualifier}{table} WHERE name = ANY($1)"
-        );
-        let read: Vec<RawRow> = sqlx::query_as(AssertSqlSafe(sql))
-            .bind(names)
-            .fetch_all(&mut *connection)
-            .await
-            .doing("reading rows")?;
-        rows.extend(read);
-    }
-    Ok(rows)
+    let sql = format!(
+        "SELECT kind, name, body::text, sealed FROM {table}
+         WHERE (kind, name) IN (SELECT * FROM unnest($1::text[], $2::text[]))"
+    );
+    let (kinds, names) = columns(names);
+    sqlx::query_as(AssertSqlSafe(sql))
+        .bind(kinds)
+        .bind(names)
+        .fetch_all(connection)
+        .await
+        .doing("reading rows")
+}
+
+/// Kinds and names of rows, as two arrays of the same length.
+pub(super) fn columns(names: &Names) -> (Vec<&str>, Vec<&str>) {
+    names.iter().flat_map(|(kind, names)| names.iter().map(|name| (kind.as_str(), name.as_str()))).unzip()
 }

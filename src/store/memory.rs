@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::fingerprints::RowFingerprints;
 use super::load::{Revision, Revisions};
-use super::tables::Prepared;
+use super::records::Prepared;
 use crate::secrets::keyring::Fingerprint;
 
 /// The memory of a process that writes, kept from one of its terms to the next.
@@ -28,25 +28,25 @@ struct Inner {
 struct Written {
     revision: Revision,
     fingerprint: Fingerprint,
-    prints: Arc<RowFingerprints>,
+    rows: Arc<RowFingerprints>,
 }
 
 impl Memory {
     /// Fingerprints of the rows of the plan with a fingerprint, if it was the last of a tenant. They are
     /// believed only while that plan is the one that is stored, so that nothing has to be forgotten when a
     /// write fails or somebody else writes.
-    pub(super) fn prints(&self, tenant: Uuid, plan: Option<&[u8]>) -> Option<Arc<RowFingerprints>> {
+    pub(super) fn fingerprints(&self, tenant: Uuid, plan: Option<&[u8]>) -> Option<Arc<RowFingerprints>> {
         let inner = self.lock();
         let written = inner.tenants.get(&tenant)?;
-        (plan == Some(written.fingerprint.as_slice())).then(|| written.prints.clone())
+        (plan == Some(written.fingerprint.as_slice())).then(|| written.rows.clone())
     }
 
     /// Remembers the plan that is stored of a tenant.
     pub(super) fn put(&self, tenant: Uuid, number: i64, stored: Prepared) {
         let revision = Revision { number, fingerprint: stored.fingerprint.to_vec() };
-        let Prepared { fingerprint, prints, .. } = stored;
+        let Prepared { fingerprint, fingerprints, .. } = stored;
         let mut inner = self.lock();
-        inner.tenants.insert(tenant, Written { revision, fingerprint, prints: Arc::new(prints) });
+        inner.tenants.insert(tenant, Written { revision, fingerprint, rows: Arc::new(fingerprints) });
         inner.raise(Some(tenant), number);
     }
 
@@ -132,7 +132,7 @@ mod tests {
         let prepared = Prepared {
             scope: String::new(),
             body: String::new(),
-            prints: RowFingerprints::default(),
+            fingerprints: RowFingerprints::default(),
             fingerprint: [1; 16],
         };
         memory.put(TENANT, 5, prepared);
@@ -157,7 +157,7 @@ mod tests {
             let memory = memory();
             assert_eq!(memory.begin(before + 1, before, &stored), set_back, "{before} {stored:?}");
             assert_eq!((memory.highest(Some(TENANT)), memory.highest(None)), (5, 7), "it stays known");
-            let believed = memory.prints(TENANT, Some(&[1; 16])).is_some();
+            let believed = memory.fingerprints(TENANT, Some(&[1; 16])).is_some();
             assert_eq!(believed, !set_back && before == 4);
         }
     }

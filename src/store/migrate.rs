@@ -36,14 +36,13 @@ pub const PUBLIC: &[Migration] = &[
     migration!("public", 1, "0001_platform.sql"),
     migration!("public", 2, "0002_writer.sql"),
     migration!("public", 3, "0003_switches.sql"),
-    migration!("public", 4, "0004_findings.sql"),
+    migration!("public", 4, "0004_removed.sql"),
     migration!("public", 5, "0005_cdr.sql"),
-    migration!("public", 6, "0006_removed.sql"),
 ];
 
 /// What makes a schema a tenant's.
 pub const TENANT: &[Migration] =
-    &[migration!("tenant", 1, "0001_rows.sql"), migration!("tenant", 2, "0002_cdrs.sql")];
+    &[migration!("tenant", 1, "0001_resources.sql"), migration!("tenant", 2, "0002_cdrs.sql")];
 
 /// Advisory lock that one migrator at a time holds: the letters `centrex` in ASCII.
 const LOCK: i64 = 0x0063_656e_7472_6578;

@@ -14,12 +14,12 @@ pub mod load;
 mod login;
 mod memory;
 pub mod migrate;
+pub(crate) mod records;
 mod remove;
 pub mod reports;
 mod revision_log;
 mod rows;
 mod settings;
-pub(crate) mod tables;
 mod tenant;
 mod write;
 

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::error::{Doing, StoreError};
 use super::migrate::{self, TENANT, enter, tenant_batch};
-use super::tables::Prepared;
+use super::records::Prepared;
 use super::tenant_schema;
 use super::write::Written;
 use crate::plan::TenantRow;

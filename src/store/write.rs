@@ -7,8 +7,8 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use super::error::{Doing, StoreError};
 use super::fingerprints::RowFingerprints;
 use super::migrate::enter;
-use super::rows::{self, Home, Origins};
-use super::tables::{PLATFORM, Prepared, Tables};
+use super::records::{PLATFORM, PlanRecords, Prepared};
+use super::rows::{self, Home, Origins, PLATFORM_TABLE, TENANT_TABLE};
 use super::tenant::{create, current, update};
 use super::{CHANNEL, Store, claims, revision_log};
 use crate::plan::{PlatformPlan, TenantPlan};
@@ -23,11 +23,11 @@ pub struct Written {
     pub revision: i64,
     /// False when the plan was stored already.
     pub changed: bool,
-    /// Rows inserted or updated in the plan's tables.
+    /// Number of rows that were inserted or updated.
     pub rows_written: u64,
-    /// Rows deleted from them.
+    /// Number of rows that were deleted.
     pub rows_deleted: u64,
-    /// The rows inserted or updated: table and name.
+    /// Kinds and names of the rows that were inserted or updated.
     pub rows: Vec<(&'static str, String)>,
 }
 
@@ -38,7 +38,7 @@ impl Store {
     /// [`StoreError::Fenced`] when it is no longer ours to write; else when Postgres fails. Nothing
     /// is written then.
     pub async fn write_platform(&self, plan: &PlatformPlan) -> Result<Written, StoreError> {
-        self.write_platform_of(plan, &rows::unknown).await
+        self.write_platform_of(plan, &rows::no_origins).await
     }
 
     /// The same, with the resources that its rows were compiled from.
@@ -50,8 +50,8 @@ impl Store {
         plan: &PlatformPlan,
         origins: &Origins<'_>,
     ) -> Result<Written, StoreError> {
-        let prints = plan.prints(self.keyring(), PLATFORM)?;
-        let fingerprint = prints.of_plan(self.keyring(), PLATFORM);
+        let fingerprints = plan.fingerprints(self.keyring(), PLATFORM)?;
+        let fingerprint = fingerprints.of_plan(self.keyring(), PLATFORM);
         let current = "SELECT revision, fingerprint FROM public.platform";
         let mut connection = self.pool().acquire().await.doing("connecting")?;
         let (revision, stored): (i64, Option<Vec<u8>>) = sqlx::query_as(current)
@@ -73,9 +73,9 @@ impl Store {
         .fetch_one(&mut *transaction)
         .await
         .doing("writing the platform's revision")?;
-        let home = Home { scope: PLATFORM, qualifier: "public." };
-        let stored = rows::fingerprints(&mut transaction, home, PlatformPlan::NAMES).await?;
-        let differences = prints.since(&stored);
+        let home = Home { scope: PLATFORM, table: PLATFORM_TABLE };
+        let stored = rows::fingerprints(&mut transaction, home, PlatformPlan::KINDS).await?;
+        let differences = fingerprints.since(&stored);
         let counts =
             rows::write(&mut transaction, self.keyring(), home, (plan, origins), &differences).await?;
         notify(&mut transaction, serde_json::json!({ "platform": true, "revision": revision })).await?;
@@ -100,7 +100,7 @@ impl Store {
     /// [`StoreError::Fenced`] when it is no longer ours to write; else when Postgres fails. Nothing
     /// is written then.
     pub async fn write_tenant(&self, plan: &TenantPlan) -> Result<Written, StoreError> {
-        self.write_tenant_of(plan, &rows::unknown).await
+        self.write_tenant_of(plan, &rows::no_origins).await
     }
 
     /// The same, with the resources that its rows were compiled from.
@@ -176,16 +176,16 @@ impl Store {
             .execute(&mut *transaction)
             .await
             .doing("taking a tenant's role")?;
-        let home = Home { scope: &prepared.scope, qualifier: "" };
-        let stored = match (fresh, self.memory.prints(tenant.id, before.as_deref())) {
+        let home = Home { scope: &prepared.scope, table: TENANT_TABLE };
+        let stored = match (fresh, self.memory.fingerprints(tenant.id, before.as_deref())) {
             (true, _) => Arc::new(RowFingerprints::default()),
             (false, Some(stored)) => stored,
-            (false, None) => Arc::new(rows::fingerprints(&mut transaction, home, TenantPlan::NAMES).await?),
+            (false, None) => Arc::new(rows::fingerprints(&mut transaction, home, TenantPlan::KINDS).await?),
         };
-        let differences = prepared.prints.since(&stored);
+        let differences = prepared.fingerprints.since(&stored);
         let counts =
             rows::write(&mut transaction, self.keyring(), home, (plan, origins), &differences).await?;
-        revision_log::keep(&mut transaction, revision, before.as_deref(), &differences).await?;
+        revision_log::append(&mut transaction, revision, before.as_deref(), &differences).await?;
         transaction.commit().await.doing("writing a tenant")?;
         Ok(Some(Written {
             revision,

@@ -1,10 +1,10 @@
-//! Call records in Postgres: added through a function of the tenant's schema that runs as the
-//! tenant's role (migrations/tenant/0002_cdrs.sql), so that a switch's login needs no right of its
-//! own there; and months made ahead and removed by whoever leads.
+//! Call records in Postgres. A switch adds them through a function of the tenant's schema that runs as the
+//! tenant's role (migrations/tenant/0002_cdrs.sql), so that the switch's login needs no right to the table.
+//! The leader removes old ones.
 
-mod keep;
+mod prune;
 
-pub use keep::keep;
+pub use prune::prune;
 
 use std::fmt::Write;
 
