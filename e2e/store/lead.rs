@@ -89,7 +89,7 @@ async fn a_second_writer_is_told_who_writes_and_takes_over() {
 
     let error = world.lead(&alone("beta")).await.unwrap_err();
     let text = error.to_string();
-    assert!(matches!(error, StoreError::Led(_)) && error.category() == "led" && error.is_passing());
+    assert!(matches!(error, StoreError::HeldByOther(_)) && error.category() == "led" && error.is_passing());
     let backend: i32 =
         sqlx::query_scalar("SELECT backend FROM public.writer").fetch_one(first.pool()).await.unwrap();
     for part in ["standalone on alpha", "centrex writer", &format!("process {backend} of Postgres")] {
@@ -222,13 +222,13 @@ async fn leaders_of_another_lease_are_not_ended() {
     let other = "00000000-9a70-4c7c-8f3e-0b8a5d3c1e11";
     for candidate in [elected("pod of cluster 2", other, 900), alone("standalone")] {
         let error = world.lead(&candidate).await.unwrap_err();
-        assert!(matches!(&error, StoreError::Led(by) if by.contains("pod of cluster 1")), "{error}");
+        assert!(matches!(&error, StoreError::HeldByOther(by) if by.contains("pod of cluster 1")), "{error}");
     }
     first.write_platform(&plans::platform()).await.unwrap();
     drop(first);
     let alone = world.lead_in_the_end(&alone("standalone")).await;
     let error = world.lead(&elected("pod of cluster 1", LEASE, 3)).await.unwrap_err();
-    assert!(matches!(&error, StoreError::Led(by) if by.contains("standalone")), "{error}");
+    assert!(matches!(&error, StoreError::HeldByOther(by) if by.contains("standalone")), "{error}");
     assert!(!alone.lost().is_cancelled());
 }
 

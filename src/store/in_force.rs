@@ -3,7 +3,7 @@
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use uuid::Uuid;
 
-use super::error::{Doing, StoreError};
+use super::error::{PgContext, StoreError};
 use super::load::{BEGIN, Reader, columns, enter_tenant, read, read_named, tenant_row};
 use super::records::{PLATFORM, PlanRecords};
 use super::revision_log::Names;
@@ -14,23 +14,23 @@ use crate::plan::{InForce, Origin, PlatformPlan, TenantPlan};
 type RawOrigin = (String, String, String, Option<i64>);
 
 impl Reader {
-    /// Some rows of a tenant with their origins; none when it does not exist or is only retained.
+    /// The rows of these names with their origins; `None` for a tenant that does not exist or is retained.
     ///
     /// # Errors
-    /// When a row cannot be read, or Postgres fails.
+    /// [`StoreError::Unreadable`] when a row cannot be read; else when Postgres fails.
     pub async fn load_some(
         &self,
         id: Uuid,
         names: &Names,
     ) -> Result<Option<InForce<TenantPlan>>, StoreError> {
-        let mut pooled = self.pool().acquire().await.doing("connecting")?;
+        let mut pooled = self.pool().acquire().await.context("connecting")?;
         match self.load_some_over(&mut pooled, id, names).await {
             Err(error) if error.is_denied() => {
-                // The connection may believe in memberships of before the role was made.
+                // The connection may have cached its memberships before the role was granted.
                 pooled.close_on_drop();
                 let mut fresh = super::connect(&self.pool().connect_options()).await?;
                 let loaded = self.load_some_over(&mut fresh, id, names).await;
-                fresh.close().await.doing("closing a connection")?;
+                fresh.close().await.context("closing a connection")?;
                 loaded
             }
             loaded => loaded,
@@ -43,12 +43,12 @@ impl Reader {
         id: Uuid,
         names: &Names,
     ) -> Result<Option<InForce<TenantPlan>>, StoreError> {
-        let mut transaction = connection.begin_with(BEGIN).await.doing("reading a tenant")?;
+        let mut transaction = connection.begin_with(BEGIN).await.context("reading a tenant")?;
         let Some(entered) = enter_tenant(&mut transaction, id).await? else { return Ok(None) };
         let table = format!("{}{TENANT_TABLE}", entered.schema);
         let rows = read_named(&mut transaction, &table, names).await?;
         let origins = read_origins(&mut transaction, &table, Some(names)).await?;
-        transaction.commit().await.doing("reading a tenant")?;
+        transaction.commit().await.context("reading a tenant")?;
         let scope = id.to_string();
         let mut in_force = InForce::new(TenantPlan::empty(tenant_row(&entered.body, &scope)?));
         in_force.plan.load(self.open(&scope, rows)?)?;
@@ -59,13 +59,13 @@ impl Reader {
     /// The platform's rows with their origins.
     ///
     /// # Errors
-    /// When a row cannot be read, or Postgres fails.
+    /// [`StoreError::Unreadable`] when a row cannot be read; else when Postgres fails.
     pub async fn load_platform_in_force(&self) -> Result<InForce<PlatformPlan>, StoreError> {
-        let mut connection = self.pool().acquire().await.doing("connecting")?;
-        let mut transaction = connection.begin_with(BEGIN).await.doing("reading the platform")?;
+        let mut connection = self.pool().acquire().await.context("connecting")?;
+        let mut transaction = connection.begin_with(BEGIN).await.context("reading the platform")?;
         let rows = read(&mut transaction, PLATFORM_TABLE, PlatformPlan::KINDS).await?;
         let origins = read_origins(&mut transaction, PLATFORM_TABLE, None).await?;
-        transaction.commit().await.doing("reading the platform")?;
+        transaction.commit().await.context("reading the platform")?;
         let mut in_force = InForce::new(PlatformPlan::default());
         in_force.plan.load(self.open(PLATFORM, rows)?)?;
         note(&mut in_force, origins);
@@ -88,7 +88,7 @@ async fn read_origins(
         }
         None => sqlx::query_as(AssertSqlSafe(select)),
     };
-    query.fetch_all(connection).await.doing("reading what rows were compiled from")
+    query.fetch_all(connection).await.context("reading what rows were compiled from")
 }
 
 fn note<P>(in_force: &mut InForce<P>, origins: Vec<RawOrigin>) {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sqlx::types::Json;
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use super::error::{Doing, StoreError};
+use super::error::{PgContext, StoreError};
 use super::fingerprints::Difference;
 use super::load::Revision;
 use crate::plan::TenantPlan;
@@ -34,7 +34,7 @@ pub(super) async fn append(
         .bind(revision - MAX_REVISIONS)
         .execute(&mut *connection)
         .await
-        .doing("removing old entries of the revision log")?;
+        .context("removing old entries of the revision log")?;
     let count = differences.iter().map(|rows| rows.changed.len() + rows.removed.len()).sum::<usize>();
     let Some(before) = before.filter(|_| count <= MAX_ROWS) else { return Ok(()) };
     let names = |rows: &Difference<'_>| {
@@ -52,7 +52,7 @@ pub(super) async fn append(
         .bind(Json(rows))
         .execute(connection)
         .await
-        .doing("writing the revision log")?;
+        .context("writing the revision log")?;
     Ok(())
 }
 
@@ -76,7 +76,7 @@ pub(super) async fn since(
         .bind(now)
         .fetch_all(connection)
         .await
-        .doing("reading the revision log")?;
+        .context("reading the revision log")?;
     // The log has every revision, and the first one follows what is held: after a failover the same number
     // may stand for another plan.
     let complete = changes.iter().map(|(revision, ..)| *revision).eq(held.number + 1..=now);

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use super::error::{Doing, StoreError};
+use super::error::{PgContext, StoreError};
 use super::fingerprints::{Difference, KindFingerprints, RowFingerprint, RowFingerprints};
 use super::records::PlanRecords;
 use crate::plan::Origin;
@@ -53,7 +53,7 @@ pub(super) async fn fingerprints(
         .bind(kinds)
         .fetch_all(connection)
         .await
-        .doing("reading the fingerprints of rows")?;
+        .context("reading the fingerprints of rows")?;
     let mut by_kind: HashMap<String, Vec<RowFingerprint>> = HashMap::new();
     for (kind, name, fingerprint) in rows {
         // A fingerprint of another length was not written by this version: the row differs.
@@ -101,7 +101,7 @@ async fn delete(
         .bind(names)
         .execute(connection)
         .await
-        .doing("deleting rows")?;
+        .context("deleting rows")?;
     Ok(done.rows_affected())
 }
 
@@ -154,6 +154,6 @@ async fn upsert(
         .bind(generations)
         .execute(connection)
         .await
-        .doing("writing rows")?;
+        .context("writing rows")?;
     Ok(rows)
 }

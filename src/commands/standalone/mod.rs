@@ -176,7 +176,7 @@ async fn lead(
                     told = text;
                 }
                 wait = (wait * 2).min(LONGEST_RETRY);
-                if matches!(cause, StoreError::Led(_)) {
+                if matches!(cause, StoreError::HeldByOther(_)) {
                     prepared();
                     wait = WRITER_RETRY;
                 }

@@ -7,7 +7,7 @@ use tracing::{info, warn};
 use uuid::Uuid;
 
 use crate::store::Store;
-use crate::store::error::{Doing, StoreError};
+use crate::store::error::{PgContext, StoreError};
 use crate::store::migrate::enter;
 
 /// Time between two rounds. Retention is in days.
@@ -22,7 +22,7 @@ const QUARANTINE_DAYS: i32 = 30;
 /// Total size of the bodies in the quarantine, in bytes: whatever strangers send must not fill the disk. The
 /// newest records stay.
 const MAX_QUARANTINE_BYTES: i64 = 1 << 30;
-const DOING: &str = "removing old call records";
+const PRUNING: &str = "removing old call records";
 
 /// Removes old call records of all tenants, once an hour, until the store may no longer be written.
 pub async fn prune(store: Store) {
@@ -51,7 +51,7 @@ async fn prune_all(store: &Store) -> Result<(), StoreError> {
     )
     .fetch_all(store.pool())
     .await
-    .doing(DOING)?;
+    .context(PRUNING)?;
     let mut failed = prune_quarantine(store).await.err();
     for (id, days) in tenants {
         match prune_tenant(store, id, days).await {
@@ -87,9 +87,9 @@ async fn prune_tenant(store: &Store, id: Uuid, days: i32) -> Result<u64, StoreEr
 
 /// Deletes up to [`MAX_BATCH`] records in one transaction, as the tenant's role.
 async fn delete_batch(store: &Store, id: Uuid, days: i32) -> Result<u64, StoreError> {
-    let mut transaction = store.pool().begin().await.doing(DOING)?;
+    let mut transaction = store.pool().begin().await.context(PRUNING)?;
     store.fence(&mut transaction).await?;
-    sqlx::raw_sql(AssertSqlSafe(enter(id))).execute(&mut *transaction).await.doing(DOING)?;
+    sqlx::raw_sql(AssertSqlSafe(enter(id))).execute(&mut *transaction).await.context(PRUNING)?;
     // A record with a wrong clock, or one that was long on its way, is kept as long from when it was received.
     let deleted = sqlx::query(
         "DELETE FROM cdrs WHERE (uuid, leg) IN (
@@ -102,15 +102,15 @@ async fn delete_batch(store: &Store, id: Uuid, days: i32) -> Result<u64, StoreEr
     .bind(i64::try_from(MAX_BATCH).unwrap_or(i64::MAX))
     .execute(&mut *transaction)
     .await
-    .doing(DOING)?
+    .context(PRUNING)?
     .rows_affected();
-    transaction.commit().await.doing(DOING)?;
+    transaction.commit().await.context(PRUNING)?;
     Ok(deleted)
 }
 
 /// Removes records from the quarantine that are too old, and the oldest when there are too many bytes.
 async fn prune_quarantine(store: &Store) -> Result<(), StoreError> {
-    let mut transaction = store.pool().begin().await.doing(DOING)?;
+    let mut transaction = store.pool().begin().await.context(PRUNING)?;
     store.fence(&mut transaction).await?;
     let old = sqlx::query(
         "DELETE FROM public.cdr_quarantine WHERE received_at < now() - make_interval(days => $1)",
@@ -118,7 +118,7 @@ async fn prune_quarantine(store: &Store) -> Result<(), StoreError> {
     .bind(QUARANTINE_DAYS)
     .execute(&mut *transaction)
     .await
-    .doing(DOING)?
+    .context(PRUNING)?
     .rows_affected();
     let too_many = sqlx::query(
         "DELETE FROM public.cdr_quarantine WHERE digest IN (
@@ -130,9 +130,9 @@ async fn prune_quarantine(store: &Store) -> Result<(), StoreError> {
     .bind(MAX_QUARANTINE_BYTES)
     .execute(&mut *transaction)
     .await
-    .doing(DOING)?
+    .context(PRUNING)?
     .rows_affected();
-    transaction.commit().await.doing(DOING)?;
+    transaction.commit().await.context(PRUNING)?;
     if old > 0 {
         info!(removed = old, days = QUARANTINE_DAYS, "old call records were removed from the quarantine");
     }
