@@ -1,4 +1,4 @@
-//! What the role of one tenant can reach: its own schema, and nothing else, whatever it asks.
+//! The role of a tenant reaches its own schema, and nothing else.
 
 use centrex::store::{migrate, tenant_schema};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
@@ -28,7 +28,7 @@ async fn a_tenant_reaches_nothing_but_its_own() {
     let (schema_a, schema_b) = (tenant_schema(a.tenant.id), tenant_schema(b.tenant.id));
     let mut login = store.pool().acquire().await.unwrap();
 
-    // Its own: everything, and only its own rows under a bare name.
+    // In its own schema it may do everything; a name without a schema means its own rows.
     assert_eq!(as_tenant(&mut login, &schema_a, "SELECT * FROM extensions").await, Ok(3));
     assert_eq!(as_tenant(&mut login, &schema_b, "SELECT * FROM extensions").await, Ok(5));
     assert_eq!(as_tenant(&mut login, &schema_a, "DELETE FROM extensions").await, Ok(3));
@@ -117,7 +117,7 @@ async fn a_role_owns_its_schema_and_nothing_else() {
         .await
         .unwrap();
     assert!(!superuser, "the tests would show nothing with a superuser");
-    // Every table says what it is.
+    // Every table has a comment.
     let silent: i64 = sqlx::query_scalar(
         "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
          WHERE c.relkind = 'r' AND n.nspname IN ('public', $1) AND obj_description(c.oid) IS NULL",

@@ -20,7 +20,7 @@ async fn measure(admin: &mut PgConnection) -> (i64, i64) {
 async fn an_empty_tenant_is_few_relations_and_little_space() {
     let Some(database) = Database::start("store: size of an empty tenant").await else { return };
     let store = database.store(&keyring(&[(1, 'a')])).await;
-    // The first one brings pages that the next ones share.
+    // The first tenant allocates pages of the catalog that the next ones share.
     store.write_tenant(&plans::tenant("first")).await.unwrap();
     let mut admin = database.admin().await;
     let before = measure(&mut admin).await;
