@@ -148,12 +148,10 @@ pub enum DialActionRow {
 }
 
 impl Row for SipProfileRow {
-    const TABLE: &'static str = "sip_profiles";
     const KIND: Kind = Kind::SipProfile;
 }
 
 impl Row for TrunkRow {
-    const TABLE: &'static str = "trunks";
     const KIND: Kind = Kind::Trunk;
 
     fn secrets(&self) -> Option<&Secrets> {
@@ -166,6 +164,5 @@ impl Row for TrunkRow {
 }
 
 impl Row for DialRuleRow {
-    const TABLE: &'static str = "dial_rules";
     const KIND: Kind = Kind::DialRule;
 }

@@ -1,4 +1,4 @@
-//! What every compiled row has in common: a table, a name, maybe a number, maybe secrets.
+//! What all compiled rows have in common: a kind, a name, and for some kinds a number and secrets.
 
 use std::collections::BTreeMap;
 
@@ -12,45 +12,64 @@ use crate::resources::Kind;
 /// Rows of one kind, by resource name (`namespace/name` for trunks).
 pub type Rows<T> = BTreeMap<String, T>;
 
-/// Hands a macro every kind of a tenant's rows, by the fields of its plan.
+/// Calls a macro with every field of a tenant's plan that holds rows, and the type of its rows.
 macro_rules! tenant_rows {
     ($do:ident $($before:tt)*) => {
         $do! {
             $($before)*
-            extensions,
-            ring_groups,
-            queues,
-            ivr_menus,
-            conferences,
-            schedules,
-            numbers,
-            outbound_routes,
-            feature_codes
+            extensions: $crate::plan::ExtensionRow,
+            ring_groups: $crate::plan::RingGroupRow,
+            queues: $crate::plan::QueueRow,
+            ivr_menus: $crate::plan::IvrMenuRow,
+            conferences: $crate::plan::ConferenceRow,
+            schedules: $crate::plan::ScheduleRow,
+            numbers: $crate::plan::NumberRow,
+            outbound_routes: $crate::plan::OutboundRouteRow,
+            feature_codes: $crate::plan::FeatureCodeRow
         }
     };
 }
 pub(crate) use tenant_rows;
 
-/// The kind that the rows of a table are compiled from.
-pub fn kind_of(table: &str) -> Option<Kind> {
-    Kind::ALL.iter().copied().find(|kind| table_of(*kind) == Some(table))
+/// The same for the platform's plan.
+macro_rules! platform_rows {
+    ($do:ident $($before:tt)*) => {
+        $do! {
+            $($before)*
+            sip_profiles: $crate::plan::SipProfileRow,
+            trunks: $crate::plan::TrunkRow,
+            dial_rules: $crate::plan::DialRuleRow
+        }
+    };
 }
+pub(crate) use platform_rows;
 
-/// The table of a kind's rows; `None` for a kind that has no rows.
-pub fn table_of(kind: Kind) -> Option<&'static str> {
-    Some(match kind {
-        Kind::Extension => ExtensionRow::TABLE,
-        Kind::RingGroup => RingGroupRow::TABLE,
-        Kind::Queue => QueueRow::TABLE,
-        Kind::IvrMenu => IvrMenuRow::TABLE,
-        Kind::Conference => ConferenceRow::TABLE,
-        Kind::Schedule => ScheduleRow::TABLE,
-        Kind::Number => NumberRow::TABLE,
-        Kind::OutboundRoute => OutboundRouteRow::TABLE,
-        Kind::FeatureCode => FeatureCodeRow::TABLE,
-        Kind::SipProfile => SipProfileRow::TABLE,
-        Kind::Trunk => TrunkRow::TABLE,
-        Kind::DialRule => DialRuleRow::TABLE,
+macro_rules! kinds {
+    ($plan:ident: $($field:ident: $row:ty),+) => {
+        impl $plan {
+            /// Kinds of resources that the plan has rows of, in the order of its fields.
+            pub const KINDS: &'static [Kind] = &[$(<$row as Row>::KIND),+];
+        }
+    };
+}
+tenant_rows!(kinds TenantPlan:);
+platform_rows!(kinds PlatformPlan:);
+
+/// Whether resources of a kind are compiled to rows.
+pub fn has_rows(kind: Kind) -> bool {
+    match kind {
+        Kind::Extension
+        | Kind::RingGroup
+        | Kind::Queue
+        | Kind::IvrMenu
+        | Kind::Conference
+        | Kind::Schedule
+        | Kind::Number
+        | Kind::OutboundRoute
+        | Kind::FeatureCode
+        | Kind::SipProfile
+        | Kind::Trunk
+        | Kind::DialRule => true,
         Kind::Device
         | Kind::MediaFile
         | Kind::RoutingTest
@@ -59,29 +78,26 @@ pub fn table_of(kind: Kind) -> Option<&'static str> {
         | Kind::TenantProfile
         | Kind::Secret
         | Kind::ConfigMap
-        | Kind::Namespace => return None,
-    })
+        | Kind::Namespace => false,
+    }
 }
 
-/// One compiled row. Its body is what serde writes; its secrets are kept apart and sealed.
+/// One compiled row. Its body is what serde writes; its secrets are stored beside the body, sealed.
 pub trait Row: Serialize + DeserializeOwned + Clone + PartialEq + Send + Sync + 'static {
-    /// Table of the row: in the tenant's schema, or in `public` for platform rows.
-    const TABLE: &'static str;
-
     /// The kind of resource that the row is compiled from.
     const KIND: Kind;
 
-    /// The number callers dial for it, where it has one: internal, feature code or E.164.
+    /// The number that callers dial for the resource: internal, feature code or E.164; `None` when there is none.
     fn number(&self) -> Option<&str> {
         None
     }
 
-    /// The secrets of the row, sealed at rest.
+    /// The secrets of the row, for kinds that have any. They are sealed at rest.
     fn secrets(&self) -> Option<&Secrets> {
         None
     }
 
-    /// The same, to put unsealed secrets back when a row is read.
+    /// The same, to insert the unsealed secrets when a row is read.
     fn secrets_mut(&mut self) -> Option<&mut Secrets> {
         None
     }
@@ -114,7 +130,7 @@ const A1: &str = "a1 ";
 /// gives an empty set, which the store fills from the sealed column.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secrets {
-    /// In order of their names. A map of its own would take half a kilobyte in every row.
+    /// Sorted by name. A map would take half a kilobyte in every row.
     values: Vec<(String, String)>,
 }
 
@@ -126,11 +142,11 @@ impl Secrets {
 
     /// The a1-hash of the password in a realm (RFC 2617 §3.2.2.2), 32 hexadecimal digits.
     pub fn a1_hash(&self, realm: &str) -> Option<&str> {
-        let hashes = self.values.iter().filter_map(|(name, value)| Some((name.strip_prefix(A1)?, value)));
-        hashes.into_iter().find(|(of, _)| *of == realm).map(|(_, hash)| hash.as_str())
+        let mut hashes = self.values.iter().filter_map(|(name, value)| Some((name.strip_prefix(A1)?, value)));
+        hashes.find(|(of, _)| *of == realm).map(|(_, hash)| hash.as_str())
     }
 
-    /// Inserts a secret, in place of an older value.
+    /// Inserts a secret, in place of one of that name.
     pub fn insert(&mut self, name: SecretName, value: impl Into<String>) {
         self.remove(name);
         self.values.push((name.as_str().to_owned(), value.into()));
@@ -159,7 +175,7 @@ impl Secrets {
         self.values.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    /// A set from unsealed values.
+    /// Secrets from unsealed values by their names.
     pub fn from_revealed(values: BTreeMap<String, String>) -> Self {
         Self { values: values.into_iter().collect() }
     }

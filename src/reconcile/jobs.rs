@@ -18,7 +18,7 @@ use crate::compile::claims::tenant_id;
 use crate::compile::{Compiled, Problem, Reason};
 use crate::media::directory;
 use crate::media::directory::MediaError;
-use crate::plan::{InForce, Origin, PlatformPlan, TenantPlan, TenantRow, kind_of, table_of};
+use crate::plan::{InForce, Origin, PlatformPlan, TenantPlan, TenantRow, has_rows};
 use crate::resources;
 use crate::resources::tenant::DeletionPolicy;
 use crate::source::{Object, ObjectKey, TenantKey};
@@ -446,18 +446,18 @@ async fn delete(
     Ok(removed)
 }
 
-/// The row that a resource is compiled to, by its table and name; none of a kind that has no rows.
+/// The row that a resource is compiled to, by its kind and name; none of a kind that has no rows.
 pub fn row_of(ObjectKey { kind, namespace, name }: &ObjectKey) -> Option<(&'static str, String)> {
     let name = match (*kind, namespace) {
         (Kind::Trunk, Some(namespace)) => format!("{namespace}/{name}"),
         _ => name.clone(),
     };
-    Some((table_of(*kind)?, name))
+    has_rows(*kind).then(|| (kind.as_str(), name))
 }
 
 /// The resource that a row was compiled from.
-pub fn resource_of(table: &str, name: &str, tenant: Option<&TenantKey>) -> Option<ObjectKey> {
-    let kind = kind_of(table)?;
+pub fn resource_of(kind: &str, name: &str, tenant: Option<&TenantKey>) -> Option<ObjectKey> {
+    let kind = Kind::by_name(kind)?;
     if kind == Kind::Trunk {
         let (namespace, name) = name.split_once('/')?;
         return Some(ObjectKey { kind, namespace: Some(namespace.to_owned()), name: name.to_owned() });

@@ -146,7 +146,7 @@ impl Reconciler {
     /// Writes to a store from now on: everything is compared with it.
     pub fn lead(&mut self, store: Store) {
         self.follow();
-        self.keeping = Some(AbortOnDropHandle::new(tokio::spawn(cdrs::keep(store.clone()))));
+        self.keeping = Some(AbortOnDropHandle::new(tokio::spawn(cdrs::prune(store.clone()))));
         self.set_back = store.was_set_back();
         self.store = Some(store);
         let keep = |media| recordings::keep(media, self.known.clone(), self.metrics.recordings.clone());

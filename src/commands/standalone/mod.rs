@@ -175,7 +175,7 @@ async fn lead(
                     warn!(category = cause.category(), %cause, "trying again");
                     told = text;
                 }
-                if matches!(cause, StoreError::Led(_)) {
+                if matches!(cause, StoreError::HeldByOther(_)) {
                     prepared();
                     WRITER_RETRY
                 } else {

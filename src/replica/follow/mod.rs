@@ -26,7 +26,7 @@ use super::tenants::{Replica, Snapshot, TenantEntry, view_of};
 use crate::plan::report::Applied;
 use crate::route::TenantView;
 use crate::secrets::signing_key::SigningKey;
-use crate::store::error::{Doing, in_time, lost_connection};
+use crate::store::error::{PgContext, in_time, lost_connection};
 use crate::store::{CHANNEL, Reader, Revision, StoreError};
 use crate::util::backoff::Backoff;
 use changed::Changed;
@@ -212,7 +212,7 @@ impl Follower {
             tokio::time::interval_at(tokio::time::Instant::now() + COMPARE_INTERVAL, COMPARE_INTERVAL);
         loop {
             let notification = tokio::select! {
-                heard = listener.try_recv() => heard.doing("waiting for notifications")?,
+                heard = listener.try_recv() => heard.context("waiting for notifications")?,
                 _ = compare.tick() => {
                     self.compare(reader, &mut listener).await?;
                     continue;
@@ -223,7 +223,8 @@ impl Follower {
             changed.add(first.payload());
             // Notifications that are there already are loaded together.
             while let Ok(more) = tokio::time::timeout(Duration::ZERO, listener.try_recv()).await {
-                changed.add(more.doing("waiting for notifications")?.ok_or_else(lost_connection)?.payload());
+                changed
+                    .add(more.context("waiting for notifications")?.ok_or_else(lost_connection)?.payload());
             }
             self.record_heard();
             match changed.unclear {
