@@ -54,7 +54,7 @@ fn connections(program: &Program, health: SocketAddr) {
     let open = || held.iter().filter(|stream| is_open(stream)).count();
     let left = until(Duration::from_secs(20), || Some(open()).filter(|open| *open <= CONNECTIONS));
     assert_eq!(left, Some(CONNECTIONS));
-    assert!(program.log().contains("connections to the listener of probes are refused"), "{}", program.log());
+    assert!(program.log().contains("connections to the probe listener are refused"), "{}", program.log());
     // FreeSWITCH has a listener of its own, and goes on.
     assert_eq!(program.get("/healthz").0, 200);
     drop(held);

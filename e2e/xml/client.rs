@@ -4,10 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use centrex::freeswitch::http::Server;
+use centrex::freeswitch::listener::{self, Probe, Routes};
 use centrex::freeswitch::xml::Answers;
 use centrex::http::credentials::Credentials;
-use centrex::http::probe::Probe;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
@@ -58,11 +57,12 @@ impl Listener {
     }
 
     pub async fn start_with(answers: Arc<Answers>, probe: Lacks) -> Self {
-        let credentials = Credentials::from_options(Some("fs"), Some("secret")).unwrap();
+        let credentials = Credentials::new("fs", "secret").unwrap();
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-        let server = Server::bind(listen, credentials, answers, Arc::new(probe)).await.unwrap();
-        let (address, cancel) = (server.local_addr().unwrap(), CancellationToken::new());
-        tokio::spawn(server.serve(cancel.clone()));
+        let listener = listener::bind(listen, Some(&credentials)).await.unwrap();
+        let (routes, _) = Routes::new(answers, Arc::new(probe), Some(credentials)).into_routers();
+        let (address, cancel) = (listener.address(), CancellationToken::new());
+        tokio::spawn(listener.serve(routes, cancel.clone()));
         Self { address, cancel }
     }
 

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use centrex::freeswitch::http::Server;
+use centrex::freeswitch::listener::bind;
 use centrex::freeswitch::xml::Answers;
 use centrex::replica::tenants::Replica;
 use tokio::io::AsyncWriteExt;
@@ -216,10 +216,7 @@ async fn metrics_count_by_section_and_result_and_know_the_replica() {
 #[tokio::test]
 async fn a_taken_port_is_named() {
     let listener = listener().await;
-    let error = Server::bind(listener.address, None, recorded_world(), Arc::new(Lacks(&[])))
-        .await
-        .unwrap_err()
-        .to_string();
+    let error = bind(listener.address, None).await.unwrap_err().to_string();
     assert!(error.contains("--xml-listen") && error.contains("taken"), "{error}");
     assert!(error.contains(&listener.address.to_string()), "{error}");
 }
@@ -227,7 +224,6 @@ async fn a_taken_port_is_named() {
 #[tokio::test]
 async fn without_credentials_only_loopback_is_listened_on() {
     let anywhere = SocketAddr::from(([0, 0, 0, 0], 0));
-    let error =
-        Server::bind(anywhere, None, recorded_world(), Arc::new(Lacks(&[]))).await.unwrap_err().to_string();
+    let error = bind(anywhere, None).await.unwrap_err().to_string();
     assert!(error.contains("--xml-username"), "{error}");
 }

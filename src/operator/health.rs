@@ -7,15 +7,13 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::get;
-use tokio::net::TcpListener;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use super::lease::Liveness;
 use super::metrics::Metrics;
+use crate::http::metrics::scrape;
 use crate::source::cluster::Watches;
 
 /// How long nothing may be heard on a watch: bookmarks come about once a minute, and a watch is
@@ -78,16 +76,13 @@ impl Health {
     }
 }
 
-/// Answers until it is stopped.
-pub async fn serve(listener: TcpListener, health: Arc<Health>, stop: CancellationToken) {
-    let app = Router::new()
+/// Routes of the operator's probes and metrics.
+pub fn router(health: Arc<Health>) -> Router {
+    Router::new()
         .route("/livez", get(async |State(health): State<Arc<Health>>| verdict(health.dead())))
         .route("/readyz", get(async |State(health): State<Arc<Health>>| verdict(health.watches.missing())))
         .route("/metrics", get(metrics))
-        .with_state(health);
-    if let Err(error) = axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned()).await {
-        tracing::error!(%error, "the probes' listener ended");
-    }
+        .with_state(health)
 }
 
 fn verdict(wrong: Vec<String>) -> (StatusCode, String) {
@@ -101,11 +96,5 @@ async fn metrics(State(health): State<Arc<Health>>) -> Response {
     for sign in health.watches.signs() {
         health.metrics.set_watch(sign.kind, sign.since.as_secs_f64());
     }
-    match health.metrics.encode() {
-        Ok(text) => {
-            let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-            ([(CONTENT_TYPE, kind)], text).into_response()
-        }
-        Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, "metrics could not be written\n").into_response(),
-    }
+    scrape(health.metrics.registry())
 }

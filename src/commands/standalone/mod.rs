@@ -20,7 +20,7 @@ use tracing::{error, info, warn};
 pub use options::StandaloneArgs;
 
 use super::switch::{Sidecar, SidecarError, directory};
-use crate::http::probe::Probe;
+use crate::freeswitch::listener::Probe;
 use crate::local_postgres::{LocalError, LocalOptions, LocalPostgres};
 use crate::reconcile::{Progress, Reconciler};
 use crate::secrets::keyring::{Keyring, KeyringError};
@@ -58,7 +58,7 @@ pub enum StandaloneError {
 pub async fn run(args: StandaloneArgs) -> Result<(), StandaloneError> {
     let stop = CancellationToken::new();
     crate::util::signals::end_on_signals(stop.clone()).map_err(SidecarError::Signals)?;
-    args.check()?;
+    args.check().await?;
     if args.database_url.is_none() {
         LocalPostgres::make_directory(&args.data_dir)?;
     }

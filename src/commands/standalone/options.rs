@@ -41,9 +41,9 @@ impl StandaloneArgs {
     ///
     /// # Errors
     /// The first option that is wrong, with what is allowed.
-    pub(super) fn check(&self) -> Result<(), StandaloneError> {
+    pub(super) async fn check(&self) -> Result<(), StandaloneError> {
         Folder::check(&self.manifests)?;
-        self.answer.check()?;
+        self.answer.check().await?;
         if let Some(path) = &self.encryption_key_file {
             Keyring::read_file(path)?;
         }

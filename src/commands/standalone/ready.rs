@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tracing::info;
 
-use crate::http::probe::Probe;
+use crate::freeswitch::listener::Probe;
 use crate::reconcile::Progress;
 use crate::replica::follow;
 use crate::replica::tenants::Replica;

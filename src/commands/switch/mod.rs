@@ -27,15 +27,16 @@ use tracing::info;
 use crate::cdr::delivery::Delivery;
 use crate::cdr::err_log_dir::sweep;
 use crate::cdr::intake::Intake;
+use crate::cdr::metrics::CdrMetrics;
 use crate::cdr::spool::SpoolError;
-use crate::freeswitch::http::{Server, ServerError};
+use crate::freeswitch::listener::{self, BindError, Probe, Routes};
 use crate::freeswitch::sync;
 use crate::freeswitch::sync::{Ending, Live};
 use crate::freeswitch::xml::Answers;
 use crate::freeswitch::xml::profile_overrides::ProfileOverrides;
 use crate::freeswitch::xml::templates::TemplateError;
 use crate::http::credentials::CredentialsError;
-use crate::http::probe::Probe;
+use crate::http::listener::{ListenError, Listener};
 use crate::plan::report::{Ack, SwitchInfo, SwitchState};
 use crate::plan::report::{Applied, SwitchReport};
 use crate::replica::cache::{Cache, CacheError};
@@ -63,7 +64,9 @@ pub enum SidecarError {
     #[error("--xml-username, --xml-password: {0}")]
     Credentials(#[from] CredentialsError),
     #[error(transparent)]
-    Server(#[from] ServerError),
+    Bind(#[from] BindError),
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     #[error("--templates: {0}")]
     Templates(#[from] TemplateError),
     #[error("--media-dir: {0}")]
@@ -122,27 +125,29 @@ impl Sidecar {
             running: ProfileOverrides::default(),
         });
         let credentials = args.credentials()?;
+        let xml_listener = listener::bind(args.xml_listen, credentials.as_ref()).await?;
         let probe = probe(replica.clone(), progress.clone());
-        let mut server = Server::bind(args.xml_listen, credentials, answers.clone(), probe).await?;
         let findings = watch::Sender::<SwitchReport>::default();
         // Nothing is applied before the switch was asked.
         let applied = watch::Sender::new(live.is_some().then(Applied::default));
-        let (spool, key) = (data_dir.join("cdrs"), follower.key());
-        let delivery = Delivery::new(key, replica.clone(), args.cdr_xml, server.cdr_metrics());
+        let (spool, key, cdr_metrics) = (data_dir.join("cdrs"), follower.key(), CdrMetrics::default());
+        let delivery = Delivery::new(key, replica.clone(), args.cdr_xml, cdr_metrics.clone());
         let (intake, worker) = Intake::open(&spool, args.cdr_spool_bytes, delivery)?;
-        server.take_cdrs(intake.clone());
-        let (serving, stop_serving) = (TaskTracker::new(), CancellationToken::new());
         let metrics = sync::Metrics::default();
+        let mut routes =
+            Routes::new(answers.clone(), probe, credentials).with_cdrs(intake.clone(), cdr_metrics);
         if live.is_some() {
-            server.show(&metrics, findings.subscribe());
+            routes = routes.with_switch(metrics.clone(), findings.subscribe());
         }
+        let (all_routes, probe_routes) = routes.into_routers();
+        let (serving, stop_serving) = (TaskTracker::new(), CancellationToken::new());
         if let Some(health) = health {
-            let pages = server.bind_pages(health).await?;
-            info!(listen = %pages.local_addr().unwrap_or(health), "answering probes");
-            serving.spawn(pages.serve(stop_serving.clone()));
+            let probe_listener = Listener::bind_probes("--health-listen", health).await?;
+            info!(listen = %probe_listener.address(), "answering probes");
+            serving.spawn(probe_listener.serve(probe_routes, stop_serving.clone()));
         }
-        info!(listen = %server.local_addr().unwrap_or(args.xml_listen), "answering mod_xml_curl");
-        serving.spawn(server.serve(stop_serving.clone()));
+        info!(listen = %xml_listener.address(), "answering mod_xml_curl");
+        serving.spawn(xml_listener.serve(all_routes, stop_serving.clone()));
         follower.restore().await;
         if let Some(options) = live {
             let (order, orders) = mpsc::channel(1);

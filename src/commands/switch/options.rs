@@ -7,9 +7,9 @@ use clap::Args;
 
 use super::esl::EslArgs;
 use super::{SidecarError, directory};
-use crate::freeswitch::http::Server;
+use crate::freeswitch::listener;
 use crate::freeswitch::xml::templates::Templates;
-use crate::http::credentials::Credentials;
+use crate::http::credentials::{Credentials, CredentialsError};
 use crate::route::media::MediaRoot;
 use crate::store::StoreArgs;
 
@@ -57,10 +57,11 @@ impl AnswerArgs {
     ///
     /// # Errors
     /// The first option that is wrong, with what is allowed.
-    pub fn check(&self) -> Result<(), SidecarError> {
+    pub async fn check(&self) -> Result<(), SidecarError> {
         self.esl.options()?;
         self.read_templates()?;
-        Ok(Server::check(self.xml_listen, self.credentials()?.as_ref())?)
+        listener::bind(self.xml_listen, self.credentials()?.as_ref()).await?;
+        Ok(())
     }
 
     /// The templates, with those of the directory that is named.
@@ -71,9 +72,14 @@ impl AnswerArgs {
         })
     }
 
-    /// What FreeSWITCH has to show; none where nothing is asked.
-    pub(super) fn credentials(&self) -> Result<Option<Credentials>, SidecarError> {
-        Ok(Credentials::from_options(self.xml_username.as_deref(), self.xml_password.as_deref())?)
+    /// The credentials that FreeSWITCH must send; `None` when neither option is given.
+    pub(super) fn credentials(&self) -> Result<Option<Credentials>, CredentialsError> {
+        match (self.xml_username.as_deref(), self.xml_password.as_deref()) {
+            (None, None) => Ok(None),
+            (username, password) => {
+                Credentials::new(username.unwrap_or_default(), password.unwrap_or_default()).map(Some)
+            }
+        }
     }
 
     /// The directory of the tenants' media, made where it is missing.

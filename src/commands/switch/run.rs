@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{Sidecar, SidecarError, SwitchArgs, directory};
-use crate::http::probe::Probe;
+use crate::freeswitch::listener::Probe;
 use crate::replica::follow::Progress;
 use crate::replica::tenants::Replica;
 use crate::store::StoreOptions;

@@ -1,6 +1,5 @@
 //! The webhook's certificate: read from files, or made and renewed by ourselves.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use axum_server::tls_rustls::RustlsConfig;
@@ -16,6 +15,7 @@ use rcgen::{
 };
 use serde_json::json;
 
+use crate::http::listener::ListenError;
 use crate::operator::api::{MANAGER, Refusal};
 
 /// How long a certificate holds, and how long before its end it is made anew.
@@ -30,8 +30,8 @@ const SLACK: SignedDuration = SignedDuration::from_hours(1);
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
 pub enum CertificateError {
-    #[error("--webhook-listen {listen}: {source}")]
-    Listen { listen: SocketAddr, source: std::io::Error },
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     #[error("--webhook-cert-dir: {path}: {source}")]
     Read { path: PathBuf, source: std::io::Error },
     #[error("the webhook's certificate and key cannot be used: {0}")]

@@ -8,15 +8,15 @@ mod certificates;
 mod review;
 mod verdict;
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::State;
+use axum::extract::rejection::JsonRejection;
 use axum::routing::post;
 use axum::{Json, Router};
-use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -26,6 +26,8 @@ use kube::core::admission::AdmissionReview;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::http::body::LimitedBody;
+use crate::http::listener::Listener;
 use crate::reconcile::CompileState;
 use crate::source::{Change, ObjectKey, cluster};
 
@@ -38,8 +40,6 @@ const LOOK: Duration = Duration::from_secs(60);
 /// First and longest pause before a certificate that could not be had is asked for again.
 const FIRST_RETRY: Duration = Duration::from_millis(500);
 const LONGEST_RETRY: Duration = Duration::from_secs(10);
-/// How long reviews under way may take at the end.
-const DRAIN: Duration = Duration::from_secs(2);
 /// Most bytes of a review: two objects of the largest size etcd takes.
 const MAX_BODY: usize = 7 << 20;
 
@@ -79,7 +79,7 @@ pub async fn start(
     tasks: &TaskTracker,
     stop: CancellationToken,
 ) -> Result<(), CertificateError> {
-    let listener = bind(options.listen)?;
+    let listener = bind(options.listen).await?;
     let judge = Arc::new(Judge { known, client: client.clone() });
     let keeper = Keeper::new(options.source, client);
     // Without a certificate the address is not held: who connects is refused at once, and does not wait.
@@ -93,23 +93,10 @@ pub async fn start(
     tasks.spawn(async move {
         let begun = stop.run_until_cancelled(begin(&keeper, options.listen, first, listener)).await;
         let Some((pair, config, listener)) = begun else { return };
-        let app = Router::new()
-            .route("/validate", post(validate))
-            .layer(DefaultBodyLimit::max(MAX_BODY))
-            .with_state(judge);
-        let handle = Handle::<SocketAddr>::new();
-        let server = match axum_server::from_tcp_rustls(listener, config.clone()) {
-            Ok(server) => server.handle(handle.clone()),
-            Err(error) => return tracing::error!(%error, "the webhook's listener cannot be used"),
-        };
-        let renewing = async {
-            stop.run_until_cancelled(keep(keeper, pair, config)).await;
-            handle.graceful_shutdown(Some(DRAIN));
-        };
-        let (ended, ()) = tokio::join!(server.serve(app.into_make_service()), renewing);
-        if let Err(error) = ended {
-            tracing::error!(%error, "the webhook's listener ended");
-        }
+        let router = Router::new().route("/validate", post(validate)).with_state(judge);
+        let serving = listener.serve_tls(router, config.clone(), stop.clone());
+        let renewing = stop.run_until_cancelled(keep(keeper, pair, config));
+        tokio::join!(serving, renewing);
     });
     Ok(())
 }
@@ -119,8 +106,8 @@ async fn begin(
     keeper: &Keeper,
     listen: SocketAddr,
     mut first: Option<(Pair, RustlsConfig)>,
-    mut listener: Option<TcpListener>,
-) -> (Pair, RustlsConfig, TcpListener) {
+    mut listener: Option<Listener>,
+) -> (Pair, RustlsConfig, Listener) {
     let mut wait = FIRST_RETRY;
     loop {
         if first.is_none() {
@@ -134,7 +121,7 @@ async fn begin(
             };
             let listener = match listener.take() {
                 Some(listener) => listener,
-                None => bind(listen)?,
+                None => bind(listen).await?,
             };
             Ok::<_, CertificateError>((pair, config, listener))
         };
@@ -149,12 +136,8 @@ fn told(error: &CertificateError) {
     tracing::warn!(%error, "the webhook does not answer yet; trying again");
 }
 
-fn bind(listen: SocketAddr) -> Result<TcpListener, CertificateError> {
-    let bound = TcpListener::bind(listen).and_then(|listener| {
-        listener.set_nonblocking(true)?;
-        Ok(listener)
-    });
-    bound.map_err(|source| CertificateError::Listen { listen, source })
+async fn bind(listen: SocketAddr) -> Result<Listener, CertificateError> {
+    Ok(Listener::bind("--webhook-listen", listen).await?)
 }
 
 /// Takes a new certificate as soon as there is one.
@@ -221,7 +204,8 @@ impl Origin for Judge {
 
 async fn validate(
     State(judge): State<Arc<Judge>>,
-    Json(review): Json<AdmissionReview<DynamicObject>>,
-) -> Json<AdmissionReview<DynamicObject>> {
-    Json(review::judge(&judge.known, &*judge, review).await)
+    LimitedBody(body): LimitedBody<MAX_BODY>,
+) -> Result<Json<AdmissionReview<DynamicObject>>, JsonRejection> {
+    let Json(review) = Json::from_bytes(&body)?;
+    Ok(Json(review::judge(&judge.known, &*judge, review).await))
 }
