@@ -1,4 +1,4 @@
-//! A server over the recordings' world, and a client that can be as rude as a socket allows.
+//! A listener with the tenants of the recordings, and a client that sends any bytes.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,13 +16,13 @@ use super::tree::Node;
 /// `fs:secret`, as in the recordings.
 pub const AUTHORIZATION: &str = "Authorization: Basic ZnM6c2VjcmV0\r\n";
 
-/// A running listener, which ends with the test.
+/// A running listener, stopped with the test.
 pub struct Listener {
     pub address: SocketAddr,
     cancel: CancellationToken,
 }
 
-/// A process that lacks what it is told.
+/// A process that lacks the given things; ready without any.
 pub struct Lacks(pub &'static [&'static str]);
 
 impl Probe for Lacks {
@@ -35,7 +35,7 @@ impl Probe for Lacks {
     }
 }
 
-/// What came back.
+/// A response.
 #[derive(Debug)]
 pub struct Reply {
     pub status: u16,
@@ -44,7 +44,7 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// The document, which must be one.
+    /// The XML document of a response, which must be 200.
     pub fn document(&self) -> Node {
         assert_eq!(self.status, 200, "{self:?}");
         Node::parse(&self.body)
@@ -71,7 +71,7 @@ impl Listener {
         self.send(&post(section, form)).await
     }
 
-    /// Sends bytes on a connection of their own, and reads one reply.
+    /// Sends bytes on a new connection, and reads one response.
     pub async fn send(&self, request: &[u8]) -> Reply {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
         stream.write_all(request).await.unwrap();
@@ -85,7 +85,7 @@ impl Drop for Listener {
     }
 }
 
-/// A lookup's bytes.
+/// The bytes of a lookup.
 pub fn post(section: &str, form: &str) -> Vec<u8> {
     format!(
         "POST /freeswitch/{section} HTTP/1.1\r\nHost: localhost\r\n{AUTHORIZATION}\
@@ -95,7 +95,7 @@ pub fn post(section: &str, form: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// Reads one reply.
+/// Reads one response.
 pub async fn read(stream: &mut TcpStream) -> Reply {
     let mut bytes = Vec::new();
     let head_end = loop {

@@ -1,4 +1,4 @@
-//! Options of what stands beside a FreeSWITCH; each is an environment variable too.
+//! Options of the sidecar; each is an environment variable too.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -53,7 +53,7 @@ pub struct AnswerArgs {
 }
 
 impl AnswerArgs {
-    /// Checks them, before anything is made or opened.
+    /// Checks all options, before any directory or file is created.
     ///
     /// # Errors
     /// The first option that is wrong, with what is allowed.
@@ -64,7 +64,7 @@ impl AnswerArgs {
         Ok(())
     }
 
-    /// The templates, with those of the directory that is named.
+    /// The built-in templates, with those of `--templates` in their place.
     pub(super) fn read_templates(&self) -> Result<Templates, SidecarError> {
         Ok(match &self.templates {
             Some(directory) => Templates::with_overrides(directory)?,
@@ -82,15 +82,15 @@ impl AnswerArgs {
         }
     }
 
-    /// The directory of the tenants' media, made where it is missing.
+    /// The directory of the tenants' media, created if missing.
     ///
     /// # Errors
-    /// It cannot be made, or its path cannot be told FreeSWITCH.
+    /// The directory cannot be created, or its path has characters that FreeSWITCH would expand.
     pub fn media_root(&self, data_dir: &Path) -> Result<MediaRoot, SidecarError> {
         Ok(MediaRoot::new(&directory("--media-dir", &self.media_dir(data_dir))?)?)
     }
 
-    /// Directory of the tenants' media.
+    /// Path of the tenants' media.
     pub fn media_dir(&self, data_dir: &Path) -> PathBuf {
         self.media_dir.clone().unwrap_or_else(|| data_dir.join("media"))
     }

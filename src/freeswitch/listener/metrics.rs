@@ -159,14 +159,14 @@ impl Collector for ReplicaMetrics {
         )?;
         gauge(
             "replica_held_back",
-            "Tenants, and the platform, of which more is held than the store has, which was set back",
+            "Tenants, and the platform, held at a higher revision than in the store, which was set back",
             i64::try_from(self.probe.held_back()).unwrap_or(i64::MAX),
         )?;
         let Some(age) = self.probe.replica_age() else { return Ok(()) };
         let gauge = ConstGauge::new(age.as_secs_f64());
         gauge.encode(encoder.encode_descriptor(
             "replica_age",
-            "Time since the replica was known to hold what the store holds",
+            "Time since the replica was last known to be equal to the store",
             Some(&Unit::Seconds),
             gauge.metric_type(),
         )?)

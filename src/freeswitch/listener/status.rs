@@ -47,7 +47,7 @@ impl Status {
     fn missing_of_freeswitch(&self) -> Vec<&'static str> {
         match &self.report {
             Some(report) => report.borrow().missing(),
-            None => vec!["nobody asks FreeSWITCH (--esl-address)"],
+            None => vec!["no event socket is configured (--esl-address)"],
         }
     }
 }
@@ -87,7 +87,7 @@ async fn drained(
         return (StatusCode::BAD_REQUEST, "allowed is /drained?seconds=N, N up to 86400\n");
     };
     let Some(report) = status.report else {
-        return (StatusCode::OK, "nobody asks FreeSWITCH (--esl-address): nothing is waited for\n");
+        return (StatusCode::OK, "no event socket is configured (--esl-address): nothing is waited for\n");
     };
     let Some(_slot) = status.waiters.try_acquire(connection.peer) else {
         return (StatusCode::SERVICE_UNAVAILABLE, "too many wait here already\n");
