@@ -82,8 +82,8 @@ impl Requests {
         };
         let mut request = request.map_err(unbuilt)?;
         // Since 1.37 each event is compressed by itself, and the client would read only the first.
-        let identity = hyper::header::HeaderValue::from_static("identity");
-        request.headers_mut().insert(hyper::header::ACCEPT_ENCODING, identity);
+        let identity = http::header::HeaderValue::from_static("identity");
+        request.headers_mut().insert(http::header::ACCEPT_ENCODING, identity);
         within(ANSWER_TIME, self.client.request_stream(request)).await
     }
 }

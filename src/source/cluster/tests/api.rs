@@ -9,7 +9,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
-use hyper::StatusCode;
+use http::StatusCode;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
