@@ -240,8 +240,8 @@ async fn outage(cluster: &Cluster, source: &mut Source) {
     source.hears(Duration::from_millis(500)).await;
     cluster.stop_api_server();
     assert_eq!(source.hears(Duration::from_secs(4)).await, [""; 0]);
-    let failing = source.watches.signs().iter().filter(|sign| sign.error.is_some()).count();
-    assert!(failing > 10, "{failing} are failing: {:?}", source.watches.signs());
+    let failing = source.watches.statuses().iter().filter(|sign| sign.error.is_some()).count();
+    assert!(failing > 10, "{failing} are failing: {:?}", source.watches.statuses());
     cluster.start_api_server();
     let patch = r#"{"spec": {"displayName": "Alice Again"}}"#;
     cluster.patch("acme", "extension/alice", patch);
@@ -251,7 +251,7 @@ async fn outage(cluster: &Cluster, source: &mut Source) {
     assert_eq!(source.said, ["+ Extension acme/alice"]);
     let rest = source.hears(Duration::from_secs(16)).await;
     assert_eq!(rest, [""; 0], "what is unchanged is not told again");
-    let signs = source.watches.signs();
+    let signs = source.watches.statuses();
     assert!(signs.iter().all(|sign| sign.error.is_none()), "{signs:?}");
 }
 
@@ -321,6 +321,6 @@ async fn a_role_in_each_namespace_is_enough() {
     let keys: Vec<&str> = source.objects.keys().map(String::as_str).collect();
     let expected = ["Extension source-a/e", "Extension source-a/f", "Extension source-b/e"];
     assert_eq!(keys, [&expected[..], &["Secret source-a/e-sip", "Secret source-b/e-sip"]].concat());
-    assert!(source.watches.signs().iter().all(|sign| sign.namespace.is_some() && sign.listed));
+    assert!(source.watches.statuses().iter().all(|sign| sign.namespace.is_some() && sign.listed));
     cluster.kubectl_ok(&["delete", "namespace", "source-a", "source-b", "source-c", "--wait=false"]);
 }

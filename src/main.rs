@@ -99,8 +99,8 @@ where
 fn log(filter: &str) -> Result<(), tracing_subscriber::filter::ParseError> {
     // The crate of the event socket tells every connection and every event that is dropped; what is
     // of use of that is told here.
-    // That of the API server tells every request that fails, without where it went: the operator says so once.
-    let quiet = "freeswitch_esl_tokio=error,kube_client::client::builder=off";
+    // kube logs every request that fails, and kube-runtime every retry of a watch: the operator says so once.
+    let quiet = "freeswitch_esl_tokio=error,kube_client::client=error,kube_client::client::builder=off,kube_runtime=error";
     let filter = EnvFilter::builder().parse(format!("{quiet},{filter}"))?;
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if std::io::stderr().is_terminal() {

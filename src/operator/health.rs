@@ -98,7 +98,7 @@ fn verdict(wrong: Vec<String>) -> (StatusCode, String) {
 }
 
 async fn metrics(State(health): State<Arc<Health>>) -> Response {
-    for sign in health.watches.signs() {
+    for sign in health.watches.statuses() {
         health.metrics.set_watch(sign.kind, sign.since.as_secs_f64());
     }
     match health.metrics.encode() {

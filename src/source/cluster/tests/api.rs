@@ -29,6 +29,8 @@ struct Inner {
     /// Status code for every request whose path ends so, or holds it with a query.
     failures: BTreeMap<String, u16>,
     requests: Vec<String>,
+    /// Plural of a kind whose watches end as soon as they begin.
+    closing: Option<&'static str>,
 }
 
 #[derive(Clone)]
@@ -51,12 +53,12 @@ impl Watcher {
     fn tell(&self, happened: &Happened) -> bool {
         let wanted = self.plural == happened.plural
             && self.namespace.as_ref().is_none_or(|namespace| *namespace == happened.namespace);
-        !wanted
-            || self.line(json!({"type": happened.what, "object": cut(&happened.object, self.metadata_only)}))
+        !wanted || self.line(happened.what, cut(&happened.object, self.metadata_only))
     }
 
-    fn line(&self, event: Value) -> bool {
-        self.lines.send(Ok(format!("{event}\n"))).is_ok()
+    /// Sends an event; as from a real server, its type comes first.
+    fn line(&self, what: &str, object: Value) -> bool {
+        self.lines.send(Ok(format!("{{\"type\":\"{what}\",\"object\":{object}}}\n"))).is_ok()
     }
 }
 
@@ -102,10 +104,10 @@ impl Api {
         let mut inner = self.0.lock().unwrap();
         inner.forgotten = inner.version;
         inner.history.clear();
-        let gone = json!({"type": "ERROR", "object": {"kind": "Status", "status": "Failure",
-            "code": 410, "reason": "Expired", "message": "too old resource version"}});
+        let gone = json!({"kind": "Status", "status": "Failure", "code": 410, "reason": "Expired",
+            "message": "too old resource version"});
         for watcher in inner.watchers.drain(..) {
-            watcher.line(gone.clone());
+            watcher.line("ERROR", gone.clone());
         }
     }
 
@@ -129,7 +131,9 @@ impl Api {
         inner.version += 1;
         let version = inner.version.to_string();
         for watcher in inner.watchers.iter().filter(|watcher| watcher.plural == plural) {
-            watcher.line(json!({"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": version}}}));
+            let bookmark =
+                json!({"apiVersion": "v1", "kind": "Any", "metadata": {"resourceVersion": version}});
+            watcher.line("BOOKMARK", bookmark);
         }
     }
 
@@ -141,6 +145,13 @@ impl Api {
         } else {
             inner.failures.insert(path.to_owned(), code)
         };
+    }
+
+    /// Ends all watches of one kind as soon as they begin; of no kind any more for `None`.
+    pub fn close_watches_of(&self, plural: Option<&'static str>) {
+        let mut inner = self.0.lock().unwrap();
+        inner.closing = plural;
+        inner.watchers.retain(|watcher| Some(watcher.plural.as_str()) != plural);
     }
 
     /// How many watches there are of a kind.
@@ -192,6 +203,9 @@ impl Inner {
         assert_eq!(query["allowWatchBookmarks"], "true");
         if from < self.forgotten {
             return refuse(410);
+        }
+        if self.closing == Some(plural) {
+            return Body::empty().into_response();
         }
         let (lines, receiver) = mpsc::unbounded_channel();
         let watcher = Watcher { plural: plural.to_owned(), namespace, metadata_only, lines };

@@ -138,7 +138,7 @@ async fn everything_there_is_comes_and_then_it_is_complete() {
     let metadata = source.objects["Extension a/e100"]["metadata"].as_object().unwrap();
     assert_eq!(metadata.keys().collect::<Vec<_>>(), ["name", "namespace", "resourceVersion"]);
     assert_eq!(source.watches.missing(), [""; 0]);
-    assert!(source.watches.signs().iter().all(|sign| sign.listed && sign.error.is_none()));
+    assert!(source.watches.statuses().iter().all(|sign| sign.listed && sign.error.is_none()));
     assert_eq!(api.asked("/switches"), [""; 0]);
 }
 
@@ -257,7 +257,25 @@ async fn a_kind_that_is_refused_delays_no_other() {
     api.fail("/queues", 200);
     api.fail("/devices", 200);
     source.until(|source| source.complete).await;
-    eventually("all well", || source.watches.signs().iter().all(|sign| sign.error.is_none())).await;
+    eventually("all well", || source.watches.statuses().iter().all(|sign| sign.error.is_none())).await;
+}
+
+#[tokio::test]
+async fn a_watch_that_ends_at_once_is_an_error_and_retried_with_pauses() {
+    let api = Api::default();
+    api.close_watches_of(Some("queues"));
+    let source = Source::complete(&api).await;
+    let error = || {
+        let statuses = source.watches.statuses();
+        statuses.into_iter().find(|status| status.kind == "Queue").unwrap().error
+    };
+    eventually("the error", || error().as_deref() == Some("the API server ended the watch at once")).await;
+    sleep(Duration::from_secs(2)).await;
+    let tries = api.asked("/queues?watch").len();
+    assert!((2..=8).contains(&tries), "{tries} tries: pauses must grow");
+    assert_eq!(api.asked("/queues?limit").len(), 1, "it goes on from its version");
+    api.close_watches_of(None);
+    eventually("all well", || error().is_none()).await;
 }
 
 #[tokio::test]
@@ -267,7 +285,7 @@ async fn when_the_api_server_is_back_for_one_all_try_at_once() {
     api.fail("", 0);
     let mut source = Source::of(&api, &[]);
     sleep(Duration::from_secs(10)).await;
-    let error = source.watches.signs().remove(0).error.unwrap();
+    let error = source.watches.statuses().remove(0).error.unwrap();
     assert!(error.starts_with("the API server cannot be reached"), "{error}");
     api.fail("", 200);
     api.fail("/queues", 0);
@@ -409,13 +427,13 @@ async fn bookmarks_are_signs_of_life_and_carry_the_version() {
     sleep(Duration::from_millis(1200)).await;
     api.bookmark("tenants");
     let since = |kind| {
-        let signs = source.watches.signs();
+        let signs = source.watches.statuses();
         signs.iter().find(|sign| sign.kind == kind).unwrap().since
     };
     eventually("the bookmark", || since("Tenant") < Duration::from_millis(600)).await;
     assert!(since("Trunk") > Duration::from_secs(1));
     let stale = source.watches.stale(Duration::from_secs(1));
-    assert!(stale.iter().any(|line| line.starts_with("Trunk: nothing was heard for 1 s")), "{stale:?}");
+    assert!(stale.iter().any(|line| line.starts_with("Trunk: nothing was received for 1 s")), "{stale:?}");
     assert!(!stale.iter().any(|line| line.starts_with("Tenant:")), "{stale:?}");
     let before = api.asked("/tenants?watch").len();
     api.break_watches();
