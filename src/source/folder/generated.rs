@@ -1,8 +1,8 @@
-//! SIP passwords for extensions that name none: made once, kept as Secret manifests.
+//! SIP passwords for extensions without credentials, generated once and stored as Secret manifests.
 //!
-//! They lie in `<data directory>/generated-secrets/<namespace>/<extension>-sip.yaml` and are read
-//! like every other manifest, except that a Secret of the same name in the user's manifests
-//! stands before them. A file is never overwritten; deleting it makes a new password.
+//! The files are `<data directory>/generated-secrets/<namespace>/<extension>-sip.yaml`. They are read like every
+//! other manifest, except that a Secret of the same name in the user's manifests wins. A file is never
+//! overwritten; to get a new password, delete it.
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
@@ -13,7 +13,7 @@ use crate::secrets::password::password;
 use crate::source::references::generated_secret;
 use crate::source::{Object, ObjectKey};
 
-/// The Secret an extension without credentials takes its password from.
+/// The generated Secret with the password of an extension; `None` when it has credentials or is of another kind.
 pub(super) fn secret_of(object: &Object) -> Option<ObjectKey> {
     match object {
         Object::Extension(extension) => generated_secret(extension),
@@ -21,31 +21,30 @@ pub(super) fn secret_of(object: &Object) -> Option<ObjectKey> {
     }
 }
 
-/// The extension a Secret may be of, by its name.
+/// The extension that a Secret may be generated for, by its name.
 pub(super) fn extension_of(secret: &ObjectKey) -> Option<ObjectKey> {
     let name = secret.name.strip_suffix("-sip").filter(|_| secret.kind == "Secret")?;
     Some(ObjectKey { kind: "Extension", namespace: secret.namespace.clone(), name: name.to_owned() })
 }
 
-/// Makes the folder of generated Secrets, which only its owner can look into.
+/// Creates the folder of generated Secrets, with mode 0700.
 ///
 /// # Errors
-/// What the system says.
-pub(super) fn prepare(folder: &Path) -> io::Result<()> {
+/// When the folder cannot be created.
+pub(super) fn create_folder(folder: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
-/// Writes a Secret with a new password, and gives its file. One that is there already stays.
+/// Writes a Secret with a new password and returns its path. An existing file is not changed.
 ///
-/// The file appears whole or not at all; only an empty one, which a crash of the machine can
-/// leave behind, is replaced.
+/// The file appears complete or not at all. An empty file is replaced: a crash of the machine can leave one.
 ///
 /// # Errors
-/// What the system says.
+/// When the file cannot be written.
 pub(super) fn write(folder: &Path, secret: &ObjectKey) -> io::Result<PathBuf> {
     let namespace = secret.namespace.as_deref().unwrap_or("default");
     let folder = folder.join(namespace);
-    prepare(&folder)?;
+    create_folder(&folder)?;
     let path = folder.join(format!("{}.yaml", secret.name));
     let fresh = folder.join(format!(".{}.new", secret.name));
     let text = format!(
