@@ -32,7 +32,7 @@ pub fn tidy(crd: &CustomResourceDefinition) -> Result<Value, serde_json::Error> 
             if let Some(schema) = version.pointer_mut("/schema/openAPIV3Schema") {
                 tidy_schema(schema);
                 schema["properties"]["metadata"] = metadata();
-                // `kubectl explain` shows this description first; the derived one is empty of meaning.
+                // `kubectl explain` shows this description first; the derived one says nothing useful.
                 if let Some(description) = schema.pointer("/properties/spec/description").cloned() {
                     schema["description"] = description;
                 }

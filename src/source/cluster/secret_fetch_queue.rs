@@ -44,14 +44,15 @@ pub(super) struct Tally {
 
 #[derive(Debug)]
 struct Entry {
-    /// How many objects refer to it.
+    /// Number of objects that refer to it.
     references: u32,
     /// The version that was fetched last; `None` when it is missing or was never fetched.
     fetched: Option<u64>,
     settled: bool,
     work: Work,
     tries: u8,
-    /// Number of the last list that contained it, or was old enough when it was fetched.
+    /// Number of the newest list when it was last seen or fetched. A list with a higher number that does not
+    /// contain it shows that it may be deleted.
     list: u32,
 }
 
@@ -70,6 +71,7 @@ enum Work {
 }
 
 impl Entry {
+    /// Adds the entry to the tally, or removes it.
     fn count(&self, tally: &mut Tally, add: fn(usize, usize) -> usize) {
         tally.unsettled = add(tally.unsettled, usize::from(!self.settled));
         tally.fresh = add(tally.fresh, usize::from(!self.settled && self.tries == 0));
@@ -205,13 +207,13 @@ impl SecretFetchQueue {
             return false; // forgotten and referenced again while it was fetched
         }
         entry.count(&mut self.tally, usize::saturating_sub);
-        let news = record(entry);
+        let changed = record(entry);
         (entry.settled, entry.tries, entry.work) = (true, 0, Work::None);
         entry.count(&mut self.tally, usize::saturating_add);
         if again {
             self.enqueue(key);
         }
-        news
+        changed
     }
 
     /// Records that its fetch failed for a reason of its own. It is retried after a pause.

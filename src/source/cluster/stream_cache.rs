@@ -19,7 +19,7 @@ pub(super) struct StreamCache {
 #[derive(Debug)]
 struct Entry {
     version: u64,
-    /// Number of the last list that contained it.
+    /// Number of the newest list when it was last seen.
     list: u32,
     references: References,
 }
