@@ -185,7 +185,7 @@ fn a_name_that_does_not_exist_is_told_with_the_one_that_was_meant() {
         (
             "kind: Extension",
             "kind: Extention",
-            "kind: \"Extention\" is no kind read here (did you mean Extension?)",
+            "kind: \"Extention\" is not a kind that Centrex reads (did you mean Extension?)",
         ),
         (
             "tenantRef: {name: acme}",

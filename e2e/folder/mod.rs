@@ -1,4 +1,4 @@
-//! The folder source over real files and the system's own notices.
+//! The folder source with real files and file system notifications.
 
 mod following;
 mod keeping;
@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::skip::skip;
 
-/// Seals nothing, but lets nothing be read as it was.
+/// Reverses texts instead of encrypting them.
 #[derive(Debug)]
 struct Reversed;
 
@@ -35,10 +35,10 @@ impl Vault for Reversed {
     }
 }
 
-/// How long a test waits for what must come.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// How long a test waits for what must not come.
-const QUIET: Duration = Duration::from_millis(400);
+/// How long a test waits for something that must happen.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a test waits for something that must not happen.
+const ABSENCE: Duration = Duration::from_millis(400);
 
 fn extension(name: &str, number: &str) -> String {
     format!(
@@ -63,7 +63,7 @@ fn password(object: &Object) -> String {
     String::from_utf8(secret.data.as_ref().unwrap()["password"].0.clone()).unwrap()
 }
 
-/// A folder that is followed, and what its updates added up to.
+/// A followed folder, with the objects and problems after all its updates.
 pub struct Live {
     directory: TempDir,
     objects: BTreeMap<String, Object>,
@@ -74,7 +74,7 @@ pub struct Live {
 }
 
 impl Live {
-    /// Writes the files, starts, and takes the first update.
+    /// Writes the files, starts the source, and receives the first update.
     async fn start(files: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         fs::create_dir(directory.path().join("manifests")).unwrap();
@@ -99,13 +99,13 @@ impl Live {
         let folder = Folder::start(options, sender, stop.clone()).await.unwrap();
         let (objects, problems) = Default::default();
         let mut live = Self { directory, objects, problems, updates, folder, stop };
-        assert!(live.next(PATIENCE).await, "no first update");
+        assert!(live.next(TIMEOUT).await, "no first update");
         live
     }
 
     async fn stop(self) -> TempDir {
         self.stop.cancel();
-        tokio::time::timeout(PATIENCE, self.folder.task).await.unwrap().unwrap();
+        tokio::time::timeout(TIMEOUT, self.folder.task).await.unwrap().unwrap();
         self.directory
     }
 
@@ -117,8 +117,8 @@ impl Live {
         write(&self.path(name), text);
     }
 
-    async fn next(&mut self, patience: Duration) -> bool {
-        let Ok(Some(update)) = tokio::time::timeout(patience, self.updates.recv()).await else {
+    async fn next(&mut self, timeout: Duration) -> bool {
+        let Ok(Some(update)) = tokio::time::timeout(timeout, self.updates.recv()).await else {
             return false;
         };
         self.problems = update.problems;
@@ -132,9 +132,9 @@ impl Live {
         true
     }
 
-    /// Takes updates until something holds.
+    /// Receives updates until a condition holds.
     async fn until(&mut self, what: &str, holds: impl Fn(&Self) -> bool) {
-        let deadline = tokio::time::Instant::now() + PATIENCE;
+        let deadline = tokio::time::Instant::now() + TIMEOUT;
         while !holds(self) {
             let left = deadline.saturating_duration_since(tokio::time::Instant::now());
             assert!(self.next(left).await, "{what}: never came; problems {:?}", self.problems);
@@ -157,7 +157,7 @@ impl Live {
     }
 
     async fn stays_as_it_is(&mut self) {
-        assert!(!self.next(QUIET).await, "an update came");
+        assert!(!self.next(ABSENCE).await, "an update came");
     }
 }
 

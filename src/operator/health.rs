@@ -93,8 +93,8 @@ fn status(failures: Vec<String>) -> (StatusCode, String) {
 }
 
 async fn metrics(State(health): State<Arc<Health>>) -> Response {
-    for sign in health.watches.signs() {
-        health.metrics.set_watch(sign.kind.as_str(), sign.since.as_secs_f64());
+    for status in health.watches.statuses() {
+        health.metrics.set_watch(status.kind.as_str(), status.since.as_secs_f64());
     }
     scrape(health.metrics.registry())
 }

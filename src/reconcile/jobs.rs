@@ -176,8 +176,8 @@ impl Reconciler {
             Job::Sweep => None,
             // What is in force is looked up first, for tenants wait for that.
             Job::Platform if !self.platform.looked_up && self.store.is_some() => None,
-            Job::Platform => known.world.keeps_platform(),
-            Job::Tenant(key) => known.world.keeps(key),
+            Job::Platform => known.world.unreadable_for_platform(),
+            Job::Tenant(key) => known.world.unreadable_for_tenant(key),
         };
         let Some(why) = why.map(|unreadable| unreadable.key.clone()) else { return false };
         drop(known);

@@ -53,7 +53,7 @@ pub use tenant::Tenant;
 pub use tenant_profile::TenantProfile;
 pub use trunk::Trunk;
 
-/// Calls a macro with the names of all kinds of ours, and further ones: they are listed only here.
+/// Calls a macro with the names of all our kinds and of `$more`. This is the only list of our kinds.
 macro_rules! with_kinds {
     ($macro:ident $(, $more:ident)*) => {
         $macro!(

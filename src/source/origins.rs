@@ -1,4 +1,4 @@
-//! Which resource a row is compiled from.
+//! Finds the resource that a row was compiled from.
 
 use std::sync::Arc;
 
@@ -41,11 +41,11 @@ impl PlatformSnapshot {
     }
 }
 
-/// The object of a name, among those of one kind and namespace, which are in order of their names.
+/// The object of this name. `objects` are ordered by name.
 fn find<K: Resource>(objects: &[Arc<K>], name: &str) -> Option<Origin> {
-    let place =
+    let position =
         objects.binary_search_by(|object| object.meta().name.as_deref().unwrap_or_default().cmp(name));
-    objects.get(place.ok()?).map(|object| of(object.meta()))
+    objects.get(position.ok()?).map(|object| of(object.meta()))
 }
 
 fn of(metadata: &ObjectMeta) -> Origin {

@@ -1,11 +1,11 @@
-//! Which Secrets and ConfigMaps an object takes something from.
+//! Which Secrets, ConfigMaps and Trunks an object refers to.
 
 use super::object::{Object, ObjectKey};
 use crate::resources::Extension;
 use crate::resources::Kind;
 use crate::resources::common::{NamespacedRef, SecretKeyRef};
 
-/// Every Secret and ConfigMap an object refers to, each once, in order. All are in its namespace.
+/// Every Secret and ConfigMap that an object refers to, each once, ordered by key. All are in its namespace.
 pub fn references(object: &Object) -> Vec<ObjectKey> {
     let namespace = &object.metadata().namespace;
     let key = |kind, name: &String| ObjectKey { kind, namespace: namespace.clone(), name: name.clone() };
@@ -68,7 +68,7 @@ pub fn trunks(object: &Object) -> Vec<ObjectKey> {
     references.into_iter().map(key).collect()
 }
 
-/// The Secret an extension without credentials takes its password from; none when it names one.
+/// The generated Secret with the password of an extension; `None` when the extension has credentials.
 pub fn generated_secret(extension: &Extension) -> Option<ObjectKey> {
     extension.spec.credentials.is_none().then_some(())?;
     Some(ObjectKey {

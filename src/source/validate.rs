@@ -1,7 +1,7 @@
-//! What the API server would say of a resource, said in process: the CRD's schema and its CEL rules.
+//! Checks a resource as the API server would: by the CRD's schema and its CEL rules.
 //!
-//! The folder source has no API server in front of it; this is what stands there instead. It is
-//! built once from the CRDs that `centrex crds` prints, so both hold the same rules.
+//! Needed by the folder source, which has no API server. The rules are built once from the CRDs that
+//! `centrex crds` prints, so both sources apply the same ones.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -31,10 +31,10 @@ pub struct RulesByKind(BTreeMap<Kind, KindRules>);
 
 static KINDS: LazyLock<Result<RulesByKind, SchemaError>> = LazyLock::new(RulesByKind::compile);
 
-/// The rules of every kind, compiled at first use.
+/// The rules of every kind, compiled on first use.
 ///
 /// # Errors
-/// When a CRD of ours has a schema the checker does not know, which a test rules out.
+/// When one of our CRDs uses a schema keyword that the checker does not support. A test rules this out.
 pub fn kinds() -> Result<&'static RulesByKind, &'static SchemaError> {
     KINDS.as_ref()
 }
@@ -79,20 +79,20 @@ impl RulesByKind {
 }
 
 impl KindRules {
-    /// All fields of a resource that break a rule of the schema or, where the schema holds, of
-    /// CEL. The resource comes without `apiVersion`, `kind`, `metadata` and `status`.
+    /// All fields that violate the schema or, if there are none, a CEL rule. `body` is the resource without
+    /// `apiVersion`, `kind`, `metadata` and `status`.
     pub fn check(&self, body: &Value) -> Vec<Violation> {
         let found = self.schema.check(body);
         if found.is_empty() { self.rules.check(body, None) } else { found }
     }
 
-    /// All fields of a resource that may not change as they did since `old`.
+    /// All fields that must not change from `old` as they did.
     pub fn check_update(&self, body: &Value, old: &Value) -> Vec<Violation> {
         self.rules.check(body, Some(old))
     }
 }
 
-/// Kubernetes' own kinds, as far as Centrex reads them. Their other fields are not looked at.
+/// Kubernetes' own kinds that Centrex reads: name, whether it is namespaced, schema. Unlisted fields are refused.
 fn core_kinds() -> [(Kind, bool, Value); 3] {
     let any = json!({"x-kubernetes-preserve-unknown-fields": true});
     let texts = json!({"type": "object", "additionalProperties": {"type": "string"}});
