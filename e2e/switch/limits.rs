@@ -6,9 +6,9 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use super::Site;
-use crate::freeswitch::process::until;
 use crate::postgres::Database;
 use crate::program::{Program, exchange};
+use crate::wait::until;
 
 /// Most connections of one host that are open at a time, and most of these that wait for calls to end.
 const CONNECTIONS: usize = 512;
