@@ -1,6 +1,7 @@
 //! Changes followed while they happen.
 
 use super::*;
+use crate::wait::DEADLINE;
 
 #[tokio::test]
 async fn a_change_is_followed() {
@@ -42,7 +43,7 @@ async fn a_folder_named_from_where_we_are_is_followed() {
 async fn a_file_that_is_emptied_takes_nothing_away() {
     let mut live = Live::start(&[("a.yaml", &extension("alice", "1001"))]).await;
     live.write("a.yaml", "\n");
-    let update = tokio::time::timeout(TIMEOUT, live.updates.recv()).await.unwrap().unwrap();
+    let update = tokio::time::timeout(DEADLINE, live.updates.recv()).await.unwrap().unwrap();
     assert!(update.changes.is_empty(), "{:?}", update.changes);
     assert!(update.problems[0].message.contains("delete it"), "{:?}", update.problems);
     live.write("a.yaml", &extension("alice", "1002"));
@@ -56,7 +57,7 @@ async fn only_what_changed_is_told() {
     };
     let mut live = Live::start(&[("x.yaml", &text("3")), ("y.yaml", &extension("d", "4"))]).await;
     live.write("x.yaml", &format!("# moved down a line\n{}", text("33")));
-    let update = tokio::time::timeout(TIMEOUT, live.updates.recv()).await.unwrap().unwrap();
+    let update = tokio::time::timeout(DEADLINE, live.updates.recv()).await.unwrap().unwrap();
     let told: Vec<String> = update
         .changes
         .iter()
@@ -155,7 +156,7 @@ async fn folders_come_and_go() {
 async fn a_renamed_file_is_no_loss() {
     let mut live = Live::start(&[("a.yaml", &extension("alice", "1001"))]).await;
     fs::rename(live.path("a.yaml"), live.path("b.yaml")).unwrap();
-    let update = tokio::time::timeout(TIMEOUT, live.updates.recv()).await.unwrap().unwrap();
+    let update = tokio::time::timeout(DEADLINE, live.updates.recv()).await.unwrap().unwrap();
     assert!(
         matches!(update.changes.as_slice(), [Change::Upsert(object)] if number(object) == "1001"),
         "{:?}",
@@ -179,7 +180,7 @@ async fn a_file_that_is_being_written_is_not_read_in_halves() {
         tokio::time::sleep(Duration::from_millis(60)).await;
     }
     drop(file);
-    assert!(live.next(TIMEOUT).await);
+    assert!(live.next(DEADLINE).await);
     assert_eq!(live.problems, []);
     assert_eq!(live.objects.len(), 2, "bob went while the file was written");
     live.until_number("bob", Some("1003")).await;

@@ -1,6 +1,7 @@
 //! The data directory: generated Secrets, creation times, last good versions.
 
 use super::*;
+use crate::wait::DEADLINE;
 
 #[tokio::test]
 async fn a_password_is_generated_once() {
@@ -96,7 +97,7 @@ async fn the_oldest_stays_the_oldest() {
         Live::start(&[("a.yaml", &extension("alice", "1")), ("b.yaml", &extension("bob", "2"))]).await;
     let first = age(&live, "alice");
     assert_eq!(first, age(&live, "bob"), "found in one scan, so of one age");
-    tokio::time::sleep(Duration::from_millis(1100)).await;
+    tokio::time::sleep(Duration::from_millis(1100)).await; // ages are counted in seconds
     live.write("c.yaml", &extension("carol", "3"));
     live.until_number("carol", Some("3")).await;
     let third = age(&live, "carol");
@@ -136,7 +137,7 @@ async fn a_crash_while_ages_are_written_loses_no_other() {
     let file = directory.path().join("data/first-seen");
     let text = fs::read_to_string(&file).unwrap();
     fs::write(&file, format!("{text}\u{0}\u{0}\n2027-01-01T00:0")).unwrap();
-    tokio::time::sleep(Duration::from_millis(1100)).await;
+    tokio::time::sleep(Duration::from_millis(1100)).await; // ages are counted in seconds
     let live = Live::restart(directory).await;
     assert_eq!(live.objects["Extension acme/alice"].created(), first);
     assert_eq!(live.problems, []);
@@ -165,7 +166,7 @@ async fn a_data_directory_among_the_manifests_is_not_read() {
     let (sender, mut updates) = mpsc::channel(1);
     let stop = CancellationToken::new();
     let _folder = Folder::start(options, sender, stop.clone()).await.unwrap();
-    let update = tokio::time::timeout(TIMEOUT, updates.recv()).await.unwrap().unwrap();
+    let update = tokio::time::timeout(DEADLINE, updates.recv()).await.unwrap().unwrap();
     assert_eq!((update.changes.len(), update.problems), (2, vec![]));
     stop.cancel();
 }

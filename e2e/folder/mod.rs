@@ -20,6 +20,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::skip::skip;
+use crate::wait::DEADLINE;
 
 /// Reverses texts instead of encrypting them.
 #[derive(Debug)]
@@ -35,8 +36,6 @@ impl Vault for Reversed {
     }
 }
 
-/// How long a test waits for something that must happen.
-const TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a test waits for something that must not happen.
 const ABSENCE: Duration = Duration::from_millis(400);
 
@@ -99,13 +98,13 @@ impl Live {
         let folder = Folder::start(options, sender, stop.clone()).await.unwrap();
         let (objects, problems) = Default::default();
         let mut live = Self { directory, objects, problems, updates, folder, stop };
-        assert!(live.next(TIMEOUT).await, "no first update");
+        assert!(live.next(DEADLINE).await, "no first update");
         live
     }
 
     async fn stop(self) -> TempDir {
         self.stop.cancel();
-        tokio::time::timeout(TIMEOUT, self.folder.task).await.unwrap().unwrap();
+        tokio::time::timeout(DEADLINE, self.folder.task).await.unwrap().unwrap();
         self.directory
     }
 
@@ -134,7 +133,7 @@ impl Live {
 
     /// Receives updates until a condition holds.
     async fn until(&mut self, what: &str, holds: impl Fn(&Self) -> bool) {
-        let deadline = tokio::time::Instant::now() + TIMEOUT;
+        let deadline = tokio::time::Instant::now() + DEADLINE;
         while !holds(self) {
             let left = deadline.saturating_duration_since(tokio::time::Instant::now());
             assert!(self.next(left).await, "{what}: never came; problems {:?}", self.problems);

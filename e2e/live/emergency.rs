@@ -11,12 +11,11 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::freeswitch::phone::{Listener, Outcome, Peer};
-use crate::freeswitch::process::{free_port, until};
+use crate::freeswitch::process::free_port;
 use crate::freeswitch::standalone::{PASSWORD, Standalone, USERNAME};
 use crate::freeswitch::switch::{ESL_PASSWORD, Switch, installed};
 use crate::skip::skip;
-
-use super::lab::SOON;
+use crate::wait::{DEADLINE, until};
 
 /// What is wrong with an emergency trunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -214,7 +213,7 @@ fn comes_back(lab: &Lab) {
     lab.edit("# fine-alone\n", &format!("# fine-alone\n  {registered}\n"));
     lab.eventually("it is registered", || gateway(lab).contains("<state>REGED</state>") && is_up(lab));
     lab.edit(registered, &registered.replace("fine,", "fine, expirySeconds: 300,"));
-    let gone = until(SOON, || (!is_up(lab)).then_some(()));
+    let gone = until(DEADLINE, || (!is_up(lab)).then_some(()));
     assert!(gone.is_some(), "it was never made anew\n{}", lab.logs());
     let outcome = case.caller.play("call", lab.phones, &[("dial", "112")]);
     let carrier = carrier.end();
@@ -276,7 +275,7 @@ impl Lab {
     }
 
     fn eventually(&self, what: &str, holds: impl Fn() -> bool) {
-        let held = until(SOON, || holds().then_some(()));
+        let held = until(DEADLINE, || holds().then_some(()));
         assert!(held.is_some(), "never came: {what}\n{}", self.logs());
     }
 

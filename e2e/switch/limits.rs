@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use super::Site;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::freeswitch::process::until;
 use crate::postgres::Database;
 use crate::program::{Program, exchange};
+use crate::wait::until;
 
 /// Limits of this host: open connections, and requests that wait for calls to end.
 const CONNECTIONS: usize = 512;
