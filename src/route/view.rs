@@ -10,7 +10,6 @@ use crate::plan::{
     ExtensionRow, NationalDialling, NumberRow, OutboundRouteRow, Row, Rows, Target, TenantPlan,
 };
 use crate::resources::common::DestinationKind;
-use crate::secrets::signing_key::hexadecimal;
 use crate::source::ObjectKey;
 
 /// A tenant as calls see it.
@@ -130,7 +129,7 @@ impl TenantView {
         digest.update(realm);
         digest.update(":");
         digest.update(password);
-        Some(hexadecimal(&digest.finalize().into()))
+        Some(hex::encode(digest.finalize()))
     }
 }
 

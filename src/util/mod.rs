@@ -3,7 +3,6 @@
 pub mod backoff;
 pub mod format;
 pub mod hostname;
-pub mod lookup;
 pub mod lossy;
 pub mod pipe;
 pub mod signals;

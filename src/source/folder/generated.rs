@@ -9,7 +9,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::secrets::password::password;
+use crate::secrets::password::generate_password;
 use crate::source::references::generated_secret;
 use crate::source::{Object, ObjectKey};
 
@@ -53,7 +53,7 @@ pub(super) fn write(folder: &Path, secret: &ObjectKey) -> io::Result<PathBuf> {
          apiVersion: v1\nkind: Secret\nmetadata: {{name: {:?}, namespace: {namespace:?}}}\n\
          stringData: {{password: {:?}}}\n",
         secret.name,
-        password(),
+        generate_password(),
     );
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
     file.write_all(text.as_bytes())?;
