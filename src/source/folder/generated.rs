@@ -10,7 +10,7 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use crate::secrets::password::password;
+use crate::secrets::password::generate_password;
 use crate::source::references::generated_secret;
 use crate::source::{Object, ObjectKey};
 use crate::util::atomic_file;
@@ -53,7 +53,7 @@ pub(super) fn write(folder: &Path, secret: &ObjectKey) -> io::Result<PathBuf> {
          apiVersion: v1\nkind: Secret\nmetadata: {{name: {:?}, namespace: {namespace:?}}}\n\
          stringData: {{password: {:?}}}\n",
         secret.name,
-        password(),
+        generate_password(),
     );
     let is_empty = fs::metadata(&path).is_ok_and(|metadata| metadata.len() == 0);
     let written = match is_empty {
