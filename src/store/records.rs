@@ -172,7 +172,7 @@ fn fingerprints_of<T: Row>(
         serde_json::to_writer(&mut body, row)
             .map_err(|error| StoreError::unreadable(T::KIND.as_str(), name, error))?;
         let identity = [scope.as_bytes(), T::KIND.as_str().as_bytes(), name.as_bytes(), &body];
-        let secrets = row.secrets().into_iter().flat_map(Secrets::reveal);
+        let secrets = row.secrets().into_iter().flat_map(Secrets::identity);
         let secrets = secrets.flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]);
         let fingerprint = keyring.fingerprint(identity.into_iter().chain(secrets));
         Ok(RowFingerprint { name: name.as_str().into(), fingerprint })
