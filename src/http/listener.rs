@@ -89,11 +89,13 @@ impl Listener {
     /// Serves a router until `stop` is cancelled; requests in progress then have two seconds.
     pub async fn serve(self, router: Router, stop: CancellationToken) {
         let acceptor = Acceptor::new(self.limit);
-        let (server, handle) = configure(Server::from_listener(self.listener).acceptor(acceptor));
+        let (server, handle) =
+            configure(Server::from_listener(self.listener).acceptor(acceptor).http1_only());
         drain(server.serve(router.into_make_service()), handle, stop).await;
     }
 
-    /// The same over TLS. A certificate that is loaded into `config` later counts for new connections.
+    /// The same over TLS, where clients may negotiate HTTP/2, as the API server does. A certificate that is loaded
+    /// into `config` later counts for new connections.
     pub async fn serve_tls(self, router: Router, config: RustlsConfig, stop: CancellationToken) {
         let acceptor = RustlsAcceptor::new(config).acceptor(Acceptor::new(self.limit));
         let (server, handle) = configure(Server::from_listener(self.listener).acceptor(acceptor));
@@ -101,10 +103,10 @@ impl Listener {
     }
 }
 
-/// HTTP/1.1 with a deadline for each head.
+/// Sets a deadline for each head of HTTP/1.1.
 fn configure<A>(server: Server<SocketAddr, A>) -> (Server<SocketAddr, A>, Handle<SocketAddr>) {
     let handle = Handle::new();
-    let mut server = server.http1_only().handle(handle.clone());
+    let mut server = server.handle(handle.clone());
     server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
     (server, handle)
 }

@@ -1,4 +1,4 @@
-//! The HTTP/1.1 server of every listener: binding, connection limits, deadlines, body limit, credentials and
+//! The HTTP server of every listener: binding, connection limits, deadlines, body limit, credentials and
 //! graceful drain. What is served, an Axum router, comes from the caller.
 
 pub mod body;
