@@ -62,7 +62,7 @@ fn a_wrong_option_is_named_with_what_is_allowed() {
     let allowed = "postgres://USER:PASSWORD@HOST:PORT/DATABASE";
     start(&["--database-url", "mysql://x"], 1, &["--database-url", allowed]);
     for (text, mode, part) in [
-        ("", 0o600, "no key in it"),
+        ("", 0o600, "has no key"),
         ("nothing\n", 0o600, "line 1"),
         ("1:c2hvcnQ=\n", 0o600, "32 bytes"),
         (key, 0o644, "0600"),

@@ -40,7 +40,7 @@ async fn what_waits_outlives_the_process_and_comes_in_order() {
     assert_eq!(metric(&switch, WAITING), 6.0);
     assert!(metric(&switch, "centrex_cdr_spool_bytes") > 100_000.0);
     assert!(metric(&switch, "centrex_cdr_spool_oldest_timestamp_seconds") > 1.7e9);
-    assert!(switch.log().contains("kept here until Postgres takes them"), "{}", switch.log());
+    assert!(switch.log().contains("spooled until Postgres takes them"), "{}", switch.log());
     switch.end("-KILL");
 
     // A later process does not know yet where Postgres is, nor what is signed with which key.
@@ -125,7 +125,7 @@ async fn a_file_that_the_disk_spoilt_loses_what_was_spoilt() {
     let lost =
         format!("SELECT count(*) FROM {}.cdrs WHERE uuid = '{}'", tenant_schema(a), Uuid::from_u128(2));
     assert_eq!(scene.scalar(&lost).await, 0);
-    assert!(switch.log().contains("spoilt by the disk"), "{}", switch.log());
+    assert!(switch.log().contains("damaged on the disk"), "{}", switch.log());
     assert!(spool.join("notes.txt").exists());
     // FreeSWITCH would have nothing to send again; a person might.
     post(&switch, &documents[1]);

@@ -45,7 +45,7 @@ async fn a_full_disk_is_told_and_nothing_acknowledged_is_lost() {
         let document = scene.document("bridged-a-leg.xml", a, Uuid::from_u128(leg));
         match switch.send(&request(document.as_bytes())) {
             (200, _) => acknowledged += 1,
-            (503, answer) => assert!(answer.contains("kept neither in Postgres nor here"), "{answer}"),
+            (503, answer) => assert!(answer.contains("neither in Postgres nor in the spool"), "{answer}"),
             other => panic!("{other:?}"),
         }
     }

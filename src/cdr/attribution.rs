@@ -1,5 +1,5 @@
-//! Whose a call record is: by the variable that our own dialplan signed, and by nothing else. A
-//! domain, a user, an account code may be what a caller sent.
+//! Attributes a call record to a tenant, only by the variable that our own dialplan signed: a domain, a
+//! user or an account code may come from the caller.
 
 use uuid::Uuid;
 
@@ -11,25 +11,25 @@ use crate::secrets::signing_key::SigningKey;
 /// Why a record is put into quarantine.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum QuarantineReason {
-    /// The body is no call record.
+    /// The body is not a call record.
     #[error(transparent)]
     Unreadable(#[from] DocumentError),
-    /// It lacks what makes it one.
+    /// The record lacks a mandatory field.
     #[error(transparent)]
     Incomplete(#[from] Incomplete),
-    /// Our dialplan never had this call: an attack, or one that ended before it was routed.
+    /// The record has no signed variable: an attack, or a call that ended before it was routed.
     #[error("it has no {TOKEN}: our dialplan never routed this call")]
     NoToken,
-    /// The signature is not ours.
+    /// The signature is invalid.
     #[error("its {TOKEN} is forged, or signed with another key")]
     Forged,
-    /// Two different signed variables.
+    /// The record has different signed variables.
     #[error("it has more than one {TOKEN}")]
     Ambiguous,
-    /// There is no such tenant any more.
-    #[error("the tenant is not there any more")]
+    /// The tenant was removed.
+    #[error("the tenant does not exist any more")]
     TenantGone,
-    /// Postgres cannot keep a value of it.
+    /// Postgres refuses a value of the record.
     #[error("Postgres refuses it: {0}")]
     Refused(String),
 }
@@ -49,17 +49,17 @@ impl QuarantineReason {
     }
 }
 
-/// Whose a record is, and on whose behalf the call ran.
+/// The tenant of a record, and the caller on whose behalf the call ran.
 ///
 /// # Errors
-/// Why nobody can tell.
-pub fn place(key: &SigningKey, document: &Document<'_>) -> Result<(Uuid, Caller), QuarantineReason> {
+/// The record has no signed variable, several, or one with an invalid signature.
+pub fn attribute(key: &SigningKey, document: &Document<'_>) -> Result<(Uuid, Caller), QuarantineReason> {
     let mut tokens = document.tokens.iter();
     let token = match (tokens.next(), tokens.next()) {
         (None, _) => return Err(QuarantineReason::NoToken),
         (Some(token), None) => token,
         (Some(_), Some(_)) => return Err(QuarantineReason::Ambiguous),
     };
-    // The leg it was signed for need not be named here: a transferred leg outlives the one it came from.
+    // The record may be of another leg than the signed one: a transferred leg outlives its origin.
     verify_call(key, token).ok_or(QuarantineReason::Forged)
 }

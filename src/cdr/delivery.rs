@@ -1,4 +1,4 @@
-//! From a body to a row: each record to its tenant, or into quarantine.
+//! Delivers records to Postgres: to the tables of their tenants, or into quarantine.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -7,7 +7,7 @@ use std::time::Duration;
 use tracing::warn;
 use uuid::Uuid;
 
-use super::attribution::{QuarantineReason, place};
+use super::attribution::{QuarantineReason, attribute};
 use super::document::Document;
 use super::metrics::CdrMetrics;
 use super::record::Cdr;
@@ -19,45 +19,54 @@ use crate::store::cdrs::{InsertedCdrs, Quarantined};
 use crate::store::error::in_time;
 use crate::store::{Reader, StoreError};
 
-/// How records get to Postgres; clones do the same.
+/// Parses records and delivers them to Postgres. Clones share everything.
 #[derive(Clone, Debug)]
 pub struct Delivery {
-    /// What our dialplan signs with, once it is known.
+    /// The key that our dialplan signs with, once it was loaded.
     pub key: Arc<OnceLock<SigningKey>>,
-    /// Whether documents are kept beside their fields.
+    /// Whether the documents are stored beside their fields.
     pub keep_xml: bool,
-    /// Where is counted what became of them.
+    /// Counts results.
     pub metrics: CdrMetrics,
     names: Arc<ResourceNames>,
 }
 
-/// A record that was read: the tenant it belongs to and its row, or why it has no place.
+/// A parsed record: its tenant and row, or why it goes into quarantine.
 #[derive(Debug)]
 pub struct Record {
     received: Received,
-    placed: Result<(Uuid, Cdr), QuarantineReason>,
+    attributed: Result<(Uuid, Cdr), QuarantineReason>,
 }
 
-/// Records of one tenant, each with what it was read from.
+/// Rows of one tenant, each with the record that it was parsed from.
 type Batch = (Uuid, Vec<(Received, Cdr)>);
 
-/// Why records could not be taken in together.
-enum Unfit {
-    /// They have no place.
-    Unplaced(QuarantineReason),
-    /// A schema is closed to this switch.
-    Barred(StoreError),
+/// What to do with records that Postgres refuses although it is not down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnRefusal {
+    /// Return the error, so that the caller tries again.
+    Retry,
+    /// Put the records into quarantine.
+    Quarantine,
 }
 
-impl Unfit {
-    /// Whether it concerns all records of a tenant alike.
-    fn is_the_tenants(&self) -> bool {
-        matches!(self, Self::Barred(_) | Self::Unplaced(QuarantineReason::TenantGone))
+/// Why Postgres refused a batch.
+enum BatchRefusal {
+    /// A record in it belongs into quarantine.
+    Quarantine(QuarantineReason),
+    /// The tenant's schema is closed to this switch.
+    SchemaClosed(StoreError),
+}
+
+impl BatchRefusal {
+    /// Whether the reason applies to all records of the tenant.
+    fn is_of_tenant(&self) -> bool {
+        matches!(self, Self::SchemaClosed(_) | Self::Quarantine(QuarantineReason::TenantGone))
     }
 }
 
 impl Delivery {
-    /// With the names that the switch holds.
+    /// A delivery that resolves names of resources in a replica.
     pub fn new(
         key: Arc<OnceLock<SigningKey>>,
         replica: Arc<Replica>,
@@ -67,50 +76,56 @@ impl Delivery {
         Self { key, keep_xml, metrics, names: Arc::new(ResourceNames::new(replica)) }
     }
 
-    /// Reads a record; none while it is not known what records are signed with.
+    /// Parses and attributes a record; `None` while the signing key is unknown.
     pub fn read(&self, received: Received) -> Option<Record> {
-        let placed = self.place(self.key.get()?, &received);
-        Some(Record { received, placed })
+        let attributed = self.parse(self.key.get()?, &received);
+        Some(Record { received, attributed })
     }
 
-    fn place(&self, key: &SigningKey, received: &Received) -> Result<(Uuid, Cdr), QuarantineReason> {
+    fn parse(&self, key: &SigningKey, received: &Received) -> Result<(Uuid, Cdr), QuarantineReason> {
         let text = received.encoding.document(&received.body)?;
         let document = Document::parse(&text)?;
-        let (tenant, caller) = place(key, &document)?;
+        let (tenant, caller) = attribute(key, &document)?;
         let mut cdr = Cdr::new(&document, &caller, received.at)?;
-        self.names.put(key, tenant, &caller, &mut cdr);
+        self.names.fill_in(key, tenant, &caller, &mut cdr);
         cdr.xml = self.keep_xml.then(|| text.replace('\0', ""));
         Ok((tenant, cdr))
     }
 
-    /// Brings records to Postgres. `give_up` on those that Postgres fails at for no reason of its own.
+    /// Delivers records to Postgres.
     ///
     /// # Errors
-    /// When Postgres is away or says no; none in words when it is not known yet where it is. Some may
-    /// be there, and are not added again.
+    /// Postgres is away or refuses the records; `None` if Postgres is not known yet. Some records may have
+    /// been stored; storing them again changes nothing.
     pub async fn deliver(
         &self,
         reader: &OnceLock<Reader>,
         records: Vec<Record>,
-        give_up: bool,
-        patience: Duration,
+        on_refusal: OnRefusal,
+        timeout: Duration,
     ) -> Result<(), Option<StoreError>> {
         let Some(reader) = reader.get() else { return Err(None) };
-        in_time(patience, self.store(reader, records, give_up)).await.map_err(Some)
+        in_time(timeout, self.store(reader, records, on_refusal)).await.map_err(Some)
     }
 
-    /// All tenants in one transaction; where one of them or one record does not fit, by halves, so
-    /// that the others need not wait for it.
-    async fn store(&self, reader: &Reader, records: Vec<Record>, give_up: bool) -> Result<(), StoreError> {
-        let (mut placed, mut misplaced) = (BTreeMap::<Uuid, Vec<_>>::new(), Vec::new());
-        for Record { received, placed: found } in records {
-            match found {
-                Ok((tenant, cdr)) => placed.entry(tenant).or_default().push((received, cdr)),
-                Err(why) => misplaced.push(quarantined(&received, None, None, &why)),
+    /// Stores the records of all tenants in one transaction. If Postgres refuses a tenant or a record,
+    /// stores halves, so that the others do not wait for it.
+    async fn store(
+        &self,
+        reader: &Reader,
+        records: Vec<Record>,
+        on_refusal: OnRefusal,
+    ) -> Result<(), StoreError> {
+        let gives_up = on_refusal == OnRefusal::Quarantine;
+        let (mut by_tenant, mut quarantine) = (BTreeMap::<Uuid, Vec<_>>::new(), Vec::new());
+        for Record { received, attributed } in records {
+            match attributed {
+                Ok((tenant, cdr)) => by_tenant.entry(tenant).or_default().push((received, cdr)),
+                Err(why) => quarantine.push(quarantined(&received, None, None, &why)),
             }
         }
-        let mut left: Vec<Vec<Batch>> = vec![placed.into_iter().collect()];
-        let (mut some_stored, mut unfit) = (false, Vec::new());
+        let mut left: Vec<Vec<Batch>> = vec![by_tenant.into_iter().collect()];
+        let (mut some_stored, mut refused) = (false, Vec::new());
         while let Some(batches) = left.pop().filter(|batches| !batches.is_empty()) {
             let why = match reader.take_cdrs(&rows(&batches)).await {
                 Ok(InsertedCdrs::Stored(new)) => {
@@ -118,35 +133,37 @@ impl Delivery {
                     some_stored = true;
                     continue;
                 }
-                Ok(InsertedCdrs::NoTenant) => Unfit::Unplaced(QuarantineReason::TenantGone),
-                Ok(InsertedCdrs::Refused(reason)) => Unfit::Unplaced(QuarantineReason::Refused(reason)),
-                Err(cause) if cause.is_of_schema() => Unfit::Barred(cause),
-                Err(cause) if give_up && !cause.is_outage() => {
-                    Unfit::Unplaced(QuarantineReason::Refused(cause.to_string()))
+                Ok(InsertedCdrs::NoTenant) => BatchRefusal::Quarantine(QuarantineReason::TenantGone),
+                Ok(InsertedCdrs::Refused(reason)) => {
+                    BatchRefusal::Quarantine(QuarantineReason::Refused(reason))
+                }
+                Err(cause) if cause.is_of_schema() => BatchRefusal::SchemaClosed(cause),
+                Err(cause) if gives_up && !cause.is_outage() => {
+                    BatchRefusal::Quarantine(QuarantineReason::Refused(cause.to_string()))
                 }
                 Err(cause) => return Err(cause),
             };
-            match halves(batches, why.is_the_tenants()) {
+            match halves(batches, why.is_of_tenant()) {
                 Ok(halves) => left.extend(halves),
-                Err(batch) => unfit.push((batch, why)),
+                Err(batch) => refused.push((batch, why)),
             }
         }
         let mut failed = None;
-        for (batch, why) in unfit {
+        for (batch, why) in refused {
             let why = match why {
-                Unfit::Unplaced(why) => why,
-                // Whether it is this tenant's schema, or whoever keeps the database has work to do in all.
-                Unfit::Barred(cause) if give_up && (some_stored || cause.is_denied()) => {
+                BatchRefusal::Quarantine(why) => why,
+                // Only if the cause is this tenant's schema, and not a database under maintenance.
+                BatchRefusal::SchemaClosed(cause) if gives_up && (some_stored || cause.is_denied()) => {
                     QuarantineReason::Refused(cause.to_string())
                 }
-                Unfit::Barred(cause) => {
+                BatchRefusal::SchemaClosed(cause) => {
                     failed = Some(cause);
                     continue;
                 }
             };
-            misplaced.extend(quarantined_all(&batch, &why));
+            quarantine.extend(quarantined_all(&batch, &why));
         }
-        self.quarantine(reader, misplaced).await?;
+        self.quarantine(reader, quarantine).await?;
         failed.map_or(Ok(()), Err)
     }
 
@@ -156,11 +173,11 @@ impl Delivery {
         self.metrics.count("repeated", (all as u64).saturating_sub(new));
     }
 
-    async fn quarantine(&self, reader: &Reader, misplaced: Vec<Quarantined>) -> Result<(), StoreError> {
-        let reasons: Vec<&'static str> = misplaced.iter().map(|record| record.reason).collect();
+    async fn quarantine(&self, reader: &Reader, records: Vec<Quarantined>) -> Result<(), StoreError> {
+        let reasons: Vec<&'static str> = records.iter().map(|record| record.reason).collect();
         let Some(first) = reasons.first() else { return Ok(()) };
-        warn!(records = reasons.len(), first, "call records are in quarantine");
-        reader.quarantine_cdrs(misplaced).await?;
+        warn!(records = reasons.len(), first, "call records were put into quarantine");
+        reader.quarantine_cdrs(records).await?;
         reasons.into_iter().for_each(|reason| self.metrics.count_quarantined(reason));
         Ok(())
     }
@@ -170,8 +187,8 @@ fn rows(batches: &[Batch]) -> Vec<(Uuid, Vec<&Cdr>)> {
     batches.iter().map(|(tenant, records)| (*tenant, records.iter().map(|(_, row)| row).collect())).collect()
 }
 
-/// Two halves, by tenants or, of one tenant, by records; what cannot be halved, or is `whole` when it
-/// is one tenant's, comes back.
+/// Splits batches into halves: by tenants or, of one tenant, by records. Returns the batch of one tenant as
+/// an error if it is `whole` or has one record.
 fn halves(mut batches: Vec<Batch>, whole: bool) -> Result<[Vec<Batch>; 2], Batch> {
     let rest = batches.split_off(batches.len().div_ceil(2));
     if !rest.is_empty() {

@@ -64,11 +64,11 @@ pub struct Document<'a> {
 /// Encoded values by name; the first value of a repeated name.
 type Values<'a> = HashMap<&'a str, &'a str>;
 
-/// The variable by which our dialplan says whose a call is.
+/// The variable by which our dialplan names a call's tenant, signed.
 pub const TOKEN: &str = "centrex_call";
 
 impl Encoding {
-    /// The encoding that a media type stands for; `None` for one mod_xml_cdr never sends.
+    /// The encoding of a media type; `None` for a type that mod_xml_cdr never sends.
     pub fn of_media_type(media_type: &[u8]) -> Option<Self> {
         match media_type.to_ascii_lowercase().as_slice() {
             b"text/xml" | b"application/xml" => Some(Self::Xml),
@@ -88,17 +88,19 @@ impl Encoding {
         }
     }
 
-    /// The encoding that was written down as a number.
+    /// The encoding of a number in the spool.
     pub fn from_number(number: u8) -> Option<Self> {
-        [Self::Xml, Self::Url, Self::Base64, Self::Plain].into_iter().find(|known| *known as u8 == number)
+        [Self::Xml, Self::Url, Self::Base64, Self::Plain]
+            .into_iter()
+            .find(|encoding| *encoding as u8 == number)
     }
 
-    /// The document in a body. What is not UTF-8 becomes U+FFFD. One that begins with `<` is none that
-    /// is URL-encoded: with `disable-100-continue`, mod_xml_cdr 1.11.2 forgets its `Content-Type`, and
-    /// libcurl says `application/x-www-form-urlencoded` of a document that is `textxml`.
+    /// Decodes the document in a body. Bytes that are not UTF-8 become U+FFFD. A body that begins with `<`
+    /// is not URL-encoded, whatever its media type: with `disable-100-continue`, mod_xml_cdr 1.11.2 omits
+    /// the `Content-Type`, and libcurl sends `application/x-www-form-urlencoded` for a `textxml` document.
     ///
     /// # Errors
-    /// [`DocumentError::Base64`].
+    /// [`DocumentError::Base64`] for invalid base64.
     pub fn document(self, body: &[u8]) -> Result<Cow<'_, str>, DocumentError> {
         let bare = body.strip_prefix(b"cdr=").unwrap_or(body);
         Ok(match self {
@@ -170,22 +172,22 @@ impl<'a> Document<'a> {
         }
     }
 
-    /// A variable that is there and says something.
+    /// A variable's value; `None` if missing or empty.
     pub fn variable(&self, name: &str) -> Option<Cow<'a, str>> {
         self.variables.get(name).copied().map(variable).filter(|value| !value.is_empty())
     }
 
-    /// A field of the newest caller profile that is there and says something.
+    /// A field of the newest caller profile; `None` if missing or empty.
     pub fn profile(&self, name: &str) -> Option<Cow<'a, str>> {
         self.profile.get(name).copied().map(plain).filter(|value| !value.is_empty())
     }
 
-    /// A time of the newest caller profile that is there and says something.
+    /// A time of the newest caller profile; `None` if missing or empty.
     pub fn time(&self, name: &str) -> Option<Cow<'a, str>> {
         self.times.get(name).copied().map(plain).filter(|value| !value.is_empty())
     }
 
-    /// What was dialled before any transfer.
+    /// The number that was dialled before any transfer.
     pub fn dialled(&self) -> Option<Cow<'a, str>> {
         self.dialled.map(plain)
     }

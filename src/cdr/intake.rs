@@ -1,5 +1,5 @@
-//! What is acknowledged is in Postgres, or in the spool while Postgres is away; then new records
-//! queue up behind those that wait, so that all arrive in order.
+//! Takes records in. An acknowledged record is in Postgres, or in the spool while Postgres is away. New
+//! records queue behind spooled ones, so that all arrive in order.
 
 use std::path::Path;
 use std::pin::pin;
@@ -11,50 +11,50 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::delivery::{Delivery, Record};
+use super::delivery::{Delivery, OnRefusal, Record};
 use super::spool::{Received, Spool, SpoolError};
 use crate::store::{Reader, StoreError};
 use crate::util::backoff::Backoff;
 
-/// Most records that are stored together.
-const BATCH: usize = 500;
-/// Most records that wait to be taken in; FreeSWITCH posts from the thread of each ended call.
-const QUEUE: usize = 4096;
-/// Most bytes of them.
-const QUEUE_BYTES: usize = 64 << 20;
-/// So often Postgres may fail at records for no reason of its own, until those it fails at are put
-/// into quarantine.
-const TRIES: u32 = 5;
-/// A larger body is read on a thread that may take its time; most have 20 kB.
-const LARGE: usize = 128 << 10;
-/// How long Postgres may take while FreeSWITCH waits, which does so for 5 s (`timeout`, xml_cdr.conf).
-const PATIENCE: Duration = Duration::from_secs(3);
-/// How long it may take for what nobody waits for.
-const REPLAY_PATIENCE: Duration = Duration::from_secs(30);
-/// Pauses between attempts while Postgres fails.
+/// Most records of one transaction.
+const MAX_BATCH: usize = 500;
+/// Most records in the queue. FreeSWITCH posts from the thread of each ended call.
+const MAX_QUEUED: usize = 4096;
+/// Most bytes of bodies in the queue.
+const MAX_QUEUED_BYTES: usize = 64 << 20;
+/// Attempts at a batch that Postgres refuses, although it is not down, before the refused records go into
+/// quarantine.
+const MAX_ATTEMPTS: u32 = 5;
+/// Size from which a body is parsed on a blocking thread; most bodies have 20 kB.
+const LARGE_BODY_BYTES: usize = 128 << 10;
+/// Timeout of Postgres while FreeSWITCH waits, which it does for 5 s (`timeout`, xml_cdr.conf).
+const DELIVERY_TIMEOUT: Duration = Duration::from_secs(3);
+/// Timeout of Postgres for spooled records.
+const REPLAY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Waits before Postgres is tried again.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(5));
 
-/// Why a record was not taken: it has to be sent again.
+/// Why a record was not taken in; the sender must send it again.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// More come than can be taken in.
-    #[error("too many call records wait to be taken in; send it again")]
+    /// The queue is full.
+    #[error("too many call records are queued; send it again")]
     Busy,
-    /// It can be kept nowhere.
-    #[error("it can be kept neither in Postgres nor here: {0}")]
+    /// Neither Postgres nor the spool can store it.
+    #[error("it can be stored neither in Postgres nor in the spool: {0}")]
     Nowhere(String),
 }
 
 struct Job {
     received: Received,
-    /// What was read of it on arrival, where that could be done.
+    /// The parsed record; `None` while the signing key is unknown.
     record: Option<Record>,
-    /// Its part of `QUEUE_BYTES`.
+    /// The body's share of `MAX_QUEUED_BYTES`.
     _room: OwnedSemaphorePermit,
     done: oneshot::Sender<Result<(), Refusal>>,
 }
 
-/// Takes records in; clones take in together.
+/// Takes records in. Clones share one queue.
 #[derive(Clone, Debug)]
 pub struct Intake {
     queue: mpsc::Sender<Job>,
@@ -62,7 +62,7 @@ pub struct Intake {
     delivery: Delivery,
 }
 
-/// What does it.
+/// Writes queued records to Postgres or to the spool.
 pub struct CdrWriter {
     jobs: mpsc::Receiver<Job>,
     spool: Arc<Mutex<Spool>>,
@@ -70,42 +70,42 @@ pub struct CdrWriter {
 }
 
 impl Intake {
-    /// An intake with a spool in a directory, of at most so many bytes.
+    /// Opens an intake with a spool in a directory, of at most `limit` bytes.
     ///
     /// # Errors
-    /// When the spool cannot be opened.
+    /// The spool cannot be opened.
     pub fn open(directory: &Path, limit: u64, delivery: Delivery) -> Result<(Self, CdrWriter), SpoolError> {
         let spool = Arc::new(Mutex::new(Spool::open(directory, limit, delivery.metrics.clone())?));
-        let (queue, jobs) = mpsc::channel(QUEUE);
-        let room = Arc::new(Semaphore::new(QUEUE_BYTES));
+        let (queue, jobs) = mpsc::channel(MAX_QUEUED);
+        let room = Arc::new(Semaphore::new(MAX_QUEUED_BYTES));
         Ok((Self { queue, room, delivery: delivery.clone() }, CdrWriter { jobs, spool, delivery }))
     }
 
-    /// Takes a record in. It is on a disk when this says so.
+    /// Takes a record in. Returns when it is on disk.
     ///
     /// # Errors
-    /// It is nowhere, and has to be sent again.
+    /// The record was not stored and must be sent again.
     pub async fn take(&self, received: Received) -> Result<(), Refusal> {
-        let outcome = self.queued(received).await;
+        let outcome = self.enqueue(received).await;
         if outcome.is_err() {
             self.delivery.metrics.count("refused", 1);
         }
         outcome
     }
 
-    async fn queued(&self, received: Received) -> Result<(), Refusal> {
+    async fn enqueue(&self, received: Received) -> Result<(), Refusal> {
         let bytes = u32::try_from(received.body.len()).map_err(|_| Refusal::Busy)?;
         let room = self.room.clone().try_acquire_many_owned(bytes).map_err(|_| Refusal::Busy)?;
-        let place = self.queue.try_reserve().map_err(|_| Refusal::Busy)?;
+        let slot = self.queue.try_reserve().map_err(|_| Refusal::Busy)?;
         let record = self.read(received.clone()).await;
-        let (done, told) = oneshot::channel();
-        place.send(Job { received, record, _room: room, done });
-        told.await.unwrap_or(Err(Refusal::Busy))
+        let (done, outcome) = oneshot::channel();
+        slot.send(Job { received, record, _room: room, done });
+        outcome.await.unwrap_or(Err(Refusal::Busy))
     }
 
-    /// Reads a record as soon as it comes, wherever it came: what waits for Postgres is rows.
+    /// Parses a record on arrival, outside the writer's task.
     async fn read(&self, received: Received) -> Option<Record> {
-        if received.body.len() < LARGE {
+        if received.body.len() < LARGE_BODY_BYTES {
             return self.delivery.read(received);
         }
         let delivery = self.delivery.clone();
@@ -113,37 +113,41 @@ impl Intake {
     }
 }
 
-/// When Postgres is asked again after it failed.
+/// When Postgres is tried again after a failure.
 struct RetryState {
     backoff: Backoff,
     next_try: Instant,
-    /// How often it failed for no reason of its own.
+    /// How often Postgres refused records although it was not down.
     failures: u32,
 }
 
 impl RetryState {
-    /// Postgres is asked at once.
+    /// Postgres is tried at once.
     fn now() -> Self {
         Self { backoff: BACKOFF, next_try: Instant::now(), failures: 0 }
     }
 
-    /// Postgres is asked after the first pause.
+    /// Postgres is tried after the first pause.
     fn after_failure() -> Self {
         let mut backoff = BACKOFF;
         Self { next_try: Instant::now() + backoff.pause(), backoff, failures: 0 }
     }
 
-    fn goes_on(&mut self, cause: Option<&StoreError>) {
+    fn on_refusal(&self) -> OnRefusal {
+        if self.failures < MAX_ATTEMPTS { OnRefusal::Retry } else { OnRefusal::Quarantine }
+    }
+
+    fn record_failure(&mut self, cause: Option<&StoreError>) {
         self.failures += u32::from(cause.is_some_and(|cause| !cause.is_outage() || cause.is_of_schema()));
         self.next_try = Instant::now() + self.backoff.pause();
     }
 }
 
 impl CdrWriter {
-    /// Takes in until stopped; `reader` comes when there is a Postgres to write to.
+    /// Writes queued records until stopped. `reader` is set once Postgres is known.
     pub async fn run(mut self, reader: Arc<OnceLock<Reader>>, stop: CancellationToken) {
-        let mut batch = Vec::with_capacity(BATCH);
-        // Behind what waits, from before this process too.
+        let mut batch = Vec::with_capacity(MAX_BATCH);
+        // The previous process may have left spooled records, which go first.
         let mut outage = Some(RetryState::now());
         loop {
             let next_try = outage.as_ref().map(|outage| outage.next_try);
@@ -151,7 +155,7 @@ impl CdrWriter {
                 biased;
                 () = stop.cancelled() => break,
                 () = tokio::time::sleep_until(next_try.unwrap_or_else(Instant::now)), if next_try.is_some() => true,
-                count = self.jobs.recv_many(&mut batch, BATCH) => match count {
+                count = self.jobs.recv_many(&mut batch, MAX_BATCH) => match count {
                     0 => break,
                     _ => false,
                 }
@@ -159,26 +163,26 @@ impl CdrWriter {
             outage = match outage {
                 Some(outage) if replay => self.replay(&reader, outage, &mut batch, &stop).await,
                 Some(outage) => {
-                    self.keep(std::mem::take(&mut batch)).await;
+                    self.spool(std::mem::take(&mut batch)).await;
                     Some(outage)
                 }
-                None => self.take(&reader, std::mem::take(&mut batch)).await,
+                None => self.deliver(&reader, std::mem::take(&mut batch)).await,
             };
         }
-        // What came last is kept, not refused.
+        // Records that are still queued are spooled, not refused.
         self.jobs.close();
         while let Some(job) = self.jobs.recv().await {
             batch.push(job);
         }
-        self.keep(batch).await;
+        self.spool(batch).await;
     }
 
-    /// Brings records straight to Postgres, or else into the spool.
-    async fn take(&self, reader: &OnceLock<Reader>, mut jobs: Vec<Job>) -> Option<RetryState> {
+    /// Delivers records to Postgres, or else spools them.
+    async fn deliver(&self, reader: &OnceLock<Reader>, mut jobs: Vec<Job>) -> Option<RetryState> {
         let records: Option<Vec<Record>> = jobs.iter_mut().map(|job| job.record.take()).collect();
         let delivered = match records {
-            Some(records) => self.delivery.deliver(reader, records, false, PATIENCE).await,
-            None => Err(None), // what could not be read when it came is read behind the spool
+            Some(records) => self.delivery.deliver(reader, records, OnRefusal::Retry, DELIVERY_TIMEOUT).await,
+            None => Err(None), // unparsed records are parsed when they are replayed
         };
         match delivered {
             Ok(()) => {
@@ -187,15 +191,15 @@ impl CdrWriter {
             }
             Err(cause) => {
                 if let Some(cause) = cause {
-                    warn!(category = cause.category(), %cause, "call records are kept here until Postgres takes them");
+                    warn!(category = cause.category(), %cause, "call records are spooled until Postgres takes them");
                 }
-                self.keep(jobs).await;
+                self.spool(jobs).await;
                 Some(RetryState::after_failure())
             }
         }
     }
 
-    /// Brings the oldest file of the spool to Postgres; new records are acknowledged meanwhile.
+    /// Replays the oldest file of the spool to Postgres, and spools new records meanwhile.
     async fn replay(
         &mut self,
         reader: &OnceLock<Reader>,
@@ -204,37 +208,37 @@ impl CdrWriter {
         stop: &CancellationToken,
     ) -> Option<RetryState> {
         let (spool, delivery) = (self.spool.clone(), self.delivery.clone());
-        let mut replaying = pin!(replay_oldest(&spool, &delivery, reader, outage.failures >= TRIES));
+        let mut replaying = pin!(replay_oldest(&spool, &delivery, reader, outage.on_refusal()));
         let outcome = loop {
             tokio::select! {
                 outcome = &mut replaying => break outcome,
-                () = stop.cancelled() => break Err(None), // what waits is on the disk
-                count = self.jobs.recv_many(batch, BATCH) => match count {
+                () = stop.cancelled() => break Err(None), // the records stay in the spool
+                count = self.jobs.recv_many(batch, MAX_BATCH) => match count {
                     0 => break Err(None),
-                    _ => self.keep(std::mem::take(batch)).await,
+                    _ => self.spool(std::mem::take(batch)).await,
                 }
             }
         };
         match outcome {
-            Ok(()) if with(&self.spool, |spool| spool.is_empty()).await == Some(true) => {
+            Ok(()) if with_spool(&self.spool, |spool| spool.is_empty()).await == Some(true) => {
                 info!("call records go straight to Postgres");
                 return None;
             }
             Ok(()) => return Some(RetryState::now()),
             Err(Some(cause)) => {
                 warn!(category = cause.category(), %cause, "call records wait for Postgres");
-                outage.goes_on(Some(&cause));
+                outage.record_failure(Some(&cause));
             }
-            Err(None) => outage.goes_on(None),
+            Err(None) => outage.record_failure(None),
         }
         Some(outage)
     }
 
-    /// Puts records into the spool, and tells whoever waits for them.
-    async fn keep(&self, jobs: Vec<Job>) {
+    /// Appends records to the spool, and answers their senders.
+    async fn spool(&self, jobs: Vec<Job>) {
         let records: Vec<Received> = jobs.iter().map(|job| job.received.clone()).collect();
         let count = records.len() as u64;
-        let outcome = match with(&self.spool, move |spool| spool.append(&records)).await {
+        let outcome = match with_spool(&self.spool, move |spool| spool.append(&records)).await {
             Some(Ok(())) => {
                 self.delivery.metrics.count("spooled", count);
                 Ok(())
@@ -249,41 +253,40 @@ impl CdrWriter {
     }
 }
 
-/// Brings the oldest file of the spool to Postgres, if there is one. `give_up` on records that
-/// Postgres fails at.
+/// Delivers the oldest file of the spool to Postgres, if there is one.
 async fn replay_oldest(
     spool: &Arc<Mutex<Spool>>,
     delivery: &Delivery,
     reader: &OnceLock<Reader>,
-    give_up: bool,
+    on_refusal: OnRefusal,
 ) -> Result<(), Option<StoreError>> {
-    let oldest = with(spool, Spool::oldest).await.unwrap_or_else(|| Ok(None));
+    let oldest = with_spool(spool, Spool::oldest).await.unwrap_or_else(|| Ok(None));
     let (number, records) = match oldest {
         Ok(Some(found)) => found,
-        // Nothing waits; whether Postgres is there is found out by the next record.
+        // The spool is empty. The next record shows whether Postgres answers.
         Ok(None) if reader.get().is_some() && delivery.key.get().is_some() => return Ok(()),
         Ok(None) => return Err(None),
         Err(cause) => {
-            error!(category = cause.category(), %cause, "call records that wait cannot be read");
+            error!(category = cause.category(), %cause, "spooled call records cannot be read");
             return Err(None);
         }
     };
-    for batch in records.chunks(BATCH) {
+    for batch in records.chunks(MAX_BATCH) {
         let (reading, batch) = (delivery.clone(), batch.to_vec());
         let read = move || batch.into_iter().map(|received| reading.read(received)).collect();
         let Ok(Some(batch)) = tokio::task::spawn_blocking(read).await else { return Err(None) };
-        delivery.deliver(reader, batch, give_up, REPLAY_PATIENCE).await?;
+        delivery.deliver(reader, batch, on_refusal, REPLAY_TIMEOUT).await?;
     }
-    if let Some(Err(cause)) = with(spool, move |spool| spool.remove(number)).await {
-        error!(category = cause.category(), %cause, "call records that are in Postgres stay on the disk too");
+    if let Some(Err(cause)) = with_spool(spool, move |spool| spool.remove(number)).await {
+        error!(category = cause.category(), %cause, "call records were stored in Postgres but cannot be removed from the spool");
         return Err(None);
     }
-    info!(records = records.len(), "call records that waited are in Postgres");
+    info!(records = records.len(), "spooled call records are in Postgres");
     Ok(())
 }
 
-/// Works on the spool, on a thread that may wait for the disk.
-async fn with<T: Send + 'static>(
+/// Runs work on the spool in a blocking thread; `None` if the work panics.
+async fn with_spool<T: Send + 'static>(
     spool: &Arc<Mutex<Spool>>,
     work: impl FnOnce(&mut Spool) -> T + Send + 'static,
 ) -> Option<T> {

@@ -1,4 +1,4 @@
-//! What is counted of call records. Labels are few and fixed.
+//! Metrics of call records. Labels are few and fixed.
 
 use std::sync::atomic::AtomicU64;
 
@@ -9,7 +9,7 @@ use prometheus_client::registry::Registry;
 
 type Labels = Vec<(&'static str, &'static str)>;
 
-/// Counters of the intake; clones count together.
+/// Metrics of the intake. Clones share their counters.
 #[derive(Clone, Debug, Default)]
 pub struct CdrMetrics {
     records: Family<Labels, Counter>,
@@ -18,20 +18,24 @@ pub struct CdrMetrics {
     pub(super) spool_bytes: Gauge<i64>,
     /// Records that wait for Postgres.
     pub(super) spool_records: Gauge<i64>,
-    /// When the oldest of them came, in Unix seconds; 0 without one.
+    /// Arrival of the oldest waiting record in Unix seconds; 0 without one.
     pub(super) spool_oldest: Gauge<f64, AtomicU64>,
 }
 
 impl CdrMetrics {
-    /// Adds them to a registry.
+    /// Registers the metrics.
     pub fn register(&self, registry: &mut Registry) {
-        registry.register("cdrs", "Call records, by what became of them", self.records.clone());
+        registry.register("cdrs", "Call records, by result", self.records.clone());
         registry.register(
             "cdrs_quarantined",
-            "Call records without a place, by reason",
+            "Call records in quarantine, by reason",
             self.quarantined.clone(),
         );
-        registry.register("cdr_spool_bytes", "Call records that wait for Postgres", self.spool_bytes.clone());
+        registry.register(
+            "cdr_spool_bytes",
+            "Bytes of call records that wait for Postgres",
+            self.spool_bytes.clone(),
+        );
         registry.register(
             "cdr_spool_records",
             "Call records that wait for Postgres",
@@ -39,12 +43,12 @@ impl CdrMetrics {
         );
         registry.register(
             "cdr_spool_oldest_timestamp_seconds",
-            "When the oldest call record came that waits for Postgres; 0 without one",
+            "Arrival of the oldest call record that waits for Postgres; 0 without one",
             self.spool_oldest.clone(),
         );
     }
 
-    /// Counts records that came to an end of one kind: `stored`, `repeated`, `spooled` or `refused`.
+    /// Counts records with a result: `stored`, `repeated`, `spooled` or `refused`.
     pub fn count(&self, result: &'static str, records: u64) {
         self.records.get_or_create(&vec![("result", result)]).inc_by(records);
     }

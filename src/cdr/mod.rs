@@ -1,5 +1,5 @@
-//! Call records: read as mod_xml_cdr posts them, given to the tenant that a signed variable names,
-//! and acknowledged once they are on a disk, Postgres' or our own (contract §7).
+//! Call records: parsed as mod_xml_cdr posts them, stored for the tenant that a signed variable names, and
+//! acknowledged once they are on disk, in Postgres or in the spool (contract §7).
 
 pub mod attribution;
 pub mod delivery;

@@ -9,9 +9,9 @@ use uuid::Uuid;
 use super::document::Document;
 use crate::route::token::Caller;
 
-/// What a record lacks that it cannot be kept without.
+/// A mandatory field is missing or invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("it has no usable {0}")]
+#[error("it has no valid {0}")]
 pub struct Incomplete(&'static str);
 
 /// Which leg of a call a record is about.
@@ -80,11 +80,11 @@ const MAX_BEHIND: SignedDuration = SignedDuration::from_hours(24);
 const MAX_AHEAD: SignedDuration = SignedDuration::from_mins(5);
 
 impl Cdr {
-    /// The record of a document. `caller` is on whose behalf the call ran; `received` is now, or
-    /// when FreeSWITCH wrote the file it was left in.
+    /// The record of a document. `caller` is the caller on whose behalf the call ran; `received` is the time
+    /// of the post, or of the file that FreeSWITCH left in its `err-log-dir`.
     ///
     /// # Errors
-    /// It has no uuid, or did not begin at any time.
+    /// The document has no valid UUID or start time.
     pub fn new(
         document: &Document<'_>,
         caller: &Caller,
@@ -96,9 +96,9 @@ impl Cdr {
         let started_at = time(document, "start_uepoch", "created_time").ok_or(Incomplete("start"))?;
         let ended_at = time(document, "end_uepoch", "hangup_time");
         let last = ended_at.unwrap_or(started_at).to_jiff();
-        // A B leg is one that FreeSWITCH called; for a queue's agent mod_callcenter says for whom.
+        // FreeSWITCH called a B leg; of a queue's agent, mod_callcenter names the caller's leg.
         let is_b = document.variable("direction").as_deref() == Some("outbound");
-        let for_whom = ["originating_leg_uuid", "originator", "cc_member_session_uuid"];
+        let originators = ["originating_leg_uuid", "originator", "cc_member_session_uuid"];
         let extension = match caller {
             _ if is_b => text("dialed_user"),
             Caller::Extension(name) => Some(name.clone()),
@@ -120,7 +120,7 @@ impl Cdr {
             caller_number: profile("caller_id_number"),
             callee_name: profile("callee_id_name"),
             callee_number: profile("callee_id_number"),
-            // A user of the directory is rung as `user%domain`.
+            // FreeSWITCH dials a user of the directory as `user%domain`.
             destination: match (document.dialled(), is_b) {
                 (Some(rung), true) => rung.split('%').next().map(str::to_owned),
                 (dialled, _) => dialled.map(Cow::into_owned),
@@ -141,7 +141,7 @@ impl Cdr {
             sip_status: number(document, "sip_term_status"),
             sip_call_id: text("sip_call_id"),
             bridged_uuid: uuid("bridge_uuid").or_else(|| uuid("last_bridge_to")),
-            originating_uuid: for_whom.into_iter().find_map(uuid).filter(|_| is_b),
+            originating_uuid: originators.into_iter().find_map(uuid).filter(|_| is_b),
             queue: text("cc_queue"),
             recording: text("centrex_recording").filter(|path| is_recording(path)),
             mos: figure(document, "rtp_audio_in_mos"),
@@ -155,13 +155,13 @@ impl Cdr {
     }
 }
 
-/// A path that our dialplan writes: nothing else may ever be opened for it.
+/// Whether a path is one that our dialplan writes. No other path may ever be opened as a recording.
 fn is_recording(path: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '_' | '.');
     path.starts_with("recordings/") && path.len() <= 200 && path.chars().all(plain) && !path.contains("..")
 }
 
-/// A time in µs; 0 is never. One that no calendar of Postgres' has is none.
+/// A time in µs since 1970; `None` for 0 and for times out of range.
 fn time(document: &Document<'_>, variable: &str, profile: &str) -> Option<Timestamp> {
     let text = document.variable(variable).or_else(|| document.time(profile))?;
     let micros: i64 = text.parse().ok().filter(|micros| *micros > 0)?;

@@ -1,6 +1,6 @@
-//! Names of resources in place of what FreeSWITCH knows: the trunk of a gateway, or of the number
-//! that somebody outside dialled; the extension of a number. They are as the switch has them now: a
-//! resource that went while the call was up has left its number only.
+//! Puts names of resources into records, in place of what FreeSWITCH knows: the trunk of a gateway or of
+//! the number that an outside caller dialled, and the extension of a number. Names come from the replica
+//! as it is now; of a resource that was removed during the call, the number remains.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,25 +14,25 @@ use crate::route::token::Caller;
 use crate::route::{TenantView, digits};
 use crate::secrets::signing_key::SigningKey;
 
-/// Names of trunks by those of their gateways.
+/// Names of trunks, by the names of their gateways.
 type Trunks = HashMap<String, String>;
 
-/// Looks names up.
+/// Resolves names of resources.
 #[derive(Debug)]
 pub struct ResourceNames {
     replica: Arc<Replica>,
-    /// Gateways' names and their trunks, as of a plan.
+    /// Trunks by gateway, with the plan that they were computed from.
     gateways: Mutex<(Arc<PlatformPlan>, Arc<Trunks>)>,
 }
 
 impl ResourceNames {
-    /// Of the platform and the tenants that are held.
+    /// Resolves names in a replica.
     pub fn new(replica: Arc<Replica>) -> Self {
         Self { replica, gateways: Mutex::default() }
     }
 
-    /// Puts the names into a record of a tenant.
-    pub fn put(&self, key: &SigningKey, tenant: Uuid, caller: &Caller, cdr: &mut Cdr) {
+    /// Fills in the extension and the trunk of a tenant's record.
+    pub fn fill_in(&self, key: &SigningKey, tenant: Uuid, caller: &Caller, cdr: &mut Cdr) {
         let platform = self.replica.platform();
         let held = self.replica.held(tenant);
         let view = held.as_ref().map(|held| held.view.as_ref());
@@ -45,25 +45,25 @@ impl ResourceNames {
         let gateways = self.gateways(key, &platform);
         cdr.trunk = cdr.gateway.as_ref().and_then(|gateway| gateways.get(gateway).cloned()).or_else(|| {
             let from_outside = cdr.leg == Leg::A && *caller == Caller::Outside;
-            brings(&platform, view.filter(|_| from_outside)?, cdr.destination.as_deref()?)
+            inbound_trunk(&platform, view.filter(|_| from_outside)?, cdr.destination.as_deref()?)
         });
     }
 
     fn gateways(&self, key: &SigningKey, platform: &Arc<PlatformPlan>) -> Arc<Trunks> {
-        let mut known = self.gateways.lock().unwrap_or_else(PoisonError::into_inner);
-        if !Arc::ptr_eq(&known.0, platform) {
+        let mut cached = self.gateways.lock().unwrap_or_else(PoisonError::into_inner);
+        if !Arc::ptr_eq(&cached.0, platform) {
             let names = platform
                 .trunks
                 .iter()
                 .flat_map(|(name, trunk)| key.gateway_names(trunk).map(|gateway| (gateway, name.clone())));
-            *known = (platform.clone(), Arc::new(names.collect()));
+            *cached = (platform.clone(), Arc::new(names.collect()));
         }
-        known.1.clone()
+        cached.1.clone()
     }
 }
 
-/// The trunk that brings a number, written as its carrier does.
-fn brings(platform: &PlatformPlan, view: &TenantView, dialled: &str) -> Option<String> {
+/// The trunk by which a number comes in, with the number as the trunk's carrier writes it.
+fn inbound_trunk(platform: &PlatformPlan, view: &TenantView, dialled: &str) -> Option<String> {
     let by = |name: &&String| {
         let Some(trunk) = platform.trunks.get(*name) else { return false };
         digits::from_carrier(dialled, trunk.number_format, trunk.national.as_ref())

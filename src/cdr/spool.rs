@@ -1,7 +1,11 @@
-//! Call records that wait for Postgres, in files that are only appended to. What was appended is on
-//! the disk when `append` returns; what was half-written when the process died was never
-//! acknowledged, and is passed over. So is what the disk has spoilt: only that record is lost. A
-//! process appends to files of its own only.
+//! Call records that wait for Postgres, in append-only files.
+//!
+//! When `append` returns, the records are on disk. A record that was half-written when the process died was
+//! never acknowledged, and is skipped. A record that the disk damaged is skipped too; the records after it
+//! are found by their mark. A process appends only to files that it created itself.
+//!
+//! A file is a sequence of records: mark (8 bytes), length of the rest (4), first bytes of its SHA-256 (8),
+//! then the rest: time of arrival in µs (8), encoding (1), body. Numbers are little endian.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -15,40 +19,40 @@ use sha2::{Digest, Sha256};
 use super::document::Encoding;
 use super::metrics::CdrMetrics;
 
-/// Ends the name of every file; its number comes before.
+/// Suffix of every file's name, after its number.
 const SUFFIX: &str = ".cdrs";
-/// A file this large is followed by another one: they are replayed and removed one by one.
+/// Size from which the next record begins another file. Files are replayed and removed one by one.
 const SEGMENT_BYTES: u64 = 8 << 20;
-/// Each record begins with this, by which the next one is found behind one that is spoilt.
+/// Begins each record, so that the next record can be found after a damaged one.
 const MARK: [u8; 8] = *b"\xc5cdr\0\x1a\r\n";
-/// Before each record: the mark, length of what follows the header (4 bytes), beginning of its SHA-256 (8).
+/// Bytes of mark, length and digest.
 const HEADER: usize = 20;
-/// Before each body: when it was received in µs (8 bytes), its encoding (1).
+/// Bytes of time and encoding, before the body.
 const PREFIX: usize = 9;
-/// A file that cannot be read so often is set aside until the next start, so that the others go on.
-const TRIES: u32 = 5;
+/// Failures to read a file after which it is set aside until the next start.
+const MAX_READ_FAILURES: u32 = 5;
 
 /// A record as it was received.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Received {
-    /// When.
+    /// Time of arrival.
     pub at: Timestamp,
-    /// How the body is written.
+    /// Encoding of the body.
     pub encoding: Encoding,
     /// The body.
     pub body: Bytes,
 }
 
-/// Why nothing can be kept.
+/// Why records cannot be spooled.
 #[derive(Debug, thiserror::Error)]
 pub enum SpoolError {
-    /// As much waits as may wait.
-    #[error("{bytes} bytes of call records wait for Postgres, which is all that may (--cdr-spool-bytes)")]
+    /// The spool is full.
+    #[error("{bytes} bytes of call records wait for Postgres; the limit is reached (--cdr-spool-bytes)")]
     Full {
-        /// What waits.
+        /// Bytes in the spool.
         bytes: u64,
     },
-    /// The disk is full, or worse.
+    /// The disk is full or fails.
     #[error("{path}: {source}")]
     Io {
         /// The file.
@@ -75,9 +79,9 @@ struct Segment {
     number: u64,
     bytes: u64,
     records: i64,
-    /// When its first record came.
+    /// Arrival of its first record.
     oldest: Timestamp,
-    /// How often it could not be read.
+    /// Failures to read it.
     failures: u32,
 }
 
@@ -87,24 +91,24 @@ pub struct Spool {
     directory: PathBuf,
     limit: u64,
     segments: Vec<Segment>,
-    /// Those that cannot be read or removed. They stay where they are, and count; the next start tries again.
+    /// Files that cannot be read or removed. They count towards the limit; the next start tries them again.
     aside: Vec<Segment>,
-    /// Number of the next file: never one that was there before.
+    /// Number of the next file; higher than all numbers so far.
     next: u64,
-    /// The last segment, while it is appended to.
+    /// The last segment, while it accepts records.
     writing: Option<File>,
     metrics: CdrMetrics,
 }
 
 impl Spool {
-    /// Opens a directory, which is made when it is not there, and finds what waits in it.
+    /// Opens a directory, creating it if missing, and finds the files that wait in it.
     ///
     /// # Errors
-    /// When it cannot be made or read.
+    /// The directory cannot be created or read.
     pub fn open(directory: &Path, limit: u64, metrics: CdrMetrics) -> Result<Self, SpoolError> {
         let failed = |source| SpoolError::Io { path: directory.to_owned(), source };
         fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
-        // Its own name is on the disk, too.
+        // The directory's own name must be on disk too.
         if let Some(parent) = directory.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             File::open(parent).and_then(|parent| parent.sync_all()).map_err(failed)?;
         }
@@ -118,34 +122,34 @@ impl Spool {
         numbers.sort_unstable();
         for number in numbers {
             spool.next = number.saturating_add(1);
-            spool.find(number);
+            spool.add_existing(number);
         }
-        spool.tell();
+        spool.publish_metrics();
         Ok(spool)
     }
 
-    /// Whether nothing waits.
+    /// Whether no records wait.
     pub fn is_empty(&self) -> bool {
         self.segments.is_empty()
     }
 
-    /// Keeps records, with one write and one fsync for all of them.
+    /// Appends records, with one write and one fsync for all of them.
     ///
     /// # Errors
-    /// [`SpoolError`]; none of them is kept then.
+    /// The spool is full, or the disk fails. No record was appended then.
     pub fn append(&mut self, records: &[Received]) -> Result<(), SpoolError> {
         let mut bytes = Vec::new();
         records.iter().for_each(|record| encode(record, &mut bytes));
         let Some(first) = records.first() else { return Ok(()) };
-        let held = self.bytes();
-        if held + bytes.len() as u64 > self.limit {
-            return Err(SpoolError::Full { bytes: held });
+        let bytes_before = self.bytes();
+        if bytes_before + bytes.len() as u64 > self.limit {
+            return Err(SpoolError::Full { bytes: bytes_before });
         }
         if self.segments.last().is_none_or(|segment| segment.bytes >= SEGMENT_BYTES) {
             self.writing = None;
         }
         if self.writing.is_none() {
-            self.begin(first.at)?;
+            self.begin_segment(first.at)?;
         }
         let (Some(file), Some(segment)) = (&mut self.writing, self.segments.last_mut()) else {
             return Ok(());
@@ -153,8 +157,8 @@ impl Spool {
         let written = file.write_all(&bytes).and_then(|()| file.sync_data());
         if let Err(source) = written {
             let path = self.directory.join(name(segment.number));
-            // Gives back the space that was not enough; where even that fails, what is there is passed
-            // over. The next record begins a file of its own.
+            // Removes the half-written records; if that fails, readers skip them. The next record begins
+            // another file.
             let end = segment.bytes;
             let _ = file.set_len(end);
             self.writing = None;
@@ -166,15 +170,15 @@ impl Spool {
         }
         segment.bytes += bytes.len() as u64;
         segment.records += i64::try_from(records.len()).unwrap_or(i64::MAX);
-        self.tell();
+        self.publish_metrics();
         Ok(())
     }
 
-    /// The records of the oldest file, with its number to remove it by; none when nothing waits.
-    /// It is not appended to any more.
+    /// Reads the oldest file: its number, for [`Spool::remove`], and its records. `None` if no records wait.
+    /// The file accepts no more records.
     ///
     /// # Errors
-    /// When it cannot be read; after some tries the next one is the oldest.
+    /// The file cannot be read. After five failures it is set aside.
     pub fn oldest(&mut self) -> Result<Option<(u64, Vec<Received>)>, SpoolError> {
         let Some(number) = self.segments.first().map(|segment| segment.number) else { return Ok(None) };
         if self.segments.len() == 1 {
@@ -185,7 +189,7 @@ impl Spool {
             Err(cause) => {
                 if let Some(segment) = self.segments.first_mut() {
                     segment.failures += 1;
-                    if segment.failures >= TRIES {
+                    if segment.failures >= MAX_READ_FAILURES {
                         self.set_aside(number);
                     }
                 }
@@ -194,10 +198,10 @@ impl Spool {
         }
     }
 
-    /// Forgets a file whose records are all in Postgres.
+    /// Removes a file whose records are all in Postgres.
     ///
     /// # Errors
-    /// When it cannot be removed: it is brought to Postgres again at the next start.
+    /// The file cannot be removed. Its records are delivered again at the next start.
     pub fn remove(&mut self, number: u64) -> Result<(), SpoolError> {
         let path = self.directory.join(name(number));
         match fs::remove_file(&path) {
@@ -207,7 +211,7 @@ impl Spool {
             }
             _ => self.segments.retain(|segment| segment.number != number),
         }
-        self.tell();
+        self.publish_metrics();
         Ok(())
     }
 
@@ -227,19 +231,19 @@ impl Spool {
         let path = self.directory.join(name(number));
         let bytes =
             Bytes::from(fs::read(&path).map_err(|source| SpoolError::Io { path: path.clone(), source })?);
-        let (records, passed_over) = decode(&bytes);
-        if passed_over > 0 {
+        let (records, skipped) = decode(&bytes);
+        if skipped > 0 {
             tracing::warn!(
-                path = %path.display(), bytes = passed_over,
-                "what is no whole call record is passed over: half-written and never acknowledged, or spoilt by the disk"
+                path = %path.display(), bytes = skipped,
+                "incomplete call records were skipped: half-written and never acknowledged, or damaged on the disk"
             );
         }
         Ok(records)
     }
 
-    /// Takes in a file that an earlier process left. What it holds is looked at when its turn comes:
-    /// FreeSWITCH waits for this process to answer.
-    fn find(&mut self, number: u64) {
+    /// Adds a file that an earlier process left. Only its headers are read now, because FreeSWITCH waits for
+    /// this process to start.
+    fn add_existing(&mut self, number: u64) {
         let path = self.directory.join(name(number));
         match survey(&path) {
             Ok((bytes, records, oldest)) => {
@@ -247,15 +251,15 @@ impl Spool {
             }
             Err(source) => {
                 let cause = SpoolError::Io { path, source };
-                tracing::error!(category = cause.category(), %cause, "call records that wait cannot be read");
+                tracing::error!(category = cause.category(), %cause, "spooled call records cannot be read");
                 let oldest = Timestamp::now();
                 self.aside.push(Segment { number, bytes: 0, records: 0, oldest, failures: 0 });
             }
         }
     }
 
-    /// Begins another file. Its name is on the disk before anything in it is.
-    fn begin(&mut self, oldest: Timestamp) -> Result<(), SpoolError> {
+    /// Creates the next file, whose name is on disk before its content.
+    fn begin_segment(&mut self, oldest: Timestamp) -> Result<(), SpoolError> {
         let number = self.next;
         self.next = self.next.saturating_add(1);
         let path = self.directory.join(name(number));
@@ -270,7 +274,7 @@ impl Spool {
         Ok(())
     }
 
-    fn tell(&self) {
+    fn publish_metrics(&self) {
         self.metrics.spool_bytes.set(i64::try_from(self.bytes()).unwrap_or(i64::MAX));
         self.metrics.spool_records.set(self.all().map(|segment| segment.records).sum());
         let oldest =
@@ -283,7 +287,7 @@ fn name(number: u64) -> String {
     format!("{number:020}{SUFFIX}")
 }
 
-/// Bytes of a file, its records as their headers have it, and when the first of them came.
+/// Size of a file, number of its records by their headers, and arrival of the first.
 fn survey(path: &Path) -> io::Result<(u64, i64, Timestamp)> {
     let file = File::open(path)?;
     let bytes = file.metadata()?.len();
@@ -291,20 +295,20 @@ fn survey(path: &Path) -> io::Result<(u64, i64, Timestamp)> {
     let mut head = [0; HEADER + 8];
     while at + (HEADER + PREFIX) as u64 <= bytes {
         file.read_exact_at(&mut head, at)?;
-        let Some((length, received)) = survey_one(&head) else { break };
+        let Some((length, received)) = parse_header(&head) else { break };
         at += HEADER as u64 + length;
         if at <= bytes {
             records += 1;
             oldest = oldest.or(received);
         }
     }
-    // Something that is no file can be opened, and not read.
+    // A directory can be opened but not read: fails here.
     file.read_at(&mut head, 0)?;
     Ok((bytes, records, oldest.unwrap_or_else(Timestamp::now)))
 }
 
-/// What a header says: the length of what follows it, and when the record came.
-fn survey_one(head: &[u8; HEADER + 8]) -> Option<(u64, Option<Timestamp>)> {
+/// Parses a header: the length of what follows it, and the arrival of the record.
+fn parse_header(head: &[u8; HEADER + 8]) -> Option<(u64, Option<Timestamp>)> {
     let (length, rest) = head.strip_prefix(&MARK)?.split_first_chunk::<4>()?;
     let received = i64::from_le_bytes(*rest.last_chunk()?);
     Some((u32::from_le_bytes(*length).into(), Timestamp::from_microsecond(received).ok()))
@@ -319,7 +323,7 @@ fn digest(parts: [&[u8]; 3]) -> [u8; 8] {
 
 fn encode(record: &Received, out: &mut Vec<u8>) {
     let (at, encoding) = (record.at.as_microsecond().to_le_bytes(), [record.encoding as u8]);
-    // A body is at most 1 MiB (http/body.rs), a file that FreeSWITCH left three (leftovers.rs).
+    // A body is at most 1 MiB (http/body.rs), a file in err-log-dir three (err_log_dir.rs).
     let length = u32::try_from(record.body.len() + PREFIX).unwrap_or(u32::MAX);
     out.extend(MARK);
     out.extend(length.to_le_bytes());
@@ -331,7 +335,7 @@ fn encode(record: &Received, out: &mut Vec<u8>) {
 
 /// The whole records in bytes, and how many bytes belong to none.
 fn decode(bytes: &Bytes) -> (Vec<Received>, usize) {
-    let (mut records, mut at, mut passed_over) = (Vec::new(), 0, 0);
+    let (mut records, mut at, mut skipped) = (Vec::new(), 0, 0);
     while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
         match decode_one(bytes, rest) {
             Some((record, length)) => {
@@ -341,13 +345,13 @@ fn decode(bytes: &Bytes) -> (Vec<Received>, usize) {
             None => {
                 let behind = rest.get(1..).unwrap_or_default();
                 let next = behind.windows(MARK.len()).position(|window| window == MARK);
-                let skipped = next.map_or(rest.len(), |next| next + 1);
-                passed_over += skipped;
-                at += skipped;
+                let length = next.map_or(rest.len(), |next| next + 1);
+                skipped += length;
+                at += length;
             }
         }
     }
-    (records, passed_over)
+    (records, skipped)
 }
 
 /// The record that `rest`, a part of `bytes`, begins with, and its length.
@@ -413,9 +417,9 @@ mod tests {
             for bit in [0x01, 0x80] {
                 let mut spoilt = all.clone();
                 spoilt[at] ^= bit;
-                let (records, passed_over) = decode(&spoilt.into());
+                let (records, skipped) = decode(&spoilt.into());
                 assert_eq!(records, [record("one"), record("three")], "byte {at}");
-                assert_eq!(passed_over, one.len(), "byte {at}");
+                assert_eq!(skipped, one.len(), "byte {at}");
             }
         }
     }
@@ -445,7 +449,7 @@ mod tests {
         fs::remove_file(&file).unwrap();
         fs::create_dir(&file).unwrap();
         spool.append(&[record("two")]).unwrap();
-        for _ in 0..TRIES {
+        for _ in 0..MAX_READ_FAILURES {
             assert_eq!(spool.oldest().unwrap_err().category(), "spool_io");
         }
         assert_eq!(spool.oldest().unwrap().unwrap(), (3, vec![record("two")]));

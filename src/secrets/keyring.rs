@@ -1,8 +1,8 @@
-//! Keys that secrets are sealed with at rest: AES-256-GCM, by version, from a key file.
+//! The keys that seal secrets at rest: AES-256-GCM, versioned, from a key file.
 //!
-//! The file has one key a line, `VERSION:BASE64`, 32 bytes each; `#` starts a comment. The highest
-//! version seals, all of them unseal. To rotate, add a line with a higher version and restart: rows
-//! are sealed again as their plans are written, and the old line can go when that is done.
+//! Each line of the file is a key of 32 bytes, `VERSION:BASE64`; `#` starts a comment. The highest version
+//! seals, and all versions unseal. To rotate, add a line with a higher version and restart. Rows are sealed
+//! again as their plans are written; after that the old line can be removed.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -18,18 +18,18 @@ use crate::util::atomic_file;
 
 /// Bytes of a key.
 const KEY_BYTES: usize = 32;
-/// Bytes before the ciphertext: the key's version, big endian, and the nonce.
+/// Bytes before the ciphertext: the key's version (big endian) and the nonce.
 const VERSION_BYTES: usize = 4;
 const NONCE_BYTES: usize = 12;
 
-/// What tells whether a stored row is the one that is to be stored: 128 bits of BLAKE3 in keyed mode.
+/// A row's fingerprint, which shows whether it must be written again: 128 bits of BLAKE3 in keyed mode.
 pub type Fingerprint = [u8; 16];
 
-/// Where a sealed value belongs. It is authenticated with the value, so that a value moved to
-/// another tenant, table or row cannot be unsealed there.
+/// The row that a sealed value belongs to. It is authenticated with the value, so that a value that was moved
+/// to another tenant, table or row cannot be unsealed there.
 #[derive(Clone, Copy, Debug)]
 pub struct AssociatedData<'a> {
-    /// Tenant id, or a fixed word for what belongs to no tenant.
+    /// Tenant id, or a fixed word for values of no tenant.
     pub scope: &'a str,
     /// Table.
     pub table: &'a str,
@@ -37,21 +37,21 @@ pub struct AssociatedData<'a> {
     pub name: &'a str,
 }
 
-/// What is wrong with a key file.
+/// Why a key file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyringError {
-    /// There is no such file.
-    #[error("--encryption-key-file {0}: there is no such file")]
+    /// The file does not exist.
+    #[error("--encryption-key-file {0}: no such file")]
     Absent(PathBuf),
     /// The file cannot be read or written.
     #[error("--encryption-key-file {path}: {source}")]
     Io {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
-    /// Somebody else can read the keys.
+    /// Other users can read the file.
     #[error(
         "--encryption-key-file {path}: mode {mode:04o} lets others read it; allowed is 0600 or 0400 (chmod 0600), and 0640 or 0440 where root owns it"
     )]
@@ -70,37 +70,37 @@ pub enum KeyringError {
         path: PathBuf,
         /// Line number, from 1.
         line: usize,
-        /// What is wrong with it.
+        /// The reason.
         reason: &'static str,
     },
     /// The file has no key.
-    #[error("--encryption-key-file {0}: no key in it; a line is VERSION:BASE64 of 32 bytes")]
+    #[error("--encryption-key-file {0}: has no key; a line is VERSION:BASE64 of 32 bytes")]
     Empty(PathBuf),
 }
 
 /// Why a sealed value cannot be opened.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UnsealError {
-    /// The key it was sealed with is not in the key file.
+    /// The key file does not have the key that sealed the value.
     #[error("sealed with key version {0}, which is not in --encryption-key-file")]
     UnknownVersion(u32),
-    /// The key differs, or the value was changed or moved.
+    /// The key has changed, or the value was changed or moved.
     #[error(
-        "does not open with key version {0} of --encryption-key-file: another key, or the value was changed or moved"
+        "cannot be unsealed with key version {0} of --encryption-key-file: the key has changed, or the value was changed or moved"
     )]
     Mismatch(u32),
-    /// It is too short to be a sealed value.
+    /// The value is too short to be a sealed one.
     #[error("is not a sealed value")]
     Malformed,
 }
 
 struct Key {
     cipher: Aes256Gcm,
-    /// A key derived for fingerprints alone.
+    /// A key derived for fingerprints only.
     mac: [u8; KEY_BYTES],
 }
 
-/// The keys of an installation. Its debug form shows versions only.
+/// The keys of an installation. `Debug` shows only their versions.
 pub struct Keyring {
     keys: BTreeMap<u32, Key>,
     version: u32,
@@ -110,7 +110,7 @@ impl Keyring {
     /// Reads a key file.
     ///
     /// # Errors
-    /// When it is absent, readable by others, or not a key file.
+    /// The file is missing, readable by others, or not a key file.
     pub fn read_file(path: &Path) -> Result<Self, KeyringError> {
         let io = |source: std::io::Error| match source.kind() {
             ErrorKind::NotFound => KeyringError::Absent(path.to_owned()),
@@ -124,10 +124,10 @@ impl Keyring {
         Self::parse(path, &std::fs::read_to_string(path).map_err(io)?)
     }
 
-    /// Writes a key file with one new key, version 1, for its owner alone, and reads it.
+    /// Creates a key file with a new key of version 1, readable by its owner only.
     ///
     /// # Errors
-    /// When the file cannot be written, or there is one already.
+    /// The file cannot be written, or already exists.
     pub fn generate_file(path: &Path) -> Result<Self, KeyringError> {
         let io = |source| KeyringError::Io { path: path.to_owned(), source };
         let text = format!(
@@ -138,10 +138,10 @@ impl Keyring {
         Self::read_file(path)
     }
 
-    /// Keys from the text of a key file; the path is for messages.
+    /// Parses the text of a key file; `path` is for messages.
     ///
     /// # Errors
-    /// When a line is not a key, or there is none.
+    /// A line is not a key, or the text has no key.
     pub fn parse(path: &Path, text: &str) -> Result<Self, KeyringError> {
         let mut keys = BTreeMap::new();
         for (index, line) in text.lines().enumerate() {
@@ -156,26 +156,26 @@ impl Keyring {
             let key = STANDARD.decode(key.trim()).map_err(|_| refuse("the key is not base64"))?;
             let key: [u8; KEY_BYTES] = key.try_into().map_err(|_| refuse("the key is not 32 bytes long"))?;
             if keys.insert(version, Key::new(&key)).is_some() {
-                return Err(refuse("this VERSION is there twice"));
+                return Err(refuse("this VERSION is used twice"));
             }
         }
         let version = *keys.keys().next_back().ok_or_else(|| KeyringError::Empty(path.to_owned()))?;
         Ok(Self { keys, version })
     }
 
-    /// The version that seals.
+    /// The version of the key that seals.
     pub fn version(&self) -> u32 {
         self.version
     }
 
-    /// Seals a value for one place.
+    /// Seals a value for one row.
     pub fn seal(&self, place: AssociatedData<'_>, value: &[u8]) -> Vec<u8> {
         let nonce = Nonce::generate();
         let mut sealed = Vec::with_capacity(VERSION_BYTES + NONCE_BYTES + value.len() + 16);
         sealed.extend_from_slice(&self.version.to_be_bytes());
         sealed.extend_from_slice(&nonce);
         let payload = Payload { msg: value, aad: &place.bytes() };
-        // Encryption fails for values over 64 GiB only; such a value would not unseal.
+        // Encryption fails only for values over 64 GiB; the result could not be unsealed.
         let encrypted = self.keys.get(&self.version).map(|key| key.cipher.encrypt(&nonce, payload));
         if let Some(Ok(encrypted)) = encrypted {
             sealed.extend_from_slice(&encrypted);
@@ -183,10 +183,10 @@ impl Keyring {
         sealed
     }
 
-    /// Opens a value that was sealed for a place.
+    /// Unseals a value that was sealed for a row.
     ///
     /// # Errors
-    /// When its key is not here, or the value is not what was sealed for this place.
+    /// The keyring lacks the key, or the value was not sealed for this row.
     pub fn unseal(&self, place: AssociatedData<'_>, sealed: &[u8]) -> Result<Vec<u8>, UnsealError> {
         let version = sealed_version(sealed).ok_or(UnsealError::Malformed)?;
         let (nonce, encrypted) = sealed
@@ -199,8 +199,8 @@ impl Keyring {
         key.cipher.decrypt(nonce, payload).map_err(|_| UnsealError::Mismatch(version))
     }
 
-    /// The fingerprint of parts, which are kept apart by their lengths. It depends on the key that
-    /// seals, so that after a rotation everything differs and is sealed again.
+    /// The fingerprint of parts; the length before each keeps them apart. It depends on the key that seals,
+    /// so that all rows differ after a rotation and are sealed again.
     pub fn fingerprint<'a>(&self, parts: impl IntoIterator<Item = &'a [u8]>) -> Fingerprint {
         let mut fingerprint = Fingerprint::default();
         let Some(key) = self.keys.get(&self.version) else { return fingerprint }; // `version` is always in `keys`
@@ -239,12 +239,12 @@ impl AssociatedData<'_> {
     }
 }
 
-/// Whether somebody else than its owner can use a key file. Where root owns it, a group may read it:
-/// so a Kubernetes Secret is mounted for a pod's `fsGroup` (0440), and so a package gives a key to
-/// its service. A user's own file is his alone, for his group may be everybody's.
+/// Whether users other than its owner can read or write a key file. A group may read a file of root: a
+/// Kubernetes Secret is mounted for a pod's `fsGroup` (0440), and a package gives its service a key this way.
+/// It may not read a file of another user, whose group may have many members.
 fn lets_others_read(mode: u32, owner: u32) -> bool {
-    let theirs = if owner == 0 { 0o037 } else { 0o077 };
-    mode & theirs != 0
+    let forbidden = if owner == 0 { 0o037 } else { 0o077 };
+    mode & forbidden != 0
 }
 
 /// Random bytes for a new key or password, from a cryptographic generator that the system seeds.
@@ -252,7 +252,7 @@ pub fn random() -> [u8; KEY_BYTES] {
     rand::random()
 }
 
-/// The version of the key a value was sealed with.
+/// The version of the key that sealed a value; `None` if it is too short.
 pub fn sealed_version(sealed: &[u8]) -> Option<u32> {
     sealed.first_chunk::<VERSION_BYTES>().map(|bytes| u32::from_be_bytes(*bytes))
 }

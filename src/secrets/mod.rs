@@ -1,4 +1,4 @@
-//! What is kept secret: the keys that seal it, the key that calls are signed with, passwords that are made.
+//! The keyring that seals secrets, the key that signs calls, and generated passwords.
 
 pub mod a1_hash;
 pub mod keyring;

@@ -1,4 +1,4 @@
-//! Where an event socket listens.
+//! The address of an event socket.
 
 use std::net::Ipv6Addr;
 use std::num::NonZeroU16;

@@ -1,4 +1,4 @@
-//! Commands: a queue, and the one task that sends them.
+//! A queue of commands, and the task that sends them.
 
 use std::time::Duration;
 
@@ -8,59 +8,59 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{Api, EslError};
 
-/// Commands that wait for their turn; who comes later waits outside.
-const QUEUE: usize = 64;
-/// What a caller waits beyond the time that its command may take: for those before it.
-const GRACE: Duration = Duration::from_secs(30);
-/// Longest part of an answer that is told.
-const REPLY: usize = 200;
-/// What FreeSWITCH says where a command said nothing (contract §5.1).
-const NOTHING: &str = "-ERR no reply";
+/// Most queued commands; further callers wait until there is room.
+const MAX_QUEUED: usize = 64;
+/// How long a caller waits for queued commands, beyond the limit of its own.
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Most characters of a reply in an error.
+const MAX_REPLY_CHARS: usize = 200;
+/// FreeSWITCH's reply for a command without output (contract §5.1).
+const EMPTY_REPLY: &str = "-ERR no reply";
 
-/// Gives commands to one FreeSWITCH, as long as its session lasts.
+/// Sends commands to one FreeSWITCH while its session lasts.
 #[derive(Clone, Debug)]
 pub struct Client {
-    queue: mpsc::Sender<Order>,
+    queue: mpsc::Sender<Request>,
 }
 
 #[derive(Debug)]
-struct Order {
+struct Request {
     api: Api,
     answer: oneshot::Sender<Result<String, EslError>>,
 }
 
 impl Client {
-    /// Starts the task that sends, over a connection of its own; `ended` is cancelled when it ends.
+    /// Starts the task that sends commands over `wire`. `ended` is cancelled when the task ends.
     pub(super) fn start(wire: EslClient, ended: DropGuard, stop: CancellationToken) -> Self {
-        let (queue, orders) = mpsc::channel(QUEUE);
+        let (queue, requests) = mpsc::channel(MAX_QUEUED);
         tokio::spawn(async move {
-            stop.run_until_cancelled(send(&wire, orders)).await;
+            stop.run_until_cancelled(send_all(&wire, requests)).await;
             super::session::hang_up(&wire).await;
             drop(ended);
         });
         Self { queue }
     }
 
-    /// What FreeSWITCH answers to a command; empty where it says nothing.
+    /// Runs a command. Returns FreeSWITCH's reply, which is empty for a command without output.
     ///
     /// # Errors
-    /// It refuses the command, or the session has ended or ends with it.
+    /// FreeSWITCH refuses the command, or the session has ended or fails.
     pub async fn api(&self, api: Api) -> Result<String, EslError> {
-        let limit = api.limit() + GRACE;
+        let limit = api.limit() + QUEUE_TIMEOUT;
         let command = api.to_string();
         let (answer, wait) = oneshot::channel();
         let asked = async {
-            self.queue.send(Order { api, answer }).await.map_err(|_| EslError::Closed)?;
+            self.queue.send(Request { api, answer }).await.map_err(|_| EslError::Closed)?;
             wait.await.map_err(|_| EslError::Closed)?
         };
         tokio::time::timeout(limit, asked).await.unwrap_or(Err(EslError::TimedOut { command }))
     }
 }
 
-/// One command after the other, until the session ends. A caller that went away is no reason to
-/// leave an answer unread.
-async fn send(wire: &EslClient, mut orders: mpsc::Receiver<Order>) {
-    while let Some(Order { api, answer }) = orders.recv().await {
+/// Sends one command after the other until the session ends. A reply is read even if its caller was
+/// cancelled meanwhile.
+async fn send_all(wire: &EslClient, mut requests: mpsc::Receiver<Request>) {
+    while let Some(Request { api, answer }) = requests.recv().await {
         if answer.is_closed() {
             continue;
         }
@@ -68,36 +68,43 @@ async fn send(wire: &EslClient, mut orders: mpsc::Receiver<Order>) {
         let command = api.to_string();
         let outcome = match wire.api(&command).await {
             Ok(response) => match response.body() {
-                Some(body) => read(command, body),
-                // Refused before it ran: the words are in the reply itself.
-                None => {
-                    Err(EslError::Failed { command, reply: cut(response.reply_text().unwrap_or_default()) })
-                }
+                Some(body) => parse_reply(command, body),
+                // Refused before it ran: the reason is in the reply's header.
+                None => Err(EslError::Failed {
+                    command,
+                    reply: first_line(response.reply_text().unwrap_or_default()),
+                }),
             },
             Err(Wire::Timeout { .. }) => Err(EslError::TimedOut { command }),
             Err(_) => Err(EslError::Closed),
         };
-        let over = outcome.as_ref().is_err_and(EslError::ends_session);
-        let _ = answer.send(outcome); // whoever asked may have gone
-        if over {
+        let session_ends = outcome.as_ref().is_err_and(EslError::ends_session);
+        let _ = answer.send(outcome); // the caller may have been cancelled
+        if session_ends {
             return;
         }
     }
 }
 
-fn read(command: String, body: &str) -> Result<String, EslError> {
-    if body.trim_end() == NOTHING {
+fn parse_reply(command: String, body: &str) -> Result<String, EslError> {
+    if body.trim_end() == EMPTY_REPLY {
         return Ok(String::new());
     }
     if body.starts_with("-ERR") || body.starts_with("-USAGE") {
-        return Err(EslError::Failed { command, reply: cut(body) });
+        return Err(EslError::Failed { command, reply: first_line(body) });
     }
     Ok(body.to_owned())
 }
 
-/// The first line, as far as it is of use to somebody who reads it.
-fn cut(text: &str) -> String {
-    text.lines().next().unwrap_or_default().chars().filter(|c| !c.is_control()).take(REPLY).collect()
+/// The first line of a reply, shortened, for an error.
+fn first_line(text: &str) -> String {
+    text.lines()
+        .next()
+        .unwrap_or_default()
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(MAX_REPLY_CHARS)
+        .collect()
 }
 
 #[cfg(test)]
@@ -106,7 +113,7 @@ mod tests {
 
     #[test]
     fn answers_are_read_as_they_are_meant() {
-        let read = |body| read("x".to_owned(), body);
+        let read = |body| parse_reply("x".to_owned(), body);
         assert_eq!(read("-ERR no reply\n").unwrap(), "");
         assert_eq!(read("+OK\n").unwrap(), "+OK\n");
         assert!(

@@ -1,6 +1,5 @@
-//! API commands as values. `Display` is the only place that makes their text; every argument is of a
-//! type that cannot hold a space, a quote or a line end, so that one command stays one command
-//! (contract §10.4).
+//! API commands as values. Only `Display` writes their text. The types of arguments cannot contain spaces,
+//! quotes or line ends, so that one command stays one command (contract §10.4).
 
 use std::fmt::{Display, Formatter, Result};
 use std::time::Duration;
@@ -14,13 +13,13 @@ use crate::route::legal::Word;
 pub enum Api {
     /// The version, such as `1.11.2-release`.
     Version,
-    /// What a process of FreeSWITCH is known by: a new one after each start.
+    /// Identity of the FreeSWITCH process; another one after each start.
     CoreUuid,
-    /// How many legs are up.
+    /// The number of legs that are up.
     CountChannels,
     /// The legs that are up.
     Channels,
-    /// A variable of a leg; `_undef_` where it has none.
+    /// A variable of a leg; `_undef_` if it is not set.
     LegVariable {
         /// The leg.
         leg: Uuid,
@@ -29,48 +28,48 @@ pub enum Api {
     },
     /// The registrations of a profile.
     Registrations(Word),
-    /// Profiles, and the names they also go by.
+    /// Running profiles and their aliases.
     Profiles,
-    /// One profile with what it listens on.
+    /// One profile with its settings and addresses.
     Profile(Word),
     /// All gateways, with their settings and states.
     Gateways,
-    /// One gateway; `Invalid Gateway!` when there is none.
+    /// One gateway; `Invalid Gateway!` if it does not exist.
     Gateway(Word),
     /// Queues with their settings.
     Queues,
     /// Agents of all queues.
     Agents,
-    /// Which agent serves which queue.
+    /// The tiers: which agent serves which queue.
     Tiers,
-    /// Streams of hold music, and their directories.
+    /// Streams of hold music with their directories.
     Streams,
 
-    /// Access lists are read again.
+    /// Reload the access lists.
     ReloadAcl,
-    /// A profile reads its settings, and takes up new gateways and names.
+    /// Make a profile read its settings and add new gateways and aliases.
     Rescan(Word),
-    /// A profile starts.
+    /// Start a profile.
     StartProfile(Word),
-    /// A profile ends and starts: its calls end.
+    /// Restart a profile. Its calls end.
     RestartProfile(Word),
-    /// A profile ends, with its calls.
+    /// Stop a profile. Its calls end.
     StopProfile(Word),
-    /// A profile takes up one gateway.
+    /// Add one gateway to a profile.
     StartGateway {
         /// The profile.
         profile: Word,
         /// The gateway.
         gateway: Word,
     },
-    /// A gateway unregisters and goes.
+    /// Unregister and remove a gateway.
     KillGateway {
         /// The profile.
         profile: Word,
         /// The gateway.
         gateway: Word,
     },
-    /// The registrations of a user are forgotten.
+    /// Flush the registrations of a user.
     FlushRegistration {
         /// The profile.
         profile: Word,
@@ -79,42 +78,42 @@ pub enum Api {
         /// The domain.
         domain: Word,
     },
-    /// The registrations of all users of a domain are forgotten.
+    /// Flush the registrations of all users of a domain.
     FlushDomain {
         /// The profile.
         profile: Word,
         /// The domain.
         domain: Word,
     },
-    /// A queue is read, and takes calls.
+    /// Load a queue.
     LoadQueue(Word),
-    /// A queue is read again.
+    /// Reload a queue's settings.
     ReloadQueue(Word),
-    /// A queue goes.
+    /// Unload a queue.
     UnloadQueue(Word),
-    /// An agent who is called back comes.
+    /// Add an agent of the type `callback`.
     AddAgent(Word),
-    /// What is dialled for an agent.
+    /// Set the dial string of an agent.
     SetAgentContact {
         /// The agent.
         agent: Word,
-        /// What is dialled.
+        /// The dial string.
         contact: Contact,
     },
-    /// Whether an agent is called at all.
+    /// Set an agent's status to `Available`.
     SetAgentAvailable(Word),
-    /// A number of an agent's: seconds, or a count.
+    /// Set a numeric setting of an agent.
     SetAgentNumber {
         /// The agent.
         agent: Word,
-        /// Which.
+        /// The setting.
         key: AgentNumber,
         /// Its value.
         value: i32,
     },
-    /// An agent goes.
+    /// Remove an agent.
     RemoveAgent(Word),
-    /// An agent serves a queue.
+    /// Add an agent to a queue.
     AddTier {
         /// The queue.
         queue: Word,
@@ -125,7 +124,7 @@ pub enum Api {
         /// Order in the level.
         position: i32,
     },
-    /// An agent's level in a queue.
+    /// Set an agent's level in a queue.
     SetTierLevel {
         /// The queue.
         queue: Word,
@@ -134,7 +133,7 @@ pub enum Api {
         /// Lower is called first.
         level: i32,
     },
-    /// An agent's position in its level.
+    /// Set an agent's position within its level.
     SetTierPosition {
         /// The queue.
         queue: Word,
@@ -143,43 +142,43 @@ pub enum Api {
         /// Order in the level.
         position: i32,
     },
-    /// An agent serves a queue no more.
+    /// Remove an agent from a queue.
     RemoveTier {
         /// The queue.
         queue: Word,
         /// The agent.
         agent: Word,
     },
-    /// A stream of hold music starts.
+    /// Start a stream of hold music.
     StartStream(Word),
-    /// A stream of hold music ends.
+    /// Stop a stream of hold music.
     StopStream(Word),
-    /// All legs end that have a variable of this value.
+    /// End all legs on which a variable has a value.
     EndLegsWith {
         /// Name of the variable.
         variable: &'static str,
         /// Its value.
         value: Word,
     },
-    /// One leg ends.
+    /// End one leg.
     EndLeg(Uuid),
-    /// Whether every module was loaded.
+    /// Whether all modules are loaded.
     Ready,
     /// Whether new calls from outside are refused.
     Paused,
-    /// New calls from outside are refused with 503.
+    /// Refuse new calls from outside with 503.
     PauseInbound,
-    /// New calls are taken again.
+    /// Accept new calls again.
     Resume,
 }
 
-/// What is dialled for an agent: a dial string in one piece.
+/// The dial string of an agent, without spaces.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Contact(String);
 
 impl Contact {
-    /// The text, if it is a dial string as we write them: mod_commands cuts arguments at spaces, and
-    /// takes quotes and backslashes for its own.
+    /// The text, if it has only characters of the dial strings that we write. mod_commands splits arguments
+    /// at spaces and interprets quotes and backslashes.
     pub fn new(text: &str) -> Option<Self> {
         let legal = |c: char| c.is_ascii_alphanumeric() || "[]{}^;=/@.,|_-+*#%".contains(c);
         (!text.is_empty() && text.chars().all(legal)).then(|| Self(text.to_owned()))
@@ -192,18 +191,18 @@ impl Display for Contact {
     }
 }
 
-/// A setting of an agent that is a number.
+/// A numeric setting of an agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AgentNumber {
-    /// Seconds of rest after a call.
+    /// Seconds without calls after a call.
     WrapUpTime,
-    /// Seconds of rest after a call was refused.
+    /// Seconds without calls after a refused call.
     RejectDelayTime,
-    /// Seconds of rest after the phone was busy.
+    /// Seconds without calls after the phone was busy.
     BusyDelayTime,
-    /// Seconds of rest after nobody answered.
+    /// Seconds without calls after an unanswered call.
     NoAnswerDelayTime,
-    /// How often it may not answer before it is no longer called; 0 for ever.
+    /// Unanswered calls after which the agent is called no more; 0 for no limit.
     MaxNoAnswer,
 }
 
@@ -220,8 +219,8 @@ impl AgentNumber {
 }
 
 impl Api {
-    /// How long FreeSWITCH may take: what asks our own answers for a configuration takes longer, and
-    /// a profile that starts binds ports.
+    /// How long FreeSWITCH may take. Commands on profiles take longer, because they fetch configuration from
+    /// us and bind ports.
     pub fn limit(&self) -> Duration {
         match self {
             Self::Rescan(_) | Self::StartProfile(_) | Self::RestartProfile(_) | Self::StopProfile(_) => {

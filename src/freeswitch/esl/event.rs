@@ -1,38 +1,38 @@
-//! What FreeSWITCH tells without being asked, as far as it is of use here.
+//! The events of FreeSWITCH that are used here.
 
 use freeswitch_esl_tokio::{EslEvent, EslEventType, EventFormat, EventSubscription};
 
-/// Longest text of an event that is kept: none of ours is longer.
-const LONGEST: usize = 256;
+/// Longest header that is accepted; those that are used are shorter.
+const MAX_HEADER_BYTES: usize = 256;
 
-/// An event.
+/// An event of a switch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// A sign of life, with the number of legs that are up.
+    /// A periodic sign of life.
     Heartbeat {
-        /// Legs.
+        /// Number of legs that are up.
         sessions: u32,
     },
-    /// The state of a gateway, which may be the one it had.
+    /// The state of a gateway, not necessarily a new one.
     GatewayState {
-        /// Its name.
+        /// Name of the gateway.
         gateway: String,
         /// FreeSWITCH's word, such as `REGED` (sofia_reg.c, `sofia_state_names`).
         state: String,
-        /// Whether it answers pings, where it is pinged: `UP` or `DOWN`.
+        /// Whether it answers pings; true if it is not pinged.
         up: bool,
     },
-    /// A profile runs.
+    /// A profile has started.
     ProfileStarted {
-        /// Its name.
+        /// Name of the profile.
         profile: String,
     },
-    /// So many events were lost, because they came faster than they were taken.
+    /// Number of events that were lost because they arrived faster than they were processed.
     Lost(u64),
 }
 
 impl Event {
-    /// Everything that is listened to. `CUSTOM` subclasses have to be named.
+    /// The events to subscribe to. Subclasses of `CUSTOM` must be named.
     pub(super) fn subscription() -> EventSubscription {
         let named = EventSubscription::new(EventFormat::Json).event(EslEventType::Heartbeat);
         named.sofia_events([
@@ -41,9 +41,9 @@ impl Event {
         ])
     }
 
-    /// The event, if it is one of ours and says what it must.
-    pub(super) fn read(event: &EslEvent) -> Option<Self> {
-        let text = |name| event.header_str(name).filter(|text| text.len() <= LONGEST);
+    /// Parses an event; `None` for one that is not used or lacks a header.
+    pub(super) fn parse(event: &EslEvent) -> Option<Self> {
+        let text = |name| event.header_str(name).filter(|text| text.len() <= MAX_HEADER_BYTES);
         if text("Event-Name")? == "HEARTBEAT" {
             return Some(Self::Heartbeat { sessions: text("Session-Count")?.parse().ok()? });
         }

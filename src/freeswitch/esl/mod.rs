@@ -1,10 +1,8 @@
-//! The event socket of one FreeSWITCH: commands as values, events as values, and a session that is
-//! made again for ever (contract §5).
+//! The event socket of one FreeSWITCH: typed commands, typed events, and sessions (contract §5).
 //!
-//! Framing is the crate's (`freeswitch-esl-tokio`); what it leaves open is closed here. Commands go
-//! through one queue to one task, because a command whose caller went away would shift all later
-//! answers. Two connections a session: a command runs in its connection's own thread on the switch,
-//! and events would wait for it.
+//! The crate `freeswitch-esl-tokio` does the framing. Commands go through one queue to one task, because
+//! a command whose caller was cancelled would shift all later replies. A session has two connections: a
+//! command blocks its connection's thread on the switch, and events would wait for it.
 
 mod address;
 mod client;
@@ -18,12 +16,12 @@ pub use command::{AgentNumber, Api, Contact};
 pub use event::Event;
 pub use session::{Events, Session, open};
 
-/// A password, which no debug print shows.
+/// A password. Its `Debug` output hides it.
 #[derive(Clone)]
 pub struct Password(String);
 
 impl Password {
-    /// The password, if the event socket can be told it: without line ends, and not empty.
+    /// A password that the protocol can carry: not empty, without control characters.
     pub fn new(text: &str) -> Option<Self> {
         (!text.is_empty() && !text.chars().any(char::is_control)).then(|| Self(text.to_owned()))
     }
@@ -35,44 +33,44 @@ impl std::fmt::Debug for Password {
     }
 }
 
-/// Why a session is not there, or a command has no answer.
+/// Why a session or a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum EslError {
-    /// Nobody answers at the address, or not as an event socket does.
+    /// No event socket answers at the address.
     #[error("{address}: {reason}")]
     Unreachable {
-        /// Where.
+        /// The address.
         address: Address,
-        /// What was wrong.
+        /// The cause.
         reason: String,
     },
-    /// The password is wrong, or the switch's access list refuses us.
+    /// The password is wrong, or the switch's access list excludes us.
     #[error("{address} refuses the login: {reason}")]
     Refused {
-        /// Where.
+        /// The address.
         address: Address,
-        /// In FreeSWITCH's words.
+        /// FreeSWITCH's reason.
         reason: String,
     },
     /// The session has ended.
     #[error("the event socket was closed")]
     Closed,
-    /// FreeSWITCH did not answer in time; the session ends with it.
+    /// FreeSWITCH did not answer in time, which ends the session.
     #[error("no answer to `{command}` in time")]
     TimedOut {
         /// The command.
         command: String,
     },
-    /// FreeSWITCH refused a command, which is no reason to end a session.
+    /// FreeSWITCH refused a command. The session continues.
     #[error("`{command}`: {reply}")]
     Failed {
         /// The command.
         command: String,
-        /// FreeSWITCH's answer, cut to a line.
+        /// The first line of FreeSWITCH's reply.
         reply: String,
     },
-    /// An answer that makes no sense.
-    #[error("the answer to `{command}` is not understood: {reason}")]
+    /// An answer cannot be parsed. The session continues.
+    #[error("the answer to `{command}` cannot be parsed: {reason}")]
     Unreadable {
         /// The command.
         command: String,
@@ -82,7 +80,7 @@ pub enum EslError {
 }
 
 impl EslError {
-    /// What kind of error it is, for logs and metrics.
+    /// The kind of error, for logs and metrics.
     pub fn category(&self) -> &'static str {
         match self {
             EslError::Unreachable { .. } => "unreachable",
@@ -94,7 +92,7 @@ impl EslError {
         }
     }
 
-    /// Whether the session is of no use any more.
+    /// Whether the error ends the session.
     pub fn ends_session(&self) -> bool {
         !matches!(self, EslError::Failed { .. } | EslError::Unreadable { .. })
     }

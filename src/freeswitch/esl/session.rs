@@ -1,4 +1,4 @@
-//! A session: two connections to one FreeSWITCH, one for commands, one for events.
+//! A session: two connections to one FreeSWITCH, one for commands and one for events.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,23 +10,23 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{Address, Client, EslError, Event, Password};
 
-/// How long the greeting and each step of the login may take. More than five connections at one
-/// moment are accepted and never greeted (contract §5.2).
-const GREETING: Duration = Duration::from_secs(2);
-/// How long a switch may be silent. It is told apart from a busy one by its heartbeat, which comes
-/// every 10 seconds with our configuration, and every 20 with FreeSWITCH's own.
-const SILENT: Duration = Duration::from_secs(45);
-/// Events that wait to be taken; those beyond are counted and lost.
-const WAITING: usize = 1024;
-/// Events that wait to be read from the wire; they are read at once.
-const UNREAD: usize = 10_000;
+/// How long the greeting and each step of the login may take. FreeSWITCH accepts more than five connections
+/// at the same time but never greets them (contract §5.2).
+const LOGIN_TIMEOUT: Duration = Duration::from_secs(2);
+/// Silence after which the connection counts as dead. A live switch sends a heartbeat every 10 seconds with
+/// our configuration, and every 20 with FreeSWITCH's own.
+const LIVENESS_TIMEOUT: Duration = Duration::from_secs(45);
+/// Most events that wait to be processed; further ones are counted and dropped.
+const MAX_WAITING: usize = 1024;
+/// Most events that wait to be read from the connection.
+const MAX_UNREAD: usize = 10_000;
 
 /// A session that has logged in and listens.
 #[derive(Debug)]
 pub struct Session {
-    /// Gives commands.
+    /// Sends commands.
     pub client: Client,
-    /// What FreeSWITCH tells.
+    /// Receives events.
     pub events: Events,
 }
 
@@ -41,7 +41,7 @@ pub struct Events {
 }
 
 impl Events {
-    /// The next event; none when the session has ended.
+    /// The next event; `None` when the session has ended.
     pub async fn next(&mut self) -> Option<Event> {
         let lost = self.lost.swap(0, Ordering::Relaxed);
         if lost > 0 {
@@ -51,10 +51,10 @@ impl Events {
     }
 }
 
-/// Logs in twice, and subscribes.
+/// Opens both connections and subscribes to events.
 ///
 /// # Errors
-/// Nobody is there, or refuses the login.
+/// The address does not answer, or refuses the login.
 pub async fn open(address: &Address, password: &Password) -> Result<Session, EslError> {
     let (commands, _) = connect(address, password).await?;
     let (listening, stream) = match connect(address, password).await {
@@ -70,14 +70,14 @@ pub async fn open(address: &Address, password: &Password) -> Result<Session, Esl
         hang_up(&listening).await;
         return Err(unreachable(address, &error));
     }
-    listening.set_liveness_timeout(SILENT);
+    listening.set_liveness_timeout(LIVENESS_TIMEOUT);
     let client = Client::start(commands, ended.clone().drop_guard(), stop.clone());
-    let (tell, waiting) = mpsc::channel(WAITING);
+    let (sender, waiting) = mpsc::channel(MAX_WAITING);
     let lost = Arc::new(AtomicU64::new(0));
     tokio::spawn({
         let (lost, ended, stop) = (lost.clone(), ended.clone(), stop.clone());
         async move {
-            stop.run_until_cancelled(listen(&listening, stream, tell, &lost)).await;
+            stop.run_until_cancelled(listen(&listening, stream, sender, &lost)).await;
             hang_up(&listening).await;
             ended.cancel();
         }
@@ -86,7 +86,8 @@ pub async fn open(address: &Address, password: &Password) -> Result<Session, Esl
 }
 
 async fn connect(address: &Address, password: &Password) -> Result<(EslClient, EslEventStream), EslError> {
-    let options = EslConnectOptions::new().with_connect_timeout(GREETING).with_event_queue_size(UNREAD);
+    let options =
+        EslConnectOptions::new().with_connect_timeout(LOGIN_TIMEOUT).with_event_queue_size(MAX_UNREAD);
     let method = AuthMethod::password(password.0.as_str());
     let connected = EslClient::connect_with_auth(&address.host, address.port, method, options).await;
     connected.map_err(|error| match error {
@@ -101,16 +102,16 @@ fn unreachable(address: &Address, error: &Wire) -> EslError {
     EslError::Unreachable { address: address.clone(), reason: error.to_string().chars().take(200).collect() }
 }
 
-/// Takes events as fast as they come, and keeps what is of use. Returns when the connection ends.
-async fn listen(wire: &EslClient, mut stream: EslEventStream, tell: mpsc::Sender<Event>, lost: &AtomicU64) {
-    let mut unread = 0;
+/// Receives events as fast as they arrive and forwards those that are used, until the connection ends.
+async fn listen(wire: &EslClient, mut stream: EslEventStream, sender: mpsc::Sender<Event>, lost: &AtomicU64) {
+    let mut dropped_before = 0;
     while let Some(read) = stream.recv().await {
-        // What the connection itself dropped, it counts.
+        // The connection counts the events that it dropped itself.
         let dropped = wire.dropped_event_count();
-        lost.fetch_add(dropped.saturating_sub(unread), Ordering::Relaxed);
-        unread = dropped;
-        let Some(event) = read.ok().as_ref().and_then(Event::read) else { continue };
-        match tell.try_send(event) {
+        lost.fetch_add(dropped.saturating_sub(dropped_before), Ordering::Relaxed);
+        dropped_before = dropped;
+        let Some(event) = read.ok().as_ref().and_then(Event::parse) else { continue };
+        match sender.try_send(event) {
             Ok(()) => {}
             Err(mpsc::error::TrySendError::Full(_)) => {
                 lost.fetch_add(1, Ordering::Relaxed);
@@ -120,8 +121,8 @@ async fn listen(wire: &EslClient, mut stream: EslEventStream, tell: mpsc::Sender
     }
 }
 
-/// Closes a connection. A peer that does not close its side must not keep the task that reads: it
-/// ends by its liveness timer then.
+/// Closes a connection. If the peer does not close its side, the short liveness timeout ends the task that
+/// reads.
 pub(super) async fn hang_up(wire: &EslClient) {
     wire.set_liveness_timeout(Duration::from_millis(1));
     let _ = wire.disconnect().await; // it may be closed already

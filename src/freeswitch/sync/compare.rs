@@ -88,7 +88,7 @@ impl Live {
                 continue;
             };
             if let Some(running) = read::running_profile(client, word).await? {
-                self.answers.running.note(name, running.row(row));
+                self.answers.running.insert(name, running.row(row));
             }
         }
         Ok(())

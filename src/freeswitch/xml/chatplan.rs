@@ -1,7 +1,7 @@
-//! What a text message does: goes to a phone of its own tenant, or nowhere.
+//! The chatplan: a text message goes to a phone of the sender's tenant, or nowhere.
 //!
-//! `sip:api+system…@tenant` makes FreeSWITCH run a command, since the text before the plus sign
-//! becomes the protocol (contract §10.1). Profiles have chat switched off; this is the second bolt.
+//! `sip:api+system…@tenant` would make FreeSWITCH run a command, because the text before the plus sign
+//! becomes the protocol (contract §10.1). Profiles disable chat; this is the second safeguard.
 
 use tera::Context;
 
@@ -9,8 +9,8 @@ use super::field::Field;
 use super::form::Form;
 use super::{Answer, AnswerError, Answers};
 
-/// Answers a chatplan lookup. A miss lets FreeSWITCH deliver the message to where it says, so only
-/// SIP messages inside one tenant are missed; everything else ends here.
+/// Answers a chatplan lookup. After a miss FreeSWITCH delivers the message to its addressee, so only SIP
+/// messages within one tenant are not found; all others get a document that ends them.
 ///
 /// # Errors
 /// See [`Answers::answer`].
@@ -18,7 +18,7 @@ pub fn answer(form: &Form<'_>, answers: &Answers) -> Result<Answer, AnswerError>
     if is_harmless(form, answers) {
         return Ok(Answer::NotFound);
     }
-    // The context is called `global`, which serves every other: nothing posted is echoed.
+    // The context `global` serves every context, so that nothing posted is echoed.
     Ok(Answer::Found(answers.templates.render("chatplan/final.xml", &Context::new())?))
 }
 

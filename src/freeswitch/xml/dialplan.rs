@@ -1,8 +1,9 @@
-//! What a call does: whose it is, by what the switch vouches for, and the answer of `route`.
+//! The dialplan of a call: determines the caller from what FreeSWITCH vouches for, and renders the answer
+//! of `route`.
 //!
-//! Everything named From, To, Contact, display or X- is the phone's text and decides nothing. A
-//! caller is an extension because FreeSWITCH authenticated it (contract §3.1), a carrier because
-//! its packets come from its addresses, or somebody our own signed variable names.
+//! From, To, Contact, display names and X- headers are the phone's text and decide nothing. A caller is an
+//! extension because FreeSWITCH authenticated it (contract §3.1), a carrier because its packets come from
+//! its addresses, or the caller that our own signed variable names.
 
 use std::net::IpAddr;
 
@@ -21,13 +22,12 @@ use crate::route::token::verify_call;
 use crate::route::{Call, Caller, TenantView, Tracer, digits};
 use crate::secrets::signing_key::SigningKey;
 
-/// Longest SIP user, and longest whole header, of a call that is routed. Longer ones crash
-/// FreeSWITCH 1.10.12 when somebody subscribes to the call later (contract §12.1); no honest phone
-/// sends them.
+/// Longest SIP user and longest header of a call that is routed, in bytes. Longer ones crash FreeSWITCH
+/// 1.10.12 when a phone subscribes to the call later (contract §12.1); no honest phone sends them.
 const MAX_SIP_USER: usize = 64;
 const MAX_SIP_HEADER: usize = 256;
 
-/// Answers a dialplan lookup. What is not to be routed is not found, which the caller sees as 404.
+/// Answers a dialplan lookup. A call that must not be routed is not found: the caller gets a 404.
 ///
 /// # Errors
 /// See [`Answers::answer`].
@@ -41,9 +41,9 @@ pub fn answer(form: &Form<'_>, answers: &Answers) -> Result<Answer, AnswerError>
     let context = form.text(Field::HuntContext);
     let destination = form.text(Field::HuntDestinationNumber);
     let routed = if context == INBOUND_CONTEXT {
-        came_in(form, answers, key, &platform, &destination)
+        from_carrier(form, answers, key, &platform, &destination)
     } else {
-        inside(form, answers, key, &platform, &context, &destination)
+        from_tenant(form, answers, key, &platform, &context, &destination)
     };
     match routed {
         Some(routed) => {
@@ -54,8 +54,8 @@ pub fn answer(form: &Form<'_>, answers: &Answers) -> Result<Answer, AnswerError>
     }
 }
 
-/// A call in a tenant's context.
-fn inside(
+/// Routes a call in a tenant's context.
+fn from_tenant(
     form: &Form<'_>,
     answers: &Answers,
     key: &SigningKey,
@@ -65,7 +65,7 @@ fn inside(
 ) -> Option<route::Answer> {
     let view = answers.replica.by_id(Uuid::try_parse(context).ok()?)?;
     if view.context() != context {
-        return None; // another spelling of the identity
+        return None; // another spelling of the UUID
     }
     let caller = match form.get(Field::VariableCentrexCall) {
         Some(token) => {
@@ -77,8 +77,8 @@ fn inside(
     Some(call(form, answers, key, platform, &view, caller).dialled(destination))
 }
 
-/// The extension that FreeSWITCH authenticated: on a SIP call that was challenged, in a domain of
-/// this tenant, and not put into a gateway's context by `;gw=` (contract §10.1).
+/// The extension that FreeSWITCH authenticated: the SIP call was challenged in a domain of this tenant, and
+/// `;gw=` did not put it into a gateway's context (contract §10.1).
 fn authenticated(form: &Form<'_>, view: &TenantView) -> Option<Caller> {
     let user = form.text(Field::VariableUserName);
     let domain = form.text(Field::VariableDomainName);
@@ -87,14 +87,14 @@ fn authenticated(form: &Form<'_>, view: &TenantView) -> Option<Caller> {
         && !form.has(Field::VariableSipGateway)
         && form.is(Field::VariableSipAuthUsername, &user)
         && form.is(Field::VariableSipAuthRealm, &domain)
-        && view.plan.tenant.domains.iter().any(|held| *held == domain);
+        && view.plan.tenant.domains.iter().any(|own| *own == domain);
     let (name, _) = view.extension(&user).filter(|_| vouched)?;
     Some(Caller::Extension(name.to_owned()))
 }
 
-/// A call from a carrier: the number must be one that this carrier brings, and the packets must
-/// come from the carrier's addresses to the carrier's profile.
-fn came_in(
+/// Routes a call from a carrier. The packets must come from the carrier's addresses to its profile, and the
+/// number must be assigned to its trunk.
+fn from_carrier(
     form: &Form<'_>,
     answers: &Answers,
     key: &SigningKey,
@@ -106,14 +106,14 @@ fn came_in(
     }
     let address: IpAddr = form.text(Field::VariableSipNetworkIp).parse().ok()?;
     let profile = form.text(Field::VariableSofiaProfileName);
-    let mut known = false;
+    let mut is_carrier = false;
     for (name, trunk) in &platform.trunks {
-        let from_it = trunk.sip_profile == profile
+        let from_trunk = trunk.sip_profile == profile
             && trunk.source_addresses.iter().any(|network| network.contains(&address));
-        if !from_it || !is_own_gateway(form, key, trunk) {
+        if !from_trunk || !is_own_gateway(form, key, trunk) {
             continue;
         }
-        known = true;
+        is_carrier = true;
         let found = digits::from_carrier(destination, trunk.number_format, trunk.national.as_ref())
             .and_then(|number| Some((answers.replica.by_number(&number)?, number)));
         let Some((view, number)) = found else { continue };
@@ -123,25 +123,25 @@ fn came_in(
             return Some(answer);
         }
     }
-    // A number that may be a tenant's who is not held yet is for the carrier to try elsewhere.
+    // While tenants are missing, the carrier should try another switch.
     let cause = match answers.replica.load_state() {
         LoadState::Complete => Cause::UnallocatedNumber,
         LoadState::Partial | LoadState::Empty => Cause::NormalTemporaryFailure,
     };
-    known.then(|| route::Answer {
+    is_carrier.then(|| route::Answer {
         rule: "Unknown".to_owned(),
         actions: vec![DialplanApp::Hangup(cause).action()],
     })
 }
 
-/// A request can name a gateway, whose context FreeSWITCH then uses: it must be one of the trunk
-/// that the packets come from. Carriers that registration leads here name theirs.
+/// Whether the gateway that a request names belongs to the trunk that its packets come from. FreeSWITCH uses
+/// the named gateway's context; carriers that we register with name theirs.
 fn is_own_gateway(form: &Form<'_>, key: &SigningKey, trunk: &TrunkRow) -> bool {
     let named = form.get(Field::VariableSipGateway);
     named.is_none_or(|named| key.gateway_names(trunk).any(|gateway| gateway == named))
 }
 
-/// The call as `route` sees it.
+/// The call as input of `route`.
 fn call<'a>(
     form: &'a Form<'_>,
     answers: &'a Answers,

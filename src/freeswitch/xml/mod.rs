@@ -1,4 +1,4 @@
-//! Answers to mod_xml_curl's lookups, from memory alone.
+//! Answers to mod_xml_curl's lookups, from memory only.
 
 pub mod chatplan;
 pub mod configuration;
@@ -25,29 +25,29 @@ use form::Form;
 use profile_overrides::ProfileOverrides;
 use templates::{TemplateError, Templates};
 
-/// The answer to whatever is not known, or not to be told (contract §1.4).
+/// The answer for what does not exist or must not be disclosed (contract §1.4).
 pub const NOT_FOUND: &[u8] =
     br#"<document type="freeswitch/xml"><section name="result"><result status="not found"/></section></document>"#;
 
-/// The sections of FreeSWITCH's configuration that are asked for here.
+/// A section of FreeSWITCH's configuration that is answered here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Section {
     /// Users and domains.
     Directory,
-    /// What a call does.
+    /// Dialplan of a call.
     Dialplan,
-    /// Modules' settings.
+    /// Settings of modules.
     Configuration,
-    /// What a text message does.
+    /// Dialplan of a text message.
     Chatplan,
 }
 
 impl Section {
-    /// All of them.
+    /// All sections.
     pub const ALL: [Section; 4] =
         [Section::Directory, Section::Dialplan, Section::Configuration, Section::Chatplan];
 
-    /// Its name: in a request's path, in its `section` field and in an answer.
+    /// Its name in a request's path, in the `section` field and in an answer.
     pub fn name(self) -> &'static str {
         match self {
             Section::Directory => "directory",
@@ -57,7 +57,7 @@ impl Section {
         }
     }
 
-    /// The section with a name.
+    /// The section with a name; `None` for an unknown name.
     pub fn by_name(name: &str) -> Option<Section> {
         Self::ALL.into_iter().find(|section| section.name() == name)
     }
@@ -68,14 +68,14 @@ impl Section {
 pub enum Answer {
     /// A document.
     Found(Bytes),
-    /// A true miss.
+    /// It does not exist.
     NotFound,
 }
 
-/// Why there is no answer, which is not the same as a miss.
+/// Why a lookup cannot be answered. A miss is an answer, not an error.
 #[derive(Debug, thiserror::Error)]
 pub enum AnswerError {
-    /// Nothing was loaded yet.
+    /// What the answer depends on is not loaded yet.
     #[error("not ready: {0} not loaded yet")]
     NotReady(&'static str),
     /// A template failed.
@@ -84,7 +84,7 @@ pub enum AnswerError {
 }
 
 impl AnswerError {
-    /// What kind of error it is, for logs and metrics.
+    /// The kind of error, for logs and metrics.
     pub fn category(&self) -> &'static str {
         match self {
             AnswerError::NotReady(_) => "not_ready",
@@ -93,18 +93,18 @@ impl AnswerError {
     }
 }
 
-/// Everything answers are made of.
+/// What answers are made of.
 #[derive(Debug)]
 pub struct Answers {
     /// All tenants.
     pub replica: Arc<Replica>,
-    /// The installation's key, once it was read.
+    /// The installation's signing key, once it was loaded.
     pub key: Arc<OnceLock<SigningKey>>,
-    /// Where media files are.
+    /// Paths of media files.
     pub media: MediaRoot,
-    /// What documents look like.
+    /// Templates of documents.
     pub templates: Templates,
-    /// Profiles that listen elsewhere than they should.
+    /// Profiles that still listen elsewhere than their rows say.
     pub running: ProfileOverrides,
 }
 
@@ -112,17 +112,17 @@ impl Answers {
     /// Answers one lookup.
     ///
     /// # Errors
-    /// Nothing is loaded yet, or not whom it is about; or a template failed.
+    /// The replica or the tenant of the lookup is not loaded yet, or a template failed.
     pub fn answer(&self, section: Section, form: &Form<'_>) -> Result<Answer, AnswerError> {
         let loaded = self.replica.load_state();
         if loaded == LoadState::Empty {
             return Err(AnswerError::NotReady("tenants are"));
         }
-        // A request that is posted to another section's path was not made by our configuration.
+        // Our configuration never posts to the path of another section.
         if !form.is(Field::Section, section.name()) {
             return Ok(Answer::NotFound);
         }
-        if loaded == LoadState::Partial && self.is_of_nobody(section, form) {
+        if loaded == LoadState::Partial && self.is_tenant_missing(section, form) {
             return Err(AnswerError::NotReady("some tenants are"));
         }
         match section {
@@ -133,14 +133,14 @@ impl Answers {
         }
     }
 
-    /// Whether a lookup is about a tenant that is not held.
-    fn is_of_nobody(&self, section: Section, form: &Form<'_>) -> bool {
+    /// Whether a lookup is about a tenant that the replica does not have.
+    fn is_tenant_missing(&self, section: Section, form: &Form<'_>) -> bool {
         match section {
             Section::Directory => self.replica.by_domain(&form.text(Field::KeyValue)).is_none(),
             Section::Dialplan => Uuid::try_parse(&form.text(Field::HuntContext))
                 .is_ok_and(|tenant| self.replica.by_id(tenant).is_none()),
-            // FreeSWITCH's own, which are of many; and to a message an error is as good as a miss,
-            // which lets it go where it says.
+            // Configuration is of many tenants. For a message an error is no better than a miss: FreeSWITCH
+            // delivers it either way.
             Section::Configuration | Section::Chatplan => false,
         }
     }
@@ -148,7 +148,7 @@ impl Answers {
     /// The installation's key.
     ///
     /// # Errors
-    /// It was not read yet.
+    /// The key is not loaded yet.
     pub fn key(&self) -> Result<&SigningKey, AnswerError> {
         self.key.get().ok_or(AnswerError::NotReady("the signing key is"))
     }

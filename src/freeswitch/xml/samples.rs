@@ -1,5 +1,5 @@
-//! Values that every template is rendered with when it is loaded, so that a broken override is
-//! found then, and not by a call.
+//! Sample values. Every template is rendered with them when it is loaded, so that a broken override is
+//! refused at start and not found by a call.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ use crate::route::{Action, names};
 const DOMAIN: &str = "acme.example.com";
 const USER: &str = "1001";
 
-/// Every template that makes a document, with a sample of its values.
+/// Every template that makes a document, with sample values.
 pub(super) fn all() -> Vec<(&'static str, Context)> {
     let dial_string = || format!("sofia/internal/{USER}%{DOMAIN}");
     let action = Action { application: "answer", data: String::new() };

@@ -1,4 +1,4 @@
-//! The templates of the answers: built in, each of them replaceable by a file of the same name.
+//! The templates of answers. They are built in; a file of the same name overrides one.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use tera::{Context, Kwargs, State, Tera, TeraResult, Value};
 
 use super::{escape, samples};
 
-/// A template that is built in.
+/// Includes templates by name.
 macro_rules! built_in {
     ($($name:literal),* $(,)?) => {
         [$(($name, include_str!(concat!("../../../templates/", $name)))),*]
@@ -36,7 +36,7 @@ const BUILT_IN: [(&str, &str); 18] = built_in![
     "ivr/menu.xml",
 ];
 
-/// Filters that would let a value past the escaping.
+/// Filters that would bypass the escape.
 const FORBIDDEN_FILTERS: [&str; 4] = ["safe", "escape_html", "escape_xml", "newlines_to_br"];
 
 /// The templates, compiled.
@@ -45,7 +45,7 @@ pub struct Templates {
     tera: Tera,
 }
 
-/// Why templates cannot be used, or an answer not be made.
+/// Why templates are refused, or an answer cannot be rendered.
 #[derive(Debug, thiserror::Error)]
 pub enum TemplateError {
     /// The override directory or a file in it cannot be read.
@@ -53,28 +53,29 @@ pub enum TemplateError {
     Unreadable {
         /// The directory or file.
         path: PathBuf,
-        /// The system's reason.
+        /// The cause.
         source: std::io::Error,
     },
-    /// A file overrides nothing.
+    /// A file has the name of no template.
     #[error("template directory: {path:?} overrides no template; there are: {known}")]
     Unknown {
         /// The file.
         path: PathBuf,
-        /// All names.
+        /// The names of all templates.
         known: String,
     },
-    /// A template does not compile, or not render: the text names file and line.
+    /// A template does not compile or render. The text names file and line.
     #[error("template: {0}")]
     Invalid(Box<tera::Error>),
-    /// A template renders to something that is no XML document of ours.
+    /// A template renders to invalid XML, or to XML that FreeSWITCH's preprocessor would change.
     #[error("template {name}: line {line} of what it renders with sample data is not usable: {why}")]
     NotXml {
         /// The template.
         name: String,
-        /// Line of what it renders, from 1: that of the file, if nothing before it is left out or repeated.
+        /// Line of the rendered text, from 1. It is the file's line if no statement before it drops or
+        /// repeats lines.
         line: usize,
-        /// What is wrong.
+        /// The reason.
         why: String,
     },
 }
@@ -89,16 +90,16 @@ impl Templates {
     /// The built-in templates.
     ///
     /// # Errors
-    /// None in a build that passed its tests.
+    /// Never, in a build that passed its tests.
     pub fn built_in() -> Result<Self, TemplateError> {
         Self::new(BUILT_IN.iter().map(|(name, source)| ((*name).to_owned(), (*source).to_owned())).collect())
     }
 
-    /// The built-in templates, with the files of a directory in place of those of the same name.
+    /// The built-in templates, overridden by the files of a directory.
     ///
     /// # Errors
-    /// A file that cannot be read, is no template's name, does not compile, does not render with
-    /// sample data, or renders to no XML: with its name and, where there is one, its line.
+    /// A file cannot be read, has the name of no template, does not compile, does not render with sample
+    /// data, or does not render to usable XML. The error names the file and, if known, the line.
     pub fn with_overrides(directory: &Path) -> Result<Self, TemplateError> {
         let mut sources: Vec<(String, String)> =
             BUILT_IN.iter().map(|(name, source)| ((*name).to_owned(), (*source).to_owned())).collect();
@@ -115,7 +116,7 @@ impl Templates {
     }
 
     fn new(sources: Vec<(String, String)>) -> Result<Self, TemplateError> {
-        // First as written, so that errors name the right line, then in one line (contract §13).
+        // First as written, so that errors name the right line, then joined to one line (contract §13).
         let written = compile(sources.clone())?;
         let joined = sources.into_iter().map(|(name, source)| (name, in_one_line(&source))).collect();
         let templates = Self { tera: compile(joined)? };
@@ -124,7 +125,7 @@ impl Templates {
             let document = templates.render(name, &context)?;
             for document in [as_written.as_bytes(), &document] {
                 let unusable = |(line, why)| TemplateError::NotXml { name: name.to_owned(), line, why };
-                usable(document).map_err(unusable)?;
+                check_document(document).map_err(unusable)?;
             }
         }
         Ok(templates)
@@ -133,7 +134,7 @@ impl Templates {
     /// Renders a document.
     ///
     /// # Errors
-    /// An override that fails on data other than the samples.
+    /// An override fails with data other than the samples.
     pub fn render(&self, name: &'static str, context: &Context) -> Result<Bytes, TemplateError> {
         let mut out = Vec::with_capacity(1024);
         self.tera.render_to(name, context, &mut out)?;
@@ -155,7 +156,7 @@ fn compile(sources: Vec<(String, String)>) -> Result<Tera, TemplateError> {
     Ok(tera)
 }
 
-/// Joins the lines of a template. A line end stays a space where it parts attributes.
+/// Joins the lines of a template. A line end between attributes becomes a space.
 fn in_one_line(source: &str) -> String {
     let mut out = String::with_capacity(source.len());
     for line in source.lines().map(str::trim).filter(|line| !line.is_empty()) {
@@ -168,8 +169,9 @@ fn in_one_line(source: &str) -> String {
     out
 }
 
-/// What FreeSWITCH's preprocessor looks for in a line, without regard to what it stands in
-/// (switch_xml.c, preprocess): it drops whole lines with the first three. Our documents are one line.
+/// What FreeSWITCH's preprocessor searches for in each line, even inside attributes and CDATA
+/// (switch_xml.c, preprocess). It drops lines that contain one of the first three; our documents are one
+/// line.
 const PREPROCESSED: [(&str, &str); 6] = [
     ("<?", "XML declarations and processing instructions are not allowed"),
     ("<include>", "<include> is not allowed"),
@@ -179,9 +181,9 @@ const PREPROCESSED: [(&str, &str); 6] = [
     ("$${", "$${} is not allowed"),
 ];
 
-/// Checks that a document is XML that FreeSWITCH's preprocessor leaves alone; else the line, from 1,
-/// and what is wrong there.
-fn usable(document: &[u8]) -> Result<(), (usize, String)> {
+/// Checks that a document is XML that FreeSWITCH's preprocessor leaves alone. An error is the line, from 1,
+/// and the reason.
+fn check_document(document: &[u8]) -> Result<(), (usize, String)> {
     use quick_xml::events::Event;
     let text = std::str::from_utf8(document).map_err(|error| (1, error.to_string()))?;
     for (number, line) in text.lines().enumerate() {
@@ -208,7 +210,7 @@ fn usable(document: &[u8]) -> Result<(), (usize, String)> {
             }
             Event::Empty(element) => attributes(&element).map_err(|why| (here, why))?,
             Event::End(_) => depth = depth.saturating_sub(1),
-            // What begins with `<?` or `<!` is refused above.
+            // Other markup is refused above.
             _ => {}
         }
     }
@@ -223,7 +225,7 @@ fn files_below(directory: &Path) -> Result<Vec<PathBuf>, TemplateError> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(directory).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
-        // Kubernetes mounts a ConfigMap with links and hidden directories beside its files.
+        // A ConfigMap is mounted with links and hidden directories beside its files.
         if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.')) {
             continue;
         }

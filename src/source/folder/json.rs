@@ -1,9 +1,10 @@
-//! JSON in which no key may stand twice: of two values, neither silently wins.
+//! JSON in which a repeated key is an error, so that no value silently replaces another. serde_json keeps the
+//! last value, and a YAML parser accepts what is not JSON: trailing commas, comments, unquoted text.
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-/// A JSON value read with that rule.
+/// A JSON value without repeated keys.
 pub(super) struct Unique(pub Value);
 
 impl<'de> Deserialize<'de> for Unique {

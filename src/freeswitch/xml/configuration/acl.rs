@@ -1,4 +1,4 @@
-//! acl.conf: where carriers' calls come from.
+//! acl.conf: the networks that carriers' calls come from.
 
 use std::collections::BTreeSet;
 

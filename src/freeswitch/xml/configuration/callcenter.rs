@@ -1,4 +1,4 @@
-//! callcenter.conf: queues, their agents, and which agent serves which queue.
+//! callcenter.conf: queues, agents and tiers.
 
 use std::collections::BTreeMap;
 
@@ -27,11 +27,11 @@ pub(in crate::freeswitch) struct CallCenter {
 pub(in crate::freeswitch) struct Queue {
     pub name: String,
     pub strategy: &'static str,
-    /// Empty: the channel's own hold music.
+    /// Empty for the channel's own hold music.
     pub music: String,
     /// Longest wait in seconds.
     pub max_wait: i32,
-    /// Whether later levels wait for their turn.
+    /// Whether agents of later levels are called later.
     pub tiered: bool,
 }
 
@@ -40,11 +40,11 @@ pub(in crate::freeswitch) struct Queue {
 pub(in crate::freeswitch) struct Agent {
     pub name: String,
     pub contact: String,
-    /// Seconds of rest after a call.
+    /// Seconds without calls after a call.
     pub wrap_up: i32,
 }
 
-/// An agent's place in a queue.
+/// An agent's level and position in a queue.
 #[derive(Serialize)]
 pub(in crate::freeswitch) struct Tier {
     pub agent: String,
@@ -53,8 +53,8 @@ pub(in crate::freeswitch) struct Tier {
     pub position: i32,
 }
 
-/// One queue with its agents and tiers when it is named, else all of them: agents and tiers are
-/// reloaded without a name.
+/// Answers with the named queue, its agents and tiers, or with those of all queues: FreeSWITCH reloads agents
+/// and tiers without naming a queue.
 pub(super) fn answer(form: &Form<'_>, answers: &Answers) -> Result<Answer, AnswerError> {
     let mut values = CallCenter::default();
     match form.get(Field::CcQueue) {
@@ -76,7 +76,7 @@ pub(super) fn answer(form: &Form<'_>, answers: &Answers) -> Result<Answer, Answe
 }
 
 impl CallCenter {
-    /// Takes in those of a tenant's queues that are wanted, with their agents.
+    /// Adds the wanted queues of a tenant, with their agents and tiers.
     pub(in crate::freeswitch) fn add(
         &mut self,
         tenant: &TenantView,
@@ -110,8 +110,8 @@ impl CallCenter {
     }
 }
 
-/// An agent as all its tenant's queues want it: mod_callcenter keeps one ring time and one rest
-/// for all of them, so the longest count. None if it cannot be called.
+/// An agent of all the tenant's queues. mod_callcenter has one ring time and one wrap-up time per agent, so
+/// the longest of its queues count. `None` if the agent cannot be called.
 fn agent(tenant: &TenantView, number: &str, extension: &str) -> Option<Agent> {
     let row = &tenant.plan.tenant;
     let serves = |queue: &&QueueRow| queue.agents.iter().any(|agent| agent.extension == extension);

@@ -1,4 +1,4 @@
-//! conference.conf: a profile per room, asked for when somebody enters it.
+//! conference.conf: one profile per room, fetched when a caller enters it.
 
 use crate::plan::SecretName;
 use serde::Serialize;
@@ -15,19 +15,19 @@ pub(in crate::freeswitch::xml) struct Conferences<'a> {
     pub rooms: Vec<Room<'a>>,
 }
 
-/// A room, and the profile of its name.
+/// A room, whose profile has the same name.
 #[derive(Serialize)]
 pub(in crate::freeswitch::xml) struct Room<'a> {
     pub name: &'a str,
     pub max_members: i32,
-    /// Empty: anybody may enter.
+    /// Empty if everyone may enter.
     pub pin: &'a str,
-    /// What somebody hears who is alone; empty: nothing.
+    /// Music for a caller who is alone; empty for none.
     pub music: String,
 }
 
-/// One room's profile for who enters it; no rooms, with the callers' keys, for whoever asks for
-/// those or for none in particular (at load, and for `request-controls`).
+/// Answers with the profile of the named room; without a name (when the module loads, and for
+/// `request-controls`) only with the callers' keys.
 pub(super) fn answer(form: &Form<'_>, answers: &Answers) -> Result<Answer, AnswerError> {
     let name = form.text(Field::ProfileName);
     if name.is_empty() {

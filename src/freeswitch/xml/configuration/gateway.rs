@@ -1,4 +1,4 @@
-//! Gateways of trunks, as Sofia knows them.
+//! Gateways of trunks in sofia.conf.
 
 use crate::plan::SecretName;
 use serde::Serialize;
@@ -8,8 +8,8 @@ use crate::resources::common::Transport;
 use crate::route::names;
 use crate::secrets::signing_key::SigningKey;
 
-/// A gateway. No variable goes with it: whoever names a gateway in a request gets its variables
-/// and its context (contract §10.1).
+/// A gateway. It sets no variables, because a request that names a gateway gets its variables and its context
+/// (contract §10.1).
 #[derive(Serialize)]
 pub(in crate::freeswitch) struct Gateway<'a> {
     pub name: String,
@@ -17,17 +17,17 @@ pub(in crate::freeswitch) struct Gateway<'a> {
     pub realm: &'a str,
     pub from_domain: &'a str,
     pub transport: &'static str,
-    /// Empty: it does not register.
+    /// Empty if the gateway does not register.
     pub username: &'a str,
     pub password: &'a str,
     /// Life of a registration in seconds.
     pub expiry: i32,
-    /// Seconds between OPTIONS requests, if any are sent.
+    /// Seconds between OPTIONS requests; `None` for none.
     pub ping: Option<i32>,
     pub context: &'static str,
 }
 
-/// The gateways of a profile: all, or the one with a name.
+/// The gateways of a profile: all, or only the named one.
 pub(in crate::freeswitch) fn of_profile<'a>(
     platform: &'a PlatformPlan,
     profile: &str,
@@ -42,7 +42,7 @@ pub(in crate::freeswitch) fn of_profile<'a>(
     all.filter(|gateway| only.is_none_or(|name| gateway.name == name)).collect()
 }
 
-/// None when it is to register and its name or password is missing: FreeSWITCH would refuse it.
+/// One gateway; `None` if it should register but has no user name or password, which FreeSWITCH refuses.
 fn gateway<'a>(trunk: &'a TrunkRow, row: &'a GatewayRow, name: String) -> Option<Gateway<'a>> {
     let registration = trunk.registration.as_ref();
     let password = trunk.secrets.get(SecretName::Password).filter(|password| !password.is_empty());
@@ -67,7 +67,7 @@ fn gateway<'a>(trunk: &'a TrunkRow, row: &'a GatewayRow, name: String) -> Option
     })
 }
 
-/// A host as it stands before a port: an IPv6 address in brackets.
+/// A host as written before a port: an IPv6 address in brackets.
 pub(super) fn bracketed(host: &str) -> String {
     if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
 }

@@ -1,4 +1,4 @@
-//! ivr.conf: the one menu that a caller enters.
+//! ivr.conf: the menu that a caller enters.
 
 use std::collections::BTreeSet;
 
@@ -22,12 +22,12 @@ pub(in crate::freeswitch::xml) struct Menu<'a> {
     /// Milliseconds to wait for a digit.
     pub timeout: i64,
     pub max_failures: i32,
-    /// Most digits of an entry.
+    /// Length of the longest entry.
     pub digit_len: usize,
     pub entries: Vec<Entry>,
 }
 
-/// What digits do: `param` is an application and its data.
+/// An action on digits; `param` is an application and its data.
 #[derive(Serialize)]
 pub(in crate::freeswitch::xml) struct Entry {
     pub digits: String,
@@ -52,8 +52,8 @@ pub(super) fn answer(form: &Form<'_>, answers: &Answers) -> Result<Answer, Answe
     Ok(render::document(&answers.templates, "ivr/menu.xml", &values)?)
 }
 
-/// What each choice does: it comes back to our own dialplan, by a destination that only we can
-/// write.
+/// The entries of a menu. Each transfers the call to our own dialplan, with a signed destination that only we
+/// can write.
 fn entries(tenant: &TenantView, row: &IvrMenuRow, key: &SigningKey) -> Vec<Entry> {
     let plan = &tenant.plan;
     let choice = |option: &IvrOptionRow| {
@@ -64,7 +64,7 @@ fn entries(tenant: &TenantView, row: &IvrMenuRow, key: &SigningKey) -> Vec<Entry
     };
     let mut entries: Vec<Entry> = row.options.iter().filter_map(choice).collect();
     if row.direct_dial {
-        // `$1` is what FreeSWITCH matched of the keys a caller pressed: digits, and no others.
+        // `$1` is what the pattern matched in the caller's keys: digits only.
         let context = tenant.context();
         entries.extend(number_lengths(tenant).into_iter().map(|length| Entry {
             digits: format!("/\\A([0-9]{{{length}}})\\z/"),

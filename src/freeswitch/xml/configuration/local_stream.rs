@@ -1,7 +1,7 @@
-//! local_stream.conf: the tenants' hold music. The request names no stream, so all are answered.
+//! local_stream.conf: the tenants' hold music. The lookup names no stream, so the answer has all.
 //!
-//! mod_local_stream refuses to load without any stream, and then none can be added later. So one
-//! of no tenant is always there; its directory need not exist.
+//! mod_local_stream does not load without any stream, and then none can be added later. Therefore a
+//! placeholder of no tenant is always included; its directory need not exist.
 
 use serde::Serialize;
 
@@ -14,14 +14,14 @@ pub(in crate::freeswitch::xml) struct LocalStreams {
     pub streams: Vec<Stream>,
 }
 
-/// One stream: every file of a directory, in turn.
+/// A stream, which plays the files of a directory in turn.
 #[derive(Serialize)]
 pub(in crate::freeswitch::xml) struct Stream {
     pub name: String,
     pub path: String,
 }
 
-/// The stream that is there so that the module loads.
+/// Name of the stream that lets the module load.
 const PLACEHOLDER: &str = "none";
 
 pub(super) fn answer(answers: &Answers) -> Result<Answer, AnswerError> {

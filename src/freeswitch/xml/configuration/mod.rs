@@ -1,5 +1,5 @@
-//! Modules' settings: what is served over HTTP, one file each; everything else is static on the
-//! switch and a quick miss here (contract §4.1).
+//! Configuration of modules, one file each. Modules that are not listed here have static files on the
+//! switch; their lookups are not found (contract §4.1).
 
 mod acl;
 mod callcenter;

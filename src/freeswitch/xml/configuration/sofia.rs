@@ -1,4 +1,4 @@
-//! sofia.conf: the profiles of the switches, with the tenants' domains and the trunks' gateways.
+//! sofia.conf: SIP profiles, with the tenants' domains and the trunks' gateways.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ pub(in crate::freeswitch::xml) struct Sofia<'a> {
 #[derive(Serialize)]
 pub(in crate::freeswitch::xml) struct Profile<'a> {
     pub name: &'a str,
-    /// Whether settings and domains are asked for, not only gateways.
+    /// Whether the answer has settings and domains, not only gateways.
     pub settings: bool,
     pub phones: bool,
     pub context: &'static str,
@@ -39,8 +39,8 @@ pub(in crate::freeswitch::xml) struct Profile<'a> {
     pub gateways: Vec<Gateway<'a>>,
 }
 
-/// All profiles; or the one that is named, whole (start, restart, rescan) or only its gateways or
-/// one of them (`startgw`): contract §4.1.
+/// Answers with all profiles or the named one; for `startgw` with only its gateways or one of them (contract
+/// §4.1).
 pub(super) fn answer(form: &Form<'_>, answers: &Answers) -> Result<Answer, AnswerError> {
     let platform = answers.replica.platform();
     let wanted = form.get(Field::Profile).filter(|name| !name.is_empty());
@@ -48,7 +48,7 @@ pub(super) fn answer(form: &Form<'_>, answers: &Answers) -> Result<Answer, Answe
     let key = answers.key()?;
     let tenants = if gateway.is_none() { answers.replica.served() } else { Vec::new() };
     let main = main_profile(&platform);
-    // Only a start, or a restart, makes it listen elsewhere.
+    // A rescan does not make a profile listen elsewhere; a start or restart does.
     let running = match form.get(Field::Reconfig) {
         Some(_) => answers.running.all(),
         None => BTreeMap::new(),
@@ -72,8 +72,8 @@ pub(super) fn answer(form: &Form<'_>, answers: &Answers) -> Result<Answer, Answe
     Ok(render::document(&answers.templates, "configuration/sofia.xml", &Sofia { profiles })?)
 }
 
-/// The profile that tenants' domains are names of: each must be one of some profile, or events for
-/// it leak a lock (contract §5.6), and can be one of one only.
+/// The profile that has the tenants' domains as aliases. Each domain must be an alias of exactly one profile,
+/// else events for it leak a lock (contract §5.6).
 fn main_profile(platform: &PlatformPlan) -> Option<&String> {
     platform.sip_profiles.iter().find(|(_, row)| row.role == Role::Phones).map(|(name, _)| name)
 }
@@ -88,7 +88,7 @@ fn profile<'a>(name: &'a str, row: &'a SipProfileRow) -> Profile<'a> {
         name,
         settings: true,
         phones,
-        // A call is let in by its user's or its carrier's own context only.
+        // The context of a call comes from its user or its gateway, so the profile's own leads nowhere.
         context: if phones { names::UNROUTED_CONTEXT } else { names::INBOUND_CONTEXT },
         acl: names::TRUNKS_ACL,
         sip_port: row.sip_port,

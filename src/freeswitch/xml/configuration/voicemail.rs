@@ -1,4 +1,4 @@
-//! voicemail.conf: the one profile of all boxes.
+//! voicemail.conf: one profile for all boxes.
 
 use serde::Serialize;
 

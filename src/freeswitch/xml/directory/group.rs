@@ -1,4 +1,4 @@
-//! A ring group, asked for as FreeSWITCH's own kind of group.
+//! Ring groups as FreeSWITCH's own groups.
 
 use serde::Serialize;
 
@@ -25,7 +25,7 @@ pub(in crate::freeswitch::xml) struct Member<'a> {
 }
 
 impl Lookup<'_> {
-    /// The ring group with the name or number that is asked for.
+    /// Answers with the ring group that the lookup names, by name or number.
     pub(super) fn group(&self) -> Result<Answer, AnswerError> {
         let name = self.form.text(Field::GroupName);
         let Some(row) = self.ring_group(&name) else { return Ok(Answer::NotFound) };

@@ -1,4 +1,4 @@
-//! Users and domains. Who asks for what, and how they are told apart, is in contract §2.2.
+//! Users and domains. Contract §2.2 lists FreeSWITCH's directory lookups and how to distinguish them.
 
 mod group;
 mod phones;
@@ -18,7 +18,7 @@ use super::form::Form;
 use super::{Answer, AnswerError, Answers, render};
 use crate::route::TenantView;
 
-/// A domain, with the ids of its users where they are asked for.
+/// Values of `directory/domain.xml`. `users` is empty unless the lookup lists them.
 #[derive(Serialize)]
 pub(super) struct Domain<'a> {
     pub domain: &'a str,
@@ -30,9 +30,9 @@ pub(super) struct Domain<'a> {
 /// # Errors
 /// See [`Answers::answer`].
 pub fn answer(form: &Form<'_>, answers: &Answers) -> Result<Answer, AnswerError> {
-    // Channel data comes with lookups for a call that nothing authenticated (blind
-    // authentication, ACL tokens), where a phone's headers are fields too, and with a change of a
-    // PIN, to which a miss is no objection. Nothing may be learned from either.
+    // Lookups with channel data are for a call that nothing authenticated (blind authentication, ACL
+    // tokens), where a phone's headers are fields too, or for a change of a PIN, which works without an
+    // answer. Neither may disclose anything.
     if form.has(Field::ChannelState) {
         return Ok(Answer::NotFound);
     }
@@ -45,26 +45,25 @@ pub fn answer(form: &Form<'_>, answers: &Answers) -> Result<Answer, AnswerError>
         Some("voicemail-lookup") => lookup.mailbox(),
         Some("message-count") => lookup.user(),
         Some("group_call") => lookup.group(),
-        // Phones that challenge us get no credentials of ours (reverse-auth-lookup); nobody logs
-        // in to the switch itself (event_socket_auth, jsonrpc-authenticate).
+        // Phones that challenge us get no credentials (reverse-auth-lookup), and users cannot log in to the
+        // switch itself (event_socket_auth, jsonrpc-authenticate).
         Some(_) => Ok(Answer::NotFound),
         None => lookup.without_action(),
     }
 }
 
-/// The domain that is asked for: what the phone wrote and FreeSWITCH posts raw as `key_value` must
-/// be what it posts encoded as `domain`, and a host name, or somebody put fields of his own into
-/// the request (contract §1.3).
+/// The domain of a lookup. FreeSWITCH posts the phone's text unencoded as `key_value` and encoded as
+/// `domain`: both must be the same host name, else the phone injected fields (contract §1.3).
 fn domain<'a>(form: &Form<'a>) -> Option<std::borrow::Cow<'a, str>> {
     let value = form.text(Field::KeyValue);
-    let asked = form.is(Field::TagName, "domain")
+    let valid = form.is(Field::TagName, "domain")
         && form.is(Field::KeyName, "name")
         && (form.is(Field::Domain, &value) || !form.has(Field::Domain))
         && is_host_name(&value);
-    asked.then_some(value)
+    valid.then_some(value)
 }
 
-/// Small letters, digits, hyphens and dots, as every tenant's domain is written.
+/// Whether a text has the characters of a tenant's domain: lower-case letters, digits, hyphens and dots.
 fn is_host_name(text: &str) -> bool {
     text.len() <= 253
         && text.starts_with(|c: char| c.is_ascii_lowercase())
@@ -82,7 +81,7 @@ struct Lookup<'a> {
 impl Lookup<'_> {
     fn without_action(&self) -> Result<Answer, AnswerError> {
         match self.form.get(Field::Purpose).as_deref() {
-            // Gateways are in sofia.conf, networks in acl.conf.
+            // Gateways are in sofia.conf and networks in acl.conf.
             Some("gateways" | "network-list") => return self.domain(Vec::new()),
             Some("publish-vm") => return self.mailbox(),
             Some(_) => return Ok(Answer::NotFound),
@@ -97,8 +96,8 @@ impl Lookup<'_> {
         if self.form.has(Field::User) {
             return self.user();
         }
-        // With a `domain` field only the domain is meant (domain_exists, domain_data); without
-        // one its users are listed (list_users, mod_directory).
+        // A `domain` field asks for the domain alone (domain_exists, domain_data); without it the lookup
+        // lists the users (list_users, mod_directory).
         if self.form.has(Field::Domain) {
             return self.domain(Vec::new());
         }

@@ -1,4 +1,4 @@
-//! A phone authenticates: registers, calls, subscribes, sends a message.
+//! Credentials of a phone that registers, calls, subscribes or sends a message.
 
 use serde::Serialize;
 
@@ -8,8 +8,8 @@ use crate::freeswitch::xml::field::Field;
 use crate::freeswitch::xml::{Answer, AnswerError, render};
 use crate::resources::sip_profile::Role;
 
-/// Longest Call-ID of a phone, in bytes. FreeSWITCH keeps that of a REGISTER as it is, and lists it with
-/// every registration; no honest phone has a longer one.
+/// Longest Call-ID of a phone, in bytes. FreeSWITCH stores that of a REGISTER and lists it with every
+/// registration; no honest phone sends a longer one.
 const MAX_CALL_ID: usize = 256;
 
 /// Values of `directory/auth.xml`.
@@ -21,16 +21,16 @@ pub(in crate::freeswitch::xml) struct Credentials<'a> {
 }
 
 impl Lookup<'_> {
-    /// The credentials' hash, if every name the phone gave is the same one. FreeSWITCH compares
-    /// none of them: it looks up whom the phone says to be and in what realm, registers whom it
-    /// names as To (contract §2.3), and tells it of the calls of whom it subscribes to.
+    /// Answers with the hash of the credentials, if all names in the request agree. FreeSWITCH compares none
+    /// of them: it looks up the user and realm that the phone claims, registers the user in To (contract
+    /// §2.3), and shows the phone the calls of whomever it subscribes to.
     pub(super) fn sip_auth(&self) -> Result<Answer, AnswerError> {
         let user = self.form.text(Field::User);
         let call_id_fits = !self.form.is_longer(Field::SipCallId, MAX_CALL_ID);
         if !self.names_agree(&user) || !self.comes_from_phones() || !call_id_fits {
             return Ok(Answer::NotFound);
         }
-        // None without a password: FreeSWITCH lets a user in whose hash is empty.
+        // FreeSWITCH admits a user whose hash is empty, so an extension without a password is not found.
         let Some(hash) = self.tenant.a1_hash(&user, self.domain) else { return Ok(Answer::NotFound) };
         let values = Credentials { user: self.values(&user), a1_hash: hash };
         Ok(render::document(&self.answers.templates, "directory/auth.xml", &values)?)
@@ -43,21 +43,21 @@ impl Lookup<'_> {
             && is(Field::SipFromHost, self.domain)
             && match self.form.text(Field::SipAuthMethod).as_ref() {
                 "REGISTER" => is(Field::SipToHost, self.domain) && is(Field::SipToUser, user),
-                // A call goes where its request says, by the dialplan.
+                // The dialplan decides where a call goes, not To.
                 "INVITE" => true,
                 _ => is(Field::SipToHost, self.domain) && !self.to_names_a_host(),
             }
     }
 
-    /// Whether the user part of To names a host: of `sip+1001+b.test@a.test`, and of `sip+1001@b.test`
-    /// before the host, FreeSWITCH takes b.test for the host that is subscribed to
-    /// (sofia_presence.c, sofia_presence_handle_sip_i_subscribe). `park+5` has a protocol and a user.
+    /// Whether the user part of To names a host. FreeSWITCH subscribes to b.test for the user parts
+    /// `sip+1001+b.test` and `sip+1001@b.test`, whatever the host of To (sofia_presence.c,
+    /// sofia_presence_handle_sip_i_subscribe). `park+5` is a protocol and a user, without a host.
     fn to_names_a_host(&self) -> bool {
         let user = self.form.text(Field::SipToUser);
         user.contains('@') || user.matches('+').count() > 1
     }
 
-    /// Whether the request came by a profile for phones: carriers are known by their addresses.
+    /// Whether the request came in by a profile for phones. Carriers are identified by address only.
     fn comes_from_phones(&self) -> bool {
         let platform = self.answers.replica.platform();
         let profile = self.form.text(Field::SipProfile);

@@ -26,13 +26,13 @@ pub(in crate::freeswitch::xml) struct Callee<'a> {
 }
 
 impl Lookup<'_> {
-    /// The user's variables: `user_exists`, `set_user`, `user_data`, the count of messages.
+    /// Answers with the user's variables, for `user_exists`, `set_user`, `user_data` and message counts.
     pub(super) fn user(&self) -> Result<Answer, AnswerError> {
         let Some(user) = self.extension() else { return Ok(Answer::NotFound) };
         Ok(render::document(&self.answers.templates, "directory/user.xml", &self.values(user))?)
     }
 
-    /// The user's phones.
+    /// Answers with the dial string of the user's phones.
     pub(super) fn user_call(&self) -> Result<Answer, AnswerError> {
         let Some(user) = self.extension() else { return Ok(Answer::NotFound) };
         let dial_string = dial_string(&self.answers.replica.platform(), user, self.domain);
@@ -40,7 +40,7 @@ impl Lookup<'_> {
         Ok(render::document(&self.answers.templates, "directory/call.xml", &values)?)
     }
 
-    /// The number of the extension that is asked for, by id: there are no aliases.
+    /// The number of the extension that the lookup names by id; there are no aliases.
     pub(super) fn extension(&self) -> Option<&str> {
         if self.form.get(Field::Key).is_some_and(|key| !key.split(':').any(|key| key == "id")) {
             return None;

@@ -1,4 +1,4 @@
-//! A voicemail box, for leaving and hearing messages.
+//! Voicemail boxes.
 
 use crate::plan::SecretName;
 use serde::Serialize;
@@ -13,7 +13,7 @@ pub(in crate::freeswitch::xml) struct Mailbox<'a> {
     pub domain: &'a str,
     pub user: &'a str,
     pub enabled: bool,
-    /// Empty: nobody enters but by the box's own phone.
+    /// Empty if only the box's own phone may open it.
     pub pin: &'a str,
     pub storage_dir: String,
     pub time_zone: &'a str,
@@ -25,7 +25,7 @@ impl Lookup<'_> {
             return Ok(Answer::NotFound);
         };
         let row = &self.tenant.plan.tenant;
-        // Text such as `user-choose` has a meaning of its own as a password.
+        // FreeSWITCH gives passwords such as `user-choose` a special meaning: only digits are passed on.
         let pin =
             extension.secrets.get(SecretName::Pin).filter(|pin| pin.bytes().all(|b| b.is_ascii_digit()));
         let values = Mailbox {
