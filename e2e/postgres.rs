@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::skip::skip;
 
-/// The server, as long as a test holds it: the last one stops it.
+/// The server, which stops when the last test that uses it ends.
 static SERVER: Mutex<Weak<Server>> = Mutex::const_new(Weak::new());
 
 struct Server {
@@ -43,7 +43,7 @@ impl Server {
 }
 
 impl Database {
-    /// A new database; none, and the test counted as skipped, where Postgres is not installed.
+    /// A new database. Without an installed Postgres it is `None`, and the test counts as skipped.
     pub async fn start(test: &str) -> Option<Self> {
         let mut shared = SERVER.lock().await;
         let server = match shared.upgrade() {
@@ -58,7 +58,7 @@ impl Database {
         Some(Self::on(server).await)
     }
 
-    /// The same on a server of its own, for what is counted by the server.
+    /// A new database on its own server, for statistics of the whole server.
     pub async fn alone(test: &str) -> Option<Self> {
         Some(Self::on(Server::start(test).await?).await)
     }
@@ -72,12 +72,12 @@ impl Database {
         Self { server, name }
     }
 
-    /// What the server has logged so far.
+    /// The server's log so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.server.directory.path().join("postgres.log")).unwrap()
     }
 
-    /// How Centrex logs in.
+    /// Connection options of Centrex's login.
     pub fn options(&self) -> PgConnectOptions {
         self.server.postgres.connect_options().database(&self.name)
     }
@@ -136,7 +136,7 @@ impl Database {
         sqlx::raw_sql("SELECT pg_reload_conf()").execute(&mut admin).await.unwrap();
     }
 
-    /// Gives its login another password.
+    /// Changes the password of its login.
     pub async fn set_password(&self, password: &str) {
         let sql = format!("ALTER ROLE centrex PASSWORD '{password}'");
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut self.admin().await).await.unwrap();

@@ -221,7 +221,7 @@ fn a_proposal_is_compared_with_what_is_there() {
     assert_eq!(document["proposed"]["end"]["name"], "sales");
     assert!(document["proposed"]["xml"].as_str().unwrap().starts_with("<document"), "{document}");
 
-    // What is refused of a proposal is told: the call is asked without it.
+    // Refused resources of a proposal are reported, and the call is traced without them.
     std::fs::write(
         &file,
         schedule.replace("to: \"18:00\"", "to: \"21:00\"").replace("name: sales", "name: sails"),

@@ -34,7 +34,7 @@ async fn a_folder_named_from_where_we_are_is_followed() {
     };
     let mut live = Live::with(options, directory).await;
     live.write("a.yaml", &extension("alice", "1002"));
-    // Long before everything is looked at again.
+    // Long before the next full scan.
     let update = tokio::time::timeout(std::time::Duration::from_secs(15), live.updates.recv()).await;
     assert_eq!(update.expect("no update").unwrap().changes.len(), 1);
 }
