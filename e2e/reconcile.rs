@@ -57,11 +57,11 @@ impl Slow {
 }
 
 impl ResourceSink for Slow {
-    fn hold(&self, _: Arc<Tenant>) -> BoxFuture<'static, Result<(), SinkError>> {
+    fn add_finalizer(&self, _: Arc<Tenant>) -> BoxFuture<'static, Result<(), SinkError>> {
         ready(Ok(())).boxed()
     }
 
-    fn release(&self, _: Arc<Tenant>, _: Removed) -> BoxFuture<'static, Result<(), SinkError>> {
+    fn remove_finalizer(&self, _: Arc<Tenant>, _: Removed) -> BoxFuture<'static, Result<(), SinkError>> {
         ready(Ok(())).boxed()
     }
 
@@ -71,9 +71,9 @@ impl ResourceSink for Slow {
         self.0.lock().unwrap().push((object.key(), status));
     }
 
-    fn seen(&self, _: &mut Change) {}
+    fn overlay_pending(&self, _: &mut Change) {}
 
-    fn forget(&self) -> Vec<ObjectKey> {
+    fn reset(&self) -> Vec<ObjectKey> {
         std::mem::take(&mut *self.0.lock().unwrap()).into_iter().map(|(key, _)| key).collect()
     }
 }

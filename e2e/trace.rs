@@ -147,7 +147,7 @@ fn calls_from_outside_come_by_the_trunk_that_brings_the_number() {
         "yes Number acme/sales: it is +493012345603, and comes in by Trunk acme/first: RingGroup sales";
     assert_lines(
         &text,
-        &[number, "ends: RingGroup sales", "then, when nobody takes the call:", "ends: Queue support"],
+        &[number, "ends: RingGroup sales", "then, when the call is not answered:", "ends: Queue support"],
     );
     let (code, text) = traced(&[&from[..], &["acme/second"]].concat());
     assert_eq!(code, Some(1), "{text}");
@@ -221,7 +221,7 @@ fn a_proposal_is_compared_with_what_is_there() {
     assert_eq!(document["proposed"]["end"]["name"], "sales");
     assert!(document["proposed"]["xml"].as_str().unwrap().starts_with("<document"), "{document}");
 
-    // Refused resources of a proposal are reported, and the call is traced without them.
+    // Refused resources of a proposal are reported: the call is traced without them.
     std::fs::write(
         &file,
         schedule.replace("to: \"18:00\"", "to: \"21:00\"").replace("name: sales", "name: sails"),
@@ -230,8 +230,8 @@ fn a_proposal_is_compared_with_what_is_there() {
     let output =
         command(Some(&world()), &["--from", "1001", "--to", "1002", "--proposed", path]).output().unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
-    let told =
-        errors.contains("refused of the proposed manifests") && errors.contains("Schedule hours is refused");
+    let told = errors.contains("refused resources of the proposed manifests")
+        && errors.contains("Schedule hours is refused");
     assert!(output.status.success() && told, "{errors}");
 }
 

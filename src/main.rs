@@ -1,4 +1,4 @@
-//! The program: one thin subcommand a role.
+//! The program: parses the command line, sets up logging, and runs a subcommand.
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -8,7 +8,7 @@ use centrex::util::pipe::Pipe;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
-/// Allocates faster than the system's, and gives memory back after a bulk load.
+/// Faster than the system's allocator, and returns memory after a bulk load.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -97,10 +97,10 @@ where
 
 /// Structured logs on standard error: text on a terminal, JSON otherwise.
 fn log(filter: &str) -> Result<(), tracing_subscriber::filter::ParseError> {
-    // The crate of the event socket tells every connection and every event that is dropped; what is
-    // of use of that is told here.
-    // That of the API server tells every request that fails, without where it went: the operator says so once.
-    let quiet = "freeswitch_esl_tokio=error,kube_client::client::builder=off";
+    // The event socket's crate logs every connection and every dropped event: Centrex logs what matters.
+    // kube's client logs every failed request, and kube-runtime every retry of a watch: the operator logs an
+    // outage once.
+    let quiet = "freeswitch_esl_tokio=error,kube_client::client=error,kube_client::client::builder=off,kube_runtime=error";
     let filter = EnvFilter::builder().parse(format!("{quiet},{filter}"))?;
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if std::io::stderr().is_terminal() {

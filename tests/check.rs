@@ -195,7 +195,7 @@ fn a_name_that_does_not_exist_is_told_with_the_one_that_was_meant() {
         (
             "kind: Extension",
             "kind: Extention",
-            "kind: \"Extention\" is no kind read here (did you mean Extension?)",
+            "kind: \"Extention\" is not a kind that Centrex reads (did you mean Extension?)",
         ),
         (
             "tenantRef: {name: acme}",
@@ -238,7 +238,7 @@ fn what_cannot_be_read_is_told_once() {
         }
         let (code, out, _) = check(directory.path(), Format::Text);
         assert_eq!((code, out.matches("error: ").count(), out.matches("note: ").count()), (1, 1, 0), "{out}");
-        let end = "3 more are left out: they may come of what cannot be read; mend that first\n\
+        let end = "3 more are not shown: they may follow from what cannot be read; correct that first\n\
                    3 objects checked: 1 error, 0 notes\n";
         assert!(out.ends_with(end), "{out}");
     }

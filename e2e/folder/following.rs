@@ -34,7 +34,7 @@ async fn a_folder_named_from_where_we_are_is_followed() {
     };
     let mut live = Live::with(options, directory).await;
     live.write("a.yaml", &extension("alice", "1002"));
-    // Long before the next full scan.
+    // Long before the next rescan.
     let update = tokio::time::timeout(std::time::Duration::from_secs(15), live.updates.recv()).await;
     assert_eq!(update.expect("no update").unwrap().changes.len(), 1);
 }
@@ -67,7 +67,7 @@ async fn only_what_changed_is_told() {
             Change::Unreadable(object) => panic!("{object:?}"),
         })
         .collect();
-    // The comment belongs to the first document, which is read again for it.
+    // The comment belongs to the first document, so that one is read again.
     assert_eq!(told, ["Extension acme/a 1", "Extension acme/c 33"]);
     fs::write(live.path("x.yaml"), format!("# moved down a line\n{}", text("33"))).unwrap();
     live.stays_as_it_is().await;
@@ -136,7 +136,7 @@ async fn folders_come_and_go() {
     live.write("acme/deep/b.yaml", &extension("bob", "1002"));
     live.until_number("bob", Some("1002")).await;
 
-    // A folder that comes with its files inside.
+    // A folder that appears together with its files.
     let outside = live.directory.path().join("outside");
     write(&outside.join("sub/c.yaml"), &extension("carol", "1003"));
     fs::rename(&outside, live.path("moved-in")).unwrap();
@@ -163,7 +163,7 @@ async fn a_renamed_file_is_no_loss() {
         update.changes
     );
     assert_eq!(update.problems, []);
-    // As editors and `kubectl` save: a new file put in the old one's place.
+    // Editors save like this: a new file is renamed over the old one.
     write(&live.directory.path().join("manifests/.b.yaml.tmp"), &extension("alice", "1002"));
     fs::rename(live.path(".b.yaml.tmp"), live.path("b.yaml")).unwrap();
     live.until_number("alice", Some("1002")).await;

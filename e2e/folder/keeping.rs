@@ -1,4 +1,4 @@
-//! What is kept beside the manifests: generated Secrets, ages, last good states.
+//! The data directory: generated Secrets, creation times, last good versions.
 
 use super::*;
 use crate::wait::DEADLINE;
@@ -26,7 +26,7 @@ async fn a_password_is_generated_once() {
     live.until("a new password", renewed).await;
     assert!(file.exists());
 
-    // The user's own Secret replaces the generated one, without a problem being reported.
+    // The user's Secret wins over the generated one, without a problem.
     live.write("own.yaml", "apiVersion: v1\nkind: Secret\nmetadata: {name: alice-sip, namespace: acme}\nstringData: {password: mine-is-better}\n");
     let own = |live: &Live| password(&live.objects["Secret acme/alice-sip"]) == "mine-is-better";
     live.until("the user's password", own).await;
@@ -72,7 +72,7 @@ async fn a_restart_while_a_file_is_broken_loses_nothing_of_it() {
     live.until_number("bob", Some("1002")).await;
     assert_eq!(live.until_problem("a.yaml").await.field, "spec.number");
 
-    // A file that was deleted during a stop, and returns invalid, is not restored from the copy.
+    // Deleted while the source is stopped, and broken when created again: the copy is not used.
     let directory = live.stop().await;
     fs::remove_file(directory.path().join("manifests/a.yaml")).unwrap();
     let mut live = Live::restart(Live::restart(directory).await.stop().await).await;
@@ -80,7 +80,7 @@ async fn a_restart_while_a_file_is_broken_loses_nothing_of_it() {
     live.until_problem("a.yaml").await;
     assert_eq!(live.objects.len(), 1, "{:?}", live.objects.keys());
 
-    // The copies contain the manifests' Secrets: they are sealed, and other users cannot read them.
+    // The copies contain Secrets: they are encrypted, and only their owner may read them.
     let copies = live.directory.path().join("data/last-good");
     assert_eq!(fs::metadata(&copies).unwrap().permissions().mode() & 0o777, 0o700);
     for copy in fs::read_dir(copies).unwrap() {

@@ -76,7 +76,7 @@ fn restart(lab: &mut Lab) {
     lab.answers("sofia status", |text| text.contains("internal") && text.matches("gateway\t").count() == 2);
     lab.answers("callcenter_config queue list", |text| text.contains("support@"));
     lab.eventually("no drift", || lab.metric("centrex_switch_drift") == Some(0.0));
-    assert!(lab.centrex.log().contains("FreeSWITCH was started anew"), "{}", lab.centrex.log());
+    assert!(lab.centrex.log().contains("FreeSWITCH was restarted"), "{}", lab.centrex.log());
 }
 
 pub(super) fn centrex(lab: &Lab, arguments: &[&str]) -> (bool, String) {

@@ -52,7 +52,7 @@ async fn statuses_of_one_tenant_keep_no_other_waiting() {
     let log = operator.log();
     let lines = log.lines().filter(|line| line.contains("bulk")).count();
     assert!(lines < 100, "{lines} lines for {MANY} extensions:\n{log}");
-    assert!(log.contains("SIP passwords were made"), "{log}");
+    assert!(log.contains("SIP passwords were generated"), "{log}");
 
     // The first switch changes every status there is, and the tenant with many comes first.
     let extensions: Api<Extension> = Api::namespaced(site.cluster.client().await, "other");

@@ -14,6 +14,7 @@ use tracing::{error, info, warn};
 use super::delivery::{Delivery, Record};
 use super::spool::{Received, Spool, SpoolError};
 use crate::store::{Reader, StoreError};
+use crate::util::backoff::Backoff;
 
 /// Most records that are stored together.
 const BATCH: usize = 500;
@@ -30,8 +31,8 @@ const LARGE: usize = 128 << 10;
 const PATIENCE: Duration = Duration::from_secs(3);
 /// How long it may take for what nobody waits for.
 const REPLAY_PATIENCE: Duration = Duration::from_secs(30);
-/// First and longest wait before another try.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
+/// Pauses between attempts while Postgres fails.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(5));
 
 /// Why a record was not taken: it has to be sent again.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -114,21 +115,27 @@ impl Intake {
 
 /// When Postgres is asked again after it failed.
 struct RetryState {
-    wait: Duration,
+    backoff: Backoff,
     next_try: Instant,
     /// How often it failed for no reason of its own.
     failures: u32,
 }
 
 impl RetryState {
-    fn begin(wait: Duration) -> Self {
-        Self { wait, next_try: Instant::now() + wait, failures: 0 }
+    /// Postgres is asked at once.
+    fn now() -> Self {
+        Self { backoff: BACKOFF, next_try: Instant::now(), failures: 0 }
+    }
+
+    /// Postgres is asked after the first pause.
+    fn after_failure() -> Self {
+        let mut backoff = BACKOFF;
+        Self { next_try: Instant::now() + backoff.pause(), backoff, failures: 0 }
     }
 
     fn goes_on(&mut self, cause: Option<&StoreError>) {
         self.failures += u32::from(cause.is_some_and(|cause| !cause.is_outage() || cause.is_of_schema()));
-        self.next_try = Instant::now() + self.wait;
-        self.wait = (self.wait * 2).min(BACKOFF.1);
+        self.next_try = Instant::now() + self.backoff.pause();
     }
 }
 
@@ -137,7 +144,7 @@ impl CdrWriter {
     pub async fn run(mut self, reader: Arc<OnceLock<Reader>>, stop: CancellationToken) {
         let mut batch = Vec::with_capacity(BATCH);
         // Behind what waits, from before this process too.
-        let mut outage = Some(RetryState::begin(Duration::ZERO));
+        let mut outage = Some(RetryState::now());
         loop {
             let next_try = outage.as_ref().map(|outage| outage.next_try);
             let replay = tokio::select! {
@@ -183,7 +190,7 @@ impl CdrWriter {
                     warn!(category = cause.category(), %cause, "call records are kept here until Postgres takes them");
                 }
                 self.keep(jobs).await;
-                Some(RetryState::begin(BACKOFF.0))
+                Some(RetryState::after_failure())
             }
         }
     }
@@ -213,7 +220,7 @@ impl CdrWriter {
                 info!("call records go straight to Postgres");
                 return None;
             }
-            Ok(()) => return Some(RetryState::begin(Duration::ZERO)),
+            Ok(()) => return Some(RetryState::now()),
             Err(Some(cause)) => {
                 warn!(category = cause.category(), %cause, "call records wait for Postgres");
                 outage.goes_on(Some(&cause));
@@ -283,4 +290,24 @@ async fn with<T: Send + 'static>(
     let spool = spool.clone();
     let locked = move || work(&mut spool.lock().unwrap_or_else(PoisonError::into_inner));
     tokio::task::spawn_blocking(locked).await.ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn postgres_is_asked_at_once_and_then_after_pauses_that_grow() {
+        let mut retry = RetryState::now();
+        assert_eq!(retry.next_try, Instant::now());
+        retry.goes_on(None);
+        let first = retry.next_try - Instant::now();
+        assert!(first >= Duration::from_millis(125) && first <= Duration::from_millis(250), "{first:?}");
+        for _ in 0..10 {
+            retry.goes_on(None);
+        }
+        let last = retry.next_try - Instant::now();
+        assert!(last >= Duration::from_millis(2500) && last <= Duration::from_secs(5), "{last:?}");
+        assert!(RetryState::after_failure().next_try > Instant::now());
+    }
 }

@@ -1,4 +1,4 @@
-//! `centrex crds`: the CRDs printed, written to a directory, or compared with one.
+//! `centrex crds`: prints the CRDs, writes them to a directory, or compares them with one.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use crate::resources::publish;
 use crate::resources::publish::PublishError;
 use crate::util::pipe::Pipe;
 
-/// What is done with the CRDs.
+/// Options of `centrex crds`.
 #[derive(Args, Clone, Debug)]
 pub struct CrdsArgs {
     /// Write them here, one file a kind, instead of printing them
@@ -33,7 +33,7 @@ pub enum CrdsError {
 /// Prints, writes or compares the CRDs.
 ///
 /// # Errors
-/// A file cannot be read or written, or is not what it should be.
+/// When a file cannot be written, or differs from what would be written.
 pub fn run(args: &CrdsArgs) -> Result<(), CrdsError> {
     match (&args.output, &args.check) {
         (Some(directory), _) => {

@@ -1,4 +1,4 @@
-//! `centrex migrate`: a database brought up to date, without anything else.
+//! `centrex migrate`: brings the schemas of a database up to date.
 
 use clap::Args;
 
@@ -23,10 +23,10 @@ pub enum MigrateError {
     Store(#[from] StoreError),
 }
 
-/// Migrates: the public schema and every tenant's. A database that is up to date stays as it is.
+/// Migrates the public schema and every tenant's. A database that is up to date is not changed.
 ///
 /// # Errors
-/// Postgres is out of reach or refuses, or the keys are not the database's.
+/// When Postgres cannot be reached or refuses, or the keys are not the ones that sealed this database.
 pub async fn run(args: MigrateArgs) -> Result<(), MigrateError> {
     let store = Store::connect(&args.store.options::<MigrateError>()?).await?;
     println!("up to date: {} tenants", store.tenants().await?.len());

@@ -1,4 +1,4 @@
-//! One folder or file a subcommand: its options, and what it is made of.
+//! One folder or file for each subcommand: its options, and how its parts are put together.
 
 pub mod check;
 pub mod crds;

@@ -1,4 +1,4 @@
-//! Objects of any kind on the API server: where they are, and how to say what went wrong.
+//! Requests to the API server: names, the API of an object of any kind, and what an error means.
 
 use kube::api::{Api, DynamicObject, GroupVersionKind};
 use kube::core::{ApiResource, Status};
@@ -8,14 +8,14 @@ use crate::reconcile::SinkError;
 use crate::resources::*;
 use crate::source::Object;
 
-/// Finalizer of Tenants: their data is dealt with before they go.
+/// Finalizer of Tenants: a Tenant is deleted only after its data is retained or dropped.
 pub const FINALIZER: &str = "centrex.dev/tenant";
-/// Field manager of everything that is written.
+/// Field manager of every write, as in `metadata.managedFields`.
 pub const MANAGER: &str = "centrex";
 
 macro_rules! resources {
     ($($kind:ident),+ $(,)?) => {
-        /// The API's names of an object's kind; none for kinds that are not ours.
+        /// Group, version and plural of an object's kind; `None` for kinds of Kubernetes, such as Secret.
         pub fn resource(object: &Object) -> Option<ApiResource> {
             match object {
                 $(Object::$kind(_) => Some(ApiResource::erase::<$kind>(&())),)+
@@ -27,7 +27,7 @@ macro_rules! resources {
 
 with_kinds!(resources);
 
-/// The API of an object's kind, in its namespace.
+/// The API of a kind: in a namespace, or cluster-wide.
 pub fn api_of(client: &Client, resource: &ApiResource, namespace: Option<&str>) -> Api<DynamicObject> {
     match namespace {
         Some(namespace) => Api::namespaced_with(client.clone(), namespace, resource),
@@ -35,34 +35,33 @@ pub fn api_of(client: &Client, resource: &ApiResource, namespace: Option<&str>) 
     }
 }
 
-/// What the API server said of a request.
+/// Cause of a 403 for an object in a namespace that is being deleted: `NamespaceTerminatingCause` of
+/// Kubernetes' core/v1, set by the API server's NamespaceLifecycle admission plugin.
+const NAMESPACE_TERMINATING: &str = "NamespaceTerminating";
+
+/// Why a request failed.
 #[derive(Debug)]
 pub enum Refusal {
-    /// The object is gone, or is another one by now: nothing is left to do.
+    /// The object does not exist, or cannot: its namespace is being deleted. Nothing is left to do.
     Gone,
-    /// It exists already.
+    /// An object of this name exists.
     Exists,
-    /// Somebody else wrote meanwhile.
+    /// Another client has written the object since it was read.
     Conflict,
-    /// Anything else; worth another try.
+    /// Anything else; worth a retry.
     Failed(SinkError),
 }
 
 impl From<kube::Error> for Refusal {
     fn from(error: kube::Error) -> Self {
         match &error {
-            // One without a name is about the kind: while a CRD settles, its objects cannot be found.
-            kube::Error::Api(status) if status.code == 404 && names_an_object(status) => Self::Gone,
-            // Nothing is made in a namespace on its way out (the cause's name is the API server's).
-            kube::Error::Api(status) if status.code == 403 && status.message.contains("being terminated") => {
+            // A 404 without a name is about the kind: its CRD is not established yet.
+            kube::Error::Api(status) if status.is_not_found() && names_an_object(status) => Self::Gone,
+            kube::Error::Api(status) if status.code == 403 && has_cause(status, NAMESPACE_TERMINATING) => {
                 Self::Gone
             }
-            kube::Error::Api(status) if status.code == 409 && status.reason == "AlreadyExists" => {
-                Self::Exists
-            }
-            // Made anew under the same name: what was to be written is not about this one.
-            kube::Error::Api(status) if status.code == 409 && status.message.contains("UID") => Self::Gone,
-            kube::Error::Api(status) if status.code == 409 => Self::Conflict,
+            kube::Error::Api(status) if status.is_already_exists() => Self::Exists,
+            kube::Error::Api(status) if status.is_conflict() => Self::Conflict,
             kube::Error::Api(status) => {
                 Self::Failed(SinkError(format!("{} ({} {})", status.message, status.code, status.reason)))
             }
@@ -75,7 +74,12 @@ fn names_an_object(status: &Status) -> bool {
     status.details.as_ref().is_some_and(|details| !details.name.is_empty())
 }
 
-/// What names an object in an event.
+fn has_cause(status: &Status, cause: &str) -> bool {
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    causes.into_iter().any(|found| found.reason == cause)
+}
+
+/// The reference by which an event names an object; `None` for kinds of Kubernetes.
 pub fn reference(object: &Object) -> Option<k8s_openapi::api::core::v1::ObjectReference> {
     let resource = resource(object)?;
     let GroupVersionKind { group, version, kind } =
@@ -91,9 +95,46 @@ pub fn reference(object: &Object) -> Option<k8s_openapi::api::core::v1::ObjectRe
     })
 }
 
-/// An owner reference to an extension, so that what is made for it goes with it.
+/// An owner reference to an extension, so that the garbage collector deletes its Secret with it.
 pub fn owned_by(
     extension: &Extension,
 ) -> Option<k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference> {
     extension.controller_owner_ref(&())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn refusal(code: u16, reason: &str, details: Value) -> Refusal {
+        let status = json!({
+            "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+            "message": "in words, which are not read", "reason": reason, "details": details, "code": code,
+        });
+        kube::Error::Api(Box::new(serde_json::from_value(status).unwrap())).into()
+    }
+
+    #[test]
+    fn an_error_is_known_by_its_codes() {
+        // As Kubernetes 1.37 answers to a Secret in a namespace that is being deleted.
+        let details = json!({
+            "name": "e100-sip", "kind": "secrets",
+            "causes": [{
+                "reason": "NamespaceTerminating", "message": "namespace acme is being terminated",
+                "field": "metadata.namespace",
+            }],
+        });
+        assert!(matches!(refusal(403, "Forbidden", details), Refusal::Gone));
+        let object = json!({ "name": "e100-sip", "kind": "secrets" });
+        assert!(
+            matches!(refusal(403, "Forbidden", object.clone()), Refusal::Failed(_)),
+            "a Role is too small"
+        );
+        assert!(matches!(refusal(404, "NotFound", object.clone()), Refusal::Gone));
+        assert!(matches!(refusal(404, "NotFound", json!({})), Refusal::Failed(_)), "no such kind yet");
+        assert!(matches!(refusal(409, "AlreadyExists", object.clone()), Refusal::Exists));
+        assert!(matches!(refusal(409, "Conflict", object), Refusal::Conflict));
+    }
 }

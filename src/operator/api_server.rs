@@ -1,44 +1,45 @@
-//! Whether the API server can be reached, in one line where every watch and every request fails.
+//! Logs whether the API server can be reached: one line, where every watch and every request would log
+//! its own.
 
 use std::time::Duration;
 
-use hyper::Uri;
+use http::Uri;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::source::cluster::Watches;
 
-/// How often it is told that the API server still cannot be reached.
-const AGAIN: Duration = Duration::from_secs(60);
+/// Interval of the log line during an outage.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
-/// What was told of it last.
+/// The reachability of the API server, as it was logged last.
 pub struct ApiServer {
     url: String,
-    /// Since when it is away, and when that was told last.
-    away: Option<(Instant, Instant)>,
+    /// Begin of the outage, and time of its last log line.
+    outage: Option<(Instant, Instant)>,
 }
 
 impl ApiServer {
-    /// One at an address.
+    /// An API server that can be reached, at an address for log lines.
     pub fn at(url: &Uri) -> Self {
-        Self { url: url.to_string(), away: None }
+        Self { url: url.to_string(), outage: None }
     }
 
-    /// Looks, and tells what is new: that it cannot be reached, at once and every minute, and that it can.
-    pub fn look(&mut self, watches: &Watches) {
+    /// Logs an outage when it begins, every minute while it lasts, and when it ends.
+    pub fn log_outage(&mut self, watches: &Watches) {
         let (now, url) = (Instant::now(), &self.url);
-        match (watches.away(), self.away) {
+        match (watches.away(), self.outage) {
             (Some(why), None) => {
-                warn!(%url, "{why}; trying again, and what was seen stays");
-                self.away = Some((now, now));
+                warn!(%url, "{why}; trying again, and the resources read so far stay in force");
+                self.outage = Some((now, now));
             }
-            (Some(why), Some((since, told))) if told.elapsed() >= AGAIN => {
-                warn!(%url, seconds = since.elapsed().as_secs(), "{why}; trying again, and what was seen stays");
-                self.away = Some((since, now));
+            (Some(why), Some((since, logged))) if logged.elapsed() >= LOG_INTERVAL => {
+                warn!(%url, seconds = since.elapsed().as_secs(), "{why}; trying again, and the resources read so far stay in force");
+                self.outage = Some((since, now));
             }
             (None, Some((since, _))) => {
                 info!(%url, seconds = since.elapsed().as_secs(), "the API server can be reached again");
-                self.away = None;
+                self.outage = None;
             }
             _ => {}
         }

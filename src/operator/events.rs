@@ -1,4 +1,6 @@
-//! Events: what a person should know of an object, once for each time it became true.
+//! Events of the events.k8s.io API: one each time something becomes true that a person should know.
+//!
+//! Not `kube::runtime::events::Recorder`: it merges events that differ only in their note.
 
 use futures::StreamExt;
 use futures::stream::poll_fn;
@@ -14,36 +16,37 @@ use tracing::{debug, warn};
 use super::api::Refusal;
 use crate::reconcile::Note;
 
-/// Who reports.
+/// `reportingController` of every event.
 const CONTROLLER: &str = "centrex.dev/operator";
-/// Most bytes of a note the API server takes.
+/// Most bytes of a note that the API server accepts.
 const MAX_NOTE: usize = 1024;
-/// Most bytes of the object's name in that of an event, so that the whole stays a legal name.
+/// Most bytes of the object's name in an event's name, which has a suffix and 253 bytes at most.
 const MAX_NAME: usize = 200;
 /// Namespace of events about cluster-wide objects.
 const CLUSTER_NAMESPACE: &str = "default";
 
-/// Events under way at one time, and those that wait for that, at most.
-const CONCURRENT: usize = 8;
-const MOST_WAITING: usize = 1000;
+/// Most requests under way at one time.
+const MAX_CONCURRENT: usize = 8;
+/// Most events that wait for a request; more are dropped.
+const MAX_WAITING: usize = 1000;
 
-/// Events to be written, a few at a time.
+/// The queue of events to write.
 #[derive(Clone)]
 pub struct Events(Sender<(ObjectReference, Note)>);
 
 impl Events {
-    /// Starts to write; ends when nobody has events any more.
+    /// Starts the writer; it ends when all clones are dropped.
     pub fn start(client: Client, instance: String) -> Self {
-        let (queue, waiting) = mpsc::channel(MOST_WAITING);
+        let (queue, waiting) = mpsc::channel(MAX_WAITING);
         tokio::spawn(publish_all(client, instance, waiting));
         Self(queue)
     }
 
-    /// Has an event written. Of too many at once the last are left out: conditions say the same.
+    /// Queues an event. It is dropped when too many wait: conditions say the same.
     pub fn put(&self, regarding: ObjectReference, note: Note) {
-        if let Err(left_out) = self.0.try_send((regarding, note)) {
-            let (ObjectReference { kind, namespace, name, .. }, note) = left_out.into_inner();
-            debug!(kind, namespace, name, reason = note.reason, "an event is left out: too many wait");
+        if let Err(dropped) = self.0.try_send((regarding, note)) {
+            let (ObjectReference { kind, namespace, name, .. }, note) = dropped.into_inner();
+            debug!(kind, namespace, name, reason = note.reason, "an event was dropped: too many wait");
         }
     }
 }
@@ -51,10 +54,10 @@ impl Events {
 async fn publish_all(client: Client, instance: String, mut waiting: Receiver<(ObjectReference, Note)>) {
     let waiting = poll_fn(move |context| waiting.poll_recv(context));
     let publish = |(regarding, note)| publish(client.clone(), instance.clone(), regarding, note);
-    waiting.for_each_concurrent(CONCURRENT, publish).await;
+    waiting.for_each_concurrent(MAX_CONCURRENT, publish).await;
 }
 
-/// Writes an event. It is not worth a second try: the condition says the same.
+/// Writes an event, without a retry: the condition says the same.
 pub async fn publish(client: Client, instance: String, regarding: ObjectReference, note: Note) {
     let Some(event) = event(&instance, regarding.clone(), note) else { return };
     let namespace = event.metadata.namespace.clone().unwrap_or_default();
@@ -100,7 +103,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn of_too_many_events_the_last_are_left_out() {
+    async fn of_too_many_events_the_last_are_dropped() {
         let (queue, mut waiting) = mpsc::channel(2);
         let events = Events(queue);
         for reason in ["1", "2", "3"] {

@@ -1,4 +1,4 @@
-//! The loop of a replica: it follows the watches, and writes while it leads.
+//! The loop of one replica of the operator: it follows the watches, and writes while it leads.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -21,18 +21,18 @@ use crate::source::Change;
 use crate::source::cluster::Update;
 use crate::store::reports::{HeartbeatLimits, follow_acks};
 use crate::store::{Elected, Memory, Store, StoreError, StoreOptions, WriterIdentity};
+use crate::util::backoff::Backoff;
 
-/// First and longest pause before Postgres is tried again.
-const FIRST_RETRY: Duration = Duration::from_millis(250);
-const LONGEST_RETRY: Duration = Duration::from_secs(10);
-/// How often the loop says how it is.
-const PULSE: Duration = Duration::from_secs(1);
+/// Pauses between connections to Postgres.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(10));
+/// Interval at which the loop publishes its progress.
+const TICK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The loop of a replica.
+/// One replica of the operator.
 pub(crate) struct Operator {
     pub reconciler: Reconciler,
     pub options: StoreOptions,
-    /// What this process wrote, in all its terms.
+    /// The revisions that this process wrote, in all its terms.
     pub memory: Memory,
     pub client: Client,
     pub identity: String,
@@ -41,179 +41,192 @@ pub(crate) struct Operator {
     pub cluster_wide: bool,
     pub metrics: Metrics,
     pub health: Arc<Health>,
-    /// What was heard before everything was listed.
-    pub heard: Vec<Change>,
+    /// Changes that came before the first list of every kind was complete.
+    pub unlisted: Vec<Change>,
     pub unreadable: UnreadableObjects,
-    /// A time of leadership, while it lasts.
-    pub term: Option<LeaderSession>,
+    /// `Some` while this replica leads.
+    pub session: Option<LeaderSession>,
     pub api_server: ApiServer,
 }
 
-/// A time of leadership.
+/// One term of leadership, and the tasks that work for it.
 pub(crate) struct LeaderSession {
-    /// As it was elected.
     term: lease::Term,
-    /// Cancelled when Postgres no longer lets us write.
-    written: Option<CancellationToken>,
-    /// Ends what belongs to it.
-    over: CancellationToken,
-    /// The store, once it is there.
+    /// Ends the tasks of the session; cancelled with the Lease too.
+    ended: CancellationToken,
+    /// The store, sent once Postgres lets this replica write.
     store: oneshot::Receiver<Store>,
-    /// Why it is not there yet: the category of the last error.
-    failing: watch::Receiver<Option<&'static str>>,
+    /// True once the store was received.
+    has_store: bool,
+    /// Cancelled when Postgres lets another process write; `None` before there is a store.
+    store_lost: Option<CancellationToken>,
+    /// Category of the last error of connecting to the store.
+    store_error: watch::Receiver<Option<&'static str>>,
+    /// When Postgres first refused this leader, because a later one has written.
+    fenced_since: Arc<OnceLock<Instant>>,
     acks: mpsc::Receiver<Ack>,
-    /// None where a Role does not reach Switch objects.
+    /// `None` with `--namespaces`: a Role reaches no Switch objects.
     switches: Option<Switches>,
-    leading: bool,
-    /// Since when the store says that a later leader has written.
-    fenced: Arc<OnceLock<Instant>>,
 }
 
-/// What woke the loop.
+/// What the loop handles next.
 enum LoopEvent {
     Stop,
     Leadership(Leadership),
+    /// `None` when the watches have ended.
     Update(Option<Update>),
-    Store(Store),
-    StoreFails(&'static str),
+    StoreConnected(Store),
+    /// With the category of the error.
+    StoreFailed(&'static str),
     Ack(Ack),
+    /// The Lease or the right to write to Postgres was lost.
     Lost,
+    /// The reconciler has worked on a job.
     Worked,
-    Pulse,
+    Tick,
 }
 
 impl Operator {
-    /// Runs until it is told to end.
+    /// Runs until `stop` is cancelled or the watches end.
     pub async fn run(
         &mut self,
         mut inbox: mpsc::Receiver<Update>,
         mut leadership: watch::Receiver<Leadership>,
         stop: &CancellationToken,
     ) {
-        let mut pulse = tokio::time::interval(PULSE);
+        let mut ticks = tokio::time::interval(TICK_INTERVAL);
         leadership.mark_changed();
         loop {
-            let wake = tokio::select! {
+            let event = tokio::select! {
                 biased;
                 () = stop.cancelled() => LoopEvent::Stop,
                 Ok(()) = leadership.changed() => LoopEvent::Leadership(leadership.borrow_and_update().clone()),
-                wake = tenure(&mut self.term) => wake,
+                event = session_event(&mut self.session) => event,
                 update = inbox.recv() => LoopEvent::Update(update),
                 () = self.reconciler.work() => LoopEvent::Worked,
-                _ = pulse.tick() => LoopEvent::Pulse,
+                _ = ticks.tick() => LoopEvent::Tick,
             };
             self.health.turn();
-            match wake {
+            match event {
                 LoopEvent::Stop => break,
                 LoopEvent::Leadership(Leadership::Leading(term)) => self.lead(term),
                 LoopEvent::Leadership(Leadership::Following { leader }) => {
-                    info!(leader = leader.as_deref().unwrap_or("nobody"), "following");
-                    self.follow();
+                    info!(leader = leader.as_deref().unwrap_or("none"), "following");
+                    self.step_down();
                 }
-                LoopEvent::Lost => self.lose(),
-                LoopEvent::Store(store) => self.begin(store),
-                LoopEvent::StoreFails(category) => self.reconciler.store_fails(category),
+                LoopEvent::Lost => self.restart_or_step_down(),
+                LoopEvent::StoreConnected(store) => self.use_store(store),
+                LoopEvent::StoreFailed(category) => self.reconciler.store_fails(category),
                 LoopEvent::Ack(ack) => self.acknowledge(ack),
                 LoopEvent::Update(None) => break,
-                LoopEvent::Update(Some(update)) => self.take_in(update, &mut inbox),
+                LoopEvent::Update(Some(update)) => self.apply_changes(update, &mut inbox),
                 LoopEvent::Worked => {}
-                LoopEvent::Pulse => self.tell(),
+                LoopEvent::Tick => self.publish_progress(),
             }
         }
-        self.follow();
+        self.step_down();
     }
 
-    /// Takes in what the watches saw. Until everything was listed it is only gathered.
-    fn take_in(&mut self, update: Update, inbox: &mut mpsc::Receiver<Update>) {
+    /// Applies changes of the watches. Until the first list of every kind is complete, they are only collected.
+    fn apply_changes(&mut self, update: Update, inbox: &mut mpsc::Receiver<Update>) {
         let Update { mut changes, mut complete } = update;
         while let Ok(next) = inbox.try_recv() {
             complete = next.complete;
             changes.extend(next.changes);
         }
-        let leads = self.term.as_ref().is_some_and(|term| term.leading);
-        self.unreadable.take_in(&changes, leads);
-        self.heard.extend(changes);
+        let writes = self.session.as_ref().is_some_and(|session| session.has_store);
+        self.unreadable.apply_changes(&changes, writes);
+        self.unlisted.extend(changes);
         if complete {
-            self.reconciler.take_in(std::mem::take(&mut self.heard), true);
+            self.reconciler.take_in(std::mem::take(&mut self.unlisted), true);
         }
     }
 
     fn acknowledge(&mut self, ack: Ack) {
-        if let Some(switches) = self.term.as_ref().and_then(|term| term.switches.as_ref()) {
-            switches.take(&ack);
+        if let Some(switches) = self.session.as_ref().and_then(|session| session.switches.as_ref()) {
+            switches.record(&ack);
         }
         self.reconciler.acknowledge(ack);
     }
 
-    /// Begins to write, as soon as Postgres can be reached.
+    /// Starts a session: connects to Postgres and follows the switches' reports.
     fn lead(&mut self, term: lease::Term) {
-        self.follow();
+        self.step_down();
         info!(transition = term.transition, "leading");
-        let (own, over) = (term.clone(), term.lost.child_token());
-        let (send, store) = oneshot::channel();
-        let (fails, failing) = watch::channel(None);
+        let ended = term.lost.child_token();
+        let (send_store, store) = oneshot::channel();
+        let (send_error, store_error) = watch::channel(None);
         let (send_acks, acks) = mpsc::channel(64);
-        let (options, token, metrics) = (self.options.clone(), over.clone(), self.metrics.clone());
-        let fenced = Arc::<OnceLock<Instant>>::default();
-        let since = fenced.clone();
-        let elected = Elected { lease: term.lease, transition: term.transition };
+        let (options, token, metrics) = (self.options.clone(), ended.clone(), self.metrics.clone());
+        let fenced_since = Arc::<OnceLock<Instant>>::default();
+        let fenced = fenced_since.clone();
+        let elected = Elected { lease: term.lease.clone(), transition: term.transition };
         let candidate = WriterIdentity { holder: self.identity.clone(), elected: Some(elected) };
         let memory = self.memory.clone();
         tokio::spawn(async move {
             let work = async {
-                let store = connect(&options, &candidate, &memory, &metrics.reconcile, &since, &fails).await;
+                let store =
+                    connect(&options, &candidate, &memory, &metrics.reconcile, &fenced, &send_error).await;
                 let reader = store.reader().clone();
-                let _ = send.send(store);
+                let _ = send_store.send(store);
                 follow_acks(reader, HeartbeatLimits::default(), send_acks, token.clone()).await;
             };
             token.run_until_cancelled(work).await;
         });
         let switches = self.cluster_wide.then(|| {
-            let (switches, token) = (Switches::default(), over.clone());
-            let keep = switches.clone().keep(self.client.clone(), self.identity.clone());
-            tokio::spawn(async move { token.run_until_cancelled(keep).await });
+            let (switches, token) = (Switches::default(), ended.clone());
+            let writer = switches.clone().run(self.client.clone(), self.identity.clone());
+            tokio::spawn(async move { token.run_until_cancelled(writer).await });
             switches
         });
         self.reconciler.lead_without_store();
-        let (written, leading) = (None, false);
-        self.term =
-            Some(LeaderSession { term: own, written, over, store, failing, acks, switches, leading, fenced });
+        self.session = Some(LeaderSession {
+            term,
+            ended,
+            store,
+            has_store: false,
+            store_lost: None,
+            store_error,
+            fenced_since,
+            acks,
+            switches,
+        });
     }
 
     /// Writes to a store from now on.
-    fn begin(&mut self, store: Store) {
-        if let Some(term) = &mut self.term {
-            term.written = Some(store.lost());
+    fn use_store(&mut self, store: Store) {
+        if let Some(session) = &mut self.session {
+            session.store_lost = Some(store.lost());
         }
         self.reconciler.lead(store);
-        self.unreadable.tell_all();
+        self.unreadable.publish_all();
     }
 
-    /// The right to write was lost. Where only Postgres took it, the Lease is still ours, and it is
-    /// asked for again.
-    fn lose(&mut self) {
-        let again = self.term.as_ref().map(|term| term.term.clone()).filter(|term| !term.lost.is_cancelled());
-        match again {
+    /// Handles a lost session. While the Lease is still held, only Postgres has taken the right to write:
+    /// it is requested again, for the same term.
+    fn restart_or_step_down(&mut self) {
+        let term = self.session.as_ref().map(|session| session.term.clone());
+        match term.filter(|term| !term.lost.is_cancelled()) {
             Some(term) => self.lead(term),
-            None => self.follow(),
+            None => self.step_down(),
         }
     }
 
-    /// Ends all writing at once.
-    fn follow(&mut self) {
-        if let Some(term) = self.term.take() {
-            term.over.cancel();
+    /// Ends the session, and all writing at once.
+    fn step_down(&mut self) {
+        if let Some(session) = self.session.take() {
+            session.ended.cancel();
         }
         self.reconciler.follow();
     }
 
-    fn tell(&mut self) {
-        self.api_server.look(&self.health.watches);
-        let leading = self.term.as_ref().is_some_and(|term| term.leading);
-        self.metrics.set_loop(leading, self.reconciler.pending(), self.reconciler.reasons());
-        let waits = self.term.as_ref().filter(|term| !term.leading);
-        let since = waits.and_then(|term| term.fenced.get());
-        let fenced = since.is_some_and(|since| since.elapsed() > self.health.lease);
+    fn publish_progress(&mut self) {
+        self.api_server.log_outage(&self.health.watches);
+        let writes = self.session.as_ref().is_some_and(|session| session.has_store);
+        self.metrics.set_loop(writes, self.reconciler.pending(), self.reconciler.reasons());
+        let connecting = self.session.as_ref().filter(|session| !session.has_store);
+        let fenced_since = connecting.and_then(|session| session.fenced_since.get());
+        let fenced = fenced_since.is_some_and(|since| since.elapsed() > self.health.lease);
         if !self.health.fence(fenced) && fenced {
             error!(
                 lease = %self.lease,
@@ -224,48 +237,51 @@ impl Operator {
     }
 }
 
-/// What a time of leadership brings; nothing while there is none.
-async fn tenure(term: &mut Option<LeaderSession>) -> LoopEvent {
-    let Some(term) = term else { return std::future::pending().await };
+/// The next event of a session; never, without a session.
+async fn session_event(session: &mut Option<LeaderSession>) -> LoopEvent {
+    let Some(session) = session else { return std::future::pending().await };
+    let has_store = session.has_store;
     tokio::select! {
         biased;
-        () = term.over.cancelled() => LoopEvent::Lost,
-        () = lost(&term.written) => LoopEvent::Lost,
-        store = &mut term.store, if !term.leading => match store {
+        () = session.ended.cancelled() => LoopEvent::Lost,
+        () = lost(&session.store_lost) => LoopEvent::Lost,
+        store = &mut session.store, if !has_store => match store {
             Ok(store) => {
-                term.leading = true;
-                LoopEvent::Store(store)
+                session.has_store = true; // a receiver must not be polled again
+                LoopEvent::StoreConnected(store)
             }
             Err(_) => LoopEvent::Lost,
         },
-        Ok(()) = term.failing.changed(), if !term.leading => match *term.failing.borrow_and_update() {
-            Some(category) => LoopEvent::StoreFails(category),
-            None => LoopEvent::Pulse,
+        Ok(()) = session.store_error.changed(), if !has_store => match *session.store_error.borrow_and_update() {
+            Some(category) => LoopEvent::StoreFailed(category),
+            None => LoopEvent::Tick,
         },
-        Some(ack) = term.acks.recv(), if term.leading => LoopEvent::Ack(ack),
+        Some(ack) = session.acks.recv(), if has_store => LoopEvent::Ack(ack),
         else => std::future::pending().await,
     }
 }
 
-async fn lost(written: &Option<CancellationToken>) {
-    match written {
+/// Returns when the right to write to the store is lost; never, before there is a store.
+async fn lost(store_lost: &Option<CancellationToken>) {
+    match store_lost {
         Some(token) => token.cancelled().await,
         None => std::future::pending().await,
     }
 }
 
-/// Connects for writing, and tries for ever: whatever Postgres says may be put right without us, and until
-/// then the statuses say that it fails. When another one was elected meanwhile, the Lease says so in a
-/// moment, and ends this; `fenced` says since when, if it does not.
+/// Connects for writing, and retries after any error: an administrator can correct it without a restart,
+/// and until then the statuses say that the store fails. Normally a fenced leader has lost the Lease too,
+/// which ends the session in a moment; `fenced` keeps the time of the first refusal for the case that it
+/// has not.
 async fn connect(
     options: &StoreOptions,
     candidate: &WriterIdentity,
     memory: &Memory,
     metrics: &reconcile::Metrics,
     fenced: &OnceLock<Instant>,
-    fails: &watch::Sender<Option<&'static str>>,
+    error: &watch::Sender<Option<&'static str>>,
 ) -> Store {
-    let mut wait = FIRST_RETRY;
+    let mut backoff = BACKOFF;
     loop {
         let cause = match Store::lead_again(options, candidate, memory).await {
             Ok(store) => return store,
@@ -277,8 +293,7 @@ async fn connect(
         }
         metrics.failed(category);
         warn!(category, %cause, "nothing can be written to Postgres; trying again");
-        fails.send_if_modified(|told| told.replace(category) != Some(category));
-        tokio::time::sleep(wait).await;
-        wait = (wait * 2).min(LONGEST_RETRY);
+        error.send_if_modified(|previous| previous.replace(category) != Some(category));
+        tokio::time::sleep(backoff.pause()).await;
     }
 }

@@ -1,4 +1,4 @@
-//! What the operator counts. Labels are few and fixed: no names, no error texts.
+//! Metrics of the operator. Labels are few and fixed: no names, no error texts.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,21 +13,21 @@ use prometheus_client::registry::Registry;
 use crate::compile::Reason;
 use crate::reconcile;
 
-/// A label of a problem: compile's reason.
+/// The label of a problem.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ReasonLabel {
-    /// PascalCase, as in conditions.
+    /// The reason of the condition, in PascalCase.
     pub reason: String,
 }
 
-/// A label of a watch: the kind it watches.
+/// The label of a watch.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct KindLabel {
-    /// The kind.
+    /// The watched kind, such as `Extension`.
     pub kind: String,
 }
 
-/// Everything that is counted. Clones count the same.
+/// The operator's metrics. Clones share their values.
 #[derive(Clone)]
 pub struct Metrics {
     registry: Arc<Registry>,
@@ -36,7 +36,7 @@ pub struct Metrics {
     problems: Family<ReasonLabel, Gauge>,
     watches: Family<KindLabel, Gauge<f64, AtomicU64>>,
     status_writes: Counter,
-    /// Of the loop.
+    /// Metrics of the reconcile loop.
     pub reconcile: reconcile::Metrics,
 }
 
@@ -66,7 +66,7 @@ impl Metrics {
         self.status_writes.inc();
     }
 
-    /// Says how the loop is.
+    /// Sets the gauges of the loop; `problems` counts them by reason.
     pub fn set_loop(&self, leading: bool, pending: usize, problems: BTreeMap<Reason, i64>) {
         self.leader.set(i64::from(leading));
         self.pending.set(i64::try_from(pending).unwrap_or(i64::MAX));
@@ -76,18 +76,13 @@ impl Metrics {
         }
     }
 
-    /// Says when a kind's watch was last heard.
+    /// Sets the seconds since the API server was last heard on the watch of a kind.
     pub fn set_watch(&self, kind: &str, seconds: f64) {
         self.watches.get_or_create(&KindLabel { kind: kind.to_owned() }).set(seconds);
     }
 
-    /// All of it as OpenMetrics.
-    ///
-    /// # Errors
-    /// Never in practice: text is written into memory.
-    pub fn encode(&self) -> Result<String, std::fmt::Error> {
-        let mut text = String::new();
-        prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
-        Ok(text)
+    /// The registry that a scrape encodes.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
     }
 }

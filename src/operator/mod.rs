@@ -1,5 +1,4 @@
-//! Centrex on a cluster: watches, compile, store, and the truth in statuses. Every replica watches;
-//! the one that leads writes.
+//! Kubernetes' side of the reconcile loop. Every replica watches; the leader writes.
 
 pub(crate) mod api;
 pub(crate) mod api_server;

@@ -1,4 +1,4 @@
-//! What the reconcile loop asks of a cluster.
+//! The reconcile loop's writes to a cluster: finalizers, Secrets, statuses and events.
 
 use std::sync::Arc;
 
@@ -20,24 +20,24 @@ use crate::resources::{Extension, Tenant};
 use crate::source::{Change, Object, ObjectKey};
 use crate::store::{Removed, tenant_schema};
 
-/// How often a finalizer is tried that somebody else's write got in the way of.
-const ATTEMPTS: usize = 5;
+/// Attempts to change the finalizers of a Tenant that other clients write at the same time.
+const MAX_ATTEMPTS: usize = 5;
 
-/// A cluster, as the loop writes to it.
+/// Writes to the API server.
 #[derive(Clone)]
 pub struct KubeSink {
     client: Client,
     events: Events,
     statuses: Statuses,
-    /// False in the mode of a list of namespaces.
+    /// False with `--namespaces`: a Role reaches no cluster-wide object.
     cluster_wide: bool,
     secrets: Secrets,
-    /// The operator's Lease, which outlives tenants and their namespaces.
+    /// The operator's Lease. Its events outlive tenants and their namespaces.
     lease: ObjectReference,
 }
 
 impl KubeSink {
-    /// A cluster, written to in the name of this replica.
+    /// A sink that writes through a client.
     pub fn new(
         client: Client,
         events: Events,
@@ -45,17 +45,18 @@ impl KubeSink {
         cluster_wide: bool,
         lease: ObjectReference,
     ) -> Self {
-        let secrets = Secrets::start(&client);
+        let secrets = Secrets::new(&client);
         Self { client, events, statuses, cluster_wide, secrets, lease }
     }
 
-    fn note(&self, object: &Object, note: Note) {
+    fn put_event(&self, object: &Object, note: Note) {
         let Some(regarding) = reference(object) else { return };
         self.events.put(regarding, note);
     }
 
-    /// Changes the finalizers of a Tenant, if it still is the one that is meant.
-    async fn finalizers(
+    /// Replaces the finalizers of a Tenant by those that `change` returns; `None` leaves them. Does nothing
+    /// when the Tenant was deleted, or recreated with another UID.
+    async fn change_finalizers(
         &self,
         tenant: &Tenant,
         change: impl Fn(&Tenant) -> Option<Vec<String>>,
@@ -64,7 +65,7 @@ impl KubeSink {
             return Ok(());
         };
         let api: Api<Tenant> = Api::namespaced(self.client.clone(), namespace);
-        for _ in 0..ATTEMPTS {
+        for _ in 0..MAX_ATTEMPTS {
             let now = match api.get(name).await.map_err(Refusal::from) {
                 Ok(now) if now.metadata.uid == tenant.metadata.uid => now,
                 Ok(_) | Err(Refusal::Gone) => return Ok(()),
@@ -81,21 +82,21 @@ impl KubeSink {
                 Err(Refusal::Conflict | Refusal::Exists) => {}
             }
         }
-        Err(SinkError("others write the Tenant all the time".to_owned()))
+        Err(SinkError(format!("the Tenant was changed by others during each of {MAX_ATTEMPTS} attempts")))
     }
 }
 
 impl ResourceSink for KubeSink {
-    fn hold(&self, tenant: Arc<Tenant>) -> BoxFuture<'static, Result<(), SinkError>> {
+    fn add_finalizer(&self, tenant: Arc<Tenant>) -> BoxFuture<'static, Result<(), SinkError>> {
         let cluster = self.clone();
         async move {
-            if holds(&tenant) {
+            if has_finalizer(&tenant) {
                 return Ok(());
             }
             cluster
-                .finalizers(&tenant, |now| {
-                    // The API server takes no new finalizer on what is being deleted.
-                    let wanted = !holds(now) && now.metadata.deletion_timestamp.is_none();
+                .change_finalizers(&tenant, |now| {
+                    // The API server refuses a new finalizer on an object that is being deleted.
+                    let wanted = !has_finalizer(now) && now.metadata.deletion_timestamp.is_none();
                     let others = now.metadata.finalizers.iter().flatten().cloned();
                     wanted.then(|| others.chain([FINALIZER.to_owned()]).collect())
                 })
@@ -104,26 +105,30 @@ impl ResourceSink for KubeSink {
         .boxed()
     }
 
-    fn release(&self, tenant: Arc<Tenant>, removed: Removed) -> BoxFuture<'static, Result<(), SinkError>> {
+    fn remove_finalizer(
+        &self,
+        tenant: Arc<Tenant>,
+        removed: Removed,
+    ) -> BoxFuture<'static, Result<(), SinkError>> {
         let cluster = self.clone();
         async move {
-            if !holds(&tenant) {
+            if !has_finalizer(&tenant) {
                 return Ok(());
             }
-            if let Some(note) = farewell(&tenant, removed) {
+            if let Some(note) = deletion_event(&tenant, removed) {
                 if removed == Removed::Retained {
-                    // Events of the Tenant go with its namespace, and this is what it can be adopted by.
+                    // Events of the Tenant are deleted with its namespace, and this one has the id for adoption.
                     let of = Object::Tenant(tenant.clone()).key();
                     let text = format!("{of}: {}", note.text);
                     info!(tenant = %of, "{}", note.text);
                     cluster.events.put(cluster.lease.clone(), Note { text, ..note.clone() });
                 }
-                cluster.note(&Object::Tenant(tenant.clone()), note);
+                cluster.put_event(&Object::Tenant(tenant.clone()), note);
             }
             cluster
-                .finalizers(&tenant, |now| {
+                .change_finalizers(&tenant, |now| {
                     let others = now.metadata.finalizers.iter().flatten().filter(|name| *name != FINALIZER);
-                    holds(now).then(|| others.cloned().collect())
+                    has_finalizer(now).then(|| others.cloned().collect())
                 })
                 .await
         }
@@ -135,31 +140,31 @@ impl ResourceSink for KubeSink {
     }
 
     fn publish(&self, object: &Object, status: NewStatus, notes: Vec<Note>) {
-        // The cluster's own kinds come from files then, and a Role reaches no status of theirs.
+        // With --namespaces, cluster-wide kinds come from files: they have no status on the API server.
         if !self.cluster_wide && object.metadata().namespace.is_none() {
             return;
         }
         self.statuses.put(object, status);
         for note in notes {
-            self.note(object, note);
+            self.put_event(object, note);
         }
     }
 
-    fn seen(&self, change: &mut Change) {
-        self.statuses.seen(change);
+    fn overlay_pending(&self, change: &mut Change) {
+        self.statuses.overlay_pending(change);
     }
 
-    fn forget(&self) -> Vec<ObjectKey> {
-        self.statuses.clear()
+    fn reset(&self) -> Vec<ObjectKey> {
+        self.statuses.reset()
     }
 }
 
-fn holds(tenant: &Tenant) -> bool {
+fn has_finalizer(tenant: &Tenant) -> bool {
     tenant.metadata.finalizers.iter().flatten().any(|name| name == FINALIZER)
 }
 
-/// What became of a tenant's data.
-fn farewell(tenant: &Tenant, removed: Removed) -> Option<Note> {
+/// The event that says what happened to a deleted tenant's data; `None` where there was none.
+fn deletion_event(tenant: &Tenant, removed: Removed) -> Option<Note> {
     let id = tenant_id(tenant)?;
     let schema = tenant_schema(id);
     let (reason, text) = match removed {

@@ -1,4 +1,5 @@
-//! SIP passwords made for extensions that name none: a few at a time, one namespace after the other.
+//! Secrets with generated SIP passwords, for extensions that name no Secret. A few are created at one
+//! time, and namespaces take turns.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,19 +14,19 @@ use tracing::{debug, info, warn};
 
 use super::api::{MANAGER, Refusal, owned_by};
 use crate::resources::Extension;
-use crate::secrets::password::password;
+use crate::secrets::password::generate_password;
 use crate::source::{Object, ObjectKey};
+use crate::util::backoff::Backoff;
 use crate::util::turns::Turns;
 
-/// Secrets made at one time.
-const MAKERS: usize = 8;
-/// What is made within this time is told in one line a namespace.
-const TOGETHER: Duration = Duration::from_secs(10);
-/// First and longest pause before a Secret is tried again.
-const FIRST_RETRY: Duration = Duration::from_millis(500);
-const LONGEST_RETRY: Duration = Duration::from_secs(30);
+/// Most requests under way at one time.
+const MAX_WORKERS: usize = 8;
+/// Secrets created within this time are one log line a namespace.
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
+/// Pauses before a Secret that could not be created is retried.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(30));
 
-/// Secrets that are to be made.
+/// The queue of Secrets to create.
 #[derive(Clone)]
 pub struct Secrets {
     client: Client,
@@ -34,43 +35,43 @@ pub struct Secrets {
 
 #[derive(Default)]
 struct Queue {
-    /// Extensions a Secret is being made for, or will be.
-    wanted: HashSet<ObjectKey>,
+    /// Extensions whose Secret is queued, delayed or being created.
+    pending: HashSet<ObjectKey>,
     waiting: Turns<Work>,
-    /// How many are at work.
-    makers: usize,
-    /// How many were made in each namespace since that was told.
-    made: HashMap<String, usize>,
-    /// The last one failed.
+    /// Running workers.
+    workers: usize,
+    /// Secrets created since the last log line, by namespace.
+    created: HashMap<String, usize>,
+    /// True after a failure until a success: only the first failure is logged.
     failing: bool,
 }
 
 struct Work {
     extension: Arc<Extension>,
-    failures: u32,
+    backoff: Backoff,
 }
 
 impl Secrets {
-    /// Makes them through a client.
-    pub fn start(client: &Client) -> Self {
+    /// An empty queue; Secrets are created through a client.
+    pub fn new(client: &Client) -> Self {
         Self { client: client.clone(), queue: Arc::default() }
     }
 
-    /// Has one made for an extension.
+    /// Queues a Secret for an extension, unless one is pending.
     pub fn make(&self, extension: Arc<Extension>) {
         let mut queue = self.lock();
-        if queue.wanted.insert(key(&extension)) {
+        if queue.pending.insert(key(&extension)) {
             let namespace = extension.metadata.namespace.clone();
-            queue.waiting.push(namespace.as_deref(), Work { extension, failures: 0 });
-            self.hire(&mut queue);
+            queue.waiting.push(namespace.as_deref(), Work { extension, backoff: BACKOFF });
+            self.spawn_worker(&mut queue);
         }
     }
 
-    /// Starts one more to work, where there is work and room.
-    fn hire(&self, queue: &mut Queue) {
-        if queue.makers < MAKERS && !queue.waiting.is_empty() {
-            queue.makers += 1;
-            tokio::spawn(self.clone().work());
+    /// Starts a worker, if Secrets wait and fewer than [`MAX_WORKERS`] run.
+    fn spawn_worker(&self, queue: &mut Queue) {
+        if queue.workers < MAX_WORKERS && !queue.waiting.is_empty() {
+            queue.workers += 1;
+            tokio::spawn(self.clone().run_worker());
         }
     }
 
@@ -78,72 +79,70 @@ impl Secrets {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes what waits, and ends when nothing does.
-    async fn work(self) {
+    /// Creates queued Secrets, and ends when none waits.
+    async fn run_worker(self) {
         while let Some(work) = self.next() {
-            if self.make_one(&work.extension).await {
-                self.lock().wanted.remove(&key(&work.extension));
+            if self.create(&work.extension).await {
+                self.lock().pending.remove(&key(&work.extension));
             } else {
-                self.again(work);
+                self.retry_later(work);
             }
         }
     }
 
-    /// The next; none, and then this one ends.
+    /// The next Secret to create. `None` ends the worker, and counts it as ended.
     fn next(&self) -> Option<Work> {
         let mut queue = self.lock();
         let next = queue.waiting.take();
         if next.is_none() {
-            queue.makers -= 1;
+            queue.workers -= 1;
         }
         next
     }
 
-    /// Tells how many were made in a while.
-    async fn tell(self) {
-        tokio::time::sleep(TOGETHER).await;
-        for (namespace, secrets) in std::mem::take(&mut self.lock().made) {
-            info!(%namespace, secrets, "SIP passwords were made");
+    /// Logs how many Secrets were created, after [`LOG_INTERVAL`].
+    async fn log_created(self) {
+        tokio::time::sleep(LOG_INTERVAL).await;
+        for (namespace, secrets) in std::mem::take(&mut self.lock().created) {
+            info!(%namespace, secrets, "SIP passwords were generated");
         }
     }
 
-    /// Puts one in again, after a pause in which others are made.
-    fn again(&self, Work { extension, failures }: Work) {
+    /// Queues a Secret again after its pause. Its worker goes on with others.
+    fn retry_later(&self, mut work: Work) {
         let secrets = self.clone();
-        let work = Work { extension, failures: failures.saturating_add(1) };
         tokio::spawn(async move {
-            let pause = FIRST_RETRY.saturating_mul(1 << failures.min(16)).min(LONGEST_RETRY);
-            tokio::time::sleep(pause).await;
+            tokio::time::sleep(work.backoff.pause()).await;
             let mut queue = secrets.lock();
             let namespace = work.extension.metadata.namespace.clone();
             queue.waiting.push(namespace.as_deref(), work);
-            secrets.hire(&mut queue);
+            secrets.spawn_worker(&mut queue);
         });
     }
 
-    /// Makes one; false where that is to be tried again.
-    async fn make_one(&self, extension: &Extension) -> bool {
+    /// Creates the Secret of an extension. Returns false when it has to be retried.
+    async fn create(&self, extension: &Extension) -> bool {
         let Some(secret) = secret_for(extension) else { return true };
         let namespace = extension.metadata.namespace.clone().unwrap_or_default();
         let api: Api<Secret> = Api::namespaced(self.client.clone(), &namespace);
         match api.create(&PostParams::default(), &secret).await.map_err(Refusal::from) {
-            Ok(made) => {
-                debug!(%namespace, secret = made.metadata.name, "a SIP password was made");
+            Ok(created) => {
+                debug!(%namespace, secret = created.metadata.name, "a SIP password was generated");
                 let mut queue = self.lock();
                 queue.failing = false;
-                if queue.made.is_empty() {
-                    tokio::spawn(self.clone().tell());
+                if queue.created.is_empty() {
+                    tokio::spawn(self.clone().log_created());
                 }
-                *queue.made.entry(namespace).or_default() += 1;
+                *queue.created.entry(namespace).or_default() += 1;
                 true
             }
-            // One that is there is never overwritten.
+            // A Secret that exists is never overwritten.
             Err(Refusal::Exists | Refusal::Gone | Refusal::Conflict) => true,
             Err(Refusal::Failed(cause)) => {
-                // One line for all that fail together.
+                // One line for all failures until the next success.
                 if !std::mem::replace(&mut self.lock().failing, true) {
                     let extension = extension.metadata.name.as_deref();
-                    warn!(%namespace, extension, %cause, "Secrets of SIP passwords cannot be made; trying again");
+                    warn!(%namespace, extension, %cause, "Secrets with SIP passwords cannot be created; trying again");
                 }
                 false
             }
@@ -155,7 +154,7 @@ fn key(extension: &Arc<Extension>) -> ObjectKey {
     Object::Extension(extension.clone()).key()
 }
 
-/// The Secret of an extension that names none.
+/// The generated Secret of an extension; `None` before the API server has given the extension a UID.
 fn secret_for(extension: &Extension) -> Option<Secret> {
     let name = format!("{}-sip", extension.metadata.name.as_ref()?);
     Some(Secret {
@@ -167,7 +166,7 @@ fn secret_for(extension: &Extension) -> Option<Secret> {
             ..ObjectMeta::default()
         },
         type_: Some("Opaque".to_owned()),
-        data: Some([("password".to_owned(), ByteString(password().into_bytes()))].into()),
+        data: Some([("password".to_owned(), ByteString(generate_password().into_bytes()))].into()),
         ..Secret::default()
     })
 }

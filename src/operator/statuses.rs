@@ -1,4 +1,5 @@
-//! Statuses written to the API server: the latest of each object, a few at a time, until they are.
+//! The queue of statuses that wait for the API server: the latest of each object, written by a few
+//! workers, retried until the API server has it.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -18,37 +19,54 @@ use super::api::{MANAGER, Refusal, api_of, resource};
 use super::metrics::Metrics;
 use crate::reconcile::NewStatus;
 use crate::source::{Change, Object, ObjectKey};
+use crate::util::backoff::Backoff;
 use crate::util::turns::Turns;
 
-/// Writes under way at one time.
-const WRITERS: usize = 16;
-/// First and longest pause before what failed is tried again.
+/// Most requests under way at one time.
+const MAX_WRITERS: usize = 16;
+/// First and longest pause before a failed write is retried.
 const FIRST_RETRY: Duration = Duration::from_millis(500);
 const LONGEST_RETRY: Duration = Duration::from_secs(30);
+const BACKOFF: Backoff = Backoff::new(FIRST_RETRY, LONGEST_RETRY);
 
-/// Statuses that wait to be written.
-#[derive(Default)]
 struct Queue {
+    /// The latest unwritten status of each object.
     waiting: HashMap<ObjectKey, Write>,
-    /// Those of them whose turn comes, one namespace after the other.
+    /// The keys of `waiting` that can be written now; namespaces take turns.
     order: Turns<ObjectKey>,
-    /// Those of them that failed, with the time of their next try.
-    resting: BTreeSet<(Instant, ObjectKey)>,
-    /// How often each failed that was not written since.
-    failures: HashMap<ObjectKey, u32>,
-    /// Until when nothing is tried, because the API server cannot be reached, and how often that was so.
-    away: Option<Instant>,
-    outages: u32,
-    /// Objects that are being written: their next status waits for that.
-    busy: HashSet<ObjectKey>,
-    /// What was put last and not seen on a watch yet, with the UID of its object.
-    unseen: HashMap<ObjectKey, (Option<String>, NewStatus)>,
-    /// Counts the times that what waited was forgotten: what was taken before is not tried again.
-    forgotten: u64,
+    /// The keys of `waiting` whose write failed, with the time of the retry.
+    delayed: BTreeSet<(Instant, ObjectKey)>,
+    /// The backoff of each object whose last write failed.
+    backoffs: HashMap<ObjectKey, Backoff>,
+    /// While the API server cannot be reached: nothing is written before this time.
+    outage_until: Option<Instant>,
+    outage_backoff: Backoff,
+    /// Objects with a request under way; a newer status waits for its end.
+    in_flight: HashSet<ObjectKey>,
+    /// The last status queued for each object, with the object's UID, until a watch shows that status.
+    pending_echo: HashMap<ObjectKey, (Option<String>, NewStatus)>,
+    /// Counts resets: a write that was queued before the last reset is not retried.
+    resets: u64,
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        Self {
+            waiting: HashMap::new(),
+            order: Turns::default(),
+            delayed: BTreeSet::new(),
+            backoffs: HashMap::new(),
+            outage_until: None,
+            outage_backoff: BACKOFF,
+            in_flight: HashSet::new(),
+            pending_echo: HashMap::new(),
+            resets: 0,
+        }
+    }
 }
 
 impl Queue {
-    fn line_up(&mut self, key: ObjectKey) {
+    fn push(&mut self, key: ObjectKey) {
         let namespace = key.namespace.clone();
         self.order.push(namespace.as_deref(), key);
     }
@@ -57,53 +75,54 @@ impl Queue {
 struct Write {
     object: Object,
     body: Value,
-    forgotten: u64,
+    /// [`Queue::resets`] when the write was queued.
+    resets: u64,
 }
 
-/// The writing side of statuses. A status that is replaced before it was written never is.
+/// The queue of statuses. A status that is replaced before it was written is never written.
 #[derive(Clone)]
 pub struct Statuses {
     queue: Arc<Mutex<Queue>>,
-    more: Arc<Notify>,
+    /// Wakes a writer: a write was queued, or ended.
+    wakeup: Arc<Notify>,
 }
 
 impl Statuses {
-    /// Starts to write; ends with `stop`.
+    /// Starts the writers; they end with `stop`.
     pub fn start(client: &Client, metrics: &Metrics, tasks: &TaskTracker, stop: &CancellationToken) -> Self {
-        let statuses = Self { queue: Arc::default(), more: Arc::new(Notify::new()) };
-        for _ in 0..WRITERS {
+        let statuses = Self { queue: Arc::default(), wakeup: Arc::new(Notify::new()) };
+        for _ in 0..MAX_WRITERS {
             let (one, client, stop, metrics) =
                 (statuses.clone(), client.clone(), stop.clone(), metrics.clone());
-            tasks.spawn(async move { stop.run_until_cancelled(one.write_all(client, metrics)).await });
+            tasks.spawn(async move { stop.run_until_cancelled(one.run_writer(client, metrics)).await });
         }
         statuses
     }
 
-    /// Has a status written.
+    /// Queues an object's status, in place of one that waits.
     pub fn put(&self, object: &Object, status: NewStatus) {
         let key = object.key();
-        let uid = object.metadata().uid.clone();
-        let body = json!({ "metadata": { "uid": &uid }, "status": body(&status) });
+        let body = json!({ "status": body(&status) });
         let mut queue = self.lock();
-        queue.unseen.insert(key.clone(), (uid, status));
-        let write = Write { object: object.clone(), body, forgotten: queue.forgotten };
+        queue.pending_echo.insert(key.clone(), (object.metadata().uid.clone(), status));
+        let write = Write { object: object.clone(), body, resets: queue.resets };
         if queue.waiting.insert(key.clone(), write).is_none() {
-            queue.line_up(key);
+            queue.push(key);
         }
         drop(queue);
-        self.more.notify_one();
+        self.wakeup.notify_one();
     }
 
-    /// Corrects an object that a watch brings with an older status than was put last: the watch is
-    /// behind.
-    pub fn seen(&self, change: &mut Change) {
+    /// Gives an object from a watch the status that was queued last, where the watch still shows an
+    /// older one. A deleted object, and one that was recreated with another UID, keep what the watch shows.
+    pub fn overlay_pending(&self, change: &mut Change) {
         let key = match change {
             Change::Upsert(object) => object.key(),
             Change::Remove(key) => key.clone(),
             Change::Unreadable(_) => return,
         };
         let mut queue = self.lock();
-        let Entry::Occupied(entry) = queue.unseen.entry(key) else { return };
+        let Entry::Occupied(entry) = queue.pending_echo.entry(key) else { return };
         let (uid, status) = entry.get();
         match change {
             Change::Upsert(object) if object.metadata().uid == *uid && !status.is_of(object) => {
@@ -113,61 +132,64 @@ impl Statuses {
         }
     }
 
-    /// Whether a watch has shown all that was put of an object, or that it is gone.
-    fn is_seen(&self, key: &ObjectKey) -> bool {
-        !self.lock().unseen.contains_key(key)
+    /// True once a watch has shown the last status of an object, or that the object was deleted.
+    fn is_echoed(&self, key: &ObjectKey) -> bool {
+        !self.lock().pending_echo.contains_key(key)
     }
 
-    /// Forgets what waits, and the rest when it fails: somebody else leads. The objects that were
-    /// not seen to have the status that was put last.
-    pub fn clear(&self) -> Vec<ObjectKey> {
+    /// Drops all queued writes: another replica may lead by now. Writes under way end, and are not
+    /// retried. Returns the objects whose last status no watch has shown.
+    pub fn reset(&self) -> Vec<ObjectKey> {
         let mut queue = self.lock();
-        queue.forgotten += 1;
+        queue.resets += 1;
         queue.order.clear();
-        queue.resting.clear();
-        queue.failures.clear();
+        queue.delayed.clear();
+        queue.backoffs.clear();
         queue.waiting.clear();
-        std::mem::take(&mut queue.unseen).into_keys().collect()
+        std::mem::take(&mut queue.pending_echo).into_keys().collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next to write; else when there may be one.
-    fn take(&self) -> Result<(ObjectKey, Write), Option<Instant>> {
+    /// The next write.
+    ///
+    /// # Errors
+    /// When nothing can be written now; with the time of the next retry, if one waits.
+    fn next(&self) -> Result<(ObjectKey, Write), Option<Instant>> {
         let (mut queue, now) = (self.lock(), Instant::now());
-        if let Some(until) = queue.away.filter(|until| *until > now) {
+        if let Some(until) = queue.outage_until.filter(|until| *until > now) {
             return Err(Some(until));
         }
-        while queue.resting.first().is_some_and(|(due, _)| *due <= now)
-            && let Some((_, key)) = queue.resting.pop_first()
+        while queue.delayed.first().is_some_and(|(due, _)| *due <= now)
+            && let Some((_, key)) = queue.delayed.pop_first()
         {
-            queue.line_up(key);
+            queue.push(key);
         }
         for _ in 0..queue.order.len() {
             let Some(key) = queue.order.take() else { break };
-            if queue.busy.contains(&key) {
-                queue.line_up(key);
+            if queue.in_flight.contains(&key) {
+                queue.push(key);
                 continue;
             }
             let Some(write) = queue.waiting.remove(&key) else { continue };
-            queue.busy.insert(key.clone());
+            queue.in_flight.insert(key.clone());
             if !queue.order.is_empty() {
-                self.more.notify_one();
+                self.wakeup.notify_one();
             }
             return Ok((key, write));
         }
-        Err(queue.resting.first().map(|(due, _)| *due))
+        Err(queue.delayed.first().map(|(due, _)| *due))
     }
 
-    async fn write_all(self, client: Client, metrics: Metrics) {
+    async fn run_writer(self, client: Client, metrics: Metrics) {
         loop {
-            let (key, write) = match self.take() {
+            let (key, write) = match self.next() {
                 Ok(next) => next,
                 Err(due) => {
                     tokio::select! {
-                        () = self.more.notified() => {}
+                        () = self.wakeup.notified() => {}
                         () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
                     }
                     continue;
@@ -176,82 +198,75 @@ impl Statuses {
             match patch(&client, &write).await {
                 Ok(()) => {
                     metrics.status_written();
-                    self.written(&key);
+                    self.succeeded(&key);
                 }
-                // Gone, or made anew: whoever sees the new one says what is true of it.
-                Err(Failure { refusal: Refusal::Gone, .. }) if self.is_seen(&key) => self.written(&key),
+                // Without the echo of its deletion, the object may be one that the watch is yet to show.
+                Err(Failure { refusal: Refusal::Gone, .. }) if self.is_echoed(&key) => self.succeeded(&key),
                 Err(failure) => self.failed(key, write, &failure),
             }
         }
     }
 
-    /// Takes in that a status was written, or need not be.
-    fn written(&self, key: &ObjectKey) {
+    /// Notes that a status was written, or that its object was deleted.
+    fn succeeded(&self, key: &ObjectKey) {
         let mut queue = self.lock();
-        queue.busy.remove(key);
-        queue.failures.remove(key);
-        (queue.away, queue.outages) = (None, 0);
+        queue.in_flight.remove(key);
+        queue.backoffs.remove(key);
+        queue.outage_until = None;
+        queue.outage_backoff.reset();
         drop(queue);
-        self.more.notify_one();
+        self.wakeup.notify_one();
     }
 
-    /// Takes in that a write failed: it is tried again after a pause of its own, so that it delays no
-    /// other, unless a later one waits. Where the API server is away, all wait.
+    /// Queues a failed write again, unless a newer status of the object waits. A failure of one object
+    /// delays that object alone; an outage of the API server delays all.
     fn failed(&self, key: ObjectKey, write: Write, failure: &Failure) {
         let (mut queue, now) = (self.lock(), Instant::now());
-        queue.busy.remove(&key);
-        let again = !queue.waiting.contains_key(&key) && write.forgotten == queue.forgotten;
-        if failure.of_the_server {
-            // Of those that fail together, one counts.
-            if queue.away.is_none_or(|until| until <= now) {
+        queue.in_flight.remove(&key);
+        let retry = !queue.waiting.contains_key(&key) && write.resets == queue.resets;
+        if failure.is_outage {
+            // Writes that fail together are one outage: the backoff grows once for all of them.
+            if queue.outage_until.is_none_or(|until| until <= now) {
                 let refusal = &failure.refusal;
                 warn!(object = %key, ?refusal, "statuses cannot be written for now; trying again");
-                queue.away = Some(now + pause(queue.outages));
-                queue.outages = queue.outages.saturating_add(1);
+                queue.outage_until = Some(now + queue.outage_backoff.pause());
             }
-            if again {
+            if retry {
                 queue.waiting.insert(key.clone(), write);
                 let namespace = key.namespace.clone();
                 queue.order.push_first(namespace.as_deref(), key);
             }
         } else {
             warn!(object = %key, refusal = ?failure.refusal, "a status could not be written; trying again");
-            if again {
-                let failures = queue.failures.entry(key.clone()).or_default();
-                let due = now + pause(*failures);
-                *failures = failures.saturating_add(1);
+            if retry {
+                let due = now + queue.backoffs.entry(key.clone()).or_insert(BACKOFF).pause();
                 queue.waiting.insert(key.clone(), write);
-                queue.resting.insert((due, key));
+                queue.delayed.insert((due, key));
             }
         }
         drop(queue);
-        self.more.notify_one();
+        self.wakeup.notify_one();
     }
-}
-
-/// The pause after as many failures and one more.
-fn pause(failures: u32) -> Duration {
-    FIRST_RETRY.saturating_mul(1 << failures.min(16)).min(LONGEST_RETRY)
 }
 
 /// Why a status was not written.
 struct Failure {
     refusal: Refusal,
-    /// Any other would not have been written either.
-    of_the_server: bool,
+    /// The API server cannot be reached or is overloaded: every other write would fail too.
+    is_outage: bool,
 }
 
 impl From<kube::Error> for Failure {
     fn from(error: kube::Error) -> Self {
-        let of_the_server = match &error {
+        let is_outage = match &error {
             kube::Error::Api(status) => matches!(status.code, 429 | 503),
             _ => true,
         };
-        Self { refusal: error.into(), of_the_server }
+        Self { refusal: error.into(), is_outage }
     }
 }
 
-/// A status as a merge patch: what is empty now is taken away.
+/// A status as a merge patch, in which null removes a field.
 fn body(status: &NewStatus) -> Value {
     match status {
         NewStatus::Conditions(conditions) => {
@@ -275,6 +290,9 @@ fn body(status: &NewStatus) -> Value {
     }
 }
 
+/// Writes the status subresource. A patch has no UID precondition: for custom resources the API server
+/// restores all of `metadata` in a status update. A status that reaches an object that was recreated
+/// meanwhile is replaced when the watch shows that object.
 async fn patch(client: &Client, write: &Write) -> Result<(), Failure> {
     let Some(resource) = resource(&write.object) else { return Ok(()) };
     let metadata = write.object.metadata();
@@ -313,21 +331,21 @@ mod tests {
         }]
     }
 
-    fn seen(statuses: &Statuses, object: Object) -> String {
+    fn overlaid(statuses: &Statuses, object: Object) -> String {
         let mut change = Change::Upsert(object);
-        statuses.seen(&mut change);
+        statuses.overlay_pending(&mut change);
         let Change::Upsert(object) = change else { panic!() };
         object.conditions()[0].reason.clone()
     }
 
     #[test]
     fn a_watch_that_is_behind_takes_nothing_back() {
-        let statuses = Statuses { queue: Arc::default(), more: Arc::default() };
+        let statuses = Statuses { queue: Arc::default(), wakeup: Arc::default() };
         statuses.put(&extension("1", "Old"), NewStatus::Conditions(conditions("New")));
-        assert_eq!(seen(&statuses, extension("1", "Old")), "New");
-        assert_eq!(seen(&statuses, extension("1", "Older")), "New");
-        assert_eq!(seen(&statuses, extension("1", "New")), "New");
-        assert_eq!(seen(&statuses, extension("1", "Theirs")), "Theirs", "it came after ours was seen");
+        assert_eq!(overlaid(&statuses, extension("1", "Old")), "New");
+        assert_eq!(overlaid(&statuses, extension("1", "Older")), "New");
+        assert_eq!(overlaid(&statuses, extension("1", "New")), "New");
+        assert_eq!(overlaid(&statuses, extension("1", "Theirs")), "Theirs", "it came after the echo of ours");
     }
 
     fn named(name: &str) -> Object {
@@ -336,56 +354,58 @@ mod tests {
         object
     }
 
-    fn failure(of_the_server: bool) -> Failure {
+    fn failure(is_outage: bool) -> Failure {
         let refusal = Refusal::Failed(crate::reconcile::SinkError("no".to_owned()));
-        Failure { refusal, of_the_server }
+        Failure { refusal, is_outage }
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_is_refused_waits_by_itself_and_an_outage_holds_all() {
-        let statuses = Statuses { queue: Arc::default(), more: Arc::default() };
+        let statuses = Statuses { queue: Arc::default(), wakeup: Arc::default() };
         let put = |name: &str| statuses.put(&named(name), NewStatus::Conditions(conditions("New")));
-        let take = || statuses.take().map(|(key, write)| (key.name.clone(), key, write));
+        let next = || statuses.next().map(|(key, write)| (key.name.clone(), key, write));
         put("bad");
         for failures in 0..12 {
-            let (name, key, write) = take().ok().unwrap();
+            let (name, key, write) = next().ok().unwrap();
             assert_eq!(name, "bad");
             statuses.failed(key, write, &failure(false));
-            put("bad"); // nothing is tried earlier for it
+            put("bad"); // a newer status of the object waits for the retry too
             put("good");
-            let (name, key, _) = take().ok().unwrap();
-            assert_eq!(name, "good", "it waits for nobody");
-            statuses.written(&key);
-            let due = take().err().unwrap().unwrap();
-            assert_eq!(due - Instant::now(), pause(failures));
-            tokio::time::advance(pause(failures)).await;
+            let (name, key, _) = next().ok().unwrap();
+            assert_eq!(name, "good", "no write waits for one that failed");
+            statuses.succeeded(&key);
+            let due = next().err().unwrap().unwrap();
+            let pause = due - Instant::now();
+            let longest = FIRST_RETRY.saturating_mul(1 << failures).min(LONGEST_RETRY);
+            assert!(pause >= longest / 2 && pause <= longest, "{failures}: {pause:?}");
+            tokio::time::advance(pause).await;
         }
-        assert_eq!(pause(12), LONGEST_RETRY);
-        let (_, key, _) = take().ok().unwrap();
-        statuses.written(&key);
+        let (_, key, _) = next().ok().unwrap();
+        statuses.succeeded(&key);
 
         put("one");
         put("two");
-        let [one, two] = [take().ok().unwrap(), take().ok().unwrap()];
+        let [one, two] = [next().ok().unwrap(), next().ok().unwrap()];
         statuses.failed(one.1, one.2, &failure(true));
         statuses.failed(two.1, two.2, &failure(true));
         put("three");
-        assert_eq!(take().err().unwrap().unwrap() - Instant::now(), FIRST_RETRY, "one outage");
+        let pause = next().err().unwrap().unwrap() - Instant::now();
+        assert!(pause <= FIRST_RETRY, "two writes that fail together are one outage: {pause:?}");
         tokio::time::advance(FIRST_RETRY).await;
-        let mut names = [(); 3].map(|()| take().ok().unwrap().0);
+        let mut names = [(); 3].map(|()| next().ok().unwrap().0);
         names.sort();
         assert_eq!(names, ["one", "three", "two"]);
     }
 
     #[test]
-    fn an_object_that_was_made_anew_is_another_one() {
-        let statuses = Statuses { queue: Arc::default(), more: Arc::default() };
+    fn a_recreated_object_is_another_one() {
+        let statuses = Statuses { queue: Arc::default(), wakeup: Arc::default() };
         statuses.put(&extension("1", "Old"), NewStatus::Conditions(conditions("New")));
-        assert_eq!(seen(&statuses, extension("2", "None")), "None");
+        assert_eq!(overlaid(&statuses, extension("2", "None")), "None");
         statuses.put(&extension("2", "None"), NewStatus::Conditions(conditions("New")));
-        statuses.seen(&mut Change::Remove(extension("2", "None").key()));
-        assert_eq!(statuses.clear(), []);
+        statuses.overlay_pending(&mut Change::Remove(extension("2", "None").key()));
+        assert_eq!(statuses.reset(), []);
         statuses.put(&extension("2", "None"), NewStatus::Conditions(conditions("New")));
-        assert_eq!(statuses.clear().len(), 1, "it may never have been written");
+        assert_eq!(statuses.reset().len(), 1, "it may not have been written");
     }
 }

@@ -1,4 +1,4 @@
-//! Switch objects: one for each running FreeSWITCH that reports, as a kubelet has its Node.
+//! Switch objects: one for each running FreeSWITCH that reports, as each kubelet has a Node.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,25 +21,27 @@ use crate::resources::{API_VERSION, Switch};
 use crate::status::reason::{VULNERABLE, find};
 use crate::status::switch::{Standing, switch_conditions};
 
-/// Pause before what failed is tried again.
+/// Pause before failed writes are retried.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// The switches there are, and which of their objects may differ from that.
+/// The switches that report, and the Switch objects that have to be written for them.
 #[derive(Clone, Default)]
 pub struct Switches {
     table: Arc<Mutex<Table>>,
-    more: Arc<Notify>,
+    /// Wakes the writer: the table has changed.
+    wakeup: Arc<Notify>,
 }
 
 #[derive(Default)]
 struct Table {
-    there: BTreeMap<String, ReportedSwitch>,
+    reported: BTreeMap<String, ReportedSwitch>,
+    /// Names of the objects to write or delete.
     changed: BTreeSet<String>,
-    /// Whether there may be objects of switches that are gone.
-    anew: bool,
+    /// True when all objects have to be listed, to delete those of switches that no longer report.
+    delete_stale: bool,
 }
 
-/// A switch as it is known.
+/// A switch, by its last reports.
 #[derive(Clone)]
 struct ReportedSwitch {
     info: SwitchInfo,
@@ -48,35 +50,35 @@ struct ReportedSwitch {
 }
 
 impl Switches {
-    /// Takes a switch's report in.
-    pub fn take(&self, ack: &Ack) {
-        self.lock().take(ack);
-        self.more.notify_one();
+    /// Records a switch's report.
+    pub fn record(&self, ack: &Ack) {
+        self.lock().record(ack);
+        self.wakeup.notify_one();
     }
 
-    /// Keeps the objects; what fails is tried again.
-    pub async fn keep(self, client: Client, instance: String) {
+    /// Writes the objects as reports come; failed writes are retried.
+    pub async fn run(self, client: Client, instance: String) {
         let api: Api<Switch> = Api::all(client.clone());
         loop {
-            let (changed, anew) = {
+            let (changed, delete_stale) = {
                 let mut table = self.lock();
-                (std::mem::take(&mut table.changed), std::mem::take(&mut table.anew))
+                (std::mem::take(&mut table.changed), std::mem::take(&mut table.delete_stale))
             };
-            if changed.is_empty() && !anew {
-                self.more.notified().await;
+            if changed.is_empty() && !delete_stale {
+                self.wakeup.notified().await;
                 continue;
             }
             let mut failed = false;
-            if anew && let Err(refusal) = self.tidy(&api).await {
+            if delete_stale && let Err(refusal) = self.delete_stale(&api).await {
                 warn!(?refusal, "Switch objects could not be listed; trying again");
-                self.lock().anew = true;
+                self.lock().delete_stale = true;
                 failed = true;
             }
             for name in changed {
-                let seen = self.lock().there.get(&name).cloned();
-                let written = match seen {
-                    Some(seen) => write(&api, &client, &instance, &seen).await,
-                    None => remove(&api, &name).await,
+                let reported = self.lock().reported.get(&name).cloned();
+                let written = match reported {
+                    Some(reported) => write(&api, &client, &instance, &reported).await,
+                    None => delete(&api, &name).await,
                 };
                 if let Err(refusal) = written {
                     warn!(%name, ?refusal, "a Switch could not be written; trying again");
@@ -94,12 +96,12 @@ impl Switches {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Removes the objects of switches that are gone.
-    async fn tidy(&self, api: &Api<Switch>) -> Result<(), Refusal> {
+    /// Deletes the objects of switches that no longer report.
+    async fn delete_stale(&self, api: &Api<Switch>) -> Result<(), Refusal> {
         for name in api.list(&Default::default()).await?.iter().map(ResourceExt::name_any) {
-            let gone = !self.lock().there.contains_key(&name);
-            if gone {
-                remove(api, &name).await?;
+            let stale = !self.lock().reported.contains_key(&name);
+            if stale {
+                delete(api, &name).await?;
             }
         }
         Ok(())
@@ -107,11 +109,11 @@ impl Switches {
 }
 
 impl Table {
-    fn take(&mut self, ack: &Ack) {
+    fn record(&mut self, ack: &Ack) {
         match ack {
             Ack::Reset { reporting, silent } => {
-                self.there.clear();
-                self.anew = true;
+                self.reported.clear();
+                self.delete_stale = true;
                 for (info, state) in reporting {
                     self.put(info, state.findings.clone(), Standing::Reporting);
                 }
@@ -120,11 +122,13 @@ impl Table {
                 }
             }
             Ack::Appeared(info, state) => self.put(info, state.findings.clone(), Standing::Reporting),
-            Ack::Found { switch, findings } => self.change(switch, |seen| seen.findings.clone_from(findings)),
-            Ack::Late(name) => self.change(name, |seen| seen.standing = Standing::Late),
-            Ack::Silent(name) => self.change(name, |seen| seen.standing = Standing::Silent),
+            Ack::Found { switch, findings } => {
+                self.change(switch, |known| known.findings.clone_from(findings))
+            }
+            Ack::Late(name) => self.change(name, |known| known.standing = Standing::Late),
+            Ack::Silent(name) => self.change(name, |known| known.standing = Standing::Silent),
             Ack::Gone(name) => {
-                self.there.remove(name);
+                self.reported.remove(name);
                 self.changed.insert(name.clone());
             }
             Ack::Revisions { .. } => {}
@@ -132,40 +136,40 @@ impl Table {
     }
 
     fn put(&mut self, info: &SwitchInfo, findings: SwitchReport, standing: Standing) {
-        self.there.insert(info.name.clone(), ReportedSwitch { info: info.clone(), findings, standing });
+        self.reported.insert(info.name.clone(), ReportedSwitch { info: info.clone(), findings, standing });
         self.changed.insert(info.name.clone());
     }
 
     fn change(&mut self, name: &str, change: impl FnOnce(&mut ReportedSwitch)) {
-        if let Some(seen) = self.there.get_mut(name) {
-            change(seen);
+        if let Some(known) = self.reported.get_mut(name) {
+            change(known);
             self.changed.insert(name.to_owned());
         }
     }
 }
 
-async fn remove(api: &Api<Switch>, name: &str) -> Result<(), Refusal> {
+async fn delete(api: &Api<Switch>, name: &str) -> Result<(), Refusal> {
     match api.delete(name, &DeleteParams::default()).await.map_err(Refusal::from) {
         Ok(_) | Err(Refusal::Gone) => Ok(()),
         Err(refusal) => Err(refusal),
     }
 }
 
-/// Makes the object what is known of the switch.
+/// Writes the object of a switch, and its status where that differs.
 async fn write(
     api: &Api<Switch>,
     client: &Client,
     instance: &str,
-    seen: &ReportedSwitch,
+    reported: &ReportedSwitch,
 ) -> Result<(), Refusal> {
-    let name = &seen.info.name;
-    let there = api.get_opt(name).await?;
-    let version = seen.findings.version.as_deref().and_then(version);
-    // One that was not asked says nothing of its version: the one that is known stays.
-    let known = || there.as_ref().and_then(|there| there.spec.version.clone());
-    let spec = SwitchSpec { hostname: seen.info.hostname.clone(), version: version.or_else(known) };
-    let object = match there {
-        Some(there) if there.spec == spec => there,
+    let name = &reported.info.name;
+    let existing = api.get_opt(name).await?;
+    let version = reported.findings.version.as_deref().and_then(version);
+    // A sidecar that was not connected to FreeSWITCH yet reports no version: the known one stays.
+    let known = || existing.as_ref().and_then(|existing| existing.spec.version.clone());
+    let spec = SwitchSpec { hostname: reported.info.hostname.clone(), version: version.or_else(known) };
+    let object = match existing {
+        Some(existing) if existing.spec == spec => existing,
         _ => {
             let object = json!({
                 "apiVersion": API_VERSION, "kind": "Switch", "metadata": { "name": name }, "spec": spec,
@@ -174,9 +178,10 @@ async fn write(
         }
     };
     let before = object.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-    let findings = SwitchReport { version: object.spec.version.clone(), ..seen.findings.clone() };
+    let findings = SwitchReport { version: object.spec.version.clone(), ..reported.findings.clone() };
     let generation = object.metadata.generation;
-    let Some(now) = switch_conditions(seen.standing, &findings, generation, before, Timestamp::now()) else {
+    let Some(now) = switch_conditions(reported.standing, &findings, generation, before, Timestamp::now())
+    else {
         return Ok(());
     };
     let patch = json!({ "status": { "observedGeneration": generation, "conditions": now } });
@@ -184,17 +189,17 @@ async fn write(
         Ok(_) | Err(Refusal::Gone) => {}
         Err(refusal) => return Err(refusal),
     }
-    let holes = |conditions| find(conditions, VULNERABLE).filter(|found| found.status == "True");
-    if let (None, Some(found)) = (holes(before), holes(&now)) {
+    let vulnerable = |conditions| find(conditions, VULNERABLE).filter(|found| found.status == "True");
+    if let (None, Some(found)) = (vulnerable(before), vulnerable(&now)) {
         let note = Note { warning: true, reason: found.reason.clone(), text: found.message.clone() };
         events::publish(client.clone(), instance.to_owned(), object.object_ref(&()), note).await;
     }
     Ok(())
 }
 
-/// A version as an object may have it; FreeSWITCH's may be followed by words of its build.
-fn version(said: &str) -> Option<String> {
-    let first = said.split_whitespace().next()?;
+/// The version alone, as `spec.version` allows it: FreeSWITCH adds words about its build.
+fn version(reported: &str) -> Option<String> {
+    let first = reported.split_whitespace().next()?;
     let plain = |c: char| c.is_ascii_alphanumeric() || ".+~_-".contains(c);
     (first.len() <= 64 && first.chars().all(plain)).then(|| first.to_owned())
 }

@@ -28,6 +28,7 @@ pub use metrics::Metrics;
 pub use progress::Progress;
 pub use resource_sink::{NewStatus, Note, ResourceSink, SinkError};
 
+use crate::resources::Kind;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -145,7 +146,7 @@ impl Reconciler {
     /// Writes to a store from now on: everything is compared with it.
     pub fn lead(&mut self, store: Store) {
         self.follow();
-        self.keeping = Some(AbortOnDropHandle::new(tokio::spawn(cdrs::keep(store.clone()))));
+        self.keeping = Some(AbortOnDropHandle::new(tokio::spawn(cdrs::prune(store.clone()))));
         self.set_back = store.was_set_back();
         self.store = Some(store);
         let keep = |media| recordings::keep(media, self.known.clone(), self.metrics.recordings.clone());
@@ -205,7 +206,7 @@ impl Reconciler {
         (self.set_back, self.strays, self.removing_strays) = (false, false, None);
         // What was published and perhaps not written is not what stands in a status: whoever leads
         // next, this process too, says it anew.
-        let forgotten = self.outside.as_ref().map(|outside| outside.forget()).unwrap_or_default();
+        let forgotten = self.outside.as_ref().map(|outside| outside.reset()).unwrap_or_default();
         let mut known = self.write();
         for key in &forgotten {
             if let Some(object) = known.world.object_mut(key) {
@@ -222,14 +223,14 @@ impl Reconciler {
         let mut changes = changes;
         for change in &mut changes {
             if let Some(outside) = &self.outside {
-                outside.seen(change);
+                outside.overlay_pending(change);
             }
             self.divert(change);
             // What is stored under its name was left alone so far.
             if let Change::Remove(key) = change
                 && self.leading
                 && self.read().world.is_unreadable(key)
-                && key.kind == "Tenant"
+                && key.kind == Kind::Tenant
             {
                 self.swept = false;
                 self.schedule.now(Job::Sweep);
@@ -243,7 +244,7 @@ impl Reconciler {
             }
             let mut rotated = BTreeSet::new();
             for (owner, object) in consequences.objects {
-                if object.kind == "Secret" {
+                if object.kind == Kind::Secret {
                     rotated.insert(owner.clone());
                 }
                 let rows = match owner {
@@ -275,7 +276,7 @@ impl Reconciler {
                 let deleted = tenant.metadata.deletion_timestamp.is_some().then(|| tenant.clone());
                 (key, deleted)
             }
-            Change::Remove(key) if key.kind == "Tenant" => {
+            Change::Remove(key) if key.kind == Kind::Tenant => {
                 let Some(namespace) = key.namespace.clone() else { return };
                 (TenantKey { namespace, name: key.name.clone() }, None)
             }

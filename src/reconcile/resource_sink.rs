@@ -78,25 +78,29 @@ pub struct Note {
 
 /// The mode's side of the loop.
 pub trait ResourceSink: Send + Sync {
-    /// Sees to it that the Tenant cannot go before its data was dealt with. Called before anything
-    /// is stored of it, and only when it holds what it claims.
-    fn hold(&self, tenant: Arc<Tenant>) -> BoxFuture<'static, Result<(), SinkError>>;
+    /// Adds the finalizer to a Tenant, so that its data is retained or dropped before it is deleted.
+    /// Called before anything of the tenant is stored, and only for a tenant that won its claims.
+    fn add_finalizer(&self, tenant: Arc<Tenant>) -> BoxFuture<'static, Result<(), SinkError>>;
 
-    /// Lets a Tenant go whose data was dealt with.
-    fn release(&self, tenant: Arc<Tenant>, removed: Removed) -> BoxFuture<'static, Result<(), SinkError>>;
+    /// Removes the finalizer of a Tenant whose data was retained or dropped, and publishes an event that
+    /// says which.
+    fn remove_finalizer(
+        &self,
+        tenant: Arc<Tenant>,
+        removed: Removed,
+    ) -> BoxFuture<'static, Result<(), SinkError>>;
 
     /// Makes a SIP password for an extension that has none.
     fn make_credentials(&self, extension: Arc<Extension>);
 
-    /// Writes a status, as soon as it can, and tells what is worth an event.
+    /// Queues a status and its events.
     fn publish(&self, object: &Object, status: NewStatus, notes: Vec<Note>);
 
-    /// Is shown every change before the loop takes it in. A watch is behind what was published: an
-    /// object that comes with an older status gets the one that is on its way, or the loop would
-    /// take for told what is not.
-    fn seen(&self, change: &mut Change);
+    /// Called with every change before the loop applies it. A watch lags behind the statuses that were
+    /// published: an object with an older status gets the pending one, so that the loop compares with that.
+    fn overlay_pending(&self, change: &mut Change);
 
-    /// Writes no more of the statuses it was given: somebody else may lead by now. Says whose status
-    /// may not be what was published last.
-    fn forget(&self) -> Vec<ObjectKey>;
+    /// Drops queued status writes: another replica may lead by now. Returns the objects whose last status
+    /// no watch has shown.
+    fn reset(&self) -> Vec<ObjectKey>;
 }

@@ -1,14 +1,16 @@
 //! What is to be done, and when: at once, or after a pause that grows while it fails.
 
 use std::collections::BTreeMap;
-use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// First and longest pause before what failed is tried again.
+use crate::util::backoff::Backoff;
+
+/// First and longest pause before failed work is retried.
 const FIRST_RETRY: Duration = Duration::from_millis(250);
 const LONGEST_RETRY: Duration = Duration::from_secs(30);
+const BACKOFF: Backoff = Backoff::new(FIRST_RETRY, LONGEST_RETRY);
 
 #[derive(Clone, Copy, Debug)]
 struct Due {
@@ -36,7 +38,7 @@ impl<K: Ord + Clone> Schedule<K> {
 
     /// Puts work in again that failed `failures` times, unless it was put in anew meanwhile.
     pub fn again(&mut self, key: K, failures: u32) {
-        let at = Instant::now() + pause(failures);
+        let at = Instant::now() + BACKOFF.pause_after(failures);
         self.due.entry(key).or_insert(Due { at, failures });
     }
 
@@ -75,14 +77,6 @@ impl<K: Ord + Clone> Schedule<K> {
     }
 }
 
-/// Doubles with every failure, and strays by a quarter, so that what failed together is not tried
-/// again together.
-fn pause(failures: u32) -> Duration {
-    let full = FIRST_RETRY.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(LONGEST_RETRY);
-    let random = RandomState::new().hash_one(failures) % 1000;
-    full.mul_f64(0.75 + random as f64 / 4000.0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,8 +91,11 @@ mod tests {
         tokio::time::advance(FIRST_RETRY).await;
         assert_eq!(schedule.take(|key| *key != "bad"), None);
         assert_eq!(schedule.take(|_| true), Some(("bad", 1)));
-        assert!((0..40).all(|failures| pause(failures) <= LONGEST_RETRY));
-        assert!(pause(5) > pause(1) * 8);
+        schedule.again("bad", 5);
+        tokio::time::advance(FIRST_RETRY * 7).await;
+        assert_eq!(schedule.take(|_| true), None, "the fifth pause is 8 to 16 times the first");
+        tokio::time::advance(FIRST_RETRY * 9).await;
+        assert_eq!(schedule.take(|_| true), Some(("bad", 5)));
     }
 
     #[tokio::test(start_paused = true)]

@@ -41,7 +41,7 @@ pub(super) async fn write(
     (snapshot, whole): (&TenantSnapshot, &WholeRows),
 ) -> Result<Written, WorkError> {
     if let Some(outside) = outside {
-        outside.hold(tenant).await?;
+        outside.add_finalizer(tenant).await?;
     }
     let origin = |table: &str, name: &str| whole.origin(table, name, snapshot.origin(table, name));
     let written = store.write_tenant_of(plan, &origin).await?;

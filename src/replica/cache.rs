@@ -1,10 +1,12 @@
-//! The last good state in a local directory, from which a switch starts while Postgres is away:
-//! one file a tenant, one for the platform, one for the signing key. Each is sealed as a whole, so
-//! that it shows nothing and a damaged or foreign one is noticed, and written to the side first.
+//! The last good state in a local directory, from which a switch starts while Postgres cannot be
+//! reached: one file a tenant, one for the platform, one for the signing key.
+//!
+//! Each file is sealed as a whole, so that it shows no secret, and a damaged file or one of another
+//! installation is detected. While the running switch lags behind a file, a copy of the file from before
+//! the change is kept beside it: what the switch was last brought to.
 
 use std::collections::BTreeSet;
-use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,34 +17,35 @@ use super::cache_writer::CacheEntry;
 use crate::plan::{PlatformPlan, TenantPlan, TenantRow};
 use crate::secrets::keyring::{AssociatedData, Keyring};
 use crate::secrets::signing_key::SigningKey;
-use crate::store::tables::{StoredRows, Tables};
+use crate::util::atomic_file;
+use crate::store::records::{PlanRecords, RowRecords};
 
-/// Ends the name of every file of a cache.
+/// Suffix of every file of a cache.
 const SUFFIX: &str = ".sealed";
 const PLATFORM_FILE: &str = "platform";
 const SIGNING_KEY_FILE: &str = "signing-key";
-/// Begins the name of a tenant's file; its id follows.
+/// Prefix of a tenant's file; the tenant's id follows.
 const TENANT_PREFIX: &str = "tenant-";
-/// Begins the name of a file as it was before; its name follows.
-const BEFORE_PREFIX: &str = "before-";
+/// Prefix of a pre-change copy; the file's name follows.
+const PRE_CHANGE_PREFIX: &str = "before-";
 
-/// What went wrong with one file.
+/// Why one file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CacheError {
-    /// It cannot be read or written: no space, no permission.
+    /// The file cannot be read or written: no space, no permission.
     #[error("{path}: {source}")]
     Io {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The error of the file system.
         source: std::io::Error,
     },
-    /// It is not what was written there.
+    /// The content is not what was written.
     #[error("{path}: {reason}")]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// What is wrong with the content.
         reason: String,
     },
 }
@@ -54,57 +57,57 @@ pub struct Cache {
     keyring: Arc<Keyring>,
 }
 
-/// What a file holds: a plan and its revision.
+/// The content of a file: a plan and its revision.
 #[derive(Serialize, Deserialize)]
 struct File {
     revision: i64,
-    /// Of a tenant's file.
+    /// `None` in the platform's file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     tenant: Option<TenantRow>,
-    rows: StoredRows,
+    rows: RowRecords,
 }
 
 /// Plans and their revisions.
 #[derive(Debug, Default)]
 pub struct Plans {
-    /// The platform's.
+    /// The platform's plan.
     pub platform: Option<(i64, PlatformPlan)>,
-    /// Those of tenants.
+    /// Plans of tenants.
     pub tenants: Vec<(i64, TenantPlan)>,
 }
 
-/// Everything that was found.
+/// The content of a cache.
 #[derive(Debug, Default)]
 pub struct Cached {
-    /// What was held last.
+    /// The latest plans.
     pub held: Plans,
-    /// Of what changed since: what the running switch was last brought to.
+    /// Pre-change copies: what the running switch was last brought to, where that is not in `held`.
     pub before: Plans,
-    /// The key our dialplan is signed with.
+    /// The key that signs the dialplan.
     pub signing_key: Option<SigningKey>,
-    /// Files that were skipped, and why.
+    /// Files that cannot be used, and why.
     pub skipped: Vec<CacheError>,
-    /// Whether a tenant that was held is among them.
+    /// True when a tenant's latest plan is among the skipped files.
     pub partial: bool,
 }
 
 impl Cache {
-    /// A cache in a directory, which is made when it is not there.
+    /// A cache in a directory, which is created if it does not exist.
     ///
     /// # Errors
-    /// When it cannot be made.
+    /// When the directory cannot be created.
     pub fn open(directory: &Path, keyring: Arc<Keyring>) -> Result<Self, CacheError> {
-        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
-        made.map_err(|source| CacheError::Io { path: directory.to_owned(), source })?;
+        let created = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
+        created.map_err(|source| CacheError::Io { path: directory.to_owned(), source })?;
         Ok(Self { directory: directory.to_owned(), keyring })
     }
 
-    /// The keys it is sealed with.
+    /// The keys that seal the files.
     pub fn keyring(&self) -> &Keyring {
         &self.keyring
     }
 
-    /// Reads everything there is. What cannot be read is skipped and told.
+    /// Reads all files. Those that cannot be used are in [`Cached::skipped`].
     pub fn read(&self) -> Cached {
         let mut cached = Cached::default();
         for name in self.names() {
@@ -116,76 +119,77 @@ impl Cache {
         cached
     }
 
-    /// Ids of the tenants that have a file.
+    /// The ids of tenants that have a file.
     pub fn tenants(&self) -> BTreeSet<Uuid> {
         self.names().iter().filter_map(|name| name.strip_prefix(TENANT_PREFIX)?.parse().ok()).collect()
     }
 
-    /// Keeps the platform.
+    /// Writes the platform's file.
     ///
     /// # Errors
-    /// When the file cannot be written; the one before stays.
+    /// When the file cannot be written; the previous one stays.
     pub fn write_platform(&self, revision: i64, plan: &PlatformPlan) -> Result<(), CacheError> {
         self.write_plan(PLATFORM_FILE, revision, None, plan)
     }
 
-    /// Keeps a tenant.
+    /// Writes a tenant's file.
     ///
     /// # Errors
-    /// When the file cannot be written; the one before stays.
+    /// When the file cannot be written; the previous one stays.
     pub fn write_tenant(&self, revision: i64, plan: &TenantPlan) -> Result<(), CacheError> {
         self.write_plan(&tenant_file(plan.tenant.id), revision, Some(plan.tenant.clone()), plan)
     }
 
-    /// Keeps the signing key.
+    /// Writes the file of the signing key.
     ///
     /// # Errors
-    /// When the file cannot be written; the one before stays.
+    /// When the file cannot be written; the previous one stays.
     pub fn write_signing_key(&self, key: &SigningKey) -> Result<(), CacheError> {
         self.write(SIGNING_KEY_FILE, key.reveal())
     }
 
-    /// Forgets a tenant.
+    /// Removes a tenant's file; none is success.
     ///
     /// # Errors
-    /// When its file cannot be removed.
+    /// When the file cannot be removed.
     pub fn remove_tenant(&self, id: Uuid) -> Result<(), CacheError> {
         let path = self.path(&tenant_file(id));
-        forgiving(std::fs::remove_file(&path), &path, std::io::ErrorKind::NotFound)
+        ignoring(std::io::ErrorKind::NotFound, std::fs::remove_file(&path), &path)
     }
 
-    /// Keeps a file as it is now, before it is replaced or removed; one that is kept so already stays.
+    /// Copies an entry's file before it is replaced or removed. A copy that exists is older, and stays; an
+    /// entry without a file gets no copy.
     ///
     /// # Errors
-    /// When the file system says no.
-    pub(super) fn keep_before(&self, kept: CacheEntry) -> Result<(), CacheError> {
-        let (path, before) = (self.path(&kept.file()), self.path(&before(&kept.file())));
-        match std::fs::hard_link(&path, &before) {
-            // There is nothing yet.
+    /// When the file cannot be linked.
+    pub(super) fn save_pre_change(&self, entry: CacheEntry) -> Result<(), CacheError> {
+        let (path, copy) = (self.path(&entry.file()), self.path(&pre_change_file(&entry.file())));
+        match std::fs::hard_link(&path, &copy) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            linked => forgiving(linked, &before, std::io::ErrorKind::AlreadyExists),
+            linked => ignoring(std::io::ErrorKind::AlreadyExists, linked, &copy),
         }
     }
 
-    /// Forgets what was before.
+    /// Removes an entry's pre-change copy; none is success.
     ///
     /// # Errors
-    /// When the file system says no.
-    pub(super) fn forget_before(&self, kept: CacheEntry) -> Result<(), CacheError> {
-        let before = self.path(&before(&kept.file()));
-        forgiving(std::fs::remove_file(&before), &before, std::io::ErrorKind::NotFound)
+    /// When the copy cannot be removed.
+    pub(super) fn remove_pre_change(&self, entry: CacheEntry) -> Result<(), CacheError> {
+        let copy = self.path(&pre_change_file(&entry.file()));
+        ignoring(std::io::ErrorKind::NotFound, std::fs::remove_file(&copy), &copy)
     }
 
-    /// Of what it is kept how it was before.
-    pub(super) fn befores(&self) -> BTreeSet<CacheEntry> {
+    /// The entries that have a pre-change copy on disk.
+    pub(super) fn pre_change_entries(&self) -> BTreeSet<CacheEntry> {
         let names = self.names();
-        let kept = |name: &String| match name.strip_prefix(BEFORE_PREFIX)? {
+        let entry = |name: &String| match name.strip_prefix(PRE_CHANGE_PREFIX)? {
             PLATFORM_FILE => Some(CacheEntry::Platform),
             name => Some(CacheEntry::Tenant(name.strip_prefix(TENANT_PREFIX)?.parse().ok()?)),
         };
-        names.iter().filter_map(kept).collect()
+        names.iter().filter_map(entry).collect()
     }
 
+    /// Names of all files, without the suffix.
     fn names(&self) -> Vec<String> {
         let entries = std::fs::read_dir(&self.directory).into_iter().flatten().flatten();
         let mut names: Vec<_> = entries
@@ -199,7 +203,7 @@ impl Cache {
         let path = self.path(name);
         let damaged = |reason: String| CacheError::Damaged { path: path.clone(), reason };
         let sealed = std::fs::read(&path).map_err(|source| CacheError::Io { path: path.clone(), source })?;
-        let (name, plans) = match name.strip_prefix(BEFORE_PREFIX) {
+        let (name, plans) = match name.strip_prefix(PRE_CHANGE_PREFIX) {
             Some(name) => (name, &mut cached.before),
             None => (name, &mut cached.held),
         };
@@ -213,12 +217,12 @@ impl Cache {
         match file.tenant {
             Some(tenant) => {
                 let mut plan = TenantPlan::empty(tenant);
-                plan.fill(file.rows).map_err(|error| damaged(error.to_string()))?;
+                plan.load(file.rows).map_err(|error| damaged(error.to_string()))?;
                 plans.tenants.push((file.revision, plan));
             }
             None => {
                 let mut plan = PlatformPlan::default();
-                plan.fill(file.rows).map_err(|error| damaged(error.to_string()))?;
+                plan.load(file.rows).map_err(|error| damaged(error.to_string()))?;
                 plans.platform = Some((file.revision, plan));
             }
         }
@@ -230,30 +234,18 @@ impl Cache {
         name: &str,
         revision: i64,
         tenant: Option<TenantRow>,
-        plan: &impl Tables,
+        plan: &impl PlanRecords,
     ) -> Result<(), CacheError> {
         let damaged = |reason: String| CacheError::Damaged { path: self.path(name), reason };
-        let images = plan.images().map_err(|error| damaged(error.to_string()))?;
-        let file = File { revision, tenant, rows: StoredRows::from_images(images) };
+        let rows = plan.records().map_err(|error| damaged(error.to_string()))?;
+        let file = File { revision, tenant, rows };
         self.write(name, &serde_json::to_vec(&file).map_err(|error| damaged(error.to_string()))?)
     }
 
     fn write(&self, name: &str, bytes: &[u8]) -> Result<(), CacheError> {
         let path = self.path(name);
-        let fresh = self.directory.join(format!("{name}.new"));
         let sealed = self.keyring.seal(place(name), bytes);
-        let written = std::fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&fresh)
-            .and_then(|mut file| file.write_all(&sealed).and_then(|()| file.sync_all()))
-            .and_then(|()| std::fs::rename(&fresh, &path));
-        written.map_err(|source| {
-            let _ = std::fs::remove_file(&fresh); // gives back the space that was not enough
-            CacheError::Io { path, source }
-        })
+        atomic_file::replace(&path, &sealed, 0o600).map_err(|source| CacheError::Io { path, source })
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -261,21 +253,22 @@ impl Cache {
     }
 }
 
-/// A file is sealed for its name, so that one renamed to another tenant's does not open.
+/// A file is sealed with its name, so that a file that was renamed to another tenant's does not open. A
+/// pre-change copy opens with the name of its original.
 fn place(name: &str) -> AssociatedData<'_> {
     AssociatedData { scope: "cache", table: "file", name }
 }
 
-/// An error of one kind is none.
-fn forgiving(done: std::io::Result<()>, path: &Path, kind: std::io::ErrorKind) -> Result<(), CacheError> {
-    match done {
+/// Treats one `io::ErrorKind` as success.
+fn ignoring(kind: std::io::ErrorKind, result: std::io::Result<()>, path: &Path) -> Result<(), CacheError> {
+    match result {
         Err(source) if source.kind() != kind => Err(CacheError::Io { path: path.to_owned(), source }),
         _ => Ok(()),
     }
 }
 
-fn before(name: &str) -> String {
-    format!("{BEFORE_PREFIX}{name}")
+fn pre_change_file(name: &str) -> String {
+    format!("{PRE_CHANGE_PREFIX}{name}")
 }
 
 impl CacheEntry {

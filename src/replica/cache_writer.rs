@@ -1,4 +1,4 @@
-//! The cache kept in step with the replica, behind the back of whoever answers.
+//! The task that writes changes of the replica to the cache, so that no lookup waits for the disk.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,44 +14,45 @@ use super::cache::{Cache, CacheError};
 use super::tenants::Replica;
 use crate::plan::report::Applied;
 
-/// How long to wait after a file could not be written: a full disk stays full for a while.
-const RETRY: Duration = Duration::from_secs(30);
-/// How often as long as it wrote it rests, that those who answer have the processor; at most as long
-/// as after a failure. A large tenant's file is written as a whole, however little changed.
-const REST: u32 = 9;
+/// Pause after a file could not be written: a full disk stays full for a while. Also the longest idle
+/// time after a write.
+const RETRY_INTERVAL: Duration = Duration::from_secs(30);
+/// Idle time after a write, as a multiple of the write's duration: caps the writer at 10 % of a core. A
+/// large tenant's file is written as a whole, however little of it changed.
+const IDLE_FACTOR: u32 = 9;
 
-/// What changed in the replica, in the order of writing: a cache that has the platform is served
-/// from, so that at a first start it comes after the tenants.
+/// A file of the cache. The order is the order of writing: a cache that has the platform is served from,
+/// so that at a first start the platform comes after the tenants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum CacheEntry {
-    /// A tenant, which may be gone.
+    /// A tenant, which may have been removed from the replica.
     Tenant(Uuid),
     /// The platform's rows.
     Platform,
 }
 
-/// How far the running switch is, where somebody asks it.
-pub(super) type Behind = watch::Receiver<Option<Applied>>;
+/// The revisions that the running switch was brought to; `None` where no event socket is configured.
+pub(super) type AppliedRx = watch::Receiver<Option<Applied>>;
 
-/// Writes to the cache what is said to have changed, as it is when its turn comes.
+/// Writes changed entries to the cache, each as the replica has it at the time of the write.
 pub(super) struct CacheWriter {
     changed: UnboundedSender<CacheEntry>,
     task: JoinHandle<()>,
 }
 
 impl CacheWriter {
-    /// Starts the task that writes. What the switch was brought to is kept until it is brought further.
-    pub fn start(cache: Cache, replica: Arc<Replica>, behind: Behind) -> Self {
+    /// Starts the writer. While `applied` is behind an entry, the entry's pre-change copy is kept.
+    pub fn start(cache: Cache, replica: Arc<Replica>, applied: AppliedRx) -> Self {
         let (changed, receiver) = unbounded_channel();
-        Self { changed, task: tokio::spawn(run(cache, replica, receiver, behind)) }
+        Self { changed, task: tokio::spawn(run(cache, replica, receiver, applied)) }
     }
 
-    /// Notes a change.
-    pub fn changed(&self, kept: CacheEntry) {
-        let _ = self.changed.send(kept); // fails only when the runtime ends
+    /// Queues an entry for writing.
+    pub fn changed(&self, entry: CacheEntry) {
+        let _ = self.changed.send(entry); // fails only when the runtime shuts down
     }
 
-    /// Writes what is left, and ends.
+    /// Writes what is queued, and ends.
     pub async fn finish(self) {
         drop(self.changed);
         let _ = self.task.await;
@@ -62,74 +63,77 @@ async fn run(
     cache: Cache,
     replica: Arc<Replica>,
     mut changes: UnboundedReceiver<CacheEntry>,
-    mut behind: Behind,
+    mut applied: AppliedRx,
 ) {
-    let mut work = Work { cache, replica, dirty: BTreeSet::new(), before: None };
-    let mut rested = Instant::now();
+    let mut writer = Writer { cache, replica, dirty: BTreeSet::new(), pre_change: None };
+    let mut idle_until = Instant::now();
     loop {
         let mut open = tokio::select! {
-            change = changes.recv() => change.map(|change| work.dirty.insert(change)).is_some(),
-            Ok(()) = behind.changed() => true,
-            () = sleep(RETRY), if !work.dirty.is_empty() => true,
+            change = changes.recv() => change.map(|change| writer.dirty.insert(change)).is_some(),
+            Ok(()) = applied.changed() => true,
+            () = sleep(RETRY_INTERVAL), if !writer.dirty.is_empty() => true,
         };
-        while open && Instant::now() < rested {
+        while open && Instant::now() < idle_until {
             tokio::select! {
-                change = changes.recv() => open = change.map(|change| work.dirty.insert(change)).is_some(),
-                () = sleep_until(rested) => {}
+                change = changes.recv() => open = change.map(|change| writer.dirty.insert(change)).is_some(),
+                () = sleep_until(idle_until) => {}
             }
         }
         while let Ok(change) = changes.try_recv() {
-            work.dirty.insert(change);
+            writer.dirty.insert(change);
         }
-        let applied = behind.borrow_and_update().clone();
+        let revisions = applied.borrow_and_update().clone();
         let began = Instant::now();
-        let Ok(done) = tokio::task::spawn_blocking(move || work.done(applied.as_ref())).await else { return };
-        work = done;
-        rested = Instant::now() + (began.elapsed() * REST).min(RETRY);
+        let written = tokio::task::spawn_blocking(move || writer.write_dirty(revisions.as_ref()));
+        let Ok(returned) = written.await else { return };
+        writer = returned;
+        idle_until = Instant::now() + (began.elapsed() * IDLE_FACTOR).min(RETRY_INTERVAL);
         if !open {
             return;
         }
     }
 }
 
-/// What there is to do.
-struct Work {
+/// The writer's state; it moves to a blocking thread and back.
+struct Writer {
     cache: Cache,
     replica: Arc<Replica>,
-    /// To be written.
+    /// Entries to write.
     dirty: BTreeSet<CacheEntry>,
-    /// Of what it is kept how it was before; not read yet at first.
-    before: Option<BTreeSet<CacheEntry>>,
+    /// Entries that have a pre-change copy on disk; `None` until the directory was read.
+    pre_change: Option<BTreeSet<CacheEntry>>,
 }
 
-impl Work {
-    /// Does it; what could not be written is to be done still.
-    fn done(mut self, applied: Option<&Applied>) -> Self {
+impl Writer {
+    /// Writes all dirty entries; those that could not be written stay dirty. Removes the pre-change copies
+    /// that the switch has caught up with.
+    fn write_dirty(mut self, applied: Option<&Applied>) -> Self {
         let mut first: Option<CacheError> = None;
-        for kept in std::mem::take(&mut self.dirty) {
-            if let Err(error) = self.write(kept, applied) {
-                self.dirty.insert(kept);
+        for entry in std::mem::take(&mut self.dirty) {
+            if let Err(error) = self.write(entry, applied) {
+                self.dirty.insert(entry);
                 first.get_or_insert(error);
             }
         }
         if let Some(error) = first {
             let files = self.dirty.len();
-            tracing::error!(%error, files, "the cache is not up to date; serving goes on, will be tried again");
+            tracing::error!(%error, files, "the cache is not up to date; serving goes on, and the write is retried");
         }
-        let mut before = self.before.take().unwrap_or_else(|| self.cache.befores());
-        before.retain(|kept| self.is_behind(*kept, applied) || self.cache.forget_before(*kept).is_err());
-        self.before = Some(before);
+        let mut pre_change = self.pre_change.take().unwrap_or_else(|| self.cache.pre_change_entries());
+        pre_change
+            .retain(|entry| self.is_behind(*entry, applied) || self.cache.remove_pre_change(*entry).is_err());
+        self.pre_change = Some(pre_change);
         self
     }
 
-    fn write(&mut self, kept: CacheEntry, applied: Option<&Applied>) -> Result<(), CacheError> {
-        if self.is_behind(kept, applied) {
-            self.cache.keep_before(kept)?;
-            if let Some(before) = self.before.as_mut() {
-                before.insert(kept);
+    fn write(&mut self, entry: CacheEntry, applied: Option<&Applied>) -> Result<(), CacheError> {
+        if self.is_behind(entry, applied) {
+            self.cache.save_pre_change(entry)?;
+            if let Some(pre_change) = self.pre_change.as_mut() {
+                pre_change.insert(entry);
             }
         }
-        match kept {
+        match entry {
             CacheEntry::Platform => {
                 self.cache.write_platform(self.replica.platform_revision(), &self.replica.platform())
             }
@@ -140,10 +144,11 @@ impl Work {
         }
     }
 
-    /// Whether the running switch was not brought yet to what is held; never where nobody asks it.
-    fn is_behind(&self, kept: CacheEntry, applied: Option<&Applied>) -> bool {
+    /// True while the running switch was not brought to the replica's revision of an entry. Always false
+    /// without an event socket.
+    fn is_behind(&self, entry: CacheEntry, applied: Option<&Applied>) -> bool {
         let Some(applied) = applied else { return false };
-        match kept {
+        match entry {
             CacheEntry::Platform => applied.platform != self.replica.platform_revision(),
             CacheEntry::Tenant(id) => {
                 applied.tenants.get(&id).copied() != self.replica.held(id).map(|held| held.revision)
@@ -157,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cache_that_was_broken_off_at_a_first_start_has_no_platform() {
+    fn a_cache_whose_first_write_was_interrupted_has_no_platform() {
         let dirty = BTreeSet::from([CacheEntry::Platform, CacheEntry::Tenant(Uuid::max())]);
         assert_eq!(dirty.last(), Some(&CacheEntry::Platform));
     }

@@ -1,4 +1,4 @@
-//! All tenants in memory, followed from Postgres, and kept on disk.
+//! All tenants in memory, followed from Postgres, and cached on disk.
 
 pub mod cache;
 mod cache_writer;

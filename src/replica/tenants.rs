@@ -1,4 +1,4 @@
-//! All tenants in memory, as of the last revisions heard. A lookup never waits for anything.
+//! All tenants in memory, as of the last loaded revisions. A lookup never waits for I/O.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -7,39 +7,39 @@ use uuid::Uuid;
 
 use crate::plan::{PlatformPlan, TenantPlan};
 use crate::route::TenantView;
+use crate::secrets::a1_hash::forget_passwords;
 
-/// A tenant as held: its revision, and its view.
+/// A tenant in the replica.
 #[derive(Clone, Debug)]
 pub struct TenantEntry {
     /// Revision of the tenant in the store.
     pub revision: i64,
-    /// The tenant.
+    /// The tenant's plan, indexed for lookups.
     pub view: Arc<TenantView>,
 }
 
-/// All tenants, by identity, domain, context and public number. Entries carry the revision they
-/// came from and are replaced by a newer one; nobody deletes keys by hand. Suspended tenants are
-/// held but found by nothing except their identity.
+/// All tenants, by identity, domain and public number. An entry is replaced as a whole, with all keys that
+/// lead to it. Suspended tenants are in the replica, but no domain or number leads to them.
 #[derive(Debug, Default)]
 pub struct Replica {
     state: RwLock<State>,
 }
 
-/// How much is held of what there is.
+/// How much of the platform is loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LoadState {
-    /// Nothing to answer from.
-    Not,
-    /// Tenants are missing: one that is not found may be among them.
-    Partly,
-    /// All, as far as it was heard: who is not found is nobody.
-    Wholly,
+    /// Nothing: lookups cannot be answered.
+    Empty,
+    /// Some tenants could not be loaded: a tenant that is not found may be one of them.
+    Partial,
+    /// All tenants: one that is not found does not exist.
+    Complete,
 }
 
-/// Everything that is held at one moment.
+/// The whole replica at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
-    /// Revision of the platform's rows; 0 before any.
+    /// Revision of the platform's rows; 0 before the first load.
     pub platform_revision: i64,
     /// The platform's rows.
     pub platform: Arc<PlatformPlan>,
@@ -54,12 +54,12 @@ struct State {
     numbers: Claims,
     platform_revision: i64,
     platform: Arc<PlatformPlan>,
-    /// Tenants are missing.
+    /// True when some tenants could not be loaded.
     partial: bool,
 }
 
-/// Tenants that claim a key, the last to come at the end. Two do while the key moves and only one of
-/// them is held as it is now: when the other one follows, the key still leads to the one that has it.
+/// The tenants that claim each key, the latest at the end. While a key moves from one tenant to another,
+/// both claim it until both are loaded again; removing the older claim leaves the newer one.
 #[derive(Debug, Default)]
 struct Claims(HashMap<String, Vec<Uuid>>);
 
@@ -78,30 +78,37 @@ impl Claims {
         }
     }
 
+    /// The tenant that claimed the key last.
     fn holder(&self, key: &str) -> Option<&Uuid> {
         self.0.get(key)?.last()
     }
 }
 
+/// The view of a loaded plan. The passwords of phones are removed: their hashes are all that a switch needs, in
+/// memory and in the file of its last good state.
+pub(super) fn view_of(mut plan: TenantPlan) -> TenantView {
+    forget_passwords(&mut plan);
+    TenantView::new(plan)
+}
+
 impl Replica {
-    /// Puts a tenant in, in place of an older revision of it. A revision that is not newer than
-    /// the one held is left alone.
+    /// Inserts a tenant, if its revision is newer than the one in the replica.
     pub fn put_tenant(&self, revision: i64, plan: TenantPlan) {
         self.set_tenant(revision, plan, |held| held < revision);
     }
 
-    /// Puts a tenant in, whatever revision is held: for whoever follows the store, which may have
-    /// gone back (a failover, a restored backup).
+    /// Inserts a tenant, also in place of a newer revision: a failover or a restored backup can set the
+    /// store back.
     pub fn replace_tenant(&self, revision: i64, plan: TenantPlan) {
         self.set_tenant(revision, plan, |_| true);
     }
 
     fn set_tenant(&self, revision: i64, plan: TenantPlan, replaces: impl Fn(i64) -> bool) {
-        // The view is built before the lock is taken: lookups wait for the swap only.
-        self.set_view(revision, Arc::new(TenantView::new(plan)), replaces);
+        // Build the view before locking: lookups wait for the swap alone.
+        self.set_view(revision, Arc::new(view_of(plan)), replaces);
     }
 
-    /// Puts a view in that was built already, whatever revision is held.
+    /// Inserts a tenant whose view is built already, also in place of a newer revision.
     pub fn replace_view(&self, revision: i64, view: Arc<TenantView>) {
         self.set_view(revision, view, |_| true);
     }
@@ -123,17 +130,17 @@ impl Replica {
         }
         let before = state.tenants.insert(id, TenantEntry { revision, view });
         drop(state);
-        drop(before); // a large one takes long, and lookups do not wait for it
+        drop(before); // after the lock: dropping a large view takes long
     }
 
-    /// Takes a tenant out.
+    /// Removes a tenant.
     pub fn remove_tenant(&self, id: Uuid) {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         state.unlink(id);
         state.tenants.remove(&id);
     }
 
-    /// Puts the platform's rows in.
+    /// Inserts the platform's rows, if their revision is newer than the one in the replica.
     pub fn put_platform(&self, revision: i64, plan: PlatformPlan) {
         let plan = Arc::new(plan);
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
@@ -143,7 +150,7 @@ impl Replica {
         }
     }
 
-    /// Puts the platform's rows in, whatever revision is held.
+    /// Inserts the platform's rows, also in place of a newer revision.
     pub fn replace_platform(&self, revision: i64, plan: PlatformPlan) {
         let plan = Arc::new(plan);
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
@@ -151,12 +158,12 @@ impl Replica {
         state.platform = plan;
     }
 
-    /// Takes the platform's rows for those of another revision.
+    /// Gives the platform's rows another revision number.
     pub fn renumber_platform(&self, revision: i64) {
         self.state.write().unwrap_or_else(PoisonError::into_inner).platform_revision = revision;
     }
 
-    /// A tenant as held, a suspended one too: to be kept, not to be served.
+    /// A tenant's entry, also a suspended tenant's: for the cache, not for answers.
     pub fn held(&self, id: Uuid) -> Option<TenantEntry> {
         self.state.read().unwrap_or_else(PoisonError::into_inner).tenants.get(&id).cloned()
     }
@@ -179,7 +186,7 @@ impl Replica {
         state.tenants.get(&id).map(|held| held.view.clone()).filter(|view| !view.plan.tenant.suspended)
     }
 
-    /// All tenants that are served, in order of their identities.
+    /// All tenants that are not suspended, in order of their identities.
     pub fn served(&self) -> Vec<Arc<TenantView>> {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         state
@@ -190,7 +197,7 @@ impl Replica {
             .collect()
     }
 
-    /// Everything as it is at one moment, suspended tenants too.
+    /// The whole replica, with suspended tenants.
     pub fn snapshot(&self) -> Snapshot {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         Snapshot {
@@ -205,27 +212,27 @@ impl Replica {
         self.state.read().unwrap_or_else(PoisonError::into_inner).platform.clone()
     }
 
-    /// Revision of the platform's rows; 0 before any.
+    /// Revision of the platform's rows; 0 before the first load.
     pub fn platform_revision(&self) -> i64 {
         self.state.read().unwrap_or_else(PoisonError::into_inner).platform_revision
     }
 
-    /// How much is held.
-    pub fn filled(&self) -> LoadState {
+    /// How much is loaded.
+    pub fn load_state(&self) -> LoadState {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         match (state.platform_revision, state.partial) {
-            (0, _) => LoadState::Not,
-            (_, true) => LoadState::Partly,
-            (_, false) => LoadState::Wholly,
+            (0, _) => LoadState::Empty,
+            (_, true) => LoadState::Partial,
+            (_, false) => LoadState::Complete,
         }
     }
 
-    /// Says whether tenants are missing that there are.
+    /// Sets whether some tenants could not be loaded.
     pub fn set_partial(&self, partial: bool) {
         self.state.write().unwrap_or_else(PoisonError::into_inner).partial = partial;
     }
 
-    /// Revisions of all tenants held.
+    /// Revisions of all tenants in the replica.
     pub fn revisions(&self) -> BTreeMap<Uuid, i64> {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         state.tenants.iter().map(|(id, held)| (*id, held.revision)).collect()
@@ -233,8 +240,7 @@ impl Replica {
 }
 
 impl State {
-    /// Removes what leads to a tenant, and only to it: a domain or number that another tenant
-    /// claims too leads to that one.
+    /// Removes a tenant's claims. A domain or number that another tenant claims too leads to that tenant.
     fn unlink(&mut self, id: Uuid) {
         let Some(held) = self.tenants.get(&id) else { return };
         let plan = &held.view.plan;

@@ -5,14 +5,16 @@
 //! are sealed again as their plans are written, and the old line can go when that is done.
 
 use std::collections::BTreeMap;
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::io::ErrorKind;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use aes_gcm::aead::{Aead, Generate, KeyInit, Payload};
 use aes_gcm::{Aes256Gcm, Nonce};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+
+use crate::util::atomic_file;
 
 /// Bytes of a key.
 const KEY_BYTES: usize = 32;
@@ -132,21 +134,7 @@ impl Keyring {
             "# Keys of Centrex: lose them and sealed secrets are lost.\n1:{}\n",
             STANDARD.encode(random())
         );
-        let mut temporary = path.as_os_str().to_owned();
-        temporary.push(".new");
-        let temporary = PathBuf::from(temporary);
-        let mut file = std::fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&temporary)
-            .map_err(io)?;
-        file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(io)?;
-        // A link, unlike a rename, never replaces a key file that is there.
-        let linked = std::fs::hard_link(&temporary, path);
-        std::fs::remove_file(&temporary).map_err(io)?;
-        linked.map_err(io)?;
+        atomic_file::create(path, text.as_bytes(), 0o600).map_err(io)?;
         Self::read_file(path)
     }
 
@@ -215,15 +203,12 @@ impl Keyring {
     /// seals, so that after a rotation everything differs and is sealed again.
     pub fn fingerprint<'a>(&self, parts: impl IntoIterator<Item = &'a [u8]>) -> Fingerprint {
         let mut fingerprint = Fingerprint::default();
-        let Some(key) = self.keys.get(&self.version) else { return fingerprint }; // there always is one
-        let mut bytes = Vec::with_capacity(512); // of most rows: all at once is hashed in half the time
+        let Some(key) = self.keys.get(&self.version) else { return fingerprint }; // `version` is always in `keys`
+        let mut hasher = blake3::Hasher::new_keyed(&key.mac);
         for part in parts {
-            bytes.extend_from_slice(&(part.len() as u64).to_be_bytes());
-            bytes.extend_from_slice(part);
+            hasher.update(&(part.len() as u64).to_be_bytes()).update(part);
         }
-        for (to, from) in fingerprint.iter_mut().zip(blake3::keyed_hash(&key.mac, &bytes).as_bytes()) {
-            *to = *from;
-        }
+        hasher.finalize_xof().fill(&mut fingerprint);
         fingerprint
     }
 }
@@ -262,9 +247,9 @@ fn lets_others_read(mode: u32, owner: u32) -> bool {
     mode & theirs != 0
 }
 
-/// Random bytes from the system: a new key, a password.
+/// Random bytes for a new key or password, from a cryptographic generator that the system seeds.
 pub fn random() -> [u8; KEY_BYTES] {
-    aes_gcm::Key::<Aes256Gcm>::generate().into()
+    rand::random()
 }
 
 /// The version of the key a value was sealed with.

@@ -1,57 +1,83 @@
-//! Growing pauses with jitter, so that what failed together is not tried again together.
+//! Exponential backoff with jitter: how long to pause before a failed operation is retried.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
-/// The pauses of one thing that is tried again.
-#[derive(Debug)]
+/// Pauses between the attempts of one operation. The pause doubles with every failure, up to a
+/// longest one; each is shortened at random by up to half, so that clients that fail together do
+/// not retry together.
+#[derive(Clone, Debug)]
 pub struct Backoff {
     first: Duration,
     longest: Duration,
-    next: Duration,
+    failures: u32,
 }
 
 impl Backoff {
-    /// Pauses that double from the first to the longest.
+    /// A backoff from `first` to `longest`, before any failure.
     pub const fn new(first: Duration, longest: Duration) -> Self {
-        Self { first, longest, next: first }
+        Self { first, longest, failures: 0 }
     }
 
-    /// The next pause, mostly by chance: of many that fail together, some are tried again soon.
+    /// Counts a failure, and returns the pause before the next attempt.
     pub fn pause(&mut self) -> Duration {
-        let pause = jitter(self.next / 8, self.next);
-        self.next = (self.next * 2).min(self.longest);
-        pause
+        self.failures = self.failures.saturating_add(1);
+        self.pause_after(self.failures)
     }
 
-    /// What was tried worked.
+    /// Forgets all failures: the next pause is the first again. Call it after a success.
     pub fn reset(&mut self) {
-        self.next = self.first;
+        self.failures = 0;
+    }
+
+    /// The pause after this many failures, for callers that count them themselves.
+    pub fn pause_after(&self, failures: u32) -> Duration {
+        let doublings = failures.saturating_sub(1).min(31);
+        let pause = self.first.saturating_mul(1 << doublings).min(self.longest);
+        jitter(pause / 2, pause)
     }
 }
 
-/// A time between two, by chance.
-pub fn jitter(least: Duration, most: Duration) -> Duration {
-    // Every RandomState hashes differently: chance enough for pauses, without a generator to seed.
-    let chance = RandomState::new().build_hasher().finish() % 1024;
-    least + most.saturating_sub(least).mul_f64(chance as f64 / 1024.0)
+/// A random duration between two, both included.
+pub fn jitter(shortest: Duration, longest: Duration) -> Duration {
+    rand::random_range(shortest.min(longest)..=longest)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
+    const FIRST: Duration = Duration::from_millis(100);
+    const LONGEST: Duration = Duration::from_secs(1);
+
     #[test]
-    fn pauses_grow_to_the_longest_and_start_anew() {
-        let (first, longest) = (Duration::from_millis(100), Duration::from_secs(1));
-        let mut backoff = Backoff::new(first, longest);
+    fn pauses_double_up_to_the_longest_until_a_reset() {
+        let mut backoff = Backoff::new(FIRST, LONGEST);
         for expected in [100, 200, 400, 800, 1000, 1000] {
             let pause = backoff.pause().as_millis();
-            assert!((expected / 8..=expected).contains(&pause), "{pause} of {expected}");
+            assert!((expected / 2..=expected).contains(&pause), "{pause} of {expected}");
         }
         backoff.reset();
-        assert!(backoff.pause() <= first);
-        let chances: std::collections::BTreeSet<_> = (0..50).map(|_| jitter(first, longest)).collect();
-        assert!(chances.len() > 20, "{chances:?}");
+        assert!(backoff.pause() <= FIRST);
+        assert!(backoff.pause() >= FIRST, "twice as long as the first, or half of that");
+    }
+
+    #[test]
+    fn counted_failures_give_the_same_pauses() {
+        let backoff = Backoff::new(FIRST, LONGEST);
+        assert!(backoff.pause_after(0) <= FIRST && backoff.pause_after(1) <= FIRST);
+        for failures in [5, 6, 40, u32::MAX] {
+            let pause = backoff.pause_after(failures);
+            assert!(pause >= LONGEST / 2 && pause <= LONGEST, "{failures}: {pause:?}");
+        }
+    }
+
+    #[test]
+    fn pauses_are_random() {
+        let pauses: BTreeSet<_> = (0..50).map(|_| Backoff::new(FIRST, LONGEST).pause()).collect();
+        assert!(pauses.len() > 40, "{pauses:?}");
+        assert_eq!(jitter(LONGEST, LONGEST), LONGEST);
+        assert_eq!(jitter(LONGEST, FIRST), FIRST, "never longer than the longest");
     }
 }

@@ -1,8 +1,8 @@
-//! How what a command found is written; the same in all of them.
+//! The option `--format`, which several commands have.
 
 use clap::ValueEnum;
 
-/// Text or JSON.
+/// The output format of a command.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// For people

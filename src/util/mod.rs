@@ -1,9 +1,9 @@
-//! What several stages use and none of them owns: each thing once.
+//! Helpers that several stages use and none of them owns.
 
+pub mod atomic_file;
 pub mod backoff;
 pub mod format;
 pub mod hostname;
-pub mod lookup;
 pub mod lossy;
 pub mod pipe;
 pub mod signals;

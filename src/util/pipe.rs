@@ -1,13 +1,13 @@
-//! Standard output into a program that reads only its beginning, as `head` does.
+//! Standard output into a program that reads only the beginning, as `head` does.
 
 use std::io::{ErrorKind, Result, Write};
 
-/// A stream whose reader may go away: what comes after that is dropped, and is no error.
+/// A stream whose reader may close it: later writes are dropped, and succeed.
 #[derive(Debug)]
 pub struct Pipe<W>(pub W);
 
-/// What becomes of a write whose reader has gone away.
-fn dropped<T>(result: Result<T>, written: T) -> Result<T> {
+/// Treats a broken pipe as success.
+fn ignoring_broken_pipe<T>(result: Result<T>, written: T) -> Result<T> {
     match result {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(written),
         other => other,
@@ -16,10 +16,10 @@ fn dropped<T>(result: Result<T>, written: T) -> Result<T> {
 
 impl<W: Write> Write for Pipe<W> {
     fn write(&mut self, bytes: &[u8]) -> Result<usize> {
-        dropped(self.0.write(bytes), bytes.len())
+        ignoring_broken_pipe(self.0.write(bytes), bytes.len())
     }
 
     fn flush(&mut self) -> Result<()> {
-        dropped(self.0.flush(), ())
+        ignoring_broken_pipe(self.0.flush(), ())
     }
 }

@@ -3,10 +3,10 @@
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-/// Cancels a token at SIGTERM or SIGINT.
+/// Cancels a token at the first SIGTERM or SIGINT.
 ///
 /// # Errors
-/// The signals cannot be waited for.
+/// When the signal handlers cannot be installed.
 pub fn end_on_signals(stop: CancellationToken) -> std::io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);

@@ -1,12 +1,13 @@
-//! A queue in which namespaces take turns: thousands of one keep the next of another waiting for one turn.
+//! A fair queue: namespaces take turns, so that thousands of keys of one namespace delay a key of another
+//! by one turn only.
 
 use std::collections::{HashMap, VecDeque};
 
-/// What waits, in the order of its coming within a namespace.
+/// The queue; first in, first out within a namespace.
 #[derive(Debug)]
 pub struct Turns<K> {
     waiting: HashMap<Option<String>, VecDeque<K>>,
-    /// Namespaces of which something waits, the next one first.
+    /// Namespaces with waiting keys, the next one first.
     turns: VecDeque<Option<String>>,
 }
 
@@ -17,21 +18,22 @@ impl<K> Default for Turns<K> {
 }
 
 impl<K> Turns<K> {
-    /// Puts one behind the others of its namespace.
+    /// Appends a key to the line of its namespace.
     pub fn push(&mut self, namespace: Option<&str>, key: K) {
         self.line(namespace).push_back(key);
     }
 
-    /// Puts one before all others: its turn was broken off.
+    /// Puts a key before all others, to repeat a turn that failed.
     pub fn push_first(&mut self, namespace: Option<&str>, key: K) {
         self.line(namespace).push_front(key);
-        if let Some(place) = self.turns.iter().position(|turn| turn.as_deref() == namespace)
-            && let Some(turn) = self.turns.remove(place)
+        if let Some(index) = self.turns.iter().position(|turn| turn.as_deref() == namespace)
+            && let Some(turn) = self.turns.remove(index)
         {
             self.turns.push_front(turn);
         }
     }
 
+    /// The line of a namespace, which gets a turn when it was empty.
     fn line(&mut self, namespace: Option<&str>) -> &mut VecDeque<K> {
         let namespace = namespace.map(str::to_owned);
         let line = self.waiting.entry(namespace.clone()).or_default();
@@ -41,7 +43,7 @@ impl<K> Turns<K> {
         line
     }
 
-    /// Takes the next: the first of the namespace that has waited longest.
+    /// Removes and returns the next key: the first of the namespace whose turn it is.
     pub fn take(&mut self) -> Option<K> {
         let turn = self.turns.pop_front()?;
         let line = self.waiting.get_mut(&turn)?;
@@ -53,17 +55,17 @@ impl<K> Turns<K> {
         key
     }
 
-    /// How many wait.
+    /// Number of waiting keys.
     pub fn len(&self) -> usize {
         self.waiting.values().map(VecDeque::len).sum()
     }
 
-    /// True when none waits.
+    /// True when no key waits.
     pub fn is_empty(&self) -> bool {
         self.turns.is_empty()
     }
 
-    /// Forgets all.
+    /// Removes all keys.
     pub fn clear(&mut self) {
         self.waiting.clear();
         self.turns.clear();

@@ -1,6 +1,7 @@
 //! One thing made wrong after the other, in a system that was right.
 
 use centrex::compile::Stays;
+use centrex::plan::SecretName;
 use centrex::plan::Target;
 use centrex::resources::common::{DestinationKind, Recording};
 use serde_json::{Value, json};
@@ -84,8 +85,9 @@ fn what_is_kept_can_be_led_to() {
 
 #[test]
 fn a_password_that_cannot_be_used_is_a_mistake_and_one_that_is_gone_is_not() {
-    let password =
-        |system: &System| system.plan().extensions["alice"].secrets.get("password").map(str::to_owned);
+    let password = |system: &System| {
+        system.plan().extensions["alice"].secrets.get(SecretName::Password).map(str::to_owned)
+    };
     for (value, held) in [
         (json!("short"), Some("alice-password-1")),
         (json!("alice-password-2"), Some("alice-password-2")),
@@ -111,7 +113,7 @@ fn a_password_that_cannot_be_used_is_a_mistake_and_one_that_is_gone_is_not() {
 fn a_pin_that_cannot_be_used_is_a_mistake_and_one_that_is_gone_is_not() {
     let standup = |system: &System| {
         let row = system.plan().conferences.get("standup")?;
-        Some(row.secrets.get("pin").map(str::to_owned))
+        Some(row.secrets.get(SecretName::Pin).map(str::to_owned))
     };
     for (value, held) in [
         (json!("12"), Some(Some("2222".to_owned()))),
@@ -145,9 +147,9 @@ fn rights_that_are_taken_away_go_whatever_else_is_wrong() {
     let row = &system.plan().extensions["alice"];
     assert_eq!((row.number.as_str(), row.recording), ("1001", Recording::Never));
     assert_eq!(row.toll_classes, ["Local"]);
-    assert_eq!(row.secrets.get("password"), Some("alice-password-2"));
+    assert_eq!(row.secrets.get(SecretName::Password), Some("alice-password-2"));
     system.remove("Secret acme/alice-sip").apply();
-    assert!(system.plan().extensions["alice"].secrets.get("password").is_none());
+    assert!(system.plan().extensions["alice"].secrets.get(SecretName::Password).is_none());
 
     // The route's new toll class holds for what it did before.
     let route = "OutboundRoute acme/national";
@@ -261,7 +263,7 @@ fn what_is_made_anew_under_a_name_keeps_nothing_of_the_old() {
     let mut system = System::new();
     system.set(ALICE, "/metadata/uid", json!("11111111-2222-5333-8444-555555555555"));
     system.set("Secret acme/alice-sip", "/stringData/password", json!("short")).apply();
-    assert_eq!(system.plan().extensions["alice"].secrets.get("password"), None);
+    assert_eq!(system.plan().extensions["alice"].secrets.get(SecretName::Password), None);
 }
 
 #[test]

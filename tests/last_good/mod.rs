@@ -10,7 +10,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use centrex::compile::{self, Claims, Compiled, CompiledPlans, LastGoodRow, Problem, Stays};
-use centrex::plan::{InForce, PlatformPlan, TenantPlan, kind_of};
+use centrex::plan::{InForce, PlatformPlan, Row, Rows, TenantPlan};
+use centrex::resources::Kind;
 use centrex::source::folder::Folder;
 use centrex::source::index::key_of;
 use centrex::source::{Change, Object, ResourceIndex, TenantKey};
@@ -31,17 +32,21 @@ pub struct After {
     pub in_force: InForcePlans,
 }
 
-/// Names of the rows of a plan, by table.
+/// Names of the rows of a plan, by kind.
 macro_rules! rows {
-    ($plan:expr, $($table:ident),*) => {
-        [$((stringify!($table), $plan.$table.keys().cloned().collect::<Vec<String>>())),*]
+    ($plan:expr, $($field:ident),*) => {
+        [$(names_of(&$plan.$field)),*]
     };
+}
+
+fn names_of<T: Row>(rows: &Rows<T>) -> (&'static str, Vec<String>) {
+    (T::KIND, rows.keys().cloned().collect())
 }
 
 /// Compiles a world as the loop does, and gives what is in force then.
 pub fn compile_after(world: &ResourceIndex, before: &InForcePlans) -> After {
     let (claims, snapshot) = (Claims::new(world), world.platform());
-    let whole = |kept: &[LastGoodRow], kind: &str, name: &str| {
+    let whole = |kept: &[LastGoodRow], kind: Kind, name: &str| {
         kept.iter().any(|kept| {
             let name = name.rsplit('/').next();
             (kept.resource.kind, Some(kept.resource.name.as_str())) == (kind, name)
@@ -51,13 +56,12 @@ pub fn compile_after(world: &ResourceIndex, before: &InForcePlans) -> After {
     let Compiled { plan: platform, mut problems, mut kept } =
         compile::platform_after(&snapshot, &claims, Some(&before.platform));
     let mut in_force = InForcePlans { platform: InForce::new(platform.clone()), tenants: BTreeMap::new() };
-    for (table, names) in rows!(platform, sip_profiles, trunks, dial_rules) {
-        let kind = kind_of(table).unwrap();
+    for (kind, names) in rows!(platform, sip_profiles, trunks, dial_rules) {
         for name in names {
-            let now = snapshot.origin(table, &name).unwrap();
-            let old = before.platform.origin(table, &name, Some(&now.uid)).cloned();
+            let now = snapshot.origin(kind, &name).unwrap();
+            let old = before.platform.origin(kind, &name, Some(&now.uid)).cloned();
             let origin = old.filter(|_| whole(&kept, kind, &name)).unwrap_or(now);
-            in_force.platform.note(table, &name, origin);
+            in_force.platform.note(kind, &name, origin);
         }
     }
     let mut tenants = Vec::new();
@@ -68,7 +72,7 @@ pub fn compile_after(world: &ResourceIndex, before: &InForcePlans) -> After {
         problems.extend(compiled.problems);
         let Some(plan) = compiled.plan else { continue };
         let mut now = InForce::new(plan.clone());
-        for (table, names) in rows!(
+        for (kind, names) in rows!(
             plan,
             extensions,
             ring_groups,
@@ -80,12 +84,11 @@ pub fn compile_after(world: &ResourceIndex, before: &InForcePlans) -> After {
             outbound_routes,
             feature_codes
         ) {
-            let kind = kind_of(table).unwrap();
             for name in names {
-                let of_now = snapshot_of.origin(table, &name).unwrap();
-                let old = before.and_then(|before| before.origin(table, &name, Some(&of_now.uid))).cloned();
+                let of_now = snapshot_of.origin(kind, &name).unwrap();
+                let old = before.and_then(|before| before.origin(kind, &name, Some(&of_now.uid))).cloned();
                 let origin = old.filter(|_| whole(&compiled.kept, kind, &name)).unwrap_or(of_now);
-                now.note(table, &name, origin);
+                now.note(kind, &name, origin);
             }
         }
         kept.extend(compiled.kept);

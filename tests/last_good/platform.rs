@@ -1,5 +1,6 @@
 //! The platform's resources: what tenants stand on.
 
+use centrex::plan::SecretName;
 use serde_json::{Value, json};
 
 use centrex::compile::Stays;
@@ -18,7 +19,7 @@ fn a_trunk_goes_on_registering_with_the_password_that_could_be_used() {
     let password = |system: &System| {
         let row = carrier(system).unwrap();
         let username = row.registration.as_ref().map(|registration| registration.username.clone());
-        (username, row.secrets.get("password").map(str::to_owned))
+        (username, row.secrets.get(SecretName::Password).map(str::to_owned))
     };
     let as_before = (Some("centrex".to_owned()), Some("carrier-password-1".to_owned()));
     let mut system = System::new();

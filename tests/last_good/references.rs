@@ -110,7 +110,7 @@ fn a_reference_to_nothing_is_told_at_its_field() {
         for pointer in found {
             let mut changed = whole.clone();
             changed.pointer_mut(&pointer).unwrap()["name"] = json!("nobody-has-this-name");
-            let changed = Object::from_json(object.kind(), changed).unwrap().unwrap();
+            let changed = Object::from_json(object.kind().as_str(), changed).unwrap().unwrap();
             let path = field(&pointer);
             let told = compiled(Some(&changed));
             let is_told = told.iter().any(|problem| {

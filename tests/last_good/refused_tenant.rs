@@ -2,6 +2,7 @@
 
 use centrex::compile::Stays;
 use centrex::plan::EmergencyRow;
+use centrex::plan::SecretName;
 use centrex::resources::common::Recording;
 use serde_json::{Value, json};
 
@@ -76,7 +77,7 @@ fn rights_that_are_taken_away_go() {
         (alice.toll_classes.as_slice(), alice.recording),
         (&["Local".to_owned()][..], Recording::Never)
     );
-    assert_eq!(alice.secrets.get("password"), None);
+    assert_eq!(alice.secrets.get(SecretName::Password), None);
     assert!(!system.plan().tenant.suspended);
     // A trunk that its owner keeps for itself now, and lends again: emergency calls leave by it at once.
     let trunk = |system: &System| emergency(system).trunk;

@@ -1,5 +1,6 @@
 //! What holds of every compiled world.
 
+use centrex::resources::Kind;
 use std::collections::{BTreeMap, BTreeSet};
 
 use centrex::compile::{CompiledPlans, Effect, LastGoodRow, Stays};
@@ -191,7 +192,7 @@ fn rights_are_not_kept(objects: &[Object], compiled: &CompiledPlans) {
             name: name.to_owned(),
         };
         for (name, row) in &plan.extensions {
-            let Some(Object::Extension(extension)) = object(&key("Extension", name)) else {
+            let Some(Object::Extension(extension)) = object(&key(Kind::Extension, name)) else {
                 panic!("{name}")
             };
             assert!(
@@ -200,15 +201,15 @@ fn rights_are_not_kept(objects: &[Object], compiled: &CompiledPlans) {
             );
         }
         for (name, row) in &plan.outbound_routes {
-            let Some(Object::OutboundRoute(route)) = object(&key("OutboundRoute", name)) else {
+            let Some(Object::OutboundRoute(route)) = object(&key(Kind::OutboundRoute, name)) else {
                 panic!("{name}")
             };
             assert!(route.spec.toll_class.is_none() || route.spec.toll_class == row.toll_class, "{name}");
         }
-        let Some(Object::Tenant(of)) = object(&key("Tenant", &tenant.name)) else { panic!("{tenant}") };
+        let Some(Object::Tenant(of)) = object(&key(Kind::Tenant, &tenant.name)) else { panic!("{tenant}") };
         let profile = of.spec.profile_ref.as_ref().and_then(|reference| {
             let name = reference.name.clone();
-            object(&ObjectKey { kind: "TenantProfile", namespace: None, name })
+            object(&ObjectKey { kind: Kind::TenantProfile, namespace: None, name })
         });
         let Some(Object::TenantProfile(profile)) = profile else { continue };
         for (most, count) in [
@@ -233,7 +234,8 @@ fn in_the_plan_or_explained(objects: &[Object], compiled: &CompiledPlans, kept: 
     for object in objects {
         let key = object.key();
         let effects = effects.get(&key).cloned().unwrap_or_default();
-        let outside = ["TenantProfile", "MediaFile", "Device", "Secret", "Namespace"].contains(&key.kind);
+        let outside = [Kind::TenantProfile, Kind::MediaFile, Kind::Device, Kind::Secret, Kind::Namespace]
+            .contains(&key.kind);
         let inside = planned.contains(&key);
         assert!(outside || inside || !effects.is_empty(), "nobody says why {key} is not in the plan");
         let stays = kept.iter().any(|kept| kept.resource == key && matches!(kept.stays, Stays::Whole(_)));
@@ -255,30 +257,30 @@ fn in_the_plan_or_explained(objects: &[Object], compiled: &CompiledPlans, kept: 
 
 fn planned(compiled: &CompiledPlans) -> BTreeSet<ObjectKey> {
     let mut keys = BTreeSet::new();
-    let mut add = |kind: &'static str, namespace: Option<&str>, names: Vec<&String>| {
+    let mut add = |kind: Kind, namespace: Option<&str>, names: Vec<&String>| {
         let namespace = namespace.map(str::to_owned);
         let key = |name: &String| ObjectKey { kind, namespace: namespace.clone(), name: name.clone() };
         keys.extend(names.into_iter().map(key));
     };
     let platform = &compiled.platform;
-    add("SipProfile", None, platform.sip_profiles.keys().collect());
-    add("DialRule", None, platform.dial_rules.keys().collect());
+    add(Kind::SipProfile, None, platform.sip_profiles.keys().collect());
+    add(Kind::DialRule, None, platform.dial_rules.keys().collect());
     for name in platform.trunks.keys() {
         let (namespace, name) = name.split_once('/').unwrap();
-        add("Trunk", Some(namespace), vec![&name.to_owned()]);
+        add(Kind::Trunk, Some(namespace), vec![&name.to_owned()]);
     }
     for (key, plan) in &compiled.tenants {
         let namespace = Some(key.namespace.as_str());
-        add("Tenant", namespace, vec![&key.name]);
-        add("Extension", namespace, plan.extensions.keys().collect());
-        add("RingGroup", namespace, plan.ring_groups.keys().collect());
-        add("Queue", namespace, plan.queues.keys().collect());
-        add("IvrMenu", namespace, plan.ivr_menus.keys().collect());
-        add("Conference", namespace, plan.conferences.keys().collect());
-        add("Schedule", namespace, plan.schedules.keys().collect());
-        add("Number", namespace, plan.numbers.keys().collect());
-        add("OutboundRoute", namespace, plan.outbound_routes.keys().collect());
-        add("FeatureCode", namespace, plan.feature_codes.keys().collect());
+        add(Kind::Tenant, namespace, vec![&key.name]);
+        add(Kind::Extension, namespace, plan.extensions.keys().collect());
+        add(Kind::RingGroup, namespace, plan.ring_groups.keys().collect());
+        add(Kind::Queue, namespace, plan.queues.keys().collect());
+        add(Kind::IvrMenu, namespace, plan.ivr_menus.keys().collect());
+        add(Kind::Conference, namespace, plan.conferences.keys().collect());
+        add(Kind::Schedule, namespace, plan.schedules.keys().collect());
+        add(Kind::Number, namespace, plan.numbers.keys().collect());
+        add(Kind::OutboundRoute, namespace, plan.outbound_routes.keys().collect());
+        add(Kind::FeatureCode, namespace, plan.feature_codes.keys().collect());
     }
     keys
 }

@@ -17,7 +17,7 @@ use crate::source::folder::{FileLocation, FileProblem, Folder, FolderError, Read
 use crate::source::{Change, ObjectKey, ResourceIndex};
 use crate::util::format::Format;
 
-/// What is checked, and how the answer is written.
+/// Options of `centrex check`.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "Exit codes:
   0  no problems; what only waits for something is a note
@@ -34,46 +34,46 @@ pub struct CheckArgs {
     pub format: Format,
 }
 
-/// How bad a finding is.
+/// Whether a finding is a mistake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Severity {
-    /// Something is wrong.
+    /// A mistake: the exit code is 1.
     Error,
-    /// Nothing is wrong; something that is needed is not there yet.
+    /// No mistake: the resource waits for something that may come later.
     Note,
 }
 
-/// One thing found.
+/// One line of the report.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Finding {
-    /// File it is in; none when the resource is in no file.
+    /// The file of the resource; `None` when the resource is in no file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<PathBuf>,
-    /// Line of the field, from 1.
+    /// The line of the field, from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<usize>,
-    /// How bad it is.
+    /// Whether it is a mistake.
     pub severity: Severity,
-    /// The resource, where it is known.
+    /// The resource, if it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resource: Option<ObjectKey>,
-    /// Path of the field; empty when the whole is meant.
+    /// Path of the field; empty for the whole resource.
     pub field: String,
     /// What is wrong and what is allowed.
     pub message: String,
-    /// Why, in one word: a compile problem's reason, or `Invalid`.
+    /// The reason in PascalCase: a compile problem's, or `Invalid`.
     pub reason: String,
 }
 
-/// Why a check could not be made.
+/// Why a check failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckError {
     /// A file cannot be read.
     #[error(transparent)]
     Read(#[from] FolderError),
-    /// A folder in which there is nothing to check: likely a wrong path.
+    /// A folder without manifests: probably a wrong path.
     #[error("{} holds no manifests: files that end with .yaml, .yml or .json", .0.display())]
     Empty(PathBuf),
     /// The findings cannot be written.
@@ -85,7 +85,7 @@ pub enum CheckError {
 }
 
 impl CheckError {
-    /// Stable word for logs.
+    /// The kind of error, stable, for logs.
     pub fn category(&self) -> &'static str {
         match self {
             Self::Read(error) => error.category(),
@@ -95,24 +95,24 @@ impl CheckError {
     }
 }
 
-/// Checks, writes what was found, and gives the exit code: 0 or 1 as documented, 2 for an error,
-/// which goes to `errors`.
+/// Checks, writes the findings to `out`, and returns the exit code: 0 or 1 as documented, 2 for an error,
+/// which is written to `errors`.
 pub fn run(args: &CheckArgs, out: &mut impl Write, errors: &mut impl Write) -> u8 {
     match check(args, out) {
         Ok(0) => 0,
         Ok(_) => 1,
         Err(error) => {
-            // Where even this cannot be written, the exit code still says it.
+            // If this cannot be written either, the exit code still reports the error.
             let _ = writeln!(errors, "error: {error}");
             2
         }
     }
 }
 
-/// Checks, writes what was found, and gives the number of errors among it.
+/// Checks, writes the findings, and returns the number of errors among them.
 fn check(args: &CheckArgs, out: &mut impl Write) -> Result<usize, CheckError> {
     let reading = Folder::read_once(&args.files)?;
-    // A wrong path is not to pass for manifests without a mistake.
+    // A wrong path must not pass as manifests without a mistake.
     if let Some(path) = reading.without_manifests() {
         return Err(CheckError::Empty(path.to_owned()));
     }
@@ -131,17 +131,17 @@ fn check(args: &CheckArgs, out: &mut impl Write) -> Result<usize, CheckError> {
     Ok(counts.errors)
 }
 
-/// What was looked at, and what was found.
+/// The numbers of the summary.
 struct Counts {
-    /// Objects in the files, with those that were refused.
+    /// Objects in the files, including refused ones.
     objects: usize,
     errors: usize,
     notes: usize,
-    /// Problems that are not told, for they may come of what cannot be read.
+    /// Problems that are not shown, because they may follow from a file that cannot be read.
     left_out: usize,
 }
 
-/// The objects in the files, taken or refused.
+/// The objects in the files, accepted or refused.
 fn objects(reading: &Reading) -> BTreeSet<ObjectKey> {
     let taken = reading.changes.iter().filter_map(|change| match change {
         Change::Upsert(object) => Some(object.key()),
@@ -150,15 +150,15 @@ fn objects(reading: &Reading) -> BTreeSet<ObjectKey> {
     taken.chain(reading.refused()).collect()
 }
 
-/// Everything wrong with files and between their objects, in order of file and line; without what only
-/// follows from a file that is told to be wrong. How many are left out because something cannot be read.
+/// The findings in order of file and line, without those that only follow from another; and the number of
+/// problems that are not shown, because they may follow from a file that cannot be read.
 fn findings(reading: &Reading) -> (Vec<Finding>, usize) {
     let mut world = ResourceIndex::default();
     for change in &reading.changes {
         world.apply(change.clone());
     }
     let (problems, refused) = (compile::world(&world).problems, reading.refused());
-    // Of a file that cannot be read, or a document without a kind, nobody knows what is in it.
+    // The objects of a file that cannot be read, or of a document without a kind, are unknown.
     let unknown = reading.problems.iter().any(|problem| problem.resource.is_none());
     let mut problems = cascade::without_cascades(problems, &refused, false);
     let all = problems.len();
@@ -171,8 +171,9 @@ fn findings(reading: &Reading) -> (Vec<Finding>, usize) {
     let problems: Vec<_> = problems.into_iter().map(|problem| hints.add(problem)).collect();
     let mut findings: Vec<Finding> = reading.problems.iter().map(of_file).collect();
     let fields: Vec<_> = problems.iter().map(|problem| (&problem.resource, problem.field.as_str())).collect();
-    let places = reading.locate(&fields);
-    findings.extend(problems.into_iter().zip(places).map(|(problem, place)| of_compile(problem, place)));
+    let locations = reading.locate(&fields);
+    findings
+        .extend(problems.into_iter().zip(locations).map(|(problem, location)| of_compile(problem, location)));
     findings.sort();
     (findings, left_out)
 }
@@ -183,14 +184,14 @@ fn of_file(problem: &FileProblem) -> Finding {
     Finding { file: Some(file), line, severity: Severity::Error, resource, field, message, reason }
 }
 
-fn of_compile(problem: compile::Problem, place: Option<FileLocation>) -> Finding {
+fn of_compile(problem: compile::Problem, location: Option<FileLocation>) -> Finding {
     let severity = match problem.effect {
         Effect::Waiting => Severity::Note,
         Effect::Refused | Effect::Degraded => Severity::Error,
     };
-    // Whoever checks all files may read them all.
+    // The holder of a contested claim may be in another tenant: who has all files may read its name.
     let holder = problem.unnamed_holder().map(|holder| format!(": {holder}")).unwrap_or_default();
-    let (file, line) = place.map_or((None, None), |place| (Some(place.file), Some(place.line)));
+    let (file, line) = location.map_or((None, None), |found| (Some(found.file), Some(found.line)));
     Finding {
         file,
         line,

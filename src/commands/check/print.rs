@@ -1,4 +1,4 @@
-//! Findings, written for people and for programs.
+//! Prints findings as text or as JSON.
 
 use std::io::{self, Write};
 
@@ -12,7 +12,10 @@ pub(super) fn text(out: &mut impl Write, findings: &[Finding], counts: &Counts) 
     }
     let Counts { objects, errors, notes, left_out } = counts;
     if *left_out > 0 {
-        writeln!(out, "{left_out} more are left out: they may come of what cannot be read; mend that first")?;
+        writeln!(
+            out,
+            "{left_out} more are not shown: they may follow from what cannot be read; correct that first"
+        )?;
     }
     let counted = |count: usize, one: &str| format!("{count} {one}{}", if count == 1 { "" } else { "s" });
     let (objects, errors, notes) =
@@ -20,7 +23,7 @@ pub(super) fn text(out: &mut impl Write, findings: &[Finding], counts: &Counts) 
     writeln!(out, "{objects} checked: {errors}, {notes}")
 }
 
-/// `file:line: error: Kind namespace/name: field: message (Reason)`, without what is not known.
+/// `file:line: error: Kind namespace/name: field: message (Reason)`, without the parts that are unknown.
 fn line(finding: &Finding) -> String {
     let mut parts = Vec::new();
     match (&finding.file, finding.line) {

@@ -4,18 +4,17 @@ mod options;
 
 pub use options::OperatorArgs;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
-use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::info;
 
+use crate::http::listener::{ListenError, Listener};
 use crate::operator::api_server::ApiServer;
 use crate::operator::events::Events;
 use crate::operator::health::{self, Health};
@@ -49,35 +48,33 @@ pub enum OperatorError {
     Keys(#[from] KeyringError),
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error("--listen {listen}: {source}")]
-    Listen { listen: SocketAddr, source: std::io::Error },
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     #[error(transparent)]
     Webhook(#[from] webhook::CertificateError),
-    #[error("the signals that end it cannot be waited for: {0}")]
+    #[error("signal handlers cannot be installed: {0}")]
     Signals(std::io::Error),
 }
 
-/// Runs until it is told to end by SIGTERM or SIGINT.
+/// Runs until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// What is wrong with an option, or what is missing.
+/// When an option is wrong, an address is in use, or a file or the kubeconfig is missing.
 pub async fn run(args: OperatorArgs) -> Result<(), OperatorError> {
     let stop = CancellationToken::new();
     crate::util::signals::end_on_signals(stop.clone()).map_err(OperatorError::Signals)?;
     let options = args.store.options::<OperatorError>()?;
     let platform = platform_manifests(&args)?;
-    let listener = TcpListener::bind(args.listen)
-        .await
-        .map_err(|source| OperatorError::Listen { listen: args.listen, source })?;
-    let address = listener.local_addr().unwrap_or(args.listen);
+    let listener = Listener::bind_probes("--listen", args.listen).await?;
+    let address = listener.address();
     let config = kube::Config::infer().await.map_err(|cause| OperatorError::Kubeconfig(Box::new(cause)))?;
     let namespace = args.lease_namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
     let api_server = ApiServer::at(&config.cluster_url);
     let connect = |config| Client::try_from(config).map_err(|cause| OperatorError::Client(Box::new(cause)));
-    // Watches retry by themselves, and say at once what is wrong.
-    let mut impatient = config.clone();
-    impatient.default_retry = false;
-    let (client, watching) = (connect(config)?, connect(impatient)?);
+    // Watches have a backoff of their own, and report the first error at once.
+    let mut no_retry_config = config.clone();
+    no_retry_config.default_retry = false;
+    let (client, watch_client) = (connect(config)?, connect(no_retry_config)?);
     let identity = args.identity.clone().unwrap_or_else(crate::util::hostname::name);
 
     let (metrics, tasks) = (Metrics::default(), TaskTracker::new());
@@ -88,14 +85,14 @@ pub async fn run(args: OperatorArgs) -> Result<(), OperatorError> {
         identity: identity.clone(),
         duration: args.lease_seconds,
     };
-    // The lease is given back when all writing has ended, not before.
+    // The Lease is released only when all writing has ended.
     let stop_election = CancellationToken::new();
     let election = lease::elect(client.clone(), lease, stop_election.clone());
     let (updates, inbox) = mpsc::channel(16);
-    let watching = ClusterOptions { client: watching, namespaces: args.namespaces.clone() };
-    let watches = cluster::start(watching, updates, stop.clone());
+    let cluster_options = ClusterOptions { client: watch_client, namespaces: args.namespaces.clone() };
+    let watches = cluster::start(cluster_options, updates, stop.clone());
     let health = Arc::new(Health::new(metrics.clone(), watches, election.life.clone(), args.lease_seconds));
-    tasks.spawn(health::serve(listener, health.clone(), stop.clone()));
+    tasks.spawn(listener.serve(health::router(health.clone()), stop.clone()));
     info!(listen = %address, %identity, "the operator watches");
 
     let statuses = Statuses::start(&client, &metrics, &tasks, &stop);
@@ -103,9 +100,9 @@ pub async fn run(args: OperatorArgs) -> Result<(), OperatorError> {
     let regarding = lease_reference(&lease_namespace, &args.lease_name);
     let events = Events::start(client.clone(), identity.clone());
     let unreadable = UnreadableObjects::new(events.clone());
-    let outside = KubeSink::new(client.clone(), events, statuses, cluster_wide, regarding);
+    let sink = KubeSink::new(client.clone(), events, statuses, cluster_wide, regarding);
     let (progress, _) = watch::channel(Progress::default());
-    let mut reconciler = Reconciler::new(progress, Some(Arc::new(outside)), args.media_dir.clone());
+    let mut reconciler = Reconciler::new(progress, Some(Arc::new(sink)), args.media_dir.clone());
     reconciler.count(metrics.reconcile.clone());
     let mut operator = Operator {
         reconciler,
@@ -117,9 +114,9 @@ pub async fn run(args: OperatorArgs) -> Result<(), OperatorError> {
         cluster_wide,
         metrics,
         health,
-        heard: platform,
+        unlisted: platform,
         unreadable,
-        term: None,
+        session: None,
         api_server,
     };
     if let Some(options) = webhook_options(&args, lease_namespace)? {
@@ -136,7 +133,7 @@ pub async fn run(args: OperatorArgs) -> Result<(), OperatorError> {
     Ok(())
 }
 
-/// What names the Lease in an event.
+/// The reference by which an event names the Lease.
 fn lease_reference(namespace: &str, name: &str) -> ObjectReference {
     ObjectReference {
         api_version: Some("coordination.k8s.io/v1".to_owned()),
@@ -147,7 +144,7 @@ fn lease_reference(namespace: &str, name: &str) -> ObjectReference {
     }
 }
 
-/// The webhook, where it is wanted.
+/// The options of the webhook; `None` without `--webhook-listen`.
 fn webhook_options(
     args: &OperatorArgs,
     namespace: String,
@@ -165,7 +162,7 @@ fn webhook_options(
     Ok(Some(webhook::Options { listen, source }))
 }
 
-/// Cluster-wide kinds from a folder.
+/// The cluster-wide resources of `--platform-manifests`.
 fn platform_manifests(args: &OperatorArgs) -> Result<Vec<Change>, OperatorError> {
     let Some(folder) = &args.platform_manifests else { return Ok(Vec::new()) };
     let reading = Folder::read_once(std::slice::from_ref(folder))?;

@@ -11,7 +11,7 @@ use crate::store::StoreArgs;
 /// Options of `centrex operator`.
 #[derive(Args, Clone, Debug)]
 pub struct OperatorArgs {
-    /// Namespaces to look after, with a comma between; the whole cluster when left out
+    /// Namespaces to watch, separated by commas; all namespaces when left out
     #[arg(long, env = "CENTREX_NAMESPACES", value_name = "NAMES", value_delimiter = ',')]
     pub namespaces: Vec<String>,
 
@@ -24,7 +24,7 @@ pub struct OperatorArgs {
     #[command(flatten)]
     pub store: StoreArgs,
 
-    /// Directory of the tenants' media, where it is mounted: removed with a tenant that is deleted
+    /// Directory of the tenants' media, if it is mounted: a tenant's is removed when its data is deleted
     #[arg(long, env = "CENTREX_MEDIA_DIR", value_name = "DIR")]
     pub media_dir: Option<PathBuf>,
 
@@ -36,20 +36,20 @@ pub struct OperatorArgs {
     #[arg(long, env = "CENTREX_WEBHOOK_LISTEN", value_name = "ADDR")]
     pub webhook_listen: Option<SocketAddr>,
 
-    /// Directory with tls.crt and tls.key for the webhook, read again when they change; made by the
-    /// operator itself when left out
+    /// Directory with tls.crt and tls.key of the webhook, read again when they change; the operator creates
+    /// a certificate of its own when left out
     #[arg(long, env = "CENTREX_WEBHOOK_CERT_DIR", value_name = "DIR")]
     pub webhook_cert_dir: Option<PathBuf>,
 
-    /// Service of the webhook in the Lease's namespace, which a certificate of its own is made for
+    /// Service of the webhook, in the Lease's namespace: the name in the operator's own certificate
     #[arg(long, env = "CENTREX_WEBHOOK_SERVICE", value_name = "NAME")]
     pub webhook_service: Option<String>,
 
-    /// ValidatingWebhookConfiguration that a certificate of its own is put into
+    /// ValidatingWebhookConfiguration that gets the CA of the operator's own certificate
     #[arg(long, env = "CENTREX_WEBHOOK_CONFIGURATION", value_name = "NAME")]
     pub webhook_configuration: Option<String>,
 
-    /// Namespace of the Lease; that of the pod when left out, `default` outside of one
+    /// Namespace of the Lease; the pod's when left out, or `default` outside of a pod
     #[arg(long, env = "CENTREX_LEASE_NAMESPACE", value_name = "NAME")]
     pub lease_namespace: Option<String>,
 
@@ -57,11 +57,11 @@ pub struct OperatorArgs {
     #[arg(long, env = "CENTREX_LEASE_NAME", value_name = "NAME", default_value = "centrex-operator")]
     pub lease_name: String,
 
-    /// Who this replica is in the Lease; the host name when left out
+    /// Name of this replica in the Lease; the host name when left out
     #[arg(long, env = "CENTREX_IDENTITY", value_name = "NAME")]
     pub identity: Option<String>,
 
-    /// Seconds after which another replica takes over from one that is not heard any more
+    /// Seconds without a renewal after which another replica takes over
     #[arg(long, env = "CENTREX_LEASE_SECONDS", value_name = "N", default_value = "15", value_parser = lease_seconds)]
     pub lease_seconds: Duration,
 }

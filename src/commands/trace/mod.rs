@@ -1,4 +1,4 @@
-//! `centrex trace`: how a call would be routed, rule by rule, by the code that answers switches.
+//! `centrex trace`: shows how a call would be routed, rule by rule, by the code that answers switches.
 
 mod options;
 mod print;
@@ -54,7 +54,7 @@ pub enum TraceError {
 }
 
 impl TraceError {
-    /// Stable word for logs.
+    /// The kind of error, stable, for logs.
     pub fn category(&self) -> &'static str {
         match self {
             Self::Read(error) => error.category(),
@@ -72,21 +72,21 @@ impl TraceError {
     }
 }
 
-/// Traces a call, writes what becomes of it, and gives the exit code: 0 or 1 as documented, 2 for an
-/// error, which goes to `errors`.
+/// Traces a call, writes the trace to `out`, and returns the exit code: 0 or 1 as documented, 2 for an error,
+/// which is written to `errors`.
 pub async fn run(args: &TraceArgs, out: &mut impl Write, errors: &mut impl Write) -> u8 {
     match trace(args, out, errors).await {
         Ok(true) => 0,
         Ok(false) => 1,
         Err(error) => {
-            // Where even this cannot be written, the exit code still says it.
+            // If this cannot be written either, the exit code still reports the error.
             let _ = writeln!(errors, "error: {error}");
             2
         }
     }
 }
 
-/// Whether the call is placed; where two states are compared, by the proposed one.
+/// Writes the trace. Returns true if the call is placed; of two states, the proposed one counts.
 async fn trace(args: &TraceArgs, out: &mut impl Write, errors: &mut impl Write) -> Result<bool, TraceError> {
     let templates = match &args.templates {
         Some(directory) => Templates::with_overrides(directory)?,
@@ -99,13 +99,13 @@ async fn trace(args: &TraceArgs, out: &mut impl Write, errors: &mut impl Write) 
         writeln!(errors, "note: {note}")?;
     }
     if let (Ok(current), Some(Ok(proposed))) = (&current, &mut proposed) {
-        proposed.align(current);
+        proposed.copy_identities(current);
     }
-    let ask = |state| query::ask(args, &state, at, &templates);
-    let (current, proposed) = (current.and_then(ask), proposed.map(|state| state.and_then(ask)));
+    let trace = |state| query::trace(args, &state, at, &templates);
+    let (current, proposed) = (current.and_then(trace), proposed.map(|state| state.and_then(trace)));
     let placed = |outcome: &print::Outcome| outcome.as_ref().is_ok_and(Trace::is_placed);
     let (current, proposed) = match (current, proposed) {
-        // Nothing to show: the reason is an error of the command.
+        // No trace at all: the reason is the error of the command.
         (Err(error), None | Some(Err(_))) => return Err(error),
         both => both,
     };

@@ -9,7 +9,7 @@ use crate::route::digits;
 use crate::source::TenantKey;
 use crate::util::format::Format;
 
-/// Which call is asked about, under which configuration.
+/// Options of `centrex trace`.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
 What is compared:
@@ -20,7 +20,7 @@ What is compared:
 
 Exit codes:
   0  the call is placed
-  1  the call is refused, or nobody has the number; of two, the proposed one counts
+  1  the call is refused, or the number does not exist; of two, the proposed one counts
   2  wrong usage, or something that cannot be read")]
 pub struct TraceArgs {
     /// Folder of manifests, or a file
@@ -55,7 +55,7 @@ pub struct TraceArgs {
     #[arg(long, env = "CENTREX_TENANT", value_name = "NAMESPACE/NAME", value_parser = tenant)]
     pub tenant: TenantKey,
 
-    /// Who calls: number or name of an extension; with --trunk, the number of somebody outside
+    /// Caller: number or name of an extension; with --trunk, an outside number
     #[arg(long, env = "CENTREX_FROM", value_name = "CALLER")]
     pub from: String,
 
@@ -71,12 +71,12 @@ pub struct TraceArgs {
     #[arg(long, env = "CENTREX_AT", value_name = "RFC3339", value_parser = time)]
     pub at: Option<Timestamp>,
 
-    /// How the answer is written; json is one document, `{"current": …}`, with `"proposed"` and `"differs"`
+    /// Output format; json is one document, `{"current": …}`, with `"proposed"` and `"differs"`
     /// when two are compared
     #[arg(long, env = "CENTREX_FORMAT", value_enum, default_value_t = Format::Text)]
     pub format: Format,
 
-    /// Leave the XML out that FreeSWITCH gets; whether two answers differ depends on it all the same
+    /// Leave out the XML that FreeSWITCH gets; two answers with different XML differ all the same
     #[arg(long, env = "CENTREX_NO_XML")]
     pub no_xml: bool,
 

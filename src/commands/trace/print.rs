@@ -1,4 +1,4 @@
-//! Traces, written for people and for programs.
+//! Prints traces as text or as JSON.
 
 use std::io::{self, Write};
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::query::Trace;
 use super::{TraceArgs, TraceError};
 
-/// What became of the call under one configuration; the reason where it could not be asked there.
+/// The trace under one configuration, or why there is none.
 pub type Outcome = Result<Trace, TraceError>;
 
 pub(super) fn text(
@@ -69,7 +69,7 @@ pub(super) fn json(
     Ok(writeln!(out)?)
 }
 
-/// Takes the XML out of every trace in a document.
+/// Removes the XML of every trace in a document.
 fn remove_xml(value: &mut Value) {
     match value {
         Value::Object(map) => {
@@ -108,7 +108,7 @@ fn trace_lines(trace: &Trace, indent: &str, with_xml: bool, lines: &mut Vec<Stri
     }
 }
 
-/// A line for each element: documents have no text between them, and no line ends.
+/// A line for each element: the documents have no text between elements, and no line breaks.
 fn xml_lines(xml: &str, indent: &str, lines: &mut Vec<String>) {
     let mut depth = 1usize;
     for element in xml.trim_matches(['<', '>']).split("><") {

@@ -1,4 +1,4 @@
-//! One call, asked of the code that answers switches.
+//! Traces one call through the code that answers switches.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -24,42 +24,42 @@ use crate::secrets::signing_key::SigningKey;
 /// Identity of the traced leg.
 const LEG: &str = "00000000-0000-0000-0000-000000000000";
 
-/// What becomes of a call.
+/// The route of a call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Trace {
-    /// The rules looked at, in order.
+    /// The rules that were tried, in order.
     pub steps: Vec<Step>,
     /// Where the call ends.
     pub end: Option<End>,
     /// The document that FreeSWITCH gets.
     pub xml: String,
-    /// What follows when the call is not taken there.
+    /// How the call continues when it is not answered there.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub then: Vec<Then>,
 }
 
 impl Trace {
-    /// Whether the call is placed.
+    /// True if the call is placed, not refused.
     pub fn is_placed(&self) -> bool {
         self.end.as_ref().is_some_and(|end| end.kind != EndKind::Rejected)
     }
 }
 
-/// What follows when somebody does not take a call.
+/// How an unanswered call continues.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Then {
-    /// In which case.
+    /// The case, in words.
     pub when: &'static str,
-    /// What becomes of the call then.
+    /// The route of the call in this case.
     pub trace: Trace,
 }
 
-/// How a call comes back to the dialplan: in words, `originate_disposition`, `cc_cause`.
+/// How a call returns to the dialplan: in words, `originate_disposition`, `cc_cause`.
 type Return = (&'static str, &'static str, &'static str);
 
-/// Everything that a call is asked with.
+/// The state that all lookups of a trace share.
 struct Query<'a> {
     state: &'a State,
     view: &'a TenantView,
@@ -68,15 +68,15 @@ struct Query<'a> {
     media: MediaRoot,
     caller: Caller,
     now: Timestamp,
-    /// Destinations that were followed, each once.
+    /// Returns and destinations that were traced already: each is traced once.
     followed: BTreeSet<(&'static str, Target)>,
 }
 
-/// Asks what becomes of the call.
+/// Traces a call under one state.
 ///
 /// # Errors
-/// A caller or a trunk that is not there; a template that fails.
-pub fn ask(
+/// When the caller or the trunk does not exist, or a template fails.
+pub fn trace(
     args: &TraceArgs,
     state: &State,
     now: Timestamp,
@@ -101,10 +101,11 @@ pub fn ask(
         }
         None => None,
     };
-    // What is shown can be passed on, and is the same for two states; gateways get their names by it.
+    // A key that is no secret: the XML can be passed on, and is the same for two states. It signs transfers and
+    // names gateways.
     let key = SigningKey::of_nobody();
     let followed = BTreeSet::new();
-    let mut asked = Query {
+    let mut query = Query {
         state,
         view: &view,
         key: &key,
@@ -114,7 +115,7 @@ pub fn ask(
         now,
         followed,
     };
-    asked.trace(("", "", ""), |call| match trunk {
+    query.lookup(("", "", ""), |call| match trunk {
         Some((name, row)) => call.brought(name, row, &args.to),
         None => call.dialled(&args.to),
     })
@@ -132,14 +133,14 @@ fn extension(view: &TenantView, from: &str) -> Result<Caller, TraceError> {
 }
 
 impl Query<'_> {
-    /// Asks one question, and then what follows when the call is not taken.
-    fn trace(
+    /// Makes one dialplan lookup, and those that follow when the call is not answered.
+    fn lookup(
         &mut self,
         (_, disposition, queue_cause): Return,
-        question: impl Fn(&Call<'_>) -> Answer,
+        dial: impl Fn(&Call<'_>) -> Answer,
     ) -> Result<Trace, TraceError> {
         let notes = RefCell::new(Explanation::default());
-        let answer = question(&Call {
+        let answer = dial(&Call {
             view: self.view,
             platform: &self.state.platform,
             key: self.key,
@@ -161,7 +162,7 @@ impl Query<'_> {
         Ok(Trace { steps, end, xml: text(&xml), then })
     }
 
-    /// What follows: our own dialplan says where a call comes back to.
+    /// Traces the cases in which the dialplan transfers a call that was not answered.
     fn follow(&mut self, answer: &Answer) -> Result<Vec<Then>, TraceError> {
         let mut then = Vec::new();
         let transfers = answer.actions.iter().filter(|action| action.application == "transfer");
@@ -171,7 +172,7 @@ impl Query<'_> {
             };
             for case in returns(step, target.kind) {
                 if self.followed.insert((case.0, target.clone())) {
-                    let trace = self.trace(*case, |call| call.dialled(destination))?;
+                    let trace = self.lookup(*case, |call| call.dialled(destination))?;
                     then.push(Then { when: case.0, trace });
                 }
             }
@@ -180,10 +181,10 @@ impl Query<'_> {
     }
 }
 
-/// The cases in which a call comes back.
+/// The cases in which a call returns.
 fn returns(step: token::Step, kind: DestinationKind) -> &'static [Return] {
     match (step, kind) {
-        (token::Step::To, _) => &[("nobody takes the call", "", "")],
+        (token::Step::To, _) => &[("the call is not answered", "", "")],
         (token::Step::After, DestinationKind::Queue) => &[("the caller waited too long", "", "timeout")],
         (token::Step::After, _) => &[
             ("busy", "USER_BUSY", ""),

@@ -124,9 +124,9 @@ fn came_in(
         }
     }
     // A number that may be a tenant's who is not held yet is for the carrier to try elsewhere.
-    let cause = match answers.replica.filled() {
-        LoadState::Wholly => Cause::UnallocatedNumber,
-        LoadState::Partly | LoadState::Not => Cause::NormalTemporaryFailure,
+    let cause = match answers.replica.load_state() {
+        LoadState::Complete => Cause::UnallocatedNumber,
+        LoadState::Partial | LoadState::Empty => Cause::NormalTemporaryFailure,
     };
     known.then(|| route::Answer {
         rule: "Unknown".to_owned(),

@@ -10,7 +10,6 @@ pub mod form;
 pub mod profile_overrides;
 pub mod render;
 mod samples;
-mod static_template;
 pub mod templates;
 
 use std::sync::{Arc, OnceLock};
@@ -115,15 +114,15 @@ impl Answers {
     /// # Errors
     /// Nothing is loaded yet, or not whom it is about; or a template failed.
     pub fn answer(&self, section: Section, form: &Form<'_>) -> Result<Answer, AnswerError> {
-        let filled = self.replica.filled();
-        if filled == LoadState::Not {
+        let loaded = self.replica.load_state();
+        if loaded == LoadState::Empty {
             return Err(AnswerError::NotReady("tenants are"));
         }
         // A request that is posted to another section's path was not made by our configuration.
         if !form.is(Field::Section, section.name()) {
             return Ok(Answer::NotFound);
         }
-        if filled == LoadState::Partly && self.is_of_nobody(section, form) {
+        if loaded == LoadState::Partial && self.is_of_nobody(section, form) {
             return Err(AnswerError::NotReady("some tenants are"));
         }
         match section {

@@ -1,4 +1,4 @@
-//! The elector: turns that take or keep the lease, and the clock that ends a leadership.
+//! The elector: attempts to acquire or renew the Lease, and the clock that ends a leadership.
 
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Api;
@@ -15,33 +15,33 @@ use super::{Leadership, LeaseOptions, Term};
 pub(super) struct Elector {
     api: Api<Lease>,
     options: LeaseOptions,
-    /// What stands in the Lease when we hold it.
+    /// `holderIdentity` of a Lease that this replica holds.
     identity: String,
-    seen: Option<ObservedLease>,
-    held: Option<OwnLease>,
-    /// Whether the last turn failed; the first failure of a row is a warning.
+    observed: Option<ObservedLease>,
+    held: Option<HeldLease>,
+    /// True after a failed attempt: only the first failure in a row is logged.
     failing: bool,
     leadership: watch::Sender<Leadership>,
-    turned: watch::Sender<Instant>,
+    attempted: watch::Sender<Instant>,
 }
 
-/// A leadership of ours.
-struct OwnLease {
+/// The Lease while this replica holds it.
+struct HeldLease {
     term: Term,
-    /// When the last renewal that succeeded was sent.
+    /// When the last successful renewal was sent.
     renewed: Instant,
-    /// Whatever becomes of the elector, whoever works in this term is told.
+    /// Cancels the term when the elector is dropped, as by a panic.
     _guard: DropGuard,
 }
 
-/// What came of a turn.
+/// The outcome of an attempt.
 enum Attempt {
-    /// The lease is ours, by a write sent then.
-    Ours(Instant),
-    /// Somebody else's.
-    Theirs,
-    /// Somebody else wrote at the same time: the next turn shows who holds it.
-    Missed,
+    /// This replica holds the Lease, by a write that was sent at this time.
+    Held(Instant),
+    /// Another replica holds the Lease.
+    HeldByOther,
+    /// Another client wrote at the same time: the next attempt shows who holds the Lease.
+    Conflict,
 }
 
 impl Elector {
@@ -49,128 +49,129 @@ impl Elector {
         api: Api<Lease>,
         options: LeaseOptions,
         leadership: watch::Sender<Leadership>,
-        turned: watch::Sender<Instant>,
+        attempted: watch::Sender<Instant>,
     ) -> Self {
-        let identity = format!("{}_{:016x}", options.identity, super::random());
-        Self { api, options, identity, seen: None, held: None, failing: false, leadership, turned }
+        let identity = format!("{}_{:016x}", options.identity, rand::random::<u64>());
+        Self { api, options, identity, observed: None, held: None, failing: false, leadership, attempted }
     }
 
     pub async fn run(mut self, stop: CancellationToken) {
         loop {
-            self.turned.send_replace(Instant::now());
-            self.give_up_in_time(); // after a freeze, before anything else
-            let limit = Instant::now() + self.options.turn_timeout();
+            self.attempted.send_replace(Instant::now());
+            self.give_up_if_late(); // first of all: the process may have been frozen
+            let limit = Instant::now() + self.options.attempt_timeout();
             let limit = self.deadline().map_or(limit, |deadline| limit.min(deadline));
-            match stop.run_until_cancelled(timeout_at(limit, self.turn())).await {
+            match stop.run_until_cancelled(timeout_at(limit, self.attempt())).await {
                 None => break,
-                Some(Ok(Ok(turn))) => self.settle(turn),
+                Some(Ok(Ok(attempt))) => self.apply(attempt),
                 Some(Ok(Err(error))) => self.failed(&error),
                 Some(Err(_)) => self.failed(&"the API server does not answer"),
             }
-            self.give_up_in_time();
-            if stop.run_until_cancelled(sleep_until(self.next_turn())).await.is_none() {
+            self.give_up_if_late();
+            if stop.run_until_cancelled(sleep_until(self.next_attempt())).await.is_none() {
                 break;
             }
         }
         self.release().await;
     }
 
-    /// Tries once to take or keep the lease.
-    async fn turn(&mut self) -> Result<Attempt, kube::Error> {
-        // What a leader wrote last still stands there, unless somebody else wrote meanwhile.
-        if let (Some(_), Some(seen)) = (&self.held, &self.seen) {
-            let turn = self.write(seen.lease.clone()).await?;
-            if !matches!(turn, Attempt::Missed) {
-                return Ok(turn);
+    /// Tries once to acquire or renew the Lease.
+    async fn attempt(&mut self) -> Result<Attempt, kube::Error> {
+        // A leader needs no GET: the Lease is as it wrote it last, unless another client has written.
+        if let (Some(_), Some(observed)) = (&self.held, &self.observed) {
+            let attempt = self.write(observed.lease.clone()).await?;
+            if !matches!(attempt, Attempt::Conflict) {
+                return Ok(attempt);
             }
         }
         let Some(lease) = self.api.get_opt(&self.options.name).await? else {
-            // A leader that lives makes a deleted one anew: it gets the time it was promised.
-            if self.held.is_none() && self.seen.as_ref().is_some_and(|seen| !self.may_take(seen)) {
-                return Ok(Attempt::Theirs);
+            // The Lease was deleted. Its holder may be alive and create it again: it has until it expires.
+            if self.held.is_none() && self.observed.as_ref().is_some_and(|lease| !self.can_acquire(lease)) {
+                return Ok(Attempt::HeldByOther);
             }
             let mut lease = Lease::default();
             lease.metadata.name = Some(self.options.name.clone());
             return self.write(lease).await;
         };
-        let seen = ObservedLease::now(lease.clone(), self.seen.as_ref());
-        let free = self.may_take(&seen);
-        self.seen = Some(seen);
-        if free { self.write(lease).await } else { Ok(Attempt::Theirs) }
+        let observed = ObservedLease::now(lease.clone(), self.observed.as_ref());
+        let can_acquire = self.can_acquire(&observed);
+        self.observed = Some(observed);
+        if can_acquire { self.write(lease).await } else { Ok(Attempt::HeldByOther) }
     }
 
-    /// Whether a Lease is nobody's, ours, or has run out.
-    fn may_take(&self, seen: &ObservedLease) -> bool {
-        let holder = seen.holder();
+    /// True when a Lease has no holder, is held by this replica, or has expired.
+    fn can_acquire(&self, observed: &ObservedLease) -> bool {
+        let holder = observed.holder();
         holder.is_none_or(|holder| holder == self.identity)
-            || seen.expires(self.options.duration) <= Instant::now()
+            || observed.expires(self.options.duration) <= Instant::now()
     }
 
-    /// Writes ourselves into the lease.
+    /// Writes this replica into the Lease as its holder.
     async fn write(&mut self, lease: Lease) -> Result<Attempt, kube::Error> {
         let sent = Instant::now();
         let lease = record::held(lease, &self.identity, self.options.duration);
         let params = PostParams::default();
-        let known = lease.metadata.resource_version.is_some();
-        let written = match known {
+        let exists = lease.metadata.resource_version.is_some();
+        let written = match exists {
             true => self.api.replace(&self.options.name, &params, &lease).await,
             false => self.api.create(&params, &lease).await,
         };
         match written {
             Ok(lease) => {
-                self.seen = Some(ObservedLease::now(lease, self.seen.as_ref()));
-                Ok(Attempt::Ours(sent))
+                self.observed = Some(ObservedLease::now(lease, self.observed.as_ref()));
+                Ok(Attempt::Held(sent))
             }
             Err(kube::Error::Api(status)) if status.is_conflict() || status.is_already_exists() => {
-                Ok(Attempt::Missed)
+                Ok(Attempt::Conflict)
             }
-            // It was deleted. When making it says so, it is the namespace that is not there.
-            Err(kube::Error::Api(status)) if known && status.is_not_found() => Ok(Attempt::Missed),
+            // The Lease was deleted. A 404 for a create is an error: the namespace does not exist.
+            Err(kube::Error::Api(status)) if exists && status.is_not_found() => Ok(Attempt::Conflict),
             Err(error) => Err(error),
         }
     }
 
-    fn settle(&mut self, turn: Attempt) {
+    fn apply(&mut self, attempt: Attempt) {
         self.failing = false;
-        match turn {
-            Attempt::Missed => {}
-            Attempt::Theirs => {
-                self.lose("somebody else took the lease");
-                self.follow();
+        match attempt {
+            Attempt::Conflict => {}
+            Attempt::HeldByOther => {
+                self.lose("another replica holds the lease");
+                self.publish_following();
             }
-            Attempt::Ours(sent) => self.hold(sent),
+            Attempt::Held(sent) => self.renewed(sent),
         }
     }
 
-    fn hold(&mut self, sent: Instant) {
-        let Some(seen) = &self.seen else { return }; // a write that succeeded was seen
-        let (lease, transition) = (seen.uid().to_owned(), seen.transitions());
-        let same = |held: &&mut OwnLease| held.term.lease == lease && held.term.transition == transition;
+    /// Renews the term, or begins one.
+    fn renewed(&mut self, sent: Instant) {
+        let Some(observed) = &self.observed else { return }; // never: a successful write was observed
+        let (lease, transition) = (observed.uid().to_owned(), observed.transitions());
+        let same = |held: &&mut HeldLease| held.term.lease == lease && held.term.transition == transition;
         if let Some(held) = self.held.as_mut().filter(same) {
             held.renewed = sent;
             return;
         }
-        self.lose("the lease was made anew");
+        self.lose("the lease was deleted and created again, or has changed hands");
         let lost = CancellationToken::new();
         let term = Term { lost: lost.clone(), lease, transition };
-        self.held = Some(OwnLease { term: term.clone(), renewed: sent, _guard: lost.drop_guard() });
-        if !self.give_up_in_time() {
+        self.held = Some(HeldLease { term: term.clone(), renewed: sent, _guard: lost.drop_guard() });
+        if !self.give_up_if_late() {
             info!(lease = %self.options.name, identity = %self.identity, transition, "leading");
             self.leadership.send_replace(Leadership::Leading(term));
         }
     }
 
-    /// When our leadership ends, unless it is renewed.
+    /// When the leadership of this replica ends, unless it is renewed.
     fn deadline(&self) -> Option<Instant> {
         self.held.as_ref().map(|held| held.renewed + self.options.renew_deadline())
     }
 
-    /// Ends a leadership that was not renewed in time; true when there was one.
-    fn give_up_in_time(&mut self) -> bool {
+    /// Ends a leadership that was not renewed in time. Returns true if it did.
+    fn give_up_if_late(&mut self) -> bool {
         let late = self.deadline().is_some_and(|deadline| deadline <= Instant::now());
         if late {
-            self.lose("it could not be renewed in time");
-            self.follow();
+            self.lose("the lease was not renewed in time");
+            self.publish_following();
         }
         late
     }
@@ -182,10 +183,10 @@ impl Elector {
         }
     }
 
-    /// Tells whom we follow, when that is new.
-    fn follow(&self) {
+    /// Publishes whom this replica follows, if that has changed.
+    fn publish_following(&self) {
         let holder =
-            self.seen.as_ref().and_then(ObservedLease::holder).filter(|holder| *holder != self.identity);
+            self.observed.as_ref().and_then(ObservedLease::holder).filter(|holder| *holder != self.identity);
         self.leadership.send_if_modified(|leadership| {
             let same = matches!(leadership, Leadership::Following { leader } if leader.as_deref() == holder);
             if !same {
@@ -202,31 +203,31 @@ impl Elector {
         }
     }
 
-    fn next_turn(&self) -> Instant {
+    fn next_attempt(&self) -> Instant {
         let now = Instant::now();
         if let Some(deadline) = self.deadline() {
-            return deadline.min(now + self.options.renew_pause());
+            return deadline.min(now + self.options.renew_period());
         }
-        let look = now + self.options.look_pause();
-        let expires = self.seen.as_ref().map(|seen| seen.expires(self.options.duration));
-        expires.filter(|expires| *expires > now).map_or(look, |expires| expires.min(look))
+        let retry = now + self.options.retry_period();
+        let expires = self.observed.as_ref().map(|observed| observed.expires(self.options.duration));
+        expires.filter(|expires| *expires > now).map_or(retry, |expires| expires.min(retry))
     }
 
-    /// Gives the lease back, so that the next one need not wait for it to run out.
+    /// Releases a Lease that is held, so that the next leader need not wait until it expires.
     async fn release(mut self) {
         let Some(held) = self.held.take() else { return };
         held.term.lost.cancel();
         self.leadership.send_replace(Leadership::Following { leader: None });
-        match timeout(self.options.turn_timeout(), self.give_back()).await {
-            Ok(Ok(())) => info!(lease = %self.options.name, identity = %self.identity, "lease given back"),
-            Ok(Err(error)) => warn!(%error, "the lease is not given back, it runs out"),
-            Err(_) => warn!("the lease is not given back, it runs out: the API server does not answer"),
+        match timeout(self.options.attempt_timeout(), self.write_released()).await {
+            Ok(Ok(())) => info!(lease = %self.options.name, identity = %self.identity, "lease released"),
+            Ok(Err(error)) => warn!(%error, "the lease is not released, and expires"),
+            Err(_) => warn!("the lease is not released, and expires: the API server does not answer"),
         }
     }
 
-    async fn give_back(&self) -> Result<(), kube::Error> {
+    async fn write_released(&self) -> Result<(), kube::Error> {
         loop {
-            // A renewal may have been under way when we were told to stop.
+            // Read it first: a renewal may have been under way at the stop.
             let Some(lease) = self.api.get_opt(&self.options.name).await? else { return Ok(()) };
             if ObservedLease::now(lease.clone(), None).holder() != Some(&self.identity) {
                 return Ok(());

@@ -1,4 +1,4 @@
-//! What stands in a Lease: who holds it, and what to write there.
+//! The record in a Lease: who holds it, and what to write there.
 
 use std::time::Duration;
 
@@ -7,41 +7,43 @@ use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use tokio::time::Instant;
 
-/// A Lease as it was last seen.
+/// A Lease as it was last read.
 pub(super) struct ObservedLease {
-    /// As the API server gave it.
+    /// As the API server returned it.
     pub lease: Lease,
-    /// When it was first seen to say this: its holder lived then, or a little before.
+    /// When this record was first read: its holder was alive then, or shortly before.
     since: Instant,
 }
 
 impl ObservedLease {
-    /// What was seen just now, after what was seen before.
-    pub fn now(lease: Lease, before: Option<&ObservedLease>) -> Self {
-        let same =
-            |before: &&ObservedLease| before.lease.spec == lease.spec && uid(&before.lease) == uid(&lease);
-        let since = before.filter(same).map_or_else(Instant::now, |before| before.since);
+    /// A Lease read just now. The same record as in `previous` keeps its time.
+    pub fn now(lease: Lease, previous: Option<&ObservedLease>) -> Self {
+        let same = |previous: &&ObservedLease| {
+            previous.lease.spec == lease.spec && uid(&previous.lease) == uid(&lease)
+        };
+        let since = previous.filter(same).map_or_else(Instant::now, |previous| previous.since);
         Self { lease, since }
     }
 
-    /// Who holds it; none when it was given back.
+    /// The holder's identity; `None` for a released Lease.
     pub fn holder(&self) -> Option<&str> {
         self.lease.spec.as_ref()?.holder_identity.as_deref().filter(|holder| !holder.is_empty())
     }
 
-    /// When it runs out, unless it changes: after the time its holder wrote there, else ours.
-    pub fn expires(&self, ours: Duration) -> Instant {
+    /// When the Lease expires, unless it is renewed: after the duration that its holder wrote, else after
+    /// `default`.
+    pub fn expires(&self, default: Duration) -> Instant {
         let seconds = self.lease.spec.as_ref().and_then(|spec| spec.lease_duration_seconds).unwrap_or(0);
-        let theirs = u64::try_from(seconds).ok().filter(|seconds| *seconds > 0).map(Duration::from_secs);
-        self.since + theirs.unwrap_or(ours)
+        let written = u64::try_from(seconds).ok().filter(|seconds| *seconds > 0).map(Duration::from_secs);
+        self.since + written.unwrap_or(default)
     }
 
-    /// How often it has changed hands.
+    /// How often the Lease has changed hands.
     pub fn transitions(&self) -> i64 {
         self.lease.spec.as_ref().and_then(|spec| spec.lease_transitions).unwrap_or(0).into()
     }
 
-    /// Its UID.
+    /// UID of the Lease.
     pub fn uid(&self) -> &str {
         uid(&self.lease)
     }
@@ -51,12 +53,12 @@ fn uid(lease: &Lease) -> &str {
     lease.metadata.uid.as_deref().unwrap_or_default()
 }
 
-/// The Lease with us as its holder, from now on or still.
+/// The Lease with this replica as its holder: acquired now, or renewed.
 pub(super) fn held(mut lease: Lease, identity: &str, duration: Duration) -> Lease {
     let now = Some(MicroTime(Timestamp::now()));
     let spec = lease.spec.get_or_insert_default();
     let new = spec.holder_identity.as_deref() != Some(identity);
-    // The first holder ever took it from nobody.
+    // The first holder took the Lease from no other.
     let changes_hands = new && spec.holder_identity.is_some();
     if new {
         spec.acquire_time.clone_from(&now);
@@ -68,16 +70,16 @@ pub(super) fn held(mut lease: Lease, identity: &str, duration: Duration) -> Leas
     lease
 }
 
-/// The Lease given back: without a holder, as client-go leaves it.
+/// The Lease without a holder, as client-go writes it on release.
 pub(super) fn released(mut lease: Lease) -> Lease {
     let now = Some(MicroTime(Timestamp::now()));
-    let before = lease.spec.take().unwrap_or_default();
+    let previous = lease.spec.take().unwrap_or_default();
     lease.spec = Some(LeaseSpec {
         holder_identity: Some(String::new()),
         lease_duration_seconds: Some(1),
         acquire_time: now.clone(),
         renew_time: now,
-        ..before
+        ..previous
     });
     lease
 }

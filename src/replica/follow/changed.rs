@@ -1,11 +1,11 @@
-//! What is to be loaded, as notifications and comparisons say.
+//! What has to be loaded, collected from notifications and comparisons.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use uuid::Uuid;
 
-/// What a notification says.
+/// The payload of a notification.
 #[derive(Deserialize)]
 struct Notice {
     #[serde(default)]
@@ -18,19 +18,19 @@ struct Notice {
     removed: bool,
 }
 
-/// What is to be loaded again.
+/// The revisions to load.
 #[derive(Default)]
 pub(super) struct Changed {
-    /// The revision that is there, at least.
+    /// Least revision of the platform to load; `None` when it did not change.
     pub platform: Option<i64>,
-    /// The same of tenants; none for one that was removed.
+    /// Least revision of each changed tenant; `None` for a removed one.
     pub tenants: BTreeMap<Uuid, Option<i64>>,
-    /// A notification made no sense: look at everything.
+    /// True after a payload that cannot be parsed: all revisions have to be compared.
     pub unclear: bool,
 }
 
 impl Changed {
-    /// Takes in a notification.
+    /// Adds the payload of a notification.
     pub fn add(&mut self, payload: &str) {
         match serde_json::from_str(payload) {
             Ok(Notice { tenant: None, platform: false, .. }) | Err(_) => self.unclear = true,

@@ -1,9 +1,10 @@
-//! The replica kept in step with the store: filled from the cache, then from Postgres, then by
-//! revision as it is notified. A connection that is lost is made again for ever; what was missed
-//! meanwhile is found by comparing revisions.
+//! Keeps the replica in step with the store: loads it from the cache, then from Postgres, then each
+//! revision as Postgres notifies it. After a lost connection it connects again, and finds what it missed by
+//! comparing revisions.
 //!
-//! A comparison never takes the replica back. Postgres that has less than is held was set back to an older
-//! state: what is held is served until whoever writes has compared that state and written past it.
+//! A comparison never moves the replica back. Where Postgres has less than the replica, it was restored to
+//! an older state: the replica goes on serving its own state until the leader has compared the restored
+//! state and written a later revision.
 
 mod changed;
 mod step;
@@ -20,81 +21,81 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::cache::{Cache, Plans};
-use super::cache_writer::{Behind, CacheEntry, CacheWriter};
-use super::tenants::{Replica, Snapshot, TenantEntry};
+use super::cache_writer::{AppliedRx, CacheEntry, CacheWriter};
+use super::tenants::{Replica, Snapshot, TenantEntry, view_of};
 use crate::plan::report::Applied;
 use crate::route::TenantView;
-use crate::secrets::keyring;
 use crate::secrets::signing_key::SigningKey;
-use crate::store::error::{Doing, in_time, lost_connection};
+use crate::store::error::{PgContext, in_time, lost_connection};
 use crate::store::{CHANNEL, Reader, Revision, StoreError};
+use crate::util::backoff::Backoff;
 use changed::Changed;
 use step::Step;
 
-/// How often revisions are compared although nothing was heard.
-const COMPARE_EVERY: Duration = Duration::from_secs(30);
-/// Tenants that are loaded at one time.
-const LOADS: usize = 4;
-/// How long one answer of Postgres may take before the connection counts as dead.
+/// Interval of comparisons, in case a notification was missed.
+const COMPARE_INTERVAL: Duration = Duration::from_secs(30);
+/// Most tenants loaded at one time.
+const MAX_LOADS: usize = 4;
+/// Timeout of one answer of Postgres; the connection counts as lost then.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
-/// First and longest wait before another try.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+/// Pauses between connections to Postgres.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
 
-/// How far the replica is.
+/// The state of following.
 #[derive(Clone, Debug, Default)]
 pub struct Progress {
-    /// True while the connection that is notified stands.
+    /// True while the connection that receives notifications is up.
     pub connected: bool,
     /// When Postgres last said something: a notification, or an answer to a comparison.
     pub last_heard: Option<Instant>,
-    /// True once everything that Postgres had when it was connected to is in the replica; what
-    /// cannot be read excepted.
+    /// True once the replica has everything that Postgres had at the time of the connection, except what
+    /// cannot be read.
     pub caught_up: bool,
-    /// True once the replica has held everything, by Postgres or by the cache. What it holds is
-    /// served from then on, whatever becomes of Postgres.
+    /// True once the replica was loaded from Postgres or from the cache. From then on it is served, whether
+    /// or not Postgres can be reached.
     pub filled: bool,
-    /// True once the replica has held all that Postgres has, which a cache may not: it may be old, and
-    /// damaged in part. Only from then on is what it does not hold to go from the switch.
+    /// True once the replica was loaded from Postgres in full. A cache may be old, or damaged in part: only
+    /// from then on, what the replica does not have is removed from the switch.
     pub complete: bool,
-    /// Why Postgres is not followed, while it is not.
+    /// Why Postgres is not followed; `None` while it is.
     pub trouble: Option<String>,
     /// Tenants whose newest revision cannot be read; their last good one is served.
     pub unreadable: BTreeSet<Uuid>,
-    /// Tenants of which more is held than Postgres has, and the platform's rows under none: Postgres was set
-    /// back, and they stay as they are held until they were compared.
+    /// Tenants whose revision in Postgres is older than the replica's, because Postgres was restored;
+    /// `None` stands for the platform's rows. The replica keeps its own until the leader has compared them.
     pub held_back: BTreeSet<Option<Uuid>>,
-    /// Changes put into the replica so far.
+    /// Number of changes applied to the replica.
     pub applied: u64,
-    /// The key our dialplan is signed with, from Postgres or from the cache.
+    /// The key that signs the dialplan, from Postgres or from the cache.
     pub signing_key: Option<SigningKey>,
 }
 
-/// Keeps one replica in step with one store. Nothing else may put into the replica.
+/// Keeps one replica in step with one store. Nothing else may change the replica.
 pub struct Follower {
     key: Arc<OnceLock<SigningKey>>,
     replica: Arc<Replica>,
     cache: Option<Cache>,
-    keeper: Option<CacheWriter>,
-    behind: Behind,
-    /// What the running switch was brought to by the process before, where that is not what is held.
+    cache_writer: Option<CacheWriter>,
+    applied: AppliedRx,
+    /// What the previous process brought the running switch to, where the replica has something else.
     before: Plans,
     progress: watch::Sender<Progress>,
-    /// What the replica holds, by fingerprint too: see [`Revision`].
+    /// Revisions in the replica, with their fingerprints.
     platform: Revision,
     tenants: BTreeMap<Uuid, Revision>,
-    /// The platform's newest rows cannot be read.
+    /// True while the platform's newest rows cannot be read.
     platform_unreadable: bool,
 }
 
 impl Follower {
-    /// A follower that has not done anything yet.
+    /// A follower of an empty replica.
     pub fn new(replica: Arc<Replica>, cache: Option<Cache>) -> Self {
         Self {
             key: Arc::default(),
             replica,
             cache,
-            keeper: None,
-            behind: watch::channel(None).1,
+            cache_writer: None,
+            applied: watch::channel(None).1,
             before: Plans::default(),
             progress: watch::Sender::default(),
             platform: Revision::default(),
@@ -103,23 +104,23 @@ impl Follower {
         }
     }
 
-    /// Tells how far the running switch is, where somebody asks it: until it was brought to what is
-    /// held, what it was brought to before is cached too.
+    /// Sets where the revisions come from that the running switch was brought to. While the switch is
+    /// behind the replica, the cache has what it was last brought to as well.
     pub fn watch(&mut self, applied: watch::Receiver<Option<Applied>>) {
-        self.behind = applied;
+        self.applied = applied;
     }
 
-    /// How far the replica is; changes wake whoever waits.
+    /// The state of following.
     pub fn progress(&self) -> watch::Receiver<Progress> {
         self.progress.subscribe()
     }
 
-    /// The key our dialplan is signed with, once it is known.
+    /// The key that signs the dialplan, once it is known.
     pub fn key(&self) -> Arc<OnceLock<SigningKey>> {
         self.key.clone()
     }
 
-    /// Fills the replica from the cache. Files that cannot be read are logged and left out.
+    /// Loads the replica from the cache. Files that cannot be used are logged and skipped.
     pub async fn restore(&mut self) {
         let Some(cache) = self.cache.clone() else { return };
         let read = cache.clone();
@@ -148,7 +149,8 @@ impl Follower {
         self.progress.send_modify(|progress| progress.filled = self.replica.platform_revision() > 0);
     }
 
-    /// What the process before had brought the running switch to, if that is known.
+    /// What the previous process brought the running switch to, if the cache has it. Call it once, after
+    /// [`restore`](Self::restore).
     pub fn restored(&mut self) -> Option<Snapshot> {
         let mut restored = Some(self.replica.snapshot()).filter(|held| held.platform_revision > 0)?;
         let Plans { platform, tenants } = std::mem::take(&mut self.before);
@@ -156,47 +158,46 @@ impl Follower {
             (restored.platform_revision, restored.platform) = (revision, Arc::new(plan));
         }
         for (revision, plan) in tenants {
-            let held = TenantEntry { revision, view: Arc::new(TenantView::new(plan)) };
+            let held = TenantEntry { revision, view: Arc::new(view_of(plan)) };
             restored.tenants.insert(held.view.plan.tenant.id, held);
         }
         Some(restored)
     }
 
-    /// Follows until it is stopped; what is to be cached is written before it returns.
+    /// Follows until `stop` is cancelled. Before it returns, the cache is written.
     pub async fn run(mut self, reader: Reader, stop: CancellationToken) {
-        self.keeper = self
+        self.cache_writer = self
             .cache
             .clone()
-            .map(|cache| CacheWriter::start(cache, self.replica.clone(), self.behind.clone()));
+            .map(|cache| CacheWriter::start(cache, self.replica.clone(), self.applied.clone()));
         stop.run_until_cancelled(self.follow(&reader)).await;
         self.progress.send_modify(|progress| progress.connected = false);
-        if let Some(keeper) = self.keeper.take() {
-            keeper.finish().await;
+        if let Some(writer) = self.cache_writer.take() {
+            writer.finish().await;
         }
     }
 
     async fn follow(&mut self, reader: &Reader) {
-        let mut wait = BACKOFF.0;
+        let mut backoff = BACKOFF;
         loop {
             let Err(error) = self.session(reader).await;
             if self.progress.borrow().caught_up {
-                wait = BACKOFF.0;
+                backoff.reset();
             }
             self.progress.send_modify(|progress| {
                 progress.connected = false;
                 progress.caught_up = false;
                 progress.trouble = Some(error.to_string());
             });
-            tracing::warn!(%error, category = error.category(), "not following Postgres; serving what is held");
-            tokio::time::sleep(jittered(wait)).await;
-            wait = (wait * 2).min(BACKOFF.1);
+            tracing::warn!(%error, category = error.category(), "not following Postgres; serving the last state");
+            tokio::time::sleep(backoff.pause()).await;
         }
     }
 
-    /// One connection's life.
+    /// Follows over one connection, until it is lost.
     async fn session(&mut self, reader: &Reader) -> Result<Infallible, StoreError> {
-        self.take_signing_key(in_time(ANSWER_TIMEOUT, reader.signing_key()).await?).await;
-        // Listening comes before comparing: between the two nothing can be missed.
+        self.apply_signing_key(in_time(ANSWER_TIMEOUT, reader.signing_key()).await?).await;
+        // Listen first, then compare: a change in between is notified.
         let mut listener = reader.listen(CHANNEL).await?;
         self.progress.send_modify(|progress| {
             progress.connected = true;
@@ -208,10 +209,10 @@ impl Follower {
             progress.filled = true;
         });
         let mut compare =
-            tokio::time::interval_at(tokio::time::Instant::now() + COMPARE_EVERY, COMPARE_EVERY);
+            tokio::time::interval_at(tokio::time::Instant::now() + COMPARE_INTERVAL, COMPARE_INTERVAL);
         loop {
             let notification = tokio::select! {
-                heard = listener.try_recv() => heard.doing("waiting for notifications")?,
+                heard = listener.try_recv() => heard.context("waiting for notifications")?,
                 _ = compare.tick() => {
                     self.compare(reader, &mut listener).await?;
                     continue;
@@ -220,11 +221,12 @@ impl Follower {
             let first = notification.ok_or_else(lost_connection)?;
             let mut changed = Changed::default();
             changed.add(first.payload());
-            // Whatever else is there already goes into the same round.
+            // Notifications that are there already are loaded together.
             while let Ok(more) = tokio::time::timeout(Duration::ZERO, listener.try_recv()).await {
-                changed.add(more.doing("waiting for notifications")?.ok_or_else(lost_connection)?.payload());
+                changed
+                    .add(more.context("waiting for notifications")?.ok_or_else(lost_connection)?.payload());
             }
-            self.heard();
+            self.record_heard();
             match changed.unclear {
                 true => self.compare(reader, &mut listener).await?,
                 false => self.load(reader, changed).await?,
@@ -232,11 +234,11 @@ impl Follower {
         }
     }
 
-    /// Finds and loads what differs, and takes out what is gone. It asks over the connection that
-    /// is notified, which shows that that one lives.
+    /// Compares all revisions, loads those that differ, and removes tenants that were removed. It asks over
+    /// the connection that receives notifications, which shows that this connection is alive.
     async fn compare(&mut self, reader: &Reader, listener: &mut PgListener) -> Result<(), StoreError> {
         let revisions = in_time(ANSWER_TIMEOUT, reader.revisions(&mut *listener)).await?;
-        self.heard();
+        self.record_heard();
         let (mut changed, mut held_back) = (Changed::default(), BTreeSet::new());
         for (id, held) in self.replica.revisions() {
             if revisions.tenants.contains_key(&id) {
@@ -261,59 +263,62 @@ impl Follower {
             Step::Renumbered => {
                 self.replica.renumber_platform(revisions.platform.number);
                 self.platform = revisions.platform;
-                self.keep(CacheEntry::Platform);
+                self.record_change(CacheEntry::Platform);
             }
             Step::Back => drop(held_back.insert(None)),
         }
-        self.hold_back(held_back);
+        self.set_held_back(held_back);
         self.load(reader, changed).await
     }
 
-    /// Takes in of what more is held than Postgres has.
-    fn hold_back(&self, now: BTreeSet<Option<Uuid>>) {
+    /// Sets [`Progress::held_back`], and logs the first and the last of it.
+    fn set_held_back(&self, now: BTreeSet<Option<Uuid>>) {
         let before = self.progress.borrow().held_back.len();
         if before == 0 && !now.is_empty() {
             tracing::warn!(
                 tenants = now.iter().flatten().count(),
                 platform = now.contains(&None),
-                "Postgres was set back to an older state; what is held of it is served until it was compared"
+                "Postgres was set back to an older state; the later state is served until the leader has compared the two"
             );
         }
         if before > 0 && now.is_empty() {
-            tracing::info!("Postgres has again what is held, or later");
+            tracing::info!("Postgres has the state that is served, or a later one");
         }
         self.progress.send_if_modified(|progress| {
             std::mem::replace(&mut progress.held_back, now) != progress.held_back
         });
     }
 
-    /// What is held of it is as it should be.
-    fn caught_up_with(&self, what: Option<Uuid>) {
+    /// Removes a tenant, or the platform for `None`, from [`Progress::held_back`].
+    fn clear_held_back(&self, what: Option<Uuid>) {
         if self.progress.borrow().held_back.contains(&what) {
             let mut rest = self.progress.borrow().held_back.clone();
             rest.remove(&what);
-            self.hold_back(rest);
+            self.set_held_back(rest);
         }
     }
 
-    /// The same content, under an earlier number: Postgres was set back, and nothing was changed since.
+    /// Gives a tenant the earlier number that Postgres has for the same content.
     fn renumber(&mut self, id: Uuid, revision: Revision) {
         let Some(held) = self.replica.held(id) else { return };
         self.replica.replace_view(revision.number, held.view);
         self.tenants.insert(id, revision);
-        self.keep(CacheEntry::Tenant(id));
+        self.record_change(CacheEntry::Tenant(id));
     }
 
-    /// Loads and puts in. What cannot be read stays as it is held; only a lost connection ends it.
+    /// Loads changes into the replica. What cannot be read stays as it is.
+    ///
+    /// # Errors
+    /// When the connection is lost.
     async fn load(&mut self, reader: &Reader, changed: Changed) -> Result<(), StoreError> {
-        // The first time it comes last: once it is held lookups are answered, and a tenant that is still
-        // to come would be told to be none.
+        // The first time, the platform comes last: from then on lookups are answered, and a tenant that is
+        // not loaded yet would be unknown.
         let first = self.replica.platform_revision() == 0;
         if let Some(least) = changed.platform.filter(|_| !first) {
             self.load_platform(reader, least).await?;
         }
         self.load_tenants(reader, changed.tenants).await?;
-        // The first time everything was compared: what is not held by now cannot be read.
+        // The first load follows a full comparison: a tenant that is still missing cannot be read.
         let missing = self.progress.borrow().unreadable.iter().any(|id| self.replica.held(*id).is_none());
         self.replica.set_partial(missing);
         if let Some(least) = changed.platform.filter(|_| first) {
@@ -329,16 +334,18 @@ impl Follower {
         let loaded = in_time(ANSWER_TIMEOUT, reader.load_platform()).await;
         self.platform_unreadable = loaded.is_err();
         match loaded {
-            // It was set back meanwhile: the next comparison sees to it.
+            // Postgres was restored meanwhile: the next comparison handles it.
             Ok((revision, _)) if revision.number < least => {}
             Ok((revision, plan)) => {
                 self.replica.replace_platform(revision.number, plan);
                 self.platform = revision;
-                self.keep(CacheEntry::Platform);
-                self.caught_up_with(None);
+                self.record_change(CacheEntry::Platform);
+                self.clear_held_back(None);
             }
             Err(error) if error.is_unreachable() => return Err(error),
-            Err(error) => tracing::error!(%error, "the platform's rows stay as they were"),
+            Err(error) => {
+                tracing::error!(%error, "the platform's new rows cannot be read; the previous ones are served")
+            }
         }
         Ok(())
     }
@@ -351,7 +358,7 @@ impl Follower {
         let mut waiting = tenants.into_iter();
         let mut loads = JoinSet::new();
         loop {
-            while loads.len() < LOADS
+            while loads.len() < MAX_LOADS
                 && let Some((id, least)) = waiting.next()
             {
                 let Some(least) = least else {
@@ -363,36 +370,36 @@ impl Follower {
             }
             match loads.join_next().await {
                 None => return Ok(()),
-                Some(Ok((id, least, loaded))) => self.loaded(id, least, loaded)?,
+                Some(Ok((id, least, loaded))) => self.apply_loaded(id, least, loaded)?,
                 Some(Err(error)) => tracing::error!(%error, "a tenant was not loaded"),
             }
         }
     }
 
-    fn loaded(
+    fn apply_loaded(
         &mut self,
         id: Uuid,
         least: i64,
         loaded: Result<Option<Loaded>, StoreError>,
     ) -> Result<(), StoreError> {
         match loaded {
-            // It was set back meanwhile: the next comparison sees to it.
+            // Postgres was restored meanwhile: the next comparison handles it.
             Ok(Some((revision, _))) if revision.number < least => {}
             Ok(Some((revision, view))) => {
-                // Both at once: what comes next is read as a difference from it.
+                // Both together: the next load reads the difference from this revision.
                 self.replica.replace_view(revision.number, view);
                 self.tenants.insert(id, revision);
                 self.progress.send_modify(|progress| {
                     progress.unreadable.remove(&id);
                 });
-                self.keep(CacheEntry::Tenant(id));
-                self.caught_up_with(Some(id));
+                self.record_change(CacheEntry::Tenant(id));
+                self.clear_held_back(Some(id));
             }
-            // Removed meanwhile, of which a notification tells, or not there any more.
+            // Removed meanwhile: a notification says so.
             Ok(None) => {}
             Err(error) if error.is_unreachable() => return Err(error),
             Err(error) => {
-                tracing::error!(tenant = %id, %error, "the tenant stays as it was");
+                tracing::error!(tenant = %id, %error, "the tenant's new revision cannot be read; the previous one is served");
                 self.progress.send_modify(|progress| {
                     progress.unreadable.insert(id);
                 });
@@ -407,23 +414,23 @@ impl Follower {
         self.progress.send_modify(|progress| {
             progress.unreadable.remove(&id);
         });
-        self.keep(CacheEntry::Tenant(id));
-        self.caught_up_with(Some(id));
+        self.record_change(CacheEntry::Tenant(id));
+        self.clear_held_back(Some(id));
     }
 
-    /// Counts a change, and has it cached.
-    fn keep(&self, kept: CacheEntry) {
+    /// Counts a change of the replica, and queues it for the cache.
+    fn record_change(&self, entry: CacheEntry) {
         self.progress.send_modify(|progress| progress.applied += 1);
-        if let Some(keeper) = &self.keeper {
-            keeper.changed(kept);
+        if let Some(writer) = &self.cache_writer {
+            writer.changed(entry);
         }
     }
 
-    fn heard(&self) {
+    fn record_heard(&self) {
         self.progress.send_modify(|progress| progress.last_heard = Some(Instant::now()));
     }
 
-    async fn take_signing_key(&self, key: SigningKey) {
+    async fn apply_signing_key(&self, key: SigningKey) {
         let held = self.progress.borrow().signing_key.as_ref().map(|held| *held.reveal());
         if held == Some(*key.reveal()) {
             return;
@@ -433,15 +440,16 @@ impl Follower {
         if let Some(cache) = self.cache.clone()
             && let Ok(Err(error)) = tokio::task::spawn_blocking(move || cache.write_signing_key(&key)).await
         {
-            tracing::error!(%error, "the signing key is not in the cache");
+            tracing::error!(%error, "the signing key could not be written to the cache");
         }
     }
 }
 
-/// A tenant as it was loaded.
+/// A tenant loaded from Postgres.
 type Loaded = (Revision, Arc<TenantView>);
 
-/// Loads a tenant, off the follower's task: views are built side by side.
+/// Loads a tenant in a task of its own, so that views are built in parallel. Rows of `held` that did not
+/// change are not read again.
 async fn load_tenant(
     reader: Reader,
     id: Uuid,
@@ -450,12 +458,6 @@ async fn load_tenant(
 ) -> (Uuid, i64, Result<Option<Loaded>, StoreError>) {
     let held = held.as_ref().map(|(revision, held)| (revision, &held.view.plan));
     let loaded = in_time(ANSWER_TIMEOUT, reader.load_later(id, held)).await;
-    let view = |(revision, plan)| (revision, Arc::new(TenantView::new(plan)));
+    let view = |(revision, plan)| (revision, Arc::new(view_of(plan)));
     (id, least, loaded.map(|loaded| loaded.map(view)))
-}
-
-/// Half to all of a time, so that many switches do not come back at one moment.
-pub(crate) fn jittered(wait: Duration) -> Duration {
-    let [random, ..] = keyring::random();
-    wait / 2 + wait / 2 * u32::from(random) / 255
 }

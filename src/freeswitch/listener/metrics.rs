@@ -1,9 +1,9 @@
-//! What the switch's listener counts. Labels are few and fixed: no names, no error texts.
+//! Metrics of the sidecar. Labels are few and fixed: no names, no error texts.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::StatusCode;
+use axum::http::StatusCode;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, LabelSetEncoder};
 use prometheus_client::metrics::counter::Counter;
@@ -12,25 +12,24 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::xml::Section;
-use crate::cdr::metrics::CdrMetrics;
-use crate::http::probe::Probe;
+use super::Probe;
+use crate::freeswitch::xml::Section;
 use crate::replica::tenants::Replica;
 
-/// How a lookup ended.
+/// The result of a lookup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
-    /// With a document.
+    /// A document.
     Found,
-    /// With a true miss.
+    /// FreeSWITCH's "not found".
     NotFound,
-    /// Wrong credentials.
+    /// Wrong or missing credentials.
     Unauthorized,
-    /// A request that is none: wrong method or type, too large, broken off, too slow.
+    /// A request that was refused: wrong method or type, too large, incomplete, too slow.
     BadRequest,
-    /// Before anything was loaded.
+    /// The replica, or the tenant in question, is not loaded yet.
     NotReady,
-    /// With an error of ours.
+    /// A template failed, or rendering panicked.
     Error,
 }
 
@@ -44,7 +43,7 @@ impl Outcome {
         Outcome::Error,
     ];
 
-    /// The outcome of a request that is not answered at all.
+    /// The outcome of a request that was refused with a status before it was looked up.
     pub fn of_refusal(status: StatusCode) -> Self {
         if status == StatusCode::UNAUTHORIZED { Outcome::Unauthorized } else { Outcome::BadRequest }
     }
@@ -73,24 +72,22 @@ impl EncodeLabelSet for RequestLabels {
     }
 }
 
-/// The counters of one section, at hand: a lookup in a family costs more than the count.
+/// The metrics of one section, resolved once: looking a label set up costs more than counting.
 #[derive(Debug)]
 struct SectionMetrics {
     requests: [Counter; Outcome::ALL.len()],
     seconds: Histogram,
 }
 
-/// All metrics of the listener.
+/// All metrics of a sidecar.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
     sections: [SectionMetrics; Section::ALL.len()],
-    /// Those of call records.
-    pub cdrs: CdrMetrics,
 }
 
 impl Metrics {
-    /// Metrics at zero.
+    /// All metrics, at zero.
     pub fn new(replica: Arc<Replica>, probe: Arc<dyn Probe>) -> Self {
         let requests = Family::<RequestLabels, Counter>::default();
         let buckets = [25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 50e-3, 250e-3, 1.0];
@@ -114,17 +111,20 @@ impl Metrics {
             seconds,
         );
         registry.register_collector(Box::new(ReplicaMetrics { replica, probe }));
-        let cdrs = CdrMetrics::default();
-        cdrs.register(&mut registry);
-        Self { registry, sections, cdrs }
+        Self { registry, sections }
     }
 
-    /// Where others put theirs.
-    pub(super) fn registry(&mut self) -> &mut Registry {
+    /// The registry that [`scrape`](crate::http::metrics::scrape) encodes.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// The registry, for metrics of other parts of the process.
+    pub fn registry_mut(&mut self) -> &mut Registry {
         &mut self.registry
     }
 
-    /// Counts a lookup.
+    /// Records a lookup and its duration.
     pub fn observe(&self, section: Section, outcome: Outcome, took: Duration) {
         let Some(metrics) = self.sections.get(section as usize) else { return };
         if let Some(requests) = metrics.requests.get(outcome as usize) {
@@ -132,19 +132,9 @@ impl Metrics {
         }
         metrics.seconds.observe(took.as_secs_f64());
     }
-
-    /// All metrics in OpenMetrics text.
-    ///
-    /// # Errors
-    /// None that are known.
-    pub fn encode(&self) -> Result<String, std::fmt::Error> {
-        let mut text = String::new();
-        prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
-        Ok(text)
-    }
 }
 
-/// What the replica holds, read when it is asked for.
+/// Gauges of the replica, read at each scrape.
 #[derive(Debug)]
 struct ReplicaMetrics {
     replica: Arc<Replica>,
@@ -169,14 +159,14 @@ impl Collector for ReplicaMetrics {
         )?;
         gauge(
             "replica_held_back",
-            "Tenants, and the platform, of which more is held than the store has, which was set back",
+            "Tenants, and the platform, held at a higher revision than in the store, which was set back",
             i64::try_from(self.probe.held_back()).unwrap_or(i64::MAX),
         )?;
         let Some(age) = self.probe.replica_age() else { return Ok(()) };
         let gauge = ConstGauge::new(age.as_secs_f64());
         gauge.encode(encoder.encode_descriptor(
             "replica_age",
-            "Time since the replica was known to hold what the store holds",
+            "Time since the replica was last known to be equal to the store",
             Some(&Unit::Seconds),
             gauge.metric_type(),
         )?)
