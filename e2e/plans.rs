@@ -1,10 +1,10 @@
 //! Plans built by hand, for tests of what comes after compile.
 
-use centrex::secrets::a1_hash::hash_passwords;
 use centrex::plan::*;
 use centrex::resources::common::{DestinationKind, NumberFormat, Recording, Transport};
 use centrex::resources::sip_profile::Role;
 use centrex::resources::tenant::DeletionPolicy;
+use centrex::secrets::a1_hash::hash_passwords;
 use uuid::Uuid;
 
 /// A tenant `demo/<name>` with the domain `<name>.example.com` and nothing else.

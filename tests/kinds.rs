@@ -95,7 +95,7 @@ fn every_kind_has_golden_cases_that_are_accepted_and_refused() {
                 (manifest["kind"].as_str().unwrap(), manifest["metadata"]["name"].as_str().unwrap());
             let is_refused = compiled.problems.iter().any(|problem| {
                 problem.effect != Effect::Waiting
-                    && problem.resource.kind == kind
+                    && problem.resource.kind.as_str() == kind
                     && problem.resource.name == name
             });
             let (accepted, refused) = cases.entry(kind.to_owned()).or_default();

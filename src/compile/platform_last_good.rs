@@ -30,7 +30,7 @@ impl<'a> PlatformLastGood<'a> {
         rows: impl Fn(&'a PlatformPlan) -> &'a Rows<T>,
     ) -> Option<(&'a T, Option<i64>)> {
         let before = self.before?;
-        let origin = before.origin(T::KIND, name, uid)?;
+        let origin = before.origin(T::KIND.as_str(), name, uid)?;
         Some((rows(&before.plan).get(name)?, origin.generation))
     }
 

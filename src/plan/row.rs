@@ -47,8 +47,8 @@ pub(crate) use platform_rows;
 macro_rules! kinds {
     ($plan:ident: $($field:ident: $row:ty),+) => {
         impl $plan {
-            /// Kinds of resources that the plan has rows of, in the order of its fields.
-            pub const KINDS: &'static [Kind] = &[$(<$row as Row>::KIND),+];
+            /// Names of the kinds of resources that the plan has rows of, in the order of its fields.
+            pub const KINDS: &'static [&'static str] = &[$(<$row as Row>::KIND.as_str()),+];
         }
     };
 }

@@ -17,8 +17,8 @@ use super::cache_writer::CacheEntry;
 use crate::plan::{PlatformPlan, TenantPlan, TenantRow};
 use crate::secrets::keyring::{AssociatedData, Keyring};
 use crate::secrets::signing_key::SigningKey;
-use crate::util::atomic_file;
 use crate::store::records::{PlanRecords, RowRecords};
+use crate::util::atomic_file;
 
 /// Suffix of every file of a cache.
 const SUFFIX: &str = ".sealed";

@@ -7,13 +7,14 @@ use kube::Resource;
 
 use super::{PlatformSnapshot, TenantSnapshot};
 use crate::plan::{DialRuleRow, Origin, Row, SipProfileRow, TrunkRow, tenant_rows};
+use crate::resources::Kind;
 
 impl TenantSnapshot {
     /// The resource of a row, by its kind and name.
     pub fn origin(&self, kind: &str, name: &str) -> Option<Origin> {
         macro_rules! find {
             ($($list:ident: $row:ty),*) => {
-                match kind {
+                match Kind::by_name(kind)? {
                     $(<$row as Row>::KIND => find(&self.$list, name),)*
                     _ => None,
                 }
@@ -26,7 +27,7 @@ impl TenantSnapshot {
 impl PlatformSnapshot {
     /// The resource of a row, by its kind and name.
     pub fn origin(&self, kind: &str, name: &str) -> Option<Origin> {
-        match kind {
+        match Kind::by_name(kind)? {
             SipProfileRow::KIND => find(&self.sip_profiles, name),
             DialRuleRow::KIND => find(&self.dial_rules, name),
             TrunkRow::KIND => {

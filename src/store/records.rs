@@ -9,6 +9,7 @@ use super::error::StoreError;
 use super::fingerprints::{KindFingerprints, RowFingerprint, RowFingerprints};
 use super::revision_log::Names;
 use crate::plan::{PlatformPlan, Row, Rows, Secrets, TenantPlan, platform_rows, tenant_rows};
+use crate::resources::Kind;
 use crate::secrets::keyring::{AssociatedData, Fingerprint, Keyring};
 
 /// The scope of rows that belong to no tenant.
@@ -52,9 +53,9 @@ macro_rules! plan_records {
             }
 
             fn rows_named(&self, kind: &str, names: &[&str]) -> Result<Vec<RowRecord>, StoreError> {
-                match kind {
-                    $(<$row as Row>::KIND => named(&self.$field, names),)+
-                    unknown => Err(StoreError::unreadable(unknown, &names.join(", "), "its kind is unknown")),
+                match Kind::by_name(kind) {
+                    $(Some(<$row as Row>::KIND) => named(&self.$field, names),)+
+                    _ => Err(StoreError::unreadable(kind, &names.join(", "), "its kind is unknown")),
                 }
             }
 
@@ -64,7 +65,7 @@ macro_rules! plan_records {
             }
 
             fn remove(&mut self, names: &Names) {
-                $(remove(&mut self.$field, names.get(<$row as Row>::KIND));)+
+                $(remove(&mut self.$field, names.get(<$row as Row>::KIND.as_str()));)+
             }
         }
     };
@@ -84,8 +85,8 @@ pub(crate) struct RowRecord {
 
 impl RowRecord {
     fn new<T: Row>(name: &str, row: &T) -> Result<Self, StoreError> {
-        let body =
-            serde_json::to_string(row).map_err(|error| StoreError::unreadable(T::KIND, name, error))?;
+        let body = serde_json::to_string(row)
+            .map_err(|error| StoreError::unreadable(T::KIND.as_str(), name, error))?;
         let revealed = |secrets: &Secrets| {
             secrets.reveal().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
         };
@@ -137,9 +138,9 @@ impl RowRecords {
 
     /// Moves the rows of one kind into a plan.
     fn load<T: Row>(&mut self, rows: &mut Rows<T>) -> Result<(), StoreError> {
-        for record in self.0.remove(T::KIND).unwrap_or_default() {
+        for record in self.0.remove(T::KIND.as_str()).unwrap_or_default() {
             let mut row: T = serde_json::from_str(&record.body)
-                .map_err(|error| StoreError::unreadable(T::KIND, &record.name, error))?;
+                .map_err(|error| StoreError::unreadable(T::KIND.as_str(), &record.name, error))?;
             if let (Some(values), Some(secrets)) = (record.secrets, row.secrets_mut()) {
                 *secrets = Secrets::from_revealed(values);
             }
@@ -169,25 +170,28 @@ fn fingerprints_of<T: Row>(
     let fingerprint = |(name, row): (&String, &T)| {
         body.clear();
         serde_json::to_writer(&mut body, row)
-            .map_err(|error| StoreError::unreadable(T::KIND, name, error))?;
-        let identity = [scope.as_bytes(), T::KIND.as_bytes(), name.as_bytes(), &body];
+            .map_err(|error| StoreError::unreadable(T::KIND.as_str(), name, error))?;
+        let identity = [scope.as_bytes(), T::KIND.as_str().as_bytes(), name.as_bytes(), &body];
         let secrets = row.secrets().into_iter().flat_map(Secrets::reveal);
         let secrets = secrets.flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]);
         let fingerprint = keyring.fingerprint(identity.into_iter().chain(secrets));
         Ok(RowFingerprint { name: name.as_str().into(), fingerprint })
     };
-    Ok(KindFingerprints { kind: T::KIND, rows: rows.iter().map(fingerprint).collect::<Result<_, _>>()? })
+    Ok(KindFingerprints {
+        kind: T::KIND.as_str(),
+        rows: rows.iter().map(fingerprint).collect::<Result<_, _>>()?,
+    })
 }
 
 fn records_of<T: Row>(rows: &Rows<T>) -> Result<(String, Vec<RowRecord>), StoreError> {
     let records = rows.iter().map(|(name, row)| RowRecord::new(name, row));
-    Ok((T::KIND.to_owned(), records.collect::<Result<_, _>>()?))
+    Ok((T::KIND.to_string(), records.collect::<Result<_, _>>()?))
 }
 
 fn named<T: Row>(rows: &Rows<T>, names: &[&str]) -> Result<Vec<RowRecord>, StoreError> {
     let record = |name: &&str| match rows.get(*name) {
         Some(row) => RowRecord::new(name, row),
-        None => Err(StoreError::unreadable(T::KIND, name, "the plan has no such row")),
+        None => Err(StoreError::unreadable(T::KIND.as_str(), name, "the plan has no such row")),
     };
     names.iter().map(record).collect()
 }

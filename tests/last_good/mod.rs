@@ -11,7 +11,6 @@ use std::path::Path;
 
 use centrex::compile::{self, Claims, Compiled, CompiledPlans, LastGoodRow, Problem, Stays};
 use centrex::plan::{InForce, PlatformPlan, Row, Rows, TenantPlan};
-use centrex::resources::Kind;
 use centrex::source::folder::Folder;
 use centrex::source::index::key_of;
 use centrex::source::{Change, Object, ResourceIndex, TenantKey};
@@ -40,16 +39,16 @@ macro_rules! rows {
 }
 
 fn names_of<T: Row>(rows: &Rows<T>) -> (&'static str, Vec<String>) {
-    (T::KIND, rows.keys().cloned().collect())
+    (T::KIND.as_str(), rows.keys().cloned().collect())
 }
 
 /// Compiles a world as the loop does, and gives what is in force then.
 pub fn compile_after(world: &ResourceIndex, before: &InForcePlans) -> After {
     let (claims, snapshot) = (Claims::new(world), world.platform());
-    let whole = |kept: &[LastGoodRow], kind: Kind, name: &str| {
+    let whole = |kept: &[LastGoodRow], kind: &str, name: &str| {
         kept.iter().any(|kept| {
             let name = name.rsplit('/').next();
-            (kept.resource.kind, Some(kept.resource.name.as_str())) == (kind, name)
+            (kept.resource.kind.as_str(), Some(kept.resource.name.as_str())) == (kind, name)
                 && matches!(kept.stays, Stays::Whole(_))
         })
     };

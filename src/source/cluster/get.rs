@@ -6,7 +6,7 @@ use kube::core::Request;
 use tokio::time::timeout;
 
 use super::failure::Failure;
-use super::kinds::{KINDS, WatchedKind, WatchMode};
+use super::kinds::{KINDS, WatchMode, WatchedKind};
 use super::raw_object::RawObject;
 use super::read;
 use super::wire::ANSWER_TIMEOUT;

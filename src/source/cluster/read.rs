@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::kinds::{WatchedKind, Read};
+use super::kinds::{Read, WatchedKind};
 use crate::resources::schema::Violation;
 use crate::source::manifest::{name_violations, without_head};
 use crate::source::{Object, validate};

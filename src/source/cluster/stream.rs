@@ -19,7 +19,7 @@ use tokio::time::sleep;
 use tracing::{debug, warn};
 
 use super::failure::Failure;
-use super::kinds::{WatchedKind, WatchMode};
+use super::kinds::{WatchMode, WatchedKind};
 use super::raw_object::RawObject;
 use super::stream_cache::{RefDelta, StreamCache};
 use super::watch_health::WatchHealth;

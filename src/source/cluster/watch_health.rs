@@ -171,7 +171,7 @@ impl WatchHealth {
         state.worked = true;
         // The end of an outage is logged once for all watches.
         if state.error.take().is_some() && !std::mem::take(&mut state.away) {
-            info!(kind = self.kind, namespace = self.namespace, "watched again");
+            info!(kind = self.kind.as_str(), namespace = self.namespace, "watched again");
         }
     }
 

@@ -257,7 +257,8 @@ impl ResourceIndex {
     }
 
     fn affected_in_namespace(&self, namespace: &str) -> Affected {
-        let first = ObjectKey { kind: Kind::Tenant, namespace: Some(namespace.to_owned()), name: String::new() };
+        let first =
+            ObjectKey { kind: Kind::Tenant, namespace: Some(namespace.to_owned()), name: String::new() };
         let here = |key: &ObjectKey| key.kind == Kind::Tenant && key.namespace.as_deref() == Some(namespace);
         let tenants = self
             .objects

@@ -24,8 +24,10 @@ impl ResourceIndex {
     pub(super) fn mark_unreadable(&mut self, unreadable: Unreadable) -> Affected {
         let key = &unreadable.key;
         // These kinds have no rows of their own, and no release stores an object with such a name.
-        let never_stored = matches!(key.kind, Kind::Secret | Kind::ConfigMap | Kind::Namespace | Kind::Switch)
-            || (key.kind != Kind::Tenant && !name_violations(&key.name, key.namespace.as_deref()).is_empty());
+        let never_stored =
+            matches!(key.kind, Kind::Secret | Kind::ConfigMap | Kind::Namespace | Kind::Switch)
+                || (key.kind != Kind::Tenant
+                    && !name_violations(&key.name, key.namespace.as_deref()).is_empty());
         if never_stored || self.object(key).is_some() {
             return Affected::default();
         }

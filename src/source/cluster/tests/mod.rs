@@ -271,7 +271,7 @@ async fn a_watch_that_ends_at_once_is_an_error_and_retried_with_pauses() {
     let source = Source::complete(&api).await;
     let error = || {
         let statuses = source.watches.statuses();
-        statuses.into_iter().find(|status| status.kind == "Queue").unwrap().error
+        statuses.into_iter().find(|status| status.kind == crate::resources::Kind::Queue).unwrap().error
     };
     eventually("the error", || error().as_deref() == Some("the API server ended the watch at once")).await;
     sleep(Duration::from_secs(2)).await;
