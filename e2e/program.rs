@@ -11,7 +11,6 @@ use tempfile::TempDir;
 
 use crate::freeswitch::process::Process;
 use crate::postgres::{Database, reachable_dir};
-pub use crate::wait::DEADLINE as PATIENCE;
 use crate::wait::{DEADLINE, until};
 
 /// Manifests and a data directory.
