@@ -13,9 +13,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::cluster::Cluster;
 use crate::program::repository;
-
-/// How long a test waits: longer than the longest pause before a watch is retried.
-const TIMEOUT: Duration = Duration::from_secs(60);
+use crate::wait::DEADLINE;
 
 /// A running source, with the objects and changes of the updates it sent.
 struct Source {
@@ -61,7 +59,7 @@ impl Source {
     }
 
     async fn until(&mut self, what: &str, done: impl Fn(&Self) -> bool) {
-        let deadline = Instant::now() + TIMEOUT;
+        let deadline = Instant::now() + DEADLINE;
         while !done(self) {
             // The watches' status changes without an update.
             if let Ok(update) = timeout(Duration::from_millis(100), self.updates.recv()).await {
@@ -69,7 +67,7 @@ impl Source {
             }
             let last = self.changes.iter().rev().take(20).collect::<Vec<_>>();
             let missing = self.watches.missing();
-            assert!(Instant::now() < deadline, "{what}: not in {TIMEOUT:?}; {last:?} {missing:?}");
+            assert!(Instant::now() < deadline, "{what}: not in {DEADLINE:?}; {last:?} {missing:?}");
         }
     }
 
@@ -216,7 +214,7 @@ async fn unreadable(cluster: &Cluster, source: &mut Source) {
     let crd = ["patch", "crd", "extensions.centrex.dev", "--type=json", "-p"];
     cluster.kubectl_ok(&[&crd[..], &[&known.to_string()]].concat());
     let red = r#"{"spec": {"displayName": "Red", "colour": "red"}}"#;
-    let deadline = Instant::now() + TIMEOUT;
+    let deadline = Instant::now() + DEADLINE;
     // The API server prunes the field until it uses the new CRD.
     while source.invalid.is_empty() {
         assert!(Instant::now() < deadline, "the API server goes on pruning the field");

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Shows the whole path once: manifests → Postgres → memory → the XML that FreeSWITCH gets. The
-# requests are recordings of a real FreeSWITCH that was run on deploy/samples (e2e/requests).
-# Everything lies in a directory of its own, which is removed at the end, like every process.
+# Shows the whole path once: manifests → Postgres → memory → the XML that FreeSWITCH gets. The requests are
+# recordings of a real FreeSWITCH that ran on deploy/samples (e2e/requests). All files are in a temporary
+# directory. At the end the directory is removed and every process has ended.
 set -eEuo pipefail
 cd "$(dirname "$0")/.."
 
 centrex=${CENTREX:-target/debug/centrex}
 dir=$(mktemp -d)
-chmod 755 "$dir"        # Postgres runs as another user where we are root
+chmod 755 "$dir"        # if root runs this, Postgres runs as another user
 pid=
 url=
 

@@ -302,7 +302,7 @@ fn emergency(lab: &Lab) {
 }
 
 fn recorded(lab: &Lab) {
-    // It rings and nobody answers: no file, though there is a tone.
+    // An unanswered call leaves no file, though there is a tone.
     let rings = lab.bob.listen("ring", lab.phones);
     let unanswered = lab.carrier.play("trunk", lab.trunks, &[("dial", "+493023125005")]);
     assert_eq!(rings.end().received("INVITE").len(), 1, "{}", unanswered.trace);

@@ -1,5 +1,5 @@
-//! The real program on a folder of its own: a copy of `deploy/samples`, asked with what a real
-//! FreeSWITCH sent (`e2e/requests`).
+//! The real program on its own copy of `deploy/samples`, and the recorded requests of a real FreeSWITCH
+//! (`e2e/requests`).
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -11,7 +11,6 @@ use tempfile::TempDir;
 
 use crate::freeswitch::process::Process;
 use crate::postgres::{Database, reachable_dir};
-pub use crate::wait::DEADLINE as PATIENCE;
 use crate::wait::{DEADLINE, until};
 
 /// Manifests and a data directory.
@@ -72,17 +71,17 @@ impl Setting {
         command
     }
 
-    /// Starts it, and waits until it listens.
+    /// Starts `centrex standalone`, and waits until it listens.
     pub fn start(&self, options: &[&str]) -> Program {
         self.start_command(&mut self.command(options))
     }
 
-    /// Starts what runs it, and waits until it listens.
+    /// Starts a command that runs `centrex standalone`, and waits until that listens.
     pub fn start_command(&self, command: &mut Command) -> Program {
         Program::start(command, self.directory.path().join("output"), "answering mod_xml_curl")
     }
 
-    /// Starts it, and waits until it is ready.
+    /// Starts `centrex standalone`, and waits until it is ready.
     pub fn start_ready(&self, options: &[&str]) -> Program {
         let mut program = self.start(options);
         program.wait_until("readiness", |program| program.get("/readyz").0 == 200);
@@ -90,14 +89,17 @@ impl Setting {
     }
 }
 
-/// Runs a command to its end: whether it was 0, 1, 2 …, and what it printed.
+/// Runs a command to its end: its exit code (`None` after a signal), and what it printed on both streams.
 pub fn run(command: &mut Command) -> (Option<i32>, String) {
     let output = command.output().unwrap();
     let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
     (output.status.code(), text.concat())
 }
 
-/// Runs a command that may not be there, or not be allowed: what it said, where it did not succeed.
+/// Runs a command that may be missing or forbidden.
+///
+/// # Errors
+/// Its standard error, on one line, if it failed; the system's error, if it did not start.
 pub fn succeeded(command: &mut Command) -> Result<(), String> {
     let program = command.get_program().display().to_string();
     match command.output() {
@@ -122,7 +124,7 @@ pub struct Program {
 }
 
 impl Program {
-    /// Starts a command, and waits until it says where it listens, in a message of these words.
+    /// Starts a command, and waits until it logs its address, in a message of these words.
     pub fn start(command: &mut Command, output: PathBuf, listening: &str) -> Self {
         let process = Process::start(command, &output);
         let mut program = Self { process, output, address: SocketAddr::from(([127, 0, 0, 1], 0)) };
@@ -143,12 +145,12 @@ impl Program {
         found.unwrap_or_else(|| panic!("never came: {what}\n{}", self.log()))
     }
 
-    /// Everything it logged.
+    /// Its log so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.output).unwrap_or_default()
     }
 
-    /// The fields of everything it logged.
+    /// The fields of each line of its log.
     fn messages(&self) -> impl Iterator<Item = serde_json::Value> {
         let lines: Vec<String> = self.log().lines().map(str::to_owned).collect();
         lines
@@ -161,7 +163,7 @@ impl Program {
         self.send(&recorded(recording))
     }
 
-    /// The answer to a recorded request, which must be one.
+    /// The body of the answer to a recorded request; panics unless the status is 200.
     pub fn answer(&self, recording: &str) -> String {
         let (status, body) = self.ask(recording);
         assert_eq!(status, 200, "{recording}: {body}");
@@ -178,7 +180,7 @@ impl Program {
         exchange(self.address, request)
     }
 
-    /// Where it says that it listens, in a message of these words.
+    /// The address in a log message of these words.
     pub fn listens(&self, words: &str) -> Option<SocketAddr> {
         self.messages().find(|message| message["message"] == words)?["listen"].as_str()?.parse().ok()
     }
@@ -273,7 +275,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// The value of a metric without labels, or with those it is named with, on a page of them.
+/// The value of a metric on a page of metrics; the name includes the labels, if there are any.
 pub fn sample(page: &str, name: &str) -> Option<f64> {
     let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
     Some(line.trim().parse().expect("a number"))

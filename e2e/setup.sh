@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Installs what building and testing need: through apt as root, else it says what to install. Rust is
-# never installed, only looked at: it comes with rustup, and belongs to a user.
+# Installs the packages that building and testing need, with apt as root; otherwise names them. Rust is only
+# checked and never installed: it comes with rustup, and belongs to a user.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# older WHAT NEEDS: whether a version is below the one that is needed.
+# older VERSION NEEDED: true if a version is below the needed one.
 older() { [ "$1" != "$2" ] && [ "$(printf '%s\n%s\n' "$1" "$2" | sort -V | head -n 1)" = "$1" ]; }
 
 needs=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml)
@@ -32,13 +32,13 @@ fi
 packages=()
 command -v cc >/dev/null || packages+=(build-essential)
 command -v curl >/dev/null || packages+=(curl ca-certificates)
-# The control plane of the tests: its certificates, and what starts it.
+# For the control plane of the tests: its certificates, and the program that starts it.
 command -v openssl >/dev/null || packages+=(openssl)
 command -v setpriv >/dev/null || packages+=(util-linux)
 command -v ip >/dev/null || packages+=(iproute2)
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || packages+=(postgresql)
 command -v psql >/dev/null || packages+=(postgresql-client)
-# SIP phones for the tests with a real FreeSWITCH, which are skipped where none is installed.
+# SIP phones for the tests with a real FreeSWITCH. Without a FreeSWITCH these tests are skipped.
 [ ! -x "${FREESWITCH_PREFIX:-/opt/freeswitch}/bin/freeswitch" ] || command -v sipp >/dev/null || packages+=(sip-tester)
 [ ${#packages[@]} -eq 0 ] && exit 0
 
@@ -47,24 +47,23 @@ if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
     exit 1
 fi
 
-# Only Postgres' programs are needed. Debian's package would make a database cluster of its own and leave
-# a server on port 5432, unless told otherwise while it is installed; where its packages are there already,
-# what they run is none of our business.
+# Only Postgres' programs are needed. Debian's package creates a database cluster and leaves a server on port
+# 5432, unless this file exists while it is installed. An installed package is left as it is.
 defaults=/etc/postgresql-common/createcluster.conf
 options=()
 if [[ " ${packages[*]} " == *" postgresql "* && ! -e $defaults ]]; then
     mkdir -p "${defaults%/*}"
     echo "create_main_cluster = false" >"$defaults"
-    options=(-o Dpkg::Options::=--force-confold)        # keeps it, asks nobody, and leaves its own beside it
+    options=(-o Dpkg::Options::=--force-confold)        # keeps the file, and writes the package's own beside it
     trap '[ ! -e "$defaults.ucf-dist" ] || mv "$defaults.ucf-dist" "$defaults"' EXIT
 fi
 
 mkdir -p "${CARGO_TARGET_DIR:-target}"
 log=$(cd "${CARGO_TARGET_DIR:-target}" && pwd)/apt.log
-echo "Installing with apt, a minute or two: ${packages[*]} (what it says goes to $log)" >&2
+echo "Installing with apt, a minute or two: ${packages[*]} (apt writes to $log)" >&2
 export DEBIAN_FRONTEND=noninteractive
 if ! { apt-get update && apt-get install -y --no-install-recommends "${options[@]}" "${packages[@]}"; } >"$log" 2>&1; then
     tail -n 20 "$log" >&2
-    echo "apt failed. Mend that, or install them yourself: ${packages[*]}" >&2
+    echo "apt failed. Correct the cause, or install the packages yourself: ${packages[*]}" >&2
     exit 1
 fi

@@ -1,4 +1,4 @@
-//! A test that needs something absent says so, and is counted: never a silent pass.
+//! A test that cannot run here is reported and counted, and never passes in silence.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -13,14 +13,14 @@ static TESTS: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
     listed.lines().filter_map(|line| line.strip_suffix(": test").map(str::to_owned)).collect()
 });
 
-/// Whether `cargo test NAME` finds a test of this name.
+/// True if `cargo test NAME` finds a test of this name.
 pub fn is_test(name: &str) -> bool {
     TESTS.contains(name)
 }
 
-/// Notes that the test that runs is skipped, and why: on standard error and, where `CENTREX_SKIPS` names a
-/// file, as a line of it, which `make test` counts in its last lines. The test has the name by which it is
-/// run; with one thread for all tests nobody knows it, and then `label` stands for it.
+/// Reports that the running test is skipped, and why: on standard error, and as a line of the file that
+/// `CENTREX_SKIPS` names, whose lines `make test` counts at its end. The name of the test is that of its thread;
+/// if one thread runs all tests, it is `label`.
 pub fn skip(label: &str, why: &str) {
     let thread = std::thread::current();
     let test = match thread.name() {

@@ -294,7 +294,7 @@ async fn a_tenant_that_is_gone_or_suspended_is_served_nothing_and_kept() {
     let rows: i64 = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut admin).await.unwrap();
     assert_eq!(rows, 2, "retained means that its rows are there");
 
-    // What went while nobody looked is found at the next start.
+    // Manifests that were removed while Centrex was stopped are noticed at the next start.
     moved(there, &here);
     program.wait_until("its return", |program| program.answer("globex-register-1001").contains("a1-hash"));
     program.end("-TERM");

@@ -22,7 +22,7 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The folders that a file names, with the lines: `crate::FOLDER`, wherever that stands but in a comment.
+/// The folders that a file uses, with the lines: every `crate::FOLDER` outside comments.
 fn used(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let code = text.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//"));
     code.flat_map(|(at, line)| line.split("crate::").skip(1).map(move |rest| (at + 1, rest))).map(

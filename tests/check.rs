@@ -116,7 +116,7 @@ fn changed(file: &str, from: &str, to: &str) -> Vec<String> {
 fn what_is_in_a_file_that_is_wrong_is_not_called_missing() {
     let acme = "10-acme.yaml";
     assert_eq!(changed(acme, "country: DE", "country: Germany"), ["acme spec.country Invalid"]);
-    // Nor is what stands beside it, nor what waits for that in turn.
+    // Nor are the other resources of the file, nor those that wait for them.
     let one = ["carol spec.ringSeconds Invalid"];
     assert_eq!(changed("20-acme-extensions.yaml", "displayName: Carol Example", "ringSeconds: 0"), one);
     let secret = "15-acme-secrets.yaml";
@@ -182,7 +182,7 @@ fn thousands_of_findings_in_a_file_have_their_lines() {
     assert_eq!(lines_of(&yaml, "many.yaml"), with_marker, "what compile finds in YAML");
 }
 
-/// What is told of a system in which a name is written wrong.
+/// The report about a system with a misspelt name.
 fn told(from: &str, to: &str) -> (u8, String) {
     assert!(GOOD.contains(from), "{from}");
     checked(&GOOD.replace(from, to), Format::Text)
@@ -230,7 +230,7 @@ fn what_cannot_be_read_is_told_once() {
     let documents: Vec<&str> = GOOD.split("---\n").collect();
     for broken in ["kind: [", "kind: Extention", "\u{0}"] {
         let directory = tempfile::tempdir().unwrap();
-        // The Tenant and the Secret are in a file that nobody can read.
+        // The Tenant and the Secret are in an unreadable file.
         std::fs::write(directory.path().join("base.yaml"), format!("{broken}\n")).unwrap();
         for (name, number) in [("alice", "1001"), ("bob", "1002"), ("carol", "1003")] {
             let extension = documents[2].replace("alice", name).replace("1001", number);
@@ -302,7 +302,7 @@ fn thousands_that_stand_on_one_another_are_each_told_of() {
     };
     let to = |name: &str, number: usize| format!("{{kind: Schedule, name: {name}{number}}}");
     let mut text = GOOD.to_owned();
-    // In the order of their names, each stands on the next.
+    // In the order of their names, each refers to the next.
     for number in 10_000..12_000 {
         text += &schedule(format!("chain{number}"), to("chain", number + 1));
     }

@@ -227,7 +227,7 @@ fn what_a_number_means() {
         ("outside", "0190123456", "Refused.Blocked"),
         ("alice", "11833", "Out.information"),
         ("outside", "11833", "Refused.Outside"),
-        // Nobody has it.
+        // An unknown number.
         ("alice", "999", "Unknown"),
         ("alice", "", "Unknown"),
         ("alice", "alice", "Unknown"),

@@ -13,7 +13,7 @@ struct Case {
     file: &'static str,
     /// Text of the file, and what is put in its place.
     edit: (&'static str, &'static str),
-    /// What is told: the resource, its field, the reason, and a part of the message.
+    /// The expected report: the resource, its field, the reason, and a part of the message.
     told: (&'static str, &'static str, &'static str, &'static str),
 }
 
@@ -92,7 +92,7 @@ fn every_mistake_is_told_with_its_place_its_field_and_what_is_allowed() {
             finding.unwrap_or_else(|| panic!("{what}: {resource}: {field}: {reason} is not in {text}"));
         let message = finding["message"].as_str().unwrap();
         assert!(message.contains(part), "{what}: {message}");
-        // Some are told where they matter, not where they were made.
+        // Some mistakes are reported where they have an effect, not where they were made.
         let file = match reason {
             "LimitExceeded" => "20-acme-extensions.yaml",
             "RefNotPermitted" => "20-globex-phones.yaml",

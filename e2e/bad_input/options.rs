@@ -250,7 +250,7 @@ fn on_small_disk(test: &str, setting: &Setting, megabytes: u32) -> Option<Comman
     in_namespace(test, setting, &mount)
 }
 
-/// Standalone where something is mounted that nobody else sees.
+/// Standalone in a mount namespace of its own.
 fn in_namespace(test: &str, setting: &Setting, mount: &str) -> Option<Command> {
     if let Err(why) = succeeded(Command::new("unshare").args(["-m", "sh", "-c", mount])) {
         skip(test, &format!("not permitted: {mount}: {why}"));

@@ -1,4 +1,4 @@
-//! Requests that are none, at the real program: refused, counted, and nobody else notices.
+//! Malformed requests to the real program: refused and counted, while others are answered as before.
 
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};

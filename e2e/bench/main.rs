@@ -4,6 +4,9 @@
 //! `cargo bench --bench speed -- --quick` measures a tenth and writes nothing; the words `answers`,
 //! `freeswitch`, `size`, `cdr`, `esl`, `sip`, `live` and `cluster` choose parts.
 
+// A benchmark ends at the first `unwrap` that fails.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod answers;
 mod cdr;
 mod cluster;

@@ -6,7 +6,8 @@ use centrex::store::tenant_schema;
 use uuid::Uuid;
 
 use super::{Scene, metric, post, request};
-use crate::program::{PATIENCE, Program};
+use crate::program::Program;
+use crate::wait::DEADLINE;
 
 const WAITING: &str = "centrex_cdr_spool_records";
 
@@ -14,7 +15,7 @@ fn waits_for(program: &Program, name: &str, wanted: f64) {
     let start = Instant::now();
     while metric(program, name) != wanted {
         assert!(
-            start.elapsed() < PATIENCE,
+            start.elapsed() < DEADLINE,
             "{name} is {}, not {wanted}\n{}",
             metric(program, name),
             program.log()
@@ -192,7 +193,7 @@ async fn a_database_that_is_not_as_it_should_be_loses_nothing() {
     // Longer than a single tenant's trouble would be waited out.
     let start = Instant::now();
     while switch.log().matches("call records wait for Postgres").count() < 7 {
-        assert!(start.elapsed() < PATIENCE, "{}", switch.log());
+        assert!(start.elapsed() < DEADLINE, "{}", switch.log());
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert_eq!((scene.reasons().await, metric(&switch, WAITING)), (vec![], 3.0));

@@ -24,8 +24,9 @@ use uuid::Uuid;
 
 use crate::plans;
 use crate::postgres::{Database, keyring};
-use crate::program::{PATIENCE, Program, repository, sample};
+use crate::program::{Program, repository, sample};
 use crate::switch::Site;
+use crate::wait::DEADLINE;
 
 /// A database with two tenants, and a switch beside it.
 struct Scene {
@@ -91,7 +92,7 @@ impl Scene {
             if found == wanted {
                 return;
             }
-            assert!(start.elapsed() < PATIENCE, "{sql}: {found}, not {wanted}");
+            assert!(start.elapsed() < DEADLINE, "{sql}: {found}, not {wanted}");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }

@@ -15,9 +15,10 @@ use super::{metric, of_leg, post, recorded, request, tenant, token, with};
 use crate::freeswitch::process::free_port;
 use crate::plans;
 use crate::postgres::{keyring, reachable_dir};
-use crate::program::{PATIENCE, Program};
+use crate::program::Program;
 use crate::skip::skip;
 use crate::switch::Site;
+use crate::wait::DEADLINE;
 
 const RECORDS: usize = 50_000;
 const TENANTS: usize = 5;
@@ -147,7 +148,7 @@ async fn an_acknowledged_record_outlives_its_server() {
             if stored() > before {
                 break;
             }
-            assert!(start.elapsed() < PATIENCE, "{}", switch.log());
+            assert!(start.elapsed() < DEADLINE, "{}", switch.log());
             tokio::time::sleep(Duration::from_millis(250)).await;
         }
         let before = stored();

@@ -54,7 +54,7 @@ fn it_is_installed_upgraded_and_uninstalled() {
         ""
     );
     assert!(cluster.kubectl_ok(&["get", "tenants", "-n", "acme"]).contains("acme.example.com"));
-    // What was kept is taken on by the next release; of another name, only when it is told to.
+    // The next release adopts what was kept; a release of another name does so only on request.
     helm.release(&["install"], &["media.persistent=true"]);
     helm.helm_ok(&["uninstall", NAME]);
     let another = |more: &[&str]| {
@@ -77,7 +77,7 @@ fn it_is_installed_upgraded_and_uninstalled() {
 fn a_phone_system_is_applied_while_the_operator_is_away(helm: &Helm<'_>) {
     let cluster = helm.cluster;
     cluster.kubectl_ok(&["wait", "--for=condition=Established", "--timeout=60s", "crd", "--all"]);
-    // Its webhook answers nobody here: nothing is kept from being applied.
+    // Its webhook cannot answer here, and does not prevent any apply.
     cluster.kubectl_ok(&["apply", "-f", "deploy/samples"]);
     assert!(cluster.kubectl_ok(&["get", "pbx", "-A", "-o", "name"]).lines().count() > 20);
     let webhook = ["validatingwebhookconfiguration", NAME];
@@ -265,7 +265,7 @@ fn in_namespaces_it_has_no_right_elsewhere() {
     let test = "chart: namespaced";
     let Some(cluster) = &Cluster::own(test) else { return };
     let Some(helm) = Helm::on(cluster, test) else { return };
-    // Somebody else installs the CRDs, once for the cluster.
+    // The CRDs are installed by another release, once for the cluster.
     cluster.install_crds();
     for name in [NAME, "acme", "globex"] {
         cluster.apply(&format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {name}}}}}"));

@@ -70,7 +70,7 @@ impl<'a> Helm<'a> {
         printed.split_whitespace().map(str::to_owned).collect()
     }
 
-    /// Whether somebody may do something.
+    /// Whether an account may do something.
     pub fn may(&self, who: &[&str], what: &[&str]) -> bool {
         let output = self.cluster.kubectl(&[&["auth", "can-i", "--quiet"], who, what].concat());
         output.status.success()

@@ -58,17 +58,17 @@ impl Cluster {
         Ok(Self { kubeconfig: plane.kubeconfig(), kubectl, plane: Some(Mutex::new(plane)) })
     }
 
-    /// One that somebody else has started and will end, as its kubeconfig says.
+    /// A cluster that the tests do not start or stop, by its kubeconfig.
     pub fn reached(kubeconfig: PathBuf, kubectl: PathBuf) -> Self {
         Self { kubeconfig, kubectl, plane: None }
     }
 
-    /// How its administrator gets in.
+    /// The administrator's kubeconfig.
     pub fn kubeconfig(&self) -> &Path {
         &self.kubeconfig
     }
 
-    /// `kubectl`, for what is to run on.
+    /// `kubectl` as a command, for a process that keeps running.
     pub fn program(&self) -> &Path {
         &self.kubectl
     }

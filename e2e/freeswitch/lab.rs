@@ -44,7 +44,7 @@ pub struct Lab {
     pub carrier: Peer,
     /// It takes calls, and the switch's OPTIONS, all the time.
     pub carrier_listens: Listener,
-    /// Somebody on the network.
+    /// A stranger on the network.
     pub stranger: Peer,
     dir: tempfile::TempDir,
 }

@@ -14,7 +14,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// How often a scenario is begun that sent nothing at all.
 const ATTEMPTS: usize = 3;
 
-/// Somebody who speaks SIP.
+/// A SIP client.
 pub struct Peer {
     /// SIP user name.
     pub user: &'static str,
@@ -64,7 +64,7 @@ fn is_request(line: &str, method: &str) -> bool {
 }
 
 impl Peer {
-    /// Somebody at an address of loopback, who takes calls at a port that is free there.
+    /// A client at a loopback address, which takes calls at a free port.
     pub fn new(
         user: &'static str,
         domain: &'static str,
@@ -75,7 +75,7 @@ impl Peer {
         Self::from(Ipv4Addr::new(127, 0, 0, host), user, domain, password, dir)
     }
 
-    /// Somebody at any address.
+    /// A client at any address.
     pub fn from(
         address: Ipv4Addr,
         user: &'static str,
@@ -195,7 +195,7 @@ impl Talk {
     }
 }
 
-/// Somebody who takes calls until ended.
+/// A client that takes calls until it is ended.
 pub struct Listener {
     process: Process,
     trace: PathBuf,

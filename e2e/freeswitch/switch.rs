@@ -15,7 +15,7 @@ use super::wait::{DEADLINE, until};
 
 /// Its event socket's password in tests.
 pub const ESL_PASSWORD: &str = "esl-for-tests";
-/// User and group that nobody logs in as (Debian base-passwd).
+/// User and group without a login (Debian base-passwd).
 const NOBODY: u32 = 65534;
 /// The folders FreeSWITCH wants to be told.
 const FOLDERS: [&str; 8] = ["log", "db", "run", "temp", "storage", "recordings", "cache", "certs"];
@@ -83,7 +83,7 @@ impl Switch {
             let above = dir.parent().expect("the folder above");
             let mode = std::fs::metadata(above).expect("its mode").permissions().mode();
             std::fs::set_permissions(above, std::fs::Permissions::from_mode(mode | 0o011)).expect("its mode");
-            // What a phone achieves on the switch, it achieves as nobody.
+            // A command that a phone gets run on the switch has no rights of root.
             command.uid(NOBODY).gid(NOBODY);
         }
         let process = Process::start(&mut command, &dir.join("freeswitch.out"));

@@ -10,7 +10,7 @@ type Posted = BTreeMap<String, BTreeSet<String>>;
 
 /// A way to Centrex. It ends with the process, as the connections it waits for do.
 pub struct Tee {
-    /// What the switch is told to ask.
+    /// The address that the switch sends its requests to.
     pub url: String,
     posted: Arc<Mutex<Posted>>,
 }

@@ -46,7 +46,7 @@ fn number(node: &Node, name: &str) -> Option<u64> {
     node.value(name)?.parse().ok()
 }
 
-/// Whether an `include` of a file stands below.
+/// True if an element below includes a file.
 fn includes(node: &Node, file: &str) -> bool {
     let directives = node.all("X-PRE-PROCESS");
     directives

@@ -1,4 +1,4 @@
-//! Two writers on a real API server and a real Postgres: how long nobody writes when one goes.
+//! Two writers on a real API server and a real Postgres: how long no process writes after one of them ends.
 
 use std::time::{Duration, Instant};
 

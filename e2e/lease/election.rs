@@ -71,7 +71,7 @@ async fn pass(time: Duration, electors: &[&Elector]) {
     advance_until("time passes", electors, || Instant::now() >= end).await;
 }
 
-/// Two electors, of which the first leads and the second knows.
+/// Two electors: the first leads, and the second has seen that.
 async fn two(server: &Arc<Server>) -> (Elector, Elector) {
     let a = Elector::start(server, "a");
     advance_until("a leads", &[&a], || a.leads()).await;
@@ -189,7 +189,7 @@ async fn a_lease_given_back_is_taken_at_once() {
     assert!(term.lost.is_cancelled());
     a.election.ended().await;
     assert_eq!(server.spec("leaseTransitions"), json!(1));
-    // With nobody to take it, it says that it is free.
+    // Without another elector, the Lease says that it is free.
     b.stop.cancel();
     b.election.ended().await;
     assert_eq!(server.spec("holderIdentity"), json!(""));
@@ -219,7 +219,7 @@ async fn a_conflict_is_looked_into() {
     let server = Arc::new(Server::default());
     let (a, b) = two(&server).await;
     let term = a.term().unwrap();
-    // Somebody annotates it: the version that a knows is an old one, and a goes on.
+    // Another client annotates the Lease: the version that a knows is outdated, and a goes on leading.
     for _ in 0..5 {
         let conflicts = server.conflicts();
         server.edit(|lease| lease["metadata"]["annotations"] = json!({ "note": "looked at" }));
@@ -230,7 +230,7 @@ async fn a_conflict_is_looked_into() {
     assert!(!term.lost.is_cancelled());
     assert_eq!(server.lease().unwrap()["metadata"]["annotations"]["note"], json!("looked at"));
 
-    // Somebody puts another holder there: a stops at its next renewal, long before it runs out.
+    // Another client writes another holder: a stops at its next renewal, long before the Lease expires.
     server.edit(|lease| lease["spec"]["holderIdentity"] = json!("intruder"));
     let stopped = advance_until("a stops", &[&a, &b], || term.lost.is_cancelled()).await;
     assert!(stopped < Duration::from_secs(3), "{stopped:?}");
@@ -246,7 +246,7 @@ async fn a_lease_deleted_or_damaged_is_made_anew() {
     let (a, b) = two(&server).await;
     let term = a.term().unwrap();
     server.delete();
-    // The leader makes it anew, and begins anew: the old term is of a Lease that is no more.
+    // The leader creates the Lease again and begins a new term: the old term belongs to the deleted Lease.
     advance_until("a new term", &[&a, &b], || term.lost.is_cancelled() && a.leads()).await;
     assert_eq!(a.term().unwrap().lease, "lease-2");
     // A dead one does not, and its time runs out.
@@ -257,7 +257,7 @@ async fn a_lease_deleted_or_damaged_is_made_anew() {
     a.access.link(Link::Up);
 
     for damage in [json!({}), json!(null), json!({ "holderIdentity": "x", "leaseDurationSeconds": -1 })] {
-        // Whoever wipes out the holder gives the lease away, before its leader can know.
+        // A client that removes the holder gives the Lease away, before its leader can know.
         server.edit(|lease| lease["spec"] = damage);
         sleep(Duration::from_secs(25)).await;
         assert!(a.leads() != b.leads());

@@ -102,7 +102,7 @@ fn gateway_comes(lab: &mut Lab) {
     });
 }
 
-/// None of these gateways was made anew.
+/// None of these gateways was created again.
 fn older(before: &[(String, String, u64)], after: &[(String, String, u64)]) {
     for (proxy, name, age) in before {
         let same = after.iter().any(|held| (&held.0, &held.1) == (proxy, name) && held.2 > *age);

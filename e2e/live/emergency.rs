@@ -24,7 +24,7 @@ enum Trouble {
     Missing,
     /// It does not answer pings.
     Down,
-    /// Its carrier registers nobody.
+    /// Its carrier accepts no registration.
     NotRegistered,
     /// Every call is answered with a status.
     Answers(u16),
@@ -199,7 +199,7 @@ fn says_so(lab: &Lab) {
     }
 }
 
-/// A trunk that registers is made anew, and is the only one: the call waits until it is back.
+/// The only trunk registers and is created again: the call waits until the trunk is back.
 fn comes_back(lab: &Lab) {
     let case = lab.cases.iter().find(|case| case.name == "fine-alone").expect("the case");
     let carrier = case.carrier.listen("registrar_answer", lab.trunks);

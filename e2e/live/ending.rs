@@ -48,7 +48,7 @@ fn ready(lab: &mut Lab) {
     lab.eventually("the probe knows that FreeSWITCH listens", || is_ready(lab));
     // Not a moment too early: the first phone that comes is served.
     lab.register(&[&lab.alice, &lab.bob]);
-    // A profile that goes does not take the rest with it; without any, nobody is served.
+    // A profile that stops does not make the switch unready; without any profile it is.
     lab.switch.api("sofia profile external stop");
     assert!(is_ready(lab), "{}", probe(lab));
 }

@@ -22,7 +22,7 @@ enum Reported {
     Heartbeat(u16),
     Gateway(String, bool),
     Profile(String),
-    /// An event that nobody asked for.
+    /// An unsolicited event.
     Other(String),
     /// A whole frame whose body is no event.
     Broken(String),

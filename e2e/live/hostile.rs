@@ -193,7 +193,7 @@ async fn of_a_million_events_a_bounded_number_waits_and_the_rest_is_counted() {
         says(&mut events, &heartbeat(7)).await;
         events
     });
-    // Nobody takes events meanwhile.
+    // No task receives events meanwhile.
     let mut events = tokio::time::timeout(Duration::from_secs(120), peer).await.expect("it hangs").unwrap();
     let (mut taken, mut lost) = (0, 0);
     let count = async {
@@ -204,7 +204,7 @@ async fn of_a_million_events_a_bounded_number_waits_and_the_rest_is_counted() {
                 None => panic!("the session ended after {taken} and {lost} lost"),
             }
             if taken + lost >= EVENTS - 20_000 {
-                // A sign of life wakes whoever waits.
+                // A heartbeat wakes the waiting task.
                 says(&mut events, &heartbeat(7)).await;
             }
         }

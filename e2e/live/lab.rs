@@ -130,7 +130,7 @@ impl Lab {
         }
     }
 
-    /// Whether somebody is registered, as mod_sofia has it.
+    /// Whether a user is registered, as mod_sofia reports it.
     pub fn is_registered(&self, user: &str, domain: &str) -> bool {
         self.switch.api(&format!("sofia_contact */{user}@{domain}")).starts_with("sofia/")
     }

@@ -54,7 +54,7 @@ pub fn enforced(site: &mut Site) {
     for port in [(switch, 5060), (switch, 5080), (switch, 8081), (operator, 8081), (operator, 9443)] {
         assert_eq!(connect(port.into()), Connection::Made, "{port:?}");
     }
-    // The operator reaches Postgres and the API server, and nobody else.
+    // The operator reaches Postgres and the API server, and no other address.
     assert_eq!(leaves(site, stranger), Connection::Dropped);
     for port in [(OUTSIDE, 5432), (Ipv4Addr::new(10, 0, 0, 1), 443)] {
         assert_eq!(leaves(site, port.into()), Connection::Made, "{port:?}");

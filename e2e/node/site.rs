@@ -125,7 +125,7 @@ impl Site {
         }
     }
 
-    /// Installs the chart, or upgrades it so that the switches' pods are made anew.
+    /// Installs the chart, or upgrades it so that the switches' pods are replaced.
     pub fn release(&mut self, values: &[&str]) {
         self.releases += 1;
         let annotation = format!("switch.podAnnotations.release=r{}", self.releases);
@@ -225,7 +225,7 @@ impl Site {
         self.bob_answers.seen().received("ACK").len()
     }
 
-    /// What there is, for whoever reads of a failure.
+    /// The state of the cluster, for the message of a failure.
     pub fn state(&self) -> String {
         let ask = |arguments: &[&str]| {
             String::from_utf8_lossy(&self.cluster.kubectl(arguments).stdout).into_owned()

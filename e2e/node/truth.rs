@@ -26,7 +26,7 @@ use crate::wait::DEADLINE;
 const NAME: &str = "Alice the ";
 /// The samples' tenant where the call was recorded.
 const RECORDED_TENANT: &str = "a759cfa5-43e1-52fd-b127-20cc0fb653e5";
-/// How long one change is looked at before the next comes.
+/// How long the test watches one change before it makes the next.
 const TURN: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(200);
 

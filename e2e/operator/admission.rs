@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::Site;
 use crate::program::Program;
 
-/// A webhook on loopback; the API server is told where by URL, for it has no Services here.
+/// A webhook on loopback, which the API server calls by URL: this cluster has no Services.
 pub fn configuration(port: u16, bundle: &str) -> String {
     format!(
         "apiVersion: admissionregistration.k8s.io/v1\nkind: ValidatingWebhookConfiguration\n\

@@ -1,4 +1,4 @@
-//! What switches find is told where it belongs: on the Switch, the Trunk and the Tenant.
+//! The reports of switches appear in the statuses of the Switch, the Trunk and the Tenant.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -151,7 +151,7 @@ async fn what_switches_find_is_told_where_it_belongs() {
 
     emergency_trunk_goes_down(&site, &a, &b);
 
-    // Drift and draining are told in words on the Switch.
+    // The Switch reports drift and draining in words.
     a.find(|found| found.drift = vec!["queue support@acme.example.com is missing".to_owned()]);
     site.wait_for("default", "switch/a", "Drifted=True Differs");
     assert!(message(&site.get("default", "switch/a").unwrap(), "Drifted").contains("support@acme"));
@@ -197,7 +197,7 @@ async fn what_switches_find_is_told_where_it_belongs() {
     site.wait_for("default", "switch/b", "Ready=True Reporting");
     wait_registered("3/4");
 
-    // One that loses its power is named soon, and holds up nobody after a while.
+    // A switch that loses its power is reported soon, and after a while no resource waits for it.
     drop(b);
     let killed = Instant::now();
     site.wait_for("default", "switch/b", "Ready=Unknown Late");

@@ -28,7 +28,7 @@ async fn a_database_that_is_not_there_is_waited_for() {
     sqlx::raw_sql(AssertSqlSafe(make_it.clone())).execute(&mut server).await.unwrap();
     site.wait_for("one", "tenant/one", "Programmed=True Programmed");
 
-    // It is gone under them, and made anew with nothing in it.
+    // The database is dropped while they use it, and created again, empty.
     sqlx::raw_sql(AssertSqlSafe(drop_it)).execute(&mut server).await.unwrap();
     site.cluster.apply(&site.extension("one", 100));
     site.wait_for("one", "extension/e100", "Programmed=Unknown StoreFailed");
@@ -153,7 +153,7 @@ async fn a_secret_that_is_forbidden_at_first_is_waited_for() {
     });
     assert_eq!(operator.get("/livez").0, 200);
     site.cluster.apply(SECRETS);
-    // The API server is told to fail where the webhook does not answer.
+    // The webhook's failure policy makes the API server refuse requests while it does not answer.
     let namespace = "{apiVersion: v1, kind: Namespace, metadata: {name: one}}";
     site.cluster.apply(namespace);
     let tenant = "apiVersion: centrex.dev/v1alpha1\nkind: Tenant\nmetadata: {name: one, namespace: one}\n\

@@ -193,7 +193,7 @@ async fn a_restore_while_no_operator_runs_waits_for_one() {
     switch = past.site.switch("switch-1");
     switch.wait_until("a comparison", |switch| held_back(switch) >= 2.0);
     assert!(past.is_new(&switch));
-    // Whoever has never known better serves what there is.
+    // A switch that never knew a later state serves the older one.
     let mut fresh = past.site.switch("fresh");
     fresh.wait_until("what there is", |fresh| fresh.ask(QUEUES).0 == 200 && past.is_old(fresh));
     // A tenant that was made after the backup goes before anybody writes it again.

@@ -29,7 +29,7 @@ async fn the_truth_of_each_resource_is_told() {
     assert_ne!(fresh["data"]["password"], password, "deleting the Secret rotates the password");
     site.wait_for("north", "extension/e100", "Ready=True Ready");
 
-    // Two tenants claim one domain: the older keeps it, the younger says so, and names nobody in another namespace.
+    // Two tenants claim one domain: the older keeps it, the younger reports it without naming the other.
     std::thread::sleep(Duration::from_millis(1100)); // ages are counted in seconds
     site.cluster.apply(
         "{apiVersion: v1, kind: Namespace, metadata: {name: south}}\n---\n\
@@ -44,7 +44,7 @@ async fn the_truth_of_each_resource_is_told() {
     assert!(site.get("south", "tenant/south").unwrap()["metadata"]["finalizers"].is_null());
     let events =
         until(DEADLINE, || Some(site.events("south", "Conflict")).filter(|events| !events.is_empty()));
-    // Once, and once more by whoever leads next before a watch has shown the status.
+    // Once, and once more by the next leader, if no watch has shown it the status yet.
     let terms = operator.log().matches("writing to the database").count();
     assert!(events.as_ref().unwrap().len() <= terms, "{events:?} in {terms} terms");
 

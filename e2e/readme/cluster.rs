@@ -56,7 +56,7 @@ async fn from_helm_install_to_a_phone() {
     for line in ["extension.centrex.dev/alice condition met", "tenant.centrex.dev/globex condition met"] {
         assert!(text.contains(line), "{text}");
     }
-    // What the phone of the page is told: its password is the one that FreeSWITCH asks for.
+    // The settings of the page's phone: its password is the one that FreeSWITCH checks.
     let first_line = "kubectl get secret -n acme alice-sip -o jsonpath='{.data.password}' | base64 -d";
     let told = shell(first_line);
     assert!(told.starts_with("alice-dummy-password"), "{told}");

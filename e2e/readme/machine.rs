@@ -1,4 +1,4 @@
-//! What needs no cluster that is there already.
+//! Blocks that need no running cluster.
 
 use std::path::Path;
 use std::process::Command;
@@ -39,7 +39,7 @@ fn the_repository_is_cloned() {
     let script = block("git clone REPOSITORY centrex", &[("REPOSITORY", env!("CARGO_MANIFEST_DIR"))]);
     let mut shell = Command::new("bash");
     shell.args(["-euc", &format!("{script}test -x e2e/demo.sh && make help")]).current_dir(folder.path());
-    // Whoever cloned this repository, it is read here.
+    // Git refuses a repository of another user unless this is set.
     shell
         .env("GIT_CONFIG_COUNT", "1")
         .env("GIT_CONFIG_KEY_0", "safe.directory")

@@ -35,7 +35,7 @@ fn reason(outside: &Slow, key: &ObjectKey, type_: &str) -> Option<String> {
     Some(conditions.iter().find(|condition| condition.type_ == type_)?.reason.clone())
 }
 
-/// A loop that leads, how far it is, and who is told its statuses.
+/// A leading loop, its progress, and the receiver of its statuses.
 fn leading(store: &Store) -> (Reconciler, watch::Receiver<Progress>, Arc<Slow>) {
     let outside = Arc::new(Slow::default());
     let (progress, told) = watch::channel(Default::default());
@@ -116,7 +116,7 @@ async fn the_last_good_row_outlives_the_process() {
         assert_eq!(reason(&outside, &key, "Programmed").as_deref(), Some("LastGoodKept"), "{key}");
     }
 
-    // What is withdrawn, or made anew, is gone, and does not come back by a mistake.
+    // A row whose resource is withdrawn or created again is removed, and a mistake does not bring it back.
     second.take_in(vec![Change::Remove(a_sip.key())], true);
     settle(&mut second, &told).await;
     assert_eq!(state().await, (good.0.clone(), None, good.2.clone()));

@@ -21,9 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::plans;
 use crate::postgres::{Database, keyring};
-
-/// Timeout of everything that a test waits for.
-const PATIENCE: Duration = Duration::from_secs(15);
+use crate::wait::DEADLINE;
 
 /// A running follower and its replica.
 pub struct Following {
@@ -46,14 +44,14 @@ impl Following {
 
     pub async fn caught_up(&mut self) {
         let caught_up = self.progress.wait_for(|progress| progress.caught_up);
-        drop(tokio::time::timeout(PATIENCE, caught_up).await.expect("not caught up").unwrap());
+        drop(tokio::time::timeout(DEADLINE, caught_up).await.expect("not caught up").unwrap());
     }
 
     /// Waits until a condition holds for the replica.
     pub async fn sees(&self, what: &str, holds: impl Fn(&Replica) -> bool) {
         let started = Instant::now();
         while !holds(&self.replica) {
-            assert!(started.elapsed() < PATIENCE, "never seen: {what}");
+            assert!(started.elapsed() < DEADLINE, "never seen: {what}");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
@@ -143,7 +141,7 @@ async fn what_was_missed_is_made_up() {
     .unwrap();
     assert!(killed > 0);
     drop(
-        tokio::time::timeout(PATIENCE, following.progress.wait_for(|progress| !progress.connected))
+        tokio::time::timeout(DEADLINE, following.progress.wait_for(|progress| !progress.connected))
             .await
             .unwrap(),
     );
@@ -237,7 +235,7 @@ async fn one_unreadable_tenant_does_not_stop_the_others() {
     store.write_tenant(&good).await.unwrap();
     following.sees("the good one", |replica| replica.revisions()[&good.tenant.id] == 2).await;
     let unreadable = following.progress.wait_for(|progress| progress.unreadable.contains(&bad.tenant.id));
-    drop(tokio::time::timeout(PATIENCE, unreadable).await.unwrap());
+    drop(tokio::time::timeout(DEADLINE, unreadable).await.unwrap());
     assert_eq!(following.replica.revisions()[&bad.tenant.id], 1, "its last good state is served");
 
     // The next plan repairs the row.
@@ -245,7 +243,7 @@ async fn one_unreadable_tenant_does_not_stop_the_others() {
     store.write_tenant(&bad).await.unwrap();
     following.sees("the bad one mended", |replica| replica.revisions()[&bad.tenant.id] == 3).await;
     let mended = following.progress.wait_for(|progress| progress.unreadable.is_empty());
-    drop(tokio::time::timeout(PATIENCE, mended).await.unwrap());
+    drop(tokio::time::timeout(DEADLINE, mended).await.unwrap());
     following.end().await;
 }
 

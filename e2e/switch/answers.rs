@@ -8,8 +8,9 @@ use sqlx::{ConnectOptions, PgConnection};
 
 use super::{Site, names, reported};
 use crate::postgres::{Database, reachable_dir};
-use crate::program::{PATIENCE, Program, Setting, recordings, url};
+use crate::program::{Program, Setting, recordings, url};
 use crate::skip::skip;
+use crate::wait::DEADLINE;
 
 fn answers(program: &Program) -> Vec<(String, String)> {
     recordings().into_iter().map(|name| (name.clone(), program.answer(&name))).collect()
@@ -78,7 +79,7 @@ async fn until_reported(admin: &mut PgConnection, rows: &[(String, i64, String, 
         if rows.iter().all(|row| found.contains(row)) {
             return;
         }
-        assert!(started.elapsed() < PATIENCE, "{found:?} is not {rows:?}");
+        assert!(started.elapsed() < DEADLINE, "{found:?} is not {rows:?}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -74,7 +74,7 @@ fn what_is_kept_can_be_led_to() {
     assert_eq!(plan.ring_groups["sales"].members.len(), 2);
     assert_eq!(plan.queues["support"].agents.len(), 1);
 
-    // Somebody else takes it: hers goes, and what led to it.
+    // Another resource claims the number: hers is removed, and what led to it.
     system.set("RingGroup acme/sales", "/spec/number", json!("1001")).apply();
     let plan = system.plan();
     assert!(!plan.extensions.contains_key("alice"));
@@ -158,7 +158,7 @@ fn rights_that_are_taken_away_go_whatever_else_is_wrong() {
     assert_eq!(system.problems_of(route), ["spec.trunks[0]: RefNotFound"]);
     assert_eq!(system.plan().outbound_routes["national"].toll_class.as_deref(), Some("National"));
 
-    // The trunk is lent to nobody any more.
+    // The trunk is open to no namespace any more.
     let carrier = "Trunk carriers/carrier";
     system.set(carrier, "/spec/allowedNamespaces/from", json!("Same")).apply();
     assert_eq!(system.problems_of(MAIN), ["spec.trunkRef: RefNotPermitted"]);

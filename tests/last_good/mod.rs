@@ -130,7 +130,7 @@ impl System {
         system
     }
 
-    /// A Secret that nobody uses yet.
+    /// A Secret that no resource uses yet.
     fn extra_secret(&self) -> (String, Value) {
         let secret = serde_json::json!({"apiVersion": "v1", "kind": "Secret",
             "metadata": {"name": "spare", "namespace": "acme", "uid": "spare"},

@@ -1,4 +1,4 @@
-//! Every reference that a resource can hold, made to name nothing: each is told, at its field.
+//! Every reference of every kind, changed to a missing resource: each is reported, with its field.
 
 use std::path::Path;
 

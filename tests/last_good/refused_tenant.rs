@@ -56,7 +56,7 @@ fn what_is_deleted_goes_and_what_led_to_it() {
     system.remove("IvrMenu acme/welcome").apply();
     assert!(system.plan().schedules.is_empty());
     assert_eq!((system.main(), system.stays(MAIN)), (None, None));
-    // One that is made anew under the same name is another, and waits for the tenant.
+    // A resource that is created again under the same name is another one, and waits for the tenant.
     let mut alice: Value = system.objects[ALICE].clone();
     alice["metadata"]["uid"] = json!("another");
     system.objects.insert(ALICE.to_owned(), alice);

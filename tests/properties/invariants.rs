@@ -167,7 +167,7 @@ fn no_circles(plan: &TenantPlan) {
     assert!(ways.is_empty(), "calls go round: {ways:#?}");
 }
 
-/// Nothing stands before an emergency number.
+/// No number or pattern hides an emergency number.
 fn emergency_is_free(plan: &TenantPlan, platform: &PlatformPlan) {
     let view = TenantView::new(plan.clone());
     for number in plan.tenant.emergency.iter().flat_map(|emergency| &emergency.numbers) {

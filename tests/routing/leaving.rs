@@ -83,13 +83,13 @@ fn digits_are_edited_and_the_nearest_caller_id_is_shown() {
         // No number of its own: the tenant's. Not edited: as dialled.
         ("carol", "0900123", "0900123", "Acme", "03012345600"),
         ("bob", "118000", "118000", "Acme", "03012345600"),
-        // The route's stands before the caller's own.
+        // The route's caller id comes before the caller's own.
         ("alice", "80012345", "80012345", "Acme Hotline", "00442079460123"),
     ] {
         let expected = (number.to_owned(), name.to_owned(), shown.to_owned());
         assert_eq!(sent(&office, &office.dial(caller, dialled)), expected, "{caller} dials {dialled}");
     }
-    // Nobody has one: the number inside is all that is shown, never the name.
+    // Without a caller id, the internal number is shown, and never the name.
     let bare = ACME.replace("  callerId: {name: Acme, number: \"+493012345600\"}\n", "");
     let office = Office::open(&bare);
     let (_, name, shown) = sent(&office, &office.dial("bob", "118000"));
@@ -150,7 +150,7 @@ fn calls_abroad_are_counted_apart() {
     let said = bare.said(&bare.dial("alice", "0044207946"));
     assert!(said.iter().any(|action| action == abroad), "{said:#?}");
     assert!(said.iter().any(|action| action.ends_with("/44207946")), "{said:#?}");
-    // A phone that forwards its calls abroad counts, whoever called it.
+    // The phone that forwards a call abroad is counted, and not its caller.
     let forwarding =
         "displayName: Bob Example, forwarding: {always: {kind: ExternalNumber, number: \"+442079460123\"}}";
     let forwards = of("5", &|text| text.replace("displayName: Bob Example", forwarding));

@@ -73,7 +73,7 @@ fn the_tone_is_in_the_recording_and_is_heard_once() {
     let once_answered = format!("set execute_on_answer={TONE}");
     let said = office.said(&office.dial("alice", "1002"));
     let record = said.iter().position(|action| action.starts_with("record_session ")).unwrap();
-    // What nobody answers leaves no file, and nobody hears it.
+    // An unanswered call leaves no file, and no tone is played.
     assert!(said[..record].contains(&once_answered), "{said:#?}");
     assert!(said[..record].contains(&"set RECORD_ANSWER_REQ=true".to_owned()), "{said:#?}");
     assert!(!said.contains(&TONE.to_owned()), "{said:#?}");

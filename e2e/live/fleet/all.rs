@@ -1,4 +1,4 @@
-//! Three switches: what is live is on all of them, and one that is lost holds up nobody for long.
+//! Three switches: a live resource is on all of them, and no resource waits long for a lost switch.
 
 use super::site::{Fleet, gateways};
 use crate::freeswitch::phone::{Listener, Peer};
@@ -26,7 +26,7 @@ async fn what_is_live_is_on_every_switch() {
     one_is_lost(&mut fleet);
 }
 
-/// FreeSWITCH at c stands still: its sidecar holds the news, and it is not live.
+/// FreeSWITCH at c hangs: its sidecar has the change, which is not live.
 fn one_is_stuck(fleet: &Fleet) {
     let (site, c) = (&fleet.site, &fleet.switches[2].switch);
     c.signal("-STOP");
@@ -36,7 +36,7 @@ fn one_is_stuck(fleet: &Fleet) {
     // What belongs to the platform as well.
     lets_in(site, "192.0.2.9");
     fleet.says("carriers", "trunk/carrier", "Live", "2/3 switches answer with it; missing: c");
-    // A minute later nobody waits for it, although its sidecar goes on reporting.
+    // A minute later no resource waits for c, although its sidecar goes on reporting.
     let left_out =
         || fleet.message("default", "switch/c", "Ready").contains("no resource waits for it any more");
     assert!(until(DEADLINE, || left_out().then_some(())).is_some(), "c still counts\n{}", fleet.logs());

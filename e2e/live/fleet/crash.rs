@@ -27,7 +27,7 @@ async fn what_was_broken_off_is_brought_to_its_end() {
     member.register(&before, phones);
     member.register(&member.hank, phones);
 
-    // Everything at once, with a password, which nobody can see on the switch.
+    // All changes at once, with a password, which cannot be read back from the switch.
     let sidecar = i32::try_from(member.sidecar.as_ref().expect("a sidecar").id()).unwrap();
     let signal = |signal| kill_process(Pid::from_raw(sidecar).unwrap(), signal).unwrap();
     signal(Signal::STOP);
@@ -56,7 +56,7 @@ async fn what_was_broken_off_is_brought_to_its_end() {
     assert!(member.is_registered(&member.hank));
     member.register(&after, phones);
 
-    // FreeSWITCH is killed: what starts anew has all of it too.
+    // FreeSWITCH is killed: the next process has all of it too.
     drop(call);
     let member = &mut fleet.switches[0];
     member.switch.kill();

@@ -1,4 +1,4 @@
-//! When a profile may be started anew, and that nothing else waits with it.
+//! When a profile may be restarted, and that no other change waits for the restart.
 
 use super::site::{Fleet, Member};
 use crate::live::lab::Call;

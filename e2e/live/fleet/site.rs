@@ -36,7 +36,7 @@ pub struct Fleet {
     pub dir: tempfile::TempDir,
 }
 
-/// A switch of the fleet. What ends first stands first.
+/// A switch of the fleet. Fields are dropped in the order in which the processes must end.
 pub struct Member {
     /// Name.
     pub name: &'static str,
@@ -201,7 +201,7 @@ impl Member {
         self.call_of(&self.alice, &self.bob, phones)
     }
 
-    /// Somebody calls 1002.
+    /// A call to 1002.
     pub fn call_of(&self, caller: &Peer, called: &Peer, phones: u16) -> Call {
         self.register(caller, phones);
         self.register(called, phones);
@@ -216,7 +216,7 @@ impl Member {
         assert!(registered.is_some(), "{}@{} is not registered at {}", phone.user, phone.domain, self.name);
     }
 
-    /// Whether somebody is registered, as mod_sofia has it.
+    /// Whether a user is registered, as mod_sofia reports it.
     pub fn is_registered(&self, phone: &Peer) -> bool {
         self.switch.api(&format!("sofia_contact */{}@{}", phone.user, phone.domain)).starts_with("sofia/")
     }
