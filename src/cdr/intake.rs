@@ -303,11 +303,11 @@ mod tests {
     async fn postgres_is_asked_at_once_and_then_after_pauses_that_grow() {
         let mut retry = RetryState::now();
         assert_eq!(retry.next_try, Instant::now());
-        retry.goes_on(None);
+        retry.record_failure(None);
         let first = retry.next_try - Instant::now();
         assert!(first >= Duration::from_millis(125) && first <= Duration::from_millis(250), "{first:?}");
         for _ in 0..10 {
-            retry.goes_on(None);
+            retry.record_failure(None);
         }
         let last = retry.next_try - Instant::now();
         assert!(last >= Duration::from_millis(2500) && last <= Duration::from_secs(5), "{last:?}");
