@@ -1,5 +1,4 @@
-//! The cluster source on a real API server: the samples as `kubectl` applies them, and what happens
-//! to them then.
+//! The cluster source on a real API server: samples applied by `kubectl`, then changed, broken and deleted.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -15,17 +14,17 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::cluster::Cluster;
 use crate::program::repository;
 
-/// Longer than the longest pause before a watch is tried again.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a test waits: longer than the longest pause before a watch is retried.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A source that is followed.
+/// A running source, with the objects and changes of the updates it sent.
 struct Source {
     watches: Watches,
     updates: mpsc::Receiver<Update>,
     objects: BTreeMap<String, Object>,
     invalid: BTreeMap<String, String>,
-    /// A line a change, in order.
-    said: Vec<String>,
+    /// One line for each change, in order.
+    changes: Vec<String>,
     complete: bool,
     _stop: DropGuard,
 }
@@ -38,13 +37,13 @@ impl Source {
         let watches = start(ClusterOptions { client, namespaces }, sender, stop.clone());
         let (objects, invalid) = (BTreeMap::new(), BTreeMap::new());
         let _stop = stop.drop_guard();
-        Self { watches, updates, objects, invalid, said: Vec::new(), complete: false, _stop }
+        Self { watches, updates, objects, invalid, changes: Vec::new(), complete: false, _stop }
     }
 
-    fn take(&mut self, update: Update) {
+    fn apply(&mut self, update: Update) {
         self.complete = update.complete;
         for change in update.changes {
-            let (sign, key, object) = match change {
+            let (status, key, object) = match change {
                 Change::Upsert(object) => ('+', object.key().to_string(), Some(object)),
                 Change::Remove(key) => ('-', key.to_string(), None),
                 Change::Unreadable(unreadable) => {
@@ -52,7 +51,7 @@ impl Source {
                     continue;
                 }
             };
-            self.said.push(format!("{sign} {key}"));
+            self.changes.push(format!("{status} {key}"));
             self.invalid.remove(&key);
             match object {
                 Some(object) => self.objects.insert(key, object),
@@ -62,26 +61,26 @@ impl Source {
     }
 
     async fn until(&mut self, what: &str, done: impl Fn(&Self) -> bool) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         while !done(self) {
-            // What the watches say of themselves changes without an update.
+            // The watches' status changes without an update.
             if let Ok(update) = timeout(Duration::from_millis(100), self.updates.recv()).await {
-                self.take(update.expect("the source ended"));
+                self.apply(update.expect("the source ended"));
             }
-            let last = self.said.iter().rev().take(20).collect::<Vec<_>>();
+            let last = self.changes.iter().rev().take(20).collect::<Vec<_>>();
             let missing = self.watches.missing();
-            assert!(Instant::now() < deadline, "{what}: not in {PATIENCE:?}; {last:?} {missing:?}");
+            assert!(Instant::now() < deadline, "{what}: not in {TIMEOUT:?}; {last:?} {missing:?}");
         }
     }
 
-    /// What is said in a while; nothing counts that was said before.
-    async fn hears(&mut self, time: Duration) -> Vec<String> {
-        self.said.clear();
+    /// All changes within a time; forgets those before.
+    async fn changes_within(&mut self, time: Duration) -> Vec<String> {
+        self.changes.clear();
         let deadline = tokio::time::Instant::now() + time;
         while let Ok(update) = timeout_at(deadline, self.updates.recv()).await {
-            self.take(update.expect("the source ended"));
+            self.apply(update.expect("the source ended"));
         }
-        std::mem::take(&mut self.said)
+        std::mem::take(&mut self.changes)
     }
 
     fn json(&self, key: &str) -> Value {
@@ -89,14 +88,14 @@ impl Source {
     }
 }
 
-/// What both sources must agree on: everything but the metadata that a cluster adds.
+/// The part of an object that is equal in both sources: everything but the metadata that a cluster adds.
 fn essence(object: &Object) -> Value {
     let mut value = object.to_json().unwrap();
     let map = value.as_object_mut().unwrap();
     let mut labels = serde_json::Map::new();
     if let (Object::Namespace(_), Some(Value::Object(found))) = (object, map["metadata"].get("labels")) {
         labels.extend(found.clone());
-        labels.remove("kubernetes.io/metadata.name"); // an API server's own
+        labels.remove("kubernetes.io/metadata.name"); // set by the API server
     }
     map.retain(|field, _| matches!(field.as_str(), "spec" | "data" | "binaryData"));
     map.insert("labels".into(), labels.into());
@@ -110,7 +109,7 @@ async fn samples_are_seen_as_the_folder_source_sees_them_and_followed() {
     };
     let mut source = Source::start(cluster.client().await, &[]);
 
-    // Started before the CRDs are there: what there is comes, the rest is named and waited for.
+    // Started before the CRDs are installed: Namespaces are read, the missing kinds are named.
     source.until("namespaces", |source| source.objects.contains_key("Namespace kube-system")).await;
     let missing = source.watches.missing().join("\n");
     assert!(!source.complete && missing.contains("Extension: not listed yet: 404"), "{missing}");
@@ -147,7 +146,7 @@ async fn samples_are_seen_as_the_folder_source_sees_them_and_followed() {
     unreadable(&cluster, &mut source).await;
     outage(&cluster, &mut source).await;
 
-    // A namespace that goes takes everything in it along.
+    // Deleting a namespace deletes everything in it.
     cluster.kubectl_ok(&["delete", "namespace", "globex", "--timeout=90s"]);
     source
         .until("all of globex gone", |source| !source.objects.keys().any(|key| key.contains("globex")))
@@ -156,43 +155,43 @@ async fn samples_are_seen_as_the_folder_source_sees_them_and_followed() {
 
 /// Edits, renames, deletions, rotations.
 async fn edits(cluster: &Cluster, source: &mut Source) {
-    source.hears(Duration::from_millis(500)).await;
+    source.changes_within(Duration::from_millis(500)).await;
     let patch = r#"{"spec": {"displayName": "Alice Other"}}"#;
     let began = Instant::now();
     cluster.patch("acme", "extension/alice", patch);
-    source.until("an edit", |source| !source.said.is_empty()).await;
+    source.until("an edit", |source| !source.changes.is_empty()).await;
     println!("kubectl patch, started to seen: {:?}", began.elapsed());
     assert_eq!(source.json("Extension acme/alice")["spec"]["displayName"], "Alice Other");
-    assert_eq!(source.hears(Duration::from_millis(300)).await, [""; 0]);
+    assert_eq!(source.changes_within(Duration::from_millis(300)).await, [""; 0]);
 
-    // Rotation, of a Secret that is used and of one that is not.
+    // A changed Secret that is referenced, and one that is not.
     let turned = r#"{"stringData": {"password": "another-dummy-password"}}"#;
     cluster.kubectl_ok(&["create", "secret", "generic", "unused", "-n", "acme", "--from-literal=a=b"]);
     cluster.patch("acme", "secret/alice-sip", turned);
-    source.until("a rotation", |source| !source.said.is_empty()).await;
-    assert_eq!(source.said, ["+ Secret acme/alice-sip"]);
+    source.until("a rotation", |source| !source.changes.is_empty()).await;
+    assert_eq!(source.changes, ["+ Secret acme/alice-sip"]);
     let Object::Secret(secret) = &source.objects["Secret acme/alice-sip"] else { panic!() };
     assert_eq!(secret.data.as_ref().unwrap()["password"].0, b"another-dummy-password");
 
-    // A new name is one object less and one more; its Secret goes by the name.
+    // Renaming deletes one object and its Secret and creates another object.
     let bob = json!({"apiVersion": "centrex.dev/v1alpha1", "kind": "Extension",
         "metadata": {"name": "robert", "namespace": "acme"}, "spec": source.json("Extension acme/bob")["spec"]});
-    source.said.clear();
+    source.changes.clear();
     cluster.kubectl_ok(&["delete", "extension", "bob", "-n", "acme"]);
     cluster.apply(&bob.to_string());
-    source.until("a new name", |source| source.said.len() == 3).await;
-    assert_eq!(source.said, ["- Extension acme/bob", "- Secret acme/bob-sip", "+ Extension acme/robert"]);
-    source.said.clear();
+    source.until("a new name", |source| source.changes.len() == 3).await;
+    assert_eq!(source.changes, ["- Extension acme/bob", "- Secret acme/bob-sip", "+ Extension acme/robert"]);
+    source.changes.clear();
     let password = "--from-literal=password=robert-dummy";
     cluster.kubectl_ok(&["create", "secret", "generic", "robert-sip", "-n", "acme", password]);
-    source.until("the Secret that was missing", |source| !source.said.is_empty()).await;
-    assert_eq!(source.said, ["+ Secret acme/robert-sip"]);
-    source.said.clear();
+    source.until("the Secret that was missing", |source| !source.changes.is_empty()).await;
+    assert_eq!(source.changes, ["+ Secret acme/robert-sip"]);
+    source.changes.clear();
     cluster.kubectl_ok(&["delete", "secret", "robert-sip", "-n", "acme"]);
-    source.until("a Secret that goes", |source| !source.said.is_empty()).await;
-    assert_eq!(source.said, ["- Secret acme/robert-sip"]);
+    source.until("a Secret that goes", |source| !source.changes.is_empty()).await;
+    assert_eq!(source.changes, ["- Secret acme/robert-sip"]);
 
-    // Only metadata that somebody uses makes a change of a Namespace, and a status is a change.
+    // Labels of a Namespace are read, and a new status is a change.
     cluster.kubectl_ok(&["label", "namespace", "acme", "team=x"]);
     source
         .until("a label", |source| source.json("Namespace acme")["metadata"]["labels"]["team"] == "x")
@@ -209,7 +208,7 @@ async fn edits(cluster: &Cluster, source: &mut Source) {
         .await;
 }
 
-/// A newer CRD lets through what this program does not know.
+/// A newer CRD allows a field that this program does not know.
 async fn unreadable(cluster: &Cluster, source: &mut Source) {
     let known = json!([{"op": "add",
         "path": "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/colour",
@@ -217,13 +216,13 @@ async fn unreadable(cluster: &Cluster, source: &mut Source) {
     let crd = ["patch", "crd", "extensions.centrex.dev", "--type=json", "-p"];
     cluster.kubectl_ok(&[&crd[..], &[&known.to_string()]].concat());
     let red = r#"{"spec": {"displayName": "Red", "colour": "red"}}"#;
-    let deadline = Instant::now() + PATIENCE;
-    // Until the API server has taken up the CRD, it prunes the field.
+    let deadline = Instant::now() + TIMEOUT;
+    // The API server prunes the field until it uses the new CRD.
     while source.invalid.is_empty() {
         assert!(Instant::now() < deadline, "the API server goes on pruning the field");
         cluster.patch("acme", "extension/carol", r#"{"spec": {"colour": null}}"#);
         cluster.kubectl(&["patch", "extension", "carol", "-n", "acme", "--type=merge", "-p", red]);
-        source.hears(Duration::from_millis(500)).await;
+        source.changes_within(Duration::from_millis(500)).await;
     }
     let why = &source.invalid["Extension acme/carol"];
     assert!(why.starts_with("spec.colour: "), "{why}");
@@ -235,27 +234,27 @@ async fn unreadable(cluster: &Cluster, source: &mut Source) {
     assert_eq!(source.json("Extension acme/carol")["spec"]["displayName"], "Carol");
 }
 
-/// The API server goes and comes back: nothing is gone meanwhile, and what changed is seen after.
+/// The API server stops and starts: meanwhile nothing is deleted, and afterwards changes are seen.
 async fn outage(cluster: &Cluster, source: &mut Source) {
-    source.hears(Duration::from_millis(500)).await;
+    source.changes_within(Duration::from_millis(500)).await;
     cluster.stop_api_server();
-    assert_eq!(source.hears(Duration::from_secs(4)).await, [""; 0]);
-    let failing = source.watches.signs().iter().filter(|sign| sign.error.is_some()).count();
-    assert!(failing > 10, "{failing} are failing: {:?}", source.watches.signs());
+    assert_eq!(source.changes_within(Duration::from_secs(4)).await, [""; 0]);
+    let failing = source.watches.statuses().iter().filter(|status| status.error.is_some()).count();
+    assert!(failing > 10, "{failing} are failing: {:?}", source.watches.statuses());
     cluster.start_api_server();
     let patch = r#"{"spec": {"displayName": "Alice Again"}}"#;
     cluster.patch("acme", "extension/alice", patch);
     let began = Instant::now();
-    source.until("what changed after an outage", |source| !source.said.is_empty()).await;
+    source.until("what changed after an outage", |source| !source.changes.is_empty()).await;
     println!("seen after an outage: {:?}", began.elapsed());
-    assert_eq!(source.said, ["+ Extension acme/alice"]);
-    let rest = source.hears(Duration::from_secs(16)).await;
-    assert_eq!(rest, [""; 0], "what is unchanged is not told again");
-    let signs = source.watches.signs();
-    assert!(signs.iter().all(|sign| sign.error.is_none()), "{signs:?}");
+    assert_eq!(source.changes, ["+ Extension acme/alice"]);
+    let rest = source.changes_within(Duration::from_secs(16)).await;
+    assert_eq!(rest, [""; 0], "unchanged objects are not sent again");
+    let statuses = source.watches.statuses();
+    assert!(statuses.iter().all(|status| status.error.is_none()), "{statuses:?}");
 }
 
-/// A client that is somebody else.
+/// A client with the rights of a service account.
 async fn client_of(cluster: &Cluster, namespace: &str, account: &str) -> kube::Client {
     let token = cluster.kubectl_ok(&["create", "token", account, "-n", namespace]);
     let mut kubeconfig = kube::config::Kubeconfig::read_from(cluster.kubeconfig()).unwrap();
@@ -306,7 +305,7 @@ async fn a_role_in_each_namespace_is_enough() {
     let client = client_of(cluster, "source-a", "operator").await;
     let mut source = Source::start(client, &["source-a", "source-b"]);
 
-    // One namespace without its Role yet: the other is followed.
+    // One namespace has no Role yet: the other is followed.
     source
         .until("the one that may be read", |source| source.objects.contains_key("Secret source-a/e-sip"))
         .await;
@@ -321,6 +320,6 @@ async fn a_role_in_each_namespace_is_enough() {
     let keys: Vec<&str> = source.objects.keys().map(String::as_str).collect();
     let expected = ["Extension source-a/e", "Extension source-a/f", "Extension source-b/e"];
     assert_eq!(keys, [&expected[..], &["Secret source-a/e-sip", "Secret source-b/e-sip"]].concat());
-    assert!(source.watches.signs().iter().all(|sign| sign.namespace.is_some() && sign.listed));
+    assert!(source.watches.statuses().iter().all(|status| status.namespace.is_some() && status.listed));
     cluster.kubectl_ok(&["delete", "namespace", "source-a", "source-b", "source-c", "--wait=false"]);
 }

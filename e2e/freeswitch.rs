@@ -24,6 +24,7 @@ use lab::Lab;
 use crate::hardened::allowlist;
 use crate::program::repository;
 use crate::skip::skip;
+use crate::wait::{self, DEADLINE, until};
 
 /// A step: what must be true, and what asks for it.
 type Step = (&'static str, fn(&Lab));
@@ -104,7 +105,7 @@ fn modules(lab: &Lab) {
     let allowed: BTreeSet<String> = allowlist::entries().into_iter().filter(shown).collect();
     // FreeSWITCH enters what it loads in its own time.
     let complete = || (callable(lab) == allowed).then_some(());
-    if process::until(Duration::from_secs(10), complete).is_none() {
+    if until(DEADLINE, complete).is_none() {
         assert_eq!(callable(lab), allowed, "what can be called, and what may be");
     }
     for command in [
@@ -315,9 +316,8 @@ fn recorded(lab: &Lab) {
     let bob = bob.end();
     assert!(call.completed, "{}", call.trace);
     assert_eq!(bob.received("INVITE").len(), 1, "{}", bob.trace);
-    let files = process::until(Duration::from_secs(10), || {
-        Some(recording::files(&lab.media_dir())).filter(|files| !files.is_empty())
-    });
+    let files =
+        until(DEADLINE, || Some(recording::files(&lab.media_dir())).filter(|files| !files.is_empty()));
     let files = files.unwrap_or_else(|| panic!("no recording below {}", lab.media_dir().display()));
     let [file] = files.as_slice() else { panic!("one call was recorded: {files:?}") };
     nothing_left(lab); // the file is whole when the leg is gone
@@ -341,16 +341,15 @@ fn posted(lab: &Lab) {
 
 fn nothing_left(lab: &Lab) {
     let idle = || lab.switch.api("show channels count").contains("0 total").then_some(());
-    let idle = process::until(Duration::from_secs(10), idle);
+    let idle = until(DEADLINE, idle);
     assert!(idle.is_some(), "{}", lab.switch.api("show channels"));
 }
 
 /// Of the calls of all steps before.
 fn call_records(lab: &Lab) {
     let last = |row: &serde_json::Value| row["recording"].is_string();
-    let all = process::until(Duration::from_secs(60), || {
-        Some(records::all(&lab.data_dir())).filter(|(rows, _)| rows.iter().any(last))
-    });
+    let all =
+        until(DEADLINE, || Some(records::all(&lab.data_dir())).filter(|(rows, _)| rows.iter().any(last)));
     let (rows, quarantine) = all.expect("the record of the recorded call");
     let number = |row: &serde_json::Value, name: &str| row[name].as_i64().unwrap_or_default();
 
@@ -421,15 +420,15 @@ fn left_records(lab: &mut Lab) {
     let bob = lab.bob.listen("answer", lab.phones);
     let call = lab.alice.begin("call", lab.phones, &[("dial", "1002")], Duration::from_secs(4));
     let up = || (lab.switch.legs().len() == 2).then_some(());
-    process::until(Duration::from_secs(10), up).expect("a call");
+    until(DEADLINE, up).expect("a call");
     lab.centrex.end();
     nothing_left(lab);
-    let files = process::until(Duration::from_secs(20), || Some(left()).filter(|files| files.len() == 2));
+    let files = until(DEADLINE, || Some(left()).filter(|files| files.len() == 2));
     let files = files.unwrap_or_else(|| panic!("a file a leg: {:?}", left()));
     drop((call, bob));
 
     lab.start_again(&["--cdr-leftovers", folder.to_str().unwrap()]);
-    let taken = process::until(Duration::from_secs(60), || left().is_empty().then_some(()));
+    let taken = until(DEADLINE, || left().is_empty().then_some(()));
     assert!(taken.is_some(), "{:?}\n{}", left(), lab.logs());
     for file in files {
         let (leg, uuid) = match file.strip_prefix("a_") {
@@ -437,7 +436,7 @@ fn left_records(lab: &mut Lab) {
             None => ("b", &*file),
         };
         let uuid = uuid.strip_suffix(".cdr.xml").expect("the name of a record");
-        let kept = process::until(Duration::from_secs(20), || {
+        let kept = until(DEADLINE, || {
             let (rows, _) = records::all(&lab.data_dir());
             rows.into_iter().find(|row| row["uuid"] == uuid)
         });

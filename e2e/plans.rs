@@ -4,6 +4,7 @@ use centrex::plan::*;
 use centrex::resources::common::{DestinationKind, NumberFormat, Recording, Transport};
 use centrex::resources::sip_profile::Role;
 use centrex::resources::tenant::DeletionPolicy;
+use centrex::secrets::a1_hash::hash_passwords;
 use uuid::Uuid;
 
 /// A tenant `demo/<name>` with the domain `<name>.example.com` and nothing else.
@@ -37,14 +38,15 @@ pub fn tenant_with(name: &str, extensions: usize) -> TenantPlan {
     plan.extensions = (100..100 + extensions)
         .map(|number| (format!("e{number}"), extension(&number.to_string())))
         .collect();
+    hash_passwords(&mut plan);
     plan
 }
 
 /// An extension with a password and a voicemail PIN.
 pub fn extension(number: &str) -> ExtensionRow {
     let mut secrets = Secrets::default();
-    secrets.insert("password", format!("open-sesame-{number}"));
-    secrets.insert("pin", format!("77{number}"));
+    secrets.insert(SecretName::Password, format!("open-sesame-{number}"));
+    secrets.insert(SecretName::Pin, format!("77{number}"));
     ExtensionRow {
         number: number.to_owned(),
         display_name: format!("Phone {number}"),
@@ -91,7 +93,7 @@ pub fn platform() -> PlatformPlan {
     };
     plan.sip_profiles.insert("internal".to_owned(), profile);
     let mut secrets = Secrets::default();
-    secrets.insert("password", "carrier-sesame");
+    secrets.insert(SecretName::Password, "carrier-sesame");
     let trunk = TrunkRow {
         id: Uuid::nil(),
         sip_profile: "internal".to_owned(),

@@ -1,4 +1,4 @@
-//! A throw-away Postgres: one server while any test needs it, a database for each test.
+//! A temporary Postgres: one server while any test needs it, and a database for each test.
 
 use std::os::unix::fs::PermissionsExt;
 use std::sync::{Arc, Weak};
@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::skip::skip;
 
-/// The server, as long as a test holds it: the last one stops it.
+/// The shared server. The last test that holds it stops it.
 static SERVER: Mutex<Weak<Server>> = Mutex::const_new(Weak::new());
 
 struct Server {
@@ -22,7 +22,7 @@ struct Server {
     directory: TempDir,
 }
 
-/// A database of a test's own. Its login, `centrex`, is no superuser.
+/// Database of one test. Its login, `centrex`, is not a superuser.
 pub struct Database {
     server: Arc<Server>,
     name: String,
@@ -43,7 +43,7 @@ impl Server {
 }
 
 impl Database {
-    /// A new database; none, and the test counted as skipped, where Postgres is not installed.
+    /// Creates a database; `None`, and the test is counted as skipped, where Postgres is not installed.
     pub async fn start(test: &str) -> Option<Self> {
         let mut shared = SERVER.lock().await;
         let server = match shared.upgrade() {
@@ -58,7 +58,7 @@ impl Database {
         Some(Self::on(server).await)
     }
 
-    /// The same on a server of its own, for what is counted by the server.
+    /// Creates a database on its own server, for tests that read statistics of the server.
     pub async fn alone(test: &str) -> Option<Self> {
         Some(Self::on(Server::start(test).await?).await)
     }
@@ -72,12 +72,12 @@ impl Database {
         Self { server, name }
     }
 
-    /// What the server has logged so far.
+    /// Log of the server so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.server.directory.path().join("postgres.log")).unwrap()
     }
 
-    /// How Centrex logs in.
+    /// Options to log in as Centrex.
     pub fn options(&self) -> PgConnectOptions {
         self.server.postgres.connect_options().database(&self.name)
     }
@@ -107,7 +107,7 @@ impl Database {
         self.server.postgres.admin_options().database(&self.name).connect().await.unwrap()
     }
 
-    /// Runs a script as the superuser, with the database's name in `DATABASE`, and gives what it printed.
+    /// Runs a script as the superuser, with the database's name in `DATABASE`, and returns its output.
     pub fn shell(&self, script: &str, variables: &[(&str, &str)]) -> String {
         let admin = self.server.postgres.admin_options();
         let output = std::process::Command::new("sh")
@@ -125,7 +125,7 @@ impl Database {
         said(&output.stdout)
     }
 
-    /// Has this database ask its login for a password.
+    /// Makes this database require a password of its login.
     pub async fn require_password(&self, password: &str) {
         let mut admin = self.admin().await;
         let file: String = sqlx::query_scalar("SHOW hba_file").fetch_one(&mut admin).await.unwrap();
@@ -136,13 +136,13 @@ impl Database {
         sqlx::raw_sql("SELECT pg_reload_conf()").execute(&mut admin).await.unwrap();
     }
 
-    /// Gives its login another password.
+    /// Changes the password of the login.
     pub async fn set_password(&self, password: &str) {
         let sql = format!("ALTER ROLE centrex PASSWORD '{password}'");
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut self.admin().await).await.unwrap();
     }
 
-    /// Ends every connection to this database, as a failover of Postgres does; how many there were.
+    /// Ends all connections to this database, as a failover of Postgres does, and returns their number.
     pub async fn cut_connections(&self) -> i64 {
         sqlx::query_scalar(
             "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
@@ -154,7 +154,7 @@ impl Database {
     }
 }
 
-/// Where the newest Postgres has its programs.
+/// Directory of the newest release's programs.
 fn programs() -> std::path::PathBuf {
     let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let version = |path: &std::path::PathBuf| path.file_name()?.to_str()?.parse::<u32>().ok();
@@ -162,14 +162,14 @@ fn programs() -> std::path::PathBuf {
     newest.map(|path| path.join("bin")).unwrap_or_default()
 }
 
-/// A directory that the account of a server can enter, which a plain temporary one is not.
+/// A temporary directory that the account of the server can enter.
 pub fn reachable_dir() -> TempDir {
     let directory = TempDir::new().unwrap();
     std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
     directory
 }
 
-/// Keys of these versions; the same letter is the same key.
+/// A keyring of these versions. The same letter makes the same key.
 pub fn keyring(lines: &[(u32, char)]) -> Arc<Keyring> {
     let text: String = lines.iter().map(|(version, letter)| key_line(*version, *letter)).collect();
     Arc::new(Keyring::parse("test.key".as_ref(), &text).unwrap())

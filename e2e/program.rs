@@ -9,11 +9,10 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::freeswitch::process::{Process, until};
+use crate::freeswitch::process::Process;
 use crate::postgres::{Database, reachable_dir};
-
-/// How long a test waits for what must come.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub use crate::wait::DEADLINE as PATIENCE;
+use crate::wait::{DEADLINE, until};
 
 /// Manifests and a data directory.
 pub struct Setting {
@@ -137,7 +136,7 @@ impl Program {
     }
 
     fn wait_for<T>(&mut self, what: &str, ask: impl Fn(&Self) -> Option<T>) -> T {
-        let found = until(PATIENCE, || match self.process.ended() {
+        let found = until(DEADLINE, || match self.process.ended() {
             Some(status) => panic!("ended with {status} before {what}:\n{}", self.log()),
             None => ask(self),
         });
@@ -199,7 +198,7 @@ impl Program {
         let pid = self.process.id().to_string();
         assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
         let status =
-            self.process.wait(PATIENCE).unwrap_or_else(|| panic!("{signal} is ignored: {}", self.log()));
+            self.process.wait(DEADLINE).unwrap_or_else(|| panic!("{signal} is ignored: {}", self.log()));
         (status, self.log())
     }
 }

@@ -65,6 +65,27 @@ mod tests {
             "SKIPPED {name}: something else is missing\nSKIPPED {name}: something is missing\n1 skipped\n"
         );
         assert_eq!(text, expected);
+        // With a list, as CI has it: a test that is not on the list may not be skipped.
+        let list = directory.path().join("list");
+        for (listed, wanted) in [("# a reason\nskip::tests::another\n", 1), (name, 0)] {
+            std::fs::write(&list, listed).unwrap();
+            let (code, text) = run(Command::new(repository("e2e/skipped.sh")).args([&skips, &list]));
+            assert_eq!(code, Some(wanted), "{text}");
+            assert!(text.starts_with(&expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn every_test_that_ci_may_skip_exists_and_has_a_reason() {
+        let list = std::fs::read_to_string(repository("e2e/skips.txt")).unwrap();
+        let mut before = "";
+        for line in list.lines() {
+            if !line.is_empty() && !line.starts_with('#') {
+                assert!(is_test(line), "there is no test {line}");
+                assert!(before.starts_with('#'), "{line} has no reason");
+            }
+            before = line;
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::postgres::Database;
 use crate::program::{repository, run, url};
 
 fn world() -> PathBuf {
-    repository("e2e/routing/world.yaml")
+    repository("tests/routing/world.yaml")
 }
 
 /// The program, asked about a call of Acme's.

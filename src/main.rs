@@ -98,8 +98,9 @@ where
 /// Structured logs on standard error: text on a terminal, JSON otherwise.
 fn log(filter: &str) -> Result<(), tracing_subscriber::filter::ParseError> {
     // The event socket's crate logs every connection and every dropped event: Centrex logs what matters.
-    // kube's client logs every failed request, without the address: the operator logs an outage once.
-    let quiet = "freeswitch_esl_tokio=error,kube_client::client::builder=off";
+    // kube's client logs every failed request, and kube-runtime every retry of a watch: the operator logs an
+    // outage once.
+    let quiet = "freeswitch_esl_tokio=error,kube_client::client=error,kube_client::client::builder=off,kube_runtime=error";
     let filter = EnvFilter::builder().parse(format!("{quiet},{filter}"))?;
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if std::io::stderr().is_terminal() {

@@ -1,5 +1,4 @@
-//! Events of the event socket that are read a second, against copying and parting the same bytes, and
-//! against another crate.
+//! Events of the event socket that are read a second, against copying and splitting the same bytes.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -7,15 +6,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use centrex::freeswitch::esl::{Address, Event, Password, open};
-use eslrs::Inbound;
-use eslrs::event::JsonEvent;
 use memchr::memmem;
 
 use crate::Options;
 use crate::report::Row;
 use crate::turns::by_turns;
 
-/// Events of a turn. Of many more at one time, the other crate stops reading for seconds.
+/// Events of a turn.
 const EVENTS: usize = 1_000;
 const ROUNDS: usize = 51;
 const SECRET: &str = "esl-for-the-bench";
@@ -33,14 +30,6 @@ pub fn rows(options: &Options) -> Vec<Row> {
         runtime.block_on(read_by_us(peer, count));
         count as f64 / start.elapsed().as_secs_f64()
     };
-    // Now and then it waits for what it has: such a turn is begun again.
-    let theirs = || loop {
-        let start = Instant::now();
-        let turn = async { tokio::time::timeout(Duration::from_secs(5), read_by_another(peer, count)).await };
-        if runtime.block_on(turn).is_ok() {
-            break count as f64 / start.elapsed().as_secs_f64();
-        }
-    };
     let parted = || {
         let start = Instant::now();
         assert_eq!(part(&frames), count);
@@ -48,13 +37,12 @@ pub fn rows(options: &Options) -> Vec<Row> {
     };
     let bytes = frames.len() / count;
     let limit = by_turns(ROUNDS, ours, parted);
-    let other = by_turns(ROUNDS, ours, theirs);
-    let row = |what, ours: f64| Row::new(what, format!("{ours:.0}/s, {bytes} bytes"));
     vec![
-        row("Events read from a socket, against copying and parting", limit.first)
-            .against(format!("{:.0}/s in memory", limit.second), limit.ratio),
-        row("Events read from a socket, against eslrs 0.1", other.first)
-            .against(format!("{:.0}/s", other.second), other.ratio),
+        Row::new(
+            "Events read from a socket, against copying and parting",
+            format!("{:.0}/s, {bytes} bytes", limit.first),
+        )
+        .against(format!("{:.0}/s in memory", limit.second), limit.ratio),
     ]
 }
 
@@ -71,22 +59,6 @@ async fn read_by_us(peer: SocketAddr, count: usize) {
                 assert!(matches!(event, Event::GatewayState { gateway, .. } if gateway == GATEWAY));
                 read += 1;
             }
-        }
-    }
-}
-
-/// The same by the other crate, one connection being enough for it.
-async fn read_by_another(peer: SocketAddr, count: usize) {
-    let mut connection = Inbound::connect(peer, SECRET).await.expect("a session");
-    connection.send_recv("event json CUSTOM sofia::gateway_state").await.expect("a subscription");
-    let mut read = 0;
-    while read < count {
-        let event = connection.recv().await.expect("an event");
-        // Replies are events to it, too.
-        if event.is_json() {
-            let event = JsonEvent::try_from(event).expect("JSON");
-            assert_eq!(event.get("Gateway").and_then(|gateway| gateway.as_str()), Some(GATEWAY));
-            read += 1;
         }
     }
 }

@@ -11,8 +11,13 @@ pub mod process;
 pub mod switch;
 
 #[allow(dead_code)]
+#[path = "../wait.rs"]
+pub mod wait;
+
+#[allow(dead_code)]
 #[path = "../cluster/writes.rs"]
 mod writes;
 
-pub use process::{Process, free_port, until};
+pub use process::{Process, free_port};
+pub use wait::until;
 pub use writes::Writes;

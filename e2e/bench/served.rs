@@ -6,11 +6,10 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use centrex::compile;
-use centrex::freeswitch::http::Server;
+use centrex::freeswitch::listener::{self, Probe, Routes};
 use centrex::freeswitch::xml::Answers;
 use centrex::freeswitch::xml::templates::Templates;
 use centrex::http::credentials::Credentials;
-use centrex::http::probe::Probe;
 use centrex::replica::tenants::Replica;
 use centrex::route::media::MediaRoot;
 use centrex::secrets::signing_key::SigningKey;
@@ -105,9 +104,10 @@ pub fn answers(manifests: &Path) -> Arc<Answers> {
 pub fn centrex(answers: &Arc<Answers>, port: u16) -> Serving {
     let answers = answers.clone();
     Serving::start(async move |stop| {
-        let credentials = Credentials::from_options(Some(USERNAME), Some(PASSWORD)).expect("credentials");
+        let credentials = Credentials::new(USERNAME, PASSWORD).expect("credentials");
         let listen = (Ipv4Addr::LOCALHOST, port).into();
-        let server = Server::bind(listen, credentials, answers, Arc::new(Ready)).await.expect("a listener");
-        (server.local_addr().expect("its address"), server.serve(stop))
+        let listener = listener::bind(listen, Some(&credentials)).await.expect("a listener");
+        let (routes, _) = Routes::new(answers, Arc::new(Ready), Some(credentials)).into_routers();
+        (listener.address(), listener.serve(routes, stop))
     })
 }

@@ -152,12 +152,16 @@ async fn copy(admin: &mut PgConnection, folder: &Path) -> (usize, f64) {
         .fetch_all(&mut *admin)
         .await
         .expect("schemas");
-    let one = |schema: &String| format!("SELECT name, body, sealed, fingerprint FROM {schema}.extensions");
+    let one = |schema: &String| {
+        format!(
+            "SELECT kind, name, body, sealed, fingerprint FROM {schema}.resources WHERE kind = 'Extension'"
+        )
+    };
     let all = schemas.iter().map(one).collect::<Vec<_>>().join(" UNION ALL ");
     let file = folder.join("postgres/rows.copy"); // where the server may write
     let first = &schemas[0];
     let prepare = format!(
-        "COPY ({all}) TO '{}'; CREATE TABLE public.copied (LIKE {first}.extensions INCLUDING GENERATED)",
+        "COPY ({all}) TO '{}'; CREATE TABLE public.copied (LIKE {first}.resources INCLUDING GENERATED)",
         file.display()
     );
     sqlx::raw_sql(AssertSqlSafe(prepare)).execute(&mut *admin).await.expect("rows to copy");
@@ -166,7 +170,7 @@ async fn copy(admin: &mut PgConnection, folder: &Path) -> (usize, f64) {
     for _ in 0..COPIES {
         sqlx::raw_sql("TRUNCATE public.copied").execute(&mut *admin).await.expect("an empty table");
         let start = Instant::now();
-        let command = "COPY public.copied (name, body, sealed, fingerprint) FROM STDIN";
+        let command = "COPY public.copied (kind, name, body, sealed, fingerprint) FROM STDIN";
         let mut copy = admin.copy_in_raw(command).await.expect("COPY");
         copy.send(rows.as_slice()).await.expect("rows that are taken");
         copy.finish().await.expect("the end of COPY");

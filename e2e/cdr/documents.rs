@@ -1,9 +1,10 @@
 //! Every recorded document, field by field; and those that are none.
 
 use centrex::cdr::document::{Document, DocumentError, Encoding};
-use centrex::cdr::record::Cdr;
+use centrex::cdr::record::{Cdr, Leg};
 use centrex::route::Caller;
 use jiff::Timestamp;
+use jiff_sqlx::ToSqlx;
 
 use super::{recorded, with};
 
@@ -29,14 +30,15 @@ fn parse(text: &str) -> Result<Document<'_>, DocumentError> {
 #[test]
 fn both_legs_of_a_call() {
     let (a, b) = (record("bridged-a-leg.xml"), record("bridged-b-leg.xml"));
-    assert_eq!((a.leg, b.leg), ("a", "b"));
+    assert_eq!((a.leg, b.leg), (Leg::A, Leg::B));
     assert_eq!(a.uuid.to_string(), "8fe7ded1-e48c-4770-ad45-d34b63432a48");
     assert_eq!((a.bridged_uuid, b.bridged_uuid), (Some(b.uuid), Some(a.uuid)));
     assert_eq!((a.originating_uuid, b.originating_uuid), (None, Some(a.uuid)));
     assert_eq!((a.direction.as_deref(), b.direction.as_deref()), (Some("inbound"), Some("outbound")));
     assert_eq!((a.extension.as_deref(), b.extension.as_deref()), (Some("alice"), Some("101")));
-    assert_eq!(a.started_at, Timestamp::from_microsecond(1_795_220_874_660_840).unwrap());
-    assert_eq!(a.answered_at, Some(Timestamp::from_microsecond(1_795_220_874_700_840).unwrap()));
+    let time = |micros| Timestamp::from_microsecond(micros).unwrap().to_sqlx();
+    assert_eq!(a.started_at, time(1_795_220_874_660_840));
+    assert_eq!(a.answered_at, Some(time(1_795_220_874_700_840)));
     assert!(a.bridged_at > Some(a.started_at) && a.ended_at > a.answered_at && !a.clock_skewed);
     assert_eq!((a.duration_ms, a.billed_ms), (Some(2060), Some(2020)));
     assert_eq!((a.hangup_cause.as_deref(), a.hangup_cause_q850), (Some("NORMAL_CLEARING"), Some(16)));
@@ -56,7 +58,7 @@ fn calls_that_nobody_took() {
     assert_eq!(failed.destination.as_deref(), Some("777"));
     assert_eq!(failed.mos, None);
     let gateway = record("gateway-failed-b-leg.xml");
-    assert_eq!((gateway.leg, gateway.gateway.as_deref()), ("b", Some("gw-tenant-a")));
+    assert_eq!((gateway.leg, gateway.gateway.as_deref()), (Leg::B, Some("gw-tenant-a")));
     assert_eq!(gateway.hangup_cause_q850, Some(41));
     assert_eq!(gateway.hangup_disposition.as_deref(), Some("recv_refuse"));
     let busy = record("busy-then-voicemail.xml");
@@ -159,7 +161,7 @@ fn what_is_no_call_record_is_refused() {
         ("<cdr><variables><uuid", DocumentError::Truncated),
         ("<cdr><variables/><!-- </cdr>", DocumentError::Truncated),
         ("<cdr><variables/></cdr><cdr/>", DocumentError::NotCdr),
-        ("</cdr><cdr><variables/></cdr>", DocumentError::Xml("an element ends that never began".to_owned())),
+        ("</cdr><cdr><variables/></cdr>", DocumentError::Xml("an end tag has no start tag".to_owned())),
     ] {
         assert_eq!(parse(bad).unwrap_err(), error, "{bad}");
     }

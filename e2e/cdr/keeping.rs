@@ -1,4 +1,4 @@
-//! Months ahead, and an end for what was kept long enough.
+//! Retention of call records, and the bound on the quarantine.
 
 use centrex::store::{cdrs, tenant_schema};
 use uuid::Uuid;
@@ -16,32 +16,6 @@ fn insert(tenant: Uuid, leg: u128, began: &str, received: &str) -> String {
 }
 
 #[tokio::test]
-async fn months_are_made_ahead_and_take_over_what_waits() {
-    let Some(mut scene) = Scene::start("cdr: months").await else { return };
-    let schema = tenant_schema(scene.a);
-    let months = format!(
-        "SELECT count(*) FROM generate_series(-2, 3) AS ahead
-         JOIN pg_class c ON c.relname = 'cdrs_' || to_char(now() AT TIME ZONE 'UTC' + make_interval(months => ahead), 'YYYY_MM')
-         WHERE c.relnamespace = '{schema}'::regnamespace AND c.relispartition"
-    );
-    assert_eq!(scene.scalar(&months).await, 2, "this month and the next");
-    // Months that nobody made: what began in them waits elsewhere until somebody does.
-    let month = "to_char(now() AT TIME ZONE 'UTC' + interval '1 month', 'YYYY_MM')";
-    let drop = format!("DO $$ BEGIN EXECUTE format('DROP TABLE {schema}.%I', 'cdrs_' || {month}); END $$");
-    scene.sql(&drop).await;
-    scene.sql(&insert(scene.a, 1, "-1 month", "0")).await;
-    scene.sql(&insert(scene.a, 2, "1 month", "0")).await;
-    scene.sql(&insert(scene.a, 3, "30 years", "0")).await;
-    let other = format!("SELECT count(*) FROM {schema}.cdrs_other");
-    assert_eq!(scene.scalar(&other).await, 3);
-    let keeping = tokio::spawn(cdrs::keep(scene.store.clone()));
-    scene.becomes(&months, 3).await;
-    scene.becomes(&other, 1).await;
-    keeping.abort();
-    assert_eq!(scene.count(scene.a).await, 3);
-}
-
-#[tokio::test]
 async fn what_was_kept_long_enough_goes_and_nothing_else() {
     let Some(mut scene) = Scene::start("cdr: retention").await else { return };
     let (a, b) = (scene.a, scene.b);
@@ -49,16 +23,6 @@ async fn what_was_kept_long_enough_goes_and_nothing_else() {
     scene
         .sql(&format!("UPDATE public.tenants SET body = body || '{{\"cdrDays\": 90}}' WHERE id = '{a}'"))
         .await;
-    // Months that were made when it was their time.
-    for schema in [tenant_schema(a), tenant_schema(b)] {
-        let make = format!(
-            "SET ROLE {schema};
-             SET search_path = {schema};
-             SELECT public.make_cdr_month(now()::timestamp - make_interval(months => m)) FROM generate_series(1, 14) AS m;
-             RESET search_path; RESET ROLE"
-        );
-        scene.sql(&make).await;
-    }
     for tenant in [a, b] {
         scene.sql(&insert(tenant, 1, "1 day", "1 day")).await;
         scene.sql(&insert(tenant, 2, "89 days", "89 days")).await;
@@ -77,25 +41,46 @@ async fn what_was_kept_long_enough_goes_and_nothing_else() {
     scene.sql(&quarantined(29)).await;
     scene.sql(&quarantined(31)).await;
 
-    let keeping = tokio::spawn(cdrs::keep(scene.store.clone()));
+    let keeping = tokio::spawn(cdrs::prune(scene.store.clone()));
     let left =
         format!("SELECT count(*) FROM {schema}.cdrs WHERE uuid = ANY (ARRAY[{}]::uuid[])", uuids(&[3, 4, 7]));
     scene.becomes(&left, 0).await;
     scene.becomes("SELECT count(*) FROM public.cdr_quarantine", 1).await;
-    // All of it was done in one transaction.
+    // All three were deleted by one statement.
     keeping.abort();
     assert_eq!((scene.count(a).await, scene.count(b).await), (4, 7));
-    let months = |schema: &str| {
-        format!("SELECT count(*) FROM pg_inherits WHERE inhparent = '{schema}.cdrs'::regclass")
-    };
-    assert_eq!(
-        scene.scalar(&months(&tenant_schema(b))).await,
-        17,
-        "a tenant without retention keeps its months"
-    );
-    let kept = scene.scalar(&months(&schema)).await;
-    // Last month, this one and the next, those that hold what is kept, and the one for all else.
-    assert!((6..=8).contains(&kept), "{kept}");
+}
+
+#[tokio::test]
+async fn a_large_backlog_is_removed_in_small_batches() {
+    let Some(mut scene) = Scene::start("cdr: retention in batches").await else { return };
+    let (a, schema) = (scene.a, tenant_schema(scene.a));
+    scene
+        .sql(&format!(
+            "UPDATE public.tenants SET body = body || '{{\"cdrDays\": 90}}' WHERE id = '{a}';
+             INSERT INTO {schema}.cdrs (uuid, leg, started_at, received_at, clock_skewed)
+             SELECT gen_random_uuid(), 'a', day, day, false
+             FROM generate_series(1, 3600) AS n, LATERAL (SELECT now() - make_interval(days => 80 + n % 36)) AS at (day);
+             CREATE TABLE {schema}.batches (transaction xid8, deleted bigint);
+             CREATE FUNCTION {schema}.count_batch() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                 INSERT INTO {schema}.batches SELECT pg_current_xact_id(), count(*) FROM deleted; RETURN NULL;
+             END $$;
+             CREATE TRIGGER count_batch AFTER DELETE ON {schema}.cdrs REFERENCING OLD TABLE AS deleted
+                 FOR EACH STATEMENT EXECUTE FUNCTION {schema}.count_batch();
+             GRANT ALL ON {schema}.batches TO {schema}"
+        ))
+        .await;
+    let old = format!("SELECT count(*) FROM {schema}.cdrs WHERE started_at < now() - interval '90 days'");
+    let (all, backlog) = (scene.count(a).await, scene.scalar(&old).await);
+    assert!(backlog > 2000 && all > backlog, "{backlog} of {all}");
+    let keeping = tokio::spawn(cdrs::prune(scene.store.clone()));
+    scene.becomes(&old, 0).await;
+    keeping.abort();
+    assert_eq!(scene.count(a).await, all - backlog, "a record that was not old enough was removed");
+    let largest = format!("SELECT max(deleted) FROM {schema}.batches");
+    assert!(scene.scalar(&largest).await <= 1000);
+    let transactions = format!("SELECT count(DISTINCT transaction) FROM {schema}.batches");
+    assert!(scene.scalar(&transactions).await >= 3);
 }
 
 #[tokio::test]
@@ -109,7 +94,7 @@ async fn the_quarantine_is_bounded_and_the_newest_stay() {
              FROM generate_series(1, 12) AS age, (SELECT convert_to(repeat('x', 100 << 20), 'UTF8') AS body) AS one",
         )
         .await;
-    let keeping = tokio::spawn(cdrs::keep(scene.store.clone()));
+    let keeping = tokio::spawn(cdrs::prune(scene.store.clone()));
     scene.becomes("SELECT count(*) FROM public.cdr_quarantine", 10).await;
     keeping.abort();
     let youngest =

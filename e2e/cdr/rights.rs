@@ -1,6 +1,5 @@
 //! Who may add call records, and that nothing else comes with it.
 
-use centrex::cdr::record::Cdr;
 use centrex::store::tenant_schema;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
 use uuid::Uuid;
@@ -45,10 +44,10 @@ async fn a_switch_may_add_records_and_nothing_else() {
         format!("INSERT INTO {schema}.cdrs SELECT * FROM {schema}.cdrs"),
         format!("UPDATE {schema}.cdrs SET billed_ms = 0"),
         format!("DELETE FROM {schema}.cdrs"),
-        format!("DELETE FROM {schema}.cdrs_other"),
+        format!("TRUNCATE {schema}.cdrs"),
         format!("DELETE FROM {schema}.extensions"),
-        format!("SET search_path = {schema}; SELECT public.keep_cdrs(0)"),
-        format!("SET search_path = {schema}; SELECT public.make_cdr_month('2030-01-01')"),
+        format!("DELETE FROM {schema}.resources"),
+        format!("DELETE FROM {schema}.changes"),
         format!("CREATE TABLE {schema}.x (y int)"),
         format!("SET ROLE {schema}"),
         "DELETE FROM public.cdr_quarantine".to_owned(),
@@ -102,6 +101,14 @@ async fn who_runs_it_and_where_it_looks_is_fixed() {
 #[tokio::test]
 async fn what_a_switch_gives_is_what_a_table_holds() {
     let Some(mut scene) = Scene::start("cdr: columns").await else { return };
+    // Postgres reads a composite value by position: the fields must be in the order of the columns.
+    let source = include_str!("../../src/cdr/record.rs");
+    let (_, fields) = source.split_once("pub struct Cdr {\n").unwrap();
+    let (fields, _) = fields.split_once("\n}").unwrap();
+    let fields: Vec<&str> = fields
+        .lines()
+        .map(|line| line.trim().strip_prefix("pub ").unwrap().split_once(':').unwrap().0)
+        .collect();
     for of in ["public.cdr".to_owned(), format!("{}.cdrs", tenant_schema(scene.a))] {
         let sql = format!(
             "SELECT attname::text FROM pg_attribute
@@ -109,6 +116,6 @@ async fn what_a_switch_gives_is_what_a_table_holds() {
         );
         let columns: Vec<String> =
             sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(&mut scene.admin).await.unwrap();
-        assert_eq!(columns, Cdr::COLUMNS, "{of}");
+        assert_eq!(columns, fields, "{of}");
     }
 }

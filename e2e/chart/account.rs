@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 
 use super::release::{Helm, NAME};
 use super::rights::Account;
-use crate::freeswitch::process::until;
-use crate::operator::{PATIENCE, Site};
+use crate::operator::Site;
 use crate::program::Program;
+use crate::wait::{DEADLINE, until};
 
 /// A site with the chart installed on it. None where something is missing.
 async fn site(test: &str) -> Option<Site> {
@@ -77,7 +77,7 @@ async fn it_works_with_the_charts_rights() {
     site.wait_for("north", "tenant/north", "Ready=True Ready");
     assert!(site.get("north", "secret/e100-sip").is_some(), "no password was made");
     // Not at once: an API server that has just been given a CRD says 429 to its kind for a moment.
-    let found = until(PATIENCE, || site.get("default", "switch/switch-1"));
+    let found = until(DEADLINE, || site.get("default", "switch/switch-1"));
     assert!(found.is_some(), "no Switch\n{}", operator.log());
     site.cluster.kubectl_ok(&["delete", "tenant", "north", "-n", "north", "--timeout=60s"]);
     had_its_rights(&operator);

@@ -1,10 +1,8 @@
 //! Installed, upgraded and uninstalled on a real API server, which has controllers and no nodes.
 
-use std::time::Duration;
-
 use super::release::{Helm, NAME};
 use crate::cluster::Cluster;
-use crate::freeswitch::process::until;
+use crate::wait::{DEADLINE, until};
 
 /// What a release leaves behind.
 const KEPT: &str = "customresourcedefinitions,persistentvolumeclaims";
@@ -21,7 +19,7 @@ fn it_is_installed_upgraded_and_uninstalled() {
     ));
     let notes = helm.release(&["install"], &["media.persistent=true"]);
     assert!(notes.contains("kubectl create secret generic -n centrex centrex-encryption-keys"), "{notes}");
-    let pods = until(Duration::from_secs(60), || {
+    let pods = until(DEADLINE, || {
         let pods =
             helm.get(&["pods", "-n", NAME], "{.items[*].metadata.labels.app\\.kubernetes\\.io/component}");
         (pods.len() == 3).then_some(pods)
@@ -95,7 +93,7 @@ fn a_phone_system_is_applied_while_the_operator_is_away(helm: &Helm<'_>) {
     };
     let mut count = 0;
     // The API server hears of a webhook a moment later.
-    let spec = until(Duration::from_secs(30), || {
+    let spec = until(DEADLINE, || {
         count += 1;
         let output = patch(&format!(r#"{{"spec": {{"displayName": "Acme {count}"}}}}"#));
         (!output.status.success()).then(|| String::from_utf8_lossy(&output.stderr).into_owned())
@@ -146,8 +144,7 @@ fn tenants_people_get_what_is_theirs(helm: &Helm<'_>) {
     }
     let extensions = |verb| [verb, "extensions.centrex.dev", "-n", "acme"];
     // The cluster's own roles take it in a moment later.
-    let aggregated =
-        until(Duration::from_secs(30), || helm.may(&["--as=tom"], &extensions("create")).then_some(()));
+    let aggregated = until(DEADLINE, || helm.may(&["--as=tom"], &extensions("create")).then_some(()));
     assert!(aggregated.is_some(), "admin is without it");
     for who in ["--as=tom", "--as=eve"] {
         assert!(helm.may(&[who], &extensions("deletecollection")));

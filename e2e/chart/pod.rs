@@ -9,17 +9,17 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use serde_json::Value;
 
 use super::release::Helm;
 use crate::freeswitch::esl::Esl;
-use crate::freeswitch::process::{Process, free_port, until};
+use crate::freeswitch::process::{Process, free_port};
 use crate::freeswitch::switch::installed;
 use crate::operator::Site;
 use crate::postgres::reachable_dir;
 use crate::skip::skip;
+use crate::wait::{DEADLINE, until};
 
 /// User and group of the chart's pods.
 const USER: u32 = 65532;
@@ -90,7 +90,7 @@ async fn a_real_freeswitch_starts_as_in_the_pod() {
     let output = follow(&pipe, root);
     let mut freeswitch = Process::start(&mut command, &pipe);
     let ask = |command: &str| Esl::connect(esl, PASSWORD)?.api(command);
-    let ready = until(Duration::from_secs(60), || match freeswitch.ended() {
+    let ready = until(DEADLINE, || match freeswitch.ended() {
         Some(status) => Some(format!("ended with {status}")),
         None => ask("status").filter(|status| status.contains("is ready")),
     });

@@ -2,14 +2,13 @@
 
 use std::path::PathBuf;
 use std::process::Output;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::release::{Helm, NAME};
 use crate::cluster::Cluster;
-use crate::freeswitch::process::until;
+use crate::wait::{DEADLINE, until};
 
 /// An account, by a token as a pod gets it.
 pub struct Account<'a> {
@@ -132,7 +131,7 @@ fn the_operators_account_does_what_it_needs_and_nothing_else() {
     helm.release(&["upgrade"], &["crds.install=false"]);
     // The API server hears of a policy a moment later.
     for refused in [&CREATE[..], &["label", "tenant", "acme", "-n", "acme", "in=force"]] {
-        let in_force = until(Duration::from_secs(30), || {
+        let in_force = until(DEADLINE, || {
             let tried = operator
                 .kubectl(&[refused, &["--dry-run=server"]].concat(), &token_of("kube-system", "minted"));
             (!tried.status.success()).then_some(())
@@ -141,7 +140,7 @@ fn the_operators_account_does_what_it_needs_and_nothing_else() {
     }
     let policy = r#"[{"op": "replace", "path": "/webhooks/0/failurePolicy", "value": "Fail"}]"#;
     let webhook = ["patch", "validatingwebhookconfiguration", NAME, "--type=json", "-p"];
-    let in_force = until(Duration::from_secs(30), || {
+    let in_force = until(DEADLINE, || {
         let tried = operator.kubectl(&[&webhook[..], &[policy, "--dry-run=server"]].concat(), "");
         (!tried.status.success()).then_some(())
     });

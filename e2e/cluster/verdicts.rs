@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use centrex::resources::crd;
-use hyper::{Method, Request, StatusCode};
+use http::{Method, Request, StatusCode};
 use kube::client::Body;
 use serde_json::{Value, json};
 

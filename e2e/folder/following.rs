@@ -1,6 +1,7 @@
 //! Changes followed while they happen.
 
 use super::*;
+use crate::wait::DEADLINE;
 
 #[tokio::test]
 async fn a_change_is_followed() {
@@ -33,7 +34,7 @@ async fn a_folder_named_from_where_we_are_is_followed() {
     };
     let mut live = Live::with(options, directory).await;
     live.write("a.yaml", &extension("alice", "1002"));
-    // Long before everything is looked at again.
+    // Long before the next rescan.
     let update = tokio::time::timeout(std::time::Duration::from_secs(15), live.updates.recv()).await;
     assert_eq!(update.expect("no update").unwrap().changes.len(), 1);
 }
@@ -42,7 +43,7 @@ async fn a_folder_named_from_where_we_are_is_followed() {
 async fn a_file_that_is_emptied_takes_nothing_away() {
     let mut live = Live::start(&[("a.yaml", &extension("alice", "1001"))]).await;
     live.write("a.yaml", "\n");
-    let update = tokio::time::timeout(PATIENCE, live.updates.recv()).await.unwrap().unwrap();
+    let update = tokio::time::timeout(DEADLINE, live.updates.recv()).await.unwrap().unwrap();
     assert!(update.changes.is_empty(), "{:?}", update.changes);
     assert!(update.problems[0].message.contains("delete it"), "{:?}", update.problems);
     live.write("a.yaml", &extension("alice", "1002"));
@@ -56,7 +57,7 @@ async fn only_what_changed_is_told() {
     };
     let mut live = Live::start(&[("x.yaml", &text("3")), ("y.yaml", &extension("d", "4"))]).await;
     live.write("x.yaml", &format!("# moved down a line\n{}", text("33")));
-    let update = tokio::time::timeout(PATIENCE, live.updates.recv()).await.unwrap().unwrap();
+    let update = tokio::time::timeout(DEADLINE, live.updates.recv()).await.unwrap().unwrap();
     let told: Vec<String> = update
         .changes
         .iter()
@@ -66,7 +67,7 @@ async fn only_what_changed_is_told() {
             Change::Unreadable(object) => panic!("{object:?}"),
         })
         .collect();
-    // The comment belongs to the first document, which is read again for it.
+    // The comment belongs to the first document, so that one is read again.
     assert_eq!(told, ["Extension acme/a 1", "Extension acme/c 33"]);
     fs::write(live.path("x.yaml"), format!("# moved down a line\n{}", text("33"))).unwrap();
     live.stays_as_it_is().await;
@@ -135,7 +136,7 @@ async fn folders_come_and_go() {
     live.write("acme/deep/b.yaml", &extension("bob", "1002"));
     live.until_number("bob", Some("1002")).await;
 
-    // A folder that comes with its files inside.
+    // A folder that appears together with its files.
     let outside = live.directory.path().join("outside");
     write(&outside.join("sub/c.yaml"), &extension("carol", "1003"));
     fs::rename(&outside, live.path("moved-in")).unwrap();
@@ -155,14 +156,14 @@ async fn folders_come_and_go() {
 async fn a_renamed_file_is_no_loss() {
     let mut live = Live::start(&[("a.yaml", &extension("alice", "1001"))]).await;
     fs::rename(live.path("a.yaml"), live.path("b.yaml")).unwrap();
-    let update = tokio::time::timeout(PATIENCE, live.updates.recv()).await.unwrap().unwrap();
+    let update = tokio::time::timeout(DEADLINE, live.updates.recv()).await.unwrap().unwrap();
     assert!(
         matches!(update.changes.as_slice(), [Change::Upsert(object)] if number(object) == "1001"),
         "{:?}",
         update.changes
     );
     assert_eq!(update.problems, []);
-    // As editors and `kubectl` save: a new file put in the old one's place.
+    // Editors save like this: a new file is renamed over the old one.
     write(&live.directory.path().join("manifests/.b.yaml.tmp"), &extension("alice", "1002"));
     fs::rename(live.path(".b.yaml.tmp"), live.path("b.yaml")).unwrap();
     live.until_number("alice", Some("1002")).await;
@@ -179,7 +180,7 @@ async fn a_file_that_is_being_written_is_not_read_in_halves() {
         tokio::time::sleep(Duration::from_millis(60)).await;
     }
     drop(file);
-    assert!(live.next(PATIENCE).await);
+    assert!(live.next(DEADLINE).await);
     assert_eq!(live.problems, []);
     assert_eq!(live.objects.len(), 2, "bob went while the file was written");
     live.until_number("bob", Some("1003")).await;

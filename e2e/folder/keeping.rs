@@ -1,6 +1,7 @@
-//! What is kept beside the manifests: generated Secrets, ages, last good states.
+//! The data directory: generated Secrets, creation times, last good versions.
 
 use super::*;
+use crate::wait::DEADLINE;
 
 #[tokio::test]
 async fn a_password_is_generated_once() {
@@ -25,7 +26,7 @@ async fn a_password_is_generated_once() {
     live.until("a new password", renewed).await;
     assert!(file.exists());
 
-    // The user's own Secret stands before the generated one, without a word of complaint.
+    // The user's Secret wins over the generated one, without a problem.
     live.write("own.yaml", "apiVersion: v1\nkind: Secret\nmetadata: {name: alice-sip, namespace: acme}\nstringData: {password: mine-is-better}\n");
     let own = |live: &Live| password(&live.objects["Secret acme/alice-sip"]) == "mine-is-better";
     live.until("the user's password", own).await;
@@ -71,7 +72,7 @@ async fn a_restart_while_a_file_is_broken_loses_nothing_of_it() {
     live.until_number("bob", Some("1002")).await;
     assert_eq!(live.until_problem("a.yaml").await.field, "spec.number");
 
-    // Deleted while nobody looks, and broken when it comes again: it does not come back from the copy.
+    // Deleted while the source is stopped, and broken when created again: the copy is not used.
     let directory = live.stop().await;
     fs::remove_file(directory.path().join("manifests/a.yaml")).unwrap();
     let mut live = Live::restart(Live::restart(directory).await.stop().await).await;
@@ -79,7 +80,7 @@ async fn a_restart_while_a_file_is_broken_loses_nothing_of_it() {
     live.until_problem("a.yaml").await;
     assert_eq!(live.objects.len(), 1, "{:?}", live.objects.keys());
 
-    // The copies hold what manifests hold, Secrets too: sealed, and nobody else may read them.
+    // The copies contain Secrets: they are encrypted, and only their owner may read them.
     let copies = live.directory.path().join("data/last-good");
     assert_eq!(fs::metadata(&copies).unwrap().permissions().mode() & 0o777, 0o700);
     for copy in fs::read_dir(copies).unwrap() {
@@ -96,7 +97,7 @@ async fn the_oldest_stays_the_oldest() {
         Live::start(&[("a.yaml", &extension("alice", "1")), ("b.yaml", &extension("bob", "2"))]).await;
     let first = age(&live, "alice");
     assert_eq!(first, age(&live, "bob"), "found in one scan, so of one age");
-    tokio::time::sleep(Duration::from_millis(1100)).await;
+    tokio::time::sleep(Duration::from_millis(1100)).await; // ages are counted in seconds
     live.write("c.yaml", &extension("carol", "3"));
     live.until_number("carol", Some("3")).await;
     let third = age(&live, "carol");
@@ -136,7 +137,7 @@ async fn a_crash_while_ages_are_written_loses_no_other() {
     let file = directory.path().join("data/first-seen");
     let text = fs::read_to_string(&file).unwrap();
     fs::write(&file, format!("{text}\u{0}\u{0}\n2027-01-01T00:0")).unwrap();
-    tokio::time::sleep(Duration::from_millis(1100)).await;
+    tokio::time::sleep(Duration::from_millis(1100)).await; // ages are counted in seconds
     let live = Live::restart(directory).await;
     assert_eq!(live.objects["Extension acme/alice"].created(), first);
     assert_eq!(live.problems, []);
@@ -165,7 +166,7 @@ async fn a_data_directory_among_the_manifests_is_not_read() {
     let (sender, mut updates) = mpsc::channel(1);
     let stop = CancellationToken::new();
     let _folder = Folder::start(options, sender, stop.clone()).await.unwrap();
-    let update = tokio::time::timeout(PATIENCE, updates.recv()).await.unwrap().unwrap();
+    let update = tokio::time::timeout(DEADLINE, updates.recv()).await.unwrap().unwrap();
     assert_eq!((update.changes.len(), update.problems), (2, vec![]));
     stop.cancel();
 }

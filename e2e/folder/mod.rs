@@ -1,4 +1,4 @@
-//! The folder source over real files and the system's own notices.
+//! The folder source with real files and file system notifications.
 
 mod following;
 mod keeping;
@@ -20,8 +20,9 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::skip::skip;
+use crate::wait::DEADLINE;
 
-/// Seals nothing, but lets nothing be read as it was.
+/// Reverses texts instead of encrypting them.
 #[derive(Debug)]
 struct Reversed;
 
@@ -35,10 +36,8 @@ impl Vault for Reversed {
     }
 }
 
-/// How long a test waits for what must come.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// How long a test waits for what must not come.
-const QUIET: Duration = Duration::from_millis(400);
+/// How long a test waits for something that must not happen.
+const ABSENCE: Duration = Duration::from_millis(400);
 
 fn extension(name: &str, number: &str) -> String {
     format!(
@@ -54,7 +53,7 @@ fn without_credentials(name: &str) -> String {
 fn number(object: &Object) -> String {
     match object {
         Object::Extension(extension) => extension.spec.number.clone(),
-        other => other.kind().to_owned(),
+        other => other.kind().to_string(),
     }
 }
 
@@ -63,7 +62,7 @@ fn password(object: &Object) -> String {
     String::from_utf8(secret.data.as_ref().unwrap()["password"].0.clone()).unwrap()
 }
 
-/// A folder that is followed, and what its updates added up to.
+/// A followed folder, with the objects and problems after all its updates.
 pub struct Live {
     directory: TempDir,
     objects: BTreeMap<String, Object>,
@@ -74,7 +73,7 @@ pub struct Live {
 }
 
 impl Live {
-    /// Writes the files, starts, and takes the first update.
+    /// Writes the files, starts the source, and receives the first update.
     async fn start(files: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         fs::create_dir(directory.path().join("manifests")).unwrap();
@@ -99,13 +98,13 @@ impl Live {
         let folder = Folder::start(options, sender, stop.clone()).await.unwrap();
         let (objects, problems) = Default::default();
         let mut live = Self { directory, objects, problems, updates, folder, stop };
-        assert!(live.next(PATIENCE).await, "no first update");
+        assert!(live.next(DEADLINE).await, "no first update");
         live
     }
 
     async fn stop(self) -> TempDir {
         self.stop.cancel();
-        tokio::time::timeout(PATIENCE, self.folder.task).await.unwrap().unwrap();
+        tokio::time::timeout(DEADLINE, self.folder.task).await.unwrap().unwrap();
         self.directory
     }
 
@@ -117,8 +116,8 @@ impl Live {
         write(&self.path(name), text);
     }
 
-    async fn next(&mut self, patience: Duration) -> bool {
-        let Ok(Some(update)) = tokio::time::timeout(patience, self.updates.recv()).await else {
+    async fn next(&mut self, timeout: Duration) -> bool {
+        let Ok(Some(update)) = tokio::time::timeout(timeout, self.updates.recv()).await else {
             return false;
         };
         self.problems = update.problems;
@@ -132,9 +131,9 @@ impl Live {
         true
     }
 
-    /// Takes updates until something holds.
+    /// Receives updates until a condition holds.
     async fn until(&mut self, what: &str, holds: impl Fn(&Self) -> bool) {
-        let deadline = tokio::time::Instant::now() + PATIENCE;
+        let deadline = tokio::time::Instant::now() + DEADLINE;
         while !holds(self) {
             let left = deadline.saturating_duration_since(tokio::time::Instant::now());
             assert!(self.next(left).await, "{what}: never came; problems {:?}", self.problems);
@@ -157,7 +156,7 @@ impl Live {
     }
 
     async fn stays_as_it_is(&mut self) {
-        assert!(!self.next(QUIET).await, "an update came");
+        assert!(!self.next(ABSENCE).await, "an update came");
     }
 }
 

@@ -1,4 +1,4 @@
-//! Files read once: what is taken, and what is wrong with which line.
+//! Files read once: which objects are accepted, and which line has which problem.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -80,7 +80,7 @@ fn an_object_is_found_again() {
     let places = [at("y.json", 5), at("x.yaml", 13), None, at("x.yaml", 12)];
     assert_eq!(reading.locate(&fields), places);
 
-    // What was changed since is where its document was.
+    // A document that changed since keeps its last line.
     write(&directory.path().join("x.yaml"), &extension("carol", "1003"));
     assert_eq!(reading.locate(&fields), [at("y.json", 5), at("x.yaml", 9), None, at("x.yaml", 9)]);
 }
@@ -119,7 +119,7 @@ fn what_cannot_be_parsed_is_refused_with_its_line() {
         if *line > 0 {
             assert_eq!(problem.line, Some(*line), "{name}: {problem}");
         }
-        // The parser counts from the start of a document, and speaks to who programs with it.
+        // The parser's own message counts lines from the start of a document and advises programmers.
         let foreign = [" line ", "column", "Option", "Policy", "_"];
         assert!(!foreign.iter().any(|word| problem.message.contains(word)), "{name}: {problem}");
     }

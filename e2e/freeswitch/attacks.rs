@@ -3,15 +3,16 @@
 use std::time::Duration;
 
 use super::lab::Lab;
-use super::{nothing_left, process};
+use super::nothing_left;
 use crate::program::repository;
+use crate::wait::{DEADLINE, until};
 
 /// Contract §10.1: such a message ran a shell on a switch with chat enabled.
 pub fn message(lab: &Lab) {
     let file = lab.switch_dir().join("temp/by-a-message");
     let command = format!("api+system%20touch%20{}", file.display());
     lab.alice.play("message", lab.phones, &[("dial", &command)]);
-    std::thread::sleep(Duration::from_millis(500));
+    std::thread::sleep(Duration::from_millis(500)); // a shell would be started, and touch the file, later
     assert!(!file.exists(), "a phone ran a command on the switch");
 }
 
@@ -64,7 +65,7 @@ pub fn takeover(lab: &Lab) {
     // Both legs, answered: before that there is no tag that Carol could name.
     let is_answered = |leg: &String| variable(leg, "sip_to_tag") != "_undef_";
     let up = || Some(lab.switch.legs()).filter(|legs| legs.len() == 2 && legs.iter().all(is_answered));
-    let legs = process::until(Duration::from_secs(10), up).expect("a call");
+    let legs = until(DEADLINE, up).expect("a call");
     // Alice's leg: only there are the tags the right way round.
     let alice = legs.iter().find(|leg| variable(leg, "direction") == "inbound").expect("the leg that called");
     let replaces = format!(
@@ -77,7 +78,7 @@ pub fn takeover(lab: &Lab) {
     assert!(carol.completed, "{}", carol.trace);
     // Carol's own leg is listed for a moment after its BYE.
     let as_before = || (lab.switch.legs() == legs).then_some(());
-    let as_before = process::until(Duration::from_secs(5), as_before);
+    let as_before = until(DEADLINE, as_before);
     assert!(as_before.is_some(), "{legs:?} became {:?}: {}", lab.switch.legs(), carol.trace);
     assert!(!call.has_ended());
     // Had the header named no call, Bob's phone would have rung again.

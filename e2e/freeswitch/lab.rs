@@ -3,13 +3,13 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use super::phone::{Listener, Peer};
-use super::process::{free_port, until};
+use super::process::free_port;
 use super::standalone::{PASSWORD, Standalone, USERNAME};
 use super::switch::{Switch, give};
 use super::tee::Tee;
+use super::wait::{DEADLINE, until};
 
 const ACME: &str = "acme.example.com";
 const GLOBEX: &str = "globex.example.com";
@@ -120,7 +120,7 @@ impl Lab {
                 serde_json::from_str(&self.switch.api("show registrations as json")).expect("JSON");
             answer["rows"].as_array().cloned().unwrap_or_default()
         };
-        until(Duration::from_secs(5), || Some(rows()).filter(|rows| rows.len() == count))
+        until(DEADLINE, || Some(rows()).filter(|rows| rows.len() == count))
             .unwrap_or_else(|| panic!("{count} phones should be registered: {:#?}", rows()))
     }
 
@@ -142,7 +142,7 @@ impl Lab {
             }) && [ACME, GLOBEX].iter().all(|domain| status.contains(domain))
                 && status.matches("gateway\t").count() == 2
         };
-        let running = until(Duration::from_secs(20), || self.switch.ask("sofia status").filter(complete));
+        let running = until(DEADLINE, || self.switch.ask("sofia status").filter(complete));
         if running.is_none() {
             panic!("profiles do not run:\n{}\n{}", self.switch.api("sofia status"), self.logs());
         }

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use super::process::{Process, free_port, until};
+use super::process::{Process, free_port};
+use super::wait::{DEADLINE, until};
 
 /// The longest that one scenario may take.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -143,7 +144,7 @@ impl Peer {
         // Registrations bring a NOTIFY of the voicemail box: answered, and no part of a scenario.
         let (process, trace) = self.sipp(scenario, target, self.port, keys, &["-aa", "-deadcall_wait", "0"]);
         let bound = || std::net::UdpSocket::bind((self.address, self.port)).err();
-        until(Duration::from_secs(5), bound).expect("sipp takes its port");
+        until(DEADLINE, bound).expect("sipp takes its port");
         Listener { process, trace }
     }
 

@@ -6,7 +6,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use super::process::{Process, free_port, until};
+use super::process::{Process, free_port};
+use super::wait::{DEADLINE, until};
 
 /// What the switch names itself with.
 pub const USERNAME: &str = "switch";
@@ -45,7 +46,7 @@ impl Standalone {
             .args(options);
         let process = Process::start(&mut command, &dir.join("centrex.out"));
         let mut standalone = Self { process, port };
-        let ready = until(Duration::from_secs(60), || match standalone.process.ended() {
+        let ready = until(DEADLINE, || match standalone.process.ended() {
             Some(status) => Some(Err(status)),
             None => standalone.ready().then_some(Ok(())),
         });

@@ -10,7 +10,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::esl::Esl;
-use super::process::{Process, free_port, tail, until};
+use super::process::{Process, free_port, tail};
+use super::wait::{DEADLINE, until};
 
 /// Its event socket's password in tests.
 pub const ESL_PASSWORD: &str = "esl-for-tests";
@@ -87,7 +88,7 @@ impl Switch {
         }
         let process = Process::start(&mut command, &dir.join("freeswitch.out"));
         let mut switch = Self { process, dir: dir.to_owned(), esl_port };
-        let ready = until(Duration::from_secs(120), || match switch.process.ended() {
+        let ready = until(DEADLINE, || match switch.process.ended() {
             Some(status) => Some(Err(status)),
             None => switch.ask("status").filter(|status| status.contains("is ready")).map(Ok),
         });

@@ -53,7 +53,7 @@ impl Elector {
 }
 
 /// Lets time pass until something holds, and says how much; all the while no two may lead.
-async fn until(what: &str, electors: &[&Elector], holds: impl Fn() -> bool) -> Duration {
+async fn advance_until(what: &str, electors: &[&Elector], holds: impl Fn() -> bool) -> Duration {
     let started = Instant::now();
     loop {
         assert!(electors.iter().filter(|elector| elector.leads()).count() <= 1, "two lead");
@@ -68,15 +68,16 @@ async fn until(what: &str, electors: &[&Elector], holds: impl Fn() -> bool) -> D
 /// Lets time pass while no two lead.
 async fn pass(time: Duration, electors: &[&Elector]) {
     let end = Instant::now() + time;
-    until("time passes", electors, || Instant::now() >= end).await;
+    advance_until("time passes", electors, || Instant::now() >= end).await;
 }
 
 /// Two electors, of which the first leads and the second knows.
 async fn two(server: &Arc<Server>) -> (Elector, Elector) {
     let a = Elector::start(server, "a");
-    until("a leads", &[&a], || a.leads()).await;
+    advance_until("a leads", &[&a], || a.leads()).await;
     let b = Elector::start(server, "b");
-    until("b follows a", &[&a, &b], || b.follows().is_some_and(|leader| leader.starts_with("a_"))).await;
+    advance_until("b follows a", &[&a, &b], || b.follows().is_some_and(|leader| leader.starts_with("a_")))
+        .await;
     (a, b)
 }
 
@@ -85,7 +86,7 @@ async fn one_of_many_leads_and_renews() {
     let server = Arc::new(Server::default());
     let electors: Vec<_> = ["a", "b", "c", "d", "e"].map(|name| Elector::start(&server, name)).into();
     let all: Vec<_> = electors.iter().collect();
-    until("somebody leads", &all, || electors.iter().any(Elector::leads)).await;
+    advance_until("somebody leads", &all, || electors.iter().any(Elector::leads)).await;
     assert!(server.conflicts() > 0, "they did not come at one time");
     let leader = electors.iter().find(|elector| elector.leads()).unwrap();
     let term = leader.term().unwrap();
@@ -109,10 +110,10 @@ async fn a_leader_that_is_cut_off_stops_before_another_begins() {
         let (a, b) = two(&server).await;
         let term = a.term().unwrap();
         a.access.link(link);
-        let stopped = until("a stops", &[&a, &b], || term.lost.is_cancelled()).await;
+        let stopped = advance_until("a stops", &[&a, &b], || term.lost.is_cancelled()).await;
         assert!(!b.leads());
         assert!(stopped <= Duration::from_millis(10_050), "{link:?}: stopped after {stopped:?}");
-        let taken = stopped + until("b leads", &[&a, &b], || b.leads()).await;
+        let taken = stopped + advance_until("b leads", &[&a, &b], || b.leads()).await;
         // From the last write that arrived: a's last try may have been half a duration later.
         let late = if link == Link::AnswersLost { Duration::from_secs(10) } else { Duration::ZERO };
         assert!(taken <= LEASE + Duration::from_millis(1_300) + late, "{link:?}: taken after {taken:?}");
@@ -123,7 +124,7 @@ async fn a_leader_that_is_cut_off_stops_before_another_begins() {
         // The cut heals: a learns whom to follow, and nothing else happens.
         a.access.link(Link::Up);
         let known = || a.follows().is_some_and(|leader| leader.starts_with("b_"));
-        until("a follows b", &[&a, &b], known).await;
+        advance_until("a follows b", &[&a, &b], known).await;
         pass(Duration::from_secs(40), &[&a, &b]).await;
         assert!(b.leads());
     }
@@ -147,12 +148,12 @@ async fn a_short_cut_costs_no_leadership() {
 async fn nobody_else_left_it_is_taken_again_in_a_new_term() {
     let server = Arc::new(Server::default());
     let a = Elector::start(&server, "a");
-    until("a leads", &[&a], || a.leads()).await;
+    advance_until("a leads", &[&a], || a.leads()).await;
     let term = a.term().unwrap();
     a.access.link(Link::Cut);
-    until("a stops", &[&a], || term.lost.is_cancelled()).await;
+    advance_until("a stops", &[&a], || term.lost.is_cancelled()).await;
     a.access.link(Link::Up);
-    until("a leads again", &[&a], || a.leads()).await;
+    advance_until("a leads again", &[&a], || a.leads()).await;
     assert!(term.lost.is_cancelled());
     assert_eq!(a.term().unwrap().transition, 0, "it never changed hands");
 }
@@ -165,13 +166,13 @@ async fn wrong_clocks_change_nothing() {
     {
         let server = Arc::new(Server::default());
         let a = Elector::with_clock(&server, "a", of_a);
-        until("a leads", &[&a], || a.leads()).await;
+        advance_until("a leads", &[&a], || a.leads()).await;
         let b = Elector::with_clock(&server, "b", of_b);
         let term = a.term().unwrap();
         pass(Duration::from_secs(90), &[&a, &b]).await;
         assert!(!term.lost.is_cancelled(), "taken from a living leader");
         a.access.link(Link::Cut);
-        let taken = until("b leads", &[&a, &b], || b.leads()).await;
+        let taken = advance_until("b leads", &[&a, &b], || b.leads()).await;
         assert!(taken > Duration::from_secs(12) && taken < Duration::from_secs(17), "{taken:?}");
     }
 }
@@ -182,7 +183,7 @@ async fn a_lease_given_back_is_taken_at_once() {
     let (a, b) = two(&server).await;
     let term = a.term().unwrap();
     a.stop.cancel();
-    let taken = until("b leads", &[&a, &b], || b.leads()).await;
+    let taken = advance_until("b leads", &[&a, &b], || b.leads()).await;
     assert!(taken < Duration::from_millis(1_500), "{taken:?}");
     println!("given back and taken over after {taken:?}");
     assert!(term.lost.is_cancelled());
@@ -201,7 +202,7 @@ async fn a_stop_ends_in_time_whatever_the_server_does() {
     for link in [Link::Cut, Link::AnswersLost, Link::Broken] {
         let server = Arc::new(Server::default());
         let a = Elector::start(&server, "a");
-        until("a leads", &[&a], || a.leads()).await;
+        advance_until("a leads", &[&a], || a.leads()).await;
         let term = a.term().unwrap();
         a.access.link(link);
         sleep(Duration::from_secs(3)).await;
@@ -222,7 +223,7 @@ async fn a_conflict_is_looked_into() {
     for _ in 0..5 {
         let conflicts = server.conflicts();
         server.edit(|lease| lease["metadata"]["annotations"] = json!({ "note": "looked at" }));
-        until("a conflict", &[&a, &b], || server.conflicts() > conflicts).await;
+        advance_until("a conflict", &[&a, &b], || server.conflicts() > conflicts).await;
         pass(Duration::from_secs(3), &[&a, &b]).await;
     }
     pass(Duration::from_secs(30), &[&a, &b]).await;
@@ -231,12 +232,12 @@ async fn a_conflict_is_looked_into() {
 
     // Somebody puts another holder there: a stops at its next renewal, long before it runs out.
     server.edit(|lease| lease["spec"]["holderIdentity"] = json!("intruder"));
-    let stopped = until("a stops", &[&a, &b], || term.lost.is_cancelled()).await;
+    let stopped = advance_until("a stops", &[&a, &b], || term.lost.is_cancelled()).await;
     assert!(stopped < Duration::from_secs(3), "{stopped:?}");
     let known = || a.follows().as_deref() == Some("intruder");
-    until("a follows the intruder", &[&a, &b], known).await;
+    advance_until("a follows the intruder", &[&a, &b], known).await;
     // It never renews, and is treated like any other.
-    until("somebody leads", &[&a, &b], || a.leads() || b.leads()).await;
+    advance_until("somebody leads", &[&a, &b], || a.leads() || b.leads()).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -246,12 +247,12 @@ async fn a_lease_deleted_or_damaged_is_made_anew() {
     let term = a.term().unwrap();
     server.delete();
     // The leader makes it anew, and begins anew: the old term is of a Lease that is no more.
-    until("a new term", &[&a, &b], || term.lost.is_cancelled() && a.leads()).await;
+    advance_until("a new term", &[&a, &b], || term.lost.is_cancelled() && a.leads()).await;
     assert_eq!(a.term().unwrap().lease, "lease-2");
     // A dead one does not, and its time runs out.
     a.access.link(Link::Cut);
     server.delete();
-    until("b leads", &[&a, &b], || b.leads()).await;
+    advance_until("b leads", &[&a, &b], || b.leads()).await;
     assert_eq!(b.term().unwrap().lease, "lease-3");
     a.access.link(Link::Up);
 
@@ -267,7 +268,7 @@ async fn a_lease_deleted_or_damaged_is_made_anew() {
 async fn two_of_one_name_are_two() {
     let server = Arc::new(Server::default());
     let (a, twin) = (Elector::start(&server, "same"), Elector::start(&server, "same"));
-    until("one leads", &[&a, &twin], || a.leads() || twin.leads()).await;
+    advance_until("one leads", &[&a, &twin], || a.leads() || twin.leads()).await;
     pass(Duration::from_secs(60), &[&a, &twin]).await;
 }
 
@@ -277,6 +278,6 @@ async fn the_time_that_the_holder_wrote_is_kept_to() {
     let (a, b) = two(&server).await;
     a.access.link(Link::Cut);
     server.edit(|lease| lease["spec"]["leaseDurationSeconds"] = json!(40));
-    let taken = until("b leads", &[&a, &b], || b.leads()).await;
+    let taken = advance_until("b leads", &[&a, &b], || b.leads()).await;
     assert!(taken > Duration::from_secs(39), "{taken:?}");
 }

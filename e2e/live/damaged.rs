@@ -6,7 +6,7 @@ use std::thread::{JoinHandle, sleep, spawn};
 use std::time::Duration;
 
 use super::lab::{Lab, run};
-use crate::freeswitch::process::until;
+use crate::wait::{DEADLINE, until};
 
 #[test]
 fn a_damaged_file_ends_no_call_and_drops_no_phone() {
@@ -17,7 +17,8 @@ fn a_damaged_file_ends_no_call_and_drops_no_phone() {
     );
 }
 
-/// Lets the Postgres that comes next answer nobody for longer than the switch is looked at twice.
+/// Stops the Postgres that starts next, for longer than two comparisons with the switch take. Nothing can be
+/// waited for: the program under test is not ready before Postgres answers.
 fn hold_postgres(data: &Path) -> JoinHandle<()> {
     let file = data.join("postgres/postmaster.pid");
     assert!(!file.exists(), "it runs");
@@ -26,11 +27,13 @@ fn hold_postgres(data: &Path) -> JoinHandle<()> {
             let text = std::fs::read_to_string(&file).ok()?;
             text.lines().next().filter(|pid| !pid.is_empty()).map(str::to_owned)
         };
-        let pid = until(Duration::from_secs(30), pid).expect("a Postgres");
-        for signal in ["-STOP", "-CONT"] {
-            assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
-            sleep(Duration::from_secs(6));
-        }
+        let pid = until(DEADLINE, pid).expect("a Postgres");
+        let signal = |signal: &str| {
+            assert!(Command::new("kill").args([signal, pid.as_str()]).status().unwrap().success());
+        };
+        signal("-STOP");
+        sleep(Duration::from_secs(6));
+        signal("-CONT");
     })
 }
 

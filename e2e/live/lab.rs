@@ -6,16 +6,15 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::freeswitch::phone::{Listener, Peer, Talk};
-use crate::freeswitch::process::{free_port, until};
+use crate::freeswitch::process::free_port;
 use crate::freeswitch::standalone::{PASSWORD, Standalone, USERNAME};
 use crate::freeswitch::switch::{ESL_PASSWORD, Switch, installed};
 use crate::program::sample;
 use crate::skip::skip;
+use crate::wait::{DEADLINE, until};
 
 const ACME: &str = "acme.example.com";
 const GLOBEX: &str = "globex.example.com";
-/// How long a change may take to be on the switch.
-pub const SOON: Duration = Duration::from_secs(60);
 
 /// The setting. Fields end in the order they stand: the switch before Centrex.
 pub struct Lab {
@@ -162,13 +161,13 @@ impl Lab {
 
     /// Waits until something holds.
     pub fn eventually(&self, what: &str, holds: impl Fn() -> bool) {
-        let held = until(SOON, || holds().then_some(()));
+        let held = until(DEADLINE, || holds().then_some(()));
         assert!(held.is_some(), "never came: {what}\n{}", self.logs());
     }
 
     /// Waits until the switch's answer to a command is of a kind.
     pub fn answers(&self, command: &str, holds: impl Fn(&str) -> bool) -> String {
-        let answer = until(SOON, || self.switch.ask(command).filter(|answer| holds(answer)));
+        let answer = until(DEADLINE, || self.switch.ask(command).filter(|answer| holds(answer)));
         answer.unwrap_or_else(|| {
             panic!("{command}: {}\n{}", self.switch.ask(command).unwrap_or_default(), self.logs())
         })
@@ -268,7 +267,7 @@ impl Call {
             let calls = format!("{} total", before.len() / 2 + 1);
             (legs.len() == 2 && switch.api("show calls count").contains(&calls)).then_some(legs)
         };
-        let legs = until(SOON, up);
+        let legs = until(DEADLINE, up);
         let legs = legs.unwrap_or_else(|| panic!("the call does not come up\n{}", switch.log(60)));
         Self { talk, listens, legs }
     }
@@ -286,7 +285,11 @@ impl Call {
             let legs = on.as_ref().legs();
             self.talk.has_ended() && !self.legs.iter().any(|leg| legs.contains(leg))
         };
-        assert!(until(SOON, || has_ended().then_some(())).is_some(), "it goes on: {:?}", on.as_ref().legs());
+        assert!(
+            until(DEADLINE, || has_ended().then_some(())).is_some(),
+            "it goes on: {:?}",
+            on.as_ref().legs()
+        );
         self.listens.end();
     }
 
@@ -297,7 +300,7 @@ impl Call {
         drop(self.talk);
         self.listens.end();
         let gone = || !self.legs.iter().any(|leg| switch.legs().contains(leg));
-        assert!(until(SOON, || gone().then_some(())).is_some(), "legs are left: {:?}", switch.legs());
+        assert!(until(DEADLINE, || gone().then_some(())).is_some(), "legs are left: {:?}", switch.legs());
     }
 }
 

@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::cluster::{Cluster, Programs, lasting};
-use crate::freeswitch::process::{Process, tail, until};
+use crate::freeswitch::process::{Process, tail};
 use crate::program::repository;
+use crate::wait::{DEADLINE, until};
 
 /// Exit status of `node.sh` where this machine cannot have a node.
 const MISSING: i32 = 3;
@@ -127,7 +128,7 @@ impl Node {
             let new = running.iter().filter(|pid| !killed.contains(pid)).count();
             (new >= killed.len()).then_some(())
         };
-        let started = until(Duration::from_secs(60), again);
+        let started = until(DEADLINE, again);
         assert!(started.is_some(), "{program} {word} is not started again\n{}", self.logs());
     }
 

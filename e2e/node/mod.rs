@@ -62,12 +62,15 @@ async fn the_chart_on_a_real_node() {
     let steps = tokio::task::spawn_blocking(move || {
         let node = match Node::prepare() {
             Ok(node) => node,
-            Err(why) => return skip(TEST, &why),
+            Err(why) => return Err(why),
         };
         outside(&node.network(), || take(Site::start(node, &name, socket)));
+        Ok(())
     });
-    if let Err(error) = steps.await {
-        std::panic::resume_unwind(error.into_panic());
+    match steps.await {
+        Ok(Ok(())) => {}
+        Ok(Err(why)) => skip(TEST, &why),
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
 }
 

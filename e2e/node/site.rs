@@ -11,9 +11,9 @@ use super::machine::Node;
 use crate::chart::release::{Helm, NAME};
 use crate::cluster::Cluster;
 use crate::freeswitch::phone::{Listener, Outcome, Peer, Talk};
-use crate::freeswitch::process::until;
 use crate::operator::gate::Gate;
 use crate::program::repository;
+use crate::wait::{DEADLINE, until};
 
 /// Where phones and Postgres are.
 pub const OUTSIDE: Ipv4Addr = Ipv4Addr::new(10, 210, 0, 1);
@@ -23,8 +23,6 @@ pub const NODE: Ipv4Addr = Ipv4Addr::new(10, 210, 0, 2);
 pub const PHONES: u16 = 5060;
 /// How long a pod which is to end waits for its calls.
 pub const DRAIN: Duration = Duration::from_secs(12);
-/// How long a test waits for what must come.
-pub const PATIENCE: Duration = Duration::from_secs(120);
 /// What FreeSWITCH says to its sidecar.
 pub const XML_PASSWORD: &str = "of-the-tests";
 const POSTGRES_PORT: u16 = 5432;
@@ -174,7 +172,7 @@ impl Site {
     /// Waits for something; how long it took.
     pub fn wait_until(&self, what: &str, mut holds: impl FnMut() -> bool) -> Duration {
         let start = Instant::now();
-        let found = until(PATIENCE, || holds().then_some(()));
+        let found = until(DEADLINE, || holds().then_some(()));
         assert!(found.is_some(), "never came: {what}\n{}", self.state());
         start.elapsed()
     }

@@ -17,9 +17,10 @@ use base64::prelude::BASE64_STANDARD;
 use serde_json::Value;
 
 use super::machine::outside;
-use super::site::{PATIENCE, Site, XML_PASSWORD};
+use super::site::{Site, XML_PASSWORD};
 use crate::cluster::Cluster;
 use crate::program::recorded;
+use crate::wait::DEADLINE;
 
 /// What her name begins with; the change's number follows.
 const NAME: &str = "Alice the ";
@@ -69,7 +70,7 @@ impl Truth {
             while !watch.change() {
                 std::thread::sleep(PAUSE);
             }
-            assert!(watch.look(PATIENCE), "the last change is never Live: {:?}", watch.answered());
+            assert!(watch.look(DEADLINE), "the last change is never Live: {:?}", watch.answered());
             watch.told
         });
         Self { ended, thread }

@@ -63,8 +63,9 @@ async fn a_namespace_goes_while_the_operator_is_down_and_while_it_is_up() {
 
     operator.end("-KILL");
     site.cluster.kubectl_ok(&["delete", "namespace", "down", "--wait=false"]);
-    std::thread::sleep(std::time::Duration::from_secs(3));
-    assert!(site.get("", "namespace/down").is_some(), "the Tenant's finalizer waits for the operator");
+    // What has no finalizer is deleted; the Tenant's finalizer waits for the operator.
+    let remaining = ["--for=condition=NamespaceFinalizersRemaining", "--timeout=300s", "namespace/down"];
+    site.cluster.kubectl_ok(&[&["wait"], &remaining[..]].concat());
     let _operator = site.operator(&[]);
     site.cluster.kubectl_ok(&["wait", "--for=delete", "namespace/down", "--timeout=90s"]);
     assert_eq!(site.count(&format!("SELECT count(*) FROM pg_namespace WHERE nspname = '{down}'")).await, 0);

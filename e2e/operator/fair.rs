@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 
-use super::{PATIENCE, Site};
-use crate::freeswitch::process::until;
+use super::Site;
 use crate::program::{Program, sample};
+use crate::wait::{DEADLINE, until};
 use centrex::resources::Extension;
 
 /// Extensions of the tenant with much work.
@@ -40,13 +40,13 @@ async fn statuses_of_one_tenant_keep_no_other_waiting() {
             last.contains(&"Live=Unknown NoSwitches".to_owned()).then_some(())
         })
     };
-    until(PATIENCE, told).expect("all are stored");
+    until(DEADLINE, told).expect("all are stored");
     let quiet = || {
         let before = written(&operator);
         std::thread::sleep(Duration::from_secs(1));
         (written(&operator) == before).then_some(())
     };
-    until(PATIENCE, quiet).expect("all are told");
+    until(DEADLINE, quiet).expect("all are told");
 
     // Passwords were made for all of them, and no line of the log for each.
     let log = operator.log();
@@ -59,11 +59,11 @@ async fn statuses_of_one_tenant_keep_no_other_waiting() {
     let (before, start) = (written(&operator), Instant::now());
     let _switch = site.switch("switch-1");
     while !is_ready(&extensions.get("e100").await.unwrap()) {
-        assert!(start.elapsed() < PATIENCE, "never ready");
+        assert!(start.elapsed() < DEADLINE, "never ready");
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     let (first, waited) = (written(&operator) - before, start.elapsed());
-    until(PATIENCE, || (written(&operator) - before >= MANY as f64).then_some(())).expect("all the others");
+    until(DEADLINE, || (written(&operator) - before >= MANY as f64).then_some(())).expect("all the others");
     println!("ready after {waited:?} and {first} statuses; all {MANY} after {:?}", start.elapsed());
     assert!(first < MANY as f64 / 4.0, "it waited for {first} statuses of another tenant");
 }
@@ -91,7 +91,7 @@ async fn a_secret_that_changes_is_told_at_once() {
                 true => ready = start.elapsed(),
                 false => unready = true,
             }
-            assert!(start.elapsed() < PATIENCE, "never changed");
+            assert!(start.elapsed() < DEADLINE, "never changed");
         }
         windows.push(ready);
         told += usize::from(unready);

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use crate::freeswitch::process::until;
+use crate::wait::{DEADLINE, until};
 
-use super::{PATIENCE, Site};
+use super::Site;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_api_server_goes_away_and_comes_back() {
@@ -16,7 +16,7 @@ async fn the_api_server_goes_away_and_comes_back() {
     site.samples_ready();
     let answer = switch.answer("acme-register-1001");
     site.cluster.stop_api_server();
-    std::thread::sleep(Duration::from_secs(12)); // longer than the lease
+    std::thread::sleep(Duration::from_secs(12)); // the outage: longer than the lease
     assert_eq!(switch.answer("acme-register-1001"), answer, "phones do not notice");
     assert!(site.schema("acme", "acme").await.is_some(), "an error is not an empty list");
     site.cluster.start_api_server();
@@ -111,7 +111,7 @@ async fn killed_at_ten_moments_of_a_bulk_apply() {
     assert_eq!(site.count(&format!("SELECT count(*) FROM {schema}.extensions")).await, 300);
     let secrets = site.cluster.kubectl_ok(&["get", "secrets", "-n", "bulk", "-o", "name"]);
     assert_eq!(secrets.lines().count(), 300, "one password each, never two");
-    let same = until(PATIENCE, || {
+    let same = until(DEADLINE, || {
         let status = site.get("bulk", "tenant/bulk")?["status"].clone();
         (status["resources"][0]["ready"] == 300).then_some(())
     });

@@ -13,10 +13,9 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use super::Site;
-use crate::freeswitch::process::until;
 use crate::postgres::keyring;
+use crate::wait::{DEADLINE, until};
 
-const PATIENCE: Duration = Duration::from_secs(60);
 const TRUNK: &str = "carriers/carrier";
 
 /// A switch that reports all that is stored, and what a test has it find.
@@ -102,14 +101,14 @@ async fn what_switches_find_is_told_where_it_belongs() {
     let table = site.cluster.kubectl_ok(&["get", "switches"]);
     assert!(table.contains("1.10.12-release") && table.contains("1.11.2-release"), "{table}");
     let warned = || site.events("default", "KnownHoles");
-    assert!(until(PATIENCE, || (!warned().is_empty()).then_some(())).is_some());
+    assert!(until(DEADLINE, || (!warned().is_empty()).then_some(())).is_some());
     assert!(warned()[0].contains("disable-transfer") && warned()[0].contains("1.10.12"), "{:?}", warned());
 
     // Trunks say where they are registered.
     let wait_registered = |count: &str| {
         let is =
             || site.get("carriers", "trunk/carrier").filter(|trunk| trunk["status"]["registered"] == count);
-        until(PATIENCE, is).unwrap_or_else(|| panic!("{count}: {:?}", site.get("carriers", "trunk/carrier")))
+        until(DEADLINE, is).unwrap_or_else(|| panic!("{count}: {:?}", site.get("carriers", "trunk/carrier")))
     };
     let trunk = wait_registered("4/4");
     assert_eq!(trunk["status"]["gateways"].as_array().unwrap().len(), 4);
@@ -142,10 +141,12 @@ async fn what_switches_find_is_told_where_it_belongs() {
             found.calls = calls;
             found.gateways = gateways(["TRYING", "REGISTER"]);
         });
-        std::thread::sleep(Duration::from_millis(300));
+        std::thread::sleep(Duration::from_millis(300)); // each is reported by itself, and not only the last
     }
     a.find(|found| found.gateways = gateways(["REGED", "REGED"]));
-    std::thread::sleep(Duration::from_secs(1));
+    // A status that is written after those reports: had they changed one, it would be written by now.
+    site.cluster.apply(&site.extension("globex", 7775));
+    site.wait_for("globex", "extension/e7775", "Ready=True Ready");
     assert_eq!(quiet(), before);
 
     emergency_trunk_goes_down(&site, &a, &b);
@@ -240,17 +241,17 @@ fn emergency_trunk_goes_down(site: &Site, a: &Fake, b: &Fake) {
     );
     wait("Ready=True Ready");
     let warned = || site.events("acme", "EmergencyTrunkDown");
-    assert!(until(PATIENCE, || (!warned().is_empty()).then_some(())).is_some());
+    assert!(until(DEADLINE, || (!warned().is_empty()).then_some(())).is_some());
     assert!(warned().iter().all(|event| event.contains("leave by acme/backup")), "{:?}", warned());
     let before = version(site, "acme", "tenant/acme");
     for state in ["TRYING", "FAIL_WAIT", "FAILED"] {
         down(b, TRUNK, state, false);
-        std::thread::sleep(Duration::from_millis(700));
+        std::thread::sleep(Duration::from_millis(700)); // each is reported by itself, and not only the last
     }
     assert_eq!(version(site, "acme", "tenant/acme"), before, "it is as down as before");
     down(a, TRUNK, "FAIL_WAIT", false);
     let both = || told().contains("on a emergency calls leave by acme/backup, on b").then_some(());
-    assert!(until(PATIENCE, both).is_some(), "{}", told());
+    assert!(until(DEADLINE, both).is_some(), "{}", told());
     down(a, "acme/backup", "NOREG", false);
     wait("EmergencyTrunkUsable=False NoTrunkUp");
     assert!(told().contains("on a no other trunk that the tenant may use is up"), "{}", told());

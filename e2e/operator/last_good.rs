@@ -1,10 +1,10 @@
 //! What callers and phones get of what became invalid: as before where it is a mistake, at once nothing
 //! where a right was taken away.
 
-use crate::freeswitch::process::until;
 use crate::program::Program;
+use crate::wait::{DEADLINE, until};
 
-use super::{PATIENCE, Site};
+use super::Site;
 
 const NUMBER: &str = "number/main";
 const HANK: &str = "extension/hank";
@@ -19,7 +19,7 @@ impl Site {
     /// Waits for the first conditions of an object to be these.
     fn wait_for_all(&self, object: &str, conditions: &[&str]) {
         let mut told = Vec::new();
-        let found = until(PATIENCE, || {
+        let found = until(DEADLINE, || {
             told = self.conditions("globex", object);
             told.starts_with(&conditions.iter().map(|c| (*c).to_owned()).collect::<Vec<_>>()).then_some(())
         });
@@ -36,7 +36,7 @@ impl Site {
 
 /// Waits for an answer to have a text, or not.
 fn wait_for_answer(switch: &Program, recording: &str, part: &str, has: bool) {
-    let found = until(PATIENCE, || (switch.answer(recording).contains(part) == has).then_some(()));
+    let found = until(DEADLINE, || (switch.answer(recording).contains(part) == has).then_some(()));
     assert!(found.is_some(), "{recording}: {part} {has}: {}", switch.answer(recording));
 }
 

@@ -24,12 +24,9 @@ use sqlx::{AssertSqlSafe, PgConnection};
 use tempfile::TempDir;
 
 use crate::cluster::Cluster;
-use crate::freeswitch::process::until;
 use crate::postgres::{Database, reachable_dir};
 use crate::program::Program;
-
-/// How long a test waits for what must come.
-pub const PATIENCE: Duration = Duration::from_secs(90);
+use crate::wait::{DEADLINE, until};
 
 /// A control plane, a database and a key file.
 pub struct Site {
@@ -153,7 +150,7 @@ impl Site {
     /// Waits for a condition of an object, such as `Ready=True Ready`.
     pub fn wait_for(&self, namespace: &str, object: &str, condition: &str) -> Duration {
         let start = Instant::now();
-        let found = until(PATIENCE, || {
+        let found = until(DEADLINE, || {
             self.conditions(namespace, object).contains(&condition.to_owned()).then_some(())
         });
         assert!(

@@ -1,13 +1,11 @@
 //! Postgres and the API server refuse what they took before, or do not take it yet: nothing ends, the
 //! statuses say so, and it goes on by itself.
 
-use std::time::Duration;
-
 use sqlx::AssertSqlSafe;
 
 use super::Site;
-use crate::freeswitch::process::until;
 use crate::program::Program;
+use crate::wait::{DEADLINE, until};
 
 fn leads(operator: &Program) -> bool {
     operator.get("/metrics").1.contains("centrex_operator_leader 1")
@@ -81,7 +79,7 @@ async fn a_password_that_is_rotated_is_taken_from_the_file() {
     // What makes no sense changes nothing.
     std::fs::write(&file, "nonsense").unwrap();
     let told = || replicas.iter().any(|replica| replica.log().contains("--database-url-file")).then_some(());
-    until(Duration::from_secs(30), told).expect("a word about the file");
+    until(DEADLINE, told).expect("a word about the file");
     site.cluster.apply(&site.extension("one", 101));
     site.wait_for("one", "extension/e101", "Ready=True Ready");
 }
@@ -92,7 +90,7 @@ async fn replicas_that_find_an_empty_database_together_migrate_it_once() {
     // Leases of their own: each believes that it leads.
     let names = ["a", "b", "c"];
     let mut replicas = names.map(|name| site.operator(&["--identity", name, "--lease-name", name]));
-    until(Duration::from_secs(60), || replicas.iter().any(leads).then_some(())).expect("somebody who writes");
+    until(DEADLINE, || replicas.iter().any(leads).then_some(())).expect("somebody who writes");
     site.tenant("one", "");
     site.wait_for("one", "tenant/one", "Programmed=True Programmed");
     for replica in &mut replicas {
@@ -161,7 +159,7 @@ async fn a_secret_that_is_forbidden_at_first_is_waited_for() {
     let tenant = "apiVersion: centrex.dev/v1alpha1\nkind: Tenant\nmetadata: {name: one, namespace: one}\n\
                   spec: {domains: [one.example.com]}\n";
     let applied = || site.cluster.kubectl_with(&["apply", "-f", "-"], tenant).status.success().then_some(());
-    until(Duration::from_secs(60), applied).expect("the webhook answers");
+    until(DEADLINE, applied).expect("the webhook answers");
     operator.wait_until("leadership", leads);
     site.wait_for("one", "tenant/one", "Programmed=True Programmed");
 }

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::{PATIENCE, Site};
-use crate::freeswitch::process::{Process, until};
+use super::Site;
+use crate::freeswitch::process::Process;
 use crate::postgres::reachable_dir;
 use crate::program::{Program, repository, sample};
+use crate::wait::{DEADLINE, until};
 
 /// The commands of the document that begin with these words.
 pub fn documented(first: &str) -> String {
@@ -67,7 +68,7 @@ impl Past {
         past.site.tenant("late", "");
         past.site.cluster.apply(&past.site.extension("late", 100));
         past.site.wait_for("late", "extension/e100", "Ready=True Ready");
-        let new = until(PATIENCE, || {
+        let new = until(DEADLINE, || {
             let register = switch.answer(REGISTERED);
             let new = register != past.registers[0]
                 && switch.answer(QUEUES).contains("\"max-wait-time\" value=\"601\"");
@@ -126,7 +127,7 @@ impl Past {
             });
             (count == 1).then_some(())
         };
-        until(PATIENCE, stored).unwrap_or_else(|| panic!("never written: {}", operator.log()));
+        until(DEADLINE, stored).unwrap_or_else(|| panic!("never written: {}", operator.log()));
         self.site.wait_for("acme", "queue/support", "Ready=True Ready");
         self.site.wait_for("late", "extension/e100", "Ready=True Ready");
     }
@@ -151,14 +152,14 @@ async fn a_restore_under_a_running_operator_takes_no_switch_back() {
     let _watch = Process::start(&mut watch, &reasons);
     let said = || std::fs::read_to_string(&reasons).unwrap();
     let hears = |reason: &str| {
-        let told = until(PATIENCE, || said().lines().any(|line| line == reason).then_some(()));
+        let told = until(DEADLINE, || said().lines().any(|line| line == reason).then_some(()));
         told.unwrap_or_else(|| panic!("no status told {reason}: {}\n{}", said(), operator.log()));
     };
     hears("Programmed");
     past.while_asked(&switch, || {
         past.shell(&documented("roles of tenants"));
         let noticed = || operator.log().contains("was set back").then_some(());
-        until(PATIENCE, noticed).unwrap_or_else(|| panic!("not noticed: {}", operator.log()));
+        until(DEADLINE, noticed).unwrap_or_else(|| panic!("not noticed: {}", operator.log()));
     });
     hears("SetBack");
     past.while_asked(&switch, || {
@@ -184,7 +185,7 @@ async fn a_restore_while_no_operator_runs_waits_for_one() {
     past.while_asked(&switch, || {
         past.shell(&documented("roles of tenants"));
         let held = || switch.log().contains("Postgres was set back").then_some(());
-        until(PATIENCE, held).unwrap_or_else(|| panic!("not held back: {}", switch.log()));
+        until(DEADLINE, held).unwrap_or_else(|| panic!("not held back: {}", switch.log()));
     });
     assert!(held_back(&switch) >= 2.0, "acme and late: {}", switch.log());
     // Its last good state is later than Postgres, too.
@@ -233,12 +234,12 @@ async fn one_tenant_is_restored_while_no_operator_runs() {
             });
             (count == 1).then_some(())
         };
-        until(PATIENCE, compared).expect("the restored rows were compared with the resources");
+        until(DEADLINE, compared).expect("the restored rows were compared with the resources");
         past.site.wait_for("acme", "queue/support", "Ready=True Ready");
         // A change after it goes all the way.
         past.site.cluster.patch("acme", "queue/support", r#"{"spec":{"strategy":"RingAll"}}"#);
         let all = || switch.answer(QUEUES).contains("\"strategy\" value=\"ring-all\"").then_some(());
-        until(PATIENCE, all).unwrap_or_else(|| panic!("{}", switch.answer(QUEUES)));
+        until(DEADLINE, all).unwrap_or_else(|| panic!("{}", switch.answer(QUEUES)));
         past.site.wait_for("acme", "queue/support", "Ready=True Ready");
     });
 }

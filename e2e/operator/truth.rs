@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::freeswitch::process::until;
+use crate::wait::{DEADLINE, until};
 
-use super::{PATIENCE, Site};
+use super::Site;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_truth_of_each_resource_is_told() {
@@ -25,7 +25,7 @@ async fn the_truth_of_each_resource_is_told() {
     assert_eq!(secret["metadata"]["ownerReferences"][0]["name"], "e100");
     let password = secret["data"]["password"].clone();
     site.cluster.kubectl_ok(&["delete", "secret", "-n", "north", "e100-sip"]);
-    let fresh = until(PATIENCE, || site.get("north", "secret/e100-sip")).unwrap();
+    let fresh = until(DEADLINE, || site.get("north", "secret/e100-sip")).unwrap();
     assert_ne!(fresh["data"]["password"], password, "deleting the Secret rotates the password");
     site.wait_for("north", "extension/e100", "Ready=True Ready");
 
@@ -43,7 +43,7 @@ async fn the_truth_of_each_resource_is_told() {
     assert!(!message.contains("north/north"), "{message}");
     assert!(site.get("south", "tenant/south").unwrap()["metadata"]["finalizers"].is_null());
     let events =
-        until(PATIENCE, || Some(site.events("south", "Conflict")).filter(|events| !events.is_empty()));
+        until(DEADLINE, || Some(site.events("south", "Conflict")).filter(|events| !events.is_empty()));
     // Once, and once more by whoever leads next before a watch has shown the status.
     let terms = operator.log().matches("writing to the database").count();
     assert!(events.as_ref().unwrap().len() <= terms, "{events:?} in {terms} terms");
@@ -84,7 +84,7 @@ async fn a_number_moves_between_tenants() {
     let trunk = &old["spec"]["trunkRef"];
     let target = site.cluster.kubectl_ok(&["get", "extensions", "-n", "globex", "-o", "name"]);
     let target = target.lines().next().unwrap().rsplit('/').next().unwrap().to_owned();
-    std::thread::sleep(Duration::from_millis(1100));
+    std::thread::sleep(Duration::from_millis(1100)); // ages are counted in seconds
     site.cluster.apply(&format!(
         "apiVersion: centrex.dev/v1alpha1\nkind: Number\nmetadata: {{name: moved, namespace: globex}}\n\
          spec: {{tenantRef: {{name: globex}}, number: \"{number}\", trunkRef: {trunk}, \
@@ -98,7 +98,8 @@ async fn a_number_moves_between_tenants() {
     sqlx::raw_sql(hold).execute(&mut writer).await.unwrap();
     site.cluster.kubectl_ok(&["delete", "number", "-n", "acme", name]);
     let _late = site.switch("switch-2");
-    until(PATIENCE, || site.get("default", "switch/switch-2")).expect("a second switch");
+    until(DEADLINE, || site.get("default", "switch/switch-2")).expect("a second switch");
+    // Nothing can be waited for: the Number's tenant is what is held up.
     let told = until(Duration::from_secs(3), || {
         let conditions = site.conditions("globex", "number/moved");
         conditions.iter().any(|c| c.starts_with("Programmed=True")).then_some(conditions)

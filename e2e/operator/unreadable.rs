@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use serde_json::json;
 
-use super::{PATIENCE, Site};
-use crate::freeswitch::process::until;
+use super::Site;
+use crate::wait::{DEADLINE, until};
 
 /// A newer CRD lets through a field that this release does not know.
 fn teach(site: &Site, plural: &str) {
@@ -19,7 +19,7 @@ fn teach(site: &Site, plural: &str) {
 
 /// Sets the field; until the API server has taken up the CRD, it prunes it.
 fn paint(site: &Site, namespace: &str, object: &str) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + DEADLINE;
     while site.get(namespace, object).unwrap()["spec"]["colour"] != "red" {
         assert!(Instant::now() < deadline, "the API server goes on pruning the field");
         let red = r#"{"spec": {"colour": "red"}}"#;
@@ -74,7 +74,7 @@ async fn what_cannot_be_read_at_the_start_is_not_taken_for_gone() {
     }
     site.cluster.kubectl_ok(&["delete", "tenant", "-n", "north", "north", "--timeout=60s"]);
     let left = format!("SELECT count(*) FROM pg_namespace WHERE nspname = '{}'", schemas[0]);
-    let gone = until(PATIENCE, || site.get("north", "tenant/north").is_none().then_some(()));
+    let gone = until(DEADLINE, || site.get("north", "tenant/north").is_none().then_some(()));
     assert!(gone.is_some() && site.count(&left).await == 0);
 }
 
@@ -94,11 +94,11 @@ async fn a_name_that_is_too_long_is_refused_and_one_stored_before_is_told_of() {
     let name = "/spec/versions/0/schema/openAPIV3Schema/properties/metadata/properties/name";
     let patch = json!([{"op": "replace", "path": name, "value": {"type": "string"}}]).to_string();
     site.cluster.kubectl_ok(&["patch", "crd", "extensions.centrex.dev", "--type=json", "-p", &patch]);
-    assert!(until(PATIENCE, || apply().0.then_some(())).is_some());
+    assert!(until(DEADLINE, || apply().0.then_some(())).is_some());
     site.cluster.install_crds();
     let operator = site.operator(&[]);
     site.wait_for("north", "tenant/north", "Programmed=True Programmed");
-    let told = until(PATIENCE, || site.events("north", "Unreadable").into_iter().next());
+    let told = until(DEADLINE, || site.events("north", "Unreadable").into_iter().next());
     assert!(told.as_ref().is_some_and(|note| note.contains("metadata.name")), "{told:?}\n{}", operator.log());
     // It can be deleted, as ever.
     site.cluster.kubectl_ok(&["delete", "extension", "-n", "north", &"e".repeat(64), "--timeout=60s"]);

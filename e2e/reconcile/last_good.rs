@@ -1,5 +1,6 @@
 //! What stays in force of resources that became invalid, and of a tenant that is refused as a whole.
 
+use centrex::plan::SecretName;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -82,9 +83,11 @@ async fn the_last_good_row_outlives_the_process() {
         let id = store.tenants().await.unwrap()[0].id;
         let (_, plan) = store.reader().load_tenant(id).await.unwrap().unwrap();
         let (_, platform) = store.reader().load_platform().await.unwrap();
-        let password = plan.extensions["a"].secrets.get("password").map(str::to_owned);
-        let trunk =
-            platform.trunks.get("north/t").and_then(|row| row.secrets.get("password").map(str::to_owned));
+        let password = plan.extensions["a"].secrets.get(SecretName::Password).map(str::to_owned);
+        let trunk = platform
+            .trunks
+            .get("north/t")
+            .and_then(|row| row.secrets.get(SecretName::Password).map(str::to_owned));
         (plan.numbers.get("n").map(|row| row.target.to_string()), password, trunk)
     };
     let good = state().await;

@@ -1,7 +1,8 @@
-//! The replica in step with the store, through lost connections, damage and an absent Postgres.
+//! The replica follows the store through lost connections, damaged rows and an unreachable Postgres.
 
 mod partial;
 
+use centrex::plan::SecretName;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,10 +21,10 @@ use tokio_util::sync::CancellationToken;
 use crate::plans;
 use crate::postgres::{Database, keyring};
 
-/// Longest that a test waits for what must come.
+/// Timeout of everything that a test waits for.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// A follower at work.
+/// A running follower and its replica.
 pub struct Following {
     pub replica: Arc<Replica>,
     pub progress: watch::Receiver<Progress>,
@@ -47,7 +48,7 @@ impl Following {
         drop(tokio::time::timeout(PATIENCE, caught_up).await.expect("not caught up").unwrap());
     }
 
-    /// Waits until something holds of the replica.
+    /// Waits until a condition holds for the replica.
     pub async fn sees(&self, what: &str, holds: impl Fn(&Replica) -> bool) {
         let started = Instant::now();
         while !holds(&self.replica) {
@@ -92,7 +93,7 @@ async fn the_replica_follows_every_kind_of_change() {
     store.write_tenant(&new).await.unwrap();
     following.sees("a new tenant", |replica| replica.by_domain("new.example.com").is_some()).await;
 
-    before.extensions.get_mut("e100").unwrap().secrets.insert("password", "changed");
+    before.extensions.get_mut("e100").unwrap().secrets.insert(SecretName::Password, "changed");
     let started = Instant::now();
     store.write_tenant(&before).await.unwrap();
     following.sees("a changed password", |replica| replica.revisions()[&before.tenant.id] == 2).await;
@@ -118,7 +119,7 @@ async fn what_was_missed_is_made_up() {
     let mut following = Following::start(&options, None).await;
     following.caught_up().await;
 
-    // No new connection may be made while things change; the writing side has its own ready.
+    // The database refuses new connections while things change; the writer has opened its own before.
     let ready = tokio::join!(store.pool().acquire(), store.pool().acquire(), store.pool().acquire());
     drop(ready);
     tokio::time::sleep(Duration::from_millis(100)).await;
@@ -160,11 +161,11 @@ async fn another_revision_of_the_same_number_is_read_again() {
     store.write_tenant(&plan).await.unwrap();
     let mut following = Following::start(&database.store_options(&ring), None).await;
     following.caught_up().await;
-    // As after a failover: the same number with other content, which somebody has written since.
+    // As after a failover: the same number with other content, written by another process.
     let other =
         "UPDATE public.tenants SET body = jsonb_set(body, '{displayName}', '\"Third\"'), fingerprint = 'x'";
     sqlx::raw_sql(other).execute(&mut database.admin().await).await.unwrap();
-    // A notification that nobody understands makes it look at everything.
+    // A notification that cannot be parsed makes the follower compare all revisions.
     sqlx::raw_sql("SELECT pg_notify('centrex', 'what?')").execute(store.pool()).await.unwrap();
     let third =
         |replica: &Replica| replica.held(plan.tenant.id).unwrap().view.plan.tenant.display_name == "Third";
@@ -182,13 +183,17 @@ async fn only_what_changed_is_read_again() {
     let mut following = Following::start(&database.store_options(&ring), None).await;
     following.caught_up().await;
 
-    // Whoever reads this row again cannot go on.
+    // A reader that reads this row again fails.
     let (id, schema) = (plan.tenant.id, tenant_schema(plan.tenant.id));
     let damage = format!("UPDATE {schema}.extensions SET body = '{{\"number\": 7}}' WHERE name = 'e103'");
     sqlx::raw_sql(AssertSqlSafe(damage)).execute(&mut database.admin().await).await.unwrap();
     for revision in 2..5 {
         plan.tenant.display_name = format!("Revision {revision}");
-        plan.extensions.get_mut("e100").unwrap().secrets.insert("password", format!("changed-{revision}"));
+        plan.extensions
+            .get_mut("e100")
+            .unwrap()
+            .secrets
+            .insert(SecretName::Password, format!("changed-{revision}"));
         plan.extensions.remove("e101");
         plan.numbers.insert("main".to_owned(), plans::number(&format!("+49301234{revision}"), "e100"));
         plan.extensions.insert(format!("e19{revision}"), plans::extension(&format!("19{revision}")));
@@ -211,7 +216,7 @@ async fn one_unreadable_tenant_does_not_stop_the_others() {
     following.caught_up().await;
 
     bad.tenant.display_name = "Worse".to_owned();
-    // What is not known to follow what is held is read as a whole.
+    // A revision that does not follow the held one is read as a whole.
     let damage = format!(
         "UPDATE {}.extensions SET body = '{{\"number\": 7}}';
          UPDATE public.tenants SET fingerprint = 'x' WHERE id = '{}'",
@@ -227,7 +232,7 @@ async fn one_unreadable_tenant_does_not_stop_the_others() {
     drop(tokio::time::timeout(PATIENCE, unreadable).await.unwrap());
     assert_eq!(following.replica.revisions()[&bad.tenant.id], 1, "its last good state is served");
 
-    // Its next plan mends it.
+    // The next plan repairs the row.
     bad.extensions.get_mut("e100").unwrap().ring_seconds = 9;
     store.write_tenant(&bad).await.unwrap();
     following.sees("the bad one mended", |replica| replica.revisions()[&bad.tenant.id] == 3).await;
@@ -342,7 +347,7 @@ async fn a_full_disk_does_not_stop_serving() {
     let Some(database) = Database::start("follow: full disk").await else { return };
     let ring = keyring(&[(1, 'a')]);
     let store = database.store(&ring).await;
-    // A cache whose directory went away fails every write, as a full disk does.
+    // Without its directory every write of the cache fails, as on a full disk.
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("cache");
     let broken = cache(&path, &ring);

@@ -1,4 +1,4 @@
-//! What the role of one tenant can reach: its own schema, and nothing else, whatever it asks.
+//! The role of a tenant reaches its own schema, and nothing else.
 
 use centrex::store::{migrate, tenant_schema};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
@@ -28,19 +28,19 @@ async fn a_tenant_reaches_nothing_but_its_own() {
     let (schema_a, schema_b) = (tenant_schema(a.tenant.id), tenant_schema(b.tenant.id));
     let mut login = store.pool().acquire().await.unwrap();
 
-    // Its own: everything, and only its own rows under a bare name.
+    // In its own schema it may do everything; a name without a schema means its own rows.
     assert_eq!(as_tenant(&mut login, &schema_a, "SELECT * FROM extensions").await, Ok(3));
     assert_eq!(as_tenant(&mut login, &schema_b, "SELECT * FROM extensions").await, Ok(5));
     assert_eq!(as_tenant(&mut login, &schema_a, "DELETE FROM extensions").await, Ok(3));
 
     const DENIED: &str = "42501";
     let mut hostile = Vec::new();
-    for (_, table) in tables(&mut login, &schema_b).await {
+    for table in tables(&mut login, &schema_b).await {
         hostile.push(format!("SELECT * FROM {schema_b}.{table}"));
         hostile.push(format!("DELETE FROM {schema_b}.{table}"));
         hostile.push(format!("DROP TABLE {schema_b}.{table}"));
     }
-    for (_, table) in tables(&mut login, "public").await {
+    for table in tables(&mut login, "public").await {
         hostile.push(format!("SELECT * FROM public.{table}"));
         hostile.push(format!("DELETE FROM public.{table}"));
         hostile.push(format!("COPY public.{table} TO STDOUT"));
@@ -50,6 +50,11 @@ async fn a_tenant_reaches_nothing_but_its_own() {
         "UPDATE public.tenants SET suspended = true".to_owned(),
         "INSERT INTO public.domains VALUES ('stolen.example.com', gen_random_uuid())".to_owned(),
         format!("INSERT INTO {schema_b}.extensions (name, body, fingerprint) VALUES ('x', '{{}}', '')"),
+        format!(
+            "INSERT INTO {schema_b}.resources (kind, name, body, fingerprint) VALUES ('x', 'x', '{{}}', '')"
+        ),
+        "INSERT INTO public.platform_resources (kind, name, body, fingerprint) VALUES ('x', 'x', '{}', '')"
+            .to_owned(),
         format!("DROP SCHEMA {schema_b} CASCADE"),
         "DROP TABLE public.tenants".to_owned(),
         "DROP SCHEMA public CASCADE".to_owned(),
@@ -69,13 +74,15 @@ async fn a_tenant_reaches_nothing_but_its_own() {
     }
 }
 
-async fn tables(login: &mut PgConnection, schema: &str) -> Vec<(String, String)> {
-    let tables: Vec<(String, String)> =
-        sqlx::query_as("SELECT schemaname::text, tablename::text FROM pg_tables WHERE schemaname = $1")
-            .bind(schema)
-            .fetch_all(login)
-            .await
-            .unwrap();
+/// Tables and views of a schema.
+async fn tables(login: &mut PgConnection, schema: &str) -> Vec<String> {
+    let tables: Vec<String> = sqlx::query_scalar(
+        "SELECT relname::text FROM pg_class WHERE relnamespace = $1::regnamespace AND relkind IN ('r', 'p', 'v')",
+    )
+    .bind(schema)
+    .fetch_all(login)
+    .await
+    .unwrap();
     assert!(tables.len() >= 8);
     tables
 }
@@ -110,7 +117,7 @@ async fn a_role_owns_its_schema_and_nothing_else() {
         .await
         .unwrap();
     assert!(!superuser, "the tests would show nothing with a superuser");
-    // Every table says what it is.
+    // Every table has a comment.
     let silent: i64 = sqlx::query_scalar(
         "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
          WHERE c.relkind = 'r' AND n.nspname IN ('public', $1) AND obj_description(c.oid) IS NULL",

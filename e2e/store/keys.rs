@@ -1,4 +1,4 @@
-//! Keys: the right one, a wrong one, a rotation; and that no secret is readable without one.
+//! Encryption keys: the right one, a wrong one, a rotation; and no secret is readable without one.
 
 use centrex::secrets::keyring::{Keyring, KeyringError};
 use centrex::store::{Store, StoreError};
@@ -21,7 +21,7 @@ async fn a_wrong_or_missing_key_is_refused_at_start() {
     let missing = Store::connect(&database.store_options(&keyring(&[(4, 'b')]))).await.unwrap_err();
     assert!(matches!(missing, StoreError::Key { version: 3, .. }), "{missing}");
 
-    // A key file made anew does not open a database that has been sealed.
+    // A new key file does not open a database that was sealed with another one.
     let directory = tempfile::tempdir().unwrap();
     let fresh = std::sync::Arc::new(Keyring::generate_file(&directory.path().join("keys")).unwrap());
     let error = Store::connect(&database.store_options(&fresh)).await.unwrap_err();
@@ -46,12 +46,12 @@ async fn a_rotation_seals_everything_again() {
     assert_eq!(both.write_platform(&platform).await.unwrap().rows_written, 2);
     assert!(!both.write_tenant(&tenant).await.unwrap().changed);
 
-    // Now the old key can go.
+    // The old key is no longer needed.
     let new = database.store(&keyring(&[(2, 'b')])).await;
     assert_eq!(new.reader().load_tenant(tenant.tenant.id).await.unwrap().unwrap().1, tenant);
     assert_eq!(new.reader().load_platform().await.unwrap().1, platform);
     assert_eq!(*new.signing_key().reveal(), signing);
-    // And the old file alone is refused.
+    // The old key file alone is refused.
     let error = Store::connect(&database.store_options(&keyring(&[(1, 'a')]))).await.unwrap_err();
     assert!(matches!(error, StoreError::Key { version: 2, .. }), "{error}");
 }
@@ -121,7 +121,7 @@ fn a_key_file_that_is_not_one_is_refused() {
     let error = Keyring::read_file(&path).unwrap_err().to_string();
     assert!(error.contains("--encryption-key-file") && error.contains("0644"), "{error}");
 
-    // As a Secret is mounted with fsGroup: root's, and a group reads it.
+    // As kubelet mounts a Secret with fsGroup: owned by root, readable by a group.
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o440)).unwrap();
     let roots = std::fs::metadata(&path).unwrap().uid() == 0;
     assert_eq!(Keyring::read_file(&path).is_ok(), roots, "a group reads what root gives it, and that alone");

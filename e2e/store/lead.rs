@@ -1,4 +1,4 @@
-//! One writer at a time: a second one waits, and one whose time is over writes nothing.
+//! One writer at a time: a second one waits, and one whose term is over cannot write.
 
 use std::time::{Duration, Instant};
 
@@ -38,7 +38,7 @@ impl World {
         Store::lead(&self.database.store_options(&self.ring), candidate).await
     }
 
-    /// As whoever waits does it.
+    /// Retries as a waiting process does.
     async fn lead_in_the_end(&self, candidate: &WriterIdentity) -> Store {
         let started = Instant::now();
         loop {
@@ -63,7 +63,7 @@ impl World {
         assert_eq!(killed, 1);
     }
 
-    /// All that plans are made of, to be compared.
+    /// All stored rows and revisions as text, to be compared.
     async fn stored(&self) -> String {
         let store = self.database.store(&self.ring).await;
         let mut all = format!("{:?}", store.reader().load_platform().await.unwrap());
@@ -89,13 +89,13 @@ async fn a_second_writer_is_told_who_writes_and_takes_over() {
 
     let error = world.lead(&alone("beta")).await.unwrap_err();
     let text = error.to_string();
-    assert!(matches!(error, StoreError::Led(_)) && error.category() == "led" && error.is_passing());
+    assert!(matches!(error, StoreError::HeldByOther(_)) && error.category() == "led" && error.is_passing());
     let backend: i32 =
         sqlx::query_scalar("SELECT backend FROM public.writer").fetch_one(first.pool()).await.unwrap();
     for part in ["standalone on alpha", "centrex writer", &format!("process {backend} of Postgres")] {
         assert!(text.contains(part), "{text}");
     }
-    // Being asked costs the first nothing.
+    // The attempt of the second does not disturb the first.
     assert!(!first.lost().is_cancelled());
     first.write_platform(&plans::platform()).await.unwrap();
 
@@ -117,7 +117,7 @@ async fn a_second_writer_is_told_who_writes_and_takes_over() {
     assert!(matches!(error, StoreError::Fenced(_)), "{error}");
     second.write_tenant(&plans::tenant_with("more", 1)).await.unwrap();
 
-    // Dropped is given back too.
+    // Dropping the store releases the lock too.
     drop(second);
     assert_eq!(world.lead_in_the_end(&alone("gamma")).await.term(), Some(3));
 }
@@ -132,7 +132,7 @@ async fn a_killed_lock_is_lost_at_once() {
     let after = lost_soon(&store).await;
     assert!(after < Duration::from_millis(500), "{after:?}");
     println!("lost {after:?} after its connection was ended");
-    // Its other connections live, and nobody else has begun: it stops all the same.
+    // Its other connections work, and no other process has begun a term: it stops nevertheless.
     for error in [
         store.write_tenant(&plans::tenant_with("late", 1)).await.unwrap_err(),
         store.write_platform(&plans::platform()).await.unwrap_err(),
@@ -150,7 +150,7 @@ async fn one_that_does_not_know_writes_nothing() {
     let (mut acme, gone) = (plans::tenant_with("acme", 2), plans::tenant_with("gone", 1));
     old.write_tenant(&acme).await.unwrap();
     old.write_tenant(&gone).await.unwrap();
-    // A new term, of which the old one has not heard: its lock still stands.
+    // A new term that the old writer does not know of: it still holds its lock.
     sqlx::raw_sql("UPDATE public.writer SET term = term + 1, holder = 'new'")
         .execute(&mut world.admin)
         .await
@@ -180,7 +180,7 @@ async fn a_later_leader_of_the_same_lease_ends_a_frozen_one() {
     let mut acme = plans::tenant_with("acme", 2);
     old.write_tenant(&acme).await.unwrap();
 
-    // Frozen in the middle of a write: it holds the lock, its term, and a tenant's row.
+    // Frozen during a write: it holds the lock, its term, and a tenant's row.
     let mut frozen = old.pool().acquire().await.unwrap();
     let mut write = frozen.begin().await.unwrap();
     sqlx::raw_sql("SELECT FROM public.writer FOR SHARE; UPDATE public.tenants SET suspended = true")
@@ -195,7 +195,7 @@ async fn a_later_leader_of_the_same_lease_ends_a_frozen_one() {
     acme.tenant.display_name = "By the new one".to_owned();
     new.write_tenant(&acme).await.unwrap();
 
-    // It wakes.
+    // It continues.
     assert!(write.commit().await.is_err());
     drop(frozen);
     lost_soon(&old).await;
@@ -206,7 +206,7 @@ async fn a_later_leader_of_the_same_lease_ends_a_frozen_one() {
         .unwrap();
     assert_eq!(suspended, 0);
 
-    // Nor can it begin again, whether the later one is there or has gone.
+    // It cannot begin a new term either, while the later leader runs or after it has ended.
     for _ in 0..2 {
         let error = world.lead(&elected("pod-a", LEASE, 3)).await.unwrap_err();
         assert!(matches!(error, StoreError::Fenced(_)), "{error}");
@@ -222,13 +222,13 @@ async fn leaders_of_another_lease_are_not_ended() {
     let other = "00000000-9a70-4c7c-8f3e-0b8a5d3c1e11";
     for candidate in [elected("pod of cluster 2", other, 900), alone("standalone")] {
         let error = world.lead(&candidate).await.unwrap_err();
-        assert!(matches!(&error, StoreError::Led(by) if by.contains("pod of cluster 1")), "{error}");
+        assert!(matches!(&error, StoreError::HeldByOther(by) if by.contains("pod of cluster 1")), "{error}");
     }
     first.write_platform(&plans::platform()).await.unwrap();
     drop(first);
     let alone = world.lead_in_the_end(&alone("standalone")).await;
     let error = world.lead(&elected("pod of cluster 1", LEASE, 3)).await.unwrap_err();
-    assert!(matches!(&error, StoreError::Led(by) if by.contains("standalone")), "{error}");
+    assert!(matches!(&error, StoreError::HeldByOther(by) if by.contains("standalone")), "{error}");
     assert!(!alone.lost().is_cancelled());
 }
 

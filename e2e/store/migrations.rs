@@ -1,4 +1,4 @@
-//! Migrations: once, in order, whoever starts and whenever somebody is killed.
+//! Migrations are applied once and in order, by any number of processes, and after one was killed.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ const GOOD: [Migration; 2] = [
         sql: "CREATE TABLE public.two (x int); CREATE TABLE public.three (x int);",
     },
 ];
-/// The second file, made to stop in its middle.
+/// The second file, which blocks in its middle.
 const STUCK: Migration = Migration {
     version: 2,
     name: "0002_two.sql",
@@ -34,7 +34,7 @@ async fn a_migration_killed_half_way_is_continued() {
         migrate::lock(&mut connection).await.unwrap();
         migrate::public(&mut connection, &[GOOD[0], STUCK]).await
     });
-    // Another one waits for it.
+    // A second process waits for the first.
     let options = database.options();
     let waiting = tokio::spawn(async move {
         tokio::time::sleep(Duration::from_millis(300)).await;
@@ -62,7 +62,7 @@ async fn a_migration_killed_half_way_is_continued() {
             .await
             .unwrap();
     assert_eq!(applied, [1, 2]);
-    // Once more changes nothing.
+    // Another run changes nothing.
     let mut connection = database.options().connect().await.unwrap();
     migrate::public(&mut connection, &GOOD).await.unwrap();
     let locks: i64 = sqlx::query_scalar(
@@ -138,7 +138,7 @@ async fn tenants_are_migrated_each_in_its_own_role_and_resumed() {
         migrations
     };
     let mut connection = database.options().connect().await.unwrap();
-    // One tenant cannot be migrated: all others are.
+    // One tenant cannot be migrated; all others are.
     let mut ids: Vec<_> = plans.iter().map(|plan| plan.tenant.id).collect();
     ids.sort();
     let block = format!("CREATE TABLE {}.devices (x int)", tenant_schema(ids[1]));
@@ -200,7 +200,7 @@ async fn an_absent_postgres_is_named() {
     assert!(error.to_string().contains("--database-url"), "{error}");
 }
 
-// A server that fails over is read-only for a while, and one that is full has no connection to give.
+// A server is read-only during a failover, and a busy one may have no free connection.
 #[tokio::test]
 async fn a_server_that_may_not_write_for_the_moment_is_waited_for() {
     let Some(database) = Database::start("store: read-only").await else { return };

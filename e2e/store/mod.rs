@@ -9,4 +9,5 @@ mod own_postgres;
 mod removal;
 mod restore;
 mod set_back;
+mod size;
 mod writing;

@@ -1,4 +1,4 @@
-//! A Postgres of our own: made, stopped, found again after a crash.
+//! The local Postgres server: created, stopped, and recovered after a crash.
 
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
@@ -10,7 +10,7 @@ use sqlx::ConnectOptions;
 use crate::postgres::reachable_dir;
 use crate::skip::skip;
 
-/// Starts one; none, and the test counted as skipped, where Postgres is not installed.
+/// Starts a server; `None`, and the test is counted as skipped, where Postgres is not installed.
 async fn start(test: &str, options: &LocalOptions) -> Option<LocalPostgres> {
     match LocalPostgres::start(options).await {
         Err(error @ LocalError::Binaries) => {
@@ -46,7 +46,7 @@ async fn it_keeps_its_data_over_stops_and_crashes() {
     let Some(postgres) = start("own postgres: data are kept", &options).await else { return };
     assert_eq!(count(&postgres).await, 1);
 
-    // A second one at the same place is refused, and harms nothing.
+    // A second one in the same directory is refused, and does not disturb the first.
     let error = LocalPostgres::start(&options).await.unwrap_err();
     assert!(matches!(error, LocalError::InUse(_)), "{error}");
     assert_eq!(count(&postgres).await, 2);
@@ -55,7 +55,7 @@ async fn it_keeps_its_data_over_stops_and_crashes() {
     postgres.stop().await.unwrap();
     assert!(!alive(pid));
 
-    // Killed hard: its pid file stays, and the next start gets over it.
+    // After SIGKILL the pid file is left, and the next start removes it.
     let postgres = LocalPostgres::start(&options).await.unwrap();
     assert_eq!(count(&postgres).await, 3);
     signal("-KILL", postgres.pid());
@@ -65,7 +65,7 @@ async fn it_keeps_its_data_over_stops_and_crashes() {
     let postgres = LocalPostgres::start(&options).await.unwrap();
     assert_eq!(count(&postgres).await, 4);
 
-    // The parent killed, the server left running: the next start stops it first.
+    // The parent was killed and the server still runs: the next start stops the server first.
     let orphan = postgres.pid();
     std::mem::forget(postgres);
     std::fs::remove_file(options.data_dir.join("postgres.lock")).unwrap(); // as if nobody held it
@@ -74,7 +74,7 @@ async fn it_keeps_its_data_over_stops_and_crashes() {
     assert_eq!(count(&postgres).await, 5);
     postgres.stop().await.unwrap();
 
-    // The number of a server that is gone belongs to somebody else now.
+    // The pid of a server that ended belongs to another process now.
     let pid_file = options.data_dir.join("postgres/postmaster.pid");
     std::fs::write(&pid_file, format!("{}\n", std::process::id())).unwrap();
     let postgres = LocalPostgres::start(&options).await.unwrap();

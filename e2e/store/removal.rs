@@ -1,4 +1,4 @@
-//! Tenants removed: kept or dropped, and by their owner only.
+//! Removed tenants: retained or dropped, and by their owner only.
 
 use centrex::plan::TenantPlan;
 use centrex::resources::tenant::DeletionPolicy;
@@ -7,7 +7,7 @@ use centrex::store::{Removed, Store, StoreError, tenant_schema};
 use crate::plans;
 use crate::postgres::{Database, keyring};
 
-/// Whether schema and role are there, and how many claims the tenant holds.
+/// Whether schema and role exist, and the number of claims that the tenant holds.
 async fn left(store: &Store, plan: &TenantPlan) -> (bool, bool, i64) {
     sqlx::query_as(
         "SELECT to_regnamespace($1) IS NOT NULL, to_regrole($1) IS NOT NULL,
@@ -44,7 +44,7 @@ async fn a_tenant_is_retained_and_adopted_again() {
     assert!(store.tenants().await.unwrap()[0].retained);
     assert_eq!(store.remove_tenant(id, &plan.tenant.owner_uid, None).await.unwrap(), Removed::Retained);
 
-    // Its name, domain and number are free.
+    // Its name, domain and number can be used again.
     let mut heir = plans::tenant_with("acme", 1);
     heir.numbers.insert("main".to_owned(), plans::number("+493011111", "e100"));
     store.write_tenant(&heir).await.unwrap();
@@ -75,7 +75,7 @@ async fn a_tenant_is_dropped_when_it_says_so() {
     assert_eq!(left(&store, &plan).await, (false, false, 0));
     assert_eq!(store.remove_tenant(plan.tenant.id, &owner, None).await.unwrap(), Removed::Absent);
     assert_eq!(store.reader().load_tenant(other.tenant.id).await.unwrap().unwrap().1, other);
-    // It can be made again.
+    // It can be created again.
     assert_eq!(store.write_tenant(&plan).await.unwrap().rows_written, 2);
 }
 
@@ -89,11 +89,11 @@ async fn the_resources_word_counts_when_it_goes() {
         let (store, id, owner) = (store.clone(), plan.tenant.id, plan.tenant.owner_uid.clone());
         async move { store.remove_tenant(id, &owner, policy).await.unwrap() }
     };
-    // Set to Delete and deleted while nobody watched.
+    // Set to Delete, and deleted, while no operator ran.
     assert_eq!(removed(&retain, Some(DeletionPolicy::Delete)).await, Removed::Dropped);
     assert_eq!(left(&store, &retain).await, (false, false, 0));
 
-    // The other way round; and whoever asks again, without the resource, drops nothing.
+    // The other way round. A second removal, without the resource, does not drop the schema.
     let mut delete = plans::tenant_with("delete", 1);
     delete.tenant.deletion_policy = DeletionPolicy::Delete;
     store.write_tenant(&delete).await.unwrap();
@@ -112,7 +112,7 @@ async fn a_live_tenant_is_found_by_its_name() {
     store.write_tenant(&old).await.unwrap();
     let (namespace, name) = (old.tenant.namespace.as_str(), old.tenant.name.as_str());
 
-    // Deleted and made anew under another UID while nobody watched: the old one is in the way.
+    // Deleted and created again with another UID while no operator ran: the old tenant has the name.
     let new = plans::tenant_with("acme", 1);
     let error = store.write_tenant(&new).await.unwrap_err();
     assert!(matches!(error, StoreError::NameTaken { .. }), "{error}");
@@ -128,7 +128,7 @@ async fn a_live_tenant_is_found_by_its_name() {
     assert_eq!(store.tenant_named("elsewhere", name).await.unwrap(), None);
 }
 
-// A cleanup that fails because nothing is there to clean up would block the resource's end for ever.
+// A cleanup that fails because schema or role are missing would keep the finalizer for ever.
 #[tokio::test]
 async fn what_somebody_dropped_before_is_removed_all_the_same() {
     let Some(database) = Database::start("store: dropped before").await else { return };

@@ -37,7 +37,7 @@ async fn an_older_state_comes_back_with_the_roles_of_tenants_that_were_removed()
     let folder = backup.path().display().to_string();
     database.shell(&documented("back up"), &[("BACKUP", &folder)]);
 
-    // Since then there is one tenant less, its role too, and a call record more.
+    // Since the backup a tenant and its role were removed, and a call record was added.
     store.remove_tenant(gone.tenant.id, &gone.tenant.owner_uid, Some(DeletionPolicy::Delete)).await.unwrap();
     sqlx::raw_sql(AssertSqlSafe(record(&schema))).execute(&mut database.admin().await).await.unwrap();
     let mut server = database.server_admin().await;
@@ -52,11 +52,30 @@ async fn an_older_state_comes_back_with_the_roles_of_tenants_that_were_removed()
     assert_eq!(count(&database, &format!("{schema}.cdrs")).await, 1);
     let before = format!("pg_database WHERE datname = '{}_before'", database.name());
     assert_eq!(count(&database, &before).await, 1, "what it was stays");
-    // Each schema is its role's again, which owns that and nothing else: it can be written and dropped.
+    // Each schema belongs to its role again: it can be written and dropped.
     let mut changed = acme.clone();
     changed.extensions.insert("new".to_owned(), plans::extension("199"));
     assert!(store.write_tenant(&changed).await.unwrap().changed);
     store.remove_tenant(gone.tenant.id, &gone.tenant.owner_uid, Some(DeletionPolicy::Delete)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clean_fails_where_a_tenant_was_made_since_as_the_page_says() {
+    const FAILS: &str = "cannot drop type public.cdr because other objects depend on it";
+    let page = std::fs::read_to_string(crate::program::repository("docs/restore.md")).unwrap();
+    assert!(page.split_whitespace().collect::<Vec<_>>().join(" ").contains(FAILS));
+    let Some(database) = Database::start("restore: --clean").await else { return };
+    let store = database.store(&keyring(&[(1, 'a')])).await;
+    store.write_tenant(&plans::tenant_with("acme", 1)).await.unwrap();
+    let backup = reachable_dir();
+    let variables = [("BACKUP", backup.path().to_str().unwrap())];
+    let clean =
+        "pg_restore --clean --single-transaction --dbname=\"$DATABASE\" \"$BACKUP/centrex.dump\" 2>&1";
+    database.shell(&documented("back up"), &variables);
+    database.shell(clean, &variables);
+    store.write_tenant(&plans::tenant_with("late", 1)).await.unwrap();
+    let said = database.shell(&format!("! {clean}"), &variables);
+    assert!(said.contains(FAILS), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,5 +1,6 @@
-//! A database that is set back to an older state under a writer, with its connections alive.
+//! A database that is set back to an older state while the connections of a writer stay open.
 
+use centrex::plan::SecretName;
 use std::time::Duration;
 
 use centrex::store::{Memory, Store, StoreError, WriterIdentity, tenant_schema};
@@ -31,7 +32,7 @@ async fn what_a_writer_wrote_is_missed_and_written_past_what_is_held() {
     sqlx::raw_sql(AssertSqlSafe(save)).execute(&mut admin).await.unwrap();
 
     let mut following = Following::start(&options, None).await;
-    plan.extensions.get_mut("e100").unwrap().secrets.insert("password", "changed");
+    plan.extensions.get_mut("e100").unwrap().secrets.insert(SecretName::Password, "changed");
     store.write_tenant(&plan).await.unwrap();
     plan.tenant.display_name = "Later".to_owned();
     store.write_tenant(&plan).await.unwrap();
@@ -48,7 +49,7 @@ async fn what_a_writer_wrote_is_missed_and_written_past_what_is_held() {
         .await;
     assert!(!store.lost().is_cancelled());
 
-    // In one transaction, as a restored dump.
+    // In one transaction, as a restored dump is seen.
     let back = format!(
         "BEGIN;
          DELETE FROM public.tenants WHERE name = 'later';
@@ -61,7 +62,7 @@ async fn what_a_writer_wrote_is_missed_and_written_past_what_is_held() {
          COMMIT"
     );
     sqlx::raw_sql(AssertSqlSafe(back)).execute(&mut admin).await.unwrap();
-    // Whoever looks at everything now holds what it holds.
+    // A follower that compares all revisions now keeps what it holds.
     sqlx::raw_sql("SELECT pg_notify('centrex', 'what?')").execute(&mut admin).await.unwrap();
     following.progress.wait_for(|progress| progress.held_back.len() == 3).await.unwrap();
     assert_eq!(following.plan(&plan).as_ref(), Some(&plan));
@@ -74,16 +75,16 @@ async fn what_a_writer_wrote_is_missed_and_written_past_what_is_held() {
     store.resign().await;
     let store = Store::lead_again(&options, &candidate, &memory).await.unwrap();
     assert!(store.was_set_back());
-    // Every revision is past those that are held.
+    // Every new revision is higher than those that switches hold.
     assert_eq!(store.write_platform(&platform).await.unwrap().revision, 3);
     assert_eq!(store.write_tenant(&plan).await.unwrap().revision, 4);
-    // Of a tenant that is gone by now, whoever holds it is told.
+    // A switch that holds a tenant which no longer exists learns that it was removed.
     store.remove_unknown(&[(later.tenant.id, 1), (id, 3)]).await.unwrap();
     following.progress.wait_for(|progress| progress.held_back.is_empty()).await.unwrap();
     following.sees("the end of it", |replica| replica.held(later.tenant.id).is_none()).await;
     assert_eq!(following.plan(&plan).as_ref(), Some(&plan));
     assert!(!store.lost().is_cancelled());
-    // One that is made again begins past that, too.
+    // A tenant that is created again begins past that revision, too.
     assert_eq!(store.write_tenant(&later).await.unwrap().revision, 3);
     following.sees("its return", |replica| replica.held(later.tenant.id).is_some()).await;
     following.end().await;

@@ -1,5 +1,6 @@
-//! Plans written and read back: only what differs, in bulk, in one transaction.
+//! Writing and reading plans: only rows that differ, in bulk, in one transaction.
 
+use centrex::plan::SecretName;
 use centrex::store::{Revision, Store, StoreError, WriterIdentity, tenant_schema};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
@@ -24,15 +25,15 @@ async fn a_plan_is_read_back_as_it_was_written() {
     assert_eq!((revision.number, read), (1, platform));
     let (revision, read) = store.reader().load_tenant(tenant.tenant.id).await.unwrap().unwrap();
     assert_eq!((revision.number, &read), (1, &tenant));
-    assert_eq!(read.extensions["e100"].secrets.get("password"), Some("open-sesame-100"));
+    assert_eq!(read.extensions["e100"].secrets.get(SecretName::Password), Some("open-sesame-100"));
 }
 
-/// Bytes of write-ahead log so far: anything that is written moves it.
+/// Position of the write-ahead log, in bytes: every write moves it.
 async fn wal(admin: &mut PgConnection) -> i64 {
     sqlx::query_scalar("SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint").fetch_one(admin).await.unwrap()
 }
 
-/// Transactions that wrote anything in a database have a number of their own.
+/// Id of the next transaction: only transactions that write get one.
 async fn next_transaction(admin: &mut PgConnection) -> i64 {
     sqlx::query_scalar("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint")
         .fetch_one(admin)
@@ -40,7 +41,7 @@ async fn next_transaction(admin: &mut PgConnection) -> i64 {
         .unwrap()
 }
 
-/// Version of every row of a table: the transaction that wrote it.
+/// Names of the rows of a table, each with the transaction that wrote it.
 async fn versions(admin: &mut PgConnection, table: &str) -> Vec<(String, String)> {
     let sql = format!("SELECT name, xmin::text FROM {table} ORDER BY name");
     sqlx::query_as(AssertSqlSafe(sql)).fetch_all(admin).await.unwrap()
@@ -48,7 +49,7 @@ async fn versions(admin: &mut PgConnection, table: &str) -> Vec<(String, String)
 
 #[tokio::test]
 async fn an_equal_plan_writes_nothing() {
-    // A server of its own: its log and transaction numbers are those of all databases.
+    // On its own server: log and transaction ids are shared by all databases.
     let Some(database) = Database::alone("store: an equal plan writes nothing").await else { return };
     let candidate = WriterIdentity { holder: "the test".to_owned(), elected: None };
     let store = Store::lead(&database.store_options(&keyring(&[(1, 'a')])), &candidate).await.unwrap();
@@ -58,7 +59,7 @@ async fn an_equal_plan_writes_nothing() {
     let mut admin = database.admin().await;
     sqlx::raw_sql("CHECKPOINT").execute(&mut admin).await.unwrap();
 
-    // The server logs now and then by itself; a transaction of ours would show every time.
+    // The server itself writes to the log now and then; a transaction of the store would show every time.
     let mut untouched = 0;
     for _ in 0..3 {
         let before = (wal(&mut admin).await, next_transaction(&mut admin).await);
@@ -74,7 +75,7 @@ async fn an_equal_plan_writes_nothing() {
     }
     assert!(untouched > 0, "the log grew every time");
 
-    // The counter does count: a real change moves it.
+    // A real change moves both.
     let before = (wal(&mut admin).await, next_transaction(&mut admin).await);
     store.write_tenant(&plans::tenant_with("other", 1)).await.unwrap();
     let after = (wal(&mut admin).await, next_transaction(&mut admin).await);
@@ -87,7 +88,7 @@ async fn one_changed_row_writes_one_row() {
     let store = database.store(&keyring(&[(1, 'a')])).await;
     let mut tenant = plans::tenant_with("acme", 20);
     store.write_tenant(&tenant).await.unwrap();
-    let table = format!("{}.extensions", centrex::store::tenant_schema(tenant.tenant.id));
+    let table = format!("{}.resources", centrex::store::tenant_schema(tenant.tenant.id));
     let mut admin = database.admin().await;
     let before = versions(&mut admin, &table).await;
 
@@ -100,7 +101,7 @@ async fn one_changed_row_writes_one_row() {
     assert_eq!(changed, ["e105"]);
 
     // A password is sealed with a new nonce each time; that alone is no change, a new one is.
-    tenant.extensions.get_mut("e106").unwrap().secrets.insert("password", "changed");
+    tenant.extensions.get_mut("e106").unwrap().secrets.insert(SecretName::Password, "changed");
     let written = store.write_tenant(&tenant).await.unwrap();
     assert_eq!((written.revision, written.rows_written), (3, 1));
     let (_, read) = store.reader().load_tenant(tenant.tenant.id).await.unwrap().unwrap();
@@ -128,7 +129,7 @@ async fn what_somebody_else_wrote_is_compared_too() {
     changed.extensions.insert("e199".to_owned(), plans::extension("199"));
     other.write_tenant(&changed).await.unwrap();
 
-    // The first one knows what it wrote last, which is no longer what is stored.
+    // The first writer remembers its own plan, which is no longer the stored one.
     let written = one.write_tenant(&before).await.unwrap();
     assert_eq!((written.revision, written.rows_written, written.rows_deleted), (3, 1, 1));
     let (_, read) = other.reader().load_tenant(before.tenant.id).await.unwrap().unwrap();
@@ -145,7 +146,7 @@ async fn whoever_is_behind_reads_what_changed_since() {
     let reader = store.reader();
     let (revision, held) = reader.load_tenant(id).await.unwrap().unwrap();
 
-    // Whoever reads this row finds that it cannot be read.
+    // A reader that reads this row fails.
     let schema = tenant_schema(id);
     let damage = format!("UPDATE {schema}.extensions SET body = '{{\"number\": 7}}' WHERE name = 'e103'");
     let mut admin = database.admin().await;
@@ -162,8 +163,8 @@ async fn whoever_is_behind_reads_what_changed_since() {
     let (now, read) = reader.load_later(id, Some((&revision, &held))).await.unwrap().unwrap();
     assert_eq!((now.number, &read), (4, &plan));
 
-    // Nothing less than everything is read by who holds nothing, another plan under that number, as after
-    // a failover, or one of which is not known any more what came after it.
+    // Everything is read by a reader that holds nothing, that holds another plan under that number, as after a
+    // failover, or whose next revision is missing in the log.
     reader.load_tenant(id).await.unwrap_err();
     let other = Revision { fingerprint: b"another one".to_vec(), ..revision.clone() };
     reader.load_later(id, Some((&other, &held))).await.unwrap_err();
@@ -171,7 +172,7 @@ async fn whoever_is_behind_reads_what_changed_since() {
     sqlx::raw_sql(AssertSqlSafe(forget)).execute(&mut admin).await.unwrap();
     reader.load_later(id, Some((&revision, &held))).await.unwrap_err();
 
-    // Nor is more kept of a revision than reading it as a whole would take.
+    // A revision with too many rows is not logged.
     plan.extensions.extend(plans::tenant_with("many", 3000).extensions.split_off("e200"));
     store.write_tenant(&plan).await.unwrap();
     reader.load_later(id, Some((&now, &read))).await.unwrap_err();
@@ -209,7 +210,7 @@ async fn a_number_twice_is_refused_whole() {
     assert_eq!((revision.number, read), (1, good));
 }
 
-/// Who holds a public number.
+/// The tenant that holds a public number.
 async fn holder(admin: &mut PgConnection, number: &str) -> Option<uuid::Uuid> {
     sqlx::query_scalar("SELECT tenant_id FROM public.numbers WHERE number = $1")
         .bind(number)
@@ -229,7 +230,7 @@ async fn a_number_moves_between_tenants_in_either_order() {
     store.write_tenant(&b).await.unwrap();
     assert_eq!(holder(&mut admin, "+493011111").await, Some(a.tenant.id));
 
-    // Given back first, claimed then.
+    // Released first, claimed then.
     let number = a.numbers.remove("main").unwrap();
     b.numbers.insert("main".to_owned(), number.clone());
     store.write_tenant(&a).await.unwrap();
@@ -237,7 +238,7 @@ async fn a_number_moves_between_tenants_in_either_order() {
     store.write_tenant(&b).await.unwrap();
     assert_eq!(holder(&mut admin, "+493011111").await, Some(b.tenant.id));
 
-    // Claimed first: giving it back later takes nothing from the new holder.
+    // Claimed first: the later release does not affect the new holder.
     b.numbers.clear();
     a.numbers.insert("main".to_owned(), number);
     store.write_tenant(&a).await.unwrap();
@@ -317,7 +318,7 @@ async fn another_owner_or_another_tenant_of_that_name_is_refused() {
     let twin = plans::tenant("acme");
     let error = store.write_tenant(&twin).await.unwrap_err();
     assert!(matches!(error, StoreError::NameTaken { .. }), "{error}");
-    // Nor may a retained one come back under a name that is taken.
+    // A retained tenant cannot be adopted under a name that is taken.
     let old = plans::tenant("old");
     store.write_tenant(&old).await.unwrap();
     store.remove_tenant(old.tenant.id, &old.tenant.owner_uid, None).await.unwrap();
@@ -325,7 +326,7 @@ async fn another_owner_or_another_tenant_of_that_name_is_refused() {
     renamed.tenant.name = "acme".to_owned();
     let error = store.write_tenant(&renamed).await.unwrap_err();
     assert!(matches!(error, StoreError::NameTaken { .. }), "{error}");
-    // Nothing of it stays: no role, no schema.
+    // The refused tenant leaves no role and no schema.
     let mut admin = database.admin().await;
     let left: bool =
         sqlx::query_scalar("SELECT to_regrole($1) IS NOT NULL OR to_regnamespace($1) IS NOT NULL")

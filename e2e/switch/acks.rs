@@ -18,7 +18,7 @@ use crate::postgres::{Database, keyring};
 
 /// Switches are heard every five seconds.
 const SHORT: HeartbeatLimits = HeartbeatLimits {
-    look: Duration::from_millis(200),
+    poll: Duration::from_millis(200),
     late: Duration::from_millis(6500),
     silent: Duration::from_secs(8),
     gone: Duration::from_secs(10),

@@ -1,22 +1,23 @@
-//! Strangers at the listener of probes, which other hosts reach: so many are served, and the kubelet is
-//! served beside them.
+//! Limits of the probe listener, which other hosts reach.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use super::Site;
-use crate::freeswitch::process::until;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 use crate::postgres::Database;
 use crate::program::{Program, exchange};
+use crate::wait::until;
 
-/// Most connections of one host that are open at a time, and most of these that wait for calls to end.
+/// Limits of this host: open connections, and requests that wait for calls to end.
 const CONNECTIONS: usize = 512;
 const WAITERS: usize = 16;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn strangers_cannot_fill_the_listener_of_probes() {
-    let Some(database) = Database::start("switch: strangers at the probes").await else { return };
+async fn the_probe_listener_limits_its_connections() {
+    let Some(database) = Database::start("switch: limits of the probe listener").await else { return };
     let site = Site::on(&database);
     let mut command = site.command("a");
     command.args(["--esl-address", "127.0.0.1:1", "--esl-password", "none"]);
@@ -26,7 +27,7 @@ async fn strangers_cannot_fill_the_listener_of_probes() {
     connections(&program, health);
 }
 
-/// Nobody commands that switch, so that each who waits does for three seconds.
+/// No FreeSWITCH answers this sidecar, so each request waits three seconds.
 fn waiters(health: SocketAddr) {
     let start = Instant::now();
     let asked: Vec<_> = (0..60)
@@ -42,9 +43,11 @@ fn waiters(health: SocketAddr) {
     assert_eq!((waited, refused), (WAITERS, 60 - WAITERS), "{answers:?}");
 }
 
-/// Fewer are opened than the system queues for a listener: what it does not queue comes a second later or
-/// more, and the first connections would be closed for their silence meanwhile.
+/// Opens fewer connections than the system queues for a listener: a connection beyond its queue takes a second or
+/// more, and the first ones would be closed meanwhile, for lack of a request.
 fn connections(program: &Program, health: SocketAddr) {
+    let open_files = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: open_files.maximum, ..open_files }).expect("open files");
     let held: Vec<TcpStream> =
         (0..CONNECTIONS + 200).map(|_| TcpStream::connect(health).expect("a connection")).collect();
     let is_open = |mut stream: &TcpStream| {
@@ -54,8 +57,8 @@ fn connections(program: &Program, health: SocketAddr) {
     let open = || held.iter().filter(|stream| is_open(stream)).count();
     let left = until(Duration::from_secs(20), || Some(open()).filter(|open| *open <= CONNECTIONS));
     assert_eq!(left, Some(CONNECTIONS));
-    assert!(program.log().contains("connections to the listener of probes are refused"), "{}", program.log());
-    // FreeSWITCH has a listener of its own, and goes on.
+    assert!(program.log().contains("connections to the probe listener are refused"), "{}", program.log());
+    // FreeSWITCH has a listener of its own, without a limit.
     assert_eq!(program.get("/healthz").0, 200);
     drop(held);
     std::thread::sleep(Duration::from_secs(1));

@@ -125,7 +125,7 @@ async fn probes_are_answered_elsewhere_and_lookups_are_not() {
         assert_eq!(switch.ask(request).0, 200, "{request}");
     }
 
-    // Somebody who never finishes a request does not hold up the end.
+    // A client that never finishes its request does not hold up the end.
     let mut stuck = TcpStream::connect(health).unwrap();
     stuck.write_all(b"GET /healthz HTT").unwrap();
     std::thread::sleep(Duration::from_millis(100));

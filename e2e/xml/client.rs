@@ -1,13 +1,12 @@
-//! A server over the recordings' world, and a client that can be as rude as a socket allows.
+//! A listener with the tenants of the recordings, and a client that sends any bytes.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use centrex::freeswitch::http::Server;
+use centrex::freeswitch::listener::{self, Probe, Routes};
 use centrex::freeswitch::xml::Answers;
 use centrex::http::credentials::Credentials;
-use centrex::http::probe::Probe;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
@@ -17,13 +16,13 @@ use super::tree::Node;
 /// `fs:secret`, as in the recordings.
 pub const AUTHORIZATION: &str = "Authorization: Basic ZnM6c2VjcmV0\r\n";
 
-/// A running listener, which ends with the test.
+/// A running listener, stopped with the test.
 pub struct Listener {
     pub address: SocketAddr,
     cancel: CancellationToken,
 }
 
-/// A process that lacks what it is told.
+/// A process that lacks the given things; ready without any.
 pub struct Lacks(pub &'static [&'static str]);
 
 impl Probe for Lacks {
@@ -36,7 +35,7 @@ impl Probe for Lacks {
     }
 }
 
-/// What came back.
+/// A response.
 #[derive(Debug)]
 pub struct Reply {
     pub status: u16,
@@ -45,7 +44,7 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// The document, which must be one.
+    /// The XML document of a response, which must be 200.
     pub fn document(&self) -> Node {
         assert_eq!(self.status, 200, "{self:?}");
         Node::parse(&self.body)
@@ -58,11 +57,12 @@ impl Listener {
     }
 
     pub async fn start_with(answers: Arc<Answers>, probe: Lacks) -> Self {
-        let credentials = Credentials::from_options(Some("fs"), Some("secret")).unwrap();
+        let credentials = Credentials::new("fs", "secret").unwrap();
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-        let server = Server::bind(listen, credentials, answers, Arc::new(probe)).await.unwrap();
-        let (address, cancel) = (server.local_addr().unwrap(), CancellationToken::new());
-        tokio::spawn(server.serve(cancel.clone()));
+        let listener = listener::bind(listen, Some(&credentials)).await.unwrap();
+        let (routes, _) = Routes::new(answers, Arc::new(probe), Some(credentials)).into_routers();
+        let (address, cancel) = (listener.address(), CancellationToken::new());
+        tokio::spawn(listener.serve(routes, cancel.clone()));
         Self { address, cancel }
     }
 
@@ -71,7 +71,7 @@ impl Listener {
         self.send(&post(section, form)).await
     }
 
-    /// Sends bytes on a connection of their own, and reads one reply.
+    /// Sends bytes on a new connection, and reads one response.
     pub async fn send(&self, request: &[u8]) -> Reply {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
         stream.write_all(request).await.unwrap();
@@ -85,7 +85,7 @@ impl Drop for Listener {
     }
 }
 
-/// A lookup's bytes.
+/// The bytes of a lookup.
 pub fn post(section: &str, form: &str) -> Vec<u8> {
     format!(
         "POST /freeswitch/{section} HTTP/1.1\r\nHost: localhost\r\n{AUTHORIZATION}\
@@ -95,7 +95,7 @@ pub fn post(section: &str, form: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// Reads one reply.
+/// Reads one response.
 pub async fn read(stream: &mut TcpStream) -> Reply {
     let mut bytes = Vec::new();
     let head_end = loop {

@@ -1,6 +1,7 @@
 //! Hostile text in every field of a plan that reaches an answer, and in every field of a request:
 //! it stays text. Compile refuses most of it long before; this holds when it does not.
 
+use centrex::secrets::a1_hash::hash_passwords;
 use std::sync::Arc;
 
 use centrex::freeswitch::xml::form::Form;
@@ -46,8 +47,8 @@ fn poisoned(text: &str) -> Arc<Answers> {
     plan.tenant.domains.push(text());
     plan.tenant.music_on_hold = Some(MediaPath(text()));
     let mut secrets = Secrets::default();
-    secrets.insert("pin", text());
-    secrets.insert("password", text());
+    secrets.insert(SecretName::Pin, text());
+    secrets.insert(SecretName::Password, text());
     for extension in plan.extensions.values_mut() {
         extension.secrets = secrets.clone();
         extension.display_name = text();
@@ -81,12 +82,13 @@ fn poisoned(text: &str) -> Arc<Answers> {
     for trunk in platform.trunks.values_mut() {
         // A gateway without name or password is left out.
         let username = format!("u{}", text());
-        trunk.secrets.insert("password", format!("p{}", text()));
+        trunk.secrets.insert(SecretName::Password, format!("p{}", text()));
         trunk.registration = Some(RegistrationRow { username, realm: Some(text()), expiry_seconds: 600 });
         for gateway in &mut trunk.gateways {
             gateway.host = text();
         }
     }
+    hash_passwords(&mut plan);
     world::answers(platform, vec![plan])
 }
 

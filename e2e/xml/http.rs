@@ -1,10 +1,10 @@
-//! What the listener does with requests that are none.
+//! The listener: right requests, and those that it refuses.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use centrex::freeswitch::http::Server;
+use centrex::freeswitch::listener::bind;
 use centrex::freeswitch::xml::Answers;
 use centrex::replica::tenants::Replica;
 use tokio::io::AsyncWriteExt;
@@ -90,7 +90,7 @@ async fn an_unknown_section_or_method_is_refused() {
 }
 
 #[tokio::test]
-async fn a_section_that_is_not_the_paths_is_not_found() {
+async fn a_section_field_that_differs_from_the_path_is_not_found() {
     let listener = listener().await;
     for section in ["dialplan", "configuration", "chatplan"] {
         assert!(listener.lookup(section, USER).await.document().is_not_found(), "{section}");
@@ -98,11 +98,11 @@ async fn a_section_that_is_not_the_paths_is_not_found() {
 }
 
 #[tokio::test]
-async fn a_body_of_10_megabytes_is_refused_and_its_sender_told() {
+async fn a_client_that_sends_10_megabytes_gets_to_read_the_refusal() {
     let listener = listener().await;
     let body = format!("{USER}&x={}", "a".repeat(10 << 20));
     assert_eq!(listener.lookup("directory", &body).await.status, 413);
-    // The same without saying so first.
+    // The same without `Content-Length`.
     let mut chunked =
         with_header(&format!("Content-Length: {}\r\n", USER.len()), "Transfer-Encoding: chunked\r\n");
     chunked.truncate(chunked.len() - USER.len());
@@ -122,7 +122,7 @@ async fn a_body_just_within_the_limit_is_answered() {
 }
 
 #[tokio::test]
-async fn half_a_request_is_cut_and_harms_nobody() {
+async fn half_a_request_ends_and_holds_up_no_other() {
     let listener = listener().await;
     let request = post("directory", USER);
     let mut halves = Vec::new();
@@ -137,7 +137,7 @@ async fn half_a_request_is_cut_and_harms_nobody() {
     let body_missing = read(&mut halves.pop().unwrap()).await;
     assert_eq!(body_missing.status, 408);
     for mut stream in halves {
-        // Whatever is said, the connection ends.
+        // The connection ends, with or without an answer.
         let mut rest = Vec::new();
         let read = tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut rest);
         tokio::time::timeout(Duration::from_secs(15), read).await.unwrap().unwrap();
@@ -145,7 +145,7 @@ async fn half_a_request_is_cut_and_harms_nobody() {
 }
 
 #[tokio::test]
-async fn a_request_that_breaks_off_harms_nobody() {
+async fn a_request_that_breaks_off_harms_no_other() {
     let listener = listener().await;
     let request = post("directory", USER);
     for length in [5, 100, request.len() - 10] {
@@ -156,7 +156,7 @@ async fn a_request_that_breaks_off_harms_nobody() {
 }
 
 #[tokio::test]
-async fn bytes_that_are_no_text_are_not_found() {
+async fn bytes_that_are_not_text_are_not_found() {
     let listener = listener().await;
     for user in ["%ff%fe", "\u{fffd}", "%00", "100%00", "100%0a", "%", "&&&==", "100%20"] {
         let form = USER.replace("user=100", &format!("user={user}"));
@@ -194,7 +194,7 @@ async fn readiness_says_what_is_missing() {
 }
 
 #[tokio::test]
-async fn metrics_count_by_section_and_result_and_know_the_replica() {
+async fn metrics_count_by_section_and_result_and_show_the_replica() {
     let listener = listener().await;
     listener.lookup("directory", USER).await;
     listener.lookup("directory", &USER.replace("100", "999")).await;
@@ -216,18 +216,14 @@ async fn metrics_count_by_section_and_result_and_know_the_replica() {
 #[tokio::test]
 async fn a_taken_port_is_named() {
     let listener = listener().await;
-    let error = Server::bind(listener.address, None, recorded_world(), Arc::new(Lacks(&[])))
-        .await
-        .unwrap_err()
-        .to_string();
+    let error = bind(listener.address, None).await.unwrap_err().to_string();
     assert!(error.contains("--xml-listen") && error.contains("taken"), "{error}");
     assert!(error.contains(&listener.address.to_string()), "{error}");
 }
 
 #[tokio::test]
-async fn without_credentials_only_loopback_is_listened_on() {
+async fn without_credentials_only_loopback_is_bound() {
     let anywhere = SocketAddr::from(([0, 0, 0, 0], 0));
-    let error =
-        Server::bind(anywhere, None, recorded_world(), Arc::new(Lacks(&[]))).await.unwrap_err().to_string();
+    let error = bind(anywhere, None).await.unwrap_err().to_string();
     assert!(error.contains("--xml-username"), "{error}");
 }

@@ -1,6 +1,7 @@
 //! The tenants of the recordings, as a plan: `tenant-a.test` and `tenant-b.test` with the users
 //! 100, 101 and 200 and the passwords `pw100`…, a suspended tenant, two profiles and a trunk.
 
+use centrex::secrets::a1_hash::hash_passwords;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
@@ -72,7 +73,7 @@ fn profile(role: Role, sip_port: i32) -> SipProfileRow {
 fn trunk() -> TrunkRow {
     let gateway = |host: &str| GatewayRow { host: host.into(), port: 5060, transport: Transport::Udp };
     let mut secrets = Secrets::default();
-    secrets.insert("password", "carrier-password");
+    secrets.insert(SecretName::Password, "carrier-password");
     TrunkRow {
         id: TRUNK,
         sip_profile: "external".into(),
@@ -130,17 +131,18 @@ pub fn tenant(id: Uuid, domain: &str) -> TenantPlan {
     plan.queues.insert("billing".into(), queue("701", &["user-101"]));
     plan.ivr_menus.insert("main".into(), menu());
     let mut secrets = Secrets::default();
-    secrets.insert("pin", "4711");
+    secrets.insert(SecretName::Pin, "4711");
     plan.conferences
         .insert("room1".into(), ConferenceRow { number: Some("900".into()), max_members: 20, secrets });
+    hash_passwords(&mut plan);
     plan
 }
 
 pub fn extension(number: &str, password: Option<&str>) -> ExtensionRow {
     let mut secrets = Secrets::default();
     if let Some(password) = password {
-        secrets.insert("password", password);
-        secrets.insert("pin", "1234");
+        secrets.insert(SecretName::Password, password);
+        secrets.insert(SecretName::Pin, "1234");
     }
     ExtensionRow {
         number: number.into(),

@@ -1,4 +1,4 @@
--- What belongs to the platform, and what says which tenant is which.
+-- The platform's resources, and the registry of tenants.
 
 CREATE TABLE public.platform (
     one_row     boolean PRIMARY KEY DEFAULT true CHECK (one_row),
@@ -6,14 +6,14 @@ CREATE TABLE public.platform (
     fingerprint bytea
 );
 INSERT INTO public.platform DEFAULT VALUES;
-COMMENT ON TABLE public.platform IS 'One row: the revision of the platform''s own rows (sip_profiles, trunks, dial_rules)';
-COMMENT ON COLUMN public.platform.fingerprint IS 'Of the whole plan, keyed; an equal plan is not written again';
+COMMENT ON TABLE public.platform IS 'One row: the revision of the platform''s own rows (platform_resources)';
+COMMENT ON COLUMN public.platform.fingerprint IS 'Keyed hash of the whole plan: a plan with the same one is not written again';
 
 CREATE TABLE public.system_settings (
     name   text PRIMARY KEY,
     sealed bytea NOT NULL
 );
-COMMENT ON TABLE public.system_settings IS 'Secrets of the installation, sealed (AES-256-GCM): key_check tells a wrong key file, signing_key signs what our dialplan writes';
+COMMENT ON TABLE public.system_settings IS 'Secrets of the installation, sealed (AES-256-GCM): key_check detects a wrong key file, signing_key signs what our dialplan writes';
 
 CREATE TABLE public.tenants (
     id          uuid PRIMARY KEY,
@@ -36,9 +36,9 @@ COMMENT ON COLUMN public.tenants.namespace IS 'Namespace of the Tenant resource'
 COMMENT ON COLUMN public.tenants.name IS 'Name of the Tenant resource';
 COMMENT ON COLUMN public.tenants.owner_uid IS 'UID of the Tenant resource: only this owner may drop the schema';
 COMMENT ON COLUMN public.tenants.revision IS 'Goes up by one with every change of the tenant';
-COMMENT ON COLUMN public.tenants.fingerprint IS 'Of the whole plan, keyed; an equal plan is not written again';
+COMMENT ON COLUMN public.tenants.fingerprint IS 'Keyed hash of the whole plan: a plan with the same one is not written again';
 COMMENT ON COLUMN public.tenants.body IS 'The tenant as compiled';
-COMMENT ON COLUMN public.tenants.retained_at IS 'When the Tenant resource went and its data were kept; nothing is served for it';
+COMMENT ON COLUMN public.tenants.retained_at IS 'When the Tenant resource was deleted and its data were kept; nothing is served for it';
 
 CREATE TABLE public.tenant_migrations (
     tenant_id  uuid NOT NULL REFERENCES public.tenants ON DELETE CASCADE,
@@ -64,34 +64,30 @@ CREATE TABLE public.numbers (
 CREATE INDEX numbers_tenant ON public.numbers (tenant_id);
 COMMENT ON TABLE public.numbers IS 'Public numbers (E.164), each held by one tenant';
 
-CREATE TABLE public.sip_profiles (
-    name        text PRIMARY KEY,
+-- The platform's compiled resources, in the columns of a tenant's table (migrations/tenant/0001_resources.sql).
+CREATE TABLE public.platform_resources (
+    kind        text NOT NULL,
+    name        text NOT NULL,
     body        jsonb NOT NULL,
     sealed      bytea,
     fingerprint bytea NOT NULL,
     uid         text,
-    generation  bigint
+    generation  bigint,
+    PRIMARY KEY (kind, name)
 );
-COMMENT ON TABLE public.sip_profiles IS 'Sofia profiles of the switches';
-COMMENT ON COLUMN public.sip_profiles.uid IS 'Of the resource that the row was compiled from, when it was written; as its generation';
+COMMENT ON TABLE public.platform_resources IS 'Compiled resources of the platform; a view for each kind has its rows';
+COMMENT ON COLUMN public.platform_resources.sealed IS 'Secrets, AES-256-GCM: key version (4 bytes), nonce (12), ciphertext with tag';
+COMMENT ON COLUMN public.platform_resources.uid IS 'UID of the Kubernetes object that the row was compiled from. A resource that became invalid may keep its last row';
+COMMENT ON COLUMN public.platform_resources.generation IS 'Generation of that object';
 
-CREATE TABLE public.trunks (
-    name        text PRIMARY KEY,
-    body        jsonb NOT NULL,
-    sealed      bytea,
-    fingerprint bytea NOT NULL,
-    uid         text,
-    generation  bigint
-);
-COMMENT ON TABLE public.trunks IS 'Trunks of all namespaces; name is namespace/name';
-COMMENT ON COLUMN public.trunks.sealed IS 'Credentials, AES-256-GCM: key version (4 bytes), nonce (12), ciphertext with tag';
+CREATE VIEW public.sip_profiles AS
+    SELECT name, body, sealed, fingerprint, uid, generation FROM public.platform_resources WHERE kind = 'SipProfile';
+COMMENT ON VIEW public.sip_profiles IS 'Sofia profiles of the switches';
 
-CREATE TABLE public.dial_rules (
-    name        text PRIMARY KEY,
-    body        jsonb NOT NULL,
-    sealed      bytea,
-    fingerprint bytea NOT NULL,
-    uid         text,
-    generation  bigint
-);
-COMMENT ON TABLE public.dial_rules IS 'The platform''s dial plan before and after every tenant''s';
+CREATE VIEW public.trunks AS
+    SELECT name, body, sealed, fingerprint, uid, generation FROM public.platform_resources WHERE kind = 'Trunk';
+COMMENT ON VIEW public.trunks IS 'Trunks of all namespaces; name is namespace/name';
+
+CREATE VIEW public.dial_rules AS
+    SELECT name, body, sealed, fingerprint, uid, generation FROM public.platform_resources WHERE kind = 'DialRule';
+COMMENT ON VIEW public.dial_rules IS 'The platform''s dial plan before and after every tenant''s';

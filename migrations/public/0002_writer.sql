@@ -1,4 +1,4 @@
--- Who writes: one at a time.
+-- The one process that may write plans.
 
 CREATE TABLE public.writer (
     one_row    boolean PRIMARY KEY DEFAULT true CHECK (one_row),
@@ -10,9 +10,9 @@ CREATE TABLE public.writer (
     since      timestamptz NOT NULL DEFAULT now()
 );
 INSERT INTO public.writer DEFAULT VALUES;
-COMMENT ON TABLE public.writer IS 'One row: who writes plans. A transaction that writes one checks that its term is still this one';
-COMMENT ON COLUMN public.writer.term IS 'Goes up by one whenever somebody begins to write; only the last one may go on';
-COMMENT ON COLUMN public.writer.holder IS 'Who that is, for people';
-COMMENT ON COLUMN public.writer.lease IS 'UID of the Lease it was elected by; null without an election';
-COMMENT ON COLUMN public.writer.transition IS 'How often that Lease had changed hands: an earlier leader of the same Lease cannot begin again';
-COMMENT ON COLUMN public.writer.backend IS 'Process of Postgres that holds the advisory lock for it';
+COMMENT ON TABLE public.writer IS 'One row: the process that writes plans. A transaction that writes a plan checks that its term is still this one';
+COMMENT ON COLUMN public.writer.term IS 'Goes up by one with every new writer; only the writer of the newest term may write';
+COMMENT ON COLUMN public.writer.holder IS 'Name of the writer, for people';
+COMMENT ON COLUMN public.writer.lease IS 'UID of the Lease that elected the writer; null without an election';
+COMMENT ON COLUMN public.writer.transition IS 'leaseTransitions of that Lease: an earlier leader of the same Lease cannot become the writer again';
+COMMENT ON COLUMN public.writer.backend IS 'Postgres process that holds the writer''s advisory lock';

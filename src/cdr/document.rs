@@ -1,18 +1,18 @@
-//! The document of mod_xml_cdr (`switch_ivr.c:switch_ivr_generate_xml_cdr`, contract §7.2), read
-//! leniently: names of elements are names of variables, whatever those are, and may repeat.
+//! The document of mod_xml_cdr (`switch_ivr.c:switch_ivr_generate_xml_cdr`, contract §7.2), parsed
+//! leniently: FreeSWITCH writes names of channel variables as names of elements unchecked, so they may
+//! repeat, be empty or contain spaces.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use memchr::{memchr, memchr2};
 use percent_encoding::percent_decode;
+use quick_xml::Reader;
+use quick_xml::errors::IllFormedError;
 use quick_xml::escape::unescape;
-use quick_xml::events::attributes::Attributes;
+use quick_xml::events::{BytesStart, Event};
 
-use super::fields;
-use super::tags::{Kind, Tags};
 use crate::util::lossy::lossy;
 
 /// How FreeSWITCH wrote a body (`encode` in `xml_cdr.conf`, contract §7.1).
@@ -29,60 +29,40 @@ pub enum Encoding {
     Plain = 3,
 }
 
-/// Why a body is no call record.
+/// Why a body is not a call record.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs)]
 pub enum DocumentError {
-    #[error("the body is no base64")]
+    #[error("the body is not base64")]
     Base64,
-    #[error("the document breaks off")]
+    #[error("the document is truncated")]
     Truncated,
-    #[error("the document is no XML: {0}")]
+    #[error("the document is not XML: {0}")]
     Xml(String),
-    #[error("the document is no call record: its root must be <cdr>, with <variables> in it")]
+    #[error("the document is not a call record: its root must be <cdr>, with <variables> in it")]
     NotCdr,
 }
 
-/// The parts of a document that anybody asks for, as they stand in it: of hundreds of elements a few
-/// dozen are ever decoded.
+/// The parts of a call record that rows are made of. Values are kept as they are in the document and
+/// decoded when they are read: of hundreds, a few dozen are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Document<'a> {
     /// Name of the switch, as FreeSWITCH has it.
     pub switch: Option<String>,
     /// Channel variables.
     variables: Values<'a>,
-    /// Every value of the signed variable: there must be no two.
+    /// Every distinct value of the signed variable. More than one makes the record ambiguous.
     pub tokens: BTreeSet<String>,
-    /// The newest caller profile, and its times.
+    /// The newest caller profile.
     profile: Values<'a>,
+    /// The times of the newest caller profile.
     times: Values<'a>,
-    /// Destination of the oldest profile: what was dialled before any transfer.
+    /// Destination of the oldest caller profile: the number dialled before any transfer.
     dialled: Option<&'a str>,
 }
 
-/// Values by the numbers of their names; of repeats the first.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Values<'a>([Option<&'a str>; fields::COUNT]);
-
-impl Default for Values<'_> {
-    fn default() -> Self {
-        Self([None; fields::COUNT])
-    }
-}
-
-impl<'a> Values<'a> {
-    fn take(&mut self, number: usize, value: &'a str) {
-        if let Some(held) = self.0.get_mut(number) {
-            held.get_or_insert(value);
-        }
-    }
-
-    fn get(&self, name: &str) -> Option<&'a str> {
-        let number = fields::number(name);
-        debug_assert!(number.is_some(), "{name} is asked for, and not known");
-        self.0.get(number?).copied().flatten()
-    }
-}
+/// Encoded values by name; the first value of a repeated name.
+type Values<'a> = HashMap<&'a str, &'a str>;
 
 /// The variable by which our dialplan says whose a call is.
 pub const TOKEN: &str = "centrex_call";
@@ -135,96 +115,74 @@ impl Encoding {
     }
 }
 
-/// Where in a document an element is.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Position {
-    Elsewhere,
-    Variables,
-    Callflow,
-    Profile,
-    Times,
-}
-
-impl Position {
-    /// Of what is in an element with a name that is here, so many elements down.
-    fn inside(self, depth: usize, name: &str) -> Self {
-        match (depth, self, name) {
-            (2, _, "variables") => Self::Variables,
-            (2, _, "callflow") => Self::Callflow,
-            (3, Self::Callflow | Self::Profile | Self::Times, "caller_profile") => Self::Profile,
-            (3, Self::Callflow | Self::Profile | Self::Times, "times") => Self::Times,
-            (3, Self::Callflow | Self::Profile | Self::Times, _) => Self::Callflow,
-            (0..=2, ..) => Self::Elsewhere,
-            _ => self,
-        }
-    }
-
-    /// How many elements down its values are.
-    fn depth(self) -> usize {
-        match self {
-            Self::Variables => 3,
-            Self::Profile | Self::Times => 4,
-            Self::Elsewhere | Self::Callflow => usize::MAX,
-        }
-    }
+/// An element that is open.
+#[derive(Clone, Copy)]
+struct Element<'a> {
+    name: &'a str,
+    /// Byte in the document where its content begins.
+    content: usize,
 }
 
 impl<'a> Document<'a> {
-    /// Reads a document.
+    /// Parses a document.
     ///
     /// # Errors
-    /// What makes it none.
+    /// The text is not XML, has a DOCTYPE, is truncated, or is not a call record.
     pub fn parse(text: &'a str) -> Result<Self, DocumentError> {
         let text = text.trim_start_matches('\u{feff}');
-        let (mut tags, mut document) = (Tags::new(text), Self::default());
-        let (mut depth, mut place, mut seen, mut ended) = (0usize, Position::Elsewhere, false, false);
-        let (mut name, mut value) = ("", 0);
-        while let Some(tag) = tags.next_tag()? {
-            if tag.kind != Kind::Ends {
-                let begun = tag.name;
-                depth += 1;
-                if depth == 1 {
-                    if ended || begun != "cdr" {
-                        return Err(DocumentError::NotCdr);
+        let mut reader = Reader::from_str(text);
+        let config = reader.config_mut();
+        // A variable's name may contain a space, where the name of its opening tag ends.
+        config.check_end_names = false;
+        config.allow_dangling_amp = true;
+        config.expand_empty_elements = true;
+        let mut document = Self::default();
+        let (mut open, mut has_root, mut has_variables) = (Vec::<Element<'_>>::new(), false, false);
+        loop {
+            let start = position(&reader);
+            match reader.read_event().map_err(|error| document_error(&error))? {
+                Event::Start(tag) => {
+                    // `start` is at the `<`.
+                    let name = text.get(start + 1..).and_then(|text| text.get(..tag.name().as_ref().len()));
+                    let name = name.unwrap_or_default();
+                    if open.is_empty() {
+                        if has_root || name != "cdr" {
+                            return Err(DocumentError::NotCdr);
+                        }
+                        has_root = true;
+                        document.switch = attribute(&tag, "switchname");
                     }
-                    document.switch = attribute(tag.inner, begun.len(), "switchname");
+                    has_variables |= open.len() == 1 && name == "variables";
+                    open.push(Element { name, content: position(&reader) });
                 }
-                place = place.inside(depth, begun);
-                seen |= place == Position::Variables;
-                if depth == place.depth() {
-                    (name, value) = (begun, tag.at.end);
+                Event::End(_) => {
+                    if let Some(element) = open.last() {
+                        document.insert(&open, text.get(element.content..start).unwrap_or_default());
+                    }
+                    open.pop();
                 }
+                Event::DocType(_) => return Err(DocumentError::Xml("it has a DOCTYPE".to_owned())),
+                Event::Eof if !open.is_empty() => return Err(DocumentError::Truncated),
+                Event::Eof if !has_variables => return Err(DocumentError::NotCdr),
+                Event::Eof => return Ok(document),
+                _ => {}
             }
-            // Names of ends are not looked at: a variable's may hold a space, which ends the name of its
-            // opening tag.
-            if tag.kind != Kind::Begins {
-                if depth == place.depth() {
-                    document.take(place, name, text.get(value..tag.at.start).unwrap_or_default());
-                }
-                depth = depth.checked_sub(1).ok_or_else(unbegun)?;
-                ended |= depth == 0;
-            }
-        }
-        match depth {
-            0 if seen => Ok(document),
-            0 => Err(DocumentError::NotCdr),
-            _ => Err(DocumentError::Truncated),
         }
     }
 
     /// A variable that is there and says something.
     pub fn variable(&self, name: &str) -> Option<Cow<'a, str>> {
-        self.variables.get(name).map(variable).filter(|value| !value.is_empty())
+        self.variables.get(name).copied().map(variable).filter(|value| !value.is_empty())
     }
 
     /// A field of the newest caller profile that is there and says something.
     pub fn profile(&self, name: &str) -> Option<Cow<'a, str>> {
-        self.profile.get(name).map(plain).filter(|value| !value.is_empty())
+        self.profile.get(name).copied().map(plain).filter(|value| !value.is_empty())
     }
 
     /// A time of the newest caller profile that is there and says something.
     pub fn time(&self, name: &str) -> Option<Cow<'a, str>> {
-        self.times.get(name).map(plain).filter(|value| !value.is_empty())
+        self.times.get(name).copied().map(plain).filter(|value| !value.is_empty())
     }
 
     /// What was dialled before any transfer.
@@ -232,60 +190,71 @@ impl<'a> Document<'a> {
         self.dialled.map(plain)
     }
 
-    /// Takes in what an element said that has ended.
-    fn take(&mut self, place: Position, name: &str, value: &'a str) {
-        let Some(number) = fields::number(name) else { return };
-        match place {
-            Position::Variables => {
-                if name == TOKEN {
+    /// Inserts the content of the innermost open element, if its path is that of a value.
+    fn insert(&mut self, open: &[Element<'a>], value: &'a str) {
+        let [_, section, rest @ ..] = open else { return };
+        match (section.name, rest) {
+            ("variables", [field]) => {
+                if field.name == TOKEN {
                     self.tokens.insert(variable(value).into_owned());
                 }
-                self.variables.take(number, value);
+                self.variables.entry(field.name).or_insert(value);
             }
-            Position::Profile => {
-                if name == "destination_number" {
-                    self.dialled = Some(value);
+            ("callflow", [part, field]) if part.name == "caller_profile" => {
+                if field.name == "destination_number" {
+                    self.dialled = Some(value); // the oldest profile is the last
                 }
-                self.profile.take(number, value);
+                self.profile.entry(field.name).or_insert(value);
             }
-            Position::Times => self.times.take(number, value),
-            Position::Elsewhere | Position::Callflow => {}
+            ("callflow", [part, field]) if part.name == "times" => {
+                self.times.entry(field.name).or_insert(value);
+            }
+            _ => {}
         }
     }
 }
 
-/// A variable's text: URL-encoded, then escaped.
-fn variable(text: &str) -> Cow<'_, str> {
-    if memchr2(b'%', b'&', text.as_bytes()).is_none() {
-        return clean(Cow::Borrowed(text));
+fn position(reader: &Reader<&[u8]>) -> usize {
+    usize::try_from(reader.buffer_position()).unwrap_or(usize::MAX)
+}
+
+fn document_error(error: &quick_xml::Error) -> DocumentError {
+    match error {
+        quick_xml::Error::Syntax(_) => DocumentError::Truncated,
+        quick_xml::Error::IllFormed(IllFormedError::UnmatchedEndTag(_)) => {
+            DocumentError::Xml("an end tag has no start tag".to_owned())
+        }
+        error => DocumentError::Xml(error.to_string()),
     }
-    clean(Cow::Owned(percent_decode(escaped(text).as_bytes()).decode_utf8_lossy().into_owned()))
 }
 
-/// The text of everything else: only escaped.
+/// Decodes a variable: FreeSWITCH URL-encodes the value, then escapes it.
+fn variable(text: &str) -> Cow<'_, str> {
+    let unescaped = unescaped(text);
+    if !unescaped.contains('%') {
+        return clean(unescaped);
+    }
+    clean(Cow::Owned(percent_decode(unescaped.as_bytes()).decode_utf8_lossy().into_owned()))
+}
+
+/// Decodes a value outside the variables, which is only escaped.
 fn plain(text: &str) -> Cow<'_, str> {
-    clean(escaped(text))
+    clean(unescaped(text))
 }
 
-fn escaped(text: &str) -> Cow<'_, str> {
+fn unescaped(text: &str) -> Cow<'_, str> {
     unescape(text).unwrap_or(Cow::Borrowed(text))
 }
 
-/// Postgres keeps no NUL in a text.
+/// Trims a text and removes NUL, which Postgres refuses in a text.
 fn clean(text: Cow<'_, str>) -> Cow<'_, str> {
     match text {
-        Cow::Borrowed(text) if memchr(0, text.as_bytes()).is_none() => Cow::Borrowed(text.trim()),
+        Cow::Borrowed(text) if !text.contains('\0') => Cow::Borrowed(text.trim()),
         text => Cow::Owned(text.trim().replace('\0', "")),
     }
 }
 
-/// An attribute of a tag whose name has so many bytes.
-fn attribute(tag: &str, name_length: usize, name: &str) -> Option<String> {
-    let attribute =
-        Attributes::new(tag, name_length).flatten().find(|attribute| attribute.key.as_ref() == name)?;
+fn attribute(tag: &BytesStart<'_>, name: &str) -> Option<String> {
+    let attribute = tag.attributes().flatten().find(|attribute| attribute.key.as_ref() == name)?;
     Some(unescape(&attribute.value).ok()?.into_owned())
-}
-
-fn unbegun() -> DocumentError {
-    DocumentError::Xml("an element ends that never began".to_owned())
 }

@@ -1,12 +1,12 @@
-//! A call record with types: a row of the table `cdrs`, whose columns have these names.
+//! A call record as a row: a value of the Postgres type `public.cdr` (migrations/public/0005_cdr.sql).
 
 use std::borrow::Cow;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
+use jiff_sqlx::{Timestamp, ToSqlx};
 use uuid::Uuid;
 
 use super::document::Document;
-use super::row::put;
 use crate::route::token::Caller;
 
 /// What a record lacks that it cannot be kept without.
@@ -14,77 +14,70 @@ use crate::route::token::Caller;
 #[error("it has no usable {0}")]
 pub struct Incomplete(&'static str);
 
-/// Declares the record: its fields are the columns of a row, in their order.
-macro_rules! columns {
-    ($($column:ident: $type:ty,)*) => {
-        /// One leg of a call. Times are as the switch's clock had them.
-        #[derive(Clone, Debug)]
-        #[allow(missing_docs)] // the columns' comments say it: migrations/tenant/0002_cdrs.sql
-        pub struct Cdr {
-            $(pub $column: $type,)*
-        }
-
-        impl Cdr {
-            /// Names of the columns.
-            pub const COLUMNS: &[&str] = &[$(stringify!($column)),*];
-
-            /// Writes the row (see [`super::row`]).
-            pub(super) fn write(&self, row: &mut Vec<u8>) {
-                $(put(&self.$column, row);)*
-            }
-        }
-    };
+/// Which leg of a call a record is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
+#[sqlx(type_name = "text", rename_all = "lowercase")]
+pub enum Leg {
+    /// The one that came in to the switch.
+    A,
+    /// One that the switch called.
+    B,
 }
 
-columns! {
-    uuid: Uuid,
-    leg: &'static str,
-    started_at: Timestamp,
-    progress_at: Option<Timestamp>,
-    answered_at: Option<Timestamp>,
-    bridged_at: Option<Timestamp>,
-    ended_at: Option<Timestamp>,
-    received_at: Timestamp,
-    clock_skewed: bool,
-    switch: Option<String>,
-    direction: Option<String>,
-    caller_name: Option<String>,
-    caller_number: Option<String>,
-    callee_name: Option<String>,
-    callee_number: Option<String>,
-    destination: Option<String>,
-    context: Option<String>,
-    extension: Option<String>,
-    trunk: Option<String>,
-    gateway: Option<String>,
-    network_address: Option<String>,
-    duration_ms: Option<i64>,
-    billed_ms: Option<i64>,
-    waited_ms: Option<i64>,
-    held_ms: Option<i64>,
-    hangup_cause: Option<String>,
-    hangup_cause_q850: Option<i32>,
-    hangup_disposition: Option<String>,
-    originate_disposition: Option<String>,
-    sip_status: Option<i32>,
-    sip_call_id: Option<String>,
-    bridged_uuid: Option<Uuid>,
-    originating_uuid: Option<Uuid>,
-    queue: Option<String>,
-    recording: Option<String>,
-    mos: Option<f32>,
-    quality_percent: Option<f32>,
-    jitter_min_variance: Option<f32>,
-    jitter_max_variance: Option<f32>,
-    packets_in: Option<i64>,
-    packets_lost: Option<i64>,
-    xml: Option<String>,
+/// One leg of a call. Times are by the switch's clock. The fields are the attributes of the type, in
+/// its order: Postgres reads a composite value by position.
+#[derive(Clone, Debug, sqlx::Type)]
+#[sqlx(type_name = "public.cdr")]
+#[allow(missing_docs)] // the columns have comments: migrations/tenant/0002_cdrs.sql
+pub struct Cdr {
+    pub uuid: Uuid,
+    pub leg: Leg,
+    pub started_at: Timestamp,
+    pub progress_at: Option<Timestamp>,
+    pub answered_at: Option<Timestamp>,
+    pub bridged_at: Option<Timestamp>,
+    pub ended_at: Option<Timestamp>,
+    pub received_at: Timestamp,
+    pub clock_skewed: bool,
+    pub switch: Option<String>,
+    pub direction: Option<String>,
+    pub caller_name: Option<String>,
+    pub caller_number: Option<String>,
+    pub callee_name: Option<String>,
+    pub callee_number: Option<String>,
+    pub destination: Option<String>,
+    pub context: Option<String>,
+    pub extension: Option<String>,
+    pub trunk: Option<String>,
+    pub gateway: Option<String>,
+    pub network_address: Option<String>,
+    pub duration_ms: Option<i64>,
+    pub billed_ms: Option<i64>,
+    pub waited_ms: Option<i64>,
+    pub held_ms: Option<i64>,
+    pub hangup_cause: Option<String>,
+    pub hangup_cause_q850: Option<i32>,
+    pub hangup_disposition: Option<String>,
+    pub originate_disposition: Option<String>,
+    pub sip_status: Option<i32>,
+    pub sip_call_id: Option<String>,
+    pub bridged_uuid: Option<Uuid>,
+    pub originating_uuid: Option<Uuid>,
+    pub queue: Option<String>,
+    pub recording: Option<String>,
+    pub mos: Option<f32>,
+    pub quality_percent: Option<f32>,
+    pub jitter_min_variance: Option<f32>,
+    pub jitter_max_variance: Option<f32>,
+    pub packets_in: Option<i64>,
+    pub packets_lost: Option<i64>,
+    pub xml: Option<String>,
 }
 
-/// How far behind the time it is received a call may have started, and ahead, before its clock is
-/// called wrong.
-const BEHIND: SignedDuration = SignedDuration::from_hours(24);
-const AHEAD: SignedDuration = SignedDuration::from_mins(5);
+/// How far before and after the record's arrival a call may have ended; beyond that the switch's clock
+/// counts as wrong.
+const MAX_BEHIND: SignedDuration = SignedDuration::from_hours(24);
+const MAX_AHEAD: SignedDuration = SignedDuration::from_mins(5);
 
 impl Cdr {
     /// The record of a document. `caller` is on whose behalf the call ran; `received` is now, or
@@ -92,13 +85,17 @@ impl Cdr {
     ///
     /// # Errors
     /// It has no uuid, or did not begin at any time.
-    pub fn new(document: &Document<'_>, caller: &Caller, received: Timestamp) -> Result<Self, Incomplete> {
+    pub fn new(
+        document: &Document<'_>,
+        caller: &Caller,
+        received: jiff::Timestamp,
+    ) -> Result<Self, Incomplete> {
         let text = |name: &str| document.variable(name).map(Cow::into_owned);
         let profile = |name: &str| document.profile(name).map(Cow::into_owned);
         let uuid = |name: &str| document.variable(name).and_then(|text| Uuid::try_parse(&text).ok());
         let started_at = time(document, "start_uepoch", "created_time").ok_or(Incomplete("start"))?;
         let ended_at = time(document, "end_uepoch", "hangup_time");
-        let last = ended_at.unwrap_or(started_at);
+        let last = ended_at.unwrap_or(started_at).to_jiff();
         // A B leg is one that FreeSWITCH called; for a queue's agent mod_callcenter says for whom.
         let is_b = document.variable("direction").as_deref() == Some("outbound");
         let for_whom = ["originating_leg_uuid", "originator", "cc_member_session_uuid"];
@@ -109,14 +106,14 @@ impl Cdr {
         };
         Ok(Self {
             uuid: uuid("uuid").ok_or(Incomplete("uuid"))?,
-            leg: if is_b { "b" } else { "a" },
+            leg: if is_b { Leg::B } else { Leg::A },
             started_at,
             progress_at: time(document, "progress_uepoch", "progress_time"),
             answered_at: time(document, "answer_uepoch", "answered_time"),
             bridged_at: time(document, "bridge_uepoch", "bridged_time"),
             ended_at,
-            received_at: received,
-            clock_skewed: last > received + AHEAD || last < received - BEHIND,
+            received_at: received.to_sqlx(),
+            clock_skewed: last > received + MAX_AHEAD || last < received - MAX_BEHIND,
             switch: document.switch.clone(),
             direction: text("direction"),
             caller_name: profile("caller_id_name"),
@@ -168,7 +165,7 @@ fn is_recording(path: &str) -> bool {
 fn time(document: &Document<'_>, variable: &str, profile: &str) -> Option<Timestamp> {
     let text = document.variable(variable).or_else(|| document.time(profile))?;
     let micros: i64 = text.parse().ok().filter(|micros| *micros > 0)?;
-    Timestamp::from_microsecond(micros).ok()
+    Some(jiff::Timestamp::from_microsecond(micros).ok()?.to_sqlx())
 }
 
 fn number<T: std::str::FromStr>(document: &Document<'_>, name: &str) -> Option<T> {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use uuid::Uuid;
 
-use super::record::Cdr;
+use super::record::{Cdr, Leg};
 use crate::plan::PlatformPlan;
 use crate::replica::tenants::Replica;
 use crate::route::token::Caller;
@@ -36,7 +36,7 @@ impl ResourceNames {
         let platform = self.replica.platform();
         let held = self.replica.held(tenant);
         let view = held.as_ref().map(|held| held.view.as_ref());
-        if cdr.leg == "b"
+        if cdr.leg == Leg::B
             && let Some((name, _)) =
                 view.zip(cdr.extension.as_ref()).and_then(|(view, number)| view.extension(number))
         {
@@ -44,7 +44,7 @@ impl ResourceNames {
         }
         let gateways = self.gateways(key, &platform);
         cdr.trunk = cdr.gateway.as_ref().and_then(|gateway| gateways.get(gateway).cloned()).or_else(|| {
-            let from_outside = cdr.leg == "a" && *caller == Caller::Outside;
+            let from_outside = cdr.leg == Leg::A && *caller == Caller::Outside;
             brings(&platform, view.filter(|_| from_outside)?, cdr.destination.as_deref()?)
         });
     }

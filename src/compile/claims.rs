@@ -155,6 +155,7 @@ pub fn tenant_id(tenant: &Tenant) -> Option<Uuid> {
 
 #[cfg(test)]
 mod tests {
+    use crate::resources::Kind;
     use serde_json::json;
 
     use super::*;
@@ -178,7 +179,8 @@ mod tests {
         };
         assert_eq!(holder(&world).as_deref(), Some("younger"));
         // One that cannot be read is there.
-        let key = ObjectKey { kind: "Tenant", namespace: Some("older".to_owned()), name: "it".to_owned() };
+        let key =
+            ObjectKey { kind: Kind::Tenant, namespace: Some("older".to_owned()), name: "it".to_owned() };
         let message = String::new();
         world.apply(Change::Unreadable(Unreadable { key, tenant: None, message }));
         assert_eq!(holder(&world).as_deref(), Some("older"));

@@ -15,7 +15,7 @@ mod trunk;
 
 pub use claims::Claims;
 pub use platform::{platform, platform_after};
-pub use problem::{Effect, LastGoodRow, Problem, Reason, Stays};
+pub use problem::{About, Effect, LastGoodRow, Problem, Reason, Stays};
 pub use tenant::{tenant, tenant_after};
 
 use crate::plan::{PlatformPlan, TenantPlan};
@@ -72,6 +72,7 @@ pub fn orphans(world: &ResourceIndex) -> Vec<Problem> {
                 Reason::RefNotFound,
                 format!("there is no Tenant {} in namespace {}", tenant.name, tenant.namespace),
             )
+            .about(tenant.object())
         })
         .collect()
 }

@@ -1,5 +1,6 @@
 //! The platform's rows: SIP profiles, trunks, dial rules.
 
+use crate::resources::Kind;
 use std::net::IpAddr;
 
 use super::claims::Claims;
@@ -69,7 +70,7 @@ pub(super) fn trunk_name(namespace: &str, name: &str) -> String {
 
 fn trunk_key(trunk: &Trunk) -> ObjectKey {
     ObjectKey {
-        kind: "Trunk",
+        kind: Kind::Trunk,
         namespace: trunk.metadata.namespace.clone(),
         name: trunk.metadata.name.clone().unwrap_or_default(),
     }
@@ -90,7 +91,7 @@ fn sip_profiles(
     for profile in by_age {
         let spec = &profile.spec;
         let name = profile.metadata.name.clone().unwrap_or_default();
-        let key = ObjectKey { kind: "SipProfile", namespace: None, name: name.clone() };
+        let key = ObjectKey { kind: Kind::SipProfile, namespace: None, name: name.clone() };
         let address: Option<IpAddr> = match spec.bind_address.as_deref().map(str::parse).transpose() {
             Ok(address) => address,
             Err(_) => {
@@ -109,7 +110,7 @@ fn sip_profiles(
         });
         if let Some((field, port, holder)) = taken {
             let message = format!("port {port} is taken by SipProfile {holder}");
-            let holder = ObjectKey { kind: "SipProfile", namespace: None, name: holder };
+            let holder = ObjectKey { kind: Kind::SipProfile, namespace: None, name: holder };
             let problem = Problem::refused(key, format!("spec.{field}"), Reason::Conflict, message);
             problems.push(problem.held_by(holder));
             continue;
@@ -166,7 +167,7 @@ fn rules_that_meet(snapshot: &PlatformSnapshot, plan: &PlatformPlan, problems: &
             Some((rule.matches.iter().position(meets)?, holder))
         });
         if let Some((index, holder)) = older {
-            let key = ObjectKey { kind: "DialRule", namespace: None, name: name.clone() };
+            let key = ObjectKey { kind: Kind::DialRule, namespace: None, name: name.clone() };
             let message = format!(
                 "it overlaps with DialRule {holder}, which has the same phase and priority {}: rules that block come first, then the first by name; give one another priority",
                 rule.priority
@@ -184,7 +185,7 @@ fn dial_rule(
     plan: &PlatformPlan,
     problems: &mut Vec<Problem>,
 ) -> Option<DialRuleRow> {
-    let key = ObjectKey { kind: "DialRule", namespace: None, name: name.to_owned() };
+    let key = ObjectKey { kind: Kind::DialRule, namespace: None, name: name.to_owned() };
     let spec = &rule.spec;
     for (index, matches) in spec.matches.iter().enumerate() {
         let field = format!("spec.match[{index}]");
@@ -229,7 +230,12 @@ fn dial_rule(
                 } else {
                     (Reason::RefNotFound, format!("there is no Trunk {trunk}"))
                 };
-                broken.push(Problem::degraded(key.clone(), field, reason, message));
+                let trunk = ObjectKey {
+                    kind: Kind::Trunk,
+                    namespace: Some(namespace.clone()),
+                    name: reference.name.clone(),
+                };
+                broken.push(Problem::degraded(key.clone(), field, reason, message).about(trunk));
             }
             if trunks.is_empty() {
                 problems.extend(broken.into_iter().map(|p| Problem { effect: Effect::Refused, ..p }).take(1));

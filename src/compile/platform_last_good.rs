@@ -1,5 +1,6 @@
 //! The platform's rows from before, for resources that became invalid by mistake.
 
+use crate::resources::Kind;
 use std::net::IpAddr;
 
 use super::platform::{Bound, meet, trunk_name};
@@ -29,7 +30,7 @@ impl<'a> PlatformLastGood<'a> {
         rows: impl Fn(&'a PlatformPlan) -> &'a Rows<T>,
     ) -> Option<(&'a T, Option<i64>)> {
         let before = self.before?;
-        let origin = before.origin(T::TABLE, name, uid)?;
+        let origin = before.origin(T::KIND.as_str(), name, uid)?;
         Some((rows(&before.plan).get(name)?, origin.generation))
     }
 
@@ -49,7 +50,7 @@ impl<'a> PlatformLastGood<'a> {
         by_age.sort_by_key(|profile| (created(&profile.metadata), profile.metadata.name.clone()));
         for profile in by_age {
             let name = profile.metadata.name.clone().unwrap_or_default();
-            let key = ObjectKey { kind: "SipProfile", namespace: None, name: name.clone() };
+            let key = ObjectKey { kind: Kind::SipProfile, namespace: None, name: name.clone() };
             let row = self.row(&name, profile.metadata.uid.as_deref(), |plan| &plan.sip_profiles);
             let Some((row, generation)) = row.filter(|_| refused_by_mistake(problems, &key)) else {
                 continue;
@@ -92,11 +93,12 @@ impl<'a> PlatformLastGood<'a> {
         let degraded = |problem: &Problem| {
             problem.resource == *key && problem.field == field && problem.keeps_last_row()
         };
-        if let (Some(registration), Some(password)) = (&before.registration, before.secrets.get("password"))
+        if let (Some(registration), Some(password)) =
+            (&before.registration, before.secrets.get(SecretName::Password))
             && problems.iter().any(degraded)
         {
             row.registration = Some(registration.clone());
-            row.secrets.insert("password", password);
+            row.secrets.insert(SecretName::Password, password);
             self.keep(key.clone(), Stays::Fields(vec![field.to_owned()]));
         }
         Some(row)
@@ -110,7 +112,7 @@ impl<'a> PlatformLastGood<'a> {
         plan: &PlatformPlan,
         problems: &[Problem],
     ) -> Option<DialRuleRow> {
-        let key = ObjectKey { kind: "DialRule", namespace: None, name: name.to_owned() };
+        let key = ObjectKey { kind: Kind::DialRule, namespace: None, name: name.to_owned() };
         let before = self.row(name, rule.metadata.uid.as_deref(), |plan| &plan.dial_rules);
         let (before, generation) = before.filter(|_| refused_by_mistake(problems, &key))?;
         let mut row = before.clone();

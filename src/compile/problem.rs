@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::resources::Kind;
 use crate::source::ObjectKey;
 
 /// Something wrong with a resource, or something it waits for.
@@ -22,6 +23,42 @@ pub struct Problem {
     /// What holds the thing claimed, of a `Conflict`: for the platform's log, and to be looked at again.
     #[serde(skip)]
     pub holder: Option<ObjectKey>,
+    /// What is missing or refused, of a problem with a reference.
+    #[serde(skip)]
+    pub about: Option<About>,
+}
+
+/// What a problem with a reference is about.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum About {
+    /// One object.
+    Object(ObjectKey),
+    /// Any object of a kind in the resource's tenant: none of them fits.
+    AnyOf(Kind),
+}
+
+/// Why a reference, or a part of a resource, cannot be used.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RefError {
+    /// Why, in one word.
+    pub reason: Reason,
+    /// Why, for people.
+    pub message: String,
+    /// What is missing or refused, where the error is that.
+    pub about: Option<About>,
+}
+
+impl RefError {
+    /// An error about one object.
+    pub fn of_object(reason: Reason, object: ObjectKey, message: String) -> Self {
+        Self { reason, message, about: Some(About::Object(object)) }
+    }
+}
+
+impl From<(Reason, String)> for RefError {
+    fn from((reason, message): (Reason, String)) -> Self {
+        Self { reason, message, about: None }
+    }
 }
 
 /// What follows from a problem.
@@ -167,7 +204,7 @@ impl Problem {
         message: impl Into<String>,
     ) -> Self {
         let (field, message) = (field.into(), message.into());
-        Self { resource, field, reason, effect: Effect::Refused, message, holder: None }
+        Self { resource, field, reason, effect: Effect::Refused, message, holder: None, about: None }
     }
 
     /// Whether what was in force before stays, where it still can: the problem is a mistake, and takes no
@@ -215,6 +252,12 @@ impl Problem {
         let elsewhere =
             |holder: &&ObjectKey| holder.namespace.is_some() && holder.namespace != self.resource.namespace;
         self.holder.as_ref().filter(elsewhere)
+    }
+
+    /// The same, with the object that is missing or refused.
+    #[must_use]
+    pub fn about(self, object: ObjectKey) -> Self {
+        Self { about: Some(About::Object(object)), ..self }
     }
 
     /// The same, with the object that holds what the resource claims.

@@ -7,8 +7,13 @@ use crate::resources::common::SecretKeyRef;
 /// Why a secret value cannot be used.
 #[derive(Debug, PartialEq)]
 pub enum SecretError {
-    /// The Secret, or the key in it, is not there, or nothing is in it.
-    Missing(String),
+    /// The Secret, or the key in it, is missing, or the value is empty.
+    Missing {
+        /// Name of the Secret.
+        secret: String,
+        /// Why, for people.
+        why: String,
+    },
     /// It is there, but breaks a rule.
     Invalid(String),
 }
@@ -53,22 +58,23 @@ fn text<'a>(
     default_key: &str,
 ) -> Result<&'a str, SecretError> {
     let key = reference.key.as_deref().unwrap_or(default_key);
+    let missing = |why| SecretError::Missing { secret: reference.name.clone(), why };
     let Some(secret) = secret else {
-        return Err(SecretError::Missing(format!("there is no Secret {} yet", reference.name)));
+        return Err(missing(format!("there is no Secret {} yet", reference.name)));
     };
     // `stringData` is what a manifest holds that no API server has merged.
     let from_text = secret.string_data.as_ref().and_then(|data| data.get(key)).map(String::as_bytes);
     let bytes = || secret.data.as_ref()?.get(key).map(|bytes| bytes.0.as_slice());
-    let value = from_text.or_else(bytes).ok_or_else(|| {
-        SecretError::Missing(format!("Secret {} has no key {key}; create it there", reference.name))
-    })?;
+    let value = from_text
+        .or_else(bytes)
+        .ok_or_else(|| missing(format!("Secret {} has no key {key}; create it there", reference.name)))?;
     let value = str::from_utf8(value)
         .map_err(|_| SecretError::Invalid(format!("key {key} of Secret {} is not text", reference.name)))?;
     // A trailing newline comes from `echo` and editors, never from intent.
     let value = value.trim_end_matches(['\r', '\n']);
     if value.is_empty() {
         let why = format!("key {key} of Secret {} is empty, as one that is withdrawn", reference.name);
-        return Err(SecretError::Missing(why));
+        return Err(missing(why));
     }
     Ok(value)
 }

@@ -37,11 +37,12 @@ impl Sources {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::resources::Kind;
 
     #[test]
     fn networks_overlap_where_one_is_within_the_other() {
         let trunk = |namespace: &str| ObjectKey {
-            kind: "Trunk",
+            kind: Kind::Trunk,
             namespace: Some(namespace.to_owned()),
             name: "carrier".to_owned(),
         };

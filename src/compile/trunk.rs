@@ -1,5 +1,6 @@
 //! Trunks: who brings and takes calls, from which addresses, and how numbers are written to them.
 
+use crate::plan::SecretName;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -11,6 +12,7 @@ use super::problem::{Problem, Reason};
 use super::secrets::{SecretError, password};
 use super::sources::Sources;
 use crate::plan::{GatewayRow, PlatformPlan, RegistrationRow, Secrets, TrunkRow};
+use crate::resources::Kind;
 use crate::resources::Trunk;
 use crate::resources::common::{NumberFormat, Transport};
 use crate::resources::sip_profile::Role;
@@ -46,7 +48,9 @@ pub fn trunk_row(
             } else {
                 (Reason::RefNotFound, format!("there is no SipProfile {profile}"))
             };
-            refuse("spec.sipProfileRef.name", reason, message);
+            let profile = ObjectKey { kind: Kind::SipProfile, namespace: None, name: profile.clone() };
+            let problem = Problem::refused(key.clone(), "spec.sipProfileRef.name", reason, message);
+            problems.push(problem.about(profile));
             return None;
         }
     }
@@ -89,11 +93,13 @@ pub fn trunk_row(
     let registration = match registration(trunk, snapshot) {
         Ok(None) => None,
         Ok(Some((registration, password))) => {
-            secrets.insert("password", password);
+            secrets.insert(SecretName::Password, password);
             Some(registration)
         }
-        Err(SecretError::Missing(why)) => {
-            problems.push(Problem::waiting(key.clone(), field, Reason::CredentialsPending, why));
+        Err(SecretError::Missing { secret, why }) => {
+            let secret = ObjectKey { kind: Kind::Secret, namespace: key.namespace.clone(), name: secret };
+            let problem = Problem::waiting(key.clone(), field, Reason::CredentialsPending, why);
+            problems.push(problem.about(secret));
             None
         }
         Err(SecretError::Invalid(why)) => {
@@ -159,11 +165,11 @@ pub fn trunk_row_from_before(
     match registration(trunk, snapshot) {
         Ok(Some((registration, password))) => {
             row.registration = Some(registration);
-            row.secrets.insert("password", password);
+            row.secrets.insert(SecretName::Password, password);
         }
-        Ok(None) | Err(SecretError::Missing(_)) => {
+        Ok(None) | Err(SecretError::Missing { .. }) => {
             row.registration = None;
-            row.secrets.remove("password");
+            row.secrets.remove(SecretName::Password);
         }
         Err(SecretError::Invalid(_)) => {}
     }

@@ -1,7 +1,6 @@
-//! Beside one FreeSWITCH: the replica in memory, and what answers from it.
+//! One running FreeSWITCH: what it is answered, and what is applied to it.
 
 pub mod esl;
-pub mod http;
-pub mod metrics;
+pub mod listener;
 pub mod sync;
 pub mod xml;

@@ -1,71 +1,62 @@
-//! Who may ask: HTTP Basic (RFC 7617), compared in constant time.
+//! HTTP Basic authentication (RFC 7617), compared in constant time.
+//!
+//! Own code in place of tower-http's `ValidateRequestHeader::basic`, which compares byte by byte.
 
-use std::net::SocketAddr;
-
+use axum::extract::{Request, State};
+use axum::http::header::{AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE};
+use axum::http::{HeaderMap, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-/// User name and password that FreeSWITCH sends.
+/// A user name and password that clients must send.
 #[derive(Clone)]
 pub struct Credentials {
-    /// Of the base64 text a right request carries, so that lengths compare equal; and it compares in
-    /// constant time.
+    /// Digest of the base64 text of a right request: digests have one length, and their comparison takes one time.
     digest: blake3::Hash,
 }
 
-/// Why credentials or the lack of them are refused.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+/// Why a user name and password cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CredentialsError {
-    /// Half of them is missing.
-    #[error("--xml-username and --xml-password go together: {0} is missing or empty")]
-    Incomplete(&'static str),
-    /// A colon would end the user name.
-    #[error("--xml-username must not contain a colon")]
+    /// The user name is empty.
+    #[error("the user name is missing or empty")]
+    NoUsername,
+    /// The password is empty.
+    #[error("the password is missing or empty")]
+    NoPassword,
+    /// In HTTP Basic a colon ends the user name.
+    #[error("the user name must not contain a colon")]
     Colon,
-    /// Nobody would be asked for a password.
-    #[error(
-        "--xml-listen {0} is reachable from other machines, and answers hold secrets: set --xml-username and \
-         --xml-password, or listen on 127.0.0.1 or [::1]"
-    )]
-    Exposed(SocketAddr),
 }
 
 impl Credentials {
-    /// Credentials from options; none when neither is given.
+    /// Credentials of a user name and a password.
     ///
     /// # Errors
-    /// Only one is given, or one is empty, or the user name cannot be sent.
-    pub fn from_options(
-        username: Option<&str>,
-        password: Option<&str>,
-    ) -> Result<Option<Self>, CredentialsError> {
-        let filled = |text: &&str| !text.is_empty();
-        match (username, password) {
-            (None, None) => Ok(None),
-            (Some(username), Some(password)) if filled(&username) && filled(&password) => {
-                Self::new(username, password).map(Some)
-            }
-            (username, _) if username.is_none_or(str::is_empty) => {
-                Err(CredentialsError::Incomplete("--xml-username"))
-            }
-            _ => Err(CredentialsError::Incomplete("--xml-password")),
+    /// Either is empty, or the user name cannot be sent.
+    pub fn new(username: &str, password: &str) -> Result<Self, CredentialsError> {
+        if username.is_empty() {
+            return Err(CredentialsError::NoUsername);
         }
-    }
-
-    fn new(username: &str, password: &str) -> Result<Self, CredentialsError> {
+        if password.is_empty() {
+            return Err(CredentialsError::NoPassword);
+        }
         if username.contains(':') {
             return Err(CredentialsError::Colon);
         }
         Ok(Self { digest: blake3::hash(STANDARD.encode(format!("{username}:{password}")).as_bytes()) })
     }
 
-    /// Whether the value of an `Authorization` header is right.
-    pub fn accept(&self, header: Option<&[u8]>) -> bool {
+    /// Whether the `Authorization` header of a request is right.
+    fn accepts(&self, headers: &HeaderMap) -> bool {
+        let header = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
         let token = header.and_then(|value| {
             let (scheme, token) = value.split_at_checked("Basic ".len())?;
             scheme.eq_ignore_ascii_case(b"Basic ").then_some(token)
         });
-        // An absent header takes as long as a wrong one.
+        // A missing header takes as long as a wrong one.
         let right = blake3::hash(token.unwrap_or_default()) == self.digest;
         right && token.is_some()
     }
@@ -77,72 +68,48 @@ impl std::fmt::Debug for Credentials {
     }
 }
 
-/// Whether a listener may be opened: without credentials on loopback only.
-///
-/// # Errors
-/// [`CredentialsError::Exposed`].
-pub fn check_exposure(listen: SocketAddr, credentials: Option<&Credentials>) -> Result<(), CredentialsError> {
-    if credentials.is_none() && !listen.ip().to_canonical().is_loopback() {
-        return Err(CredentialsError::Exposed(listen));
+/// Middleware: answers 401 to a request without the right credentials, before its body is read.
+pub async fn require(State(credentials): State<Credentials>, request: Request, next: Next) -> Response {
+    if credentials.accepts(request.headers()) {
+        return next.run(request).await;
     }
-    Ok(())
+    tracing::warn!("a request with a wrong or missing user name or password was refused");
+    let challenge = [(WWW_AUTHENTICATE, "Basic realm=\"centrex\"")];
+    (StatusCode::UNAUTHORIZED, challenge, "user name or password is wrong\n").into_response()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn credentials() -> Credentials {
-        Credentials::from_options(Some("fs"), Some("secret")).unwrap().unwrap()
+    fn accepts(header: Option<&str>) -> bool {
+        let mut headers = HeaderMap::new();
+        if let Some(value) = header {
+            headers.insert(AUTHORIZATION, value.parse().unwrap());
+        }
+        Credentials::new("fs", "secret").unwrap().accepts(&headers)
     }
 
     #[test]
     fn only_the_right_header_is_accepted() {
-        let right = b"Basic ZnM6c2VjcmV0";
-        assert!(credentials().accept(Some(right)));
-        assert!(credentials().accept(Some(b"basic ZnM6c2VjcmV0")));
-        for header in [
-            &b""[..],
-            b"Basic ",
-            b"Basic ZnM6c2VjcmV",
-            b"Basic ZnM6c2VjcmV0 ",
-            b"Bearer ZnM6c2VjcmV0",
-            b"ZnM6c2VjcmV0",
-        ] {
-            assert!(!credentials().accept(Some(header)));
+        assert!(accepts(Some("Basic ZnM6c2VjcmV0")));
+        assert!(accepts(Some("basic ZnM6c2VjcmV0")));
+        for header in
+            ["", "Basic ", "Basic ZnM6c2VjcmV", "Basic ZnM6c2VjcmV0 ", "Bearer ZnM6c2VjcmV0", "ZnM6c2VjcmV0"]
+        {
+            assert!(!accepts(Some(header)), "{header}");
         }
-        assert!(!credentials().accept(None));
+        assert!(!accepts(None));
     }
 
     #[test]
-    fn half_credentials_are_an_error_that_names_the_option() {
-        for (username, password, option) in [
-            (Some("fs"), None, "--xml-password"),
-            (None, Some("x"), "--xml-username"),
-            (Some("fs"), Some(""), "--xml-password"),
-            (Some(""), Some(""), "--xml-username"),
+    fn what_cannot_be_sent_is_an_error() {
+        for (username, password, error) in [
+            ("", "x", CredentialsError::NoUsername),
+            ("fs", "", CredentialsError::NoPassword),
+            ("a:b", "x", CredentialsError::Colon),
         ] {
-            let error = Credentials::from_options(username, password).unwrap_err();
-            assert_eq!(error, CredentialsError::Incomplete(option));
-        }
-        assert!(Credentials::from_options(None, None).unwrap().is_none());
-        assert_eq!(Credentials::from_options(Some("a:b"), Some("x")).unwrap_err(), CredentialsError::Colon);
-    }
-
-    #[test]
-    fn without_credentials_only_loopback() {
-        for (listen, open) in [
-            ("127.0.0.1:8080", true),
-            ("127.9.9.9:1", true),
-            ("[::1]:8080", true),
-            ("[::ffff:127.0.0.1]:8080", true),
-            ("0.0.0.0:8080", false),
-            ("[::]:8080", false),
-            ("192.0.2.1:8080", false),
-        ] {
-            let listen = listen.parse().unwrap();
-            assert_eq!(check_exposure(listen, None).is_ok(), open, "{listen}");
-            assert!(check_exposure(listen, Some(&credentials())).is_ok());
+            assert_eq!(Credentials::new(username, password).unwrap_err(), error);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Who the server runs as: Postgres refuses to run as root.
+//! The account that the server runs as: Postgres refuses to run as root.
 
 use std::os::unix::fs::{MetadataExt, chown};
 use std::os::unix::process::CommandExt;
@@ -7,10 +7,10 @@ use std::process::Command;
 
 use super::LocalError;
 
-/// Accounts to run as when we are root, best first.
+/// Accounts to run as instead of root, in order of preference.
 const CANDIDATES: [&str; 2] = ["postgres", "nobody"];
 
-/// The account of the server; none when it is our own.
+/// Account of the server; `None` for the account of this process.
 #[derive(Clone, Debug)]
 pub(super) struct Account(Option<Ids>);
 
@@ -22,7 +22,7 @@ struct Ids {
 }
 
 impl Account {
-    /// Our own account, or an unprivileged one when we are root.
+    /// Chooses the account of this process, or an unprivileged one if that is root.
     pub fn choose() -> Result<Self, LocalError> {
         if !rustix::process::geteuid().is_root() {
             return Ok(Self(None));
@@ -32,7 +32,7 @@ impl Account {
         ids.map(|ids| Self(Some(ids))).ok_or(LocalError::NoAccount)
     }
 
-    /// A command that runs as the account, from a directory it may be in.
+    /// A command that runs as the account. `directory`, its working directory, must be open to the account.
     pub fn command(&self, program: &Path, directory: &Path) -> Command {
         let mut command = Command::new(program);
         command.current_dir(directory).env("LC_ALL", "C");
@@ -42,16 +42,16 @@ impl Account {
         command
     }
 
-    /// Gives a file or directory to the account.
-    pub fn own(&self, path: &Path) -> std::io::Result<()> {
+    /// Makes the account the owner of a file or directory.
+    pub fn chown(&self, path: &Path) -> std::io::Result<()> {
         match &self.0 {
             Some(ids) => chown(path, Some(ids.uid), Some(ids.gid)),
             None => Ok(()),
         }
     }
 
-    /// Checks that the account can reach a directory.
-    pub fn check_reach(&self, directory: &Path) -> Result<(), LocalError> {
+    /// Checks that the account may enter a directory and all directories above it.
+    pub fn check_access(&self, directory: &Path) -> Result<(), LocalError> {
         let Some(ids) = &self.0 else { return Ok(()) };
         for parent in directory.ancestors() {
             let Ok(metadata) = parent.metadata() else { continue };
@@ -71,10 +71,10 @@ impl Account {
     }
 }
 
-/// A line of `/etc/passwd`: name, password, uid, gid, and more.
-fn parse(line: &str, wanted: &str) -> Option<Ids> {
+/// Parses a line of `/etc/passwd` (name, password, uid, gid, …); `None` for another account.
+fn parse(line: &str, account: &str) -> Option<Ids> {
     let mut fields = line.split(':');
-    let name = fields.next().filter(|name| *name == wanted)?;
+    let name = fields.next().filter(|name| *name == account)?;
     let (uid, gid) = (fields.nth(1)?.parse().ok()?, fields.next()?.parse().ok()?);
     Some(Ids { name: name.to_owned(), uid, gid })
 }

@@ -1,14 +1,14 @@
-//! The server programs of Postgres that the system has.
+//! Finds the server programs of Postgres on this system.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::LocalError;
 
-/// Where packages put them: Debian and Ubuntu, then Red Hat and its kin.
+/// Parent directory and name prefix of packaged releases: Debian and Ubuntu, then Red Hat and similar.
 const PACKAGED: [(&str, &str); 2] = [("/usr/lib/postgresql", ""), ("/usr", "pgsql-")];
-/// Oldest release that will do.
-const OLDEST: u32 = 15;
+/// Oldest release that is supported.
+const OLDEST_RELEASE: u32 = 15;
 
 /// The programs of one release.
 #[derive(Clone, Debug)]
@@ -20,11 +20,11 @@ pub(super) struct Binaries {
 }
 
 impl Binaries {
-    /// The newest release there is; for data that exist already, the release they were made with.
+    /// The newest installed release, or the release that existing data were created with.
     pub fn find(made_with: Option<u32>) -> Result<Self, LocalError> {
         let found = all().into_iter().filter(|found| match made_with {
             Some(major) => found.major == major,
-            None => found.major >= OLDEST,
+            None => found.major >= OLDEST_RELEASE,
         });
         found.max_by_key(|found| found.major).ok_or(match made_with {
             Some(major) => LocalError::BinariesOf(major),

@@ -1,21 +1,21 @@
-//! Directories on the way to the data, which the server's account has to pass.
+//! Directories above the data, which the server's account must be able to enter.
 
 use std::fs::{DirBuilder, Permissions};
 use std::io::{Error, ErrorKind, Result};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-/// All for the owner; others pass, and see no names.
+/// All rights for the owner; others may enter, but not list names.
 const MODE: u32 = 0o711;
 
-/// Makes a directory, and those above it that are missing, each with its mode whatever the umask is: a
-/// umask of 027 or 077 would close them to the account that runs Postgres.
-pub(super) fn make(path: &Path) -> Result<()> {
+/// Creates a directory and missing ones above it. The umask is overridden: 027 or 077 would close them to the account
+/// that runs Postgres.
+pub(super) fn create_all(path: &Path) -> Result<()> {
     if path.is_dir() {
         return Ok(());
     }
     if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        make(parent)?;
+        create_all(parent)?;
     }
     match DirBuilder::new().mode(MODE).create(path) {
         Ok(()) => std::fs::set_permissions(path, Permissions::from_mode(MODE)),
@@ -24,8 +24,8 @@ pub(super) fn make(path: &Path) -> Result<()> {
     }
 }
 
-/// The directory itself where it exists, else the nearest one above it; with links resolved.
-pub(super) fn nearest(path: &Path) -> Result<PathBuf> {
+/// The directory, or the nearest one above it that exists, with links resolved.
+pub(super) fn nearest_existing(path: &Path) -> Result<PathBuf> {
     let absolute = std::path::absolute(path)?;
     for directory in absolute.ancestors() {
         match directory.canonicalize() {

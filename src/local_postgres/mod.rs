@@ -1,8 +1,7 @@
-//! A Postgres of our own under a data directory, run with the system's programs: for standalone
-//! mode without `--database-url`, and for tests.
+//! A Postgres server under a data directory, run with the system's programs: for standalone mode without
+//! `--database-url`, and for tests.
 //!
-//! In the data directory: `postgres/` (its data, and its socket), `postgres.log`,
-//! `postgres.password` and `postgres.lock`.
+//! The data directory holds `postgres/` (data and socket), `postgres.log`, `postgres.password` and `postgres.lock`.
 
 mod account;
 mod binaries;
@@ -21,104 +20,102 @@ use account::Account;
 use binaries::Binaries;
 use server::{Listen, Server};
 
-/// Longest path of a socket there can be, less a little (`sun_path` has 108 bytes).
-const SOCKET_PATH: usize = 100;
-/// How long recovery after a crash may take.
+/// Length of a socket's path, in bytes; `sun_path` has 108.
+const MAX_SOCKET_PATH: usize = 100;
+/// Wait for the server to start, which includes recovery after a crash.
 const START_TIMEOUT: Duration = Duration::from_secs(120);
-/// How often a start is tried that failed for something that passes: a port taken meanwhile, the
+/// Attempts to start the server while the cause of the failure is temporary: a port that was taken meanwhile, or the
 /// last processes of a server that was killed.
-const ATTEMPTS: usize = 5;
+const MAX_ATTEMPTS: usize = 5;
 
-/// What can go wrong with a Postgres of our own.
+/// Errors of the local Postgres server.
 #[derive(Debug, thiserror::Error)]
 pub enum LocalError {
-    /// No programs.
+    /// No server programs are installed.
     #[error(
         "no Postgres server programs (15 or later) in /usr/lib/postgresql or PATH: apt-get install postgresql, or give --database-url"
     )]
     Binaries,
-    /// No programs of the release that the data are of.
+    /// The programs of the release that created the data are not installed.
     #[error(
-        "the data directory was made with PostgreSQL {0}, whose programs are not there: apt-get install postgresql-{0}"
+        "the data directory was created by PostgreSQL {0}, whose programs are not installed: apt-get install postgresql-{0}"
     )]
     BinariesOf(u32),
-    /// Nobody to run as.
+    /// There is no unprivileged account to run as.
     #[error(
         "Postgres does not run as root, and there is no user postgres or nobody to run it as: apt-get install postgresql"
     )]
     NoAccount,
-    /// The server's account cannot get at its data.
+    /// The server's account may not enter a directory above its data.
     #[error(
         "--data-dir: the user {account}, who runs Postgres, may not enter {directory}: chmod o+x it, or choose another directory such as /var/lib/centrex"
     )]
     Unreachable {
-        /// Directory that is closed.
+        /// Directory that the account may not enter.
         directory: PathBuf,
-        /// Account of the server.
+        /// Name of the account.
         account: String,
     },
-    /// Another Centrex is at work there.
+    /// Another Centrex uses the data directory.
     #[error("--data-dir {0}: another Centrex runs its Postgres there")]
     InUse(PathBuf),
-    /// A file or directory cannot be made, read or given away.
+    /// A file or directory cannot be created, read or given to the server's account.
     #[error("--data-dir: {path}: {source}")]
     Io {
-        /// The file.
+        /// Path of the file or directory.
         path: PathBuf,
-        /// Why.
+        /// Error of the system.
         source: std::io::Error,
     },
-    /// A program failed.
+    /// A program of Postgres failed.
     #[error("--data-dir: {program} failed: {output}")]
     Program {
-        /// Its name.
+        /// Name of the program.
         program: &'static str,
-        /// The last it said.
+        /// End of its output.
         output: String,
     },
-    /// It runs, but its database cannot be prepared.
+    /// The server runs, but its login or database cannot be created.
     #[error("the Postgres under --data-dir cannot be prepared: {0}")]
     Prepare(sqlx::Error),
 }
 
-/// How to run it.
+/// Options of the local Postgres server.
 #[derive(Clone, Debug)]
 pub struct LocalOptions {
-    /// Directory it lives under; made when it is not there.
+    /// Directory of data, log and password; created if missing.
     pub data_dir: PathBuf,
-    /// False for tests only: nothing is flushed to disk, and a crash of the machine loses it.
+    /// False for tests only: nothing is flushed to disk, and a crash of the machine loses data.
     pub durable: bool,
 }
 
-/// A Postgres that runs, and is stopped with this.
+/// A running Postgres server. Dropping it stops the server.
 #[derive(Debug)]
 pub struct LocalPostgres {
     server: Server,
     listen: Listen,
     password: String,
-    /// Held as long as the server runs: one Centrex a data directory.
+    /// Locked while the server runs: only one Centrex may use a data directory.
     _lock: File,
 }
 
 impl LocalPostgres {
-    /// Whether a server can be run with its data under a directory, which need not exist yet. Nothing is
-    /// made.
+    /// Checks that a server can run with its data under a directory, which need not exist. Creates nothing.
     ///
     /// # Errors
-    /// Programs or an account are missing, or the account may not enter the directory.
+    /// When programs or an account are missing, or the account may not enter the directory.
     pub fn check(data_dir: &Path) -> Result<(), LocalError> {
         let io = |source| LocalError::Io { path: data_dir.to_owned(), source };
-        Account::choose()?.check_reach(&directory::nearest(data_dir).map_err(io)?)?;
-        Binaries::find(server::made_with(&data_dir.join("postgres"))).map(drop)
+        Account::choose()?.check_access(&directory::nearest_existing(data_dir).map_err(io)?)?;
+        Binaries::find(server::data_release(&data_dir.join("postgres"))).map(drop)
     }
 
-    /// Makes the directory that the data are to be under, open to the server's account whatever the umask
-    /// is.
+    /// Creates the data directory, open to the server's account whatever the umask is.
     ///
     /// # Errors
-    /// It cannot be made.
+    /// [`LocalError::Io`] when it cannot be created.
     pub fn make_directory(data_dir: &Path) -> Result<(), LocalError> {
-        directory::make(data_dir).map_err(|source| LocalError::Io { path: data_dir.to_owned(), source })
+        directory::create_all(data_dir).map_err(|source| LocalError::Io { path: data_dir.to_owned(), source })
     }
 
     /// Starts it, making its data first where there are none, with a login `centrex` that is no
@@ -132,22 +129,22 @@ impl LocalPostgres {
             let path = path.to_owned();
             move |source| LocalError::Io { path, source }
         };
-        directory::make(root).map_err(io(root))?;
+        directory::create_all(root).map_err(io(root))?;
         let root = std::fs::canonicalize(root).map_err(io(root))?;
         let lock_path = root.join("postgres.lock");
         let lock = File::create(&lock_path).map_err(io(&lock_path))?;
         lock.try_lock().map_err(|_| LocalError::InUse(root.clone()))?;
         let account = Account::choose()?;
-        account.check_reach(&root)?;
+        account.check_access(&root)?;
         let password = password(&root)?;
         let directory = root.join("postgres");
-        let binaries = Binaries::find(server::made_with(&directory))?;
+        let binaries = Binaries::find(server::data_release(&directory))?;
         if !directory.exists() {
             server::init(&binaries, &account, &root, &password, options.durable)?;
         }
         server::stop_orphan(&directory)?;
         let mut failed = None;
-        for _ in 0..ATTEMPTS {
+        for _ in 0..MAX_ATTEMPTS {
             let listen = Listen::choose(&directory).map_err(io(&directory))?;
             let mut server = Server::spawn(&binaries, &account, &root, &listen, options.durable)?;
             match server.wait_ready(&admin(&listen, &password)).await {
@@ -156,7 +153,7 @@ impl LocalPostgres {
                     connection.close().await.map_err(LocalError::Prepare)?;
                     return Ok(Self { server, listen, password, _lock: lock });
                 }
-                Err(error) if server::passes(&error) => failed = Some(error),
+                Err(error) if server::is_temporary(&error) => failed = Some(error),
                 Err(error) => return Err(error),
             }
             tokio::time::sleep(Duration::from_millis(500)).await;
@@ -164,12 +161,12 @@ impl LocalPostgres {
         Err(failed.unwrap_or(LocalError::Binaries))
     }
 
-    /// How Centrex logs in: as `centrex`, to the database `centrex`.
+    /// Options to log in as `centrex`, to the database `centrex`.
     pub fn connect_options(&self) -> PgConnectOptions {
         login(&self.listen, &self.password).username("centrex").database("centrex")
     }
 
-    /// How its superuser logs in.
+    /// Options to log in as the superuser.
     pub fn admin_options(&self) -> PgConnectOptions {
         admin(&self.listen, &self.password)
     }
@@ -179,11 +176,11 @@ impl LocalPostgres {
         self.server.pid()
     }
 
-    /// Stops it: open transactions end, everything committed is on disk. Dropping it does the same,
-    /// and waits for it on the thread it is dropped on.
+    /// Stops the server: open transactions end, committed data are on disk. Dropping does the same, and blocks the
+    /// thread until the server has stopped.
     ///
     /// # Errors
-    /// When it did not end well.
+    /// [`LocalError::Program`] when the server fails, or had to be killed.
     pub async fn stop(self) -> Result<(), LocalError> {
         let mut this = self;
         tokio::task::spawn_blocking(move || this.server.stop()).await.unwrap_or(Ok(()))
@@ -202,7 +199,8 @@ fn admin(listen: &Listen, password: &str) -> PgConnectOptions {
     login(listen, password).username("postgres").database("postgres")
 }
 
-/// The password of both logins, which TCP asks for: made once, readable by us alone.
+/// Reads the password of both logins, which TCP connections need. Creates it on the first start, readable by this
+/// account only.
 fn password(root: &Path) -> Result<String, LocalError> {
     use std::io::{Read, Write};
     let path = root.join("postgres.password");
@@ -224,7 +222,7 @@ fn password(root: &Path) -> Result<String, LocalError> {
     Ok(password)
 }
 
-/// Makes login and database where they are not there.
+/// Creates login and database if they are missing.
 async fn prepare(connection: &mut PgConnection, password: &str) -> Result<(), sqlx::Error> {
     // The password is hexadecimal digits: it needs no quoting.
     let role = format!(
@@ -234,10 +232,11 @@ async fn prepare(connection: &mut PgConnection, password: &str) -> Result<(), sq
          ALTER ROLE centrex PASSWORD '{password}';"
     );
     sqlx::raw_sql(AssertSqlSafe(role)).execute(&mut *connection).await?;
-    let there: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = 'centrex')")
-        .fetch_one(&mut *connection)
-        .await?;
-    if !there {
+    let exists: bool =
+        sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = 'centrex')")
+            .fetch_one(&mut *connection)
+            .await?;
+    if !exists {
         sqlx::raw_sql("CREATE DATABASE centrex OWNER centrex").execute(connection).await?;
     }
     Ok(())

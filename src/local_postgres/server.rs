@@ -1,4 +1,4 @@
-//! The server process: made, started, waited for, stopped.
+//! The server process: `initdb`, start, wait, stop.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -16,31 +16,31 @@ use sqlx::{ConnectOptions, PgConnection};
 
 use super::account::Account;
 use super::binaries::Binaries;
-use super::{LocalError, SOCKET_PATH, START_TIMEOUT};
+use super::{LocalError, MAX_SOCKET_PATH, START_TIMEOUT};
 
-/// Names the socket: `.s.PGSQL.5432`.
+/// Port in the socket's name, `.s.PGSQL.5432`.
 pub(super) const SOCKET_PORT: u16 = 5432;
-/// How long a server gets to stop in order: after a large load its last checkpoint takes a while.
+/// Wait for a fast shutdown: after a large load its checkpoint takes a while.
 const STOP_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long it gets to stop without one.
+/// Wait for an immediate shutdown, which makes no checkpoint.
 const QUIT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How much of a log an error shows, in bytes.
+/// Size of the end of the log that an error shows, in bytes.
 const LOG_TAIL: u64 = 1000;
-const POLL: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Where the server listens.
 #[derive(Clone, Debug)]
 pub(super) enum Listen {
-    /// A socket in its data directory, which is closed to others: no password is asked.
+    /// A socket in the data directory, which is closed to other accounts: no password is needed.
     Socket(PathBuf),
-    /// A port of 127.0.0.1, with a password, where the path is too long for a socket.
+    /// A port of 127.0.0.1 with a password, for a path that is too long for a socket.
     Loopback(u16),
 }
 
 impl Listen {
-    /// A socket where the path allows it.
+    /// Chooses a socket, if the path is short enough.
     pub fn choose(directory: &Path) -> std::io::Result<Self> {
-        if directory.join(format!(".s.PGSQL.{SOCKET_PORT}")).as_os_str().len() < SOCKET_PATH {
+        if directory.join(format!(".s.PGSQL.{SOCKET_PORT}")).as_os_str().len() < MAX_SOCKET_PATH {
             return Ok(Self::Socket(directory.to_owned()));
         }
         Ok(Self::Loopback(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port()))
@@ -63,12 +63,12 @@ impl Listen {
     }
 }
 
-/// The release that data were made with; none without data.
-pub(super) fn made_with(directory: &Path) -> Option<u32> {
+/// Release that created the data; `None` without data.
+pub(super) fn data_release(directory: &Path) -> Option<u32> {
     std::fs::read_to_string(directory.join("PG_VERSION")).ok()?.trim().parse().ok()
 }
 
-/// Makes the data, beside their place first: a start that is killed leaves nothing half made.
+/// Creates the data in `postgres.new` and renames it, so that a start that is killed leaves no half-made data.
 pub(super) fn init(
     binaries: &Binaries,
     account: &Account,
@@ -82,13 +82,13 @@ pub(super) fn init(
         std::fs::remove_dir_all(&fresh).map_err(io)?;
     }
     std::fs::DirBuilder::new().mode(0o700).create(&fresh).map_err(io)?;
-    account.own(&fresh).map_err(io)?;
+    account.chown(&fresh).map_err(io)?;
     let password_file = root.join("postgres.password.new");
     let _ = std::fs::remove_file(&password_file);
     let mut file =
         File::options().write(true).create_new(true).mode(0o600).open(&password_file).map_err(io)?;
     std::io::Write::write_all(&mut file, password.as_bytes()).map_err(io)?;
-    account.own(&password_file).map_err(io)?;
+    account.chown(&password_file).map_err(io)?;
     let mut command = account.command(&binaries.program("initdb"), root);
     command
         .args(["--username=postgres", "--encoding=UTF8", "--locale=C"])
@@ -110,19 +110,18 @@ pub(super) fn init(
     std::fs::rename(&fresh, root.join("postgres")).map_err(io)
 }
 
-/// A server whose parent was killed still runs; a pid file may also be left by one that does not.
-/// The first is stopped, the second removed: Postgres itself would take any process of that
-/// number for a server. Our lock on the data directory says that nobody else uses it.
+/// Stops a server whose parent was killed, and removes the pid file of a server that no longer runs: Postgres would take
+/// any process with that id for a server. The lock on the data directory guarantees that no other Centrex uses it.
 pub(super) fn stop_orphan(directory: &Path) -> Result<(), LocalError> {
     let path = directory.join("postmaster.pid");
     let Ok(text) = std::fs::read_to_string(&path) else { return Ok(()) };
     let pid = text.lines().next().and_then(|line| line.trim().parse().ok()).and_then(Pid::from_raw);
-    if let Some(pid) = pid.filter(|pid| works_in(*pid, directory)) {
+    if let Some(pid) = pid.filter(|pid| runs_in(*pid, directory)) {
         tracing::warn!(pid = pid.as_raw_nonzero().get(), "stopping the Postgres of a run that was killed");
         let _ = kill_process(pid, Signal::INT);
         let deadline = Instant::now() + STOP_TIMEOUT;
-        while works_in(pid, directory) && Instant::now() < deadline {
-            std::thread::sleep(POLL);
+        while runs_in(pid, directory) && Instant::now() < deadline {
+            std::thread::sleep(POLL_INTERVAL);
         }
     }
     match std::fs::remove_file(&path) {
@@ -131,19 +130,19 @@ pub(super) fn stop_orphan(directory: &Path) -> Result<(), LocalError> {
     }
 }
 
-/// Whether a process runs and has its working directory there, as a server of these data has.
-fn works_in(pid: Pid, directory: &Path) -> bool {
+/// True when a process runs with this working directory, as the server of these data does.
+fn runs_in(pid: Pid, directory: &Path) -> bool {
     let link = format!("/proc/{}/cwd", pid.as_raw_nonzero());
     test_kill_process(pid).is_ok() && std::fs::read_link(link).is_ok_and(|cwd| cwd == directory)
 }
 
-/// Whether a failed start may go well a moment later.
-pub(super) fn passes(error: &LocalError) -> bool {
+/// True when a failed start may succeed a moment later.
+pub(super) fn is_temporary(error: &LocalError) -> bool {
     let LocalError::Program { output, .. } = error else { return false };
     ["Address already in use", "still in use", "starting up"].iter().any(|text| output.contains(text))
 }
 
-/// The process.
+/// The server process. Dropping it stops the server.
 #[derive(Debug)]
 pub(super) struct Server {
     child: Child,
@@ -153,7 +152,7 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Starts the server; whether it comes up is another question.
+    /// Starts the process, without waiting until it accepts connections.
     pub fn spawn(
         binaries: &Binaries,
         account: &Account,
@@ -174,7 +173,7 @@ impl Server {
         if !durable {
             command.args(["-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off"]);
         }
-        // A group of its own: Ctrl-C in a terminal is for us, and we stop the server in order.
+        // Its own process group: Ctrl-C in a terminal must not reach the server, which this process stops.
         command.process_group(0).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let child = command.spawn().map_err(|error| failed("postgres", error.to_string()))?;
         Ok(Self { child, log: path, log_start, stopped: false })
@@ -184,14 +183,14 @@ impl Server {
         self.child.id()
     }
 
-    /// Waits until somebody can log in.
+    /// Waits until a login succeeds, and returns its connection.
     pub async fn wait_ready(&mut self, options: &PgConnectOptions) -> Result<PgConnection, LocalError> {
         let deadline = Instant::now() + START_TIMEOUT;
         loop {
             match options.connect().await {
                 Ok(connection) => return Ok(connection),
                 Err(error) if Instant::now() > deadline => return Err(failed("postgres", error.to_string())),
-                Err(_) => tokio::time::sleep(POLL).await,
+                Err(_) => tokio::time::sleep(POLL_INTERVAL).await,
             }
             if let Ok(Some(status)) = self.child.try_wait() {
                 self.stopped = true;
@@ -200,8 +199,8 @@ impl Server {
         }
     }
 
-    /// Asks for a fast shutdown and waits for it; for an immediate one when that takes too long,
-    /// after which the next start replays the log. What is committed is safe either way.
+    /// Requests a fast shutdown, and an immediate one when that takes too long: the next start then replays the log.
+    /// Committed data are safe in both cases.
     pub fn stop(&mut self) -> Result<(), LocalError> {
         if self.stopped {
             return Ok(());
@@ -209,7 +208,7 @@ impl Server {
         self.stopped = true;
         for (signal, timeout) in [(Signal::INT, STOP_TIMEOUT), (Signal::QUIT, QUIT_TIMEOUT)] {
             if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
-                let _ = kill_process(pid, signal); // fails when it is gone already
+                let _ = kill_process(pid, signal); // fails when the process has ended already
             }
             let deadline = Instant::now() + timeout;
             while Instant::now() < deadline {
@@ -218,18 +217,18 @@ impl Server {
                     Ok(Some(status)) => {
                         return Err(failed("postgres", format!("{status}: {}", self.log_tail())));
                     }
-                    Ok(None) => std::thread::sleep(POLL),
+                    Ok(None) => std::thread::sleep(POLL_INTERVAL),
                     Err(error) => return Err(failed("postgres", error.to_string())),
                 }
             }
-            tracing::warn!(?signal, "the Postgres of our own takes long to stop");
+            tracing::warn!(?signal, "the local Postgres takes long to stop");
         }
         let _ = self.child.kill();
         let _ = self.child.wait();
-        Err(failed("postgres", "it did not stop in time, and was killed".to_owned()))
+        Err(failed("postgres", "the server did not stop in time and was killed".to_owned()))
     }
 
-    /// The end of what this server wrote to its log.
+    /// End of what this server wrote to its log.
     fn log_tail(&self) -> String {
         let mut text = Vec::new();
         let read = File::open(&self.log).and_then(|mut file| {
@@ -244,7 +243,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         if let Err(error) = self.stop() {
-            tracing::warn!(%error, "the Postgres of our own did not stop well");
+            tracing::warn!(%error, "the local Postgres failed to stop");
         }
     }
 }

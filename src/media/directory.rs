@@ -1,8 +1,7 @@
-//! Tenants' media directories: each has a stamp that says whose it is, as its schema has, and only
-//! its owner may remove it.
+//! Media directories of tenants. Like its schema, each has an owner, and only the owner may remove it.
 //!
-//! `<root>/tenants/<tenant id>` is made with mode 0750, `.owner` in it holds the UID of the Tenant
-//! resource. All of this waits for the file system: call it from a thread that may.
+//! `<root>/tenants/<tenant id>` is created with mode 0750; the file `.owner` in it, the stamp, holds the UID of the
+//! Tenant resource. All functions block on the file system: call them from a thread that may block.
 
 use std::fs::{self, DirBuilder, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Read};
@@ -14,48 +13,48 @@ use uuid::Uuid;
 
 use crate::util::atomic_file;
 
-/// Name of the stamp in a tenant's directory; FreeSWITCH is never given a name with a dot in front.
+/// Name of the stamp. FreeSWITCH is never given a name that begins with a dot.
 const STAMP: &str = ".owner";
-/// Longest stamp that is read, in bytes; a UID has 36.
-const STAMP_BYTES: u64 = 1024;
+/// Number of bytes of a stamp that are read; a UID has 36.
+const MAX_STAMP_BYTES: u64 = 1024;
 
-/// Why a media directory was not claimed or removed.
+/// Errors of media directories.
 #[derive(Debug, thiserror::Error)]
 pub enum MediaError {
-    /// The directory belongs to somebody else.
+    /// The stamp has the UID of another Tenant.
     #[error("media directory {path} belongs to the Tenant with UID {owner}: only that one may remove it")]
     NotOwner {
-        /// The directory.
+        /// Path of the directory.
         path: PathBuf,
-        /// UID stamped on it.
+        /// UID on the stamp.
         owner: String,
     },
-    /// Nobody has claimed the directory.
+    /// The directory has no stamp.
     #[error(
-        "media directory {path} has no {STAMP} file that says whose it is; remove it by hand when it is nobody's"
+        "media directory {path} has no {STAMP} file with its owner's UID; remove it by hand if no tenant uses it"
     )]
     NoOwner {
-        /// The directory.
+        /// Path of the directory.
         path: PathBuf,
     },
-    /// Something else is in its place, such as a link to elsewhere, which is never followed.
-    #[error("media directory {path} is no directory of its own")]
+    /// The path is not a directory. A link is not followed.
+    #[error("media directory {path} is not a directory, or is a link")]
     NotADirectory {
-        /// Its path.
+        /// Path of the file or link.
         path: PathBuf,
     },
-    /// The file system says no.
+    /// A file cannot be read, written or removed.
     #[error("media: {path}: {source}")]
     Io {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// Error of the system.
         source: io::Error,
     },
 }
 
 impl MediaError {
-    /// The kind of error, stable, for metrics and logs.
+    /// Category for metrics and logs. Its names are stable.
     pub fn category(&self) -> &'static str {
         match self {
             Self::NotOwner { .. } | Self::NoOwner { .. } => "ownership",
@@ -64,19 +63,20 @@ impl MediaError {
     }
 }
 
-/// Makes a tenant's directory under the media root, and stamps it with its owner. Call it after
-/// [`write_tenant`](crate::store::Store::write_tenant), which refuses whoever is not the owner: a tenant
-/// that was adopted has a new one, and an older stamp is replaced.
+/// Creates a tenant's directory under the media root, and stamps it with its owner. An existing stamp is replaced: an
+/// adopted tenant has a new owner. Call it after [`write_tenant`](crate::store::Store::write_tenant), which refuses a
+/// tenant of another owner.
 ///
 /// # Errors
-/// When something else is in its place, or the file system says no.
+/// [`MediaError::NotADirectory`] when the path is something else; [`MediaError::Io`] when the system fails, also
+/// when the root does not exist.
 pub fn claim(root: &Path, tenant: Uuid, owner_uid: &str) -> Result<(), MediaError> {
     let tenants = root.join("tenants");
     let directory = tenants.join(tenant.to_string());
     for path in [&tenants, &directory] {
         match DirBuilder::new().mode(0o750).create(path) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => check_directory(path).map(drop)?,
-            made => made.and_then(|()| let_in(path, 0o750)).map_err(failed(path))?,
+            made => made.and_then(|()| add_mode(path, 0o750)).map_err(failed(path))?,
         }
     }
     if owner(&directory)?.as_deref() == Some(owner_uid) {
@@ -86,28 +86,28 @@ pub fn claim(root: &Path, tenant: Uuid, owner_uid: &str) -> Result<(), MediaErro
     atomic_file::replace(&path, owner_uid.as_bytes(), 0o640).map_err(failed(&path))
 }
 
-/// Adds to a mode, whatever the umask is: FreeSWITCH reads and writes media by the group. What the root hands down
-/// (its group, by a set-group-ID bit) stays.
-fn let_in(path: &Path, bits: u32) -> io::Result<()> {
+/// Adds mode bits that the umask has removed: FreeSWITCH reads and writes media through the group. A set-group-ID bit
+/// that the root hands down stays.
+fn add_mode(path: &Path, bits: u32) -> io::Result<()> {
     let mode = fs::metadata(path)?.permissions().mode();
     fs::set_permissions(path, Permissions::from_mode(mode | bits))
 }
 
-/// Removes a tenant's directory with all that is in it, when it is the owner's. One that is not
-/// there is removed already; one whose removal was broken off is removed to the end.
+/// Removes a tenant's directory with its content, if the stamp has this owner's UID. A missing directory is success. A
+/// removal that was interrupted is completed.
 ///
 /// # Errors
-/// When it is somebody else's or nobody's, something else is in its place, or the file system says
-/// no.
+/// [`MediaError::NotOwner`] or [`MediaError::NoOwner`] by the stamp, [`MediaError::NotADirectory`] when the path is
+/// something else, [`MediaError::Io`] when the system fails.
 pub fn remove(root: &Path, tenant: Uuid, owner_uid: &str) -> Result<(), MediaError> {
     let tenants = root.join("tenants");
-    // No tenant's name: it was its owner's when it got that name.
+    // Not a tenant's name. The stamp was checked before the directory got this name.
     let trash = tenants.join(format!(".removed-{tenant}"));
     let directory = tenants.join(tenant.to_string());
     if !check_directory(&tenants)? {
         return Ok(());
     }
-    empty(&trash)?;
+    remove_all(&trash)?;
     if !check_directory(&directory)? {
         return Ok(());
     }
@@ -116,12 +116,12 @@ pub fn remove(root: &Path, tenant: Uuid, owner_uid: &str) -> Result<(), MediaErr
         Some(owner) => return Err(MediaError::NotOwner { path: directory, owner }),
         None => return Err(MediaError::NoOwner { path: directory }),
     }
-    // Gone for everybody at one moment, however long it takes.
+    // The rename removes the directory at once, however long the deletion takes.
     fs::rename(&directory, &trash).map_err(failed(&directory))?;
-    empty(&trash)
+    remove_all(&trash)
 }
 
-/// A tenant's directory, when it is there and carries this owner's stamp.
+/// A tenant's directory; `None` when it is missing, or its stamp has not this owner's UID.
 pub(super) fn owned_directory(
     root: &Path,
     tenant: Uuid,
@@ -129,12 +129,12 @@ pub(super) fn owned_directory(
 ) -> Result<Option<PathBuf>, MediaError> {
     let tenants = root.join("tenants");
     let directory = tenants.join(tenant.to_string());
-    let there = check_directory(&tenants)? && check_directory(&directory)?;
-    let own = there && owner(&directory)?.as_deref() == Some(owner_uid);
+    let exists = check_directory(&tenants)? && check_directory(&directory)?;
+    let own = exists && owner(&directory)?.as_deref() == Some(owner_uid);
     Ok(own.then_some(directory))
 }
 
-/// Whether there is a directory; anything else in its place is refused.
+/// True for a directory, false when the path does not exist, an error for anything else.
 fn check_directory(path: &Path) -> Result<bool, MediaError> {
     match fs::symlink_metadata(path) {
         Ok(metadata) if metadata.is_dir() => Ok(true),
@@ -144,16 +144,16 @@ fn check_directory(path: &Path) -> Result<bool, MediaError> {
     }
 }
 
-/// The UID on the stamp; a link in its place is not followed.
+/// UID on the stamp; `None` without a stamp. A link is not followed.
 fn owner(directory: &Path) -> Result<Option<String>, MediaError> {
     let path = directory.join(STAMP);
-    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK; // nor does a pipe in its place hold us up
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK; // a named pipe must not block
     let mut text = String::new();
     let read = OpenOptions::new()
         .read(true)
         .custom_flags(flags.bits().cast_signed())
         .open(&path)
-        .and_then(|file| file.take(STAMP_BYTES).read_to_string(&mut text));
+        .and_then(|file| file.take(MAX_STAMP_BYTES).read_to_string(&mut text));
     match read {
         Ok(_) => Ok(Some(text.trim_end().to_owned())),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
@@ -161,8 +161,8 @@ fn owner(directory: &Path) -> Result<Option<String>, MediaError> {
     }
 }
 
-/// Removes a directory and what is in it; links in it are removed, not followed.
-fn empty(trash: &Path) -> Result<(), MediaError> {
+/// Removes a directory and its content. Links are removed, not followed.
+fn remove_all(trash: &Path) -> Result<(), MediaError> {
     match fs::remove_dir_all(trash) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(failed(trash)(error)),
         _ => Ok(()),
@@ -225,20 +225,20 @@ mod tests {
     }
 
     #[test]
-    fn nothing_there_is_success() {
+    fn a_missing_directory_is_success() {
         let root = Root::new();
         remove(root.path(), ID, "uid-1").unwrap();
         remove(&root.path().join("absent"), ID, "uid-1").unwrap();
         assert!(
             claim(&root.path().join("absent"), ID, "uid-1").is_err(),
-            "a root that is not mounted is not made"
+            "a root that is not mounted is not created"
         );
     }
 
     #[test]
     fn an_adopted_directory_has_a_new_owner() {
         let root = Root::new();
-        fs::create_dir_all(root.tenant().join("voicemail")).unwrap(); // by FreeSWITCH, before anybody claimed it
+        fs::create_dir_all(root.tenant().join("voicemail")).unwrap(); // by FreeSWITCH, before the directory was claimed
         let error = remove(root.path(), ID, "uid-1").unwrap_err();
         assert!(matches!(error, MediaError::NoOwner { .. }), "{error}");
         claim(root.path(), ID, "uid-1").unwrap();
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn a_removal_broken_off_is_brought_to_its_end() {
+    fn an_interrupted_removal_is_completed() {
         let root = Root::new();
         let trash = root.path().join(format!("tenants/.removed-{ID}"));
         fs::create_dir_all(trash.join("voicemail")).unwrap();

@@ -1,4 +1,4 @@
-//! Files of tenants: their directories, and recordings.
+//! Media files of tenants: their directories, and the retention of recordings.
 
 pub mod directory;
 pub mod recordings;

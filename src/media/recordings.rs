@@ -1,9 +1,8 @@
-//! Recordings in the tenants' media directories: those that were kept long enough are removed, and the
-//! oldest of a tenant that has more than it may.
+//! Retention of recordings in the media directories of tenants: by age, and by the size of a tenant's directory.
 //!
-//! A recording is `<root>/tenants/<tenant id>/recordings/YYYY/MM/<leg>.wav`. Nothing else is ever
-//! touched, no link is followed, and only in a directory that carries its owner's stamp. All of this
-//! waits for the file system: call it from a thread that may.
+//! A recording is `<root>/tenants/<tenant id>/recordings/YYYY/MM/<leg>.wav`. No other file is removed, no link is
+//! followed, and the directory must have its owner's stamp. All functions block on the file system: call them from a
+//! thread that may block.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -14,15 +13,14 @@ use uuid::Uuid;
 
 use super::directory::{MediaError, failed, owned_directory};
 
-/// A recording that was written to so lately may go on.
-const YOUNG: Duration = Duration::from_secs(120);
+/// A recording that was written to within this time may belong to a call that is still up.
+const MIN_AGE: Duration = Duration::from_secs(120);
 
-/// Removes a tenant's recordings that were last written more than so many days ago, and directories
-/// of months that are empty then; how many were removed. A tenant that is not the owner's, or has no
-/// directory, has none.
+/// Removes a tenant's recordings that were last written more than `days` days ago, and directories that are empty then.
+/// Returns the number of removed recordings: 0 for a tenant without a directory, or of another owner.
 ///
 /// # Errors
-/// When the file system says no.
+/// [`MediaError::NotADirectory`] when a directory's path is something else, [`MediaError::Io`] when the system fails.
 pub fn remove_older(
     root: &Path,
     tenant: Uuid,
@@ -45,32 +43,31 @@ pub fn remove_older(
     Ok(removed)
 }
 
-/// What came of looking at a tenant's storage.
+/// Result of [`remove_beyond`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Storage {
-    /// Recordings that were removed.
+    /// Number of recordings that were removed.
     pub removed: usize,
-    /// Bytes that are used still.
+    /// Bytes that the directory holds now.
     pub bytes: u64,
 }
 
-/// Removes the oldest recordings of a tenant as long as its media directory holds more than `most`
-/// bytes, and months that are empty then. Everything counts (recordings, voicemail, music, prompts),
-/// but only recordings go, and none that was written a moment ago: it may not have ended. A tenant
-/// that is not the owner's, or has no directory, has none.
+/// Removes the oldest recordings of a tenant while its media directory holds more than `max_bytes`, and directories that
+/// are empty then. All files count (recordings, voicemail, music, prompts), but only recordings are removed, and none of
+/// the last two minutes, whose call may still be up. Does nothing for a tenant without a directory, or of another owner.
 ///
 /// # Errors
-/// When the file system says no.
+/// As [`remove_older`].
 pub fn remove_beyond(
     root: &Path,
     tenant: Uuid,
     owner_uid: &str,
-    most: u64,
+    max_bytes: u64,
     now: SystemTime,
 ) -> Result<Storage, MediaError> {
     let Some(directory) = owned_directory(root, tenant, owner_uid)? else { return Ok(Storage::default()) };
     let mut storage = Storage { removed: 0, bytes: size(&directory)? };
-    if storage.bytes <= most {
+    if storage.bytes <= max_bytes {
         return Ok(storage);
     }
     let recordings = directory.join("recordings");
@@ -82,8 +79,8 @@ pub fn remove_beyond(
     }
     all.sort();
     for Recording { written, path, bytes } in all {
-        let ended = now.duration_since(written).is_ok_and(|age| age >= YOUNG);
-        if storage.bytes <= most || !ended {
+        let ended = now.duration_since(written).is_ok_and(|age| age >= MIN_AGE);
+        if storage.bytes <= max_bytes || !ended {
             break;
         }
         fs::remove_file(&path).map_err(failed(&path))?;
@@ -96,20 +93,20 @@ pub fn remove_beyond(
     Ok(storage)
 }
 
-/// Bytes of all files below a directory; no link is followed.
+/// Bytes of all files below a directory. No link is followed.
 fn size(directory: &Path) -> Result<u64, MediaError> {
     let mut bytes = 0;
-    let mut left = vec![directory.to_owned()];
-    while let Some(directory) = left.pop() {
+    let mut pending = vec![directory.to_owned()];
+    while let Some(directory) = pending.pop() {
         let listed = match fs::read_dir(&directory) {
-            // It went meanwhile.
+            // Removed meanwhile.
             Err(error) if error.kind() == ErrorKind::NotFound => continue,
             listed => listed.map_err(failed(&directory))?,
         };
         for entry in listed {
             let path = entry.map_err(failed(&directory))?.path();
             match fs::symlink_metadata(&path) {
-                Ok(metadata) if metadata.is_dir() => left.push(path),
+                Ok(metadata) if metadata.is_dir() => pending.push(path),
                 Ok(metadata) => bytes += metadata.len(),
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) => return Err(failed(&path)(error)),
@@ -119,7 +116,7 @@ fn size(directory: &Path) -> Result<u64, MediaError> {
     Ok(bytes)
 }
 
-/// A recording, oldest first.
+/// A recording. Its order is by age, the oldest first.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Recording {
     written: SystemTime,
@@ -136,7 +133,7 @@ fn remove_files(month: &Path, oldest: SystemTime) -> Result<usize, MediaError> {
     Ok(removed)
 }
 
-/// The recordings of a month.
+/// Recordings in the directory of a month.
 fn files(month: &Path) -> Result<Vec<Recording>, MediaError> {
     let mut files = Vec::new();
     for entry in entries(month)? {
@@ -156,7 +153,7 @@ fn files(month: &Path) -> Result<Vec<Recording>, MediaError> {
     Ok(files)
 }
 
-/// Directories whose names are so many digits; none where there is no directory.
+/// Subdirectories whose names have exactly so many digits; empty when the parent is missing.
 fn named_directories(parent: &Path, digits: usize) -> Result<Vec<PathBuf>, MediaError> {
     match fs::symlink_metadata(parent) {
         Ok(metadata) if metadata.is_dir() => {}
@@ -181,7 +178,7 @@ fn entries(directory: &Path) -> Result<impl Iterator<Item = io::Result<fs::DirEn
     fs::read_dir(directory).map_err(failed(directory))
 }
 
-/// Removes a directory if nothing is in it: a switch makes it again when it needs it.
+/// Removes a directory if it is empty. A switch creates it again when needed.
 fn remove_empty(directory: &Path) -> Result<(), MediaError> {
     match fs::remove_dir(directory) {
         Err(error) if !matches!(error.kind(), ErrorKind::DirectoryNotEmpty | ErrorKind::NotFound) => {
@@ -229,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_kept_long_enough_is_removed_and_nothing_else() {
+    fn only_recordings_past_their_retention_are_removed() {
         let root = Root::new();
         let old = root.file("recordings/2026/01/a.wav", 31);
         let young = root.file("recordings/2026/02/b.wav", 29);
@@ -246,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn only_its_owner_removes_and_no_link_is_followed() {
+    fn only_the_owner_removes_and_no_link_is_followed() {
         let root = Root::new();
         let old = root.file("recordings/2026/01/a.wav", 31);
         assert_eq!(root.sweep("uid-2", 30).unwrap(), 0);
@@ -263,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_go_when_there_is_more_than_may_be() {
+    fn the_oldest_are_removed_beyond_the_limit() {
         let root = Root::new();
         let sized = |path: &str, days: u32, bytes: u64| {
             let path = root.file(path, days);
@@ -281,7 +278,7 @@ mod tests {
             |owner: &str, most: u64| remove_beyond(root.dir.path(), ID, owner, most, root.now).unwrap();
         let own = "uid-1".len() as u64; // the stamp
         assert_eq!(within("uid-1", 7000 + own), Storage { removed: 0, bytes: 7000 + own });
-        assert_eq!(within("uid-2", 0), Storage::default(), "somebody else's");
+        assert_eq!(within("uid-2", 0), Storage::default(), "of another owner");
         assert_eq!(within("uid-1", 5500), Storage { removed: 2, bytes: 5000 + own });
         assert!(!first.exists() && !second.exists() && third.exists());
         assert!(!first.parent().unwrap().exists(), "an empty month goes with it");

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use hyper::Uri;
+use http::Uri;
 use tokio::time::Instant;
 use tracing::{info, warn};
 

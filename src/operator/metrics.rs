@@ -81,13 +81,8 @@ impl Metrics {
         self.watches.get_or_create(&KindLabel { kind: kind.to_owned() }).set(seconds);
     }
 
-    /// All metrics as OpenMetrics text.
-    ///
-    /// # Errors
-    /// Never in practice: the text is written into memory.
-    pub fn encode(&self) -> Result<String, std::fmt::Error> {
-        let mut text = String::new();
-        prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
-        Ok(text)
+    /// The registry that a scrape encodes.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
     }
 }

@@ -14,7 +14,7 @@ use tracing::{debug, info, warn};
 
 use super::api::{MANAGER, Refusal, owned_by};
 use crate::resources::Extension;
-use crate::secrets::password::password;
+use crate::secrets::password::generate_password;
 use crate::source::{Object, ObjectKey};
 use crate::util::backoff::Backoff;
 use crate::util::turns::Turns;
@@ -166,7 +166,7 @@ fn secret_for(extension: &Extension) -> Option<Secret> {
             ..ObjectMeta::default()
         },
         type_: Some("Opaque".to_owned()),
-        data: Some([("password".to_owned(), ByteString(password().into_bytes()))].into()),
+        data: Some([("password".to_owned(), ByteString(generate_password().into_bytes()))].into()),
         ..Secret::default()
     })
 }

@@ -1,6 +1,7 @@
 //! Objects that exist and cannot be parsed. An event on the object says so; a status cannot, because
 //! the previous status of an object that is not parsed is unknown.
 
+use crate::resources::Kind;
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -53,10 +54,10 @@ impl UnreadableObjects {
     }
 
     fn publish(&self, key: &ObjectKey, message: &str) {
-        let core = matches!(key.kind, "Secret" | "ConfigMap" | "Namespace");
+        let core = matches!(key.kind, Kind::Secret | Kind::ConfigMap | Kind::Namespace);
         let regarding = ObjectReference {
             api_version: Some(if core { "v1" } else { API_VERSION }.to_owned()),
-            kind: Some(key.kind.to_owned()),
+            kind: Some(key.kind.to_string()),
             namespace: key.namespace.clone(),
             name: Some(key.name.clone()),
             ..ObjectReference::default()

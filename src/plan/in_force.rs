@@ -1,22 +1,22 @@
-//! Rows as the store has them, with the object that each was compiled from.
+//! Stored rows, each with the Kubernetes object that it was compiled from.
 
 use std::collections::HashMap;
 
 /// The object that a row was compiled from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Origin {
-    /// Its UID: an object that is made anew under the same name is another one.
+    /// UID of the object: one that was deleted and created again under the same name has another UID.
     pub uid: String,
-    /// The generation of its spec; none where nobody counts, as in a folder.
+    /// Generation of the object's spec; `None` for an object from a folder, where generations are not counted.
     pub generation: Option<i64>,
 }
 
-/// What is in force: rows of a plan, some or all, each with its origin where that is known.
+/// Stored rows of a plan, some or all, each with its origin where the origin is known.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct InForce<P> {
     /// The rows.
     pub plan: P,
-    /// Their origins, by table and name.
+    /// Origins of the rows, by kind and name.
     origins: HashMap<(String, String), Origin>,
 }
 
@@ -26,14 +26,14 @@ impl<P> InForce<P> {
         Self { plan, origins: HashMap::new() }
     }
 
-    /// Notes the origin of a row.
-    pub fn note(&mut self, table: &str, name: &str, origin: Origin) {
-        self.origins.insert((table.to_owned(), name.to_owned()), origin);
+    /// Sets the origin of a row.
+    pub fn note(&mut self, kind: &str, name: &str, origin: Origin) {
+        self.origins.insert((kind.to_owned(), name.to_owned()), origin);
     }
 
-    /// The origin of a row, if it is an object of a UID.
-    pub fn origin(&self, table: &str, name: &str, uid: Option<&str>) -> Option<&Origin> {
-        let origin = self.origins.get(&(table.to_owned(), name.to_owned()))?;
+    /// The origin of a row, if the row was compiled from the object with this UID.
+    pub fn origin(&self, kind: &str, name: &str, uid: Option<&str>) -> Option<&Origin> {
+        let origin = self.origins.get(&(kind.to_owned(), name.to_owned()))?;
         (Some(origin.uid.as_str()) == uid).then_some(origin)
     }
 }

@@ -11,6 +11,6 @@ pub mod tenant;
 
 pub use in_force::{InForce, Origin};
 pub use platform::*;
-pub(crate) use row::tenant_rows;
-pub use row::{Row, Rows, Secrets, kind_of, table_of};
+pub use row::{Row, Rows, SecretName, Secrets, has_rows};
+pub(crate) use row::{platform_rows, tenant_rows};
 pub use tenant::*;

@@ -1,5 +1,6 @@
 //! Rows that belong to the platform, not to one tenant: SIP profiles, trunks, dial rules.
 
+use crate::resources::Kind;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -147,13 +148,11 @@ pub enum DialActionRow {
 }
 
 impl Row for SipProfileRow {
-    const TABLE: &'static str = "sip_profiles";
-    const KIND: &'static str = "SipProfile";
+    const KIND: Kind = Kind::SipProfile;
 }
 
 impl Row for TrunkRow {
-    const TABLE: &'static str = "trunks";
-    const KIND: &'static str = "Trunk";
+    const KIND: Kind = Kind::Trunk;
 
     fn secrets(&self) -> Option<&Secrets> {
         Some(&self.secrets)
@@ -165,6 +164,5 @@ impl Row for TrunkRow {
 }
 
 impl Row for DialRuleRow {
-    const TABLE: &'static str = "dial_rules";
-    const KIND: &'static str = "DialRule";
+    const KIND: Kind = Kind::DialRule;
 }

@@ -1,146 +1,203 @@
-//! What every compiled row has in common: a table, a name, maybe a number, maybe secrets.
+//! What all compiled rows have in common: a kind, a name, and for some kinds a number and secrets.
 
 use std::collections::BTreeMap;
 
 use serde::de::{DeserializeOwned, IgnoredAny};
-use serde::ser::SerializeSeq;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::platform::*;
 use super::tenant::*;
+use crate::resources::Kind;
 
 /// Rows of one kind, by resource name (`namespace/name` for trunks).
 pub type Rows<T> = BTreeMap<String, T>;
 
-/// The tables of rows, each with the kind that its rows are compiled from.
-const TABLES: [(&str, &str); 12] = [
-    of::<ExtensionRow>(),
-    of::<RingGroupRow>(),
-    of::<QueueRow>(),
-    of::<IvrMenuRow>(),
-    of::<ConferenceRow>(),
-    of::<ScheduleRow>(),
-    of::<NumberRow>(),
-    of::<OutboundRouteRow>(),
-    of::<FeatureCodeRow>(),
-    of::<SipProfileRow>(),
-    of::<TrunkRow>(),
-    of::<DialRuleRow>(),
-];
-
-const fn of<T: Row>() -> (&'static str, &'static str) {
-    (T::TABLE, T::KIND)
-}
-
-/// Hands a macro every kind of a tenant's rows, by the fields of its plan.
+/// Calls a macro with every field of a tenant's plan that holds rows, and the type of its rows.
 macro_rules! tenant_rows {
     ($do:ident $($before:tt)*) => {
         $do! {
             $($before)*
-            extensions,
-            ring_groups,
-            queues,
-            ivr_menus,
-            conferences,
-            schedules,
-            numbers,
-            outbound_routes,
-            feature_codes
+            extensions: $crate::plan::ExtensionRow,
+            ring_groups: $crate::plan::RingGroupRow,
+            queues: $crate::plan::QueueRow,
+            ivr_menus: $crate::plan::IvrMenuRow,
+            conferences: $crate::plan::ConferenceRow,
+            schedules: $crate::plan::ScheduleRow,
+            numbers: $crate::plan::NumberRow,
+            outbound_routes: $crate::plan::OutboundRouteRow,
+            feature_codes: $crate::plan::FeatureCodeRow
         }
     };
 }
 pub(crate) use tenant_rows;
 
-/// The kind that the rows of a table are compiled from.
-pub fn kind_of(table: &str) -> Option<&'static str> {
-    TABLES.iter().find(|(known, _)| *known == table).map(|(_, kind)| *kind)
+/// The same for the platform's plan.
+macro_rules! platform_rows {
+    ($do:ident $($before:tt)*) => {
+        $do! {
+            $($before)*
+            sip_profiles: $crate::plan::SipProfileRow,
+            trunks: $crate::plan::TrunkRow,
+            dial_rules: $crate::plan::DialRuleRow
+        }
+    };
+}
+pub(crate) use platform_rows;
+
+macro_rules! kinds {
+    ($plan:ident: $($field:ident: $row:ty),+) => {
+        impl $plan {
+            /// Names of the kinds of resources that the plan has rows of, in the order of its fields.
+            pub const KINDS: &'static [&'static str] = &[$(<$row as Row>::KIND.as_str()),+];
+        }
+    };
+}
+tenant_rows!(kinds TenantPlan:);
+platform_rows!(kinds PlatformPlan:);
+
+/// Whether resources of a kind are compiled to rows.
+pub fn has_rows(kind: Kind) -> bool {
+    match kind {
+        Kind::Extension
+        | Kind::RingGroup
+        | Kind::Queue
+        | Kind::IvrMenu
+        | Kind::Conference
+        | Kind::Schedule
+        | Kind::Number
+        | Kind::OutboundRoute
+        | Kind::FeatureCode
+        | Kind::SipProfile
+        | Kind::Trunk
+        | Kind::DialRule => true,
+        Kind::Device
+        | Kind::MediaFile
+        | Kind::RoutingTest
+        | Kind::Switch
+        | Kind::Tenant
+        | Kind::TenantProfile
+        | Kind::Secret
+        | Kind::ConfigMap
+        | Kind::Namespace => false,
+    }
 }
 
-/// The table of a kind's rows; none of a kind that has no rows.
-pub fn table_of(kind: &str) -> Option<&'static str> {
-    TABLES.iter().find(|(_, known)| *known == kind).map(|(table, _)| *table)
-}
-
-/// One compiled row. Its body is what serde writes; its secrets are kept apart and sealed.
+/// One compiled row. Its body is what serde writes; its secrets are stored beside the body, sealed.
 pub trait Row: Serialize + DeserializeOwned + Clone + PartialEq + Send + Sync + 'static {
-    /// Table of the row: in the tenant's schema, or in `public` for platform rows.
-    const TABLE: &'static str;
-
     /// The kind of resource that the row is compiled from.
-    const KIND: &'static str;
+    const KIND: Kind;
 
-    /// The number callers dial for it, where it has one: internal, feature code or E.164.
+    /// The number that callers dial for the resource: internal, feature code or E.164; `None` when there is none.
     fn number(&self) -> Option<&str> {
         None
     }
 
-    /// The secrets of the row, sealed at rest.
+    /// The secrets of the row, for kinds that have any. They are sealed at rest.
     fn secrets(&self) -> Option<&Secrets> {
         None
     }
 
-    /// The same, to put unsealed secrets back when a row is read.
+    /// The same, to insert the unsealed secrets when a row is read.
     fn secrets_mut(&mut self) -> Option<&mut Secrets> {
         None
     }
 }
 
-/// Named secrets of a row. Serialised as the list of their names only, so that a row's body, a
-/// golden file or a debug print never shows a value; reading a body gives an empty set, which the
-/// store fills from the sealed column.
+/// A secret that a row may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecretName {
+    /// The password of a phone, or of a trunk's registration.
+    Password,
+    /// The PIN of a voicemail box or of a conference.
+    Pin,
+}
+
+impl SecretName {
+    /// The name under which the secret is sealed, and which golden files show.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Password => "password",
+            Self::Pin => "pin",
+        }
+    }
+}
+
+/// What the names of sealed a1-hashes begin with; the realm follows.
+const A1: &str = "a1 ";
+
+/// The secrets of a row, with the a1-hashes that follow from its password. Serialised as the list of the
+/// secrets' names, so that a row's body, a golden file or a debug print never shows a value; reading a body
+/// gives an empty set, which the store fills from the sealed column.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secrets {
-    /// In order of their names. A map of its own would take half a kilobyte in every row.
+    /// Sorted by name. A map would take half a kilobyte in every row.
     values: Vec<(String, String)>,
 }
 
 impl Secrets {
     /// The value of a secret.
-    pub fn get(&self, name: &str) -> Option<&str> {
-        self.reveal().find(|(known, _)| *known == name).map(|(_, value)| value)
+    pub fn get(&self, name: SecretName) -> Option<&str> {
+        self.value(name.as_str())
     }
 
-    /// Puts a secret in.
-    pub fn insert(&mut self, name: &str, value: impl Into<String>) {
+    /// The a1-hash of the password in a realm (RFC 2617 §3.2.2.2), 32 hexadecimal digits.
+    pub fn a1_hash(&self, realm: &str) -> Option<&str> {
+        let mut hashes = self.values.iter().filter_map(|(name, value)| Some((name.strip_prefix(A1)?, value)));
+        hashes.find(|(of, _)| *of == realm).map(|(_, hash)| hash.as_str())
+    }
+
+    /// Inserts a secret, in place of one of that name.
+    pub fn insert(&mut self, name: SecretName, value: impl Into<String>) {
         self.remove(name);
-        self.values.push((name.to_owned(), value.into()));
+        self.values.push((name.as_str().to_owned(), value.into()));
         self.values.sort_unstable();
     }
 
-    /// Takes a secret out.
-    pub fn remove(&mut self, name: &str) {
-        self.values.retain(|(known, _)| known != name);
+    /// Replaces all a1-hashes by these, each with its realm.
+    pub fn replace_a1_hashes<'a>(&mut self, hashes: impl Iterator<Item = (&'a str, String)>) {
+        self.values.retain(|(name, _)| !name.starts_with(A1));
+        self.values.extend(hashes.map(|(realm, hash)| (format!("{A1}{realm}"), hash)));
+        self.values.sort_unstable();
     }
 
-    /// True when there is none.
+    /// Removes a secret.
+    pub fn remove(&mut self, name: SecretName) {
+        self.values.retain(|(known, _)| known != name.as_str());
+    }
+
+    /// True when there is neither a secret nor a hash.
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()
     }
 
-    /// Names and values in order of the names, for sealing only.
+    /// Names and values of secrets and hashes, in order of the names, for sealing only.
     pub fn reveal(&self) -> impl Iterator<Item = (&str, &str)> {
         self.values.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    /// A set from unsealed values.
+    /// Secrets from unsealed values by their names.
     pub fn from_revealed(values: BTreeMap<String, String>) -> Self {
         Self { values: values.into_iter().collect() }
+    }
+
+    fn value(&self, name: &str) -> Option<&str> {
+        self.reveal().find(|(known, _)| *known == name).map(|(_, value)| value)
+    }
+
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.reveal().map(|(name, _)| name).filter(|name| !name.starts_with(A1))
     }
 }
 
 impl std::fmt::Debug for Secrets {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_set().entries(self.reveal().map(|(name, _)| name)).finish()
+        f.debug_set().entries(self.names()).finish()
     }
 }
 
 impl Serialize for Secrets {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut seq = serializer.serialize_seq(Some(self.values.len()))?;
-        for (name, _) in self.reveal() {
-            seq.serialize_element(name)?;
-        }
-        seq.end()
+        serializer.collect_seq(self.names())
     }
 }
 

@@ -1,5 +1,6 @@
 //! Rows of one tenant.
 
+use crate::resources::Kind;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -443,10 +444,9 @@ pub struct FeatureCodeRow {
 /// Implements [`Row`] for a row with a number of its own, an optional one, or none, with or
 /// without secrets.
 macro_rules! row {
-    ($type:ty, $table:literal, $kind:literal $(, number = $number:expr)? $(, secrets = $secrets:ident)?) => {
+    ($type:ty, $kind:ident $(, number = $number:expr)? $(, secrets = $secrets:ident)?) => {
         impl Row for $type {
-            const TABLE: &'static str = $table;
-            const KIND: &'static str = $kind;
+            const KIND: Kind = Kind::$kind;
             $(
                 fn number(&self) -> Option<&str> {
                     let number: fn(&$type) -> Option<&str> = $number;
@@ -466,12 +466,12 @@ macro_rules! row {
     };
 }
 
-row!(ExtensionRow, "extensions", "Extension", number = |row| Some(&row.number), secrets = secrets);
-row!(RingGroupRow, "ring_groups", "RingGroup", number = |row| row.number.as_deref());
-row!(QueueRow, "queues", "Queue", number = |row| row.number.as_deref());
-row!(IvrMenuRow, "ivr_menus", "IvrMenu", number = |row| row.number.as_deref());
-row!(ConferenceRow, "conferences", "Conference", number = |row| row.number.as_deref(), secrets = secrets);
-row!(ScheduleRow, "schedules", "Schedule");
-row!(NumberRow, "numbers", "Number", number = |row| Some(&row.number));
-row!(OutboundRouteRow, "outbound_routes", "OutboundRoute");
-row!(FeatureCodeRow, "feature_codes", "FeatureCode", number = |row| Some(&row.code));
+row!(ExtensionRow, Extension, number = |row| Some(&row.number), secrets = secrets);
+row!(RingGroupRow, RingGroup, number = |row| row.number.as_deref());
+row!(QueueRow, Queue, number = |row| row.number.as_deref());
+row!(IvrMenuRow, IvrMenu, number = |row| row.number.as_deref());
+row!(ConferenceRow, Conference, number = |row| row.number.as_deref(), secrets = secrets);
+row!(ScheduleRow, Schedule);
+row!(NumberRow, Number, number = |row| Some(&row.number));
+row!(OutboundRouteRow, OutboundRoute);
+row!(FeatureCodeRow, FeatureCode, number = |row| Some(&row.code));

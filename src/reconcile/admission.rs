@@ -54,13 +54,13 @@ impl CompileState {
     }
 
     fn platform_with(&self, object: Object) -> Vec<Problem> {
-        let mut world = self.world.platform_only();
+        let mut world = self.world.subset_for_platform();
         world.apply(Change::Upsert(object));
         compile::platform(&world.platform(), &self.claims).problems
     }
 
     fn tenant_with(&self, key: &TenantKey, object: Object) -> Vec<Problem> {
-        let mut world = self.world.only(key);
+        let mut world = self.world.subset_for_tenant(key);
         let claims = self.claims_with(&object);
         world.apply(Change::Upsert(object));
         let Some(snapshot) = world.tenant(key) else { return compile::orphans(&world) };

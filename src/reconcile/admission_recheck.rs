@@ -1,6 +1,7 @@
 //! A proposal looked at once more before it is refused: a watch tells a moment later than the API
 //! server, and what was not seen yet is no reason to refuse.
 
+use crate::resources::Kind;
 use std::collections::BTreeSet;
 
 use super::CompileState;
@@ -17,7 +18,7 @@ impl CompileState {
     pub fn stands_on(&self, object: &Object, refused: &[Problem]) -> BTreeSet<ObjectKey> {
         let mut keys = BTreeSet::new();
         if let Some(name) = object.metadata().namespace.clone() {
-            keys.insert(ObjectKey { kind: "Namespace", namespace: None, name });
+            keys.insert(ObjectKey { kind: Kind::Namespace, namespace: None, name });
         }
         keys.extend(trunks(object));
         let holders = refused.iter().filter_map(|problem| problem.holder.clone());
@@ -32,7 +33,7 @@ impl CompileState {
                 && let Some(profile) = &tenant.spec.profile_ref
             {
                 let name = profile.name.clone();
-                keys.insert(ObjectKey { kind: "TenantProfile", namespace: None, name });
+                keys.insert(ObjectKey { kind: Kind::TenantProfile, namespace: None, name });
             }
         }
         keys.remove(&object.key());

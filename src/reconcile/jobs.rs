@@ -1,5 +1,6 @@
 //! What is done: jobs started when they are due, a few at a time.
 
+use crate::resources::Kind;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use crate::compile::claims::tenant_id;
 use crate::compile::{Compiled, Problem, Reason};
 use crate::media::directory;
 use crate::media::directory::MediaError;
-use crate::plan::{InForce, Origin, PlatformPlan, TenantPlan, TenantRow, kind_of, table_of};
+use crate::plan::{InForce, Origin, PlatformPlan, TenantPlan, TenantRow, has_rows};
 use crate::resources;
 use crate::resources::tenant::DeletionPolicy;
 use crate::source::{Object, ObjectKey, TenantKey};
@@ -175,8 +176,8 @@ impl Reconciler {
             Job::Sweep => None,
             // What is in force is looked up first, for tenants wait for that.
             Job::Platform if !self.platform.looked_up && self.store.is_some() => None,
-            Job::Platform => known.world.keeps_platform(),
-            Job::Tenant(key) => known.world.keeps(key),
+            Job::Platform => known.world.unreadable_for_platform(),
+            Job::Tenant(key) => known.world.unreadable_for_tenant(key),
         };
         let Some(why) = why.map(|unreadable| unreadable.key.clone()) else { return false };
         drop(known);
@@ -445,19 +446,19 @@ async fn delete(
     Ok(removed)
 }
 
-/// The row that a resource is compiled to, by its table and name; none of a kind that has no rows.
+/// The row that a resource is compiled to, by its kind and name; none of a kind that has no rows.
 pub fn row_of(ObjectKey { kind, namespace, name }: &ObjectKey) -> Option<(&'static str, String)> {
     let name = match (*kind, namespace) {
-        ("Trunk", Some(namespace)) => format!("{namespace}/{name}"),
+        (Kind::Trunk, Some(namespace)) => format!("{namespace}/{name}"),
         _ => name.clone(),
     };
-    Some((table_of(kind)?, name))
+    has_rows(*kind).then(|| (kind.as_str(), name))
 }
 
 /// The resource that a row was compiled from.
-pub fn resource_of(table: &str, name: &str, tenant: Option<&TenantKey>) -> Option<ObjectKey> {
-    let kind = kind_of(table)?;
-    if kind == "Trunk" {
+pub fn resource_of(kind: &str, name: &str, tenant: Option<&TenantKey>) -> Option<ObjectKey> {
+    let kind = Kind::by_name(kind)?;
+    if kind == Kind::Trunk {
         let (namespace, name) = name.split_once('/')?;
         return Some(ObjectKey { kind, namespace: Some(namespace.to_owned()), name: name.to_owned() });
     }

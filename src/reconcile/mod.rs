@@ -28,6 +28,7 @@ pub use metrics::Metrics;
 pub use progress::Progress;
 pub use resource_sink::{NewStatus, Note, ResourceSink, SinkError};
 
+use crate::resources::Kind;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -145,7 +146,7 @@ impl Reconciler {
     /// Writes to a store from now on: everything is compared with it.
     pub fn lead(&mut self, store: Store) {
         self.follow();
-        self.keeping = Some(AbortOnDropHandle::new(tokio::spawn(cdrs::keep(store.clone()))));
+        self.keeping = Some(AbortOnDropHandle::new(tokio::spawn(cdrs::prune(store.clone()))));
         self.set_back = store.was_set_back();
         self.store = Some(store);
         let keep = |media| recordings::keep(media, self.known.clone(), self.metrics.recordings.clone());
@@ -229,7 +230,7 @@ impl Reconciler {
             if let Change::Remove(key) = change
                 && self.leading
                 && self.read().world.is_unreadable(key)
-                && key.kind == "Tenant"
+                && key.kind == Kind::Tenant
             {
                 self.swept = false;
                 self.schedule.now(Job::Sweep);
@@ -243,7 +244,7 @@ impl Reconciler {
             }
             let mut rotated = BTreeSet::new();
             for (owner, object) in consequences.objects {
-                if object.kind == "Secret" {
+                if object.kind == Kind::Secret {
                     rotated.insert(owner.clone());
                 }
                 let rows = match owner {
@@ -275,7 +276,7 @@ impl Reconciler {
                 let deleted = tenant.metadata.deletion_timestamp.is_some().then(|| tenant.clone());
                 (key, deleted)
             }
-            Change::Remove(key) if key.kind == "Tenant" => {
+            Change::Remove(key) if key.kind == Kind::Tenant => {
                 let Some(namespace) = key.namespace.clone() else { return };
                 (TenantKey { namespace, name: key.name.clone() }, None)
             }

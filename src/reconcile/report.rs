@@ -1,6 +1,7 @@
 //! Statuses: what the loop, the store and the switches know of each resource, told when it differs
 //! from what its status says.
 
+use crate::resources::Kind;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -88,19 +89,19 @@ impl Reconciler {
         let mut news = Vec::new();
         for (key, object) in known.world.objects_of(key) {
             // What a switch refuses is told on the Tenant, not on everything it has.
-            let refused = refused.clone().filter(|_| key.kind == "Tenant");
+            let refused = refused.clone().filter(|_| key.kind == Kind::Tenant);
             // While nothing is compiled, what was true of the rest stays. After Postgres was set back, what is
             // wrong with a resource is told once that is found out again.
             let accepted = || is_true(stages(object.conditions()), ACCEPTED, object.metadata().generation);
-            let stays = tenant.kept && key.kind != "Tenant" || !tenant.judged && !accepted();
+            let stays = tenant.kept && key.kind != Kind::Tenant || !tenant.judged && !accepted();
             let fresh = match stays {
                 true => None,
                 false => judge(key, object, &seen, &mut tenant.rows, refused),
             };
-            if key.kind != "Tenant" {
+            if key.kind != Kind::Tenant {
                 summary.count(key, fresh.as_deref().unwrap_or(object.conditions()));
             }
-            if fresh.is_some() || key.kind == "Tenant" {
+            if fresh.is_some() || key.kind == Kind::Tenant {
                 news.push((key.clone(), fresh));
             }
         }
@@ -181,7 +182,7 @@ impl Reconciler {
             .platform_objects()
             .filter_map(|(key, object)| {
                 let fresh = judge(key, object, &seen, &mut platform.rows, held(acks, key));
-                (fresh.is_some() || key.kind == "Trunk").then(|| (key.clone(), fresh))
+                (fresh.is_some() || key.kind == Kind::Trunk).then(|| (key.clone(), fresh))
             })
             .collect();
         for (key, fresh) in news {
@@ -244,7 +245,7 @@ impl Reconciler {
 
 /// Looked for once: few of a large tenant's resources have to be asked what they refer to then.
 fn rotated(rows: &RowProgress) -> HashSet<ObjectKey> {
-    rows.changed.iter().chain(&rows.unstored).filter(|key| key.kind == "Secret").cloned().collect()
+    rows.changed.iter().chain(&rows.unstored).filter(|key| key.kind == Kind::Secret).cloned().collect()
 }
 
 fn by_resource(problems: &[Problem]) -> ByResource<'_> {
@@ -346,7 +347,7 @@ fn live(lag: Option<Lag>, details: bool) -> Live {
 
 /// What switches have not of a resource of the platform, if that is so.
 fn held(acks: &AckTable, key: &ObjectKey) -> Option<Live> {
-    let path = [Some(key.kind), key.namespace.as_deref(), Some(&key.name)];
+    let path = [Some(key.kind.as_str()), key.namespace.as_deref(), Some(&key.name)];
     let held = acks.held(&path.into_iter().flatten().collect::<Vec<_>>().join("/"));
     let why = told(held.iter().map(|(switch, held)| (*switch, held.why.as_str())))?;
     Some(if held.iter().all(|(_, held)| held.waits) { Live::Waits(why) } else { Live::Refused(why) })

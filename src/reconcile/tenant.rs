@@ -1,5 +1,6 @@
 //! What the loop remembers of the platform and of each tenant.
 
+use crate::resources::Kind;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -57,7 +58,7 @@ impl Tenant {
         let before = self.stays.as_ref();
         // Of one that is refused as a whole that is said once.
         let is_refused = self.is_refused();
-        let told = stays.iter().flatten().filter(|(key, _)| !is_refused || key.kind == "Tenant");
+        let told = stays.iter().flatten().filter(|(key, _)| !is_refused || key.kind == Kind::Tenant);
         for (resource, stays) in told {
             if before.is_none_or(|before| before.get(resource) != Some(stays)) {
                 tell(resource, stays);
@@ -80,7 +81,7 @@ impl Tenant {
 
 /// Whether a tenant with these problems is refused as a whole.
 pub fn is_refused(problems: &[Problem]) -> bool {
-    problems.iter().any(|problem| problem.resource.kind == "Tenant" && problem.effect == Effect::Refused)
+    problems.iter().any(|problem| problem.resource.kind == Kind::Tenant && problem.effect == Effect::Refused)
 }
 
 /// Logs that something stays in force as it was before.

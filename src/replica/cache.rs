@@ -17,7 +17,7 @@ use super::cache_writer::CacheEntry;
 use crate::plan::{PlatformPlan, TenantPlan, TenantRow};
 use crate::secrets::keyring::{AssociatedData, Keyring};
 use crate::secrets::signing_key::SigningKey;
-use crate::store::tables::{StoredRows, Tables};
+use crate::store::records::{PlanRecords, RowRecords};
 use crate::util::atomic_file;
 
 /// Suffix of every file of a cache.
@@ -64,7 +64,7 @@ struct File {
     /// `None` in the platform's file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     tenant: Option<TenantRow>,
-    rows: StoredRows,
+    rows: RowRecords,
 }
 
 /// Plans and their revisions.
@@ -217,12 +217,12 @@ impl Cache {
         match file.tenant {
             Some(tenant) => {
                 let mut plan = TenantPlan::empty(tenant);
-                plan.fill(file.rows).map_err(|error| damaged(error.to_string()))?;
+                plan.load(file.rows).map_err(|error| damaged(error.to_string()))?;
                 plans.tenants.push((file.revision, plan));
             }
             None => {
                 let mut plan = PlatformPlan::default();
-                plan.fill(file.rows).map_err(|error| damaged(error.to_string()))?;
+                plan.load(file.rows).map_err(|error| damaged(error.to_string()))?;
                 plans.platform = Some((file.revision, plan));
             }
         }
@@ -234,11 +234,11 @@ impl Cache {
         name: &str,
         revision: i64,
         tenant: Option<TenantRow>,
-        plan: &impl Tables,
+        plan: &impl PlanRecords,
     ) -> Result<(), CacheError> {
         let damaged = |reason: String| CacheError::Damaged { path: self.path(name), reason };
-        let images = plan.images().map_err(|error| damaged(error.to_string()))?;
-        let file = File { revision, tenant, rows: StoredRows::from_images(images) };
+        let rows = plan.records().map_err(|error| damaged(error.to_string()))?;
+        let file = File { revision, tenant, rows };
         self.write(name, &serde_json::to_vec(&file).map_err(|error| damaged(error.to_string()))?)
     }
 

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::plan::{PlatformPlan, TenantPlan};
 use crate::route::TenantView;
+use crate::secrets::a1_hash::forget_passwords;
 
 /// A tenant in the replica.
 #[derive(Clone, Debug)]
@@ -83,6 +84,13 @@ impl Claims {
     }
 }
 
+/// The view of a loaded plan. The passwords of phones are removed: their hashes are all that a switch needs, in
+/// memory and in the file of its last good state.
+pub(super) fn view_of(mut plan: TenantPlan) -> TenantView {
+    forget_passwords(&mut plan);
+    TenantView::new(plan)
+}
+
 impl Replica {
     /// Inserts a tenant, if its revision is newer than the one in the replica.
     pub fn put_tenant(&self, revision: i64, plan: TenantPlan) {
@@ -97,7 +105,7 @@ impl Replica {
 
     fn set_tenant(&self, revision: i64, plan: TenantPlan, replaces: impl Fn(i64) -> bool) {
         // Build the view before locking: lookups wait for the swap alone.
-        self.set_view(revision, Arc::new(TenantView::new(plan)), replaces);
+        self.set_view(revision, Arc::new(view_of(plan)), replaces);
     }
 
     /// Inserts a tenant whose view is built already, also in place of a newer revision.

@@ -3,6 +3,7 @@
 //! Every string field of every kind carries a length and one of the patterns of `pattern`, so that
 //! the folder source, the API server and the compiler hold one rule.
 
+use super::Kind;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -88,15 +89,15 @@ impl DestinationKind {
     }
 
     /// The kind of resource that leads there.
-    pub fn resource(self) -> &'static str {
+    pub fn resource(self) -> Kind {
         match self {
-            Self::Extension | Self::Voicemail => "Extension",
-            Self::RingGroup => "RingGroup",
-            Self::Queue => "Queue",
-            Self::IvrMenu => "IvrMenu",
-            Self::Conference => "Conference",
-            Self::Schedule => "Schedule",
-            Self::ExternalNumber => "OutboundRoute",
+            Self::Extension | Self::Voicemail => Kind::Extension,
+            Self::RingGroup => Kind::RingGroup,
+            Self::Queue => Kind::Queue,
+            Self::IvrMenu => Kind::IvrMenu,
+            Self::Conference => Kind::Conference,
+            Self::Schedule => Kind::Schedule,
+            Self::ExternalNumber => Kind::OutboundRoute,
         }
     }
 }

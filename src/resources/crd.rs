@@ -1,8 +1,7 @@
 //! The CRDs of all kinds, as `centrex crds` prints them.
 //!
-//! schemars and Kubernetes differ in taste: `Option` becomes `nullable`, optional enums get a
-//! `null` member. What Kubernetes would warn about or an explicit `null` would slip through is
-//! tidied here, once for all kinds.
+//! schemars makes an `Option` `nullable` and gives optional enums a `null` member. Kubernetes warns about that,
+//! and would accept an explicit `null`. Both are removed here, for all kinds.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
@@ -33,7 +32,7 @@ pub fn tidy(crd: &CustomResourceDefinition) -> Result<Value, serde_json::Error> 
             if let Some(schema) = version.pointer_mut("/schema/openAPIV3Schema") {
                 tidy_schema(schema);
                 schema["properties"]["metadata"] = metadata();
-                // `kubectl explain` shows it first; the derived one says nothing.
+                // `kubectl explain` shows this description first; the derived one says nothing useful.
                 if let Some(description) = schema.pointer("/properties/spec/description").cloned() {
                     schema["description"] = description;
                 }
@@ -46,8 +45,8 @@ pub fn tidy(crd: &CustomResourceDefinition) -> Result<Value, serde_json::Error> 
     Ok(value)
 }
 
-/// Names stand in rows, paths and variables of calls, and references take no longer ones: the API
-/// server is told what it alone would let through, up to 253 characters.
+/// Schema of metadata. Names are used in rows, paths and channel variables, and references have at most 63
+/// characters; without this schema the API server would accept names of 253.
 fn metadata() -> Value {
     json!({"type": "object", "properties": {"name": {
         "type": "string", "minLength": 1, "maxLength": NAME_LENGTH, "pattern": NAME_PATTERN,

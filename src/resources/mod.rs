@@ -11,6 +11,7 @@ pub mod dial_rule;
 pub mod extension;
 pub mod feature_code;
 pub mod ivr_menu;
+pub mod kind;
 pub mod media_file;
 pub mod nearest;
 pub mod number;
@@ -38,6 +39,7 @@ pub use dial_rule::DialRule;
 pub use extension::Extension;
 pub use feature_code::FeatureCode;
 pub use ivr_menu::IvrMenu;
+pub use kind::Kind;
 pub use media_file::MediaFile;
 pub use number::Number;
 pub use outbound_route::OutboundRoute;
@@ -51,7 +53,7 @@ pub use tenant::Tenant;
 pub use tenant_profile::TenantProfile;
 pub use trunk::Trunk;
 
-/// Calls a macro with the names of all kinds of ours, and further ones: they are listed only here.
+/// Calls a macro with the names of all our kinds and of `$more`. This is the only list of our kinds.
 macro_rules! with_kinds {
     ($macro:ident $(, $more:ident)*) => {
         $macro!(

@@ -9,7 +9,7 @@ pub enum Step {
     Index(usize),
 }
 
-/// A field's path while a resource is walked: a chain on the stack, written out only when needed.
+/// Path of the current field while a resource is walked: a linked list on the stack, formatted only for errors.
 #[derive(Clone, Copy)]
 pub(crate) enum Path<'a> {
     Root,
@@ -45,8 +45,7 @@ fn plain(key: &str) -> bool {
     !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
 }
 
-/// Reads a path as it is written in problems. What cannot be read ends the path: the steps before
-/// it still lead to the right neighbourhood.
+/// Parses a path as problems contain it. Stops at a syntax error: the steps before it lead to a parent.
 pub fn steps(path: &str) -> Vec<Step> {
     let mut steps = Vec::new();
     let mut rest = path;
@@ -69,7 +68,7 @@ pub fn steps(path: &str) -> Vec<Step> {
     steps
 }
 
-/// What stands in brackets, after the opening one: an index or a quoted key.
+/// Parses what follows an opening bracket: an index or a quoted key. Returns the rest after the closing one.
 fn bracket(after: &str) -> Option<(Step, &str)> {
     if after.starts_with('"') {
         let mut quoted = serde_json::Deserializer::from_str(after).into_iter::<String>();
@@ -86,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_reads_as_it_was_written() {
+    fn a_formatted_path_parses_to_its_steps() {
         let (root, root_key) = (Path::Root, "metadata");
         let metadata = root.key(root_key);
         let labels = metadata.key("labels");
@@ -107,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_ends_the_path() {
+    fn a_syntax_error_ends_the_path() {
         assert_eq!(steps("spec.x[nine].y"), [Step::Key("spec".into()), Step::Key("x".into())]);
         assert_eq!(steps(""), []);
     }

@@ -1,21 +1,21 @@
-//! What strings may hold: the patterns of all string fields, and each in words.
+//! Patterns of all string fields, each with its description for error messages.
 //!
-//! What a tenant writes ends in FreeSWITCH, which expands and splits text (contract §10.4), so no
-//! pattern lets through what FreeSWITCH gives a meaning to. Kubernetes patterns (RE2) cannot say
-//! "not this word", and `x-pre-process` is made of letters that names may hold: `schema` refuses
-//! it in every string, and so must the place that writes XML.
+//! What a tenant writes reaches FreeSWITCH, which expands and splits text (contract §10.4), so no pattern allows
+//! characters that FreeSWITCH interprets. Kubernetes patterns (RE2) cannot exclude a word, and `x-pre-process`
+//! consists of letters that names may contain: `schema` refuses it in every string, and the code that writes
+//! XML must too.
 
-/// The word FreeSWITCH's XML preprocessor acts on, in any case, wherever it stands (contract §1.6).
+/// The word that FreeSWITCH's XML preprocessor acts on, in upper or lower case, anywhere in a line (contract §1.6).
 pub const PREPROCESSOR_WORD: &str = "x-pre-process";
 
-/// Most characters of a name; `NAME_PATTERN` has it too.
+/// Maximum length of a name in characters, as in `NAME_PATTERN`.
 pub const NAME_LENGTH: usize = 63;
 
 macro_rules! patterns {
     ($($(#[doc = $doc:literal])+ $name:ident = $pattern:literal, $words:literal;)+) => {
         $($(#[doc = $doc])+ pub const $name: &str = $pattern;)+
 
-        /// A pattern in words, as error messages say it; none for a pattern that is not ours.
+        /// Description of a pattern for error messages; `None` for a pattern that is not in this list.
         pub fn pattern_words(pattern: &str) -> Option<&'static str> {
             match pattern {
                 $($name => Some($words),)+

@@ -11,12 +11,12 @@ use super::crd;
 /// Why CRDs cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
-    /// A CRD cannot be written as YAML: a mistake of this program.
+    /// A CRD cannot be written as YAML: a bug in this program.
     #[error("CRD {name} cannot be written as YAML: {message}")]
     Yaml {
-        /// Its name.
+        /// Name of the CRD.
         name: String,
-        /// Why.
+        /// Error of the YAML library.
         message: String,
     },
     /// A file cannot be written.
@@ -24,7 +24,7 @@ pub enum PublishError {
     File {
         /// The file or directory.
         path: PathBuf,
-        /// What the system says.
+        /// Error of the operating system.
         source: io::Error,
     },
     /// The stream cannot be written.
@@ -45,7 +45,7 @@ impl PublishError {
 /// Every CRD as YAML, with the name of its file: `<plural>.centrex.dev.yaml`.
 ///
 /// # Errors
-/// When one cannot be written as YAML, which a test rules out.
+/// When one cannot be written as YAML. A test rules this out.
 pub fn documents() -> Result<Vec<(String, String)>, PublishError> {
     let document = |definition: &CustomResourceDefinition| {
         let name = definition.metadata.name.clone().unwrap_or_default();
@@ -57,7 +57,7 @@ pub fn documents() -> Result<Vec<(String, String)>, PublishError> {
     crd::all().iter().map(document).collect()
 }
 
-/// Writes every CRD into a directory, one file a kind, and gives the files.
+/// Writes every CRD into a directory, one file for each kind, and returns the paths.
 ///
 /// # Errors
 /// When a file cannot be written.

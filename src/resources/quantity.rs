@@ -12,11 +12,11 @@ const UNITS: [(&str, u64); 8] = [
     ("T", 1_000_000_000_000),
 ];
 
-/// Digits after the point that count.
-const DIGITS: usize = 3;
+/// Decimal places that count.
+const DECIMAL_PLACES: usize = 3;
 
-/// The bytes of a quantity such as `20Gi` or `1.5G`, thousandths of a unit being the least that counts;
-/// none where it is no quantity.
+/// The bytes of a quantity such as `20Gi` or `1.5G`; `None` for other text. Ignores decimals beyond thousandths
+/// of the unit.
 pub fn bytes(text: &str) -> Option<u64> {
     let unit = UNITS.iter().find_map(|(unit, bytes)| Some((text.strip_suffix(unit)?, *bytes)));
     let (number, unit) = unit.unwrap_or((text, 1));
@@ -25,7 +25,8 @@ pub fn bytes(text: &str) -> Option<u64> {
     if !plain(whole) || !plain(part) {
         return None;
     }
-    let thousandths: u64 = part.chars().chain("000".chars()).take(DIGITS).collect::<String>().parse().ok()?;
+    let thousandths: u64 =
+        part.chars().chain("000".chars()).take(DECIMAL_PLACES).collect::<String>().parse().ok()?;
     let whole = whole.parse::<u64>().unwrap_or(u64::MAX).saturating_mul(unit);
     let part = u64::try_from(u128::from(unit) * u128::from(thousandths) / 1000).ok()?;
     Some(whole.saturating_add(part))

@@ -1,8 +1,8 @@
-//! The CEL rules of a CRD, evaluated in process where they stand.
+//! Evaluates the CEL rules of a CRD in process.
 //!
-//! kube's validator would turn every node of a resource into a CEL value, rules or not; at 100,000
-//! extensions that is most of the time of a start. Here only nodes with rules are looked at, and
-//! rules about a change only where there is an old object.
+//! kube's validator converts every node of a resource into a CEL value, also nodes without rules; with 100,000
+//! extensions that is most of the start-up time. Here only nodes with rules are converted, and transition
+//! rules (those with `oldSelf`) are evaluated only if there is an old object.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ const KEYWORD: &str = "x-kubernetes-validations";
 /// The rules of a schema node and of those below it.
 #[derive(Debug, Default)]
 pub struct Rules {
-    /// Rules about the value itself, and all rules of the node: those about a change among them.
+    /// Rules of this node: without transition rules, and all.
     here: Option<(CompiledSchema, CompiledSchema)>,
     fields: BTreeMap<String, Rules>,
     items: Option<Box<Rules>>,
@@ -27,13 +27,13 @@ impl Rules {
     /// Compiles the rules of an OpenAPI schema.
     ///
     /// # Errors
-    /// When a rule is no CEL.
+    /// When a rule is not valid CEL.
     pub fn compile(schema: &Value) -> Result<Self, SchemaError> {
         compile(schema, &Path::Root).map(Option::unwrap_or_default)
     }
 
-    /// All fields of a value that break a rule. The value keeps its schema. Rules about a change
-    /// hold where there is an old value, which is not looked for in lists.
+    /// All fields of a value that violate a rule. The value must satisfy its schema. Transition rules are
+    /// evaluated if `old` is given, but not inside lists.
     pub fn check(&self, value: &Value, old: Option<&Value>) -> Vec<Violation> {
         let mut found = Vec::new();
         self.walk(value, old, &Path::Root, &mut found);
@@ -41,8 +41,8 @@ impl Rules {
     }
 
     fn walk(&self, value: &Value, old: Option<&Value>, path: &Path<'_>, found: &mut Vec<Violation>) {
-        if let Some((standing, all)) = &self.here {
-            let rules = if old.is_some() { all } else { standing };
+        if let Some((static_rules, all)) = &self.here {
+            let rules = if old.is_some() { all } else { static_rules };
             if !rules.validations.is_empty()
                 && let Err(errors) = validate_compiled(rules, value, old)
             {
@@ -81,9 +81,10 @@ fn compile(schema: &Value, path: &Path<'_>) -> Result<Option<Rules>, SchemaError
                 None => Ok(compiled),
             }
         };
-        let about_change = |rule: &&Value| rule["rule"].as_str().is_some_and(|text| text.contains("oldSelf"));
-        let standing = list.iter().filter(|rule| !about_change(rule)).collect();
-        rules.here = Some((compile(standing)?, compile(list.iter().collect())?));
+        let is_transition =
+            |rule: &&Value| rule["rule"].as_str().is_some_and(|text| text.contains("oldSelf"));
+        let static_rules = list.iter().filter(|rule| !is_transition(rule)).collect();
+        rules.here = Some((compile(static_rules)?, compile(list.iter().collect())?));
     }
     for (key, inner) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
         if let Some(inner) = compile(inner, &path.key(key))? {

@@ -1,9 +1,8 @@
 //! Checks a value against the OpenAPI schema of a CRD, as the API server does: types, required
 //! and unknown fields, enums, patterns, lengths, ranges, sets and maps in lists.
 //!
-//! The schema is compiled once. Only what Kubernetes allows in a structural schema and what our
-//! CRDs use is known here; anything else is an error when the schema is compiled, so that no rule
-//! is passed over in silence.
+//! The schema is compiled once. Supported are those keywords of structural schemas that our CRDs use. Any other
+//! type is an error when the schema is compiled, so that no rule is silently ignored.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +13,7 @@ use super::nearest::did_you_mean;
 use super::path::Path;
 use super::pattern::{PREPROCESSOR_WORD, pattern_words};
 
-/// A field that breaks a rule, and what the rule allows.
+/// A field that violates a rule, and what the rule allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
     /// Path of the field, such as `spec.members[2].extensionRef.name`.
@@ -30,18 +29,18 @@ impl Violation {
     }
 }
 
-/// Why a schema cannot be compiled: our own mistake, not the user's.
+/// Why a schema cannot be compiled: a bug in this program, not the user's mistake.
 #[derive(Debug, thiserror::Error)]
 pub enum SchemaError {
-    /// The schema has a type the checker does not know.
-    #[error("schema of {field}: type {found} is not known")]
+    /// The schema has a type that the checker does not support.
+    #[error("schema of {field}: type {found} is not supported")]
     Type {
         /// Where in the schema.
         field: String,
         /// The type found.
         found: String,
     },
-    /// A pattern is no regular expression.
+    /// A pattern is not a regular expression.
     #[error("schema of {field}: {source}")]
     Pattern {
         /// Where in the schema.
@@ -80,7 +79,7 @@ enum Node {
 struct Object {
     properties: BTreeMap<String, Node>,
     required: Vec<String>,
-    /// What entries that are no property must be; none: there can be none.
+    /// Schema of entries that are not in `properties`; `None` when those are not allowed.
     entries: Option<Box<Node>>,
     max_entries: usize,
 }
@@ -113,12 +112,12 @@ impl Schema {
     /// Compiles an OpenAPI schema.
     ///
     /// # Errors
-    /// When it has a type or a pattern that is not known here.
+    /// When it has an unsupported type or an invalid pattern.
     pub fn compile(schema: &Value) -> Result<Self, SchemaError> {
         compile(schema, &Path::Root).map(Self)
     }
 
-    /// All fields of a value that break a rule.
+    /// All fields of a value that violate the schema.
     pub fn check(&self, value: &Value) -> Vec<Violation> {
         let mut found = Vec::new();
         check(&self.0, value, &Path::Root, &mut found);
@@ -176,7 +175,7 @@ fn compile(schema: &Value, path: &Path<'_>) -> Result<Node, SchemaError> {
             let small = schema.get("format").and_then(Value::as_str) == Some("int32");
             let (low, high) =
                 if small { (i64::from(i32::MIN), i64::from(i32::MAX)) } else { (i64::MIN, i64::MAX) };
-            // schemars writes limits as floats; every limit of ours is a small whole number.
+            // schemars writes limits as floats; all our limits are small whole numbers.
             let limit = |key: &str| schema.get(key).and_then(Value::as_f64).map(|n| n as i64);
             Node::Integer { min: limit("minimum").unwrap_or(low), max: limit("maximum").unwrap_or(high) }
         }
@@ -261,7 +260,7 @@ fn check_list(list: &List, items: &[Value], path: &Path<'_>, found: &mut Vec<Vio
         let message = format!("must have {} to {} items, has {}", list.min, list.max, items.len());
         found.push(Violation::new(path, message));
     }
-    // Beyond its limit a list is not looked into: it could be of any length.
+    // Items beyond the limit are not checked: the list can have any length.
     for (index, item) in items.iter().take(list.max).enumerate() {
         check(&list.items, item, &path.index(index), found);
     }
@@ -289,8 +288,10 @@ fn check_text(text: &Text, string: &str, path: &Path<'_>, found: &mut Vec<Violat
         if !text.members.iter().any(|member| member == string) {
             let allowed = text.members.join(", ");
             let meant = did_you_mean(string, text.members.iter().map(String::as_str));
-            found
-                .push(Violation::new(path, format!("must be one of {allowed}; is {}{meant}", shown(string))));
+            found.push(Violation::new(
+                path,
+                format!("must be one of {allowed}; is {}{meant}", quoted(string)),
+            ));
         }
         return;
     }
@@ -318,16 +319,16 @@ fn check_text(text: &Text, string: &str, path: &Path<'_>, found: &mut Vec<Violat
             Some(words) => format!("{words} (pattern {pattern})"),
             None => format!("what matches {pattern}"),
         };
-        found.push(Violation::new(path, format!("must be {allowed}; is {}", shown(string))));
+        found.push(Violation::new(path, format!("must be {allowed}; is {}", quoted(string))));
     }
     if text.date_time && string.parse::<jiff::Timestamp>().is_err() {
-        let message = format!("must be a time such as 2027-01-31T12:00:00Z; is {}", shown(string));
+        let message = format!("must be a time such as 2027-01-31T12:00:00Z; is {}", quoted(string));
         found.push(Violation::new(path, message));
     }
 }
 
-/// A value as it is repeated to the user: quoted, without control characters, cut.
-fn shown(string: &str) -> String {
+/// A value for an error message: quoted, control characters escaped, at most 80 characters.
+fn quoted(string: &str) -> String {
     let cut: String = string.chars().take(80).collect();
     if cut.len() < string.len() { format!("{cut:?}…") } else { format!("{cut:?}") }
 }

@@ -1,5 +1,6 @@
 //! A call, and the actions that answer it.
 
+use crate::resources::Kind;
 use std::borrow::Cow;
 
 use jiff::Timestamp;
@@ -93,7 +94,7 @@ impl<'a> Call<'a> {
         let (name, row) = self.view.brought_by(trunk, number)?;
         let why = || format!("it is {number}, and comes in by Trunk {trunk}: {}", row.target);
         self.listener.hears(|| explain::Step {
-            resource: self.view.key("Number", name),
+            resource: self.view.key(Kind::Number, name),
             matched: true,
             why: why(),
         });

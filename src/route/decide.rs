@@ -3,6 +3,7 @@
 //! Emergency numbers come before everything. Then the platform's rules before, the tenant's own
 //! numbers and feature codes, its outbound routes by priority, and the platform's rules after.
 
+use crate::resources::Kind;
 use jiff::Timestamp;
 
 use super::digits;
@@ -123,7 +124,7 @@ pub fn decide<'a>(
 fn own<'a>(view: &'a TenantView, number: &str, listener: Tracer<'_>) -> Option<Decision<'a>> {
     let (own, row) = view.public_number(number)?;
     let why = || format!("{number} is the tenant's own, and does not leave: {}", row.target);
-    listener.hears(|| Step { resource: view.key("Number", own), matched: true, why: why() });
+    listener.hears(|| Step { resource: view.key(Kind::Number, own), matched: true, why: why() });
     Some(Decision::Target(&row.target))
 }
 
@@ -163,7 +164,7 @@ pub fn external<'a>(
         let matched = route.matches.iter().any(|m| digits::reaches(m, number));
         listener.hears(|| {
             let why = if matched { "its edits lead to" } else { "none of its edits leads to" };
-            Step { resource: view.key("OutboundRoute", name), matched, why: format!("{why} {number}") }
+            Step { resource: view.key(Kind::OutboundRoute, name), matched, why: format!("{why} {number}") }
         });
         matched
     });
@@ -260,7 +261,7 @@ fn feature<'a>(view: &'a TenantView, dialled: &str, listener: Tracer<'_>) -> Opt
             let takes = if code.action.takes_digits() { "digits behind" } else { "nothing behind" };
             let why = if matched { "is" } else { "is not" };
             let why = format!("{dialled} {why} its code {}, which takes {takes} it", code.code);
-            Step { resource: view.key("FeatureCode", name), matched, why }
+            Step { resource: view.key(Kind::FeatureCode, name), matched, why }
         });
     }
     let (name, code, digits) = found?;
@@ -276,7 +277,7 @@ fn outbound<'a>(
     listener: Tracer<'_>,
 ) -> Option<Decision<'a>> {
     let (name, route, edit) = view.routes().find_map(|(name, route)| {
-        let edit = rules::edited(&route.matches, dialled, listener, || view.key("OutboundRoute", name))?;
+        let edit = rules::edited(&route.matches, dialled, listener, || view.key(Kind::OutboundRoute, name))?;
         Some((name, route, edit))
     })?;
     if let Some(decision) = own(view, &edit.number, listener) {
@@ -301,7 +302,7 @@ fn outbound<'a>(
         listener.hears(|| {
             let has = if classes.is_empty() { "none".to_owned() } else { classes.join(", ") };
             let why = format!("OutboundRoute {name} asks for toll class {class}; the caller has {has}");
-            Step { resource: view.key("Extension", extension), matched: permitted, why }
+            Step { resource: view.key(Kind::Extension, extension), matched: permitted, why }
         });
     }
     Some(if permitted { Decision::Out(out) } else { Decision::Refused(Refusal::TollClass) })
@@ -340,7 +341,7 @@ pub fn settle<'a>(
             }
             DestinationKind::ExternalNumber => view.public_number(&target.name).map(|(name, own)| {
                 let why = || format!("{} is the tenant's own: {}", target.name, own.target);
-                listener.hears(|| Step { resource: view.key("Number", name), matched: true, why: why() });
+                listener.hears(|| Step { resource: view.key(Kind::Number, name), matched: true, why: why() });
                 &own.target
             }),
             _ => None,

@@ -2,6 +2,7 @@
 //!
 //! Calls on a switch have no listener: what would be told is a closure that is never called.
 
+use crate::resources::Kind;
 use std::cell::RefCell;
 
 use serde::Serialize;
@@ -65,7 +66,7 @@ impl std::fmt::Display for End {
 /// What names a trunk, from its name in plans.
 pub(super) fn trunk_key(name: &str) -> ObjectKey {
     let (namespace, name) = name.split_once('/').unwrap_or_default();
-    ObjectKey { kind: "Trunk", namespace: Some(namespace.to_owned()), name: name.to_owned() }
+    ObjectKey { kind: Kind::Trunk, namespace: Some(namespace.to_owned()), name: name.to_owned() }
 }
 
 /// What was told about a call.

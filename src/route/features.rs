@@ -5,6 +5,7 @@ use super::app::DialplanApp;
 use super::call::{Actions, Call};
 use super::legal::Word;
 use crate::plan::FeatureCodeRow;
+use crate::plan::SecretName;
 use crate::resources::feature_code::FeatureAction;
 
 /// Answers a feature code with the digits behind it.
@@ -18,7 +19,7 @@ pub fn feature(call: &Call, code: &FeatureCodeRow, digits: &str) -> Actions {
             let Some(voicemail) = &extension.voicemail else {
                 return Some(vec![DialplanApp::Hangup(Cause::UnallocatedNumber)]);
             };
-            if voicemail.asks_pin && extension.secrets.get("pin").is_none() {
+            if voicemail.asks_pin && extension.secrets.get(SecretName::Pin).is_none() {
                 return Some(vec![DialplanApp::Hangup(Cause::NormalTemporaryFailure)]);
             }
             // Without a PIN the box opens from its own phones only, which this is.

@@ -3,6 +3,7 @@
 //! A recording belongs to the leg that called, is begun once, and lasts as long as that leg,
 //! transfers included. Emergency calls, feature codes and voicemail boxes are never recorded.
 
+use crate::resources::Kind;
 use jiff::tz::TimeZone;
 use uuid::Uuid;
 
@@ -47,7 +48,11 @@ pub(super) fn of_caller(call: &Call) -> Actions {
         return Some(Vec::new());
     }
     let why = || "the call is recorded: the calls it makes are".to_owned();
-    call.listener.hears(|| Step { resource: call.view.key("Extension", name), matched: true, why: why() });
+    call.listener.hears(|| Step {
+        resource: call.view.key(Kind::Extension, name),
+        matched: true,
+        why: why(),
+    });
     begin(call)
 }
 

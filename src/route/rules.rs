@@ -3,6 +3,7 @@
 use super::digits::{self, Edit};
 use super::explain::{Step, Tracer};
 use crate::plan::{DialActionRow, DialRuleRow, NationalDialling, PlatformPlan};
+use crate::resources::Kind;
 use crate::resources::common::DigitMatch;
 use crate::resources::dial_rule::Phase;
 use crate::source::ObjectKey;
@@ -83,5 +84,5 @@ pub fn edited(
 
 /// What names a rule.
 pub fn key(name: &str) -> ObjectKey {
-    ObjectKey { kind: "DialRule", namespace: None, name: name.to_owned() }
+    ObjectKey { kind: Kind::DialRule, namespace: None, name: name.to_owned() }
 }

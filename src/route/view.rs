@@ -1,5 +1,6 @@
 //! A tenant's plan with the indexes that answering needs.
 
+use crate::resources::Kind;
 use std::collections::HashMap;
 
 use jiff::tz::TimeZone;
@@ -10,7 +11,6 @@ use crate::plan::{
     ExtensionRow, NationalDialling, NumberRow, OutboundRouteRow, Row, Rows, Target, TenantPlan,
 };
 use crate::resources::common::DestinationKind;
-use crate::secrets::signing_key::hexadecimal;
 use crate::source::ObjectKey;
 
 /// A tenant as calls see it.
@@ -87,13 +87,13 @@ impl TenantView {
     }
 
     /// What names a resource of the tenant.
-    pub fn key(&self, kind: &'static str, name: &str) -> ObjectKey {
+    pub fn key(&self, kind: Kind, name: &str) -> ObjectKey {
         ObjectKey { kind, namespace: Some(self.plan.tenant.namespace.clone()), name: name.to_owned() }
     }
 
     /// What names the tenant itself.
     pub fn tenant_key(&self) -> ObjectKey {
-        self.key("Tenant", &self.plan.tenant.name)
+        self.key(Kind::Tenant, &self.plan.tenant.name)
     }
 
     /// What names the resource that a destination leads to; a public number belongs to the tenant.
@@ -119,18 +119,9 @@ impl TenantView {
         self.time_zones.get(name).cloned().unwrap_or(TimeZone::UTC)
     }
 
-    /// HA1 of an extension's credentials in a realm (RFC 2617 §3.2.2.2); none without a password.
-    pub fn a1_hash(&self, number: &str, realm: &str) -> Option<String> {
-        use md5::{Digest, Md5};
-        let (_, extension) = self.extension(number)?;
-        let password = extension.secrets.get("password")?;
-        let mut digest = Md5::new();
-        digest.update(number);
-        digest.update(":");
-        digest.update(realm);
-        digest.update(":");
-        digest.update(password);
-        Some(hexadecimal(&digest.finalize().into()))
+    /// The a1-hash of an extension's credentials in a realm; `None` without a password.
+    pub fn a1_hash(&self, number: &str, realm: &str) -> Option<&str> {
+        self.extension(number)?.1.secrets.a1_hash(realm)
     }
 }
 

@@ -203,15 +203,12 @@ impl Keyring {
     /// seals, so that after a rotation everything differs and is sealed again.
     pub fn fingerprint<'a>(&self, parts: impl IntoIterator<Item = &'a [u8]>) -> Fingerprint {
         let mut fingerprint = Fingerprint::default();
-        let Some(key) = self.keys.get(&self.version) else { return fingerprint }; // there always is one
-        let mut bytes = Vec::with_capacity(512); // of most rows: all at once is hashed in half the time
+        let Some(key) = self.keys.get(&self.version) else { return fingerprint }; // `version` is always in `keys`
+        let mut hasher = blake3::Hasher::new_keyed(&key.mac);
         for part in parts {
-            bytes.extend_from_slice(&(part.len() as u64).to_be_bytes());
-            bytes.extend_from_slice(part);
+            hasher.update(&(part.len() as u64).to_be_bytes()).update(part);
         }
-        for (to, from) in fingerprint.iter_mut().zip(blake3::keyed_hash(&key.mac, &bytes).as_bytes()) {
-            *to = *from;
-        }
+        hasher.finalize_xof().fill(&mut fingerprint);
         fingerprint
     }
 }
@@ -250,9 +247,9 @@ fn lets_others_read(mode: u32, owner: u32) -> bool {
     mode & theirs != 0
 }
 
-/// Random bytes from the system: a new key, a password.
+/// Random bytes for a new key or password, from a cryptographic generator that the system seeds.
 pub fn random() -> [u8; KEY_BYTES] {
-    aes_gcm::Key::<Aes256Gcm>::generate().into()
+    rand::random()
 }
 
 /// The version of the key a value was sealed with.

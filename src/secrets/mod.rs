@@ -1,5 +1,6 @@
 //! What is kept secret: the keys that seal it, the key that calls are signed with, passwords that are made.
 
+pub mod a1_hash;
 pub mod keyring;
 pub mod password;
 pub mod signing_key;

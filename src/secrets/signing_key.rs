@@ -1,17 +1,11 @@
-//! Signatures by which our own dialplan knows again what it wrote itself.
+//! Signatures by which our own dialplan recognises what it wrote itself.
 
 use subtle::ConstantTimeEq;
 
 use crate::plan::TrunkRow;
 
-/// 128 bits in hexadecimal digits: what makes them character by character takes four times as long.
-pub fn hexadecimal(bits: &[u8; 16]) -> String {
-    let mut text = vec![0; 32];
-    match hex::encode_to_slice(bits, &mut text) {
-        Ok(()) => String::from_utf8(text).unwrap_or_default(),
-        Err(_) => String::new(), // two digits a byte: they fit
-    }
-}
+/// Length of a signature: 128 bits in hexadecimal.
+const SIGNATURE_DIGITS: usize = 32;
 
 /// The key of one installation, kept sealed in Postgres and the same on every switch.
 #[derive(Clone)]
@@ -25,8 +19,8 @@ impl SigningKey {
         Self { bytes }
     }
 
-    /// A key of no installation, for asking what would be answered: what it signs is believed
-    /// nowhere, and is the same everywhere.
+    /// A fixed key for dry runs such as `centrex trace`: no switch accepts its signatures, and they are
+    /// the same on every machine.
     pub fn of_nobody() -> Self {
         Self::new([0; 32])
     }
@@ -36,37 +30,33 @@ impl SigningKey {
         &self.bytes
     }
 
-    /// A signature of 32 hexadecimal digits (BLAKE3 in keyed mode, cut to 128 bits) over parts, which are
-    /// kept apart by their lengths; the purpose separates uses.
+    /// Signs parts, for a purpose: BLAKE3 in keyed mode, cut to 32 hexadecimal digits. The length
+    /// before each part keeps `["ab", ""]` and `["a", "b"]` apart: one byte up to 254, else the byte 255
+    /// and the length in eight, little endian. Calls in progress carry signatures, so this is fixed.
     pub fn sign(&self, purpose: &'static str, parts: &[&[u8]]) -> String {
-        let mut message = Vec::with_capacity(192);
+        let mut hasher = blake3::Hasher::new_keyed(&self.bytes);
         for part in [purpose.as_bytes()].iter().chain(parts) {
-            // Few bytes, because blocks of 64 are what costs: 254 and less take one.
             match u8::try_from(part.len()) {
-                Ok(length) if length < u8::MAX => message.push(length),
-                _ => {
-                    message.push(u8::MAX);
-                    message.extend((part.len() as u64).to_le_bytes());
-                }
-            }
-            message.extend_from_slice(part);
+                Ok(length) if length < u8::MAX => hasher.update(&[length]),
+                _ => hasher.update(&[u8::MAX]).update(&(part.len() as u64).to_le_bytes()),
+            };
+            hasher.update(part);
         }
-        let signature = blake3::keyed_hash(&self.bytes, &message);
-        signature.as_bytes().first_chunk().map(hexadecimal).unwrap_or_default()
+        hasher.finalize().to_hex().chars().take(SIGNATURE_DIGITS).collect()
     }
 
-    /// Whether a signature is right, in constant time.
+    /// Whether a signature is valid, in constant time.
     pub fn verify(&self, purpose: &'static str, parts: &[&[u8]], signature: &str) -> bool {
         self.sign(purpose, parts).as_bytes().ct_eq(signature.as_bytes()).into()
     }
 
-    /// The name of a trunk's gateway on the switches: one namespace for all profiles, and not to
-    /// be guessed by a phone (contract §4.2, §10.1).
+    /// The name of a trunk's gateway on the switches. All profiles share one namespace of gateways, and a
+    /// phone must not be able to guess a name (contract §4.2, §10.1).
     pub fn gateway_name(&self, trunk: uuid::Uuid, index: usize) -> String {
         format!("gw-{}", self.sign("gateway", &[trunk.as_bytes(), index.to_string().as_bytes()]))
     }
 
-    /// The names of all gateways of a trunk, in its order.
+    /// The names of a trunk's gateways, in the order of its row.
     pub fn gateway_names(&self, trunk: &TrunkRow) -> impl Iterator<Item = String> {
         (0..trunk.gateways.len()).map(|index| self.gateway_name(trunk.id, index))
     }

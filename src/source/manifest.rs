@@ -1,22 +1,23 @@
-//! One manifest, as a JSON value, into the objects it holds, or everything that is wrong with it.
+//! Reads the objects of one manifest document, or collects everything that is wrong with it.
 
+use crate::resources::Kind;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 use std::sync::LazyLock;
 
 use super::object::{Object, ObjectKey};
-use super::validate::{Kind, Kinds};
+use super::validate::{KindRules, RulesByKind};
 use crate::resources::nearest::did_you_mean;
 use crate::resources::pattern::*;
 use crate::resources::schema::{Schema, SchemaError, Violation};
 
-/// An object read from a manifest, and where in the document it stands.
+/// An object of a manifest, and its path in the document.
 #[derive(Clone, Debug)]
 pub struct Item {
     /// Path of the object in its document: empty, or `items[3]` in a `List`.
     pub path: String,
-    /// What names the object.
+    /// Key of the object.
     pub key: ObjectKey,
     /// The object.
     pub object: Object,
@@ -25,7 +26,7 @@ pub struct Item {
 /// Something wrong in a manifest.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fault {
-    /// The object, as far as it is known.
+    /// The object, if it has a name.
     pub resource: Option<ObjectKey>,
     /// Path of the object in its document: empty, or `items[3]` in a `List`.
     pub path: String,
@@ -36,15 +37,15 @@ pub struct Fault {
 /// Reads all objects of one document: one object, or those of a `List`.
 ///
 /// # Errors
-/// Everything that is wrong in the document, when anything is.
-pub fn read(document: Value, kinds: &Kinds) -> Result<Vec<Item>, Vec<Fault>> {
+/// Everything that is wrong in the document. Then none of its objects is returned.
+pub fn read(document: Value, kinds: &RulesByKind) -> Result<Vec<Item>, Vec<Fault>> {
     let mut reader = Reader { kinds, items: Vec::new(), faults: Vec::new() };
     reader.document(document);
     if reader.faults.is_empty() { Ok(reader.items) } else { Err(reader.faults) }
 }
 
 struct Reader<'a> {
-    kinds: &'a Kinds,
+    kinds: &'a RulesByKind,
     items: Vec<Item>,
     faults: Vec<Fault>,
 }
@@ -83,17 +84,17 @@ impl Reader<'_> {
         let key = key(&map, kind);
         violations.extend(body(&mut map, kind));
         if violations.is_empty() {
-            match Object::from_json(kind.name, Value::Object(map)) {
+            match Object::from_json(kind.name.as_str(), Value::Object(map)) {
                 Some(Ok(object)) => return self.items.push(Item { path, key: object.key(), object }),
                 Some(Err(error)) => violations.push(Violation::new("", error.to_string())),
-                None => violations.push(Violation::new("kind", "is not read here")),
+                None => violations.push(Violation::new("kind", "is not a kind that Centrex reads")),
             }
         }
         let fault = |violation| Fault { resource: key.clone(), path: path.clone(), violation };
         self.faults.extend(violations.into_iter().map(fault));
     }
 
-    fn kind(&self, map: &Map<String, Value>) -> Result<&Kind, Violation> {
+    fn kind(&self, map: &Map<String, Value>) -> Result<&KindRules, Violation> {
         let text = |field: &str| match map.get(field) {
             Some(Value::String(text)) => Ok(text.as_str()),
             Some(_) => Err(Violation::new(field, "must be a string")),
@@ -103,7 +104,8 @@ impl Reader<'_> {
         let Some(kind) = self.kinds.get(name) else {
             let known: Vec<&str> = self.kinds.names().collect();
             let meant = did_you_mean(name, known.iter().copied());
-            let message = format!("{name:?} is no kind read here{meant}; kinds are {}", known.join(", "));
+            let message =
+                format!("{name:?} is not a kind that Centrex reads{meant}; kinds are {}", known.join(", "));
             return Err(Violation::new("kind", message));
         };
         if kind.api_version != api_version {
@@ -119,14 +121,14 @@ impl Reader<'_> {
     }
 }
 
-/// The key of an object whose metadata was looked at, when it has a name.
-fn key(map: &Map<String, Value>, kind: &Kind) -> Option<ObjectKey> {
+/// The key of an object whose metadata was checked; `None` without a name.
+fn key(map: &Map<String, Value>, kind: &KindRules) -> Option<ObjectKey> {
     let text = |field: &str| map.get("metadata")?.get(field)?.as_str().map(str::to_owned);
     Some(ObjectKey { kind: kind.name, namespace: text("namespace"), name: text("name")? })
 }
 
-/// Checks metadata, and puts in the namespace where it is left out.
-fn metadata(map: &mut Map<String, Value>, kind: &Kind) -> Vec<Violation> {
+/// Checks metadata, and sets the namespace `default` if it is missing.
+fn metadata(map: &mut Map<String, Value>, kind: &KindRules) -> Vec<Violation> {
     let schema = match &*METADATA {
         Ok(schema) => schema,
         Err(error) => return vec![Violation::new("metadata", error.to_string())],
@@ -150,8 +152,8 @@ fn metadata(map: &mut Map<String, Value>, kind: &Kind) -> Vec<Violation> {
     }
 }
 
-/// What is wrong with a name and a namespace. An API server lets through names that no manifest and
-/// no reference may have: such an object is not for Centrex to take up.
+/// What is wrong with a name and a namespace. The API server accepts names that no manifest and no reference
+/// may have. Centrex does not read such an object.
 pub fn name_violations(name: &str, namespace: Option<&str>) -> Vec<Violation> {
     let mut metadata = json!({"name": name});
     if let Some(namespace) = namespace {
@@ -163,10 +165,10 @@ pub fn name_violations(name: &str, namespace: Option<&str>) -> Vec<Violation> {
     }
 }
 
-/// Checks what an object holds beside its metadata, and brings it into the form it is read in.
-fn body(map: &mut Map<String, Value>, kind: &Kind) -> Vec<Violation> {
+/// Checks everything but the metadata of an object. Removes its status and merges `stringData`.
+fn body(map: &mut Map<String, Value>, kind: &KindRules) -> Vec<Violation> {
     map.remove("status");
-    if kind.name == "Secret" {
+    if kind.name == Kind::Secret {
         let violations = kind.check(&without_head(map));
         if violations.is_empty() { merge_string_data(map) } else { violations }
     } else {
@@ -174,7 +176,7 @@ fn body(map: &mut Map<String, Value>, kind: &Kind) -> Vec<Violation> {
     }
 }
 
-/// An object without `apiVersion`, `kind` and `metadata`, which every kind has.
+/// An object without `apiVersion`, `kind` and `metadata`: the part that differs by kind.
 pub fn without_head(map: &Map<String, Value>) -> Value {
     let rest = map.iter().filter(|(key, _)| !matches!(key.as_str(), "apiVersion" | "kind" | "metadata"));
     Value::Object(rest.map(|(key, value)| (key.clone(), value.clone())).collect())
@@ -204,8 +206,8 @@ fn merge_string_data(map: &mut Map<String, Value>) -> Vec<Violation> {
     violations
 }
 
-/// Metadata as the API server takes it. What a cluster adds to an object may stay in a manifest
-/// that was exported from one, and is not read.
+/// Schema of metadata, as the API server accepts it. Fields that a cluster adds are allowed, because manifests
+/// are exported from clusters, and ignored.
 static METADATA: LazyLock<Result<Schema, SchemaError>> = LazyLock::new(|| {
     let any = json!({"x-kubernetes-preserve-unknown-fields": true});
     let name = json!({"type": "string", "minLength": 1, "maxLength": NAME_LENGTH, "pattern": NAME_PATTERN});

@@ -9,12 +9,12 @@ use serde::Serialize;
 
 use crate::resources::*;
 
-/// What names an object: kind, namespace (none for cluster kinds) and name.
+/// Identifies an object.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct ObjectKey {
     /// Kind, such as `Extension`.
-    pub kind: &'static str,
-    /// Namespace; none for cluster-wide kinds.
+    pub kind: Kind,
+    /// Namespace; `None` for cluster-wide kinds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
     /// Name.
@@ -41,9 +41,9 @@ macro_rules! objects {
 
         impl Object {
             /// Its kind.
-            pub fn kind(&self) -> &'static str {
+            pub fn kind(&self) -> Kind {
                 match self {
-                    $(Self::$kind(_) => stringify!($kind),)*
+                    $(Self::$kind(_) => Kind::$kind,)*
                 }
             }
 
@@ -54,7 +54,7 @@ macro_rules! objects {
                 }
             }
 
-            /// Its metadata, to be changed; copied first where the object is shared.
+            /// Its metadata, mutable. Copies the object first if it is shared.
             pub fn metadata_mut(&mut self) -> &mut ObjectMeta {
                 match self {
                     $(Self::$kind(object) => &mut Arc::make_mut(object).metadata,)*
@@ -64,7 +64,7 @@ macro_rules! objects {
             /// The object as JSON.
             ///
             /// # Errors
-            /// When it cannot be written as JSON, which no object read from JSON does.
+            /// Never for an object that was read from JSON.
             pub fn to_json(&self) -> Result<serde_json::Value, serde_json::Error> {
                 match self {
                     $(Self::$kind(object) => serde_json::to_value(&**object),)*
@@ -103,7 +103,7 @@ macro_rules! statuses {
                 }
             }
 
-            /// Puts conditions in; copied first where the object is shared.
+            /// Replaces the conditions of its status. Copies the object first if it is shared.
             pub fn set_conditions(&mut self, conditions: Vec<Condition>) {
                 match self {
                     $(Self::$kind(object) => {
@@ -119,7 +119,7 @@ macro_rules! statuses {
 with_kinds!(statuses);
 
 impl Object {
-    /// What names it.
+    /// Its key.
     pub fn key(&self) -> ObjectKey {
         let metadata = self.metadata();
         ObjectKey {
@@ -129,8 +129,8 @@ impl Object {
         }
     }
 
-    /// True when compile finds the same in both: the API server counts changes of a spec, and what
-    /// else differs (status, labels) is not read. Without a generation they count as different.
+    /// Whether compile reads the same from both: the generation changes with every change of a spec, and
+    /// compile does not read status or labels. False for objects without a generation.
     pub fn is_same_input(&self, other: &Self) -> bool {
         let (one, other) = (self.metadata(), other.metadata());
         one.generation.is_some()
@@ -140,12 +140,12 @@ impl Object {
             && one.finalizers == other.finalizers
     }
 
-    /// When it was created; the oldest wins a conflict. An object without a time is the youngest.
+    /// Creation time, which decides conflicts: the oldest object wins. An object without one is the youngest.
     pub fn created(&self) -> Timestamp {
         created(self.metadata())
     }
 
-    /// Name of the tenant it belongs to, for kinds that belong to one.
+    /// Name of its tenant; `None` for kinds that belong to no tenant.
     pub fn tenant(&self) -> Option<&str> {
         let reference = match self {
             Self::Extension(o) => &o.spec.tenant_ref,
@@ -160,7 +160,15 @@ impl Object {
             Self::MediaFile(o) => &o.spec.tenant_ref,
             Self::FeatureCode(o) => &o.spec.tenant_ref,
             Self::RoutingTest(o) => &o.spec.tenant_ref,
-            _ => return None,
+            Self::DialRule(_)
+            | Self::SipProfile(_)
+            | Self::Switch(_)
+            | Self::Tenant(_)
+            | Self::TenantProfile(_)
+            | Self::Trunk(_)
+            | Self::Secret(_)
+            | Self::ConfigMap(_)
+            | Self::Namespace(_) => return None,
         };
         Some(&reference.name)
     }

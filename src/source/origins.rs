@@ -1,4 +1,4 @@
-//! Which resource a row is compiled from.
+//! Finds the resource that a row was compiled from.
 
 use std::sync::Arc;
 
@@ -6,15 +6,16 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 
 use super::{PlatformSnapshot, TenantSnapshot};
-use crate::plan::{Origin, tenant_rows};
+use crate::plan::{DialRuleRow, Origin, Row, SipProfileRow, TrunkRow, tenant_rows};
+use crate::resources::Kind;
 
 impl TenantSnapshot {
-    /// The resource of a row, by its table and name.
-    pub fn origin(&self, table: &str, name: &str) -> Option<Origin> {
+    /// The resource of a row, by its kind and name.
+    pub fn origin(&self, kind: &str, name: &str) -> Option<Origin> {
         macro_rules! find {
-            ($($list:ident),*) => {
-                match table {
-                    $(stringify!($list) => find(&self.$list, name),)*
+            ($($list:ident: $row:ty),*) => {
+                match Kind::by_name(kind)? {
+                    $(<$row as Row>::KIND => find(&self.$list, name),)*
                     _ => None,
                 }
             };
@@ -24,12 +25,12 @@ impl TenantSnapshot {
 }
 
 impl PlatformSnapshot {
-    /// The resource of a row, by its table and name.
-    pub fn origin(&self, table: &str, name: &str) -> Option<Origin> {
-        match table {
-            "sip_profiles" => find(&self.sip_profiles, name),
-            "dial_rules" => find(&self.dial_rules, name),
-            "trunks" => {
+    /// The resource of a row, by its kind and name.
+    pub fn origin(&self, kind: &str, name: &str) -> Option<Origin> {
+        match Kind::by_name(kind)? {
+            SipProfileRow::KIND => find(&self.sip_profiles, name),
+            DialRuleRow::KIND => find(&self.dial_rules, name),
+            TrunkRow::KIND => {
                 let (namespace, name) = name.split_once('/')?;
                 let named = |metadata: &ObjectMeta| {
                     metadata.namespace.as_deref() == Some(namespace) && metadata.name.as_deref() == Some(name)
@@ -41,11 +42,11 @@ impl PlatformSnapshot {
     }
 }
 
-/// The object of a name, among those of one kind and namespace, which are in order of their names.
+/// The object of this name. `objects` are ordered by name.
 fn find<K: Resource>(objects: &[Arc<K>], name: &str) -> Option<Origin> {
-    let place =
+    let position =
         objects.binary_search_by(|object| object.meta().name.as_deref().unwrap_or_default().cmp(name));
-    objects.get(place.ok()?).map(|object| of(object.meta()))
+    objects.get(position.ok()?).map(|object| of(object.meta()))
 }
 
 fn of(metadata: &ObjectMeta) -> Origin {

@@ -1,14 +1,15 @@
-//! Which Secrets and ConfigMaps an object takes something from.
+//! Which Secrets, ConfigMaps and Trunks an object refers to.
 
 use super::object::{Object, ObjectKey};
 use crate::resources::Extension;
+use crate::resources::Kind;
 use crate::resources::common::{NamespacedRef, SecretKeyRef};
 
-/// Every Secret and ConfigMap an object refers to, each once, in order. All are in its namespace.
+/// Every Secret and ConfigMap that an object refers to, each once, ordered by key. All are in its namespace.
 pub fn references(object: &Object) -> Vec<ObjectKey> {
     let namespace = &object.metadata().namespace;
     let key = |kind, name: &String| ObjectKey { kind, namespace: namespace.clone(), name: name.clone() };
-    let secret = |reference: &SecretKeyRef| key("Secret", &reference.name);
+    let secret = |reference: &SecretKeyRef| key(Kind::Secret, &reference.name);
     let mut found: Vec<ObjectKey> = match object {
         Object::Extension(o) => {
             let password = match &o.spec.credentials {
@@ -25,7 +26,7 @@ pub fn references(object: &Object) -> Vec<ObjectKey> {
         Object::Conference(o) => o.spec.pin_secret_ref.iter().map(secret).collect(),
         Object::MediaFile(o) => {
             let maps = o.spec.source.config_map_key_ref.iter();
-            maps.map(|reference| key("ConfigMap", &reference.name)).collect()
+            maps.map(|reference| key(Kind::ConfigMap, &reference.name)).collect()
         }
         Object::Tenant(_)
         | Object::TenantProfile(_)
@@ -60,18 +61,18 @@ pub fn trunks(object: &Object) -> Vec<ObjectKey> {
     };
     let home = &object.metadata().namespace;
     let key = |reference: &NamespacedRef| ObjectKey {
-        kind: "Trunk",
+        kind: Kind::Trunk,
         namespace: reference.namespace.clone().or_else(|| home.clone()),
         name: reference.name.clone(),
     };
     references.into_iter().map(key).collect()
 }
 
-/// The Secret an extension without credentials takes its password from; none when it names one.
+/// The generated Secret with the password of an extension; `None` when the extension has credentials.
 pub fn generated_secret(extension: &Extension) -> Option<ObjectKey> {
     extension.spec.credentials.is_none().then_some(())?;
     Some(ObjectKey {
-        kind: "Secret",
+        kind: Kind::Secret,
         namespace: extension.metadata.namespace.clone(),
         name: format!("{}-sip", extension.metadata.name.as_deref()?),
     })
@@ -136,7 +137,7 @@ mod tests {
             (crd["spec"]["names"]["kind"].as_str().unwrap().to_owned(), count(spec))
         });
         let found: Vec<(String, usize)> = schemas.filter(|(_, count)| *count > 0).collect();
-        let known = [("Conference", 1), ("Extension", 2), ("MediaFile", 1), ("Trunk", 1)];
-        assert_eq!(found, known.map(|(kind, count)| (kind.to_owned(), count)));
+        let known = [(Kind::Conference, 1), (Kind::Extension, 2), (Kind::MediaFile, 1), (Kind::Trunk, 1)];
+        assert_eq!(found, known.map(|(kind, count)| (kind.to_string(), count)));
     }
 }

@@ -1,22 +1,22 @@
-//! What the API server would say of a resource, said in process: the CRD's schema and its CEL rules.
+//! Checks a resource as the API server would: by the CRD's schema and its CEL rules.
 //!
-//! The folder source has no API server in front of it; this is what stands there instead. It is
-//! built once from the CRDs that `centrex crds` prints, so both hold the same rules.
+//! Needed by the folder source, which has no API server. The rules are built once from the CRDs that
+//! `centrex crds` prints, so both sources apply the same ones.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 
-use crate::resources::crd;
 use crate::resources::rules::Rules;
 use crate::resources::schema::{Schema, SchemaError, Violation};
+use crate::resources::{Kind, crd};
 
 /// The rules of one kind.
 #[derive(Debug)]
-pub struct Kind {
-    /// Its name, such as `Extension`.
-    pub name: &'static str,
+pub struct KindRules {
+    /// The kind.
+    pub name: Kind,
     /// Its `apiVersion`.
     pub api_version: &'static str,
     /// Whether its objects live in a namespace.
@@ -27,28 +27,28 @@ pub struct Kind {
 
 /// The rules of every kind Centrex reads.
 #[derive(Debug)]
-pub struct Kinds(BTreeMap<&'static str, Kind>);
+pub struct RulesByKind(BTreeMap<Kind, KindRules>);
 
-static KINDS: LazyLock<Result<Kinds, SchemaError>> = LazyLock::new(Kinds::compile);
+static KINDS: LazyLock<Result<RulesByKind, SchemaError>> = LazyLock::new(RulesByKind::compile);
 
-/// The rules of every kind, compiled at first use.
+/// The rules of every kind, compiled on first use.
 ///
 /// # Errors
-/// When a CRD of ours has a schema the checker does not know, which a test rules out.
-pub fn kinds() -> Result<&'static Kinds, &'static SchemaError> {
+/// When one of our CRDs uses a schema keyword that the checker does not support. A test rules this out.
+pub fn kinds() -> Result<&'static RulesByKind, &'static SchemaError> {
     KINDS.as_ref()
 }
 
-impl Kinds {
+impl RulesByKind {
     fn compile() -> Result<Self, SchemaError> {
         let mut kinds = BTreeMap::new();
         for definition in crd::all() {
             let found = &definition.spec.names.kind;
             let missing = || SchemaError::Missing(found.clone());
-            let name = *crd::KINDS.iter().find(|name| *name == found).ok_or_else(missing)?;
+            let name = Kind::by_name(found).ok_or_else(missing)?;
             let published = crd::tidy(&definition).map_err(|_| missing())?;
             let schema = published.pointer("/spec/versions/0/schema/openAPIV3Schema").ok_or_else(missing)?;
-            let kind = Kind {
+            let kind = KindRules {
                 name,
                 api_version: crate::resources::API_VERSION,
                 namespaced: definition.spec.scope == "Namespaced",
@@ -59,38 +59,41 @@ impl Kinds {
         }
         for (name, namespaced, schema) in core_kinds() {
             let schema = Schema::compile(&schema)?;
-            kinds.insert(name, Kind { name, api_version: "v1", namespaced, schema, rules: Rules::default() });
+            kinds.insert(
+                name,
+                KindRules { name, api_version: "v1", namespaced, schema, rules: Rules::default() },
+            );
         }
         Ok(Self(kinds))
     }
 
     /// The rules of a kind by its name.
-    pub fn get(&self, kind: &str) -> Option<&Kind> {
-        self.0.get(kind)
+    pub fn get(&self, kind: &str) -> Option<&KindRules> {
+        self.0.get(&Kind::by_name(kind)?)
     }
 
     /// The names of all kinds, in order.
     pub fn names(&self) -> impl Iterator<Item = &'static str> {
-        self.0.keys().copied()
+        self.0.keys().map(|kind| kind.as_str())
     }
 }
 
-impl Kind {
-    /// All fields of a resource that break a rule of the schema or, where the schema holds, of
-    /// CEL. The resource comes without `apiVersion`, `kind`, `metadata` and `status`.
+impl KindRules {
+    /// All fields that violate the schema or, if there are none, a CEL rule. `body` is the resource without
+    /// `apiVersion`, `kind`, `metadata` and `status`.
     pub fn check(&self, body: &Value) -> Vec<Violation> {
         let found = self.schema.check(body);
         if found.is_empty() { self.rules.check(body, None) } else { found }
     }
 
-    /// All fields of a resource that may not change as they did since `old`.
+    /// All fields that must not change from `old` as they did.
     pub fn check_update(&self, body: &Value, old: &Value) -> Vec<Violation> {
         self.rules.check(body, Some(old))
     }
 }
 
-/// Kubernetes' own kinds, as far as Centrex reads them. Their other fields are not looked at.
-fn core_kinds() -> [(&'static str, bool, Value); 3] {
+/// Kubernetes' own kinds that Centrex reads: name, whether it is namespaced, schema. Unlisted fields are refused.
+fn core_kinds() -> [(Kind, bool, Value); 3] {
     let any = json!({"x-kubernetes-preserve-unknown-fields": true});
     let texts = json!({"type": "object", "additionalProperties": {"type": "string"}});
     let flag = json!({"type": "boolean"});
@@ -101,5 +104,5 @@ fn core_kinds() -> [(&'static str, bool, Value); 3] {
     let config_map = json!({"type": "object", "properties": {
         "data": texts, "binaryData": texts, "immutable": flag
     }});
-    [("ConfigMap", true, config_map), ("Namespace", false, namespace), ("Secret", true, secret)]
+    [(Kind::ConfigMap, true, config_map), (Kind::Namespace, false, namespace), (Kind::Secret, true, secret)]
 }

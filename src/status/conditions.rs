@@ -312,10 +312,11 @@ mod tests {
     use super::super::reason::is_true;
     use super::*;
     use crate::compile::Reason;
+    use crate::resources::Kind;
     use crate::source::ObjectKey;
 
     fn key() -> ObjectKey {
-        ObjectKey { kind: "Extension", namespace: Some("acme".to_owned()), name: "anna".to_owned() }
+        ObjectKey { kind: Kind::Extension, namespace: Some("acme".to_owned()), name: "anna".to_owned() }
     }
 
     fn facts<'a>(problems: &'a [&'a Problem], live: Live) -> Facts<'a> {

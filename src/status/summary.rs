@@ -1,5 +1,6 @@
 //! What a Tenant's status says of its resources: counts against limits, and the first that fail.
 
+use crate::resources::Kind;
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -15,7 +16,7 @@ const MOST_NAMED: usize = 10;
 /// A summary in the making.
 #[derive(Debug, Default)]
 pub struct Summary {
-    counts: BTreeMap<&'static str, ResourceCount>,
+    counts: BTreeMap<Kind, ResourceCount>,
     /// The first resources with a problem.
     pub failing: Vec<String>,
 }
@@ -37,22 +38,22 @@ impl Summary {
 
     /// The counts, with the limits of the tenant's profile.
     pub fn resources(self, profile: Option<&TenantProfileSpec>) -> Vec<ResourceCount> {
-        let limit = |kind: &str| {
+        let limit = |kind: Kind| {
             let profile = profile?;
             match kind {
-                "Extension" => profile.max_extensions,
-                "Device" => profile.max_devices,
-                "Queue" => profile.max_queues,
-                "Conference" => profile.max_conferences,
-                "RingGroup" => profile.max_ring_groups,
-                "IvrMenu" => profile.max_ivr_menus,
-                "Number" => profile.max_numbers,
+                Kind::Extension => profile.max_extensions,
+                Kind::Device => profile.max_devices,
+                Kind::Queue => profile.max_queues,
+                Kind::Conference => profile.max_conferences,
+                Kind::RingGroup => profile.max_ring_groups,
+                Kind::IvrMenu => profile.max_ivr_menus,
+                Kind::Number => profile.max_numbers,
                 _ => None,
             }
         };
         self.counts
             .into_iter()
-            .map(|(kind, count)| ResourceCount { kind: kind.to_owned(), limit: limit(kind), ..count })
+            .map(|(kind, count)| ResourceCount { kind: kind.to_string(), limit: limit(kind), ..count })
             .collect()
     }
 }

@@ -1,4 +1,4 @@
-//! Options of every role that needs the store; each is an environment variable too.
+//! Options of every command that uses the store. Each can be set by an environment variable too.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use clap::Args;
 use super::{StoreError, StoreOptions};
 use crate::secrets::keyring::{Keyring, KeyringError};
 
-/// Where the store is, and what its secrets are sealed with.
+/// Where Postgres is, and the keys of its secrets.
 #[derive(Args, Clone, Debug)]
 pub struct StoreArgs {
     /// Postgres, postgres://USER:PASSWORD@HOST:PORT/DATABASE
@@ -21,8 +21,8 @@ pub struct StoreArgs {
     )]
     pub database_url: Option<String>,
 
-    /// File with that URL, used in its place and read again as it changes: a new password is taken up
-    /// without a restart
+    /// File with that URL, used instead of --database-url and read again when it changes: a new password needs
+    /// no restart
     #[arg(long, env = "CENTREX_DATABASE_URL_FILE", value_name = "FILE")]
     pub database_url_file: Option<PathBuf>,
 
@@ -32,10 +32,10 @@ pub struct StoreArgs {
 }
 
 impl StoreArgs {
-    /// What they say, with the keys read.
+    /// Options of the store, with the key file read.
     ///
     /// # Errors
-    /// A file or the URL is not what it should be.
+    /// When the URL, the file with the URL or the key file is invalid, or a file cannot be read.
     pub fn options<E: From<KeyringError> + From<StoreError>>(&self) -> Result<StoreOptions, E> {
         let keyring = Arc::new(Keyring::read_file(&self.encryption_key_file)?);
         let options = match &self.database_url_file {

@@ -1,28 +1,28 @@
-//! Domains and public numbers, each held by one tenant. Compile has settled who holds what; here a
-//! claim moves to whoever has it in its plan, and a tenant gives back only what is still its own.
+//! Domains and public numbers, each held by one tenant. Compile has decided which tenant holds a claim. Writing a
+//! plan moves its claims to the tenant; a tenant releases only claims that it still holds.
 
 use sqlx::{AssertSqlSafe, PgConnection};
 use uuid::Uuid;
 
-use super::error::{Doing, StoreError};
+use super::error::{PgContext, StoreError};
 use crate::plan::TenantPlan;
 
-/// Makes the tenant's claims those of the plan.
+/// Replaces the tenant's claims by those of its plan.
 pub(super) async fn write(connection: &mut PgConnection, plan: &TenantPlan) -> Result<(), StoreError> {
     let domains = plan.tenant.domains.iter().map(String::as_str).collect();
     let numbers = plan.numbers.values().map(|row| row.number.as_str()).collect();
-    settle(connection, "domain", plan.tenant.id, domains).await?;
-    settle(connection, "number", plan.tenant.id, numbers).await
+    replace(connection, "domain", plan.tenant.id, domains).await?;
+    replace(connection, "number", plan.tenant.id, numbers).await
 }
 
-/// Gives back everything the tenant holds.
+/// Releases all claims of a tenant.
 pub(super) async fn release(connection: &mut PgConnection, id: Uuid) -> Result<(), StoreError> {
-    settle(connection, "domain", id, Vec::new()).await?;
-    settle(connection, "number", id, Vec::new()).await
+    replace(connection, "domain", id, Vec::new()).await?;
+    replace(connection, "number", id, Vec::new()).await
 }
 
-/// Makes what a tenant holds in `public.<claim>s` exactly these.
-async fn settle(
+/// Replaces a tenant's rows in `public.<claim>s`.
+async fn replace(
     connection: &mut PgConnection,
     claim: &'static str,
     id: Uuid,
@@ -36,12 +36,12 @@ async fn settle(
         .bind(id)
         .fetch_all(&mut *connection)
         .await
-        .doing("reading claims")?;
+        .context("reading claims")?;
     if held == wanted {
         return Ok(());
     }
-    // All rows concerned are locked in one order: two tenants who swap numbers at the same moment
-    // wait for each other once, not in a circle.
+    // Rows are locked in one order: two tenants that swap numbers at once wait for each other once, and do not
+    // deadlock.
     let lock = format!(
         "SELECT FROM public.{claim}s WHERE tenant_id = $1 OR {claim} = ANY($2) ORDER BY {claim} FOR UPDATE"
     );
@@ -57,7 +57,7 @@ async fn settle(
             .bind(&wanted)
             .execute(&mut *connection)
             .await
-            .doing("writing claims")?;
+            .context("writing claims")?;
     }
     Ok(())
 }

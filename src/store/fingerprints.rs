@@ -1,61 +1,62 @@
-//! Fingerprints of a plan's rows: what tells, without their bodies, which of them changed.
+//! Keyed hashes of a plan's rows: they show which rows changed without reading their bodies.
 
 use crate::secrets::keyring::{Fingerprint, Keyring};
 
-/// What tells a row from the one that was stored.
+/// Keyed hash of one row: its scope, kind, name, body and secrets.
 pub(crate) struct RowFingerprint {
     pub name: Box<str>,
     pub fingerprint: Fingerprint,
 }
 
-/// Those of one table, in order of their names.
-pub(crate) struct TableFingerprints {
-    pub table: &'static str,
+/// Fingerprints of all rows of one kind, sorted by name.
+pub(crate) struct KindFingerprints {
+    pub kind: &'static str,
     pub rows: Vec<RowFingerprint>,
 }
 
-/// Those of a whole plan, in order of its tables.
+/// Fingerprints of all rows of a plan, in the order of its kinds.
 #[derive(Default)]
-pub(crate) struct RowFingerprints(pub Vec<TableFingerprints>);
+pub(crate) struct RowFingerprints(pub Vec<KindFingerprints>);
 
-/// How the rows of one table differ from those before.
+/// Difference between the rows of one kind in two plans.
 pub(crate) struct Difference<'a> {
-    pub table: &'static str,
-    /// New or other than before.
+    pub kind: &'static str,
+    /// Rows that are new or changed.
     pub changed: Vec<&'a RowFingerprint>,
-    /// No longer there.
-    pub gone: Vec<&'a str>,
+    /// Names of rows that only the earlier plan has.
+    pub removed: Vec<&'a str>,
 }
 
 impl RowFingerprints {
-    /// The fingerprint of the plan: of what it has beside its tables, and of every row.
-    pub fn of_plan(&self, keyring: &Keyring, beside: &str) -> Fingerprint {
-        let rows = self.0.iter().flat_map(|table| &table.rows).map(|row| row.fingerprint.as_slice());
-        keyring.fingerprint([beside.as_bytes()].into_iter().chain(rows))
+    /// The fingerprint of the whole plan: of its header, which is the tenant's own row, and of every row.
+    pub fn of_plan(&self, keyring: &Keyring, header: &str) -> Fingerprint {
+        let rows = self.0.iter().flat_map(|kind| &kind.rows).map(|row| row.fingerprint.as_slice());
+        keyring.fingerprint([header.as_bytes()].into_iter().chain(rows))
     }
 
-    /// How they differ from those before, table by table.
+    /// What changed since an earlier plan, kind by kind.
     pub fn since<'a>(&'a self, before: &'a Self) -> Vec<Difference<'a>> {
-        let rows = |table: &str| before.0.iter().find(|before| before.table == table);
-        let pair = |now: &'a TableFingerprints| now.since(rows(now.table).map_or(&[], |before| &before.rows));
-        self.0.iter().map(pair).collect()
+        let rows = |kind: &str| before.0.iter().find(|before| before.kind == kind);
+        let compare =
+            |now: &'a KindFingerprints| now.since(rows(now.kind).map_or(&[], |before| &before.rows));
+        self.0.iter().map(compare).collect()
     }
 }
 
-impl TableFingerprints {
+impl KindFingerprints {
     fn since<'a>(&'a self, before: &'a [RowFingerprint]) -> Difference<'a> {
-        let mut difference = Difference { table: self.table, changed: Vec::new(), gone: Vec::new() };
+        let mut difference = Difference { kind: self.kind, changed: Vec::new(), removed: Vec::new() };
         let mut before = before.iter().peekable();
         for row in &self.rows {
             while let Some(old) = before.next_if(|old| old.name < row.name) {
-                difference.gone.push(&old.name);
+                difference.removed.push(&old.name);
             }
             match before.next_if(|old| old.name == row.name) {
                 Some(old) if old.fingerprint == row.fingerprint => {}
                 _ => difference.changed.push(row),
             }
         }
-        difference.gone.extend(before.map(|old| &*old.name));
+        difference.removed.extend(before.map(|old| &*old.name));
         difference
     }
 }
@@ -64,23 +65,23 @@ impl TableFingerprints {
 mod tests {
     use super::*;
 
-    fn prints(rows: &[(&str, u8)]) -> RowFingerprints {
+    fn fingerprints(rows: &[(&str, u8)]) -> RowFingerprints {
         let rows = rows
             .iter()
             .map(|(name, byte)| RowFingerprint { name: (*name).into(), fingerprint: [*byte; 16] })
             .collect();
-        RowFingerprints(vec![TableFingerprints { table: "extensions", rows }])
+        RowFingerprints(vec![KindFingerprints { kind: "Extension", rows }])
     }
 
     fn since(before: &[(&str, u8)], now: &[(&str, u8)]) -> (Vec<String>, Vec<String>) {
-        let (before, now) = (prints(before), prints(now));
+        let (before, now) = (fingerprints(before), fingerprints(now));
         let difference = now.since(&before).remove(0);
-        let changed = difference.changed.iter().map(|print| print.name.to_string()).collect();
-        (changed, difference.gone.iter().map(|name| name.to_string()).collect())
+        let changed = difference.changed.iter().map(|row| row.name.to_string()).collect();
+        (changed, difference.removed.iter().map(|name| name.to_string()).collect())
     }
 
     #[test]
-    fn what_changed_came_and_went_is_told_apart() {
+    fn changed_added_and_removed_rows_are_found() {
         let names = |names: &[&str]| names.iter().map(|name| name.to_string()).collect::<Vec<_>>();
         let before = [("b", 1), ("c", 1), ("d", 1), ("f", 1)];
         assert_eq!(since(&before, &before), (names(&[]), names(&[])));

@@ -1,4 +1,4 @@
-//! Plans read back from Postgres, each as of one revision, each tenant in its own role.
+//! Plans read from Postgres: each plan as of one revision, each tenant in its own role.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,34 +8,35 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection, PgExecutor, PgPool};
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
-use super::error::{Doing, StoreError};
+use super::error::{PgContext, StoreError};
 use super::migrate::{self, enter};
+use super::records::{PLATFORM, PlanRecords, Prepared, RowRecord, RowRecords};
 use super::revision_log;
 use super::revision_log::Names;
-use super::tables::{PLATFORM, Prepared, StoredRow, StoredRows, Tables};
+use super::rows::{PLATFORM_TABLE, TENANT_TABLE};
 use super::{ACQUIRE_TIMEOUT, StoreOptions, login, settings, tenant_schema};
 use crate::plan::{PlatformPlan, TenantPlan, TenantRow};
 use crate::secrets::keyring::Keyring;
 use crate::secrets::signing_key::SigningKey;
 
-/// Everything of a plan is read as of one moment.
+/// One snapshot for all queries of a plan.
 pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
-/// A table, a name, a body as JSON, sealed secrets: the columns of every row.
+/// Kind, name, body as JSON, and sealed secrets of a row.
 type RawRow = (String, String, String, Option<Vec<u8>>);
 
-/// A revision: its number, and the fingerprint of what was written with it. After a failover the
-/// same number may stand for something else; the fingerprint tells.
+/// A revision: its number, and the fingerprint of the plan that it wrote. After a failover the same number may
+/// stand for another plan; the fingerprint shows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Revision {
     /// Goes up by one with every change; 0 before the first.
     pub number: i64,
-    /// Of the plan that was written.
+    /// Fingerprint of the plan; empty before the first change.
     pub fingerprint: Vec<u8>,
 }
 
 impl Revision {
-    /// The revision under which a plan would be stored. One that cannot be stored is like none.
+    /// The revision that a plan would be stored as. A plan that cannot be stored has an empty fingerprint.
     pub(crate) fn of_tenant(number: i64, keyring: &Keyring, plan: &TenantPlan) -> Self {
         let fingerprint = Prepared::of(keyring, plan).map(|prepared| prepared.fingerprint.to_vec());
         Self { number, fingerprint: fingerprint.unwrap_or_default() }
@@ -43,32 +44,33 @@ impl Revision {
 
     /// The same for the platform.
     pub(crate) fn of_platform(number: i64, keyring: &Keyring, plan: &PlatformPlan) -> Self {
-        let prints = plan.prints(keyring, PLATFORM).unwrap_or_default();
-        Self { number, fingerprint: prints.of_plan(keyring, PLATFORM).to_vec() }
+        let fingerprints = plan.fingerprints(keyring, PLATFORM).unwrap_or_default();
+        Self { number, fingerprint: fingerprints.of_plan(keyring, PLATFORM).to_vec() }
     }
 }
 
-/// The revisions of everything that is served.
+/// Revisions of the platform and of all tenants.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Revisions {
-    /// Of the platform's rows.
+    /// Revision of the platform's rows.
     pub platform: Revision,
-    /// Of the tenants; retained ones are not there.
+    /// Revisions of the tenants that are served, by id. Retained tenants are in `removed`.
     pub tenants: BTreeMap<Uuid, Revision>,
-    /// Tenants that were retained or dropped: numbers that none of their revisions had.
+    /// Tenants that were retained or dropped, each with a number above all its revisions.
     pub removed: BTreeMap<Uuid, i64>,
 }
 
 impl Revision {
-    /// Whether this is the same as another one, or came after it.
+    /// True when this revision equals the other one or is later.
     pub fn follows(&self, other: &Self) -> bool {
         self.number > other.number || self == other
     }
 }
 
 impl Revisions {
-    /// Whether this may have come after what was known before and after it was read: what is missing in
-    /// one of these came or went meanwhile.
+    /// True when these revisions are not older than those that this process had written. `before` and `after` are
+    /// what it had written before and after these were read: tenants that differ between the two changed during
+    /// the read, and are not compared.
     pub(super) fn follows(&self, before: &Self, after: &Self) -> bool {
         let known = before.tenants.iter().filter(|(id, revision)| after.tenants.get(id) == Some(revision));
         let mut known = known.map(|(id, revision)| (self.tenants.get(id), revision));
@@ -80,7 +82,7 @@ impl Revisions {
 /// A tenant as `public.tenants` has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TenantInfo {
-    /// Identity.
+    /// Id of the tenant.
     pub id: Uuid,
     /// Namespace of the Tenant resource.
     pub namespace: String,
@@ -88,13 +90,13 @@ pub struct TenantInfo {
     pub name: String,
     /// UID of the Tenant resource.
     pub owner_uid: String,
-    /// Revision.
+    /// Number of the last revision.
     pub revision: i64,
-    /// True when its resource is gone and its data were kept.
+    /// True when the Tenant resource was deleted and the data were kept.
     pub retained: bool,
 }
 
-/// Whose revision it is, its number and fingerprint, and whether the tenant was removed.
+/// Id of the tenant (`None` for the platform), number, fingerprint, and whether the tenant was removed.
 type RevisionColumns = (Option<Uuid>, i64, Option<Vec<u8>>, bool);
 
 /// The columns of a [`TenantInfo`].
@@ -106,54 +108,54 @@ impl From<InfoColumns> for TenantInfo {
     }
 }
 
-/// The reading side of a store: needs no migration, and no Postgres until it is used.
+/// The reading side of a store. It migrates nothing, and connects on first use.
 #[derive(Clone, Debug)]
 pub struct Reader {
     pool: PgPool,
     keyring: Arc<Keyring>,
-    /// Keeps the pool's login as a file says, where there is one.
+    /// Task that updates the pool's login from a file.
     _login: Option<Arc<AbortOnDropHandle<()>>>,
 }
 
 impl Reader {
-    /// A reader that connects when it is first used.
+    /// A reader that connects on first use.
     pub fn lazy(options: &StoreOptions) -> Self {
         let pool = options.pool();
         let login = options.url_file.clone().map(|path| Arc::new(login::follow(path, pool.clone())));
         Self { pool, keyring: options.keyring.clone(), _login: login }
     }
 
-    /// The connections.
+    /// The connection pool.
     pub fn pool(&self) -> &PgPool {
         &self.pool
     }
 
-    /// The keys.
+    /// The keys of sealed values.
     pub fn keyring(&self) -> &Arc<Keyring> {
         &self.keyring
     }
 
-    /// Asks Postgres, over a connection of its own, whether it is there, migrated as this Centrex
-    /// knows it and sealed with these keys, and for the key our dialplan is signed with.
+    /// Reads the key that the dialplan is signed with, over a connection outside the pool. Checks before that the
+    /// database has the migrations of this Centrex and was sealed with these keys.
     ///
     /// # Errors
-    /// [`StoreError::Unreachable`] with the reason, [`StoreError::Older`] or [`StoreError::Newer`]
-    /// when it would be misread, [`StoreError::Key`] when the keys are others,
+    /// [`StoreError::Unreachable`] with the reason, [`StoreError::Older`] or [`StoreError::Newer`] when rows would
+    /// be misread, [`StoreError::Key`] for a database that was sealed with other keys,
     /// [`StoreError::Unsuitable`] when the database has not been prepared yet.
     pub async fn signing_key(&self) -> Result<SigningKey, StoreError> {
         let mut connection = super::connect(&self.pool.connect_options()).await?;
         migrate::verify(&mut connection, migrate::PUBLIC, migrate::TENANT).await?;
         settings::verify_key(&mut connection, &self.keyring).await?;
         let key = settings::signing_key(&mut connection, &self.keyring).await?;
-        connection.close().await.doing("closing a connection")?;
+        connection.close().await.context("closing a connection")?;
         Ok(key)
     }
 
-    /// A connection of its own that is notified on a channel. It is not made again behind anybody's
-    /// back, because what is missed meanwhile must be looked for.
+    /// A connection that listens on a channel. It does not reconnect by itself: the caller must read what was
+    /// notified in between.
     ///
     /// # Errors
-    /// When Postgres fails.
+    /// When Postgres cannot be reached or fails.
     pub async fn listen(&self, channel: &str) -> Result<PgListener, StoreError> {
         let pool = PgPoolOptions::new()
             .max_connections(1)
@@ -161,13 +163,13 @@ impl Reader {
             .max_lifetime(None)
             .idle_timeout(None)
             .connect_lazy_with((*self.pool.connect_options()).clone());
-        let mut listener = PgListener::connect_with(&pool).await.doing("connecting")?;
+        let mut listener = PgListener::connect_with(&pool).await.context("connecting")?;
         listener.eager_reconnect(false);
-        listener.listen(channel).await.doing("listening")?;
+        listener.listen(channel).await.context("listening")?;
         Ok(listener)
     }
 
-    /// All tenants, retained ones too.
+    /// All tenants, including retained ones.
     ///
     /// # Errors
     /// When Postgres fails.
@@ -178,11 +180,11 @@ impl Reader {
         )
         .fetch_all(&self.pool)
         .await
-        .doing("reading tenants")?;
+        .context("reading tenants")?;
         Ok(rows.into_iter().map(TenantInfo::from).collect())
     }
 
-    /// The tenant that is live under a namespace and name.
+    /// The tenant of a namespace and name that is not retained.
     ///
     /// # Errors
     /// When Postgres fails.
@@ -195,11 +197,11 @@ impl Reader {
         .bind(name)
         .fetch_optional(&self.pool)
         .await
-        .doing("reading a tenant by its name")?;
+        .context("reading a tenant by its name")?;
         Ok(row.map(TenantInfo::from))
     }
 
-    /// The revisions of everything that is served, over a connection of the caller's choice.
+    /// Revisions of the platform and of all tenants, read over the caller's connection.
     ///
     /// # Errors
     /// When Postgres fails.
@@ -211,7 +213,7 @@ impl Reader {
         )
         .fetch_all(executor)
         .await
-        .doing("reading revisions")?;
+        .context("reading revisions")?;
         let mut revisions = Revisions::default();
         for (id, number, fingerprint, removed) in rows {
             let revision = Revision { number, fingerprint: fingerprint.unwrap_or_default() };
@@ -227,51 +229,51 @@ impl Reader {
         Ok(revisions)
     }
 
-    /// The platform's rows.
+    /// Reads the platform's rows.
     ///
     /// # Errors
-    /// When a row cannot be read, or Postgres fails.
+    /// [`StoreError::Unreadable`] when a row cannot be read; else when Postgres fails.
     pub async fn load_platform(&self) -> Result<(Revision, PlatformPlan), StoreError> {
-        let mut connection = self.pool.acquire().await.doing("connecting")?;
-        let mut transaction = connection.begin_with(BEGIN).await.doing("reading the platform")?;
+        let mut connection = self.pool.acquire().await.context("connecting")?;
+        let mut transaction = connection.begin_with(BEGIN).await.context("reading the platform")?;
         let (number, fingerprint): (i64, Option<Vec<u8>>) =
             sqlx::query_as("SELECT revision, fingerprint FROM public.platform")
                 .fetch_one(&mut *transaction)
                 .await
-                .doing("reading the platform")?;
-        let rows = read(&mut transaction, "public.", PlatformPlan::NAMES).await?;
-        transaction.commit().await.doing("reading the platform")?;
+                .context("reading the platform")?;
+        let rows = read(&mut transaction, PLATFORM_TABLE, PlatformPlan::KINDS).await?;
+        transaction.commit().await.context("reading the platform")?;
         let mut plan = PlatformPlan::default();
-        plan.fill(self.open(PLATFORM, rows)?)?;
+        plan.load(self.open(PLATFORM, rows)?)?;
         Ok((Revision { number, fingerprint: fingerprint.unwrap_or_default() }, plan))
     }
 
-    /// A tenant; none when it does not exist or is only retained.
+    /// Reads a tenant; `None` when it does not exist or is retained.
     ///
     /// # Errors
-    /// When a row cannot be read, or Postgres fails.
+    /// [`StoreError::Unreadable`] when a row cannot be read; else when Postgres fails.
     pub async fn load_tenant(&self, id: Uuid) -> Result<Option<(Revision, TenantPlan)>, StoreError> {
         self.load_later(id, None).await
     }
 
-    /// The same for whoever holds a revision of it already: where it is known what was changed since, no
-    /// more is read.
+    /// Like [`Reader::load_tenant`], but reads only rows that changed since `held` where the revision log covers
+    /// the gap.
     ///
     /// # Errors
-    /// When a row cannot be read, or Postgres fails.
+    /// [`StoreError::Unreadable`] when a row cannot be read; else when Postgres fails.
     pub async fn load_later(
         &self,
         id: Uuid,
         held: Option<(&Revision, &TenantPlan)>,
     ) -> Result<Option<(Revision, TenantPlan)>, StoreError> {
-        let mut pooled = self.pool.acquire().await.doing("connecting")?;
+        let mut pooled = self.pool.acquire().await.context("connecting")?;
         match self.load_over(&mut pooled, id, held).await {
             Err(error) if error.is_denied() => {
-                // The connection may believe in memberships of before the role was made.
+                // The connection may have cached its memberships before the role was granted.
                 pooled.close_on_drop();
                 let mut fresh = super::connect(&self.pool.connect_options()).await?;
                 let loaded = self.load_over(&mut fresh, id, held).await;
-                fresh.close().await.doing("closing a connection")?;
+                fresh.close().await.context("closing a connection")?;
                 loaded
             }
             loaded => loaded,
@@ -284,58 +286,59 @@ impl Reader {
         id: Uuid,
         held: Option<(&Revision, &TenantPlan)>,
     ) -> Result<Option<(Revision, TenantPlan)>, StoreError> {
-        let mut transaction = connection.begin_with(BEGIN).await.doing("reading a tenant")?;
-        let Some(Entered { number, fingerprint, body, qualifier }) =
-            enter_tenant(&mut transaction, id).await?
+        let mut transaction = connection.begin_with(BEGIN).await.context("reading a tenant")?;
+        let Some(Entered { number, fingerprint, body, schema }) = enter_tenant(&mut transaction, id).await?
         else {
             return Ok(None);
         };
+        let table = format!("{schema}{TENANT_TABLE}");
         let changed = match held {
-            Some((held, plan)) => revision_log::since(&mut transaction, &qualifier, held, number)
-                .await?
-                .map(|names| (plan, names)),
+            Some((held, plan)) => {
+                revision_log::since(&mut transaction, &schema, held, number).await?.map(|names| (plan, names))
+            }
             None => None,
         };
         let rows = match &changed {
-            Some((_, names)) => read_some(&mut transaction, &qualifier, names).await?,
-            None => read(&mut transaction, &qualifier, TenantPlan::NAMES).await?,
+            Some((_, names)) => read_named(&mut transaction, &table, names).await?,
+            None => read(&mut transaction, &table, TenantPlan::KINDS).await?,
         };
-        transaction.commit().await.doing("reading a tenant")?;
+        transaction.commit().await.context("reading a tenant")?;
         let scope = id.to_string();
         let tenant = tenant_row(&body, &scope)?;
         let rows = self.open(&scope, rows)?;
         let mut plan = match changed {
             Some((held, names)) => {
                 let mut plan = TenantPlan { tenant, ..held.clone() };
-                names.iter().for_each(|(table, names)| plan.take_out(table, names));
+                plan.remove(&names);
                 plan
             }
             None => TenantPlan::empty(tenant),
         };
-        plan.fill(rows)?;
+        plan.load(rows)?;
         Ok(Some((Revision { number, fingerprint: fingerprint.unwrap_or_default() }, plan)))
     }
 
-    pub(super) fn open(&self, scope: &str, rows: Vec<RawRow>) -> Result<StoredRows, StoreError> {
-        let mut stored = StoredRows::default();
-        for (table, name, body, sealed) in rows {
-            stored.push(&table, StoredRow::unseal(&self.keyring, scope, &table, (name, body, sealed))?);
+    /// Unseals the secrets of rows.
+    pub(super) fn open(&self, scope: &str, rows: Vec<RawRow>) -> Result<RowRecords, StoreError> {
+        let mut records = RowRecords::default();
+        for (kind, name, body, sealed) in rows {
+            records.push(&kind, RowRecord::unseal(&self.keyring, scope, &kind, (name, body, sealed))?);
         }
-        Ok(stored)
+        Ok(records)
     }
 }
 
-/// A tenant that is being read, in its role where the login is a member of it.
+/// A tenant that is being read. The transaction has its role, where the login is a member of that role.
 pub(super) struct Entered {
     number: i64,
     fingerprint: Option<Vec<u8>>,
-    /// Its own row as JSON.
+    /// The tenant's own row as JSON.
     pub body: String,
-    /// What stands before a table's name.
-    pub qualifier: String,
+    /// Prefix of a table's name: the schema with a dot, or nothing where the search path leads there.
+    pub schema: String,
 }
 
-/// Finds a tenant and takes its role; none when it does not exist or is only retained.
+/// Finds a tenant and sets its role; `None` when it does not exist or is retained.
 pub(super) async fn enter_tenant(
     connection: &mut PgConnection,
     id: Uuid,
@@ -348,55 +351,53 @@ pub(super) async fn enter_tenant(
     .bind(id)
     .fetch_optional(&mut *connection)
     .await
-    .doing("reading a tenant")?;
+    .context("reading a tenant")?;
     let Some((number, fingerprint, body, member)) = tenant else { return Ok(None) };
-    // A login that may only read is in no tenant's role; names with the schema in them then say
-    // whose rows are meant.
-    let qualifier = if member { String::new() } else { format!("{}.", tenant_schema(id)) };
+    // A login that may only read is a member of no tenant's role: it names the schema instead.
+    let schema = if member { String::new() } else { format!("{}.", tenant_schema(id)) };
     if member {
-        sqlx::raw_sql(AssertSqlSafe(enter(id))).execute(connection).await.doing("taking a tenant's role")?;
+        sqlx::raw_sql(AssertSqlSafe(enter(id)))
+            .execute(connection)
+            .await
+            .context("setting a tenant's role")?;
     }
-    Ok(Some(Entered { number, fingerprint, body, qualifier }))
+    Ok(Some(Entered { number, fingerprint, body, schema }))
 }
 
 pub(super) fn tenant_row(body: &str, scope: &str) -> Result<TenantRow, StoreError> {
-    serde_json::from_str(body).map_err(|error| StoreError::unreadable("tenants", scope, error))
+    serde_json::from_str(body).map_err(|error| StoreError::unreadable("Tenant", scope, error))
 }
 
-/// Reads all rows of all tables in one query.
+/// Reads all rows of these kinds. Rows of other kinds were written by a newer version.
 pub(super) async fn read(
     connection: &mut PgConnection,
-    qualifier: &str,
-    tables: &[&str],
+    table: &str,
+    kinds: &[&'static str],
 ) -> Result<Vec<RawRow>, StoreError> {
-    let parts: Vec<_> = tables
-        .iter()
-        .map(|table| {
-            format!("SELECT '{table}' AS kind, name, body::text AS body, sealed FROM {qualifier}{table}")
-        })
-        .collect();
-    sqlx::query_as(AssertSqlSafe(parts.join(" UNION ALL "))).fetch_all(connection).await.doing("reading rows")
+    let sql = format!("SELECT kind, name, body::text, sealed FROM {table} WHERE kind = ANY($1)");
+    sqlx::query_as(AssertSqlSafe(sql)).bind(kinds).fetch_all(connection).await.context("reading rows")
 }
 
-/// Reads some rows, table by table: mostly there is one.
-pub(super) async fn read_some(
+/// Reads the rows of these names.
+pub(super) async fn read_named(
     connection: &mut PgConnection,
-    qualifier: &str,
+    table: &str,
     names: &Names,
 ) -> Result<Vec<RawRow>, StoreError> {
-    let mut rows = Vec::new();
-    for table in TenantPlan::NAMES {
-        let Some(names) = names.get(*table) else { continue };
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let sql = format!(
-            "SELECT '{table}' AS kind, name, body::text AS body, sealed FROM {qualifier}{table} WHERE name = ANY($1)"
-        );
-        let read: Vec<RawRow> = sqlx::query_as(AssertSqlSafe(sql))
-            .bind(names)
-            .fetch_all(&mut *connection)
-            .await
-            .doing("reading rows")?;
-        rows.extend(read);
-    }
-    Ok(rows)
+    let sql = format!(
+        "SELECT kind, name, body::text, sealed FROM {table}
+         WHERE (kind, name) IN (SELECT * FROM unnest($1::text[], $2::text[]))"
+    );
+    let (kinds, names) = columns(names);
+    sqlx::query_as(AssertSqlSafe(sql))
+        .bind(kinds)
+        .bind(names)
+        .fetch_all(connection)
+        .await
+        .context("reading rows")
+}
+
+/// Kinds and names of rows, as two arrays of the same length.
+pub(super) fn columns(names: &Names) -> (Vec<&str>, Vec<&str>) {
+    names.iter().flat_map(|(kind, names)| names.iter().map(|name| (kind.as_str(), name.as_str()))).unzip()
 }

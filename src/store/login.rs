@@ -1,5 +1,5 @@
-//! Where Postgres is and who logs in, from a file: a Secret that is mounted is written anew when the password
-//! changes, and connections that are made from then on log in with the new one.
+//! The URL of Postgres from a file. kubelet replaces a mounted Secret when the password changes; connections that
+//! are made from then on log in with the new password.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,10 +10,9 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::{StoreError, parse_url};
 
-/// How often the file is read.
-const LOOK: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What the file says.
+/// Reads the file.
 pub(super) fn read(path: &Path) -> Result<PgConnectOptions, StoreError> {
     parse(path, &text(path)?)
 }
@@ -33,17 +32,17 @@ fn wrong(path: &Path, reason: impl ToString) -> StoreError {
     StoreError::UrlFile { path: path.to_owned(), reason: reason.to_string() }
 }
 
-/// Has a pool log in as the file says, as long as what is returned lives. What cannot be read changes
-/// nothing.
+/// Polls the file and updates the login of a pool, until the handle is dropped. A file that cannot be read or
+/// parsed changes nothing, and is logged once.
 pub(super) fn follow(path: PathBuf, pool: PgPool) -> AbortOnDropHandle<()> {
     AbortOnDropHandle::new(tokio::spawn(async move {
-        let (mut taken, mut told) = (None, false);
-        let mut look = tokio::time::interval(LOOK);
+        let (mut current, mut logged) = (None, false);
+        let mut interval = tokio::time::interval(POLL_INTERVAL);
         loop {
-            look.tick().await;
-            // A file of one line, in memory where a kubelet mounts it.
+            interval.tick().await;
+            // One line, in tmpfs where kubelet mounts it: reading is cheaper than watching.
             let now = text(&path);
-            if now.as_ref().ok() == taken.as_ref() && taken.is_some() {
+            if now.as_ref().ok() == current.as_ref() && current.is_some() {
                 continue;
             }
             match now.and_then(|text| Ok((parse(&path, &text)?, text))) {
@@ -53,13 +52,13 @@ pub(super) fn follow(path: PathBuf, pool: PgPool) -> AbortOnDropHandle<()> {
                         None => connect,
                     };
                     pool.set_connect_options(named);
-                    if taken.replace(text).is_some() {
-                        tracing::info!(path = %path.display(), "new connections to Postgres log in as the file says now");
+                    if current.replace(text).is_some() {
+                        tracing::info!(path = %path.display(), "the login for Postgres was read again: new connections use it");
                     }
-                    told = false;
+                    logged = false;
                 }
-                Err(error) if !std::mem::replace(&mut told, true) => {
-                    tracing::error!(%error, "the login that was read before stays");
+                Err(error) if !std::mem::replace(&mut logged, true) => {
+                    tracing::error!(%error, "the previous login for Postgres stays in use");
                 }
                 Err(_) => {}
             }

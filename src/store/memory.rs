@@ -1,5 +1,5 @@
-//! What this process wrote, for as long as it lives: through which of its plans a database is known again,
-//! and by which it is noticed that the database was set back to an older state.
+//! Revisions that this process wrote. They save reading the fingerprints of stored rows, and show when the database
+//! was set back to an older state, as by a restored backup.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,79 +8,79 @@ use uuid::Uuid;
 
 use super::fingerprints::RowFingerprints;
 use super::load::{Revision, Revisions};
-use super::tables::Prepared;
+use super::records::Prepared;
 use crate::secrets::keyring::Fingerprint;
 
-/// The memory of a process that writes, kept from one of its terms to the next.
+/// What a process wrote, kept from one of its terms to the next.
 #[derive(Clone, Default)]
 pub struct Memory(Arc<Mutex<Inner>>);
 
 #[derive(Default)]
 struct Inner {
-    /// The last term of this process; 0 before any.
+    /// Last term of this process; 0 before its first.
     term: i64,
     platform: Option<Revision>,
     tenants: HashMap<Uuid, Written>,
-    /// The highest revisions that anybody is known to hold: the platform's under none.
+    /// Highest revisions that any switch is known to hold. The platform's has the key `None`.
     highest: HashMap<Option<Uuid>, i64>,
 }
 
 struct Written {
     revision: Revision,
     fingerprint: Fingerprint,
-    prints: Arc<RowFingerprints>,
+    rows: Arc<RowFingerprints>,
 }
 
 impl Memory {
-    /// Fingerprints of the rows of the plan with a fingerprint, if it was the last of a tenant. They are
-    /// believed only while that plan is the one that is stored, so that nothing has to be forgotten when a
-    /// write fails or somebody else writes.
-    pub(super) fn prints(&self, tenant: Uuid, plan: Option<&[u8]>) -> Option<Arc<RowFingerprints>> {
+    /// Fingerprints of a tenant's rows, if this process wrote the stored plan, which has the fingerprint `plan`. The
+    /// comparison makes a failed write, or another writer, invalidate them.
+    pub(super) fn fingerprints(&self, tenant: Uuid, plan: Option<&[u8]>) -> Option<Arc<RowFingerprints>> {
         let inner = self.lock();
         let written = inner.tenants.get(&tenant)?;
-        (plan == Some(written.fingerprint.as_slice())).then(|| written.prints.clone())
+        (plan == Some(written.fingerprint.as_slice())).then(|| written.rows.clone())
     }
 
-    /// Remembers the plan that is stored of a tenant.
+    /// Records the stored plan of a tenant.
     pub(super) fn put(&self, tenant: Uuid, number: i64, stored: Prepared) {
         let revision = Revision { number, fingerprint: stored.fingerprint.to_vec() };
-        let Prepared { fingerprint, prints, .. } = stored;
+        let Prepared { fingerprint, fingerprints, .. } = stored;
         let mut inner = self.lock();
-        inner.tenants.insert(tenant, Written { revision, fingerprint, prints: Arc::new(prints) });
+        inner.tenants.insert(tenant, Written { revision, fingerprint, rows: Arc::new(fingerprints) });
         inner.raise(Some(tenant), number);
     }
 
-    /// Remembers what is stored of the platform.
+    /// Records the stored plan of the platform.
     pub(super) fn put_platform(&self, number: i64, fingerprint: &[u8]) {
         let mut inner = self.lock();
         inner.platform = Some(Revision { number, fingerprint: fingerprint.to_vec() });
         inner.raise(None, number);
     }
 
-    /// Forgets a tenant that is gone, but not how far it was.
+    /// Forgets a removed tenant, but not its highest revision.
     pub(super) fn remove(&self, tenant: Uuid) {
         self.lock().tenants.remove(&tenant);
     }
 
-    /// The highest revision of a tenant, or of the platform, that anybody is known to hold; 0 for none.
+    /// Highest revision of a tenant, or of the platform (`None`), that any switch is known to hold; 0 when none is.
     pub(super) fn highest(&self, of: Option<Uuid>) -> i64 {
         self.lock().highest.get(&of).copied().unwrap_or_default()
     }
 
-    /// Takes in that somebody holds a revision of a tenant, or of the platform.
+    /// Records that a switch holds a revision of a tenant, or of the platform (`None`).
     pub fn raise(&self, of: Option<Uuid>, held: i64) {
         self.lock().raise(of, held);
     }
 
-    /// All that was written and is not gone.
+    /// Revisions that were written, without those of removed tenants.
     pub(super) fn revisions(&self) -> Revisions {
         let inner = self.lock();
         let tenants = inner.tenants.iter().map(|(id, written)| (*id, written.revision.clone())).collect();
         Revisions { platform: inner.platform.clone().unwrap_or_default(), tenants, ..Revisions::default() }
     }
 
-    /// Begins a term; `before` is the one that stood in the database, and `stored` what it has now. Whether
-    /// it was set back since this process wrote last: where another one has written meanwhile, nobody knows.
+    /// Begins a term. `before` is the previous term in the database, and `stored` its revisions. Returns true if the
+    /// database was set back since this process wrote last. After a term of another process that is unknown, and
+    /// the result is false.
     pub(super) fn begin(&self, term: i64, before: i64, stored: &Revisions) -> bool {
         let known = self.revisions();
         let mut inner = self.lock();
@@ -128,11 +128,11 @@ mod tests {
 
     fn memory() -> Memory {
         let memory = Memory::default();
-        assert!(!memory.begin(4, 3, &stored(7, None)), "nothing was written by this process");
+        assert!(!memory.begin(4, 3, &stored(7, None)), "this process has written nothing");
         let prepared = Prepared {
             scope: String::new(),
             body: String::new(),
-            prints: RowFingerprints::default(),
+            fingerprints: RowFingerprints::default(),
             fingerprint: [1; 16],
         };
         memory.put(TENANT, 5, prepared);
@@ -151,19 +151,23 @@ mod tests {
             (4, stored(7, None), true),
             (4, stored(6, Some(same.clone())), true),
             (3, stored(7, Some(same.clone())), true),
-            // Somebody else has removed the tenant, as far as anybody knows.
+            // Another writer may have removed the tenant.
             (5, stored(7, None), false),
         ] {
             let memory = memory();
             assert_eq!(memory.begin(before + 1, before, &stored), set_back, "{before} {stored:?}");
-            assert_eq!((memory.highest(Some(TENANT)), memory.highest(None)), (5, 7), "it stays known");
-            let believed = memory.prints(TENANT, Some(&[1; 16])).is_some();
-            assert_eq!(believed, !set_back && before == 4);
+            assert_eq!(
+                (memory.highest(Some(TENANT)), memory.highest(None)),
+                (5, 7),
+                "the highest revisions stay known"
+            );
+            let is_reused = memory.fingerprints(TENANT, Some(&[1; 16])).is_some();
+            assert_eq!(is_reused, !set_back && before == 4);
         }
     }
 
     #[test]
-    fn what_came_or_went_while_it_was_looked_is_not_set_back() {
+    fn tenants_that_change_during_a_read_are_not_set_back() {
         let now = stored(7, None);
         let (with, without) = (stored(7, Some(revision(5, b"x"))), stored(7, None));
         assert!(!now.follows(&with, &with));

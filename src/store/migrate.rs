@@ -1,5 +1,8 @@
-//! Migrations: SQL files in order, each applied once, in one transaction with the record of it. A
-//! start that was killed half-way is continued by the next one.
+//! Migrations: SQL files in order, each applied once, in one transaction with its record. The next start continues
+//! after one that was killed.
+//!
+//! Not sqlx's `Migrator`: a tenant's files run as one batch in the tenant's role, one query finds the schemas that
+//! are behind among thousands, a damaged schema does not stop the others, and the lock ends with the connection.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +10,7 @@ use sha2::{Digest, Sha256};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row as _};
 use uuid::Uuid;
 
-use super::error::{Doing, StoreError};
+use super::error::{PgContext, StoreError};
 use super::tenant_schema;
 
 /// One file of migrations.
@@ -17,7 +20,7 @@ pub struct Migration {
     pub version: i32,
     /// Name of the file.
     pub name: &'static str,
-    /// Its statements.
+    /// SQL statements of the file.
     pub sql: &'static str,
 }
 
@@ -31,21 +34,20 @@ macro_rules! migration {
     };
 }
 
-/// What makes a database ours.
+/// Migrations of the schema `public`.
 pub const PUBLIC: &[Migration] = &[
     migration!("public", 1, "0001_platform.sql"),
     migration!("public", 2, "0002_writer.sql"),
     migration!("public", 3, "0003_switches.sql"),
-    migration!("public", 4, "0004_findings.sql"),
+    migration!("public", 4, "0004_removed.sql"),
     migration!("public", 5, "0005_cdr.sql"),
-    migration!("public", 6, "0006_removed.sql"),
 ];
 
-/// What makes a schema a tenant's.
+/// Migrations of each tenant's schema.
 pub const TENANT: &[Migration] =
-    &[migration!("tenant", 1, "0001_rows.sql"), migration!("tenant", 2, "0002_cdrs.sql")];
+    &[migration!("tenant", 1, "0001_resources.sql"), migration!("tenant", 2, "0002_cdrs.sql")];
 
-/// Advisory lock that one migrator at a time holds: the letters `centrex` in ASCII.
+/// Advisory lock of the migrating process: the letters `centrex` in ASCII.
 const LOCK: i64 = 0x0063_656e_7472_6578;
 
 impl Migration {
@@ -55,8 +57,8 @@ impl Migration {
     }
 }
 
-/// Waits until no other migrator is at work on this database. The lock is the session's: it goes
-/// when the connection is closed, and it must be, so give one that no pool has.
+/// Waits for the migration lock. It belongs to the session and is released when the connection closes, so give a
+/// connection that is not from a pool, and close it.
 ///
 /// # Errors
 /// When Postgres fails.
@@ -65,14 +67,15 @@ pub async fn lock(connection: &mut PgConnection) -> Result<(), StoreError> {
         .bind(LOCK)
         .execute(connection)
         .await
-        .doing("waiting to migrate")?;
+        .context("waiting for the migration lock")?;
     Ok(())
 }
 
-/// Brings `public` up to date.
+/// Migrates `public`.
 ///
 /// # Errors
-/// When the database is newer or of another line, or a file fails.
+/// [`StoreError::Newer`], [`StoreError::MigrationDiffers`], or [`StoreError::Migration`] when a file fails; else
+/// when Postgres fails.
 pub async fn public(connection: &mut PgConnection, migrations: &[Migration]) -> Result<(), StoreError> {
     sqlx::raw_sql(
         "CREATE TABLE IF NOT EXISTS public.schema_migrations (
@@ -84,11 +87,11 @@ pub async fn public(connection: &mut PgConnection, migrations: &[Migration]) -> 
     )
     .execute(&mut *connection)
     .await
-    .doing("reading which migrations there are")?;
+    .context("reading applied migrations")?;
     let applied = sqlx::query_as("SELECT version, checksum FROM public.schema_migrations")
         .fetch_all(&mut *connection)
         .await
-        .doing("reading which migrations there are")?;
+        .context("reading applied migrations")?;
     let reached = check("public", applied, migrations)?;
     for migration in migrations.iter().filter(|migration| migration.version > reached) {
         let failed = |source| StoreError::Migration { name: migration.name.to_owned(), source };
@@ -107,15 +110,16 @@ pub async fn public(connection: &mut PgConnection, migrations: &[Migration]) -> 
     Ok(())
 }
 
-/// Brings the schemas of all tenants up to date, one transaction a tenant.
+/// Migrates the schemas of all tenants, each in one transaction. A tenant whose schema or role was damaged is logged
+/// and skipped.
 ///
 /// # Errors
-/// When a schema is newer or of another line, or a file fails.
+/// As [`public`].
 pub async fn tenants(connection: &mut PgConnection, migrations: &[Migration]) -> Result<(), StoreError> {
     let applied = sqlx::query_as("SELECT DISTINCT version, checksum FROM public.tenant_migrations")
         .fetch_all(&mut *connection)
         .await
-        .doing("reading which migrations tenants have")?;
+        .context("reading applied migrations of tenants")?;
     check("tenant", applied, migrations)?;
     let newest = migrations.last().map_or(0, |migration| migration.version);
     let behind = sqlx::query(
@@ -126,14 +130,14 @@ pub async fn tenants(connection: &mut PgConnection, migrations: &[Migration]) ->
     .bind(newest)
     .fetch_all(&mut *connection)
     .await
-    .doing("reading which migrations tenants have")?;
+    .context("reading applied migrations of tenants")?;
     for row in behind {
         let (id, reached): (Uuid, i32) = (row.get("id"), row.get("reached"));
-        match bring_up(connection, id, reached, migrations).await {
+        match migrate_tenant(connection, id, reached, migrations).await {
             Ok(()) => {}
-            // Somebody dropped or changed it beside us: the others are served all the same.
+            // The schema was dropped or changed by hand: the other tenants are served.
             Err(source) if source.is_of_schema() => {
-                tracing::error!(category = source.category(), %source, "a tenant's schema stays behind");
+                tracing::error!(category = source.category(), %source, "a tenant's schema could not be migrated");
             }
             Err(source) => return Err(source),
         }
@@ -141,8 +145,8 @@ pub async fn tenants(connection: &mut PgConnection, migrations: &[Migration]) ->
     Ok(())
 }
 
-/// Brings one tenant's schema from a version to the newest.
-async fn bring_up(
+/// Applies the migrations after `reached` to one tenant's schema.
+async fn migrate_tenant(
     connection: &mut PgConnection,
     id: Uuid,
     reached: i32,
@@ -161,60 +165,60 @@ async fn bring_up(
     transaction.commit().await.map_err(failed)
 }
 
-/// Statements that turn the rest of a transaction into one of the tenant's role, in its schema.
+/// Statements that set the tenant's role and schema for the rest of the transaction.
 pub(super) fn enter(id: Uuid) -> String {
     let schema = tenant_schema(id);
     format!("SET LOCAL ROLE {schema}; SET LOCAL search_path TO {schema}, public;\n")
 }
 
-/// For a reader, which migrates nothing: refuses a database that it would misread.
+/// Refuses a database that a reader, which migrates nothing, would misread.
 ///
 /// # Errors
-/// [`StoreError::Older`], also for one without anything of ours, [`StoreError::Newer`] or
+/// [`StoreError::Older`], also for a database without any migration, [`StoreError::Newer`] or
 /// [`StoreError::MigrationDiffers`]; else when Postgres fails.
 pub(super) async fn verify(
     connection: &mut PgConnection,
     public: &[Migration],
     tenant: &[Migration],
 ) -> Result<(), StoreError> {
-    const DOING: &str = "reading which migrations there are";
+    const READING: &str = "reading applied migrations";
     let known = public.last().map_or(0, |migration| migration.version);
-    let ours: bool = sqlx::query_scalar("SELECT to_regclass('public.schema_migrations') IS NOT NULL")
+    let exists: bool = sqlx::query_scalar("SELECT to_regclass('public.schema_migrations') IS NOT NULL")
         .fetch_one(&mut *connection)
         .await
-        .doing(DOING)?;
-    if !ours {
+        .context(READING)?;
+    if !exists {
         return Err(StoreError::Older { found: 0, known });
     }
     let applied = sqlx::query_as("SELECT version, checksum FROM public.schema_migrations")
         .fetch_all(&mut *connection)
         .await
-        .doing(DOING)?;
+        .context(READING)?;
     let found = check("public", applied, public)?;
     if found < known {
         return Err(StoreError::Older { found, known });
     }
-    // Those of tenants that are behind are brought up to date one after the other.
+    // Tenants that are behind are not refused: the writer migrates them one after the other.
     let applied = sqlx::query_as("SELECT DISTINCT version, checksum FROM public.tenant_migrations")
         .fetch_all(connection)
         .await
-        .doing(DOING)?;
+        .context(READING)?;
     check("tenant", applied, tenant).map(drop)
 }
 
-/// All statements of a tenant's schema past a version.
+/// Statements of all migrations after `reached`.
 pub(super) fn tenant_batch(migrations: &[Migration], reached: i32) -> String {
     migrations.iter().filter(|migration| migration.version > reached).map(|migration| migration.sql).collect()
 }
 
-/// Notes, as the owner of `public`, what a tenant's schema has.
+/// Records, as the owner of `public`, that a tenant's schema has all migrations after `reached`.
 pub(super) async fn record(
     connection: &mut PgConnection,
     id: Uuid,
     migrations: &[Migration],
     reached: i32,
 ) -> Result<(), sqlx::Error> {
-    let past = || migrations.iter().filter(move |migration| migration.version > reached);
+    let applied = || migrations.iter().filter(move |migration| migration.version > reached);
     sqlx::query(
         "INSERT INTO public.tenant_migrations (tenant_id, version, name, checksum)
          SELECT $1, m.version, m.name, m.checksum
@@ -222,15 +226,15 @@ pub(super) async fn record(
          ON CONFLICT DO NOTHING",
     )
     .bind(id)
-    .bind(past().map(|migration| migration.version).collect::<Vec<_>>())
-    .bind(past().map(|migration| migration.name).collect::<Vec<_>>())
-    .bind(past().map(Migration::checksum).collect::<Vec<_>>())
+    .bind(applied().map(|migration| migration.version).collect::<Vec<_>>())
+    .bind(applied().map(|migration| migration.name).collect::<Vec<_>>())
+    .bind(applied().map(Migration::checksum).collect::<Vec<_>>())
     .execute(connection)
     .await?;
     Ok(())
 }
 
-/// The version reached, when what was applied is a beginning of what is known.
+/// Returns the newest applied version, if the applied migrations are the first of the known ones.
 fn check(which: &'static str, applied: Vec<(i32, Vec<u8>)>, known: &[Migration]) -> Result<i32, StoreError> {
     let by_version: BTreeMap<i32, &Migration> =
         known.iter().map(|migration| (migration.version, migration)).collect();

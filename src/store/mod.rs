@@ -1,7 +1,8 @@
-//! Plans in Postgres: one schema and one role a tenant, a revision and a notification a change.
+//! Plans in Postgres: one schema and one role for each tenant, one revision and one notification for each
+//! change.
 //!
-//! A plan is written in one transaction: rows that differ are changed, rows that are gone are
-//! removed, the revision goes up by one. A plan equal to what is stored writes nothing.
+//! A plan is written in one transaction: changed rows are written, rows that the plan does not have are
+//! deleted, and the revision goes up by one. A plan that equals the stored one writes nothing.
 
 mod args;
 pub mod cdrs;
@@ -14,12 +15,12 @@ pub mod load;
 mod login;
 mod memory;
 pub mod migrate;
+pub(crate) mod records;
 mod remove;
 pub mod reports;
 mod revision_log;
 mod rows;
 mod settings;
-pub(crate) mod tables;
 mod tenant;
 mod write;
 
@@ -43,34 +44,34 @@ pub use rows::Origins;
 pub use write::Written;
 
 use crate::secrets::signing_key::SigningKey;
-use error::{Doing, lost, refuses_login};
+use error::{PgContext, lost, refuses_login};
 
-/// Channel that changes are notified on. The payload is JSON: `{"tenant": ID, "revision": N}`,
+/// Channel of the notifications of changes. The payload is JSON: `{"tenant": ID, "revision": N}`,
 /// `{"tenant": ID, "removed": true}` or `{"platform": true, "revision": N}`.
 pub const CHANNEL: &str = "centrex";
 
-/// Oldest Postgres there are tests for.
+/// Oldest release of Postgres that is tested.
 const OLDEST_POSTGRES: i32 = 15;
-/// How long to wait for a connection before Postgres counts as out of reach.
+/// Wait for a connection from the pool, after which Postgres counts as unreachable.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long to wait for an answer from its address.
+/// Wait for a new connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How to reach the database, and the keys for what is sealed in it.
+/// Where the database is, and the keys of what is sealed in it.
 #[derive(Clone, Debug)]
 pub struct StoreOptions {
-    /// Where Postgres is and who logs in. The login needs `CREATEROLE` and to own the database.
+    /// Address and login of Postgres. The login needs `CREATEROLE` and must own the database.
     pub connect: PgConnectOptions,
-    /// The keys.
+    /// Keys that secrets in the database are sealed with.
     pub keyring: Arc<Keyring>,
-    /// Most connections at one time.
+    /// Size of the connection pool.
     pub max_connections: u32,
-    /// File that says where Postgres is and who logs in, where that may change.
+    /// File with the URL of Postgres, read again while the process runs; `None` for a fixed URL.
     pub url_file: Option<PathBuf>,
 }
 
 impl StoreOptions {
-    /// Options from where Postgres is, with ten connections.
+    /// Options with a pool of ten connections.
     pub fn new(connect: PgConnectOptions, keyring: Arc<Keyring>) -> Self {
         let connect = match connect.get_application_name() {
             Some(_) => connect,
@@ -82,20 +83,20 @@ impl StoreOptions {
     /// Options from a URL, `postgres://USER:PASSWORD@HOST:PORT/DATABASE`.
     ///
     /// # Errors
-    /// When it is not one.
+    /// [`StoreError::Url`] when the text is not such a URL.
     pub fn from_url(url: &str, keyring: Arc<Keyring>) -> Result<Self, StoreError> {
         Ok(Self::new(parse_url(url)?, keyring))
     }
 
-    /// Options from a file with such a URL, which is read again as it changes.
+    /// Options from a file with such a URL. The file is read again when it changes.
     ///
     /// # Errors
-    /// When the file cannot be read, or has something else in it.
+    /// [`StoreError::UrlFile`] when the file cannot be read, or does not hold such a URL.
     pub fn from_url_file(path: &Path, keyring: Arc<Keyring>) -> Result<Self, StoreError> {
         Ok(Self { url_file: Some(path.to_owned()), ..Self::new(login::read(path)?, keyring) })
     }
 
-    /// The same, with the login as it is by now.
+    /// The same options with the current login from the file.
     fn current(&self) -> Result<Self, StoreError> {
         let Some(path) = &self.url_file else { return Ok(self.clone()) };
         let connect = login::read(path)?;
@@ -106,7 +107,7 @@ impl StoreOptions {
         Ok(Self { connect, ..self.clone() })
     }
 
-    /// A pool that connects when it is first used.
+    /// A pool that connects on first use.
     pub(crate) fn pool(&self) -> PgPool {
         PgPoolOptions::new()
             .max_connections(self.max_connections)
@@ -121,21 +122,21 @@ pub struct Store {
     reader: Reader,
     signing_key: SigningKey,
     memory: Memory,
-    /// The right to write; none for a store that was only connected, which nothing fences.
-    lead: Option<Arc<fence::WriterTerm>>,
+    /// The right to write; `None` for a store that was only connected, which is not fenced.
+    writer: Option<Arc<fence::WriterTerm>>,
 }
 
 impl Store {
-    /// Connects, brings the database up to date, and checks that the keys are the ones it was
-    /// sealed with. Several may start at one time: one migrates, the others wait for it.
+    /// Connects, migrates the database, and checks that it was sealed with these keys. When several
+    /// processes start at once, one migrates and the others wait.
     ///
-    /// Nothing keeps two of these from writing at one time: whoever serves calls [`Store::lead`].
+    /// Not fenced: two connected stores can write at once. Servers must use [`Store::lead`].
     ///
     /// # Errors
-    /// [`StoreError::Unreachable`] when Postgres is away, which is worth another try; else what has
-    /// to be put right first.
+    /// [`StoreError::Unreachable`] when Postgres does not answer, which is worth a retry; other errors
+    /// need an administrator.
     pub async fn connect(options: &StoreOptions) -> Result<Self, StoreError> {
-        // A connection of its own, closed at the end whatever happens: the lock goes with it.
+        // Not from the pool: closing the connection releases the migration lock, whatever happens.
         let mut connection = connect(&options.connect).await?;
         let prepared = async {
             check_server(&mut connection).await?;
@@ -144,8 +145,8 @@ impl Store {
         let prepared = prepared.await;
         let closed = connection.close().await;
         let signing_key = prepared?;
-        closed.doing("closing a connection")?;
-        Ok(Self { reader: Reader::lazy(options), signing_key, memory: Memory::default(), lead: None })
+        closed.context("closing a connection")?;
+        Ok(Self { reader: Reader::lazy(options), signing_key, memory: Memory::default(), writer: None })
     }
 
     async fn prepare(connection: &mut PgConnection, keyring: &Keyring) -> Result<SigningKey, StoreError> {
@@ -156,17 +157,17 @@ impl Store {
         settings::ensure_signing_key(connection, keyring).await
     }
 
-    /// What this process wrote.
+    /// Revisions that this process wrote.
     pub fn memory(&self) -> &Memory {
         &self.memory
     }
 
-    /// The reading side, for whoever follows the store.
+    /// The reading side of the store.
     pub fn reader(&self) -> &Reader {
         &self.reader
     }
 
-    /// All tenants, retained ones too.
+    /// All tenants, including retained ones.
     ///
     /// # Errors
     /// When Postgres fails.
@@ -174,7 +175,7 @@ impl Store {
         self.reader.tenants().await
     }
 
-    /// The tenant that is live under a namespace and name, whoever owns it.
+    /// The tenant of a namespace and name that is not retained, whatever UID owns it.
     ///
     /// # Errors
     /// When Postgres fails.
@@ -182,12 +183,12 @@ impl Store {
         self.reader.tenant_named(namespace, name).await
     }
 
-    /// The key our dialplan is signed with: one a database.
+    /// The key that the dialplan is signed with. Each database has one.
     pub fn signing_key(&self) -> &SigningKey {
         &self.signing_key
     }
 
-    /// The connections.
+    /// The connection pool.
     pub fn pool(&self) -> &PgPool {
         self.reader.pool()
     }
@@ -197,7 +198,7 @@ impl Store {
     }
 }
 
-/// A connection of its own, and a clear word when there is none to be had.
+/// Opens a connection outside the pool, with an error that tells a refused login from an unreachable server.
 async fn connect(options: &PgConnectOptions) -> Result<PgConnection, StoreError> {
     let at = || match options.get_socket() {
         Some(socket) => format!("at {}", socket.display()),
@@ -209,19 +210,19 @@ async fn connect(options: &PgConnectOptions) -> Result<PgConnection, StoreError>
         Ok(Err(source)) if lost(&source) => {
             Err(StoreError::Unreachable { at: at(), reason: source.to_string() })
         }
-        Ok(Err(source)) => Err(StoreError::Database { doing: "logging in (--database-url)", source }),
+        Ok(Err(source)) => Err(StoreError::Database { action: "logging in (--database-url)", source }),
         Err(_) => Err(StoreError::Unreachable { at: at(), reason: "no answer in 10 s".to_owned() }),
     }
 }
 
-/// Where Postgres is, from a URL.
+/// Parses a URL of Postgres.
 ///
 /// # Errors
-/// When it is not one of Postgres.
+/// [`StoreError::Url`] when the text is not a URL of Postgres.
 pub fn parse_url(url: &str) -> Result<PgConnectOptions, StoreError> {
-    // sqlx reads a URL of every scheme as one of Postgres.
+    // sqlx accepts every scheme.
     if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
-        return Err(StoreError::Url("it is no URL of Postgres".to_owned()));
+        return Err(StoreError::Url("not a URL of Postgres".to_owned()));
     }
     url.parse().map_err(|error: sqlx::Error| StoreError::Url(error.to_string()))
 }
@@ -231,7 +232,7 @@ pub fn tenant_schema(id: Uuid) -> String {
     format!("tenant_{}", id.to_string().replace('-', "_"))
 }
 
-/// Refuses a server or a login that will not do, before anything is changed.
+/// Refuses a server that is too old and a login that lacks rights, before anything is changed.
 async fn check_server(connection: &mut PgConnection) -> Result<(), StoreError> {
     let (version, login, may_create, owns): (i32, String, bool, bool) = sqlx::query_as(
         "SELECT current_setting('server_version_num')::integer / 10000, current_user::text,
@@ -240,7 +241,7 @@ async fn check_server(connection: &mut PgConnection) -> Result<(), StoreError> {
     )
     .fetch_one(connection)
     .await
-    .doing("asking for its version")?;
+    .context("checking its version and the login")?;
     if version < OLDEST_POSTGRES {
         let reason = format!("Postgres {OLDEST_POSTGRES} or later is needed, this is {version}");
         return Err(StoreError::Unsuitable(reason));

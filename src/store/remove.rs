@@ -1,41 +1,41 @@
-//! Tenants removed, as their deletion policy says and only for their owner.
+//! Removal of tenants, by their deletion policy and only for their owner.
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use uuid::Uuid;
 
-use super::error::{Doing, StoreError};
+use super::error::{PgContext, StoreError};
 use super::write::notify;
 use super::{Store, claims, tenant_schema};
 use crate::plan::TenantRow;
 use crate::resources::tenant::DeletionPolicy;
 
-/// What became of a tenant.
+/// Result of a removal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Removed {
-    /// There was none.
+    /// The tenant was not stored.
     Absent,
-    /// Schema and role stay, to be adopted again; domains and numbers are free.
+    /// Schema and role stay and can be adopted; domains and numbers are released.
     Retained,
-    /// Schema and role are gone.
+    /// Schema and role were dropped.
     Dropped,
 }
 
 impl Store {
-    /// Removes a tenant as a policy says: the one its resource has now, which may be another than
-    /// the one it was last written with; `None`, where the resource cannot be asked, means that one.
-    /// What is retained stays so until the resource says `Delete`.
+    /// Removes a tenant. `policy` is the resource's current one, which may differ from the stored one; `None`, when
+    /// the resource no longer exists, means the stored policy. A retained tenant stays retained until `policy`
+    /// is `Delete`.
     ///
     /// # Errors
-    /// [`StoreError::NotOwner`] when it belongs to another Tenant resource, [`StoreError::Fenced`]
-    /// when it is no longer ours to write; else when Postgres fails.
+    /// [`StoreError::NotOwner`] when the tenant belongs to another Tenant resource, [`StoreError::Fenced`]
+    /// when this process may no longer write; else when Postgres fails.
     pub async fn remove_tenant(
         &self,
         id: Uuid,
         owner_uid: &str,
         policy: Option<DeletionPolicy>,
     ) -> Result<Removed, StoreError> {
-        let mut connection = self.pool().acquire().await.doing("connecting")?;
-        let mut transaction = connection.begin().await.doing("removing a tenant")?;
+        let mut connection = self.pool().acquire().await.context("connecting")?;
+        let mut transaction = connection.begin().await.context("removing a tenant")?;
         self.fence(&mut transaction).await?;
         let stored: Option<(String, String, bool)> = sqlx::query_as(
             "SELECT owner_uid, body::text, retained_at IS NOT NULL FROM public.tenants WHERE id = $1 FOR UPDATE",
@@ -43,7 +43,7 @@ impl Store {
         .bind(id)
         .fetch_optional(&mut *transaction)
         .await
-        .doing("reading a tenant")?;
+        .context("reading a tenant")?;
         let Some((owner, body, retained)) = stored else { return Ok(Removed::Absent) };
         if owner != owner_uid {
             return Err(StoreError::NotOwner { id, owner });
@@ -58,21 +58,21 @@ impl Store {
             DeletionPolicy::Delete => drop_all(&mut transaction, id, self.memory.highest(Some(id))).await?,
         };
         notify(&mut transaction, serde_json::json!({ "tenant": id, "removed": true })).await?;
-        // Nobody is to miss it from now on.
+        // Before the commit: the watch for older states must not miss the tenant.
         self.memory.remove(id);
-        transaction.commit().await.doing("removing a tenant")?;
+        transaction.commit().await.context("removing a tenant")?;
         Ok(removed)
     }
 
-    /// Tells whoever holds revisions of tenants that there are no such tenants: they were made after the
-    /// state that the database was set back to, and are gone by now. One that is stored is left alone.
+    /// Records tenants as removed that switches hold and the database does not have: they were created after the
+    /// state that the database was set back to, and deleted since. Tenants that are stored are left alone.
     ///
     /// # Errors
-    /// [`StoreError::Fenced`] when it is no longer ours to write; else when Postgres fails.
+    /// [`StoreError::Fenced`] when this process may no longer write; else when Postgres fails.
     pub async fn remove_unknown(&self, held: &[(Uuid, i64)]) -> Result<(), StoreError> {
-        const DOING: &str = "removing tenants that are not stored";
-        let mut connection = self.pool().acquire().await.doing("connecting")?;
-        let mut transaction = connection.begin().await.doing(DOING)?;
+        const REMOVING: &str = "removing tenants that are not stored";
+        let mut connection = self.pool().acquire().await.context("connecting")?;
+        let mut transaction = connection.begin().await.context(REMOVING)?;
         self.fence(&mut transaction).await?;
         for (id, revision) in held {
             let removed = sqlx::query(
@@ -84,23 +84,23 @@ impl Store {
             .bind(revision)
             .execute(&mut *transaction)
             .await
-            .doing(DOING)?;
+            .context(REMOVING)?;
             if removed.rows_affected() > 0 {
                 notify(&mut transaction, serde_json::json!({ "tenant": id, "removed": true })).await?;
             }
         }
-        transaction.commit().await.doing(DOING)
+        transaction.commit().await.context(REMOVING)
     }
 }
 
 fn stored_policy(id: Uuid, body: &str) -> Result<DeletionPolicy, StoreError> {
     let tenant: TenantRow = serde_json::from_str(body)
-        .map_err(|error| StoreError::unreadable("tenants", &id.to_string(), error))?;
+        .map_err(|error| StoreError::unreadable("Tenant", &id.to_string(), error))?;
     Ok(tenant.deletion_policy)
 }
 
-/// Keeps schema and role, and marks the tenant. Without a fingerprint every plan differs from it.
-/// That it was retained is what is stored now: no later look at an older policy may drop it.
+/// Marks the tenant as retained. Without a fingerprint every plan differs from the stored one. The stored policy
+/// becomes `Retain`: a later removal without the resource must not drop the schema.
 async fn retain(connection: &mut PgConnection, id: Uuid, highest: i64) -> Result<Removed, StoreError> {
     claims::release(connection, id).await?;
     sqlx::query(
@@ -114,13 +114,12 @@ async fn retain(connection: &mut PgConnection, id: Uuid, highest: i64) -> Result
     .bind(highest)
     .execute(connection)
     .await
-    .doing("retaining a tenant")?;
+    .context("retaining a tenant")?;
     Ok(Removed::Retained)
 }
 
-/// Drops schema and role, as far as they are there: what somebody dropped beside us is gone as it should
-/// be. Roles are the server's, not the database's: one that a schema in another
-/// database needs (a restored copy) stays.
+/// Drops schema and role where they exist: an administrator may have dropped them before. Roles belong to the server:
+/// one that owns a schema in another database, such as a restored copy, stays.
 async fn drop_all(connection: &mut PgConnection, id: Uuid, highest: i64) -> Result<Removed, StoreError> {
     let schema = tenant_schema(id);
     let batch = format!(
@@ -138,8 +137,8 @@ async fn drop_all(connection: &mut PgConnection, id: Uuid, highest: i64) -> Resu
     sqlx::raw_sql(AssertSqlSafe(batch))
         .execute(&mut *connection)
         .await
-        .doing("dropping a tenant's schema and role")?;
-    // Its domains, numbers and migrations go with the row. That it was there is known for a while.
+        .context("dropping a tenant's schema and role")?;
+    // Domains, numbers and migrations are deleted with the row. `removed_tenants` remembers the tenant for 90 days.
     sqlx::query(
         "WITH old AS (DELETE FROM public.removed_tenants WHERE removed_at < now() - interval '90 days'),
               gone AS (DELETE FROM public.tenants WHERE id = $1 RETURNING id, revision)
@@ -151,6 +150,6 @@ async fn drop_all(connection: &mut PgConnection, id: Uuid, highest: i64) -> Resu
     .bind(highest)
     .execute(connection)
     .await
-    .doing("dropping a tenant")?;
+    .context("dropping a tenant")?;
     Ok(Removed::Dropped)
 }

@@ -1,48 +1,49 @@
-//! What the last revisions of a tenant changed, so that whoever holds one of them reads no more than
-//! that.
+//! The rows that each of the last revisions of a tenant changed. A reader that holds one of these
+//! revisions reads only the rows that changed since.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::types::Json;
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use super::error::{Doing, StoreError};
+use super::error::{PgContext, StoreError};
 use super::fingerprints::Difference;
 use super::load::Revision;
+use crate::plan::TenantPlan;
 
-/// Revisions of which it is kept. Whoever is further behind reads everything.
-const REVISIONS: i64 = 100;
-/// Most rows a revision may change to be kept: about as many are read one by one in the time in
-/// which a large tenant is read as a whole.
-const MOST: usize = 1000;
+/// Revisions that the log covers. A reader that is further behind reads everything.
+const MAX_REVISIONS: i64 = 100;
+/// Rows that one revision may change to be logged: reading so many by name takes about as long as
+/// reading a large tenant as a whole.
+const MAX_ROWS: usize = 1000;
 
-/// Names of rows by their table.
+/// Names of rows by their kind.
 pub type Names = BTreeMap<String, BTreeSet<String>>;
 
-/// Keeps what a revision changed of the one with the fingerprint `before`; without one, that nothing
-/// is known. In the tenant's schema.
-pub(super) async fn keep(
+/// Appends what a revision changed since the plan with the fingerprint `before`. Without `before`, or when
+/// too many rows changed, the revision is left out. Runs in the tenant's schema.
+pub(super) async fn append(
     connection: &mut PgConnection,
     revision: i64,
     before: Option<&[u8]>,
     differences: &[Difference<'_>],
 ) -> Result<(), StoreError> {
-    // Later ones are of a life before: the schema was restored, its tenant begins anew.
+    // Higher revisions are from before a restore of the schema, after which a tenant starts at 1 again.
     sqlx::query("DELETE FROM changes WHERE revision >= $1 OR revision <= $2")
         .bind(revision)
-        .bind(revision - REVISIONS)
+        .bind(revision - MAX_REVISIONS)
         .execute(&mut *connection)
         .await
-        .doing("forgetting old changes")?;
-    let count = differences.iter().map(|rows| rows.changed.len() + rows.gone.len()).sum::<usize>();
-    let Some(before) = before.filter(|_| count <= MOST) else { return Ok(()) };
+        .context("removing old entries of the revision log")?;
+    let count = differences.iter().map(|rows| rows.changed.len() + rows.removed.len()).sum::<usize>();
+    let Some(before) = before.filter(|_| count <= MAX_ROWS) else { return Ok(()) };
     let names = |rows: &Difference<'_>| {
         let changed = rows.changed.iter().map(|row| &*row.name);
-        changed.chain(rows.gone.iter().copied()).map(str::to_owned).collect::<BTreeSet<_>>()
+        changed.chain(rows.removed.iter().copied()).map(str::to_owned).collect::<BTreeSet<_>>()
     };
     let rows: Names = differences
         .iter()
-        .map(|rows| (rows.table.to_owned(), names(rows)))
+        .map(|rows| (rows.kind.to_owned(), names(rows)))
         .filter(|rows| !rows.1.is_empty())
         .collect();
     sqlx::query("INSERT INTO changes (revision, before, rows) VALUES ($1, $2, $3)")
@@ -51,15 +52,15 @@ pub(super) async fn keep(
         .bind(Json(rows))
         .execute(connection)
         .await
-        .doing("keeping what changed")?;
+        .context("writing the revision log")?;
     Ok(())
 }
 
-/// Which rows differ, or may, between what somebody holds and a later revision; none when that is not
-/// known.
+/// Rows that may differ between the revision `held` and the later revision `now`. `None` when the log does not
+/// cover all revisions between the two, or names a kind that this version does not have.
 pub(super) async fn since(
     connection: &mut PgConnection,
-    qualifier: &str,
+    schema: &str,
     held: &Revision,
     now: i64,
 ) -> Result<Option<Names>, StoreError> {
@@ -67,7 +68,7 @@ pub(super) async fn since(
         return Ok(None);
     }
     let sql = format!(
-        "SELECT revision, before, rows FROM {qualifier}changes
+        "SELECT revision, before, rows FROM {schema}changes
          WHERE revision > $1 AND revision <= $2 ORDER BY revision"
     );
     let changes: Vec<(i64, Vec<u8>, Json<Names>)> = sqlx::query_as(AssertSqlSafe(sql))
@@ -75,17 +76,18 @@ pub(super) async fn since(
         .bind(now)
         .fetch_all(connection)
         .await
-        .doing("reading what changed")?;
-    // Every step is there, and the first is from what is held: the same number may have been another
-    // revision, before a failover.
+        .context("reading the revision log")?;
+    // The log has every revision, and the first one follows what is held: after a failover the same number
+    // may stand for another plan.
     let complete = changes.iter().map(|(revision, ..)| *revision).eq(held.number + 1..=now);
     let follows = changes.first().is_some_and(|(_, before, _)| *before == held.fingerprint);
     if !complete || !follows {
         return Ok(None);
     }
     let mut names = Names::new();
-    for (table, changed) in changes.into_iter().flat_map(|(_, _, Json(rows))| rows) {
-        names.entry(table).or_default().extend(changed);
+    for (kind, changed) in changes.into_iter().flat_map(|(_, _, Json(rows))| rows) {
+        names.entry(kind).or_default().extend(changed);
     }
-    Ok(Some(names))
+    let known = names.keys().all(|kind| TenantPlan::KINDS.contains(&kind.as_str()));
+    Ok(known.then_some(names))
 }

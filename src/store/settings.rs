@@ -1,25 +1,25 @@
-//! Secrets of the installation in `public.system_settings`: what tells a wrong key file, and the
-//! key our dialplan is signed with.
+//! Secrets of the installation in `public.system_settings`: a check value that detects a wrong key file, and the
+//! key that the dialplan is signed with.
 
 use sqlx::PgConnection;
 
-use super::error::{Doing, StoreError};
+use super::error::{PgContext, StoreError};
 use crate::secrets::keyring::{AssociatedData, Keyring, UnsealError, random, sealed_version};
 use crate::secrets::signing_key::SigningKey;
 
 const KEY_CHECK: &str = "key_check";
 const SIGNING_KEY: &str = "signing_key";
-/// What the check opens to.
+/// Clear text of the check value.
 const KEY_CHECK_TEXT: &[u8] = b"centrex";
 
-fn place(name: &str) -> AssociatedData<'_> {
+fn associated_data(name: &str) -> AssociatedData<'_> {
     AssociatedData { scope: "platform", table: "system_settings", name }
 }
 
-/// Refuses a key file that is not the one of the database. A database without a check gets one;
-/// when there is a newer key, the check is sealed again with it.
+/// Refuses a key file that the database was not sealed with. A new database gets a check value; a newer key seals
+/// it again.
 pub(super) async fn check_key(connection: &mut PgConnection, keyring: &Keyring) -> Result<(), StoreError> {
-    let seal = || keyring.seal(place(KEY_CHECK), KEY_CHECK_TEXT);
+    let seal = || keyring.seal(associated_data(KEY_CHECK), KEY_CHECK_TEXT);
     let Some(sealed) = read(connection, KEY_CHECK).await? else {
         return write(connection, KEY_CHECK, seal()).await;
     };
@@ -29,16 +29,16 @@ pub(super) async fn check_key(connection: &mut PgConnection, keyring: &Keyring) 
     Ok(())
 }
 
-/// The same for a reader, which writes nothing: a database without a check is not ready yet.
+/// Like [`check_key`] for a reader, which writes nothing: a database without a check value was not prepared yet.
 pub(super) async fn verify_key(connection: &mut PgConnection, keyring: &Keyring) -> Result<(), StoreError> {
     let sealed = read(connection, KEY_CHECK).await?.ok_or_else(missing)?;
     open_check(keyring, &sealed).map(drop)
 }
 
-/// Opens the check, and says with which version.
+/// Opens the check value, and returns the version of its key.
 fn open_check(keyring: &Keyring, sealed: &[u8]) -> Result<u32, StoreError> {
     let version = sealed_version(sealed).unwrap_or_default();
-    match keyring.unseal(place(KEY_CHECK), sealed) {
+    match keyring.unseal(associated_data(KEY_CHECK), sealed) {
         Ok(_) => Ok(version),
         Err(UnsealError::UnknownVersion(version)) => {
             Err(StoreError::Key { version, reason: "the file has no key of that version" })
@@ -47,7 +47,7 @@ fn open_check(keyring: &Keyring, sealed: &[u8]) -> Result<u32, StoreError> {
     }
 }
 
-/// The signing key; a new database gets a random one, and a newer key seals it again.
+/// Reads the signing key. A new database gets a random one; a newer key of the keyring seals it again.
 pub(super) async fn ensure_signing_key(
     connection: &mut PgConnection,
     keyring: &Keyring,
@@ -58,12 +58,12 @@ pub(super) async fn ensure_signing_key(
         None => SigningKey::new(random()),
     };
     if sealed.and_then(|sealed| sealed_version(&sealed)) != Some(keyring.version()) {
-        write(connection, SIGNING_KEY, keyring.seal(place(SIGNING_KEY), key.reveal())).await?;
+        write(connection, SIGNING_KEY, keyring.seal(associated_data(SIGNING_KEY), key.reveal())).await?;
     }
     Ok(key)
 }
 
-/// The signing key, for a reader.
+/// Reads the signing key for a reader, which writes nothing.
 pub(super) async fn signing_key(
     connection: &mut PgConnection,
     keyring: &Keyring,
@@ -73,14 +73,16 @@ pub(super) async fn signing_key(
 
 fn open_signing_key(keyring: &Keyring, sealed: &[u8]) -> Result<SigningKey, StoreError> {
     let unreadable = |reason: String| StoreError::unreadable("system_settings", SIGNING_KEY, reason);
-    let bytes = keyring.unseal(place(SIGNING_KEY), sealed).map_err(|error| unreadable(error.to_string()))?;
-    let bytes = bytes.try_into().map_err(|_| unreadable("it is not 32 bytes long".to_owned()))?;
+    let bytes = keyring
+        .unseal(associated_data(SIGNING_KEY), sealed)
+        .map_err(|error| unreadable(error.to_string()))?;
+    let bytes = bytes.try_into().map_err(|_| unreadable("not 32 bytes long".to_owned()))?;
     Ok(SigningKey::new(bytes))
 }
 
 fn missing() -> StoreError {
     StoreError::Unsuitable(
-        "the database has not been prepared yet by the writing side (centrex migrate)".to_owned(),
+        "the database has not been prepared yet by the operator or by centrex migrate".to_owned(),
     )
 }
 
@@ -89,7 +91,7 @@ async fn read(connection: &mut PgConnection, name: &str) -> Result<Option<Vec<u8
         .bind(name)
         .fetch_optional(connection)
         .await
-        .doing("reading system settings")
+        .context("reading system settings")
 }
 
 async fn write(connection: &mut PgConnection, name: &str, sealed: Vec<u8>) -> Result<(), StoreError> {
@@ -101,6 +103,6 @@ async fn write(connection: &mut PgConnection, name: &str, sealed: Vec<u8>) -> Re
     .bind(sealed)
     .execute(connection)
     .await
-    .doing("writing system settings")?;
+    .context("writing system settings")?;
     Ok(())
 }

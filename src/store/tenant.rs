@@ -1,16 +1,16 @@
-//! A tenant's own row in `public.tenants`, and the role and schema that go with it.
+//! A tenant's own row in `public.tenants`, with its role and schema.
 
 use sqlx::{AssertSqlSafe, PgConnection};
 use uuid::Uuid;
 
-use super::error::{Doing, StoreError};
+use super::error::{PgContext, StoreError};
 use super::migrate::{self, TENANT, enter, tenant_batch};
-use super::tables::Prepared;
+use super::records::Prepared;
 use super::tenant_schema;
 use super::write::Written;
 use crate::plan::TenantRow;
 
-/// What `public.tenants` says of a tenant.
+/// Columns of a tenant's row in `public.tenants`.
 pub(super) struct Current {
     pub revision: i64,
     pub fingerprint: Option<Vec<u8>>,
@@ -19,16 +19,16 @@ pub(super) struct Current {
 }
 
 impl Current {
-    /// What there is to say when the plan is stored already, and nobody holds a higher revision: one of
-    /// before the database was set back.
+    /// The result when the plan is stored already. `None` also when a switch holds a higher revision, from before the
+    /// database was set back: the plan is then written again with a revision past that one.
     pub fn unchanged(&self, prepared: &Prepared, highest: i64) -> Option<Written> {
         let equal = self.fingerprint.as_deref() == Some(&prepared.fingerprint) && !self.retained;
         (equal && self.revision >= highest).then(|| Written { revision: self.revision, ..Written::default() })
     }
 }
 
-/// Makes a tenant with its role and schema. None when somebody else just did; else its revision, and
-/// whether its schema is new, and so empty.
+/// Creates a tenant with its role and schema. Returns its revision and whether the schema is new, and so empty;
+/// `None` when another writer has just created the tenant.
 pub(super) async fn create(
     connection: &mut PgConnection,
     tenant: &TenantRow,
@@ -37,8 +37,8 @@ pub(super) async fn create(
 ) -> Result<Option<(i64, bool)>, StoreError> {
     let TenantRow { id, namespace, name, owner_uid, suspended, .. } = tenant;
     let schema = tenant_schema(*id);
-    // A schema may be there without a row: restored from a backup.
-    let made: Option<(i64, bool)> = sqlx::query_as(
+    // A schema without a row was restored from a backup.
+    let created: Option<(i64, bool)> = sqlx::query_as(
         "WITH removed AS (DELETE FROM public.removed_tenants WHERE id = $1 RETURNING revision)
          INSERT INTO public.tenants
              (id, namespace, name, owner_uid, schema_name, role_name, revision, fingerprint, body, suspended)
@@ -56,12 +56,12 @@ pub(super) async fn create(
     .bind(highest)
     .fetch_optional(&mut *connection)
     .await
-    .doing("making a tenant")?;
-    let Some((revision, restored)) = made else {
+    .context("creating a tenant")?;
+    let Some((revision, restored)) = created else {
         check_name(connection, tenant).await?;
         return Ok(None);
     };
-    migrate::record(connection, *id, TENANT, 0).await.doing("making a tenant")?;
+    migrate::record(connection, *id, TENANT, 0).await.context("creating a tenant")?;
     let batch = format!(
         "DO $$ BEGIN
              IF to_regrole('{schema}') IS NULL THEN CREATE ROLE {schema} NOLOGIN; END IF;
@@ -75,11 +75,11 @@ pub(super) async fn create(
     sqlx::raw_sql(AssertSqlSafe(batch))
         .execute(connection)
         .await
-        .doing("making a tenant's role and schema")?;
+        .context("creating a tenant's role and schema")?;
     Ok(Some((revision, !restored)))
 }
 
-/// Makes the tenant's own row that of the plan, and gives its new revision.
+/// Updates the tenant's own row, and returns its new revision.
 pub(super) async fn update(
     connection: &mut PgConnection,
     tenant: &TenantRow,
@@ -87,7 +87,7 @@ pub(super) async fn update(
     highest: i64,
 ) -> Result<i64, StoreError> {
     let TenantRow { id, namespace, name, owner_uid, suspended, .. } = tenant;
-    check_name(connection, tenant).await?; // an adopted tenant may have another name than before
+    check_name(connection, tenant).await?; // an adopted tenant may have a new name
     sqlx::query_scalar(
         "UPDATE public.tenants
          SET revision = greatest(revision, $8) + 1, namespace = $2, name = $3, owner_uid = $4, fingerprint = $5,
@@ -104,10 +104,10 @@ pub(super) async fn update(
     .bind(highest)
     .fetch_one(connection)
     .await
-    .doing("writing a tenant's revision")
+    .context("writing a tenant's revision")
 }
 
-/// Refuses a tenant whose name a live one of another id has.
+/// Refuses a tenant whose name belongs to a tenant with another id that is not retained.
 async fn check_name(connection: &mut PgConnection, tenant: &TenantRow) -> Result<(), StoreError> {
     let taken: bool = sqlx::query_scalar(
         "SELECT EXISTS (SELECT FROM public.tenants
@@ -118,12 +118,12 @@ async fn check_name(connection: &mut PgConnection, tenant: &TenantRow) -> Result
     .bind(tenant.id)
     .fetch_one(connection)
     .await
-    .doing("making a tenant")?;
+    .context("creating a tenant")?;
     let TenantRow { namespace, name, .. } = tenant.clone();
     if taken { Err(StoreError::NameTaken { namespace, name }) } else { Ok(()) }
 }
 
-/// Reads it; locks it with `FOR UPDATE`.
+/// Reads a tenant's row. `lock` is empty or `FOR UPDATE`.
 pub(super) async fn current(
     connection: &mut PgConnection,
     id: Uuid,
@@ -136,7 +136,7 @@ pub(super) async fn current(
         .bind(id)
         .fetch_optional(connection)
         .await
-        .doing("reading a tenant's revision")?;
+        .context("reading a tenant's revision")?;
     Ok(row.map(|(revision, fingerprint, owner_uid, retained)| Current {
         revision,
         fingerprint,

@@ -1,33 +1,33 @@
-//! Plans written: one transaction each, and nothing at all for a plan that is stored already.
+//! Writing plans: one transaction each, and none for a plan that is stored already.
 
 use std::sync::Arc;
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-use super::error::{Doing, StoreError};
+use super::error::{PgContext, StoreError};
 use super::fingerprints::RowFingerprints;
 use super::migrate::enter;
-use super::rows::{self, Home, Origins};
-use super::tables::{PLATFORM, Prepared, Tables};
+use super::records::{PLATFORM, PlanRecords, Prepared};
+use super::rows::{self, Home, Origins, PLATFORM_TABLE, TENANT_TABLE};
 use super::tenant::{create, current, update};
 use super::{CHANNEL, Store, claims, revision_log};
 use crate::plan::{PlatformPlan, TenantPlan};
 
-/// How often a write is tried again that lost against another one.
-const ATTEMPTS: usize = 5;
+/// Attempts to write a plan while other transactions change the same rows.
+const MAX_ATTEMPTS: usize = 5;
 
-/// What writing a plan did.
+/// Result of writing a plan.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Written {
-    /// The revision that has the plan.
+    /// Revision of the stored plan.
     pub revision: i64,
     /// False when the plan was stored already.
     pub changed: bool,
-    /// Rows inserted or updated in the plan's tables.
+    /// Number of rows that were inserted or updated.
     pub rows_written: u64,
-    /// Rows deleted from them.
+    /// Number of rows that were deleted.
     pub rows_deleted: u64,
-    /// The rows inserted or updated: table and name.
+    /// Kinds and names of the rows that were inserted or updated.
     pub rows: Vec<(&'static str, String)>,
 }
 
@@ -35,13 +35,13 @@ impl Store {
     /// Writes the platform's plan.
     ///
     /// # Errors
-    /// [`StoreError::Fenced`] when it is no longer ours to write; else when Postgres fails. Nothing
-    /// is written then.
+    /// [`StoreError::Fenced`] when this process may no longer write; else when Postgres fails. Nothing is written
+    /// then.
     pub async fn write_platform(&self, plan: &PlatformPlan) -> Result<Written, StoreError> {
-        self.write_platform_of(plan, &rows::unknown).await
+        self.write_platform_of(plan, &rows::no_origins).await
     }
 
-    /// The same, with the resources that its rows were compiled from.
+    /// Writes the platform's plan, with the objects that its rows were compiled from.
     ///
     /// # Errors
     /// As [`Store::write_platform`].
@@ -50,20 +50,20 @@ impl Store {
         plan: &PlatformPlan,
         origins: &Origins<'_>,
     ) -> Result<Written, StoreError> {
-        let prints = plan.prints(self.keyring(), PLATFORM)?;
-        let fingerprint = prints.of_plan(self.keyring(), PLATFORM);
+        let fingerprints = plan.fingerprints(self.keyring(), PLATFORM)?;
+        let fingerprint = fingerprints.of_plan(self.keyring(), PLATFORM);
         let current = "SELECT revision, fingerprint FROM public.platform";
-        let mut connection = self.pool().acquire().await.doing("connecting")?;
+        let mut connection = self.pool().acquire().await.context("connecting")?;
         let (revision, stored): (i64, Option<Vec<u8>>) = sqlx::query_as(current)
             .fetch_one(&mut *connection)
             .await
-            .doing("reading the platform's revision")?;
+            .context("reading the platform's revision")?;
         let highest = self.memory.highest(None);
         if stored.as_deref() == Some(&fingerprint) && revision >= highest {
             self.memory.put_platform(revision, &fingerprint);
             return Ok(Written { revision, ..Written::default() });
         }
-        let mut transaction = connection.begin().await.doing("writing the platform")?;
+        let mut transaction = connection.begin().await.context("writing the platform")?;
         self.fence(&mut transaction).await?;
         let revision: i64 = sqlx::query_scalar(
             "UPDATE public.platform SET revision = greatest(revision, $2) + 1, fingerprint = $1 RETURNING revision",
@@ -72,14 +72,14 @@ impl Store {
         .bind(highest)
         .fetch_one(&mut *transaction)
         .await
-        .doing("writing the platform's revision")?;
-        let home = Home { scope: PLATFORM, qualifier: "public." };
-        let stored = rows::fingerprints(&mut transaction, home, PlatformPlan::NAMES).await?;
-        let differences = prints.since(&stored);
+        .context("writing the platform's revision")?;
+        let home = Home { scope: PLATFORM, table: PLATFORM_TABLE };
+        let stored = rows::fingerprints(&mut transaction, home, PlatformPlan::KINDS).await?;
+        let differences = fingerprints.since(&stored);
         let counts =
             rows::write(&mut transaction, self.keyring(), home, (plan, origins), &differences).await?;
         notify(&mut transaction, serde_json::json!({ "platform": true, "revision": revision })).await?;
-        transaction.commit().await.doing("writing the platform")?;
+        transaction.commit().await.context("writing the platform")?;
         self.memory.put_platform(revision, &fingerprint);
         Ok(Written {
             revision,
@@ -100,10 +100,10 @@ impl Store {
     /// [`StoreError::Fenced`] when it is no longer ours to write; else when Postgres fails. Nothing
     /// is written then.
     pub async fn write_tenant(&self, plan: &TenantPlan) -> Result<Written, StoreError> {
-        self.write_tenant_of(plan, &rows::unknown).await
+        self.write_tenant_of(plan, &rows::no_origins).await
     }
 
-    /// The same, with the resources that its rows were compiled from.
+    /// Writes a tenant's plan, with the objects that its rows were compiled from.
     ///
     /// # Errors
     /// As [`Store::write_tenant`].
@@ -114,11 +114,11 @@ impl Store {
     ) -> Result<Written, StoreError> {
         let prepared = Prepared::of(self.keyring(), plan)?;
         let mut denied = None;
-        for _ in 0..ATTEMPTS {
-            let mut connection = self.pool().acquire().await.doing("connecting")?;
+        for _ in 0..MAX_ATTEMPTS {
+            let mut connection = self.pool().acquire().await.context("connecting")?;
             let written = self.try_write(&mut connection, plan, origins, &prepared).await;
             if written.as_ref().is_err_and(StoreError::is_denied) {
-                // It may believe in memberships of before the role was made: another one will not.
+                // The connection may have cached its memberships before the role was granted.
                 connection.close_on_drop();
             }
             match written {
@@ -135,7 +135,7 @@ impl Store {
         Err(denied.unwrap_or(StoreError::Contended(plan.tenant.id)))
     }
 
-    /// None when another writer made or removed the tenant meanwhile.
+    /// `None` when another writer created or removed the tenant meanwhile.
     async fn try_write(
         &self,
         connection: &mut PgConnection,
@@ -149,7 +149,7 @@ impl Store {
         if let Some(written) = known.as_ref().and_then(|known| known.unchanged(prepared, highest)) {
             return Ok(Some(written));
         }
-        let mut transaction = connection.begin().await.doing("writing a tenant")?;
+        let mut transaction = connection.begin().await.context("writing a tenant")?;
         self.fence(&mut transaction).await?;
         let (revision, before, fresh) = match known {
             None => match create(&mut transaction, tenant, prepared, highest).await? {
@@ -157,7 +157,7 @@ impl Store {
                 None => return Ok(None),
             },
             Some(_) => {
-                // Read again, now that nobody else can change it.
+                // Read again under a lock.
                 let Some(known) = current(&mut transaction, tenant.id, "FOR UPDATE").await? else {
                     return Ok(None);
                 };
@@ -175,18 +175,18 @@ impl Store {
         sqlx::raw_sql(AssertSqlSafe(enter(tenant.id)))
             .execute(&mut *transaction)
             .await
-            .doing("taking a tenant's role")?;
-        let home = Home { scope: &prepared.scope, qualifier: "" };
-        let stored = match (fresh, self.memory.prints(tenant.id, before.as_deref())) {
+            .context("setting a tenant's role")?;
+        let home = Home { scope: &prepared.scope, table: TENANT_TABLE };
+        let stored = match (fresh, self.memory.fingerprints(tenant.id, before.as_deref())) {
             (true, _) => Arc::new(RowFingerprints::default()),
             (false, Some(stored)) => stored,
-            (false, None) => Arc::new(rows::fingerprints(&mut transaction, home, TenantPlan::NAMES).await?),
+            (false, None) => Arc::new(rows::fingerprints(&mut transaction, home, TenantPlan::KINDS).await?),
         };
-        let differences = prepared.prints.since(&stored);
+        let differences = prepared.fingerprints.since(&stored);
         let counts =
             rows::write(&mut transaction, self.keyring(), home, (plan, origins), &differences).await?;
-        revision_log::keep(&mut transaction, revision, before.as_deref(), &differences).await?;
-        transaction.commit().await.doing("writing a tenant")?;
+        revision_log::append(&mut transaction, revision, before.as_deref(), &differences).await?;
+        transaction.commit().await.context("writing a tenant")?;
         Ok(Some(Written {
             revision,
             changed: true,
@@ -197,7 +197,7 @@ impl Store {
     }
 }
 
-/// Tells whoever listens, when the transaction is committed.
+/// Notifies listeners of [`CHANNEL`] when the transaction is committed.
 pub(super) async fn notify(
     connection: &mut PgConnection,
     payload: serde_json::Value,
@@ -207,11 +207,11 @@ pub(super) async fn notify(
         .bind(payload.to_string())
         .execute(connection)
         .await
-        .doing("notifying")?;
+        .context("notifying")?;
     Ok(())
 }
 
-/// Postgres ended one of two transactions that waited for each other (SQLSTATE 40P01).
+/// True when Postgres ended the transaction because of a deadlock (SQLSTATE 40P01).
 fn is_deadlock(error: &sqlx::Error) -> bool {
     error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "40P01")
 }

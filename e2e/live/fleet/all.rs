@@ -1,14 +1,9 @@
 //! Three switches: what is live is on all of them, and one that is lost holds up nobody for long.
 
-use std::time::Duration;
-
 use super::site::{Fleet, gateways};
 use crate::freeswitch::phone::{Listener, Peer};
-use crate::freeswitch::process::until;
 use crate::operator::Site;
-
-/// When a switch without FreeSWITCH is surely not waited for any more: it is after a minute.
-const GONE: Duration = Duration::from_secs(180);
+use crate::wait::{DEADLINE, until};
 
 /// A carrier that wants its customers to register.
 fn trunk(port: u16) -> String {
@@ -44,7 +39,7 @@ fn one_is_stuck(fleet: &Fleet) {
     // A minute later nobody waits for it, although its sidecar goes on reporting.
     let left_out =
         || fleet.message("default", "switch/c", "Ready").contains("no resource waits for it any more");
-    assert!(until(GONE, || left_out().then_some(())).is_some(), "c still counts\n{}", fleet.logs());
+    assert!(until(DEADLINE, || left_out().then_some(())).is_some(), "c still counts\n{}", fleet.logs());
     site.wait_for("acme", "extension/e1101", "Live=True Live");
     site.wait_for("carriers", "trunk/carrier", "Live=True Live");
     c.signal("-CONT");

@@ -1,9 +1,8 @@
 //! A tenant is suspended, another is deleted, while the sidecar is away and loses what it kept.
 
 use super::site::Fleet;
-use crate::freeswitch::process::until;
-use crate::live::lab::SOON;
 use crate::operator::Site;
+use crate::wait::{DEADLINE, until};
 
 const SUSPENDED: &str = "SELECT count(*) FROM public.tenants WHERE name = 'acme' AND suspended";
 
@@ -22,7 +21,7 @@ async fn tenants_that_went_meanwhile_have_no_calls() {
     acme.ends(&*member);
     globex.is_up(&*member);
     let gone = || !member.is_registered(&member.alice) && !member.is_registered(&member.bob);
-    assert!(until(SOON, || gone().then_some(())).is_some());
+    assert!(until(DEADLINE, || gone().then_some(())).is_some());
     assert!(member.is_registered(&member.hank));
 
     // One that is deleted, with its namespace.
@@ -40,7 +39,7 @@ async fn suspend(site: &Site) {
     site.cluster.patch("acme", "tenant/acme", patch);
     let start = std::time::Instant::now();
     while site.count(SUSPENDED).await == 0 {
-        assert!(start.elapsed() < SOON, "it is not stored");
+        assert!(start.elapsed() < DEADLINE, "it is not stored");
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
 }

@@ -26,7 +26,7 @@ fn listens(member: &Member, port: u16) -> bool {
 
 fn waits(fleet: &Fleet, why: &str) {
     fleet.site.wait_for("default", PROFILE, "Live=False RestartPending");
-    fleet.says("default", PROFILE, "Live", &format!("a: SIP profile internal has to be started anew: {why}"));
+    fleet.says("default", PROFILE, "Live", &format!("a: SIP profile internal must be restarted: {why}"));
 }
 
 /// Two more comparisons are made.

@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::freeswitch::phone::Peer;
-use crate::freeswitch::process::{free_port, until};
+use crate::freeswitch::process::free_port;
 use crate::freeswitch::standalone::{PASSWORD, USERNAME};
 use crate::freeswitch::switch::{ESL_PASSWORD, Switch, installed, templates};
-use crate::live::lab::{Call, SOON};
+use crate::live::lab::Call;
 use crate::operator::Site;
 use crate::program::{Program, repository, sample};
 use crate::skip::skip;
+use crate::wait::{DEADLINE, until};
 
 const ACME: &str = "acme.example.com";
 const GLOBEX: &str = "globex.example.com";
@@ -111,7 +112,7 @@ impl Fleet {
 
     /// Waits until something holds.
     pub fn eventually(&self, what: &str, holds: impl Fn() -> bool) {
-        assert!(until(SOON, || holds().then_some(())).is_some(), "never came: {what}\n{}", self.logs());
+        assert!(until(DEADLINE, || holds().then_some(())).is_some(), "never came: {what}\n{}", self.logs());
     }
 
     /// A call at every switch, with both phones registered there. Nobody says anything, so that each
@@ -211,7 +212,7 @@ impl Member {
     pub fn register(&self, phone: &Peer, phones: u16) {
         let outcome = phone.play("register", phones, &[]);
         assert!(outcome.completed, "{}", outcome.trace);
-        let registered = until(SOON, || self.is_registered(phone).then_some(()));
+        let registered = until(DEADLINE, || self.is_registered(phone).then_some(()));
         assert!(registered.is_some(), "{}@{} is not registered at {}", phone.user, phone.domain, self.name);
     }
 

@@ -1,5 +1,5 @@
-//! What is found while not everything is held yet: at a first start, and from a cache that is not
-//! whole, or not of one moment.
+//! A replica that is not complete: at a first start, and after a start from a cache that is incomplete or whose files
+//! are of different moments.
 
 use super::*;
 
@@ -26,7 +26,7 @@ async fn what_moved_is_found_after_a_cache_that_was_written_by_halves() {
     let ring = keyring(&[(1, 'a')]);
     let store = database.store(&ring).await;
     store.write_platform(&plans::platform()).await.unwrap();
-    // The one that had it is restored last.
+    // The tenant that had the number before is restored last.
     let (mut new, mut old) = (plans::tenant_with("new", 1), plans::tenant_with("old", 1));
     let (domain, number) = ("moved.example.com", "+4930123456");
     old.tenant.domains.push(domain.to_owned());

@@ -1,16 +1,17 @@
-//! Hints that need all files: a similar name that may have been meant, and the keys that a Secret has.
+//! What `check`, which has all files, adds to a problem: the name that may have been meant, and that a key
+//! that a Secret lacks will not come by itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::cascade::{named, named_namespace};
-use crate::compile::{Effect, Problem, Reason};
+use crate::compile::{About, Effect, Problem, Reason};
+use crate::resources::Kind;
 use crate::resources::nearest::did_you_mean;
 use crate::source::{Change, Object, ObjectKey};
 
-/// The names in the files, by kind and namespace, and the keys of the Secrets.
+/// The objects of the files, by kind and namespace, and the keys of the Secrets among them.
 pub(super) struct Hints<'a> {
-    names: BTreeMap<(&'a str, Option<&'a str>), Vec<&'a str>>,
-    secrets: BTreeMap<String, Vec<&'a str>>,
+    names: BTreeMap<(Kind, Option<&'a str>), Vec<&'a str>>,
+    secrets: BTreeMap<ObjectKey, Vec<&'a str>>,
 }
 
 impl<'a> Hints<'a> {
@@ -22,27 +23,28 @@ impl<'a> Hints<'a> {
         let secret = |change: &'a Change| match change {
             Change::Upsert(object @ Object::Secret(secret)) => {
                 let keys = secret.data.iter().flat_map(|data| data.keys());
-                Some((object.key().to_string(), keys.map(String::as_str).collect()))
+                Some((object.key(), keys.map(String::as_str).collect()))
             }
             _ => None,
         };
         Self { names, secrets: changes.iter().filter_map(secret).collect() }
     }
 
-    /// Adds a hint to the message of a problem.
+    /// The problem with its hint.
     pub fn add(&self, mut problem: Problem) -> Problem {
         if !matches!(problem.reason, Reason::RefNotFound | Reason::CredentialsPending) {
             return problem;
         }
-        // A missing Secret may come later. A Secret in the files without the key is a mistake.
+        let Some(About::Object(object)) = &problem.about else { return problem };
+        // A missing Secret may still come. A Secret that exists and lacks the key is an error.
         let keys = match problem.reason {
-            Reason::CredentialsPending => named(&problem).find_map(|name| self.secrets.get(&name)),
+            Reason::CredentialsPending => self.secrets.get(object),
             _ => None,
         };
         let hint = match keys {
             Some(keys) if keys.is_empty() => "; it has none".to_owned(),
             Some(keys) => format!("; its keys are: {}", keys.join(", ")),
-            None => self.similar_name(&problem),
+            None => self.meant(object),
         };
         if keys.is_some() {
             problem.effect = Effect::Refused;
@@ -52,20 +54,9 @@ impl<'a> Hints<'a> {
         problem
     }
 
-    /// A hint at a name like the missing one, of the same kind and namespace; empty if there is none.
-    fn similar_name(&self, problem: &Problem) -> String {
-        let namespace = named_namespace(problem);
-        let words: Vec<&str> = problem.message.split([' ', ';', ',', ':']).collect();
-        let pairs = words.iter().zip(words.iter().skip(1));
-        let like = |(kind, name): (&&str, &&str)| {
-            let (namespace, name) = match name.split_once('/') {
-                Some((namespace, name)) => (Some(namespace), name),
-                None => (namespace, *name),
-            };
-            let of_kind = |namespace| self.names.get(&(*kind, namespace)).into_iter().flatten().copied();
-            let hint = did_you_mean(name, of_kind(namespace).chain(of_kind(None)));
-            (!hint.is_empty()).then_some(hint)
-        };
-        pairs.filter_map(like).next().unwrap_or_default()
+    /// A name like that of a missing object, of the same kind and namespace.
+    fn meant(&self, object: &ObjectKey) -> String {
+        let names = self.names.get(&(object.kind, object.namespace.as_deref()));
+        did_you_mean(&object.name, names.into_iter().flatten().copied())
     }
 }

@@ -4,18 +4,17 @@ mod options;
 
 pub use options::OperatorArgs;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
-use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::info;
 
+use crate::http::listener::{ListenError, Listener};
 use crate::operator::api_server::ApiServer;
 use crate::operator::events::Events;
 use crate::operator::health::{self, Health};
@@ -49,8 +48,8 @@ pub enum OperatorError {
     Keys(#[from] KeyringError),
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error("--listen {listen}: {source}")]
-    Listen { listen: SocketAddr, source: std::io::Error },
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     #[error(transparent)]
     Webhook(#[from] webhook::CertificateError),
     #[error("signal handlers cannot be installed: {0}")]
@@ -66,10 +65,8 @@ pub async fn run(args: OperatorArgs) -> Result<(), OperatorError> {
     crate::util::signals::end_on_signals(stop.clone()).map_err(OperatorError::Signals)?;
     let options = args.store.options::<OperatorError>()?;
     let platform = platform_manifests(&args)?;
-    let listener = TcpListener::bind(args.listen)
-        .await
-        .map_err(|source| OperatorError::Listen { listen: args.listen, source })?;
-    let address = listener.local_addr().unwrap_or(args.listen);
+    let listener = Listener::bind_probes("--listen", args.listen).await?;
+    let address = listener.address();
     let config = kube::Config::infer().await.map_err(|cause| OperatorError::Kubeconfig(Box::new(cause)))?;
     let namespace = args.lease_namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
     let api_server = ApiServer::at(&config.cluster_url);
@@ -95,7 +92,7 @@ pub async fn run(args: OperatorArgs) -> Result<(), OperatorError> {
     let cluster_options = ClusterOptions { client: watch_client, namespaces: args.namespaces.clone() };
     let watches = cluster::start(cluster_options, updates, stop.clone());
     let health = Arc::new(Health::new(metrics.clone(), watches, election.life.clone(), args.lease_seconds));
-    tasks.spawn(health::serve(listener, health.clone(), stop.clone()));
+    tasks.spawn(listener.serve(health::router(health.clone()), stop.clone()));
     info!(listen = %address, %identity, "the operator watches");
 
     let statuses = Statuses::start(&client, &metrics, &tasks, &stop);

@@ -1,11 +1,11 @@
 //! All of Centrex in one process, without a cluster: folder, compile, store, replica, answers.
 //!
-//! What is served never waits for what is written: the listener opens first and answers from the
-//! last good state while Postgres is still starting.
+//! Lookups never wait for Postgres: the listener opens first, and answers from the last good state while Postgres
+//! starts.
 
-mod findings;
 mod options;
 mod ready;
+mod switch_log;
 mod vault;
 
 use std::path::Path;
@@ -20,7 +20,7 @@ use tracing::{error, info, warn};
 pub use options::StandaloneArgs;
 
 use super::switch::{Sidecar, SidecarError, directory};
-use crate::http::probe::Probe;
+use crate::freeswitch::listener::Probe;
 use crate::local_postgres::{LocalError, LocalOptions, LocalPostgres};
 use crate::reconcile::{Progress, Reconciler};
 use crate::secrets::keyring::{Keyring, KeyringError};
@@ -32,10 +32,10 @@ use vault::KeyringVault;
 
 /// Pauses between connections to Postgres.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(10));
-/// Pause before it is asked again whether the one that writes has ended.
+/// Pause before another attempt to become the writer, while another process is.
 const WRITER_RETRY: Duration = Duration::from_secs(1);
 
-/// Why standalone does not start, or ends.
+/// Why standalone does not start, or why it ends.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
 pub enum StandaloneError {
@@ -51,36 +51,36 @@ pub enum StandaloneError {
     Sidecar(#[from] SidecarError),
 }
 
-/// Runs until it is told to end by SIGTERM or SIGINT.
+/// Runs until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// What is wrong with an option, or what is missing on the machine.
+/// An option is wrong, or the machine has no Postgres to start.
 pub async fn run(args: StandaloneArgs) -> Result<(), StandaloneError> {
     let stop = CancellationToken::new();
     crate::util::signals::end_on_signals(stop.clone()).map_err(SidecarError::Signals)?;
-    args.check()?;
+    args.check().await?;
     if args.database_url.is_none() {
         LocalPostgres::make_directory(&args.data_dir)?;
     }
     let data_dir = directory("--data-dir", &args.data_dir)?;
     args.answer.media_root(&data_dir)?;
-    let keyring = Arc::new(keys(&args, &data_dir)?);
+    let keyring = Arc::new(read_keys(&args, &data_dir)?);
     let (progress, stored) = watch::channel(Progress::default());
     let probe = |replica, followed| {
         let ready = Arc::new(Ready::new(replica, stored, followed));
-        tokio::spawn(stop.clone().run_until_cancelled_owned(ready.clone().tell()));
+        tokio::spawn(stop.clone().run_until_cancelled_owned(ready.clone().log_once()));
         ready as Arc<dyn Probe>
     };
     let mut sidecar = Sidecar::open(&args.answer, None, &data_dir, keyring.clone(), probe).await?;
-    let tell = findings::tell(sidecar.findings(), sidecar.progress(), sidecar.replica());
-    tokio::spawn(stop.clone().run_until_cancelled_owned(tell));
-    // It answers until everything else has ended.
+    let log = switch_log::run(sidecar.report(), sidecar.progress(), sidecar.replica());
+    tokio::spawn(stop.clone().run_until_cancelled_owned(log));
+    // The sidecar answers until everything else has ended.
     let outcome = async {
         let (mut local, connect) = postgres(&args, &data_dir).await?;
         let options = StoreOptions::new(connect, keyring);
         let result = write(&args, &data_dir, options, progress, &mut sidecar, &stop).await;
         stop.cancel();
-        sidecar.followed().await;
+        sidecar.stop_following().await;
         if let Some(postgres) = local.take() {
             postgres.stop().await?;
         }
@@ -91,7 +91,7 @@ pub async fn run(args: StandaloneArgs) -> Result<(), StandaloneError> {
     outcome
 }
 
-/// Connects for writing, starts to follow, and reconciles until told to end.
+/// Becomes the writer, follows what it writes, and reconciles until stopped.
 async fn write(
     args: &StandaloneArgs,
     data_dir: &Path,
@@ -108,75 +108,75 @@ async fn write(
     let (updates, mut inbox) = mpsc::channel(16);
     let _folder = Folder::start(folder, updates, stop.clone()).await?;
     let holder = format!("standalone, process {}, --data-dir {}", std::process::id(), data_dir.display());
-    let candidate = WriterIdentity { holder, elected: None };
+    let identity = WriterIdentity { holder, elected: None };
     let memory = Memory::default();
     let mut follow = || sidecar.follow(&options, &crate::util::hostname::name(), stop);
-    let led = lead(&options, &candidate, &memory, stop, true, &mut follow).await?;
+    let store = lead(&options, &identity, &memory, stop, true, &mut follow).await?;
     follow();
-    let Some(mut store) = led else { return Ok(()) };
+    let Some(mut store) = store else { return Ok(()) };
     let mut reconciler = Reconciler::new(progress, None, Some(args.answer.media_dir(data_dir)));
     reconciler.lead(store.clone());
-    reconciler.acknowledge(sidecar.holds());
+    reconciler.acknowledge(sidecar.ack());
     let mut problems: Vec<FileProblem> = Vec::new();
     loop {
         let update = tokio::select! {
             () = stop.cancelled() => break,
             () = store.lost().cancelled_owned() => {
                 store.resign().await;
-                match lead(&options, &candidate, &memory, stop, false, || ()).await? {
+                match lead(&options, &identity, &memory, stop, false, || ()).await? {
                     Some(next) => store = next,
                     None => break,
                 }
                 reconciler.lead(store.clone());
-                reconciler.acknowledge(sidecar.holds());
+                reconciler.acknowledge(sidecar.ack());
                 continue;
             }
             update = inbox.recv() => update,
             () = reconciler.work() => continue,
         };
-        let Some(Update { mut changes, problems: mut now }) = update else { break };
-        // All that came while Postgres was away or busy, so that ready means all of it.
+        let Some(Update { mut changes, problems: mut new_problems }) = update else { break };
+        // All updates that are waiting, so that ready means all of them.
         while let Ok(next) = inbox.try_recv() {
             changes.extend(next.changes);
-            now = next.problems;
+            new_problems = next.problems;
         }
-        for problem in now.iter().filter(|problem| !problems.contains(problem)) {
-            error!("{problem}; what the file held before stays in force");
+        for problem in new_problems.iter().filter(|problem| !problems.contains(problem)) {
+            error!("{problem}; the file's previous content stays in force");
         }
-        for problem in problems.iter().filter(|problem| !now.contains(problem)) {
+        for problem in problems.iter().filter(|problem| !new_problems.contains(problem)) {
             info!("no longer a problem: {problem}");
         }
-        problems = now;
+        problems = new_problems;
         reconciler.take_in(changes, problems.is_empty());
     }
     store.resign().await;
     Ok(())
 }
 
-/// Becomes the one that writes. Postgres that is away or refuses the login is waited for, and so is another
-/// writer; what else only a person can put right ends the start, and later is waited for too. `None` when told to end meanwhile. `prepared` is told
-/// when another one writes: what is stored can be served all the same.
+/// Becomes the writer; `None` when stopped meanwhile. While Postgres is unreachable or refuses the login, or another
+/// process is the writer, it retries. At the start, what only a person can repair is an error; later it is retried
+/// too. `on_other_writer` is called while another process writes: what is stored can be served.
 async fn lead(
     options: &StoreOptions,
-    candidate: &WriterIdentity,
+    identity: &WriterIdentity,
     memory: &Memory,
     stop: &CancellationToken,
     start: bool,
-    mut prepared: impl FnMut(),
+    mut on_other_writer: impl FnMut(),
 ) -> Result<Option<Store>, StandaloneError> {
     let mut backoff = BACKOFF;
-    let mut told = String::new();
+    let mut logged = String::new();
     loop {
-        let pause = match Store::lead_again(options, candidate, memory).await {
+        let pause = match Store::lead_again(options, identity, memory).await {
             Ok(store) => return Ok(Some(store)),
             Err(cause) if cause.is_passing() || !start => {
                 let text = cause.to_string();
-                if text != told {
-                    warn!(category = cause.category(), %cause, "trying again");
-                    told = text;
+                if text != logged {
+                    warn!(category = cause.category(), %cause, "retrying");
+                    logged = text;
                 }
-                if matches!(cause, StoreError::Led(_)) {
-                    prepared();
+                if matches!(cause, StoreError::HeldByOther(_)) {
+                    on_other_writer();
                     WRITER_RETRY
                 } else {
                     backoff.pause()
@@ -190,7 +190,7 @@ async fn lead(
     }
 }
 
-/// The Postgres to use: the one that is named, or one of our own.
+/// The Postgres of `--database-url`, or else a server of our own.
 async fn postgres(
     args: &StandaloneArgs,
     data_dir: &Path,
@@ -201,15 +201,15 @@ async fn postgres(
             let options = LocalOptions { data_dir: data_dir.to_owned(), durable: true };
             let postgres = LocalPostgres::start(&options).await?;
             let connect = postgres.connect_options();
-            info!(pid = postgres.pid(), "a Postgres of our own runs under the data directory");
+            info!(pid = postgres.pid(), "a Postgres server of our own runs under the data directory");
             Ok((Some(postgres), connect))
         }
     }
 }
 
-/// The keys: of the file that is named, or of one of our own, made at the first start. A file that
-/// is named must be there: a new key would not open what was sealed with the old one.
-fn keys(args: &StandaloneArgs, data_dir: &Path) -> Result<Keyring, KeyringError> {
+/// The keys of `--encryption-key-file`, or else of a file that the first start generates. The named file must
+/// exist: a new key could not unseal what was sealed with the old one.
+fn read_keys(args: &StandaloneArgs, data_dir: &Path) -> Result<Keyring, KeyringError> {
     if let Some(path) = &args.encryption_key_file {
         return Keyring::read_file(path);
     }
@@ -217,6 +217,6 @@ fn keys(args: &StandaloneArgs, data_dir: &Path) -> Result<Keyring, KeyringError>
     if path.exists() {
         return Keyring::read_file(&path);
     }
-    info!(path = %path.display(), "a new encryption key was made; back it up with the database");
+    info!(path = %path.display(), "a new encryption key was generated; back it up with the database");
     Keyring::generate_file(&path)
 }

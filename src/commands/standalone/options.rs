@@ -18,7 +18,7 @@ pub struct StandaloneArgs {
     #[arg(long, env = "CENTREX_MANIFESTS", value_name = "DIR")]
     pub manifests: PathBuf,
 
-    /// Directory for everything that is kept: keys, Postgres, generated Secrets, the last good state
+    /// Directory of everything that is kept: keys, Postgres, generated Secrets, the last good state
     #[arg(long, env = "CENTREX_DATA_DIR", value_name = "DIR")]
     pub data_dir: PathBuf,
 
@@ -37,13 +37,13 @@ pub struct StandaloneArgs {
 }
 
 impl StandaloneArgs {
-    /// Checks all options together, before anything is made or started.
+    /// Checks all options together, before any directory is created or any process started.
     ///
     /// # Errors
     /// The first option that is wrong, with what is allowed.
-    pub(super) fn check(&self) -> Result<(), StandaloneError> {
+    pub(super) async fn check(&self) -> Result<(), StandaloneError> {
         Folder::check(&self.manifests)?;
-        self.answer.check()?;
+        self.answer.check().await?;
         if let Some(path) = &self.encryption_key_file {
             Keyring::read_file(path)?;
         }

@@ -1,4 +1,4 @@
-//! Whether everything there is, is served.
+//! Readiness: whether every manifest is served.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,12 +6,12 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tracing::info;
 
-use crate::http::probe::Probe;
+use crate::freeswitch::listener::Probe;
 use crate::reconcile::Progress;
 use crate::replica::follow;
 use crate::replica::tenants::Replica;
 
-/// Compares what was stored with what the replica holds.
+/// Compares the stored revisions with those of the replica.
 pub struct Ready {
     replica: Arc<Replica>,
     stored: watch::Receiver<Progress>,
@@ -19,7 +19,7 @@ pub struct Ready {
 }
 
 impl Ready {
-    /// From the writing and the following side.
+    /// From the progress of the writer and of the follower.
     pub fn new(
         replica: Arc<Replica>,
         stored: watch::Receiver<Progress>,
@@ -28,8 +28,8 @@ impl Ready {
         Self { replica, stored, followed }
     }
 
-    /// Logs once that everything there is, is served.
-    pub async fn tell(self: Arc<Self>) {
+    /// Logs once, when every manifest is served.
+    pub async fn log_once(self: Arc<Self>) {
         let (mut stored, mut followed) = (self.stored.clone(), self.followed.clone());
         while !self.missing().is_empty() {
             let changed = tokio::select! {
@@ -41,7 +41,7 @@ impl Ready {
             }
         }
         let (tenants, problems) = (stored.borrow().tenants.len(), stored.borrow().problems);
-        info!(tenants, problems, "ready: what is right in the manifests is served");
+        info!(tenants, problems, "ready: everything valid in the manifests is served");
     }
 }
 
@@ -55,14 +55,14 @@ impl Probe for Ready {
         if self.replica.platform_revision() < stored.platform {
             missing.push("the platform's rows are not served yet".to_owned());
         }
-        let held = self.replica.revisions();
-        let behind = stored.tenants.iter().filter(|(id, revision)| held.get(id) < Some(revision)).count();
+        let served = self.replica.revisions();
+        let behind = stored.tenants.iter().filter(|(id, revision)| served.get(id) < Some(revision)).count();
         if behind > 0 {
             missing.push(format!("{behind} of {} tenants are not served yet", stored.tenants.len()));
         }
-        let gone = stored.removed.iter().filter(|id| held.contains_key(id)).count();
-        if gone > 0 {
-            missing.push(format!("{gone} tenants that are gone are still served"));
+        let removed = stored.removed.iter().filter(|id| served.contains_key(id)).count();
+        if removed > 0 {
+            missing.push(format!("{removed} removed tenants are still served"));
         }
         missing
     }

@@ -1,4 +1,4 @@
-//! The folder source's copies of manifests, sealed with the installation's keys.
+//! Seals the folder source's copies of manifests with the installation's keys.
 
 use std::sync::Arc;
 
@@ -6,20 +6,20 @@ use crate::secrets::keyring::AssociatedData;
 use crate::secrets::keyring::Keyring;
 use crate::source::folder::Vault;
 
-/// Seals with the keys that seal the store.
+/// A vault with the keys that seal the store.
 #[derive(Debug)]
 pub struct KeyringVault(pub Arc<Keyring>);
 
-fn place(name: &str) -> AssociatedData<'_> {
+fn associated_data(name: &str) -> AssociatedData<'_> {
     AssociatedData { scope: "folder", table: "last-good", name }
 }
 
 impl Vault for KeyringVault {
     fn seal(&self, name: &str, text: &[u8]) -> Vec<u8> {
-        self.0.seal(place(name), text)
+        self.0.seal(associated_data(name), text)
     }
 
     fn open(&self, name: &str, sealed: &[u8]) -> Option<Vec<u8>> {
-        self.0.unseal(place(name), sealed).ok()
+        self.0.unseal(associated_data(name), sealed).ok()
     }
 }

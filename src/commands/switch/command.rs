@@ -1,4 +1,4 @@
-//! `centrex switch`, and what is said to one that runs.
+//! `centrex switch`, and the orders to a running one.
 
 use clap::{ArgMatches, Args, Command, FromArgMatches, Subcommand};
 
@@ -7,13 +7,13 @@ use super::{DrainArgs, ResumeArgs, SwitchArgs};
 /// `centrex switch`: without a subcommand, the sidecar itself.
 #[derive(Clone, Debug)]
 pub enum SwitchCommand {
-    /// Runs a sidecar.
+    /// Run a sidecar.
     Run(Box<SwitchArgs>),
-    /// Says something to one that runs.
+    /// Send an order to a running sidecar.
     Order(SwitchOrder),
 }
 
-/// What is said to a sidecar that runs.
+/// Orders to a running sidecar.
 #[derive(Clone, Debug, Subcommand)]
 pub enum SwitchOrder {
     /// Take no new calls, and wait until none are up
@@ -22,8 +22,8 @@ pub enum SwitchOrder {
     Resume(ResumeArgs),
 }
 
-/// By hand: derived, options of the sidecar that come by environment variables would not count, and
-/// it would not run.
+/// Written by hand: the derived code ignores options of the sidecar that come from environment variables, and
+/// demands a subcommand.
 impl FromArgMatches for SwitchCommand {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         match matches.subcommand_name() {

@@ -1,7 +1,7 @@
-//! A socket in the data directory by which `centrex switch drain` and `resume` talk to the sidecar of
-//! the same pod: whoever may open the directory may do that, and nobody from elsewhere.
+//! The control socket: `centrex switch drain` and `resume` talk to the sidecar over a Unix socket in its data
+//! directory. Processes that may open the directory may use it, and no other host can.
 //!
-//! One line each way: `drain`, `end`, `resume` or `status`; back come the findings in JSON.
+//! One line each way: the request is `drain`, `end`, `resume` or `status`, the answer a [`SwitchReport`] as JSON.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,29 +15,32 @@ use super::SidecarError;
 use crate::freeswitch::sync::Order;
 use crate::plan::report::SwitchReport;
 
-/// Longest line.
-const LINE: u64 = 1 << 20;
-/// How long a peer may take to say its line, and an order to be taken.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Longest answer, in bytes.
+const MAX_ANSWER_BYTES: u64 = 1 << 20;
+/// How long one exchange may take on the side of the sidecar.
+const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Where the socket of a data directory is.
+/// Path of the socket of a data directory.
 pub(super) fn path(data_dir: &Path) -> PathBuf {
     data_dir.join("control.sock")
 }
 
-/// The side of the sidecar.
+/// The sidecar's end of the socket.
 pub(super) struct Control {
     listener: UnixListener,
     orders: mpsc::Sender<Order>,
-    findings: watch::Receiver<SwitchReport>,
+    report: watch::Receiver<SwitchReport>,
 }
 
 impl Control {
-    /// Listens, in place of a process that has ended: the data directory has one user at a time.
+    /// Binds the socket, in place of that of an ended process: a data directory has one user at a time.
+    ///
+    /// # Errors
+    /// The directory cannot be written.
     pub fn bind(
         data_dir: &Path,
         orders: mpsc::Sender<Order>,
-        findings: watch::Receiver<SwitchReport>,
+        report: watch::Receiver<SwitchReport>,
     ) -> Result<Self, SidecarError> {
         let path = path(data_dir);
         let bound = match std::fs::remove_file(&path) {
@@ -45,20 +48,20 @@ impl Control {
             _ => UnixListener::bind(&path),
         };
         let listener = bound.map_err(|source| SidecarError::Control { path, source })?;
-        Ok(Self { listener, orders, findings })
+        Ok(Self { listener, orders, report })
     }
 
-    /// Answers until cancelled.
+    /// Serves until stopped.
     pub async fn serve(self, stop: CancellationToken) {
         stop.run_until_cancelled(async {
             loop {
                 match self.listener.accept().await {
-                    // One at a time: nobody else is waited for longer than its patience.
+                    // One at a time, each within its timeout.
                     Ok((stream, _)) => {
-                        let _ = tokio::time::timeout(PATIENCE, self.answer(stream)).await;
+                        let _ = tokio::time::timeout(EXCHANGE_TIMEOUT, self.answer(stream)).await;
                     }
                     Err(error) => {
-                        tracing::warn!(%error, "a connection for drain or resume could not be accepted");
+                        tracing::warn!(%error, "the control socket could not accept a connection");
                         tokio::time::sleep(Duration::from_millis(50)).await;
                     }
                 }
@@ -79,28 +82,28 @@ impl Control {
             _ => return write.write_all(b"allowed are drain, end, resume and status\n").await,
         };
         if let Some(order) = order {
-            // It is carried out as soon as there is a session; `draining` says when it was.
+            // The order waits for a session with FreeSWITCH; `draining` says when it was carried out.
             let _ = self.orders.send(order).await;
         }
-        let mut answer = serde_json::to_vec(&*self.findings.borrow())?;
+        let mut answer = serde_json::to_vec(&*self.report.borrow())?;
         answer.push(b'\n');
         write.write_all(&answer).await
     }
 }
 
-/// Says one line to the sidecar of a data directory.
+/// Sends one line to the sidecar of a data directory, and returns its report.
 ///
 /// # Errors
-/// Nobody is there, or what answers is no sidecar.
-pub(super) async fn ask(data_dir: &Path, line: &str) -> std::io::Result<SwitchReport> {
-    let asked = async {
+/// No sidecar listens there, or the answer is not a report.
+pub(super) async fn request(data_dir: &Path, line: &str) -> std::io::Result<SwitchReport> {
+    let exchange = async {
         let mut stream = UnixStream::connect(path(data_dir)).await?;
         stream.write_all(format!("{line}\n").as_bytes()).await?;
         let mut answer = String::new();
-        BufReader::new(stream.take(LINE)).read_line(&mut answer).await?;
+        BufReader::new(stream.take(MAX_ANSWER_BYTES)).read_line(&mut answer).await?;
         Ok(serde_json::from_str(&answer)?)
     };
-    tokio::time::timeout(2 * PATIENCE, asked)
+    tokio::time::timeout(2 * EXCHANGE_TIMEOUT, exchange)
         .await
         .unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
 }

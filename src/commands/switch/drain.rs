@@ -1,4 +1,4 @@
-//! `centrex switch drain` and `resume`: no new calls, and new calls again.
+//! `centrex switch drain` and `resume`: refuse new calls, and accept them again.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,10 +9,10 @@ use tokio::time::{Instant, sleep};
 use super::control;
 use crate::plan::report::{GONE, SwitchReport};
 
-/// How often it is looked.
-const LOOK: Duration = Duration::from_secs(1);
-/// How long a switch may take to be told.
-const TOLD: Duration = Duration::from_secs(30);
+/// How often the sidecar is asked whether calls are left.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// How long FreeSWITCH may take to carry an order out.
+const ORDER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Options of `centrex switch drain`.
 #[derive(Args, Clone, Debug)]
@@ -26,7 +26,7 @@ pub struct DrainArgs {
     pub limit: u32,
 
     /// For the preStop hook of a pod: calls that are left at the limit, or a FreeSWITCH that has ended, are
-    /// no error, and a sidecar that starts anew takes calls again
+    /// no error, and a restarted sidecar takes calls again
     #[arg(long)]
     pub ending: bool,
 }
@@ -42,7 +42,7 @@ pub struct ResumeArgs {
 /// Why a switch was not drained, or not resumed.
 #[derive(Debug, thiserror::Error)]
 pub enum DrainError {
-    /// No sidecar with an event socket runs there.
+    /// No sidecar with an event socket uses the data directory.
     #[error("no sidecar that has --esl-address answers in --data-dir {path}: {source}")]
     NoSidecar {
         /// The data directory.
@@ -50,23 +50,23 @@ pub enum DrainError {
         /// The system's reason.
         source: std::io::Error,
     },
-    /// FreeSWITCH cannot be told.
-    #[error("FreeSWITCH was not told in {} seconds: its event socket does not answer", TOLD.as_secs())]
-    NotTold,
-    /// Calls are left.
+    /// FreeSWITCH did not take the order in time.
+    #[error("FreeSWITCH did not take the order within {} seconds: its event socket does not answer", ORDER_TIMEOUT.as_secs())]
+    NoAnswer,
+    /// Calls were up at the limit.
     #[error("{calls} call legs are still up after {limit} seconds; no new ones come")]
     CallsLeft {
-        /// How many.
+        /// Call legs that are up.
         calls: u32,
-        /// The limit.
+        /// The limit, in seconds.
         limit: u32,
     },
 }
 
-/// Takes no new calls, and waits until none are up.
+/// Refuses new calls, and waits until none are up.
 ///
 /// # Errors
-/// There is nobody to tell, or calls are up at the limit.
+/// No sidecar or no FreeSWITCH answers, or calls are up at the limit.
 pub async fn drain(args: DrainArgs) -> Result<(), DrainError> {
     let ended = wait(&args).await;
     if let (Err(DrainError::CallsLeft { calls, limit }), true) = (&ended, args.ending) {
@@ -77,58 +77,58 @@ pub async fn drain(args: DrainArgs) -> Result<(), DrainError> {
 }
 
 async fn wait(args: &DrainArgs) -> Result<(), DrainError> {
-    ask(&args.data_dir, if args.ending { "end" } else { "drain" }).await?;
+    request(&args.data_dir, if args.ending { "end" } else { "drain" }).await?;
     let start = Instant::now();
-    let (mut told, mut reached) = (None, start);
+    let (mut printed_calls, mut last_connected) = (None, start);
     loop {
-        let findings = ask(&args.data_dir, "status").await?;
-        if findings.connected == Some(true) {
-            reached = Instant::now();
-            if findings.draining {
-                if told != Some(findings.calls) {
-                    println!("no new calls; {} call legs are up", findings.calls);
-                    told = Some(findings.calls);
+        let report = request(&args.data_dir, "status").await?;
+        if report.connected == Some(true) {
+            last_connected = Instant::now();
+            if report.draining {
+                if printed_calls != Some(report.calls) {
+                    println!("no new calls; {} call legs are up", report.calls);
+                    printed_calls = Some(report.calls);
                 }
-                if findings.calls == 0 {
+                if report.calls == 0 {
                     return Ok(());
                 }
             }
-        } else if (told.is_some() || args.ending) && reached.elapsed() >= GONE {
+        } else if (printed_calls.is_some() || args.ending) && last_connected.elapsed() >= GONE {
             println!("FreeSWITCH has ended: no call is waited for");
             return Ok(());
         }
-        match told {
-            None if start.elapsed() >= TOLD => return Err(DrainError::NotTold),
-            None => sleep(LOOK / 10).await,
+        match printed_calls {
+            None if start.elapsed() >= ORDER_TIMEOUT => return Err(DrainError::NoAnswer),
+            None => sleep(POLL_INTERVAL / 10).await,
             Some(calls) if start.elapsed() >= Duration::from_secs(args.limit.into()) => {
                 return Err(DrainError::CallsLeft { calls, limit: args.limit });
             }
-            Some(_) => sleep(LOOK).await,
+            Some(_) => sleep(POLL_INTERVAL).await,
         }
     }
 }
 
-/// Takes calls again.
+/// Accepts new calls again.
 ///
 /// # Errors
-/// There is nobody to tell.
+/// No sidecar or no FreeSWITCH answers.
 pub async fn resume(args: ResumeArgs) -> Result<(), DrainError> {
-    ask(&args.data_dir, "resume").await?;
+    request(&args.data_dir, "resume").await?;
     let start = Instant::now();
     loop {
-        let findings = ask(&args.data_dir, "status").await?;
-        if !findings.draining && findings.connected == Some(true) {
+        let report = request(&args.data_dir, "status").await?;
+        if !report.draining && report.connected == Some(true) {
             println!("new calls are taken");
             return Ok(());
         }
-        if start.elapsed() >= TOLD {
-            return Err(DrainError::NotTold);
+        if start.elapsed() >= ORDER_TIMEOUT {
+            return Err(DrainError::NoAnswer);
         }
-        sleep(LOOK / 10).await;
+        sleep(POLL_INTERVAL / 10).await;
     }
 }
 
-async fn ask(data_dir: &Path, line: &str) -> Result<SwitchReport, DrainError> {
-    let asked = control::ask(data_dir, line).await;
-    asked.map_err(|source| DrainError::NoSidecar { path: data_dir.to_owned(), source })
+async fn request(data_dir: &Path, line: &str) -> Result<SwitchReport, DrainError> {
+    let report = control::request(data_dir, line).await;
+    report.map_err(|source| DrainError::NoSidecar { path: data_dir.to_owned(), source })
 }

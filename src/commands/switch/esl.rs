@@ -1,4 +1,4 @@
-//! The event socket's options, and the tasks that use it.
+//! Options of the event socket.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::SidecarError;
 use crate::freeswitch::esl::{Address, AddressError, Password};
 use crate::freeswitch::sync::Options;
 
-/// Options of commanding FreeSWITCH, the same in every mode.
+/// Options of the event socket, the same in every mode.
 #[derive(Args, Clone, Debug)]
 pub struct EslArgs {
     /// Event socket of FreeSWITCH, HOST:PORT, where changes are made and checked; not used when left out
@@ -19,7 +19,7 @@ pub struct EslArgs {
     #[arg(long, env = "CENTREX_ESL_PASSWORD", value_name = "PASSWORD", hide_env_values = true)]
     pub esl_password: Option<String>,
 
-    /// Whether what differs on FreeSWITCH from what should be is put right, or only told
+    /// Whether differences between FreeSWITCH and what it should have are repaired, or only reported
     #[arg(
         long,
         env = "CENTREX_REPAIR",
@@ -43,33 +43,33 @@ pub struct EslArgs {
 /// What is wrong with the options of the event socket.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EslArgsError {
-    /// The address is none.
+    /// The address cannot be parsed.
     #[error("--esl-address {given}: {source}")]
     Address {
         /// As given.
         given: String,
-        /// What is allowed.
+        /// Why, and what is allowed.
         source: AddressError,
     },
     /// An address without a password.
     #[error("--esl-password is required with --esl-address: FreeSWITCH's event socket has one")]
     NoPassword,
-    /// A password that cannot be told.
-    #[error("--esl-password: it must not be empty, or hold a line end or another control character")]
+    /// The password cannot be sent on the event socket.
+    #[error("--esl-password: it must not be empty or contain a line end or another control character")]
     Password,
 }
 
 impl EslArgs {
-    /// What the task needs; none where no address is given.
+    /// Options of the task that commands FreeSWITCH; `None` without an address.
     ///
     /// # Errors
-    /// What is wrong with an option.
+    /// The address or the password cannot be used.
     pub fn options(&self) -> Result<Option<Options>, SidecarError> {
         Ok(self.read()?)
     }
 
     fn read(&self) -> Result<Option<Options>, EslArgsError> {
-        // An environment variable that is set to nothing is as none.
+        // An empty environment variable counts as unset.
         let Some(given) = self.esl_address.as_deref().filter(|given| !given.is_empty()) else {
             return Ok(None);
         };
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_socket_is_used_where_one_is_named() {
+    fn an_event_socket_is_used_where_an_address_is_given() {
         assert!(args(None, Some("x")).read().unwrap().is_none());
         assert!(args(Some(""), None).read().unwrap().is_none());
         let options = args(Some("127.0.0.1:8021"), Some("secret")).read().unwrap().unwrap();
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_names_its_option() {
+    fn an_error_names_its_option() {
         let error = |address, password| args(Some(address), password).read().unwrap_err().to_string();
         assert!(error("8021", Some("x")).starts_with("--esl-address 8021: allowed is HOST:PORT"));
         assert!(error("127.0.0.1:8021", None).starts_with("--esl-password is required"));

@@ -1,5 +1,5 @@
-//! Beside one FreeSWITCH, in every mode: the listeners, the replica they answer from, and the
-//! reports of what it holds. Nothing here ends because Postgres is away.
+//! The sidecar of one FreeSWITCH, the same in every mode: the listeners, the replica that they answer from, and the
+//! reports of what it has. It runs on while Postgres is unreachable.
 
 mod command;
 mod control;
@@ -27,15 +27,16 @@ use tracing::info;
 use crate::cdr::delivery::Delivery;
 use crate::cdr::err_log_dir::sweep;
 use crate::cdr::intake::Intake;
+use crate::cdr::metrics::CdrMetrics;
 use crate::cdr::spool::SpoolError;
-use crate::freeswitch::http::{Server, ServerError};
+use crate::freeswitch::listener::{self, BindError, Probe, Routes};
 use crate::freeswitch::sync;
 use crate::freeswitch::sync::{Ending, Live};
 use crate::freeswitch::xml::Answers;
 use crate::freeswitch::xml::profile_overrides::ProfileOverrides;
 use crate::freeswitch::xml::templates::TemplateError;
 use crate::http::credentials::CredentialsError;
-use crate::http::probe::Probe;
+use crate::http::listener::{ListenError, Listener};
 use crate::plan::report::{Ack, SwitchInfo, SwitchState};
 use crate::plan::report::{Applied, SwitchReport};
 use crate::replica::cache::{Cache, CacheError};
@@ -63,7 +64,9 @@ pub enum SidecarError {
     #[error("--xml-username, --xml-password: {0}")]
     Credentials(#[from] CredentialsError),
     #[error(transparent)]
-    Server(#[from] ServerError),
+    Bind(#[from] BindError),
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     #[error("--templates: {0}")]
     Templates(#[from] TemplateError),
     #[error("--media-dir: {0}")]
@@ -74,23 +77,23 @@ pub enum SidecarError {
     Name(String),
     #[error(transparent)]
     Esl(#[from] EslArgsError),
-    #[error("the socket for drain and resume, {path}: {source}")]
+    #[error("the socket of drain and resume, {path}: {source}")]
     Control { path: PathBuf, source: std::io::Error },
-    #[error("the signals that end it cannot be waited for: {0}")]
+    #[error("SIGTERM and SIGINT cannot be handled: {0}")]
     Signals(std::io::Error),
 }
 
-/// What answers one FreeSWITCH, from the last good state at first.
+/// Answers one FreeSWITCH, from the last good state at first.
 pub struct Sidecar {
     replica: Arc<Replica>,
     progress: watch::Receiver<Progress>,
-    /// Until it follows a store.
+    /// `None` as soon as it follows a store.
     follower: Option<Follower>,
-    /// What was found on the switch, and what was applied to it; none where nobody asks it, and then
-    /// what the replica holds counts as applied.
-    findings: watch::Sender<SwitchReport>,
+    /// What the event socket reports of the switch.
+    report: watch::Sender<SwitchReport>,
+    /// The revisions applied to the switch. `None` without an event socket: the replica's count as applied.
     applied: watch::Sender<Option<Applied>>,
-    /// Where call records go, once it is known.
+    /// Where call records go, once `follow` was called.
     database: Arc<OnceLock<Reader>>,
     following: TaskTracker,
     serving: TaskTracker,
@@ -98,10 +101,10 @@ pub struct Sidecar {
 }
 
 impl Sidecar {
-    /// Opens the listeners, and restores the last good state. Lookups are not answered at `health`.
+    /// Opens the listeners, and restores the last good state. The address `health` gets probes and metrics alone.
     ///
     /// # Errors
-    /// What is wrong with an option.
+    /// An option is wrong, or an address is taken.
     pub async fn open(
         args: &AnswerArgs,
         health: Option<SocketAddr>,
@@ -122,41 +125,43 @@ impl Sidecar {
             running: ProfileOverrides::default(),
         });
         let credentials = args.credentials()?;
+        let xml_listener = listener::bind(args.xml_listen, credentials.as_ref()).await?;
         let probe = probe(replica.clone(), progress.clone());
-        let mut server = Server::bind(args.xml_listen, credentials, answers.clone(), probe).await?;
-        let findings = watch::Sender::<SwitchReport>::default();
-        // Nothing is applied before the switch was asked.
+        let report = watch::Sender::<SwitchReport>::default();
+        // Nothing counts as applied before the first comparison.
         let applied = watch::Sender::new(live.is_some().then(Applied::default));
-        let (spool, key) = (data_dir.join("cdrs"), follower.key());
-        let delivery = Delivery::new(key, replica.clone(), args.cdr_xml, server.cdr_metrics());
-        let (intake, worker) = Intake::open(&spool, args.cdr_spool_bytes, delivery)?;
-        server.take_cdrs(intake.clone());
-        let (serving, stop_serving) = (TaskTracker::new(), CancellationToken::new());
+        let (spool, key, cdr_metrics) = (data_dir.join("cdrs"), follower.key(), CdrMetrics::default());
+        let delivery = Delivery::new(key, replica.clone(), args.cdr_xml, cdr_metrics.clone());
+        let (intake, cdr_writer) = Intake::open(&spool, args.cdr_spool_bytes, delivery)?;
         let metrics = sync::Metrics::default();
+        let mut routes =
+            Routes::new(answers.clone(), probe, credentials).with_cdrs(intake.clone(), cdr_metrics);
         if live.is_some() {
-            server.show(&metrics, findings.subscribe());
+            routes = routes.with_switch(metrics.clone(), report.subscribe());
         }
+        let (all_routes, probe_routes) = routes.into_routers();
+        let (serving, stop_serving) = (TaskTracker::new(), CancellationToken::new());
         if let Some(health) = health {
-            let pages = server.bind_pages(health).await?;
-            info!(listen = %pages.local_addr().unwrap_or(health), "answering probes");
-            serving.spawn(pages.serve(stop_serving.clone()));
+            let probe_listener = Listener::bind_probes("--health-listen", health).await?;
+            info!(listen = %probe_listener.address(), "answering probes");
+            serving.spawn(probe_listener.serve(probe_routes, stop_serving.clone()));
         }
-        info!(listen = %server.local_addr().unwrap_or(args.xml_listen), "answering mod_xml_curl");
-        serving.spawn(server.serve(stop_serving.clone()));
+        info!(listen = %xml_listener.address(), "answering mod_xml_curl");
+        serving.spawn(xml_listener.serve(all_routes, stop_serving.clone()));
         follower.restore().await;
         if let Some(options) = live {
             let (order, orders) = mpsc::channel(1);
-            let control = Control::bind(data_dir, order, findings.subscribe())?;
+            let control = Control::bind(data_dir, order, report.subscribe())?;
             serving.spawn(control.serve(stop_serving.clone()));
             let applied_now = applied.subscribe();
-            let (progress, applied, findings) = (progress.clone(), applied.clone(), findings.clone());
+            let (progress, applied, findings) = (progress.clone(), applied.clone(), report.clone());
             let ending = Ending::of(data_dir);
             let live = Live { options, answers, progress, orders, ending, findings, applied, metrics };
             follower.watch(applied_now);
             serving.spawn(live.run(follower.restored(), stop_serving.clone()));
         }
         let database = Arc::default();
-        serving.spawn(worker.run(Arc::clone(&database), stop_serving.clone()));
+        serving.spawn(cdr_writer.run(Arc::clone(&database), stop_serving.clone()));
         if let Some(leftovers) = &args.cdr_leftovers {
             serving.spawn(sweep(leftovers.clone(), intake, stop_serving.clone()));
         }
@@ -165,7 +170,7 @@ impl Sidecar {
             replica,
             progress,
             follower: Some(follower),
-            findings,
+            report,
             applied,
             database,
             following,
@@ -174,23 +179,23 @@ impl Sidecar {
         })
     }
 
-    /// What is found on the switch, as it changes.
-    pub fn findings(&self) -> watch::Receiver<SwitchReport> {
-        self.findings.subscribe()
+    /// What the event socket reports of the switch, as it changes.
+    pub fn report(&self) -> watch::Receiver<SwitchReport> {
+        self.report.subscribe()
     }
 
-    /// What is answered from.
+    /// The replica that lookups are answered from.
     pub fn replica(&self) -> Arc<Replica> {
         self.replica.clone()
     }
 
-    /// How far the replica is, as it changes.
+    /// Progress of the replica, as it changes.
     pub fn progress(&self) -> watch::Receiver<Progress> {
         self.progress.clone()
     }
 
-    /// What it holds now, as it would report it.
-    pub fn holds(&self) -> Ack {
+    /// The revisions that the replica has now, as a report.
+    pub fn ack(&self) -> Ack {
         let info = SwitchInfo { name: crate::util::hostname::name(), hostname: None };
         let state = SwitchState {
             platform: self.replica.platform_revision(),
@@ -200,29 +205,29 @@ impl Sidecar {
         Ack::Reset { reporting: vec![(info, state)], silent: Vec::new() }
     }
 
-    /// Follows a store and reports to it, under a name, until stopped. Asked again, it goes on.
+    /// Follows a store and reports to it, under a name, until stopped. Further calls do nothing.
     pub fn follow(&mut self, options: &StoreOptions, name: &str, stop: &CancellationToken) {
         let Some(follower) = self.follower.take() else { return };
         let reader = Reader::lazy(options);
         let info = SwitchInfo { name: name.to_owned(), hostname: Some(crate::util::hostname::name()) };
-        let watched = report::Watched {
+        let reported = report::Reported {
             replica: self.replica.clone(),
             progress: self.progress.clone(),
             applied: self.applied.subscribe(),
-            findings: self.findings.subscribe(),
+            report: self.report.subscribe(),
         };
-        self.following.spawn(report::report(reader.clone(), info, watched, stop.clone()));
-        let _ = self.database.set(reader.clone()); // asked once: there is one follower
+        self.following.spawn(report::report(reader.clone(), info, reported, stop.clone()));
+        let _ = self.database.set(reader.clone()); // set once: there is one follower
         self.following.spawn(follower.run(reader, stop.clone()));
     }
 
-    /// Waits until it no longer needs the store, after it was stopped.
-    pub async fn followed(&self) {
+    /// Waits, after a stop, until the store is no longer used.
+    pub async fn stop_following(&self) {
         self.following.close();
         self.following.wait().await;
     }
 
-    /// Answers until now, and ends.
+    /// Stops answering FreeSWITCH, and waits for the end of every task.
     pub async fn close(self) {
         self.stop_serving.cancel();
         self.serving.close();
@@ -231,8 +236,11 @@ impl Sidecar {
     }
 }
 
-/// A directory that an option names, made where it is not there.
+/// The canonical path of a directory that an option names, created if missing.
+///
+/// # Errors
+/// The directory cannot be created.
 pub(crate) fn directory(option: &'static str, path: &Path) -> Result<PathBuf, SidecarError> {
-    let made = std::fs::create_dir_all(path).and_then(|()| std::fs::canonicalize(path));
-    made.map_err(|source| SidecarError::Directory { option, path: path.to_owned(), source })
+    let path_of = std::fs::create_dir_all(path).and_then(|()| std::fs::canonicalize(path));
+    path_of.map_err(|source| SidecarError::Directory { option, path: path.to_owned(), source })
 }

@@ -1,4 +1,4 @@
-//! Options of what stands beside a FreeSWITCH; each is an environment variable too.
+//! Options of the sidecar; each is an environment variable too.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -7,9 +7,9 @@ use clap::Args;
 
 use super::esl::EslArgs;
 use super::{SidecarError, directory};
-use crate::freeswitch::http::Server;
+use crate::freeswitch::listener;
 use crate::freeswitch::xml::templates::Templates;
-use crate::http::credentials::Credentials;
+use crate::http::credentials::{Credentials, CredentialsError};
 use crate::route::media::MediaRoot;
 use crate::store::StoreArgs;
 
@@ -53,17 +53,18 @@ pub struct AnswerArgs {
 }
 
 impl AnswerArgs {
-    /// Checks them, before anything is made or opened.
+    /// Checks all options, before any directory or file is created.
     ///
     /// # Errors
     /// The first option that is wrong, with what is allowed.
-    pub fn check(&self) -> Result<(), SidecarError> {
+    pub async fn check(&self) -> Result<(), SidecarError> {
         self.esl.options()?;
         self.read_templates()?;
-        Ok(Server::check(self.xml_listen, self.credentials()?.as_ref())?)
+        listener::bind(self.xml_listen, self.credentials()?.as_ref()).await?;
+        Ok(())
     }
 
-    /// The templates, with those of the directory that is named.
+    /// The built-in templates, with those of `--templates` in their place.
     pub(super) fn read_templates(&self) -> Result<Templates, SidecarError> {
         Ok(match &self.templates {
             Some(directory) => Templates::with_overrides(directory)?,
@@ -71,20 +72,25 @@ impl AnswerArgs {
         })
     }
 
-    /// What FreeSWITCH has to show; none where nothing is asked.
-    pub(super) fn credentials(&self) -> Result<Option<Credentials>, SidecarError> {
-        Ok(Credentials::from_options(self.xml_username.as_deref(), self.xml_password.as_deref())?)
+    /// The credentials that FreeSWITCH must send; `None` when neither option is given.
+    pub(super) fn credentials(&self) -> Result<Option<Credentials>, CredentialsError> {
+        match (self.xml_username.as_deref(), self.xml_password.as_deref()) {
+            (None, None) => Ok(None),
+            (username, password) => {
+                Credentials::new(username.unwrap_or_default(), password.unwrap_or_default()).map(Some)
+            }
+        }
     }
 
-    /// The directory of the tenants' media, made where it is missing.
+    /// The directory of the tenants' media, created if missing.
     ///
     /// # Errors
-    /// It cannot be made, or its path cannot be told FreeSWITCH.
+    /// The directory cannot be created, or its path has characters that FreeSWITCH would expand.
     pub fn media_root(&self, data_dir: &Path) -> Result<MediaRoot, SidecarError> {
         Ok(MediaRoot::new(&directory("--media-dir", &self.media_dir(data_dir))?)?)
     }
 
-    /// Directory of the tenants' media.
+    /// Path of the tenants' media.
     pub fn media_dir(&self, data_dir: &Path) -> PathBuf {
         self.media_dir.clone().unwrap_or_else(|| data_dir.join("media"))
     }

@@ -1,4 +1,4 @@
-//! What the switch has and what was found on it, reported as it changes, and that it is there at all.
+//! Reports of this switch to Postgres: the revisions that it has, its state, and a heartbeat.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,119 +15,124 @@ use crate::store::Reader;
 use crate::store::reports::Reporter;
 use crate::util::backoff::Backoff;
 
-/// How often a switch is heard although nothing changes.
-const HEARTBEAT: Duration = Duration::from_secs(5);
-/// What changes within this time is one report.
-const TOGETHER: Duration = Duration::from_millis(15);
-/// What is found within this time is one report: nobody waits for it, and much of it comes together.
-const FOUND_TOGETHER: Duration = Duration::from_millis(250);
-/// How long a switch may take to be asked for the first time. Until then what the process before
-/// applied most likely still holds.
-const FIRST_ASKED: Duration = Duration::from_secs(5);
-/// Pauses between reports while Postgres refuses them.
+/// How often a switch reports although nothing changed.
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);
+/// Revisions that are applied within this time share one report.
+const REVISION_DELAY: Duration = Duration::from_millis(15);
+/// Changes of the switch's state within this time share one report. It is longer: many come at once, and no
+/// condition waits for them.
+const STATE_DELAY: Duration = Duration::from_millis(250);
+/// How long the first report waits for the first comparison with FreeSWITCH. Until then the report of the previous
+/// process is most likely still true.
+const FIRST_COMPARISON_TIMEOUT: Duration = Duration::from_secs(5);
+/// Pauses before a failed report is retried.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(10));
-/// How often it is looked whether a name that another process took is free again.
-const TAKEN: Duration = Duration::from_secs(10);
-/// How long the last word may take.
-const FAREWELL: Duration = Duration::from_secs(2);
+/// How often a report is retried while another process uses the name.
+const NAME_TAKEN_RETRY: Duration = Duration::from_secs(10);
+/// How long the report of the end may take.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What is reported.
-pub(super) struct Watched {
+/// Everything that is reported.
+pub(super) struct Reported {
     pub replica: Arc<Replica>,
     pub progress: watch::Receiver<Progress>,
-    /// None where nobody asks the switch: what the replica holds counts as applied.
+    /// `None` without an event socket: the replica's revisions count as applied.
     pub applied: watch::Receiver<Option<Applied>>,
-    pub findings: watch::Receiver<SwitchReport>,
+    pub report: watch::Receiver<SwitchReport>,
 }
 
-/// Reports until stopped; Postgres that is away is waited for.
-pub(super) async fn report(reader: Reader, info: SwitchInfo, mut watched: Watched, stop: CancellationToken) {
+/// Reports until stopped. While Postgres is unreachable, it is retried.
+pub(super) async fn report(
+    reader: Reader,
+    info: SwitchInfo,
+    mut reported: Reported,
+    stop: CancellationToken,
+) {
     let name = info.name.clone();
     let mut reporter = Reporter::new(&reader, info);
-    watched.keep_reporting(&mut reporter, &name, &stop).await;
-    match tokio::time::timeout(FAREWELL, reporter.leave()).await {
+    reported.run(&mut reporter, &name, &stop).await;
+    match tokio::time::timeout(LEAVE_TIMEOUT, reporter.leave()).await {
         Ok(Ok(())) => {}
-        _ => warn!(%name, "Postgres was not told that the switch has ended"),
+        _ => warn!(%name, "the end of this switch could not be reported"),
     }
 }
 
-impl Watched {
-    /// Returns when it is stopped, or there is no follower any more.
-    async fn keep_reporting(&mut self, reporter: &mut Reporter, name: &str, stop: &CancellationToken) {
-        if stop.run_until_cancelled(self.begins()).await != Some(true) {
+impl Reported {
+    /// Returns when stopped, or when the follower has ended.
+    async fn run(&mut self, reporter: &mut Reporter, name: &str, stop: &CancellationToken) {
+        if stop.run_until_cancelled(self.wait_until_complete()).await != Some(true) {
             return;
         }
-        let (mut backoff, mut taken) = (BACKOFF, false);
+        let (mut backoff, mut name_taken) = (BACKOFF, false);
         loop {
-            let (held, findings) = self.now();
-            // What was begun is not broken off: Postgres might do it all the same, after the last word.
-            let reported = tokio::select! {
-                reported = reporter.report(held, &findings) => reported,
-                () = async { stop.cancelled().await; tokio::time::sleep(FAREWELL).await } => return,
+            let (applied, report) = self.current();
+            // A report in progress is not cancelled: Postgres might commit it after the report of the end.
+            let result = tokio::select! {
+                result = reporter.report(applied, &report) => result,
+                () = async { stop.cancelled().await; tokio::time::sleep(LEAVE_TIMEOUT).await } => return,
             };
-            let pause = match reported {
+            let pause = match result {
                 Ok(true) => {
-                    if std::mem::take(&mut taken) {
+                    if std::mem::take(&mut name_taken) {
                         info!(%name, "reporting again");
                     }
                     backoff.reset();
                     None
                 }
                 Ok(false) => {
-                    if !std::mem::replace(&mut taken, true) {
-                        error!(%name, "another sidecar reports under this name (--name); this one answers all the same");
+                    if !std::mem::replace(&mut name_taken, true) {
+                        error!(%name, "another sidecar reports under this name (--name); this one goes on answering");
                     }
-                    Some(TAKEN)
+                    Some(NAME_TAKEN_RETRY)
                 }
                 Err(cause) => {
-                    warn!(category = cause.category(), %cause, "what is held cannot be reported; trying again");
+                    warn!(category = cause.category(), %cause, "the report failed; retrying");
                     Some(backoff.pause())
                 }
             };
-            let goes_on = async {
+            let wait_for_next = async {
                 match pause {
                     Some(pause) => tokio::time::sleep(pause).await,
-                    None => return self.news(reporter).await,
+                    None => return self.changed(reporter).await,
                 }
                 true
             };
-            if stop.run_until_cancelled(goes_on).await != Some(true) {
+            if stop.run_until_cancelled(wait_for_next).await != Some(true) {
                 return;
             }
         }
     }
 
-    /// Waits until there is not less to say than stands there of the process before: until everything
-    /// is loaded, and the switch was asked. False when there is no follower any more.
-    async fn begins(&mut self) -> bool {
+    /// Waits until the first report cannot say less than the last one of the previous process: until the replica is
+    /// loaded, and FreeSWITCH was compared with it. False when the follower has ended.
+    async fn wait_until_complete(&mut self) -> bool {
         if self.progress.wait_for(|progress| progress.caught_up).await.is_err() {
             return false;
         }
-        let unasked = Some(Applied::default());
-        let asked = self.applied.wait_for(|applied| *applied != unasked);
-        // A switch that is away has nothing applied: that is said then.
-        let _ = tokio::time::timeout(FIRST_ASKED, asked).await;
+        let nothing = Some(Applied::default());
+        let compared = self.applied.wait_for(|applied| *applied != nothing);
+        // FreeSWITCH that does not answer has nothing applied, and that is reported.
+        let _ = tokio::time::timeout(FIRST_COMPARISON_TIMEOUT, compared).await;
         true
     }
 
-    /// All there is to say. What changes from now on is news.
-    fn now(&mut self) -> (Applied, SwitchReport) {
+    /// The values to report. Later changes end `changed`.
+    fn current(&mut self) -> (Applied, SwitchReport) {
         self.progress.mark_unchanged();
         let applied = self.applied.borrow_and_update().clone();
-        let held = applied.unwrap_or_else(|| Applied {
+        let applied = applied.unwrap_or_else(|| Applied {
             platform: self.replica.platform_revision(),
             tenants: self.replica.revisions(),
         });
-        (held, self.findings.borrow_and_update().clone())
+        (applied, self.report.borrow_and_update().clone())
     }
 
-    /// Waits until there is something to say, or a sign of life is due. False when there is no
-    /// follower any more.
-    async fn news(&mut self, reporter: &Reporter) -> bool {
-        let found = async {
-            while self.findings.changed().await.is_ok() {
-                tokio::time::sleep(FOUND_TOGETHER).await;
-                if reporter.is_news(&self.findings.borrow_and_update()) {
+    /// Waits until something changed, or a heartbeat is due. False when the follower has ended.
+    async fn changed(&mut self, reporter: &Reporter) -> bool {
+        let report_changed = async {
+            while self.report.changed().await.is_ok() {
+                tokio::time::sleep(STATE_DELAY).await;
+                if reporter.is_news(&self.report.borrow_and_update()) {
                     return;
                 }
             }
@@ -135,12 +140,12 @@ impl Watched {
         };
         tokio::select! {
             changed = self.progress.changed() => match changed {
-                Ok(()) => tokio::time::sleep(TOGETHER).await,
+                Ok(()) => tokio::time::sleep(REVISION_DELAY).await,
                 Err(_) => return false,
             },
-            Ok(()) = self.applied.changed() => tokio::time::sleep(TOGETHER).await,
-            () = found => {}
-            () = tokio::time::sleep(HEARTBEAT) => {}
+            Ok(()) = self.applied.changed() => tokio::time::sleep(REVISION_DELAY).await,
+            () = report_changed => {}
+            () = tokio::time::sleep(HEARTBEAT_INTERVAL) => {}
         }
         true
     }
@@ -151,30 +156,30 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_was_applied_is_said_in_place_of_what_is_held() {
+    async fn what_freeswitch_applied_is_reported_in_place_of_what_the_replica_has() {
         let replica = Arc::new(Replica::default());
         replica.put_platform(7, Default::default());
         let (progress, caught_up) = watch::channel(Progress { caught_up: true, ..Progress::default() });
-        let (applied, findings) = (watch::Sender::default(), watch::Sender::default());
-        let mut watched = Watched {
+        let (applied, report) = (watch::Sender::default(), watch::Sender::default());
+        let mut reported = Reported {
             replica,
             progress: caught_up,
             applied: applied.subscribe(),
-            findings: findings.subscribe(),
+            report: report.subscribe(),
         };
-        assert!(watched.begins().await);
-        let held = Applied { platform: 7, ..Applied::default() };
-        assert_eq!(watched.now(), (held, SwitchReport::default()), "nobody asks the switch");
+        assert!(reported.wait_until_complete().await);
+        let replicated = Applied { platform: 7, ..Applied::default() };
+        assert_eq!(reported.current(), (replicated, SwitchReport::default()), "without an event socket");
 
-        // One that is to be asked is waited for, so that it does not seem to have lost everything.
+        // With an event socket, the first comparison is waited for: the switch must not seem to have lost everything.
         applied.send_replace(Some(Applied::default()));
-        let asked = Applied { platform: 5, ..Applied::default() };
-        let begins = async { (watched.begins().await, watched.now().0) };
-        let asks = async {
-            tokio::time::sleep(TOGETHER).await;
-            applied.send_replace(Some(asked.clone()));
+        let compared = Applied { platform: 5, ..Applied::default() };
+        let first = async { (reported.wait_until_complete().await, reported.current().0) };
+        let compare = async {
+            tokio::time::sleep(REVISION_DELAY).await;
+            applied.send_replace(Some(compared.clone()));
         };
-        assert_eq!(tokio::join!(begins, asks).0, (true, asked));
+        assert_eq!(tokio::join!(first, compare).0, (true, compared));
         drop(progress);
     }
 }

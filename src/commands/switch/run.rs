@@ -1,4 +1,4 @@
-//! `centrex switch`: a sidecar alone, with the writing side elsewhere.
+//! `centrex switch`: a sidecar on its own. The operator, which writes, runs elsewhere.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,15 +7,15 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{Sidecar, SidecarError, SwitchArgs, directory};
-use crate::http::probe::Probe;
+use crate::freeswitch::listener::Probe;
 use crate::replica::follow::Progress;
 use crate::replica::tenants::Replica;
 use crate::store::StoreOptions;
 
-/// Connections for loading. There may be many switches, and Postgres has its limit.
-const CONNECTIONS: u32 = 5;
+/// Connections of a sidecar to Postgres, whose `max_connections` many switches share.
+const MAX_CONNECTIONS: u32 = 5;
 
-/// Ready once there is something to answer from.
+/// Ready once the replica is loaded, from Postgres or from the data directory.
 struct Ready {
     replica: Arc<Replica>,
     progress: watch::Receiver<Progress>,
@@ -26,13 +26,13 @@ impl Probe for Ready {
         let progress = self.progress.borrow();
         let mut missing = Vec::new();
         if !progress.filled {
-            missing.push("not everything was loaded yet, from Postgres or from --data-dir".to_owned());
+            missing.push("not all tenants are loaded yet, from Postgres or from --data-dir".to_owned());
         }
         if progress.filled && self.replica.platform_revision() == 0 {
             missing.push("nothing was stored yet by the operator".to_owned());
         }
         if progress.signing_key.is_none() {
-            missing.push("the signing key is not known yet".to_owned());
+            missing.push("the signing key is not loaded yet".to_owned());
         }
         if !missing.is_empty() {
             missing.extend(progress.trouble.clone());
@@ -49,27 +49,27 @@ impl Probe for Ready {
     }
 }
 
-/// Runs until it is told to end by SIGTERM or SIGINT.
+/// Runs until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// What is wrong with an option. What is wrong with Postgres is waited for, and told.
+/// An option is wrong. Postgres that is unreachable is no error: it is retried, and logged.
 pub async fn run(args: SwitchArgs) -> Result<(), SidecarError> {
     let stop = CancellationToken::new();
     crate::util::signals::end_on_signals(stop.clone()).map_err(SidecarError::Signals)?;
     let name = name(args.name.clone())?;
-    let options = StoreOptions { max_connections: CONNECTIONS, ..args.store.options::<SidecarError>()? };
+    let options = StoreOptions { max_connections: MAX_CONNECTIONS, ..args.store.options::<SidecarError>()? };
     let data_dir = directory("--data-dir", &args.data_dir)?;
     let probe = |replica, progress| Arc::new(Ready { replica, progress }) as Arc<dyn Probe>;
     let mut sidecar =
         Sidecar::open(&args.answer, Some(args.health_listen), &data_dir, options.keyring.clone(), probe)
             .await?;
     sidecar.follow(&options, &name, &stop);
-    sidecar.followed().await;
+    sidecar.stop_following().await;
     sidecar.close().await;
     Ok(())
 }
 
-/// The name that is given, or the host's. It becomes that of a Switch object.
+/// The given name, or the host name. It names the Switch resource.
 fn name(given: Option<String>) -> Result<String, SidecarError> {
     let name = given.unwrap_or_else(|| crate::util::hostname::name().to_ascii_lowercase());
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_one_that_an_object_may_have() {
+    fn a_name_is_valid_for_a_resource() {
         for good in ["a", "switch-0", "sw1.example.com", &"x".repeat(63)] {
             assert_eq!(name(Some(good.to_owned())).unwrap(), good);
         }

@@ -1,5 +1,6 @@
 //! The configurations of a trace: a tenant's plan and the platform's.
 
+use crate::resources::Kind;
 use std::sync::Arc;
 
 use super::{TraceArgs, TraceError};
@@ -99,7 +100,7 @@ fn compiled(compiled: &CompiledPlans, key: &TenantKey) -> Result<State, TraceErr
     let refused = compiled.problems.iter().find(|problem| {
         let resource = &problem.resource;
         problem.effect == Effect::Refused
-            && resource.kind == "Tenant"
+            && resource.kind == Kind::Tenant
             && resource.namespace.as_ref() == Some(&key.namespace)
             && resource.name == key.name
     });

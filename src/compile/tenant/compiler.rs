@@ -1,11 +1,14 @@
 //! What is known of a tenant while it is judged: what there is, what was refused, and why.
 
+use crate::resources::Kind;
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use kube::Resource;
 
 use crate::compile::platform::trunk_name;
+use crate::compile::problem::{About, RefError};
 use crate::compile::{Claims, Effect, Problem, Reason, countries, patterns};
 use crate::plan::{DialActionRow, InForce, MediaPath, PlatformPlan, Rows, Target, TenantPlan, TrunkRow};
 use crate::resources::common::{Destination, DestinationKind, MediaSource, NamespacedRef};
@@ -21,7 +24,7 @@ use crate::source::object::created;
 use crate::source::{ObjectKey, PlatformSnapshot, TenantKey, TenantSnapshot};
 
 /// Kind and name of a resource of the tenant.
-pub type Id = (&'static str, String);
+pub type Id = (Kind, String);
 
 /// A resource with its age, for all that is settled by age.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,7 +34,6 @@ pub struct ByAge {
 }
 
 /// Why a reference cannot be used.
-pub type Broken = (Reason, String);
 
 pub struct TenantCompiler<'a> {
     pub snapshot: &'a TenantSnapshot,
@@ -49,9 +51,9 @@ pub struct TenantCompiler<'a> {
     pub cut: BTreeSet<(Id, &'static str)>,
     extensions: HashMap<&'a str, &'a Extension>,
     /// What there is, by kind and name: asked by borrowed names, for there are many.
-    ages: HashMap<&'static str, HashMap<&'a str, Timestamp>>,
+    ages: HashMap<Kind, HashMap<&'a str, Timestamp>>,
     /// What does not stand, and whether it only waits.
-    refused: HashMap<&'static str, HashMap<String, Effect>>,
+    refused: HashMap<Kind, HashMap<String, Effect>>,
 }
 
 impl<'a> TenantCompiler<'a> {
@@ -62,21 +64,38 @@ impl<'a> TenantCompiler<'a> {
         claims: &'a Claims,
         (before, kept): (Option<&'a InForce<TenantPlan>>, &'a BTreeSet<Id>),
     ) -> Self {
-        let mut ages: HashMap<&'static str, HashMap<&'a str, Timestamp>> = HashMap::new();
-        macro_rules! enter {
-            ($($kind:literal => $list:ident),* $(,)?) => {
-                $(
-                    let of_kind = snapshot.$list.iter().map(|o| (name_of(&**o), created(&o.metadata)));
-                    ages.insert($kind, of_kind.collect());
-                )*
-            };
-        }
-        enter!(
-            "Extension" => extensions, "Device" => devices, "Number" => numbers,
-            "OutboundRoute" => outbound_routes, "RingGroup" => ring_groups, "Queue" => queues,
-            "IvrMenu" => ivr_menus, "Conference" => conferences, "Schedule" => schedules,
-            "MediaFile" => media_files, "FeatureCode" => feature_codes, "RoutingTest" => routing_tests,
-        );
+        // Without `..`: a list that is added to the snapshot is entered here too.
+        let TenantSnapshot {
+            tenant: _,
+            extensions,
+            devices,
+            numbers,
+            outbound_routes,
+            ring_groups,
+            queues,
+            ivr_menus,
+            conferences,
+            schedules,
+            media_files,
+            feature_codes,
+            routing_tests,
+            secrets: _,
+            config_maps: _,
+        } = snapshot;
+        let ages = HashMap::from([
+            (Kind::Extension, ages(extensions)),
+            (Kind::Device, ages(devices)),
+            (Kind::Number, ages(numbers)),
+            (Kind::OutboundRoute, ages(outbound_routes)),
+            (Kind::RingGroup, ages(ring_groups)),
+            (Kind::Queue, ages(queues)),
+            (Kind::IvrMenu, ages(ivr_menus)),
+            (Kind::Conference, ages(conferences)),
+            (Kind::Schedule, ages(schedules)),
+            (Kind::MediaFile, ages(media_files)),
+            (Kind::FeatureCode, ages(feature_codes)),
+            (Kind::RoutingTest, ages(routing_tests)),
+        ]);
         Self {
             snapshot,
             platform_snapshot,
@@ -95,22 +114,22 @@ impl<'a> TenantCompiler<'a> {
     }
 
     /// The key of a resource of the tenant.
-    pub fn key(&self, kind: &'static str, name: &str) -> ObjectKey {
+    pub fn key(&self, kind: Kind, name: &str) -> ObjectKey {
         ObjectKey { kind, namespace: Some(self.namespace.clone()), name: name.to_owned() }
     }
 
     /// The key of the tenant itself.
     pub fn tenant_key(&self) -> ObjectKey {
-        self.key("Tenant", name_of(&*self.snapshot.tenant))
+        self.key(Kind::Tenant, name_of(&*self.snapshot.tenant))
     }
 
     /// When a resource was created; none when there is no such resource.
-    fn created(&self, kind: &'static str, name: &str) -> Option<Timestamp> {
-        self.ages.get(kind)?.get(name).copied()
+    fn created(&self, kind: Kind, name: &str) -> Option<Timestamp> {
+        self.ages.get(&kind)?.get(name).copied()
     }
 
     /// A resource with its age.
-    pub fn aged(&self, kind: &'static str, name: &str) -> ByAge {
+    pub fn aged(&self, kind: Kind, name: &str) -> ByAge {
         ByAge { created: self.created(kind, name).unwrap_or(Timestamp::MAX), id: (kind, name.to_owned()) }
     }
 
@@ -128,24 +147,26 @@ impl<'a> TenantCompiler<'a> {
         let tenant = name_of(&*self.snapshot.tenant);
         let message = format!("Tenant {tenant} is refused itself");
         let problems = self.ids().map(|(kind, name)| {
-            Problem::waiting(self.key(kind, name), "spec.tenantRef.name", Reason::RefRefused, &message)
+            let key = self.key(kind, name);
+            Problem::waiting(key, "spec.tenantRef.name", Reason::RefRefused, &message)
+                .about(self.tenant_key())
         });
         let problems: Vec<Problem> = problems.collect();
         self.problems.extend(problems);
     }
 
     /// Kind and name of every resource of the tenant.
-    pub fn ids(&self) -> impl Iterator<Item = (&'static str, &'a str)> {
+    pub fn ids(&self) -> impl Iterator<Item = (Kind, &'a str)> {
         self.ages.iter().flat_map(|(kind, names)| names.keys().map(move |name| (*kind, *name)))
     }
 
     /// Whether a resource exists and was not refused.
-    pub fn stands(&self, kind: &'static str, name: &str) -> bool {
+    pub fn stands(&self, kind: Kind, name: &str) -> bool {
         self.refusal(kind, name).is_none() && self.created(kind, name).is_some()
     }
 
     /// Whether a resource is refused, and its row from before is to stay.
-    pub fn keeps(&self, kind: &'static str, name: &str) -> bool {
+    pub fn keeps(&self, kind: Kind, name: &str) -> bool {
         !self.kept.is_empty()
             && self.refusal(kind, name).is_some()
             && self.kept.contains(&(kind, name.to_owned()))
@@ -154,7 +175,7 @@ impl<'a> TenantCompiler<'a> {
     /// The row from before of a resource that keeps it.
     fn kept_row<T>(
         &self,
-        kind: &'static str,
+        kind: Kind,
         name: &str,
         rows: impl Fn(&'a TenantPlan) -> &'a Rows<T>,
     ) -> Option<&'a T> {
@@ -163,19 +184,20 @@ impl<'a> TenantCompiler<'a> {
     }
 
     /// With which effect a resource was refused, if it was.
-    pub fn refusal(&self, kind: &'static str, name: &str) -> Option<Effect> {
-        self.refused.get(kind)?.get(name).copied()
+    pub fn refusal(&self, kind: Kind, name: &str) -> Option<Effect> {
+        self.refused.get(&kind)?.get(name).copied()
     }
 
     /// Whether a link of a resource was cut.
-    pub fn is_cut(&self, kind: &'static str, name: &str, field: &'static str) -> bool {
+    pub fn is_cut(&self, kind: Kind, name: &str, field: &'static str) -> bool {
         !self.cut.is_empty() && self.cut.contains(&((kind, name.to_owned()), field))
     }
 
     /// Takes a resource out, with the reason.
-    pub fn refuse(&mut self, id: Id, field: impl Into<String>, reason: Reason, message: impl Into<String>) {
+    pub fn refuse(&mut self, id: Id, field: impl Into<String>, why: impl Into<RefError>) {
+        let RefError { reason, message, about } = why.into();
         let problem = Problem::refused(self.key(id.0, &id.1), field, reason, message);
-        self.withhold(id, or_waiting(problem));
+        self.withhold(id, or_waiting(Problem { about, ..problem }));
     }
 
     /// Takes a resource out that claims what another one holds.
@@ -199,35 +221,31 @@ impl<'a> TenantCompiler<'a> {
     }
 
     /// Notes that a part of a resource is left out.
-    pub fn degrade(
-        &mut self,
-        kind: &'static str,
-        name: &str,
-        field: impl Into<String>,
-        (reason, message): Broken,
-    ) {
+    pub fn degrade(&mut self, kind: Kind, name: &str, field: impl Into<String>, why: impl Into<RefError>) {
+        let RefError { reason, message, about } = why.into();
         let problem = Problem::degraded(self.key(kind, name), field, reason, message);
-        self.problems.push(or_waiting(problem));
+        self.problems.push(or_waiting(Problem { about, ..problem }));
     }
 
     /// Whether a resource of the tenant can be referred to.
-    pub fn resolve(&self, kind: &'static str, name: &str) -> Result<(), Broken> {
+    pub fn resolve(&self, kind: Kind, name: &str) -> Result<(), RefError> {
+        let error = |reason, message| Err(RefError::of_object(reason, self.key(kind, name), message));
         if self.created(kind, name).is_none() {
             let tenant = name_of(&*self.snapshot.tenant);
-            return Err((Reason::RefNotFound, format!("tenant {tenant} has no {kind} {name}")));
+            return error(Reason::RefNotFound, format!("tenant {tenant} has no {kind} {name}"));
         }
         match self.refusal(kind, name) {
             None => Ok(()),
             Some(_) if self.keeps(kind, name) => Ok(()),
             Some(Effect::Waiting) => {
-                Err((Reason::CredentialsPending, format!("{kind} {name} is waiting for a Secret")))
+                error(Reason::CredentialsPending, format!("{kind} {name} is waiting for a Secret"))
             }
-            Some(_) => Err((Reason::RefRefused, format!("{kind} {name} is refused itself"))),
+            Some(_) => error(Reason::RefRefused, format!("{kind} {name} is refused itself")),
         }
     }
 
     /// The target that a destination names.
-    pub fn target(&self, destination: &Destination) -> Result<Target, Broken> {
+    pub fn target(&self, destination: &Destination) -> Result<Target, RefError> {
         let kind = destination.kind;
         if kind == DestinationKind::ExternalNumber {
             let number = destination.number.clone().unwrap_or_default();
@@ -238,7 +256,7 @@ impl<'a> TenantCompiler<'a> {
         self.resolve(kind.resource(), &name)?;
         if kind == DestinationKind::Voicemail && !self.has_voicemail(&name) {
             let message = format!("Extension {name} has no voicemail box; set its spec.voicemail.enabled");
-            return Err((Reason::InvalidValue, message));
+            return Err((Reason::InvalidValue, message).into());
         }
         Ok(Target { kind, name })
     }
@@ -247,7 +265,7 @@ impl<'a> TenantCompiler<'a> {
     pub fn own_number(&self, number: &str) -> Option<&'a str> {
         let (holder, name) = self.claims.number(number)?;
         let mine = key_of(&self.snapshot.tenant).as_ref() == Some(holder);
-        (mine && self.resolve("Number", name).is_ok()).then_some(name)
+        (mine && self.resolve(Kind::Number, name).is_ok()).then_some(name)
     }
 
     /// The resource that calls go on to at a destination: of the tenant's own number, which comes in again,
@@ -256,7 +274,7 @@ impl<'a> TenantCompiler<'a> {
         match to.kind {
             DestinationKind::Voicemail => None,
             DestinationKind::ExternalNumber => {
-                self.own_number(to.number.as_deref()?).map(|own| ("Number", own.to_owned()))
+                self.own_number(to.number.as_deref()?).map(|own| (Kind::Number, own.to_owned()))
             }
             kind => Some((kind.resource(), to.name.clone().unwrap_or_default())),
         }
@@ -271,7 +289,7 @@ impl<'a> TenantCompiler<'a> {
     }
 
     /// Whether calls can get to a public number by what stands.
-    fn reachable(&self, number: &str) -> Result<(), Broken> {
+    fn reachable(&self, number: &str) -> Result<(), RefError> {
         self.reaches(number, self.own_number(number).is_some(), || self.routed(number))
     }
 
@@ -281,13 +299,14 @@ impl<'a> TenantCompiler<'a> {
         &self,
         number: &str,
         is_own: bool,
-        routed: impl FnOnce() -> Result<(), Broken>,
-    ) -> Result<(), Broken> {
+        routed: impl FnOnce() -> Result<(), RefError>,
+    ) -> Result<(), RefError> {
         if is_own {
             return Ok(());
         }
         let blocked = |rule: &str| {
-            Err((Reason::NotAllowed, format!("DialRule {rule} of the platform blocks calls to {number}")))
+            let message = format!("DialRule {rule} of the platform blocks calls to {number}");
+            Err(RefError::from((Reason::NotAllowed, message)))
         };
         let by_rule = |phase| {
             let found = rules::first(self.platform, phase, number, Tracer::NOBODY)?;
@@ -304,14 +323,14 @@ impl<'a> TenantCompiler<'a> {
     }
 
     /// Whether a route of the tenant leads to a public number.
-    fn routed(&self, number: &str) -> Result<(), Broken> {
+    fn routed(&self, number: &str) -> Result<(), RefError> {
         let mut fallen = None;
         for route in &self.snapshot.outbound_routes {
             let name = name_of(&**route);
-            let kept = self.kept_row("OutboundRoute", name, |plan| &plan.outbound_routes);
+            let kept = self.kept_row(Kind::OutboundRoute, name, |plan| &plan.outbound_routes);
             let matches = kept.map_or(&route.spec.matches, |row| &row.matches);
             if matches.iter().any(|matches| digits::reaches(matches, number)) {
-                match self.resolve("OutboundRoute", name) {
+                match self.resolve(Kind::OutboundRoute, name) {
                     Ok(()) => return Ok(()),
                     Err(why) => fallen = Some(why),
                 }
@@ -319,12 +338,14 @@ impl<'a> TenantCompiler<'a> {
         }
         Err(fallen.unwrap_or_else(|| {
             let tenant = name_of(&*self.snapshot.tenant);
-            (Reason::RefNotFound, format!("no OutboundRoute of tenant {tenant} leads to {number}"))
+            let message = format!("no OutboundRoute of tenant {tenant} leads to {number}");
+            let about = Some(About::AnyOf(Kind::OutboundRoute));
+            RefError { reason: Reason::RefNotFound, message, about }
         }))
     }
 
     fn has_voicemail(&self, extension: &str) -> bool {
-        if let Some(row) = self.kept_row("Extension", extension, |plan| &plan.extensions) {
+        if let Some(row) = self.kept_row(Kind::Extension, extension, |plan| &plan.extensions) {
             return row.voicemail.is_some();
         }
         let extension = self.extensions.get(extension);
@@ -348,26 +369,34 @@ impl<'a> TenantCompiler<'a> {
     }
 
     /// The trunk that a reference names, where its owner allows the tenant's namespace.
-    pub fn trunk(&self, reference: &NamespacedRef) -> Result<(String, &'a TrunkRow), Broken> {
+    pub fn trunk(&self, reference: &NamespacedRef) -> Result<(String, &'a TrunkRow), RefError> {
         let namespace = reference.namespace.as_deref().unwrap_or(&self.namespace);
         let name = trunk_name(namespace, &reference.name);
+        let key = ObjectKey {
+            kind: Kind::Trunk,
+            namespace: Some(namespace.to_owned()),
+            name: reference.name.clone(),
+        };
         let trunk = self.platform_snapshot.trunks.iter().find(|trunk| {
             trunk.metadata.namespace.as_deref() == Some(namespace) && name_of(&***trunk) == reference.name
         });
         let Some(trunk) = trunk else {
             let message = format!("there is no Trunk {} in namespace {namespace}", reference.name);
-            return Err((Reason::RefNotFound, message));
+            return Err(RefError::of_object(Reason::RefNotFound, key, message));
         };
         if !self.permits(trunk) {
             let message = format!(
                 "Trunk {name} does not allow namespace {}; see its spec.allowedNamespaces",
                 self.namespace
             );
-            return Err((Reason::RefNotPermitted, message));
+            return Err(RefError::of_object(Reason::RefNotPermitted, key, message));
         }
         match self.platform.trunks.get(&name) {
             Some(row) => Ok((name, row)),
-            None => Err((Reason::RefRefused, format!("Trunk {name} is refused itself"))),
+            None => {
+                let message = format!("Trunk {name} is refused itself");
+                Err(RefError::of_object(Reason::RefRefused, key, message))
+            }
         }
     }
 
@@ -380,14 +409,14 @@ impl<'a> TenantCompiler<'a> {
 
     /// Where a media file lies that is to be used in some way, relative to the tenant's media
     /// directory.
-    pub fn media(&self, source: &MediaSource, usage: MediaUsage) -> Result<MediaPath, Broken> {
+    pub fn media(&self, source: &MediaSource, usage: MediaUsage) -> Result<MediaPath, RefError> {
         let name = &source.media_file_ref.name;
-        self.resolve("MediaFile", name)?;
+        self.resolve(Kind::MediaFile, name)?;
         let file = self.snapshot.media_files.iter().find(|file| name_of(&***file) == name);
         let meant = file.and_then(|file| file.spec.usage).unwrap_or_default();
         if meant != usage {
             let message = format!("MediaFile {name} is of usage {meant:?}; name one of usage {usage:?}");
-            return Err((Reason::InvalidValue, message));
+            return Err((Reason::InvalidValue, message).into());
         }
         let directory = match usage {
             MediaUsage::Prompt => "prompts",
@@ -408,4 +437,9 @@ fn or_waiting(problem: Problem) -> Problem {
 /// Name of an object.
 pub fn name_of<K: Resource>(object: &K) -> &str {
     object.meta().name.as_deref().unwrap_or_default()
+}
+
+/// When each object of a kind was created, by name.
+fn ages<K: Resource<DynamicType = ()>>(objects: &[Arc<K>]) -> HashMap<&str, Timestamp> {
+    objects.iter().map(|object| (name_of(&**object), created(object.meta()))).collect()
 }

@@ -17,7 +17,7 @@ pub fn sip_password(draft: &TenantCompiler, extension: &Extension) -> Result<Str
     let secret = secret(draft, &reference);
     if named.is_none() && secret.is_none() {
         let why = format!("there is no Secret {} yet, which is made because none is named", reference.name);
-        return Err(SecretError::Missing(why));
+        return Err(SecretError::Missing { secret: reference.name.clone(), why });
     }
     secrets::password(secret, &reference, "password")
 }

@@ -3,6 +3,7 @@
 use super::compiler::{TenantCompiler, name_of};
 use crate::compile::claims::UNDENIABLE_DIGITS;
 use crate::compile::platform::trunk_name;
+use crate::compile::problem::RefError;
 use crate::compile::{Problem, Reason};
 use crate::plan::{DialActionRow, EmergencyRow, TenantPlan};
 use crate::resources::Trunk;
@@ -85,7 +86,7 @@ pub fn complete(draft: &mut TenantCompiler, plan: &mut TenantPlan) {
         }
     }
     let missing = reference.filter(|_| first.is_none()).and_then(|reference| draft.trunk(reference).err());
-    if let Some((reason, message)) = missing {
+    if let Some(RefError { reason, message, about }) = missing {
         let instead = match row.others.as_slice() {
             [] => {
                 "there is no other that the tenant may use, so that emergency calls do not leave".to_owned()
@@ -94,6 +95,7 @@ pub fn complete(draft: &mut TenantCompiler, plan: &mut TenantPlan) {
         };
         let message = format!("{message}; {instead}");
         let key = draft.tenant_key();
-        draft.problems.push(Problem::degraded(key, "spec.emergency.trunkRef", reason, message));
+        let problem = Problem::degraded(key, "spec.emergency.trunkRef", reason, message);
+        draft.problems.push(Problem { about, ..problem });
     }
 }

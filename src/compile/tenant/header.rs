@@ -4,8 +4,10 @@ use super::compiler::TenantCompiler;
 use super::{emergency, schedule};
 use crate::compile::claims::tenant_id;
 use crate::compile::platform_last_good::least;
+use crate::compile::problem::RefError;
 use crate::compile::{Problem, Reason, countries};
 use crate::plan::TenantRow;
+use crate::resources::Kind;
 use crate::resources::media_file::MediaUsage;
 use crate::source::ObjectKey;
 use crate::source::index::key_of;
@@ -25,7 +27,13 @@ pub fn tenant_row(draft: &mut TenantCompiler) -> Option<TenantRow> {
             Some(profile) => draft.profile = Some(profile),
             None => {
                 let message = format!("there is no TenantProfile {}", reference.name);
-                return refuse(draft, "spec.profileRef.name", Reason::RefNotFound, message);
+                let profile =
+                    ObjectKey { kind: Kind::TenantProfile, namespace: None, name: reference.name.clone() };
+                let field = "spec.profileRef.name";
+                let problem =
+                    Problem::refused(key.clone(), field, Reason::RefNotFound, message).about(profile);
+                draft.problems.push(problem);
+                return None;
             }
         }
     }
@@ -57,7 +65,7 @@ pub fn tenant_row(draft: &mut TenantCompiler) -> Option<TenantRow> {
             // Sofia keeps profiles and the domains that are their aliases in one table (sofia_glue.c).
             _ if draft.platform.sip_profiles.contains_key(domain) => {
                 let message = format!("SipProfile {domain} has this name; a domain needs another");
-                let holder = ObjectKey { kind: "SipProfile", namespace: None, name: domain.clone() };
+                let holder = ObjectKey { kind: Kind::SipProfile, namespace: None, name: domain.clone() };
                 let problem = Problem::degraded(key.clone(), field, Reason::Conflict, message);
                 draft.problems.push(problem.held_by(holder));
             }
@@ -72,9 +80,10 @@ pub fn tenant_row(draft: &mut TenantCompiler) -> Option<TenantRow> {
     let music_on_hold =
         spec.music_on_hold.as_ref().and_then(|source| match draft.media(source, MediaUsage::MusicOnHold) {
             Ok(path) => Some(path),
-            Err((reason, message)) => {
+            Err(RefError { reason, message, about }) => {
                 let field = "spec.musicOnHold.mediaFileRef.name";
-                draft.problems.push(Problem::degraded(key.clone(), field, reason, message));
+                let problem = Problem::degraded(key.clone(), field, reason, message);
+                draft.problems.push(Problem { about, ..problem });
                 None
             }
         });

@@ -2,10 +2,12 @@
 //!
 //! What a caller chooses in an IVR menu is no such link: a menu may lead back to another menu.
 
+use crate::resources::Kind;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use super::compiler::{Broken, ByAge, Id, TenantCompiler, name_of};
+use super::compiler::{ByAge, Id, TenantCompiler, name_of};
 use crate::compile::Reason;
+use crate::compile::problem::RefError;
 use crate::resources::common::Destination;
 
 /// Resources in order of age, and the links by which calls go on by themselves: by which field, and
@@ -19,8 +21,8 @@ struct Graph {
 type Link = (usize, usize);
 
 /// Why a link was cut.
-pub fn broken() -> Broken {
-    (Reason::Loop, "calls would go round in a circle; let one of the destinations end it".to_owned())
+pub fn broken() -> RefError {
+    (Reason::Loop, "calls would go round in a circle; let one of the destinations end it".to_owned()).into()
 }
 
 /// Cuts circles, each at the youngest resource on it; none when there is no circle. Where a resource
@@ -42,14 +44,14 @@ pub fn cut(draft: &mut TenantCompiler, sparing: bool) -> Option<HashSet<Id>> {
 }
 
 /// Whether a resource cannot stand without a link.
-fn is_required(kind: &str, field: &str) -> bool {
-    kind == "Number" || (kind == "Schedule" && field != "holiday")
+fn is_required(kind: Kind, field: &str) -> bool {
+    kind == Kind::Number || (kind == Kind::Schedule && field != "holiday")
 }
 
 /// The path of a link's field in its resource.
-pub fn path(kind: &str, field: &str) -> String {
+pub fn path(kind: Kind, field: &str) -> String {
     match kind {
-        "Extension" => format!("spec.forwarding.{field}"),
+        Kind::Extension => format!("spec.forwarding.{field}"),
         _ => format!("spec.{field}"),
     }
 }
@@ -129,7 +131,7 @@ fn comes_to(resource: usize, back: &[Vec<usize>]) -> Vec<bool> {
 /// Every link that a call follows by itself.
 fn links(draft: &TenantCompiler) -> Vec<(Id, &'static str, Id)> {
     let mut links = Vec::new();
-    let mut add = |kind: &'static str, name: &str, field: &'static str, to: Option<&Destination>| {
+    let mut add = |kind: Kind, name: &str, field: &'static str, to: Option<&Destination>| {
         let Some(to) = to else { return };
         let Some(target) = draft.link(to) else { return };
         if !draft.stands(kind, name) || draft.is_cut(kind, name, field) {
@@ -142,28 +144,28 @@ fn links(draft: &TenantCompiler) -> Vec<(Id, &'static str, Id)> {
     for extension in &draft.snapshot.extensions {
         let Some(forwarding) = &extension.spec.forwarding else { continue };
         let name = name_of(&**extension);
-        add("Extension", name, "always", forwarding.always.as_ref());
-        add("Extension", name, "busy", forwarding.busy.as_ref());
-        add("Extension", name, "noAnswer", forwarding.no_answer.as_ref());
-        add("Extension", name, "unavailable", forwarding.unavailable.as_ref());
+        add(Kind::Extension, name, "always", forwarding.always.as_ref());
+        add(Kind::Extension, name, "busy", forwarding.busy.as_ref());
+        add(Kind::Extension, name, "noAnswer", forwarding.no_answer.as_ref());
+        add(Kind::Extension, name, "unavailable", forwarding.unavailable.as_ref());
     }
     for group in &draft.snapshot.ring_groups {
-        add("RingGroup", name_of(&**group), "noAnswer", group.spec.no_answer.as_ref());
+        add(Kind::RingGroup, name_of(&**group), "noAnswer", group.spec.no_answer.as_ref());
     }
     for queue in &draft.snapshot.queues {
-        add("Queue", name_of(&**queue), "overflow", queue.spec.overflow.as_ref());
+        add(Kind::Queue, name_of(&**queue), "overflow", queue.spec.overflow.as_ref());
     }
     for menu in &draft.snapshot.ivr_menus {
-        add("IvrMenu", name_of(&**menu), "otherwise", menu.spec.otherwise.as_ref());
+        add(Kind::IvrMenu, name_of(&**menu), "otherwise", menu.spec.otherwise.as_ref());
     }
     for number in &draft.snapshot.numbers {
-        add("Number", name_of(&**number), "destination", Some(&number.spec.destination));
+        add(Kind::Number, name_of(&**number), "destination", Some(&number.spec.destination));
     }
     for schedule in &draft.snapshot.schedules {
         let name = name_of(&**schedule);
-        add("Schedule", name, "open", Some(&schedule.spec.open));
-        add("Schedule", name, "closed", Some(&schedule.spec.closed));
-        add("Schedule", name, "holiday", schedule.spec.holiday.as_ref());
+        add(Kind::Schedule, name, "open", Some(&schedule.spec.open));
+        add(Kind::Schedule, name, "closed", Some(&schedule.spec.closed));
+        add(Kind::Schedule, name, "holiday", schedule.spec.holiday.as_ref());
     }
     links
 }

@@ -22,6 +22,7 @@ mod without_rows;
 
 use super::{Claims, Compiled};
 use crate::plan::{InForce, PlatformPlan, TenantPlan};
+use crate::secrets::a1_hash::hash_passwords;
 use crate::source::{PlatformSnapshot, TenantSnapshot};
 use compiler::TenantCompiler;
 use last_good::Restored;
@@ -57,7 +58,8 @@ pub fn tenant_after(
         let Some(mut plan) = judged(&mut draft) else {
             draft.all_wait();
             let stays = before.and_then(|before| last_good::without_tenant(&mut draft, before));
-            let (plan, kept) = stays.map_or((None, Vec::new()), |(plan, kept)| (Some(plan), kept));
+            let (mut plan, kept) = stays.map_or((None, Vec::new()), |(plan, kept)| (Some(plan), kept));
+            plan.iter_mut().for_each(hash_passwords);
             draft.problems.sort();
             return Compiled { plan, problems: draft.problems, kept };
         };
@@ -71,6 +73,7 @@ pub fn tenant_after(
             }
         };
         emergency::complete(&mut draft, &mut plan);
+        hash_passwords(&mut plan);
         let plan = routing_tests::run(&mut draft, plan);
         draft.problems.sort();
         draft.problems.dedup();

@@ -1,11 +1,13 @@
 //! Internal numbers, feature codes and public numbers: one holder each, the oldest.
 
+use crate::resources::Kind;
 use std::collections::HashMap;
 
 use jiff::Timestamp;
 
-use super::compiler::{Broken, ByAge, TenantCompiler, name_of};
+use super::compiler::{ByAge, TenantCompiler, name_of};
 use crate::compile::Reason;
+use crate::compile::problem::RefError;
 use crate::source::ObjectKey;
 use crate::source::index::key_of;
 use crate::source::object::created;
@@ -20,32 +22,32 @@ pub fn settle(draft: &mut TenantCompiler) {
 fn internal(draft: &mut TenantCompiler) {
     let snapshot = draft.snapshot;
     // As `ByAge` orders them, without names of their own: there are many.
-    let mut claims: Vec<(Timestamp, &'static str, &str, &str)> = Vec::new();
+    let mut claims: Vec<(Timestamp, Kind, &str, &str)> = Vec::new();
     for extension in &snapshot.extensions {
         let age = created(&extension.metadata);
-        claims.push((age, "Extension", name_of(&**extension), &extension.spec.number));
+        claims.push((age, Kind::Extension, name_of(&**extension), &extension.spec.number));
     }
     macro_rules! optional {
-        ($($kind:literal => $list:ident),*) => {
+        ($($kind:ident => $list:ident),*) => {
             $(for object in &snapshot.$list {
                 if let Some(number) = &object.spec.number {
-                    claims.push((created(&object.metadata), $kind, name_of(&**object), number));
+                    claims.push((created(&object.metadata), Kind::$kind, name_of(&**object), number));
                 }
             })*
         };
     }
-    optional!("RingGroup" => ring_groups, "Queue" => queues, "IvrMenu" => ivr_menus, "Conference" => conferences);
+    optional!(RingGroup => ring_groups, Queue => queues, IvrMenu => ivr_menus, Conference => conferences);
     claims.sort();
     let emergency = emergency_numbers(draft);
-    let mut holders: HashMap<&str, (&'static str, &str)> = HashMap::with_capacity(claims.len());
+    let mut holders: HashMap<&str, (Kind, &str)> = HashMap::with_capacity(claims.len());
     for (_, kind, name, number) in claims {
         let id = || (kind, name.to_owned());
         if emergency.iter().any(|e| e == number) {
             let message = format!("{number} is an emergency number of the tenant; choose another");
-            draft.refuse(id(), "spec.number", Reason::EmergencyShadowed, message);
+            draft.refuse(id(), "spec.number", (Reason::EmergencyShadowed, message));
         } else if let Some((kind, name)) = holders.get(number) {
             let message = format!("{kind} {name} holds the number {number}; choose another");
-            draft.conflict(id(), "spec.number", draft.key(kind, name), message);
+            draft.conflict(id(), "spec.number", draft.key(*kind, name), message);
         } else {
             if let Some(hidden) = hidden(draft, number) {
                 draft.degrade(kind, name, "spec.number", hidden);
@@ -56,13 +58,13 @@ fn internal(draft: &mut TenantCompiler) {
 }
 
 /// Why nobody gets to a number or code by dialling it: a rule of the platform decides before.
-fn hidden(draft: &TenantCompiler, number: &str) -> Option<Broken> {
+fn hidden(draft: &TenantCompiler, number: &str) -> Option<RefError> {
     let found = draft.named_by_platform(number)?;
     let message = format!(
         "DialRule {} of the platform decides what {number} means, before the tenant; choose another",
         found.name
     );
-    Some((Reason::Conflict, message))
+    Some((Reason::Conflict, message).into())
 }
 
 /// The tenant's emergency numbers, also when no trunk can carry them at present: what may stand
@@ -78,7 +80,7 @@ fn feature_codes(draft: &mut TenantCompiler) {
         .feature_codes
         .iter()
         .map(|code| {
-            let aged = draft.aged("FeatureCode", name_of(&**code));
+            let aged = draft.aged(Kind::FeatureCode, name_of(&**code));
             (aged, code.spec.code.as_str(), code.spec.action.takes_digits())
         })
         .collect();
@@ -89,10 +91,10 @@ fn feature_codes(draft: &mut TenantCompiler) {
             holders.iter().find(|(_, other, other_takes)| clash((code, takes_digits), (other, *other_takes)));
         if let Some((holder, other, _)) = holder {
             let message = format!("it overlaps with {other} of FeatureCode {holder}; choose another");
-            draft.conflict(aged.id, "spec.code", draft.key("FeatureCode", holder), message);
+            draft.conflict(aged.id, "spec.code", draft.key(Kind::FeatureCode, holder), message);
         } else {
             if let Some(hidden) = hidden(draft, code) {
-                draft.degrade("FeatureCode", &aged.id.1, "spec.code", hidden);
+                draft.degrade(Kind::FeatureCode, &aged.id.1, "spec.code", hidden);
             }
             holders.push((aged.id.1, code, takes_digits));
         }
@@ -119,7 +121,7 @@ fn public(draft: &mut TenantCompiler) {
                 "{} is none of the numbers that Tenant {} may hold (its spec.allowedNumbers)",
                 number.spec.number, me.name
             );
-            draft.refuse(("Number", name.to_owned()), "spec.number", Reason::NotAllowed, message);
+            draft.refuse((Kind::Number, name.to_owned()), "spec.number", (Reason::NotAllowed, message));
             continue;
         }
         let Some((holder, holder_name)) = draft.claims.number(&number.spec.number) else { continue };
@@ -129,7 +131,7 @@ fn public(draft: &mut TenantCompiler) {
                 true => format!("Number {holder_name} of {whose} holds {}", number.spec.number),
                 false => format!("{whose} holds {}", number.spec.number),
             };
-            let kind = "Number";
+            let kind = Kind::Number;
             let holder =
                 ObjectKey { namespace: Some(holder.namespace.clone()), kind, name: holder_name.to_owned() };
             draft.conflict((kind, name.to_owned()), "spec.number", holder, message);

@@ -3,6 +3,7 @@
 use super::compiler::{ByAge, TenantCompiler, name_of};
 use super::numbers::emergency_numbers;
 use crate::compile::{Reason, patterns};
+use crate::resources::Kind;
 use crate::resources::OutboundRoute;
 
 /// Two routes of one priority must not both match a number: which one is used would be chance.
@@ -12,27 +13,27 @@ pub fn settle(draft: &mut TenantCompiler) {
         .snapshot
         .outbound_routes
         .iter()
-        .map(|route| (draft.aged("OutboundRoute", name_of(&**route)), &**route))
+        .map(|route| (draft.aged(Kind::OutboundRoute, name_of(&**route)), &**route))
         .collect();
     routes.sort_by(|a, b| a.0.cmp(&b.0));
     let mut standing: Vec<&OutboundRoute> = Vec::new();
     for (aged, route) in routes {
         if let Some(index) = route.spec.matches.iter().position(|matches| !patterns::possible(matches)) {
             let field = format!("spec.match[{index}]");
-            draft.refuse(aged.id, field, Reason::InvalidValue, patterns::IMPOSSIBLE);
+            draft.refuse(aged.id, field, (Reason::InvalidValue, patterns::IMPOSSIBLE.to_owned()));
         } else if let Some((index, number)) = shadowed(route, &emergency) {
             let field = format!("spec.match[{index}].prefix");
             let message = format!(
                 "it matches the emergency number {number}, which always leaves by spec.emergency of the Tenant"
             );
-            draft.refuse(aged.id, field, Reason::EmergencyShadowed, message);
+            draft.refuse(aged.id, field, (Reason::EmergencyShadowed, message));
         } else if let Some((index, other)) = overlapping(route, &standing) {
             let message = format!(
                 "it overlaps with OutboundRoute {}, which has the same priority {}; give one another priority",
                 name_of(other),
                 route.spec.priority
             );
-            let holder = draft.key("OutboundRoute", name_of(other));
+            let holder = draft.key(Kind::OutboundRoute, name_of(other));
             draft.conflict(aged.id, format!("spec.match[{index}]"), holder, message);
         } else {
             standing.push(route);

@@ -1,9 +1,11 @@
 //! References a resource cannot stand without.
 
+use crate::resources::Kind;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use super::compiler::{Broken, Id, TenantCompiler, name_of};
+use super::compiler::{Id, TenantCompiler, name_of};
 use crate::compile::Reason;
+use crate::compile::problem::RefError;
 use crate::resources::common::Destination;
 use crate::resources::{Number, OutboundRoute, RingGroup, Schedule};
 
@@ -52,10 +54,10 @@ impl<'a> Required<'a> {
             let Some(resource) = self.resources.get(place) else { continue };
             let id = resource.id();
             if draft.stands(id.0, &id.1)
-                && let Err((field, (reason, message))) = resource.check(draft)
+                && let Err((field, why)) = resource.check(draft)
             {
                 self.open.extend(self.standing_on.get(&id).into_iter().flatten());
-                draft.refuse(id, field, reason, message);
+                draft.refuse(id, field, why);
             }
         }
     }
@@ -70,10 +72,10 @@ impl<'a> Required<'a> {
 impl Resource<'_> {
     fn id(self) -> Id {
         match self {
-            Self::Route(route) => ("OutboundRoute", name_of(route).to_owned()),
-            Self::Group(group) => ("RingGroup", name_of(group).to_owned()),
-            Self::Schedule(schedule) => ("Schedule", name_of(schedule).to_owned()),
-            Self::Number(number) => ("Number", name_of(number).to_owned()),
+            Self::Route(route) => (Kind::OutboundRoute, name_of(route).to_owned()),
+            Self::Group(group) => (Kind::RingGroup, name_of(group).to_owned()),
+            Self::Schedule(schedule) => (Kind::Schedule, name_of(schedule).to_owned()),
+            Self::Number(number) => (Kind::Number, name_of(number).to_owned()),
         }
     }
 
@@ -98,17 +100,17 @@ impl Resource<'_> {
     }
 }
 
-type Checked = Result<(), (String, Broken)>;
+type Checked = Result<(), (String, RefError)>;
 
 fn number(draft: &TenantCompiler, number: &Number) -> Checked {
     let (name, trunk) =
         draft.trunk(&number.spec.trunk_ref).map_err(|why| ("spec.trunkRef".to_owned(), why))?;
     if trunk.source_addresses.is_empty() {
         let message = format!("no call can come in by Trunk {name}: it has no spec.sourceAddresses in force");
-        return Err(("spec.trunkRef".to_owned(), (Reason::InvalidValue, message)));
+        return Err(("spec.trunkRef".to_owned(), (Reason::InvalidValue, message).into()));
     }
     draft.target(&number.spec.destination).map_err(|why| ("spec.destination".to_owned(), why))?;
-    if draft.is_cut("Number", name_of(number), "destination") {
+    if draft.is_cut(Kind::Number, name_of(number), "destination") {
         return Err(("spec.destination".to_owned(), super::loops::broken()));
     }
     Ok(())
@@ -120,7 +122,7 @@ fn schedule(draft: &TenantCompiler, schedule: &Schedule) -> Checked {
     super::schedule::time_zone(schedule)?;
     for (field, destination) in [("open", &schedule.spec.open), ("closed", &schedule.spec.closed)] {
         draft.target(destination).map_err(|why| (format!("spec.{field}"), why))?;
-        if draft.is_cut("Schedule", name_of(schedule), field) {
+        if draft.is_cut(Kind::Schedule, name_of(schedule), field) {
             return Err((format!("spec.{field}"), super::loops::broken()));
         }
     }
@@ -129,13 +131,14 @@ fn schedule(draft: &TenantCompiler, schedule: &Schedule) -> Checked {
 
 fn ring_group(draft: &TenantCompiler, group: &RingGroup) -> Checked {
     let mut members = group.spec.members.iter();
-    if members.any(|member| draft.resolve("Extension", &member.extension_ref.name).is_ok()) {
+    if members.any(|member| draft.resolve(Kind::Extension, &member.extension_ref.name).is_ok()) {
         return Ok(());
     }
     let first = group.spec.members.first();
-    let why = first.and_then(|member| draft.resolve("Extension", &member.extension_ref.name).err());
-    let (reason, why) = why.unwrap_or_else(|| (Reason::RefNotFound, "it has none".to_owned()));
-    Err(("spec.members".to_owned(), (reason, format!("none of its members can ring: {why}"))))
+    let why = first.and_then(|member| draft.resolve(Kind::Extension, &member.extension_ref.name).err());
+    let why = why.unwrap_or_else(|| (Reason::RefNotFound, "it has none".to_owned()).into());
+    let message = format!("none of its members can ring: {}", why.message);
+    Err(("spec.members".to_owned(), RefError { message, ..why }))
 }
 
 fn outbound_route(draft: &TenantCompiler, route: &OutboundRoute) -> Checked {
@@ -148,6 +151,7 @@ fn outbound_route(draft: &TenantCompiler, route: &OutboundRoute) -> Checked {
             }
         }
     }
-    Err(first
-        .unwrap_or_else(|| ("spec.trunks".to_owned(), (Reason::RefNotFound, "it names no trunk".to_owned()))))
+    Err(first.unwrap_or_else(|| {
+        ("spec.trunks".to_owned(), (Reason::RefNotFound, "it names no trunk".to_owned()).into())
+    }))
 }

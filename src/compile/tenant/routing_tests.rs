@@ -3,6 +3,7 @@
 //! A test that fails is a problem of the test alone: the plan is what it is. Whether the tenant is
 //! suspended is not asked: the rules are tested, not whether they are served.
 
+use crate::resources::Kind;
 use std::borrow::Cow;
 use std::cell::RefCell;
 
@@ -10,8 +11,9 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::AmbiguousOffset;
 
-use super::compiler::{Broken, TenantCompiler, name_of};
+use super::compiler::{TenantCompiler, name_of};
 use crate::compile::Reason;
+use crate::compile::problem::RefError;
 use crate::plan::{TenantPlan, TrunkRow};
 use crate::resources::RoutingTest;
 use crate::resources::routing_test::{EndKind, Expectation};
@@ -39,37 +41,37 @@ pub fn run(draft: &mut TenantCompiler, plan: TenantPlan) -> TenantPlan {
         match asked {
             Ok((from, now)) => {
                 if let Err(why) = ask(draft, &view, &key, test, from, now) {
-                    draft.degrade("RoutingTest", name, "spec.expect", (Reason::TestFailed, why));
+                    draft.degrade(Kind::RoutingTest, name, "spec.expect", (Reason::TestFailed, why));
                 }
             }
-            Err((field, (reason, why))) => {
-                draft.refuse(("RoutingTest", name.to_owned()), field, reason, why);
+            Err((field, why)) => {
+                draft.refuse((Kind::RoutingTest, name.to_owned()), field, why);
             }
         }
     }
     view.plan
 }
 
-fn caller<'a>(draft: &TenantCompiler<'a>, test: &RoutingTest) -> Result<From<'a>, (&'static str, Broken)> {
+fn caller<'a>(draft: &TenantCompiler<'a>, test: &RoutingTest) -> Result<From<'a>, (&'static str, RefError)> {
     let from = &test.spec.from;
     if let Some(reference) = &from.trunk_ref {
         let trunk = draft.trunk(reference).map_err(|why| ("spec.from.trunkRef", why))?;
         return Ok((Caller::Outside, Some(trunk)));
     }
     let name = from.extension_ref.as_ref().map(|reference| reference.name.clone()).unwrap_or_default();
-    draft.resolve("Extension", &name).map_err(|why| ("spec.from.extensionRef.name", why))?;
+    draft.resolve(Kind::Extension, &name).map_err(|why| ("spec.from.extensionRef.name", why))?;
     Ok((Caller::Extension(name), None))
 }
 
 /// Whether there is what the call is to end at.
-fn expected(draft: &TenantCompiler, expect: &Expectation) -> Result<(), (&'static str, Broken)> {
+fn expected(draft: &TenantCompiler, expect: &Expectation) -> Result<(), (&'static str, RefError)> {
     let kind = match expect.kind {
-        EndKind::Extension | EndKind::Voicemail => "Extension",
-        EndKind::RingGroup => "RingGroup",
-        EndKind::Queue => "Queue",
-        EndKind::IvrMenu => "IvrMenu",
-        EndKind::Conference => "Conference",
-        EndKind::FeatureCode => "FeatureCode",
+        EndKind::Extension | EndKind::Voicemail => Kind::Extension,
+        EndKind::RingGroup => Kind::RingGroup,
+        EndKind::Queue => Kind::Queue,
+        EndKind::IvrMenu => Kind::IvrMenu,
+        EndKind::Conference => Kind::Conference,
+        EndKind::FeatureCode => Kind::FeatureCode,
         // Its namespace is not named: any trunk of that name that the tenant may use.
         EndKind::Trunk | EndKind::Rejected => return Ok(()),
     };
@@ -79,9 +81,9 @@ fn expected(draft: &TenantCompiler, expect: &Expectation) -> Result<(), (&'stati
 
 /// The time that is asked about, on the tenant's clock. Of a time that comes twice, when clocks are
 /// set back, the first is meant.
-fn time(view: &TenantView, test: &RoutingTest) -> Result<Timestamp, (&'static str, Broken)> {
+fn time(view: &TenantView, test: &RoutingTest) -> Result<Timestamp, (&'static str, RefError)> {
     let at = &test.spec.at;
-    let wrong = |message| ("spec.at", (Reason::InvalidValue, message));
+    let wrong = |message| ("spec.at", RefError::from((Reason::InvalidValue, message)));
     let none = || wrong(format!("{at} is no time of the calendar; write YYYY-MM-DDTHH:MM:SS"));
     let local = at.parse::<DateTime>().map_err(|_| none())?;
     // A leap second is read as the second before it, which is another time than is written.

@@ -6,6 +6,7 @@ use super::{loops, schedule};
 use crate::compile::secrets::SecretError;
 use crate::compile::{Problem, Reason};
 use crate::plan::*;
+use crate::resources::Kind;
 use crate::resources::common::{Destination, LocalRef, MediaSource, Recording};
 use crate::resources::media_file::MediaUsage;
 use crate::resources::ring_group::RingStrategy;
@@ -16,17 +17,18 @@ pub fn withhold_unprotected(draft: &mut TenantCompiler) {
     for conference in &draft.snapshot.conferences {
         let Some(reference) = &conference.spec.pin_secret_ref else { continue };
         let name = name_of(&**conference);
-        let key = draft.key("Conference", name);
+        let key = draft.key(Kind::Conference, name);
         let problem = match pin(draft, reference) {
             Ok(_) => continue,
-            Err(SecretError::Missing(why)) => {
+            Err(SecretError::Missing { secret, why }) => {
                 Problem::waiting(key, "spec.pinSecretRef", Reason::CredentialsPending, why)
+                    .about(draft.key(Kind::Secret, &secret))
             }
             Err(SecretError::Invalid(why)) => {
                 Problem::refused(key, "spec.pinSecretRef", Reason::InvalidSecret, why)
             }
         };
-        draft.withhold(("Conference", name.to_owned()), problem);
+        draft.withhold((Kind::Conference, name.to_owned()), problem);
     }
 }
 
@@ -35,10 +37,10 @@ pub fn build(draft: &mut TenantCompiler, tenant: TenantRow) -> TenantPlan {
     let mut plan = TenantPlan::empty(tenant);
     let snapshot = draft.snapshot;
     macro_rules! rows {
-        ($($kind:literal, $list:ident, $row:path;)*) => {
+        ($($kind:ident, $list:ident, $row:path;)*) => {
             $(for object in &snapshot.$list {
                 let name = name_of(&**object);
-                if draft.refusal($kind, name).is_none()
+                if draft.refusal(Kind::$kind, name).is_none()
                     && let Some(row) = $row(draft, object, name, &plan.tenant)
                 {
                     plan.$list.insert(name.to_owned(), row);
@@ -47,15 +49,15 @@ pub fn build(draft: &mut TenantCompiler, tenant: TenantRow) -> TenantPlan {
         };
     }
     rows!(
-        "Extension", extensions, extension;
-        "RingGroup", ring_groups, ring_group;
-        "Queue", queues, queue;
-        "IvrMenu", ivr_menus, ivr_menu;
-        "Conference", conferences, conference;
-        "Schedule", schedules, schedule_row;
-        "Number", numbers, number;
-        "OutboundRoute", outbound_routes, outbound_route;
-        "FeatureCode", feature_codes, feature_code;
+        Extension, extensions, extension;
+        RingGroup, ring_groups, ring_group;
+        Queue, queues, queue;
+        IvrMenu, ivr_menus, ivr_menu;
+        Conference, conferences, conference;
+        Schedule, schedules, schedule_row;
+        Number, numbers, number;
+        OutboundRoute, outbound_routes, outbound_route;
+        FeatureCode, feature_codes, feature_code;
     );
     plan
 }
@@ -63,7 +65,7 @@ pub fn build(draft: &mut TenantCompiler, tenant: TenantRow) -> TenantPlan {
 /// An optional link of a resource: left out, with a note, when it is broken or was cut.
 fn link(
     draft: &mut TenantCompiler,
-    kind: &'static str,
+    kind: Kind,
     name: &str,
     field: &'static str,
     destination: Option<&Destination>,
@@ -83,7 +85,7 @@ fn link(
 
 fn media(
     draft: &mut TenantCompiler,
-    kind: &'static str,
+    kind: Kind,
     name: &str,
     field: &str,
     source: Option<&MediaSource>,
@@ -107,19 +109,20 @@ fn extension(
     let spec = &extension.spec;
     let mut secrets = Secrets::default();
     let value = sip_password(draft, extension);
-    keep(draft, name, "spec.credentials.secretRef", value, &mut secrets, "password");
+    keep(draft, name, "spec.credentials.secretRef", value, &mut secrets, SecretName::Password);
     let voicemail = spec.voicemail.as_ref().filter(|voicemail| voicemail.enabled);
     if let Some(reference) = voicemail.and_then(|voicemail| voicemail.pin_secret_ref.as_ref()) {
         let value = pin(draft, reference);
-        keep(draft, name, "spec.voicemail.pinSecretRef", value, &mut secrets, "pin");
+        keep(draft, name, "spec.voicemail.pinSecretRef", value, &mut secrets, SecretName::Pin);
     }
     let mut recording = spec.recording.unwrap_or_default();
     if recording != Recording::Never && forbids_recording(draft) {
-        leave_out_recording(draft, "Extension", name, "spec.recording");
+        leave_out_recording(draft, Kind::Extension, name, "spec.recording");
         recording = Recording::Never;
     }
     let forwarding = spec.forwarding.clone().unwrap_or_default();
-    let mut forward = |field, to: &Option<Destination>| link(draft, "Extension", name, field, to.as_ref());
+    let mut forward =
+        |field, to: &Option<Destination>| link(draft, Kind::Extension, name, field, to.as_ref());
     Some(ExtensionRow {
         number: spec.number.clone(),
         display_name: spec.display_name.clone().unwrap_or_else(|| spec.number.clone()),
@@ -148,26 +151,23 @@ fn keep(
     field: &str,
     value: Result<String, SecretError>,
     secrets: &mut Secrets,
-    secret: &str,
+    secret: SecretName,
 ) {
-    let key = || draft.key("Extension", name);
+    let key = || draft.key(Kind::Extension, name);
     let problem = match value {
         Ok(value) => return secrets.insert(secret, value),
-        Err(SecretError::Missing(why)) => Problem::waiting(key(), field, Reason::CredentialsPending, why),
+        Err(SecretError::Missing { secret, why }) => {
+            Problem::waiting(key(), field, Reason::CredentialsPending, why)
+                .about(draft.key(Kind::Secret, &secret))
+        }
         Err(SecretError::Invalid(why)) => Problem::degraded(key(), field, Reason::InvalidSecret, why),
     };
     draft.problems.push(problem);
 }
 
 /// Whether a member or agent can be rung; if not, that is noted at its field.
-fn rings(
-    draft: &mut TenantCompiler,
-    kind: &'static str,
-    name: &str,
-    field: String,
-    reference: &LocalRef,
-) -> bool {
-    match draft.resolve("Extension", &reference.name) {
+fn rings(draft: &mut TenantCompiler, kind: Kind, name: &str, field: String, reference: &LocalRef) -> bool {
+    match draft.resolve(Kind::Extension, &reference.name) {
         Ok(()) => true,
         Err(why) => {
             draft.degrade(kind, name, field, why);
@@ -193,8 +193,8 @@ fn ring_group(
             && members.iter().any(|before: &MemberRow| before.extension == *extension)
         {
             let why = (Reason::Conflict, format!("Extension {extension} is a member of it already"));
-            draft.degrade("RingGroup", name, field, why);
-        } else if rings(draft, "RingGroup", name, field, &member.extension_ref) {
+            draft.degrade(Kind::RingGroup, name, field, why);
+        } else if rings(draft, Kind::RingGroup, name, field, &member.extension_ref) {
             members.push(MemberRow {
                 extension: member.extension_ref.name.clone(),
                 delay_seconds: member.delay_seconds.unwrap_or(0),
@@ -206,7 +206,7 @@ fn ring_group(
         number: spec.number.clone(),
         strategy: spec.strategy.unwrap_or_default(),
         members,
-        no_answer: link(draft, "RingGroup", name, "noAnswer", spec.no_answer.as_ref()),
+        no_answer: link(draft, Kind::RingGroup, name, "noAnswer", spec.no_answer.as_ref()),
     })
 }
 
@@ -218,8 +218,8 @@ fn queue(draft: &mut TenantCompiler, queue: &Queue, name: &str, tenant: &TenantR
         let extension = &agent.extension_ref.name;
         if agents.iter().any(|before: &AgentRow| before.extension == *extension) {
             let why = (Reason::Conflict, format!("Extension {extension} is an agent of it already"));
-            draft.degrade("Queue", name, field, why);
-        } else if rings(draft, "Queue", name, field, &agent.extension_ref) {
+            draft.degrade(Kind::Queue, name, field, why);
+        } else if rings(draft, Kind::Queue, name, field, &agent.extension_ref) {
             agents.push(AgentRow {
                 extension: agent.extension_ref.name.clone(),
                 level: agent.level.unwrap_or(1),
@@ -228,7 +228,7 @@ fn queue(draft: &mut TenantCompiler, queue: &Queue, name: &str, tenant: &TenantR
         }
     }
     let own =
-        media(draft, "Queue", name, "musicOnHold", spec.music_on_hold.as_ref(), MediaUsage::MusicOnHold);
+        media(draft, Kind::Queue, name, "musicOnHold", spec.music_on_hold.as_ref(), MediaUsage::MusicOnHold);
     Some(QueueRow {
         number: spec.number.clone(),
         strategy: spec.strategy.unwrap_or_default(),
@@ -238,7 +238,7 @@ fn queue(draft: &mut TenantCompiler, queue: &Queue, name: &str, tenant: &TenantR
         ring_seconds: spec.ring_seconds.unwrap_or(20),
         wrap_up_seconds: spec.wrap_up_seconds.unwrap_or(10),
         music_on_hold: own.or_else(|| tenant.music_on_hold.clone()),
-        overflow: link(draft, "Queue", name, "overflow", spec.overflow.as_ref()),
+        overflow: link(draft, Kind::Queue, name, "overflow", spec.overflow.as_ref()),
     })
 }
 
@@ -248,17 +248,17 @@ fn ivr_menu(draft: &mut TenantCompiler, menu: &IvrMenu, name: &str, _: &TenantRo
     for (index, option) in spec.options.iter().enumerate() {
         match draft.target(&option.destination) {
             Ok(target) => options.push(IvrOptionRow { digits: option.digits.clone(), target }),
-            Err(why) => draft.degrade("IvrMenu", name, format!("spec.options[{index}].destination"), why),
+            Err(why) => draft.degrade(Kind::IvrMenu, name, format!("spec.options[{index}].destination"), why),
         }
     }
     Some(IvrMenuRow {
         number: spec.number.clone(),
-        greeting: media(draft, "IvrMenu", name, "greeting", spec.greeting.as_ref(), MediaUsage::Prompt),
+        greeting: media(draft, Kind::IvrMenu, name, "greeting", spec.greeting.as_ref(), MediaUsage::Prompt),
         timeout_seconds: spec.timeout_seconds.unwrap_or(8),
         max_failures: spec.max_failures.unwrap_or(3),
         direct_dial: spec.direct_dial.unwrap_or(false),
         options,
-        otherwise: link(draft, "IvrMenu", name, "otherwise", spec.otherwise.as_ref()),
+        otherwise: link(draft, Kind::IvrMenu, name, "otherwise", spec.otherwise.as_ref()),
     })
 }
 
@@ -272,7 +272,7 @@ fn conference(
     let mut secrets = Secrets::default();
     if let Some(reference) = &spec.pin_secret_ref {
         // Withheld before, if it cannot be read.
-        secrets.insert("pin", pin(draft, reference).ok()?);
+        secrets.insert(SecretName::Pin, pin(draft, reference).ok()?);
     }
     Some(ConferenceRow { number: spec.number.clone(), max_members: spec.max_members.unwrap_or(50), secrets })
 }
@@ -290,7 +290,7 @@ fn schedule_row(
         holidays: schedule::holidays(object).ok()?,
         open: draft.target(&object.spec.open).ok()?,
         closed: draft.target(&object.spec.closed).ok()?,
-        holiday: link(draft, "Schedule", name, "holiday", object.spec.holiday.as_ref()),
+        holiday: link(draft, Kind::Schedule, name, "holiday", object.spec.holiday.as_ref()),
     })
 }
 
@@ -300,7 +300,7 @@ pub fn forbids_recording(draft: &TenantCompiler) -> bool {
 }
 
 /// Notes that a recording is left out, which the profile does not allow.
-fn leave_out_recording(draft: &mut TenantCompiler, kind: &'static str, name: &str, field: &str) {
+fn leave_out_recording(draft: &mut TenantCompiler, kind: Kind, name: &str, field: &str) {
     let message = "the tenant's TenantProfile does not allow recording (recordingEnabled)".to_owned();
     draft.degrade(kind, name, field, (Reason::NotAllowed, message));
 }
@@ -309,7 +309,7 @@ fn number(draft: &mut TenantCompiler, number: &Number, name: &str, _: &TenantRow
     let spec = &number.spec;
     let mut record_calls = spec.record_calls.unwrap_or(false);
     if record_calls && forbids_recording(draft) {
-        leave_out_recording(draft, "Number", name, "spec.recordCalls");
+        leave_out_recording(draft, Kind::Number, name, "spec.recordCalls");
         record_calls = false;
     }
     Some(NumberRow {
@@ -332,7 +332,7 @@ fn outbound_route(
     for (index, reference) in spec.trunks.iter().enumerate() {
         match draft.trunk(reference) {
             Ok((trunk, _)) => trunks.push(trunk),
-            Err(why) => draft.degrade("OutboundRoute", name, format!("spec.trunks[{index}]"), why),
+            Err(why) => draft.degrade(Kind::OutboundRoute, name, format!("spec.trunks[{index}]"), why),
         }
     }
     Some(OutboundRouteRow {

@@ -3,16 +3,16 @@
 use jiff::civil::Date;
 use jiff::tz::TimeZoneDatabase;
 
-use super::compiler::Broken;
 use crate::compile::Reason;
+use crate::compile::problem::RefError;
 use crate::plan::{HolidayRow, WindowRow};
 use crate::resources::Schedule;
 use crate::route::schedule::zone;
 
-type Parsed<T> = Result<T, (String, Broken)>;
+type Parsed<T> = Result<T, (String, RefError)>;
 
 fn invalid<T>(field: String, message: String) -> Parsed<T> {
-    Err((field, (Reason::InvalidValue, message)))
+    Err((field, (Reason::InvalidValue, message).into()))
 }
 
 /// The weekly windows of a schedule.

@@ -2,6 +2,8 @@
 
 use super::compiler::{TenantCompiler, name_of};
 use crate::compile::Reason;
+use crate::compile::problem::RefError;
+use crate::resources::Kind;
 
 /// Notes what devices and media files refer to that is not there.
 pub fn check(draft: &mut TenantCompiler) {
@@ -13,7 +15,7 @@ pub fn check(draft: &mut TenantCompiler) {
 fn devices(draft: &mut TenantCompiler) {
     for device in &draft.snapshot.devices {
         let name = name_of(&**device);
-        if draft.refusal("Device", name).is_some() {
+        if draft.refusal(Kind::Device, name).is_some() {
             continue;
         }
         let lines = device.spec.lines.iter().enumerate();
@@ -22,8 +24,8 @@ fn devices(draft: &mut TenantCompiler) {
         let keys = keys.map(|(index, key)| (format!("spec.keys[{index}]"), key.extension_ref.as_ref()));
         for (field, reference) in lines.chain(keys) {
             let Some(reference) = reference else { continue };
-            if let Err(why) = draft.resolve("Extension", &reference.name) {
-                draft.degrade("Device", name, format!("{field}.extensionRef.name"), why);
+            if let Err(why) = draft.resolve(Kind::Extension, &reference.name) {
+                draft.degrade(Kind::Device, name, format!("{field}.extensionRef.name"), why);
             }
         }
     }
@@ -43,7 +45,9 @@ fn media_files(draft: &mut TenantCompiler) {
             }
         };
         if let Some((field, message)) = missing {
-            draft.degrade("MediaFile", name_of(&**file), field, (Reason::RefNotFound, message));
+            let map = draft.key(Kind::ConfigMap, &reference.name);
+            let why = RefError::of_object(Reason::RefNotFound, map, message);
+            draft.degrade(Kind::MediaFile, name_of(&**file), field, why);
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Where an event socket listens.
 
+use std::net::Ipv6Addr;
+use std::num::NonZeroU16;
 use std::str::FromStr;
 
 /// A host and a port: `127.0.0.1:8021`, `[::1]:8021`, `localhost:8021`.
@@ -11,7 +13,7 @@ pub struct Address {
     pub port: u16,
 }
 
-/// The text is no address.
+/// The text is not an address.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("allowed is HOST:PORT, such as 127.0.0.1:8021 or [::1]:8021")]
 pub struct AddressError;
@@ -22,17 +24,18 @@ impl FromStr for Address {
     fn from_str(text: &str) -> Result<Self, AddressError> {
         let (host, port) = text.rsplit_once(':').ok_or(AddressError)?;
         let host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
-            Some(address) => address.parse::<std::net::Ipv6Addr>().map_err(|_| AddressError)?.to_string(),
-            None => host.to_owned(),
+            Some(address) => address.parse::<Ipv6Addr>().map_err(|_| AddressError)?.to_string(),
+            None if is_host_name(host) => host.to_owned(),
+            None => return Err(AddressError),
         };
-        let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':');
-        let plain = text.starts_with('[') || !host.contains(':');
-        let port = port.parse().ok().filter(|port| *port != 0).ok_or(AddressError)?;
-        if host.is_empty() || !plain || !host.chars().all(legal) {
-            return Err(AddressError);
-        }
+        let port = port.parse::<NonZeroU16>().map_err(|_| AddressError)?.get();
         Ok(Self { host, port })
     }
+}
+
+/// Whether a text is made of the characters of a host name or an IPv4 address.
+fn is_host_name(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-'))
 }
 
 impl std::fmt::Display for Address {

@@ -1,5 +1,5 @@
-//! Changes made on the switch, one by one, least harm first. Whether they took is not asked here: the
-//! state that is read afterwards says it.
+//! Applies changes to the switch, one by one, the least harmful first. Whether they took effect shows in
+//! the state that is read afterwards (`compare`).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,81 +16,85 @@ use crate::resources::sip_profile::UpdatePolicy;
 use crate::route::legal::Word;
 use crate::secrets::signing_key::SigningKey;
 
-/// How long a gateway may take to unregister and go, and calls to end.
-const GOING: Duration = Duration::from_secs(10);
-/// How often it is looked whether they have.
-const LOOK: Duration = Duration::from_millis(200);
-/// What FreeSWITCH says, not as an error, of a profile that is to stop or restart too soon (mod_sofia.c).
+/// How long a gateway may take to unregister, and a stream to stop.
+const REMOVAL_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often their removal is checked.
+const REMOVAL_POLL_INTERVAL: Duration = Duration::from_millis(200);
+/// FreeSWITCH's reply, not marked as an error, when a profile shall stop or restart too soon after its
+/// start (mod_sofia.c).
 const TOO_YOUNG: &str = "must be up for at least";
-/// Seconds an agent is left alone after a call that was not taken, as `configuration/callcenter.xml`.
-const DELAYS: [AgentNumber; 3] =
+/// An agent's pauses after a call that was not taken, and their length in seconds; as in
+/// `configuration/callcenter.xml`.
+const AGENT_DELAYS: [AgentNumber; 3] =
     [AgentNumber::RejectDelayTime, AgentNumber::BusyDelayTime, AgentNumber::NoAnswerDelayTime];
-const DELAY: i32 = 10;
+const AGENT_DELAY_SECONDS: i32 = 10;
 
-/// What is needed to make changes.
+/// Applies changes to one switch.
 #[derive(Clone, Copy, Debug)]
 pub struct Applier<'a> {
-    /// Where commands go.
+    /// The switch's event socket.
     pub client: &'a Client,
-    /// What the switch should have.
+    /// The desired state.
     pub want: &'a State,
-    /// Reads on whose behalf a call runs.
+    /// Verifies the signed variable that names a call's tenant.
     pub key: &'a SigningKey,
 }
 
-/// What was done.
+/// The result of applying changes.
 #[derive(Debug, Default)]
 pub struct ApplyReport {
-    /// Changes that were tried.
+    /// Changes that were sent to FreeSWITCH.
     pub tried: Changes,
-    /// What FreeSWITCH refused, in words.
+    /// Changes that FreeSWITCH refused, with its reason.
     pub refused: BTreeMap<Change, String>,
-    /// Changes that wait: for calls to end, or for a person.
+    /// Changes that wait for calls to end, or for a manual restart, with the reason.
     pub waiting: BTreeMap<Change, &'static str>,
 }
 
 impl Applier<'_> {
-    /// Makes changes.
+    /// Applies changes in their order.
     ///
     /// # Errors
-    /// The session ended; what was not done then is found again by comparing.
+    /// The session ended. The next comparison finds the changes that were not made.
     pub async fn apply(&self, changes: &Changes) -> Result<ApplyReport, EslError> {
-        let mut done = ApplyReport::default();
-        // Where gateways are changed, which is done to all of them at once.
+        let mut report = ApplyReport::default();
+        // The place of gateway changes in the order: they are made together.
         let here = Change::ChangeGateway { profile: String::new(), gateway: String::new() };
         let changed = |change: &&Change| matches!(change, Change::ChangeGateway { .. });
         for change in changes.range(..here.clone()) {
-            self.one(change, &mut done).await?;
+            self.apply_one(change, &mut report).await?;
         }
-        self.change_gateways(changes.iter().filter(changed).cloned().collect(), &mut done).await?;
+        self.change_gateways(changes.iter().filter(changed).cloned().collect(), &mut report).await?;
         for change in changes.range(here..).filter(|change| !changed(change)) {
-            self.one(change, &mut done).await?;
+            self.apply_one(change, &mut report).await?;
         }
-        Ok(done)
+        Ok(report)
     }
 
-    async fn one(&self, change: &Change, done: &mut ApplyReport) -> Result<(), EslError> {
+    async fn apply_one(&self, change: &Change, report: &mut ApplyReport) -> Result<(), EslError> {
         if let Some(reason) = self.must_wait(change).await? {
-            done.waiting.insert(change.clone(), reason);
+            report.waiting.insert(change.clone(), reason);
             return Ok(());
         }
-        done.tried.insert(change.clone());
-        match self.make(change).await {
+        report.tried.insert(change.clone());
+        match self.run(change).await {
             Err(error) if error.ends_session() => Err(error),
             Err(EslError::Failed { reply, .. }) if reply.contains(TOO_YOUNG) => {
-                done.tried.remove(change);
-                done.waiting.insert(change.clone(), "FreeSWITCH ends none in its first 10 seconds");
+                report.tried.remove(change);
+                report
+                    .waiting
+                    .insert(change.clone(), "FreeSWITCH does not stop a profile in its first 10 seconds");
                 Ok(())
             }
             Err(error) => {
-                done.refused.insert(change.clone(), error.to_string());
+                report.refused.insert(change.clone(), error.to_string());
                 Ok(())
             }
             Ok(()) => Ok(()),
         }
     }
 
-    /// Why a change that ends calls is not made now.
+    /// Why a change that ends calls must wait, by the profile's update policy.
     async fn must_wait(&self, change: &Change) -> Result<Option<&'static str>, EslError> {
         let Some(profile) = change.ends_calls_of() else { return Ok(None) };
         let policy = self.want.profiles.get(profile).map(|row| row.policy).unwrap_or_default();
@@ -101,7 +105,7 @@ impl Applier<'_> {
                 let prefix = format!("sofia/{profile}/");
                 let busy = match read::legs(self.client).await {
                     Err(error) if error.ends_session() => return Err(error),
-                    Err(_) => true, // so many that they are not listed
+                    Err(_) => true, // too many legs to list
                     Ok(legs) => legs.iter().any(|leg| leg.name.starts_with(&prefix)),
                 };
                 Ok(busy.then_some("it has calls, and updatePolicy is WhenIdle"))
@@ -109,7 +113,7 @@ impl Applier<'_> {
         }
     }
 
-    async fn make(&self, change: &Change) -> Result<(), EslError> {
+    async fn run(&self, change: &Change) -> Result<(), EslError> {
         let api = match change {
             Change::StartStream { stream } => Api::StartStream(word(stream)?),
             Change::StopStream { stream } => Api::StopStream(word(stream)?),
@@ -134,8 +138,8 @@ impl Applier<'_> {
             Change::RemoveTier { queue, agent } => {
                 Api::RemoveTier { queue: word(queue)?, agent: word(agent)? }
             }
-            Change::DropRegistration { user, domain, .. } => return self.forget(Some(user), domain).await,
-            Change::DropDomain { domain, .. } => return self.forget(None, domain).await,
+            Change::FlushRegistration { user, domain, .. } => return self.flush(Some(user), domain).await,
+            Change::FlushDomain { domain, .. } => return self.flush(None, domain).await,
             Change::EndCalls { tenant } => return self.end_calls(*tenant).await,
         };
         let command = api.to_string();
@@ -146,8 +150,9 @@ impl Applier<'_> {
         Ok(())
     }
 
-    /// At every profile for phones: FreeSWITCH does not tell where somebody is registered.
-    async fn forget(&self, user: Option<&String>, domain: &str) -> Result<(), EslError> {
+    /// Flushes registrations at every profile for phones: FreeSWITCH does not say at which one a user is
+    /// registered.
+    async fn flush(&self, user: Option<&String>, domain: &str) -> Result<(), EslError> {
         for profile in self.want.phones_profiles() {
             let (profile, domain) = (word(profile)?, word(domain)?);
             let api = match user {
@@ -159,13 +164,14 @@ impl Applier<'_> {
         Ok(())
     }
 
-    /// A new one starts when the old one has ended: mod_local_stream knows them by name.
+    /// Restarts a stream. mod_local_stream identifies streams by name, so the old one must have ended
+    /// before the new one starts.
     async fn move_stream(&self, stream: &str) -> Result<(), EslError> {
         self.client.api(Api::StopStream(word(stream)?)).await?;
-        let there = |streams: &str| streams.lines().any(|line| line.split(',').next() == Some(stream));
-        let deadline = Instant::now() + GOING;
-        while there(&self.client.api(Api::Streams).await?) && Instant::now() < deadline {
-            sleep(LOOK).await;
+        let is_listed = |streams: &str| streams.lines().any(|line| line.split(',').next() == Some(stream));
+        let deadline = Instant::now() + REMOVAL_TIMEOUT;
+        while is_listed(&self.client.api(Api::Streams).await?) && Instant::now() < deadline {
+            sleep(REMOVAL_POLL_INTERVAL).await;
         }
         self.client.api(Api::StartStream(word(stream)?)).await.map(drop)
     }
@@ -173,14 +179,14 @@ impl Applier<'_> {
     async fn set_agent(&self, name: &str) -> Result<(), EslError> {
         let Some(Agent { contact, wrap_up }) = self.want.agents.get(name) else { return Ok(()) };
         let agent = word(name)?;
-        let contact = Contact::new(contact).ok_or_else(|| unfit(contact))?;
-        let new = known(self.client.api(Api::AddAgent(agent.clone())).await, "already exist")?;
+        let contact = Contact::new(contact).ok_or_else(|| not_an_argument(contact))?;
+        let new = unless_already(self.client.api(Api::AddAgent(agent.clone())).await, "already exist")?;
         self.client.api(Api::SetAgentContact { agent: agent.clone(), contact }).await?;
         let number = |key, value| Api::SetAgentNumber { agent: agent.clone(), key, value };
         self.client.api(number(AgentNumber::WrapUpTime, *wrap_up)).await?;
         if new {
-            for key in DELAYS {
-                self.client.api(number(key, DELAY)).await?;
+            for key in AGENT_DELAYS {
+                self.client.api(number(key, AGENT_DELAY_SECONDS)).await?;
             }
             self.client.api(number(AgentNumber::MaxNoAnswer, 0)).await?;
             self.client.api(Api::SetAgentAvailable(agent.clone())).await?;
@@ -194,7 +200,7 @@ impl Applier<'_> {
         let (queue, agent) = (word(queue)?, word(agent)?);
         let (level, position) = (tier.level, tier.position);
         let add = Api::AddTier { queue: queue.clone(), agent: agent.clone(), level, position };
-        if !known(self.client.api(add).await, "already exist")? {
+        if !unless_already(self.client.api(add).await, "already exist")? {
             let (queue, agent) = (queue.clone(), agent.clone());
             self.client.api(Api::SetTierLevel { queue: queue.clone(), agent: agent.clone(), level }).await?;
             self.client.api(Api::SetTierPosition { queue, agent, position }).await?;
@@ -202,47 +208,48 @@ impl Applier<'_> {
         Ok(())
     }
 
-    /// All of them go, and come again when they are gone: a gateway that is still there is not taken
-    /// up again (contract §4.2). Calls through them go on.
-    async fn change_gateways(&self, changes: Changes, done: &mut ApplyReport) -> Result<(), EslError> {
+    /// Removes all changed gateways, waits until they are gone, and adds them again: FreeSWITCH ignores a
+    /// gateway whose name still exists (contract §4.2). Calls through them continue.
+    async fn change_gateways(&self, changes: Changes, report: &mut ApplyReport) -> Result<(), EslError> {
         let mut going = Vec::new();
         for change in &changes {
             let Change::ChangeGateway { profile, gateway } = change else { continue };
             let kill = Api::KillGateway { profile: word(profile)?, gateway: word(gateway)? };
             match self.client.api(kill).await {
                 Err(error) if error.ends_session() => return Err(error),
-                _ => going.push(gateway), // one that is not there has gone
+                _ => going.push(gateway), // a gateway that does not exist is refused, and gone
             }
         }
-        let deadline = Instant::now() + GOING;
+        let deadline = Instant::now() + REMOVAL_TIMEOUT;
         while !going.is_empty() && Instant::now() < deadline {
-            sleep(LOOK).await;
+            sleep(REMOVAL_POLL_INTERVAL).await;
             let names = read::gateway_names(self.client).await?;
             going.retain(|gateway| names.contains(gateway));
         }
         for change in &changes {
-            self.one(change, done).await?;
+            self.apply_one(change, report).await?;
         }
         Ok(())
     }
 
-    /// Ends the calls of a tenant: those of its phones at once, by the directory's variable, and then
-    /// the legs that only our signed variable tells, such as a carrier's leg in a queue.
+    /// Ends the calls of a tenant: the legs of its phones together, by the directory's variable, then the
+    /// legs that only our signed variable identifies, such as a carrier's leg in a queue.
     async fn end_calls(&self, tenant: Uuid) -> Result<(), EslError> {
         let value = word(&tenant.to_string())?;
         self.client.api(Api::EndLegsWith { variable: TENANT_VARIABLE, value }).await?;
         for leg in read::legs(self.client).await? {
             let Ok(leg) = leg.uuid.parse::<Uuid>() else { continue };
             if read::tenant_of(self.client, self.key, leg).await? == Some(tenant) {
-                known(self.client.api(Api::EndLeg(leg)).await, "No such channel")?;
+                unless_already(self.client.api(Api::EndLeg(leg)).await, "No such channel")?;
             }
         }
         Ok(())
     }
 }
 
-/// Whether something was done; what FreeSWITCH says where it was done already is no error.
-fn known(answer: Result<String, EslError>, already: &str) -> Result<bool, EslError> {
+/// Whether a command changed something. A refusal that contains `already` means that nothing was left to
+/// change, which is not an error.
+fn unless_already(answer: Result<String, EslError>, already: &str) -> Result<bool, EslError> {
     match answer {
         Ok(_) => Ok(true),
         Err(EslError::Failed { reply, .. }) if reply.contains(already) => Ok(false),
@@ -250,13 +257,13 @@ fn known(answer: Result<String, EslError>, already: &str) -> Result<bool, EslErr
     }
 }
 
-/// A name as an argument. All names that we give are; one that somebody gave by hand may not be, and
-/// then stays as it is.
+/// A name as an argument of a command. A name that was made by hand on the switch may not be one; what
+/// it names is left alone.
 fn word(text: &str) -> Result<Word, EslError> {
-    Word::new(text).ok_or_else(|| unfit(text))
+    Word::new(text).ok_or_else(|| not_an_argument(text))
 }
 
-fn unfit(text: &str) -> EslError {
+fn not_an_argument(text: &str) -> EslError {
     let command: String = text.chars().filter(|c| !c.is_control()).take(80).collect();
-    EslError::Failed { command, reply: "it is no argument of a command".to_owned() }
+    EslError::Failed { command, reply: "the name cannot be an argument of a command".to_owned() }
 }

@@ -1,4 +1,4 @@
-//! Changes to a running FreeSWITCH, in the order in which they are made: least harm first.
+//! Changes to a running FreeSWITCH, in the order in which they are made: the least harmful first.
 
 use std::collections::BTreeSet;
 use std::fmt::{Display, Formatter, Result};
@@ -7,139 +7,139 @@ use uuid::Uuid;
 
 use super::state::tenant_of;
 
-/// A change. The order of the variants is the order of doing: what adds something comes before what
-/// replaces something, this before what takes something away, and what ends calls comes last.
+/// A change. The order of the variants is the order in which changes are made: additions, replacements,
+/// removals, and last what ends calls.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Change {
-    /// A stream of hold music starts.
+    /// Start a stream of hold music.
     StartStream {
         /// The stream.
         stream: String,
     },
-    /// A profile starts that does not run.
+    /// Start a profile that does not run.
     StartProfile {
         /// The profile.
         profile: String,
     },
-    /// A profile reads its settings and takes up names; its calls go on.
+    /// Make a profile read its settings and add domain names. Its calls continue.
     Rescan {
         /// The profile.
         profile: String,
     },
-    /// Access lists are read again.
+    /// Reload the access lists.
     ReloadAcl,
-    /// A gateway comes.
+    /// Add a gateway.
     AddGateway {
         /// Its profile.
         profile: String,
         /// The gateway.
         gateway: String,
     },
-    /// A queue comes, with its agents.
+    /// Load a queue with its agents.
     LoadQueue {
         /// The queue.
         queue: String,
     },
-    /// An agent comes, or is called in another way.
+    /// Add an agent, or change its contact or wrap-up time.
     SetAgent {
         /// The agent.
         agent: String,
     },
-    /// An agent serves a queue, or in another place.
+    /// Add an agent to a queue, or change its level or position there.
     SetTier {
         /// The queue.
         queue: String,
         /// The agent.
         agent: String,
     },
-    /// A queue's settings are read again; its callers keep waiting.
+    /// Reload a queue's settings. Its callers keep waiting.
     ReloadQueue {
         /// The queue.
         queue: String,
     },
-    /// A stream of hold music plays from another directory.
+    /// Restart a stream of hold music with another directory.
     MoveStream {
         /// The stream.
         stream: String,
     },
-    /// A gateway goes and comes again, with other settings.
+    /// Remove a gateway and add it with other settings.
     ChangeGateway {
         /// Its profile.
         profile: String,
         /// The gateway.
         gateway: String,
     },
-    /// All phones of a domain that is no longer served are forgotten.
-    DropDomain {
-        /// The tenant that had it.
+    /// Flush all registrations of a domain that is no longer served.
+    FlushDomain {
+        /// The tenant that had the domain.
         tenant: Uuid,
         /// The domain.
         domain: String,
     },
-    /// The phones of one user have to register again, if they still can.
-    DropRegistration {
-        /// The tenant, where there is one.
+    /// Flush the registrations of one user, so that its phones must register again.
+    FlushRegistration {
+        /// The tenant; `None` for a user of no known tenant.
         tenant: Option<Uuid>,
         /// The user.
         user: String,
         /// The domain.
         domain: String,
     },
-    /// An agent serves a queue no more.
+    /// Remove an agent from a queue.
     RemoveTier {
         /// The queue.
         queue: String,
         /// The agent.
         agent: String,
     },
-    /// An agent goes.
+    /// Remove an agent.
     RemoveAgent {
         /// The agent.
         agent: String,
     },
-    /// A queue goes.
+    /// Unload a queue.
     UnloadQueue {
         /// The queue.
         queue: String,
     },
-    /// A stream of hold music ends.
+    /// Stop a stream of hold music.
     StopStream {
         /// The stream.
         stream: String,
     },
-    /// A gateway goes.
+    /// Remove a gateway.
     RemoveGateway {
         /// Its profile.
         profile: String,
         /// The gateway.
         gateway: String,
     },
-    /// The calls of a tenant that is no longer served end.
+    /// End the calls of a tenant that is no longer served.
     EndCalls {
         /// The tenant.
         tenant: Uuid,
     },
-    /// A profile has to be started anew: it listens elsewhere. Its calls end.
+    /// Restart a profile, because it must listen elsewhere. Its calls end.
     RestartProfile {
         /// The profile.
         profile: String,
     },
-    /// A profile goes, with its calls.
+    /// Stop a profile. Its calls end.
     StopProfile {
         /// The profile.
         profile: String,
     },
 }
 
-/// Changes, in the order of doing, each once.
+/// A set of changes, in the order in which they are made.
 pub type Changes = BTreeSet<Change>;
 
 impl Change {
-    /// The tenant it is for; none where it is for the platform, or for many.
+    /// The tenant that the change is for; `None` for the platform or several tenants.
     pub fn tenant(&self) -> Option<Uuid> {
         match self {
-            Self::DropRegistration { tenant, .. } => *tenant,
-            Self::DropDomain { tenant, .. } | Self::EndCalls { tenant } => Some(*tenant),
+            Self::FlushRegistration { tenant, .. } => *tenant,
+            Self::FlushDomain { tenant, .. } | Self::EndCalls { tenant } => Some(*tenant),
             Self::StartStream { stream } | Self::MoveStream { stream } | Self::StopStream { stream } => {
                 tenant_of(stream)
             }
@@ -153,7 +153,7 @@ impl Change {
         }
     }
 
-    /// The gateway it is about, if it is about one.
+    /// The gateway that the change is about.
     pub fn gateway(&self) -> Option<&str> {
         match self {
             Self::AddGateway { gateway, .. }
@@ -163,7 +163,7 @@ impl Change {
         }
     }
 
-    /// The profile it is about, if it is about a whole one.
+    /// The profile that the change is about, if it is about a whole profile.
     pub fn profile(&self) -> Option<&str> {
         match self {
             Self::StartProfile { profile }
@@ -174,7 +174,7 @@ impl Change {
         }
     }
 
-    /// The profile whose calls it ends, if it ends those of one.
+    /// The profile whose calls the change ends.
     pub fn ends_calls_of(&self) -> Option<&str> {
         match self {
             Self::RestartProfile { profile } | Self::StopProfile { profile } => Some(profile),
@@ -182,7 +182,7 @@ impl Change {
         }
     }
 
-    /// Whether nobody can lose anything by it, wrong as it may be.
+    /// Whether the change takes nothing away, even if it turns out to be wrong.
     pub fn only_adds(&self) -> bool {
         matches!(
             self,
@@ -197,7 +197,7 @@ impl Change {
         )
     }
 
-    /// Whether somebody notices when it is made: it is not made again and again where it does not help.
+    /// Whether users notice the change. Such a change is not repeated where it has no effect.
     pub fn harms(&self) -> bool {
         matches!(
             self,
@@ -208,7 +208,7 @@ impl Change {
         )
     }
 
-    /// What kind of change it is, for metrics.
+    /// The kind of change, for metrics.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::StartStream { .. } | Self::MoveStream { .. } | Self::StopStream { .. } => "stream",
@@ -219,13 +219,13 @@ impl Change {
             Self::LoadQueue { .. } | Self::ReloadQueue { .. } | Self::UnloadQueue { .. } => "queue",
             Self::SetAgent { .. } | Self::RemoveAgent { .. } => "agent",
             Self::SetTier { .. } | Self::RemoveTier { .. } => "tier",
-            Self::DropRegistration { .. } | Self::DropDomain { .. } => "registration",
+            Self::FlushRegistration { .. } | Self::FlushDomain { .. } => "registration",
             Self::EndCalls { .. } => "calls",
         }
     }
 }
 
-/// What stands in the way, in words: as it is told in a status.
+/// The difference that the change would remove, as statuses show it.
 impl Display for Change {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         match self {
@@ -233,27 +233,31 @@ impl Display for Change {
             Self::MoveStream { stream } => write!(f, "hold music {stream} plays from another directory"),
             Self::StopStream { stream } => write!(f, "hold music {stream} should not play"),
             Self::StartProfile { profile } => write!(f, "SIP profile {profile} does not run"),
-            Self::RestartProfile { profile } => write!(f, "SIP profile {profile} has to be started anew"),
+            Self::RestartProfile { profile } => write!(f, "SIP profile {profile} must be restarted"),
             Self::StopProfile { profile } => write!(f, "SIP profile {profile} should not run"),
             Self::Rescan { profile } => write!(f, "SIP profile {profile} has other settings or domains"),
-            Self::ReloadAcl => f.write_str("the carriers' addresses were not read again"),
+            Self::ReloadAcl => f.write_str("the carriers' addresses were not reloaded"),
             Self::AddGateway { gateway, .. } => write!(f, "gateway {gateway} is missing"),
             Self::ChangeGateway { gateway, .. } => write!(f, "gateway {gateway} has other settings"),
-            Self::RemoveGateway { gateway, .. } => write!(f, "gateway {gateway} should not be there"),
+            Self::RemoveGateway { gateway, .. } => write!(f, "gateway {gateway} should not exist"),
             Self::LoadQueue { queue } => write!(f, "queue {queue} is missing"),
             Self::ReloadQueue { queue } => write!(f, "queue {queue} has other settings"),
-            Self::UnloadQueue { queue } => write!(f, "queue {queue} should not be there"),
-            Self::SetAgent { agent } => write!(f, "agent {agent} is missing, or called in another way"),
-            Self::RemoveAgent { agent } => write!(f, "agent {agent} should not be there"),
-            Self::SetTier { queue, agent } => write!(f, "agent {agent} has another place in queue {queue}"),
+            Self::UnloadQueue { queue } => write!(f, "queue {queue} should not exist"),
+            Self::SetAgent { agent } => {
+                write!(f, "agent {agent} is missing or has another contact or wrap-up time")
+            }
+            Self::RemoveAgent { agent } => write!(f, "agent {agent} should not exist"),
+            Self::SetTier { queue, agent } => {
+                write!(f, "agent {agent} has another level or position in queue {queue}")
+            }
             Self::RemoveTier { queue, agent } => write!(f, "agent {agent} should not serve queue {queue}"),
-            Self::DropRegistration { user, domain, .. } => {
-                write!(f, "{user}@{domain} is registered, and should not be")
+            Self::FlushRegistration { user, domain, .. } => {
+                write!(f, "{user}@{domain} is registered but should not be")
             }
-            Self::DropDomain { domain, .. } => {
-                write!(f, "phones of {domain} are registered, and should not be")
+            Self::FlushDomain { domain, .. } => {
+                write!(f, "phones of {domain} are registered but should not be")
             }
-            Self::EndCalls { tenant } => write!(f, "calls of tenant {tenant} are up, and should not be"),
+            Self::EndCalls { tenant } => write!(f, "calls of tenant {tenant} are up but should not be"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Looking at the switch: before changes are made, and until they are seen.
+//! Comparisons of the switch with the replica: before changes, and until changes have taken effect.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::apply::ApplyReport;
 use super::change::{Change, Changes};
-use super::plan::{differences, revised, wanted};
+use super::plan::{changes_between, desired_state, differences};
 use super::read;
 use super::read::Observed;
 use super::state::State;
@@ -17,51 +17,52 @@ use crate::replica::tenants::Snapshot;
 use crate::route::legal::Word;
 use crate::secrets::signing_key::SigningKey;
 
-/// A difference that was found counts when it is there this much later too: a profile that starts, or
-/// a gateway that goes, is none.
-const AGAIN: Duration = Duration::from_secs(2);
-/// How long changes may take to be seen, and how often it is looked.
-const SETTLE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_millis(250));
-/// How long while newer changes wait to be made: the next look shows what is late.
-const HURRIED: Duration = Duration::from_secs(1);
+/// A difference counts only if it still exists after this delay: profiles that are starting and gateways
+/// that are being removed are not differences.
+const RECHECK_DELAY: Duration = Duration::from_secs(2);
+/// How long changes may take to show on the switch, and how often that is checked.
+const VERIFY_TIMEOUT: Duration = Duration::from_secs(10);
+const VERIFY_POLL_INTERVAL: Duration = Duration::from_millis(250);
+/// The same timeout while newer revisions wait to be applied: a later comparison shows late changes.
+const HURRIED_VERIFY_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What the replica holds at one moment.
+/// The replica's content at one moment.
 pub(super) struct ReplicaSnapshot {
-    /// Whether it is all that there is. What it lacks may be missing only here where it is not, and
-    /// what it has may be older than what is on the switch.
+    /// Whether the replica has everything that Postgres has. An incomplete one may lack what exists and
+    /// may be older than the switch.
     pub(super) complete: bool,
-    /// What it holds.
+    /// Its content.
     pub(super) now: Snapshot,
-    /// What changed since the switch was last brought to something; what changed before everything was
-    /// there is told then.
+    /// Changes since the content that was last applied; none while the replica is incomplete.
     pub(super) revised: Changes,
 }
 
 impl Live {
-    /// What the replica holds now.
-    pub(super) fn moment(&self, memory: &SessionState, key: &SigningKey) -> ReplicaSnapshot {
-        // In this order: what is complete stays so.
+    /// Takes a snapshot of the replica.
+    pub(super) fn replica_snapshot(&self, session: &SessionState, key: &SigningKey) -> ReplicaSnapshot {
+        // Before the snapshot: a complete replica stays complete.
         let complete = self.progress.borrow().complete;
         let now = self.answers.replica.snapshot();
-        let revised = match &memory.before {
+        let revised = match &session.last_applied {
             _ if !complete => Changes::new(),
-            Some(before) => revised(before, &now, key, &self.answers.media),
+            Some(before) => changes_between(before, &now, key, &self.answers.media),
             None => Changes::from([Change::ReloadAcl]),
         };
         ReplicaSnapshot { complete, now, revised }
     }
 
-    /// Calls of tenants that are not served; none where there are too many calls to be looked at.
-    pub(super) async fn calls(
+    /// Changes that end calls of tenants that are not served; `None` if there are too many calls to
+    /// check.
+    pub(super) async fn stray_calls(
         &self,
         client: &Client,
-        memory: &mut SessionState,
+        session: &mut SessionState,
         now: &Snapshot,
         key: &SigningKey,
     ) -> Result<Option<Changes>, EslError> {
         match read::tenants(client, key).await {
             Err(EslError::Unreadable { reason, .. }) => {
-                memory.beyond.push(reason);
+                session.not_compared.push(reason);
                 Ok(None)
             }
             tenants => {
@@ -73,8 +74,8 @@ impl Live {
         }
     }
 
-    /// Profiles that have to be started anew are told what they have until they are.
-    pub(super) async fn note_running(
+    /// Records how profiles run that must be restarted, so that answers repeat it until the restart.
+    pub(super) async fn record_profile_overrides(
         &self,
         client: &Client,
         todo: &Changes,
@@ -86,79 +87,86 @@ impl Live {
             let (Some(row), Some(word)) = (now.platform.sip_profiles.get(name), Word::new(name)) else {
                 continue;
             };
-            if let Some(running) = read::running(client, word).await? {
+            if let Some(running) = read::running_profile(client, word).await? {
                 self.answers.running.note(name, running.row(row));
             }
         }
         Ok(())
     }
 
-    /// What is different, and still is after a moment; what the replica comes to hold meanwhile is
-    /// what counts. What is about to be done anyhow needs no second look.
+    /// Compares the switch with the replica, twice unless all differences are about to be changed anyway,
+    /// and stores the differences that both comparisons found. Returns the newer snapshot with the state
+    /// that it wants.
     pub(super) async fn compare(
         &self,
         client: &Client,
-        memory: &mut SessionState,
-        (mut moment, mut want): (ReplicaSnapshot, State),
+        session: &mut SessionState,
+        (mut snapshot, mut want): (ReplicaSnapshot, State),
         key: &SigningKey,
     ) -> Result<(ReplicaSnapshot, State), EslError> {
-        let found = read::found(client).await?;
-        self.note_listening(memory, &found, &want);
-        memory.left = differences(&found, &want, &moment.now);
-        let expected = |change| moment.revised.contains(change) || memory.retry.contains(change);
-        if !memory.left.iter().all(expected) {
-            tokio::time::sleep(AGAIN).await;
-            let again = read::found(client).await?;
-            moment = self.moment(memory, key);
-            want = wanted(&moment.now, key, &self.answers.media);
-            self.note_listening(memory, &again, &want);
-            let second = differences(&again, &want, &moment.now);
-            memory.left = differences(&found, &want, &moment.now).intersection(&second).cloned().collect();
+        let found = read::observe(client).await?;
+        self.publish_listening(session, &found, &want);
+        session.differences = differences(&found, &want, &snapshot.now);
+        let expected = |change| snapshot.revised.contains(change) || session.retry.contains(change);
+        if !session.differences.iter().all(expected) {
+            tokio::time::sleep(RECHECK_DELAY).await;
+            let again = read::observe(client).await?;
+            snapshot = self.replica_snapshot(session, key);
+            want = desired_state(&snapshot.now, key, &self.answers.media);
+            self.publish_listening(session, &again, &want);
+            let still = differences(&again, &want, &snapshot.now);
+            session.differences =
+                differences(&found, &want, &snapshot.now).intersection(&still).cloned().collect();
         }
-        (memory.gateways, memory.beyond) = (found.gateways, found.beyond);
-        Ok((moment, want))
+        (session.gateways, session.not_compared) = (found.gateways, found.not_compared);
+        Ok((snapshot, want))
     }
 
-    /// Tells whether calls find the switch. A profile that does not come up keeps a switch that starts
-    /// from being sent calls, and no other: the rest of it works.
-    fn note_listening(&self, memory: &mut SessionState, found: &Observed, want: &State) {
+    /// Publishes whether the switch listens for calls. A profile that fails to start keeps a starting
+    /// switch from getting calls, but not one that has listened before: its other profiles work.
+    fn publish_listening(&self, session: &mut SessionState, found: &Observed, want: &State) {
         let runs = |name: &String| found.state.profiles.contains_key(name);
-        memory.has_listened |= want.profiles.keys().all(runs);
-        let listening = memory.has_listened && (want.profiles.is_empty() || want.profiles.keys().any(runs));
+        session.has_listened |= want.profiles.keys().all(runs);
+        let listening = session.has_listened && (want.profiles.is_empty() || want.profiles.keys().any(runs));
         self.findings
             .send_if_modified(|findings| std::mem::replace(&mut findings.listening, listening) != listening);
     }
 
-    /// Looks until everything that was tried is seen, or long enough.
-    pub(super) async fn settle(
+    /// Reads the switch until all tried changes show there, or a timeout passes.
+    pub(super) async fn await_changes(
         &self,
         client: &Client,
-        memory: &mut SessionState,
+        session: &mut SessionState,
         want: &State,
         now: &Snapshot,
-        done: &ApplyReport,
+        report: &ApplyReport,
     ) -> Result<Observed, EslError> {
         let start = Instant::now();
         loop {
-            let mut found = read::found(client).await?;
-            self.note_listening(memory, &found, want);
-            memory.left = differences(&found, want, now);
-            if !is_awaited(&memory.left, done, start.elapsed(), || self.is_newer_than(now)) {
-                memory.gateways = std::mem::take(&mut found.gateways);
+            let mut found = read::observe(client).await?;
+            self.publish_listening(session, &found, want);
+            session.differences = differences(&found, want, now);
+            if !is_awaited(&session.differences, report, start.elapsed(), || self.is_newer_than(now)) {
+                session.gateways = std::mem::take(&mut found.gateways);
                 return Ok(found);
             }
-            tokio::time::sleep(SETTLE.1).await;
+            tokio::time::sleep(VERIFY_POLL_INTERVAL).await;
         }
     }
 }
 
-/// Whether something that was tried is still to be seen, and is looked for once more. What harms is
-/// looked for as long as it takes, whatever waits: only then is it known whether it helps.
-fn is_awaited(left: &Changes, done: &ApplyReport, looked: Duration, newer_wait: impl Fn() -> bool) -> bool {
-    let open: Vec<_> =
-        left.iter().filter(|left| done.tried.contains(left) && !done.refused.contains_key(left)).collect();
-    let hurried = || looked >= HURRIED && !open.iter().any(|change| change.harms()) && newer_wait();
-    !open.is_empty() && looked < SETTLE.0 && !hurried()
+/// Whether to read the switch again because a tried change does not show yet. A change that disturbs
+/// calls is awaited for the full timeout even if revisions wait: otherwise its effect stays unknown.
+fn is_awaited(
+    differences: &Changes,
+    report: &ApplyReport,
+    elapsed: Duration,
+    revisions_wait: impl Fn() -> bool,
+) -> bool {
+    let is_open = |change: &&Change| report.tried.contains(change) && !report.refused.contains_key(change);
+    let open: Vec<_> = differences.iter().filter(is_open).collect();
+    let hurries = || elapsed >= HURRIED_VERIFY_TIMEOUT && !open.iter().any(|change| change.harms());
+    !open.is_empty() && elapsed < VERIFY_TIMEOUT && !(hurries() && revisions_wait())
 }
 
 #[cfg(test)]
@@ -176,10 +184,10 @@ mod tests {
         let start = || Change::StartProfile { profile: "internal".to_owned() };
         let restart = || Change::RestartProfile { profile: "internal".to_owned() };
         assert!(awaited(start(), Duration::ZERO, true));
-        assert!(!awaited(start(), HURRIED, true));
-        assert!(awaited(start(), HURRIED, false));
-        assert!(awaited(restart(), HURRIED, true));
-        assert!(!awaited(restart(), SETTLE.0, true) && !awaited(start(), SETTLE.0, false));
+        assert!(!awaited(start(), HURRIED_VERIFY_TIMEOUT, true));
+        assert!(awaited(start(), HURRIED_VERIFY_TIMEOUT, false));
+        assert!(awaited(restart(), HURRIED_VERIFY_TIMEOUT, true));
+        assert!(!awaited(restart(), VERIFY_TIMEOUT, true) && !awaited(start(), VERIFY_TIMEOUT, false));
     }
 
     #[test]

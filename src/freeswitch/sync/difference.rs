@@ -1,14 +1,13 @@
-//! The changes that lead from one state to another. Pure: the same for two revisions, and for what a
+//! The changes that lead from one state to another. Pure; used between two revisions, and between what a
 //! switch has and what it should have.
 
 use std::collections::BTreeMap;
 
 use super::change::{Change, Changes};
 use super::state::{Gateway, Profile, State};
-use crate::plan::ExtensionRow;
 use crate::route::TenantView;
 
-/// What has to be done so that `have` becomes `want`.
+/// The changes that make `want` of `have`.
 pub fn changes(have: &State, want: &State) -> Changes {
     let mut changes = Changes::new();
     profiles(have, want, &mut changes);
@@ -17,27 +16,27 @@ pub fn changes(have: &State, want: &State) -> Changes {
         changes.insert(Change::ReloadAcl);
     }
     let missing = |name: &String| !want.queues.contains_key(name);
-    each(&have.queues, &want.queues, |queue, known| {
+    for_each_difference(&have.queues, &want.queues, |queue, known| {
         changes.insert(match (known, missing(queue)) {
             (_, true) => Change::UnloadQueue { queue: queue.clone() },
             (true, false) => Change::ReloadQueue { queue: queue.clone() },
             (false, false) => Change::LoadQueue { queue: queue.clone() },
         });
     });
-    each(&have.agents, &want.agents, |agent, _| {
+    for_each_difference(&have.agents, &want.agents, |agent, _| {
         changes.insert(match want.agents.contains_key(agent) {
             true => Change::SetAgent { agent: agent.clone() },
             false => Change::RemoveAgent { agent: agent.clone() },
         });
     });
-    each(&have.tiers, &want.tiers, |place, _| {
+    for_each_difference(&have.tiers, &want.tiers, |place, _| {
         let (queue, agent) = place.clone();
         changes.insert(match want.tiers.contains_key(place) {
             true => Change::SetTier { queue, agent },
             false => Change::RemoveTier { queue, agent },
         });
     });
-    each(&have.streams, &want.streams, |stream, known| {
+    for_each_difference(&have.streams, &want.streams, |stream, known| {
         let stream = stream.clone();
         changes.insert(match (known, want.streams.contains_key(&stream)) {
             (_, false) => Change::StopStream { stream },
@@ -48,15 +47,19 @@ pub fn changes(have: &State, want: &State) -> Changes {
     changes
 }
 
-/// Calls back with every key whose value is not the same in both, and whether the first has one.
-fn each<K: Ord, V: PartialEq>(have: &BTreeMap<K, V>, want: &BTreeMap<K, V>, mut tell: impl FnMut(&K, bool)) {
+/// Calls `on_difference` with every key whose values differ, and whether `have` has the key.
+fn for_each_difference<K: Ord, V: PartialEq>(
+    have: &BTreeMap<K, V>,
+    want: &BTreeMap<K, V>,
+    mut on_difference: impl FnMut(&K, bool),
+) {
     for (key, value) in have {
         if want.get(key) != Some(value) {
-            tell(key, true);
+            on_difference(key, true);
         }
     }
     for key in want.keys().filter(|key| !have.contains_key(*key)) {
-        tell(key, false);
+        on_difference(key, false);
     }
 }
 
@@ -73,8 +76,8 @@ fn profiles(have: &State, want: &State, changes: &mut Changes) {
             Some(_) => false,
         };
     }
-    // A name comes by a rescan of the profile that has them all; none is ever taken away, and none
-    // leads anywhere by itself.
+    // A rescan of the profile that has all domain names adds missing ones. FreeSWITCH never removes one;
+    // a name that is left over leads nowhere.
     if !want.domains.is_subset(&have.domains)
         && let Some(profile) = want.main_profile().or_else(|| have.main_profile())
     {
@@ -82,8 +85,8 @@ fn profiles(have: &State, want: &State, changes: &mut Changes) {
     }
 }
 
-/// Whether nothing differs that only a new start changes (contract §4.2: sockets and TLS; and the
-/// address that peers are told, which is part of what it binds).
+/// Whether a profile needs no restart: sockets, TLS (contract §4.2), context and the address that it
+/// announces to peers are as wanted.
 fn listens_as(held: &Profile, wanted: &Profile) -> bool {
     (wanted.address.is_none() || held.address == wanted.address)
         && held.sip_port == wanted.sip_port
@@ -98,27 +101,29 @@ fn gateways(have: &State, want: &State, changes: &mut Changes) {
         let (profile, gateway) = (held.profile.clone(), name.clone());
         match want.gateways.get(name) {
             None => changes.insert(Change::RemoveGateway { profile, gateway }),
-            Some(wanted) if !fits(held, wanted) => changes.insert(Change::ChangeGateway { profile, gateway }),
+            Some(wanted) if !is_same_gateway(held, wanted) => {
+                changes.insert(Change::ChangeGateway { profile, gateway })
+            }
             Some(_) => false,
         };
     }
     for (name, wanted) in want.gateways.iter().filter(|(name, _)| !have.gateways.contains_key(*name)) {
-        // A profile that starts brings its own.
+        // A profile that is going to start loads its gateways itself.
         if have.profiles.contains_key(&wanted.profile) || !want.profiles.contains_key(&wanted.profile) {
             changes.insert(Change::AddGateway { profile: wanted.profile.clone(), gateway: name.clone() });
         }
     }
 }
 
-fn fits(held: &Gateway, wanted: &Gateway) -> bool {
+fn is_same_gateway(held: &Gateway, wanted: &Gateway) -> bool {
     let unknown = held.password.is_none() && held.username.is_some() && wanted.username.is_some();
     let held = Gateway { password: if unknown { wanted.password } else { held.password }, ..held.clone() };
     held == *wanted
 }
 
-/// What one tenant's phones have to be told: who is no longer served, or has another password, has
-/// to register again. All of them, and their calls, when the tenant is served no more.
-pub fn phones(before: &TenantView, after: Option<&TenantView>) -> Changes {
+/// Flushes registrations of users that are no longer served or have another password. If the tenant is
+/// no longer served, flushes its domains and ends its calls.
+pub fn phone_changes(before: &TenantView, after: Option<&TenantView>) -> Changes {
     let mut changes = Changes::new();
     let tenant = before.plan.tenant.id;
     if before.plan.tenant.suspended {
@@ -130,30 +135,30 @@ pub fn phones(before: &TenantView, after: Option<&TenantView>) -> Changes {
     }
     let left = |domain: &String| !after.is_some_and(|after| after.plan.tenant.domains.contains(domain));
     for domain in before.plan.tenant.domains.iter().filter(|domain| left(domain)) {
-        changes.insert(Change::DropDomain { tenant, domain: domain.clone() });
+        changes.insert(Change::FlushDomain { tenant, domain: domain.clone() });
     }
     for held in before.plan.extensions.values() {
-        let same =
-            |(_, row): (&str, &ExtensionRow)| row.secrets.get("password") == held.secrets.get("password");
-        if after.is_none_or(|after| after.extension(&held.number).is_some_and(same)) {
-            continue;
-        }
+        let Some(after) = after else { continue };
         for domain in before.plan.tenant.domains.iter().filter(|domain| !left(domain)) {
+            let hash = after.a1_hash(&held.number, domain);
+            if hash.is_some() && hash == held.secrets.a1_hash(domain) {
+                continue;
+            }
             let (tenant, user, domain) = (Some(tenant), held.number.clone(), domain.clone());
-            changes.insert(Change::DropRegistration { tenant, user, domain });
+            changes.insert(Change::FlushRegistration { tenant, user, domain });
         }
     }
     changes
 }
 
-/// Registrations of users that nobody is: who may be registered is asked by user and domain.
-pub fn strangers<'a>(
+/// Flushes registrations of unknown users; `known` is asked by user and domain.
+pub fn unknown_registrations<'a>(
     registered: impl Iterator<Item = &'a (String, String)>,
     known: impl Fn(&str, &str) -> bool,
 ) -> Changes {
     registered
         .filter(|(user, domain)| !known(user, domain))
-        .map(|(user, domain)| Change::DropRegistration {
+        .map(|(user, domain)| Change::FlushRegistration {
             tenant: None,
             user: user.clone(),
             domain: domain.clone(),
@@ -312,9 +317,9 @@ mod tests {
     #[test]
     fn who_is_nobody_is_told_from_who_is_somebody() {
         let registered = [("1".to_owned(), "a".to_owned()), ("2".to_owned(), "a".to_owned())];
-        let dropped = strangers(registered.iter(), |user, _| user == "1");
+        let dropped = unknown_registrations(registered.iter(), |user, _| user == "1");
         let expected =
-            Change::DropRegistration { tenant: None, user: "2".to_owned(), domain: "a".to_owned() };
+            Change::FlushRegistration { tenant: None, user: "2".to_owned(), domain: "a".to_owned() };
         assert_eq!(dropped, Changes::from([expected]));
     }
 }

@@ -1,42 +1,42 @@
-//! The drain of a pod's end, noted on the disk. A sidecar that finds the note at its start knows that
-//! the pod has not ended: it was started anew alone, and takes calls again. A drain that somebody asked
-//! for leaves no note, and stays.
+//! A marker on disk that the switch is drained because its pod ends. A sidecar that finds the marker when
+//! it starts was restarted alone, in a pod that has not ended, and accepts calls again. A drain on request
+//! leaves no marker and outlasts restarts.
 
 use std::io::{ErrorKind, Result};
 use std::path::{Path, PathBuf};
 
-/// The note.
+/// The marker, a file.
 #[derive(Clone, Debug)]
 pub struct Ending(PathBuf);
 
 impl Ending {
-    /// The note of a data directory.
+    /// The marker in a data directory.
     pub fn of(data_dir: &Path) -> Self {
         Self(data_dir.join("ending"))
     }
 
-    /// Notes that the pod ends.
-    pub(super) fn note(&self) {
-        self.told(std::fs::write(&self.0, ""), "a restart of the sidecar will not undo the drain");
+    /// Sets the marker.
+    pub(super) fn set(&self) {
+        self.warn_on_error(std::fs::write(&self.0, ""), "a restart of the sidecar will not undo the drain");
     }
 
-    /// Whether it was noted.
-    pub(super) fn is_noted(&self) -> bool {
+    /// Whether the marker is set.
+    pub(super) fn is_set(&self) -> bool {
         self.0.exists()
     }
 
-    /// It was undone, or is somebody's wish now.
-    pub(super) fn forget(&self) {
+    /// Removes the marker: the drain was undone, or is now one on request.
+    pub(super) fn clear(&self) {
         let removed = match std::fs::remove_file(&self.0) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
             removed => removed,
         };
-        self.told(removed, "a restart of the sidecar will end a drain");
+        self.warn_on_error(removed, "a restart of the sidecar will end a drain");
     }
 
-    fn told(&self, done: Result<()>, then: &str) {
-        if let Err(error) = done {
-            tracing::warn!(%error, path = %self.0.display(), "{then}");
+    fn warn_on_error(&self, result: Result<()>, consequence: &str) {
+        if let Err(error) = result {
+            tracing::warn!(%error, path = %self.0.display(), "{consequence}");
         }
     }
 }
@@ -46,14 +46,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_note_is_there_until_it_is_forgotten() {
+    fn a_marker_is_set_until_it_is_cleared() {
         let dir = tempfile::tempdir().unwrap();
         let ending = Ending::of(dir.path());
-        ending.forget();
-        assert!(!ending.is_noted());
-        ending.note();
-        assert!(Ending::of(dir.path()).is_noted());
-        ending.forget();
-        assert!(!ending.is_noted());
+        ending.clear();
+        assert!(!ending.is_set());
+        ending.set();
+        assert!(Ending::of(dir.path()).is_set());
+        ending.clear();
+        assert!(!ending.is_set());
     }
 }

@@ -1,4 +1,4 @@
-//! What is counted of the running switch. Labels are few and fixed.
+//! Metrics of the running switch. Labels are few and fixed.
 
 use std::sync::atomic::AtomicU64;
 
@@ -12,7 +12,7 @@ use crate::freeswitch::esl::EslError;
 
 type Labelled = Family<Vec<(&'static str, &'static str)>, Counter>;
 
-/// All metrics of the running switch. Copies count together.
+/// All metrics of the running switch. Clones share their counters.
 #[derive(Clone, Debug, Default)]
 pub struct Metrics {
     connected: Gauge,
@@ -21,20 +21,24 @@ pub struct Metrics {
     changes: Labelled,
     compared: Counter,
     drift: Gauge,
-    beyond: Gauge,
+    not_compared: Gauge,
     calls: Gauge,
     delay: Gauge<f64, AtomicU64>,
 }
 
 impl Metrics {
-    /// Puts them where they are read.
+    /// Registers the metrics.
     pub fn register(&self, registry: &mut Registry) {
         let connected = self.connected.clone();
         registry.register("esl_connected", "Whether the event socket is connected", connected);
         let errors = self.errors.clone();
         registry.register("esl_errors", "Sessions and commands that failed, by category", errors);
         let lost = self.lost.clone();
-        registry.register("esl_events_lost", "Events that came faster than they were taken", lost);
+        registry.register(
+            "esl_events_lost",
+            "Events lost because they arrived faster than they were processed",
+            lost,
+        );
         let changes = self.changes.clone();
         registry.register(
             "switch_changes",
@@ -42,24 +46,20 @@ impl Metrics {
             changes,
         );
         let compared = self.compared.clone();
-        registry.register(
-            "switch_comparisons",
-            "Times the switch was compared with what it should be",
-            compared,
-        );
+        registry.register("switch_comparisons", "Comparisons of the switch with its desired state", compared);
         let drift = self.drift.clone();
         registry.register("switch_drift", "Differences that were not repaired", drift);
-        let beyond = self.beyond.clone();
+        let not_compared = self.not_compared.clone();
         registry.register(
             "switch_not_compared",
-            "Kinds of things of which there are too many to be compared",
-            beyond,
+            "Kinds of things that are too many to be compared",
+            not_compared,
         );
         registry.register("switch_legs", "Call legs that are up", self.calls.clone());
         let delay = self.delay.clone();
         registry.register(
             "switch_last_apply_seconds",
-            "Time the last revision took to be on the switch",
+            "Seconds until the last revision was on the switch",
             delay,
         );
     }
@@ -90,8 +90,8 @@ impl Metrics {
         self.drift.set(i64::try_from(differences).unwrap_or(i64::MAX));
     }
 
-    pub(super) fn beyond(&self, kinds: usize) {
-        self.beyond.set(i64::try_from(kinds).unwrap_or(i64::MAX));
+    pub(super) fn not_compared(&self, kinds: usize) {
+        self.not_compared.set(i64::try_from(kinds).unwrap_or(i64::MAX));
     }
 
     pub(super) fn legs(&self, legs: u32) {

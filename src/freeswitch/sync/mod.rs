@@ -1,5 +1,6 @@
-//! The running switch kept as it should be: what a revision changes is changed there while calls go
-//! on, what differs is found and repaired, and a revision counts only when it was seen there.
+//! Keeps the running switch in step with the replica. A revision's changes are applied while calls
+//! continue, other differences are found and repaired, and a revision counts as applied only when the
+//! switch shows it.
 
 mod apply;
 mod change;

@@ -1,5 +1,5 @@
-//! What a round has to do and what came of it: pure, from two moments of the replica and what was
-//! found on the switch.
+//! What a synchronisation has to change, and its outcome. Pure: computed from two snapshots of the replica
+//! and from what was read on the switch.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::apply::ApplyReport;
 use super::change::{Change, Changes};
-use super::difference::{changes, phones, strangers};
+use super::difference::{changes, phone_changes, unknown_registrations};
 use super::read::Observed;
 use super::state::State;
 use crate::plan::TrunkRow;
@@ -16,20 +16,20 @@ use crate::replica::tenants::Snapshot;
 use crate::route::media::MediaRoot;
 use crate::secrets::signing_key::SigningKey;
 
-/// Most differences that are told in words.
-const TOLD: usize = 20;
+/// Most differences that a report describes.
+const MAX_DRIFT_MESSAGES: usize = 20;
 
-/// Everything the switch should have.
-pub fn wanted(now: &Snapshot, key: &SigningKey, media: &MediaRoot) -> State {
+/// The state that the switch should have.
+pub fn desired_state(now: &Snapshot, key: &SigningKey, media: &MediaRoot) -> State {
     let mut state = State::of_platform(&now.platform, key);
     for held in now.tenants.values() {
-        state.add(State::of_tenant(&held.view, media));
+        state.merge(State::of_tenant(&held.view, media));
     }
     state
 }
 
-/// What changed from one moment to another.
-pub fn revised(before: &Snapshot, now: &Snapshot, key: &SigningKey, media: &MediaRoot) -> Changes {
+/// The changes from one snapshot of the replica to another.
+pub fn changes_between(before: &Snapshot, now: &Snapshot, key: &SigningKey, media: &MediaRoot) -> Changes {
     let mut have = State::of_platform(&before.platform, key);
     let mut want = State::of_platform(&now.platform, key);
     let mut all = Changes::new();
@@ -40,18 +40,18 @@ pub fn revised(before: &Snapshot, now: &Snapshot, key: &SigningKey, media: &Medi
             continue;
         }
         if let Some(old) = old {
-            have.add(State::of_tenant(&old.view, media));
-            all.extend(phones(&old.view, new.map(|held| &*held.view)));
+            have.merge(State::of_tenant(&old.view, media));
+            all.extend(phone_changes(&old.view, new.map(|held| &*held.view)));
         }
         if let Some(new) = new {
-            want.add(State::of_tenant(&new.view, media));
+            want.merge(State::of_tenant(&new.view, media));
         }
     }
     all.extend(changes(&have, &want));
     all
 }
 
-/// What the switch has and should not, or should have and has not.
+/// The changes that would make the desired state of what the switch has.
 pub fn differences(found: &Observed, want: &State, now: &Snapshot) -> Changes {
     let mut all = changes(&found.state, want);
     let by_domain: BTreeMap<&str, _> = now
@@ -62,30 +62,30 @@ pub fn differences(found: &Observed, want: &State, now: &Snapshot) -> Changes {
         .collect();
     let known = |user: &str, domain: &str| {
         let row = by_domain.get(domain).and_then(|view| view.extension(user));
-        row.is_some_and(|(_, row)| row.secrets.get("password").is_some())
+        row.is_some_and(|(_, row)| row.secrets.a1_hash(domain).is_some())
     };
-    all.extend(strangers(found.registered.iter(), known));
-    // The stream that belongs to nobody, and those that somebody started by hand, harm nobody.
+    all.extend(unknown_registrations(found.registered.iter(), known));
+    // FreeSWITCH's default stream, and streams that were started by hand, are harmless.
     all.retain(|change| !matches!(change, Change::StopStream { .. }) || change.tenant().is_some());
     all
 }
 
-/// What came of a round.
+/// The outcome of a synchronisation.
 #[derive(Debug, Default)]
 pub struct Outcome {
-    /// What is not as it should be, in words, one a difference.
+    /// Descriptions of the remaining differences, at most [`MAX_DRIFT_MESSAGES`].
     pub drift: Vec<String>,
-    /// The same for each tenant.
+    /// One description for each tenant that has a difference.
     pub problems: BTreeMap<Uuid, String>,
-    /// What is not as it should be of the platform, by its resource.
-    pub held: BTreeMap<String, NotApplied>,
-    /// Whether all that belongs to no tenant and to no resource of the platform is as it should be.
+    /// Differences of the platform's resources, by `Kind/name`.
+    pub not_applied: BTreeMap<String, NotApplied>,
+    /// Whether nothing else of the platform differs.
     pub platform: bool,
 }
 
 impl Outcome {
-    /// From what is still different, and what was tried against it.
-    pub fn of(
+    /// The outcome, from the remaining differences and the report of the changes against them.
+    pub fn new(
         left: &Changes,
         done: &ApplyReport,
         found: Option<&Observed>,
@@ -104,15 +104,15 @@ impl Outcome {
                 Some(tenant) => {
                     outcome.problems.entry(tenant).or_insert_with(|| text.clone());
                 }
-                None => match resources(change, now, key) {
+                None => match platform_resources(change, now, key) {
                     Some(resources) => {
                         let held = NotApplied { waits, why: text.clone() };
-                        outcome.held.extend(resources.into_iter().map(|name| (name, held.clone())));
+                        outcome.not_applied.extend(resources.into_iter().map(|name| (name, held.clone())));
                     }
-                    None => outcome.platform &= matches!(change, Change::DropRegistration { .. }),
+                    None => outcome.platform &= matches!(change, Change::FlushRegistration { .. }),
                 },
             }
-            if outcome.drift.len() < TOLD {
+            if outcome.drift.len() < MAX_DRIFT_MESSAGES {
                 outcome.drift.push(text);
             }
         }
@@ -120,14 +120,14 @@ impl Outcome {
         for (id, held) in now.tenants.iter().filter(|(_, held)| !held.view.plan.tenant.suspended) {
             let missing = |domain: &&String| !found.state.domains.contains(*domain);
             if let Some(domain) = held.view.plan.tenant.domains.iter().find(missing) {
-                let text = format!("domain {domain} is no name of the phones' SIP profile yet");
+                let text = format!("the SIP profile for phones does not have domain {domain} yet");
                 outcome.problems.entry(*id).or_insert(text);
             }
         }
         outcome
     }
 
-    /// How far the switch is now, from how far it was.
+    /// The revisions that are applied now. A tenant with a problem stays at its previous revision.
     pub fn applied(&self, before: Option<&Applied>, now: &Snapshot) -> Applied {
         let before_platform = before.map_or(0, |before| before.platform);
         let revision = |id: &Uuid, revision: i64| match self.problems.contains_key(id) {
@@ -141,9 +141,9 @@ impl Outcome {
     }
 }
 
-/// The resources of the platform that a change is for: none where it is for all of them. What is to
-/// go is nobody's any more.
-fn resources(change: &Change, now: &Snapshot, key: &SigningKey) -> Option<Vec<String>> {
+/// The platform's resources that a change is for; `None` if it is for all. The list is empty for the
+/// removal of something whose resource is gone.
+fn platform_resources(change: &Change, now: &Snapshot, key: &SigningKey) -> Option<Vec<String>> {
     let trunk = |name: &String| format!("Trunk/{name}");
     if let Some(gateway) = change.gateway() {
         let has = |row: &TrunkRow| key.gateway_names(row).any(|name| name == gateway);
@@ -154,16 +154,16 @@ fn resources(change: &Change, now: &Snapshot, key: &SigningKey) -> Option<Vec<St
     let there = now.platform.sip_profiles.contains_key(profile);
     let mut resources: Vec<_> = there.then(|| format!("SipProfile/{profile}")).into_iter().collect();
     if matches!(change, Change::StartProfile { .. }) {
-        // Its gateways are not there either.
+        // Its gateways do not run either.
         let theirs = now.platform.trunks.iter().filter(|(_, row)| row.sip_profile == profile);
         resources.extend(theirs.map(|(name, _)| trunk(name)));
     }
     Some(resources)
 }
 
-/// The states of each trunk's gateways, in the trunk's order. One that is not there is `MISSING`,
-/// which is not FreeSWITCH's word.
-pub fn trunks(
+/// The states of each trunk's gateways, in the trunk's order. A gateway that the switch does not have is
+/// `MISSING`, a word that FreeSWITCH itself does not use.
+pub fn trunk_gateways(
     now: &Snapshot,
     key: &SigningKey,
     states: &BTreeMap<String, GatewayState>,

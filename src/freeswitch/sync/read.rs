@@ -1,4 +1,4 @@
-//! What a FreeSWITCH has, as it says it itself.
+//! Reads the actual state of a FreeSWITCH over its event socket.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -16,14 +16,14 @@ use crate::route::legal::Word;
 use crate::route::token::verify_call;
 use crate::secrets::signing_key::SigningKey;
 
-/// Most registrations of a profile that are listed: an answer of more than 8 MB ends the connection,
-/// and one has about 700 bytes. Beyond, those of users that are gone end by themselves, within ten
-/// minutes.
-const REGISTRATIONS: u32 = 8_000;
+/// Most registrations of a profile that are listed. An answer of more than 8 MB ends the connection, and
+/// a registration has about 700 bytes. Beyond the limit, registrations of removed users expire by
+/// themselves within ten minutes.
+const MAX_REGISTRATIONS: u32 = 8_000;
 
-/// Most legs that are listed: one has about a kilobyte of JSON. A switch has 2,000 at most with our
-/// configuration, unless it is told otherwise.
-const LEGS: u32 = 6_000;
+/// Most legs that are listed; a leg has about a kilobyte of JSON. Our configuration limits a switch to
+/// 2,000 by default.
+const MAX_LEGS: u32 = 6_000;
 
 /// The variable that the directory sets on every leg of a tenant's phones.
 pub const TENANT_VARIABLE: &str = "centrex_tenant";
@@ -31,29 +31,29 @@ pub const TENANT_VARIABLE: &str = "centrex_tenant";
 /// State of a gateway that does not register (sofia_reg.c, `sofia_state_names`).
 const NO_REGISTRATION: &str = "NOREG";
 
-/// What was found.
+/// What was read from a switch.
 #[derive(Debug, Default)]
 pub struct Observed {
-    /// What it has.
+    /// The actual state.
     pub state: State,
     /// States of its gateways, by name.
     pub gateways: BTreeMap<String, GatewayState>,
-    /// Who is registered, by user and domain; without those of a profile that has too many.
+    /// Users and domains of registrations; without those of a profile that has too many.
     pub registered: Vec<(String, String)>,
-    /// What there is too much of to be compared, in words.
-    pub beyond: Vec<String>,
+    /// Why some things were not read: there are too many.
+    pub not_compared: Vec<String>,
 }
 
-/// Asks for everything that can be compared. Of profiles, FreeSWITCH names those that run.
+/// Reads everything that can be compared. FreeSWITCH lists running profiles only.
 ///
 /// # Errors
-/// The session ended, or an answer makes no sense.
-pub async fn found(client: &Client) -> Result<Observed, EslError> {
+/// The session ended, a command was refused, or an answer cannot be parsed.
+pub async fn observe(client: &Client) -> Result<Observed, EslError> {
     let mut found = Observed::default();
     let profiles = xml(client, Api::Profiles, "profile").await?;
     for name in profiles.iter().filter_map(|row| row.get("name")).filter_map(|name| Word::new(name.as_str()))
     {
-        // One that has just been stopped has none.
+        // A profile that has just stopped has no details.
         let Some(info) = info(client, name.clone()).await? else { continue };
         if let Some(profile) = profile(&info) {
             found.state.profiles.insert(name.as_str().to_owned(), profile);
@@ -61,9 +61,9 @@ pub async fn found(client: &Client) -> Result<Observed, EslError> {
         let many = info.get("registrations").and_then(|text| text.parse().ok()).unwrap_or(0);
         match many {
             0 => {}
-            1..=REGISTRATIONS => found.registered.extend(registered(client, name).await?),
-            _ => found.beyond.push(format!(
-                "SIP profile {name} has {many} registrations: more than {REGISTRATIONS} are not compared"
+            1..=MAX_REGISTRATIONS => found.registered.extend(registered(client, name).await?),
+            _ => found.not_compared.push(format!(
+                "SIP profile {name} has {many} registrations: more than {MAX_REGISTRATIONS} are not compared"
             )),
         }
     }
@@ -84,11 +84,11 @@ pub async fn found(client: &Client) -> Result<Observed, EslError> {
     Ok(found)
 }
 
-/// A profile as it runs.
+/// Reads a profile; `None` if it does not run.
 ///
 /// # Errors
-/// As [`found`].
-pub async fn running(client: &Client, name: Word) -> Result<Option<Profile>, EslError> {
+/// As [`observe`].
+pub async fn running_profile(client: &Client, name: Word) -> Result<Option<Profile>, EslError> {
     Ok(info(client, name).await?.as_ref().and_then(profile))
 }
 
@@ -96,20 +96,20 @@ async fn info(client: &Client, name: Word) -> Result<Option<Record>, EslError> {
     Ok(xml(client, Api::Profile(name), "profile-info").await?.into_iter().next())
 }
 
-/// States of all gateways, by name.
+/// Reads the names of all gateways.
 ///
 /// # Errors
-/// As [`found`].
+/// As [`observe`].
 pub async fn gateway_names(client: &Client) -> Result<Vec<String>, EslError> {
     let rows = xml(client, Api::Gateways, "gateway").await?;
     Ok(rows.into_iter().filter_map(|mut row| row.remove("name")).collect())
 }
 
-/// A number that is asked for.
+/// Reads a count.
 ///
 /// # Errors
-/// As [`found`].
-pub async fn number(client: &Client, api: Api) -> Result<u32, EslError> {
+/// As [`observe`].
+pub async fn read_count(client: &Client, api: Api) -> Result<u32, EslError> {
     let command = api.to_string();
     count(&client.api(api).await?).map_err(|reason| EslError::Unreadable { command, reason })
 }
@@ -122,33 +122,33 @@ async fn xml(client: &Client, api: Api, name: &str) -> Result<Vec<Record>, EslEr
 /// A leg that is up.
 #[derive(Deserialize)]
 pub struct Leg {
-    /// Its identity.
+    /// UUID of the channel.
     pub uuid: String,
-    /// `sofia/PROFILE/…` for SIP.
+    /// Name of the channel: `sofia/PROFILE/…` for SIP.
     #[serde(default)]
     pub name: String,
 }
 
-/// The legs that are up.
+/// Reads the legs that are up.
 ///
 /// # Errors
-/// As [`found`]; there are too many.
+/// As [`observe`], or more than 6,000 legs are up.
 pub async fn legs(client: &Client) -> Result<Vec<Leg>, EslError> {
     let command = Api::Channels.to_string();
-    let count = number(client, Api::CountChannels).await?;
-    if count > LEGS {
-        let reason = format!("{count} call legs are up: more than {LEGS} are not listed");
+    let count = read_count(client, Api::CountChannels).await?;
+    if count > MAX_LEGS {
+        let reason = format!("{count} call legs are up: more than {MAX_LEGS} are not listed");
         return Err(EslError::Unreadable { command, reason });
     }
     let text = client.api(Api::Channels).await?;
     rows(&text).map_err(|reason| EslError::Unreadable { command, reason })
 }
 
-/// The tenant on whose behalf a leg is up: as our own dialplan signed it, or as the directory says of
-/// a phone; none where it has ended meanwhile.
+/// Reads the tenant of a leg: from the variable that our dialplan signed, else from the one that the
+/// directory sets on a phone's leg. `None` if the leg has ended.
 ///
 /// # Errors
-/// As [`found`].
+/// As [`observe`].
 pub async fn tenant_of(client: &Client, key: &SigningKey, leg: Uuid) -> Result<Option<Uuid>, EslError> {
     for variable in [CALL_VARIABLE, TENANT_VARIABLE] {
         let tenant = match client.api(Api::LegVariable { leg, variable }).await {
@@ -164,7 +164,7 @@ pub async fn tenant_of(client: &Client, key: &SigningKey, leg: Uuid) -> Result<O
     Ok(None)
 }
 
-/// The tenants on whose behalf legs are up.
+/// Reads the tenants whose legs are up.
 ///
 /// # Errors
 /// As [`legs`].
@@ -176,7 +176,8 @@ pub async fn tenants(client: &Client, key: &SigningKey) -> Result<BTreeSet<Uuid>
     Ok(tenants)
 }
 
-/// Mod_sofia's own list: the core's (`show registrations`) keeps what was flushed until it expires.
+/// Reads mod_sofia's own list of registrations. The core's (`show registrations`) keeps flushed ones
+/// until they expire.
 async fn registered(client: &Client, profile: Word) -> Result<Vec<(String, String)>, EslError> {
     Ok(registrants(&client.api(Api::Registrations(profile)).await?))
 }
@@ -185,13 +186,13 @@ fn owned((name, value): (&str, &str)) -> (String, String) {
     (name.to_owned(), value.to_owned())
 }
 
-/// `sip:mod_sofia@192.0.2.1:5060;transport=udp,tcp`: the port.
+/// The port of a URL such as `sip:mod_sofia@192.0.2.1:5060;transport=udp,tcp`.
 fn port(url: &str) -> Option<i32> {
     let address = url.split(';').next()?;
     address.rsplit_once(':')?.1.parse().ok()
 }
 
-/// Whether other hosts reach a listener: it is on no loopback address.
+/// Whether other hosts can reach a listener, because its address is not a loopback address.
 fn is_exposed(url: &str) -> bool {
     let host =
         url.split(';').next().and_then(|url| url.rsplit_once(':')?.0.rsplit_once('@')).map(|(_, host)| host);

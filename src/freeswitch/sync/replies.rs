@@ -1,4 +1,4 @@
-//! FreeSWITCH's answers, taken apart: XML of mod_sofia, tables of mod_callcenter, JSON of mod_commands.
+//! Parsers of FreeSWITCH's replies: XML of mod_sofia, tables of mod_callcenter, JSON of mod_commands.
 
 use std::collections::BTreeMap;
 
@@ -8,8 +8,8 @@ use serde::Deserialize;
 /// Values by name.
 pub type Record = BTreeMap<String, String>;
 
-/// The text of each child of each element of a name. Entities are left out: nothing that is looked
-/// at has one.
+/// The children's texts of each element with a name. Entities are left out: no value that is used has
+/// one.
 pub fn elements(text: &str, name: &str) -> Result<Vec<Record>, String> {
     let mut reader = quick_xml::Reader::from_str(text);
     reader.config_mut().check_end_names = false;
@@ -40,9 +40,9 @@ pub fn elements(text: &str, name: &str) -> Result<Vec<Record>, String> {
     }
 }
 
-/// Users and domains of mod_sofia's list of registrations. It is read by lines: it is no XML where a
-/// phone's Call-ID has markup in it, which is written as the phone sent it (mod_sofia.c,
-/// show_reg_callback_xml). No Call-ID has a line end, so that none can forge a line.
+/// Users and domains of mod_sofia's list of registrations. The list is parsed by lines, because it is not
+/// XML if a phone's Call-ID contains markup: mod_sofia writes Call-IDs unescaped (mod_sofia.c,
+/// show_reg_callback_xml). A Call-ID cannot contain a line end, so it cannot forge a line.
 pub fn registrants(text: &str) -> Vec<(String, String)> {
     let who = |line: &str| {
         let of = line.trim().strip_prefix("<user>")?.strip_suffix("</user>")?;
@@ -51,23 +51,23 @@ pub fn registrants(text: &str) -> Vec<(String, String)> {
     text.lines().filter_map(who).collect()
 }
 
-/// The rows of a table with `|` between its columns, the first of which names them (contract §5.5).
+/// The rows of a table with `|` between its columns; the first line names the columns (contract §5.5).
 pub fn table(text: &str) -> Vec<Record> {
     let mut lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with("+OK"));
     let Some(head) = lines.next() else { return Vec::new() };
     let head: Vec<&str> = head.split('|').collect();
     let row = |line: &str| {
-        head.iter().zip(line.split('|')).map(|(name, value)| ((*name).to_owned(), known(value))).collect()
+        head.iter().zip(line.split('|')).map(|(name, value)| ((*name).to_owned(), not_null(value))).collect()
     };
     lines.map(row).collect()
 }
 
-/// What C prints for a string that is not there.
-fn known(value: &str) -> String {
+/// A value, with an empty one for what C prints for a null string.
+fn not_null(value: &str) -> String {
     if value == "(null)" { String::new() } else { value.to_owned() }
 }
 
-/// The rows of `show … as json`; without any when there are none (contract §5.4).
+/// The rows of `show … as json`, which has no `rows` if there are none (contract §5.4).
 pub fn rows<T: for<'a> Deserialize<'a>>(text: &str) -> Result<Vec<T>, String> {
     #[derive(Deserialize)]
     struct Shown<T> {

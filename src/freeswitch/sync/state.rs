@@ -1,6 +1,6 @@
-//! What a FreeSWITCH has, or should have, as far as it can be changed while it runs. What it should
-//! have is made of the same values that our answers are made of; what it has is read from it
-//! (`read`). A value that FreeSWITCH does not tell is `None` there, and differs from nothing.
+//! The state of a FreeSWITCH, actual or desired, as far as it can be changed while it runs. The desired
+//! state is made of the same values as our XML answers; the actual one is read from the switch (`read`).
+//! A value that FreeSWITCH does not disclose is `None` there, and equals every desired value.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,22 +15,22 @@ use crate::route::media::MediaRoot;
 use crate::route::{TenantView, names};
 use crate::secrets::signing_key::SigningKey;
 
-/// The state of a switch, or a part of one: the platform's, or one tenant's.
+/// The state of a switch, or the platform's or one tenant's part of it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct State {
     /// Sofia profiles, by name.
     pub profiles: BTreeMap<String, Profile>,
-    /// Names that the phones' profile goes by: the tenants' domains.
+    /// Domain names of the profile for phones.
     pub domains: BTreeSet<String>,
     /// Gateways, by name.
     pub gateways: BTreeMap<String, Gateway>,
-    /// Where carriers' calls come from; FreeSWITCH does not tell.
+    /// Networks that carriers' calls come from; FreeSWITCH does not disclose them.
     pub networks: Option<BTreeSet<IpNet>>,
     /// Queues, by name.
     pub queues: BTreeMap<String, Queue>,
     /// Agents, by name.
     pub agents: BTreeMap<String, Agent>,
-    /// Agents' places in queues, by queue and agent.
+    /// Agents' levels and positions in queues, by queue and agent.
     pub tiers: BTreeMap<(String, String), Tier>,
     /// Directories of hold music, by name of their stream.
     pub streams: BTreeMap<String, String>,
@@ -39,22 +39,22 @@ pub struct State {
 /// A profile.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Profile {
-    /// Address it binds to; FreeSWITCH's own choice where none is wanted.
+    /// Address that it binds to; `None` leaves the choice to FreeSWITCH.
     pub address: Option<String>,
     /// UDP and TCP port.
     pub sip_port: i32,
     /// TLS port.
     pub tls_port: Option<i32>,
-    /// Whether it takes WebSockets from other hosts. It never should: mod_sofia's reader of their frames
-    /// trusts whoever sends them.
+    /// Whether it accepts WebSockets from other hosts. It never should: mod_sofia's parser of their frames
+    /// trusts the sender.
     pub web_socket: bool,
-    /// Address it tells peers.
+    /// Address that it announces to peers.
     pub external: Option<String>,
-    /// Context of its calls, by which phones' and carriers' profiles differ.
+    /// Context of its calls. Profiles for phones and for carriers differ in it.
     pub context: String,
-    /// Codecs with commas between.
+    /// Codecs, separated by commas.
     pub codecs: String,
-    /// When it may be started anew; of no meaning for what a switch has.
+    /// When it may be restarted; without meaning in an actual state.
     pub policy: UpdatePolicy,
 }
 
@@ -67,15 +67,15 @@ pub struct Gateway {
     pub proxy: String,
     /// Digest realm.
     pub realm: String,
-    /// How SIP is carried.
+    /// Transport of SIP, such as `udp`.
     pub transport: String,
-    /// User name it registers with; none when it does not register.
+    /// User name for registration; `None` if the gateway does not register.
     pub username: Option<String>,
-    /// Fingerprint of the password; FreeSWITCH does not tell.
+    /// SHA-256 of the password; FreeSWITCH does not disclose it.
     pub password: Option<[u8; 32]>,
     /// Life of a registration in seconds.
     pub expiry: Option<i32>,
-    /// Seconds between pings; 0 where it is not pinged.
+    /// Seconds between pings; 0 for none.
     pub ping: i32,
 }
 
@@ -84,20 +84,20 @@ pub struct Gateway {
 pub struct Queue {
     /// Which agent is called first, in mod_callcenter's words.
     pub strategy: String,
-    /// What callers hear; empty: their channel's own.
+    /// What callers hear; empty for their channel's own hold music.
     pub music: String,
     /// Longest wait in seconds.
     pub max_wait: i32,
-    /// Whether later levels wait for their turn.
+    /// Whether agents of later levels are called later.
     pub tiered: bool,
 }
 
 /// An agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Agent {
-    /// What is dialled.
+    /// The dial string of the agent.
     pub contact: String,
-    /// Seconds of rest after a call.
+    /// Seconds without calls after a call.
     pub wrap_up: i32,
 }
 
@@ -106,12 +106,12 @@ pub struct Agent {
 pub struct Tier {
     /// Lower is called first.
     pub level: i32,
-    /// Order in the level.
+    /// Order within the level.
     pub position: i32,
 }
 
 impl State {
-    /// What the platform's rows want.
+    /// The desired state of the platform.
     pub fn of_platform(platform: &PlatformPlan, key: &SigningKey) -> Self {
         let mut state = Self {
             networks: Some(
@@ -128,7 +128,7 @@ impl State {
         state
     }
 
-    /// What a tenant wants: nothing while it is suspended.
+    /// The desired state of a tenant; empty while it is suspended.
     pub fn of_tenant(tenant: &TenantView, media: &MediaRoot) -> Self {
         let mut state = Self::default();
         let row = &tenant.plan.tenant;
@@ -154,7 +154,7 @@ impl State {
             state.agents.insert(agent.name, Agent { contact: agent.contact, wrap_up: agent.wrap_up });
         }
         for tier in served.tiers {
-            // An agent that cannot be called has no place either.
+            // An agent without a contact has no tiers either.
             if state.agents.contains_key(&tier.agent) {
                 let value = Tier { level: tier.level, position: tier.position };
                 state.tiers.insert((tier.queue, tier.agent), value);
@@ -163,7 +163,7 @@ impl State {
         state
     }
 
-    /// The profile that tenants' domains are names of: the first for phones, as in our answers.
+    /// The profile that has the tenants' domains: the first for phones, as in our answers.
     pub fn main_profile(&self) -> Option<&str> {
         self.phones_profiles().next()
     }
@@ -174,8 +174,8 @@ impl State {
         phones.map(|(name, _)| name.as_str())
     }
 
-    /// Takes in another part.
-    pub fn add(&mut self, part: Self) {
+    /// Merges another part into this one.
+    pub fn merge(&mut self, part: Self) {
         self.profiles.extend(part.profiles);
         self.domains.extend(part.domains);
         self.gateways.extend(part.gateways);
@@ -205,7 +205,7 @@ impl Profile {
         }
     }
 
-    /// The row that this would be of, in place of another: everything else is as in that one.
+    /// A copy of a row with what this profile has in place of what a restart would change.
     pub fn row(self, other: &SipProfileRow) -> SipProfileRow {
         SipProfileRow {
             role: if self.context == names::UNROUTED_CONTEXT { Role::Phones } else { Role::Trunks },
@@ -234,7 +234,7 @@ impl Gateway {
     }
 }
 
-/// The tenant that a queue, an agent or a stream belongs to, by its name.
+/// The tenant of a queue, an agent or a stream, by its name.
 pub(super) fn tenant_of(name: &str) -> Option<Uuid> {
     names::parse_queue(name).map(|(_, tenant)| tenant).or_else(|| Uuid::try_parse(name).ok())
 }

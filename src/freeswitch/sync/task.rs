@@ -1,4 +1,4 @@
-//! The task that keeps one switch as it should be.
+//! The task that keeps one switch in step with the replica.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use super::change::{Change, Changes};
 use super::compare::ReplicaSnapshot;
 use super::ending::Ending;
 use super::metrics::Metrics;
-use super::plan::{Outcome, trunks, wanted};
+use super::plan::{Outcome, desired_state, trunk_gateways};
 use super::read;
 use crate::freeswitch::esl;
 use crate::freeswitch::esl::{Address, Api, Client, EslError, Event, Events, Password, Session};
@@ -25,153 +25,156 @@ use crate::replica::tenants::Snapshot;
 use crate::secrets::signing_key::SigningKey;
 use crate::util::backoff::Backoff;
 
-/// Pauses between sessions.
+/// Waits before the next attempt to connect.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
-/// How often a switch that starts is asked whether it has, and how long that may take; one that is
-/// not reached for as long is not starting anew, but gone.
-const STARTING: Duration = Duration::from_millis(500);
-const START: Duration = Duration::from_secs(60);
-/// How often legs are counted while somebody waits for them to end.
-const COUNT: Duration = Duration::from_secs(1);
-/// First pause before a change that did not help is retried; it doubles up to the interval of comparing.
-const RETRY: Duration = Duration::from_secs(5);
-/// Why a change waits that somebody could lose something by.
+/// How often a starting switch is asked whether it is ready.
+const READY_POLL_INTERVAL: Duration = Duration::from_millis(500);
+/// How long a start may take. A switch that is unreachable for longer is reported as absent, not as
+/// restarting.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+/// How often legs are counted while the switch drains.
+const DRAIN_POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// First wait before the next comparison where differences remain. Doubles up to
+/// [`Options::compare_every`].
+const MIN_RETRY_DELAY: Duration = Duration::from_secs(5);
+/// Why a change that takes something away waits while the replica is incomplete.
 const INCOMPLETE: &str = "not everything was loaded from Postgres yet";
 
-/// What the task is told at its start.
+/// Options of the task.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Where the event socket is.
+    /// Address of the event socket.
     pub address: Address,
     /// Its password.
     pub password: Password,
-    /// Whether differences are repaired, or only told.
+    /// Whether differences are repaired or only reported.
     pub repair: bool,
-    /// How often it is compared although nothing happens.
+    /// How often the whole switch is compared when nothing changes.
     pub compare_every: Duration,
 }
 
-/// What an operator of the switch asks for.
+/// An order to a switch, by its operator or by the end of its pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// No new calls from outside, until somebody says otherwise.
+    /// Refuse new calls until [`Order::Resume`].
     Drain,
-    /// No new calls from outside, because the pod ends.
+    /// Refuse new calls because the pod ends.
     End,
-    /// New calls again.
+    /// Accept new calls again.
     Resume,
 }
 
-/// The task.
+/// The task that connects to one switch, compares it with the replica, and applies what differs.
 #[derive(Debug)]
 pub struct Live {
-    /// See [`Options`].
+    /// Its options.
     pub options: Options,
-    /// What FreeSWITCH is answered with, and so what it should have.
+    /// What XML answers are made of, and therefore what the switch should have.
     pub answers: Arc<Answers>,
-    /// How far the replica is.
+    /// How far the replica has loaded.
     pub progress: watch::Receiver<Progress>,
-    /// What is asked for.
+    /// Orders to drain and to resume.
     pub orders: mpsc::Receiver<Order>,
-    /// Where it is noted that the pod ends.
+    /// The marker on disk that the pod is ending.
     pub ending: Ending,
-    /// What is found.
+    /// The switch's report, which becomes part of statuses.
     pub findings: watch::Sender<SwitchReport>,
-    /// How far the switch is.
+    /// The revisions that the switch has applied.
     pub applied: watch::Sender<Option<Applied>>,
-    /// What is counted.
+    /// Metrics of the task.
     pub metrics: Metrics,
 }
 
-/// What is remembered from session to session.
+/// State that outlives a session of the event socket.
 #[derive(Default)]
 pub(super) struct SessionState {
-    /// What the switch was last brought to.
-    pub(super) before: Option<Snapshot>,
-    /// Its process.
-    pub(super) core: String,
+    /// The replica's content that was last applied to the switch.
+    pub(super) last_applied: Option<Snapshot>,
+    /// Identity of the FreeSWITCH process; another one after a restart.
+    pub(super) core_uuid: String,
     /// States of gateways, by name.
     pub(super) gateways: BTreeMap<String, GatewayState>,
-    /// What could not be done, and cannot be seen by comparing.
+    /// Changes that FreeSWITCH refused, to be tried again: not every one shows in a comparison.
     pub(super) retry: Changes,
-    /// What was tried, did harm, and did not help: not again before something changes.
-    pub(super) hopeless: Changes,
-    /// What is different, as of the last look.
-    pub(super) left: Changes,
-    /// What came of the last changes.
-    pub(super) done: ApplyReport,
-    /// What there is too much of to be compared.
-    pub(super) beyond: Vec<String>,
-    /// Whether calls were looked at since the connection was made: of a tenant that went before, they
-    /// are no difference between two revisions.
-    pub(super) looked_at_calls: bool,
-    /// Whether it was compared, or tried to, since everything was there.
-    pub(super) complete: bool,
-    /// Whether new calls are refused on request; none before the switch was asked.
+    /// Changes that disturbed calls and did not help. They are not repeated before a revision changes
+    /// something.
+    pub(super) ineffective: Changes,
+    /// Differences that the last comparison found.
+    pub(super) differences: Changes,
+    /// Result of the last changes.
+    pub(super) last_report: ApplyReport,
+    /// Why some kinds of things were not compared: there are too many.
+    pub(super) not_compared: Vec<String>,
+    /// Whether this session has checked whose calls are up. Calls of a tenant that was removed earlier
+    /// are not a difference between two revisions.
+    pub(super) calls_checked: bool,
+    /// Whether a comparison was attempted since the replica became complete.
+    pub(super) compared_complete: bool,
+    /// Whether the switch refuses new calls; `None` before it was first asked.
     pub(super) draining: Option<bool>,
-    /// Whether this process of FreeSWITCH has listened with every profile that it should have.
+    /// Whether all wanted profiles of this FreeSWITCH process have run at the same time once.
     pub(super) has_listened: bool,
 }
 
 impl Live {
-    /// Keeps the switch as it should be until stopped. `restored` is what it was last seen to be
-    /// served with, by the process before.
+    /// Keeps the switch in step with the replica until stopped. `restored` is what the previous process
+    /// of the sidecar had last applied.
     pub async fn run(mut self, restored: Option<Snapshot>, stop: CancellationToken) {
-        let mut memory = SessionState { before: restored, ..SessionState::default() };
-        stop.run_until_cancelled(self.keep(&mut memory)).await;
+        let mut session = SessionState { last_applied: restored, ..SessionState::default() };
+        stop.run_until_cancelled(self.run_sessions(&mut session)).await;
     }
 
-    async fn keep(&mut self, memory: &mut SessionState) {
-        let (mut backoff, mut told, mut lost) = (BACKOFF, String::new(), Instant::now());
+    async fn run_sessions(&mut self, session: &mut SessionState) {
+        let (mut backoff, mut last_error, mut disconnected) = (BACKOFF, String::new(), Instant::now());
         loop {
             self.metrics.connected(false);
             self.findings.send_modify(|findings| {
                 if findings.connected == Some(true) {
-                    lost = Instant::now();
+                    disconnected = Instant::now();
                 }
                 findings.connected = Some(false);
-                findings.absent = lost.elapsed() >= START;
+                findings.absent = disconnected.elapsed() >= START_TIMEOUT;
             });
             let error = match esl::open(&self.options.address, &self.options.password).await {
-                Ok(session) => {
+                Ok(connection) => {
                     info!(address = %self.options.address, "connected to the event socket");
-                    (backoff, told) = (BACKOFF, String::new());
-                    let Err(error) = self.session(session, memory).await;
+                    (backoff, last_error) = (BACKOFF, String::new());
+                    let Err(error) = self.run_session(connection, session).await;
                     error
                 }
                 Err(error) => error,
             };
             self.metrics.failed(&error);
             let text = error.to_string();
-            if text != told {
+            if text != last_error {
                 warn!(category = error.category(), %error, "not connected to the event socket; trying again");
-                told = text;
+                last_error = text;
             }
             tokio::time::sleep(backoff.pause()).await;
         }
     }
 
-    /// One session's life.
-    async fn session(
+    /// Runs one session until its connection fails.
+    async fn run_session(
         &mut self,
         Session { client, mut events }: Session,
-        memory: &mut SessionState,
+        session: &mut SessionState,
     ) -> Result<std::convert::Infallible, EslError> {
         let start = Instant::now();
-        // One that was paused by hand is not ready either, and is not waited for.
-        while client.api(Api::Ready).await?.trim() != "true" && start.elapsed() < START {
-            tokio::time::sleep(STARTING).await;
+        // A switch that was paused by hand is not ready either, hence the timeout.
+        while client.api(Api::Ready).await?.trim() != "true" && start.elapsed() < START_TIMEOUT {
+            tokio::time::sleep(READY_POLL_INTERVAL).await;
         }
-        self.greet(&client, memory).await?;
+        self.on_connect(&client, session).await?;
         let mut compare_at = Instant::now();
-        let mut backoff = Backoff::new(RETRY, self.options.compare_every);
+        let mut backoff = Backoff::new(MIN_RETRY_DELAY, self.options.compare_every);
         loop {
             let complete = self.is_complete();
-            // What was put off until then is looked at again.
-            let due = Instant::now() >= compare_at || (complete && !memory.complete);
-            memory.complete = complete;
-            if due || self.is_behind(memory) {
-                let as_it_should_be = match self.round(&client, memory, due).await {
+            // Changes that waited for a complete replica are due now.
+            let due = Instant::now() >= compare_at || (complete && !session.compared_complete);
+            session.compared_complete = complete;
+            if due || self.is_behind(session) {
+                let in_sync = match self.sync_once(&client, session, due).await {
                     Err(error) if error.ends_session() => return Err(error),
                     Err(error) => {
                         self.metrics.failed(&error);
@@ -179,56 +182,56 @@ impl Live {
                         self.findings.send_modify(|findings| findings.drift = vec![error.to_string()]);
                         false
                     }
-                    Ok(same) => same,
+                    Ok(in_sync) => in_sync,
                 };
                 let mut failed = backoff.clone();
-                let pause = if as_it_should_be { self.options.compare_every } else { failed.pause() };
+                let pause = if in_sync { self.options.compare_every } else { failed.pause() };
                 let next = Instant::now() + pause;
                 let sooner = due || next < compare_at;
                 if sooner {
                     compare_at = next;
                 }
-                if as_it_should_be {
+                if in_sync {
                     backoff.reset();
                 } else if sooner {
                     backoff = failed;
                 }
             }
-            self.wait(&client, &mut events, memory, &mut compare_at).await?;
+            self.wait_for_work(&client, &mut events, session, &mut compare_at).await?;
         }
     }
 
-    /// What is asked once a session.
-    async fn greet(&mut self, client: &Client, memory: &mut SessionState) -> Result<(), EslError> {
+    /// Reads version, process and drain state, once a session.
+    async fn on_connect(&mut self, client: &Client, session: &mut SessionState) -> Result<(), EslError> {
         let version = client.api(Api::Version).await?.trim().to_owned();
         let core = client.api(Api::CoreUuid).await?.trim().to_owned();
-        let legs = read::number(client, Api::CountChannels).await?;
-        if memory.core != core {
-            if !memory.core.is_empty() {
-                info!("FreeSWITCH was started anew");
+        let legs = read::read_count(client, Api::CountChannels).await?;
+        if session.core_uuid != core {
+            if !session.core_uuid.is_empty() {
+                info!("FreeSWITCH was restarted");
             }
-            memory.hopeless.clear();
-            memory.gateways.clear();
-            // A new process has read everything anew; who is registered is kept on its disk.
-            memory.core = core;
-            memory.has_listened = false;
-            if let Some(true) = memory.draining {
+            session.ineffective.clear();
+            session.gateways.clear();
+            // A new process has read its whole configuration; registrations survive on its disk.
+            session.core_uuid = core;
+            session.has_listened = false;
+            if let Some(true) = session.draining {
                 client.api(Api::PauseInbound).await?;
             }
         }
-        memory.looked_at_calls = false;
+        session.calls_checked = false;
         let mut paused = client.api(Api::Paused).await?.trim() == "true";
-        if memory.draining.is_none() && self.ending.is_noted() {
+        if session.draining.is_none() && self.ending.is_set() {
             if paused {
                 client.api(Api::Resume).await?;
                 paused = false;
                 info!(
-                    "new calls are taken again: they were refused because the pod was to end, and it has not"
+                    "new calls are accepted again: they were refused because the pod was ending, but it has not ended"
                 );
             }
-            self.ending.forget();
+            self.ending.clear();
         }
-        memory.draining = Some(paused);
+        session.draining = Some(paused);
         self.metrics.connected(true);
         self.metrics.legs(legs);
         self.findings.send_modify(|findings| {
@@ -236,53 +239,53 @@ impl Live {
             findings.absent = false;
             findings.version = Some(version.chars().take(64).collect());
             findings.draining = paused;
-            findings.ending = paused && self.ending.is_noted();
-            findings.listening &= memory.has_listened;
+            findings.ending = paused && self.ending.is_set();
+            findings.listening &= session.has_listened;
             findings.calls = legs;
         });
         Ok(())
     }
 
-    /// Waits for something to do.
-    async fn wait(
+    /// Waits for an event, a revision, an order or the next comparison.
+    async fn wait_for_work(
         &mut self,
         client: &Client,
         events: &mut Events,
-        memory: &mut SessionState,
+        session: &mut SessionState,
         compare_at: &mut Instant,
     ) -> Result<(), EslError> {
         tokio::select! {
-            event = events.next() => self.take(event.ok_or(EslError::Closed)?, memory, compare_at),
+            event = events.next() => self.on_event(event.ok_or(EslError::Closed)?, session, compare_at),
             changed = self.progress.changed() => {
-                // Without a follower nothing changes any more, and comparing goes on.
+                // Without a follower nothing changes any more, but comparisons continue.
                 if changed.is_err() {
                     tokio::time::sleep_until(*compare_at).await;
                 }
             }
-            Some(order) = self.orders.recv() => self.obey(order, client, memory).await?,
-            // Somebody waits for them to end.
-            () = tokio::time::sleep(COUNT), if memory.draining == Some(true) => {
-                self.legs(read::number(client, Api::CountChannels).await?);
+            Some(order) = self.orders.recv() => self.run_order(order, client, session).await?,
+            // Whoever drained the switch waits for its legs to end.
+            () = tokio::time::sleep(DRAIN_POLL_INTERVAL), if session.draining == Some(true) => {
+                self.record_legs(read::read_count(client, Api::CountChannels).await?);
             }
             () = tokio::time::sleep_until(*compare_at) => {}
         }
         Ok(())
     }
 
-    fn take(&mut self, event: Event, memory: &mut SessionState, compare_at: &mut Instant) {
+    fn on_event(&mut self, event: Event, session: &mut SessionState, compare_at: &mut Instant) {
         match event {
             Event::Heartbeat { sessions } => {
-                self.legs(sessions);
-                // What waited for calls to end need not wait longer.
-                if sessions == 0 && !memory.done.waiting.is_empty() {
+                self.record_legs(sessions);
+                // Changes that waited for calls to end can be made now.
+                if sessions == 0 && !session.last_report.waiting.is_empty() {
                     *compare_at = Instant::now();
                 }
             }
             Event::GatewayState { gateway, state, up } => {
-                // Of no other than were found: what is kept has its bounds.
-                if let Some(held) = memory.gateways.get_mut(&gateway) {
+                // Only of gateways that were read, so that the map stays bounded.
+                if let Some(held) = session.gateways.get_mut(&gateway) {
                     *held = GatewayState { state, up };
-                    self.tell_gateways(memory);
+                    self.publish_gateways(session);
                 }
             }
             Event::ProfileStarted { .. } => *compare_at = Instant::now(),
@@ -294,51 +297,51 @@ impl Live {
         }
     }
 
-    async fn obey(
+    async fn run_order(
         &mut self,
         order: Order,
         client: &Client,
-        memory: &mut SessionState,
+        session: &mut SessionState,
     ) -> Result<(), EslError> {
         let draining = order != Order::Resume;
         match order {
-            // A drain that somebody asked for stays one.
-            Order::End if memory.draining == Some(true) => {}
-            Order::End => self.ending.note(),
-            Order::Drain | Order::Resume => self.ending.forget(),
+            // A drain on request outlasts the pod's end.
+            Order::End if session.draining == Some(true) => {}
+            Order::End => self.ending.set(),
+            Order::Drain | Order::Resume => self.ending.clear(),
         }
         client.api(if draining { Api::PauseInbound } else { Api::Resume }).await?;
-        memory.draining = Some(draining);
-        info!(draining, ending = order == Order::End, "asked for");
-        let legs = read::number(client, Api::CountChannels).await?;
-        self.legs(legs);
+        session.draining = Some(draining);
+        info!(draining, ending = order == Order::End, "order carried out");
+        let legs = read::read_count(client, Api::CountChannels).await?;
+        self.record_legs(legs);
         self.findings.send_modify(|findings| {
             findings.draining = draining;
-            findings.ending = draining && self.ending.is_noted();
+            findings.ending = draining && self.ending.is_set();
         });
         Ok(())
     }
 
-    fn legs(&self, legs: u32) {
+    fn record_legs(&self, legs: u32) {
         self.metrics.legs(legs);
         self.findings.send_if_modified(|findings| std::mem::replace(&mut findings.calls, legs) != legs);
     }
 
-    /// Whether the replica holds everything there is.
+    /// Whether the replica has everything that Postgres has.
     fn is_complete(&self) -> bool {
         let progress = self.progress.borrow();
         progress.filled && progress.complete
     }
 
-    /// Whether the replica holds anything that the switch was not brought to.
-    fn is_behind(&self, memory: &SessionState) -> bool {
+    /// Whether the replica has revisions that were not applied to the switch.
+    fn is_behind(&self, session: &SessionState) -> bool {
         if !self.is_complete() {
             return false;
         }
-        memory.before.as_ref().is_none_or(|before| self.is_newer_than(before))
+        session.last_applied.as_ref().is_none_or(|before| self.is_newer_than(before))
     }
 
-    /// Whether the replica holds other revisions than it did.
+    /// Whether the replica's revisions differ from those of a snapshot.
     pub(super) fn is_newer_than(&self, before: &Snapshot) -> bool {
         let replica = &self.answers.replica;
         let held =
@@ -346,90 +349,91 @@ impl Live {
         replica.platform_revision() != before.platform_revision || replica.revisions() != held()
     }
 
-    /// Brings the switch to what the replica holds, and compares all of it where that is due. True
-    /// when all is as it should be, as far as it was looked at.
-    async fn round(
+    /// Applies what changed in the replica and, if `compare`, compares the whole switch and repairs
+    /// differences. Returns whether no difference is known.
+    async fn sync_once(
         &mut self,
         client: &Client,
-        memory: &mut SessionState,
+        session: &mut SessionState,
         compare: bool,
     ) -> Result<bool, EslError> {
         let Some(key) = self.answers.key.get().cloned() else { return Ok(false) };
-        // Before everything is there, what is missing here is not missing.
+        // Until the replica is filled, what it lacks may exist.
         if !self.progress.borrow_and_update().filled || self.answers.replica.platform_revision() == 0 {
             return Ok(false);
         }
         let start = Instant::now();
-        let mut moment = self.moment(memory, &key);
-        if moment.revised.is_empty() && !compare {
-            let outcome = Outcome::of(&memory.left, &memory.done, None, &moment.now, &key);
-            return Ok(self.conclude(memory, moment, outcome, &key));
+        let mut snapshot = self.replica_snapshot(session, &key);
+        if snapshot.revised.is_empty() && !compare {
+            let outcome = Outcome::new(&session.differences, &session.last_report, None, &snapshot.now, &key);
+            return Ok(self.publish_outcome(session, snapshot, outcome, &key));
         }
-        let mut want = wanted(&moment.now, &key, &self.answers.media);
+        let mut want = desired_state(&snapshot.now, &key, &self.answers.media);
         let mut repairs = Changes::new();
         if compare {
             self.metrics.compared();
-            (moment, want) = self.compare(client, memory, (moment, want), &key).await?;
-            repairs = std::mem::take(&mut memory.retry);
-            if !memory.looked_at_calls {
-                let calls = self.calls(client, memory, &moment.now, &key).await?;
-                memory.looked_at_calls = moment.complete && calls.as_ref().is_some_and(Changes::is_empty);
-                memory.left.extend(calls.into_iter().flatten());
+            (snapshot, want) = self.compare(client, session, (snapshot, want), &key).await?;
+            repairs = std::mem::take(&mut session.retry);
+            if !session.calls_checked {
+                let calls = self.stray_calls(client, session, &snapshot.now, &key).await?;
+                session.calls_checked = snapshot.complete && calls.as_ref().is_some_and(Changes::is_empty);
+                session.differences.extend(calls.into_iter().flatten());
             }
         }
-        if !moment.revised.is_empty() {
-            memory.hopeless.clear();
+        if !snapshot.revised.is_empty() {
+            session.ineffective.clear();
         }
         if compare && self.options.repair {
-            repairs.extend(memory.left.difference(&memory.hopeless).cloned());
+            repairs.extend(session.differences.difference(&session.ineffective).cloned());
         }
-        let all = moment.revised.union(&repairs).cloned();
-        let (todo, early): (Changes, Changes) = all.partition(|change| moment.complete || change.only_adds());
+        let all = snapshot.revised.union(&repairs).cloned();
+        let (todo, early): (Changes, Changes) =
+            all.partition(|change| snapshot.complete || change.only_adds());
         let waiting = early.into_iter().map(|change| (change, INCOMPLETE)).collect();
         if todo.is_empty() {
-            memory.done = ApplyReport { waiting, ..ApplyReport::default() };
-            let outcome = Outcome::of(&memory.left, &memory.done, None, &moment.now, &key);
-            return Ok(self.conclude(memory, moment, outcome, &key));
+            session.last_report = ApplyReport { waiting, ..ApplyReport::default() };
+            let outcome = Outcome::new(&session.differences, &session.last_report, None, &snapshot.now, &key);
+            return Ok(self.publish_outcome(session, snapshot, outcome, &key));
         }
-        self.note_running(client, &todo, &moment.now).await?;
-        let mut done = Applier { client, want: &want, key: &key }.apply(&todo).await?;
-        done.waiting.extend(waiting);
-        for (change, reason) in &done.refused {
-            warn!(kind = change.kind(), %change, reason, "a change was refused");
+        self.record_profile_overrides(client, &todo, &snapshot.now).await?;
+        let mut report = Applier { client, want: &want, key: &key }.apply(&todo).await?;
+        report.waiting.extend(waiting);
+        for (change, reason) in &report.refused {
+            warn!(kind = change.kind(), %change, reason, "FreeSWITCH refused a change");
         }
         let (ours, repairs): (Changes, Changes) =
-            done.tried.iter().cloned().partition(|c| moment.revised.contains(c));
+            report.tried.iter().cloned().partition(|c| snapshot.revised.contains(c));
         self.metrics.changed(&ours, "revision");
         self.metrics.changed(&repairs, "repair");
-        let found = self.settle(client, memory, &want, &moment.now, &done).await?;
+        let found = self.await_changes(client, session, &want, &snapshot.now, &report).await?;
         for change in &repairs {
-            match memory.left.contains(change) {
-                true => warn!(kind = change.kind(), %change, "a repair did not help"),
+            match session.differences.contains(change) {
+                true => warn!(kind = change.kind(), %change, "a repair had no effect"),
                 false => info!(kind = change.kind(), %change, "repaired"),
             }
         }
-        memory.retry = done.refused.keys().cloned().collect();
-        memory
-            .hopeless
-            .extend(memory.left.intersection(&done.tried).filter(|change| change.harms()).cloned());
-        let outcome = Outcome::of(&memory.left, &done, Some(&found), &moment.now, &key);
-        memory.done = done;
+        session.retry = report.refused.keys().cloned().collect();
+        session
+            .ineffective
+            .extend(session.differences.intersection(&report.tried).filter(|change| change.harms()).cloned());
+        let outcome = Outcome::new(&session.differences, &report, Some(&found), &snapshot.now, &key);
+        session.last_report = report;
         self.metrics.took(start.elapsed().as_secs_f64());
-        Ok(self.conclude(memory, moment, outcome, &key))
+        Ok(self.publish_outcome(session, snapshot, outcome, &key))
     }
 
-    fn conclude(
+    fn publish_outcome(
         &mut self,
-        memory: &mut SessionState,
+        session: &mut SessionState,
         ReplicaSnapshot { complete, now, .. }: ReplicaSnapshot,
         mut outcome: Outcome,
         key: &SigningKey,
     ) -> bool {
-        self.metrics.drift(memory.left.len());
+        self.metrics.drift(session.differences.len());
         let restarts = |profile: &str| Change::RestartProfile { profile: profile.to_owned() };
-        self.answers.running.retain(|profile| memory.left.contains(&restarts(profile)));
-        let gateways = trunks(&now, key, &memory.gateways);
-        // Before everything is there, what changed since the process before is not done.
+        self.answers.running.retain(|profile| session.differences.contains(&restarts(profile)));
+        let gateways = trunk_gateways(&now, key, &session.gateways);
+        // An incomplete replica does not show everything that changed since the previous process.
         if complete {
             self.applied.send_if_modified(|applied| {
                 let next = Some(outcome.applied(applied.as_ref(), &now));
@@ -437,13 +441,13 @@ impl Live {
                 *applied = next;
                 changed
             });
-            memory.before = Some(now);
+            session.last_applied = Some(now);
         }
         let same = outcome.drift.is_empty();
-        self.metrics.beyond(memory.beyond.len());
-        outcome.drift.extend(memory.beyond.iter().cloned());
+        self.metrics.not_compared(session.not_compared.len());
+        outcome.drift.extend(session.not_compared.iter().cloned());
         self.findings.send_if_modified(|findings| {
-            let Outcome { drift, problems, held, .. } = outcome;
+            let Outcome { drift, problems, not_applied: held, .. } = outcome;
             let now = SwitchReport { drift, problems, held, gateways, ..findings.clone() };
             let changed = *findings != now;
             *findings = now;
@@ -452,9 +456,9 @@ impl Live {
         same
     }
 
-    fn tell_gateways(&self, memory: &SessionState) {
-        let (Some(key), Some(before)) = (self.answers.key.get(), &memory.before) else { return };
-        let gateways = trunks(before, key, &memory.gateways);
+    fn publish_gateways(&self, session: &SessionState) {
+        let (Some(key), Some(before)) = (self.answers.key.get(), &session.last_applied) else { return };
+        let gateways = trunk_gateways(before, key, &session.gateways);
         self.findings.send_if_modified(|findings| {
             let changed = findings.gateways != gateways;
             findings.gateways = gateways;

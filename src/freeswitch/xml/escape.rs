@@ -1,101 +1,51 @@
-//! The one way text gets into an answer.
+//! The escape that every value in an answer passes through.
 //!
-//! mod_xml_curl runs an answer through FreeSWITCH's text preprocessor before it is parsed: that
-//! replaces `$${name}` whatever the XML escaping, and executes `X-PRE-PROCESS` elements, in CDATA
-//! too (contract §1.6). Numeric character references are not seen by it, and decoded by the parser.
+//! mod_xml_curl runs an answer through FreeSWITCH's text preprocessor before it parses the XML. The
+//! preprocessor replaces `$${name}` regardless of XML escaping and executes `X-PRE-PROCESS` elements,
+//! even in CDATA (contract §1.6). It does not see numeric character references; the parser decodes them.
 
 use std::io::{Result, Write};
 
-use wide::u8x16;
+/// The preprocessor's element without its first letter, in lower case.
+const PREPROCESSOR_TAIL: &str = "-pre-process";
 
-/// The preprocessor's element, in the small letters it is looked for in.
-const PREPROCESSOR: &[u8] = b"x-pre-process";
-
-/// Writes a value so that XML 1.0 parsers read it back as it is, without characters that XML or a
-/// line cannot hold (control characters, non-characters), and so that the preprocessor finds
-/// nothing in it.
+/// Writes a value so that an XML 1.0 parser reads the same value back and FreeSWITCH's preprocessor
+/// finds nothing in it. Drops the characters that XML or a single line cannot hold (control
+/// characters, non-characters).
+///
+/// # Errors
+/// When writing to `out` fails.
 pub fn escape(value: &str, out: &mut dyn Write) -> Result<()> {
-    let mut rest = value;
-    while let Some(at) = first_special(rest.as_bytes()) {
-        let (plain, special) = rest.split_at_checked(at).unwrap_or((rest, ""));
-        let mut chars = special.chars();
-        let Some(c) = chars.next() else { break };
-        let mut same = [0; 4];
-        let replacement = match c {
-            '&' => "&amp;",
-            '<' => "&lt;",
-            '>' => "&gt;",
-            '"' => "&quot;",
-            '\'' => "&#39;",
-            '$' => "&#36;",
-            'x' if starts_preprocessor(special) => "&#120;",
-            'X' if starts_preprocessor(special) => "&#88;",
-            c if is_dropped(c) => "",
-            c => c.encode_utf8(&mut same),
-        };
-        out.write_all(plain.as_bytes())?;
-        out.write_all(replacement.as_bytes())?;
-        rest = chars.as_str();
-    }
-    out.write_all(rest.as_bytes())
-}
-
-/// Where the first character begins that may not be written as it is.
-fn first_special(bytes: &[u8]) -> Option<usize> {
-    let (blocks, rest) = bytes.as_chunks::<16>();
-    for (index, block) in blocks.iter().enumerate() {
-        let found = first_special_in(block, index * 16, bytes);
-        if found.is_some() {
-            return found;
+    let mut escaped = String::with_capacity(value.len());
+    let mut chars = value.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            '$' => escaped.push_str("&#36;"),
+            'x' if continues_preprocessor(chars.as_str()) => escaped.push_str("&#120;"),
+            'X' if continues_preprocessor(chars.as_str()) => escaped.push_str("&#88;"),
+            c if is_dropped(c) => {}
+            c => escaped.push(c),
         }
     }
-    let mut last = [b' '; 16];
-    last.get_mut(..rest.len())?.copy_from_slice(rest);
-    first_special_in(&last, bytes.len() - rest.len(), bytes)
+    out.write_all(escaped.as_bytes())
 }
 
-/// The same in the block that begins at a place.
-fn first_special_in(block: &[u8; 16], start: usize, bytes: &[u8]) -> Option<usize> {
-    let mut suspects = suspects(block);
-    while suspects != 0 {
-        let at = start + suspects.trailing_zeros() as usize;
-        if is_special(bytes, at) {
-            return Some(at);
-        }
-        suspects &= suspects - 1;
-    }
-    None
-}
-
-/// A bit for each byte that may begin such a character, the first the lowest: few of a text's do.
-fn suspects(block: &[u8; 16]) -> u32 {
-    let block = u8x16::new(*block);
-    let is = |byte: u8| block.simd_eq(u8x16::splat(byte));
-    let differs_in = |bit: u8, byte: u8| (block | u8x16::splat(bit)).simd_eq(u8x16::splat(byte));
-    let control = block.min(u8x16::splat(0x1f)).simd_eq(block);
-    let beyond = block.max(u8x16::splat(0x7f)).simd_eq(block);
-    let quotes = is(b'"') | is(b'$') | differs_in(b'&' ^ b'\'', b'\'');
-    let brackets = differs_in(b'<' ^ b'>', b'>');
-    (control | beyond | quotes | brackets | differs_in(b'x' ^ b'X', b'x')).to_bitmask()
-}
-
-/// Whether a suspect is one: an x is only before a `-`, or before what may be dropped.
-fn is_special(bytes: &[u8], at: usize) -> bool {
-    !matches!(bytes.get(at), Some(b'x' | b'X')) || matches!(bytes.get(at + 1), Some(b'-' | ..0x20 | 0x7f..))
-}
-
-/// Characters no answer holds: C0 and C1 controls with tabulator and line ends, and what XML 1.0
-/// excludes.
+/// Characters that no answer contains: C0 and C1 controls, tabs and line ends among them, and the
+/// non-characters that XML 1.0 excludes.
 fn is_dropped(c: char) -> bool {
     c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}')
 }
 
-fn starts_preprocessor(rest: &str) -> bool {
-    // A dropped character inside the word would bring its halves together: they are skipped here.
+/// Whether the text after an `x` completes the preprocessor's element. Dropped characters inside the
+/// word are skipped, because dropping them would join its halves.
+fn continues_preprocessor(rest: &str) -> bool {
     let mut rest = rest.chars().filter(|c| !is_dropped(*c));
-    PREPROCESSOR
-        .iter()
-        .all(|letter| rest.next().is_some_and(|c| c.eq_ignore_ascii_case(&char::from(*letter))))
+    PREPROCESSOR_TAIL.chars().all(|letter| rest.next().is_some_and(|c| c.eq_ignore_ascii_case(&letter)))
 }
 
 #[cfg(test)]

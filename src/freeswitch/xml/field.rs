@@ -1,29 +1,35 @@
-//! The fields of mod_xml_curl's forms that are asked for, and how a name is found among them.
+//! The fields of mod_xml_curl's forms that answers depend on.
 //!
-//! FreeSWITCH is told to post these and no others (`deploy/freeswitch/posted.xml`). One that runs with
-//! the list of an older Centrex does not post a field that is new here: let nothing be allowed because
-//! a new field is absent.
+//! FreeSWITCH is configured to post only these (`deploy/freeswitch/posted.xml`). A FreeSWITCH that still
+//! has the list of an older Centrex does not post a field that is new here, so a missing new field must
+//! never allow anything.
 
-use crate::util::lookup::Names;
-
-/// Declares [`Field`]: what a field is called here, and its name in a form.
+/// Declares [`Field`] from pairs of variant and name in a form.
 macro_rules! fields {
     ($($field:ident $name:literal,)*) => {
-        /// A field that some answer depends on, by its name in the form.
+        /// A field that some answer depends on.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Field {
             $(#[doc = concat!("`", $name, "`")] $field,)*
         }
 
         impl Field {
-            /// All of them, in the order of their numbers.
+            /// All fields, in the order of their discriminants.
             pub const ALL: [Field; [$($name),*].len()] = [$(Field::$field),*];
 
-            const NAMES: [&str; Field::ALL.len()] = [$($name),*];
-
-            /// The name.
+            /// Its name in the form.
             pub const fn name(self) -> &'static str {
-                Self::NAMES[self as usize]
+                match self {
+                    $(Field::$field => $name,)*
+                }
+            }
+
+            /// The field with a name; `None` for an unknown one.
+            pub fn by_name(name: &[u8]) -> Option<Field> {
+                match str::from_utf8(name).ok()? {
+                    $($name => Some(Field::$field),)*
+                    _ => None,
+                }
             }
         }
     };
@@ -90,19 +96,12 @@ fields! {
 }
 
 impl Field {
-    /// The field with a name.
-    pub fn by_name(name: &[u8]) -> Option<Field> {
-        Self::ALL.get(TABLE.number(name)?).copied()
-    }
-
-    /// Whether FreeSWITCH writes it itself, ahead of everything a phone has a hand in, and without
-    /// URL encoding.
+    /// Whether FreeSWITCH writes the field itself, before every field that a phone can influence, and
+    /// without URL encoding.
     pub const fn is_basic(self) -> bool {
         matches!(self, Field::Section | Field::TagName | Field::KeyName | Field::KeyValue)
     }
 }
-
-static TABLE: Names<{ Field::ALL.len() }> = Names::new(Field::NAMES);
 
 #[cfg(test)]
 mod tests {

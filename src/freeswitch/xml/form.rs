@@ -1,86 +1,63 @@
-//! The form mod_xml_curl posts, read without copying it.
+//! The form that mod_xml_curl posts, read without copying it.
 //!
-//! Five basic fields come first, formatted without URL encoding, so that a phone's realm can put
-//! further pairs behind them; the event's fields follow, and a later one replaces an earlier one
-//! (contract §1.3). So of the basic fields the first counts, of all others the last.
+//! The five basic fields come first and are not URL-encoded, so a phone's realm can append further
+//! pairs to them. The event's fields follow; a later one replaces an earlier one (contract §1.3).
+//! Therefore the first of several values of a basic field counts, and the last of any other field.
 
 use std::borrow::Cow;
 
-use memchr::memchr;
 use percent_encoding::percent_decode;
-use wide::u8x16;
 
 use super::field::Field;
-use crate::util::lookup::places;
 use crate::util::lossy::lossy;
 
-/// The fields that are asked for anywhere, still encoded. Where FreeSWITCH's own configuration
-/// chooses, a dialplan lookup has two hundred pairs, nine of ten of which nobody asks for: they leave no
-/// trace here.
+/// The known fields of a form, still encoded. FreeSWITCH's own configuration decides how many pairs a
+/// lookup has (up to two hundred); unknown ones are not kept.
 #[derive(Debug)]
 pub struct Form<'a> {
     values: [Option<&'a [u8]>; Field::ALL.len()],
 }
 
 impl<'a> Form<'a> {
-    /// Reads a body. Never fails: what is no pair has no name that is ever asked for.
+    /// Parses a body. Never fails: text that is not a pair has no known name.
     pub fn parse(body: &'a [u8]) -> Self {
-        let mut form = Self { values: [None; Field::ALL.len()] };
-        let (mut start, mut equals) = (0, None);
-        each_separator(body, |at| match body.get(at) {
-            Some(b'=') => equals = equals.or(Some(at)),
-            _ => {
-                form.take(body, start, equals, at);
-                (start, equals) = (at + 1, None);
+        let mut values = [None; Field::ALL.len()];
+        for pair in body.split(|byte| *byte == b'&') {
+            let mut parts = pair.splitn(2, |byte| *byte == b'=');
+            let (name, value) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+            let Some(field) = Field::by_name(name) else { continue };
+            if let Some(slot) = values.get_mut(field as usize)
+                && !(field.is_basic() && slot.is_some())
+            {
+                *slot = Some(value);
             }
-        });
-        form.take(body, start, equals, body.len());
-        form
-    }
-
-    /// Takes a pair in, whose name ends at the first `=`, or at its end.
-    fn take(&mut self, body: &'a [u8], start: usize, equals: Option<usize>, end: usize) {
-        let Some(field) = body.get(start..equals.unwrap_or(end)).and_then(Field::by_name) else { return };
-        let value = equals.and_then(|equals| body.get(equals + 1..end)).unwrap_or_default();
-        if let Some(held) = self.values.get_mut(field as usize)
-            && !(field.is_basic() && held.is_some())
-        {
-            *held = Some(value);
         }
+        Self { values }
     }
 
-    /// The value of a field: of the first one with that name, as it is, if it is a basic field; of
-    /// the last one, decoded, otherwise. A plus sign is a plus sign (FreeSWITCH never writes a space
-    /// as one), and bytes that are not UTF-8 become U+FFFD.
+    /// The value of a field. A basic field is not decoded; any other is URL-decoded. A plus sign stays
+    /// a plus sign (FreeSWITCH never writes a space as one), and bytes that are not UTF-8 become U+FFFD.
     pub fn get(&self, field: Field) -> Option<Cow<'a, str>> {
         let raw = self.raw(field)?;
-        if field.is_basic() || memchr(b'%', raw).is_none() {
-            return Some(lossy(raw));
-        }
-        Some(percent_decode(raw).decode_utf8_lossy())
+        if field.is_basic() { Some(lossy(raw)) } else { Some(percent_decode(raw).decode_utf8_lossy()) }
     }
 
-    /// As [`Form::get`], with an absent field as empty text.
+    /// Like [`Form::get`], with empty text for a missing field.
     pub fn text(&self, field: Field) -> Cow<'a, str> {
         self.get(field).unwrap_or_default()
     }
 
-    /// Whether there is a field of that name and this value.
+    /// Whether the field is present and has this value.
     pub fn is(&self, field: Field, value: &str) -> bool {
-        self.raw(field).is_some_and(|raw| {
-            // What has nothing encoded in it is its text: to make a text of each takes longer.
-            (raw == value.as_bytes() && memchr(b'%', raw).is_none())
-                || self.get(field).is_some_and(|text| text == value)
-        })
+        self.get(field).is_some_and(|text| text == value)
     }
 
-    /// Whether a field's value is longer than this many bytes, decoded.
-    pub fn is_longer(&self, field: Field, most: usize) -> bool {
-        // Nothing gets longer when it is decoded.
-        self.raw(field).is_some_and(|raw| raw.len() > most && percent_decode(raw).count() > most)
+    /// Whether a field's decoded value is longer than `limit` bytes.
+    pub fn is_longer(&self, field: Field, limit: usize) -> bool {
+        self.raw(field).is_some_and(|raw| percent_decode(raw).count() > limit)
     }
 
-    /// True when there is a field of that name.
+    /// Whether the field is present.
     pub fn has(&self, field: Field) -> bool {
         self.raw(field).is_some()
     }
@@ -88,22 +65,6 @@ impl<'a> Form<'a> {
     fn raw(&self, field: Field) -> Option<&'a [u8]> {
         self.values.get(field as usize).copied().flatten()
     }
-}
-
-/// Tells where `&` and `=` stand. There is one every eighteen bytes: whether any of 64 bytes is one
-/// is found together, and no search is begun anew after each.
-fn each_separator(body: &[u8], mut tell: impl FnMut(usize)) {
-    let (blocks, rest) = body.as_chunks::<64>();
-    for (index, block) in blocks.iter().enumerate() {
-        let mut found =
-            places(block, |part| part.simd_eq(u8x16::splat(b'&')) | part.simd_eq(u8x16::splat(b'=')));
-        while found != 0 {
-            tell(index * 64 + found.trailing_zeros() as usize);
-            found &= found - 1;
-        }
-    }
-    let in_rest = rest.iter().enumerate().filter(|(_, byte)| matches!(byte, b'&' | b'='));
-    in_rest.for_each(|(at, _)| tell(blocks.len() * 64 + at));
 }
 
 #[cfg(test)]
@@ -139,15 +100,6 @@ mod tests {
         assert!(form.is(Field::To, "100") && !form.is(Field::To, "1001") && !form.is(Field::To, ""));
         assert!(form.is(Field::ToUser, "%00") && !form.is(Field::ToUser, "%2500"));
         assert!(form.is(Field::ToHost, "") && !form.is(Field::Domain, ""));
-    }
-
-    #[test]
-    fn separators_are_found_wherever_they_stand() {
-        let body: Vec<u8> = (0..=255).chain(*b"&=&&==").chain((0..=255).rev()).chain(*b"=").collect();
-        let expected: Vec<usize> = (0..body.len()).filter(|at| matches!(body[*at], b'&' | b'=')).collect();
-        let mut found = Vec::new();
-        each_separator(&body, |at| found.push(at));
-        assert_eq!(found, expected);
     }
 
     #[test]

@@ -10,7 +10,6 @@ pub mod form;
 pub mod profile_overrides;
 pub mod render;
 mod samples;
-mod static_template;
 pub mod templates;
 
 use std::sync::{Arc, OnceLock};

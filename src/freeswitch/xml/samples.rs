@@ -9,9 +9,8 @@ use tera::Context;
 use uuid::Uuid;
 
 use super::configuration::*;
-use super::directory::{Domain, Group, Mailbox, Member};
-use super::render::context;
-use super::templates::{DIALPLAN, PLACED};
+use super::directory::{Callee, Credentials, Domain, Group, Mailbox, Member, User};
+use super::render::Dialplan;
 use crate::route::{Action, names};
 
 const DOMAIN: &str = "acme.example.com";
@@ -20,7 +19,10 @@ const USER: &str = "1001";
 /// Every template that makes a document, with a sample of its values.
 pub(super) fn all() -> Vec<(&'static str, Context)> {
     let dial_string = || format!("sofia/internal/{USER}%{DOMAIN}");
-    let pairs = [
+    let action = Action { application: "answer", data: String::new() };
+    let user =
+        User { domain: DOMAIN, user: USER, tenant: "tenant", context: "context", time_zone: "Europe/Berlin" };
+    let samples = [
         ("chatplan/final.xml", Some(Context::new())),
         ("configuration/acl.xml", values(&acl())),
         ("configuration/callcenter.xml", values(&callcenter())),
@@ -29,6 +31,13 @@ pub(super) fn all() -> Vec<(&'static str, Context)> {
         ("configuration/local_stream.xml", values(&local_streams())),
         ("configuration/sofia.xml", values(&sofia())),
         ("configuration/voicemail.xml", values(&voicemail())),
+        (
+            "dialplan/extension.xml",
+            values(&Dialplan { context: "context", extension: "extension", actions: &[action] }),
+        ),
+        ("directory/auth.xml", values(&Credentials { user, a1_hash: "a1_hash" })),
+        ("directory/call.xml", values(&Callee { user, dial_string: dial_string() })),
+        ("directory/user.xml", values(&user)),
         ("directory/domain.xml", values(&Domain { domain: DOMAIN, users: vec![USER] })),
         (
             "directory/group.xml",
@@ -51,12 +60,7 @@ pub(super) fn all() -> Vec<(&'static str, Context)> {
         ),
         ("ivr/menu.xml", values(&menu())),
     ];
-    let placed = PLACED.map(|(name, names)| {
-        let texts: Vec<_> = names.iter().map(|name| (*name, *name)).collect();
-        let actions = [Action { application: "answer", data: String::new() }];
-        (name, context(&texts, (name == DIALPLAN).then_some(&actions)).ok())
-    });
-    pairs.into_iter().chain(placed).filter_map(|(name, values)| Some((name, values?))).collect()
+    samples.into_iter().filter_map(|(name, values)| Some((name, values?))).collect()
 }
 
 fn values<T: Serialize>(sample: &T) -> Option<Context> {

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use tera::{Context, Kwargs, State, Tera, TeraResult, Value};
 
-use super::static_template::StaticTemplate;
 use super::{escape, samples};
 
 /// A template that is built in.
@@ -40,29 +39,10 @@ const BUILT_IN: [(&str, &str); 18] = built_in![
 /// Filters that would let a value past the escaping.
 const FORBIDDEN_FILTERS: [&str; 4] = ["safe", "escape_html", "escape_xml", "newlines_to_br"];
 
-/// The template of calls.
-pub(super) const DIALPLAN: &str = "dialplan/extension.xml";
-/// The template of a phone that authenticates.
-pub(super) const AUTH: &str = "directory/auth.xml";
-/// The template of a user who is called.
-pub(super) const CALL: &str = "directory/call.xml";
-/// The template of a user who is asked for.
-pub(super) const USER: &str = "directory/user.xml";
-
-/// Templates of what every call and every registration waits for, and the texts that each is given.
-pub(super) const PLACED: [(&str, &[&str]); 4] = [
-    (DIALPLAN, &["context", "extension"]),
-    (AUTH, &["domain", "user", "tenant", "context", "time_zone", "a1_hash"]),
-    (CALL, &["domain", "user", "tenant", "context", "time_zone", "dial_string"]),
-    (USER, &["domain", "user", "tenant", "context", "time_zone"]),
-];
-
 /// The templates, compiled.
 #[derive(Debug)]
 pub struct Templates {
     tera: Tera,
-    /// Those of [`PLACED`] that do no more than to place their texts.
-    cuts: Vec<(&'static str, StaticTemplate)>,
 }
 
 /// Why templates cannot be used, or an answer not be made.
@@ -137,14 +117,8 @@ impl Templates {
     fn new(sources: Vec<(String, String)>) -> Result<Self, TemplateError> {
         // First as written, so that errors name the right line, then in one line (contract §13).
         let written = compile(sources.clone())?;
-        let squeezed: Vec<_> =
-            sources.into_iter().map(|(name, source)| (name, in_one_line(&source))).collect();
-        let cut = |(placed, texts)| {
-            let (_, source) = squeezed.iter().find(|(name, _)| name == placed)?;
-            Some((placed, StaticTemplate::new(source, texts)?))
-        };
-        let cuts = PLACED.into_iter().filter_map(cut).collect();
-        let templates = Self { tera: compile(squeezed)?, cuts };
+        let joined = sources.into_iter().map(|(name, source)| (name, in_one_line(&source))).collect();
+        let templates = Self { tera: compile(joined)? };
         for (name, context) in samples::all() {
             let as_written = written.render(name, &context)?;
             let document = templates.render(name, &context)?;
@@ -154,11 +128,6 @@ impl Templates {
             }
         }
         Ok(templates)
-    }
-
-    /// A template that only places texts, cut.
-    pub(super) fn cut(&self, name: &str) -> Option<&StaticTemplate> {
-        self.cuts.iter().find(|(cut, _)| *cut == name).map(|(_, cut)| cut)
     }
 
     /// Renders a document.

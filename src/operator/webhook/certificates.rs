@@ -1,6 +1,5 @@
-//! The webhook's certificate: read from files, or made and renewed by ourselves.
+//! The webhook's serving certificate: read from files, or issued and renewed by the operator.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use axum_server::tls_rustls::RustlsConfig;
@@ -16,31 +15,33 @@ use rcgen::{
 };
 use serde_json::json;
 
+use crate::http::listener::ListenError;
 use crate::operator::api::{MANAGER, Refusal};
 
-/// How long a certificate holds, and how long before its end it is made anew.
-const LIFE: SignedDuration = SignedDuration::from_hours(24 * 90);
-const RENEW: SignedDuration = SignedDuration::from_hours(24 * 30);
-/// How long the authority holds that signs it.
-const AUTHORITY_LIFE: SignedDuration = SignedDuration::from_hours(24 * 3650);
-/// Clocks differ.
-const SLACK: SignedDuration = SignedDuration::from_hours(1);
+/// Lifetime of an issued certificate.
+const LIFETIME: SignedDuration = SignedDuration::from_hours(24 * 90);
+/// How long before its expiry a certificate is renewed.
+const RENEW_BEFORE: SignedDuration = SignedDuration::from_hours(24 * 30);
+/// Lifetime of the certificate authority.
+const CA_LIFETIME: SignedDuration = SignedDuration::from_hours(24 * 3650);
+/// How far the clock of the API server may be behind.
+const CLOCK_SKEW: SignedDuration = SignedDuration::from_hours(1);
 
-/// What is wrong with the webhook's certificate or listener.
+/// Why the webhook has no certificate or no listener.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
 pub enum CertificateError {
-    #[error("--webhook-listen {listen}: {source}")]
-    Listen { listen: SocketAddr, source: std::io::Error },
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     #[error("--webhook-cert-dir: {path}: {source}")]
     Read { path: PathBuf, source: std::io::Error },
     #[error("the webhook's certificate and key cannot be used: {0}")]
     Unusable(std::io::Error),
-    #[error("the webhook's certificate cannot be made: {0}")]
-    Make(#[from] rcgen::Error),
-    #[error("the webhook's certificate on the API server: {0}")]
+    #[error("the webhook's certificate cannot be issued: {0}")]
+    Issue(#[from] rcgen::Error),
+    #[error("the API server, about the webhook's certificate: {0}")]
     Api(String),
-    #[error("--webhook-service and --webhook-configuration are needed where --webhook-cert-dir is left out")]
+    #[error("--webhook-service and --webhook-configuration are required without --webhook-cert-dir")]
     Incomplete,
 }
 
@@ -48,21 +49,24 @@ impl From<Refusal> for CertificateError {
     fn from(refusal: Refusal) -> Self {
         Self::Api(match refusal {
             Refusal::Failed(cause) => cause.0,
-            Refusal::Gone => "it is not there".to_owned(),
-            Refusal::Exists | Refusal::Conflict => "others write it all the time".to_owned(),
+            Refusal::Gone => "not found".to_owned(),
+            Refusal::Exists | Refusal::Conflict => "conflict with another writer".to_owned(),
         })
     }
 }
 
 /// A certificate and its key, as PEM.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Pair {
+pub struct TlsPair {
     certificate: Vec<u8>,
     key: Vec<u8>,
 }
 
-impl Pair {
-    /// Reads `tls.crt` and `tls.key`.
+impl TlsPair {
+    /// Reads `tls.crt` and `tls.key` of a directory.
+    ///
+    /// # Errors
+    /// A file is missing or unreadable.
     pub async fn read(directory: &Path) -> Result<Self, CertificateError> {
         let read = async |name| {
             let path = directory.join(name);
@@ -71,21 +75,27 @@ impl Pair {
         Ok(Self { certificate: read("tls.crt").await?, key: read("tls.key").await? })
     }
 
-    /// What a server needs to serve it.
+    /// The TLS configuration of a server with this certificate.
+    ///
+    /// # Errors
+    /// The certificate or key is not PEM, or they do not belong together.
     pub async fn config(&self) -> Result<RustlsConfig, CertificateError> {
         let config = RustlsConfig::from_pem(self.certificate.clone(), self.key.clone()).await;
         config.map_err(CertificateError::Unusable)
     }
 
-    /// Serves it from now on.
-    pub async fn put_into(&self, config: &RustlsConfig) -> Result<(), CertificateError> {
-        let done = config.reload_from_pem(self.certificate.clone(), self.key.clone()).await;
-        done.map_err(CertificateError::Unusable)
+    /// Replaces the certificate of a running server, for new connections.
+    ///
+    /// # Errors
+    /// As [`TlsPair::config`].
+    pub async fn load_into(&self, config: &RustlsConfig) -> Result<(), CertificateError> {
+        let loaded = config.reload_from_pem(self.certificate.clone(), self.key.clone()).await;
+        loaded.map_err(CertificateError::Unusable)
     }
 }
 
-/// A certificate of our own, kept in a Secret that all replicas share.
-pub struct SelfMade {
+/// Issues the certificate, and stores it in a Secret that all replicas share.
+pub struct CertificateIssuer {
     secrets: Api<Secret>,
     configurations: Api<ValidatingWebhookConfiguration>,
     namespace: String,
@@ -93,8 +103,8 @@ pub struct SelfMade {
     configuration: String,
 }
 
-impl SelfMade {
-    /// For a Service, trusted by a webhook configuration.
+impl CertificateIssuer {
+    /// For a Service, with the authority as `caBundle` of a ValidatingWebhookConfiguration.
     pub fn new(client: Client, namespace: String, service: String, configuration: String) -> Self {
         Self {
             secrets: Api::namespaced(client.clone(), &namespace),
@@ -105,41 +115,47 @@ impl SelfMade {
         }
     }
 
-    /// The certificate there is, made or renewed if need be; the API server trusts it then.
-    pub async fn pair(&self) -> Result<Pair, CertificateError> {
+    /// The current certificate, issued or renewed where necessary. The API server trusts it afterwards.
+    ///
+    /// # Errors
+    /// The API server refuses, or the Secret was made by something else.
+    pub async fn pair(&self) -> Result<TlsPair, CertificateError> {
         let secret = self.secret().await?;
         let value =
             |name: &str| secret.data.iter().flatten().find(|(key, _)| *key == name).map(|(_, v)| v.0.clone());
         let (Some(certificate), Some(key), Some(authority)) =
             (value("tls.crt"), value("tls.key"), value("ca.crt"))
         else {
-            return Err(CertificateError::Api(format!("Secret {} is not one of ours", self.secret_name())));
+            return Err(CertificateError::Api(format!(
+                "Secret {} has no tls.crt, tls.key and ca.crt",
+                self.secret_name()
+            )));
         };
-        self.trust(&authority).await?;
-        Ok(Pair { certificate, key })
+        self.publish_authority(&authority).await?;
+        Ok(TlsPair { certificate, key })
     }
 
     fn secret_name(&self) -> String {
         format!("{}-tls", self.service)
     }
 
-    /// The Secret, with a certificate that holds long enough.
+    /// The Secret, with a certificate that is not due for renewal.
     async fn secret(&self) -> Result<Secret, CertificateError> {
         let name = self.secret_name();
-        let there = self.secrets.get_opt(&name).await.map_err(Refusal::from)?;
-        if let Some(there) = &there
-            && renew_at(there).is_some_and(|at| Timestamp::now() < at)
+        let existing = self.secrets.get_opt(&name).await.map_err(Refusal::from)?;
+        if let Some(existing) = &existing
+            && renew_at(existing).is_some_and(|at| Timestamp::now() < at)
         {
-            return Ok(there.clone());
+            return Ok(existing.clone());
         }
-        let made = self.make(there.as_ref())?;
-        let written = match there {
-            Some(_) => self.secrets.replace(&name, &PostParams::default(), &made).await,
-            None => self.secrets.create(&PostParams::default(), &made).await,
+        let issued = self.issue(existing.as_ref())?;
+        let written = match existing {
+            Some(_) => self.secrets.replace(&name, &PostParams::default(), &issued).await,
+            None => self.secrets.create(&PostParams::default(), &issued).await,
         };
         match written.map_err(Refusal::from) {
             Ok(written) => Ok(written),
-            // Another replica was faster.
+            // Another replica wrote first.
             Err(Refusal::Exists | Refusal::Conflict) => {
                 Ok(self.secrets.get(&name).await.map_err(Refusal::from)?)
             }
@@ -147,10 +163,10 @@ impl SelfMade {
         }
     }
 
-    /// A new certificate; by the authority there is, so that nobody has to learn a new one.
-    fn make(&self, there: Option<&Secret>) -> Result<Secret, CertificateError> {
+    /// A new certificate of the existing authority, which the API server trusts already, or of a new one.
+    fn issue(&self, existing: Option<&Secret>) -> Result<Secret, CertificateError> {
         let text = |name: &str| {
-            let data = there?.data.as_ref()?.get(name)?;
+            let data = existing?.data.as_ref()?.get(name)?;
             String::from_utf8(data.0.clone()).ok()
         };
         let now = Timestamp::now();
@@ -158,25 +174,25 @@ impl SelfMade {
             (Some(certificate), Some(key)) => (certificate, KeyPair::from_pem(&key)?),
             _ => {
                 let key = KeyPair::generate()?;
-                (authority(now)?.self_signed(&key)?.pem(), key)
+                (authority_params(now)?.self_signed(&key)?.pem(), key)
             }
         };
         let issuer = Issuer::from_ca_cert_pem(&authority, &authority_key)?;
         let key = KeyPair::generate()?;
-        let certificate = leaf(&self.service, &self.namespace, now)?.signed_by(&key, &issuer)?;
+        let certificate = serving_params(&self.service, &self.namespace, now)?.signed_by(&key, &issuer)?;
         let data = [
             ("ca.crt", authority),
             ("ca.key", authority_key.serialize_pem()),
             ("tls.crt", certificate.pem()),
             ("tls.key", key.serialize_pem()),
         ];
-        let mut secret = there.cloned().unwrap_or_default();
+        let mut secret = existing.cloned().unwrap_or_default();
         secret.metadata.name = Some(self.secret_name());
         secret.metadata.namespace = Some(self.namespace.clone());
         let labels = secret.metadata.labels.get_or_insert_default();
         labels.insert("app.kubernetes.io/managed-by".to_owned(), MANAGER.to_owned());
         let annotations = secret.metadata.annotations.get_or_insert_default();
-        annotations.insert(RENEW_AT.to_owned(), (now + LIFE - RENEW).to_string());
+        annotations.insert(RENEW_AT.to_owned(), (now + LIFETIME - RENEW_BEFORE).to_string());
         secret.type_.get_or_insert_with(|| "kubernetes.io/tls".to_owned());
         secret.data = Some(
             data.map(|(name, text)| (name.to_owned(), ByteString(text.into_bytes()))).into_iter().collect(),
@@ -184,8 +200,8 @@ impl SelfMade {
         Ok(secret)
     }
 
-    /// Has the API server trust the authority.
-    async fn trust(&self, authority: &[u8]) -> Result<(), CertificateError> {
+    /// Writes the authority into the webhook configuration, so that the API server trusts it.
+    async fn publish_authority(&self, authority: &[u8]) -> Result<(), CertificateError> {
         let now = self.configurations.get(&self.configuration).await.map_err(Refusal::from)?;
         let webhooks = now.webhooks.unwrap_or_default();
         let trusted =
@@ -205,41 +221,41 @@ impl SelfMade {
     }
 }
 
-/// Annotation of the Secret: when its certificate is to be made anew.
+/// Annotation of the Secret: when its certificate is due for renewal.
 const RENEW_AT: &str = "centrex.dev/renew-at";
 
 fn renew_at(secret: &Secret) -> Option<Timestamp> {
     secret.metadata.annotations.as_ref()?.get(RENEW_AT)?.parse().ok()
 }
 
-fn times(params: &mut CertificateParams, now: Timestamp, life: SignedDuration) {
+fn set_validity(params: &mut CertificateParams, now: Timestamp, lifetime: SignedDuration) {
     let day = |at: Timestamp| {
         let date = at.to_zoned(jiff::tz::TimeZone::UTC).date();
         let month = u8::try_from(date.month()).unwrap_or(1);
         rcgen::date_time_ymd(i32::from(date.year()), month, u8::try_from(date.day()).unwrap_or(1))
     };
-    params.not_before = day(now - SLACK);
-    params.not_after = day(now + life);
+    params.not_before = day(now - CLOCK_SKEW);
+    params.not_after = day(now + lifetime);
 }
 
-fn authority(now: Timestamp) -> Result<CertificateParams, rcgen::Error> {
+fn authority_params(now: Timestamp) -> Result<CertificateParams, rcgen::Error> {
     let mut params = CertificateParams::new(Vec::new())?;
     params.distinguished_name.push(DnType::CommonName, "Centrex webhook authority");
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
-    times(&mut params, now, AUTHORITY_LIFE);
+    set_validity(&mut params, now, CA_LIFETIME);
     Ok(params)
 }
 
-fn leaf(service: &str, namespace: &str, now: Timestamp) -> Result<CertificateParams, rcgen::Error> {
+fn serving_params(service: &str, namespace: &str, now: Timestamp) -> Result<CertificateParams, rcgen::Error> {
     let service_name = format!("{service}.{namespace}.svc");
-    // By URL, where the API server runs beside it.
-    let here = ["localhost".to_owned(), "127.0.0.1".to_owned()];
-    let names = [service_name.clone(), format!("{service_name}.cluster.local")].into_iter().chain(here);
+    // An API server on the same host may be configured with a URL.
+    let local = ["localhost".to_owned(), "127.0.0.1".to_owned()];
+    let names = [service_name.clone(), format!("{service_name}.cluster.local")].into_iter().chain(local);
     let mut params = CertificateParams::new(names.collect::<Vec<_>>())?;
     params.distinguished_name.push(DnType::CommonName, service);
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    times(&mut params, now, LIFE);
+    set_validity(&mut params, now, LIFETIME);
     Ok(params)
 }

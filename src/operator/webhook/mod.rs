@@ -1,22 +1,21 @@
 //! The validating admission webhook: refuses at `kubectl apply` what compile would refuse.
 //!
-//! Everything is judged again when it is reconciled, so the API server is told to go on where the
-//! webhook cannot be reached (`failurePolicy: Ignore`): an operator that is down must not stop
-//! others from working.
+//! Reconciling checks the same rules again, so the webhook has `failurePolicy: Ignore`: while the operator is down,
+//! `kubectl apply` works.
 
 mod certificates;
 mod review;
 mod verdict;
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::State;
+use axum::extract::rejection::JsonRejection;
 use axum::routing::post;
 use axum::{Json, Router};
-use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -26,29 +25,29 @@ use kube::core::admission::AdmissionReview;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::http::body::LimitedBody;
+use crate::http::listener::Listener;
 use crate::reconcile::CompileState;
 use crate::source::{Change, ObjectKey, cluster};
 use crate::util::backoff::Backoff;
 
 pub use certificates::CertificateError;
-use certificates::{Pair, SelfMade};
-use verdict::Origin;
+use certificates::{CertificateIssuer, TlsPair};
+use verdict::ObjectReader;
 
-/// How often certificates are looked at again.
-const LOOK: Duration = Duration::from_secs(60);
-/// Pauses before a certificate that could not be read or made is requested again.
+/// How often the certificate is read again, or checked for renewal.
+const RENEWAL_INTERVAL: Duration = Duration::from_secs(60);
+/// Pauses before another attempt to get a certificate.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(10));
-/// How long reviews under way may take at the end.
-const DRAIN: Duration = Duration::from_secs(2);
-/// Most bytes of a review: two objects of the largest size etcd takes.
-const MAX_BODY: usize = 7 << 20;
+/// Limit of a review in bytes: two objects of the largest size that etcd takes.
+const MAX_REVIEW_BYTES: usize = 7 << 20;
 
 /// Where the certificate comes from.
 #[derive(Clone, Debug)]
 pub enum Source {
-    /// From files that somebody else renews, such as cert-manager.
+    /// Files that cert-manager, for example, renews.
     Directory(PathBuf),
-    /// Made by ourselves, for a Service, and put into a webhook configuration.
+    /// Issued by the operator for a Service, and published in a webhook configuration.
     SelfMade {
         /// Namespace of the Service and of the Secret.
         namespace: String,
@@ -59,168 +58,153 @@ pub enum Source {
     },
 }
 
-/// What the webhook needs.
+/// Options of the webhook.
 pub struct Options {
-    /// Address.
+    /// Address, `--webhook-listen`.
     pub listen: SocketAddr,
-    /// Certificate.
+    /// Where its certificate comes from.
     pub source: Source,
 }
 
-/// Answers until it is stopped, from when there is a certificate: the API server may refuse its Secret for
-/// the moment, and that stops nothing else.
+/// Serves reviews until stopped, as soon as there is a certificate: the API server may refuse its Secret for a
+/// while, and the rest of the operator runs meanwhile.
 ///
 /// # Errors
 /// The address is taken.
 pub async fn start(
     options: Options,
     client: Client,
-    known: Arc<RwLock<CompileState>>,
+    state: Arc<RwLock<CompileState>>,
     tasks: &TaskTracker,
     stop: CancellationToken,
 ) -> Result<(), CertificateError> {
-    let listener = bind(options.listen)?;
-    let judge = Arc::new(Judge { known, client: client.clone() });
-    let keeper = Keeper::new(options.source, client);
-    // Without a certificate the address is not held: who connects is refused at once, and does not wait.
-    let (first, listener) = match keeper.usable().await {
-        Ok(usable) => (Some(usable), Some(listener)),
+    let listener = bind(options.listen).await?;
+    let reviewer = Arc::new(Reviewer { state, client: client.clone() });
+    let certificates = CertificateSource::new(options.source, client);
+    // Without a certificate the listener is closed: the API server is refused at once, and does not wait.
+    let (first, listener) = match certificates.load().await {
+        Ok(loaded) => (Some(loaded), Some(listener)),
         Err(error) => {
-            told(&error);
+            warn_not_serving(&error);
             (None, None)
         }
     };
     tasks.spawn(async move {
-        let begun = stop.run_until_cancelled(begin(&keeper, options.listen, first, listener)).await;
-        let Some((pair, config, listener)) = begun else { return };
-        let app = Router::new()
-            .route("/validate", post(validate))
-            .layer(DefaultBodyLimit::max(MAX_BODY))
-            .with_state(judge);
-        let handle = Handle::<SocketAddr>::new();
-        let server = match axum_server::from_tcp_rustls(listener, config.clone()) {
-            Ok(server) => server.handle(handle.clone()),
-            Err(error) => return tracing::error!(%error, "the webhook's listener cannot be used"),
-        };
-        let renewing = async {
-            stop.run_until_cancelled(keep(keeper, pair, config)).await;
-            handle.graceful_shutdown(Some(DRAIN));
-        };
-        let (ended, ()) = tokio::join!(server.serve(app.into_make_service()), renewing);
-        if let Err(error) = ended {
-            tracing::error!(%error, "the webhook's listener ended");
-        }
+        let prepared =
+            stop.run_until_cancelled(prepare(&certificates, options.listen, first, listener)).await;
+        let Some((pair, config, listener)) = prepared else { return };
+        let router = Router::new().route("/validate", post(validate)).with_state(reviewer);
+        let serving = listener.serve_tls(router, config.clone(), stop.clone());
+        let renewing = stop.run_until_cancelled(renew(certificates, pair, config));
+        tokio::join!(serving, renewing);
     });
     Ok(())
 }
 
-/// Tries until there are a certificate and a listener.
-async fn begin(
-    keeper: &Keeper,
+/// Retries until there are a certificate and a listener.
+async fn prepare(
+    certificates: &CertificateSource,
     listen: SocketAddr,
-    mut first: Option<(Pair, RustlsConfig)>,
-    mut listener: Option<TcpListener>,
-) -> (Pair, RustlsConfig, TcpListener) {
+    mut first: Option<(TlsPair, RustlsConfig)>,
+    mut listener: Option<Listener>,
+) -> (TlsPair, RustlsConfig, Listener) {
     let mut backoff = BACKOFF;
     loop {
         if first.is_none() {
             tokio::time::sleep(backoff.pause()).await;
         }
-        let tried = async {
+        let attempt = async {
             let (pair, config) = match first.take() {
-                Some(usable) => usable,
-                None => keeper.usable().await?,
+                Some(loaded) => loaded,
+                None => certificates.load().await?,
             };
             let listener = match listener.take() {
                 Some(listener) => listener,
-                None => bind(listen)?,
+                None => bind(listen).await?,
             };
             Ok::<_, CertificateError>((pair, config, listener))
         };
-        match tried.await {
-            Ok(begun) => return begun,
-            Err(error) => told(&error),
+        match attempt.await {
+            Ok(prepared) => return prepared,
+            Err(error) => warn_not_serving(&error),
         }
     }
 }
 
-fn told(error: &CertificateError) {
-    tracing::warn!(%error, "the webhook does not answer yet; trying again");
+fn warn_not_serving(error: &CertificateError) {
+    tracing::warn!(%error, "the webhook does not answer yet; retrying");
 }
 
-fn bind(listen: SocketAddr) -> Result<TcpListener, CertificateError> {
-    let bound = TcpListener::bind(listen).and_then(|listener| {
-        listener.set_nonblocking(true)?;
-        Ok(listener)
-    });
-    bound.map_err(|source| CertificateError::Listen { listen, source })
+async fn bind(listen: SocketAddr) -> Result<Listener, CertificateError> {
+    Ok(Listener::bind("--webhook-listen", listen).await?)
 }
 
-/// Takes a new certificate as soon as there is one.
-async fn keep(keeper: Keeper, mut served: Pair, config: RustlsConfig) {
+/// Replaces the served certificate whenever there is a new one.
+async fn renew(certificates: CertificateSource, mut served: TlsPair, config: RustlsConfig) {
     loop {
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(RENEWAL_INTERVAL).await;
         let renewed = async {
-            let pair = keeper.pair().await?;
+            let pair = certificates.pair().await?;
             if pair != served {
-                pair.put_into(&config).await?;
+                pair.load_into(&config).await?;
                 tracing::info!("the webhook serves a new certificate");
                 served = pair;
             }
             Ok::<_, CertificateError>(())
         };
         if let Err(error) = renewed.await {
-            tracing::warn!(%error, "the webhook's certificate; the one before stays");
+            tracing::warn!(%error, "the webhook's certificate was not renewed; the previous one is served");
         }
     }
 }
 
-/// Gives the certificate that is to be served now.
-enum Keeper {
+/// Reads or issues the certificate.
+enum CertificateSource {
     Directory(PathBuf),
-    SelfMade(Box<SelfMade>),
+    Issuer(Box<CertificateIssuer>),
 }
 
-impl Keeper {
+impl CertificateSource {
     fn new(source: Source, client: Client) -> Self {
         match source {
             Source::Directory(directory) => Self::Directory(directory),
             Source::SelfMade { namespace, service, configuration } => {
-                Self::SelfMade(Box::new(SelfMade::new(client, namespace, service, configuration)))
+                Self::Issuer(Box::new(CertificateIssuer::new(client, namespace, service, configuration)))
             }
         }
     }
 
-    /// The certificate there is, and what serves it.
-    async fn usable(&self) -> Result<(Pair, RustlsConfig), CertificateError> {
+    /// The current certificate, and a TLS configuration with it.
+    async fn load(&self) -> Result<(TlsPair, RustlsConfig), CertificateError> {
         let pair = self.pair().await?;
         let config = pair.config().await?;
         Ok((pair, config))
     }
 
-    async fn pair(&self) -> Result<Pair, CertificateError> {
+    async fn pair(&self) -> Result<TlsPair, CertificateError> {
         match self {
-            Self::Directory(directory) => Pair::read(directory).await,
-            Self::SelfMade(made) => made.pair().await,
+            Self::Directory(directory) => TlsPair::read(directory).await,
+            Self::Issuer(issuer) => issuer.pair().await,
         }
     }
 }
 
-/// What reviews are judged by.
-struct Judge {
-    known: Arc<RwLock<CompileState>>,
+/// What reviews are answered from.
+struct Reviewer {
+    state: Arc<RwLock<CompileState>>,
     client: Client,
 }
 
-impl Origin for Judge {
+impl ObjectReader for Reviewer {
     fn get<'a>(&'a self, key: &'a ObjectKey) -> BoxFuture<'a, Result<Option<Change>, String>> {
         cluster::get(&self.client, key).boxed()
     }
 }
 
 async fn validate(
-    State(judge): State<Arc<Judge>>,
-    Json(review): Json<AdmissionReview<DynamicObject>>,
-) -> Json<AdmissionReview<DynamicObject>> {
-    Json(review::judge(&judge.known, &*judge, review).await)
+    State(reviewer): State<Arc<Reviewer>>,
+    LimitedBody(body): LimitedBody<MAX_REVIEW_BYTES>,
+) -> Result<Json<AdmissionReview<DynamicObject>>, JsonRejection> {
+    let Json(review) = Json::from_bytes(&body)?;
+    Ok(Json(review::review(&reviewer.state, &*reviewer, review).await))
 }

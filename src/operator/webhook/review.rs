@@ -1,4 +1,4 @@
-//! One review: the proposed object, judged.
+//! One AdmissionReview: the proposed object against everything that is compiled.
 
 use std::sync::RwLock;
 
@@ -7,48 +7,54 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::core::DynamicObject;
 use kube::core::admission::{AdmissionRequest, AdmissionResponse, AdmissionReview, Operation};
 
-use super::verdict::{Origin, verdict};
+use super::verdict::{ObjectReader, verdict};
 use crate::compile::Problem;
 use crate::reconcile::{AdmissionVerdict, CompileState};
 use crate::source::Object;
 use crate::status::conditions::cut;
 
-/// Most problems and warnings that are told.
-const MOST: usize = 10;
+/// Most problems, and most warnings, in one response.
+const MAX_MESSAGES: usize = 10;
 
-/// Answers a review.
-pub async fn judge(
-    known: &RwLock<CompileState>,
-    origin: &dyn Origin,
+/// Answers a review: denied where compile would refuse the object, and its other problems as warnings.
+pub async fn review(
+    state: &RwLock<CompileState>,
+    objects: &dyn ObjectReader,
     review: AdmissionReview<DynamicObject>,
 ) -> AdmissionReview<DynamicObject> {
     let request: AdmissionRequest<DynamicObject> = match review.try_into() {
         Ok(request) => request,
-        Err(error) => return AdmissionResponse::invalid(format!("this is no review: {error}")).into_review(),
+        Err(error) => {
+            return AdmissionResponse::invalid(format!("this is not an AdmissionReview: {error}"))
+                .into_review();
+        }
     };
     let response = AdmissionResponse::from(&request);
     if !matches!(request.operation, Operation::Create | Operation::Update) {
         return response.into_review();
     }
     let Some(object) = proposed(&request) else { return response.into_review() };
-    let Some(judged) = verdict(known, origin, &object).await else {
-        return warn(response, vec!["Centrex is starting: it is judged when it is reconciled".to_owned()]);
+    let Some(verdict) = verdict(state, objects, &object).await else {
+        return warn(
+            response,
+            vec!["Centrex is starting: the object is checked when it is reconciled".to_owned()],
+        );
     };
-    let (own, was_there) = (object.key(), request.operation == Operation::Update);
-    let AdmissionVerdict { refused, warnings } = judged;
-    let warned = |problem: &Problem| match was_there && problem.resource == own && problem.keeps_last_row() {
-        true => cut(format!("{problem}; what is in force stays until it is mended")),
+    let (own, is_update) = (object.key(), request.operation == Operation::Update);
+    let AdmissionVerdict { refused, warnings } = verdict;
+    let warning = |problem: &Problem| match is_update && problem.resource == own && problem.keeps_last_row() {
+        true => cut(format!("{problem}; the previous version stays in force until this is fixed")),
         false => cut(problem.to_string()),
     };
-    let warnings = warnings.iter().take(MOST).map(warned).collect();
+    let warnings = warnings.iter().take(MAX_MESSAGES).map(warning).collect();
     let response = warn_response(response, warnings);
     if refused.is_empty() {
         return response.into_review();
     }
-    response.deny(told(&refused)).into_review()
+    response.deny(denial(&refused)).into_review()
 }
 
-/// The object, as far as it can be read: what cannot is the schema's to refuse.
+/// The proposed object; `None` where it cannot be read, which the schema refuses.
 fn proposed(request: &AdmissionRequest<DynamicObject>) -> Option<Object> {
     let object = request.object.as_ref()?;
     if object.metadata.deletion_timestamp.is_some() {
@@ -58,20 +64,20 @@ fn proposed(request: &AdmissionRequest<DynamicObject>) -> Option<Object> {
     object.types = None;
     object.metadata.namespace = request.namespace.clone();
     object.metadata.managed_fields = None;
-    // A new object has neither yet when it is tried only (dry run).
+    // In a dry run, a new object has neither.
     object.metadata.creation_timestamp.get_or_insert(Time(Timestamp::now()));
     object.metadata.uid.get_or_insert_with(|| request.uid.clone());
     let value = serde_json::to_value(&object).ok()?;
     Object::from_json(&request.kind.kind, value)?.ok()
 }
 
-fn told(refused: &[Problem]) -> String {
-    let told: Vec<_> = refused
+fn denial(refused: &[Problem]) -> String {
+    let messages: Vec<_> = refused
         .iter()
-        .take(MOST)
+        .take(MAX_MESSAGES)
         .map(|problem| format!("{}: {} ({:?})", problem.field, problem.message, problem.reason))
         .collect();
-    told.join("; ")
+    messages.join("; ")
 }
 
 fn warn(response: AdmissionResponse, warnings: Vec<String>) -> AdmissionReview<DynamicObject> {

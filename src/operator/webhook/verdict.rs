@@ -1,8 +1,8 @@
-//! The verdict about a proposal: by what the watches told, and before anything is refused, by what
-//! the API server says now.
+//! The verdict about a proposed object: compiled with what the watches have delivered, and, before anything is
+//! refused, with what the API server has now.
 //!
-//! A watch is late by milliseconds, on the replica that follows too. What it has not told yet, such as
-//! a Namespace made by the same `kubectl apply`, is no reason to refuse.
+//! Watches lag by milliseconds, on followers too. An object that has not arrived yet, such as a Namespace of the
+//! same `kubectl apply`, is no reason to refuse.
 
 use std::collections::BTreeSet;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
@@ -16,83 +16,87 @@ use crate::compile::Reason;
 use crate::reconcile::{AdmissionVerdict, CompileState};
 use crate::source::{Change, Object, ObjectKey};
 
-/// Most objects that are read anew for a proposal.
-const MOST_READ: usize = 32;
-/// How long they may take together: well within the second half of the API server's patience.
-const READING: Duration = Duration::from_millis(1500);
-/// How much later than the API server a watch may be, where no single object can be asked for.
-const LAG: Duration = Duration::from_millis(400);
+/// Most objects that are read from the API server for one proposal.
+const MAX_READS: usize = 32;
+/// How long these reads may take together: well within half of the webhook's `timeoutSeconds`.
+const READ_TIMEOUT: Duration = Duration::from_millis(1500);
+/// How far a watch may lag behind the API server, where no single object can be read instead.
+const WATCH_LAG: Duration = Duration::from_millis(400);
 
-/// Where objects can be read as they are now.
-pub trait Origin: Send + Sync {
-    /// Reads one; none where it cannot be asked for.
+/// Reads objects as they are on the API server now.
+pub trait ObjectReader: Send + Sync {
+    /// Reads one object; `None` where this operator has no right to.
     fn get<'a>(&'a self, key: &'a ObjectKey) -> BoxFuture<'a, Result<Option<Change>, String>>;
 }
 
-/// Judges a proposal; none before everything was listed once.
+/// Compiles a proposed object; `None` before every kind was listed once.
 pub async fn verdict(
-    known: &RwLock<CompileState>,
-    origin: &dyn Origin,
+    state: &RwLock<CompileState>,
+    objects: &dyn ObjectReader,
     object: &Object,
 ) -> Option<AdmissionVerdict> {
     let first = block_in_place(|| {
-        let known = read(known);
-        known.is_complete().then(|| known.propose(object.clone()))
+        let state = read(state);
+        state.is_complete().then(|| state.propose(object.clone()))
     })?;
     if first.refused.is_empty() {
         return Some(first);
     }
-    let (mut judged, mut asked, mut news) = (first, BTreeSet::new(), Vec::new());
-    // What is read may name others: a Tenant its profile, a number another holder.
-    while !judged.refused.is_empty() {
-        let stands_on =
-            block_in_place(|| fresh(known, &news, |known| known.stands_on(object, &judged.refused)));
-        let keys: Vec<ObjectKey> = stands_on.difference(&asked).cloned().collect();
-        if keys.is_empty() || asked.len() + keys.len() > MOST_READ {
+    let (mut verdict, mut read_keys, mut fresh) = (first, BTreeSet::new(), Vec::new());
+    // An object that was read may refer to others: a Tenant to its profile, a number to its holder.
+    while !verdict.refused.is_empty() {
+        let depends_on =
+            block_in_place(|| with_fresh(state, &fresh, |state| state.stands_on(object, &verdict.refused)));
+        let keys: Vec<ObjectKey> = depends_on.difference(&read_keys).cloned().collect();
+        if keys.is_empty() || read_keys.len() + keys.len() > MAX_READS {
             break;
         }
-        let answers = timeout(READING, join_all(keys.iter().map(|key| origin.get(key)))).await;
+        let answers = timeout(READ_TIMEOUT, join_all(keys.iter().map(|key| objects.get(key)))).await;
         let answers: Result<Vec<Option<Change>>, String> = match answers {
             Ok(answers) => answers.into_iter().collect(),
-            Err(_) => Err(format!("no answer in {READING:?}")),
+            Err(_) => Err(format!("no answer within {READ_TIMEOUT:?}")),
         };
         let changes = match answers {
             Ok(changes) => changes,
-            Err(cause) => return Some(undecided(judged, object, &cause)),
+            Err(cause) => return Some(admit_undecided(verdict, object, &cause)),
         };
-        asked.extend(keys);
+        read_keys.extend(keys);
         {
-            let known = read(known);
-            news.extend(changes.into_iter().flatten().filter(|change| !known.knows(change)));
+            let state = read(state);
+            fresh.extend(changes.into_iter().flatten().filter(|change| !state.knows(change)));
         }
-        // Also where nothing was new: a watch may have told it meanwhile.
-        judged = block_in_place(|| fresh(known, &news, |known| known.propose(object.clone())));
+        // Without fresh objects too: a watch may have delivered them meanwhile.
+        verdict = block_in_place(|| with_fresh(state, &fresh, |state| state.propose(object.clone())));
     }
-    // Limits and circles stand on many objects: the watches may tell of them in a moment.
-    let settled = |reason| matches!(reason, Reason::Conflict | Reason::RefNotPermitted);
-    if judged.refused.iter().any(|problem| !settled(problem.reason)) {
-        sleep(LAG).await;
-        judged = block_in_place(|| fresh(known, &news, |known| known.propose(object.clone())));
+    // Limits and loops depend on many objects, which the watches may deliver in a moment.
+    let was_read = |reason| matches!(reason, Reason::Conflict | Reason::RefNotPermitted);
+    if verdict.refused.iter().any(|problem| !was_read(problem.reason)) {
+        sleep(WATCH_LAG).await;
+        verdict = block_in_place(|| with_fresh(state, &fresh, |state| state.propose(object.clone())));
     }
-    Some(judged)
+    Some(verdict)
 }
 
-/// Asks what is known, with news that the watches have not told yet.
-fn fresh<T>(known: &RwLock<CompileState>, news: &[Change], ask: impl FnOnce(&CompileState) -> T) -> T {
-    let known = read(known);
-    // A copy of everything: only where there is something new.
-    if news.is_empty() { ask(&known) } else { ask(&known.with(news)) }
+/// Evaluates the state together with objects that the watches have not delivered yet.
+fn with_fresh<T>(
+    state: &RwLock<CompileState>,
+    fresh: &[Change],
+    evaluate: impl FnOnce(&CompileState) -> T,
+) -> T {
+    let state = read(state);
+    // `with` copies everything.
+    if fresh.is_empty() { evaluate(&state) } else { evaluate(&state.with(fresh)) }
 }
 
-/// What could not be looked at again is not refused: the same rules are checked when it is reconciled.
-fn undecided(judged: AdmissionVerdict, object: &Object, cause: &str) -> AdmissionVerdict {
-    tracing::warn!(resource = %object.key(), cause, "a proposal is let through: what it stands on could not be read anew");
-    let AdmissionVerdict { refused, warnings } = judged;
+/// Admits a proposal whose refusal could not be confirmed: reconciling checks the same rules.
+fn admit_undecided(verdict: AdmissionVerdict, object: &Object, cause: &str) -> AdmissionVerdict {
+    tracing::warn!(resource = %object.key(), cause, "a proposal is admitted unchecked: objects that it depends on could not be read");
+    let AdmissionVerdict { refused, warnings } = verdict;
     AdmissionVerdict { refused: Vec::new(), warnings: refused.into_iter().chain(warnings).collect() }
 }
 
-fn read(known: &RwLock<CompileState>) -> RwLockReadGuard<'_, CompileState> {
-    known.read().unwrap_or_else(PoisonError::into_inner)
+fn read(state: &RwLock<CompileState>) -> RwLockReadGuard<'_, CompileState> {
+    state.read().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -158,7 +162,7 @@ mod tests {
         RwLock::new(known)
     }
 
-    /// An API server, or none that answers.
+    /// An API server that answers, or one that does not.
     enum Server {
         Has(BTreeMap<ObjectKey, Object>),
         Silent,
@@ -170,7 +174,7 @@ mod tests {
         }
     }
 
-    impl Origin for Server {
+    impl ObjectReader for Server {
         fn get<'a>(&'a self, key: &'a ObjectKey) -> BoxFuture<'a, Result<Option<Change>, String>> {
             let answer = match self {
                 Self::Has(objects) => Ok(Some(match objects.get(key) {
@@ -189,7 +193,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn a_namespace_that_no_watch_has_told_yet_is_read_first() {
+    async fn a_namespace_that_no_watch_has_delivered_is_read_before_a_refusal() {
         let mut seen = platform();
         seen.extend([tenant("acme"), extension("acme")]);
         let known = known(seen.clone());
@@ -202,13 +206,13 @@ mod tests {
         let refused = ["spec.trunkRef RefNotPermitted"];
         assert_eq!(judged(&known, &with(json!({"carrier": "no"})), &number).await, refused);
         assert_eq!(judged(&known, &with(json!({})), &number).await, refused);
-        // Who cannot be asked refuses nothing.
+        // An API server that cannot be read refuses nothing.
         let verdict = verdict(&known, &Server::Silent, &number).await.unwrap();
         assert_eq!((verdict.refused.len(), verdict.warnings.len()), (0, 1));
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn a_holder_that_is_gone_holds_nothing_and_one_that_came_holds() {
+    async fn a_deleted_holder_is_no_conflict_and_a_new_one_is() {
         let mut seen = platform();
         for name in ["acme", "globex"] {
             seen.extend([namespace(name, json!({"carrier": "yes"})), tenant(name), extension(name)]);
@@ -219,13 +223,13 @@ mod tests {
         let late = known(held.clone());
         assert_eq!(judged(&late, &Server::of(held.clone()), &proposed).await, refused);
         assert_eq!(judged(&late, &Server::of(seen.clone()), &proposed).await, [""; 0]);
-        // The tenant is gone, and its Number not yet.
+        // The tenant is deleted, and its Number is not yet.
         let orphaned = held.iter().filter(|object| object.key() != tenant("acme").key()).cloned();
         assert_eq!(judged(&late, &Server::of(orphaned.collect()), &proposed).await, [""; 0]);
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn a_limit_is_looked_at_again_a_moment_later() {
+    async fn a_limit_is_evaluated_again_a_moment_later() {
         let profile = object("TenantProfile", None, "small", json!({"maxExtensions": 1}));
         let spec = json!({"domains": ["acme.example.com"], "profileRef": {"name": "small"}});
         let mut young = object(
@@ -239,7 +243,7 @@ mod tests {
         let (full, server) = (known(seen.clone()), Server::of(seen));
         assert_eq!(judged(&full, &server, &young).await, ["metadata.name LimitExceeded"]);
         let watch = async {
-            sleep(LAG / 4).await;
+            sleep(WATCH_LAG / 4).await;
             full.write().unwrap().take_in(vec![Change::Remove(extension("acme").key())]);
         };
         let (judged, ()) = tokio::join!(judged(&full, &server, &young), watch);

@@ -22,11 +22,11 @@ use uuid::Uuid;
 
 use super::cache::{Cache, Plans};
 use super::cache_writer::{AppliedRx, CacheEntry, CacheWriter};
-use super::tenants::{Replica, Snapshot, TenantEntry};
+use super::tenants::{Replica, Snapshot, TenantEntry, view_of};
 use crate::plan::report::Applied;
 use crate::route::TenantView;
 use crate::secrets::signing_key::SigningKey;
-use crate::store::error::{Doing, in_time, lost_connection};
+use crate::store::error::{PgContext, in_time, lost_connection};
 use crate::store::{CHANNEL, Reader, Revision, StoreError};
 use crate::util::backoff::Backoff;
 use changed::Changed;
@@ -158,7 +158,7 @@ impl Follower {
             (restored.platform_revision, restored.platform) = (revision, Arc::new(plan));
         }
         for (revision, plan) in tenants {
-            let held = TenantEntry { revision, view: Arc::new(TenantView::new(plan)) };
+            let held = TenantEntry { revision, view: Arc::new(view_of(plan)) };
             restored.tenants.insert(held.view.plan.tenant.id, held);
         }
         Some(restored)
@@ -212,7 +212,7 @@ impl Follower {
             tokio::time::interval_at(tokio::time::Instant::now() + COMPARE_INTERVAL, COMPARE_INTERVAL);
         loop {
             let notification = tokio::select! {
-                heard = listener.try_recv() => heard.doing("waiting for notifications")?,
+                heard = listener.try_recv() => heard.context("waiting for notifications")?,
                 _ = compare.tick() => {
                     self.compare(reader, &mut listener).await?;
                     continue;
@@ -223,7 +223,8 @@ impl Follower {
             changed.add(first.payload());
             // Notifications that are there already are loaded together.
             while let Ok(more) = tokio::time::timeout(Duration::ZERO, listener.try_recv()).await {
-                changed.add(more.doing("waiting for notifications")?.ok_or_else(lost_connection)?.payload());
+                changed
+                    .add(more.context("waiting for notifications")?.ok_or_else(lost_connection)?.payload());
             }
             self.record_heard();
             match changed.unclear {
@@ -458,6 +459,6 @@ async fn load_tenant(
 ) -> (Uuid, i64, Result<Option<Loaded>, StoreError>) {
     let held = held.as_ref().map(|(revision, held)| (revision, &held.view.plan));
     let loaded = in_time(ANSWER_TIMEOUT, reader.load_later(id, held)).await;
-    let view = |(revision, plan)| (revision, Arc::new(TenantView::new(plan)));
+    let view = |(revision, plan)| (revision, Arc::new(view_of(plan)));
     (id, least, loaded.map(|loaded| loaded.map(view)))
 }

@@ -1,4 +1,7 @@
-//! Gathers what all streams see, has fetched what that refers to, and gives both on in batches.
+//! Collects the events of all streams and the Secrets that objects refer to, and sends both in batches.
+//!
+//! Ours because kube-runtime gives one stream a kind: what changes together in several kinds, such as an
+//! Extension and its Secret, is to be compiled once.
 
 use std::time::Duration;
 
@@ -11,14 +14,14 @@ use super::stream_cache::RefDelta;
 use super::watch_health::Watches;
 use super::{Change, Update};
 
-/// How long changes are gathered.
-const GATHER: Duration = Duration::from_millis(25);
-/// How long they wait for Secrets that they refer to, so that both are seen together.
-const PATIENCE: Duration = Duration::from_millis(250);
-/// Most changes of an update.
-const MOST: usize = 1000;
+/// How long changes are collected.
+const BATCH_TIME: Duration = Duration::from_millis(25);
+/// How long a batch waits for Secrets that its objects refer to, so that both are in one update.
+const SECRET_WAIT: Duration = Duration::from_millis(250);
+/// Changes of one update, at most.
+const MAX_BATCH: usize = 1000;
 
-/// Between the streams and who takes updates.
+/// Turns the events of streams into updates.
 pub(super) struct Batcher {
     fetcher: Fetcher,
     updates: Sender<Update>,
@@ -26,24 +29,24 @@ pub(super) struct Batcher {
     /// Streams that have not listed yet.
     unlisted: usize,
     batch: Update,
-    /// When the first of the batch came.
+    /// When the first change of the batch arrived.
     since: Option<Instant>,
 }
 
 impl Batcher {
-    /// A gatherer of so many streams.
+    /// A batcher for this number of streams.
     pub fn new(fetcher: Fetcher, streams: usize, updates: Sender<Update>, watches: Watches) -> Self {
         Self { fetcher, updates, watches, unlisted: streams, batch: Update::default(), since: None }
     }
 
-    /// Gathers until nobody takes updates any more.
-    pub async fn run(mut self, mut inbox: Receiver<StreamEvent>) {
+    /// Sends updates until their receiver is dropped.
+    pub async fn run(mut self, mut events: Receiver<StreamEvent>) {
         loop {
-            self.fetcher.begin();
-            self.watches.fetching(self.fetcher.progress());
-            let known = self.unlisted == 0 && self.fetcher.wants.tally().unsettled == 0;
-            let completed = known && !self.batch.complete;
-            self.batch.complete |= known;
+            self.fetcher.start_fetches();
+            self.watches.set_fetches(self.fetcher.progress());
+            let complete = self.unlisted == 0 && self.fetcher.queue.tally().unsettled == 0;
+            let completed = complete && !self.batch.complete;
+            self.batch.complete |= complete;
             let due = self.due();
             if completed || due.is_some_and(|due| due <= Instant::now()) {
                 let complete = self.batch.complete;
@@ -55,12 +58,12 @@ impl Batcher {
                 continue;
             }
             tokio::select! {
-                seen = inbox.recv() => match seen {
-                    Some(seen) => self.see(seen),
+                event = events.recv() => match event {
+                    Some(event) => self.handle(event),
                     None => return,
                 },
-                news = self.fetcher.next() => if let Some(change) = news {
-                    self.change(change);
+                change = self.fetcher.next() => if let Some(change) = change {
+                    self.push(change);
                 },
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
                 () = self.updates.closed() => return,
@@ -68,48 +71,48 @@ impl Batcher {
         }
     }
 
-    /// When the batch is to be given on.
+    /// When the batch is to be sent.
     fn due(&self) -> Option<Instant> {
         let since = self.since?;
-        if self.batch.changes.len() >= MOST {
+        if self.batch.changes.len() >= MAX_BATCH {
             return Some(since);
         }
-        Some(since + if self.fetcher.wants.tally().fresh > 0 { PATIENCE } else { GATHER })
+        Some(since + if self.fetcher.queue.tally().fresh > 0 { SECRET_WAIT } else { BATCH_TIME })
     }
 
-    fn change(&mut self, change: Change) {
+    fn push(&mut self, change: Change) {
         self.batch.changes.push(change);
         self.since.get_or_insert_with(Instant::now);
     }
 
-    fn see(&mut self, seen: StreamEvent) {
-        match seen {
-            StreamEvent::Object(object, shift) => {
-                self.change(Change::Upsert(object));
-                self.shift(shift);
+    fn handle(&mut self, event: StreamEvent) {
+        match event {
+            StreamEvent::Object(object, delta) => {
+                self.push(Change::Upsert(object));
+                self.count_references(delta);
             }
-            StreamEvent::Gone(key, shift) => {
-                self.change(Change::Remove(key));
-                self.shift(shift);
+            StreamEvent::Deleted(key, delta) => {
+                self.push(Change::Remove(key));
+                self.count_references(delta);
             }
-            StreamEvent::Unreadable(unreadable) => self.change(Change::Unreadable(unreadable)),
-            StreamEvent::Shown(key, version) => self.fetcher.wants.shown(&key, version),
-            StreamEvent::Hidden(key) => self.fetcher.wants.hidden(&key),
-            StreamEvent::Listing(kind, namespace) => self.fetcher.wants.listing(kind, namespace),
-            StreamEvent::Listed(kind, namespace, first) => {
-                self.fetcher.wants.listed(kind, namespace);
+            StreamEvent::Unreadable(unreadable) => self.push(Change::Unreadable(unreadable)),
+            StreamEvent::MetadataSeen(key, version) => self.fetcher.queue.observed(&key, version),
+            StreamEvent::MetadataDeleted(key) => self.fetcher.queue.deleted(&key),
+            StreamEvent::ListStarted(kind, namespace) => self.fetcher.queue.list_started(kind, namespace),
+            StreamEvent::ListFinished(kind, namespace, first) => {
+                self.fetcher.queue.list_finished(kind, namespace);
                 self.unlisted = self.unlisted.saturating_sub(usize::from(first));
             }
         }
     }
 
-    fn shift(&mut self, shift: RefDelta) {
-        for key in shift.gained {
-            self.fetcher.wants.gain(key);
+    fn count_references(&mut self, delta: RefDelta) {
+        for key in delta.gained {
+            self.fetcher.queue.add_ref(key);
         }
-        for key in shift.lost {
-            if self.fetcher.wants.lose(&key) {
-                self.change(Change::Remove((*key).clone()));
+        for key in delta.lost {
+            if self.fetcher.queue.drop_ref(&key) {
+                self.push(Change::Remove((*key).clone()));
             }
         }
     }

@@ -1,11 +1,14 @@
-//! Why the API server could not be asked, or did not give what was asked for.
+//! Why a request to the API server failed.
 
 use std::error::Error;
 use std::time::Duration;
 
 use kube::core::Status;
+use kube::runtime::watcher;
 
-/// Why a list, a watch or a fetch failed. What was seen before stays, whatever it is.
+use super::wire::WireError;
+
+/// Why a list, a watch or a fetch failed. Whatever the reason, what was read before stays.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
     /// The API server refused.
@@ -13,21 +16,21 @@ pub(super) enum Failure {
     Refused {
         /// HTTP status code.
         code: u16,
-        /// Why, in a word.
+        /// Reason of the `Status`, such as `Forbidden`.
         reason: String,
-        /// Why, for people.
+        /// Message of the `Status`.
         message: String,
     },
-    /// It could not be reached, or the connection broke.
+    /// The API server could not be reached, or the connection broke.
     #[error("the API server cannot be reached: {0}")]
     Unreachable(String),
-    /// It did not answer in time.
+    /// The API server did not answer in time.
     #[error("the API server did not answer in {} s", .0.as_secs())]
-    Silent(Duration),
-    /// It ended a watch as soon as it began.
+    TimedOut(Duration),
+    /// A watch ended as soon as it began.
     #[error("the API server ended the watch at once")]
-    Brief,
-    /// Its answer is not what the protocol says.
+    ClosedImmediately,
+    /// The answer is not what the protocol allows.
     #[error("the API server's answer cannot be read: {0}")]
     Unreadable(#[source] serde_json::Error),
 }
@@ -37,57 +40,65 @@ fn hint(code: u16) -> &'static str {
 }
 
 impl Failure {
+    fn from_innermost(error: &(dyn Error + 'static)) -> Self {
+        match error.downcast_ref() {
+            Some(WireError::TimedOut(time)) => Self::TimedOut(*time),
+            Some(WireError::ClosedImmediately) => Self::ClosedImmediately,
+            None => Self::Unreachable(error.to_string()),
+        }
+    }
+
     /// Stable word for logs.
     pub fn category(&self) -> &'static str {
         match self {
             Self::Refused { .. } => "refused",
             Self::Unreachable(_) => "unreachable",
-            Self::Silent(_) => "silent",
-            Self::Brief => "brief",
+            Self::TimedOut(_) => "silent",
+            Self::ClosedImmediately => "brief",
             Self::Unreadable(_) => "unreadable",
         }
     }
 
-    /// Whether a watch cannot go on from where it was: everything has to be listed again.
+    /// Whether a watch cannot go on from its last version: a new list is needed.
     pub fn relists(&self) -> bool {
         match self {
             Self::Refused { code, .. } => !busy(*code),
             Self::Unreadable(_) => true,
-            Self::Unreachable(_) | Self::Silent(_) | Self::Brief => false,
+            Self::Unreachable(_) | Self::TimedOut(_) | Self::ClosedImmediately => false,
         }
     }
 
-    /// The version a watch was to go on from is too old: part of every long life.
+    /// The API server no longer has the version to go on from. Normal after a long gap.
     pub fn is_expired(&self) -> bool {
         matches!(self, Self::Refused { code: 410, .. })
     }
 
-    /// What was asked for is not there.
+    /// The object or the kind does not exist.
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::Refused { code: 404, .. })
     }
 
-    /// The API server said something, whatever it was.
+    /// The API server gave an answer.
     pub fn is_answer(&self) -> bool {
         matches!(self, Self::Refused { .. } | Self::Unreadable(_))
     }
 
-    /// The API server could not be reached, or was silent.
+    /// The API server could not be reached, or did not answer.
     pub fn is_outage(&self) -> bool {
-        matches!(self, Self::Unreachable(_) | Self::Silent(_))
+        matches!(self, Self::Unreachable(_) | Self::TimedOut(_))
     }
 
-    /// It would fail for every other object too.
-    pub fn is_of_the_server(&self) -> bool {
+    /// Requests for other objects would fail too.
+    pub fn concerns_all_objects(&self) -> bool {
         match self {
             Self::Refused { code, .. } => busy(*code),
-            Self::Unreachable(_) | Self::Silent(_) | Self::Brief => true,
+            Self::Unreachable(_) | Self::TimedOut(_) | Self::ClosedImmediately => true,
             Self::Unreadable(_) => false,
         }
     }
 }
 
-/// Too many requests, or not available for the moment.
+/// Too many requests, or temporarily unavailable.
 fn busy(code: u16) -> bool {
     matches!(code, 429 | 503)
 }
@@ -103,16 +114,30 @@ impl From<kube::Error> for Failure {
         match error {
             kube::Error::Api(status) => (*status).into(),
             kube::Error::SerdeError(error) => Self::Unreadable(error),
-            error => Self::Unreachable(root(&error)),
+            error => Self::from_innermost(innermost(&error)),
         }
     }
 }
 
-/// What the innermost of the errors says: the outer ones only say whose it is.
-fn root(error: &dyn Error) -> String {
+impl From<watcher::Error> for Failure {
+    fn from(error: watcher::Error) -> Self {
+        match error {
+            watcher::Error::InitialListFailed(cause)
+            | watcher::Error::WatchStartFailed(cause)
+            | watcher::Error::WatchFailed(cause) => cause.into(),
+            watcher::Error::WatchError(status) => (*status).into(),
+            watcher::Error::NoResourceVersion => {
+                Self::Unreadable(serde::de::Error::missing_field("resourceVersion"))
+            }
+        }
+    }
+}
+
+/// The innermost of nested errors: the outer ones only say which library it passed through.
+fn innermost<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
     let mut innermost = error;
     while let Some(source) = innermost.source() {
         innermost = source;
     }
-    innermost.to_string()
+    innermost
 }

@@ -1,5 +1,8 @@
-//! Fetches Secrets and ConfigMaps that objects refer to: some at a time, and all later when the API
-//! server cannot take more.
+//! Fetches Secrets and ConfigMaps that objects refer to, a few at a time. All fetches pause while the API
+//! server is unreachable or overloaded.
+//!
+//! Ours because kube-runtime watches whole kinds: a cluster has many Secrets that are none of Centrex's
+//! business, and metadata of the others is all that a watch receives.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,57 +13,57 @@ use tokio::time::{Instant, sleep_until};
 use tracing::{debug, error, info, warn};
 
 use super::failure::Failure;
-use super::kinds::on_use;
-use super::read::{self, Head};
-use super::requests;
+use super::get::get_raw;
+use super::kinds::fetched_on_reference;
+use super::read;
 use super::secret_fetch_queue::SecretFetchQueue;
-use super::watch_health::Fetching;
+use super::watch_health::FetchProgress;
 use crate::source::{Change, Object, ObjectKey, Unreadable};
 use crate::util::backoff::Backoff;
 
-/// Fetches at one time.
-const CONCURRENT: usize = 8;
-/// First and longest pause of all fetches while the API server cannot be reached or has too much to do.
+/// Fetches that run at the same time, at most.
+const MAX_CONCURRENT: usize = 8;
+/// First and longest pause of all fetches while the API server is unreachable or overloaded.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
 
-/// What the API server says of one.
+/// Result of one fetch.
 enum Answer {
-    There(Object, u64),
-    NotThere,
+    Found(Object, u64),
+    Missing,
     Unreadable(String),
     Failed(Failure),
 }
 
-/// Fetches what is wanted.
+/// Runs the fetches of a queue.
 pub(super) struct Fetcher {
     client: kube::Client,
-    /// What is wanted.
-    pub wants: SecretFetchQueue,
+    /// What is referenced, and what to fetch next.
+    pub queue: SecretFetchQueue,
     running: JoinSet<(Arc<ObjectKey>, Answer)>,
     paused: Option<Instant>,
     backoff: Backoff,
     error: Option<String>,
-    /// Tells that the API server can be reached again.
-    back: Arc<Notify>,
+    /// Notified when a watch reaches the API server again after an outage.
+    server_is_back: Arc<Notify>,
 }
 
 impl Fetcher {
-    /// A fetcher of nothing yet.
-    pub fn new(client: kube::Client, back: Arc<Notify>) -> Self {
-        let (wants, backoff) = (SecretFetchQueue::default(), Backoff::new(PAUSES.0, PAUSES.1));
-        Self { client, wants, running: JoinSet::new(), paused: None, backoff, error: None, back }
+    /// A fetcher with an empty queue.
+    pub fn new(client: kube::Client, server_is_back: Arc<Notify>) -> Self {
+        let (queue, backoff) = (SecretFetchQueue::default(), Backoff::new(PAUSES.0, PAUSES.1));
+        Self { client, queue, running: JoinSet::new(), paused: None, backoff, error: None, server_is_back }
     }
 
-    /// How far it is.
-    pub fn progress(&self) -> Fetching {
-        Fetching { unsettled: self.wants.tally().unsettled, error: self.error.clone() }
+    /// How many fetches are outstanding, and why some fail.
+    pub fn progress(&self) -> FetchProgress {
+        FetchProgress { unsettled: self.queue.tally().unsettled, error: self.error.clone() }
     }
 
-    /// Begins as many fetches as may run.
-    pub fn begin(&mut self) {
+    /// Starts as many fetches as may run.
+    pub fn start_fetches(&mut self) {
         while self.paused.is_none()
-            && self.running.len() < CONCURRENT
-            && let Some(key) = self.wants.next()
+            && self.running.len() < MAX_CONCURRENT
+            && let Some(key) = self.queue.next()
         {
             let client = self.client.clone();
             self.running.spawn(async move {
@@ -70,24 +73,24 @@ impl Fetcher {
         }
     }
 
-    /// Waits until a fetch ended, or others can begin. Nothing is lost when it is dropped.
+    /// Waits until a fetch has ended or the next one may start. Cancel-safe.
     pub async fn next(&mut self) -> Option<Change> {
-        let wake = self.paused.into_iter().chain(self.wants.due()).min();
+        let wake = self.paused.into_iter().chain(self.queue.next_retry()).min();
         tokio::select! {
             Some(done) = self.running.join_next() => match done {
-                Ok((key, answer)) => self.take(&key, answer),
+                Ok((key, answer)) => self.record(&key, answer),
                 Err(cause) => {
-                    error!(%cause, "a fetch was broken off");
+                    error!(%cause, "a fetch was aborted");
                     None
                 }
             },
             () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {
                 let now = Instant::now();
                 self.paused = self.paused.filter(|until| *until > now);
-                self.wants.wake(now);
+                self.queue.queue_retries(now);
                 None
             }
-            () = self.back.notified(), if self.paused.is_some() => {
+            () = self.server_is_back.notified(), if self.paused.is_some() => {
                 self.paused = None;
                 None
             }
@@ -95,15 +98,15 @@ impl Fetcher {
         }
     }
 
-    fn take(&mut self, key: &Arc<ObjectKey>, answer: Answer) -> Option<Change> {
-        let news = match answer {
-            Answer::There(object, version) => {
-                self.wants.found(key, version).then_some(Change::Upsert(object))
+    fn record(&mut self, key: &Arc<ObjectKey>, answer: Answer) -> Option<Change> {
+        let change = match answer {
+            Answer::Found(object, version) => {
+                self.queue.fetched(key, version).then_some(Change::Upsert(object))
             }
-            Answer::NotThere => self.wants.absent(key).then(|| Change::Remove((**key).clone())),
+            Answer::Missing => self.queue.missing(key).then(|| Change::Remove((**key).clone())),
             Answer::Unreadable(message) => {
                 let unreadable = Unreadable { key: (**key).clone(), tenant: None, message };
-                self.wants.unreadable(key).then_some(Change::Unreadable(unreadable))
+                self.queue.unreadable(key).then_some(Change::Unreadable(unreadable))
             }
             Answer::Failed(failure) => {
                 self.fail(key, &failure);
@@ -111,39 +114,38 @@ impl Fetcher {
             }
         };
         self.backoff.reset();
-        if self.wants.tally().failing == 0 && self.error.take().is_some() {
+        if self.queue.tally().failing == 0 && self.error.take().is_some() {
             info!("Secrets and ConfigMaps are fetched again");
         }
-        news
+        change
     }
 
     fn fail(&mut self, key: &Arc<ObjectKey>, failure: &Failure) {
         let text = format!("{key}: {failure}");
         debug!("not fetched: {text}");
-        if failure.is_of_the_server() {
-            self.wants.postponed(key);
+        if failure.concerns_all_objects() {
+            self.queue.postponed(key);
             self.paused.get_or_insert_with(|| Instant::now() + self.backoff.pause());
         } else {
-            self.wants.failed(key);
+            self.queue.failed(key);
         }
-        // One line for all that fail together: there may be as many as there are extensions.
+        // One line for all fetches that fail together: there may be as many as extensions.
         if self.error.is_none() {
-            warn!(category = failure.category(), "cannot be fetched; what is held of it stays: {text}");
+            warn!(category = failure.category(), "cannot be fetched; the last version stays: {text}");
         }
         self.error = Some(text);
     }
 }
 
 async fn fetch(client: &kube::Client, key: &ObjectKey) -> Result<Answer, Failure> {
-    let Some((kind, read)) = on_use(key.kind) else { return Ok(Answer::NotThere) };
-    let text = match requests::get(client, kind, key).await {
-        Ok(text) => text,
-        Err(failure) if failure.is_not_found() => return Ok(Answer::NotThere),
+    let Some((kind, read)) = fetched_on_reference(key.kind) else { return Ok(Answer::Missing) };
+    let raw = match get_raw(client, kind, key).await {
+        Ok(raw) => raw,
+        Err(failure) if failure.is_not_found() => return Ok(Answer::Missing),
         Err(failure) => return Err(failure),
     };
-    let head: Head = serde_json::from_str(&text).map_err(Failure::Unreadable)?;
-    Ok(match read::object(kind, read, &text) {
-        Ok(object) => Answer::There(object, head.version()),
+    Ok(match read::object(kind, read, raw.json()) {
+        Ok(object) => Answer::Found(object, raw.version()),
         Err(message) => Answer::Unreadable(message),
     })
 }

@@ -2,72 +2,62 @@
 
 use std::sync::{Arc, LazyLock};
 
-use kube::Resource;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
+use kube::core::ApiResource;
 
 use super::read;
 use crate::resources::*;
 use crate::source::Object;
 
-/// Reads an object from its JSON, and keeps of it what is used.
+/// Reads an object from its JSON, without the fields that Centrex does not use.
 pub(super) type Read = fn(&str) -> Result<Object, serde_json::Error>;
 
 /// A kind that is watched.
 #[derive(Debug)]
-pub(super) struct Kind {
+pub(super) struct WatchedKind {
     /// Its name, such as `Extension`.
-    pub name: &'static str,
-    /// Path of its API: `/apis/centrex.dev/v1alpha1` or `/api/v1`.
-    pub api: &'static str,
-    /// Its name in paths, such as `extensions`.
-    pub plural: String,
+    pub name: Kind,
+    /// Group, version and plural, of which kube makes request paths.
+    pub resource: ApiResource,
     /// Whether its objects live in a namespace.
     pub namespaced: bool,
-    /// What is taken of its objects.
-    pub taken: WatchMode,
+    /// How much of its objects is read.
+    pub mode: WatchMode,
 }
 
-/// What is taken of the objects of a kind.
+/// How much of the objects of a kind is read.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum WatchMode {
-    /// All of each object, as the watch shows it.
+    /// Each object as the watch shows it.
     Whole(Read),
-    /// Metadata of each object; nothing else is watched.
+    /// Metadata of each object, and nothing else.
     Metadata(Read),
-    /// All of those that others refer to, fetched one by one; only metadata is watched.
-    OnUse(Read),
+    /// Metadata is watched. Objects that others refer to are fetched one by one.
+    FetchOnReference(Read),
 }
 
-impl Kind {
-    /// Path of its objects, in a namespace or in all.
-    pub fn path(&self, namespace: Option<&str>) -> String {
-        match namespace {
-            Some(namespace) => format!("{}/namespaces/{namespace}/{}", self.api, self.plural),
-            None => format!("{}/{}", self.api, self.plural),
-        }
-    }
-
+impl WatchedKind {
     /// Whether only metadata is listed and watched.
     pub fn metadata_only(&self) -> bool {
-        !matches!(self.taken, WatchMode::Whole(_))
+        !matches!(self.mode, WatchMode::Whole(_))
     }
 }
 
-/// The kind of this name among those that are fetched on use, and how one is read.
-pub(super) fn on_use(name: &str) -> Option<(&'static Kind, Read)> {
-    KINDS.iter().find_map(|kind| match kind.taken {
-        WatchMode::OnUse(read) if kind.name == name => Some((kind, read)),
+/// The kind of this name, if it is fetched on reference, and how one object is read.
+pub(super) fn fetched_on_reference(name: Kind) -> Option<(&'static WatchedKind, Read)> {
+    KINDS.iter().find_map(|kind| match kind.mode {
+        WatchMode::FetchOnReference(read) if kind.name == name => Some((kind, read)),
         _ => None,
     })
 }
 
 macro_rules! ours {
     ($namespaced:literal: $($kind:ident),+ $(,)?) => {
-        [$(Kind {
-            name: stringify!($kind),
-            api: "/apis/centrex.dev/v1alpha1",
-            plural: $kind::plural(&()).into_owned(),
+        [$(WatchedKind {
+            name: Kind::$kind,
+            resource: ApiResource::erase::<$kind>(&()),
             namespaced: $namespaced,
-            taken: WatchMode::Whole(|text| {
+            mode: WatchMode::Whole(|text| {
                 let (metadata, spec, status) = read::resource(text)?;
                 Ok(Object::$kind(Arc::new($kind { metadata, spec, status })))
             }),
@@ -75,24 +65,32 @@ macro_rules! ours {
     };
 }
 
-/// Every kind that is watched. Switches are not: they are written by Centrex, and never read.
-pub(super) static KINDS: LazyLock<Vec<Kind>> = LazyLock::new(|| {
-    let core = |name, plural: &str, namespaced, taken| Kind {
-        name,
-        api: "/api/v1",
-        plural: plural.to_owned(),
-        namespaced,
-        taken,
-    };
+/// Every kind that is watched. Switches are not: Centrex writes them and never reads them.
+pub(super) static KINDS: LazyLock<Vec<WatchedKind>> = LazyLock::new(|| {
     let mut kinds = Vec::new();
     kinds.extend(ours!(false: TenantProfile, SipProfile, DialRule));
     kinds.extend(ours!(true:
         Tenant, Trunk, Extension, Device, Number, OutboundRoute, RingGroup, Queue, IvrMenu, Conference,
         Schedule, MediaFile, FeatureCode, RoutingTest,
     ));
-    kinds.push(core("Namespace", "namespaces", false, WatchMode::Metadata(read::namespace)));
-    kinds.push(core("Secret", "secrets", true, WatchMode::OnUse(read::secret)));
-    kinds.push(core("ConfigMap", "configmaps", true, WatchMode::OnUse(read::config_map)));
+    kinds.push(WatchedKind {
+        name: Kind::Namespace,
+        resource: ApiResource::erase::<Namespace>(&()),
+        namespaced: false,
+        mode: WatchMode::Metadata(read::namespace),
+    });
+    kinds.push(WatchedKind {
+        name: Kind::Secret,
+        resource: ApiResource::erase::<Secret>(&()),
+        namespaced: true,
+        mode: WatchMode::FetchOnReference(read::secret),
+    });
+    kinds.push(WatchedKind {
+        name: Kind::ConfigMap,
+        resource: ApiResource::erase::<ConfigMap>(&()),
+        namespaced: true,
+        mode: WatchMode::FetchOnReference(read::config_map),
+    });
     kinds
 });
 
@@ -100,13 +98,17 @@ pub(super) static KINDS: LazyLock<Vec<Kind>> = LazyLock::new(|| {
 mod tests {
     use std::collections::BTreeMap;
 
+    use kube::Resource;
+
     use super::*;
+    use crate::source::cluster::raw_object::RawObject;
 
     #[test]
     fn every_kind_of_ours_is_watched_as_its_crd_says() {
-        let watched = KINDS.iter().filter(|kind| kind.api != "/api/v1");
+        let watched = KINDS.iter().filter(|kind| !kind.resource.group.is_empty());
+        let path = |kind: &WatchedKind| RawObject::<false>::url_path(&kind.resource, None);
         let watched: BTreeMap<_, _> =
-            watched.map(|kind| (kind.name.to_owned(), (kind.path(None), kind.namespaced))).collect();
+            watched.map(|kind| (kind.name.to_string(), (path(kind), kind.namespaced))).collect();
         let crds = crd::all().into_iter().filter(|crd| crd.spec.names.kind != "Switch");
         let expected: BTreeMap<_, _> = crds
             .map(|crd| {

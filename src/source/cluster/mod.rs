@@ -1,29 +1,30 @@
 //! Resources from a Kubernetes API server, followed by watches.
 //!
-//! - One watch a kind, and a namespace where namespaces are named. A Role cannot read what belongs
-//!   to no namespace, so then cluster-wide kinds and Namespaces are not watched at all.
-//! - Every watch fails, waits and starts again by itself: a kind that is forbidden or not installed
-//!   delays no other. An error never means that something is gone; only the API server's word does,
-//!   by an event or by a list that was read to its end.
-//! - An object that cannot be read is told as [`Change::Unreadable`]; what was read of it before stays.
-//! - Of Secrets and ConfigMaps only metadata is watched. Those that an object refers to are fetched,
-//!   and fetched again when their metadata says that they are others now.
-//! - What nothing in Centrex uses of an object's metadata is not kept: annotations, managed fields,
-//!   owners, and labels except those of Namespaces.
+//! - kube-runtime's watcher lists and watches each kind, and each namespace where namespaces are named
+//!   (`stream`). A Role cannot read cluster-wide objects, so with named namespaces cluster-wide kinds and
+//!   Namespaces are not watched.
+//! - Each watch fails, waits and retries by itself: a kind that is forbidden or not installed delays no
+//!   other. An error never means that an object was deleted; only a watch event or a complete list does.
+//! - An object that cannot be read becomes [`Change::Unreadable`]; its last readable version stays.
+//! - Of Secrets and ConfigMaps only metadata is watched. Those that an object refers to are fetched, and
+//!   fetched again when their metadata shows another version.
+//! - Metadata that Centrex does not use is dropped: annotations, managed fields, owners, and labels except
+//!   those of Namespaces.
 
 mod batcher;
 mod failure;
 mod fetch;
 mod get;
 mod kinds;
+mod raw_object;
 mod read;
-mod requests;
 mod secret_fetch_queue;
 mod stream;
 mod stream_cache;
 #[cfg(test)]
 mod tests;
 mod watch_health;
+mod wire;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -41,31 +42,31 @@ use kinds::KINDS;
 use stream::Stream;
 use watch_health::WatchHealth;
 
-/// What streams have seen and nobody took up yet, at most.
-const INBOX: usize = 256;
+/// Events that streams have sent and the batcher has not received yet, at most.
+const MAX_QUEUED_EVENTS: usize = 256;
 
-/// What a cluster source needs to know.
+/// Options of a cluster source.
 #[derive(Clone)]
 pub struct ClusterOptions {
-    /// Access to the API server. A client that does not retry by itself (`default_retry` off) says
-    /// what is wrong at once; this source retries everything.
+    /// Access to the API server. Use a client that does not retry by itself (`default_retry` off): this
+    /// source retries everything, and reports errors at once.
     pub client: kube::Client,
-    /// Namespaces to follow; the whole cluster when there are none.
+    /// Namespaces to follow; the whole cluster when empty.
     pub namespaces: Vec<String>,
 }
 
-/// What the watches saw.
+/// A batch of changes.
 #[derive(Clone, Debug, Default)]
 pub struct Update {
-    /// What came, changed or went, in the order it was seen. Objects and the Secrets they refer to
-    /// come together wherever the Secrets can be had in a fraction of a second.
+    /// Objects that were created, changed or deleted, in the order in which the watches saw them. Objects
+    /// and the Secrets they refer to are in one update when the Secrets arrive in a fraction of a second.
     pub changes: Vec<Change>,
-    /// Whether every watch has listed once and every Secret and ConfigMap that is referred to was
-    /// fetched or is not there: only then may what was not shown be taken for gone. Stays true.
+    /// Whether every watch has listed once and every referenced Secret and ConfigMap was fetched or is
+    /// missing. Only then is an object that was never seen known to be missing. Stays true.
     pub complete: bool,
 }
 
-/// Starts all watches. They end with `stop`, and when nobody takes updates any more.
+/// Starts all watches. They end when `stop` is cancelled or the receiver of `updates` is dropped.
 pub fn start(options: ClusterOptions, updates: mpsc::Sender<Update>, stop: CancellationToken) -> Watches {
     let ClusterOptions { client, namespaces } = options;
     let namespaces: BTreeSet<String> = namespaces.into_iter().collect();
@@ -77,25 +78,27 @@ pub fn start(options: ClusterOptions, updates: mpsc::Sender<Update>, stop: Cance
             (false, false) => Vec::new(),
         })
         .collect();
-    let pulses: Vec<Arc<WatchHealth>> = scopes
+    let server_is_back = Arc::new(Notify::new());
+    let health: Vec<Arc<WatchHealth>> = scopes
         .iter()
-        .map(|(kind, namespace)| Arc::new(WatchHealth::new(kind.name, namespace.clone())))
+        .map(|(kind, namespace)| {
+            Arc::new(WatchHealth::new(kind.name, namespace.clone(), server_is_back.clone()))
+        })
         .collect();
-    let watches = Watches::new(pulses.clone());
-    let (seen, inbox) = mpsc::channel(INBOX);
+    let watches = Watches::new(health.clone());
+    let (sender, events) = mpsc::channel(MAX_QUEUED_EVENTS);
     let stop = stop.child_token();
     let streams = scopes.len();
-    let back = Arc::new(Notify::new());
-    for ((kind, namespace), pulse) in scopes.into_iter().zip(pulses) {
-        let stream = Stream::new(client.clone(), kind, namespace, seen.clone(), pulse, back.clone());
+    for ((kind, namespace), health) in scopes.into_iter().zip(health) {
+        let stream = Stream::new(client.clone(), kind, namespace, sender.clone(), health);
         let stop = stop.clone();
         tokio::spawn(async move { stop.run_until_cancelled(stream.run()).await });
     }
-    let gatherer = Batcher::new(Fetcher::new(client, back), streams, updates, watches.clone());
+    let batcher = Batcher::new(Fetcher::new(client, server_is_back), streams, updates, watches.clone());
     tokio::spawn(async move {
-        // Streams end with it: they would see for nobody.
+        // When the batcher ends, the streams have no receiver: stop them too.
         let _streams = stop.clone().drop_guard();
-        stop.run_until_cancelled(gatherer.run(inbox)).await
+        stop.run_until_cancelled(batcher.run(events)).await
     });
     watches
 }

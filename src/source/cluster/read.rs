@@ -1,8 +1,6 @@
-//! One object from its JSON, without what nothing uses of it: what is not kept is not built either.
+//! One object from its JSON. Metadata that Centrex does not use is not even parsed, so it takes no memory.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use k8s_openapi::ByteString;
@@ -12,61 +10,10 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::kinds::{Kind, Read};
+use super::kinds::{Read, WatchedKind};
 use crate::resources::schema::Violation;
 use crate::source::manifest::{name_violations, without_head};
-use crate::source::{Object, ObjectKey, validate};
-
-/// What is read of every object before anything else.
-#[derive(Debug, Deserialize)]
-pub(super) struct Head<'a> {
-    #[serde(borrow)]
-    metadata: HeadMetadata<'a>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct HeadMetadata<'a> {
-    #[serde(borrow)]
-    name: Cow<'a, str>,
-    #[serde(borrow)]
-    namespace: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    resource_version: Cow<'a, str>,
-}
-
-impl Head<'_> {
-    /// Its key.
-    pub fn key(&self, kind: &'static str) -> ObjectKey {
-        let namespace = self.metadata.namespace.as_ref().map(|namespace| namespace.clone().into_owned());
-        ObjectKey { kind, namespace, name: self.metadata.name.clone().into_owned() }
-    }
-
-    /// Its namespace and name in one text.
-    pub fn path(&self) -> Box<str> {
-        match &self.metadata.namespace {
-            Some(namespace) => format!("{namespace}/{}", self.metadata.name).into(),
-            None => self.metadata.name.as_ref().into(),
-        }
-    }
-
-    /// Its version, to go on from.
-    pub fn resource_version(&self) -> &str {
-        &self.metadata.resource_version
-    }
-
-    /// Its version, to be compared only.
-    pub fn version(&self) -> u64 {
-        version(&self.metadata.resource_version)
-    }
-}
-
-/// A resource version, which is a text of any form, short enough to be kept for every object.
-pub(super) fn version(resource_version: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    resource_version.hash(&mut hasher);
-    hasher.finish()
-}
+use crate::source::{Object, validate};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -155,8 +102,11 @@ pub(super) fn config_map(text: &str) -> Result<Object, serde_json::Error> {
     Ok(Object::ConfigMap(Arc::new(ConfigMap { metadata, data, binary_data, ..ConfigMap::default() })))
 }
 
-/// Reads an object of a kind; else says why it cannot be taken up.
-pub(super) fn object(kind: &Kind, read: Read, text: &str) -> Result<Object, String> {
+/// Reads an object of a kind.
+///
+/// # Errors
+/// Why it cannot be read or may not have its name, for people.
+pub(super) fn object(kind: &WatchedKind, read: Read, text: &str) -> Result<Object, String> {
     let object = read(text).map_err(|error| explain(kind, text, &error))?;
     let metadata = object.metadata();
     let name = metadata.name.as_deref().unwrap_or_default();
@@ -164,23 +114,23 @@ pub(super) fn object(kind: &Kind, read: Read, text: &str) -> Result<Object, Stri
     if violations.is_empty() { Ok(object) } else { Err(in_words(&violations)) }
 }
 
-/// The tenant that an object names which cannot be read.
+/// The tenant named by an object that cannot be read as a whole.
 pub(super) fn tenant(text: &str) -> Option<String> {
     let object: Value = serde_json::from_str(text).ok()?;
     Some(object.pointer("/spec/tenantRef/name")?.as_str()?.to_owned())
 }
 
-/// Why an object cannot be read, by its fields where the CRD's schema can name them: an older or
-/// newer CRD than this program's lets through what this program does not know.
-fn explain(kind: &Kind, text: &str, error: &serde_json::Error) -> String {
+/// Why an object cannot be read, with its field where this program's schema finds it. Happens when the
+/// installed CRD is older or newer than this program.
+fn explain(kind: &WatchedKind, text: &str, error: &serde_json::Error) -> String {
     let violations = match (validate::kinds(), serde_json::from_str(text)) {
         (Ok(kinds), Ok(Value::Object(object))) => {
-            kinds.get(kind.name).map(|kind| kind.check(&spec_only(object))).unwrap_or_default()
+            kinds.get(kind.name.as_str()).map(|kind| kind.check(&spec_only(object))).unwrap_or_default()
         }
         _ => Vec::new(),
     };
     if violations.is_empty() {
-        // Line and column are those of an answer nobody sees.
+        // Line and column refer to a JSON text that the user does not see.
         let message = error.to_string();
         return message.split(" at line ").next().unwrap_or_default().to_owned();
     }
@@ -222,8 +172,8 @@ mod tests {
     }
 
     fn read_extension(text: &str) -> Result<Object, String> {
-        let kind = KINDS.iter().find(|kind| kind.name == "Extension").unwrap();
-        let super::super::kinds::WatchMode::Whole(read) = kind.taken else { panic!() };
+        let kind = KINDS.iter().find(|kind| kind.name == crate::resources::Kind::Extension).unwrap();
+        let super::super::kinds::WatchMode::Whole(read) = kind.mode else { panic!() };
         object(kind, read, text)
     }
 
@@ -252,9 +202,6 @@ mod tests {
                     "message": "", "lastTransitionTime": "2026-01-02T03:04:05Z"}]},
             })
         );
-        let head: Head = serde_json::from_str(&text).unwrap();
-        assert_eq!(head.key("Extension").to_string(), "Extension acme/anna");
-        assert_eq!((&*head.path(), head.resource_version()), ("acme/anna", "77"));
     }
 
     #[test]

@@ -1,8 +1,9 @@
-//! Which Secrets and ConfigMaps are wanted, what is held of them, and which to fetch next.
+//! Which Secrets and ConfigMaps are referenced, which version of each was fetched, and which to fetch next.
 //!
-//! Metadata only says that one may be another now; what is there is what the API server answers
-//! when asked for that one. So a watch that lags behind takes nothing away.
+//! Metadata from a watch only triggers a fetch. The API server's answer to that fetch decides what exists, so
+//! a watch that lags behind removes nothing. kube-runtime has nothing for this: its stores hold whole kinds.
 
+use crate::resources::Kind;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,62 +14,65 @@ use crate::source::ObjectKey;
 use crate::util::backoff::Backoff;
 use crate::util::turns::Turns;
 
-/// First and longest pause before one that could not be fetched is fetched again.
-const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(120));
+/// First and longest pause before a failed fetch is retried.
+const RETRY_PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(120));
 
-/// All that is wanted.
+/// All referenced Secrets and ConfigMaps.
 #[derive(Debug, Default)]
 pub(super) struct SecretFetchQueue {
-    wants: HashMap<Arc<ObjectKey>, Want>,
-    /// In the order of their wanting, one namespace after the other. One that was given up meanwhile is
-    /// passed over.
+    entries: HashMap<Arc<ObjectKey>, Entry>,
+    /// First come, first served within a namespace; namespaces take turns. Keys that are no longer
+    /// referenced are skipped.
     queue: Turns<Arc<ObjectKey>>,
     resting: BTreeSet<(Instant, Arc<ObjectKey>)>,
-    /// Counts lists, and which was the last of each watch.
-    round: u32,
-    rounds: HashMap<(&'static str, Option<String>), u32>,
+    /// Number of the last list of any watch.
+    list: u32,
+    /// Number of the last list of each watch.
+    lists: HashMap<(Kind, Option<String>), u32>,
     tally: Tally,
 }
 
-/// How many wants are in which state.
+/// How many entries are in which state.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Tally {
-    /// Neither fetched nor found absent yet.
+    /// Neither fetched nor found missing yet.
     pub unsettled: usize,
-    /// Of these, those on their first try.
+    /// Unsettled, and on their first try.
     pub fresh: usize,
-    /// Those whose last try failed.
+    /// Whose last try failed.
     pub failing: usize,
 }
 
 #[derive(Debug)]
-struct Want {
-    /// How many objects refer to it.
-    referrers: u32,
-    /// The version that was fetched.
-    held: Option<u64>,
+struct Entry {
+    /// Number of objects that refer to it.
+    references: u32,
+    /// The version that was fetched last; `None` when it is missing or was never fetched.
+    fetched: Option<u64>,
     settled: bool,
     work: Work,
     tries: u8,
-    /// The list that could have shown it last.
-    round: u32,
+    /// Number of the newest list when it was last seen or fetched. A list with a higher number that does not
+    /// contain it shows that it may be deleted.
+    list: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Work {
     /// Nothing to do.
     None,
-    /// It waits for its turn.
+    /// Waits for its turn.
     Queued,
-    /// It is being fetched.
+    /// Is being fetched.
     Running,
-    /// It is being fetched, and changed after it was asked for.
+    /// Is being fetched, and changed after the request was sent: has to be fetched again.
     RunningAgain,
-    /// It failed, and waits to be tried again.
+    /// Failed, and waits for its retry.
     Resting,
 }
 
-impl Want {
+impl Entry {
+    /// Adds the entry to the tally, or removes it.
     fn count(&self, tally: &mut Tally, add: fn(usize, usize) -> usize) {
         tally.unsettled = add(tally.unsettled, usize::from(!self.settled));
         tally.fresh = add(tally.fresh, usize::from(!self.settled && self.tries == 0));
@@ -77,98 +81,99 @@ impl Want {
 }
 
 impl SecretFetchQueue {
-    /// How many are in which state.
+    /// How many entries are in which state.
     pub fn tally(&self) -> Tally {
         self.tally
     }
 
-    /// One more object refers to it.
-    pub fn gain(&mut self, key: Arc<ObjectKey>) {
-        if let Some(want) = self.wants.get_mut(&key) {
-            want.referrers += 1;
+    /// Counts one more reference; queues a fetch for the first.
+    pub fn add_ref(&mut self, key: Arc<ObjectKey>) {
+        if let Some(entry) = self.entries.get_mut(&key) {
+            entry.references += 1;
             return;
         }
-        let (held, work, round) = (None, Work::Queued, self.round);
-        let want = Want { referrers: 1, held, settled: false, work, tries: 0, round };
-        want.count(&mut self.tally, usize::saturating_add);
-        self.wants.insert(key.clone(), want);
-        self.line_up(key);
+        let (fetched, work, list) = (None, Work::Queued, self.list);
+        let entry = Entry { references: 1, fetched, settled: false, work, tries: 0, list };
+        entry.count(&mut self.tally, usize::saturating_add);
+        self.entries.insert(key.clone(), entry);
+        self.push(key);
     }
 
-    fn line_up(&mut self, key: Arc<ObjectKey>) {
+    fn push(&mut self, key: Arc<ObjectKey>) {
         let namespace = key.namespace.clone();
         self.queue.push(namespace.as_deref(), key);
     }
 
-    /// One object less refers to it. Whether it was held and is wanted no more.
-    pub fn lose(&mut self, key: &ObjectKey) -> bool {
-        let Some(want) = self.wants.get_mut(key) else { return false };
-        want.referrers = want.referrers.saturating_sub(1);
-        if want.referrers > 0 {
+    /// Counts one reference less; forgets the entry after the last. Returns true if it was fetched and is
+    /// now forgotten.
+    pub fn drop_ref(&mut self, key: &ObjectKey) -> bool {
+        let Some(entry) = self.entries.get_mut(key) else { return false };
+        entry.references = entry.references.saturating_sub(1);
+        if entry.references > 0 {
             return false;
         }
-        let Some(want) = self.wants.remove(key) else { return false };
-        want.count(&mut self.tally, usize::saturating_sub);
-        want.held.is_some()
+        let Some(entry) = self.entries.remove(key) else { return false };
+        entry.count(&mut self.tally, usize::saturating_sub);
+        entry.fetched.is_some()
     }
 
-    /// Its metadata was shown at a version.
-    pub fn shown(&mut self, key: &ObjectKey, version: u64) {
-        let round = self.round;
-        let Some(want) = self.wants.get_mut(key) else { return };
-        want.round = round;
-        if want.held != Some(version) {
-            self.look(key);
+    /// A watch or a list showed its metadata at a version.
+    pub fn observed(&mut self, key: &ObjectKey, version: u64) {
+        let list = self.list;
+        let Some(entry) = self.entries.get_mut(key) else { return };
+        entry.list = list;
+        if entry.fetched != Some(version) {
+            self.enqueue(key);
         }
     }
 
-    /// Its metadata was shown to be gone.
-    pub fn hidden(&mut self, key: &ObjectKey) {
-        // What is being fetched may be answered as it was before.
-        if self.wants.get(key).is_some_and(|want| want.held.is_some() || want.work == Work::Running) {
-            self.look(key);
+    /// A watch reported that it was deleted.
+    pub fn deleted(&mut self, key: &ObjectKey) {
+        // The answer to a running fetch may be older than the deletion.
+        if self.entries.get(key).is_some_and(|entry| entry.fetched.is_some() || entry.work == Work::Running) {
+            self.enqueue(key);
         }
     }
 
     /// A list of this kind in this namespace begins.
-    pub fn listing(&mut self, kind: &'static str, namespace: Option<String>) {
-        self.round = self.round.wrapping_add(1);
-        self.rounds.insert((kind, namespace), self.round);
+    pub fn list_started(&mut self, kind: Kind, namespace: Option<String>) {
+        self.list = self.list.wrapping_add(1);
+        self.lists.insert((kind, namespace), self.list);
     }
 
-    /// The list was read to its end: what is held and was not shown may be gone.
-    pub fn listed(&mut self, kind: &'static str, namespace: Option<String>) {
-        let everywhere = namespace.is_none();
-        let Some(began) = self.rounds.get(&(kind, namespace.clone())).copied() else { return };
-        let here = |key: &ObjectKey| key.kind == kind && (everywhere || key.namespace == namespace);
-        let unseen = self.wants.iter().filter(|(key, want)| {
-            want.held.is_some() && want.round.wrapping_sub(began) > u32::MAX / 2 && here(key)
+    /// The list was read to its end. Fetches what it did not contain, because that may be deleted.
+    pub fn list_finished(&mut self, kind: Kind, namespace: Option<String>) {
+        let all_namespaces = namespace.is_none();
+        let Some(began) = self.lists.get(&(kind, namespace.clone())).copied() else { return };
+        let in_scope = |key: &ObjectKey| key.kind == kind && (all_namespaces || key.namespace == namespace);
+        let unseen = self.entries.iter().filter(|(key, entry)| {
+            entry.fetched.is_some() && entry.list.wrapping_sub(began) > u32::MAX / 2 && in_scope(key)
         });
         let unseen: Vec<Arc<ObjectKey>> = unseen.map(|(key, _)| key.clone()).collect();
-        unseen.iter().for_each(|key| self.look(key));
+        unseen.iter().for_each(|key| self.enqueue(key));
     }
 
-    /// Has it fetched, soon.
-    fn look(&mut self, key: &ObjectKey) {
-        let Some((key, _)) = self.wants.get_key_value(key) else { return };
+    /// Queues a fetch, unless one is queued already.
+    fn enqueue(&mut self, key: &ObjectKey) {
+        let Some((key, _)) = self.entries.get_key_value(key) else { return };
         let key = key.clone();
-        let Some(want) = self.wants.get_mut(&key) else { return };
-        match want.work {
+        let Some(entry) = self.entries.get_mut(&key) else { return };
+        match entry.work {
             Work::None | Work::Resting => {
-                want.work = Work::Queued;
-                self.line_up(key);
+                entry.work = Work::Queued;
+                self.push(key);
             }
-            Work::Running => want.work = Work::RunningAgain,
+            Work::Running => entry.work = Work::RunningAgain,
             Work::Queued | Work::RunningAgain => {}
         }
     }
 
-    /// The next to fetch.
+    /// Takes the next key to fetch.
     pub fn next(&mut self) -> Option<Arc<ObjectKey>> {
         while let Some(key) = self.queue.take() {
-            match self.wants.get_mut(&key) {
-                Some(want) if want.work == Work::Queued => {
-                    want.work = Work::Running;
+            match self.entries.get_mut(&key) {
+                Some(entry) if entry.work == Work::Queued => {
+                    entry.work = Work::Running;
                     return Some(key);
                 }
                 _ => {}
@@ -177,83 +182,83 @@ impl SecretFetchQueue {
         None
     }
 
-    /// It was fetched. Whether that is news.
-    pub fn found(&mut self, key: &ObjectKey, version: u64) -> bool {
-        let round = self.round;
-        self.settle(key, |want| {
-            want.round = round;
-            want.held.replace(version) != Some(version)
+    /// Records that it was fetched. Returns true if the version is another than before.
+    pub fn fetched(&mut self, key: &ObjectKey, version: u64) -> bool {
+        let list = self.list;
+        self.finish(key, |entry| {
+            entry.list = list;
+            entry.fetched.replace(version) != Some(version)
         })
     }
 
-    /// It is not there. Whether that is news.
-    pub fn absent(&mut self, key: &ObjectKey) -> bool {
-        self.settle(key, |want| want.held.take().is_some())
+    /// Records that it does not exist. Returns true if it was fetched before.
+    pub fn missing(&mut self, key: &ObjectKey) -> bool {
+        self.finish(key, |entry| entry.fetched.take().is_some())
     }
 
-    /// It is there and cannot be read: what was held of it stays. Whether anybody wants to know.
+    /// Records that it cannot be read; its last version stays. Returns true if something still refers to it.
     pub fn unreadable(&mut self, key: &ObjectKey) -> bool {
-        self.settle(key, |_| true)
+        self.finish(key, |_| true)
     }
 
-    fn settle(&mut self, key: &ObjectKey, note: impl FnOnce(&mut Want) -> bool) -> bool {
-        let Some(want) = self.wants.get_mut(key) else { return false };
-        let again = want.work == Work::RunningAgain;
-        if !again && want.work != Work::Running {
-            return false; // given up and wanted anew while it was fetched
+    fn finish(&mut self, key: &ObjectKey, record: impl FnOnce(&mut Entry) -> bool) -> bool {
+        let Some(entry) = self.entries.get_mut(key) else { return false };
+        let again = entry.work == Work::RunningAgain;
+        if !again && entry.work != Work::Running {
+            return false; // forgotten and referenced again while it was fetched
         }
-        want.count(&mut self.tally, usize::saturating_sub);
-        let news = note(want);
-        (want.settled, want.tries, want.work) = (true, 0, Work::None);
-        want.count(&mut self.tally, usize::saturating_add);
+        entry.count(&mut self.tally, usize::saturating_sub);
+        let changed = record(entry);
+        (entry.settled, entry.tries, entry.work) = (true, 0, Work::None);
+        entry.count(&mut self.tally, usize::saturating_add);
         if again {
-            self.look(key);
+            self.enqueue(key);
         }
-        news
+        changed
     }
 
-    /// It could not be fetched, for a reason of its own: it rests before it is tried again.
+    /// Records that its fetch failed for a reason of its own. It is retried after a pause.
     pub fn failed(&mut self, key: &Arc<ObjectKey>) {
-        if let Some(tries) = self.try_again(key, Work::Resting) {
-            let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
+        if let Some(tries) = self.retry(key, Work::Resting) {
+            let mut backoff = Backoff::new(RETRY_PAUSES.0, RETRY_PAUSES.1);
             let pause = (0..tries).fold(Duration::ZERO, |_, _| backoff.pause());
             self.resting.insert((Instant::now() + pause, key.clone()));
         }
     }
 
-    /// It could not be fetched, for a reason that is not its own: it is the next again.
+    /// Records that its fetch failed because of the API server. It is the next to be fetched.
     pub fn postponed(&mut self, key: &Arc<ObjectKey>) {
-        if self.try_again(key, Work::Queued).is_some() {
+        if self.retry(key, Work::Queued).is_some() {
             self.queue.push_first(key.namespace.as_deref(), key.clone());
         }
     }
 
-    fn try_again(&mut self, key: &ObjectKey, work: Work) -> Option<u8> {
-        let want = self.wants.get_mut(key)?;
-        if !matches!(want.work, Work::Running | Work::RunningAgain) {
+    fn retry(&mut self, key: &ObjectKey, work: Work) -> Option<u8> {
+        let entry = self.entries.get_mut(key)?;
+        if !matches!(entry.work, Work::Running | Work::RunningAgain) {
             return None;
         }
-        want.count(&mut self.tally, usize::saturating_sub);
-        (want.work, want.tries) = (work, want.tries.saturating_add(1));
-        want.count(&mut self.tally, usize::saturating_add);
-        Some(want.tries)
+        entry.count(&mut self.tally, usize::saturating_sub);
+        (entry.work, entry.tries) = (work, entry.tries.saturating_add(1));
+        entry.count(&mut self.tally, usize::saturating_add);
+        Some(entry.tries)
     }
 
-    /// When one has rested enough.
-    pub fn due(&self) -> Option<Instant> {
+    /// When the next pause ends.
+    pub fn next_retry(&self) -> Option<Instant> {
         self.resting.first().map(|(time, _)| *time)
     }
 
-    /// Queues those that have rested enough.
-    pub fn wake(&mut self, now: Instant) {
-        while self.due().is_some_and(|due| due <= now)
+    /// Queues those whose pause is over.
+    pub fn queue_retries(&mut self, now: Instant) {
+        while self.next_retry().is_some_and(|due| due <= now)
             && let Some((_, key)) = self.resting.pop_first()
         {
-            if let Some(want) = self.wants.get_mut(&key)
-                && want.work == Work::Resting
+            if let Some(entry) = self.entries.get_mut(&key)
+                && entry.work == Work::Resting
             {
-                want.work = Work::Queued;
-                self.line_up(key);
+                entry.work = Work::Queued;
+                self.push(key);
             }
         }
     }
@@ -264,105 +269,105 @@ mod tests {
     use super::*;
 
     fn key(name: &str) -> Arc<ObjectKey> {
-        Arc::new(ObjectKey { kind: "Secret", namespace: Some("a".into()), name: name.into() })
+        Arc::new(ObjectKey { kind: Kind::Secret, namespace: Some("a".into()), name: name.into() })
     }
 
-    fn held(names: &[&str]) -> SecretFetchQueue {
-        let mut wants = SecretFetchQueue::default();
+    fn fetched(names: &[&str]) -> SecretFetchQueue {
+        let mut queue = SecretFetchQueue::default();
         for name in names {
-            wants.gain(key(name));
-            assert_eq!(wants.next(), Some(key(name)));
-            assert!(wants.found(&key(name), 1));
+            queue.add_ref(key(name));
+            assert_eq!(queue.next(), Some(key(name)));
+            assert!(queue.fetched(&key(name), 1));
         }
-        assert_eq!(wants.tally(), Tally::default());
-        wants
+        assert_eq!(queue.tally(), Tally::default());
+        queue
     }
 
     #[test]
     fn what_is_wanted_is_fetched_once_and_again_when_it_changes() {
-        let mut wants = held(&["x"]);
-        wants.gain(key("x"));
-        wants.shown(&key("x"), 1);
-        assert_eq!(wants.next(), None);
-        wants.shown(&key("x"), 2);
-        assert_eq!(wants.next(), Some(key("x")));
-        wants.shown(&key("x"), 3); // while it is fetched
-        assert!(wants.found(&key("x"), 2));
-        assert_eq!(wants.next(), Some(key("x")));
-        assert!(wants.found(&key("x"), 3));
-        assert!(!wants.lose(&key("x")));
-        assert!(wants.lose(&key("x")));
-        wants.shown(&key("x"), 4);
-        assert_eq!(wants.next(), None);
+        let mut queue = fetched(&["x"]);
+        queue.add_ref(key("x"));
+        queue.observed(&key("x"), 1);
+        assert_eq!(queue.next(), None);
+        queue.observed(&key("x"), 2);
+        assert_eq!(queue.next(), Some(key("x")));
+        queue.observed(&key("x"), 3); // while it is fetched
+        assert!(queue.fetched(&key("x"), 2));
+        assert_eq!(queue.next(), Some(key("x")));
+        assert!(queue.fetched(&key("x"), 3));
+        assert!(!queue.drop_ref(&key("x")));
+        assert!(queue.drop_ref(&key("x")));
+        queue.observed(&key("x"), 4);
+        assert_eq!(queue.next(), None);
     }
 
     #[test]
     fn what_a_list_does_not_show_is_asked_for_before_it_is_gone() {
-        let mut wants = held(&["x", "y", "z"]);
-        wants.listing("ConfigMap", None);
-        wants.listed("ConfigMap", None);
-        wants.listing("Secret", Some("b".into()));
-        wants.listed("Secret", Some("b".into()));
-        assert_eq!(wants.next(), None);
-        wants.listing("Secret", None);
-        wants.shown(&key("y"), 1);
-        wants.gain(key("new"));
-        assert_eq!(wants.next(), Some(key("new")));
-        wants.found(&key("new"), 1); // after the list was made
-        wants.listed("Secret", None);
-        let mut asked = [wants.next().unwrap(), wants.next().unwrap()];
+        let mut queue = fetched(&["x", "y", "z"]);
+        queue.list_started(Kind::ConfigMap, None);
+        queue.list_finished(Kind::ConfigMap, None);
+        queue.list_started(Kind::Secret, Some("b".into()));
+        queue.list_finished(Kind::Secret, Some("b".into()));
+        assert_eq!(queue.next(), None);
+        queue.list_started(Kind::Secret, None);
+        queue.observed(&key("y"), 1);
+        queue.add_ref(key("new"));
+        assert_eq!(queue.next(), Some(key("new")));
+        queue.fetched(&key("new"), 1); // after the list was made
+        queue.list_finished(Kind::Secret, None);
+        let mut asked = [queue.next().unwrap(), queue.next().unwrap()];
         asked.sort_unstable();
-        assert_eq!((asked, wants.next()), ([key("x"), key("z")], None));
-        assert!(wants.absent(&key("x")));
-        assert!(!wants.found(&key("z"), 1));
-        wants.hidden(&key("x"));
-        assert_eq!(wants.next(), None);
+        assert_eq!((asked, queue.next()), ([key("x"), key("z")], None));
+        assert!(queue.missing(&key("x")));
+        assert!(!queue.fetched(&key("z"), 1));
+        queue.deleted(&key("x"));
+        assert_eq!(queue.next(), None);
     }
 
     #[test]
     fn failures_rest_and_keep_what_is_held() {
-        let mut wants = held(&["x"]);
-        wants.shown(&key("x"), 2);
-        wants.next().unwrap();
-        wants.failed(&key("x"));
-        assert_eq!(wants.tally(), Tally { unsettled: 0, fresh: 0, failing: 1 });
-        assert_eq!(wants.next(), None);
-        let due = wants.due().unwrap();
-        wants.wake(due);
-        assert_eq!(wants.next(), Some(key("x")));
-        wants.postponed(&key("x"));
-        assert_eq!(wants.next(), Some(key("x")));
-        assert!(wants.found(&key("x"), 2));
-        wants.gain(key("new"));
-        assert_eq!(wants.tally(), Tally { unsettled: 1, fresh: 1, failing: 0 });
-        wants.next().unwrap();
-        wants.failed(&key("new"));
-        assert_eq!(wants.tally(), Tally { unsettled: 1, fresh: 0, failing: 1 });
-        assert!(!wants.lose(&key("new")));
-        assert_eq!(wants.tally(), Tally::default());
+        let mut queue = fetched(&["x"]);
+        queue.observed(&key("x"), 2);
+        queue.next().unwrap();
+        queue.failed(&key("x"));
+        assert_eq!(queue.tally(), Tally { unsettled: 0, fresh: 0, failing: 1 });
+        assert_eq!(queue.next(), None);
+        let due = queue.next_retry().unwrap();
+        queue.queue_retries(due);
+        assert_eq!(queue.next(), Some(key("x")));
+        queue.postponed(&key("x"));
+        assert_eq!(queue.next(), Some(key("x")));
+        assert!(queue.fetched(&key("x"), 2));
+        queue.add_ref(key("new"));
+        assert_eq!(queue.tally(), Tally { unsettled: 1, fresh: 1, failing: 0 });
+        queue.next().unwrap();
+        queue.failed(&key("new"));
+        assert_eq!(queue.tally(), Tally { unsettled: 1, fresh: 0, failing: 1 });
+        assert!(!queue.drop_ref(&key("new")));
+        assert_eq!(queue.tally(), Tally::default());
     }
 
     #[test]
     fn what_is_deleted_while_it_is_fetched_is_asked_for_again() {
-        let mut wants = SecretFetchQueue::default();
-        wants.gain(key("x"));
-        wants.next().unwrap();
-        wants.hidden(&key("x"));
-        assert!(wants.found(&key("x"), 1));
-        assert_eq!(wants.next(), Some(key("x")));
-        assert!(wants.absent(&key("x")));
+        let mut queue = SecretFetchQueue::default();
+        queue.add_ref(key("x"));
+        queue.next().unwrap();
+        queue.deleted(&key("x"));
+        assert!(queue.fetched(&key("x"), 1));
+        assert_eq!(queue.next(), Some(key("x")));
+        assert!(queue.missing(&key("x")));
     }
 
     #[test]
     fn an_answer_for_what_was_given_up_is_passed_over() {
-        let mut wants = held(&["x"]);
-        wants.shown(&key("x"), 2);
-        wants.next().unwrap();
-        assert!(wants.lose(&key("x")));
-        wants.gain(key("x"));
-        assert!(!wants.found(&key("x"), 2));
-        assert_eq!(wants.next(), Some(key("x")));
-        assert!(wants.found(&key("x"), 2));
-        assert_eq!(wants.next(), None);
+        let mut queue = fetched(&["x"]);
+        queue.observed(&key("x"), 2);
+        queue.next().unwrap();
+        assert!(queue.drop_ref(&key("x")));
+        queue.add_ref(key("x"));
+        assert!(!queue.fetched(&key("x"), 2));
+        assert_eq!(queue.next(), Some(key("x")));
+        assert!(queue.fetched(&key("x"), 2));
+        assert_eq!(queue.next(), None);
     }
 }

@@ -1,22 +1,26 @@
-//! What one stream has seen, as far as the next list needs it: names, versions, references.
+//! Names, versions and references of the objects that one stream has seen, to be compared with the next list.
+//!
+//! Ours because a store of kube-runtime holds whole objects, and says neither which of them a list changed
+//! nor which it removed.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::source::ObjectKey;
 
-/// The objects of one stream. There are as many entries as objects, so an entry is small.
+/// The objects of one stream, without their contents.
 #[derive(Debug, Default)]
 pub(super) struct StreamCache {
     entries: HashMap<Box<str>, Entry>,
-    round: u32,
+    /// Number of the last list.
+    list: u32,
 }
 
 #[derive(Debug)]
 struct Entry {
     version: u64,
-    /// The list that showed it last.
-    round: u32,
+    /// Number of the newest list when it was last seen.
+    list: u32,
     references: References,
 }
 
@@ -31,32 +35,32 @@ pub(super) struct RefDelta {
 }
 
 impl StreamCache {
-    /// A list begins: what it does not show is gone when it ends.
-    pub fn begin(&mut self) {
-        self.round = self.round.wrapping_add(1);
+    /// A list begins. Objects that it does not contain are removed when it ends.
+    pub fn list_started(&mut self) {
+        self.list = self.list.wrapping_add(1);
     }
 
-    /// Notes that an object is there, and says whether it was seen at this very version.
+    /// Records that an object exists. Returns true if it was seen at this version before.
     pub fn is_current(&mut self, path: &str, version: u64) -> bool {
         let Some(entry) = self.entries.get_mut(path) else { return false };
-        entry.round = self.round;
+        entry.list = self.list;
         entry.version == version
     }
 
-    /// Takes in an object that was read, and says how its references changed.
-    pub fn read(&mut self, path: Box<str>, version: u64, references: Vec<ObjectKey>) -> RefDelta {
-        let round = self.round;
-        let fresh = || Entry { version, round, references: Box::default() };
+    /// Records an object that was read. Returns how its references changed.
+    pub fn insert(&mut self, path: Box<str>, version: u64, references: Vec<ObjectKey>) -> RefDelta {
+        let list = self.list;
+        let fresh = || Entry { version, list, references: Box::default() };
         let entry = self.entries.entry(path).or_insert_with(fresh);
-        (entry.version, entry.round) = (version, round);
+        (entry.version, entry.list) = (version, list);
         if entry.references.iter().map(|key| &**key).eq(&references) {
             return RefDelta::default();
         }
-        let kept: References = references
+        let references: References = references
             .into_iter()
             .map(|new| entry.references.iter().find(|old| ***old == new).cloned().unwrap_or(Arc::new(new)))
             .collect();
-        let before = std::mem::replace(&mut entry.references, kept);
+        let before = std::mem::replace(&mut entry.references, references);
         let not_in = |others: &References, key: &&Arc<ObjectKey>| !others.contains(*key);
         RefDelta {
             gained: entry.references.iter().filter(|key| not_in(&before, key)).cloned().collect(),
@@ -64,25 +68,26 @@ impl StreamCache {
         }
     }
 
-    /// Takes in an object that could not be read: what was read of it before stays.
-    pub fn unreadable(&mut self, path: Box<str>, version: u64) {
-        let round = self.round;
+    /// Records an object that cannot be read. The references of its last readable version stay.
+    pub fn insert_unreadable(&mut self, path: Box<str>, version: u64) {
+        let list = self.list;
         let entry =
-            self.entries.entry(path).or_insert_with(|| Entry { version, round, references: Box::default() });
-        (entry.version, entry.round) = (version, round);
+            self.entries.entry(path).or_insert_with(|| Entry { version, list, references: Box::default() });
+        (entry.version, entry.list) = (version, list);
     }
 
-    /// Forgets an object; the references it had, when it was known.
+    /// Removes an object. Returns the references that it had; `None` if it was never seen.
     pub fn remove(&mut self, path: &str) -> Option<RefDelta> {
         let entry = self.entries.remove(path)?;
         Some(RefDelta { gained: Vec::new(), lost: entry.references.into_vec() })
     }
 
-    /// A list was read to its end: what it did not show is gone.
-    pub fn end(&mut self) -> Vec<(Box<str>, RefDelta)> {
-        let round = self.round;
-        let gone = self.entries.extract_if(|_, entry| entry.round != round);
-        gone.map(|(path, entry)| (path, RefDelta { gained: Vec::new(), lost: entry.references.into_vec() }))
+    /// A list was read to its end. Removes what it did not contain, and returns that.
+    pub fn list_finished(&mut self) -> Vec<(Box<str>, RefDelta)> {
+        let list = self.list;
+        let removed = self.entries.extract_if(|_, entry| entry.list != list);
+        removed
+            .map(|(path, entry)| (path, RefDelta { gained: Vec::new(), lost: entry.references.into_vec() }))
             .collect()
     }
 }
@@ -90,40 +95,44 @@ impl StreamCache {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::resources::Kind;
 
     fn secret(name: &str) -> ObjectKey {
-        ObjectKey { kind: "Secret", namespace: Some("a".into()), name: name.into() }
+        ObjectKey { kind: Kind::Secret, namespace: Some("a".into()), name: name.into() }
     }
 
     #[test]
-    fn a_list_that_ends_removes_what_it_did_not_show_and_one_that_breaks_off_nothing() {
-        let mut known = StreamCache::default();
-        known.begin();
+    fn a_finished_list_removes_what_it_did_not_contain_and_an_aborted_one_nothing() {
+        let mut cache = StreamCache::default();
+        cache.list_started();
         for path in ["a/1", "a/2"] {
-            assert!(!known.is_current(path, 7));
-            known.read(path.into(), 7, vec![secret(path)]);
+            assert!(!cache.is_current(path, 7));
+            cache.insert(path.into(), 7, vec![secret(path)]);
         }
-        assert_eq!(known.end(), []);
-        known.begin(); // breaks off
-        assert!(known.is_current("a/1", 7));
-        known.begin();
-        assert!(known.is_current("a/2", 7));
-        assert!(!known.is_current("a/2", 8));
-        let gone = known.end();
-        assert_eq!(gone, [("a/1".into(), RefDelta { gained: vec![], lost: vec![Arc::new(secret("a/1"))] })]);
-        assert_eq!(known.remove("a/1"), None);
+        assert_eq!(cache.list_finished(), []);
+        cache.list_started(); // aborted
+        assert!(cache.is_current("a/1", 7));
+        cache.list_started();
+        assert!(cache.is_current("a/2", 7));
+        assert!(!cache.is_current("a/2", 8));
+        let removed = cache.list_finished();
+        assert_eq!(
+            removed,
+            [("a/1".into(), RefDelta { gained: vec![], lost: vec![Arc::new(secret("a/1"))] })]
+        );
+        assert_eq!(cache.remove("a/1"), None);
     }
 
     #[test]
-    fn references_that_come_and_go_are_told() {
-        let mut known = StreamCache::default();
+    fn added_and_removed_references_are_returned() {
+        let mut cache = StreamCache::default();
         let key = |name| Arc::new(secret(name));
-        let shift = known.read("x".into(), 1, vec![secret("p"), secret("q")]);
-        assert_eq!(shift, RefDelta { gained: vec![key("p"), key("q")], lost: vec![] });
-        assert_eq!(known.read("x".into(), 2, vec![secret("p"), secret("q")]), RefDelta::default());
-        known.unreadable("x".into(), 3);
-        let shift = known.read("x".into(), 4, vec![secret("q"), secret("r")]);
-        assert_eq!(shift, RefDelta { gained: vec![key("r")], lost: vec![key("p")] });
-        assert_eq!(known.remove("x").unwrap().lost, [key("q"), key("r")]);
+        let delta = cache.insert("x".into(), 1, vec![secret("p"), secret("q")]);
+        assert_eq!(delta, RefDelta { gained: vec![key("p"), key("q")], lost: vec![] });
+        assert_eq!(cache.insert("x".into(), 2, vec![secret("p"), secret("q")]), RefDelta::default());
+        cache.insert_unreadable("x".into(), 3);
+        let delta = cache.insert("x".into(), 4, vec![secret("q"), secret("r")]);
+        assert_eq!(delta, RefDelta { gained: vec![key("r")], lost: vec![key("p")] });
+        assert_eq!(cache.remove("x").unwrap().lost, [key("q"), key("r")]);
     }
 }

@@ -1,77 +1,81 @@
-//! How the watches are: when each was last heard of, and what is wrong with it.
+//! Health of the watches: when something was last received on each, and what is wrong with it.
 
+use crate::resources::Kind;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How one watch is.
+use tokio::sync::Notify;
+use tracing::info;
+
+/// Status of one watch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WatchStatus {
     /// Kind it watches.
-    pub kind: &'static str,
-    /// Namespace it watches; none: all of them.
+    pub kind: Kind,
+    /// Namespace it watches; all of them when `None`.
     pub namespace: Option<String>,
-    /// Time since its last sign of life: an event, a bookmark, a list that ended, a watch that began.
+    /// Time since its last activity: an event, a bookmark, a finished list, a watch that began.
     pub since: Duration,
-    /// What is wrong with it, when it is failing.
+    /// Why it is failing, if it is.
     pub error: Option<String>,
     /// Whether it has listed once.
     pub listed: bool,
 }
 
-/// All watches, to be asked how they are.
+/// Health of all watches of a source. Clones share one state.
 #[derive(Clone, Debug)]
 pub struct Watches(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    pulses: Vec<Arc<WatchHealth>>,
-    fetching: Mutex<Fetching>,
+    watches: Vec<Arc<WatchHealth>>,
+    fetches: Mutex<FetchProgress>,
 }
 
-/// Secrets and ConfigMaps on their way.
+/// Secrets and ConfigMaps that are being fetched.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Fetching {
-    /// How many were neither fetched nor found absent yet.
+pub(super) struct FetchProgress {
+    /// How many were neither fetched nor found missing yet.
     pub unsettled: usize,
-    /// What is wrong, when some cannot be fetched.
+    /// Why some cannot be fetched.
     pub error: Option<String>,
 }
 
 impl Watches {
-    pub(super) fn new(pulses: Vec<Arc<WatchHealth>>) -> Self {
-        Self(Arc::new(Inner { pulses, fetching: Mutex::default() }))
+    pub(super) fn new(watches: Vec<Arc<WatchHealth>>) -> Self {
+        Self(Arc::new(Inner { watches, fetches: Mutex::default() }))
     }
 
-    pub(super) fn fetching(&self, now: Fetching) {
-        *lock(&self.0.fetching) = now;
+    pub(super) fn set_fetches(&self, progress: FetchProgress) {
+        *lock(&self.0.fetches) = progress;
     }
 
-    /// How each watch is, in no particular order.
-    pub fn signs(&self) -> Vec<WatchStatus> {
-        self.0.pulses.iter().map(|pulse| pulse.sign()).collect()
+    /// Status of each watch, in no particular order.
+    pub fn statuses(&self) -> Vec<WatchStatus> {
+        self.0.watches.iter().map(|watch| watch.status()).collect()
     }
 
-    /// The watches that were not heard of for longer than the limit, in words. For /livez.
+    /// One line for each watch that received nothing for longer than `limit`. For /livez.
     ///
-    /// Whatever the API server answers counts, a refusal too: starting this program again would not
-    /// change it. A watch whose reader is slow is not stale either. The limit must be above the five
-    /// minutes that a watch without events may last.
+    /// Any answer of the API server counts, a refusal too: restarting this program would not change it. A
+    /// watch that waits for a slow reader is not stale either. `limit` must be longer than the minute
+    /// between two bookmarks.
     pub fn stale(&self, limit: Duration) -> Vec<String> {
-        self.0.pulses.iter().filter_map(|pulse| pulse.stale(limit)).collect()
+        self.0.watches.iter().filter_map(|watch| watch.stale(limit)).collect()
     }
 
-    /// Why the API server cannot be reached, where that is what is wrong.
+    /// Why the API server cannot be reached, if a watch fails for that reason.
     pub fn away(&self) -> Option<String> {
-        self.0.pulses.iter().find_map(|pulse| {
-            let state = lock(&pulse.state);
+        self.0.watches.iter().find_map(|watch| {
+            let state = lock(&watch.state);
             state.error.clone().filter(|_| state.away)
         })
     }
 
-    /// What is still to be seen before everything is known, in words. For /readyz.
+    /// One line for each list and a line for the fetches that the source still waits for. For /readyz.
     pub fn missing(&self) -> Vec<String> {
-        let mut missing: Vec<String> = self.0.pulses.iter().filter_map(|pulse| pulse.missing()).collect();
-        let Fetching { unsettled, error } = lock(&self.0.fetching).clone();
+        let mut missing: Vec<String> = self.0.watches.iter().filter_map(|watch| watch.missing()).collect();
+        let FetchProgress { unsettled, error } = lock(&self.0.fetches).clone();
         if unsettled > 0 {
             let why = error.map(|error| format!(": {error}")).unwrap_or_default();
             missing.push(format!("{unsettled} Secrets and ConfigMaps are not fetched yet{why}"));
@@ -80,79 +84,116 @@ impl Watches {
     }
 }
 
-/// How one stream is, as it tells it itself.
+/// Health of one watch, as its stream records it.
 #[derive(Debug)]
 pub(super) struct WatchHealth {
-    kind: &'static str,
+    kind: Kind,
     namespace: Option<String>,
     state: Mutex<State>,
+    /// Wakes all watches that pause because the API server could not be reached.
+    server_is_back: Arc<Notify>,
 }
 
 #[derive(Debug)]
 struct State {
-    lived: Instant,
-    heard: Instant,
+    active: Instant,
+    /// Like `active`, but refusals count too.
+    answered: Instant,
     error: Option<String>,
-    /// Because the API server cannot be reached.
+    /// The API server cannot be reached: that is what `error` says.
     away: bool,
+    /// The API server could not be reached and has not answered since.
+    cut_off: bool,
+    /// A watch worked since the last failure.
+    worked: bool,
     listed: bool,
     /// It waits for its reader, not for the API server.
-    held_up: bool,
+    backpressured: bool,
 }
 
 impl WatchHealth {
-    pub fn new(kind: &'static str, namespace: Option<String>) -> Self {
+    pub fn new(kind: Kind, namespace: Option<String>, server_is_back: Arc<Notify>) -> Self {
         let now = Instant::now();
-        let state = State { lived: now, heard: now, error: None, away: false, listed: false, held_up: false };
-        Self { kind, namespace, state: Mutex::new(state) }
+        let state = State {
+            active: now,
+            answered: now,
+            error: None,
+            away: false,
+            cut_off: false,
+            worked: false,
+            listed: false,
+            backpressured: false,
+        };
+        Self { kind, namespace, state: Mutex::new(state), server_is_back }
     }
 
-    /// A sign of life.
-    pub fn lives(&self) {
+    /// Records that the watch received something.
+    pub fn record_activity(&self) {
         let mut state = lock(&self.state);
-        state.lived = Instant::now();
-        state.heard = state.lived;
+        state.active = Instant::now();
+        state.answered = state.active;
     }
 
-    /// A list was read to its end.
+    /// Records that a list was read to its end.
     pub fn listed(&self) {
-        self.lives();
+        self.record_activity();
         lock(&self.state).listed = true;
     }
 
-    /// Something is wrong; whether it is something else than before. `away` where that is the API server,
-    /// which cannot be reached.
+    /// Records a failure. `answered` when the API server gave an answer, `away` when it cannot be reached.
+    /// Returns whether the message differs from the last one.
     pub fn fails(&self, error: String, answered: bool, away: bool) -> bool {
         let mut state = lock(&self.state);
-        state.away = away;
+        (state.away, state.cut_off) = (away, away);
         if answered {
-            state.heard = Instant::now();
+            state.answered = Instant::now();
         }
         let changed = state.error.as_ref() != Some(&error);
         state.error = Some(error);
         changed
     }
 
-    /// All is well; whether it was not, for another reason than an outage.
-    pub fn works(&self) -> bool {
-        let mut state = lock(&self.state);
-        state.error.take().is_some() && !std::mem::take(&mut state.away)
+    /// Records that the API server gave what was asked for. After an outage, all that wait retry now.
+    pub fn reached(&self) {
+        if std::mem::take(&mut lock(&self.state).cut_off) {
+            self.server_is_back.notify_waiters();
+        }
     }
 
-    /// Whether it waits for its reader from now on.
-    pub fn held_up(&self, held_up: bool) {
+    /// Waits until a watch reaches the API server again after an outage.
+    pub async fn server_is_back(&self) {
+        self.server_is_back.notified().await;
+    }
+
+    /// Records that the watch works: there is no error any more.
+    pub fn works(&self) {
         let mut state = lock(&self.state);
-        state.held_up = held_up;
+        state.worked = true;
+        // The end of an outage is logged once for all watches.
+        if state.error.take().is_some() && !std::mem::take(&mut state.away) {
+            info!(kind = self.kind.as_str(), namespace = self.namespace, "watched again");
+        }
+    }
+
+    /// Whether the watch worked since this was last called.
+    pub fn take_worked(&self) -> bool {
+        std::mem::take(&mut lock(&self.state).worked)
+    }
+
+    /// Records whether the stream waits for its reader from now on.
+    pub fn backpressured(&self, backpressured: bool) {
+        let mut state = lock(&self.state);
+        state.backpressured = backpressured;
         // Nothing was asked of the API server meanwhile.
-        state.heard = Instant::now();
+        state.answered = Instant::now();
     }
 
-    fn sign(&self) -> WatchStatus {
+    fn status(&self) -> WatchStatus {
         let state = lock(&self.state);
         WatchStatus {
             kind: self.kind,
             namespace: self.namespace.clone(),
-            since: state.lived.elapsed(),
+            since: state.active.elapsed(),
             error: state.error.clone(),
             listed: state.listed,
         }
@@ -160,10 +201,10 @@ impl WatchHealth {
 
     fn stale(&self, limit: Duration) -> Option<String> {
         let state = lock(&self.state);
-        let silent = state.heard.elapsed();
-        let text =
-            || format!("{self}: nothing was heard for {} s{}", silent.as_secs(), because(&state.error));
-        (silent > limit && !state.held_up).then(text)
+        let silence = state.answered.elapsed();
+        let seconds = silence.as_secs();
+        let text = || format!("{self}: nothing was received for {seconds} s{}", because(&state.error));
+        (silence > limit && !state.backpressured).then(text)
     }
 
     fn missing(&self) -> Option<String> {
@@ -176,7 +217,7 @@ impl std::fmt::Display for WatchHealth {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.namespace {
             Some(namespace) => write!(f, "{} in namespace {namespace}", self.kind),
-            None => f.write_str(self.kind),
+            None => f.write_str(self.kind.as_str()),
         }
     }
 }
@@ -185,7 +226,7 @@ fn because(error: &Option<String>) -> String {
     error.as_ref().map(|error| format!(": {error}")).unwrap_or_default()
 }
 
-/// What a thread that panicked was about to note is noted with the next sign.
+/// Ignores poisoning: the next event overwrites what a panicking thread left unfinished.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! The documents of a manifest file: found, parsed, and searched for the line of a field.
+//! Splits a manifest file into documents, parses them, and finds the lines of fields.
 
 use serde_json::Value;
 
@@ -6,7 +6,7 @@ use super::lines::lines;
 use super::yaml_words::InWords;
 use crate::resources::path::Step;
 
-/// How a file is written.
+/// Format of a manifest file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
     Yaml,
@@ -22,15 +22,15 @@ pub(super) struct Document<'a> {
     pub text: &'a str,
 }
 
-/// Why a document cannot be parsed, and the line in the file.
+/// Why a document cannot be parsed. The line counts from the start of the file.
 #[derive(Debug, PartialEq)]
 pub(super) struct SyntaxError {
     pub line: usize,
     pub message: String,
 }
 
-/// Splits a file into its documents. Every document is parsed on its own, so that a change of one
-/// costs the parsing of one.
+/// Splits a file into its documents. Each is parsed by itself, so that after a change of one only that one is
+/// parsed again.
 pub(super) fn split(text: &str, format: Format) -> Vec<Document<'_>> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     match format {
@@ -39,8 +39,8 @@ pub(super) fn split(text: &str, format: Format) -> Vec<Document<'_>> {
     }
 }
 
-/// A line that starts with `---` starts a document wherever it stands (YAML 1.2 §9.1.2), even
-/// inside a scalar, so no parser is needed to find it. Comments and directives before it are its.
+/// A line that starts with `---` starts a document (YAML 1.2 §9.1.2), even inside a scalar, so no parser is
+/// needed to find it. Comments and directives before it belong to its document.
 fn split_yaml(text: &str) -> Vec<Document<'_>> {
     let mut documents = Vec::new();
     let (mut start, mut line, mut only_preamble) = (0, 1, true);
@@ -65,13 +65,13 @@ fn split_yaml(text: &str) -> Vec<Document<'_>> {
     documents
 }
 
-/// JSON values one after the other, as `jq` and `kubectl` write them.
+/// Splits a sequence of JSON values, as `jq` and `kubectl` write them.
 fn split_json(text: &str) -> Vec<Document<'_>> {
     let mut documents = Vec::new();
     let (mut start, mut line) = (0, 1);
     let mut values = serde_json::Deserializer::from_str(text).into_iter::<serde::de::IgnoredAny>();
     loop {
-        // What cannot be read is a document too: parsing it says why.
+        // Invalid JSON becomes a document too: parsing it gives the error.
         let end = match values.next() {
             Some(Ok(_)) => values.byte_offset(),
             Some(Err(_)) => text.len(),
@@ -89,7 +89,7 @@ fn split_json(text: &str) -> Vec<Document<'_>> {
 }
 
 impl Document<'_> {
-    /// Parses it. `None` when it is empty.
+    /// Parses the document; `None` when it is empty.
     pub fn parse(&self) -> Result<Option<Value>, SyntaxError> {
         let value = match self.format {
             Format::Json => self.parse_json()?,
@@ -102,14 +102,14 @@ impl Document<'_> {
         let unique: Result<super::json::Unique, _> = serde_json::from_str(self.text);
         unique.map(|unique| unique.0).map_err(|error| {
             let message = error.to_string();
-            // Its own line counts from the document's start, so it is said by `line` alone.
+            // The line in the message counts from the document's start; `line` counts from the file's.
             let message = message.split(" at line ").next().unwrap_or_default();
             SyntaxError { line: self.line_at(error.line()), message: format!("is not JSON: {message}") }
         })
     }
 
     fn parse_yaml(&self) -> Result<Value, SyntaxError> {
-        // A phone system needs no alias to stand for more than this; a bomb does.
+        // Aliases of a phone system expand to less than this; those of a YAML bomb to more.
         let options = serde_saphyr::options! {
             budget: serde_saphyr::budget! { max_events: 4_000_000, max_nodes: 2_000_000, max_depth: 32 },
             alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: 20_000, max_replay_stack_depth: 8 },
@@ -118,13 +118,13 @@ impl Document<'_> {
         };
         serde_saphyr::from_str_with_options(self.text, options).map_err(|error| {
             let line = error.location().and_then(|location| usize::try_from(location.line()).ok());
-            // Its own line counts from the document's start, so it is said by `line` alone.
+            // The line in the message counts from the document's start; `line` counts from the file's.
             let message = error.render_with_formatter(&InWords);
             SyntaxError { line: self.line_at(line.unwrap_or(1)), message: format!("is not YAML: {message}") }
         })
     }
 
-    /// The line in the file where its content starts, after its marker and comments.
+    /// The line in the file where its content starts, after marker and comments.
     pub fn content_line(&self) -> usize {
         let bare = |row: &&str| {
             let row = row.trim();
@@ -137,7 +137,7 @@ impl Document<'_> {
         self.line + line_in_document.saturating_sub(1)
     }
 
-    /// The line in the file of every field, or of what is nearest to it on the way there.
+    /// The line in the file of each field, or of its nearest parent.
     pub fn lines_of(&self, paths: &[Vec<Step>]) -> Vec<usize> {
         lines(self.text, paths).into_iter().map(|line| self.line_at(line)).collect()
     }

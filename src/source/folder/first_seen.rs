@@ -1,8 +1,8 @@
-//! When each object was first seen, kept over restarts, so that "the oldest wins" stays true.
+//! When each object was first seen, in a file that survives restarts, because the oldest object wins a conflict.
 //!
-//! A text file in the data directory that only grows while the process runs: a line
-//! `<RFC 3339 time> <kind> <namespace or -> <name>` for an object that came, the word `gone` in
-//! place of the time for one that went. At start it is written anew without what is gone.
+//! The file is text and only grows while the process runs: a line `<RFC 3339 time> <kind> <namespace or ->
+//! <name>` for a new object, with the word `gone` instead of the time for a deleted one. At start it is
+//! rewritten without deleted objects.
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
@@ -14,25 +14,25 @@ use jiff::Timestamp;
 use crate::source::ObjectKey;
 use crate::util::atomic_file;
 
-/// The times, and the file they are kept in; without a file they last as long as the process.
+/// Creation times, and the file that stores them, if there is one.
 #[derive(Debug)]
 pub(super) struct FirstSeen {
     times: HashMap<(String, Option<String>, String), Timestamp>,
     file: Option<(PathBuf, File)>,
-    /// Lines that are not in the file yet.
+    /// Lines still to be appended to the file.
     unwritten: String,
 }
 
 impl FirstSeen {
-    /// Times that are kept nowhere.
+    /// Creation times that are lost when the process ends.
     pub fn in_memory() -> Self {
         Self { times: HashMap::new(), file: None, unwritten: String::new() }
     }
 
-    /// Reads the file, or makes one. A line that cannot be read (a crash cut it) is passed over.
+    /// Reads the file, or creates it. Ignores a line that cannot be parsed, because a crash can truncate one.
     ///
     /// # Errors
-    /// When the file can be neither read nor made.
+    /// When the file can be neither read nor created.
     pub fn open(path: PathBuf) -> io::Result<Self> {
         let mut times = HashMap::new();
         let text = match fs::read(&path) {
@@ -55,35 +55,35 @@ impl FirstSeen {
         Ok(Self { times, file: Some((path, file)), unwritten: String::new() })
     }
 
-    /// When the object was first seen: `now`, when it is seen the first time.
+    /// When the object was first seen. Records `now` for an object that is seen for the first time.
     pub fn time(&mut self, key: &ObjectKey, now: Timestamp) -> Timestamp {
         let owned = owned(key);
         if let Some(time) = self.times.get(&owned) {
             return *time;
         }
-        self.note(&now.to_string(), key);
+        self.append_line(&now.to_string(), key);
         self.times.insert(owned, now);
         now
     }
 
-    /// Forgets an object: one that comes again under its name is another.
+    /// Forgets a deleted object. A new one with its name has a new creation time.
     pub fn forget(&mut self, key: &ObjectKey) {
         if self.times.remove(&owned(key)).is_some() {
-            self.note("gone", key);
+            self.append_line("gone", key);
         }
     }
 
-    fn note(&mut self, time: &str, key: &ObjectKey) {
+    fn append_line(&mut self, time: &str, key: &ObjectKey) {
         if self.file.is_some() {
             let namespace = key.namespace.as_deref().unwrap_or("-");
             self.unwritten += &format!("{time} {} {namespace} {}\n", key.kind, key.name);
         }
     }
 
-    /// Appends what is new to the file. What could not be written is tried again the next time.
+    /// Appends the pending lines to the file. Lines that cannot be written are retried by the next call.
     ///
     /// # Errors
-    /// The file, and what the system says of it.
+    /// The path of the file, and the error of the operating system.
     pub fn save(&mut self) -> Result<(), (PathBuf, io::Error)> {
         let Some((path, file)) = &mut self.file else { return Ok(()) };
         if self.unwritten.is_empty() {
@@ -94,10 +94,10 @@ impl FirstSeen {
         Ok(())
     }
 
-    /// Writes the file anew without what is gone: of the objects in it, those that `keep` says yes to.
+    /// Rewrites the file with only those objects for which `keep` returns true.
     ///
     /// # Errors
-    /// The file, and what the system says of it. The old file is as it was then.
+    /// The path of the file, and the error of the operating system. The old file is unchanged then.
     pub fn compact(
         &mut self,
         keep: impl Fn(&str, Option<&str>, &str) -> bool,
@@ -112,16 +112,16 @@ impl FirstSeen {
             })
             .collect();
         lines.sort_unstable();
-        let renewed =
+        let reopened =
             atomic_file::replace(path, lines.concat().as_bytes(), 0o644).and_then(|()| append(path));
-        *file = renewed.map_err(|error| (path.clone(), error))?;
+        *file = reopened.map_err(|error| (path.clone(), error))?;
         self.unwritten.clear();
         Ok(())
     }
 }
 
 fn owned(key: &ObjectKey) -> (String, Option<String>, String) {
-    (key.kind.to_owned(), key.namespace.clone(), key.name.clone())
+    (key.kind.to_string(), key.namespace.clone(), key.name.clone())
 }
 
 fn append(path: &Path) -> io::Result<File> {

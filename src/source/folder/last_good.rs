@@ -1,5 +1,5 @@
-//! Files as they were when they were last good, kept in the data directory: a restart while one is
-//! broken takes nothing away from what it held.
+//! Copies of the last good version of each manifest file, in the data directory: the objects of a file that is
+//! broken during a restart stay in force.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,7 +15,7 @@ use tracing::warn;
 use super::Vault;
 use crate::util::atomic_file;
 
-/// A directory of copies, sealed: manifests can hold Secrets.
+/// A directory of encrypted copies: manifests can contain Secrets.
 #[derive(Debug)]
 pub(super) struct LastGood {
     directory: PathBuf,
@@ -23,38 +23,38 @@ pub(super) struct LastGood {
 }
 
 impl LastGood {
-    /// The copies in a directory, which is made when it is not there.
+    /// Opens the directory, and creates it if it is missing.
     pub fn open(directory: PathBuf, vault: Arc<dyn Vault>) -> io::Result<Self> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
         Ok(Self { directory, vault })
     }
 
-    /// Keeps a file's text. That it could not be kept is logged: what is served is not concerned.
-    pub fn keep(&self, file: &Path, text: &str) {
-        if self.text(file).is_some_and(|kept| kept == text) {
+    /// Saves the text of a file. A failure is only logged: it matters after a restart at the earliest.
+    pub fn save(&self, file: &Path, text: &str) {
+        if self.text(file).is_some_and(|saved| saved == text) {
             return;
         }
         let name = name_of(file);
         let sealed = self.vault.seal(&name, text.as_bytes());
         if let Err(error) = atomic_file::replace(&self.directory.join(name), &sealed, 0o600) {
-            warn!(file = %file.display(), %error, "its last good state could not be kept");
+            warn!(file = %file.display(), %error, "its last good version could not be saved");
         }
     }
 
-    /// The text a file had when it was last good.
+    /// The last good version of a file.
     pub fn text(&self, file: &Path) -> Option<String> {
         let name = name_of(file);
         let sealed = fs::read(self.directory.join(&name)).ok()?;
         String::from_utf8(self.vault.open(&name, &sealed)?).ok()
     }
 
-    /// Forgets a file that is gone.
-    pub fn forget(&self, file: &Path) {
-        // One that was never kept is no error; one that stays is dropped at the next start.
+    /// Removes the copy of a deleted file.
+    pub fn remove(&self, file: &Path) {
+        // There may be no copy. One that cannot be removed now is removed at the next start.
         let _ = fs::remove_file(self.directory.join(name_of(file)));
     }
 
-    /// Forgets all files but these: what was deleted while nobody looked does not come back.
+    /// Removes the copies of all files but these, so that files deleted while this program was down stay deleted.
     pub fn retain<'a>(&self, files: impl Iterator<Item = &'a Path>) {
         let kept: BTreeSet<PathBuf> = files.map(|file| self.directory.join(name_of(file))).collect();
         let copies = fs::read_dir(&self.directory).into_iter().flatten().flatten();
@@ -64,7 +64,7 @@ impl LastGood {
     }
 }
 
-/// The name of a file's copy.
+/// File name of the copy of `file`.
 fn name_of(file: &Path) -> String {
     hex::encode(Sha256::digest(file.as_os_str().as_bytes()))
 }

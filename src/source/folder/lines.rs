@@ -1,4 +1,4 @@
-//! The lines of fields in a document: all that are asked for, found in one pass.
+//! Finds the lines of fields in a YAML or JSON document, all in one pass.
 
 use std::collections::HashMap;
 
@@ -7,31 +7,31 @@ use serde_saphyr::granit_parser;
 
 use crate::resources::path::Step;
 
-/// The line in the text, from 1, of every path, or of what is nearest to it on the way there.
+/// The line in the text, from 1, of each path, or of its nearest parent.
 pub(super) fn lines(text: &str, paths: &[Vec<Step>]) -> Vec<usize> {
     let mut root = Wanted::default();
-    paths.iter().for_each(|path| root.want(path));
+    paths.iter().for_each(|path| root.insert(path));
     Walk { parser: Parser::new_from_str(text) }.document(&mut root);
     paths.iter().map(|path| root.nearest(path).unwrap_or(1)).collect()
 }
 
-/// A value that some path leads to or through.
+/// A value on one of the requested paths.
 #[derive(Debug, Default)]
 struct Wanted {
-    /// Where it stands, once the walk came by.
+    /// Its line, once the walk has reached it.
     line: Option<usize>,
     keys: HashMap<String, Wanted>,
     items: HashMap<usize, Wanted>,
 }
 
 impl Wanted {
-    fn want(&mut self, path: &[Step]) {
+    fn insert(&mut self, path: &[Step]) {
         let Some((step, rest)) = path.split_first() else { return };
         let inner = match step {
             Step::Key(key) => self.keys.entry(key.clone()).or_default(),
             Step::Index(index) => self.items.entry(*index).or_default(),
         };
-        inner.want(rest);
+        inner.insert(rest);
     }
 
     fn nearest(&self, path: &[Step]) -> Option<usize> {
@@ -46,13 +46,13 @@ impl Wanted {
     }
 }
 
-/// A walk through a document's events. It ends where the text is broken.
+/// A walk through the events of a document. Ends at the first syntax error.
 struct Walk<'a> {
     parser: Parser<'a, StrInput<'a>>,
 }
 
 impl<'a> Walk<'a> {
-    /// The next event that is part of a value, and its line; none at the end or where the text is broken.
+    /// The next event that is part of a value, and its line; `None` at the end and at a syntax error.
     fn next(&mut self) -> Option<(Event<'a>, usize)> {
         loop {
             let (event, span) = self.parser.next()?.ok()?;
@@ -68,7 +68,7 @@ impl<'a> Walk<'a> {
         self.value(&event, line, root)
     }
 
-    /// Walks through the value that starts with the event, which is as deep as what is wanted.
+    /// Walks through the value that starts with `event`. Recursion is as deep as the requested paths.
     fn value(&mut self, event: &Event<'a>, line: usize, wanted: &mut Wanted) -> Option<()> {
         wanted.line = Some(line);
         match event {
@@ -104,7 +104,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Passes over the rest of the value that starts with the event.
+    /// Skips the rest of the value that starts with `event`.
     fn skip(&mut self, event: &Event<'a>) -> Option<()> {
         let mut depth = usize::from(starts(event));
         while depth > 0 {

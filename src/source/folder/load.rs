@@ -1,4 +1,4 @@
-//! Many files at once: read one after the other, parsed on all processors.
+//! Reads many files, one after the other, and parses them on all processors.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,28 +12,28 @@ use super::problem::Refused;
 use super::read::{FileObject, Outcome, Source, objects, text};
 use super::scan::Stamp;
 use super::state::FileState;
-use crate::source::validate::Kinds;
+use crate::source::validate::RulesByKind;
 
-/// Documents a thread takes at a time; fewer in all are not worth a second thread.
-const SHARE: usize = 32;
+/// Documents that a thread parses at a time. For fewer in all a second thread costs more than it saves.
+const DOCUMENTS_PER_TASK: usize = 32;
 
-/// What reading a file gave.
+/// Result of reading one file.
 #[derive(Debug)]
 pub(super) enum Loaded {
-    Gone,
+    Missing,
     Read {
         stamp: Option<Stamp>,
         documents: Result<Vec<FileObject>, Refused>,
-        /// Its text; empty when it could not be read.
+        /// Its text; empty if it could not be read.
         text: String,
     },
 }
 
-/// Reads files; the documents they had at the last reading and have still are not parsed again.
+/// Reads files. Documents that did not change since the last reading are not parsed again.
 pub(super) fn load(
     paths: &[PathBuf],
     files: &BTreeMap<Arc<Path>, FileState>,
-    kinds: &Kinds,
+    kinds: &RulesByKind,
     hasher: &RandomState,
 ) -> Vec<Loaded> {
     let texts: Vec<_> = paths.iter().map(|path| (stamp(path), text(path))).collect();
@@ -63,22 +63,22 @@ pub(super) fn load(
         .into_iter()
         .zip(documents)
         .map(|((stamp, text), documents)| match text {
-            Ok(None) => Loaded::Gone,
+            Ok(None) => Loaded::Missing,
             Ok(Some(text)) => Loaded::Read { stamp, documents, text },
             Err(problem) => Loaded::Read { stamp, documents: Err((*problem).into()), text: String::new() },
         })
         .collect()
 }
 
-/// A file is taken whole or not at all.
+/// The documents of a file if all are good, else the problems of all.
 fn whole(outcomes: impl Iterator<Item = Outcome>) -> Result<Vec<FileObject>, Refused> {
     let (mut documents, mut refused) = (Vec::new(), Refused::default());
     for outcome in outcomes {
         match outcome {
-            Ok(held) => documents.push(held),
-            Err(found) => {
-                refused.problems.extend(found.problems);
-                refused.objects.extend(found.objects);
+            Ok(document) => documents.push(document),
+            Err(other) => {
+                refused.problems.extend(other.problems);
+                refused.objects.extend(other.objects);
             }
         }
     }
@@ -89,15 +89,16 @@ fn whole(outcomes: impl Iterator<Item = Outcome>) -> Result<Vec<FileObject>, Ref
     Err(refused)
 }
 
-/// Taken before the reading: a change after it makes the stamp differ at the next look.
+/// Must be read before the text: then a change during reading gives another stamp at the next scan.
 fn stamp(path: &Path) -> Option<Stamp> {
     let metadata: io::Result<fs::Metadata> = fs::metadata(path);
     metadata.ok().map(|metadata| Stamp::of(&metadata))
 }
 
-/// `work` for every index below `count`, in their order, on as many threads as it is worth.
+/// Results of `work` for every index below `count`, in order, computed on several threads.
 fn parallel<T: Send>(count: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(count.div_ceil(SHARE));
+    let threads =
+        std::thread::available_parallelism().map_or(1, usize::from).min(count.div_ceil(DOCUMENTS_PER_TASK));
     if threads < 2 {
         return (0..count).map(work).collect();
     }
@@ -105,11 +106,11 @@ fn parallel<T: Send>(count: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
     let run = || {
         let mut done = Vec::new();
         loop {
-            let first = next.fetch_add(SHARE, Ordering::Relaxed);
+            let first = next.fetch_add(DOCUMENTS_PER_TASK, Ordering::Relaxed);
             if first >= count {
                 return done;
             }
-            done.extend((first..count.min(first + SHARE)).map(|index| (index, work(index))));
+            done.extend((first..count.min(first + DOCUMENTS_PER_TASK)).map(|index| (index, work(index))));
         }
     };
     let mut done = std::thread::scope(|scope| {

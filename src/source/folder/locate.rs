@@ -1,5 +1,5 @@
-//! Where fields of objects stand. Only what is wrong is looked up, so no line is kept: the files are
-//! read again for it, each once, however many fields of it are asked for.
+//! Finds the lines of fields. Lines are needed only for problems, so none is stored: each file is read again,
+//! once for all fields in it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -13,43 +13,43 @@ use super::state::State;
 use crate::resources::path::Step;
 use crate::source::ObjectKey;
 
-/// The fields of one document that are asked for: which of the questions each is, and its path.
+/// Requested fields of one document: the index of each in the request, and its path.
 #[derive(Debug, Default)]
 struct FieldQuery {
-    questions: Vec<usize>,
+    indices: Vec<usize>,
     paths: Vec<Vec<Step>>,
 }
 
-/// Where each field of an object in force stands, or what is nearest to it.
+/// The line of each field of an object in force, or of its nearest parent.
 pub(super) fn locate(state: &State, fields: &[(&ObjectKey, &str)]) -> Vec<Option<FileLocation>> {
     let mut files: BTreeMap<Arc<Path>, HashMap<u64, FieldQuery>> = BTreeMap::new();
-    for (question, (key, field)) in fields.iter().enumerate() {
+    for (index, (key, field)) in fields.iter().enumerate() {
         if let Some(claim) = state.claim_in_force(key) {
-            let asked = files.entry(claim.file.clone()).or_default().entry(claim.document).or_default();
-            asked.questions.push(question);
-            asked.paths.push(path(&claim.path, field));
+            let query = files.entry(claim.file.clone()).or_default().entry(claim.document).or_default();
+            query.indices.push(index);
+            query.paths.push(path(&claim.path, field));
         }
     }
-    let mut places = vec![None; fields.len()];
+    let mut locations = vec![None; fields.len()];
     for (file, documents) in files {
-        let mut answer = |question: usize, line: usize| {
-            if let Some(place) = places.get_mut(question) {
-                *place = Some(FileLocation { file: file.to_path_buf(), line });
+        let mut set = |index: usize, line: usize| {
+            if let Some(location) = locations.get_mut(index) {
+                *location = Some(FileLocation { file: file.to_path_buf(), line });
             }
         };
-        // What was changed since is where its document was.
-        let known = state.lines(&file);
-        for (document, asked) in &documents {
-            let line = known.get(document).copied().unwrap_or(1);
-            asked.questions.iter().for_each(|question| answer(*question, line));
+        // If the document changed since it was read, its last line number is the best set.
+        let document_lines = state.lines(&file);
+        for (document, query) in &documents {
+            let line = document_lines.get(document).copied().unwrap_or(1);
+            query.indices.iter().for_each(|index| set(*index, line));
         }
         let Ok(Some(text)) = text(&file) else { continue };
         for document in split(&text, format(&file).unwrap_or(Format::Yaml)) {
-            if let Some(asked) = documents.get(&state.hash(document.text)) {
-                let lines = document.lines_of(&asked.paths);
-                asked.questions.iter().zip(lines).for_each(|(question, line)| answer(*question, line));
+            if let Some(query) = documents.get(&state.hash(document.text)) {
+                let lines = document.lines_of(&query.paths);
+                query.indices.iter().zip(lines).for_each(|(index, line)| set(*index, line));
             }
         }
     }
-    places
+    locations
 }

@@ -1,14 +1,13 @@
 //! Resources from a folder of manifests, followed as it changes.
 //!
-//! - Files named `.yaml`, `.yml` and `.json`, in sub-folders too; hidden names are passed over.
-//! - A file is taken whole or not at all: while anything in it is wrong, everything it held when
-//!   it was last good stays in force, over restarts too, and a [`FileProblem`] says file, line and
-//!   field. A file that
-//!   was never good holds nothing.
-//! - An object that several files hold is an error of all but the one whose object is in force
-//!   already; at start it is an error of all, and none is taken.
-//! - An object's identity is made of its kind, namespace and name; its age is when it was first
-//!   seen, which the data directory keeps over restarts.
+//! - Read are files named `.yaml`, `.yml` and `.json`, in sub-folders too. Hidden files are ignored.
+//! - A file is accepted as a whole or not at all. While anything in it is wrong, the objects of its last good
+//!   version stay in force, after a restart too, and a [`FileProblem`] names file, line and field. A file that
+//!   never had a good version contributes nothing.
+//! - If several files define the same object, the one whose object is in force keeps it, and the others have
+//!   a problem. At the first start none is in force: all have a problem, and none is accepted.
+//! - An object's UID is derived from its kind, namespace and name. Its creation time is when it was first
+//!   seen, which the data directory remembers.
 
 mod document;
 mod first_seen;
@@ -41,38 +40,36 @@ pub use read::MAX_FILE_SIZE;
 use super::{Change, ObjectKey};
 use tree::Tree;
 
-/// What a folder source needs to know.
+/// Options of a folder source.
 #[derive(Clone, Debug)]
 pub struct FolderOptions {
     /// Folder of the manifests.
     pub manifests: PathBuf,
-    /// Directory where ages, generated Secrets and last good states are kept; made when it is not
-    /// there.
+    /// Directory for creation times, generated Secrets and last good versions. Created if missing.
     pub data_dir: PathBuf,
-    /// Seals what is kept of manifests.
+    /// Encrypts the copies of manifests in the data directory.
     pub vault: Arc<dyn Vault>,
 }
 
-/// Seals copies of manifests, which can hold Secrets. Sources know nothing of keys: who starts one
-/// gives it this.
+/// Encrypts copies of manifests, which can contain Secrets. A source has no keys of its own.
 pub trait Vault: std::fmt::Debug + Send + Sync {
-    /// Seals a text for a name.
+    /// Encrypts a text. It can be opened only with the same name.
     fn seal(&self, name: &str, text: &[u8]) -> Vec<u8>;
 
-    /// Opens what was sealed for a name; none when it is something else.
+    /// Decrypts what was sealed for this name; `None` when it was not, or is damaged.
     fn open(&self, name: &str, sealed: &[u8]) -> Option<Vec<u8>>;
 }
 
-/// What changed in a folder.
+/// Changes of a folder.
 #[derive(Clone, Debug, Default)]
 pub struct Update {
-    /// Objects that came, changed or went, each at most once.
+    /// Objects that were created, changed or deleted, each at most once.
     pub changes: Vec<Change>,
-    /// Everything that is wrong with files now, in their order.
+    /// All current problems of files, ordered by file and line.
     pub problems: Vec<FileProblem>,
 }
 
-/// Where something stands.
+/// A line of a manifest file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct FileLocation {
     /// The file.
@@ -85,30 +82,30 @@ pub struct FileLocation {
 #[derive(Debug)]
 pub struct Folder {
     tree: Arc<Mutex<Tree>>,
-    /// Ends when the token is cancelled or nobody takes updates any more.
+    /// Ends when `stop` is cancelled or the receiver of updates is dropped.
     pub task: JoinHandle<()>,
 }
 
 impl Folder {
-    /// Whether a file or a folder of manifests can be read at all.
+    /// Checks that a file or a folder of manifests can be read.
     ///
     /// # Errors
-    /// Why it cannot.
+    /// When it cannot be opened or listed.
     pub fn check(manifests: &Path) -> Result<(), FolderError> {
         tree::readable(manifests)
     }
 
-    /// Reads the folder and follows it. The first update is everything there is; each later one
-    /// follows a change by some tens of milliseconds.
+    /// Reads the folder and follows it. The first update contains everything; each later one comes some tens of
+    /// milliseconds after a change.
     ///
     /// # Errors
-    /// When the folder cannot be read or the data directory not be written.
+    /// When the folder cannot be read or the data directory cannot be written.
     pub async fn start(
         mut options: FolderOptions,
         updates: mpsc::Sender<Update>,
         stop: CancellationToken,
     ) -> Result<Self, FolderError> {
-        // What changes is told by paths from the root.
+        // Change notifications have absolute paths.
         let manifests = std::path::absolute(&options.manifests);
         options.manifests = manifests.map_err(|source| FolderError::Manifests {
             path: options.manifests.display().to_string(),
@@ -121,14 +118,13 @@ impl Folder {
         Ok(Self { tree, task })
     }
 
-    /// Where a field of an object in force stands, or what is nearest to it.
+    /// The line of a field of an object in force, or of its nearest parent.
     pub fn locate(&self, key: &ObjectKey, field: &str) -> Option<FileLocation> {
         lock(&self.tree).locate(&[(key, field)]).pop().flatten()
     }
 
-    /// Reads files and folders once. Without a data directory all objects without a time of their
-    /// own are of one age, younger than those that have one: they are still to come. No Secret is
-    /// generated: what is given decides, nothing else.
+    /// Reads files and folders once, without a data directory. Objects without a creation time get the latest
+    /// possible one: they are younger than all that have one. No Secret is generated.
     ///
     /// # Errors
     /// When one of the paths cannot be read.
@@ -139,41 +135,41 @@ impl Folder {
     }
 }
 
-/// What files and folders hold, read once.
+/// Contents of files and folders, read once.
 #[derive(Debug)]
 pub struct Reading {
     /// All objects.
     pub changes: Vec<Change>,
-    /// Everything that is wrong with the files, in their order.
+    /// All problems of the files, ordered by file and line.
     pub problems: Vec<FileProblem>,
     tree: Tree,
 }
 
 impl Reading {
-    /// The first path given that leads to no manifest, whole or broken.
+    /// The first of the given paths that contains no manifest, neither a good nor a broken one.
     pub fn without_manifests(&self) -> Option<&Path> {
         self.tree.without_manifests()
     }
 
-    /// Objects that are in the files and were not taken, for a problem of their own or of something
-    /// else in their file; as far as the files can be read.
+    /// Objects that are in the files and were not accepted, because they or something else in their file has a
+    /// problem. Objects in text that cannot be parsed are missing.
     pub fn refused(&self) -> BTreeSet<ObjectKey> {
         self.tree.refused()
     }
 
-    /// Where each field of an object stands, or what is nearest to it; none of an object that is not
-    /// there. Ask for all fields at once: every file is read again once a call.
+    /// The line of each field, or of its nearest parent; `None` when the object does not exist. Pass all fields
+    /// at once: each call reads every file again.
     pub fn locate(&self, fields: &[(&ObjectKey, &str)]) -> Vec<Option<FileLocation>> {
         self.tree.locate(fields)
     }
 }
 
-/// A thread that panicked while it held the lock has left a tree that the next rescan sets right.
+/// Ignores poisoning: the next rescan repairs what a panicking thread left unfinished.
 fn lock(tree: &Mutex<Tree>) -> MutexGuard<'_, Tree> {
     tree.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A path below `folder`, as the walk of `root` writes it; none when it is not below `root`.
+/// The path of `folder` as the scan of `root` writes it; `None` when it is not below `root`.
 fn below(root: &Path, folder: &Path) -> Option<PathBuf> {
     let (real_root, real) = (root.canonicalize().ok()?, folder.canonicalize().ok()?);
     Some(root.join(real.strip_prefix(real_root).ok()?))

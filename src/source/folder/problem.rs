@@ -1,4 +1,4 @@
-//! What is wrong with a file, and where.
+//! Problems of manifest files and of the folder source.
 
 use std::path::PathBuf;
 
@@ -6,19 +6,19 @@ use serde::Serialize;
 
 use crate::source::ObjectKey;
 
-/// Something wrong with a manifest file. What the file held before stays in force.
+/// A problem of a manifest file. The last good version of the file stays in force.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FileProblem {
     /// The file.
     pub file: PathBuf,
-    /// The line, from 1; none when the file as a whole is meant.
+    /// The line, from 1; `None` when the problem concerns the whole file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<usize>,
-    /// The object, where it is known.
+    /// The object, if it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resource: Option<ObjectKey>,
-    /// Path of the field in the object; empty when the whole is meant.
+    /// Path of the field in the object; empty when the problem concerns the whole object.
     pub field: String,
     /// What is wrong and what is allowed.
     pub message: String,
@@ -48,11 +48,11 @@ impl std::fmt::Display for FileProblem {
     }
 }
 
-/// What a document or a whole file is not taken for.
+/// Why a document or a file is not accepted.
 #[derive(Debug, Default)]
 pub(super) struct Refused {
     pub problems: Vec<FileProblem>,
-    /// The objects in it, as far as it can be told: they are not taken, but they are there.
+    /// The objects in it that could be identified.
     pub objects: Vec<ObjectKey>,
 }
 
@@ -70,7 +70,7 @@ pub enum FolderError {
     Manifests {
         /// The path given.
         path: String,
-        /// What the system says.
+        /// Error of the operating system.
         source: std::io::Error,
     },
     /// The data directory cannot be written.
@@ -78,10 +78,10 @@ pub enum FolderError {
     Data {
         /// The path given.
         path: String,
-        /// What the system says.
+        /// Error of the operating system.
         source: std::io::Error,
     },
-    /// A CRD of ours cannot be compiled: a mistake of this program.
+    /// One of our CRDs cannot be compiled: a bug in this program.
     #[error(transparent)]
     Schema(#[from] &'static crate::resources::schema::SchemaError),
 }

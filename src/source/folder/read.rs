@@ -1,4 +1,4 @@
-//! One file, read whole: every object it holds, or everything that is wrong with it.
+//! Reads one manifest file: all its objects, or all its problems.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -13,12 +13,12 @@ use super::problem::{FileProblem, Refused};
 use crate::resources::path::{Step, steps};
 use crate::source::ObjectKey;
 use crate::source::manifest::{self, Fault, Item};
-use crate::source::validate::Kinds;
+use crate::source::validate::RulesByKind;
 
 /// Largest manifest file that is read, in bytes.
 pub const MAX_FILE_SIZE: u64 = 64 << 20;
 
-/// A document that was read, kept to be used again while its text stays the same.
+/// The objects of one document. Reused as long as the text of the document stays the same.
 #[derive(Clone, Debug)]
 pub(super) struct FileObject {
     /// Fingerprint of its text.
@@ -26,17 +26,17 @@ pub(super) struct FileObject {
     /// The line in the file where its content starts, from 1.
     pub line: usize,
     pub items: Arc<[Item]>,
-    /// Whether it was taken over unchanged from the last reading.
+    /// Whether it is unchanged since the last reading.
     pub reused: bool,
 }
 
-/// What one document became.
+/// Result of reading one document.
 pub(super) type Outcome = Result<FileObject, Refused>;
 
-/// Reads a file as text. `Ok(None)` when it is gone.
+/// Reads a file as text; `Ok(None)` when it does not exist.
 ///
 /// # Errors
-/// When it cannot be read, is too large or is no UTF-8.
+/// When it cannot be read, is larger than [`MAX_FILE_SIZE`], or is not UTF-8.
 pub(super) fn text(path: &Path) -> Result<Option<String>, Box<FileProblem>> {
     let fault = |message: String| Box::new(FileProblem::whole(path, message));
     let file = match File::open(path) {
@@ -63,7 +63,7 @@ pub(super) fn text(path: &Path) -> Result<Option<String>, Box<FileProblem>> {
     })
 }
 
-/// A file's text with its documents, those of the last reading beside them.
+/// A file's text, split into documents, with the documents of the last reading.
 pub(super) struct Source<'a> {
     pub path: &'a Path,
     pub documents: Vec<Document<'a>>,
@@ -73,15 +73,15 @@ pub(super) struct Source<'a> {
 impl<'a> Source<'a> {
     pub fn new(path: &'a Path, text: &'a str, last: &'a [FileObject]) -> Self {
         let format = super::scan::format(path).unwrap_or(Format::Yaml);
-        let last = last.iter().map(|held| (held.hash, held)).collect();
+        let last = last.iter().map(|document| (document.hash, document)).collect();
         Self { path, documents: split(text, format), last }
     }
 
-    /// Reads one of its documents. `hash` must be the same function at every reading.
-    pub fn read(&self, document: &Document<'_>, kinds: &Kinds, hash: impl Fn(&str) -> u64) -> Outcome {
+    /// Reads one of its documents. `hash` must be the same function for every reading.
+    pub fn read(&self, document: &Document<'_>, kinds: &RulesByKind, hash: impl Fn(&str) -> u64) -> Outcome {
         let hash = hash(document.text);
-        if let Some(held) = self.last.get(&hash) {
-            return Ok(FileObject { line: document.content_line(), reused: true, ..(*held).clone() });
+        if let Some(last) = self.last.get(&hash) {
+            return Ok(FileObject { line: document.content_line(), reused: true, ..(*last).clone() });
         }
         let syntax = |error: super::document::SyntaxError| {
             Refused::from(FileProblem {
@@ -114,15 +114,15 @@ impl<'a> Source<'a> {
     }
 }
 
-/// The path in a document of a field of an object in it.
+/// The path in a document of a field, from the object's path in the document and the field's in the object.
 pub(super) fn path(object: &str, field: &str) -> Vec<Step> {
     let mut path = steps(object);
     path.extend(steps(field));
     path
 }
 
-/// The objects of a document by what they say of themselves, whatever else is wrong with them.
-fn named(document: &Value, kinds: &Kinds) -> Vec<ObjectKey> {
+/// The objects of a document that have a known kind and a name, whatever else is wrong with them.
+fn named(document: &Value, kinds: &RulesByKind) -> Vec<ObjectKey> {
     let named = |value: &Value| {
         let kind = kinds.get(value.get("kind")?.as_str()?)?;
         let text = |field: &str| value.get("metadata")?.get(field)?.as_str().map(str::to_owned);
@@ -136,7 +136,7 @@ fn named(document: &Value, kinds: &Kinds) -> Vec<ObjectKey> {
     std::iter::once(document).chain(items).filter_map(named).collect()
 }
 
-/// The objects that documents hold.
+/// The objects of documents.
 pub(super) fn objects(documents: &[FileObject]) -> impl Iterator<Item = &ObjectKey> {
     documents.iter().flat_map(|document| document.items.iter().map(|item| &item.key))
 }

@@ -1,4 +1,4 @@
-//! Which files of a folder are manifests, and whether they changed.
+//! Finds the manifest files of a folder, with what shows whether they changed.
 
 use std::collections::BTreeMap;
 use std::fs::{self, Metadata};
@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use super::document::Format;
 use super::problem::FileProblem;
 
-/// What a file looked like when it was read: a file that looks the same is not read again.
+/// Metadata of a file when it was read. A file with the same stamp is not read again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stamp {
     modified: Option<SystemTime>,
@@ -26,16 +26,16 @@ impl Stamp {
     }
 }
 
-/// What a walk found.
+/// Result of a scan.
 #[derive(Debug, Default)]
 pub(super) struct Scan {
     pub files: BTreeMap<PathBuf, Stamp>,
-    /// Files and folders that are there and cannot be looked at: nothing is known of them.
+    /// Files and folders that exist and cannot be read. What is below them may exist too.
     pub unreadable: Vec<FileProblem>,
 }
 
-/// How a manifest file is written, by its name; none when it is no manifest. Hidden files and
-/// what editors leave behind have other names (`.x.yaml.swp`, `x.yaml~`, `#x.yaml#`).
+/// Format of a manifest file, by its name; `None` for other files. Editors' temporary files have other names
+/// (`.x.yaml.swp`, `x.yaml~`, `#x.yaml#`).
 pub(super) fn format(path: &Path) -> Option<Format> {
     if hidden(path) {
         return None;
@@ -47,16 +47,17 @@ pub(super) fn format(path: &Path) -> Option<Format> {
     }
 }
 
-/// Whether a file or folder is passed over for its name.
+/// Whether a file or folder is ignored because of its name.
 pub(super) fn hidden(path: &Path) -> bool {
     let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
     name.starts_with(['.', '#'])
 }
 
-/// Walks a file or folder. Links are followed, as Kubernetes mounts a ConfigMap's files by them.
+/// Scans a file or folder, without the paths in `except`. Follows symbolic links, because Kubernetes mounts a
+/// ConfigMap's files as links.
 ///
 /// # Errors
-/// When the root itself cannot be read: then nothing can be said of what is below it.
+/// When the root itself cannot be read.
 pub(super) fn scan(root: &Path, except: &[PathBuf]) -> io::Result<Scan> {
     let mut walk = Walk { scan: Scan::default(), except, parents: Vec::new() };
     let metadata = fs::metadata(root)?;
@@ -73,7 +74,7 @@ pub(super) fn scan(root: &Path, except: &[PathBuf]) -> io::Result<Scan> {
 struct Walk<'a> {
     scan: Scan,
     except: &'a [PathBuf],
-    /// Device and inode of the folders above, for links that lead in a circle.
+    /// Device and inode of the parent folders, to stop at links that lead back to one of them.
     parents: Vec<(u64, u64)>,
 }
 
@@ -93,7 +94,7 @@ impl Walk<'_> {
         }
         let metadata = match fs::metadata(path) {
             Ok(metadata) => metadata,
-            // A link that leads nowhere, as to a folder that is not mounted, is not gone.
+            // A dangling link is unreadable, not deleted: its volume may not be mounted yet.
             Err(error) if error.kind() == io::ErrorKind::NotFound && !path.is_symlink() => return,
             Err(error) => return self.unreadable(path, &error),
         };

@@ -1,4 +1,4 @@
-//! What the files hold, who holds which object, and what follows when a file changes.
+//! The files and their objects, which file each object in force comes from, and what a changed file changes.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
@@ -15,37 +15,37 @@ use super::load::{Loaded, load};
 use super::problem::{FileProblem, Refused};
 use super::read::{FileObject, Source, objects};
 use super::scan::Stamp;
-use crate::source::validate::Kinds;
+use crate::source::validate::RulesByKind;
 use crate::source::{Change, Object, ObjectKey, manifest};
 
-/// What is said of a file that was good and holds nothing now.
-const EMPTIED: &str = "it is empty; delete it to take away what it held";
+/// Message for a file that had a good version and is empty now.
+const EMPTIED: &str = "it is empty; delete the file to delete its objects";
 
-/// Bytes of text that are in memory at one time while many files are read.
-const GROUP: u64 = 16 << 20;
+/// Bytes of text that are in memory at once while many files are read.
+const MAX_BYTES_AT_ONCE: u64 = 16 << 20;
 
 /// One file.
 #[derive(Debug, Default)]
 pub(super) struct FileState {
     pub stamp: Option<Stamp>,
-    /// What it held when it was last good.
+    /// Documents of its last good version.
     pub documents: Vec<FileObject>,
-    /// What is wrong with it now, and what it holds all the same.
+    /// Problems of its current version, and the objects in that.
     pub refused: Refused,
 }
 
-/// A file that holds an object.
+/// A file that defines an object.
 #[derive(Debug)]
 pub(super) struct Claim {
     pub file: Arc<Path>,
-    /// Which of its documents.
+    /// Fingerprint of the document.
     pub document: u64,
-    /// Where in the document.
+    /// Path of the object in the document.
     pub path: String,
     object: Object,
 }
 
-/// An object that is in force, and the document it is from.
+/// An object in force, and the document that it comes from.
 #[derive(Debug)]
 struct InForce {
     object: Object,
@@ -56,24 +56,24 @@ struct InForce {
 /// All files and objects of a folder.
 #[derive(Debug)]
 pub(super) struct State {
-    kinds: &'static Kinds,
+    kinds: &'static RulesByKind,
     hasher: RandomState,
     pub files: BTreeMap<Arc<Path>, FileState>,
     pub claims: HashMap<ObjectKey, Vec<Claim>>,
     in_force: HashMap<ObjectKey, InForce>,
-    /// Objects that several files hold.
+    /// Objects that several files define.
     contested: BTreeSet<ObjectKey>,
-    /// Objects whose claims changed since the last `settle`.
-    touched: BTreeSet<ObjectKey>,
+    /// Objects whose claims changed since the last `resolve_claims`.
+    changed: BTreeSet<ObjectKey>,
     pub seen: FirstSeen,
-    /// What files held when they were last good; none without a data directory.
+    /// Last good versions of the files; `None` without a data directory.
     pub last_good: Option<LastGood>,
-    /// Where generated Secrets are: what is there yields to what the user wrote.
+    /// Folder of the generated Secrets. The user's manifests win over the files in it.
     generated: Option<PathBuf>,
 }
 
 impl State {
-    pub fn new(kinds: &'static Kinds, seen: FirstSeen, generated: Option<PathBuf>) -> Self {
+    pub fn new(kinds: &'static RulesByKind, seen: FirstSeen, generated: Option<PathBuf>) -> Self {
         Self {
             kinds,
             hasher: RandomState::new(),
@@ -81,15 +81,15 @@ impl State {
             claims: HashMap::new(),
             in_force: HashMap::new(),
             contested: BTreeSet::new(),
-            touched: BTreeSet::new(),
+            changed: BTreeSet::new(),
             seen,
             last_good: None,
             generated,
         }
     }
 
-    /// Reads files and takes in what they hold. Objects without a time of their own are dated `now`
-    /// when they are seen the first time.
+    /// Reads files and records their objects. An object without a creation time that is seen for the first time
+    /// gets `now`.
     pub fn read(&mut self, paths: &[PathBuf], now: Timestamp) {
         let size = |path: &PathBuf| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
         let mut rest = paths;
@@ -98,16 +98,16 @@ impl State {
             let fits = |path: &&PathBuf| {
                 let before = bytes;
                 bytes += size(path);
-                before == 0 || bytes <= GROUP
+                before == 0 || bytes <= MAX_BYTES_AT_ONCE
             };
             let count = rest.iter().take_while(fits).count().max(1);
             let (group, later) = rest.split_at(count.min(rest.len()));
             let loaded = load(group, &self.files, self.kinds, &self.hasher);
             for (path, loaded) in group.iter().zip(loaded) {
                 match loaded {
-                    Loaded::Gone => self.gone(path),
+                    Loaded::Missing => self.remove_file(path),
                     Loaded::Read { stamp, documents, text } => {
-                        self.take(path, stamp, documents, &text, now);
+                        self.record_file(path, stamp, documents, &text, now);
                     }
                 }
             }
@@ -115,10 +115,10 @@ impl State {
         }
     }
 
-    /// Forgets a file that is gone, and gives up what it held.
-    pub fn gone(&mut self, path: &Path) {
-        if let Some(kept) = &self.last_good {
-            kept.forget(path);
+    /// Forgets a deleted file and its claims.
+    pub fn remove_file(&mut self, path: &Path) {
+        if let Some(last_good) = &self.last_good {
+            last_good.remove(path);
         }
         if let Some((file, state)) = self.files.remove_entry(path) {
             for item in state.documents.iter().flat_map(|document| document.items.iter()) {
@@ -127,7 +127,7 @@ impl State {
         }
     }
 
-    fn take(
+    fn record_file(
         &mut self,
         path: &Path,
         stamp: Option<Stamp>,
@@ -138,10 +138,10 @@ impl State {
         let (file, mut state) =
             self.files.remove_entry(path).unwrap_or_else(|| (Arc::from(path), FileState::default()));
         state.stamp = stamp;
-        let held =
-            || self.last_good.as_ref().is_some_and(|kept| kept.text(path).is_some_and(|t| !t.is_empty()));
-        // Cut short to be written anew: who means it deletes the file.
-        let emptied = text.trim().is_empty() && (!state.documents.is_empty() || held());
+        let had_text =
+            || self.last_good.as_ref().is_some_and(|copy| copy.text(path).is_some_and(|t| !t.is_empty()));
+        // An editor may be about to write it again. To delete the objects, the user deletes the file.
+        let emptied = text.trim().is_empty() && (!state.documents.is_empty() || had_text());
         let documents = documents.and_then(|documents| match emptied {
             true => Err(FileProblem::whole(&file, EMPTIED).into()),
             false => Ok(documents),
@@ -150,7 +150,7 @@ impl State {
             for document in documents.iter_mut().filter(|document| !document.reused) {
                 self.identify(document, now);
             }
-            let problems = self.against_rules(&file, &documents);
+            let problems = self.rule_problems(&file, &documents);
             if problems.is_empty() {
                 return Ok(documents);
             }
@@ -158,8 +158,8 @@ impl State {
         });
         match checked {
             Ok(documents) => {
-                if let Some(kept) = &self.last_good {
-                    kept.keep(path, text);
+                if let Some(last_good) = &self.last_good {
+                    last_good.save(path, text);
                 }
                 self.claim(&file, &state.documents, &documents);
                 state.documents = documents;
@@ -168,7 +168,7 @@ impl State {
             Err(refused) => {
                 state.refused = refused;
                 if state.documents.is_empty() {
-                    state.documents = self.before(path, now);
+                    state.documents = self.last_good_documents(path, now);
                     self.claim(&file, &[], &state.documents);
                 }
             }
@@ -176,10 +176,10 @@ impl State {
         self.files.insert(file, state);
     }
 
-    /// What a broken file held when an earlier process found it good; nothing when that is no longer
-    /// valid either.
-    fn before(&mut self, path: &Path, now: Timestamp) -> Vec<FileObject> {
-        let Some(text) = self.last_good.as_ref().and_then(|kept| kept.text(path)) else { return Vec::new() };
+    /// Documents of the last good version of a file that is broken since before this process started. Empty
+    /// when this release cannot read that version either.
+    fn last_good_documents(&mut self, path: &Path, now: Timestamp) -> Vec<FileObject> {
+        let Some(text) = self.last_good.as_ref().and_then(|copy| copy.text(path)) else { return Vec::new() };
         let source = Source::new(path, &text, &[]);
         let read = |document| source.read(document, self.kinds, |text| self.hash(text));
         let Ok(mut documents) = source.documents.iter().map(read).collect::<Result<Vec<_>, _>>() else {
@@ -191,7 +191,7 @@ impl State {
         documents
     }
 
-    /// Gives every object of a new document an identity and an age.
+    /// Sets UID and creation time of every object of a new document, if missing.
     fn identify(&mut self, document: &mut FileObject, now: Timestamp) {
         for item in Arc::get_mut(&mut document.items).into_iter().flatten() {
             let metadata = item.object.metadata_mut();
@@ -202,9 +202,9 @@ impl State {
         }
     }
 
-    /// What speaks against the new documents of a file: an object that stands twice in it, or one
-    /// that changed what cannot change.
-    fn against_rules(&self, file: &Path, documents: &[FileObject]) -> Vec<FileProblem> {
+    /// Problems of the new documents of a file that its schema does not show: an object that is defined twice,
+    /// or a changed field that is immutable.
+    fn rule_problems(&self, file: &Path, documents: &[FileObject]) -> Vec<FileProblem> {
         let mut problems = Vec::new();
         let mut lines = HashMap::new();
         for document in documents {
@@ -223,21 +223,22 @@ impl State {
                 if document.reused {
                     continue;
                 }
-                if let (Some(old), Some(kind)) = (self.in_force.get(&item.key), self.kinds.get(item.key.kind))
+                if let (Some(old), Some(kind)) =
+                    (self.in_force.get(&item.key), self.kinds.get(item.key.kind.as_str()))
                     && let (Some(new), Some(old)) = (body(&item.object), body(&old.object))
                 {
                     let violations = kind.check_update(&new, &old).into_iter();
-                    problems.extend(violations.map(|found| problem(&found.field, found.message)));
+                    problems.extend(violations.map(|violation| problem(&violation.field, violation.message)));
                 }
             }
         }
         problems
     }
 
-    /// Notes which objects a file holds now; those of documents it had before are known.
+    /// Records the objects that a file defines now. Those of reused documents are recorded already.
     fn claim(&mut self, file: &Arc<Path>, old: &[FileObject], new: &[FileObject]) {
-        let kept: HashSet<&ObjectKey> = objects(new).collect();
-        for key in objects(old).filter(|key| !kept.contains(key)) {
+        let defined: HashSet<&ObjectKey> = objects(new).collect();
+        for key in objects(old).filter(|key| !defined.contains(key)) {
             self.unclaim(key, file);
         }
         for document in new.iter().filter(|document| !document.reused) {
@@ -251,7 +252,7 @@ impl State {
                 let claims = self.claims.entry(item.key.clone()).or_default();
                 claims.retain(|claim| claim.file != *file);
                 claims.push(claim);
-                self.touched.insert(item.key.clone());
+                self.changed.insert(item.key.clone());
             }
         }
     }
@@ -263,23 +264,25 @@ impl State {
                 self.claims.remove(key);
             }
         }
-        self.touched.insert(key.clone());
+        self.changed.insert(key.clone());
     }
 
-    /// Decides which file's object is in force where claims changed, and says what that changes.
-    /// Of several claims none wins: what was in force stays, or nothing is.
-    pub fn settle(&mut self) -> BTreeMap<ObjectKey, Change> {
+    /// Decides which file's object is in force, for each object whose claims changed. Returns the changes. If
+    /// several files claim an object, the one in force stays; if none is in force, none wins.
+    pub fn resolve_claims(&mut self) -> BTreeMap<ObjectKey, Change> {
         let mut changes = BTreeMap::new();
-        for key in std::mem::take(&mut self.touched) {
-            let claims = standing(self.claims.get(&key), self.generated.as_deref());
+        for key in std::mem::take(&mut self.changed) {
+            let claims = valid_claims(self.claims.get(&key), self.generated.as_deref());
             let holder = self.in_force.get(&key);
             let winner = match claims.as_slice() {
                 [one] => Some(*one),
-                several => several.iter().find(|c| holder.is_some_and(|h| h.file == c.file)).copied(),
+                several => {
+                    several.iter().find(|c| holder.is_some_and(|current| current.file == c.file)).copied()
+                }
             };
             if let Some(claim) = winner {
-                let same =
-                    holder.is_some_and(|held| held.file == claim.file && held.document == claim.document);
+                let same = holder
+                    .is_some_and(|current| current.file == claim.file && current.document == claim.document);
                 if !same {
                     let (object, file) = (claim.object.clone(), claim.file.clone());
                     changes.insert(key.clone(), Change::Upsert(object.clone()));
@@ -302,12 +305,12 @@ impl State {
         changes
     }
 
-    /// An object that is in force.
+    /// An object in force.
     pub fn object(&self, key: &ObjectKey) -> Option<&Object> {
-        self.in_force.get(key).map(|held| &held.object)
+        self.in_force.get(key).map(|in_force| &in_force.object)
     }
 
-    /// Everything that is wrong with files now, in their order.
+    /// All current problems of files, ordered by file and line.
     pub fn problems(&self) -> Vec<FileProblem> {
         let mut problems: Vec<_> =
             self.files.values().flat_map(|file| file.refused.problems.iter().cloned()).collect();
@@ -316,22 +319,22 @@ impl State {
             let lines = files.entry(claim.file.clone()).or_insert_with_key(|file| self.lines(file));
             lines.get(&claim.document).copied().unwrap_or(1)
         };
-        problems.extend(self.contested.iter().flat_map(|key| self.contest(key, &mut line)));
+        problems.extend(self.contested.iter().flat_map(|key| self.contest_problems(key, &mut line)));
         problems.sort_unstable();
         problems
     }
 
-    /// Objects that are in the files and not in force, as far as can be told.
+    /// Objects that are in the files and not in force. Objects in text that cannot be parsed are missing.
     pub fn refused(&self) -> BTreeSet<ObjectKey> {
         let in_files = self.files.values().flat_map(|file| &file.refused.objects);
         let refused = in_files.chain(&self.contested).filter(|key| !self.in_force.contains_key(*key));
         refused.cloned().collect()
     }
 
-    /// A problem for every claim to an object that is not in force, naming another.
-    fn contest(&self, key: &ObjectKey, line: &mut impl FnMut(&Claim) -> usize) -> Vec<FileProblem> {
-        let claims = standing(self.claims.get(key), self.generated.as_deref());
-        let holder = self.in_force.get(key).map(|held| &held.file);
+    /// A problem for each claim to a contested object but the one in force. It names the other files.
+    fn contest_problems(&self, key: &ObjectKey, line: &mut impl FnMut(&Claim) -> usize) -> Vec<FileProblem> {
+        let claims = valid_claims(self.claims.get(key), self.generated.as_deref());
+        let holder = self.in_force.get(key).map(|in_force| &in_force.file);
         let lost = claims.iter().filter(|claim| Some(&claim.file) != holder);
         lost.map(|claim| {
             let others: Vec<String> = claims
@@ -350,7 +353,7 @@ impl State {
         .collect()
     }
 
-    /// The lines at which the contents of a file's documents start.
+    /// The line at which each document of a file starts, by the document's fingerprint.
     pub fn lines(&self, file: &Path) -> HashMap<u64, usize> {
         let documents = self.files.get(file).map_or(&[][..], |file| &file.documents);
         documents.iter().map(|document| (document.hash, document.line)).collect()
@@ -363,20 +366,20 @@ impl State {
 
     /// The claim by which an object is in force.
     pub fn claim_in_force(&self, key: &ObjectKey) -> Option<&Claim> {
-        let held = self.in_force.get(key)?;
-        self.claims.get(key)?.iter().find(|claim| claim.file == held.file)
+        let in_force = self.in_force.get(key)?;
+        self.claims.get(key)?.iter().find(|claim| claim.file == in_force.file)
     }
 }
 
-/// The claims that count: those of the user's manifests, or where there is none, the generated one.
-fn standing<'a>(claims: Option<&'a Vec<Claim>>, generated: Option<&Path>) -> Vec<&'a Claim> {
+/// Claims of the user's manifests; without any, that of the generated Secret.
+fn valid_claims<'a>(claims: Option<&'a Vec<Claim>>, generated: Option<&Path>) -> Vec<&'a Claim> {
     let claims = claims.map_or(&[][..], Vec::as_slice);
     let is_generated = |claim: &&Claim| generated.is_some_and(|folder| claim.file.starts_with(folder));
     let own: Vec<&Claim> = claims.iter().filter(|claim| !is_generated(claim)).collect();
     if own.is_empty() { claims.iter().collect() } else { own }
 }
 
-/// The same for the same object on every machine and at every start.
+/// UID of an object: the same on every machine and after every start.
 fn uid(key: &ObjectKey) -> String {
     let ours = Uuid::new_v5(&Uuid::NAMESPACE_DNS, crate::resources::GROUP.as_bytes());
     let namespace = key.namespace.as_deref().unwrap_or_default();

@@ -1,5 +1,6 @@
-//! The folders that are followed: scanned whole, or only where something changed.
+//! The followed folders: scans all of them, or reads only the files that changed.
 
+use crate::resources::Kind;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::ops::Bound;
@@ -17,22 +18,23 @@ use super::{FileLocation, FolderOptions, Update, below, generated};
 use crate::source::validate::kinds;
 use crate::source::{Change, ObjectKey};
 
-/// The folders, and what is in them.
+/// The followed folders and their contents.
 #[derive(Debug)]
 pub(super) struct Tree {
-    /// Files and folders of manifests, that of the generated Secrets last.
+    /// Files and folders of manifests; the folder of generated Secrets last.
     roots: Vec<PathBuf>,
-    /// What is below a root and not looked at.
+    /// Paths below a root that are ignored.
     except: Vec<PathBuf>,
     generated: Option<PathBuf>,
     state: State,
-    /// What is wrong beside the manifests: folders that cannot be read, data that cannot be written.
+    /// Folders that cannot be read.
     scan_problems: Vec<FileProblem>,
+    /// Files in the data directory that cannot be written.
     data_problems: Vec<FileProblem>,
     /// Extensions whose Secret could not be written.
     without_secret: BTreeSet<ObjectKey>,
-    /// The problems that were told last; none before the first scan.
-    told: Option<Vec<FileProblem>>,
+    /// Problems in the last update; `None` before the first one.
+    reported: Option<Vec<FileProblem>>,
 }
 
 impl Tree {
@@ -49,7 +51,7 @@ impl Tree {
             scan_problems: Vec::new(),
             data_problems: Vec::new(),
             without_secret: BTreeSet::new(),
-            told: None,
+            reported: None,
         })
     }
 
@@ -58,7 +60,7 @@ impl Tree {
         let mut tree = Self::new(vec![options.manifests.clone()])?;
         let generated = options.data_dir.join("generated-secrets");
         let data = |source| FolderError::Data { path: options.data_dir.display().to_string(), source };
-        generated::prepare(&generated).map_err(data)?;
+        generated::create_folder(&generated).map_err(data)?;
         let seen = FirstSeen::open(options.data_dir.join("first-seen")).map_err(data)?;
         tree.except = below(&options.manifests, &options.data_dir).into_iter().collect();
         tree.roots.push(generated.clone());
@@ -74,38 +76,40 @@ impl Tree {
         &self.roots
     }
 
-    /// Looks at every file again and reads those that look different. `None`: nothing is new.
+    /// Scans all folders and reads the files that changed. `None` when nothing is new.
     pub fn rescan(&mut self) -> Option<Update> {
         self.scan_problems.clear();
         let mut stale = Vec::new();
         for root in self.roots.clone() {
             match scan(&root, &self.except) {
-                Ok(found) => self.compare(&root, found, &mut stale),
-                // What is below it stays in force: a volume that is away is no order to delete.
+                Ok(scan) => self.compare(&root, scan, &mut stale),
+                // Objects below it stay in force: a volume that is not mounted deletes nothing.
                 Err(error) => {
                     self.scan_problems.push(FileProblem::whole(&root, format!("cannot be read: {error}")));
                 }
             }
         }
-        if let (None, true, Some(kept)) = (&self.told, self.scan_problems.is_empty(), &self.state.last_good) {
-            kept.retain(stale.iter().map(PathBuf::as_path));
+        if let (None, true, Some(last_good)) =
+            (&self.reported, self.scan_problems.is_empty(), &self.state.last_good)
+        {
+            last_good.retain(stale.iter().map(PathBuf::as_path));
         }
         self.read(&stale)
     }
 
-    fn compare(&mut self, root: &Path, found: Scan, stale: &mut Vec<PathBuf>) {
-        let Scan { files, unreadable } = found;
+    fn compare(&mut self, root: &Path, scan: Scan, stale: &mut Vec<PathBuf>) {
+        let Scan { files, unreadable } = scan;
         let known = self
             .state
             .files
             .range::<Path, _>((Bound::Included(root), Bound::Unbounded))
             .take_while(|(path, _)| path.starts_with(root));
         let unknown = |path: &Path| unreadable.iter().any(|problem| path.starts_with(&problem.file));
-        let gone: Vec<_> = known
+        let deleted: Vec<_> = known
             .filter(|(path, _)| !files.contains_key(&***path) && !unknown(path))
             .map(|(path, _)| path.clone())
             .collect();
-        gone.iter().for_each(|path| self.state.gone(path));
+        deleted.iter().for_each(|path| self.state.remove_file(path));
         let differs = |(path, stamp): &(PathBuf, _)| {
             self.state.files.get(path.as_path()).is_none_or(|file| file.stamp != Some(*stamp))
         };
@@ -113,24 +117,24 @@ impl Tree {
         self.scan_problems.extend(unreadable);
     }
 
-    /// Reads again what changed at these paths. `None`: nothing is new.
+    /// Reads the files that changed at these paths. `None` when nothing is new.
     pub fn changed(&mut self, paths: &BTreeSet<PathBuf>) -> Option<Update> {
         let mut stale = Vec::new();
-        for path in paths.iter().filter(|path| self.concerns(path)) {
+        for path in paths.iter().filter(|path| self.is_relevant(path)) {
             let known = self.state.files.contains_key(path.as_path());
             if known || (path.is_file() && format(path).is_some()) {
                 stale.push(path.clone());
             } else if !path.is_file() {
-                // A folder, a link to one, or something that is gone and may have been one.
+                // A folder, a link to one, or a deleted path that may have been one.
                 return self.rescan();
             }
         }
         self.read(&stale)
     }
 
-    /// Whether a change at a path can matter. `..data` is the link Kubernetes turns when a
+    /// Whether a change at a path can change a manifest. `..data` is the link that Kubernetes replaces when a
     /// mounted ConfigMap changes.
-    fn concerns(&self, path: &Path) -> bool {
+    fn is_relevant(&self, path: &Path) -> bool {
         let Some(root) = self.roots.iter().find(|root| path.starts_with(root)) else { return false };
         if self.except.iter().any(|except| path.starts_with(except)) {
             return false;
@@ -147,23 +151,23 @@ impl Tree {
             None => Timestamp::MAX,
         };
         self.state.read(stale, now);
-        let mut changes = self.state.settle();
+        let mut changes = self.state.resolve_claims();
         self.data_problems.clear();
         let generated = self.generate(&changes);
         if !generated.is_empty() {
             self.state.read(&generated, now);
-            changes.extend(self.state.settle());
+            changes.extend(self.state.resolve_claims());
         }
-        self.keep_ages();
+        self.save_creation_times();
         self.update(changes)
     }
 
-    /// Writes a Secret for every extension that needs one and has none, and gives their files.
+    /// Writes a Secret for each extension without a password. Returns the paths of the new files.
     fn generate(&mut self, changes: &BTreeMap<ObjectKey, Change>) -> Vec<PathBuf> {
         let Some(folder) = &self.generated else { return Vec::new() };
         let mut extensions = std::mem::take(&mut self.without_secret);
         extensions.extend(changes.keys().filter_map(|key| match key.kind {
-            "Extension" => Some(key.clone()),
+            Kind::Extension => Some(key.clone()),
             _ => generated::extension_of(key),
         }));
         let mut written = Vec::new();
@@ -184,23 +188,24 @@ impl Tree {
         written
     }
 
-    fn keep_ages(&mut self) {
+    fn save_creation_times(&mut self) {
         let seen = &mut self.state.seen;
-        let complete = self.told.is_none() && self.scan_problems.is_empty();
-        let kept = if complete && self.state.files.values().all(|file| file.refused.problems.is_empty()) {
+        let complete = self.reported.is_none() && self.scan_problems.is_empty();
+        let saved = if complete && self.state.files.values().all(|file| file.refused.problems.is_empty()) {
             let claims: BTreeSet<_> = self
                 .state
                 .claims
                 .keys()
-                .map(|key| (key.kind, key.namespace.as_deref(), key.name.as_str()))
+                .map(|key| (key.kind.as_str(), key.namespace.as_deref(), key.name.as_str()))
                 .collect();
             seen.compact(|kind, namespace, name| claims.contains(&(kind, namespace, name)))
         } else {
             seen.save()
         };
-        if let Err((file, error)) = kept {
-            let message =
-                format!("cannot be written: {error}; after a restart the newest objects count as newer");
+        if let Err((file, error)) = saved {
+            let message = format!(
+                "cannot be written: {error}; after a restart the newest objects have a later creation time"
+            );
             self.data_problems.push(FileProblem::whole(&file, message));
         }
     }
@@ -209,14 +214,14 @@ impl Tree {
         let mut problems = self.state.problems();
         problems.extend(self.scan_problems.iter().chain(&self.data_problems).cloned());
         problems.sort_unstable();
-        if changes.is_empty() && self.told.as_ref() == Some(&problems) {
+        if changes.is_empty() && self.reported.as_ref() == Some(&problems) {
             return None;
         }
-        self.told = Some(problems.clone());
+        self.reported = Some(problems.clone());
         Some(Update { changes: changes.into_values().collect(), problems })
     }
 
-    /// The first root below which there is no file, nor anything that cannot be read.
+    /// The first root that contains no manifest file and nothing unreadable.
     pub fn without_manifests(&self) -> Option<&Path> {
         let known = |root: &Path| {
             let mut after = self.state.files.range::<Path, _>((Bound::Included(root), Bound::Unbounded));
@@ -226,18 +231,21 @@ impl Tree {
         self.roots.iter().map(PathBuf::as_path).find(|root| !known(root))
     }
 
-    /// Objects that are in the files and not in force, as far as can be told.
+    /// Objects that are in the files and not in force. Objects in text that cannot be parsed are missing.
     pub fn refused(&self) -> BTreeSet<ObjectKey> {
         self.state.refused()
     }
 
-    /// Where each field of an object in force stands, or what is nearest to it.
+    /// The line of each field of an object in force, or of its nearest parent.
     pub fn locate(&self, fields: &[(&ObjectKey, &str)]) -> Vec<Option<FileLocation>> {
         locate(&self.state, fields)
     }
 }
 
-/// Whether a file can be read, or a folder listed.
+/// Checks that a file can be read or a folder listed.
+///
+/// # Errors
+/// When it cannot.
 pub(super) fn readable(root: &Path) -> Result<(), FolderError> {
     let read = || -> io::Result<()> {
         if std::fs::metadata(root)?.is_dir() {

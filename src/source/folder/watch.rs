@@ -1,5 +1,4 @@
-//! Follows the folders: by the system's notices, and by a slow look at everything in case one
-//! was missed.
+//! Follows the folders by file system notifications, and by a slow rescan in case one was missed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -15,23 +14,23 @@ use tokio_util::sync::CancellationToken;
 use super::tree::Tree;
 use super::{Update, lock};
 
-/// Between two looks at everything.
-const RESCAN: Duration = Duration::from_secs(30);
-/// The same while the system gives no notices.
-const RESCAN_UNWATCHED: Duration = Duration::from_secs(2);
-/// How long it must be quiet before changes are read, so that a rename is seen as a whole.
-const QUIET: Duration = Duration::from_millis(15);
-/// How long changes wait for quiet at most.
-const PATIENCE: Duration = Duration::from_millis(100);
-/// How long after its last write a file is read whose writer has not closed it.
-const UNCLOSED: Duration = Duration::from_millis(500);
+/// Time between two rescans.
+const RESCAN_INTERVAL: Duration = Duration::from_secs(30);
+/// Time between two rescans while there are no notifications.
+const RESCAN_INTERVAL_UNWATCHED: Duration = Duration::from_secs(2);
+/// Changes are read after this long without a notification, so that a rename is read as one change.
+const QUIET_PERIOD: Duration = Duration::from_millis(15);
+/// Changes wait at most this long for a quiet period.
+const MAX_WAIT: Duration = Duration::from_millis(100);
+/// A file that its writer does not close is read this long after the last write.
+const WRITE_TIMEOUT: Duration = Duration::from_millis(500);
 
 type Notice = notify::Result<notify::Event>;
 
-/// Scans, then follows, until it is stopped or nobody takes updates any more.
+/// Scans, then follows, until `stop` is cancelled or the receiver of updates is dropped.
 pub(super) async fn follow(tree: Arc<Mutex<Tree>>, updates: mpsc::Sender<Update>, stop: CancellationToken) {
     let (sender, mut notices) = mpsc::unbounded_channel();
-    // Watched before the scan: what changes during it is noticed.
+    // The watch starts before the scan, so that changes during the scan are noticed.
     let (first, tree_to_watch) = (tree.clone(), tree.clone());
     let watcher = blocking(move || watch(&lock(&tree_to_watch), sender)).await.flatten();
     if let Some(update) = blocking(move || lock(&first).rescan()).await.flatten()
@@ -42,13 +41,14 @@ pub(super) async fn follow(tree: Arc<Mutex<Tree>>, updates: mpsc::Sender<Update>
     let mut pending = Pending { blind: watcher.is_none(), ..Pending::default() };
     let mut last_rescan = Instant::now();
     loop {
-        let next_rescan = last_rescan + if pending.blind { RESCAN_UNWATCHED } else { RESCAN };
+        let next_rescan =
+            last_rescan + if pending.blind { RESCAN_INTERVAL_UNWATCHED } else { RESCAN_INTERVAL };
         let due = pending.due().map_or(next_rescan, |due| due.min(next_rescan));
         tokio::select! {
             () = stop.cancelled() => return,
             () = updates.closed() => return,
             Some(notice) = notices.recv() => {
-                pending.note(notice);
+                pending.record(notice);
                 continue;
             }
             () = tokio::time::sleep_until(due) => {}
@@ -72,7 +72,7 @@ pub(super) async fn follow(tree: Arc<Mutex<Tree>>, updates: mpsc::Sender<Update>
     }
 }
 
-/// Runs work that waits for the disk; none when it panicked, which the next rescan makes up for.
+/// Runs work that waits for the disk; `None` when it panicked. The next rescan repeats it.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => Some(result),
@@ -95,39 +95,39 @@ fn watch(tree: &Tree, notices: mpsc::UnboundedSender<Notice>) -> Option<Recommen
     });
     watched
         .inspect_err(
-            |error| tracing::warn!(%error, "manifests are not watched, but looked at every 2 seconds"),
+            |error| tracing::warn!(%error, "manifests cannot be watched; rescanning every 2 seconds"),
         )
         .ok()
 }
 
-/// Changes that were noticed and are not read yet.
+/// Changes that were notified and are not read yet.
 #[derive(Debug, Default)]
 struct Pending {
     /// When each path may be read.
     ready: BTreeMap<PathBuf, Instant>,
     first: Option<Instant>,
     last: Option<Instant>,
-    /// Notices were lost, so everything is to be looked at.
+    /// Notifications were lost: a rescan is due.
     missed: bool,
-    /// Notices cannot be relied on, so everything is to be looked at often.
+    /// Notifications are unreliable: rescans are frequent.
     blind: bool,
 }
 
 impl Pending {
-    fn note(&mut self, notice: Notice) {
+    fn record(&mut self, notice: Notice) {
         let now = Instant::now();
         match notice {
             Ok(event) if event.need_rescan() => self.missed = true,
             Ok(event) => match event.kind {
-                // Our own reading causes these.
+                // This program's own reading causes these too.
                 EventKind::Access(AccessKind::Close(AccessMode::Write)) => self.paths(event.paths, now),
                 EventKind::Access(_) => return,
-                // A writer is at work: what is there now may be half of it.
+                // The writer may not be done: wait until it closes the file.
                 EventKind::Create(notify::event::CreateKind::File)
                 | EventKind::Modify(ModifyKind::Data(_)) => {
                     let (linked, written): (Vec<_>, Vec<_>) =
                         event.paths.into_iter().partition(|path| path.is_symlink());
-                    self.paths(written, now + UNCLOSED);
+                    self.paths(written, now + WRITE_TIMEOUT);
                     self.paths(linked, now);
                 }
                 EventKind::Modify(ModifyKind::Metadata(_)) => {
@@ -138,7 +138,7 @@ impl Pending {
                 _ => self.paths(event.paths, now),
             },
             Err(error) => {
-                tracing::warn!(%error, "manifests are not watched reliably, but looked at every 2 seconds");
+                tracing::warn!(%error, "manifests cannot be watched reliably; rescanning every 2 seconds");
                 self.missed = true;
                 self.blind = true;
             }
@@ -151,13 +151,13 @@ impl Pending {
         self.ready.extend(paths.into_iter().map(|path| (path, ready)));
     }
 
-    /// When there is something to read.
+    /// When the next change may be read.
     fn due(&self) -> Option<Instant> {
-        let quiet = (self.last? + QUIET).min(self.first? + PATIENCE);
+        let quiet = (self.last? + QUIET_PERIOD).min(self.first? + MAX_WAIT);
         if self.missed { Some(quiet) } else { self.ready.values().min().map(|ready| quiet.max(*ready)) }
     }
 
-    /// Takes out what may be read now.
+    /// Removes and returns the paths that may be read now.
     fn take(&mut self, now: Instant) -> BTreeSet<PathBuf> {
         let ready: BTreeSet<PathBuf> =
             self.ready.iter().filter(|(_, at)| **at <= now).map(|(path, _)| path.clone()).collect();

@@ -1,11 +1,11 @@
-//! What is wrong with YAML, for who wrote it: the parser's words without where it saw it, which
-//! counts from the start of a document, and without advice to who programs with it.
+//! YAML errors for the author of a manifest: the parser's messages without its line numbers, which count from
+//! the start of the document, and without its advice for programmers.
 
 use std::borrow::Cow;
 
 use serde_saphyr::{Error, Localizer, Location, MessageFormatter, UserMessageFormatter};
 
-/// Says an error of the parser.
+/// Formats an error of the parser.
 pub(super) struct InWords;
 
 impl MessageFormatter for InWords {
@@ -18,24 +18,22 @@ impl MessageFormatter for InWords {
             Error::DuplicateMappingKey { key: Some(key), .. } => {
                 format!("duplicate key {key}; a key can be used once").into()
             }
-            Error::MultipleDocuments { .. } => "another document begins here; begin it with ---".into(),
+            Error::MultipleDocuments { .. } => "another document begins here; start it with ---".into(),
             Error::Budget { .. } => "it is too large, or nested too deeply; split it".into(),
             Error::AliasReplayCounterOverflow { .. }
             | Error::AliasReplayLimitExceeded { .. }
             | Error::AliasExpansionLimitExceeded { .. }
             | Error::AliasReplayStackDepthExceeded { .. } => {
-                "its aliases stand for too much; write out what they stand for".into()
+                "its aliases expand to too much; write their contents out".into()
             }
-            Error::RecursiveReferencesRequireWeakTypes { .. } => {
-                "an alias cannot stand for what it is a part of".into()
-            }
-            Error::UnknownAnchor { .. } => "an alias stands for nothing: there is no such anchor".into(),
+            Error::RecursiveReferencesRequireWeakTypes { .. } => "an alias cannot contain itself".into(),
+            Error::UnknownAnchor { .. } => "an alias names an anchor that does not exist".into(),
             other => UserMessageFormatter.format_message(other),
         }
     }
 }
 
-/// Leaves out where it is, which is said beside the message.
+/// Leaves the location out of messages: the problem has a line of its own.
 struct WithoutLocation;
 
 impl Localizer for WithoutLocation {

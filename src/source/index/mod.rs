@@ -1,7 +1,8 @@
-//! Everything a source has seen, kept so that one tenant's snapshot is cheap to take.
+//! All resources that a source has read, indexed by tenant, so that one tenant's snapshot is cheap.
 
 mod unreadable;
 
+use crate::resources::Kind;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use super::object::{Object, ObjectKey};
 use crate::resources::*;
 pub use unreadable::Unreadable;
 
-/// What names a tenant.
+/// Identifies a tenant: namespace and name of its Tenant resource.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct TenantKey {
     /// Namespace of the Tenant.
@@ -23,9 +24,9 @@ pub struct TenantKey {
 }
 
 impl TenantKey {
-    /// What names its Tenant among all objects.
+    /// Key of the Tenant resource.
     pub fn object(&self) -> ObjectKey {
-        ObjectKey { kind: "Tenant", namespace: Some(self.namespace.clone()), name: self.name.clone() }
+        ObjectKey { kind: Kind::Tenant, namespace: Some(self.namespace.clone()), name: self.name.clone() }
     }
 }
 
@@ -35,18 +36,18 @@ impl std::fmt::Display for TenantKey {
     }
 }
 
-/// One change of the world.
+/// One change of the index.
 #[derive(Clone, Debug)]
 pub enum Change {
-    /// The object is new or different.
+    /// The object was created or changed.
     Upsert(Object),
-    /// The object is gone.
+    /// The object was deleted.
     Remove(ObjectKey),
-    /// The object is there and cannot be read: what was read of it before stays.
+    /// The object exists and cannot be read: its last readable version stays.
     Unreadable(Unreadable),
 }
 
-/// Cluster-wide kinds, trunks, and what is needed to judge references to them.
+/// Cluster-wide kinds, trunks, and what the rules for references to them need.
 #[derive(Clone, Debug, Default)]
 pub struct PlatformSnapshot {
     /// Tenant profiles by name.
@@ -57,14 +58,14 @@ pub struct PlatformSnapshot {
     pub dial_rules: Vec<Arc<DialRule>>,
     /// Trunks of all namespaces.
     pub trunks: Vec<Arc<Trunk>>,
-    /// Secrets of namespaces that hold trunks, by namespace and name.
+    /// Secrets of namespaces that contain trunks, by namespace and name.
     pub secrets: BTreeMap<(String, String), Arc<Secret>>,
     /// Labels of namespaces, by name.
     pub namespaces: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 impl PlatformSnapshot {
-    /// True when tenants compile to the same under both: everything but the Secrets is equal.
+    /// Whether every tenant compiles to the same plan under both: everything but the Secrets is equal.
     pub fn same_rules(&self, other: &Self) -> bool {
         let specs = |one: &Self, other: &Self| {
             let profiles = one.tenant_profiles.iter().map(|(name, o)| (name, &o.spec));
@@ -107,11 +108,11 @@ pub struct TenantSnapshot {
     pub config_maps: ByName<ConfigMap>,
 }
 
-/// Objects of one namespace by their names, shared: there may be as many as extensions.
+/// Objects of one namespace by name. Shared by snapshots, because there may be one for each extension.
 type ByName<T> = Arc<BTreeMap<String, Arc<T>>>;
 
-/// Everything a source has seen. Objects in order of their keys, so that every pass over them is
-/// the same; children are found through their tenant.
+/// All resources that a source has read. Objects are ordered by key, so that every iteration has the same
+/// order. Children, which are the resources of a tenant, are found through their tenant.
 #[derive(Clone, Debug, Default)]
 pub struct ResourceIndex {
     /// Tenants, cluster kinds, trunks, namespaces.
@@ -121,27 +122,27 @@ pub struct ResourceIndex {
     /// Secrets and ConfigMaps by namespace and name.
     secrets: BTreeMap<String, ByName<Secret>>,
     config_maps: BTreeMap<String, ByName<ConfigMap>>,
-    /// Which tenant a child is filed under, to find it again when only its key is known.
-    filed: BTreeMap<ObjectKey, TenantKey>,
-    /// What cannot be read, and was never read before.
+    /// Tenant of each child.
+    tenant_of: BTreeMap<ObjectKey, TenantKey>,
+    /// Objects that cannot be read, and never could.
     unreadable: BTreeMap<ObjectKey, Unreadable>,
 }
 
 impl ResourceIndex {
-    /// Applies a change and says whom it concerns.
+    /// Applies a change. Returns what has to be compiled again.
     pub fn apply(&mut self, change: Change) -> Affected {
         match change {
             Change::Upsert(object) => {
-                let mut touched = self.can_read(&object.key());
-                touched.merge(self.upsert(object));
-                touched
+                let mut affected = self.mark_readable(&object.key());
+                affected.merge(self.upsert(object));
+                affected
             }
             Change::Remove(key) => {
-                let mut touched = self.can_read(&key);
-                touched.merge(self.remove(&key));
-                touched
+                let mut affected = self.mark_readable(&key);
+                affected.merge(self.remove(&key));
+                affected
             }
-            Change::Unreadable(unreadable) => self.cannot_read(unreadable),
+            Change::Unreadable(unreadable) => self.mark_unreadable(unreadable),
         }
     }
 
@@ -153,7 +154,7 @@ impl ResourceIndex {
                 let here = Arc::make_mut(self.secrets.entry(namespace).or_default());
                 match here.insert(key.name.clone(), secret.clone()) {
                     Some(before) if before.data == secret.data => Affected::default(),
-                    before => self.touched_by_secret(&key, before.is_some()),
+                    before => self.affected_by_secret(&key, before.is_some()),
                 }
             }
             Object::ConfigMap(map) => {
@@ -162,30 +163,30 @@ impl ResourceIndex {
                 if before.is_some_and(|before| before.data == map.data) {
                     return Affected::default();
                 }
-                self.touched_namespace(&namespace)
+                self.affected_in_namespace(&namespace)
             }
             _ => match object.tenant().map(str::to_owned) {
-                Some(name) => self.file(TenantKey { namespace, name }, key, object),
+                Some(name) => self.attach(TenantKey { namespace, name }, key, object),
                 None => {
-                    let touched = Affected::by_key(&key);
+                    let affected = Affected::by_key(&key);
                     match self.objects.insert(key, object.clone()) {
                         Some(before) if before.is_same_input(&object) => Affected::default(),
-                        _ => touched,
+                        _ => affected,
                     }
                 }
             },
         }
     }
 
-    /// Files a child under its tenant.
-    fn file(&mut self, tenant: TenantKey, key: ObjectKey, object: Object) -> Affected {
-        let mut touched = Affected { claims: key.kind == "Number", ..Affected::default() };
-        match self.filed.get(&key) {
+    /// Adds a child to its tenant, and removes it from the tenant that it named before.
+    fn attach(&mut self, tenant: TenantKey, key: ObjectKey, object: Object) -> Affected {
+        let mut affected = Affected { claims: key.kind == Kind::Number, ..Affected::default() };
+        match self.tenant_of.get(&key) {
             Some(before) if *before == tenant => {}
             _ => {
-                if let Some(before) = self.filed.insert(key.clone(), tenant.clone()) {
-                    self.unfile(&before, &key);
-                    touched.tenants.insert(before);
+                if let Some(before) = self.tenant_of.insert(key.clone(), tenant.clone()) {
+                    self.detach(&before, &key);
+                    affected.tenants.insert(before);
                 }
             }
         }
@@ -194,27 +195,27 @@ impl ResourceIndex {
             Some(before) if before.is_same_input(&object) => return Affected::default(),
             _ => {}
         }
-        touched.objects.push((Some(tenant.clone()), key));
-        touched.tenants.insert(tenant);
-        touched
+        affected.objects.push((Some(tenant.clone()), key));
+        affected.tenants.insert(tenant);
+        affected
     }
 
     fn remove(&mut self, key: &ObjectKey) -> Affected {
         let namespace = key.namespace.clone().unwrap_or_default();
         match key.kind {
-            "Secret" => {
+            Kind::Secret => {
                 remove_inner(&mut self.secrets, &namespace, &key.name);
-                self.touched_by_secret(key, true)
+                self.affected_by_secret(key, true)
             }
-            "ConfigMap" => {
+            Kind::ConfigMap => {
                 remove_inner(&mut self.config_maps, &namespace, &key.name);
-                self.touched_namespace(&namespace)
+                self.affected_in_namespace(&namespace)
             }
-            _ => match self.filed.remove(key) {
+            _ => match self.tenant_of.remove(key) {
                 Some(tenant) => {
-                    self.unfile(&tenant, key);
+                    self.detach(&tenant, key);
                     Affected {
-                        claims: key.kind == "Number",
+                        claims: key.kind == Kind::Number,
                         tenants: BTreeSet::from([tenant]),
                         ..Affected::default()
                     }
@@ -227,7 +228,7 @@ impl ResourceIndex {
         }
     }
 
-    fn unfile(&mut self, tenant: &TenantKey, key: &ObjectKey) {
+    fn detach(&mut self, tenant: &TenantKey, key: &ObjectKey) {
         if let Some(children) = self.children.get_mut(tenant) {
             children.remove(key);
             if children.is_empty() {
@@ -236,9 +237,9 @@ impl ResourceIndex {
         }
     }
 
-    /// The tenants of a Secret's namespace, and the platform if a trunk there registers with it. One that
-    /// was there before has been used, perhaps: what takes a value from it is to be written again.
-    fn touched_by_secret(&self, key: &ObjectKey, before: bool) -> Affected {
+    /// The tenants of a Secret's namespace, and the platform if a trunk there registers with it. If the
+    /// Secret existed before, rows may contain its value: it is reported as a changed object.
+    fn affected_by_secret(&self, key: &ObjectKey, existed: bool) -> Affected {
         let registers = |object: &Object| match object {
             Object::Trunk(trunk) => {
                 trunk.metadata.namespace == key.namespace
@@ -246,18 +247,19 @@ impl ResourceIndex {
             }
             _ => false,
         };
-        let platform = self.of_kind("Trunk").any(registers);
-        let mut touched = self.touched_namespace(key.namespace.as_deref().unwrap_or_default());
-        if before {
-            let owners = touched.tenants.iter().cloned().map(Some).chain(platform.then_some(None));
-            touched.objects.extend(owners.map(|owner| (owner, key.clone())));
+        let platform = self.of_kind(Kind::Trunk).any(registers);
+        let mut affected = self.affected_in_namespace(key.namespace.as_deref().unwrap_or_default());
+        if existed {
+            let owners = affected.tenants.iter().cloned().map(Some).chain(platform.then_some(None));
+            affected.objects.extend(owners.map(|owner| (owner, key.clone())));
         }
-        Affected { platform, ..touched }
+        Affected { platform, ..affected }
     }
 
-    fn touched_namespace(&self, namespace: &str) -> Affected {
-        let first = ObjectKey { kind: "Tenant", namespace: Some(namespace.to_owned()), name: String::new() };
-        let here = |key: &ObjectKey| key.kind == "Tenant" && key.namespace.as_deref() == Some(namespace);
+    fn affected_in_namespace(&self, namespace: &str) -> Affected {
+        let first =
+            ObjectKey { kind: Kind::Tenant, namespace: Some(namespace.to_owned()), name: String::new() };
+        let here = |key: &ObjectKey| key.kind == Kind::Tenant && key.namespace.as_deref() == Some(namespace);
         let tenants = self
             .objects
             .range(first..)
@@ -274,30 +276,30 @@ impl ResourceIndex {
         self.objects.get_key_value(&tenant).into_iter().chain(children)
     }
 
-    /// A world of one tenant alone, with everything of it and its namespace.
-    pub fn only(&self, key: &TenantKey) -> Self {
-        let mut world = Self { unreadable: self.unreadable.clone(), ..Self::default() };
+    /// An index of one tenant: its resources, and the Secrets and ConfigMaps of its namespace.
+    pub fn subset_for_tenant(&self, key: &TenantKey) -> Self {
+        let mut index = Self { unreadable: self.unreadable.clone(), ..Self::default() };
         for (name, object) in self.objects_of(key) {
             if let Some(tenant) = object.tenant() {
                 let tenant = TenantKey { namespace: key.namespace.clone(), name: tenant.to_owned() };
-                world.filed.insert(name.clone(), tenant.clone());
-                world.children.entry(tenant).or_default().insert(name.clone(), object.clone());
+                index.tenant_of.insert(name.clone(), tenant.clone());
+                index.children.entry(tenant).or_default().insert(name.clone(), object.clone());
             } else {
-                world.objects.insert(name.clone(), object.clone());
+                index.objects.insert(name.clone(), object.clone());
             }
         }
         if let Some(secrets) = self.secrets.get(&key.namespace) {
-            world.secrets.insert(key.namespace.clone(), secrets.clone());
+            index.secrets.insert(key.namespace.clone(), secrets.clone());
         }
         if let Some(maps) = self.config_maps.get(&key.namespace) {
-            world.config_maps.insert(key.namespace.clone(), maps.clone());
+            index.config_maps.insert(key.namespace.clone(), maps.clone());
         }
-        world
+        index
     }
 
-    /// A world of the platform alone.
-    pub fn platform_only(&self) -> Self {
-        let platform = |key: &ObjectKey| key.kind != "Tenant";
+    /// An index without tenants.
+    pub fn subset_for_platform(&self) -> Self {
+        let platform = |key: &ObjectKey| key.kind != Kind::Tenant;
         let objects = self.objects.iter().filter(|(key, _)| platform(key));
         Self {
             objects: objects.map(|(key, object)| (key.clone(), object.clone())).collect(),
@@ -308,34 +310,34 @@ impl ResourceIndex {
 
     /// Cluster-wide kinds and trunks, in order of their keys.
     pub fn platform_objects(&self) -> impl Iterator<Item = (&ObjectKey, &Object)> {
-        let kinds = ["DialRule", "SipProfile", "TenantProfile", "Trunk"];
+        let kinds = [Kind::DialRule, Kind::SipProfile, Kind::TenantProfile, Kind::Trunk];
         self.objects.iter().filter(move |(key, _)| kinds.contains(&key.kind))
     }
 
     /// A custom resource.
     pub fn object(&self, key: &ObjectKey) -> Option<&Object> {
-        match self.filed.get(key) {
+        match self.tenant_of.get(key) {
             Some(tenant) => self.children.get(tenant)?.get(key),
             None => self.objects.get(key),
         }
     }
 
-    /// An object, to be changed in what compile does not read: its status.
+    /// An object, to change what compile does not read: its status.
     pub fn object_mut(&mut self, key: &ObjectKey) -> Option<&mut Object> {
-        match self.filed.get(key) {
+        match self.tenant_of.get(key) {
             Some(tenant) => self.children.get_mut(tenant)?.get_mut(key),
             None => self.objects.get_mut(key),
         }
     }
 
-    fn of_kind(&self, kind: &'static str) -> impl Iterator<Item = &Object> {
+    fn of_kind(&self, kind: Kind) -> impl Iterator<Item = &Object> {
         let first = ObjectKey { kind, namespace: None, name: String::new() };
         self.objects.range(first..).take_while(move |(key, _)| key.kind == kind).map(|(_, object)| object)
     }
 
     /// All tenants, in order of their keys.
     pub fn tenants(&self) -> impl Iterator<Item = &Arc<Tenant>> {
-        self.of_kind("Tenant").filter_map(|object| match object {
+        self.of_kind(Kind::Tenant).filter_map(|object| match object {
             Object::Tenant(tenant) => Some(tenant),
             _ => None,
         })
@@ -349,7 +351,7 @@ impl ResourceIndex {
         })
     }
 
-    /// Every custom resource whose `tenantRef` names no Tenant there is.
+    /// Every resource whose `tenantRef` names a Tenant that does not exist, with that name.
     pub fn orphans(&self) -> impl Iterator<Item = (&TenantKey, &Object)> {
         let unreadable: BTreeSet<TenantKey> = self.unreadable_tenants().collect();
         self.children
@@ -358,7 +360,7 @@ impl ResourceIndex {
             .flat_map(|(tenant, children)| children.values().map(move |object| (tenant, object)))
     }
 
-    /// Whether there is such a Tenant.
+    /// Whether the Tenant exists and was read.
     pub fn has_tenant(&self, key: &TenantKey) -> bool {
         self.tenant_object(key).is_some()
     }
@@ -398,7 +400,7 @@ impl ResourceIndex {
         snapshot
     }
 
-    /// The snapshot of one tenant; `None` when there is no such Tenant.
+    /// The snapshot of one tenant; `None` when the Tenant does not exist or was never read.
     pub fn tenant(&self, key: &TenantKey) -> Option<TenantSnapshot> {
         let mut snapshot = TenantSnapshot {
             tenant: self.tenant_object(key)?.clone(),
@@ -431,31 +433,40 @@ impl ResourceIndex {
                 Object::MediaFile(o) => snapshot.media_files.push(o.clone()),
                 Object::FeatureCode(o) => snapshot.feature_codes.push(o.clone()),
                 Object::RoutingTest(o) => snapshot.routing_tests.push(o.clone()),
-                _ => {}
+                // These belong to no tenant, or are its own: they are no children.
+                Object::DialRule(_)
+                | Object::SipProfile(_)
+                | Object::Switch(_)
+                | Object::Tenant(_)
+                | Object::TenantProfile(_)
+                | Object::Trunk(_)
+                | Object::Secret(_)
+                | Object::ConfigMap(_)
+                | Object::Namespace(_) => {}
             }
         }
         Some(snapshot)
     }
 }
 
-/// Whom a change concerns.
+/// What a change affects.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Affected {
     /// Tenants to compile again.
     pub tenants: BTreeSet<TenantKey>,
-    /// The platform is to be compiled again; where its plan or its policies changed, all tenants too.
+    /// The platform has to be compiled again. If its plan or its policies change, all tenants too.
     pub platform: bool,
-    /// Domains or public numbers may have changed hands.
+    /// Domains or public numbers may belong to another tenant now.
     pub claims: bool,
-    /// What is new or different, by the tenant whose plan has it, or none for the platform's: objects,
-    /// and Secrets that were there before.
+    /// Objects that were created or changed, and Secrets that were changed or deleted, each with the tenant
+    /// whose plan contains it (`None`: the platform's).
     pub objects: Vec<(Option<TenantKey>, ObjectKey)>,
 }
 
 impl Affected {
     fn by_key(key: &ObjectKey) -> Self {
         match key.kind {
-            "Tenant" => Self {
+            Kind::Tenant => Self {
                 tenants: BTreeSet::from([TenantKey {
                     namespace: key.namespace.clone().unwrap_or_default(),
                     name: key.name.clone(),
@@ -463,12 +474,12 @@ impl Affected {
                 claims: true,
                 ..Self::default()
             },
-            "Switch" => Self::default(),
+            Kind::Switch => Self::default(),
             _ => Self { platform: true, objects: vec![(None, key.clone())], ..Self::default() },
         }
     }
 
-    /// Takes another in.
+    /// Adds what another change affects.
     pub fn merge(&mut self, other: Self) {
         self.tenants.extend(other.tenants);
         self.platform |= other.platform;
@@ -477,7 +488,7 @@ impl Affected {
     }
 }
 
-/// The key of a tenant.
+/// The key of a Tenant; `None` without a namespace or a name.
 pub fn key_of(tenant: &Tenant) -> Option<TenantKey> {
     Some(TenantKey { namespace: tenant.metadata.namespace.clone()?, name: tenant.metadata.name.clone()? })
 }

@@ -1,46 +1,48 @@
-//! Objects that are there and cannot be read, as when a newer release has written them. What is
-//! stored of one must not be taken for gone, so whomever it may concern is left as it is stored.
+//! Objects that exist and cannot be read, for example because a newer release wrote them. An unreadable object
+//! is not a deleted one: the rows of every tenant that it may belong to stay as they are stored.
 
 use super::{Affected, ResourceIndex, TenantKey};
+use crate::resources::Kind;
 use crate::source::ObjectKey;
 use crate::source::manifest::name_violations;
 use crate::source::references::trunks;
 
-/// An object that is there and cannot be read.
+/// An object that exists and cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unreadable {
-    /// The object.
+    /// Key of the object.
     pub key: ObjectKey,
-    /// The tenant that it names, where that much of it can be read.
+    /// Name of its tenant, if that part can be read.
     pub tenant: Option<String>,
     /// Why: field, what is wrong, what is allowed.
     pub message: String,
 }
 
 impl ResourceIndex {
-    /// Takes in that an object cannot be read, and says whom that concerns: nobody where a copy of it
-    /// is held, which stays in force.
-    pub(super) fn cannot_read(&mut self, unreadable: Unreadable) -> Affected {
+    /// Records that an object cannot be read. Affects nothing if an earlier version was read: that one stays
+    /// in force.
+    pub(super) fn mark_unreadable(&mut self, unreadable: Unreadable) -> Affected {
         let key = &unreadable.key;
-        // Nothing is stored of the former by themselves, and nothing under a name that no release takes.
-        let never_stored = matches!(key.kind, "Secret" | "ConfigMap" | "Namespace" | "Switch")
-            || (key.kind != "Tenant" && !name_violations(&key.name, key.namespace.as_deref()).is_empty());
+        // These kinds have no rows of their own, and no release stores an object with such a name.
+        let never_stored =
+            matches!(key.kind, Kind::Secret | Kind::ConfigMap | Kind::Namespace | Kind::Switch)
+                || (key.kind != Kind::Tenant
+                    && !name_violations(&key.name, key.namespace.as_deref()).is_empty());
         if never_stored || self.object(key).is_some() {
             return Affected::default();
         }
-        let touched = self.concerned_by(&unreadable);
+        let affected = self.affected_by(&unreadable);
         self.unreadable.insert(key.clone(), unreadable);
-        touched
+        affected
     }
 
-    /// Takes in that an object was read, or is gone, and says whom that concerns: nobody where it could
-    /// be read before.
-    pub(super) fn can_read(&mut self, key: &ObjectKey) -> Affected {
+    /// Records that an object was read or deleted. Affects nothing if it was not unreadable before.
+    pub(super) fn mark_readable(&mut self, key: &ObjectKey) -> Affected {
         let unreadable = self.unreadable.remove(key);
-        unreadable.map(|unreadable| self.concerned_by(&unreadable)).unwrap_or_default()
+        unreadable.map(|unreadable| self.affected_by(&unreadable)).unwrap_or_default()
     }
 
-    fn concerned_by(&self, unreadable: &Unreadable) -> Affected {
+    fn affected_by(&self, unreadable: &Unreadable) -> Affected {
         let concerned = |tenant: &TenantKey| self.concerns(unreadable, tenant);
         let tenants = self.tenants().filter_map(|tenant| super::key_of(tenant)).filter(concerned);
         let own = tenant_key(&unreadable.key);
@@ -49,12 +51,12 @@ impl ResourceIndex {
         Affected { claims, tenants: tenants.chain(own).collect(), platform, ..Affected::default() }
     }
 
-    /// Whether a tenant would compile to something else if this could be read.
+    /// Whether the tenant could compile to another plan if the object were readable.
     fn concerns(&self, unreadable: &Unreadable, tenant: &TenantKey) -> bool {
         let key = &unreadable.key;
         match key.kind {
-            "Trunk" => self.objects_of(tenant).any(|(_, object)| trunks(object).contains(key)),
-            "Tenant" => tenant_key(key).as_ref() == Some(tenant),
+            Kind::Trunk => self.objects_of(tenant).any(|(_, object)| trunks(object).contains(key)),
+            Kind::Tenant => tenant_key(key).as_ref() == Some(tenant),
             _ if key.namespace.is_none() => true,
             _ => {
                 key.namespace.as_ref() == Some(&tenant.namespace)
@@ -63,38 +65,38 @@ impl ResourceIndex {
         }
     }
 
-    /// What cannot be read, and keeps what is stored of a tenant as it is.
-    pub fn keeps(&self, tenant: &TenantKey) -> Option<&Unreadable> {
-        let there = self.has_tenant(tenant);
+    /// An unreadable object because of which the rows of a tenant must stay as they are stored.
+    pub fn unreadable_for_tenant(&self, tenant: &TenantKey) -> Option<&Unreadable> {
+        let exists = self.has_tenant(tenant);
         self.unreadable.values().find(|unreadable| {
-            // Of a tenant that is gone nothing else has a say.
-            (there || unreadable.key.kind == "Tenant") && self.concerns(unreadable, tenant)
+            // Only an unreadable Tenant can hold the rows of a tenant that does not exist.
+            (exists || unreadable.key.kind == Kind::Tenant) && self.concerns(unreadable, tenant)
         })
     }
 
-    /// What cannot be read, and keeps the platform's rows as they are.
-    pub fn keeps_platform(&self) -> Option<&Unreadable> {
+    /// An unreadable object because of which the platform's rows must stay as they are stored.
+    pub fn unreadable_for_platform(&self) -> Option<&Unreadable> {
         self.unreadable.values().find(|unreadable| is_of_platform(&unreadable.key))
     }
 
-    /// Whether an object is there and cannot be read, and never could.
+    /// Whether an object exists and cannot be read, and never could.
     pub fn is_unreadable(&self, key: &ObjectKey) -> bool {
         self.unreadable.contains_key(key)
     }
 
-    /// Tenants that are there, and of which nothing else is known.
+    /// Tenants that exist and cannot be read.
     pub fn unreadable_tenants(&self) -> impl Iterator<Item = TenantKey> {
         self.unreadable.keys().filter_map(tenant_key)
     }
 }
 
 fn tenant_key(key: &ObjectKey) -> Option<TenantKey> {
-    let namespace = key.namespace.clone().filter(|_| key.kind == "Tenant")?;
+    let namespace = key.namespace.clone().filter(|_| key.kind == Kind::Tenant)?;
     Some(TenantKey { namespace, name: key.name.clone() })
 }
 
 fn is_of_platform(key: &ObjectKey) -> bool {
-    key.namespace.is_none() || key.kind == "Trunk"
+    key.namespace.is_none() || key.kind == Kind::Trunk
 }
 
 #[cfg(test)]
@@ -116,7 +118,7 @@ mod tests {
         object("Tenant", namespace, name, json!({"domains": [format!("{name}.{namespace}.example.com")]}))
     }
 
-    fn key(kind: &'static str, namespace: Option<&str>, name: &str) -> ObjectKey {
+    fn key(kind: Kind, namespace: Option<&str>, name: &str) -> ObjectKey {
         ObjectKey { kind, namespace: namespace.map(str::to_owned), name: name.to_owned() }
     }
 
@@ -130,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_keeps_those_it_may_concern() {
+    fn an_unreadable_object_holds_the_rows_of_all_it_may_affect() {
         let route = json!({"tenantRef": {"name": "two"}, "priority": 1, "match": [{"prefix": "0"}],
             "trunks": [{"name": "carrier", "namespace": "carriers"}]});
         let mut before = ResourceIndex::default();
@@ -140,63 +142,68 @@ mod tests {
         before.apply(Change::Upsert(object("OutboundRoute", "a", "out", route)));
         let all = ["a/one", "a/two", "b/one"];
         let cases = [
-            (key("Tenant", Some("a"), "new"), None, &["a/new"][..], false),
-            (key("Extension", Some("a"), "x"), Some("two"), &["a/two"], false),
-            (key("Extension", Some("a"), "x"), None, &["a/one", "a/two"], false),
-            (key("SipProfile", None, "x"), None, &all, true),
-            (key("Trunk", Some("carriers"), "carrier"), None, &["a/two"], true),
-            (key("Trunk", Some("carriers"), "other"), None, &[], true),
-            (key("Secret", Some("a"), "x"), None, &[], false),
-            (key("Extension", Some("a"), "x-pre-process"), Some("two"), &[], false),
+            (key(Kind::Tenant, Some("a"), "new"), None, &["a/new"][..], false),
+            (key(Kind::Extension, Some("a"), "x"), Some("two"), &["a/two"], false),
+            (key(Kind::Extension, Some("a"), "x"), None, &["a/one", "a/two"], false),
+            (key(Kind::SipProfile, None, "x"), None, &all, true),
+            (key(Kind::Trunk, Some("carriers"), "carrier"), None, &["a/two"], true),
+            (key(Kind::Trunk, Some("carriers"), "other"), None, &[], true),
+            (key(Kind::Secret, Some("a"), "x"), None, &[], false),
+            (key(Kind::Extension, Some("a"), "x-pre-process"), Some("two"), &[], false),
         ];
         for (object, tenant, kept, platform) in cases {
-            let mut world = before.clone();
-            let touched = world.apply(unreadable(object.clone(), tenant));
+            let mut index = before.clone();
+            let affected = index.apply(unreadable(object.clone(), tenant));
             assert_eq!(
-                (names(&touched.tenants), touched.platform),
+                (names(&affected.tenants), affected.platform),
                 (kept.iter().map(ToString::to_string).collect(), platform),
                 "{object}"
             );
-            assert_eq!(touched.claims, object.kind == "Tenant", "{object}");
+            assert_eq!(affected.claims, object.kind == Kind::Tenant, "{object}");
             let keeps = |name: &str| {
                 let (namespace, name) = name.split_once('/').unwrap();
-                world.keeps(&TenantKey { namespace: namespace.into(), name: name.into() }).is_some()
+                index
+                    .unreadable_for_tenant(&TenantKey { namespace: namespace.into(), name: name.into() })
+                    .is_some()
             };
             let held: Vec<_> = all.iter().chain(&["a/new"]).copied().filter(|name| keeps(name)).collect();
             assert_eq!(held, kept, "{object}");
-            assert_eq!(world.keeps_platform().is_some(), platform, "{object}");
+            assert_eq!(index.unreadable_for_platform().is_some(), platform, "{object}");
 
-            let touched = world.apply(Change::Remove(object.clone()));
+            let affected = index.apply(Change::Remove(object.clone()));
             assert!(
-                kept.iter().all(|name| names(&touched.tenants).contains(&(*name).to_owned())),
+                kept.iter().all(|name| names(&affected.tenants).contains(&(*name).to_owned())),
                 "{object}"
             );
-            assert!(world.keeps_platform().is_none() && world.unreadable.is_empty(), "{object}");
+            assert!(index.unreadable_for_platform().is_none() && index.unreadable.is_empty(), "{object}");
         }
     }
 
     #[test]
-    fn what_was_read_before_stays_in_force() {
-        let mut world = ResourceIndex::default();
-        world.apply(Change::Upsert(tenant("a", "one")));
-        let touched = world.apply(unreadable(key("Tenant", Some("a"), "one"), None));
-        assert_eq!(touched, Affected::default());
-        assert_eq!(world.keeps(&TenantKey { namespace: "a".into(), name: "one".into() }), None);
+    fn an_object_that_was_read_before_stays_in_force() {
+        let mut index = ResourceIndex::default();
+        index.apply(Change::Upsert(tenant("a", "one")));
+        let affected = index.apply(unreadable(key(Kind::Tenant, Some("a"), "one"), None));
+        assert_eq!(affected, Affected::default());
+        assert_eq!(
+            index.unreadable_for_tenant(&TenantKey { namespace: "a".into(), name: "one".into() }),
+            None
+        );
     }
 
     #[test]
-    fn children_of_a_tenant_that_cannot_be_read_are_no_orphans() {
-        let mut world = ResourceIndex::default();
-        world.apply(Change::Upsert(object(
+    fn children_of_an_unreadable_tenant_are_not_orphans() {
+        let mut index = ResourceIndex::default();
+        index.apply(Change::Upsert(object(
             "Extension",
             "a",
             "x",
             json!({"tenantRef": {"name": "one"}, "number": "100"}),
         )));
-        assert_eq!(world.orphans().count(), 1);
-        world.apply(unreadable(key("Tenant", Some("a"), "one"), None));
-        assert_eq!(world.orphans().count(), 0);
-        world.apply(Change::Remove(key("Tenant", Some("a"), "one")));
-        assert_eq!(world.orphans().count(), 1);
+        assert_eq!(index.orphans().count(), 1);
+        index.apply(unreadable(key(Kind::Tenant, Some("a"), "one"), None));
+        assert_eq!(index.orphans().count(), 0);
+        index.apply(Change::Remove(key(Kind::Tenant, Some("a"), "one")));
+        assert_eq!(index.orphans().count(), 1);
     }
 }

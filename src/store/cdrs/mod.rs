@@ -1,10 +1,10 @@
-//! Call records in Postgres: added through a function of the tenant's schema that runs as the
-//! tenant's role (migrations/tenant/0002_cdrs.sql), so that a switch's login needs no right of its
-//! own there; and months made ahead and removed by whoever leads.
+//! Call records in Postgres. A switch adds them through a function of the tenant's schema that runs as the
+//! tenant's role (migrations/tenant/0002_cdrs.sql), so that the switch's login needs no right to the table.
+//! The leader removes old ones.
 
-mod keep;
+mod prune;
 
-pub use keep::keep;
+pub use prune::prune;
 
 use std::fmt::Write;
 
@@ -13,43 +13,43 @@ use sqlx::postgres::PgHasArrayType;
 use sqlx::{AssertSqlSafe, Encode, Postgres, Type};
 use uuid::Uuid;
 
-use super::error::{Doing, StoreError};
+use super::error::{PgContext, StoreError};
 use super::{Reader, tenant_schema};
 
-/// What became of records.
+/// Result of inserting records.
 #[derive(Debug, PartialEq, Eq)]
 pub enum InsertedCdrs {
-    /// They are there now; so many were not before.
+    /// All records are stored. The number of those that were new.
     Stored(u64),
-    /// One of the tenants is not there, and so none was kept.
+    /// Nothing was stored: one of the tenants does not exist.
     NoTenant,
-    /// Postgres cannot keep one of them, and so kept none: a value is not what its column holds.
+    /// Nothing was stored: a value of one record does not fit its column. What Postgres reported.
     Refused(String),
 }
 
-/// A record that has no place.
+/// A record that belongs to no tenant, or cannot be stored.
 #[derive(Clone, Debug)]
 pub struct Quarantined {
-    /// Why, in one word.
+    /// Reason, from a fixed list of words (docs/cdrs.md).
     pub reason: &'static str,
-    /// Why, in words.
+    /// Reason in a sentence.
     pub detail: String,
-    /// The tenant that a right signature names.
+    /// Tenant that a valid signature names.
     pub tenant: Option<Uuid>,
-    /// Of the leg.
+    /// UUID of the leg, where the record has one.
     pub uuid: Option<Uuid>,
-    /// When, in µs since 1970.
+    /// Time of receipt, in µs since 1970.
     pub received_us: i64,
-    /// All of it.
+    /// The record as it was posted.
     pub body: Vec<u8>,
 }
 
 impl Reader {
-    /// Adds records, of the type `public.cdr`, to tenants, which come in order and each once, in one
-    /// transaction; what is there already stays as it is.
+    /// Inserts records of the type `public.cdr` in one transaction; records that exist already are left as they are.
+    /// `batches` has each tenant once, in order.
     ///
     /// # Errors
-    /// When Postgres fails: worth another try.
+    /// When Postgres fails; worth a retry.
     pub async fn take_cdrs<R>(&self, batches: &[(Uuid, Vec<R>)]) -> Result<InsertedCdrs, StoreError>
     where
         R: for<'q> Encode<'q, Postgres> + Type<Postgres> + PgHasArrayType,
@@ -60,7 +60,7 @@ impl Reader {
             let _ = write!(sql, " UNION ALL SELECT {}.take_cdrs(${at})", tenant_schema(*tenant));
         }
         let sql = format!("SELECT sum(added)::bigint FROM ({sql}) AS taken");
-        // Statements of several tenants are hardly ever the same twice.
+        // The statement of several tenants is hardly ever used again.
         let mut query = sqlx::query_scalar(AssertSqlSafe(sql)).persistent(batches.len() == 1);
         for (_, records) in batches {
             query = query.bind(records.as_slice());
@@ -81,16 +81,19 @@ impl Reader {
         }
     }
 
-    /// Keeps records that have no place; one that is there already stays as it is.
+    /// Inserts records into the quarantine; a record that exists already is left as it is.
     ///
     /// # Errors
-    /// When Postgres fails: worth another try.
+    /// When Postgres fails; worth a retry.
     pub async fn quarantine_cdrs(&self, records: Vec<Quarantined>) -> Result<(), StoreError> {
         const QUARANTINING: &str = "putting call records into quarantine";
         let column = |of: fn(&Quarantined) -> String| records.iter().map(of).collect::<Vec<_>>();
-        let mut transaction = self.pool().begin().await.doing(QUARANTINING)?;
-        // As `take_cdrs` does itself.
-        sqlx::query("SELECT public.commit_to_disk()").execute(&mut *transaction).await.doing(QUARANTINING)?;
+        let mut transaction = self.pool().begin().await.context(QUARANTINING)?;
+        // As `take_cdrs` does in its function.
+        sqlx::query("SELECT public.commit_to_disk()")
+            .execute(&mut *transaction)
+            .await
+            .context(QUARANTINING)?;
         sqlx::query(
             "INSERT INTO public.cdr_quarantine (digest, reason, detail, tenant_id, uuid, received_at, body)
              SELECT q.digest, q.reason, q.detail, q.tenant, q.uuid,
@@ -108,7 +111,7 @@ impl Reader {
         .bind(records.iter().map(|record| record.body.as_slice()).collect::<Vec<_>>())
         .execute(&mut *transaction)
         .await
-        .doing(QUARANTINING)?;
-        transaction.commit().await.doing(QUARANTINING)
+        .context(QUARANTINING)?;
+        transaction.commit().await.context(QUARANTINING)
     }
 }

@@ -1,4 +1,4 @@
-//! The advisory lock of whoever writes, and the connection that holds it.
+//! The writer's advisory lock, and the connection that holds it.
 
 use std::time::Duration;
 
@@ -9,29 +9,29 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{Elected, WriterIdentity};
 use crate::store::ACQUIRE_TIMEOUT;
-use crate::store::error::{Doing, StoreError};
+use crate::store::error::{PgContext, StoreError};
 
-/// The lock, one a database: the letters `writer` in ASCII.
+/// Key of the lock: the letters `writer` in ASCII. Each database has one.
 const LOCK: i64 = 0x7772_6974_6572;
-/// How often the connection is tried, and how long its answer may take: a connection that ends says
-/// so by itself, one whose network is gone does not.
-const PING: Duration = Duration::from_secs(3);
-/// How often the lock is tried again while whoever had it is being ended.
-const ATTEMPTS: u32 = 50;
-const ATTEMPT_PAUSE: Duration = Duration::from_millis(20);
+/// Interval and timeout of the query that checks the connection. A closed connection is noticed at once, one
+/// whose network failed is not.
+const PING_INTERVAL: Duration = Duration::from_secs(3);
+/// Attempts to take the lock while its previous holder is being ended.
+const MAX_ATTEMPTS: u32 = 50;
+const ATTEMPT_INTERVAL: Duration = Duration::from_millis(20);
 
-/// What the connection asks of Postgres: to notice soon when we are gone, whatever the server's
-/// defaults, and not to wait long for the last writer's transactions.
+/// Settings of the connection: Postgres notices soon when this process is gone, whatever its defaults, and does not
+/// wait long for the previous writer's transactions.
 const SETTINGS: &str = "SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 2;
      SET tcp_keepalives_count = 3; SET idle_session_timeout = 0; SET lock_timeout = '5s'";
 
-/// The lock, held. A listener is a connection that notices when it ends.
+/// The held lock. Its connection is a listener, because a listener notices when the server closes it.
 pub(super) struct Lock {
     pool: PgPool,
     connection: PgListener,
 }
 
-/// Who holds the lock, as Postgres sees it.
+/// Holder of the lock, from `pg_stat_activity`.
 struct Holder {
     backend: i32,
     application_name: String,
@@ -40,19 +40,23 @@ struct Holder {
 }
 
 impl Lock {
-    /// Takes the lock; of an earlier leader of the same Lease by ending it.
-    pub async fn take(options: &PgConnectOptions, candidate: &WriterIdentity) -> Result<Self, StoreError> {
+    /// Acquires the lock. Ends an earlier leader of the same Lease that still holds it.
+    ///
+    /// # Errors
+    /// [`StoreError::HeldByOther`] when a process of another Lease holds it, [`StoreError::Fenced`] when a later
+    /// leader of the same Lease does; else when Postgres fails.
+    pub async fn acquire(options: &PgConnectOptions, candidate: &WriterIdentity) -> Result<Self, StoreError> {
         let pool = PgPoolOptions::new()
             .max_connections(1)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .max_lifetime(None)
             .idle_timeout(None)
             .connect_lazy_with(options.clone());
-        let mut connection = PgListener::connect_with(&pool).await.doing("connecting")?;
+        let mut connection = PgListener::connect_with(&pool).await.context("connecting")?;
         connection.eager_reconnect(false);
-        sqlx::raw_sql(SETTINGS).execute(&mut connection).await.doing("preparing a connection")?;
+        sqlx::raw_sql(SETTINGS).execute(&mut connection).await.context("preparing a connection")?;
         let mut lock = Self { pool, connection };
-        match lock.try_take(candidate).await {
+        match lock.try_acquire(candidate).await {
             Ok(()) => Ok(lock),
             Err(error) => {
                 lock.close().await;
@@ -61,16 +65,16 @@ impl Lock {
         }
     }
 
-    async fn try_take(&mut self, candidate: &WriterIdentity) -> Result<(), StoreError> {
-        let mut by = "somebody who comes and goes".to_owned();
-        for _ in 0..ATTEMPTS {
-            let taken: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)")
+    async fn try_acquire(&mut self, candidate: &WriterIdentity) -> Result<(), StoreError> {
+        let mut by = "a process that took and released the lock several times".to_owned();
+        for _ in 0..MAX_ATTEMPTS {
+            let acquired: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)")
                 .bind(LOCK)
                 .fetch_one(&mut self.connection)
                 .await
-                .doing("taking the writer's lock")?;
-            if taken {
-                // Its lock may be free while a transaction of its own still hangs.
+                .context("taking the writer's lock")?;
+            if acquired {
+                // An earlier leader may have lost the lock while one of its transactions is still open.
                 return self.end_earlier(candidate.elected.as_ref()).await;
             }
             if let Some(holder) = self.holder().await? {
@@ -78,15 +82,17 @@ impl Lock {
                 let elected = candidate.elected.as_ref();
                 match elected.and_then(|elected| elected.transition_of(&holder.application_name)) {
                     Some(later) if elected.is_some_and(|elected| later > elected.transition) => {
-                        return Err(StoreError::Fenced(format!("a later leader writes: {by}")));
+                        return Err(StoreError::Fenced(format!(
+                            "a later leader of the same Lease writes: {by}"
+                        )));
                     }
                     Some(_) => self.end_earlier(elected).await?,
-                    None => return Err(StoreError::Led(by)),
+                    None => return Err(StoreError::HeldByOther(by)),
                 }
             }
-            sleep(ATTEMPT_PAUSE).await;
+            sleep(ATTEMPT_INTERVAL).await;
         }
-        Err(StoreError::Led(by))
+        Err(StoreError::HeldByOther(by))
     }
 
     async fn holder(&mut self) -> Result<Option<Holder>, StoreError> {
@@ -100,7 +106,7 @@ impl Lock {
         .bind(LOCK)
         .fetch_optional(&mut self.connection)
         .await
-        .doing("asking who writes")?;
+        .context("reading the holder of the writer's lock")?;
         Ok(row.map(|(backend, application_name, address, since)| Holder {
             backend,
             application_name,
@@ -109,26 +115,25 @@ impl Lock {
         }))
     }
 
-    /// For people.
+    /// Description of a holder for logs and errors.
     async fn describe(&mut self, holder: &Holder) -> String {
-        // Before the first migration there is nobody to name.
+        // Before the first migration the table does not exist.
         let name: Option<String> = sqlx::query_scalar("SELECT holder FROM public.writer WHERE backend = $1")
             .bind(holder.backend)
             .fetch_optional(&mut self.connection)
             .await
             .unwrap_or_default();
         let address = holder.address.as_deref().unwrap_or("this machine");
-        let since = holder.since.as_deref().unwrap_or("some time");
+        let since = holder.since.as_deref().unwrap_or("an unknown time");
         format!(
             "{} (application_name {}, process {} of Postgres, from {address}, since {since})",
-            name.as_deref().unwrap_or("somebody"),
+            name.as_deref().unwrap_or("an unknown process"),
             holder.application_name,
             holder.backend
         )
     }
 
-    /// Ends every connection of earlier leaders of the same Lease. An earlier leader of our own
-    /// process is among them.
+    /// Ends all connections of earlier leaders of the same Lease, including earlier terms of this process.
     async fn end_earlier(&mut self, elected: Option<&Elected>) -> Result<(), StoreError> {
         let Some(elected) = elected else { return Ok(()) };
         let all: Vec<(i32, String)> = sqlx::query_as(
@@ -137,7 +142,7 @@ impl Lock {
         )
         .fetch_all(&mut self.connection)
         .await
-        .doing("looking for earlier leaders")?;
+        .context("looking for earlier leaders")?;
         let earlier = |(_, name): &(i32, String)| {
             elected.transition_of(name).is_some_and(|transition| transition <= elected.transition)
         };
@@ -145,16 +150,16 @@ impl Lock {
         if backends.is_empty() {
             return Ok(());
         }
-        tracing::warn!(?backends, "ending connections of a leader whose lease is over");
+        tracing::warn!(?backends, "ending connections of an earlier leader of the same Lease");
         sqlx::query("SELECT pg_terminate_backend(backend) FROM unnest($1::integer[]) AS backend")
             .bind(backends)
             .execute(&mut self.connection)
             .await
-            .doing("ending an earlier leader")?;
+            .context("ending an earlier leader")?;
         Ok(())
     }
 
-    /// Begins a term. It waits for transactions of the last one that are still under way.
+    /// Begins a term. Waits for open transactions of the previous term.
     pub async fn raise_term(&mut self, candidate: &WriterIdentity) -> Result<i64, StoreError> {
         let elected = candidate.elected.as_ref();
         let raised: Result<Option<i64>, _> = sqlx::query_scalar(
@@ -169,28 +174,28 @@ impl Lock {
         .await;
         match raised {
             Ok(Some(term)) => Ok(term),
-            Ok(None) => Err(StoreError::Fenced("a later leader of the same lease has written".to_owned())),
+            Ok(None) => Err(StoreError::Fenced("a later leader of the same Lease has written".to_owned())),
             Err(error) if is_lock_timeout(&error) => {
-                Err(StoreError::Led("a transaction of the last writer, which has not ended".to_owned()))
+                Err(StoreError::HeldByOther("a transaction of the previous writer is still open".to_owned()))
             }
             Err(error) => Err(StoreError::from_sqlx(error, "beginning a term")),
         }
     }
 
-    /// Holds the lock until it is lost or told to end; `lost` is dropped then.
-    pub async fn keep(mut self, lost: DropGuard, end: CancellationToken) {
-        if end.run_until_cancelled(self.lives()).await.is_some() {
+    /// Holds the lock until its connection is lost or `end` is cancelled, and drops `lost` then.
+    pub async fn hold(mut self, lost: DropGuard, end: CancellationToken) {
+        if end.run_until_cancelled(self.wait_lost()).await.is_some() {
             tracing::warn!(
-                "the connection that holds the writer's lock was lost: nothing is written any more"
+                "the connection that holds the writer's lock was lost: this process no longer writes"
             );
         }
         drop(lost);
         self.close().await;
     }
 
-    /// Returns when the connection is gone.
-    async fn lives(&mut self) {
-        let mut ping = interval_at(Instant::now() + PING, PING);
+    /// Returns when the connection is lost.
+    async fn wait_lost(&mut self) {
+        let mut ping = interval_at(Instant::now() + PING_INTERVAL, PING_INTERVAL);
         loop {
             tokio::select! {
                 heard = self.connection.try_recv() => match heard {
@@ -198,7 +203,7 @@ impl Lock {
                     Ok(None) | Err(_) => return,
                 },
                 _ = ping.tick() => {
-                    let answer = timeout(PING, sqlx::query("SELECT").execute(&mut self.connection));
+                    let answer = timeout(PING_INTERVAL, sqlx::query("SELECT").execute(&mut self.connection));
                     if !matches!(answer.await, Ok(Ok(_))) {
                         return;
                     }
@@ -207,12 +212,12 @@ impl Lock {
         }
     }
 
-    /// Closes the connection, and with it goes the lock.
+    /// Closes the connection, which releases the lock.
     pub async fn close(self) {
         let Self { pool, connection } = self;
         drop(connection);
-        // The connection may not answer any more; then it is the server that finds it gone.
-        let _ = timeout(PING, pool.close()).await;
+        // When the connection no longer answers, the server notices by its keepalives.
+        let _ = timeout(PING_INTERVAL, pool.close()).await;
     }
 }
 

@@ -1,15 +1,14 @@
-//! One writer at a time, also when one does not know that its time is over.
+//! One writer at a time, even when an earlier one does not know that it lost the lead.
 //!
-//! - Whoever writes holds an advisory lock, by a connection of its own. A second one is told who
-//!   has it. When the connection is lost, so is the right to write, at once.
-//! - Each has a term, one higher than the last. Every transaction that writes a plan checks its
-//!   term and holds it to the end: a process that was frozen or cut off and wakes later writes
-//!   nothing, whatever it believes.
-//! - Leaders elected by one Lease come after each other: a later one ends what an earlier one has
-//!   left open, lock and transactions. Between writers of different Leases, or of none, nobody is
-//!   ended: the second waits.
+//! - The writer holds an advisory lock on a connection of its own. A second process gets an error that
+//!   names the holder. When the connection is lost, the right to write is lost at once.
+//! - Each writer has a term, one higher than the previous. Every transaction that writes a plan checks its
+//!   term and locks it until the end: a process that was frozen or cut off and continues later cannot
+//!   write.
+//! - A later leader of the same Lease ends the lock and the transactions of an earlier one. A writer of
+//!   another Lease, or of none, is not ended: the second process waits.
 //!
-//! Readers need none of this.
+//! Readers need no lock and no term.
 
 mod lock;
 mod watch;
@@ -20,35 +19,35 @@ use sqlx::{Connection, PgConnection};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use super::error::{Doing, StoreError};
+use super::error::{PgContext, StoreError};
 use super::{Memory, Reader, Store, StoreOptions, check_server, connect};
 use lock::Lock;
 
-/// Who wants to write.
+/// A process that wants to write.
 #[derive(Clone, Debug)]
 pub struct WriterIdentity {
-    /// A name for people, such as the pod's: whoever has to wait is told it.
+    /// Name for people, such as the pod's: errors of waiting processes have it.
     pub holder: String,
-    /// By what it was elected; none where there is no election.
+    /// Election that it won; `None` where there is no election.
     pub elected: Option<Elected>,
 }
 
-/// What a leader was elected by.
+/// Lease that elected a leader.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Elected {
     /// UID of the Lease.
     pub lease: String,
-    /// How often the Lease has changed hands: who comes later has a higher number.
+    /// `leaseTransitions` of the Lease: a later leader has a higher number.
     pub transition: i64,
 }
 
 impl Elected {
-    /// What its connections are called in `pg_stat_activity`; Postgres keeps 63 bytes.
+    /// `application_name` of its connections; Postgres truncates it to 63 bytes.
     fn application_name(&self) -> String {
         format!("centrex {} {}", self.lease, self.transition)
     }
 
-    /// The same Lease's number that a connection was opened with; none for all others.
+    /// The transition in the `application_name` of a leader of the same Lease; `None` for other connections.
     fn transition_of(&self, application_name: &str) -> Option<i64> {
         application_name.strip_prefix("centrex ")?.strip_prefix(&self.lease)?.strip_prefix(' ')?.parse().ok()
     }
@@ -66,19 +65,17 @@ pub(super) struct WriterTerm {
 }
 
 impl Store {
-    /// Connects as [`Store::connect`] does, and becomes the one that writes, for the first time in this
-    /// process.
+    /// Connects as [`Store::connect`] does, and becomes the writer. For the first term of a process.
     ///
     /// # Errors
-    /// [`StoreError::Led`] while somebody else writes, which is worth another try after a while;
-    /// [`StoreError::Fenced`] when a later leader of the same Lease writes; else as
-    /// [`Store::connect`].
+    /// [`StoreError::HeldByOther`] while another process writes, which is worth a retry;
+    /// [`StoreError::Fenced`] when a later leader of the same Lease writes; else as [`Store::connect`].
     pub async fn lead(options: &StoreOptions, candidate: &WriterIdentity) -> Result<Self, StoreError> {
         Self::lead_again(options, candidate, &Memory::default()).await
     }
 
-    /// The same for a process that may have written before: by what it wrote it is noticed that the database
-    /// was set back since ([`Store::was_set_back`]).
+    /// Like [`Store::lead`] for a process that may have written before. `memory`, what it wrote, shows whether the
+    /// database was set back since ([`Store::was_set_back`]).
     ///
     /// # Errors
     /// As [`Store::lead`].
@@ -89,14 +86,14 @@ impl Store {
     ) -> Result<Self, StoreError> {
         let options = &options.current()?;
         let mut connection = connect(&options.connect).await?;
-        let led = Self::take_lead(options, candidate, memory, &mut connection).await;
+        let acquired = Self::acquire_lead(options, candidate, memory, &mut connection).await;
         let closed = connection.close().await;
-        let store = led?;
-        closed.doing("closing a connection")?;
+        let store = acquired?;
+        closed.context("closing a connection")?;
         Ok(store)
     }
 
-    async fn take_lead(
+    async fn acquire_lead(
         options: &StoreOptions,
         candidate: &WriterIdentity,
         memory: &Memory,
@@ -106,17 +103,17 @@ impl Store {
         let name = candidate.elected.as_ref().map(Elected::application_name);
         let mut options = options.clone();
         options.connect = options.connect.application_name(name.as_deref().unwrap_or("centrex writer"));
-        // The lock comes before the migrations: they are a writer's business too.
-        let mut lock = Lock::take(&options.connect, candidate).await?;
+        // The lock comes first: only the writer migrates.
+        let mut lock = Lock::acquire(&options.connect, candidate).await?;
         let reader = Reader::lazy(&options);
-        let begun = async {
+        let started = async {
             let signing_key = Self::prepare(connection, &options.keyring).await?;
             let term = lock.raise_term(candidate).await?;
             let stored = reader.revisions(&mut *connection).await?;
             Ok((signing_key, term, memory.begin(term, term - 1, &stored)))
         };
-        let (signing_key, term, set_back) = match begun.await {
-            Ok(begun) => begun,
+        let (signing_key, term, set_back) = match started.await {
+            Ok(started) => started,
             Err(error) => {
                 lock.close().await;
                 return Err(error);
@@ -125,50 +122,52 @@ impl Store {
         tracing::info!(term, holder = candidate.holder, "writing to the database");
         if set_back {
             tracing::warn!(
-                "the database was set back to an older state: everything is compared before it is served"
+                "the database was set back to an older state: all plans are compared with it before their status is written"
             );
         }
         let (lost, end, tasks) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
-        tasks.spawn(lock.keep(lost.clone().drop_guard(), end.clone()));
+        tasks.spawn(lock.hold(lost.clone().drop_guard(), end.clone()));
         let watched = watch::watch(reader.clone(), memory.clone(), term, lost.clone(), end.clone());
         tasks.spawn(watched);
         tasks.close();
-        let lead = WriterTerm { term, set_back, lost, _guard: end.clone().drop_guard(), end, tasks };
-        Ok(Self { reader, signing_key, memory: memory.clone(), lead: Some(Arc::new(lead)) })
+        let writer = WriterTerm { term, set_back, lost, _guard: end.clone().drop_guard(), end, tasks };
+        Ok(Self { reader, signing_key, memory: memory.clone(), writer: Some(Arc::new(writer)) })
     }
 
-    /// The term; none for a store that was only connected.
+    /// The term; `None` for a store that was only connected.
     pub fn term(&self) -> Option<i64> {
-        self.lead.as_ref().map(|lead| lead.term)
+        self.writer.as_ref().map(|writer| writer.term)
     }
 
-    /// Whether the database was set back since this process wrote last, as by a restored backup.
+    /// True when the database was set back since this process wrote last, as by a restored backup.
     pub fn was_set_back(&self) -> bool {
-        self.lead.as_ref().is_some_and(|lead| lead.set_back)
+        self.writer.as_ref().is_some_and(|writer| writer.set_back)
     }
 
-    /// Cancelled when the right to write is lost or was given back, and when the database was set back:
-    /// nothing can be written with this store any more. Never for one that was only connected.
+    /// Cancelled when the right to write is lost or resigned, and when the database was set back: this store can no
+    /// longer write. Never cancelled for a store that was only connected.
     pub fn lost(&self) -> CancellationToken {
-        self.lead.as_ref().map(|lead| lead.lost.clone()).unwrap_or_default()
+        self.writer.as_ref().map(|writer| writer.lost.clone()).unwrap_or_default()
     }
 
-    /// Gives the right to write back, for the next one to begin at once. Dropping the last clone of
-    /// the store does the same, a little later.
+    /// Releases the right to write, so that the next writer can begin at once. Dropping the last clone of the store
+    /// does the same, a little later.
     pub async fn resign(&self) {
-        if let Some(lead) = &self.lead {
-            lead.end.cancel();
-            lead.tasks.wait().await;
+        if let Some(writer) = &self.writer {
+            writer.end.cancel();
+            writer.tasks.wait().await;
         }
     }
 
-    /// Comes first in every transaction that writes a plan: refuses when it is no longer ours to
-    /// write, and sees to it that nobody else begins before the transaction has ended. One that
-    /// stays open without a sign of life is ended by Postgres.
+    /// Comes first in every transaction that writes a plan: checks the term and locks it, so that no other process can
+    /// begin a term before the transaction ends. Postgres ends the transaction when it is idle for 60 s.
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`] when this process may no longer write; else when Postgres fails.
     pub(super) async fn fence(&self, connection: &mut PgConnection) -> Result<(), StoreError> {
-        let Some(lead) = &self.lead else { return Ok(()) };
-        if lead.lost.is_cancelled() {
-            return Err(StoreError::Fenced("its lock was lost, or the database set back".to_owned()));
+        let Some(writer) = &self.writer else { return Ok(()) };
+        if writer.lost.is_cancelled() {
+            return Err(StoreError::Fenced("its lock was lost, or the database was set back".to_owned()));
         }
         let (term, holder): (i64, String) = sqlx::query_as(
             "SELECT term, holder FROM (SELECT term, holder FROM public.writer FOR SHARE) AS writer,
@@ -176,10 +175,12 @@ impl Store {
         )
         .fetch_one(connection)
         .await
-        .doing("asking whose term it is")?;
-        match term == lead.term {
+        .context("reading the current term")?;
+        match term == writer.term {
             true => Ok(()),
-            false => Err(StoreError::Fenced(format!("term {} is over, {holder} has term {term}", lead.term))),
+            false => {
+                Err(StoreError::Fenced(format!("term {} is over, {holder} has term {term}", writer.term)))
+            }
         }
     }
 }
@@ -189,7 +190,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn leaders_of_one_lease_are_told_from_others() {
+    fn leaders_of_the_same_lease_are_recognised() {
         let elected = Elected { lease: "2f1a7a3e-9a70-4c7c-8f3e-0b8a5d3c1e11".to_owned(), transition: 12 };
         let name = elected.application_name();
         assert!(name.len() <= 63);

@@ -1,28 +1,27 @@
-//! Looks whether the database still has what was written: a backup may be restored under a writer whose
-//! connections live on.
+//! Checks that the database still has what this process wrote: a backup may be restored while the writer's
+//! connections stay open.
 
 use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use crate::store::error::{Doing, StoreError, in_time};
+use crate::store::error::{PgContext, StoreError, in_time};
 use crate::store::{Memory, Reader};
 
-/// How often it is looked, and how long the answer may take.
-const LOOK: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What tells, at little cost, that nothing was written since it was looked last.
+/// A cheap summary: when it is equal to the last one, nothing was written in between.
 #[derive(Clone, PartialEq)]
-struct Glance {
+struct Summary {
     term: i64,
     platform: Option<i64>,
     tenants: i64,
     revisions: Option<i64>,
 }
 
-/// Cancels `lost` when the database was set back, and ends then; or with `end`.
+/// Cancels `lost` and returns when the database was set back. Returns when `lost` or `end` is cancelled.
 pub(super) async fn watch(
     reader: Reader,
     memory: Memory,
@@ -30,17 +29,17 @@ pub(super) async fn watch(
     lost: CancellationToken,
     end: CancellationToken,
 ) {
-    let looking = async {
-        let (mut look, mut before) = (interval(LOOK), None);
-        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let polling = async {
+        let (mut poll, mut last) = (interval(POLL_INTERVAL), None);
+        poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            look.tick().await;
-            match in_time(ANSWER_TIMEOUT, is_set_back(&reader, &memory, term, &mut before)).await {
+            poll.tick().await;
+            match in_time(ANSWER_TIMEOUT, is_set_back(&reader, &memory, term, &mut last)).await {
                 Ok(false) => {}
-                Ok(true) => return "it has an older state than was written",
-                // In the middle of a restore tables are missing.
-                Err(error) if error.is_of_schema() => return "its tables are gone",
-                // Whether the connection is lost, who holds the lock finds out.
+                Ok(true) => return "it has an older state than this process wrote",
+                // During a restore, tables are missing.
+                Err(error) if error.is_of_schema() => return "its tables are missing",
+                // The task that holds the lock notices a lost connection.
                 Err(error) => {
                     tracing::debug!(%error, "the database could not be compared with what was written")
                 }
@@ -48,8 +47,8 @@ pub(super) async fn watch(
         }
     };
     tokio::select! {
-        why = looking => {
-            tracing::warn!("the database was set back: {why}; everything is compared anew");
+        why = polling => {
+            tracing::warn!("the database was set back: {why}; all plans are compared with it again");
             lost.cancel();
         }
         () = lost.cancelled() => {}
@@ -61,24 +60,24 @@ async fn is_set_back(
     reader: &Reader,
     memory: &Memory,
     term: i64,
-    glanced: &mut Option<Glance>,
+    last: &mut Option<Summary>,
 ) -> Result<bool, StoreError> {
     let known = memory.revisions();
-    let glance = glance(reader).await?;
-    // A higher term is somebody else's, who has found out by what it wrote.
-    if glance.term < term {
+    let summary = summary(reader).await?;
+    // A higher term is of another process, which checked this when it began.
+    if summary.term < term {
         return Ok(true);
     }
-    if glanced.as_ref() == Some(&glance) {
+    if last.as_ref() == Some(&summary) {
         return Ok(false);
     }
     let stored = reader.revisions(reader.pool()).await?;
     let set_back = !stored.follows(&known, &memory.revisions());
-    *glanced = Some(glance);
+    *last = Some(summary);
     Ok(set_back)
 }
 
-async fn glance(reader: &Reader) -> Result<Glance, StoreError> {
+async fn summary(reader: &Reader) -> Result<Summary, StoreError> {
     let row: Option<(i64, Option<i64>, i64, Option<i64>)> = sqlx::query_as(
         "SELECT term, (SELECT revision FROM public.platform),
                 (SELECT count(*) FROM public.tenants), (SELECT sum(revision)::bigint FROM public.tenants)
@@ -86,7 +85,7 @@ async fn glance(reader: &Reader) -> Result<Glance, StoreError> {
     )
     .fetch_optional(reader.pool())
     .await
-    .doing("comparing the database with what was written")?;
+    .context("comparing the database with what was written")?;
     let (term, platform, tenants, revisions) = row.unwrap_or_default();
-    Ok(Glance { term, platform, tenants, revisions })
+    Ok(Summary { term, platform, tenants, revisions })
 }

@@ -1,4 +1,4 @@
-//! The reading side: every switch's reports, as they come.
+//! The reading side: follows the reports of all switches.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -14,35 +14,35 @@ use super::{ANSWER_TIMEOUT, CHANNEL, Notice};
 use crate::plan::report::SwitchReport;
 use crate::plan::report::{Ack, LATE, SILENT, SwitchInfo, SwitchState};
 use crate::store::Reader;
-use crate::store::error::{Doing, StoreError, in_time, lost_connection};
+use crate::store::error::{PgContext, StoreError, in_time, lost_connection};
 use crate::util::backoff::Backoff;
 
 /// Pauses between connections to Postgres.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(10));
 
-/// How long switches may be silent. Time is Postgres' own.
+/// Limits for the age of a switch's last heartbeat, by Postgres' clock.
 #[derive(Clone, Copy, Debug)]
 pub struct HeartbeatLimits {
-    /// How often it is looked.
-    pub look: Duration,
-    /// After which a switch that counts is late.
+    /// Interval at which the heartbeats are checked.
+    pub poll: Duration,
+    /// Age after which a reporting switch is late.
     pub late: Duration,
-    /// After which a switch counts as silent.
+    /// Age after which a switch is silent.
     pub silent: Duration,
-    /// After which it is gone.
+    /// Age after which a switch is gone.
     pub gone: Duration,
 }
 
 impl Default for HeartbeatLimits {
     /// Sidecars report every five seconds.
     fn default() -> Self {
-        Self { look: Duration::from_secs(3), late: LATE, silent: SILENT, gone: Duration::from_secs(600) }
+        Self { poll: Duration::from_secs(3), late: LATE, silent: SILENT, gone: Duration::from_secs(600) }
     }
 }
 
-/// Why a connection's life ended.
+/// Why following ended.
 enum End {
-    /// Nobody takes news any more.
+    /// The receiver of the acks was dropped.
     Over,
     /// Postgres failed.
     Failed(StoreError),
@@ -54,7 +54,7 @@ impl From<StoreError> for End {
     }
 }
 
-/// What is known of a switch.
+/// A switch that the receiver was told about.
 struct FollowedSwitch {
     instance: Uuid,
     standing: Standing,
@@ -63,11 +63,11 @@ struct FollowedSwitch {
 #[derive(Clone, Copy, PartialEq)]
 enum Standing {
     Reporting,
-    /// Not heard for a while; it counts as it was.
+    /// Without a heartbeat for a while; its last report still counts.
     Late,
     Silent,
-    /// It said that it ends, and was the last: most likely it starts again. Meanwhile it counts as
-    /// it was, or every resource would say twice that there are no switches.
+    /// The last switch, whose sidecar said that it ended: most likely it restarts. Meanwhile its last report counts.
+    /// Otherwise the status of every resource would change twice.
     Ended(Instant),
 }
 
@@ -76,7 +76,7 @@ struct Row {
     info: SwitchInfo,
     instance: Uuid,
     platform: i64,
-    /// Seconds since it was heard.
+    /// Seconds since the last heartbeat.
     age: f64,
 }
 
@@ -89,20 +89,20 @@ impl From<Columns> for Row {
     }
 }
 
-/// Follows all switches' reports until stopped; a connection that is lost is made again for ever,
-/// and everything is read anew then.
+/// Follows the reports of all switches until `stop` is cancelled. Reconnects for ever when the connection is lost, and
+/// reads all reports again then.
 pub async fn follow_acks(
     reader: Reader,
-    patience: HeartbeatLimits,
+    limits: HeartbeatLimits,
     acks: mpsc::Sender<Ack>,
     stop: CancellationToken,
 ) {
     let following = async {
         let mut backoff = BACKOFF;
         loop {
-            let mut follower = Follower { patience, acks: &acks, known: None };
+            let mut follower = Follower { limits, acks: &acks, known: None };
             let Err(End::Failed(cause)) = follower.follow(&reader).await else { return };
-            warn!(category = cause.category(), %cause, "switches' reports are not followed; trying again");
+            warn!(category = cause.category(), %cause, "reports of the switches cannot be followed; retrying");
             if follower.known.is_some() {
                 backoff.reset();
             }
@@ -113,27 +113,27 @@ pub async fn follow_acks(
 }
 
 struct Follower<'a> {
-    patience: HeartbeatLimits,
+    limits: HeartbeatLimits,
     acks: &'a mpsc::Sender<Ack>,
-    /// None before everything was read.
+    /// Switches by name; `None` before all reports were read.
     known: Option<BTreeMap<String, FollowedSwitch>>,
 }
 
 impl Follower<'_> {
-    /// One connection's life. Everything is asked over the connection that is notified, which shows
-    /// that that one lives.
+    /// Follows over one connection until it fails. All queries use the listening connection: they show that it
+    /// works.
     async fn follow(&mut self, reader: &Reader) -> Result<std::convert::Infallible, End> {
-        // Listening comes before reading: between the two nothing can be missed.
+        // Listens before it reads, so that no notification is missed between the two.
         let mut listener = in_time(ANSWER_TIMEOUT, reader.listen(CHANNEL)).await?;
         self.reset(&mut listener).await?;
-        let mut look = tokio::time::interval(self.patience.look);
+        let mut poll = tokio::time::interval(self.limits.poll);
         loop {
             tokio::select! {
-                heard = listener.try_recv() => match heard.doing("listening to switches")? {
-                    Some(heard) => self.notice(&mut listener, heard.payload()).await?,
+                received = listener.try_recv() => match received.context("listening to switches")? {
+                    Some(received) => self.handle(&mut listener, received.payload()).await?,
                     None => return Err(lost_connection().into()),
                 },
-                _ = look.tick() => self.look(&mut listener).await?,
+                _ = poll.tick() => self.check_heartbeats(&mut listener).await?,
             }
         }
     }
@@ -146,38 +146,38 @@ impl Follower<'_> {
         self.known.get_or_insert_default()
     }
 
-    fn know(&mut self, row: &Row, standing: Standing) {
+    fn set_standing(&mut self, row: &Row, standing: Standing) {
         self.known().insert(row.info.name.clone(), FollowedSwitch { instance: row.instance, standing });
     }
 
-    /// Tells all there are.
+    /// Reads and sends the reports of all switches.
     async fn reset(&mut self, listener: &mut PgListener) -> Result<(), End> {
         let (mut reporting, mut silent) = (Vec::new(), Vec::new());
         *self.known() = BTreeMap::new();
         for row in self.rows(listener).await? {
             if self.standing(&row) == Standing::Silent {
-                self.know(&row, Standing::Silent);
+                self.set_standing(&row, Standing::Silent);
                 silent.push(row.info.clone());
             } else {
-                self.know(&row, Standing::Reporting);
+                self.set_standing(&row, Standing::Reporting);
                 reporting.push((row.info.clone(), state(listener, &row).await?));
             }
         }
         self.send(Ack::Reset { reporting, silent }).await
     }
 
-    /// Takes a notification in.
-    async fn notice(&mut self, listener: &mut PgListener, payload: &str) -> Result<(), End> {
+    /// Handles a notification.
+    async fn handle(&mut self, listener: &mut PgListener, payload: &str) -> Result<(), End> {
         let Ok(notice) = serde_json::from_str::<Notice>(payload) else { return self.reset(listener).await };
         let Notice { switch, platform, tenants, findings, all, gone } = notice;
         if gone {
-            return self.ended(switch).await;
+            return self.handle_end(switch).await;
         }
         let reports = |known: &FollowedSwitch| known.standing == Standing::Reporting;
         if all || !self.known().get(&switch).is_some_and(reports) {
             let rows = self.rows(listener).await?;
             let Some(row) = rows.iter().find(|row| row.info.name == switch) else { return Ok(()) };
-            return self.appeared(listener, row).await;
+            return self.send_appeared(listener, row).await;
         }
         if findings && let Some(findings) = read_findings(listener, &switch).await? {
             self.send(Ack::Found { switch: switch.clone(), findings }).await?;
@@ -188,13 +188,13 @@ impl Follower<'_> {
         self.send(Ack::Revisions { switch, platform, tenants }).await
     }
 
-    async fn appeared(&mut self, listener: &mut PgListener, row: &Row) -> Result<(), End> {
+    async fn send_appeared(&mut self, listener: &mut PgListener, row: &Row) -> Result<(), End> {
         let state = state(listener, row).await?;
-        self.know(row, Standing::Reporting);
+        self.set_standing(row, Standing::Reporting);
         self.send(Ack::Appeared(row.info.clone(), state)).await
     }
 
-    async fn ended(&mut self, name: String) -> Result<(), End> {
+    async fn handle_end(&mut self, name: String) -> Result<(), End> {
         if self.others_report(&name) {
             self.known().remove(&name);
             return self.send(Ack::Gone(name)).await;
@@ -212,13 +212,13 @@ impl Follower<'_> {
         self.known().iter().any(reports)
     }
 
-    /// Looks who was heard when.
-    async fn look(&mut self, listener: &mut PgListener) -> Result<(), End> {
+    /// Sends which switches became late, silent or gone, or report again.
+    async fn check_heartbeats(&mut self, listener: &mut PgListener) -> Result<(), End> {
         let rows = self.rows(listener).await?;
         let names: Vec<String> = self.known().keys().cloned().collect();
         for name in names.into_iter().filter(|name| !rows.iter().any(|row| row.info.name == *name)) {
             let standing = self.known().get(&name).map(|known| known.standing);
-            let waits = matches!(standing, Some(Standing::Ended(at)) if at.elapsed() < self.patience.silent);
+            let waits = matches!(standing, Some(Standing::Ended(at)) if at.elapsed() < self.limits.silent);
             if waits && !self.others_report(&name) {
                 continue;
             }
@@ -230,15 +230,15 @@ impl Follower<'_> {
             let before = known.map(|(standing, _)| standing);
             match self.standing(row) {
                 Standing::Silent if before.is_some_and(|before| before != Standing::Silent) => {
-                    self.know(row, Standing::Silent);
+                    self.set_standing(row, Standing::Silent);
                     self.send(Ack::Silent(row.info.name.clone())).await?;
                 }
                 Standing::Late if before == Some(Standing::Reporting) => {
-                    self.know(row, Standing::Late);
+                    self.set_standing(row, Standing::Late);
                     self.send(Ack::Late(row.info.name.clone())).await?;
                 }
                 Standing::Reporting if known != Some((Standing::Reporting, row.instance)) => {
-                    self.appeared(listener, row).await?;
+                    self.send_appeared(listener, row).await?;
                 }
                 _ => {}
             }
@@ -246,26 +246,26 @@ impl Follower<'_> {
         Ok(())
     }
 
-    /// How a switch is by when it was heard.
+    /// Standing of a switch by the age of its last heartbeat.
     fn standing(&self, row: &Row) -> Standing {
         match Duration::try_from_secs_f64(row.age).unwrap_or_default() {
-            age if age >= self.patience.silent => Standing::Silent,
-            age if age >= self.patience.late => Standing::Late,
+            age if age >= self.limits.silent => Standing::Silent,
+            age if age >= self.limits.late => Standing::Late,
             _ => Standing::Reporting,
         }
     }
 
-    /// Those that are not gone.
+    /// Rows of the switches that are not gone.
     async fn rows(&self, listener: &mut PgListener) -> Result<Vec<Row>, StoreError> {
         let rows = sqlx::query_as(
             "SELECT name, hostname, instance, platform_revision,
                     extract(epoch FROM now() - last_seen)::float8
              FROM public.switches WHERE last_seen > now() - make_interval(secs => $1) ORDER BY name",
         )
-        .bind(self.patience.gone.as_secs_f64())
+        .bind(self.limits.gone.as_secs_f64())
         .fetch_all(listener);
         let rows: Vec<Columns> =
-            in_time(ANSWER_TIMEOUT, async { rows.await.doing("reading switches") }).await?;
+            in_time(ANSWER_TIMEOUT, async { rows.await.context("reading switches") }).await?;
         Ok(rows.into_iter().map(Row::from).collect())
     }
 }
@@ -275,17 +275,17 @@ async fn state(listener: &mut PgListener, row: &Row) -> Result<SwitchState, Stor
         .bind(&row.info.name)
         .fetch_all(&mut *listener);
     let tenants: Vec<(Uuid, i64)> =
-        in_time(ANSWER_TIMEOUT, async { tenants.await.doing("reading what a switch holds") }).await?;
+        in_time(ANSWER_TIMEOUT, async { tenants.await.context("reading the revisions of a switch") }).await?;
     let findings = read_findings(listener, &row.info.name).await?.unwrap_or_default();
     Ok(SwitchState { platform: row.platform, tenants: tenants.into_iter().collect(), findings })
 }
 
-/// What was found on a switch; none when it is gone.
+/// Findings of a switch; `None` when its row is missing.
 async fn read_findings(listener: &mut PgListener, name: &str) -> Result<Option<SwitchReport>, StoreError> {
     let findings = sqlx::query_scalar("SELECT findings FROM public.switches WHERE name = $1")
         .bind(name)
         .fetch_optional(listener);
     let findings: Option<Json<SwitchReport>> =
-        in_time(ANSWER_TIMEOUT, async { findings.await.doing("reading what was found on a switch") }).await?;
+        in_time(ANSWER_TIMEOUT, async { findings.await.context("reading the findings of a switch") }).await?;
     Ok(findings.map(|Json(findings)| findings))
 }

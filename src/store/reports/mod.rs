@@ -1,9 +1,9 @@
-//! Acks: what each switch holds, written by its sidecar and followed by whoever says what is live.
+//! Reports of the switches: the revisions that each one serves and what its sidecar found on it, written by the
+//! sidecars and followed by the operator.
 //!
-//! Each sidecar writes what differs from what stands in Postgres, and notifies it; nothing is written
-//! or said when nothing differs, but for a sign of life every few seconds. Its findings are too much
-//! to be said: whoever is notified of them reads them. Of two sidecars with one
-//! name the younger reports: a pod that was moved starts before the old one is known to be gone.
+//! A sidecar writes and notifies only what differs from its row in Postgres; without a difference it writes only a
+//! heartbeat every few seconds. The findings do not fit into a notification: a follower reads them. Of two sidecars
+//! with one name the younger reports: a pod that moves starts before the old one has ended.
 
 mod follow;
 mod report_filter;
@@ -17,18 +17,18 @@ use uuid::Uuid;
 pub use follow::{HeartbeatLimits, follow_acks};
 pub use reporter::Reporter;
 
-/// Channel of acks. The payload is JSON: `{"switch": NAME, "platform": N, "tenants": [[ID, N], …]}`
-/// with what differs and `null` for a tenant that is no longer held, with `"findings": true` when these
-/// have to be read, `{"switch": NAME, "all": true}` when all has to be read, or
-/// `{"switch": NAME, "gone": true}`.
+/// Channel of the notifications. The payload is JSON: `{"switch": NAME, "platform": N, "tenants": [[ID, N], …]}`
+/// with what differs, `null` for a tenant that the switch no longer holds, and `"findings": true` when the findings
+/// must be read; `{"switch": NAME, "all": true}` when the whole row must be read; `{"switch": NAME, "gone": true}`
+/// when the sidecar has ended.
 pub const CHANNEL: &str = "centrex_acks";
 
-/// After how long its rows are removed, for nobody is interested any more.
-const FORGOTTEN: Duration = Duration::from_secs(24 * 3600);
-/// How long one answer of Postgres may take before the connection counts as dead.
+/// Age of the last heartbeat after which a switch's rows are deleted.
+const MAX_SILENCE: Duration = Duration::from_secs(24 * 3600);
+/// Wait for an answer of Postgres, after which the connection counts as lost.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What a notification says.
+/// Payload of a notification.
 #[derive(Default, Serialize, Deserialize)]
 struct Notice {
     switch: String,
@@ -36,13 +36,13 @@ struct Notice {
     platform: Option<i64>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     tenants: Vec<(Uuid, Option<i64>)>,
-    /// The findings differ: they have to be read.
+    /// The findings differ and must be read.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     findings: bool,
-    /// Too much to be told: it has to be read.
+    /// The whole row must be read: it is new, or the difference is too large for a payload.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     all: bool,
-    /// It has ended.
+    /// The sidecar has ended.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     gone: bool,
 }

@@ -1,17 +1,19 @@
-//! The part of a switch's findings that is worth a write: what lasts, and not more than is useful.
+//! Reduces a switch's findings to what is stored: states that last, in bounded size.
 
 use crate::plan::report::{GatewayState, NotApplied, SwitchReport};
 
-/// Most bytes of one text, and of a gateway's state or a version.
+/// Size of one text, in bytes.
 const MAX_TEXT: usize = 500;
+/// Size of a gateway's state and of a version, in bytes.
 const MAX_WORD: usize = 64;
-/// Most differences that are told.
+/// Number of differences that are stored.
 const MAX_DRIFT: usize = 20;
 
-/// Findings as they are to stand in Postgres, where `before` stands: without how many calls are up,
-/// which moves all the time, and what is of no use outside its process; without a gateway's steps between two states; and bounded.
-pub fn lasting(before: &SwitchReport, now: &SwitchReport) -> SwitchReport {
-    let mut lasting = SwitchReport {
+/// The findings `now` in the form in which they are stored; `before` is what is stored already. Left out are the number
+/// of calls, which changes all the time, and fields that matter only inside the sidecar. A gateway in a transitional
+/// state keeps its last settled one.
+pub fn storable(before: &SwitchReport, now: &SwitchReport) -> SwitchReport {
+    let mut stored = SwitchReport {
         version: now.version.as_deref().map(|version| bounded(version, MAX_WORD)),
         calls: 0,
         ending: false,
@@ -21,7 +23,7 @@ pub fn lasting(before: &SwitchReport, now: &SwitchReport) -> SwitchReport {
         held: now.held.iter().map(|(name, held)| (name.clone(), short(held))).collect(),
         ..now.clone()
     };
-    for (trunk, gateways) in &mut lasting.gateways {
+    for (trunk, gateways) in &mut stored.gateways {
         let settled = before.gateways.get(trunk).map(Vec::as_slice).unwrap_or_default();
         for (index, gateway) in gateways.iter_mut().enumerate() {
             match settled.get(index) {
@@ -32,17 +34,17 @@ pub fn lasting(before: &SwitchReport, now: &SwitchReport) -> SwitchReport {
             }
         }
     }
-    lasting
+    stored
 }
 
 fn short(held: &NotApplied) -> NotApplied {
     NotApplied { why: bounded(&held.why, MAX_TEXT), ..held.clone() }
 }
 
-/// A text of at most so many bytes, without the characters that jsonb cannot hold and nobody can read.
-fn bounded(text: &str, most: usize) -> String {
+/// The text cut to so many bytes. Control characters, which jsonb cannot hold, become spaces.
+fn bounded(text: &str, max_bytes: usize) -> String {
     let mut text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    text.truncate(text.floor_char_boundary(most));
+    text.truncate(text.floor_char_boundary(max_bytes));
     text
 }
 
@@ -59,15 +61,15 @@ mod tests {
     }
 
     #[test]
-    fn calls_that_come_and_go_are_no_news() {
+    fn the_number_of_calls_is_not_stored() {
         let now = SwitchReport { calls: 7, connected: Some(true), ..SwitchReport::default() };
-        assert_eq!(lasting(&SwitchReport::default(), &now), SwitchReport { calls: 0, ..now });
+        assert_eq!(storable(&SwitchReport::default(), &now), SwitchReport { calls: 0, ..now });
     }
 
     #[test]
-    fn a_registration_that_is_renewed_is_no_news_and_one_that_fails_is() {
-        let mut stands = lasting(&SwitchReport::default(), &gateway("TRYING"));
-        assert_eq!(stands, gateway("TRYING"), "nothing better is known");
+    fn a_renewed_registration_changes_nothing_and_a_failed_one_does() {
+        let mut stored = storable(&SwitchReport::default(), &gateway("TRYING"));
+        assert_eq!(stored, gateway("TRYING"), "no settled state is known");
         for (now, then) in [
             ("REGED", "REGED"),
             ("UNREGED", "REGED"),
@@ -80,13 +82,13 @@ mod tests {
             ("TRYING", "FAIL_WAIT"),
             ("REGED", "REGED"),
         ] {
-            stands = lasting(&stands, &gateway(now));
-            assert_eq!(stands, gateway(then), "after {now}");
+            stored = storable(&stored, &gateway(now));
+            assert_eq!(stored, gateway(then), "after {now}");
         }
     }
 
     #[test]
-    fn whatever_a_switch_says_fits() {
+    fn findings_of_any_size_and_content_are_bounded() {
         let hostile = format!("a\0b\n{}", "ä".repeat(5000));
         let now = SwitchReport {
             version: Some(hostile.clone()),
@@ -94,10 +96,10 @@ mod tests {
             problems: [(uuid::Uuid::nil(), hostile.clone())].into(),
             ..gateway(&hostile)
         };
-        let stands = lasting(&SwitchReport::default(), &now);
-        assert_eq!((stands.drift.len(), stands.drift[0].starts_with("a b ä")), (MAX_DRIFT, true));
-        let text = serde_json::to_string(&stands).unwrap();
+        let stored = storable(&SwitchReport::default(), &now);
+        assert_eq!((stored.drift.len(), stored.drift[0].starts_with("a b ä")), (MAX_DRIFT, true));
+        let text = serde_json::to_string(&stored).unwrap();
         assert!(text.len() < (MAX_DRIFT + 2) * MAX_TEXT + 500 && !text.contains("\\u0000"), "{}", text.len());
-        assert_eq!(lasting(&stands, &stands), stands, "and is no news the second time");
+        assert_eq!(storable(&stored, &stored), stored, "the second time nothing changes");
     }
 }

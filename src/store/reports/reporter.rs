@@ -1,22 +1,21 @@
-//! The writing side: one sidecar's reports.
+//! The writing side: reports of one sidecar.
 
 use sqlx::types::Json;
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
-use super::report_filter::lasting;
-use super::{ANSWER_TIMEOUT, CHANNEL, FORGOTTEN, Notice};
+use super::report_filter::storable;
+use super::{ANSWER_TIMEOUT, CHANNEL, MAX_SILENCE, Notice};
 use crate::plan::report::{Applied, SwitchReport};
 use crate::plan::report::{SILENT, SwitchInfo};
-use crate::store::error::{Doing, StoreError, in_time};
+use crate::store::error::{PgContext, StoreError, in_time};
 use crate::store::{Reader, connect};
 
-/// Most bytes of a notification's payload; Postgres takes less than 8000.
+/// Size of a notification's payload, in bytes; Postgres accepts less than 8000.
 const MAX_PAYLOAD: usize = 7900;
 
-/// One statement a report: the sign of life, what differs, what is gone, and the notification. Of
-/// all this nothing happens when the name is no longer ours. The version stands in a column too, for
-/// people.
+/// Writes a report in one statement: heartbeat, changed and removed revisions, and the notification. It does nothing when
+/// another process has claimed the name. The version is copied to a column, for people.
 const REPORT: &str = "
     WITH mine AS (
         UPDATE public.switches SET last_seen = now(), platform_revision = $3,
@@ -31,8 +30,8 @@ const REPORT: &str = "
         DELETE FROM public.switch_state s USING mine WHERE s.switch = mine.name AND s.tenant_id = ANY ($6))
     SELECT (SELECT pg_notify($7, $8)::text WHERE $8 IS NOT NULL) FROM mine";
 
-/// Takes the name: at first from an older process, later only when it is nobody's, or nobody is heard
-/// under it. The revision is what stands there of the process before.
+/// Claims the name. The first claim of a process takes it from an older process; a later one succeeds only when the row
+/// is missing or silent. Returns what the previous process reported.
 const CLAIM: &str = "
     INSERT INTO public.switches AS s (name, instance, hostname) VALUES ($1, $2, $3)
     ON CONFLICT (name) DO UPDATE SET
@@ -43,23 +42,24 @@ const CLAIM: &str = "
 
 const REGISTERING: &str = "registering a switch";
 
-/// Reports for one switch, in the name of this process, over a connection of its own: loading and
-/// reporting do not wait for each other.
+/// Reports of one switch by this process. It has its own connection, so that loading and reporting do not wait for each
+/// other.
 #[derive(Debug)]
 pub struct Reporter {
     reader: Reader,
     connection: Option<PgConnection>,
     info: SwitchInfo,
     instance: Uuid,
-    /// Whether this process has had the name.
+    /// True when this process has claimed the name before.
     claimed: bool,
-    /// What stands in Postgres.
+    /// Revisions that are stored.
     held: Applied,
+    /// Findings that are stored.
     findings: SwitchReport,
 }
 
 impl Reporter {
-    /// A reporter that has not said anything yet.
+    /// A reporter that has written nothing yet.
     pub fn new(reader: &Reader, info: SwitchInfo) -> Self {
         Self {
             reader: reader.clone(),
@@ -72,21 +72,21 @@ impl Reporter {
         }
     }
 
-    /// Whether findings say something that does not stand in Postgres.
+    /// True when the findings differ from the stored ones.
     pub fn is_news(&self, findings: &SwitchReport) -> bool {
-        lasting(&self.findings, findings) != self.findings
+        storable(&self.findings, findings) != self.findings
     }
 
-    /// Reports what is held and found now, as far as it differs from what stands in Postgres, and that
-    /// the switch is there. False when another process has the name: the younger one, which reports.
+    /// Writes a heartbeat, and the revisions and findings that differ from the stored ones. Returns false when a younger
+    /// process has claimed the name and reports in place of this one.
     ///
     /// # Errors
-    /// When Postgres fails; the next report makes up for it.
+    /// When Postgres fails. The next report writes what this one could not.
     pub async fn report(&mut self, held: Applied, findings: &SwitchReport) -> Result<bool, StoreError> {
         in_time(ANSWER_TIMEOUT, self.try_report(held, findings)).await
     }
 
-    /// An error, and being cut off in between, leaves no connection: the next report begins anew.
+    /// After an error or a timeout there is no connection: the next report connects and claims the name again.
     async fn try_report(&mut self, held: Applied, findings: &SwitchReport) -> Result<bool, StoreError> {
         let Some(mut connection) = self.connection.take() else {
             return self.begin(held, findings).await;
@@ -96,26 +96,26 @@ impl Reporter {
         Ok(mine)
     }
 
-    /// Takes the name and reports in one transaction: nobody sees a switch that holds nothing.
+    /// Claims the name and reports in one transaction, so that followers never see a switch without revisions.
     async fn begin(&mut self, held: Applied, findings: &SwitchReport) -> Result<bool, StoreError> {
         let mut connection = connect(&self.reader.pool().connect_options()).await?;
-        let mut transaction = connection.begin().await.doing(REGISTERING)?;
+        let mut transaction = connection.begin().await.context(REGISTERING)?;
         let mine =
             self.claim(&mut transaction).await? && self.write(&mut transaction, held, findings, true).await?;
-        transaction.commit().await.doing(REGISTERING)?;
+        transaction.commit().await.context(REGISTERING)?;
         self.claimed |= mine;
         self.connection = mine.then_some(connection);
         Ok(mine)
     }
 
-    /// Takes the name, and finds out what stands under it.
+    /// Claims the name and reads what is stored under it. Returns false when another process has it.
     async fn claim(&mut self, connection: &mut PgConnection) -> Result<bool, StoreError> {
         sqlx::query("DELETE FROM public.switches WHERE last_seen < now() - make_interval(secs => $1)")
-            .bind(FORGOTTEN.as_secs_f64())
+            .bind(MAX_SILENCE.as_secs_f64())
             .execute(&mut *connection)
             .await
-            .doing(REGISTERING)?;
-        let stands: Option<(i64, Json<SwitchReport>)> = sqlx::query_as(CLAIM)
+            .context(REGISTERING)?;
+        let stored: Option<(i64, Json<SwitchReport>)> = sqlx::query_as(CLAIM)
             .bind(&self.info.name)
             .bind(self.instance)
             .bind(&self.info.hostname)
@@ -123,26 +123,26 @@ impl Reporter {
             .bind(SILENT.as_secs_f64())
             .fetch_optional(&mut *connection)
             .await
-            .doing(REGISTERING)?;
-        let Some((platform, Json(findings))) = stands else { return Ok(false) };
+            .context(REGISTERING)?;
+        let Some((platform, Json(findings))) = stored else { return Ok(false) };
         let tenants: Vec<(Uuid, i64)> =
             sqlx::query_as("SELECT tenant_id, revision FROM public.switch_state WHERE switch = $1")
                 .bind(&self.info.name)
                 .fetch_all(connection)
                 .await
-                .doing(REGISTERING)?;
+                .context(REGISTERING)?;
         self.held = Applied { platform, tenants: tenants.into_iter().collect() };
         self.findings = findings;
         Ok(true)
     }
 
-    /// Writes what differs; has everything read when it is to be read anew.
+    /// Writes what differs from the stored report. With `is_new`, followers are told to read the whole row.
     async fn write(
         &mut self,
         connection: &mut PgConnection,
         held: Applied,
         findings: &SwitchReport,
-        anew: bool,
+        is_new: bool,
     ) -> Result<bool, StoreError> {
         let (before, tenants) = (&self.held.tenants, &held.tenants);
         let changed = |(id, revision): &(&Uuid, &i64)| before.get(*id) != Some(*revision);
@@ -151,9 +151,9 @@ impl Reporter {
         let platform = (held.platform != self.held.platform).then_some(held.platform);
         let news = std::iter::zip(&ids, &revisions).map(|(id, revision)| (*id, Some(*revision)));
         let news: Vec<_> = news.chain(gone.iter().map(|id| (*id, None))).collect();
-        let findings = lasting(&self.findings, findings);
+        let findings = storable(&self.findings, findings);
         let found = (findings != self.findings).then_some(Json(&findings));
-        let notice = match anew {
+        let notice = match is_new {
             true => Some(Notice { all: true, ..Notice::default() }),
             false if platform.is_none() && news.is_empty() && found.is_none() => None,
             false => Some(Notice { platform, tenants: news, findings: found.is_some(), ..Notice::default() }),
@@ -170,12 +170,12 @@ impl Reporter {
             .bind(found)
             .fetch_optional(connection)
             .await
-            .doing("reporting what a switch holds")?;
+            .context("writing a switch's report")?;
         (self.held, self.findings) = (held, findings);
         Ok(mine.is_some())
     }
 
-    /// Says that the switch has ended. Nothing is said in the name of another process.
+    /// Deletes the switch's row and notifies that the switch has ended, unless another process has claimed the name.
     ///
     /// # Errors
     /// When Postgres fails.
@@ -197,11 +197,11 @@ impl Reporter {
         .bind(self.payload(Notice { gone: true, ..Notice::default() }))
         .execute(&mut connection)
         .await
-        .doing("taking a switch's report back")?;
-        connection.close().await.doing("closing a connection")
+        .context("deleting a switch's report")?;
+        connection.close().await.context("closing a connection")
     }
 
-    /// What is said of this switch; to read it, when it is too much to be said.
+    /// The payload of a notification about this switch; one that is too large becomes `"all": true`.
     fn payload(&self, notice: Notice) -> String {
         let text = |notice: &Notice| serde_json::to_string(notice).unwrap_or_default();
         let payload = text(&Notice { switch: self.info.name.clone(), ..notice });

@@ -1,5 +1,6 @@
 //! Circles that rows from before would close: what stands by itself goes before them.
 
+use crate::resources::Kind;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::super::loops;
@@ -10,9 +11,9 @@ use crate::resources::common::DestinationKind;
 
 /// A link by which a call goes on by itself.
 struct Link<'a> {
-    from: (&'static str, &'a str),
+    from: (Kind, &'a str),
     field: &'static str,
-    to: (&'static str, &'a str),
+    to: (Kind, &'a str),
 }
 
 /// The links to cut: of rows that were put back, the older resource's goes before, and of fields that were
@@ -30,8 +31,8 @@ pub fn cuts(
         };
     }
     each_kind!(links);
-    let put: HashSet<(&str, &str)> = put.iter().map(|(kind, name)| (*kind, name.as_str())).collect();
-    let restored: HashSet<(&str, &str, &str)> =
+    let put: HashSet<(Kind, &str)> = put.iter().map(|(kind, name)| (*kind, name.as_str())).collect();
+    let restored: HashSet<(Kind, &str, &str)> =
         restored.iter().map(|((kind, name), field)| (*kind, name.as_str(), field.as_str())).collect();
     let is_new = |link: &Link| {
         let (kind, name) = link.from;
@@ -41,7 +42,7 @@ pub fn cuts(
     if new.is_empty() {
         return Vec::new();
     }
-    let mut graph: HashMap<(&str, &str), Vec<(&str, &str)>> = HashMap::new();
+    let mut graph: HashMap<(Kind, &str), Vec<(Kind, &str)>> = HashMap::new();
     for link in &standing {
         graph.entry(link.from).or_default().push(link.to);
     }
@@ -67,12 +68,12 @@ fn links_of<'a, T: Restorable>(rows: &'a Rows<T>, plan: &'a TenantPlan, links: &
 }
 
 /// The resource that calls go on to at a target; none where they end.
-fn end<'a>(plan: &'a TenantPlan, target: &'a Target) -> Option<(&'static str, &'a str)> {
+fn end<'a>(plan: &'a TenantPlan, target: &'a Target) -> Option<(Kind, &'a str)> {
     match target.kind {
         DestinationKind::Voicemail => None,
         DestinationKind::ExternalNumber => {
             let own = plan.numbers.iter().find(|(_, row)| row.number == target.name)?;
-            Some(("Number", own.0))
+            Some((Kind::Number, own.0))
         }
         kind => Some((kind.resource(), &target.name)),
     }
@@ -80,9 +81,9 @@ fn end<'a>(plan: &'a TenantPlan, target: &'a Target) -> Option<(&'static str, &'
 
 /// Whether calls that come to one resource get to another.
 fn reaches<'a>(
-    graph: &HashMap<(&'a str, &'a str), Vec<(&'a str, &'a str)>>,
-    from: (&'a str, &'a str),
-    to: (&'a str, &'a str),
+    graph: &HashMap<(Kind, &'a str), Vec<(Kind, &'a str)>>,
+    from: (Kind, &'a str),
+    to: (Kind, &'a str),
 ) -> bool {
     let (mut seen, mut open) = (HashSet::from([from]), vec![from]);
     while let Some(next) = open.pop() {

@@ -3,6 +3,7 @@
 use crate::compile::Reason;
 use crate::compile::tenant::compiler::TenantCompiler;
 use crate::plan::{MediaPath, Target, TenantPlan};
+use crate::resources::Kind;
 use crate::resources::common::DestinationKind;
 use crate::route::digits;
 
@@ -44,7 +45,7 @@ impl Destinations<'_> {
     pub fn media(&self, path: &mut Option<MediaPath>) {
         *path = path.take().filter(|MediaPath(path)| {
             let name = path.split_once('/').and_then(|(_, file)| file.strip_suffix(".wav"));
-            name.is_some_and(|name| self.draft.resolve("MediaFile", name).is_ok())
+            name.is_some_and(|name| self.draft.resolve(Kind::MediaFile, name).is_ok())
         });
     }
 
@@ -54,7 +55,7 @@ impl Destinations<'_> {
         let mut matches = self.plan.outbound_routes.values().flat_map(|row| &row.matches);
         let routed = || match matches.any(|matches| digits::reaches(matches, number)) {
             true => Ok(()),
-            false => Err((Reason::RefNotFound, String::new())),
+            false => Err((Reason::RefNotFound, String::new()).into()),
         };
         self.draft.reaches(number, is_own, routed).is_ok()
     }

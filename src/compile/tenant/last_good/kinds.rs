@@ -12,16 +12,16 @@ use crate::source::index::key_of;
 
 /// Takes over what a Secret says now: a new value, or that it was withdrawn. One that cannot be used is a
 /// mistake, and the value from before stays.
-fn renew(secrets: &mut Secrets, name: &str, value: Result<String, SecretError>) {
+fn renew(secrets: &mut Secrets, name: SecretName, value: Result<String, SecretError>) {
     match value {
         Ok(value) => secrets.insert(name, value),
-        Err(SecretError::Missing(_)) => secrets.remove(name),
+        Err(SecretError::Missing { .. }) => secrets.remove(name),
         Err(SecretError::Invalid(_)) => {}
     }
 }
 
 /// Takes a secret over from before; false when there was none.
-fn restore(secrets: &mut Secrets, before: &Secrets, name: &str) -> bool {
+fn restore(secrets: &mut Secrets, before: &Secrets, name: SecretName) -> bool {
     let Some(value) = before.get(name) else { return false };
     secrets.insert(name, value);
     true
@@ -64,12 +64,12 @@ impl Restorable for ExtensionRow {
         if spec.recording.unwrap_or_default() == Recording::Never || forbids_recording(draft) {
             row.recording = Recording::Never;
         }
-        renew(&mut row.secrets, "password", sip_password(draft, object));
+        renew(&mut row.secrets, SecretName::Password, sip_password(draft, object));
         let voicemail = spec.voicemail.as_ref().filter(|voicemail| voicemail.enabled);
         if let Some(reference) = voicemail.and_then(|voicemail| voicemail.pin_secret_ref.as_ref())
             && let Some(box_row) = &mut row.voicemail
         {
-            renew(&mut row.secrets, "pin", pin(draft, reference));
+            renew(&mut row.secrets, SecretName::Pin, pin(draft, reference));
             box_row.asks_pin = true;
         }
         Some(row)
@@ -93,8 +93,8 @@ impl Restorable for ExtensionRow {
 
     fn restore(&mut self, before: &Self, _: &Extension, field: &str) -> bool {
         match field {
-            "spec.credentials.secretRef" => restore(&mut self.secrets, &before.secrets, "password"),
-            "spec.voicemail.pinSecretRef" => restore(&mut self.secrets, &before.secrets, "pin"),
+            "spec.credentials.secretRef" => restore(&mut self.secrets, &before.secrets, SecretName::Password),
+            "spec.voicemail.pinSecretRef" => restore(&mut self.secrets, &before.secrets, SecretName::Pin),
             _ => {
                 let Some(field) = field.strip_prefix("spec.forwarding.") else { return false };
                 let mut before = before.forwarding.clone();
@@ -203,8 +203,8 @@ impl Restorable for ConferenceRow {
     fn narrowed(&self, draft: &TenantCompiler, object: &Conference) -> Option<Self> {
         let mut row = self.clone();
         if let Some(reference) = &object.spec.pin_secret_ref {
-            renew(&mut row.secrets, "pin", pin(draft, reference));
-            row.secrets.get("pin")?;
+            renew(&mut row.secrets, SecretName::Pin, pin(draft, reference));
+            row.secrets.get(SecretName::Pin)?;
         }
         Some(row)
     }

@@ -150,7 +150,7 @@ pub fn put_back(
     let mut restore = Restore::new(draft, before, (refused, degraded), taken);
     restore.put_back(plan);
     // What was referred to must be there.
-    let missing = rounds.kept.iter().filter(|(kind, name)| draft.keeps(kind, name));
+    let missing = rounds.kept.iter().filter(|(kind, name)| draft.keeps(*kind, name));
     let missing = missing.filter(|id| !restore.put.contains(id)).cloned();
     restore.fallen.extend(missing.collect::<Vec<_>>());
     if restore.fallen.is_empty() && restore.put.iter().all(|id| rounds.kept.contains(id)) {
@@ -244,7 +244,7 @@ impl<'a> Restore<'a> {
             let Some(old) = before.get(name) else { continue };
             let id = (T::KIND, name.to_owned());
             let uid = object.meta().uid.as_deref();
-            let is_own = self.before.origin(T::TABLE, name, uid).is_some();
+            let is_own = self.before.origin(T::KIND.as_str(), name, uid).is_some();
             if self.refused.contains(&id) {
                 let narrowed = Some(old).filter(|_| is_own && rows.len() < most);
                 let narrowed = narrowed.and_then(|old| old.narrowed(self.draft, object));
@@ -385,7 +385,7 @@ impl<'a> Restore<'a> {
             let (Some(old), Some(row)) = (before.get(name), rows.get(name)) else { continue };
             let id = (T::KIND, name.to_owned());
             let stays = if self.put.contains(&id) {
-                let origin = self.before.origin(T::TABLE, name, object.meta().uid.as_deref());
+                let origin = self.before.origin(T::KIND.as_str(), name, object.meta().uid.as_deref());
                 Stays::Whole(origin.and_then(|origin| origin.generation))
             } else {
                 // What was left out again is not as it was.

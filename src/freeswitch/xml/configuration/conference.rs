@@ -1,5 +1,6 @@
 //! conference.conf: a profile per room, asked for when somebody enters it.
 
+use crate::plan::SecretName;
 use serde::Serialize;
 
 use crate::freeswitch::xml::field::Field;
@@ -45,7 +46,7 @@ fn room<'a>(tenant: &'a TenantView, conference: &str, name: &'a str) -> Option<R
     Some(Room {
         name,
         max_members: row.max_members,
-        pin: row.secrets.get("pin").unwrap_or_default(),
+        pin: row.secrets.get(SecretName::Pin).unwrap_or_default(),
         music: music
             .map(|_| format!("local_stream://{}", names::music_stream(plan.tenant.id)))
             .unwrap_or_default(),

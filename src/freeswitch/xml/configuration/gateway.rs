@@ -1,5 +1,6 @@
 //! Gateways of trunks, as Sofia knows them.
 
+use crate::plan::SecretName;
 use serde::Serialize;
 
 use crate::plan::{GatewayRow, PlatformPlan, TrunkRow};
@@ -44,7 +45,7 @@ pub(in crate::freeswitch) fn of_profile<'a>(
 /// None when it is to register and its name or password is missing: FreeSWITCH would refuse it.
 fn gateway<'a>(trunk: &'a TrunkRow, row: &'a GatewayRow, name: String) -> Option<Gateway<'a>> {
     let registration = trunk.registration.as_ref();
-    let password = trunk.secrets.get("password").filter(|password| !password.is_empty());
+    let password = trunk.secrets.get(SecretName::Password).filter(|password| !password.is_empty());
     if registration.is_some_and(|registration| registration.username.is_empty() || password.is_none()) {
         return None;
     }

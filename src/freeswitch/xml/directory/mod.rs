@@ -7,6 +7,8 @@ mod user;
 mod voicemail;
 
 pub(super) use group::{Group, Member};
+pub(super) use sip_auth::Credentials;
+pub(super) use user::{Callee, User};
 pub(super) use voicemail::Mailbox;
 
 use serde::Serialize;

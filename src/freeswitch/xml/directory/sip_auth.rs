@@ -1,14 +1,24 @@
 //! A phone authenticates: registers, calls, subscribes, sends a message.
 
+use serde::Serialize;
+
 use super::Lookup;
+use super::user::User;
 use crate::freeswitch::xml::field::Field;
-use crate::freeswitch::xml::templates::AUTH;
 use crate::freeswitch::xml::{Answer, AnswerError, render};
 use crate::resources::sip_profile::Role;
 
 /// Longest Call-ID of a phone, in bytes. FreeSWITCH keeps that of a REGISTER as it is, and lists it with
 /// every registration; no honest phone has a longer one.
 const MAX_CALL_ID: usize = 256;
+
+/// Values of `directory/auth.xml`.
+#[derive(Serialize)]
+pub(in crate::freeswitch::xml) struct Credentials<'a> {
+    #[serde(flatten)]
+    pub user: User<'a>,
+    pub a1_hash: &'a str,
+}
 
 impl Lookup<'_> {
     /// The credentials' hash, if every name the phone gave is the same one. FreeSWITCH compares
@@ -22,9 +32,8 @@ impl Lookup<'_> {
         }
         // None without a password: FreeSWITCH lets a user in whose hash is empty.
         let Some(hash) = self.tenant.a1_hash(&user, self.domain) else { return Ok(Answer::NotFound) };
-        let [domain, id, tenant, context, time_zone] = self.texts(&user);
-        let texts = [domain, id, tenant, context, time_zone, ("a1_hash", &hash)];
-        Ok(render::user(&self.answers.templates, AUTH, &texts)?)
+        let values = Credentials { user: self.values(&user), a1_hash: hash };
+        Ok(render::document(&self.answers.templates, "directory/auth.xml", &values)?)
     }
 
     fn names_agree(&self, user: &str) -> bool {

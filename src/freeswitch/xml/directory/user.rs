@@ -1,25 +1,43 @@
-//! A user by name, and the texts that every document about one places.
+//! Answers about one user: variables, and the phones to call.
+
+use serde::Serialize;
 
 use super::Lookup;
 use super::phones::dial_string;
 use crate::freeswitch::xml::field::Field;
-use crate::freeswitch::xml::templates::{CALL, USER};
 use crate::freeswitch::xml::{Answer, AnswerError, render};
+
+/// Values of `directory/user.xml`, which every document about a user has.
+#[derive(Clone, Copy, Serialize)]
+pub(in crate::freeswitch::xml) struct User<'a> {
+    pub domain: &'a str,
+    pub user: &'a str,
+    pub tenant: &'a str,
+    pub context: &'a str,
+    pub time_zone: &'a str,
+}
+
+/// Values of `directory/call.xml`.
+#[derive(Serialize)]
+pub(in crate::freeswitch::xml) struct Callee<'a> {
+    #[serde(flatten)]
+    pub user: User<'a>,
+    pub dial_string: String,
+}
 
 impl Lookup<'_> {
     /// The user's variables: `user_exists`, `set_user`, `user_data`, the count of messages.
     pub(super) fn user(&self) -> Result<Answer, AnswerError> {
         let Some(user) = self.extension() else { return Ok(Answer::NotFound) };
-        Ok(render::user(&self.answers.templates, USER, &self.texts(user))?)
+        Ok(render::document(&self.answers.templates, "directory/user.xml", &self.values(user))?)
     }
 
     /// The user's phones.
     pub(super) fn user_call(&self) -> Result<Answer, AnswerError> {
         let Some(user) = self.extension() else { return Ok(Answer::NotFound) };
         let dial_string = dial_string(&self.answers.replica.platform(), user, self.domain);
-        let [domain, id, tenant, context, time_zone] = self.texts(user);
-        let texts = [domain, id, tenant, context, time_zone, ("dial_string", &dial_string)];
-        Ok(render::user(&self.answers.templates, CALL, &texts)?)
+        let values = Callee { user: self.values(user), dial_string };
+        Ok(render::document(&self.answers.templates, "directory/call.xml", &values)?)
     }
 
     /// The number of the extension that is asked for, by id: there are no aliases.
@@ -31,14 +49,14 @@ impl Lookup<'_> {
         Some(&extension.number)
     }
 
-    /// What every document about a user places.
-    pub(super) fn texts<'a>(&'a self, user: &'a str) -> [(&'static str, &'a str); 5] {
-        [
-            ("domain", self.domain),
-            ("user", user),
-            ("tenant", self.tenant.context()),
-            ("context", self.tenant.context()),
-            ("time_zone", &self.tenant.plan.tenant.time_zone),
-        ]
+    /// The values of every document about a user.
+    pub(super) fn values<'a>(&'a self, user: &'a str) -> User<'a> {
+        User {
+            domain: self.domain,
+            user,
+            tenant: self.tenant.context(),
+            context: self.tenant.context(),
+            time_zone: &self.tenant.plan.tenant.time_zone,
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! A voicemail box, for leaving and hearing messages.
 
+use crate::plan::SecretName;
 use serde::Serialize;
 
 use super::Lookup;
@@ -25,7 +26,8 @@ impl Lookup<'_> {
         };
         let row = &self.tenant.plan.tenant;
         // Text such as `user-choose` has a meaning of its own as a password.
-        let pin = extension.secrets.get("pin").filter(|pin| pin.bytes().all(|b| b.is_ascii_digit()));
+        let pin =
+            extension.secrets.get(SecretName::Pin).filter(|pin| pin.bytes().all(|b| b.is_ascii_digit()));
         let values = Mailbox {
             domain: self.domain,
             user: &extension.number,

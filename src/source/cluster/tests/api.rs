@@ -1,5 +1,5 @@
-//! An API server as far as a source asks one: lists in pages, watches with a history, single
-//! objects, metadata only where it is asked for, and every kind of failure on demand.
+//! A fake API server: lists in pages, watches with a history, single objects, metadata-only requests, and
+//! failures on demand.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -9,30 +9,32 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
-use hyper::StatusCode;
+use http::StatusCode;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-/// A fake API server, to be shared.
+/// A fake API server. Clones share one state.
 #[derive(Clone, Default)]
 pub struct Api(Arc<Mutex<Inner>>);
 
 #[derive(Default)]
 struct Inner {
     version: u64,
-    /// By plural, namespace (empty: none) and name.
+    /// By plural, namespace (empty for cluster-wide kinds) and name.
     objects: BTreeMap<(String, String, String), Value>,
-    history: Vec<Happened>,
-    /// Versions up to this one cannot be watched from.
-    forgotten: u64,
+    history: Vec<Event>,
+    /// Watches cannot start from versions below this one.
+    oldest_version: u64,
     watchers: Vec<Watcher>,
-    /// Status code for every request whose path ends so, or holds it with a query.
+    /// Status code for every request whose path ends with the key.
     failures: BTreeMap<String, u16>,
     requests: Vec<String>,
+    /// Plural of a kind whose watches end as soon as they begin.
+    closing: Option<&'static str>,
 }
 
 #[derive(Clone)]
-struct Happened {
+struct Event {
     version: u64,
     what: &'static str,
     plural: String,
@@ -48,15 +50,15 @@ struct Watcher {
 }
 
 impl Watcher {
-    fn tell(&self, happened: &Happened) -> bool {
-        let wanted = self.plural == happened.plural
-            && self.namespace.as_ref().is_none_or(|namespace| *namespace == happened.namespace);
-        !wanted
-            || self.line(json!({"type": happened.what, "object": cut(&happened.object, self.metadata_only)}))
+    fn send(&self, event: &Event) -> bool {
+        let wanted = self.plural == event.plural
+            && self.namespace.as_ref().is_none_or(|namespace| *namespace == event.namespace);
+        !wanted || self.line(event.what, cut(&event.object, self.metadata_only))
     }
 
-    fn line(&self, event: Value) -> bool {
-        self.lines.send(Ok(format!("{event}\n"))).is_ok()
+    /// Sends an event; as from a real server, its type comes first.
+    fn line(&self, what: &str, object: Value) -> bool {
+        self.lines.send(Ok(format!("{{\"type\":\"{what}\",\"object\":{object}}}\n"))).is_ok()
     }
 }
 
@@ -65,12 +67,12 @@ fn cut(object: &Value, metadata_only: bool) -> Value {
 }
 
 impl Api {
-    /// A client of it.
+    /// A client of this server.
     pub fn client(&self) -> kube::Client {
         kube::Client::new(Router::new().fallback(answer).with_state(self.clone()), "default")
     }
 
-    /// Creates or replaces an object: its plural, where it is, and the rest of it.
+    /// Creates or replaces an object.
     pub fn put(&self, plural: &str, namespace: &str, name: &str, mut object: Value) {
         let mut inner = self.0.lock().unwrap();
         inner.version += 1;
@@ -84,7 +86,7 @@ impl Api {
         metadata["managedFields"] = json!([{"manager": "kubectl"}]);
         let what = if inner.objects.contains_key(&key) { "MODIFIED" } else { "ADDED" };
         inner.objects.insert(key, object.clone());
-        inner.happened(what, plural, namespace, object);
+        inner.record(what, plural, namespace, object);
     }
 
     /// Deletes an object.
@@ -94,46 +96,49 @@ impl Api {
         let key = (plural.to_owned(), namespace.to_owned(), name.to_owned());
         let mut object = inner.objects.remove(&key).unwrap();
         object["metadata"]["resourceVersion"] = inner.version.to_string().into();
-        inner.happened("DELETED", plural, namespace, object);
+        inner.record("DELETED", plural, namespace, object);
     }
 
-    /// Forgets its history: whoever watches is told to list again.
-    pub fn forget(&self) {
+    /// Drops the history. All watches get 410 Gone as an event.
+    pub fn expire(&self) {
         let mut inner = self.0.lock().unwrap();
-        inner.forgotten = inner.version;
+        inner.oldest_version = inner.version;
         inner.history.clear();
-        let gone = json!({"type": "ERROR", "object": {"kind": "Status", "status": "Failure",
-            "code": 410, "reason": "Expired", "message": "too old resource version"}});
+        let gone = json!({"kind": "Status", "status": "Failure", "code": 410, "reason": "Expired",
+            "message": "too old resource version"});
         for watcher in inner.watchers.drain(..) {
-            watcher.line(gone.clone());
+            watcher.line("ERROR", gone.clone());
         }
     }
 
-    /// Breaks all watches off; those who come back find a longer history, or none if it is forgotten.
+    /// Breaks the connections of all watches.
     pub fn break_watches(&self) {
         for watcher in self.0.lock().unwrap().watchers.drain(..) {
             let _ = watcher.lines.send(Err(std::io::Error::other("connection reset")));
         }
     }
 
-    /// Forgets its history without a word.
-    pub fn forget_silently(&self) {
+    /// Drops the history. Running watches notice nothing; a new one from an old version gets 410 Gone.
+    pub fn expire_silently(&self) {
         let mut inner = self.0.lock().unwrap();
-        inner.forgotten = inner.version;
+        inner.oldest_version = inner.version;
         inner.history.clear();
     }
 
-    /// Sends a bookmark to all who watch a kind.
+    /// Sends a bookmark to all watches of a kind.
     pub fn bookmark(&self, plural: &str) {
         let mut inner = self.0.lock().unwrap();
         inner.version += 1;
         let version = inner.version.to_string();
         for watcher in inner.watchers.iter().filter(|watcher| watcher.plural == plural) {
-            watcher.line(json!({"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": version}}}));
+            let bookmark =
+                json!({"apiVersion": "v1", "kind": "Any", "metadata": {"resourceVersion": version}});
+            watcher.line("BOOKMARK", bookmark);
         }
     }
 
-    /// Fails every request whose path ends so; no longer for 200. For 0 the answer breaks off.
+    /// Answers every request whose path ends with `path` with a status code; 200 ends that. For 0 the connection
+    /// breaks during the answer.
     pub fn fail(&self, path: &str, code: u16) {
         let mut inner = self.0.lock().unwrap();
         if code == 200 {
@@ -143,26 +148,33 @@ impl Api {
         };
     }
 
-    /// How many watches there are of a kind.
+    /// Ends all watches of one kind as soon as they begin; `None` ends that.
+    pub fn close_watches_of(&self, plural: Option<&'static str>) {
+        let mut inner = self.0.lock().unwrap();
+        inner.closing = plural;
+        inner.watchers.retain(|watcher| Some(watcher.plural.as_str()) != plural);
+    }
+
+    /// Number of open watches of a kind.
     pub fn watching(&self, plural: &str) -> usize {
         let mut inner = self.0.lock().unwrap();
         inner.watchers.retain(|watcher| !watcher.lines.is_closed());
         inner.watchers.iter().filter(|watcher| watcher.plural == plural).count()
     }
 
-    /// Requests whose path and query hold this.
-    pub fn asked(&self, part: &str) -> Vec<String> {
+    /// Requests so far whose path and query contain `part`.
+    pub fn requests(&self, part: &str) -> Vec<String> {
         let inner = self.0.lock().unwrap();
         inner.requests.iter().filter(|request| request.contains(part)).cloned().collect()
     }
 }
 
 impl Inner {
-    fn happened(&mut self, what: &'static str, plural: &str, namespace: &str, object: Value) {
+    fn record(&mut self, what: &'static str, plural: &str, namespace: &str, object: Value) {
         let (plural, namespace) = (plural.to_owned(), namespace.to_owned());
-        let happened = Happened { version: self.version, what, plural, namespace, object };
-        self.watchers.retain(|watcher| watcher.tell(&happened));
-        self.history.push(happened);
+        let event = Event { version: self.version, what, plural, namespace, object };
+        self.watchers.retain(|watcher| watcher.send(&event));
+        self.history.push(event);
     }
 
     fn list(&self, plural: &str, namespace: &Option<String>, metadata_only: bool, query: &Query) -> Response {
@@ -172,7 +184,7 @@ impl Inner {
         let all: Vec<&Value> =
             self.objects.iter().filter(|(key, _)| here(key)).map(|(_, object)| object).collect();
         let from: usize = query.get("continue").map_or(0, |token| token.parse().unwrap());
-        // Smaller than asked for where there is little, so that every test reads several pages.
+        // Pages are smaller than requested, so that every test reads several.
         let limit = query["limit"].parse::<usize>().unwrap().min(3.max(all.len() / 10));
         let items: Vec<Value> =
             all.iter().skip(from).take(limit).map(|object| cut(object, metadata_only)).collect();
@@ -190,12 +202,15 @@ impl Inner {
     ) -> Response {
         let from: u64 = query["resourceVersion"].parse().unwrap();
         assert_eq!(query["allowWatchBookmarks"], "true");
-        if from < self.forgotten {
+        if from < self.oldest_version {
             return refuse(410);
+        }
+        if self.closing == Some(plural) {
+            return Body::empty().into_response();
         }
         let (lines, receiver) = mpsc::unbounded_channel();
         let watcher = Watcher { plural: plural.to_owned(), namespace, metadata_only, lines };
-        self.history.iter().filter(|happened| happened.version > from).all(|happened| watcher.tell(happened));
+        self.history.iter().filter(|event| event.version > from).all(|event| watcher.send(event));
         self.watchers.push(watcher);
         let lines =
             futures::stream::unfold(receiver, async |mut receiver| Some((receiver.recv().await?, receiver)));

@@ -1,0 +1,84 @@
+//! Hostile text in every string field of every kind.
+
+use centrex::source::manifest;
+use centrex::source::validate::kinds;
+use serde_json::Value;
+
+/// What FreeSWITCH, XML, SQL, a shell or a log would take for more than text.
+const HOSTILE: &[&str] = &[
+    "${system(id)}",
+    "$${base_dir}",
+    "a${x}",
+    "\"/><action application=\"system\" data=\"id\"/>",
+    "a\nb",
+    "a\r\nb",
+    "a\tb",
+    "a\0b",
+    "a\u{1b}[31mb",
+    "a,b",
+    "a|b",
+    "a:_:b",
+    "^^:x=1",
+    "{x=1}a",
+    "[x=1]a",
+    "<b>",
+    "a<b",
+    "a>b",
+    "a'b",
+    "a\"b",
+    "a`id`b",
+    "a\\b",
+    "X-PRE-PROCESS",
+];
+
+/// Pointers to all strings of a manifest.
+fn strings(value: &Value, at: String, found: &mut Vec<String>) {
+    match value {
+        Value::String(_) => found.push(at),
+        Value::Array(items) => {
+            items.iter().enumerate().for_each(|(index, item)| strings(item, format!("{at}/{index}"), found));
+        }
+        Value::Object(map) => {
+            for (key, inner) in map {
+                strings(inner, format!("{at}/{}", key.replace('~', "~0").replace('/', "~1")), found);
+            }
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn hostile_text_is_refused_in_every_string_field() {
+    let samples: Vec<Value> =
+        serde_saphyr::from_multiple(include_str!("manifests/every-field.yaml")).unwrap();
+    let (mut tried, mut accepted) = (0, Vec::new());
+    for sample in &samples {
+        let kind = sample["kind"].as_str().unwrap();
+        if sample["apiVersion"] == "v1" {
+            continue; // a Secret's text is opaque until something uses it as a password or a PIN
+        }
+        let mut fields = Vec::new();
+        strings(sample, String::new(), &mut fields);
+        for field in &fields {
+            if field.starts_with("/metadata/annotations") || field == "/metadata/resourceVersion" {
+                continue; // the API server's business: read by nothing here, stored and served nowhere
+            }
+            for hostile in HOSTILE {
+                let mut changed = sample.clone();
+                *changed.pointer_mut(field).unwrap() = Value::from(*hostile);
+                tried += 1;
+                match manifest::read(changed, kinds().unwrap()) {
+                    Ok(_) => accepted.push(format!("{kind} {field}: {hostile:?}")),
+                    Err(faults) => {
+                        let told = faults.iter().any(|fault| {
+                            !fault.violation.field.is_empty() && !fault.violation.message.is_empty()
+                        });
+                        assert!(told, "{kind} {field}: {hostile:?}: {faults:?}");
+                    }
+                }
+            }
+        }
+    }
+    assert!(tried > 3000, "only {tried} were tried");
+    assert_eq!(accepted, [""; 0]);
+}
