@@ -11,6 +11,7 @@ use crate::source::cluster::Watches;
 
 /// Interval of the log line during an outage.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
+const CONSEQUENCE: &str = "trying again, and the resources read so far stay in force";
 
 /// The reachability of the API server, as it was logged last.
 pub struct ApiServer {
@@ -30,11 +31,11 @@ impl ApiServer {
         let (now, url) = (Instant::now(), &self.url);
         match (watches.away(), self.outage) {
             (Some(why), None) => {
-                warn!(%url, "{why}; trying again, and the resources read so far stay in force");
+                warn!(%url, "{why}; {CONSEQUENCE}");
                 self.outage = Some((now, now));
             }
             (Some(why), Some((since, logged))) if logged.elapsed() >= LOG_INTERVAL => {
-                warn!(%url, seconds = since.elapsed().as_secs(), "{why}; trying again, and the resources read so far stay in force");
+                warn!(%url, seconds = since.elapsed().as_secs(), "{why}; {CONSEQUENCE}");
                 self.outage = Some((since, now));
             }
             (None, Some((since, _))) => {

@@ -127,7 +127,7 @@ impl Operator {
         self.step_down();
     }
 
-    /// Applies changes of the watches. Until the first list of every kind is complete, they are only collected.
+    /// Applies changes of the watches. Until the first list of every kind is complete, changes are collected.
     fn apply_changes(&mut self, update: Update, inbox: &mut mpsc::Receiver<Update>) {
         let Update { mut changes, mut complete } = update;
         while let Ok(next) = inbox.try_recv() {
@@ -240,7 +240,7 @@ impl Operator {
 /// The next event of a session; never, without a session.
 async fn session_event(session: &mut Option<LeaderSession>) -> LoopEvent {
     let Some(session) = session else { return std::future::pending().await };
-    let has_store = session.has_store;
+    let (has_store, store_error) = (session.has_store, &mut session.store_error);
     tokio::select! {
         biased;
         () = session.ended.cancelled() => LoopEvent::Lost,
@@ -252,7 +252,7 @@ async fn session_event(session: &mut Option<LeaderSession>) -> LoopEvent {
             }
             Err(_) => LoopEvent::Lost,
         },
-        Ok(()) = session.store_error.changed(), if !has_store => match *session.store_error.borrow_and_update() {
+        Ok(()) = store_error.changed(), if !has_store => match *store_error.borrow_and_update() {
             Some(category) => LoopEvent::StoreFailed(category),
             None => LoopEvent::Tick,
         },

@@ -101,8 +101,8 @@ pub fn trace(
         }
         None => None,
     };
-    // A key that is no secret: the XML can be passed on, and is the same for two states. It signs transfers and
-    // names gateways.
+    // A key that is no secret: the XML can be passed on, and is the same for two states. It signs
+    // transfers and names gateways.
     let key = SigningKey::of_nobody();
     let followed = BTreeSet::new();
     let mut query = Query {

@@ -24,8 +24,8 @@ pub struct State {
 }
 
 impl State {
-    /// Copies the ids of the tenant and of the trunks from another state. Ids of a folder are derived from names,
-    /// ids of a cluster are its own: neither is a difference between two calls.
+    /// Copies the ids of the tenant and of the trunks from another state. Ids of a folder are derived from
+    /// names, ids of a cluster are its own: neither is a difference between two calls.
     pub fn copy_identities(&mut self, other: &Self) {
         self.plan.tenant.id = other.plan.tenant.id;
         for (name, trunk) in &mut self.platform.trunks {
@@ -74,8 +74,8 @@ fn refused_note(of: &str, world: &CompiledPlans) -> Option<String> {
     let first = wrong.next()?;
     let more = wrong.count();
     Some(format!(
-        "the call is traced without the refused resources of the {of}; a running system would keep their previous \
-         versions in force. {first}, and {more} more (centrex check shows all)"
+        "the call is traced without the refused resources of the {of}; a running system would keep their \
+         previous versions in force. {first}, and {more} more (centrex check shows all)"
     ))
 }
 

@@ -278,7 +278,8 @@ impl Follower {
             tracing::warn!(
                 tenants = now.iter().flatten().count(),
                 platform = now.contains(&None),
-                "Postgres was set back to an older state; the later state is served until the leader has compared the two"
+                "Postgres was set back to an older state; the later state is served until the leader has \
+                 compared the two"
             );
         }
         if before > 0 && now.is_empty() {
