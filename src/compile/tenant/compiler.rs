@@ -33,8 +33,7 @@ pub struct ByAge {
     pub id: Id,
 }
 
-/// Why a reference cannot be used.
-
+/// A tenant while it is compiled: what the stages read, and the problems and decisions so far.
 pub struct TenantCompiler<'a> {
     pub snapshot: &'a TenantSnapshot,
     pub platform_snapshot: &'a PlatformSnapshot,
