@@ -145,7 +145,7 @@ async fn samples_are_seen_as_the_folder_source_sees_them_and_followed() {
     outage(&cluster, &mut source).await;
 
     // Deleting a namespace deletes everything in it.
-    cluster.kubectl_ok(&["delete", "namespace", "globex", "--timeout=90s"]);
+    cluster.kubectl_ok(&["delete", "namespace", "globex", "--timeout=300s"]);
     source
         .until("all of globex gone", |source| !source.objects.keys().any(|key| key.contains("globex")))
         .await;

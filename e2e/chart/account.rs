@@ -79,7 +79,7 @@ async fn it_works_with_the_charts_rights() {
     // Not at once: an API server that has just been given a CRD says 429 to its kind for a moment.
     let found = until(DEADLINE, || site.get("default", "switch/switch-1"));
     assert!(found.is_some(), "no Switch\n{}", operator.log());
-    site.cluster.kubectl_ok(&["delete", "tenant", "north", "-n", "north", "--timeout=60s"]);
+    site.cluster.kubectl_ok(&["delete", "tenant", "north", "-n", "north", "--timeout=300s"]);
     had_its_rights(&operator);
     drop((switch, operator));
 }

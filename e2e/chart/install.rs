@@ -76,7 +76,7 @@ fn it_is_installed_upgraded_and_uninstalled() {
 
 fn a_phone_system_is_applied_while_the_operator_is_away(helm: &Helm<'_>) {
     let cluster = helm.cluster;
-    cluster.kubectl_ok(&["wait", "--for=condition=Established", "--timeout=60s", "crd", "--all"]);
+    cluster.kubectl_ok(&["wait", "--for=condition=Established", "--timeout=300s", "crd", "--all"]);
     // Its webhook cannot answer here, and does not prevent any apply.
     cluster.kubectl_ok(&["apply", "-f", "deploy/samples"]);
     assert!(cluster.kubectl_ok(&["get", "pbx", "-A", "-o", "name"]).lines().count() > 20);

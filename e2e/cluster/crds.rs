@@ -17,7 +17,7 @@ fn installed(cluster: &Cluster) -> Vec<String> {
 fn install(cluster: &Cluster, how: &[&str]) {
     // `kubectl_ok` refuses warnings, which come on standard error.
     cluster.kubectl_ok(&[&["apply", "-f", "crds"], how].concat());
-    cluster.kubectl_ok(&["wait", "--for=condition=Established", "--timeout=60s", "-f", "crds"]);
+    cluster.kubectl_ok(&["wait", "--for=condition=Established", "--timeout=300s", "-f", "crds"]);
     assert_eq!(installed(cluster).len(), crd::KINDS.len());
     let all: Value = serde_json::from_str(&cluster.kubectl_ok(&["get", "-o", "json", "-f", "crds"])).unwrap();
     for definition in all["items"].as_array().unwrap() {

@@ -126,7 +126,7 @@ impl Cluster {
         static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
         let _guard = ONE_AT_A_TIME.lock();
         self.kubectl_ok(&["apply", "--server-side", "--force-conflicts", "-f", "crds"]);
-        self.kubectl_ok(&["wait", "--for=condition=Established", "--timeout=60s", "-f", "crds"]);
+        self.kubectl_ok(&["wait", "--for=condition=Established", "--timeout=300s", "-f", "crds"]);
     }
 
     /// What was written through the API server so far, by kind.

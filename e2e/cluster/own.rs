@@ -32,7 +32,7 @@ async fn it_keeps_what_is_stored_and_counts_what_is_written() {
     // The controllers came back too: they empty a namespace that goes.
     cluster.kubectl_ok(&["create", "namespace", "gone"]);
     cluster.kubectl_ok(&["create", "configmap", "inside", "--namespace=gone"]);
-    cluster.kubectl_ok(&["delete", "namespace", "gone", "--timeout=60s"]);
+    cluster.kubectl_ok(&["delete", "namespace", "gone", "--timeout=300s"]);
     maps.delete("kept", &DeleteParams::default()).await.unwrap();
 
     let directory = cluster.kubeconfig().parent().unwrap().to_owned();

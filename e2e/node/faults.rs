@@ -82,13 +82,13 @@ pub fn reboot_without_postgres(site: &mut Site) {
     let generation = "jsonpath={.metadata.generation}";
     let generation = site.cluster.kubectl_ok(&["get", "extension", "bob", "-n", "acme", "-o", generation]);
     let path = "--for=jsonpath={.status.conditions[?(@.type=='Ready')].observedGeneration}";
-    let wait = ["wait", "-n", "acme", "extension/bob", "--timeout=90s", &format!("{path}={generation}")];
+    let wait = ["wait", "-n", "acme", "extension/bob", "--timeout=300s", &format!("{path}={generation}")];
     let output = site.cluster.kubectl(&wait);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     site.cluster.kubectl_ok(&[
         "wait",
         "--for=condition=Ready",
-        "--timeout=90s",
+        "--timeout=300s",
         "-n",
         "acme",
         "extension/bob",

@@ -36,7 +36,7 @@ pub fn samples(site: &mut Site) {
     });
     assert!(refused.is_empty(), "{refused:#?}");
     let wait =
-        ["wait", "--for=condition=Ready", "--timeout=120s", "-n", "acme", "--all", "extensions,tenants"];
+        ["wait", "--for=condition=Ready", "--timeout=300s", "-n", "acme", "--all", "extensions,tenants"];
     let output = site.cluster.kubectl(&wait);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }

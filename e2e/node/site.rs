@@ -137,7 +137,7 @@ impl Site {
     /// Waits until all pods of the release are there and ready.
     pub fn rolled_out(&self) {
         for object in ["deployment/centrex-operator", "statefulset/centrex-switch"] {
-            let arguments = ["rollout", "status", "-n", NAME, object, "--timeout=150s"];
+            let arguments = ["rollout", "status", "-n", NAME, object, "--timeout=300s"];
             let output = self.cluster.kubectl(&arguments);
             assert!(output.status.success(), "{object} is not rolled out\n{}", self.state());
         }

@@ -14,14 +14,14 @@ async fn retained_data_are_adopted_and_deleted_data_are_gone() {
     site.wait_for("keep", "extension/e100", "Ready=True Ready");
     let schema = site.schema("keep", "keep").await.unwrap();
     let id = site.get("keep", "tenant/keep").unwrap()["status"]["tenantId"].as_str().unwrap().to_owned();
-    site.cluster.kubectl_ok(&["delete", "tenant", "-n", "keep", "keep", "--timeout=60s"]);
+    site.cluster.kubectl_ok(&["delete", "tenant", "-n", "keep", "keep", "--timeout=300s"]);
     assert_eq!(site.schema("keep", "keep").await, None, "it is served no more");
     assert_eq!(site.count(&format!("SELECT count(*) FROM {schema}.extensions")).await, 1);
     let events = site.events("keep", "Retained");
     assert!(events.len() == 1 && events[0].contains(&id) && events[0].contains(&schema), "{events:?}");
 
     // Its events go with its namespace; the Lease's does not, and is found as docs/restore.md says.
-    site.cluster.kubectl_ok(&["delete", "namespace", "keep", "--timeout=60s"]);
+    site.cluster.kubectl_ok(&["delete", "namespace", "keep", "--timeout=300s"]);
     let find =
         super::restore::documented("the event on the operator's Lease").replace("-n centrex", "-n default");
     let arguments: Vec<_> = find.lines().last().unwrap().split_whitespace().skip(1).collect();
@@ -42,7 +42,7 @@ async fn retained_data_are_adopted_and_deleted_data_are_gone() {
     assert_eq!(site.schema("keep", "keep").await.as_deref(), Some(schema.as_str()));
 
     // Delete: nothing is left.
-    site.cluster.kubectl_ok(&["delete", "tenant", "-n", "keep", "keep", "--timeout=60s"]);
+    site.cluster.kubectl_ok(&["delete", "tenant", "-n", "keep", "keep", "--timeout=300s"]);
     let left = format!("SELECT count(*) FROM pg_namespace WHERE nspname = '{schema}'");
     assert_eq!(site.count(&left).await, 0);
     assert_eq!(site.count(&format!("SELECT count(*) FROM pg_roles WHERE rolname = '{schema}'")).await, 0);
@@ -58,7 +58,7 @@ async fn a_namespace_goes_while_the_operator_is_down_and_while_it_is_up() {
         site.wait_for(name, &format!("tenant/{name}"), "Programmed=True Programmed");
     }
     let down = site.schema("down", "down").await.unwrap();
-    site.cluster.kubectl_ok(&["delete", "namespace", "up", "--timeout=90s"]);
+    site.cluster.kubectl_ok(&["delete", "namespace", "up", "--timeout=300s"]);
     assert_eq!(site.schema("up", "up").await, None);
 
     operator.end("-KILL");
@@ -67,7 +67,7 @@ async fn a_namespace_goes_while_the_operator_is_down_and_while_it_is_up() {
     let remaining = ["--for=condition=NamespaceFinalizersRemaining", "--timeout=300s", "namespace/down"];
     site.cluster.kubectl_ok(&[&["wait"], &remaining[..]].concat());
     let _operator = site.operator(&[]);
-    site.cluster.kubectl_ok(&["wait", "--for=delete", "namespace/down", "--timeout=90s"]);
+    site.cluster.kubectl_ok(&["wait", "--for=delete", "namespace/down", "--timeout=300s"]);
     assert_eq!(site.count(&format!("SELECT count(*) FROM pg_namespace WHERE nspname = '{down}'")).await, 0);
 }
 
@@ -78,7 +78,7 @@ async fn the_crds_go_first() {
     site.tenant("last", ", deletionPolicy: Delete");
     site.cluster.apply(&site.extension("last", 100));
     site.wait_for("last", "tenant/last", "Programmed=True Programmed");
-    site.cluster.kubectl_ok(&["delete", "-f", "crds", "--timeout=90s"]);
+    site.cluster.kubectl_ok(&["delete", "-f", "crds", "--timeout=300s"]);
     assert_eq!(site.count("SELECT count(*) FROM public.tenants").await, 0);
 
     // And come back: the operator has waited for them.
@@ -115,6 +115,6 @@ async fn a_deletion_that_cannot_end_says_why() {
     let grant =
         format!("ALTER SCHEMA {schema} OWNER TO {schema}; GRANT {schema} TO centrex WITH ADMIN OPTION");
     sqlx::raw_sql(sqlx::AssertSqlSafe(grant)).execute(&mut admin).await.unwrap();
-    site.cluster.kubectl_ok(&["wait", "-n", "stuck", "--for=delete", "tenant/stuck", "--timeout=90s"]);
+    site.cluster.kubectl_ok(&["wait", "-n", "stuck", "--for=delete", "tenant/stuck", "--timeout=300s"]);
     assert_eq!(site.count("SELECT count(*) FROM public.tenants WHERE name <> 'other'").await, 0);
 }

@@ -103,7 +103,7 @@ async fn killed_at_ten_moments_of_a_bulk_apply() {
         "-n",
         "bulk",
         "--for=condition=Ready",
-        "--timeout=120s",
+        "--timeout=300s",
         "--all",
         "extensions",
     ]);

@@ -122,7 +122,7 @@ impl Site {
             self.cluster.kubectl_ok(&[
                 "wait",
                 "--for=condition=Ready",
-                "--timeout=120s",
+                "--timeout=300s",
                 "-A",
                 "--all",
                 kinds,

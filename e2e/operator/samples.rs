@@ -18,7 +18,7 @@ async fn samples_become_ready_and_a_restart_writes_nothing() {
     assert!(site.conditions("acme", "tenant/acme").contains(&"Ready=Unknown NoSwitches".to_owned()));
 
     let switch = site.switch("switch-1");
-    let wait = ["wait", "--for=condition=Ready", "--timeout=90s", "--all-namespaces", "--all", ALL];
+    let wait = ["wait", "--for=condition=Ready", "--timeout=300s", "--all-namespaces", "--all", ALL];
     site.cluster.kubectl_ok(&wait);
     let listed = site.cluster.kubectl_ok(&["get", "pbx", "-A"]);
     assert!(

@@ -49,7 +49,7 @@ async fn the_truth_of_each_resource_is_told() {
     assert!(events.as_ref().unwrap().len() <= terms, "{events:?} in {terms} terms");
 
     // The loser's end touches nothing of the winner; the winner's end gives the domain free.
-    site.cluster.kubectl_ok(&["delete", "tenant", "-n", "south", "south", "--timeout=60s"]);
+    site.cluster.kubectl_ok(&["delete", "tenant", "-n", "south", "south", "--timeout=300s"]);
     site.wait_for("north", "tenant/north", "Ready=True Ready");
     assert!(site.schema("north", "north").await.is_some());
     site.cluster.apply(
@@ -57,7 +57,7 @@ async fn the_truth_of_each_resource_is_told() {
          spec: {domains: [north.example.com]}\n",
     );
     site.wait_for("south", "tenant/south", "Accepted=False Conflict");
-    site.cluster.kubectl_ok(&["delete", "tenant", "-n", "north", "north", "--timeout=60s"]);
+    site.cluster.kubectl_ok(&["delete", "tenant", "-n", "north", "north", "--timeout=300s"]);
     site.wait_for("south", "tenant/south", "Ready=True Ready");
     site.wait_for("north", "extension/e100", "Ready=False RefNotFound");
 }
@@ -71,7 +71,7 @@ async fn a_number_moves_between_tenants() {
     site.cluster.kubectl_ok(&[
         "wait",
         "--for=condition=Ready",
-        "--timeout=90s",
+        "--timeout=300s",
         "-n",
         "acme",
         "--all",

@@ -72,7 +72,7 @@ async fn what_cannot_be_read_at_the_start_is_not_taken_for_gone() {
         site.wait_for(name, "extension/e102", "Programmed=True Programmed");
         assert_eq!(stored(schema).await, 3, "{schema}");
     }
-    site.cluster.kubectl_ok(&["delete", "tenant", "-n", "north", "north", "--timeout=60s"]);
+    site.cluster.kubectl_ok(&["delete", "tenant", "-n", "north", "north", "--timeout=300s"]);
     let left = format!("SELECT count(*) FROM pg_namespace WHERE nspname = '{}'", schemas[0]);
     let gone = until(DEADLINE, || site.get("north", "tenant/north").is_none().then_some(()));
     assert!(gone.is_some() && site.count(&left).await == 0);
@@ -101,5 +101,5 @@ async fn a_name_that_is_too_long_is_refused_and_one_stored_before_is_told_of() {
     let told = until(DEADLINE, || site.events("north", "Unreadable").into_iter().next());
     assert!(told.as_ref().is_some_and(|note| note.contains("metadata.name")), "{told:?}\n{}", operator.log());
     // It can be deleted, as ever.
-    site.cluster.kubectl_ok(&["delete", "extension", "-n", "north", &"e".repeat(64), "--timeout=60s"]);
+    site.cluster.kubectl_ok(&["delete", "extension", "-n", "north", &"e".repeat(64), "--timeout=300s"]);
 }

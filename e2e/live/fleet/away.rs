@@ -27,7 +27,7 @@ async fn tenants_that_went_meanwhile_have_no_calls() {
     // One that is deleted, with its namespace.
     member.kill_sidecar();
     member.forget();
-    fleet.site.cluster.kubectl_ok(&["delete", "tenant", "-n", "globex", "globex", "--timeout=60s"]);
+    fleet.site.cluster.kubectl_ok(&["delete", "tenant", "-n", "globex", "globex", "--timeout=300s"]);
     member.start_sidecar(&fleet.site);
     globex.ends(&*member);
     fleet.site.wait_for("default", "switch/a", "Drifted=False AsPlanned");
