@@ -107,9 +107,9 @@ fn what_cannot_be_parsed_is_refused_with_its_line() {
         ("null.yaml", b"a: 1\nnull: 2\n", 2, "null is not allowed here"),
         ("second.yaml", b"a: 1\n...\nb: 1\n", 3, "another document begins here"),
         ("itself.yaml", b"a: &a [*a]\n", 1, "cannot contain itself"),
-        ("anchor.yaml", b"# none\n---\n---\na: *b\n", 4, "no such anchor"),
+        ("anchor.yaml", b"# none\n---\n---\na: *b\n", 4, "an anchor that does not exist"),
         ("text.yaml", b"just text", 1, "must be a manifest"),
-        ("half.yaml", b"apiVersion: centrex.dev/v1alpha1\nkind: Exten", 2, "is no kind"),
+        ("half.yaml", b"apiVersion: centrex.dev/v1alpha1\nkind: Exten", 2, "is not a kind"),
     ];
     for (name, bytes, line, part) in cases {
         let (_directory, reading) = read(&[(name, bytes)]);

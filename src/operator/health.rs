@@ -17,7 +17,8 @@ use super::metrics::Metrics;
 use crate::http::metrics::scrape;
 use crate::source::cluster::Watches;
 
-/// How long a watch may be silent: bookmarks arrive about once a minute, and a watch is renewed every five.
+/// How long a watch may be silent: bookmarks arrive about once a minute, and a watch is renewed every two or
+/// three minutes.
 const MAX_WATCH_SILENCE: Duration = Duration::from_secs(600);
 /// How long one turn of the reconcile loop may take: the largest tenant compiles within seconds.
 const MAX_LOOP_TURN: Duration = Duration::from_secs(120);
