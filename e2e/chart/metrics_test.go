@@ -17,7 +17,7 @@ func known(t *testing.T, metric string) bool {
 	if metric == "up" {
 		return true
 	}
-	file, name := "switch", strings.TrimPrefix(metric, "centrex_")
+	file, name := "freeswitch/listener", strings.TrimPrefix(metric, "centrex_")
 	if operator, ours := strings.CutPrefix(name, "operator_"); ours {
 		file, name = "operator", operator
 	}

@@ -35,7 +35,7 @@ pub fn sidecar(site: &mut Site) {
 /// Kills a program while a call is up, which must go on; the seconds until the pods are ready.
 fn killed(site: &mut Site, program: &str, word: &str, component: &str, meanwhile: impl Fn(&Site)) -> f32 {
     let mut talk = site.call_that_is_up(TALK);
-    let truth = Truth::begin(site);
+    let truth = Truth::begin(site, Duration::ZERO);
     let start = Instant::now();
     site.node.kill(program, word, || meanwhile(site));
     site.wait_until("that its pods are ready", || site.pods_ready(component));
@@ -47,7 +47,7 @@ fn killed(site: &mut Site, program: &str, word: &str, component: &str, meanwhile
 }
 
 pub fn freeswitch(site: &mut Site) {
-    let truth = Truth::begin(site);
+    let truth = Truth::begin(site, Duration::ZERO);
     let start = Instant::now();
     site.node.kill("freeswitch", "", || ());
     site.wait_until("407 to a new call", || takes_calls(NODE));
@@ -63,8 +63,11 @@ pub fn freeswitch(site: &mut Site) {
     truth.end("a killed FreeSWITCH");
 }
 
+/// How long a switch may answer from its last good state after a power cut, before it has read Postgres.
+const LAST_GOOD: Duration = Duration::from_secs(10);
+
 pub fn reboot(site: &mut Site) {
-    let truth = Truth::begin(site);
+    let truth = Truth::begin(site, LAST_GOOD);
     rebooted(site, "a power cut");
     site.wait_until("the operator", || site.pods_ready("operator"));
     site.calls_are_answered();

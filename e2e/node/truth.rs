@@ -1,7 +1,9 @@
 //! Whether statuses say the truth while programs are killed.
 //!
 //! Alice's name is changed again and again. Each time her status is read, the switch is asked for a call of hers
-//! right after: a status that says `Live` of a name which the switch does not have yet is a lie.
+//! right after: a status that says `Live` of a name which the switch does not have yet is a lie. After a power cut
+//! the switch answers from its last good state until it has read Postgres, and the status is still that of before:
+//! that may last for a moment, and is measured.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -42,11 +44,16 @@ struct Comparisons {
     changes: u64,
     statuses: usize,
     lies: Vec<String>,
+    /// Since when the switch answers something older than the status says.
+    older_since: Option<Instant>,
+    /// The longest that it did.
+    older: Duration,
 }
 
 impl Truth {
-    /// Begins, from the network outside the node.
-    pub fn begin(site: &Site) -> Self {
+    /// Begins, from the network outside the node. The switch may answer something older than the status says for no
+    /// longer than `grace`.
+    pub fn begin(site: &Site, grace: Duration) -> Self {
         let id = "jsonpath={.status.tenantId}";
         let tenant = site.cluster.kubectl_ok(&["get", "tenant", "acme", "-n", "acme", "-o", id]);
         let credentials = |password| BASE64_STANDARD.encode(format!("freeswitch:{password}"));
@@ -57,6 +64,7 @@ impl Truth {
             network: site.node.own_network(),
             call: call.replace(RECORDED_TENANT, &tenant),
             names: BTreeMap::new(),
+            grace,
             told: Comparisons::default(),
         };
         let ended = Arc::new(AtomicBool::new(false));
@@ -79,8 +87,13 @@ impl Truth {
     /// Ends: there was no lie.
     pub fn end(self, meanwhile: &str) {
         self.ended.store(true, Ordering::Relaxed);
-        let Comparisons { changes, statuses, lies } = self.thread.join().expect("a watch");
-        eprintln!("{meanwhile}: {changes} changes, {statuses} statuses compared, {} lies", lies.len());
+        let Comparisons { changes, statuses, lies, older, .. } = self.thread.join().expect("a watch");
+        eprintln!(
+            "{meanwhile}: {changes} changes, {statuses} statuses compared, {} lies, answers older than the status for \
+             {:.1} s",
+            lies.len(),
+            older.as_secs_f32()
+        );
         assert!(statuses > 0, "no status was compared");
         assert!(lies.is_empty(), "{lies:#?}");
     }
@@ -94,6 +107,8 @@ struct Watch {
     call: String,
     /// The number in the name, by the generation of the spec.
     names: BTreeMap<i64, u64>,
+    /// How long the switch may answer something older than the status says.
+    grace: Duration,
     told: Comparisons,
 }
 
@@ -116,10 +131,7 @@ impl Watch {
                 && let Some(answered) = self.answered()
             {
                 self.told.statuses += 1;
-                if answered < said {
-                    let lie = format!("Live is said of change {said}, and {answered} is answered");
-                    self.told.lies.push(lie);
-                }
+                self.compare(said, answered);
                 if said == self.told.changes {
                     return true;
                 }
@@ -127,6 +139,18 @@ impl Watch {
             std::thread::sleep(PAUSE);
         }
         false
+    }
+
+    fn compare(&mut self, said: u64, answered: u64) {
+        if answered >= said {
+            self.told.older_since = None;
+            return;
+        }
+        let since = self.told.older_since.get_or_insert_with(Instant::now).elapsed();
+        self.told.older = self.told.older.max(since);
+        if since >= self.grace {
+            self.told.lies.push(format!("Live is said of change {said}, and {answered} is answered"));
+        }
     }
 
     /// The last change that her status says to be `Live`.
