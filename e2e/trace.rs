@@ -245,7 +245,7 @@ async fn what_the_switches_have_is_asked_of_the_database() {
     for change in Folder::read_once(&[world()]).unwrap().changes {
         seen.apply(change);
     }
-    let mut compiled = compile::world(&seen);
+    let mut compiled = compile::all(&seen);
     // As on a cluster: identities that no folder gives.
     compiled.tenants[0].1.tenant.id = Uuid::from_u128(7);
     compiled.platform.trunks.values_mut().for_each(|trunk| trunk.id = Uuid::now_v7());

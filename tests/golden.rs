@@ -76,7 +76,7 @@ pub fn compiled(input: &Path) -> CompiledPlans {
     for change in reading.changes {
         index.apply(change);
     }
-    compile::world(&index)
+    compile::all(&index)
 }
 
 #[test]

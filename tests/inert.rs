@@ -275,7 +275,7 @@ proptest! {
         let view = TenantView::new(plan(&texts));
         let platform = platform(&texts);
         let key = SigningKey::new([3; 32]);
-        let media = MediaRoot::of_nobody();
+        let media = MediaRoot::dummy();
         let [leg, caller_name, disposition, dialled] = &foreign;
         for caller in [Caller::Extension("caller".into()), Caller::Extension(texts[0].clone()), Caller::Outside] {
             let call = Call {
@@ -292,7 +292,7 @@ proptest! {
                 media: &media,
                 is_recorded: false,
             is_answered: false,
-                listener: Tracer::NOBODY,
+                tracer: Tracer::OFF,
             };
             let numbers = [
                 "1000", "1002", "2001", "2002", "2003", "3001", "4001", "5001", "*97", "*981002", "*5701", "*43",
@@ -302,7 +302,7 @@ proptest! {
                 assert_inert(&call.dialled(number));
             }
             for number in view.plan.numbers.values() {
-                assert_inert(&call.came_in(&number.trunk, &number.number).unwrap());
+                assert_inert(&call.inbound(&number.trunk, &number.number).unwrap());
             }
             for (kind, name) in [
                 (DestinationKind::Extension, "hostile"),
@@ -329,7 +329,7 @@ fn honest_text_places_the_calls() {
     let view = TenantView::new(plan(&texts));
     let platform = platform(&texts);
     let key = SigningKey::new([3; 32]);
-    let media = MediaRoot::of_nobody();
+    let media = MediaRoot::dummy();
     let call = Call {
         view: &view,
         platform: &platform,
@@ -344,7 +344,7 @@ fn honest_text_places_the_calls() {
         media: &media,
         is_recorded: false,
         is_answered: false,
-        listener: Tracer::NOBODY,
+        tracer: Tracer::OFF,
     };
     for (number, last) in [
         ("1001", "transfer"),

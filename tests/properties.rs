@@ -43,7 +43,7 @@ fn same(a: &CompiledPlans, b: &CompiledPlans) -> bool {
 /// Dials everything there is and goes on after everything: no answer may panic or recurse.
 fn dial_all(compiled: &CompiledPlans) {
     let key = SigningKey::new([5; 32]);
-    let media = MediaRoot::of_nobody();
+    let media = MediaRoot::dummy();
     for (_, plan) in &compiled.tenants {
         let view = TenantView::new(plan.clone());
         for caller in [Caller::Extension("a".into()), Caller::Outside] {
@@ -61,13 +61,13 @@ fn dial_all(compiled: &CompiledPlans) {
                 media: &media,
                 is_recorded: false,
                 is_answered: false,
-                listener: Tracer::NOBODY,
+                tracer: Tracer::OFF,
             };
             for number in dialled(plan) {
                 assert!(!call.dialled(&number).actions.is_empty());
             }
             for row in plan.numbers.values() {
-                assert!(!call.came_in(&row.trunk, &row.number).unwrap().actions.is_empty());
+                assert!(!call.inbound(&row.trunk, &row.number).unwrap().actions.is_empty());
             }
             for (kind, name) in [
                 (DestinationKind::Extension, "a"),
@@ -100,7 +100,7 @@ proptest! {
     #[test]
     fn a_compiled_world_holds_together(drawn in worlds::valid()) {
         let objects = objects(&drawn);
-        let compiled = compile::world(&world(objects.clone()));
+        let compiled = compile::all(&world(objects.clone()));
         invariants::check(&objects, &compiled);
         dial_all(&compiled);
     }
@@ -125,22 +125,22 @@ proptest! {
     fn the_order_of_objects_does_not_matter(drawn in worlds::valid(), seed in any::<u64>()) {
         let mut objects = objects(&drawn);
         let first = world(objects.clone());
-        let compiled = compile::world(&first);
-        prop_assert!(same(&compiled, &compile::world(&first)), "compiled twice");
+        let compiled = compile::all(&first);
+        prop_assert!(same(&compiled, &compile::all(&first)), "compiled twice");
         objects.sort_by_key(|object| {
             use std::hash::{DefaultHasher, Hash, Hasher};
             let mut hasher = DefaultHasher::new();
             (seed, object.key()).hash(&mut hasher);
             hasher.finish()
         });
-        prop_assert!(same(&compiled, &compile::world(&world(objects))), "in another order");
+        prop_assert!(same(&compiled, &compile::all(&world(objects))), "in another order");
     }
 
     #[test]
     fn nothing_makes_compile_panic(drawn in worlds::wild(), before in worlds::valid()) {
         let wild = world(objects(&drawn));
-        let compiled = compile::world(&wild);
-        prop_assert!(same(&compiled, &compile::world(&world(objects(&drawn)))));
+        let compiled = compile::all(&wild);
+        prop_assert!(same(&compiled, &compile::all(&world(objects(&drawn)))));
         dial_all(&compiled);
         let before = compile_after(&world(objects(&before)), &InForcePlans::default());
         dial_all(&compile_after(&wild, &before.in_force).compiled);
@@ -202,7 +202,7 @@ fn many_circles_are_cut_together() {
         object
     });
     let objects: Vec<Object> = extensions.chain(built(&tenant)).collect();
-    let compiled = compile::world(&world(objects.clone()));
+    let compiled = compile::all(&world(objects.clone()));
     assert_eq!(compiled.tenants[0].1.extensions.len(), COUNT);
     invariants::check(&objects, &compiled);
 }
@@ -216,7 +216,7 @@ fn worlds_are_crowded() {
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
     let mut see = |what: &str, count: usize| *seen.entry(what.to_owned()).or_default() += count;
     for _ in 0..100 {
-        let compiled = compile::world(&world(objects(&draw.new_tree(&mut runner).unwrap().current())));
+        let compiled = compile::all(&world(objects(&draw.new_tree(&mut runner).unwrap().current())));
         for problem in &compiled.problems {
             see(&format!("{:?} {:?}", problem.reason, problem.effect), 1);
         }

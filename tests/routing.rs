@@ -34,7 +34,7 @@ fn compiled(manifests: &str) -> (PlatformPlan, TenantPlan) {
     for change in reading.changes {
         world.apply(change);
     }
-    let mut compiled = compile::world(&world);
+    let mut compiled = compile::all(&world);
     assert!(compiled.problems.is_empty(), "{:#?}", compiled.problems);
     (compiled.platform, compiled.tenants.remove(0).1)
 }
@@ -57,7 +57,7 @@ impl Office {
             platform,
             view: TenantView::new(plan),
             key: SigningKey::new([7; 32]),
-            media: MediaRoot::of_nobody(),
+            media: MediaRoot::dummy(),
             now: "2026-11-25T12:00:00+01:00".parse().unwrap(), // a Wednesday
             disposition: "",
             queue_cause: "",
@@ -87,7 +87,7 @@ impl Office {
             media: &self.media,
             is_recorded: false,
             is_answered: false,
-            listener: Tracer::NOBODY,
+            tracer: Tracer::OFF,
         }
     }
 
@@ -108,7 +108,7 @@ impl Office {
 
     fn comes_in(&self, number: &str) -> Answer {
         let (_, row) = self.view.public_number(number).unwrap();
-        self.call("outside").came_in(&row.trunk, number).unwrap()
+        self.call("outside").inbound(&row.trunk, number).unwrap()
     }
 
     /// The actions as `application data`, with names in the place of identities and signatures;

@@ -84,7 +84,7 @@ pub fn answers(manifests: &Path) -> Arc<Answers> {
     for change in reading.changes {
         world.apply(change);
     }
-    let compiled = compile::world(&world);
+    let compiled = compile::all(&world);
     assert!(compiled.problems.is_empty(), "{:?}", compiled.problems);
     let replica = Arc::new(Replica::default());
     replica.replace_platform(1, compiled.platform);

@@ -67,7 +67,7 @@ fn inbound_trunk(platform: &PlatformPlan, view: &TenantView, dialled: &str) -> O
     let by = |name: &&String| {
         let Some(trunk) = platform.trunks.get(*name) else { return false };
         digits::from_carrier(dialled, trunk.number_format, trunk.national.as_ref())
-            .is_some_and(|number| view.brought_by(name, &number).is_some())
+            .is_some_and(|number| view.inbound_number(name, &number).is_some())
     };
     view.plan.numbers.values().map(|row| &row.trunk).find(by).cloned()
 }

@@ -1,5 +1,5 @@
-//! Who holds what there is only one of in the whole installation: domains, public numbers and
-//! tenant identities. The older resource keeps it; of two equally old ones the first by name.
+//! Claims on what is unique in the whole installation: domains, public numbers and tenant identities. The
+//! oldest claimant is the holder; of equally old ones the first by name.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,33 +11,33 @@ use crate::source::index::key_of;
 use crate::source::object::created;
 use crate::source::{ResourceIndex, TenantKey};
 
-/// Most digits of an emergency number that no rule of the platform can keep back, such as 112. Longer
-/// ones are the tenant's word only.
+/// Most digits of an emergency number that passes every DialRule of the platform, such as 112. A longer
+/// number is an emergency number only by the tenant's own claim, so that a DialRule may block it.
 pub const UNDENIABLE_DIGITS: usize = 3;
 
-/// A claimant: its age first, so that the least is the holder.
+/// A claimant: creation time, tenant, and name of the Number. The smallest is the holder.
 type Claimant = (Timestamp, TenantKey, String);
 
-/// Who claims what, over all tenants.
+/// The claims of all tenants.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Claims {
     domains: BTreeMap<String, BTreeSet<Claimant>>,
     numbers: BTreeMap<String, BTreeSet<Claimant>>,
     identities: BTreeMap<Uuid, BTreeSet<Claimant>>,
-    /// Tenants there are, with the beginnings of the numbers that each may hold: a Number of one that is
-    /// not there, or may not have it, holds nothing.
+    /// Existing tenants, each with the allowed prefixes of its public numbers. A Number whose tenant is
+    /// missing, or whose prefix is not allowed, holds nothing.
     tenants: BTreeMap<TenantKey, Vec<String>>,
     emergency_numbers: BTreeSet<String>,
 }
 
 impl Claims {
-    /// Collects the claims of a world.
-    pub fn new(world: &ResourceIndex) -> Self {
+    /// Collects the claims of all resources in an index.
+    pub fn new(index: &ResourceIndex) -> Self {
         let mut claims = Self::default();
-        world.tenants().for_each(|tenant| claims.add_tenant(tenant));
-        world.numbers().for_each(|number| claims.add_number(number));
-        // They are there, whatever they say.
-        for tenant in world.unreadable_tenants() {
+        index.tenants().for_each(|tenant| claims.add_tenant(tenant));
+        index.numbers().for_each(|number| claims.add_number(number));
+        // Unreadable Tenants exist, so Numbers that name them keep their claims.
+        for tenant in index.unreadable_tenants() {
             claims.tenants.entry(tenant).or_default();
         }
         claims
@@ -69,8 +69,8 @@ impl Claims {
         claimants.insert((created(&number.metadata), key, name));
     }
 
-    /// Takes back what a tenant claims, as it was added; emergency numbers are kept, for others may
-    /// have the same.
+    /// Removes the claims that [`Self::add_tenant`] added. Emergency numbers stay, because other tenants
+    /// may have the same.
     pub fn remove_tenant(&mut self, tenant: &Tenant) {
         let Some(key) = key_of(tenant) else { return };
         for domain in &tenant.spec.domains {
@@ -82,7 +82,7 @@ impl Claims {
         self.tenants.remove(&key);
     }
 
-    /// Takes back what a Number claims, as it was added.
+    /// Removes the claim that [`Self::add_number`] added.
     pub fn remove_number(&mut self, number: &Number) {
         let namespace = number.metadata.namespace.as_deref().unwrap_or_default();
         let name = number.metadata.name.as_deref().unwrap_or_default();
@@ -101,7 +101,7 @@ impl Claims {
         self.numbers.get(number)?.iter().find(may).map(|(_, key, name)| (key, name.as_str()))
     }
 
-    /// Whether a tenant is there, and may hold a public number.
+    /// Whether a tenant exists and its `allowedNumbers` permit a public number.
     pub fn may_hold(&self, tenant: &TenantKey, number: &str) -> bool {
         let allows = |allowed: &Vec<String>| {
             allowed.is_empty() || allowed.iter().any(|beginning| number.starts_with(beginning.as_str()))
@@ -114,12 +114,12 @@ impl Claims {
         self.identities.get(&id)?.first().map(|(_, key, _)| key)
     }
 
-    /// Emergency numbers of all tenants that no rule keeps back.
+    /// Emergency numbers of all tenants that pass every DialRule of the platform.
     pub fn emergency_numbers(&self) -> &BTreeSet<String> {
         &self.emergency_numbers
     }
 
-    /// Tenants for which something changed hands between two states, in either direction.
+    /// Tenants that claim something whose holder differs between two states.
     pub fn moved(&self, after: &Self) -> BTreeSet<TenantKey> {
         let mut moved = BTreeSet::new();
         differing(&self.domains, &after.domains, &mut moved);
@@ -133,7 +133,7 @@ impl Claims {
     }
 }
 
-/// Adds all claimants of what has another first one after.
+/// Adds all claimants of each key whose holder differs.
 fn differing<K: Ord>(
     before: &BTreeMap<K, BTreeSet<Claimant>>,
     after: &BTreeMap<K, BTreeSet<Claimant>>,
@@ -147,7 +147,7 @@ fn differing<K: Ord>(
     }
 }
 
-/// Identity of a tenant: the one it adopts, else its UID.
+/// Identity of a tenant: `spec.tenantId`, else its UID.
 pub fn tenant_id(tenant: &Tenant) -> Option<Uuid> {
     let text = tenant.spec.tenant_id.as_deref().or(tenant.metadata.uid.as_deref())?;
     Uuid::parse_str(text).ok()
@@ -170,20 +170,20 @@ mod tests {
         };
         let number = json!({"tenantRef": {"name": "it"}, "number": "+493012345600", "trunkRef": {"name": "carrier"},
             "destination": {"kind": "Conference", "name": "it"}});
-        let mut world = ResourceIndex::default();
-        world.apply(read("Number", "older", 2020, number.clone()));
-        world.apply(read("Number", "younger", 2021, number));
-        world.apply(read("Tenant", "younger", 2021, json!({"domains": ["younger.example.com"]})));
-        let holder = |world: &ResourceIndex| {
-            Claims::new(world).number("+493012345600").map(|(tenant, _)| tenant.namespace.clone())
+        let mut index = ResourceIndex::default();
+        index.apply(read("Number", "older", 2020, number.clone()));
+        index.apply(read("Number", "younger", 2021, number));
+        index.apply(read("Tenant", "younger", 2021, json!({"domains": ["younger.example.com"]})));
+        let holder = |index: &ResourceIndex| {
+            Claims::new(index).number("+493012345600").map(|(tenant, _)| tenant.namespace.clone())
         };
-        assert_eq!(holder(&world).as_deref(), Some("younger"));
-        // One that cannot be read is there.
+        assert_eq!(holder(&index).as_deref(), Some("younger"));
+        // An unreadable Tenant exists.
         let key =
             ObjectKey { kind: Kind::Tenant, namespace: Some("older".to_owned()), name: "it".to_owned() };
         let message = String::new();
-        world.apply(Change::Unreadable(Unreadable { key, tenant: None, message }));
-        assert_eq!(holder(&world).as_deref(), Some("older"));
+        index.apply(Change::Unreadable(Unreadable { key, tenant: None, message }));
+        assert_eq!(holder(&index).as_deref(), Some("older"));
     }
 
     #[test]

@@ -1,7 +1,7 @@
-//! How numbers are dialled inside countries, for trunks that want the national form.
+//! Dialling prefixes of countries, for trunks that use the national number format.
 //!
-//! Facts from the ITU-T's list of dialling procedures (international prefix, national trunk prefix
-//! and country code). Countries that are not listed use E.164 trunks.
+//! Facts from the ITU-T's list of dialling procedures (international prefix, national trunk prefix and
+//! country code). Trunks of other countries use E.164.
 
 use crate::plan::NationalDialling;
 
@@ -68,7 +68,7 @@ pub fn dialling(country: &str) -> Option<NationalDialling> {
     })
 }
 
-/// The countries known, for messages.
+/// Codes of the listed countries, separated by commas, for messages.
 pub fn known() -> String {
     COUNTRIES.iter().map(|row| row.0).collect::<Vec<_>>().join(", ")
 }

@@ -15,55 +15,56 @@ mod trunk;
 
 pub use claims::Claims;
 pub use platform::{platform, platform_after};
-pub use problem::{About, Effect, LastGoodRow, Problem, Reason, Stays};
+pub use problem::{About, Effect, KeptPart, LastGoodRow, Problem, Reason};
 pub use tenant::{tenant, tenant_after};
 
 use crate::plan::{PlatformPlan, TenantPlan};
 use crate::source::index::key_of;
 use crate::source::{ResourceIndex, TenantKey};
 
-/// What a compile gives.
+/// The result of a compile.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Compiled<T> {
-    /// What is right, ready to be stored.
+    /// The rows to store.
     pub plan: T,
-    /// What is wrong or missing, in order of the resources.
+    /// What is wrong or missing, sorted by resource.
     pub problems: Vec<Problem>,
-    /// Of which resources something stays that was in force before, in order.
+    /// Resources whose previous row, or a part of it, stays in force, sorted.
     pub kept: Vec<LastGoodRow>,
 }
 
-/// Everything compiled at once.
+/// The plans of the platform and of all tenants.
 #[derive(Clone, Debug)]
 pub struct CompiledPlans {
     /// The platform's rows.
     pub platform: PlatformPlan,
-    /// The tenants that were not refused.
+    /// Plans of the tenants that were not refused.
     pub tenants: Vec<(TenantKey, TenantPlan)>,
-    /// What is wrong or missing anywhere, in order of the resources.
+    /// What is wrong or missing in any resource, sorted by resource.
     pub problems: Vec<Problem>,
 }
 
-/// Compiles everything a source has seen: for `centrex check`, and to compare worlds.
-pub fn world(world: &ResourceIndex) -> CompiledPlans {
-    let claims = Claims::new(world);
-    let snapshot = world.platform();
+/// Compiles every resource of an index without previous rows: for `centrex check`, `centrex trace` and
+/// tests.
+pub fn all(index: &ResourceIndex) -> CompiledPlans {
+    let claims = Claims::new(index);
+    let snapshot = index.platform();
     let Compiled { plan: platform, mut problems, .. } = platform::platform(&snapshot, &claims);
     let mut tenants = Vec::new();
-    for key in world.tenants().filter_map(|tenant| key_of(tenant)) {
-        let Some(tenant_snapshot) = world.tenant(&key) else { continue };
+    for key in index.tenants().filter_map(|tenant| key_of(tenant)) {
+        let Some(tenant_snapshot) = index.tenant(&key) else { continue };
         let compiled = tenant::tenant(&tenant_snapshot, &snapshot, &platform, &claims);
         problems.extend(compiled.problems);
         tenants.extend(compiled.plan.map(|plan| (key, plan)));
     }
-    problems.extend(orphans(world));
+    problems.extend(orphans(index));
     problems.sort();
     CompiledPlans { platform, tenants, problems }
 }
 
 /// Resources whose Tenant does not exist.
-pub fn orphans(world: &ResourceIndex) -> Vec<Problem> {
-    world
+pub fn orphans(index: &ResourceIndex) -> Vec<Problem> {
+    index
         .orphans()
         .map(|(tenant, object)| {
             Problem::refused(

@@ -14,7 +14,7 @@ pub fn overlap(a: &DigitMatch, b: &DigitMatch) -> bool {
     a_min.max(b_min) <= a_max.min(b_max)
 }
 
-/// What is wrong with a match that is not [`possible`].
+/// The message for a match that is not [`possible`].
 pub const IMPOSSIBLE: &str = "no number can match it: its prefix is longer than maxDigits, or strip and \
     prepend leave no number of digits with at most one plus sign in front";
 
@@ -22,15 +22,15 @@ pub const IMPOSSIBLE: &str = "no number can match it: its prefix is longer than 
 pub fn possible(matches: &DigitMatch) -> bool {
     let prefix = matches.prefix.as_deref().unwrap_or("");
     let (least, most) = digits::length_range(matches);
-    // Edits change the front only, so that the shortest numbers and one more speak for all.
+    // Edits change only the front of a number, so the two shortest lengths represent all.
     (least..=most.min(digits::MAX_DIALLED)).take(2).any(|length| {
         let rest = "1".repeat(length.saturating_sub(prefix.len()));
         digits::apply(matches, &format!("{prefix}{rest}")).is_some()
     })
 }
 
-/// The emergency number that a match names by its prefix. A match without a prefix names none: it
-/// is a catch-all, and emergency numbers are looked at before it.
+/// The emergency number that a match names by its prefix. A match without a prefix is a catch-all and names
+/// none: emergency numbers are decided before it.
 pub fn shadows<'a>(matches: &DigitMatch, emergency: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     matches.prefix.as_ref()?;
     emergency.into_iter().find(|number| digits::apply(matches, number).is_some())

@@ -16,16 +16,16 @@ use crate::resources::{DialRule, SipProfile, Trunk};
 use crate::source::object::created;
 use crate::source::{ObjectKey, PlatformSnapshot};
 
-/// Codecs of a SIP profile that names none.
+/// Codecs of a SIP profile whose spec names none.
 const DEFAULT_CODECS: [&str; 4] = ["OPUS", "G722", "PCMA", "PCMU"];
 
-/// Compiles what belongs to no tenant.
+/// Compiles the resources that belong to no tenant, without previous rows.
 pub fn platform(snapshot: &PlatformSnapshot, claims: &Claims) -> Compiled<PlatformPlan> {
     platform_after(snapshot, claims, None)
 }
 
-/// The same, where it is known what was in force before: it stays in force of what became invalid by
-/// mistake.
+/// Like [`platform`], with the rows that are in force: the previous row of a resource that became invalid
+/// by mistake stays in force.
 pub fn platform_after(
     snapshot: &PlatformSnapshot,
     claims: &Claims,
@@ -33,37 +33,37 @@ pub fn platform_after(
 ) -> Compiled<PlatformPlan> {
     let mut problems = Vec::new();
     let mut plan = PlatformPlan::default();
-    let mut from_before = PlatformLastGood::new(before);
+    let mut last_good = PlatformLastGood::new(before);
     let bound = sip_profiles(snapshot, &mut plan, &mut problems);
-    from_before.sip_profiles(snapshot, bound, &mut plan, &problems);
+    last_good.sip_profiles(snapshot, bound, &mut plan, &problems);
     let mut trunks: Vec<(ObjectKey, &Trunk)> =
         snapshot.trunks.iter().map(|trunk| (trunk_key(trunk), &**trunk)).collect();
     trunks.sort_by_cached_key(|(key, trunk)| (created(&trunk.metadata), key.clone()));
     let mut sources = Sources::default();
     for (key, trunk) in trunks {
         let row = trunk_row(trunk, &key, snapshot, &plan, &sources, &mut problems);
-        if let Some(mut row) = from_before.trunk(trunk, &key, row, (snapshot, &plan), &problems) {
-            // A row from before may have addresses that are an older Trunk's by now.
+        if let Some(mut row) = last_good.trunk(trunk, &key, row, (snapshot, &plan), &problems) {
+            // A previous row may have addresses that an older Trunk holds now.
             row.source_addresses.retain(|network| sources.holder(&key, *network).is_none());
-            sources.take(&key, &row.source_addresses);
+            sources.claim(&key, &row.source_addresses);
             plan.trunks.insert(trunk_name(key.namespace.as_deref().unwrap_or(""), &key.name), row);
         }
     }
     for rule in &snapshot.dial_rules {
         let name = rule.metadata.name.clone().unwrap_or_default();
         let row = dial_rule(rule, &name, claims, snapshot, &plan, &mut problems);
-        if let Some(row) = row.or_else(|| from_before.dial_rule(rule, &name, &plan, &problems)) {
+        if let Some(row) = row.or_else(|| last_good.dial_rule(rule, &name, &plan, &problems)) {
             plan.dial_rules.insert(name, row);
         }
     }
-    rules_that_meet(snapshot, &plan, &mut problems);
+    report_overlapping_rules(snapshot, &plan, &mut problems);
     problems.sort();
-    let mut kept = from_before.kept;
+    let mut kept = last_good.kept;
     kept.sort();
     Compiled { plan, problems, kept }
 }
 
-/// The name of a trunk in plans.
+/// The name of a trunk in plans: `namespace/name`.
 pub(super) fn trunk_name(namespace: &str, name: &str) -> String {
     format!("{namespace}/{name}")
 }
@@ -76,18 +76,19 @@ fn trunk_key(trunk: &Trunk) -> ObjectKey {
     }
 }
 
-/// A port that a profile binds: its address, none for one that the switch chooses, and its name.
-pub(super) type Bound = (Option<IpAddr>, i32, String);
+/// A port that a profile binds: address (`None` when FreeSWITCH chooses it), port, and name of the profile.
+pub(super) type BoundPort = (Option<IpAddr>, i32, String);
 
-/// Profiles in order of age: two that would bind one port of one address cannot both start. What is bound.
+/// Compiles SIP profiles, the oldest first, and returns the ports they bind. Of two profiles that bind one
+/// port of one address the younger is refused, because Sofia could not start both.
 fn sip_profiles(
     snapshot: &PlatformSnapshot,
     plan: &mut PlatformPlan,
     problems: &mut Vec<Problem>,
-) -> Vec<Bound> {
+) -> Vec<BoundPort> {
     let mut by_age: Vec<&SipProfile> = snapshot.sip_profiles.iter().map(|profile| &**profile).collect();
     by_age.sort_by_key(|profile| (created(&profile.metadata), profile.metadata.name.clone()));
-    let mut bound: Vec<Bound> = Vec::new();
+    let mut bound: Vec<BoundPort> = Vec::new();
     for profile in by_age {
         let spec = &profile.spec;
         let name = profile.metadata.name.clone().unwrap_or_default();
@@ -105,7 +106,8 @@ fn sip_profiles(
         let ports: Vec<(&str, i32)> =
             ports.into_iter().filter_map(|(field, port)| Some((field, port?))).collect();
         let taken = ports.iter().find_map(|(field, port)| {
-            let holder = bound.iter().find(|(other, held, _)| held == port && meet(*other, address))?;
+            let holder =
+                bound.iter().find(|(other, held, _)| held == port && addresses_overlap(*other, address))?;
             Some((*field, *port, holder.2.clone()))
         });
         if let Some((field, port, holder)) = taken {
@@ -135,10 +137,9 @@ fn sip_profiles(
     bound
 }
 
-/// Whether one port can be bound on one of two addresses only: on the same address, and where one
-/// stands for all addresses of the switch. Which one the switch chooses by itself is not known
-/// here; it is never loopback.
-pub(super) fn meet(a: Option<IpAddr>, b: Option<IpAddr>) -> bool {
+/// Whether one port cannot be bound on both addresses: they are equal, or one is the wildcard address.
+/// `None` is the address that FreeSWITCH chooses, which is unknown here and never loopback.
+pub(super) fn addresses_overlap(a: Option<IpAddr>, b: Option<IpAddr>) -> bool {
     match (a, b) {
         (None, None) => true,
         (Some(address), None) | (None, Some(address)) => address.is_unspecified(),
@@ -146,9 +147,9 @@ pub(super) fn meet(a: Option<IpAddr>, b: Option<IpAddr>) -> bool {
     }
 }
 
-/// Says of rules of one phase and priority that both are about some numbers and do different things:
-/// which one decides should be said, not known. Both stay in force, for neither may open what it closes.
-fn rules_that_meet(snapshot: &PlatformSnapshot, plan: &PlatformPlan, problems: &mut Vec<Problem>) {
+/// Reports rules of one phase and priority that match some number alike and have different actions: their
+/// order should be explicit. Both stay in force, so that no blocked number opens.
+fn report_overlapping_rules(snapshot: &PlatformSnapshot, plan: &PlatformPlan, problems: &mut Vec<Problem>) {
     let mut by_age: Vec<&DialRule> = snapshot.dial_rules.iter().map(|rule| &**rule).collect();
     by_age.sort_by_key(|rule| (created(&rule.metadata), rule.metadata.name.clone()));
     let named = |rule: &DialRule| {
@@ -156,8 +157,8 @@ fn rules_that_meet(snapshot: &PlatformSnapshot, plan: &PlatformPlan, problems: &
         Some((plan.dial_rules.get(&name)?, name))
     };
     let rules: Vec<_> = by_age.into_iter().filter_map(named).collect();
-    for (place, (rule, name)) in rules.iter().enumerate() {
-        let older = rules.iter().take(place).find_map(|(other, holder)| {
+    for (index_of_rule, (rule, name)) in rules.iter().enumerate() {
+        let older = rules.iter().take(index_of_rule).find_map(|(other, holder)| {
             let alike = (other.phase, other.priority) == (rule.phase, rule.priority);
             if !alike || other.action == rule.action {
                 return None;
@@ -193,8 +194,8 @@ fn dial_rule(
             problems.push(Problem::refused(key, field, Reason::InvalidValue, patterns::IMPOSSIBLE));
             return None;
         }
-        // The rule stays in force for everything else: a tenant's list of emergency numbers must
-        // not take a rule of the platform away.
+        // The rule stays in force for all other numbers: a tenant's list of emergency numbers must not
+        // remove a rule of the platform.
         if let Some(number) =
             patterns::shadows(matches, claims.emergency_numbers().iter().map(String::as_str))
         {

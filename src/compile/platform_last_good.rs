@@ -1,17 +1,17 @@
-//! The platform's rows from before, for resources that became invalid by mistake.
+//! Previous rows of the platform, restored for resources that became invalid by mistake.
 
 use crate::resources::Kind;
 use std::net::IpAddr;
 
-use super::platform::{Bound, meet, trunk_name};
-use super::problem::{Effect, LastGoodRow, Problem, Stays};
-use super::trunk::trunk_row_from_before;
+use super::platform::{BoundPort, addresses_overlap, trunk_name};
+use super::problem::{Effect, KeptPart, LastGoodRow, Problem};
+use super::trunk::last_good_trunk_row;
 use crate::plan::*;
 use crate::resources::{DialRule, Trunk};
 use crate::source::object::created;
 use crate::source::{ObjectKey, PlatformSnapshot};
 
-/// What was in force before, and what of it stays.
+/// The platform's rows that were in force, and those that stay.
 pub(super) struct PlatformLastGood<'a> {
     before: Option<&'a InForce<PlatformPlan>>,
     pub kept: Vec<LastGoodRow>,
@@ -22,7 +22,8 @@ impl<'a> PlatformLastGood<'a> {
         Self { before, kept: Vec::new() }
     }
 
-    /// The row from before of a resource, with the generation that it was compiled from.
+    /// The previous row of a resource, with the generation that it was compiled from; `None` when the row
+    /// came from another object of that name.
     fn row<T: Row>(
         &self,
         name: &str,
@@ -34,15 +35,15 @@ impl<'a> PlatformLastGood<'a> {
         Some((rows(&before.plan).get(name)?, origin.generation))
     }
 
-    fn keep(&mut self, resource: ObjectKey, stays: Stays) {
-        self.kept.push(LastGoodRow { resource, stays });
+    fn record(&mut self, resource: ObjectKey, part: KeptPart) {
+        self.kept.push(LastGoodRow { resource, part });
     }
 
-    /// Puts profiles back, the oldest first, whose ports nobody else has taken.
+    /// Restores the previous rows of refused profiles, the oldest first, where their ports are free.
     pub fn sip_profiles(
         &mut self,
         snapshot: &PlatformSnapshot,
-        mut bound: Vec<Bound>,
+        mut bound: Vec<BoundPort>,
         plan: &mut PlatformPlan,
         problems: &[Problem],
     ) {
@@ -58,18 +59,20 @@ impl<'a> PlatformLastGood<'a> {
             let address: Option<IpAddr> = row.bind_address.as_deref().and_then(|text| text.parse().ok());
             let ports = [Some(row.sip_port), row.tls_port];
             let ports: Vec<i32> = ports.into_iter().flatten().collect();
-            let taken = |port| bound.iter().any(|(other, held, _)| held == port && meet(*other, address));
+            let taken = |port| {
+                bound.iter().any(|(other, held, _)| held == port && addresses_overlap(*other, address))
+            };
             if ports.iter().any(taken) {
                 continue;
             }
             bound.extend(ports.into_iter().map(|port| (address, port, name.clone())));
             plan.sip_profiles.insert(name, row.clone());
-            self.keep(key, Stays::Whole(generation));
+            self.record(key, KeptPart::Whole(generation));
         }
     }
 
-    /// The row of a trunk as it is in force: that of its spec, with the registration from before where its
-    /// password cannot be used; or the one from before.
+    /// The row of a trunk to put in force: the row of its spec, with the previous registration if the new
+    /// password is invalid; or the previous row if the spec is refused by mistake.
     pub fn trunk(
         &mut self,
         trunk: &Trunk,
@@ -85,8 +88,8 @@ impl<'a> PlatformLastGood<'a> {
             if !refused_by_mistake(problems, key) {
                 return None;
             }
-            let row = trunk_row_from_before(trunk, before, snapshot, plan)?;
-            self.keep(key.clone(), Stays::Whole(generation));
+            let row = last_good_trunk_row(trunk, before, snapshot, plan)?;
+            self.record(key.clone(), KeptPart::Whole(generation));
             return Some(row);
         };
         let field = "spec.registration.secretRef";
@@ -99,12 +102,13 @@ impl<'a> PlatformLastGood<'a> {
         {
             row.registration = Some(registration.clone());
             row.secrets.insert(SecretName::Password, password);
-            self.keep(key.clone(), Stays::Fields(vec![field.to_owned()]));
+            self.record(key.clone(), KeptPart::Fields(vec![field.to_owned()]));
         }
         Some(row)
     }
 
-    /// The row from before of a rule that is refused, where a trunk of it is there.
+    /// The previous row of a rule that is refused by mistake, with the trunks that still exist; `None` when
+    /// none does.
     pub fn dial_rule(
         &mut self,
         rule: &DialRule,
@@ -122,17 +126,17 @@ impl<'a> PlatformLastGood<'a> {
                 return None;
             }
         }
-        self.keep(key, Stays::Whole(generation));
+        self.record(key, KeptPart::Whole(generation));
         Some(row)
     }
 }
 
-/// The lower of two limits; none is no limit.
+/// The lower of two limits; `None` means unlimited.
 pub(super) fn least(one: Option<i32>, other: Option<i32>) -> Option<i32> {
     one.into_iter().chain(other).min()
 }
 
-/// Whether a resource is refused, for a problem that takes no right away.
+/// Whether a resource is refused for a problem that does not withdraw a right.
 fn refused_by_mistake(problems: &[Problem], key: &ObjectKey) -> bool {
     problems.iter().any(|problem| {
         problem.resource == *key && problem.effect == Effect::Refused && problem.keeps_last_row()

@@ -1,29 +1,30 @@
-//! What compile found wrong: which resource, which field, why, and what would be allowed.
+//! Problems that compile finds: which resource, which field, why, and what would be allowed.
 
 use serde::Serialize;
 
 use crate::resources::Kind;
 use crate::source::ObjectKey;
 
-/// Something wrong with a resource, or something it waits for.
+/// Something that is wrong with a resource, or that the resource waits for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Problem {
-    /// The resource.
+    /// The resource that has the problem.
     pub resource: ObjectKey,
     /// Path of the field, such as `spec.members[2].extensionRef.name`.
     pub field: String,
-    /// Why, in one word: the condition's reason and the metric's label.
+    /// The reason of the condition, and the label of the metric.
     pub reason: Reason,
-    /// What follows from it.
+    /// What the problem does to the resource.
     pub effect: Effect,
-    /// Why, for people, with what would be allowed. It goes to whoever may read the resource, so it
-    /// names nothing of other tenants.
+    /// Why, for people, with what would be allowed. Everybody who may read the resource reads the message,
+    /// so it names nothing of tenants in other namespaces.
     pub message: String,
-    /// What holds the thing claimed, of a `Conflict`: for the platform's log, and to be looked at again.
+    /// For a `Conflict`: the object that holds what the resource claims. The platform's log names it, and a
+    /// change of it compiles the resource again.
     #[serde(skip)]
     pub holder: Option<ObjectKey>,
-    /// What is missing or refused, of a problem with a reference.
+    /// For a problem with a reference: what is missing or refused.
     #[serde(skip)]
     pub about: Option<About>,
 }
@@ -33,18 +34,18 @@ pub struct Problem {
 pub enum About {
     /// One object.
     Object(ObjectKey),
-    /// Any object of a kind in the resource's tenant: none of them fits.
+    /// Any object of a kind in the resource's tenant: none of the existing ones fits.
     AnyOf(Kind),
 }
 
 /// Why a reference, or a part of a resource, cannot be used.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RefError {
-    /// Why, in one word.
+    /// The reason of the condition.
     pub reason: Reason,
     /// Why, for people.
     pub message: String,
-    /// What is missing or refused, where the error is that.
+    /// The object that is missing or refused, if the error is about one.
     pub about: Option<About>,
 }
 
@@ -61,25 +62,25 @@ impl From<(Reason, String)> for RefError {
     }
 }
 
-/// What follows from a problem.
+/// What a problem does to its resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub enum Effect {
     /// The resource is not in the plan.
     Refused,
     /// The part named by the field is left out; the rest of the resource is in the plan.
     Degraded,
-    /// Nothing is wrong; something it needs is not there yet.
+    /// The resource is valid, but something that it needs does not exist yet.
     Waiting,
 }
 
-/// Why a resource is not, or not wholly, in the plan.
+/// Why a resource, or a part of it, is not in the plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub enum Reason {
     /// An older resource holds the domain, number, code or source address.
     Conflict,
     /// The resource referred to does not exist.
     RefNotFound,
-    /// The resource referred to exists but was refused itself.
+    /// The resource referred to exists but is refused.
     RefRefused,
     /// The owner of the resource referred to does not allow it.
     RefNotPermitted,
@@ -87,22 +88,22 @@ pub enum Reason {
     LimitExceeded,
     /// Calls would go round in a circle.
     Loop,
-    /// The number or pattern stands before an emergency number.
+    /// The number or pattern would take calls to an emergency number.
     EmergencyShadowed,
-    /// The value is well-formed but has no meaning, such as a time zone nobody knows.
+    /// The value is well-formed but has no meaning, such as an unknown time zone.
     InvalidValue,
-    /// A feature that the tenant's profile, or a number that its Tenant does not allow.
+    /// The tenant's profile does not allow the feature, or the Tenant not the number.
     NotAllowed,
-    /// The Secret with the credentials is not there yet.
+    /// The Secret with the credentials does not exist yet.
     CredentialsPending,
-    /// The Secret is there, but what is in it cannot be used.
+    /// The Secret exists, but its value cannot be used.
     InvalidSecret,
     /// The call of a RoutingTest ends elsewhere than expected.
     TestFailed,
 }
 
 impl Reason {
-    /// All of them.
+    /// Every reason, in order of declaration.
     pub const ALL: [Self; 12] = [
         Self::Conflict,
         Self::RefNotFound,
@@ -118,7 +119,7 @@ impl Reason {
         Self::TestFailed,
     ];
 
-    /// What it says, for the documented table.
+    /// The meaning of the reason, for the table in the documentation.
     pub fn meaning(self) -> &'static str {
         match self {
             Self::Conflict => "An older resource holds the domain, number, code or source address.",
@@ -144,7 +145,8 @@ impl Reason {
 }
 
 impl Reason {
-    /// What callers get of a resource with it that was in force before, for the documented table.
+    /// What callers get when a resource that was in force gets a problem of this reason, for the table in
+    /// the documentation.
     pub fn consequence(self) -> &'static str {
         match self {
             Self::Conflict => {
@@ -176,22 +178,23 @@ impl std::fmt::Display for Problem {
     }
 }
 
-/// A resource of which something is in force that its spec does not say: it has a problem, and what was
-/// in force before stays.
+/// A resource that has a problem, and whose previous row, or a part of it, stays in force in place of what
+/// its spec says.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LastGoodRow {
-    /// The resource.
+    /// The resource that has the problem.
     pub resource: ObjectKey,
-    /// What stays.
-    pub stays: Stays,
+    /// The part that stays.
+    pub part: KeptPart,
 }
 
-/// What stays in force of a resource as it was before.
+/// The part of a resource's previous row that stays in force.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Stays {
-    /// The whole, compiled from a generation of its spec; none where nobody counts.
+pub enum KeptPart {
+    /// The whole row, with the generation of the spec that it was compiled from; `None` for objects from a
+    /// folder.
     Whole(Option<i64>),
-    /// The parts at these fields; the rest is as its spec says.
+    /// The values of these fields; the rest of the row follows the present spec.
     Fields(Vec<String>),
 }
 
@@ -207,14 +210,14 @@ impl Problem {
         Self { resource, field, reason, effect: Effect::Refused, message, holder: None, about: None }
     }
 
-    /// Whether what was in force before stays, where it still can: the problem is a mistake, and takes no
-    /// right away.
+    /// Whether the previous row may stay in force: the problem is a mistake, and does not withdraw a right.
     pub fn keeps_last_row(&self) -> bool {
         match self.reason {
             Reason::RefNotPermitted | Reason::LimitExceeded | Reason::NotAllowed | Reason::TestFailed => {
                 false
             }
-            // Its own Secret was withdrawn; or it leads to something that waits for one.
+            // Withdrawing the resource's own Secret withdraws its row; a reference to a resource that waits
+            // for a Secret does not.
             Reason::CredentialsPending => !self.field.to_ascii_lowercase().ends_with("secretref"),
             Reason::Conflict
             | Reason::RefNotFound
@@ -246,21 +249,21 @@ impl Problem {
         Self { effect: Effect::Waiting, ..Self::refused(resource, field, reason, message) }
     }
 
-    /// What holds the thing claimed, where the message does not name it: in another namespace. For whoever
-    /// looks after the whole installation.
+    /// The holder of what the resource claims, if it is in another namespace and the message therefore does
+    /// not name it. For the operator of the platform.
     pub fn unnamed_holder(&self) -> Option<&ObjectKey> {
         let elsewhere =
             |holder: &&ObjectKey| holder.namespace.is_some() && holder.namespace != self.resource.namespace;
         self.holder.as_ref().filter(elsewhere)
     }
 
-    /// The same, with the object that is missing or refused.
+    /// Sets the object that is missing or refused.
     #[must_use]
     pub fn about(self, object: ObjectKey) -> Self {
         Self { about: Some(About::Object(object)), ..self }
     }
 
-    /// The same, with the object that holds what the resource claims.
+    /// Sets the object that holds what the resource claims.
     #[must_use]
     pub fn held_by(self, holder: ObjectKey) -> Self {
         Self { holder: Some(holder), ..self }

@@ -1,4 +1,4 @@
-//! What Secrets hold, checked.
+//! Values of Secrets, validated.
 
 use k8s_openapi::api::core::v1::Secret;
 
@@ -14,12 +14,12 @@ pub enum SecretError {
         /// Why, for people.
         why: String,
     },
-    /// It is there, but breaks a rule.
+    /// The value exists but breaks a rule; the message says which.
     Invalid(String),
 }
 
-/// A password: 8 to 128 printable ASCII characters. Longer ones and others are not carried alike
-/// by all phones.
+/// A password: 8 to 128 printable ASCII characters. Phones differ in how they send longer values and other
+/// characters.
 pub fn password(
     secret: Option<&Secret>,
     reference: &SecretKeyRef,
@@ -27,7 +27,7 @@ pub fn password(
 ) -> Result<String, SecretError> {
     let value = text(secret, reference, default_key)?;
     let printable = value.bytes().all(|byte| (0x20..0x7f).contains(&byte));
-    // The one word that FreeSWITCH's preprocessor acts on, wherever it stands (contract §1.6).
+    // FreeSWITCH's preprocessor acts on this word anywhere in the XML (contract §1.6).
     let preprocessed = value.to_ascii_lowercase().contains("x-pre-process");
     if printable && !preprocessed && (8..=128).contains(&value.len()) {
         return Ok(value.to_owned());
@@ -62,7 +62,7 @@ fn text<'a>(
     let Some(secret) = secret else {
         return Err(missing(format!("there is no Secret {} yet", reference.name)));
     };
-    // `stringData` is what a manifest holds that no API server has merged.
+    // A manifest from a folder may use `stringData`; an API server merges it into `data`.
     let from_text = secret.string_data.as_ref().and_then(|data| data.get(key)).map(String::as_bytes);
     let bytes = || secret.data.as_ref()?.get(key).map(|bytes| bytes.0.as_slice());
     let value = from_text
@@ -70,7 +70,7 @@ fn text<'a>(
         .ok_or_else(|| missing(format!("Secret {} has no key {key}; create it there", reference.name)))?;
     let value = str::from_utf8(value)
         .map_err(|_| SecretError::Invalid(format!("key {key} of Secret {} is not text", reference.name)))?;
-    // A trailing newline comes from `echo` and editors, never from intent.
+    // `echo` and editors append a newline that is not part of the value.
     let value = value.trim_end_matches(['\r', '\n']);
     if value.is_empty() {
         let why = format!("key {key} of Secret {} is empty, as one that is withdrawn", reference.name);

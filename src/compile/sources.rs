@@ -1,6 +1,6 @@
-//! Whose calls come from which addresses. A carrier's calls are told by where they come from, so an
-//! address in two namespaces would let one take the other's calls: the older Trunk has it. Trunks of
-//! one namespace may share addresses, for they have one owner.
+//! Source addresses of Trunks. A call is assigned to a Trunk by its source address, so an address claimed
+//! in two namespaces would give one owner the other's calls: the older Trunk holds the address. Trunks of
+//! one namespace have one owner and may share addresses.
 
 use std::collections::BTreeMap;
 
@@ -8,19 +8,19 @@ use ipnet::IpNet;
 
 use crate::source::ObjectKey;
 
-/// Addresses that calls come from, with the Trunks that have them.
+/// Source networks, each with the Trunks that hold it.
 #[derive(Debug, Default)]
 pub struct Sources(BTreeMap<IpNet, Vec<ObjectKey>>);
 
 impl Sources {
-    /// Gives addresses to a Trunk.
-    pub fn take(&mut self, trunk: &ObjectKey, addresses: &[IpNet]) {
+    /// Records the networks that a Trunk holds.
+    pub fn claim(&mut self, trunk: &ObjectKey, addresses: &[IpNet]) {
         for address in addresses {
             self.0.entry(*address).or_default().push(trunk.clone());
         }
     }
 
-    /// A Trunk of another namespace that has some of these addresses.
+    /// A Trunk of another namespace that holds a network which overlaps this one.
     pub fn holder(&self, trunk: &ObjectKey, address: IpNet) -> Option<&ObjectKey> {
         // Networks overlap only where one is within the other.
         let mut around = std::iter::successors(Some(address), IpNet::supernet);
@@ -48,7 +48,7 @@ mod tests {
         };
         let mut sources = Sources::default();
         let net = |text: &str| text.parse::<IpNet>().unwrap();
-        sources.take(&trunk("a"), &[net("192.0.2.64/26"), net("2001:db8::/32")]);
+        sources.claim(&trunk("a"), &[net("192.0.2.64/26"), net("2001:db8::/32")]);
         let holds = |namespace: &str, text: &str| sources.holder(&trunk(namespace), net(text)).is_some();
         for text in
             ["192.0.2.64/26", "192.0.2.0/24", "192.0.2.100/32", "0.0.0.0/0", "2001:db8:1::/48", "2001::/16"]

@@ -1,4 +1,4 @@
-//! Trunks: who brings and takes calls, from which addresses, and how numbers are written to them.
+//! Trunks: gateways, registration, source addresses and number format.
 
 use crate::plan::SecretName;
 use std::net::IpAddr;
@@ -19,8 +19,8 @@ use crate::resources::sip_profile::Role;
 use crate::resources::trunk::Gateway;
 use crate::source::{ObjectKey, PlatformSnapshot};
 
-/// The row of a trunk; `None` when it is refused. The SIP profiles are in the plan already, and the
-/// addresses of older trunks in `sources`.
+/// The row of a trunk; `None` when the trunk is refused. The plan must hold the SIP profiles already, and
+/// `sources` the addresses of older trunks.
 pub fn trunk_row(
     trunk: &Trunk,
     key: &ObjectKey,
@@ -62,7 +62,7 @@ pub fn trunk_row(
         refuse(&format!("spec.gateways[{index}].host"), Reason::InvalidValue, message);
         return None;
     }
-    let wrong = |(index, gateway)| Some((index, no_carrier(gateway)?));
+    let wrong = |(index, gateway)| Some((index, unusable_host(gateway)?));
     if let Some((index, why)) = spec.gateways.iter().enumerate().find_map(wrong) {
         let message = format!("{}: {why}", spec.gateways[index].host);
         refuse(&format!("spec.gateways[{index}].host"), Reason::InvalidValue, message);
@@ -131,7 +131,7 @@ pub fn trunk_row(
     })
 }
 
-/// How a trunk registers, with its password; none when it does not.
+/// The registration of a trunk with its password; `None` for a trunk without one.
 fn registration(
     trunk: &Trunk,
     snapshot: &PlatformSnapshot,
@@ -148,9 +148,10 @@ fn registration(
     Ok(Some((row, password)))
 }
 
-/// A trunk's row from before, for a trunk that is refused by mistake: without the networks that it does not
-/// trust any more, with no more calls than it allows now, and as it registers now. None where its SIP profile is not there.
-pub fn trunk_row_from_before(
+/// The previous row of a trunk that is refused by mistake, limited to what its spec still allows: only
+/// networks that the spec still names, no more calls than its present limit, and its present registration.
+/// `None` when the row's SIP profile is missing.
+pub fn last_good_trunk_row(
     trunk: &Trunk,
     before: &TrunkRow,
     snapshot: &PlatformSnapshot,
@@ -176,8 +177,8 @@ pub fn trunk_row_from_before(
     Some(row)
 }
 
-/// Where a trunk's calls come from. What is wrong is left out, rather than the trunk with all its
-/// outbound and emergency calls.
+/// The source networks of a trunk. An invalid address degrades the trunk and does not refuse it: outbound
+/// and emergency calls still leave by it.
 fn source_addresses(
     trunk: &Trunk,
     key: &ObjectKey,
@@ -185,7 +186,7 @@ fn source_addresses(
     problems: &mut Vec<Problem>,
 ) -> Vec<IpNet> {
     let mut addresses = Vec::new();
-    let mut take = |field: String, net: IpNet, problems: &mut Vec<Problem>| match sources.holder(key, net) {
+    let mut claim = |field: String, net: IpNet, problems: &mut Vec<Problem>| match sources.holder(key, net) {
         None => addresses.push(net),
         Some(holder) => {
             let message = format!(
@@ -199,7 +200,7 @@ fn source_addresses(
         let field = format!("spec.sourceAddresses[{index}]");
         let message = match network(text) {
             Some(net) if net.prefix_len() >= shortest_prefix(&net) => {
-                take(field, net, problems);
+                claim(field, net, problems);
                 continue;
             }
             Some(net) => format!(
@@ -212,7 +213,7 @@ fn source_addresses(
     }
     for (index, gateway) in trunk.spec.gateways.iter().enumerate() {
         if let Some(net) = network(&gateway.host) {
-            take(format!("spec.gateways[{index}].host"), net, problems);
+            claim(format!("spec.gateways[{index}].host"), net, problems);
         }
     }
     addresses.sort();
@@ -220,7 +221,8 @@ fn source_addresses(
     addresses
 }
 
-/// Shortest prefix of a carrier's network: the largest that registries gave to one network.
+/// Shortest prefix that is accepted as a carrier's: regional registries allocated no larger network to one
+/// holder.
 fn shortest_prefix(net: &IpNet) -> u8 {
     match net {
         IpNet::V4(_) => 8,
@@ -228,10 +230,10 @@ fn shortest_prefix(net: &IpNet) -> u8 {
     }
 }
 
-/// Why no carrier can be where a gateway leads, if none can. What runs on the switch itself listens on TCP:
-/// its event socket, Centrex, perhaps Postgres; a proxy beside it is reached over UDP. What a name
-/// resolves to is not known here.
-fn no_carrier(gateway: &Gateway) -> Option<&'static str> {
+/// Why a gateway's host cannot be a carrier, if it cannot. Programs on the switch's own host listen on TCP
+/// (event socket, Centrex, Postgres), so loopback is allowed over UDP only, for a SIP proxy. DNS names are
+/// not resolved here.
+fn unusable_host(gateway: &Gateway) -> Option<&'static str> {
     let address = gateway.host.parse::<IpAddr>().ok().map(|address| address.to_canonical());
     let own = match address {
         Some(address) => address.is_loopback(),
@@ -255,14 +257,15 @@ fn no_carrier(gateway: &Gateway) -> Option<&'static str> {
     )
 }
 
-/// Whether text is an IP address, or a name that is none misspelt: labels with a letter among them.
+/// Whether text is an IP address or a host name. A name needs a letter, so that a misspelt address is no
+/// name.
 fn is_host(text: &str) -> bool {
     let is_label = |label: &str| !label.is_empty() && !label.contains(':');
     text.parse::<IpAddr>().is_ok()
         || (text.split('.').all(is_label) && text.bytes().any(|byte| byte.is_ascii_alphabetic()))
 }
 
-/// A network in CIDR form, or a single address as one.
+/// Parses a network in CIDR form, or a single address as a network of one.
 fn network(text: &str) -> Option<IpNet> {
     text.parse::<IpNet>()
         .ok()

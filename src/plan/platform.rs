@@ -10,7 +10,7 @@ use crate::resources::common::{DigitMatch, NumberFormat, Transport};
 use crate::resources::dial_rule::Phase;
 use crate::resources::sip_profile::{Role, UpdatePolicy};
 
-/// Everything compiled for the platform as a whole.
+/// The compiled rows of the platform.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PlatformPlan {
@@ -26,12 +26,12 @@ pub struct PlatformPlan {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SipProfileRow {
-    /// Whether phones or carriers speak to it.
+    /// Whether phones or carriers connect to it.
     pub role: Role,
-    /// Address it binds to; FreeSWITCH's own choice when absent.
+    /// Address it binds to; without it, FreeSWITCH chooses.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bind_address: Option<String>,
-    /// Address it tells peers, for SIP and RTP, when behind NAT.
+    /// Address it announces in SIP and RTP behind NAT.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external_address: Option<String>,
     /// UDP and TCP port.
@@ -41,7 +41,7 @@ pub struct SipProfileRow {
     pub tls_port: Option<i32>,
     /// Codecs in order of preference, as FreeSWITCH names them.
     pub codecs: Vec<String>,
-    /// When it may be started anew, which ends its calls.
+    /// When it may be restarted, which ends its calls.
     #[serde(default, skip_serializing_if = "UpdatePolicy::is_default")]
     pub update_policy: UpdatePolicy,
 }
@@ -56,10 +56,10 @@ pub struct TrunkRow {
     pub sip_profile: String,
     /// Gateways in order of preference.
     pub gateways: Vec<GatewayRow>,
-    /// How it registers at the carrier; it does not when absent.
+    /// Registration at the carrier, if the trunk registers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub registration: Option<RegistrationRow>,
-    /// Where its calls come from: declared networks, and gateway hosts that are addresses.
+    /// Networks that its calls come from: declared ones, and gateway hosts that are addresses.
     pub source_addresses: Vec<IpNet>,
     /// Codecs offered to the carrier; the profile's when empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -74,7 +74,7 @@ pub struct TrunkRow {
     pub national: Option<NationalDialling>,
     /// Seconds a gateway may take to show progress before the next is tried.
     pub progress_timeout_seconds: i32,
-    /// Seconds between OPTIONS requests to a gateway; none are sent when absent.
+    /// Seconds between OPTIONS requests to a gateway; without it, none are sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ping_seconds: Option<i32>,
     /// `password` of the registration.
@@ -88,9 +88,9 @@ pub struct TrunkRow {
 pub struct NationalDialling {
     /// Country calling code, without plus.
     pub calling_code: String,
-    /// Digits before a number inside the country; empty where there are none.
+    /// Digits dialled before a national number; empty in countries without one.
     pub national_prefix: String,
-    /// Digits before a number abroad.
+    /// Digits dialled before an international number.
     pub international_prefix: String,
 }
 
@@ -102,7 +102,7 @@ pub struct GatewayRow {
     pub host: String,
     /// SIP port of the carrier.
     pub port: i32,
-    /// How SIP is carried.
+    /// Transport of SIP to the carrier.
     pub transport: Transport,
 }
 
@@ -123,11 +123,11 @@ pub struct RegistrationRow {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DialRuleRow {
-    /// Before or after the tenant's own.
+    /// Whether the rule is tried before or after the tenant's own rules.
     pub phase: Phase,
-    /// Lower is looked at first.
+    /// Priority; the lowest is tried first.
     pub priority: i32,
-    /// Numbers it is about.
+    /// Digit matches with their edits; the first that matches is used.
     #[serde(rename = "match")]
     pub matches: Vec<DigitMatch>,
     /// What it does.
@@ -138,11 +138,11 @@ pub struct DialRuleRow {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum DialActionRow {
-    /// Ends the call.
+    /// Blocks the call.
     Block,
-    /// Sends it out by these trunks (`namespace/name`), in order.
+    /// Sends the call out by trunks.
     Route {
-        /// Trunks in order.
+        /// Trunks (`namespace/name`) in order of preference.
         trunks: Vec<String>,
     },
 }

@@ -1,4 +1,4 @@
-//! What a sidecar reports of its FreeSWITCH: revisions that are applied, and what was found on it.
+//! What a sidecar reports of its FreeSWITCH: applied revisions, and the state that it found.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -6,103 +6,103 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// A FreeSWITCH whose event socket is not reached for so long has ended, and its calls with it.
-pub const GONE: Duration = Duration::from_secs(3);
+/// A FreeSWITCH whose event socket is unreachable for this long has ended, and its calls with it.
+pub const FREESWITCH_GONE_AFTER: Duration = Duration::from_secs(3);
 
-/// After how long a switch that is not heard is named: two of its signs of life are missing.
-pub const LATE: Duration = Duration::from_secs(12);
-/// How long a switch that is not heard still counts. Longer than the pause between its signs of
-/// life, and than a sidecar needs to start again.
-pub const SILENT: Duration = Duration::from_secs(30);
-/// What the switch really has, as far as it was asked. Default: nothing was asked (no ESL configured).
+/// A switch without a heartbeat for this long is reported as late: it missed two heartbeats.
+pub const LATE_AFTER: Duration = Duration::from_secs(12);
+/// A switch without a heartbeat for this long no longer counts. Longer than the heartbeat interval, and
+/// than a sidecar needs to restart.
+pub const SILENT_AFTER: Duration = Duration::from_secs(30);
+/// The state of a switch as its sidecar found it. The default is that of a sidecar without an event socket.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct SwitchReport {
-    /// FreeSWITCH's version as it says it, such as `1.11.2-release`; none until it was asked.
+    /// FreeSWITCH's version, such as `1.11.2-release`; `None` until it is known.
     pub version: Option<String>,
-    /// Whether the event socket is connected; none where none is configured.
+    /// Whether the event socket is connected; `None` when none is configured.
     pub connected: Option<bool>,
-    /// Whether FreeSWITCH has not been reached for so long that nobody should wait for it.
+    /// Whether FreeSWITCH is unreachable for so long that resources no longer wait for it.
     pub absent: bool,
-    /// Whether new calls are refused, and how many are still up.
+    /// Whether the switch is drained: new calls are refused.
     pub draining: bool,
-    /// Whether they are refused because the pod ends: no more than that was asked for. Of this process.
+    /// Whether the drain is only due to the end of the pod. Not stored: known to this process only.
     #[serde(skip)]
     pub ending: bool,
-    /// Whether it listens for SIP: with every profile that it should have, and when it once did, with one
-    /// of them at least. Of this process.
+    /// Whether FreeSWITCH listens for SIP: first with every profile, and from then on with at least one.
+    /// Not stored: known to this process only.
     #[serde(skip)]
     pub listening: bool,
-    /// Calls that are up.
+    /// Number of calls in progress.
     pub calls: u32,
-    /// What differs from what should be and was not repaired, in words; at most 20.
+    /// Differences from the desired state that were not repaired, in words; at most 20.
     pub drift: Vec<String>,
-    /// What could not be applied, by tenant (uuid), in words.
+    /// Errors of applying, in words, by tenant (UUID).
     pub problems: BTreeMap<Uuid, String>,
-    /// What of the platform is not on the switch as it should be, by its resource: `SipProfile/name`
-    /// or `Trunk/namespace/name`.
+    /// Resources of the platform that are not applied, by `SipProfile/name` or `Trunk/namespace/name`.
     pub held: BTreeMap<String, NotApplied>,
     /// State of each trunk's gateways, by `namespace/name` of the Trunk and index of the gateway:
-    /// FreeSWITCH's word, such as `REGED`, `NOREG`, `FAIL_WAIT`, `TRYING` (sofia_reg.c), and UP or DOWN by its pings.
+    /// FreeSWITCH's registration state, such as `REGED`, `NOREG`, `FAIL_WAIT`, `TRYING` (sofia_reg.c), and
+    /// whether the gateway is up.
     pub gateways: BTreeMap<String, Vec<GatewayState>>,
 }
 
 impl SwitchReport {
-    /// Why no new calls should be sent to the switch, in words; nothing when they may. One whose pod
-    /// ends is left by its Service for that reason already, and is where its calls are.
+    /// Why the switch is not ready for new calls, in words; empty when it is. The end of its pod is no
+    /// reason: its Service already excludes the pod, which must stay reachable for its calls.
     pub fn missing(&self) -> Vec<&'static str> {
-        let told = [
+        let reasons = [
             (self.connected != Some(true), "the event socket of FreeSWITCH is not connected"),
             (!self.listening, "FreeSWITCH does not listen with its SIP profiles yet"),
             (self.draining && !self.ending, "the switch is drained (centrex switch resume ends that)"),
         ];
-        told.into_iter().filter_map(|(missing, why)| missing.then_some(why)).collect()
+        reasons.into_iter().filter_map(|(missing, why)| missing.then_some(why)).collect()
     }
 }
 
-/// Why a resource of the platform is not on the switch as it should be.
+/// Why a resource of the platform is not applied on the switch.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct NotApplied {
-    /// True where nothing failed: a profile's calls, or a person, are waited for.
+    /// Whether nothing failed, and the switch waits for calls to end or for a person.
     pub waits: bool,
-    /// In words.
+    /// The reason, in words.
     pub why: String,
 }
 
-/// How a trunk's gateway is on one switch.
+/// The state of a trunk's gateway on one switch.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct GatewayState {
-    /// State of its registration, as FreeSWITCH says it.
+    /// FreeSWITCH's registration state.
     pub state: String,
-    /// Whether FreeSWITCH sends calls by it: one that registers has been registered since it failed
-    /// last, one that is pinged answers.
+    /// Whether FreeSWITCH sends calls by the gateway: it is registered since its last failure, or answers
+    /// pings.
     pub up: bool,
 }
 
-/// States on the way from one to another (`sofia_gateway_state` in mod_sofia.h): a gateway goes
-/// through them with every renewal of its registration, and is registered at the carrier meanwhile.
-const BETWEEN: [&str; 3] = ["UNREGED", "TRYING", "REGISTER"];
+/// Transient states (`sofia_gateway_state` in mod_sofia.h): a gateway passes through them with every
+/// renewal of its registration, and stays registered at the carrier meanwhile.
+const TRANSIENT_STATES: [&str; 3] = ["UNREGED", "TRYING", "REGISTER"];
 
 impl GatewayState {
-    /// Whether its state is one on the way from one to another.
-    pub fn is_passing(&self) -> bool {
-        BETWEEN.contains(&self.state.as_str())
+    /// Whether the state is transient.
+    pub fn is_transient(&self) -> bool {
+        TRANSIENT_STATES.contains(&self.state.as_str())
     }
 }
 
-/// Whether calls can leave by a trunk whose gateways these are; none where that is not known, or they
-/// register for the first time.
+/// Whether calls can leave by a trunk with these gateways; `None` while that is unknown, or they register
+/// for the first time.
 pub fn usable(gateways: &[GatewayState]) -> Option<bool> {
     if gateways.iter().any(|gateway| gateway.up) {
         return Some(true);
     }
-    let settled = !gateways.is_empty() && !gateways.iter().any(GatewayState::is_passing);
+    let settled = !gateways.is_empty() && !gateways.iter().any(GatewayState::is_transient);
     settled.then_some(false)
 }
 
-/// How far the switch is: what was applied to it and checked there.
+/// Revisions that are applied on the switch and verified there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Applied {
     /// Revision of the platform's rows.
@@ -111,59 +111,59 @@ pub struct Applied {
     pub tenants: BTreeMap<Uuid, i64>,
 }
 
-/// A switch, as its sidecar knows it.
+/// The identity of a switch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SwitchInfo {
-    /// Its name: one of them reports under it.
+    /// Name of the switch; only one sidecar reports under it.
     pub name: String,
-    /// Host it runs on.
+    /// Host that the switch runs on.
     pub hostname: Option<String>,
 }
 
-/// What a switch holds, and what was found on it.
+/// The applied revisions of a switch, and its report.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SwitchState {
     /// Revision of the platform's rows.
     pub platform: i64,
     /// Revisions of tenants.
     pub tenants: HashMap<Uuid, i64>,
-    /// What its sidecar found on it, as far as that lasts.
+    /// The last report of its sidecar, without short-lived states.
     pub findings: SwitchReport,
 }
 
-/// News of the switches.
+/// A change of the switches' reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ack {
-    /// All there are: at the start, and after a connection was lost.
+    /// All switches: at the start, and after a lost connection.
     Reset {
-        /// Those that are heard, and what they hold.
+        /// Switches with a heartbeat, and their state.
         reporting: Vec<(SwitchInfo, SwitchState)>,
-        /// Those that are not heard, and not yet gone.
+        /// Switches without a heartbeat that are not gone yet.
         silent: Vec<SwitchInfo>,
     },
-    /// A switch that is new, began anew, or is heard again.
+    /// A switch is new, restarted, or reports again.
     Appeared(SwitchInfo, SwitchState),
-    /// What a switch holds differs.
+    /// Applied revisions of a switch changed.
     Revisions {
-        /// Its name.
+        /// Name of the switch.
         switch: String,
-        /// Revision of the platform's rows, when that differs.
+        /// Revision of the platform's rows, if it changed.
         platform: Option<i64>,
-        /// Revisions of tenants that differ; none for one it no longer holds.
+        /// Changed revisions of tenants; `None` for a tenant that the switch no longer has.
         tenants: Vec<(Uuid, Option<i64>)>,
     },
-    /// What was found on a switch differs.
+    /// The report of a switch changed.
     Found {
-        /// Its name.
+        /// Name of the switch.
         switch: String,
-        /// All that is found now.
+        /// The new report.
         findings: SwitchReport,
     },
-    /// It should have been heard by now, and counts still.
+    /// A switch missed heartbeats, and still counts.
     Late(String),
-    /// It has not been heard for a while, and counts no more.
+    /// A switch sent no heartbeat for [`SILENT_AFTER`], and no longer counts.
     Silent(String),
-    /// It has ended, or was silent for too long.
+    /// A switch ended, or was silent for too long.
     Gone(String),
 }
 

@@ -12,7 +12,7 @@ use crate::resources::queue::QueueStrategy;
 use crate::resources::ring_group::RingStrategy;
 use crate::resources::tenant::DeletionPolicy;
 
-/// Everything compiled for one tenant.
+/// The compiled rows of one tenant.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TenantPlan {
@@ -72,17 +72,17 @@ pub struct TenantRow {
     pub display_name: String,
     /// SIP domains the tenant holds; the first is its main one. Never empty.
     pub domains: Vec<String>,
-    /// True: nothing is served for it.
+    /// Whether the tenant is suspended: its phones and calls get no service.
     pub suspended: bool,
     /// IANA time zone.
     pub time_zone: String,
     /// ISO 3166-1 alpha-2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub country: Option<String>,
-    /// How numbers are dialled there, where that is known.
+    /// Dialling prefixes of the country, if they are known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dialling: Option<NationalDialling>,
-    /// Caller id of calls that have no better one.
+    /// Caller id of outbound calls without a caller id of their extension or route.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub caller_id: Option<CallerId>,
     /// How emergency calls leave.
@@ -103,7 +103,7 @@ pub struct TenantRow {
     /// Whether a recorded call begins with a tone.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub recording_tone: bool,
-    /// Days call records are kept; for ever when left out.
+    /// Days that call records are kept; without it, for ever.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cdr_days: Option<i32>,
     /// What happens to schema and media when the Tenant is deleted.
@@ -111,7 +111,7 @@ pub struct TenantRow {
 }
 
 impl TenantRow {
-    /// The domain that numbers, boxes and agents of the tenant are named under.
+    /// The domain of the tenant's directory users, voicemail boxes and agents.
     pub fn main_domain(&self) -> &str {
         self.domains.first().map_or("", String::as_str)
     }
@@ -123,7 +123,7 @@ impl TenantRow {
 pub struct EmergencyRow {
     /// Numbers that are emergency calls, as dialled and as sent.
     pub numbers: Vec<String>,
-    /// Trunk, `namespace/name`; none while there is no such trunk for it.
+    /// Emergency trunk, `namespace/name`; `None` while it is missing or not permitted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trunk: Option<String>,
     /// Trunks that are tried after it, in order: those of the tenant's routes, then others that the
@@ -142,8 +142,8 @@ impl EmergencyRow {
     }
 }
 
-/// A file under the tenant's media directory, such as `prompts/welcome.wav`: built by compile from
-/// resource names only, never from what somebody typed.
+/// A file under the tenant's media directory, such as `prompts/welcome.wav`: compile builds it from
+/// resource names only, never from free text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct MediaPath(pub String);
@@ -186,11 +186,11 @@ pub struct ExtensionRow {
     /// Its voicemail box.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub voicemail: Option<VoicemailRow>,
-    /// Where its calls go otherwise.
+    /// Where its calls go in other cases.
     #[serde(default, skip_serializing_if = "ForwardingRow::is_empty")]
     pub forwarding: ForwardingRow,
-    /// `password` of its SIP credentials and `pin` of its voicemail box. Without `password` nobody
-    /// can register as it.
+    /// `password` of its SIP credentials and `pin` of its voicemail box. Without `password` no phone can
+    /// register.
     #[serde(default, skip_serializing_if = "Secrets::is_empty")]
     pub secrets: Secrets,
 }
@@ -202,12 +202,12 @@ pub struct VoicemailRow {
     /// Where messages are announced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
-    /// Whether it is opened with a PIN only. While the PIN is not there, nobody opens it.
+    /// Whether the box requires a PIN. While the PIN is missing, the box stays closed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub asks_pin: bool,
 }
 
-/// Where the calls of an extension go when it is not to ring, or did not answer.
+/// Where the calls of an extension go instead of ringing, or after ringing.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ForwardingRow {
@@ -217,7 +217,7 @@ pub struct ForwardingRow {
     /// When busy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub busy: Option<Target>,
-    /// When nobody answered.
+    /// When the phones rang without an answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub no_answer: Option<Target>,
     /// When no phone is registered.
@@ -277,7 +277,7 @@ pub struct QueueRow {
     pub announce_position: bool,
     /// Seconds an agent's phones ring.
     pub ring_seconds: i32,
-    /// Seconds an agent rests after a call.
+    /// Seconds that an agent gets no call after a call.
     pub wrap_up_seconds: i32,
     /// Hold music, relative to the tenant's media directory; the switch's own when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -416,12 +416,12 @@ pub struct NumberRow {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OutboundRouteRow {
-    /// Lower is looked at first.
+    /// Priority; the lowest is tried first.
     pub priority: i32,
-    /// Toll class a caller needs; none when absent.
+    /// Toll class that a caller needs; without it, every extension may use the route.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub toll_class: Option<String>,
-    /// Numbers it is about, and their edits; the first that matches is used.
+    /// Digit matches with their edits; the first that matches is used.
     #[serde(rename = "match")]
     pub matches: Vec<DigitMatch>,
     /// Trunks in order of preference, `namespace/name`; never empty.

@@ -97,7 +97,7 @@ impl CompileState {
         self.snapshot = snapshot;
         self.platform = plan;
         for kept in kept.iter().filter(|kept| !self.kept.contains(kept)) {
-            tell(&kept.resource, &kept.stays);
+            tell(&kept.resource, &kept.part);
         }
         self.kept = kept;
         let mended = self.problems.replace(problems);

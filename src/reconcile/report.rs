@@ -14,7 +14,7 @@ use super::jobs::WorkError;
 use super::resource_sink::{NewStatus, Note, ResourceSink};
 use super::tenant::RowProgress;
 use super::{Reconciler, tenant};
-use crate::compile::{Problem, Stays};
+use crate::compile::{KeptPart, Problem};
 use crate::plan::report::GatewayState;
 use crate::resources::Trunk;
 use crate::resources::status::TenantStatus;
@@ -167,7 +167,7 @@ impl Reconciler {
         let lag = |revision| acks.heard().then(|| acks.platform_lagging(revision, last));
         let mut known = self.known.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         let known = &mut *known;
-        let stays = known.kept.iter().map(|kept| (kept.resource.clone(), kept.stays.clone())).collect();
+        let stays = known.kept.iter().map(|kept| (kept.resource.clone(), kept.part.clone())).collect();
         let seen = Observed {
             problems: by_resource(&known.problems),
             stored: platform.stored.is_some(),
@@ -267,7 +267,7 @@ struct Observed<'a> {
     /// Secrets that are other than what is stored.
     rotated: HashSet<ObjectKey>,
     /// What stays as it was before; none where that was not found out.
-    stays: Option<&'a HashMap<ObjectKey, Stays>>,
+    stays: Option<&'a HashMap<ObjectKey, KeptPart>>,
     /// How far a revision is.
     lag: &'a dyn Fn(i64) -> Option<Lag>,
 }
@@ -321,8 +321,8 @@ fn judge(
         None => LastGood::AsBefore,
         Some(stays) => match stays.get(key) {
             None => LastGood::Nothing,
-            Some(Stays::Whole(of)) => LastGood::Whole(*of),
-            Some(Stays::Fields(fields)) => LastGood::Fields(fields),
+            Some(KeptPart::Whole(of)) => LastGood::Whole(*of),
+            Some(KeptPart::Fields(fields)) => LastGood::Fields(fields),
         },
     };
     let facts = Facts { problems, programmed, live, stays, blocked: None };

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::last_good::LastGoodRows;
 use super::problem_set::ProblemSet;
-use crate::compile::{Effect, LastGoodRow, Problem, Stays};
+use crate::compile::{Effect, KeptPart, LastGoodRow, Problem};
 use crate::plan::{PlatformPlan, TenantRow};
 use crate::resources;
 use crate::source::ObjectKey;
@@ -43,7 +43,7 @@ pub struct Tenant {
     pub before: LastGoodRows,
     /// Of which resources something stays as it was before; none where that was not found out, and nothing
     /// is written.
-    pub stays: Option<HashMap<ObjectKey, Stays>>,
+    pub stays: Option<HashMap<ObjectKey, KeptPart>>,
 }
 
 impl Tenant {
@@ -53,7 +53,7 @@ impl Tenant {
         (self.judged, self.kept) = (true, false);
         self.rows.changed.extend(self.problems.replace(problems));
         self.rows.compiled();
-        let stays = kept.map(|kept| kept.into_iter().map(|kept| (kept.resource, kept.stays)));
+        let stays = kept.map(|kept| kept.into_iter().map(|kept| (kept.resource, kept.part)));
         let stays: Option<HashMap<_, _>> = stays.map(Iterator::collect);
         let before = self.stays.as_ref();
         // Of one that is refused as a whole that is said once.
@@ -85,12 +85,12 @@ pub fn is_refused(problems: &[Problem]) -> bool {
 }
 
 /// Logs that something stays in force as it was before.
-pub fn tell(resource: &ObjectKey, stays: &Stays) {
+pub fn tell(resource: &ObjectKey, stays: &KeptPart) {
     match stays {
-        Stays::Whole(generation) => {
+        KeptPart::Whole(generation) => {
             warn!(%resource, generation, "it is refused, and what was in force before stays in force");
         }
-        Stays::Fields(fields) => {
+        KeptPart::Fields(fields) => {
             warn!(%resource, fields = fields.join(", "), "what is not accepted of it stays as it was before");
         }
     }

@@ -8,7 +8,7 @@ use tokio::task::spawn_blocking;
 
 use super::ResourceSink;
 use super::jobs::{WorkError, row_of};
-use crate::compile::{LastGoodRow, Stays};
+use crate::compile::{KeptPart, LastGoodRow};
 use crate::media::directory;
 use crate::plan::{Origin, TenantPlan};
 use crate::resources;
@@ -20,7 +20,7 @@ pub(super) struct WholeRows(HashSet<(String, String)>);
 
 impl WholeRows {
     pub fn of(kept: &[LastGoodRow]) -> Self {
-        let whole = kept.iter().filter(|kept| matches!(kept.stays, Stays::Whole(_)));
+        let whole = kept.iter().filter(|kept| matches!(kept.part, KeptPart::Whole(_)));
         let rows = whole.filter_map(|kept| row_of(&kept.resource));
         Self(rows.map(|(table, name)| (table.to_owned(), name)).collect())
     }

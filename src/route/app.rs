@@ -1,78 +1,77 @@
-//! Dialplan applications, typed: the only way to a `<action application="" data=""/>`.
+//! Typed dialplan applications: the only source of `<action application="" data=""/>`.
 
 use super::dial_string::DialString;
 use super::legal::{DialNumber, Text, Word};
 use super::names::VOICEMAIL_PROFILE;
 
-/// An action of a dialplan answer. Its data holds nothing that FreeSWITCH would expand.
+/// An action of a dialplan answer. Its data contains nothing that FreeSWITCH expands.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Action {
-    /// Application.
+    /// Name of the application.
     pub application: &'static str,
-    /// Its data.
+    /// Argument of the application.
     pub data: String,
 }
 
-/// Channel variables that answers set; no other names are ever written.
+/// Channel variables that answers set. Answers contain no others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Variable {
-    /// On whose behalf the call runs, signed.
+    /// The caller on whose behalf the call runs, signed.
     Call(Word),
     /// Seconds the called phones ring.
     CallTimeout(i32),
-    /// Whether the dialplan goes on after a bridge that failed.
+    /// After which failures of a bridge the dialplan continues.
     ContinueOnFail(ContinueOnFail),
-    /// The name called parties are shown.
+    /// Caller id name that called parties see.
     EffectiveCallerIdName(Text),
-    /// The number called parties are shown.
+    /// Caller id number that called parties see.
     EffectiveCallerIdNumber(DialNumber),
-    /// A recording begins when the call is answered, not with the first media.
+    /// Starts the recording when the call is answered, not with the first media.
     RecordOnceAnswered,
-    /// The tone that says that the call is recorded is heard when the call is answered.
+    /// Plays the recording tone when the call is answered.
     ConsentToneOnceAnswered,
-    /// Where the call is recorded: below the tenant's media directory.
+    /// File of the recording, below the tenant's media directory.
     Recording(Word),
-    /// What a caller hears who has media, but no answer yet, while it rings elsewhere.
+    /// What a caller with early media hears while the called phone rings.
     Ringback,
-    /// Which of these the legs get that the call makes: its identity and its ends without media.
+    /// Variables that the legs of the call inherit: its identity and the media timeouts.
     ExportVars,
-    /// The same of the legs that a queue calls its agents by: mod_callcenter has a list of its own.
+    /// Variables that the legs to a queue's agents inherit: mod_callcenter has a list of its own.
     QueueExportVars,
-    /// Whether the call ends with its bridge.
+    /// Ends the call when its bridge ends.
     HangupAfterBridge,
-    /// What a caller hears while a call that was answered before rings elsewhere.
+    /// What a caller in an answered call hears while another phone rings.
     TransferRingback,
     /// Hold music: a local stream by name.
     HoldMusic(Word),
-    /// Forgets what the last carrier answered: it would be the caller's answer in place of our own
+    /// Clears the last carrier's SIP answer, which would otherwise replace our own to the caller
     /// (mod_sofia.c, `sofia_on_hangup`).
     NoCarrierAnswer,
-    /// What a phone says in headers of its own goes no further: a carrier may bill by `P-Charge-Info`
-    /// and believe `Diversion` (mod_sofia.c copies every such header to the other leg).
+    /// Keeps a phone's own headers from the other leg: a carrier may bill by `P-Charge-Info` and trust
+    /// `Diversion` (mod_sofia.c would copy them).
     KeepCustomHeaders,
-    /// Ends a leg that sends nothing any more while it is on hold.
+    /// Ends a leg on hold that no longer sends media.
     MediaHoldTimeout,
-    /// Ends a leg that sends nothing any more: a phone that lost its power says no goodbye, and its
-    /// call would stay for ever.
+    /// Ends a leg that no longer sends media: a phone that lost its power sends no BYE, and its call would
+    /// never end.
     MediaTimeout,
     /// Time zone of time announcements.
     TimeZone(Word),
 }
 
-/// After which failures the dialplan goes on.
+/// Failures of a bridge after which the dialplan continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ContinueOnFail {
-    /// After none: the call ends with the cause of the failure.
+    /// None: the call ends with the cause of the failure.
     Never,
-    /// After all.
+    /// All.
     Always,
-    /// After those that say that the carrier, not the called party, is the reason.
+    /// Failures of the carrier, not of the called party.
     CarrierFailure,
 }
 
-/// Failures by which a gateway shows that another should be tried: ITU-T Q.850 causes and
-/// FreeSWITCH's own (switch_types.h). `CALL_REJECTED` is not among them: it is also a called party who
-/// declines, and must not ring again.
+/// Causes after which the next gateway is tried: ITU-T Q.850 causes and FreeSWITCH's own (switch_types.h).
+/// `CALL_REJECTED` is not one of them: a called party who declines must not ring again.
 const CARRIER_FAILURES: &str = "NORMAL_TEMPORARY_FAILURE,NETWORK_OUT_OF_ORDER,NO_ROUTE_DESTINATION,\
     NO_ROUTE_TRANSIT_NET,NORMAL_CIRCUIT_CONGESTION,SWITCH_CONGESTION,REQUESTED_CHAN_UNAVAIL,\
     RECOVERY_ON_TIMER_EXPIRE,PROGRESS_TIMEOUT,GATEWAY_DOWN,INVALID_GATEWAY,INVALID_PROFILE,\
@@ -82,21 +81,21 @@ const CARRIER_FAILURES: &str = "NORMAL_TEMPORARY_FAILURE,NETWORK_OUT_OF_ORDER,NO
 /// Why a call ends (switch_types.h; the SIP answer is FreeSWITCH's mapping).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 pub enum Cause {
-    /// 404: nobody has the number.
+    /// 404: the number does not exist.
     UnallocatedNumber,
     /// 403: the caller may not dial it.
     OutgoingCallBarred,
-    /// 603: it is refused.
+    /// 603: a rule of the platform blocks the call.
     CallRejected,
     /// 486: busy.
     UserBusy,
-    /// 480: nobody answered.
+    /// 480: the phones rang without an answer.
     NoAnswer,
     /// 480: no phone is registered.
     UserNotRegistered,
-    /// 503: something is broken for now.
+    /// 503: a temporary failure.
     NormalTemporaryFailure,
-    /// The call is over.
+    /// The call ended normally.
     NormalClearing,
 }
 
@@ -122,7 +121,7 @@ impl Cause {
 pub enum DialplanApp {
     Answer,
     Bridge(DialString),
-    /// A bridge that counts against a limit; over it, the next action runs.
+    /// A bridge that counts against a limit. Over the limit, the next action runs.
     LimitedBridge {
         realm: Word,
         most: i32,
@@ -141,18 +140,18 @@ pub enum DialplanApp {
     Ivr {
         menu: Word,
     },
-    /// Counts the call against a limit; over it, the call ends.
+    /// Counts the call against a limit. Over the limit, the call ends.
     Limit {
         realm: Word,
         most: i32,
     },
-    /// Counts the call against a limit of calls in a day, which begins with the first of them; over it,
-    /// the call ends.
+    /// Counts the call against a limit per 24 hours, which begin with the first call. Over the limit, the
+    /// call ends.
     LimitPerDay {
         realm: Word,
         most: i32,
     },
-    /// Records the call to a file; one that is being recorded there goes on.
+    /// Records the call to a file; a recording to that file that runs already continues.
     RecordSession {
         path: Word,
     },
@@ -161,7 +160,7 @@ pub enum DialplanApp {
         seconds: i32,
     },
     Set(Variable),
-    /// Milliseconds of silence, so that the first syllable of what follows is heard.
+    /// Silence, so that the first syllable of the next prompt is heard.
     Sleep {
         milliseconds: i32,
     },
@@ -185,7 +184,7 @@ pub enum DialplanApp {
 }
 
 impl DialplanApp {
-    /// The action.
+    /// Renders the application and its data.
     pub fn action(&self) -> Action {
         let (application, data) = match self {
             Self::Answer => ("answer", String::new()),
@@ -236,27 +235,28 @@ impl DialplanApp {
     }
 }
 
-/// Milliseconds without media after which a leg ends: while talking, and on hold.
+/// Milliseconds without media after which a leg ends, in a conversation.
 const MEDIA_TIMEOUT_MS: &str = "120000";
+/// Milliseconds without media after which a leg on hold ends.
 const MEDIA_HOLD_TIMEOUT_MS: &str = "1800000";
 
-/// A ringing tone: 425 Hz, a second of five (ITU-T E.180).
+/// A ringing tone: 425 Hz, one second in five (ITU-T E.180).
 const RINGBACK: &str = "%(1000,4000,425)";
 
 /// Half a second of 1400 Hz, the tone of recorders (47 CFR 64.501; ITU-T E.180), and a little silence.
 const CONSENT_TONE: &str = "tone_stream://%(500,250,1400)";
 
-/// The channel variable by which our dialplan knows its own calls again.
+/// The channel variable by which the dialplan recognises its own calls.
 pub const CALL_VARIABLE: &str = "centrex_call";
 
-/// The variables that legs get which a call makes, as `export` would list them.
+/// Variables that the legs of a call inherit, in the form of FreeSWITCH's `export_vars`.
 const EXPORT_VARS: &str = "centrex_call,media_timeout,media_hold_timeout";
 
-/// Parts the variables of one `multiset`; no [`Word`], [`Text`] or [`DialNumber`] holds it.
+/// Separates the variables of one `multiset`; no [`Word`], [`Text`] or [`DialNumber`] contains it.
 const SEPARATOR: char = ';';
 
-/// Actions in order. Variables that follow one another are set by one application, each once, to
-/// the last of its values: FreeSWITCH runs one application instead of ten.
+/// Renders applications in order. Consecutive variables are set by one `multiset`, each once, to its last
+/// value: FreeSWITCH then runs one application instead of ten.
 pub fn actions(apps: &[DialplanApp]) -> Vec<Action> {
     let mut actions = Vec::with_capacity(apps.len());
     for run in apps.chunk_by(|app, next| app.variable().is_some() && next.variable().is_some()) {
@@ -271,7 +271,7 @@ pub fn actions(apps: &[DialplanApp]) -> Vec<Action> {
     actions
 }
 
-/// `^^;a=1;b=2`: a list with a separator of its own.
+/// Renders `^^;a=1;b=2`, a list that declares its separator.
 fn assignments<'a>(mut variables: impl Iterator<Item = &'a Variable> + Clone) -> String {
     let mut data = String::with_capacity(512);
     data.push_str("^^");

@@ -1,4 +1,4 @@
-//! A call, and the actions that answer it.
+//! A call, and the dialplan answer to it.
 
 use crate::resources::Kind;
 use std::borrow::Cow;
@@ -17,69 +17,69 @@ use crate::plan::{ExtensionRow, NumberRow, PlatformPlan, Target, TrunkRow};
 use crate::resources::routing_test::EndKind;
 use crate::secrets::signing_key::SigningKey;
 
-/// A call to route: whose it is was found out before, from what the switch vouches for.
+/// A call to route. The tenant and the caller were determined before, from what the switch authenticated.
 pub struct Call<'a> {
-    /// The tenant.
+    /// The tenant's plan.
     pub view: &'a TenantView,
     /// The platform's rows.
     pub platform: &'a PlatformPlan,
-    /// Signs what the answer writes.
+    /// Signs the identity and the destinations in the answer.
     pub key: &'a SigningKey,
-    /// On whose behalf the call runs.
+    /// The caller on whose behalf the call runs.
     pub caller: Caller,
-    /// The caller's row, where it is an extension that there is ([`TenantView::caller`]).
+    /// The caller's row, if the caller is an existing extension ([`TenantView::caller`]).
     pub extension: Option<&'a ExtensionRow>,
     /// The channel's uuid.
     pub leg: Cow<'a, str>,
-    /// Name the caller sent: foreign text.
+    /// Caller id name as received: untrusted text.
     pub caller_name: Cow<'a, str>,
-    /// Why the last attempt to ring somebody failed, if one did (`originate_disposition`).
+    /// Why the last bridge failed, if one did (`originate_disposition`).
     pub disposition: Cow<'a, str>,
-    /// How a queue ended, if the call was in one (`cc_cause`).
+    /// How the last queue ended, if the call was in one (`cc_cause`).
     pub queue_cause: Cow<'a, str>,
-    /// The time.
+    /// The time of the call, for schedules.
     pub now: Timestamp,
-    /// Where media files are.
+    /// Root directory of media files.
     pub media: &'a MediaRoot,
-    /// Whether the leg began to be recorded before (`centrex_recording` is set).
+    /// Whether a recording of the leg started before (`centrex_recording` is set).
     pub is_recorded: bool,
-    /// Whether the leg was answered before, by a menu for example.
+    /// Whether the leg was answered before, for example by a menu.
     pub is_answered: bool,
-    /// Who is told why.
-    pub listener: Tracer<'a>,
+    /// Records why the call goes where it goes.
+    pub tracer: Tracer<'a>,
 }
 
-/// What the switch is to do with a call.
+/// The dialplan answer to a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// Which rule it came from, such as `Extension.alice`: the extension's name in the answer.
+    /// The rule that decided, such as `Extension.alice`: name of the `<extension>` in the answer.
     pub rule: String,
     /// Actions in order.
     pub actions: Vec<Action>,
 }
 
-/// Actions that are being put together; `None` anywhere means that something was not legal where
-/// it should have gone, and the call is not placed at all.
+/// Applications of an answer. `None` means that a value was not legal in its place; the call then fails as
+/// a whole.
 pub(super) type Actions = Option<Vec<DialplanApp>>;
 
 impl<'a> Call<'a> {
-    /// Answers a call inside the tenant's context: to a number somebody dialled, or to a
-    /// destination our own dialplan wrote.
+    /// Answers a call in the tenant's context: to a dialled number, or to a signed destination that the
+    /// dialplan wrote.
     pub fn dialled(&self, destination: &str) -> Answer {
         match verify_step(self.key, self.view.plan.tenant.id, destination) {
             Some((Step::To, target)) => self.to(&target, false),
             Some((Step::After, target)) => self.answer(rule(&target), targets::after(self, &target)),
-            None => self.decision(decide(self.view, self.platform, &self.caller, destination, self.listener)),
+            None => self.decision(decide(self.view, self.platform, &self.caller, destination, self.tracer)),
         }
     }
 
-    /// Answers a call that a trunk (`namespace/name`) brought for what its carrier sent as the number.
-    pub fn brought(&self, trunk: &str, row: &TrunkRow, sent: &str) -> Answer {
+    /// Answers a call from a trunk (`namespace/name`) to the number that its carrier sent.
+    pub fn inbound_from_trunk(&self, trunk: &str, row: &TrunkRow, sent: &str) -> Answer {
         let number = digits::from_carrier(sent, row.number_format, row.national.as_ref());
-        let answer = number.and_then(|number| self.came_in(trunk, &number));
+        let answer = number.and_then(|number| self.inbound(trunk, &number));
         answer.unwrap_or_else(|| {
             let why = || format!("no Number of the tenant takes {sent} from it");
-            self.listener.hears(|| explain::Step {
+            self.tracer.record(|| explain::Step {
                 resource: explain::trunk_key(trunk),
                 matched: false,
                 why: why(),
@@ -88,12 +88,12 @@ impl<'a> Call<'a> {
         })
     }
 
-    /// Answers a call for a public number in E.164 form, when it is one of the tenant's that this
-    /// trunk brings.
-    pub fn came_in(&self, trunk: &str, number: &str) -> Option<Answer> {
-        let (name, row) = self.view.brought_by(trunk, number)?;
+    /// Answers a call from a trunk to a public number in E.164 form; `None` when the tenant has no such
+    /// Number at this trunk.
+    pub fn inbound(&self, trunk: &str, number: &str) -> Option<Answer> {
+        let (name, row) = self.view.inbound_number(trunk, number)?;
         let why = || format!("it is {number}, and comes in by Trunk {trunk}: {}", row.target);
-        self.listener.hears(|| explain::Step {
+        self.tracer.record(|| explain::Step {
             resource: self.view.key(Kind::Number, name),
             matched: true,
             why: why(),
@@ -121,7 +121,7 @@ impl<'a> Call<'a> {
                 self.answer("Emergency".to_owned(), emergency::call(self, &number))
             }
             Decision::Feature { name, code, digits } => {
-                self.listener.ends(|| End { kind: EndKind::FeatureCode, name: name.to_owned() });
+                self.tracer.record_end(|| End { kind: EndKind::FeatureCode, name: name.to_owned() });
                 self.answer(format!("FeatureCode.{name}"), features::feature(self, code, &digits))
             }
             Decision::Out(out) => self.answer(format!("Out.{}", out.rule), outbound::dialled(self, &out)),
@@ -138,20 +138,20 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// Answers with a destination of the tenant, as it is at this time; by a number whose calls are
-    /// recorded, or not.
+    /// Answers with a target of the tenant, after schedules and forwardings. `recorded`: the call came in
+    /// by a Number whose calls are recorded.
     fn to(&self, target: &Target, recorded: bool) -> Answer {
-        let target = super::decide::settle(self.view, target, self.now, self.listener);
+        let target = super::decide::resolve_target(self.view, target, self.now, self.tracer);
         self.answer(rule(target), targets::to(self, target, recorded))
     }
 
-    /// Puts the answer together: what every call begins with, then its own actions. A call for
-    /// which something was not legal ends, rather than doing half of what was meant.
+    /// Builds the answer: the preamble of every call, then its own applications. If a value was not legal,
+    /// the call ends rather than running a part of its actions.
     fn answer(&self, rule: String, actions: Actions) -> Answer {
         let actions = actions.and_then(|actions| {
             if let [DialplanApp::Hangup(cause)] = actions.as_slice() {
-                self.listener.ends(|| End::rejected(*cause));
-                // The record of a call that was refused is the tenant's, too.
+                self.tracer.record_end(|| End::rejected(*cause));
+                // The call record of a refused call belongs to the tenant too.
                 return Some([vec![self.identity()?], actions].concat());
             }
             let mut all = self.preamble(rule == "Emergency")?;
@@ -159,19 +159,19 @@ impl<'a> Call<'a> {
             Some(all)
         });
         let actions = actions.unwrap_or_else(|| {
-            self.listener.ends(|| End::rejected(Cause::NormalTemporaryFailure));
+            self.tracer.record_end(|| End::rejected(Cause::NormalTemporaryFailure));
             vec![DialplanApp::Hangup(Cause::NormalTemporaryFailure)]
         });
         Answer { rule, actions: app::actions(&actions) }
     }
 
-    /// On whose behalf the call runs, for what it comes back with and for its record.
+    /// Sets the signed identity of the call, for later requests and for its call record.
     fn identity(&self) -> Option<DialplanApp> {
         let token = sign_call(self.key, self.view.plan.tenant.id, &self.caller, &self.leg)?;
         Some(DialplanApp::Set(Variable::Call(token)))
     }
 
-    /// What every routed call begins with: who it is, what called parties are shown, the limit.
+    /// Applications that every routed call begins with: identity, caller id, limit of concurrent calls.
     fn preamble(&self, emergency: bool) -> Actions {
         let tenant = &self.view.plan.tenant;
         let mut actions = Vec::with_capacity(16);
@@ -190,7 +190,8 @@ impl<'a> Call<'a> {
             actions.push(DialplanApp::Set(Variable::HoldMusic(Word::new(tenant.id.to_string())?)));
         }
         if let Some(extension) = self.extension {
-            // A phone may claim any name and number (P-Asserted-Identity, contract §10.2).
+            // A phone may send any name and number (P-Asserted-Identity, contract §10.2), so both are
+            // overwritten.
             actions
                 .push(DialplanApp::Set(Variable::EffectiveCallerIdName(Text::new(&extension.display_name))));
             let number = DialNumber::new(&extension.number)?;
@@ -205,7 +206,7 @@ impl<'a> Call<'a> {
     }
 }
 
-/// The name of the rule that a target is.
+/// The name of the rule for a target, such as `Queue.support`.
 fn rule(target: &Target) -> String {
     [target.kind.name(), ".", &target.name].concat()
 }

@@ -1,27 +1,27 @@
-//! Dial strings: whom to ring, how, and in which order.
+//! FreeSWITCH dial strings: which endpoints ring, with which variables, in which order.
 
 use super::legal::{DialNumber, Word};
 
-/// A variable for a leg or for all legs of a bridge; no other names are ever written.
+/// Variables of a leg or of all legs of a bridge. Dial strings contain no others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LegVariable {
-    /// Codecs offered, instead of the profile's.
+    /// Codecs offered in place of the profile's.
     AbsoluteCodecString,
     /// Seconds before the leg starts.
     LegDelayStart,
     /// Seconds until a leg must show progress.
     LegProgressTimeout,
-    /// Seconds a leg rings.
+    /// Seconds that a leg rings.
     LegTimeout,
     /// A leg that answers 302 fails, instead of running the caller's dialplan (contract §9).
     OutboundRedirectFatal,
-    /// The name a caller is shown of whom it reached.
+    /// Name of the called party that the caller sees.
     OriginationCalleeIdName,
-    /// The number a caller is shown of whom it reached.
+    /// Number of the called party that the caller sees.
     OriginationCalleeIdNumber,
-    /// Whose state lamps show.
+    /// The user whose state busy lamps show.
     PresenceId,
-    /// The host that a phone sees in From: its own domain, not the address of the switch.
+    /// Host in the From header that a phone receives: its own domain instead of the switch's address.
     SipInviteDomain,
 }
 
@@ -67,7 +67,7 @@ pub enum Endpoint {
     Gateway {
         /// Name of the gateway.
         gateway: Word,
-        /// Number, as the carrier wants it.
+        /// Number in the carrier's format.
         number: DialNumber,
     },
 }
@@ -81,7 +81,7 @@ pub struct Leg {
     pub endpoint: Endpoint,
 }
 
-/// In which order legs are tried.
+/// Order in which legs ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
     /// All at once.
@@ -102,10 +102,10 @@ pub struct DialString {
 }
 
 impl DialString {
-    /// As it is written.
+    /// Renders the dial string.
     pub fn text(&self) -> String {
         let mut text = String::with_capacity(128);
-        let _ = std::fmt::Write::write_fmt(&mut text, format_args!("{self}")); // a String takes everything
+        let _ = std::fmt::Write::write_fmt(&mut text, format_args!("{self}")); // writing to a String cannot fail
         text
     }
 }
@@ -139,9 +139,8 @@ impl std::fmt::Display for DialString {
     }
 }
 
-/// How a user of the directory is rung: its registration at each of the profiles that phones use.
-/// Sofia looks the contact up itself, so that nothing in it has to be expanded. `None` when
-/// something is not legal in a dial string.
+/// The dial string of a directory user: its registrations at each phone profile. Sofia looks up the contact
+/// itself, so the dial string contains nothing to expand. `None` when a part is not legal in a dial string.
 pub fn registered<'a>(
     profiles: impl Iterator<Item = &'a str>,
     user: &str,
@@ -157,7 +156,7 @@ pub fn registered<'a>(
     let variables = vec![
         (LegVariable::PresenceId, Word::new(format!("{user}@{domain}"))?),
         (LegVariable::OutboundRedirectFatal, Word::new("true")?),
-        // Else the caller is shown `user%domain`, decoded as if it were an escape.
+        // Otherwise the caller sees `user%domain`, decoded like a URL escape.
         (LegVariable::OriginationCalleeIdName, user.clone()),
         (LegVariable::OriginationCalleeIdNumber, user.clone()),
         (LegVariable::SipInviteDomain, domain.clone()),
@@ -165,7 +164,7 @@ pub fn registered<'a>(
     Some(DialString { variables, legs, order: Order::Together })
 }
 
-/// A list such as `{^^;a=1;b=2}`: with a separator of its own, because codec lists hold commas.
+/// Writes a list such as `{^^;a=1;b=2}`, which declares its separator because codec lists contain commas.
 fn write_variables(
     f: &mut std::fmt::Formatter<'_>,
     open: char,

@@ -1,12 +1,12 @@
-//! Digit matches applied to what was dialled.
+//! Digit matches and edits, and the forms of phone numbers.
 
 use crate::plan::NationalDialling;
 use crate::resources::common::{DigitMatch, NumberFormat};
 
-/// The longest number that may be dialled or sent.
+/// Most characters of a number that may be dialled or sent.
 pub const MAX_DIALLED: usize = 32;
 
-/// Fewest and most characters of the dialled numbers a match is about.
+/// Fewest and most characters of the dialled numbers that a match covers.
 pub fn length_range(matches: &DigitMatch) -> (usize, usize) {
     let prefix = matches.prefix.as_deref().unwrap_or("").len();
     let least = matches.min_digits.and_then(|n| usize::try_from(n).ok()).unwrap_or(1);
@@ -14,27 +14,27 @@ pub fn length_range(matches: &DigitMatch) -> (usize, usize) {
     (least.max(prefix), most)
 }
 
-/// How many characters of a dialled number a match leaves out, in front.
+/// How many leading characters of a dialled number a match strips.
 fn stripped(matches: &DigitMatch) -> usize {
     matches.strip.and_then(|n| usize::try_from(n).ok()).unwrap_or(0)
 }
 
-/// What the edits of a match made of a dialled number.
+/// A dialled number after the edits of a match.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Edit {
-    /// The number.
+    /// The number to send.
     pub number: String,
-    /// How many characters of what was dialled are left out, in front.
+    /// How many leading characters of the dialled number were stripped.
     pub stripped: usize,
 }
 
-/// Why a match is not about what was dialled.
+/// Why a match does not apply to a dialled number.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Mismatch<'a> {
-    /// It begins otherwise.
+    /// The number has another prefix.
     #[error("does not begin with {0}")]
     Prefix(&'a str),
-    /// It is too short or too long.
+    /// The number is too short or too long.
     #[error("has {found} characters, not {least} to {most}")]
     Length {
         /// Characters dialled.
@@ -44,21 +44,21 @@ pub enum Mismatch<'a> {
         /// Most that match.
         most: usize,
     },
-    /// What the edits make of it is no number.
+    /// The edits do not produce a number.
     #[error("is no number that can be sent after the edits")]
     NoNumber,
 }
 
-/// The number that a match makes of what was dialled; `None` when it does not match, or when what
-/// results is no number.
+/// Applies a match to a dialled number; `None` when it does not match, or the edits do not produce a
+/// number.
 pub fn apply(matches: &DigitMatch, dialled: &str) -> Option<String> {
     edit(matches, dialled).ok().map(|edit| edit.number)
 }
 
-/// The same, with the reason when there is none.
+/// Like [`apply`], with the reason when the match does not apply.
 ///
 /// # Errors
-/// Why the match is not about what was dialled.
+/// When the number does not match, or the edits do not produce a number.
 pub fn edit<'a>(matches: &'a DigitMatch, dialled: &str) -> Result<Edit, Mismatch<'a>> {
     let prefix = matches.prefix.as_deref().unwrap_or("");
     let (least, most) = length_range(matches);
@@ -74,7 +74,7 @@ pub fn edit<'a>(matches: &'a DigitMatch, dialled: &str) -> Result<Edit, Mismatch
     if is_sendable(&number) { Ok(Edit { number, stripped }) } else { Err(Mismatch::NoNumber) }
 }
 
-/// Whether some dialled number becomes this one by the edits of a match.
+/// Whether the edits of a match can produce this number from a dialled one.
 pub fn reaches(matches: &DigitMatch, number: &str) -> bool {
     let prefix = matches.prefix.as_deref().unwrap_or("");
     let Some(kept) = prefix.get(stripped(matches)..) else { return false };
@@ -85,20 +85,20 @@ pub fn reaches(matches: &DigitMatch, number: &str) -> bool {
     apply(matches, &format!("{prefix}{rest}")).as_deref() == Some(number)
 }
 
-/// Whether text is a number that may be sent: digits, `*` and `#`, with at most one plus, in front.
+/// Whether text is a number that may be sent: digits, `*` and `#`, with at most one leading plus.
 pub fn is_sendable(number: &str) -> bool {
     let digits = number.strip_prefix('+').unwrap_or(number);
     (1..=MAX_DIALLED).contains(&digits.len())
         && digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'*' || byte == b'#')
 }
 
-/// Whether text is what a phone may dial inside: as [`is_sendable`].
+/// Whether text is a number that a phone may dial: the same rule as [`is_sendable`].
 pub fn is_dialled(number: &str) -> bool {
     is_sendable(number)
 }
 
-/// A number in the form a carrier wants it. Only E.164 numbers are rewritten; short numbers and
-/// service numbers go out as they are.
+/// Converts a number to the carrier's format. Only E.164 numbers are converted; short and service numbers
+/// stay as they are.
 pub fn to_carrier(number: &str, format: NumberFormat, national: Option<&NationalDialling>) -> String {
     let Some(digits) = number.strip_prefix('+') else { return number.to_owned() };
     match (format, national) {
@@ -111,18 +111,17 @@ pub fn to_carrier(number: &str, format: NumberFormat, national: Option<&National
     }
 }
 
-/// What international calls begin with; `00` where a tenant's country is not known, as in most.
+/// Prefix of international calls; `00`, the most common one, for an unknown country.
 fn international_prefix(home: Option<&NationalDialling>) -> &str {
     home.map_or("00", |home| home.international_prefix.as_str())
 }
 
-/// What follows the plus sign, or the prefix that stands for it.
+/// The digits after the plus sign or the international prefix.
 fn international<'a>(number: &'a str, home: Option<&NationalDialling>) -> Option<&'a str> {
     number.strip_prefix('+').or_else(|| number.strip_prefix(international_prefix(home)))
 }
 
-/// A number in E.164 form, as people in a country dial it; `None` where that cannot be told: of short
-/// numbers, and of local ones.
+/// Converts a number as dialled in a country to E.164; `None` for short and local numbers.
 pub fn to_e164(number: &str, home: Option<&NationalDialling>) -> Option<String> {
     if let Some(digits) = international(number, home) {
         return Some(format!("+{digits}"));
@@ -132,7 +131,7 @@ pub fn to_e164(number: &str, home: Option<&NationalDialling>) -> Option<String> 
     Some(format!("+{}{inside}", home.calling_code))
 }
 
-/// Every way in which people in a country may write a number, the one given first.
+/// All spellings of a number in a country, the given one first.
 pub fn spellings(number: &str, home: Option<&NationalDialling>) -> Vec<String> {
     let mut all = vec![number.to_owned()];
     let e164 = to_e164(number, home);
@@ -146,25 +145,26 @@ pub fn spellings(number: &str, home: Option<&NationalDialling>) -> Vec<String> {
     all
 }
 
-/// Whether a number, after the digit edits, is one abroad. Countries of one calling code count as one.
-/// Where home is not known, everything is abroad that can be: a limit that counts too much is seen.
+/// Whether a number, after the digit edits, is international. Countries with one calling code count as one.
+/// For an unknown home country every international spelling counts: a limit that counts too many calls gets
+/// noticed.
 pub fn is_abroad(number: &str, home: Option<&NationalDialling>) -> bool {
     let Some(digits) = international(number, home) else {
-        return false; // as it is dialled inside the country
+        return false; // a national spelling
     };
     home.is_none_or(|home| !digits.starts_with(&home.calling_code))
 }
 
-/// Whether a dialled number is one abroad, by what is sent, or by a prefix of international calls that
-/// the edits strip: carriers that want no plus sign get none.
+/// Whether a dialled number is international: by the number sent, or by an international prefix that the
+/// edits strip for carriers that want none.
 pub fn leads_abroad(dialled: &str, edit: &Edit, home: Option<&NationalDialling>) -> bool {
     let stripped = dialled.get(..edit.stripped).unwrap_or_default();
     is_abroad(&edit.number, home)
         || (0..stripped.len()).any(|at| dialled.get(at..).is_some_and(|rest| is_abroad(rest, home)))
 }
 
-/// A number as a carrier sent it, in E.164 form; `None` when it is no number. Carriers are not
-/// strict about the form they agreed on, so a plus sign is always believed.
+/// Converts a number from a carrier to E.164; `None` when it is no number. A leading plus always means
+/// E.164, because carriers deviate from the agreed format.
 pub fn from_carrier(
     number: &str,
     format: NumberFormat,
@@ -181,8 +181,8 @@ pub fn from_carrier(
             if let Some(abroad) = number.strip_prefix(&country.international_prefix) {
                 return Some(format!("+{abroad}"));
             }
-            // Some carriers leave the national prefix out (ten digits in North America); what is
-            // made of it must still be a number that the tenant holds.
+            // Some carriers omit the national prefix (ten digits in North America). The result must still
+            // be a Number of the tenant.
             let inside = number.strip_prefix(&country.national_prefix).unwrap_or(number);
             Some(format!("+{}{inside}", country.calling_code))
         }

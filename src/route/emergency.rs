@@ -1,41 +1,41 @@
-//! Emergency calls: by every trunk that there is for the tenant, and again, until one takes them.
+//! Emergency calls: every trunk of the tenant is tried, repeatedly, until one takes the call.
 
 use super::app::{Cause, ContinueOnFail, DialplanApp, Variable};
 use super::call::{Actions, Call};
 use super::explain::Tracer;
 use super::legal::Text;
-use super::outbound::{RING_SECONDS, Terms, ways};
+use super::outbound::{RING_SECONDS, Terms, gateway_bridges};
 
-/// Seconds that a gateway may take to show progress at first, where there are others: one that is
-/// silent must not hold up those that work.
+/// Seconds that a gateway may take to show progress in the first round, if there are other gateways: a
+/// silent one must not delay the rest.
 const FIRST_PROGRESS_SECONDS: i32 = 6;
 
-/// Milliseconds of rest before all gateways are tried again, each time for as long as its trunk says.
-/// A trunk that registers is back within seconds after it was made anew.
+/// Milliseconds before the second and third round of all gateways. In those rounds each trunk's own
+/// progress timeout applies. A restarted trunk registers again within seconds.
 const PAUSES_MS: [i32; 2] = [2_000, 4_000];
 
-/// Sends an emergency call out. No limit of number or duration stands before it, and nothing that a
-/// carrier answers ends it, a busy line neither: only that it is taken, that the caller hangs up, or
-/// that all gateways failed again and again. One that does not know the number does no harm.
+/// Answers an emergency call. No limit on calls or duration applies, and no answer of a carrier ends the
+/// call, not even busy: it ends when a gateway takes it, when the caller hangs up, or when all gateways
+/// failed in every round. A carrier that does not know the number does no harm.
 pub fn call(call: &Call, number: &str) -> Actions {
     let emergency = call.view.plan.tenant.emergency.as_ref()?;
     let tenant = call.view.plan.tenant.caller_id.as_ref().and_then(|caller_id| caller_id.number.as_deref());
     let shown = emergency.caller_id_number.as_deref().or(tenant);
-    let terms = Terms { number, shown, limited: false, most_progress_seconds: None };
-    let round = |terms, listener| ways(call, emergency.trunks(), terms, listener);
-    let again = round(terms, Tracer::NOBODY)?;
+    let terms = Terms { number, shown, limited: false, max_progress_seconds: None };
+    let round = |terms, tracer| gateway_bridges(call, emergency.trunks(), terms, tracer);
+    let again = round(terms, Tracer::OFF)?;
     let gateways = again.iter().filter(|action| matches!(action, DialplanApp::Bridge(_))).count();
     if gateways == 0 {
         return Some(vec![DialplanApp::Hangup(Cause::NormalTemporaryFailure)]);
     }
-    let most_progress_seconds = (gateways > 1).then_some(FIRST_PROGRESS_SECONDS);
-    let first = round(Terms { most_progress_seconds, ..terms }, call.listener)?;
+    let max_progress_seconds = (gateways > 1).then_some(FIRST_PROGRESS_SECONDS);
+    let first = round(Terms { max_progress_seconds, ..terms }, call.tracer)?;
     let shown_name = shown.map(|shown| DialplanApp::Set(Variable::EffectiveCallerIdName(Text::new(shown))));
     let mut actions: Vec<DialplanApp> = shown_name.into_iter().collect();
     actions.extend([
         DialplanApp::Set(Variable::CallTimeout(RING_SECONDS)),
         DialplanApp::Set(Variable::ContinueOnFail(ContinueOnFail::Always)),
-        // Who heard one carrier's announcement hears that it rings at the next.
+        // After one carrier's announcement the caller hears ringing from the next.
         DialplanApp::Set(Variable::Ringback),
     ]);
     actions.extend(first);
@@ -43,7 +43,7 @@ pub fn call(call: &Call, number: &str) -> Actions {
         actions.push(DialplanApp::Sleep { milliseconds });
         actions.extend(again.iter().cloned());
     }
-    // A phone that is told 503 tries elsewhere, where it can; one that is told 404 or 603 does not.
+    // After 503 a phone may try another server; after 404 or 603 it does not.
     actions.extend([
         DialplanApp::Set(Variable::NoCarrierAnswer),
         DialplanApp::Hangup(Cause::NormalTemporaryFailure),

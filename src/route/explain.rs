@@ -1,6 +1,6 @@
-//! Why a call goes where it goes: rules tell it while they decide, when somebody listens.
+//! The trace of a call: which rules were tried, and why the call goes where it goes.
 //!
-//! Calls on a switch have no listener: what would be told is a closure that is never called.
+//! Calls on a switch use [`Tracer::OFF`], under which the closures that build steps never run.
 
 use crate::resources::Kind;
 use std::cell::RefCell;
@@ -13,36 +13,36 @@ use crate::resources::common::DestinationKind;
 use crate::resources::routing_test::EndKind;
 use crate::source::ObjectKey;
 
-/// One rule that was looked at.
+/// One rule that was tried.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Step {
-    /// The resource whose rule it is.
+    /// The resource that the rule belongs to.
     pub resource: ObjectKey,
-    /// Whether it decided something about the call.
+    /// Whether the rule decided something about the call.
     pub matched: bool,
-    /// What it decided, or why it was passed by.
+    /// What the rule decided, or why it did not apply.
     pub why: String,
 }
 
-/// Where a call ends, as far as our dialplan decides.
+/// Where a call ends, as far as the dialplan decides.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct End {
-    /// Kind of the end.
+    /// Kind of the destination.
     pub kind: EndKind,
-    /// Name of the resource: `namespace/name` of a Trunk, the first that is tried; FreeSWITCH's name
-    /// of the cause when the call is rejected.
+    /// Name of the resource; `namespace/name` of the first Trunk that is tried; FreeSWITCH's cause for a
+    /// rejected call.
     pub name: String,
 }
 
 impl End {
-    /// The call is refused.
+    /// A rejected call.
     pub fn rejected(cause: Cause) -> Self {
         Self { kind: EndKind::Rejected, name: cause.name().to_owned() }
     }
 
-    /// A destination that takes the call itself; none for those that only lead on.
+    /// The end at a target; `None` for targets that only lead to others.
     fn of(target: &Target) -> Option<Self> {
         let kind = match target.kind {
             DestinationKind::Extension => EndKind::Extension,
@@ -63,52 +63,52 @@ impl std::fmt::Display for End {
     }
 }
 
-/// What names a trunk, from its name in plans.
+/// The key of a trunk, from its name in plans (`namespace/name`).
 pub(super) fn trunk_key(name: &str) -> ObjectKey {
     let (namespace, name) = name.split_once('/').unwrap_or_default();
     ObjectKey { kind: Kind::Trunk, namespace: Some(namespace.to_owned()), name: name.to_owned() }
 }
 
-/// What was told about a call.
+/// The recorded trace of a call.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Explanation {
-    /// The rules looked at, in order.
+    /// The rules that were tried, in order.
     pub steps: Vec<Step>,
     /// Where the call ends.
     pub end: Option<End>,
 }
 
-/// Who listens, if anybody.
+/// Records an [`Explanation`], or nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tracer<'a>(Option<&'a RefCell<Explanation>>);
 
 impl<'a> Tracer<'a> {
-    /// Nobody does.
-    pub const NOBODY: Self = Self(None);
+    /// Records nothing.
+    pub const OFF: Self = Self(None);
 
-    /// What is told is written down here.
+    /// Records into an explanation.
     pub fn new(notes: &'a RefCell<Explanation>) -> Self {
         Self(Some(notes))
     }
 
-    /// Tells of a rule.
-    pub(super) fn hears(self, step: impl FnOnce() -> Step) {
+    /// Records a rule that was tried.
+    pub(super) fn record(self, step: impl FnOnce() -> Step) {
         if let Some(notes) = self.0 {
             let step = step();
             notes.borrow_mut().steps.push(step);
         }
     }
 
-    /// Tells where the call ends; what is told last holds.
-    pub(super) fn ends(self, end: impl FnOnce() -> End) {
+    /// Records where the call ends; the last record counts.
+    pub(super) fn record_end(self, end: impl FnOnce() -> End) {
         if let Some(notes) = self.0 {
             notes.borrow_mut().end = Some(end());
         }
     }
 
-    /// Tells of the destination that the call goes to.
-    pub(super) fn reaches(self, target: &Target) {
+    /// Records the target that the call goes to, if the call ends there.
+    pub(super) fn record_target(self, target: &Target) {
         if let Some(notes) = self.0
             && let Some(end) = End::of(target)
         {

@@ -1,4 +1,4 @@
-//! What feature codes do.
+//! Dialplan answers to feature codes.
 
 use super::app::Cause;
 use super::app::DialplanApp;
@@ -8,7 +8,7 @@ use crate::plan::FeatureCodeRow;
 use crate::plan::SecretName;
 use crate::resources::feature_code::FeatureAction;
 
-/// Answers a feature code with the digits behind it.
+/// Answers a feature code; `digits` are those dialled after it.
 pub fn feature(call: &Call, code: &FeatureCodeRow, digits: &str) -> Actions {
     let tenant = &call.view.plan.tenant;
     let domain = Word::new(tenant.main_domain())?;
@@ -22,7 +22,7 @@ pub fn feature(call: &Call, code: &FeatureCodeRow, digits: &str) -> Actions {
             if voicemail.asks_pin && extension.secrets.get(SecretName::Pin).is_none() {
                 return Some(vec![DialplanApp::Hangup(Cause::NormalTemporaryFailure)]);
             }
-            // Without a PIN the box opens from its own phones only, which this is.
+            // Without a PIN the box opens only from the extension's own phones, and this caller is one.
             let without_pin = !voicemail.asks_pin;
             let id = Word::new(&extension.number)?;
             Some(vec![

@@ -1,20 +1,21 @@
-//! The one place that decides what is legal in application data and dial strings.
+//! The only types from which application data and dial strings are built.
 //!
-//! FreeSWITCH expands and splits text (contract §10.3, §10.4). What a tenant or a caller wrote
-//! reaches it only as one of these types, and none of them can hold `$`, a quote, a bracket, a
-//! backslash, a comma, a space or a line end. What cannot be one is refused, never repaired; only
-//! text that is shown to people loses the characters it may not have.
+//! FreeSWITCH expands and splits text (contract §10.3, §10.4). Text from tenants and callers reaches it
+//! only as one of these types; none can contain `$`, a quote, a bracket, a backslash, a comma or a line
+//! end, and only [`Text`] a space. An illegal value is refused, not repaired; only [`Text`] drops illegal
+//! characters.
 
-/// Longest word.
+/// Most bytes of a [`Word`].
 const MAX_WORD: usize = 200;
-/// Longest text for people.
+/// Most characters of a [`Text`].
 const MAX_TEXT: usize = 64;
 
-/// What an ASCII character may stand in.
+/// Flag of a byte that is legal in a [`Word`].
 const IN_WORDS: u8 = 1;
+/// Flag of a byte that is legal in a [`Text`].
 const IN_TEXTS: u8 = 2;
 
-/// What each byte may stand in: looked up, because every byte of an answer goes by here.
+/// Flags of each byte. A table, because every byte of an answer is checked.
 static LEGAL: [u8; 256] = legal();
 
 const fn legal() -> [u8; 256] {
@@ -31,8 +32,8 @@ const fn legal() -> [u8; 256] {
     legal
 }
 
-/// Whether all of a text is legal there: asked once at its end, for nearly every text is.
-fn are(text: &str, legal: u8) -> bool {
+/// Whether every byte of a text has a flag.
+fn all_legal(text: &str, legal: u8) -> bool {
     text.bytes().fold(legal, |held, byte| held & LEGAL[usize::from(byte)]) == legal
 }
 
@@ -41,15 +42,15 @@ fn are(text: &str, legal: u8) -> bool {
 pub struct Word(String);
 
 impl Word {
-    /// A word, if the text is one: letters, digits and `. _ - @ + * # /`, not starting with a
-    /// dash (which would read as an option).
+    /// A word of letters, digits and `. _ - @ + * # /`, not starting with a dash, which would read as an
+    /// option; else `None`.
     pub fn new(text: impl Into<String>) -> Option<Self> {
         let text = text.into();
         let fits = (1..=MAX_WORD).contains(&text.len()) && !text.starts_with('-');
-        (fits && are(&text, IN_WORDS)).then_some(Self(text))
+        (fits && all_legal(&text, IN_WORDS)).then_some(Self(text))
     }
 
-    /// Words with a comma between, as codec lists are written.
+    /// Words joined by commas, for codec lists; `None` when one is illegal or there is none.
     pub fn list(words: &[String]) -> Option<Self> {
         let words: Option<Vec<Self>> = words.iter().map(Self::new).collect();
         Some(Self(words?.iter().map(Self::as_str).collect::<Vec<_>>().join(","))).filter(|w| !w.0.is_empty())
@@ -73,12 +74,12 @@ impl From<i32> for Word {
     }
 }
 
-/// A number to dial: digits, `*` and `#`, with at most one plus in front.
+/// A number to dial: digits, `*` and `#`, with at most one leading plus.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DialNumber(String);
 
 impl DialNumber {
-    /// A number, if the text is one.
+    /// A number; `None` when the text is none.
     pub fn new(text: &str) -> Option<Self> {
         super::digits::is_sendable(text).then(|| Self(text.to_owned()))
     }
@@ -89,14 +90,14 @@ impl DialNumber {
     }
 }
 
-/// Text that is shown to people, such as a caller's name: what may not stand in it is dropped.
+/// Text for people, such as a caller id name, without illegal characters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Text(String);
 
 impl Text {
-    /// The text without what is not legal in it, cut to its length.
+    /// Drops illegal characters and surrounding spaces, and cuts the text to its maximum length.
     pub fn new(text: &str) -> Self {
-        if text.len() <= MAX_TEXT && are(text, IN_TEXTS) {
+        if text.len() <= MAX_TEXT && all_legal(text, IN_TEXTS) {
             return Self(text.trim().to_owned());
         }
         let legal = |c: &char| match u8::try_from(*c) {
@@ -107,7 +108,7 @@ impl Text {
         Self(kept.trim().to_owned())
     }
 
-    /// Whether anything is left.
+    /// Whether no legal character was left.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

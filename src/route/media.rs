@@ -1,4 +1,4 @@
-//! Paths of media files as FreeSWITCH opens them.
+//! Paths of media files in file arguments of FreeSWITCH.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -6,28 +6,28 @@ use uuid::Uuid;
 
 use crate::plan::MediaPath;
 
-/// The root of all tenants' media, the same path for us and for FreeSWITCH.
+/// The root directory of all tenants' media: the same path for Centrex and for FreeSWITCH.
 #[derive(Clone, Debug)]
 pub struct MediaRoot(String);
 
-/// A media root that no file argument may be made of.
+/// A media root that is not legal in file arguments of FreeSWITCH.
 #[derive(Debug, thiserror::Error)]
 #[error("media directory {path:?} cannot be used: {why}")]
 pub struct MediaRootError {
     /// The path given.
     pub path: PathBuf,
-    /// What is wrong with it.
+    /// Why the path cannot be used.
     pub why: &'static str,
 }
 
 impl MediaRoot {
-    /// A root that is nowhere, for asking what would be answered.
-    pub fn of_nobody() -> Self {
+    /// A placeholder root, for traces and tests that open no file.
+    pub fn dummy() -> Self {
         Self("/media".to_owned())
     }
 
-    /// A root from its path, which must be absolute and made of letters, digits and `/._-` only:
-    /// FreeSWITCH gives other characters a meaning in file arguments (contract §10.4).
+    /// Checks the path of a root: absolute, and only letters, digits and `/._-`, because FreeSWITCH
+    /// interprets other characters in file arguments (contract §10.4).
     pub fn new(path: &Path) -> Result<Self, MediaRootError> {
         let error = |why| MediaRootError { path: path.to_owned(), why };
         let text = path.to_str().ok_or_else(|| error("it is not UTF-8"))?;
@@ -43,7 +43,8 @@ impl MediaRoot {
         Ok(Self(text.trim_end_matches('/').to_owned()))
     }
 
-    /// The path of a tenant's file; none unless it is plainly below the tenant's directory.
+    /// The path of a tenant's file; `None` for a path that could leave the tenant's directory or contains
+    /// illegal characters.
     pub fn file(&self, tenant: Uuid, file: &MediaPath) -> Option<String> {
         let plain = file.0.split('/').all(|part| !part.is_empty() && !part.starts_with('.'));
         (plain && file.0.chars().all(is_plain)).then(|| format!("{}/tenants/{tenant}/{}", self.0, file.0))
@@ -54,7 +55,7 @@ impl MediaRoot {
         format!("{}/none", self.0)
     }
 
-    /// The directory of a tenant's file, as [`MediaRoot::file`].
+    /// The directory of a tenant's file; `None` as for [`MediaRoot::file`].
     pub fn directory_of(&self, tenant: Uuid, file: &MediaPath) -> Option<String> {
         let mut path = self.file(tenant, file)?;
         path.truncate(path.rfind('/')?);
@@ -66,7 +67,7 @@ impl MediaRoot {
         format!("{}/tenants/{tenant}/voicemail/{number}", self.0)
     }
 
-    /// Where messages go that belong to no box: there are none.
+    /// Directory for messages that belong to no voicemail box; no such messages exist.
     pub fn stray_voicemail(&self) -> String {
         format!("{}/voicemail", self.0)
     }

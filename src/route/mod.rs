@@ -1,5 +1,5 @@
-//! What a call does under a plan: pure, with the time given. The switch renders what it says;
-//! routing tests and traces ask it the same questions.
+//! Call routing under a plan. Pure: the caller passes the time. The switch renders the answers; routing
+//! tests and `centrex trace` use the same code.
 
 pub mod app;
 pub mod call;

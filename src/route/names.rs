@@ -1,63 +1,61 @@
-//! Names on the switches. Rooms, menus, queues, agents and streams of all tenants share one
-//! namespace there (contract §9), so each carries its tenant's identity; one place makes them and
-//! takes them apart.
+//! Names of FreeSWITCH objects. Rooms, menus, queues, agents and streams of all tenants share one namespace
+//! (contract §9), so each name contains the tenant's identity. Only this module builds and parses them.
 
 use uuid::Uuid;
 
 /// Dialplan context of calls from carriers.
 pub const INBOUND_CONTEXT: &str = "inbound";
 
-/// Dialplan context of whatever comes to a phones' profile without being known: nothing is ever
-/// answered for it.
+/// Dialplan context of unauthenticated calls at a phone profile: no destination exists in it.
 pub const UNROUTED_CONTEXT: &str = "unrouted";
 
 /// The access control list of the carriers' addresses.
 pub const TRUNKS_ACL: &str = "trunks";
 
-/// The voicemail profile of all boxes, which are kept apart by their domains.
+/// The voicemail profile of all boxes; domains keep the tenants' boxes apart.
 pub const VOICEMAIL_PROFILE: &str = "default";
 
-/// A conference room, which is also the name of its profile.
+/// Name of a conference room, and of its conference profile.
 pub fn room(tenant: Uuid, conference: &str) -> String {
     format!("{conference}-{tenant}")
 }
 
-/// The conference's name and the tenant of a room.
+/// Parses a room into the Conference's name and its tenant.
 pub fn parse_room(room: &str) -> Option<(&str, Uuid)> {
     parse(room, '-')
 }
 
-/// An IVR menu.
+/// Name of an IVR menu.
 pub fn menu(tenant: Uuid, menu: &str) -> String {
     format!("{menu}.{tenant}")
 }
 
-/// The menu's name and its tenant.
+/// Parses a menu into the IvrMenu's name and its tenant.
 pub fn parse_menu(menu: &str) -> Option<(&str, Uuid)> {
     parse(menu, '.')
 }
 
-/// A queue.
+/// Name of a queue.
 pub fn queue(tenant: Uuid, queue: &str) -> String {
     format!("{queue}@{tenant}")
 }
 
-/// The queue's name and its tenant.
+/// Parses a queue into the Queue's name and its tenant.
 pub fn parse_queue(queue: &str) -> Option<(&str, Uuid)> {
     parse(queue, '@')
 }
 
-/// The agent who is an extension of a tenant.
+/// Name of the agent for an extension.
 pub fn agent(tenant: Uuid, number: &str) -> String {
     format!("{number}@{tenant}")
 }
 
-/// The stream of a tenant's hold music.
+/// Name of a tenant's hold music stream.
 pub fn music_stream(tenant: Uuid) -> String {
     tenant.to_string()
 }
 
-/// Takes `name<separator>tenant` apart; only the spelling that the functions above write.
+/// Parses `name<separator>tenant`; accepts only the spelling that the functions above build.
 fn parse(name: &str, separator: char) -> Option<(&str, Uuid)> {
     const TENANT_LENGTH: usize = 36;
     let (name, tenant) = name.split_at_checked(name.len().checked_sub(TENANT_LENGTH)?)?;

@@ -11,11 +11,11 @@ use super::recording;
 use crate::plan::TrunkRow;
 use crate::resources::routing_test::EndKind;
 
-/// Seconds a called party outside may ring. Without it the time that a phone of ours was rung
-/// before, on a call that is forwarded, would hold.
+/// Seconds that a called party outside may ring. Without it, a forwarded call would keep the ring time of
+/// the extension that was tried before.
 pub(super) const RING_SECONDS: i32 = 120;
 
-/// Sends a call out that its caller dialled, and records it where the caller is recorded.
+/// Answers a dialled call that leaves by trunks, recorded if the caller's outbound calls are.
 pub fn dialled(call: &Call, outbound: &Outbound) -> Actions {
     let own = out(call, outbound)?;
     if let [DialplanApp::Hangup(_)] = own.as_slice() {
@@ -26,8 +26,8 @@ pub fn dialled(call: &Call, outbound: &Outbound) -> Actions {
     Some(actions)
 }
 
-/// Sends a call out: trunk after trunk, gateway after gateway, as long as the carrier is the
-/// reason that it fails.
+/// Answers a call that leaves: tries each gateway of each trunk in order, as long as the carrier is the
+/// cause of the failure.
 pub fn out(call: &Call, out: &Outbound) -> Actions {
     let tenant = &call.view.plan.tenant;
     let own = call.extension.and_then(|row| row.caller_id.as_ref());
@@ -42,22 +42,22 @@ pub fn out(call: &Call, out: &Outbound) -> Actions {
     if let Some(seconds) = tenant.max_call_duration_seconds {
         actions.push(DialplanApp::SchedHangup { seconds });
     }
-    // Without a name of its own the number stands in: the extension's name is not for outside.
+    // Without a configured name the number is shown: an extension's display name is internal.
     if let Some(name) = name.or(number).or(call.extension.map(|row| row.number.as_str())) {
         actions.push(DialplanApp::Set(Variable::EffectiveCallerIdName(Text::new(name))));
     }
     by_trunks(call, out.trunks, &out.number, number, actions)
 }
 
-/// What counts a call abroad, or ends it where the tenant may make none.
+/// Counts an international call against the daily limit, or ends the call when the limit is 0.
 fn abroad(call: &Call, out: &Outbound) -> Option<DialplanApp> {
     let tenant = &call.view.plan.tenant;
     let most = tenant.max_calls_abroad_per_day.filter(|_| out.is_abroad)?;
-    call.listener.hears(|| {
+    call.tracer.record(|| {
         let why = format!("{} is abroad, where it may call {most} times a day by each switch", out.number);
         Step { resource: call.view.tenant_key(), matched: most > 0, why }
     });
-    // The first of a day is let through whatever the limit is (mod_hash.c, limit_incr_hash).
+    // FreeSWITCH lets the first call of a day pass whatever the limit is (mod_hash.c, limit_incr_hash).
     let realm = Word::new(tenant.id.to_string()).filter(|_| most > 0);
     Some(realm.map_or(DialplanApp::Hangup(Cause::OutgoingCallBarred), |realm| DialplanApp::LimitPerDay {
         realm,
@@ -74,48 +74,47 @@ fn by_trunks(
 ) -> Actions {
     actions.push(DialplanApp::Set(Variable::CallTimeout(RING_SECONDS)));
     actions.push(DialplanApp::Set(Variable::ContinueOnFail(ContinueOnFail::CarrierFailure)));
-    let terms = Terms { number, shown, limited: true, most_progress_seconds: None };
-    let ways = ways(call, trunks.iter().map(String::as_str), terms, call.listener)?;
-    // Reached when every gateway failed, or when there is none.
+    let terms = Terms { number, shown, limited: true, max_progress_seconds: None };
+    let gateway_bridges = gateway_bridges(call, trunks.iter().map(String::as_str), terms, call.tracer)?;
+    // Runs when every gateway failed, or no gateway exists.
     let end = DialplanApp::Hangup(Cause::NormalTemporaryFailure);
-    if ways.is_empty() {
+    if gateway_bridges.is_empty() {
         return Some(vec![end]);
     }
-    actions.extend(ways);
+    actions.extend(gateway_bridges);
     actions.push(end);
     Some(actions)
 }
 
-/// What holds for each gateway that a call is tried by.
+/// Parameters for every gateway that a call tries.
 #[derive(Clone, Copy)]
 pub(super) struct Terms<'a> {
-    /// The number that is called.
+    /// The called number.
     pub number: &'a str,
-    /// The number that is shown.
+    /// The caller id number that is shown.
     pub shown: Option<&'a str>,
-    /// Whether the trunks' limits count.
+    /// Whether the trunks' limits on concurrent calls apply.
     pub limited: bool,
-    /// The longest that a gateway may take to show progress; as long as its trunk says when there is
-    /// no such limit.
-    pub most_progress_seconds: Option<i32>,
+    /// Upper bound for the trunks' progress timeout; `None` leaves the trunk's own.
+    pub max_progress_seconds: Option<i32>,
 }
 
-/// Every gateway of trunks that are there, in order; nothing where there is none.
-pub(super) fn ways<'a>(
+/// Bridges to every gateway of the existing trunks, in order; empty when there is none.
+pub(super) fn gateway_bridges<'a>(
     call: &Call,
     trunks: impl Iterator<Item = &'a str>,
     terms: Terms<'_>,
-    listener: Tracer<'_>,
+    tracer: Tracer<'_>,
 ) -> Actions {
     let mut actions = Vec::new();
     for name in trunks {
         let Some(trunk) = call.platform.trunks.get(name) else { continue };
-        listener.hears(|| tried(name, terms.number, trunk));
+        tracer.record(|| tried(name, terms.number, trunk));
         if trunk.gateways.is_empty() {
             continue;
         }
         if actions.is_empty() {
-            listener.ends(|| End { kind: EndKind::Trunk, name: name.to_owned() });
+            tracer.record_end(|| End { kind: EndKind::Trunk, name: name.to_owned() });
         }
         if let Some(shown) = terms.shown {
             let shown = to_carrier(shown, trunk.number_format, trunk.national.as_ref());
@@ -138,7 +137,7 @@ fn tried(name: &str, number: &str, trunk: &TrunkRow) -> Step {
 fn by_gateway(call: &Call, trunk: &TrunkRow, index: usize, terms: Terms<'_>) -> Option<DialplanApp> {
     let number = DialNumber::new(&to_carrier(terms.number, trunk.number_format, trunk.national.as_ref()))?;
     let progress_seconds = terms
-        .most_progress_seconds
+        .max_progress_seconds
         .map_or(trunk.progress_timeout_seconds, |most| most.min(trunk.progress_timeout_seconds));
     let mut variables = vec![
         (LegVariable::OutboundRedirectFatal, Word::new("true")?),

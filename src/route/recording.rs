@@ -1,7 +1,7 @@
-//! Which calls are recorded, and how a recording begins.
+//! Which calls are recorded, and the applications that start a recording.
 //!
-//! A recording belongs to the leg that called, is begun once, and lasts as long as that leg,
-//! transfers included. Emergency calls, feature codes and voicemail boxes are never recorded.
+//! A recording belongs to the calling leg, starts once, and lasts as long as that leg, including transfers.
+//! Emergency calls, feature codes and voicemail boxes are never recorded.
 
 use crate::resources::Kind;
 use jiff::tz::TimeZone;
@@ -15,15 +15,15 @@ use super::token::Caller;
 use crate::plan::{ExtensionRow, MediaPath, Target};
 use crate::resources::common::{DestinationKind, Recording};
 
-/// What begins a recording of a call to a destination, if one is wanted: by whoever calls, by
-/// whoever is called, or by the public number it came in by.
+/// Starts a recording of a call to a target if the caller, the called extension or the public number asks
+/// for one.
 pub(super) fn of_target(call: &Call, target: &Target, by_number: bool) -> Actions {
     let plan = &call.view.plan;
     let row = |name: &String| plan.extensions.get(name);
     let wanted = match target.kind {
         DestinationKind::Voicemail => return Some(Vec::new()),
         DestinationKind::Extension => row(&target.name).is_some_and(takes),
-        // Who will answer is not known yet: one who is to be recorded is enough.
+        // Which member answers is unknown yet: one with recording is enough.
         DestinationKind::RingGroup => plan
             .ring_groups
             .get(&target.name)
@@ -36,23 +36,19 @@ pub(super) fn of_target(call: &Call, target: &Target, by_number: bool) -> Action
     };
     if wanted {
         let why = || format!("the call is recorded: {target} takes recorded calls");
-        call.listener.hears(|| Step { resource: call.view.target_key(target), matched: true, why: why() });
+        call.tracer.record(|| Step { resource: call.view.target_key(target), matched: true, why: why() });
     }
     if wanted || by_number { begin(call) } else { of_caller(call) }
 }
 
-/// What begins a recording of a call that leaves, if whoever makes it is recorded.
+/// Starts a recording of a call if the caller's outbound calls are recorded.
 pub(super) fn of_caller(call: &Call) -> Actions {
     let Caller::Extension(name) = &call.caller else { return Some(Vec::new()) };
     if !call.extension.is_some_and(|row| matches!(row.recording, Recording::Outbound | Recording::Always)) {
         return Some(Vec::new());
     }
     let why = || "the call is recorded: the calls it makes are".to_owned();
-    call.listener.hears(|| Step {
-        resource: call.view.key(Kind::Extension, name),
-        matched: true,
-        why: why(),
-    });
+    call.tracer.record(|| Step { resource: call.view.key(Kind::Extension, name), matched: true, why: why() });
     begin(call)
 }
 
@@ -62,15 +58,15 @@ fn takes(row: &ExtensionRow) -> bool {
 
 fn begin(call: &Call) -> Actions {
     let tenant = &call.view.plan.tenant;
-    // FreeSWITCH names legs by UUIDs; what is none still gets a file of its own, with a name of ours.
+    // FreeSWITCH names legs by UUIDs; any other name is hashed to one.
     let leg = Uuid::try_parse(&call.leg).unwrap_or_else(|_| Uuid::new_v5(&tenant.id, call.leg.as_bytes()));
     let month = call.now.to_zoned(TimeZone::UTC);
     let file = MediaPath(format!("recordings/{:04}/{:02}/{leg}.wav", month.year(), month.month()));
     let path = Word::new(call.media.file(tenant.id, &file)?)?;
-    // It takes media, so that FreeSWITCH does not pass on that the called phone rings.
+    // Recording handles media, so FreeSWITCH does not pass on the called phone's ringing.
     let mut actions =
         vec![DialplanApp::Set(Variable::Recording(Word::new(file.0)?)), DialplanApp::Set(Variable::Ringback)];
-    // What nobody answers leaves no file. A call that comes back to the dialplan has heard the tone.
+    // An unanswered call leaves no file. A call that returns to the dialplan has already heard the tone.
     let tone = tenant.recording_tone && !call.is_recorded;
     if tone && !call.is_answered {
         actions.push(DialplanApp::Set(Variable::ConsentToneOnceAnswered));

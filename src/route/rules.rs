@@ -1,4 +1,4 @@
-//! The platform's rules, and what the edits of a match make of a number.
+//! Matching of the platform's DialRules, and digit edits.
 
 use super::digits::{self, Edit};
 use super::explain::{Step, Tracer};
@@ -8,18 +8,18 @@ use crate::resources::common::DigitMatch;
 use crate::resources::dial_rule::Phase;
 use crate::source::ObjectKey;
 
-/// A rule of the platform that is about a number.
+/// A rule of the platform that matches a number.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RuleMatch<'a> {
-    /// Its name.
+    /// Name of the DialRule.
     pub name: &'a str,
-    /// The rule.
+    /// Row of the DialRule.
     pub rule: &'a DialRuleRow,
-    /// What its edits make of the number.
+    /// The number after the rule's edits.
     pub edit: Edit,
 }
 
-/// Rules of a phase in the order they are looked at: of one priority those that block come first.
+/// Rules of a phase in order of evaluation: by priority, blocking rules first.
 fn rules(platform: &PlatformPlan, phase: Phase) -> Vec<(&str, &DialRuleRow)> {
     let of_phase = platform.dial_rules.iter().filter(|(_, rule)| rule.phase == phase);
     let mut rules: Vec<_> = of_phase.map(|(name, rule)| (name.as_str(), rule)).collect();
@@ -27,47 +27,46 @@ fn rules(platform: &PlatformPlan, phase: Phase) -> Vec<(&str, &DialRuleRow)> {
     rules
 }
 
-/// The first rule of a phase that is about a number, as it is dialled.
-pub fn first<'a>(
+/// The first rule of a phase that matches a number as dialled.
+pub fn first_match<'a>(
     platform: &'a PlatformPlan,
     phase: Phase,
     dialled: &str,
-    listener: Tracer<'_>,
+    tracer: Tracer<'_>,
 ) -> Option<RuleMatch<'a>> {
     rules(platform, phase).into_iter().find_map(|(name, rule)| {
-        let edit = edited(&rule.matches, dialled, listener, || key(name))?;
+        let edit = edited(&rule.matches, dialled, tracer, || key(name))?;
         Some(RuleMatch { name, rule, edit })
     })
 }
 
-/// The rule that blocks a number in another spelling: what is blocked as 0900… is blocked as +49900…
-/// and as 0049900…, too.
+/// The rule that blocks any spelling of a number: a block of 0900… also blocks +49900… and 0049900….
 pub fn blocking<'a>(
     platform: &'a PlatformPlan,
     number: &str,
     home: Option<&NationalDialling>,
-    listener: Tracer<'_>,
+    tracer: Tracer<'_>,
 ) -> Option<&'a str> {
     digits::spellings(number, home).into_iter().find_map(|spelling| {
-        let found = first(platform, Phase::Before, &spelling, Tracer::NOBODY)?;
+        let found = first_match(platform, Phase::Before, &spelling, Tracer::OFF)?;
         let blocks = found.rule.action == DialActionRow::Block;
         if blocks {
             let why = || format!("it blocks {spelling}, which {number} is");
-            listener.hears(|| Step { resource: key(found.name), matched: true, why: why() });
+            tracer.record(|| Step { resource: key(found.name), matched: true, why: why() });
         }
         blocks.then_some(found.name)
     })
 }
 
-/// What the first match that is about a number makes of it.
+/// The edit of the first match that applies to a number.
 pub fn edited(
     matches: &[DigitMatch],
     dialled: &str,
-    listener: Tracer<'_>,
+    tracer: Tracer<'_>,
     resource: impl Fn() -> ObjectKey,
 ) -> Option<Edit> {
     let edit = matches.iter().find_map(|matches| digits::edit(matches, dialled).ok());
-    listener.hears(|| {
+    tracer.record(|| {
         let why = match &edit {
             Some(edit) if edit.number == dialled => format!("it is about {dialled}"),
             Some(edit) => format!("it is about {dialled}, and makes it {}", edit.number),
@@ -82,7 +81,7 @@ pub fn edited(
     edit
 }
 
-/// What names a rule.
+/// The key of a rule.
 pub fn key(name: &str) -> ObjectKey {
     ObjectKey { kind: Kind::DialRule, namespace: None, name: name.to_owned() }
 }

@@ -1,4 +1,4 @@
-//! Whether a schedule is open at a time.
+//! The state of a schedule at a time.
 
 use jiff::Timestamp;
 use jiff::civil::{Date, Weekday};
@@ -7,12 +7,12 @@ use jiff::tz::{TimeZone, TimeZoneDatabase};
 use crate::plan::{HolidayRow, ScheduleRow, Target, WindowRow};
 use crate::resources::common::Day;
 
-/// What a schedule is at some time.
+/// The state of a schedule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// Open.
     Open,
-    /// Closed by the week.
+    /// Closed by the weekly windows.
     Closed,
     /// Closed for a holiday.
     Holiday,
@@ -28,16 +28,16 @@ impl std::fmt::Display for State {
     }
 }
 
-/// A time zone of the IANA database, by its name as it is written there. The database is the one
-/// built in: the compiler and every switch know the same zones, whatever their machines have.
+/// A time zone by its exact IANA name. The database is built in, so the compiler and every switch know the
+/// same zones, whatever their hosts have installed.
 pub fn zone(name: &str) -> Option<TimeZone> {
     let zone = TimeZoneDatabase::bundled().get(name).ok()?;
-    // jiff reads names in any case, and knows a zone for "unknown".
+    // jiff accepts names in any case, and has a zone named "unknown".
     (zone.iana_name() == Some(name) && !zone.is_unknown()).then_some(zone)
 }
 
-/// The state of a schedule at a time, read in its zone: on the wall clock, so that daylight
-/// saving changes nothing about opening hours.
+/// The state of a schedule at a time. Windows are read on the wall clock of the zone, so daylight saving
+/// does not shift opening hours.
 pub fn state(schedule: &ScheduleRow, zone: &TimeZone, now: Timestamp) -> State {
     let local = zone.to_datetime(now);
     let today = local.date();

@@ -1,10 +1,10 @@
-//! What a call does at each kind of destination.
+//! Dialplan answers for each kind of target.
 
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
 use super::app::{Cause, ContinueOnFail, DialplanApp, Variable};
 use super::call::{Actions, Call};
-use super::decide::{Decision, external, settle};
+use super::decide::{Decision, external, resolve_target};
 use super::dial_string::{DialString, Endpoint, Leg, LegVariable, Order};
 use super::legal::Word;
 use super::token::{Step, sign_step};
@@ -13,11 +13,11 @@ use crate::plan::{ExtensionRow, MemberRow, RingGroupRow, Target};
 use crate::resources::common::DestinationKind;
 use crate::resources::ring_group::RingStrategy;
 
-/// Milliseconds of silence after an answer, before something is played.
-const SETTLE_MILLISECONDS: i32 = 500;
+/// Milliseconds of silence after an answer, before a prompt plays.
+const LEAD_IN_MILLISECONDS: i32 = 500;
 
-/// Sends a call to a destination, and records it where somebody wants that: the caller, who is
-/// called, or the number it came in by.
+/// Connects a call to a target. The call is recorded if the caller or the called extension asks for it, or
+/// if `recorded`: the Number it came in by does.
 pub fn to(call: &Call, target: &Target, recorded: bool) -> Actions {
     let own = reach(call, target)?;
     if let [DialplanApp::Hangup(_)] = own.as_slice() {
@@ -31,14 +31,14 @@ pub fn to(call: &Call, target: &Target, recorded: bool) -> Actions {
 fn reach(call: &Call, target: &Target) -> Actions {
     let plan = &call.view.plan;
     let tenant = plan.tenant.id;
-    call.listener.reaches(target);
+    call.tracer.record_target(target);
     match target.kind {
         DestinationKind::Extension => extension(call, target, plan.extensions.get(&target.name)?),
         DestinationKind::Voicemail => {
             let box_owner = plan.extensions.get(&target.name)?;
             Some(vec![
                 DialplanApp::Answer,
-                DialplanApp::Sleep { milliseconds: SETTLE_MILLISECONDS },
+                DialplanApp::Sleep { milliseconds: LEAD_IN_MILLISECONDS },
                 DialplanApp::VoicemailLeave {
                     domain: Word::new(plan.tenant.main_domain())?,
                     id: Word::new(&box_owner.number)?,
@@ -49,24 +49,24 @@ fn reach(call: &Call, target: &Target) -> Actions {
         DestinationKind::Queue => {
             plan.queues.get(&target.name)?;
             let queue = Word::new(names::queue(tenant, &target.name))?;
-            // Whether the caller was served or waited too long is known only afterwards.
+            // The queue's result is known only after it: the dialplan continues in [`after`].
             let exports = DialplanApp::Set(Variable::QueueExportVars);
             Some(vec![
                 exports,
                 DialplanApp::Answer,
                 DialplanApp::Callcenter { queue },
-                come_back(call, Step::After, target)?,
+                transfer_back(call, Step::After, target)?,
             ])
         }
         DestinationKind::IvrMenu => {
             let menu = plan.ivr_menus.get(&target.name)?;
             let mut actions = vec![
                 DialplanApp::Answer,
-                DialplanApp::Sleep { milliseconds: SETTLE_MILLISECONDS },
+                DialplanApp::Sleep { milliseconds: LEAD_IN_MILLISECONDS },
                 DialplanApp::Ivr { menu: Word::new(names::menu(tenant, &target.name))? },
             ];
             actions.push(match &menu.otherwise {
-                Some(otherwise) => come_back(call, Step::To, otherwise)?,
+                Some(otherwise) => transfer_back(call, Step::To, otherwise)?,
                 None => DialplanApp::Hangup(Cause::NormalClearing),
             });
             Some(actions)
@@ -78,11 +78,11 @@ fn reach(call: &Call, target: &Target) -> Actions {
                 DialplanApp::Conference { room: Word::new(names::room(tenant, &target.name))? },
             ])
         }
-        // Schedules and own numbers are followed before; one that is left went round in a circle.
+        // `resolve_target` follows schedules and own numbers; one that remains is part of a loop.
         DestinationKind::Schedule => None,
         DestinationKind::ExternalNumber if call.view.public_number(&target.name).is_some() => None,
         DestinationKind::ExternalNumber => {
-            match external(call.view, call.platform, &target.name, call.listener) {
+            match external(call.view, call.platform, &target.name, call.tracer) {
                 Decision::Out(out) => outbound::out(call, &out),
                 Decision::Refused(_) => Some(vec![DialplanApp::Hangup(Cause::CallRejected)]),
                 _ => Some(vec![DialplanApp::Hangup(Cause::UnallocatedNumber)]),
@@ -91,7 +91,7 @@ fn reach(call: &Call, target: &Target) -> Actions {
     }
 }
 
-/// Goes on after a destination did not take the call.
+/// Continues a call after its target did not take it, or after a queue.
 pub fn after(call: &Call, target: &Target) -> Actions {
     let plan = &call.view.plan;
     match target.kind {
@@ -102,7 +102,7 @@ pub fn after(call: &Call, target: &Target) -> Actions {
                 "NO_ANSWER" | "NO_USER_RESPONSE" | "ALLOTTED_TIMEOUT" | "RECOVERY_ON_TIMER_EXPIRE" => {
                     (&forwarding.no_answer, Cause::NoAnswer)
                 }
-                // No phone there: who is not there does not answer either.
+                // No phone is registered: without `unavailable`, the forwarding for no answer applies.
                 _ if forwarding.unavailable.is_some() => (&forwarding.unavailable, Cause::UserNotRegistered),
                 _ => (&forwarding.no_answer, Cause::UserNotRegistered),
             };
@@ -120,19 +120,19 @@ pub fn after(call: &Call, target: &Target) -> Actions {
 }
 
 fn follow(call: &Call, from: &Target, why: &str, next: Option<&Target>, cause: Cause) -> Actions {
-    call.listener.hears(|| {
+    call.tracer.record(|| {
         let then = next.map_or_else(|| "nothing follows".to_owned(), Target::to_string);
         let why = format!("did not take the call ({why}): {then}");
         explain::Step { resource: call.view.target_key(from), matched: next.is_some(), why }
     });
     match next {
-        Some(next) => to(call, settle(call.view, next, call.now, call.listener), false),
+        Some(next) => to(call, resolve_target(call.view, next, call.now, call.tracer), false),
         None => Some(vec![DialplanApp::Hangup(cause)]),
     }
 }
 
-/// A transfer back into our own dialplan.
-pub fn come_back(call: &Call, step: Step, target: &Target) -> Option<DialplanApp> {
+/// A transfer back into the tenant's dialplan, to a signed destination.
+pub fn transfer_back(call: &Call, step: Step, target: &Target) -> Option<DialplanApp> {
     Some(DialplanApp::Transfer {
         destination: sign_step(call.key, call.view.plan.tenant.id, step, target)?,
         context: Word::new(call.view.context())?,
@@ -152,7 +152,7 @@ fn extension(call: &Call, target: &Target, row: &ExtensionRow) -> Actions {
     } else {
         actions.push(DialplanApp::Set(Variable::ContinueOnFail(ContinueOnFail::Always)));
         actions.push(DialplanApp::Bridge(dial));
-        actions.push(come_back(call, Step::After, target)?);
+        actions.push(transfer_back(call, Step::After, target)?);
     }
     Some(actions)
 }
@@ -189,7 +189,7 @@ fn ring_group(call: &Call, group: &RingGroupRow) -> Actions {
         DialplanApp::Bridge(dial),
     ];
     actions.push(match &group.no_answer {
-        Some(next) => come_back(call, Step::To, next)?,
+        Some(next) => transfer_back(call, Step::To, next)?,
         None => DialplanApp::Hangup(Cause::NoAnswer),
     });
     Some(actions)
@@ -202,13 +202,13 @@ fn user(call: &Call, row: &ExtensionRow) -> Option<Endpoint> {
     })
 }
 
-/// A number for each leg: FreeSWITCH draws their identities by chance.
+/// A random seed for each leg: FreeSWITCH's leg UUIDs are random.
 fn chance(leg: &str) -> u64 {
     BuildHasherDefault::<DefaultHasher>::default().hash_one(leg)
 }
 
-/// An order drawn from one number (Fisher–Yates over an xorshift sequence): fair enough for
-/// ringing, and the same for the same number, so that it can be tested.
+/// Shuffles by a seed (Fisher–Yates over an xorshift sequence): fair enough for ringing, and reproducible
+/// for tests.
 fn shuffle<T>(items: &mut [T], random: u64) {
     let mut state = random | 1;
     for last in (1..items.len()).rev() {

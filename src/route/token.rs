@@ -1,9 +1,8 @@
-//! How our dialplan knows its own calls and its own destinations again.
+//! Signatures by which the dialplan recognises its own calls and destinations.
 //!
-//! A call that our answer routed carries a signed variable that says on whose behalf it runs; a
-//! destination that our answer wrote is signed too. Neither can be made up by a phone, so that a
-//! transferred leg keeps the rights of the call it came from, and nobody dials into the middle of
-//! a plan.
+//! A routed call carries a signed variable that names its caller, and destinations that an answer writes
+//! are signed too. A phone can forge neither, so a transferred leg keeps the rights of its original call,
+//! and no caller can dial an internal step of a plan.
 
 use uuid::Uuid;
 
@@ -12,16 +11,17 @@ use crate::plan::Target;
 use crate::resources::common::DestinationKind;
 use crate::secrets::signing_key::SigningKey;
 
-/// On whose behalf a call runs.
+/// The caller on whose behalf a call runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Caller {
     /// An extension, by name.
     Extension(String),
-    /// Somebody outside, who came in by a public number.
+    /// A caller from outside, who came in by a public number.
     Outside,
 }
 
-/// The signed variable of a call: `tenant/caller/uuid of its first leg/signature`.
+/// Signs the variable of a call: `tenant/caller/uuid of its first leg/signature`. `None` when a part is not
+/// legal in a [`Word`].
 pub fn sign_call(key: &SigningKey, tenant: Uuid, caller: &Caller, leg: &str) -> Option<Word> {
     let (kind, name) = match caller {
         Caller::Extension(name) => ("extension.", name.as_str()),
@@ -34,7 +34,7 @@ pub fn sign_call(key: &SigningKey, tenant: Uuid, caller: &Caller, leg: &str) -> 
     Word::new([tenant, "/", &caller, "/", leg, "/", &signature].concat())
 }
 
-/// Reads the signed variable of a call; `None` when it is not ours.
+/// Verifies the signed variable of a call; `None` when the signature is not valid.
 pub fn verify_call(key: &SigningKey, token: &str) -> Option<(Uuid, Caller)> {
     let mut parts = token.split('/');
     let (tenant, caller, leg, signature) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
@@ -51,26 +51,26 @@ pub fn verify_call(key: &SigningKey, token: &str) -> Option<(Uuid, Caller)> {
     Some((tenant, who))
 }
 
-/// What a call does when it comes back to the dialplan.
+/// What a call does when it returns to the dialplan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Goes to the target.
+    /// Connects to the target.
     To,
-    /// Goes on after the target did not take the call.
+    /// Continues after the target did not take the call.
     After,
 }
 
-/// Prefix of destinations that our own dialplan wrote.
+/// Prefix of signed destinations.
 const PREFIX: &str = "cx-";
 
-/// A destination that only our own dialplan can write: `cx-signature-step-kind-name`.
+/// Signs a destination: `cx-signature-step-kind-name`.
 pub fn sign_step(key: &SigningKey, tenant: Uuid, step: Step, target: &Target) -> Option<Word> {
     let (step, kind) = (step_name(step), kind_name(target.kind));
     let signature = key.sign("step", &signed_step(&tenant, step, kind, &target.name));
     Word::new([PREFIX, &signature, "-", step, "-", kind, "-", &target.name].concat())
 }
 
-/// Reads such a destination; `None` when it is not ours, or another tenant's.
+/// Verifies a signed destination; `None` when the signature is not valid for this tenant.
 pub fn verify_step(key: &SigningKey, tenant: Uuid, destination: &str) -> Option<(Step, Target)> {
     let mut parts = destination.strip_prefix(PREFIX)?.splitn(4, '-');
     let (signature, step, kind, name) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);

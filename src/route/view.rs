@@ -1,4 +1,4 @@
-//! A tenant's plan with the indexes that answering needs.
+//! A tenant's plan with indexes for answering calls.
 
 use crate::resources::Kind;
 use std::collections::HashMap;
@@ -13,17 +13,17 @@ use crate::plan::{
 use crate::resources::common::DestinationKind;
 use crate::source::ObjectKey;
 
-/// A tenant as calls see it.
+/// The indexed plan of a tenant.
 #[derive(Debug)]
 pub struct TenantView {
-    /// What was compiled.
+    /// The plan.
     pub plan: TenantPlan,
     context: String,
-    /// Internal numbers: what they lead to.
+    /// Targets by internal number.
     by_number: HashMap<String, Target>,
-    /// Public numbers: names of their resources.
+    /// Names of Numbers by E.164 number.
     by_e164: HashMap<String, String>,
-    /// Outbound routes in order of priority, by name.
+    /// Names of outbound routes, by priority and then by name.
     routes: Vec<String>,
     /// Time zones of schedules, by name.
     time_zones: HashMap<String, TimeZone>,
@@ -52,12 +52,12 @@ impl TenantView {
         Self { plan, context, by_number, by_e164, routes, time_zones }
     }
 
-    /// The dialplan context of the tenant's phones: its identity.
+    /// The dialplan context of the tenant's phones: the tenant's UUID.
     pub fn context(&self) -> &str {
         &self.context
     }
 
-    /// What an internal number leads to.
+    /// The target of an internal number.
     pub fn number(&self, number: &str) -> Option<&Target> {
         self.by_number.get(number)
     }
@@ -68,7 +68,7 @@ impl TenantView {
         self.plan.extensions.get_key_value(&target.name).map(|(name, row)| (name.as_str(), row))
     }
 
-    /// The row of a caller, if it is an extension that there is.
+    /// The row of a caller that is an existing extension.
     pub fn caller(&self, caller: &Caller) -> Option<&ExtensionRow> {
         match caller {
             Caller::Extension(name) => self.plan.extensions.get(name),
@@ -76,27 +76,27 @@ impl TenantView {
         }
     }
 
-    /// The tenant's own public number, with the name of its resource.
+    /// A public number of the tenant, with the name of its Number.
     pub fn public_number(&self, number: &str) -> Option<(&str, &NumberRow)> {
         self.plan.numbers.get_key_value(self.by_e164.get(number)?).map(|(name, row)| (name.as_str(), row))
     }
 
-    /// The public number that a trunk brings, with the name of its resource.
-    pub fn brought_by(&self, trunk: &str, number: &str) -> Option<(&str, &NumberRow)> {
+    /// A public number of the tenant whose calls come in by this trunk, with the name of its Number.
+    pub fn inbound_number(&self, trunk: &str, number: &str) -> Option<(&str, &NumberRow)> {
         self.public_number(number).filter(|(_, row)| row.trunk == trunk)
     }
 
-    /// What names a resource of the tenant.
+    /// The key of a resource of the tenant.
     pub fn key(&self, kind: Kind, name: &str) -> ObjectKey {
         ObjectKey { kind, namespace: Some(self.plan.tenant.namespace.clone()), name: name.to_owned() }
     }
 
-    /// What names the tenant itself.
+    /// The key of the Tenant.
     pub fn tenant_key(&self) -> ObjectKey {
         self.key(Kind::Tenant, &self.plan.tenant.name)
     }
 
-    /// What names the resource that a destination leads to; a public number belongs to the tenant.
+    /// The key of a target's resource; the Tenant's for an external number.
     pub fn target_key(&self, target: &Target) -> ObjectKey {
         match target.kind {
             DestinationKind::ExternalNumber => self.tenant_key(),
@@ -104,17 +104,17 @@ impl TenantView {
         }
     }
 
-    /// Outbound routes in order of priority, those of one priority by name.
+    /// Outbound routes by priority, and then by name.
     pub fn routes(&self) -> impl Iterator<Item = (&str, &OutboundRouteRow)> {
         self.routes.iter().filter_map(|name| Some((name.as_str(), self.plan.outbound_routes.get(name)?)))
     }
 
-    /// How numbers are dialled in the tenant's country, where that is known.
+    /// Dialling prefixes of the tenant's country, if they are known.
     pub fn dialling(&self) -> Option<&NationalDialling> {
         self.plan.tenant.dialling.as_ref()
     }
 
-    /// A time zone that the plan names; UTC when it is not known, which compile rules out.
+    /// A time zone that the plan names. Compile refuses unknown ones; UTC stands in for them.
     pub fn time_zone(&self, name: &str) -> TimeZone {
         self.time_zones.get(name).cloned().unwrap_or(TimeZone::UTC)
     }

@@ -21,7 +21,7 @@ impl SigningKey {
 
     /// A fixed key for dry runs such as `centrex trace`: no switch accepts its signatures, and they are
     /// the same on every machine.
-    pub fn of_nobody() -> Self {
+    pub fn dummy() -> Self {
         Self::new([0; 32])
     }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-pub use crate::plan::report::{Ack, LATE, SILENT, SwitchInfo, SwitchState};
+pub use crate::plan::report::{Ack, LATE_AFTER, SILENT_AFTER, SwitchInfo, SwitchState};
 use crate::plan::report::{GatewayState, NotApplied, SwitchReport};
 
 /// So many revisions more than are stored may a switch hold. One that says more is broken, and not believed:

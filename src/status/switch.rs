@@ -7,7 +7,7 @@ use super::conditions::{ConditionValue, cut, stamped};
 use super::reason::{CONNECTED, DRAINING, DRIFTED, READY, VULNERABLE};
 use super::version::{HOLES, has_holes};
 use crate::plan::report::SwitchReport;
-use crate::plan::report::{LATE, SILENT};
+use crate::plan::report::{LATE_AFTER, SILENT_AFTER};
 
 /// Most differences that a message tells; it says how many more there are.
 const MOST_DIFFERENCES: usize = 3;
@@ -47,8 +47,8 @@ fn ready(standing: Standing, findings: &SwitchReport) -> ConditionValue {
         ConditionValue::new(READY, "Unknown", reason, message)
     };
     match standing {
-        Standing::Silent => unheard("Silent", SILENT, "no resource waits for it any more"),
-        Standing::Late => unheard("Late", LATE, "resources still wait for it"),
+        Standing::Silent => unheard("Silent", SILENT_AFTER, "no resource waits for it any more"),
+        Standing::Late => unheard("Late", LATE_AFTER, "resources still wait for it"),
         Standing::Reporting if findings.absent => ConditionValue::new(
             READY,
             "False",

@@ -1,6 +1,6 @@
 //! One thing made wrong after the other, in a system that was right.
 
-use centrex::compile::Stays;
+use centrex::compile::KeptPart;
 use centrex::plan::SecretName;
 use centrex::plan::Target;
 use centrex::resources::common::{DestinationKind, Recording};
@@ -23,12 +23,12 @@ fn a_number_that_names_a_missing_destination_goes_on_as_it_did() {
     system.set(MAIN, DESTINATION, nobody()).apply();
     assert_eq!(system.main().as_deref(), Some("Schedule hours"));
     assert_eq!(system.problems_of(MAIN), ["spec.destination: RefNotFound"]);
-    assert_eq!(system.stays(MAIN), Some(&Stays::Whole(Some(7))));
+    assert_eq!(system.stays(MAIN), Some(&KeptPart::Whole(Some(7))));
     assert_eq!(system.problems.len(), 1, "the RoutingTest asks what is in force: {:?}", system.problems);
 
     // Wrong again, in another way: the same stays. Mended: nothing does.
     system.set(MAIN, "/spec/trunkRef/name", nobody()).apply();
-    assert_eq!(system.stays(MAIN), Some(&Stays::Whole(Some(7))));
+    assert_eq!(system.stays(MAIN), Some(&KeptPart::Whole(Some(7))));
     system.set(MAIN, "/spec/trunkRef/name", json!("carrier"));
     system.set(MAIN, "/spec/destination", json!({"kind": "Queue", "name": "support"})).apply();
     assert_eq!((system.main().as_deref(), system.stays(MAIN)), (Some("Queue support"), None));
@@ -61,7 +61,7 @@ fn what_is_kept_can_be_led_to() {
     assert_eq!(system.problems_of("Schedule acme/hours"), ["spec.timeZone: InvalidValue"]);
     assert_eq!(system.problems.len(), 1, "{:?}", system.problems);
     assert_eq!(system.main().as_deref(), Some("Schedule hours"));
-    assert_eq!(system.stays("Schedule acme/hours"), Some(&Stays::Whole(None)));
+    assert_eq!(system.stays("Schedule acme/hours"), Some(&KeptPart::Whole(None)));
 
     // Alice takes Bob's number: she keeps hers, and her places in groups and queues.
     let mut system = System::new();
@@ -97,7 +97,7 @@ fn a_password_that_cannot_be_used_is_a_mistake_and_one_that_is_gone_is_not() {
         let mut system = System::new();
         system.set("Secret acme/alice-sip", "/stringData/password", value.clone()).apply();
         assert_eq!(password(&system).as_deref(), held, "{value}");
-        let stays = Stays::Fields(vec!["spec.credentials.secretRef".to_owned()]);
+        let stays = KeptPart::Fields(vec!["spec.credentials.secretRef".to_owned()]);
         assert_eq!(system.stays(ALICE), Some(&stays).filter(|_| value == json!("short")), "{value}");
         // What was withdrawn does not come back by a mistake.
         system.set("Secret acme/alice-sip", "/stringData/password", json!("short")).apply();
@@ -198,7 +198,7 @@ fn parts_that_name_something_missing_stay_as_they_were() {
     assert_eq!(alice.display_name, "Alice", "what is right of it is as its spec says");
     assert_eq!(plan.ivr_menus["welcome"].options.len(), 2);
     assert_eq!(plan.queues["support"].overflow, to(DestinationKind::RingGroup, "sales"));
-    let fields = |field: &str| Stays::Fields(vec![field.to_owned()]);
+    let fields = |field: &str| KeptPart::Fields(vec![field.to_owned()]);
     assert_eq!(system.stays(ALICE), Some(&fields("spec.forwarding.noAnswer")));
     assert_eq!(system.stays("IvrMenu acme/welcome"), Some(&fields("spec.options[0].destination")));
 

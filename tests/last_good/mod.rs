@@ -9,7 +9,7 @@ mod refused_tenant;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use centrex::compile::{self, Claims, Compiled, CompiledPlans, LastGoodRow, Problem, Stays};
+use centrex::compile::{self, Claims, Compiled, CompiledPlans, KeptPart, LastGoodRow, Problem};
 use centrex::plan::{InForce, PlatformPlan, Row, Rows, TenantPlan};
 use centrex::source::folder::Folder;
 use centrex::source::index::key_of;
@@ -49,7 +49,7 @@ pub fn compile_after(world: &ResourceIndex, before: &InForcePlans) -> After {
         kept.iter().any(|kept| {
             let name = name.rsplit('/').next();
             (kept.resource.kind.as_str(), Some(kept.resource.name.as_str())) == (kind, name)
-                && matches!(kept.stays, Stays::Whole(_))
+                && matches!(kept.part, KeptPart::Whole(_))
         })
     };
     let Compiled { plan: platform, mut problems, mut kept } =
@@ -194,9 +194,9 @@ impl System {
     }
 
     /// What stays as it was before of an object.
-    fn stays(&self, key: &str) -> Option<&Stays> {
+    fn stays(&self, key: &str) -> Option<&KeptPart> {
         let kept = self.kept.iter().find(|kept| kept.resource.to_string() == key)?;
-        Some(&kept.stays)
+        Some(&kept.part)
     }
 
     /// `field: Reason` of the problems of an object.

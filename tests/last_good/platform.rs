@@ -3,7 +3,7 @@
 use centrex::plan::SecretName;
 use serde_json::{Value, json};
 
-use centrex::compile::Stays;
+use centrex::compile::KeptPart;
 use centrex::plan::TrunkRow;
 
 use super::System;
@@ -26,7 +26,7 @@ fn a_trunk_goes_on_registering_with_the_password_that_could_be_used() {
     system.set("Secret carriers/carrier", "/stringData/password", json!("short")).apply();
     assert_eq!(system.problems_of(CARRIER), ["spec.registration.secretRef: InvalidSecret"]);
     assert_eq!(password(&system), as_before);
-    assert!(matches!(system.stays(CARRIER), Some(Stays::Fields(_))));
+    assert!(matches!(system.stays(CARRIER), Some(KeptPart::Fields(_))));
     system.remove("Secret carriers/carrier").apply();
     assert_eq!(password(&system), (None, None), "withdrawn");
 }

@@ -99,7 +99,7 @@ fn a_reference_to_nothing_is_told_at_its_field() {
         objects.iter().cloned().chain(replaced.cloned()).for_each(|object| {
             world.apply(Change::Upsert(object));
         });
-        compile::world(&world).problems
+        compile::all(&world).problems
     };
     let before = compiled(None);
     let mut asked = Vec::new();

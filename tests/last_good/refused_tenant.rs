@@ -1,6 +1,6 @@
 //! A tenant that is refused as a whole: everything stays, without what is deleted or taken away.
 
-use centrex::compile::Stays;
+use centrex::compile::KeptPart;
 use centrex::plan::EmergencyRow;
 use centrex::plan::SecretName;
 use centrex::resources::common::Recording;
@@ -27,8 +27,8 @@ fn everything_stays_as_it_was() {
     let right = System::new();
     let mut system = refused();
     assert_eq!(system.plan(), right.plan());
-    assert_eq!(system.stays(TENANT), Some(&Stays::Whole(None)));
-    assert_eq!(system.stays(MAIN), Some(&Stays::Whole(Some(7))));
+    assert_eq!(system.stays(TENANT), Some(&KeptPart::Whole(None)));
+    assert_eq!(system.stays(MAIN), Some(&KeptPart::Whole(Some(7))));
     assert_eq!(system.problems_of(MAIN), ["spec.tenantRef.name: RefRefused"]);
     // What is changed or new waits for the tenant.
     system.set(ALICE, "/spec/number", json!("1003")).set(
@@ -38,7 +38,7 @@ fn everything_stays_as_it_was() {
     );
     system.add("Extension", "carol", json!({"tenantRef": {"name": "acme"}, "number": "1004"})).apply();
     assert_eq!(system.plan(), right.plan());
-    assert_eq!(system.stays(ALICE), Some(&Stays::Whole(Some(3))));
+    assert_eq!(system.stays(ALICE), Some(&KeptPart::Whole(Some(3))));
     assert_eq!(system.stays("Extension acme/carol"), None);
     // Mended.
     system.set(TENANT, "/spec/profileRef/name", json!("standard")).apply();

@@ -61,7 +61,7 @@ fn hostile_text_is_refused_or_harmless_in_every_field() {
                 taken += 1;
                 let others = good.iter().enumerate().filter(|(other, _)| *other != index);
                 let compiled =
-                    compile::world(&world(others.flat_map(|(_, objects)| objects).cloned().chain(objects)));
+                    compile::all(&world(others.flat_map(|(_, objects)| objects).cloned().chain(objects)));
                 inert(&serde_json::to_value(&compiled.platform).unwrap());
                 for (_, plan) in &compiled.tenants {
                     inert(&serde_json::to_value(plan).unwrap());
@@ -78,7 +78,7 @@ fn hostile_text_is_refused_or_harmless_in_every_field() {
 #[test]
 fn secrets_show_nowhere() {
     let objects: Vec<Object> = documents().into_iter().filter_map(read).flatten().collect();
-    let compiled = compile::world(&world(objects));
+    let compiled = compile::all(&world(objects));
     let shown = format!("{compiled:?}");
     assert!(!shown.contains("from data") && !shown.contains("1234\""), "{shown}");
 }

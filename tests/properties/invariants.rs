@@ -3,7 +3,7 @@
 use centrex::resources::Kind;
 use std::collections::{BTreeMap, BTreeSet};
 
-use centrex::compile::{CompiledPlans, Effect, LastGoodRow, Stays};
+use centrex::compile::{CompiledPlans, Effect, KeptPart, LastGoodRow};
 use centrex::plan::*;
 use centrex::resources::common::DestinationKind;
 use centrex::route::TenantView;
@@ -114,7 +114,7 @@ fn references_exist(plan: &TenantPlan, platform: &PlatformPlan) {
             }
             DestinationKind::ExternalNumber => {
                 view.public_number(&to.name).is_some()
-                    || matches!(external(&view, platform, &to.name, Tracer::NOBODY), Decision::Out(_))
+                    || matches!(external(&view, platform, &to.name, Tracer::OFF), Decision::Out(_))
             }
         };
         assert!(there, "{from:?} leads to {to:?}, which is not there");
@@ -171,7 +171,7 @@ fn no_circles(plan: &TenantPlan) {
 fn emergency_is_free(plan: &TenantPlan, platform: &PlatformPlan) {
     let view = TenantView::new(plan.clone());
     for number in plan.tenant.emergency.iter().flat_map(|emergency| &emergency.numbers) {
-        let decision = decide(&view, platform, &Caller::Extension("anybody".into()), number, Tracer::NOBODY);
+        let decision = decide(&view, platform, &Caller::Extension("anybody".into()), number, Tracer::OFF);
         assert!(matches!(decision, Decision::Emergency { .. }), "{number}: {decision:?}");
         assert!(!internal_numbers(plan).contains(&number.as_str()));
         let named = |route: &OutboundRouteRow| {
@@ -238,7 +238,7 @@ fn in_the_plan_or_explained(objects: &[Object], compiled: &CompiledPlans, kept: 
             .contains(&key.kind);
         let inside = planned.contains(&key);
         assert!(outside || inside || !effects.is_empty(), "nobody says why {key} is not in the plan");
-        let stays = kept.iter().any(|kept| kept.resource == key && matches!(kept.stays, Stays::Whole(_)));
+        let stays = kept.iter().any(|kept| kept.resource == key && matches!(kept.part, KeptPart::Whole(_)));
         assert!(
             !(inside && !stays && effects.contains(&Effect::Refused)),
             "{key} is refused and in the plan"

@@ -157,7 +157,7 @@ fn findings(reading: &Reading) -> (Vec<Finding>, usize) {
     for change in &reading.changes {
         world.apply(change.clone());
     }
-    let (problems, refused) = (compile::world(&world).problems, reading.refused());
+    let (problems, refused) = (compile::all(&world).problems, reading.refused());
     // The objects of a file that cannot be read, or of a document without a kind, are unknown.
     let unknown = reading.problems.iter().any(|problem| problem.resource.is_none());
     let mut problems = cascade::without_cascades(problems, &refused, false);

@@ -7,7 +7,7 @@ use clap::Args;
 use tokio::time::{Instant, sleep};
 
 use super::control;
-use crate::plan::report::{GONE, SwitchReport};
+use crate::plan::report::{FREESWITCH_GONE_AFTER, SwitchReport};
 
 /// How often the sidecar is asked whether calls are left.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
@@ -93,7 +93,9 @@ async fn wait(args: &DrainArgs) -> Result<(), DrainError> {
                     return Ok(());
                 }
             }
-        } else if (printed_calls.is_some() || args.ending) && last_connected.elapsed() >= GONE {
+        } else if (printed_calls.is_some() || args.ending)
+            && last_connected.elapsed() >= FREESWITCH_GONE_AFTER
+        {
             println!("FreeSWITCH has ended: no call is waited for");
             return Ok(());
         }

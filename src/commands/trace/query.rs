@@ -103,7 +103,7 @@ pub fn trace(
     };
     // A key that is no secret: the XML can be passed on, and is the same for two states. It signs
     // transfers and names gateways.
-    let key = SigningKey::of_nobody();
+    let key = SigningKey::dummy();
     let followed = BTreeSet::new();
     let mut query = Query {
         state,
@@ -116,7 +116,7 @@ pub fn trace(
         followed,
     };
     query.lookup(("", "", ""), |call| match trunk {
-        Some((name, row)) => call.brought(name, row, &args.to),
+        Some((name, row)) => call.inbound_from_trunk(name, row, &args.to),
         None => call.dialled(&args.to),
     })
 }
@@ -154,7 +154,7 @@ impl Query<'_> {
             media: &self.media,
             is_recorded: false,
             is_answered: false,
-            listener: Tracer::new(&notes),
+            tracer: Tracer::new(&notes),
         });
         let Explanation { steps, end } = notes.into_inner();
         let xml = render::dialplan(self.templates, self.view.context(), &answer.rule, &answer.actions)?;

@@ -90,7 +90,7 @@ fn manifests(path: &std::path::Path, over: &[&std::path::PathBuf]) -> Result<Com
         }
         reading.changes.into_iter().for_each(|change: Change| drop(world.apply(change)));
     }
-    Ok(compile::world(&world))
+    Ok(compile::all(&world))
 }
 
 fn compiled(compiled: &CompiledPlans, key: &TenantKey) -> Result<State, TraceError> {

@@ -1,4 +1,4 @@
-//! What is known of a tenant while it is judged: what there is, what was refused, and why.
+//! The state of one tenant's compile: its resources, which of them are refused, and why.
 
 use crate::resources::Kind;
 use std::collections::{BTreeSet, HashMap};
@@ -24,16 +24,16 @@ use crate::source::object::created;
 use crate::source::{ObjectKey, PlatformSnapshot, TenantKey, TenantSnapshot};
 
 /// Kind and name of a resource of the tenant.
-pub type Id = (Kind, String);
+pub type ResourceId = (Kind, String);
 
-/// A resource with its age, for all that is settled by age.
+/// A resource with its creation time: of competing claims the oldest wins.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ByAge {
     pub created: Timestamp,
-    pub id: Id,
+    pub id: ResourceId,
 }
 
-/// A tenant while it is compiled: what the stages read, and the problems and decisions so far.
+/// One compile of a tenant: the inputs, and the problems and decisions so far.
 pub struct TenantCompiler<'a> {
     pub snapshot: &'a TenantSnapshot,
     pub platform_snapshot: &'a PlatformSnapshot,
@@ -42,16 +42,17 @@ pub struct TenantCompiler<'a> {
     pub profile: Option<&'a TenantProfile>,
     pub namespace: String,
     pub problems: Vec<Problem>,
-    /// What was in force before, if that is known.
+    /// The rows that are in force, if they are known.
     pub before: Option<&'a InForce<TenantPlan>>,
-    /// Resources that are refused, and whose row from before is to stay: they can be referred to.
-    pub kept: &'a BTreeSet<Id>,
-    /// Forwardings and the like that were cut because they close a loop: resource and field.
-    pub cut: BTreeSet<(Id, &'static str)>,
+    /// Resources whose previous row stays in force if they are refused; other resources may still refer to
+    /// them.
+    pub kept: &'a BTreeSet<ResourceId>,
+    /// Links that are left out because they close a loop: resource and field.
+    pub broken_links: BTreeSet<(ResourceId, &'static str)>,
     extensions: HashMap<&'a str, &'a Extension>,
-    /// What there is, by kind and name: asked by borrowed names, for there are many.
+    /// Creation times of all resources, by kind and name.
     ages: HashMap<Kind, HashMap<&'a str, Timestamp>>,
-    /// What does not stand, and whether it only waits.
+    /// Excluded resources, each with the effect of its problem: refused or waiting.
     refused: HashMap<Kind, HashMap<String, Effect>>,
 }
 
@@ -61,9 +62,9 @@ impl<'a> TenantCompiler<'a> {
         platform_snapshot: &'a PlatformSnapshot,
         platform: &'a PlatformPlan,
         claims: &'a Claims,
-        (before, kept): (Option<&'a InForce<TenantPlan>>, &'a BTreeSet<Id>),
+        (before, kept): (Option<&'a InForce<TenantPlan>>, &'a BTreeSet<ResourceId>),
     ) -> Self {
-        // Without `..`: a list that is added to the snapshot is entered here too.
+        // Destructured without `..`, so that a new list in the snapshot must be handled here.
         let TenantSnapshot {
             tenant: _,
             extensions,
@@ -105,7 +106,7 @@ impl<'a> TenantCompiler<'a> {
             problems: Vec::new(),
             before,
             kept,
-            cut: BTreeSet::new(),
+            broken_links: BTreeSet::new(),
             extensions: snapshot.extensions.iter().map(|e| (name_of(&**e), &**e)).collect(),
             ages,
             refused: HashMap::new(),
@@ -122,17 +123,17 @@ impl<'a> TenantCompiler<'a> {
         self.key(Kind::Tenant, name_of(&*self.snapshot.tenant))
     }
 
-    /// When a resource was created; none when there is no such resource.
+    /// When a resource was created; `None` when it does not exist.
     fn created(&self, kind: Kind, name: &str) -> Option<Timestamp> {
         self.ages.get(&kind)?.get(name).copied()
     }
 
-    /// A resource with its age.
+    /// A resource with its creation time; a missing resource counts as the youngest.
     pub fn aged(&self, kind: Kind, name: &str) -> ByAge {
         ByAge { created: self.created(kind, name).unwrap_or(Timestamp::MAX), id: (kind, name.to_owned()) }
     }
 
-    /// Another tenant, as the people of this one may be told of it: by name within its namespace.
+    /// How messages for this tenant name another tenant: by name only within the same namespace.
     pub fn tenant_as_seen(&self, other: &TenantKey) -> String {
         if other.namespace == self.namespace {
             format!("tenant {other}")
@@ -141,8 +142,8 @@ impl<'a> TenantCompiler<'a> {
         }
     }
 
-    /// Notes that every resource of the tenant waits for the tenant itself, which is refused.
-    pub fn all_wait(&mut self) {
+    /// Records that every resource of the tenant waits, because the tenant itself is refused.
+    pub fn mark_all_waiting(&mut self) {
         let tenant = name_of(&*self.snapshot.tenant);
         let message = format!("Tenant {tenant} is refused itself");
         let problems = self.ids().map(|(kind, name)| {
@@ -160,73 +161,74 @@ impl<'a> TenantCompiler<'a> {
     }
 
     /// Whether a resource exists and was not refused.
-    pub fn stands(&self, kind: Kind, name: &str) -> bool {
+    pub fn is_accepted(&self, kind: Kind, name: &str) -> bool {
         self.refusal(kind, name).is_none() && self.created(kind, name).is_some()
     }
 
-    /// Whether a resource is refused, and its row from before is to stay.
-    pub fn keeps(&self, kind: Kind, name: &str) -> bool {
+    /// Whether a resource is refused and keeps its previous row.
+    pub fn keeps_previous_row(&self, kind: Kind, name: &str) -> bool {
         !self.kept.is_empty()
             && self.refusal(kind, name).is_some()
             && self.kept.contains(&(kind, name.to_owned()))
     }
 
-    /// The row from before of a resource that keeps it.
-    fn kept_row<T>(
+    /// The previous row of a refused resource that keeps it.
+    fn previous_row<T>(
         &self,
         kind: Kind,
         name: &str,
         rows: impl Fn(&'a TenantPlan) -> &'a Rows<T>,
     ) -> Option<&'a T> {
-        let before = self.before.filter(|_| self.keeps(kind, name))?;
+        let before = self.before.filter(|_| self.keeps_previous_row(kind, name))?;
         rows(&before.plan).get(name)
     }
 
-    /// With which effect a resource was refused, if it was.
+    /// The effect with which a resource is excluded: refused or waiting; `None` when it is not.
     pub fn refusal(&self, kind: Kind, name: &str) -> Option<Effect> {
         self.refused.get(&kind)?.get(name).copied()
     }
 
-    /// Whether a link of a resource was cut.
-    pub fn is_cut(&self, kind: Kind, name: &str, field: &'static str) -> bool {
-        !self.cut.is_empty() && self.cut.contains(&((kind, name.to_owned()), field))
+    /// Whether a link of a resource is left out because it closes a loop.
+    pub fn is_broken_link(&self, kind: Kind, name: &str, field: &'static str) -> bool {
+        !self.broken_links.is_empty() && self.broken_links.contains(&((kind, name.to_owned()), field))
     }
 
-    /// Takes a resource out, with the reason.
-    pub fn refuse(&mut self, id: Id, field: impl Into<String>, why: impl Into<RefError>) {
+    /// Refuses a resource, or marks it as waiting when the error is a missing Secret.
+    pub fn refuse(&mut self, id: ResourceId, field: impl Into<String>, why: impl Into<RefError>) {
         let RefError { reason, message, about } = why.into();
         let problem = Problem::refused(self.key(id.0, &id.1), field, reason, message);
-        self.withhold(id, or_waiting(Problem { about, ..problem }));
+        self.exclude(id, or_waiting(Problem { about, ..problem }));
     }
 
-    /// Takes a resource out that claims what another one holds.
+    /// Refuses a resource that claims what another one holds.
     pub fn conflict(
         &mut self,
-        id: Id,
+        id: ResourceId,
         field: impl Into<String>,
         holder: ObjectKey,
         message: impl Into<String>,
     ) {
         let problem = Problem::refused(self.key(id.0, &id.1), field, Reason::Conflict, message);
-        self.withhold(id, problem.held_by(holder));
+        self.exclude(id, problem.held_by(holder));
     }
 
-    /// Takes a resource out for a problem, whose effect may be that it only waits.
-    pub fn withhold(&mut self, id: Id, problem: Problem) {
+    /// Excludes a resource from the plan, refused or waiting as the problem's effect says. Only the first
+    /// problem of a resource counts.
+    pub fn exclude(&mut self, id: ResourceId, problem: Problem) {
         if self.refusal(id.0, &id.1).is_none() {
             self.refused.entry(id.0).or_default().insert(id.1, problem.effect);
             self.problems.push(problem);
         }
     }
 
-    /// Notes that a part of a resource is left out.
+    /// Records that a part of a resource is left out.
     pub fn degrade(&mut self, kind: Kind, name: &str, field: impl Into<String>, why: impl Into<RefError>) {
         let RefError { reason, message, about } = why.into();
         let problem = Problem::degraded(self.key(kind, name), field, reason, message);
         self.problems.push(or_waiting(Problem { about, ..problem }));
     }
 
-    /// Whether a resource of the tenant can be referred to.
+    /// Checks that a resource of the tenant exists, and is accepted or keeps its previous row.
     pub fn resolve(&self, kind: Kind, name: &str) -> Result<(), RefError> {
         let error = |reason, message| Err(RefError::of_object(reason, self.key(kind, name), message));
         if self.created(kind, name).is_none() {
@@ -235,7 +237,7 @@ impl<'a> TenantCompiler<'a> {
         }
         match self.refusal(kind, name) {
             None => Ok(()),
-            Some(_) if self.keeps(kind, name) => Ok(()),
+            Some(_) if self.keeps_previous_row(kind, name) => Ok(()),
             Some(Effect::Waiting) => {
                 error(Reason::CredentialsPending, format!("{kind} {name} is waiting for a Secret"))
             }
@@ -243,7 +245,7 @@ impl<'a> TenantCompiler<'a> {
         }
     }
 
-    /// The target that a destination names.
+    /// Resolves a destination to a target of the plan.
     pub fn target(&self, destination: &Destination) -> Result<Target, RefError> {
         let kind = destination.kind;
         if kind == DestinationKind::ExternalNumber {
@@ -267,9 +269,9 @@ impl<'a> TenantCompiler<'a> {
         (mine && self.resolve(Kind::Number, name).is_ok()).then_some(name)
     }
 
-    /// The resource that calls go on to at a destination: of the tenant's own number, which comes in again,
-    /// that Number. None where they end: at a box, or outside.
-    pub fn link(&self, to: &Destination) -> Option<Id> {
+    /// The resource that calls go on to at a destination; for the tenant's own public number, its Number.
+    /// `None` where the call ends: at a voicemail box, or outside.
+    pub fn link(&self, to: &Destination) -> Option<ResourceId> {
         match to.kind {
             DestinationKind::Voicemail => None,
             DestinationKind::ExternalNumber => {
@@ -279,21 +281,21 @@ impl<'a> TenantCompiler<'a> {
         }
     }
 
-    /// The rule of the platform that decides first what a number means, where it names it by a prefix. One
-    /// without a prefix means everything, and the platform knows that.
+    /// The first `Before` rule of the platform that matches a number, if it names the number by a prefix. A
+    /// rule without a prefix is a catch-all on purpose, and is no conflict.
     pub fn named_by_platform(&self, number: &str) -> Option<RuleMatch<'a>> {
-        let found = rules::first(self.platform, Phase::Before, number, Tracer::NOBODY)?;
+        let found = rules::first_match(self.platform, Phase::Before, number, Tracer::OFF)?;
         let names = |matches| patterns::shadows(matches, [number]).is_some();
         found.rule.matches.iter().any(names).then_some(found)
     }
 
-    /// Whether calls can get to a public number by what stands.
+    /// Checks that calls reach a public number by accepted resources.
     fn reachable(&self, number: &str) -> Result<(), RefError> {
         self.reaches(number, self.own_number(number).is_some(), || self.routed(number))
     }
 
-    /// Whether calls can get to a public number, as `route` decides: where it is the tenant's own, by the
-    /// platform's rules, or by the tenant's routes.
+    /// Checks that calls reach a public number, in the order in which `route` decides: the tenant's own
+    /// number, the platform's rules, the tenant's routes (`routed`).
     pub fn reaches(
         &self,
         number: &str,
@@ -308,34 +310,34 @@ impl<'a> TenantCompiler<'a> {
             Err(RefError::from((Reason::NotAllowed, message)))
         };
         let by_rule = |phase| {
-            let found = rules::first(self.platform, phase, number, Tracer::NOBODY)?;
+            let found = rules::first_match(self.platform, phase, number, Tracer::OFF)?;
             Some(if found.rule.action == DialActionRow::Block { blocked(found.name) } else { Ok(()) })
         };
         if let Some(decided) = by_rule(Phase::Before) {
             return decided;
         }
         let home = self.snapshot.tenant.spec.country.as_deref().and_then(countries::dialling);
-        if let Some(rule) = rules::blocking(self.platform, number, home.as_ref(), Tracer::NOBODY) {
+        if let Some(rule) = rules::blocking(self.platform, number, home.as_ref(), Tracer::OFF) {
             return blocked(rule);
         }
         routed().or_else(|why| by_rule(Phase::After).unwrap_or(Err(why)))
     }
 
-    /// Whether a route of the tenant leads to a public number.
+    /// Checks that an accepted route of the tenant leads to a public number.
     fn routed(&self, number: &str) -> Result<(), RefError> {
-        let mut fallen = None;
+        let mut refused_route = None;
         for route in &self.snapshot.outbound_routes {
             let name = name_of(&**route);
-            let kept = self.kept_row(Kind::OutboundRoute, name, |plan| &plan.outbound_routes);
+            let kept = self.previous_row(Kind::OutboundRoute, name, |plan| &plan.outbound_routes);
             let matches = kept.map_or(&route.spec.matches, |row| &row.matches);
             if matches.iter().any(|matches| digits::reaches(matches, number)) {
                 match self.resolve(Kind::OutboundRoute, name) {
                     Ok(()) => return Ok(()),
-                    Err(why) => fallen = Some(why),
+                    Err(why) => refused_route = Some(why),
                 }
             }
         }
-        Err(fallen.unwrap_or_else(|| {
+        Err(refused_route.unwrap_or_else(|| {
             let tenant = name_of(&*self.snapshot.tenant);
             let message = format!("no OutboundRoute of tenant {tenant} leads to {number}");
             let about = Some(About::AnyOf(Kind::OutboundRoute));
@@ -344,7 +346,7 @@ impl<'a> TenantCompiler<'a> {
     }
 
     fn has_voicemail(&self, extension: &str) -> bool {
-        if let Some(row) = self.kept_row(Kind::Extension, extension, |plan| &plan.extensions) {
+        if let Some(row) = self.previous_row(Kind::Extension, extension, |plan| &plan.extensions) {
             return row.voicemail.is_some();
         }
         let extension = self.extensions.get(extension);
@@ -367,7 +369,7 @@ impl<'a> TenantCompiler<'a> {
             })
     }
 
-    /// The trunk that a reference names, where its owner allows the tenant's namespace.
+    /// Resolves a reference to a trunk whose owner allows the tenant's namespace.
     pub fn trunk(&self, reference: &NamespacedRef) -> Result<(String, &'a TrunkRow), RefError> {
         let namespace = reference.namespace.as_deref().unwrap_or(&self.namespace);
         let name = trunk_name(namespace, &reference.name);
@@ -399,15 +401,14 @@ impl<'a> TenantCompiler<'a> {
         }
     }
 
-    /// A trunk, `namespace/name` as rows have it, that is there and whose owner allows its use.
+    /// The trunk with this `namespace/name`, if it exists and its owner allows the tenant's namespace.
     pub fn trunk_of_row(&self, name: &str) -> Option<&'a TrunkRow> {
         let (namespace, name) = name.split_once('/')?;
         let reference = NamespacedRef { name: name.to_owned(), namespace: Some(namespace.to_owned()) };
         self.trunk(&reference).ok().map(|(_, row)| row)
     }
 
-    /// Where a media file lies that is to be used in some way, relative to the tenant's media
-    /// directory.
+    /// Resolves a media file of a usage to its path below the tenant's media directory.
     pub fn media(&self, source: &MediaSource, usage: MediaUsage) -> Result<MediaPath, RefError> {
         let name = &source.media_file_ref.name;
         self.resolve(Kind::MediaFile, name)?;
@@ -425,7 +426,7 @@ impl<'a> TenantCompiler<'a> {
     }
 }
 
-/// What is left out because of something that waits for a Secret waits with it: nothing is wrong.
+/// A problem caused by a missing Secret is Waiting, not Degraded.
 fn or_waiting(problem: Problem) -> Problem {
     match problem.reason {
         Reason::CredentialsPending => Problem { effect: Effect::Waiting, ..problem },
@@ -438,7 +439,7 @@ pub fn name_of<K: Resource>(object: &K) -> &str {
     object.meta().name.as_deref().unwrap_or_default()
 }
 
-/// When each object of a kind was created, by name.
+/// Creation times of the objects of one kind, by name.
 fn ages<K: Resource<DynamicType = ()>>(objects: &[Arc<K>]) -> HashMap<&str, Timestamp> {
     objects.iter().map(|object| (name_of(&**object), created(object.meta()))).collect()
 }

@@ -1,4 +1,4 @@
-//! Passwords and PINs of a tenant's resources, as its Secrets have them.
+//! Passwords and PINs of a tenant's resources, read from its Secrets.
 
 use std::borrow::Cow;
 
@@ -9,12 +9,13 @@ use crate::compile::secrets::{self, SecretError};
 use crate::resources::Extension;
 use crate::resources::common::SecretKeyRef;
 
-/// The SIP password of an extension: of the Secret that it names, or of the one that is made for it.
-pub fn sip_password(draft: &TenantCompiler, extension: &Extension) -> Result<String, SecretError> {
+/// The SIP password of an extension: from the Secret that its spec names, else from the generated Secret
+/// `<name>-sip`.
+pub fn sip_password(compiler: &TenantCompiler, extension: &Extension) -> Result<String, SecretError> {
     let named = extension.spec.credentials.as_ref().map(|credentials| &credentials.secret_ref);
     let made = || SecretKeyRef { name: format!("{}-sip", name_of(extension)), key: None };
     let reference = named.map_or_else(|| Cow::Owned(made()), Cow::Borrowed);
-    let secret = secret(draft, &reference);
+    let secret = secret(compiler, &reference);
     if named.is_none() && secret.is_none() {
         let why = format!("there is no Secret {} yet, which is made because none is named", reference.name);
         return Err(SecretError::Missing { secret: reference.name.clone(), why });
@@ -23,10 +24,10 @@ pub fn sip_password(draft: &TenantCompiler, extension: &Extension) -> Result<Str
 }
 
 /// The PIN that a reference names.
-pub fn pin(draft: &TenantCompiler, reference: &SecretKeyRef) -> Result<String, SecretError> {
-    secrets::pin(secret(draft, reference), reference)
+pub fn pin(compiler: &TenantCompiler, reference: &SecretKeyRef) -> Result<String, SecretError> {
+    secrets::pin(secret(compiler, reference), reference)
 }
 
-fn secret<'a>(draft: &TenantCompiler<'a>, reference: &SecretKeyRef) -> Option<&'a Secret> {
-    draft.snapshot.secrets.get(&reference.name).map(|secret| &**secret)
+fn secret<'a>(compiler: &TenantCompiler<'a>, reference: &SecretKeyRef) -> Option<&'a Secret> {
+    compiler.snapshot.secrets.get(&reference.name).map(|secret| &**secret)
 }

@@ -13,18 +13,18 @@ use crate::source::ObjectKey;
 use crate::source::index::key_of;
 
 /// The tenant's row; `None` when the tenant as a whole is refused.
-pub fn tenant_row(draft: &mut TenantCompiler) -> Option<TenantRow> {
-    let tenant = draft.snapshot.tenant.clone();
+pub fn tenant_row(compiler: &mut TenantCompiler) -> Option<TenantRow> {
+    let tenant = compiler.snapshot.tenant.clone();
     let spec = &tenant.spec;
     let me = key_of(&tenant)?;
-    let key = draft.tenant_key();
-    let refuse = |draft: &mut TenantCompiler, field: &str, reason, message: String| {
-        draft.problems.push(Problem::refused(key.clone(), field, reason, message));
+    let key = compiler.tenant_key();
+    let refuse = |compiler: &mut TenantCompiler, field: &str, reason, message: String| {
+        compiler.problems.push(Problem::refused(key.clone(), field, reason, message));
         None
     };
     if let Some(reference) = &spec.profile_ref {
-        match draft.platform_snapshot.tenant_profiles.get(&reference.name) {
-            Some(profile) => draft.profile = Some(profile),
+        match compiler.platform_snapshot.tenant_profiles.get(&reference.name) {
+            Some(profile) => compiler.profile = Some(profile),
             None => {
                 let message = format!("there is no TenantProfile {}", reference.name);
                 let profile =
@@ -32,62 +32,63 @@ pub fn tenant_row(draft: &mut TenantCompiler) -> Option<TenantRow> {
                 let field = "spec.profileRef.name";
                 let problem =
                     Problem::refused(key.clone(), field, Reason::RefNotFound, message).about(profile);
-                draft.problems.push(problem);
+                compiler.problems.push(problem);
                 return None;
             }
         }
     }
     let Some(id) = tenant_id(&tenant) else {
-        return refuse(draft, "metadata.uid", Reason::InvalidValue, "the UID must be a UUID".to_owned());
+        return refuse(compiler, "metadata.uid", Reason::InvalidValue, "the UID must be a UUID".to_owned());
     };
-    if let Some(holder) = draft.claims.identity(id)
+    if let Some(holder) = compiler.claims.identity(id)
         && *holder != me
     {
-        let holds = draft.tenant_as_seen(holder);
+        let holds = compiler.tenant_as_seen(holder);
         let message = format!("{holds} has this identity; leave tenantId out for one of your own");
         let problem = Problem::refused(key, "spec.tenantId", Reason::Conflict, message);
-        draft.problems.push(problem.held_by(holder.object()));
+        compiler.problems.push(problem.held_by(holder.object()));
         return None;
     }
     let time_zone = spec.time_zone.clone().unwrap_or_else(|| "UTC".to_owned());
     if let Err(message) = schedule::known_zone(&time_zone) {
-        return refuse(draft, "spec.timeZone", Reason::InvalidValue, message);
+        return refuse(compiler, "spec.timeZone", Reason::InvalidValue, message);
     }
     let mut domains = Vec::new();
     for (index, domain) in spec.domains.iter().enumerate() {
         let field = format!("spec.domains[{index}]");
-        match draft.claims.domain(domain) {
+        match compiler.claims.domain(domain) {
             Some(holder) if *holder != me => {
-                let message = format!("{} holds the domain {domain}", draft.tenant_as_seen(holder));
+                let message = format!("{} holds the domain {domain}", compiler.tenant_as_seen(holder));
                 let problem = Problem::degraded(key.clone(), field, Reason::Conflict, message);
-                draft.problems.push(problem.held_by(holder.object()));
+                compiler.problems.push(problem.held_by(holder.object()));
             }
             // Sofia keeps profiles and the domains that are their aliases in one table (sofia_glue.c).
-            _ if draft.platform.sip_profiles.contains_key(domain) => {
+            _ if compiler.platform.sip_profiles.contains_key(domain) => {
                 let message = format!("SipProfile {domain} has this name; a domain needs another");
                 let holder = ObjectKey { kind: Kind::SipProfile, namespace: None, name: domain.clone() };
                 let problem = Problem::degraded(key.clone(), field, Reason::Conflict, message);
-                draft.problems.push(problem.held_by(holder));
+                compiler.problems.push(problem.held_by(holder));
             }
             _ => domains.push(domain.clone()),
         }
     }
     if domains.is_empty() {
         let message = "none of its domains is free; a tenant needs one".to_owned();
-        return refuse(draft, "spec.domains", Reason::Conflict, message);
+        return refuse(compiler, "spec.domains", Reason::Conflict, message);
     }
-    let emergency = emergency::row(draft);
-    let music_on_hold =
-        spec.music_on_hold.as_ref().and_then(|source| match draft.media(source, MediaUsage::MusicOnHold) {
+    let emergency = emergency::row(compiler);
+    let music_on_hold = spec.music_on_hold.as_ref().and_then(|source| {
+        match compiler.media(source, MediaUsage::MusicOnHold) {
             Ok(path) => Some(path),
             Err(RefError { reason, message, about }) => {
                 let field = "spec.musicOnHold.mediaFileRef.name";
                 let problem = Problem::degraded(key.clone(), field, reason, message);
-                draft.problems.push(Problem { about, ..problem });
+                compiler.problems.push(Problem { about, ..problem });
                 None
             }
-        });
-    let profile = draft.profile.map(|profile| &profile.spec);
+        }
+    });
+    let profile = compiler.profile.map(|profile| &profile.spec);
     let max_calls_abroad_per_day = profile.and_then(|profile| profile.max_calls_abroad_per_day);
     let dialling = spec.country.as_deref().and_then(countries::dialling);
     if let (Some(country), None, Some(_)) = (&spec.country, &dialling, max_calls_abroad_per_day) {
@@ -95,7 +96,7 @@ pub fn tenant_row(draft: &mut TenantCompiler) -> Option<TenantRow> {
             "how numbers are dialled in {country} is not known, so that all that begin with + or 00 count as calls abroad; known are {}",
             countries::known()
         );
-        draft.problems.push(Problem::degraded(key.clone(), "spec.country", Reason::InvalidValue, message));
+        compiler.problems.push(Problem::degraded(key.clone(), "spec.country", Reason::InvalidValue, message));
     }
     Some(TenantRow {
         id,
@@ -120,21 +121,22 @@ pub fn tenant_row(draft: &mut TenantCompiler) -> Option<TenantRow> {
     })
 }
 
-/// The row of a tenant that is refused as a whole: as it was before, but that it is suspended or not, who has
-/// its domains, and limits that were lowered are heeded at once. None where it is another tenant's row.
-pub fn row_from_before(draft: &TenantCompiler, before: &TenantRow) -> Option<TenantRow> {
-    let (tenant, spec) = (&draft.snapshot.tenant, &draft.snapshot.tenant.spec);
+/// The previous row of a tenant that is refused as a whole, with the present value of `suspended`, without
+/// domains that others hold now, and with limits that were lowered since. `None` when the row belongs to
+/// another Tenant object, or another tenant holds the identity.
+pub fn last_good_row(compiler: &TenantCompiler, before: &TenantRow) -> Option<TenantRow> {
+    let (tenant, spec) = (&compiler.snapshot.tenant, &compiler.snapshot.tenant.spec);
     let me = key_of(tenant).filter(|_| tenant.metadata.uid.as_ref() == Some(&before.owner_uid))?;
-    // Whose identity another has by now writes nothing: what is stored is the other's.
-    draft.claims.identity(before.id).is_none_or(|holder| *holder == me).then_some(())?;
+    // A tenant that lost its identity writes nothing: the stored rows belong to the new holder.
+    compiler.claims.identity(before.id).is_none_or(|holder| *holder == me).then_some(())?;
     let is_free = |domain: &&String| {
-        draft.claims.domain(domain).is_none_or(|holder| *holder == me)
-            && !draft.platform.sip_profiles.contains_key(*domain)
+        compiler.claims.domain(domain).is_none_or(|holder| *holder == me)
+            && !compiler.platform.sip_profiles.contains_key(*domain)
     };
     let given_back = spec.domains.iter().filter(|domain| !before.domains.contains(domain));
     let domains = before.domains.iter().chain(given_back).filter(is_free).cloned().collect();
     let mut row = TenantRow { suspended: spec.suspended.unwrap_or(false), domains, ..before.clone() };
-    if let Some(profile) = draft.profile.map(|profile| &profile.spec) {
+    if let Some(profile) = compiler.profile.map(|profile| &profile.spec) {
         row.max_concurrent_calls = least(row.max_concurrent_calls, profile.max_concurrent_calls);
         row.max_call_duration_seconds =
             least(row.max_call_duration_seconds, profile.max_call_duration_seconds);

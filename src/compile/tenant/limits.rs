@@ -1,18 +1,18 @@
-//! The limits of the tenant's profile: counted, and the oldest stay.
+//! Limits of the tenant's profile: the oldest resources are accepted.
 
 use super::compiler::{ByAge, TenantCompiler, name_of};
 use crate::compile::Reason;
 use crate::resources::Kind;
 
-/// Refuses what is over the limits of the profile.
-pub fn apply(draft: &mut TenantCompiler) {
-    let Some(profile) = draft.profile.map(|profile| profile.spec.clone()) else { return };
-    let snapshot = draft.snapshot;
+/// Refuses the youngest resources of each kind beyond the profile's limit.
+pub fn apply(compiler: &mut TenantCompiler) {
+    let Some(profile) = compiler.profile.map(|profile| profile.spec.clone()) else { return };
+    let snapshot = compiler.snapshot;
     macro_rules! limit {
         ($($kind:ident, $list:ident, $limit:ident, $field:literal;)*) => {
             $(if let Some(most) = profile.$limit {
                 let names = snapshot.$list.iter().map(|object| name_of(&**object));
-                over(draft, Kind::$kind, names.collect(), most, $field);
+                refuse_over(compiler, Kind::$kind, names.collect(), most, $field);
             })*
         };
     }
@@ -27,17 +27,20 @@ pub fn apply(draft: &mut TenantCompiler) {
     );
 }
 
-fn over(draft: &mut TenantCompiler, kind: Kind, names: Vec<&str>, most: i32, field: &str) {
+fn refuse_over(compiler: &mut TenantCompiler, kind: Kind, names: Vec<&str>, most: i32, field: &str) {
     let most = usize::try_from(most).unwrap_or(0);
     if names.len() <= most {
         return;
     }
-    let mut standing: Vec<ByAge> =
-        names.iter().filter(|name| draft.stands(kind, name)).map(|name| draft.aged(kind, name)).collect();
-    standing.sort();
-    let profile = draft.profile.map(name_of).unwrap_or_default().to_owned();
-    for aged in standing.into_iter().skip(most) {
+    let mut accepted: Vec<ByAge> = names
+        .iter()
+        .filter(|name| compiler.is_accepted(kind, name))
+        .map(|name| compiler.aged(kind, name))
+        .collect();
+    accepted.sort();
+    let profile = compiler.profile.map(name_of).unwrap_or_default().to_owned();
+    for aged in accepted.into_iter().skip(most) {
         let message = format!("TenantProfile {profile} allows {most} ({field}); the oldest are kept");
-        draft.refuse(aged.id, "metadata.name", (Reason::LimitExceeded, message));
+        compiler.refuse(aged.id, "metadata.name", (Reason::LimitExceeded, message));
     }
 }

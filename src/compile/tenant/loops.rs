@@ -1,49 +1,60 @@
-//! Circles that a call would go round by itself.
+//! Loops that a call would follow without anybody's choice.
 //!
-//! What a caller chooses in an IVR menu is no such link: a menu may lead back to another menu.
+//! An option of an IVR menu is no such link, because the caller chooses it: menus may lead back to each
+//! other.
 
 use crate::resources::Kind;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use super::compiler::{ByAge, Id, TenantCompiler, name_of};
+use super::compiler::{ByAge, ResourceId, TenantCompiler, name_of};
 use crate::compile::Reason;
 use crate::compile::problem::RefError;
 use crate::resources::common::Destination;
 
-/// Resources in order of age, and the links by which calls go on by themselves: by which field, and
-/// where in the order.
+/// Resources in order of age, and for each the links that calls follow automatically: field, and index of
+/// the resource it leads to.
 struct Graph {
     resources: Vec<ByAge>,
     links: Vec<Vec<(&'static str, usize)>>,
 }
 
-/// A link: the place of its resource in the order, and its number there.
+/// A link: index of its resource, and index among that resource's links.
 type Link = (usize, usize);
 
-/// Why a link was cut.
-pub fn broken() -> RefError {
+/// How many loops one pass breaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoopPolicy {
+    /// Stops at the first loop that costs a resource a link it requires: refusing that resource may break
+    /// other loops too.
+    StopAtRequired,
+    /// Breaks every loop.
+    BreakAll,
+}
+
+/// The error of a link that closes a loop.
+pub fn loop_error() -> RefError {
     (Reason::Loop, "calls would go round in a circle; let one of the destinations end it".to_owned()).into()
 }
 
-/// Cuts circles, each at the youngest resource on it; none when there is no circle. Where a resource
-/// cannot stand without its link, it is told, to be refused by its check; spared are the other circles
-/// then, which may end with it.
-pub fn cut(draft: &mut TenantCompiler, sparing: bool) -> Option<HashSet<Id>> {
-    let graph = Graph::new(draft);
-    let cuts = graph.cuts(sparing);
-    let mut cannot_stand = HashSet::new();
-    for (id, field) in cuts.iter().filter_map(|link| graph.field(*link)) {
+/// Breaks each loop at its youngest resource. An optional link is left out and reported. Returns the
+/// resources whose required link was broken, for the reference check to refuse; `None` when there was no
+/// loop.
+pub fn break_loops(compiler: &mut TenantCompiler, policy: LoopPolicy) -> Option<HashSet<ResourceId>> {
+    let graph = Graph::new(compiler);
+    let broken = graph.links_to_break(policy);
+    let mut lost_required_link = HashSet::new();
+    for (id, field) in broken.iter().filter_map(|link| graph.field(*link)) {
         if is_required(id.0, field) {
-            cannot_stand.insert(id.clone());
+            lost_required_link.insert(id.clone());
         } else {
-            draft.degrade(id.0, &id.1, path(id.0, field), broken());
+            compiler.degrade(id.0, &id.1, path(id.0, field), loop_error());
         }
-        draft.cut.insert((id.clone(), field));
+        compiler.broken_links.insert((id.clone(), field));
     }
-    (!cuts.is_empty()).then_some(cannot_stand)
+    (!broken.is_empty()).then_some(lost_required_link)
 }
 
-/// Whether a resource cannot stand without a link.
+/// Whether a resource requires a link.
 fn is_required(kind: Kind, field: &str) -> bool {
     kind == Kind::Number || (kind == Kind::Schedule && field != "holiday")
 }
@@ -57,37 +68,38 @@ pub fn path(kind: Kind, field: &str) -> String {
 }
 
 impl Graph {
-    fn new(draft: &TenantCompiler) -> Self {
-        let links = links(draft);
+    fn new(compiler: &TenantCompiler) -> Self {
+        let links = links(compiler);
         let ends = links.iter().flat_map(|(from, _, to)| [from, to]);
-        let resources: BTreeSet<ByAge> = ends.map(|id| draft.aged(id.0, &id.1)).collect();
+        let resources: BTreeSet<ByAge> = ends.map(|id| compiler.aged(id.0, &id.1)).collect();
         let resources: Vec<ByAge> = resources.into_iter().collect();
-        let places: BTreeMap<&Id, usize> =
-            resources.iter().enumerate().map(|(place, aged)| (&aged.id, place)).collect();
+        let indexes: BTreeMap<&ResourceId, usize> =
+            resources.iter().enumerate().map(|(index, aged)| (&aged.id, index)).collect();
         let mut graph = vec![Vec::new(); resources.len()];
         for (from, field, to) in &links {
-            if let (Some(from), Some(to)) = (places.get(from), places.get(to))
+            if let (Some(from), Some(to)) = (indexes.get(from), indexes.get(to))
                 && let Some(links) = graph.get_mut(*from)
             {
                 links.push((*field, *to));
             }
         }
-        drop(places);
+        drop(indexes);
         Self { resources, links: graph }
     }
 
-    /// The resource of a link, and the field it is.
-    fn field(&self, (resource, link): Link) -> Option<(&Id, &'static str)> {
+    /// The resource and the field of a link.
+    fn field(&self, (resource, link): Link) -> Option<(&ResourceId, &'static str)> {
         let (field, _) = self.links.get(resource)?.get(link)?;
         Some((&self.resources.get(resource)?.id, *field))
     }
 
-    /// The links to cut. Resources come in one after the other, the oldest first; what a newcomer's
-    /// link would close is a circle on which it is the youngest. So what was there before goes on as
-    /// it did, whatever is added.
-    fn cuts(&self, sparing: bool) -> Vec<Link> {
-        let mut cuts = Vec::new();
-        // From where calls come to a resource: at first from all that are older.
+    /// The links that close loops. Resources enter the graph one by one, the oldest first; a link of the
+    /// new resource to where calls already come from closes a loop on which it is the youngest. So adding a
+    /// resource never breaks a link of an older one.
+    fn links_to_break(&self, policy: LoopPolicy) -> Vec<Link> {
+        let mut broken = Vec::new();
+        // Resources from which calls come to each one: first by the links of older resources to younger
+        // ones.
         let mut back: Vec<Vec<usize>> = vec![Vec::new(); self.links.len()];
         for (resource, links) in self.links.iter().enumerate() {
             for (_, to) in links.iter().filter(|(_, to)| *to > resource) {
@@ -102,20 +114,20 @@ impl Graph {
             for (link, (_, to)) in links.iter().enumerate().filter(|(_, (_, to))| *to <= resource) {
                 if !comes_here.get(*to).is_some_and(|comes| *comes) {
                     back.get_mut(*to).into_iter().for_each(|from| from.push(resource));
-                } else if sparing
+                } else if policy == LoopPolicy::StopAtRequired
                     && self.field((resource, link)).is_some_and(|(id, field)| is_required(id.0, field))
                 {
                     return vec![(resource, link)];
                 } else {
-                    cuts.push((resource, link));
+                    broken.push((resource, link));
                 }
             }
         }
-        cuts
+        broken
     }
 }
 
-/// From which resources calls come to one, itself among them.
+/// For each resource, whether its calls come to the given one; true for that one itself.
 fn comes_to(resource: usize, back: &[Vec<usize>]) -> Vec<bool> {
     let mut comes = vec![false; back.len()];
     let mut open = vec![resource];
@@ -128,20 +140,20 @@ fn comes_to(resource: usize, back: &[Vec<usize>]) -> Vec<bool> {
     comes
 }
 
-/// Every link that a call follows by itself.
-fn links(draft: &TenantCompiler) -> Vec<(Id, &'static str, Id)> {
+/// Every link that calls follow automatically between accepted resources.
+fn links(compiler: &TenantCompiler) -> Vec<(ResourceId, &'static str, ResourceId)> {
     let mut links = Vec::new();
     let mut add = |kind: Kind, name: &str, field: &'static str, to: Option<&Destination>| {
         let Some(to) = to else { return };
-        let Some(target) = draft.link(to) else { return };
-        if !draft.stands(kind, name) || draft.is_cut(kind, name, field) {
+        let Some(target) = compiler.link(to) else { return };
+        if !compiler.is_accepted(kind, name) || compiler.is_broken_link(kind, name, field) {
             return;
         }
-        if draft.stands(target.0, &target.1) {
+        if compiler.is_accepted(target.0, &target.1) {
             links.push(((kind, name.to_owned()), field, target));
         }
     };
-    for extension in &draft.snapshot.extensions {
+    for extension in &compiler.snapshot.extensions {
         let Some(forwarding) = &extension.spec.forwarding else { continue };
         let name = name_of(&**extension);
         add(Kind::Extension, name, "always", forwarding.always.as_ref());
@@ -149,19 +161,19 @@ fn links(draft: &TenantCompiler) -> Vec<(Id, &'static str, Id)> {
         add(Kind::Extension, name, "noAnswer", forwarding.no_answer.as_ref());
         add(Kind::Extension, name, "unavailable", forwarding.unavailable.as_ref());
     }
-    for group in &draft.snapshot.ring_groups {
+    for group in &compiler.snapshot.ring_groups {
         add(Kind::RingGroup, name_of(&**group), "noAnswer", group.spec.no_answer.as_ref());
     }
-    for queue in &draft.snapshot.queues {
+    for queue in &compiler.snapshot.queues {
         add(Kind::Queue, name_of(&**queue), "overflow", queue.spec.overflow.as_ref());
     }
-    for menu in &draft.snapshot.ivr_menus {
+    for menu in &compiler.snapshot.ivr_menus {
         add(Kind::IvrMenu, name_of(&**menu), "otherwise", menu.spec.otherwise.as_ref());
     }
-    for number in &draft.snapshot.numbers {
+    for number in &compiler.snapshot.numbers {
         add(Kind::Number, name_of(&**number), "destination", Some(&number.spec.destination));
     }
-    for schedule in &draft.snapshot.schedules {
+    for schedule in &compiler.snapshot.schedules {
         let name = name_of(&**schedule);
         add(Kind::Schedule, name, "open", Some(&schedule.spec.open));
         add(Kind::Schedule, name, "closed", Some(&schedule.spec.closed));

@@ -1,9 +1,9 @@
-//! One tenant: its resources judged together, and what stands compiled to rows.
+//! One tenant: checks its resources against each other, and compiles the accepted ones to rows.
 //!
-//! The steps, in order: the tenant itself; numbers nobody else may hold; limits; secrets that must
-//! be there; references, again and again until nothing more falls; circles between destinations.
-//! What stands then becomes rows; rows from before are put back for what became invalid by mistake; and
-//! routing tests ask what is in force then.
+//! The steps, in order: the tenant itself; unique numbers and codes; outbound routes; limits; required
+//! secrets; required references and loops between destinations, until no further resource is refused. The
+//! accepted resources become rows; previous rows are restored for resources that became invalid by mistake;
+//! routing tests run against the result.
 
 mod compiler;
 mod credentials;
@@ -26,12 +26,13 @@ use crate::secrets::a1_hash::hash_passwords;
 use crate::source::{PlatformSnapshot, TenantSnapshot};
 use compiler::TenantCompiler;
 use last_good::Restored;
+use loops::LoopPolicy;
 
-/// Circles that end resources are cut one after the other so many times, for others may end with one.
-/// Then all are: a tenant with thousands of them is not worth that the others wait.
-const SPARING: usize = 64;
+/// Passes that refuse one resource of a loop at a time, because that may break other loops too. After them
+/// all loops are broken at once, so that a tenant with thousands of loops does not delay other tenants.
+const MAX_SINGLE_BREAKS: usize = 64;
 
-/// Compiles a tenant. Without a plan the tenant as a whole is refused.
+/// Compiles a tenant without previous rows. `plan` is `None` when the tenant as a whole is refused.
 pub fn tenant(
     snapshot: &TenantSnapshot,
     platform_snapshot: &PlatformSnapshot,
@@ -41,9 +42,9 @@ pub fn tenant(
     tenant_after(snapshot, platform_snapshot, platform, claims, None)
 }
 
-/// The same, where it is known what was in force before, at least of the resources that have a problem:
-/// it stays in force, where the problem takes no right away. The plan of a tenant that is refused as a whole
-/// is what stays of all that was in force; there is none where nothing was.
+/// Like [`tenant`], with the rows that are in force, at least those of resources that have a problem. A
+/// previous row stays in force where the problem does not withdraw a right. The plan of a tenant that is
+/// refused as a whole consists of its previous rows; it is `None` when nothing was in force.
 pub fn tenant_after(
     snapshot: &TenantSnapshot,
     platform_snapshot: &PlatformSnapshot,
@@ -53,47 +54,48 @@ pub fn tenant_after(
 ) -> Compiled<Option<TenantPlan>> {
     let mut rounds = last_good::Rounds::default();
     loop {
-        let mut draft =
+        let mut compiler =
             TenantCompiler::new(snapshot, platform_snapshot, platform, claims, (before, &rounds.kept));
-        let Some(mut plan) = judged(&mut draft) else {
-            draft.all_wait();
-            let stays = before.and_then(|before| last_good::without_tenant(&mut draft, before));
-            let (mut plan, kept) = stays.map_or((None, Vec::new()), |(plan, kept)| (Some(plan), kept));
+        let Some(mut plan) = compile_rows(&mut compiler) else {
+            compiler.mark_all_waiting();
+            let last_good = before.and_then(|before| last_good::without_tenant(&mut compiler, before));
+            let (mut plan, kept) = last_good.map_or((None, Vec::new()), |(plan, kept)| (Some(plan), kept));
             plan.iter_mut().for_each(hash_passwords);
-            draft.problems.sort();
-            return Compiled { plan, problems: draft.problems, kept };
+            compiler.problems.sort();
+            return Compiled { plan, problems: compiler.problems, kept };
         };
-        let kept = match before.map(|before| last_good::put_back(&draft, &mut plan, before, &rounds)) {
+        let kept = match before.map(|before| last_good::restore(&compiler, &mut plan, before, &rounds)) {
             None => Vec::new(),
-            Some(Restored::All(kept)) => kept,
-            Some(Restored::Other { put, fallen }) => {
-                drop(draft);
-                rounds.take_in(put, fallen);
+            Some(Restored::Complete(kept)) => kept,
+            Some(Restored::CompileAgain { restored, unrestorable }) => {
+                drop(compiler);
+                rounds.record(restored, unrestorable);
                 continue;
             }
         };
-        emergency::complete(&mut draft, &mut plan);
+        emergency::complete(&mut compiler, &mut plan);
         hash_passwords(&mut plan);
-        let plan = routing_tests::run(&mut draft, plan);
-        draft.problems.sort();
-        draft.problems.dedup();
-        return Compiled { plan: Some(plan), problems: draft.problems, kept };
+        let plan = routing_tests::run(&mut compiler, plan);
+        compiler.problems.sort();
+        compiler.problems.dedup();
+        return Compiled { plan: Some(plan), problems: compiler.problems, kept };
     }
 }
 
-/// Judges everything of a tenant, and makes rows of what stands; none when the tenant is refused.
-fn judged(draft: &mut TenantCompiler) -> Option<TenantPlan> {
-    let row = header::tenant_row(draft)?;
-    numbers::settle(draft);
-    outbound::settle(draft);
-    limits::apply(draft);
-    rows::withhold_unprotected(draft);
-    let mut required = required_refs::Required::new(draft);
+/// Checks all resources of a tenant and compiles the accepted ones; `None` when the tenant is refused.
+fn compile_rows(compiler: &mut TenantCompiler) -> Option<TenantPlan> {
+    let row = header::tenant_row(compiler)?;
+    numbers::assign(compiler);
+    outbound::refuse_conflicts(compiler);
+    limits::apply(compiler);
+    rows::exclude_unprotected(compiler);
+    let mut required = required_refs::RequiredRefs::new(compiler);
     for pass in 0usize.. {
-        required.check(draft);
-        let Some(cannot_stand) = loops::cut(draft, pass < SPARING) else { break };
-        required.look_again(cannot_stand);
+        required.check(compiler);
+        let policy = if pass < MAX_SINGLE_BREAKS { LoopPolicy::StopAtRequired } else { LoopPolicy::BreakAll };
+        let Some(lost_required_link) = loops::break_loops(compiler, policy) else { break };
+        required.requeue(lost_required_link);
     }
-    without_rows::check(draft);
-    Some(rows::build(draft, row))
+    without_rows::check(compiler);
+    Some(rows::build(compiler, row))
 }

@@ -1,4 +1,4 @@
-//! Outbound routes against each other and against emergency numbers.
+//! Conflicts of outbound routes with each other and with emergency numbers.
 
 use super::compiler::{ByAge, TenantCompiler, name_of};
 use super::numbers::emergency_numbers;
@@ -6,37 +6,38 @@ use crate::compile::{Reason, patterns};
 use crate::resources::Kind;
 use crate::resources::OutboundRoute;
 
-/// Two routes of one priority must not both match a number: which one is used would be chance.
-pub fn settle(draft: &mut TenantCompiler) {
-    let emergency = emergency_numbers(draft);
-    let mut routes: Vec<(ByAge, &OutboundRoute)> = draft
+/// Refuses routes that match no number, match an emergency number, or overlap with an older route of the
+/// same priority: between those two the choice would be arbitrary.
+pub fn refuse_conflicts(compiler: &mut TenantCompiler) {
+    let emergency = emergency_numbers(compiler);
+    let mut routes: Vec<(ByAge, &OutboundRoute)> = compiler
         .snapshot
         .outbound_routes
         .iter()
-        .map(|route| (draft.aged(Kind::OutboundRoute, name_of(&**route)), &**route))
+        .map(|route| (compiler.aged(Kind::OutboundRoute, name_of(&**route)), &**route))
         .collect();
     routes.sort_by(|a, b| a.0.cmp(&b.0));
-    let mut standing: Vec<&OutboundRoute> = Vec::new();
+    let mut accepted: Vec<&OutboundRoute> = Vec::new();
     for (aged, route) in routes {
         if let Some(index) = route.spec.matches.iter().position(|matches| !patterns::possible(matches)) {
             let field = format!("spec.match[{index}]");
-            draft.refuse(aged.id, field, (Reason::InvalidValue, patterns::IMPOSSIBLE.to_owned()));
+            compiler.refuse(aged.id, field, (Reason::InvalidValue, patterns::IMPOSSIBLE.to_owned()));
         } else if let Some((index, number)) = shadowed(route, &emergency) {
             let field = format!("spec.match[{index}].prefix");
             let message = format!(
                 "it matches the emergency number {number}, which always leaves by spec.emergency of the Tenant"
             );
-            draft.refuse(aged.id, field, (Reason::EmergencyShadowed, message));
-        } else if let Some((index, other)) = overlapping(route, &standing) {
+            compiler.refuse(aged.id, field, (Reason::EmergencyShadowed, message));
+        } else if let Some((index, other)) = overlapping(route, &accepted) {
             let message = format!(
                 "it overlaps with OutboundRoute {}, which has the same priority {}; give one another priority",
                 name_of(other),
                 route.spec.priority
             );
-            let holder = draft.key(Kind::OutboundRoute, name_of(other));
-            draft.conflict(aged.id, format!("spec.match[{index}]"), holder, message);
+            let holder = compiler.key(Kind::OutboundRoute, name_of(other));
+            compiler.conflict(aged.id, format!("spec.match[{index}]"), holder, message);
         } else {
-            standing.push(route);
+            accepted.push(route);
         }
     }
 }
@@ -50,9 +51,9 @@ fn shadowed(route: &OutboundRoute, emergency: &[String]) -> Option<(usize, Strin
 
 fn overlapping<'a>(
     route: &OutboundRoute,
-    standing: &[&'a OutboundRoute],
+    accepted: &[&'a OutboundRoute],
 ) -> Option<(usize, &'a OutboundRoute)> {
-    standing.iter().filter(|other| other.spec.priority == route.spec.priority).find_map(|other| {
+    accepted.iter().filter(|other| other.spec.priority == route.spec.priority).find_map(|other| {
         let index = route
             .spec
             .matches

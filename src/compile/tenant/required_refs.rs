@@ -1,21 +1,21 @@
-//! References a resource cannot stand without.
+//! Required references: a resource that loses one is refused.
 
 use crate::resources::Kind;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use super::compiler::{Id, TenantCompiler, name_of};
+use super::compiler::{ResourceId, TenantCompiler, name_of};
 use crate::compile::Reason;
 use crate::compile::problem::RefError;
 use crate::resources::common::Destination;
 use crate::resources::{Number, OutboundRoute, RingGroup, Schedule};
 
-/// The resources that have such references, in the order in which they are judged.
-pub struct Required<'a> {
+/// The resources with required references, in the order in which they are checked.
+pub struct RequiredRefs<'a> {
     resources: Vec<Resource<'a>>,
-    /// Places of the resources that cannot stand without one.
-    standing_on: HashMap<Id, Vec<usize>>,
-    /// Places of those to look at: something that they stand on fell.
-    open: BTreeSet<usize>,
+    /// Indexes of the resources that require a resource.
+    dependents: HashMap<ResourceId, Vec<usize>>,
+    /// Indexes of the resources to check: new ones, and those that lost something they require.
+    queue: BTreeSet<usize>,
 }
 
 #[derive(Clone, Copy)]
@@ -26,51 +26,52 @@ enum Resource<'a> {
     Number(&'a Number),
 }
 
-impl<'a> Required<'a> {
-    /// All that there are in a tenant.
-    pub fn new(draft: &TenantCompiler<'a>) -> Self {
-        let snapshot = draft.snapshot;
+impl<'a> RequiredRefs<'a> {
+    /// All resources of a tenant with required references; each is queued for a check.
+    pub fn new(compiler: &TenantCompiler<'a>) -> Self {
+        let snapshot = compiler.snapshot;
         let routes = snapshot.outbound_routes.iter().map(|route| Resource::Route(route));
         let groups = snapshot.ring_groups.iter().map(|group| Resource::Group(group));
         let schedules = snapshot.schedules.iter().map(|schedule| Resource::Schedule(schedule));
         let numbers = snapshot.numbers.iter().map(|number| Resource::Number(number));
         let resources: Vec<_> = routes.chain(groups).chain(schedules).chain(numbers).collect();
-        let mut standing_on: HashMap<Id, Vec<usize>> = HashMap::new();
-        for (place, resource) in resources.iter().enumerate() {
-            for target in resource.destinations().filter_map(|destination| draft.link(destination)) {
-                standing_on.entry(target).or_default().push(place);
+        let mut dependents: HashMap<ResourceId, Vec<usize>> = HashMap::new();
+        for (index, resource) in resources.iter().enumerate() {
+            for target in resource.destinations().filter_map(|destination| compiler.link(destination)) {
+                dependents.entry(target).or_default().push(index);
             }
         }
-        let open = (0..resources.len()).collect();
-        Self { resources, standing_on, open }
+        let queue = (0..resources.len()).collect();
+        Self { resources, dependents, queue }
     }
 
-    /// Refuses resources whose references are broken, and what stood on them.
-    pub fn check(&mut self, draft: &mut TenantCompiler) {
+    /// Refuses resources whose required references are broken, and then those that require them.
+    pub fn check(&mut self, compiler: &mut TenantCompiler) {
         let mut next = 0;
-        while let Some(place) = self.open.range(next..).next().or(self.open.first()).copied() {
-            self.open.remove(&place);
-            next = place + 1;
-            let Some(resource) = self.resources.get(place) else { continue };
+        while let Some(index) = self.queue.range(next..).next().or(self.queue.first()).copied() {
+            self.queue.remove(&index);
+            next = index + 1;
+            let Some(resource) = self.resources.get(index) else { continue };
             let id = resource.id();
-            if draft.stands(id.0, &id.1)
-                && let Err((field, why)) = resource.check(draft)
+            if compiler.is_accepted(id.0, &id.1)
+                && let Err((field, why)) = resource.check(compiler)
             {
-                self.open.extend(self.standing_on.get(&id).into_iter().flatten());
-                draft.refuse(id, field, why);
+                self.queue.extend(self.dependents.get(&id).into_iter().flatten());
+                compiler.refuse(id, field, why);
             }
         }
     }
 
-    /// Has resources looked at once more, of which a link was cut.
-    pub fn look_again(&mut self, ids: HashSet<Id>) {
-        let places = self.resources.iter().enumerate();
-        self.open.extend(places.filter(|(_, resource)| ids.contains(&resource.id())).map(|(place, _)| place));
+    /// Re-queues resources that lost a link.
+    pub fn requeue(&mut self, ids: HashSet<ResourceId>) {
+        let indexed = self.resources.iter().enumerate();
+        self.queue
+            .extend(indexed.filter(|(_, resource)| ids.contains(&resource.id())).map(|(index, _)| index));
     }
 }
 
 impl Resource<'_> {
-    fn id(self) -> Id {
+    fn id(self) -> ResourceId {
         match self {
             Self::Route(route) => (Kind::OutboundRoute, name_of(route).to_owned()),
             Self::Group(group) => (Kind::RingGroup, name_of(group).to_owned()),
@@ -79,8 +80,8 @@ impl Resource<'_> {
         }
     }
 
-    /// The destinations that it cannot stand without, where they may fall. A route falls with its
-    /// trunks, which do not; so does a group with its members.
+    /// The required destinations that this check may refuse. Trunks and extensions are not refused here, so
+    /// routes and ring groups have none.
     fn destinations(&self) -> impl Iterator<Item = &Destination> {
         let (first, second) = match self {
             Self::Route(_) | Self::Group(_) => (None, None),
@@ -90,61 +91,61 @@ impl Resource<'_> {
         first.into_iter().chain(second)
     }
 
-    fn check(self, draft: &TenantCompiler) -> Checked {
+    fn check(self, compiler: &TenantCompiler) -> Checked {
         match self {
-            Self::Route(route) => outbound_route(draft, route),
-            Self::Group(group) => ring_group(draft, group),
-            Self::Schedule(one) => schedule(draft, one),
-            Self::Number(one) => number(draft, one),
+            Self::Route(route) => outbound_route(compiler, route),
+            Self::Group(group) => ring_group(compiler, group),
+            Self::Schedule(one) => schedule(compiler, one),
+            Self::Number(one) => number(compiler, one),
         }
     }
 }
 
 type Checked = Result<(), (String, RefError)>;
 
-fn number(draft: &TenantCompiler, number: &Number) -> Checked {
+fn number(compiler: &TenantCompiler, number: &Number) -> Checked {
     let (name, trunk) =
-        draft.trunk(&number.spec.trunk_ref).map_err(|why| ("spec.trunkRef".to_owned(), why))?;
+        compiler.trunk(&number.spec.trunk_ref).map_err(|why| ("spec.trunkRef".to_owned(), why))?;
     if trunk.source_addresses.is_empty() {
         let message = format!("no call can come in by Trunk {name}: it has no spec.sourceAddresses in force");
         return Err(("spec.trunkRef".to_owned(), (Reason::InvalidValue, message).into()));
     }
-    draft.target(&number.spec.destination).map_err(|why| ("spec.destination".to_owned(), why))?;
-    if draft.is_cut(Kind::Number, name_of(number), "destination") {
-        return Err(("spec.destination".to_owned(), super::loops::broken()));
+    compiler.target(&number.spec.destination).map_err(|why| ("spec.destination".to_owned(), why))?;
+    if compiler.is_broken_link(Kind::Number, name_of(number), "destination") {
+        return Err(("spec.destination".to_owned(), super::loops::loop_error()));
     }
     Ok(())
 }
 
-fn schedule(draft: &TenantCompiler, schedule: &Schedule) -> Checked {
+fn schedule(compiler: &TenantCompiler, schedule: &Schedule) -> Checked {
     super::schedule::windows(schedule)?;
     super::schedule::holidays(schedule)?;
     super::schedule::time_zone(schedule)?;
     for (field, destination) in [("open", &schedule.spec.open), ("closed", &schedule.spec.closed)] {
-        draft.target(destination).map_err(|why| (format!("spec.{field}"), why))?;
-        if draft.is_cut(Kind::Schedule, name_of(schedule), field) {
-            return Err((format!("spec.{field}"), super::loops::broken()));
+        compiler.target(destination).map_err(|why| (format!("spec.{field}"), why))?;
+        if compiler.is_broken_link(Kind::Schedule, name_of(schedule), field) {
+            return Err((format!("spec.{field}"), super::loops::loop_error()));
         }
     }
     Ok(())
 }
 
-fn ring_group(draft: &TenantCompiler, group: &RingGroup) -> Checked {
+fn ring_group(compiler: &TenantCompiler, group: &RingGroup) -> Checked {
     let mut members = group.spec.members.iter();
-    if members.any(|member| draft.resolve(Kind::Extension, &member.extension_ref.name).is_ok()) {
+    if members.any(|member| compiler.resolve(Kind::Extension, &member.extension_ref.name).is_ok()) {
         return Ok(());
     }
     let first = group.spec.members.first();
-    let why = first.and_then(|member| draft.resolve(Kind::Extension, &member.extension_ref.name).err());
+    let why = first.and_then(|member| compiler.resolve(Kind::Extension, &member.extension_ref.name).err());
     let why = why.unwrap_or_else(|| (Reason::RefNotFound, "it has none".to_owned()).into());
     let message = format!("none of its members can ring: {}", why.message);
     Err(("spec.members".to_owned(), RefError { message, ..why }))
 }
 
-fn outbound_route(draft: &TenantCompiler, route: &OutboundRoute) -> Checked {
+fn outbound_route(compiler: &TenantCompiler, route: &OutboundRoute) -> Checked {
     let mut first = None;
     for (index, reference) in route.spec.trunks.iter().enumerate() {
-        match draft.trunk(reference) {
+        match compiler.trunk(reference) {
             Ok(_) => return Ok(()),
             Err(why) => {
                 first.get_or_insert((format!("spec.trunks[{index}]"), why));

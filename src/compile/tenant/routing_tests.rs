@@ -1,7 +1,7 @@
-//! Routing tests: each asks the plan what a call does, by the code that answers switches.
+//! Routing tests: each routes a call under the plan, with the code that answers the switches.
 //!
-//! A test that fails is a problem of the test alone: the plan is what it is. Whether the tenant is
-//! suspended is not asked: the rules are tested, not whether they are served.
+//! A failed test degrades only the test, never the plan. Tests of a suspended tenant run too: they test the
+//! rules, not the service.
 
 use crate::resources::Kind;
 use std::borrow::Cow;
@@ -22,49 +22,52 @@ use crate::route::media::MediaRoot;
 use crate::route::{Call, Caller, TenantView, Tracer};
 use crate::secrets::signing_key::SigningKey;
 
-/// Who calls, and the trunk it comes in by.
-type From<'a> = (Caller, Option<(String, &'a TrunkRow)>);
+/// Who calls, and the trunk of a call from outside.
+type TestCaller<'a> = (Caller, Option<(String, &'a TrunkRow)>);
 
-/// Asks every routing test of the tenant; the plan is given back as it was.
-pub fn run(draft: &mut TenantCompiler, plan: TenantPlan) -> TenantPlan {
-    if draft.snapshot.routing_tests.is_empty() {
+/// Runs every routing test of the tenant; returns the plan unchanged.
+pub fn run(compiler: &mut TenantCompiler, plan: TenantPlan) -> TenantPlan {
+    if compiler.snapshot.routing_tests.is_empty() {
         return plan;
     }
     let view = TenantView::new(plan);
-    let key = SigningKey::of_nobody();
-    for test in &draft.snapshot.routing_tests {
+    let key = SigningKey::dummy();
+    for test in &compiler.snapshot.routing_tests {
         let name = name_of(&**test);
-        let asked = caller(draft, test).and_then(|from| {
-            expected(draft, &test.spec.expect)?;
+        let prepared = caller(compiler, test).and_then(|from| {
+            expected(compiler, &test.spec.expect)?;
             Ok((from, time(&view, test)?))
         });
-        match asked {
+        match prepared {
             Ok((from, now)) => {
-                if let Err(why) = ask(draft, &view, &key, test, from, now) {
-                    draft.degrade(Kind::RoutingTest, name, "spec.expect", (Reason::TestFailed, why));
+                if let Err(why) = run_test(compiler, &view, &key, test, from, now) {
+                    compiler.degrade(Kind::RoutingTest, name, "spec.expect", (Reason::TestFailed, why));
                 }
             }
             Err((field, why)) => {
-                draft.refuse((Kind::RoutingTest, name.to_owned()), field, why);
+                compiler.refuse((Kind::RoutingTest, name.to_owned()), field, why);
             }
         }
     }
     view.plan
 }
 
-fn caller<'a>(draft: &TenantCompiler<'a>, test: &RoutingTest) -> Result<From<'a>, (&'static str, RefError)> {
+fn caller<'a>(
+    compiler: &TenantCompiler<'a>,
+    test: &RoutingTest,
+) -> Result<TestCaller<'a>, (&'static str, RefError)> {
     let from = &test.spec.from;
     if let Some(reference) = &from.trunk_ref {
-        let trunk = draft.trunk(reference).map_err(|why| ("spec.from.trunkRef", why))?;
+        let trunk = compiler.trunk(reference).map_err(|why| ("spec.from.trunkRef", why))?;
         return Ok((Caller::Outside, Some(trunk)));
     }
     let name = from.extension_ref.as_ref().map(|reference| reference.name.clone()).unwrap_or_default();
-    draft.resolve(Kind::Extension, &name).map_err(|why| ("spec.from.extensionRef.name", why))?;
+    compiler.resolve(Kind::Extension, &name).map_err(|why| ("spec.from.extensionRef.name", why))?;
     Ok((Caller::Extension(name), None))
 }
 
-/// Whether there is what the call is to end at.
-fn expected(draft: &TenantCompiler, expect: &Expectation) -> Result<(), (&'static str, RefError)> {
+/// Checks that the expected destination exists.
+fn expected(compiler: &TenantCompiler, expect: &Expectation) -> Result<(), (&'static str, RefError)> {
     let kind = match expect.kind {
         EndKind::Extension | EndKind::Voicemail => Kind::Extension,
         EndKind::RingGroup => Kind::RingGroup,
@@ -72,21 +75,21 @@ fn expected(draft: &TenantCompiler, expect: &Expectation) -> Result<(), (&'stati
         EndKind::IvrMenu => Kind::IvrMenu,
         EndKind::Conference => Kind::Conference,
         EndKind::FeatureCode => Kind::FeatureCode,
-        // Its namespace is not named: any trunk of that name that the tenant may use.
+        // The test names no namespace: any trunk of that name may match.
         EndKind::Trunk | EndKind::Rejected => return Ok(()),
     };
     let name = expect.name.as_deref().unwrap_or_default();
-    draft.resolve(kind, name).map_err(|why| ("spec.expect.name", why))
+    compiler.resolve(kind, name).map_err(|why| ("spec.expect.name", why))
 }
 
-/// The time that is asked about, on the tenant's clock. Of a time that comes twice, when clocks are
-/// set back, the first is meant.
+/// The time of the test, in the tenant's time zone. Of a time that occurs twice, when clocks are set back,
+/// the first is meant.
 fn time(view: &TenantView, test: &RoutingTest) -> Result<Timestamp, (&'static str, RefError)> {
     let at = &test.spec.at;
     let wrong = |message| ("spec.at", RefError::from((Reason::InvalidValue, message)));
     let none = || wrong(format!("{at} is no time of the calendar; write YYYY-MM-DDTHH:MM:SS"));
     let local = at.parse::<DateTime>().map_err(|_| none())?;
-    // A leap second is read as the second before it, which is another time than is written.
+    // jiff reads a leap second as the second before it.
     if local.to_string() != *at {
         return Err(none());
     }
@@ -99,13 +102,13 @@ fn time(view: &TenantView, test: &RoutingTest) -> Result<Timestamp, (&'static st
     time.earlier().map_err(|_| none())
 }
 
-/// Asks what becomes of the call; why it fails where that is something else than expected.
-fn ask(
-    draft: &TenantCompiler,
+/// Routes the call; the error says where it ends if that is not the expected end.
+fn run_test(
+    compiler: &TenantCompiler,
     view: &TenantView,
     key: &SigningKey,
     test: &RoutingTest,
-    (caller, trunk): From<'_>,
+    (caller, trunk): TestCaller<'_>,
     now: Timestamp,
 ) -> Result<(), String> {
     let notes = RefCell::new(Explanation::default());
@@ -116,7 +119,7 @@ fn ask(
     };
     let call = Call {
         view,
-        platform: draft.platform,
+        platform: compiler.platform,
         key,
         extension: view.caller(&caller),
         caller,
@@ -125,13 +128,13 @@ fn ask(
         disposition: Cow::Borrowed(""),
         queue_cause: Cow::Borrowed(""),
         now,
-        media: &MediaRoot::of_nobody(),
+        media: &MediaRoot::dummy(),
         is_recorded: false,
         is_answered: false,
-        listener: Tracer::new(&notes),
+        tracer: Tracer::new(&notes),
     };
     match &trunk {
-        Some((name, row)) => call.brought(name, row, &test.spec.dial),
+        Some((name, row)) => call.inbound_from_trunk(name, row, &test.spec.dial),
         None => call.dialled(&test.spec.dial),
     };
     let Explanation { steps, end } = notes.into_inner();

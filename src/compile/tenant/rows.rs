@@ -1,4 +1,4 @@
-//! What stands, as rows.
+//! Rows of the accepted resources.
 
 use super::compiler::{TenantCompiler, name_of};
 use super::credentials::{pin, sip_password};
@@ -12,36 +12,36 @@ use crate::resources::media_file::MediaUsage;
 use crate::resources::ring_group::RingStrategy;
 use crate::resources::*;
 
-/// Keeps conferences out whose PIN is not there: without it anybody could enter.
-pub fn withhold_unprotected(draft: &mut TenantCompiler) {
-    for conference in &draft.snapshot.conferences {
+/// Excludes conferences whose PIN is missing or invalid: without a PIN anybody could enter.
+pub fn exclude_unprotected(compiler: &mut TenantCompiler) {
+    for conference in &compiler.snapshot.conferences {
         let Some(reference) = &conference.spec.pin_secret_ref else { continue };
         let name = name_of(&**conference);
-        let key = draft.key(Kind::Conference, name);
-        let problem = match pin(draft, reference) {
+        let key = compiler.key(Kind::Conference, name);
+        let problem = match pin(compiler, reference) {
             Ok(_) => continue,
             Err(SecretError::Missing { secret, why }) => {
                 Problem::waiting(key, "spec.pinSecretRef", Reason::CredentialsPending, why)
-                    .about(draft.key(Kind::Secret, &secret))
+                    .about(compiler.key(Kind::Secret, &secret))
             }
             Err(SecretError::Invalid(why)) => {
                 Problem::refused(key, "spec.pinSecretRef", Reason::InvalidSecret, why)
             }
         };
-        draft.withhold((Kind::Conference, name.to_owned()), problem);
+        compiler.exclude((Kind::Conference, name.to_owned()), problem);
     }
 }
 
-/// Builds the plan of everything that stands.
-pub fn build(draft: &mut TenantCompiler, tenant: TenantRow) -> TenantPlan {
+/// Compiles all accepted resources to rows.
+pub fn build(compiler: &mut TenantCompiler, tenant: TenantRow) -> TenantPlan {
     let mut plan = TenantPlan::empty(tenant);
-    let snapshot = draft.snapshot;
+    let snapshot = compiler.snapshot;
     macro_rules! rows {
         ($($kind:ident, $list:ident, $row:path;)*) => {
             $(for object in &snapshot.$list {
                 let name = name_of(&**object);
-                if draft.refusal(Kind::$kind, name).is_none()
-                    && let Some(row) = $row(draft, object, name, &plan.tenant)
+                if compiler.refusal(Kind::$kind, name).is_none()
+                    && let Some(row) = $row(compiler, object, name, &plan.tenant)
                 {
                     plan.$list.insert(name.to_owned(), row);
                 }
@@ -62,67 +62,67 @@ pub fn build(draft: &mut TenantCompiler, tenant: TenantRow) -> TenantPlan {
     plan
 }
 
-/// An optional link of a resource: left out, with a note, when it is broken or was cut.
+/// Resolves an optional link; a link that is broken or closes a loop is left out and reported.
 fn link(
-    draft: &mut TenantCompiler,
+    compiler: &mut TenantCompiler,
     kind: Kind,
     name: &str,
     field: &'static str,
     destination: Option<&Destination>,
 ) -> Option<Target> {
     let destination = destination?;
-    if draft.is_cut(kind, name, field) {
-        return None; // noted when it was cut
+    if compiler.is_broken_link(kind, name, field) {
+        return None; // reported when the loop was broken
     }
-    match draft.target(destination) {
+    match compiler.target(destination) {
         Ok(target) => Some(target),
         Err(why) => {
-            draft.degrade(kind, name, loops::path(kind, field), why);
+            compiler.degrade(kind, name, loops::path(kind, field), why);
             None
         }
     }
 }
 
 fn media(
-    draft: &mut TenantCompiler,
+    compiler: &mut TenantCompiler,
     kind: Kind,
     name: &str,
     field: &str,
     source: Option<&MediaSource>,
     usage: MediaUsage,
 ) -> Option<MediaPath> {
-    match draft.media(source?, usage) {
+    match compiler.media(source?, usage) {
         Ok(path) => Some(path),
         Err(why) => {
-            draft.degrade(kind, name, format!("spec.{field}.mediaFileRef.name"), why);
+            compiler.degrade(kind, name, format!("spec.{field}.mediaFileRef.name"), why);
             None
         }
     }
 }
 
 fn extension(
-    draft: &mut TenantCompiler,
+    compiler: &mut TenantCompiler,
     extension: &Extension,
     name: &str,
     _: &TenantRow,
 ) -> Option<ExtensionRow> {
     let spec = &extension.spec;
     let mut secrets = Secrets::default();
-    let value = sip_password(draft, extension);
-    keep(draft, name, "spec.credentials.secretRef", value, &mut secrets, SecretName::Password);
+    let value = sip_password(compiler, extension);
+    insert_secret(compiler, name, "spec.credentials.secretRef", value, &mut secrets, SecretName::Password);
     let voicemail = spec.voicemail.as_ref().filter(|voicemail| voicemail.enabled);
     if let Some(reference) = voicemail.and_then(|voicemail| voicemail.pin_secret_ref.as_ref()) {
-        let value = pin(draft, reference);
-        keep(draft, name, "spec.voicemail.pinSecretRef", value, &mut secrets, SecretName::Pin);
+        let value = pin(compiler, reference);
+        insert_secret(compiler, name, "spec.voicemail.pinSecretRef", value, &mut secrets, SecretName::Pin);
     }
     let mut recording = spec.recording.unwrap_or_default();
-    if recording != Recording::Never && forbids_recording(draft) {
-        leave_out_recording(draft, Kind::Extension, name, "spec.recording");
+    if recording != Recording::Never && forbids_recording(compiler) {
+        degrade_recording(compiler, Kind::Extension, name, "spec.recording");
         recording = Recording::Never;
     }
     let forwarding = spec.forwarding.clone().unwrap_or_default();
     let mut forward =
-        |field, to: &Option<Destination>| link(draft, Kind::Extension, name, field, to.as_ref());
+        |field, to: &Option<Destination>| link(compiler, Kind::Extension, name, field, to.as_ref());
     Some(ExtensionRow {
         number: spec.number.clone(),
         display_name: spec.display_name.clone().unwrap_or_else(|| spec.number.clone()),
@@ -144,40 +144,40 @@ fn extension(
     })
 }
 
-/// Keeps a secret of an extension, or notes why it is not there.
-fn keep(
-    draft: &mut TenantCompiler,
+/// Inserts a secret of an extension, or reports why it is missing.
+fn insert_secret(
+    compiler: &mut TenantCompiler,
     name: &str,
     field: &str,
     value: Result<String, SecretError>,
     secrets: &mut Secrets,
     secret: SecretName,
 ) {
-    let key = || draft.key(Kind::Extension, name);
+    let key = || compiler.key(Kind::Extension, name);
     let problem = match value {
         Ok(value) => return secrets.insert(secret, value),
         Err(SecretError::Missing { secret, why }) => {
             Problem::waiting(key(), field, Reason::CredentialsPending, why)
-                .about(draft.key(Kind::Secret, &secret))
+                .about(compiler.key(Kind::Secret, &secret))
         }
         Err(SecretError::Invalid(why)) => Problem::degraded(key(), field, Reason::InvalidSecret, why),
     };
-    draft.problems.push(problem);
+    compiler.problems.push(problem);
 }
 
-/// Whether a member or agent can be rung; if not, that is noted at its field.
-fn rings(draft: &mut TenantCompiler, kind: Kind, name: &str, field: String, reference: &LocalRef) -> bool {
-    match draft.resolve(Kind::Extension, &reference.name) {
+/// Whether a member or agent exists; if not, reports the field as degraded.
+fn rings(compiler: &mut TenantCompiler, kind: Kind, name: &str, field: String, reference: &LocalRef) -> bool {
+    match compiler.resolve(Kind::Extension, &reference.name) {
         Ok(()) => true,
         Err(why) => {
-            draft.degrade(kind, name, field, why);
+            compiler.degrade(kind, name, field, why);
             false
         }
     }
 }
 
 fn ring_group(
-    draft: &mut TenantCompiler,
+    compiler: &mut TenantCompiler,
     group: &RingGroup,
     name: &str,
     _: &TenantRow,
@@ -188,13 +188,13 @@ fn ring_group(
         let field = format!("spec.members[{index}].extensionRef.name");
         let extension = &member.extension_ref.name;
         let strategy = spec.strategy.unwrap_or_default();
-        // One after the other, a member may have more than one turn.
+        // In a sequential group a member may ring more than once.
         if strategy == RingStrategy::Simultaneous
             && members.iter().any(|before: &MemberRow| before.extension == *extension)
         {
             let why = (Reason::Conflict, format!("Extension {extension} is a member of it already"));
-            draft.degrade(Kind::RingGroup, name, field, why);
-        } else if rings(draft, Kind::RingGroup, name, field, &member.extension_ref) {
+            compiler.degrade(Kind::RingGroup, name, field, why);
+        } else if rings(compiler, Kind::RingGroup, name, field, &member.extension_ref) {
             members.push(MemberRow {
                 extension: member.extension_ref.name.clone(),
                 delay_seconds: member.delay_seconds.unwrap_or(0),
@@ -206,11 +206,11 @@ fn ring_group(
         number: spec.number.clone(),
         strategy: spec.strategy.unwrap_or_default(),
         members,
-        no_answer: link(draft, Kind::RingGroup, name, "noAnswer", spec.no_answer.as_ref()),
+        no_answer: link(compiler, Kind::RingGroup, name, "noAnswer", spec.no_answer.as_ref()),
     })
 }
 
-fn queue(draft: &mut TenantCompiler, queue: &Queue, name: &str, tenant: &TenantRow) -> Option<QueueRow> {
+fn queue(compiler: &mut TenantCompiler, queue: &Queue, name: &str, tenant: &TenantRow) -> Option<QueueRow> {
     let spec = &queue.spec;
     let mut agents = Vec::new();
     for (index, agent) in spec.agents.iter().enumerate() {
@@ -218,8 +218,8 @@ fn queue(draft: &mut TenantCompiler, queue: &Queue, name: &str, tenant: &TenantR
         let extension = &agent.extension_ref.name;
         if agents.iter().any(|before: &AgentRow| before.extension == *extension) {
             let why = (Reason::Conflict, format!("Extension {extension} is an agent of it already"));
-            draft.degrade(Kind::Queue, name, field, why);
-        } else if rings(draft, Kind::Queue, name, field, &agent.extension_ref) {
+            compiler.degrade(Kind::Queue, name, field, why);
+        } else if rings(compiler, Kind::Queue, name, field, &agent.extension_ref) {
             agents.push(AgentRow {
                 extension: agent.extension_ref.name.clone(),
                 level: agent.level.unwrap_or(1),
@@ -227,8 +227,14 @@ fn queue(draft: &mut TenantCompiler, queue: &Queue, name: &str, tenant: &TenantR
             });
         }
     }
-    let own =
-        media(draft, Kind::Queue, name, "musicOnHold", spec.music_on_hold.as_ref(), MediaUsage::MusicOnHold);
+    let own = media(
+        compiler,
+        Kind::Queue,
+        name,
+        "musicOnHold",
+        spec.music_on_hold.as_ref(),
+        MediaUsage::MusicOnHold,
+    );
     Some(QueueRow {
         number: spec.number.clone(),
         strategy: spec.strategy.unwrap_or_default(),
@@ -238,32 +244,41 @@ fn queue(draft: &mut TenantCompiler, queue: &Queue, name: &str, tenant: &TenantR
         ring_seconds: spec.ring_seconds.unwrap_or(20),
         wrap_up_seconds: spec.wrap_up_seconds.unwrap_or(10),
         music_on_hold: own.or_else(|| tenant.music_on_hold.clone()),
-        overflow: link(draft, Kind::Queue, name, "overflow", spec.overflow.as_ref()),
+        overflow: link(compiler, Kind::Queue, name, "overflow", spec.overflow.as_ref()),
     })
 }
 
-fn ivr_menu(draft: &mut TenantCompiler, menu: &IvrMenu, name: &str, _: &TenantRow) -> Option<IvrMenuRow> {
+fn ivr_menu(compiler: &mut TenantCompiler, menu: &IvrMenu, name: &str, _: &TenantRow) -> Option<IvrMenuRow> {
     let spec = &menu.spec;
     let mut options = Vec::new();
     for (index, option) in spec.options.iter().enumerate() {
-        match draft.target(&option.destination) {
+        match compiler.target(&option.destination) {
             Ok(target) => options.push(IvrOptionRow { digits: option.digits.clone(), target }),
-            Err(why) => draft.degrade(Kind::IvrMenu, name, format!("spec.options[{index}].destination"), why),
+            Err(why) => {
+                compiler.degrade(Kind::IvrMenu, name, format!("spec.options[{index}].destination"), why)
+            }
         }
     }
     Some(IvrMenuRow {
         number: spec.number.clone(),
-        greeting: media(draft, Kind::IvrMenu, name, "greeting", spec.greeting.as_ref(), MediaUsage::Prompt),
+        greeting: media(
+            compiler,
+            Kind::IvrMenu,
+            name,
+            "greeting",
+            spec.greeting.as_ref(),
+            MediaUsage::Prompt,
+        ),
         timeout_seconds: spec.timeout_seconds.unwrap_or(8),
         max_failures: spec.max_failures.unwrap_or(3),
         direct_dial: spec.direct_dial.unwrap_or(false),
         options,
-        otherwise: link(draft, Kind::IvrMenu, name, "otherwise", spec.otherwise.as_ref()),
+        otherwise: link(compiler, Kind::IvrMenu, name, "otherwise", spec.otherwise.as_ref()),
     })
 }
 
 fn conference(
-    draft: &mut TenantCompiler,
+    compiler: &mut TenantCompiler,
     conference: &Conference,
     _: &str,
     _: &TenantRow,
@@ -271,58 +286,58 @@ fn conference(
     let spec = &conference.spec;
     let mut secrets = Secrets::default();
     if let Some(reference) = &spec.pin_secret_ref {
-        // Withheld before, if it cannot be read.
-        secrets.insert(SecretName::Pin, pin(draft, reference).ok()?);
+        // A conference without a valid PIN is excluded by `exclude_unprotected`.
+        secrets.insert(SecretName::Pin, pin(compiler, reference).ok()?);
     }
     Some(ConferenceRow { number: spec.number.clone(), max_members: spec.max_members.unwrap_or(50), secrets })
 }
 
 fn schedule_row(
-    draft: &mut TenantCompiler,
+    compiler: &mut TenantCompiler,
     object: &Schedule,
     name: &str,
     tenant: &TenantRow,
 ) -> Option<ScheduleRow> {
-    // Checked before: a schedule with wrong times or broken destinations does not stand.
+    // `required_refs` refused schedules with invalid times or broken destinations.
     Some(ScheduleRow {
         time_zone: schedule::time_zone(object).ok()?.unwrap_or_else(|| tenant.time_zone.clone()),
         weekly: schedule::windows(object).ok()?,
         holidays: schedule::holidays(object).ok()?,
-        open: draft.target(&object.spec.open).ok()?,
-        closed: draft.target(&object.spec.closed).ok()?,
-        holiday: link(draft, Kind::Schedule, name, "holiday", object.spec.holiday.as_ref()),
+        open: compiler.target(&object.spec.open).ok()?,
+        closed: compiler.target(&object.spec.closed).ok()?,
+        holiday: link(compiler, Kind::Schedule, name, "holiday", object.spec.holiday.as_ref()),
     })
 }
 
 /// Whether the tenant's profile forbids recording.
-pub fn forbids_recording(draft: &TenantCompiler) -> bool {
-    draft.profile.is_some_and(|profile| profile.spec.recording_enabled == Some(false))
+pub fn forbids_recording(compiler: &TenantCompiler) -> bool {
+    compiler.profile.is_some_and(|profile| profile.spec.recording_enabled == Some(false))
 }
 
-/// Notes that a recording is left out, which the profile does not allow.
-fn leave_out_recording(draft: &mut TenantCompiler, kind: Kind, name: &str, field: &str) {
+/// Reports that a recording is left out because the profile forbids it.
+fn degrade_recording(compiler: &mut TenantCompiler, kind: Kind, name: &str, field: &str) {
     let message = "the tenant's TenantProfile does not allow recording (recordingEnabled)".to_owned();
-    draft.degrade(kind, name, field, (Reason::NotAllowed, message));
+    compiler.degrade(kind, name, field, (Reason::NotAllowed, message));
 }
 
-fn number(draft: &mut TenantCompiler, number: &Number, name: &str, _: &TenantRow) -> Option<NumberRow> {
+fn number(compiler: &mut TenantCompiler, number: &Number, name: &str, _: &TenantRow) -> Option<NumberRow> {
     let spec = &number.spec;
     let mut record_calls = spec.record_calls.unwrap_or(false);
-    if record_calls && forbids_recording(draft) {
-        leave_out_recording(draft, Kind::Number, name, "spec.recordCalls");
+    if record_calls && forbids_recording(compiler) {
+        degrade_recording(compiler, Kind::Number, name, "spec.recordCalls");
         record_calls = false;
     }
     Some(NumberRow {
         number: spec.number.clone(),
-        trunk: draft.trunk(&spec.trunk_ref).ok()?.0,
-        target: draft.target(&spec.destination).ok()?,
+        trunk: compiler.trunk(&spec.trunk_ref).ok()?.0,
+        target: compiler.target(&spec.destination).ok()?,
         caller_id_prefix: spec.caller_id_prefix.clone(),
         record_calls,
     })
 }
 
 fn outbound_route(
-    draft: &mut TenantCompiler,
+    compiler: &mut TenantCompiler,
     route: &OutboundRoute,
     name: &str,
     _: &TenantRow,
@@ -330,9 +345,9 @@ fn outbound_route(
     let spec = &route.spec;
     let mut trunks = Vec::new();
     for (index, reference) in spec.trunks.iter().enumerate() {
-        match draft.trunk(reference) {
+        match compiler.trunk(reference) {
             Ok((trunk, _)) => trunks.push(trunk),
-            Err(why) => draft.degrade(Kind::OutboundRoute, name, format!("spec.trunks[{index}]"), why),
+            Err(why) => compiler.degrade(Kind::OutboundRoute, name, format!("spec.trunks[{index}]"), why),
         }
     }
     Some(OutboundRouteRow {

@@ -1,4 +1,4 @@
-//! Times and days of schedules.
+//! Parses times, days and time zones of schedules.
 
 use jiff::civil::Date;
 use jiff::tz::TimeZoneDatabase;
@@ -15,7 +15,7 @@ fn invalid<T>(field: String, message: String) -> Parsed<T> {
     Err((field, (Reason::InvalidValue, message).into()))
 }
 
-/// The weekly windows of a schedule.
+/// Parses the weekly windows of a schedule.
 pub fn windows(schedule: &Schedule) -> Parsed<Vec<WindowRow>> {
     let mut windows = Vec::new();
     for (index, window) in schedule.spec.weekly.iter().enumerate() {
@@ -35,7 +35,7 @@ pub fn windows(schedule: &Schedule) -> Parsed<Vec<WindowRow>> {
     Ok(windows)
 }
 
-/// The holidays of a schedule.
+/// Parses the holidays of a schedule.
 pub fn holidays(schedule: &Schedule) -> Parsed<Vec<HolidayRow>> {
     let mut holidays = Vec::new();
     for (index, holiday) in schedule.spec.holidays.iter().enumerate() {
@@ -62,7 +62,7 @@ pub fn time_zone(schedule: &Schedule) -> Parsed<Option<String>> {
     Ok(schedule.spec.time_zone.clone())
 }
 
-/// Whether there is such a time zone; else what is wrong with its name.
+/// Checks that a time zone exists; the error is a message that suggests a name.
 pub fn known_zone(name: &str) -> Result<(), String> {
     if zone(name).is_some() {
         return Ok(());
@@ -82,7 +82,7 @@ fn minute(text: &str) -> Option<i32> {
     (minutes < 60 && minute <= 1440).then_some(minute)
 }
 
-/// A day that exists; 29 February in a yearly holiday does, in leap years.
+/// Parses a day of the calendar. A yearly holiday may be 29 February.
 fn parse(year: Option<&str>, month: &str, day: &str) -> Option<(Option<i16>, i8, i8)> {
     const LEAP_YEAR: i16 = 2024;
     let year: Option<i16> = year.map(str::parse).transpose().ok()?;

@@ -1,21 +1,21 @@
-//! Resources that have no row: what they refer to is looked for all the same.
+//! Resources without rows (Device, MediaFile): their references are checked too.
 
 use super::compiler::{TenantCompiler, name_of};
 use crate::compile::Reason;
 use crate::compile::problem::RefError;
 use crate::resources::Kind;
 
-/// Notes what devices and media files refer to that is not there.
-pub fn check(draft: &mut TenantCompiler) {
-    devices(draft);
-    media_files(draft);
+/// Reports missing references of devices and media files.
+pub fn check(compiler: &mut TenantCompiler) {
+    devices(compiler);
+    media_files(compiler);
 }
 
-/// Lines, and keys that show an extension's state: each by itself, for the others of a phone work.
-fn devices(draft: &mut TenantCompiler) {
-    for device in &draft.snapshot.devices {
+/// Checks each line and key of a device on its own: the others keep working.
+fn devices(compiler: &mut TenantCompiler) {
+    for device in &compiler.snapshot.devices {
         let name = name_of(&**device);
-        if draft.refusal(Kind::Device, name).is_some() {
+        if compiler.refusal(Kind::Device, name).is_some() {
             continue;
         }
         let lines = device.spec.lines.iter().enumerate();
@@ -24,18 +24,18 @@ fn devices(draft: &mut TenantCompiler) {
         let keys = keys.map(|(index, key)| (format!("spec.keys[{index}]"), key.extension_ref.as_ref()));
         for (field, reference) in lines.chain(keys) {
             let Some(reference) = reference else { continue };
-            if let Err(why) = draft.resolve(Kind::Extension, &reference.name) {
-                draft.degrade(Kind::Device, name, format!("{field}.extensionRef.name"), why);
+            if let Err(why) = compiler.resolve(Kind::Extension, &reference.name) {
+                compiler.degrade(Kind::Device, name, format!("{field}.extensionRef.name"), why);
             }
         }
     }
 }
 
-fn media_files(draft: &mut TenantCompiler) {
-    for file in &draft.snapshot.media_files {
+fn media_files(compiler: &mut TenantCompiler) {
+    for file in &compiler.snapshot.media_files {
         let Some(reference) = &file.spec.source.config_map_key_ref else { continue };
         let field = "spec.source.configMapKeyRef";
-        let missing = match draft.snapshot.config_maps.get(&reference.name) {
+        let missing = match compiler.snapshot.config_maps.get(&reference.name) {
             None => Some((format!("{field}.name"), format!("there is no ConfigMap {}", reference.name))),
             Some(map) => {
                 let there = map.binary_data.as_ref().is_some_and(|data| data.contains_key(&reference.key));
@@ -45,9 +45,9 @@ fn media_files(draft: &mut TenantCompiler) {
             }
         };
         if let Some((field, message)) = missing {
-            let map = draft.key(Kind::ConfigMap, &reference.name);
+            let map = compiler.key(Kind::ConfigMap, &reference.name);
             let why = RefError::of_object(Reason::RefNotFound, map, message);
-            draft.degrade(Kind::MediaFile, name_of(&**file), field, why);
+            compiler.degrade(Kind::MediaFile, name_of(&**file), field, why);
         }
     }
 }

@@ -14,7 +14,7 @@ use super::metrics::Metrics;
 use crate::http::connection_limit::ConnectionLimit;
 use crate::http::listener::Connection;
 use crate::http::metrics::scrape;
-use crate::plan::report::{GONE, SwitchReport};
+use crate::plan::report::{FREESWITCH_GONE_AFTER, SwitchReport};
 
 /// Limits of requests that wait at `/drained`: of all other hosts, and of one of them.
 const MAX_WAITERS: usize = 16;
@@ -108,7 +108,10 @@ async fn calls_ended(mut report: watch::Receiver<SwitchReport>) -> &'static str 
             _ => return "no call is up\n",
         }
         // A connection that comes back within this time was lost: FreeSWITCH did not end.
-        if tokio::time::timeout(GONE, report.wait_for(|report| !disconnected(report))).await.is_err() {
+        if tokio::time::timeout(FREESWITCH_GONE_AFTER, report.wait_for(|report| !disconnected(report)))
+            .await
+            .is_err()
+        {
             return "FreeSWITCH has ended: no call is up\n";
         }
     }

@@ -118,7 +118,7 @@ fn from_carrier(
             .and_then(|number| Some((answers.replica.by_number(&number)?, number)));
         let Some((view, number)) = found else { continue };
         if let Some(answer) =
-            call(form, answers, key, platform, &view, Caller::Outside).came_in(name, &number)
+            call(form, answers, key, platform, &view, Caller::Outside).inbound(name, &number)
         {
             return Some(answer);
         }
@@ -164,7 +164,7 @@ fn call<'a>(
         media: &answers.media,
         is_recorded: form.has(Field::VariableCentrexRecording),
         is_answered: form.is(Field::AnswerState, "answered"),
-        listener: Tracer::NOBODY,
+        tracer: Tracer::OFF,
     }
 }
 

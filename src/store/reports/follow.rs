@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::{ANSWER_TIMEOUT, CHANNEL, Notice};
 use crate::plan::report::SwitchReport;
-use crate::plan::report::{Ack, LATE, SILENT, SwitchInfo, SwitchState};
+use crate::plan::report::{Ack, LATE_AFTER, SILENT_AFTER, SwitchInfo, SwitchState};
 use crate::store::Reader;
 use crate::store::error::{PgContext, StoreError, in_time, lost_connection};
 use crate::util::backoff::Backoff;
@@ -36,7 +36,12 @@ pub struct HeartbeatLimits {
 impl Default for HeartbeatLimits {
     /// Sidecars report every five seconds.
     fn default() -> Self {
-        Self { poll: Duration::from_secs(3), late: LATE, silent: SILENT, gone: Duration::from_secs(600) }
+        Self {
+            poll: Duration::from_secs(3),
+            late: LATE_AFTER,
+            silent: SILENT_AFTER,
+            gone: Duration::from_secs(600),
+        }
     }
 }
 

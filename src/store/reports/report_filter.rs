@@ -27,7 +27,7 @@ pub fn storable(before: &SwitchReport, now: &SwitchReport) -> SwitchReport {
         let settled = before.gateways.get(trunk).map(Vec::as_slice).unwrap_or_default();
         for (index, gateway) in gateways.iter_mut().enumerate() {
             match settled.get(index) {
-                Some(GatewayState { state, .. }) if gateway.is_passing() => {
+                Some(GatewayState { state, .. }) if gateway.is_transient() => {
                     gateway.state.clone_from(state);
                 }
                 _ => gateway.state = bounded(&gateway.state, MAX_WORD),

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::report_filter::storable;
 use super::{ANSWER_TIMEOUT, CHANNEL, MAX_SILENCE, Notice};
 use crate::plan::report::{Applied, SwitchReport};
-use crate::plan::report::{SILENT, SwitchInfo};
+use crate::plan::report::{SILENT_AFTER, SwitchInfo};
 use crate::store::error::{PgContext, StoreError, in_time};
 use crate::store::{Reader, connect};
 
@@ -120,7 +120,7 @@ impl Reporter {
             .bind(self.instance)
             .bind(&self.info.hostname)
             .bind(!self.claimed)
-            .bind(SILENT.as_secs_f64())
+            .bind(SILENT_AFTER.as_secs_f64())
             .fetch_optional(&mut *connection)
             .await
             .context(REGISTERING)?;

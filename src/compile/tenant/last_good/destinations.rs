@@ -1,4 +1,4 @@
-//! What there is in a plan, for rows from before that lead to it.
+//! Destinations that exist in a plan, for the references of restored rows.
 
 use crate::compile::Reason;
 use crate::compile::tenant::compiler::TenantCompiler;
@@ -7,14 +7,14 @@ use crate::resources::Kind;
 use crate::resources::common::DestinationKind;
 use crate::route::digits;
 
-/// A plan with rows put back into it.
+/// A plan with restored rows.
 pub struct Destinations<'a> {
-    pub draft: &'a TenantCompiler<'a>,
+    pub compiler: &'a TenantCompiler<'a>,
     pub plan: &'a TenantPlan,
 }
 
 impl Destinations<'_> {
-    /// Whether a destination is there.
+    /// Whether a target exists in the plan.
     pub fn target(&self, target: &Target) -> bool {
         let (plan, name) = (self.plan, &target.name);
         match target.kind {
@@ -31,25 +31,25 @@ impl Destinations<'_> {
         }
     }
 
-    /// Leaves a link out that leads to nothing.
+    /// Removes a link whose target is missing.
     pub fn link(&self, link: &mut Option<Target>) {
         *link = link.take().filter(|target| self.target(target));
     }
 
-    /// Whether an extension is there.
+    /// Whether an extension exists in the plan.
     pub fn extension(&self, name: &str) -> bool {
         self.plan.extensions.contains_key(name)
     }
 
-    /// Leaves a file out whose MediaFile is gone.
+    /// Removes a file whose MediaFile is missing.
     pub fn media(&self, path: &mut Option<MediaPath>) {
         *path = path.take().filter(|MediaPath(path)| {
             let name = path.split_once('/').and_then(|(_, file)| file.strip_suffix(".wav"));
-            name.is_some_and(|name| self.draft.resolve(Kind::MediaFile, name).is_ok())
+            name.is_some_and(|name| self.compiler.resolve(Kind::MediaFile, name).is_ok())
         });
     }
 
-    /// Whether calls can get to a public number by the rows of the plan.
+    /// Whether calls reach a public number by the rows of the plan.
     fn reaches(&self, number: &str) -> bool {
         let is_own = self.plan.numbers.values().any(|row| row.number == number);
         let mut matches = self.plan.outbound_routes.values().flat_map(|row| &row.matches);
@@ -57,6 +57,6 @@ impl Destinations<'_> {
             true => Ok(()),
             false => Err((Reason::RefNotFound, String::new()).into()),
         };
-        self.draft.reaches(number, is_own, routed).is_ok()
+        self.compiler.reaches(number, is_own, routed).is_ok()
     }
 }

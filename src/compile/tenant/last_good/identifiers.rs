@@ -1,4 +1,4 @@
-//! What names a resource and can be had once: rows from before go back only where it is free.
+//! Unique identifiers of a tenant: a previous row is restored only if its own is free.
 
 use std::collections::HashSet;
 
@@ -7,7 +7,7 @@ use crate::compile::patterns;
 use crate::plan::{OutboundRouteRow, Row, Rows, TenantPlan};
 use crate::resources::common::DigitMatch;
 
-/// What a plan has taken.
+/// The identifiers that the rows of a plan hold.
 pub struct Identifiers {
     /// Internal numbers.
     pub numbers: HashSet<String>,
@@ -15,12 +15,12 @@ pub struct Identifiers {
     pub codes: Vec<(String, bool)>,
     /// Priorities of outbound routes, and what they match.
     pub routes: Vec<(i32, Vec<DigitMatch>)>,
-    /// What may be nobody's.
+    /// Emergency numbers, which no resource may hold.
     emergency: Vec<String>,
 }
 
 impl Identifiers {
-    /// What the rows of a plan have, and the tenant's emergency numbers.
+    /// Collects the identifiers of a plan's rows and the tenant's emergency numbers.
     pub fn new(plan: &TenantPlan, emergency: Vec<String>) -> Self {
         fn numbers<T: Row>(rows: &Rows<T>) -> impl Iterator<Item = String> {
             rows.values().filter_map(|row| row.number().map(str::to_owned))
@@ -36,18 +36,17 @@ impl Identifiers {
         }
     }
 
-    /// Whether nobody has an internal number.
+    /// Whether an internal number is free.
     pub fn is_free(&self, number: &str) -> bool {
         !self.numbers.contains(number) && !self.emergency.iter().any(|emergency| emergency == number)
     }
 
-    /// Whether no code means the same digits.
+    /// Whether a feature code clashes with no other.
     pub fn is_free_code(&self, code: &str, takes_digits: bool) -> bool {
         !self.codes.iter().any(|(other, other_takes)| clash((code, takes_digits), (other, *other_takes)))
     }
 
-    /// Whether a route stands before no emergency number, and matches nothing that another of its priority
-    /// does.
+    /// Whether a route matches no emergency number, and overlaps with no route of the same priority.
     pub fn is_free_route(&self, row: &OutboundRouteRow) -> bool {
         let shadows =
             |matches| patterns::shadows(matches, self.emergency.iter().map(String::as_str)).is_some();

@@ -1,4 +1,4 @@
-//! How rows of each kind go back.
+//! How rows of each kind are restored.
 
 use super::super::credentials::{pin, sip_password};
 use super::super::rows::forbids_recording;
@@ -10,9 +10,9 @@ use crate::resources::common::Recording;
 use crate::resources::*;
 use crate::source::index::key_of;
 
-/// Takes over what a Secret says now: a new value, or that it was withdrawn. One that cannot be used is a
-/// mistake, and the value from before stays.
-fn renew(secrets: &mut Secrets, name: SecretName, value: Result<String, SecretError>) {
+/// Applies the present state of a Secret: a new value replaces the previous one, a missing one withdraws
+/// it. An invalid value is a mistake, and the previous value stays.
+fn update_secret(secrets: &mut Secrets, name: SecretName, value: Result<String, SecretError>) {
     match value {
         Ok(value) => secrets.insert(name, value),
         Err(SecretError::Missing { .. }) => secrets.remove(name),
@@ -20,15 +20,15 @@ fn renew(secrets: &mut Secrets, name: SecretName, value: Result<String, SecretEr
     }
 }
 
-/// Takes a secret over from before; false when there was none.
-fn restore(secrets: &mut Secrets, before: &Secrets, name: SecretName) -> bool {
+/// Restores a previous secret; false when there was none.
+fn restore_secret(secrets: &mut Secrets, before: &Secrets, name: SecretName) -> bool {
     let Some(value) = before.get(name) else { return false };
     secrets.insert(name, value);
     true
 }
 
-/// Takes a link or a file over from before; false when there was none.
-fn take_over<T: Clone>(part: &mut Option<T>, before: &Option<T>) -> bool {
+/// Restores a previous link or file; false when there was none.
+fn restore_part<T: Clone>(part: &mut Option<T>, before: &Option<T>) -> bool {
     if before.is_some() {
         part.clone_from(before);
     }
@@ -47,7 +47,7 @@ impl ForwardingRow {
     }
 }
 
-/// Links that are there, by their fields.
+/// The links that are set, by field.
 fn links<'a, const N: usize>(
     links: [(&'static str, &'a Option<Target>); N],
 ) -> Vec<(&'static str, &'a Target)> {
@@ -57,49 +57,53 @@ fn links<'a, const N: usize>(
 impl Restorable for ExtensionRow {
     type Of = Extension;
 
-    fn narrowed(&self, draft: &TenantCompiler, object: &Extension) -> Option<Self> {
+    fn narrowed(&self, compiler: &TenantCompiler, object: &Extension) -> Option<Self> {
         let spec = &object.spec;
         let mut row = self.clone();
         row.toll_classes.retain(|class| spec.toll_classes.contains(class));
-        if spec.recording.unwrap_or_default() == Recording::Never || forbids_recording(draft) {
+        if spec.recording.unwrap_or_default() == Recording::Never || forbids_recording(compiler) {
             row.recording = Recording::Never;
         }
-        renew(&mut row.secrets, SecretName::Password, sip_password(draft, object));
+        update_secret(&mut row.secrets, SecretName::Password, sip_password(compiler, object));
         let voicemail = spec.voicemail.as_ref().filter(|voicemail| voicemail.enabled);
         if let Some(reference) = voicemail.and_then(|voicemail| voicemail.pin_secret_ref.as_ref())
             && let Some(box_row) = &mut row.voicemail
         {
-            renew(&mut row.secrets, SecretName::Pin, pin(draft, reference));
+            update_secret(&mut row.secrets, SecretName::Pin, pin(compiler, reference));
             box_row.asks_pin = true;
         }
         Some(row)
     }
 
-    fn stands(&mut self, destinations: &Destinations) -> bool {
+    fn remove_dangling(&mut self, destinations: &Destinations) -> bool {
         let ForwardingRow { always, busy, no_answer, unavailable } = &mut self.forwarding;
         [always, busy, no_answer, unavailable].into_iter().for_each(|link| destinations.link(link));
         true
     }
 
-    fn follows(&self) -> Vec<(&'static str, &Target)> {
+    fn automatic_links(&self) -> Vec<(&'static str, &Target)> {
         let ForwardingRow { always, busy, no_answer, unavailable } = &self.forwarding;
         links([("always", always), ("busy", busy), ("noAnswer", no_answer), ("unavailable", unavailable)])
     }
 
-    fn cut(&mut self, field: &str) -> bool {
+    fn break_link(&mut self, field: &str) -> bool {
         self.forwarding.field(field).into_iter().for_each(|link| *link = None);
         true
     }
 
-    fn restore(&mut self, before: &Self, _: &Extension, field: &str) -> bool {
+    fn restore_field(&mut self, before: &Self, _: &Extension, field: &str) -> bool {
         match field {
-            "spec.credentials.secretRef" => restore(&mut self.secrets, &before.secrets, SecretName::Password),
-            "spec.voicemail.pinSecretRef" => restore(&mut self.secrets, &before.secrets, SecretName::Pin),
+            "spec.credentials.secretRef" => {
+                restore_secret(&mut self.secrets, &before.secrets, SecretName::Password)
+            }
+            "spec.voicemail.pinSecretRef" => {
+                restore_secret(&mut self.secrets, &before.secrets, SecretName::Pin)
+            }
             _ => {
                 let Some(field) = field.strip_prefix("spec.forwarding.") else { return false };
                 let mut before = before.forwarding.clone();
                 match (self.forwarding.field(field), before.field(field)) {
-                    (Some(link), Some(before)) => take_over(link, before),
+                    (Some(link), Some(before)) => restore_part(link, before),
                     _ => false,
                 }
             }
@@ -110,49 +114,51 @@ impl Restorable for ExtensionRow {
 impl Restorable for RingGroupRow {
     type Of = RingGroup;
 
-    fn stands(&mut self, destinations: &Destinations) -> bool {
+    fn remove_dangling(&mut self, destinations: &Destinations) -> bool {
         self.members.retain(|member| destinations.extension(&member.extension));
         destinations.link(&mut self.no_answer);
         !self.members.is_empty()
     }
 
-    fn follows(&self) -> Vec<(&'static str, &Target)> {
+    fn automatic_links(&self) -> Vec<(&'static str, &Target)> {
         links([("noAnswer", &self.no_answer)])
     }
 
-    fn cut(&mut self, _: &str) -> bool {
+    fn break_link(&mut self, _: &str) -> bool {
         self.no_answer = None;
         true
     }
 
-    fn restore(&mut self, before: &Self, _: &RingGroup, field: &str) -> bool {
-        field == "spec.noAnswer" && take_over(&mut self.no_answer, &before.no_answer)
+    fn restore_field(&mut self, before: &Self, _: &RingGroup, field: &str) -> bool {
+        field == "spec.noAnswer" && restore_part(&mut self.no_answer, &before.no_answer)
     }
 }
 
 impl Restorable for QueueRow {
     type Of = Queue;
 
-    fn stands(&mut self, destinations: &Destinations) -> bool {
+    fn remove_dangling(&mut self, destinations: &Destinations) -> bool {
         self.agents.retain(|agent| destinations.extension(&agent.extension));
         destinations.media(&mut self.music_on_hold);
         destinations.link(&mut self.overflow);
         true
     }
 
-    fn follows(&self) -> Vec<(&'static str, &Target)> {
+    fn automatic_links(&self) -> Vec<(&'static str, &Target)> {
         links([("overflow", &self.overflow)])
     }
 
-    fn cut(&mut self, _: &str) -> bool {
+    fn break_link(&mut self, _: &str) -> bool {
         self.overflow = None;
         true
     }
 
-    fn restore(&mut self, before: &Self, _: &Queue, field: &str) -> bool {
+    fn restore_field(&mut self, before: &Self, _: &Queue, field: &str) -> bool {
         match field {
-            "spec.overflow" => take_over(&mut self.overflow, &before.overflow),
-            "spec.musicOnHold.mediaFileRef.name" => take_over(&mut self.music_on_hold, &before.music_on_hold),
+            "spec.overflow" => restore_part(&mut self.overflow, &before.overflow),
+            "spec.musicOnHold.mediaFileRef.name" => {
+                restore_part(&mut self.music_on_hold, &before.music_on_hold)
+            }
             _ => false,
         }
     }
@@ -161,26 +167,26 @@ impl Restorable for QueueRow {
 impl Restorable for IvrMenuRow {
     type Of = IvrMenu;
 
-    fn stands(&mut self, destinations: &Destinations) -> bool {
+    fn remove_dangling(&mut self, destinations: &Destinations) -> bool {
         self.options.retain(|option| destinations.target(&option.target));
         destinations.media(&mut self.greeting);
         destinations.link(&mut self.otherwise);
         true
     }
 
-    fn follows(&self) -> Vec<(&'static str, &Target)> {
+    fn automatic_links(&self) -> Vec<(&'static str, &Target)> {
         links([("otherwise", &self.otherwise)])
     }
 
-    fn cut(&mut self, _: &str) -> bool {
+    fn break_link(&mut self, _: &str) -> bool {
         self.otherwise = None;
         true
     }
 
-    fn restore(&mut self, before: &Self, object: &IvrMenu, field: &str) -> bool {
+    fn restore_field(&mut self, before: &Self, object: &IvrMenu, field: &str) -> bool {
         match field {
-            "spec.otherwise" => take_over(&mut self.otherwise, &before.otherwise),
-            "spec.greeting.mediaFileRef.name" => take_over(&mut self.greeting, &before.greeting),
+            "spec.otherwise" => restore_part(&mut self.otherwise, &before.otherwise),
+            "spec.greeting.mediaFileRef.name" => restore_part(&mut self.greeting, &before.greeting),
             _ => {
                 let index = field.strip_prefix("spec.options[").and_then(|rest| rest.split(']').next());
                 let option = index.and_then(|index| object.spec.options.get(index.parse::<usize>().ok()?));
@@ -199,11 +205,11 @@ impl Restorable for IvrMenuRow {
 impl Restorable for ConferenceRow {
     type Of = Conference;
 
-    /// Who says that a PIN is asked gets a room that asks one, or none.
-    fn narrowed(&self, draft: &TenantCompiler, object: &Conference) -> Option<Self> {
+    /// If the spec asks for a PIN, the room is restored only with a PIN.
+    fn narrowed(&self, compiler: &TenantCompiler, object: &Conference) -> Option<Self> {
         let mut row = self.clone();
         if let Some(reference) = &object.spec.pin_secret_ref {
-            renew(&mut row.secrets, SecretName::Pin, pin(draft, reference));
+            update_secret(&mut row.secrets, SecretName::Pin, pin(compiler, reference));
             row.secrets.get(SecretName::Pin)?;
         }
         Some(row)
@@ -213,58 +219,58 @@ impl Restorable for ConferenceRow {
 impl Restorable for ScheduleRow {
     type Of = Schedule;
 
-    fn stands(&mut self, destinations: &Destinations) -> bool {
+    fn remove_dangling(&mut self, destinations: &Destinations) -> bool {
         destinations.link(&mut self.holiday);
         destinations.target(&self.open) && destinations.target(&self.closed)
     }
 
-    fn follows(&self) -> Vec<(&'static str, &Target)> {
+    fn automatic_links(&self) -> Vec<(&'static str, &Target)> {
         let mut links = links([("holiday", &self.holiday)]);
         links.extend([("open", &self.open), ("closed", &self.closed)]);
         links
     }
 
-    fn cut(&mut self, field: &str) -> bool {
+    fn break_link(&mut self, field: &str) -> bool {
         self.holiday = self.holiday.take().filter(|_| field != "holiday");
         field == "holiday"
     }
 
-    fn restore(&mut self, before: &Self, _: &Schedule, field: &str) -> bool {
-        field == "spec.holiday" && take_over(&mut self.holiday, &before.holiday)
+    fn restore_field(&mut self, before: &Self, _: &Schedule, field: &str) -> bool {
+        field == "spec.holiday" && restore_part(&mut self.holiday, &before.holiday)
     }
 }
 
 impl Restorable for NumberRow {
     type Of = Number;
 
-    /// A number that its resource gave up may be anybody's by now.
-    fn narrowed(&self, draft: &TenantCompiler, object: &Number) -> Option<Self> {
-        let holder = draft.claims.number(&self.number)?;
-        let me = (key_of(&draft.snapshot.tenant)?, object.metadata.name.as_deref()?);
+    /// A number that the resource no longer claims is not restored: another tenant may hold it.
+    fn narrowed(&self, compiler: &TenantCompiler, object: &Number) -> Option<Self> {
+        let holder = compiler.claims.number(&self.number)?;
+        let me = (key_of(&compiler.snapshot.tenant)?, object.metadata.name.as_deref()?);
         if self.number != object.spec.number || (holder.0, holder.1) != (&me.0, me.1) {
             return None;
         }
         let records =
-            self.record_calls && object.spec.record_calls.unwrap_or(false) && !forbids_recording(draft);
+            self.record_calls && object.spec.record_calls.unwrap_or(false) && !forbids_recording(compiler);
         Some(Self { record_calls: records, ..self.clone() })
     }
 
     fn is_free(&self, _: &Identifiers) -> bool {
-        true // who holds a public number is settled between all tenants
+        true // `Claims` assigns public numbers across all tenants
     }
 
-    fn take(&self, _: &mut Identifiers) {}
+    fn claim(&self, _: &mut Identifiers) {}
 
-    fn stands(&mut self, destinations: &Destinations) -> bool {
-        let trunk = destinations.draft.trunk_of_row(&self.trunk);
+    fn remove_dangling(&mut self, destinations: &Destinations) -> bool {
+        let trunk = destinations.compiler.trunk_of_row(&self.trunk);
         trunk.is_some_and(|trunk| !trunk.source_addresses.is_empty()) && destinations.target(&self.target)
     }
 
-    fn follows(&self) -> Vec<(&'static str, &Target)> {
+    fn automatic_links(&self) -> Vec<(&'static str, &Target)> {
         vec![("destination", &self.target)]
     }
 
-    fn cut(&mut self, _: &str) -> bool {
+    fn break_link(&mut self, _: &str) -> bool {
         false
     }
 }
@@ -272,7 +278,7 @@ impl Restorable for NumberRow {
 impl Restorable for OutboundRouteRow {
     type Of = OutboundRoute;
 
-    /// Who may use it is said by its resource as it is now.
+    /// The present toll class of the spec applies.
     fn narrowed(&self, _: &TenantCompiler, object: &OutboundRoute) -> Option<Self> {
         let toll_class = object.spec.toll_class.clone().or_else(|| self.toll_class.clone());
         Some(Self { toll_class, ..self.clone() })
@@ -282,12 +288,12 @@ impl Restorable for OutboundRouteRow {
         taken.is_free_route(self)
     }
 
-    fn take(&self, taken: &mut Identifiers) {
+    fn claim(&self, taken: &mut Identifiers) {
         taken.routes.push((self.priority, self.matches.clone()));
     }
 
-    fn stands(&mut self, destinations: &Destinations) -> bool {
-        self.trunks.retain(|trunk| destinations.draft.trunk_of_row(trunk).is_some());
+    fn remove_dangling(&mut self, destinations: &Destinations) -> bool {
+        self.trunks.retain(|trunk| destinations.compiler.trunk_of_row(trunk).is_some());
         !self.trunks.is_empty()
     }
 }
@@ -299,7 +305,7 @@ impl Restorable for FeatureCodeRow {
         taken.is_free_code(&self.code, self.action.takes_digits())
     }
 
-    fn take(&self, taken: &mut Identifiers) {
+    fn claim(&self, taken: &mut Identifiers) {
         taken.codes.push((self.code.clone(), self.action.takes_digits()));
     }
 }

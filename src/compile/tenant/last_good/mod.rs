@@ -1,107 +1,108 @@
-//! Rows from before, put back for resources that became invalid by mistake.
+//! Restores previous rows of resources that became invalid by mistake.
 //!
-//! A row goes back as it was, but for the rights that its resource gave up since, where nobody else has
-//! its number and everything it leads to is there. Of a resource that stands without a part, that part
-//! stays as it was. What was kept can be referred to, so that the tenant is judged again with it, until
-//! nothing more comes or falls.
+//! A previous row is restored without the rights that its resource gave up since, if its number is free and
+//! everything that it leads to exists. Of an accepted resource with a broken part, only that part is
+//! restored. Other resources may refer to a restored row, so the tenant is compiled again with it, until no
+//! further row is restored or fails.
 
-mod circles;
 mod destinations;
 mod identifiers;
 mod kinds;
+mod row_loops;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use kube::Resource;
 
-use super::compiler::{Id, TenantCompiler, name_of};
+use super::compiler::{ResourceId, TenantCompiler, name_of};
 use super::numbers::emergency_numbers;
 use super::{emergency, header};
-use crate::compile::{Effect, LastGoodRow, Stays};
+use crate::compile::{Effect, KeptPart, LastGoodRow};
 use crate::plan::{InForce, Row, Rows, Target, TenantPlan};
 use crate::source::object::created;
 use destinations::Destinations;
 use identifiers::Identifiers;
 
-/// How often a tenant is judged again at most. Each time more is kept, or more falls, than before; mostly
-/// it is once.
-const ROUNDS: usize = 32;
+/// Most compiles of a tenant for restored rows. Each one restores or gives up more rows than the previous;
+/// mostly there is one.
+const MAX_ROUNDS: usize = 32;
 
-/// Which resources keep their row, over the rounds.
+/// Results of the compiles so far.
 #[derive(Default)]
 pub struct Rounds {
-    /// Those that do.
-    pub kept: BTreeSet<Id>,
-    /// Those whose row cannot go back.
-    fallen: BTreeSet<Id>,
+    /// Resources that keep their previous row.
+    pub kept: BTreeSet<ResourceId>,
+    /// Resources whose previous row cannot be restored.
+    unrestorable: BTreeSet<ResourceId>,
     count: usize,
 }
 
-/// What came of putting rows back.
+/// The result of a restore.
 pub enum Restored {
-    /// The plan is what is in force, and what stays as it was before.
-    All(Vec<LastGoodRow>),
-    /// The tenant is to be judged again: these rows went back, and those cannot.
-    Other { put: BTreeSet<Id>, fallen: BTreeSet<Id> },
+    /// The plan is final; these previous rows stay in force.
+    Complete(Vec<LastGoodRow>),
+    /// The tenant must be compiled again: rows were restored that other resources may refer to, or could
+    /// not be.
+    CompileAgain { restored: BTreeSet<ResourceId>, unrestorable: BTreeSet<ResourceId> },
 }
 
 impl Rounds {
-    /// Takes in what came of one.
-    pub fn take_in(&mut self, put: BTreeSet<Id>, fallen: BTreeSet<Id>) {
+    /// Records the result of one compile.
+    pub fn record(&mut self, restored: BTreeSet<ResourceId>, unrestorable: BTreeSet<ResourceId>) {
         self.count += 1;
-        self.kept.extend(put);
-        self.fallen.extend(fallen);
-        // It should have come to an end: what stands by itself does without the rest.
-        if self.count >= ROUNDS {
-            self.fallen.append(&mut self.kept);
+        self.kept.extend(restored);
+        self.unrestorable.extend(unrestorable);
+        // Too many compiles: gives up all previous rows, and keeps the accepted resources.
+        if self.count >= MAX_ROUNDS {
+            self.unrestorable.append(&mut self.kept);
         }
-        self.kept.retain(|id| !self.fallen.contains(id));
+        self.kept.retain(|id| !self.unrestorable.contains(id));
     }
 }
 
-/// What a kind's rows can do to go back.
+/// How rows of a kind are restored.
 trait Restorable: Row {
-    /// The kind they are compiled from.
+    /// The resource that the row is compiled from.
     type Of: Resource;
 
-    /// The row without the rights that its resource gave up since; none when it must not go back.
+    /// The row without the rights that its resource gave up since; `None` when it must not be restored.
     fn narrowed(&self, _: &TenantCompiler, _: &Self::Of) -> Option<Self> {
         Some(self.clone())
     }
 
-    /// Whether nobody else has what names it.
+    /// Whether the number, code or match of the row is free.
     fn is_free(&self, taken: &Identifiers) -> bool {
         self.number().is_none_or(|number| taken.is_free(number))
     }
 
-    /// Takes what names it.
-    fn take(&self, taken: &mut Identifiers) {
+    /// Claims the number, code or match of the row.
+    fn claim(&self, taken: &mut Identifiers) {
         taken.numbers.extend(self.number().map(str::to_owned));
     }
 
-    /// Leaves out what leads to something that is not there; false when it cannot stand without.
-    fn stands(&mut self, _: &Destinations) -> bool {
+    /// Removes references to what is missing; false when a required one is missing.
+    fn remove_dangling(&mut self, _: &Destinations) -> bool {
         true
     }
 
-    /// Where calls go on to by themselves, by the field that says so.
-    fn follows(&self) -> Vec<(&'static str, &Target)> {
+    /// The links that calls follow automatically, by field.
+    fn automatic_links(&self) -> Vec<(&'static str, &Target)> {
         Vec::new()
     }
 
-    /// Leaves one of these out; false when it cannot stand without.
-    fn cut(&mut self, _: &str) -> bool {
+    /// Removes the link of a field; false when the row requires it.
+    fn break_link(&mut self, _: &str) -> bool {
         true
     }
 
-    /// Takes a part over from before, by the path of its field; false when there is no such part.
-    fn restore(&mut self, _: &Self, _: &Self::Of, _: &str) -> bool {
+    /// Restores the previous value of a field, by its path; false when the field has no part to restore.
+    fn restore_field(&mut self, _: &Self, _: &Self::Of, _: &str) -> bool {
         false
     }
 }
 
-/// Runs something for every kind of row.
+/// Calls a macro with the lists of all kinds of rows, each with its limit in the profile, if it has one.
 macro_rules! each_kind {
     ($do:ident) => {
         $do!(
@@ -119,73 +120,76 @@ macro_rules! each_kind {
 }
 use each_kind;
 
-/// What is done to one plan.
+/// One restore into a plan.
 struct Restore<'a> {
-    draft: &'a TenantCompiler<'a>,
+    compiler: &'a TenantCompiler<'a>,
     before: &'a InForce<TenantPlan>,
-    /// Resources whose row may go back.
-    refused: BTreeSet<Id>,
-    /// Fields of resources that stand without them.
-    degraded: BTreeMap<Id, Vec<String>>,
-    /// Resources whose row went back.
-    put: BTreeSet<Id>,
-    /// Fields that were taken over from before.
-    restored: Vec<(Id, String)>,
+    /// Refused resources whose previous row may be restored.
+    refused: BTreeSet<ResourceId>,
+    /// Degraded fields of accepted resources.
+    degraded: BTreeMap<ResourceId, Vec<String>>,
+    /// Resources whose previous row is restored.
+    restored_rows: BTreeSet<ResourceId>,
+    /// Fields whose previous value is restored.
+    restored_fields: Vec<(ResourceId, String)>,
     taken: Identifiers,
-    fallen: BTreeSet<Id>,
+    unrestorable: BTreeSet<ResourceId>,
 }
 
-/// Puts rows back into a plan.
-pub fn put_back(
-    draft: &TenantCompiler,
+/// Restores previous rows and fields into a plan.
+pub fn restore(
+    compiler: &TenantCompiler,
     plan: &mut TenantPlan,
     before: &InForce<TenantPlan>,
     rounds: &Rounds,
 ) -> Restored {
-    let (refused, degraded) = wanted(draft, &rounds.fallen);
+    let (refused, degraded) = candidates(compiler, &rounds.unrestorable);
     if refused.is_empty() && degraded.is_empty() && rounds.kept.is_empty() {
-        return Restored::All(Vec::new());
+        return Restored::Complete(Vec::new());
     }
-    let taken = Identifiers::new(plan, emergency_numbers(draft));
-    let mut restore = Restore::new(draft, before, (refused, degraded), taken);
-    restore.put_back(plan);
-    // What was referred to must be there.
-    let missing = rounds.kept.iter().filter(|(kind, name)| draft.keeps(*kind, name));
-    let missing = missing.filter(|id| !restore.put.contains(id)).cloned();
-    restore.fallen.extend(missing.collect::<Vec<_>>());
-    if restore.fallen.is_empty() && restore.put.iter().all(|id| rounds.kept.contains(id)) {
-        return Restored::All(restore.told(plan));
+    let taken = Identifiers::new(plan, emergency_numbers(compiler));
+    let mut restore = Restore::new(compiler, before, (refused, degraded), taken);
+    restore.restore_into(plan);
+    // Other resources were accepted because of these rows, so the rows must be in the plan.
+    let missing = rounds.kept.iter().filter(|(kind, name)| compiler.keeps_previous_row(*kind, name));
+    let missing = missing.filter(|id| !restore.restored_rows.contains(id)).cloned();
+    restore.unrestorable.extend(missing.collect::<Vec<_>>());
+    if restore.unrestorable.is_empty() && restore.restored_rows.iter().all(|id| rounds.kept.contains(id)) {
+        return Restored::Complete(restore.last_good_rows(plan));
     }
-    Restored::Other { put: restore.put, fallen: restore.fallen }
+    Restored::CompileAgain { restored: restore.restored_rows, unrestorable: restore.unrestorable }
 }
 
-/// What stays in force of a tenant that is refused as a whole: everything that was, without what is deleted,
-/// what another tenant has by now, and rights that were taken away. None where nothing was in force.
+/// The plan of a tenant that is refused as a whole: all its previous rows, without deleted resources,
+/// without what another tenant holds now, and without withdrawn rights. `None` when nothing was in force.
 pub fn without_tenant(
-    draft: &mut TenantCompiler,
+    compiler: &mut TenantCompiler,
     before: &InForce<TenantPlan>,
 ) -> Option<(TenantPlan, Vec<LastGoodRow>)> {
-    let mut plan = TenantPlan::empty(header::row_from_before(draft, &before.plan.tenant)?);
-    plan.tenant.emergency = plan.tenant.emergency.map(|row| emergency::row_from_before(draft, row));
+    let mut plan = TenantPlan::empty(header::last_good_row(compiler, &before.plan.tenant)?);
+    plan.tenant.emergency = plan.tenant.emergency.map(|row| emergency::last_good_row(compiler, row));
     let numbers = plan.tenant.emergency.iter().flat_map(|row| row.numbers.clone()).collect();
-    let all = draft.ids().map(|(kind, name)| (kind, name.to_owned())).collect();
+    let all = compiler.ids().map(|(kind, name)| (kind, name.to_owned())).collect();
     let taken = Identifiers::new(&plan, numbers);
-    let mut restore = Restore::new(draft, before, (all, BTreeMap::new()), taken);
-    restore.put_back(&mut plan);
-    let mut kept = restore.told(&plan);
-    kept.push(LastGoodRow { resource: draft.tenant_key(), stays: Stays::Whole(None) });
-    emergency::complete(draft, &mut plan);
+    let mut restore = Restore::new(compiler, before, (all, BTreeMap::new()), taken);
+    restore.restore_into(&mut plan);
+    let mut kept = restore.last_good_rows(&plan);
+    kept.push(LastGoodRow { resource: compiler.tenant_key(), part: KeptPart::Whole(None) });
+    emergency::complete(compiler, &mut plan);
     Some((plan, kept))
 }
 
-/// Resources whose row from before may go back, and fields of others that may stay as they were.
-fn wanted(draft: &TenantCompiler, fallen: &BTreeSet<Id>) -> (BTreeSet<Id>, BTreeMap<Id, Vec<String>>) {
-    let (mut refused, mut degraded) = (BTreeSet::new(), BTreeMap::<Id, Vec<String>>::new());
-    for problem in draft.problems.iter().filter(|problem| problem.keeps_last_row()) {
+/// Refused resources whose previous row may be restored, and degraded fields of the accepted ones.
+fn candidates(
+    compiler: &TenantCompiler,
+    unrestorable: &BTreeSet<ResourceId>,
+) -> (BTreeSet<ResourceId>, BTreeMap<ResourceId, Vec<String>>) {
+    let (mut refused, mut degraded) = (BTreeSet::new(), BTreeMap::<ResourceId, Vec<String>>::new());
+    for problem in compiler.problems.iter().filter(|problem| problem.keeps_last_row()) {
         let id = (problem.resource.kind, problem.resource.name.clone());
-        match draft.refusal(id.0, &id.1) {
+        match compiler.refusal(id.0, &id.1) {
             None => degraded.entry(id).or_default().push(problem.field.clone()),
-            Some(_) if problem.effect != Effect::Degraded && !fallen.contains(&id) => {
+            Some(_) if problem.effect != Effect::Degraded && !unrestorable.contains(&id) => {
                 refused.insert(id);
             }
             Some(_) => {}
@@ -196,37 +200,37 @@ fn wanted(draft: &TenantCompiler, fallen: &BTreeSet<Id>) -> (BTreeSet<Id>, BTree
 
 impl<'a> Restore<'a> {
     fn new(
-        draft: &'a TenantCompiler<'a>,
+        compiler: &'a TenantCompiler<'a>,
         before: &'a InForce<TenantPlan>,
-        (refused, degraded): (BTreeSet<Id>, BTreeMap<Id, Vec<String>>),
+        (refused, degraded): (BTreeSet<ResourceId>, BTreeMap<ResourceId, Vec<String>>),
         taken: Identifiers,
     ) -> Self {
-        let (put, restored, fallen) = (BTreeSet::new(), Vec::new(), BTreeSet::new());
-        Self { draft, before, refused, degraded, put, restored, taken, fallen }
+        let (restored_rows, restored_fields, unrestorable) = (BTreeSet::new(), Vec::new(), BTreeSet::new());
+        Self { compiler, before, refused, degraded, restored_rows, restored_fields, taken, unrestorable }
     }
 
-    /// Puts back what can stand in a plan.
-    fn put_back(&mut self, plan: &mut TenantPlan) {
-        self.collect(plan);
-        self.leave_out(plan);
+    /// Restores what it can, and removes again what leads to missing resources or closes a loop.
+    fn restore_into(&mut self, plan: &mut TenantPlan) {
+        self.restore_rows(plan);
+        self.remove_dangling(plan);
     }
 
-    /// Puts rows back that nobody is in the way of, and takes fields over.
-    fn collect(&mut self, plan: &mut TenantPlan) {
-        let (before, profile) = (self.before, self.draft.profile.map(|profile| &profile.spec));
-        macro_rules! collect {
+    /// Restores rows whose numbers are free, and fields.
+    fn restore_rows(&mut self, plan: &mut TenantPlan) {
+        let (before, profile) = (self.before, self.compiler.profile.map(|profile| &profile.spec));
+        macro_rules! restore_kind {
             ($($list:ident $(, $limit:ident)?;)*) => {
                 $(
                     let most = None $(.or_else(|| profile.and_then(|profile| profile.$limit)))?;
-                    let snapshot = &self.draft.snapshot.$list;
-                    self.collect_kind(snapshot, &before.plan.$list, &mut plan.$list, most);
+                    let snapshot = &self.compiler.snapshot.$list;
+                    self.restore_kind(snapshot, &before.plan.$list, &mut plan.$list, most);
                 )*
             };
         }
-        each_kind!(collect);
+        each_kind!(restore_kind);
     }
 
-    fn collect_kind<T: Restorable>(
+    fn restore_kind<T: Restorable>(
         &mut self,
         objects: &[Arc<T::Of>],
         before: &Rows<T>,
@@ -247,130 +251,139 @@ impl<'a> Restore<'a> {
             let is_own = self.before.origin(T::KIND.as_str(), name, uid).is_some();
             if self.refused.contains(&id) {
                 let narrowed = Some(old).filter(|_| is_own && rows.len() < most);
-                let narrowed = narrowed.and_then(|old| old.narrowed(self.draft, object));
+                let narrowed = narrowed.and_then(|old| old.narrowed(self.compiler, object));
                 match narrowed.filter(|row| row.is_free(&self.taken)) {
                     Some(row) => {
-                        row.take(&mut self.taken);
+                        row.claim(&mut self.taken);
                         rows.insert(name.to_owned(), row);
-                        self.put.insert(id);
+                        self.restored_rows.insert(id);
                     }
-                    None => drop(self.fallen.insert(id)),
+                    None => drop(self.unrestorable.insert(id)),
                 }
             } else if let Some(fields) = self.degraded.get(&id).filter(|_| is_own)
                 && let Some(row) = rows.get_mut(name)
             {
                 for field in fields {
-                    if row.restore(old, object, field) {
-                        self.restored.push((id.clone(), field.clone()));
+                    if row.restore_field(old, object, field) {
+                        self.restored_fields.push((id.clone(), field.clone()));
                     }
                 }
             }
         }
     }
 
-    /// Takes rows out again that lead to what is not there, or round in a circle, and leaves such parts out
-    /// where the rest can stand.
-    fn leave_out(&mut self, plan: &mut TenantPlan) {
+    /// Removes references of restored rows and fields to what is missing, and links that close a loop;
+    /// removes the row where the part is required.
+    fn remove_dangling(&mut self, plan: &mut TenantPlan) {
         loop {
-            let fallen = self.fallen_rows(plan);
-            if fallen.is_empty() {
-                let cuts = circles::cuts(self.draft, plan, &self.put, &self.restored);
-                if !self.cut(plan, cuts) {
+            let unrestorable = self.prune_rows(plan);
+            if unrestorable.is_empty() {
+                let links = row_loops::links_to_break(
+                    self.compiler,
+                    plan,
+                    &self.restored_rows,
+                    &self.restored_fields,
+                );
+                if !self.break_links(plan, links) {
                     return;
                 }
                 continue;
             }
-            self.fall(plan, fallen);
+            self.remove_rows(plan, unrestorable);
         }
     }
 
-    fn fall(&mut self, plan: &mut TenantPlan, fallen: BTreeSet<Id>) {
+    fn remove_rows(&mut self, plan: &mut TenantPlan, unrestorable: BTreeSet<ResourceId>) {
         macro_rules! remove {
             ($($list:ident $(, $limit:ident)?;)*) => {
-                $(remove(&mut plan.$list, &fallen);)*
+                $(remove(&mut plan.$list, &unrestorable);)*
             };
         }
-        fn remove<T: Restorable>(rows: &mut Rows<T>, fallen: &BTreeSet<Id>) {
-            for (_, name) in fallen.iter().filter(|(kind, _)| *kind == T::KIND) {
+        fn remove<T: Restorable>(rows: &mut Rows<T>, unrestorable: &BTreeSet<ResourceId>) {
+            for (_, name) in unrestorable.iter().filter(|(kind, _)| *kind == T::KIND) {
                 rows.remove(name);
             }
         }
         each_kind!(remove);
-        self.put.retain(|id| !fallen.contains(id));
-        self.fallen.extend(fallen);
+        self.restored_rows.retain(|id| !unrestorable.contains(id));
+        self.unrestorable.extend(unrestorable);
     }
 
-    /// The rows of those put back that cannot stand; of the others what is not there is left out.
-    fn fallen_rows(&self, plan: &mut TenantPlan) -> BTreeSet<Id> {
-        let mut fallen = BTreeSet::new();
-        macro_rules! look {
+    /// Removes dangling references from restored rows and fields, and returns the rows that require one.
+    fn prune_rows(&self, plan: &mut TenantPlan) -> BTreeSet<ResourceId> {
+        let mut unrestorable = BTreeSet::new();
+        macro_rules! prune_kind {
             ($($list:ident $(, $limit:ident)?;)*) => {
                 $(
-                    let destinations = Destinations { draft: self.draft, plan };
-                    let looked = self.look(&plan.$list, &destinations, &mut fallen);
-                    plan.$list.extend(looked);
+                    let destinations = Destinations { compiler: self.compiler, plan };
+                    let pruned = self.prune_kind(&plan.$list, &destinations, &mut unrestorable);
+                    plan.$list.extend(pruned);
                 )*
             };
         }
-        each_kind!(look);
-        fallen
+        each_kind!(prune_kind);
+        unrestorable
     }
 
-    /// Rows of one kind that were touched, without what is not there.
-    fn look<T: Restorable>(
+    /// Restored rows of one kind, without their dangling references.
+    fn prune_kind<T: Restorable>(
         &self,
         rows: &Rows<T>,
         destinations: &Destinations,
-        fallen: &mut BTreeSet<Id>,
+        unrestorable: &mut BTreeSet<ResourceId>,
     ) -> Vec<(String, T)> {
-        let touched = self.put.iter().chain(self.restored.iter().map(|(id, _)| id));
-        let mut looked = Vec::new();
+        let touched = self.restored_rows.iter().chain(self.restored_fields.iter().map(|(id, _)| id));
+        let mut pruned = Vec::new();
         for (kind, name) in touched.filter(|(kind, _)| *kind == T::KIND) {
             let Some(mut row) = rows.get(name).cloned() else { continue };
-            if row.stands(destinations) {
-                looked.push((name.clone(), row));
+            if row.remove_dangling(destinations) {
+                pruned.push((name.clone(), row));
             } else {
-                fallen.insert((*kind, name.clone()));
+                unrestorable.insert((*kind, name.clone()));
             }
         }
-        looked
+        pruned
     }
 
-    /// Cuts links that close a circle; true when something fell with one.
-    fn cut(&mut self, plan: &mut TenantPlan, cuts: Vec<(Id, &'static str)>) -> bool {
-        let mut fallen = BTreeSet::new();
-        macro_rules! cut {
+    /// Removes links that close a loop; true when a row required one and was removed.
+    fn break_links(&mut self, plan: &mut TenantPlan, links: Vec<(ResourceId, &'static str)>) -> bool {
+        let mut unrestorable = BTreeSet::new();
+        macro_rules! break_links {
             ($($list:ident $(, $limit:ident)?;)*) => {
-                $(cut(&mut plan.$list, &cuts, &mut fallen);)*
+                $(break_links(&mut plan.$list, &links, &mut unrestorable);)*
             };
         }
-        fn cut<T: Restorable>(rows: &mut Rows<T>, cuts: &[(Id, &'static str)], fallen: &mut BTreeSet<Id>) {
-            for (id, field) in cuts.iter().filter(|((kind, _), _)| *kind == T::KIND) {
-                if rows.get_mut(&id.1).is_some_and(|row| !row.cut(field)) {
-                    fallen.insert(id.clone());
+        fn break_links<T: Restorable>(
+            rows: &mut Rows<T>,
+            links: &[(ResourceId, &'static str)],
+            unrestorable: &mut BTreeSet<ResourceId>,
+        ) {
+            for (id, field) in links.iter().filter(|((kind, _), _)| *kind == T::KIND) {
+                if rows.get_mut(&id.1).is_some_and(|row| !row.break_link(field)) {
+                    unrestorable.insert(id.clone());
                 }
             }
         }
-        each_kind!(cut);
-        let fell = !fallen.is_empty();
-        self.fall(plan, fallen);
-        fell
+        each_kind!(break_links);
+        let removed = !unrestorable.is_empty();
+        self.remove_rows(plan, unrestorable);
+        removed
     }
 
-    /// What stays, in order of the resources.
-    fn told(&self, plan: &TenantPlan) -> Vec<LastGoodRow> {
+    /// The previous rows and fields in the plan, sorted by resource.
+    fn last_good_rows(&self, plan: &TenantPlan) -> Vec<LastGoodRow> {
         let mut kept = Vec::new();
-        macro_rules! tell {
+        macro_rules! list_kind {
             ($($list:ident $(, $limit:ident)?;)*) => {
-                $(self.tell(&self.draft.snapshot.$list, &self.before.plan.$list, &plan.$list, &mut kept);)*
+                $(self.list_kind(&self.compiler.snapshot.$list, &self.before.plan.$list, &plan.$list, &mut kept);)*
             };
         }
-        each_kind!(tell);
+        each_kind!(list_kind);
         kept.sort();
         kept
     }
 
-    fn tell<T: Restorable>(
+    fn list_kind<T: Restorable>(
         &self,
         objects: &[Arc<T::Of>],
         before: &Rows<T>,
@@ -384,23 +397,23 @@ impl<'a> Restore<'a> {
             let name = name_of(&**object);
             let (Some(old), Some(row)) = (before.get(name), rows.get(name)) else { continue };
             let id = (T::KIND, name.to_owned());
-            let stays = if self.put.contains(&id) {
+            let part = if self.restored_rows.contains(&id) {
                 let origin = self.before.origin(T::KIND.as_str(), name, object.meta().uid.as_deref());
-                Stays::Whole(origin.and_then(|origin| origin.generation))
+                KeptPart::Whole(origin.and_then(|origin| origin.generation))
             } else {
-                // What was left out again is not as it was.
+                // A restored link that was removed again is not in force.
                 let as_before = |field: &&String| {
                     let mut again = row.clone();
-                    again.restore(old, object, field) && again == *row
+                    again.restore_field(old, object, field) && again == *row
                 };
-                let fields = self.restored.iter().filter(|(restored, _)| *restored == id);
+                let fields = self.restored_fields.iter().filter(|(owner, _)| *owner == id);
                 let fields: Vec<String> = fields.map(|(_, field)| field).filter(as_before).cloned().collect();
                 if fields.is_empty() {
                     continue;
                 }
-                Stays::Fields(fields)
+                KeptPart::Fields(fields)
             };
-            kept.push(LastGoodRow { resource: self.draft.key(T::KIND, name), stays });
+            kept.push(LastGoodRow { resource: self.compiler.key(T::KIND, name), part });
         }
     }
 }

@@ -1,29 +1,29 @@
-//! Circles that rows from before would close: what stands by itself goes before them.
+//! Loops that restored rows would close: links of accepted resources take precedence.
 
 use crate::resources::Kind;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::super::loops;
 use super::{Restorable, each_kind};
-use crate::compile::tenant::compiler::{Id, TenantCompiler};
+use crate::compile::tenant::compiler::{ResourceId, TenantCompiler};
 use crate::plan::{Rows, Target, TenantPlan};
 use crate::resources::common::DestinationKind;
 
-/// A link by which a call goes on by itself.
+/// A link that calls follow automatically.
 struct Link<'a> {
     from: (Kind, &'a str),
     field: &'static str,
     to: (Kind, &'a str),
 }
 
-/// The links to cut: of rows that were put back, the older resource's goes before, and of fields that were
-/// taken over from before.
-pub fn cuts(
-    draft: &TenantCompiler,
+/// The links of restored rows and fields that close a loop. Rows enter the graph before fields, and older
+/// resources before younger ones.
+pub fn links_to_break(
+    compiler: &TenantCompiler,
     plan: &TenantPlan,
-    put: &BTreeSet<Id>,
-    restored: &[(Id, String)],
-) -> Vec<(Id, &'static str)> {
+    restored_rows: &BTreeSet<ResourceId>,
+    restored_fields: &[(ResourceId, String)],
+) -> Vec<(ResourceId, &'static str)> {
     let mut links = Vec::new();
     macro_rules! links {
         ($($list:ident $(, $limit:ident)?;)*) => {
@@ -31,43 +31,47 @@ pub fn cuts(
         };
     }
     each_kind!(links);
-    let put: HashSet<(Kind, &str)> = put.iter().map(|(kind, name)| (*kind, name.as_str())).collect();
-    let restored: HashSet<(Kind, &str, &str)> =
-        restored.iter().map(|((kind, name), field)| (*kind, name.as_str(), field.as_str())).collect();
+    let restored_rows: HashSet<(Kind, &str)> =
+        restored_rows.iter().map(|(kind, name)| (*kind, name.as_str())).collect();
+    let restored_fields: HashSet<(Kind, &str, &str)> =
+        restored_fields.iter().map(|((kind, name), field)| (*kind, name.as_str(), field.as_str())).collect();
     let is_new = |link: &Link| {
         let (kind, name) = link.from;
-        put.contains(&link.from) || restored.contains(&(kind, name, loops::path(kind, link.field).as_str()))
+        restored_rows.contains(&link.from)
+            || restored_fields.contains(&(kind, name, loops::path(kind, link.field).as_str()))
     };
-    let (mut new, standing): (Vec<Link>, Vec<Link>) = links.into_iter().partition(is_new);
+    let (mut new, existing): (Vec<Link>, Vec<Link>) = links.into_iter().partition(is_new);
     if new.is_empty() {
         return Vec::new();
     }
     let mut graph: HashMap<(Kind, &str), Vec<(Kind, &str)>> = HashMap::new();
-    for link in &standing {
+    for link in &existing {
         graph.entry(link.from).or_default().push(link.to);
     }
-    new.sort_by_key(|link| (!put.contains(&link.from), draft.aged(link.from.0, link.from.1), link.field));
-    let mut cuts = Vec::new();
+    new.sort_by_key(|link| {
+        (!restored_rows.contains(&link.from), compiler.aged(link.from.0, link.from.1), link.field)
+    });
+    let mut broken = Vec::new();
     for link in new {
         if reaches(&graph, link.to, link.from) {
-            cuts.push(((link.from.0, link.from.1.to_owned()), link.field));
+            broken.push(((link.from.0, link.from.1.to_owned()), link.field));
         } else {
             graph.entry(link.from).or_default().push(link.to);
         }
     }
-    cuts
+    broken
 }
 
 fn links_of<'a, T: Restorable>(rows: &'a Rows<T>, plan: &'a TenantPlan, links: &mut Vec<Link<'a>>) {
     for (name, row) in rows {
-        for (field, target) in row.follows() {
+        for (field, target) in row.automatic_links() {
             let Some(to) = end(plan, target) else { continue };
             links.push(Link { from: (T::KIND, name), field, to });
         }
     }
 }
 
-/// The resource that calls go on to at a target; none where they end.
+/// The resource that calls go on to at a target; `None` where they end.
 fn end<'a>(plan: &'a TenantPlan, target: &'a Target) -> Option<(Kind, &'a str)> {
     match target.kind {
         DestinationKind::Voicemail => None,
@@ -79,7 +83,7 @@ fn end<'a>(plan: &'a TenantPlan, target: &'a Target) -> Option<(Kind, &'a str)> 
     }
 }
 
-/// Whether calls that come to one resource get to another.
+/// Whether calls at one resource reach another.
 fn reaches<'a>(
     graph: &HashMap<(Kind, &'a str), Vec<(Kind, &'a str)>>,
     from: (Kind, &'a str),
