@@ -30,7 +30,7 @@ async fn nothing_is_taken_for_gone_before_the_world_was_told() {
     let (revision, _) = store.reader().load_platform().await.unwrap();
     assert_eq!(revision.number, 0);
 
-    reconciler.take_in(Vec::new(), true);
+    reconciler.apply_changes(Vec::new(), true);
     idle(&mut reconciler).await;
     let (revision, platform) = store.reader().load_platform().await.unwrap();
     assert_eq!((revision.number, platform), (1, PlatformPlan::default()));
@@ -92,7 +92,7 @@ async fn a_status_that_was_not_written_when_the_lead_was_lost_is_published_again
     let tenant = Object::from_json("Tenant", tenant).unwrap().unwrap();
     let key = tenant.key();
     reconciler.lead(store.clone());
-    reconciler.take_in(vec![Change::Upsert(tenant)], true);
+    reconciler.apply_changes(vec![Change::Upsert(tenant)], true);
     idle(&mut reconciler).await;
     assert!(outside.published().contains(&key));
 
@@ -164,7 +164,7 @@ async fn what_cannot_be_read_is_not_taken_for_gone() {
     let mut all = vec![north.clone(), south.clone(), gone];
     all.extend(a.iter().chain(&b).chain(&extension("north", "c", "100")).cloned());
     let mut first = start();
-    first.take_in(upserts(&all), true);
+    first.apply_changes(upserts(&all), true);
     idle(&mut first).await;
     assert_eq!(stored(&store).await, ["gone", "north", "south"]);
     let kept = || std::fs::read_dir(media.path().join("tenants")).unwrap().count();
@@ -174,7 +174,7 @@ async fn what_cannot_be_read_is_not_taken_for_gone() {
     let mut second = start();
     let mut seen = upserts(&[std::slice::from_ref(&south), &a[..], &extension("north", "c", "100")].concat());
     seen.extend([unreadable(&north), unreadable(&b[0])]);
-    second.take_in(seen, true);
+    second.apply_changes(seen, true);
     idle(&mut second).await;
     assert_eq!(stored(&store).await, ["north", "south"], "only what is not there is gone");
     assert_eq!(kept(), media_of_all - 1);
@@ -186,10 +186,10 @@ async fn what_cannot_be_read_is_not_taken_for_gone() {
     assert_eq!(extensions().await, 2);
 
     // What can be read again, or is deleted, is dealt with as ever.
-    second.take_in(upserts(&b), true);
+    second.apply_changes(upserts(&b), true);
     idle(&mut second).await;
     assert_eq!(extensions().await, 2);
-    second.take_in(vec![Change::Remove(b[0].key()), Change::Remove(north.key())], true);
+    second.apply_changes(vec![Change::Remove(b[0].key()), Change::Remove(north.key())], true);
     idle(&mut second).await;
     assert_eq!((extensions().await, stored(&store).await), (1, vec!["south".to_owned()]));
     assert_eq!(kept(), media_of_all - 2);
@@ -203,7 +203,7 @@ async fn a_trunk_that_cannot_be_read_keeps_no_other_tenant_waiting() {
     reconciler.lead(store.clone());
     let spec = json!({"sipProfileRef": {"name": "p"}, "gateways": [{"host": "198.51.100.1"}]});
     let trunk = resource("Trunk", "other", "t", spec);
-    reconciler.take_in(vec![unreadable(&trunk), Change::Upsert(tenant("north", json!({})))], true);
+    reconciler.apply_changes(vec![unreadable(&trunk), Change::Upsert(tenant("north", json!({})))], true);
     idle(&mut reconciler).await;
     assert_eq!(stored(&store).await, ["north"]);
     let (platform, _) = store.reader().load_platform().await.unwrap();
@@ -224,12 +224,12 @@ async fn what_becomes_of_data_may_be_edited_while_a_deletion_waits() {
     let mut reconciler = Reconciler::new(watch::channel(Default::default()).0, None, None);
     reconciler.lead(store.clone());
     let policy = |policy: &str| tenant("north", json!({"deletionPolicy": policy}));
-    reconciler.take_in(vec![Change::Upsert(policy("Delete"))], true);
+    reconciler.apply_changes(vec![Change::Upsert(policy("Delete"))], true);
     idle(&mut reconciler).await;
 
     reconciler.lead_without_store();
-    reconciler.take_in(vec![terminating(policy("Delete"))], true);
-    reconciler.take_in(vec![terminating(policy("Retain"))], true);
+    reconciler.apply_changes(vec![terminating(policy("Delete"))], true);
+    reconciler.apply_changes(vec![terminating(policy("Retain"))], true);
     reconciler.lead(store.clone());
     idle(&mut reconciler).await;
     let stored = store.tenants().await.unwrap();
@@ -244,11 +244,11 @@ async fn the_end_of_who_lost_an_identity_leaves_it_to_the_winner() {
     let mut reconciler = Reconciler::new(progress, None, None);
     reconciler.lead(store.clone());
     let [winner, loser] = ["north", "south"].map(|name| tenant(name, json!({"tenantId": uid("north")})));
-    reconciler.take_in(vec![Change::Upsert(winner)], true);
+    reconciler.apply_changes(vec![Change::Upsert(winner)], true);
     idle(&mut reconciler).await;
     let held = told.borrow().clone();
     assert_eq!(held.tenants.len(), 1);
-    reconciler.take_in(vec![terminating(loser)], true);
+    reconciler.apply_changes(vec![terminating(loser)], true);
     idle(&mut reconciler).await;
     let now = told.borrow().clone();
     assert_eq!((now.tenants, now.removed), (held.tenants, held.removed));

@@ -77,7 +77,7 @@ async fn the_last_good_row_outlives_the_process() {
     let north = tenant("north", json!({}));
     let carrier = secret("north", "t", "carrier-password");
     let (mut first, told, outside) = leading(&store);
-    first.take_in(upserts(&[&profile, &trunk("p"), &carrier, &north, &a, &a_sip, &number("a")]), true);
+    first.apply_changes(upserts(&[&profile, &trunk("p"), &carrier, &north, &a, &a_sip, &number("a")]), true);
     settle(&mut first, &told).await;
     let state = async || {
         let id = store.tenants().await.unwrap()[0].id;
@@ -96,7 +96,7 @@ async fn the_last_good_row_outlives_the_process() {
     // Everything is wrong at once: each goes on as it was.
     let (a_short, t_short) = (secret("north", "a-sip", "short"), secret("north", "t", "short"));
     let wrong = [&number("nobody"), &a_short, &t_short, &trunk("nobody")];
-    first.take_in(upserts(&wrong), true);
+    first.apply_changes(upserts(&wrong), true);
     settle(&mut first, &told).await;
     assert_eq!(state().await, good);
     for key in [number("a").key(), a.key(), trunk("p").key()] {
@@ -106,7 +106,7 @@ async fn the_last_good_row_outlives_the_process() {
     // Another process finds it so, and keeps it.
     drop(first);
     let (mut second, told, outside) = leading(&store);
-    second.take_in(
+    second.apply_changes(
         upserts(&[&profile, &trunk("nobody"), &t_short, &north, &a, &a_short, &number("nobody")]),
         true,
     );
@@ -117,15 +117,15 @@ async fn the_last_good_row_outlives_the_process() {
     }
 
     // A row whose resource is withdrawn or created again is removed, and a mistake does not bring it back.
-    second.take_in(vec![Change::Remove(a_sip.key())], true);
+    second.apply_changes(vec![Change::Remove(a_sip.key())], true);
     settle(&mut second, &told).await;
     assert_eq!(state().await, (good.0.clone(), None, good.2.clone()));
-    second.take_in(upserts(&[&a_short]), true);
+    second.apply_changes(upserts(&[&a_short]), true);
     settle(&mut second, &told).await;
     assert_eq!(state().await.1, None);
     let mut anew = number("nobody");
     anew.metadata_mut().uid = Some(uid("m"));
-    second.take_in(upserts(&[&anew]), true);
+    second.apply_changes(upserts(&[&anew]), true);
     settle(&mut second, &told).await;
     assert_eq!(state().await, (None, None, good.2.clone()));
     assert_eq!(reason(&outside, &anew.key(), "Programmed").as_deref(), Some("NotAccepted"));
@@ -161,7 +161,7 @@ async fn a_tenant_that_is_refused_gives_up_what_another_has() {
         number("north", "m", "+493012345601"),
     ];
     all.extend(extension("north", "a", "100").into_iter().chain(extension("south", "a", "100")));
-    reconciler.take_in(all.into_iter().map(Change::Upsert).collect(), true);
+    reconciler.apply_changes(all.into_iter().map(Change::Upsert).collect(), true);
     settle(&mut reconciler, &told).await;
     let state = async |name: &str| {
         let stored = store.tenants().await.unwrap();
@@ -177,14 +177,14 @@ async fn a_tenant_that_is_refused_gives_up_what_another_has() {
     // Refused as a whole: what is deleted goes, and a domain that it gives up stays while nobody else has it.
     let refused = tenant("north", json!({"profileRef": {"name": "nobody"}}));
     let gone = number("north", "n", "+493012345600").key();
-    reconciler.take_in(vec![Change::Upsert(refused), Change::Remove(gone)], true);
+    reconciler.apply_changes(vec![Change::Upsert(refused), Change::Remove(gone)], true);
     settle(&mut reconciler, &told).await;
     let left = vec!["+493012345601".to_owned()];
     assert_eq!(state("north").await, (domains.clone(), left.clone(), 1));
 
     let south = tenant("south", json!({"domains": ["south.example.com", "moves.example.com"]}));
     let taken = number("south", "n", "+493012345600");
-    reconciler.take_in(vec![Change::Upsert(south), Change::Upsert(taken)], true);
+    reconciler.apply_changes(vec![Change::Upsert(south), Change::Upsert(taken)], true);
     settle(&mut reconciler, &told).await;
     assert_eq!(state("south").await.1, ["+493012345600"]);
     assert_eq!(state("north").await, (domains[..1].to_vec(), left, 1));
@@ -201,10 +201,10 @@ async fn a_tenant_that_is_refused_is_not_gone_after_postgres_was_set_back() {
     // Made after the state that Postgres was set back to; switches serve it.
     let refused = |name: &str| tenant(name, json!({"profileRef": {"name": "nobody"}}));
     let newer = tenant("newer", json!({}));
-    reconciler.take_in(vec![Change::Upsert(refused("north"))], true);
+    reconciler.apply_changes(vec![Change::Upsert(refused("north"))], true);
     let gone = Uuid::from_u128(7);
     reconciler.acknowledge(holding(uid("north").parse().unwrap(), 5));
-    reconciler.take_in(vec![unreadable(&newer)], true);
+    reconciler.apply_changes(vec![unreadable(&newer)], true);
     settle(&mut reconciler, &told).await;
     let mut admin = database.admin().await;
     let mut removed = async || -> Vec<Uuid> {
@@ -215,7 +215,7 @@ async fn a_tenant_that_is_refused_is_not_gone_after_postgres_was_set_back() {
     // Whose identity is not known may be anybody.
     reconciler.acknowledge(holding(gone, 5));
     assert!(removed().await.is_empty());
-    reconciler.take_in(vec![Change::Remove(newer.key())], true);
+    reconciler.apply_changes(vec![Change::Remove(newer.key())], true);
     settle(&mut reconciler, &told).await;
     assert_eq!(removed().await, [gone]);
 }
@@ -228,11 +228,11 @@ async fn a_tenant_that_is_refused_is_suspended_past_what_switches_hold() {
     };
     let store = database.store(&keyring(&[(1, 'a')])).await;
     let (mut reconciler, told, _) = leading(&store);
-    reconciler.take_in(vec![Change::Upsert(tenant("north", json!({})))], true);
+    reconciler.apply_changes(vec![Change::Upsert(tenant("north", json!({})))], true);
     settle(&mut reconciler, &told).await;
     let mut refused = tenant("north", json!({"profileRef": {"name": "nobody"}, "suspended": true}));
     refused.metadata_mut().generation = Some(2);
-    reconciler.take_in(vec![Change::Upsert(refused)], true);
+    reconciler.apply_changes(vec![Change::Upsert(refused)], true);
     settle(&mut reconciler, &told).await;
     let id = uid("north").parse().unwrap();
     assert!(store.reader().load_tenant(id).await.unwrap().unwrap().1.tenant.suspended);

@@ -45,7 +45,7 @@ impl Listening {
         let waited = tokio::time::timeout(Duration::from_secs(60), async {
             loop {
                 let ack = self.news.recv().await.expect("it goes on");
-                self.table.take(ack.clone());
+                self.table.record(ack.clone());
                 self.heard.push(ack.clone());
                 if is(&ack) {
                     return ack;

@@ -116,7 +116,7 @@ impl Operator {
                 }
                 LoopEvent::Lost => self.restart_or_step_down(),
                 LoopEvent::StoreConnected(store) => self.use_store(store),
-                LoopEvent::StoreFailed(category) => self.reconciler.store_fails(category),
+                LoopEvent::StoreFailed(category) => self.reconciler.store_failed(category),
                 LoopEvent::Ack(ack) => self.acknowledge(ack),
                 LoopEvent::Update(None) => break,
                 LoopEvent::Update(Some(update)) => self.apply_changes(update, &mut inbox),
@@ -138,7 +138,7 @@ impl Operator {
         self.unreadable.apply_changes(&changes, writes);
         self.unlisted.extend(changes);
         if complete {
-            self.reconciler.take_in(std::mem::take(&mut self.unlisted), true);
+            self.reconciler.apply_changes(std::mem::take(&mut self.unlisted), true);
         }
     }
 
@@ -217,7 +217,7 @@ impl Operator {
         if let Some(session) = self.session.take() {
             session.ended.cancel();
         }
-        self.reconciler.follow();
+        self.reconciler.step_down();
     }
 
     fn publish_progress(&mut self) {

@@ -125,8 +125,8 @@ impl Statuses {
         let Entry::Occupied(entry) = queue.pending_echo.entry(key) else { return };
         let (uid, status) = entry.get();
         match change {
-            Change::Upsert(object) if object.metadata().uid == *uid && !status.is_of(object) => {
-                status.put_into(object);
+            Change::Upsert(object) if object.metadata().uid == *uid && !status.matches(object) => {
+                status.apply_to(object);
             }
             _ => drop(entry.remove()),
         }

@@ -1,4 +1,4 @@
-//! What would be wrong if an object were written: the same compile, on the proposed world.
+//! Admission: compiles with a proposed object, and compares the problems with the present ones.
 
 use super::CompileState;
 use crate::compile;
@@ -7,20 +7,19 @@ use crate::source::index::key_of;
 use crate::source::{Change, Object, TenantKey};
 use crate::status::reason::wants_a_person;
 
-/// What is to be said of a proposal.
+/// The verdict on a proposed object.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AdmissionVerdict {
-    /// Why it is refused: problems of the object itself that it did not have before, and that
-    /// nothing but another spec will end.
+    /// Reasons to refuse the object: its own new problems that only another spec can solve.
     pub refused: Vec<Problem>,
-    /// What is to be known all the same: other problems of it, and new ones of others.
+    /// Its other problems, and new problems of other resources.
     pub warnings: Vec<Problem>,
 }
 
 impl CompileState {
-    /// Judges an object as it is proposed. A reference to what is not there yet is no reason to
-    /// refuse: who applies a folder applies it in any order.
-    pub fn propose(&self, object: Object) -> AdmissionVerdict {
+    /// Reviews a proposed object. A reference to a missing object is no reason to refuse: the manifests of a
+    /// folder are applied in any order.
+    pub fn review(&self, object: Object) -> AdmissionVerdict {
         let (before, after) = match &object {
             Object::TenantProfile(_) | Object::SipProfile(_) | Object::DialRule(_) | Object::Trunk(_) => {
                 (self.problems.to_vec(), self.platform_with(object.clone()))
@@ -34,22 +33,22 @@ impl CompileState {
             },
         };
         let own = object.key();
-        let known = |problem: &Problem| {
+        let existed = |problem: &Problem| {
             before.iter().any(|old| {
                 (&old.resource, &old.field, old.reason) == (&problem.resource, &problem.field, problem.reason)
             })
         };
-        let is_new = |problem: &&Problem| problem.effect != Effect::Waiting && !known(problem);
+        let is_new = |problem: &&Problem| problem.effect != Effect::Waiting && !existed(problem);
         let (mine, others): (Vec<_>, Vec<_>) = after.iter().partition(|problem| problem.resource == own);
-        // Whoever writes in a namespace is told nothing of others.
-        let may_be_told =
+        // The author may have no rights in other namespaces: their problems are not shown.
+        let may_be_shown =
             |problem: &&Problem| own.namespace.is_none() || problem.resource.namespace == own.namespace;
         let (refused, tolerated): (Vec<_>, Vec<_>) =
-            mine.into_iter().partition(|problem| is_new(problem) && keeps_out(problem.reason));
-        let told = tolerated.into_iter().filter(|problem| problem.effect != Effect::Waiting);
+            mine.into_iter().partition(|problem| is_new(problem) && is_ground_to_refuse(problem.reason));
+        let shown = tolerated.into_iter().filter(|problem| problem.effect != Effect::Waiting);
         AdmissionVerdict {
             refused: refused.into_iter().cloned().collect(),
-            warnings: told.chain(others.into_iter().filter(may_be_told).filter(is_new)).cloned().collect(),
+            warnings: shown.chain(others.into_iter().filter(may_be_shown).filter(is_new)).cloned().collect(),
         }
     }
 
@@ -69,7 +68,7 @@ impl CompileState {
         problems
     }
 
-    /// Who would hold what; none when nothing would change hands.
+    /// The claims with a proposed object; `None` if its kind has none.
     fn claims_with(&self, object: &Object) -> Option<Claims> {
         let before = self.world.object(&object.key());
         let mut claims = match object {
@@ -90,12 +89,13 @@ impl CompileState {
     }
 }
 
-/// Whether nothing but another spec will end a problem. A test may be there before what it tests.
-fn keeps_out(reason: Reason) -> bool {
+/// Whether only another spec can solve a problem. A failing test is tolerated: it may be applied before the
+/// resource that it tests.
+fn is_ground_to_refuse(reason: Reason) -> bool {
     wants_a_person(reason) && reason != Reason::TestFailed
 }
 
-/// The tenant that an object belongs to, or is.
+/// The tenant that an object belongs to; of a Tenant, its own key.
 pub(super) fn tenant_of(object: &Object) -> Option<TenantKey> {
     match object {
         Object::Tenant(tenant) => key_of(tenant),

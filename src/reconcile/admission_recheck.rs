@@ -1,5 +1,5 @@
-//! A proposal looked at once more before it is refused: a watch tells a moment later than the API
-//! server, and what was not seen yet is no reason to refuse.
+//! Second review before a proposal is refused. The watch lags behind the API server: the objects that the
+//! verdict depends on are read again, because one that the watch has not shown yet is no reason to refuse.
 
 use crate::resources::Kind;
 use std::collections::BTreeSet;
@@ -13,9 +13,9 @@ use crate::source::references::trunks;
 use crate::source::{Change, Object, ObjectKey};
 
 impl CompileState {
-    /// The objects that decide whether a proposal is to be refused: its namespace, its Tenant with the
-    /// profile, its Trunks, and what holds the things it claims.
-    pub fn stands_on(&self, object: &Object, refused: &[Problem]) -> BTreeSet<ObjectKey> {
+    /// The objects that a verdict depends on: the proposal's namespace, its Tenant and TenantProfile, its
+    /// Trunks, and the holders of the values it claims.
+    pub fn admission_inputs(&self, object: &Object, refused: &[Problem]) -> BTreeSet<ObjectKey> {
         let mut keys = BTreeSet::new();
         if let Some(name) = object.metadata().namespace.clone() {
             keys.insert(ObjectKey { kind: Kind::Namespace, namespace: None, name });
@@ -23,7 +23,7 @@ impl CompileState {
         keys.extend(trunks(object));
         let holders = refused.iter().filter_map(|problem| problem.holder.clone());
         let holders: Vec<ObjectKey> = holders.collect();
-        // A Number of a Tenant that is gone holds nothing.
+        // A holder counts only while its Tenant exists.
         let of_holders = holders.iter().filter_map(|holder| tenant_of(self.world.object(holder)?));
         keys.extend(tenant_of(object).into_iter().chain(of_holders).map(|tenant| tenant.object()));
         keys.extend(holders);
@@ -40,8 +40,8 @@ impl CompileState {
         keys
     }
 
-    /// Whether a change tells nothing new.
-    pub fn knows(&self, change: &Change) -> bool {
+    /// Whether a change is already applied.
+    pub fn contains(&self, change: &Change) -> bool {
         match change {
             Change::Upsert(new) => match (self.world.object(&new.key()), new) {
                 (Some(Object::Namespace(old)), Object::Namespace(new)) => {
@@ -51,13 +51,13 @@ impl CompileState {
                 (None, _) => false,
             },
             Change::Remove(key) => self.world.object(key).is_none(),
-            // What was read before stays in force.
+            // The last readable version stays in force.
             Change::Unreadable(_) => true,
         }
     }
 
-    /// What would be known if changes had been taken in.
-    pub fn with(&self, changes: &[Change]) -> Self {
+    /// A copy of the state with changes applied.
+    pub fn with_changes(&self, changes: &[Change]) -> Self {
         let mut world = self.world.clone();
         for change in changes {
             world.apply(change.clone());

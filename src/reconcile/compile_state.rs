@@ -1,122 +1,122 @@
-//! Everything a source told, and what compiles from it for all tenants. The writing loop and
-//! admission judge by the same.
+//! All resources of the source, and the platform's plan compiled from them. The writing loop and the admission
+//! webhook share it.
 
 use std::collections::BTreeSet;
 
 use super::problem_set::ProblemSet;
-use super::tenant::tell;
+use super::tenant::log_last_good;
 use crate::compile;
 use crate::compile::{Claims, Compiled, LastGoodRow};
 use crate::plan::{InForce, PlatformPlan, TenantPlan};
 use crate::source::index::{Affected, key_of};
 use crate::source::{Change, ObjectKey, PlatformSnapshot, ResourceIndex, TenantKey, TenantSnapshot};
 
-/// What is known of the world, with the platform compiled.
+/// All resources, with the compiled platform.
 #[derive(Debug, Default)]
 pub struct CompileState {
     /// Every resource.
     pub world: ResourceIndex,
-    /// Who holds what there is only one of.
+    /// Holders of unique values, such as numbers and domains.
     pub claims: Claims,
     /// The platform's resources.
     pub snapshot: PlatformSnapshot,
     /// The platform's plan.
     pub platform: PlatformPlan,
-    /// What is wrong with the platform's resources.
+    /// Problems of the platform's resources.
     pub problems: ProblemSet,
-    /// Of which of them something stays that was in force before.
+    /// Platform resources whose last good rows or fields stay in force.
     pub kept: Vec<LastGoodRow>,
-    /// The platform's rows as they are stored, once that is known.
+    /// The platform's rows in force, once they were read.
     pub in_force: Option<InForce<PlatformPlan>>,
-    /// Resources without a tenant.
+    /// Problems of resources without a Tenant.
     pub orphans: ProblemSet,
-    /// Whether the platform was compiled yet.
+    /// Whether the platform was compiled.
     pub(super) compiled: bool,
 }
 
-/// What follows from changes.
+/// Work that follows from changes.
 #[derive(Debug, Default)]
 pub struct Consequences {
     /// Tenants to compile.
     pub tenants: BTreeSet<TenantKey>,
-    /// The platform was compiled.
+    /// Whether the platform was compiled.
     pub platform: bool,
-    /// Something may have changed hands.
+    /// Whether a claim may have another holder.
     pub claims: bool,
-    /// What is new or different, by the tenant whose plan has it, or none for the platform's; of the
-    /// platform's also what had a problem that is gone.
+    /// Changed objects with their tenant, or `None` for the platform's; also platform resources whose problem
+    /// is gone.
     pub objects: Vec<(Option<TenantKey>, ObjectKey)>,
 }
 
 impl CompileState {
-    /// Takes changes in, and says what is to be done about them.
-    pub fn take_in(&mut self, changes: Vec<Change>) -> Consequences {
-        let mut touched = Affected::default();
+    /// Applies changes, compiles the platform if they affect it, and returns the work that follows.
+    pub fn apply_changes(&mut self, changes: Vec<Change>) -> Consequences {
+        let mut affected = Affected::default();
         for change in changes {
-            touched.merge(self.world.apply(change));
+            affected.merge(self.world.apply(change));
         }
-        let tenants = std::mem::take(&mut touched.tenants);
-        let objects = std::mem::take(&mut touched.objects);
+        let tenants = std::mem::take(&mut affected.tenants);
+        let objects = std::mem::take(&mut affected.objects);
         let mut consequences =
-            Consequences { tenants, claims: touched.claims, objects, ..Default::default() };
-        self.compile_platform(&touched, &mut consequences);
+            Consequences { tenants, claims: affected.claims, objects, ..Default::default() };
+        self.compile_platform(&affected, &mut consequences);
         self.orphans.replace(compile::orphans(&self.world));
         consequences
     }
 
-    /// Takes in what the store has of the platform: what of it may stay as it is does.
-    pub fn learn(&mut self, in_force: InForce<PlatformPlan>) -> Consequences {
+    /// Sets the platform's rows in force, and compiles the platform with them.
+    pub fn set_in_force(&mut self, in_force: InForce<PlatformPlan>) -> Consequences {
         self.in_force = Some(in_force);
         let mut consequences = Consequences::default();
-        let touched = Affected { platform: true, ..Affected::default() };
-        self.compile_platform(&touched, &mut consequences);
+        let affected = Affected { platform: true, ..Affected::default() };
+        self.compile_platform(&affected, &mut consequences);
         consequences
     }
 
-    /// Compiles the platform if what it is made of was touched; adds tenants that are concerned.
-    fn compile_platform(&mut self, touched: &Affected, consequences: &mut Consequences) {
+    /// Compiles the platform if changes affect it, and adds the tenants whose plans depend on the difference.
+    fn compile_platform(&mut self, affected: &Affected, consequences: &mut Consequences) {
         let tenants = &mut consequences.tenants;
-        let mut again = touched.platform || !self.compiled;
-        if touched.claims || !self.compiled {
+        let mut must_compile = affected.platform || !self.compiled;
+        if affected.claims || !self.compiled {
             let claims = Claims::new(&self.world);
-            again |= claims.emergency_numbers() != self.claims.emergency_numbers();
+            must_compile |= claims.emergency_numbers() != self.claims.emergency_numbers();
             tenants.extend(self.claims.moved(&claims));
             self.claims = claims;
         }
-        if !again {
+        if !must_compile {
             return;
         }
         let snapshot = self.world.platform();
         let Compiled { plan, problems, kept } =
             compile::platform_after(&snapshot, &self.claims, self.in_force.as_ref());
-        // Limits, policies and trunks of every tenant may have changed with it; a carrier's
-        // password, or a label nobody selects by, concerns none.
+        // Limits, policies and trunks of every tenant may differ. A carrier's password, or a label that no
+        // selector uses, affects no tenant.
         if !self.compiled || plan != self.platform || !snapshot.same_rules(&self.snapshot) {
             tenants.extend(self.world.tenants().filter_map(|tenant| key_of(tenant)));
         }
         self.snapshot = snapshot;
         self.platform = plan;
         for kept in kept.iter().filter(|kept| !self.kept.contains(kept)) {
-            tell(&kept.resource, &kept.part);
+            log_last_good(&kept.resource, &kept.part);
         }
         self.kept = kept;
-        let mended = self.problems.replace(problems);
-        consequences.objects.extend(mended.into_iter().map(|key| (None, key)));
+        let solved = self.problems.replace(problems);
+        consequences.objects.extend(solved.into_iter().map(|key| (None, key)));
         consequences.platform = true;
         self.compiled = true;
     }
 
-    /// Whether the world was taken in once.
-    pub fn is_complete(&self) -> bool {
+    /// Whether the first changes were applied.
+    pub fn is_ready(&self) -> bool {
         self.compiled
     }
 
-    /// Compiles a tenant; `None` when there is no such Tenant.
+    /// Compiles a tenant; `None` if the Tenant does not exist.
     pub fn compile(&self, key: &TenantKey) -> Option<Compiled<Option<TenantPlan>>> {
         Some(self.compile_after(&self.world.tenant(key)?, None))
     }
 
-    /// Compiles a tenant's snapshot, where it may be known what was in force before.
+    /// Compiles a tenant's snapshot with the rows in force, if known, to keep what became invalid.
     pub fn compile_after(
         &self,
         snapshot: &TenantSnapshot,

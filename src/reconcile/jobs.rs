@@ -1,4 +1,4 @@
-//! What is done: jobs started when they are due, a few at a time.
+//! Jobs: starts those that are due, a few at a time.
 
 use crate::resources::Kind;
 use std::collections::BTreeSet;
@@ -24,73 +24,74 @@ use crate::resources::tenant::DeletionPolicy;
 use crate::source::{Object, ObjectKey, TenantKey};
 use crate::store::{Names, Removed, Store, StoreError, Written};
 
-/// Jobs looked at before the loop listens again: most need no writing at a restart.
-const STARTED_AT_ONCE: usize = 32;
+/// Most jobs that one call of [`Reconciler::work`] starts, before changes are applied again. Jobs that end
+/// without a write count too: after a restart most do.
+const MAX_STARTS_PER_TURN: usize = 32;
 
-/// A piece of work, done one at a time by itself.
+/// A unit of work. The same job never runs twice at a time.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Job {
-    /// Remove what earlier runs stored and the world does not know.
+    /// Remove stored tenants without a resource.
     Sweep,
     /// Write the platform's rows.
     Platform,
-    /// Compile and write a tenant, or deal with its end.
+    /// Compile and write a tenant, or remove it.
     Tenant(TenantKey),
 }
 
-/// How a job ended, with how often it had failed before.
+/// A job that ended, with the number of its previous failures.
 pub struct Done {
     pub job: Job,
     pub failures: u32,
     pub outcome: Outcome,
 }
 
-/// What came of it.
+/// How a job ended.
 pub enum Outcome {
-    /// How many tenants were swept away, and how many could not be.
+    /// Removed tenants, and the number of those that could not be removed.
     Swept(Result<(Vec<Uuid>, usize), StoreError>),
-    /// What is in force of the platform was looked up.
+    /// The platform's rows in force were read.
     PlatformLookedUp(Result<InForce<PlatformPlan>, StoreError>),
     Platform(Box<PlatformWritten>),
     LookedUp(Box<LookedUp>),
     Written(Box<TenantRow>, Result<Written, WorkError>),
-    /// A tenant's data was dealt with; its Tenant resource is gone, or was let go.
+    /// A tenant's data was retained or dropped. Its Tenant no longer exists, or lost its finalizer.
     Removed(Option<Uuid>, Result<Removed, WorkError>),
 }
 
-/// What came of writing the platform.
+/// Outcome of writing the platform's rows.
 pub struct PlatformWritten {
     pub plan: PlatformPlan,
-    /// What the written rows were compiled from.
+    /// Table, name and origin of each written row.
     pub origins: Vec<(&'static str, String, Origin)>,
     pub written: Result<Written, StoreError>,
 }
 
-/// What is in force of a tenant's resources that have a problem.
+/// Rows in force of a tenant's resources that have a problem.
 pub struct LookedUp {
-    pub asked: Names,
+    pub names: Names,
     pub in_force: Result<Option<InForce<TenantPlan>>, StoreError>,
 }
 
 /// Why a job failed.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkError {
-    /// The store did.
+    /// Postgres refused or is unreachable.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The API server did.
+    /// The API server refused or is unreachable.
     #[error(transparent)]
     Sink(#[from] SinkError),
-    /// The media directory did.
+    /// The media directory could not be claimed or removed.
     #[error(transparent)]
     Media(#[from] MediaError),
-    /// The work was broken off.
+    /// A blocking task panicked or was aborted.
     #[error("broken off: {0}")]
     BrokenOff(#[from] tokio::task::JoinError),
 }
 
 impl WorkError {
-    /// The kind of error, stable, for metrics and conditions.
+    /// Category of the error, stable, for metrics and conditions.
     pub fn category(&self) -> &'static str {
         match self {
             Self::Store(cause) => cause.category(),
@@ -102,46 +103,49 @@ impl WorkError {
 }
 
 impl Reconciler {
-    /// Does what is due, and waits for what runs; returns after each piece, so that changes can be
-    /// taken in between. Waits for ever when there is nothing to do. Can be broken off anywhere.
+    /// Starts the jobs that are due, then publishes one status or waits for one job. Returns after each, so
+    /// that the caller can apply changes in between; pends for ever when there is nothing to do. Cancel-safe.
     pub async fn work(&mut self) {
-        self.start();
+        self.start_due();
         if self.report_next() {
             return tokio::task::yield_now().await;
         }
-        let wake = self.wake();
+        let wake = self.next_wake();
         tokio::select! {
             Some(done) = self.running.join_next(), if !self.running.is_empty() => match done {
                 Ok(done) => self.finish(done),
-                Err(cause) => self.broken_off(&cause),
+                Err(cause) => self.reschedule_aborted(&cause),
             },
             () = async { match wake { Some(at) => sleep_until(at).await, None => std::future::pending().await } } => {}
         }
     }
 
-    fn wake(&self) -> Option<Instant> {
+    /// When the next job or status is due.
+    fn next_wake(&self) -> Option<Instant> {
         let gate = self.gate();
         let job = match self.running.len() < CONCURRENT_JOBS && self.leading {
-            true => self.schedule.next(|job| gate.open(job) && !self.busy.contains(job)),
+            true => self.schedule.next_due(|job| gate.allows(job) && !self.busy.contains(job)),
             false => None,
         };
-        job.into_iter().chain(self.reports.next(|_| true)).min()
+        job.into_iter().chain(self.reports.next_due(|_| true)).min()
     }
 
+    /// Which jobs may run now: the sweep first, then the platform, then tenants.
     fn gate(&self) -> JobGate {
-        // On a cluster nothing is written before everything was listed: half a tenant is none.
-        let seen = self.told && (self.complete || self.outside.is_none());
-        // A name may have to be freed first. What is written during a sweep would be unknown to it.
-        let free = self.swept || !self.complete || self.store.is_none();
-        let sweep = self.complete && self.store.is_some() && self.busy.is_empty();
+        // On a cluster, nothing is written before every kind is listed: an incomplete tenant must not be stored.
+        let seen = self.source_synced && (self.source_complete || self.sink.is_none());
+        // The sweep frees names that a tenant may need. A tenant written during it would be unknown to it.
+        let free = self.sweep_done || !self.source_complete || self.store.is_none();
+        let sweep = self.source_complete && self.store.is_some() && self.busy.is_empty();
         let write = seen && free && !self.busy.contains(&Job::Sweep);
-        // What a trunk's row from before says, tenants stand on.
+        // Tenants refer to trunks, which may be in force by their previous rows.
         let tenants = write && (self.platform.looked_up || self.store.is_none());
         JobGate { sweep: seen && sweep, write, tenants }
     }
 
-    fn start(&mut self) {
-        for _ in 0..STARTED_AT_ONCE {
+    /// Starts the jobs that are due and allowed.
+    fn start_due(&mut self) {
+        for _ in 0..MAX_STARTS_PER_TURN {
             if self.running.len() >= CONCURRENT_JOBS {
                 break;
             }
@@ -149,71 +153,74 @@ impl Reconciler {
                 break;
             }
             let (gate, busy) = (self.gate(), &self.busy);
-            let due = self.schedule.take(|job| gate.open(job) && !busy.contains(job));
+            let due = self.schedule.pop_due(|job| gate.allows(job) && !busy.contains(job));
             let Some((job, failures)) = due else { break };
-            if self.keep(&job) {
+            if self.hold_for_unreadable(&job) {
                 continue;
             }
             let Some(store) = self.store.clone() else {
-                self.judge_only(&job);
+                self.compile_without_store(&job);
                 continue;
             };
             match &job {
-                Job::Sweep => self.sweep(store, failures),
-                Job::Platform => self.write_platform(store, failures),
-                Job::Tenant(key) if self.deleting.contains_key(key) => self.delete(store, key, failures),
-                Job::Tenant(key) => self.compile(store, key, failures),
+                Job::Sweep => self.start_sweep(store, failures),
+                Job::Platform => self.reconcile_platform(store, failures),
+                Job::Tenant(key) if self.deleting.contains_key(key) => {
+                    self.start_deletion(store, key, failures)
+                }
+                Job::Tenant(key) => self.reconcile_tenant(store, key, failures),
             }
         }
-        self.tell();
+        self.publish_progress();
     }
 
-    /// Leaves what is stored as it is, and says so, where something that it was made of cannot be read:
-    /// it would look as if that were gone.
-    fn keep(&mut self, job: &Job) -> bool {
-        let known = self.read();
+    /// Keeps the stored rows of a job that depends on an unreadable object, and reports that: compiled without
+    /// the object, its rows would be deleted. Returns whether the job is held.
+    fn hold_for_unreadable(&mut self, job: &Job) -> bool {
+        let state = self.read();
         let why = match job {
             Job::Sweep => None,
-            // What is in force is looked up first, for tenants wait for that.
+            // The rows in force are read first: tenants wait for them.
             Job::Platform if !self.platform.looked_up && self.store.is_some() => None,
-            Job::Platform => known.world.unreadable_for_platform(),
-            Job::Tenant(key) => known.world.unreadable_for_tenant(key),
+            Job::Platform => state.world.unreadable_for_platform(),
+            Job::Tenant(key) => state.world.unreadable_for_tenant(key),
         };
         let Some(why) = why.map(|unreadable| unreadable.key.clone()) else { return false };
-        drop(known);
+        drop(state);
         if let Job::Tenant(key) = job {
             let message = format!(
                 "{why} cannot be read by this release; until it can be, or is deleted, what is stored of \
                  the tenant stays as it is"
             );
             let problem = Problem::degraded(key.object(), "spec", Reason::InvalidValue, message);
-            self.tenants.entry(key.clone()).or_default().keep(problem);
+            self.tenants.entry(key.clone()).or_default().hold(problem);
             self.reports.now(Some(key.clone()));
         } else {
             warn!(unreadable = %why, "the platform's rows stay as they are stored");
-            self.platform.rows.compiled();
+            self.platform.rows.record_compile();
             self.platform.rows.failed = Some("unreadable");
             self.reports.now(None);
         }
         true
     }
 
-    /// Says what is wrong while Postgres is away; everything is done again when it is there.
-    fn judge_only(&mut self, job: &Job) {
-        let away = Some(self.away);
+    /// Compiles without a store, so that problems are published. Every job is scheduled again once the store
+    /// is connected.
+    fn compile_without_store(&mut self, job: &Job) {
+        let store_error = Some(self.store_error);
         match job {
             Job::Sweep => {}
             Job::Platform => {
-                self.platform.rows.compiled();
-                self.platform.rows.failed = away;
+                self.platform.rows.record_compile();
+                self.platform.rows.failed = store_error;
                 self.reports.now(None);
             }
             Job::Tenant(key) => {
                 let Some(compiled) = block_in_place(|| self.read().compile(key)) else { return };
                 self.make_credentials(&compiled.problems);
                 let tenant = self.tenants.entry(key.clone()).or_default();
-                tenant.compiled(compiled.problems, None);
-                tenant.rows.failed = away;
+                tenant.record_compile(compiled.problems, None);
+                tenant.rows.failed = store_error;
                 self.reports.now(Some(key.clone()));
             }
         }
@@ -224,28 +231,30 @@ impl Reconciler {
         self.running.spawn(async move { Done { job, failures, outcome: work.await } });
     }
 
-    fn sweep(&mut self, store: Store, failures: u32) {
+    /// Starts to remove stored tenants without a resource.
+    fn start_sweep(&mut self, store: Store, failures: u32) {
         let media = self.media.clone();
-        let known = self.read();
-        let alive = known.world.tenants().filter_map(|tenant| tenant_id(tenant));
+        let state = self.read();
+        let alive = state.world.tenants().filter_map(|tenant| tenant_id(tenant));
         let leaving = self.deleting.values().filter_map(|deleting| tenant_id(&deleting.tenant));
         let ids = alive.chain(leaving).collect();
-        let there = LiveTenants { ids, unreadable: known.world.unreadable_tenants().collect() };
-        drop(known);
-        self.spawn(Job::Sweep, failures, async move { Outcome::Swept(sweep(&store, media, &there).await) });
+        let live = LiveTenants { ids, unreadable: state.world.unreadable_tenants().collect() };
+        drop(state);
+        self.spawn(Job::Sweep, failures, async move { Outcome::Swept(sweep(&store, media, &live).await) });
     }
 
-    fn write_platform(&mut self, store: Store, failures: u32) {
+    /// Starts to read the platform's rows in force; once they are known, to write its rows if they differ.
+    fn reconcile_platform(&mut self, store: Store, failures: u32) {
         if !self.platform.looked_up {
             return self.spawn(Job::Platform, failures, async move {
                 Outcome::PlatformLookedUp(store.reader().load_platform_in_force().await)
             });
         }
-        let known = self.read();
-        let (plan, snapshot) = (known.platform.clone(), known.snapshot.clone());
-        let whole = WholeRows::of(&known.kept);
-        drop(known);
-        self.platform.rows.compiled();
+        let state = self.read();
+        let (plan, snapshot) = (state.platform.clone(), state.snapshot.clone());
+        let whole = WholeRows::of(&state.kept);
+        drop(state);
+        self.platform.rows.record_compile();
         if self.platform.stored.as_ref() == Some(&plan) {
             self.platform.rows.unstored.clear();
             self.reports.now(None);
@@ -261,74 +270,82 @@ impl Reconciler {
         });
     }
 
-    /// Compiles a tenant, and writes it if its plan differs from what is stored.
-    fn compile(&mut self, store: Store, key: &TenantKey, failures: u32) {
+    /// Compiles a tenant and starts the work that follows (the documentation of `reconcile` lists all steps). The
+    /// first of these that applies:
+    ///
+    /// 1. the removal, if the Tenant no longer exists;
+    /// 2. a read of the rows in force that a problem needs and that are not known yet: its outcome schedules the
+    ///    tenant again;
+    /// 3. nothing, if no plan results: only statuses are published;
+    /// 4. the removal of the previous tenant of this name, if the Tenant was created again;
+    /// 5. the write of the plan.
+    fn reconcile_tenant(&mut self, store: Store, key: &TenantKey, failures: u32) {
         let compiled = block_in_place(|| {
-            let known = self.read();
-            let tenant = known.world.objects_of(key).find_map(|(_, object)| match object {
+            let state = self.read();
+            let tenant = state.world.objects_of(key).find_map(|(_, object)| match object {
                 Object::Tenant(tenant) => Some(tenant.clone()),
                 _ => None,
             })?;
-            let snapshot = known.world.tenant(key)?;
-            let before = self.tenants.get(key).and_then(|tenant| tenant.before.in_force());
-            let compiled = known.compile_after(&snapshot, before);
+            let snapshot = state.world.tenant(key)?;
+            let before = self.tenants.get(key).and_then(|tenant| tenant.last_good.in_force());
+            let compiled = state.compile_after(&snapshot, before);
             Some((tenant, snapshot, compiled))
         });
         let Some((resource, snapshot, Compiled { plan, problems, kept })) = compiled else {
-            return self.remove(store, key, failures);
+            return self.start_removal(store, key, failures);
         };
         self.make_credentials(&problems);
         let tenant = self.tenants.entry(key.clone()).or_default();
         let is_refused = is_refused(&problems);
-        if let Some(asked) = tenant.before.to_ask(&problems, is_refused)
+        if let Some(names) = tenant.last_good.missing_names(&problems, is_refused)
             && let Some(id) = tenant_id(&resource)
         {
             return self.spawn(Job::Tenant(key.clone()), failures, async move {
-                let in_force = store.reader().load_some(id, &asked).await;
-                Outcome::LookedUp(Box::new(LookedUp { asked, in_force }))
+                let in_force = store.reader().load_some(id, &names).await;
+                Outcome::LookedUp(Box::new(LookedUp { names, in_force }))
             });
         }
         if is_refused {
-            tenant.before = LastGoodRows::default(); // all that it has: too much to be held
+            tenant.last_good = LastGoodRows::default(); // the whole tenant: too large to be held in memory
         }
         let Some(plan) = plan else {
-            tenant.compiled(problems, Some(Vec::new()));
+            tenant.record_compile(problems, Some(Vec::new()));
             return self.reports.now(Some(key.clone()));
         };
         let whole = WholeRows::of(&kept);
-        tenant.compiled(problems, Some(kept));
+        tenant.record_compile(problems, Some(kept));
         if tenant.id.is_some_and(|id| id != plan.tenant.id) {
-            // Deleted and made anew while nobody looked: the old one goes first.
+            // The Tenant was deleted and created again, and so has another id.
             self.schedule.now(Job::Tenant(key.clone()));
-            return self.remove(store, key, failures);
+            return self.start_removal(store, key, failures);
         }
-        let (outside, media) = (self.outside.clone(), self.media.clone());
+        let (sink, media) = (self.sink.clone(), self.media.clone());
         self.spawn(Job::Tenant(key.clone()), failures, async move {
-            let written = write(&store, media, outside, resource, &plan, (&snapshot, &whole)).await;
+            let written = write(&store, media, sink, resource, &plan, (&snapshot, &whole)).await;
             Outcome::Written(Box::new(plan.tenant), written)
         });
     }
 
-    /// Asks for passwords that are missing because nobody named one.
+    /// Requests a generated password for each extension without credentials.
     fn make_credentials(&self, problems: &[Problem]) {
-        let Some(outside) = &self.outside else { return };
-        let known = self.read();
+        let Some(sink) = &self.sink else { return };
+        let state = self.read();
         for problem in problems.iter().filter(|problem| problem.reason == Reason::CredentialsPending) {
-            if let Some(Object::Extension(extension)) = known.world.object(&problem.resource)
+            if let Some(Object::Extension(extension)) = state.world.object(&problem.resource)
                 && extension.spec.credentials.is_none()
             {
-                outside.make_credentials(extension.clone());
+                sink.make_credentials(extension.clone());
             }
         }
     }
 
-    /// Removes a tenant whose resource is gone.
-    fn remove(&mut self, store: Store, key: &TenantKey, failures: u32) {
-        let Some(tenant) = self.tenants.get_mut(key) else { return }; // children whose tenant never was
+    /// Starts to remove a tenant whose resource no longer exists.
+    fn start_removal(&mut self, store: Store, key: &TenantKey, failures: u32) {
+        let Some(tenant) = self.tenants.get_mut(key) else { return }; // its resources never had a Tenant
         tenant.problems.replace(Vec::new());
         let Some(id) = tenant.id else {
             self.tenants.remove(key);
-            self.strays = true; // it was not stored, and switches may hold it
+            self.has_strays = true; // not stored here, but switches may hold it
             return;
         };
         let (owner, media) = (tenant.owner_uid.clone(), self.media.clone());
@@ -337,18 +354,18 @@ impl Reconciler {
         });
     }
 
-    /// Deals with the data of a Tenant that is being deleted, and lets it go.
-    fn delete(&mut self, store: Store, key: &TenantKey, failures: u32) {
+    /// Starts to retain or drop the data of a Tenant that is being deleted, and to remove its finalizer.
+    fn start_deletion(&mut self, store: Store, key: &TenantKey, failures: u32) {
         let Some(deleting) = self.deleting.get(key) else { return };
-        let (tenant, outside, media) = (deleting.tenant.clone(), self.outside.clone(), self.media.clone());
+        let (tenant, sink, media) = (deleting.tenant.clone(), self.sink.clone(), self.media.clone());
         let id = tenant_id(&tenant);
         self.spawn(Job::Tenant(key.clone()), failures, async move {
-            Outcome::Removed(id, delete(&store, media, outside, tenant).await)
+            Outcome::Removed(id, delete(&store, media, sink, tenant).await)
         });
     }
 }
 
-/// Which jobs may run by now.
+/// Which kinds of jobs may run.
 #[derive(Clone, Copy)]
 struct JobGate {
     sweep: bool,
@@ -357,7 +374,7 @@ struct JobGate {
 }
 
 impl JobGate {
-    fn open(self, job: &Job) -> bool {
+    fn allows(self, job: &Job) -> bool {
         match job {
             Job::Sweep => self.sweep,
             Job::Platform => self.write,
@@ -366,23 +383,23 @@ impl JobGate {
     }
 }
 
-/// Tenants whose resource is there.
+/// Tenants whose resource exists.
 struct LiveTenants {
     ids: BTreeSet<Uuid>,
-    /// Of these only the name is known.
+    /// Unreadable tenants: their ids are unknown.
     unreadable: BTreeSet<TenantKey>,
 }
 
-/// Removes tenants that are stored and not there: those removed, and how many could not be.
+/// Removes stored tenants without a resource. Returns the removed ones, and the number of failures.
 async fn sweep(
     store: &Store,
     media: Option<PathBuf>,
-    there: &LiveTenants,
+    live: &LiveTenants,
 ) -> Result<(Vec<Uuid>, usize), StoreError> {
     let mut orphans = Vec::new();
     for stored in store.tenants().await? {
         let tenant = TenantKey { namespace: stored.namespace, name: stored.name };
-        if stored.retained || there.ids.contains(&stored.id) || there.unreadable.contains(&tenant) {
+        if stored.retained || live.ids.contains(&stored.id) || live.unreadable.contains(&tenant) {
             continue;
         }
         warn!(%tenant, id = %stored.id, owner = stored.owner_uid, "a stored tenant's resource is gone: it is removed");
@@ -413,7 +430,7 @@ async fn remove(
     policy: Option<DeletionPolicy>,
 ) -> Result<Removed, WorkError> {
     let removed = store.remove_tenant(id, owner, policy).await?;
-    // Absent: an earlier try may have dropped the schema and failed at the media.
+    // Absent: a previous attempt may have dropped the schema and failed to remove the media.
     if let (Some(root), Removed::Dropped | Removed::Absent) = (media, removed) {
         let owner = owner.to_owned();
         match spawn_blocking(move || directory::remove(&root, id, &owner)).await.map_err(WorkError::from)? {
@@ -424,29 +441,30 @@ async fn remove(
     Ok(removed)
 }
 
+/// Retains or drops a tenant's data by its deletion policy, then removes the finalizer.
 async fn delete(
     store: &Store,
     media: Option<PathBuf>,
-    outside: Option<Arc<dyn ResourceSink>>,
+    sink: Option<Arc<dyn ResourceSink>>,
     tenant: Arc<resources::Tenant>,
 ) -> Result<Removed, WorkError> {
     let (id, owner) = (tenant_id(&tenant), tenant.metadata.uid.clone().unwrap_or_default());
     let policy = tenant.spec.deletion_policy.unwrap_or_default();
     let removed = match id {
         Some(id) => match remove(store, media, id, &owner, Some(policy)).await {
-            // It lost the conflict about this identity: what is stored is the winner's.
+            // It lost the conflict about this id: the stored rows belong to the winner.
             Err(WorkError::Store(StoreError::NotOwner { .. })) => Removed::Absent,
             removed => removed?,
         },
         None => Removed::Absent,
     };
-    if let Some(outside) = outside {
-        outside.remove_finalizer(tenant, removed).await?;
+    if let Some(sink) = sink {
+        sink.remove_finalizer(tenant, removed).await?;
     }
     Ok(removed)
 }
 
-/// The row that a resource is compiled to, by its kind and name; none of a kind that has no rows.
+/// Table and name of the row that a resource compiles to; `None` for a kind without rows.
 pub fn row_of(ObjectKey { kind, namespace, name }: &ObjectKey) -> Option<(&'static str, String)> {
     let name = match (*kind, namespace) {
         (Kind::Trunk, Some(namespace)) => format!("{namespace}/{name}"),
@@ -455,7 +473,7 @@ pub fn row_of(ObjectKey { kind, namespace, name }: &ObjectKey) -> Option<(&'stat
     has_rows(*kind).then(|| (kind.as_str(), name))
 }
 
-/// The resource that a row was compiled from.
+/// The resource that a row was compiled from; `None` for an unknown table.
 pub fn resource_of(kind: &str, name: &str, tenant: Option<&TenantKey>) -> Option<ObjectKey> {
     let kind = Kind::by_name(kind)?;
     if kind == Kind::Trunk {

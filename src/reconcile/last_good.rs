@@ -1,50 +1,49 @@
-//! What is in force of resources that have a problem: asked of the store once, and believed until it is
-//! written.
+//! Rows in force of resources that have a problem: read from the store once, and valid until a write changes
+//! them.
 
 use super::jobs::row_of;
 use crate::compile::Problem;
 use crate::plan::{InForce, TenantPlan};
 use crate::store::{Names, Written};
 
-/// Rows of a tenant as they are stored, as far as they were asked for.
+/// Stored rows of a tenant, as far as they were read.
 #[derive(Debug, Default)]
 pub struct LastGoodRows {
     in_force: Option<InForce<TenantPlan>>,
-    /// None before the store was asked at all.
-    asked: Option<Names>,
+    /// Names of the rows that were read; `None` before the first read.
+    names: Option<Names>,
 }
 
 impl LastGoodRows {
-    /// The rows; none while none were asked for.
+    /// The rows; `None` before the first read.
     pub fn in_force(&self) -> Option<&InForce<TenantPlan>> {
         self.in_force.as_ref()
     }
 
-    /// All rows that are to be known, when a compile found something of which they are not: rows that may
-    /// stay as they are. Of a tenant that is refused as a whole that is its own, too.
-    pub fn to_ask(&self, problems: &[Problem], is_refused: bool) -> Option<Names> {
-        let mut names = self.asked.clone().unwrap_or_default();
-        let mut new = is_refused && self.asked.is_none();
+    /// Names of all rows to read, if problems need rows that were not read: those that may stay in force. A
+    /// refused Tenant needs its own row too.
+    pub fn missing_names(&self, problems: &[Problem], is_refused: bool) -> Option<Names> {
+        let mut names = self.names.clone().unwrap_or_default();
+        let mut is_missing = is_refused && self.names.is_none();
         for problem in problems.iter().filter(|problem| problem.keeps_last_row()) {
             let Some((table, name)) = row_of(&problem.resource) else { continue };
-            let asked = names.entry(table.to_owned()).or_default();
-            new |= asked.insert(name);
+            is_missing |= names.entry(table.to_owned()).or_default().insert(name);
         }
-        new.then_some(names)
+        is_missing.then_some(names)
     }
 
-    /// Takes in what the store has of the rows that were asked for.
-    pub fn learn(&mut self, asked: Names, in_force: Option<InForce<TenantPlan>>) {
-        *self = Self { in_force, asked: Some(asked) };
+    /// Sets the rows that the store returned for these names.
+    pub fn set(&mut self, names: Names, in_force: Option<InForce<TenantPlan>>) {
+        *self = Self { in_force, names: Some(names) };
     }
 
-    /// Takes in that rows were written: what is not as it was any more is asked for again.
-    pub fn written(&mut self, written: &Written) {
-        let is_asked = |(table, name): &(&str, String)| {
-            let names = self.asked.as_ref().and_then(|asked| asked.get(*table));
+    /// Forgets the rows if a write changed or deleted one of them: they are read again when needed.
+    pub fn record_write(&mut self, written: &Written) {
+        let was_read = |(table, name): &(&str, String)| {
+            let names = self.names.as_ref().and_then(|names| names.get(*table));
             names.is_some_and(|names| names.contains(name))
         };
-        if written.rows_deleted > 0 || written.rows.iter().any(is_asked) {
+        if written.rows_deleted > 0 || written.rows.iter().any(was_read) {
             *self = Self::default();
         }
     }

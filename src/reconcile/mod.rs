@@ -1,9 +1,22 @@
-//! The loop that every writing mode runs: changes of the world in, plans into the store, statuses
-//! out.
+//! The writing loop of the operator and of standalone: applies changes of resources, writes plans to the
+//! store, and publishes statuses.
 //!
-//! A change costs work for the tenants it concerns. What could not be written is tried again, with
-//! pauses that grow for each tenant by itself; nothing is given up. A process that does not lead
-//! takes changes in all the same, and writes nothing.
+//! The steps for one tenant, in order:
+//!
+//! 1. [`Reconciler::apply_changes`] puts the changes into the [`CompileState`], compiles the platform if it
+//!    changed, and schedules a job for each affected tenant.
+//! 2. [`Reconciler::work`] starts the jobs that are due and that `Reconciler::gate` allows. The sweep and the
+//!    platform come before tenants; one job runs per tenant at a time.
+//! 3. `Reconciler::reconcile_tenant` compiles the tenant. If a problem needs rows in force that are not known,
+//!    the job reads them, ends with `Outcome::LookedUp`, and the tenant is compiled again with these rows.
+//! 4. `writing::write` adds the finalizer, writes the plan to the store, and claims the media directory.
+//! 5. `Reconciler::finish` records the outcome: the revision and the changed rows, or a retry with a growing
+//!    pause.
+//! 6. `Reconciler::report_next` computes the conditions of the tenant's resources and publishes those that
+//!    differ. [`Reconciler::acknowledge`] schedules the same step when a switch reports other revisions.
+//!
+//! A failed job is retried without limit, with a pause per tenant. A process that does not lead applies
+//! changes too, and writes nothing.
 
 mod admission;
 mod admission_recheck;
@@ -50,67 +63,67 @@ use jobs::{Done, Job};
 use schedule::Schedule;
 use tenant::{Deleting, Platform, Tenant};
 
-/// Why there is no store before anything was heard of it.
-const UNREACHED: &str = "unreachable";
-/// Jobs that run at one time.
+/// Category of the store's error until the first attempt to connect has failed.
+const STORE_UNREACHABLE: &str = "unreachable";
+/// Most jobs that run at the same time.
 const CONCURRENT_JOBS: usize = 8;
 
-/// The loop's state.
+/// The writing loop.
 pub struct Reconciler {
-    known: Arc<RwLock<CompileState>>,
-    outside: Option<Arc<dyn ResourceSink>>,
+    state: Arc<RwLock<CompileState>>,
+    sink: Option<Arc<dyn ResourceSink>>,
     leading: bool,
-    /// The store, while this process leads and has one.
+    /// The store, while this process leads and is connected.
     store: Option<Store>,
-    /// Why there is none, while it leads: the category of an error.
-    away: &'static str,
-    /// Looks after call records, while it leads.
-    keeping: Option<AbortOnDropHandle<()>>,
-    /// Where tenants' media are, if they can be reached from here.
+    /// Category of the error for which this leader has no store.
+    store_error: &'static str,
+    /// Deletes call records past their retention, while this process leads.
+    cdr_pruner: Option<AbortOnDropHandle<()>>,
+    /// Root directory of tenants' media, if this process can reach it.
     media: Option<PathBuf>,
     platform: Platform,
     tenants: BTreeMap<TenantKey, Tenant>,
     by_id: HashMap<Uuid, TenantKey>,
-    /// Tenants that are being deleted, and held until their data was dealt with.
+    /// Tenants that are being deleted: their objects have a finalizer until their data is retained or dropped.
     deleting: BTreeMap<TenantKey, Deleting>,
     schedule: Schedule<Job>,
-    /// Statuses to look at again: a tenant's, or the platform's.
+    /// Statuses to compute: a tenant's, or the platform's (`None`).
     reports: Schedule<Option<TenantKey>>,
     busy: BTreeSet<Job>,
     running: JoinSet<Done>,
     acks: AckTable,
-    /// Whether the source was heard yet, and whether it could read everything. Before that nothing
-    /// may be taken for gone.
-    told: bool,
-    complete: bool,
-    /// Whether tenants in the store that the world does not know were removed.
-    swept: bool,
-    /// Whether the store was set back to an older state, and is not yet as it should be.
+    /// Whether the source has delivered changes, and whether it could read every object. Until both hold, a
+    /// stored tenant without a resource is not removed.
+    source_synced: bool,
+    source_complete: bool,
+    /// Whether stored tenants without a resource were removed.
+    sweep_done: bool,
+    /// Whether Postgres was set back to an older state, and not everything is stored again yet.
     set_back: bool,
-    /// Switches may hold tenants that are not there.
-    strays: bool,
-    /// Tells them so.
-    removing_strays: Option<AbortOnDropHandle<()>>,
+    /// Whether switches may hold tenants that do not exist.
+    has_strays: bool,
+    /// Tells switches to drop these tenants.
+    stray_removal: Option<AbortOnDropHandle<()>>,
     progress: watch::Sender<Progress>,
     metrics: Metrics,
-    /// Removes recordings that were kept long enough, or are too many, while this process leads.
-    recordings: Option<AbortOnDropHandle<()>>,
+    /// Removes recordings past their retention or beyond the storage limit, while this process leads.
+    recording_pruner: Option<AbortOnDropHandle<()>>,
 }
 
 impl Reconciler {
-    /// A loop that tells its progress, and does not lead yet.
+    /// A loop that does not lead yet.
     pub fn new(
         progress: watch::Sender<Progress>,
-        outside: Option<Arc<dyn ResourceSink>>,
+        sink: Option<Arc<dyn ResourceSink>>,
         media: Option<PathBuf>,
     ) -> Self {
         Self {
-            known: Arc::default(),
-            outside,
+            state: Arc::default(),
+            sink,
             leading: false,
             store: None,
-            away: UNREACHED,
-            keeping: None,
+            store_error: STORE_UNREACHABLE,
+            cdr_pruner: None,
             media,
             platform: Platform::default(),
             tenants: BTreeMap::new(),
@@ -121,49 +134,49 @@ impl Reconciler {
             busy: BTreeSet::new(),
             running: JoinSet::new(),
             acks: AckTable::default(),
-            told: false,
-            complete: false,
-            swept: false,
+            source_synced: false,
+            source_complete: false,
+            sweep_done: false,
             set_back: false,
-            strays: false,
-            removing_strays: None,
+            has_strays: false,
+            stray_removal: None,
             progress,
             metrics: Metrics::default(),
-            recordings: None,
+            recording_pruner: None,
         }
     }
 
-    /// Counts there.
-    pub fn count(&mut self, metrics: Metrics) {
+    /// Sets the metrics that the loop counts in.
+    pub fn set_metrics(&mut self, metrics: Metrics) {
         self.metrics = metrics;
     }
 
-    /// What is known of the world, for whoever judges by it too.
-    pub fn known(&self) -> Arc<RwLock<CompileState>> {
-        self.known.clone()
+    /// The compile state, shared with the admission webhook.
+    pub fn compile_state(&self) -> Arc<RwLock<CompileState>> {
+        self.state.clone()
     }
 
-    /// Writes to a store from now on: everything is compared with it.
+    /// Starts to write to a store. Schedules every tenant, to be compared with its rows.
     pub fn lead(&mut self, store: Store) {
-        self.follow();
-        self.keeping = Some(AbortOnDropHandle::new(tokio::spawn(cdrs::prune(store.clone()))));
+        self.step_down();
+        self.cdr_pruner = Some(AbortOnDropHandle::new(tokio::spawn(cdrs::prune(store.clone()))));
         self.set_back = store.was_set_back();
         self.store = Some(store);
-        let keep = |media| recordings::keep(media, self.known.clone(), self.metrics.recordings.clone());
-        self.recordings = self.media.clone().map(keep);
-        self.begin();
+        let retain = |media| recordings::retain(media, self.state.clone(), self.metrics.recordings.clone());
+        self.recording_pruner = self.media.clone().map(retain);
+        self.schedule_all();
     }
 
-    /// Leads while there is no store yet: nothing can be written, but what is wrong can be said.
+    /// Starts to lead without a store: nothing is written, but problems are published.
     pub fn lead_without_store(&mut self) {
-        self.follow();
-        self.away = UNREACHED;
-        self.begin();
+        self.step_down();
+        self.store_error = STORE_UNREACHABLE;
+        self.schedule_all();
     }
 
-    /// Says why there is no store yet.
-    pub fn store_fails(&mut self, category: &'static str) {
-        if self.store.is_some() || std::mem::replace(&mut self.away, category) == category {
+    /// Records why the store cannot be reached, and publishes that.
+    pub fn store_failed(&mut self, category: &'static str) {
+        if self.store.is_some() || std::mem::replace(&mut self.store_error, category) == category {
             return;
         }
         let tenants = self.tenants.iter_mut().map(|(key, tenant)| (Some(key), &mut tenant.rows));
@@ -173,7 +186,7 @@ impl Reconciler {
         }
     }
 
-    fn begin(&mut self) {
+    fn schedule_all(&mut self) {
         self.leading = true;
         self.schedule.now(Job::Sweep);
         self.schedule.now(Job::Platform);
@@ -185,15 +198,15 @@ impl Reconciler {
             self.report_set_back();
         }
         self.report_orphans();
-        self.tell();
+        self.publish_progress();
     }
 
-    /// Ends all writing at once.
-    pub fn follow(&mut self) {
-        self.running = JoinSet::new(); // what ran is broken off, and its transactions rolled back
+    /// Stops all writing at once, and forgets what the store has.
+    pub fn step_down(&mut self) {
+        self.running = JoinSet::new(); // aborts running jobs; their transactions are rolled back
         self.store = None;
-        self.recordings = None;
-        self.keeping = None;
+        self.recording_pruner = None;
+        self.cdr_pruner = None;
         self.leading = false;
         self.busy.clear();
         self.schedule.clear();
@@ -202,42 +215,43 @@ impl Reconciler {
         self.by_id.clear();
         self.platform = Platform::default();
         self.acks = AckTable::default();
-        self.swept = false;
-        (self.set_back, self.strays, self.removing_strays) = (false, false, None);
-        // What was published and perhaps not written is not what stands in a status: whoever leads
-        // next, this process too, says it anew.
-        let forgotten = self.outside.as_ref().map(|outside| outside.reset()).unwrap_or_default();
-        let mut known = self.write();
-        for key in &forgotten {
-            if let Some(object) = known.world.object_mut(key) {
+        self.sweep_done = false;
+        (self.set_back, self.has_strays, self.stray_removal) = (false, false, None);
+        // A status that was published may not have been written. Without conditions here, the next leader,
+        // which may be this process, publishes it again.
+        let unconfirmed = self.sink.as_ref().map(|sink| sink.reset()).unwrap_or_default();
+        let mut state = self.write();
+        for key in &unconfirmed {
+            if let Some(object) = state.world.object_mut(key) {
                 object.set_conditions(Vec::new());
             }
         }
     }
 
-    /// Takes changes in. `complete` says that the source could read everything: only then may what
-    /// it does not show be taken for gone.
-    pub fn take_in(&mut self, changes: Vec<Change>, complete: bool) {
-        self.told = true;
-        self.complete = complete;
+    /// Applies changes, compiles the platform if it changed, and schedules the affected tenants.
+    /// `source_complete` says that the source could read every object: only then does a missing object mean
+    /// that it was deleted.
+    pub fn apply_changes(&mut self, changes: Vec<Change>, source_complete: bool) {
+        self.source_synced = true;
+        self.source_complete = source_complete;
         let mut changes = changes;
         for change in &mut changes {
-            if let Some(outside) = &self.outside {
-                outside.overlay_pending(change);
+            if let Some(sink) = &self.sink {
+                sink.overlay_pending(change);
             }
-            self.divert(change);
-            // What is stored under its name was left alone so far.
+            self.extract_deletions(change);
+            // The sweep has skipped the stored tenant of this name so far.
             if let Change::Remove(key) = change
                 && self.leading
                 && self.read().world.is_unreadable(key)
                 && key.kind == Kind::Tenant
             {
-                self.swept = false;
+                self.sweep_done = false;
                 self.schedule.now(Job::Sweep);
             }
         }
-        // Compiling is work for the processor: answers on the same threads must not wait for it.
-        let consequences = block_in_place(|| self.write().take_in(changes));
+        // Compiling takes processor time: lookups on the same threads must not wait for it.
+        let consequences = block_in_place(|| self.write().apply_changes(changes));
         if self.leading {
             if consequences.platform {
                 self.schedule.now(Job::Platform);
@@ -257,19 +271,19 @@ impl Reconciler {
                 self.schedule.now(Job::Tenant(key));
             }
             if consequences.claims {
-                // What one that is refused gave up, and keeps while nobody has it, another may have by now.
+                // A refused tenant keeps a claim that its spec gave up until another tenant claims it.
                 let refused = self.tenants.iter().filter(|(_, tenant)| tenant.is_refused());
                 refused.for_each(|(key, _)| self.schedule.now(Job::Tenant(key.clone())));
             }
             self.report_rotated(rotated);
             self.report_orphans();
         }
-        self.tell();
+        self.publish_progress();
     }
 
-    /// A Tenant that is being deleted is no part of the world any more; what is left to do is kept
-    /// apart, because its object stays until that is done.
-    fn divert(&mut self, change: &mut Change) {
+    /// Turns the update of a Tenant that is being deleted into its removal, and keeps the Tenant in
+    /// `deleting`: the object exists until its data is retained or dropped.
+    fn extract_deletions(&mut self, change: &mut Change) {
         let (key, deleted) = match change {
             Change::Upsert(Object::Tenant(tenant)) => {
                 let Some(key) = key_of(tenant) else { return };
@@ -285,7 +299,7 @@ impl Reconciler {
         match deleted {
             Some(tenant) => {
                 let object = Object::Tenant(tenant.clone());
-                // What to do with its data may be edited to the last.
+                // The deletion policy may still be edited.
                 match self.deleting.get_mut(&key) {
                     Some(deleting) if deleting.tenant.metadata.uid == tenant.metadata.uid => {
                         deleting.tenant = tenant;
@@ -303,18 +317,18 @@ impl Reconciler {
         }
     }
 
-    /// Takes a switch's report in.
+    /// Records a switch's report, and schedules the statuses that it changes.
     pub fn acknowledge(&mut self, ack: Ack) {
-        let (platform, keys) = match self.acks.take(ack) {
+        let (platform, keys) = match self.acks.record(ack) {
             Concerned::All => {
-                self.strays = true;
+                self.has_strays = true;
                 (true, self.tenants.keys().cloned().collect::<Vec<_>>())
             }
             Concerned::Some { platform, tenants } => {
                 let mut keys: Vec<_> = tenants.iter().filter_map(|id| self.by_id.get(id)).cloned().collect();
-                self.strays |= keys.len() < tenants.len();
-                if platform && self.outside.is_some() {
-                    keys.extend(self.untold_emergencies());
+                self.has_strays |= keys.len() < tenants.len();
+                if platform && self.sink.is_some() {
+                    keys.extend(self.stale_emergencies());
                 }
                 (platform, keys)
             }
@@ -330,49 +344,50 @@ impl Reconciler {
         self.remove_strays();
     }
 
-    /// True when everything known is stored and reported.
+    /// True when every change is stored and its status published.
     pub fn is_idle(&self) -> bool {
-        // Where nobody is told, no status waits.
-        self.is_stored() && (self.outside.is_none() || self.reports.is_empty())
+        // Without a sink no status is published.
+        self.is_stored() && (self.sink.is_none() || self.reports.is_empty())
     }
 
-    /// True when everything known is stored. The sweep counts where it can be done.
+    /// True when every change is stored. A sweep that the source does not allow yet is not waited for.
     fn is_stored(&self) -> bool {
-        let waits = self.schedule.next(|job| *job != Job::Sweep || self.complete).is_some();
-        self.store.is_some() && self.told && self.busy.is_empty() && !waits
+        let waits = self.schedule.next_due(|job| *job != Job::Sweep || self.source_complete).is_some();
+        self.store.is_some() && self.source_synced && self.busy.is_empty() && !waits
     }
 
-    /// How many jobs wait or run.
+    /// Number of jobs that wait or run.
     pub fn pending(&self) -> usize {
         self.schedule.len() + self.busy.len()
     }
 
-    /// How many problems there are, by reason. Looks at each of them.
+    /// Number of problems by reason. Iterates over all problems.
     pub fn reasons(&self) -> BTreeMap<Reason, i64> {
-        let known = self.read();
+        let state = self.read();
         let tenants = self.tenants.values().flat_map(|tenant| tenant.problems.iter());
         let mut reasons = BTreeMap::new();
-        for problem in known.problems.iter().chain(known.orphans.iter()).chain(tenants) {
+        for problem in state.problems.iter().chain(state.orphans.iter()).chain(tenants) {
             *reasons.entry(problem.reason).or_default() += 1;
         }
         reasons
     }
 
     fn read(&self) -> RwLockReadGuard<'_, CompileState> {
-        self.known.read().unwrap_or_else(PoisonError::into_inner)
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, CompileState> {
-        self.known.write().unwrap_or_else(PoisonError::into_inner)
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells how far it is.
-    fn tell(&mut self) {
-        let known = self.read();
-        let tenants = self.tenants.values().map(|tenant| tenant.problems.wrong());
-        let problems = known.problems.wrong() + known.orphans.wrong() + tenants.sum::<usize>();
+    /// Publishes the progress if it changed, after each step that may change it.
+    fn publish_progress(&mut self) {
+        let state = self.read();
+        let tenants = self.tenants.values().map(|tenant| tenant.problems.failing_resources());
+        let problems =
+            state.problems.failing_resources() + state.orphans.failing_resources() + tenants.sum::<usize>();
         let stored = self.is_stored();
-        drop(known);
+        drop(state);
         if stored && std::mem::take(&mut self.set_back) {
             self.tenants.keys().for_each(|key| self.reports.now(Some(key.clone())));
         }

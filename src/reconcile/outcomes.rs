@@ -1,4 +1,4 @@
-//! What follows from how a job ended.
+//! Records how jobs ended.
 
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -14,14 +14,15 @@ use crate::plan::{InForce, PlatformPlan, TenantRow};
 use crate::source::TenantKey;
 use crate::store::{Removed, StoreError, Written};
 
-/// How long a deletion may fail before it is called blocked.
+/// Failing time of a deletion after which it is reported as blocked.
 const BLOCKED_AFTER: Duration = Duration::from_secs(30);
 
 impl Reconciler {
+    /// Records the outcome of a job, and schedules a retry if it failed.
     pub(super) fn finish(&mut self, done: Done) {
         let Done { job, failures, outcome } = done;
         self.busy.remove(&job);
-        let failed = match (&job, outcome) {
+        let retry = match (&job, outcome) {
             (_, Outcome::Swept(swept)) => self.after_sweep(swept),
             (_, Outcome::PlatformLookedUp(in_force)) => self.after_platform_look_up(in_force),
             (_, Outcome::Platform(written)) => self.after_platform(*written),
@@ -30,24 +31,24 @@ impl Reconciler {
             (Job::Tenant(key), Outcome::Removed(id, removed)) => self.after_removal(key, id, removed),
             _ => false,
         };
-        if failed {
-            self.schedule.again(job, failures.saturating_add(1));
+        if retry {
+            self.schedule.retry(job, failures.saturating_add(1));
         }
-        self.tell();
+        self.publish_progress();
     }
 
-    /// A job that panicked. Which one is not known any more, so everything is looked at again.
-    pub(super) fn broken_off(&mut self, cause: &JoinError) {
+    /// Handles a job that panicked. Which one is unknown, so every running job is scheduled again.
+    pub(super) fn reschedule_aborted(&mut self, cause: &JoinError) {
         error!(%cause, "a job was broken off");
         for job in std::mem::take(&mut self.busy) {
-            self.schedule.again(job, 1);
+            self.schedule.retry(job, 1);
         }
     }
 
     fn after_sweep(&mut self, swept: Result<(Vec<Uuid>, usize), StoreError>) -> bool {
         match swept {
             Ok((removed, failed)) => {
-                self.swept = true;
+                self.sweep_done = true;
                 self.progress.send_modify(|progress| progress.removed.extend(removed));
                 failed > 0
             }
@@ -59,7 +60,7 @@ impl Reconciler {
         }
     }
 
-    /// Takes in what is in force of the platform; what can never be read is as if it were not there.
+    /// Records the platform's rows in force. Rows that no retry can read are treated as missing.
     fn after_platform_look_up(&mut self, in_force: Result<InForce<PlatformPlan>, StoreError>) -> bool {
         let in_force = match in_force {
             Ok(in_force) => in_force,
@@ -71,11 +72,11 @@ impl Reconciler {
                     self.reports.now(None);
                     return true;
                 }
-                InForce::default() // tenants need not wait for what does not pass
+                InForce::default() // no retry helps: tenants must not wait
             }
         };
         self.platform.looked_up = true;
-        let consequences = block_in_place(|| self.write().learn(in_force));
+        let consequences = block_in_place(|| self.write().set_in_force(in_force));
         for key in consequences.tenants {
             self.schedule.now(Job::Tenant(key));
         }
@@ -83,12 +84,12 @@ impl Reconciler {
         false
     }
 
-    /// Takes in what is in force of a tenant's resources that have a problem, and has it compiled again.
+    /// Records a tenant's rows in force, and schedules the tenant to be compiled with them.
     fn after_look_up(&mut self, key: &TenantKey, looked_up: LookedUp) -> bool {
-        let LookedUp { asked, in_force } = looked_up;
+        let LookedUp { names, in_force } = looked_up;
         let tenant = self.tenants.entry(key.clone()).or_default();
         match in_force {
-            Ok(in_force) => tenant.before.learn(asked, in_force),
+            Ok(in_force) => tenant.last_good.set(names, in_force),
             Err(cause) => {
                 self.metrics.failed(cause.category());
                 error!(category = cause.category(), tenant = %key, %cause, "a tenant's rows could not be read");
@@ -97,7 +98,7 @@ impl Reconciler {
                     self.reports.now(Some(key.clone()));
                     return true;
                 }
-                tenant.before.learn(asked, None);
+                tenant.last_good.set(names, None);
             }
         }
         self.schedule.now(Job::Tenant(key.clone()));
@@ -108,16 +109,16 @@ impl Reconciler {
         self.reports.now(None);
         match written {
             Ok(written) => {
-                let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-                let in_force = known.in_force.get_or_insert_default();
+                let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+                let in_force = state.in_force.get_or_insert_default();
                 in_force.plan.clone_from(&plan);
                 for (table, name, origin) in origins {
                     in_force.note(table, &name, origin);
                 }
-                drop(known);
+                drop(state);
                 self.platform.stored = Some(plan);
                 let changed = written.rows.iter().filter_map(|(table, name)| resource_of(table, name, None));
-                self.platform.rows.written(written.revision, changed);
+                self.platform.rows.record_write(written.revision, changed);
                 self.progress.send_modify(|progress| progress.platform = written.revision);
                 self.catch_up_platform();
                 false
@@ -136,14 +137,14 @@ impl Reconciler {
         let tenant = self.tenants.entry(key.clone()).or_default();
         match written {
             Ok(written) => {
-                tenant.before.written(&written);
+                tenant.last_good.record_write(&written);
                 let id = row.id;
                 tenant.id = Some(id);
                 tenant.owner_uid.clone_from(&row.owner_uid);
                 let header = tenant.stored.as_ref() != Some(&row);
                 let rows = written.rows.iter().filter_map(|(t, name)| resource_of(t, name, Some(key)));
                 let own = (header && written.changed).then(|| key.object());
-                tenant.rows.written(written.revision, rows.chain(own));
+                tenant.rows.record_write(written.revision, rows.chain(own));
                 tenant.stored = Some(row);
                 self.by_id.insert(id, key.clone());
                 self.progress.send_modify(|progress| {
@@ -161,7 +162,7 @@ impl Reconciler {
         self.metrics.failed(cause.category());
         error!(category = cause.category(), tenant = %key, %cause, "a tenant could not be written");
         let tenant = self.tenants.entry(key.clone()).or_default();
-        tenant.before = LastGoodRows::default(); // it may have been, all the same
+        tenant.last_good = LastGoodRows::default(); // the write may have been committed
         tenant.rows.failed = Some(cause.category());
         self.reports.now(Some(key.clone()));
         true
@@ -176,10 +177,10 @@ impl Reconciler {
         match removed {
             Ok(removed) => {
                 info!(tenant = %key, id = id.map(tracing::field::display), ?removed, "tenant removed");
-                // The object of a deleted one stays in `deleting` until the API server shows it gone.
+                // A deleted Tenant stays in `deleting` until the watch shows its removal.
                 self.tenants.remove(key);
-                self.strays |= removed == Removed::Absent; // switches may hold it all the same
-                // Who lost a conflict about an identity leaves it to the one who has it.
+                self.has_strays |= removed == Removed::Absent; // switches may hold it nevertheless
+                // After a conflict about an id, the id stays with the winner.
                 let own = |id: &Uuid| self.by_id.get(id).is_none_or(|holder| holder == key);
                 if let Some(id) = id.filter(own) {
                     self.by_id.remove(&id);

@@ -1,4 +1,4 @@
-//! What is wrong, as the last compile found it.
+//! The problems that the last compile found, with a log of those that come and go.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::{Duration, Instant};
@@ -6,43 +6,44 @@ use std::time::{Duration, Instant};
 use crate::compile::{Effect, Problem, Reason};
 use crate::source::ObjectKey;
 
-/// How many that follow for one reason are told one by one, of those that come or go in a short time.
-const MOST_TOLD: usize = 3;
-const SHORT: Duration = Duration::from_secs(10);
+/// Most problems of one reason that are logged one by one within [`LOG_WINDOW`], of those that come in bulk.
+const MAX_LOGGED: usize = 3;
+/// Period after which the log of one reason starts over.
+const LOG_WINDOW: Duration = Duration::from_secs(10);
 
-/// Problems, counted once: the count is told after every piece of work.
+/// Problems, with a count: it is published after every job.
 #[derive(Debug, Default)]
 pub struct ProblemSet {
     all: Vec<Problem>,
-    wrong: usize,
-    told: BTreeMap<Kind, LogCount>,
+    failing: usize,
+    log_counts: BTreeMap<LogKind, LogCount>,
 }
 
 impl ProblemSet {
-    /// Problems of which nothing is logged.
+    /// A set of problems, without logging them.
     pub fn of(problems: Vec<Problem>) -> Self {
-        let mut found = Self::default();
-        found.put(problems);
-        found
+        let mut set = Self::default();
+        set.store(problems);
+        set
     }
 
-    /// Replaces what was found before, and logs what is new or gone. Returns what had a problem that is
-    /// gone: more of it is in force than before, once it is stored.
+    /// Replaces the problems, and logs those that are new or gone. Returns the resources of those that are gone:
+    /// their rows change with the next write.
     pub fn replace(&mut self, problems: Vec<Problem>) -> HashSet<ObjectKey> {
-        let mended = self.log(&problems);
-        self.put(problems);
-        mended
+        let solved = self.log(&problems);
+        self.store(problems);
+        solved
     }
 
-    fn put(&mut self, problems: Vec<Problem>) {
-        let wrong = problems.iter().filter(|problem| problem.effect != Effect::Waiting);
-        self.wrong = wrong.map(|problem| &problem.resource).collect::<BTreeSet<_>>().len();
+    fn store(&mut self, problems: Vec<Problem>) {
+        let failing = problems.iter().filter(|problem| problem.effect != Effect::Waiting);
+        self.failing = failing.map(|problem| &problem.resource).collect::<BTreeSet<_>>().len();
         self.all = problems;
     }
 
-    /// How many resources are refused or degraded.
-    pub fn wrong(&self) -> usize {
-        self.wrong
+    /// Number of resources that are refused or degraded.
+    pub fn failing_resources(&self) -> usize {
+        self.failing
     }
 }
 
@@ -54,34 +55,34 @@ impl std::ops::Deref for ProblemSet {
     }
 }
 
-/// What was told lately of one reason.
+/// Logged problems of one reason in the present window.
 #[derive(Debug)]
 struct LogCount {
     since: Instant,
     count: usize,
 }
 
-/// Whether a problem is one of many that come and go together: of what waits, and of what a Tenant has that is
-/// not there.
-fn follows(problem: &Problem) -> bool {
+/// Whether a problem is one of many that come and go together: of resources that wait, or whose Tenant is
+/// missing.
+fn comes_in_bulk(problem: &Problem) -> bool {
     problem.effect == Effect::Waiting || problem.field == "spec.tenantRef.name"
 }
 
-/// What came, or what went: with its reason.
-type Kind = (bool, Reason);
+/// Whether problems came (true) or went, and their reason.
+type LogKind = (bool, Reason);
 
 impl ProblemSet {
-    /// Logs problems that are new, and those that are gone, of which it returns the resources.
+    /// Logs problems that are new and those that are gone; returns the resources of the latter.
     fn log(&mut self, after: &[Problem]) -> HashSet<ObjectKey> {
         let before = std::mem::take(&mut self.all);
         let (old, new) = (before.iter().collect::<BTreeSet<_>>(), after.iter().collect::<BTreeSet<_>>());
         for problem in new.difference(&old) {
             let (resource, field, reason) = (&problem.resource, &problem.field, problem.reason);
-            // The status does not name what is in another namespace; the log is the platform's.
+            // The status names no holder in another namespace; the log is for the platform's operators.
             let holder = problem.unnamed_holder().map(tracing::field::display);
-            let is_told = !follows(problem) || self.tells((true, reason));
+            let is_logged = !comes_in_bulk(problem) || self.should_log((true, reason));
             match problem.effect {
-                effect if !is_told => {
+                effect if !is_logged => {
                     tracing::debug!(%resource, %field, ?reason, ?effect, "{}", problem.message);
                 }
                 Effect::Waiting => {
@@ -90,33 +91,33 @@ impl ProblemSet {
                 effect => tracing::warn!(%resource, %field, ?reason, ?effect, holder, "{}", problem.message),
             }
         }
-        let mut mended = HashSet::new();
+        let mut solved = HashSet::new();
         for problem in old.difference(&new) {
             let (resource, field, reason) = (&problem.resource, &problem.field, problem.reason);
-            if !follows(problem) || self.tells((false, reason)) {
+            if !comes_in_bulk(problem) || self.should_log((false, reason)) {
                 tracing::info!(%resource, %field, ?reason, "no longer a problem");
             } else {
                 tracing::debug!(%resource, %field, ?reason, "no longer a problem");
             }
-            mended.insert(problem.resource.clone());
+            solved.insert(problem.resource.clone());
         }
-        mended
+        solved
     }
 
-    /// Whether one more of those that follow is told: of thousands that come or go in a short time the first are, and
-    /// later how many there were.
-    fn tells(&mut self, kind: Kind) -> bool {
+    /// Whether one more problem of a kind is logged. Of thousands in one window, the first are logged, and later
+    /// the number of the others.
+    fn should_log(&mut self, kind: LogKind) -> bool {
         let now = Instant::now();
-        let told = self.told.entry(kind).or_insert(LogCount { since: now, count: 0 });
-        if told.since.elapsed() >= SHORT {
-            if let Some(more) = told.count.checked_sub(MOST_TOLD).filter(|more| *more > 0) {
+        let counted = self.log_counts.entry(kind).or_insert(LogCount { since: now, count: 0 });
+        if counted.since.elapsed() >= LOG_WINDOW {
+            if let Some(more) = counted.count.checked_sub(MAX_LOGGED).filter(|more| *more > 0) {
                 let (come, reason) = kind;
                 let what = if come { "more came" } else { "more went" };
                 tracing::info!(?reason, more, "{what} than were told one by one");
             }
-            *told = LogCount { since: now, count: 0 };
+            *counted = LogCount { since: now, count: 0 };
         }
-        told.count += 1;
-        told.count <= MOST_TOLD
+        counted.count += 1;
+        counted.count <= MAX_LOGGED
     }
 }

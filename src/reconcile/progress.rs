@@ -1,20 +1,20 @@
-//! How far the store is.
+//! Progress of the store against the changes of the source.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-/// How far the store is: what a replica must hold to serve every resource seen so far.
+/// What a replica must hold to serve every resource seen so far.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Progress {
-    /// Everything seen so far is stored.
+    /// Whether everything seen so far is stored.
     pub stored: bool,
-    /// Revision of the platform's rows.
+    /// Stored revision of the platform's rows.
     pub platform: i64,
-    /// Revisions of tenants.
+    /// Stored revision of each tenant.
     pub tenants: BTreeMap<Uuid, i64>,
-    /// Tenants that were removed and are not to be served any more.
+    /// Tenants that were removed, and must no longer be served.
     pub removed: BTreeSet<Uuid>,
-    /// How many resources have a problem, refused or degraded.
+    /// Number of resources that are refused or degraded.
     pub problems: usize,
 }

@@ -1,5 +1,5 @@
-//! Recordings are kept as long, and as many, as the tenant's profile says, and removed then by whoever
-//! leads.
+//! Retention of recordings: the leader removes those older than `recordingDays`, and the oldest beyond
+//! `maxStorage`, of the tenant's profile.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -21,11 +21,12 @@ use crate::media::recordings::{Storage, remove_beyond, remove_older};
 use crate::resources::TenantProfile;
 use crate::resources::quantity::bytes;
 
-/// The first look, when everything is probably known, and how often after it.
-const FIRST: Duration = Duration::from_secs(60);
-const EVERY: Duration = Duration::from_secs(60 * 60);
+/// Delay of the first run. By then the profiles of all tenants are probably known.
+const FIRST_DELAY: Duration = Duration::from_secs(60);
+/// Pause between runs.
+const INTERVAL: Duration = Duration::from_secs(60 * 60);
 
-/// What is counted of it. Clones count the same.
+/// Metrics of removed recordings. Clones share the counters.
 #[derive(Clone, Debug, Default)]
 pub(super) struct RecordingMetrics {
     removed: Family<Vec<(&'static str, &'static str)>, Counter>,
@@ -33,7 +34,7 @@ pub(super) struct RecordingMetrics {
 }
 
 impl RecordingMetrics {
-    /// Puts them where they are read.
+    /// Registers the metrics.
     pub fn register(&self, registry: &mut Registry) {
         let help = "Recordings that were removed, by reason: retention or storage";
         registry.register("recordings_removed", help, self.removed.clone());
@@ -48,56 +49,57 @@ impl RecordingMetrics {
     }
 }
 
-/// A tenant whose recordings end.
-struct RetainedTenant {
+/// A tenant whose profile limits its recordings.
+struct LimitedTenant {
     tenant: Uuid,
     owner: String,
-    /// Days they are kept.
+    /// Age limit of recordings, in days.
     days: Option<u32>,
-    /// Bytes its media may have.
-    most: Option<u64>,
+    /// Size limit of all media, in bytes.
+    max_bytes: Option<u64>,
 }
 
-/// Looks at the recordings of all tenants again and again, until it is dropped.
-pub fn keep(
+/// Removes recordings past their limits, once per [`INTERVAL`], until the handle is dropped.
+pub fn retain(
     media: PathBuf,
-    known: Arc<RwLock<CompileState>>,
+    state: Arc<RwLock<CompileState>>,
     metrics: RecordingMetrics,
 ) -> AbortOnDropHandle<()> {
     AbortOnDropHandle::new(tokio::spawn(async move {
-        let mut wait = FIRST;
+        let mut pause = FIRST_DELAY;
         loop {
-            tokio::time::sleep(std::mem::replace(&mut wait, EVERY)).await;
-            let (media, tenants, metrics) = (media.clone(), ending(&known), metrics.clone());
-            if let Err(cause) = spawn_blocking(move || look(&media, tenants, &metrics)).await {
+            tokio::time::sleep(std::mem::replace(&mut pause, INTERVAL)).await;
+            let (media, tenants, metrics) = (media.clone(), limited_tenants(&state), metrics.clone());
+            if let Err(cause) = spawn_blocking(move || enforce_limits(&media, tenants, &metrics)).await {
                 error!(%cause, "a look at recordings was broken off");
             }
         }
     }))
 }
 
-/// Tenants with a profile that ends their recordings. Without one they are kept for ever.
-fn ending(known: &RwLock<CompileState>) -> Vec<RetainedTenant> {
-    let known = known.read().unwrap_or_else(PoisonError::into_inner);
-    let kept = known.world.tenants().filter_map(|tenant| {
+/// Tenants whose profile limits their recordings. Others keep theirs for ever.
+fn limited_tenants(state: &RwLock<CompileState>) -> Vec<LimitedTenant> {
+    let state = state.read().unwrap_or_else(PoisonError::into_inner);
+    let limited = state.world.tenants().filter_map(|tenant| {
         let profile: &TenantProfile =
-            known.snapshot.tenant_profiles.get(&tenant.spec.profile_ref.as_ref()?.name)?;
+            state.snapshot.tenant_profiles.get(&tenant.spec.profile_ref.as_ref()?.name)?;
         let days = profile.spec.retention.as_ref().and_then(|retention| retention.recording_days);
-        let (days, most) = (days.and_then(|days| days.try_into().ok()), profile.spec.max_storage.as_deref());
-        let most = most.and_then(bytes);
+        let days = days.and_then(|days| days.try_into().ok());
+        let max_bytes = profile.spec.max_storage.as_deref().and_then(bytes);
         let (tenant, owner) = (tenant_id(tenant)?, tenant.metadata.uid.clone()?);
-        (days.is_some() || most.is_some()).then_some(RetainedTenant { tenant, owner, days, most })
+        (days.is_some() || max_bytes.is_some()).then_some(LimitedTenant { tenant, owner, days, max_bytes })
     });
-    kept.collect()
+    limited.collect()
 }
 
-fn look(media: &Path, tenants: Vec<RetainedTenant>, metrics: &RecordingMetrics) {
+/// Enforces the limits of all tenants. A failure is logged, and the others go on.
+fn enforce_limits(media: &Path, tenants: Vec<LimitedTenant>, metrics: &RecordingMetrics) {
     let mut full = 0;
-    for kept in tenants {
-        match look_at(media, &kept, metrics) {
+    for limited in tenants {
+        match enforce_limit(media, &limited, metrics) {
             Ok(over) => full += i64::from(over),
             Err(cause) => {
-                let tenant = kept.tenant;
+                let tenant = limited.tenant;
                 error!(category = cause.category(), %tenant, %cause, "recordings could not be removed");
             }
         }
@@ -105,9 +107,13 @@ fn look(media: &Path, tenants: Vec<RetainedTenant>, metrics: &RecordingMetrics) 
     metrics.full.set(full);
 }
 
-/// Whether a tenant has more than it may after all.
-fn look_at(media: &Path, kept: &RetainedTenant, metrics: &RecordingMetrics) -> Result<bool, MediaError> {
-    let RetainedTenant { tenant, owner, days, most } = kept;
+/// Removes a tenant's recordings past its limits. Returns whether its media still exceed `max_bytes`.
+fn enforce_limit(
+    media: &Path,
+    limited: &LimitedTenant,
+    metrics: &RecordingMetrics,
+) -> Result<bool, MediaError> {
+    let LimitedTenant { tenant, owner, days, max_bytes } = limited;
     let now = SystemTime::now();
     if let Some(days) = days {
         let removed = remove_older(media, *tenant, owner, *days, now)?;
@@ -116,7 +122,7 @@ fn look_at(media: &Path, kept: &RetainedTenant, metrics: &RecordingMetrics) -> R
             info!(%tenant, removed, days, "recordings were kept long enough");
         }
     }
-    let Some(most) = most else { return Ok(false) };
+    let Some(most) = max_bytes else { return Ok(false) };
     let Storage { removed, bytes } = remove_beyond(media, *tenant, owner, *most, now)?;
     metrics.removed("storage", removed);
     if removed > 0 {

@@ -1,5 +1,5 @@
-//! Statuses: what the loop, the store and the switches know of each resource, told when it differs
-//! from what its status says.
+//! Statuses: computes each resource's conditions from the last compile, the store and the switches' reports,
+//! and publishes those that differ from its status.
 
 use crate::resources::Kind;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -22,103 +22,105 @@ use crate::source::references::references;
 use crate::source::{Object, ObjectKey, ResourceIndex, TenantKey};
 use crate::status::acks::{AckTable, Lag};
 use crate::status::conditions::stages;
-use crate::status::emergency::{is_told, tenant_conditions};
+use crate::status::emergency::{is_current, tenant_conditions};
 use crate::status::reason::{ACCEPTED, EMERGENCY_TRUNK_USABLE, LIVE, PROGRAMMED, READY, find, is_true};
 use crate::status::summary::Summary;
 use crate::status::trunk::trunk_status;
 use crate::status::{Facts, LastGood, Live, Programmed, conditions};
 use crate::store::tenant_schema;
 
-/// How long a change may take to reach all switches before it is told which of them lack it.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Time after which the status of an applying change names the switches that lack it. Also the interval of
+/// rechecks.
+const DETAIL_DELAY: Duration = Duration::from_secs(5);
 
-/// Problems by the resource they are about.
+/// Problems by resource.
 type ByResource<'a> = HashMap<&'a ObjectKey, Vec<&'a Problem>>;
 
 impl Reconciler {
-    /// Looks at one tenant's statuses, or at the platform's; false when there is nothing to look at.
+    /// Publishes the statuses of one tenant, or of the platform, if one is due. Returns false if none is.
     pub(super) fn report_next(&mut self) -> bool {
-        let Some(outside) = self.outside.clone() else {
+        let Some(sink) = self.sink.clone() else {
             self.reports.clear();
             return false;
         };
-        match self.reports.take(|_| true) {
-            Some((Some(key), _)) => self.report_tenant(&*outside, &key),
-            Some((None, _)) => self.report_platform(&*outside),
+        match self.reports.pop_due(|_| true) {
+            Some((Some(key), _)) => self.report_tenant(&*sink, &key),
+            Some((None, _)) => self.report_platform(&*sink),
             None => return false,
         }
         true
     }
 
-    /// Says at once that what takes a value from a Secret is not as it was: no generation tells that the
-    /// Secret is another one by now, and compiling and writing take their time.
+    /// Publishes at once that the resources which refer to a changed Secret are not programmed. Their generation
+    /// does not show the change, and the write may take a while.
     pub(super) fn report_rotated(&mut self, owners: BTreeSet<Option<TenantKey>>) {
-        let Some(outside) = self.outside.clone() else { return };
+        let Some(sink) = self.sink.clone() else { return };
         for owner in owners {
             match owner {
-                Some(key) => self.report_tenant(&*outside, &key),
-                None => self.report_platform(&*outside),
+                Some(key) => self.report_tenant(&*sink, &key),
+                None => self.report_platform(&*sink),
             }
         }
     }
 
-    fn report_tenant(&mut self, outside: &dyn ResourceSink, key: &TenantKey) {
+    /// Publishes the statuses of a Tenant and its resources, where they differ.
+    fn report_tenant(&mut self, sink: &dyn ResourceSink, key: &TenantKey) {
         let set_back = self.set_back;
-        let Some(tenant) = self.tenants.get_mut(key).filter(|tenant| tenant.judged || set_back) else {
+        let Some(tenant) = self.tenants.get_mut(key).filter(|tenant| tenant.was_compiled || set_back) else {
             return;
         };
-        let mut known = self.known.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if !known.world.has_tenant(key) {
-            return; // on its way out: what it leaves behind is told as without a tenant
+        let mut state = self.state.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if !state.world.has_tenant(key) {
+            return; // being removed: its resources are reported as orphans
         }
         let acks = &self.acks;
         let id = tenant.id;
         let last = tenant.rows.revision;
-        let lag = |revision| id.filter(|_| acks.heard()).map(|id| acks.lagging(id, revision, last));
-        let refused = id.and_then(|id| told(acks.refusals(id).into_iter())).map(Live::Refused);
-        let seen = Observed {
+        let lag = |revision| id.filter(|_| acks.is_synced()).map(|id| acks.lagging(id, revision, last));
+        let refused = id.and_then(|id| join_reports(acks.refusals(id).into_iter())).map(Live::Refused);
+        let observed = Observed {
             problems: by_resource(&tenant.problems),
             stored: tenant.stored.is_some(),
             set_back,
-            details: tenant.rows.applying.is_some_and(|since| since.elapsed() >= PATIENCE),
+            details: tenant.rows.applying_since.is_some_and(|since| since.elapsed() >= DETAIL_DELAY),
             rotated: rotated(&tenant.rows),
             stays: tenant.stays.as_ref(),
             lag: &lag,
         };
         let mut summary = Summary::default();
-        let mut news = Vec::new();
-        for (key, object) in known.world.objects_of(key) {
-            // What a switch refuses is told on the Tenant, not on everything it has.
+        let mut updates = Vec::new();
+        for (key, object) in state.world.objects_of(key) {
+            // A switch's refusal is reported on the Tenant, not on all its resources.
             let refused = refused.clone().filter(|_| key.kind == Kind::Tenant);
-            // While nothing is compiled, what was true of the rest stays. After Postgres was set back, what is
-            // wrong with a resource is told once that is found out again.
+            // While the tenant is not compiled, its resources keep their conditions. After Postgres was set
+            // back, a resource that was not accepted keeps them until the next compile.
             let accepted = || is_true(stages(object.conditions()), ACCEPTED, object.metadata().generation);
-            let stays = tenant.kept && key.kind != Kind::Tenant || !tenant.judged && !accepted();
-            let fresh = match stays {
+            let stays = tenant.held && key.kind != Kind::Tenant || !tenant.was_compiled && !accepted();
+            let updated = match stays {
                 true => None,
-                false => judge(key, object, &seen, &mut tenant.rows, refused),
+                false => updated_conditions(key, object, &observed, &mut tenant.rows, refused),
             };
             if key.kind != Kind::Tenant {
-                summary.count(key, fresh.as_deref().unwrap_or(object.conditions()));
+                summary.count(key, updated.as_deref().unwrap_or(object.conditions()));
             }
-            if fresh.is_some() || key.kind == Kind::Tenant {
-                news.push((key.clone(), fresh));
+            if updated.is_some() || key.kind == Kind::Tenant {
+                updates.push((key.clone(), updated));
             }
         }
-        let profile = tenant_profile(&known.world, &known.snapshot, key);
+        let profile = tenant_profile(&state.world, &state.snapshot, key);
         let failing = std::mem::take(&mut summary.failing);
         let resources = summary.resources(profile.as_ref());
-        for (key, fresh) in news {
-            match known.world.object_mut(&key) {
+        for (key, updated) in updates {
+            match state.world.object_mut(&key) {
                 Some(Object::Tenant(object)) => {
                     let before = object.status.clone().unwrap_or_default();
-                    let stages = fresh.unwrap_or_else(|| stages(&before.conditions).to_vec());
+                    let stages = updated.unwrap_or_else(|| stages(&before.conditions).to_vec());
                     let conditions = match &tenant.stored {
                         Some(row) => {
-                            let (row, acks) = (row.emergency.as_ref(), acks.heard().then_some(acks));
+                            let (row, acks) = (row.emergency.as_ref(), acks.is_synced().then_some(acks));
                             tenant_conditions(stages, row, acks, &before.conditions, Timestamp::now())
                         }
-                        // What was true of it is, as far as anybody knows.
+                        // Not stored yet: the previous condition stays.
                         None => {
                             let own = find(&before.conditions, EMERGENCY_TRUNK_USABLE).cloned();
                             stages.into_iter().chain(own).collect()
@@ -138,74 +140,76 @@ impl Reconciler {
                     }
                     let notes = notes(&before.conditions, &status.conditions);
                     Arc::make_mut(object).status = Some(status.clone());
-                    outside.publish(&Object::Tenant(object.clone()), NewStatus::Tenant(status), notes);
+                    sink.publish(&Object::Tenant(object.clone()), NewStatus::Tenant(status), notes);
                 }
-                Some(object) => put(outside, object, fresh),
+                Some(object) => publish_conditions(sink, object, updated),
                 None => {}
             }
         }
-        drop(known);
-        settle(&mut tenant.rows, |at| self.reports.at(Some(key.clone()), at));
+        drop(state);
+        schedule_recheck(&mut tenant.rows, |at| self.reports.at(Some(key.clone()), at));
     }
 
-    /// Tenants whose statuses say something else of their emergency trunk than is true: what switches
-    /// say of gateways belongs to no tenant.
-    pub(super) fn untold_emergencies(&self) -> Vec<TenantKey> {
-        let known = self.known.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let untold = |(key, tenant): (&TenantKey, &tenant::Tenant)| {
+    /// Tenants whose condition about the emergency trunk is out of date. A switch's report about gateways names
+    /// no tenant, so all are compared.
+    pub(super) fn stale_emergencies(&self) -> Vec<TenantKey> {
+        let state = self.state.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let stale = |(key, tenant): (&TenantKey, &tenant::Tenant)| {
             let row = tenant.stored.as_ref()?.emergency.as_ref()?;
-            let object = known.world.object(&key.object())?;
-            (!is_told(row, &self.acks, object.conditions())).then(|| key.clone())
+            let object = state.world.object(&key.object())?;
+            (!is_current(row, &self.acks, object.conditions())).then(|| key.clone())
         };
-        self.tenants.iter().filter_map(untold).collect()
+        self.tenants.iter().filter_map(stale).collect()
     }
 
-    fn report_platform(&mut self, outside: &dyn ResourceSink) {
+    /// Publishes the statuses of the platform's resources, where they differ.
+    fn report_platform(&mut self, sink: &dyn ResourceSink) {
         let platform = &mut self.platform;
         let acks = &self.acks;
         let last = platform.rows.revision;
-        let lag = |revision| acks.heard().then(|| acks.platform_lagging(revision, last));
-        let mut known = self.known.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let known = &mut *known;
-        let stays = known.kept.iter().map(|kept| (kept.resource.clone(), kept.part.clone())).collect();
-        let seen = Observed {
-            problems: by_resource(&known.problems),
+        let lag = |revision| acks.is_synced().then(|| acks.platform_lagging(revision, last));
+        let mut state = self.state.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let state = &mut *state;
+        let stays = state.kept.iter().map(|kept| (kept.resource.clone(), kept.part.clone())).collect();
+        let observed = Observed {
+            problems: by_resource(&state.problems),
             stored: platform.stored.is_some(),
             set_back: self.set_back,
-            details: platform.rows.applying.is_some_and(|since| since.elapsed() >= PATIENCE),
+            details: platform.rows.applying_since.is_some_and(|since| since.elapsed() >= DETAIL_DELAY),
             rotated: rotated(&platform.rows),
             stays: Some(&stays).filter(|_| platform.looked_up),
             lag: &lag,
         };
-        let news: Vec<_> = known
+        let updates: Vec<_> = state
             .world
             .platform_objects()
             .filter_map(|(key, object)| {
-                let fresh = judge(key, object, &seen, &mut platform.rows, held(acks, key));
-                (fresh.is_some() || key.kind == Kind::Trunk).then(|| (key.clone(), fresh))
+                let updated =
+                    updated_conditions(key, object, &observed, &mut platform.rows, not_applied(acks, key));
+                (updated.is_some() || key.kind == Kind::Trunk).then(|| (key.clone(), updated))
             })
             .collect();
-        for (key, fresh) in news {
-            match known.world.object_mut(&key) {
+        for (key, updated) in updates {
+            match state.world.object_mut(&key) {
                 Some(Object::Trunk(trunk)) => {
                     let name = format!("{}/{}", key.namespace.as_deref().unwrap_or_default(), key.name);
-                    let gateways = acks.heard().then(|| acks.gateways(&name));
-                    put_trunk(outside, trunk, fresh, gateways.as_ref());
+                    let gateways = acks.is_synced().then(|| acks.gateways(&name));
+                    publish_trunk(sink, trunk, updated, gateways.as_ref());
                 }
-                Some(object) => put(outside, object, fresh),
+                Some(object) => publish_conditions(sink, object, updated),
                 None => {}
             }
         }
-        settle(&mut platform.rows, |at| self.reports.at(None, at));
+        schedule_recheck(&mut platform.rows, |at| self.reports.at(None, at));
     }
 
-    /// Resources without a tenant wait for it.
+    /// Publishes that resources without a Tenant wait for it.
     pub(super) fn report_orphans(&mut self) {
-        let Some(outside) = self.outside.clone() else { return };
-        let mut known = self.known.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let known = &mut *known;
-        for problem in known.orphans.iter() {
-            let Some(object) = known.world.object_mut(&problem.resource) else { continue };
+        let Some(sink) = self.sink.clone() else { return };
+        let mut state = self.state.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let state = &mut *state;
+        for problem in state.orphans.iter() {
+            let Some(object) = state.world.object_mut(&problem.resource) else { continue };
             let facts = Facts {
                 problems: &[problem],
                 programmed: Programmed::Pending,
@@ -214,14 +218,14 @@ impl Reconciler {
                 blocked: None,
             };
             let generation = object.metadata().generation;
-            let fresh = conditions(&facts, generation, object.conditions(), Timestamp::now());
-            put(&*outside, object, fresh);
+            let updated = conditions(&facts, generation, object.conditions(), Timestamp::now());
+            publish_conditions(&*sink, object, updated);
         }
     }
 
-    /// Says on a Tenant that its deletion does not end, and why.
+    /// Publishes on a Tenant why its deletion is blocked.
     pub(super) fn report_blocked(&mut self, key: &TenantKey, cause: &WorkError) {
-        let Some(outside) = self.outside.clone() else { return };
+        let Some(sink) = self.sink.clone() else { return };
         let Some(deleting) = self.deleting.get_mut(key) else { return };
         let text = format!("The data of the tenant cannot be removed: {cause}");
         let before = deleting.tenant.status.clone().unwrap_or_default();
@@ -233,17 +237,18 @@ impl Reconciler {
             blocked: Some(&text),
         };
         let generation = deleting.tenant.metadata.generation;
-        let Some(fresh) = conditions(&facts, generation, &before.conditions, Timestamp::now()) else {
+        let Some(updated) = conditions(&facts, generation, &before.conditions, Timestamp::now()) else {
             return;
         };
         let note = Note { warning: true, reason: "CleanupBlocked".to_owned(), text };
-        let status = TenantStatus { observed_generation: generation, conditions: fresh, ..before };
+        let status = TenantStatus { observed_generation: generation, conditions: updated, ..before };
         Arc::make_mut(&mut deleting.tenant).status = Some(status.clone());
-        outside.publish(&Object::Tenant(deleting.tenant.clone()), NewStatus::Tenant(status), vec![note]);
+        sink.publish(&Object::Tenant(deleting.tenant.clone()), NewStatus::Tenant(status), vec![note]);
     }
 }
 
-/// Looked for once: few of a large tenant's resources have to be asked what they refer to then.
+/// Secrets that changed and are not stored yet. Collected once per tenant: if there are none, no resource's
+/// references are read.
 fn rotated(rows: &RowProgress) -> HashSet<ObjectKey> {
     rows.changed.iter().chain(&rows.unstored).filter(|key| key.kind == Kind::Secret).cloned().collect()
 }
@@ -256,68 +261,73 @@ fn by_resource(problems: &[Problem]) -> ByResource<'_> {
     by_resource
 }
 
-/// What the resources of one tenant, or of the platform, are judged by.
+/// State that the conditions of one tenant's resources, or of the platform's, are computed from.
 struct Observed<'a> {
     problems: ByResource<'a>,
+    /// Whether a write has succeeded since this process leads.
     stored: bool,
-    /// Postgres was set back: what was stored before is not known to be.
+    /// Whether Postgres was set back: rows that were stored before may be missing.
     set_back: bool,
-    /// Whether it has taken long enough to tell which switches lack it.
+    /// Whether conditions name the switches that lack a change, because it takes long.
     details: bool,
-    /// Secrets that are other than what is stored.
+    /// Secrets that changed and are not stored yet.
     rotated: HashSet<ObjectKey>,
-    /// What stays as it was before; none where that was not found out.
+    /// Resources whose last good rows or fields stay in force; `None` while that is unknown.
     stays: Option<&'a HashMap<ObjectKey, KeptPart>>,
-    /// How far a revision is.
+    /// How many switches hold a revision; `None` before the first report.
     lag: &'a dyn Fn(i64) -> Option<Lag>,
 }
 
-/// The conditions of a resource, when they differ from those it has. `held` is what switches could
-/// not apply of it, or wait with.
-fn judge(
+/// The conditions of a resource, if they differ from its present ones. `not_applied` is what switches could not
+/// apply of the resource, or postpone.
+fn updated_conditions(
     key: &ObjectKey,
     object: &Object,
-    seen: &Observed<'_>,
+    observed: &Observed<'_>,
     rows: &mut RowProgress,
-    held: Option<Live>,
+    not_applied: Option<Live>,
 ) -> Option<Vec<Condition>> {
     if rows.changed.contains(key) {
         return None; // another compile follows
     }
-    let Observed { stored, details, lag, .. } = *seen;
-    let rotated = !seen.rotated.is_empty() && references(object).iter().any(|key| seen.rotated.contains(key));
+    let Observed { stored, details, lag, .. } = *observed;
+    let rotated =
+        !observed.rotated.is_empty() && references(object).iter().any(|key| observed.rotated.contains(key));
     let generation = object.metadata().generation;
     let before = stages(object.conditions());
-    let problems = seen.problems.get(key).map_or(&[][..], Vec::as_slice);
-    let settled =
-        stored && !rotated && rows.failed.is_none() && !rows.since.contains_key(key) && held.is_none();
-    if problems.is_empty() && settled && before.len() == 4 && is_true(before, READY, generation) {
+    let problems = observed.problems.get(key).map_or(&[][..], Vec::as_slice);
+    let is_steady = stored
+        && !rotated
+        && rows.failed.is_none()
+        && !rows.required_revisions.contains_key(key)
+        && not_applied.is_none();
+    if problems.is_empty() && is_steady && before.len() == 4 && is_true(before, READY, generation) {
         return None; // most resources, most of the time
     }
-    // As much as is accepted was in there before, as far as anybody knows: before this process began, too.
+    // By its conditions, the accepted part was stored before, perhaps by a previous process.
     let was_stored = is_true(before, PROGRAMMED, generation)
         && (is_true(before, ACCEPTED, generation) || !problems.is_empty());
     let programmed = match rows.failed {
         _ if stored && !rotated && !rows.unstored.contains(key) => Programmed::Stored,
-        _ if seen.set_back && !stored => Programmed::SetBack,
+        _ if observed.set_back && !stored => Programmed::SetBack,
         _ if was_stored && !rotated => Programmed::Stored,
         Some(category) => Programmed::Failed(category),
         None => Programmed::Pending,
     };
-    let live = match rows.since.get(key).copied() {
-        _ if let Some(held) = held => held,
+    let live = match rows.required_revisions.get(key).copied() {
+        _ if let Some(live) = not_applied => live,
         Some(revision) => {
             let live = live(lag(revision), details);
             if live == Live::Everywhere {
-                rows.since.remove(key);
+                rows.required_revisions.remove(key);
             }
             live
         }
-        // Its row is as it was: what was true of it is.
+        // Its row did not change, and neither does the condition.
         None if find(before, LIVE).is_some_and(|found| found.status == "True") => Live::AsBefore,
         None => live(lag(rows.revision), details),
     };
-    let stays = match seen.stays {
+    let stays = match observed.stays {
         None => LastGood::AsBefore,
         Some(stays) => match stays.get(key) {
             None => LastGood::Nothing,
@@ -345,49 +355,49 @@ fn live(lag: Option<Lag>, details: bool) -> Live {
     }
 }
 
-/// What switches have not of a resource of the platform, if that is so.
-fn held(acks: &AckTable, key: &ObjectKey) -> Option<Live> {
+/// What switches could not apply of a resource of the platform, or postpone.
+fn not_applied(acks: &AckTable, key: &ObjectKey) -> Option<Live> {
     let path = [Some(key.kind.as_str()), key.namespace.as_deref(), Some(&key.name)];
-    let held = acks.held(&path.into_iter().flatten().collect::<Vec<_>>().join("/"));
-    let why = told(held.iter().map(|(switch, held)| (*switch, held.why.as_str())))?;
+    let held = acks.not_applied(&path.into_iter().flatten().collect::<Vec<_>>().join("/"));
+    let why = join_reports(held.iter().map(|(switch, held)| (*switch, held.why.as_str())))?;
     Some(if held.iter().all(|(_, held)| held.waits) { Live::Waits(why) } else { Live::Refused(why) })
 }
 
-/// What switches say, in words.
-fn told<'a>(said: impl Iterator<Item = (&'a str, &'a str)>) -> Option<String> {
-    let told: Vec<String> = said.map(|(switch, why)| format!("{switch}: {why}")).collect();
-    (!told.is_empty()).then(|| told.join("; "))
+/// The reports of switches as one text; `None` if there are none.
+fn join_reports<'a>(said: impl Iterator<Item = (&'a str, &'a str)>) -> Option<String> {
+    let reports: Vec<String> = said.map(|(switch, why)| format!("{switch}: {why}")).collect();
+    (!reports.is_empty()).then(|| reports.join("; "))
 }
 
-/// Puts what is true of a trunk in, when it differs, and has it written. What switches said of its
-/// gateways stays until they are heard.
-fn put_trunk(
-    outside: &dyn ResourceSink,
+/// Publishes the status of a trunk, if it differs. The states of its gateways stay until switches report
+/// (`gateways` is `None`).
+fn publish_trunk(
+    sink: &dyn ResourceSink,
     trunk: &mut Arc<Trunk>,
-    fresh: Option<Vec<Condition>>,
+    updated: Option<Vec<Condition>>,
     gateways: Option<&BTreeMap<&str, &[GatewayState]>>,
 ) {
     let before = trunk.status.clone().unwrap_or_default();
-    let stages = fresh.unwrap_or_else(|| stages(&before.conditions).to_vec());
+    let stages = updated.unwrap_or_else(|| stages(&before.conditions).to_vec());
     let status = trunk_status(&trunk.spec, stages, gateways, &before, Timestamp::now());
     if status == before {
         return;
     }
     let notes = notes(&before.conditions, &status.conditions);
     Arc::make_mut(trunk).status = Some(status.clone());
-    outside.publish(&Object::Trunk(trunk.clone()), NewStatus::Trunk(status), notes);
+    sink.publish(&Object::Trunk(trunk.clone()), NewStatus::Trunk(status), notes);
 }
 
-/// Puts new conditions in, and has them written.
-fn put(outside: &dyn ResourceSink, object: &mut Object, fresh: Option<Vec<Condition>>) {
-    let Some(fresh) = fresh else { return };
-    let notes = notes(object.conditions(), &fresh);
-    object.set_conditions(fresh.clone());
-    outside.publish(object, NewStatus::Conditions(fresh), notes);
+/// Sets new conditions on an object, and publishes them.
+fn publish_conditions(sink: &dyn ResourceSink, object: &mut Object, updated: Option<Vec<Condition>>) {
+    let Some(updated) = updated else { return };
+    let notes = notes(object.conditions(), &updated);
+    object.set_conditions(updated.clone());
+    sink.publish(object, NewStatus::Conditions(updated), notes);
 }
 
-/// What a person should know of a change: that something is not accepted, or that emergency calls do
-/// not leave by their trunk, why, and that it is well again.
+/// Events for a change of conditions: a resource is not accepted, or emergency calls cannot use their trunk; and
+/// the recovery from either.
 fn notes(before: &[Condition], after: &[Condition]) -> Vec<Note> {
     [ACCEPTED, EMERGENCY_TRUNK_USABLE].into_iter().filter_map(|type_| note(type_, before, after)).collect()
 }
@@ -406,16 +416,16 @@ fn note(type_: &str, before: &[Condition], after: &[Condition]) -> Option<Note> 
     })
 }
 
-/// Looks again later at what not every switch has yet.
-fn settle(rows: &mut tenant::RowProgress, later: impl FnOnce(Instant)) {
-    match rows.applying {
-        Some(_) if rows.since.is_empty() => rows.applying = None,
-        Some(since) => later((since + PATIENCE).max(Instant::now() + PATIENCE)),
+/// Schedules another report while some switch lacks a changed row.
+fn schedule_recheck(rows: &mut tenant::RowProgress, later: impl FnOnce(Instant)) {
+    match rows.applying_since {
+        Some(_) if rows.required_revisions.is_empty() => rows.applying_since = None,
+        Some(since) => later((since + DETAIL_DELAY).max(Instant::now() + DETAIL_DELAY)),
         None => {}
     }
 }
 
-/// What names a Tenant among all objects.
+/// The profile that a Tenant refers to.
 fn tenant_profile(
     world: &ResourceIndex,
     snapshot: &crate::source::PlatformSnapshot,
@@ -433,8 +443,8 @@ mod tests {
     use super::*;
     use crate::compile::Reason;
 
-    /// A ring group as it was told before, of which nothing changed but what is wrong with it.
-    fn told(accepted: &str) -> Object {
+    /// A ring group with published conditions: programmed and live, and accepted as given.
+    fn ring_group(accepted: &str) -> Object {
         let conditions: Vec<_> = [
             (ACCEPTED, accepted),
             (PROGRAMMED, "True"),
@@ -455,10 +465,10 @@ mod tests {
         Object::from_json("RingGroup", object).unwrap().unwrap()
     }
 
-    /// The status of `Programmed` that is told of it while a write is under way.
+    /// The new status of `Programmed` while a write is under way; `None` if no condition changes.
     fn programmed(object: &Object, problems: &[&Problem]) -> Option<String> {
         let key = object.key();
-        let seen = Observed {
+        let observed = Observed {
             problems: HashMap::from([(&key, problems.to_vec())]),
             stored: true,
             set_back: false,
@@ -468,19 +478,19 @@ mod tests {
             lag: &|_| None,
         };
         let mut rows = RowProgress { unstored: HashSet::from([key.clone()]), ..RowProgress::default() };
-        let fresh = judge(&key, object, &seen, &mut rows, None);
-        Some(find(fresh.as_deref()?, PROGRAMMED)?.status.clone())
+        let updated = updated_conditions(&key, object, &observed, &mut rows, None);
+        Some(find(updated.as_deref()?, PROGRAMMED)?.status.clone())
     }
 
     #[test]
     fn what_was_left_out_is_not_in_there_before_it_is_written() {
-        let key = told("False").key();
+        let key = ring_group("False").key();
         let missing = Problem::degraded(key, "spec.members[0]", Reason::RefNotFound, "nobody".to_owned());
-        // Without a member that does not exist it is in there, and stays so.
-        assert_eq!(programmed(&told("False"), &[&missing]).as_deref(), Some("True"));
-        // The member is there now, and about to be written.
-        assert_eq!(programmed(&told("False"), &[]).as_deref(), Some("Unknown"));
-        // Nothing was wrong with it: what is written is about something else.
-        assert_eq!(programmed(&told("True"), &[]), None);
+        // Stored without the missing member: stays programmed.
+        assert_eq!(programmed(&ring_group("False"), &[&missing]).as_deref(), Some("True"));
+        // The member exists now, and its write is pending.
+        assert_eq!(programmed(&ring_group("False"), &[]).as_deref(), Some("Unknown"));
+        // It had no problem: the pending write concerns another resource.
+        assert_eq!(programmed(&ring_group("True"), &[]), None);
     }
 }

@@ -1,5 +1,4 @@
-//! What the loop asks of the mode it runs in. On a cluster: finalizers, Secrets, statuses and
-//! events on the API server; standalone asks nothing.
+//! Interface of the loop to the API server: finalizers, Secrets, statuses and events. Standalone has none.
 
 use std::sync::Arc;
 
@@ -11,15 +10,15 @@ use crate::resources::{Extension, Tenant};
 use crate::source::{Change, Object, ObjectKey};
 use crate::store::Removed;
 
-/// Why the outside did not do what it was asked: the API server's word.
+/// Why a request to the API server failed.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("the API server: {0}")]
 pub struct SinkError(pub String);
 
-/// A status to be written.
+/// A status to write.
 #[derive(Clone, Debug, PartialEq)]
 pub enum NewStatus {
-    /// Of every kind that has nothing else.
+    /// Of a kind whose status has only conditions.
     Conditions(Vec<Condition>),
     /// Of a Tenant.
     Tenant(TenantStatus),
@@ -28,8 +27,8 @@ pub enum NewStatus {
 }
 
 impl NewStatus {
-    /// Whether an object has it. Times are not compared: they lose their fractions on the way.
-    pub fn is_of(&self, object: &Object) -> bool {
+    /// Whether an object has this status. Times are not compared: the API server drops fractions of seconds.
+    pub fn matches(&self, object: &Object) -> bool {
         match (self, object) {
             (Self::Tenant(status), Object::Tenant(tenant)) => tenant.status.as_ref().is_some_and(|held| {
                 let rest = TenantStatus { conditions: status.conditions.clone(), ..held.clone() };
@@ -44,8 +43,8 @@ impl NewStatus {
         }
     }
 
-    /// Puts it into an object.
-    pub fn put_into(&self, object: &mut Object) {
+    /// Sets the status on an object.
+    pub fn apply_to(&self, object: &mut Object) {
         match (self, object) {
             (Self::Tenant(status), Object::Tenant(tenant)) => {
                 Arc::make_mut(tenant).status = Some(status.clone())
@@ -65,18 +64,18 @@ fn same(one: &[Condition], other: &[Condition]) -> bool {
     one.len() == other.len() && one.iter().zip(other).all(same)
 }
 
-/// Something a person should know.
+/// An event for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Note {
-    /// True for what somebody should put right.
+    /// Whether a person should act.
     pub warning: bool,
-    /// In one word.
+    /// Reason, one word in CamelCase.
     pub reason: String,
-    /// For people.
+    /// Message for people.
     pub text: String,
 }
 
-/// The mode's side of the loop.
+/// Writes to the API server what the loop asks for.
 pub trait ResourceSink: Send + Sync {
     /// Adds the finalizer to a Tenant, so that its data is retained or dropped before it is deleted.
     /// Called before anything of the tenant is stored, and only for a tenant that won its claims.

@@ -1,5 +1,5 @@
-//! After Postgres was set back to an older state, by a restored backup or a failover: switches hold what is
-//! later than that, and keep it until what is stored was compared and written past it.
+//! Recovery after Postgres was set back to an older state, by a restored backup or a failover. Switches hold
+//! later revisions, and keep them until every tenant is written with a revision past those.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -12,13 +12,13 @@ use super::jobs::Job;
 use crate::compile::claims::tenant_id;
 use crate::source::TenantKey;
 use crate::source::index::key_of;
-use crate::status::acks::MOST_AHEAD;
+use crate::status::acks::MAX_AHEAD;
 
-/// Pause before it is tried again to say that tenants are gone.
-const RETRY: Duration = Duration::from_secs(1);
+/// Pause before tenants are reported as removed again, after a failure.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Reconciler {
-    /// Has it said of everything that it is not known to be stored.
+    /// Schedules every status: no resource is known to be stored.
     pub(super) fn report_set_back(&mut self) {
         let keys: Vec<_> = self.read().world.tenants().filter_map(|tenant| key_of(tenant)).collect();
         for key in keys {
@@ -28,12 +28,12 @@ impl Reconciler {
         self.reports.now(None);
     }
 
-    /// Has a tenant written anew when a switch holds a later revision than is stored: the number tells that
-    /// it is another one, and not what it has.
+    /// Schedules a write of a tenant if a switch holds a later revision than is stored: its rows are of the time
+    /// before the set-back. The write gets a revision past that.
     pub(super) fn catch_up(&mut self, key: &TenantKey) {
         let Some((tenant, store)) = self.tenants.get(key).zip(self.store.as_ref()) else { return };
         let Some(id) = tenant.id.filter(|_| tenant.stored.is_some()) else { return };
-        // What was just written may be reported before it is known here.
+        // A switch may report a write before its job has ended here.
         if self.busy.contains(&Job::Tenant(key.clone())) {
             return;
         }
@@ -44,7 +44,7 @@ impl Reconciler {
         }
     }
 
-    /// The same for the platform.
+    /// The same as [`Self::catch_up`], for the platform.
     pub(super) fn catch_up_platform(&mut self) {
         let Some(store) = self.store.as_ref().filter(|_| self.platform.stored.is_some()) else { return };
         let stored = self.platform.rows.revision;
@@ -63,33 +63,35 @@ impl Reconciler {
         }
     }
 
-    /// Tells switches that tenants are gone which they hold and nobody knows: once everything is stored,
-    /// so that none is on its way.
+    /// Tells switches to drop tenants that they hold and that do not exist. Waits until everything is stored, so
+    /// that no such tenant is about to be written.
     pub(super) fn remove_strays(&mut self) {
-        let Some(store) = self.store.clone().filter(|_| self.strays && self.swept && self.is_stored()) else {
+        let Some(store) =
+            self.store.clone().filter(|_| self.has_strays && self.sweep_done && self.is_stored())
+        else {
             return;
         };
-        let known = self.read();
-        // One that cannot be read has an identity that nobody knows.
-        if known.world.unreadable_tenants().next().is_some() {
+        let state = self.read();
+        // The id of an unreadable tenant is unknown, and may be one of these.
+        if state.world.unreadable_tenants().next().is_some() {
             return;
         }
-        // One that is refused is there, and stays as it is.
-        let there: BTreeSet<_> = known.world.tenants().filter_map(|tenant| tenant_id(tenant)).collect();
-        drop(known);
-        self.strays = false;
+        // A refused tenant exists, and keeps its rows.
+        let live: BTreeSet<_> = state.world.tenants().filter_map(|tenant| tenant_id(tenant)).collect();
+        drop(state);
+        self.has_strays = false;
         let mut strays = self.acks.tenants();
         strays.retain(|id, held| {
-            !self.by_id.contains_key(id) && !there.contains(id) && (0..=MOST_AHEAD).contains(held)
+            !self.by_id.contains_key(id) && !live.contains(id) && (0..=MAX_AHEAD).contains(held)
         });
         if strays.is_empty() {
             return;
         }
         let strays: Vec<_> = strays.into_iter().collect();
-        self.removing_strays = Some(AbortOnDropHandle::new(tokio::spawn(async move {
+        self.stray_removal = Some(AbortOnDropHandle::new(tokio::spawn(async move {
             while let Err(cause) = store.remove_unknown(&strays).await {
                 warn!(category = cause.category(), %cause, "switches could not be told which tenants are gone");
-                tokio::time::sleep(RETRY).await;
+                tokio::time::sleep(RETRY_INTERVAL).await;
             }
             info!(tenants = strays.len(), "switches were told which tenants are gone");
         })));

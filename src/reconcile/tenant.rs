@@ -1,4 +1,4 @@
-//! What the loop remembers of the platform and of each tenant.
+//! State of the loop for the platform and for each tenant.
 
 use crate::resources::Kind;
 use std::collections::{HashMap, HashSet};
@@ -15,77 +15,77 @@ use crate::plan::{PlatformPlan, TenantRow};
 use crate::resources;
 use crate::source::ObjectKey;
 
-/// The platform's rows in the store.
+/// The platform, as the loop knows it from the store.
 #[derive(Default)]
 pub struct Platform {
     pub stored: Option<PlatformPlan>,
-    /// Whether it was looked up what was in force before this process led.
+    /// Whether the rows in force were read since this process leads.
     pub looked_up: bool,
     pub rows: RowProgress,
 }
 
-/// A tenant in the store.
+/// A tenant, as the loop knows it from the store.
 #[derive(Default)]
 pub struct Tenant {
     pub id: Option<Uuid>,
     pub owner_uid: String,
-    /// Its own row as stored. The rows of its children are the store's to compare: they would be held
-    /// twice.
+    /// The tenant's own row as stored. The store compares the rows of its resources: held here too, they would
+    /// take memory twice.
     pub stored: Option<TenantRow>,
-    /// Whether it was compiled yet: before that nothing is known of it.
-    pub judged: bool,
-    /// Found by the last compile.
+    /// Whether the tenant was compiled: before that, its problems are unknown.
+    pub was_compiled: bool,
+    /// Problems of the last compile.
     pub problems: ProblemSet,
     pub rows: RowProgress,
-    /// Whether what is stored of it has to stay as it is.
-    pub kept: bool,
-    /// What is in force of resources that have a problem.
-    pub before: LastGoodRows,
-    /// Of which resources something stays as it was before; none where that was not found out, and nothing
-    /// is written.
+    /// Whether the stored rows stay as they are, because an object cannot be read.
+    pub held: bool,
+    /// Rows in force of resources that have a problem.
+    pub last_good: LastGoodRows,
+    /// Resources whose last good rows or fields stay in force; `None` while that is unknown and nothing is
+    /// written.
     pub stays: Option<HashMap<ObjectKey, KeptPart>>,
 }
 
 impl Tenant {
-    /// Takes in what a compile found: what had a problem that is gone is to be stored, too. What stays as
-    /// it was before is none where nothing is written.
-    pub fn compiled(&mut self, problems: Vec<Problem>, kept: Option<Vec<LastGoodRow>>) {
-        (self.judged, self.kept) = (true, false);
+    /// Records a compile. Resources whose problem is gone count as changed: their rows are written again.
+    /// `kept` is `None` where nothing is written.
+    pub fn record_compile(&mut self, problems: Vec<Problem>, kept: Option<Vec<LastGoodRow>>) {
+        (self.was_compiled, self.held) = (true, false);
         self.rows.changed.extend(self.problems.replace(problems));
-        self.rows.compiled();
+        self.rows.record_compile();
         let stays = kept.map(|kept| kept.into_iter().map(|kept| (kept.resource, kept.part)));
         let stays: Option<HashMap<_, _>> = stays.map(Iterator::collect);
         let before = self.stays.as_ref();
-        // Of one that is refused as a whole that is said once.
+        // A refused Tenant keeps the rows of all its resources: only the Tenant is logged.
         let is_refused = self.is_refused();
-        let told = stays.iter().flatten().filter(|(key, _)| !is_refused || key.kind == Kind::Tenant);
-        for (resource, stays) in told {
+        let logged = stays.iter().flatten().filter(|(key, _)| !is_refused || key.kind == Kind::Tenant);
+        for (resource, stays) in logged {
             if before.is_none_or(|before| before.get(resource) != Some(stays)) {
-                tell(resource, stays);
+                log_last_good(resource, stays);
             }
         }
         self.stays = stays;
     }
 
-    /// Whether it was refused as a whole, so that of it only what was in force before is.
+    /// Whether the Tenant itself is refused, so that only its last good rows are in force.
     pub fn is_refused(&self) -> bool {
         is_refused(&self.problems)
     }
 
-    /// Takes in why what is stored of it has to stay as it is.
-    pub fn keep(&mut self, why: Problem) {
-        self.compiled(vec![why], None);
-        self.kept = true;
+    /// Keeps the stored rows as they are, because of a problem.
+    pub fn hold(&mut self, why: Problem) {
+        self.record_compile(vec![why], None);
+        self.held = true;
     }
 }
 
-/// Whether a tenant with these problems is refused as a whole.
+/// Whether one of a tenant's problems refuses the Tenant itself.
 pub fn is_refused(problems: &[Problem]) -> bool {
     problems.iter().any(|problem| problem.resource.kind == Kind::Tenant && problem.effect == Effect::Refused)
 }
 
-/// Logs that something stays in force as it was before.
-pub fn tell(resource: &ObjectKey, stays: &KeptPart) {
+/// Logs that the last good state of a resource stays in force.
+pub fn log_last_good(resource: &ObjectKey, stays: &KeptPart) {
     match stays {
         KeptPart::Whole(generation) => {
             warn!(%resource, generation, "it is refused, and what was in force before stays in force");
@@ -96,44 +96,44 @@ pub fn tell(resource: &ObjectKey, stays: &KeptPart) {
     }
 }
 
-/// How far rows are.
+/// Progress of rows from the last compile to the switches.
 #[derive(Default)]
 pub struct RowProgress {
-    /// The revision that is stored.
+    /// The stored revision.
     pub revision: i64,
-    /// What the last write failed with.
+    /// Category of the error that the last write failed with.
     pub failed: Option<&'static str>,
-    /// What differs from what the last compile saw, resources and Secrets that they name; and what had
-    /// a problem that is gone because something else changed.
+    /// Resources and referenced Secrets that changed since the last compile, and resources whose problem is
+    /// gone because another object changed.
     pub changed: HashSet<ObjectKey>,
-    /// The same, of what was compiled since and is not stored yet.
+    /// The same, compiled but not stored yet.
     pub unstored: HashSet<ObjectKey>,
-    /// Resources whose rows changed: the revision switches must have to serve them. What every
-    /// switch has is not in here.
-    pub since: HashMap<ObjectKey, i64>,
-    /// When the first of them changed.
-    pub applying: Option<Instant>,
+    /// Revision that a switch must hold to serve a resource whose rows changed. An entry is removed when every
+    /// switch holds it.
+    pub required_revisions: HashMap<ObjectKey, i64>,
+    /// When the first of these rows changed.
+    pub applying_since: Option<Instant>,
 }
 
 impl RowProgress {
-    /// Takes in that everything was compiled as it is now.
-    pub fn compiled(&mut self) {
+    /// Records a compile: all changes are compiled.
+    pub fn record_compile(&mut self) {
         self.unstored.extend(std::mem::take(&mut self.changed));
     }
 
-    /// Takes in that a write succeeded: which rows it changed.
-    pub fn written(&mut self, revision: i64, changed: impl Iterator<Item = ObjectKey>) {
+    /// Records a successful write: its revision, and the resources whose rows changed.
+    pub fn record_write(&mut self, revision: i64, changed: impl Iterator<Item = ObjectKey>) {
         self.revision = revision;
         self.failed = None;
         self.unstored.clear();
-        self.since.extend(changed.map(|key| (key, revision)));
-        if !self.since.is_empty() {
-            self.applying.get_or_insert_with(Instant::now);
+        self.required_revisions.extend(changed.map(|key| (key, revision)));
+        if !self.required_revisions.is_empty() {
+            self.applying_since.get_or_insert_with(Instant::now);
         }
     }
 }
 
-/// A Tenant on its way out.
+/// A Tenant that is being deleted.
 pub struct Deleting {
     pub tenant: Arc<resources::Tenant>,
     /// When its deletion was first seen.

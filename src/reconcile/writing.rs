@@ -1,4 +1,4 @@
-//! A tenant's plan on its way into the store, with the resources that its rows were compiled from.
+//! Writes a tenant's plan to the store, with the origin of each row.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -15,7 +15,8 @@ use crate::resources;
 use crate::source::TenantSnapshot;
 use crate::store::{Store, Written};
 
-/// Rows that stay as a whole, by table and name: they were compiled from what their resource was before.
+/// Rows whose last good version stays in force as a whole, by table and name. Their origin is an earlier
+/// generation of their resource.
 pub(super) struct WholeRows(HashSet<(String, String)>);
 
 impl WholeRows {
@@ -25,23 +26,27 @@ impl WholeRows {
         Self(rows.map(|(table, name)| (table.to_owned(), name)).collect())
     }
 
-    /// What a row was compiled from, which is its resource as it is now; none for one that stays.
+    /// The origin of a row, `now`; `None` for a row that keeps its stored origin.
     pub fn origin(&self, table: &str, name: &str, now: Option<Origin>) -> Option<Origin> {
         let stays = !self.0.is_empty() && self.0.contains(&(table.to_owned(), name.to_owned()));
         now.filter(|_| !stays)
     }
 }
 
+/// Adds the finalizer, writes the plan, and claims the media directory, in this order.
+///
+/// # Errors
+/// The first of these steps that fails. The later ones are not tried.
 pub(super) async fn write(
     store: &Store,
     media: Option<PathBuf>,
-    outside: Option<Arc<dyn ResourceSink>>,
+    sink: Option<Arc<dyn ResourceSink>>,
     tenant: Arc<resources::Tenant>,
     plan: &TenantPlan,
     (snapshot, whole): (&TenantSnapshot, &WholeRows),
 ) -> Result<Written, WorkError> {
-    if let Some(outside) = outside {
-        outside.add_finalizer(tenant).await?;
+    if let Some(sink) = sink {
+        sink.add_finalizer(tenant).await?;
     }
     let origin = |table: &str, name: &str| whole.origin(table, name, snapshot.origin(table, name));
     let written = store.write_tenant_of(plan, &origin).await?;

@@ -1,4 +1,4 @@
-//! What the switches hold and what was found on them, as they report it.
+//! The switches' reports: the revisions that they hold, and the findings of their sidecars.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,31 +7,31 @@ use uuid::Uuid;
 pub use crate::plan::report::{Ack, LATE_AFTER, SILENT_AFTER, SwitchInfo, SwitchState};
 use crate::plan::report::{GatewayState, NotApplied, SwitchReport};
 
-/// So many revisions more than are stored may a switch hold. One that says more is broken, and not believed:
-/// there would be no numbers left.
-pub const MOST_AHEAD: i64 = 1 << 32;
+/// Most revisions that a switch may hold past the stored one. A report beyond that is broken and ignored: a
+/// write past it could exhaust the numbers.
+pub const MAX_AHEAD: i64 = 1 << 32;
 
-/// How far the switches that count are with a revision.
+/// How many of the counted switches hold a revision.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lag {
-    /// Switches that report, and have a FreeSWITCH.
+    /// Number of counted switches: those that report and have a FreeSWITCH.
     pub reporting: usize,
-    /// Those of them that have it.
+    /// Number of those that hold the revision.
     pub have: usize,
-    /// Names of those that lack it.
+    /// Names of those that lack the revision.
     pub missing: Vec<String>,
 }
 
-/// Whose answers may have changed.
+/// Whose statuses a report may change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Concerned {
-    /// Everybody's.
+    /// All statuses.
     All,
-    /// Those of the platform, of some tenants, or of none.
+    /// Those of the platform and of some tenants; perhaps none.
     Some {
-        /// The platform's.
+        /// Whether the platform's may change.
         platform: bool,
-        /// These tenants'.
+        /// Tenants whose statuses may change.
         tenants: Vec<Uuid>,
     },
 }
@@ -40,18 +40,18 @@ impl Concerned {
     const NONE: Self = Self::Some { platform: false, tenants: Vec::new() };
 }
 
-/// What every switch that reports holds. One that falls silent, or whose FreeSWITCH does, holds up
-/// nobody: it is named on its own object.
+/// The last report of each switch. A switch that falls silent, or whose FreeSWITCH is absent, delays no
+/// resource: only its own Switch object shows that.
 #[derive(Debug, Default)]
 pub struct AckTable {
     reporting: BTreeMap<String, SwitchState>,
-    heard: bool,
+    synced: bool,
 }
 
 impl AckTable {
-    /// Takes a report in.
-    pub fn take(&mut self, ack: Ack) -> Concerned {
-        self.heard = true;
+    /// Records a report; returns whose statuses it may change.
+    pub fn record(&mut self, ack: Ack) -> Concerned {
+        self.synced = true;
         match ack {
             Ack::Reset { reporting, silent: _ } => {
                 self.reporting = reporting.into_iter().map(|(info, state)| (info.name, state)).collect();
@@ -59,31 +59,31 @@ impl AckTable {
             }
             Ack::Appeared(info, state) => match self.reporting.insert(info.name, state.clone()) {
                 Some(before) => differing(&before, &state),
-                None => Concerned::All, // there is one more
+                None => Concerned::All, // one more switch counts
             },
             Ack::Revisions { switch, platform, tenants } => {
                 let Some(state) = self.reporting.get_mut(&switch) else { return Concerned::NONE };
                 let platform = platform.unwrap_or(state.platform);
-                let moved = std::mem::replace(&mut state.platform, platform) != platform;
-                let mut put = |(id, revision): &(Uuid, Option<i64>)| match revision {
+                let platform_changed = std::mem::replace(&mut state.platform, platform) != platform;
+                let mut apply = |(id, revision): &(Uuid, Option<i64>)| match revision {
                     Some(revision) => state.tenants.insert(*id, *revision) != Some(*revision),
                     None => state.tenants.remove(id).is_some(),
                 };
-                let changed = tenants.into_iter().filter(|news| put(news)).map(|(id, _)| id).collect();
-                Concerned::Some { platform: moved, tenants: changed }
+                let changed = tenants.into_iter().filter(|update| apply(update)).map(|(id, _)| id).collect();
+                Concerned::Some { platform: platform_changed, tenants: changed }
             }
             Ack::Found { switch, findings } => {
                 let Some(state) = self.reporting.get_mut(&switch) else { return Concerned::NONE };
                 let before = std::mem::replace(&mut state.findings, findings);
                 if before.absent != state.findings.absent {
-                    return Concerned::All; // there is one less, or one more
+                    return Concerned::All; // one switch less counts, or one more
                 }
                 Concerned::Some {
                     platform: platform_differs(&before, &state.findings),
                     tenants: problems_differ(&before, &state.findings).into_iter().collect(),
                 }
             }
-            Ack::Late(_) => Concerned::NONE, // it counts as it was
+            Ack::Late(_) => Concerned::NONE, // a late switch still counts
             Ack::Silent(name) | Ack::Gone(name) => match self.reporting.remove(&name) {
                 Some(_) => Concerned::All,
                 None => Concerned::NONE,
@@ -91,35 +91,35 @@ impl AckTable {
         }
     }
 
-    /// Whether anything was heard yet. Before that, nobody knows that no switch reports.
-    pub fn heard(&self) -> bool {
-        self.heard
+    /// Whether the first report was recorded. Before that, it is unknown whether any switch reports.
+    pub fn is_synced(&self) -> bool {
+        self.synced
     }
 
-    /// Those that count: all whose FreeSWITCH is there; where none is, all, so that what was live
-    /// stays so and what is new is not.
+    /// The counted switches: those whose FreeSWITCH is reachable. If none is, all count, so that live resources
+    /// stay live and new ones do not become live.
     fn counting(&self) -> impl Iterator<Item = (&str, &SwitchState)> {
-        let nowhere = self.reporting.values().all(|state| state.findings.absent);
-        let counts = move |state: &SwitchState| nowhere || !state.findings.absent;
+        let all_absent = self.reporting.values().all(|state| state.findings.absent);
+        let counts = move |state: &SwitchState| all_absent || !state.findings.absent;
         let counting = self.reporting.iter().filter(move |(_, state)| counts(state));
         counting.map(|(name, state)| (name.as_str(), state))
     }
 
-    /// What switches could not apply of a tenant: their names, and what they say.
+    /// Problems of a tenant that switches could not apply: the switch's name and its message.
     pub fn refusals(&self, tenant: Uuid) -> Vec<(&str, &str)> {
         self.counting()
             .filter_map(|(name, state)| Some((name, state.findings.problems.get(&tenant)?.as_str())))
             .collect()
     }
 
-    /// What of a resource of the platform (`SipProfile/name`, `Trunk/namespace/name`) switches do not
-    /// have as it should be: their names, and why.
-    pub fn held(&self, resource: &str) -> Vec<(&str, &NotApplied)> {
+    /// Switches that have not applied a resource of the platform (`SipProfile/name`, `Trunk/namespace/name`), each
+    /// with the reason.
+    pub fn not_applied(&self, resource: &str) -> Vec<(&str, &NotApplied)> {
         self.counting().filter_map(|(name, state)| Some((name, state.findings.held.get(resource)?))).collect()
     }
 
-    /// What each switch that is asked says of a trunk's gateways: nothing while it cannot be asked, or
-    /// does not have the trunk.
+    /// The states of a trunk's gateways on each switch with an event socket: empty while the socket is
+    /// disconnected, or if the switch lacks the trunk.
     pub fn gateways(&self, trunk: &str) -> BTreeMap<&str, &[GatewayState]> {
         let asked = self.reporting.iter().filter(|(_, state)| state.findings.connected.is_some());
         asked
@@ -131,29 +131,28 @@ impl AckTable {
             .collect()
     }
 
-    /// How far a tenant's revision is, when `stored` is the last there is: a switch that holds a later one
-    /// holds something else, of before the database was set back.
+    /// How many switches hold a tenant's revision, where `stored` is the last one. A switch with a later
+    /// revision does not count as holding it: that one is of the time before Postgres was set back.
     pub fn lagging(&self, tenant: Uuid, revision: i64, stored: i64) -> Lag {
         self.lag(|state| state.tenants.get(&tenant).is_some_and(|held| (revision..=stored).contains(held)))
     }
 
-    /// How far a revision of the platform is.
+    /// The same as [`Self::lagging`], for the platform.
     pub fn platform_lagging(&self, revision: i64, stored: i64) -> Lag {
         self.lag(|state| (revision..=stored).contains(&state.platform))
     }
 
-    /// The highest revision of a tenant that a switch holds past the one that is stored; of the platform for
-    /// none.
+    /// The highest revision past the stored one that a switch holds, of a tenant or (`None`) of the platform.
     pub fn ahead(&self, of: Option<Uuid>, stored: i64) -> Option<i64> {
         let held = |state: &SwitchState| match of {
             Some(tenant) => state.tenants.get(&tenant).copied(),
             None => Some(state.platform),
         };
-        let most = stored.saturating_add(MOST_AHEAD);
+        let most = stored.saturating_add(MAX_AHEAD);
         self.reporting.values().filter_map(held).filter(|held| *held > stored && *held <= most).max()
     }
 
-    /// All tenants that switches hold, each with its highest revision.
+    /// All tenants on switches, each with its highest revision.
     pub fn tenants(&self) -> BTreeMap<Uuid, i64> {
         let mut tenants = BTreeMap::new();
         for (id, revision) in self.reporting.values().flat_map(|state| &state.tenants) {
@@ -176,7 +175,7 @@ impl AckTable {
     }
 }
 
-/// Whose answers differ between two states of one switch.
+/// Whose statuses may change between two states of one switch.
 fn differing(before: &SwitchState, after: &SwitchState) -> Concerned {
     if before.findings.absent != after.findings.absent {
         return Concerned::All;
@@ -195,7 +194,7 @@ fn platform_differs(before: &SwitchReport, after: &SwitchReport) -> bool {
     (before.connected, &before.gateways, &before.held) != (after.connected, &after.gateways, &after.held)
 }
 
-/// Tenants of whom something else cannot be applied than before.
+/// Tenants whose problem on the switch changed.
 fn problems_differ(before: &SwitchReport, after: &SwitchReport) -> BTreeSet<Uuid> {
     let ids = before.problems.keys().chain(after.problems.keys());
     ids.filter(|id| before.problems.get(id) != after.problems.get(id)).copied().collect()
@@ -223,7 +222,7 @@ mod tests {
     fn table(names: &[&str]) -> AckTable {
         let mut table = AckTable::default();
         for name in names {
-            assert_eq!(table.take(Ack::Appeared(info(name), SwitchState::default())), Concerned::All);
+            assert_eq!(table.record(Ack::Appeared(info(name), SwitchState::default())), Concerned::All);
         }
         table
     }
@@ -232,44 +231,44 @@ mod tests {
     fn a_revision_is_everywhere_when_the_last_switch_has_it() {
         assert_eq!(AckTable::default().lagging(TENANT, 1, i64::MAX), Lag::default());
         let mut table = table(&["a", "b"]);
-        assert_eq!(table.take(report("a", 3)), Concerned::Some { platform: false, tenants: vec![TENANT] });
+        assert_eq!(table.record(report("a", 3)), Concerned::Some { platform: false, tenants: vec![TENANT] });
         assert_eq!(
             table.lagging(TENANT, 3, i64::MAX),
             Lag { reporting: 2, have: 1, missing: vec!["b".to_owned()] }
         );
-        table.take(report("b", 4));
+        table.record(report("b", 4));
         assert_eq!(table.lagging(TENANT, 3, i64::MAX).have, 2);
     }
 
     #[test]
     fn a_later_revision_than_there_is_was_another_one() {
         let mut table = table(&["a", "b"]);
-        table.take(report("a", 12));
-        table.take(report("b", 9));
+        table.record(report("a", 12));
+        table.record(report("b", 9));
         assert_eq!(table.lagging(TENANT, 9, 9).missing, ["a"]);
         assert_eq!((table.ahead(Some(TENANT), 11), table.ahead(Some(OTHER), 0)), (Some(12), None));
         assert_eq!(table.ahead(Some(TENANT), 12), None);
         assert_eq!(table.tenants(), [(TENANT, 12)].into());
-        table.take(report("a", 13));
+        table.record(report("a", 13));
         assert_eq!(table.lagging(TENANT, 9, 13).have, 2);
-        // One that is broken is not believed, and hides no other.
+        // A broken report is ignored, and hides no other.
         let broken = SwitchState { tenants: [(TENANT, i64::MAX)].into(), ..SwitchState::default() };
-        table.take(Ack::Appeared(info("z"), broken));
+        table.record(Ack::Appeared(info("z"), broken));
         assert_eq!(table.ahead(Some(TENANT), 11), Some(13));
     }
 
     #[test]
     fn a_silent_switch_holds_up_nobody() {
         let mut table = table(&["a", "b"]);
-        table.take(report("a", 1));
-        assert_eq!(table.take(Ack::Silent("b".to_owned())), Concerned::All);
+        table.record(report("a", 1));
+        assert_eq!(table.record(Ack::Silent("b".to_owned())), Concerned::All);
         assert_eq!(table.lagging(TENANT, 1, i64::MAX), Lag { reporting: 1, have: 1, missing: Vec::new() });
-        assert_eq!(table.take(Ack::Gone("b".to_owned())), Concerned::NONE, "it did not count any more");
-        table.take(Ack::Appeared(info("b"), SwitchState::default()));
+        assert_eq!(table.record(Ack::Gone("b".to_owned())), Concerned::NONE, "it did not count any more");
+        table.record(Ack::Appeared(info("b"), SwitchState::default()));
         assert_eq!(table.lagging(TENANT, 1, i64::MAX).missing, ["b"]);
-        assert_eq!(table.take(Ack::Gone("b".to_owned())), Concerned::All);
+        assert_eq!(table.record(Ack::Gone("b".to_owned())), Concerned::All);
         assert_eq!(table.lagging(TENANT, 1, i64::MAX).reporting, 1);
-        assert_eq!(table.take(report("b", 9)), Concerned::NONE, "of a switch that is not there");
+        assert_eq!(table.record(report("b", 9)), Concerned::NONE, "of a switch that is not there");
         assert_eq!(table.lagging(TENANT, 1, i64::MAX).reporting, 1);
     }
 
@@ -277,16 +276,16 @@ mod tests {
     fn all_that_was_known_is_replaced_at_once() {
         let mut table = table(&["a", "gone"]);
         let reporting = vec![(info("b"), holding(2, &[(TENANT, 7)]))];
-        assert_eq!(table.take(Ack::Reset { reporting, silent: vec![info("a")] }), Concerned::All);
+        assert_eq!(table.record(Ack::Reset { reporting, silent: vec![info("a")] }), Concerned::All);
         assert_eq!(table.lagging(TENANT, 7, i64::MAX), Lag { reporting: 1, have: 1, missing: Vec::new() });
     }
 
     #[test]
     fn a_tenant_that_is_no_longer_held_is_not_there() {
         let mut table = table(&["a"]);
-        table.take(report("a", 5));
+        table.record(report("a", 5));
         let ack = Ack::Revisions { switch: "a".to_owned(), platform: Some(2), tenants: vec![(TENANT, None)] };
-        assert_eq!(table.take(ack), Concerned::Some { platform: true, tenants: vec![TENANT] });
+        assert_eq!(table.record(ack), Concerned::Some { platform: true, tenants: vec![TENANT] });
         assert_eq!(
             (table.lagging(TENANT, 1, i64::MAX).have, table.platform_lagging(2, i64::MAX).have),
             (0, 1)
@@ -298,13 +297,13 @@ mod tests {
         let mut table = table(&["a"]);
         let state = holding(1, &[(TENANT, 1), (OTHER, 1)]);
         let all = Concerned::Some { platform: true, tenants: vec![TENANT, OTHER] };
-        assert_eq!(table.take(Ack::Appeared(info("a"), state.clone())), all);
-        assert_eq!(table.take(Ack::Appeared(info("a"), state)), Concerned::NONE);
-        assert_eq!(table.take(report("a", 1)), Concerned::NONE);
-        // Heard again with less: only that is concerned.
+        assert_eq!(table.record(Ack::Appeared(info("a"), state.clone())), all);
+        assert_eq!(table.record(Ack::Appeared(info("a"), state)), Concerned::NONE);
+        assert_eq!(table.record(report("a", 1)), Concerned::NONE);
+        // Reports again, without one tenant: only that tenant is concerned.
         let state = holding(1, &[(TENANT, 1)]);
         let one = Concerned::Some { platform: false, tenants: vec![OTHER] };
-        assert_eq!(table.take(Ack::Appeared(info("a"), state)), one);
+        assert_eq!(table.record(Ack::Appeared(info("a"), state)), one);
     }
 
     fn found(switch: &str, findings: SwitchReport) -> Ack {
@@ -319,29 +318,29 @@ mod tests {
             ..SwitchReport::default()
         };
         let tenants = |tenants: &[Uuid]| Concerned::Some { platform: false, tenants: tenants.to_vec() };
-        assert_eq!(table.take(found("a", problem(TENANT, "no"))), tenants(&[TENANT]));
+        assert_eq!(table.record(found("a", problem(TENANT, "no"))), tenants(&[TENANT]));
         assert_eq!(table.refusals(TENANT), [("a", "no")]);
-        assert_eq!(table.take(found("a", problem(TENANT, "no"))), Concerned::NONE, "said twice");
-        assert_eq!(table.take(found("a", problem(OTHER, "no"))), tenants(&[TENANT, OTHER]));
-        assert_eq!(table.take(found("nobody", problem(TENANT, "no"))), Concerned::NONE);
+        assert_eq!(table.record(found("a", problem(TENANT, "no"))), Concerned::NONE, "said twice");
+        assert_eq!(table.record(found("a", problem(OTHER, "no"))), tenants(&[TENANT, OTHER]));
+        assert_eq!(table.record(found("nobody", problem(TENANT, "no"))), Concerned::NONE);
         let state = SwitchState { findings: problem(TENANT, "still"), ..SwitchState::default() };
-        assert_eq!(table.take(Ack::Appeared(info("a"), state)), tenants(&[TENANT, OTHER]), "heard again");
+        assert_eq!(table.record(Ack::Appeared(info("a"), state)), tenants(&[TENANT, OTHER]), "heard again");
 
         let registered = GatewayState { state: "REGED".to_owned(), up: true };
         let mut findings = SwitchReport { connected: Some(true), ..SwitchReport::default() };
         findings.gateways.insert("carriers/one".to_owned(), vec![registered.clone()]);
         let platform = Concerned::Some { platform: true, tenants: Vec::new() };
-        assert_eq!(table.take(found("b", findings.clone())), platform);
+        assert_eq!(table.record(found("b", findings.clone())), platform);
         let gateways = table.gateways("carriers/one");
         assert_eq!(gateways, [("b", &[registered][..])].into(), "a is not asked");
         let waits = NotApplied { waits: true, why: "it has calls".to_owned() };
         findings.held.insert("SipProfile/phones".to_owned(), waits.clone());
-        assert_eq!(table.take(found("b", findings.clone())), platform);
-        assert_eq!(table.held("SipProfile/phones"), [("b", &waits)]);
-        assert!(table.held("SipProfile/trunks").is_empty());
-        // What a switch that cannot be asked said before is not known to be true.
+        assert_eq!(table.record(found("b", findings.clone())), platform);
+        assert_eq!(table.not_applied("SipProfile/phones"), [("b", &waits)]);
+        assert!(table.not_applied("SipProfile/trunks").is_empty());
+        // The previous report of a disconnected switch may be out of date.
         findings.connected = Some(false);
-        assert_eq!(table.take(found("b", findings)), platform);
+        assert_eq!(table.record(found("b", findings)), platform);
         assert_eq!(table.gateways("carriers/one"), [("b", &[][..])].into());
     }
 
@@ -350,18 +349,18 @@ mod tests {
         let mut table = table(&["a", "b"]);
         let absent =
             |absent: bool| SwitchReport { connected: Some(!absent), absent, ..SwitchReport::default() };
-        table.take(report("a", 2));
-        table.take(report("b", 1));
+        table.record(report("a", 2));
+        table.record(report("b", 1));
         assert_eq!(table.lagging(TENANT, 2, i64::MAX).missing, ["b"]);
-        assert_eq!(table.take(found("b", absent(true))), Concerned::All);
+        assert_eq!(table.record(found("b", absent(true))), Concerned::All);
         assert_eq!(table.lagging(TENANT, 2, i64::MAX), Lag { reporting: 1, have: 1, missing: Vec::new() });
-        assert_eq!(table.take(found("a", absent(true))), Concerned::All);
+        assert_eq!(table.record(found("a", absent(true))), Concerned::All);
         assert_eq!(
             table.lagging(TENANT, 2, i64::MAX),
             Lag { reporting: 2, have: 1, missing: vec!["b".to_owned()] }
         );
         let state = SwitchState { findings: absent(false), ..holding(0, &[(TENANT, 1)]) };
-        assert_eq!(table.take(Ack::Appeared(info("b"), state)), Concerned::All);
+        assert_eq!(table.record(Ack::Appeared(info("b"), state)), Concerned::All);
         assert_eq!(
             table.lagging(TENANT, 2, i64::MAX),
             Lag { reporting: 1, have: 0, missing: vec!["b".to_owned()] }
@@ -371,8 +370,8 @@ mod tests {
     #[test]
     fn a_switch_that_is_late_still_counts() {
         let mut table = table(&["a"]);
-        table.take(report("a", 1));
-        assert_eq!(table.take(Ack::Late("a".to_owned())), Concerned::NONE);
+        table.record(report("a", 1));
+        assert_eq!(table.record(Ack::Late("a".to_owned())), Concerned::NONE);
         assert_eq!(table.lagging(TENANT, 2, i64::MAX).missing, ["a"]);
     }
 }

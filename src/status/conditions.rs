@@ -1,4 +1,4 @@
-//! The conditions of one resource, from what each stage knows of it.
+//! The conditions of one resource, from its problems, the store and the switches' reports.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -9,81 +9,81 @@ use super::reason::{
 };
 use crate::compile::{Effect, Problem};
 
-/// Most problems a message tells; it says how many more there are.
-const MOST_PROBLEMS: usize = 3;
-/// Most bytes of a message.
+/// Most problems that a message lists; it counts the others.
+const MAX_PROBLEMS: usize = 3;
+/// Length limit of a message, in bytes.
 const MAX_MESSAGE: usize = 1000;
 
-/// What is known of a resource.
+/// State of a resource that its conditions are computed from.
 #[derive(Clone, Debug)]
 pub struct Facts<'a> {
-    /// What is wrong with it, or what it waits for.
+    /// Its problems, including those that only make it wait.
     pub problems: &'a [&'a Problem],
-    /// What the store says.
+    /// Whether it is stored.
     pub programmed: Programmed,
-    /// What the switches say.
+    /// Whether switches have it.
     pub live: Live,
-    /// What stays in force as it was before, of what is not accepted.
+    /// The part that is not accepted, and stays in force in its last good state.
     pub stays: LastGood<'a>,
-    /// Why the deletion of it does not end.
+    /// Why its deletion is blocked.
     pub blocked: Option<&'a str>,
 }
 
 /// Whether a resource is in Postgres as its spec says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Programmed {
-    /// It is.
+    /// Stored as its spec says.
     Stored,
-    /// Not yet.
+    /// Not written yet.
     Pending,
-    /// Postgres was set back to an older state, and is compared with what should be in it.
+    /// Postgres was set back to an older state, and is being compared with the specs.
     SetBack,
-    /// Writing failed, with the category of the error, and is tried again.
+    /// The write failed, with this category of error, and is retried.
     Failed(&'static str),
 }
 
-/// What stays in force of a resource as it was before it had a problem.
+/// The part of a resource that stays in force in its last good state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LastGood<'a> {
     /// Nothing.
     Nothing,
-    /// All of it, compiled from a generation of its spec where that is known.
+    /// The whole resource, compiled from this generation of its spec if that is known.
     Whole(Option<i64>),
     /// The parts at these fields.
     Fields(&'a [String]),
-    /// Whatever is stored: nothing is written at present.
+    /// The stored rows, whichever they are: nothing is written at present.
     AsBefore,
 }
 
-/// Whether switches have it.
+/// Whether switches have a resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Live {
-    /// All that report.
+    /// Every switch that reports has it.
     Everywhere,
-    /// None reports.
+    /// No switch reports.
     NoSwitches,
-    /// Not all. Which, once it takes long enough to be worth telling.
+    /// Some switches lack it. Names them once it takes long.
     Applying(Option<String>),
-    /// A switch could not apply it, and says why.
+    /// A switch could not apply it, for this reason.
     Refused(String),
-    /// A switch waits before it takes it up, and says for what.
+    /// A switch postpones it, for this reason.
     Waits(String),
-    /// What was found before stays.
+    /// Unchanged since the previous conditions.
     AsBefore,
 }
 
-/// The conditions that follow, when they differ from those there are by more than time; `None` when
-/// there is nothing to write. What did not change keeps its time.
+/// The conditions of a resource; `None` if they equal `before`. A condition whose status is unchanged keeps its
+/// transition time.
 pub fn conditions(
     facts: &Facts<'_>,
     generation: Option<i64>,
     before: &[Condition],
     now: Timestamp,
 ) -> Option<Vec<Condition>> {
-    stamped(find_all(facts, generation, before), generation, before, now)
+    changed_conditions(condition_values(facts, generation, before), generation, before, now)
 }
 
-/// The conditions that every kind has, without the one of a Trunk or a Tenant alone, which comes last.
+/// The conditions that every kind has: all but the last one of a Trunk or a Tenant, which only that kind has.
 pub fn stages(conditions: &[Condition]) -> &[Condition] {
     match conditions.split_last() {
         Some((last, stages)) if [REGISTERED, EMERGENCY_TRUNK_USABLE].contains(&last.type_.as_str()) => stages,
@@ -91,15 +91,15 @@ pub fn stages(conditions: &[Condition]) -> &[Condition] {
     }
 }
 
-/// What was found as conditions, when they differ from those there are by more than time. What did
-/// not change keeps its time.
-pub(super) fn stamped(
-    found: Vec<ConditionValue>,
+/// Conditions with these values; `None` if they equal `before`. A condition whose status is unchanged keeps its
+/// transition time.
+pub(super) fn changed_conditions(
+    values: Vec<ConditionValue>,
     generation: Option<i64>,
     before: &[Condition],
     now: Timestamp,
 ) -> Option<Vec<Condition>> {
-    let after: Vec<Condition> = found
+    let after: Vec<Condition> = values
         .into_iter()
         .map(|ConditionValue { type_, status, reason, message }| {
             let old = find(before, type_).filter(|old| old.status == status);
@@ -116,16 +116,16 @@ pub(super) fn stamped(
     (after != before).then_some(after)
 }
 
-/// A condition as it is found, without a time.
+/// A condition without its transition time and generation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConditionValue {
     /// Its type.
     pub type_: &'static str,
     /// `True`, `False` or `Unknown`.
     pub status: &'static str,
-    /// Why, in one word.
+    /// Reason, one word in CamelCase.
     pub reason: String,
-    /// Why, for people.
+    /// Message for people.
     pub message: String,
 }
 
@@ -139,7 +139,7 @@ impl ConditionValue {
         Self { type_, status, reason: reason.to_owned(), message: message.into() }
     }
 
-    fn again(type_: &'static str, old: &Condition) -> Self {
+    fn unchanged(type_: &'static str, old: &Condition) -> Self {
         let status = match old.status.as_str() {
             "True" => "True",
             "False" => "False",
@@ -149,11 +149,11 @@ impl ConditionValue {
     }
 }
 
-fn find_all(facts: &Facts<'_>, generation: Option<i64>, before: &[Condition]) -> Vec<ConditionValue> {
+fn condition_values(facts: &Facts<'_>, generation: Option<i64>, before: &[Condition]) -> Vec<ConditionValue> {
     let accepted = accepted(facts.problems);
-    let kept_out = facts.problems.iter().any(|problem| problem.effect != Effect::Degraded);
-    let programmed = match kept_out {
-        true => kept_out_of(facts, &accepted, generation, before),
+    let is_kept_out = facts.problems.iter().any(|problem| problem.effect != Effect::Degraded);
+    let programmed = match is_kept_out {
+        true => programmed_if_not_accepted(facts, &accepted, generation, before),
         false => programmed(facts),
     };
     let live = live(facts, programmed.status, before);
@@ -184,19 +184,19 @@ fn accepted(problems: &[&Problem]) -> ConditionValue {
 
 fn message(first: &Problem, problems: &[&Problem]) -> String {
     let others = problems.iter().copied().filter(|problem| *problem != first);
-    let told: Vec<String> = std::iter::once(first)
+    let texts: Vec<String> = std::iter::once(first)
         .chain(others)
-        .take(MOST_PROBLEMS)
+        .take(MAX_PROBLEMS)
         .map(|problem| format!("{}: {}", problem.field, problem.message))
         .collect();
-    let mut text = told.join("; ");
-    if let Some(more) = problems.len().checked_sub(MOST_PROBLEMS).filter(|more| *more > 0) {
+    let mut text = texts.join("; ");
+    if let Some(more) = problems.len().checked_sub(MAX_PROBLEMS).filter(|more| *more > 0) {
         text.push_str(&format!("; and {more} more"));
     }
     cut(text)
 }
 
-/// Cuts a text at a character's end.
+/// Cuts a text to the length limit of a message, at the end of a character.
 pub fn cut(mut text: String) -> String {
     if text.len() > MAX_MESSAGE {
         text.truncate(text.floor_char_boundary(MAX_MESSAGE - '…'.len_utf8()));
@@ -205,34 +205,34 @@ pub fn cut(mut text: String) -> String {
     text
 }
 
-/// What does not stay with the rest: of a row that was narrowed, nobody knows any more how it was before.
-const BUT: &str = "but for what was deleted or taken away since";
+/// Restriction of every last good row: parts that were deleted or revoked since are removed from it for ever.
+const EXCEPT_REMOVED: &str = "but for what was deleted or taken away since";
 
-/// Of a resource that is refused or waits: whether what was in force before stays.
-fn kept_out_of(
+/// The condition `Programmed` of a resource that is refused or waits: whether its last good row stays.
+fn programmed_if_not_accepted(
     facts: &Facts<'_>,
     accepted: &ConditionValue,
     generation: Option<i64>,
     before: &[Condition],
 ) -> ConditionValue {
     let kept = |message: String| ConditionValue::new(PROGRAMMED, "True", LAST_GOOD_KEPT, cut(message));
-    let was = find(before, PROGRAMMED).filter(|was| was.status == "True");
-    match (facts.stays, was) {
+    let previous = find(before, PROGRAMMED).filter(|previous| previous.status == "True");
+    match (facts.stays, previous) {
         (LastGood::Whole(_), _) if facts.programmed != Programmed::Stored => programmed(facts),
         (LastGood::Whole(of), _) => {
             let why = &accepted.message;
             kept(match (of, generation) {
                 (Some(of), Some(now)) if of != now => {
                     let waits = if accepted.status == "Unknown" { "waits" } else { "is refused" };
-                    format!("Generation {of} is in force, {BUT}; generation {now} {waits}: {why}")
+                    format!("Generation {of} is in force, {EXCEPT_REMOVED}; generation {now} {waits}: {why}")
                 }
-                _ => format!("What was in force before stays, {BUT}; what is wrong now: {why}"),
+                _ => format!("What was in force before stays, {EXCEPT_REMOVED}; what is wrong now: {why}"),
             })
         }
-        (LastGood::AsBefore, Some(was)) if was.reason == LAST_GOOD_KEPT => {
-            ConditionValue::again(PROGRAMMED, was)
+        (LastGood::AsBefore, Some(previous)) if previous.reason == LAST_GOOD_KEPT => {
+            ConditionValue::unchanged(PROGRAMMED, previous)
         }
-        (LastGood::AsBefore, Some(_)) => kept(format!("What was in force before stays, {BUT}")),
+        (LastGood::AsBefore, Some(_)) => kept(format!("What was in force before stays, {EXCEPT_REMOVED}")),
         _ => {
             let status = if accepted.status == "Unknown" { "Unknown" } else { "False" };
             ConditionValue::new(PROGRAMMED, status, "NotAccepted", "It is programmed once it is accepted")
@@ -289,7 +289,7 @@ fn live(facts: &Facts<'_>, programmed: &str, before: &[Condition]) -> ConditionV
         Live::Applying(Some(which)) => ConditionValue::new(LIVE, "False", "Applying", cut(which.clone())),
         Live::Refused(why) => ConditionValue::new(LIVE, "False", "SwitchRefused", cut(why.clone())),
         Live::Waits(why) => ConditionValue::new(LIVE, "False", "RestartPending", cut(why.clone())),
-        Live::AsBefore if let Some(old) = find(before, LIVE) => ConditionValue::again(LIVE, old),
+        Live::AsBefore if let Some(old) = find(before, LIVE) => ConditionValue::unchanged(LIVE, old),
         Live::NoSwitches | Live::AsBefore => {
             ConditionValue::new(LIVE, "Unknown", "NoSwitches", "No switch reports")
         }
@@ -300,9 +300,9 @@ fn ready(facts: &Facts<'_>, stages: &[&ConditionValue]) -> ConditionValue {
     if let Some(blocked) = facts.blocked {
         return ConditionValue::new(READY, "False", "CleanupBlocked", cut(blocked.to_owned()));
     }
-    let first = |status| stages.iter().find(|found| found.status == status);
+    let first = |status| stages.iter().find(|value| value.status == status);
     match first("False").or_else(|| first("Unknown")) {
-        Some(found) => ConditionValue::new(READY, found.status, &found.reason, found.message.clone()),
+        Some(value) => ConditionValue::new(READY, value.status, &value.reason, value.message.clone()),
         None => ConditionValue::new(READY, "True", "Ready", "Accepted, programmed and live"),
     }
 }
@@ -327,7 +327,7 @@ mod tests {
         Timestamp::from_second(second).unwrap()
     }
 
-    fn told(conditions: &[Condition]) -> Vec<String> {
+    fn summary(conditions: &[Condition]) -> Vec<String> {
         conditions.iter().map(|c| format!("{}={} {}", c.type_, c.status, c.reason)).collect()
     }
 
@@ -335,7 +335,7 @@ mod tests {
     fn a_good_resource_becomes_ready_in_two_writes_and_then_none() {
         let first = conditions(&facts(&[], Live::Applying(None)), Some(1), &[], at(1)).unwrap();
         assert_eq!(
-            told(&first),
+            summary(&first),
             [
                 "Accepted=True Accepted",
                 "Programmed=True Programmed",
@@ -360,9 +360,9 @@ mod tests {
     #[test]
     fn a_wrong_spec_is_stalled_and_names_the_field() {
         let problem = Problem::refused(key(), "spec.number", Reason::Conflict, "ben has 100");
-        let found = conditions(&facts(&[&problem], Live::Everywhere), Some(1), &[], at(1)).unwrap();
+        let result = conditions(&facts(&[&problem], Live::Everywhere), Some(1), &[], at(1)).unwrap();
         assert_eq!(
-            told(&found),
+            summary(&result),
             [
                 "Accepted=False Conflict",
                 "Programmed=False NotAccepted",
@@ -371,7 +371,7 @@ mod tests {
                 "Stalled=True Conflict"
             ]
         );
-        assert_eq!(find(&found, READY).unwrap().message, "spec.number: ben has 100");
+        assert_eq!(find(&result, READY).unwrap().message, "spec.number: ben has 100");
     }
 
     #[test]
@@ -379,40 +379,40 @@ mod tests {
         let missing = Problem::refused(key(), "spec.tenantRef.name", Reason::RefNotFound, "no Tenant acme");
         let secret = Problem::waiting(key(), "spec.credentials", Reason::CredentialsPending, "no Secret yet");
         for (problem, status) in [(&missing, "False"), (&secret, "Unknown")] {
-            let found = conditions(&facts(&[problem], Live::Everywhere), Some(1), &[], at(1)).unwrap();
-            assert_eq!(find(&found, STALLED), None);
-            assert_eq!(find(&found, READY).unwrap().status, status);
+            let result = conditions(&facts(&[problem], Live::Everywhere), Some(1), &[], at(1)).unwrap();
+            assert_eq!(find(&result, STALLED), None);
+            assert_eq!(find(&result, READY).unwrap().status, status);
         }
     }
 
     #[test]
     fn a_part_that_is_left_out_leaves_the_rest_programmed() {
         let problem = Problem::degraded(key(), "spec.members[1]", Reason::NotAllowed, "not allowed");
-        let found = conditions(&facts(&[&problem], Live::Everywhere), Some(1), &[], at(1)).unwrap();
-        assert!(is_true(&found, PROGRAMMED, Some(1)) && is_true(&found, LIVE, Some(1)));
-        assert!(!is_true(&found, READY, Some(1)));
+        let result = conditions(&facts(&[&problem], Live::Everywhere), Some(1), &[], at(1)).unwrap();
+        assert!(is_true(&result, PROGRAMMED, Some(1)) && is_true(&result, LIVE, Some(1)));
+        assert!(!is_true(&result, READY, Some(1)));
     }
 
     #[test]
     fn what_stays_in_force_is_said_with_its_generation() {
         let problem = Problem::refused(key(), "spec.destination", Reason::RefNotFound, "no Queue q");
-        let told = |stays, before: &[Condition]| {
+        let programmed = |stays, before: &[Condition]| {
             let problems = [&problem];
             let facts = Facts { stays, ..facts(&problems, Live::Everywhere) };
-            let found = conditions(&facts, Some(4), before, at(1)).unwrap();
-            let programmed = find(&found, PROGRAMMED).unwrap();
-            assert_eq!(find(&found, LIVE).unwrap().status, programmed.status.replace("False", "Unknown"));
-            assert_eq!(find(&found, READY).unwrap().reason, "RefNotFound");
+            let result = conditions(&facts, Some(4), before, at(1)).unwrap();
+            let programmed = find(&result, PROGRAMMED).unwrap();
+            assert_eq!(find(&result, LIVE).unwrap().status, programmed.status.replace("False", "Unknown"));
+            assert_eq!(find(&result, READY).unwrap().reason, "RefNotFound");
             (programmed.reason.clone(), programmed.message.clone())
         };
         let kept = "Generation 3 is in force, but for what was deleted or taken away since; generation 4 is refused: spec.destination: no Queue q";
-        assert_eq!(told(LastGood::Whole(Some(3)), &[]), ("LastGoodKept".to_owned(), kept.to_owned()));
-        assert_eq!(told(LastGood::Whole(None), &[]).0, "LastGoodKept");
-        assert_eq!(told(LastGood::Nothing, &[]).0, "NotAccepted");
-        // While nothing is written, what was stored stays; what never was is not.
-        assert_eq!(told(LastGood::AsBefore, &[]).0, "NotAccepted");
+        assert_eq!(programmed(LastGood::Whole(Some(3)), &[]), ("LastGoodKept".to_owned(), kept.to_owned()));
+        assert_eq!(programmed(LastGood::Whole(None), &[]).0, "LastGoodKept");
+        assert_eq!(programmed(LastGood::Nothing, &[]).0, "NotAccepted");
+        // While nothing is written, a stored row stays in force; a resource without one is not programmed.
+        assert_eq!(programmed(LastGood::AsBefore, &[]).0, "NotAccepted");
         let before = conditions(&facts(&[], Live::Everywhere), Some(3), &[], at(1)).unwrap();
-        assert_eq!(told(LastGood::AsBefore, &before).0, "LastGoodKept");
+        assert_eq!(programmed(LastGood::AsBefore, &before).0, "LastGoodKept");
     }
 
     #[test]
@@ -426,7 +426,7 @@ mod tests {
     #[test]
     fn long_messages_are_cut_at_a_character() {
         let problem = Problem::refused(key(), "spec", Reason::InvalidValue, "ä".repeat(5000));
-        let found = conditions(&facts(&[&problem], Live::Everywhere), Some(1), &[], at(1)).unwrap();
-        assert!(found.iter().all(|c| c.message.len() <= MAX_MESSAGE));
+        let result = conditions(&facts(&[&problem], Live::Everywhere), Some(1), &[], at(1)).unwrap();
+        assert!(result.iter().all(|c| c.message.len() <= MAX_MESSAGE));
     }
 }

@@ -1,20 +1,20 @@
-//! What a Tenant's status says of the trunk that its emergency calls leave by.
+//! The condition of a Tenant about its emergency trunk.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::acks::AckTable;
-use super::conditions::{ConditionValue, cut, stamped};
+use super::conditions::{ConditionValue, changed_conditions, cut};
 use super::reason::{EMERGENCY_TRUNK_USABLE, find};
 use crate::plan::EmergencyRow;
 use crate::plan::report::usable;
 
-/// Most switches that a message tells of.
-const MOST_TOLD: usize = 3;
+/// Most switches that a message names.
+const MAX_IN_MESSAGE: usize = 3;
 
-/// The conditions of a tenant: those that every kind has, and what is true of its emergency trunk,
-/// which [`READY`](super::reason::READY) does not depend on: a carrier that is away says nothing of
-/// the spec. `reported` is none where no switch was heard yet, and what was found before stays.
+/// The conditions of a tenant: those that every kind has, and the one about its emergency trunk.
+/// [`READY`](super::reason::READY) does not depend on the latter: a carrier's failure is no fault of the spec.
+/// `reported` is `None` before the first report; then the previous condition stays.
 pub fn tenant_conditions(
     stages: Vec<Condition>,
     row: Option<&EmergencyRow>,
@@ -27,22 +27,25 @@ pub fn tenant_conditions(
     let own = match (row, reported) {
         (None, _) => Vec::new(),
         (Some(_), None) => old,
-        (Some(row), Some(acks)) => stamped(vec![found(row, acks)], generation, &old, now).unwrap_or(old),
+        (Some(row), Some(acks)) => {
+            changed_conditions(vec![emergency_condition(row, acks)], generation, &old, now).unwrap_or(old)
+        }
     };
     stages.into_iter().chain(own).collect()
 }
 
-/// Whether a tenant's conditions say what is true of its emergency trunk.
-pub fn is_told(row: &EmergencyRow, acks: &AckTable, conditions: &[Condition]) -> bool {
-    let found = found(row, acks);
-    find(conditions, EMERGENCY_TRUNK_USABLE).is_some_and(|told| {
-        (told.status.as_str(), &told.reason, &told.message) == (found.status, &found.reason, &found.message)
+/// Whether a tenant's published condition about its emergency trunk is up to date.
+pub fn is_current(row: &EmergencyRow, acks: &AckTable, conditions: &[Condition]) -> bool {
+    let value = emergency_condition(row, acks);
+    find(conditions, EMERGENCY_TRUNK_USABLE).is_some_and(|published| {
+        (published.status.as_str(), &published.reason, &published.message)
+            == (value.status, &value.reason, &value.message)
     })
 }
 
-/// What is true of a tenant's emergency trunk. Switches that are not asked, and gateways that register
-/// for the first time, count only where there are no others.
-pub fn found(row: &EmergencyRow, acks: &AckTable) -> ConditionValue {
+/// The condition about a tenant's emergency trunk. Switches without an event socket, and gateways that register
+/// for the first time, count only if there are no others.
+pub fn emergency_condition(row: &EmergencyRow, acks: &AckTable) -> ConditionValue {
     let condition = |status, reason, message: String| {
         ConditionValue::new(EMERGENCY_TRUNK_USABLE, status, reason, cut(message))
     };
@@ -55,7 +58,7 @@ pub fn found(row: &EmergencyRow, acks: &AckTable) -> ConditionValue {
     let (mut up, mut down, mut registering) = (false, Vec::new(), false);
     for (switch, gateways) in acks.gateways(first) {
         registering |= !gateways.is_empty();
-        // Without an emergency trunk the others stand for it.
+        // Without an emergency trunk, the other trunks are used.
         match usable(gateways).map(|is_up| is_up && row.trunk.is_some()) {
             Some(true) => up = true,
             Some(false) => {
@@ -79,11 +82,11 @@ pub fn found(row: &EmergencyRow, acks: &AckTable) -> ConditionValue {
         return condition("False", "EmergencyTrunkMissing", message);
     }
     if !down.is_empty() {
-        let told = down.iter().take(MOST_TOLD).filter_map(|(switch, instead)| {
+        let switches = down.iter().take(MAX_IN_MESSAGE).filter_map(|(switch, instead)| {
             Some(format!("on {switch} emergency calls leave by {}", instead.as_ref()?))
         });
-        let mut message = format!("{trunk}: {}", told.collect::<Vec<_>>().join(", "));
-        if let Some(more) = down.len().checked_sub(MOST_TOLD).filter(|more| *more > 0) {
+        let mut message = format!("{trunk}: {}", switches.collect::<Vec<_>>().join(", "));
+        if let Some(more) = down.len().checked_sub(MAX_IN_MESSAGE).filter(|more| *more > 0) {
             message.push_str(&format!(", and so on {more} more"));
         }
         return condition("False", "EmergencyTrunkDown", message);
@@ -131,24 +134,24 @@ mod tests {
             let gateways = trunks.iter().map(gateway).collect();
             let findings = SwitchReport { connected: Some(true), gateways, ..SwitchReport::default() };
             let info = SwitchInfo { name: (*name).to_owned(), hostname: None };
-            acks.take(Ack::Appeared(info, SwitchState { findings, ..SwitchState::default() }));
+            acks.record(Ack::Appeared(info, SwitchState { findings, ..SwitchState::default() }));
         }
         acks
     }
 
-    fn told(row: &EmergencyRow, acks: &AckTable) -> String {
-        let found = found(row, acks);
-        let documented = (found.type_, found.status, found.reason.as_str());
+    fn summary(row: &EmergencyRow, acks: &AckTable) -> String {
+        let value = emergency_condition(row, acks);
+        let documented = (value.type_, value.status, value.reason.as_str());
         assert!(TENANT.iter().any(|(type_, status, reason, _)| (*type_, *status, *reason) == documented));
-        format!("{} {}: {}", found.status, found.reason, found.message)
+        format!("{} {}: {}", value.status, value.reason, value.message)
     }
 
     #[test]
     fn the_emergency_trunk_counts_on_every_switch_that_is_asked() {
         let row = row(Some("c/own"), &["c/one", "c/two"]);
         let is = |switches: &[(&str, &[(&str, &str)])], start: &str| {
-            let told = told(&row, &acks(switches));
-            assert!(told.starts_with(start), "{told}");
+            let summary = summary(&row, &acks(switches));
+            assert!(summary.starts_with(start), "{summary}");
         };
         is(&[], "Unknown NotAsked");
         is(&[("a", &[])], "Unknown NotAsked");
@@ -176,12 +179,12 @@ mod tests {
         let down = acks(&[("a", &[("c/one", "FAIL_WAIT")])]);
         let one = row(None, &["c/one"]);
         assert_eq!(
-            told(&one, &up),
+            summary(&one, &up),
             "False EmergencyTrunkMissing: The emergency trunk is missing; emergency calls leave by c/one"
         );
-        assert!(told(&one, &AckTable::default()).starts_with("False EmergencyTrunkMissing"));
-        assert!(told(&one, &down).starts_with("False NoTrunkUp"));
-        assert!(told(&row(None, &[]), &up).starts_with("False NoTrunkUp"));
+        assert!(summary(&one, &AckTable::default()).starts_with("False EmergencyTrunkMissing"));
+        assert!(summary(&one, &down).starts_with("False NoTrunkUp"));
+        assert!(summary(&row(None, &[]), &up).starts_with("False NoTrunkUp"));
     }
 
     #[test]
@@ -190,7 +193,7 @@ mod tests {
         let up = acks(&[("a", &[("c/own", "UP")])]);
         let now = Timestamp::UNIX_EPOCH;
         let first = tenant_conditions(Vec::new(), Some(&row), Some(&up), &[], now);
-        assert!(is_told(&row, &up, &first) && !is_told(&row, &AckTable::default(), &first));
+        assert!(is_current(&row, &up, &first) && !is_current(&row, &AckTable::default(), &first));
         let later = Timestamp::now();
         assert_eq!(tenant_conditions(Vec::new(), Some(&row), Some(&up), &first, later), first);
         assert_eq!(tenant_conditions(Vec::new(), Some(&row), None, &first, later), first);

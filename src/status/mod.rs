@@ -1,5 +1,5 @@
-//! What is true of a resource: problems, the store and the switches' reports become conditions.
-//! Pure: whoever runs the loop writes them where they belong.
+//! Computes the conditions of a resource from its problems, the store and the switches' reports. Pure: the
+//! writing loop publishes them.
 
 pub mod acks;
 pub mod conditions;

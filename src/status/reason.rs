@@ -1,21 +1,21 @@
-//! Reasons of conditions: compile's own, and those of the stages after it.
+//! Reasons of conditions: those of the compiler, and those of the stages after it.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use crate::compile::Reason;
 
-/// The condition types, in the order they are written.
+/// The spec is valid, and its references resolve. Condition types are listed in the order of a status.
 pub const ACCEPTED: &str = "Accepted";
-/// In Postgres.
+/// The resource is in Postgres.
 pub const PROGRAMMED: &str = "Programmed";
-/// On every switch that reports.
+/// Every switch that reports has the resource.
 pub const LIVE: &str = "Live";
-/// All of the above.
+/// Accepted, programmed and live.
 pub const READY: &str = "Ready";
-/// There only while a person must act (kstatus calls a resource with it failed).
+/// Exists only while a person must act. kstatus shows a resource with it as failed.
 pub const STALLED: &str = "Stalled";
 
-/// Why something is in Postgres that its spec does not say.
+/// Reason of `Programmed`: a last good state is in force instead of the spec.
 pub const LAST_GOOD_KEPT: &str = "LastGoodKept";
 
 /// Of a Trunk that registers: whether its gateways are registered at the carrier.
@@ -24,18 +24,17 @@ pub const REGISTERED: &str = "Registered";
 pub const EMERGENCY_TRUNK_USABLE: &str = "EmergencyTrunkUsable";
 /// Of a Switch: whether its event socket is connected.
 pub const CONNECTED: &str = "Connected";
-/// Of a Switch: whether it has anything else than it should.
+/// Of a Switch: whether FreeSWITCH differs from its configuration.
 pub const DRIFTED: &str = "Drifted";
 /// Of a Switch: whether it refuses new calls.
 pub const DRAINING: &str = "Draining";
-/// Of a Switch: whether its FreeSWITCH has holes that are known.
+/// Of a Switch: whether its version of FreeSWITCH has known vulnerabilities.
 pub const VULNERABLE: &str = "Vulnerable";
 
-/// A reason, with what it means: condition, status, reason, meaning. The documented tables are made
-/// of these.
+/// Condition, status, reason, and meaning for people. The tables of the documentation are generated from these.
 pub type Documented = (&'static str, &'static str, &'static str, &'static str);
 
-/// Reasons that are not compile's.
+/// Reasons of the conditions that every kind has, without those of the compiler.
 pub const STAGES: &[Documented] = &[
     (ACCEPTED, "True", "Accepted", "The spec is valid and every reference in it is resolved."),
     (
@@ -181,7 +180,7 @@ pub fn tables() -> String {
         rows.iter().map(|(of, status, reason, means)| (*of, *status, (*reason).to_owned(), *means)).collect()
     };
     let stages = written(STAGES).into_iter();
-    // Compile's reasons stand with the stage they are of, which is the first.
+    // The compiler's reasons follow the first two rows: all three are about `Accepted`.
     let stages = stages.clone().take(2).chain(compile).chain(stages.skip(2)).collect();
     format!(
         "{}\n## What callers get\n\n{}\n{}\n## A Tenant with emergency numbers\n\n{}\n## A Trunk that registers\n\n{}\n## A Switch\n\n{}",
@@ -194,7 +193,7 @@ pub fn tables() -> String {
     )
 }
 
-/// What stands before the table of consequences.
+/// Introduction of the table of consequences.
 const CONSEQUENCES: &str = "\
 What has no problem is as its spec says. What was in force, and became invalid by a mistake, stays in force as it
 was, until it is mended or deleted; what a right was taken away from goes at once, and so does what was never in
@@ -205,7 +204,7 @@ for the same: what is deleted goes, with what led to it, and so do rights that w
 that another tenant has by now; that it is `suspended` is heeded. What is new or changed waits until it is mended.
 ";
 
-/// What callers get of a resource with a problem, by its reason.
+/// Table of the effect on callers of each reason.
 fn consequences() -> String {
     let mut table = "| reason | callers get |\n|---|---|\n".to_owned();
     for reason in Reason::ALL {
@@ -225,7 +224,7 @@ fn table(rows: Vec<Row>) -> String {
     table
 }
 
-/// Whether a reason of compile's wants a person: something that is not there yet may still come.
+/// Whether a reason of the compiler needs a person. False for missing objects: they may still be created.
 pub fn wants_a_person(reason: Reason) -> bool {
     !matches!(reason, Reason::RefNotFound | Reason::RefRefused | Reason::CredentialsPending)
 }
@@ -235,7 +234,7 @@ pub fn find<'a>(conditions: &'a [Condition], type_: &str) -> Option<&'a Conditio
     conditions.iter().find(|condition| condition.type_ == type_)
 }
 
-/// Whether a condition is there, true, and about this generation.
+/// Whether a condition exists, is `True`, and observed this generation.
 pub fn is_true(conditions: &[Condition], type_: &str, generation: Option<i64>) -> bool {
     find(conditions, type_)
         .is_some_and(|condition| condition.status == "True" && condition.observed_generation == generation)

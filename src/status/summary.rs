@@ -1,4 +1,4 @@
-//! What a Tenant's status says of its resources: counts against limits, and the first that fail.
+//! Summary of a tenant's resources for the Tenant's status: counts against limits, and the first that fail.
 
 use crate::resources::Kind;
 use std::collections::BTreeMap;
@@ -10,10 +10,10 @@ use crate::resources::status::ResourceCount;
 use crate::resources::tenant_profile::TenantProfileSpec;
 use crate::source::ObjectKey;
 
-/// Most resources that are named.
-const MOST_NAMED: usize = 10;
+/// Most failing resources that are named.
+const MAX_NAMED: usize = 10;
 
-/// A summary in the making.
+/// Collects the summary.
 #[derive(Debug, Default)]
 pub struct Summary {
     counts: BTreeMap<Kind, ResourceCount>,
@@ -24,14 +24,14 @@ pub struct Summary {
 impl Summary {
     /// Counts a resource by its conditions.
     pub fn count(&mut self, key: &ObjectKey, conditions: &[Condition]) {
-        let is = |type_, status| find(conditions, type_).is_some_and(|found| found.status == status);
+        let is = |type_, status| find(conditions, type_).is_some_and(|condition| condition.status == status);
         let count = self.counts.entry(key.kind).or_default();
         count.total += 1;
         count.ready += i32::from(is(READY, "True"));
         let refused = is(ACCEPTED, "False");
         count.refused += i32::from(refused);
-        if refused && self.failing.len() < MOST_NAMED {
-            let reason = find(conditions, ACCEPTED).map_or("", |found| &found.reason);
+        if refused && self.failing.len() < MAX_NAMED {
+            let reason = find(conditions, ACCEPTED).map_or("", |condition| &condition.reason);
             self.failing.push(format!("{} {}: {reason}", key.kind, key.name));
         }
     }

@@ -1,29 +1,29 @@
-//! The conditions of a Switch, from when it was heard and what was found on it.
+//! The conditions of a Switch, from its heartbeat and its findings.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use super::conditions::{ConditionValue, cut, stamped};
+use super::conditions::{ConditionValue, changed_conditions, cut};
 use super::reason::{CONNECTED, DRAINING, DRIFTED, READY, VULNERABLE};
-use super::version::{HOLES, has_holes};
+use super::version::{VULNERABILITIES, is_vulnerable};
 use crate::plan::report::SwitchReport;
 use crate::plan::report::{LATE_AFTER, SILENT_AFTER};
 
-/// Most differences that a message tells; it says how many more there are.
-const MOST_DIFFERENCES: usize = 3;
+/// Most differences that a message lists; it counts the others.
+const MAX_DIFFERENCES: usize = 3;
 
-/// Whether a switch is heard.
+/// State of a switch's heartbeat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// It is.
+    /// Heartbeats arrive in time.
     Reporting,
-    /// It should have been heard by now.
+    /// A heartbeat is overdue.
     Late,
-    /// It has not been heard for a while: what was found on it is not known to be true.
+    /// No heartbeat for a while: the findings may be out of date.
     Silent,
 }
 
-/// The conditions that follow, when they differ from those there are by more than time.
+/// The conditions of a switch; `None` if they equal `before`.
 pub fn switch_conditions(
     standing: Standing,
     findings: &SwitchReport,
@@ -31,14 +31,14 @@ pub fn switch_conditions(
     before: &[Condition],
     now: Timestamp,
 ) -> Option<Vec<Condition>> {
-    let found = vec![
+    let values = vec![
         ready(standing, findings),
-        known(standing, CONNECTED, || connected(findings)),
-        known(standing, DRIFTED, || drifted(findings)),
-        known(standing, DRAINING, || draining(findings)),
+        unless_silent(standing, CONNECTED, || connected(findings)),
+        unless_silent(standing, DRIFTED, || drifted(findings)),
+        unless_silent(standing, DRAINING, || draining(findings)),
         vulnerable(findings),
     ];
-    stamped(found, generation, before, now)
+    changed_conditions(values, generation, before, now)
 }
 
 fn ready(standing: Standing, findings: &SwitchReport) -> ConditionValue {
@@ -72,13 +72,17 @@ fn ready(standing: Standing, findings: &SwitchReport) -> ConditionValue {
     }
 }
 
-/// What was found, unless it is too old to be known.
-fn known(standing: Standing, type_: &'static str, found: impl FnOnce() -> ConditionValue) -> ConditionValue {
+/// The value, or `Unknown` for a silent switch.
+fn unless_silent(
+    standing: Standing,
+    type_: &'static str,
+    value: impl FnOnce() -> ConditionValue,
+) -> ConditionValue {
     match standing {
         Standing::Silent => {
             ConditionValue::new(type_, "Unknown", "Silent", "The switch has not been heard for a while")
         }
-        Standing::Reporting | Standing::Late => found(),
+        Standing::Reporting | Standing::Late => value(),
     }
 }
 
@@ -100,9 +104,9 @@ fn drifted(findings: &SwitchReport) -> ConditionValue {
             ConditionValue::new(DRIFTED, "False", "AsPlanned", "FreeSWITCH has what it should have")
         }
         Some(true) => {
-            let first: Vec<_> = findings.drift.iter().take(MOST_DIFFERENCES).cloned().collect();
+            let first: Vec<_> = findings.drift.iter().take(MAX_DIFFERENCES).cloned().collect();
             let mut text = first.join("; ");
-            if let Some(more) = findings.drift.len().checked_sub(MOST_DIFFERENCES).filter(|more| *more > 0) {
+            if let Some(more) = findings.drift.len().checked_sub(MAX_DIFFERENCES).filter(|more| *more > 0) {
                 text.push_str(&format!("; and {more} more"));
             }
             ConditionValue::new(DRIFTED, "True", "Differs", cut(text))
@@ -124,12 +128,12 @@ fn draining(findings: &SwitchReport) -> ConditionValue {
 
 fn vulnerable(findings: &SwitchReport) -> ConditionValue {
     let version = findings.version.as_deref().unwrap_or_default();
-    match has_holes(version) {
+    match is_vulnerable(version) {
         Some(false) => {
             ConditionValue::new(VULNERABLE, "False", "NoneKnown", "No hole is known of this version")
         }
         Some(true) => {
-            let message = format!("FreeSWITCH {version} is older than 1.11.2: {HOLES}");
+            let message = format!("FreeSWITCH {version} is older than 1.11.2: {VULNERABILITIES}");
             ConditionValue::new(VULNERABLE, "True", "KnownHoles", cut(message))
         }
         None => ConditionValue::new(
@@ -150,10 +154,10 @@ mod tests {
     use super::super::reason::{SWITCH, find};
     use super::*;
 
-    fn told(standing: Standing, findings: &SwitchReport) -> Vec<String> {
+    fn summary(standing: Standing, findings: &SwitchReport) -> Vec<String> {
         let conditions = switch_conditions(standing, findings, Some(1), &[], Timestamp::UNIX_EPOCH).unwrap();
-        for found in &conditions {
-            let documented = (found.type_.as_str(), found.status.as_str(), found.reason.as_str());
+        for condition in &conditions {
+            let documented = (condition.type_.as_str(), condition.status.as_str(), condition.reason.as_str());
             assert!(SWITCH.iter().any(|(c, s, r, _)| (*c, *s, *r) == documented), "{documented:?}");
         }
         conditions.iter().map(|c| format!("{}={} {}", c.type_, c.status, c.reason)).collect()
@@ -163,7 +167,7 @@ mod tests {
     fn a_switch_says_what_was_found_on_it() {
         let unasked = SwitchReport::default();
         assert_eq!(
-            told(Standing::Reporting, &unasked),
+            summary(Standing::Reporting, &unasked),
             [
                 "Ready=True Reporting",
                 "Connected=Unknown NotAsked",
@@ -176,7 +180,7 @@ mod tests {
         findings.version = Some("1.10.12-release".to_owned());
         findings.drift = (1..=5).map(|n| format!("difference {n}")).collect();
         assert_eq!(
-            told(Standing::Reporting, &findings),
+            summary(Standing::Reporting, &findings),
             [
                 "Ready=False Draining",
                 "Connected=True Connected",
@@ -185,21 +189,22 @@ mod tests {
                 "Vulnerable=True KnownHoles"
             ]
         );
-        let found = switch_conditions(Standing::Late, &findings, Some(1), &[], Timestamp::now()).unwrap();
-        let message = |type_| find(&found, type_).unwrap().message.clone();
+        let conditions =
+            switch_conditions(Standing::Late, &findings, Some(1), &[], Timestamp::now()).unwrap();
+        let message = |type_| find(&conditions, type_).unwrap().message.clone();
         assert_eq!(message(DRIFTED), "difference 1; difference 2; difference 3; and 2 more");
         assert!(message(READY).contains("12 s") && !message(VULNERABLE).ends_with('…'));
         for word in ["1.10.12-release", "REFER", "disable-transfer", "SUBSCRIBE", "event socket", "verto"] {
             assert!(message(VULNERABLE).contains(word), "{word}: {}", message(VULNERABLE));
         }
         findings.connected = Some(false);
-        let told_now = told(Standing::Reporting, &findings);
+        let disconnected = summary(Standing::Reporting, &findings);
         assert_eq!(
-            told_now[..3],
+            disconnected[..3],
             ["Ready=False Disconnected", "Connected=False Disconnected", "Drifted=Unknown Disconnected"]
         );
         assert_eq!(
-            told(Standing::Silent, &findings)[..4]
+            summary(Standing::Silent, &findings)[..4]
                 .iter()
                 .filter(|text| text.ends_with("=Unknown Silent"))
                 .count(),

@@ -103,7 +103,7 @@ pub async fn run(args: OperatorArgs) -> Result<(), OperatorError> {
     let sink = KubeSink::new(client.clone(), events, statuses, cluster_wide, regarding);
     let (progress, _) = watch::channel(Progress::default());
     let mut reconciler = Reconciler::new(progress, Some(Arc::new(sink)), args.media_dir.clone());
-    reconciler.count(metrics.reconcile.clone());
+    reconciler.set_metrics(metrics.reconcile.clone());
     let mut operator = Operator {
         reconciler,
         options,
@@ -120,7 +120,7 @@ pub async fn run(args: OperatorArgs) -> Result<(), OperatorError> {
         api_server,
     };
     if let Some(options) = webhook_options(&args, lease_namespace)? {
-        let known = operator.reconciler.known();
+        let known = operator.reconciler.compile_state();
         webhook::start(options, operator.client.clone(), known, &tasks, stop.clone()).await?;
     }
     operator.run(inbox, election.leadership.clone(), &stop).await;

@@ -147,7 +147,7 @@ async fn write(
             info!("no longer a problem: {problem}");
         }
         problems = new_problems;
-        reconciler.take_in(changes, problems.is_empty());
+        reconciler.apply_changes(changes, problems.is_empty());
     }
     store.resign().await;
     Ok(())

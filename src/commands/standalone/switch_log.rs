@@ -14,7 +14,7 @@ use crate::replica::tenants::{Replica, Snapshot};
 use crate::status::AckTable;
 use crate::status::conditions::ConditionValue;
 use crate::status::emergency;
-use crate::status::version::{HOLES, has_holes};
+use crate::status::version::{VULNERABILITIES, is_vulnerable};
 
 /// Logs each difference from the previous report, until the sidecar ends.
 pub(super) async fn run(
@@ -48,11 +48,14 @@ impl EmergencyConditions {
     fn log(&mut self, report: &SwitchReport, snapshot: &Snapshot) {
         let mut acks = AckTable::default();
         let switch = SwitchInfo { name: "this switch".to_owned(), hostname: None };
-        acks.take(Ack::Appeared(switch, SwitchState { findings: report.clone(), ..SwitchState::default() }));
+        acks.record(Ack::Appeared(
+            switch,
+            SwitchState { findings: report.clone(), ..SwitchState::default() },
+        ));
         self.0.retain(|id, _| snapshot.tenants.contains_key(id));
         for (id, entry) in &snapshot.tenants {
             let tenant = &entry.view.plan.tenant;
-            let condition = tenant.emergency.as_ref().map(|row| emergency::found(row, &acks));
+            let condition = tenant.emergency.as_ref().map(|row| emergency::emergency_condition(row, &acks));
             // `Unknown` is no news.
             let Some(condition) = condition.filter(|condition| condition.status != "Unknown") else {
                 continue;
@@ -76,8 +79,8 @@ fn log_differences(previous: &SwitchReport, current: &SwitchReport) {
     if let Some(version) =
         current.version.as_ref().filter(|version| previous.version.as_ref() != Some(version))
     {
-        match has_holes(version) {
-            Some(true) => warn!(version, "this FreeSWITCH is older than 1.11.2: {HOLES}"),
+        match is_vulnerable(version) {
+            Some(true) => warn!(version, "this FreeSWITCH is older than 1.11.2: {VULNERABILITIES}"),
             _ => info!(version, "the version of FreeSWITCH"),
         }
     }

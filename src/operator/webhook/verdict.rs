@@ -37,7 +37,7 @@ pub async fn verdict(
 ) -> Option<AdmissionVerdict> {
     let first = block_in_place(|| {
         let state = read(state);
-        state.is_complete().then(|| state.propose(object.clone()))
+        state.is_ready().then(|| state.review(object.clone()))
     })?;
     if first.refused.is_empty() {
         return Some(first);
@@ -45,8 +45,9 @@ pub async fn verdict(
     let (mut verdict, mut read_keys, mut fresh) = (first, BTreeSet::new(), Vec::new());
     // An object that was read may refer to others: a Tenant to its profile, a number to its holder.
     while !verdict.refused.is_empty() {
-        let depends_on =
-            block_in_place(|| with_fresh(state, &fresh, |state| state.stands_on(object, &verdict.refused)));
+        let depends_on = block_in_place(|| {
+            with_fresh(state, &fresh, |state| state.admission_inputs(object, &verdict.refused))
+        });
         let keys: Vec<ObjectKey> = depends_on.difference(&read_keys).cloned().collect();
         if keys.is_empty() || read_keys.len() + keys.len() > MAX_READS {
             break;
@@ -63,16 +64,16 @@ pub async fn verdict(
         read_keys.extend(keys);
         {
             let state = read(state);
-            fresh.extend(changes.into_iter().flatten().filter(|change| !state.knows(change)));
+            fresh.extend(changes.into_iter().flatten().filter(|change| !state.contains(change)));
         }
         // Without fresh objects too: a watch may have delivered them meanwhile.
-        verdict = block_in_place(|| with_fresh(state, &fresh, |state| state.propose(object.clone())));
+        verdict = block_in_place(|| with_fresh(state, &fresh, |state| state.review(object.clone())));
     }
     // Limits and loops depend on many objects, which the watches may deliver in a moment.
     let was_read = |reason| matches!(reason, Reason::Conflict | Reason::RefNotPermitted);
     if verdict.refused.iter().any(|problem| !was_read(problem.reason)) {
         sleep(WATCH_LAG).await;
-        verdict = block_in_place(|| with_fresh(state, &fresh, |state| state.propose(object.clone())));
+        verdict = block_in_place(|| with_fresh(state, &fresh, |state| state.review(object.clone())));
     }
     Some(verdict)
 }
@@ -85,7 +86,7 @@ fn with_fresh<T>(
 ) -> T {
     let state = read(state);
     // `with` copies everything.
-    if fresh.is_empty() { evaluate(&state) } else { evaluate(&state.with(fresh)) }
+    if fresh.is_empty() { evaluate(&state) } else { evaluate(&state.with_changes(fresh)) }
 }
 
 /// Admits a proposal whose refusal could not be confirmed: reconciling checks the same rules.
@@ -158,7 +159,7 @@ mod tests {
 
     fn known(objects: Vec<Object>) -> RwLock<CompileState> {
         let mut known = CompileState::default();
-        known.take_in(objects.into_iter().map(Change::Upsert).collect());
+        known.apply_changes(objects.into_iter().map(Change::Upsert).collect());
         RwLock::new(known)
     }
 
@@ -244,7 +245,7 @@ mod tests {
         assert_eq!(judged(&full, &server, &young).await, ["metadata.name LimitExceeded"]);
         let watch = async {
             sleep(WATCH_LAG / 4).await;
-            full.write().unwrap().take_in(vec![Change::Remove(extension("acme").key())]);
+            full.write().unwrap().apply_changes(vec![Change::Remove(extension("acme").key())]);
         };
         let (judged, ()) = tokio::join!(judged(&full, &server, &young), watch);
         assert_eq!(judged, [""; 0]);
