@@ -74,7 +74,7 @@ pub enum Effect {
 }
 
 /// Why a resource, or a part of it, is not in the plan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reason {
     /// An older resource holds the domain, number, code or source address.
     Conflict,
@@ -118,6 +118,24 @@ impl Reason {
         Self::InvalidSecret,
         Self::TestFailed,
     ];
+
+    /// The reason as conditions, metrics and `check` write it: part of the API, whatever the variant is called.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Conflict => "Conflict",
+            Self::RefNotFound => "RefNotFound",
+            Self::RefRefused => "RefRefused",
+            Self::RefNotPermitted => "RefNotPermitted",
+            Self::LimitExceeded => "LimitExceeded",
+            Self::Loop => "Loop",
+            Self::EmergencyShadowed => "EmergencyShadowed",
+            Self::InvalidValue => "InvalidValue",
+            Self::NotAllowed => "NotAllowed",
+            Self::CredentialsPending => "CredentialsPending",
+            Self::InvalidSecret => "InvalidSecret",
+            Self::TestFailed => "TestFailed",
+        }
+    }
 
     /// The meaning of the reason, for the table in the documentation.
     pub fn meaning(self) -> &'static str {
@@ -172,9 +190,21 @@ impl Reason {
     }
 }
 
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Serialize for Reason {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
 impl std::fmt::Display for Problem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}: {} ({:?})", self.resource, self.field, self.message, self.reason)
+        write!(f, "{}: {}: {} ({})", self.resource, self.field, self.message, self.reason)
     }
 }
 

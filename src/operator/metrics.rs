@@ -72,7 +72,7 @@ impl Metrics {
         self.pending.set(i64::try_from(pending).unwrap_or(i64::MAX));
         self.problems.clear();
         for (reason, count) in problems {
-            self.problems.get_or_create(&ReasonLabel { reason: format!("{reason:?}") }).set(count);
+            self.problems.get_or_create(&ReasonLabel { reason: reason.to_string() }).set(count);
         }
     }
 

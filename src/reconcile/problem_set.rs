@@ -83,21 +83,21 @@ impl ProblemSet {
             let is_logged = !comes_in_bulk(problem) || self.should_log((true, reason));
             match problem.effect {
                 effect if !is_logged => {
-                    tracing::debug!(%resource, %field, ?reason, ?effect, "{}", problem.message);
+                    tracing::debug!(%resource, %field, %reason, ?effect, "{}", problem.message);
                 }
                 Effect::Waiting => {
-                    tracing::info!(%resource, %field, ?reason, "waiting: {}", problem.message);
+                    tracing::info!(%resource, %field, %reason, "waiting: {}", problem.message);
                 }
-                effect => tracing::warn!(%resource, %field, ?reason, ?effect, holder, "{}", problem.message),
+                effect => tracing::warn!(%resource, %field, %reason, ?effect, holder, "{}", problem.message),
             }
         }
         let mut solved = HashSet::new();
         for problem in old.difference(&new) {
             let (resource, field, reason) = (&problem.resource, &problem.field, problem.reason);
             if !comes_in_bulk(problem) || self.should_log((false, reason)) {
-                tracing::info!(%resource, %field, ?reason, "no longer a problem");
+                tracing::info!(%resource, %field, %reason, "no longer a problem");
             } else {
-                tracing::debug!(%resource, %field, ?reason, "no longer a problem");
+                tracing::debug!(%resource, %field, %reason, "no longer a problem");
             }
             solved.insert(problem.resource.clone());
         }
@@ -113,7 +113,7 @@ impl ProblemSet {
             if let Some(more) = counted.count.checked_sub(MAX_LOGGED).filter(|more| *more > 0) {
                 let (come, reason) = kind;
                 let what = if come { "more came" } else { "more went" };
-                tracing::info!(?reason, more, "{what} than were told one by one");
+                tracing::info!(%reason, more, "{what} than were told one by one");
             }
             *counted = LogCount { since: now, count: 0 };
         }

@@ -179,7 +179,7 @@ fn accepted(problems: &[&Problem]) -> ConditionValue {
         );
     };
     let status = if first.effect == Effect::Waiting { "Unknown" } else { "False" };
-    ConditionValue::new(ACCEPTED, status, &format!("{:?}", first.reason), message(first, problems))
+    ConditionValue::new(ACCEPTED, status, first.reason.as_str(), message(first, problems))
 }
 
 fn message(first: &Problem, problems: &[&Problem]) -> String {

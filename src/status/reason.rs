@@ -174,8 +174,7 @@ pub const SWITCH: &[Documented] = &[
 /// All conditions and reasons as tables in Markdown.
 pub fn tables() -> String {
     let waits = |reason: Reason| if reason == Reason::CredentialsPending { "Unknown" } else { "False" };
-    let compile =
-        Reason::ALL.map(|reason| (ACCEPTED, waits(reason), format!("{reason:?}"), reason.meaning()));
+    let compile = Reason::ALL.map(|reason| (ACCEPTED, waits(reason), reason.to_string(), reason.meaning()));
     let written = |rows: &[Documented]| -> Vec<Row> {
         rows.iter().map(|(of, status, reason, means)| (*of, *status, (*reason).to_owned(), *means)).collect()
     };
@@ -208,7 +207,7 @@ that another tenant has by now; that it is `suspended` is heeded. What is new or
 fn consequences() -> String {
     let mut table = "| reason | callers get |\n|---|---|\n".to_owned();
     for reason in Reason::ALL {
-        table.push_str(&format!("| `{reason:?}` | {} |\n", reason.consequence()));
+        table.push_str(&format!("| `{reason}` | {} |\n", reason.consequence()));
     }
     table
 }

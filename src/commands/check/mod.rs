@@ -199,6 +199,6 @@ fn of_compile(problem: compile::Problem, location: Option<FileLocation>) -> Find
         resource: Some(problem.resource),
         field: problem.field,
         message: problem.message + &holder,
-        reason: format!("{:?}", problem.reason),
+        reason: problem.reason.to_string(),
     }
 }

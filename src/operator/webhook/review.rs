@@ -75,7 +75,7 @@ fn denial(refused: &[Problem]) -> String {
     let messages: Vec<_> = refused
         .iter()
         .take(MAX_MESSAGES)
-        .map(|problem| format!("{}: {} ({:?})", problem.field, problem.message, problem.reason))
+        .map(|problem| format!("{}: {} ({})", problem.field, problem.message, problem.reason))
         .collect();
     messages.join("; ")
 }
