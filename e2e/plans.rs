@@ -42,6 +42,12 @@ pub fn tenant_with(name: &str, extensions: usize) -> TenantPlan {
     plan
 }
 
+/// Gives an extension another password, and the hashes that follow from it.
+pub fn set_password(plan: &mut TenantPlan, extension: &str, password: &str) {
+    plan.extensions.get_mut(extension).unwrap().secrets.insert(SecretName::Password, password);
+    hash_passwords(plan);
+}
+
 /// An extension with a password and a voicemail PIN.
 pub fn extension(number: &str) -> ExtensionRow {
     let mut secrets = Secrets::default();

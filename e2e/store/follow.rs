@@ -2,7 +2,6 @@
 
 mod partial;
 
-use centrex::plan::SecretName;
 use centrex::secrets::a1_hash::forget_passwords;
 use std::path::Path;
 use std::sync::Arc;
@@ -99,7 +98,7 @@ async fn the_replica_follows_every_kind_of_change() {
     store.write_tenant(&new).await.unwrap();
     following.sees("a new tenant", |replica| replica.by_domain("new.example.com").is_some()).await;
 
-    before.extensions.get_mut("e100").unwrap().secrets.insert(SecretName::Password, "changed");
+    plans::set_password(&mut before, "e100", "changed");
     let started = Instant::now();
     store.write_tenant(&before).await.unwrap();
     following.sees("a changed password", |replica| replica.revisions()[&before.tenant.id] == 2).await;
@@ -195,11 +194,7 @@ async fn only_what_changed_is_read_again() {
     sqlx::raw_sql(AssertSqlSafe(damage)).execute(&mut database.admin().await).await.unwrap();
     for revision in 2..5 {
         plan.tenant.display_name = format!("Revision {revision}");
-        plan.extensions
-            .get_mut("e100")
-            .unwrap()
-            .secrets
-            .insert(SecretName::Password, format!("changed-{revision}"));
+        plans::set_password(&mut plan, "e100", &format!("changed-{revision}"));
         plan.extensions.remove("e101");
         plan.numbers.insert("main".to_owned(), plans::number(&format!("+49301234{revision}"), "e100"));
         plan.extensions.insert(format!("e19{revision}"), plans::extension(&format!("19{revision}")));

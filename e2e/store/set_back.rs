@@ -1,6 +1,5 @@
 //! A database that is set back to an older state while the connections of a writer stay open.
 
-use centrex::plan::SecretName;
 use std::time::Duration;
 
 use centrex::store::{Memory, Store, StoreError, WriterIdentity, tenant_schema};
@@ -32,7 +31,7 @@ async fn what_a_writer_wrote_is_missed_and_written_past_what_is_held() {
     sqlx::raw_sql(AssertSqlSafe(save)).execute(&mut admin).await.unwrap();
 
     let mut following = Following::start(&options, None).await;
-    plan.extensions.get_mut("e100").unwrap().secrets.insert(SecretName::Password, "changed");
+    plans::set_password(&mut plan, "e100", "changed");
     store.write_tenant(&plan).await.unwrap();
     plan.tenant.display_name = "Later".to_owned();
     store.write_tenant(&plan).await.unwrap();

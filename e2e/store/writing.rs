@@ -101,7 +101,7 @@ async fn one_changed_row_writes_one_row() {
     assert_eq!(changed, ["e105"]);
 
     // A password is sealed with a new nonce each time; that alone is no change, a new one is.
-    tenant.extensions.get_mut("e106").unwrap().secrets.insert(SecretName::Password, "changed");
+    plans::set_password(&mut tenant, "e106", "changed");
     let written = store.write_tenant(&tenant).await.unwrap();
     assert_eq!((written.revision, written.rows_written), (3, 1));
     let (_, read) = store.reader().load_tenant(tenant.tenant.id).await.unwrap().unwrap();

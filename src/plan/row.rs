@@ -183,7 +183,7 @@ impl Secrets {
     /// Names and values by which two sets differ: a password that has a1-hashes is left out, for the hashes
     /// change with it. So the set of a switch, which has no password, is the same as the stored one.
     pub fn identity(&self) -> impl Iterator<Item = (&str, &str)> {
-        let hashed = self.values.iter().any(|(name, _)| name.starts_with(A1));
+        let hashed = self.is_hashed();
         self.reveal().filter(move |(name, _)| !(hashed && *name == SecretName::Password.as_str()))
     }
 
@@ -191,8 +191,19 @@ impl Secrets {
         self.reveal().find(|(known, _)| *known == name).map(|(_, value)| value)
     }
 
-    fn names(&self) -> impl Iterator<Item = &str> {
-        self.reveal().map(|(name, _)| name).filter(|name| !name.starts_with(A1))
+    /// Names of the secrets, in order: of a password too of which only hashes are left, as on a switch.
+    fn names(&self) -> impl Iterator<Item = &'static str> {
+        [SecretName::Password, SecretName::Pin]
+            .into_iter()
+            .filter(|name| match name {
+                SecretName::Password => self.get(*name).is_some() || self.is_hashed(),
+                SecretName::Pin => self.get(*name).is_some(),
+            })
+            .map(SecretName::as_str)
+    }
+
+    fn is_hashed(&self) -> bool {
+        self.values.iter().any(|(name, _)| name.starts_with(A1))
     }
 }
 
