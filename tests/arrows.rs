@@ -8,7 +8,9 @@ use crate::repository;
 /// The folders in the order of the table, the highest first.
 fn folders() -> Vec<String> {
     let text = std::fs::read_to_string(repository("docs/architecture.md")).unwrap();
-    let rows = text.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` |"));
+    let table = text.lines().skip_while(|line| !line.starts_with("| folder of `src`"));
+    let table = table.take_while(|line| !line.is_empty());
+    let rows = table.filter_map(|line| line.strip_prefix("| `")?.split_once("` |"));
     rows.map(|(folder, _)| folder.to_owned()).collect()
 }
 
