@@ -142,10 +142,8 @@ schema() { sql -At -c "SELECT schema_name FROM public.tenants WHERE name = '$1'"
 acme=$(schema acme)
 globex=$(schema globex)
 for tenant in acme globex; do
-    note "$tenant: $(sql -At -F ' ' -c "SELECT table_name, (xpath('/row/c/text()', query_to_xml(
-        format('SELECT count(*) AS c FROM %I.%I', table_schema, table_name), false, true, '')))[1]
-        FROM information_schema.tables WHERE table_schema = '${!tenant}' ORDER BY 1" |
-        awk '$2 > 0 { printf "%s%s %s", sep, $2, $1; sep = ", " }')"
+    note "$tenant: $(sql -At -c "SELECT string_agg(format('%s %s', count, kind), ', ' ORDER BY kind)
+        FROM (SELECT kind, count(*) FROM ${!tenant}.resources GROUP BY kind) AS kinds")"
 done
 note "a row: $(sql -At -F ' | ' -c "SELECT name, number, body ->> 'displayName', 'sealed ' || left(encode(sealed, 'hex'), 16) || '…' FROM $acme.extensions WHERE name = 'alice'")"
 note "as Acme's role, reading Globex' extensions: $(sql -At -c "SET ROLE $acme" -c "SELECT * FROM $globex.extensions" 2>&1 | head -n 1)"

@@ -1,6 +1,5 @@
 //! What stays in force of resources that became invalid, and of a tenant that is refused as a whole.
 
-use centrex::plan::SecretName;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +14,7 @@ use uuid::Uuid;
 
 use super::{Slow, extension, object, resource, tenant, uid, unreadable};
 use crate::postgres::{Database, keyring};
+use centrex::plan::SecretName;
 
 /// A Secret of a tenant, or of a trunk's namespace.
 fn secret(namespace: &str, name: &str, password: &str) -> Object {

@@ -2,7 +2,6 @@
 
 mod partial;
 
-use centrex::secrets::a1_hash::forget_passwords;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::plans;
 use crate::postgres::{Database, keyring};
 use crate::wait::DEADLINE;
+use centrex::secrets::a1_hash::forget_passwords;
 
 /// A running follower and its replica.
 pub struct Following {

@@ -1,7 +1,6 @@
 //! Hostile text in every field of a plan that reaches an answer, and in every field of a request:
 //! it stays text. Compile refuses most of it long before; this holds when it does not.
 
-use centrex::secrets::a1_hash::hash_passwords;
 use std::sync::Arc;
 
 use centrex::freeswitch::xml::form::Form;
@@ -12,6 +11,7 @@ use proptest::prelude::*;
 
 use super::tree::Node;
 use super::world::{self, TENANT_A};
+use centrex::secrets::a1_hash::hash_passwords;
 
 /// Text that has a meaning to XML, to the preprocessor, to FreeSWITCH's expansion or to a shell.
 fn hostile() -> impl Strategy<Value = String> {

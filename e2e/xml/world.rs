@@ -1,7 +1,6 @@
 //! The tenants of the recordings, as a plan: `tenant-a.test` and `tenant-b.test` with the users
 //! 100, 101 and 200 and the passwords `pw100`…, a suspended tenant, two profiles and a trunk.
 
-use centrex::secrets::a1_hash::hash_passwords;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
@@ -15,6 +14,7 @@ use centrex::resources::ring_group::RingStrategy;
 use centrex::resources::sip_profile::Role;
 use centrex::resources::tenant::DeletionPolicy;
 use centrex::route::media::MediaRoot;
+use centrex::secrets::a1_hash::hash_passwords;
 use centrex::secrets::signing_key::SigningKey;
 use uuid::Uuid;
 

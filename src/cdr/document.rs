@@ -13,8 +13,6 @@ use quick_xml::errors::IllFormedError;
 use quick_xml::escape::unescape;
 use quick_xml::events::{BytesStart, Event};
 
-use crate::util::lossy::lossy;
-
 /// How FreeSWITCH wrote a body (`encode` in `xml_cdr.conf`, contract §7.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -104,8 +102,8 @@ impl Encoding {
     pub fn document(self, body: &[u8]) -> Result<Cow<'_, str>, DocumentError> {
         let bare = body.strip_prefix(b"cdr=").unwrap_or(body);
         Ok(match self {
-            Self::Xml | Self::Plain => lossy(bare),
-            Self::Url if bare.trim_ascii_start().starts_with(b"<") => lossy(bare),
+            Self::Xml | Self::Plain => String::from_utf8_lossy(bare),
+            Self::Url if bare.trim_ascii_start().starts_with(b"<") => String::from_utf8_lossy(bare),
             Self::Url => percent_decode(bare).decode_utf8_lossy(),
             Self::Base64 => {
                 let clean: Vec<u8> =

@@ -1,6 +1,5 @@
 //! The platform's rows: SIP profiles, trunks, dial rules.
 
-use crate::resources::Kind;
 use std::net::IpAddr;
 
 use super::claims::Claims;
@@ -10,6 +9,7 @@ use super::sources::Sources;
 use super::trunk::trunk_row;
 use super::{Compiled, patterns};
 use crate::plan::*;
+use crate::resources::Kind;
 use crate::resources::common::DigitMatch;
 use crate::resources::dial_rule::DialActionKind;
 use crate::resources::{DialRule, SipProfile, Trunk};

@@ -1,12 +1,12 @@
 //! Previous rows of the platform, restored for resources that became invalid by mistake.
 
-use crate::resources::Kind;
 use std::net::IpAddr;
 
 use super::platform::{BoundPort, addresses_overlap, trunk_name};
 use super::problem::{Effect, KeptPart, LastGoodRow, Problem};
 use super::trunk::last_good_trunk_row;
 use crate::plan::*;
+use crate::resources::Kind;
 use crate::resources::{DialRule, Trunk};
 use crate::source::object::created;
 use crate::source::{ObjectKey, PlatformSnapshot};

@@ -1,6 +1,5 @@
 //! Trunks: gateways, registration, source addresses and number format.
 
-use crate::plan::SecretName;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -11,6 +10,7 @@ use super::platform_last_good::least;
 use super::problem::{Problem, Reason};
 use super::secrets::{SecretError, password};
 use super::sources::Sources;
+use crate::plan::SecretName;
 use crate::plan::{GatewayRow, PlatformPlan, RegistrationRow, Secrets, TrunkRow};
 use crate::resources::Kind;
 use crate::resources::Trunk;

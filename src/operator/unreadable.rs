@@ -1,7 +1,6 @@
 //! Objects that exist and cannot be parsed. An event on the object says so; a status cannot, because
 //! the previous status of an object that is not parsed is unknown.
 
-use crate::resources::Kind;
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -10,6 +9,7 @@ use tracing::error;
 use super::events::Events;
 use crate::reconcile::Note;
 use crate::resources::API_VERSION;
+use crate::resources::Kind;
 use crate::source::{Change, ObjectKey, Unreadable};
 
 /// The objects that cannot be parsed, and why.

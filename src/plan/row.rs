@@ -137,7 +137,7 @@ pub struct Secrets {
 impl Secrets {
     /// The value of a secret.
     pub fn get(&self, name: SecretName) -> Option<&str> {
-        self.value(name.as_str())
+        self.reveal().find(|(known, _)| *known == name.as_str()).map(|(_, value)| value)
     }
 
     /// The a1-hash of the password in a realm (RFC 2617 §3.2.2.2), 32 hexadecimal digits.
@@ -187,10 +187,6 @@ impl Secrets {
         self.reveal().filter(move |(name, _)| !(hashed && *name == SecretName::Password.as_str()))
     }
 
-    fn value(&self, name: &str) -> Option<&str> {
-        self.reveal().find(|(known, _)| *known == name).map(|(_, value)| value)
-    }
-
     /// Names of the secrets, in order: of a password too of which only hashes are left, as on a switch.
     fn names(&self) -> impl Iterator<Item = &'static str> {
         [SecretName::Password, SecretName::Pin]
@@ -223,5 +219,19 @@ impl<'de> Deserialize<'de> for Secrets {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         IgnoredAny::deserialize(deserializer)?;
         Ok(Self::default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kinds_with_rows_are_those_of_the_plans() {
+        let with_rows: Vec<_> =
+            Kind::ALL.iter().filter(|kind| has_rows(**kind)).map(|kind| kind.as_str()).collect();
+        let mut of_plans = [TenantPlan::KINDS, PlatformPlan::KINDS].concat();
+        of_plans.sort_unstable();
+        assert_eq!(with_rows, of_plans);
     }
 }

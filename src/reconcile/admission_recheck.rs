@@ -1,7 +1,6 @@
 //! Second review before a proposal is refused. The watch lags behind the API server: the objects that the
 //! verdict depends on are read again, because one that the watch has not shown yet is no reason to refuse.
 
-use crate::resources::Kind;
 use std::collections::BTreeSet;
 
 use super::CompileState;
@@ -9,6 +8,7 @@ use super::admission::tenant_of;
 use super::problem_set::ProblemSet;
 use crate::compile;
 use crate::compile::{Claims, Compiled, Problem};
+use crate::resources::Kind;
 use crate::source::references::trunks;
 use crate::source::{Change, Object, ObjectKey};
 

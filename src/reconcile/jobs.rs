@@ -1,6 +1,5 @@
 //! Jobs: starts those that are due, a few at a time.
 
-use crate::resources::Kind;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,6 +19,7 @@ use crate::media::directory;
 use crate::media::directory::MediaError;
 use crate::plan::{InForce, Origin, PlatformPlan, TenantPlan, TenantRow, has_rows};
 use crate::resources;
+use crate::resources::Kind;
 use crate::resources::tenant::DeletionPolicy;
 use crate::source::{Object, ObjectKey, TenantKey};
 use crate::store::{Names, Removed, Store, StoreError, Written};
@@ -40,7 +40,7 @@ pub enum Job {
 }
 
 /// A job that ended, with the number of its previous failures.
-pub struct Done {
+pub struct FinishedJob {
     pub job: Job,
     pub failures: u32,
     pub outcome: Outcome,
@@ -62,7 +62,7 @@ pub enum Outcome {
 /// Outcome of writing the platform's rows.
 pub struct PlatformWritten {
     pub plan: PlatformPlan,
-    /// Table, name and origin of each written row.
+    /// Kind, name and origin of each written row.
     pub origins: Vec<(&'static str, String, Origin)>,
     pub written: Result<Written, StoreError>,
 }
@@ -228,7 +228,7 @@ impl Reconciler {
 
     fn spawn(&mut self, job: Job, failures: u32, work: impl Future<Output = Outcome> + Send + 'static) {
         self.busy.insert(job.clone());
-        self.running.spawn(async move { Done { job, failures, outcome: work.await } });
+        self.running.spawn(async move { FinishedJob { job, failures, outcome: work.await } });
     }
 
     /// Starts to remove stored tenants without a resource.

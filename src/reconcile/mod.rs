@@ -41,7 +41,6 @@ pub use metrics::Metrics;
 pub use progress::Progress;
 pub use resource_sink::{NewStatus, Note, ResourceSink, SinkError};
 
-use crate::resources::Kind;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -53,13 +52,14 @@ use uuid::Uuid;
 
 use crate::compile::Reason;
 use crate::plan::report::Ack;
+use crate::resources::Kind;
 use crate::source::index::key_of;
 use crate::source::{Change, Object, TenantKey};
 use crate::status::AckTable;
 use crate::status::acks::Concerned;
 use crate::store::Store;
 use crate::store::cdrs;
-use jobs::{Done, Job};
+use jobs::{FinishedJob, Job};
 use schedule::Schedule;
 use tenant::{Deleting, Platform, Tenant};
 
@@ -90,7 +90,7 @@ pub struct Reconciler {
     /// Statuses to compute: a tenant's, or the platform's (`None`).
     reports: Schedule<Option<TenantKey>>,
     busy: BTreeSet<Job>,
-    running: JoinSet<Done>,
+    running: JoinSet<FinishedJob>,
     acks: AckTable,
     /// Whether the source has delivered changes, and whether it could read every object. Until both hold, a
     /// stored tenant without a resource is not removed.

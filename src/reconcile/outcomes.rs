@@ -8,7 +8,7 @@ use tracing::{error, info};
 use uuid::Uuid;
 
 use super::Reconciler;
-use super::jobs::{Done, Job, LookedUp, Outcome, PlatformWritten, WorkError, resource_of};
+use super::jobs::{FinishedJob, Job, LookedUp, Outcome, PlatformWritten, WorkError, resource_of};
 use super::last_good::LastGoodRows;
 use crate::plan::{InForce, PlatformPlan, TenantRow};
 use crate::source::TenantKey;
@@ -19,8 +19,8 @@ const BLOCKED_AFTER: Duration = Duration::from_secs(30);
 
 impl Reconciler {
     /// Records the outcome of a job, and schedules a retry if it failed.
-    pub(super) fn finish(&mut self, done: Done) {
-        let Done { job, failures, outcome } = done;
+    pub(super) fn finish(&mut self, done: FinishedJob) {
+        let FinishedJob { job, failures, outcome } = done;
         self.busy.remove(&job);
         let retry = match (&job, outcome) {
             (_, Outcome::Swept(swept)) => self.after_sweep(swept),

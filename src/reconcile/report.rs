@@ -1,7 +1,6 @@
 //! Statuses: computes each resource's conditions from the last compile, the store and the switches' reports,
 //! and publishes those that differ from its status.
 
-use crate::resources::Kind;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +15,7 @@ use super::tenant::RowProgress;
 use super::{Reconciler, tenant};
 use crate::compile::{KeptPart, Problem};
 use crate::plan::report::GatewayState;
+use crate::resources::Kind;
 use crate::resources::Trunk;
 use crate::resources::status::TenantStatus;
 use crate::source::references::references;

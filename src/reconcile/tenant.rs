@@ -1,6 +1,5 @@
 //! State of the loop for the platform and for each tenant.
 
-use crate::resources::Kind;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -13,6 +12,7 @@ use super::problem_set::ProblemSet;
 use crate::compile::{Effect, KeptPart, LastGoodRow, Problem};
 use crate::plan::{PlatformPlan, TenantRow};
 use crate::resources;
+use crate::resources::Kind;
 use crate::source::ObjectKey;
 
 /// The platform, as the loop knows it from the store.

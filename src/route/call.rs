@@ -1,6 +1,5 @@
 //! A call, and the dialplan answer to it.
 
-use crate::resources::Kind;
 use std::borrow::Cow;
 
 use jiff::Timestamp;
@@ -14,6 +13,7 @@ use super::token::{Caller, Step, sign_call, verify_step};
 use super::view::TenantView;
 use super::{digits, emergency, features, outbound, targets};
 use crate::plan::{ExtensionRow, NumberRow, PlatformPlan, Target, TrunkRow};
+use crate::resources::Kind;
 use crate::resources::routing_test::EndKind;
 use crate::secrets::signing_key::SigningKey;
 

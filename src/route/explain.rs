@@ -2,13 +2,13 @@
 //!
 //! Calls on a switch use [`Tracer::OFF`], under which the closures that build steps never run.
 
-use crate::resources::Kind;
 use std::cell::RefCell;
 
 use serde::Serialize;
 
 use super::app::Cause;
 use crate::plan::Target;
+use crate::resources::Kind;
 use crate::resources::common::DestinationKind;
 use crate::resources::routing_test::EndKind;
 use crate::source::ObjectKey;

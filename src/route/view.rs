@@ -1,6 +1,5 @@
 //! A tenant's plan with indexes for answering calls.
 
-use crate::resources::Kind;
 use std::collections::HashMap;
 
 use jiff::tz::TimeZone;
@@ -10,6 +9,7 @@ use super::token::Caller;
 use crate::plan::{
     ExtensionRow, NationalDialling, NumberRow, OutboundRouteRow, Row, Rows, Target, TenantPlan,
 };
+use crate::resources::Kind;
 use crate::resources::common::DestinationKind;
 use crate::source::ObjectKey;
 

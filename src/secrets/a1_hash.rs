@@ -6,13 +6,7 @@ use crate::plan::{SecretName, TenantPlan};
 
 /// HA1 (RFC 2617 §3.2.2.2): MD5 of user, realm and password, in 32 hexadecimal digits.
 fn a1_hash(user: &str, realm: &str, password: &str) -> String {
-    let digest = Md5::new_with_prefix(user)
-        .chain_update(":")
-        .chain_update(realm)
-        .chain_update(":")
-        .chain_update(password)
-        .finalize();
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(Md5::digest(format!("{user}:{realm}:{password}")))
 }
 
 /// Hashes the passwords of all extensions of a plan, for each domain of the tenant.

@@ -1,6 +1,5 @@
 //! Reads the objects of one manifest document, or collects everything that is wrong with it.
 
-use crate::resources::Kind;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
@@ -8,6 +7,7 @@ use std::sync::LazyLock;
 
 use super::object::{Object, ObjectKey};
 use super::validate::{KindRules, RulesByKind};
+use crate::resources::Kind;
 use crate::resources::nearest::did_you_mean;
 use crate::resources::pattern::*;
 use crate::resources::schema::{Schema, SchemaError, Violation};

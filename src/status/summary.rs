@@ -1,11 +1,11 @@
 //! Summary of a tenant's resources for the Tenant's status: counts against limits, and the first that fail.
 
-use crate::resources::Kind;
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::reason::{ACCEPTED, READY, find};
+use crate::resources::Kind;
 use crate::resources::status::ResourceCount;
 use crate::resources::tenant_profile::TenantProfileSpec;
 use crate::source::ObjectKey;

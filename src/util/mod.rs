@@ -4,7 +4,6 @@ pub mod atomic_file;
 pub mod backoff;
 pub mod format;
 pub mod hostname;
-pub mod lossy;
 pub mod pipe;
 pub mod signals;
 pub mod turns;

@@ -1,10 +1,10 @@
 //! What holds of every compiled world.
 
-use centrex::resources::Kind;
 use std::collections::{BTreeMap, BTreeSet};
 
 use centrex::compile::{CompiledPlans, Effect, KeptPart, LastGoodRow};
 use centrex::plan::*;
+use centrex::resources::Kind;
 use centrex::resources::common::DestinationKind;
 use centrex::route::TenantView;
 use centrex::route::decide::{Decision, decide, external};

@@ -1,12 +1,12 @@
 //! The configurations of a trace: a tenant's plan and the platform's.
 
-use crate::resources::Kind;
 use std::sync::Arc;
 
 use super::{TraceArgs, TraceError};
 use crate::compile;
 use crate::compile::{CompiledPlans, Effect};
 use crate::plan::{PlatformPlan, TenantPlan};
+use crate::resources::Kind;
 use crate::secrets::keyring::Keyring;
 use crate::source::folder::Folder;
 use crate::source::{Change, ResourceIndex, TenantKey};

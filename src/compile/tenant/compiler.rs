@@ -1,6 +1,5 @@
 //! The state of one tenant's compile: its resources, which of them are refused, and why.
 
-use crate::resources::Kind;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -11,6 +10,7 @@ use crate::compile::platform::trunk_name;
 use crate::compile::problem::{About, RefError};
 use crate::compile::{Claims, Effect, Problem, Reason, countries, patterns};
 use crate::plan::{DialActionRow, InForce, MediaPath, PlatformPlan, Rows, Target, TenantPlan, TrunkRow};
+use crate::resources::Kind;
 use crate::resources::common::{Destination, DestinationKind, MediaSource, NamespacedRef};
 use crate::resources::dial_rule::Phase;
 use crate::resources::media_file::MediaUsage;

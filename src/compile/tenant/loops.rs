@@ -3,12 +3,12 @@
 //! An option of an IVR menu is no such link, because the caller chooses it: menus may lead back to each
 //! other.
 
-use crate::resources::Kind;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::compiler::{ByAge, ResourceId, TenantCompiler, name_of};
 use crate::compile::Reason;
 use crate::compile::problem::RefError;
+use crate::resources::Kind;
 use crate::resources::common::Destination;
 
 /// Resources in order of age, and for each the links that calls follow automatically: field, and index of

@@ -1,6 +1,5 @@
 //! Internal numbers, feature codes and public numbers: one holder each, the oldest.
 
-use crate::resources::Kind;
 use std::collections::HashMap;
 
 use jiff::Timestamp;
@@ -8,6 +7,7 @@ use jiff::Timestamp;
 use super::compiler::{ByAge, TenantCompiler, name_of};
 use crate::compile::Reason;
 use crate::compile::problem::RefError;
+use crate::resources::Kind;
 use crate::source::ObjectKey;
 use crate::source::index::key_of;
 use crate::source::object::created;

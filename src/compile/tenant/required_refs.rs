@@ -1,11 +1,11 @@
 //! Required references: a resource that loses one is refused.
 
-use crate::resources::Kind;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::compiler::{ResourceId, TenantCompiler, name_of};
 use crate::compile::Reason;
 use crate::compile::problem::RefError;
+use crate::resources::Kind;
 use crate::resources::common::Destination;
 use crate::resources::{Number, OutboundRoute, RingGroup, Schedule};
 

@@ -3,7 +3,6 @@
 //! A failed test degrades only the test, never the plan. Tests of a suspended tenant run too: they test the
 //! rules, not the service.
 
-use crate::resources::Kind;
 use std::borrow::Cow;
 use std::cell::RefCell;
 
@@ -15,6 +14,7 @@ use super::compiler::{TenantCompiler, name_of};
 use crate::compile::Reason;
 use crate::compile::problem::RefError;
 use crate::plan::{TenantPlan, TrunkRow};
+use crate::resources::Kind;
 use crate::resources::RoutingTest;
 use crate::resources::routing_test::{EndKind, Expectation};
 use crate::route::explain::{End, Explanation};

@@ -6,7 +6,6 @@ use super::{loops, schedule};
 use crate::compile::secrets::SecretError;
 use crate::compile::{Problem, Reason};
 use crate::plan::*;
-use crate::resources::Kind;
 use crate::resources::common::{Destination, LocalRef, MediaSource, Recording};
 use crate::resources::media_file::MediaUsage;
 use crate::resources::ring_group::RingStrategy;

@@ -9,7 +9,6 @@ use std::borrow::Cow;
 use percent_encoding::percent_decode;
 
 use super::field::Field;
-use crate::util::lossy::lossy;
 
 /// The known fields of a form, still encoded. FreeSWITCH's own configuration decides how many pairs a
 /// lookup has (up to two hundred); unknown ones are not kept.
@@ -39,7 +38,11 @@ impl<'a> Form<'a> {
     /// a plus sign (FreeSWITCH never writes a space as one), and bytes that are not UTF-8 become U+FFFD.
     pub fn get(&self, field: Field) -> Option<Cow<'a, str>> {
         let raw = self.raw(field)?;
-        if field.is_basic() { Some(lossy(raw)) } else { Some(percent_decode(raw).decode_utf8_lossy()) }
+        if field.is_basic() {
+            Some(String::from_utf8_lossy(raw))
+        } else {
+            Some(percent_decode(raw).decode_utf8_lossy())
+        }
     }
 
     /// Like [`Form::get`], with empty text for a missing field.

@@ -23,8 +23,8 @@ use crate::util::backoff::Backoff;
 
 /// Fetches that run at the same time, at most.
 const MAX_CONCURRENT: usize = 8;
-/// First and longest pause of all fetches while the API server is unreachable or overloaded.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
+/// Pauses of all fetches while the API server is unreachable or overloaded.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(15));
 
 /// Result of one fetch.
 enum Answer {
@@ -50,7 +50,7 @@ pub(super) struct Fetcher {
 impl Fetcher {
     /// A fetcher with an empty queue.
     pub fn new(client: kube::Client, server_is_back: Arc<Notify>) -> Self {
-        let (queue, backoff) = (SecretFetchQueue::default(), Backoff::new(PAUSES.0, PAUSES.1));
+        let (queue, backoff) = (SecretFetchQueue::default(), BACKOFF);
         Self { client, queue, running: JoinSet::new(), paused: None, backoff, error: None, server_is_back }
     }
 

@@ -4,7 +4,6 @@
 //! that has a name, so the spec is read one object at a time, and one that cannot be read harms no other.
 //! (`kube::core::DeserializeGuard` does the same, but drops the JSON that the error message is made of.)
 
-use crate::resources::Kind;
 use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -13,6 +12,7 @@ use kube::core::{ApiResource, DynamicResourceScope};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+use crate::resources::Kind;
 use crate::source::ObjectKey;
 
 /// JSON of an object, and what identifies it. `METADATA_ONLY` decides what kube asks the API server for.

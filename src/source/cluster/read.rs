@@ -83,7 +83,7 @@ pub(super) fn namespace(text: &str) -> Result<Object, serde_json::Error> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Data<T> {
+struct ObjectData<T> {
     metadata: Metadata,
     data: Option<BTreeMap<String, T>>,
     binary_data: Option<BTreeMap<String, ByteString>>,
@@ -91,13 +91,13 @@ struct Data<T> {
 
 /// A Secret and its data.
 pub(super) fn secret(text: &str) -> Result<Object, serde_json::Error> {
-    let Data { metadata, data, .. } = serde_json::from_str(text)?;
+    let ObjectData { metadata, data, .. } = serde_json::from_str(text)?;
     Ok(Object::Secret(Arc::new(Secret { metadata: metadata.into(), data, ..Secret::default() })))
 }
 
 /// A ConfigMap and its data.
 pub(super) fn config_map(text: &str) -> Result<Object, serde_json::Error> {
-    let Data { metadata, data, binary_data } = serde_json::from_str(text)?;
+    let ObjectData { metadata, data, binary_data } = serde_json::from_str(text)?;
     let metadata = metadata.into();
     Ok(Object::ConfigMap(Arc::new(ConfigMap { metadata, data, binary_data, ..ConfigMap::default() })))
 }

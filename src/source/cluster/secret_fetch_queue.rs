@@ -3,19 +3,19 @@
 //! Metadata from a watch only triggers a fetch. The API server's answer to that fetch decides what exists, so
 //! a watch that lags behind removes nothing. kube-runtime has nothing for this: its stores hold whole kinds.
 
-use crate::resources::Kind;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::resources::Kind;
 use crate::source::ObjectKey;
 use crate::util::backoff::Backoff;
 use crate::util::turns::Turns;
 
-/// First and longest pause before a failed fetch is retried.
-const RETRY_PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(120));
+/// Pauses before a failed fetch is retried.
+const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(120));
 
 /// All referenced Secrets and ConfigMaps.
 #[derive(Debug, Default)]
@@ -220,9 +220,7 @@ impl SecretFetchQueue {
     /// Records that its fetch failed for a reason of its own. It is retried after a pause.
     pub fn failed(&mut self, key: &Arc<ObjectKey>) {
         if let Some(tries) = self.retry(key, Work::Resting) {
-            let mut backoff = Backoff::new(RETRY_PAUSES.0, RETRY_PAUSES.1);
-            let pause = (0..tries).fold(Duration::ZERO, |_, _| backoff.pause());
-            self.resting.insert((Instant::now() + pause, key.clone()));
+            self.resting.insert((Instant::now() + BACKOFF.pause_after(tries.into()), key.clone()));
         }
     }
 

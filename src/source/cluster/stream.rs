@@ -5,7 +5,6 @@
 //! reported as such, and how long to pause after an error. (`kube::runtime::reflector` would keep a second
 //! copy of every object; its `StreamBackoff` cannot be cut short when the API server is back.)
 
-use crate::resources::Kind;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,12 +23,13 @@ use super::raw_object::RawObject;
 use super::stream_cache::{RefDelta, StreamCache};
 use super::watch_health::WatchHealth;
 use super::{read, wire};
+use crate::resources::Kind;
 use crate::source::references::references;
 use crate::source::{Object, ObjectKey, Unreadable};
 use crate::util::backoff::{Backoff, jitter};
 
-/// First and longest pause after a failure.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
+/// Pauses after a failure.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(15));
 /// After how long the API server ends a watch, at least and at most. The watcher gives a watch up that was
 /// silent for 5 s longer; bookmarks come every minute.
 const WATCH_TIME: (Duration, Duration) = (Duration::from_secs(115), Duration::from_secs(145));
@@ -75,7 +75,7 @@ impl Stream {
         health: Arc<WatchHealth>,
     ) -> Self {
         let client = wire::observed(client, health.clone());
-        let (cache, backoff) = (StreamCache::default(), Backoff::new(PAUSES.0, PAUSES.1));
+        let (cache, backoff) = (StreamCache::default(), BACKOFF);
         Self { kind, namespace, client, cache, backoff, health, out, listed: false }
     }
 

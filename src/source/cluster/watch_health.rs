@@ -1,11 +1,12 @@
 //! Health of the watches: when something was last received on each, and what is wrong with it.
 
-use crate::resources::Kind;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 use tracing::info;
+
+use crate::resources::Kind;
 
 /// Status of one watch.
 #[derive(Clone, Debug, PartialEq, Eq)]

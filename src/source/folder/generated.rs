@@ -4,12 +4,12 @@
 //! other manifest, except that a Secret of the same name in the user's manifests wins. A file is never
 //! overwritten; to get a new password, delete it.
 
-use crate::resources::Kind;
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use crate::resources::Kind;
 use crate::secrets::password::generate_password;
 use crate::source::references::generated_secret;
 use crate::source::{Object, ObjectKey};

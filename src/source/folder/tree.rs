@@ -1,6 +1,5 @@
 //! The followed folders: scans all of them, or reads only the files that changed.
 
-use crate::resources::Kind;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::ops::Bound;
@@ -15,6 +14,7 @@ use super::problem::{FileProblem, FolderError};
 use super::scan::{Scan, format, hidden, scan};
 use super::state::State;
 use super::{FileLocation, FolderOptions, Update, below, generated};
+use crate::resources::Kind;
 use crate::source::validate::kinds;
 use crate::source::{Change, ObjectKey};
 

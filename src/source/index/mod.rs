@@ -1,8 +1,8 @@
 //! All resources that a source has read, indexed by tenant, so that one tenant's snapshot is cheap.
 
+mod affected;
 mod unreadable;
 
-use crate::resources::Kind;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::object::{Object, ObjectKey};
 use crate::resources::*;
+pub use affected::Affected;
 pub use unreadable::Unreadable;
 
 /// Identifies a tenant: namespace and name of its Tenant resource.
@@ -446,45 +447,6 @@ impl ResourceIndex {
             }
         }
         Some(snapshot)
-    }
-}
-
-/// What a change affects.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Affected {
-    /// Tenants to compile again.
-    pub tenants: BTreeSet<TenantKey>,
-    /// The platform has to be compiled again. If its plan or its policies change, all tenants too.
-    pub platform: bool,
-    /// Domains or public numbers may belong to another tenant now.
-    pub claims: bool,
-    /// Objects that were created or changed, and Secrets that were changed or deleted, each with the tenant
-    /// whose plan contains it (`None`: the platform's).
-    pub objects: Vec<(Option<TenantKey>, ObjectKey)>,
-}
-
-impl Affected {
-    fn by_key(key: &ObjectKey) -> Self {
-        match key.kind {
-            Kind::Tenant => Self {
-                tenants: BTreeSet::from([TenantKey {
-                    namespace: key.namespace.clone().unwrap_or_default(),
-                    name: key.name.clone(),
-                }]),
-                claims: true,
-                ..Self::default()
-            },
-            Kind::Switch => Self::default(),
-            _ => Self { platform: true, objects: vec![(None, key.clone())], ..Self::default() },
-        }
-    }
-
-    /// Adds what another change affects.
-    pub fn merge(&mut self, other: Self) {
-        self.tenants.extend(other.tenants);
-        self.platform |= other.platform;
-        self.claims |= other.claims;
-        self.objects.extend(other.objects);
     }
 }
 

@@ -1,12 +1,12 @@
 //! Loops that restored rows would close: links of accepted resources take precedence.
 
-use crate::resources::Kind;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::super::loops;
 use super::{Restorable, each_kind};
 use crate::compile::tenant::compiler::{ResourceId, TenantCompiler};
 use crate::plan::{Rows, Target, TenantPlan};
+use crate::resources::Kind;
 use crate::resources::common::DestinationKind;
 
 /// A link that calls follow automatically.
