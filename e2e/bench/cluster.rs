@@ -66,6 +66,8 @@ async fn measure(options: &Options, folder: &Path, plane: &Plane) -> Vec<Row> {
 
     let mut rows = Vec::new();
     let (mut operator, mut switch) = (site.operator(), site.switch());
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let empty_switch = memory(switch.id());
     let mut total = 0;
     let mut largest = String::new();
     for size in SIZES.map(|size| options.size(size)) {
@@ -107,7 +109,7 @@ async fn measure(options: &Options, folder: &Path, plane: &Plane) -> Vec<Row> {
     }
 
     tokio::time::sleep(Duration::from_secs(5)).await;
-    let held = memory(operator.id());
+    let (held, switch_held) = (memory(operator.id()), memory(switch.id()));
     let (latencies, writes) = changes(&client, plane, &switch, &largest, options.size(CHANGES)).await;
     let p99 = percentile(latencies.iter().copied(), 0.99);
     let p50 = percentile(latencies.iter().copied(), 0.5);
@@ -154,6 +156,14 @@ async fn measure(options: &Options, folder: &Path, plane: &Plane) -> Vec<Row> {
         Row::new(
             "Operator's memory",
             format!("{} MiB with {total} extensions: {each:.1} kB each", again >> 10),
+        )
+        .goal("≤ 4 kB", each <= 4.0),
+    );
+    let each = switch_held.saturating_sub(empty_switch) as f64 / total as f64;
+    rows.push(
+        Row::new(
+            "Sidecar's memory",
+            format!("{} MiB with {total} extensions: {each:.1} kB each", switch_held >> 10),
         )
         .goal("≤ 4 kB", each <= 4.0),
     );

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::Options;
+use crate::answers::rates;
 use crate::constant::constant;
 use crate::facts::{said, unknown};
 use crate::load::{PASSWORD, USERNAME};
@@ -21,6 +22,8 @@ const CONNECTIONS: usize = 4;
 const ROUNDS: usize = 9;
 const TURN: Duration = Duration::from_secs(2);
 const LEAST: f64 = 0.9;
+/// Answers a second, as a multiple of what the FreeSWITCH beside the sidecar can ask.
+const LEAST_ANSWERS: f64 = 3.0;
 
 /// Measures it, where FreeSWITCH is installed.
 pub fn rows(options: &Options) -> Vec<Row> {
@@ -61,7 +64,18 @@ pub fn rows(options: &Options) -> Vec<Row> {
     );
     let limit = format!("{:.0}/s, {} bytes", turns.second, document.len());
     let row = Row::new(WHAT, format!("{:.0}/s", turns.first)).against(limit, turns.ratio);
-    vec![row.goal(&format!("≥ {LEAST:.2}"), turns.ratio >= LEAST)]
+    let ours = rates(&answers, options);
+    let against_switch = |what, rate: f64| {
+        let ratio = rate / turns.second;
+        Row::new(what, format!("{rate:.0}/s"))
+            .against(format!("{:.0}/s asked by FreeSWITCH", turns.second), ratio)
+            .goal(&format!("≥ {LEAST_ANSWERS:.2}"), ratio >= LEAST_ANSWERS)
+    };
+    vec![
+        row.goal(&format!("≥ {LEAST:.2}"), turns.ratio >= LEAST),
+        against_switch("Directory answers", ours[0]),
+        against_switch("Dialplan answers", ours[1]),
+    ]
 }
 
 /// Which FreeSWITCH there is.

@@ -32,55 +32,31 @@ pub fn request(section: &str, form: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// How much of a form is posted.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Posted {
-    /// What `deploy/freeswitch` has FreeSWITCH post.
-    Asked,
-    /// All there is.
-    Whole,
-}
-
-impl Posted {
-    fn of(self, form: &str) -> String {
-        let asked = |pair: &&str| {
-            let name = pair.split_once('=').map_or(*pair, |(name, _)| name);
-            self == Posted::Whole || name == "hostname" || Field::by_name(name.as_bytes()).is_some()
-        };
-        form.trim_end().split('&').filter(asked).collect::<Vec<_>>().join("&")
-    }
+/// The fields of a recorded form that `deploy/freeswitch` has FreeSWITCH post.
+fn posted(form: &str) -> String {
+    let asked = |pair: &&str| {
+        let name = pair.split_once('=').map_or(*pair, |(name, _)| name);
+        name == "hostname" || Field::by_name(name.as_bytes()).is_some()
+    };
+    form.trim_end().split('&').filter(asked).collect::<Vec<_>>().join("&")
 }
 
 /// A `sip_auth` lookup: a phone registers.
 pub fn register(domain: &str, user: &str) -> Vec<u8> {
-    let form = Posted::Asked.of(include_str!("register.form"));
+    let form = posted(include_str!("register.form"));
     request("directory", &form.replace("{domain}", domain).replace("{user}", user))
 }
 
 /// A dialplan lookup: an extension calls another one of its tenant.
-pub fn call(posted: Posted, context: &str, domain: &str, user: &str, callee: &str) -> Vec<u8> {
-    let form = posted.of(include_str!("call.form")).replace("{context}", context);
+pub fn call(context: &str, domain: &str, user: &str, callee: &str) -> Vec<u8> {
+    let form = posted(include_str!("call.form")).replace("{context}", context);
     let form = form.replace("{domain}", domain).replace("{user}", user).replace("{callee}", callee);
     request("dialplan", &form)
 }
 
-/// How connections are used.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Connections {
-    /// Each for as many lookups as there are.
-    Kept,
-    /// Each for one lookup, as mod_xml_curl does.
-    PerLookup,
-}
-
-/// Asks for a while, and gives answers per second. The asking side never sleeps: who answers would have
-/// to wake it, which costs a microsecond and more, and the oftener the longer an answer takes.
-pub fn rate(
-    address: SocketAddr,
-    requests: &Arc<Vec<Vec<u8>>>,
-    connections: Connections,
-    time: Duration,
-) -> f64 {
+/// Asks for a while, each time on a new connection as mod_xml_curl does, and returns answers per second. The
+/// asking side never sleeps: the server would have to wake it, which costs a microsecond and more.
+pub fn rate(address: SocketAddr, requests: &Arc<Vec<Vec<u8>>>, time: Duration) -> f64 {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let awake = tokio::spawn(async {
@@ -93,16 +69,10 @@ pub fn rate(
             .map(|_| {
                 let (requests, next) = (requests.clone(), next.clone());
                 tokio::spawn(async move {
-                    let mut socket = None;
                     let mut done = 0usize;
                     while start.elapsed() < time {
                         let request = &requests[next.fetch_add(1, Ordering::Relaxed) % requests.len()];
-                        let mut open = match socket.take() {
-                            Some(open) => open,
-                            None => Socket::open(address).await,
-                        };
-                        open.ask(request).await;
-                        socket = (connections == Connections::Kept).then_some(open);
+                        Socket::open(address).await.ask(request).await;
                         done += 1;
                     }
                     done

@@ -26,6 +26,8 @@ mod standalone;
 mod turns;
 mod world;
 
+use std::sync::OnceLock;
+
 use report::Row;
 
 /// The program's allocator serves every side of a comparison.
@@ -56,11 +58,14 @@ pub struct Options {
     quick: bool,
     /// Parts that were named; all when none was.
     parts: Vec<String>,
+    /// Calls a second that the FreeSWITCH of this run set up and ended: the part `sip` sets it, `cdr` compares
+    /// with it.
+    calls: OnceLock<f64>,
 }
 
 impl Options {
     fn from_args() -> Self {
-        let mut options = Self { quick: false, parts: Vec::new() };
+        let mut options = Self { quick: false, parts: Vec::new(), calls: OnceLock::new() };
         for argument in std::env::args().skip(1) {
             match argument.as_str() {
                 "--bench" => {} // cargo says so

@@ -63,18 +63,19 @@ pub fn rows(options: &Options) -> Vec<Row> {
             let _fixed = Static::instead_of_http(&site);
             rate(&site, count)
         });
-        [
+        let rows = [
             Row::new(what, format!("{:.0}/s", constant.first))
                 .against(format!("{:.0}/s with constants", constant.second), constant.ratio)
                 .goal(&format!("≥ {LEAST:.2}"), constant.ratio >= LEAST),
             Row::new(what, format!("{:.0}/s", fixed.first))
                 .against(format!("{:.0}/s from static XML", fixed.second), fixed.ratio),
-        ]
+        ];
+        (rows, constant.second)
     };
-    let mut rows = Vec::new();
-    rows.extend(compare(REGISTERING, registrations, |site, count| site.register(CALLER, count)));
-    rows.extend(compare(CALLING, calls, Site::call));
-    rows
+    let (registering, _) = compare(REGISTERING, registrations, |site, count| site.register(CALLER, count));
+    let (calling, per_second) = compare(CALLING, calls, Site::call);
+    let _ = options.calls.set(per_second);
+    registering.into_iter().chain(calling).collect()
 }
 
 /// Who calls, and who is called: extensions of the first tenant.

@@ -5,6 +5,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use centrex::local_postgres::{LocalError, LocalOptions, LocalPostgres};
+use centrex::store::migrate::TENANT;
+use futures::StreamExt as _;
 use memchr::memmem;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
 
@@ -18,7 +20,10 @@ use crate::world;
 const TENANTS: usize = 1000;
 const CHANGES: usize = 200;
 const MOST_MS: f64 = 250.0;
-const COPIES: usize = 3;
+/// Load, as a share of what one session does with the same DDL and COPY.
+const LEAST: f64 = 0.7;
+/// Schemas that are made to measure an empty one.
+const EMPTY_TENANTS: usize = 50;
 /// The number that an extension is changed to; no tenant has it.
 const NEW_NUMBER: &str = "2000";
 
@@ -81,7 +86,9 @@ async fn measure(options: &Options) -> Vec<Row> {
     again.end();
     let written = rows_written(&mut admin).await - before;
 
-    let (count, copied) = copy(&mut admin, folder.path()).await;
+    let (relations, kilobytes) = empty_tenant(&mut admin).await;
+    let limit = limit(&mut admin).await;
+    let count = limit.rows;
     assert_eq!(count, tenants * world::EXTENSIONS, "extensions in Postgres");
     let _ = admin.close().await;
     let per_second = |seconds: f64| format!("{:.0} rows/s", count as f64 / seconds);
@@ -100,7 +107,12 @@ async fn measure(options: &Options) -> Vec<Row> {
             "100k extensions to Postgres, until served",
             format!("{} ({loaded:.1} s)", per_second(loaded)),
         )
-        .against(format!("{} by COPY", per_second(copied)), copied / loaded),
+        .against(format!("{} by DDL and COPY", per_second(limit.whole)), limit.whole / loaded)
+        .goal(&format!("≥ {LEAST:.2}"), limit.whole / loaded >= LEAST),
+        Row::new("Relations of a tenant in pg_class", relations.to_string()).goal("≤ 30", relations <= 30),
+        Row::new("DDL of a tenant", format!("{:.1} ms", limit.ddl)).goal("≤ 15 ms", limit.ddl <= 15.0),
+        Row::new("Size of an empty tenant", format!("{kilobytes:.0} kB"))
+            .goal("≤ 200 kB", kilobytes <= 200.0),
         Row::new("Memory with them", format!("{memory} MiB (at most {most})")),
         Row::new(
             "Restart, nothing changed: rows written",
@@ -146,37 +158,84 @@ pub async fn rows_written(admin: &mut PgConnection) -> i64 {
     sqlx::query_scalar(sql).fetch_one(admin).await.expect("statistics")
 }
 
-/// How many rows of extensions there are, and the seconds one COPY of them takes: median of three.
-async fn copy(admin: &mut PgConnection, folder: &Path) -> (usize, f64) {
+/// What one session takes to make the same schemas and to COPY the same rows into them.
+struct Limit {
+    rows: usize,
+    /// Seconds of all.
+    whole: f64,
+    /// Milliseconds of one tenant's role and schema, the median of all.
+    ddl: f64,
+}
+
+/// Drops each tenant's schema, and makes it with the same rows again: role, schema, tables and views of
+/// `migrations/tenant`, then COPY of its resources, one transaction a tenant.
+async fn limit(admin: &mut PgConnection) -> Limit {
     let schemas: Vec<String> = sqlx::query_scalar("SELECT schema_name FROM public.tenants")
         .fetch_all(&mut *admin)
         .await
         .expect("schemas");
-    let one = |schema: &String| {
-        format!(
-            "SELECT kind, name, body, sealed, fingerprint FROM {schema}.resources WHERE kind = 'Extension'"
-        )
-    };
-    let all = schemas.iter().map(one).collect::<Vec<_>>().join(" UNION ALL ");
-    let file = folder.join("postgres/rows.copy"); // where the server may write
-    let first = &schemas[0];
-    let prepare = format!(
-        "COPY ({all}) TO '{}'; CREATE TABLE public.copied (LIKE {first}.resources INCLUDING GENERATED)",
-        file.display()
-    );
-    sqlx::raw_sql(AssertSqlSafe(prepare)).execute(&mut *admin).await.expect("rows to copy");
-    let rows = std::fs::read(&file).expect("rows to copy");
-    let mut seconds = Vec::new();
-    for _ in 0..COPIES {
-        sqlx::raw_sql("TRUNCATE public.copied").execute(&mut *admin).await.expect("an empty table");
-        let start = Instant::now();
-        let command = "COPY public.copied (kind, name, body, sealed, fingerprint) FROM STDIN";
-        let mut copy = admin.copy_in_raw(command).await.expect("COPY");
+    let columns = "kind, name, body, sealed, fingerprint, uid, generation";
+    let migrations: String = TENANT.iter().map(|migration| migration.sql).collect();
+    let mut all = Vec::new();
+    for schema in &schemas {
+        let command = format!("COPY (SELECT {columns} FROM {schema}.resources) TO STDOUT");
+        let mut copy = admin.copy_out_raw(&command).await.expect("rows to copy");
+        let mut rows = Vec::new();
+        while let Some(part) = copy.next().await {
+            rows.extend_from_slice(&part.expect("rows to copy"));
+        }
+        drop(copy);
+        all.push(rows);
+    }
+    for schema in &schemas {
+        let sql = format!("DROP SCHEMA {schema} CASCADE; DROP OWNED BY {schema}; DROP ROLE {schema}");
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *admin).await.expect("a schema that is dropped");
+    }
+    let (start, mut ddl) = (Instant::now(), Vec::new());
+    for (schema, rows) in schemas.iter().zip(&all) {
+        let one = Instant::now();
+        let sql = format!(
+            "BEGIN; CREATE ROLE {schema} NOLOGIN; GRANT {schema} TO CURRENT_USER;
+             CREATE SCHEMA {schema} AUTHORIZATION {schema};
+             SET LOCAL ROLE {schema}; SET LOCAL search_path TO {schema}, public; {migrations}"
+        );
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *admin).await.expect("a schema");
+        ddl.push(one.elapsed().as_secs_f64() * 1000.0);
+        let mut copy =
+            admin.copy_in_raw(&format!("COPY resources ({columns}) FROM STDIN")).await.expect("COPY");
         copy.send(rows.as_slice()).await.expect("rows that are taken");
         copy.finish().await.expect("the end of COPY");
-        seconds.push(start.elapsed().as_secs_f64());
+        sqlx::raw_sql("COMMIT").execute(&mut *admin).await.expect("a commit");
     }
-    let count: i64 =
-        sqlx::query_scalar("SELECT count(*) FROM public.copied").fetch_one(admin).await.expect("a count");
-    (count as usize, percentile(seconds.into_iter(), 0.5))
+    let whole = start.elapsed().as_secs_f64();
+    let count = |schema: &String| format!("SELECT count(*) FROM {schema}.extensions");
+    let sql = format!(
+        "SELECT sum(count)::bigint FROM ({}) AS c",
+        schemas.iter().map(count).collect::<Vec<_>>().join(" UNION ALL ")
+    );
+    let rows: i64 = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(admin).await.expect("a count");
+    Limit { rows: rows as usize, whole, ddl: percentile(ddl.into_iter(), 0.5) }
+}
+
+/// Relations of a tenant, and the kilobytes of an empty one: what the database grows by when a schema is made.
+async fn empty_tenant(admin: &mut PgConnection) -> (i64, f64) {
+    let migrations: String = TENANT.iter().map(|migration| migration.sql).collect();
+    let size = "SELECT pg_database_size(current_database())";
+    sqlx::raw_sql("CHECKPOINT").execute(&mut *admin).await.expect("a checkpoint");
+    let before: i64 = sqlx::query_scalar(size).fetch_one(&mut *admin).await.expect("a size");
+    for index in 0..EMPTY_TENANTS {
+        let sql = format!(
+            "BEGIN; CREATE SCHEMA empty_{index}; SET LOCAL search_path TO empty_{index}, public; {migrations} COMMIT"
+        );
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *admin).await.expect("a schema");
+    }
+    sqlx::raw_sql("CHECKPOINT").execute(&mut *admin).await.expect("a checkpoint");
+    let after: i64 = sqlx::query_scalar(size).fetch_one(&mut *admin).await.expect("a size");
+    let relations = "WITH own AS (SELECT c.oid, c.reltoastrelid FROM pg_class c
+                                  WHERE c.relnamespace = 'empty_0'::regnamespace)
+                     SELECT (SELECT count(*) FROM own)
+                          + (SELECT count(*) FROM pg_class WHERE oid IN (SELECT reltoastrelid FROM own))
+                          + (SELECT count(*) FROM pg_index WHERE indrelid IN (SELECT reltoastrelid FROM own))";
+    let relations = sqlx::query_scalar(relations).fetch_one(admin).await.expect("a count");
+    (relations, (after - before) as f64 / EMPTY_TENANTS as f64 / 1e3)
 }

@@ -1,7 +1,7 @@
 //! Rows in force of resources that have a problem: read from the store once, and valid until a write changes
 //! them.
 
-use super::jobs::row_of;
+use super::rows::row_of;
 use crate::compile::Problem;
 use crate::plan::{InForce, TenantPlan};
 use crate::store::{Names, Written};

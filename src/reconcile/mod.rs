@@ -1,18 +1,13 @@
 //! The writing loop of the operator and of standalone: applies changes of resources, writes plans to the
 //! store, and publishes statuses.
 //!
-//! The steps for one tenant, in order:
-//!
 //! 1. [`Reconciler::apply_changes`] puts the changes into the [`CompileState`], compiles the platform if it
 //!    changed, and schedules a job for each affected tenant.
-//! 2. [`Reconciler::work`] starts the jobs that are due and that `Reconciler::gate` allows. The sweep and the
-//!    platform come before tenants; one job runs per tenant at a time.
-//! 3. `Reconciler::reconcile_tenant` compiles the tenant. If a problem needs rows in force that are not known,
-//!    the job reads them, ends with `Outcome::LookedUp`, and the tenant is compiled again with these rows.
-//! 4. `writing::write` adds the finalizer, writes the plan to the store, and claims the media directory.
-//! 5. `Reconciler::finish` records the outcome: the revision and the changed rows, or a retry with a growing
-//!    pause.
-//! 6. `Reconciler::report_next` computes the conditions of the tenant's resources and publishes those that
+//! 2. [`Reconciler::work`] (`steps`) starts the jobs that are due and that `Reconciler::gate` (`jobs`) allows: the
+//!    sweep, then the platform, then tenants. `Reconciler::reconcile_tenant` shows the steps for one tenant.
+//! 3. `Reconciler::finish` (`outcomes`) records how a job ended: the revision and the changed rows, or a retry with
+//!    a growing pause.
+//! 4. `Reconciler::report_next` (`report`) computes the conditions of a tenant's resources and publishes those that
 //!    differ. [`Reconciler::acknowledge`] schedules the same step when a switch reports other revisions.
 //!
 //! A failed job is retried without limit, with a pause per tenant. A process that does not lead applies
@@ -28,10 +23,14 @@ mod outcomes;
 mod problem_set;
 mod progress;
 mod recordings;
+mod removal;
 mod report;
 mod resource_sink;
 mod restored;
+mod role;
+mod rows;
 mod schedule;
+mod steps;
 mod tenant;
 mod writing;
 
@@ -60,6 +59,7 @@ use crate::status::acks::Concerned;
 use crate::store::Store;
 use crate::store::cdrs;
 use jobs::{FinishedJob, Job};
+use role::{Role, Writer};
 use schedule::Schedule;
 use tenant::{Deleting, Platform, Tenant};
 
@@ -72,13 +72,7 @@ const CONCURRENT_JOBS: usize = 8;
 pub struct Reconciler {
     state: Arc<RwLock<CompileState>>,
     sink: Option<Arc<dyn ResourceSink>>,
-    leading: bool,
-    /// The store, while this process leads and is connected.
-    store: Option<Store>,
-    /// Category of the error for which this leader has no store.
-    store_error: &'static str,
-    /// Deletes call records past their retention, while this process leads.
-    cdr_pruner: Option<AbortOnDropHandle<()>>,
+    role: Role,
     /// Root directory of tenants' media, if this process can reach it.
     media: Option<PathBuf>,
     platform: Platform,
@@ -92,22 +86,20 @@ pub struct Reconciler {
     busy: BTreeSet<Job>,
     running: JoinSet<FinishedJob>,
     acks: AckTable,
-    /// Whether the source has delivered changes, and whether it could read every object. Until both hold, a
-    /// stored tenant without a resource is not removed.
-    source_synced: bool,
-    source_complete: bool,
-    /// Whether stored tenants without a resource were removed.
-    sweep_done: bool,
-    /// Whether Postgres was set back to an older state, and not everything is stored again yet.
-    set_back: bool,
-    /// Whether switches may hold tenants that do not exist.
-    has_strays: bool,
-    /// Tells switches to drop these tenants.
-    stray_removal: Option<AbortOnDropHandle<()>>,
+    source: SourceState,
     progress: watch::Sender<Progress>,
     metrics: Metrics,
-    /// Removes recordings past their retention or beyond the storage limit, while this process leads.
-    recording_pruner: Option<AbortOnDropHandle<()>>,
+}
+
+/// What the source has delivered. A stored tenant without a resource is removed only when it is complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum SourceState {
+    /// Nothing yet.
+    Waiting,
+    /// Changes, but some objects could not be read.
+    Incomplete,
+    /// Every object.
+    Complete,
 }
 
 impl Reconciler {
@@ -120,10 +112,7 @@ impl Reconciler {
         Self {
             state: Arc::default(),
             sink,
-            leading: false,
-            store: None,
-            store_error: STORE_UNREACHABLE,
-            cdr_pruner: None,
+            role: Role::Following,
             media,
             platform: Platform::default(),
             tenants: BTreeMap::new(),
@@ -134,15 +123,9 @@ impl Reconciler {
             busy: BTreeSet::new(),
             running: JoinSet::new(),
             acks: AckTable::default(),
-            source_synced: false,
-            source_complete: false,
-            sweep_done: false,
-            set_back: false,
-            has_strays: false,
-            stray_removal: None,
+            source: SourceState::Waiting,
             progress,
             metrics: Metrics::default(),
-            recording_pruner: None,
         }
     }
 
@@ -159,24 +142,31 @@ impl Reconciler {
     /// Starts to write to a store. Schedules every tenant, to be compared with its rows.
     pub fn lead(&mut self, store: Store) {
         self.step_down();
-        self.cdr_pruner = Some(AbortOnDropHandle::new(tokio::spawn(cdrs::prune(store.clone()))));
-        self.set_back = store.was_set_back();
-        self.store = Some(store);
+        let cdrs = AbortOnDropHandle::new(tokio::spawn(cdrs::prune(store.clone())));
         let retain = |media| recordings::retain(media, self.state.clone(), self.metrics.recordings.clone());
-        self.recording_pruner = self.media.clone().map(retain);
+        let recordings = self.media.clone().map(retain);
+        self.role = Role::Writing(Box::new(Writer {
+            set_back: store.was_set_back(),
+            store,
+            sweep_done: false,
+            has_strays: false,
+            stray_removal: None,
+            _pruners: recordings.into_iter().chain([cdrs]).collect(),
+        }));
         self.schedule_all();
     }
 
     /// Starts to lead without a store: nothing is written, but problems are published.
     pub fn lead_without_store(&mut self) {
         self.step_down();
-        self.store_error = STORE_UNREACHABLE;
+        self.role = Role::Connecting { store_error: STORE_UNREACHABLE };
         self.schedule_all();
     }
 
     /// Records why the store cannot be reached, and publishes that.
     pub fn store_failed(&mut self, category: &'static str) {
-        if self.store.is_some() || std::mem::replace(&mut self.store_error, category) == category {
+        let Role::Connecting { store_error } = &mut self.role else { return };
+        if std::mem::replace(store_error, category) == category {
             return;
         }
         let tenants = self.tenants.iter_mut().map(|(key, tenant)| (Some(key), &mut tenant.rows));
@@ -187,14 +177,13 @@ impl Reconciler {
     }
 
     fn schedule_all(&mut self) {
-        self.leading = true;
         self.schedule.now(Job::Sweep);
         self.schedule.now(Job::Platform);
         let keys: Vec<_> = self.read().world.tenants().filter_map(|tenant| key_of(tenant)).collect();
         for key in keys.into_iter().chain(self.deleting.keys().cloned()) {
             self.schedule.now(Job::Tenant(key));
         }
-        if self.set_back {
+        if self.role.is_set_back() {
             self.report_set_back();
         }
         self.report_orphans();
@@ -204,10 +193,7 @@ impl Reconciler {
     /// Stops all writing at once, and forgets what the store has.
     pub fn step_down(&mut self) {
         self.running = JoinSet::new(); // aborts running jobs; their transactions are rolled back
-        self.store = None;
-        self.recording_pruner = None;
-        self.cdr_pruner = None;
-        self.leading = false;
+        self.role = Role::Following;
         self.busy.clear();
         self.schedule.clear();
         self.reports.clear();
@@ -215,8 +201,6 @@ impl Reconciler {
         self.by_id.clear();
         self.platform = Platform::default();
         self.acks = AckTable::default();
-        self.sweep_done = false;
-        (self.set_back, self.has_strays, self.stray_removal) = (false, false, None);
         // A status that was published may not have been written. Without conditions here, the next leader,
         // which may be this process, publishes it again.
         let unconfirmed = self.sink.as_ref().map(|sink| sink.reset()).unwrap_or_default();
@@ -232,8 +216,7 @@ impl Reconciler {
     /// `source_complete` says that the source could read every object: only then does a missing object mean
     /// that it was deleted.
     pub fn apply_changes(&mut self, changes: Vec<Change>, source_complete: bool) {
-        self.source_synced = true;
-        self.source_complete = source_complete;
+        self.source = if source_complete { SourceState::Complete } else { SourceState::Incomplete };
         let mut changes = changes;
         for change in &mut changes {
             if let Some(sink) = &self.sink {
@@ -242,17 +225,19 @@ impl Reconciler {
             self.extract_deletions(change);
             // The sweep has skipped the stored tenant of this name so far.
             if let Change::Remove(key) = change
-                && self.leading
+                && self.role.leads()
                 && self.read().world.is_unreadable(key)
                 && key.kind == Kind::Tenant
             {
-                self.sweep_done = false;
+                if let Some(writer) = self.role.writer_mut() {
+                    writer.sweep_done = false;
+                }
                 self.schedule.now(Job::Sweep);
             }
         }
         // Compiling takes processor time: lookups on the same threads must not wait for it.
         let consequences = block_in_place(|| self.write().apply_changes(changes));
-        if self.leading {
+        if self.role.leads() {
             if consequences.platform {
                 self.schedule.now(Job::Platform);
             }
@@ -306,7 +291,7 @@ impl Reconciler {
                     }
                     _ => drop(self.deleting.insert(key.clone(), Deleting::new(tenant))),
                 }
-                if self.leading {
+                if self.role.leads() {
                     self.schedule.now(Job::Tenant(key));
                 }
                 *change = Change::Remove(object.key());
@@ -321,12 +306,14 @@ impl Reconciler {
     pub fn acknowledge(&mut self, ack: Ack) {
         let (platform, keys) = match self.acks.record(ack) {
             Concerned::All => {
-                self.has_strays = true;
+                self.role.suspect_strays();
                 (true, self.tenants.keys().cloned().collect::<Vec<_>>())
             }
             Concerned::Some { platform, tenants } => {
                 let mut keys: Vec<_> = tenants.iter().filter_map(|id| self.by_id.get(id)).cloned().collect();
-                self.has_strays |= keys.len() < tenants.len();
+                if keys.len() < tenants.len() {
+                    self.role.suspect_strays();
+                }
                 if platform && self.sink.is_some() {
                     keys.extend(self.stale_emergencies());
                 }
@@ -352,8 +339,10 @@ impl Reconciler {
 
     /// True when every change is stored. A sweep that the source does not allow yet is not waited for.
     fn is_stored(&self) -> bool {
-        let waits = self.schedule.next_due(|job| *job != Job::Sweep || self.source_complete).is_some();
-        self.store.is_some() && self.source_synced && self.busy.is_empty() && !waits
+        let complete = self.source == SourceState::Complete;
+        let waits = self.schedule.next_due(|job| *job != Job::Sweep || complete).is_some();
+        let writes = self.role.writer().is_some() && self.source != SourceState::Waiting;
+        writes && self.busy.is_empty() && !waits
     }
 
     /// Number of jobs that wait or run.
@@ -388,7 +377,8 @@ impl Reconciler {
             state.problems.failing_resources() + state.orphans.failing_resources() + tenants.sum::<usize>();
         let stored = self.is_stored();
         drop(state);
-        if stored && std::mem::take(&mut self.set_back) {
+        let set_back = self.role.writer_mut().filter(|_| stored).map(|writer| &mut writer.set_back);
+        if set_back.is_some_and(std::mem::take) {
             self.tenants.keys().for_each(|key| self.reports.now(Some(key.clone())));
         }
         self.remove_strays();

@@ -8,8 +8,9 @@ use tracing::{error, info};
 use uuid::Uuid;
 
 use super::Reconciler;
-use super::jobs::{FinishedJob, Job, LookedUp, Outcome, PlatformWritten, WorkError, resource_of};
+use super::jobs::{FinishedJob, Job, LookedUp, Outcome, PlatformWritten, WorkError};
 use super::last_good::LastGoodRows;
+use super::rows::resource_of;
 use crate::plan::{InForce, PlatformPlan, TenantRow};
 use crate::source::TenantKey;
 use crate::store::{Removed, StoreError, Written};
@@ -48,7 +49,9 @@ impl Reconciler {
     fn after_sweep(&mut self, swept: Result<(Vec<Uuid>, usize), StoreError>) -> bool {
         match swept {
             Ok((removed, failed)) => {
-                self.sweep_done = true;
+                if let Some(writer) = self.role.writer_mut() {
+                    writer.sweep_done = true;
+                }
                 self.progress.send_modify(|progress| progress.removed.extend(removed));
                 failed > 0
             }
@@ -179,7 +182,9 @@ impl Reconciler {
                 info!(tenant = %key, id = id.map(tracing::field::display), ?removed, "tenant removed");
                 // A deleted Tenant stays in `deleting` until the watch shows its removal.
                 self.tenants.remove(key);
-                self.has_strays |= removed == Removed::Absent; // switches may hold it nevertheless
+                if removed == Removed::Absent {
+                    self.role.suspect_strays(); // switches may hold it nevertheless
+                }
                 // After a conflict about an id, the id stays with the winner.
                 let own = |id: &Uuid| self.by_id.get(id).is_none_or(|holder| holder == key);
                 if let Some(id) = id.filter(own) {

@@ -65,7 +65,7 @@ impl Reconciler {
 
     /// Publishes the statuses of a Tenant and its resources, where they differ.
     fn report_tenant(&mut self, sink: &dyn ResourceSink, key: &TenantKey) {
-        let set_back = self.set_back;
+        let set_back = self.role.is_set_back();
         let Some(tenant) = self.tenants.get_mut(key).filter(|tenant| tenant.was_compiled || set_back) else {
             return;
         };
@@ -174,7 +174,7 @@ impl Reconciler {
         let observed = Observed {
             problems: by_resource(&state.problems),
             stored: platform.stored.is_some(),
-            set_back: self.set_back,
+            set_back: self.role.is_set_back(),
             details: platform.rows.applying_since.is_some_and(|since| since.elapsed() >= DETAIL_DELAY),
             rotated: rotated(&platform.rows),
             stays: Some(&stays).filter(|_| platform.looked_up),

@@ -9,6 +9,7 @@ use tracing::{info, warn};
 
 use super::Reconciler;
 use super::jobs::Job;
+use super::role::Writer;
 use crate::compile::claims::tenant_id;
 use crate::source::TenantKey;
 use crate::source::index::key_of;
@@ -31,7 +32,7 @@ impl Reconciler {
     /// Schedules a write of a tenant if a switch holds a later revision than is stored: its rows are of the time
     /// before the set-back. The write gets a revision past that.
     pub(super) fn catch_up(&mut self, key: &TenantKey) {
-        let Some((tenant, store)) = self.tenants.get(key).zip(self.store.as_ref()) else { return };
+        let Some((tenant, store)) = self.tenants.get(key).zip(self.role.store()) else { return };
         let Some(id) = tenant.id.filter(|_| tenant.stored.is_some()) else { return };
         // A switch may report a write before its job has ended here.
         if self.busy.contains(&Job::Tenant(key.clone())) {
@@ -46,7 +47,7 @@ impl Reconciler {
 
     /// The same as [`Self::catch_up`], for the platform.
     pub(super) fn catch_up_platform(&mut self) {
-        let Some(store) = self.store.as_ref().filter(|_| self.platform.stored.is_some()) else { return };
+        let Some(store) = self.role.store().filter(|_| self.platform.stored.is_some()) else { return };
         let stored = self.platform.rows.revision;
         if self.busy.contains(&Job::Platform) {
             return;
@@ -66,11 +67,11 @@ impl Reconciler {
     /// Tells switches to drop tenants that they hold and that do not exist. Waits until everything is stored, so
     /// that no such tenant is about to be written.
     pub(super) fn remove_strays(&mut self) {
-        let Some(store) =
-            self.store.clone().filter(|_| self.has_strays && self.sweep_done && self.is_stored())
-        else {
+        let due = |writer: &&Writer| writer.has_strays && writer.sweep_done;
+        let Some(store) = self.role.writer().filter(due).map(|writer| writer.store.clone()) else { return };
+        if !self.is_stored() {
             return;
-        };
+        }
         let state = self.read();
         // The id of an unreadable tenant is unknown, and may be one of these.
         if state.world.unreadable_tenants().next().is_some() {
@@ -79,16 +80,17 @@ impl Reconciler {
         // A refused tenant exists, and keeps its rows.
         let live: BTreeSet<_> = state.world.tenants().filter_map(|tenant| tenant_id(tenant)).collect();
         drop(state);
-        self.has_strays = false;
         let mut strays = self.acks.tenants();
         strays.retain(|id, held| {
             !self.by_id.contains_key(id) && !live.contains(id) && (0..=MAX_AHEAD).contains(held)
         });
+        let Some(writer) = self.role.writer_mut() else { return };
+        writer.has_strays = false;
         if strays.is_empty() {
             return;
         }
         let strays: Vec<_> = strays.into_iter().collect();
-        self.stray_removal = Some(AbortOnDropHandle::new(tokio::spawn(async move {
+        writer.stray_removal = Some(AbortOnDropHandle::new(tokio::spawn(async move {
             while let Err(cause) = store.remove_unknown(&strays).await {
                 warn!(category = cause.category(), %cause, "switches could not be told which tenants are gone");
                 tokio::time::sleep(RETRY_INTERVAL).await;

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use tokio::task::spawn_blocking;
 
 use super::ResourceSink;
-use super::jobs::{WorkError, row_of};
+use super::jobs::WorkError;
+use super::rows::row_of;
 use crate::compile::{KeptPart, LastGoodRow};
 use crate::media::directory;
 use crate::plan::{Origin, TenantPlan};
