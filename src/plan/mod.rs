@@ -3,6 +3,7 @@
 //! It is data only. Every reference in it is resolved, every value checked. The same types are
 //! written to Postgres as rows and read back from them, so that a replica sees what was compiled.
 
+pub mod heartbeat;
 pub mod in_force;
 pub mod platform;
 pub mod report;

@@ -9,11 +9,6 @@ use uuid::Uuid;
 /// A FreeSWITCH whose event socket is unreachable for this long has ended, and its calls with it.
 pub const FREESWITCH_GONE_AFTER: Duration = Duration::from_secs(3);
 
-/// A switch without a heartbeat for this long is reported as late: it missed two heartbeats.
-pub const LATE_AFTER: Duration = Duration::from_secs(12);
-/// A switch without a heartbeat for this long no longer counts. Longer than the heartbeat interval, and
-/// than a sidecar needs to restart.
-pub const SILENT_AFTER: Duration = Duration::from_secs(30);
 /// The state of a switch as its sidecar found it. The default is that of a sidecar without an event socket.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]

@@ -1,10 +1,9 @@
 //! Records how jobs ended.
 
 use std::sync::PoisonError;
-use std::time::Duration;
 
 use tokio::task::{JoinError, block_in_place};
-use tracing::{error, info};
+use tracing::error;
 use uuid::Uuid;
 
 use super::Reconciler;
@@ -13,10 +12,7 @@ use super::last_good::LastGoodRows;
 use super::rows::resource_of;
 use crate::plan::{InForce, PlatformPlan, TenantRow};
 use crate::source::TenantKey;
-use crate::store::{Removed, StoreError, Written};
-
-/// Failing time of a deletion after which it is reported as blocked.
-const BLOCKED_AFTER: Duration = Duration::from_secs(30);
+use crate::store::{StoreError, Written};
 
 impl Reconciler {
     /// Records the outcome of a job, and schedules a retry if it failed.
@@ -169,41 +165,5 @@ impl Reconciler {
         tenant.rows.failed = Some(cause.category());
         self.reports.now(Some(key.clone()));
         true
-    }
-
-    fn after_removal(
-        &mut self,
-        key: &TenantKey,
-        id: Option<Uuid>,
-        removed: Result<Removed, WorkError>,
-    ) -> bool {
-        match removed {
-            Ok(removed) => {
-                info!(tenant = %key, id = id.map(tracing::field::display), ?removed, "tenant removed");
-                // A deleted Tenant stays in `deleting` until the watch shows its removal.
-                self.tenants.remove(key);
-                if removed == Removed::Absent {
-                    self.role.suspect_strays(); // switches may hold it nevertheless
-                }
-                // After a conflict about an id, the id stays with the winner.
-                let own = |id: &Uuid| self.by_id.get(id).is_none_or(|holder| holder == key);
-                if let Some(id) = id.filter(own) {
-                    self.by_id.remove(&id);
-                    self.progress.send_modify(|progress| {
-                        progress.tenants.remove(&id);
-                        progress.removed.insert(id);
-                    });
-                }
-                false
-            }
-            Err(cause) => {
-                self.metrics.failed(cause.category());
-                error!(category = cause.category(), tenant = %key, %cause, "a tenant could not be removed");
-                if self.deleting.get(key).is_some_and(|deleting| deleting.since.elapsed() >= BLOCKED_AFTER) {
-                    self.report_blocked(key, &cause);
-                }
-                true
-            }
-        }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::spawn_blocking;
 use tracing::{error, info, warn};
@@ -17,6 +18,9 @@ use crate::resources;
 use crate::resources::tenant::DeletionPolicy;
 use crate::source::TenantKey;
 use crate::store::{Removed, Store, StoreError};
+
+/// Failing time of a deletion after which it is reported as blocked.
+const BLOCKED_AFTER: Duration = Duration::from_secs(30);
 
 impl Reconciler {
     /// Starts to remove stored tenants without a resource.
@@ -54,6 +58,43 @@ impl Reconciler {
         self.spawn(Job::Tenant(key.clone()), failures, async move {
             Outcome::Removed(id, delete(&store, media, sink, tenant).await)
         });
+    }
+
+    /// Records a removal. Returns whether it must be retried.
+    pub(super) fn after_removal(
+        &mut self,
+        key: &TenantKey,
+        id: Option<Uuid>,
+        removed: Result<Removed, WorkError>,
+    ) -> bool {
+        match removed {
+            Ok(removed) => {
+                info!(tenant = %key, id = id.map(tracing::field::display), ?removed, "tenant removed");
+                // A deleted Tenant stays in `deleting` until the watch shows its removal.
+                self.tenants.remove(key);
+                if removed == Removed::Absent {
+                    self.role.suspect_strays(); // switches may hold it nevertheless
+                }
+                // After a conflict about an id, the id stays with the winner.
+                let own = |id: &Uuid| self.by_id.get(id).is_none_or(|holder| holder == key);
+                if let Some(id) = id.filter(own) {
+                    self.by_id.remove(&id);
+                    self.progress.send_modify(|progress| {
+                        progress.tenants.remove(&id);
+                        progress.removed.insert(id);
+                    });
+                }
+                false
+            }
+            Err(cause) => {
+                self.metrics.failed(cause.category());
+                error!(category = cause.category(), tenant = %key, %cause, "a tenant could not be removed");
+                if self.deleting.get(key).is_some_and(|deleting| deleting.since.elapsed() >= BLOCKED_AFTER) {
+                    self.report_blocked(key, &cause);
+                }
+                true
+            }
+        }
     }
 }
 

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-pub use crate::plan::report::{Ack, LATE_AFTER, SILENT_AFTER, SwitchInfo, SwitchState};
+pub use crate::plan::heartbeat::{LATE_AFTER, SILENT_AFTER};
+pub use crate::plan::report::{Ack, SwitchInfo, SwitchState};
 use crate::plan::report::{GatewayState, NotApplied, SwitchReport};
 
 /// Most revisions that a switch may hold past the stored one. A report beyond that is broken and ignored: a

@@ -31,7 +31,7 @@ use crate::cdr::metrics::CdrMetrics;
 use crate::cdr::spool::SpoolError;
 use crate::freeswitch::listener::{self, BindError, Probe, Routes};
 use crate::freeswitch::sync;
-use crate::freeswitch::sync::{Ending, Live};
+use crate::freeswitch::sync::{Live, PodEndingMarker};
 use crate::freeswitch::xml::Answers;
 use crate::freeswitch::xml::profile_overrides::ProfileOverrides;
 use crate::freeswitch::xml::templates::TemplateError;
@@ -155,7 +155,7 @@ impl Sidecar {
             serving.spawn(control.serve(stop_serving.clone()));
             let applied_now = applied.subscribe();
             let (progress, applied, findings) = (progress.clone(), applied.clone(), report.clone());
-            let ending = Ending::of(data_dir);
+            let ending = PodEndingMarker::of(data_dir);
             let live = Live { options, answers, progress, orders, ending, findings, applied, metrics };
             follower.watch(applied_now);
             serving.spawn(live.run(follower.restored(), stop_serving.clone()));

@@ -7,16 +7,14 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::plan::report::SwitchInfo;
-use crate::plan::report::{Applied, SwitchReport};
+use crate::plan::heartbeat::HEARTBEAT_INTERVAL;
+use crate::plan::report::{Applied, SwitchInfo, SwitchReport};
 use crate::replica::follow::Progress;
 use crate::replica::tenants::Replica;
 use crate::store::Reader;
 use crate::store::reports::Reporter;
 use crate::util::backoff::Backoff;
 
-/// How often a switch reports although nothing changed.
-const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);
 /// Revisions that are applied within this time share one report.
 const REVISION_DELAY: Duration = Duration::from_millis(15);
 /// Changes of the switch's state within this time share one report. It is longer: many come at once, and no

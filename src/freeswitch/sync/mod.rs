@@ -6,15 +6,15 @@ mod apply;
 mod change;
 mod compare;
 mod difference;
-mod ending;
 mod metrics;
 mod plan;
+mod pod_ending_marker;
 mod read;
 mod replies;
 mod state;
 mod task;
 
 pub use change::{Change, Changes};
-pub use ending::Ending;
 pub use metrics::Metrics;
+pub use pod_ending_marker::PodEndingMarker;
 pub use task::{Live, Options, Order};

@@ -12,9 +12,9 @@ use tracing::{info, warn};
 use super::apply::{Applier, ApplyReport};
 use super::change::{Change, Changes};
 use super::compare::ReplicaSnapshot;
-use super::ending::Ending;
 use super::metrics::Metrics;
 use super::plan::{Outcome, desired_state, trunk_gateways};
+use super::pod_ending_marker::PodEndingMarker;
 use super::read;
 use crate::freeswitch::esl;
 use crate::freeswitch::esl::{Address, Api, Client, EslError, Event, Events, Password, Session};
@@ -76,7 +76,7 @@ pub struct Live {
     /// Orders to drain and to resume.
     pub orders: mpsc::Receiver<Order>,
     /// The marker on disk that the pod is ending.
-    pub ending: Ending,
+    pub ending: PodEndingMarker,
     /// The switch's report, which becomes part of statuses.
     pub findings: watch::Sender<SwitchReport>,
     /// The revisions that the switch has applied.

@@ -4,6 +4,7 @@
 //! `kubectl apply` works.
 
 mod certificates;
+mod response;
 mod review;
 mod verdict;
 

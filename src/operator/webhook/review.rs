@@ -7,14 +7,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::core::DynamicObject;
 use kube::core::admission::{AdmissionRequest, AdmissionResponse, AdmissionReview, Operation};
 
+use super::response::{MAX_MESSAGES, denial, warn, warn_response};
 use super::verdict::{ObjectReader, verdict};
 use crate::compile::Problem;
 use crate::reconcile::{AdmissionVerdict, CompileState};
 use crate::source::Object;
 use crate::status::conditions::cut;
-
-/// Most problems, and most warnings, in one response.
-const MAX_MESSAGES: usize = 10;
 
 /// Answers a review: denied where compile would refuse the object, and its other problems as warnings.
 pub async fn review(
@@ -69,22 +67,4 @@ fn proposed(request: &AdmissionRequest<DynamicObject>) -> Option<Object> {
     object.metadata.uid.get_or_insert_with(|| request.uid.clone());
     let value = serde_json::to_value(&object).ok()?;
     Object::from_json(&request.kind.kind, value)?.ok()
-}
-
-fn denial(refused: &[Problem]) -> String {
-    let messages: Vec<_> = refused
-        .iter()
-        .take(MAX_MESSAGES)
-        .map(|problem| format!("{}: {} ({})", problem.field, problem.message, problem.reason))
-        .collect();
-    messages.join("; ")
-}
-
-fn warn(response: AdmissionResponse, warnings: Vec<String>) -> AdmissionReview<DynamicObject> {
-    warn_response(response, warnings).into_review()
-}
-
-fn warn_response(mut response: AdmissionResponse, warnings: Vec<String>) -> AdmissionResponse {
-    response.warnings = (!warnings.is_empty()).then_some(warnings);
-    response
 }

@@ -11,8 +11,9 @@ use tracing::warn;
 use uuid::Uuid;
 
 use super::{ANSWER_TIMEOUT, CHANNEL, Notice};
+use crate::plan::heartbeat::{LATE_AFTER, SILENT_AFTER};
 use crate::plan::report::SwitchReport;
-use crate::plan::report::{Ack, LATE_AFTER, SILENT_AFTER, SwitchInfo, SwitchState};
+use crate::plan::report::{Ack, SwitchInfo, SwitchState};
 use crate::store::Reader;
 use crate::store::error::{PgContext, StoreError, in_time, lost_connection};
 use crate::util::backoff::Backoff;

@@ -6,8 +6,9 @@ use uuid::Uuid;
 
 use super::report_filter::storable;
 use super::{ANSWER_TIMEOUT, CHANNEL, MAX_SILENCE, Notice};
+use crate::plan::heartbeat::SILENT_AFTER;
+use crate::plan::report::SwitchInfo;
 use crate::plan::report::{Applied, SwitchReport};
-use crate::plan::report::{SILENT_AFTER, SwitchInfo};
 use crate::store::error::{PgContext, StoreError, in_time};
 use crate::store::{Reader, connect};
 

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 /// The marker, a file.
 #[derive(Clone, Debug)]
-pub struct Ending(PathBuf);
+pub struct PodEndingMarker(PathBuf);
 
-impl Ending {
+impl PodEndingMarker {
     /// The marker in a data directory.
     pub fn of(data_dir: &Path) -> Self {
         Self(data_dir.join("ending"))
@@ -48,11 +48,11 @@ mod tests {
     #[test]
     fn a_marker_is_set_until_it_is_cleared() {
         let dir = tempfile::tempdir().unwrap();
-        let ending = Ending::of(dir.path());
+        let ending = PodEndingMarker::of(dir.path());
         ending.clear();
         assert!(!ending.is_set());
         ending.set();
-        assert!(Ending::of(dir.path()).is_set());
+        assert!(PodEndingMarker::of(dir.path()).is_set());
         ending.clear();
         assert!(!ending.is_set());
     }
