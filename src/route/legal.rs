@@ -81,7 +81,7 @@ pub struct DialNumber(String);
 impl DialNumber {
     /// A number; `None` when the text is none.
     pub fn new(text: &str) -> Option<Self> {
-        super::digits::is_sendable(text).then(|| Self(text.to_owned()))
+        crate::numbers::is_sendable(text).then(|| Self(text.to_owned()))
     }
 
     /// The digits.

@@ -17,6 +17,7 @@ mod recording;
 pub mod rules;
 pub mod schedule;
 pub mod targets;
+mod toll;
 pub mod token;
 pub mod view;
 

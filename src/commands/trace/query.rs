@@ -148,6 +148,7 @@ impl Query<'_> {
             extension: self.view.caller(&self.caller),
             leg: Cow::Borrowed(LEG),
             caller_name: Cow::Borrowed(""),
+            caller_number: Cow::Borrowed(""),
             disposition: Cow::Borrowed(disposition),
             queue_cause: Cow::Borrowed(queue_cause),
             now: self.now,
