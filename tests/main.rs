@@ -13,6 +13,7 @@ mod hostile_fields;
 mod inert;
 mod kinds;
 mod last_good;
+mod numbers;
 mod properties;
 mod routing;
 mod validate;

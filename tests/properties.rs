@@ -55,6 +55,7 @@ fn dial_all(compiled: &CompiledPlans) {
                 caller,
                 leg: "leg".into(),
                 caller_name: "Somebody".into(),
+                caller_number: "".into(),
                 disposition: "NO_ANSWER".into(),
                 queue_cause: "timeout".into(),
                 now: jiff::Timestamp::UNIX_EPOCH,

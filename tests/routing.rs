@@ -3,6 +3,7 @@
 mod destinations;
 mod emergency;
 mod leaving;
+mod numbers;
 mod recording;
 
 use std::borrow::Cow;
@@ -81,6 +82,7 @@ impl Office {
             caller,
             leg: Cow::Borrowed("leg-1"),
             caller_name: Cow::Borrowed("Somebody"),
+            caller_number: Cow::Borrowed(""),
             disposition: Cow::Borrowed(self.disposition),
             queue_cause: Cow::Borrowed(self.queue_cause),
             now: self.now,

@@ -10,8 +10,8 @@ use uuid::Uuid;
 use super::record::{Cdr, Leg};
 use crate::plan::PlatformPlan;
 use crate::replica::tenants::Replica;
-use crate::route::token::Caller;
 use crate::route::TenantView;
+use crate::route::token::Caller;
 use crate::secrets::signing_key::SigningKey;
 
 /// Names of trunks, by the names of their gateways.

@@ -10,9 +10,8 @@ pub fn overlap(a: &DigitMatch, b: &DigitMatch) -> bool {
     if !pa.starts_with(pb) && !pb.starts_with(pa) {
         return false;
     }
-    let disjoint = |a: &[String], b: &[String]| {
-        !a.is_empty() && !b.is_empty() && !a.iter().any(|code| b.contains(code))
-    };
+    let disjoint =
+        |a: &[String], b: &[String]| !a.is_empty() && !b.is_empty() && !a.iter().any(|code| b.contains(code));
     if disjoint(&a.countries, &b.countries) || !types_overlap(&a.number_types, &b.number_types) {
         return false;
     }

@@ -9,6 +9,9 @@ use regex::Regex;
 use super::e164::E164;
 use crate::resources::common::NumberType;
 
+/// Most digits of a number that is taken for a service number if libphonenumber does not know it, such as 11880.
+const MAX_SERVICE_NUMBER: usize = 6;
+
 /// A country with its numbering plan, or the numbers of a calling code that belongs to no country, such as +800.
 #[derive(Clone, Copy)]
 pub struct Country(&'static Plan);
@@ -30,15 +33,13 @@ struct Plan {
     trunk_transform: Option<String>,
     /// Lengths of numbers as they are dialled within their area.
     local_lengths: Vec<u16>,
-    /// Fewest digits of a national number: what is shorter is a service number.
-    shortest: usize,
     general: NumberPattern,
     /// Patterns by type, in the order in which libphonenumber tries them.
     types: Vec<(NumberType, NumberPattern)>,
     formats: Vec<Format>,
 }
 
-/// A regular expression that matches at the beginning. It is compiled when it is first used.
+/// A regular expression. It is compiled when it is first used.
 struct Pattern {
     text: String,
     regex: OnceLock<Option<Regex>>,
@@ -108,11 +109,12 @@ impl Country {
         if let [only] = plans {
             return Some(Self(only));
         }
-        let has = |plan: &&Plan| match &plan.leading_digits {
-            Some(leading) => leading.matches_start(national),
-            None => plan.number_type(national).is_some(),
-        };
-        plans.iter().find(has).map(Self)
+        let leads =
+            |plan: &&Plan| plan.leading_digits.as_ref().is_some_and(|leading| leading.matches(national));
+        let has = |plan: &&Plan| plan.number_type(national).is_some();
+        // Countries of one code share some numbers: Åland's freephone numbers begin as Finland's do.
+        let both = plans.iter().find(|plan| leads(plan) && has(plan));
+        both.or_else(|| plans.iter().find(has)).or_else(|| plans.iter().find(leads)).map(Self)
     }
 
     /// The main country of a calling code.
@@ -151,12 +153,15 @@ impl Country {
         text.get(end..).filter(|rest| rest.starts_with(|first: char| first.is_ascii_digit() && first != '0'))
     }
 
-    /// A number that was dialled with the trunk prefix, without it; `None` where it has none.
-    pub(super) fn strip_national_prefix(self, text: &str) -> Option<String> {
-        let plain = |prefix: &str| text.strip_prefix(prefix).filter(|_| !prefix.is_empty()).map(str::to_owned);
-        let Some(trunk) = &self.0.trunk else { return plain(&self.0.national_prefix) };
-        let regex = trunk.regex()?;
-        let captures = regex.captures(text)?;
+    /// A number that was dialled with the trunk prefix, without it. Where carriers' digits may follow the prefix, as in
+    /// Colombia, without these and with them.
+    pub(super) fn strip_national_prefix(self, text: &str) -> Vec<String> {
+        let plain = text.strip_prefix(self.national_prefix()).filter(|rest| *rest != text);
+        self.strip_trunk(text).into_iter().chain(plain.map(str::to_owned)).collect()
+    }
+
+    fn strip_trunk(self, text: &str) -> Option<String> {
+        let captures = self.0.trunk.as_ref()?.regex()?.captures(text)?;
         let whole = captures.get(0).filter(|whole| !whole.is_empty())?;
         let rest = text.get(whole.end()..)?;
         match &self.0.trunk_transform {
@@ -165,7 +170,7 @@ impl Country {
                 captures.expand(rule, &mut front);
                 Some(front + rest)
             }
-            _ => Some(rest.to_owned()).or_else(|| plain(&self.0.national_prefix)),
+            _ => Some(rest.to_owned()),
         }
     }
 
@@ -191,7 +196,8 @@ impl Country {
 
     /// Whether a national number is written, and so dialled, with the trunk prefix.
     fn writes_national_prefix(self, national: &str) -> bool {
-        if self.0.national_prefix.is_empty() || national.len() < self.0.shortest {
+        let is_service_number = national.len() <= MAX_SERVICE_NUMBER && self.number_type(national).is_none();
+        if self.0.national_prefix.is_empty() || is_service_number {
             return false;
         }
         // North America writes numbers without the 1 that carriers expect.
@@ -199,8 +205,8 @@ impl Country {
             return true;
         }
         let applies = |format: &&Format| {
-            format.leading_digits.as_ref().is_none_or(|leading| leading.matches_start(national))
-                && format.pattern.end_of_match(national) == Some(national.len())
+            format.leading_digits.as_ref().is_none_or(|leading| leading.matches(national))
+                && format.pattern.matches(national)
         };
         let format = self.0.formats.iter().find(applies);
         // A number without a format is of no known kind: most are dialled with the prefix.
@@ -245,7 +251,6 @@ impl Plan {
             types.into_iter().filter_map(|(kind, found)| Some((kind, NumberPattern::new(found?)))).collect();
         let national_prefix = metadata.national_prefix().unwrap_or_default().to_owned();
         let general = descriptors.general();
-        let lengths = general.possible_length();
         let international = metadata.international_prefix().map(|regex| regex.as_str().to_owned());
         let is_plain = |text: &&String| text.bytes().all(|byte| byte.is_ascii_digit());
         let preferred = metadata.preferred_international_prefix().map(|prefix| prefix.replace('~', ""));
@@ -254,24 +259,27 @@ impl Plan {
             code: metadata.id().to_owned(),
             calling_code: metadata.country_code().to_string(),
             is_main: metadata.is_main_country_for_code(),
-            leading_digits: metadata.leading_digits().map(|regex| Pattern::new(regex.as_str())),
-            international: international.map(|text| Pattern::new(&text)),
+            leading_digits: metadata.leading_digits().map(|regex| Pattern::start(regex.as_str())),
+            international: international.map(|text| Pattern::start(&text)),
             international_prefix: plain.unwrap_or_else(|| "00".to_owned()),
-            trunk: metadata.national_prefix_for_parsing().map(|regex| Pattern::new(regex.as_str())),
+            trunk: metadata.national_prefix_for_parsing().map(|regex| Pattern::start(regex.as_str())),
             trunk_transform: metadata.national_prefix_transform_rule().map(braced),
             local_lengths: general.possible_local_length().to_vec(),
-            shortest: lengths.first().map_or(0, |length| usize::from(*length)),
             general: NumberPattern::new(general),
             types,
             formats: metadata
                 .formats()
                 .iter()
                 .map(|format| Format {
-                    leading_digits: format.leading_digits().last().map(|regex| Pattern::new(regex.as_str())),
-                    pattern: Pattern::new(format.pattern().as_str()),
-                    has_national_prefix: format
-                        .national_prefix()
-                        .is_some_and(|rule| !national_prefix.is_empty() && rule.contains(&national_prefix)),
+                    leading_digits: format
+                        .leading_digits()
+                        .last()
+                        .map(|regex| Pattern::start(regex.as_str())),
+                    pattern: Pattern::whole(format.pattern().as_str()),
+                    has_national_prefix: format.national_prefix().is_some_and(|rule| {
+                        rule.contains("$NP")
+                            || (!national_prefix.is_empty() && rule.contains(&national_prefix))
+                    }),
                 })
                 .collect(),
             national_prefix,
@@ -282,7 +290,8 @@ impl Plan {
         if !self.general.matches(national) {
             return None;
         }
-        let first = self.types.iter().find(|(_, pattern)| pattern.matches(national)).map(|(kind, _)| *kind)?;
+        let first =
+            self.types.iter().find(|(_, pattern)| pattern.matches(national)).map(|(kind, _)| *kind)?;
         let is_mobile = |(kind, pattern): &(NumberType, NumberPattern)| {
             *kind == NumberType::Mobile && pattern.matches(national)
         };
@@ -309,29 +318,40 @@ fn braced(rule: &str) -> String {
     text
 }
 
+/// The data has its patterns over several lines.
+fn without_spaces(pattern: &str) -> String {
+    pattern.split_whitespace().collect()
+}
+
 impl NumberPattern {
     fn new(descriptor: &Descriptor) -> Self {
         let lengths = descriptor.possible_length().to_vec();
-        Self { lengths, pattern: Pattern::new(descriptor.national_number().as_str()) }
+        Self { lengths, pattern: Pattern::whole(descriptor.national_number().as_str()) }
     }
 
     fn matches(&self, national: &str) -> bool {
         let is_possible = self.lengths.iter().any(|length| usize::from(*length) == national.len());
-        (self.lengths.is_empty() || is_possible) && self.pattern.end_of_match(national) == Some(national.len())
+        (self.lengths.is_empty() || is_possible) && self.pattern.matches(national)
     }
 }
 
 impl Pattern {
-    fn new(text: &str) -> Self {
-        Self { text: text.split_whitespace().collect(), regex: OnceLock::new() }
+    /// A pattern of the beginning of a text.
+    fn start(pattern: &str) -> Self {
+        Self { text: format!("^(?:{})", without_spaces(pattern)), regex: OnceLock::new() }
+    }
+
+    /// A pattern of a whole text.
+    fn whole(pattern: &str) -> Self {
+        Self { text: format!("^(?:{})$", without_spaces(pattern)), regex: OnceLock::new() }
     }
 
     /// The regular expression; `None` for one that the crate `regex` cannot read, which the tests rule out.
     fn regex(&self) -> Option<&Regex> {
-        self.regex.get_or_init(|| Regex::new(&format!("^(?:{})", self.text)).ok()).as_ref()
+        self.regex.get_or_init(|| Regex::new(&self.text).ok()).as_ref()
     }
 
-    fn matches_start(&self, text: &str) -> bool {
+    fn matches(&self, text: &str) -> bool {
         self.regex().is_some_and(|regex| regex.is_match(text))
     }
 
@@ -359,7 +379,9 @@ mod tests {
 
     #[test]
     fn calling_codes_of_no_country_are_known() {
-        for (digits, kind) in [("80012345678", NumberType::TollFree), ("979123456789", NumberType::PremiumRate)] {
+        for (digits, kind) in
+            [("80012345678", NumberType::TollFree), ("979123456789", NumberType::PremiumRate)]
+        {
             let country = Country::of(digits).unwrap();
             assert_eq!(country.code(), Country::NO_COUNTRY);
             assert_eq!(country.number_type(&digits[3..]), Some(kind), "+{digits}");

@@ -80,7 +80,10 @@ impl DialledNumber {
 
     /// The number as people of the country dial it; `None` where libphonenumber does not know the number.
     pub fn usual_spelling(&self) -> Option<String> {
-        self.e164().filter(|number| number.is_known()).zip(self.home).map(|(number, home)| home.spelling(number))
+        self.e164()
+            .filter(|number| number.is_known())
+            .zip(self.home)
+            .map(|(number, home)| home.spelling(number))
     }
 
     /// All spellings of all readings, the dialled one first, each once: with a plus sign, after the international
@@ -106,52 +109,60 @@ impl DialledNumber {
 /// Splits the plus sign or the international prefix from a text.
 fn form(text: &str, home: Option<Country>) -> Form<'_> {
     let international = text.strip_prefix('+').or_else(|| match home {
-        Some(home) => home.strip_international_prefix(text),
+        // Brazil's and Indonesia's prefixes have a carrier's digits, which people and carriers leave out.
+        Some(home) => home.strip_international_prefix(text).or_else(|| {
+            let rest = text.strip_prefix(COMMON_INTERNATIONAL_PREFIX)?;
+            E164::from_digits(rest).is_some_and(|number| number.is_known()).then_some(rest)
+        }),
         None => text.strip_prefix(COMMON_INTERNATIONAL_PREFIX),
     });
     international.map_or(Form::National(text), Form::International)
 }
 
-/// The readings of a text, the likeliest first, each once.
+/// The readings of a text, the likeliest first, each once: those that libphonenumber knows, or else all.
 fn read(text: &str, home: Option<Country>) -> Vec<E164> {
-    let mut readings: Vec<E164> = Vec::new();
-    let mut add = |number: Option<E164>| {
-        if let Some(number) = number.filter(|number| !readings.contains(number)) {
-            readings.push(number);
-        }
-    };
-    match form(text, home) {
+    let within = within(text, home);
+    let candidates: Vec<E164> = match form(text, home) {
         Form::International(digits) => {
-            let plain = E164::from_digits(digits);
+            let common = text.strip_prefix(COMMON_INTERNATIONAL_PREFIX).unwrap_or(digits);
+            let plain = [digits, common].into_iter().filter_map(E164::from_digits);
             // +49 (0) 30 …: the trunk prefix does not belong there, and people write it.
-            let without_prefix = plain.as_ref().filter(|plain| !plain.is_known()).and_then(without_trunk_prefix);
-            add(without_prefix);
-            add(plain);
+            plain.flat_map(|number| [Some(number.clone()), without_trunk_prefix(&number)]).flatten().collect()
         }
         Form::National(text) => {
-            let of_home = |national: &str| {
-                home.and_then(|home| E164::from_digits(&format!("{}{national}", home.calling_code())))
-            };
-            let stripped = home.and_then(|home| home.strip_national_prefix(text));
-            let within = [stripped.as_deref().and_then(of_home), of_home(text)];
             let with_code = E164::from_digits(text);
-            let with_code = [with_code.as_ref().and_then(without_trunk_prefix), with_code.clone()];
-            let is_home = |number: &E164| home.is_some_and(|home| home.calling_code() == number.calling_code());
-            let known = |number: &&E164| number.is_known();
+            let without_prefix = with_code.as_ref().and_then(without_trunk_prefix);
+            let is_home =
+                |number: &E164| home.is_some_and(|home| home.calling_code() == number.calling_code());
             let (own, foreign): (Vec<_>, Vec<_>) =
-                with_code.iter().flatten().filter(known).cloned().partition(is_home);
-            within.iter().flatten().filter(known).cloned().chain(own).chain(foreign).for_each(|n| add(Some(n)));
-            if !within.iter().flatten().any(|number| number.is_known()) {
-                within.into_iter().for_each(add);
-            }
+                without_prefix.into_iter().chain(with_code).partition(is_home);
+            let foreign = foreign.into_iter().filter(E164::is_known);
+            within.iter().cloned().chain(own).chain(foreign).collect()
+        }
+    };
+    let is_any_known = candidates.iter().chain(&within).any(E164::is_known);
+    let mut readings: Vec<E164> = Vec::new();
+    for number in candidates.into_iter().chain(within.into_iter().filter(E164::is_known)) {
+        if (number.is_known() || !is_any_known) && !readings.contains(&number) {
+            readings.push(number);
         }
     }
     readings
 }
 
+/// What a text can mean as a number of the country: without the trunk prefix, and as it is.
+fn within(text: &str, home: Option<Country>) -> Vec<E164> {
+    let Some(home) = home else { return Vec::new() };
+    let stripped = home.strip_national_prefix(text);
+    let national = stripped.iter().map(String::as_str).chain([text]);
+    national.filter_map(|national| E164::from_digits(&format!("{}{national}", home.calling_code()))).collect()
+}
+
 /// A number whose national digits begin with the trunk prefix, without it, where that is a known number.
 fn without_trunk_prefix(number: &E164) -> Option<E164> {
     let country = Country::main_of(number.calling_code())?;
-    let national = country.strip_national_prefix(number.national())?;
-    E164::from_digits(&format!("{}{national}", number.calling_code())).filter(E164::is_known)
+    let stripped = country.strip_national_prefix(number.national()).into_iter();
+    let mut numbers =
+        stripped.filter_map(|national| E164::from_digits(&format!("{}{national}", number.calling_code())));
+    numbers.find(E164::is_known)
 }

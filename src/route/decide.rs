@@ -9,8 +9,8 @@ use jiff::Timestamp;
 use super::explain::{Step, Tracer};
 use super::rules::{self, RuleMatch};
 use super::token::Caller;
-use super::{digits, schedule, toll};
 use super::view::TenantView;
+use super::{digits, schedule, toll};
 use crate::numbers::DialledNumber;
 use crate::plan::{DialActionRow, FeatureCodeRow, PlatformPlan, Target};
 use crate::resources::common::{CallerId, DestinationKind};
@@ -158,11 +158,7 @@ fn respelled<'a>(
 }
 
 /// A call to the tenant's own public number, which does not leave by a trunk.
-fn own_number<'a>(
-    view: &'a TenantView,
-    number: &DialledNumber,
-    tracer: Tracer<'_>,
-) -> Option<Decision<'a>> {
+fn own_number<'a>(view: &'a TenantView, number: &DialledNumber, tracer: Tracer<'_>) -> Option<Decision<'a>> {
     let (own, row) = view.own_number(number)?;
     let why = || format!("{} is the tenant's own, and does not leave: {}", row.number, row.target);
     tracer.record(|| Step { resource: view.key(Kind::Number, own), matched: true, why: why() });

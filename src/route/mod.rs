@@ -17,8 +17,8 @@ mod recording;
 pub mod rules;
 pub mod schedule;
 pub mod targets;
-mod toll;
 pub mod token;
+mod toll;
 pub mod view;
 
 pub use crate::secrets::signing_key::SigningKey;

@@ -1,8 +1,8 @@
 //! Matching of the platform's DialRules, and digit edits.
 
 use super::digits::{self, Edit};
-use crate::numbers::DialledNumber;
 use super::explain::{Step, Tracer};
+use crate::numbers::DialledNumber;
 use crate::plan::{DialActionRow, DialRuleRow, PlatformPlan};
 use crate::resources::Kind;
 use crate::resources::common::DigitMatch;

@@ -7,9 +7,7 @@ use jiff::tz::TimeZone;
 use super::schedule;
 use super::token::Caller;
 use crate::numbers::{Country, DialledNumber};
-use crate::plan::{
-    ExtensionRow, NumberRow, OutboundRouteRow, Row, Rows, Target, TenantPlan,
-};
+use crate::plan::{ExtensionRow, NumberRow, OutboundRouteRow, Row, Rows, Target, TenantPlan};
 use crate::resources::Kind;
 use crate::resources::common::DestinationKind;
 use crate::source::ObjectKey;

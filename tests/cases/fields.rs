@@ -29,7 +29,7 @@ pub fn table() -> Vec<Row> {
         ("SipProfile", "/metadata/namespace", json!("acme"), "metadata.namespace", "belongs to no namespace"),
         ("Extension", "/spec", Value::Null, "spec", "is required"),
         ("Extension", "/spec", json!([]), "spec", "must be an object, is a list"),
-        ("Extension", "/spec/nunber", json!("1"), "spec.nunber", "fields here are callerId, credentials"),
+        ("Extension", "/spec/nunber", json!("1"), "spec.nunber", "fields here are callerId, countriesAbroad, credentials"),
         ("Extension", "/spec/tenantRef/namespace", json!("other"), "spec.tenantRef.namespace", "no such field"),
         // Types and limits.
         ("Extension", "/spec/number", json!(1001), "spec.number", "put it in quotes"),

@@ -1,8 +1,6 @@
 //! Calls that leave: by which trunks, with which digits and caller id, within which limits.
 
-use centrex::plan::NationalDialling;
-use centrex::resources::common::NumberFormat;
-use centrex::route::{Answer, digits};
+use centrex::route::Answer;
 
 use super::{ACME, Office, assert_body, compiled, forwarding_to};
 
@@ -159,29 +157,6 @@ fn calls_abroad_are_counted_apart() {
 }
 
 #[test]
-fn what_is_abroad_is_another_calling_code() {
-    let of = |calling_code: &str, international_prefix: &str| NationalDialling {
-        calling_code: calling_code.to_owned(),
-        national_prefix: "0".to_owned(),
-        international_prefix: international_prefix.to_owned(),
-    };
-    let (germany, states) = (of("49", "00"), of("1", "011"));
-    for (number, from_germany, from_states, from_nowhere) in [
-        ("+493012345", false, true, true),
-        ("+442079460123", true, true, true),
-        ("+18765550100", true, false, true),
-        ("0044207946", true, false, true),
-        ("01144207946", false, true, false),
-        ("030123456", false, false, false),
-        ("118000", false, false, false),
-    ] {
-        assert_eq!(digits::is_abroad(number, Some(&germany)), from_germany, "{number}");
-        assert_eq!(digits::is_abroad(number, Some(&states)), from_states, "{number}");
-        assert_eq!(digits::is_abroad(number, None), from_nowhere, "{number}");
-    }
-}
-
-#[test]
 fn a_destination_outside_needs_no_toll_class_but_keeps_every_other_rule() {
     // Alice and a caller from outside, who has no toll class, are sent out alike.
     let office = forwarding_to("+442079460123");
@@ -198,49 +173,4 @@ fn a_destination_outside_needs_no_toll_class_but_keeps_every_other_rule() {
     let blocking = ACME.replace("prefix: \"0190\"", "prefix: \"+4420\"");
     let blocked = Office { platform: compiled(&blocking).0, ..office };
     assert_eq!(blocked.body(&blocked.dial("alice", "1002")), ["hangup CALL_REJECTED"]);
-}
-
-#[test]
-fn numbers_are_written_as_each_carrier_wants_them() {
-    let dialling = |code: &str, national: &str, abroad: &str| NationalDialling {
-        calling_code: code.into(),
-        national_prefix: national.into(),
-        international_prefix: abroad.into(),
-    };
-    let (de, us, it) = (dialling("49", "0", "00"), dialling("1", "1", "011"), dialling("39", "", "00"));
-    use NumberFormat::*;
-    for (number, format, country, written) in [
-        ("+493012345600", E164, None, "+493012345600"),
-        ("+493012345600", E164WithoutPlus, None, "493012345600"),
-        ("+493012345600", National, Some(&de), "03012345600"),
-        ("+12125550100", National, Some(&de), "0012125550100"),
-        ("+12125550100", National, Some(&us), "12125550100"),
-        ("+442079460123", National, Some(&us), "011442079460123"),
-        // An Italian number keeps its zero, inside and from abroad.
-        ("+390612345678", National, Some(&it), "0612345678"),
-        ("+393331234567", National, Some(&it), "3331234567"),
-    ] {
-        assert_eq!(digits::to_carrier(number, format, country), written);
-        assert_eq!(digits::from_carrier(written, format, country).as_deref(), Some(number), "{written}");
-        // A plus sign is believed whatever was agreed.
-        assert_eq!(digits::from_carrier(number, format, country).as_deref(), Some(number));
-    }
-    // Short numbers go out as they are.
-    for format in [E164, E164WithoutPlus, National] {
-        assert_eq!(digits::to_carrier("112", format, Some(&de)), "112");
-    }
-    // Some carriers leave the national prefix out, or write 00 for the plus sign.
-    for (written, format, country, number) in [
-        ("2125550100", National, Some(&us), "+12125550100"),
-        ("3012345600", National, Some(&de), "+493012345600"),
-        ("00493012345600", E164WithoutPlus, None, "+493012345600"),
-        ("00493012345600", E164, None, "+493012345600"),
-    ] {
-        assert_eq!(digits::from_carrier(written, format, country).as_deref(), Some(number), "{written}");
-    }
-    for nonsense in ["", "+", "12a", "+49;gw=x", "++49", "4 9", "١٢٣", "1".repeat(33).as_str()] {
-        for format in [E164, E164WithoutPlus, National] {
-            assert_eq!(digits::from_carrier(nonsense, format, Some(&de)), None, "{nonsense}");
-        }
-    }
 }

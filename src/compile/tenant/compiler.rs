@@ -12,7 +12,7 @@ use crate::compile::{Claims, Effect, Problem, Reason};
 use crate::numbers::{Country, DialledNumber};
 use crate::plan::{DialActionRow, InForce, MediaPath, PlatformPlan, Rows, Target, TenantPlan, TrunkRow};
 use crate::resources::Kind;
-use crate::resources::common::{DigitMatch, Destination, DestinationKind, MediaSource, NamespacedRef};
+use crate::resources::common::{Destination, DestinationKind, DigitMatch, MediaSource, NamespacedRef};
 use crate::resources::dial_rule::Phase;
 use crate::resources::media_file::MediaUsage;
 use crate::resources::trunk::FromNamespaces;

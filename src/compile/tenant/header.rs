@@ -3,9 +3,9 @@
 use super::compiler::TenantCompiler;
 use super::{emergency, schedule};
 use crate::compile::claims::tenant_id;
+use crate::compile::countries::unknown_country;
 use crate::compile::platform_last_good::least;
 use crate::compile::problem::RefError;
-use crate::compile::countries::unknown_country;
 use crate::compile::{Problem, Reason};
 use crate::numbers::Country;
 use crate::plan::TenantRow;

@@ -22,7 +22,8 @@ pub fn refuse_conflicts(compiler: &mut TenantCompiler) {
     for (aged, route) in routes {
         if let Some((field, code)) = unknown_country_of(&route.spec.matches) {
             compiler.refuse(aged.id, format!("spec.{field}"), (Reason::InvalidValue, unknown_country(code)));
-        } else if let Some(index) = route.spec.matches.iter().position(|matches| !patterns::possible(matches)) {
+        } else if let Some(index) = route.spec.matches.iter().position(|matches| !patterns::possible(matches))
+        {
             let field = format!("spec.match[{index}]");
             compiler.refuse(aged.id, field, (Reason::InvalidValue, patterns::IMPOSSIBLE.to_owned()));
         } else if let Some((index, number)) = shadowed(route, &emergency) {
