@@ -5,7 +5,9 @@ use crate::resources::common::DigitMatch;
 
 /// The message about a country that is not known.
 pub fn unknown_country(code: &str) -> String {
-    format!("how numbers are dialled in {code} is not known; known are {}", Country::codes().join(", "))
+    format!(
+        "{code} is no country whose numbers are known; a country is two letters of ISO 3166-1, such as DE, GB or US"
+    )
 }
 
 /// The first country of digit matches that is not known, with its field below `spec`.

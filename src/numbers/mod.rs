@@ -7,6 +7,7 @@ mod carrier;
 mod country;
 mod dialled;
 mod e164;
+mod numbering_plan;
 
 pub use carrier::CarrierFormat;
 pub use country::Country;

@@ -31,6 +31,9 @@ pub fn table() -> Vec<Row> {
         ("Extension", "/spec", json!([]), "spec", "must be an object, is a list"),
         ("Extension", "/spec/nunber", json!("1"), "spec.nunber", "fields here are callerId, countriesAbroad, credentials"),
         ("Extension", "/spec/tenantRef/namespace", json!("other"), "spec.tenantRef.namespace", "no such field"),
+        ("Extension", "/spec/countriesAbroad", json!(["de"]), "spec.countriesAbroad[0]", "two capital letters"),
+        ("DialRule", "/spec/match/0/countries", json!(["DEU"]), "spec.match[0].countries[0]", "has 3"),
+        ("DialRule", "/spec/match/0/numberTypes", json!(["Premium"]), "spec.match[0].numberTypes[0]", "PremiumRate"),
         // Types and limits.
         ("Extension", "/spec/number", json!(1001), "spec.number", "put it in quotes"),
         ("Extension", "/spec/number", json!("10 01"), "spec.number", "1 to 15 digits"),
