@@ -67,9 +67,9 @@ fn calls_through_a_real_freeswitch() {
     };
     let mut lab = Lab::start(&binary);
     for (what, step) in STEPS {
-        take(what, &mut lab, |lab| step(lab));
+        run_step(what, &mut lab, |lab| step(lab));
     }
-    take("records that were left over are taken in", &mut lab, left_records);
+    run_step("records that were left over are taken in", &mut lab, left_records);
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn the_list_of_posted_fields_is_that_of_what_is_asked_for() {
     assert_eq!(listed.collect::<Vec<_>>(), asked.collect::<Vec<_>>());
 }
 
-fn take(what: &str, lab: &mut Lab, step: impl FnOnce(&mut Lab)) {
+fn run_step(what: &str, lab: &mut Lab, step: impl FnOnce(&mut Lab)) {
     let start = Instant::now();
     if let Err(panic) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| step(lab))) {
         eprintln!("FAILED: {what}\n{}", lab.logs());

@@ -9,7 +9,7 @@ use centrex::route::names;
 use crate::hardened::allowlist;
 use crate::xml::client::{Listener, post};
 use crate::xml::tree::Node;
-use crate::xml::world::{TENANT_A, TENANT_B, recorded_world};
+use crate::xml::sample::{TENANT_A, TENANT_B, sample_answers};
 
 /// Bodies of the recordings whose names start with a prefix, by name.
 fn recordings(prefix: &str) -> BTreeMap<String, String> {
@@ -45,7 +45,7 @@ fn ours(body: &str) -> String {
 }
 
 async fn listener() -> Listener {
-    Listener::start(recorded_world()).await
+    Listener::start(sample_answers()).await
 }
 
 async fn answer(section: &str, name: &str) -> Node {

@@ -14,8 +14,8 @@ use uuid::Uuid;
 use crate::postgres::Database;
 use crate::program::{repository, run, url};
 
-fn world() -> PathBuf {
-    repository("tests/routing/world.yaml")
+fn system() -> PathBuf {
+    repository("tests/routing/system.yaml")
 }
 
 /// The program, asked about a call of Acme's.
@@ -36,7 +36,7 @@ fn command(manifests: Option<&Path>, options: &[&str]) -> Command {
 }
 
 fn traced(options: &[&str]) -> (Option<i32>, String) {
-    run(&mut command(Some(&world()), options))
+    run(&mut command(Some(&system()), options))
 }
 
 #[track_caller]
@@ -85,8 +85,8 @@ fn the_xml_can_be_left_out_and_still_tells_two_answers_apart() {
 
     // A group that rings longer is another answer, and nothing but the XML says so.
     let folder = tempfile::tempdir().unwrap();
-    let proposed = folder.path().join("world.yaml");
-    let now = std::fs::read_to_string(world()).unwrap();
+    let proposed = folder.path().join("system.yaml");
+    let now = std::fs::read_to_string(system()).unwrap();
     let longer = now.replace(
         "{extensionRef: {name: alice}, ringSeconds: 20}",
         "{extensionRef: {name: alice}, ringSeconds: 21}",
@@ -163,10 +163,10 @@ fn calls_from_outside_come_by_the_trunk_that_brings_the_number() {
 #[test]
 fn a_limit_of_calls_abroad_is_told_where_a_call_counts() {
     let folder = tempfile::tempdir().unwrap();
-    let world = std::fs::read_to_string(world()).unwrap();
+    let text = std::fs::read_to_string(system()).unwrap();
     for (most, matched) in [("0", "no "), ("5", "yes")] {
-        let limited = world.replace("maxConcurrentCalls: 40", &format!("maxCallsAbroadPerDay: {most}"));
-        std::fs::write(folder.path().join("world.yaml"), limited).unwrap();
+        let limited = text.replace("maxConcurrentCalls: 40", &format!("maxCallsAbroadPerDay: {most}"));
+        std::fs::write(folder.path().join("system.yaml"), limited).unwrap();
         let mut trace = command(Some(folder.path()), &["--from", "alice", "--to", "0044207946"]);
         let (code, text) = run(&mut trace);
         assert_eq!(code, Some(i32::from(most == "0")), "{text}");
@@ -201,7 +201,7 @@ fn what_follows_is_followed_once() {
 fn a_proposal_is_compared_with_what_is_there() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("proposal.yaml");
-    let original = std::fs::read_to_string(world()).unwrap();
+    let original = std::fs::read_to_string(system()).unwrap();
     let schedule = original.split("---\n").find(|part| part.contains("kind: Schedule\n")).unwrap();
     std::fs::write(&file, schedule.replace("to: \"18:00\"", "to: \"21:00\"")).unwrap();
     let path = file.to_str().unwrap();
@@ -228,7 +228,7 @@ fn a_proposal_is_compared_with_what_is_there() {
     )
     .unwrap();
     let output =
-        command(Some(&world()), &["--from", "1001", "--to", "1002", "--proposed", path]).output().unwrap();
+        command(Some(&system()), &["--from", "1001", "--to", "1002", "--proposed", path]).output().unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
     let told = errors.contains("refused resources of the proposed manifests")
         && errors.contains("Schedule hours is refused");
@@ -242,7 +242,7 @@ async fn what_the_switches_have_is_asked_of_the_database() {
     let keys = directory.path().join("keys");
     let store = database.store(&Arc::new(Keyring::generate_file(&keys).unwrap())).await;
     let mut seen = ResourceIndex::default();
-    for change in Folder::read_once(&[world()]).unwrap().changes {
+    for change in Folder::read_once(&[system()]).unwrap().changes {
         seen.apply(change);
     }
     let mut compiled = compile::all(&seen);
@@ -258,7 +258,7 @@ async fn what_the_switches_have_is_asked_of_the_database() {
     assert_eq!(code, Some(0), "{text}");
     assert_lines(&text, &["ends: Trunk acme/first"]);
     // The same manifests, read from a folder, are no difference.
-    let (code, text) = run(&mut command(Some(&world()), &options));
+    let (code, text) = run(&mut command(Some(&system()), &options));
     assert_eq!(code, Some(0), "{text}");
     assert!(text.ends_with("difference:\n  none\n"), "{text}");
     let missing = [

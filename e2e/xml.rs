@@ -8,4 +8,4 @@ mod hostile;
 mod http;
 mod rules;
 pub mod tree;
-pub mod world;
+pub mod sample;

@@ -21,20 +21,20 @@ use regex::Regex;
 use uuid::Uuid;
 
 /// A tenant with one of everything, two carriers, and rules of the platform before and after.
-const ACME: &str = include_str!("routing/world.yaml");
+const ACME: &str = include_str!("routing/system.yaml");
 
 /// Compiles manifests that hold one tenant; nothing may be wrong with them.
 fn compiled(manifests: &str) -> (PlatformPlan, TenantPlan) {
     let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("world.yaml");
+    let file = folder.path().join("system.yaml");
     std::fs::write(&file, manifests).unwrap();
     let reading = Folder::read_once(&[file]).unwrap();
     assert!(reading.problems.is_empty(), "{:#?}", reading.problems);
-    let mut world = ResourceIndex::default();
+    let mut index = ResourceIndex::default();
     for change in reading.changes {
-        world.apply(change);
+        index.apply(change);
     }
-    let mut compiled = compile::all(&world);
+    let mut compiled = compile::all(&index);
     assert!(compiled.problems.is_empty(), "{:#?}", compiled.problems);
     (compiled.platform, compiled.tenants.remove(0).1)
 }

@@ -14,7 +14,7 @@ use crate::processor::Processor;
 use crate::report::Row;
 use crate::served::{Serving, answers, centrex};
 use crate::turns::by_turns;
-use crate::world;
+use crate::manifests;
 
 const TENANTS: usize = 100;
 /// Many short turns: what the machine's other guests take is then taken from both sides.
@@ -26,7 +26,7 @@ const PREPARED: usize = 10_000;
 /// Measures all of them.
 pub fn rows(options: &Options) -> Vec<Row> {
     let folder = tempfile::tempdir().expect("a folder");
-    world::write(folder.path(), TENANTS, &world::platform(5060, 5080));
+    manifests::write(folder.path(), TENANTS, &manifests::platform(5060, 5080));
     let answers = answers(folder.path());
     let registers = registers();
     let (asked, whole) = (calls(&answers, Posted::Asked), calls(&answers, Posted::Whole));
@@ -75,10 +75,10 @@ fn compare(
     let ours = centrex(answers, 0);
     let mean = lookups.mean(ours.address);
     let limit = constant(vec![b'x'; mean].into(), 0);
-    [&ours, &limit].iter().for_each(|server| server.keep_on(Processor::First));
+    [&ours, &limit].iter().for_each(|server| server.pin_to(Processor::First));
     let ask = |server: &Serving| {
         let ask = || {
-            Processor::Last.keep_this_thread();
+            Processor::Last.pin_this_thread();
             rate(server.address, &lookups.requests, connections, turn)
         };
         std::thread::scope(|scope| scope.spawn(ask).join().expect("the asking side"))
@@ -92,9 +92,9 @@ fn compare(
 fn registers() -> Lookups {
     Lookups::new(|index| {
         let (tenant, extension) = spread(index);
-        let domain = world::domain(tenant);
+        let domain = manifests::domain(tenant);
         match index % 2 {
-            0 => (register(&domain, &world::number(extension)), "a1-hash"),
+            0 => (register(&domain, &manifests::number(extension)), "a1-hash"),
             _ => (register(&domain, &format!("9{extension:03}")), "not found"),
         }
     })
@@ -104,11 +104,11 @@ fn registers() -> Lookups {
 fn calls(answers: &Answers, posted: Posted) -> Lookups {
     Lookups::new(|index| {
         let (tenant, extension) = spread(index);
-        let domain = world::domain(tenant);
+        let domain = manifests::domain(tenant);
         let tenant = answers.replica.by_domain(&domain).expect("a tenant");
-        let callee = world::number((extension + 1) % world::EXTENSIONS);
+        let callee = manifests::number((extension + 1) % manifests::EXTENSIONS);
         (
-            call(posted, tenant.context(), &domain, &world::number(extension), &callee),
+            call(posted, tenant.context(), &domain, &manifests::number(extension), &callee),
             "<action application=\"bridge\"",
         )
     })
@@ -116,6 +116,6 @@ fn calls(answers: &Answers, posted: Posted) -> Lookups {
 
 /// Tenants and extensions in an order that visits all, neighbours far apart.
 fn spread(index: usize) -> (usize, usize) {
-    let at = index * 7919 % (TENANTS * world::EXTENSIONS);
+    let at = index * 7919 % (TENANTS * manifests::EXTENSIONS);
     (at % TENANTS, at / TENANTS)
 }

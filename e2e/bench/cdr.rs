@@ -24,7 +24,7 @@ use crate::report::Row;
 use crate::size::{reachable_folder, start_postgres};
 use crate::standalone::Standalone;
 use crate::turns::by_turns;
-use crate::world;
+use crate::manifests;
 
 /// Legs of a turn, turns, and the calls that end at one time.
 const LEGS: usize = 20_000;
@@ -70,7 +70,7 @@ impl Bench {
     fn new(runtime: &Runtime, folder: &Path, postgres: &LocalPostgres, legs: usize) -> Self {
         let (manifests, data) = (folder.join("manifests"), folder.join("data"));
         std::fs::create_dir(&data).expect("a data directory");
-        world::write(&manifests, TENANTS, &world::platform(5060, 5080));
+        manifests::write(&manifests, TENANTS, &manifests::platform(5060, 5080));
         let url = postgres.connect_options().to_url_lossy().to_string();
         runtime.block_on(async {
             let centrex = Standalone::start(&manifests, &data, &url).await;

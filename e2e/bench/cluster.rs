@@ -21,7 +21,7 @@ use crate::peers::{Process, Writes};
 use crate::report::Row;
 use crate::size::{reachable_folder, rows_written};
 use crate::turns::percentile;
-use crate::world;
+use crate::manifests;
 
 /// Extensions created at one time.
 const CREATORS: usize = 16;
@@ -61,7 +61,7 @@ async fn measure(options: &Options, folder: &Path, plane: &Plane) -> Vec<Row> {
         .expect("their mode");
     plane.kubectl(&["apply", "--server-side", "-f", "crds"]);
     plane.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", "-f", "crds"]);
-    plane.apply(&world::platform(5060, 5080));
+    plane.apply(&manifests::platform(5060, 5080));
     let client = plane.client().await;
 
     let mut rows = Vec::new();
@@ -136,7 +136,7 @@ async fn measure(options: &Options, folder: &Path, plane: &Plane) -> Vec<Row> {
     let (api, sql) = (plane.writes(), rows_written(&mut admin).await);
     let start = Instant::now();
     operator = site.operator();
-    settled(&operator).await;
+    wait_until_idle(&operator).await;
     let restarted = start.elapsed();
     tokio::time::sleep(Duration::from_secs(5)).await;
     let api = plane.writes().since(&api).of("centrex.dev").total();
@@ -304,7 +304,7 @@ fn memory(pid: u32) -> usize {
 }
 
 /// Waits until an operator leads and has nothing left to do.
-async fn settled(operator: &Running) {
+async fn wait_until_idle(operator: &Running) {
     let start = Instant::now();
     loop {
         let request = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n";
@@ -314,7 +314,7 @@ async fn settled(operator: &Running) {
         if has(b"centrex_operator_leader 1") && has(b"centrex_operator_tenants_pending 0") {
             return;
         }
-        assert!(start.elapsed() < PATIENCE, "never settled\n{}", operator.process.tail(20));
+        assert!(start.elapsed() < PATIENCE, "never idle\n{}", operator.process.tail(20));
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

@@ -13,7 +13,7 @@ use crate::peers::switch::Switch;
 use crate::report::Row;
 use crate::served::{answers, centrex};
 use crate::turns::by_turns;
-use crate::world;
+use crate::manifests;
 
 const WHAT: &str = "user_exists through FreeSWITCH";
 const TENANTS: usize = 100;
@@ -29,8 +29,8 @@ pub fn rows(options: &Options) -> Vec<Row> {
     };
     let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let manifests = tempfile::tempdir().expect("a folder");
-    let platform = world::platform(free_port(loopback), free_port(loopback));
-    world::write(manifests.path(), TENANTS, &platform);
+    let platform = manifests::platform(free_port(loopback), free_port(loopback));
+    manifests::write(manifests.path(), TENANTS, &platform);
     let answers = answers(manifests.path());
     let port = free_port(loopback);
     let folder = memory_folder();
@@ -40,7 +40,7 @@ pub fn rows(options: &Options) -> Vec<Row> {
         Switch::start(&binary, folder.path(), &url, USERNAME, PASSWORD)
     };
     let turn = TURN / if options.quick { 4 } else { 1 };
-    let one = world::domain(0);
+    let one = manifests::domain(0);
     let document = format!(
         "<document type=\"freeswitch/xml\"><section name=\"directory\"><domain name=\"{one}\">\
          <user id=\"1000\"><params><param name=\"a1-hash\" value=\"d41d8cd98f00b204e9800998ecf8427e\"/></params>\
@@ -51,7 +51,7 @@ pub fn rows(options: &Options) -> Vec<Row> {
         || {
             let _serving = centrex(&answers, port);
             rate(&switch, turn, |index| {
-                (world::number(index / TENANTS % 100), world::domain(index % TENANTS))
+                (manifests::number(index / TENANTS % 100), manifests::domain(index % TENANTS))
             })
         },
         || {

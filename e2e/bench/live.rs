@@ -17,7 +17,7 @@ use crate::report::Row;
 use crate::size::{reachable_folder, start_postgres};
 use crate::standalone::{Standalone, ready};
 use crate::turns::percentile;
-use crate::world;
+use crate::manifests;
 
 const WHAT: &str = "Revision → live on 3 switches";
 const TENANTS: usize = 100;
@@ -45,8 +45,8 @@ async fn measure(options: &Options, binary: &Path) -> Vec<Row> {
     let (manifests, data) = (folder.path().join("manifests"), folder.path().join("data"));
     std::fs::create_dir(&data).expect("a data directory");
     let port = || free_port(IpAddr::V4(Ipv4Addr::LOCALHOST));
-    let platform = world::platform(port(), port()).replace(", bindAddress: 127.0.0.1", "");
-    world::write(&manifests, TENANTS, &platform);
+    let platform = manifests::platform(port(), port()).replace(", bindAddress: 127.0.0.1", "");
+    manifests::write(&manifests, TENANTS, &platform);
     let database = postgres.connect_options().to_url_lossy().to_string();
     let mut admin = postgres.admin_options().database("centrex").connect().await.expect("a login");
     let centrex = Standalone::start(&manifests, &data, &database).await;
@@ -62,9 +62,9 @@ async fn measure(options: &Options, binary: &Path) -> Vec<Row> {
     for change in 0..options.size(CHANGES) {
         let tenant = change % TENANTS;
         // Its first extension has another number: whoever is registered by the old one is dropped.
-        let text = world::tenant(tenant, Some(&(2000 + change).to_string()));
+        let text = manifests::tenant(tenant, Some(&(2000 + change).to_string()));
         let before = revision(&mut admin, tenant).await;
-        std::fs::write(world::file(&manifests, tenant), text).expect("a manifest");
+        std::fs::write(manifests::file(&manifests, tenant), text).expect("a manifest");
         let start = Instant::now();
         while revision(&mut admin, tenant).await == before {
             assert!(start.elapsed() < PATIENCE, "never compiled\n{}", centrex.log());
@@ -85,7 +85,7 @@ async fn measure(options: &Options, binary: &Path) -> Vec<Row> {
 /// The revision of a tenant in the store.
 async fn revision(admin: &mut PgConnection, tenant: usize) -> i64 {
     let query = sqlx::query_scalar("SELECT revision FROM public.tenants WHERE name = $1");
-    query.bind(world::name(tenant)).fetch_one(admin).await.expect("a tenant's revision")
+    query.bind(manifests::name(tenant)).fetch_one(admin).await.expect("a tenant's revision")
 }
 
 /// How many tenants on how many of the three are as the store has them: `centrex standalone` answers, and

@@ -67,8 +67,8 @@ pub fn call(posted: Posted, context: &str, domain: &str, user: &str, callee: &st
 /// How connections are used.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Connections {
-    /// Each for as many lookups as there are.
-    Kept,
+    /// Each for many lookups.
+    KeepAlive,
     /// Each for one lookup, as mod_xml_curl does.
     PerLookup,
 }
@@ -102,7 +102,7 @@ pub fn rate(
                             None => Socket::open(address).await,
                         };
                         open.ask(request).await;
-                        socket = (connections == Connections::Kept).then_some(open);
+                        socket = (connections == Connections::KeepAlive).then_some(open);
                         done += 1;
                     }
                     done

@@ -24,7 +24,7 @@ mod sip;
 mod size;
 mod standalone;
 mod turns;
-mod world;
+mod manifests;
 
 use report::Row;
 

@@ -1,4 +1,4 @@
-//! The production listener with a compiled world in memory, and no Postgres behind it.
+//! The production listener with a compiled plan in memory, and no Postgres behind it.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -58,11 +58,11 @@ impl Serving {
         Self { address, stop, runtime: Some(runtime) }
     }
 
-    /// Keeps it on one processor: the first or the last of those that this process may use.
-    pub fn keep_on(&self, processor: Processor) {
+    /// Pins the server's thread to one processor.
+    pub fn pin_to(&self, processor: Processor) {
         if let Some(runtime) = &self.runtime {
-            let kept = runtime.block_on(runtime.spawn(async move { processor.keep_this_thread() }));
-            kept.expect("the server's thread");
+            let pinned = runtime.block_on(runtime.spawn(async move { processor.pin_this_thread() }));
+            pinned.expect("the server's thread");
         }
     }
 }
@@ -76,15 +76,15 @@ impl Drop for Serving {
     }
 }
 
-/// What a folder of manifests compiles to, ready to be asked.
+/// Answers over the plan that a folder of manifests compiles to.
 pub fn answers(manifests: &Path) -> Arc<Answers> {
     let reading = Folder::read_once(&[manifests.to_owned()]).expect("manifests");
     assert!(reading.problems.is_empty(), "{:?}", reading.problems);
-    let mut world = ResourceIndex::default();
+    let mut index = ResourceIndex::default();
     for change in reading.changes {
-        world.apply(change);
+        index.apply(change);
     }
-    let compiled = compile::all(&world);
+    let compiled = compile::all(&index);
     assert!(compiled.problems.is_empty(), "{:?}", compiled.problems);
     let replica = Arc::new(Replica::default());
     replica.replace_platform(1, compiled.platform);

@@ -22,7 +22,7 @@ use crate::peers::{Process, free_port, until};
 use crate::report::Row;
 use crate::served::{Serving, answers, centrex};
 use crate::turns::by_turns;
-use crate::world;
+use crate::manifests;
 
 const REGISTERING: &str = "REGISTER through FreeSWITCH";
 const CALLING: &str = "Calls set up through FreeSWITCH";
@@ -100,7 +100,7 @@ impl Site {
         let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let (manifests, folder) = (tempfile::tempdir().expect("a folder"), memory_folder());
         let (xml, sip, called) = (free_port(loopback), free_port(loopback), free_port(loopback));
-        world::write(manifests.path(), TENANTS, &world::platform(sip, free_port(loopback)));
+        manifests::write(manifests.path(), TENANTS, &manifests::platform(sip, free_port(loopback)));
         let answers = answers(manifests.path());
         let switch = {
             let _serving = centrex(&answers, xml);
@@ -127,7 +127,7 @@ impl Site {
             let form = Form::parse(body);
             let kind = [section.name(), &form.text(Field::Action), &form.text(Field::User)].join(" ");
             let made = || match answers.answer(section, &form) {
-                Ok(Answer::Found(document)) => document,
+                Ok(Answer::Document(document)) => document,
                 _ => Bytes::from_static(NOT_FOUND),
             };
             Some(known.lock().expect("what is known").entry(kind).or_insert_with(made).clone())
@@ -149,7 +149,7 @@ impl Site {
         let port = free_port(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let mut command = sipp(port, self.sip, CALLER);
         command.arg("-sf").arg(scenario("call"));
-        command.args(["-key", "dial", &world::number(CALLED), "-d", "0"]);
+        command.args(["-key", "dial", &manifests::number(CALLED), "-d", "0"]);
         self.play(command, count, LEGS)
     }
 
@@ -202,11 +202,11 @@ impl Drop for Static<'_> {
 
 fn directory(answers: &Answers) -> String {
     let tenant = |tenant: usize| {
-        let domain = world::domain(tenant);
+        let domain = manifests::domain(tenant);
         let view = answers.replica.by_domain(&domain).expect("a tenant");
         let context = view.context();
         let user = |extension: usize| {
-            let number = world::number(extension);
+            let number = manifests::number(extension);
             let hash = view.a1_hash(&number, &domain).expect("a password");
             format!(
                 "<user id=\"{number}\"><params><param name=\"a1-hash\" value=\"{hash}\"/>\
@@ -214,7 +214,7 @@ fn directory(answers: &Answers) -> String {
                  </params><variables><variable name=\"user_context\" value=\"{context}\"/></variables></user>"
             )
         };
-        let users: String = (0..world::EXTENSIONS).map(user).collect();
+        let users: String = (0..manifests::EXTENSIONS).map(user).collect();
         format!(
             "<domain name=\"{domain}\"><groups><group name=\"all\"><users>{users}</users></group></groups></domain>"
         )
@@ -223,7 +223,7 @@ fn directory(answers: &Answers) -> String {
 }
 
 fn dialplan(answers: &Answers) -> String {
-    let domain = world::domain(0);
+    let domain = manifests::domain(0);
     let tenant = answers.replica.by_domain(&domain).expect("a tenant");
     let context = tenant.context();
     let set = |assignment: &str| format!("<action application=\"set\" data=\"{assignment}\"/>");
@@ -232,13 +232,13 @@ fn dialplan(answers: &Answers) -> String {
             .map(set)
             .concat();
     let number = |extension: usize| {
-        let number = world::number(extension);
+        let number = manifests::number(extension);
         format!(
             "<extension name=\"{number}\"><condition field=\"destination_number\" expression=\"^{number}$\">{variables}\
              <action application=\"bridge\" data=\"user/{number}@{domain}\"/></condition></extension>"
         )
     };
-    let extensions: String = (0..world::EXTENSIONS).map(number).collect();
+    let extensions: String = (0..manifests::EXTENSIONS).map(number).collect();
     format!("<section name=\"dialplan\"><context name=\"{context}\">{extensions}</context></section>")
 }
 
@@ -250,7 +250,7 @@ fn scenario(name: &str) -> PathBuf {
 fn sipp(port: u16, switch: u16, extension: usize) -> Command {
     let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let free = || free_port(loopback).to_string();
-    let (number, domain) = (world::number(extension), world::domain(0));
+    let (number, domain) = (manifests::number(extension), manifests::domain(0));
     let mut command = Command::new("sipp");
     command
         .arg(format!("{loopback}:{switch}"))

@@ -11,7 +11,7 @@ async fn code(login: &mut PgConnection, sql: &str) -> Option<String> {
     Some(done.err()?.as_database_error()?.code()?.into_owned())
 }
 
-fn take(tenant: Uuid, leg: u128) -> String {
+fn insert_sql(tenant: Uuid, leg: u128) -> String {
     let now = "2026-11-21T00:00:00Z";
     format!(
         r#"SELECT {}.take_cdrs(ARRAY(SELECT json_populate_record(NULL::public.cdr,
@@ -37,8 +37,8 @@ async fn a_switch_may_add_records_and_nothing_else() {
     let mut readers = connect(&reader).connect().await.unwrap();
 
     const DENIED: Option<&str> = Some("42501");
-    assert_eq!(code(&mut theirs, &take(a, 1)).await, None);
-    assert_eq!(code(&mut readers, &take(a, 2)).await.as_deref(), DENIED);
+    assert_eq!(code(&mut theirs, &insert_sql(a, 1)).await, None);
+    assert_eq!(code(&mut readers, &insert_sql(a, 2)).await.as_deref(), DENIED);
     assert_eq!(scene.count(a).await, 1);
     for sql in [
         format!("INSERT INTO {schema}.cdrs SELECT * FROM {schema}.cdrs"),
@@ -66,13 +66,13 @@ async fn a_switch_may_add_records_and_nothing_else() {
     for login in [&mut theirs, &mut readers] {
         assert_eq!(code(login, trap).await, None);
     }
-    assert_eq!(code(&mut readers, &take(a, 3)).await.as_deref(), DENIED);
-    assert_eq!(code(&mut theirs, &take(a, 4)).await, None);
+    assert_eq!(code(&mut readers, &insert_sql(a, 3)).await.as_deref(), DENIED);
+    assert_eq!(code(&mut theirs, &insert_sql(a, 4)).await, None);
     assert_eq!(scene.count(a).await, 2);
     assert_eq!(scene.scalar(&format!("SELECT count(*) FROM {schema}.extensions")).await, 2);
     // A tenant's own role cannot add to another tenant.
     let mut owner = scene.database.options().connect().await.unwrap();
-    let as_b = format!("BEGIN; SET LOCAL ROLE {}; {}", tenant_schema(scene.b), take(a, 5));
+    let as_b = format!("BEGIN; SET LOCAL ROLE {}; {}", tenant_schema(scene.b), insert_sql(a, 5));
     assert_eq!(code(&mut owner, &as_b).await.as_deref(), DENIED);
 
     for login in [theirs, readers, owner] {

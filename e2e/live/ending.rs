@@ -32,7 +32,7 @@ fn is_ready(lab: &Lab) -> bool {
 }
 
 /// Whether a new call is taken.
-fn takes_calls(lab: &Lab) -> bool {
+fn accepts_calls(lab: &Lab) -> bool {
     let played = lab.alice.play("call", lab.phones, &[("dial", "4000")]);
     assert!(played.completed || played.status() == Some(503), "{}", played.trace);
     played.completed
@@ -58,11 +58,11 @@ fn asked_for(lab: &mut Lab) {
     assert!(done, "{text}");
     assert!(probe(lab).contains("the switch is drained"), "{}", probe(lab));
     lab.restart_sidecar();
-    assert!(!takes_calls(lab) && probe(lab).contains("the switch is drained"), "{}", probe(lab));
+    assert!(!accepts_calls(lab) && probe(lab).contains("the switch is drained"), "{}", probe(lab));
     let (done, text) = centrex(lab, &["resume"]);
     assert!(done, "{text}");
     lab.eventually("the switch is ready again", || is_ready(lab));
-    assert!(takes_calls(lab));
+    assert!(accepts_calls(lab));
 }
 
 fn ending(lab: &mut Lab) {
@@ -84,7 +84,7 @@ fn ending(lab: &mut Lab) {
         "{waits:?}"
     );
     call.is_up(lab);
-    assert!(!takes_calls(lab));
+    assert!(!accepts_calls(lab));
     // Its Service left it when it began to end; who has a call there must still reach it.
     assert!(is_ready(lab), "{}", probe(lab));
     // It is over as soon as the call is.
@@ -102,12 +102,12 @@ fn ending(lab: &mut Lab) {
 }
 
 fn anew(lab: &mut Lab) {
-    assert!(!takes_calls(lab));
+    assert!(!accepts_calls(lab));
     lab.restart_sidecar();
-    lab.eventually("new calls are taken", || takes_calls(lab));
+    lab.eventually("new calls are taken", || accepts_calls(lab));
     lab.eventually("the switch is ready", || is_ready(lab));
     lab.restart_sidecar();
-    assert!(takes_calls(lab));
+    assert!(accepts_calls(lab));
 }
 
 fn both(lab: &mut Lab) {
@@ -116,9 +116,9 @@ fn both(lab: &mut Lab) {
         assert!(done, "{text}");
     }
     lab.restart_sidecar();
-    assert!(!takes_calls(lab) && !is_ready(lab), "{}", probe(lab));
+    assert!(!accepts_calls(lab) && !is_ready(lab), "{}", probe(lab));
     let (done, text) = centrex(lab, &["resume"]);
-    assert!(done && takes_calls(lab), "{text}");
+    assert!(done && accepts_calls(lab), "{text}");
 }
 
 /// One that ended while its calls were waited for, and one that was gone before.

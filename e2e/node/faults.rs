@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::probe::takes_calls;
+use super::probe::accepts_calls;
 use super::site::{HOST, NODE, Site};
 use super::truth::Truth;
 
@@ -50,7 +50,7 @@ pub fn freeswitch(site: &mut Site) {
     let truth = Truth::begin(site, Duration::ZERO);
     let start = Instant::now();
     site.node.kill("freeswitch", "", || ());
-    site.wait_until("407 to a new call", || takes_calls(NODE));
+    site.wait_until("407 to a new call", || accepts_calls(NODE));
     let takes = start.elapsed().as_secs_f32();
     site.until_calls_are_answered();
     let answered = start.elapsed().as_secs_f32();
@@ -105,7 +105,7 @@ fn rebooted(site: &mut Site, what: &str) {
     let start = Instant::now();
     site.node.cut();
     let boot = site.node.boot().as_secs_f32();
-    site.wait_until("407 to a new call", || takes_calls(NODE));
+    site.wait_until("407 to a new call", || accepts_calls(NODE));
     let takes = start.elapsed().as_secs_f32();
     site.until_calls_are_answered();
     let answered = start.elapsed().as_secs_f32();

@@ -64,7 +64,7 @@ async fn the_chart_on_a_real_node() {
             Ok(node) => node,
             Err(why) => return Err(why),
         };
-        outside(&node.network(), || take(Site::start(node, &name, socket)));
+        outside(&node.network(), || run_steps(Site::start(node, &name, socket)));
         Ok(())
     });
     match steps.await {
@@ -74,8 +74,8 @@ async fn the_chart_on_a_real_node() {
     }
 }
 
-/// Takes all steps, and fails with those that did.
-fn take(mut site: Site) {
+/// Runs all steps, and panics with the names of those that failed.
+fn run_steps(mut site: Site) {
     let mut failed = Vec::new();
     for (what, step) in STEPS {
         let start = Instant::now();
@@ -84,7 +84,7 @@ fn take(mut site: Site) {
         eprintln!("{word}: {what} ({:.1} s)", start.elapsed().as_secs_f32());
         if !ok {
             failed.push(*what);
-            // The next one begins with what is ready, if that can be.
+            // The next step needs ready pods.
             let _ = catch_unwind(AssertUnwindSafe(|| site.rolled_out()));
         }
     }

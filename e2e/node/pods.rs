@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::probe::{Watch, takes_calls};
+use super::probe::{Watch, accepts_calls};
 use super::site::{PODS, Site};
 use crate::chart::release::NAME;
 
@@ -24,9 +24,9 @@ pub fn restricted(site: &mut Site) {
     site.rolled_out();
     site.wait_until("both switches", || site.pods("switch").len() == 2 && site.pods_ready("switch"));
     for address in addresses(site) {
-        assert!(takes_calls(address), "{address} is ready, and takes no calls\n{}", site.state());
+        assert!(accepts_calls(address), "{address} is ready, and takes no calls\n{}", site.state());
     }
-    assert!(takes_calls(service(site)), "not through the Service\n{}", site.state());
+    assert!(accepts_calls(service(site)), "not through the Service\n{}", site.state());
 }
 
 pub fn rolling(site: &mut Site) {
@@ -100,7 +100,7 @@ pub fn sidecar_restarted(site: &mut Site) {
     nft(&["delete", "table", "inet", "test"]);
     site.wait_until("that the pod is ready", || site.pods_ready("switch"));
     assert_eq!(restarts("freeswitch", "containerStatuses"), Some(0), "FreeSWITCH was restarted too");
-    site.wait_until("that the switch takes calls", || takes_calls(address));
+    site.wait_until("that the switch takes calls", || accepts_calls(address));
 }
 
 /// Addresses of the switches' pods.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::machine::outside;
-use super::probe::takes_calls;
+use super::probe::accepts_calls;
 use super::site::{OUTSIDE, Site};
 use crate::chart::release::NAME;
 
@@ -50,7 +50,7 @@ pub fn enforced(site: &mut Site) {
     for address in loopback.into_iter().chain([SocketAddr::from((operator, 8080))]) {
         assert_eq!(connect(address), Connection::Dropped, "{address}");
     }
-    assert!(takes_calls(switch), "no call gets in\n{rules}");
+    assert!(accepts_calls(switch), "no call gets in\n{rules}");
     for port in [(switch, 5060), (switch, 5080), (switch, 8081), (operator, 8081), (operator, 9443)] {
         assert_eq!(connect(port.into()), Connection::Made, "{port:?}");
     }

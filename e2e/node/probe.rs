@@ -45,7 +45,7 @@ pub fn invite(address: Ipv4Addr) -> Option<u16> {
 }
 
 /// Whether a switch at an address takes calls.
-pub fn takes_calls(address: Ipv4Addr) -> bool {
+pub fn accepts_calls(address: Ipv4Addr) -> bool {
     invite(address) == Some(407)
 }
 
@@ -67,7 +67,7 @@ impl Watch {
                 // All at once: those that are gone are silent, and would each be waited for.
                 let taken = std::thread::scope(|scope| {
                     let asked: Vec<_> =
-                        addresses.iter().map(|address| scope.spawn(|| takes_calls(*address))).collect();
+                        addresses.iter().map(|address| scope.spawn(|| accepts_calls(*address))).collect();
                     asked.into_iter().any(|answer| answer.join().expect("an answer"))
                 });
                 longest = longest.max(last.elapsed());

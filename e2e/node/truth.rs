@@ -72,13 +72,13 @@ impl Truth {
         let thread = std::thread::spawn(move || {
             while !until.load(Ordering::Relaxed) {
                 watch.change();
-                watch.look(TURN);
+                watch.compare_until_live(TURN);
             }
             // Nothing is lost: the last one gets to the switch, and the status says so.
             while !watch.change() {
                 std::thread::sleep(PAUSE);
             }
-            assert!(watch.look(DEADLINE), "the last change is never Live: {:?}", watch.answered());
+            assert!(watch.compare_until_live(DEADLINE), "the last change is never Live: {:?}", watch.answered());
             watch.told
         });
         Self { ended, thread }
@@ -124,7 +124,7 @@ impl Watch {
     }
 
     /// Compares until the last name is said to be `Live`, or the time is over.
-    fn look(&mut self, limit: Duration) -> bool {
+    fn compare_until_live(&mut self, limit: Duration) -> bool {
         let start = Instant::now();
         while start.elapsed() < limit {
             if let Some(said) = self.said()

@@ -255,8 +255,8 @@ async fn what_is_found_on_a_switch_is_heard_once() {
     findings.problems.insert(Uuid::nil(), "it's \"no\" \u{1F600}".to_owned());
     assert!(a.is_news(&findings));
     assert!(a.report(held.clone(), &findings).await.unwrap());
-    let news = listening.until("news", |ack| matches!(ack, Ack::Found { .. })).await;
-    let Ack::Found { switch, findings: heard } = news else { panic!() };
+    let news = listening.until("news", |ack| matches!(ack, Ack::Report { .. })).await;
+    let Ack::Report { switch, findings: heard } = news else { panic!() };
     let readable = SwitchReport { drift: vec!["a b".to_owned()], ..findings.clone() };
     assert_eq!((switch.as_str(), &heard), ("a", &readable), "more than a notification holds");
 
@@ -298,7 +298,7 @@ async fn what_is_found_on_a_switch_is_heard_once() {
         let heard = match ack {
             Ack::Reset { mut reporting, .. } => reporting.pop().unwrap().1.findings,
             Ack::Appeared(_, state) => state.findings,
-            Ack::Found { findings, .. } => findings,
+            Ack::Report { findings, .. } => findings,
             _ => continue,
         };
         if heard == news {

@@ -6,7 +6,7 @@ use centrex::route::names;
 
 use super::rules::{configuration, document};
 use super::tree::Node;
-use super::world::{self, TENANT_A, TENANT_B};
+use super::sample::{self, TENANT_A, TENANT_B};
 
 fn names_of<'a>(node: &'a Node, element: &'a str) -> Vec<&'a str> {
     node.all(element).into_iter().filter_map(|node| node.attribute("name")).collect()
@@ -72,12 +72,12 @@ fn profiles_are_hardened() {
 
 #[test]
 fn addresses_and_encryption_of_a_profile() {
-    let mut platform = world::platform();
+    let mut platform = sample::platform();
     let profile = platform.sip_profiles.get_mut("internal").unwrap();
     profile.bind_address = Some("2001:db8::1".into());
     profile.external_address = Some("sip.example.com".into());
     profile.tls_port = Some(5061);
-    let answers = world::answers(platform, Vec::new());
+    let answers = sample::answers(platform, Vec::new());
     let form =
         "section=configuration&tag_name=configuration&key_name=name&key_value=sofia.conf&profile=internal";
     let answer = document(&answers.answer(Section::Configuration, &Form::parse(form.as_bytes())).unwrap());
@@ -96,7 +96,7 @@ fn addresses_and_encryption_of_a_profile() {
 #[test]
 fn gateways_are_as_their_trunk_says() {
     let sofia = configuration("sofia.conf", "");
-    let first = world::key().gateway_name(world::TRUNK, 0);
+    let first = sample::key().gateway_name(sample::TRUNK, 0);
     let gateway = sofia.named("profile", "external").named("gateway", &first);
     for (name, value) in [
         ("proxy", "sip.carrier.test:5060"),
@@ -117,9 +117,9 @@ fn gateways_are_as_their_trunk_says() {
 
 #[test]
 fn a_gateway_that_should_register_without_password_is_left_out() {
-    let mut platform = world::platform();
+    let mut platform = sample::platform();
     platform.trunks.get_mut("carriers/carrier").unwrap().secrets = Default::default();
-    let answers = world::answers(platform, Vec::new());
+    let answers = sample::answers(platform, Vec::new());
     let form = "section=configuration&tag_name=configuration&key_name=name&key_value=sofia.conf";
     let answer = document(&answers.answer(Section::Configuration, &Form::parse(form.as_bytes())).unwrap());
     assert!(answer.all("gateway").is_empty());
@@ -132,7 +132,7 @@ fn only_what_is_asked_of_sofia_is_answered() {
     assert!(configuration("sofia.conf", "profile=nope").all("profile").is_empty());
     let all = configuration("sofia.conf", "profile=external&reconfig=true&gateway=_all_");
     assert_eq!((all.all("gateway").len(), all.all("settings").len()), (2, 0));
-    let second = world::key().gateway_name(world::TRUNK, 1);
+    let second = sample::key().gateway_name(sample::TRUNK, 1);
     let only = configuration("sofia.conf", &format!("profile=external&reconfig=true&gateway={second}"));
     assert_eq!(names_of(&only, "gateway"), [second.as_str()]);
     let none = configuration("sofia.conf", "profile=external&reconfig=true&gateway=nope");
@@ -141,7 +141,7 @@ fn only_what_is_asked_of_sofia_is_answered() {
 
 #[test]
 fn without_the_signing_key_there_are_no_gateways_to_be_wrong_about() {
-    let answers = world::recorded_world();
+    let answers = sample::sample_answers();
     let keyless = centrex::freeswitch::xml::Answers {
         replica: answers.replica.clone(),
         key: Default::default(),
@@ -187,7 +187,7 @@ fn a_menu_is_answered_alone() {
         assert!(param.starts_with("transfer ") && param.ends_with(&format!(" XML {TENANT_A}")), "{param}");
     }
     assert_eq!(entries[2].attribute("digits"), Some(r"/\A([0-9]{3})\z/"));
-    for name in ["main", &names::menu(TENANT_A, "nope"), &names::menu(world::SUSPENDED, "main")] {
+    for name in ["main", &names::menu(TENANT_A, "nope"), &names::menu(sample::SUSPENDED, "main")] {
         assert!(configuration("ivr.conf", &format!("Menu-Name={name}")).is_not_found(), "{name}");
     }
     assert!(configuration("ivr.conf", "").is_not_found());
@@ -212,7 +212,7 @@ fn a_queue_is_answered_with_its_agents_and_tiers() {
         (tier.attribute("agent"), tier.attribute("queue")),
         (agent.attribute("name"), Some(name.as_str()))
     );
-    for name in ["billing", &names::queue(TENANT_A, "nope"), &names::queue(world::SUSPENDED, "billing")] {
+    for name in ["billing", &names::queue(TENANT_A, "nope"), &names::queue(sample::SUSPENDED, "billing")] {
         assert!(configuration("callcenter.conf", &format!("CC-Queue={name}")).is_not_found(), "{name}");
     }
 }
@@ -236,7 +236,7 @@ fn a_room_has_the_profile_of_its_name() {
     let answer = configuration("conference.conf", &controls);
     assert_eq!(names_of(&answer, "group"), ["default"]);
     assert!(answer.all("profile").is_empty(), "no PIN is told to who asks for keys");
-    for name in ["default", "room1", &names::room(TENANT_B, "nope"), &names::room(world::SUSPENDED, "room1")]
+    for name in ["default", "room1", &names::room(TENANT_B, "nope"), &names::room(sample::SUSPENDED, "room1")]
     {
         assert!(configuration("conference.conf", &format!("profile_name={name}")).is_not_found(), "{name}");
     }

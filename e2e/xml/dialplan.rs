@@ -9,11 +9,11 @@ use centrex::route::token::sign_call;
 
 use super::rules::document;
 use super::tree::Node;
-use super::world::{self, TENANT_A, TENANT_B, TRUNK};
+use super::sample::{self, TENANT_A, TENANT_B, TRUNK};
 
-/// The recordings' world, and a public number of its first tenant.
+/// The sample, and a public number of its first tenant.
 fn answers() -> std::sync::Arc<Answers> {
-    let mut tenant = world::tenant(TENANT_A, "tenant-a.test");
+    let mut tenant = sample::tenant(TENANT_A, "tenant-a.test");
     let target = centrex::plan::Target { kind: DestinationKind::Extension, name: "user-100".into() };
     let number = |number: &str| NumberRow {
         number: number.into(),
@@ -23,7 +23,7 @@ fn answers() -> std::sync::Arc<Answers> {
         record_calls: false,
     };
     tenant.numbers.insert("main".into(), number("+4930111111"));
-    world::answers(world::platform(), vec![tenant, world::tenant(TENANT_B, "tenant-b.test")])
+    sample::answers(sample::platform(), vec![tenant, sample::tenant(TENANT_B, "tenant-b.test")])
 }
 
 fn ask(fields: &[(&str, &str)]) -> Node {
@@ -112,7 +112,7 @@ fn a_call_with_an_oversized_header_is_not_routed() {
 
 #[test]
 fn a_call_comes_in_from_its_carriers_addresses_only() {
-    let own = world::key().gateway_name(TRUNK, 1);
+    let own = sample::key().gateway_name(TRUNK, 1);
     assert!(bridges_to(&ask(&CARRIER), "user/100@tenant-a.test"));
     assert!(bridges_to(&ask(&with(&CARRIER, &[("variable_sip_gateway", &own)])), "user/100@tenant-a.test"));
     for change in [
@@ -142,7 +142,7 @@ fn a_number_that_nobody_has_ends_as_unallocated() {
 fn a_leg_that_carries_our_signature_keeps_the_rights_of_its_call() {
     let context = TENANT_A.to_string();
     let transferred = |caller: &Caller, tenant, destination: &str| {
-        let token = sign_call(&world::key(), tenant, caller, "leg").unwrap();
+        let token = sign_call(&sample::key(), tenant, caller, "leg").unwrap();
         ask(&[
             ("Hunt-Context", &context),
             ("Hunt-Destination-Number", destination),

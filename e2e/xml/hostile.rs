@@ -10,7 +10,7 @@ use centrex::route::names;
 use proptest::prelude::*;
 
 use super::tree::Node;
-use super::world::{self, TENANT_A};
+use super::sample::{self, TENANT_A};
 use centrex::secrets::a1_hash::hash_passwords;
 
 /// Text that has a meaning to XML, to the preprocessor, to FreeSWITCH's expansion or to a shell.
@@ -38,9 +38,9 @@ fn hostile() -> impl Strategy<Value = String> {
     ]
 }
 
-/// The recordings' world with one text in every field of tenant A that an answer holds.
+/// The sample with one text in every field of tenant A that an answer holds.
 fn poisoned(text: &str) -> Arc<Answers> {
-    let mut plan = world::tenant(TENANT_A, "tenant-a.test");
+    let mut plan = sample::tenant(TENANT_A, "tenant-a.test");
     let text = || text.to_owned();
     plan.tenant.time_zone = text();
     plan.tenant.display_name = text();
@@ -53,7 +53,7 @@ fn poisoned(text: &str) -> Arc<Answers> {
         extension.secrets = secrets.clone();
         extension.display_name = text();
     }
-    let mut odd = world::extension(&text(), None);
+    let mut odd = sample::extension(&text(), None);
     odd.secrets = secrets.clone();
     plan.extensions.insert("odd".into(), odd);
     for group in plan.ring_groups.values_mut() {
@@ -73,7 +73,7 @@ fn poisoned(text: &str) -> Arc<Answers> {
     for conference in plan.conferences.values_mut() {
         conference.secrets = secrets.clone();
     }
-    let mut platform = world::platform();
+    let mut platform = sample::platform();
     for profile in platform.sip_profiles.values_mut() {
         profile.bind_address = Some(text());
         profile.external_address = Some(text());
@@ -89,7 +89,7 @@ fn poisoned(text: &str) -> Arc<Answers> {
         }
     }
     hash_passwords(&mut plan);
-    world::answers(platform, vec![plan])
+    sample::answers(platform, vec![plan])
 }
 
 /// Lookups that reach every template.
@@ -125,7 +125,7 @@ fn lookups() -> Vec<(Section, String)> {
 
 /// Asserts that a document is inert, and gives it.
 fn inert(answer: &Answer) -> Node {
-    let Answer::Found(document) = answer else { panic!("not found") };
+    let Answer::Document(document) = answer else { panic!("not found") };
     let text = std::str::from_utf8(document).unwrap();
     assert!(!text.contains(['$', '\n', '\r', '\t', '\0']), "{text}");
     assert!(!text.to_lowercase().contains("x-pre-process"), "{text}");
@@ -169,7 +169,7 @@ proptest! {
         // Only values differ from an answer to a harmless plan: no element came of them.
         for (document, name) in [(0, "auth"), (2, "user"), (13, "voicemail.conf")] {
             let (section, form) = &lookups()[document];
-            let harmless = world::recorded_world().answer(*section, &Form::parse(form.as_bytes())).unwrap();
+            let harmless = sample::sample_answers().answer(*section, &Form::parse(form.as_bytes())).unwrap();
             prop_assert_eq!(shape(&documents[document]), shape(&inert(&harmless)), "{}", name);
         }
     }
@@ -214,10 +214,10 @@ proptest! {
     fn text_in_a_request_is_answered_with_nothing_of_it(field in 0usize..10, text in hostile()) {
         let names = ["user", "group_name", "Menu-Name", "CC-Queue", "profile_name", "gateway", "profile", "action", "purpose", "key"];
         let encoded: String = text.bytes().map(|byte| format!("%{byte:02X}")).collect();
-        let answers = world::recorded_world();
+        let answers = sample::sample_answers();
         for (section, form) in lookups() {
             let form = format!("{form}&{}={encoded}", names[field]);
-            if let Answer::Found(_) = answers.answer(section, &Form::parse(form.as_bytes())).unwrap() {
+            if let Answer::Document(_) = answers.answer(section, &Form::parse(form.as_bytes())).unwrap() {
                 inert(&answers.answer(section, &Form::parse(form.as_bytes())).unwrap());
             }
         }
@@ -228,7 +228,7 @@ proptest! {
         let section = Section::ALL[section];
         let mut form = format!("section={}&", section.name()).into_bytes();
         form.extend(body);
-        if let answer @ Answer::Found(_) = world::recorded_world().answer(section, &Form::parse(&form)).unwrap() {
+        if let answer @ Answer::Document(_) = sample::sample_answers().answer(section, &Form::parse(&form)).unwrap() {
             inert(&answer);
         }
     }

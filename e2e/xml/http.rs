@@ -11,13 +11,13 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use super::client::{AUTHORIZATION, Lacks, Listener, post, read};
-use super::world::{self, recorded_world};
+use super::sample::{self, sample_answers};
 
 const USER: &str =
     "section=directory&tag_name=domain&key_name=name&key_value=tenant-a.test&user=100&domain=tenant-a.test";
 
 async fn listener() -> Listener {
-    Listener::start(recorded_world()).await
+    Listener::start(sample_answers()).await
 }
 
 fn with_header(line: &str, replacement: &str) -> Vec<u8> {
@@ -168,7 +168,7 @@ async fn bytes_that_are_not_text_are_not_found() {
 
 #[tokio::test]
 async fn before_anything_is_loaded_lookups_fail_rather_than_miss() {
-    let loaded = recorded_world();
+    let loaded = sample_answers();
     let empty = Arc::new(Answers {
         replica: Arc::new(Replica::default()),
         key: loaded.key.clone(),
@@ -178,14 +178,14 @@ async fn before_anything_is_loaded_lookups_fail_rather_than_miss() {
     });
     let listener = Listener::start_with(empty.clone(), Lacks(&["tenants are not loaded"])).await;
     assert_eq!(listener.lookup("directory", USER).await.status, 503);
-    empty.replica.put_platform(1, world::platform());
+    empty.replica.put_platform(1, sample::platform());
     assert!(listener.lookup("directory", USER).await.document().is_not_found());
 }
 
 #[tokio::test]
 async fn readiness_says_what_is_missing() {
     let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").into_bytes();
-    let lacking = Listener::start_with(recorded_world(), Lacks(&["tenant test/a is not stored"])).await;
+    let lacking = Listener::start_with(sample_answers(), Lacks(&["tenant test/a is not stored"])).await;
     let reply = lacking.send(&get("/readyz")).await;
     assert_eq!(reply.status, 503);
     assert!(reply.body.contains("tenant test/a is not stored"));

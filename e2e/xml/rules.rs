@@ -4,21 +4,21 @@ use centrex::freeswitch::xml::form::Form;
 use centrex::freeswitch::xml::{Answer, Section};
 
 use super::tree::Node;
-use super::world::{self, recorded_world};
+use super::sample::{self, sample_answers};
 
 /// The document that answers a form.
 pub fn ask(section: Section, form: &str) -> Node {
-    document(&world_answer(section, form))
+    document(&answer_to(section, form))
 }
 
-fn world_answer(section: Section, form: &str) -> Answer {
-    recorded_world().answer(section, &Form::parse(form.as_bytes())).unwrap()
+fn answer_to(section: Section, form: &str) -> Answer {
+    sample_answers().answer(section, &Form::parse(form.as_bytes())).unwrap()
 }
 
 /// An answer as FreeSWITCH reads it.
 pub fn document(answer: &Answer) -> Node {
     match answer {
-        Answer::Found(document) => Node::parse(std::str::from_utf8(document).unwrap()),
+        Answer::Document(document) => Node::parse(std::str::from_utf8(document).unwrap()),
         Answer::NotFound => Node::parse(std::str::from_utf8(centrex::freeswitch::xml::NOT_FOUND).unwrap()),
     }
 }
@@ -65,13 +65,13 @@ const CONFIGURATIONS: [(&str, &str); 8] = [
 
 #[test]
 fn rule_1_nothing_in_an_answer_is_for_the_preprocessor() {
-    let mut plan = world::tenant(world::TENANT_A, "tenant-a.test");
+    let mut plan = sample::tenant(sample::TENANT_A, "tenant-a.test");
     let hostile = "X-PRE-PROCESS cmd=\"exec\" data=\"id\" $${base_dir} <x-pre-process/>";
     plan.tenant.time_zone = hostile.to_owned();
-    let answers = world::answers(world::platform(), vec![plan]);
+    let answers = sample::answers(sample::platform(), vec![plan]);
     let form = "section=directory&tag_name=domain&key_name=name&key_value=tenant-a.test&user=100&domain=tenant-a.test";
     let answer = answers.answer(Section::Directory, &Form::parse(form.as_bytes())).unwrap();
-    let Answer::Found(bytes) = &answer else { panic!("{answer:?}") };
+    let Answer::Document(bytes) = &answer else { panic!("{answer:?}") };
     let text = std::str::from_utf8(bytes).unwrap().to_lowercase();
     assert!(!text.contains("x-pre-process") && !text.contains('$'), "{text}");
     assert_eq!(document(&answer).value("timezone"), Some(hostile), "the parser reads the value as it is");
@@ -79,18 +79,18 @@ fn rule_1_nothing_in_an_answer_is_for_the_preprocessor() {
 
 #[test]
 fn rule_2_no_answer_has_a_prolog_or_a_second_line() {
-    let mut answers = vec![world_answer(Section::Chatplan, "section=chatplan")];
+    let mut answers = vec![answer_to(Section::Chatplan, "section=chatplan")];
     for (file, fields) in CONFIGURATIONS {
         let basic = "section=configuration&tag_name=configuration&key_name=name&key_value=";
-        answers.push(world_answer(Section::Configuration, &format!("{basic}{file}&{fields}")));
+        answers.push(answer_to(Section::Configuration, &format!("{basic}{file}&{fields}")));
     }
     for fields in [AUTH, "action=user_call&user=100", "action=voicemail-lookup&user=100", "group_name=sales"]
     {
         let basic = "section=directory&tag_name=domain&key_name=name&key_value=tenant-a.test";
-        answers.push(world_answer(Section::Directory, &format!("{basic}&{fields}&domain=tenant-a.test")));
+        answers.push(answer_to(Section::Directory, &format!("{basic}&{fields}&domain=tenant-a.test")));
     }
     for answer in answers {
-        let Answer::Found(document) = answer else { panic!("not found") };
+        let Answer::Document(document) = answer else { panic!("not found") };
         let text = std::str::from_utf8(&document).unwrap();
         assert!(!text.contains("<?") && !text.contains('\n') && !text.contains("<!"), "{text}");
         assert!(!text.contains("<include>") && !text.contains("</include>"), "{text}");
@@ -227,7 +227,7 @@ fn rule_8_a_gateways_name_cannot_be_guessed_and_gives_no_rights() {
     assert_eq!(gateways.len(), 2);
     for (index, gateway) in gateways.iter().enumerate() {
         let name = gateway.attribute("name").unwrap();
-        assert_eq!(name, world::key().gateway_name(world::TRUNK, index));
+        assert_eq!(name, sample::key().gateway_name(sample::TRUNK, index));
         assert!(name.len() >= 32 && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-'));
         assert!(gateway.all("variable").is_empty(), "no variable that a phone could give itself");
         assert_eq!(gateway.value("context"), Some("inbound"));

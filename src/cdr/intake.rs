@@ -81,11 +81,11 @@ impl Intake {
         Ok((Self { queue, room, delivery: delivery.clone() }, CdrWriter { jobs, spool, delivery }))
     }
 
-    /// Takes a record in. Returns when it is on disk.
+    /// Accepts a record. Returns when the record is on disk.
     ///
     /// # Errors
     /// The record was not stored and must be sent again.
-    pub async fn take(&self, received: Received) -> Result<(), Refusal> {
+    pub async fn accept(&self, received: Received) -> Result<(), Refusal> {
         let outcome = self.enqueue(received).await;
         if outcome.is_err() {
             self.delivery.metrics.count("refused", 1);

@@ -93,7 +93,7 @@ impl Secrets {
     /// The next Secret to create. `None` ends the worker, and counts it as ended.
     fn next(&self) -> Option<Work> {
         let mut queue = self.lock();
-        let next = queue.waiting.take();
+        let next = queue.waiting.pop();
         if next.is_none() {
             queue.workers -= 1;
         }

@@ -168,7 +168,7 @@ impl Statuses {
             queue.push(key);
         }
         for _ in 0..queue.order.len() {
-            let Some(key) = queue.order.take() else { break };
+            let Some(key) = queue.order.pop() else { break };
             if queue.in_flight.contains(&key) {
                 queue.push(key);
                 continue;

@@ -22,16 +22,16 @@ pub(super) fn of_target(call: &Call, target: &Target, by_number: bool) -> Action
     let row = |name: &String| plan.extensions.get(name);
     let wanted = match target.kind {
         DestinationKind::Voicemail => return Some(Vec::new()),
-        DestinationKind::Extension => row(&target.name).is_some_and(takes),
+        DestinationKind::Extension => row(&target.name).is_some_and(records_inbound),
         // Which member answers is unknown yet: one with recording is enough.
         DestinationKind::RingGroup => plan
             .ring_groups
             .get(&target.name)
-            .is_some_and(|group| group.members.iter().filter_map(|m| row(&m.extension)).any(takes)),
+            .is_some_and(|group| group.members.iter().filter_map(|m| row(&m.extension)).any(records_inbound)),
         DestinationKind::Queue => plan
             .queues
             .get(&target.name)
-            .is_some_and(|queue| queue.agents.iter().filter_map(|a| row(&a.extension)).any(takes)),
+            .is_some_and(|queue| queue.agents.iter().filter_map(|a| row(&a.extension)).any(records_inbound)),
         _ => false,
     };
     if wanted {
@@ -52,7 +52,8 @@ pub(super) fn of_caller(call: &Call) -> Actions {
     begin(call)
 }
 
-fn takes(row: &ExtensionRow) -> bool {
+/// Whether the calls that an extension receives are recorded.
+fn records_inbound(row: &ExtensionRow) -> bool {
     matches!(row.recording, Recording::Inbound | Recording::Always)
 }
 

@@ -72,7 +72,7 @@ impl AckTable {
                 let changed = tenants.into_iter().filter(|update| apply(update)).map(|(id, _)| id).collect();
                 Concerned::Some { platform: platform_changed, tenants: changed }
             }
-            Ack::Found { switch, findings } => {
+            Ack::Report { switch, findings } => {
                 let Some(state) = self.reporting.get_mut(&switch) else { return Concerned::NONE };
                 let before = std::mem::replace(&mut state.findings, findings);
                 if before.absent != state.findings.absent {
@@ -307,7 +307,7 @@ mod tests {
     }
 
     fn found(switch: &str, findings: SwitchReport) -> Ack {
-        Ack::Found { switch: switch.to_owned(), findings }
+        Ack::Report { switch: switch.to_owned(), findings }
     }
 
     #[test]

@@ -17,14 +17,14 @@ use centrex::source::{Change, Object, ResourceIndex, TenantKey};
 use k8s_openapi::ByteString;
 use serde_json::{Value, json};
 
-/// What is in force of a whole world, as the store would have it.
+/// What is in force of a whole system, as the store would have it.
 #[derive(Clone, Debug, Default)]
 pub struct InForcePlans {
     pub platform: InForce<PlatformPlan>,
     pub tenants: BTreeMap<TenantKey, InForce<TenantPlan>>,
 }
 
-/// A world compiled, after what was in force before.
+/// A compiled system, after what was in force before.
 pub struct After {
     pub compiled: CompiledPlans,
     pub kept: Vec<LastGoodRow>,
@@ -42,9 +42,9 @@ fn names_of<T: Row>(rows: &Rows<T>) -> (&'static str, Vec<String>) {
     (T::KIND.as_str(), rows.keys().cloned().collect())
 }
 
-/// Compiles a world as the loop does, and gives what is in force then.
-pub fn compile_after(world: &ResourceIndex, before: &InForcePlans) -> After {
-    let (claims, snapshot) = (Claims::new(world), world.platform());
+/// Compiles an index as the loop does, and gives what is in force then.
+pub fn compile_after(index: &ResourceIndex, before: &InForcePlans) -> After {
+    let (claims, snapshot) = (Claims::new(index), index.platform());
     let whole = |kept: &[LastGoodRow], kind: &str, name: &str| {
         kept.iter().any(|kept| {
             let name = name.rsplit('/').next();
@@ -64,8 +64,8 @@ pub fn compile_after(world: &ResourceIndex, before: &InForcePlans) -> After {
         }
     }
     let mut tenants = Vec::new();
-    for key in world.tenants().filter_map(|tenant| key_of(tenant)) {
-        let snapshot_of = world.tenant(&key).unwrap();
+    for key in index.tenants().filter_map(|tenant| key_of(tenant)) {
+        let snapshot_of = index.tenant(&key).unwrap();
         let before = before.tenants.get(&key);
         let compiled = compile::tenant_after(&snapshot_of, &snapshot, &platform, &claims, before);
         problems.extend(compiled.problems);
@@ -94,7 +94,7 @@ pub fn compile_after(world: &ResourceIndex, before: &InForcePlans) -> After {
         in_force.tenants.insert(key.clone(), now);
         tenants.push((key, plan));
     }
-    problems.extend(compile::orphans(world));
+    problems.extend(compile::orphans(index));
     problems.sort();
     After { compiled: CompiledPlans { platform, tenants, problems }, kept, in_force }
 }
@@ -177,13 +177,13 @@ impl System {
 
     /// Compiles what there is now, after what is in force.
     fn apply(&mut self) -> &mut Self {
-        let mut world = ResourceIndex::default();
+        let mut index = ResourceIndex::default();
         for (key, object) in &self.objects {
             let kind = key.split(' ').next().unwrap();
             let object = Object::from_json(kind, object.clone()).unwrap().unwrap();
-            world.apply(Change::Upsert(object));
+            index.apply(Change::Upsert(object));
         }
-        let after = compile_after(&world, &self.in_force);
+        let after = compile_after(&index, &self.in_force);
         (self.in_force, self.problems, self.kept) = (after.in_force, after.compiled.problems, after.kept);
         self
     }

@@ -95,11 +95,11 @@ fn field(pointer: &str) -> String {
 fn a_reference_to_nothing_is_told_at_its_field() {
     let objects = objects();
     let compiled = |replaced: Option<&Object>| {
-        let mut world = ResourceIndex::default();
+        let mut index = ResourceIndex::default();
         objects.iter().cloned().chain(replaced.cloned()).for_each(|object| {
-            world.apply(Change::Upsert(object));
+            index.apply(Change::Upsert(object));
         });
-        compile::all(&world).problems
+        compile::all(&index).problems
     };
     let before = compiled(None);
     let mut asked = Vec::new();

@@ -7,7 +7,7 @@ use centrex::source::{Object, manifest};
 use serde_json::Value;
 
 use super::invariants::inert;
-use super::worlds::world;
+use super::random::indexed;
 use crate::hostile::HOSTILE;
 
 const SAMPLES: &str = include_str!("../manifests/every-field.yaml");
@@ -61,7 +61,7 @@ fn hostile_text_is_refused_or_harmless_in_every_field() {
                 taken += 1;
                 let others = good.iter().enumerate().filter(|(other, _)| *other != index);
                 let compiled =
-                    compile::all(&world(others.flat_map(|(_, objects)| objects).cloned().chain(objects)));
+                    compile::all(&indexed(others.flat_map(|(_, objects)| objects).cloned().chain(objects)));
                 inert(&serde_json::to_value(&compiled.platform).unwrap());
                 for (_, plan) in &compiled.tenants {
                     inert(&serde_json::to_value(plan).unwrap());
@@ -78,7 +78,7 @@ fn hostile_text_is_refused_or_harmless_in_every_field() {
 #[test]
 fn secrets_show_nowhere() {
     let objects: Vec<Object> = documents().into_iter().filter_map(read).flatten().collect();
-    let compiled = compile::all(&world(objects));
+    let compiled = compile::all(&indexed(objects));
     let shown = format!("{compiled:?}");
     assert!(!shown.contains("from data") && !shown.contains("1234\""), "{shown}");
 }

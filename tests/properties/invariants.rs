@@ -1,4 +1,4 @@
-//! What holds of every compiled world.
+//! What holds of every compiled system.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +17,7 @@ pub fn check(objects: &[Object], compiled: &CompiledPlans) {
     check_with(objects, compiled, &[]);
 }
 
-/// The same, of a world in which something stays that was in force before.
+/// The same, of a system in which something stays that was in force before.
 pub fn check_with(objects: &[Object], compiled: &CompiledPlans, kept: &[LastGoodRow]) {
     one_holder_each(compiled, kept);
     in_the_plan_or_explained(objects, compiled, kept);

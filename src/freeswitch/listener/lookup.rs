@@ -80,7 +80,7 @@ async fn observe(State(observer): State<Observer>, request: Request, next: Next)
 /// The response to a lookup, with its [`Outcome`] as an extension.
 fn respond(answer: Result<Answer, AnswerError>) -> Response {
     match answer {
-        Ok(Answer::Found(document)) => xml(Outcome::Found, document),
+        Ok(Answer::Document(document)) => xml(Outcome::Found, document),
         Ok(Answer::NotFound) => xml(Outcome::NotFound, Bytes::from_static(NOT_FOUND)),
         Err(error @ AnswerError::NotReady(_)) => {
             let text = format!("{error}\n");

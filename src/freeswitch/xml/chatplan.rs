@@ -19,7 +19,7 @@ pub fn answer(form: &Form<'_>, answers: &Answers) -> Result<Answer, AnswerError>
         return Ok(Answer::NotFound);
     }
     // The context `global` serves every context, so that nothing posted is echoed.
-    Ok(Answer::Found(answers.templates.render("chatplan/final.xml", &Context::new())?))
+    Ok(Answer::Document(answers.templates.render("chatplan/final.xml", &Context::new())?))
 }
 
 fn is_harmless(form: &Form<'_>, answers: &Answers) -> bool {

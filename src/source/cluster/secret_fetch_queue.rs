@@ -170,7 +170,7 @@ impl SecretFetchQueue {
 
     /// Takes the next key to fetch.
     pub fn next(&mut self) -> Option<Arc<ObjectKey>> {
-        while let Some(key) = self.queue.take() {
+        while let Some(key) = self.queue.pop() {
             match self.entries.get_mut(&key) {
                 Some(entry) if entry.work == Work::Queued => {
                     entry.work = Work::Running;

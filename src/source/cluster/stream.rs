@@ -214,7 +214,7 @@ impl Stream {
 
     /// Records a failure, and waits before the next try.
     async fn pause(&mut self, failure: &Failure) {
-        if self.health.take_worked() {
+        if self.health.worked_since_last_call() {
             self.backoff.reset();
         }
         self.failed(failure);

@@ -176,8 +176,8 @@ impl WatchHealth {
         }
     }
 
-    /// Whether the watch worked since this was last called.
-    pub fn take_worked(&self) -> bool {
+    /// Whether the watch worked since the last call of this function.
+    pub fn worked_since_last_call(&self) -> bool {
         std::mem::take(&mut lock(&self.state).worked)
     }
 

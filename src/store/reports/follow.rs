@@ -185,7 +185,7 @@ impl Follower<'_> {
             return self.send_appeared(listener, row).await;
         }
         if findings && let Some(findings) = read_findings(listener, &switch).await? {
-            self.send(Ack::Found { switch: switch.clone(), findings }).await?;
+            self.send(Ack::Report { switch: switch.clone(), findings }).await?;
         }
         if platform.is_none() && tenants.is_empty() {
             return Ok(());

@@ -343,7 +343,7 @@ pub fn built(drawn: &Drawn) -> Option<Object> {
     Object::from_json(kind, object)?.ok()
 }
 
-/// What every world has: two namespaces, one of them labelled, and Secrets good and bad.
+/// What every system has: two namespaces, one of them labelled, and Secrets good and bad.
 pub fn surroundings() -> Vec<Object> {
     let namespace = |name: &str, labels: Value| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}});
     let secret = |namespace: &str, name: &str, password: &str, pin: &str| {
@@ -362,11 +362,11 @@ pub fn surroundings() -> Vec<Object> {
     .collect()
 }
 
-/// A world of these objects, put in in this order.
-pub fn world(objects: impl IntoIterator<Item = Object>) -> ResourceIndex {
-    let mut world = ResourceIndex::default();
+/// A system of these objects, put in in this order.
+pub fn indexed(objects: impl IntoIterator<Item = Object>) -> ResourceIndex {
+    let mut index = ResourceIndex::default();
     for object in objects {
-        world.apply(Change::Upsert(object));
+        index.apply(Change::Upsert(object));
     }
-    world
+    index
 }
