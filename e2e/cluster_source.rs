@@ -101,7 +101,7 @@ fn essence(object: &Object) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn samples_are_seen_as_the_folder_source_sees_them_and_followed() {
+async fn the_cluster_source_reads_samples_as_the_folder_source_does_and_follows_changes() {
     let Some(cluster) = Cluster::own("cluster source: samples on a control plane of their own") else {
         return;
     };

@@ -73,7 +73,7 @@ fn calls_through_a_real_freeswitch() {
 }
 
 #[test]
-fn the_list_of_posted_fields_is_that_of_what_is_asked_for() {
+fn the_list_of_posted_fields_matches_the_fields_that_centrex_reads() {
     let path = repository("deploy/freeswitch/posted.xml");
     let text = std::fs::read_to_string(path).expect("the list");
     let listed = text.lines().filter_map(|line| {

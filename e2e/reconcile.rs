@@ -19,7 +19,7 @@ use tokio::time::timeout;
 use crate::postgres::{Database, keyring};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_taken_for_gone_before_the_world_was_told() {
+async fn nothing_is_deleted_before_the_source_is_complete() {
     let Some(database) = Database::start("reconcile::nothing_is_taken_for_gone").await else { return };
     let store = database.store(&keyring(&[(1, 'a')])).await;
     let (progress, _stored) = watch::channel(Default::default());
@@ -79,7 +79,7 @@ impl ResourceSink for Slow {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_status_that_was_not_written_when_the_lead_was_lost_is_published_again() {
+async fn a_status_not_written_before_leadership_was_lost_is_published_again() {
     let Some(database) = Database::start("reconcile::a_status_that_was_not_written").await else { return };
     let store = database.store(&keyring(&[(1, 'a')])).await;
     let outside = Arc::new(Slow::default());
@@ -147,7 +147,7 @@ async fn stored(store: &Store) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_read_is_not_taken_for_gone() {
+async fn an_unreadable_object_is_not_treated_as_deleted() {
     let Some(database) = Database::start("reconcile::what_cannot_be_read").await else { return };
     let (store, media) = (database.store(&keyring(&[(1, 'a')])).await, tempfile::tempdir().unwrap());
     let start = || {
@@ -196,7 +196,7 @@ async fn what_cannot_be_read_is_not_taken_for_gone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_trunk_that_cannot_be_read_keeps_no_other_tenant_waiting() {
+async fn an_unreadable_trunk_delays_no_other_tenant() {
     let Some(database) = Database::start("reconcile::a_trunk_that_cannot_be_read").await else { return };
     let store = database.store(&keyring(&[(1, 'a')])).await;
     let mut reconciler = Reconciler::new(watch::channel(Default::default()).0, None, None);
@@ -218,7 +218,7 @@ fn terminating(mut tenant: Object) -> Change {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_becomes_of_data_may_be_edited_while_a_deletion_waits() {
+async fn the_deletion_policy_may_change_while_a_deletion_waits() {
     let Some(database) = Database::start("reconcile::what_becomes_of_data").await else { return };
     let store = database.store(&keyring(&[(1, 'a')])).await;
     let mut reconciler = Reconciler::new(watch::channel(Default::default()).0, None, None);
@@ -237,7 +237,7 @@ async fn what_becomes_of_data_may_be_edited_while_a_deletion_waits() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_end_of_who_lost_an_identity_leaves_it_to_the_winner() {
+async fn deleting_a_tenant_that_lost_an_identity_leaves_the_identity_to_its_holder() {
     let Some(database) = Database::start("reconcile::the_end_of_who_lost").await else { return };
     let store = database.store(&keyring(&[(1, 'a')])).await;
     let (progress, told) = watch::channel(Default::default());

@@ -76,7 +76,7 @@ async fn phrases_are_not_served() {
 }
 
 #[tokio::test]
-async fn directory_requests_get_what_their_callers_want() {
+async fn directory_requests_get_the_answer_their_module_needs() {
     let listener = listener().await;
     for (name, body) in recordings("directory") {
         let answer = listener.lookup("directory", &body).await.document();
@@ -121,7 +121,7 @@ async fn directory_requests_get_what_their_callers_want() {
 }
 
 #[tokio::test]
-async fn configuration_requests_get_their_file_or_a_miss() {
+async fn configuration_requests_get_their_file_or_not_found() {
     let listener = listener().await;
     for (name, body) in recordings("configuration") {
         let answer = listener.lookup("configuration", &body).await.document();
@@ -203,7 +203,7 @@ async fn attack_chatplan_api_plus() {
 }
 
 #[tokio::test]
-async fn dialplan_requests_of_a_user_are_routed() {
+async fn dialplan_requests_of_users_are_routed() {
     let inbound = answer("dialplan", "dialplan-sofia-inbound").await;
     assert_eq!(inbound.one("context").attribute("name"), Some(TENANT_A.to_string().as_str()));
     assert_eq!(data(&inbound, "bridge"), ["user/101@tenant-a.test"]);
@@ -229,7 +229,7 @@ fn dialling_101(body: &str) -> String {
 /// nothing that the attacker wrote, runs no application that runs others, and leads to no other
 /// tenant.
 #[tokio::test]
-async fn attack_dialplan_answers_hold_nothing_of_the_attackers() {
+async fn attack_dialplan_answers_contain_no_text_of_the_attacker() {
     let known = allowlist::allowed("app");
     let listener = listener().await;
     let mut bridges = 0;
@@ -281,7 +281,7 @@ async fn attack_dialplan_of_a_forged_origin_is_not_routed() {
 
 /// A recording posted to another section's path is nothing to it.
 #[tokio::test]
-async fn recordings_of_one_section_are_nothing_to_another() {
+async fn requests_of_one_section_get_no_answer_in_another() {
     let listener = listener().await;
     for (name, body) in recordings("directory") {
         let reply = listener.send(&post("configuration", &body)).await;

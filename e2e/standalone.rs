@@ -76,7 +76,7 @@ fn until_answer(program: &mut Program, recording: &str, part: &str) -> String {
 }
 
 #[test]
-fn it_starts_stops_and_survives_a_kill_with_a_postgres_of_its_own() {
+fn standalone_with_its_own_postgres_survives_a_kill() {
     let Some(setting) = with_own_postgres("standalone: a Postgres of its own") else { return };
     let program = setting.start_ready(&[]);
     let answers: Vec<(String, String)> =
@@ -129,7 +129,7 @@ async fn a_restart_on_unchanged_manifests_writes_nothing() {
 }
 
 #[tokio::test]
-async fn a_change_goes_all_the_way_and_a_mistake_does_not() {
+async fn a_change_is_served_and_a_mistake_is_not() {
     let Some(database) = Database::alone("standalone: live changes").await else { return };
     let setting = Setting::samples();
     let mut program = setting.start_ready(&["--database-url", &url(&database)]);
@@ -173,7 +173,7 @@ async fn a_change_goes_all_the_way_and_a_mistake_does_not() {
 }
 
 #[tokio::test]
-async fn while_postgres_is_away_the_last_good_state_is_served() {
+async fn the_last_good_state_is_served_without_postgres() {
     let directory = reachable_dir();
     let options = LocalOptions { data_dir: directory.path().to_owned(), durable: false };
     let postgres = match LocalPostgres::start(&options).await {
@@ -217,7 +217,7 @@ async fn while_postgres_is_away_the_last_good_state_is_served() {
 }
 
 #[tokio::test]
-async fn a_second_one_on_the_same_database_serves_and_waits_to_write() {
+async fn a_second_process_on_one_database_serves_and_waits_to_write() {
     let Some(database) = Database::start("standalone: two on one database").await else { return };
     let (setting, other) = (Setting::samples(), Setting::samples());
     let url = url(&database);
@@ -251,7 +251,7 @@ async fn a_second_one_on_the_same_database_serves_and_waits_to_write() {
 }
 
 #[tokio::test]
-async fn a_tenant_that_is_gone_or_suspended_is_served_nothing_and_kept() {
+async fn a_deleted_or_suspended_tenant_is_not_served_and_its_data_stay() {
     let Some(database) = Database::alone("standalone: gone and suspended").await else { return };
     let setting = Setting::samples();
     let mut program = setting.start_ready(&["--database-url", &url(&database)]);
@@ -304,7 +304,7 @@ async fn a_tenant_that_is_gone_or_suspended_is_served_nothing_and_kept() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_broken_at_a_restart_loses_nothing() {
+async fn a_file_broken_at_a_restart_loses_no_data() {
     let Some(database) = Database::alone("standalone: broken at restart").await else { return };
     let setting = Setting::samples();
     let options = ["--database-url", &url(&database)];
@@ -356,8 +356,8 @@ async fn a_generated_password_lets_a_phone_register() {
 }
 
 #[test]
-fn the_oldest_recordings_make_room() {
-    let Some(setting) = with_own_postgres("standalone::the_oldest_recordings_make_room") else { return };
+fn the_oldest_recordings_are_removed_at_the_quota() {
+    let Some(setting) = with_own_postgres("standalone::the_oldest_recordings_are_removed_at_the_quota") else { return };
     setting.edit("05-tenant-profiles.yaml", "maxStorage: 20Gi", "maxStorage: 2.5Mi");
     setting.edit(
         "05-tenant-profiles.yaml",

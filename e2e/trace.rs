@@ -48,7 +48,7 @@ fn assert_lines(text: &str, expected: &[&str]) {
 }
 
 #[test]
-fn every_rule_is_told_in_order_with_its_resource_and_the_answer() {
+fn a_trace_shows_every_rule_in_order_with_its_resource_and_the_answer() {
     let (code, text) = traced(&["--from", "1001", "--to", "1004"]);
     assert_eq!(code, Some(0), "{text}");
     assert_lines(
@@ -73,7 +73,7 @@ fn every_rule_is_told_in_order_with_its_resource_and_the_answer() {
 }
 
 #[test]
-fn the_xml_can_be_left_out_and_still_tells_two_answers_apart() {
+fn without_xml_a_trace_still_reports_that_the_xml_differs() {
     let call = ["--from", "1001", "--to", "1004", "--no-xml"];
     let (code, text) = traced(&call);
     assert_eq!(code, Some(0), "{text}");
@@ -103,7 +103,7 @@ fn the_xml_can_be_left_out_and_still_tells_two_answers_apart() {
 }
 
 #[test]
-fn an_emergency_call_is_told_by_every_trunk_that_is_tried() {
+fn a_trace_of_an_emergency_call_shows_every_trunk() {
     let (code, text) = traced(&["--from", "bob", "--to", "112"]);
     assert_eq!(code, Some(0), "{text}");
     assert_lines(
@@ -121,7 +121,7 @@ fn an_emergency_call_is_told_by_every_trunk_that_is_tried() {
 }
 
 #[test]
-fn what_is_refused_says_why_and_ends_with_one() {
+fn a_refused_call_shows_the_reason_and_exits_with_1() {
     let (code, text) = traced(&["--from", "bob", "--to", "030123456"]);
     assert_eq!(code, Some(1), "{text}");
     assert_lines(
@@ -139,7 +139,7 @@ fn what_is_refused_says_why_and_ends_with_one() {
 }
 
 #[test]
-fn calls_from_outside_come_by_the_trunk_that_brings_the_number() {
+fn an_external_call_comes_in_by_the_trunk_of_the_number() {
     let from = ["--from", "+33123456789", "--to", "+493012345603", "--trunk"];
     let (code, text) = traced(&[&from[..], &["acme/first"]].concat());
     assert_eq!(code, Some(0), "{text}");
@@ -161,7 +161,7 @@ fn calls_from_outside_come_by_the_trunk_that_brings_the_number() {
 }
 
 #[test]
-fn a_limit_of_calls_abroad_is_told_where_a_call_counts() {
+fn a_trace_shows_the_limit_of_calls_abroad_where_a_call_counts() {
     let folder = tempfile::tempdir().unwrap();
     let text = std::fs::read_to_string(system()).unwrap();
     for (most, matched) in [("0", "no "), ("5", "yes")] {
@@ -178,7 +178,7 @@ fn a_limit_of_calls_abroad_is_told_where_a_call_counts() {
 }
 
 #[test]
-fn what_follows_is_followed_once() {
+fn a_trace_follows_each_destination_once() {
     let (_, text) = traced(&["--from", "bob", "--to", "1001"]);
     assert_lines(
         &text,
@@ -198,7 +198,7 @@ fn what_follows_is_followed_once() {
 }
 
 #[test]
-fn a_proposal_is_compared_with_what_is_there() {
+fn a_proposal_is_compared_with_the_current_state() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("proposal.yaml");
     let original = std::fs::read_to_string(system()).unwrap();
@@ -236,7 +236,7 @@ fn a_proposal_is_compared_with_what_is_there() {
 }
 
 #[tokio::test]
-async fn what_the_switches_have_is_asked_of_the_database() {
+async fn the_current_state_is_read_from_the_database() {
     let Some(database) = Database::start("trace: a database").await else { return };
     let directory = tempfile::tempdir().unwrap();
     let keys = directory.path().join("keys");
@@ -279,7 +279,7 @@ async fn what_the_switches_have_is_asked_of_the_database() {
 }
 
 #[test]
-fn wrong_options_are_named_with_what_is_allowed() {
+fn wrong_options_are_refused_with_the_allowed_values() {
     let call = ["--from", "1001", "--to", "1002"];
     for (options, parts) in [
         (&["--from", "1001"][..], &["--to"][..]),

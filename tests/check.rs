@@ -47,7 +47,7 @@ fn checked(text: &str, format: Format) -> (u8, String) {
 }
 
 #[test]
-fn a_right_system_passes() {
+fn a_valid_system_passes() {
     assert_eq!(checked(GOOD, Format::Text), (0, "3 objects checked: 0 errors, 0 notes\n".into()));
 }
 
@@ -65,7 +65,7 @@ fn a_wrong_field_is_named_with_its_line() {
 }
 
 #[test]
-fn what_is_wrong_between_resources_is_named_with_its_line() {
+fn an_error_between_resources_is_reported_with_its_line() {
     let group = "---\napiVersion: centrex.dev/v1alpha1\nkind: RingGroup\nmetadata: {name: sales, namespace: acme}\n\
                  spec:\n  tenantRef: {name: acme}\n  members:\n    - {extensionRef: {name: alice}}\n    - extensionRef:\n        name: bob\n";
     let (code, out) = checked(&format!("{GOOD}{group}"), Format::Text);
@@ -75,7 +75,7 @@ fn what_is_wrong_between_resources_is_named_with_its_line() {
 }
 
 #[test]
-fn a_pipe_is_read() {
+fn manifests_are_read_from_a_pipe() {
     let mut shell = std::process::Command::new("bash");
     shell.args(["-c", "\"$0\" check <(printf %s \"$1\")", env!("CARGO_BIN_EXE_centrex"), GOOD]);
     let output = shell.output().unwrap();
@@ -84,7 +84,7 @@ fn a_pipe_is_read() {
 }
 
 #[test]
-fn what_only_waits_is_a_note() {
+fn a_waiting_resource_is_a_note() {
     let waiting =
         GOOD.replace("  credentials: {secretRef: {name: alice-sip}}\n", "").replace("alice-sip", "other");
     let (code, out) = checked(&waiting, Format::Text);
@@ -113,7 +113,7 @@ fn changed(file: &str, from: &str, to: &str) -> Vec<String> {
 }
 
 #[test]
-fn what_is_in_a_file_that_is_wrong_is_not_called_missing() {
+fn resources_of_an_invalid_file_are_not_reported_as_missing() {
     let acme = "10-acme.yaml";
     assert_eq!(changed(acme, "country: DE", "country: Germany"), ["acme spec.country Invalid"]);
     // Nor are the other resources of the file, nor those that wait for them.
@@ -189,7 +189,7 @@ fn told(from: &str, to: &str) -> (u8, String) {
 }
 
 #[test]
-fn a_name_that_does_not_exist_is_told_with_the_one_that_was_meant() {
+fn a_missing_name_is_reported_with_the_nearest_existing_name() {
     for (from, to, part) in [
         ("number:", "nmber:", "spec.nmber: there is no such field (did you mean number?); fields here are"),
         (
@@ -226,7 +226,7 @@ fn a_secret_without_the_key_is_an_error_that_names_the_key() {
 }
 
 #[test]
-fn what_cannot_be_read_is_told_once() {
+fn an_unreadable_file_is_reported_once() {
     let documents: Vec<&str> = GOOD.split("---\n").collect();
     for broken in ["kind: [", "kind: Extention", "\u{0}"] {
         let directory = tempfile::tempdir().unwrap();
@@ -264,7 +264,7 @@ fn findings_are_written_as_json() {
 }
 
 #[test]
-fn a_file_that_is_not_there_is_no_problem_of_a_manifest() {
+fn a_missing_file_is_an_error_of_the_command_line() {
     let (code, out, errors) = check(Path::new("no/such/folder"), Format::Text);
     assert_eq!((code, out.as_str()), (2, ""));
     assert!(errors.starts_with("error: manifests no/such/folder: "), "{errors}");
@@ -293,7 +293,7 @@ fn a_folder_without_manifests_is_a_wrong_path() {
 
 /// Each falls with the one before, and looking at all of them again for each would take minutes.
 #[test]
-fn thousands_that_stand_on_one_another_are_each_told_of() {
+fn thousands_of_findings_that_follow_from_one_another_are_all_reported() {
     let schedule = |name: String, next: String| {
         format!(
             "---\napiVersion: centrex.dev/v1alpha1\nkind: Schedule\nmetadata: {{name: {name}, namespace: acme}}\n\

@@ -38,7 +38,7 @@ const ACCEPTED: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn a_reader_that_has_enough_is_no_error() {
+fn a_closed_output_pipe_is_no_error() {
     let samples = repository("deploy/samples");
     for command in
         ["crds", "check \"$1\"", "trace --manifests \"$1\" --tenant acme/acme --from 1001 --to 1002"]
@@ -135,7 +135,7 @@ fn every_schema_keeps_the_rules() {
 }
 
 #[test]
-fn the_lint_finds_what_it_is_for() {
+fn the_lint_rejects_faulty_schemas() {
     for bad in [
         json!({"type": "string"}),
         json!({"type": "string", "maxLength": 3, "nullable": true}),
@@ -202,7 +202,7 @@ fn every_crd_fits_into_an_annotation() {
 }
 
 #[test]
-fn every_pattern_is_said_in_words() {
+fn every_pattern_is_described_in_words() {
     for (kind, published) in published() {
         walk(root(&published)["properties"].get("spec").unwrap(), "spec", &mut |path, node| {
             if let Some(pattern) = node["pattern"].as_str() {
@@ -246,7 +246,7 @@ fn no_string_field_lets_hostile_text_through() {
 }
 
 #[test]
-fn the_published_files_are_what_is_generated() {
+fn the_published_files_match_the_generated_ones() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds");
     let mut wanted = BTreeSet::new();
     for (name, yaml) in publish::documents().unwrap() {
@@ -262,7 +262,7 @@ fn the_published_files_are_what_is_generated() {
 }
 
 #[test]
-fn the_yaml_says_what_the_crds_say() {
+fn the_yaml_and_the_crds_are_equal() {
     for ((_, yaml), (kind, published)) in publish::documents().unwrap().iter().zip(published()) {
         let read: Value = serde_saphyr::from_str(yaml).unwrap();
         // Whole limits are written as floats by schemars; YAML readers take 1.0 for 1.

@@ -323,7 +323,7 @@ proptest! {
 
 /// The grammar above must not refuse everything: with honest texts the calls are really placed.
 #[test]
-fn honest_text_places_the_calls() {
+fn calls_with_harmless_text_are_placed() {
     let texts = ["sales", "1001", "acme.example.com", "Europe/Berlin", "Acme", "+4930111", "a@b.c", "+49"];
     let texts = texts.map(str::to_owned);
     let view = TenantView::new(plan(&texts));

@@ -162,7 +162,7 @@ fn assert_body(office: &Office, answer: &Answer, expected: &str) {
 }
 
 #[test]
-fn every_call_begins_with_who_it_is_and_what_bounds_it() {
+fn every_call_starts_with_its_identity_and_limits() {
     let office = Office::acme();
     let said = office.said(&office.dial("alice", "1002"));
     let token = Regex::new("^set centrex_call=TENANT/extension.alice/leg-1/[0-9a-f]{32}$").unwrap();
@@ -186,7 +186,7 @@ fn every_call_begins_with_who_it_is_and_what_bounds_it() {
 }
 
 #[test]
-fn what_a_number_means() {
+fn dialled_numbers_have_the_expected_meaning() {
     let office = Office::acme();
     for (caller, number, rule) in [
         ("alice", "112", "Emergency"),
@@ -240,7 +240,7 @@ fn what_a_number_means() {
 }
 
 #[test]
-fn what_is_not_placed_ends_with_the_right_cause() {
+fn calls_that_are_not_placed_end_with_the_right_cause() {
     let office = Office::acme();
     for (caller, number, cause) in [
         ("alice", "0190123456", "CALL_REJECTED"),
@@ -256,7 +256,7 @@ fn what_is_not_placed_ends_with_the_right_cause() {
 }
 
 #[test]
-fn calls_come_in_on_behalf_of_nobody() {
+fn an_inbound_call_acts_for_no_extension() {
     let office = Office::acme();
     let answer = office.comes_in("+493012345600");
     assert_eq!(answer.rule, "Number.main");
@@ -271,7 +271,7 @@ fn calls_come_in_on_behalf_of_nobody() {
 }
 
 #[test]
-fn destinations_are_signed_for_one_tenant() {
+fn a_signed_destination_is_valid_for_one_tenant() {
     let office = Office::acme();
     let target = Target { kind: DestinationKind::Extension, name: "bob".into() };
     let own = office.step(Step::To, DestinationKind::Extension, "bob");

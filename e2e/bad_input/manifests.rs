@@ -63,7 +63,7 @@ fn check(setting: &Setting, format: &str) -> String {
 }
 
 #[test]
-fn every_mistake_is_told_with_its_place_its_field_and_what_is_allowed() {
+fn check_reports_each_mistake_with_its_line_its_field_and_the_allowed_values() {
     let mut reasons = BTreeSet::new();
     for Case { what, file, edit: (from, to), told: (resource, field, reason, part) } in cases() {
         let setting = Setting::samples();

@@ -31,7 +31,7 @@ pub fn refused(setting: &Setting, command: &mut Command, code: i32, parts: &[&st
 }
 
 #[test]
-fn a_wrong_option_is_named_with_what_is_allowed() {
+fn a_wrong_option_is_refused_with_the_allowed_values() {
     let setting = Setting::samples();
     let path = |name: &str| setting.path(name).display().to_string();
     let write = |name: &str, text: &str, mode: u32| {
@@ -113,9 +113,9 @@ fn a_wrong_option_is_named_with_what_is_allowed() {
 }
 
 #[tokio::test]
-async fn a_key_that_is_not_the_databases_is_refused_and_nothing_is_lost() {
+async fn a_key_of_another_database_is_refused_and_no_data_is_lost() {
     let Some(database) =
-        Database::alone("bad_input::options::a_key_that_is_not_the_databases_is_refused_and_nothing_is_lost")
+        Database::alone("bad_input::options::a_key_of_another_database_is_refused_and_no_data_is_lost")
             .await
     else {
         return;
@@ -136,8 +136,8 @@ async fn a_key_that_is_not_the_databases_is_refused_and_nothing_is_lost() {
 }
 
 #[tokio::test]
-async fn a_login_that_postgres_refuses_is_told_and_waited_for() {
-    let test = "bad_input::options::a_login_that_postgres_refuses_is_told_and_waited_for";
+async fn a_login_that_postgres_refuses_is_logged_and_retried() {
+    let test = "bad_input::options::a_login_that_postgres_refuses_is_logged_and_retried";
     let Some(database) = Database::start(test).await else { return };
     let setting = Setting::samples();
     let elsewhere = url(&database).replace(database.name(), "not_there_yet");
@@ -155,7 +155,7 @@ async fn a_login_that_postgres_refuses_is_told_and_waited_for() {
 }
 
 #[test]
-fn a_postgres_that_is_not_there_is_waited_for_and_named() {
+fn an_unreachable_postgres_is_logged_and_retried() {
     let setting = Setting::samples();
     let mut program =
         setting.start(&["--database-url", "postgres://centrex:hidden-word@127.0.0.1:1/centrex"]);
@@ -173,8 +173,8 @@ fn a_postgres_that_is_not_there_is_waited_for_and_named() {
 }
 
 #[test]
-fn without_postgres_programs_it_says_what_to_install() {
-    let test = "bad_input::options::without_postgres_programs_it_says_what_to_install";
+fn without_postgres_programs_standalone_says_what_to_install() {
+    let test = "bad_input::options::without_postgres_programs_standalone_says_what_to_install";
     let setting = Setting::samples();
     let Some(mut command) = in_namespace(test, &setting, "mount -t tmpfs none /usr/lib/postgresql") else {
         return;
@@ -187,9 +187,9 @@ fn without_postgres_programs_it_says_what_to_install() {
 }
 
 #[test]
-fn a_disk_too_small_is_named() {
+fn a_disk_that_is_too_small_is_reported_at_the_start() {
     let setting = Setting::samples();
-    let Some(mut command) = on_small_disk("bad_input::options::a_disk_too_small_is_named", &setting, 8)
+    let Some(mut command) = on_small_disk("bad_input::options::a_disk_that_is_too_small_is_reported_at_the_start", &setting, 8)
     else {
         return;
     };
@@ -197,10 +197,10 @@ fn a_disk_too_small_is_named() {
 }
 
 #[test]
-fn a_disk_that_fills_up_stops_no_answer_and_loses_nothing() {
+fn a_full_disk_interrupts_no_answer_and_loses_no_data() {
     let setting = Setting::samples();
     let Some(mut command) = on_small_disk(
-        "bad_input::options::a_disk_that_fills_up_stops_no_answer_and_loses_nothing",
+        "bad_input::options::a_full_disk_interrupts_no_answer_and_loses_no_data",
         &setting,
         120,
     ) else {

@@ -14,7 +14,7 @@ fn changed(from: &str, to: &str) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn what_is_no_request_is_refused_and_harms_nobody() {
+async fn malformed_requests_are_refused_and_delay_no_other_request() {
     let Some(database) = Database::alone("bad input: requests").await else { return };
     let setting = Setting::samples();
     let program = setting.start_ready(&["--database-url", &url(&database)]);

@@ -27,8 +27,8 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[test]
-fn it_starts_whatever_the_umask_is() {
-    let test = "bad_input::umask::it_starts_whatever_the_umask_is";
+fn standalone_starts_with_every_umask() {
+    let test = "bad_input::umask::standalone_starts_with_every_umask";
     if crate::standalone::without_postgres(test) {
         return;
     }
@@ -52,8 +52,8 @@ fn it_starts_whatever_the_umask_is() {
 }
 
 #[test]
-fn a_directory_above_that_is_closed_is_named_before_anything_is_made() {
-    let test = "bad_input::umask::a_directory_above_that_is_closed_is_named_before_anything_is_made";
+fn an_inaccessible_parent_directory_is_reported_before_files_are_created() {
+    let test = "bad_input::umask::an_inaccessible_parent_directory_is_reported_before_files_are_created";
     if !rustix::process::geteuid().is_root() {
         return skip(test, "not run as root: only root gives the data to another account");
     }

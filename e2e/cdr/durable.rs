@@ -25,7 +25,7 @@ fn waits_for(program: &Program, name: &str, wanted: f64) {
 }
 
 #[tokio::test]
-async fn what_waits_outlives_the_process_and_comes_in_order() {
+async fn spooled_records_survive_a_restart_and_are_delivered_in_order() {
     let Some(mut scene) = Scene::start("cdr: Postgres away").await else { return };
     let a = scene.a;
     let switch = scene.switch("one", &[]);
@@ -71,7 +71,7 @@ async fn what_waits_outlives_the_process_and_comes_in_order() {
 }
 
 #[tokio::test]
-async fn the_spool_is_bounded_and_says_so() {
+async fn a_full_spool_refuses_records_and_logs_the_reason() {
     let Some(mut scene) = Scene::start("cdr: spool is full").await else { return };
     let a = scene.a;
     let switch = scene.switch("one", &["--cdr-spool-bytes", "50000"]);
@@ -101,7 +101,7 @@ async fn the_spool_is_bounded_and_says_so() {
 }
 
 #[tokio::test]
-async fn a_file_that_the_disk_spoilt_loses_what_was_spoilt() {
+async fn a_damaged_spool_file_loses_only_its_damaged_records() {
     let Some(mut scene) = Scene::start("cdr: spoilt spool").await else { return };
     let a = scene.a;
     let switch = scene.switch("one", &[]);
@@ -134,7 +134,7 @@ async fn a_file_that_the_disk_spoilt_loses_what_was_spoilt() {
 }
 
 #[tokio::test]
-async fn one_that_postgres_fails_at_is_given_up_alone() {
+async fn a_record_that_postgres_rejects_is_quarantined_alone() {
     let Some(mut scene) = Scene::start("cdr: poison").await else { return };
     let (a, schema) = (scene.a, tenant_schema(scene.a));
     let switch = scene.switch("one", &[]);
@@ -157,7 +157,7 @@ async fn one_that_postgres_fails_at_is_given_up_alone() {
 }
 
 #[tokio::test]
-async fn a_tenant_whose_schema_is_closed_holds_nobody_up_for_long() {
+async fn a_revoked_insert_right_of_one_tenant_delays_no_other_tenant() {
     let Some(mut scene) = Scene::start("cdr: closed schema").await else { return };
     let (a, b) = (scene.a, scene.b);
     let switch = scene.switch("one", &[]);
@@ -178,7 +178,7 @@ async fn a_tenant_whose_schema_is_closed_holds_nobody_up_for_long() {
 }
 
 #[tokio::test]
-async fn a_database_that_is_not_as_it_should_be_loses_nothing() {
+async fn records_wait_while_the_insert_function_is_missing() {
     let Some(mut scene) = Scene::start("cdr: not as it should be").await else { return };
     let a = scene.a;
     let switch = scene.switch("one", &[]);

@@ -30,8 +30,8 @@ impl Drop for Small {
 }
 
 #[tokio::test]
-async fn a_full_disk_is_told_and_nothing_acknowledged_is_lost() {
-    let test = "cdr::full::a_full_disk_is_told_and_nothing_acknowledged_is_lost";
+async fn a_full_disk_is_logged_and_loses_no_acknowledged_record() {
+    let test = "cdr::full::a_full_disk_is_logged_and_loses_no_acknowledged_record";
     let Some(mut scene) = Scene::start(test).await else { return };
     let small = match Small::mount(&scene.site.data_dir("one").join("cdrs"), 96 << 10) {
         Ok(small) => small,

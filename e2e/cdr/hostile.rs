@@ -19,7 +19,7 @@ fn changed(request: &[u8], from: &str, to: &str) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn what_is_no_post_is_refused() {
+async fn requests_other_than_posts_are_refused() {
     let Some(mut scene) = Scene::start("cdr: bad posts").await else { return };
     let switch = scene.switch("one", &[]);
     let good = request(scene.document("bridged-a-leg.xml", scene.a, LEG).as_bytes());
@@ -64,7 +64,7 @@ async fn what_is_no_post_is_refused() {
 }
 
 #[tokio::test]
-async fn a_hundred_megabytes_are_refused_and_not_held() {
+async fn a_body_of_100_megabytes_is_refused_without_being_buffered() {
     let Some(scene) = Scene::start("cdr: 100 MB").await else { return };
     let switch = scene.switch("one", &[]);
     let memory = || {
@@ -87,7 +87,7 @@ async fn a_hundred_megabytes_are_refused_and_not_held() {
 }
 
 #[tokio::test]
-async fn documents_that_are_none_are_kept_with_a_reason() {
+async fn unparsable_documents_are_quarantined_with_a_reason() {
     let Some(mut scene) = Scene::start("cdr: hostile documents").await else { return };
     let switch = scene.switch("one", &[]);
     let good = scene.document("bridged-a-leg.xml", scene.a, LEG);
@@ -141,7 +141,7 @@ async fn documents_that_are_none_are_kept_with_a_reason() {
 }
 
 #[tokio::test]
-async fn what_callers_write_is_kept_as_they_wrote_it() {
+async fn text_that_callers_send_is_stored_unchanged() {
     let Some(mut scene) = Scene::start("cdr: hostile callers").await else { return };
     let switch = scene.switch("one", &[]);
     let document = scene.document("bridged-a-leg.xml", scene.a, LEG);

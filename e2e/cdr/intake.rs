@@ -41,7 +41,7 @@ async fn rows(scene: &mut Scene) -> Vec<Row> {
 }
 
 #[tokio::test]
-async fn both_legs_of_a_call_are_there_once_whatever_comes() {
+async fn repeated_posts_store_each_leg_once() {
     let Some(mut scene) = Scene::start("cdr: both legs").await else { return };
     let switch = scene.switch("one", &[]);
     let recording = "recordings/2026/11/0000000a-0000-0000-0000-000000000000.wav";
@@ -101,7 +101,7 @@ async fn both_legs_of_a_call_are_there_once_whatever_comes() {
 }
 
 #[tokio::test]
-async fn only_a_signature_says_whose_a_record_is() {
+async fn a_record_belongs_to_the_tenant_of_its_signature_only() {
     let Some(mut scene) = Scene::start("cdr: whose").await else { return };
     let switch = scene.switch("one", &[]);
     let (a, b) = (scene.a, scene.b);
@@ -151,7 +151,7 @@ async fn only_a_signature_says_whose_a_record_is() {
 }
 
 #[tokio::test]
-async fn one_that_does_not_fit_keeps_no_other_waiting() {
+async fn a_record_that_postgres_refuses_delays_no_other_record() {
     let Some(mut scene) = Scene::start("cdr: refused").await else { return };
     let check =
         format!("ALTER TABLE {}.cdrs ADD CHECK (uuid <> '{}')", tenant_schema(scene.b), Uuid::from_u128(7));
@@ -173,7 +173,7 @@ async fn one_that_does_not_fit_keeps_no_other_waiting() {
 }
 
 #[tokio::test]
-async fn trunks_have_their_names() {
+async fn records_name_the_trunk() {
     let Some(mut scene) = Scene::start("cdr: trunks").await else { return };
     let switch = scene.switch("one", &["--cdr-xml"]);
     let gateway = scene.store.signing_key().gateway_name(Uuid::nil(), 0);

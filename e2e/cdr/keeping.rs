@@ -16,7 +16,7 @@ fn insert(tenant: Uuid, leg: u128, began: &str, received: &str) -> String {
 }
 
 #[tokio::test]
-async fn what_was_kept_long_enough_goes_and_nothing_else() {
+async fn only_records_past_their_retention_are_removed() {
     let Some(mut scene) = Scene::start("cdr: retention").await else { return };
     let (a, b) = (scene.a, scene.b);
     let schema = tenant_schema(a);
@@ -52,7 +52,7 @@ async fn what_was_kept_long_enough_goes_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_large_backlog_is_removed_in_small_batches() {
+async fn a_large_backlog_of_expired_records_is_removed_in_small_batches() {
     let Some(mut scene) = Scene::start("cdr: retention in batches").await else { return };
     let (a, schema) = (scene.a, tenant_schema(scene.a));
     scene
@@ -84,7 +84,7 @@ async fn a_large_backlog_is_removed_in_small_batches() {
 }
 
 #[tokio::test]
-async fn the_quarantine_is_bounded_and_the_newest_stay() {
+async fn the_quarantine_keeps_a_bounded_number_of_the_newest_records() {
     let Some(mut scene) = Scene::start("cdr: full quarantine").await else { return };
     // Twelve times 100 MiB, which Postgres keeps small: they are all alike.
     scene

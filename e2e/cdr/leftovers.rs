@@ -18,7 +18,7 @@ fn leave(directory: &Path, name: &str, body: &[u8]) {
 }
 
 #[tokio::test]
-async fn they_are_taken_in_and_removed_once_they_are_kept() {
+async fn undelivered_records_are_imported_and_their_files_removed() {
     let Some(mut scene) = Scene::start("cdr: leftovers").await else { return };
     let a = scene.a;
     let directory = scene.site.data_dir("err-log-dir");

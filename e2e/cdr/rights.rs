@@ -22,7 +22,7 @@ fn insert_sql(tenant: Uuid, leg: u128) -> String {
 }
 
 #[tokio::test]
-async fn a_switch_may_add_records_and_nothing_else() {
+async fn a_switch_may_insert_records_and_change_nothing_else() {
     let Some(mut scene) = Scene::start("cdr: rights").await else { return };
     let (a, schema) = (scene.a, tenant_schema(scene.a));
     let id = Uuid::now_v7().simple();
@@ -82,7 +82,7 @@ async fn a_switch_may_add_records_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn who_runs_it_and_where_it_looks_is_fixed() {
+async fn the_insert_function_has_a_fixed_owner_and_search_path() {
     let Some(mut scene) = Scene::start("cdr: definer").await else { return };
     let schema = tenant_schema(scene.a);
     let sql = format!(
@@ -99,7 +99,7 @@ async fn who_runs_it_and_where_it_looks_is_fixed() {
 }
 
 #[tokio::test]
-async fn what_a_switch_gives_is_what_a_table_holds() {
+async fn the_record_type_matches_the_columns_of_the_table() {
     let Some(mut scene) = Scene::start("cdr: columns").await else { return };
     // Postgres reads a composite value by position: the fields must be in the order of the columns.
     let source = include_str!("../../src/cdr/record.rs");

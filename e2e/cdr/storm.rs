@@ -133,7 +133,7 @@ async fn ground(test: &str) -> Option<Ground> {
 }
 
 #[tokio::test]
-async fn an_acknowledged_record_outlives_its_server() {
+async fn acknowledged_records_survive_a_crash_of_postgres() {
     let Some(ground) = ground("cdr: killed server").await else { return };
     let Ground { options, mut postgres, tenants, documents, site, _directory } = ground;
     let mut switch = site.start_command(&mut site.command("one"), "one");
@@ -165,7 +165,7 @@ async fn an_acknowledged_record_outlives_its_server() {
 }
 
 #[test]
-fn fifty_thousand_are_there_once_each() {
+fn fifty_thousand_records_are_stored_exactly_once() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let Some(ground) = runtime.block_on(ground("cdr: 50,000 records")) else { return };
     let Ground { options, postgres, tenants, documents, site, _directory } = ground;

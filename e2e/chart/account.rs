@@ -57,7 +57,7 @@ fn had_its_rights(operator: &Program) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_works_with_the_charts_rights() {
+async fn the_operator_works_with_the_charts_rights() {
     let test = "chart: the operator's own account";
     let Some(site) = site(test).await else { return };
     let Some(helm) = Helm::on(&site.cluster, test) else { return };
@@ -85,7 +85,7 @@ async fn it_works_with_the_charts_rights() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_works_with_the_rights_of_one_namespace() {
+async fn the_operator_works_with_rights_in_one_namespace() {
     let test = "chart: the operator's own account, in one namespace";
     let Some(site) = site(test).await else { return };
     let Some(helm) = Helm::on(&site.cluster, test) else { return };
@@ -119,7 +119,7 @@ async fn it_works_with_the_rights_of_one_namespace() {
 }
 
 #[test]
-fn the_programs_know_the_charts_options() {
+fn the_programs_accept_the_charts_options() {
     let test = "chart: options";
     let Some(cluster) = crate::cluster::Cluster::own(test) else { return };
     let Some(helm) = Helm::on(&cluster, test) else { return };

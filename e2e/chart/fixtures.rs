@@ -14,7 +14,7 @@ struct State {
 }
 
 #[test]
-fn kubectl_wait_agrees() {
+fn kubectl_wait_sees_the_same_conditions() {
     let Some(cluster) = Cluster::shared("chart: kubectl wait") else { return };
     cluster.install_crds();
     let namespace = "chart-fixtures";

@@ -8,7 +8,7 @@ use crate::wait::{DEADLINE, until};
 const KEPT: &str = "customresourcedefinitions,persistentvolumeclaims";
 
 #[test]
-fn it_is_installed_upgraded_and_uninstalled() {
+fn the_chart_is_installed_upgraded_and_uninstalled() {
     let test = "chart: install, upgrade, uninstall";
     let Some(cluster) = &Cluster::own(test) else { return };
     let Some(helm) = Helm::on(cluster, test) else { return };
@@ -215,12 +215,12 @@ fn what_cannot_be_changed_says_so(helm: &Helm<'_>) {
 }
 
 #[test]
-fn two_syncs_of_it_show_no_difference() {
+fn a_second_sync_of_the_chart_changes_nothing() {
     synced_twice("chart: synced twice", &[]);
 }
 
 #[test]
-fn two_syncs_on_the_servers_side_show_no_difference() {
+fn a_second_server_side_sync_changes_nothing() {
     // As Argo CD does with ServerSideApply=true.
     synced_twice("chart: synced twice, server-side", &["--server-side", "--field-manager=argocd-controller"]);
 }
@@ -261,7 +261,7 @@ fn sync_twice(cluster: &Cluster, how: &[&str], manifests: &str) {
 }
 
 #[test]
-fn in_namespaces_it_has_no_right_elsewhere() {
+fn a_namespaced_release_has_no_rights_elsewhere() {
     let test = "chart: namespaced";
     let Some(cluster) = &Cluster::own(test) else { return };
     let Some(helm) = Helm::on(cluster, test) else { return };

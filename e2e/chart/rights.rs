@@ -111,7 +111,7 @@ const EXTENSION: &str = "apiVersion: centrex.dev/v1alpha1\nkind: Extension\nmeta
     spec: {tenantRef: {name: acme}, number: \"100\"}\n";
 
 #[test]
-fn the_operators_account_does_what_it_needs_and_nothing_else() {
+fn the_operators_account_has_only_the_rights_it_needs() {
     let test = "chart: the operator's rights";
     let Some(cluster) = &Cluster::own(test) else { return };
     let Some(helm) = Helm::on(cluster, test) else { return };

@@ -95,7 +95,7 @@ fn listed_with_defaults(cluster: &Cluster, who: &str, namespace: &str) -> Rights
 }
 
 #[test]
-fn the_page_says_what_the_api_server_says() {
+fn the_table_of_roles_matches_the_api_server() {
     let test = "chart: docs/rights.md";
     let Some(cluster) = &Cluster::own(test) else { return };
     let Some(helm) = Helm::on(cluster, test) else { return };

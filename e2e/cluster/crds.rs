@@ -35,7 +35,7 @@ fn install(cluster: &Cluster, how: &[&str]) {
 }
 
 #[test]
-fn they_are_installed_and_explained() {
+fn the_crds_install_and_kubectl_explains_them() {
     let Some(cluster) = Cluster::own("cluster: CRDs") else { return };
     install(&cluster, &[]);
     cluster.kubectl_ok(&["delete", "-f", "crds"]);

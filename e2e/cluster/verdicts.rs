@@ -106,7 +106,7 @@ fn difference(case: &Case, verdict: &Verdict) -> Option<String> {
 }
 
 #[tokio::test]
-async fn every_case_is_judged_as_in_process() {
+async fn the_api_server_decides_every_case_as_the_checks_in_process_do() {
     let Some(cluster) = Cluster::own("cluster: accept and reject tables") else { return };
     cluster.install_crds();
     for name in ["acme", "carriers"] {

@@ -61,7 +61,7 @@ async fn a_password_that_cannot_be_written_is_a_problem() {
 }
 
 #[tokio::test]
-async fn a_restart_while_a_file_is_broken_loses_nothing_of_it() {
+async fn a_restart_keeps_the_objects_of_a_broken_file() {
     let two = format!("{}---\n{}", extension("alice", "1001"), extension("bob", "1002"));
     let mut live = Live::start(&[("a.yaml", &two), ("b.yaml", &extension("carol", "1003"))]).await;
     live.write("a.yaml", &two.replace("\"1002\"", "\"ten\""));
@@ -91,7 +91,7 @@ async fn a_restart_while_a_file_is_broken_loses_nothing_of_it() {
 }
 
 #[tokio::test]
-async fn the_oldest_stays_the_oldest() {
+async fn creation_times_survive_a_restart() {
     let age = |live: &Live, name: &str| live.objects[&format!("Extension acme/{name}")].created();
     let mut live =
         Live::start(&[("a.yaml", &extension("alice", "1")), ("b.yaml", &extension("bob", "2"))]).await;
@@ -130,7 +130,7 @@ async fn the_oldest_stays_the_oldest() {
 }
 
 #[tokio::test]
-async fn a_crash_while_ages_are_written_loses_no_other() {
+async fn a_crash_while_creation_times_are_written_loses_no_other_time() {
     let live = Live::start(&[("a.yaml", &extension("alice", "1"))]).await;
     let first = live.objects["Extension acme/alice"].created();
     let directory = live.stop().await;
@@ -144,7 +144,7 @@ async fn a_crash_while_ages_are_written_loses_no_other() {
 }
 
 #[tokio::test]
-async fn manifests_that_are_away_are_no_order_to_delete() {
+async fn missing_folders_of_manifests_delete_nothing() {
     let mut live = Live::start(&[("a.yaml", &extension("alice", "1"))]).await;
     fs::rename(live.path(""), live.directory.path().join("away")).unwrap();
     fs::write(live.directory.path().join("data/generated-secrets/x.yaml"), "# wakes the watcher\n").unwrap();

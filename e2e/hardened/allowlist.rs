@@ -94,7 +94,7 @@ fn after(app: &DialplanApp) -> Option<DialplanApp> {
 }
 
 #[test]
-fn every_entry_of_the_allowlist_names_one_thing() {
+fn every_entry_of_the_allowlist_names_one_application_or_command() {
     let entries = entries();
     for entry in &entries {
         let parts: Vec<&str> = entry.split('.').collect();
@@ -108,7 +108,7 @@ fn every_entry_of_the_allowlist_names_one_thing() {
 }
 
 #[test]
-fn allowed_applications_are_those_that_the_dialplan_writes() {
+fn the_allowed_applications_are_those_the_dialplan_uses() {
     let apps: Vec<DialplanApp> = std::iter::successors(Some(DialplanApp::Answer), after).collect();
     let mut written: BTreeSet<String> = apps.iter().map(|app| app.action().application.to_owned()).collect();
     let set = DialplanApp::Set(Variable::HangupAfterBridge);
@@ -125,7 +125,7 @@ fn allowed_applications_are_those_that_the_dialplan_writes() {
 }
 
 #[test]
-fn allowed_commands_are_those_of_centrex_and_those_that_read() {
+fn the_allowed_commands_are_those_of_centrex_and_read_only_ones() {
     let of_centrex = [
         Api::Version,
         Api::CoreUuid,

@@ -55,7 +55,7 @@ fn includes(node: &Node, file: &str) -> bool {
 }
 
 #[test]
-fn the_preprocessor_runs_nothing_and_no_password_is_everybodys() {
+fn the_preprocessor_runs_no_program_and_no_default_password_remains() {
     for file in all() {
         for directive in file.root.all("X-PRE-PROCESS") {
             let command = directive.attribute("cmd").unwrap_or_default();
@@ -73,7 +73,7 @@ fn the_preprocessor_runs_nothing_and_no_password_is_everybodys() {
 }
 
 #[test]
-fn the_static_tree_answers_for_nobody_while_centrex_is_away() {
+fn the_static_files_serve_no_user_while_centrex_is_away() {
     let root = File::read("freeswitch.xml");
     for section in ["dialplan", "chatplan", "directory"] {
         let section = root.root.named("section", section);
@@ -101,7 +101,7 @@ fn the_static_tree_answers_for_nobody_while_centrex_is_away() {
 }
 
 #[test]
-fn no_document_has_entities() {
+fn no_file_declares_xml_entities() {
     let vars = File::read("vars.xml");
     let set = |one: &&Node| one.attribute("data") == Some("xml_disable_dtd=true");
     vars.require(
@@ -111,7 +111,7 @@ fn no_document_has_entities() {
 }
 
 #[test]
-fn the_core_expands_no_commands_and_runs_no_mailer() {
+fn the_core_expands_no_api_commands_and_runs_no_mailer() {
     let switch = File::of("switch");
     switch.require_value("api-expansion", "false", "${system(…)} in application data would run a shell");
     switch.require_value("mailer-app", "/bin/false", "FreeSWITCH mails through a shell command made of addresses");
@@ -128,7 +128,7 @@ fn the_core_expands_no_commands_and_runs_no_mailer() {
 }
 
 #[test]
-fn no_module_is_loaded_that_runs_programs_or_fetches_urls() {
+fn modules_that_run_programs_or_fetch_urls_are_not_loaded() {
     let modules = File::of("modules");
     let load: Vec<&str> =
         modules.root.all("load").iter().filter_map(|load| load.attribute("module")).collect();
@@ -155,7 +155,7 @@ fn no_module_is_loaded_that_runs_programs_or_fetches_urls() {
 }
 
 #[test]
-fn each_section_is_asked_within_limits_and_phrases_never() {
+fn every_section_has_limits_and_phrases_are_never_requested() {
     let curl = File::of("xml_curl");
     let mut bound = Vec::new();
     for binding in curl.root.all("binding") {
@@ -209,7 +209,7 @@ fn each_section_is_asked_within_limits_and_phrases_never() {
 }
 
 #[test]
-fn the_event_socket_is_on_loopback_and_has_a_password_of_its_own() {
+fn the_event_socket_listens_on_loopback_with_its_own_password() {
     let socket = File::of("event_socket");
     socket.require_value("listen-ip", "127.0.0.1", "the event socket is a shell");
     socket.require_value("apply-inbound-acl", "loopback.auto", "it is checked before anything is read");
@@ -219,7 +219,7 @@ fn the_event_socket_is_on_loopback_and_has_a_password_of_its_own() {
 }
 
 #[test]
-fn records_are_posted_in_time_and_kept_when_they_cannot_be() {
+fn call_records_are_posted_with_a_timeout_and_saved_on_failure() {
     let records = File::of("xml_cdr");
     records.require_value("encode", "textxml", "what is encoded twice is kept in a form that nobody reads");
     records.require_value("auth-scheme", "basic", "another could be negotiated");
@@ -235,7 +235,7 @@ fn records_are_posted_in_time_and_kept_when_they_cannot_be() {
 }
 
 #[test]
-fn phrases_play_and_say_and_run_nothing() {
+fn phrases_only_play_and_say() {
     for file in all().into_iter().filter(|file| file.path.contains("/lang/")) {
         for action in file.root.all("action") {
             let function = action.attribute("function").unwrap_or_default();

@@ -140,7 +140,7 @@ fn another_replica_takes_over() {
 }
 
 #[test]
-fn a_leader_without_an_api_server_stops_in_time() {
+fn a_leader_that_loses_the_api_server_stops_before_its_lease_expires() {
     let test = "lease: API server away";
     let main = Runtime::new().unwrap();
     let Some(database) = main.block_on(Database::start(test)) else { return };

@@ -82,7 +82,7 @@ async fn two(server: &Arc<Server>) -> (Elector, Elector) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_of_many_leads_and_renews() {
+async fn exactly_one_of_many_replicas_leads_and_renews() {
     let server = Arc::new(Server::default());
     let electors: Vec<_> = ["a", "b", "c", "d", "e"].map(|name| Elector::start(&server, name)).into();
     let all: Vec<_> = electors.iter().collect();
@@ -104,7 +104,7 @@ async fn one_of_many_leads_and_renews() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_leader_that_is_cut_off_stops_before_another_begins() {
+async fn a_disconnected_leader_stops_before_the_next_leader_starts() {
     for link in [Link::Cut, Link::AnswersLost, Link::Broken] {
         let server = Arc::new(Server::default());
         let (a, b) = two(&server).await;
@@ -131,7 +131,7 @@ async fn a_leader_that_is_cut_off_stops_before_another_begins() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_short_cut_costs_no_leadership() {
+async fn a_short_disconnection_does_not_end_leadership() {
     let server = Arc::new(Server::default());
     let (a, b) = two(&server).await;
     let term = a.term().unwrap();
@@ -145,7 +145,7 @@ async fn a_short_cut_costs_no_leadership() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_else_left_it_is_taken_again_in_a_new_term() {
+async fn a_disconnected_leader_leads_again_in_a_new_term() {
     let server = Arc::new(Server::default());
     let a = Elector::start(&server, "a");
     advance_until("a leads", &[&a], || a.leads()).await;
@@ -159,7 +159,7 @@ async fn nobody_else_left_it_is_taken_again_in_a_new_term() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn wrong_clocks_change_nothing() {
+async fn wrong_clocks_do_not_change_the_leader() {
     let hours = SignedDuration::from_hours;
     for (of_a, of_b) in
         [(hours(-48), hours(0)), (hours(48), hours(0)), (hours(0), hours(-7)), (hours(5), hours(-5))]
@@ -178,7 +178,7 @@ async fn wrong_clocks_change_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lease_given_back_is_taken_at_once() {
+async fn a_released_lease_is_acquired_at_once() {
     let server = Arc::new(Server::default());
     let (a, b) = two(&server).await;
     let term = a.term().unwrap();
@@ -198,7 +198,7 @@ async fn a_lease_given_back_is_taken_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stop_ends_in_time_whatever_the_server_does() {
+async fn a_stop_finishes_in_time_even_if_the_server_hangs() {
     for link in [Link::Cut, Link::AnswersLost, Link::Broken] {
         let server = Arc::new(Server::default());
         let a = Elector::start(&server, "a");
@@ -215,7 +215,7 @@ async fn a_stop_ends_in_time_whatever_the_server_does() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_conflict_is_looked_into() {
+async fn a_write_conflict_is_retried_after_reading_the_lease() {
     let server = Arc::new(Server::default());
     let (a, b) = two(&server).await;
     let term = a.term().unwrap();
@@ -241,7 +241,7 @@ async fn a_conflict_is_looked_into() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lease_deleted_or_damaged_is_made_anew() {
+async fn a_deleted_or_damaged_lease_is_recreated() {
     let server = Arc::new(Server::default());
     let (a, b) = two(&server).await;
     let term = a.term().unwrap();
@@ -265,7 +265,7 @@ async fn a_lease_deleted_or_damaged_is_made_anew() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_of_one_name_are_two() {
+async fn two_replicas_with_one_name_are_distinguished() {
     let server = Arc::new(Server::default());
     let (a, twin) = (Elector::start(&server, "same"), Elector::start(&server, "same"));
     advance_until("one leads", &[&a, &twin], || a.leads() || twin.leads()).await;
@@ -273,7 +273,7 @@ async fn two_of_one_name_are_two() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_time_that_the_holder_wrote_is_kept_to() {
+async fn the_lease_duration_of_the_holder_is_respected() {
     let server = Arc::new(Server::default());
     let (a, b) = two(&server).await;
     a.access.link(Link::Cut);

@@ -13,7 +13,7 @@ use super::options;
 const LEASE: Duration = Duration::from_secs(3);
 
 #[tokio::test]
-async fn a_frozen_leader_finds_its_term_over() {
+async fn a_leader_that_was_frozen_finds_its_term_over() {
     let server = Arc::new(Server::default());
     let (leads, leading) = std::sync::mpsc::channel();
     let of_a = server.access(SignedDuration::ZERO);

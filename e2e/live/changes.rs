@@ -34,9 +34,9 @@ spec: {tenantRef: {name: acme}, usage: MusicOnHold, source: {upload: {sha256: a1
 ";
 
 #[test]
-fn changes_are_made_while_a_call_goes_on() {
+fn changes_are_applied_during_a_call() {
     run(
-        "live::changes::changes_are_made_while_a_call_goes_on",
+        "live::changes::changes_are_applied_during_a_call",
         &[],
         &[
             ("a gateway comes, with its addresses", gateway_comes),
@@ -55,9 +55,9 @@ fn changes_are_made_while_a_call_goes_on() {
 }
 
 #[test]
-fn a_suspended_tenant_has_no_calls_and_no_phones() {
+fn suspending_a_tenant_ends_its_calls_and_registrations() {
     run(
-        "live::changes::a_suspended_tenant_has_no_calls_and_no_phones",
+        "live::changes::suspending_a_tenant_ends_its_calls_and_registrations",
         &[],
         &[("calls and registrations of one tenant end, and no others", suspension)],
     );

@@ -9,9 +9,9 @@ use super::lab::{Lab, run};
 use crate::wait::{DEADLINE, until};
 
 #[test]
-fn a_damaged_file_ends_no_call_and_drops_no_phone() {
+fn a_damaged_cache_file_ends_no_call_and_no_registration() {
     run(
-        "live::damaged::a_damaged_file_ends_no_call_and_drops_no_phone",
+        "live::damaged::a_damaged_cache_file_ends_no_call_and_no_registration",
         &[],
         &[("no file of a tenant can be read at a start, and nobody notices", damaged)],
     );

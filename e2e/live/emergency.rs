@@ -128,7 +128,7 @@ const PAUSES: Duration = Duration::from_secs(6);
 const SILENCE: (Duration, Duration) = (Duration::from_secs(6), Duration::from_secs(3));
 
 #[test]
-fn an_emergency_call_leaves_by_some_trunk_whatever_is_wrong_with_its_own() {
+fn an_emergency_call_uses_another_trunk_when_its_own_fails() {
     let binary = match installed() {
         Ok(binary) => binary,
         Err(missing) => return skip("live::emergency", &missing),

@@ -7,9 +7,9 @@ use super::lab::{Lab, run};
 use super::repair::centrex;
 
 #[test]
-fn a_pod_ends_with_its_calls_and_begins_anew() {
+fn a_pod_drains_its_calls_and_starts_again() {
     run(
-        "live::ending::a_pod_ends_with_its_calls_and_begins_anew",
+        "live::ending::a_pod_drains_its_calls_and_starts_again",
         &[],
         &[
             ("a switch is ready when phones can register, and not before", ready),

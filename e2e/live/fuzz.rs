@@ -128,7 +128,7 @@ where
 }
 
 #[test]
-fn what_is_whole_is_read_the_same_however_it_is_cut() {
+fn messages_are_parsed_alike_however_the_stream_is_split() {
     holds((told(), text(), cuts(), cuts()), async |(told, body, cut, other)| {
         let (mut session, mut commands, mut events) = session().await;
         let mut stream: String = told.iter().map(Reported::bytes).collect();
@@ -157,7 +157,7 @@ fn what_is_whole_is_read_the_same_however_it_is_cut() {
 }
 
 #[test]
-fn what_is_damaged_ends_and_what_was_whole_before_it_is_read() {
+fn damaged_input_ends_the_session_after_the_complete_messages_before_it() {
     let damage = prop::collection::vec(any::<u8>(), 0..200);
     holds((told(), damage, any::<prop::sample::Index>(), cuts()), async |(told, damage, at, cut)| {
         let (mut session, mut commands, mut events) = session().await;

@@ -83,7 +83,7 @@ pub(super) fn answer(body: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_event_socket_is_not_waited_for() {
+async fn a_server_that_is_no_event_socket_is_refused_at_once() {
     let greetings: [&[u8]; 6] = [
         b"",
         b"\xff\xfe\x00garbage without an end",
@@ -110,7 +110,7 @@ async fn what_is_no_event_socket_is_not_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wrong_password_is_told_apart_and_never_shown() {
+async fn a_wrong_password_has_its_own_error_and_is_never_logged() {
     let (listener, address) = listener().await;
     tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await.unwrap();
@@ -124,7 +124,7 @@ async fn a_wrong_password_is_told_apart_and_never_shown() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn half_frames_are_waited_for_and_a_cut_ends_the_session() {
+async fn an_incomplete_frame_is_awaited_and_a_disconnection_ends_the_session() {
     let (mut session, mut commands, mut events) = session().await;
     let peer = tokio::spawn(async move {
         assert_eq!(hears(&mut commands).await, "api version short\n\n");
@@ -153,7 +153,7 @@ async fn half_frames_are_waited_for_and_a_cut_ends_the_session() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_without_end_ends_the_session() {
+async fn an_endless_reply_ends_the_session() {
     let (session, mut commands, _events) = session().await;
     tokio::spawn(async move {
         hears(&mut commands).await;
@@ -166,7 +166,7 @@ async fn an_answer_without_end_ends_the_session() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_caller_that_goes_away_shifts_no_answer() {
+async fn a_cancelled_command_does_not_shift_later_replies() {
     let (session, mut commands, _events) = session().await;
     let first = tokio::time::timeout(Duration::from_millis(50), session.client.api(Api::Queues));
     assert!(first.await.is_err());
@@ -182,7 +182,7 @@ async fn a_caller_that_goes_away_shifts_no_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_a_million_events_a_bounded_number_waits_and_the_rest_is_counted() {
+async fn a_flood_of_events_is_queued_up_to_a_bound_and_the_rest_counted() {
     const EVENTS: usize = 1_000_000;
     let (mut session, _commands, mut events) = session().await;
     let peer = tokio::spawn(async move {
@@ -214,7 +214,7 @@ async fn of_a_million_events_a_bounded_number_waits_and_the_rest_is_counted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn events_that_make_no_sense_are_passed_by() {
+async fn malformed_events_are_skipped() {
     let (mut session, _commands, mut events) = session().await;
     for hostile in [
         "{}",

@@ -6,9 +6,9 @@ use std::process::Command;
 use super::lab::{Lab, run};
 
 #[test]
-fn what_differs_is_put_right() {
+fn differences_are_repaired() {
     run(
-        "live::repair::what_differs_is_put_right",
+        "live::repair::differences_are_repaired",
         &["--compare-seconds", "5"],
         &[
             ("what somebody changed by hand is put back, while a call goes on", by_hand),
@@ -20,9 +20,9 @@ fn what_differs_is_put_right() {
 }
 
 #[test]
-fn what_differs_is_only_told_when_repair_is_off() {
+fn without_repair_differences_are_only_reported() {
     run(
-        "live::repair::what_differs_is_only_told_when_repair_is_off",
+        "live::repair::without_repair_differences_are_only_reported",
         &["--compare-seconds", "5", "--repair", "false"],
         &[("a gateway that was killed stays away, and is told", told)],
     );

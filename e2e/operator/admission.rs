@@ -34,7 +34,7 @@ fn operator(site: &Site) -> Program {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_compile_refuses_is_refused_at_apply() {
+async fn the_webhook_refuses_what_compile_refuses() {
     let Some(site) = Site::start("operator::what_compile_refuses").await else { return };
     let _operator = operator(&site);
     site.tenant("north", "");
@@ -97,7 +97,7 @@ fn read<K: DeserializeOwned>(object: Value) -> K {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_watches_have_not_told_yet_is_no_reason_to_refuse() {
+async fn the_webhook_does_not_refuse_for_objects_it_has_not_seen_yet() {
     let Some(site) = Site::start("operator::what_the_watches_have_not_told").await else { return };
     let _operator = operator(&site);
     site.cluster.kubectl_ok(&["create", "namespace", "carriers"]);

@@ -3,7 +3,7 @@
 use super::Site;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn retained_data_are_adopted_and_deleted_data_are_gone() {
+async fn retained_data_are_adopted_and_deleted_data_are_removed() {
     let Some(site) = Site::start("operator::retained_data").await else { return };
     let operator = site.operator(&[]);
     let _switch = site.switch("switch-1");
@@ -49,7 +49,7 @@ async fn retained_data_are_adopted_and_deleted_data_are_gone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_namespace_goes_while_the_operator_is_down_and_while_it_is_up() {
+async fn a_namespace_is_deleted_with_and_without_a_running_operator() {
     let Some(site) = Site::start("operator::a_namespace_goes").await else { return };
     let operator = site.operator(&[]);
     for name in ["up", "down"] {
@@ -72,8 +72,8 @@ async fn a_namespace_goes_while_the_operator_is_down_and_while_it_is_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_crds_go_first() {
-    let Some(site) = Site::start("operator::the_crds_go_first").await else { return };
+async fn deleting_the_crds_first_deletes_the_tenants() {
+    let Some(site) = Site::start("operator::deleting_the_crds_first_deletes_the_tenants").await else { return };
     let _operator = site.operator(&[]);
     site.tenant("last", ", deletionPolicy: Delete");
     site.cluster.apply(&site.extension("last", 100));
@@ -88,7 +88,7 @@ async fn the_crds_go_first() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deletion_that_cannot_end_says_why() {
+async fn a_blocked_deletion_reports_its_reason() {
     let Some(site) = Site::start("operator::a_deletion_that_cannot_end").await else { return };
     let _operator = site.operator(&[]);
     site.tenant("stuck", ", deletionPolicy: Delete");

@@ -24,7 +24,7 @@ fn is_ready(extension: &Extension) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn statuses_of_one_tenant_keep_no_other_waiting() {
+async fn status_writes_of_one_tenant_delay_no_other_tenant() {
     let Some(site) = Site::start("operator::statuses_of_one_tenant").await else { return };
     let operator = site.operator(&[]);
     site.tenant("bulk", "");
@@ -69,7 +69,7 @@ async fn statuses_of_one_tenant_keep_no_other_waiting() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_secret_that_changes_is_told_at_once() {
+async fn a_changed_secret_is_reported_at_once() {
     let Some(site) = Site::start("operator::a_secret_that_changes").await else { return };
     let _operator = site.operator(&[]);
     let switch = site.switch("switch-1");

@@ -8,7 +8,7 @@ use crate::wait::{DEADLINE, until};
 use super::Site;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_api_server_goes_away_and_comes_back() {
+async fn the_operator_survives_an_outage_of_the_api_server() {
     let Some(site) = Site::start("operator::the_api_server_goes_away").await else { return };
     let mut operator = site.operator(&[]);
     let switch = site.switch("switch-1");
@@ -43,7 +43,7 @@ async fn the_api_server_goes_away_and_comes_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn postgres_goes_away_and_comes_back() {
+async fn the_operator_survives_an_outage_of_postgres() {
     let Some(site) = Site::start("operator::postgres_goes_away").await else { return };
     let operator = site.operator(&[]);
     let switch = site.switch("switch-1");
@@ -82,7 +82,7 @@ async fn postgres_goes_away_and_comes_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn killed_at_ten_moments_of_a_bulk_apply() {
+async fn an_operator_killed_during_a_bulk_apply_completes_it_after_a_restart() {
     let Some(site) = Site::start("operator::killed_at_ten_moments").await else { return };
     let _switch = site.switch("switch-1");
     site.tenant("bulk", "");

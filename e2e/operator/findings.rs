@@ -82,7 +82,7 @@ fn version(site: &Site, namespace: &str, object: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn what_switches_find_is_told_where_it_belongs() {
+async fn reports_of_switches_appear_in_the_statuses_of_their_resources() {
     let Some(site) = Site::start("operator::what_switches_find").await else { return };
     let operator = site.operator(&[]);
     site.apply_samples();

@@ -41,7 +41,7 @@ fn wait_for_answer(switch: &Program, recording: &str, part: &str, has: bool) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_became_invalid_by_mistake_goes_on_as_before() {
+async fn resources_invalid_by_mistake_keep_their_previous_rows() {
     let Some(site) = Site::start("operator::what_became_invalid").await else { return };
     let operator = site.operator(&[]);
     let switch = site.switch("switch-1");
@@ -109,7 +109,7 @@ async fn what_became_invalid_by_mistake_goes_on_as_before() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_password_that_cannot_be_used_leaves_the_one_before() {
+async fn an_unusable_password_keeps_the_previous_one() {
     let Some(site) = Site::start("operator::a_password_that_cannot_be_used").await else { return };
     let _operator = site.operator(&[]);
     let switch = site.switch("switch-1");

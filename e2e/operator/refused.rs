@@ -12,7 +12,7 @@ fn leads(operator: &Program) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_that_is_not_there_is_waited_for() {
+async fn a_missing_database_is_retried() {
     let Some(site) = Site::start("operator::a_database_that_is_not_there").await else { return };
     let mut server = site.database.server_admin().await;
     let name = site.database.name();
@@ -42,7 +42,7 @@ async fn a_database_that_is_not_there_is_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_password_that_is_rotated_is_taken_from_the_file() {
+async fn a_rotated_password_is_read_from_the_file() {
     let Some(site) = Site::alone("operator::a_password_that_is_rotated").await else { return };
     site.database.require_password("first").await;
     let file = site.path("database-url");
@@ -85,7 +85,7 @@ async fn a_password_that_is_rotated_is_taken_from_the_file() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn replicas_that_find_an_empty_database_together_migrate_it_once() {
+async fn concurrent_replicas_migrate_an_empty_database_once() {
     let Some(site) = Site::start("operator::replicas_that_find_an_empty_database").await else { return };
     // Leases of their own: each believes that it leads.
     let names = ["a", "b", "c"];
@@ -136,7 +136,7 @@ subjects: [{kind: ServiceAccount, name: operator, namespace: default}]
 ";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_secret_that_is_forbidden_at_first_is_waited_for() {
+async fn a_forbidden_secret_is_retried_until_it_is_allowed() {
     let Some(site) = Site::start("operator::a_secret_that_is_forbidden").await else { return };
     site.cluster.apply(RIGHTS);
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();

@@ -10,7 +10,7 @@ fn leads(operator: &Program) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_second_takes_over_when_the_first_is_killed_or_leaves() {
+async fn the_second_replica_takes_over_when_the_first_is_killed_or_stops() {
     let Some(site) = Site::start("operator::the_second_takes_over").await else { return };
     let mut first = site.operator(&["--identity", "first"]);
     first.wait_until("leadership", leads);
@@ -39,7 +39,7 @@ async fn the_second_takes_over_when_the_first_is_killed_or_leaves() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_came_while_nobody_led_is_told_by_the_next_leader() {
+async fn the_next_leader_publishes_changes_made_without_a_leader() {
     let Some(site) = Site::start("operator::what_came_while_nobody_led").await else { return };
     site.cluster.apply("{apiVersion: v1, kind: Namespace, metadata: {name: early}}");
     let mut first = site.operator(&["--identity", "first", "--lease-seconds", "15"]);
@@ -55,7 +55,7 @@ async fn what_came_while_nobody_led_is_told_by_the_next_leader() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_leader_that_is_kept_from_writing_says_so_and_begins_once_it_may() {
+async fn a_leader_without_the_write_lock_says_so_and_starts_when_it_gets_the_lock() {
     let Some(site) = Site::start("operator::a_leader_that_is_kept_from_writing").await else { return };
     let mut operator = site.operator(&[]);
     operator.wait_until("leadership", leads);

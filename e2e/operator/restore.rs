@@ -138,7 +138,7 @@ fn held_back(switch: &Program) -> f64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_restore_under_a_running_operator_takes_no_switch_back() {
+async fn a_restore_under_a_running_operator_sets_no_switch_back() {
     let test = "operator::a_restore_under_a_running_operator";
     let Some((past, operator, mut switch)) = Past::make(test, |site| site.operator(&[])).await else {
         return;

@@ -7,7 +7,7 @@ use crate::wait::{DEADLINE, until};
 use super::Site;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_truth_of_each_resource_is_told() {
+async fn every_condition_of_every_resource_is_correct() {
     let Some(site) = Site::start("operator::the_truth").await else { return };
     let operator = site.operator(&[]);
     let _switch = site.switch("switch-1");

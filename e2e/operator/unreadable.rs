@@ -28,7 +28,7 @@ fn paint(site: &Site, namespace: &str, object: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_read_at_the_start_is_not_taken_for_gone() {
+async fn an_object_unreadable_at_the_start_is_not_treated_as_deleted() {
     let Some(site) = Site::start("operator::what_cannot_be_read").await else { return };
     let operator = site.operator(&[]);
     for name in ["north", "south"] {
@@ -79,7 +79,7 @@ async fn what_cannot_be_read_at_the_start_is_not_taken_for_gone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_name_that_is_too_long_is_refused_and_one_stored_before_is_told_of() {
+async fn an_overlong_name_is_refused_and_one_stored_earlier_is_reported() {
     let Some(site) = Site::start("operator::a_name_that_is_too_long").await else { return };
     site.tenant("north", "");
     let long = site.extension("north", 100).replace("name: e100", &format!("name: {}", "e".repeat(64)));

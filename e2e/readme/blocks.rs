@@ -6,7 +6,7 @@ use crate::program::repository;
 
 /// First line of each block, in their order, and the test that runs it.
 pub const RUN_BY: &[(&str, &str)] = &[
-    ("git clone REPOSITORY centrex", "readme::machine::the_repository_is_cloned"),
+    ("git clone REPOSITORY centrex", "readme::machine::the_documented_clone_works"),
     ("make demo", "readme::machine::the_demo_prints_what_the_page_says"),
     // Which runs this.
     ("make test", "make test"),
@@ -17,8 +17,8 @@ pub const RUN_BY: &[(&str, &str)] = &[
         "kubectl get secret -n acme alice-sip -o jsonpath='{.data.password}' | base64 -d",
         "readme::cluster::from_helm_install_to_a_phone",
     ),
-    ("make cluster", "readme::machine::a_control_plane_to_play_with"),
-    ("make build", "readme::machine::without_a_cluster"),
+    ("make cluster", "readme::machine::a_local_control_plane_starts"),
+    ("make build", "readme::machine::standalone_runs_without_a_cluster"),
 ];
 
 fn page() -> String {

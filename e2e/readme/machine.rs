@@ -27,8 +27,8 @@ fn missing(test: &str, programs: &[&str]) -> bool {
 }
 
 #[test]
-fn the_repository_is_cloned() {
-    let test = "readme::machine::the_repository_is_cloned";
+fn the_documented_clone_works() {
+    let test = "readme::machine::the_documented_clone_works";
     if missing(test, &["git"]) {
         return;
     }
@@ -84,8 +84,8 @@ fn the_image_is_built() {
 }
 
 #[test]
-fn a_control_plane_to_play_with() {
-    let test = "readme::machine::a_control_plane_to_play_with";
+fn a_local_control_plane_starts() {
+    let test = "readme::machine::a_local_control_plane_starts";
     if let Err(why) = Programs::find() {
         return skip(test, &why);
     }
@@ -104,8 +104,8 @@ fn a_control_plane_to_play_with() {
 }
 
 #[test]
-fn without_a_cluster() {
-    let test = "readme::machine::without_a_cluster";
+fn standalone_runs_without_a_cluster() {
+    let test = "readme::machine::standalone_runs_without_a_cluster";
     if missing(test, &["make", "curl"]) || without_postgres(test) {
         return;
     }
@@ -117,8 +117,8 @@ fn without_a_cluster() {
 
 /// Under every umask, from where a clone is: the page has it as `make run`.
 #[test]
-fn make_run_starts_whatever_the_umask_is() {
-    let test = "readme::machine::make_run_starts_whatever_the_umask_is";
+fn make_run_starts_with_every_umask() {
+    let test = "readme::machine::make_run_starts_with_every_umask";
     if missing(test, &["make", "curl"]) || without_postgres(test) {
         return;
     }

@@ -56,7 +56,7 @@ async fn work_until_idle(reconciler: &mut Reconciler, told: &watch::Receiver<Pro
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_last_good_row_outlives_the_process() {
+async fn last_good_rows_survive_a_restart() {
     let Some(database) = Database::start("reconcile::last_good::the_last_good_row").await else { return };
     let store = database.store(&keyring(&[(1, 'a')])).await;
     let profile = resource("SipProfile", "", "p", json!({"role": "Trunks", "sipPort": 5080}));
@@ -138,7 +138,7 @@ fn holding(id: Uuid, revision: i64) -> Ack {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tenant_that_is_refused_gives_up_what_another_has() {
+async fn a_refused_tenant_gives_up_identities_that_another_tenant_holds() {
     let Some(database) = Database::start("reconcile::last_good::a_tenant_that_is_refused_gives_up").await
     else {
         return;
@@ -191,7 +191,7 @@ async fn a_tenant_that_is_refused_gives_up_what_another_has() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tenant_that_is_refused_is_not_gone_after_postgres_was_set_back() {
+async fn a_refused_tenant_survives_a_restore_of_postgres() {
     let Some(database) = Database::start("reconcile::last_good::a_tenant_that_is_refused_is_not_gone").await
     else {
         return;
@@ -221,7 +221,7 @@ async fn a_tenant_that_is_refused_is_not_gone_after_postgres_was_set_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tenant_that_is_refused_is_suspended_past_what_switches_hold() {
+async fn suspending_a_refused_tenant_reaches_the_switches() {
     let Some(database) = Database::start("reconcile::last_good::a_tenant_that_is_refused_is_suspended").await
     else {
         return;

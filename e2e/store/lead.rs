@@ -81,7 +81,7 @@ async fn lost_soon(store: &Store) -> Duration {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_second_writer_is_told_who_writes_and_takes_over() {
+async fn a_second_writer_learns_who_writes_and_takes_over_afterwards() {
     let Some(test) = TestDatabase::start("lead: second writer").await else { return };
     let first = test.lead(&alone("standalone on alpha")).await.unwrap();
     assert_eq!(first.term(), Some(1));
@@ -123,7 +123,7 @@ async fn a_second_writer_is_told_who_writes_and_takes_over() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_killed_lock_is_lost_at_once() {
+async fn a_writer_whose_lock_is_killed_stops_at_once() {
     let Some(mut test) = TestDatabase::start("lead: lock killed").await else { return };
     let store = test.lead(&alone("first")).await.unwrap();
     store.write_tenant(&plans::tenant_with("acme", 2)).await.unwrap();
@@ -144,7 +144,7 @@ async fn a_killed_lock_is_lost_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_that_does_not_know_writes_nothing() {
+async fn a_writer_that_missed_a_new_term_writes_nothing() {
     let Some(mut test) = TestDatabase::start("lead: fenced").await else { return };
     let old = test.lead(&alone("old")).await.unwrap();
     let (mut acme, gone) = (plans::tenant_with("acme", 2), plans::tenant_with("gone", 1));
@@ -174,7 +174,7 @@ async fn one_that_does_not_know_writes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_later_leader_of_the_same_lease_ends_a_frozen_one() {
+async fn a_later_leader_of_the_lease_fences_out_a_frozen_one() {
     let Some(mut test) = TestDatabase::start("lead: frozen leader").await else { return };
     let old = test.lead(&elected("pod-a", LEASE, 3)).await.unwrap();
     let mut acme = plans::tenant_with("acme", 2);
@@ -216,7 +216,7 @@ async fn a_later_leader_of_the_same_lease_ends_a_frozen_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn leaders_of_another_lease_are_not_ended() {
+async fn a_leader_of_another_lease_is_not_fenced_out() {
     let Some(test) = TestDatabase::start("lead: another lease").await else { return };
     let first = test.lead(&elected("pod of cluster 1", LEASE, 3)).await.unwrap();
     let other = "00000000-9a70-4c7c-8f3e-0b8a5d3c1e11";
@@ -233,7 +233,7 @@ async fn leaders_of_another_lease_are_not_ended() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_new_term_waits_for_the_last_ones_transactions() {
+async fn a_new_term_waits_for_transactions_of_the_previous_term() {
     let Some(mut test) = TestDatabase::start("lead: a transaction under way").await else { return };
     let old = test.lead(&alone("old")).await.unwrap();
     let mut connection = old.pool().acquire().await.unwrap();

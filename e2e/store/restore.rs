@@ -22,7 +22,7 @@ async fn count(database: &Database, table: &str) -> i64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_older_state_comes_back_with_the_roles_of_tenants_that_were_removed() {
+async fn a_restore_recreates_the_roles_of_removed_tenants() {
     let Some(database) = Database::alone("restore: an older state").await else { return };
     let ring = keyring(&[(1, 'a')]);
     let store = database.store(&ring).await;
@@ -60,7 +60,7 @@ async fn an_older_state_comes_back_with_the_roles_of_tenants_that_were_removed()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn clean_fails_where_a_tenant_was_made_since_as_the_page_says() {
+async fn a_clean_restore_fails_after_a_tenant_was_created_as_documented() {
     const FAILS: &str = "cannot drop type public.cdr because other objects depend on it";
     let page = std::fs::read_to_string(crate::program::repository("docs/restore.md")).unwrap();
     assert!(page.split_whitespace().collect::<Vec<_>>().join(" ").contains(FAILS));
@@ -79,7 +79,7 @@ async fn clean_fails_where_a_tenant_was_made_since_as_the_page_says() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn everything_comes_back_on_an_empty_server() {
+async fn a_restore_on_an_empty_server_is_complete() {
     let Some(from) = Database::alone("restore: an empty server").await else { return };
     let Some(to) = Database::alone("restore: an empty server").await else { return };
     let ring = keyring(&[(1, 'a')]);

@@ -84,7 +84,7 @@ async fn site(database: &Database) -> (Store, Site) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn switches_come_and_go_and_say_what_they_hold() {
+async fn switches_report_their_applied_revisions_until_they_end() {
     let Some(database) = Database::start("switch: acks").await else { return };
     let (store, site) = site(&database).await;
     let mut plan = plans::tenant_with("acme", 2);
@@ -142,7 +142,7 @@ async fn switches_come_and_go_and_say_what_they_hold() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_missed_is_read_after_a_lost_connection() {
+async fn reports_missed_while_disconnected_are_read_afterwards() {
     let Some(database) = Database::alone("switch: acks missed").await else { return };
     let (store, site) = site(&database).await;
     let mut plan = plans::tenant_with("acme", 1);
@@ -169,7 +169,7 @@ async fn what_was_missed_is_read_after_a_lost_connection() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_two_with_one_name_the_younger_reports() {
+async fn of_two_switches_with_one_name_the_younger_reports() {
     let Some(database) = Database::start("switch: one name").await else { return };
     let (store, site) = site(&database).await;
     store.write_tenant(&plans::tenant_with("acme", 1)).await.unwrap();
@@ -209,7 +209,7 @@ async fn instance_soon(database: &Database, before: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn more_than_a_notification_holds_is_read() {
+async fn a_report_larger_than_a_notification_is_read() {
     let Some(database) = Database::start("switch: many tenants").await else { return };
     let (store, site) = site(&database).await;
     let mut expected = HashMap::new();
@@ -236,7 +236,7 @@ fn gateways(trunks: usize, state: &str) -> SwitchReport {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_found_on_a_switch_is_heard_once() {
+async fn an_unchanged_report_of_a_switch_is_not_sent_again() {
     let Some(database) = Database::alone("switch: findings").await else { return };
     let (store, _) = site(&database).await;
     let mut options = database.store_options(&keyring(&[(1, 'a')]));

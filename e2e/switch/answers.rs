@@ -85,7 +85,7 @@ async fn until_reported(admin: &mut PgConnection, rows: &[(String, i64, String, 
 }
 
 #[tokio::test]
-async fn while_postgres_is_away_it_goes_on_and_starts_from_its_last_good_state() {
+async fn without_postgres_a_switch_continues_and_starts_from_its_last_good_state() {
     let directory = reachable_dir();
     let options = LocalOptions { data_dir: directory.path().to_owned(), durable: false };
     let postgres = match LocalPostgres::start(&options).await {

@@ -14,7 +14,7 @@ fn answers(program: &Program) -> BTreeMap<String, (u16, String)> {
 }
 
 #[tokio::test]
-async fn a_tenant_whose_file_is_damaged_is_not_told_to_be_none() {
+async fn a_tenant_with_a_damaged_cache_file_is_not_answered_as_missing() {
     let Some(database) = Database::alone("switch: damaged file").await else { return };
     let setting = Setting::samples();
     setting.start_ready(&["--database-url", &url(&database)]).end("-TERM");

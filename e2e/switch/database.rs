@@ -18,7 +18,7 @@ fn waits_for(switch: &mut Program, words: &[&str]) {
 }
 
 #[tokio::test]
-async fn a_database_that_is_too_old_or_too_new_is_waited_for() {
+async fn a_database_of_another_version_is_retried() {
     let Some(database) = Database::start("switch: migrations").await else { return };
     let site = Site::on(&database);
     let mut switch = site.start("a");

@@ -107,7 +107,7 @@ fn every_option_is_documented() {
 }
 
 #[tokio::test]
-async fn probes_are_answered_elsewhere_and_lookups_are_not() {
+async fn the_probe_listener_answers_probes_and_no_lookups() {
     let Some(database) = Database::start("switch: health listener").await else { return };
     let store = database.store(&keyring(&[(1, 'a')])).await;
     store.write_platform(&plans::platform()).await.unwrap();

@@ -94,7 +94,7 @@ fn addresses_and_encryption_of_a_profile() {
 }
 
 #[test]
-fn gateways_are_as_their_trunk_says() {
+fn gateways_have_the_settings_of_their_trunk() {
     let sofia = configuration("sofia.conf", "");
     let first = sample::key().gateway_name(sample::TRUNK, 0);
     let gateway = sofia.named("profile", "external").named("gateway", &first);
@@ -116,7 +116,7 @@ fn gateways_are_as_their_trunk_says() {
 }
 
 #[test]
-fn a_gateway_that_should_register_without_password_is_left_out() {
+fn a_registering_gateway_without_a_password_is_omitted() {
     let mut platform = sample::platform();
     platform.trunks.get_mut("carriers/carrier").unwrap().secrets = Default::default();
     let answers = sample::answers(platform, Vec::new());
@@ -126,7 +126,7 @@ fn a_gateway_that_should_register_without_password_is_left_out() {
 }
 
 #[test]
-fn only_what_is_asked_of_sofia_is_answered() {
+fn sofia_gets_only_the_profile_or_gateway_it_asks_for() {
     let one = configuration("sofia.conf", "profile=internal&reconfig=true");
     assert_eq!(names_of(&one, "profile"), ["internal"]);
     assert!(configuration("sofia.conf", "profile=nope").all("profile").is_empty());
@@ -140,7 +140,7 @@ fn only_what_is_asked_of_sofia_is_answered() {
 }
 
 #[test]
-fn without_the_signing_key_there_are_no_gateways_to_be_wrong_about() {
+fn without_the_signing_key_the_lookup_of_gateways_fails() {
     let answers = sample::sample_answers();
     let keyless = centrex::freeswitch::xml::Answers {
         replica: answers.replica.clone(),
@@ -155,7 +155,7 @@ fn without_the_signing_key_there_are_no_gateways_to_be_wrong_about() {
 }
 
 #[test]
-fn only_trunks_addresses_are_let_in() {
+fn the_acl_allows_only_addresses_of_trunks() {
     let acl = configuration("acl.conf", "");
     let list = acl.one("list");
     assert_eq!((list.attribute("name"), list.attribute("default")), (Some("trunks"), Some("deny")));
@@ -165,7 +165,7 @@ fn only_trunks_addresses_are_let_in() {
 }
 
 #[test]
-fn a_menu_is_answered_alone() {
+fn a_lookup_of_a_menu_returns_that_menu_only() {
     let name = names::menu(TENANT_A, "main");
     let answer = configuration("ivr.conf", &format!("Menu-Name={name}"));
     let menu = answer.one("menu");
@@ -194,7 +194,7 @@ fn a_menu_is_answered_alone() {
 }
 
 #[test]
-fn a_queue_is_answered_with_its_agents_and_tiers() {
+fn a_lookup_of_a_queue_returns_its_agents_and_tiers() {
     let name = names::queue(TENANT_A, "billing");
     let answer = configuration("callcenter.conf", &format!("CC-Queue={name}"));
     assert_eq!(names_of(&answer, "queue"), [name.as_str()]);
@@ -218,7 +218,7 @@ fn a_queue_is_answered_with_its_agents_and_tiers() {
 }
 
 #[test]
-fn without_a_name_all_queues_agents_and_tiers_are_answered() {
+fn a_lookup_without_a_name_returns_all_queues_agents_and_tiers() {
     let answer = configuration("callcenter.conf", "");
     assert_eq!(answer.all("queue").len(), 4);
     assert_eq!(answer.all("agent").len(), 4, "an agent of two queues is one agent");
@@ -268,7 +268,7 @@ fn voicemail_asks_for_a_pin_and_sends_no_mail() {
 }
 
 #[test]
-fn everything_else_is_a_quick_miss() {
+fn other_configurations_are_not_found() {
     for file in [
         "switch.conf",
         "modules.conf",

@@ -66,12 +66,12 @@ fn bridges_to(answer: &Node, dial: &str) -> bool {
 }
 
 #[test]
-fn a_phone_that_was_authenticated_is_routed() {
+fn an_authenticated_phone_is_routed() {
     assert!(bridges_to(&ask(&PHONE), "user/101@tenant-a.test"));
 }
 
 #[test]
-fn a_phone_that_is_not_vouched_for_is_not() {
+fn an_unauthenticated_phone_is_not_routed() {
     for change in [
         ("variable_sip_authorized", ""),
         ("variable_sip_auth_username", "200"),
@@ -111,7 +111,7 @@ fn a_call_with_an_oversized_header_is_not_routed() {
 }
 
 #[test]
-fn a_call_comes_in_from_its_carriers_addresses_only() {
+fn inbound_calls_are_accepted_only_from_addresses_of_the_carrier() {
     let own = sample::key().gateway_name(TRUNK, 1);
     assert!(bridges_to(&ask(&CARRIER), "user/100@tenant-a.test"));
     assert!(bridges_to(&ask(&with(&CARRIER, &[("variable_sip_gateway", &own)])), "user/100@tenant-a.test"));
@@ -129,7 +129,7 @@ fn a_call_comes_in_from_its_carriers_addresses_only() {
 }
 
 #[test]
-fn a_number_that_nobody_has_ends_as_unallocated() {
+fn an_unassigned_number_ends_with_unallocated() {
     for number in ["+4930999999", "101", "${system(id)}"] {
         let answer = ask(&with(&CARRIER, &[("Hunt-Destination-Number", number)]));
         let actions = answer.all("action");
@@ -139,7 +139,7 @@ fn a_number_that_nobody_has_ends_as_unallocated() {
 }
 
 #[test]
-fn a_leg_that_carries_our_signature_keeps_the_rights_of_its_call() {
+fn a_leg_with_our_signature_keeps_the_rights_of_its_call() {
     let context = TENANT_A.to_string();
     let transferred = |caller: &Caller, tenant, destination: &str| {
         let token = sign_call(&sample::key(), tenant, caller, "leg").unwrap();

@@ -47,7 +47,7 @@ fn an_unknown_or_suspended_domain_is_served_nothing() {
 }
 
 #[test]
-fn a_box_has_its_own_pin_and_directory_and_no_mail() {
+fn a_voicemail_box_has_its_own_pin_and_directory_and_sends_no_mail() {
     let answer = directory("tenant-a.test", "action=voicemail-lookup&key=id:number-alias&user=100");
     assert_eq!(answer.value("vm-enabled"), Some("true"));
     assert_eq!(answer.value("vm-password"), Some("1234"));
@@ -64,7 +64,7 @@ fn a_box_has_its_own_pin_and_directory_and_no_mail() {
 }
 
 #[test]
-fn messages_are_published_to_one_box_only() {
+fn message_counts_are_published_to_one_box_only() {
     let answer = directory("tenant-a.test", "purpose=publish-vm&user=101");
     assert!(answer.value("vm-storage-dir").unwrap().ends_with("/voicemail/101"));
     assert!(directory("tenant-a.test", "purpose=publish-vm&user=_all_").is_not_found());
@@ -96,7 +96,7 @@ fn ring_groups_are_groups_by_name_and_by_number() {
 }
 
 #[test]
-fn a_domain_is_there_without_its_users_unless_they_are_listed() {
+fn a_domain_lookup_returns_users_only_when_they_are_listed() {
     for fields in ["type=var", "purpose=gateways&profile=internal", "purpose=network-list"] {
         let answer = directory("tenant-a.test", fields);
         assert_eq!(answer.one("domain").attribute("name"), Some("tenant-a.test"));
@@ -109,7 +109,7 @@ fn a_domain_is_there_without_its_users_unless_they_are_listed() {
 }
 
 #[test]
-fn a_call_that_nothing_authenticated_learns_nothing() {
+fn an_unauthenticated_call_gets_no_user_data() {
     // With blind authentication a phone's headers are fields: none of them opens a door.
     for header in
         ["", "&action=sip_auth", "&action=user_call", "&VM-Action=change-password", "&purpose=publish-vm"]
@@ -120,7 +120,7 @@ fn a_call_that_nothing_authenticated_learns_nothing() {
 }
 
 #[test]
-fn what_is_unknown_is_not_found() {
+fn unknown_users_are_not_found() {
     for fields in ["action=nope&user=100", "purpose=nightmare_xfer&user=100", "action=&user=100"] {
         assert!(directory("tenant-a.test", fields).is_not_found(), "{fields}");
     }

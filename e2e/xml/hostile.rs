@@ -150,7 +150,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn text_in_a_plan_stays_text(text in hostile()) {
+    fn hostile_text_in_a_plan_stays_text(text in hostile()) {
         let answers = poisoned(&text);
         let documents: Vec<Node> = lookups()
             .iter()
@@ -175,7 +175,7 @@ proptest! {
     }
 
     #[test]
-    fn text_does_not_become_a_file_or_a_leg(text in hostile()) {
+    fn hostile_text_never_becomes_a_file_or_a_leg(text in hostile()) {
         let answers = poisoned(&text);
         for (section, form) in lookups() {
             let document = inert(&answers.answer(section, &Form::parse(form.as_bytes())).unwrap());
@@ -211,7 +211,7 @@ proptest! {
     }
 
     #[test]
-    fn text_in_a_request_is_answered_with_nothing_of_it(field in 0usize..10, text in hostile()) {
+    fn hostile_text_in_a_request_never_reaches_the_answer(field in 0usize..10, text in hostile()) {
         let names = ["user", "group_name", "Menu-Name", "CC-Queue", "profile_name", "gateway", "profile", "action", "purpose", "key"];
         let encoded: String = text.bytes().map(|byte| format!("%{byte:02X}")).collect();
         let answers = sample::sample_answers();
@@ -224,7 +224,7 @@ proptest! {
     }
 
     #[test]
-    fn bytes_that_are_no_form_do_no_harm(body in proptest::collection::vec(any::<u8>(), 0..200), section in 0usize..4) {
+    fn bodies_that_are_no_forms_are_answered_safely(body in proptest::collection::vec(any::<u8>(), 0..200), section in 0usize..4) {
         let section = Section::ALL[section];
         let mut form = format!("section={}&", section.name()).into_bytes();
         form.extend(body);

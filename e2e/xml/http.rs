@@ -122,7 +122,7 @@ async fn a_body_just_within_the_limit_is_answered() {
 }
 
 #[tokio::test]
-async fn half_a_request_ends_and_holds_up_no_other() {
+async fn an_incomplete_request_times_out_and_delays_no_other_request() {
     let listener = listener().await;
     let request = post("directory", USER);
     let mut halves = Vec::new();
@@ -145,7 +145,7 @@ async fn half_a_request_ends_and_holds_up_no_other() {
 }
 
 #[tokio::test]
-async fn a_request_that_breaks_off_harms_no_other() {
+async fn an_aborted_request_disturbs_no_other_request() {
     let listener = listener().await;
     let request = post("directory", USER);
     for length in [5, 100, request.len() - 10] {
@@ -156,7 +156,7 @@ async fn a_request_that_breaks_off_harms_no_other() {
 }
 
 #[tokio::test]
-async fn bytes_that_are_not_text_are_not_found() {
+async fn names_that_are_not_utf8_are_not_found() {
     let listener = listener().await;
     for user in ["%ff%fe", "\u{fffd}", "%00", "100%00", "100%0a", "%", "&&&==", "100%20"] {
         let form = USER.replace("user=100", &format!("user={user}"));
@@ -167,7 +167,7 @@ async fn bytes_that_are_not_text_are_not_found() {
 }
 
 #[tokio::test]
-async fn before_anything_is_loaded_lookups_fail_rather_than_miss() {
+async fn lookups_fail_instead_of_missing_before_anything_is_loaded() {
     let loaded = sample_answers();
     let empty = Arc::new(Answers {
         replica: Arc::new(Replica::default()),

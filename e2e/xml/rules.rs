@@ -98,7 +98,7 @@ fn rule_2_no_answer_has_a_prolog_or_a_second_line() {
 }
 
 #[test]
-fn rule_3_fields_that_a_realm_brings_along_are_not_believed() {
+fn rule_3_form_fields_injected_by_a_realm_are_ignored() {
     let injected = "section=directory&tag_name=domain&key_name=name&key_value=tenant-b.test&user=200\
         &key_value=tenant-a.test&key=id&user=100&domain=tenant-b.test%26user%3D200%26key_value%3Dtenant-a.test";
     assert!(ask(Section::Directory, injected).is_not_found());
@@ -235,7 +235,7 @@ fn rule_8_a_gateways_name_cannot_be_guessed_and_gives_no_rights() {
 }
 
 #[test]
-fn rule_9_nobody_logs_in_by_verto_or_to_the_switch() {
+fn rule_9_logins_by_verto_or_to_the_switch_are_refused() {
     for action in ["jsonrpc-authenticate", "event_socket_auth"] {
         let answer = directory("tenant-a.test", &format!("action={action}&key=id&user=100"));
         assert!(answer.is_not_found(), "{action}");

@@ -18,7 +18,7 @@ fn nobody() -> Value {
 }
 
 #[test]
-fn a_number_that_names_a_missing_destination_goes_on_as_it_did() {
+fn a_number_with_a_missing_destination_keeps_its_previous_one() {
     let mut system = System::new();
     system.set(MAIN, DESTINATION, nobody()).apply();
     assert_eq!(system.main().as_deref(), Some("Schedule hours"));
@@ -37,7 +37,7 @@ fn a_number_that_names_a_missing_destination_goes_on_as_it_did() {
 }
 
 #[test]
-fn what_led_to_something_deleted_goes_with_it() {
+fn rows_that_led_to_a_deleted_resource_are_removed() {
     let mut system = System::new();
     system.remove("IvrMenu acme/welcome").apply();
     assert_eq!(system.problems_of("Schedule acme/hours"), ["spec.open: RefNotFound"]);
@@ -54,7 +54,7 @@ fn what_led_to_something_deleted_goes_with_it() {
 }
 
 #[test]
-fn what_is_kept_can_be_led_to() {
+fn restored_rows_can_be_destinations() {
     // The schedule is refused, and its number, which leads to it, is right.
     let mut system = System::new();
     system.set("Schedule acme/hours", "/spec/timeZone", json!("Mars/Olympus_Mons")).apply();
@@ -84,7 +84,7 @@ fn what_is_kept_can_be_led_to() {
 }
 
 #[test]
-fn a_password_that_cannot_be_used_is_a_mistake_and_one_that_is_gone_is_not() {
+fn an_unusable_password_keeps_the_row_and_a_removed_one_does_not() {
     let password = |system: &System| {
         system.plan().extensions["alice"].secrets.get(SecretName::Password).map(str::to_owned)
     };
@@ -110,7 +110,7 @@ fn a_password_that_cannot_be_used_is_a_mistake_and_one_that_is_gone_is_not() {
 }
 
 #[test]
-fn a_pin_that_cannot_be_used_is_a_mistake_and_one_that_is_gone_is_not() {
+fn an_unusable_pin_keeps_the_row_and_a_removed_one_does_not() {
     let standup = |system: &System| {
         let row = system.plan().conferences.get("standup")?;
         Some(row.secrets.get(SecretName::Pin).map(str::to_owned))
@@ -136,7 +136,7 @@ fn a_pin_that_cannot_be_used_is_a_mistake_and_one_that_is_gone_is_not() {
 }
 
 #[test]
-fn rights_that_are_taken_away_go_whatever_else_is_wrong() {
+fn withdrawn_rights_end_in_spite_of_other_problems() {
     let taken = json!("1002");
     let mut system = System::new();
     system.set(BOB, "/metadata/creationTimestamp", json!("2019-01-01T00:00:00Z"));
@@ -166,7 +166,7 @@ fn rights_that_are_taken_away_go_whatever_else_is_wrong() {
 }
 
 #[test]
-fn limits_hold_for_what_is_kept_too() {
+fn limits_apply_to_restored_rows_too() {
     let mut system = System::new();
     system.set("TenantProfile standard", "/spec/maxExtensions", json!(2)).apply();
     assert!(system.problems.is_empty());
@@ -185,7 +185,7 @@ fn limits_hold_for_what_is_kept_too() {
 }
 
 #[test]
-fn parts_that_name_something_missing_stay_as_they_were() {
+fn fields_that_name_a_missing_resource_keep_their_values() {
     let mut system = System::new();
     system.set(ALICE, "/spec/forwarding/noAnswer", json!({"kind": "Queue", "name": "nobody"}));
     system.set(ALICE, "/spec/displayName", json!("Alice"));
@@ -210,7 +210,7 @@ fn parts_that_name_something_missing_stay_as_they_were() {
 }
 
 #[test]
-fn what_is_kept_closes_no_circle() {
+fn restored_rows_close_no_loop() {
     let mut system = System::new();
     let group = "RingGroup acme/sales";
     system.set("Queue acme/support", "/spec/overflow/name", nobody()).apply();
@@ -228,7 +228,7 @@ fn what_is_kept_closes_no_circle() {
 }
 
 #[test]
-fn what_stands_before_an_emergency_number_does_not_come_back() {
+fn a_row_that_shadows_an_emergency_number_is_not_restored() {
     let mut system = System::new();
     system.set(BOB, "/metadata/creationTimestamp", json!("2019-01-01T00:00:00Z"));
     system.set(ALICE, "/spec/number", json!("1002")).apply();
@@ -244,7 +244,7 @@ fn what_stands_before_an_emergency_number_does_not_come_back() {
 }
 
 #[test]
-fn a_number_that_is_given_up_or_lost_goes() {
+fn a_number_given_up_or_lost_is_removed() {
     for number in ["+493023125001", "+493023125000"] {
         let mut system = System::new();
         let spec = json!({"tenantRef": {"name": "acme"}, "number": number,
@@ -259,7 +259,7 @@ fn a_number_that_is_given_up_or_lost_goes() {
 }
 
 #[test]
-fn what_is_made_anew_under_a_name_keeps_nothing_of_the_old() {
+fn a_recreated_resource_keeps_nothing_of_its_predecessor() {
     let mut system = System::new();
     system.set(ALICE, "/metadata/uid", json!("11111111-2222-5333-8444-555555555555"));
     system.set("Secret acme/alice-sip", "/stringData/password", json!("short")).apply();
@@ -267,7 +267,7 @@ fn what_is_made_anew_under_a_name_keeps_nothing_of_the_old() {
 }
 
 #[test]
-fn a_code_goes_on_until_another_overlaps() {
+fn a_refused_code_keeps_its_row_until_another_code_overlaps() {
     let mut system = System::new();
     let code = "FeatureCode acme/voicemail";
     system.add(

@@ -15,7 +15,7 @@ fn carrier(system: &System) -> Option<&TrunkRow> {
 }
 
 #[test]
-fn a_trunk_goes_on_registering_with_the_password_that_could_be_used() {
+fn a_trunk_keeps_registering_with_its_last_usable_password() {
     let password = |system: &System| {
         let row = carrier(system).unwrap();
         let username = row.registration.as_ref().map(|registration| registration.username.clone());
@@ -32,7 +32,7 @@ fn a_trunk_goes_on_registering_with_the_password_that_could_be_used() {
 }
 
 #[test]
-fn a_trunk_that_is_refused_by_mistake_carries_calls_as_before() {
+fn a_trunk_refused_by_mistake_keeps_carrying_calls() {
     let mut system = System::new();
     system.set(CARRIER, "/spec/sipProfileRef/name", json!("nothing"));
     system.set(CARRIER, "/spec/sourceAddresses", json!(["203.0.113.0/24"])).apply();
@@ -49,7 +49,7 @@ fn a_trunk_that_is_refused_by_mistake_carries_calls_as_before() {
 }
 
 #[test]
-fn a_profile_stays_while_nobody_has_its_port() {
+fn a_refused_profile_stays_until_another_binds_its_port() {
     let mut system = System::new();
     system.set("SipProfile internal", "/spec/sipPort", json!(5080)).apply();
     assert_eq!(system.problems_of("SipProfile internal"), ["spec.sipPort: Conflict"]);
@@ -62,7 +62,7 @@ fn a_profile_stays_while_nobody_has_its_port() {
 }
 
 #[test]
-fn a_rule_that_blocks_goes_on_blocking() {
+fn a_refused_rule_that_blocks_keeps_blocking() {
     let mut system = System::new();
     let rule = "DialRule no-premium-rate";
     system.set(rule, "/spec/match/0", json!({"prefix": "0900", "maxDigits": 2})).apply();

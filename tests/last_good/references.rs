@@ -92,7 +92,7 @@ fn field(pointer: &str) -> String {
 }
 
 #[test]
-fn a_reference_to_nothing_is_told_at_its_field() {
+fn a_reference_to_a_missing_resource_is_reported_at_its_field() {
     let objects = objects();
     let compiled = |replaced: Option<&Object>| {
         let mut index = ResourceIndex::default();

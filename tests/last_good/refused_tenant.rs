@@ -23,7 +23,7 @@ fn refused() -> System {
 }
 
 #[test]
-fn everything_stays_as_it_was() {
+fn a_refused_tenant_keeps_all_its_rows() {
     let right = System::new();
     let mut system = refused();
     assert_eq!(system.plan(), right.plan());
@@ -47,7 +47,7 @@ fn everything_stays_as_it_was() {
 }
 
 #[test]
-fn what_is_deleted_goes_and_what_led_to_it() {
+fn deleted_resources_of_a_refused_tenant_and_links_to_them_are_removed() {
     let mut system = refused();
     system.remove(BOB).apply();
     assert!(!system.plan().extensions.contains_key("bob"));
@@ -65,7 +65,7 @@ fn what_is_deleted_goes_and_what_led_to_it() {
 }
 
 #[test]
-fn rights_that_are_taken_away_go() {
+fn withdrawn_rights_end_for_a_refused_tenant() {
     let mut system = refused();
     system.set(ALICE, "/spec/tollClasses", json!(["Local"])).set(ALICE, "/spec/recording", json!("Never"));
     system.set("Secret acme/alice-sip", "/stringData/password", Value::Null);
@@ -94,7 +94,7 @@ fn emergency(system: &System) -> EmergencyRow {
 }
 
 #[test]
-fn limits_that_are_lowered_hold() {
+fn lowered_limits_apply_to_a_refused_tenant() {
     let mut system = System::new();
     let limits = |system: &System| {
         let tenant = &system.plan().tenant;
@@ -115,7 +115,7 @@ fn limits_that_are_lowered_hold() {
 }
 
 #[test]
-fn emergency_numbers_are_those_from_before() {
+fn a_refused_tenant_keeps_its_emergency_numbers() {
     let mut system = System::new();
     system.set(TENANT, "/spec/emergency/numbers", json!(["112", "09011234"])).apply();
     assert_eq!(emergency(&system).numbers, ["112", "09011234"]);
@@ -128,7 +128,7 @@ fn emergency_numbers_are_those_from_before() {
 }
 
 #[test]
-fn what_another_tenant_has_by_now_goes() {
+fn a_refused_tenant_loses_what_another_tenant_holds() {
     let mut system = refused();
     system.add("Tenant", "other", json!({"domains": ["other.example.com", "acme.example.com"]}));
     system.set(TENANT, "/spec/domains", json!(["acme.example.org"])).apply();

@@ -76,7 +76,7 @@ fn hostile_text_is_refused_or_harmless_in_every_field() {
 
 /// What is written as a secret never shows, whatever it is.
 #[test]
-fn secrets_show_nowhere() {
+fn secrets_appear_in_no_output() {
     let objects: Vec<Object> = documents().into_iter().filter_map(read).flatten().collect();
     let compiled = compile::all(&indexed(objects));
     let shown = format!("{compiled:?}");

@@ -8,7 +8,7 @@ use centrex::route::token::Step;
 use super::{Office, assert_body, forwarding_to};
 
 #[test]
-fn destinations_ring_and_go_on() {
+fn destinations_ring_and_continue() {
     let office = Office::acme();
     for (number, body) in [
         (
@@ -93,7 +93,7 @@ fn destinations_ring_and_go_on() {
 }
 
 #[test]
-fn a_box_with_a_pin_asks_for_it_and_one_without_is_opened_by_its_phone_only() {
+fn a_box_with_a_pin_asks_for_it_and_one_without_opens_for_its_phone_only() {
     let office = Office::acme();
     let said = |caller| office.body(&office.dial(caller, "*97")).pop().unwrap();
     assert_eq!(said("dora"), "voicemail check default acme.example.com 1005");
@@ -107,7 +107,7 @@ fn a_box_with_a_pin_asks_for_it_and_one_without_is_opened_by_its_phone_only() {
 }
 
 #[test]
-fn forwarding_goes_by_why_the_phone_did_not_take_the_call() {
+fn forwarding_depends_on_why_the_phone_did_not_answer() {
     let mut office = Office::acme();
     for (disposition, rings) in [
         ("USER_BUSY", "bridge user/1002@acme.example.com"),
@@ -133,7 +133,7 @@ fn forwarding_goes_by_why_the_phone_did_not_take_the_call() {
 }
 
 #[test]
-fn a_queue_goes_on_only_when_nobody_served_the_caller() {
+fn a_queue_continues_only_if_no_agent_served_the_caller() {
     let mut office = Office::acme();
     let after = |office: &Office| {
         let step = office.step(Step::After, DestinationKind::Queue, "support");
@@ -148,7 +148,7 @@ fn a_queue_goes_on_only_when_nobody_served_the_caller() {
 }
 
 #[test]
-fn schedules_are_read_on_the_tenants_clock() {
+fn schedules_use_the_tenants_time_zone() {
     let mut office = Office::acme();
     for (time, rule) in [
         ("2026-11-25T08:59:59+01:00", "Voicemail.alice"),
@@ -186,14 +186,14 @@ fn schedules_are_read_on_the_tenants_clock() {
 }
 
 #[test]
-fn an_own_number_as_destination_does_not_leave() {
+fn an_own_number_as_destination_stays_inside() {
     let office = forwarding_to("+493012345603");
     assert_eq!(office.dial("outside", "1002").rule, "RingGroup.sales");
 }
 
 /// Compile refuses circles; a plan that has one all the same must not end the process.
 #[test]
-fn a_circle_in_a_plan_ends_the_call() {
+fn a_loop_in_a_plan_ends_the_call() {
     let office = forwarding_to("+493012345603");
     let mut plan = office.view.plan.clone();
     plan.numbers.get_mut("sales").unwrap().target =

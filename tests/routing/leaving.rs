@@ -31,7 +31,7 @@ fn sent(office: &Office, answer: &Answer) -> (String, String, String) {
 }
 
 #[test]
-fn what_the_platform_blocks_is_blocked_however_it_is_dialled() {
+fn a_blocked_number_is_blocked_in_every_way_of_dialling() {
     let germany = ACME.replace("  timeZone: Europe/Berlin", "  country: DE\n  timeZone: Europe/Berlin");
     let office = Office::open(&germany);
     for dialled in ["0190123456", "0049190123456"] {
@@ -52,7 +52,7 @@ fn a_call_with_a_plus_sign_to_an_own_number_stays_inside() {
 }
 
 #[test]
-fn calls_leave_trunk_after_trunk_as_each_wants_its_numbers() {
+fn outbound_calls_try_each_trunk_in_its_number_format() {
     let office = Office::acme();
     let said = office.said(&office.dial("alice", "030123456"));
     let expected = "sched_hangup +3600 ALLOTTED_TIMEOUT
@@ -73,7 +73,7 @@ fn calls_leave_trunk_after_trunk_as_each_wants_its_numbers() {
 }
 
 #[test]
-fn digits_are_edited_and_the_nearest_caller_id_is_shown() {
+fn digits_are_edited_and_the_most_specific_caller_id_is_shown() {
     let office = Office::acme();
     for (caller, dialled, number, name, shown) in [
         // Edited to E.164 by the route, then written as the last trunk wants it.
@@ -97,7 +97,7 @@ fn digits_are_edited_and_the_nearest_caller_id_is_shown() {
 }
 
 #[test]
-fn limits_stand_where_they_should_and_nowhere_else() {
+fn each_limit_applies_only_to_its_kind_of_call() {
     let unlimited = ACME.replace("{maxConcurrentCalls: 40, maxCallDurationSeconds: 3600}", "{}");
     let (limited, unlimited) = (Office::acme(), Office::open(&unlimited));
     for (number, duration, trunk) in [
@@ -124,7 +124,7 @@ fn limits_stand_where_they_should_and_nowhere_else() {
 }
 
 #[test]
-fn calls_abroad_are_counted_apart() {
+fn calls_abroad_have_their_own_limit() {
     let abroad = "limit hash TENANT abroad 5/86400 !OUTGOING_CALL_BARRED";
     let of = |most: &str, edit: &dyn Fn(String) -> String| {
         let limited = ACME.replace("maxConcurrentCalls: 40", &format!("maxCallsAbroadPerDay: {most}"));
@@ -159,7 +159,7 @@ fn calls_abroad_are_counted_apart() {
 }
 
 #[test]
-fn what_is_abroad_is_another_calling_code() {
+fn a_number_with_another_calling_code_is_abroad() {
     let of = |calling_code: &str, international_prefix: &str| NationalDialling {
         calling_code: calling_code.to_owned(),
         national_prefix: "0".to_owned(),
@@ -182,7 +182,7 @@ fn what_is_abroad_is_another_calling_code() {
 }
 
 #[test]
-fn a_destination_outside_needs_no_toll_class_but_keeps_every_other_rule() {
+fn an_external_destination_needs_no_toll_class_but_obeys_every_other_rule() {
     // Alice and a caller from outside, who has no toll class, are sent out alike.
     let office = forwarding_to("+442079460123");
     for caller in ["alice", "erik", "outside"] {
@@ -201,7 +201,7 @@ fn a_destination_outside_needs_no_toll_class_but_keeps_every_other_rule() {
 }
 
 #[test]
-fn numbers_are_written_as_each_carrier_wants_them() {
+fn numbers_have_the_format_of_each_carrier() {
     let dialling = |code: &str, national: &str, abroad: &str| NationalDialling {
         calling_code: code.into(),
         national_prefix: national.into(),

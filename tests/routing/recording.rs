@@ -19,7 +19,7 @@ fn is_recorded(office: &Office, caller: &str, number: &str) -> bool {
 }
 
 #[test]
-fn calls_are_recorded_by_who_makes_them_and_by_who_takes_them() {
+fn calls_are_recorded_for_the_caller_or_the_callee() {
     use Recording::{Always, Inbound, Never, Outbound};
     for (who, recording, caller, number, recorded) in [
         ("alice", Never, "alice", "1002", false),
@@ -49,7 +49,7 @@ fn calls_are_recorded_by_who_makes_them_and_by_who_takes_them() {
 }
 
 #[test]
-fn a_recording_has_a_name_of_our_own_and_waits_for_the_answer() {
+fn a_recording_has_a_generated_name_and_starts_at_the_answer() {
     let office = office(&[("bob", Recording::Inbound)], false);
     let said = office.said(&office.dial("alice", "1002"));
     let file = said.iter().find_map(|action| action.strip_prefix("set centrex_recording=")).unwrap();
@@ -67,7 +67,7 @@ fn a_recording_has_a_name_of_our_own_and_waits_for_the_answer() {
 }
 
 #[test]
-fn the_tone_is_in_the_recording_and_is_heard_once() {
+fn the_tone_is_played_once_and_is_in_the_recording() {
     const TONE: &str = "playback tone_stream://%(500,250,1400)";
     let office = office(&[("bob", Recording::Inbound)], true);
     let once_answered = format!("set execute_on_answer={TONE}");
@@ -89,7 +89,7 @@ fn the_tone_is_in_the_recording_and_is_heard_once() {
 }
 
 #[test]
-fn calls_by_a_number_are_recorded_where_it_says_so() {
+fn calls_to_a_number_are_recorded_if_the_number_says_so() {
     let mut office = office(&[], false);
     let recorded = |office: &Office, number: &str| {
         office.said(&office.comes_in(number)).iter().any(|action| action.starts_with("record_session "))

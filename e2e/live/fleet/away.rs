@@ -7,7 +7,7 @@ use crate::wait::{DEADLINE, until};
 const SUSPENDED: &str = "SELECT count(*) FROM public.tenants WHERE name = 'acme' AND suspended";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn tenants_that_went_meanwhile_have_no_calls() {
+async fn calls_of_tenants_removed_during_an_outage_are_ended() {
     let Some(mut fleet) = Fleet::start("live::fleet::tenants_that_went_meanwhile", 1).await else { return };
     let phones = fleet.phones;
     let member = &mut fleet.switches[0];

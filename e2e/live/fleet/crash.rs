@@ -14,7 +14,7 @@ use crate::live::lab::Call;
 const MANY: usize = 40;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn what_was_broken_off_is_brought_to_its_end() {
+async fn a_sync_interrupted_by_a_crash_is_completed() {
     let Some(mut fleet) = Fleet::start("live::fleet::what_was_broken_off", 1).await else { return };
     let phones = fleet.phones;
     let member = &fleet.switches[0];

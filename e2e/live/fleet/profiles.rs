@@ -6,7 +6,7 @@ use crate::live::lab::Call;
 const PROFILE: &str = "sipprofile/internal";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_profile_is_started_anew_when_its_policy_lets_it() {
+async fn a_profile_restarts_when_its_policy_allows_it() {
     let Some(mut fleet) = Fleet::start("live::fleet::a_profile_is_started_anew", 1).await else { return };
     when_idle(&mut fleet);
     by_hand(&mut fleet);
