@@ -17,13 +17,13 @@ use crate::turns::by_turns;
 use crate::manifests;
 
 const TENANTS: usize = 100;
-/// Many short turns: what the machine's other guests take is then taken from both sides.
+/// Many short rounds, so that other load on the machine affects both sides.
 const ROUNDS: usize = 45;
 const TURN: Duration = Duration::from_millis(120);
-/// Lookups that are prepared; they are asked round and round.
+/// Prepared lookups; the client repeats them.
 const PREPARED: usize = 10_000;
 
-/// Measures all of them.
+/// Runs all measurements.
 pub fn rows(options: &Options) -> Vec<Row> {
     let folder = tempfile::tempdir().expect("a folder");
     manifests::write(folder.path(), TENANTS, &manifests::platform(5060, 5080));
@@ -43,7 +43,7 @@ pub fn rows(options: &Options) -> Vec<Row> {
     ]
 }
 
-/// Requests, and what each answer holds if it is right.
+/// Requests, and the text that each right answer contains.
 struct Lookups {
     requests: Arc<Vec<Vec<u8>>>,
     signs: Vec<&'static str>,
@@ -55,7 +55,7 @@ impl Lookups {
         Self { requests: Arc::new(requests), signs }
     }
 
-    /// Asks each once: the mean length of the answers, which must be right.
+    /// Sends each request once, checks the answers, and returns their mean length.
     fn mean(&self, address: SocketAddr) -> usize {
         let bodies = bodies(address, &self.requests);
         for (body, sign) in bodies.iter().zip(&self.signs) {
@@ -88,7 +88,7 @@ fn compare(
     (row.against(format!("{:.0}/s, {mean} bytes", turns.second), turns.ratio), turns.ratio)
 }
 
-/// Phones that register: every second one is a user that its tenant does not have.
+/// Registrations: the user of every second one does not exist in its tenant.
 fn registers() -> Lookups {
     Lookups::new(|index| {
         let (tenant, extension) = spread(index);
@@ -100,7 +100,7 @@ fn registers() -> Lookups {
     })
 }
 
-/// Extensions that call the next one of their tenant.
+/// Calls from each extension to the next one of its tenant.
 fn calls(answers: &Answers, posted: Posted) -> Lookups {
     Lookups::new(|index| {
         let (tenant, extension) = spread(index);
@@ -114,7 +114,7 @@ fn calls(answers: &Answers, posted: Posted) -> Lookups {
     })
 }
 
-/// Tenants and extensions in an order that visits all, neighbours far apart.
+/// Visits all tenants and extensions in an order that keeps neighbours far apart.
 fn spread(index: usize) -> (usize, usize) {
     let at = index * 7919 % (TENANTS * manifests::EXTENSIONS);
     (at % TENANTS, at / TENANTS)

@@ -1,4 +1,4 @@
-//! The asking side: prepared requests over plain sockets, and no more work than that.
+//! The client side: prepared requests over plain sockets, with as little work as possible.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,12 +12,12 @@ use memchr::memmem;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// What the asking side names itself with.
+/// User name of the client.
 pub const USERNAME: &str = "switch";
-/// And its password.
+/// Password of the client.
 pub const PASSWORD: &str = "xml-for-tests";
 
-/// Lookups that are under way at one time.
+/// Concurrent lookups.
 const CONNECTIONS: usize = 16;
 
 /// A request as mod_xml_curl sends it.
@@ -32,12 +32,12 @@ pub fn request(section: &str, form: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// How much of a form is posted.
+/// Which fields of a form are posted.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Posted {
-    /// What `deploy/freeswitch` has FreeSWITCH post.
+    /// The fields that `deploy/freeswitch` makes FreeSWITCH post.
     Asked,
-    /// All there is.
+    /// All fields.
     Whole,
 }
 
@@ -73,8 +73,8 @@ pub enum Connections {
     PerLookup,
 }
 
-/// Asks for a while, and gives answers per second. The asking side never sleeps: who answers would have
-/// to wake it, which costs a microsecond and more, and the oftener the longer an answer takes.
+/// Sends requests for a time, and returns answers per second. The client never sleeps: otherwise the server
+/// would have to wake it, which costs a microsecond or more, and more often the slower an answer is.
 pub fn rate(
     address: SocketAddr,
     requests: &Arc<Vec<Vec<u8>>>,
@@ -118,7 +118,7 @@ pub fn rate(
     })
 }
 
-/// A connection, and what was read from it.
+/// A connection and its read buffer.
 pub struct Socket {
     stream: TcpStream,
     buffer: Vec<u8>,
@@ -132,14 +132,14 @@ impl Socket {
         Self { stream, buffer: Vec::with_capacity(4096) }
     }
 
-    /// The body of the answer to a request, which must be 200.
+    /// The body of the answer to a request; panics unless the status is 200.
     pub async fn ask(&mut self, request: &[u8]) -> &[u8] {
         let (good, body) = self.answer(request).await;
         assert!(good, "{}", String::from_utf8_lossy(body));
         body
     }
 
-    /// Sends a request and reads the answer whole: whether it is 200, and its body.
+    /// Sends a request and reads the complete answer: whether its status is 200, and its body.
     pub async fn answer(&mut self, request: &[u8]) -> (bool, &[u8]) {
         self.stream.write_all(request).await.expect("a request that is taken");
         self.buffer.clear();
@@ -163,7 +163,7 @@ fn content_length(head: &[u8]) -> usize {
         .fold(0, |sum, digit| sum * 10 + usize::from(digit - b'0'))
 }
 
-/// Asks once each, and gives the answers' bodies.
+/// Sends each request once, and returns the bodies of the answers.
 pub fn bodies(address: SocketAddr, requests: &[Vec<u8>]) -> Vec<Vec<u8>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::load::{PASSWORD, USERNAME};
 use crate::processor::Processor;
 
-/// Everything that is asked of it is there.
+/// A process that lacks nothing.
 struct Ready;
 
 impl Probe for Ready {
@@ -34,17 +34,17 @@ impl Probe for Ready {
     }
 }
 
-/// A server on a thread of its own, until it is dropped.
+/// A server on its own thread; stops when it is dropped.
 pub struct Serving {
-    /// Where it answers.
+    /// Address of the server.
     pub address: SocketAddr,
-    /// Ends it.
+    /// Stops the server.
     pub stop: CancellationToken,
     runtime: Option<Runtime>,
 }
 
 impl Serving {
-    /// Starts one: `start` opens it, and gives its address and its work.
+    /// Starts a server: `start` opens it, and returns its address and its task.
     pub fn start<F, W>(start: F) -> Self
     where
         F: AsyncFnOnce(CancellationToken) -> (SocketAddr, W),
@@ -100,7 +100,7 @@ pub fn answers(manifests: &Path) -> Arc<Answers> {
     })
 }
 
-/// Serves answers at a port, or at any when it is 0.
+/// Serves answers at a port; port 0 means any free port.
 pub fn centrex(answers: &Arc<Answers>, port: u16) -> Serving {
     let answers = answers.clone();
     Serving::start(async move |stop| {

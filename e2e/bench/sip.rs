@@ -1,5 +1,5 @@
-//! Phones that register and calls that are set up through a real FreeSWITCH, with our answers, with a
-//! server that answers constants, and with the same users in a static XML directory.
+//! Registrations and calls through a real FreeSWITCH: with our answers, with a server that answers constants,
+//! and with the same users in a static XML directory.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -31,13 +31,13 @@ const ROUNDS: usize = 7;
 const REGISTRATIONS: usize = 2000;
 const CALLS: usize = 200;
 const LEAST: f64 = 0.95;
-/// What is under way at one time.
+/// Concurrent registrations or calls.
 const PHONES: usize = 20;
 const LEGS: usize = 25;
-/// The longest that a turn may take.
+/// Longest duration of a round.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Measures all, where FreeSWITCH and sipp are installed.
+/// Runs all measurements if FreeSWITCH and sipp are installed.
 pub fn rows(options: &Options) -> Vec<Row> {
     let binary = match installed() {
         Ok(binary) => binary,
@@ -45,7 +45,7 @@ pub fn rows(options: &Options) -> Vec<Row> {
     };
     let site = Site::start(&binary);
     let (registrations, calls) = (options.size(REGISTRATIONS), options.size(CALLS));
-    // Every constant is known before anything is measured.
+    // All constants are recorded before the first measurement.
     let learnt = site.constants();
     site.register(CALLER, 1);
     site.call(1);
@@ -77,16 +77,16 @@ pub fn rows(options: &Options) -> Vec<Row> {
     rows
 }
 
-/// Who calls, and who is called: extensions of the first tenant.
+/// Caller and callee: extensions of the first tenant.
 const CALLER: usize = 0;
 const CALLED: usize = 1;
 
 struct Site {
     switch: Switch,
     answers: Arc<Answers>,
-    /// What was answered first to each kind of lookup.
+    /// The first answer to each kind of lookup.
     known: Arc<Mutex<HashMap<String, Bytes>>>,
-    /// The port of the answering side, and those of FreeSWITCH and of the phone that is called.
+    /// Ports of the server, of FreeSWITCH and of the called phone.
     xml: u16,
     sip: u16,
     called: u16,
@@ -118,8 +118,8 @@ impl Site {
         centrex(&self.answers, self.xml)
     }
 
-    /// Answers every lookup with what the first of its kind was answered. Call records are not taken, on
-    /// no side: FreeSWITCH writes them to files.
+    /// Answers each lookup with the first answer to a lookup of its kind. Neither side takes call records:
+    /// FreeSWITCH writes them to files.
     fn constants(&self) -> Serving {
         let (answers, known) = (self.answers.clone(), self.known.clone());
         constants(self.xml, move |section, body| {
@@ -134,7 +134,7 @@ impl Site {
         })
     }
 
-    /// Registrations a second, of one phone, each with its challenge.
+    /// Registrations per second of one phone, each with a challenge.
     fn register(&self, extension: usize, count: usize) -> f64 {
         let port = free_port(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let mut command = sipp(port, self.sip, extension);
@@ -143,9 +143,9 @@ impl Site {
         self.play(command, count, PHONES)
     }
 
-    /// Calls a second from one phone to another: set up, answered, ended.
+    /// Calls per second from one phone to another: set up, answered, ended.
     fn call(&self, count: usize) -> f64 {
-        self.register(CALLED, 1); // it is forgotten after five minutes
+        self.register(CALLED, 1); // a registration expires after five minutes
         let port = free_port(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let mut command = sipp(port, self.sip, CALLER);
         command.arg("-sf").arg(scenario("call"));
@@ -166,14 +166,14 @@ impl Site {
         let why =
             || std::fs::read_to_string(&errors).unwrap_or_default().chars().take(2000).collect::<String>();
         assert!(fine, "sipp: {ended:?}\n{}\n{}\n{}", why(), process.tail(40), self.switch.log(20));
-        // The legs of the last calls end before the next turn begins.
+        // The legs of the last calls must end before the next round.
         until(PATIENCE, || self.switch.legs().is_empty().then_some(())).expect("no legs");
         count as f64 / took.as_secs_f64()
     }
 }
 
-/// The same users and numbers on FreeSWITCH's disk, while nobody listens where it asks: modules cannot be
-/// unloaded with our configuration, so that each lookup is refused a connection first.
+/// The same users and numbers on FreeSWITCH's disk, with no server behind the configured URL: modules cannot
+/// be unloaded in our configuration, so each lookup first has its connection refused.
 struct Static<'a> {
     switch: &'a Switch,
     path: PathBuf,
@@ -246,7 +246,7 @@ fn scenario(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("e2e/freeswitch/{name}.xml"))
 }
 
-/// An extension's phone at a port of loopback.
+/// The phone of an extension, at a port on loopback.
 fn sipp(port: u16, switch: u16, extension: usize) -> Command {
     let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let free = || free_port(loopback).to_string();

@@ -1,4 +1,4 @@
-//! 100,000 extensions: into Postgres, in memory, changed, and started again.
+//! 100,000 extensions: written to Postgres, held in memory, changed, and loaded at a restart.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -19,16 +19,16 @@ const TENANTS: usize = 1000;
 const CHANGES: usize = 200;
 const MOST_MS: f64 = 250.0;
 const COPIES: usize = 3;
-/// The number that an extension is changed to; no tenant has it.
+/// A number that no tenant has; an extension is changed to it.
 const NEW_NUMBER: &str = "2000";
 
-/// Measures everything that needs Postgres, where it is installed.
+/// Runs all measurements that need Postgres, if Postgres is installed.
 pub fn rows(options: &Options) -> Vec<Row> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(measure(options))
 }
 
-/// Which Postgres there is.
+/// The Postgres under test.
 pub fn postgres_version() -> String {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
@@ -40,7 +40,7 @@ pub fn postgres_version() -> String {
     })
 }
 
-/// Starts one under a folder, as durable as users' ones.
+/// Starts a Postgres in a folder, with the durability that users have.
 pub async fn start_postgres(folder: &Path) -> Result<LocalPostgres, LocalError> {
     LocalPostgres::start(&LocalOptions { data_dir: folder.to_owned(), durable: true }).await
 }
@@ -70,7 +70,7 @@ async fn measure(options: &Options) -> Vec<Row> {
 
     let centrex = Standalone::start(&manifests, &data, &database).await;
     let loaded = centrex.started.as_secs_f64();
-    tokio::time::sleep(Duration::from_secs(2)).await; // what is not needed is given back
+    tokio::time::sleep(Duration::from_secs(2)).await; // the allocator returns unused memory
     let (memory, most) = centrex.memory();
     let latencies = changes(&centrex, &manifests, tenants, options.size(CHANGES)).await;
     centrex.end();
@@ -110,7 +110,7 @@ async fn measure(options: &Options) -> Vec<Row> {
     ]
 }
 
-/// Milliseconds from before a file is written until a lookup finds what is new in it.
+/// Milliseconds from before a file is written until a lookup returns the change.
 async fn changes(centrex: &Standalone, manifests: &Path, tenants: usize, count: usize) -> Vec<f64> {
     let mut socket = Socket::open(centrex.address).await;
     let mut latencies = Vec::new();
@@ -126,7 +126,7 @@ async fn changes(centrex: &Standalone, manifests: &Path, tenants: usize, count: 
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         latencies.push(start.elapsed().as_secs_f64() * 1000.0);
-        // No rhythm that falls in with one of theirs.
+        // The pauses must not fall into step with a timer of the program.
         tokio::time::sleep(Duration::from_millis(20 + change as u64 * 31 % 100)).await;
     }
     latencies
@@ -136,17 +136,17 @@ async fn found(socket: &mut Socket, request: &[u8]) -> bool {
     memmem::find(socket.ask(request).await, b"a1-hash").is_some()
 }
 
-/// Rows inserted, updated and deleted in all tables so far, but for the one that says who writes:
-/// each start is a new term.
+/// Rows inserted, updated and deleted in all tables so far, except the table of writers: each start begins a
+/// new term.
 pub async fn rows_written(admin: &mut PgConnection) -> i64 {
-    // Backends that ended report what they counted a moment later.
+    // Backends that ended report their counts a moment later.
     tokio::time::sleep(Duration::from_secs(2)).await;
     let sql = "SELECT coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0)::bigint FROM pg_stat_user_tables
                WHERE relname NOT IN ('writer', 'switches', 'switch_state')";
     sqlx::query_scalar(sql).fetch_one(admin).await.expect("statistics")
 }
 
-/// How many rows of extensions there are, and the seconds one COPY of them takes: median of three.
+/// Number of stored extensions, and the seconds of one COPY of them: median of three.
 async fn copy(admin: &mut PgConnection, folder: &Path) -> (usize, f64) {
     let schemas: Vec<String> = sqlx::query_scalar("SELECT schema_name FROM public.tenants")
         .fetch_all(&mut *admin)
@@ -158,7 +158,7 @@ async fn copy(admin: &mut PgConnection, folder: &Path) -> (usize, f64) {
         )
     };
     let all = schemas.iter().map(one).collect::<Vec<_>>().join(" UNION ALL ");
-    let file = folder.join("postgres/rows.copy"); // where the server may write
+    let file = folder.join("postgres/rows.copy"); // a path that the server may write
     let first = &schemas[0];
     let prepare = format!(
         "COPY ({all}) TO '{}'; CREATE TABLE public.copied (LIKE {first}.resources INCLUDING GENERATED)",

@@ -1,4 +1,4 @@
-//! Every recorded document, field by field; and those that are none.
+//! Every recorded document, field by field; and documents that are no call records.
 
 use centrex::cdr::document::{Document, DocumentError, Encoding};
 use centrex::cdr::record::{Cdr, Leg};
@@ -111,7 +111,7 @@ fn text_in_other_scripts_is_stored_unchanged() {
     };
     assert_eq!(named("&quot;A&quot; &lt;sip:x&gt;"), "\"A\" <sip:x>");
     assert_eq!(named("AT&amp;T"), "AT&T");
-    assert_eq!(named("100% sure &#38; more"), "100% sure & more"); // not URL-encoded here: decoded once
+    assert_eq!(named("100% sure &#38; more"), "100% sure & more"); // this variable is not URL-encoded: decoded once
     assert_eq!(named("&amp;lt;"), "&lt;");
     let injected = "&lt;/caller_id_name&gt;&lt;centrex_call&gt;x&lt;/centrex_call&gt;";
     assert_eq!(named(injected), "</caller_id_name><centrex_call>x</centrex_call>");
@@ -168,11 +168,11 @@ fn documents_that_are_no_call_records_are_refused() {
     let entity = text.replace("<cdr ", "<!DOCTYPE cdr [<!ENTITY x \"boom\">]><cdr ");
     assert!(parse(&entity).unwrap_err().to_string().contains("DOCTYPE"));
     assert!(Encoding::Base64.document(b"cdr=%%%").is_err());
-    // Cut anywhere, it is refused, and nothing panics.
+    // A document cut at any byte is refused without a panic.
     for end in (0..text.trim_end().len()).step_by(61) {
         assert!(parse(&text[..end]).is_err(), "cut at {end}");
     }
-    // As deep as a body may be.
+    // Nesting as deep as the size of a body allows.
     let deep = format!("<cdr>{}", "<variables>".repeat(90_000));
     assert!(parse(&deep).is_err());
 }
@@ -193,7 +193,7 @@ fn invalid_numbers_and_times_are_stored_as_null() {
     let start = "<start_uepoch>1795220874660840</start_uepoch>";
     for bad in ["9223372036854775807", "-5", "x", ""] {
         let uepoch = format!("<start_uepoch>{bad}</start_uepoch>");
-        // The profile's own time stands in only where the variable says nothing at all.
+        // The time of the profile counts only if the variable is missing.
         let record = changed(start, &uepoch);
         assert_eq!(record.is_ok(), bad.is_empty(), "{bad}");
     }

@@ -1,5 +1,5 @@
-//! Posts that are none, and documents that mean harm: refused or kept in quarantine, counted, and
-//! nobody else notices.
+//! Requests that are no posts, and hostile documents: refused or quarantined, counted, and without effect on
+//! other requests.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -48,11 +48,11 @@ async fn requests_other_than_posts_are_refused() {
         assert_eq!(answered, *status, "{what}: {body}");
         assert!(body.contains(part), "{what}: {body}");
     }
-    // 100 MB that only come in part: the connection ends, and nothing is held for it.
+    // 100 MB of which only a part arrives: the connection ends, and the server buffers nothing.
     let mut stream = switch.connect();
     let _ = stream.write_all(&huge);
     drop(stream);
-    // One that breaks off was never acknowledged.
+    // An aborted post was never acknowledged.
     let mut stream = switch.connect();
     stream.write_all(&good[..good.len() - 100]).unwrap();
     drop(stream);
@@ -79,7 +79,7 @@ async fn a_body_of_100_megabytes_is_refused_without_being_buffered() {
     let part = vec![b'x'; 1 << 20];
     for _ in 0..100 {
         if stream.write_all(&part).is_err() {
-            break; // it need not be read to its end
+            break; // the server need not read the whole body
         }
     }
     assert!(memory() < before + (24 << 10), "{} kB, {before} before", memory());

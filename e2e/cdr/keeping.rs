@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::Scene;
 
-/// A record that began and was received so many days ago.
+/// Inserts a record that began and was received a number of days ago.
 fn insert(tenant: Uuid, leg: u128, began: &str, received: &str) -> String {
     format!(
         "INSERT INTO {}.cdrs (uuid, leg, started_at, received_at, clock_skewed)
@@ -28,7 +28,7 @@ async fn only_records_past_their_retention_are_removed() {
         scene.sql(&insert(tenant, 2, "89 days", "89 days")).await;
         scene.sql(&insert(tenant, 3, "91 days", "91 days")).await;
         scene.sql(&insert(tenant, 4, "400 days", "400 days")).await;
-        // Its clock was wrong, or it was long on its way.
+        // A record with a wrong clock, or one that arrived late.
         scene.sql(&insert(tenant, 5, "370 days", "1 day")).await;
         scene.sql(&insert(tenant, 6, "50 years", "1 day")).await;
         scene.sql(&insert(tenant, 7, "50 years", "91 days")).await;
@@ -46,7 +46,7 @@ async fn only_records_past_their_retention_are_removed() {
         format!("SELECT count(*) FROM {schema}.cdrs WHERE uuid = ANY (ARRAY[{}]::uuid[])", uuids(&[3, 4, 7]));
     scene.becomes(&left, 0).await;
     scene.becomes("SELECT count(*) FROM public.cdr_quarantine", 1).await;
-    // All three were deleted by one statement.
+    // One statement deleted all three.
     keeping.abort();
     assert_eq!((scene.count(a).await, scene.count(b).await), (4, 7));
 }
@@ -86,7 +86,7 @@ async fn a_large_backlog_of_expired_records_is_removed_in_small_batches() {
 #[tokio::test]
 async fn the_quarantine_keeps_a_bounded_number_of_the_newest_records() {
     let Some(mut scene) = Scene::start("cdr: full quarantine").await else { return };
-    // Twelve times 100 MiB, which Postgres keeps small: they are all alike.
+    // Twelve times 100 MiB of equal bytes, which Postgres compresses well.
     scene
         .sql(
             "INSERT INTO public.cdr_quarantine

@@ -1,4 +1,4 @@
-//! Who may add call records, and that nothing else comes with it.
+//! Which accounts may insert call records, and that the right includes nothing else.
 
 use centrex::store::tenant_schema;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
@@ -56,8 +56,8 @@ async fn a_switch_may_insert_records_and_change_nothing_else() {
         assert_eq!(code(&mut theirs, &sql).await.as_deref(), DENIED, "{sql}");
     }
 
-    // Nothing of the caller's stands in for what the function names, and it cannot be made to run
-    // anything of the caller's as the tenant.
+    // No object of the caller shadows a name in the function, so the caller cannot make the function run its
+    // code with the tenant's rights.
     let trap = "CREATE TEMP TABLE cdrs (LIKE pg_class);
                 CREATE FUNCTION pg_temp.has_table_privilege(name, text, text) RETURNS boolean LANGUAGE sql AS 'SELECT true';
                 CREATE FUNCTION pg_temp.unnest(anyarray) RETURNS SETOF anyelement
@@ -93,7 +93,7 @@ async fn the_insert_function_has_a_fixed_owner_and_search_path() {
     assert_eq!(scene.scalar(&sql).await, 1);
     let all = format!("SELECT count(*) FROM pg_proc WHERE pronamespace = '{schema}'::regnamespace");
     assert_eq!(scene.scalar(&all).await, 1);
-    // Those that all tenants have in common run as whoever calls them.
+    // Functions that all tenants share run with the rights of the caller.
     let common = "SELECT count(*) FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND proname ~ 'cdr' AND prosecdef";
     assert_eq!(scene.scalar(common).await, 0);
 }

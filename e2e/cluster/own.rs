@@ -1,4 +1,4 @@
-//! The control plane of a test itself: what the other tests rely on.
+//! The control plane of a test: the behaviour that other tests rely on.
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
@@ -29,7 +29,7 @@ async fn the_control_plane_stores_objects_and_counts_writes() {
     cluster.start_api_server();
     maps.get("kept").await.unwrap();
 
-    // The controllers came back too: they empty a namespace that goes.
+    // The controllers work again: they empty a namespace that is deleted.
     cluster.kubectl_ok(&["create", "namespace", "gone"]);
     cluster.kubectl_ok(&["create", "configmap", "inside", "--namespace=gone"]);
     cluster.kubectl_ok(&["delete", "namespace", "gone", "--timeout=300s"]);

@@ -1,4 +1,4 @@
-//! Changes followed while they happen.
+//! Changes that are followed while the source runs.
 
 use super::*;
 use crate::wait::DEADLINE;
@@ -19,7 +19,7 @@ async fn a_change_is_followed() {
     live.stays_as_it_is().await;
 }
 
-// The README starts standalone with one.
+// The README starts standalone with such a path.
 #[tokio::test]
 async fn a_relative_path_of_a_folder_is_followed() {
     let directory = tempfile::tempdir().unwrap();
@@ -136,7 +136,7 @@ async fn added_and_removed_folders_are_followed() {
     live.write("acme/deep/b.yaml", &extension("bob", "1002"));
     live.until_number("bob", Some("1002")).await;
 
-    // A folder that appears together with its files.
+    // A new folder together with its files.
     let outside = live.directory.path().join("outside");
     write(&outside.join("sub/c.yaml"), &extension("carol", "1003"));
     fs::rename(&outside, live.path("moved-in")).unwrap();
@@ -163,7 +163,7 @@ async fn a_renamed_file_deletes_no_object() {
         update.changes
     );
     assert_eq!(update.problems, []);
-    // Editors save like this: a new file is renamed over the old one.
+    // Editors save like this: they rename a new file over the old one.
     write(&live.directory.path().join("manifests/.b.yaml.tmp"), &extension("alice", "1002"));
     fs::rename(live.path(".b.yaml.tmp"), live.path("b.yaml")).unwrap();
     live.until_number("alice", Some("1002")).await;
@@ -193,7 +193,7 @@ async fn a_mounted_config_map_is_followed() {
     symlink("..2027_1", live.path("..data")).unwrap();
     symlink("..data/a.yaml", live.path("a.yaml")).unwrap();
     live.until_number("alice", Some("1001")).await;
-    // What the kubelet does: a new folder, then the link turned in one step.
+    // As the kubelet does: a new folder, then the link is replaced in one step.
     live.write("..2027_2/a.yaml", &extension("alice", "1002"));
     symlink("..2027_2", live.path("..data_tmp")).unwrap();
     fs::rename(live.path("..data_tmp"), live.path("..data")).unwrap();

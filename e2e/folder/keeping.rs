@@ -26,7 +26,7 @@ async fn a_password_is_generated_once() {
     live.until("a new password", renewed).await;
     assert!(file.exists());
 
-    // The user's Secret wins over the generated one, without a problem.
+    // The user's Secret replaces the generated one, without a problem.
     live.write("own.yaml", "apiVersion: v1\nkind: Secret\nmetadata: {name: alice-sip, namespace: acme}\nstringData: {password: mine-is-better}\n");
     let own = |live: &Live| password(&live.objects["Secret acme/alice-sip"]) == "mine-is-better";
     live.until("the user's password", own).await;
@@ -72,7 +72,8 @@ async fn a_restart_keeps_the_objects_of_a_broken_file() {
     live.until_number("bob", Some("1002")).await;
     assert_eq!(live.until_problem("a.yaml").await.field, "spec.number");
 
-    // Deleted while the source is stopped, and broken when created again: the copy is not used.
+    // The file is deleted while the source is stopped, and broken when it is created again: the copy is not
+    // used.
     let directory = live.stop().await;
     fs::remove_file(directory.path().join("manifests/a.yaml")).unwrap();
     let mut live = Live::restart(Live::restart(directory).await.stop().await).await;
@@ -97,7 +98,7 @@ async fn creation_times_survive_a_restart() {
         Live::start(&[("a.yaml", &extension("alice", "1")), ("b.yaml", &extension("bob", "2"))]).await;
     let first = age(&live, "alice");
     assert_eq!(first, age(&live, "bob"), "found in one scan, so of one age");
-    tokio::time::sleep(Duration::from_millis(1100)).await; // ages are counted in seconds
+    tokio::time::sleep(Duration::from_millis(1100)).await; // creation times are in whole seconds
     live.write("c.yaml", &extension("carol", "3"));
     live.until_number("carol", Some("3")).await;
     let third = age(&live, "carol");
@@ -137,7 +138,7 @@ async fn a_crash_while_creation_times_are_written_loses_no_other_time() {
     let file = directory.path().join("data/first-seen");
     let text = fs::read_to_string(&file).unwrap();
     fs::write(&file, format!("{text}\u{0}\u{0}\n2027-01-01T00:0")).unwrap();
-    tokio::time::sleep(Duration::from_millis(1100)).await; // ages are counted in seconds
+    tokio::time::sleep(Duration::from_millis(1100)).await; // creation times are in whole seconds
     let live = Live::restart(directory).await;
     assert_eq!(live.objects["Extension acme/alice"].created(), first);
     assert_eq!(live.problems, []);

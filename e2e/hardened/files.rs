@@ -1,10 +1,11 @@
-//! Rules of the contract (§1, §3.5, §4.1, §5, §7.1, §8, §10.1) that the static files keep, one by one.
+//! Rules of the contract (§1, §3.5, §4.1, §5, §7.1, §8, §10.1) that the static files must keep, one test for
+//! each.
 
 use super::File;
 use crate::program::repository;
 use crate::xml::tree::Node;
 
-/// What would be a way to run programs, to fetch URLs or to set variables of calls.
+/// Applications and modules that can run programs, fetch URLs or set variables of calls.
 const NOT_LOADED: [&str; 15] = [
     "mod_curl",
     "mod_enum",
@@ -82,7 +83,7 @@ fn the_static_files_serve_no_user_while_centrex_is_away() {
             section.children.is_empty(),
         );
     }
-    // A file of Centrex' own here would be served in its place.
+    // FreeSWITCH would read a static file of this name instead of Centrex' answer.
     let expected = [
         "console.conf.xml",
         "event_socket.conf.xml",
@@ -135,7 +136,8 @@ fn modules_that_run_programs_or_fetch_urls_are_not_loaded() {
     for module in NOT_LOADED {
         modules.require(&format!("{module} must not be loaded"), !load.contains(&module));
     }
-    // What is asked of Centrex before it is there has the module's own defaults: a password, no records.
+    // Modules that ask Centrex before Centrex answers use their defaults: a default password, no call
+    // records.
     let place = |module: &str| load.iter().position(|other| *other == module);
     for module in ["mod_event_socket", "mod_xml_cdr"] {
         modules.require(

@@ -1,4 +1,4 @@
-//! What `deploy/freeswitch` says, read without a FreeSWITCH.
+//! Checks of the static files in `deploy/freeswitch`, without a FreeSWITCH.
 
 pub mod allowlist;
 mod files;
@@ -20,7 +20,7 @@ impl File {
         Self { root: Node::parse_file(&text), path }
     }
 
-    /// The file of a configuration.
+    /// The file of a configuration, by its name.
     fn of(configuration: &str) -> Self {
         Self::read(&format!("autoload_configs/{configuration}.conf.xml"))
     }
