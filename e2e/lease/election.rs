@@ -1,5 +1,5 @@
-//! Elections through cuts, conflicts and wrong clocks. Time is the test's: it passes when nobody
-//! has anything to do.
+//! Elections with disconnections, conflicts and wrong clocks. Time is paused: it advances when no task can
+//! run.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,7 +52,7 @@ impl Elector {
     }
 }
 
-/// Lets time pass until something holds, and says how much; all the while no two may lead.
+/// Advances time until a condition holds, and returns the elapsed time; panics if two electors lead at once.
 async fn advance_until(what: &str, electors: &[&Elector], holds: impl Fn() -> bool) -> Duration {
     let started = Instant::now();
     loop {
@@ -65,7 +65,7 @@ async fn advance_until(what: &str, electors: &[&Elector], holds: impl Fn() -> bo
     }
 }
 
-/// Lets time pass while no two lead.
+/// Advances time; panics if two electors lead at once.
 async fn pass(time: Duration, electors: &[&Elector]) {
     let end = Instant::now() + time;
     advance_until("time passes", electors, || Instant::now() >= end).await;
@@ -114,14 +114,14 @@ async fn a_disconnected_leader_stops_before_the_next_leader_starts() {
         assert!(!b.leads());
         assert!(stopped <= Duration::from_millis(10_050), "{link:?}: stopped after {stopped:?}");
         let taken = stopped + advance_until("b leads", &[&a, &b], || b.leads()).await;
-        // From the last write that arrived: a's last try may have been half a duration later.
+        // Counted from the last write that arrived: a's last attempt may have been half a duration later.
         let late = if link == Link::AnswersLost { Duration::from_secs(10) } else { Duration::ZERO };
         assert!(taken <= LEASE + Duration::from_millis(1_300) + late, "{link:?}: taken after {taken:?}");
         println!("{link:?}: stopped after {stopped:?}, taken over after {taken:?}");
         assert_eq!(b.term().unwrap().transition, term.transition + 1);
         assert!(a.election.life.age() < LEASE, "a hung call holds up the elector");
 
-        // The cut heals: a learns whom to follow, and nothing else happens.
+        // The link is repaired: a learns who leads, and nothing else happens.
         a.access.link(Link::Up);
         let known = || a.follows().is_some_and(|leader| leader.starts_with("b_"));
         advance_until("a follows b", &[&a, &b], known).await;
@@ -189,7 +189,7 @@ async fn a_released_lease_is_acquired_at_once() {
     assert!(term.lost.is_cancelled());
     a.election.ended().await;
     assert_eq!(server.spec("leaseTransitions"), json!(1));
-    // Without another elector, the Lease says that it is free.
+    // Without another elector, the Lease is released.
     b.stop.cancel();
     b.election.ended().await;
     assert_eq!(server.spec("holderIdentity"), json!(""));
@@ -236,7 +236,7 @@ async fn a_write_conflict_is_retried_after_reading_the_lease() {
     assert!(stopped < Duration::from_secs(3), "{stopped:?}");
     let known = || a.follows().as_deref() == Some("intruder");
     advance_until("a follows the intruder", &[&a, &b], known).await;
-    // It never renews, and is treated like any other.
+    // The intruder never renews, so its Lease expires like any other.
     advance_until("somebody leads", &[&a, &b], || a.leads() || b.leads()).await;
 }
 
@@ -249,7 +249,7 @@ async fn a_deleted_or_damaged_lease_is_recreated() {
     // The leader creates the Lease again and begins a new term: the old term belongs to the deleted Lease.
     advance_until("a new term", &[&a, &b], || term.lost.is_cancelled() && a.leads()).await;
     assert_eq!(a.term().unwrap().lease, "lease-2");
-    // A dead one does not, and its time runs out.
+    // A dead leader does not create it again, and its term expires.
     a.access.link(Link::Cut);
     server.delete();
     advance_until("b leads", &[&a, &b], || b.leads()).await;
@@ -257,7 +257,7 @@ async fn a_deleted_or_damaged_lease_is_recreated() {
     a.access.link(Link::Up);
 
     for damage in [json!({}), json!(null), json!({ "holderIdentity": "x", "leaseDurationSeconds": -1 })] {
-        // A client that removes the holder gives the Lease away, before its leader can know.
+        // A client that removes the holder releases the Lease before its leader can know.
         server.edit(|lease| lease["spec"] = damage);
         sleep(Duration::from_secs(25)).await;
         assert!(a.leads() != b.leads());

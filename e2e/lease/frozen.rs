@@ -1,4 +1,4 @@
-//! A leader that is frozen, as by SIGSTOP or a stopped machine, in real time.
+//! A leader that is frozen, as by SIGSTOP or a suspended machine, in real time.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ async fn a_leader_that_was_frozen_finds_its_term_over() {
     let server = Arc::new(Server::default());
     let (leads, leading) = std::sync::mpsc::channel();
     let of_a = server.access(SignedDuration::ZERO);
-    // A thread of its own, so that all of it can be held up at once.
+    // On its own thread, so that the whole leader can be blocked at once.
     let a = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
@@ -30,7 +30,7 @@ async fn a_leader_that_was_frozen_finds_its_term_over() {
             leads.send(term.transition).unwrap();
             std::thread::sleep(LEASE * 2);
             assert!(election.life.age() > LEASE, "nobody could tell that it hung");
-            // Its own turn comes first, and ends the term before it asks the server anything.
+            // The leader's timer runs first, and ends the term before the leader sends a request.
             let woken = Instant::now();
             term.lost.cancelled().await;
             assert!(woken.elapsed() < Duration::from_millis(100), "{:?}", woken.elapsed());

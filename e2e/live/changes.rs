@@ -1,8 +1,8 @@
-//! Each class of change, with a call up that goes on.
+//! Each class of change, during a call that must stay up.
 
 use super::lab::{Call, Lab, run};
 
-/// A trunk of one more carrier.
+/// The manifest of one more trunk.
 const TRUNK: &str = "
 apiVersion: centrex.dev/v1alpha1
 kind: Trunk
@@ -13,7 +13,7 @@ spec:
   sourceAddresses: [192.0.2.9/32]
 ";
 
-/// One more queue.
+/// The manifest of one more queue.
 const QUEUE: &str = "
 apiVersion: centrex.dev/v1alpha1
 kind: Queue
@@ -25,7 +25,7 @@ spec:
   agents: [{extensionRef: {name: carol}, level: 2, position: 3}]
 ";
 
-/// Hold music, as it was uploaded.
+/// Hold music, as uploaded.
 const MUSIC: &str = "
 apiVersion: centrex.dev/v1alpha1
 kind: MediaFile
@@ -63,7 +63,7 @@ fn suspending_a_tenant_ends_its_calls_and_registrations() {
     );
 }
 
-/// Does something while Alice and Bob talk, who must not notice.
+/// Makes a change while Alice and Bob talk, and panics if the call is affected.
 fn talking(lab: &Lab, work: impl FnOnce(&mut Call)) {
     lab.register(&[&lab.alice, &lab.bob]);
     let mut call = lab.call();
@@ -72,7 +72,7 @@ fn talking(lab: &Lab, work: impl FnOnce(&mut Call)) {
     call.end(lab);
 }
 
-/// Gateways by proxy: name, and microseconds since it was made.
+/// Gateways by proxy: name, and microseconds since the gateway was created.
 fn gateways(lab: &Lab) -> Vec<(String, String, u64)> {
     let text = lab.switch.api("sofia xmlstatus gateway");
     let value = |part: &str, name: &str| {
@@ -209,7 +209,7 @@ fn music(lab: &mut Lab) {
     });
 }
 
-/// Changes made so far, of all kinds.
+/// Number of changes so far, of all kinds.
 fn changes(lab: &Lab) -> Vec<String> {
     let metrics = lab.centrex.metrics();
     metrics

@@ -1,4 +1,5 @@
-//! Centrex starts from a last good state that is damaged in part: what it lacks is not to go.
+//! Centrex starts from a partly damaged last good state: resources that are missing in it must not be
+//! removed.
 
 use std::path::Path;
 use std::process::Command;
@@ -17,8 +18,8 @@ fn a_damaged_cache_file_ends_no_call_and_no_registration() {
     );
 }
 
-/// Stops the Postgres that starts next, for longer than two comparisons with the switch take. Nothing can be
-/// waited for: the program under test is not ready before Postgres answers.
+/// Stops the Postgres that starts next, for longer than two comparisons with the switch take. A fixed pause,
+/// because the program under test is not ready before Postgres answers.
 fn hold_postgres(data: &Path) -> JoinHandle<()> {
     let file = data.join("postgres/postmaster.pid");
     assert!(!file.exists(), "it runs");

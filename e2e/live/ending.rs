@@ -1,5 +1,5 @@
-//! The end of a pod: what its hooks and its probes are told, with a call that is up. And a sidecar that
-//! starts anew alone, which undoes the end and not what somebody asked for.
+//! The end of a pod during a call: the answers to its hooks and probes. And a sidecar that restarts alone,
+//! which ends the pod's drain and not one that a person requested.
 
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,7 @@ fn a_pod_drains_its_calls_and_starts_again() {
     );
 }
 
-/// What the probe of FreeSWITCH's container is answered.
+/// The answer to the probe of FreeSWITCH's container.
 fn probe(lab: &Lab) -> String {
     lab.centrex.get("/readyz/freeswitch").expect("an answer")
 }
@@ -31,7 +31,7 @@ fn is_ready(lab: &Lab) -> bool {
     probe(lab).starts_with("HTTP/1.1 200")
 }
 
-/// Whether a new call is taken.
+/// Whether the switch accepts a new call.
 fn accepts_calls(lab: &Lab) -> bool {
     let played = lab.alice.play("call", lab.phones, &[("dial", "4000")]);
     assert!(played.completed || played.status() == Some(503), "{}", played.trace);
@@ -46,9 +46,9 @@ fn ready(lab: &mut Lab) {
     });
     lab.restart_switch();
     lab.eventually("the probe knows that FreeSWITCH listens", || is_ready(lab));
-    // Not a moment too early: the first phone that comes is served.
+    // The switch is not ready too early: the first phone is served.
     lab.register(&[&lab.alice, &lab.bob]);
-    // A profile that stops does not make the switch unready; without any profile it is.
+    // A profile that stops does not make the switch unready; a switch without any profile is unready.
     lab.switch.api("sofia profile external stop");
     assert!(is_ready(lab), "{}", probe(lab));
 }
@@ -85,9 +85,9 @@ fn ending(lab: &mut Lab) {
     );
     call.is_up(lab);
     assert!(!accepts_calls(lab));
-    // Its Service left it when it began to end; who has a call there must still reach it.
+    // The Service sends no new traffic to the pod; phones in a call must still reach the switch.
     assert!(is_ready(lab), "{}", probe(lab));
-    // It is over as soon as the call is.
+    // The pod ends as soon as the call does.
     let start = Instant::now();
     std::thread::scope(|scope| {
         let hook = scope.spawn(|| centrex(lab, &["drain", "--ending", "--limit", "50"]));
@@ -121,7 +121,7 @@ fn both(lab: &mut Lab) {
     assert!(done && accepts_calls(lab), "{text}");
 }
 
-/// One that ended while its calls were waited for, and one that was gone before.
+/// A switch that ended while its calls were awaited, and one that had ended before.
 fn gone(lab: &mut Lab) {
     lab.register(&[&lab.alice, &lab.bob]);
     let call = lab.call();

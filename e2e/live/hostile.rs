@@ -1,5 +1,5 @@
-//! Peers in the place of FreeSWITCH's event socket that do not behave: no session with them hangs,
-//! grows without bound or is given up; one that behaves at last is served.
+//! Servers in place of FreeSWITCH's event socket that misbehave: no session with them hangs, grows without
+//! bound or is abandoned, and one that recovers is served.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use centrex::freeswitch::esl::{Address, Api, EslError, Event, Password, Session,
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Longer than everything here may take.
+/// Longer than any step here takes.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 const GREETING: &str = "Content-Type: auth/request\n\n";
@@ -28,7 +28,7 @@ async fn says(stream: &mut TcpStream, text: &str) {
     let _ = stream.write_all(text.as_bytes()).await;
 }
 
-/// Reads one command, to its empty line.
+/// Reads one command, up to its empty line.
 pub(super) async fn hears(stream: &mut TcpStream) -> String {
     let mut text = Vec::new();
     while !text.ends_with(b"\n\n") {
@@ -40,7 +40,7 @@ pub(super) async fn hears(stream: &mut TcpStream) -> String {
     String::from_utf8(text).unwrap()
 }
 
-/// Takes a login.
+/// Accepts a login.
 async fn logs_in(listener: &TcpListener) -> TcpStream {
     let (mut stream, _) = listener.accept().await.unwrap();
     says(&mut stream, GREETING).await;
@@ -49,7 +49,7 @@ async fn logs_in(listener: &TcpListener) -> TcpStream {
     stream
 }
 
-/// A session, with the peer's ends of both connections: commands and events.
+/// A session, and the server's ends of both connections: commands and events.
 pub(super) async fn session() -> (Session, TcpStream, TcpStream) {
     let (listener, address) = listener().await;
     let peer = tokio::spawn(async move {
@@ -97,7 +97,7 @@ async fn a_server_that_is_no_event_socket_is_refused_at_once() {
         tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
                 let _ = stream.write_all(greeting).await;
-                // It keeps the connection, and says nothing more.
+                // The server keeps the connection open, and sends nothing more.
                 tokio::spawn(async move { while stream.read_u8().await.is_ok() {} });
             }
         });
@@ -145,7 +145,7 @@ async fn an_incomplete_frame_is_awaited_and_a_disconnection_ends_the_session() {
     assert_eq!(version.trim(), "1.11.2-release");
     let error = in_time(session.client.api(Api::Gateways)).await.unwrap_err();
     assert!(matches!(error, EslError::Closed), "{error}");
-    // With the commands, the session has ended, though events may still be on their way.
+    // The session ends with its command connection, though events may still arrive.
     let _events = peer.await.unwrap();
     in_time(async { while session.events.next().await.is_some() {} }).await;
     let error = in_time(session.client.api(Api::Version)).await.unwrap_err();

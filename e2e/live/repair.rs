@@ -1,5 +1,5 @@
-//! What differs is found and put right, or only told; a switch that was started anew is as it should
-//! be; and no new calls come while it is drained.
+//! Differences are found and repaired, or only reported; a restarted switch gets the wanted state; a drained
+//! switch gets no new calls.
 
 use std::process::Command;
 
@@ -62,7 +62,7 @@ fn by_hand(lab: &mut Lab) {
     call.end(lab);
 }
 
-/// Registered by a user of the directory, who is then taken out while Centrex is not connected.
+/// Registered by a user of the directory, who is removed while Centrex is disconnected.
 fn stranger(lab: &mut Lab) {
     lab.register(&[&lab.ivy, &lab.hank]);
     lab.remove("kind: Secret\nmetadata: {name: ivy-sip");

@@ -1,5 +1,5 @@
-//! Much work of one tenant: others do not wait for it, the log is not filled with it, and a Secret that changes
-//! is told before anybody can have taken it for in force.
+//! Much work of one tenant: other tenants do not wait for it, it does not flood the log, and a changed Secret
+//! shows in the status before a user could rely on the old status.
 
 use std::time::{Duration, Instant};
 
@@ -48,13 +48,13 @@ async fn status_writes_of_one_tenant_delay_no_other_tenant() {
     };
     until(DEADLINE, quiet).expect("all are told");
 
-    // Passwords were made for all of them, and no line of the log for each.
+    // All passwords were generated, without a log line for each.
     let log = operator.log();
     let lines = log.lines().filter(|line| line.contains("bulk")).count();
     assert!(lines < 100, "{lines} lines for {MANY} extensions:\n{log}");
     assert!(log.contains("SIP passwords were generated"), "{log}");
 
-    // The first switch changes every status there is, and the tenant with many comes first.
+    // The first switch changes every status, and the tenant with many extensions comes first.
     let extensions: Api<Extension> = Api::namespaced(site.cluster.client().await, "other");
     let (before, start) = (written(&operator), Instant::now());
     let _switch = site.switch("switch-1");
@@ -84,7 +84,7 @@ async fn a_changed_secret_is_reported_at_once() {
         let password = serde_json::json!({ "stringData": { "password": format!("changed-{turn:08}") } });
         let patched = secrets.patch("alice-sip", &PatchParams::default(), &Patch::Merge(password)).await;
         let (start, _) = (Instant::now(), patched.unwrap());
-        // How long it says that it is ready while the switch has the old password.
+        // How long the status is Ready while the switch still has the old password.
         let (mut ready, mut unready) = (Duration::ZERO, false);
         while switch.answer("acme-register-1001") == before {
             match is_ready(&extensions.get("alice").await.unwrap()) {
@@ -100,6 +100,7 @@ async fn a_changed_secret_is_reported_at_once() {
     }
     windows.sort();
     println!("Ready=True with the old password: {windows:?}");
-    // No resource can say it before the watch has heard of it, but before a switch has the new password.
+    // A status can say nothing before the watch reports the change, but must change before a switch has the
+    // new password.
     assert!(told >= 8, "told {told} times of 10 before it was in force: {windows:?}");
 }

@@ -1,5 +1,5 @@
-//! What callers and phones get of what became invalid: as before where it is a mistake, at once nothing
-//! where a right was taken away.
+//! What callers and phones get of resources that became invalid: the previous state after a mistake, and
+//! nothing as soon as a right is withdrawn.
 
 use crate::program::Program;
 use crate::wait::{DEADLINE, until};
@@ -16,7 +16,7 @@ impl Site {
         self.cluster.patch("globex", object, patch);
     }
 
-    /// Waits for the first conditions of an object to be these.
+    /// Waits until the first conditions of an object are these.
     fn wait_for_all(&self, object: &str, conditions: &[&str]) {
         let mut told = Vec::new();
         let found = until(DEADLINE, || {
@@ -34,7 +34,7 @@ impl Site {
     }
 }
 
-/// Waits for an answer to have a text, or not.
+/// Waits until an answer contains a text, or no longer does.
 fn wait_for_answer(switch: &Program, recording: &str, part: &str, has: bool) {
     let found = until(DEADLINE, || (switch.answer(recording).contains(part) == has).then_some(()));
     assert!(found.is_some(), "{recording}: {part} {has}: {}", switch.answer(recording));
@@ -54,7 +54,7 @@ async fn resources_invalid_by_mistake_keep_their_previous_rows() {
         "{call}{register}"
     );
 
-    // A number that names a missing destination.
+    // A number with a missing destination.
     let generation = site.get("globex", NUMBER).unwrap()["metadata"]["generation"].as_i64().unwrap();
     let missing = r#"{"spec": {"destination": {"kind": "RingGroup", "name": "nobody"}}}"#;
     site.patch(NUMBER, missing);
@@ -74,7 +74,8 @@ async fn resources_invalid_by_mistake_keep_their_previous_rows() {
     assert!(told.starts_with(&said), "{told}");
     assert!(site.message(NUMBER, "Ready").contains("spec.destination"));
 
-    // Another operator knows it from Postgres, and says the same: nothing is written.
+    // Another operator reads the last good rows from Postgres, computes the same statuses, and writes
+    // nothing.
     let before = site.get("globex", NUMBER).unwrap();
     operator.end("-KILL");
     let mut operator = site.operator(&[]);
@@ -88,7 +89,7 @@ async fn resources_invalid_by_mistake_keep_their_previous_rows() {
     assert_eq!(site.get("globex", NUMBER).unwrap(), before);
     assert_eq!(switch.answer(CALL), call);
 
-    // Mended, then its target deleted: what led to it goes with it.
+    // The number is corrected, then its destination is deleted: the number is removed, too.
     site.patch(NUMBER, r#"{"spec": {"destination": {"kind": "RingGroup", "name": "reception"}}}"#);
     site.wait_for("globex", NUMBER, "Ready=True Ready");
     let told = site.conditions("globex", NUMBER);
@@ -102,7 +103,7 @@ async fn resources_invalid_by_mistake_keep_their_previous_rows() {
     wait_for_answer(&switch, CALL, "user/1001@globex.example.com", true);
     site.wait_for("globex", NUMBER, "Ready=True Ready");
 
-    // The right to the trunk is taken away: that is no mistake.
+    // The right to the trunk is withdrawn, which is no mistake.
     site.patch("namespace/globex", r#"{"metadata": {"labels": {"centrex.dev/carrier": "none"}}}"#);
     site.wait_for_all(NUMBER, &["Accepted=False RefNotPermitted", "Programmed=False NotAccepted"]);
     wait_for_answer(&switch, CALL, "user/1001@globex.example.com", false);
@@ -131,7 +132,7 @@ async fn an_unusable_password_keeps_the_previous_one() {
     assert!(told.contains("spec.credentials.secretRef"), "{told}");
     assert_eq!(switch.answer(REGISTER), register, "the phone registers as before");
 
-    // Deleted: withdrawn.
+    // Deleted, so removed.
     site.cluster.kubectl_ok(&["delete", "-n", "globex", "secret", "hank-sip"]);
     site.wait_for("globex", HANK, "Accepted=Unknown CredentialsPending");
     wait_for_answer(&switch, REGISTER, "a1-hash", false);
@@ -144,7 +145,7 @@ async fn an_unusable_password_keeps_the_previous_one() {
     wait_for_answer(&switch, REGISTER, "a1-hash", true);
     site.wait_for("globex", HANK, "Ready=True Ready");
 
-    // A tenant that is suspended, and refused for something else: suspended.
+    // A tenant that is suspended and refused for another reason is suspended.
     site.patch("tenant/globex", r#"{"spec": {"suspended": true, "profileRef": {"name": "nobody"}}}"#);
     site.wait_for_all("tenant/globex", &["Accepted=False RefNotFound", "Programmed=True LastGoodKept"]);
     wait_for_answer(&switch, REGISTER, "a1-hash", false);
@@ -152,7 +153,7 @@ async fn an_unusable_password_keeps_the_previous_one() {
     site.wait_for("globex", "tenant/globex", "Ready=True Ready");
     assert_eq!(switch.answer(REGISTER), register);
 
-    // A person who leaves is gone while the tenant is refused, too; the others stay.
+    // An extension that is deleted while its tenant is refused is removed; the others stay.
     site.patch("tenant/globex", r#"{"spec": {"profileRef": {"name": "nobody"}}}"#);
     let others = ["Accepted=Unknown RefRefused", "Programmed=True LastGoodKept", "Live=True Live"];
     site.wait_for_all("extension/ivy", &others);

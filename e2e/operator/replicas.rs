@@ -1,4 +1,4 @@
-//! Two replicas: one writes, the other takes over; and when the first only thinks that it leads.
+//! Two replicas: one writes and the other takes over, even if the first still believes that it leads.
 
 use std::time::{Duration, Instant};
 
@@ -27,7 +27,7 @@ async fn the_second_replica_takes_over_when_the_first_is_killed_or_stops() {
     site.wait_for("two", "tenant/two", "Programmed=True Programmed");
     assert!(killed < Duration::from_secs(4 * 3), "a lease of 4 s: {killed:?}");
 
-    // One that leaves gives the lease back: the next one need not wait for its end.
+    // A replica that stops releases the Lease, so the next one need not wait until the Lease expires.
     let mut third = site.operator(&["--identity", "third"]);
     third.wait_until("readiness", |operator| operator.get("/readyz").0 == 200);
     let start = Instant::now();
@@ -60,7 +60,7 @@ async fn a_leader_without_the_write_lock_says_so_and_starts_when_it_gets_the_loc
     let mut operator = site.operator(&[]);
     operator.wait_until("leadership", leads);
     operator.end("-TERM");
-    // As after a backup of the cluster: the Lease has changed hands less often than Postgres has seen.
+    // As after a restore of the cluster: the Lease counts fewer transitions than Postgres has recorded.
     let mut admin = site.database.admin().await;
     sqlx::raw_sql("UPDATE public.writer SET transition = 100").execute(&mut admin).await.unwrap();
 

@@ -1,4 +1,4 @@
-//! A tenant is suspended, another is deleted, while the sidecar is away and loses what it kept.
+//! A tenant is suspended and another is deleted while the sidecar is stopped and loses its state.
 
 use super::site::Fleet;
 use crate::operator::Site;
@@ -24,7 +24,7 @@ async fn calls_of_tenants_removed_during_an_outage_are_ended() {
     assert!(until(DEADLINE, || gone().then_some(())).is_some());
     assert!(member.is_registered(&member.hank));
 
-    // One that is deleted, with its namespace.
+    // A tenant that is deleted, with its namespace.
     member.kill_sidecar();
     member.forget();
     fleet.site.cluster.kubectl_ok(&["delete", "tenant", "-n", "globex", "globex", "--timeout=300s"]);
@@ -33,7 +33,7 @@ async fn calls_of_tenants_removed_during_an_outage_are_ended() {
     fleet.site.wait_for("default", "switch/a", "Drifted=False AsPlanned");
 }
 
-/// Acme is suspended, and that is stored.
+/// Suspends Acme, and waits until that is stored.
 async fn suspend(site: &Site) {
     let patch = r#"{"spec": {"suspended": true}}"#;
     site.cluster.patch("acme", "tenant/acme", patch);

@@ -1,4 +1,4 @@
-//! The sidecar is killed in the middle of many changes: the next one ends at exactly what should be.
+//! The sidecar is killed during many changes: the next sidecar reaches exactly the wanted state.
 
 use std::net::Ipv4Addr;
 use std::thread::sleep;
@@ -10,7 +10,7 @@ use super::site::{Fleet, Member};
 use crate::freeswitch::phone::Peer;
 use crate::live::lab::Call;
 
-/// So many trunks and queues come at once.
+/// Trunks and queues that are created together.
 const MANY: usize = 40;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -27,7 +27,7 @@ async fn a_sync_interrupted_by_a_crash_is_completed() {
     member.register(&before, phones);
     member.register(&member.hank, phones);
 
-    // All changes at once, with a password, which cannot be read back from the switch.
+    // All changes at once, including a password, which cannot be read back from the switch.
     let sidecar = i32::try_from(member.sidecar.as_ref().expect("a sidecar").id()).unwrap();
     let signal = |signal| kill_process(Pid::from_raw(sidecar).unwrap(), signal).unwrap();
     signal(Signal::STOP);
@@ -35,7 +35,8 @@ async fn a_sync_interrupted_by_a_crash_is_completed() {
     let last = format!("queue/q{}", MANY - 1);
     fleet.site.wait_for("acme", &last, "Programmed=True Programmed");
     fleet.site.wait_for("carriers", &format!("trunk/t{}", MANY - 1), "Programmed=True Programmed");
-    // It goes on a moment at a time, so that it is met in the middle, however fast or slow this machine is.
+    // The sidecar runs for short moments between stops, so that it is killed halfway on fast and slow
+    // machines.
     let deadline = Instant::now() + Duration::from_secs(60);
     while queues(&fleet.switches[0]) == 1 {
         assert!(Instant::now() < deadline, "the first queue never came");
@@ -56,7 +57,7 @@ async fn a_sync_interrupted_by_a_crash_is_completed() {
     assert!(member.is_registered(&member.hank));
     member.register(&after, phones);
 
-    // FreeSWITCH is killed: the next process has all of it too.
+    // FreeSWITCH is killed: the next process gets the whole state, too.
     drop(call);
     let member = &mut fleet.switches[0];
     member.switch.kill();
@@ -67,7 +68,7 @@ async fn a_sync_interrupted_by_a_crash_is_completed() {
     as_it_should_be(&fleet, &mut call);
 }
 
-/// Trunks, queues with an agent each, and another password of Carol's.
+/// Trunks, queues with an agent each, and a new password of Carol's.
 fn many() -> String {
     let mut all = "{apiVersion: v1, kind: Secret, metadata: {name: carol-sip, namespace: acme}, \
                    stringData: {password: carol-other-password}}\n"
