@@ -107,7 +107,7 @@ async fn the_cluster_source_reads_samples_as_the_folder_source_does_and_follows_
     };
     let mut source = Source::start(cluster.client().await, &[]);
 
-    // Started before the CRDs are installed: Namespaces are read, the missing kinds are named.
+    // Started before the CRDs are installed: Namespaces are read, and the missing kinds are reported.
     source.until("namespaces", |source| source.objects.contains_key("Namespace kube-system")).await;
     let missing = source.watches.missing().join("\n");
     assert!(!source.complete && missing.contains("Extension: not listed yet: 404"), "{missing}");

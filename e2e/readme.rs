@@ -1,5 +1,5 @@
-//! The commands of README.md, as they are written there: each block is run by a test, with nothing put in
-//! but for the placeholders that the page names.
+//! The commands of README.md, exactly as written: a test runs each block, and replaces only the placeholders
+//! that the page names.
 
 mod blocks;
 mod cluster;

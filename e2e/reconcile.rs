@@ -36,7 +36,7 @@ async fn nothing_is_deleted_before_the_source_is_complete() {
     assert_eq!((revision.number, platform), (1, PlatformPlan::default()));
 }
 
-/// Does everything there is to do.
+/// Runs the loop until it is idle.
 async fn idle(reconciler: &mut Reconciler) {
     let work = async {
         while !reconciler.is_idle() {
@@ -46,7 +46,7 @@ async fn idle(reconciler: &mut Reconciler) {
     timeout(Duration::from_secs(20), work).await.expect("it comes to an end");
 }
 
-/// A cluster that takes statuses, and never gets to write one.
+/// A cluster that accepts statuses, and never writes one.
 #[derive(Default)]
 struct Slow(Mutex<Vec<(ObjectKey, NewStatus)>>);
 
@@ -96,14 +96,14 @@ async fn a_status_not_written_before_leadership_was_lost_is_published_again() {
     idle(&mut reconciler).await;
     assert!(outside.published().contains(&key));
 
-    // Postgres went, and came back: the Lease was ours all the while.
+    // Postgres failed and recovered; the Lease was held all the time.
     reconciler.lead(store);
     assert!(outside.published().is_empty());
     idle(&mut reconciler).await;
     assert!(outside.published().contains(&key), "nobody else says it");
 }
 
-/// UIDs as an API server gives them, one a name.
+/// One UID per name, as an API server gives them.
 fn uid(name: &str) -> String {
     name.bytes().fold("6f7b2a0e-3b9e-4f5c-9d55-".to_owned(), |uid, byte| uid + &format!("{byte:02x}"))
         + &"0".repeat(12 - 2 * name.len())
@@ -119,7 +119,7 @@ fn resource(kind: &str, namespace: &str, name: &str, spec: Value) -> Object {
     object(kind, namespace, name, json!({"apiVersion": "centrex.dev/v1alpha1", "kind": kind, "spec": spec}))
 }
 
-/// A tenant of its own namespace and domain.
+/// A tenant with its own namespace and domain.
 fn tenant(name: &str, spec: Value) -> Object {
     let mut whole = json!({"domains": [format!("{name}.example.com")]});
     whole.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
@@ -139,7 +139,7 @@ fn unreadable(object: &Object) -> Change {
     Change::Unreadable(Unreadable { key, tenant, message: "spec.colour: unknown".to_owned() })
 }
 
-/// Names of the tenants that are stored.
+/// Names of the stored tenants.
 async fn stored(store: &Store) -> Vec<String> {
     let mut names: Vec<_> = store.tenants().await.unwrap().into_iter().map(|tenant| tenant.name).collect();
     names.sort();
@@ -170,7 +170,7 @@ async fn an_unreadable_object_is_not_treated_as_deleted() {
     let kept = || std::fs::read_dir(media.path().join("tenants")).unwrap().count();
     let media_of_all = kept();
 
-    // Another release is started, which can read neither a Tenant nor the extension of another.
+    // An older release starts, which can read neither a Tenant nor the extension of another.
     let mut second = start();
     let mut seen = upserts(&[std::slice::from_ref(&south), &a[..], &extension("north", "c", "100")].concat());
     seen.extend([unreadable(&north), unreadable(&b[0])]);
@@ -185,7 +185,7 @@ async fn an_unreadable_object_is_not_treated_as_deleted() {
     };
     assert_eq!(extensions().await, 2);
 
-    // What can be read again, or is deleted, is dealt with as ever.
+    // Objects that become readable, or are deleted, are handled as usual.
     second.apply_changes(upserts(&b), true);
     idle(&mut second).await;
     assert_eq!(extensions().await, 2);

@@ -1,4 +1,4 @@
-//! A test that cannot run here is reported and counted, and never passes in silence.
+//! A test that cannot run here is reported and counted; it never passes silently.
 
 use std::collections::BTreeSet;
 use std::io::Write;

@@ -1,4 +1,4 @@
-//! `centrex trace`: what it says is what the switches are answered.
+//! `centrex trace` shows what the switches are answered.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -18,7 +18,7 @@ fn system() -> PathBuf {
     repository("tests/routing/system.yaml")
 }
 
-/// The program, asked about a call of Acme's.
+/// Runs the program for a call of Acme's.
 fn command(manifests: Option<&Path>, options: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_centrex"));
     command.arg("trace").env_remove("CENTREX_DATABASE_URL");
@@ -64,7 +64,7 @@ fn a_trace_shows_every_rule_in_order_with_its_resource_and_the_answer() {
             "<action application=\"voicemail\" data=\"default acme.example.com 1001\"/>",
         ],
     );
-    // An hour decides.
+    // The time of day decides.
     let (_, text) = traced(&["--from", "alice", "--to", "1004", "--at", "2026-11-25T12:00:00+01:00"]);
     assert_lines(
         &text,
@@ -83,7 +83,7 @@ fn without_xml_a_trace_still_reports_that_the_xml_differs() {
     assert_eq!(trace["current"]["end"]["kind"], "Voicemail", "{text}");
     assert!(!text.contains("\"xml\""), "{text}");
 
-    // A group that rings longer is another answer, and nothing but the XML says so.
+    // A group that rings longer changes only the XML.
     let folder = tempfile::tempdir().unwrap();
     let proposed = folder.path().join("system.yaml");
     let now = std::fs::read_to_string(system()).unwrap();
@@ -211,7 +211,7 @@ fn a_proposal_is_compared_with_the_current_state() {
         &text,
         &["current:", "proposed:", "difference:", "- ends: Voicemail alice", "+ ends: RingGroup sales"],
     );
-    // What the change does not concern is the same.
+    // The part that the change does not concern is equal.
     let (_, text) = traced(&["--from", "1001", "--to", "1002", "--proposed", path]);
     assert!(text.ends_with("difference:\n  none\n"), "{text}");
     let (_, text) = traced(&["--from", "1001", "--to", "1004", "--proposed", path, "--format", "json"]);
@@ -246,7 +246,7 @@ async fn the_current_state_is_read_from_the_database() {
         seen.apply(change);
     }
     let mut compiled = compile::all(&seen);
-    // As on a cluster: identities that no folder gives.
+    // As on a cluster, where resources have UIDs that no folder gives.
     compiled.tenants[0].1.tenant.id = Uuid::from_u128(7);
     compiled.platform.trunks.values_mut().for_each(|trunk| trunk.id = Uuid::now_v7());
     store.write_platform(&compiled.platform).await.unwrap();

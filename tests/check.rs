@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::repository;
 
-/// A small phone system in which nothing is wrong.
+/// A small phone system without problems.
 const GOOD: &str = "\
 apiVersion: centrex.dev/v1alpha1
 kind: Tenant
@@ -30,7 +30,7 @@ spec:
   credentials: {secretRef: {name: alice-sip}}
 ";
 
-/// The exit code, and what was written to the two streams.
+/// The exit code, and the output on the two streams.
 fn check(directory: &Path, format: Format) -> (u8, String, String) {
     let args = CheckArgs { files: vec![directory.to_owned()], format };
     let (mut out, mut errors) = (Vec::new(), Vec::new());
@@ -92,7 +92,7 @@ fn a_waiting_resource_is_a_note() {
     assert!(out.contains(": note: Extension acme/alice: ") && out.contains("0 errors, 1 note"), "{out}");
 }
 
-/// Changes one place of the samples, and gives what is found, each as resource, field and reason.
+/// Changes one place of the samples, and returns the findings, each as resource, field and reason.
 fn changed(file: &str, from: &str, to: &str) -> Vec<String> {
     let directory = tempfile::tempdir().unwrap();
     for sample in std::fs::read_dir(repository("deploy/samples")).unwrap() {
@@ -116,17 +116,17 @@ fn changed(file: &str, from: &str, to: &str) -> Vec<String> {
 fn resources_of_an_invalid_file_are_not_reported_as_missing() {
     let acme = "10-acme.yaml";
     assert_eq!(changed(acme, "country: DE", "country: Germany"), ["acme spec.country Invalid"]);
-    // Nor are the other resources of the file, nor those that wait for them.
+    // Neither are the other resources of the file, nor those that wait for them.
     let one = ["carol spec.ringSeconds Invalid"];
     assert_eq!(changed("20-acme-extensions.yaml", "displayName: Carol Example", "ringSeconds: 0"), one);
     let secret = "15-acme-secrets.yaml";
     assert_eq!(changed(secret, "alice-dummy-password", "[]"), ["alice-sip stringData.password Invalid"]);
-    // A name that is used twice is there; what had the other name is not.
+    // A name that is used twice exists; the name that was replaced does not.
     let twice = changed("20-acme-extensions.yaml", "name: carol, namespace", "name: bob, namespace");
     let carol = ["support spec.agents[1].extensionRef.name", "emergency spec.from.extensionRef.name"];
     let carol = carol.map(|of| format!("{of} RefNotFound"));
     assert_eq!(twice, ["bob metadata.name Invalid", &carol[0], &carol[1]]);
-    // Nor is anything there for having the name of something else that was refused.
+    // A refused resource of another kind with the same name does not count.
     let text =
         GOOD.replace("{domains", "{country: Germany, domains").replace("name: alice, ", "name: acme, ");
     let group = "---\napiVersion: centrex.dev/v1alpha1\nkind: RingGroup\nmetadata: {name: sales, namespace: acme}\n\
@@ -139,7 +139,7 @@ fn resources_of_an_invalid_file_are_not_reported_as_missing() {
     assert!(out.contains("there is no Tenant other in namespace acme (RefNotFound)"), "{out}");
 }
 
-/// Extensions `e2000`, `e2001` and so on, whose Secrets are not there: JSON, each on lines of its own.
+/// Extensions `e2000`, `e2001` and so on, whose Secrets are missing: JSON, each on its own lines.
 fn many_extensions(number: impl Fn(usize) -> String) -> Vec<String> {
     let extension = |index: usize| {
         format!(
@@ -153,7 +153,7 @@ fn many_extensions(number: impl Fn(usize) -> String) -> Vec<String> {
     (2000..6000).map(extension).collect()
 }
 
-/// The lines of what was found, in order of the resources' names.
+/// The lines of the findings, in order of the resources' names.
 fn lines_of(text: &str, file: &str) -> Vec<u64> {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("0.yaml"), GOOD).unwrap();
@@ -165,7 +165,7 @@ fn lines_of(text: &str, file: &str) -> Vec<u64> {
     findings.iter().map(|finding| finding["line"].as_u64().unwrap()).collect()
 }
 
-/// Each file is read and each document walked once: one by one, these took many minutes.
+/// The check reads each file and walks each document once: separate walks for each finding took many minutes.
 #[test]
 fn thousands_of_findings_in_a_file_have_their_lines() {
     let every_fifth = |first: u64| -> Vec<u64> { (0..4000).map(|index| first + 5 * index).collect() };
@@ -220,7 +220,7 @@ fn a_secret_without_the_key_is_an_error_that_names_the_key() {
     assert_eq!(code, 1, "{out}");
     let error = "spec.credentials.secretRef: Secret alice-sip has no key password; create it there; its keys are: passwrd (InvalidSecret)";
     assert!(out.contains(error), "{out}");
-    // One that is in no file may come from elsewhere.
+    // A resource that is in no file may be defined elsewhere.
     let (code, out) = told("name: alice-sip, namespace", "name: other, namespace");
     assert!(code == 0 && out.ends_with("3 objects checked: 0 errors, 1 note\n"), "{out}");
 }
@@ -285,13 +285,13 @@ fn a_folder_without_manifests_is_a_wrong_path() {
     let (mut out, mut errors) = (Vec::new(), Vec::new());
     assert_eq!(run(&args, &mut out, &mut errors), 2, "no path may be a wrong one");
     assert_eq!(String::from_utf8(errors).unwrap(), error);
-    // A manifest that is given itself is one whatever its name is, and one that is broken is one too.
+    // A manifest given by its own path is read whatever its name is, also if it is broken.
     assert_eq!(check(&empty.join("README.md"), Format::Text).0, 0);
     std::fs::write(empty.join("broken.yaml"), "a: [").unwrap();
     assert_eq!(check(&empty, Format::Text).0, 1);
 }
 
-/// Each falls with the one before, and looking at all of them again for each would take minutes.
+/// Each finding follows from the previous one, and checking all of them again for each would take minutes.
 #[test]
 fn thousands_of_findings_that_follow_from_one_another_are_all_reported() {
     let schedule = |name: String, next: String| {

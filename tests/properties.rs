@@ -1,4 +1,4 @@
-//! What holds of compile whatever it is given.
+//! Properties of compile for every input.
 
 mod hostile;
 mod invariants;
@@ -19,7 +19,7 @@ use random::{Drawn, built, indexed, surroundings};
 
 use crate::last_good::{InForcePlans, compile_after};
 
-/// Failures are shrunk within a bound, and written nowhere: the case is printed.
+/// Shrinks a failure for a bounded time, and writes no file: the failing case is printed.
 fn config(cases: u32) -> ProptestConfig {
     ProptestConfig {
         cases,
@@ -30,7 +30,7 @@ fn config(cases: u32) -> ProptestConfig {
     }
 }
 
-/// The objects of a system, each key once: the last wins, as it does in a source.
+/// The objects of a system, each key once: the last wins, as in a source.
 fn objects(drawn: &[Drawn]) -> Vec<Object> {
     let all = surroundings().into_iter().chain(drawn.iter().filter_map(built));
     all.map(|object| (object.key(), object)).collect::<BTreeMap<_, _>>().into_values().collect()
@@ -40,7 +40,7 @@ fn same(a: &CompiledPlans, b: &CompiledPlans) -> bool {
     a.platform == b.platform && a.tenants == b.tenants && a.problems == b.problems
 }
 
-/// Dials everything there is and goes on after everything: no answer may panic or recurse.
+/// Dials every number and continues after every failure: no answer may panic or recurse.
 fn dial_all(compiled: &CompiledPlans) {
     let key = SigningKey::new([5; 32]);
     let media = MediaRoot::dummy();
@@ -105,7 +105,7 @@ proptest! {
         dial_all(&compiled);
     }
 
-    /// Whatever was in force before: what comes of it holds together as what was right all the time.
+    /// Whatever was in force before, the result is as consistent as one without restored rows.
     #[test]
     fn restored_rows_are_consistent(states in prop::collection::vec(random::valid(), 2..4)) {
         let mut in_force = InForcePlans::default();
@@ -146,8 +146,7 @@ proptest! {
         dial_all(&compile_after(&wild, &before.in_force).compiled);
     }
 
-    /// The loop that writes plans compiles again whom a change concerns, and nobody else: what it
-    /// passes over must be what it was.
+    /// The loop compiles only the tenants that a change affects: all other plans must be unchanged.
     #[test]
     fn a_change_affects_only_the_tenants_it_reports(drawn in random::valid(), change in random::valid(), remove in any::<bool>()) {
         let mut now = indexed(objects(&drawn));
@@ -182,8 +181,7 @@ fn tenants(index: &ResourceIndex) -> BTreeMap<TenantKey, Compiled> {
     .collect()
 }
 
-/// Circles in every direction between thousands of extensions: none is left, and it does not take
-/// the time that one after the other would.
+/// Loops in every direction between thousands of extensions: all are broken, much faster than one at a time.
 #[test]
 fn thousands_of_loops_are_broken_at_once() {
     const COUNT: usize = 1500;
@@ -233,7 +231,7 @@ fn random_systems_have_rows_of_every_kind_and_every_problem() {
             see("emergencies", usize::from(plan.tenant.emergency.is_some()));
         }
     }
-    // Ten kinds of row, and every reason that a refusal can have, most in two effects.
+    // Ten kinds of rows, and every reason of a refusal, most with two effects.
     assert!(seen.len() >= 25, "{seen:#?}");
     let rare: Vec<_> = seen.iter().filter(|(_, count)| **count < 5).collect();
     assert!(rare.len() <= 3, "{rare:?}");

@@ -1,4 +1,4 @@
-//! What is accepted and what is refused of every kind, as the API server would say it.
+//! Manifests of every kind that are accepted or refused, with the API server's messages.
 
 use std::collections::BTreeSet;
 
@@ -59,8 +59,8 @@ fn says(violation: &Violation, wanted: &Refusal) -> bool {
     violation.field == wanted.field && violation.message.contains(wanted.message)
 }
 
-/// Where a rule stands and what it says: kind, the field it names (`[]` for items), message, and
-/// whether it compares with the old object.
+/// A rule and its place: kind, the field that it names (`[]` for items), message, and whether it compares
+/// with the old object.
 type Site = (String, String, String, bool);
 
 fn sites(kind: &str, node: &Value, path: &str, found: &mut BTreeSet<Site>) {

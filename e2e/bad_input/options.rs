@@ -1,4 +1,4 @@
-//! Wrong options, and machines that lack what is needed: named at the start, with what is allowed.
+//! Wrong options and machines that lack a requirement: reported at the start, with the allowed values.
 
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
@@ -11,10 +11,10 @@ use crate::postgres::Database;
 use crate::program::{Setting, run, succeeded, url};
 use crate::skip::skip;
 
-/// How long a start that cannot succeed may take.
+/// Time limit of a start that cannot succeed.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// Runs what must end by itself with a code, and tell why.
+/// Runs a command that must exit with a code and report these texts.
 pub fn refused(setting: &Setting, command: &mut Command, code: i32, parts: &[&str]) {
     let output = setting.path("refused");
     let mut process = Process::start(command, &output);
@@ -105,7 +105,7 @@ fn a_wrong_option_is_refused_with_the_allowed_values() {
         1,
         &["--data-dir", &file],
     );
-    // All of this was found before anything was made: no key, no Postgres.
+    // All options are checked before anything is created: no key, no Postgres.
     assert!(!setting.data_dir().exists());
     let (code, text) = run(centrex().args(["check", &nowhere]));
     assert_eq!(code, Some(2), "{text}");
@@ -239,8 +239,8 @@ fn fill(path: &str) {
     }
 }
 
-/// Standalone with its data directory on a disk of so many megabytes; none, and the test counted as
-/// skipped, where a disk cannot be mounted.
+/// Standalone with its data directory on a disk of so many megabytes; `None`, and the test counts as skipped,
+/// if a disk cannot be mounted.
 fn on_small_disk(test: &str, setting: &Setting, megabytes: u32) -> Option<Command> {
     if crate::standalone::without_postgres(test) {
         return None;
@@ -250,7 +250,7 @@ fn on_small_disk(test: &str, setting: &Setting, megabytes: u32) -> Option<Comman
     in_namespace(test, setting, &mount)
 }
 
-/// Standalone in a mount namespace of its own.
+/// Standalone in its own mount namespace.
 fn in_namespace(test: &str, setting: &Setting, mount: &str) -> Option<Command> {
     if let Err(why) = succeeded(Command::new("unshare").args(["-m", "sh", "-c", mount])) {
         skip(test, &format!("not permitted: {mount}: {why}"));

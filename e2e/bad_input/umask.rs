@@ -1,5 +1,5 @@
-//! Root's Postgres runs as another user: whether that user can get at the data must not depend on the
-//! umask that root happens to have, and where a directory above them is closed, that is said first.
+//! Root's Postgres runs as another user, which needs access to the data with every umask of root; an
+//! inaccessible parent directory is reported first.
 
 use std::fs::Permissions;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -12,7 +12,7 @@ use crate::skip::skip;
 
 const UMASKS: [&str; 3] = ["022", "027", "077"];
 
-/// Standalone, started by a shell with a umask; its data directory is missing, and so is the one above.
+/// Standalone, started by a shell with a umask; its data directory and the parent directory are missing.
 fn standalone(setting: &Setting, umask: &str, data_dir: &Path) -> Command {
     let mut shell = Command::new("sh");
     shell.args(["-c", &format!("umask {umask} && exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_centrex")]);
@@ -40,7 +40,7 @@ fn standalone_starts_with_every_umask() {
         assert!(program.answer("acme-register-1001").contains("a1-hash"));
         let (status, log) = program.end("-TERM");
         assert_eq!(status.code(), Some(0), "umask {umask}: {log}");
-        // Others pass, and see nothing; what is secret is not theirs either.
+        // Other users may enter the directories, list nothing, and read no secret.
         for directory in [setting.path("new"), data_dir.clone()] {
             assert_eq!(mode(&directory), 0o711, "umask {umask}: {}", directory.display());
         }

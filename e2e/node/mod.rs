@@ -1,8 +1,8 @@
-//! A real node: the chart on kubelet, containerd and kube-proxy of the test's own, with Postgres and phones on
-//! the network outside it.
+//! A real node: the chart on the test's own kubelet, containerd and kube-proxy, with Postgres and phones on
+//! the network outside the node.
 //!
-//! One node serves all steps, which are run in order. A step that fails is told at once, and the others are
-//! taken nevertheless. Skipped where this machine cannot have a node, FreeSWITCH, sipp or Postgres.
+//! One node serves all steps, in order. A step that fails is reported at once, and the others run
+//! nevertheless. Skipped if this machine cannot run a node, or FreeSWITCH, sipp or Postgres is missing.
 
 mod faults;
 mod install;
@@ -26,7 +26,7 @@ use crate::skip::skip;
 
 const TEST: &str = "node::the_chart_on_a_real_node";
 
-/// A step: what must be true, and what asks for it.
+/// A step: the expected behaviour, and its test.
 type Step = (&'static str, fn(&mut Site));
 
 const STEPS: &[Step] = &[

@@ -1,4 +1,5 @@
-//! What stays in force of resources that became invalid, and of a tenant that is refused as a whole.
+//! Previous rows that stay in force for resources that became invalid, and for a tenant that is refused as a
+//! whole.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +24,7 @@ fn secret(namespace: &str, name: &str, password: &str) -> Object {
     object("Secret", namespace, name, secret)
 }
 
-/// The reason of a condition that was published last of an object.
+/// The reason of a condition in the status that was published last for an object.
 fn reason(outside: &Slow, key: &ObjectKey, type_: &str) -> Option<String> {
     let published = outside.0.lock().unwrap();
     let status = published.iter().rev().find(|(of, _)| of == key).map(|(_, status)| status.clone())?;
@@ -93,7 +94,7 @@ async fn last_good_rows_survive_a_restart() {
     let good = state().await;
     assert_eq!((good.0.as_deref(), good.2.as_deref()), (Some("Extension a"), Some("carrier-password")));
 
-    // Everything is wrong at once: each goes on as it was.
+    // Everything is invalid at once: each resource keeps its previous row.
     let (a_short, t_short) = (secret("north", "a-sip", "short"), secret("north", "t", "short"));
     let wrong = [&number("nobody"), &a_short, &t_short, &trunk("nobody")];
     first.apply_changes(upserts(&wrong), true);
@@ -103,7 +104,7 @@ async fn last_good_rows_survive_a_restart() {
         assert_eq!(reason(&outside, &key, "Programmed").as_deref(), Some("LastGoodKept"), "{key}");
     }
 
-    // Another process finds it so, and keeps it.
+    // Another process finds these rows in Postgres, and keeps them.
     drop(first);
     let (mut second, told, outside) = leading(&store);
     second.apply_changes(
@@ -174,7 +175,8 @@ async fn a_refused_tenant_gives_up_identities_that_another_tenant_holds() {
     let domains = ["north.example.com", "moves.example.com"].map(str::to_owned).to_vec();
     assert_eq!(state("north").await, (domains.clone(), both, 1));
 
-    // Refused as a whole: what is deleted goes, and a domain that it gives up stays while nobody else has it.
+    // Refused as a whole: deleted resources are removed, and a domain that the tenant releases stays until
+    // another tenant claims it.
     let refused = tenant("north", json!({"profileRef": {"name": "nobody"}}));
     let gone = number("north", "n", "+493012345600").key();
     reconciler.apply_changes(vec![Change::Upsert(refused), Change::Remove(gone)], true);
@@ -198,7 +200,7 @@ async fn a_refused_tenant_survives_a_restore_of_postgres() {
     };
     let store = database.store(&keyring(&[(1, 'a')])).await;
     let (mut reconciler, told, _) = leading(&store);
-    // Made after the state that Postgres was set back to; switches serve it.
+    // Created after the state that Postgres was set back to; switches serve it.
     let refused = |name: &str| tenant(name, json!({"profileRef": {"name": "nobody"}}));
     let newer = tenant("newer", json!({}));
     reconciler.apply_changes(vec![Change::Upsert(refused("north"))], true);
@@ -212,7 +214,7 @@ async fn a_refused_tenant_survives_a_restore_of_postgres() {
         sqlx::query_scalar("SELECT id FROM public.removed_tenants").fetch_all(&mut admin).await.unwrap()
     };
     assert!(removed().await.is_empty());
-    // Whose identity is not known may be anybody.
+    // A tenant with an unknown identity may be any tenant.
     reconciler.acknowledge(holding(gone, 5));
     assert!(removed().await.is_empty());
     reconciler.apply_changes(vec![Change::Remove(newer.key())], true);
@@ -236,7 +238,7 @@ async fn suspending_a_refused_tenant_reaches_the_switches() {
     work_until_idle(&mut reconciler, &told).await;
     let id = uid("north").parse().unwrap();
     assert!(store.reader().load_tenant(id).await.unwrap().unwrap().1.tenant.suspended);
-    // A switch holds what it got before Postgres was set back.
+    // The switch has a revision from before Postgres was set back.
     reconciler.acknowledge(holding(id, 50));
     work_until_idle(&mut reconciler, &told).await;
     let (revision, plan) = store.reader().load_tenant(id).await.unwrap().unwrap();

@@ -252,7 +252,7 @@ fn every_tenants_hold_music_is_a_stream_of_its_own() {
         .collect();
     let (a, b) = (TENANT_A.to_string(), TENANT_B.to_string());
     let path = |id: &str| format!("/media/tenants/{id}/music_on_hold");
-    // The first belongs to nobody: without any stream the module would not load.
+    // The first stream belongs to no tenant: without any stream the module would not load.
     let expected =
         [("none".to_owned(), "/media/none".to_owned()), (a.clone(), path(&a)), (b.clone(), path(&b))];
     assert_eq!(streams, expected.each_ref().map(|(name, path)| (Some(name.as_str()), Some(path.as_str()))));

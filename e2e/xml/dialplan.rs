@@ -1,4 +1,4 @@
-//! Whose a call is: what the switch vouches for, never what a phone says of itself.
+//! The tenant of a call: taken from what the switch verified, never from what a phone claims.
 
 use centrex::freeswitch::xml::form::Form;
 use centrex::freeswitch::xml::{Answers, Section};
@@ -32,7 +32,7 @@ fn ask(fields: &[(&str, &str)]) -> Node {
     document(&answers().answer(Section::Dialplan, &Form::parse(body.as_bytes())).unwrap())
 }
 
-/// What FreeSWITCH sends of a call that extension 100 of the first tenant makes.
+/// The fields that FreeSWITCH sends for a call of extension 100 of the first tenant.
 const PHONE: [(&str, &str); 8] = [
     ("Hunt-Context", "00000000-0000-4000-8000-a00000000000"),
     ("Hunt-Destination-Number", "101"),
@@ -44,7 +44,7 @@ const PHONE: [(&str, &str); 8] = [
     ("variable_sip_auth_realm", "tenant-a.test"),
 ];
 
-/// What it sends of a call that comes in by the trunk.
+/// The fields for a call that comes in by the trunk.
 const CARRIER: [(&str, &str); 5] = [
     ("Hunt-Context", "inbound"),
     ("Hunt-Destination-Number", "+4930111111"),
@@ -53,7 +53,7 @@ const CARRIER: [(&str, &str); 5] = [
     ("variable_sofia_profile_name", "external"),
 ];
 
-/// The same fields with some replaced, added or, where the value is empty, left out.
+/// The same fields with some replaced, added or, if the value is empty, removed.
 fn with<'a>(fields: &[(&'a str, &'a str)], changes: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
     let kept = fields.iter().filter(|(name, _)| changes.iter().all(|(changed, _)| changed != name));
     kept.chain(changes.iter().filter(|(_, value)| !value.is_empty())).copied().collect()
@@ -90,7 +90,7 @@ fn an_unauthenticated_phone_is_not_routed() {
     }
 }
 
-/// Contract §12.1: v1.10.12 ends when it is asked for the state of a call with such a header.
+/// Contract §12.1: v1.10.12 crashes when it is asked for the state of a call with such a header.
 #[test]
 fn a_call_with_an_oversized_header_is_not_routed() {
     for (field, most) in [

@@ -1,4 +1,4 @@
-//! Directory lookups, by who makes them (contract §2.2, §8).
+//! Directory lookups, by the module that makes them (contract §2.2, §8).
 
 use super::rules::{ask, directory};
 use super::tree::Node;
@@ -15,7 +15,7 @@ fn user_dialling_gets_a_dial_string_without_functions() {
     assert!(dial.ends_with("}sofia/internal/101%tenant-a.test"), "{dial}");
     assert!(dial.contains("outbound_redirect_fatal=true") && dial.contains("presence_id=101@tenant-a.test"));
     assert!(!dial.contains("external") && !dial.contains('$'));
-    // FreeSWITCH takes a dial string that holds `user/<id>` for a loop.
+    // FreeSWITCH treats a dial string that contains `user/<id>` as a loop.
     assert!(!dial.contains("user/"));
     assert_eq!(answer.value("user_context"), Some("00000000-0000-4000-8000-a00000000000"));
 }
@@ -58,7 +58,7 @@ fn a_voicemail_box_has_its_own_pin_and_directory_and_sends_no_mail() {
     }
     let other = directory("tenant-b.test", "action=voicemail-lookup&key=id:number-alias&user=100");
     assert_ne!(other.value("vm-storage-dir"), Some(own));
-    // Without PIN there is no password at all, which no digits match.
+    // Without a PIN there is no password at all, which no digits match.
     let without = directory("tenant-a.test", "action=voicemail-lookup&key=id&user=300");
     assert_eq!((without.value("vm-enabled"), without.value("vm-password")), (Some("false"), None));
 }
@@ -110,7 +110,7 @@ fn a_domain_lookup_returns_users_only_when_they_are_listed() {
 
 #[test]
 fn an_unauthenticated_call_gets_no_user_data() {
-    // With blind authentication a phone's headers are fields: none of them opens a door.
+    // With blind authentication a phone's headers are fields: none of them gives access.
     for header in
         ["", "&action=sip_auth", "&action=user_call", "&VM-Action=change-password", "&purpose=publish-vm"]
     {

@@ -1,5 +1,5 @@
-//! Hostile text in every field of a plan that reaches an answer, and in every field of a request:
-//! it stays text. Compile refuses most of it long before; this holds when it does not.
+//! Hostile text in every field of a plan that reaches an answer, and in every field of a request, stays text.
+//! Compile refuses most of it earlier; these tests hold without compile.
 
 use std::sync::Arc;
 
@@ -80,7 +80,7 @@ fn poisoned(text: &str) -> Arc<Answers> {
         profile.codecs.push(text());
     }
     for trunk in platform.trunks.values_mut() {
-        // A gateway without name or password is left out.
+        // A gateway without name or password is omitted.
         let username = format!("u{}", text());
         trunk.secrets.insert(SecretName::Password, format!("p{}", text()));
         trunk.registration = Some(RegistrationRow { username, realm: Some(text()), expiry_seconds: 600 });
@@ -123,7 +123,7 @@ fn lookups() -> Vec<(Section, String)> {
     ]
 }
 
-/// Asserts that a document is inert, and gives it.
+/// Panics unless a document is inert, and returns it.
 fn inert(answer: &Answer) -> Node {
     let Answer::Document(document) = answer else { panic!("not found") };
     let text = std::str::from_utf8(document).unwrap();
@@ -141,7 +141,7 @@ fn shape(node: &Node) -> (String, Vec<String>) {
     (format!("{}[{attributes}]", node.name), node.children.iter().map(|child| shape(child).0).collect())
 }
 
-/// What is left of a text in an answer.
+/// The escaped form of a text in an answer.
 fn sanitised(text: &str) -> String {
     text.chars().filter(|c| !c.is_control() && !matches!(c, '\u{fffe}' | '\u{ffff}')).collect()
 }
@@ -166,7 +166,7 @@ proptest! {
         prop_assert_eq!(gateway.value("password"), Some(password.as_str()));
         let domains: Vec<_> = documents[6].all("alias").into_iter().map(|d| d.attribute("name").unwrap()).collect();
         prop_assert!(domains.contains(&clean.as_str()));
-        // Only values differ from an answer to a harmless plan: no element came of them.
+        // Only values differ from the answer to a harmless plan: the text created no element.
         for (document, name) in [(0, "auth"), (2, "user"), (13, "voicemail.conf")] {
             let (section, form) = &lookups()[document];
             let harmless = sample::sample_answers().answer(*section, &Form::parse(form.as_bytes())).unwrap();

@@ -1,4 +1,4 @@
-//! The listener: right requests, and those that it refuses.
+//! The listener: valid requests, and those that it refuses.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The contract's twelve rules, by their numbers.
+//! The contract's twelve rules, by number.
 
 use centrex::freeswitch::xml::form::Form;
 use centrex::freeswitch::xml::{Answer, Section};
@@ -39,7 +39,7 @@ const AUTH: &str = "action=sip_auth&sip_profile=internal&sip_auth_username=100&s
     &sip_from_user=100&sip_from_host=tenant-a.test&sip_to_user=100&sip_to_host=tenant-a.test\
     &sip_auth_method=REGISTER&key=id&user=100";
 
-/// A REGISTER's lookup with one field changed.
+/// The lookup of a REGISTER with one field changed.
 fn auth_with(field: &str, value: &str) -> Node {
     let changed: Vec<String> = AUTH
         .split('&')
@@ -51,7 +51,7 @@ fn auth_with(field: &str, value: &str) -> Node {
     directory("tenant-a.test", &changed.join("&"))
 }
 
-/// Files of configuration that are answered, each with what it is asked with.
+/// Configuration files that are answered, each with the fields of its lookup.
 const CONFIGURATIONS: [(&str, &str); 8] = [
     ("sofia.conf", ""),
     ("acl.conf", ""),
@@ -102,7 +102,7 @@ fn rule_3_form_fields_injected_by_a_realm_are_ignored() {
     let injected = "section=directory&tag_name=domain&key_name=name&key_value=tenant-b.test&user=200\
         &key_value=tenant-a.test&key=id&user=100&domain=tenant-b.test%26user%3D200%26key_value%3Dtenant-a.test";
     assert!(ask(Section::Directory, injected).is_not_found());
-    // What FreeSWITCH posts raw and what it posts encoded are the same text, or nothing is answered.
+    // Values that FreeSWITCH posts raw and encoded are read alike, or the lookup is not answered.
     let differ = "section=directory&tag_name=domain&key_name=name&key_value=tenant-a.test&key=id&user=100\
         &domain=tenant-b.test";
     assert!(ask(Section::Directory, differ).is_not_found());
@@ -131,13 +131,13 @@ fn rule_4_a_phone_registers_as_itself_in_its_own_domain() {
         let fields: Vec<&str> = AUTH.split('&').filter(|pair| !pair.starts_with(missing)).collect();
         assert!(directory("tenant-a.test", &fields.join("&")).is_not_found(), "without {missing}");
     }
-    // Only REGISTER names itself as To.
+    // Only a REGISTER has its own address as To.
     assert!(!auth_with("sip_auth_method", "INVITE").is_not_found());
     let call = AUTH.replace("REGISTER", "INVITE").replace("sip_to_user=100", "sip_to_user=101");
     assert!(!directory("tenant-a.test", &call).is_not_found());
 }
 
-// A subscription tells of calls, and of their identities, with which a call can be taken over.
+// A subscription publishes calls with their identities, with which a call can be taken over.
 #[test]
 fn rule_4_a_phone_subscribes_to_its_own_tenant_only() {
     let subscribe = AUTH.replace("REGISTER", "SUBSCRIBE");
@@ -158,7 +158,7 @@ fn rule_4_a_phone_subscribes_to_its_own_tenant_only() {
     assert!(directory("tenant-a.test", &without.join("&")).is_not_found());
 }
 
-// FreeSWITCH keeps it, and lists it with every registration in an answer that must stay short.
+// FreeSWITCH stores the Call-ID, and lists it with every registration in an answer that must stay short.
 #[test]
 fn a_phone_with_an_endless_call_id_does_not_register() {
     let with = |length: usize| format!("{AUTH}&sip_call_id={}", "a".repeat(length));

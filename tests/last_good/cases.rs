@@ -1,4 +1,4 @@
-//! One thing made wrong after the other, in a system that was right.
+//! Single mistakes in a system that was valid.
 
 use centrex::compile::KeptPart;
 use centrex::plan::SecretName;
@@ -26,7 +26,7 @@ fn a_number_with_a_missing_destination_keeps_its_previous_one() {
     assert_eq!(system.stays(MAIN), Some(&KeptPart::Whole(Some(7))));
     assert_eq!(system.problems.len(), 1, "the RoutingTest asks what is in force: {:?}", system.problems);
 
-    // Wrong again, in another way: the same stays. Mended: nothing does.
+    // Another mistake keeps the same row. A correction ends that.
     system.set(MAIN, "/spec/trunkRef/name", nobody()).apply();
     assert_eq!(system.stays(MAIN), Some(&KeptPart::Whole(Some(7))));
     system.set(MAIN, "/spec/trunkRef/name", json!("carrier"));
@@ -44,7 +44,7 @@ fn rows_that_led_to_a_deleted_resource_are_removed() {
     assert_eq!(system.main(), None);
     assert!(system.plan().schedules.is_empty() && system.kept.is_empty(), "{:?}", system.kept);
 
-    // The same where it was patched to something missing first.
+    // The same after a patch to a missing destination.
     let mut system = System::new();
     system.set(MAIN, DESTINATION, nobody()).apply();
     assert!(system.main().is_some());
@@ -63,7 +63,7 @@ fn restored_rows_can_be_destinations() {
     assert_eq!(system.main().as_deref(), Some("Schedule hours"));
     assert_eq!(system.stays("Schedule acme/hours"), Some(&KeptPart::Whole(None)));
 
-    // Alice takes Bob's number: she keeps hers, and her places in groups and queues.
+    // Alice takes Bob's number: she keeps her old one, and her places in groups and queues.
     let mut system = System::new();
     system.set(BOB, "/metadata/creationTimestamp", json!("2019-01-01T00:00:00Z"));
     system.set(ALICE, "/spec/number", json!("1002")).apply();
@@ -74,7 +74,7 @@ fn restored_rows_can_be_destinations() {
     assert_eq!(plan.ring_groups["sales"].members.len(), 2);
     assert_eq!(plan.queues["support"].agents.len(), 1);
 
-    // Another resource claims the number: hers is removed, and what led to it.
+    // Another resource claims the number: her row is removed, and the links to it.
     system.set("RingGroup acme/sales", "/spec/number", json!("1001")).apply();
     let plan = system.plan();
     assert!(!plan.extensions.contains_key("alice"));
@@ -99,7 +99,7 @@ fn an_unusable_password_keeps_the_row_and_a_removed_one_does_not() {
         assert_eq!(password(&system).as_deref(), held, "{value}");
         let stays = KeptPart::Fields(vec!["spec.credentials.secretRef".to_owned()]);
         assert_eq!(system.stays(ALICE), Some(&stays).filter(|_| value == json!("short")), "{value}");
-        // What was withdrawn does not come back by a mistake.
+        // A withdrawn right does not come back by a mistake.
         system.set("Secret acme/alice-sip", "/stringData/password", json!("short")).apply();
         assert_eq!(password(&system).as_deref(), held, "{value}, and short after it");
     }
@@ -125,7 +125,7 @@ fn an_unusable_pin_keeps_the_row_and_a_removed_one_does_not() {
         system.set("Secret acme/door", "/stringData/pin", value.clone()).apply();
         assert_eq!(standup(&system), held, "{value}");
     }
-    // A room that asked no PIN does not stay open to everybody once one is to be asked.
+    // A room without a PIN does not stay open once a PIN is configured.
     let mut system = System::new();
     let room = "Conference acme/standup";
     system.set(room, "/spec/pinSecretRef", Value::Null).apply();
@@ -151,14 +151,14 @@ fn withdrawn_rights_end_in_spite_of_other_problems() {
     system.remove("Secret acme/alice-sip").apply();
     assert!(system.plan().extensions["alice"].secrets.get(SecretName::Password).is_none());
 
-    // The route's new toll class holds for what it did before.
+    // The route's new toll class applies to its previous matches.
     let route = "OutboundRoute acme/national";
     system.set(route, "/spec/tollClass", json!("National"));
     system.set(route, "/spec/trunks/0/name", nobody()).apply();
     assert_eq!(system.problems_of(route), ["spec.trunks[0]: RefNotFound"]);
     assert_eq!(system.plan().outbound_routes["national"].toll_class.as_deref(), Some("National"));
 
-    // The trunk is open to no namespace any more.
+    // The trunk is shared with no namespace any more.
     let carrier = "Trunk carriers/carrier";
     system.set(carrier, "/spec/allowedNamespaces/from", json!("Same")).apply();
     assert_eq!(system.problems_of(MAIN), ["spec.trunkRef: RefNotPermitted"]);
@@ -173,7 +173,7 @@ fn limits_apply_to_restored_rows_too() {
     system.set(ALICE, "/spec/number", json!("112")).apply();
     assert_eq!(system.problems_of(ALICE), ["spec.number: EmergencyShadowed"]);
     assert_eq!(system.plan().extensions.len(), 2, "hers stays");
-    // It is no way to more than two: the place goes to who can have it.
+    // The restored row does not exceed the limit: an accepted resource gets its place.
     system.add("Extension", "carol", json!({"tenantRef": {"name": "acme"}, "number": "1003"})).apply();
     let names: Vec<&String> = system.plan().extensions.keys().collect();
     assert_eq!(names, ["bob", "carol"]);
@@ -202,7 +202,7 @@ fn fields_that_name_a_missing_resource_keep_their_values() {
     assert_eq!(system.stays(ALICE), Some(&fields("spec.forwarding.noAnswer")));
     assert_eq!(system.stays("IvrMenu acme/welcome"), Some(&fields("spec.options[0].destination")));
 
-    // It goes once that is gone, too.
+    // The field is cleared once its previous destination is deleted, too.
     system.remove("RingGroup acme/sales").apply();
     let plan = system.plan();
     assert_eq!((plan.ivr_menus["welcome"].options.len(), &plan.queues["support"].overflow), (1, &None));
@@ -219,7 +219,7 @@ fn restored_rows_close_no_loop() {
     assert!(system.plan().ring_groups["sales"].no_answer.is_some(), "it is right");
     assert_eq!(system.plan().queues["support"].overflow, None);
 
-    // A number whose row would: it falls, for it cannot stand without.
+    // A required destination is deleted: the number's row is removed.
     let mut system = System::new();
     system.set(MAIN, DESTINATION, nobody()).apply();
     let round = json!({"kind": "ExternalNumber", "number": "+493023125000"});
@@ -236,7 +236,7 @@ fn a_row_that_shadows_an_emergency_number_is_not_restored() {
     let tenant = "Tenant acme/acme";
     system.set(tenant, "/spec/emergency/numbers", json!(["112", "1001"])).apply();
     assert!(!system.plan().extensions.contains_key("alice"));
-    // And one that is to, goes on as before.
+    // A route that would shadow an emergency number keeps its previous matches.
     let route = "OutboundRoute acme/national";
     system.set(route, "/spec/match/0", json!({"prefix": "11", "minDigits": 3, "maxDigits": 13})).apply();
     assert_eq!(system.problems_of(route), ["spec.match[0].prefix: EmergencyShadowed"]);

@@ -1,4 +1,4 @@
-//! The platform's resources: what tenants stand on.
+//! The platform's resources, which tenants depend on.
 
 use centrex::plan::SecretName;
 use serde_json::{Value, json};
@@ -43,7 +43,7 @@ fn a_trunk_refused_by_mistake_keeps_carrying_calls() {
         carrier(&system).unwrap().source_addresses.iter().map(|net| net.to_string()).collect();
     assert_eq!(networks, ["198.51.100.10/32", "203.0.113.0/24"], "what it does not trust any more is out");
 
-    // Its profile goes, and so it does.
+    // The profile is deleted, and so is the trunk's row.
     system.remove("SipProfile external").apply();
     assert!(carrier(&system).is_none() && system.main().is_none());
 }

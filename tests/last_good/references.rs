@@ -7,7 +7,7 @@ use centrex::source::folder::Folder;
 use centrex::source::{Change, Object, ResourceIndex};
 use serde_json::{Value, json};
 
-/// Objects of `every-field.yaml`, with what that file refers to and does not hold.
+/// Objects of `every-field.yaml`, and the objects that the file refers to and does not contain.
 fn objects() -> Vec<Object> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let directory = tempfile::tempdir().unwrap();
@@ -118,7 +118,7 @@ fn a_reference_to_a_missing_resource_is_reported_at_its_field() {
                     && problem.field.starts_with(&path)
                     && !before.contains(problem)
             });
-            // A group without a member that can ring says so of all of them.
+            // A group without a member that can ring reports that for all members.
             let whole_list = path.split('[').next().unwrap();
             let of_all = told.iter().any(|problem| {
                 problem.resource == object.key() && problem.field == whole_list && !before.contains(problem)
@@ -127,7 +127,7 @@ fn a_reference_to_a_missing_resource_is_reported_at_its_field() {
             asked.push(format!("{} {path}", object.kind()));
         }
     }
-    // Lest the search be blind: these are among what it found.
+    // Proves that the search finds references.
     for expected in [
         "Tenant spec.profileRef",
         "Tenant spec.emergency.trunkRef",

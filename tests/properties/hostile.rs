@@ -1,5 +1,5 @@
-//! Hostile text in every field of manifests that are right otherwise: refused where it is written,
-//! or harmless in the plan.
+//! Hostile text in every field of otherwise valid manifests: refused with the manifest, or harmless in the
+//! plan.
 
 use centrex::compile;
 use centrex::source::validate::kinds;
@@ -69,12 +69,12 @@ fn hostile_text_is_refused_or_harmless_in_every_field() {
             }
         }
     }
-    // Most of it is refused where it stands; the few that are taken are harmless in their field.
+    // Most texts are refused with the manifest; the few accepted ones are harmless in their field.
     assert!(fields > 150, "{fields} fields");
     assert!(refused > 50 * taken, "{refused} refused, {taken} taken");
 }
 
-/// What is written as a secret never shows, whatever it is.
+/// The value of a Secret never appears in any output.
 #[test]
 fn secrets_appear_in_no_output() {
     let objects: Vec<Object> = documents().into_iter().filter_map(read).flatten().collect();

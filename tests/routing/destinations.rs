@@ -1,4 +1,4 @@
-//! What calls do at each kind of destination, and where they go on.
+//! Calls to each kind of destination, and where they continue.
 
 use centrex::plan::Target;
 use centrex::resources::common::DestinationKind;
@@ -78,7 +78,7 @@ fn destinations_ring_and_continue() {
     ] {
         assert_body(&office, &office.dial("alice", number), body);
     }
-    // By chance, and for one call the same each time.
+    // In random order, which is the same each time for one call.
     let order = |leg: &str| {
         let call = centrex::route::Call { leg: leg.into(), ..office.call("alice") };
         office.body(&call.dialled("2003"))[2].clone()
@@ -99,7 +99,7 @@ fn a_box_with_a_pin_asks_for_it_and_one_without_opens_for_its_phone_only() {
     assert_eq!(said("dora"), "voicemail check default acme.example.com 1005");
     assert_eq!(said("alice"), "voicemail check auth default acme.example.com 1001");
     assert_eq!(said("bob"), "hangup UNALLOCATED_NUMBER");
-    // The PIN is named but not there: a box that should ask does not open.
+    // The PIN is configured but missing: a box that must ask for it does not open.
     let mut plan = office.view.plan.clone();
     plan.extensions.get_mut("dora").unwrap().secrets = Default::default();
     let office = Office { view: TenantView::new(plan), ..office };
@@ -122,12 +122,12 @@ fn forwarding_depends_on_why_the_phone_did_not_answer() {
         let said = office.body(&answer);
         assert!(said.iter().any(|action| action == rings), "{disposition}: {said:#?}");
     }
-    // Only `unavailable` is set: the other cases end as they are.
+    // Only `unavailable` is set: other failures end as they are.
     for (disposition, cause) in [("USER_BUSY", "USER_BUSY"), ("NO_ANSWER", "NO_ANSWER")] {
         let answer = office.after("dora", disposition);
         assert_eq!(office.body(&answer), [format!("hangup {cause}")]);
     }
-    // Only `noAnswer` is set: who is not there does not answer either.
+    // Only `noAnswer` is set: an unavailable phone does not answer, either.
     let answer = office.after("erik", "USER_NOT_REGISTERED");
     assert!(office.body(&answer).contains(&"voicemail default acme.example.com 1001".to_owned()));
 }
@@ -172,8 +172,8 @@ fn schedules_use_the_tenants_time_zone() {
         ("2027-03-28T07:30:00Z", "RingGroup.sales"),
         ("2027-10-30T07:30:00Z", "RingGroup.sales"),
         ("2027-10-31T07:30:00Z", "Voicemail.alice"),
-        // The hour that comes twice on that night is in the window both times; where the last hour
-        // of a window is skipped, it ends with the one before.
+        // The hour that occurs twice on that night is in the window both times; a window whose last hour is
+        // skipped ends with the previous hour.
         ("2027-10-31T00:30:00Z", "RingGroup.sales"),
         ("2027-10-31T01:30:00Z", "RingGroup.sales"),
         ("2027-03-28T00:59:59Z", "RingGroup.sales"),
@@ -191,7 +191,7 @@ fn an_own_number_as_destination_stays_inside() {
     assert_eq!(office.dial("outside", "1002").rule, "RingGroup.sales");
 }
 
-/// Compile refuses circles; a plan that has one all the same must not end the process.
+/// Compile refuses loops; a plan that has one nevertheless must not end the process.
 #[test]
 fn a_loop_in_a_plan_ends_the_call() {
     let office = forwarding_to("+493012345603");

@@ -1,10 +1,10 @@
-//! Emergency calls: before everything, without limits, and by every trunk that there is.
+//! Emergency calls: before all other rules, without limits, and by every available trunk.
 
 use centrex::route::TenantView;
 
 use super::{ACME, Office, assert_body};
 
-/// What an emergency call does whose tenant may use both trunks, in the order of `trunks`.
+/// Actions of an emergency call of a tenant that may use both trunks, in the order of `trunks`.
 fn expected(trunks: [&str; 2]) -> String {
     let way = |trunk: &str, first: bool| {
         match trunk {
@@ -49,7 +49,8 @@ fn acme(edits: &[(&str, &str)]) -> Office {
 #[test]
 fn emergency_calls_are_first_and_unlimited() {
     let office = Office::acme();
-    // The platform's rule blocks every number that the tenant's own plan does not know, before it.
+    // The platform's rule blocks every number that the tenant's own plan does not know, before the tenant's
+    // plan.
     let blocked = acme(&[("match: [{prefix: \"0190\"}]", "match: [{}]")]);
     assert_eq!(blocked.dial("alice", "1002").rule, "Refused.Blocked");
     for office in [&office, &blocked] {
@@ -83,7 +84,7 @@ fn the_only_gateway_has_the_whole_timeout() {
 
 #[test]
 fn digit_edits_that_produce_an_emergency_number_make_an_emergency_call() {
-    // Nine to get out, as many offices have it, and a toll class that Bob has not.
+    // Nine for an outside line, as in many offices, and a toll class that Bob does not have.
     let nine = ACME.replace("match: [{prefix: \"118\", maxDigits: 6}]", "match: [{prefix: \"8\", strip: 1}]");
     let office = Office::open(&nine.replacen(
         "kind: OutboundRoute\n",

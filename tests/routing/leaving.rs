@@ -1,4 +1,4 @@
-//! Calls that leave: by which trunks, with which digits and caller id, within which limits.
+//! Outbound calls: trunks, digits, caller id and limits.
 
 use centrex::plan::NationalDialling;
 use centrex::resources::common::NumberFormat;
@@ -6,7 +6,7 @@ use centrex::route::{Answer, digits};
 
 use super::{ACME, Office, assert_body, compiled, forwarding_to};
 
-/// The list of causes after which the next gateway is tried, as it was said.
+/// The causes after which the next gateway is tried.
 fn carrier_failures(said: &[String]) -> &str {
     let list = said.iter().find_map(|action| action.strip_prefix("set continue_on_fail=NORMAL_"));
     let list = list.unwrap_or_else(|| panic!("no failover in {said:#?}"));
@@ -18,7 +18,7 @@ fn carrier_failures(said: &[String]) -> &str {
         .unwrap()
 }
 
-/// The number and the caller's name and number that the last gateway is given.
+/// The number, caller name and caller number at the last gateway.
 fn sent(office: &Office, answer: &Answer) -> (String, String, String) {
     let said = office.said(answer);
     let last = |start: &str| {
@@ -37,7 +37,7 @@ fn a_blocked_number_is_blocked_in_every_way_of_dialling() {
     for dialled in ["0190123456", "0049190123456"] {
         assert_eq!(office.dial("carol", dialled).rule, "Refused.Blocked", "{dialled}");
     }
-    // Neither another number inside, nor one abroad that is written alike.
+    // Neither another number inside nor a similar one abroad.
     for dialled in ["030190123", "0044190123456"] {
         assert_ne!(office.dial("carol", dialled).rule, "Refused.Blocked", "{dialled}");
     }
@@ -76,14 +76,14 @@ fn outbound_calls_try_each_trunk_in_its_number_format() {
 fn digits_are_edited_and_the_most_specific_caller_id_is_shown() {
     let office = Office::acme();
     for (caller, dialled, number, name, shown) in [
-        // Edited to E.164 by the route, then written as the last trunk wants it.
+        // The route edits the number to E.164, and the last trunk's format applies.
         ("alice", "030123456", "030123456", "Acme", "03012345601"),
         ("alice", "0044207946", "0044207946", "Acme", "03012345601"),
         ("alice", "0049301234", "0301234", "Acme", "03012345601"),
-        // No number of its own: the tenant's. Not edited: as dialled.
+        // Bob has no caller id: the tenant's is used. The number is not edited: sent as dialled.
         ("carol", "0900123", "0900123", "Acme", "03012345600"),
         ("bob", "118000", "118000", "Acme", "03012345600"),
-        // The route's caller id comes before the caller's own.
+        // The route's caller id takes precedence over the caller's own.
         ("alice", "80012345", "80012345", "Acme Hotline", "00442079460123"),
     ] {
         let expected = (number.to_owned(), name.to_owned(), shown.to_owned());
@@ -117,7 +117,7 @@ fn each_limit_applies_only_to_its_kind_of_call() {
         let said = unlimited.said(&unlimited.dial("alice", number));
         assert!(!said.iter().any(|a| a.starts_with("limit hash") || a.starts_with("sched_hangup")));
     }
-    // A call that comes in is a call through a trunk too.
+    // An inbound call uses the trunk, too.
     let said = limited.said(&limited.comes_in("+493012345602"));
     assert_eq!(said[0], "sched_hangup +3600 ALLOTTED_TIMEOUT");
     assert_eq!(said.iter().filter(|action| action.starts_with("limit hash TENANT calls 40")).count(), 1);
@@ -142,7 +142,7 @@ fn calls_abroad_have_their_own_limit() {
         let barred = none.body(&none.dial("alice", number)) == ["hangup OUTGOING_CALL_BARRED"];
         assert_eq!(barred, counts, "{number}: {:#?}", none.said(&none.dial("alice", number)));
     }
-    // A carrier that wants neither plus sign nor prefix is sent none; it is a call abroad all the same.
+    // A carrier that wants neither plus sign nor prefix gets none; the call still counts as one abroad.
     let bare = of("5", &|text| {
         text.replace("strip: 2, prepend: \"+\"", "strip: 2")
             .replace("numberFormat: National", "numberFormat: E164WithoutPlus")
@@ -150,7 +150,7 @@ fn calls_abroad_have_their_own_limit() {
     let said = bare.said(&bare.dial("alice", "0044207946"));
     assert!(said.iter().any(|action| action == abroad), "{said:#?}");
     assert!(said.iter().any(|action| action.ends_with("/44207946")), "{said:#?}");
-    // The phone that forwards a call abroad is counted, and not its caller.
+    // A forwarded call abroad counts for the phone that forwards, and not for its caller.
     let forwarding =
         "displayName: Bob Example, forwarding: {always: {kind: ExternalNumber, number: \"+442079460123\"}}";
     let forwards = of("5", &|text| text.replace("displayName: Bob Example", forwarding));
@@ -191,10 +191,10 @@ fn an_external_destination_needs_no_toll_class_but_obeys_every_other_rule() {
         assert_eq!(shown, if caller == "alice" { "03012345601" } else { "03012345600" });
         let said = office.said(&office.dial(caller, "1002"));
         assert!(said.contains(&"sched_hangup +3600 ALLOTTED_TIMEOUT".to_owned()), "{said:#?}");
-        // Not the seconds that a phone of ours would have rung.
+        // Not the ring time of one of our phones.
         assert!(said.contains(&"set call_timeout=120".to_owned()), "{said:#?}");
     }
-    // The platform blocks it since, and compile has not run again.
+    // The platform blocks the number since, and compile has not run again.
     let blocking = ACME.replace("prefix: \"0190\"", "prefix: \"+4420\"");
     let blocked = Office { platform: compiled(&blocking).0, ..office };
     assert_eq!(blocked.body(&blocked.dial("alice", "1002")), ["hangup CALL_REJECTED"]);
@@ -222,14 +222,14 @@ fn numbers_have_the_format_of_each_carrier() {
     ] {
         assert_eq!(digits::to_carrier(number, format, country), written);
         assert_eq!(digits::from_carrier(written, format, country).as_deref(), Some(number), "{written}");
-        // A plus sign is believed whatever was agreed.
+        // A plus sign is trusted in every format.
         assert_eq!(digits::from_carrier(number, format, country).as_deref(), Some(number));
     }
-    // Short numbers go out as they are.
+    // Short numbers are sent unchanged.
     for format in [E164, E164WithoutPlus, National] {
         assert_eq!(digits::to_carrier("112", format, Some(&de)), "112");
     }
-    // Some carriers leave the national prefix out, or write 00 for the plus sign.
+    // Some carriers omit the national prefix, or write 00 for the plus sign.
     for (written, format, country, number) in [
         ("2125550100", National, Some(&us), "+12125550100"),
         ("3012345600", National, Some(&de), "+493012345600"),

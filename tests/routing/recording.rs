@@ -1,4 +1,4 @@
-//! Which calls are recorded, where to, and how that begins.
+//! Which calls are recorded, to which file, and how a recording starts.
 
 use centrex::resources::common::Recording;
 
@@ -35,7 +35,7 @@ fn calls_are_recorded_for_the_caller_or_the_callee() {
         ("bob", Inbound, "alice", "2001", true),
         ("bob", Outbound, "alice", "2001", false),
         ("alice", Outbound, "alice", "4001", true),
-        // Never: emergencies, feature codes, boxes, what is not placed.
+        // Never: emergency calls, feature codes, voicemail boxes, calls that are not placed.
         ("alice", Always, "alice", "112", false),
         ("alice", Always, "alice", "*97", false),
         ("alice", Always, "bob", "1003", false),
@@ -77,7 +77,7 @@ fn the_tone_is_played_once_and_is_in_the_recording() {
     assert!(said[..record].contains(&once_answered), "{said:#?}");
     assert!(said[..record].contains(&"set RECORD_ANSWER_REQ=true".to_owned()), "{said:#?}");
     assert!(!said.contains(&TONE.to_owned()), "{said:#?}");
-    // One that was answered before, by a menu, hears it at once.
+    // A call that a menu answered before plays the tone at once.
     let call = centrex::route::Call { is_answered: true, ..office.call("alice") };
     let said = office.said(&call.dialled("1002"));
     let record = said.iter().position(|action| action.starts_with("record_session ")).unwrap();
