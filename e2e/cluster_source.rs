@@ -217,7 +217,7 @@ async fn unreadable(cluster: &Cluster, source: &mut Source) {
     let deadline = Instant::now() + DEADLINE;
     // The API server prunes the field until it uses the new CRD.
     while source.invalid.is_empty() {
-        assert!(Instant::now() < deadline, "the API server goes on pruning the field");
+        assert!(Instant::now() < deadline, "the API server still prunes the field");
         cluster.patch("acme", "extension/carol", r#"{"spec": {"colour": null}}"#);
         cluster.kubectl(&["patch", "extension", "carol", "-n", "acme", "--type=merge", "-p", red]);
         source.changes_within(Duration::from_millis(500)).await;

@@ -30,32 +30,32 @@ use crate::wait::{self, DEADLINE, until};
 type Step = (&'static str, fn(&Lab));
 
 const STEPS: &[Step] = &[
-    ("every module is there, and what could run a program is not", modules),
+    ("all needed modules are loaded, and none that could run a program", modules),
     ("phones register with digest authentication", phones_register),
     ("a wrong password and an unknown user are refused", wrong_credentials),
-    ("credentials of one tenant register nobody in another", no_hijack),
-    ("a phone calls a phone, and either knows whom it talks to", phone_to_phone),
-    ("a number that nobody has ends with 404", unknown_number),
-    ("a phone that is not there is forwarded", forwarded),
-    ("a ring group rings everybody, and the first who answers has the call", ring_group),
-    ("a digit in a menu leads on", menu),
+    ("credentials of one tenant do not work in another", no_hijack),
+    ("a phone calls a phone, and each shows the other's name", phone_to_phone),
+    ("an unassigned number ends with 404", unknown_number),
+    ("calls to an unregistered phone are forwarded", forwarded),
+    ("a ring group rings all members, and the first to answer gets the call", ring_group),
+    ("a digit in a menu selects a destination", menu),
     ("a queue calls its agent", queue),
     ("a conference and a feature code answer", conference_and_feature),
     ("equal numbers of two tenants are two phones", isolation),
     ("a call comes in by number", inbound),
-    ("a source that is no carrier brings no call in, with a phone's password neither", strangers),
+    ("no call comes in from a source that is no carrier, not even with a phone's password", strangers),
     ("a call goes out by the second gateway when the first is dead", failover),
-    ("without its toll class, a phone calls nobody outside", toll_class),
+    ("a phone without the toll class cannot call outside", toll_class),
     ("more calls abroad than its limit, a tenant does not make", calls_abroad),
-    ("an emergency call leaves whoever makes it", emergency),
+    ("every phone can make an emergency call", emergency),
     ("a text message runs no command", attacks::message),
-    ("a phone hears of the calls of its own tenant, and of no other's", attacks::subscriptions),
-    ("a phone in a call refers it to nobody", attacks::refer),
-    ("a phone takes no call of others over", attacks::takeover),
-    ("a phone that has moved leads a call to nobody", attacks::moved),
+    ("a phone can subscribe to calls of its own tenant only", attacks::subscriptions),
+    ("a phone cannot refer its call", attacks::refer),
+    ("a phone cannot take over calls of others", attacks::takeover),
+    ("a 302 answer of a phone redirects no call", attacks::moved),
     ("a recorded call leaves a file that begins with its tone", recorded),
-    ("nothing was posted that nobody asks for", posted),
-    ("nothing is left over", nothing_left),
+    ("FreeSWITCH posted only the fields that Centrex reads", posted),
+    ("no leg is left", nothing_left),
     ("each leg of these calls left a record, with its tenant", call_records),
 ];
 
@@ -69,7 +69,7 @@ fn calls_through_a_real_freeswitch() {
     for (what, step) in STEPS {
         run_step(what, &mut lab, |lab| step(lab));
     }
-    run_step("records that were left over are taken in", &mut lab, left_records);
+    run_step("records in err-log-dir are imported", &mut lab, left_records);
 }
 
 #[test]

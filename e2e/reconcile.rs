@@ -43,7 +43,7 @@ async fn idle(reconciler: &mut Reconciler) {
             reconciler.work().await;
         }
     };
-    timeout(Duration::from_secs(20), work).await.expect("it comes to an end");
+    timeout(Duration::from_secs(20), work).await.expect("the loop becomes idle");
 }
 
 /// A cluster that accepts statuses, and never writes one.
@@ -100,7 +100,7 @@ async fn a_status_not_written_before_leadership_was_lost_is_published_again() {
     reconciler.lead(store);
     assert!(outside.published().is_empty());
     idle(&mut reconciler).await;
-    assert!(outside.published().contains(&key), "nobody else says it");
+    assert!(outside.published().contains(&key), "the status was not published again");
 }
 
 /// One UID per name, as an API server gives them.
@@ -176,7 +176,7 @@ async fn an_unreadable_object_is_not_treated_as_deleted() {
     seen.extend([unreadable(&north), unreadable(&b[0])]);
     second.apply_changes(seen, true);
     idle(&mut second).await;
-    assert_eq!(stored(&store).await, ["north", "south"], "only what is not there is gone");
+    assert_eq!(stored(&store).await, ["north", "south"], "only missing tenants are removed");
     assert_eq!(kept(), media_of_all - 1);
     let extensions = async || {
         let id = store.tenants().await.unwrap().into_iter().find(|tenant| tenant.name == "south").unwrap().id;

@@ -114,7 +114,7 @@ async fn directory_requests_get_the_answer_their_module_needs() {
             | "directory-reverse-auth-lookup"
             | "directory-acl-token-lookup"
             | "directory-purpose-gateways-all-domains" => answer.is_not_found(),
-            _ => panic!("{name}: nobody said what it wants"),
+            _ => panic!("{name}: no expected answer"),
         };
         assert!(right, "{name}: {answer:?}");
     }

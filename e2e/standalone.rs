@@ -143,12 +143,12 @@ async fn a_change_is_served_and_a_mistake_is_not() {
     assert_eq!((revision(&mut admin, "acme").await, revision(&mut admin, "globex").await), (2, 1));
 
     setting.edit("20-acme-groups.yaml", "  ringSeconds: 25\n", "  ringSeconds: soon\n");
-    program.wait_until("the mistake is told", |program| {
+    program.wait_until("the mistake is logged", |program| {
         let log = program.log();
         log.contains("groups.yaml:14: RingGroup acme/sales: spec.ringSeconds: must be a whole number")
     });
     assert_eq!(program.answer("acme-dial-2000"), after);
-    assert_eq!(program.get("/readyz").0, 200, "a mistake of one tenant takes no switch away");
+    assert_eq!(program.get("/readyz").0, 200, "a mistake of one tenant makes no switch unready");
     assert_eq!(revision(&mut admin, "acme").await, 2);
 
     // A new number works at once, though it was looked up before it existed.
@@ -163,7 +163,7 @@ async fn a_change_is_served_and_a_mistake_is_not() {
     let call = program.answer("inbound-442079460000");
     let to = "destination: {kind: RingGroup, name: reception}";
     setting.edit("20-globex-phones.yaml", to, "destination: {kind: RingGroup, name: nobody}");
-    program.wait_until("what stays is told", |program| {
+    program.wait_until("the last good state is logged", |program| {
         let log = program.log();
         log.contains("tenant globex has no RingGroup nobody")
             && log.contains("what was in force before stays in force")
@@ -230,7 +230,7 @@ async fn a_second_process_on_one_database_serves_and_waits_to_write() {
     second.wait_until("a word about who writes", |second| second.log().contains(&who));
     until_answer(&mut second, "acme-register-1001", "a1-hash");
     assert_ne!(second.get("/readyz").0, 200);
-    assert!(!first.answer("acme-dial-1999").contains("user/1999@"), "it wrote all the same");
+    assert!(!first.answer("acme-dial-1999").contains("user/1999@"), "a process without the lock wrote");
 
     let (status, log) = first.end("-TERM");
     assert_eq!(status.code(), Some(0), "{log}");
@@ -292,7 +292,7 @@ async fn a_deleted_or_suspended_tenant_is_not_served_and_its_data_stay() {
     assert!(kept.1, "not marked as retained");
     let sql = format!("SELECT count(*) FROM {}.extensions", kept.0);
     let rows: i64 = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut admin).await.unwrap();
-    assert_eq!(rows, 2, "retained means that its rows are there");
+    assert_eq!(rows, 2, "a retained tenant keeps its rows");
 
     // The next start notices manifests that were removed while Centrex was stopped.
     moved(there, &here);

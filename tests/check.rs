@@ -177,7 +177,7 @@ fn thousands_of_findings_in_a_file_have_their_lines() {
     let wrong = many_extensions(|_| "ten".to_owned());
     assert_eq!(lines_of(&right.join("\n"), "stream.json"), every_fifth(5), "what compile finds");
     assert_eq!(lines_of(&list(&right), "list.json"), every_fifth(6), "what compile finds in a List");
-    assert_eq!(lines_of(&list(&wrong), "list.json"), every_fifth(5), "what is wrong in a List");
+    assert_eq!(lines_of(&list(&wrong), "list.json"), every_fifth(5), "lines of a List");
     let with_marker: Vec<u64> = (0..4000).map(|index| 6 + 6 * index).collect();
     assert_eq!(lines_of(&yaml, "many.yaml"), with_marker, "what compile finds in YAML");
 }

@@ -192,7 +192,7 @@ fn dialled_numbers_have_the_expected_meaning() {
     for (caller, number, rule) in [
         ("alice", "112", "Emergency"),
         ("bob", "112", "Emergency"),
-        // A caller from outside gets no emergency call out of a menu, and no other outbound call.
+        // A caller from outside can make no emergency call from a menu, nor any other outbound call.
         ("outside", "112", "Refused.Outside"),
         ("alice", "1002", "Extension.bob"),
         ("alice", "2001", "RingGroup.sales"),

@@ -54,7 +54,7 @@ async fn read_by_us(peer: SocketAddr, count: usize) {
     let mut read = 0;
     while read < count {
         let next = tokio::time::timeout(Duration::from_secs(10), session.events.next()).await;
-        match next.expect("an event").expect("a session that goes on") {
+        match next.expect("an event").expect("an open session") {
             Event::Lost(lost) => read += lost as usize,
             event => {
                 assert!(matches!(event, Event::GatewayState { gateway, .. } if gateway == GATEWAY));

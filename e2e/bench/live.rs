@@ -97,7 +97,7 @@ async fn live(admin: &mut PgConnection) -> i64 {
         .bind(HOSTS.map(host_name).to_vec())
         .fetch_one(admin)
         .await
-        .expect("what is live")
+        .expect("the live revisions")
 }
 
 async fn wait_until_live(admin: &mut PgConnection, switches: &[Beside]) {

@@ -141,7 +141,7 @@ impl Socket {
 
     /// Sends a request and reads the complete answer: whether its status is 200, and its body.
     pub async fn answer(&mut self, request: &[u8]) -> (bool, &[u8]) {
-        self.stream.write_all(request).await.expect("a request that is taken");
+        self.stream.write_all(request).await.expect("a sent request");
         self.buffer.clear();
         loop {
             let read = self.stream.read_buf(&mut self.buffer).await.expect("an answer");

@@ -117,7 +117,7 @@ async fn changes(centrex: &Standalone, manifests: &Path, tenants: usize, count: 
     for change in 0..count {
         let tenant = change * 37 % tenants;
         let request = register(&manifests::domain(tenant), NEW_NUMBER);
-        assert!(!found(&mut socket, &request).await, "the new number is not there before");
+        assert!(!found(&mut socket, &request).await, "the new number is unknown before the change");
         let text = manifests::tenant(tenant, Some(NEW_NUMBER));
         let start = Instant::now();
         std::fs::write(manifests::file(manifests, tenant), text).expect("a change");

@@ -113,7 +113,7 @@ async fn the_operator_works_with_rights_in_one_namespace() {
     site.cluster.apply(&site.extension("north", 100));
     site.wait_for("north", "extension/e100", "Ready=True Ready");
     assert_eq!(site.count("SELECT count(*) FROM public.sip_profiles").await, 1);
-    assert!(site.schema("south", "south").await.is_none(), "another namespace's tenant was taken in");
+    assert!(site.schema("south", "south").await.is_none(), "a tenant of another namespace was stored");
     had_its_rights(&operator);
     drop((switch, operator));
 }

@@ -70,7 +70,7 @@ async fn a_real_freeswitch_starts_as_in_the_pod() {
             (None, None) => command.env(name, "centrex-switch-0"), // the pod's name
         };
     }
-    assert!(secrets.is_empty(), "not taken from the Secret: {secrets:?}");
+    assert!(secrets.is_empty(), "not read from the Secret: {secrets:?}");
     command.env("CENTREX_XML_URL", format!("http://{}", centrex.connect().peer_addr().unwrap()));
     let root = std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);
     for volume in ["/run/freeswitch", "/var/lib/freeswitch"] {

@@ -123,7 +123,7 @@ async fn creation_times_survive_a_restart() {
     live.until_number("alice", None).await;
     live.write("a.yaml", &extension("alice", "1"));
     live.until_number("alice", Some("1")).await;
-    assert!(age(&live, "alice") > first, "one that comes again is another");
+    assert!(age(&live, "alice") > first, "a recreated object is another one");
 
     let live = Live::restart(live.stop().await).await;
     let kept = fs::read_to_string(live.directory.path().join("data/first-seen")).unwrap();

@@ -144,7 +144,7 @@ impl Peer {
         // A registration causes a NOTIFY of the voicemail box: answered, and no part of a scenario.
         let (process, trace) = self.sipp(scenario, target, self.port, keys, &["-aa", "-deadcall_wait", "0"]);
         let bound = || std::net::UdpSocket::bind((self.address, self.port)).err();
-        until(DEADLINE, bound).expect("sipp takes its port");
+        until(DEADLINE, bound).expect("sipp binds its port");
         Listener { process, trace }
     }
 

@@ -104,7 +104,7 @@ fn every_entry_of_the_allowlist_names_one_application_or_command() {
              a module, or a name without a type, allows more"
         );
     }
-    assert_eq!(entries.iter().collect::<BTreeSet<_>>().len(), entries.len(), "an entry stands twice");
+    assert_eq!(entries.iter().collect::<BTreeSet<_>>().len(), entries.len(), "a duplicate entry");
 }
 
 #[test]

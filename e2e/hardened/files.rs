@@ -116,8 +116,8 @@ fn the_core_expands_no_api_commands_and_runs_no_mailer() {
     let switch = File::of("switch");
     switch.require_value("api-expansion", "false", "${system(…)} in application data would run a shell");
     switch.require_value("mailer-app", "/bin/false", "FreeSWITCH mails through a shell command made of addresses");
-    switch.require_value("dump-cores", "no", "they hold passwords");
-    switch.require_value("rtp-retain-crypto-keys", "no", "keys of calls would be kept");
+    switch.require_value("dump-cores", "no", "core dumps contain passwords");
+    switch.require_value("rtp-retain-crypto-keys", "no", "FreeSWITCH would store keys of calls");
     for (name, value) in [
         ("max-sessions", "$${centrex_max_sessions}"),
         ("sessions-per-second", "$${centrex_sessions_per_second}"),
@@ -214,20 +214,20 @@ fn every_section_has_limits_and_phrases_are_never_requested() {
 fn the_event_socket_listens_on_loopback_with_its_own_password() {
     let socket = File::of("event_socket");
     socket.require_value("listen-ip", "127.0.0.1", "the event socket is a shell");
-    socket.require_value("apply-inbound-acl", "loopback.auto", "it is checked before anything is read");
-    socket.require_value("password", "$${centrex_esl_password}", "it is the installation's own");
-    socket.require_value("nat-map", "false", "no router is to let others in");
-    socket.require_value("stop-on-bind-error", "true", "a switch that nobody commands must not start");
+    socket.require_value("apply-inbound-acl", "loopback.auto", "FreeSWITCH checks the ACL before it reads anything");
+    socket.require_value("password", "$${centrex_esl_password}", "each installation has its own password");
+    socket.require_value("nat-map", "false", "a router must not open the port to others");
+    socket.require_value("stop-on-bind-error", "true", "a switch without an event socket must not start");
 }
 
 #[test]
 fn call_records_are_posted_with_a_timeout_and_saved_on_failure() {
     let records = File::of("xml_cdr");
-    records.require_value("encode", "textxml", "what is encoded twice is kept in a form that nobody reads");
-    records.require_value("auth-scheme", "basic", "another could be negotiated");
-    records.require_value("cred", "$${centrex_xml_username}:$${centrex_xml_password}", "they are Centrex' own");
-    records.require_value("url", "$${centrex_xml_url}/freeswitch/cdr", "they are for Centrex");
-    records.require_value("err-log-dir", "$${storage_dir}/cdr-spool", "what failed would be lost");
+    records.require_value("encode", "textxml", "a document that is encoded twice cannot be read");
+    records.require_value("auth-scheme", "basic", "another scheme could be negotiated");
+    records.require_value("cred", "$${centrex_xml_username}:$${centrex_xml_password}", "the credentials of Centrex");
+    records.require_value("url", "$${centrex_xml_url}/freeswitch/cdr", "records are posted to Centrex");
+    records.require_value("err-log-dir", "$${storage_dir}/cdr-spool", "records that cannot be posted would be lost");
     for (name, most) in [("timeout", 5), ("retries", 2), ("delay", 2)] {
         records.require(
             &format!("{name} must be 1 to {most}: a call stays open while its record is posted"),

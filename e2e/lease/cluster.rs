@@ -155,7 +155,7 @@ fn a_leader_that_loses_the_api_server_stops_before_its_lease_expires() {
 
     let lost = term.lost.clone();
     let stopped = a.runtime.spawn(async move {
-        tokio::time::timeout(DEADLINE, lost.cancelled()).await.expect("it never stopped");
+        tokio::time::timeout(DEADLINE, lost.cancelled()).await.expect("the leader never stopped");
         Instant::now()
     });
     let started = Instant::now();

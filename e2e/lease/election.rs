@@ -86,8 +86,8 @@ async fn exactly_one_of_many_replicas_leads_and_renews() {
     let server = Arc::new(Server::default());
     let electors: Vec<_> = ["a", "b", "c", "d", "e"].map(|name| Elector::start(&server, name)).into();
     let all: Vec<_> = electors.iter().collect();
-    advance_until("somebody leads", &all, || electors.iter().any(Elector::leads)).await;
-    assert!(server.conflicts() > 0, "they did not come at one time");
+    advance_until("one leads", &all, || electors.iter().any(Elector::leads)).await;
+    assert!(server.conflicts() > 0, "the attempts did not conflict");
     let leader = electors.iter().find(|elector| elector.leads()).unwrap();
     let term = leader.term().unwrap();
     assert_eq!((term.lease.as_str(), term.transition), ("lease-1", 0));
@@ -155,7 +155,7 @@ async fn a_disconnected_leader_leads_again_in_a_new_term() {
     a.access.link(Link::Up);
     advance_until("a leads again", &[&a], || a.leads()).await;
     assert!(term.lost.is_cancelled());
-    assert_eq!(a.term().unwrap().transition, 0, "it never changed hands");
+    assert_eq!(a.term().unwrap().transition, 0, "the same holder");
 }
 
 #[tokio::test(start_paused = true)]
@@ -170,7 +170,7 @@ async fn wrong_clocks_do_not_change_the_leader() {
         let b = Elector::with_clock(&server, "b", of_b);
         let term = a.term().unwrap();
         pass(Duration::from_secs(90), &[&a, &b]).await;
-        assert!(!term.lost.is_cancelled(), "taken from a living leader");
+        assert!(!term.lost.is_cancelled(), "a live leader lost the Lease");
         a.access.link(Link::Cut);
         let taken = advance_until("b leads", &[&a, &b], || b.leads()).await;
         assert!(taken > Duration::from_secs(12) && taken < Duration::from_secs(17), "{taken:?}");
@@ -185,7 +185,7 @@ async fn a_released_lease_is_acquired_at_once() {
     a.stop.cancel();
     let taken = advance_until("b leads", &[&a, &b], || b.leads()).await;
     assert!(taken < Duration::from_millis(1_500), "{taken:?}");
-    println!("given back and taken over after {taken:?}");
+    println!("released and taken over after {taken:?}");
     assert!(term.lost.is_cancelled());
     a.election.ended().await;
     assert_eq!(server.spec("leaseTransitions"), json!(1));
@@ -237,7 +237,7 @@ async fn a_write_conflict_is_retried_after_reading_the_lease() {
     let known = || a.follows().as_deref() == Some("intruder");
     advance_until("a follows the intruder", &[&a, &b], known).await;
     // The intruder never renews, so its Lease expires like any other.
-    advance_until("somebody leads", &[&a, &b], || a.leads() || b.leads()).await;
+    advance_until("one leads", &[&a, &b], || a.leads() || b.leads()).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -29,7 +29,7 @@ async fn a_leader_that_was_frozen_finds_its_term_over() {
             };
             leads.send(term.transition).unwrap();
             std::thread::sleep(LEASE * 2);
-            assert!(election.life.age() > LEASE, "nobody could tell that it hung");
+            assert!(election.life.age() > LEASE, "the age does not show that the leader hung");
             // The leader's timer runs first, and ends the term before the leader sends a request.
             let woken = Instant::now();
             term.lost.cancelled().await;

@@ -39,13 +39,13 @@ fn changes_are_applied_during_a_call() {
         "live::changes::changes_are_applied_during_a_call",
         &[],
         &[
-            ("a gateway comes, with its addresses", gateway_comes),
+            ("a gateway is added, with its addresses", gateway_comes),
             ("a gateway changes, and no other", gateway_changes),
-            ("a gateway goes, and no other", gateway_goes),
-            ("a password changes: its phone registers anew, no other", password),
-            ("an extension goes, and its registration", extension_goes),
-            ("a queue comes with its agent, changes and goes", queue),
-            ("hold music comes and goes", music),
+            ("one gateway is removed, and no other", gateway_goes),
+            ("a password changes: only its phone must register again", password),
+            ("an extension is removed with its registration", extension_goes),
+            ("a queue with an agent is added, changed and removed", queue),
+            ("hold music is added and removed", music),
             ("a menu and a conference change, and nothing is done", nothing),
             ("a tenant gets one more domain", domain),
             ("codecs change without harm", codecs),
@@ -254,7 +254,7 @@ fn port(lab: &mut Lab) {
     lab.register(&[&lab.alice, &lab.bob]);
     let mut call = lab.call();
     lab.edit(&format!("sipPort: {from}"), &format!("sipPort: {to}"));
-    lab.eventually("that it waits", || lab.metric("centrex_switch_drift") >= Some(1.0));
+    lab.eventually("that the change waits", || lab.metric("centrex_switch_drift") >= Some(1.0));
     call.is_up(lab);
     assert!(lab.switch.api("sofia xmlstatus profile internal").contains(&bound(from)));
     call.end(lab);

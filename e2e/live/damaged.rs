@@ -14,7 +14,7 @@ fn a_damaged_cache_file_ends_no_call_and_no_registration() {
     run(
         "live::damaged::a_damaged_cache_file_ends_no_call_and_no_registration",
         &[],
-        &[("no file of a tenant can be read at a start, and nobody notices", damaged)],
+        &[("a start with damaged files of all tenants affects no call", damaged)],
     );
 }
 
@@ -22,7 +22,7 @@ fn a_damaged_cache_file_ends_no_call_and_no_registration() {
 /// because the program under test is not ready before Postgres answers.
 fn hold_postgres(data: &Path) -> JoinHandle<()> {
     let file = data.join("postgres/postmaster.pid");
-    assert!(!file.exists(), "it runs");
+    assert!(!file.exists(), "Postgres runs");
     spawn(move || {
         let pid = || {
             let text = std::fs::read_to_string(&file).ok()?;
@@ -61,7 +61,7 @@ fn damaged(lab: &mut Lab) {
         lab.centrex.log()
     );
     held.unwrap().join().unwrap();
-    lab.eventually("everything as it should be", || {
+    lab.eventually("the wanted state", || {
         lab.metric("centrex_esl_connected") == Some(1.0)
             && lab.metric("centrex_switch_comparisons_total") >= Some(1.0)
             && lab.metric("centrex_switch_drift") == Some(0.0)

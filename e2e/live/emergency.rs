@@ -211,10 +211,10 @@ fn comes_back(lab: &Lab) {
     let is_up = |lab: &Lab| gateway(lab).contains("<status>UP</status>");
     let registered = "registration: {username: fine, secretRef: {name: carrier}}";
     lab.edit("# fine-alone\n", &format!("# fine-alone\n  {registered}\n"));
-    lab.eventually("it is registered", || gateway(lab).contains("<state>REGED</state>") && is_up(lab));
+    lab.eventually("the gateway is registered", || gateway(lab).contains("<state>REGED</state>") && is_up(lab));
     lab.edit(registered, &registered.replace("fine,", "fine, expirySeconds: 300,"));
     let gone = until(DEADLINE, || (!is_up(lab)).then_some(()));
-    assert!(gone.is_some(), "it was never made anew\n{}", lab.logs());
+    assert!(gone.is_some(), "the gateway was never created again\n{}", lab.logs());
     let outcome = case.caller.play("call", lab.phones, &[("dial", "112")]);
     let carrier = carrier.end();
     assert!(outcome.completed, "{}\n{}\n{}", outcome.trace, carrier.trace, lab.logs());
@@ -257,7 +257,7 @@ impl Lab {
             Switch::start_at(binary, &dir.path().join("switch"), &centrex.url(), credentials, esl_port);
         let lab = Self { switch, centrex, phones, trunks, cases, dir };
         let gateways = lab.cases.iter().map(Case::gateways).sum::<usize>();
-        lab.eventually("every gateway is there", || {
+        lab.eventually("all gateways exist", || {
             lab.switch.api("sofia xmlstatus gateway").matches("<gateway>").count() == gateways
         });
         lab

@@ -13,11 +13,11 @@ fn a_pod_drains_its_calls_and_starts_again() {
         &[],
         &[
             ("a switch is ready when phones can register, and not before", ready),
-            ("a drain that somebody asked for outlives the sidecar", asked_for),
+            ("a requested drain survives a restart of the sidecar", asked_for),
             ("a pod that ends lets calls end, and its hook does not fail", ending),
-            ("a sidecar that starts anew takes calls again", anew),
-            ("an end does not undo what somebody asked for", both),
-            ("nobody waits for a FreeSWITCH that is gone", gone),
+            ("a restarted sidecar accepts calls again", anew),
+            ("the end of a pod does not undo a requested drain", both),
+            ("the end of a pod does not wait for a FreeSWITCH that has ended", gone),
         ],
     );
 }
@@ -41,7 +41,7 @@ fn accepts_calls(lab: &Lab) -> bool {
 fn ready(lab: &mut Lab) {
     lab.eventually("the switch is ready", || is_ready(lab));
     lab.switch.signal("-KILL");
-    lab.eventually("the probe knows that FreeSWITCH is gone", || {
+    lab.eventually("the probe reports that FreeSWITCH has ended", || {
         probe(lab).contains("503") && probe(lab).contains("the event socket of FreeSWITCH is not connected")
     });
     lab.restart_switch();
@@ -104,7 +104,7 @@ fn ending(lab: &mut Lab) {
 fn anew(lab: &mut Lab) {
     assert!(!accepts_calls(lab));
     lab.restart_sidecar();
-    lab.eventually("new calls are taken", || accepts_calls(lab));
+    lab.eventually("new calls are accepted", || accepts_calls(lab));
     lab.eventually("the switch is ready", || is_ready(lab));
     lab.restart_sidecar();
     assert!(accepts_calls(lab));

@@ -137,7 +137,7 @@ fn messages_are_parsed_alike_however_the_stream_is_split() {
         let asking = async {
             let mut read = Vec::new();
             loop {
-                match session.events.next().await.expect("it goes on") {
+                match session.events.next().await.expect("an open stream") {
                     Event::Heartbeat { sessions: LAST } => return read,
                     event => read.push(event),
                 }

@@ -111,7 +111,7 @@ impl Lab {
             esl_port,
             dir,
         };
-        lab.eventually("Centrex is connected and finds everything as it should be", || {
+        lab.eventually("Centrex is connected and finds no difference", || {
             lab.metric("centrex_esl_connected") == Some(1.0)
                 && lab.metric("centrex_switch_comparisons_total") >= Some(1.0)
                 && lab.metric("centrex_switch_drift") == Some(0.0)
@@ -268,7 +268,7 @@ impl Call {
             (legs.len() == 2 && switch.api("show calls count").contains(&calls)).then_some(legs)
         };
         let legs = until(DEADLINE, up);
-        let legs = legs.unwrap_or_else(|| panic!("the call does not come up\n{}", switch.log(60)));
+        let legs = legs.unwrap_or_else(|| panic!("the call is not set up\n{}", switch.log(60)));
         Self { talk, listens, legs }
     }
 

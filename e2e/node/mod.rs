@@ -31,10 +31,10 @@ type Step = (&'static str, fn(&mut Site));
 
 const STEPS: &[Step] = &[
     ("the chart is installed, and everything is ready", install::installed),
-    ("what is applied right after the install is accepted, Namespaces and all", install::samples),
+    ("manifests and Namespaces applied right after the install are accepted", install::samples),
     ("phones register and call on the node's network", install::phones),
     ("FreeSWITCH's log is in kubectl logs", install::logs),
-    ("an upgrade leaves a call its time, and takes no new ones", upgrade::drained),
+    ("an upgrade waits for a call, and accepts no new ones", upgrade::drained),
     ("a pod ends as soon as its last call has", upgrade::ended_early),
     ("a pod without calls ends at once", upgrade::idle),
     ("an operator that is killed is replaced", faults::operator),
@@ -44,9 +44,9 @@ const STEPS: &[Step] = &[
     ("a FreeSWITCH that is killed starts again", faults::freeswitch),
     ("a node comes back from a power cut", faults::reboot),
     ("a node comes back from a power cut while Postgres is away", faults::reboot_without_postgres),
-    ("in pods, the chart keeps to the strictest level of Pod Security", pods::restricted),
-    ("the chart's NetworkPolicies let through what is needed, and no more", policies::enforced),
-    ("an upgrade of two switches never leaves none that takes calls", pods::rolling),
+    ("in pods, the chart satisfies the strictest level of Pod Security", pods::restricted),
+    ("the chart's NetworkPolicies allow only the needed connections", policies::enforced),
+    ("during an upgrade of two switches one always accepts calls", pods::rolling),
     ("a sidecar that is restarted leaves its switch to calls", pods::sidecar_restarted),
 ];
 

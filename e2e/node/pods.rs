@@ -24,7 +24,7 @@ pub fn restricted(site: &mut Site) {
     site.rolled_out();
     site.wait_until("both switches", || site.pods("switch").len() == 2 && site.pods_ready("switch"));
     for address in addresses(site) {
-        assert!(accepts_calls(address), "{address} is ready, and takes no calls\n{}", site.state());
+        assert!(accepts_calls(address), "{address} is ready, and accepts no calls\n{}", site.state());
     }
     assert!(accepts_calls(service(site)), "not through the Service\n{}", site.state());
 }
@@ -100,7 +100,7 @@ pub fn sidecar_restarted(site: &mut Site) {
     nft(&["delete", "table", "inet", "test"]);
     site.wait_until("that the pod is ready", || site.pods_ready("switch"));
     assert_eq!(restarts("freeswitch", "containerStatuses"), Some(0), "FreeSWITCH was restarted too");
-    site.wait_until("that the switch takes calls", || accepts_calls(address));
+    site.wait_until("that the switch accepts calls", || accepts_calls(address));
 }
 
 /// Addresses of the switches' pods.

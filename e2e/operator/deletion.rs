@@ -16,7 +16,7 @@ async fn retained_data_are_adopted_and_deleted_data_are_removed() {
     let schema = site.schema("keep", "keep").await.unwrap();
     let id = site.get("keep", "tenant/keep").unwrap()["status"]["tenantId"].as_str().unwrap().to_owned();
     site.cluster.kubectl_ok(&["delete", "tenant", "-n", "keep", "keep", "--timeout=300s"]);
-    assert_eq!(site.schema("keep", "keep").await, None, "it is served no more");
+    assert_eq!(site.schema("keep", "keep").await, None, "the tenant is no longer served");
     assert_eq!(site.count(&format!("SELECT count(*) FROM {schema}.extensions")).await, 1);
     let events = site.events("keep", "Retained");
     assert!(events.len() == 1 && events[0].contains(&id) && events[0].contains(&schema), "{events:?}");

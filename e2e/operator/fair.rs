@@ -46,7 +46,7 @@ async fn status_writes_of_one_tenant_delay_no_other_tenant() {
         std::thread::sleep(Duration::from_secs(1));
         (written(&operator) == before).then_some(())
     };
-    until(DEADLINE, quiet).expect("all are told");
+    until(DEADLINE, quiet).expect("all statuses are written");
 
     // All passwords were generated, without a log line for each.
     let log = operator.log();
@@ -65,7 +65,7 @@ async fn status_writes_of_one_tenant_delay_no_other_tenant() {
     let (first, waited) = (written(&operator) - before, start.elapsed());
     until(DEADLINE, || (written(&operator) - before >= MANY as f64).then_some(())).expect("all the others");
     println!("ready after {waited:?} and {first} statuses; all {MANY} after {:?}", start.elapsed());
-    assert!(first < MANY as f64 / 4.0, "it waited for {first} statuses of another tenant");
+    assert!(first < MANY as f64 / 4.0, "{first} statuses of another tenant were written first");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -102,5 +102,5 @@ async fn a_changed_secret_is_reported_at_once() {
     println!("Ready=True with the old password: {windows:?}");
     // A status can say nothing before the watch reports the change, but must change before a switch has the
     // new password.
-    assert!(told >= 8, "told {told} times of 10 before it was in force: {windows:?}");
+    assert!(told >= 8, "{told} of 10 statuses preceded the new password: {windows:?}");
 }

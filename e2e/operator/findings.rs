@@ -206,7 +206,7 @@ async fn reports_of_switches_appear_in_the_statuses_of_their_resources() {
     site.cluster.apply(&site.extension("globex", 7777));
     site.wait_for("globex", "extension/e7777", "Live=False Applying");
     site.wait_for("globex", "extension/e7777", "Ready=True Ready");
-    assert!(killed.elapsed() > Duration::from_secs(27), "it still counted: {:?}", killed.elapsed());
+    assert!(killed.elapsed() > Duration::from_secs(27), "the lost switch counted for {:?}", killed.elapsed());
     site.wait_for("default", "switch/b", "Ready=Unknown Silent");
     site.wait_for("default", "switch/b", "Connected=Unknown Silent");
     site.wait_for("default", "switch/b", "Vulnerable=True KnownHoles");
@@ -249,7 +249,7 @@ fn emergency_trunk_goes_down(site: &Site, a: &Fake, b: &Fake) {
         down(b, TRUNK, state, false);
         std::thread::sleep(Duration::from_millis(700)); // long enough for a report of each state
     }
-    assert_eq!(version(site, "acme", "tenant/acme"), before, "it is as down as before");
+    assert_eq!(version(site, "acme", "tenant/acme"), before, "an unchanged state writes nothing");
     down(a, TRUNK, "FAIL_WAIT", false);
     let both = || told().contains("on a emergency calls leave by acme/backup, on b").then_some(());
     assert!(until(DEADLINE, both).is_some(), "{}", told());

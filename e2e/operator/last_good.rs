@@ -23,7 +23,7 @@ impl Site {
             told = self.conditions("globex", object);
             told.starts_with(&conditions.iter().map(|c| (*c).to_owned()).collect::<Vec<_>>()).then_some(())
         });
-        assert!(found.is_some(), "{object} never said {conditions:?}: {told:?}");
+        assert!(found.is_some(), "{object} never had {conditions:?}: {told:?}");
     }
 
     fn message(&self, object: &str, condition: &str) -> String {
@@ -65,7 +65,7 @@ async fn resources_invalid_by_mistake_keep_their_previous_rows() {
         "Ready=False RefNotFound",
     ];
     site.wait_for_all(NUMBER, &kept);
-    assert_eq!(switch.answer(CALL), call, "the call goes where it went");
+    assert_eq!(switch.answer(CALL), call, "the call reaches its previous destination");
     let said = format!(
         "Generation {generation} is in force, but for what was deleted or taken away since; generation {} is refused: spec.destination: ",
         generation + 1
@@ -140,7 +140,7 @@ async fn an_unusable_password_keeps_the_previous_one() {
                   stringData: {password: short}\n";
     site.cluster.apply(secret);
     site.wait_for_all(HANK, &["Accepted=False InvalidSecret", "Programmed=True Programmed"]);
-    assert!(!switch.answer(REGISTER).contains("a1-hash"), "it does not come back by a mistake");
+    assert!(!switch.answer(REGISTER).contains("a1-hash"), "a mistake does not restore a withdrawn password");
     site.cluster.apply(&secret.replace("short", "hank-dummy-password"));
     wait_for_answer(&switch, REGISTER, "a1-hash", true);
     site.wait_for("globex", HANK, "Ready=True Ready");

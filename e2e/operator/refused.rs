@@ -68,7 +68,7 @@ async fn a_rotated_password_is_read_from_the_file() {
     site.database.cut_connections().await;
     site.cluster.apply(&site.extension("one", 100));
     site.wait_for("one", "extension/e100", "Programmed=Unknown StoreFailed");
-    assert!(switch.get("/metrics").1.contains("centrex_replica_tenants 1"), "what is held is served");
+    assert!(switch.get("/metrics").1.contains("centrex_replica_tenants 1"), "loaded tenants are served");
     std::fs::write(&file, site.url(":second")).unwrap();
     site.wait_for("one", "extension/e100", "Ready=True Ready");
     for replica in &mut replicas {
@@ -90,7 +90,7 @@ async fn concurrent_replicas_migrate_an_empty_database_once() {
     // Leases of their own: each replica believes that it leads.
     let names = ["a", "b", "c"];
     let mut replicas = names.map(|name| site.operator(&["--identity", name, "--lease-name", name]));
-    until(DEADLINE, || replicas.iter().any(leads).then_some(())).expect("somebody who writes");
+    until(DEADLINE, || replicas.iter().any(leads).then_some(())).expect("a replica that writes");
     site.tenant("one", "");
     site.wait_for("one", "tenant/one", "Programmed=True Programmed");
     for replica in &mut replicas {

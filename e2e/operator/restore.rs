@@ -153,7 +153,7 @@ async fn a_restore_under_a_running_operator_sets_no_switch_back() {
     let said = || std::fs::read_to_string(&reasons).unwrap();
     let hears = |reason: &str| {
         let told = until(DEADLINE, || said().lines().any(|line| line == reason).then_some(()));
-        told.unwrap_or_else(|| panic!("no status told {reason}: {}\n{}", said(), operator.log()));
+        told.unwrap_or_else(|| panic!("no status had the reason {reason}: {}\n{}", said(), operator.log()));
     };
     hears("Programmed");
     past.while_asked(&switch, || {

@@ -21,7 +21,7 @@ fn teach(site: &Site, plural: &str) {
 fn paint(site: &Site, namespace: &str, object: &str) {
     let deadline = Instant::now() + DEADLINE;
     while site.get(namespace, object).unwrap()["spec"]["colour"] != "red" {
-        assert!(Instant::now() < deadline, "the API server goes on pruning the field");
+        assert!(Instant::now() < deadline, "the API server still prunes the field");
         let red = r#"{"spec": {"colour": "red"}}"#;
         site.cluster.kubectl(&["patch", object, "-n", namespace, "--type=merge", "-p", red]);
     }
@@ -59,7 +59,7 @@ async fn an_object_unreadable_at_the_start_is_not_treated_as_deleted() {
         assert_eq!(stored(schema).await, 2, "{schema}");
     }
     let orphan = "Ready=False RefNotFound".to_owned();
-    assert!(!site.conditions("north", "extension/e100").contains(&orphan), "its tenant is there");
+    assert!(!site.conditions("north", "extension/e100").contains(&orphan), "the tenant exists");
 
     // Once they can be read, nothing has changed; one that is deleted is removed by its policy.
     let plain = r#"{"spec": {"colour": null}}"#;

@@ -147,8 +147,8 @@ async fn changes_missed_while_disconnected_are_read_afterwards() {
     changed.extensions.insert("new".to_owned(), plans::extension("199"));
     store.write_tenant(&changed).await.unwrap();
     store.remove_tenant(gone.tenant.id, &gone.tenant.owner_uid, None).await.unwrap();
-    assert_eq!(following.replica.revisions()[&changed.tenant.id], 1, "it was told after all");
-    assert!(following.replica.by_domain("gone.example.com").is_some(), "what is held is served");
+    assert_eq!(following.replica.revisions()[&changed.tenant.id], 1, "the follower was notified");
+    assert!(following.replica.by_domain("gone.example.com").is_some(), "loaded tenants are served");
 
     sqlx::raw_sql(AssertSqlSafe(limit(true))).execute(&mut database.server_admin().await).await.unwrap();
     following.caught_up().await;

@@ -110,7 +110,7 @@ async fn a_second_writer_learns_who_writes_and_takes_over_afterwards() {
         tokio::time::sleep(Duration::from_millis(200)).await;
         first.resign().await;
     });
-    println!("given back and taken over after {:?}", started.elapsed() - Duration::from_millis(200));
+    println!("released and taken over after {:?}", started.elapsed() - Duration::from_millis(200));
     assert_eq!(second.term(), Some(2));
     assert!(first.lost().is_cancelled());
     let error = first.write_tenant(&plans::tenant_with("late", 1)).await.unwrap_err();
@@ -158,7 +158,7 @@ async fn a_writer_that_missed_a_new_term_writes_nothing() {
     assert!(!old.lost().is_cancelled());
     let before = test.stored().await;
 
-    assert!(!old.write_tenant(&acme).await.unwrap().changed, "what is stored already is no writing");
+    assert!(!old.write_tenant(&acme).await.unwrap().changed, "an equal plan is not written");
     acme.tenant.display_name = "Changed".to_owned();
     let owner = gone.tenant.owner_uid.as_str();
     for error in [
@@ -247,7 +247,7 @@ async fn a_new_term_waits_for_transactions_of_the_previous_term() {
         tokio::time::sleep(Duration::from_millis(500)).await;
         write.commit().await.unwrap();
     });
-    assert!(started.elapsed() >= Duration::from_millis(450), "it did not wait");
+    assert!(started.elapsed() >= Duration::from_millis(450), "the new term did not wait");
     assert_eq!(new.term(), Some(2));
 }
 

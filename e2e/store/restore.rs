@@ -51,7 +51,7 @@ async fn a_restore_recreates_the_roles_of_removed_tenants() {
     assert_eq!(store.reader().load_tenant(gone.tenant.id).await.unwrap().unwrap().1, gone);
     assert_eq!(count(&database, &format!("{schema}.cdrs")).await, 1);
     let before = format!("pg_database WHERE datname = '{}_before'", database.name());
-    assert_eq!(count(&database, &before).await, 1, "what it was stays");
+    assert_eq!(count(&database, &before).await, 1, "earlier records stay");
     // Each schema belongs to its role again: it can be written and dropped.
     let mut changed = acme.clone();
     changed.extensions.insert("new".to_owned(), plans::extension("199"));

@@ -44,7 +44,7 @@ impl Listening {
     async fn until(&mut self, what: &str, is: impl Fn(&Ack) -> bool) -> Ack {
         let waited = tokio::time::timeout(Duration::from_secs(60), async {
             loop {
-                let ack = self.news.recv().await.expect("it goes on");
+                let ack = self.news.recv().await.expect("an open stream");
                 self.table.record(ack.clone());
                 self.heard.push(ack.clone());
                 if is(&ack) {
@@ -111,18 +111,18 @@ async fn switches_report_their_applied_revisions_until_they_end() {
     listening.have(gone.tenant.id, 1, 2).await;
     store.remove_tenant(gone.tenant.id, &gone.tenant.owner_uid, None).await.unwrap();
     while listening.table.lagging(gone.tenant.id, 1, i64::MAX).have > 0 {
-        listening.until("its end", |ack| matches!(ack, Ack::Revisions { .. })).await;
+        listening.until("the removal of a tenant", |ack| matches!(ack, Ack::Revisions { .. })).await;
     }
 
     // A killed switch is late, then silent, then gone. The other one reports meanwhile.
     b.end("-KILL");
     let killed = Instant::now();
     assert_eq!(listening.until("its being late", of("b")).await, Ack::Late("b".to_owned()));
-    assert_eq!(listening.table.lagging(id, 2, i64::MAX).reporting, 2, "it counts still");
+    assert_eq!(listening.table.lagging(id, 2, i64::MAX).reporting, 2, "a late switch still counts");
     assert_eq!(listening.until("silence", of("b")).await, Ack::Silent("b".to_owned()));
     assert!(killed.elapsed() > Duration::from_secs(2), "{:?}", killed.elapsed());
     assert_eq!(listening.table.lagging(id, 2, i64::MAX).reporting, 1);
-    assert_eq!(listening.until("its end", of("b")).await, Ack::Gone("b".to_owned()));
+    assert_eq!(listening.until("the end of b", of("b")).await, Ack::Gone("b".to_owned()));
 
     // The killed switch starts again: the only news is the new process.
     listening.heard.clear();
@@ -130,7 +130,7 @@ async fn switches_report_their_applied_revisions_until_they_end() {
     let a = site.start_ready("a");
     let Ack::Appeared(_, state) = listening.until("its return", of("a")).await else { panic!() };
     assert_eq!(listening.heard.len(), 1, "{:?}", listening.heard);
-    assert_eq!((state.platform, state.tenants), (1, HashMap::from([(id, 2)])), "it never held less");
+    assert_eq!((state.platform, state.tenants), (1, HashMap::from([(id, 2)])), "the switch lost a revision");
 
     // Both switches end: none is left.
     a.end("-TERM");
@@ -160,10 +160,10 @@ async fn reports_missed_while_disconnected_are_read_afterwards() {
     store.write_tenant(&plan).await.unwrap();
     let killed = database.cut_connections().await;
     assert!(killed > 2, "{killed}");
-    let ack = listening.until("everything anew", |ack| matches!(ack, Ack::Reset { .. })).await;
+    let ack = listening.until("a reset", |ack| matches!(ack, Ack::Reset { .. })).await;
     let Ack::Reset { reporting, silent } = ack else { panic!() };
     assert_eq!((reporting.len(), silent.len()), (1, 0));
-    assert!(reporting[0].1.tenants.contains_key(&id), "nothing is held, it says: {reporting:?}");
+    assert!(reporting[0].1.tenants.contains_key(&id), "the report lacks the tenant: {reporting:?}");
     listening.have(id, 2, 1).await;
     assert_eq!(instance_soon(&database, "").await, before);
 }
@@ -181,7 +181,7 @@ async fn of_two_switches_with_one_name_the_younger_reports() {
     older.wait_until("a word about it", |older| {
         older.log().contains("another sidecar reports under this name")
     });
-    assert_eq!(older.get("/readyz").0, 200, "it answers all the same");
+    assert_eq!(older.get("/readyz").0, 200, "the older switch still answers");
     assert_eq!(instance_soon(&database, "").await, second);
 
     // The younger ends: the older one reports again.
@@ -203,7 +203,7 @@ async fn instance_soon(database: &Database, before: &str) -> String {
         if let Some(found) = found.filter(|found| found != before) {
             return found;
         }
-        assert!(started.elapsed() < Duration::from_secs(30), "nobody reports but {before:?}");
+        assert!(started.elapsed() < Duration::from_secs(30), "only {before:?} reports");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
@@ -269,7 +269,7 @@ async fn an_unchanged_report_of_a_switch_is_not_sent_again() {
             .unwrap()
     };
     let (before, version) = seen().await;
-    assert_eq!(version, None, "it is not known any more");
+    assert_eq!(version, None, "an unknown version is NULL");
     listening.heard.clear();
     for calls in 1..4 {
         let mut renewed = gateways(500, "TRYING");

@@ -117,7 +117,7 @@ async fn without_postgres_a_switch_continues_and_starts_from_its_last_good_state
     postgres.stop().await.unwrap();
     switch.wait_until("a word about it", |switch| switch.log().contains("not following Postgres"));
     assert_eq!(answers(&switch), before);
-    assert_eq!(switch.get("/readyz").0, 200, "it serves what it holds");
+    assert_eq!(switch.get("/readyz").0, 200, "the last good state is served");
     let began = Instant::now();
     let (status, log) = switch.end("-TERM");
     assert_eq!(status.code(), Some(0), "{log}");

@@ -66,7 +66,7 @@ async fn a_wrong_key_file_is_named() {
     waits_for(&mut switch, &["--encryption-key-file", "sealed with key version 1"]);
     assert!(switch.log().contains("a file of the cache was skipped"));
     assert_eq!(switch.ask("acme-register-1001").0, 503);
-    assert!(names(&mut database.admin().await).await.is_empty(), "it has nothing to report");
+    assert!(names(&mut database.admin().await).await.is_empty(), "a switch without data reports nothing");
 }
 
 /// The documented statements, for a login of another name.
@@ -125,7 +125,7 @@ async fn a_login_that_may_only_read_is_enough() {
         assert_eq!(code, "42501", "{sql}");
     }
     switch.end("-TERM");
-    assert!(names(&mut admin).await.is_empty(), "it may take its report back");
+    assert!(names(&mut admin).await.is_empty(), "a switch may delete its own report");
     sqlx::Connection::close(theirs).await.unwrap();
     let drop = format!("DROP OWNED BY {login}; DROP ROLE {login}");
     sqlx::raw_sql(AssertSqlSafe(drop)).execute(&mut admin).await.unwrap();

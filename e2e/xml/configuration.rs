@@ -235,7 +235,7 @@ fn a_room_has_the_profile_of_its_name() {
     let controls = format!("Conf-Name={name}&Conf-Profile={name}&Action=request-controls&Controls=default");
     let answer = configuration("conference.conf", &controls);
     assert_eq!(names_of(&answer, "group"), ["default"]);
-    assert!(answer.all("profile").is_empty(), "no PIN is told to who asks for keys");
+    assert!(answer.all("profile").is_empty(), "a lookup of keys returns no PIN");
     for name in ["default", "room1", &names::room(TENANT_B, "nope"), &names::room(sample::SUSPENDED, "room1")]
     {
         assert!(configuration("conference.conf", &format!("profile_name={name}")).is_not_found(), "{name}");

@@ -74,7 +74,7 @@ fn rule_1_nothing_in_an_answer_is_for_the_preprocessor() {
     let Answer::Document(bytes) = &answer else { panic!("{answer:?}") };
     let text = std::str::from_utf8(bytes).unwrap().to_lowercase();
     assert!(!text.contains("x-pre-process") && !text.contains('$'), "{text}");
-    assert_eq!(document(&answer).value("timezone"), Some(hostile), "the parser reads the value as it is");
+    assert_eq!(document(&answer).value("timezone"), Some(hostile), "the parser reads the unchanged value");
 }
 
 #[test]

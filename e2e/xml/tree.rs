@@ -23,7 +23,7 @@ impl Node {
             .enumerate()
             .map(|(index, part)| match index {
                 0 => part,
-                _ => part.split_once("-->").unwrap_or_else(|| panic!("a comment goes on: {part}")).1,
+                _ => part.split_once("-->").unwrap_or_else(|| panic!("an unterminated comment: {part}")).1,
             })
             .collect();
         let bare = bare.trim_start().trim_start_matches("<?xml version=\"1.0\"?>");

@@ -24,7 +24,7 @@ fn a_number_with_a_missing_destination_keeps_its_previous_one() {
     assert_eq!(system.main().as_deref(), Some("Schedule hours"));
     assert_eq!(system.problems_of(MAIN), ["spec.destination: RefNotFound"]);
     assert_eq!(system.stays(MAIN), Some(&KeptPart::Whole(Some(7))));
-    assert_eq!(system.problems.len(), 1, "the RoutingTest asks what is in force: {:?}", system.problems);
+    assert_eq!(system.problems.len(), 1, "the RoutingTest checks the rows in force: {:?}", system.problems);
 
     // Another mistake keeps the same row. A correction ends that.
     system.set(MAIN, "/spec/trunkRef/name", nobody()).apply();
@@ -33,7 +33,7 @@ fn a_number_with_a_missing_destination_keeps_its_previous_one() {
     system.set(MAIN, "/spec/destination", json!({"kind": "Queue", "name": "support"})).apply();
     assert_eq!((system.main().as_deref(), system.stays(MAIN)), (Some("Queue support"), None));
     system.set(MAIN, DESTINATION, nobody()).apply();
-    assert_eq!(system.main().as_deref(), Some("Queue support"), "what was right last");
+    assert_eq!(system.main().as_deref(), Some("Queue support"), "the last valid destination");
 }
 
 #[test]
@@ -195,7 +195,7 @@ fn fields_that_name_a_missing_resource_keep_their_values() {
     let to = |kind, name: &str| Some(Target { kind, name: name.to_owned() });
     let alice = &plan.extensions["alice"];
     assert_eq!(alice.forwarding.no_answer, to(DestinationKind::Voicemail, "alice"));
-    assert_eq!(alice.display_name, "Alice", "what is right of it is as its spec says");
+    assert_eq!(alice.display_name, "Alice", "the valid fields follow the spec");
     assert_eq!(plan.ivr_menus["welcome"].options.len(), 2);
     assert_eq!(plan.queues["support"].overflow, to(DestinationKind::RingGroup, "sales"));
     let fields = |field: &str| KeptPart::Fields(vec![field.to_owned()]);
@@ -216,10 +216,10 @@ fn restored_rows_close_no_loop() {
     system.set("Queue acme/support", "/spec/overflow/name", nobody()).apply();
     assert!(system.plan().queues["support"].overflow.is_some());
     system.set(group, "/spec/noAnswer", json!({"kind": "Queue", "name": "support"})).apply();
-    assert!(system.plan().ring_groups["sales"].no_answer.is_some(), "it is right");
+    assert!(system.plan().ring_groups["sales"].no_answer.is_some(), "the link is valid");
     assert_eq!(system.plan().queues["support"].overflow, None);
 
-    // A required destination is deleted: the number's row is removed.
+    // The schedule leads back to the number: the number's row is removed, because its destination is required.
     let mut system = System::new();
     system.set(MAIN, DESTINATION, nobody()).apply();
     let round = json!({"kind": "ExternalNumber", "number": "+493023125000"});

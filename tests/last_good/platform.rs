@@ -41,7 +41,7 @@ fn a_trunk_refused_by_mistake_keeps_carrying_calls() {
     assert!(system.main().is_some() && system.plan().outbound_routes.len() == 1);
     let networks: Vec<String> =
         carrier(&system).unwrap().source_addresses.iter().map(|net| net.to_string()).collect();
-    assert_eq!(networks, ["198.51.100.10/32", "203.0.113.0/24"], "what it does not trust any more is out");
+    assert_eq!(networks, ["198.51.100.10/32", "203.0.113.0/24"], "addresses that the trunk no longer trusts are removed");
 
     // The profile is deleted, and so is the trunk's row.
     system.remove("SipProfile external").apply();
@@ -57,7 +57,7 @@ fn a_refused_profile_stays_until_another_binds_its_port() {
         |system: &System| system.in_force.platform.plan.sip_profiles.get("internal").map(|row| row.sip_port);
     assert_eq!(port(&system), Some(5060));
     system.set("SipProfile external", "/spec/tlsPort", json!(5060)).apply();
-    assert_eq!(port(&system), None, "it is another's now");
+    assert_eq!(port(&system), None, "another profile binds the port");
     assert!(system.main().is_some());
 }
 

@@ -137,7 +137,7 @@ fn a_refused_tenant_loses_what_another_tenant_holds() {
         &system.in_force.tenants.values().find(|tenant| tenant.plan.tenant.name == "acme").unwrap().plan;
     assert_eq!(plan.tenant.domains, ["acme.example.org"]);
     assert_eq!(plan.extensions.len(), 2);
-    // The number is released.
+    // The other tenant is deleted, so its domain is free.
     system.remove("Tenant acme/other").apply();
     assert_eq!(system.plan().tenant.domains, ["acme.example.org"]);
     system.set(TENANT, "/spec/domains", json!(["acme.example.com"])).apply();

@@ -118,7 +118,7 @@ fn references_exist(plan: &TenantPlan, platform: &PlatformPlan) {
                     || matches!(external(&view, platform, &to.name, Tracer::OFF), Decision::Out(_))
             }
         };
-        assert!(there, "{from:?} leads to {to:?}, which is not there");
+        assert!(there, "{from:?} leads to {to:?}, which does not exist");
     }
     for (name, group) in &plan.ring_groups {
         assert!(!group.members.is_empty(), "{name}");
@@ -237,7 +237,7 @@ fn in_the_plan_or_explained(objects: &[Object], compiled: &CompiledPlans, kept: 
         let outside = [Kind::TenantProfile, Kind::MediaFile, Kind::Device, Kind::Secret, Kind::Namespace]
             .contains(&key.kind);
         let inside = planned.contains(&key);
-        assert!(outside || inside || !effects.is_empty(), "nobody says why {key} is not in the plan");
+        assert!(outside || inside || !effects.is_empty(), "no problem explains why {key} is not in the plan");
         let stays = kept.iter().any(|kept| kept.resource == key && matches!(kept.part, KeptPart::Whole(_)));
         assert!(
             !(inside && !stays && effects.contains(&Effect::Refused)),
@@ -248,7 +248,7 @@ fn in_the_plan_or_explained(objects: &[Object], compiled: &CompiledPlans, kept: 
         assert!(inside || outside || waits, "{key} lost more than a part: {effects:?}");
     }
     let known: BTreeSet<ObjectKey> = objects.iter().map(Object::key).collect();
-    assert!(planned.is_subset(&known), "planned, but nobody wrote it");
+    assert!(planned.is_subset(&known), "a row without a resource");
     for problem in &compiled.problems {
         assert!(known.contains(&problem.resource), "{problem}");
         assert!(!problem.field.is_empty() && !problem.message.is_empty(), "{problem:?}");

@@ -80,7 +80,7 @@ fn digits_are_edited_and_the_most_specific_caller_id_is_shown() {
         ("alice", "030123456", "030123456", "Acme", "03012345601"),
         ("alice", "0044207946", "0044207946", "Acme", "03012345601"),
         ("alice", "0049301234", "0301234", "Acme", "03012345601"),
-        // Bob has no caller id: the tenant's is used. The number is not edited: sent as dialled.
+        // A caller without a caller id shows the tenant's. A number that no rule edits is sent as dialled.
         ("carol", "0900123", "0900123", "Acme", "03012345600"),
         ("bob", "118000", "118000", "Acme", "03012345600"),
         // The route's caller id takes precedence over the caller's own.

@@ -39,7 +39,7 @@ async fn suspend(site: &Site) {
     site.cluster.patch("acme", "tenant/acme", patch);
     let start = std::time::Instant::now();
     while site.count(SUSPENDED).await == 0 {
-        assert!(start.elapsed() < DEADLINE, "it is not stored");
+        assert!(start.elapsed() < DEADLINE, "the suspension is not stored");
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
 }

@@ -47,13 +47,13 @@ async fn a_sync_interrupted_by_a_crash_is_completed() {
     let member = &mut fleet.switches[0];
     member.kill_sidecar();
     assert!(queues(member) < 1 + MANY, "nothing was broken off");
-    assert!(member.is_registered(&before), "this comes after all that comes");
+    assert!(member.is_registered(&before), "this change is applied last");
     call.is_up(member);
 
     member.start_sidecar(&fleet.site);
     as_it_should_be(&fleet, &mut call);
     let member = &fleet.switches[0];
-    fleet.eventually("that Carol has to register anew", || !member.is_registered(&before));
+    fleet.eventually("that Carol's registration is dropped", || !member.is_registered(&before));
     assert!(member.is_registered(&member.hank));
     member.register(&after, phones);
 
