@@ -34,7 +34,7 @@ const REPLAY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Waits before Postgres is tried again.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(5));
 
-/// Why a record was not taken in; the sender must send it again.
+/// Why a record was not accepted; the sender must send it again.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// The queue is full.
@@ -300,7 +300,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn postgres_is_asked_at_once_and_then_after_pauses_that_grow() {
+    async fn postgres_is_tried_at_once_and_then_after_growing_pauses() {
         let mut retry = RetryState::now();
         assert_eq!(retry.next_try, Instant::now());
         retry.record_failure(None);

@@ -25,7 +25,7 @@ const MAX_NAME: usize = 200;
 /// Namespace of events about cluster-wide objects.
 const CLUSTER_NAMESPACE: &str = "default";
 
-/// Most requests under way at one time.
+/// Concurrent requests, at most.
 const MAX_CONCURRENT: usize = 8;
 /// Most events that wait for a request; more are dropped.
 const MAX_WAITING: usize = 1000;

@@ -52,7 +52,7 @@ impl CacheWriter {
         let _ = self.changed.send(entry); // fails only when the runtime shuts down
     }
 
-    /// Writes what is queued, and ends.
+    /// Writes all queued entries, and ends.
     pub async fn finish(self) {
         drop(self.changed);
         let _ = self.task.await;

@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_dial_string_would_split_or_expand_makes_none() {
+    fn text_that_a_dial_string_would_split_or_expand_is_refused() {
         for hostile in
             ["1001,sofia/x", "${system(id)}", "1001|1002", "10 01", "[x]", "{x}", "-x", "", "a\nb", "a'b"]
         {

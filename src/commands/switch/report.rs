@@ -156,7 +156,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_freeswitch_applied_is_reported_in_place_of_what_the_replica_has() {
+    async fn the_revision_in_freeswitch_is_reported_instead_of_the_replicas() {
         let replica = Arc::new(Replica::default());
         replica.put_platform(7, Default::default());
         let (progress, caught_up) = watch::channel(Progress { caught_up: true, ..Progress::default() });

@@ -39,7 +39,7 @@ pub(super) fn router(
     })
 }
 
-/// Extractor that refuses what is not a form, before its body is read.
+/// Extractor that refuses any content type but a form's, before the body is read.
 struct FormType;
 
 impl<S: Sync> FromRequestParts<S> for FormType {

@@ -263,7 +263,7 @@ impl Live {
                 }
             }
             Some(order) = self.orders.recv() => self.run_order(order, client, session).await?,
-            // Whoever drained the switch waits for its legs to end.
+            // The number of legs is polled during a drain, because the drain ends with the last leg.
             () = tokio::time::sleep(DRAIN_POLL_INTERVAL), if session.draining == Some(true) => {
                 self.record_legs(read::read_count(client, Api::CountChannels).await?);
             }

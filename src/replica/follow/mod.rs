@@ -34,7 +34,7 @@ use step::Step;
 
 /// Interval of comparisons, in case a notification was missed.
 const COMPARE_INTERVAL: Duration = Duration::from_secs(30);
-/// Most tenants loaded at one time.
+/// Tenants loaded concurrently, at most.
 const MAX_LOADS: usize = 4;
 /// Timeout of one answer of Postgres; the connection counts as lost then.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -221,7 +221,7 @@ impl Follower {
             let first = notification.ok_or_else(lost_connection)?;
             let mut changed = Changed::default();
             changed.add(first.payload());
-            // Notifications that are there already are loaded together.
+            // Further notifications that have arrived already are handled together.
             while let Ok(more) = tokio::time::timeout(Duration::ZERO, listener.try_recv()).await {
                 changed
                     .add(more.context("waiting for notifications")?.ok_or_else(lost_connection)?.payload());
@@ -307,7 +307,7 @@ impl Follower {
         self.record_change(CacheEntry::Tenant(id));
     }
 
-    /// Loads changes into the replica. What cannot be read stays as it is.
+    /// Loads changes into the replica. Unreadable tenants keep their previous state.
     ///
     /// # Errors
     /// When the connection is lost.

@@ -104,7 +104,8 @@ impl Stream {
                         let breaks_off = matches!(error, watcher::Error::WatchFailed(_));
                         let failure = Failure::from(error);
                         if breaks_off && failure.is_outage() {
-                            // The watch worked, else `wire` had said so. The next one says what is wrong.
+                            // The watch worked, otherwise `wire` had reported an error. The next watch
+                            // reports the cause.
                             debug!(
                                 kind = self.kind.name.as_str(),
                                 namespace = self.namespace,
