@@ -95,7 +95,7 @@ impl Delivery {
     /// Delivers records to Postgres.
     ///
     /// # Errors
-    /// Postgres is away or refuses the records; `None` if Postgres is not known yet. Some records may have
+    /// Postgres is unreachable or refuses the records; `None` if its URL is not known yet. Some records may have
     /// been stored; storing them again changes nothing.
     pub async fn deliver(
         &self,

@@ -1,4 +1,4 @@
-//! Takes records in. An acknowledged record is in Postgres, or in the spool while Postgres is away. New
+//! Accepts records. An acknowledged record is in Postgres, or in the spool while Postgres is unreachable. New
 //! records queue behind spooled ones, so that all arrive in order.
 
 use std::path::Path;

@@ -143,7 +143,7 @@ pub struct Connection {
     _slot: Option<Arc<ConnectionSlot>>,
 }
 
-/// Applies the limit to each connection, and tells its handlers its peer.
+/// Applies the limit to each connection, and gives the address of its peer to the handlers.
 #[derive(Clone, Debug)]
 struct Acceptor {
     limit: Option<ConnectionLimit>,
@@ -217,7 +217,7 @@ mod tests {
         stream
     }
 
-    /// Everything that still comes, until the connection ends.
+    /// All remaining bytes until the connection ends.
     async fn rest(mut stream: TcpStream) -> String {
         let mut rest = String::new();
         let _ = stream.read_to_string(&mut rest).await;

@@ -42,7 +42,7 @@ impl Events {
         Self(queue)
     }
 
-    /// Queues an event. It is dropped when too many wait: conditions say the same.
+    /// Queues an event. The event is dropped when too many wait: conditions contain the same information.
     pub fn put(&self, regarding: ObjectReference, note: Note) {
         if let Err(dropped) = self.0.try_send((regarding, note)) {
             let (ObjectReference { kind, namespace, name, .. }, note) = dropped.into_inner();

@@ -44,7 +44,7 @@ impl LegVariable {
 /// Variables of a leg or of a bridge.
 pub type LegVariables = Vec<(LegVariable, Word)>;
 
-/// Where a leg goes.
+/// Destination of a leg.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Endpoint {
     /// A user of the directory, by its `dial-string`.
@@ -77,7 +77,7 @@ pub enum Endpoint {
 pub struct Leg {
     /// Variables of this leg alone.
     pub variables: LegVariables,
-    /// Where it goes.
+    /// Destination of the leg.
     pub endpoint: Endpoint,
 }
 
@@ -86,7 +86,7 @@ pub struct Leg {
 pub enum Order {
     /// All at once.
     Together,
-    /// One after the other.
+    /// One leg after the other.
     OneByOne,
 }
 

@@ -23,7 +23,7 @@ pub(super) fn of_target(call: &Call, target: &Target, by_number: bool) -> Action
     let wanted = match target.kind {
         DestinationKind::Voicemail => return Some(Vec::new()),
         DestinationKind::Extension => row(&target.name).is_some_and(records_inbound),
-        // Which member answers is unknown yet: one with recording is enough.
+        // The member that will answer is unknown: one member with recording is enough.
         DestinationKind::RingGroup => plan
             .ring_groups
             .get(&target.name)
@@ -67,7 +67,7 @@ fn begin(call: &Call) -> Actions {
     // Recording handles media, so FreeSWITCH does not pass on the called phone's ringing.
     let mut actions =
         vec![DialplanApp::Set(Variable::Recording(Word::new(file.0)?)), DialplanApp::Set(Variable::Ringback)];
-    // An unanswered call leaves no file. A call that returns to the dialplan has already heard the tone.
+    // An unanswered call leaves no file. A call that returns to the dialplan has already played the tone.
     let tone = tenant.recording_tone && !call.is_recorded;
     if tone && !call.is_answered {
         actions.push(DialplanApp::Set(Variable::ConsentToneOnceAnswered));

@@ -22,12 +22,12 @@ pub struct Lag {
     pub missing: Vec<String>,
 }
 
-/// Whose statuses a report may change.
+/// The resources whose status a report may change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Concerned {
     /// All statuses.
     All,
-    /// Those of the platform and of some tenants; perhaps none.
+    /// Resources of the platform and of some tenants; perhaps none.
     Some {
         /// Whether the platform's may change.
         platform: bool,
@@ -175,7 +175,7 @@ impl AckTable {
     }
 }
 
-/// Whose statuses may change between two states of one switch.
+/// The resources whose status may change between two states of one switch.
 fn differing(before: &SwitchState, after: &SwitchState) -> Concerned {
     if before.findings.absent != after.findings.absent {
         return Concerned::All;

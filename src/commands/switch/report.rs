@@ -19,7 +19,7 @@ use crate::util::backoff::Backoff;
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);
 /// Revisions that are applied within this time share one report.
 const REVISION_DELAY: Duration = Duration::from_millis(15);
-/// Changes of the switch's state within this time share one report. It is longer: many come at once, and no
+/// Changes of the switch's state within this time share one report. This is longer: many changes arrive together, and no
 /// condition waits for them.
 const STATE_DELAY: Duration = Duration::from_millis(250);
 /// How long the first report waits for the first comparison with FreeSWITCH. Until then the report of the previous

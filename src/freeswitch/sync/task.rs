@@ -37,7 +37,7 @@ const DRAIN_POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// First wait before the next comparison where differences remain. Doubles up to
 /// [`Options::compare_every`].
 const MIN_RETRY_DELAY: Duration = Duration::from_secs(5);
-/// Why a change that takes something away waits while the replica is incomplete.
+/// Why a removal waits while the replica is incomplete.
 const INCOMPLETE: &str = "not everything was loaded from Postgres yet";
 
 /// Options of the task.

@@ -110,7 +110,7 @@ impl Election {
     }
 }
 
-/// The time when an elector last began an attempt. It begins one at least once in a lease's duration,
+/// The time when an elector last began an attempt. An attempt begins at least once in a lease's duration,
 /// whether the API server answers or not: a greater age means that it is stuck.
 #[derive(Clone, Debug)]
 pub struct Liveness(watch::Receiver<Instant>);

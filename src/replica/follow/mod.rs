@@ -3,7 +3,7 @@
 //! comparing revisions.
 //!
 //! A comparison never moves the replica back. Where Postgres has less than the replica, it was restored to
-//! an older state: the replica goes on serving its own state until the leader has compared the restored
+//! an older state: the replica keeps serving its own state until the leader has compared the restored
 //! state and written a later revision.
 
 mod changed;
@@ -104,7 +104,7 @@ impl Follower {
         }
     }
 
-    /// Sets where the revisions come from that the running switch was brought to. While the switch is
+    /// Sets the source of the revisions that are applied on the running switch. While the switch is
     /// behind the replica, the cache has what it was last brought to as well.
     pub fn watch(&mut self, applied: watch::Receiver<Option<Applied>>) {
         self.applied = applied;
@@ -312,7 +312,7 @@ impl Follower {
     /// # Errors
     /// When the connection is lost.
     async fn load(&mut self, reader: &Reader, changed: Changed) -> Result<(), StoreError> {
-        // The first time, the platform comes last: from then on lookups are answered, and a tenant that is
+        // In the first load the platform is last: from then on lookups are answered, and a tenant that is
         // not loaded yet would be unknown.
         let first = self.replica.platform_revision() == 0;
         if let Some(least) = changed.platform.filter(|_| !first) {

@@ -39,7 +39,7 @@ pub(super) struct Tally {
     pub unsettled: usize,
     /// Unsettled, and on their first try.
     pub fresh: usize,
-    /// Whose last try failed.
+    /// Keys whose last fetch failed.
     pub failing: usize,
 }
 
@@ -217,14 +217,14 @@ impl SecretFetchQueue {
         changed
     }
 
-    /// Records that its fetch failed for a reason of its own. It is retried after a pause.
+    /// Records that the fetch of a key failed for a reason of the object. The key is retried after a pause.
     pub fn failed(&mut self, key: &Arc<ObjectKey>) {
         if let Some(tries) = self.retry(key, Work::Resting) {
             self.resting.insert((Instant::now() + BACKOFF.pause_after(tries.into()), key.clone()));
         }
     }
 
-    /// Records that its fetch failed because of the API server. It is the next to be fetched.
+    /// Records that the fetch of a key failed because of the API server. The key is the next to be fetched.
     pub fn postponed(&mut self, key: &Arc<ObjectKey>) {
         if self.retry(key, Work::Queued).is_some() {
             self.queue.push_first(key.namespace.as_deref(), key.clone());

@@ -1,4 +1,4 @@
-//! One kind in one scope: what a watcher of kube-runtime sees of it, as changes.
+//! One kind in one scope: turns the events of a kube-runtime watcher into changes.
 //!
 //! The watcher lists in pages, watches, and watches again from the last version. Left to this file: an
 //! object that did not change since the last list is not reported again, one that cannot be read is

@@ -59,7 +59,7 @@ impl From<StoreError> for End {
     }
 }
 
-/// A switch that the receiver was told about.
+/// A switch that was sent to the receiver.
 struct FollowedSwitch {
     instance: Uuid,
     standing: Standing,
@@ -217,7 +217,7 @@ impl Follower<'_> {
         self.known().iter().any(reports)
     }
 
-    /// Sends which switches became late, silent or gone, or report again.
+    /// Sends the switches that became late, silent or gone, and those that report again.
     async fn check_heartbeats(&mut self, listener: &mut PgListener) -> Result<(), End> {
         let rows = self.rows(listener).await?;
         let names: Vec<String> = self.known().keys().cloned().collect();
