@@ -13,7 +13,7 @@ impl Facts {
     }
 }
 
-/// Reads the facts of the machine; `unknown` where there is no answer.
+/// Reads the facts of the machine; `unknown` for those that cannot be read.
 pub fn gather() -> Facts {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let processor = field("/proc/cpuinfo", "model name");

@@ -1,4 +1,4 @@
-//! Users per second that a real FreeSWITCH finds, against the same FreeSWITCH asking a constant.
+//! Users per second that a real FreeSWITCH looks up, compared with the same FreeSWITCH and a constant answer.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ const ROUNDS: usize = 9;
 const TURN: Duration = Duration::from_secs(2);
 const LEAST: f64 = 0.9;
 
-/// Measures it, where FreeSWITCH is installed.
+/// Runs the measurement if FreeSWITCH is installed.
 pub fn rows(options: &Options) -> Vec<Row> {
     let Some(binary) = binary() else {
         return vec![Row::skipped(WHAT, "FreeSWITCH is not installed (FREESWITCH_PREFIX names its prefix)")];
@@ -64,7 +64,7 @@ pub fn rows(options: &Options) -> Vec<Row> {
     vec![row.goal(&format!("≥ {LEAST:.2}"), turns.ratio >= LEAST)]
 }
 
-/// Which FreeSWITCH there is.
+/// Version of the installed FreeSWITCH.
 pub fn version() -> String {
     let said = binary().map_or_else(unknown, |binary| said(&binary.to_string_lossy(), &["-version"]));
     said.trim_start_matches("FreeSWITCH version: ")
@@ -74,18 +74,18 @@ pub fn version() -> String {
         .to_owned()
 }
 
-/// The program, where it is installed.
+/// Path of the program, if installed.
 pub fn binary() -> Option<PathBuf> {
     let prefix = std::env::var("FREESWITCH_PREFIX").unwrap_or_else(|_| "/opt/freeswitch".to_owned());
     Some(Path::new(&prefix).join("bin/freeswitch")).filter(|binary| binary.is_file())
 }
 
-/// FreeSWITCH writes every answer to a file: on a disk that would be what is measured (contract §13).
+/// FreeSWITCH writes every answer to a file, and a disk would dominate the result (contract §13).
 pub fn memory_folder() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a folder")
 }
 
-/// Users found per second, over several event sockets.
+/// Users found per second, with several connections to the event socket.
 fn rate(switch: &Switch, time: Duration, user: impl Fn(usize) -> (String, String) + Sync) -> f64 {
     let start = Instant::now();
     let ask = |connection: usize| {

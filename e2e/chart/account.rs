@@ -1,5 +1,5 @@
-//! The operator as the chart runs it: with the chart's arguments, as the chart's account, and with no
-//! other right.
+//! The operator as the chart runs it: with the chart's arguments, and with the rights of the chart's account
+//! only.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use crate::operator::Site;
 use crate::program::Program;
 use crate::wait::{DEADLINE, until};
 
-/// A site with the chart installed on it. None where something is missing.
+/// A site with the chart installed; `None` if something is missing.
 async fn site(test: &str) -> Option<Site> {
     let site = Site::start(test).await?;
     site.cluster.apply(&format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {NAME}}}}}"));
