@@ -152,7 +152,7 @@ fn modules_that_run_programs_or_fetch_urls_are_not_loaded() {
             load.attribute("module") == Some(module) && load.attribute("critical") == Some("true")
         });
         modules
-            .require(&format!("{module} must be critical: a switch without it must not take calls"), critical);
+            .require(&format!("{module} must be critical: a switch without it must not accept calls"), critical);
     }
 }
 

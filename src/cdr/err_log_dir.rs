@@ -34,7 +34,7 @@ pub async fn sweep(directory: PathBuf, intake: Intake, stop: CancellationToken) 
         loop {
             let imported = sweep_once(&directory, &intake).await;
             if imported > 0 {
-                info!(files = imported, "call records that FreeSWITCH could not post were imported in");
+                info!(files = imported, "call records that FreeSWITCH could not post were imported");
             }
             tokio::time::sleep(SWEEP_INTERVAL).await;
         }
