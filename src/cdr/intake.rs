@@ -54,7 +54,7 @@ struct Job {
     done: oneshot::Sender<Result<(), Refusal>>,
 }
 
-/// Takes records in. Clones share one queue.
+/// Accepts records. Clones share one queue.
 #[derive(Clone, Debug)]
 pub struct Intake {
     queue: mpsc::Sender<Job>,

@@ -444,7 +444,7 @@ mod tests {
         assert_eq!(spool.oldest().unwrap().unwrap(), (2, vec![record("one")]));
         assert!(file.exists(), "it was removed without being read");
 
-        // The same to one that could be read at the start.
+        // A file that could be read at the start becomes unreadable.
         let file = directory.path().join(name(2));
         fs::remove_file(&file).unwrap();
         fs::create_dir(&file).unwrap();

@@ -69,7 +69,7 @@ pub enum Order {
 pub struct Live {
     /// Its options.
     pub options: Options,
-    /// What XML answers are made of, and therefore what the switch should have.
+    /// The source of XML answers, and therefore of the desired state of the switch.
     pub answers: Arc<Answers>,
     /// How far the replica has loaded.
     pub progress: watch::Receiver<Progress>,
