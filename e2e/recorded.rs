@@ -8,8 +8,8 @@ use centrex::route::names;
 
 use crate::hardened::allowlist;
 use crate::xml::client::{Listener, post};
-use crate::xml::tree::Node;
 use crate::xml::sample::{TENANT_A, TENANT_B, sample_answers};
+use crate::xml::tree::Node;
 
 /// Bodies of the recorded requests whose names start with a prefix, by name.
 fn recordings(prefix: &str) -> BTreeMap<String, String> {

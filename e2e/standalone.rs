@@ -357,7 +357,10 @@ async fn a_generated_password_lets_a_phone_register() {
 
 #[test]
 fn the_oldest_recordings_are_removed_at_the_quota() {
-    let Some(setting) = with_own_postgres("standalone::the_oldest_recordings_are_removed_at_the_quota") else { return };
+    let Some(setting) = with_own_postgres("standalone::the_oldest_recordings_are_removed_at_the_quota")
+    else {
+        return;
+    };
     setting.edit("05-tenant-profiles.yaml", "maxStorage: 20Gi", "maxStorage: 2.5Mi");
     setting.edit(
         "05-tenant-profiles.yaml",

@@ -7,5 +7,5 @@ mod directory;
 mod hostile;
 mod http;
 mod rules;
-pub mod tree;
 pub mod sample;
+pub mod tree;

@@ -115,8 +115,7 @@ fn a_wrong_option_is_refused_with_the_allowed_values() {
 #[tokio::test]
 async fn a_key_of_another_database_is_refused_and_no_data_is_lost() {
     let Some(database) =
-        Database::alone("bad_input::options::a_key_of_another_database_is_refused_and_no_data_is_lost")
-            .await
+        Database::alone("bad_input::options::a_key_of_another_database_is_refused_and_no_data_is_lost").await
     else {
         return;
     };
@@ -189,7 +188,8 @@ fn without_postgres_programs_standalone_says_what_to_install() {
 #[test]
 fn a_disk_that_is_too_small_is_reported_at_the_start() {
     let setting = Setting::samples();
-    let Some(mut command) = on_small_disk("bad_input::options::a_disk_that_is_too_small_is_reported_at_the_start", &setting, 8)
+    let Some(mut command) =
+        on_small_disk("bad_input::options::a_disk_that_is_too_small_is_reported_at_the_start", &setting, 8)
     else {
         return;
     };

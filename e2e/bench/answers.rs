@@ -10,11 +10,11 @@ use memchr::memmem;
 use crate::Options;
 use crate::constant::constant;
 use crate::load::{Connections, Posted, bodies, call, rate, register};
+use crate::manifests;
 use crate::processor::Processor;
 use crate::report::Row;
 use crate::served::{Serving, answers, centrex};
 use crate::turns::by_turns;
-use crate::manifests;
 
 const TENANTS: usize = 100;
 /// Many short rounds, so that other load on the machine affects both sides.

@@ -21,11 +21,11 @@ use uuid::Uuid;
 
 use crate::Options;
 use crate::load::{PASSWORD, Socket, USERNAME};
+use crate::manifests;
 use crate::report::Row;
 use crate::size::{reachable_folder, start_postgres};
 use crate::standalone::Standalone;
 use crate::turns::by_turns;
-use crate::manifests;
 
 /// Legs of a round, rounds, and calls that end at the same time.
 const LEGS: usize = 20_000;

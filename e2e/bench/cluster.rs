@@ -17,11 +17,11 @@ use sqlx::ConnectOptions;
 
 use crate::Options;
 use crate::load::{PASSWORD, Socket, USERNAME, register};
+use crate::manifests;
 use crate::peers::{Process, Writes};
 use crate::report::Row;
 use crate::size::{reachable_folder, rows_written};
 use crate::turns::percentile;
-use crate::manifests;
 
 /// Concurrent creates of extensions.
 const CREATORS: usize = 16;

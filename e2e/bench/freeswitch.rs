@@ -8,12 +8,12 @@ use crate::Options;
 use crate::constant::constant;
 use crate::facts::{said, unknown};
 use crate::load::{PASSWORD, USERNAME};
+use crate::manifests;
 use crate::peers::free_port;
 use crate::peers::switch::Switch;
 use crate::report::Row;
 use crate::served::{answers, centrex};
 use crate::turns::by_turns;
-use crate::manifests;
 
 const WHAT: &str = "user_exists through FreeSWITCH";
 const TENANTS: usize = 100;

@@ -11,13 +11,13 @@ use sqlx::{ConnectOptions, PgConnection};
 use crate::Options;
 use crate::freeswitch::{binary, memory_folder};
 use crate::load::{PASSWORD, USERNAME};
+use crate::manifests;
 use crate::peers::switch::{ESL_PASSWORD, Switch, templates};
 use crate::peers::{Process, free_port};
 use crate::report::Row;
 use crate::size::{reachable_folder, start_postgres};
 use crate::standalone::{Standalone, ready};
 use crate::turns::percentile;
-use crate::manifests;
 
 const WHAT: &str = "Revision → live on 3 switches";
 const TENANTS: usize = 100;

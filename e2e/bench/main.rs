@@ -16,6 +16,7 @@ mod facts;
 mod freeswitch;
 mod live;
 mod load;
+mod manifests;
 mod peers;
 mod processor;
 mod report;
@@ -24,7 +25,6 @@ mod sip;
 mod size;
 mod standalone;
 mod turns;
-mod manifests;
 
 use report::Row;
 

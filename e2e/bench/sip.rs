@@ -17,12 +17,12 @@ use crate::Options;
 use crate::constant::constants;
 use crate::freeswitch::memory_folder;
 use crate::load::{PASSWORD, USERNAME};
+use crate::manifests;
 use crate::peers::switch::{Switch, installed};
 use crate::peers::{Process, free_port, until};
 use crate::report::Row;
 use crate::served::{Serving, answers, centrex};
 use crate::turns::by_turns;
-use crate::manifests;
 
 const REGISTERING: &str = "REGISTER through FreeSWITCH";
 const CALLING: &str = "Calls set up through FreeSWITCH";

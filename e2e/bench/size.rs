@@ -10,10 +10,10 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
 
 use crate::Options;
 use crate::load::{Socket, register};
+use crate::manifests;
 use crate::report::Row;
 use crate::standalone::Standalone;
 use crate::turns::percentile;
-use crate::manifests;
 
 const TENANTS: usize = 1000;
 const CHANGES: usize = 200;

@@ -115,7 +115,11 @@ fn no_file_declares_xml_entities() {
 fn the_core_expands_no_api_commands_and_runs_no_mailer() {
     let switch = File::of("switch");
     switch.require_value("api-expansion", "false", "${system(…)} in application data would run a shell");
-    switch.require_value("mailer-app", "/bin/false", "FreeSWITCH mails through a shell command made of addresses");
+    switch.require_value(
+        "mailer-app",
+        "/bin/false",
+        "FreeSWITCH mails through a shell command made of addresses",
+    );
     switch.require_value("dump-cores", "no", "core dumps contain passwords");
     switch.require_value("rtp-retain-crypto-keys", "no", "FreeSWITCH would store keys of calls");
     for (name, value) in [
@@ -151,8 +155,10 @@ fn modules_that_run_programs_or_fetch_urls_are_not_loaded() {
         let critical = modules.root.all("load").iter().any(|load| {
             load.attribute("module") == Some(module) && load.attribute("critical") == Some("true")
         });
-        modules
-            .require(&format!("{module} must be critical: a switch without it must not accept calls"), critical);
+        modules.require(
+            &format!("{module} must be critical: a switch without it must not accept calls"),
+            critical,
+        );
     }
 }
 
@@ -214,7 +220,11 @@ fn every_section_has_limits_and_phrases_are_never_requested() {
 fn the_event_socket_listens_on_loopback_with_its_own_password() {
     let socket = File::of("event_socket");
     socket.require_value("listen-ip", "127.0.0.1", "the event socket is a shell");
-    socket.require_value("apply-inbound-acl", "loopback.auto", "FreeSWITCH checks the ACL before it reads anything");
+    socket.require_value(
+        "apply-inbound-acl",
+        "loopback.auto",
+        "FreeSWITCH checks the ACL before it reads anything",
+    );
     socket.require_value("password", "$${centrex_esl_password}", "each installation has its own password");
     socket.require_value("nat-map", "false", "a router must not open the port to others");
     socket.require_value("stop-on-bind-error", "true", "a switch without an event socket must not start");
@@ -225,9 +235,17 @@ fn call_records_are_posted_with_a_timeout_and_saved_on_failure() {
     let records = File::of("xml_cdr");
     records.require_value("encode", "textxml", "a document that is encoded twice cannot be read");
     records.require_value("auth-scheme", "basic", "another scheme could be negotiated");
-    records.require_value("cred", "$${centrex_xml_username}:$${centrex_xml_password}", "the credentials of Centrex");
+    records.require_value(
+        "cred",
+        "$${centrex_xml_username}:$${centrex_xml_password}",
+        "the credentials of Centrex",
+    );
     records.require_value("url", "$${centrex_xml_url}/freeswitch/cdr", "records are posted to Centrex");
-    records.require_value("err-log-dir", "$${storage_dir}/cdr-spool", "records that cannot be posted would be lost");
+    records.require_value(
+        "err-log-dir",
+        "$${storage_dir}/cdr-spool",
+        "records that cannot be posted would be lost",
+    );
     for (name, most) in [("timeout", 5), ("retries", 2), ("delay", 2)] {
         records.require(
             &format!("{name} must be 1 to {most}: a call stays open while its record is posted"),

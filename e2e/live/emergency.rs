@@ -211,7 +211,9 @@ fn comes_back(lab: &Lab) {
     let is_up = |lab: &Lab| gateway(lab).contains("<status>UP</status>");
     let registered = "registration: {username: fine, secretRef: {name: carrier}}";
     lab.edit("# fine-alone\n", &format!("# fine-alone\n  {registered}\n"));
-    lab.eventually("the gateway is registered", || gateway(lab).contains("<state>REGED</state>") && is_up(lab));
+    lab.eventually("the gateway is registered", || {
+        gateway(lab).contains("<state>REGED</state>") && is_up(lab)
+    });
     lab.edit(registered, &registered.replace("fine,", "fine, expirySeconds: 300,"));
     let gone = until(DEADLINE, || (!is_up(lab)).then_some(()));
     assert!(gone.is_some(), "the gateway was never created again\n{}", lab.logs());

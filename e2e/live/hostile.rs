@@ -194,7 +194,8 @@ async fn a_flood_of_events_is_queued_up_to_a_bound_and_the_rest_counted() {
         events
     });
     // No task receives events meanwhile.
-    let mut events = tokio::time::timeout(Duration::from_secs(120), peer).await.expect("no result in time").unwrap();
+    let mut events =
+        tokio::time::timeout(Duration::from_secs(120), peer).await.expect("no result in time").unwrap();
     let (mut taken, mut lost) = (0, 0);
     let count = async {
         while taken + lost < EVENTS {

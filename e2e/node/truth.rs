@@ -78,7 +78,11 @@ impl Truth {
             while !watch.change() {
                 std::thread::sleep(PAUSE);
             }
-            assert!(watch.compare_until_live(DEADLINE), "the last change is never Live: {:?}", watch.answered());
+            assert!(
+                watch.compare_until_live(DEADLINE),
+                "the last change is never Live: {:?}",
+                watch.answered()
+            );
             watch.told
         });
         Self { ended, thread }

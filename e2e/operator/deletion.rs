@@ -75,7 +75,9 @@ async fn a_namespace_is_deleted_with_and_without_a_running_operator() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn deleting_the_crds_first_deletes_the_tenants() {
-    let Some(site) = Site::start("operator::deleting_the_crds_first_deletes_the_tenants").await else { return };
+    let Some(site) = Site::start("operator::deleting_the_crds_first_deletes_the_tenants").await else {
+        return;
+    };
     let _operator = site.operator(&[]);
     site.tenant("last", ", deletionPolicy: Delete");
     site.cluster.apply(&site.extension("last", 100));

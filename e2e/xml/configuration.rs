@@ -5,8 +5,8 @@ use centrex::freeswitch::xml::{AnswerError, Section};
 use centrex::route::names;
 
 use super::rules::{configuration, document};
-use super::tree::Node;
 use super::sample::{self, TENANT_A, TENANT_B};
+use super::tree::Node;
 
 fn names_of<'a>(node: &'a Node, element: &'a str) -> Vec<&'a str> {
     node.all(element).into_iter().filter_map(|node| node.attribute("name")).collect()

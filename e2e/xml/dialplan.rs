@@ -8,8 +8,8 @@ use centrex::route::Caller;
 use centrex::route::token::sign_call;
 
 use super::rules::document;
-use super::tree::Node;
 use super::sample::{self, TENANT_A, TENANT_B, TRUNK};
+use super::tree::Node;
 
 /// The sample, and a public number of its first tenant.
 fn answers() -> std::sync::Arc<Answers> {

@@ -9,8 +9,8 @@ use centrex::plan::*;
 use centrex::route::names;
 use proptest::prelude::*;
 
-use super::tree::Node;
 use super::sample::{self, TENANT_A};
+use super::tree::Node;
 use centrex::secrets::a1_hash::hash_passwords;
 
 /// Text that has a meaning to XML, to the preprocessor, to FreeSWITCH's expansion or to a shell.

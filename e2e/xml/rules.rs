@@ -3,8 +3,8 @@
 use centrex::freeswitch::xml::form::Form;
 use centrex::freeswitch::xml::{Answer, Section};
 
-use super::tree::Node;
 use super::sample::{self, sample_answers};
+use super::tree::Node;
 
 /// The document that answers a form.
 pub fn ask(section: Section, form: &str) -> Node {

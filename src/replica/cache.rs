@@ -207,7 +207,10 @@ impl Cache {
             Some(name) => (name, &mut cached.before),
             None => (name, &mut cached.held),
         };
-        let bytes = self.keyring.unseal(associated_data(name), &sealed).map_err(|error| damaged(error.to_string()))?;
+        let bytes = self
+            .keyring
+            .unseal(associated_data(name), &sealed)
+            .map_err(|error| damaged(error.to_string()))?;
         if name == SIGNING_KEY_FILE {
             let bytes = bytes.try_into().map_err(|_| damaged("not 32 bytes long".to_owned()))?;
             cached.signing_key = Some(SigningKey::new(bytes));

@@ -20,20 +20,19 @@ use crate::resources::common::{DestinationKind, Recording};
 pub(super) fn of_target(call: &Call, target: &Target, by_number: bool) -> Actions {
     let plan = &call.view.plan;
     let row = |name: &String| plan.extensions.get(name);
-    let wanted = match target.kind {
-        DestinationKind::Voicemail => return Some(Vec::new()),
-        DestinationKind::Extension => row(&target.name).is_some_and(records_inbound),
-        // The member that will answer is unknown: one member with recording is enough.
-        DestinationKind::RingGroup => plan
-            .ring_groups
-            .get(&target.name)
-            .is_some_and(|group| group.members.iter().filter_map(|m| row(&m.extension)).any(records_inbound)),
-        DestinationKind::Queue => plan
-            .queues
-            .get(&target.name)
-            .is_some_and(|queue| queue.agents.iter().filter_map(|a| row(&a.extension)).any(records_inbound)),
-        _ => false,
-    };
+    let wanted =
+        match target.kind {
+            DestinationKind::Voicemail => return Some(Vec::new()),
+            DestinationKind::Extension => row(&target.name).is_some_and(records_inbound),
+            // The member that will answer is unknown: one member with recording is enough.
+            DestinationKind::RingGroup => plan.ring_groups.get(&target.name).is_some_and(|group| {
+                group.members.iter().filter_map(|m| row(&m.extension)).any(records_inbound)
+            }),
+            DestinationKind::Queue => plan.queues.get(&target.name).is_some_and(|queue| {
+                queue.agents.iter().filter_map(|a| row(&a.extension)).any(records_inbound)
+            }),
+            _ => false,
+        };
     if wanted {
         let why = || format!("the call is recorded: {target} takes recorded calls");
         call.tracer.record(|| Step { resource: call.view.target_key(target), matched: true, why: why() });

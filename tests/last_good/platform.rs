@@ -41,7 +41,11 @@ fn a_trunk_refused_by_mistake_keeps_carrying_calls() {
     assert!(system.main().is_some() && system.plan().outbound_routes.len() == 1);
     let networks: Vec<String> =
         carrier(&system).unwrap().source_addresses.iter().map(|net| net.to_string()).collect();
-    assert_eq!(networks, ["198.51.100.10/32", "203.0.113.0/24"], "addresses that the trunk no longer trusts are removed");
+    assert_eq!(
+        networks,
+        ["198.51.100.10/32", "203.0.113.0/24"],
+        "addresses that the trunk no longer trusts are removed"
+    );
 
     // The profile is deleted, and so is the trunk's row.
     system.remove("SipProfile external").apply();

@@ -17,7 +17,8 @@ fn trunk(port: u16) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_live_resource_is_applied_on_every_switch() {
-    let Some(mut fleet) = Fleet::start("live::fleet::a_live_resource_is_applied_on_every_switch", 3).await else {
+    let Some(mut fleet) = Fleet::start("live::fleet::a_live_resource_is_applied_on_every_switch", 3).await
+    else {
         return;
     };
     one_is_stuck(&fleet);

@@ -154,7 +154,8 @@ pub fn restore(
     let missing = rounds.restored.iter().filter(|(kind, name)| compiler.keeps_previous_row(*kind, name));
     let missing = missing.filter(|id| !restore.restored_rows.contains(id)).cloned();
     restore.unrestorable.extend(missing.collect::<Vec<_>>());
-    if restore.unrestorable.is_empty() && restore.restored_rows.iter().all(|id| rounds.restored.contains(id)) {
+    if restore.unrestorable.is_empty() && restore.restored_rows.iter().all(|id| rounds.restored.contains(id))
+    {
         return Restored::Complete(restore.last_good_rows(plan));
     }
     Restored::CompileAgain { restored: restore.restored_rows, unrestorable: restore.unrestorable }
