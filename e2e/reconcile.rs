@@ -26,7 +26,7 @@ async fn nothing_is_deleted_before_the_source_is_complete() {
     let mut reconciler = Reconciler::new(progress, None, None);
     reconciler.lead(store.clone());
     let early = timeout(Duration::from_millis(500), reconciler.work()).await;
-    assert!(early.is_err(), "a folder that is still being read is no empty world");
+    assert!(early.is_err(), "a folder that is still being read is no empty system");
     let (revision, _) = store.reader().load_platform().await.unwrap();
     assert_eq!(revision.number, 0);
 
