@@ -33,11 +33,11 @@ pub fn rows(options: &Options) -> Vec<Row> {
     let turn = TURN / if options.quick { 3 } else { 1 };
     let compare = |what, lookups, connections| compare(what, &answers, lookups, connections, turn);
     let goal = |goal: f64, (row, ratio): (Row, f64)| row.goal(&format!("≥ {goal:.2}"), ratio >= goal);
-    use Connections::{Kept, PerLookup};
+    use Connections::{KeepAlive, PerLookup};
     vec![
-        goal(0.8, compare("Directory answers, kept connections", &registers, Kept)),
-        goal(0.6, compare("Dialplan answers, kept connections", &asked, Kept)),
-        compare("Dialplan answers to all 7 kB of a call, kept connections", &whole, Kept).0,
+        goal(0.8, compare("Directory answers, kept connections", &registers, KeepAlive)),
+        goal(0.6, compare("Dialplan answers, kept connections", &asked, KeepAlive)),
+        compare("Dialplan answers to all 7 kB of a call, kept connections", &whole, KeepAlive).0,
         goal(0.8, compare("Directory answers, new connection per lookup", &registers, PerLookup)),
         goal(0.6, compare("Dialplan answers, new connection per lookup", &asked, PerLookup)),
     ]
