@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn the_preprocessor_finds_nothing_however_it_is_written() {
+    fn the_preprocessor_finds_no_directive_in_any_spelling() {
         for word in ["x-pre-process", "X-PRE-PROCESS", "x-Pre-proCess", "x-\npre-process"] {
             let out = escaped(&format!("<{word} cmd=\"exec\" data=\"id\"/>"));
             assert!(!out.to_lowercase().contains("x-pre-process"), "{out}");
@@ -90,7 +90,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_value_is_read_back_as_it_is_without_its_control_characters(value in any::<String>()) {
+        fn every_value_survives_escaping_except_control_characters(value in any::<String>()) {
             let out = escaped(&value);
             prop_assert!(!out.contains(['$', '<', '>', '"', '\'', '\n', '\r', '\t', '\0']));
             prop_assert!(!out.to_lowercase().contains("x-pre-process"));
