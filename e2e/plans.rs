@@ -1,4 +1,4 @@
-//! Plans built by hand, for tests of what comes after compile.
+//! Plans built by hand, for tests of the stages after compile.
 
 use centrex::plan::*;
 use centrex::resources::common::{DestinationKind, NumberFormat, Recording, Transport};

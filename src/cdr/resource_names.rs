@@ -1,6 +1,6 @@
-//! Puts names of resources into records, in place of what FreeSWITCH knows: the trunk of a gateway or of
-//! the number that an outside caller dialled, and the extension of a number. Names come from the replica
-//! as it is now; of a resource that was removed during the call, the number remains.
+//! Puts names of resources into records, in place of FreeSWITCH's names: the trunk of a gateway or of the
+//! number that an outside caller dialled, and the extension of a number. Names come from the present state of
+//! the replica; if a resource was removed during the call, the record keeps the number.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

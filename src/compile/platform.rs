@@ -59,7 +59,7 @@ pub fn platform_after(
     }
     report_overlapping_rules(snapshot, &plan, &mut problems);
     problems.sort();
-    let mut kept = last_good.kept;
+    let mut kept = last_good.last_good_rows;
     kept.sort();
     Compiled { plan, problems, kept }
 }

@@ -98,7 +98,7 @@ pub(super) struct Terms<'a> {
     pub max_progress_seconds: Option<i32>,
 }
 
-/// Bridges to every gateway of the existing trunks, in order; empty when there is none.
+/// Bridges to every gateway of the existing trunks, in order; empty without a gateway.
 pub(super) fn gateway_bridges<'a>(
     call: &Call,
     trunks: impl Iterator<Item = &'a str>,

@@ -1,17 +1,17 @@
-//! What breaks the schema of a kind, or what every kind has.
+//! Values that break the schema of a kind, and fields that every kind has.
 
 use serde_json::{Value, json};
 
 /// Kind, field to change, its value (null removes it), field named, part of the message.
 type Row = (&'static str, &'static str, Value, &'static str, &'static str);
 
-/// Everything that breaks a type, a pattern or a limit.
+/// All values that break a type, a pattern or a limit.
 #[rustfmt::skip]
 pub fn table() -> Vec<Row> {
     let long = "x".repeat(65);
     let voicemail = json!({"kind": "Voicemail", "name": "alice"});
     vec![
-        // What every kind has.
+        // Fields of every kind.
         ("Extension", "/kind", json!("Extention"), "kind", "kinds are Conference, ConfigMap, Device"),
         ("Extension", "/kind", Value::Null, "kind", "is required"),
         ("Extension", "/apiVersion", json!("apps/v1"), "apiVersion", "must be centrex.dev/v1alpha1"),

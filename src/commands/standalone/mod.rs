@@ -156,7 +156,7 @@ async fn write(
 
 /// Becomes the writer; `None` when stopped meanwhile. While Postgres is unreachable or refuses the login, or another
 /// process is the writer, it retries. At the start, what only a person can repair is an error; later it is retried
-/// too. `on_other_writer` is called while another process writes: what is stored can be served.
+/// too. `on_other_writer` is called while another process writes: the stored plans can be served meanwhile.
 async fn lead(
     options: &StoreOptions,
     identity: &WriterIdentity,

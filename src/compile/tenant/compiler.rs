@@ -47,7 +47,7 @@ pub struct TenantCompiler<'a> {
     pub before: Option<&'a InForce<TenantPlan>>,
     /// Resources whose previous row stays in force if they are refused; other resources may still refer to
     /// them.
-    pub kept: &'a BTreeSet<ResourceId>,
+    pub restored: &'a BTreeSet<ResourceId>,
     /// Links that are left out because they close a loop: resource and field.
     pub broken_links: BTreeSet<(ResourceId, &'static str)>,
     extensions: HashMap<&'a str, &'a Extension>,
@@ -63,7 +63,7 @@ impl<'a> TenantCompiler<'a> {
         platform_snapshot: &'a PlatformSnapshot,
         platform: &'a PlatformPlan,
         claims: &'a Claims,
-        (before, kept): (Option<&'a InForce<TenantPlan>>, &'a BTreeSet<ResourceId>),
+        (before, restored): (Option<&'a InForce<TenantPlan>>, &'a BTreeSet<ResourceId>),
     ) -> Self {
         // Destructured without `..`, so that a new list in the snapshot must be handled here.
         let TenantSnapshot {
@@ -106,7 +106,7 @@ impl<'a> TenantCompiler<'a> {
             namespace: snapshot.tenant.metadata.namespace.clone().unwrap_or_default(),
             problems: Vec::new(),
             before,
-            kept,
+            restored,
             broken_links: BTreeSet::new(),
             extensions: snapshot.extensions.iter().map(|e| (name_of(&**e), &**e)).collect(),
             ages,
@@ -168,9 +168,9 @@ impl<'a> TenantCompiler<'a> {
 
     /// Whether a resource is refused and keeps its previous row.
     pub fn keeps_previous_row(&self, kind: Kind, name: &str) -> bool {
-        !self.kept.is_empty()
+        !self.restored.is_empty()
             && self.refusal(kind, name).is_some()
-            && self.kept.contains(&(kind, name.to_owned()))
+            && self.restored.contains(&(kind, name.to_owned()))
     }
 
     /// The previous row of a refused resource that keeps it.

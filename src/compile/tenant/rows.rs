@@ -12,7 +12,7 @@ use crate::resources::media_file::MediaUsage;
 use crate::resources::ring_group::RingStrategy;
 use crate::resources::*;
 
-/// Excludes conferences whose PIN is missing or invalid: without a PIN anybody could enter.
+/// Excludes conferences whose PIN is missing or invalid: without a PIN every caller could enter.
 pub fn exclude_unprotected(compiler: &mut TenantCompiler) {
     for conference in &compiler.snapshot.conferences {
         let Some(reference) = &conference.spec.pin_secret_ref else { continue };

@@ -48,7 +48,7 @@ pub fn answer(form: &Form<'_>, answers: &Answers) -> Result<Answer, AnswerError>
     match routed {
         Some(routed) => {
             let document = render::dialplan(&answers.templates, &context, &routed.rule, &routed.actions)?;
-            Ok(Answer::Found(document))
+            Ok(Answer::Document(document))
         }
         None => Ok(Answer::NotFound),
     }
