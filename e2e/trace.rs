@@ -94,12 +94,21 @@ fn without_xml_a_trace_still_reports_that_the_xml_differs() {
     assert_ne!(now, longer);
     std::fs::write(&proposed, longer).unwrap();
     let path = proposed.to_str().unwrap();
-    let call = ["--from", "1001", "--to", "2001", "--proposed", path, "--no-xml"];
+    let call = ["--from", "1002", "--to", "2001", "--proposed", path, "--no-xml"];
     let (_, text) = traced(&call);
     assert!(text.ends_with("difference:\n  the XML, which --no-xml leaves out\n"), "{text}");
     let (_, text) = traced(&[&call[..], &["--format", "json"]].concat());
     let trace: Value = serde_json::from_str(&text).unwrap();
     assert_eq!((&trace["differs"], text.contains("\"xml\"")), (&true.into(), false), "{text}");
+}
+
+#[test]
+fn a_menu_tells_where_nothing_and_wrong_keys_lead_and_a_group_who_does_not_ring() {
+    let (code, text) = traced(&["--from", "1001", "--to", "5001"]);
+    assert_eq!(code, Some(0), "{text}");
+    assert_lines(&text, &["ends: IvrMenu welcome", "then, when nothing was pressed:", "ends: Extension bob"]);
+    let (_, text) = traced(&["--from", "1001", "--to", "2001"]);
+    assert_lines(&text, &["no  RingGroup acme/sales: the caller is a member, and does not ring"]);
 }
 
 #[test]

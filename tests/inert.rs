@@ -149,6 +149,7 @@ fn plan(text: &[String; 8]) -> TenantPlan {
             strategy: QueueStrategy::RingAll,
             agents: vec![],
             max_wait_seconds: 9,
+            no_agent_wait_seconds: 9,
             announce_position: false,
             ring_seconds: 9,
             wrap_up_seconds: 0,
@@ -166,6 +167,8 @@ fn plan(text: &[String; 8]) -> TenantPlan {
             direct_dial: true,
             options: vec![],
             otherwise: Some(to(DestinationKind::Queue, &name)),
+            no_input: Some(to(DestinationKind::Queue, &name)),
+            invalid_input: None,
         },
     );
     plan.conferences.insert(
@@ -178,6 +181,7 @@ fn plan(text: &[String; 8]) -> TenantPlan {
             time_zone: zone,
             weekly: vec![],
             holidays: vec![],
+            overridden: None,
             open: to(DestinationKind::Queue, &name),
             closed: to(DestinationKind::Schedule, &name),
             holiday: None,

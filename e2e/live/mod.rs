@@ -11,4 +11,5 @@ mod fleet;
 mod fuzz;
 mod hostile;
 mod lab;
+mod menus;
 mod repair;

@@ -164,6 +164,7 @@ fn queue(number: &str, agents: &[&str]) -> QueueRow {
         strategy: QueueStrategy::RoundRobin,
         agents: agents.iter().map(agent).collect(),
         max_wait_seconds: 600,
+        no_agent_wait_seconds: 0,
         announce_position: false,
         ring_seconds: 20,
         wrap_up_seconds: 10,
@@ -185,5 +186,7 @@ fn menu() -> IvrMenuRow {
             IvrOptionRow { digits: "2".into(), target: to(DestinationKind::Voicemail, "user-100") },
         ],
         otherwise: Some(to(DestinationKind::Extension, "user-100")),
+        no_input: None,
+        invalid_input: None,
     }
 }

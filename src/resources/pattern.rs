@@ -75,6 +75,12 @@ patterns! {
     /// A day, `MM-DD` for every year or `YYYY-MM-DD`; that there is such a day is checked at compile.
     DATE_PATTERN = r"^([0-9]{4}-)?[0-9]{2}-[0-9]{2}$",
         "a day as MM-DD for every year, or as YYYY-MM-DD";
+    /// A day of every year; that there is such a day is checked at compile.
+    MONTH_DAY_PATTERN = r"^[0-9]{2}-[0-9]{2}$",
+        "a day of every year as MM-DD";
+    /// A time, with a zone (RFC 3339) or without; that there is such a time is checked at compile.
+    TIME_PATTERN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(:[0-9]{2})?(Z|[+-][0-9]{2}:[0-9]{2})?$",
+        "a time as YYYY-MM-DDTHH:MM, with or without seconds and a zone such as Z or +01:00";
     /// A time in a tenant's time zone; that there is such a time is checked at compile.
     LOCAL_TIME_PATTERN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}$",
         "a time as YYYY-MM-DDTHH:MM:SS, without a zone";

@@ -55,6 +55,9 @@ pub enum Variable {
     /// Ends a leg that no longer sends media: a phone that lost its power sends no BYE, and its call would
     /// never end.
     MediaTimeout,
+    /// Whether `#` ends what a caller presses in a menu, as FreeSWITCH has it, or is a key like the others
+    /// (switch_ivr_menu.c, `play_and_collect`).
+    PoundEndsEntry(bool),
     /// Time zone of time announcements.
     TimeZone(Word),
 }
@@ -309,6 +312,9 @@ impl Variable {
             Self::NoCarrierAnswer => ("last_bridge_proto_specific_hangup_cause=", ""),
             Self::MediaHoldTimeout => ("media_hold_timeout=", MEDIA_HOLD_TIMEOUT_MS),
             Self::MediaTimeout => ("media_timeout=", MEDIA_TIMEOUT_MS),
+            Self::PoundEndsEntry(true) => ("ivr_menu_terminator=", "#"),
+            // A list of keys that end it, in which no letter is a key of a phone; an empty one means `#`.
+            Self::PoundEndsEntry(false) => ("ivr_menu_terminator=", "none"),
             Self::RecordOnceAnswered => ("RECORD_ANSWER_REQ=", "true"),
             Self::Recording(file) => ("centrex_recording=", file.as_str()),
             Self::Ringback => ("ringback=", RINGBACK),

@@ -158,7 +158,7 @@ impl<'a> Call<'a> {
     /// Answers with a target of the tenant, after schedules and forwardings. `recorded`: the call came in
     /// by a Number whose calls are recorded.
     fn to(&self, target: &Target, recorded: bool) -> Answer {
-        let target = super::decide::resolve_target(self.view, target, self.now, self.tracer);
+        let target = super::decide::resolve_target(self.view, &self.caller, target, self.now, self.tracer);
         self.answer(rule(target), targets::to(self, target, recorded))
     }
 

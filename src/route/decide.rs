@@ -12,7 +12,7 @@ use super::token::Caller;
 use super::view::TenantView;
 use super::{digits, schedule, toll};
 use crate::numbers::DialledNumber;
-use crate::plan::{DialActionRow, FeatureCodeRow, PlatformPlan, Target};
+use crate::plan::{DialActionRow, FeatureCodeRow, MemberRow, PlatformPlan, RingGroupRow, Target};
 use crate::resources::common::{CallerId, DestinationKind};
 use crate::resources::dial_rule::Phase;
 
@@ -342,10 +342,21 @@ fn outbound<'a>(
     Some(if permitted { Decision::Out(out) } else { Decision::Refused(Refusal::TollClass) })
 }
 
-/// Follows schedules, unconditional forwardings and the tenant's own public numbers to the target that a
-/// call reaches at a time.
+/// The members of a ring group that ring for a caller: its own phones do not.
+pub(super) fn ringing<'a>(
+    group: &'a RingGroupRow,
+    caller: &'a Caller,
+) -> impl Iterator<Item = &'a MemberRow> + use<'a> {
+    let calls =
+        move |member: &MemberRow| matches!(caller, Caller::Extension(name) if *name == member.extension);
+    group.members.iter().filter(move |member| !calls(member))
+}
+
+/// Follows schedules, unconditional forwardings, the tenant's own public numbers, and queues and ring groups
+/// in which there is nobody to ring, to the target that a call reaches at a time.
 pub fn resolve_target<'a>(
     view: &'a TenantView,
+    caller: &Caller,
     target: &'a Target,
     now: Timestamp,
     tracer: Tracer<'_>,
@@ -355,9 +366,10 @@ pub fn resolve_target<'a>(
         let next = match target.kind {
             DestinationKind::Schedule => view.plan.schedules.get(&target.name).map(|schedule| {
                 let zone = view.time_zone(&schedule.time_zone);
-                let next = schedule::target(schedule, &zone, now);
+                let reading = schedule::read(schedule, &zone, now);
+                let next = reading.target;
                 tracer.record(|| {
-                    let state = schedule::state(schedule, &zone, now);
+                    let state = reading.describe(&zone);
                     let local = now.to_zoned(zone.clone()).strftime("%a %Y-%m-%d %H:%M:%S %Q").to_string();
                     let why = format!("{state} at {local}: {next}");
                     Step { resource: view.target_key(target), matched: true, why }
@@ -378,6 +390,26 @@ pub fn resolve_target<'a>(
                 tracer.record(|| Step { resource: view.key(Kind::Number, name), matched: true, why: why() });
                 &own.target
             }),
+            DestinationKind::Queue => {
+                let queue = view.plan.queues.get(&target.name).filter(|queue| queue.overflows_at_once());
+                let next = queue.and_then(|queue| queue.overflow.as_ref());
+                if let Some(next) = next {
+                    let why = || format!("it has no agent, and callers do not wait for one: {next}");
+                    tracer.record(|| Step { resource: view.target_key(target), matched: true, why: why() });
+                }
+                next
+            }
+            DestinationKind::RingGroup => {
+                let group = view.plan.ring_groups.get(&target.name);
+                let next = group
+                    .filter(|group| ringing(group, caller).next().is_none())
+                    .and_then(|group| group.no_answer.as_ref());
+                if let Some(next) = next {
+                    let why = || format!("the caller is its only member, and does not ring: {next}");
+                    tracer.record(|| Step { resource: view.target_key(target), matched: true, why: why() });
+                }
+                next
+            }
             _ => None,
         };
         match next {

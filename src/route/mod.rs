@@ -9,6 +9,7 @@ pub mod digits;
 mod emergency;
 pub mod explain;
 mod features;
+pub mod holidays;
 pub mod legal;
 pub mod media;
 pub mod names;

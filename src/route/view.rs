@@ -63,6 +63,11 @@ impl TenantView {
         self.by_number.get(number)
     }
 
+    /// The internal numbers of the tenant.
+    pub fn numbers(&self) -> impl Iterator<Item = &str> {
+        self.by_number.keys().map(String::as_str)
+    }
+
     /// The extension with an internal number, and its name.
     pub fn extension(&self, number: &str) -> Option<(&str, &ExtensionRow)> {
         let target = self.by_number.get(number).filter(|target| target.kind == DestinationKind::Extension)?;

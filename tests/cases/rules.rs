@@ -35,6 +35,9 @@ pub fn cases() -> Vec<Case> {
     at("Trunk", "/spec/allowedNamespaces", namespaces());
     at("Trunk", "/spec", trunk());
     at("SipProfile", "/spec", sip_profile());
+    at("Schedule", "/spec/holidays/0", holiday());
+    at("Schedule", "/spec/holidays/0/weekday", weekday());
+    at("Schedule", "/spec/override", schedule_override());
     cases
 }
 
@@ -46,6 +49,8 @@ const DESTINATIONS: &[(&str, &str)] = &[
     ("Extension", "/spec/forwarding/unavailable"),
     ("IvrMenu", "/spec/options/0/destination"),
     ("IvrMenu", "/spec/otherwise"),
+    ("IvrMenu", "/spec/noInput"),
+    ("IvrMenu", "/spec/invalidInput"),
     ("Number", "/spec/destination"),
     ("Queue", "/spec/overflow"),
     ("RingGroup", "/spec/noAnswer"),
@@ -183,6 +188,55 @@ fn sip_profile() -> Vec<Verdict> {
         (profile(json!({})), None),
         (profile(json!({"role": "Trunks", "tlsPort": 5061})), None),
         (profile(json!({"tlsPort": 5060})), tls),
+    ]
+}
+
+fn holiday() -> Vec<Verdict> {
+    let holiday = |more: Value| merged(json!({"name": "Holiday"}), more);
+    let one = Some(("", "exactly one of date, weekday and easter must be set"));
+    let last = Some(("", "lastDate goes with date"));
+    let open = Some(("", "open goes without from, to and lastDate"));
+    let easter = json!({"offsetDays": -2});
+    let weekday = json!({"day": "Thu", "nth": 4, "month": 11});
+    let hours = json!([{"from": "09:00", "to": "12:00"}]);
+    vec![
+        (holiday(json!({"date": "12-24"})), None),
+        (holiday(json!({"date": "12-24", "lastDate": "01-01", "from": "12:00", "to": "09:00"})), None),
+        (holiday(json!({"easter": easter, "from": "12:00"})), None),
+        (holiday(json!({"weekday": weekday, "open": hours})), None),
+        (holiday(json!({})), one),
+        (holiday(json!({"date": "12-24", "easter": easter})), one),
+        (holiday(json!({"weekday": weekday, "easter": easter})), one),
+        (holiday(json!({"easter": easter, "lastDate": "01-01"})), last),
+        (holiday(json!({"date": "12-24", "from": "12:00", "open": hours})), open),
+        (holiday(json!({"date": "12-24", "to": "12:00", "open": hours})), open),
+        (holiday(json!({"date": "12-24", "lastDate": "12-26", "open": hours})), open),
+    ]
+}
+
+fn weekday() -> Vec<Verdict> {
+    let together = Some(("", "nth and month go together"));
+    let one = Some(("", "exactly one of nth and onOrAfter must be set"));
+    vec![
+        (json!({"day": "Thu", "nth": 4, "month": 11}), None),
+        (json!({"day": "Mon", "nth": -1, "month": 5, "offsetDays": 1}), None),
+        (json!({"day": "Sat", "onOrAfter": "06-20"}), None),
+        (json!({"day": "Thu", "nth": 4}), together),
+        (json!({"day": "Sat", "onOrAfter": "06-20", "month": 6}), together),
+        (json!({"day": "Sat"}), one),
+        (json!({"day": "Sat", "nth": 1, "month": 6, "onOrAfter": "06-20"}), one),
+        (json!({"day": "Sat", "nth": 0, "month": 6}), Some(("", "nth must not be 0"))),
+    ]
+}
+
+fn schedule_override() -> Vec<Verdict> {
+    let one = Some(("", "exactly one of state and destination must be set"));
+    let alice = json!({"kind": "Extension", "name": "alice"});
+    vec![
+        (json!({"state": "Closed", "until": "2026-12-24T18:00"}), None),
+        (json!({"destination": alice}), None),
+        (json!({"until": "2026-12-24T18:00"}), one),
+        (json!({"state": "Open", "destination": alice}), one),
     ]
 }
 

@@ -86,11 +86,14 @@ fn links(plan: &TenantPlan) -> Vec<(Target, Target, bool)> {
     let after = ring_groups.chain(queues).chain(menus);
     links.extend(after.filter_map(|(from, to)| Some((from, to.clone()?, true))));
     for (name, row) in &plan.ivr_menus {
+        let to = [&row.no_input, &row.invalid_input].into_iter().flatten();
+        links.extend(to.map(|to| (from(IvrMenu, name), to.clone(), true)));
         let chosen = row.options.iter().map(|option| (from(IvrMenu, name), option.target.clone(), false));
         links.extend(chosen);
     }
     for (name, row) in &plan.schedules {
-        let to = [Some(&row.open), Some(&row.closed), row.holiday.as_ref()].into_iter().flatten();
+        let overridden = row.overridden.as_ref().and_then(|row| row.target.as_ref());
+        let to = [Some(&row.open), Some(&row.closed), row.holiday.as_ref(), overridden].into_iter().flatten();
         links.extend(to.map(|to| (from(Schedule, name), to.clone(), true)));
     }
     for row in plan.numbers.values() {

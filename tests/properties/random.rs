@@ -259,6 +259,10 @@ fn string(parent: &str, field: &str, pattern: &str, most: usize) -> BoxedStrateg
         DATE_PATTERN => {
             &["01-01", "12-24", "12-25", "12-26", "02-29", "2027-06-18", "01-06", "05-01", "02-30"]
         }
+        MONTH_DAY_PATTERN => &["01-01", "06-20", "11-16", "02-29", "13-01"],
+        TIME_PATTERN => {
+            &["2026-12-24T12:00", "2027-01-02T08:00:00+01:00", "2026-12-24T11:00:00Z", "2027-02-30T08:00"]
+        }
         TIME_OF_DAY_PATTERN => {
             &["00:00", "06:00", "08:00", "09:00", "12:00", "17:30", "22:00", "23:59", "24:00"]
         }
@@ -320,6 +324,34 @@ fn repair_fields(map: &mut Map<String, Value>) {
     }
     if map.contains_key("sipPort") {
         map.remove("tlsPort");
+    }
+    let nth = |map: &Map<String, Value>| map.get("nth").cloned().filter(|nth| nth != &json!(0));
+    if map.contains_key("onOrAfter") || map.contains_key("nth") || map.contains_key("month") {
+        match nth(map).filter(|_| !map.contains_key("onOrAfter")) {
+            Some(_) => drop(map.entry("month").or_insert(json!(11))),
+            None => {
+                map.remove("nth");
+                map.remove("month");
+                map.entry("onOrAfter").or_insert(json!("06-20"));
+            }
+        }
+    }
+    if map.contains_key("easter") || map.contains_key("weekday") {
+        map.remove("date");
+        map.remove("lastDate");
+        if map.contains_key("easter") {
+            map.remove("weekday");
+        }
+    } else if map.contains_key("lastDate") {
+        map.entry("date").or_insert(json!("12-24"));
+    }
+    if map.get("open").is_some_and(Value::is_array) {
+        for name in ["from", "to", "lastDate"] {
+            map.remove(name);
+        }
+    }
+    if map.contains_key("until") && map.contains_key("state") {
+        map.remove("destination");
     }
     if map.contains_key("upload") {
         map.remove("url");

@@ -46,7 +46,8 @@ fn destinations_ring_and_continue() {
         ),
         (
             "5001",
-            "answer
+            "set ivr_menu_terminator=#
+             answer
              sleep 500
              ivr welcome.TENANT
              transfer cx-to-schedule-hours XML TENANT",
@@ -76,11 +77,13 @@ fn destinations_ring_and_continue() {
              valet_park TENANT 7",
         ),
     ] {
-        assert_body(&office, &office.dial("alice", number), body);
+        // Alice is a member of the groups, and does not ring when she calls them.
+        let caller = if number.starts_with('2') { "dora" } else { "alice" };
+        assert_body(&office, &office.dial(caller, number), body);
     }
     // In random order, which is the same each time for one call.
     let order = |leg: &str| {
-        let call = centrex::route::Call { leg: leg.into(), ..office.call("alice") };
+        let call = centrex::route::Call { leg: leg.into(), ..office.call("dora") };
         office.body(&call.dialled("2003"))[2].clone()
     };
     let mut orders = std::collections::BTreeMap::<String, u32>::new();
@@ -90,6 +93,77 @@ fn destinations_ring_and_continue() {
         *orders.entry(order(&leg)).or_default() += 1;
     }
     assert!(orders.len() == 2 && orders.values().all(|times| *times > 16), "{orders:?}");
+}
+
+#[test]
+fn a_caller_does_not_ring_itself_in_a_group() {
+    let office = Office::acme();
+    let rings = |caller, number| {
+        let said = office.body(&office.dial(caller, number));
+        said.into_iter().find(|action| action.starts_with("bridge")).unwrap()
+    };
+    assert_eq!(
+        rings("alice", "2001"),
+        "bridge [^^;leg_timeout=25;leg_delay_start=5]user/1002@acme.example.com"
+    );
+    assert_eq!(rings("bob", "2001"), "bridge [^^;leg_timeout=20]user/1001@acme.example.com");
+    assert_eq!(rings("alice", "2002"), "bridge [^^;leg_timeout=30]user/1002@acme.example.com");
+    assert_eq!(rings("bob", "2003"), "bridge [^^;leg_timeout=30]user/1001@acme.example.com");
+    // A call from outside rings everybody.
+    let said = office.body(&office.comes_in("+493012345603"));
+    assert!(said.iter().any(|action| action.contains("user/1001@") && action.contains("user/1002@")));
+}
+
+#[test]
+fn a_group_whose_only_member_calls_goes_on_at_once() {
+    let office = Office::acme();
+    let mut plan = office.view.plan.clone();
+    plan.ring_groups.get_mut("sales").unwrap().members.retain(|member| member.extension == "alice");
+    plan.ring_groups.get_mut("in-turn").unwrap().members.retain(|member| member.extension == "alice");
+    let office = Office { view: TenantView::new(plan), ..office };
+    // `noAnswer` is a queue; the other group has none.
+    let answer = office.dial("alice", "2001");
+    assert_eq!(answer.rule, "Queue.support");
+    assert_eq!(office.body(&office.dial("alice", "2002")), ["hangup NO_ANSWER"]);
+    assert_eq!(office.dial("bob", "2001").rule, "RingGroup.sales");
+    // So does a call that is forwarded there.
+    let step = office.step(Step::To, DestinationKind::RingGroup, "sales");
+    assert_eq!(office.dial("alice", &step).rule, "Queue.support");
+}
+
+#[test]
+fn a_queue_without_agents_overflows_at_once_or_after_its_wait() {
+    let office = Office::acme();
+    let with = |seconds, overflow: bool| {
+        let mut plan = office.view.plan.clone();
+        let queue = plan.queues.get_mut("support").unwrap();
+        queue.agents.clear();
+        queue.no_agent_wait_seconds = seconds;
+        queue.overflow = queue.overflow.take().filter(|_| overflow);
+        TenantView::new(plan)
+    };
+    let dial = |view| {
+        let office = Office { view, ..Office::acme() };
+        (office.dial("bob", "3001").rule, office.body(&office.dial("bob", "3001")))
+    };
+    assert_eq!(dial(with(0, true)).0, "Voicemail.alice");
+    assert_eq!(dial(with(0, false)).1, ["hangup NO_ANSWER"]);
+    let (rule, said) = dial(with(30, true));
+    assert_eq!((rule.as_str(), said[2].as_str()), ("Queue.support", "callcenter support@TENANT"));
+}
+
+#[test]
+fn a_menu_with_a_pound_option_takes_it_as_a_key() {
+    let office = Office::acme();
+    let mut plan = office.view.plan.clone();
+    let target = Target { kind: DestinationKind::Extension, name: "bob".into() };
+    plan.ivr_menus
+        .get_mut("welcome")
+        .unwrap()
+        .options
+        .push(centrex::plan::IvrOptionRow { digits: "9#".into(), target });
+    let office = Office { view: TenantView::new(plan), ..office };
+    assert_eq!(office.body(&office.dial("alice", "5001"))[0], "set ivr_menu_terminator=none");
 }
 
 #[test]

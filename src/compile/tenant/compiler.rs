@@ -263,6 +263,27 @@ impl<'a> TenantCompiler<'a> {
         Ok(Target { kind, name })
     }
 
+    /// The accepted resource that holds an internal number.
+    pub fn internal_holder(&self, number: &str) -> Option<(Kind, &'a str)> {
+        let snapshot = self.snapshot;
+        let accepted = |kind, name: &'a str| self.refusal(kind, name).is_none().then_some((kind, name));
+        let holder = snapshot
+            .extensions
+            .iter()
+            .find_map(|e| (e.spec.number == number).then(|| accepted(Kind::Extension, name_of(&**e)))?);
+        macro_rules! or_of {
+            ($($kind:ident => $list:ident),*) => {
+                holder$(.or_else(|| {
+                    snapshot.$list.iter().find_map(|object| {
+                        let held = object.spec.number.as_deref() == Some(number);
+                        held.then(|| accepted(Kind::$kind, name_of(&**object)))?
+                    })
+                }))*
+            };
+        }
+        or_of!(RingGroup => ring_groups, Queue => queues, IvrMenu => ivr_menus, Conference => conferences)
+    }
+
     /// The Number of the tenant that holds a public number.
     pub fn own_number(&self, number: &str) -> Option<&'a str> {
         let (holder, name) = self.claims.number(number)?;

@@ -2,7 +2,7 @@
 
 use super::compiler::{TenantCompiler, name_of};
 use super::credentials::{pin, sip_password};
-use super::{loops, schedule};
+use super::{loops, numbers, schedule};
 use crate::compile::countries::{unknown_code, unknown_country};
 use crate::compile::secrets::SecretError;
 use crate::compile::{Problem, Reason};
@@ -245,6 +245,7 @@ fn queue(compiler: &mut TenantCompiler, queue: &Queue, name: &str, tenant: &Tena
         strategy: spec.strategy.unwrap_or_default(),
         agents,
         max_wait_seconds: spec.max_wait_seconds.unwrap_or(600),
+        no_agent_wait_seconds: spec.when_no_agents.as_ref().map_or(0, |wait| wait.wait_seconds),
         announce_position: spec.announce_position.unwrap_or(false),
         ring_seconds: spec.ring_seconds.unwrap_or(20),
         wrap_up_seconds: spec.wrap_up_seconds.unwrap_or(10),
@@ -264,6 +265,7 @@ fn ivr_menu(compiler: &mut TenantCompiler, menu: &IvrMenu, name: &str, _: &Tenan
             }
         }
     }
+    numbers::tell_hidden_by_options(compiler, menu);
     Some(IvrMenuRow {
         number: spec.number.clone(),
         greeting: media(
@@ -279,6 +281,8 @@ fn ivr_menu(compiler: &mut TenantCompiler, menu: &IvrMenu, name: &str, _: &Tenan
         direct_dial: spec.direct_dial.unwrap_or(false),
         options,
         otherwise: link(compiler, Kind::IvrMenu, name, "otherwise", spec.otherwise.as_ref()),
+        no_input: link(compiler, Kind::IvrMenu, name, "noInput", spec.no_input.as_ref()),
+        invalid_input: link(compiler, Kind::IvrMenu, name, "invalidInput", spec.invalid_input.as_ref()),
     })
 }
 
@@ -304,10 +308,16 @@ fn schedule_row(
     tenant: &TenantRow,
 ) -> Option<ScheduleRow> {
     // `required_refs` refused schedules with invalid times or broken destinations.
+    let time_zone = schedule::time_zone(object).ok()?.unwrap_or_else(|| tenant.time_zone.clone());
+    let mut overridden = schedule::overridden(object, &time_zone).ok()?;
+    if let (Some(row), Some(spec)) = (&mut overridden, &object.spec.overridden) {
+        row.target = link(compiler, Kind::Schedule, name, loops::OVERRIDE, spec.destination.as_ref());
+    }
     Some(ScheduleRow {
-        time_zone: schedule::time_zone(object).ok()?.unwrap_or_else(|| tenant.time_zone.clone()),
+        time_zone,
         weekly: schedule::windows(object).ok()?,
         holidays: schedule::holidays(object).ok()?,
+        overridden,
         open: compiler.target(&object.spec.open).ok()?,
         closed: compiler.target(&object.spec.closed).ok()?,
         holiday: link(compiler, Kind::Schedule, name, "holiday", object.spec.holiday.as_ref()),

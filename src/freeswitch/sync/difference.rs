@@ -207,7 +207,14 @@ mod tests {
         state.networks = Some(["198.51.100.0/24".parse().unwrap()].into());
         state.gateways.insert("gw-1".into(), gateway("a:5060"));
         state.gateways.insert("gw-2".into(), gateway("b:5060"));
-        let queue = Queue { strategy: "ring-all".into(), music: String::new(), max_wait: 60, tiered: false };
+        let queue = Queue {
+            strategy: "ring-all".into(),
+            music: String::new(),
+            max_wait: 60,
+            no_agent_wait: 1,
+            no_agent_grace: 0,
+            tiered: false,
+        };
         state.queues.insert("q@t".into(), queue);
         state.agents.insert("1@t".into(), Agent { contact: "user/1@acme.example".into(), wrap_up: 0 });
         state.tiers.insert(("q@t".into(), "1@t".into()), Tier { level: 1, position: 1 });

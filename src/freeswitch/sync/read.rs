@@ -241,6 +241,8 @@ fn queue(row: &Record) -> Option<(String, Queue)> {
         strategy: row.get("strategy")?.clone(),
         music: row.get("moh_sound")?.clone(),
         max_wait: row.get("max_wait_time")?.parse().ok()?,
+        no_agent_wait: row.get("max_wait_time_with_no_agent")?.parse().ok()?,
+        no_agent_grace: row.get("max_wait_time_with_no_agent_time_reached")?.parse().ok()?,
         tiered: row.get("tier_rules_apply")? == "true",
     };
     Some((row.get("name")?.clone(), queue))

@@ -88,6 +88,10 @@ pub struct Queue {
     pub music: String,
     /// Longest wait in seconds.
     pub max_wait: i32,
+    /// Seconds for which the queue must have had no agent before a caller leaves it; 0 for never.
+    pub no_agent_wait: i32,
+    /// Seconds that a caller must have waited beyond these.
+    pub no_agent_grace: i32,
     /// Whether agents of later levels are called later.
     pub tiered: bool,
 }
@@ -146,6 +150,8 @@ impl State {
                 strategy: queue.strategy.to_owned(),
                 music: queue.music,
                 max_wait: queue.max_wait,
+                no_agent_wait: queue.no_agent_wait,
+                no_agent_grace: queue.no_agent_grace,
                 tiered: queue.tiered,
             };
             state.queues.insert(queue.name, value);

@@ -80,6 +80,8 @@ fn callcenter() -> CallCenter {
             strategy: "ring-all",
             music: "/media".to_owned(),
             max_wait: 600,
+            no_agent_wait: 59,
+            no_agent_grace: 1,
             tiered: true,
         }],
         agents: vec![Agent { name: agent.clone(), contact: format!("user/{USER}@{DOMAIN}"), wrap_up: 10 }],
@@ -115,6 +117,8 @@ fn menu() -> Menu<'static> {
         timeout: 8000,
         max_failures: 3,
         digit_len: 1,
+        on_no_input: Some("transfer 1002 XML context".to_owned()),
+        on_invalid_input: Some("transfer 1003 XML context".to_owned()),
         entries,
     }
 }
