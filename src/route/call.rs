@@ -106,12 +106,16 @@ impl<'a> Call<'a> {
         answer.rule = format!("Number.{name}");
         let seconds = self.view.plan.tenant.max_call_duration_seconds;
         let longest = seconds.map(|seconds| DialplanApp::SchedHangup { seconds });
-        let shown = number.caller_id_prefix.as_ref().map(|prefix| {
-            let shown = Text::new(&format!("{prefix} {}", self.caller_name));
-            DialplanApp::Set(Variable::EffectiveCallerIdName(shown))
-        });
+        let shown = self.shown_outside(number.caller_id_prefix.as_deref());
+        let shown = shown.map(|name| DialplanApp::Set(Variable::EffectiveCallerIdName(name)));
         answer.actions.splice(0..0, longest.iter().chain(&shown).map(DialplanApp::action));
         answer
+    }
+
+    /// The name by which an outside caller is shown; `None` if FreeSWITCH shows the name as received.
+    fn shown_outside(&self, prefix: Option<&str>) -> Option<Text> {
+        let name = Text::new(&format!("{} {}", prefix.unwrap_or_default(), self.caller_name));
+        (name.as_str() != self.caller_name && !name.is_empty()).then_some(name)
     }
 
     fn decision(&self, decision: Decision<'_>) -> Answer {
@@ -192,9 +196,9 @@ impl<'a> Call<'a> {
         if let Some(extension) = self.extension {
             // A phone may send any name and number (P-Asserted-Identity, contract §10.2), so both are
             // overwritten.
-            actions
-                .push(DialplanApp::Set(Variable::EffectiveCallerIdName(Text::new(&extension.display_name))));
             let number = DialNumber::new(&extension.number)?;
+            let name = Text::or_number(&extension.display_name, &number);
+            actions.push(DialplanApp::Set(Variable::EffectiveCallerIdName(name)));
             actions.push(DialplanApp::Set(Variable::EffectiveCallerIdNumber(number)));
         }
         if let Some(most) = tenant.max_concurrent_calls
