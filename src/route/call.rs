@@ -11,7 +11,7 @@ use super::legal::{DialNumber, Text, Word};
 use super::media::MediaRoot;
 use super::token::{Caller, Step, sign_call, verify_step};
 use super::view::TenantView;
-use super::{digits, emergency, features, outbound, targets};
+use super::{emergency, features, outbound, targets};
 use crate::plan::{ExtensionRow, NumberRow, PlatformPlan, Target, TrunkRow};
 use crate::resources::Kind;
 use crate::resources::routing_test::EndKind;
@@ -33,6 +33,8 @@ pub struct Call<'a> {
     pub leg: Cow<'a, str>,
     /// Caller id name as received: untrusted text.
     pub caller_name: Cow<'a, str>,
+    /// Caller id number as received: untrusted text.
+    pub caller_number: Cow<'a, str>,
     /// Why the last bridge failed, if one did (`originate_disposition`).
     pub disposition: Cow<'a, str>,
     /// How the last queue ended, if the call was in one (`cc_cause`).
@@ -75,8 +77,8 @@ impl<'a> Call<'a> {
 
     /// Answers a call from a trunk (`namespace/name`) to the number that its carrier sent.
     pub fn inbound_from_trunk(&self, trunk: &str, row: &TrunkRow, sent: &str) -> Answer {
-        let number = digits::from_carrier(sent, row.number_format, row.national.as_ref());
-        let answer = number.and_then(|number| self.inbound(trunk, &number));
+        let numbers = row.carrier_format().read(sent);
+        let answer = numbers.iter().find_map(|number| self.inbound(trunk, number.as_str()));
         answer.unwrap_or_else(|| {
             let why = || format!("no Number of the tenant takes {sent} from it");
             self.tracer.record(|| explain::Step {
@@ -98,23 +100,37 @@ impl<'a> Call<'a> {
             matched: true,
             why: why(),
         });
-        Some(self.by_number(name, row))
+        Some(self.by_number(name, row, self.platform.trunks.get(trunk)))
     }
 
-    fn by_number(&self, name: &str, number: &NumberRow) -> Answer {
+    fn by_number(&self, name: &str, number: &NumberRow, trunk: Option<&TrunkRow>) -> Answer {
         let mut answer = self.to(&number.target, number.record_calls);
         answer.rule = format!("Number.{name}");
         let seconds = self.view.plan.tenant.max_call_duration_seconds;
-        let longest = seconds.map(|seconds| DialplanApp::SchedHangup { seconds });
-        let shown = self.shown_outside(number.caller_id_prefix.as_deref());
-        let shown = shown.map(|name| DialplanApp::Set(Variable::EffectiveCallerIdName(name)));
-        answer.actions.splice(0..0, longest.iter().chain(&shown).map(DialplanApp::action));
+        let mut first: Vec<DialplanApp> =
+            seconds.map(|seconds| DialplanApp::SchedHangup { seconds }).into_iter().collect();
+        // A phone shows a number that it can call back, not the carrier's spelling.
+        let caller = trunk.and_then(|trunk| trunk.carrier_format().read_caller(&self.caller_number));
+        let mut caller_name = self.caller_name.as_ref();
+        if let Some(caller) = &caller {
+            first.extend(
+                DialNumber::new(caller.as_str())
+                    .map(|number| DialplanApp::Set(Variable::EffectiveCallerIdNumber(number))),
+            );
+            // Without a name FreeSWITCH takes the number for one.
+            if caller_name == self.caller_number || caller_name.is_empty() {
+                caller_name = caller.as_str();
+            }
+        }
+        let shown = self.shown_outside(number.caller_id_prefix.as_deref(), caller_name);
+        first.extend(shown.map(|shown| DialplanApp::Set(Variable::EffectiveCallerIdName(shown))));
+        answer.actions.splice(0..0, first.iter().map(DialplanApp::action));
         answer
     }
 
     /// The name by which an outside caller is shown; `None` if FreeSWITCH shows the name as received.
-    fn shown_outside(&self, prefix: Option<&str>) -> Option<Text> {
-        let name = Text::new(&format!("{} {}", prefix.unwrap_or_default(), self.caller_name));
+    fn shown_outside(&self, prefix: Option<&str>, name: &str) -> Option<Text> {
+        let name = Text::new(&format!("{} {name}", prefix.unwrap_or_default()));
         (name.as_str() != self.caller_name && !name.is_empty()).then_some(name)
     }
 

@@ -101,7 +101,7 @@ pub fn trace(
         }
         None => None,
     };
-    // A key that is no secret: the XML can be passed on, and is the same for two states. It signs
+    // A fixed key, no secret: the XML can be shown to others, and is equal for equal states. It signs
     // transfers and names gateways.
     let key = SigningKey::dummy();
     let followed = BTreeSet::new();
@@ -148,6 +148,7 @@ impl Query<'_> {
             extension: self.view.caller(&self.caller),
             leg: Cow::Borrowed(LEG),
             caller_name: Cow::Borrowed(""),
+            caller_number: Cow::Borrowed(""),
             disposition: Cow::Borrowed(disposition),
             queue_cause: Cow::Borrowed(queue_cause),
             now: self.now,

@@ -50,7 +50,7 @@ impl Lookup<'_> {
             && self.is_own_host(Field::SipFromHost)
             && match self.form.text(Field::SipAuthMethod).as_ref() {
                 "REGISTER" => self.is_own_host(Field::SipToHost) && is(Field::SipToUser, user),
-                // The dialplan decides where a call goes, not To.
+                // The dialplan decides the destination of a call, not To.
                 "INVITE" => true,
                 _ => self.is_own_host(Field::SipToHost) && !self.to_names_a_host(),
             }
