@@ -42,6 +42,8 @@ const STEPS: &[Step] = &[
     ("a queue calls its agent", queue),
     ("a conference and a feature code answer", conference_and_feature),
     ("equal numbers of two tenants are two phones", isolation),
+    ("a phone may spell its domain in any way", spellings),
+    ("a name is shown as it is written", names),
     ("a call comes in by number", inbound),
     ("no call comes in from a source that is no carrier, not even with a phone's password", strangers),
     ("a call goes out by the second gateway when the first is dead", failover),
@@ -144,7 +146,7 @@ fn phones_register(lab: &Lab) {
     for phone in [&lab.alice, &lab.ivy] {
         let found = registrations.iter().any(|row| {
             row["reg_user"] == phone.user
-                && row["realm"] == phone.domain
+                && row["realm"] == phone.domain // the host of To
                 && row["network_ip"] == phone.address.to_string()
         });
         assert!(found, "{registrations:#?}");
@@ -235,6 +237,30 @@ fn isolation(lab: &Lab) {
     for number in ["2000", "5000"] {
         let call = lab.hank.play("call", lab.phones, &[("dial", number)]);
         assert!(!call.completed && call.status() == Some(404), "{number}: {}", call.trace);
+    }
+}
+
+fn spellings(lab: &Lab) {
+    for pat in &lab.pats {
+        let outcome = pat.play("register", lab.phones, &[]);
+        assert!(outcome.completed, "{}: {}", pat.domain, outcome.trace);
+        let listens = pat.listen("answer", lab.phones);
+        let call = lab.alice.play("call", lab.phones, &[("dial", "1004")]);
+        let pat = listens.end();
+        assert!(call.completed, "{}", call.trace);
+        assert_eq!((pat.received("INVITE").len(), pat.received("BYE").len()), (1, 1), "{}", pat.trace);
+    }
+}
+
+/// `"` would end the name.
+fn names(lab: &Lab) {
+    for pat in &lab.pats {
+        let bob = lab.bob.listen("answer", lab.phones);
+        let call = pat.play("call", lab.phones, &[("dial", "1002")]);
+        let bob = bob.end();
+        assert!(call.completed, "{}", call.trace);
+        let from = "From: \"O'Brien, Pat: R&D / Ops @ HQ; 50 % 'Désk' 🎧\" <sip:1004@acme.example.com>";
+        assert!(bob.trace.contains(from), "{}", bob.trace);
     }
 }
 

@@ -84,6 +84,41 @@ fn manifests_are_read_from_a_pipe() {
 }
 
 #[test]
+fn codes_without_quotes_are_told_to_be_put_in_quotes() {
+    let code = |code: &str| {
+        let text = format!(
+            "{GOOD}---\napiVersion: centrex.dev/v1alpha1\nkind: FeatureCode\nmetadata: {{name: box, namespace: acme}}\n\
+             spec:\n  tenantRef: {{name: acme}}\n  action: CheckVoicemail\n  code: {code}\n"
+        );
+        checked(&text, Format::Text)
+    };
+    let (_, out) = code("*97");
+    assert!(out.starts_with("DIR/acme.yaml:25: error: is not YAML: "), "{out}");
+    assert!(out.contains("if *97 is text, put it in quotes: \"*97\""), "{out}");
+    let (_, out) = code("#43");
+    assert!(
+        out.starts_with(
+            "DIR/acme.yaml:25: error: FeatureCode acme/box: spec.code: must be a string, is empty"
+        ),
+        "{out}"
+    );
+    assert!(out.contains("what begins with # is a comment: put the value in quotes"), "{out}");
+    assert_eq!(code("\"*97\"").0, 0);
+}
+
+#[test]
+fn a_mistake_keeps_nothing_else_of_its_file_out() {
+    let text = GOOD.replace("\"1001\"", "\"ten\"");
+    let bob = GOOD.rsplit("---\n").next().unwrap().replace("alice, ", "bob, ").replace("1001", "1002");
+    let group = "---\napiVersion: centrex.dev/v1alpha1\nkind: RingGroup\nmetadata: {name: sales, namespace: acme}\n\
+                 spec: {tenantRef: {name: acme}, number: \"1002\", members: [{extensionRef: {name: bob}}]}\n";
+    let (code, out) = checked(&format!("{text}---\n{bob}{group}"), Format::Text);
+    // The group's number is bob's, who is read.
+    assert_eq!((code, out.matches("error: ").count()), (1, 2), "{out}");
+    assert!(out.contains("(Conflict)") && out.ends_with("5 objects checked: 2 errors, 0 notes\n"), "{out}");
+}
+
+#[test]
 fn a_waiting_resource_is_a_note() {
     let waiting =
         GOOD.replace("  credentials: {secretRef: {name: alice-sip}}\n", "").replace("alice-sip", "other");

@@ -37,13 +37,15 @@ static GRAMMAR: LazyLock<Vec<(&str, Regex)>> = LazyLock::new(grammar);
 
 fn grammar() -> Vec<(&'static str, Regex)> {
     let word = r"[A-Za-z0-9._@+*#/][A-Za-z0-9._@+*#/-]*";
-    let text = r#"[^\x00-\x1f"'`<>\\,\[\]{}|$@:/;^=()%]{0,64}"#;
+    let codes = "%(?:2F|3A|40|25|24|5E)";
+    let listed = format!(r#"(?:[^\x00-\x1f\x7f"'`<>\\\[\]{{}}|$@:/;^%]|{codes}){{0,64}}"#);
+    let text = format!(r#"(?:[^\x00-\x1f\x7f"`<>\\\[\]{{}}|$@:/^%]|{codes}){{0,64}}"#);
     let list = format!(r"\^\^(;[a-z_]+={word}(,{word})*)+");
     let leg = format!(r"(\[{list}\])?(user/{word}|sofia/gateway/{word})");
     let dial = format!(r"(\{{{list}\}})?{leg}([,|]{leg})*");
     let file = r"recordings/[0-9]{4}/[0-9]{2}/[0-9a-f-]{36}\.wav";
     let variable = format!(
-        r"centrex_call={word}|sip_copy_custom_headers=false|media(_hold)?_timeout=[0-9]+|export_vars=centrex_call,media_timeout,media_hold_timeout|call_timeout=[0-9]+|continue_on_fail=(true|false|[A-Z_,]+)|cc_export_vars=centrex_call,media_timeout,media_hold_timeout|effective_caller_id_name={text}|effective_caller_id_number=\+?[0-9*#]{{1,32}}|hangup_after_bridge=true|transfer_ringback=%\(1000,4000,425\)|hold_music=local_stream://{word}|timezone={word}|ringback=%\(1000,4000,425\)|last_bridge_proto_specific_hangup_cause=|RECORD_ANSWER_REQ=true|execute_on_answer=playback tone_stream://%\(500,250,1400\)|centrex_recording={file}"
+        r"centrex_call={word}|sip_copy_custom_headers=false|media(_hold)?_timeout=[0-9]+|export_vars=centrex_call,media_timeout,media_hold_timeout|call_timeout=[0-9]+|continue_on_fail=(true|false|[A-Z_,]+)|cc_export_vars=centrex_call,media_timeout,media_hold_timeout|effective_caller_id_name={listed}|effective_caller_id_number=\+?[0-9*#]{{1,32}}|hangup_after_bridge=true|transfer_ringback=%\(1000,4000,425\)|hold_music=local_stream://{word}|timezone={word}|ringback=%\(1000,4000,425\)|last_bridge_proto_specific_hangup_cause=|RECORD_ANSWER_REQ=true|execute_on_answer=playback tone_stream://%\(500,250,1400\)|centrex_recording={file}"
     );
     let patterns = [
         ("playback", r"tone_stream://%\(500,250,1400\)".to_owned()),
@@ -59,7 +61,8 @@ fn grammar() -> Vec<(&'static str, Regex)> {
         ("limit_execute", format!("hash {word} calls [0-9]+ bridge {dial}")),
         ("sched_hangup", r"\+[0-9]+ ALLOTTED_TIMEOUT".to_owned()),
         ("multiset", format!(r"\^\^(;({variable}))+")),
-        ("set", variable.clone()),
+        // A name with an apostrophe or a semicolon would break a list.
+        ("set", format!("{variable}|effective_caller_id_name={text}")),
         ("sleep", "[0-9]+".to_owned()),
         ("transfer", format!("{word} XML {word}")),
         ("valet_park", format!("{word} {word}")),

@@ -275,6 +275,32 @@ fn an_inbound_call_acts_for_no_extension() {
 }
 
 #[test]
+fn a_prefix_stands_one_blank_before_the_name() {
+    for prefix in ["Main", "Main ", " Main  "] {
+        let office =
+            Office::open(&ACME.replace("callerIdPrefix: Main", &format!("callerIdPrefix: \"{prefix}\"")));
+        let said = office.said(&office.comes_in("+493012345600"));
+        assert!(said.contains(&"set effective_caller_id_name=Main Somebody".to_owned()), "{said:#?}");
+    }
+}
+
+#[test]
+fn names_are_said_as_they_are_written_or_in_code() {
+    for (name, said) in [
+        ("O'Brien, Pat; Jr.", "O'Brien, Pat; Jr."),
+        ("Sales: UK", "Sales%3A UK"),
+        ("R&D / Ops @ HQ", "R&D %2F Ops %40 HQ"),
+        ("${system(id)}", "%24(system(id))"),
+        ("山田 🎧", "山田 🎧"),
+    ] {
+        let named = ACME.replace("displayName: Alice Example", &format!("displayName: \"{name}\""));
+        let office = Office::open(&named);
+        let told = office.said(&office.dial("alice", "1002"));
+        assert!(told.contains(&format!("set effective_caller_id_name={said}")), "{told:#?}");
+    }
+}
+
+#[test]
 fn a_signed_destination_is_valid_for_one_tenant() {
     let office = Office::acme();
     let target = Target { kind: DestinationKind::Extension, name: "bob".into() };

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use centrex::freeswitch::xml::field::Field;
 use centrex::freeswitch::xml::form::Form;
 use centrex::freeswitch::xml::{Answer, Answers, NOT_FOUND, Section};
+use centrex::secrets::a1_hash::REALM;
 
 use crate::Options;
 use crate::constant::constants;
@@ -202,13 +203,15 @@ impl Drop for Static<'_> {
 }
 
 fn directory(answers: &Answers) -> String {
-    let tenant = |tenant: usize| {
+    // Phones are asked in the realm of all; those of the first tenant register and call.
+    let tenant = |tenant: usize, realm: Option<&str>| {
         let domain = manifests::domain(tenant);
+        let name = realm.unwrap_or(&domain);
         let view = answers.replica.by_domain(&domain).expect("a tenant");
         let context = view.context();
         let user = |extension: usize| {
             let number = manifests::number(extension);
-            let hash = view.a1_hash(&number, &domain).expect("a password");
+            let hash = view.a1_hash(&number, name).expect("a password");
             format!(
                 "<user id=\"{number}\"><params><param name=\"a1-hash\" value=\"{hash}\"/>\
                  <param name=\"dial-string\" value=\"{{^^;presence_id={number}@{domain}}}sofia/internal/{number}%{domain}\"/>\
@@ -217,10 +220,11 @@ fn directory(answers: &Answers) -> String {
         };
         let users: String = (0..manifests::EXTENSIONS).map(user).collect();
         format!(
-            "<domain name=\"{domain}\"><groups><group name=\"all\"><users>{users}</users></group></groups></domain>"
+            "<domain name=\"{name}\"><groups><group name=\"all\"><users>{users}</users></group></groups></domain>"
         )
     };
-    format!("<section name=\"directory\">{}</section>", (0..TENANTS).map(tenant).collect::<String>())
+    let domains: String = (0..TENANTS).map(|index| tenant(index, None)).collect();
+    format!("<section name=\"directory\">{domains}{}</section>", tenant(0, Some(REALM)))
 }
 
 fn dialplan(answers: &Answers) -> String {

@@ -74,7 +74,7 @@ async fn only_changed_objects_are_reported() {
 }
 
 #[tokio::test]
-async fn a_file_that_breaks_keeps_its_last_good_objects() {
+async fn a_broken_object_keeps_its_version_and_no_other_out() {
     let two = format!("{}---\n{}", extension("alice", "1001"), extension("bob", "1002"));
     let mut live = Live::start(&[("a.yaml", &two), ("b.yaml", &extension("carol", "1003"))]).await;
     assert_eq!(live.objects.len(), 3);
@@ -82,7 +82,8 @@ async fn a_file_that_breaks_keeps_its_last_good_objects() {
     let problem = live.until_problem("a.yaml").await;
     assert_eq!((problem.line, problem.field.as_str()), (Some(14), "spec.number"));
     assert_eq!(problem.resource.as_ref().unwrap().to_string(), "Extension acme/bob");
-    live.until_number("alice", Some("1001")).await;
+    live.until_number("alice", Some("1009")).await;
+    live.until_number("bob", Some("1002")).await;
     assert_eq!(live.objects.len(), 3);
     let key = live.objects["Extension acme/carol"].key();
     assert_eq!(live.folder.locate(&key, "spec.number").unwrap().line, 6);
@@ -98,6 +99,48 @@ async fn a_file_that_breaks_keeps_its_last_good_objects() {
     live.until_no_problems().await;
     live.until_number("alice", Some("1009")).await;
     live.until_number("bob", None).await;
+}
+
+#[tokio::test]
+async fn what_a_broken_part_may_be_is_not_deleted() {
+    let file = |parts: &[String]| parts.join("---\n");
+    let [alice, bob, carol] = [("alice", "1"), ("bob", "2"), ("carol", "3")].map(|(n, i)| extension(n, i));
+    let mut live = Live::start(&[("a.yaml", &file(&[alice.clone(), bob.clone(), carol]))]).await;
+    // A syntax error, or a kind that is none: it may be bob or carol. What is around it is in force.
+    for broken in ["a: [\n", "kind: Extention\n", "metadata: {name: bob\n"] {
+        live.write("a.yaml", &file(&[extension("alice", "11"), broken.to_owned(), extension("dave", "4")]));
+        live.until_number("alice", Some("11")).await;
+        live.until_number("dave", Some("4")).await;
+        assert_eq!(live.objects.len(), 4, "{broken}: {:?}", live.objects.keys());
+        live.write("a.yaml", &file(&[alice.clone(), broken.to_owned()]));
+        live.until_number("alice", Some("1")).await;
+        assert_eq!(live.objects.len(), 4, "{broken}: {:?}", live.objects.keys());
+    }
+    let mut live = Live::restart(live.stop().await).await;
+    assert_eq!(live.objects.len(), 4, "{:?}", live.objects.keys());
+    // Of a broken object that is named, only that one is kept.
+    let broken = bob.replace("\"2\"", "\"two\"");
+    live.write("a.yaml", &file(&[alice.clone(), broken]));
+    live.until_number("carol", None).await;
+    live.until_number("dave", None).await;
+    live.until_number("bob", Some("2")).await;
+    live.write("a.yaml", &alice);
+    live.until_number("bob", None).await;
+    live.until_no_problems().await;
+    assert_eq!(live.objects.len(), 1);
+}
+
+#[tokio::test]
+async fn a_name_used_twice_keeps_its_version() {
+    let mut live = Live::start(&[("a.yaml", &extension("alice", "1"))]).await;
+    let twice = format!("{}---\n{}", extension("alice", "1"), extension("alice", "2"));
+    live.write("a.yaml", &format!("{twice}---\n{}", extension("bob", "3")));
+    live.until_problem("already").await;
+    live.until_number("bob", Some("3")).await;
+    live.until_number("alice", Some("1")).await;
+    live.write("a.yaml", &format!("{}---\n{}", extension("alice", "2"), extension("bob", "3")));
+    live.until_no_problems().await;
+    live.until_number("alice", Some("2")).await;
 }
 
 #[tokio::test]

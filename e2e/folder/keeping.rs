@@ -3,6 +3,27 @@
 use super::*;
 use crate::wait::DEADLINE;
 
+/// With its ending, the Secret's name is longer than those of our own kinds may be.
+#[tokio::test]
+async fn a_password_of_an_extension_with_the_longest_name_is_read() {
+    let name = "a".repeat(63);
+    let live = Live::start(&[("a.yaml", &without_credentials(&name))]).await;
+    assert_eq!(live.problems, []);
+    assert_eq!(password(&live.objects[&format!("Secret acme/{name}-sip")]).len(), 24);
+    let live = Live::restart(live.stop().await).await;
+    assert_eq!((live.problems.len(), live.objects.len()), (0, 2));
+}
+
+/// The user's own Secret has a mistake: no other password takes its place.
+#[tokio::test]
+async fn no_password_is_generated_in_place_of_a_broken_secret() {
+    let secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: alice-sip, namespace: acme}\nstringData: {password: 1234}\n";
+    let file = format!("{}---\n{secret}", without_credentials("alice"));
+    let mut live = Live::start(&[("a.yaml", &file)]).await;
+    assert_eq!(live.until_problem("put it in quotes").await.field, "stringData.password");
+    assert_eq!(live.objects.keys().collect::<Vec<_>>(), ["Extension acme/alice"]);
+}
+
 #[tokio::test]
 async fn a_password_is_generated_once() {
     let mut live = Live::start(&[("a.yaml", &without_credentials("alice"))]).await;

@@ -107,7 +107,8 @@ fn a_parse_error_is_reported_with_its_line() {
         ("null.yaml", b"a: 1\nnull: 2\n", 2, "null is not allowed here"),
         ("second.yaml", b"a: 1\n...\nb: 1\n", 3, "another document begins here"),
         ("itself.yaml", b"a: &a [*a]\n", 1, "cannot contain itself"),
-        ("anchor.yaml", b"# none\n---\n---\na: *b\n", 4, "an anchor that does not exist"),
+        ("anchor.yaml", b"# none\n---\n---\na: *97\n", 4, "if *97 is text, put it in quotes: \"*97\""),
+        ("colon.yaml", b"spec:\n  displayName: Sales: UK\n", 2, "a colon and a blank belongs in quotes"),
         ("text.yaml", b"just text", 1, "must be a manifest"),
         ("half.yaml", b"apiVersion: centrex.dev/v1alpha1\nkind: Exten", 2, "is not a kind"),
     ];

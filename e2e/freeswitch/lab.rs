@@ -32,6 +32,8 @@ pub struct Lab {
     pub bob: Peer,
     /// Acme, 1003.
     pub carol: Peer,
+    /// Acme, 1004, with other spellings of the domain.
+    pub pats: [Peer; 2],
     /// Globex, 1001.
     pub hank: Peer,
     /// Globex, 1002.
@@ -80,6 +82,8 @@ impl Lab {
             alice: peer("1001", ACME, "alice-dummy-password", 11),
             bob: peer("1002", ACME, "bob-dummy-password", 12),
             carol: peer("1003", ACME, "carol-dummy-password", 13),
+            pats: [("Acme.Example.COM", 14), ("acme.example.com.", 15)]
+                .map(|(domain, host)| peer("1004", domain, "pat-dummy-password", host)),
             hank: peer("1001", GLOBEX, "hank-dummy-password", 21),
             ivy: peer("1002", GLOBEX, "ivy-dummy-password", 22),
             liar: peer("1002", ACME, "alice-dummy-password", 31),

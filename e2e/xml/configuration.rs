@@ -26,7 +26,7 @@ fn profiles_are_hardened() {
         ("nonce-ttl", "60"),
         ("multiple-registrations", "false"),
         ("sip-force-expires-max", "600"),
-        ("challenge-realm", "auto_from"),
+        ("challenge-realm", "centrex"),
         ("inbound-reg-force-matching-username", "true"),
         ("log-auth-failures", "true"),
         ("disable-register", "false"),

@@ -106,9 +106,39 @@ fn rule_3_form_fields_injected_by_a_realm_are_ignored() {
     let differ = "section=directory&tag_name=domain&key_name=name&key_value=tenant-a.test&key=id&user=100\
         &domain=tenant-b.test";
     assert!(ask(Section::Directory, differ).is_not_found());
-    for domain in ["TENANT-A.TEST", "tenant-a.test.", "tenant%2da.test", "1tenant.test", "*", "%"] {
+    for domain in ["tenant%2da.test", "1tenant.test", "tenant-a.test..", "*", "%", "centrex"] {
         assert!(directory(domain, "key=id&user=100").is_not_found(), "{domain}");
     }
+    for domain in ["TENANT-A.TEST", "tenant-a.test."] {
+        let answer = directory(domain, "key=id&user=100");
+        assert_eq!(answer.one("domain").attribute("name"), Some(domain), "as FreeSWITCH asks");
+    }
+}
+
+#[test]
+fn rule_4_a_phone_may_spell_its_domain_in_any_way() {
+    let auth = |from: &str, to: &str, realm: &str| {
+        let spelt = AUTH
+            .replace("sip_auth_realm=tenant-a.test", &format!("sip_auth_realm={realm}"))
+            .replace("sip_from_host=tenant-a.test", &format!("sip_from_host={from}"))
+            .replace("sip_to_host=tenant-a.test", &format!("sip_to_host={to}"));
+        directory(realm, &spelt)
+    };
+    let known = auth("tenant-a.test", "tenant-a.test", "centrex");
+    for (from, to) in [("Tenant-A.Test", "TENANT-A.test"), ("tenant-a.test.", "tenant-a.test")] {
+        let answer = auth(from, to, "centrex");
+        assert_eq!(answer.one("domain").attribute("name"), Some("centrex"));
+        assert_eq!(answer.value("domain_name"), Some("tenant-a.test"));
+        assert_eq!(answer.value("mwi-account"), Some("100@tenant-a.test"));
+        assert_eq!(answer.value("a1-hash"), known.value("a1-hash"));
+    }
+    assert!(auth("tenant-a.test", "tenant-b.test", "centrex").is_not_found());
+    assert!(auth("tenant-b.test", "tenant-a.test", "centrex").is_not_found());
+    assert!(auth("centrex", "centrex", "centrex").is_not_found());
+    // There is no hash of another spelling.
+    assert!(auth("tenant-a.test", "tenant-a.test", "TENANT-A.TEST").is_not_found());
+    let other = auth("tenant-b.test", "tenant-b.test", "centrex");
+    assert_ne!(other.value("a1-hash"), known.value("a1-hash"), "another tenant's 100");
 }
 
 #[test]

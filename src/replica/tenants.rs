@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use uuid::Uuid;
 
+use super::spellings::Spellings;
 use crate::plan::{PlatformPlan, TenantPlan};
 use crate::route::TenantView;
 use crate::secrets::a1_hash::forget_passwords;
@@ -23,6 +24,8 @@ pub struct TenantEntry {
 #[derive(Debug, Default)]
 pub struct Replica {
     state: RwLock<State>,
+    /// How phones spell their domains.
+    pub spellings: Spellings,
 }
 
 /// How much of the platform is loaded.
@@ -168,7 +171,7 @@ impl Replica {
         self.state.read().unwrap_or_else(PoisonError::into_inner).tenants.get(&id).cloned()
     }
 
-    /// The tenant that holds a domain.
+    /// The tenant that holds a domain, in its canonical form.
     pub fn by_domain(&self, domain: &str) -> Option<Arc<TenantView>> {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         Some(state.tenants.get(state.domains.holder(domain)?)?.view.clone())

@@ -36,7 +36,7 @@ pub struct NamespacedRef {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SecretKeyRef {
     /// Name of the Secret.
-    #[schemars(length(min = 1, max = 63), regex(pattern = NAME_PATTERN))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = SUBDOMAIN_PATTERN))]
     pub name: String,
     /// Key in the Secret; `password` when left out, or `pin` where a PIN is meant.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -209,11 +209,7 @@ impl DialplanApp {
             }
             Self::RecordSession { path } => ("record_session", path.to_string()),
             Self::SchedHangup { seconds } => ("sched_hangup", format!("+{seconds} ALLOTTED_TIMEOUT")),
-            Self::Set(variable) => {
-                let mut data = String::new();
-                variable.assign(&mut data);
-                ("set", data)
-            }
+            Self::Set(variable) => return variable.action(),
             Self::Sleep { milliseconds } => ("sleep", milliseconds.to_string()),
             Self::Transfer { destination, context } => {
                 ("transfer", [destination.as_str(), " XML ", context.as_str()].concat())
@@ -255,40 +251,68 @@ pub const CALL_VARIABLE: &str = "centrex_call";
 /// Variables that the legs of a call inherit, in the form of FreeSWITCH's `export_vars`.
 const EXPORT_VARS: &str = "centrex_call,media_timeout,media_hold_timeout";
 
-/// Separates the variables of one `multiset`; no [`Word`], [`Text`] or [`DialNumber`] contains it.
+/// Separates the variables of one `multiset`; no [`Word`], [`DialNumber`] or [`Text`] that fits lists contains it.
 const SEPARATOR: char = ';';
 
 /// Renders applications in order. Consecutive variables are set by one `multiset`, each once, to its last
-/// value: FreeSWITCH then runs one application instead of ten.
+/// value: FreeSWITCH then runs one application instead of ten. A name that would break a list, such as O'Brien, is
+/// set by an action of its own.
 pub fn actions(apps: &[DialplanApp]) -> Vec<Action> {
     let mut actions = Vec::with_capacity(apps.len());
     for run in apps.chunk_by(|app, next| app.variable().is_some() && next.variable().is_some()) {
-        match run {
-            [DialplanApp::Set(_), _, ..] => {
-                let data = assignments(run.iter().filter_map(DialplanApp::variable));
-                actions.push(Action { application: "multiset", data });
-            }
-            _ => actions.extend(run.iter().map(DialplanApp::action)),
+        let (listed, alone): (Vec<&Variable>, Vec<&Variable>) =
+            last_values(run).into_iter().partition(|variable| variable.fits_lists());
+        match listed.as_slice() {
+            [] => {}
+            [one] => actions.push(one.action()),
+            several => actions.push(Action { application: "multiset", data: assignments(several) }),
         }
+        actions.extend(alone.into_iter().map(Variable::action));
+        actions.extend(run.iter().filter(|app| app.variable().is_none()).map(DialplanApp::action));
     }
     actions
 }
 
-/// Renders `^^;a=1;b=2`, a list that declares its separator.
-fn assignments<'a>(mut variables: impl Iterator<Item = &'a Variable> + Clone) -> String {
-    let mut data = String::with_capacity(512);
-    data.push_str("^^");
+/// The variables that a run of applications sets, each once, in the order of their last values.
+fn last_values(run: &[DialplanApp]) -> Vec<&Variable> {
+    let mut variables = run.iter().filter_map(DialplanApp::variable);
+    let mut last = Vec::new();
     while let Some(variable) = variables.next() {
         let same = |later| std::mem::discriminant::<Variable>(later) == std::mem::discriminant(variable);
         if !variables.clone().any(same) {
-            data.push(SEPARATOR);
-            variable.assign(&mut data);
+            last.push(variable);
         }
+    }
+    last
+}
+
+/// Renders `^^;a=1;b=2`, a list that declares its separator.
+fn assignments(variables: &[&Variable]) -> String {
+    let mut data = String::with_capacity(512);
+    data.push_str("^^");
+    for variable in variables {
+        data.push(SEPARATOR);
+        variable.assign(&mut data);
     }
     data
 }
 
 impl Variable {
+    /// The `set` of this variable.
+    fn action(&self) -> Action {
+        let mut data = String::new();
+        self.assign(&mut data);
+        Action { application: "set", data }
+    }
+
+    /// Whether its value can be an item of a list.
+    fn fits_lists(&self) -> bool {
+        match self {
+            Self::EffectiveCallerIdName(name) => name.fits_lists(),
+            _ => true,
+        }
+    }
+
     /// Writes `name=value`.
     fn assign(&self, out: &mut String) {
         let seconds;
@@ -342,7 +366,8 @@ mod tests {
         ];
         let said: Vec<_> = actions(&apps).into_iter().map(|a| (a.application, a.data)).collect();
         let expected = [
-            ("multiset", "^^;effective_caller_id_name=Ann ab;continue_on_fail=true"),
+            ("set", "continue_on_fail=true"),
+            ("set", "effective_caller_id_name=Ann; a=b"),
             ("answer", ""),
             ("set", "call_timeout=20"),
             ("hangup", "USER_BUSY"),
@@ -355,6 +380,19 @@ mod tests {
         let hostile = "a;b=c";
         assert!(Word::new(hostile).is_none());
         assert!(DialNumber::new(hostile).is_none());
-        assert!(!Text::new(hostile).as_str().contains([SEPARATOR, '=']));
+        assert!(!Text::new(hostile).fits_lists());
+        assert!(Text::new("R&D, UK").fits_lists());
+    }
+
+    #[test]
+    fn names_that_fit_lists_are_set_with_the_others() {
+        let apps = [
+            DialplanApp::Set(Variable::EffectiveCallerIdName(Text::new("O'Brien"))),
+            DialplanApp::Set(Variable::CallTimeout(20)),
+            DialplanApp::Set(Variable::EffectiveCallerIdName(Text::new("Smith, John"))),
+        ];
+        let said: Vec<_> = actions(&apps).into_iter().map(|a| (a.application, a.data)).collect();
+        let expected = [("multiset", "^^;call_timeout=20;effective_caller_id_name=Smith, John")];
+        assert_eq!(said, expected.map(|(application, data)| (application, data.to_owned())));
     }
 }

@@ -122,13 +122,16 @@ impl<'a> Call<'a> {
                 caller_name = caller.as_str();
             }
         }
-        let shown = match &number.caller_id_prefix {
-            Some(prefix) => Some(Text::new(&format!("{prefix} {caller_name}"))),
-            None => (caller_name != self.caller_name).then(|| Text::new(caller_name)),
-        };
+        let shown = self.shown_outside(number.caller_id_prefix.as_deref(), caller_name);
         first.extend(shown.map(|shown| DialplanApp::Set(Variable::EffectiveCallerIdName(shown))));
         answer.actions.splice(0..0, first.iter().map(DialplanApp::action));
         answer
+    }
+
+    /// The name by which an outside caller is shown; `None` if FreeSWITCH shows the name as received.
+    fn shown_outside(&self, prefix: Option<&str>, name: &str) -> Option<Text> {
+        let name = Text::new(&format!("{} {name}", prefix.unwrap_or_default()));
+        (name.as_str() != self.caller_name && !name.is_empty()).then_some(name)
     }
 
     fn decision(&self, decision: Decision<'_>) -> Answer {
@@ -209,9 +212,9 @@ impl<'a> Call<'a> {
         if let Some(extension) = self.extension {
             // A phone may send any name and number (P-Asserted-Identity, contract §10.2), so both are
             // overwritten.
-            actions
-                .push(DialplanApp::Set(Variable::EffectiveCallerIdName(Text::new(&extension.display_name))));
             let number = DialNumber::new(&extension.number)?;
+            let name = Text::or_number(&extension.display_name, &number);
+            actions.push(DialplanApp::Set(Variable::EffectiveCallerIdName(name)));
             actions.push(DialplanApp::Set(Variable::EffectiveCallerIdNumber(number)));
         }
         if let Some(most) = tenant.max_concurrent_calls

@@ -40,7 +40,10 @@ pub fn table() -> Vec<Row> {
         ("Extension", "/spec/number", json!(""), "spec.number", "must have 1 to 15 characters, has 0"),
         ("Extension", "/spec/number", Value::Null, "spec.number", "is required"),
         ("Extension", "/spec/displayName", json!(long), "spec.displayName", "has 65"),
-        ("Extension", "/spec/displayName", json!("${system(id)}"), "spec.displayName", "without any of"),
+        ("Extension", "/spec/displayName", json!("Ann\nBob"), "spec.displayName", "without control characters"),
+        ("Extension", "/spec/displayName", json!("Ann\u{202e}"), "spec.displayName", "direction of writing"),
+        ("Extension", "/spec/displayName", json!("  "), "spec.displayName", "not blank"),
+        ("Extension", "/spec/displayName", json!("X-Pre-Process"), "spec.displayName", "FreeSWITCH acts on"),
         ("Extension", "/spec/ringSeconds", json!(0), "spec.ringSeconds", "from 1 to 300, is 0"),
         ("Extension", "/spec/ringSeconds", json!(1.5), "spec.ringSeconds", "a whole number"),
         ("Extension", "/spec/ringSeconds", json!("25"), "spec.ringSeconds", "a whole number, is a string"),
@@ -53,7 +56,8 @@ pub fn table() -> Vec<Row> {
         ("Extension", "/spec/voicemail/email", json!("a b@x"), "spec.voicemail.email", "a mail address"),
         ("Extension", "/spec/credentials/secretRef", Value::Null, "spec.credentials.secretRef", "is required"),
         ("Tenant", "/spec/domains", json!([]), "spec.domains", "1 to 16 items, has 0"),
-        ("Tenant", "/spec/domains/0", json!("Acme.example.com"), "spec.domains[0]", "lower case"),
+        ("Tenant", "/spec/domains/0", json!("acme"), "spec.domains[0]", "a DNS name with a dot"),
+        ("Tenant", "/spec/domains/0", json!("ac me.example"), "spec.domains[0]", "a DNS name with a dot"),
         ("Tenant", "/spec/domains/0", json!("1.2.3.4"), "spec.domains[0]", "starts with a letter"),
         ("Tenant", "/spec/allowedNumbers/0", json!("0301234"), "spec.allowedNumbers[0]", "the beginning of one"),
         ("Tenant", "/spec/country", json!("Germany"), "spec.country", "2 to 2 characters"),
@@ -98,4 +102,41 @@ pub fn table() -> Vec<Row> {
         ("Namespace", "/metadata/namespace", json!("acme"), "metadata.namespace", "belongs to no namespace"),
         ("ConfigMap", "/data", json!(["a"]), "data", "must be an object"),
     ]
+}
+
+/// Kind, field to change, and a value that it accepts.
+type Accepted = (&'static str, &'static str, Value);
+
+/// What is stricter elsewhere than people, DNS or Kubernetes are.
+#[rustfmt::skip]
+pub fn accepted() -> Vec<Accepted> {
+    let names = [
+        "O'Brien", "Smith, John", "Sales: UK", "R&D / Ops", "Q&A; Support", "Accounts @ HQ", "Pat \"The Cat\" Smith",
+        "Ann (Front) <Desk> [1] {2}", "Désk 🎧", "山田 太郎", "نور", "A$AP | 50 % \\ ^ = `", "${system(id)}",
+    ];
+    let text = [
+        ("Tenant", "/spec/displayName"), ("Tenant", "/spec/callerId/name"),
+        ("Extension", "/spec/displayName"), ("Extension", "/spec/callerId/name"),
+        ("RingGroup", "/spec/displayName"), ("Queue", "/spec/displayName"), ("IvrMenu", "/spec/displayName"),
+        ("Conference", "/spec/displayName"), ("OutboundRoute", "/spec/callerId/name"),
+    ];
+    let mut accepted: Vec<Accepted> = text
+        .into_iter()
+        .flat_map(|(kind, field)| names.into_iter().map(move |name| (kind, field, json!(name))))
+        .collect();
+    let long = format!("{}.{}", "a".repeat(63), "b".repeat(189));
+    accepted.extend([
+        // Characters are counted, not bytes.
+        ("Extension", "/spec/displayName", json!("🎧".repeat(64))),
+        ("Number", "/spec/callerIdPrefix", json!("Acme ")),
+        ("Number", "/spec/callerIdPrefix", json!("[Vendas] ")),
+        ("Tenant", "/spec/domains/0", json!("Acme.Example.com")),
+        ("Tenant", "/spec/domains/0", json!("acme.example.com.")),
+        ("Tenant", "/spec/domains/0", json!("müller.example")),
+        ("Tenant", "/spec/domains/0", json!("xn--mller-kva.example")),
+        ("Extension", "/spec/credentials/secretRef/name", json!(long)),
+        ("Extension", "/metadata/annotations", json!({})),
+        ("Extension", "/metadata/labels", json!({})),
+    ]);
+    accepted
 }

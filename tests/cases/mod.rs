@@ -82,7 +82,13 @@ pub fn creations() -> Vec<Case> {
         value,
         refused: Some(Refusal { field: field.to_owned(), message, by_rule: false }),
     });
-    fields.chain(rules::cases()).collect()
+    let accepted = fields::accepted().into_iter().map(|(kind, pointer, value)| Case {
+        kind,
+        pointer: pointer.to_owned(),
+        value,
+        refused: None,
+    });
+    fields.chain(accepted).chain(rules::cases()).collect()
 }
 
 /// The path in a message for a JSON pointer: `spec.match[0]` for `/spec/match/0`.

@@ -1,7 +1,7 @@
 //! Problems that only follow from an error that is reported already, and are not reported.
 //!
-//! A file is read whole or not at all, so compile misses every object of a file with an error. Each resource
-//! that refers to such an object would be told that the object is missing: only the error in the file is.
+//! Compile misses every object with an error in its file. Each resource that refers to such an object would be told
+//! that the object is missing: only the error in the file is.
 
 use std::collections::{BTreeSet, HashSet};
 

@@ -142,7 +142,7 @@ async fn write(
             new_problems = next.problems;
         }
         for problem in new_problems.iter().filter(|problem| !problems.contains(problem)) {
-            error!("{problem}; the file's previous content stays in force");
+            error!("{problem}; what was in force before stays in force");
         }
         for problem in problems.iter().filter(|problem| !new_problems.contains(problem)) {
             info!("no longer a problem: {problem}");

@@ -8,6 +8,7 @@ use tera::Context;
 use super::field::Field;
 use super::form::Form;
 use super::{Answer, AnswerError, Answers};
+use crate::util::domain::canonical;
 
 /// Answers a chatplan lookup. After a miss FreeSWITCH delivers the message to its addressee, so only SIP
 /// messages within one tenant are not found; all others get a document that ends them.
@@ -23,9 +24,10 @@ pub fn answer(form: &Form<'_>, answers: &Answers) -> Result<Answer, AnswerError>
 }
 
 fn is_harmless(form: &Form<'_>, answers: &Answers) -> bool {
-    let (user, domain) = (form.text(Field::ToUser), form.text(Field::ToHost));
+    let (user, host) = (form.text(Field::ToUser), form.text(Field::ToHost));
+    let Some(domain) = canonical(&host) else { return false };
     [Field::Proto, Field::ToProto, Field::DestProto].into_iter().all(|field| form.is(field, "sip"))
-        && form.is(Field::FromHost, &domain)
-        && form.is(Field::To, &format!("{user}@{domain}"))
+        && canonical(&form.text(Field::FromHost)).is_some_and(|from| from == domain)
+        && form.is(Field::To, &format!("{user}@{host}"))
         && answers.replica.by_domain(&domain).is_some_and(|tenant| tenant.extension(&user).is_some())
 }

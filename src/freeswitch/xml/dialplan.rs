@@ -20,6 +20,7 @@ use crate::route::app::{Cause, DialplanApp};
 use crate::route::names::INBOUND_CONTEXT;
 use crate::route::token::verify_call;
 use crate::route::{Call, Caller, TenantView, Tracer};
+use crate::secrets::a1_hash::REALM;
 use crate::secrets::signing_key::SigningKey;
 
 /// Longest SIP user and longest header of a call that is routed, in bytes. Longer ones crash FreeSWITCH
@@ -81,12 +82,14 @@ fn from_tenant(
 /// `;gw=` did not put it into a gateway's context (contract §10.1).
 fn authenticated(form: &Form<'_>, view: &TenantView) -> Option<Caller> {
     let user = form.text(Field::VariableUserName);
+    // The answer to the authentication has set it (`directory/auth.xml`).
     let domain = form.text(Field::VariableDomainName);
+    let realm = form.text(Field::VariableSipAuthRealm);
     let vouched = form.is(Field::CallerSource, "mod_sofia")
         && form.is(Field::VariableSipAuthorized, "true")
         && !form.has(Field::VariableSipGateway)
         && form.is(Field::VariableSipAuthUsername, &user)
-        && form.is(Field::VariableSipAuthRealm, &domain)
+        && (realm == REALM || realm == domain)
         && view.plan.tenant.domains.iter().any(|own| *own == domain);
     let (name, _) = view.extension(&user).filter(|_| vouched)?;
     Some(Caller::Extension(name.to_owned()))

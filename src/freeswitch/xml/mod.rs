@@ -136,7 +136,9 @@ impl Answers {
     /// Whether a lookup is about a tenant that the replica does not have.
     fn is_tenant_missing(&self, section: Section, form: &Form<'_>) -> bool {
         match section {
-            Section::Directory => self.replica.by_domain(&form.text(Field::KeyValue)).is_none(),
+            Section::Directory => {
+                directory::domain(form).is_none_or(|domain| self.replica.by_domain(&domain).is_none())
+            }
             Section::Dialplan => Uuid::try_parse(&form.text(Field::HuntContext))
                 .is_ok_and(|tenant| self.replica.by_id(tenant).is_none()),
             // Configuration is of many tenants. For a message an error is no better than a miss: FreeSWITCH

@@ -12,6 +12,7 @@ use super::configuration::*;
 use super::directory::{Callee, Credentials, Domain, Group, Mailbox, Member, User};
 use super::render::Dialplan;
 use crate::route::{Action, names};
+use crate::secrets::a1_hash::REALM;
 
 const DOMAIN: &str = "acme.example.com";
 const USER: &str = "1001";
@@ -35,7 +36,7 @@ pub(super) fn all() -> Vec<(&'static str, Context)> {
             "dialplan/extension.xml",
             values(&Dialplan { context: "context", extension: "extension", actions: &[action] }),
         ),
-        ("directory/auth.xml", values(&Credentials { user, a1_hash: "a1_hash" })),
+        ("directory/auth.xml", values(&Credentials { user, a1_hash: "a1_hash", domain_name: DOMAIN })),
         ("directory/call.xml", values(&Callee { user, dial_string: dial_string() })),
         ("directory/user.xml", values(&user)),
         ("directory/domain.xml", values(&Domain { domain: DOMAIN, users: vec![USER] })),
@@ -141,6 +142,7 @@ fn sofia() -> Sofia<'static> {
         settings: true,
         phones,
         context: names::UNROUTED_CONTEXT,
+        realm: REALM,
         acl: names::TRUNKS_ACL,
         sip_port: 5060,
         tls_port: Some(5061),

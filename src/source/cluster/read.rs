@@ -110,7 +110,7 @@ pub(super) fn object(kind: &WatchedKind, read: Read, text: &str) -> Result<Objec
     let object = read(text).map_err(|error| explain(kind, text, &error))?;
     let metadata = object.metadata();
     let name = metadata.name.as_deref().unwrap_or_default();
-    let violations = name_violations(name, metadata.namespace.as_deref());
+    let violations = name_violations(object.key().kind, name, metadata.namespace.as_deref());
     if violations.is_empty() { Ok(object) } else { Err(in_words(&violations)) }
 }
 

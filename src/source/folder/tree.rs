@@ -176,6 +176,10 @@ impl Tree {
             if self.state.object(&secret).is_some() || self.state.claims.contains_key(&secret) {
                 continue;
             }
+            // The user has such a Secret, and will correct it.
+            if self.state.is_refused(&secret) {
+                continue;
+            }
             match generated::write(folder, &secret) {
                 Ok(path) => written.push(path),
                 Err(error) => {
@@ -191,7 +195,7 @@ impl Tree {
     fn save_creation_times(&mut self) {
         let first_seen = &mut self.state.first_seen;
         let complete = self.reported.is_none() && self.scan_problems.is_empty();
-        let saved = if complete && self.state.files.values().all(|file| file.refused.problems.is_empty()) {
+        let saved = if complete && self.state.files.values().all(|file| file.problems.is_empty()) {
             let claims: BTreeSet<_> = self
                 .state
                 .claims

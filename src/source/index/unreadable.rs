@@ -27,7 +27,7 @@ impl ResourceIndex {
         let never_stored =
             matches!(key.kind, Kind::Secret | Kind::ConfigMap | Kind::Namespace | Kind::Switch)
                 || (key.kind != Kind::Tenant
-                    && !name_violations(&key.name, key.namespace.as_deref()).is_empty());
+                    && !name_violations(key.kind, &key.name, key.namespace.as_deref()).is_empty());
         if never_stored || self.object(key).is_some() {
             return Affected::default();
         }
