@@ -5,6 +5,7 @@
 //! the SIP it saw and the last lines of both logs. Skipped where FreeSWITCH or sipp is missing.
 
 mod attacks;
+mod carrier;
 pub mod esl;
 mod lab;
 pub mod phone;
@@ -85,9 +86,14 @@ fn the_list_of_posted_fields_is_that_of_what_is_asked_for() {
 }
 
 fn take(what: &str, lab: &mut Lab, step: impl FnOnce(&mut Lab)) {
+    take_with(what, lab, step, Lab::logs);
+}
+
+/// Takes a step; if it fails, the logs are printed.
+fn take_with<L>(what: &str, lab: &mut L, step: impl FnOnce(&mut L), logs: impl FnOnce(&L) -> String) {
     let start = Instant::now();
     if let Err(panic) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| step(lab))) {
-        eprintln!("FAILED: {what}\n{}", lab.logs());
+        eprintln!("FAILED: {what}\n{}", logs(lab));
         std::panic::resume_unwind(panic);
     }
     eprintln!("ok: {what} ({} ms)", start.elapsed().as_millis());

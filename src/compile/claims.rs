@@ -2,6 +2,7 @@
 //! oldest claimant is the holder; of equally old ones the first by name.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -18,11 +19,16 @@ pub const UNDENIABLE_DIGITS: usize = 3;
 /// A claimant: creation time, tenant, and name of the Number. The smallest is the holder.
 type Claimant = (Timestamp, TenantKey, String);
 
+/// Fewest characters of what the numbers of a block begin with (`resources/number.rs`).
+const SHORTEST_BLOCK: usize = 6;
+
 /// The claims of all tenants.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Claims {
     domains: BTreeMap<String, BTreeSet<Claimant>>,
     numbers: BTreeMap<String, BTreeSet<Claimant>>,
+    /// Blocks of numbers, by what their numbers begin with, each with the first and last digits.
+    blocks: BTreeMap<String, BTreeSet<(Claimant, String, String)>>,
     identities: BTreeMap<Uuid, BTreeSet<Claimant>>,
     /// Existing tenants, each with the allowed prefixes of its public numbers. A Number whose tenant is
     /// missing, or whose prefix is not allowed, holds nothing.
@@ -62,11 +68,17 @@ impl Claims {
 
     /// Adds what a Number claims.
     pub fn add_number(&mut self, number: &Number) {
-        let Some(namespace) = number.metadata.namespace.clone() else { return };
-        let key = TenantKey { namespace, name: number.spec.tenant_ref.name.clone() };
-        let name = number.metadata.name.clone().unwrap_or_default();
-        let claimants = self.numbers.entry(number.spec.number.clone()).or_default();
-        claimants.insert((created(&number.metadata), key, name));
+        let Some(claimant) = claimant(number) else { return };
+        let key = number.spec.number.clone();
+        match &number.spec.range {
+            Some(range) => {
+                let block = (claimant, range.first.clone(), range.last.clone());
+                self.blocks.entry(key).or_default().insert(block);
+            }
+            None => {
+                self.numbers.entry(key).or_default().insert(claimant);
+            }
+        }
     }
 
     /// Removes the claims that [`Self::add_tenant`] added. Emergency numbers stay, because other tenants
@@ -86,8 +98,13 @@ impl Claims {
     pub fn remove_number(&mut self, number: &Number) {
         let namespace = number.metadata.namespace.as_deref().unwrap_or_default();
         let name = number.metadata.name.as_deref().unwrap_or_default();
-        let claimants = self.numbers.entry(number.spec.number.clone()).or_default();
-        claimants.retain(|(_, tenant, holder)| tenant.namespace != namespace || holder != name);
+        let other = |(_, tenant, holder): &Claimant| tenant.namespace != namespace || holder != name;
+        if let Some(claimants) = self.numbers.get_mut(&number.spec.number) {
+            claimants.retain(other);
+        }
+        if let Some(claimants) = self.blocks.get_mut(&number.spec.number) {
+            claimants.retain(|(claimant, ..)| other(claimant));
+        }
     }
 
     /// The tenant that holds a domain.
@@ -95,10 +112,98 @@ impl Claims {
         self.domains.get(domain)?.first().map(|(_, key, _)| key)
     }
 
-    /// The tenant and the Number that hold a public number.
+    /// The tenant and the Number that hold a public number, alone or in a block.
     pub fn number(&self, number: &str) -> Option<(&TenantKey, &str)> {
-        let may = |(_, key, _): &&Claimant| self.may_hold(key, number);
-        self.numbers.get(number)?.iter().find(may).map(|(_, key, name)| (key, name.as_str()))
+        let mut alone = self.numbers.get(number).into_iter().flatten();
+        let alone = alone
+            .find(|claimant| self.single_rival(number, claimant).is_none() && self.may(number, claimant));
+        let block = || {
+            let mut blocks = self.blocks_around(number);
+            blocks.find(|block| self.block_holds(*block)).map(|block| block.claimant)
+        };
+        alone.or_else(block).map(|(_, key, name)| (key, name.as_str()))
+    }
+
+    /// Whether a Number holds what it claims.
+    pub fn holds(&self, number: &Number) -> bool {
+        let (first, last) = number.spec.ends();
+        claimant(number)
+            .is_some_and(|me| self.may(&first, &me) && self.may(&last, &me) && self.rival(number).is_none())
+    }
+
+    /// The tenant and the Number that hold what a Number claims, or a part of it. Within one tenant, a Number
+    /// may stand in a block.
+    pub fn rival(&self, number: &Number) -> Option<(&TenantKey, &str)> {
+        let me = claimant(number)?;
+        let key = &number.spec.number;
+        let rival = match &number.spec.range {
+            Some(range) => {
+                self.block_rival(Block { prefix: key, claimant: &me, first: &range.first, last: &range.last })
+            }
+            None => self.single_rival(key, &me),
+        };
+        rival.map(|(_, tenant, name)| (tenant, name.as_str()))
+    }
+
+    /// The oldest Number that takes a single number from a claimant.
+    fn single_rival(&self, number: &str, me: &Claimant) -> Option<&Claimant> {
+        let older = self.numbers.get(number).into_iter().flatten().take_while(|other| *other < me);
+        let mut older =
+            older.filter(|other| self.may(number, other) && self.single_rival(number, other).is_none());
+        let mut blocks = self
+            .blocks_around(number)
+            .filter(|block| block.claimant < me && block.claimant.1 != me.1 && self.block_holds(*block));
+        older.next().or_else(|| blocks.next().map(|block| block.claimant))
+    }
+
+    /// The oldest Number that takes a part of a block.
+    fn block_rival(&self, me: Block<'_>) -> Option<&Claimant> {
+        let others = self
+            .blocks_beside(me.prefix)
+            .filter(|other| other.claimant < me.claimant && other.overlaps(me) && self.block_holds(*other));
+        let within = self.numbers.range(me.prefix.to_owned()..);
+        let within = within.take_while(|(number, _)| number.starts_with(me.prefix));
+        let singles = within.filter(|(number, _)| me.has(number)).flat_map(|(number, claimants)| {
+            claimants.iter().filter(move |other| {
+                *other < me.claimant
+                    && other.1 != me.claimant.1
+                    && self.may(number, other)
+                    && self.single_rival(number, other).is_none()
+            })
+        });
+        others.map(|other| other.claimant).chain(singles).min()
+    }
+
+    fn block_holds(&self, block: Block<'_>) -> bool {
+        let ends = [block.first, block.last];
+        ends.iter().all(|digits| self.may(&[block.prefix, digits].concat(), block.claimant))
+            && self.block_rival(block).is_none()
+    }
+
+    /// Blocks that have a number, whether they hold it or not.
+    fn blocks_around<'a>(&'a self, number: &str) -> impl Iterator<Item = Block<'a>> {
+        let longest = if self.blocks.is_empty() { 0 } else { number.len() };
+        let prefixes = (SHORTEST_BLOCK..longest).filter_map(|end| number.get(..end));
+        prefixes.flat_map(|prefix| self.blocks_of(prefix)).filter(move |block| block.has(number))
+    }
+
+    /// Blocks whose numbers begin as those of another, or with fewer or more of its digits.
+    fn blocks_beside<'a>(&'a self, prefix: &str) -> impl Iterator<Item = Block<'a>> {
+        let shorter = (SHORTEST_BLOCK..prefix.len()).filter_map(|end| prefix.get(..end));
+        let longer = self.blocks.range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
+        let longer =
+            longer.map(|(other, _)| other.as_str()).take_while(move |other| other.starts_with(prefix));
+        shorter.chain(longer).flat_map(|prefix| self.blocks_of(prefix))
+    }
+
+    fn blocks_of<'a>(&'a self, prefix: &str) -> impl Iterator<Item = Block<'a>> {
+        self.blocks.get_key_value(prefix).into_iter().flat_map(|(prefix, blocks)| {
+            blocks.iter().map(move |(claimant, first, last)| Block { prefix, claimant, first, last })
+        })
+    }
+
+    fn may(&self, number: &str, (_, tenant, _): &Claimant) -> bool {
+        self.may_hold(tenant, number)
     }
 
     /// Whether a tenant exists and its `allowedNumbers` permit a public number.
@@ -129,8 +234,51 @@ impl Claims {
             let claimants = [self, after].into_iter().filter_map(|claims| claims.numbers.get(number));
             moved.extend(claimants.flatten().map(|(_, tenant, _)| tenant.clone()));
         }
+        let held = |claims: &Self| -> BTreeSet<(Claimant, String, String, String)> {
+            let all = claims.blocks.keys().flat_map(|prefix| claims.blocks_of(prefix));
+            all.filter(|block| claims.block_holds(*block))
+                .map(|b| (b.claimant.clone(), b.prefix.to_owned(), b.first.to_owned(), b.last.to_owned()))
+                .collect()
+        };
+        let blocks = held(self);
+        moved.extend(blocks.symmetric_difference(&held(after)).map(|((_, tenant, _), ..)| tenant.clone()));
         moved
     }
+}
+
+/// A block that a Number claims.
+#[derive(Clone, Copy)]
+struct Block<'a> {
+    /// What its numbers begin with.
+    prefix: &'a str,
+    claimant: &'a Claimant,
+    /// Last digits of its first number.
+    first: &'a str,
+    /// Last digits of its last number.
+    last: &'a str,
+}
+
+impl Block<'_> {
+    fn has(&self, number: &str) -> bool {
+        let digits = number.strip_prefix(self.prefix);
+        digits.is_some_and(|digits| {
+            digits.len() == self.first.len() && self.first <= digits && digits <= self.last
+        })
+    }
+
+    /// Whether two blocks have a number in common. Numbers of one length are in order of their digits.
+    fn overlaps(&self, other: Block<'_>) -> bool {
+        let ends = |block: &Block| [block.first, block.last].map(|digits| [block.prefix, digits].concat());
+        let ([first, last], [other_first, other_last]) = (ends(self), ends(&other));
+        first.len() == other_first.len() && first <= other_last && other_first <= last
+    }
+}
+
+/// The claimant that a Number is.
+fn claimant(number: &Number) -> Option<Claimant> {
+    let namespace = number.metadata.namespace.clone()?;
+    let tenant = TenantKey { namespace, name: number.spec.tenant_ref.name.clone() };
+    Some((created(&number.metadata), tenant, number.metadata.name.clone().unwrap_or_default()))
 }
 
 /// Adds all claimants of each key whose holder differs.

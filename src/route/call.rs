@@ -33,6 +33,12 @@ pub struct Call<'a> {
     pub leg: Cow<'a, str>,
     /// Caller id name as received: untrusted text.
     pub caller_name: Cow<'a, str>,
+    /// Caller id number as received: untrusted text.
+    pub caller_number: Cow<'a, str>,
+    /// Whether the caller wants no called party to see name and number.
+    pub is_caller_hidden: bool,
+    /// The number that the caller called first: the user of To, untrusted text.
+    pub called: Cow<'a, str>,
     /// Why the last bridge failed, if one did (`originate_disposition`).
     pub disposition: Cow<'a, str>,
     /// How the last queue ended, if the call was in one (`cc_cause`).
@@ -92,25 +98,33 @@ impl<'a> Call<'a> {
     /// Number at this trunk.
     pub fn inbound(&self, trunk: &str, number: &str) -> Option<Answer> {
         let (name, row) = self.view.inbound_number(trunk, number)?;
-        let why = || format!("it is {number}, and comes in by Trunk {trunk}: {}", row.target);
+        let target = self.view.number_target(row, number);
+        let why = || format!("it is {number}, and comes in by Trunk {trunk}: {target}");
         self.tracer.record(|| explain::Step {
             resource: self.view.key(Kind::Number, name),
             matched: true,
             why: why(),
         });
-        Some(self.by_number(name, row))
+        Some(self.by_number(name, row, target))
     }
 
-    fn by_number(&self, name: &str, number: &NumberRow) -> Answer {
-        let mut answer = self.to(&number.target, number.record_calls);
+    fn by_number(&self, name: &str, number: &NumberRow, target: &Target) -> Answer {
+        let mut answer = self.to(target, number.record_calls);
         answer.rule = format!("Number.{name}");
         let seconds = self.view.plan.tenant.max_call_duration_seconds;
         let longest = seconds.map(|seconds| DialplanApp::SchedHangup { seconds });
-        let shown = number.caller_id_prefix.as_ref().map(|prefix| {
-            let shown = Text::new(&format!("{prefix} {}", self.caller_name));
-            DialplanApp::Set(Variable::EffectiveCallerIdName(shown))
-        });
-        answer.actions.splice(0..0, longest.iter().chain(&shown).map(DialplanApp::action));
+        let name = if self.is_caller_hidden { "Anonymous" } else { &self.caller_name };
+        let name = match &number.caller_id_prefix {
+            Some(prefix) => Some(format!("{prefix} {name}")),
+            None => self.is_caller_hidden.then(|| name.to_owned()),
+        };
+        let shown = name.map(|name| DialplanApp::Set(Variable::EffectiveCallerIdName(Text::new(&name))));
+        let number = match self.is_caller_hidden {
+            true => Some(Variable::CallerIdNumberHidden),
+            false => DialNumber::new(&self.caller_number).map(Variable::EffectiveCallerIdNumber),
+        };
+        let number = number.map(DialplanApp::Set);
+        answer.actions.splice(0..0, longest.iter().chain(&shown).chain(&number).map(DialplanApp::action));
         answer
     }
 

@@ -35,6 +35,8 @@ pub fn cases() -> Vec<Case> {
     at("Trunk", "/spec/allowedNamespaces", namespaces());
     at("Trunk", "/spec", trunk());
     at("SipProfile", "/spec", sip_profile());
+    at("Number", "/spec", number());
+    at("Number", "/spec/range", range());
     cases
 }
 
@@ -159,6 +161,7 @@ fn namespaces() -> Vec<Verdict> {
 }
 
 fn trunk() -> Vec<Verdict> {
+    let account = json!({"username": "centrex", "secretRef": {"name": "carrier"}});
     let trunk = |more: Value| {
         merged(
             json!({"sipProfileRef": {"name": "external"}, "gateways": [{"host": "sip.example.net"}]}),
@@ -167,6 +170,21 @@ fn trunk() -> Vec<Verdict> {
     };
     vec![
         (trunk(json!({})), None),
+        (trunk(json!({"registration": account})), None),
+        (trunk(json!({"credentials": account})), None),
+        (
+            trunk(json!({"registration": account, "credentials": account})),
+            Some((
+                ".credentials",
+                "credentials are for a trunk that does not register; registration has its own",
+            )),
+        ),
+        (trunk(json!({"credentials": account, "from": "Username"})), None),
+        (trunk(json!({"from": "Caller"})), None),
+        (
+            trunk(json!({"from": "Username"})),
+            Some((".from", "from Username needs registration or credentials")),
+        ),
         (trunk(json!({"numberFormat": "E164"})), None),
         (trunk(json!({"numberFormat": "National", "country": "DE"})), None),
         (
@@ -183,6 +201,37 @@ fn sip_profile() -> Vec<Verdict> {
         (profile(json!({})), None),
         (profile(json!({"role": "Trunks", "tlsPort": 5061})), None),
         (profile(json!({"tlsPort": 5060})), tls),
+    ]
+}
+
+fn number() -> Vec<Verdict> {
+    let number = |more: Value| {
+        let spec = json!({"tenantRef": {"name": "acme"}, "number": "+4930123457", "trunkRef": {"name": "carrier"},
+            "destination": {"kind": "Extension", "name": "alice"}});
+        merged(spec, more)
+    };
+    let range = json!({"first": "00", "last": "99"});
+    vec![
+        (number(json!({})), None),
+        (number(json!({"range": range})), None),
+        (number(json!({"range": range, "internalNumber": {"lastDigits": 2}})), None),
+        (
+            number(json!({"internalNumber": {"lastDigits": 2}})),
+            Some((".internalNumber", "internalNumber needs range")),
+        ),
+        (
+            number(json!({"range": {"first": "000000", "last": "999999"}})),
+            Some((".range", "a number with the digits of range has 15 digits at most")),
+        ),
+    ]
+}
+
+fn range() -> Vec<Verdict> {
+    vec![
+        (json!({"first": "00", "last": "99"}), None),
+        (json!({"first": "5", "last": "5"}), None),
+        (json!({"first": "0", "last": "99"}), Some(("", "first and last have equally many digits"))),
+        (json!({"first": "50", "last": "49"}), Some(("", "first must not exceed last"))),
     ]
 }
 

@@ -5,14 +5,16 @@
 //! extension because FreeSWITCH authenticated it (contract §3.1), a carrier because its packets come from
 //! its addresses, or the caller that our own signed variable names.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use super::carrier::OutsideCaller;
 use super::field::Field;
 use super::form::Form;
-use super::{Answer, AnswerError, Answers, render};
+use super::{Answer, AnswerError, Answers, carrier, render};
 use crate::plan::{PlatformPlan, TrunkRow};
 use crate::replica::tenants::LoadState;
 use crate::route;
@@ -114,12 +116,19 @@ fn from_carrier(
             continue;
         }
         is_carrier = true;
-        let found = digits::from_carrier(destination, trunk.number_format, trunk.national.as_ref())
+        let sent = carrier::called(form, trunk, destination);
+        let found = digits::from_carrier(&sent, trunk.number_format, trunk.national.as_ref())
             .and_then(|number| Some((answers.replica.by_number(&number)?, number)));
         let Some((view, number)) = found else { continue };
-        if let Some(answer) =
-            call(form, answers, key, platform, &view, Caller::Outside).inbound(name, &number)
-        {
+        let OutsideCaller { number: caller_number, name: caller_name, hidden } = carrier::caller(form, trunk);
+        let call = Call {
+            called: Cow::Borrowed(&number),
+            caller_name: caller_name.into(),
+            caller_number: caller_number.into(),
+            is_caller_hidden: hidden,
+            ..call(form, answers, key, platform, &view, Caller::Outside)
+        };
+        if let Some(answer) = call.inbound(name, &number) {
             return Some(answer);
         }
     }
@@ -158,6 +167,9 @@ fn call<'a>(
         caller,
         leg: form.text(Field::VariableUuid),
         caller_name: form.text(Field::HuntCallerIdName),
+        caller_number: form.text(Field::HuntCallerIdNumber),
+        is_caller_hidden: false,
+        called: form.text(Field::VariableSipToUser),
         disposition: form.text(Field::VariableOriginateDisposition),
         queue_cause: form.text(Field::VariableCcCause),
         now: Timestamp::now(),
