@@ -184,22 +184,23 @@ impl Claims {
     fn blocks_around<'a>(&'a self, number: &str) -> impl Iterator<Item = Block<'a>> {
         let longest = if self.blocks.is_empty() { 0 } else { number.len() };
         let prefixes = (SHORTEST_BLOCK..longest).filter_map(|end| number.get(..end));
-        prefixes.flat_map(|prefix| self.blocks_of(prefix)).filter(move |block| block.has(number))
+        let blocks = prefixes.filter_map(|prefix| self.blocks.get_key_value(prefix));
+        blocks.flat_map(Self::blocks_with).filter(move |block| block.has(number))
     }
 
     /// Blocks whose numbers begin as those of another, or with fewer or more of its digits.
     fn blocks_beside<'a>(&'a self, prefix: &str) -> impl Iterator<Item = Block<'a>> {
         let shorter = (SHORTEST_BLOCK..prefix.len()).filter_map(|end| prefix.get(..end));
+        let shorter = shorter.filter_map(|prefix| self.blocks.get_key_value(prefix));
         let longer = self.blocks.range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
-        let longer =
-            longer.map(|(other, _)| other.as_str()).take_while(move |other| other.starts_with(prefix));
-        shorter.chain(longer).flat_map(|prefix| self.blocks_of(prefix))
+        let longer = longer.take_while(move |(other, _)| other.starts_with(prefix));
+        shorter.chain(longer).flat_map(Self::blocks_with)
     }
 
-    fn blocks_of<'a>(&'a self, prefix: &str) -> impl Iterator<Item = Block<'a>> {
-        self.blocks.get_key_value(prefix).into_iter().flat_map(|(prefix, blocks)| {
-            blocks.iter().map(move |(claimant, first, last)| Block { prefix, claimant, first, last })
-        })
+    fn blocks_with<'a>(
+        (prefix, blocks): (&'a String, &'a BTreeSet<(Claimant, String, String)>),
+    ) -> impl Iterator<Item = Block<'a>> {
+        blocks.iter().map(move |(claimant, first, last)| Block { prefix, claimant, first, last })
     }
 
     fn may(&self, number: &str, (_, tenant, _): &Claimant) -> bool {
@@ -235,7 +236,7 @@ impl Claims {
             moved.extend(claimants.flatten().map(|(_, tenant, _)| tenant.clone()));
         }
         let held = |claims: &Self| -> BTreeSet<(Claimant, String, String, String)> {
-            let all = claims.blocks.keys().flat_map(|prefix| claims.blocks_of(prefix));
+            let all = claims.blocks.iter().flat_map(Self::blocks_with);
             all.filter(|block| claims.block_holds(*block))
                 .map(|b| (b.claimant.clone(), b.prefix.to_owned(), b.first.to_owned(), b.last.to_owned()))
                 .collect()
@@ -354,5 +355,74 @@ mod tests {
         let (before, after) = (claims(&["gone", "older", "younger"]), claims(&["gone", "younger"]));
         assert_eq!(before.moved(&after), [key("gone"), key("older"), key("younger")].into());
         assert_eq!(before.moved(&before), BTreeSet::new());
+    }
+
+    /// A Number of a tenant `it` in a namespace, with a name and a year of creation.
+    fn number(namespace: &str, name: &str, year: u32, number: &str, range: Option<(&str, &str)>) -> Number {
+        let mut spec = json!({"tenantRef": {"name": "it"}, "number": number, "trunkRef": {"name": "carrier"},
+            "destination": {"kind": "Conference", "name": "it"}});
+        if let Some((first, last)) = range {
+            spec["range"] = json!({"first": first, "last": last});
+        }
+        let metadata = json!({"namespace": namespace, "name": name,
+            "creationTimestamp": format!("{year}-01-01T00:00:00Z")});
+        serde_json::from_value(json!({"apiVersion": "centrex.dev/v1alpha1", "kind": "Number", "spec": spec, "metadata": metadata}))
+            .unwrap()
+    }
+
+    fn claims(numbers: &[Number]) -> Claims {
+        let key = |namespace: &str| TenantKey { namespace: namespace.to_owned(), name: "it".to_owned() };
+        let mut claims =
+            Claims { tenants: ["a", "b"].map(|name| (key(name), Vec::new())).into(), ..Claims::default() };
+        numbers.iter().for_each(|number| claims.add_number(number));
+        claims
+    }
+
+    #[test]
+    fn the_oldest_holds_a_number_alone_or_in_a_block() {
+        let block = number("a", "block", 2020, "+4930231251", Some(("00", "99")));
+        let own = number("a", "own", 2021, "+493023125117", None);
+        let theirs = number("b", "theirs", 2021, "+493023125118", None);
+        let older = number("b", "older", 2019, "+4930231251", Some(("90", "99")));
+        let held = |claims: &Claims, number: &str| {
+            claims.number(number).map(|(tenant, name)| format!("{}/{name}", tenant.namespace))
+        };
+        let before = claims(&[block.clone(), own.clone(), theirs.clone()]);
+        assert_eq!(held(&before, "+493023125100").as_deref(), Some("a/block"));
+        assert_eq!(held(&before, "+493023125117").as_deref(), Some("a/own"));
+        assert_eq!(held(&before, "+493023125118").as_deref(), Some("a/block"));
+        for none in ["+4930231251", "+49302312510", "+4930231251000", "+493023125200", "12"] {
+            assert_eq!(held(&before, none), None, "{none}");
+        }
+        assert!(before.holds(&block) && before.holds(&own) && !before.holds(&theirs));
+        // A block that loses a part is refused as a whole, and what it kept from others is theirs.
+        let mut after = before.clone();
+        after.add_number(&older);
+        assert!(!after.holds(&block) && after.holds(&own) && after.holds(&theirs) && after.holds(&older));
+        assert_eq!(held(&after, "+493023125100"), None);
+        assert_eq!(held(&after, "+493023125195").as_deref(), Some("b/older"));
+        let both: BTreeSet<String> =
+            before.moved(&after).into_iter().map(|tenant| tenant.namespace).collect();
+        assert_eq!(both, ["a".to_owned(), "b".to_owned()].into());
+        after.remove_number(&older);
+        assert_eq!(held(&after, "+493023125118").as_deref(), Some("a/block"));
+        assert_eq!(before.moved(&after), BTreeSet::new());
+    }
+
+    #[test]
+    fn blocks_overlap_whatever_they_begin_with() {
+        let wide = number("a", "wide", 2020, "+4930231", Some(("2500", "2599")));
+        for (prefix, first, last, overlaps) in [
+            ("+493023125", "10", "10", true),
+            ("+49302312", "599", "600", true),
+            ("+49302312", "600", "699", false),
+            ("+4930231259", "0", "9", true),
+            ("+493023125", "0", "9", false),
+        ] {
+            let other = number("a", "other", 2021, prefix, Some((first, last)));
+            let claims = claims(&[wide.clone(), other.clone()]);
+            assert_eq!(claims.rival(&other).is_some(), overlaps, "{prefix} {first}-{last}");
+            assert!(claims.holds(&wide));
+        }
     }
 }

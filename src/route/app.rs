@@ -18,6 +18,8 @@ pub struct Action {
 pub enum Variable {
     /// The caller on whose behalf the call runs, signed.
     Call(Word),
+    /// The public number by which a call came in, in E.164 form: for later requests, and for its call record.
+    Called(DialNumber),
     /// Seconds the called phones ring.
     CallTimeout(i32),
     /// After which failures of a bridge the dialplan continues.
@@ -262,6 +264,9 @@ const CONSENT_TONE: &str = "tone_stream://%(500,250,1400)";
 /// The channel variable by which the dialplan recognises its own calls.
 pub const CALL_VARIABLE: &str = "centrex_call";
 
+/// The channel variable with the public number by which a call came in.
+pub const CALLED_VARIABLE: &str = "centrex_called";
+
 /// Variables that the legs of a call inherit, in the form of FreeSWITCH's `export_vars`.
 const EXPORT_VARS: &str = "centrex_call,media_timeout,media_hold_timeout";
 
@@ -304,6 +309,7 @@ impl Variable {
         let seconds;
         let (name, value) = match self {
             Self::Call(token) => ("centrex_call=", token.as_str()),
+            Self::Called(number) => ("centrex_called=", number.as_str()),
             Self::CallTimeout(most) => {
                 seconds = Word::from(*most);
                 ("call_timeout=", seconds.as_str())

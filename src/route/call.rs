@@ -105,7 +105,10 @@ impl<'a> Call<'a> {
             matched: true,
             why: why(),
         });
-        Some(self.by_number(name, row, target))
+        let mut answer = self.by_number(name, row, target);
+        let called = DialNumber::new(number).map(|number| DialplanApp::Set(Variable::Called(number)));
+        answer.actions.splice(0..0, called.iter().map(DialplanApp::action));
+        Some(answer)
     }
 
     fn by_number(&self, name: &str, number: &NumberRow, target: &Target) -> Answer {

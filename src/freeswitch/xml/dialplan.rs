@@ -169,7 +169,7 @@ fn call<'a>(
         caller_name: form.text(Field::HuntCallerIdName),
         caller_number: form.text(Field::HuntCallerIdNumber),
         is_caller_hidden: false,
-        called: form.text(Field::VariableSipToUser),
+        called: form.get(Field::VariableCentrexCalled).unwrap_or_else(|| form.text(Field::VariableSipToUser)),
         disposition: form.text(Field::VariableOriginateDisposition),
         queue_cause: form.text(Field::VariableCcCause),
         now: Timestamp::now(),

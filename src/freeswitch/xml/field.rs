@@ -77,6 +77,7 @@ fields! {
     User "user",
     VariableCcCause "variable_cc_cause",
     VariableCentrexCall "variable_centrex_call",
+    VariableCentrexCalled "variable_centrex_called",
     VariableCentrexRecording "variable_centrex_recording",
     VariableDomainName "variable_domain_name",
     VariableOriginateDisposition "variable_originate_disposition",
@@ -118,10 +119,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_variable_of_our_own_calls_is_the_one_that_route_writes() {
+    fn the_variables_of_our_own_calls_are_those_that_route_writes() {
         assert_eq!(
             Field::VariableCentrexCall.name(),
             format!("variable_{}", crate::route::app::CALL_VARIABLE)
+        );
+        assert_eq!(
+            Field::VariableCentrexCalled.name(),
+            format!("variable_{}", crate::route::app::CALLED_VARIABLE)
         );
     }
 
