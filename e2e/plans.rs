@@ -1,7 +1,7 @@
 //! Plans built by hand, for tests of what comes after compile.
 
 use centrex::plan::*;
-use centrex::resources::common::{DestinationKind, NumberFormat, Recording, Transport};
+use centrex::resources::common::{DestinationKind, Recording, Transport};
 use centrex::resources::sip_profile::Role;
 use centrex::resources::tenant::DeletionPolicy;
 use centrex::secrets::a1_hash::hash_passwords;

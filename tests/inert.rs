@@ -360,7 +360,7 @@ fn honest_text_places_the_calls() {
         extension: view.plan.extensions.get("caller"),
         leg: Cow::Borrowed("b2c1"),
         caller_name: Cow::Borrowed("Anybody"),
-        caller_number: Cow::Borrowed("+33123"),
+        caller_number: Cow::Borrowed(""),
         is_caller_hidden: false,
         called: Cow::Borrowed("1001"),
         disposition: Cow::Borrowed("NO_ANSWER"),

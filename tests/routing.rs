@@ -86,7 +86,7 @@ impl Office {
             caller,
             leg: Cow::Borrowed("leg-1"),
             caller_name: Cow::Borrowed("Somebody"),
-            caller_number: Cow::Borrowed("+33123"),
+            caller_number: Cow::Borrowed(""),
             is_caller_hidden: false,
             called: Cow::Borrowed("30111"),
             disposition: Cow::Borrowed(self.disposition),

@@ -105,29 +105,29 @@ impl<'a> Call<'a> {
             matched: true,
             why: why(),
         });
-        let mut answer = self.by_number(name, row, target);
-        let called = DialNumber::new(number).map(|number| DialplanApp::Set(Variable::Called(number)));
-        answer.actions.splice(0..0, called.iter().map(DialplanApp::action));
-        Some(answer)
+        Some(self.by_number((name, row), number, target))
     }
 
-    fn by_number(&self, name: &str, number: &NumberRow, target: &Target) -> Answer {
-        let mut answer = self.to(target, number.record_calls);
+    /// Answers a call to a public number that a Number holds.
+    fn by_number(&self, (name, row): (&str, &NumberRow), number: &str, target: &Target) -> Answer {
+        let mut answer = self.to(target, row.record_calls);
         answer.rule = format!("Number.{name}");
         let seconds = self.view.plan.tenant.max_call_duration_seconds;
         let longest = seconds.map(|seconds| DialplanApp::SchedHangup { seconds });
         let name = if self.is_caller_hidden { "Anonymous" } else { &self.caller_name };
-        let name = match &number.caller_id_prefix {
+        let name = match &row.caller_id_prefix {
             Some(prefix) => Some(format!("{prefix} {name}")),
             None => self.is_caller_hidden.then(|| name.to_owned()),
         };
         let shown = name.map(|name| DialplanApp::Set(Variable::EffectiveCallerIdName(Text::new(&name))));
-        let number = match self.is_caller_hidden {
+        let caller = match self.is_caller_hidden {
             true => Some(Variable::CallerIdNumberHidden),
             false => DialNumber::new(&self.caller_number).map(Variable::EffectiveCallerIdNumber),
         };
-        let number = number.map(DialplanApp::Set);
-        answer.actions.splice(0..0, longest.iter().chain(&shown).chain(&number).map(DialplanApp::action));
+        let called = DialNumber::new(number).map(Variable::Called);
+        let numbers = caller.into_iter().chain(called).map(DialplanApp::Set);
+        let first: Vec<DialplanApp> = longest.into_iter().chain(shown).chain(numbers).collect();
+        answer.actions.splice(0..0, app::actions(&first));
         answer
     }
 
