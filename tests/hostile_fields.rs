@@ -4,7 +4,7 @@ use centrex::source::manifest;
 use centrex::source::validate::kinds;
 use serde_json::Value;
 
-/// What FreeSWITCH, XML, SQL, a shell or a log would take for more than text.
+/// Text that FreeSWITCH, XML, SQL, a shell or a log would interpret.
 const HOSTILE: &[&str] = &[
     "${system(id)}",
     "$${base_dir}",
@@ -55,13 +55,13 @@ fn hostile_text_is_refused_in_every_string_field() {
     for sample in &samples {
         let kind = sample["kind"].as_str().unwrap();
         if sample["apiVersion"] == "v1" {
-            continue; // a Secret's text is opaque until something uses it as a password or a PIN
+            continue; // a Secret's text is opaque until it is used as a password or a PIN
         }
         let mut fields = Vec::new();
         strings(sample, String::new(), &mut fields);
         for field in &fields {
             if field.starts_with("/metadata/annotations") || field == "/metadata/resourceVersion" {
-                continue; // the API server's business: read by nothing here, stored and served nowhere
+                continue; // only the API server reads this field: it is not stored and not served
             }
             for hostile in HOSTILE {
                 let mut changed = sample.clone();

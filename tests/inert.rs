@@ -1,8 +1,8 @@
-//! Nothing a tenant or a caller writes is ever expanded: hostile strings thrown at every text that
-//! can reach an action, and every action held against the grammar of its application.
+//! FreeSWITCH expands no text of a tenant or a caller: hostile strings in every text that can reach an
+//! action, and every action checked against the grammar of its application.
 //!
-//! The plans here were never compiled: the strings stand where the field patterns would not let
-//! them. What is tested is the second gate.
+//! These plans were never compiled: the strings are in fields whose patterns would refuse them. This tests
+//! the second line of defence.
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
@@ -32,7 +32,7 @@ fn text() -> impl Strategy<Value = String> {
     ]
 }
 
-/// What the data of each application may look like. Nothing outside it is ever written.
+/// The allowed data of each application.
 static GRAMMAR: LazyLock<Vec<(&str, Regex)>> = LazyLock::new(grammar);
 
 fn grammar() -> Vec<(&'static str, Regex)> {
@@ -79,7 +79,7 @@ fn assert_inert(answer: &Answer) {
     }
 }
 
-/// A plan in which every text is what the test says.
+/// A plan in which every text is the test's string.
 fn plan(text: &[String; 8]) -> TenantPlan {
     let [name, number, domain, zone, display, cid, mail, code] = text.clone();
     let to = |kind, name: &str| Target { kind, name: name.to_owned() };
@@ -107,7 +107,6 @@ fn plan(text: &[String; 8]) -> TenantPlan {
         }),
         max_concurrent_calls: Some(3),
         max_call_duration_seconds: Some(60),
-        dialling: None,
         max_calls_abroad_per_day: None,
         cdr_days: None,
         music_on_hold: Some(MediaPath(name.clone())),
@@ -125,6 +124,7 @@ fn plan(text: &[String; 8]) -> TenantPlan {
         }),
         ring_seconds: 20,
         toll_classes: vec!["Any".into()],
+        countries_abroad: Vec::new(),
         recording: Recording::Always,
         voicemail: Some(VoicemailRow { email: Some(mail.clone()), asks_pin: false }),
         forwarding,
@@ -219,6 +219,8 @@ fn plan(text: &[String; 8]) -> TenantPlan {
                 prepend: Some(code.clone()),
                 min_digits: None,
                 max_digits: None,
+                number_types: Vec::new(),
+                countries: Vec::new(),
             }],
             trunks: vec!["c/t".into()],
             caller_id: None,
@@ -283,7 +285,7 @@ proptest! {
         foreign in prop::array::uniform4(text()),
         harmless in prop::array::uniform8(any::<bool>()),
     ) {
-        // Some fields are as they should be, so that answers get past the first hostile one.
+        // Some fields are valid, so that answers get past the first hostile one.
         let plain = ["sales", "1001", "acme.example.com", "Europe/Berlin", "Acme", "+4930111", "a@b.c", "+49"];
         let mut texts = texts;
         for (index, plain) in plain.iter().enumerate() {
@@ -343,9 +345,9 @@ proptest! {
     }
 }
 
-/// The grammar above must not refuse everything: with honest texts the calls are really placed.
+/// The grammar above must not refuse everything: with harmless texts the calls are placed.
 #[test]
-fn honest_text_places_the_calls() {
+fn calls_with_harmless_text_are_placed() {
     let texts = ["sales", "1001", "acme.example.com", "Europe/Berlin", "Acme", "+4930111", "a@b.c", "+49"];
     let texts = texts.map(str::to_owned);
     let view = TenantView::new(plan(&texts));
@@ -360,7 +362,7 @@ fn honest_text_places_the_calls() {
         extension: view.plan.extensions.get("caller"),
         leg: Cow::Borrowed("b2c1"),
         caller_name: Cow::Borrowed("Anybody"),
-        caller_number: Cow::Borrowed(""),
+        caller_number: Cow::Borrowed("493012345"),
         is_caller_hidden: false,
         called: Cow::Borrowed("1001"),
         disposition: Cow::Borrowed("NO_ANSWER"),

@@ -1,4 +1,4 @@
-//! What is accepted and what is refused of every kind, as the API server would say it.
+//! Manifests of every kind that are accepted or refused, with the API server's messages.
 
 use std::collections::BTreeSet;
 
@@ -27,7 +27,7 @@ fn every_kind_is_accepted_in_full() {
 }
 
 #[test]
-fn what_is_read_is_what_was_written() {
+fn manifests_survive_a_round_trip() {
     for mut manifest in samples() {
         let kind = manifest["kind"].as_str().unwrap().to_owned();
         if manifest["apiVersion"] == "v1" {
@@ -43,7 +43,7 @@ fn what_is_read_is_what_was_written() {
 }
 
 #[test]
-fn every_case_is_judged_as_it_should_be() {
+fn every_case_is_accepted_or_refused_as_expected() {
     for case in creations() {
         let found = faults(case.manifest());
         let as_wanted = match &case.refused {
@@ -59,8 +59,8 @@ fn says(violation: &Violation, wanted: &Refusal) -> bool {
     violation.field == wanted.field && violation.message.contains(wanted.message)
 }
 
-/// Where a rule stands and what it says: kind, the field it names (`[]` for items), message, and
-/// whether it compares with the old object.
+/// A rule and its place: kind, the field that it names (`[]` for items), message, and whether it compares
+/// with the old object.
 type Site = (String, String, String, bool);
 
 fn sites(kind: &str, node: &Value, path: &str, found: &mut BTreeSet<Site>) {
@@ -79,7 +79,7 @@ fn sites(kind: &str, node: &Value, path: &str, found: &mut BTreeSet<Site>) {
 }
 
 #[test]
-fn every_rule_is_tried_wherever_it_stands() {
+fn every_rule_is_tested_in_every_place() {
     let any_item = |field: &str| field.replace(|c: char| c.is_ascii_digit(), "");
     let tried = |kind: &str, case: Case| {
         let refusal = case.refused.filter(|refusal| refusal.by_rule)?;
@@ -102,7 +102,7 @@ fn every_rule_is_tried_wherever_it_stands() {
 }
 
 #[test]
-fn a_resource_cannot_become_another() {
+fn forbidden_changes_of_a_resource_are_refused() {
     let body = |manifest: &Value| manifest::without_head(manifest.as_object().unwrap());
     for case in changes() {
         let kind = kinds().unwrap().get(case.kind).unwrap();
@@ -115,14 +115,14 @@ fn a_resource_cannot_become_another() {
 }
 
 #[test]
-fn a_namespace_left_out_is_default() {
+fn a_missing_namespace_is_default() {
     let items =
         manifest::read(with(sample("Extension"), "/metadata/namespace", Value::Null), kinds().unwrap());
     assert_eq!(items.unwrap()[0].key.to_string(), "Extension default/alice");
 }
 
 #[test]
-fn string_data_goes_into_data() {
+fn string_data_is_merged_into_data() {
     let items = manifest::read(sample("Secret"), kinds().unwrap()).unwrap();
     let centrex::source::Object::Secret(secret) = &items[0].object else { panic!("no Secret") };
     let data = secret.data.as_ref().unwrap();
@@ -147,7 +147,7 @@ fn a_secret_is_never_repeated() {
 }
 
 #[test]
-fn a_list_holds_manifests() {
+fn a_list_contains_manifests() {
     let list = |items: Value| json!({"apiVersion": "v1", "kind": "List", "items": items});
     let items = manifest::read(list(json!([sample("Secret"), sample("Queue")])), kinds().unwrap()).unwrap();
     assert_eq!(items.iter().map(|item| item.path.as_str()).collect::<Vec<_>>(), ["items[0]", "items[1]"]);

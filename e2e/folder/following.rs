@@ -1,4 +1,4 @@
-//! Changes followed while they happen.
+//! Changes that are followed while the source runs.
 
 use super::*;
 use crate::wait::DEADLINE;
@@ -19,9 +19,9 @@ async fn a_change_is_followed() {
     live.stays_as_it_is().await;
 }
 
-// The README starts standalone with one.
+// The README starts standalone with such a path.
 #[tokio::test]
-async fn a_folder_named_from_where_we_are_is_followed() {
+async fn a_relative_path_of_a_folder_is_followed() {
     let directory = tempfile::tempdir().unwrap();
     fs::create_dir(directory.path().join("manifests")).unwrap();
     write(&directory.path().join("manifests/a.yaml"), &extension("alice", "1001"));
@@ -40,7 +40,7 @@ async fn a_folder_named_from_where_we_are_is_followed() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_emptied_takes_nothing_away() {
+async fn an_emptied_file_deletes_nothing() {
     let mut live = Live::start(&[("a.yaml", &extension("alice", "1001"))]).await;
     live.write("a.yaml", "\n");
     let update = tokio::time::timeout(DEADLINE, live.updates.recv()).await.unwrap().unwrap();
@@ -51,7 +51,7 @@ async fn a_file_that_is_emptied_takes_nothing_away() {
 }
 
 #[tokio::test]
-async fn only_what_changed_is_told() {
+async fn only_changed_objects_are_reported() {
     let text = |last: &str| {
         format!("{}---\n{}---\n{}", extension("a", "1"), extension("b", "2"), extension("c", last))
     };
@@ -74,7 +74,7 @@ async fn only_what_changed_is_told() {
 }
 
 #[tokio::test]
-async fn a_broken_file_keeps_what_it_held() {
+async fn a_file_that_breaks_keeps_its_last_good_objects() {
     let two = format!("{}---\n{}", extension("alice", "1001"), extension("bob", "1002"));
     let mut live = Live::start(&[("a.yaml", &two), ("b.yaml", &extension("carol", "1003"))]).await;
     assert_eq!(live.objects.len(), 3);
@@ -113,7 +113,7 @@ async fn a_tenant_reference_cannot_change() {
 }
 
 #[tokio::test]
-async fn the_latecomer_of_one_name_is_refused() {
+async fn the_second_definition_of_an_object_is_refused() {
     let mut live = Live::start(&[("b.yaml", &extension("alice", "1001"))]).await;
     live.write("a.yaml", &extension("alice", "1002"));
     let problem = live.until_problem("too").await;
@@ -129,14 +129,14 @@ async fn the_latecomer_of_one_name_is_refused() {
 }
 
 #[tokio::test]
-async fn folders_come_and_go() {
+async fn added_and_removed_folders_are_followed() {
     let mut live = Live::start(&[]).await;
     live.write("acme/deep/a.yaml", &extension("alice", "1001"));
     live.until_number("alice", Some("1001")).await;
     live.write("acme/deep/b.yaml", &extension("bob", "1002"));
     live.until_number("bob", Some("1002")).await;
 
-    // A folder that appears together with its files.
+    // A new folder together with its files.
     let outside = live.directory.path().join("outside");
     write(&outside.join("sub/c.yaml"), &extension("carol", "1003"));
     fs::rename(&outside, live.path("moved-in")).unwrap();
@@ -153,7 +153,7 @@ async fn folders_come_and_go() {
 }
 
 #[tokio::test]
-async fn a_renamed_file_is_no_loss() {
+async fn a_renamed_file_deletes_no_object() {
     let mut live = Live::start(&[("a.yaml", &extension("alice", "1001"))]).await;
     fs::rename(live.path("a.yaml"), live.path("b.yaml")).unwrap();
     let update = tokio::time::timeout(DEADLINE, live.updates.recv()).await.unwrap().unwrap();
@@ -163,14 +163,14 @@ async fn a_renamed_file_is_no_loss() {
         update.changes
     );
     assert_eq!(update.problems, []);
-    // Editors save like this: a new file is renamed over the old one.
+    // Editors save like this: they rename a new file over the old one.
     write(&live.directory.path().join("manifests/.b.yaml.tmp"), &extension("alice", "1002"));
     fs::rename(live.path(".b.yaml.tmp"), live.path("b.yaml")).unwrap();
     live.until_number("alice", Some("1002")).await;
 }
 
 #[tokio::test]
-async fn a_file_that_is_being_written_is_not_read_in_halves() {
+async fn a_file_is_read_only_after_it_is_completely_written() {
     use std::io::Write;
     let two = format!("{}---\n{}", extension("alice", "1001"), extension("bob", "1002"));
     let mut live = Live::start(&[("a.yaml", &two)]).await;
@@ -193,7 +193,7 @@ async fn a_mounted_config_map_is_followed() {
     symlink("..2027_1", live.path("..data")).unwrap();
     symlink("..data/a.yaml", live.path("a.yaml")).unwrap();
     live.until_number("alice", Some("1001")).await;
-    // What the kubelet does: a new folder, then the link turned in one step.
+    // As the kubelet does: a new folder, then the link is replaced in one step.
     live.write("..2027_2/a.yaml", &extension("alice", "1002"));
     symlink("..2027_2", live.path("..data_tmp")).unwrap();
     fs::rename(live.path("..data_tmp"), live.path("..data")).unwrap();

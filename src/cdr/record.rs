@@ -7,8 +7,8 @@ use jiff_sqlx::{Timestamp, ToSqlx};
 use uuid::Uuid;
 
 use super::document::Document;
+use crate::numbers::is_sendable;
 use crate::route::app::CALLED_VARIABLE;
-use crate::route::digits::is_sendable;
 use crate::route::token::Caller;
 
 /// A mandatory field is missing or invalid.
@@ -20,9 +20,9 @@ pub struct Incomplete(&'static str);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
 #[sqlx(type_name = "text", rename_all = "lowercase")]
 pub enum Leg {
-    /// The one that came in to the switch.
+    /// The leg that came in to the switch.
     A,
-    /// One that the switch called.
+    /// A leg that the switch originated.
     B,
 }
 

@@ -311,7 +311,7 @@ mod tests {
     use crate::source::{Change, Object, ObjectKey, Unreadable};
 
     #[test]
-    fn a_number_is_held_by_a_tenant_that_is_there() {
+    fn only_an_existing_tenant_holds_a_number() {
         let read = |kind: &str, namespace: &str, year: u32, spec: serde_json::Value| {
             let object = json!({"apiVersion": "centrex.dev/v1alpha1", "kind": kind, "spec": spec,
                 "metadata": {"namespace": namespace, "name": "it", "creationTimestamp": format!("{year}-01-01T00:00:00Z")}});
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_moves_although_one_of_a_tenant_that_is_gone_is_older_than_all() {
+    fn a_number_moves_in_spite_of_an_older_claim_of_a_deleted_tenant() {
         let key = |namespace: &str| TenantKey { namespace: namespace.to_owned(), name: "it".to_owned() };
         let claims = |all: &[&str]| Claims {
             tenants: ["older", "younger"].map(|name| (key(name), Vec::new())).into(),

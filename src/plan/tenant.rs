@@ -4,7 +4,6 @@ use crate::resources::Kind;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::platform::NationalDialling;
 use super::row::{Row, Rows, Secrets};
 use crate::resources::common::{CallerId, Day, DestinationKind, DigitMatch, Recording};
 use crate::resources::feature_code::FeatureAction;
@@ -77,12 +76,9 @@ pub struct TenantRow {
     pub suspended: bool,
     /// IANA time zone.
     pub time_zone: String,
-    /// ISO 3166-1 alpha-2.
+    /// Country that the tenant dials from, ISO 3166-1 alpha-2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub country: Option<String>,
-    /// Dialling prefixes of the country, if they are known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub dialling: Option<NationalDialling>,
     /// Caller id of outbound calls without a caller id of their extension or route.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub caller_id: Option<CallerId>,
@@ -181,6 +177,9 @@ pub struct ExtensionRow {
     /// Toll classes it may dial.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub toll_classes: Vec<String>,
+    /// Countries that it may call abroad; every one when empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub countries_abroad: Vec<String>,
     /// When its calls are recorded.
     #[serde(default)]
     pub recording: Recording,

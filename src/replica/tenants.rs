@@ -32,7 +32,7 @@ pub enum LoadState {
     Empty,
     /// Some tenants could not be loaded: a tenant that is not found may be one of them.
     Partial,
-    /// All tenants: one that is not found does not exist.
+    /// All tenants: a tenant that is not in the replica does not exist.
     Complete,
 }
 

@@ -345,7 +345,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn variables_that_follow_one_another_are_set_at_once_and_to_their_last_values() {
+    fn consecutive_variables_are_set_together_with_their_last_values() {
         let apps = [
             DialplanApp::Set(Variable::ContinueOnFail(ContinueOnFail::Never)),
             DialplanApp::Set(Variable::EffectiveCallerIdName(Text::new("Ann; a=b"))),
@@ -365,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_that_a_tenant_wrote_holds_the_separator() {
+    fn no_text_of_a_tenant_contains_the_separator() {
         let hostile = "a;b=c";
         assert!(Word::new(hostile).is_none());
         assert!(DialNumber::new(hostile).is_none());

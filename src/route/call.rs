@@ -11,7 +11,7 @@ use super::legal::{DialNumber, Text, Word};
 use super::media::MediaRoot;
 use super::token::{Caller, Step, sign_call, verify_step};
 use super::view::TenantView;
-use super::{digits, emergency, features, outbound, targets};
+use super::{emergency, features, outbound, targets};
 use crate::plan::{ExtensionRow, NumberRow, PlatformPlan, Target, TrunkRow};
 use crate::resources::Kind;
 use crate::resources::routing_test::EndKind;
@@ -81,8 +81,8 @@ impl<'a> Call<'a> {
 
     /// Answers a call from a trunk (`namespace/name`) to the number that its carrier sent.
     pub fn inbound_from_trunk(&self, trunk: &str, row: &TrunkRow, sent: &str) -> Answer {
-        let number = digits::from_carrier(sent, row.number_format, row.national.as_ref());
-        let answer = number.and_then(|number| self.inbound(trunk, &number));
+        let numbers = row.carrier_format().read(sent);
+        let answer = numbers.iter().find_map(|number| self.inbound(trunk, number.as_str()));
         answer.unwrap_or_else(|| {
             let why = || format!("no Number of the tenant takes {sent} from it");
             self.tracer.record(|| explain::Step {
@@ -105,28 +105,47 @@ impl<'a> Call<'a> {
             matched: true,
             why: why(),
         });
-        Some(self.by_number((name, row), number, target))
+        let trunk = self.platform.trunks.get(trunk);
+        Some(self.by_number((name, row), number, target, trunk))
     }
 
     /// Answers a call to a public number that a Number holds.
-    fn by_number(&self, (name, row): (&str, &NumberRow), number: &str, target: &Target) -> Answer {
+    fn by_number(
+        &self,
+        (name, row): (&str, &NumberRow),
+        number: &str,
+        target: &Target,
+        trunk: Option<&TrunkRow>,
+    ) -> Answer {
         let mut answer = self.to(target, row.record_calls);
         answer.rule = format!("Number.{name}");
+        let mut first = Vec::with_capacity(4);
         let seconds = self.view.plan.tenant.max_call_duration_seconds;
-        let longest = seconds.map(|seconds| DialplanApp::SchedHangup { seconds });
-        let name = if self.is_caller_hidden { "Anonymous" } else { &self.caller_name };
-        let name = match &row.caller_id_prefix {
-            Some(prefix) => Some(format!("{prefix} {name}")),
-            None => self.is_caller_hidden.then(|| name.to_owned()),
+        first.extend(seconds.map(|seconds| DialplanApp::SchedHangup { seconds }));
+        // A phone shows a number that it can call back, not the carrier's spelling.
+        let caller = trunk.and_then(|trunk| trunk.carrier_format().read_caller(&self.caller_number));
+        let shown = match &caller {
+            _ if self.is_caller_hidden => Some(Variable::CallerIdNumberHidden),
+            Some(caller) => DialNumber::new(caller.as_str()).map(Variable::EffectiveCallerIdNumber),
+            // FreeSWITCH has it already, unless the trunk trusts another header.
+            None => DialNumber::new(&self.caller_number).map(Variable::EffectiveCallerIdNumber),
         };
-        let shown = name.map(|name| DialplanApp::Set(Variable::EffectiveCallerIdName(Text::new(&name))));
-        let caller = match self.is_caller_hidden {
-            true => Some(Variable::CallerIdNumberHidden),
-            false => DialNumber::new(&self.caller_number).map(Variable::EffectiveCallerIdNumber),
+        first.extend(shown.map(DialplanApp::Set));
+        let caller_name = match &caller {
+            _ if self.is_caller_hidden => "Anonymous",
+            // Without a name FreeSWITCH takes the number for one.
+            Some(caller) if self.caller_name == self.caller_number || self.caller_name.is_empty() => {
+                caller.as_str()
+            }
+            _ => &self.caller_name,
         };
-        let called = DialNumber::new(number).map(Variable::Called);
-        let numbers = caller.into_iter().chain(called).map(DialplanApp::Set);
-        let first: Vec<DialplanApp> = longest.into_iter().chain(shown).chain(numbers).collect();
+        let trusts = trunk.is_some_and(|trunk| trunk.trusted_identity.is_some());
+        let shown = match &row.caller_id_prefix {
+            Some(prefix) => Some(Text::new(&format!("{prefix} {caller_name}"))),
+            None => (trusts || caller_name != self.caller_name).then(|| Text::new(caller_name)),
+        };
+        first.extend(shown.map(|shown| DialplanApp::Set(Variable::EffectiveCallerIdName(shown))));
+        first.extend(DialNumber::new(number).map(|number| DialplanApp::Set(Variable::Called(number))));
         answer.actions.splice(0..0, app::actions(&first));
         answer
     }

@@ -6,12 +6,12 @@
 use crate::resources::Kind;
 use jiff::Timestamp;
 
-use super::digits;
 use super::explain::{Step, Tracer};
 use super::rules::{self, RuleMatch};
-use super::schedule;
 use super::token::Caller;
 use super::view::TenantView;
+use super::{digits, schedule, toll};
+use crate::numbers::DialledNumber;
 use crate::plan::{DialActionRow, FeatureCodeRow, PlatformPlan, Target};
 use crate::resources::common::{CallerId, DestinationKind};
 use crate::resources::dial_rule::Phase;
@@ -90,12 +90,12 @@ pub fn decide<'a>(
     dialled: &str,
     tracer: Tracer<'_>,
 ) -> Decision<'a> {
-    if !digits::is_dialled(dialled) {
+    let Some(number) = DialledNumber::new(dialled, view.country()) else {
         let why =
             || format!("{dialled} is no number; a number is digits, * and #, with at most one + in front");
         tracer.record(|| Step { resource: view.tenant_key(), matched: false, why: why() });
         return Decision::Unknown;
-    }
+    };
     let side = match caller {
         Caller::Extension(_) => CallerSide::Inside,
         Caller::Outside => CallerSide::Outside,
@@ -103,8 +103,8 @@ pub fn decide<'a>(
     if side == CallerSide::Inside && is_emergency(view, dialled, tracer) {
         return Decision::Emergency { number: dialled.to_owned() };
     }
-    if let Some(found) = rules::first_match(platform, Phase::Before, dialled, tracer) {
-        return by_rule(view, found, side, dialled, tracer);
+    if let Some(found) = rules::first_match(platform, Phase::Before, &number, tracer) {
+        return by_rule(view, found, side, &number, tracer);
     }
     if let Some(target) = view.number(dialled) {
         let why = || format!("its number is {dialled}");
@@ -114,7 +114,7 @@ pub fn decide<'a>(
     let why = || format!("none of its internal numbers is {dialled}");
     tracer.record(|| Step { resource: view.tenant_key(), matched: false, why: why() });
     if side == CallerSide::Outside {
-        return match rule_after(view, platform, side, dialled, tracer) {
+        return match rule_after(view, platform, side, &number, tracer) {
             Some(decision) => decision,
             None => {
                 let why = "callers from outside dial internal numbers only".to_owned();
@@ -123,19 +123,44 @@ pub fn decide<'a>(
             }
         };
     }
-    if let Some(decision) = own_number(view, dialled, tracer).or_else(|| feature(view, dialled, tracer)) {
+    if let Some(decision) = own_number(view, &number, tracer).or_else(|| feature(view, dialled, tracer)) {
         return decision;
     }
-    if let Some(decision) = outbound(view, caller, dialled, tracer) {
-        return or_blocked(view, platform, decision, dialled, tracer);
+    if let Some(decision) = outbound(view, caller, &number, tracer) {
+        return or_blocked(view, platform, decision, &number, tracer);
     }
-    rule_after(view, platform, side, dialled, tracer).unwrap_or(Decision::Unknown)
+    if let Some(decision) = rule_after(view, platform, side, &number, tracer) {
+        return decision;
+    }
+    respelled(view, platform, caller, &number, tracer).unwrap_or(Decision::Unknown)
+}
+
+/// A number that no rule matches as dialled, as people of the tenant's country dial it: a call list has +4930… where
+/// routes are about 030….
+fn respelled<'a>(
+    view: &'a TenantView,
+    platform: &'a PlatformPlan,
+    caller: &Caller,
+    dialled: &DialledNumber,
+    tracer: Tracer<'_>,
+) -> Option<Decision<'a>> {
+    let number = dialled.with_text(&dialled.usual_spelling()?)?;
+    if number.as_str() == dialled.as_str() {
+        return None;
+    }
+    tracer.record(|| {
+        let why = format!("{} is dialled as {} in its country", dialled.as_str(), number.as_str());
+        Step { resource: view.tenant_key(), matched: true, why }
+    });
+    let decision = outbound(view, caller, &number, tracer)
+        .or_else(|| rule_after(view, platform, CallerSide::Inside, &number, tracer))?;
+    Some(or_blocked(view, platform, decision, dialled, tracer))
 }
 
 /// A call to the tenant's own public number, which does not leave by a trunk.
-fn own_number<'a>(view: &'a TenantView, number: &str, tracer: Tracer<'_>) -> Option<Decision<'a>> {
-    let (own, row) = view.public_number(number)?;
-    let target = view.number_target(row, number);
+fn own_number<'a>(view: &'a TenantView, number: &DialledNumber, tracer: Tracer<'_>) -> Option<Decision<'a>> {
+    let (number, own, row) = view.own_number(number)?;
+    let target = view.number_target(row, &number);
     let why = || format!("{number} is the tenant's own, and does not leave: {target}");
     tracer.record(|| Step { resource: view.key(Kind::Number, own), matched: true, why: why() });
     Some(Decision::Target(target))
@@ -168,8 +193,9 @@ pub fn external<'a>(
     number: &str,
     tracer: Tracer<'_>,
 ) -> Decision<'a> {
-    if let Some(found) = rules::first_match(platform, Phase::Before, number, tracer) {
-        return by_rule(view, found, CallerSide::Inside, number, tracer);
+    let Some(dialled) = DialledNumber::new(number, view.country()) else { return Decision::Unknown };
+    if let Some(found) = rules::first_match(platform, Phase::Before, &dialled, tracer) {
+        return by_rule(view, found, CallerSide::Inside, &dialled, tracer);
     }
     // Destinations are E.164 numbers, while routes match dialled digits: a route fits if its edits can
     // produce the number.
@@ -182,16 +208,16 @@ pub fn external<'a>(
         matched
     });
     let Some((name, route)) = route else {
-        return rule_after(view, platform, CallerSide::Inside, number, tracer).unwrap_or(Decision::Unknown);
+        return rule_after(view, platform, CallerSide::Inside, &dialled, tracer).unwrap_or(Decision::Unknown);
     };
     let out = Outbound {
         rule: name,
         number: number.to_owned(),
-        is_abroad: digits::is_abroad(number, view.dialling()),
+        is_abroad: dialled.is_abroad(),
         trunks: &route.trunks,
         caller_id: route.caller_id.as_ref(),
     };
-    or_blocked(view, platform, Decision::Out(out), number, tracer)
+    or_blocked(view, platform, Decision::Out(out), &dialled, tracer)
 }
 
 /// Applies a matching rule of the platform to the call.
@@ -199,7 +225,7 @@ fn by_rule<'a>(
     view: &TenantView,
     found: RuleMatch<'a>,
     side: CallerSide,
-    dialled: &str,
+    dialled: &DialledNumber,
     tracer: Tracer<'_>,
 ) -> Decision<'a> {
     let (decision, matched, why) = match &found.rule.action {
@@ -208,7 +234,7 @@ fn by_rule<'a>(
             (Decision::Refused(Refusal::Outside), false, "callers from outside do not leave by it")
         }
         DialActionRow::Route { trunks } => {
-            let is_abroad = digits::leads_abroad(dialled, &found.edit, view.dialling());
+            let is_abroad = digits::leads_abroad(dialled, &found.edit);
             let number = found.edit.number;
             let out = Outbound { rule: found.name, number, is_abroad, trunks, caller_id: None };
             (Decision::Out(out), true, "the call leaves by its trunks")
@@ -236,7 +262,7 @@ fn rule_after<'a>(
     view: &TenantView,
     platform: &'a PlatformPlan,
     side: CallerSide,
-    dialled: &str,
+    dialled: &DialledNumber,
     tracer: Tracer<'_>,
 ) -> Option<Decision<'a>> {
     let found = rules::first_match(platform, Phase::After, dialled, tracer)?;
@@ -249,12 +275,14 @@ fn or_blocked<'a>(
     view: &TenantView,
     platform: &PlatformPlan,
     decision: Decision<'a>,
-    dialled: &str,
+    dialled: &DialledNumber,
     tracer: Tracer<'_>,
 ) -> Decision<'a> {
     let Decision::Out(out) = &decision else { return decision };
-    let blocked = |number: &str| rules::blocking(platform, number, view.dialling(), tracer).is_some();
-    if blocked(dialled) || (out.number != dialled && blocked(&out.number)) {
+    let sent = DialledNumber::new(&out.number, view.country());
+    let sent = sent.filter(|sent| sent.as_str() != dialled.as_str());
+    let mut numbers = [Some(dialled), sent.as_ref()].into_iter().flatten();
+    if numbers.any(|number| rules::blocking(platform, number, tracer).is_some()) {
         return Decision::Refused(Refusal::Blocked);
     }
     decision
@@ -286,19 +314,22 @@ fn feature<'a>(view: &'a TenantView, dialled: &str, tracer: Tracer<'_>) -> Optio
 fn outbound<'a>(
     view: &'a TenantView,
     caller: &Caller,
-    dialled: &str,
+    dialled: &DialledNumber,
     tracer: Tracer<'_>,
 ) -> Option<Decision<'a>> {
     let (name, route, edit) = view.routes().find_map(|(name, route)| {
         let edit = rules::edited(&route.matches, dialled, tracer, || view.key(Kind::OutboundRoute, name))?;
         Some((name, route, edit))
     })?;
-    if let Some(decision) = own_number(view, &edit.number, tracer) {
+    let sent = dialled.with_text(&edit.number)?;
+    if let Some(decision) = own_number(view, &sent, tracer) {
         return Some(decision);
     }
+    let is_abroad = digits::leads_abroad(dialled, &edit);
+    let guard = toll::guard(view, (name, route), dialled, edit.stripped);
     let out = Outbound {
         rule: name,
-        is_abroad: digits::leads_abroad(dialled, &edit, view.dialling()),
+        is_abroad,
         number: edit.number,
         trunks: &route.trunks,
         caller_id: route.caller_id.as_ref(),
@@ -308,16 +339,7 @@ fn outbound<'a>(
         emergency => return Some(emergency),
     };
     let Caller::Extension(extension) = caller else { return Some(Decision::Refused(Refusal::Outside)) };
-    let classes =
-        view.plan.extensions.get(extension).map(|row| row.toll_classes.as_slice()).unwrap_or_default();
-    let permitted = route.toll_class.as_ref().is_none_or(|class| classes.contains(class));
-    if let Some(class) = &route.toll_class {
-        tracer.record(|| {
-            let has = if classes.is_empty() { "none".to_owned() } else { classes.join(", ") };
-            let why = format!("OutboundRoute {name} asks for toll class {class}; the caller has {has}");
-            Step { resource: view.key(Kind::Extension, extension), matched: permitted, why }
-        });
-    }
+    let permitted = toll::permits(view, extension, guard, is_abroad.then_some(&sent), tracer);
     Some(if permitted { Decision::Out(out) } else { Decision::Refused(Refusal::TollClass) })
 }
 

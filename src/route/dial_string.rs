@@ -79,7 +79,7 @@ impl LegVariable {
 /// Variables of a leg or of a bridge.
 pub type LegVariables = Vec<(LegVariable, Word)>;
 
-/// Where a leg goes.
+/// Destination of a leg.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Endpoint {
     /// A user of the directory, by its `dial-string`.
@@ -112,7 +112,7 @@ pub enum Endpoint {
 pub struct Leg {
     /// Variables of this leg alone.
     pub variables: LegVariables,
-    /// Where it goes.
+    /// Destination of the leg.
     pub endpoint: Endpoint,
 }
 
@@ -121,7 +121,7 @@ pub struct Leg {
 pub enum Order {
     /// All at once.
     Together,
-    /// One after the other.
+    /// One leg after the other.
     OneByOne,
 }
 
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_dial_string_would_split_or_expand_makes_none() {
+    fn text_that_a_dial_string_would_split_or_expand_is_refused() {
         for hostile in
             ["1001,sofia/x", "${system(id)}", "1001|1002", "10 01", "[x]", "{x}", "-x", "", "a\nb", "a'b"]
         {

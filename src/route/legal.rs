@@ -56,7 +56,7 @@ impl Word {
         Self(text.to_owned())
     }
 
-    /// Words joined by commas, for codec lists; `None` when one is illegal or there is none.
+    /// Words joined by commas, for codec lists; `None` if a word is illegal or the list is empty.
     pub fn list(words: &[String]) -> Option<Self> {
         let words: Option<Vec<Self>> = words.iter().map(Self::new).collect();
         Some(Self(words?.iter().map(Self::as_str).collect::<Vec<_>>().join(","))).filter(|w| !w.0.is_empty())
@@ -91,9 +91,9 @@ impl From<i32> for Word {
 pub struct DialNumber(String);
 
 impl DialNumber {
-    /// A number; `None` when the text is none.
+    /// A number; `None` if the text is not a number.
     pub fn new(text: &str) -> Option<Self> {
-        super::digits::is_sendable(text).then(|| Self(text.to_owned()))
+        crate::numbers::is_sendable(text).then(|| Self(text.to_owned()))
     }
 
     /// The digits.

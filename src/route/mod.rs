@@ -18,6 +18,7 @@ pub mod rules;
 pub mod schedule;
 pub mod targets;
 pub mod token;
+mod toll;
 pub mod view;
 
 pub use crate::secrets::signing_key::SigningKey;

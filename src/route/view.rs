@@ -6,9 +6,8 @@ use jiff::tz::TimeZone;
 
 use super::schedule;
 use super::token::Caller;
-use crate::plan::{
-    ExtensionRow, NationalDialling, NumberRow, OutboundRouteRow, Row, Rows, Target, TenantPlan,
-};
+use crate::numbers::{Country, DialledNumber};
+use crate::plan::{ExtensionRow, NumberRow, OutboundRouteRow, Row, Rows, Target, TenantPlan};
 use crate::resources::Kind;
 use crate::resources::common::DestinationKind;
 use crate::source::ObjectKey;
@@ -19,6 +18,7 @@ pub struct TenantView {
     /// The plan.
     pub plan: TenantPlan,
     context: String,
+    country: Option<Country>,
     /// Targets by internal number.
     by_number: HashMap<String, Target>,
     /// Names of Numbers by E.164 number.
@@ -60,8 +60,10 @@ impl TenantView {
             .filter_map(|name| Some((name.to_owned(), schedule::zone(name)?)))
             .collect();
         let context = plan.tenant.id.to_string();
+        let country = plan.tenant.country.as_deref().and_then(Country::by_code);
         let direct = HashMap::new();
-        let mut view = Self { plan, context, by_number, by_e164, blocks, direct, routes, time_zones };
+        let mut view =
+            Self { plan, context, country, by_number, by_e164, blocks, direct, routes, time_zones };
         view.direct = direct_numbers(&view);
         view
     }
@@ -142,9 +144,20 @@ impl TenantView {
         self.routes.iter().filter_map(|name| Some((name.as_str(), self.plan.outbound_routes.get(name)?)))
     }
 
-    /// Dialling prefixes of the tenant's country, if they are known.
-    pub fn dialling(&self) -> Option<&NationalDialling> {
-        self.plan.tenant.dialling.as_ref()
+    /// The tenant's country, if it names one.
+    pub fn country(&self) -> Option<Country> {
+        self.country
+    }
+
+    /// The tenant's own public number that a dialled number means, with its Number.
+    pub fn own_number(&self, dialled: &DialledNumber) -> Option<(String, &str, &NumberRow)> {
+        if self.plan.numbers.is_empty() {
+            return None;
+        }
+        dialled.readings().iter().find_map(|number| {
+            let (name, row) = self.public_number(number.as_str())?;
+            Some((number.as_str().to_owned(), name, row))
+        })
     }
 
     /// A time zone that the plan names. Compile refuses unknown ones; UTC stands in for them.

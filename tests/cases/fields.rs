@@ -1,17 +1,17 @@
-//! What breaks the schema of a kind, or what every kind has.
+//! Values that break the schema of a kind, and fields that every kind has.
 
 use serde_json::{Value, json};
 
 /// Kind, field to change, its value (null removes it), field named, part of the message.
 type Row = (&'static str, &'static str, Value, &'static str, &'static str);
 
-/// Everything that breaks a type, a pattern or a limit.
+/// All values that break a type, a pattern or a limit.
 #[rustfmt::skip]
 pub fn table() -> Vec<Row> {
     let long = "x".repeat(65);
     let voicemail = json!({"kind": "Voicemail", "name": "alice"});
     vec![
-        // What every kind has.
+        // Fields of every kind.
         ("Extension", "/kind", json!("Extention"), "kind", "kinds are Conference, ConfigMap, Device"),
         ("Extension", "/kind", Value::Null, "kind", "is required"),
         ("Extension", "/apiVersion", json!("apps/v1"), "apiVersion", "must be centrex.dev/v1alpha1"),
@@ -29,8 +29,11 @@ pub fn table() -> Vec<Row> {
         ("SipProfile", "/metadata/namespace", json!("acme"), "metadata.namespace", "belongs to no namespace"),
         ("Extension", "/spec", Value::Null, "spec", "is required"),
         ("Extension", "/spec", json!([]), "spec", "must be an object, is a list"),
-        ("Extension", "/spec/nunber", json!("1"), "spec.nunber", "fields here are callerId, credentials"),
+        ("Extension", "/spec/nunber", json!("1"), "spec.nunber", "fields here are callerId, countriesAbroad, credentials"),
         ("Extension", "/spec/tenantRef/namespace", json!("other"), "spec.tenantRef.namespace", "no such field"),
+        ("Extension", "/spec/countriesAbroad", json!(["de"]), "spec.countriesAbroad[0]", "two capital letters"),
+        ("DialRule", "/spec/match/0/countries", json!(["DEU"]), "spec.match[0].countries[0]", "has 3"),
+        ("DialRule", "/spec/match/0/numberTypes", json!(["Premium"]), "spec.match[0].numberTypes[0]", "PremiumRate"),
         // Types and limits.
         ("Extension", "/spec/number", json!(1001), "spec.number", "put it in quotes"),
         ("Extension", "/spec/number", json!("10 01"), "spec.number", "1 to 15 digits"),

@@ -1,10 +1,10 @@
-//! What the CEL rules accept and refuse, at every place where they stand.
+//! Values that the CEL rules accept and refuse, in every place of each rule.
 
 use serde_json::{Value, json};
 
 use super::{Case, Refusal, field};
 
-/// A value of a field, and the field below it and the message with which it is refused, if it is.
+/// A value of a field; for a refused one, the field below it and the message.
 type Verdict = (Value, Option<(&'static str, &'static str)>);
 
 /// All cases.
@@ -40,7 +40,7 @@ pub fn cases() -> Vec<Case> {
     cases
 }
 
-/// Where a call can be sent on.
+/// Places of a destination.
 const DESTINATIONS: &[(&str, &str)] = &[
     ("Extension", "/spec/forwarding/always"),
     ("Extension", "/spec/forwarding/busy"),
@@ -235,7 +235,7 @@ fn range() -> Vec<Verdict> {
     ]
 }
 
-/// An object with more fields, or others.
+/// An object with more fields, or other ones.
 fn merged(mut object: Value, more: Value) -> Value {
     let Value::Object(more) = more else { panic!("no object") };
     object.as_object_mut().unwrap().extend(more);

@@ -1,4 +1,4 @@
-//! What calls do at each kind of destination, and where they go on.
+//! Calls to each kind of destination, and where they continue.
 
 use centrex::plan::Target;
 use centrex::resources::common::DestinationKind;
@@ -8,7 +8,7 @@ use centrex::route::token::Step;
 use super::{Office, assert_body, forwarding_to};
 
 #[test]
-fn destinations_ring_and_go_on() {
+fn destinations_ring_and_continue() {
     let office = Office::acme();
     for (number, body) in [
         (
@@ -78,7 +78,7 @@ fn destinations_ring_and_go_on() {
     ] {
         assert_body(&office, &office.dial("alice", number), body);
     }
-    // By chance, and for one call the same each time.
+    // In random order, which is the same each time for one call.
     let order = |leg: &str| {
         let call = centrex::route::Call { leg: leg.into(), ..office.call("alice") };
         office.body(&call.dialled("2003"))[2].clone()
@@ -93,13 +93,13 @@ fn destinations_ring_and_go_on() {
 }
 
 #[test]
-fn a_box_with_a_pin_asks_for_it_and_one_without_is_opened_by_its_phone_only() {
+fn a_box_with_a_pin_asks_for_it_and_one_without_opens_for_its_phone_only() {
     let office = Office::acme();
     let said = |caller| office.body(&office.dial(caller, "*97")).pop().unwrap();
     assert_eq!(said("dora"), "voicemail check default acme.example.com 1005");
     assert_eq!(said("alice"), "voicemail check auth default acme.example.com 1001");
     assert_eq!(said("bob"), "hangup UNALLOCATED_NUMBER");
-    // The PIN is named but not there: a box that should ask does not open.
+    // The PIN is configured but missing: a box that must ask for it does not open.
     let mut plan = office.view.plan.clone();
     plan.extensions.get_mut("dora").unwrap().secrets = Default::default();
     let office = Office { view: TenantView::new(plan), ..office };
@@ -107,7 +107,7 @@ fn a_box_with_a_pin_asks_for_it_and_one_without_is_opened_by_its_phone_only() {
 }
 
 #[test]
-fn forwarding_goes_by_why_the_phone_did_not_take_the_call() {
+fn forwarding_depends_on_why_the_phone_did_not_answer() {
     let mut office = Office::acme();
     for (disposition, rings) in [
         ("USER_BUSY", "bridge user/1002@acme.example.com"),
@@ -122,18 +122,18 @@ fn forwarding_goes_by_why_the_phone_did_not_take_the_call() {
         let said = office.body(&answer);
         assert!(said.iter().any(|action| action == rings), "{disposition}: {said:#?}");
     }
-    // Only `unavailable` is set: the other cases end as they are.
+    // Only `unavailable` is set: other failures end as they are.
     for (disposition, cause) in [("USER_BUSY", "USER_BUSY"), ("NO_ANSWER", "NO_ANSWER")] {
         let answer = office.after("dora", disposition);
         assert_eq!(office.body(&answer), [format!("hangup {cause}")]);
     }
-    // Only `noAnswer` is set: who is not there does not answer either.
+    // Only `noAnswer` is set: an unavailable phone does not answer, either.
     let answer = office.after("erik", "USER_NOT_REGISTERED");
     assert!(office.body(&answer).contains(&"voicemail default acme.example.com 1001".to_owned()));
 }
 
 #[test]
-fn a_queue_goes_on_only_when_nobody_served_the_caller() {
+fn a_queue_continues_only_if_no_agent_served_the_caller() {
     let mut office = Office::acme();
     let after = |office: &Office| {
         let step = office.step(Step::After, DestinationKind::Queue, "support");
@@ -148,7 +148,7 @@ fn a_queue_goes_on_only_when_nobody_served_the_caller() {
 }
 
 #[test]
-fn schedules_are_read_on_the_tenants_clock() {
+fn schedules_use_the_tenants_time_zone() {
     let mut office = Office::acme();
     for (time, rule) in [
         ("2026-11-25T08:59:59+01:00", "Voicemail.alice"),
@@ -172,8 +172,8 @@ fn schedules_are_read_on_the_tenants_clock() {
         ("2027-03-28T07:30:00Z", "RingGroup.sales"),
         ("2027-10-30T07:30:00Z", "RingGroup.sales"),
         ("2027-10-31T07:30:00Z", "Voicemail.alice"),
-        // The hour that comes twice on that night is in the window both times; where the last hour
-        // of a window is skipped, it ends with the one before.
+        // The hour that occurs twice on that night is in the window both times; a window whose last hour is
+        // skipped ends with the previous hour.
         ("2027-10-31T00:30:00Z", "RingGroup.sales"),
         ("2027-10-31T01:30:00Z", "RingGroup.sales"),
         ("2027-03-28T00:59:59Z", "RingGroup.sales"),
@@ -186,14 +186,14 @@ fn schedules_are_read_on_the_tenants_clock() {
 }
 
 #[test]
-fn an_own_number_as_destination_does_not_leave() {
+fn an_own_number_as_destination_stays_inside() {
     let office = forwarding_to("+493012345603");
     assert_eq!(office.dial("outside", "1002").rule, "RingGroup.sales");
 }
 
-/// Compile refuses circles; a plan that has one all the same must not end the process.
+/// Compile refuses loops; a plan that has one nevertheless must not end the process.
 #[test]
-fn a_circle_in_a_plan_ends_the_call() {
+fn a_loop_in_a_plan_ends_the_call() {
     let office = forwarding_to("+493012345603");
     let mut plan = office.view.plan.clone();
     plan.numbers.get_mut("sales").unwrap().target =

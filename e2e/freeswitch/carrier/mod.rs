@@ -62,7 +62,7 @@ fn what_carriers_want_is_on_the_wire() {
     }
     let mut lab = Lab::start(&binary);
     for (what, step) in STEPS {
-        super::take_with(what, &mut lab, |lab| step(lab), Lab::logs);
+        super::run_step_with(what, &mut lab, |lab| step(lab), Lab::logs);
     }
 }
 

@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_misses_a_route_or_fails_a_test_follows_from_a_route_that_is_refused() {
+    fn missing_routes_and_failed_tests_follow_from_a_refused_route() {
         let key =
             |kind, name: &str| ObjectKey { kind, namespace: Some("acme".to_owned()), name: name.to_owned() };
         let problem = |kind, reason, message: &str| {

@@ -103,7 +103,7 @@ pub fn trace(
         }
         None => None,
     };
-    // A key that is no secret: the XML can be passed on, and is the same for two states. It signs
+    // A fixed key, no secret: the XML can be shown to others, and is equal for equal states. It signs
     // transfers and names gateways.
     let key = SigningKey::dummy();
     let followed = BTreeSet::new();

@@ -3,9 +3,11 @@
 use super::compiler::TenantCompiler;
 use super::{emergency, schedule};
 use crate::compile::claims::tenant_id;
+use crate::compile::countries::unknown_country;
 use crate::compile::platform_last_good::least;
 use crate::compile::problem::RefError;
-use crate::compile::{Problem, Reason, countries};
+use crate::compile::{Problem, Reason};
+use crate::numbers::Country;
 use crate::plan::TenantRow;
 use crate::resources::Kind;
 use crate::resources::media_file::MediaUsage;
@@ -53,6 +55,9 @@ pub fn tenant_row(compiler: &mut TenantCompiler) -> Option<TenantRow> {
     if let Err(message) = schedule::known_zone(&time_zone) {
         return refuse(compiler, "spec.timeZone", Reason::InvalidValue, message);
     }
+    if let Some(country) = spec.country.as_deref().filter(|code| Country::by_code(code).is_none()) {
+        return refuse(compiler, "spec.country", Reason::InvalidValue, unknown_country(country));
+    }
     let mut domains = Vec::new();
     for (index, domain) in spec.domains.iter().enumerate() {
         let field = format!("spec.domains[{index}]");
@@ -90,14 +95,6 @@ pub fn tenant_row(compiler: &mut TenantCompiler) -> Option<TenantRow> {
     });
     let profile = compiler.profile.map(|profile| &profile.spec);
     let max_calls_abroad_per_day = profile.and_then(|profile| profile.max_calls_abroad_per_day);
-    let dialling = spec.country.as_deref().and_then(countries::dialling);
-    if let (Some(country), None, Some(_)) = (&spec.country, &dialling, max_calls_abroad_per_day) {
-        let message = format!(
-            "how numbers are dialled in {country} is not known, so that all that begin with + or 00 count as calls abroad; known are {}",
-            countries::known()
-        );
-        compiler.problems.push(Problem::degraded(key.clone(), "spec.country", Reason::InvalidValue, message));
-    }
     Some(TenantRow {
         id,
         namespace: me.namespace,
@@ -108,7 +105,6 @@ pub fn tenant_row(compiler: &mut TenantCompiler) -> Option<TenantRow> {
         suspended: spec.suspended.unwrap_or(false),
         time_zone,
         country: spec.country.clone(),
-        dialling,
         caller_id: spec.caller_id.clone(),
         emergency,
         max_concurrent_calls: profile.and_then(|profile| profile.max_concurrent_calls),

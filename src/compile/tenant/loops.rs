@@ -1,4 +1,4 @@
-//! Loops that a call would follow without anybody's choice.
+//! Loops that a call would follow without a choice of the caller.
 //!
 //! An option of an IVR menu is no such link, because the caller chooses it: menus may lead back to each
 //! other.
@@ -127,7 +127,7 @@ impl Graph {
     }
 }
 
-/// For each resource, whether its calls come to the given one; true for that one itself.
+/// For each resource, whether its calls come to the given one; true for the given one itself.
 fn comes_to(resource: usize, back: &[Vec<usize>]) -> Vec<bool> {
     let mut comes = vec![false; back.len()];
     let mut open = vec![resource];

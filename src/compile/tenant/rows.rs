@@ -3,6 +3,7 @@
 use super::compiler::{TenantCompiler, name_of};
 use super::credentials::{pin, sip_password};
 use super::{loops, schedule};
+use crate::compile::countries::{unknown_code, unknown_country};
 use crate::compile::secrets::SecretError;
 use crate::compile::{Problem, Reason};
 use crate::plan::*;
@@ -11,7 +12,7 @@ use crate::resources::media_file::MediaUsage;
 use crate::resources::ring_group::RingStrategy;
 use crate::resources::*;
 
-/// Excludes conferences whose PIN is missing or invalid: without a PIN anybody could enter.
+/// Excludes conferences whose PIN is missing or invalid: without a PIN every caller could enter.
 pub fn exclude_unprotected(compiler: &mut TenantCompiler) {
     for conference in &compiler.snapshot.conferences {
         let Some(reference) = &conference.spec.pin_secret_ref else { continue };
@@ -119,6 +120,10 @@ fn extension(
         degrade_recording(compiler, Kind::Extension, name, "spec.recording");
         recording = Recording::Never;
     }
+    if let Some((index, code)) = unknown_code(&spec.countries_abroad) {
+        let why = (Reason::InvalidValue, unknown_country(code));
+        compiler.degrade(Kind::Extension, name, format!("spec.countriesAbroad[{index}]"), why);
+    }
     let forwarding = spec.forwarding.clone().unwrap_or_default();
     let mut forward =
         |field, to: &Option<Destination>| link(compiler, Kind::Extension, name, field, to.as_ref());
@@ -128,6 +133,7 @@ fn extension(
         caller_id: spec.caller_id.clone(),
         ring_seconds: spec.ring_seconds.unwrap_or(30),
         toll_classes: spec.toll_classes.clone(),
+        countries_abroad: spec.countries_abroad.clone(),
         recording,
         voicemail: voicemail.map(|voicemail| VoicemailRow {
             email: voicemail.email.clone(),

@@ -123,7 +123,7 @@ impl Live {
     }
 
     /// Publishes whether the switch listens for calls. A profile that fails to start keeps a starting
-    /// switch from getting calls, but not one that has listened before: its other profiles work.
+    /// switch from getting calls, but not a switch that has listened before: its other profiles work.
     fn publish_listening(&self, session: &mut SessionState, found: &Observed, want: &State) {
         let runs = |name: &String| found.state.profiles.contains_key(name);
         session.has_listened |= want.profiles.keys().all(runs);
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_revision_waits_a_second_for_what_does_not_come_and_longer_for_what_harms() {
+    fn a_revision_waits_one_second_for_a_missing_change_and_longer_for_a_harmful_one() {
         let start = || Change::StartProfile { profile: "internal".to_owned() };
         let restart = || Change::RestartProfile { profile: "internal".to_owned() };
         assert!(awaited(start(), Duration::ZERO, true));
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_seen_or_was_refused_is_not_awaited() {
+    fn applied_and_refused_changes_are_not_awaited() {
         let change = Change::StartProfile { profile: "internal".to_owned() };
         let tried = Changes::from([change.clone()]);
         let done = ApplyReport { tried: tried.clone(), ..ApplyReport::default() };

@@ -144,8 +144,8 @@ pub async fn legs(client: &Client) -> Result<Vec<Leg>, EslError> {
     rows(&text).map_err(|reason| EslError::Unreadable { command, reason })
 }
 
-/// Reads the tenant of a leg: from the variable that our dialplan signed, else from the one that the
-/// directory sets on a phone's leg. `None` if the leg has ended.
+/// Reads the tenant of a leg: from the variable that our dialplan signed, otherwise from the variable that
+/// the directory sets on a phone's leg. `None` if the leg has ended.
 ///
 /// # Errors
 /// As [`observe`].
@@ -262,7 +262,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_socket_on_loopback_is_reached_by_nobody_else() {
+    fn a_socket_on_loopback_is_not_reachable_from_other_hosts() {
         for inside in ["sip:mod_sofia@127.0.0.1:5066;transport=ws", "sips:mod_sofia@[::1]:7443;transport=wss"]
         {
             assert!(!is_exposed(inside), "{inside}");

@@ -45,7 +45,7 @@ pub struct Profile {
     pub sip_port: i32,
     /// TLS port.
     pub tls_port: Option<i32>,
-    /// Whether it accepts WebSockets from other hosts. It never should: mod_sofia's parser of their frames
+    /// Whether the profile accepts WebSockets from other hosts. No profile should: mod_sofia's parser of their frames
     /// trusts the sender.
     pub web_socket: bool,
     /// Address that it announces to peers.
@@ -85,7 +85,7 @@ pub struct Gateway {
 /// A queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Queue {
-    /// Which agent is called first, in mod_callcenter's words.
+    /// Strategy that selects the next agent, by mod_callcenter's name.
     pub strategy: String,
     /// What callers hear; empty for their channel's own hold music.
     pub music: String,

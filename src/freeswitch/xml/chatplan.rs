@@ -1,4 +1,4 @@
-//! The chatplan: a text message goes to a phone of the sender's tenant, or nowhere.
+//! The chatplan: a text message is delivered to a phone of the sender's tenant, or dropped.
 //!
 //! `sip:api+system…@tenant` would make FreeSWITCH run a command, because the text before the plus sign
 //! becomes the protocol (contract §10.1). Profiles disable chat; this is the second safeguard.
@@ -19,7 +19,7 @@ pub fn answer(form: &Form<'_>, answers: &Answers) -> Result<Answer, AnswerError>
         return Ok(Answer::NotFound);
     }
     // The context `global` serves every context, so that nothing posted is echoed.
-    Ok(Answer::Found(answers.templates.render("chatplan/final.xml", &Context::new())?))
+    Ok(Answer::Document(answers.templates.render("chatplan/final.xml", &Context::new())?))
 }
 
 fn is_harmless(form: &Form<'_>, answers: &Answers) -> bool {

@@ -21,7 +21,7 @@ use crate::route;
 use crate::route::app::{Cause, DialplanApp};
 use crate::route::names::INBOUND_CONTEXT;
 use crate::route::token::verify_call;
-use crate::route::{Call, Caller, TenantView, Tracer, digits};
+use crate::route::{Call, Caller, TenantView, Tracer};
 use crate::secrets::signing_key::SigningKey;
 
 /// Longest SIP user and longest header of a call that is routed, in bytes. Longer ones crash FreeSWITCH
@@ -50,7 +50,7 @@ pub fn answer(form: &Form<'_>, answers: &Answers) -> Result<Answer, AnswerError>
     match routed {
         Some(routed) => {
             let document = render::dialplan(&answers.templates, &context, &routed.rule, &routed.actions)?;
-            Ok(Answer::Found(document))
+            Ok(Answer::Document(document))
         }
         None => Ok(Answer::NotFound),
     }
@@ -117,19 +117,19 @@ fn from_carrier(
         }
         is_carrier = true;
         let sent = carrier::called(form, trunk, destination);
-        let found = digits::from_carrier(&sent, trunk.number_format, trunk.national.as_ref())
-            .and_then(|number| Some((answers.replica.by_number(&number)?, number)));
-        let Some((view, number)) = found else { continue };
         let OutsideCaller { number: caller_number, name: caller_name, hidden } = carrier::caller(form, trunk);
-        let call = Call {
-            called: Cow::Borrowed(&number),
-            caller_name: caller_name.into(),
-            caller_number: caller_number.into(),
-            is_caller_hidden: hidden,
-            ..call(form, answers, key, platform, &view, Caller::Outside)
-        };
-        if let Some(answer) = call.inbound(name, &number) {
-            return Some(answer);
+        for number in trunk.carrier_format().read(&sent) {
+            let Some(view) = answers.replica.by_number(number.as_str()) else { continue };
+            let call = Call {
+                caller_name: Cow::Borrowed(&caller_name),
+                caller_number: Cow::Borrowed(&caller_number),
+                is_caller_hidden: hidden,
+                called: Cow::Borrowed(number.as_str()),
+                ..call(form, answers, key, platform, &view, Caller::Outside)
+            };
+            if let Some(answer) = call.inbound(name, number.as_str()) {
+                return Some(answer);
+            }
         }
     }
     // While tenants are missing, the carrier should try another switch.

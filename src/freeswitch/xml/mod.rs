@@ -68,8 +68,8 @@ impl Section {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// A document.
-    Found(Bytes),
-    /// It does not exist.
+    Document(Bytes),
+    /// Nothing exists under the name: FreeSWITCH's "not found".
     NotFound,
 }
 

@@ -50,7 +50,7 @@ impl LastGood {
 
     /// Removes the copy of a deleted file.
     pub fn remove(&self, file: &Path) {
-        // There may be no copy. One that cannot be removed now is removed at the next start.
+        // There may be no copy. A copy that cannot be removed now is removed at the next start.
         let _ = fs::remove_file(self.directory.join(name_of(file)));
     }
 

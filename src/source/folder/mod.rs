@@ -53,7 +53,7 @@ pub struct FolderOptions {
 
 /// Encrypts copies of manifests, which can contain Secrets. A source has no keys of its own.
 pub trait Vault: std::fmt::Debug + Send + Sync {
-    /// Encrypts a text. It can be opened only with the same name.
+    /// Encrypts a text, which can be decrypted only with the same name.
     fn seal(&self, name: &str, text: &[u8]) -> Vec<u8>;
 
     /// Decrypts what was sealed for this name; `None` when it was not, or is damaged.

@@ -65,7 +65,7 @@ pub(super) struct State {
     contested: BTreeSet<ObjectKey>,
     /// Objects whose claims changed since the last `resolve_claims`.
     changed: BTreeSet<ObjectKey>,
-    pub seen: FirstSeen,
+    pub first_seen: FirstSeen,
     /// Last good versions of the files; `None` without a data directory.
     pub last_good: Option<LastGood>,
     /// Folder of the generated Secrets. The user's manifests win over the files in it.
@@ -73,7 +73,7 @@ pub(super) struct State {
 }
 
 impl State {
-    pub fn new(kinds: &'static RulesByKind, seen: FirstSeen, generated: Option<PathBuf>) -> Self {
+    pub fn new(kinds: &'static RulesByKind, first_seen: FirstSeen, generated: Option<PathBuf>) -> Self {
         Self {
             kinds,
             hasher: RandomState::new(),
@@ -82,7 +82,7 @@ impl State {
             in_force: HashMap::new(),
             contested: BTreeSet::new(),
             changed: BTreeSet::new(),
-            seen,
+            first_seen,
             last_good: None,
             generated,
         }
@@ -197,7 +197,7 @@ impl State {
             let metadata = item.object.metadata_mut();
             metadata.uid.get_or_insert_with(|| uid(&item.key));
             if metadata.creation_timestamp.is_none() {
-                metadata.creation_timestamp = Some(Time(self.seen.time(&item.key, now)));
+                metadata.creation_timestamp = Some(Time(self.first_seen.time(&item.key, now)));
             }
         }
     }
@@ -296,7 +296,7 @@ impl State {
             }
             self.contested.remove(&key);
             if claims.is_empty() {
-                self.seen.forget(&key);
+                self.first_seen.forget(&key);
                 if self.in_force.remove(&key).is_some() {
                     changes.insert(key.clone(), Change::Remove(key));
                 }

@@ -53,6 +53,15 @@ fn links<'a, const N: usize>(
     links.into_iter().filter_map(|(field, target)| Some((field, target.as_ref()?))).collect()
 }
 
+/// Leaves those countries that the spec names now, too. An empty list has every country.
+fn narrow_countries(countries: &mut Vec<String>, named: &[String]) {
+    if named.is_empty() {
+        return;
+    }
+    let both = countries.iter().filter(|code| named.contains(code)).cloned().collect::<Vec<_>>();
+    *countries = if both.is_empty() { named.to_vec() } else { both };
+}
+
 impl Restorable for ExtensionRow {
     type Of = Extension;
 
@@ -60,6 +69,7 @@ impl Restorable for ExtensionRow {
         let spec = &object.spec;
         let mut row = self.clone();
         row.toll_classes.retain(|class| spec.toll_classes.contains(class));
+        narrow_countries(&mut row.countries_abroad, &spec.countries_abroad);
         if spec.recording.unwrap_or_default() == Recording::Never || forbids_recording(compiler) {
             row.recording = Recording::Never;
         }

@@ -88,7 +88,7 @@ fn profile<'a>(name: &'a str, row: &'a SipProfileRow) -> Profile<'a> {
         name,
         settings: true,
         phones,
-        // The context of a call comes from its user or its gateway, so the profile's own leads nowhere.
+        // The context of a call comes from its user or its gateway, so the profile's own context matches nothing.
         context: if phones { names::UNROUTED_CONTEXT } else { names::INBOUND_CONTEXT },
         acl: names::TRUNKS_ACL,
         sip_port: row.sip_port,

@@ -43,7 +43,7 @@ impl Lookup<'_> {
             && is(Field::SipFromHost, self.domain)
             && match self.form.text(Field::SipAuthMethod).as_ref() {
                 "REGISTER" => is(Field::SipToHost, self.domain) && is(Field::SipToUser, user),
-                // The dialplan decides where a call goes, not To.
+                // The dialplan decides the destination of a call, not To.
                 "INVITE" => true,
                 _ => is(Field::SipToHost, self.domain) && !self.to_names_a_host(),
             }
