@@ -21,7 +21,7 @@ pub fn call(call: &Call, number: &str) -> Actions {
     let emergency = call.view.plan.tenant.emergency.as_ref()?;
     let tenant = call.view.plan.tenant.caller_id.as_ref().and_then(|caller_id| caller_id.number.as_deref());
     let shown = emergency.caller_id_number.as_deref().or(tenant);
-    let terms = Terms { number, shown, limited: false, max_progress_seconds: None };
+    let terms = Terms { number, shown, hidden: false, limited: false, max_progress_seconds: None };
     let round = |terms, tracer| gateway_bridges(call, emergency.trunks(), terms, tracer);
     let again = round(terms, Tracer::OFF)?;
     let gateways = again.iter().filter(|action| matches!(action, DialplanApp::Bridge(_))).count();
