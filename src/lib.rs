@@ -12,6 +12,7 @@ pub mod freeswitch;
 pub mod http;
 pub mod local_postgres;
 pub mod media;
+pub mod numbers;
 pub mod operator;
 pub mod plan;
 pub mod reconcile;

@@ -175,6 +175,7 @@ async fn before_anything_is_loaded_lookups_fail_rather_than_miss() {
         media: loaded.media.clone(),
         templates: centrex::freeswitch::xml::templates::Templates::built_in().unwrap(),
         running: Default::default(),
+        emergencies: Default::default(),
     });
     let listener = Listener::start_with(empty.clone(), Lacks(&["tenants are not loaded"])).await;
     assert_eq!(listener.lookup("directory", USER).await.status, 503);

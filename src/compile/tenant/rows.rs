@@ -2,7 +2,7 @@
 
 use super::compiler::{TenantCompiler, name_of};
 use super::credentials::{pin, sip_password};
-use super::{loops, schedule};
+use super::{emergency, loops, schedule};
 use crate::compile::secrets::SecretError;
 use crate::compile::{Problem, Reason};
 use crate::plan::*;
@@ -119,6 +119,9 @@ fn extension(
         degrade_recording(compiler, Kind::Extension, name, "spec.recording");
         recording = Recording::Never;
     }
+    let emergency_location = spec.emergency_location_ref.as_ref().and_then(|reference| {
+        emergency::location(compiler, (Kind::Extension, name), "spec.emergencyLocationRef.name", reference)
+    });
     let forwarding = spec.forwarding.clone().unwrap_or_default();
     let mut forward =
         |field, to: &Option<Destination>| link(compiler, Kind::Extension, name, field, to.as_ref());
@@ -126,6 +129,7 @@ fn extension(
         number: spec.number.clone(),
         display_name: spec.display_name.clone().unwrap_or_else(|| spec.number.clone()),
         caller_id: spec.caller_id.clone(),
+        emergency_location,
         ring_seconds: spec.ring_seconds.unwrap_or(30),
         toll_classes: spec.toll_classes.clone(),
         recording,

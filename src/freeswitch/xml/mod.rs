@@ -17,6 +17,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use uuid::Uuid;
 
+use crate::freeswitch::emergency_calls::EmergencyCalls;
 use crate::replica::tenants::{LoadState, Replica};
 use crate::route::media::MediaRoot;
 use crate::secrets::signing_key::SigningKey;
@@ -106,6 +107,8 @@ pub struct Answers {
     pub templates: Templates,
     /// Profiles that still listen elsewhere than their rows say.
     pub running: ProfileOverrides,
+    /// Where emergency calls are recorded.
+    pub emergencies: EmergencyCalls,
 }
 
 impl Answers {
@@ -136,9 +139,9 @@ impl Answers {
     /// Whether a lookup is about a tenant that the replica does not have.
     fn is_tenant_missing(&self, section: Section, form: &Form<'_>) -> bool {
         match section {
-            Section::Directory => self.replica.by_domain(&form.text(Field::KeyValue)).is_none(),
+            Section::Directory => self.replica.of_phones(&form.text(Field::KeyValue)).is_none(),
             Section::Dialplan => Uuid::try_parse(&form.text(Field::HuntContext))
-                .is_ok_and(|tenant| self.replica.by_id(tenant).is_none()),
+                .is_ok_and(|tenant| self.replica.of_callers(tenant).is_none()),
             // Configuration is of many tenants. For a message an error is no better than a miss: FreeSWITCH
             // delivers it either way.
             Section::Configuration | Section::Chatplan => false,

@@ -18,7 +18,7 @@ use kube::Resource;
 use super::compiler::{ResourceId, TenantCompiler, name_of};
 use super::numbers::emergency_numbers;
 use super::{emergency, header};
-use crate::compile::{Effect, KeptPart, LastGoodRow};
+use crate::compile::{KeptPart, LastGoodRow};
 use crate::plan::{InForce, Row, Rows, Target, TenantPlan};
 use crate::source::object::created;
 use destinations::Destinations;
@@ -189,7 +189,7 @@ fn candidates(
         let id = (problem.resource.kind, problem.resource.name.clone());
         match compiler.refusal(id.0, &id.1) {
             None => degraded.entry(id).or_default().push(problem.field.clone()),
-            Some(_) if problem.effect != Effect::Degraded && !unrestorable.contains(&id) => {
+            Some(_) if problem.effect.is_kept_out() && !unrestorable.contains(&id) => {
                 refused.insert(id);
             }
             Some(_) => {}
