@@ -216,15 +216,15 @@ fn note_unlisted(compiler: &mut TenantCompiler, row: &EmergencyRow, plan: &Tenan
     }
     let of = match spec.country.as_deref() {
         Some(country) if !emergency_numbers(country).is_empty() => format!("of {country}"),
-        Some(country) => format!("of every mobile phone: those of {country} are not known"),
-        None => "of every mobile phone: there is no spec.country".to_owned(),
+        Some(country) => format!("of every mobile phone (those of {country} are not known)"),
+        None => "of every mobile phone (there is no spec.country)".to_owned(),
     };
     let trunks = row.trunks().collect::<Vec<_>>().join(", then ");
     let (field, message) = match &spec.emergency {
         None => (
             "spec.emergency",
             format!(
-                "it is missing, though calls leave: {numbers}, emergency numbers {of}, leave as dialled by {trunks}; set spec.emergency to say by which trunk, and which number is shown"
+                "it is missing, though calls leave. The emergency numbers {of} leave as dialled by {trunks}: {numbers}. Set it to say by which trunk they leave, and which number is shown"
             ),
         ),
         // Without a country nothing says that the list is not complete.
@@ -232,7 +232,7 @@ fn note_unlisted(compiler: &mut TenantCompiler, row: &EmergencyRow, plan: &Tenan
         Some(_) => (
             "spec.emergency.numbers",
             format!(
-                "it lacks {numbers}, emergency numbers {of}, which leave as emergency calls in any case, by {trunks}; add them"
+                "it lacks emergency numbers {of}: {numbers}. Calls to them leave as emergency calls by {trunks}; add them"
             ),
         ),
     };
