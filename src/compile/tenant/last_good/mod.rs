@@ -167,7 +167,8 @@ pub fn without_tenant(
     before: &InForce<TenantPlan>,
 ) -> Option<(TenantPlan, Vec<LastGoodRow>)> {
     let mut plan = TenantPlan::empty(header::last_good_row(compiler, &before.plan.tenant)?);
-    plan.tenant.emergency = plan.tenant.emergency.map(|row| emergency::last_good_row(compiler, row));
+    let emergency = plan.tenant.emergency.take().unwrap_or_default();
+    plan.tenant.emergency = Some(emergency::last_good_row(compiler, emergency));
     let numbers = plan.tenant.emergency.iter().flat_map(|row| row.numbers.clone()).collect();
     let all = compiler.ids().map(|(kind, name)| (kind, name.to_owned())).collect();
     let taken = Identifiers::new(&plan, numbers);
