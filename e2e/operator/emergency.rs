@@ -1,7 +1,11 @@
 //! An emergency call is an event on its Tenant, once.
 
 use super::Site;
+use crate::program::recorded;
 use crate::wait::{DEADLINE, until};
+
+/// The tenant's id in the recorded requests.
+const ACME: &str = "a759cfa5-43e1-52fd-b127-20cc0fb653e5";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_emergency_call_is_one_event_on_its_tenant() {
@@ -10,8 +14,14 @@ async fn an_emergency_call_is_one_event_on_its_tenant() {
     let switch = site.switch("switch-1");
     site.apply_samples();
     site.samples_ready();
-    let answer = switch.answer("acme-dial-112");
-    assert!(answer.contains("sofia/gateway/"), "{answer}");
+    let acme = site.get("acme", "tenant/acme").unwrap();
+    let id = acme["status"]["tenantId"].as_str().unwrap().to_owned();
+    let calls = || {
+        let recorded = String::from_utf8(recorded("acme-dial-112")).unwrap();
+        let (status, answer) = switch.send(recorded.replace(ACME, &id).as_bytes());
+        assert!(status == 200 && answer.contains("sofia/gateway/"), "{status} {answer}");
+    };
+    calls();
     let events = || Some(site.events("acme", "EmergencyCall")).filter(|events| !events.is_empty());
     let told = until(DEADLINE, events).expect("an event");
     assert_eq!(told.len(), 1, "{told:?}");
@@ -34,7 +44,7 @@ async fn an_emergency_call_is_one_event_on_its_tenant() {
     let mut admin = site.database.admin().await;
     sqlx::raw_sql("UPDATE public.emergency_calls SET announced_at = NULL").execute(&mut admin).await.unwrap();
     let _next = site.operator(&[]);
-    switch.answer("acme-dial-112");
+    calls();
     while site.count(announced).await == 0 {
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
