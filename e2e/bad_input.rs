@@ -1,5 +1,5 @@
-//! Bad input, as people and programs give it: each refused with the field or the option, and with
-//! what is allowed; nothing that was served before is lost; nothing panics.
+//! Bad input of people and programs: each is refused with the field or option and the allowed values; the
+//! previous state stays in force; nothing panics.
 
 mod manifests;
 mod options;

@@ -9,11 +9,11 @@ mod rights;
 mod roles;
 
 #[test]
-fn it_renders_what_its_values_say() {
+fn the_chart_renders_what_its_values_say() {
     crate::go::run("chart: rendered", "e2e/chart");
 }
 
 #[test]
-fn argo_cd_and_kstatus_say_the_same() {
+fn argo_cd_and_kstatus_compute_the_same_health() {
     crate::go::run("chart: Argo CD's health script", "e2e/argocd");
 }

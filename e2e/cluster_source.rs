@@ -101,13 +101,13 @@ fn essence(object: &Object) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn samples_are_seen_as_the_folder_source_sees_them_and_followed() {
+async fn the_cluster_source_reads_samples_as_the_folder_source_does_and_follows_changes() {
     let Some(cluster) = Cluster::own("cluster source: samples on a control plane of their own") else {
         return;
     };
     let mut source = Source::start(cluster.client().await, &[]);
 
-    // Started before the CRDs are installed: Namespaces are read, the missing kinds are named.
+    // Started before the CRDs are installed: Namespaces are read, and the missing kinds are reported.
     source.until("namespaces", |source| source.objects.contains_key("Namespace kube-system")).await;
     let missing = source.watches.missing().join("\n");
     assert!(!source.complete && missing.contains("Extension: not listed yet: 404"), "{missing}");
@@ -217,7 +217,7 @@ async fn unreadable(cluster: &Cluster, source: &mut Source) {
     let deadline = Instant::now() + DEADLINE;
     // The API server prunes the field until it uses the new CRD.
     while source.invalid.is_empty() {
-        assert!(Instant::now() < deadline, "the API server goes on pruning the field");
+        assert!(Instant::now() < deadline, "the API server still prunes the field");
         cluster.patch("acme", "extension/carol", r#"{"spec": {"colour": null}}"#);
         cluster.kubectl(&["patch", "extension", "carol", "-n", "acme", "--type=merge", "-p", red]);
         source.changes_within(Duration::from_millis(500)).await;

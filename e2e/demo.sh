@@ -69,7 +69,7 @@ pretty() {
     }'
 }
 
-# What an answer says, in a line: long names cut short, options of legs left out.
+# A summary of an answer in one line: long names truncated, options of legs omitted.
 gist() {
     local xml
     xml=$(cat)
@@ -101,7 +101,7 @@ ready() { curl -fs -m 2 -o "$dir/ready" "$url/readyz"; }
 
 say '1. Start: two companies with the same extension numbers, from a folder of manifests'
 cp -r deploy/samples "$dir/manifests"
-# Open at all hours, so that the same is printed at all hours; the samples' tests are about office hours.
+# Open at all hours, so that the output does not depend on the time; the samples' tests cover office hours.
 rm "$dir/manifests/25-acme-tests.yaml"
 sed -i -e 's/days: \[Mon, Tue, Wed, Thu\], from: "09:00", to: "18:00"/days: [Mon, Tue, Wed, Thu, Fri, Sat, Sun], from: "00:00", to: "24:00"/' \
     -e '/days: \[Fri\]/d; /^  holidays:/d; /{name: New Year/d; /{name: Company day/d' "$dir/manifests/20-acme-inbound.yaml"

@@ -1,4 +1,4 @@
-//! What the documents say is what the program does.
+//! The documents describe what the program does.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -29,14 +29,14 @@ fn the_table_of_conditions_is_generated() {
 }
 
 #[test]
-fn every_reason_is_explained() {
+fn every_reason_is_documented() {
     let text = read("docs/resources.md");
     let rows = text.lines().filter_map(|line| Some(line.strip_prefix("| `")?.split('`').next()?.to_owned()));
     assert_eq!(rows.collect::<BTreeSet<_>>(), reasons());
 }
 
 #[test]
-fn every_kind_is_explained_and_the_examples_compile() {
+fn every_kind_is_documented_and_the_examples_compile() {
     let text = read("docs/resources.md");
     for kind in crd::KINDS {
         assert!(text.contains(&format!("**{kind}**")), "{kind} is not explained");
@@ -55,7 +55,7 @@ fn every_kind_is_explained_and_the_examples_compile() {
 }
 
 #[test]
-fn every_option_of_standalone_is_explained() {
+fn every_option_of_standalone_is_documented() {
     let (code, help) = run(Command::new(env!("CARGO_BIN_EXE_centrex")).args(["standalone", "--help"]));
     assert_eq!(code, Some(0), "{help}");
     let option = |line: &str| Some(line.split_whitespace().find(|word| word.starts_with("--"))?.to_owned());

@@ -1,8 +1,8 @@
-//! A real FreeSWITCH with `deploy/freeswitch`, asking `centrex standalone`; phones and carriers are
-//! sipp at loopback addresses of their own.
+//! A real FreeSWITCH with `deploy/freeswitch` and a `centrex standalone`; sipp plays phones and carriers at
+//! loopback addresses.
 //!
-//! One switch serves all steps, which are run in order; the first that fails ends the test with
-//! the SIP it saw and the last lines of both logs. Skipped where FreeSWITCH or sipp is missing.
+//! One switch serves all steps, in order; the first that fails ends the test with its SIP and the last lines
+//! of both logs. Skipped if FreeSWITCH or sipp is missing.
 
 mod attacks;
 pub mod esl;
@@ -26,36 +26,38 @@ use crate::program::repository;
 use crate::skip::skip;
 use crate::wait::{self, DEADLINE, until};
 
-/// A step: what must be true, and what asks for it.
+/// A step: the expected behaviour, and its test.
 type Step = (&'static str, fn(&Lab));
 
 const STEPS: &[Step] = &[
-    ("every module is there, and what could run a program is not", modules),
+    ("all needed modules are loaded, and none that could run a program", modules),
     ("phones register with digest authentication", phones_register),
     ("a wrong password and an unknown user are refused", wrong_credentials),
-    ("credentials of one tenant register nobody in another", no_hijack),
-    ("a phone calls a phone, and either knows whom it talks to", phone_to_phone),
-    ("a number that nobody has ends with 404", unknown_number),
-    ("a phone that is not there is forwarded", forwarded),
-    ("a ring group rings everybody, and the first who answers has the call", ring_group),
-    ("a digit in a menu leads on", menu),
+    ("credentials of one tenant do not work in another", no_hijack),
+    ("a phone calls a phone, and each shows the other's name", phone_to_phone),
+    ("an unassigned number ends with 404", unknown_number),
+    ("calls to an unregistered phone are forwarded", forwarded),
+    ("a ring group rings all members, and the first to answer gets the call", ring_group),
+    ("a digit in a menu selects a destination", menu),
     ("a queue calls its agent", queue),
     ("a conference and a feature code answer", conference_and_feature),
     ("equal numbers of two tenants are two phones", isolation),
+    ("a phone may spell its domain in any way", spellings),
+    ("a name is shown as it is written", names),
     ("a call comes in by number", inbound),
-    ("a source that is no carrier brings no call in, with a phone's password neither", strangers),
+    ("no call comes in from a source that is no carrier, not even with a phone's password", strangers),
     ("a call goes out by the second gateway when the first is dead", failover),
-    ("without its toll class, a phone calls nobody outside", toll_class),
+    ("a phone without the toll class cannot call outside", toll_class),
     ("more calls abroad than its limit, a tenant does not make", calls_abroad),
-    ("an emergency call leaves whoever makes it", emergency),
+    ("every phone can make an emergency call", emergency),
     ("a text message runs no command", attacks::message),
-    ("a phone hears of the calls of its own tenant, and of no other's", attacks::subscriptions),
-    ("a phone in a call refers it to nobody", attacks::refer),
-    ("a phone takes no call of others over", attacks::takeover),
-    ("a phone that has moved leads a call to nobody", attacks::moved),
+    ("a phone can subscribe to calls of its own tenant only", attacks::subscriptions),
+    ("a phone cannot refer its call", attacks::refer),
+    ("a phone cannot take over calls of others", attacks::takeover),
+    ("a 302 answer of a phone redirects no call", attacks::moved),
     ("a recorded call leaves a file that begins with its tone", recorded),
-    ("nothing was posted that nobody asks for", posted),
-    ("nothing is left over", nothing_left),
+    ("FreeSWITCH posted only the fields that Centrex reads", posted),
+    ("no leg is left", nothing_left),
     ("each leg of these calls left a record, with its tenant", call_records),
 ];
 
@@ -67,24 +69,24 @@ fn calls_through_a_real_freeswitch() {
     };
     let mut lab = Lab::start(&binary);
     for (what, step) in STEPS {
-        take(what, &mut lab, |lab| step(lab));
+        run_step(what, &mut lab, |lab| step(lab));
     }
-    take("records that were left over are taken in", &mut lab, left_records);
+    run_step("records in err-log-dir are imported", &mut lab, left_records);
 }
 
 #[test]
-fn the_list_of_posted_fields_is_that_of_what_is_asked_for() {
+fn the_list_of_posted_fields_matches_the_fields_that_centrex_reads() {
     let path = repository("deploy/freeswitch/posted.xml");
     let text = std::fs::read_to_string(path).expect("the list");
     let listed = text.lines().filter_map(|line| {
         line.trim().strip_prefix(r#"<param name="enable-post-var" value=""#)?.strip_suffix(r#""/>"#)
     });
-    // Basic ones FreeSWITCH posts of itself.
+    // FreeSWITCH always posts the basic fields.
     let asked = Field::ALL.into_iter().filter(|field| !field.is_basic()).map(Field::name);
     assert_eq!(listed.collect::<Vec<_>>(), asked.collect::<Vec<_>>());
 }
 
-fn take(what: &str, lab: &mut Lab, step: impl FnOnce(&mut Lab)) {
+fn run_step(what: &str, lab: &mut Lab, step: impl FnOnce(&mut Lab)) {
     let start = Instant::now();
     if let Err(panic) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| step(lab))) {
         eprintln!("FAILED: {what}\n{}", lab.logs());
@@ -100,10 +102,10 @@ fn modules(lab: &Lab) {
     for module in ["verto", "sms", "lua", "python3", "xml_rpc", "curl", "httapi", "shout"] {
         assert_eq!(lab.switch.api(&format!("module_exists mod_{module}")).trim(), "false", "mod_{module}");
     }
-    // Those that complete a line have no description, and are not shown.
+    // Functions that complete command lines have no description, and are not listed.
     let shown = |entry: &String| !entry.contains(".console_complete");
     let allowed: BTreeSet<String> = allowlist::entries().into_iter().filter(shown).collect();
-    // FreeSWITCH enters what it loads in its own time.
+    // FreeSWITCH registers the functions of its modules asynchronously.
     let complete = || (callable(lab) == allowed).then_some(());
     if until(DEADLINE, complete).is_none() {
         assert_eq!(callable(lab), allowed, "what can be called, and what may be");
@@ -122,7 +124,7 @@ fn modules(lab: &Lab) {
     }
 }
 
-/// What can be called, in the words of the allowlist.
+/// The available applications and commands, in the format of the allowlist.
 fn callable(lab: &Lab) -> BTreeSet<String> {
     let mut callable = BTreeSet::new();
     for (kind, table) in [("api", "api"), ("app", "application")] {
@@ -144,7 +146,7 @@ fn phones_register(lab: &Lab) {
     for phone in [&lab.alice, &lab.ivy] {
         let found = registrations.iter().any(|row| {
             row["reg_user"] == phone.user
-                && row["realm"] == phone.domain
+                && row["realm"] == phone.domain // the host of To
                 && row["network_ip"] == phone.address.to_string()
         });
         assert!(found, "{registrations:#?}");
@@ -231,10 +233,34 @@ fn isolation(lab: &Lab) {
     let (bob, ivy) = (bob.end(), ivy.end());
     assert!(call.completed, "{}", call.trace);
     assert_eq!((bob.received("INVITE").len(), ivy.received("INVITE").len()), (0, 1), "{}", bob.trace);
-    // Acme's ring group and menu are nothing at Globex.
+    // Acme's ring group and menu do not exist for Globex.
     for number in ["2000", "5000"] {
         let call = lab.hank.play("call", lab.phones, &[("dial", number)]);
         assert!(!call.completed && call.status() == Some(404), "{number}: {}", call.trace);
+    }
+}
+
+fn spellings(lab: &Lab) {
+    for pat in &lab.pats {
+        let outcome = pat.play("register", lab.phones, &[]);
+        assert!(outcome.completed, "{}: {}", pat.domain, outcome.trace);
+        let listens = pat.listen("answer", lab.phones);
+        let call = lab.alice.play("call", lab.phones, &[("dial", "1004")]);
+        let pat = listens.end();
+        assert!(call.completed, "{}", call.trace);
+        assert_eq!((pat.received("INVITE").len(), pat.received("BYE").len()), (1, 1), "{}", pat.trace);
+    }
+}
+
+/// `"` would end the name.
+fn names(lab: &Lab) {
+    for pat in &lab.pats {
+        let bob = lab.bob.listen("answer", lab.phones);
+        let call = pat.play("call", lab.phones, &[("dial", "1002")]);
+        let bob = bob.end();
+        assert!(call.completed, "{}", call.trace);
+        let from = "From: \"O'Brien, Pat: R&D / Ops @ HQ; 50 % 'Désk' 🎧\" <sip:1004@acme.example.com>";
+        assert!(bob.trace.contains(from), "{}", bob.trace);
     }
 }
 
@@ -267,9 +293,9 @@ fn failover(lab: &Lab) {
     assert_eq!(invites.len(), 1, "{}", carrier.trace);
     assert!(invites[0].contains("INVITE sip:+493023125777@127.0.0.42"), "{}", invites[0]);
     assert!(invites[0].contains("<sip:+493023125000@"), "{}", invites[0]);
-    // Neither the extension's number nor its name is for the carrier.
+    // The carrier must see neither the extension's number nor its name.
     assert!(!invites[0].contains("1001") && !invites[0].contains("Alice"), "{}", invites[0]);
-    // Nor is what a phone says of its own about who called and who pays.
+    // The carrier must not see the identities and the payer that a phone claims.
     assert!(!invites[0].contains("forged.example.com"), "{}", invites[0]);
     let gateways = lab.switch.api("sofia status gateway");
     assert!(gateways.contains("Outbound(Failed/Total):1/2"), "{gateways}");
@@ -283,7 +309,7 @@ fn toll_class(lab: &Lab) {
     assert_eq!(carrier.received("INVITE").len(), before, "{}", carrier.trace);
 }
 
-/// The limit is one.
+/// The trunk's limit is one call.
 fn calls_abroad(lab: &Lab) {
     let invites = || lab.carrier_listens.seen().received("INVITE").len();
     let before = invites();
@@ -302,7 +328,7 @@ fn emergency(lab: &Lab) {
 }
 
 fn recorded(lab: &Lab) {
-    // An unanswered call leaves no file, though there is a tone.
+    // An unanswered call leaves no file, though it has a tone.
     let rings = lab.bob.listen("ring", lab.phones);
     let unanswered = lab.carrier.play("trunk", lab.trunks, &[("dial", "+493023125005")]);
     assert_eq!(rings.end().received("INVITE").len(), 1, "{}", unanswered.trace);
@@ -310,7 +336,7 @@ fn recorded(lab: &Lab) {
     nothing_left(lab);
     assert_eq!(recording::files(&lab.media_dir()), Vec::<std::path::PathBuf>::new());
     let bob = lab.bob.listen("answer", lab.phones);
-    // FreeSWITCH keeps none of less than three seconds.
+    // FreeSWITCH keeps no recording of less than three seconds.
     let talk = Duration::from_secs(5);
     let call = lab.carrier.play_talking("trunk", lab.trunks, &[("dial", "+493023125005")], talk);
     let bob = bob.end();
@@ -320,12 +346,12 @@ fn recorded(lab: &Lab) {
         until(DEADLINE, || Some(recording::files(&lab.media_dir())).filter(|files| !files.is_empty()));
     let files = files.unwrap_or_else(|| panic!("no recording below {}", lab.media_dir().display()));
     let [file] = files.as_slice() else { panic!("one call was recorded: {files:?}") };
-    nothing_left(lab); // the file is whole when the leg is gone
+    nothing_left(lab); // the file is complete when the leg is gone
     recording::assert_name(file);
     recording::assert_tone(file);
 }
 
-/// By all steps before.
+/// Fields that the previous steps made FreeSWITCH post.
 fn posted(lab: &Lab) {
     let asked = |name: &String| name == "hostname" || Field::by_name(name.as_bytes()).is_some();
     for (section, some) in [
@@ -345,7 +371,7 @@ fn nothing_left(lab: &Lab) {
     assert!(idle.is_some(), "{}", lab.switch.api("show channels"));
 }
 
-/// Of the calls of all steps before.
+/// Call records of the previous steps.
 fn call_records(lab: &Lab) {
     let last = |row: &serde_json::Value| row["recording"].is_string();
     let all =
@@ -353,7 +379,7 @@ fn call_records(lab: &Lab) {
     let (rows, quarantine) = all.expect("the record of the recorded call");
     let number = |row: &serde_json::Value, name: &str| row[name].as_i64().unwrap_or_default();
 
-    // Recorded, by a carrier: two seconds of talk.
+    // A recorded call by a carrier: two seconds of talk.
     let (a, b) = records::of(&rows, "+493023125005", "NORMAL_CLEARING");
     let [b] = b.as_slice() else { panic!("{b:#?}") };
     assert_eq!(
@@ -379,16 +405,16 @@ fn call_records(lab: &Lab) {
         assert!(leg["mos"].as_f64().is_some_and(|mos| mos > 1.0), "{leg:#}");
     }
 
-    // By the second gateway.
+    // A call by the second gateway.
     let (a, b) = records::of(&rows, "03023125777", "NORMAL_CLEARING");
     assert_eq!((&a["extension"], b.len()), (&"alice".into(), 2));
     assert!(b.iter().all(|leg| leg["trunk"] == "carriers/carrier"), "{b:#?}");
     assert_eq!(b.iter().filter(|leg| leg["answered_at"].is_string()).count(), 1, "{b:#?}");
-    // An agent's leg is its queue's.
+    // The leg of an agent names its queue.
     let (a, b) = records::of(&rows, "3000", "NORMAL_CLEARING");
     assert!(a["queue"].as_str().is_some_and(|queue| queue.starts_with("support@")), "{a:#}");
     assert!(b.iter().any(|leg| leg["extension"] == "carol" && leg["answered_at"].is_string()), "{b:#?}");
-    // What was refused is the caller's.
+    // A refused call belongs to its caller's tenant.
     let (unknown, barred) = (
         records::of(&rows, "1999", "UNALLOCATED_NUMBER").0,
         records::of(&rows, "03023125777", "OUTGOING_CALL_BARRED").0,
@@ -402,14 +428,14 @@ fn call_records(lab: &Lab) {
         let same = |other: &&serde_json::Value| other["uuid"] == row["uuid"];
         assert_eq!(rows.iter().filter(same).count(), 1, "{row:#}");
     }
-    // Strangers, who got nowhere.
+    // Calls of strangers, which reached nothing.
     assert!(
         quarantine.iter().all(|row| row["reason"] == "no_token") && quarantine.len() <= 4,
         "{quarantine:#?}"
     );
 }
 
-/// A call ends while Centrex is away: FreeSWITCH writes its records to a folder, and Centrex finds them.
+/// A call ends while Centrex is stopped: FreeSWITCH writes its records to a folder, and Centrex imports them.
 fn left_records(lab: &mut Lab) {
     let folder = lab.switch_dir().join("storage/cdr-spool");
     let left = || -> Vec<String> {

@@ -1,4 +1,4 @@
-//! Tests that are written in Go, because what they run is: Argo CD's Lua, kstatus, Kubernetes' types.
+//! Tests in Go, because they run Go code: Argo CD's Lua, kstatus, the types of Kubernetes.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,8 +7,8 @@ use crate::cluster::Programs;
 use crate::program::repository;
 use crate::skip::skip;
 
-/// Runs the Go tests of a folder, with `helm`, `kubeconform` and `kubectl` in `PATH`. Counted as
-/// skipped where Go, its modules or these programs are not to be had.
+/// Runs the Go tests of a folder, with `helm`, `kubeconform` and `kubectl` in `PATH`. The test counts as
+/// skipped if Go, its modules or these programs are missing.
 pub fn run(test: &str, folder: &str) {
     let programs = match Programs::find() {
         Ok(programs) => programs,
@@ -26,7 +26,7 @@ pub fn run(test: &str, folder: &str) {
         command.args(arguments).current_dir(repository(folder));
         command.env("PATH", &path).env("GOTOOLCHAIN", "local").env("GOWORK", "off").output()
     };
-    // Reads every module that the tests need, and compiles nothing.
+    // Downloads all modules of the tests, and compiles nothing.
     match go(&["list", "-deps", "-test", "./..."]) {
         Err(_) => return skip(test, "Go is missing"),
         Ok(output) if !output.status.success() => {
@@ -35,7 +35,7 @@ pub fn run(test: &str, folder: &str) {
         }
         Ok(_) => {}
     }
-    // Not from Go's cache, which does not see the files outside the folder change.
+    // Without Go's test cache, which does not notice changed files outside the folder.
     let output = go(&["test", "-count=1", "./..."]).expect("go test");
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));

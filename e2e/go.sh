@@ -3,10 +3,10 @@
 
 cache=${CENTREX_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/centrex}
 
-# missing WORDS: something is not to be had here, and the tests that need it are skipped.
+# missing WORDS: reports what is missing; the tests that need it are skipped.
 missing() { echo "$*" >&2; exit 3; }
 
-# needs_go WHAT: goes on where Go is installed that is new enough for go.mod.
+# needs_go WHAT: continues if the installed Go is new enough for go.mod.
 needs_go() {
     needs=$(sed -n 's/^go //p' "$here/go.mod")
     command -v go >/dev/null ||
@@ -18,7 +18,7 @@ needs_go() {
         missing "Go $has is too old: $1 is built with Go $needs or later (https://go.dev/dl)."
 }
 
-# one_build_at_a_time NAME: two at once would each take twice as long.
+# one_build_at_a_time NAME: concurrent builds would each take twice as long.
 one_build_at_a_time() {
     mkdir -p "$cache"
     exec 9>"$cache/$1.lock"

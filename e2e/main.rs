@@ -1,4 +1,4 @@
-//! Tests of the whole: real Postgres, real HTTP, real FreeSWITCH where one is installed.
+//! Tests of the whole system: real Postgres, real HTTP, a real FreeSWITCH if one is installed.
 
 // A test ends at the first `unwrap` that fails, and helpers of tests are not marked as tests.
 #![allow(clippy::unwrap_used, clippy::expect_used)]

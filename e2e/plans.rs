@@ -1,4 +1,4 @@
-//! Plans built by hand, for tests of what comes after compile.
+//! Plans built by hand, for tests of the stages after compile.
 
 use centrex::plan::*;
 use centrex::resources::common::{DestinationKind, NumberFormat, Recording, Transport};
@@ -23,7 +23,6 @@ pub fn tenant(name: &str) -> TenantPlan {
         emergency: None,
         max_concurrent_calls: Some(10),
         max_call_duration_seconds: None,
-        dialling: None,
         max_calls_abroad_per_day: None,
         cdr_days: None,
         music_on_hold: None,
@@ -60,6 +59,7 @@ pub fn extension(number: &str) -> ExtensionRow {
         emergency_location: None,
         ring_seconds: 20,
         toll_classes: vec!["National".to_owned()],
+        countries_abroad: Vec::new(),
         recording: Recording::default(),
         voicemail: Some(VoicemailRow { email: Some(format!("{number}@example.com")), asks_pin: true }),
         forwarding: ForwardingRow::default(),
@@ -114,7 +114,7 @@ pub fn platform() -> PlatformPlan {
         codecs: Vec::new(),
         max_concurrent_calls: None,
         number_format: NumberFormat::E164,
-        national: None,
+        country: None,
         progress_timeout_seconds: 5,
         ping_seconds: None,
         secrets,

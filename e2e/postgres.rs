@@ -43,7 +43,7 @@ impl Server {
 }
 
 impl Database {
-    /// Creates a database; `None`, and the test is counted as skipped, where Postgres is not installed.
+    /// Creates a database; `None`, and the test counts as skipped, if Postgres is not installed.
     pub async fn start(test: &str) -> Option<Self> {
         let mut shared = SERVER.lock().await;
         let server = match shared.upgrade() {

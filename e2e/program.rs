@@ -1,4 +1,4 @@
-//! The real program on its own copy of `deploy/samples`, and the recorded requests of a real FreeSWITCH
+//! The real program on its own copy of `deploy/samples`, and recorded requests of a real FreeSWITCH
 //! (`e2e/requests`).
 
 use std::io::{ErrorKind, Read, Write};
@@ -36,7 +36,7 @@ impl Setting {
         self.directory.path().join("data")
     }
 
-    /// A path beside both.
+    /// A path next to both.
     pub fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
@@ -51,14 +51,14 @@ impl Setting {
         std::fs::write(self.manifests().join(file), text).unwrap();
     }
 
-    /// Replaces a text that a manifest must have.
+    /// Replaces a text of a manifest; panics if it is missing.
     pub fn edit(&self, file: &str, from: &str, to: &str) {
         let text = self.read(file);
         assert!(text.contains(from), "{file} has no {from}");
         self.write(file, &text.replace(from, to));
     }
 
-    /// `centrex standalone` on it, with further options; not started.
+    /// The command of `centrex standalone` for this setting, with further options.
     pub fn command(&self, options: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_centrex"));
         command.arg("standalone").arg("--manifests").arg(self.manifests());
@@ -76,7 +76,7 @@ impl Setting {
         self.start_command(&mut self.command(options))
     }
 
-    /// Starts a command that runs `centrex standalone`, and waits until that listens.
+    /// Runs a command that starts `centrex standalone`, and waits until it listens.
     pub fn start_command(&self, command: &mut Command) -> Program {
         Program::start(command, self.directory.path().join("output"), "answering mod_xml_curl")
     }
@@ -124,7 +124,7 @@ pub struct Program {
 }
 
 impl Program {
-    /// Starts a command, and waits until it logs its address, in a message of these words.
+    /// Starts a command, and waits until it logs its address in a message with this text.
     pub fn start(command: &mut Command, output: PathBuf, listening: &str) -> Self {
         let process = Process::start(command, &output);
         let mut program = Self { process, output, address: SocketAddr::from(([127, 0, 0, 1], 0)) };
@@ -132,7 +132,7 @@ impl Program {
         program
     }
 
-    /// Waits for something to become true.
+    /// Waits until a condition holds.
     pub fn wait_until(&mut self, what: &str, holds: impl Fn(&Self) -> bool) {
         self.wait_for(what, |program| holds(program).then_some(()));
     }
@@ -145,12 +145,12 @@ impl Program {
         found.unwrap_or_else(|| panic!("never came: {what}\n{}", self.log()))
     }
 
-    /// Its log so far.
+    /// The log so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.output).unwrap_or_default()
     }
 
-    /// The fields of each line of its log.
+    /// The fields of each line of the log.
     fn messages(&self) -> impl Iterator<Item = serde_json::Value> {
         let lines: Vec<String> = self.log().lines().map(str::to_owned).collect();
         lines
@@ -158,7 +158,7 @@ impl Program {
             .filter_map(|line| Some(serde_json::from_str::<serde_json::Value>(&line).ok()?["fields"].take()))
     }
 
-    /// Sends a recorded request; the answer's status and body.
+    /// Sends a recorded request; returns the status and body of the answer.
     pub fn ask(&self, recording: &str) -> (u16, String) {
         self.send(&recorded(recording))
     }
@@ -170,32 +170,32 @@ impl Program {
         body
     }
 
-    /// Gets a path; status and body.
+    /// Gets a path; returns status and body.
     pub fn get(&self, path: &str) -> (u16, String) {
         self.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes())
     }
 
-    /// Sends bytes on a connection of their own, and reads one answer; status 0 when none comes.
+    /// Sends bytes on a new connection, and reads one answer; status 0 without one.
     pub fn send(&self, request: &[u8]) -> (u16, String) {
         exchange(self.address, request)
     }
 
-    /// The address in a log message of these words.
+    /// The address in a log message with this text.
     pub fn listens(&self, words: &str) -> Option<SocketAddr> {
         self.messages().find(|message| message["message"] == words)?["listen"].as_str()?.parse().ok()
     }
 
-    /// A connection to its listener.
+    /// A connection to the listener.
     pub fn connect(&self) -> TcpStream {
         connect(self.address)
     }
 
-    /// Its process id.
+    /// Process id.
     pub fn id(&self) -> u32 {
         self.process.id()
     }
 
-    /// Sends a signal, such as `-KILL`, and waits for the end.
+    /// Sends a signal, such as `-KILL`, and waits until the process ends.
     pub fn end(mut self, signal: &str) -> (ExitStatus, String) {
         let pid = self.process.id().to_string();
         assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
@@ -211,7 +211,7 @@ fn connect(address: SocketAddr) -> TcpStream {
     stream
 }
 
-/// Sends bytes on a connection of their own, and reads one answer; status 0 when none comes.
+/// Sends bytes on a new connection, and reads one answer; status 0 without one.
 pub fn exchange(address: SocketAddr, request: &[u8]) -> (u16, String) {
     let mut stream = connect(address);
     stream.write_all(request).unwrap();
@@ -256,7 +256,7 @@ pub fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// True while a process of this number runs.
+/// True while a process with this id runs.
 pub fn alive(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     !stat.is_empty() && !stat.contains(") Z ")
@@ -275,7 +275,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// The value of a metric on a page of metrics; the name includes the labels, if there are any.
+/// Value of a metric in a page of metrics; the name includes the labels.
 pub fn sample(page: &str, name: &str) -> Option<f64> {
     let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
     Some(line.trim().parse().expect("a number"))

@@ -1,5 +1,5 @@
-//! The commands of README.md, as they are written there: each block is run by a test, with nothing put in
-//! but for the placeholders that the page names.
+//! The commands of README.md, exactly as written: a test runs each block, and replaces only the placeholders
+//! that the page names.
 
 mod blocks;
 mod cluster;
@@ -25,7 +25,7 @@ fn every_block_is_run_by_a_test() {
 }
 
 #[test]
-fn every_placeholder_is_used_and_named() {
+fn every_placeholder_is_used_and_explained() {
     let text: String = blocks().concat();
     let words = |text: &str| -> BTreeSet<String> {
         text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').map(str::to_owned).collect()
@@ -37,7 +37,7 @@ fn every_placeholder_is_used_and_named() {
 }
 
 #[test]
-fn every_target_that_is_named_exists() {
+fn every_named_make_target_exists() {
     let makefile = std::fs::read_to_string(repository("Makefile")).unwrap();
     let exists = |target: &str| makefile.lines().any(|line| line.starts_with(&format!("{target}:")));
     let mut count = 0;
@@ -52,7 +52,7 @@ fn every_target_that_is_named_exists() {
 }
 
 #[test]
-fn every_link_leads_somewhere() {
+fn every_link_has_a_target() {
     for file in ["README.md", "docs/standalone.md"] {
         let text = std::fs::read_to_string(repository(file)).unwrap();
         let folder = repository(file).parent().unwrap().to_owned();

@@ -19,14 +19,14 @@ use tokio::time::timeout;
 use crate::postgres::{Database, keyring};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_taken_for_gone_before_the_world_was_told() {
+async fn nothing_is_deleted_before_the_source_is_complete() {
     let Some(database) = Database::start("reconcile::nothing_is_taken_for_gone").await else { return };
     let store = database.store(&keyring(&[(1, 'a')])).await;
     let (progress, _stored) = watch::channel(Default::default());
     let mut reconciler = Reconciler::new(progress, None, None);
     reconciler.lead(store.clone());
     let early = timeout(Duration::from_millis(500), reconciler.work()).await;
-    assert!(early.is_err(), "a folder that is still being read is no empty world");
+    assert!(early.is_err(), "a folder that is still being read is no empty system");
     let (revision, _) = store.reader().load_platform().await.unwrap();
     assert_eq!(revision.number, 0);
 
@@ -36,17 +36,17 @@ async fn nothing_is_taken_for_gone_before_the_world_was_told() {
     assert_eq!((revision.number, platform), (1, PlatformPlan::default()));
 }
 
-/// Does everything there is to do.
+/// Runs the loop until it is idle.
 async fn idle(reconciler: &mut Reconciler) {
     let work = async {
         while !reconciler.is_idle() {
             reconciler.work().await;
         }
     };
-    timeout(Duration::from_secs(20), work).await.expect("it comes to an end");
+    timeout(Duration::from_secs(20), work).await.expect("the loop becomes idle");
 }
 
-/// A cluster that takes statuses, and never gets to write one.
+/// A cluster that accepts statuses, and never writes one.
 #[derive(Default)]
 struct Slow(Mutex<Vec<(ObjectKey, NewStatus)>>);
 
@@ -79,7 +79,7 @@ impl ResourceSink for Slow {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_status_that_was_not_written_when_the_lead_was_lost_is_published_again() {
+async fn a_status_not_written_before_leadership_was_lost_is_published_again() {
     let Some(database) = Database::start("reconcile::a_status_that_was_not_written").await else { return };
     let store = database.store(&keyring(&[(1, 'a')])).await;
     let outside = Arc::new(Slow::default());
@@ -96,14 +96,14 @@ async fn a_status_that_was_not_written_when_the_lead_was_lost_is_published_again
     idle(&mut reconciler).await;
     assert!(outside.published().contains(&key));
 
-    // Postgres went, and came back: the Lease was ours all the while.
+    // Postgres failed and recovered; the Lease was held all the time.
     reconciler.lead(store);
     assert!(outside.published().is_empty());
     idle(&mut reconciler).await;
-    assert!(outside.published().contains(&key), "nobody else says it");
+    assert!(outside.published().contains(&key), "the status was not published again");
 }
 
-/// UIDs as an API server gives them, one a name.
+/// One UID per name, as an API server gives them.
 fn uid(name: &str) -> String {
     name.bytes().fold("6f7b2a0e-3b9e-4f5c-9d55-".to_owned(), |uid, byte| uid + &format!("{byte:02x}"))
         + &"0".repeat(12 - 2 * name.len())
@@ -119,7 +119,7 @@ fn resource(kind: &str, namespace: &str, name: &str, spec: Value) -> Object {
     object(kind, namespace, name, json!({"apiVersion": "centrex.dev/v1alpha1", "kind": kind, "spec": spec}))
 }
 
-/// A tenant of its own namespace and domain.
+/// A tenant with its own namespace and domain.
 fn tenant(name: &str, spec: Value) -> Object {
     let mut whole = json!({"domains": [format!("{name}.example.com")]});
     whole.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
@@ -139,7 +139,7 @@ fn unreadable(object: &Object) -> Change {
     Change::Unreadable(Unreadable { key, tenant, message: "spec.colour: unknown".to_owned() })
 }
 
-/// Names of the tenants that are stored.
+/// Names of the stored tenants.
 async fn stored(store: &Store) -> Vec<String> {
     let mut names: Vec<_> = store.tenants().await.unwrap().into_iter().map(|tenant| tenant.name).collect();
     names.sort();
@@ -147,7 +147,7 @@ async fn stored(store: &Store) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_read_is_not_taken_for_gone() {
+async fn an_unreadable_object_is_not_treated_as_deleted() {
     let Some(database) = Database::start("reconcile::what_cannot_be_read").await else { return };
     let (store, media) = (database.store(&keyring(&[(1, 'a')])).await, tempfile::tempdir().unwrap());
     let start = || {
@@ -170,13 +170,13 @@ async fn what_cannot_be_read_is_not_taken_for_gone() {
     let kept = || std::fs::read_dir(media.path().join("tenants")).unwrap().count();
     let media_of_all = kept();
 
-    // Another release is started, which can read neither a Tenant nor the extension of another.
+    // An older release starts, which can read neither a Tenant nor the extension of another.
     let mut second = start();
     let mut seen = upserts(&[std::slice::from_ref(&south), &a[..], &extension("north", "c", "100")].concat());
     seen.extend([unreadable(&north), unreadable(&b[0])]);
     second.apply_changes(seen, true);
     idle(&mut second).await;
-    assert_eq!(stored(&store).await, ["north", "south"], "only what is not there is gone");
+    assert_eq!(stored(&store).await, ["north", "south"], "only missing tenants are removed");
     assert_eq!(kept(), media_of_all - 1);
     let extensions = async || {
         let id = store.tenants().await.unwrap().into_iter().find(|tenant| tenant.name == "south").unwrap().id;
@@ -185,7 +185,7 @@ async fn what_cannot_be_read_is_not_taken_for_gone() {
     };
     assert_eq!(extensions().await, 2);
 
-    // What can be read again, or is deleted, is dealt with as ever.
+    // Objects that become readable, or are deleted, are handled as usual.
     second.apply_changes(upserts(&b), true);
     idle(&mut second).await;
     assert_eq!(extensions().await, 2);
@@ -196,7 +196,7 @@ async fn what_cannot_be_read_is_not_taken_for_gone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_trunk_that_cannot_be_read_keeps_no_other_tenant_waiting() {
+async fn an_unreadable_trunk_delays_no_other_tenant() {
     let Some(database) = Database::start("reconcile::a_trunk_that_cannot_be_read").await else { return };
     let store = database.store(&keyring(&[(1, 'a')])).await;
     let mut reconciler = Reconciler::new(watch::channel(Default::default()).0, None, None);
@@ -218,7 +218,7 @@ fn terminating(mut tenant: Object) -> Change {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_becomes_of_data_may_be_edited_while_a_deletion_waits() {
+async fn the_deletion_policy_may_change_while_a_deletion_waits() {
     let Some(database) = Database::start("reconcile::what_becomes_of_data").await else { return };
     let store = database.store(&keyring(&[(1, 'a')])).await;
     let mut reconciler = Reconciler::new(watch::channel(Default::default()).0, None, None);
@@ -237,7 +237,7 @@ async fn what_becomes_of_data_may_be_edited_while_a_deletion_waits() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_end_of_who_lost_an_identity_leaves_it_to_the_winner() {
+async fn deleting_a_tenant_that_lost_an_identity_leaves_the_identity_to_its_holder() {
     let Some(database) = Database::start("reconcile::the_end_of_who_lost").await else { return };
     let store = database.store(&keyring(&[(1, 'a')])).await;
     let (progress, told) = watch::channel(Default::default());

@@ -1,5 +1,5 @@
-//! Requests a real FreeSWITCH made, attacks among them, replayed against the real listener
-//! (`e2e/recorded/`; contract §11). Paths and the names of objects are ours, all else is as it was.
+//! Requests of a real FreeSWITCH, attacks among them, replayed against the real listener (`e2e/recorded/`;
+//! contract §11). Paths and names of objects are replaced by ours.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,10 +8,10 @@ use centrex::route::names;
 
 use crate::hardened::allowlist;
 use crate::xml::client::{Listener, post};
+use crate::xml::sample::{TENANT_A, TENANT_B, sample_answers};
 use crate::xml::tree::Node;
-use crate::xml::world::{TENANT_A, TENANT_B, recorded_world};
 
-/// Bodies of the recordings whose names start with a prefix, by name.
+/// Bodies of the recorded requests whose names start with a prefix, by name.
 fn recordings(prefix: &str) -> BTreeMap<String, String> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("e2e/recorded");
     let mut found = BTreeMap::new();
@@ -29,7 +29,7 @@ fn recordings(prefix: &str) -> BTreeMap<String, String> {
     found
 }
 
-/// A body with the names that objects have here.
+/// A body with the names of our objects.
 fn ours(body: &str) -> String {
     let mut body = body.to_owned();
     for (theirs, name) in [
@@ -45,7 +45,7 @@ fn ours(body: &str) -> String {
 }
 
 async fn listener() -> Listener {
-    Listener::start(recorded_world()).await
+    Listener::start(sample_answers()).await
 }
 
 async fn answer(section: &str, name: &str) -> Node {
@@ -76,7 +76,7 @@ async fn phrases_are_not_served() {
 }
 
 #[tokio::test]
-async fn directory_requests_get_what_their_callers_want() {
+async fn directory_requests_get_the_answer_their_module_needs() {
     let listener = listener().await;
     for (name, body) in recordings("directory") {
         let answer = listener.lookup("directory", &body).await.document();
@@ -114,14 +114,14 @@ async fn directory_requests_get_what_their_callers_want() {
             | "directory-reverse-auth-lookup"
             | "directory-acl-token-lookup"
             | "directory-purpose-gateways-all-domains" => answer.is_not_found(),
-            _ => panic!("{name}: nobody said what it wants"),
+            _ => panic!("{name}: no expected answer"),
         };
         assert!(right, "{name}: {answer:?}");
     }
 }
 
 #[tokio::test]
-async fn configuration_requests_get_their_file_or_a_miss() {
+async fn configuration_requests_get_their_file_or_not_found() {
     let listener = listener().await;
     for (name, body) in recordings("configuration") {
         let answer = listener.lookup("configuration", &body).await.document();
@@ -152,7 +152,7 @@ async fn configuration_requests_get_their_file_or_a_miss() {
     }
 }
 
-/// Rule 3: what a realm brings along is read by nobody.
+/// Rule 3: fields that a realm injects are ignored.
 #[tokio::test]
 async fn attack_directory_realm_injects_form_fields() {
     assert!(answer("directory", "attack-directory-realm-injects-form-fields").await.is_not_found());
@@ -165,7 +165,7 @@ async fn attack_directory_key_value_ampersand() {
     assert!(answer("dialplan", "attack-directory-key_value-ampersand").await.is_not_found());
 }
 
-/// §1.3: what is cut at 511 bytes is not the domain that is asked for.
+/// §1.3: a name cut at 511 bytes is not the requested domain.
 #[tokio::test]
 async fn attack_directory_key_value_truncated_512() {
     assert!(answer("directory", "attack-directory-key_value-truncated-512").await.is_not_found());
@@ -203,11 +203,11 @@ async fn attack_chatplan_api_plus() {
 }
 
 #[tokio::test]
-async fn dialplan_requests_of_a_user_are_routed() {
+async fn dialplan_requests_of_users_are_routed() {
     let inbound = answer("dialplan", "dialplan-sofia-inbound").await;
     assert_eq!(inbound.one("context").attribute("name"), Some(TENANT_A.to_string().as_str()));
     assert_eq!(data(&inbound, "bridge"), ["user/101@tenant-a.test"]);
-    // 9000 is nobody's number here; what a loopback leg brings along vouches for nothing.
+    // Number 9000 does not exist here; the variables of a loopback leg authenticate nothing.
     let second = answer("dialplan", "dialplan-execute_extension-second-lookup").await;
     assert_eq!(data(&second, "hangup"), ["UNALLOCATED_NUMBER"]);
     assert!(answer("dialplan", "dialplan-loopback-leg").await.is_not_found());
@@ -220,16 +220,15 @@ fn data<'a>(answer: &'a Node, application: &str) -> Vec<&'a str> {
     of.filter_map(|action| action.attribute("data")).collect()
 }
 
-/// A recording whose dialled number is one that is routed, so that an answer has something in it.
+/// A recorded request with a dialled number that is routed, so that the answer is not empty.
 fn dialling_101(body: &str) -> String {
     body.replace("Destination-Number=777", "Destination-Number=101")
 }
 
-/// Every dialplan attack, as recorded and with a number that is routed: whatever is answered holds
-/// nothing that the attacker wrote, runs no application that runs others, and leads to no other
-/// tenant.
+/// Every dialplan attack, as recorded and with a number that is routed: no answer contains text of the
+/// attacker, runs an application that runs others, or leads to another tenant.
 #[tokio::test]
-async fn attack_dialplan_answers_hold_nothing_of_the_attackers() {
+async fn attack_dialplan_answers_contain_no_text_of_the_attacker() {
     let known = allowlist::allowed("app");
     let listener = listener().await;
     let mut bridges = 0;
@@ -252,7 +251,7 @@ async fn attack_dialplan_answers_hold_nothing_of_the_attackers() {
     assert_eq!(bridges, 3, "markup, a newline and a spoofed identity are of a phone that may call 101");
 }
 
-/// §10.2: what a phone asserts of itself is not what others are shown.
+/// §10.2: the identity that a phone claims is not shown to others.
 #[tokio::test]
 async fn attack_dialplan_pai_rpid_spoof() {
     let body = recordings("attack-dialplan-pai-rpid-spoof").into_values().next().unwrap();
@@ -264,8 +263,8 @@ async fn attack_dialplan_pai_rpid_spoof() {
     }
 }
 
-/// Rules 8 and 9: a phone that put itself into a gateway's context, and a Verto login that brought
-/// variables of its own, are not routed, in whatever context they say to be.
+/// Rules 8 and 9: a phone that put itself into a gateway's context, and a Verto login with its own variables,
+/// are not routed, in any context that they name.
 #[tokio::test]
 async fn attack_dialplan_of_a_forged_origin_is_not_routed() {
     let listener = listener().await;
@@ -279,9 +278,9 @@ async fn attack_dialplan_of_a_forged_origin_is_not_routed() {
     }
 }
 
-/// A recording posted to another section's path is nothing to it.
+/// A request posted to the path of another section is not found there.
 #[tokio::test]
-async fn recordings_of_one_section_are_nothing_to_another() {
+async fn requests_of_one_section_get_no_answer_in_another() {
     let listener = listener().await;
     for (name, body) in recordings("directory") {
         let reply = listener.send(&post("configuration", &body)).await;

@@ -1,4 +1,4 @@
-//! A test that cannot run here is reported and counted, and never passes in silence.
+//! A test that cannot run here is reported and counted; it never passes silently.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -45,14 +45,14 @@ mod tests {
 
     #[test]
     #[ignore = "is run by the other test"]
-    fn one_that_is_skipped() {
+    fn a_test_that_is_skipped() {
         skip("a label", "something\nis missing");
         skip("another label", "something else is missing");
     }
 
     #[test]
-    fn what_is_skipped_is_counted_once_and_named_as_it_is_run() {
-        let name = "skip::tests::one_that_is_skipped";
+    fn a_skipped_test_is_counted_once_under_its_name() {
+        let name = "skip::tests::a_test_that_is_skipped";
         let directory = tempfile::tempdir().unwrap();
         let skips = directory.path().join("skips");
         let mut program = Command::new(std::env::current_exe().unwrap());
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn no_thread_of_its_own_skips_a_test() {
+    fn a_skip_on_a_thread_without_a_tests_name_fails() {
         let thread = std::thread::Builder::new().name("worker".to_owned());
         let skipped = thread.spawn(|| skip("a label", "nothing is missing")).unwrap().join();
         assert!(skipped.is_err(), "a name that is no test's was counted");

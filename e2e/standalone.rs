@@ -1,4 +1,4 @@
-//! The whole program, as it is started, changed, stopped and killed.
+//! The whole program: started, reconfigured, stopped and killed.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -14,8 +14,8 @@ use crate::wait::{DEADLINE, until};
 
 const NOT_FOUND: &str = "status=\"not found\"";
 
-/// Whether standalone can start no Postgres of its own, for there are no programs: then the test counts as
-/// skipped.
+/// True, and the test counts as skipped, if standalone cannot start its own Postgres because the programs are
+/// missing.
 pub fn without_postgres(test: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let packaged = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
@@ -27,7 +27,7 @@ pub fn without_postgres(test: &str) -> bool {
     missing
 }
 
-/// A setting where standalone can start a Postgres of its own; none where there are no programs.
+/// A setting in which standalone starts its own Postgres; `None` if the programs are missing.
 fn with_own_postgres(test: &str) -> Option<Setting> {
     (!without_postgres(test)).then(Setting::samples)
 }
@@ -38,8 +38,8 @@ fn postmaster(setting: &Setting) -> u32 {
     file.lines().next().unwrap().trim().parse().unwrap()
 }
 
-/// Every table of Centrex, with the version of each of its rows; but for those that say who writes
-/// and who answers: each start is a new term, and a new process.
+/// The version of every row of all tables of Centrex, except the tables of writers and of switches: each
+/// start is a new term and a new process.
 async fn versions(admin: &mut PgConnection) -> Vec<(String, String)> {
     let tables: Vec<String> = sqlx::query_scalar(
         "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables
@@ -69,14 +69,14 @@ async fn revision(admin: &mut PgConnection, tenant: &str) -> i64 {
         .unwrap()
 }
 
-/// Waits for an answer to contain a text; gives the answer.
+/// Waits until an answer contains a text, and returns the answer.
 fn until_answer(program: &mut Program, recording: &str, part: &str) -> String {
     program.wait_until(part, |program| program.ask(recording).1.contains(part));
     program.answer(recording)
 }
 
 #[test]
-fn it_starts_stops_and_survives_a_kill_with_a_postgres_of_its_own() {
+fn standalone_with_its_own_postgres_survives_a_kill() {
     let Some(setting) = with_own_postgres("standalone: a Postgres of its own") else { return };
     let program = setting.start_ready(&[]);
     let answers: Vec<(String, String)> =
@@ -93,7 +93,7 @@ fn it_starts_stops_and_survives_a_kill_with_a_postgres_of_its_own() {
     assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
     assert!(!alive(postgres), "Postgres is left behind");
 
-    // The next is killed, and cannot even tell its Postgres.
+    // The next process is killed, and cannot stop its Postgres.
     let program = setting.start_ready(&[]);
     let postgres = postmaster(&setting);
     program.end("-KILL");
@@ -122,14 +122,14 @@ async fn a_restart_on_unchanged_manifests_writes_nothing() {
     setting.start_ready(&options).end("-TERM");
     assert_eq!(versions(&mut admin).await, before);
 
-    // Lest the comparison be blind: a change is seen by it.
+    // Proves that the comparison sees a change.
     setting.edit("20-acme-groups.yaml", "  ringSeconds: 25\n", "  ringSeconds: 26\n");
     setting.start_ready(&options).end("-TERM");
     assert_ne!(versions(&mut admin).await, before);
 }
 
 #[tokio::test]
-async fn a_change_goes_all_the_way_and_a_mistake_does_not() {
+async fn a_change_is_served_and_a_mistake_is_not() {
     let Some(database) = Database::alone("standalone: live changes").await else { return };
     let setting = Setting::samples();
     let mut program = setting.start_ready(&["--database-url", &url(&database)]);
@@ -143,15 +143,15 @@ async fn a_change_goes_all_the_way_and_a_mistake_does_not() {
     assert_eq!((revision(&mut admin, "acme").await, revision(&mut admin, "globex").await), (2, 1));
 
     setting.edit("20-acme-groups.yaml", "  ringSeconds: 25\n", "  ringSeconds: soon\n");
-    program.wait_until("the mistake is told", |program| {
+    program.wait_until("the mistake is logged", |program| {
         let log = program.log();
         log.contains("groups.yaml:14: RingGroup acme/sales: spec.ringSeconds: must be a whole number")
     });
     assert_eq!(program.answer("acme-dial-2000"), after);
-    assert_eq!(program.get("/readyz").0, 200, "a mistake of one tenant takes no switch away");
+    assert_eq!(program.get("/readyz").0, 200, "a mistake of one tenant makes no switch unready");
     assert_eq!(revision(&mut admin, "acme").await, 2);
 
-    // A new number works at once, though it was asked for before it was there.
+    // A new number works at once, though it was looked up before it existed.
     assert!(program.answer("acme-dial-1999").contains("UNALLOCATED_NUMBER"));
     let dave = "---\napiVersion: centrex.dev/v1alpha1\nkind: Extension\nmetadata: {name: dave, namespace: acme}\n\
                 spec: {tenantRef: {name: acme}, number: \"1999\"}\n";
@@ -159,11 +159,11 @@ async fn a_change_goes_all_the_way_and_a_mistake_does_not() {
     until_answer(&mut program, "acme-dial-1999", "user/1999@acme.example.com");
     assert_eq!(program.answer("globex-dial-2000"), globex);
 
-    // What is well-formed and wrong: it goes on as before, and the log says so.
+    // A well-formed but wrong change: the previous state stays in force, and the log says so.
     let call = program.answer("inbound-442079460000");
     let to = "destination: {kind: RingGroup, name: reception}";
     setting.edit("20-globex-phones.yaml", to, "destination: {kind: RingGroup, name: nobody}");
-    program.wait_until("what stays is told", |program| {
+    program.wait_until("the last good state is logged", |program| {
         let log = program.log();
         log.contains("tenant globex has no RingGroup nobody")
             && log.contains("what was in force before stays in force")
@@ -173,7 +173,7 @@ async fn a_change_goes_all_the_way_and_a_mistake_does_not() {
 }
 
 #[tokio::test]
-async fn while_postgres_is_away_the_last_good_state_is_served() {
+async fn the_last_good_state_is_served_without_postgres() {
     let directory = reachable_dir();
     let options = LocalOptions { data_dir: directory.path().to_owned(), durable: false };
     let postgres = match LocalPostgres::start(&options).await {
@@ -202,12 +202,12 @@ async fn while_postgres_is_away_the_last_good_state_is_served() {
     setting.edit("20-acme-extensions.yaml", "number: \"1003\"", "number: \"1999\"");
     assert!(program.answer("acme-dial-1999").contains("UNALLOCATED_NUMBER"));
 
-    // It comes back while all this runs.
+    // Postgres starts again while all this runs.
     let postgres = LocalPostgres::start(&options).await.unwrap();
     program.wait_until("readiness", |program| program.get("/readyz").0 == 200);
     assert!(program.answer("acme-dial-1999").contains("user/1999@acme.example.com"));
 
-    // And goes again under it: answers do not notice, and it ends within seconds all the same.
+    // Postgres stops again: answers continue, and standalone ends within seconds.
     postgres.stop().await.unwrap();
     assert_eq!(program.answer(names[0]), before[0]);
     let start = Instant::now();
@@ -217,7 +217,7 @@ async fn while_postgres_is_away_the_last_good_state_is_served() {
 }
 
 #[tokio::test]
-async fn a_second_one_on_the_same_database_serves_and_waits_to_write() {
+async fn a_second_process_on_one_database_serves_and_waits_to_write() {
     let Some(database) = Database::start("standalone: two on one database").await else { return };
     let (setting, other) = (Setting::samples(), Setting::samples());
     let url = url(&database);
@@ -230,14 +230,14 @@ async fn a_second_one_on_the_same_database_serves_and_waits_to_write() {
     second.wait_until("a word about who writes", |second| second.log().contains(&who));
     until_answer(&mut second, "acme-register-1001", "a1-hash");
     assert_ne!(second.get("/readyz").0, 200);
-    assert!(!first.answer("acme-dial-1999").contains("user/1999@"), "it wrote all the same");
+    assert!(!first.answer("acme-dial-1999").contains("user/1999@"), "a process without the lock wrote");
 
     let (status, log) = first.end("-TERM");
     assert_eq!(status.code(), Some(0), "{log}");
     second.wait_until("readiness", |second| second.get("/readyz").0 == 200);
     until_answer(&mut second, "acme-dial-1999", "user/1999@");
 
-    // Its lock goes, as at a failover of Postgres: it takes it again, and goes on.
+    // The lock is lost, as at a failover of Postgres: standalone takes it again, and continues.
     let killed = database.cut_connections().await;
     assert!(killed > 1);
     second.wait_until("the loss", |second| second.log().contains("writer's lock was lost"));
@@ -251,7 +251,7 @@ async fn a_second_one_on_the_same_database_serves_and_waits_to_write() {
 }
 
 #[tokio::test]
-async fn a_tenant_that_is_gone_or_suspended_is_served_nothing_and_kept() {
+async fn a_deleted_or_suspended_tenant_is_not_served_and_its_data_stay() {
     let Some(database) = Database::alone("standalone: gone and suspended").await else { return };
     let setting = Setting::samples();
     let mut program = setting.start_ready(&["--database-url", &url(&database)]);
@@ -300,9 +300,9 @@ async fn a_tenant_that_is_gone_or_suspended_is_served_nothing_and_kept() {
     assert!(kept.1, "not marked as retained");
     let sql = format!("SELECT count(*) FROM {}.extensions", kept.0);
     let rows: i64 = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut admin).await.unwrap();
-    assert_eq!(rows, 2, "retained means that its rows are there");
+    assert_eq!(rows, 2, "a retained tenant keeps its rows");
 
-    // Manifests that were removed while Centrex was stopped are noticed at the next start.
+    // The next start notices manifests that were removed while Centrex was stopped.
     moved(there, &here);
     program.wait_until("its return", |program| program.answer("globex-register-1001").contains("a1-hash"));
     program.end("-TERM");
@@ -312,7 +312,7 @@ async fn a_tenant_that_is_gone_or_suspended_is_served_nothing_and_kept() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_broken_at_a_restart_loses_nothing() {
+async fn a_file_broken_at_a_restart_loses_no_data() {
     let Some(database) = Database::alone("standalone: broken at restart").await else { return };
     let setting = Setting::samples();
     let options = ["--database-url", &url(&database)];
@@ -335,12 +335,12 @@ async fn a_file_that_is_broken_at_a_restart_loses_nothing() {
     assert_eq!(names.map(|name| hidden(program.answer(name))), before, "{}", program.log());
     assert_eq!((revision(&mut admin, "acme").await, revision(&mut admin, "globex").await), revisions);
 
-    // Other tenants are followed, and by then Acme would have lost what the broken file holds.
+    // Other tenants are followed; if Acme lost the broken file's content, that would show by now.
     setting.edit("20-globex-phones.yaml", "ringSeconds: 15", "ringSeconds: 16");
     until_answer(&mut program, "globex-dial-2000", "leg_timeout=16");
     assert_eq!(acme.map(|name| hidden(program.answer(name))), before[..3], "{}", program.log());
     assert_eq!(revision(&mut admin, "acme").await, revisions.0);
-    // And the file, once it is right again.
+    // The file is followed again once it is valid.
     setting.write("20-acme-extensions.yaml", &right.replace("number: \"1003\"", "number: \"1999\""));
     until_answer(&mut program, "acme-dial-1999", "user/1999@acme.example.com");
 }
@@ -364,8 +364,11 @@ async fn a_generated_password_lets_a_phone_register() {
 }
 
 #[test]
-fn the_oldest_recordings_make_room() {
-    let Some(setting) = with_own_postgres("standalone::the_oldest_recordings_make_room") else { return };
+fn the_oldest_recordings_are_removed_at_the_quota() {
+    let Some(setting) = with_own_postgres("standalone::the_oldest_recordings_are_removed_at_the_quota")
+    else {
+        return;
+    };
     setting.edit("05-tenant-profiles.yaml", "maxStorage: 20Gi", "maxStorage: 2.5Mi");
     setting.edit(
         "05-tenant-profiles.yaml",
@@ -391,7 +394,7 @@ fn the_oldest_recordings_make_room() {
             [("b.wav", 3), ("c.wav", 1), ("a.wav", 2)].map(|(name, hours)| recording(tenant, name, hours))
         })
         .collect();
-    // The first look is a minute after the start.
+    // The first sweep is a minute after the start.
     let gone = || all.iter().all(|[oldest, ..]| !oldest.exists()).then_some(());
     assert!(until(DEADLINE, gone).is_some(), "{}", program.log());
     assert!(all.iter().all(|[_, youngest, middle]| youngest.exists() && middle.exists()));

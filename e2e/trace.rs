@@ -1,4 +1,4 @@
-//! `centrex trace`: what it says is what the switches are answered.
+//! `centrex trace` shows what the switches are answered.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,11 +14,11 @@ use uuid::Uuid;
 use crate::postgres::Database;
 use crate::program::{repository, run, url};
 
-fn world() -> PathBuf {
-    repository("tests/routing/world.yaml")
+fn system() -> PathBuf {
+    repository("tests/routing/system.yaml")
 }
 
-/// The program, asked about a call of Acme's.
+/// Runs the program for a call of Acme's.
 fn command(manifests: Option<&Path>, options: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_centrex"));
     command.arg("trace").env_remove("CENTREX_DATABASE_URL");
@@ -36,7 +36,7 @@ fn command(manifests: Option<&Path>, options: &[&str]) -> Command {
 }
 
 fn traced(options: &[&str]) -> (Option<i32>, String) {
-    run(&mut command(Some(&world()), options))
+    run(&mut command(Some(&system()), options))
 }
 
 #[track_caller]
@@ -48,7 +48,7 @@ fn assert_lines(text: &str, expected: &[&str]) {
 }
 
 #[test]
-fn every_rule_is_told_in_order_with_its_resource_and_the_answer() {
+fn a_trace_shows_every_rule_in_order_with_its_resource_and_the_answer() {
     let (code, text) = traced(&["--from", "1001", "--to", "1004"]);
     assert_eq!(code, Some(0), "{text}");
     assert_lines(
@@ -64,7 +64,7 @@ fn every_rule_is_told_in_order_with_its_resource_and_the_answer() {
             "<action application=\"voicemail\" data=\"default acme.example.com 1001\"/>",
         ],
     );
-    // An hour decides.
+    // The time of day decides.
     let (_, text) = traced(&["--from", "alice", "--to", "1004", "--at", "2026-11-25T12:00:00+01:00"]);
     assert_lines(
         &text,
@@ -73,7 +73,7 @@ fn every_rule_is_told_in_order_with_its_resource_and_the_answer() {
 }
 
 #[test]
-fn the_xml_can_be_left_out_and_still_tells_two_answers_apart() {
+fn without_xml_a_trace_still_reports_that_the_xml_differs() {
     let call = ["--from", "1001", "--to", "1004", "--no-xml"];
     let (code, text) = traced(&call);
     assert_eq!(code, Some(0), "{text}");
@@ -83,10 +83,10 @@ fn the_xml_can_be_left_out_and_still_tells_two_answers_apart() {
     assert_eq!(trace["current"]["end"]["kind"], "Voicemail", "{text}");
     assert!(!text.contains("\"xml\""), "{text}");
 
-    // A group that rings longer is another answer, and nothing but the XML says so.
+    // A group that rings longer changes only the XML.
     let folder = tempfile::tempdir().unwrap();
-    let proposed = folder.path().join("world.yaml");
-    let now = std::fs::read_to_string(world()).unwrap();
+    let proposed = folder.path().join("system.yaml");
+    let now = std::fs::read_to_string(system()).unwrap();
     let longer = now.replace(
         "{extensionRef: {name: alice}, ringSeconds: 20}",
         "{extensionRef: {name: alice}, ringSeconds: 21}",
@@ -94,7 +94,7 @@ fn the_xml_can_be_left_out_and_still_tells_two_answers_apart() {
     assert_ne!(now, longer);
     std::fs::write(&proposed, longer).unwrap();
     let path = proposed.to_str().unwrap();
-    let call = ["--from", "1001", "--to", "2001", "--proposed", path, "--no-xml"];
+    let call = ["--from", "1002", "--to", "2001", "--proposed", path, "--no-xml"];
     let (_, text) = traced(&call);
     assert!(text.ends_with("difference:\n  the XML, which --no-xml leaves out\n"), "{text}");
     let (_, text) = traced(&[&call[..], &["--format", "json"]].concat());
@@ -103,7 +103,16 @@ fn the_xml_can_be_left_out_and_still_tells_two_answers_apart() {
 }
 
 #[test]
-fn an_emergency_call_is_told_by_every_trunk_that_is_tried() {
+fn a_menu_tells_where_nothing_and_wrong_keys_lead_and_a_group_who_does_not_ring() {
+    let (code, text) = traced(&["--from", "1001", "--to", "5001"]);
+    assert_eq!(code, Some(0), "{text}");
+    assert_lines(&text, &["ends: IvrMenu welcome", "then, when nothing was pressed:", "ends: Extension bob"]);
+    let (_, text) = traced(&["--from", "1001", "--to", "2001"]);
+    assert_lines(&text, &["no  RingGroup acme/sales: the caller is a member, and does not ring"]);
+}
+
+#[test]
+fn a_trace_of_an_emergency_call_shows_every_trunk() {
     let (code, text) = traced(&["--from", "bob", "--to", "112"]);
     assert_eq!(code, Some(0), "{text}");
     assert_lines(
@@ -121,7 +130,7 @@ fn an_emergency_call_is_told_by_every_trunk_that_is_tried() {
 }
 
 #[test]
-fn what_is_refused_says_why_and_ends_with_one() {
+fn a_refused_call_shows_the_reason_and_exits_with_1() {
     let (code, text) = traced(&["--from", "bob", "--to", "030123456"]);
     assert_eq!(code, Some(1), "{text}");
     assert_lines(
@@ -139,7 +148,7 @@ fn what_is_refused_says_why_and_ends_with_one() {
 }
 
 #[test]
-fn calls_from_outside_come_by_the_trunk_that_brings_the_number() {
+fn an_external_call_comes_in_by_the_trunk_of_the_number() {
     let from = ["--from", "+33123456789", "--to", "+493012345603", "--trunk"];
     let (code, text) = traced(&[&from[..], &["acme/first"]].concat());
     assert_eq!(code, Some(0), "{text}");
@@ -161,12 +170,12 @@ fn calls_from_outside_come_by_the_trunk_that_brings_the_number() {
 }
 
 #[test]
-fn a_limit_of_calls_abroad_is_told_where_a_call_counts() {
+fn a_trace_shows_the_limit_of_calls_abroad_where_a_call_counts() {
     let folder = tempfile::tempdir().unwrap();
-    let world = std::fs::read_to_string(world()).unwrap();
+    let text = std::fs::read_to_string(system()).unwrap();
     for (most, matched) in [("0", "no "), ("5", "yes")] {
-        let limited = world.replace("maxConcurrentCalls: 40", &format!("maxCallsAbroadPerDay: {most}"));
-        std::fs::write(folder.path().join("world.yaml"), limited).unwrap();
+        let limited = text.replace("maxConcurrentCalls: 40", &format!("maxCallsAbroadPerDay: {most}"));
+        std::fs::write(folder.path().join("system.yaml"), limited).unwrap();
         let mut trace = command(Some(folder.path()), &["--from", "alice", "--to", "0044207946"]);
         let (code, text) = run(&mut trace);
         assert_eq!(code, Some(i32::from(most == "0")), "{text}");
@@ -178,7 +187,7 @@ fn a_limit_of_calls_abroad_is_told_where_a_call_counts() {
 }
 
 #[test]
-fn what_follows_is_followed_once() {
+fn a_trace_follows_each_destination_once() {
     let (_, text) = traced(&["--from", "bob", "--to", "1001"]);
     assert_lines(
         &text,
@@ -198,10 +207,10 @@ fn what_follows_is_followed_once() {
 }
 
 #[test]
-fn a_proposal_is_compared_with_what_is_there() {
+fn a_proposal_is_compared_with_the_current_state() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("proposal.yaml");
-    let original = std::fs::read_to_string(world()).unwrap();
+    let original = std::fs::read_to_string(system()).unwrap();
     let schedule = original.split("---\n").find(|part| part.contains("kind: Schedule\n")).unwrap();
     std::fs::write(&file, schedule.replace("to: \"18:00\"", "to: \"21:00\"")).unwrap();
     let path = file.to_str().unwrap();
@@ -211,7 +220,7 @@ fn a_proposal_is_compared_with_what_is_there() {
         &text,
         &["current:", "proposed:", "difference:", "- ends: Voicemail alice", "+ ends: RingGroup sales"],
     );
-    // What the change does not concern is the same.
+    // The part that the change does not concern is equal.
     let (_, text) = traced(&["--from", "1001", "--to", "1002", "--proposed", path]);
     assert!(text.ends_with("difference:\n  none\n"), "{text}");
     let (_, text) = traced(&["--from", "1001", "--to", "1004", "--proposed", path, "--format", "json"]);
@@ -228,7 +237,7 @@ fn a_proposal_is_compared_with_what_is_there() {
     )
     .unwrap();
     let output =
-        command(Some(&world()), &["--from", "1001", "--to", "1002", "--proposed", path]).output().unwrap();
+        command(Some(&system()), &["--from", "1001", "--to", "1002", "--proposed", path]).output().unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
     let told = errors.contains("refused resources of the proposed manifests")
         && errors.contains("Schedule hours is refused");
@@ -236,17 +245,17 @@ fn a_proposal_is_compared_with_what_is_there() {
 }
 
 #[tokio::test]
-async fn what_the_switches_have_is_asked_of_the_database() {
+async fn the_current_state_is_read_from_the_database() {
     let Some(database) = Database::start("trace: a database").await else { return };
     let directory = tempfile::tempdir().unwrap();
     let keys = directory.path().join("keys");
     let store = database.store(&Arc::new(Keyring::generate_file(&keys).unwrap())).await;
     let mut seen = ResourceIndex::default();
-    for change in Folder::read_once(&[world()]).unwrap().changes {
+    for change in Folder::read_once(&[system()]).unwrap().changes {
         seen.apply(change);
     }
     let mut compiled = compile::all(&seen);
-    // As on a cluster: identities that no folder gives.
+    // As on a cluster, where resources have UIDs that no folder gives.
     compiled.tenants[0].1.tenant.id = Uuid::from_u128(7);
     compiled.platform.trunks.values_mut().for_each(|trunk| trunk.id = Uuid::now_v7());
     store.write_platform(&compiled.platform).await.unwrap();
@@ -258,7 +267,7 @@ async fn what_the_switches_have_is_asked_of_the_database() {
     assert_eq!(code, Some(0), "{text}");
     assert_lines(&text, &["ends: Trunk acme/first"]);
     // The same manifests, read from a folder, are no difference.
-    let (code, text) = run(&mut command(Some(&world()), &options));
+    let (code, text) = run(&mut command(Some(&system()), &options));
     assert_eq!(code, Some(0), "{text}");
     assert!(text.ends_with("difference:\n  none\n"), "{text}");
     let missing = [
@@ -279,7 +288,7 @@ async fn what_the_switches_have_is_asked_of_the_database() {
 }
 
 #[test]
-fn wrong_options_are_named_with_what_is_allowed() {
+fn wrong_options_are_refused_with_the_allowed_values() {
     let call = ["--from", "1001", "--to", "1002"];
     for (options, parts) in [
         (&["--from", "1001"][..], &["--to"][..]),

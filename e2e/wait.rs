@@ -1,15 +1,15 @@
-//! Waiting for what must come: one way to wait, and one deadline.
+//! Waiting for an expected event: one function, and one deadline.
 
 use std::time::{Duration, Instant};
 
-/// How long a test waits for what must come. The suite takes a hundredth of this for anything it waits for, so
-/// that a machine ten times slower passes: a test that reaches the deadline found something broken. Where a test
-/// claims that something is fast, it names its own limit.
+/// How long a test waits for an expected event. The suite needs a hundredth of this for each wait, so that a
+/// machine ten times slower passes, and a test that reaches the deadline found a defect. A test that claims
+/// speed has its own limit.
 pub const DEADLINE: Duration = Duration::from_secs(300);
 
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Asks until there is an answer. Returns `None` when the limit, [`DEADLINE`] for most, has passed.
+/// Calls a function until it returns a value. Returns `None` after the limit, usually [`DEADLINE`].
 pub fn until<T>(limit: Duration, mut ask: impl FnMut() -> Option<T>) -> Option<T> {
     let start = Instant::now();
     loop {

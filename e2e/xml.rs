@@ -1,4 +1,4 @@
-//! Answers to FreeSWITCH: the contract's twelve rules, its §9 and §10, each with a test of its name.
+//! Answers to FreeSWITCH: the contract's twelve rules, §9 and §10, each with a test of its name.
 
 pub mod client;
 mod configuration;
@@ -7,5 +7,5 @@ mod directory;
 mod hostile;
 mod http;
 mod rules;
+pub mod sample;
 pub mod tree;
-pub mod world;

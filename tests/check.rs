@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::repository;
 
-/// A small phone system in which nothing is wrong.
+/// A small phone system without problems.
 const GOOD: &str = "\
 apiVersion: centrex.dev/v1alpha1
 kind: Tenant
@@ -30,7 +30,7 @@ spec:
   credentials: {secretRef: {name: alice-sip}}
 ";
 
-/// The exit code, and what was written to the two streams.
+/// The exit code, and the output on the two streams.
 fn check(directory: &Path, format: Format) -> (u8, String, String) {
     let args = CheckArgs { files: vec![directory.to_owned()], format };
     let (mut out, mut errors) = (Vec::new(), Vec::new());
@@ -47,7 +47,7 @@ fn checked(text: &str, format: Format) -> (u8, String) {
 }
 
 #[test]
-fn a_right_system_passes() {
+fn a_valid_system_passes() {
     assert_eq!(checked(GOOD, Format::Text), (0, "3 objects checked: 0 errors, 0 notes\n".into()));
 }
 
@@ -65,7 +65,7 @@ fn a_wrong_field_is_named_with_its_line() {
 }
 
 #[test]
-fn what_is_wrong_between_resources_is_named_with_its_line() {
+fn an_error_between_resources_is_reported_with_its_line() {
     let group = "---\napiVersion: centrex.dev/v1alpha1\nkind: RingGroup\nmetadata: {name: sales, namespace: acme}\n\
                  spec:\n  tenantRef: {name: acme}\n  members:\n    - {extensionRef: {name: alice}}\n    - extensionRef:\n        name: bob\n";
     let (code, out) = checked(&format!("{GOOD}{group}"), Format::Text);
@@ -75,7 +75,7 @@ fn what_is_wrong_between_resources_is_named_with_its_line() {
 }
 
 #[test]
-fn a_pipe_is_read() {
+fn manifests_are_read_from_a_pipe() {
     let mut shell = std::process::Command::new("bash");
     shell.args(["-c", "\"$0\" check <(printf %s \"$1\")", env!("CARGO_BIN_EXE_centrex"), GOOD]);
     let output = shell.output().unwrap();
@@ -84,7 +84,42 @@ fn a_pipe_is_read() {
 }
 
 #[test]
-fn what_only_waits_is_a_note() {
+fn codes_without_quotes_are_told_to_be_put_in_quotes() {
+    let code = |code: &str| {
+        let text = format!(
+            "{GOOD}---\napiVersion: centrex.dev/v1alpha1\nkind: FeatureCode\nmetadata: {{name: box, namespace: acme}}\n\
+             spec:\n  tenantRef: {{name: acme}}\n  action: CheckVoicemail\n  code: {code}\n"
+        );
+        checked(&text, Format::Text)
+    };
+    let (_, out) = code("*97");
+    assert!(out.starts_with("DIR/acme.yaml:25: error: is not YAML: "), "{out}");
+    assert!(out.contains("if *97 is text, put it in quotes: \"*97\""), "{out}");
+    let (_, out) = code("#43");
+    assert!(
+        out.starts_with(
+            "DIR/acme.yaml:25: error: FeatureCode acme/box: spec.code: must be a string, is empty"
+        ),
+        "{out}"
+    );
+    assert!(out.contains("what begins with # is a comment: put the value in quotes"), "{out}");
+    assert_eq!(code("\"*97\"").0, 0);
+}
+
+#[test]
+fn a_mistake_keeps_nothing_else_of_its_file_out() {
+    let text = GOOD.replace("\"1001\"", "\"ten\"");
+    let bob = GOOD.rsplit("---\n").next().unwrap().replace("alice, ", "bob, ").replace("1001", "1002");
+    let group = "---\napiVersion: centrex.dev/v1alpha1\nkind: RingGroup\nmetadata: {name: sales, namespace: acme}\n\
+                 spec: {tenantRef: {name: acme}, number: \"1002\", members: [{extensionRef: {name: bob}}]}\n";
+    let (code, out) = checked(&format!("{text}---\n{bob}{group}"), Format::Text);
+    // The group's number is bob's, who is read.
+    assert_eq!((code, out.matches("error: ").count()), (1, 2), "{out}");
+    assert!(out.contains("(Conflict)") && out.ends_with("5 objects checked: 2 errors, 0 notes\n"), "{out}");
+}
+
+#[test]
+fn a_waiting_resource_is_a_note() {
     let waiting =
         GOOD.replace("  credentials: {secretRef: {name: alice-sip}}\n", "").replace("alice-sip", "other");
     let (code, out) = checked(&waiting, Format::Text);
@@ -92,7 +127,7 @@ fn what_only_waits_is_a_note() {
     assert!(out.contains(": note: Extension acme/alice: ") && out.contains("0 errors, 1 note"), "{out}");
 }
 
-/// Changes one place of the samples, and gives what is found, each as resource, field and reason.
+/// Changes one place of the samples, and returns the findings, each as resource, field and reason.
 fn changed(file: &str, from: &str, to: &str) -> Vec<String> {
     let directory = tempfile::tempdir().unwrap();
     for sample in std::fs::read_dir(repository("deploy/samples")).unwrap() {
@@ -113,20 +148,20 @@ fn changed(file: &str, from: &str, to: &str) -> Vec<String> {
 }
 
 #[test]
-fn what_is_in_a_file_that_is_wrong_is_not_called_missing() {
+fn resources_of_an_invalid_file_are_not_reported_as_missing() {
     let acme = "10-acme.yaml";
     assert_eq!(changed(acme, "country: DE", "country: Germany"), ["acme spec.country Invalid"]);
-    // Nor are the other resources of the file, nor those that wait for them.
+    // Neither are the other resources of the file, nor those that wait for them.
     let one = ["carol spec.ringSeconds Invalid"];
     assert_eq!(changed("20-acme-extensions.yaml", "displayName: Carol Example", "ringSeconds: 0"), one);
     let secret = "15-acme-secrets.yaml";
     assert_eq!(changed(secret, "alice-dummy-password", "[]"), ["alice-sip stringData.password Invalid"]);
-    // A name that is used twice is there; what had the other name is not.
+    // A name that is used twice exists; the name that was replaced does not.
     let twice = changed("20-acme-extensions.yaml", "name: carol, namespace", "name: bob, namespace");
     let carol = ["support spec.agents[1].extensionRef.name", "emergency spec.from.extensionRef.name"];
     let carol = carol.map(|of| format!("{of} RefNotFound"));
     assert_eq!(twice, ["bob metadata.name Invalid", &carol[0], &carol[1]]);
-    // Nor is anything there for having the name of something else that was refused.
+    // A refused resource of another kind with the same name does not count.
     let text =
         GOOD.replace("{domains", "{country: Germany, domains").replace("name: alice, ", "name: acme, ");
     let group = "---\napiVersion: centrex.dev/v1alpha1\nkind: RingGroup\nmetadata: {name: sales, namespace: acme}\n\
@@ -139,7 +174,7 @@ fn what_is_in_a_file_that_is_wrong_is_not_called_missing() {
     assert!(out.contains("there is no Tenant other in namespace acme (RefNotFound)"), "{out}");
 }
 
-/// Extensions `e2000`, `e2001` and so on, whose Secrets are not there: JSON, each on lines of its own.
+/// Extensions `e2000`, `e2001` and so on, whose Secrets are missing: JSON, each on its own lines.
 fn many_extensions(number: impl Fn(usize) -> String) -> Vec<String> {
     let extension = |index: usize| {
         format!(
@@ -153,7 +188,7 @@ fn many_extensions(number: impl Fn(usize) -> String) -> Vec<String> {
     (2000..6000).map(extension).collect()
 }
 
-/// The lines of what was found, in order of the resources' names.
+/// The lines of the findings, in order of the resources' names.
 fn lines_of(text: &str, file: &str) -> Vec<u64> {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("0.yaml"), GOOD).unwrap();
@@ -165,7 +200,7 @@ fn lines_of(text: &str, file: &str) -> Vec<u64> {
     findings.iter().map(|finding| finding["line"].as_u64().unwrap()).collect()
 }
 
-/// Each file is read and each document walked once: one by one, these took many minutes.
+/// The check reads each file and walks each document once: separate walks for each finding took many minutes.
 #[test]
 fn thousands_of_findings_in_a_file_have_their_lines() {
     let every_fifth = |first: u64| -> Vec<u64> { (0..4000).map(|index| first + 5 * index).collect() };
@@ -177,7 +212,7 @@ fn thousands_of_findings_in_a_file_have_their_lines() {
     let wrong = many_extensions(|_| "ten".to_owned());
     assert_eq!(lines_of(&right.join("\n"), "stream.json"), every_fifth(5), "what compile finds");
     assert_eq!(lines_of(&list(&right), "list.json"), every_fifth(6), "what compile finds in a List");
-    assert_eq!(lines_of(&list(&wrong), "list.json"), every_fifth(5), "what is wrong in a List");
+    assert_eq!(lines_of(&list(&wrong), "list.json"), every_fifth(5), "lines of a List");
     let with_marker: Vec<u64> = (0..4000).map(|index| 6 + 6 * index).collect();
     assert_eq!(lines_of(&yaml, "many.yaml"), with_marker, "what compile finds in YAML");
 }
@@ -189,7 +224,7 @@ fn told(from: &str, to: &str) -> (u8, String) {
 }
 
 #[test]
-fn a_name_that_does_not_exist_is_told_with_the_one_that_was_meant() {
+fn a_missing_name_is_reported_with_the_nearest_existing_name() {
     for (from, to, part) in [
         ("number:", "nmber:", "spec.nmber: there is no such field (did you mean number?); fields here are"),
         (
@@ -220,13 +255,13 @@ fn a_secret_without_the_key_is_an_error_that_names_the_key() {
     assert_eq!(code, 1, "{out}");
     let error = "spec.credentials.secretRef: Secret alice-sip has no key password; create it there; its keys are: passwrd (InvalidSecret)";
     assert!(out.contains(error), "{out}");
-    // One that is in no file may come from elsewhere.
+    // A resource that is in no file may be defined elsewhere.
     let (code, out) = told("name: alice-sip, namespace", "name: other, namespace");
     assert!(code == 0 && out.ends_with("3 objects checked: 0 errors, 1 note\n"), "{out}");
 }
 
 #[test]
-fn what_cannot_be_read_is_told_once() {
+fn an_unreadable_file_is_reported_once() {
     let documents: Vec<&str> = GOOD.split("---\n").collect();
     for broken in ["kind: [", "kind: Extention", "\u{0}"] {
         let directory = tempfile::tempdir().unwrap();
@@ -264,7 +299,7 @@ fn findings_are_written_as_json() {
 }
 
 #[test]
-fn a_file_that_is_not_there_is_no_problem_of_a_manifest() {
+fn a_missing_file_is_an_error_of_the_command_line() {
     let (code, out, errors) = check(Path::new("no/such/folder"), Format::Text);
     assert_eq!((code, out.as_str()), (2, ""));
     assert!(errors.starts_with("error: manifests no/such/folder: "), "{errors}");
@@ -285,15 +320,15 @@ fn a_folder_without_manifests_is_a_wrong_path() {
     let (mut out, mut errors) = (Vec::new(), Vec::new());
     assert_eq!(run(&args, &mut out, &mut errors), 2, "no path may be a wrong one");
     assert_eq!(String::from_utf8(errors).unwrap(), error);
-    // A manifest that is given itself is one whatever its name is, and one that is broken is one too.
+    // A manifest given by its own path is read whatever its name is, also if it is broken.
     assert_eq!(check(&empty.join("README.md"), Format::Text).0, 0);
     std::fs::write(empty.join("broken.yaml"), "a: [").unwrap();
     assert_eq!(check(&empty, Format::Text).0, 1);
 }
 
-/// Each falls with the one before, and looking at all of them again for each would take minutes.
+/// Each finding follows from the previous one, and checking all of them again for each would take minutes.
 #[test]
-fn thousands_that_stand_on_one_another_are_each_told_of() {
+fn thousands_of_findings_that_follow_from_one_another_are_all_reported() {
     let schedule = |name: String, next: String| {
         format!(
             "---\napiVersion: centrex.dev/v1alpha1\nkind: Schedule\nmetadata: {{name: {name}, namespace: acme}}\n\

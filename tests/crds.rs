@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 
 use crate::repository;
 
-/// What must not pass through any string field: each broke a phone system elsewhere, or is on the
-/// list of contract §10.
+/// Texts that no string field may accept: each broke a phone system elsewhere, or is on the list of contract
+/// §10.
 const HOSTILE: &[&str] = &[
     "${system(id)}",
     "\"/><action application=\"system\"",
@@ -31,14 +31,14 @@ const HOSTILE: &[&str] = &[
     "X-PRE-PROCESS",
 ];
 
-/// Strings that may stand in a field all the same, and why.
+/// Texts that a field may accept nevertheless, and why.
 const ACCEPTED: &[(&str, &str)] = &[
     ("status.conditions[].type", "written by Centrex alone, never by a user"),
     ("status.conditions[].message", "written by Centrex alone, shown to people, never sent to a switch"),
 ];
 
 #[test]
-fn a_reader_that_has_enough_is_no_error() {
+fn a_closed_output_pipe_is_no_error() {
     let samples = repository("deploy/samples");
     for command in
         ["crds", "check \"$1\"", "trace --manifests \"$1\" --tenant acme/acme --from 1001 --to 1002"]
@@ -82,7 +82,7 @@ fn walk(node: &Value, path: &str, look: &mut impl FnMut(&str, &Value)) {
     }
 }
 
-/// What the design forbids or demands of one schema node.
+/// Violations of the design's rules in one schema node.
 fn lint(path: &str, node: &Value) -> Vec<String> {
     let mut found = Vec::new();
     let mut demand = |holds: bool, what: &str| {
@@ -124,7 +124,7 @@ fn every_schema_keeps_the_rules() {
             found.extend(lint(path, node).into_iter().map(|what| format!("{kind} {what}")));
             for (key, inner) in node["properties"].as_object().into_iter().flatten() {
                 let described = inner["description"].as_str().is_some_and(|text| text.len() > 3);
-                // What metadata are is Kubernetes' to say; a CRD may only narrow the name.
+                // Kubernetes defines metadata; a CRD may only narrow the name.
                 if !described && (path, key.as_str()) != ("", "metadata") {
                     found.push(format!("{kind} {path}.{key}: no description"));
                 }
@@ -135,7 +135,7 @@ fn every_schema_keeps_the_rules() {
 }
 
 #[test]
-fn the_lint_finds_what_it_is_for() {
+fn the_lint_rejects_faulty_schemas() {
     for bad in [
         json!({"type": "string"}),
         json!({"type": "string", "maxLength": 3, "nullable": true}),
@@ -202,7 +202,7 @@ fn every_crd_fits_into_an_annotation() {
 }
 
 #[test]
-fn every_pattern_is_said_in_words() {
+fn every_pattern_is_described_in_words() {
     for (kind, published) in published() {
         walk(root(&published)["properties"].get("spec").unwrap(), "spec", &mut |path, node| {
             if let Some(pattern) = node["pattern"].as_str() {
@@ -246,7 +246,7 @@ fn no_string_field_lets_hostile_text_through() {
 }
 
 #[test]
-fn the_published_files_are_what_is_generated() {
+fn the_published_files_match_the_generated_ones() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds");
     let mut wanted = BTreeSet::new();
     for (name, yaml) in publish::documents().unwrap() {
@@ -262,10 +262,10 @@ fn the_published_files_are_what_is_generated() {
 }
 
 #[test]
-fn the_yaml_says_what_the_crds_say() {
+fn the_yaml_and_the_crds_are_equal() {
     for ((_, yaml), (kind, published)) in publish::documents().unwrap().iter().zip(published()) {
         let read: Value = serde_saphyr::from_str(yaml).unwrap();
-        // Whole limits are written as floats by schemars; YAML readers take 1.0 for 1.
+        // schemars writes integer limits as floats; YAML readers read 1.0 as 1.
         assert_eq!(read.to_string().replace(".0,", ","), published.to_string().replace(".0,", ","), "{kind}");
     }
 }

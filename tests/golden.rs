@@ -1,8 +1,8 @@
 //! Golden files: each folder of `tests/golden` holds manifests (`input.yaml`) and the plan that compile makes of
 //! them (`plan.snap`). A folder's name begins with the kind that the case is about.
 //!
-//! `INSTA_UPDATE=always cargo test --test pure golden` writes the plans again. Compare what changed with the
-//! inputs before you commit: a plan is right because a person checked it, not because it was written.
+//! `INSTA_UPDATE=always cargo test --test pure golden` writes the plans again. Compare each changed plan with
+//! its input before you commit: the test only proves that a person once checked the plan.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use centrex::source::folder::Folder;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-/// Contents of a golden file: first what is wrong, then what is in force.
+/// Contents of a golden file: problems first, then the rows in force.
 #[derive(Serialize)]
 struct Golden<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -23,7 +23,7 @@ struct Golden<'a> {
     tenants: Value,
 }
 
-/// A problem, in the order in which a person reads it.
+/// A problem, with its fields in reading order.
 #[derive(Serialize)]
 struct GoldenProblem<'a> {
     resource: String,
@@ -62,13 +62,13 @@ fn is_empty(value: &Value) -> bool {
     *value == json!({})
 }
 
-/// A plan without the tables that have no row.
+/// A plan without empty tables.
 fn without_empty(plan: Value) -> Value {
     let Value::Object(tables) = plan else { return plan };
     Value::Object(tables.into_iter().filter(|(_, rows)| !is_empty(rows)).collect())
 }
 
-/// Reads and compiles as `centrex check` does. A manifest that the API server refuses is no case for compile.
+/// Reads and compiles as `centrex check` does. A manifest that the API server refuses is no input of compile.
 pub fn compiled(input: &Path) -> CompiledPlans {
     let reading = Folder::read_once(&[input.to_owned()]).unwrap();
     assert!(reading.problems.is_empty(), "{}: {:#?}", input.display(), reading.problems);

@@ -1,6 +1,6 @@
-//! Texts that would do harm if they went into a command, a dial string or a document as they are.
+//! Texts that would do harm unescaped in a command, a dial string or a document.
 
-/// What every place that takes a text must refuse or make harmless.
+/// Texts that every field must refuse or make harmless.
 pub const HOSTILE: &[&str] = &[
     "${system(id)}",
     "$${domain}",

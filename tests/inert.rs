@@ -1,8 +1,8 @@
-//! Nothing a tenant or a caller writes is ever expanded: hostile strings thrown at every text that
-//! can reach an action, and every action held against the grammar of its application.
+//! FreeSWITCH expands no text of a tenant or a caller: hostile strings in every text that can reach an
+//! action, and every action checked against the grammar of its application.
 //!
-//! The plans here were never compiled: the strings stand where the field patterns would not let
-//! them. What is tested is the second gate.
+//! These plans were never compiled: the strings are in fields whose patterns would refuse them. This tests
+//! the second line of defence.
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
@@ -32,18 +32,20 @@ fn text() -> impl Strategy<Value = String> {
     ]
 }
 
-/// What the data of each application may look like. Nothing outside it is ever written.
+/// The allowed data of each application.
 static GRAMMAR: LazyLock<Vec<(&str, Regex)>> = LazyLock::new(grammar);
 
 fn grammar() -> Vec<(&'static str, Regex)> {
     let word = r"[A-Za-z0-9._@+*#/][A-Za-z0-9._@+*#/-]*";
-    let text = r#"[^\x00-\x1f"'`<>\\,\[\]{}|$@:/;^=()%]{0,64}"#;
+    let codes = "%(?:2F|3A|40|25|24|5E)";
+    let listed = format!(r#"(?:[^\x00-\x1f\x7f"'`<>\\\[\]{{}}|$@:/;^%]|{codes}){{0,64}}"#);
+    let text = format!(r#"(?:[^\x00-\x1f\x7f"`<>\\\[\]{{}}|$@:/^%]|{codes}){{0,64}}"#);
     let list = format!(r"\^\^(;[a-z_]+={word}(,{word})*)+");
     let leg = format!(r"(\[{list}\])?(user/{word}|sofia/gateway/{word})");
     let dial = format!(r"(\{{{list}\}})?{leg}([,|]{leg})*");
     let file = r"recordings/[0-9]{4}/[0-9]{2}/[0-9a-f-]{36}\.wav";
     let variable = format!(
-        r"centrex_call={word}|sip_copy_custom_headers=false|media(_hold)?_timeout=[0-9]+|export_vars=centrex_call(,centrex_emergency)?,media_timeout,media_hold_timeout|centrex_emergency=true|call_timeout=[0-9]+|continue_on_fail=(true|false|[A-Z_,]+)|cc_export_vars=centrex_call,media_timeout,media_hold_timeout|effective_caller_id_name={text}|effective_caller_id_number=\+?[0-9*#]{{1,32}}|hangup_after_bridge=true|transfer_ringback=%\(1000,4000,425\)|hold_music=local_stream://{word}|timezone={word}|ringback=%\(1000,4000,425\)|last_bridge_proto_specific_hangup_cause=|RECORD_ANSWER_REQ=true|execute_on_answer=playback tone_stream://%\(500,250,1400\)|centrex_recording={file}"
+        r"centrex_call={word}|sip_copy_custom_headers=false|media(_hold)?_timeout=[0-9]+|export_vars=centrex_call(,centrex_emergency)?,media_timeout,media_hold_timeout|centrex_emergency=true|call_timeout=[0-9]+|continue_on_fail=(true|false|[A-Z_,]+)|cc_export_vars=centrex_call,media_timeout,media_hold_timeout|effective_caller_id_name={listed}|effective_caller_id_number=\+?[0-9*#]{{1,32}}|hangup_after_bridge=true|transfer_ringback=%\(1000,4000,425\)|hold_music=local_stream://{word}|timezone={word}|ringback=%\(1000,4000,425\)|last_bridge_proto_specific_hangup_cause=|RECORD_ANSWER_REQ=true|execute_on_answer=playback tone_stream://%\(500,250,1400\)|centrex_recording={file}"
     );
     let patterns = [
         ("playback", r"tone_stream://%\(500,250,1400\)".to_owned()),
@@ -59,7 +61,8 @@ fn grammar() -> Vec<(&'static str, Regex)> {
         ("limit_execute", format!("hash {word} calls [0-9]+ bridge {dial}")),
         ("sched_hangup", r"\+[0-9]+ ALLOTTED_TIMEOUT".to_owned()),
         ("multiset", format!(r"\^\^(;({variable}))+")),
-        ("set", variable.clone()),
+        // A name with an apostrophe or a semicolon would break a list.
+        ("set", format!("{variable}|effective_caller_id_name={text}")),
         ("sleep", "[0-9]+".to_owned()),
         ("transfer", format!("{word} XML {word}")),
         ("valet_park", format!("{word} {word}")),
@@ -76,7 +79,7 @@ fn assert_inert(answer: &Answer) {
     }
 }
 
-/// A plan in which every text is what the test says.
+/// A plan in which every text is the test's string.
 fn plan(text: &[String; 8]) -> TenantPlan {
     let [name, number, domain, zone, display, cid, mail, code] = text.clone();
     let to = |kind, name: &str| Target { kind, name: name.to_owned() };
@@ -100,7 +103,6 @@ fn plan(text: &[String; 8]) -> TenantPlan {
         }),
         max_concurrent_calls: Some(3),
         max_call_duration_seconds: Some(60),
-        dialling: None,
         max_calls_abroad_per_day: None,
         cdr_days: None,
         music_on_hold: Some(MediaPath(name.clone())),
@@ -114,6 +116,7 @@ fn plan(text: &[String; 8]) -> TenantPlan {
         emergency_location: None,
         ring_seconds: 20,
         toll_classes: vec!["Any".into()],
+        countries_abroad: Vec::new(),
         recording: Recording::Always,
         voicemail: Some(VoicemailRow { email: Some(mail.clone()), asks_pin: false }),
         forwarding,
@@ -151,6 +154,7 @@ fn plan(text: &[String; 8]) -> TenantPlan {
             strategy: QueueStrategy::RingAll,
             agents: vec![],
             max_wait_seconds: 9,
+            no_agent_wait_seconds: 9,
             announce_position: false,
             ring_seconds: 9,
             wrap_up_seconds: 0,
@@ -168,6 +172,8 @@ fn plan(text: &[String; 8]) -> TenantPlan {
             direct_dial: true,
             options: vec![],
             otherwise: Some(to(DestinationKind::Queue, &name)),
+            no_input: Some(to(DestinationKind::Queue, &name)),
+            invalid_input: None,
         },
     );
     plan.conferences.insert(
@@ -180,6 +186,7 @@ fn plan(text: &[String; 8]) -> TenantPlan {
             time_zone: zone,
             weekly: vec![],
             holidays: vec![],
+            overridden: None,
             open: to(DestinationKind::Queue, &name),
             closed: to(DestinationKind::Schedule, &name),
             holiday: None,
@@ -206,6 +213,8 @@ fn plan(text: &[String; 8]) -> TenantPlan {
                 prepend: Some(code.clone()),
                 min_digits: None,
                 max_digits: None,
+                number_types: Vec::new(),
+                countries: Vec::new(),
             }],
             trunks: vec!["c/t".into()],
             caller_id: None,
@@ -248,7 +257,7 @@ fn platform(text: &[String; 8]) -> PlatformPlan {
             codecs: vec![text[7].clone()],
             max_concurrent_calls: Some(2),
             number_format: NumberFormat::E164,
-            national: None,
+            country: None,
             progress_timeout_seconds: 4,
             ping_seconds: None,
             secrets: Secrets::default(),
@@ -266,7 +275,7 @@ proptest! {
         foreign in prop::array::uniform4(text()),
         harmless in prop::array::uniform8(any::<bool>()),
     ) {
-        // Some fields are as they should be, so that answers get past the first hostile one.
+        // Some fields are valid, so that answers get past the first hostile one.
         let plain = ["sales", "1001", "acme.example.com", "Europe/Berlin", "Acme", "+4930111", "a@b.c", "+49"];
         let mut texts = texts;
         for (index, plain) in plain.iter().enumerate() {
@@ -288,6 +297,7 @@ proptest! {
                 caller,
                 leg: Cow::Borrowed(leg),
                 caller_name: Cow::Borrowed(caller_name),
+                caller_number: Cow::Borrowed(caller_name),
                 disposition: Cow::Borrowed(disposition),
                 queue_cause: Cow::Borrowed(disposition),
                 now: jiff::Timestamp::UNIX_EPOCH,
@@ -323,9 +333,9 @@ proptest! {
     }
 }
 
-/// The grammar above must not refuse everything: with honest texts the calls are really placed.
+/// The grammar above must not refuse everything: with harmless texts the calls are placed.
 #[test]
-fn honest_text_places_the_calls() {
+fn calls_with_harmless_text_are_placed() {
     let texts = ["sales", "1001", "acme.example.com", "Europe/Berlin", "Acme", "+4930111", "a@b.c", "+49"];
     let texts = texts.map(str::to_owned);
     let view = TenantView::new(plan(&texts));
@@ -340,6 +350,7 @@ fn honest_text_places_the_calls() {
         extension: view.plan.extensions.get("caller"),
         leg: Cow::Borrowed("b2c1"),
         caller_name: Cow::Borrowed("Anybody"),
+        caller_number: Cow::Borrowed("493012345"),
         disposition: Cow::Borrowed("NO_ANSWER"),
         queue_cause: Cow::Borrowed(""),
         now: jiff::Timestamp::UNIX_EPOCH,

@@ -1,4 +1,4 @@
-//! CONTRIBUTING.md's list of the places that a kind needs: each exists, and names every kind.
+//! CONTRIBUTING.md's list of the files that a kind needs: each exists, and names every kind.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,13 +10,13 @@ use serde_json::Value;
 use crate::golden::compiled;
 use crate::repository;
 
-/// A row of the list.
-struct Place {
+/// A row of the table.
+struct RequiredText {
     /// File, with the placeholders of a kind.
     file: String,
     /// Text that the file must contain, with the placeholders of a kind.
     text: String,
-    /// Kinds that need no such place.
+    /// Kinds that the file does not need to name.
     without: Vec<String>,
 }
 
@@ -26,7 +26,7 @@ fn code(cell: &str) -> Vec<String> {
 }
 
 /// The table below "How to add a kind": file, text, what it is for, kinds without it.
-fn places() -> Vec<Place> {
+fn required_texts() -> Vec<RequiredText> {
     let page = fs::read_to_string(repository("CONTRIBUTING.md")).unwrap();
     let section = page.split("## How to add a kind").nth(1).expect("the section");
     let rows = section.lines().filter(|line| line.starts_with("| `"));
@@ -35,7 +35,7 @@ fn places() -> Vec<Place> {
         let [file, text, _, without] = cells[..] else { panic!("four cells in {row}") };
         let one = |cell| <[String; 1]>::try_from(code(cell)).unwrap_or_else(|_| panic!("one name in {cell}"));
         let ([file], [text]) = (one(file), one(text));
-        Place { file, text, without: code(without) }
+        RequiredText { file, text, without: code(without) }
     })
     .collect()
 }
@@ -53,10 +53,10 @@ fn snake_case(kind: &str) -> String {
 }
 
 #[test]
-fn every_place_of_the_list_names_every_kind() {
+fn every_file_of_the_list_names_every_kind() {
     let definitions = crd::all();
-    let places = places();
-    assert!(places.len() > 10, "only {} places", places.len());
+    let required = required_texts();
+    assert!(required.len() > 10, "only {} rows", required.len());
     let mut missing = Vec::new();
     for definition in &definitions {
         let names = &definition.spec.names;
@@ -64,10 +64,10 @@ fn every_place_of_the_list_names_every_kind() {
             let text = text.replace("<kind>", &snake_case(&names.kind)).replace("<Kind>", &names.kind);
             text.replace("<plural>", &names.plural)
         };
-        for place in &places {
-            let (file, text) = (filled(&place.file), filled(&place.text));
+        for row in &required {
+            let (file, text) = (filled(&row.file), filled(&row.text));
             let content = fs::read_to_string(repository(&file)).unwrap_or_default();
-            match (place.without.contains(&names.kind), content.contains(&text)) {
+            match (row.without.contains(&names.kind), content.contains(&text)) {
                 (false, false) => missing.push(format!("{file} has no {text}")),
                 (true, true) => missing.push(format!("{file} has {text}, and the list says it has not")),
                 _ => {}

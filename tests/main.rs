@@ -1,4 +1,4 @@
-//! Tests of pure code: they need no Postgres, no network and no FreeSWITCH.
+//! Tests of pure code, without Postgres, network or FreeSWITCH.
 
 // A test ends at the first `unwrap` that fails, and helpers of tests are not marked as tests.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
@@ -13,6 +13,7 @@ mod hostile_fields;
 mod inert;
 mod kinds;
 mod last_good;
+mod numbers;
 mod properties;
 mod routing;
 mod validate;

@@ -1,8 +1,8 @@
-//! What holds of compile whatever it is given.
+//! Properties of compile for every input.
 
 mod hostile;
 mod invariants;
-mod worlds;
+mod random;
 
 use std::collections::BTreeMap;
 
@@ -15,11 +15,11 @@ use centrex::route::{Call, Caller, TenantView, Tracer};
 use centrex::secrets::signing_key::SigningKey;
 use centrex::source::{Change, Object, ResourceIndex, TenantKey};
 use proptest::prelude::*;
-use worlds::{Drawn, built, surroundings, world};
+use random::{Drawn, built, indexed, surroundings};
 
 use crate::last_good::{InForcePlans, compile_after};
 
-/// Failures are shrunk within a bound, and written nowhere: the case is printed.
+/// Shrinks a failure for a bounded time, and writes no file: the failing case is printed.
 fn config(cases: u32) -> ProptestConfig {
     ProptestConfig {
         cases,
@@ -30,7 +30,7 @@ fn config(cases: u32) -> ProptestConfig {
     }
 }
 
-/// The objects of a world, each key once: the last wins, as it does in a source.
+/// The objects of a system, each key once: the last wins, as in a source.
 fn objects(drawn: &[Drawn]) -> Vec<Object> {
     let all = surroundings().into_iter().chain(drawn.iter().filter_map(built));
     all.map(|object| (object.key(), object)).collect::<BTreeMap<_, _>>().into_values().collect()
@@ -40,7 +40,7 @@ fn same(a: &CompiledPlans, b: &CompiledPlans) -> bool {
     a.platform == b.platform && a.tenants == b.tenants && a.problems == b.problems
 }
 
-/// Dials everything there is and goes on after everything: no answer may panic or recurse.
+/// Dials every number and continues after every failure: no answer may panic or recurse.
 fn dial_all(compiled: &CompiledPlans) {
     let key = SigningKey::new([5; 32]);
     let media = MediaRoot::dummy();
@@ -55,6 +55,7 @@ fn dial_all(compiled: &CompiledPlans) {
                 caller,
                 leg: "leg".into(),
                 caller_name: "Somebody".into(),
+                caller_number: "".into(),
                 disposition: "NO_ANSWER".into(),
                 queue_cause: "timeout".into(),
                 now: jiff::Timestamp::UNIX_EPOCH,
@@ -98,33 +99,33 @@ proptest! {
     #![proptest_config(config(120))]
 
     #[test]
-    fn a_compiled_world_holds_together(drawn in worlds::valid()) {
+    fn a_compiled_system_is_consistent(drawn in random::valid()) {
         let objects = objects(&drawn);
-        let compiled = compile::all(&world(objects.clone()));
+        let compiled = compile::all(&indexed(objects.clone()));
         invariants::check(&objects, &compiled);
         dial_all(&compiled);
     }
 
-    /// Whatever was in force before: what comes of it holds together as what was right all the time.
+    /// Whatever was in force before, the result is as consistent as one without restored rows.
     #[test]
-    fn what_is_kept_holds_together(states in prop::collection::vec(worlds::valid(), 2..4)) {
+    fn restored_rows_are_consistent(states in prop::collection::vec(random::valid(), 2..4)) {
         let mut in_force = InForcePlans::default();
         for drawn in states {
             let objects = objects(&drawn);
-            let world = world(objects.clone());
-            let after = compile_after(&world, &in_force);
+            let index = indexed(objects.clone());
+            let after = compile_after(&index, &in_force);
             invariants::check_with(&objects, &after.compiled, &after.kept);
             dial_all(&after.compiled);
             in_force = after.in_force;
-            let again = compile_after(&world, &in_force);
+            let again = compile_after(&index, &in_force);
             prop_assert!(same(&after.compiled, &again.compiled), "what is in force stays the same");
         }
     }
 
     #[test]
-    fn the_order_of_objects_does_not_matter(drawn in worlds::valid(), seed in any::<u64>()) {
+    fn the_order_of_objects_does_not_matter(drawn in random::valid(), seed in any::<u64>()) {
         let mut objects = objects(&drawn);
-        let first = world(objects.clone());
+        let first = indexed(objects.clone());
         let compiled = compile::all(&first);
         prop_assert!(same(&compiled, &compile::all(&first)), "compiled twice");
         objects.sort_by_key(|object| {
@@ -133,24 +134,23 @@ proptest! {
             (seed, object.key()).hash(&mut hasher);
             hasher.finish()
         });
-        prop_assert!(same(&compiled, &compile::all(&world(objects))), "in another order");
+        prop_assert!(same(&compiled, &compile::all(&indexed(objects))), "in another order");
     }
 
     #[test]
-    fn nothing_makes_compile_panic(drawn in worlds::wild(), before in worlds::valid()) {
-        let wild = world(objects(&drawn));
+    fn no_input_makes_compile_panic(drawn in random::wild(), before in random::valid()) {
+        let wild = indexed(objects(&drawn));
         let compiled = compile::all(&wild);
-        prop_assert!(same(&compiled, &compile::all(&world(objects(&drawn)))));
+        prop_assert!(same(&compiled, &compile::all(&indexed(objects(&drawn)))));
         dial_all(&compiled);
-        let before = compile_after(&world(objects(&before)), &InForcePlans::default());
+        let before = compile_after(&indexed(objects(&before)), &InForcePlans::default());
         dial_all(&compile_after(&wild, &before.in_force).compiled);
     }
 
-    /// The loop that writes plans compiles again whom a change concerns, and nobody else: what it
-    /// passes over must be what it was.
+    /// The loop compiles only the tenants that a change affects: all other plans must be unchanged.
     #[test]
-    fn a_change_concerns_whom_it_says(drawn in worlds::valid(), change in worlds::valid(), remove in any::<bool>()) {
-        let mut now = world(objects(&drawn));
+    fn a_change_affects_only_the_tenants_it_reports(drawn in random::valid(), change in random::valid(), remove in any::<bool>()) {
+        let mut now = indexed(objects(&drawn));
         let before = (Claims::new(&now), tenants(&now));
         let Some(object) = change.iter().filter_map(built).next_back() else { return Ok(()) };
         let change = if remove { Change::Remove(object.key()) } else { Change::Upsert(object) };
@@ -171,21 +171,20 @@ proptest! {
 
 type Compiled = compile::Compiled<Option<TenantPlan>>;
 
-fn tenants(world: &ResourceIndex) -> BTreeMap<TenantKey, Compiled> {
-    let (claims, snapshot) = (Claims::new(world), world.platform());
+fn tenants(index: &ResourceIndex) -> BTreeMap<TenantKey, Compiled> {
+    let (claims, snapshot) = (Claims::new(index), index.platform());
     let platform = compile::platform(&snapshot, &claims).plan;
-    let keys = world.tenants().filter_map(|tenant| centrex::source::index::key_of(tenant));
+    let keys = index.tenants().filter_map(|tenant| centrex::source::index::key_of(tenant));
     keys.map(|key| {
-        let tenant = world.tenant(&key).unwrap();
+        let tenant = index.tenant(&key).unwrap();
         (key, compile::tenant(&tenant, &snapshot, &platform, &claims))
     })
     .collect()
 }
 
-/// Circles in every direction between thousands of extensions: none is left, and it does not take
-/// the time that one after the other would.
+/// Loops in every direction between thousands of extensions: all are broken, much faster than one at a time.
 #[test]
-fn many_circles_are_cut_together() {
+fn thousands_of_loops_are_broken_at_once() {
     const COUNT: usize = 1500;
     let tenant = ("Tenant", "acme", "a", 1, serde_json::json!({"domains": ["a.example.com"]}));
     let extensions = (0..COUNT).map(|index| {
@@ -202,21 +201,21 @@ fn many_circles_are_cut_together() {
         object
     });
     let objects: Vec<Object> = extensions.chain(built(&tenant)).collect();
-    let compiled = compile::all(&world(objects.clone()));
+    let compiled = compile::all(&indexed(objects.clone()));
     assert_eq!(compiled.tenants[0].1.extensions.len(), COUNT);
     invariants::check(&objects, &compiled);
 }
 
-/// The properties above say something only where the worlds drawn have something of everything.
+/// The properties above are worth something only if the random systems have rows and problems of all kinds.
 #[test]
-fn worlds_are_crowded() {
+fn random_systems_have_rows_of_every_kind_and_every_problem() {
     use proptest::strategy::ValueTree;
     let mut runner = proptest::test_runner::TestRunner::deterministic();
-    let draw = worlds::valid();
+    let draw = random::valid();
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
     let mut see = |what: &str, count: usize| *seen.entry(what.to_owned()).or_default() += count;
     for _ in 0..100 {
-        let compiled = compile::all(&world(objects(&draw.new_tree(&mut runner).unwrap().current())));
+        let compiled = compile::all(&indexed(objects(&draw.new_tree(&mut runner).unwrap().current())));
         for problem in &compiled.problems {
             see(&format!("{:?} {:?}", problem.reason, problem.effect), 1);
         }
@@ -233,7 +232,7 @@ fn worlds_are_crowded() {
             see("emergencies", usize::from(plan.tenant.emergency.is_some()));
         }
     }
-    // Ten kinds of row, and every reason that a refusal can have, most in two effects.
+    // Ten kinds of rows, and every reason of a refusal, most with two effects.
     assert!(seen.len() >= 25, "{seen:#?}");
     let rare: Vec<_> = seen.iter().filter(|(_, count)| **count < 5).collect();
     assert!(rare.len() <= 3, "{rare:?}");

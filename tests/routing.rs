@@ -1,8 +1,9 @@
-//! What calls do under a compiled tenant: who dials what, when, and which actions follow.
+//! Calls under a compiled tenant: caller, number and time, and the actions that follow.
 
 mod destinations;
 mod emergency;
 mod leaving;
+mod numbers;
 mod recording;
 
 use std::borrow::Cow;
@@ -20,27 +21,28 @@ use jiff::Timestamp;
 use regex::Regex;
 use uuid::Uuid;
 
-/// A tenant with one of everything, two carriers, and rules of the platform before and after.
-const ACME: &str = include_str!("routing/world.yaml");
+/// A tenant with a resource of each kind, two carriers, and rules of the platform before and after the
+/// tenant's.
+const ACME: &str = include_str!("routing/system.yaml");
 
-/// Compiles manifests that hold one tenant; nothing may be wrong with them, though there may be notes.
+/// Compiles manifests of one tenant; panics on a problem, but not on a note.
 fn compiled(manifests: &str) -> (PlatformPlan, TenantPlan) {
     let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("world.yaml");
+    let file = folder.path().join("system.yaml");
     std::fs::write(&file, manifests).unwrap();
     let reading = Folder::read_once(&[file]).unwrap();
     assert!(reading.problems.is_empty(), "{:#?}", reading.problems);
-    let mut world = ResourceIndex::default();
+    let mut index = ResourceIndex::default();
     for change in reading.changes {
-        world.apply(change);
+        index.apply(change);
     }
-    let mut compiled = compile::all(&world);
+    let mut compiled = compile::all(&index);
     let is_note = |problem: &Problem| problem.effect == Effect::Noted;
     assert!(compiled.problems.iter().all(is_note), "{:#?}", compiled.problems);
     (compiled.platform, compiled.tenants.remove(0).1)
 }
 
-/// What calls need, held for a test.
+/// The inputs of a call.
 struct Office {
     platform: PlatformPlan,
     view: TenantView,
@@ -82,6 +84,7 @@ impl Office {
             caller,
             leg: Cow::Borrowed("leg-1"),
             caller_name: Cow::Borrowed("Somebody"),
+            caller_number: Cow::Borrowed(""),
             disposition: Cow::Borrowed(self.disposition),
             queue_cause: Cow::Borrowed(self.queue_cause),
             now: self.now,
@@ -101,7 +104,7 @@ impl Office {
         sign_step(&self.key, self.view.plan.tenant.id, step, &target).unwrap().as_str().to_owned()
     }
 
-    /// An extension did not take a call, for a reason.
+    /// A call to an extension failed, for a reason.
     fn after(&mut self, extension: &str, disposition: &'static str) -> Answer {
         self.disposition = disposition;
         self.dial("bob", &self.step(Step::After, DestinationKind::Extension, extension))
@@ -112,8 +115,8 @@ impl Office {
         self.call("outside").inbound(&row.trunk, number).unwrap()
     }
 
-    /// The actions as `application data`, with names in the place of identities and signatures;
-    /// each variable of a `multiset` on a line of its own, as if it were `set`.
+    /// The actions as `application data`, with names in place of identities and signatures; each variable of
+    /// a `multiset` on its own line, as if it were `set`.
     fn said(&self, answer: &Answer) -> Vec<String> {
         let tenant = self.view.plan.tenant.id.to_string();
         let signature = Regex::new("cx-[0-9a-f]{32}-").unwrap();
@@ -131,7 +134,7 @@ impl Office {
         said.collect()
     }
 
-    /// The same, without what every call begins with.
+    /// The same, without the actions that begin every call.
     fn body(&self, answer: &Answer) -> Vec<String> {
         let said = self.said(answer);
         let first = said.iter().rposition(|action| {
@@ -142,7 +145,7 @@ impl Office {
     }
 }
 
-/// An action, or what a `multiset` stands for.
+/// An action, or the actions that a `multiset` stands for.
 fn single(action: &Action) -> Vec<(&str, &str)> {
     match action.application {
         "multiset" => {
@@ -163,7 +166,7 @@ fn assert_body(office: &Office, answer: &Answer, expected: &str) {
 }
 
 #[test]
-fn every_call_begins_with_who_it_is_and_what_bounds_it() {
+fn every_call_starts_with_its_identity_and_limits() {
     let office = Office::acme();
     let said = office.said(&office.dial("alice", "1002"));
     let token = Regex::new("^set centrex_call=TENANT/extension.alice/leg-1/[0-9a-f]{32}$").unwrap();
@@ -187,12 +190,12 @@ fn every_call_begins_with_who_it_is_and_what_bounds_it() {
 }
 
 #[test]
-fn what_a_number_means() {
+fn dialled_numbers_have_the_expected_meaning() {
     let office = Office::acme();
     for (caller, number, rule) in [
         ("alice", "112", "Emergency"),
         ("bob", "112", "Emergency"),
-        // A caller from outside gets no emergency call out of a menu, and nothing else either.
+        // A caller from outside can make no emergency call from a menu, nor any other outbound call.
         ("outside", "112", "Refused.Outside"),
         ("alice", "1002", "Extension.bob"),
         ("alice", "2001", "RingGroup.sales"),
@@ -209,10 +212,11 @@ fn what_a_number_means() {
         ("alice", "*57", "FeatureCode.park"),
         ("outside", "*97", "Refused.Outside"),
         ("outside", "*981001", "Refused.Outside"),
-        // A code that takes digits is none without, one that takes none is none with them.
+        // A code that takes digits does not match without digits, and one that takes none does not match with
+        // them.
         ("alice", "*98", "Unknown"),
         ("alice", "*971", "Unknown"),
-        // Routes: by priority, and the first that matches decides.
+        // Routes: by priority; the first that matches decides.
         ("alice", "030123456", "Out.national"),
         ("bob", "030123456", "Refused.TollClass"),
         ("alice", "0900123456", "Refused.TollClass"),
@@ -220,10 +224,10 @@ fn what_a_number_means() {
         ("bob", "80012345", "Out.free"),
         ("outside", "80012345", "Refused.Outside"),
         ("nobody", "030123456", "Refused.TollClass"),
-        // On-net: the tenant's own number does not leave, and asks no toll class.
+        // On-net: a call to the tenant's own number stays inside, and needs no toll class.
         ("bob", "03012345602", "Extension.bob"),
         ("bob", "004930123456020", "Refused.TollClass"),
-        // The platform, before and after.
+        // Rules of the platform, before and after.
         ("alice", "0190123456", "Refused.Blocked"),
         ("outside", "0190123456", "Refused.Blocked"),
         ("alice", "11833", "Out.information"),
@@ -241,7 +245,7 @@ fn what_a_number_means() {
 }
 
 #[test]
-fn what_is_not_placed_ends_with_the_right_cause() {
+fn calls_that_are_not_placed_end_with_the_right_cause() {
     let office = Office::acme();
     for (caller, number, cause) in [
         ("alice", "0190123456", "CALL_REJECTED"),
@@ -249,7 +253,7 @@ fn what_is_not_placed_ends_with_the_right_cause() {
         ("outside", "80012345", "OUTGOING_CALL_BARRED"),
         ("alice", "999", "UNALLOCATED_NUMBER"),
     ] {
-        // Nothing else but for whose record it is: no limit is counted, nothing is exported.
+        // Only the identity for call records is set: no limit is counted, and nothing is exported.
         let said = office.said(&office.dial(caller, number));
         assert!(said.len() == 2 && said[0].starts_with("set centrex_call=TENANT/"), "{number}: {said:?}");
         assert_eq!(said[1], format!("hangup {cause}"), "{number}");
@@ -257,14 +261,14 @@ fn what_is_not_placed_ends_with_the_right_cause() {
 }
 
 #[test]
-fn calls_come_in_on_behalf_of_nobody() {
+fn an_inbound_call_acts_for_no_extension() {
     let office = Office::acme();
     let answer = office.comes_in("+493012345600");
     assert_eq!(answer.rule, "Number.main");
     let said = office.said(&answer);
     assert!(said.contains(&"set effective_caller_id_name=Main Somebody".to_owned()), "{said:#?}");
     assert!(said.iter().any(|action| action.starts_with("set centrex_call=TENANT/outside/leg-1/")));
-    // The caller's number is the caller's, not one of ours.
+    // The caller's number is shown, not one of ours.
     assert!(!said.iter().any(|action| action.starts_with("set effective_caller_id_number=")), "{said:#?}");
     let said = office.said(&office.comes_in("+493012345602"));
     assert!(!said.iter().any(|action| action.starts_with("set effective_caller_id_name=")), "{said:#?}");
@@ -272,7 +276,33 @@ fn calls_come_in_on_behalf_of_nobody() {
 }
 
 #[test]
-fn destinations_are_signed_for_one_tenant() {
+fn a_prefix_stands_one_blank_before_the_name() {
+    for prefix in ["Main", "Main ", " Main  "] {
+        let office =
+            Office::open(&ACME.replace("callerIdPrefix: Main", &format!("callerIdPrefix: \"{prefix}\"")));
+        let said = office.said(&office.comes_in("+493012345600"));
+        assert!(said.contains(&"set effective_caller_id_name=Main Somebody".to_owned()), "{said:#?}");
+    }
+}
+
+#[test]
+fn names_are_said_as_they_are_written_or_in_code() {
+    for (name, said) in [
+        ("O'Brien, Pat; Jr.", "O'Brien, Pat; Jr."),
+        ("Sales: UK", "Sales%3A UK"),
+        ("R&D / Ops @ HQ", "R&D %2F Ops %40 HQ"),
+        ("${system(id)}", "%24(system(id))"),
+        ("山田 🎧", "山田 🎧"),
+    ] {
+        let named = ACME.replace("displayName: Alice Example", &format!("displayName: \"{name}\""));
+        let office = Office::open(&named);
+        let told = office.said(&office.dial("alice", "1002"));
+        assert!(told.contains(&format!("set effective_caller_id_name={said}")), "{told:#?}");
+    }
+}
+
+#[test]
+fn a_signed_destination_is_valid_for_one_tenant() {
     let office = Office::acme();
     let target = Target { kind: DestinationKind::Extension, name: "bob".into() };
     let own = office.step(Step::To, DestinationKind::Extension, "bob");
@@ -284,12 +314,12 @@ fn destinations_are_signed_for_one_tenant() {
     assert_eq!(office.dial("alice", &own.replace("-bob", "-alice")).rule, "Unknown");
     assert_eq!(office.dial("alice", &own.replace("-to-", "-after-")).rule, "Unknown");
     assert_eq!(office.dial("alice", "cx-to-extension-bob").rule, "Unknown");
-    // Signed once, gone since: the call is not placed, and nothing else happens.
+    // Signed, and deleted since: the call is not placed, and nothing else happens.
     let gone = office.step(Step::To, DestinationKind::RingGroup, "gone");
     assert_eq!(office.said(&office.dial("alice", &gone)), ["hangup NORMAL_TEMPORARY_FAILURE"]);
 }
 
-/// `bob` forwards to a public number; a rule of the platform blocks some of those.
+/// `bob` forwards to a public number; a rule of the platform blocks some numbers.
 fn forwarding_to(number: &str) -> Office {
     let forwarding = format!("forwarding: {{always: {{kind: ExternalNumber, number: \"{number}\"}}}}");
     let manifests =

@@ -1,4 +1,4 @@
-//! What is accepted and what is refused of every kind, as the API server would say it.
+//! Manifests of every kind that are accepted or refused, with the API server's messages.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::cases::{Case, Refusal, changes, creations, sample, samples, with};
 
 fn faults(manifest: Value) -> Vec<Fault> {
-    manifest::read(manifest, kinds().unwrap()).err().unwrap_or_default()
+    manifest::read(manifest, kinds().unwrap()).faults
 }
 
 #[test]
@@ -27,13 +27,13 @@ fn every_kind_is_accepted_in_full() {
 }
 
 #[test]
-fn what_is_read_is_what_was_written() {
+fn manifests_survive_a_round_trip() {
     for mut manifest in samples() {
         let kind = manifest["kind"].as_str().unwrap().to_owned();
         if manifest["apiVersion"] == "v1" {
             continue;
         }
-        let items = manifest::read(manifest.clone(), kinds().unwrap()).unwrap();
+        let items = manifest::read(manifest.clone(), kinds().unwrap()).items;
         let mut written = items[0].object.to_json().unwrap();
         for value in [&mut manifest, &mut written] {
             value.as_object_mut().unwrap().retain(|key, _| key == "spec");
@@ -43,7 +43,7 @@ fn what_is_read_is_what_was_written() {
 }
 
 #[test]
-fn every_case_is_judged_as_it_should_be() {
+fn every_case_is_accepted_or_refused_as_expected() {
     for case in creations() {
         let found = faults(case.manifest());
         let as_wanted = match &case.refused {
@@ -59,8 +59,8 @@ fn says(violation: &Violation, wanted: &Refusal) -> bool {
     violation.field == wanted.field && violation.message.contains(wanted.message)
 }
 
-/// Where a rule stands and what it says: kind, the field it names (`[]` for items), message, and
-/// whether it compares with the old object.
+/// A rule and its place: kind, the field that it names (`[]` for items), message, and whether it compares
+/// with the old object.
 type Site = (String, String, String, bool);
 
 fn sites(kind: &str, node: &Value, path: &str, found: &mut BTreeSet<Site>) {
@@ -79,7 +79,7 @@ fn sites(kind: &str, node: &Value, path: &str, found: &mut BTreeSet<Site>) {
 }
 
 #[test]
-fn every_rule_is_tried_wherever_it_stands() {
+fn every_rule_is_tested_in_every_place() {
     let any_item = |field: &str| field.replace(|c: char| c.is_ascii_digit(), "");
     let tried = |kind: &str, case: Case| {
         let refusal = case.refused.filter(|refusal| refusal.by_rule)?;
@@ -102,7 +102,7 @@ fn every_rule_is_tried_wherever_it_stands() {
 }
 
 #[test]
-fn a_resource_cannot_become_another() {
+fn forbidden_changes_of_a_resource_are_refused() {
     let body = |manifest: &Value| manifest::without_head(manifest.as_object().unwrap());
     for case in changes() {
         let kind = kinds().unwrap().get(case.kind).unwrap();
@@ -115,15 +115,15 @@ fn a_resource_cannot_become_another() {
 }
 
 #[test]
-fn a_namespace_left_out_is_default() {
+fn a_missing_namespace_is_default() {
     let items =
         manifest::read(with(sample("Extension"), "/metadata/namespace", Value::Null), kinds().unwrap());
-    assert_eq!(items.unwrap()[0].key.to_string(), "Extension default/alice");
+    assert_eq!(items.items[0].key.to_string(), "Extension default/alice");
 }
 
 #[test]
-fn string_data_goes_into_data() {
-    let items = manifest::read(sample("Secret"), kinds().unwrap()).unwrap();
+fn string_data_is_merged_into_data() {
+    let items = manifest::read(sample("Secret"), kinds().unwrap()).items;
     let centrex::source::Object::Secret(secret) = &items[0].object else { panic!("no Secret") };
     let data = secret.data.as_ref().unwrap();
     assert_eq!(data["password"].0, b"from data");
@@ -147,12 +147,76 @@ fn a_secret_is_never_repeated() {
 }
 
 #[test]
-fn a_list_holds_manifests() {
+fn a_list_contains_manifests() {
     let list = |items: Value| json!({"apiVersion": "v1", "kind": "List", "items": items});
-    let items = manifest::read(list(json!([sample("Secret"), sample("Queue")])), kinds().unwrap()).unwrap();
+    let items = manifest::read(list(json!([sample("Secret"), sample("Queue")])), kinds().unwrap()).items;
     assert_eq!(items.iter().map(|item| item.path.as_str()).collect::<Vec<_>>(), ["items[0]", "items[1]"]);
-    let found = faults(list(json!([sample("Secret"), with(sample("Queue"), "/spec/number", json!("x"))])));
+    let broken = list(json!([sample("Secret"), with(sample("Queue"), "/spec/number", json!("x"))]));
+    let contents = manifest::read(broken, kinds().unwrap());
+    // The other is read all the same.
+    let keys = |items: &[manifest::Item]| items.iter().map(|item| item.key.to_string()).collect::<Vec<_>>();
+    assert_eq!((keys(&contents.items).len(), contents.refused.len(), contents.unknown), (1, 1, false));
+    let found = contents.faults;
     assert_eq!((found[0].path.as_str(), found[0].violation.field.as_str()), ("items[1]", "spec.number"));
     assert_eq!(faults(list(json!("none")))[0].violation.field, "items");
     assert!(faults(json!("text"))[0].violation.message.contains("must be a manifest"));
+}
+
+#[test]
+fn a_list_of_one_kind_holds_objects_of_it() {
+    let items = |list: Value| {
+        let contents = manifest::read(list, kinds().unwrap());
+        assert_eq!(contents.faults, []);
+        contents.items.iter().map(|item| (item.path.clone(), item.key.to_string())).collect::<Vec<_>>()
+    };
+    let spec = json!({"tenantRef": {"name": "acme"}, "number": "1"});
+    let short = json!({"metadata": {"name": "a", "namespace": "acme"}, "spec": spec});
+    let list = json!({"apiVersion": "centrex.dev/v1alpha1", "kind": "ExtensionList", "metadata": {},
+        "items": [short, sample("Queue")]});
+    let found = items(list);
+    assert_eq!(found[0], ("items[0]".to_owned(), "Extension acme/a".to_owned()));
+    assert!(found[1].1.starts_with("Queue "), "{found:?}");
+    let secret = json!({"metadata": {"name": "s", "namespace": "acme"}, "data": {}});
+    let list = json!({"apiVersion": "v1", "kind": "SecretList", "items": [secret]});
+    assert_eq!(items(list)[0].1, "Secret acme/s");
+    assert_eq!(items(json!({"apiVersion": "v1", "kind": "List", "items": null})), []);
+    let wrong = json!({"apiVersion": "v1", "kind": "ExtensionList", "items": [short]});
+    assert!(faults(wrong)[0].violation.message.contains("is not a kind"));
+}
+
+/// As an API server takes them: templates leave them empty.
+#[test]
+fn empty_metadata_is_left_out() {
+    for field in ["labels", "annotations", "creationTimestamp", "ownerReferences", "finalizers"] {
+        let mut empty = sample("Extension");
+        empty["metadata"][field] = Value::Null;
+        assert_eq!(faults(empty), [], "{field}");
+        let mut empty = sample("Secret");
+        empty["metadata"][field] = Value::Null;
+        empty["data"] = Value::Null;
+        assert_eq!(faults(empty), [], "{field}");
+    }
+    let mut empty = sample("Extension");
+    empty["metadata"]["labels"] = Value::Null;
+    empty["spec"]["displayName"] = Value::Null;
+    let found = faults(empty);
+    assert_eq!((found.len(), found[0].violation.field.as_str()), (1, "spec.displayName"));
+}
+
+/// As long as Kubernetes allows.
+#[test]
+fn secrets_have_long_names() {
+    let named = |kind: &str, name: &str| faults(with(sample(kind), "/metadata/name", json!(name)));
+    let long = format!("{}.{}", "a".repeat(63), "b".repeat(189));
+    assert_eq!(long.len(), 253);
+    for kind in ["Secret", "ConfigMap"] {
+        assert_eq!(named(kind, &long), [], "{kind}");
+        assert!(named(kind, &format!("{long}c"))[0].violation.message.contains("253"), "{kind}");
+        for wrong in ["a..b", "-a", "a.-b", "A"] {
+            assert!(!named(kind, wrong).is_empty(), "{kind} {wrong}");
+        }
+    }
+    assert!(!named("Extension", &"a".repeat(64)).is_empty());
+    let pointer = "/spec/credentials/secretRef/name";
+    assert_eq!(faults(with(sample("Extension"), pointer, json!(long))), []);
 }

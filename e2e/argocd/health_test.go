@@ -1,5 +1,5 @@
-// Package argocd tests the health script that argocd-cm.yaml gives to Argo CD, with the Lua
-// interpreter that Argo CD has, and that kstatus and kubectl say the same of the same resources.
+// Package argocd tests the health script that argocd-cm.yaml gives to Argo CD, with Argo CD's Lua
+// interpreter, and that kstatus and kubectl agree with it.
 package argocd
 
 import (
@@ -33,7 +33,7 @@ func read[T any](t *testing.T, path string) (value T) {
 	return value
 }
 
-// script is the health script as Argo CD finds it: under the one key that knows wildcards.
+// script is the health script as Argo CD finds it: under the one key that allows wildcards.
 func script(t *testing.T) string {
 	t.Helper()
 	configMap := read[corev1.ConfigMap](t, "../../deploy/argocd/argocd-cm.yaml")
@@ -49,7 +49,7 @@ func script(t *testing.T) string {
 	return customizations["centrex.dev/*"].Health
 }
 
-// health runs the script as Argo CD does: with the base and table libraries alone.
+// health runs the script as Argo CD does: with the base and table libraries only.
 func health(t *testing.T, script string, object map[string]any) (status, message string) {
 	t.Helper()
 	vm := lua.NewState(lua.Options{SkipOpenLibs: true})
@@ -70,7 +70,7 @@ func health(t *testing.T, script string, object map[string]any) (status, message
 	return lua.LVAsString(table.RawGetString("status")), lua.LVAsString(table.RawGetString("message"))
 }
 
-// value is a Lua value of a JSON value.
+// value converts a JSON value to Lua.
 func value(vm *lua.LState, json any) lua.LValue {
 	switch json := json.(type) {
 	case bool:
@@ -97,7 +97,7 @@ func value(vm *lua.LState, json any) lua.LValue {
 	return lua.LNil
 }
 
-// ready is what `kubectl wait --for=condition=Ready` waits for: the condition, for this generation.
+// ready is the condition of `kubectl wait --for=condition=Ready`, for this generation.
 func ready(t *testing.T, object *unstructured.Unstructured) bool {
 	t.Helper()
 	conditions, _, err := unstructured.NestedSlice(object.Object, "status", "conditions")
@@ -111,7 +111,7 @@ func ready(t *testing.T, object *unstructured.Unstructured) bool {
 	})
 }
 
-func TestEveryStateIsSaidAlike(t *testing.T) {
+func TestEveryStateHasTheSameHealthEverywhere(t *testing.T) {
 	script := script(t)
 	states := read[[]state](t, "states.yaml")
 	var tested []string
@@ -120,7 +120,7 @@ func TestEveryStateIsSaidAlike(t *testing.T) {
 		tested = append(tested, path)
 		t.Run(state.Fixture, func(t *testing.T) {
 			object := &unstructured.Unstructured{Object: read[map[string]any](t, path)}
-			// As a client decodes it: whole numbers are int64.
+			// As a client decodes JSON: whole numbers are int64.
 			if text, err := object.MarshalJSON(); err != nil {
 				t.Fatal(err)
 			} else if err := object.UnmarshalJSON(text); err != nil {

@@ -1,4 +1,4 @@
-//! Mistakes in manifests, as `centrex check` tells them: with file, line, resource, field and reason.
+//! Mistakes in manifests, as `centrex check` reports them: with file, line, resource, field and reason.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -53,7 +53,7 @@ fn cases() -> Vec<Case> {
     ]
 }
 
-/// What `centrex check` prints, without the path of the test's folder; it must find something.
+/// The output of `centrex check` without the path of the test's folder; panics if it finds no problem.
 fn check(setting: &Setting, format: &str) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_centrex"));
     let (code, text) = run(command.args(["check", "--format", format]).arg(setting.manifests()));
@@ -63,7 +63,7 @@ fn check(setting: &Setting, format: &str) -> String {
 }
 
 #[test]
-fn every_mistake_is_told_with_its_place_its_field_and_what_is_allowed() {
+fn check_reports_each_mistake_with_its_line_its_field_and_the_allowed_values() {
     let mut reasons = BTreeSet::new();
     for Case { what, file, edit: (from, to), told: (resource, field, reason, part) } in cases() {
         let setting = Setting::samples();
@@ -102,7 +102,7 @@ fn every_mistake_is_told_with_its_place_its_field_and_what_is_allowed() {
         assert_eq!(finding["file"], format!("/{file}"), "{what}");
         let line = finding["line"].as_u64().unwrap_or_else(|| panic!("{what}: no line in {finding}"));
 
-        // The line people read says the same.
+        // The text output says the same.
         let text = check(&setting, "text");
         let start = format!("/{file}:{line}: error: ");
         let same = text.lines().any(|line| {

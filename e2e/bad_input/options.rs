@@ -1,4 +1,4 @@
-//! Wrong options, and machines that lack what is needed: named at the start, with what is allowed.
+//! Wrong options and machines that lack a requirement: reported at the start, with the allowed values.
 
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
@@ -11,10 +11,10 @@ use crate::postgres::Database;
 use crate::program::{Setting, run, succeeded, url};
 use crate::skip::skip;
 
-/// How long a start that cannot succeed may take.
+/// Time limit of a start that cannot succeed.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// Runs what must end by itself with a code, and tell why.
+/// Runs a command that must exit with a code and report these texts.
 pub fn refused(setting: &Setting, command: &mut Command, code: i32, parts: &[&str]) {
     let output = setting.path("refused");
     let mut process = Process::start(command, &output);
@@ -31,7 +31,7 @@ pub fn refused(setting: &Setting, command: &mut Command, code: i32, parts: &[&st
 }
 
 #[test]
-fn a_wrong_option_is_named_with_what_is_allowed() {
+fn a_wrong_option_is_refused_with_the_allowed_values() {
     let setting = Setting::samples();
     let path = |name: &str| setting.path(name).display().to_string();
     let write = |name: &str, text: &str, mode: u32| {
@@ -105,7 +105,7 @@ fn a_wrong_option_is_named_with_what_is_allowed() {
         1,
         &["--data-dir", &file],
     );
-    // All of this was found before anything was made: no key, no Postgres.
+    // All options are checked before anything is created: no key, no Postgres.
     assert!(!setting.data_dir().exists());
     let (code, text) = run(centrex().args(["check", &nowhere]));
     assert_eq!(code, Some(2), "{text}");
@@ -113,10 +113,9 @@ fn a_wrong_option_is_named_with_what_is_allowed() {
 }
 
 #[tokio::test]
-async fn a_key_that_is_not_the_databases_is_refused_and_nothing_is_lost() {
+async fn a_key_of_another_database_is_refused_and_no_data_is_lost() {
     let Some(database) =
-        Database::alone("bad_input::options::a_key_that_is_not_the_databases_is_refused_and_nothing_is_lost")
-            .await
+        Database::alone("bad_input::options::a_key_of_another_database_is_refused_and_no_data_is_lost").await
     else {
         return;
     };
@@ -136,8 +135,8 @@ async fn a_key_that_is_not_the_databases_is_refused_and_nothing_is_lost() {
 }
 
 #[tokio::test]
-async fn a_login_that_postgres_refuses_is_told_and_waited_for() {
-    let test = "bad_input::options::a_login_that_postgres_refuses_is_told_and_waited_for";
+async fn a_login_that_postgres_refuses_is_logged_and_retried() {
+    let test = "bad_input::options::a_login_that_postgres_refuses_is_logged_and_retried";
     let Some(database) = Database::start(test).await else { return };
     let setting = Setting::samples();
     let elsewhere = url(&database).replace(database.name(), "not_there_yet");
@@ -155,7 +154,7 @@ async fn a_login_that_postgres_refuses_is_told_and_waited_for() {
 }
 
 #[test]
-fn a_postgres_that_is_not_there_is_waited_for_and_named() {
+fn an_unreachable_postgres_is_logged_and_retried() {
     let setting = Setting::samples();
     let mut program =
         setting.start(&["--database-url", "postgres://centrex:hidden-word@127.0.0.1:1/centrex"]);
@@ -173,8 +172,8 @@ fn a_postgres_that_is_not_there_is_waited_for_and_named() {
 }
 
 #[test]
-fn without_postgres_programs_it_says_what_to_install() {
-    let test = "bad_input::options::without_postgres_programs_it_says_what_to_install";
+fn without_postgres_programs_standalone_says_what_to_install() {
+    let test = "bad_input::options::without_postgres_programs_standalone_says_what_to_install";
     let setting = Setting::samples();
     let Some(mut command) = in_namespace(test, &setting, "mount -t tmpfs none /usr/lib/postgresql") else {
         return;
@@ -187,9 +186,10 @@ fn without_postgres_programs_it_says_what_to_install() {
 }
 
 #[test]
-fn a_disk_too_small_is_named() {
+fn a_disk_that_is_too_small_is_reported_at_the_start() {
     let setting = Setting::samples();
-    let Some(mut command) = on_small_disk("bad_input::options::a_disk_too_small_is_named", &setting, 8)
+    let Some(mut command) =
+        on_small_disk("bad_input::options::a_disk_that_is_too_small_is_reported_at_the_start", &setting, 8)
     else {
         return;
     };
@@ -197,10 +197,10 @@ fn a_disk_too_small_is_named() {
 }
 
 #[test]
-fn a_disk_that_fills_up_stops_no_answer_and_loses_nothing() {
+fn a_full_disk_interrupts_no_answer_and_loses_no_data() {
     let setting = Setting::samples();
     let Some(mut command) = on_small_disk(
-        "bad_input::options::a_disk_that_fills_up_stops_no_answer_and_loses_nothing",
+        "bad_input::options::a_full_disk_interrupts_no_answer_and_loses_no_data",
         &setting,
         120,
     ) else {
@@ -239,8 +239,8 @@ fn fill(path: &str) {
     }
 }
 
-/// Standalone with its data directory on a disk of so many megabytes; none, and the test counted as
-/// skipped, where a disk cannot be mounted.
+/// Standalone with its data directory on a disk of so many megabytes; `None`, and the test counts as skipped,
+/// if a disk cannot be mounted.
 fn on_small_disk(test: &str, setting: &Setting, megabytes: u32) -> Option<Command> {
     if crate::standalone::without_postgres(test) {
         return None;
@@ -250,7 +250,7 @@ fn on_small_disk(test: &str, setting: &Setting, megabytes: u32) -> Option<Comman
     in_namespace(test, setting, &mount)
 }
 
-/// Standalone in a mount namespace of its own.
+/// Standalone in its own mount namespace.
 fn in_namespace(test: &str, setting: &Setting, mount: &str) -> Option<Command> {
     if let Err(why) = succeeded(Command::new("unshare").args(["-m", "sh", "-c", mount])) {
         skip(test, &format!("not permitted: {mount}: {why}"));

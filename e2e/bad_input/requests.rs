@@ -1,4 +1,4 @@
-//! Malformed requests to the real program: refused and counted, while others are answered as before.
+//! Malformed requests to the real program: refused and counted, while others are answered as usual.
 
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::postgres::Database;
 use crate::program::{Setting, recorded, url};
 
-/// A recorded request with a text of it replaced.
+/// A recorded request with a text replaced.
 fn changed(from: &str, to: &str) -> Vec<u8> {
     let request = String::from_utf8(recorded("acme-register-1001")).unwrap();
     assert!(request.contains(from), "{request}");
@@ -14,7 +14,7 @@ fn changed(from: &str, to: &str) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn what_is_no_request_is_refused_and_harms_nobody() {
+async fn malformed_requests_are_refused_and_delay_no_other_request() {
     let Some(database) = Database::alone("bad input: requests").await else { return };
     let setting = Setting::samples();
     let program = setting.start_ready(&["--database-url", &url(&database)]);
@@ -59,7 +59,7 @@ async fn what_is_no_request_is_refused_and_harms_nobody() {
         assert!(body.contains(part) && !body.contains("a1-hash"), "{what}: {body}");
     }
 
-    // Halves, left open: others are answered at once meanwhile, and the halves end.
+    // Incomplete requests, left open: others are answered meanwhile, and the incomplete ones time out.
     let whole = recorded("acme-register-1001");
     let mut halves = Vec::new();
     for length in [4, 150, whole.len() - 1] {
@@ -72,7 +72,7 @@ async fn what_is_no_request_is_refused_and_harms_nobody() {
     assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
     for mut stream in halves {
         let mut rest = String::new();
-        let _ = stream.read_to_string(&mut rest); // reset or closed: it ends
+        let _ = stream.read_to_string(&mut rest); // reset or closed: the connection ends
         assert!(!rest.contains("a1-hash"), "{rest}");
     }
 

@@ -1,5 +1,5 @@
-//! Root's Postgres runs as another user: whether that user can get at the data must not depend on the
-//! umask that root happens to have, and where a directory above them is closed, that is said first.
+//! Root's Postgres runs as another user, which needs access to the data with every umask of root; an
+//! inaccessible parent directory is reported first.
 
 use std::fs::Permissions;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -12,7 +12,7 @@ use crate::skip::skip;
 
 const UMASKS: [&str; 3] = ["022", "027", "077"];
 
-/// Standalone, started by a shell with a umask; its data directory is missing, and so is the one above.
+/// Standalone, started by a shell with a umask; its data directory and the parent directory are missing.
 fn standalone(setting: &Setting, umask: &str, data_dir: &Path) -> Command {
     let mut shell = Command::new("sh");
     shell.args(["-c", &format!("umask {umask} && exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_centrex")]);
@@ -27,8 +27,8 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[test]
-fn it_starts_whatever_the_umask_is() {
-    let test = "bad_input::umask::it_starts_whatever_the_umask_is";
+fn standalone_starts_with_every_umask() {
+    let test = "bad_input::umask::standalone_starts_with_every_umask";
     if crate::standalone::without_postgres(test) {
         return;
     }
@@ -40,7 +40,7 @@ fn it_starts_whatever_the_umask_is() {
         assert!(program.answer("acme-register-1001").contains("a1-hash"));
         let (status, log) = program.end("-TERM");
         assert_eq!(status.code(), Some(0), "umask {umask}: {log}");
-        // Others pass, and see nothing; what is secret is not theirs either.
+        // Other users may enter the directories, list nothing, and read no secret.
         for directory in [setting.path("new"), data_dir.clone()] {
             assert_eq!(mode(&directory), 0o711, "umask {umask}: {}", directory.display());
         }
@@ -52,8 +52,8 @@ fn it_starts_whatever_the_umask_is() {
 }
 
 #[test]
-fn a_directory_above_that_is_closed_is_named_before_anything_is_made() {
-    let test = "bad_input::umask::a_directory_above_that_is_closed_is_named_before_anything_is_made";
+fn an_inaccessible_parent_directory_is_reported_before_files_are_created() {
+    let test = "bad_input::umask::an_inaccessible_parent_directory_is_reported_before_files_are_created";
     if !rustix::process::geteuid().is_root() {
         return skip(test, "not run as root: only root gives the data to another account");
     }

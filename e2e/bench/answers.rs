@@ -10,11 +10,11 @@ use memchr::memmem;
 use crate::Options;
 use crate::constant::constant;
 use crate::load::{bodies, call, rate, register};
+use crate::manifests;
 use crate::processor::Processor;
 use crate::report::Row;
 use crate::served::{Serving, answers, centrex};
 use crate::turns::{by_turns, percentile};
-use crate::world;
 
 const TENANTS: usize = 100;
 /// Many short turns: what the machine's other guests take is then taken from both sides.
@@ -27,7 +27,7 @@ const PREPARED: usize = 10_000;
 /// Measures all of them.
 pub fn rows(options: &Options) -> Vec<Row> {
     let folder = tempfile::tempdir().expect("a folder");
-    world::write(folder.path(), TENANTS, &world::platform(5060, 5080));
+    manifests::write(folder.path(), TENANTS, &manifests::platform(5060, 5080));
     let answers = answers(folder.path());
     let turn = TURN / if options.quick { 3 } else { 1 };
     vec![
@@ -41,7 +41,7 @@ pub fn rates(answers: &Arc<Answers>, options: &Options) -> [f64; 2] {
     let turn = TURN / if options.quick { 3 } else { 1 };
     [registers(), calls(answers)].map(|lookups| {
         let ours = centrex(answers, 0);
-        ours.keep_on(Processor::First);
+        ours.pin_to(Processor::First);
         percentile((0..ROUNDS).map(|_| ask(&ours, &lookups, turn)), 0.5)
     })
 }
@@ -72,7 +72,7 @@ fn compare(what: &'static str, answers: &Arc<Answers>, lookups: &Lookups, turn: 
     let ours = centrex(answers, 0);
     let mean = lookups.mean(ours.address);
     let limit = constant(vec![b'x'; mean].into(), 0);
-    [&ours, &limit].iter().for_each(|server| server.keep_on(Processor::First));
+    [&ours, &limit].iter().for_each(|server| server.pin_to(Processor::First));
     let turns = by_turns(ROUNDS, || ask(&ours, lookups, turn), || ask(&limit, lookups, turn));
     Row::new(what, format!("{:.0}/s", turns.first))
         .against(format!("{:.0}/s, {mean} bytes", turns.second), turns.ratio)
@@ -82,7 +82,7 @@ fn compare(what: &'static str, answers: &Arc<Answers>, lookups: &Lookups, turn: 
 /// Answers a second of a server, asked from another processor.
 fn ask(server: &Serving, lookups: &Lookups, turn: Duration) -> f64 {
     let ask = || {
-        Processor::Last.keep_this_thread();
+        Processor::Last.pin_this_thread();
         rate(server.address, &lookups.requests, turn)
     };
     std::thread::scope(|scope| scope.spawn(ask).join().expect("the asking side"))
@@ -92,9 +92,9 @@ fn ask(server: &Serving, lookups: &Lookups, turn: Duration) -> f64 {
 fn registers() -> Lookups {
     Lookups::new(|index| {
         let (tenant, extension) = spread(index);
-        let domain = world::domain(tenant);
+        let domain = manifests::domain(tenant);
         match index % 2 {
-            0 => (register(&domain, &world::number(extension)), "a1-hash"),
+            0 => (register(&domain, &manifests::number(extension)), "a1-hash"),
             _ => (register(&domain, &format!("9{extension:03}")), "not found"),
         }
     })
@@ -104,11 +104,11 @@ fn registers() -> Lookups {
 fn calls(answers: &Answers) -> Lookups {
     Lookups::new(|index| {
         let (tenant, extension) = spread(index);
-        let domain = world::domain(tenant);
+        let domain = manifests::domain(tenant);
         let tenant = answers.replica.by_domain(&domain).expect("a tenant");
-        let callee = world::number((extension + 1) % world::EXTENSIONS);
+        let callee = manifests::number((extension + 1) % manifests::EXTENSIONS);
         (
-            call(tenant.context(), &domain, &world::number(extension), &callee),
+            call(tenant.context(), &domain, &manifests::number(extension), &callee),
             "<action application=\"bridge\"",
         )
     })
@@ -116,6 +116,6 @@ fn calls(answers: &Answers) -> Lookups {
 
 /// Tenants and extensions in an order that visits all, neighbours far apart.
 fn spread(index: usize) -> (usize, usize) {
-    let at = index * 7919 % (TENANTS * world::EXTENSIONS);
+    let at = index * 7919 % (TENANTS * manifests::EXTENSIONS);
     (at % TENANTS, at / TENANTS)
 }

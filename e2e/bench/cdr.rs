@@ -1,4 +1,5 @@
-//! Call records through the listener into Postgres, against a batched INSERT of the same rows.
+//! Call records posted to the listener until they are in Postgres, compared with a batched INSERT of the same
+//! rows.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -20,17 +21,17 @@ use uuid::Uuid;
 
 use crate::Options;
 use crate::load::{PASSWORD, Socket, USERNAME};
+use crate::manifests;
 use crate::report::Row;
 use crate::size::{reachable_folder, start_postgres};
 use crate::standalone::Standalone;
 use crate::turns::by_turns;
-use crate::world;
 
-/// Legs of a turn, turns, and the calls that end at one time.
+/// Legs of a round, rounds, and calls that end at the same time.
 const LEGS: usize = 20_000;
 const ROUNDS: usize = 5;
 const CONNECTIONS: usize = 256;
-/// Rows of one INSERT: what the intake takes together at most.
+/// Rows of one INSERT: the largest batch of the intake.
 const BATCH: usize = 500;
 const TENANTS: usize = 10;
 const AGAINST_SWITCH: &str = "Call records of 20 kB taken in, none lost";
@@ -38,7 +39,7 @@ const LEGS_OF_A_CALL: f64 = 2.0;
 /// Legs taken in a second, as a multiple of those that the FreeSWITCH of this run ends.
 const LEAST: f64 = 20.0;
 
-/// Measures it where Postgres is installed.
+/// Runs the measurement if Postgres is installed.
 pub fn rows(options: &Options) -> Vec<Row> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let runtime = runtime.expect("a runtime");
@@ -72,7 +73,7 @@ struct Bench {
     centrex: Standalone,
     admin: tokio::sync::Mutex<PgConnection>,
     schemas: Vec<String>,
-    /// A signed document of each tenant, in which the uuid stands at the same places.
+    /// One signed document of each tenant; the uuid has the same offsets in all.
     documents: Vec<Vec<u8>>,
     legs: usize,
 }
@@ -81,7 +82,7 @@ impl Bench {
     fn new(runtime: &Runtime, folder: &Path, postgres: &LocalPostgres, legs: usize) -> Self {
         let (manifests, data) = (folder.join("manifests"), folder.join("data"));
         std::fs::create_dir(&data).expect("a data directory");
-        world::write(&manifests, TENANTS, &world::platform(5060, 5080));
+        manifests::write(&manifests, TENANTS, &manifests::platform(5060, 5080));
         let url = postgres.connect_options().to_url_lossy().to_string();
         runtime.block_on(async {
             let centrex = Standalone::start(&manifests, &data, &url).await;
@@ -108,7 +109,7 @@ impl Bench {
         })
     }
 
-    /// Legs a second from the first post until the last one is in Postgres.
+    /// Legs per second, from the first post until the last record is in Postgres.
     fn intake(&self, runtime: &Runtime) -> f64 {
         runtime.block_on(async {
             self.empty().await;
@@ -129,7 +130,7 @@ impl Bench {
         })
     }
 
-    /// Legs a second by INSERT of the rows that are there, tenant after tenant, into the same tables.
+    /// Legs per second by INSERT of the stored rows into the same tables, tenant by tenant.
     fn insert(&self, runtime: &Runtime) -> f64 {
         if runtime.block_on(self.count()) < self.legs {
             self.intake(runtime);
@@ -177,8 +178,8 @@ impl Bench {
     }
 }
 
-/// Posts one leg after the other, as long as there are any, on a connection that is kept. Nothing but
-/// the uuid is written anew: the asking side has to leave room on the processors for the other one.
+/// Posts legs one after the other on one connection until none is left. Only the uuid of the document is
+/// rewritten, so that the client leaves the processors to the server.
 async fn post(address: SocketAddr, document: Vec<u8>, next: Arc<AtomicUsize>, legs: usize) {
     let old = b"8fe7ded1-e48c-4770-ad45-d34b63432a48";
     let credentials = STANDARD.encode(format!("{USERNAME}:{PASSWORD}"));
@@ -200,7 +201,7 @@ async fn post(address: SocketAddr, document: Vec<u8>, next: Arc<AtomicUsize>, le
         for place in &places {
             request[*place..*place + uuid.len()].copy_from_slice(&uuid);
         }
-        // What is not acknowledged is sent again.
+        // A record that is not acknowledged is sent again.
         while !socket.answer(&request).await.0 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }

@@ -1,5 +1,5 @@
-//! On a cluster: extensions applied until they are programmed, against raw creates on the same API
-//! server; a restart; a change until it is answered; memory; and one tenant of very many.
+//! On a cluster: time from applying extensions until they are programmed, compared with raw creates on the
+//! same API server; a restart; time from a change until it is served; memory; one large tenant.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,22 +17,23 @@ use sqlx::ConnectOptions;
 
 use crate::Options;
 use crate::load::{PASSWORD, Socket, USERNAME, register};
+use crate::manifests;
 use crate::peers::{Process, Writes};
 use crate::report::Row;
 use crate::size::{reachable_folder, rows_written};
 use crate::turns::percentile;
-use crate::world;
 
-/// Extensions created at one time.
+/// Concurrent creates of extensions.
 const CREATORS: usize = 16;
-/// Sizes of the tenants that are applied, smallest first; the last is the large tenant.
+/// Numbers of extensions of the tenants, smallest first; the last is the large tenant.
 const SIZES: [usize; 3] = [1_000, 10_000, 50_000];
-/// Most raw creates that are timed: an API server deletes no more together within its limit of a minute.
+/// Raw creates that are timed, at most: one DELETE of a collection must finish within the API server's limit
+/// of a minute.
 const MOST_RAW: usize = 5_000;
 const CHANGES: usize = 50;
 const PATIENCE: Duration = Duration::from_secs(2400);
 
-/// Measures everything that needs an API server, where one can be built.
+/// Runs all measurements that need an API server, if one can be built.
 pub fn rows(options: &Options) -> Vec<Row> {
     let folder = reachable_folder();
     let plane = match Plane::start(&folder.path().join("plane")) {
@@ -61,7 +62,7 @@ async fn measure(options: &Options, folder: &Path, plane: &Plane) -> Vec<Row> {
         .expect("their mode");
     plane.kubectl(&["apply", "--server-side", "-f", "crds"]);
     plane.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", "-f", "crds"]);
-    plane.apply(&world::platform(5060, 5080));
+    plane.apply(&manifests::platform(5060, 5080));
     let client = plane.client().await;
 
     let mut rows = Vec::new();
@@ -71,14 +72,14 @@ async fn measure(options: &Options, folder: &Path, plane: &Plane) -> Vec<Row> {
     let mut total = 0;
     let mut largest = String::new();
     for size in SIZES.map(|size| options.size(size)) {
-        // Raw creates: in a namespace whose tenant does not exist, so that nothing follows but one status.
+        // Raw creates go to a namespace without a tenant, so that each causes only one status write.
         let raw = format!("raw-{size}");
         plane.apply(&namespace(&raw));
         operator.end();
         let (created, start) = (size.min(MOST_RAW), Instant::now());
         create(&client, &raw, created).await;
         let limit = created as f64 / start.elapsed().as_secs_f64();
-        // One request: kubectl deletes one by one, five a second.
+        // One request: kubectl deletes one object at a time, five per second.
         let all = Api::<Extension>::namespaced(client.clone(), &raw);
         all.delete_collection(&Default::default(), &Default::default()).await.expect("a deletion");
         operator = site.operator();
@@ -138,7 +139,7 @@ async fn measure(options: &Options, folder: &Path, plane: &Plane) -> Vec<Row> {
     let (api, sql) = (plane.writes(), rows_written(&mut admin).await);
     let start = Instant::now();
     operator = site.operator();
-    settled(&operator).await;
+    wait_until_idle(&operator).await;
     let restarted = start.elapsed();
     tokio::time::sleep(Duration::from_secs(5)).await;
     let api = plane.writes().since(&api).of("centrex.dev").total();
@@ -220,7 +221,7 @@ async fn create(client: &Client, tenant: &str, size: usize) {
     }
 }
 
-/// Waits until a tenant and so many extensions of it are ready, as its status counts them.
+/// Waits until the status of a tenant counts so many ready extensions.
 async fn ready(client: &Client, tenant: &str, size: usize) {
     let api: Api<Tenant> = Api::namespaced(client.clone(), tenant);
     let start = Instant::now();
@@ -237,8 +238,8 @@ async fn ready(client: &Client, tenant: &str, size: usize) {
     }
 }
 
-/// Milliseconds from an edit's acceptance until a lookup finds what is new in it, and how many
-/// statuses of extensions an edit wrote.
+/// Milliseconds from the acceptance of an edit until a lookup returns the change, and the status writes of
+/// extensions per edit.
 async fn changes(
     client: &Client,
     plane: &Plane,
@@ -270,7 +271,7 @@ async fn changes(
     (latencies, written as f64 / count as f64)
 }
 
-/// Milliseconds from the creation of an extension of the smallest tenant until it is ready.
+/// Milliseconds from the creation of an extension of the smallest tenant until the extension is ready.
 async fn newcomers(client: &Client, count: usize) -> Vec<f64> {
     let tenants: Api<Tenant> = Api::all(client.clone());
     let all = tenants.list(&Default::default()).await.expect("tenants").items;
@@ -299,7 +300,7 @@ async fn newcomers(client: &Client, count: usize) -> Vec<f64> {
     latencies
 }
 
-/// Kibibytes that an operator holds in an empty cluster: what it needs without any object.
+/// Kibibytes of memory of an operator in an empty cluster.
 async fn memory_of_nothing(site: &Site, operator: &mut Running) -> usize {
     operator.end();
     let empty = site.watching("nowhere");
@@ -314,7 +315,7 @@ fn memory(pid: u32) -> usize {
 }
 
 /// Waits until an operator leads and has nothing left to do.
-async fn settled(operator: &Running) {
+async fn wait_until_idle(operator: &Running) {
     let start = Instant::now();
     loop {
         let request = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n";
@@ -324,19 +325,19 @@ async fn settled(operator: &Running) {
         if has(b"centrex_operator_leader 1") && has(b"centrex_operator_tenants_pending 0") {
             return;
         }
-        assert!(start.elapsed() < PATIENCE, "never settled\n{}", operator.process.tail(20));
+        assert!(start.elapsed() < PATIENCE, "never idle\n{}", operator.process.tail(20));
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
-/// What the programs are started with.
+/// Arguments of the programs.
 struct Site {
     kubeconfig: PathBuf,
     database: String,
     folder: PathBuf,
 }
 
-/// A program that listens.
+/// A running program with a listener.
 struct Running {
     process: Process,
     address: std::net::SocketAddr,
@@ -393,7 +394,7 @@ fn free() -> u16 {
     crate::peers::free_port(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST))
 }
 
-/// A control plane on loopback, by the tests' script.
+/// A control plane on loopback, started by the script of the tests.
 struct Plane {
     kubeconfig: PathBuf,
     kubectl: PathBuf,

@@ -15,7 +15,7 @@ use crate::served::Serving;
 
 const XML: [(axum::http::HeaderName, &str); 1] = [(CONTENT_TYPE, "text/xml; charset=utf-8")];
 
-/// Serves a constant at a port, or at any when it is 0.
+/// Serves a constant at a port; port 0 means any free port.
 pub fn constant(document: Bytes, port: u16) -> Serving {
     let answer = move |body: Bytes| {
         let document = document.clone();
@@ -27,7 +27,7 @@ pub fn constant(document: Bytes, port: u16) -> Serving {
     serve(Router::new().route("/freeswitch/{section}", post(answer)), port)
 }
 
-/// Serves the constant that belongs to a section and a body; 503 where there is none.
+/// Serves the constant of a section and a body; 503 if none was recorded.
 pub fn constants(port: u16, of: impl Fn(&str, &[u8]) -> Option<Bytes> + Send + Sync + 'static) -> Serving {
     let of = Arc::new(of);
     let answer = move |Path(section): Path<String>, body: Bytes| {

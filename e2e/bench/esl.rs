@@ -1,4 +1,5 @@
-//! Events of the event socket that are read a second, against copying and splitting the same bytes.
+//! Events that the client of the event socket reads per second, compared with copying and splitting the same
+//! bytes.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -12,13 +13,13 @@ use crate::Options;
 use crate::report::Row;
 use crate::turns::by_turns;
 
-/// Events of a turn.
+/// Events of a round.
 const EVENTS: usize = 1_000;
 const ROUNDS: usize = 51;
 const SECRET: &str = "esl-for-the-bench";
 const GATEWAY: &str = "gw-0123456789abcdef0123456789abcdef";
 
-/// Measures both.
+/// Measures both sides.
 pub fn rows(options: &Options) -> Vec<Row> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let runtime = runtime.expect("a runtime");
@@ -46,14 +47,14 @@ pub fn rows(options: &Options) -> Vec<Row> {
     ]
 }
 
-/// Logs in, listens, and takes so many events.
+/// Logs in, subscribes, and reads a number of events.
 async fn read_by_us(peer: SocketAddr, count: usize) {
     let address = Address { host: peer.ip().to_string(), port: peer.port() };
     let mut session = open(&address, &Password::new(SECRET).expect("a password")).await.expect("a session");
     let mut read = 0;
     while read < count {
         let next = tokio::time::timeout(Duration::from_secs(10), session.events.next()).await;
-        match next.expect("an event").expect("a session that goes on") {
+        match next.expect("an event").expect("an open session") {
             Event::Lost(lost) => read += lost as usize,
             event => {
                 assert!(matches!(event, Event::GatewayState { gateway, .. } if gateway == GATEWAY));
@@ -63,7 +64,7 @@ async fn read_by_us(peer: SocketAddr, count: usize) {
     }
 }
 
-/// Copies every body: how many there were.
+/// Copies every body, and returns the number of bodies.
 fn part(mut frames: &[u8]) -> usize {
     let mut count = 0;
     while let Some(head) = memmem::find(frames, b"\n\n") {
@@ -76,7 +77,7 @@ fn part(mut frames: &[u8]) -> usize {
     count
 }
 
-/// Events as FreeSWITCH writes them (switch_event.c, mod_sofia's sofia_reg.c).
+/// Events in the format of FreeSWITCH (switch_event.c, mod_sofia's sofia_reg.c).
 fn frames(count: usize) -> Vec<u8> {
     (0..count).fold(Vec::new(), |mut frames, index| {
         let body = serde_json::json!({
@@ -98,14 +99,14 @@ fn frames(count: usize) -> Vec<u8> {
     })
 }
 
-/// A switch that accepts every login and every command, and tells all its events to whoever listens.
+/// A switch that accepts every login and every command, and sends all its events to each client.
 fn peer(frames: Arc<Vec<u8>>) -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a listener");
     let address = listener.local_addr().expect("its address");
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let (stream, frames) = (stream.expect("a connection"), frames.clone());
-            // Whoever has all it wants hangs up.
+            // A client that has read all its events closes the connection.
             std::thread::spawn(move || drop(speak(stream, &frames)));
         }
     });
@@ -117,7 +118,7 @@ fn speak(mut stream: TcpStream, frames: &[u8]) -> std::io::Result<()> {
     stream.write_all(b"Content-Type: auth/request\n\n")?;
     loop {
         let mut command = String::new();
-        // An empty line ends it, with a carriage return or without.
+        // An empty line ends a command, with a carriage return or without.
         while !command.ends_with("\n\n") && !command.ends_with("\n\r\n") {
             if reader.read_line(&mut command)? == 0 {
                 return Ok(());

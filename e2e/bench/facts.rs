@@ -1,4 +1,4 @@
-//! What a number depends on beside the program: the machine, the day, the versions.
+//! The conditions of a run: machine, date, versions.
 
 use std::fs::read_to_string;
 use std::process::Command;
@@ -13,7 +13,7 @@ impl Facts {
     }
 }
 
-/// Asks the machine. What it does not say is `unknown`.
+/// Reads the facts of the machine; `unknown` for those that cannot be read.
 pub fn gather() -> Facts {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let processor = field("/proc/cpuinfo", "model name");
@@ -38,13 +38,13 @@ fn field(file: &str, name: &str) -> String {
     line.map_or_else(unknown, |value| value.trim().to_owned())
 }
 
-/// What a program says when it is asked for its version.
+/// The version that a program prints.
 pub fn said(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output();
     output.map_or_else(|_| unknown(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// For what nobody says.
+/// Value of a fact that could not be read.
 pub fn unknown() -> String {
     "unknown".to_owned()
 }

@@ -1,4 +1,4 @@
-//! Users per second that a real FreeSWITCH finds, against the same FreeSWITCH asking a constant.
+//! Users per second that a real FreeSWITCH looks up, compared with the same FreeSWITCH and a constant answer.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
@@ -9,12 +9,12 @@ use crate::answers::rates;
 use crate::constant::constant;
 use crate::facts::{said, unknown};
 use crate::load::{PASSWORD, USERNAME};
+use crate::manifests;
 use crate::peers::free_port;
 use crate::peers::switch::Switch;
 use crate::report::Row;
 use crate::served::{answers, centrex};
 use crate::turns::by_turns;
-use crate::world;
 
 const WHAT: &str = "user_exists through FreeSWITCH";
 const TENANTS: usize = 100;
@@ -25,15 +25,15 @@ const LEAST: f64 = 0.9;
 /// Answers a second, as a multiple of what the FreeSWITCH beside the sidecar can ask.
 const LEAST_ANSWERS: f64 = 3.0;
 
-/// Measures it, where FreeSWITCH is installed.
+/// Runs the measurement if FreeSWITCH is installed.
 pub fn rows(options: &Options) -> Vec<Row> {
     let Some(binary) = binary() else {
         return vec![Row::skipped(WHAT, "FreeSWITCH is not installed (FREESWITCH_PREFIX names its prefix)")];
     };
     let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let manifests = tempfile::tempdir().expect("a folder");
-    let platform = world::platform(free_port(loopback), free_port(loopback));
-    world::write(manifests.path(), TENANTS, &platform);
+    let platform = manifests::platform(free_port(loopback), free_port(loopback));
+    manifests::write(manifests.path(), TENANTS, &platform);
     let answers = answers(manifests.path());
     let port = free_port(loopback);
     let folder = memory_folder();
@@ -43,7 +43,7 @@ pub fn rows(options: &Options) -> Vec<Row> {
         Switch::start(&binary, folder.path(), &url, USERNAME, PASSWORD)
     };
     let turn = TURN / if options.quick { 4 } else { 1 };
-    let one = world::domain(0);
+    let one = manifests::domain(0);
     let document = format!(
         "<document type=\"freeswitch/xml\"><section name=\"directory\"><domain name=\"{one}\">\
          <user id=\"1000\"><params><param name=\"a1-hash\" value=\"d41d8cd98f00b204e9800998ecf8427e\"/></params>\
@@ -54,7 +54,7 @@ pub fn rows(options: &Options) -> Vec<Row> {
         || {
             let _serving = centrex(&answers, port);
             rate(&switch, turn, |index| {
-                (world::number(index / TENANTS % 100), world::domain(index % TENANTS))
+                (manifests::number(index / TENANTS % 100), manifests::domain(index % TENANTS))
             })
         },
         || {
@@ -78,7 +78,7 @@ pub fn rows(options: &Options) -> Vec<Row> {
     ]
 }
 
-/// Which FreeSWITCH there is.
+/// Version of the installed FreeSWITCH.
 pub fn version() -> String {
     let said = binary().map_or_else(unknown, |binary| said(&binary.to_string_lossy(), &["-version"]));
     said.trim_start_matches("FreeSWITCH version: ")
@@ -88,18 +88,18 @@ pub fn version() -> String {
         .to_owned()
 }
 
-/// The program, where it is installed.
+/// Path of the program, if installed.
 pub fn binary() -> Option<PathBuf> {
     let prefix = std::env::var("FREESWITCH_PREFIX").unwrap_or_else(|_| "/opt/freeswitch".to_owned());
     Some(Path::new(&prefix).join("bin/freeswitch")).filter(|binary| binary.is_file())
 }
 
-/// FreeSWITCH writes every answer to a file: on a disk that would be what is measured (contract §13).
+/// FreeSWITCH writes every answer to a file, and a disk would dominate the result (contract §13).
 pub fn memory_folder() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a folder")
 }
 
-/// Users found per second, over several event sockets.
+/// Users found per second, with several connections to the event socket.
 fn rate(switch: &Switch, time: Duration, user: impl Fn(usize) -> (String, String) + Sync) -> f64 {
     let start = Instant::now();
     let ask = |connection: usize| {

@@ -1,4 +1,4 @@
-//! From a revision in Postgres until three switches have applied it and say so.
+//! Time from a new revision in Postgres until three switches report that they have applied it.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
@@ -11,22 +11,22 @@ use sqlx::{ConnectOptions, PgConnection};
 use crate::Options;
 use crate::freeswitch::{binary, memory_folder};
 use crate::load::{PASSWORD, USERNAME};
+use crate::manifests;
 use crate::peers::switch::{ESL_PASSWORD, Switch, templates};
 use crate::peers::{Process, free_port};
 use crate::report::Row;
 use crate::size::{reachable_folder, start_postgres};
 use crate::standalone::{Standalone, ready};
 use crate::turns::percentile;
-use crate::world;
 
 const WHAT: &str = "Revision → live on 3 switches";
 const TENANTS: usize = 100;
 const CHANGES: usize = 100;
-/// Last numbers of the addresses at which the switches speak SIP.
+/// Last numbers of the SIP addresses of the switches.
 const HOSTS: [u8; 3] = [91, 92, 93];
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Measures it, where FreeSWITCH and Postgres are installed.
+/// Runs the measurement if FreeSWITCH and Postgres are installed.
 pub fn rows(options: &Options) -> Vec<Row> {
     let Some(binary) = binary() else {
         return vec![Row::skipped(WHAT, "FreeSWITCH is not installed (FREESWITCH_PREFIX names its prefix)")];
@@ -45,8 +45,8 @@ async fn measure(options: &Options, binary: &Path) -> Vec<Row> {
     let (manifests, data) = (folder.path().join("manifests"), folder.path().join("data"));
     std::fs::create_dir(&data).expect("a data directory");
     let port = || free_port(IpAddr::V4(Ipv4Addr::LOCALHOST));
-    let platform = world::platform(port(), port()).replace(", bindAddress: 127.0.0.1", "");
-    world::write(&manifests, TENANTS, &platform);
+    let platform = manifests::platform(port(), port()).replace(", bindAddress: 127.0.0.1", "");
+    manifests::write(&manifests, TENANTS, &platform);
     let database = postgres.connect_options().to_url_lossy().to_string();
     let mut admin = postgres.admin_options().database("centrex").connect().await.expect("a login");
     let centrex = Standalone::start(&manifests, &data, &database).await;
@@ -61,10 +61,10 @@ async fn measure(options: &Options, binary: &Path) -> Vec<Row> {
     let mut took = Vec::new();
     for change in 0..options.size(CHANGES) {
         let tenant = change % TENANTS;
-        // Its first extension has another number: whoever is registered by the old one is dropped.
-        let text = world::tenant(tenant, Some(&(2000 + change).to_string()));
+        // The first extension gets another number, so registrations under the old number are dropped.
+        let text = manifests::tenant(tenant, Some(&(2000 + change).to_string()));
         let before = revision(&mut admin, tenant).await;
-        std::fs::write(world::file(&manifests, tenant), text).expect("a manifest");
+        std::fs::write(manifests::file(&manifests, tenant), text).expect("a manifest");
         let start = Instant::now();
         while revision(&mut admin, tenant).await == before {
             assert!(start.elapsed() < PATIENCE, "never compiled\n{}", centrex.log());
@@ -82,14 +82,14 @@ async fn measure(options: &Options, binary: &Path) -> Vec<Row> {
     vec![Row::new(WHAT, format!("p50 {:.0} ms, p99 {:.0} ms", at(0.5), at(0.99)))]
 }
 
-/// The revision of a tenant in the store.
+/// The stored revision of a tenant.
 async fn revision(admin: &mut PgConnection, tenant: usize) -> i64 {
     let query = sqlx::query_scalar("SELECT revision FROM public.tenants WHERE name = $1");
-    query.bind(world::name(tenant)).fetch_one(admin).await.expect("a tenant's revision")
+    query.bind(manifests::name(tenant)).fetch_one(admin).await.expect("a tenant's revision")
 }
 
-/// How many tenants on how many of the three are as the store has them: `centrex standalone` answers, and
-/// reports, itself too.
+/// How many tenants have the stored revision on how many of the three switches: `centrex standalone` itself
+/// answers and reports, too.
 async fn live(admin: &mut PgConnection) -> i64 {
     let query = "SELECT count(*) FROM public.switch_state JOIN public.tenants ON id = tenant_id \
                  WHERE switch_state.revision = tenants.revision AND switch = ANY($1)";
@@ -97,7 +97,7 @@ async fn live(admin: &mut PgConnection) -> i64 {
         .bind(HOSTS.map(host_name).to_vec())
         .fetch_one(admin)
         .await
-        .expect("what is live")
+        .expect("the live revisions")
 }
 
 async fn wait_until_live(admin: &mut PgConnection, switches: &[Beside]) {
@@ -109,7 +109,7 @@ async fn wait_until_live(admin: &mut PgConnection, switches: &[Beside]) {
     }
 }
 
-/// A FreeSWITCH with its sidecar.
+/// A FreeSWITCH and its sidecar.
 struct Beside {
     sidecar: Process,
     _switch: Switch,
@@ -130,7 +130,7 @@ impl Beside {
         command.env("CENTREX_ENCRYPTION_KEY_FILE", data.join("encryption-keys"));
         command.env("CENTREX_XML_USERNAME", USERNAME).env("CENTREX_XML_PASSWORD", PASSWORD);
         let mut sidecar = Process::start(&mut command, &folder.join("sidecar.out"));
-        // A FreeSWITCH that has no answers when it starts may end at once.
+        // FreeSWITCH may exit at once if no lookups are answered when it starts.
         let start = Instant::now();
         while !ready((Ipv4Addr::LOCALHOST, xml).into()).await {
             let waits = sidecar.ended().is_none() && start.elapsed() < PATIENCE;

@@ -1,8 +1,8 @@
-//! Speed and size, as ratios to limits that are measured in the same run, A and B by turns: what a
-//! shared machine does meanwhile happens to both. `make bench` writes `docs/benchmarks.md`.
+//! Speed and size, as ratios to limits that are measured in the same run, alternately, so that other load on
+//! a shared machine affects both sides. `make bench` writes `docs/benchmarks.md`.
 //!
 //! `cargo bench --bench speed -- --quick` measures a tenth and writes nothing; the words `answers`,
-//! `freeswitch`, `size`, `cdr`, `esl`, `sip`, `live` and `cluster` choose parts.
+//! `freeswitch`, `size`, `cdr`, `esl`, `sip`, `live` and `cluster` select parts.
 
 // A benchmark ends at the first `unwrap` that fails.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
@@ -16,6 +16,7 @@ mod facts;
 mod freeswitch;
 mod live;
 mod load;
+mod manifests;
 mod peers;
 mod processor;
 mod report;
@@ -24,7 +25,6 @@ mod sip;
 mod size;
 mod standalone;
 mod turns;
-mod world;
 
 use std::sync::OnceLock;
 
@@ -34,7 +34,7 @@ use report::Row;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Where the table is kept.
+/// Path of the table.
 const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/benchmarks.md");
 
 /// Measures one part.
@@ -54,9 +54,9 @@ const PARTS: [(&str, Measure); 8] = [
 
 /// What to measure.
 pub struct Options {
-    /// A tenth of everything, for development.
+    /// A tenth of every size, for development.
     quick: bool,
-    /// Parts that were named; all when none was.
+    /// The selected parts; all parts if none is named.
     parts: Vec<String>,
     /// Calls a second that the FreeSWITCH of this run set up and ended: the part `sip` sets it, `cdr` compares
     /// with it.
@@ -68,7 +68,7 @@ impl Options {
         let mut options = Self { quick: false, parts: Vec::new(), calls: OnceLock::new() };
         for argument in std::env::args().skip(1) {
             match argument.as_str() {
-                "--bench" => {} // cargo says so
+                "--bench" => {} // cargo adds it
                 "--quick" => options.quick = true,
                 part if PARTS.iter().any(|(name, _)| *name == part) => options.parts.push(argument),
                 other => {
@@ -81,7 +81,7 @@ impl Options {
         options
     }
 
-    /// A full size, or a tenth of it.
+    /// A full size, or a tenth with `--quick`.
     fn size(&self, full: usize) -> usize {
         if self.quick { full.div_ceil(10) } else { full }
     }
@@ -101,7 +101,7 @@ fn main() {
     let mut rows = Vec::new();
     let mut failed = false;
     for (name, measure) in PARTS.iter().filter(|(name, _)| options.wants(name)) {
-        // What one part cannot do costs none of the others.
+        // A part that fails does not stop the others.
         let found = std::panic::catch_unwind(|| measure(&options)).unwrap_or_else(|_| {
             failed = true;
             vec![Row::failed(name)]

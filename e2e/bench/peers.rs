@@ -1,4 +1,4 @@
-//! Helpers of the tests that are used here too; not all of each is.
+//! Helpers of the tests that the benchmarks use; some parts of them are unused here.
 
 #[allow(dead_code)]
 #[path = "../freeswitch/esl.rs"]

@@ -1,5 +1,5 @@
-//! Where a thread runs. Two that wake each other are put on one processor now and on two then, as the
-//! kernel sees fit, and what is measured differs by a third.
+//! Pins threads to processors. The kernel puts two threads that wake each other on one processor at one time and on two
+//! at another, which changes the results by a third.
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
@@ -8,13 +8,13 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 pub enum Processor {
     /// The first.
     First,
-    /// The last: another one, where there are two.
+    /// The last; a machine with one processor has no other.
     Last,
 }
 
 impl Processor {
-    /// Has the calling thread stay there.
-    pub fn keep_this_thread(self) {
+    /// Pins the calling thread to this processor.
+    pub fn pin_this_thread(self) {
         let allowed = sched_getaffinity(None).expect("the processors that may be used");
         let mut allowed = (0..CpuSet::MAX_CPU).filter(|cpu| allowed.is_set(*cpu));
         let cpu = match self {

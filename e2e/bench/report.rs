@@ -1,8 +1,8 @@
-//! The table, for the terminal and for the document.
+//! The table of results, for the terminal and for the document.
 
 use crate::facts::Facts;
 
-/// One measurement.
+/// One result.
 pub struct Row {
     what: &'static str,
     centrex: String,
@@ -13,30 +13,30 @@ pub struct Row {
 }
 
 impl Row {
-    /// A measurement without a limit or goal.
+    /// A result without a limit or goal.
     pub fn new(what: &'static str, centrex: impl Into<String>) -> Self {
         let (limit, ratio, goal) = (String::new(), String::new(), String::new());
         Self { what, centrex: centrex.into(), limit, ratio, goal, outcome: "" }
     }
 
-    /// What could not be measured, and why.
+    /// A measurement that could not run, with the reason.
     pub fn skipped(what: &'static str, why: impl Into<String>) -> Self {
         Self { outcome: "SKIPPED", ..Self::new(what, why) }
     }
 
-    /// A part that broke off: standard error says why.
+    /// A part that failed; its error is on standard error.
     pub fn failed(part: &'static str) -> Self {
         Self { outcome: "FAILED", ..Self::new(part, "") }
     }
 
-    /// Against a limit of the same run.
+    /// A result compared with a limit measured in the same run.
     pub fn against(mut self, limit: impl Into<String>, ratio: f64) -> Self {
         self.limit = limit.into();
         self.ratio = if ratio < 0.1 { format!("{ratio:.3}") } else { format!("{ratio:.2}") };
         self
     }
 
-    /// With a goal.
+    /// A result with a goal.
     pub fn goal(mut self, goal: &str, met: bool) -> Self {
         self.goal = goal.to_owned();
         self.outcome = if met { "met" } else { "MISSED" };
@@ -47,13 +47,13 @@ impl Row {
         [self.what, &self.centrex, &self.limit, &self.ratio, &self.goal, self.outcome]
     }
 
-    /// On one line, as it is measured.
+    /// One line for the terminal.
     pub fn line(&self) -> String {
         self.cells().into_iter().filter(|cell| !cell.is_empty()).collect::<Vec<_>>().join(" · ")
     }
 }
 
-/// All rows, in Markdown that is legible as it stands.
+/// All rows as an aligned Markdown table.
 pub fn table(rows: &[Row]) -> String {
     let head = ["Measured", "Centrex", "Limit in the same run", "Ratio", "Goal", ""];
     let lines: Vec<[&str; 6]> = std::iter::once(head).chain(rows.iter().map(Row::cells)).collect();
@@ -73,7 +73,7 @@ pub fn table(rows: &[Row]) -> String {
     text
 }
 
-/// The document.
+/// The complete document.
 pub fn document(rows: &[Row], facts: &Facts) -> String {
     include_str!("benchmarks.md").replace("{table}", &table(rows)).replace("{facts}", &facts.list())
 }

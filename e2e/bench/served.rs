@@ -1,4 +1,4 @@
-//! The production listener with a compiled world in memory, and no Postgres behind it.
+//! The production listener with a compiled plan in memory, and no Postgres behind it.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::load::{PASSWORD, USERNAME};
 use crate::processor::Processor;
 
-/// Everything that is asked of it is there.
+/// A process that lacks nothing.
 struct Ready;
 
 impl Probe for Ready {
@@ -34,17 +34,17 @@ impl Probe for Ready {
     }
 }
 
-/// A server on a thread of its own, until it is dropped.
+/// A server on its own thread; stops when it is dropped.
 pub struct Serving {
-    /// Where it answers.
+    /// Address of the server.
     pub address: SocketAddr,
-    /// Ends it.
+    /// Stops the server.
     pub stop: CancellationToken,
     runtime: Option<Runtime>,
 }
 
 impl Serving {
-    /// Starts one: `start` opens it, and gives its address and its work.
+    /// Starts a server: `start` opens it, and returns its address and its task.
     pub fn start<F, W>(start: F) -> Self
     where
         F: AsyncFnOnce(CancellationToken) -> (SocketAddr, W),
@@ -58,11 +58,11 @@ impl Serving {
         Self { address, stop, runtime: Some(runtime) }
     }
 
-    /// Keeps it on one processor: the first or the last of those that this process may use.
-    pub fn keep_on(&self, processor: Processor) {
+    /// Pins the server's thread to one processor.
+    pub fn pin_to(&self, processor: Processor) {
         if let Some(runtime) = &self.runtime {
-            let kept = runtime.block_on(runtime.spawn(async move { processor.keep_this_thread() }));
-            kept.expect("the server's thread");
+            let pinned = runtime.block_on(runtime.spawn(async move { processor.pin_this_thread() }));
+            pinned.expect("the server's thread");
         }
     }
 }
@@ -76,15 +76,15 @@ impl Drop for Serving {
     }
 }
 
-/// What a folder of manifests compiles to, ready to be asked.
+/// Answers over the plan that a folder of manifests compiles to.
 pub fn answers(manifests: &Path) -> Arc<Answers> {
     let reading = Folder::read_once(&[manifests.to_owned()]).expect("manifests");
     assert!(reading.problems.is_empty(), "{:?}", reading.problems);
-    let mut world = ResourceIndex::default();
+    let mut index = ResourceIndex::default();
     for change in reading.changes {
-        world.apply(change);
+        index.apply(change);
     }
-    let compiled = compile::all(&world);
+    let compiled = compile::all(&index);
     assert!(compiled.problems.is_empty(), "{:?}", compiled.problems);
     let replica = Arc::new(Replica::default());
     replica.replace_platform(1, compiled.platform);
@@ -101,7 +101,7 @@ pub fn answers(manifests: &Path) -> Arc<Answers> {
     })
 }
 
-/// Serves answers at a port, or at any when it is 0.
+/// Serves answers at a port; port 0 means any free port.
 pub fn centrex(answers: &Arc<Answers>, port: u16) -> Serving {
     let answers = answers.clone();
     Serving::start(async move |stop| {

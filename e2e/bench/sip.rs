@@ -1,5 +1,5 @@
-//! Phones that register and calls that are set up through a real FreeSWITCH, with our answers, with a
-//! server that answers constants, and with the same users in a static XML directory.
+//! Registrations and calls through a real FreeSWITCH: with our answers, with a server that answers constants,
+//! and with the same users in a static XML directory.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -12,17 +12,18 @@ use bytes::Bytes;
 use centrex::freeswitch::xml::field::Field;
 use centrex::freeswitch::xml::form::Form;
 use centrex::freeswitch::xml::{Answer, Answers, NOT_FOUND, Section};
+use centrex::secrets::a1_hash::REALM;
 
 use crate::Options;
 use crate::constant::constants;
 use crate::freeswitch::memory_folder;
 use crate::load::{PASSWORD, USERNAME};
+use crate::manifests;
 use crate::peers::switch::{Switch, installed};
 use crate::peers::{Process, free_port, until};
 use crate::report::Row;
 use crate::served::{Serving, answers, centrex};
 use crate::turns::by_turns;
-use crate::world;
 
 const REGISTERING: &str = "REGISTER through FreeSWITCH";
 const CALLING: &str = "Calls set up through FreeSWITCH";
@@ -31,13 +32,13 @@ const ROUNDS: usize = 7;
 const REGISTRATIONS: usize = 2000;
 const CALLS: usize = 200;
 const LEAST: f64 = 0.95;
-/// What is under way at one time.
+/// Concurrent registrations or calls.
 const PHONES: usize = 20;
 const LEGS: usize = 25;
-/// The longest that a turn may take.
+/// Longest duration of a round.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Measures all, where FreeSWITCH and sipp are installed.
+/// Runs all measurements if FreeSWITCH and sipp are installed.
 pub fn rows(options: &Options) -> Vec<Row> {
     let binary = match installed() {
         Ok(binary) => binary,
@@ -45,7 +46,7 @@ pub fn rows(options: &Options) -> Vec<Row> {
     };
     let site = Site::start(&binary);
     let (registrations, calls) = (options.size(REGISTRATIONS), options.size(CALLS));
-    // Every constant is known before anything is measured.
+    // All constants are recorded before the first measurement.
     let learnt = site.constants();
     site.register(CALLER, 1);
     site.call(1);
@@ -78,16 +79,16 @@ pub fn rows(options: &Options) -> Vec<Row> {
     registering.into_iter().chain(calling).collect()
 }
 
-/// Who calls, and who is called: extensions of the first tenant.
+/// Caller and callee: extensions of the first tenant.
 const CALLER: usize = 0;
 const CALLED: usize = 1;
 
 struct Site {
     switch: Switch,
     answers: Arc<Answers>,
-    /// What was answered first to each kind of lookup.
+    /// The first answer to each kind of lookup.
     known: Arc<Mutex<HashMap<String, Bytes>>>,
-    /// The port of the answering side, and those of FreeSWITCH and of the phone that is called.
+    /// Ports of the server, of FreeSWITCH and of the called phone.
     xml: u16,
     sip: u16,
     called: u16,
@@ -101,7 +102,7 @@ impl Site {
         let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let (manifests, folder) = (tempfile::tempdir().expect("a folder"), memory_folder());
         let (xml, sip, called) = (free_port(loopback), free_port(loopback), free_port(loopback));
-        world::write(manifests.path(), TENANTS, &world::platform(sip, free_port(loopback)));
+        manifests::write(manifests.path(), TENANTS, &manifests::platform(sip, free_port(loopback)));
         let answers = answers(manifests.path());
         let switch = {
             let _serving = centrex(&answers, xml);
@@ -119,8 +120,8 @@ impl Site {
         centrex(&self.answers, self.xml)
     }
 
-    /// Answers every lookup with what the first of its kind was answered. Call records are not taken, on
-    /// no side: FreeSWITCH writes them to files.
+    /// Answers each lookup with the first answer to a lookup of its kind. Neither side takes call records:
+    /// FreeSWITCH writes them to files.
     fn constants(&self) -> Serving {
         let (answers, known) = (self.answers.clone(), self.known.clone());
         constants(self.xml, move |section, body| {
@@ -128,14 +129,14 @@ impl Site {
             let form = Form::parse(body);
             let kind = [section.name(), &form.text(Field::Action), &form.text(Field::User)].join(" ");
             let made = || match answers.answer(section, &form) {
-                Ok(Answer::Found(document)) => document,
+                Ok(Answer::Document(document)) => document,
                 _ => Bytes::from_static(NOT_FOUND),
             };
             Some(known.lock().expect("what is known").entry(kind).or_insert_with(made).clone())
         })
     }
 
-    /// Registrations a second, of one phone, each with its challenge.
+    /// Registrations per second of one phone, each with a challenge.
     fn register(&self, extension: usize, count: usize) -> f64 {
         let port = free_port(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let mut command = sipp(port, self.sip, extension);
@@ -144,13 +145,13 @@ impl Site {
         self.play(command, count, PHONES)
     }
 
-    /// Calls a second from one phone to another: set up, answered, ended.
+    /// Calls per second from one phone to another: set up, answered, ended.
     fn call(&self, count: usize) -> f64 {
-        self.register(CALLED, 1); // it is forgotten after five minutes
+        self.register(CALLED, 1); // a registration expires after five minutes
         let port = free_port(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let mut command = sipp(port, self.sip, CALLER);
         command.arg("-sf").arg(scenario("call"));
-        command.args(["-key", "dial", &world::number(CALLED), "-d", "0"]);
+        command.args(["-key", "dial", &manifests::number(CALLED), "-d", "0"]);
         self.play(command, count, LEGS)
     }
 
@@ -167,14 +168,14 @@ impl Site {
         let why =
             || std::fs::read_to_string(&errors).unwrap_or_default().chars().take(2000).collect::<String>();
         assert!(fine, "sipp: {ended:?}\n{}\n{}\n{}", why(), process.tail(40), self.switch.log(20));
-        // The legs of the last calls end before the next turn begins.
+        // The legs of the last calls must end before the next round.
         until(PATIENCE, || self.switch.legs().is_empty().then_some(())).expect("no legs");
         count as f64 / took.as_secs_f64()
     }
 }
 
-/// The same users and numbers on FreeSWITCH's disk, while nobody listens where it asks: modules cannot be
-/// unloaded with our configuration, so that each lookup is refused a connection first.
+/// The same users and numbers on FreeSWITCH's disk, with no server behind the configured URL: modules cannot
+/// be unloaded in our configuration, so each lookup first has its connection refused.
 struct Static<'a> {
     switch: &'a Switch,
     path: PathBuf,
@@ -202,29 +203,32 @@ impl Drop for Static<'_> {
 }
 
 fn directory(answers: &Answers) -> String {
-    let tenant = |tenant: usize| {
-        let domain = world::domain(tenant);
+    // Phones are asked in the realm of all; those of the first tenant register and call.
+    let tenant = |tenant: usize, realm: Option<&str>| {
+        let domain = manifests::domain(tenant);
+        let name = realm.unwrap_or(&domain);
         let view = answers.replica.by_domain(&domain).expect("a tenant");
         let context = view.context();
         let user = |extension: usize| {
-            let number = world::number(extension);
-            let hash = view.a1_hash(&number, &domain).expect("a password");
+            let number = manifests::number(extension);
+            let hash = view.a1_hash(&number, name).expect("a password");
             format!(
                 "<user id=\"{number}\"><params><param name=\"a1-hash\" value=\"{hash}\"/>\
                  <param name=\"dial-string\" value=\"{{^^;presence_id={number}@{domain}}}sofia/internal/{number}%{domain}\"/>\
                  </params><variables><variable name=\"user_context\" value=\"{context}\"/></variables></user>"
             )
         };
-        let users: String = (0..world::EXTENSIONS).map(user).collect();
+        let users: String = (0..manifests::EXTENSIONS).map(user).collect();
         format!(
-            "<domain name=\"{domain}\"><groups><group name=\"all\"><users>{users}</users></group></groups></domain>"
+            "<domain name=\"{name}\"><groups><group name=\"all\"><users>{users}</users></group></groups></domain>"
         )
     };
-    format!("<section name=\"directory\">{}</section>", (0..TENANTS).map(tenant).collect::<String>())
+    let domains: String = (0..TENANTS).map(|index| tenant(index, None)).collect();
+    format!("<section name=\"directory\">{domains}{}</section>", tenant(0, Some(REALM)))
 }
 
 fn dialplan(answers: &Answers) -> String {
-    let domain = world::domain(0);
+    let domain = manifests::domain(0);
     let tenant = answers.replica.by_domain(&domain).expect("a tenant");
     let context = tenant.context();
     let set = |assignment: &str| format!("<action application=\"set\" data=\"{assignment}\"/>");
@@ -233,13 +237,13 @@ fn dialplan(answers: &Answers) -> String {
             .map(set)
             .concat();
     let number = |extension: usize| {
-        let number = world::number(extension);
+        let number = manifests::number(extension);
         format!(
             "<extension name=\"{number}\"><condition field=\"destination_number\" expression=\"^{number}$\">{variables}\
              <action application=\"bridge\" data=\"user/{number}@{domain}\"/></condition></extension>"
         )
     };
-    let extensions: String = (0..world::EXTENSIONS).map(number).collect();
+    let extensions: String = (0..manifests::EXTENSIONS).map(number).collect();
     format!("<section name=\"dialplan\"><context name=\"{context}\">{extensions}</context></section>")
 }
 
@@ -247,11 +251,11 @@ fn scenario(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("e2e/freeswitch/{name}.xml"))
 }
 
-/// An extension's phone at a port of loopback.
+/// The phone of an extension, at a port on loopback.
 fn sipp(port: u16, switch: u16, extension: usize) -> Command {
     let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let free = || free_port(loopback).to_string();
-    let (number, domain) = (world::number(extension), world::domain(0));
+    let (number, domain) = (manifests::number(extension), manifests::domain(0));
     let mut command = Command::new("sipp");
     command
         .arg(format!("{loopback}:{switch}"))

@@ -12,10 +12,10 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
 
 use crate::Options;
 use crate::load::{Socket, register};
+use crate::manifests;
 use crate::report::Row;
 use crate::standalone::Standalone;
 use crate::turns::percentile;
-use crate::world;
 
 const TENANTS: usize = 1000;
 const CHANGES: usize = 200;
@@ -69,7 +69,7 @@ async fn measure(options: &Options) -> Vec<Row> {
     let (manifests, data) = (folder.path().join("manifests"), folder.path().join("data"));
     std::fs::create_dir(&data).expect("a data directory");
     let tenants = options.size(TENANTS);
-    world::write(&manifests, tenants, &world::platform(5060, 5080));
+    manifests::write(&manifests, tenants, &manifests::platform(5060, 5080));
     let database = postgres.connect_options().to_url_lossy().to_string();
     let mut admin = postgres.admin_options().database("centrex").connect().await.expect("a login");
 
@@ -89,7 +89,7 @@ async fn measure(options: &Options) -> Vec<Row> {
     let (relations, kilobytes) = empty_tenant(&mut admin).await;
     let limit = limit(&mut admin).await;
     let count = limit.rows;
-    assert_eq!(count, tenants * world::EXTENSIONS, "extensions in Postgres");
+    assert_eq!(count, tenants * manifests::EXTENSIONS, "extensions in Postgres");
     let _ = admin.close().await;
     let per_second = |seconds: f64| format!("{:.0} rows/s", count as f64 / seconds);
     let p99 = percentile(latencies.iter().copied(), 0.99);
@@ -128,11 +128,11 @@ async fn changes(centrex: &Standalone, manifests: &Path, tenants: usize, count: 
     let mut latencies = Vec::new();
     for change in 0..count {
         let tenant = change * 37 % tenants;
-        let request = register(&world::domain(tenant), NEW_NUMBER);
+        let request = register(&manifests::domain(tenant), NEW_NUMBER);
         assert!(!found(&mut socket, &request).await, "the new number is not there before");
-        let text = world::tenant(tenant, Some(NEW_NUMBER));
+        let text = manifests::tenant(tenant, Some(NEW_NUMBER));
         let start = Instant::now();
-        std::fs::write(world::file(manifests, tenant), text).expect("a change");
+        std::fs::write(manifests::file(manifests, tenant), text).expect("a change");
         while !found(&mut socket, &request).await {
             assert!(start.elapsed() < Duration::from_secs(30), "not served\n{}", centrex.log());
             tokio::time::sleep(Duration::from_millis(1)).await;

@@ -8,20 +8,20 @@ use std::time::{Duration, Instant};
 use crate::load::{PASSWORD, Socket, USERNAME};
 use crate::peers::{Process, free_port};
 
-/// How long it may take until it is ready.
+/// Longest time until the process is ready.
 const READY: Duration = Duration::from_secs(300);
 
 /// A process that is ready.
 pub struct Standalone {
     process: Process,
-    /// Where it answers.
+    /// Address of the listener.
     pub address: SocketAddr,
-    /// From its start until it was ready.
+    /// Time from the start until the process was ready.
     pub started: Duration,
 }
 
 impl Standalone {
-    /// Starts it, and waits until everything there is, is served.
+    /// Starts the process, and waits until all manifests are served.
     pub async fn start(manifests: &Path, data_dir: &Path, database: &str) -> Self {
         let port = free_port(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let address = (Ipv4Addr::LOCALHOST, port).into();
@@ -39,7 +39,7 @@ impl Standalone {
         Self { process, address, started: start.elapsed() }
     }
 
-    /// Mebibytes of memory it holds now, and held at most.
+    /// Mebibytes of memory: current and peak.
     pub fn memory(&self) -> (usize, usize) {
         let status =
             std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap_or_default();
@@ -51,18 +51,18 @@ impl Standalone {
         (mebibytes("VmRSS:"), mebibytes("VmHWM:"))
     }
 
-    /// What it said last.
+    /// The last lines of the log.
     pub fn log(&self) -> String {
         self.process.tail(20)
     }
 
-    /// Ends it in order.
+    /// Stops the process.
     pub fn end(mut self) {
         self.process.end();
     }
 }
 
-/// Whether a program that listens there says that it is ready.
+/// Whether the program at an address reports that it is ready.
 pub async fn ready(address: SocketAddr) -> bool {
     if tokio::net::TcpStream::connect(address).await.is_err() {
         return false;

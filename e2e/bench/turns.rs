@@ -1,16 +1,16 @@
-//! Two sides by turns.
+//! Compares two sides that are measured alternately.
 
-/// What two sides did over all turns.
+/// Results of two sides over all rounds.
 pub struct Turns {
-    /// Median of what the first did, per second.
+    /// Median rate of the first side, per second.
     pub first: f64,
-    /// Median of what the second did, per second.
+    /// Median rate of the second side, per second.
     pub second: f64,
-    /// Median of the ratios, first to second, of each turn.
+    /// Median over all rounds of the ratio of the first side to the second.
     pub ratio: f64,
 }
 
-/// Measures two sides `rounds` times, each first in half of them.
+/// Measures two sides `rounds` times; each side starts in half of the rounds.
 pub fn by_turns(rounds: usize, mut first: impl FnMut() -> f64, mut second: impl FnMut() -> f64) -> Turns {
     let pairs: Vec<(f64, f64)> = (0..rounds)
         .map(|round| {
@@ -30,7 +30,7 @@ pub fn by_turns(rounds: usize, mut first: impl FnMut() -> f64, mut second: impl 
     }
 }
 
-/// The value that this share of all values does not exceed.
+/// The value that a share of all values does not exceed.
 pub fn percentile(values: impl Iterator<Item = f64>, share: f64) -> f64 {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);

@@ -1,4 +1,4 @@
-//! Every recorded document, field by field; and those that are none.
+//! Every recorded document, field by field; and documents that are no call records.
 
 use centrex::cdr::document::{Document, DocumentError, Encoding};
 use centrex::cdr::record::{Cdr, Leg};
@@ -28,7 +28,7 @@ fn parse(text: &str) -> Result<Document<'_>, DocumentError> {
 }
 
 #[test]
-fn both_legs_of_a_call() {
+fn records_of_both_legs_are_parsed() {
     let (a, b) = (record("bridged-a-leg.xml"), record("bridged-b-leg.xml"));
     assert_eq!((a.leg, b.leg), (Leg::A, Leg::B));
     assert_eq!(a.uuid.to_string(), "8fe7ded1-e48c-4770-ad45-d34b63432a48");
@@ -52,7 +52,7 @@ fn both_legs_of_a_call() {
 }
 
 #[test]
-fn calls_that_nobody_took() {
+fn records_of_unanswered_calls_are_parsed() {
     let failed = record("failed-404.xml");
     assert_eq!((failed.answered_at, failed.bridged_at, failed.billed_ms), (None, None, Some(0)));
     assert_eq!(failed.destination.as_deref(), Some("777"));
@@ -66,7 +66,7 @@ fn calls_that_nobody_took() {
 }
 
 #[test]
-fn every_other_recording_is_read() {
+fn all_other_recorded_documents_are_parsed() {
     for name in [
         "recorded.xml",
         "conference.xml",
@@ -84,7 +84,7 @@ fn every_other_recording_is_read() {
 }
 
 #[test]
-fn only_a_path_that_our_dialplan_writes_is_a_recording() {
+fn only_a_path_that_our_dialplan_writes_counts_as_a_recording() {
     let text = String::from_utf8(recorded("recorded.xml")).unwrap();
     let of = |path: &str| {
         let text = with(&text, "centrex_recording", path);
@@ -101,7 +101,7 @@ fn only_a_path_that_our_dialplan_writes_is_a_recording() {
 }
 
 #[test]
-fn foreign_text_is_taken_as_it_is() {
+fn text_in_other_scripts_is_stored_unchanged() {
     let text = String::from_utf8(recorded("bridged-a-leg.xml")).unwrap();
     let named = |escaped: &str| {
         let (before, after) = text.split_once("<caller_id_name>").unwrap();
@@ -111,7 +111,7 @@ fn foreign_text_is_taken_as_it_is() {
     };
     assert_eq!(named("&quot;A&quot; &lt;sip:x&gt;"), "\"A\" <sip:x>");
     assert_eq!(named("AT&amp;T"), "AT&T");
-    assert_eq!(named("100% sure &#38; more"), "100% sure & more"); // not URL-encoded here: decoded once
+    assert_eq!(named("100% sure &#38; more"), "100% sure & more"); // this variable is not URL-encoded: decoded once
     assert_eq!(named("&amp;lt;"), "&lt;");
     let injected = "&lt;/caller_id_name&gt;&lt;centrex_call&gt;x&lt;/centrex_call&gt;";
     assert_eq!(named(injected), "</caller_id_name><centrex_call>x</centrex_call>");
@@ -129,7 +129,7 @@ fn foreign_text_is_taken_as_it_is() {
 }
 
 #[test]
-fn odd_names_and_repeats_are_no_trouble() {
+fn odd_variable_names_are_ignored_and_the_first_of_repeats_counts() {
     let text = String::from_utf8(recorded("bridged-a-leg.xml")).unwrap();
     let odd = "<variables><nolocal:x>1</nolocal:x><a b>2</a b><c:d:e/><>3</><originator/><cc_queue d='/>'>first</cc_queue>\
                <cc_queue>second</cc_queue><!-- <sip_gateway>4</sip_gateway> --><![CDATA[<sip_gateway>5</sip_gateway>]]>";
@@ -150,7 +150,7 @@ fn odd_names_and_repeats_are_no_trouble() {
 }
 
 #[test]
-fn what_is_no_call_record_is_refused() {
+fn documents_that_are_no_call_records_are_refused() {
     let text = String::from_utf8(recorded("bridged-a-leg.xml")).unwrap();
     for (bad, error) in [
         ("", DocumentError::NotCdr),
@@ -168,17 +168,17 @@ fn what_is_no_call_record_is_refused() {
     let entity = text.replace("<cdr ", "<!DOCTYPE cdr [<!ENTITY x \"boom\">]><cdr ");
     assert!(parse(&entity).unwrap_err().to_string().contains("DOCTYPE"));
     assert!(Encoding::Base64.document(b"cdr=%%%").is_err());
-    // Cut anywhere, it is refused, and nothing panics.
+    // A document cut at any byte is refused without a panic.
     for end in (0..text.trim_end().len()).step_by(61) {
         assert!(parse(&text[..end]).is_err(), "cut at {end}");
     }
-    // As deep as a body may be.
+    // Nesting as deep as the size of a body allows.
     let deep = format!("<cdr>{}", "<variables>".repeat(90_000));
     assert!(parse(&deep).is_err());
 }
 
 #[test]
-fn numbers_and_times_that_are_none_are_left_out() {
+fn invalid_numbers_and_times_are_stored_as_null() {
     let text = String::from_utf8(recorded("bridged-a-leg.xml")).unwrap();
     let changed = |from: &str, to: &str| {
         assert!(text.contains(from), "{from}");
@@ -193,7 +193,7 @@ fn numbers_and_times_that_are_none_are_left_out() {
     let start = "<start_uepoch>1795220874660840</start_uepoch>";
     for bad in ["9223372036854775807", "-5", "x", ""] {
         let uepoch = format!("<start_uepoch>{bad}</start_uepoch>");
-        // The profile's own time stands in only where the variable says nothing at all.
+        // The time of the profile counts only if the variable is missing.
         let record = changed(start, &uepoch);
         assert_eq!(record.is_ok(), bad.is_empty(), "{bad}");
     }

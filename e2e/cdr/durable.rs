@@ -1,4 +1,4 @@
-//! Postgres away, the process killed, the disk spoilt: what was acknowledged comes.
+//! Postgres unreachable, the process killed, the disk damaged: acknowledged records are delivered.
 
 use std::time::{Duration, Instant};
 
@@ -25,7 +25,7 @@ fn waits_for(program: &Program, name: &str, wanted: f64) {
 }
 
 #[tokio::test]
-async fn what_waits_outlives_the_process_and_comes_in_order() {
+async fn spooled_records_survive_a_restart_and_are_delivered_in_order() {
     let Some(mut scene) = Scene::start("cdr: Postgres away").await else { return };
     let a = scene.a;
     let switch = scene.switch("one", &[]);
@@ -44,7 +44,7 @@ async fn what_waits_outlives_the_process_and_comes_in_order() {
     assert!(switch.log().contains("spooled until Postgres takes them"), "{}", switch.log());
     switch.end("-KILL");
 
-    // A later process does not know yet where Postgres is, nor what is signed with which key.
+    // A later process knows neither the URL of Postgres nor the signing keys yet.
     let switch = scene.site.start_command(&mut scene.site.command("one"), "one");
     assert_eq!(metric(&switch, WAITING), 6.0);
     post(&switch, &document(&scene, 7));
@@ -53,7 +53,7 @@ async fn what_waits_outlives_the_process_and_comes_in_order() {
     waits_for(&switch, WAITING, 0.0);
     let left = std::fs::read_dir(scene.site.data_dir("one").join("cdrs")).unwrap().count();
     assert_eq!(left, 0, "files of the spool");
-    // What waited longest came first.
+    // The oldest records were delivered first.
     let late = format!(
         "SELECT count(*) FROM {schema}.cdrs AS late, {schema}.cdrs AS early
          WHERE late.uuid = '{}' AND early.uuid <> late.uuid AND early.xmin::text::bigint > late.xmin::text::bigint",
@@ -61,7 +61,7 @@ async fn what_waits_outlives_the_process_and_comes_in_order() {
         schema = tenant_schema(a),
     );
     assert_eq!(scene.scalar(&late).await, 0);
-    // Straight to Postgres again.
+    // New records go to Postgres without the spool again.
     post(&switch, &document(&scene, 8));
     scene.counts(a, 8).await;
     let before = metric(&switch, "centrex_cdrs_total{result=\"spooled\"}");
@@ -71,7 +71,7 @@ async fn what_waits_outlives_the_process_and_comes_in_order() {
 }
 
 #[tokio::test]
-async fn the_spool_is_bounded_and_says_so() {
+async fn a_full_spool_refuses_records_and_logs_the_reason() {
     let Some(mut scene) = Scene::start("cdr: spool is full").await else { return };
     let a = scene.a;
     let switch = scene.switch("one", &["--cdr-spool-bytes", "50000"]);
@@ -89,7 +89,7 @@ async fn the_spool_is_bounded_and_says_so() {
     }
     assert_eq!(taken, [1, 2]);
     assert_eq!(metric(&switch, "centrex_cdrs_total{result=\"refused\"}"), 2.0);
-    // A lookup is answered all the same.
+    // Lookups are answered meanwhile.
     assert_eq!(switch.ask("configuration-sofia").0, 200);
     scene.postgres_is(true).await;
     scene.counts(a, 2).await;
@@ -101,7 +101,7 @@ async fn the_spool_is_bounded_and_says_so() {
 }
 
 #[tokio::test]
-async fn a_file_that_the_disk_spoilt_loses_what_was_spoilt() {
+async fn a_damaged_spool_file_loses_only_its_damaged_records() {
     let Some(mut scene) = Scene::start("cdr: spoilt spool").await else { return };
     let a = scene.a;
     let switch = scene.switch("one", &[]);
@@ -117,7 +117,7 @@ async fn a_file_that_the_disk_spoilt_loses_what_was_spoilt() {
     bytes[second] ^= 1;
     bytes.extend(b"\xc5cdr\0\x1a\r\n torn");
     std::fs::write(&file, bytes).unwrap();
-    // What was never a file of ours, and one that cannot be read.
+    // A file that is no spool file, and one that cannot be read.
     std::fs::write(spool.join("notes.txt"), "not ours").unwrap();
     std::fs::create_dir(spool.join("00000000000000000000.cdrs")).unwrap();
     let switch = scene.site.start_command(&mut scene.site.command("one"), "one");
@@ -128,13 +128,13 @@ async fn a_file_that_the_disk_spoilt_loses_what_was_spoilt() {
     assert_eq!(scene.scalar(&lost).await, 0);
     assert!(switch.log().contains("damaged on the disk"), "{}", switch.log());
     assert!(spool.join("notes.txt").exists());
-    // FreeSWITCH would have nothing to send again; a person might.
+    // FreeSWITCH has nothing to send again; a person might.
     post(&switch, &documents[1]);
     scene.counts(a, 3).await;
 }
 
 #[tokio::test]
-async fn one_that_postgres_fails_at_is_given_up_alone() {
+async fn a_record_that_postgres_rejects_is_quarantined_alone() {
     let Some(mut scene) = Scene::start("cdr: poison").await else { return };
     let (a, schema) = (scene.a, tenant_schema(scene.a));
     let switch = scene.switch("one", &[]);
@@ -157,7 +157,7 @@ async fn one_that_postgres_fails_at_is_given_up_alone() {
 }
 
 #[tokio::test]
-async fn a_tenant_whose_schema_is_closed_holds_nobody_up_for_long() {
+async fn a_revoked_insert_right_of_one_tenant_delays_no_other_tenant() {
     let Some(mut scene) = Scene::start("cdr: closed schema").await else { return };
     let (a, b) = (scene.a, scene.b);
     let switch = scene.switch("one", &[]);
@@ -178,7 +178,7 @@ async fn a_tenant_whose_schema_is_closed_holds_nobody_up_for_long() {
 }
 
 #[tokio::test]
-async fn a_database_that_is_not_as_it_should_be_loses_nothing() {
+async fn records_wait_while_the_insert_function_is_missing() {
     let Some(mut scene) = Scene::start("cdr: not as it should be").await else { return };
     let a = scene.a;
     let switch = scene.switch("one", &[]);
@@ -190,7 +190,7 @@ async fn a_database_that_is_not_as_it_should_be_loses_nothing() {
     for leg in 1..=3 {
         post(&switch, &scene.document("bridged-a-leg.xml", a, Uuid::from_u128(leg)));
     }
-    // Longer than a single tenant's trouble would be waited out.
+    // Longer than the retries for a failure of a single tenant.
     let start = Instant::now();
     while switch.log().matches("call records wait for Postgres").count() < 7 {
         assert!(start.elapsed() < DEADLINE, "{}", switch.log());

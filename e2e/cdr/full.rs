@@ -1,4 +1,4 @@
-//! A disk without room for what waits.
+//! A disk without space for the spool.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,11 +9,11 @@ use super::{Scene, metric, post, request};
 use crate::program::succeeded;
 use crate::skip::skip;
 
-/// A small file system, gone with the test.
+/// A small file system, unmounted at the end of the test.
 struct Small(PathBuf);
 
 impl Small {
-    /// Mounts one; what `mount` says where that is not allowed.
+    /// Mounts the file system; returns the message of `mount` if that is not allowed.
     fn mount(at: &Path, bytes: u32) -> Result<Self, String> {
         std::fs::create_dir_all(at).unwrap();
         let size = format!("size={bytes}");
@@ -30,8 +30,8 @@ impl Drop for Small {
 }
 
 #[tokio::test]
-async fn a_full_disk_is_told_and_nothing_acknowledged_is_lost() {
-    let test = "cdr::full::a_full_disk_is_told_and_nothing_acknowledged_is_lost";
+async fn a_full_disk_is_logged_and_loses_no_acknowledged_record() {
+    let test = "cdr::full::a_full_disk_is_logged_and_loses_no_acknowledged_record";
     let Some(mut scene) = Scene::start(test).await else { return };
     let small = match Small::mount(&scene.site.data_dir("one").join("cdrs"), 96 << 10) {
         Ok(small) => small,

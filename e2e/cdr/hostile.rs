@@ -1,5 +1,5 @@
-//! Posts that are none, and documents that mean harm: refused or kept in quarantine, counted, and
-//! nobody else notices.
+//! Requests that are no posts, and hostile documents: refused or quarantined, counted, and without effect on
+//! other requests.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ fn changed(request: &[u8], from: &str, to: &str) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn what_is_no_post_is_refused() {
+async fn requests_other_than_posts_are_refused() {
     let Some(mut scene) = Scene::start("cdr: bad posts").await else { return };
     let switch = scene.switch("one", &[]);
     let good = request(scene.document("bridged-a-leg.xml", scene.a, LEG).as_bytes());
@@ -48,11 +48,11 @@ async fn what_is_no_post_is_refused() {
         assert_eq!(answered, *status, "{what}: {body}");
         assert!(body.contains(part), "{what}: {body}");
     }
-    // 100 MB that only come in part: the connection ends, and nothing is held for it.
+    // 100 MB of which only a part arrives: the connection ends, and the server buffers nothing.
     let mut stream = switch.connect();
     let _ = stream.write_all(&huge);
     drop(stream);
-    // One that breaks off was never acknowledged.
+    // An aborted post was never acknowledged.
     let mut stream = switch.connect();
     stream.write_all(&good[..good.len() - 100]).unwrap();
     drop(stream);
@@ -64,7 +64,7 @@ async fn what_is_no_post_is_refused() {
 }
 
 #[tokio::test]
-async fn a_hundred_megabytes_are_refused_and_not_held() {
+async fn a_body_of_100_megabytes_is_refused_without_being_buffered() {
     let Some(scene) = Scene::start("cdr: 100 MB").await else { return };
     let switch = scene.switch("one", &[]);
     let memory = || {
@@ -79,7 +79,7 @@ async fn a_hundred_megabytes_are_refused_and_not_held() {
     let part = vec![b'x'; 1 << 20];
     for _ in 0..100 {
         if stream.write_all(&part).is_err() {
-            break; // it need not be read to its end
+            break; // the server need not read the whole body
         }
     }
     assert!(memory() < before + (24 << 10), "{} kB, {before} before", memory());
@@ -87,7 +87,7 @@ async fn a_hundred_megabytes_are_refused_and_not_held() {
 }
 
 #[tokio::test]
-async fn documents_that_are_none_are_kept_with_a_reason() {
+async fn unparsable_documents_are_quarantined_with_a_reason() {
     let Some(mut scene) = Scene::start("cdr: hostile documents").await else { return };
     let switch = scene.switch("one", &[]);
     let good = scene.document("bridged-a-leg.xml", scene.a, LEG);
@@ -141,7 +141,7 @@ async fn documents_that_are_none_are_kept_with_a_reason() {
 }
 
 #[tokio::test]
-async fn what_callers_write_is_kept_as_they_wrote_it() {
+async fn text_that_callers_send_is_stored_unchanged() {
     let Some(mut scene) = Scene::start("cdr: hostile callers").await else { return };
     let switch = scene.switch("one", &[]);
     let document = scene.document("bridged-a-leg.xml", scene.a, LEG);

@@ -1,4 +1,4 @@
-//! Each leg once, in its tenant's schema and nowhere else.
+//! Each leg is stored once, in the schema of its tenant and nowhere else.
 
 use base64::Engine;
 use centrex::route::Caller;
@@ -41,7 +41,7 @@ async fn rows(scene: &mut Scene) -> Vec<Row> {
 }
 
 #[tokio::test]
-async fn both_legs_of_a_call_are_there_once_whatever_comes() {
+async fn repeated_posts_store_each_leg_once() {
     let Some(mut scene) = Scene::start("cdr: both legs").await else { return };
     let switch = scene.switch("one", &[]);
     let recording = "recordings/2026/11/0000000a-0000-0000-0000-000000000000.wav";
@@ -62,7 +62,7 @@ async fn both_legs_of_a_call_are_there_once_whatever_comes() {
     assert_eq!(a_row.started, 1_795_220_874_660_840);
     assert!(a_row.ended > a_row.started + 2_000_000 && a_row.recording.as_deref() == Some(recording));
 
-    // Again, in every way that mod_xml_cdr writes it, in either order, and by another switch.
+    // Posted again in every encoding of mod_xml_cdr, in either order, and by another switch.
     let base64 = base64::engine::general_purpose::STANDARD.encode(&a);
     let other = scene.switch("two", &[]);
     for (kind, body) in [
@@ -70,7 +70,7 @@ async fn both_legs_of_a_call_are_there_once_whatever_comes() {
         ("application/x-www-form-urlencoded", format!("cdr={}", encoded(&a))),
         ("application/x-www-form-base64-encoded", format!("cdr={base64}")),
         ("application/x-www-form-plaintext", format!("cdr={a}")),
-        // With disable-100-continue, 1.11.2 says this of a document that is not encoded.
+        // With disable-100-continue, 1.11.2 sends this header for a document that is not encoded.
         ("application/x-www-form-urlencoded", a.clone()),
     ] {
         for program in [&switch, &other] {
@@ -78,7 +78,7 @@ async fn both_legs_of_a_call_are_there_once_whatever_comes() {
             assert_eq!(answer, (200, "kept\n".to_owned()), "{kind}");
         }
     }
-    // The same leg with another start is the same leg.
+    // A record of the same leg with another start time is the same record.
     let (before, after) = a.split_once("<start_uepoch>1795").unwrap();
     post(&other, &format!("{before}<start_uepoch>1792{after}"));
     std::thread::scope(|threads| {
@@ -101,11 +101,11 @@ async fn both_legs_of_a_call_are_there_once_whatever_comes() {
 }
 
 #[tokio::test]
-async fn only_a_signature_says_whose_a_record_is() {
+async fn a_record_belongs_to_the_tenant_of_its_signature_only() {
     let Some(mut scene) = Scene::start("cdr: whose").await else { return };
     let switch = scene.switch("one", &[]);
     let (a, b) = (scene.a, scene.b);
-    // Everything else in it names the other tenant.
+    // All other fields of the record name the other tenant.
     let mut document = scene.document("bridged-a-leg.xml", a, A_LEG);
     for name in ["tenant_uuid", "tenant_id", "accountcode", "domain_name", "sip_h_X-centrex_call"] {
         document = with(&document, name, &scene.token(b));
@@ -151,14 +151,14 @@ async fn only_a_signature_says_whose_a_record_is() {
 }
 
 #[tokio::test]
-async fn one_that_does_not_fit_keeps_no_other_waiting() {
+async fn a_record_that_postgres_refuses_delays_no_other_record() {
     let Some(mut scene) = Scene::start("cdr: refused").await else { return };
     let check =
         format!("ALTER TABLE {}.cdrs ADD CHECK (uuid <> '{}')", tenant_schema(scene.b), Uuid::from_u128(7));
     scene.sql(&check).await;
     scene.postgres_is(false).await;
     let switch = scene.site.start_command(&mut scene.site.command("one"), "one");
-    // They wait together, and so are brought together.
+    // The records wait together, so they are delivered in one batch.
     for leg in 1..=20u128 {
         let tenant = if leg % 2 == 0 { scene.a } else { scene.b };
         let tenant = if leg == 8 { Uuid::from_u128(99) } else { tenant };
@@ -173,7 +173,7 @@ async fn one_that_does_not_fit_keeps_no_other_waiting() {
 }
 
 #[tokio::test]
-async fn trunks_have_their_names() {
+async fn records_name_the_trunk() {
     let Some(mut scene) = Scene::start("cdr: trunks").await else { return };
     let switch = scene.switch("one", &["--cdr-xml"]);
     let gateway = scene.store.signing_key().gateway_name(Uuid::nil(), 0);

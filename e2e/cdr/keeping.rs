@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::Scene;
 
-/// A record that began and was received so many days ago.
+/// Inserts a record that began and was received a number of days ago.
 fn insert(tenant: Uuid, leg: u128, began: &str, received: &str) -> String {
     format!(
         "INSERT INTO {}.cdrs (uuid, leg, started_at, received_at, clock_skewed)
@@ -16,7 +16,7 @@ fn insert(tenant: Uuid, leg: u128, began: &str, received: &str) -> String {
 }
 
 #[tokio::test]
-async fn what_was_kept_long_enough_goes_and_nothing_else() {
+async fn only_records_past_their_retention_are_removed() {
     let Some(mut scene) = Scene::start("cdr: retention").await else { return };
     let (a, b) = (scene.a, scene.b);
     let schema = tenant_schema(a);
@@ -28,7 +28,7 @@ async fn what_was_kept_long_enough_goes_and_nothing_else() {
         scene.sql(&insert(tenant, 2, "89 days", "89 days")).await;
         scene.sql(&insert(tenant, 3, "91 days", "91 days")).await;
         scene.sql(&insert(tenant, 4, "400 days", "400 days")).await;
-        // Its clock was wrong, or it was long on its way.
+        // A record with a wrong clock, or one that arrived late.
         scene.sql(&insert(tenant, 5, "370 days", "1 day")).await;
         scene.sql(&insert(tenant, 6, "50 years", "1 day")).await;
         scene.sql(&insert(tenant, 7, "50 years", "91 days")).await;
@@ -46,13 +46,13 @@ async fn what_was_kept_long_enough_goes_and_nothing_else() {
         format!("SELECT count(*) FROM {schema}.cdrs WHERE uuid = ANY (ARRAY[{}]::uuid[])", uuids(&[3, 4, 7]));
     scene.becomes(&left, 0).await;
     scene.becomes("SELECT count(*) FROM public.cdr_quarantine", 1).await;
-    // All three were deleted by one statement.
+    // One statement deleted all three.
     keeping.abort();
     assert_eq!((scene.count(a).await, scene.count(b).await), (4, 7));
 }
 
 #[tokio::test]
-async fn a_large_backlog_is_removed_in_small_batches() {
+async fn a_large_backlog_of_expired_records_is_removed_in_small_batches() {
     let Some(mut scene) = Scene::start("cdr: retention in batches").await else { return };
     let (a, schema) = (scene.a, tenant_schema(scene.a));
     scene
@@ -84,9 +84,9 @@ async fn a_large_backlog_is_removed_in_small_batches() {
 }
 
 #[tokio::test]
-async fn the_quarantine_is_bounded_and_the_newest_stay() {
+async fn the_quarantine_keeps_a_bounded_number_of_the_newest_records() {
     let Some(mut scene) = Scene::start("cdr: full quarantine").await else { return };
-    // Twelve times 100 MiB, which Postgres keeps small: they are all alike.
+    // Twelve times 100 MiB of equal bytes, which Postgres compresses well.
     scene
         .sql(
             "INSERT INTO public.cdr_quarantine

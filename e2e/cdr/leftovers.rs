@@ -1,4 +1,4 @@
-//! What FreeSWITCH could not deliver and left in its `err-log-dir`.
+//! Records that FreeSWITCH could not post and left in its `err-log-dir`.
 
 use std::fs::File;
 use std::path::Path;
@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{Scene, encoded, of_leg, with};
 
-/// Writes a file as it was left a minute ago.
+/// Writes a file with a modification time of a minute ago.
 fn leave(directory: &Path, name: &str, body: &[u8]) {
     let path = directory.join(name);
     std::fs::write(&path, body).unwrap();
@@ -18,19 +18,19 @@ fn leave(directory: &Path, name: &str, body: &[u8]) {
 }
 
 #[tokio::test]
-async fn they_are_taken_in_and_removed_once_they_are_kept() {
+async fn undelivered_records_are_imported_and_their_files_removed() {
     let Some(mut scene) = Scene::start("cdr: leftovers").await else { return };
     let a = scene.a;
     let directory = scene.site.data_dir("err-log-dir");
     let switch = scene.switch("one", &["--cdr-leftovers", directory.to_str().unwrap()]);
     scene.postgres_is(false).await;
-    std::fs::create_dir(&directory).unwrap(); // FreeSWITCH makes it when it needs it
+    std::fs::create_dir(&directory).unwrap(); // FreeSWITCH creates the directory when it needs it
     let document = |leg| scene.document("bridged-a-leg.xml", a, Uuid::from_u128(leg));
     leave(&directory, "a_1.cdr.xml", document(1).as_bytes());
     leave(&directory, "2.cdr.xml", encoded(&document(2)).as_bytes());
     let base64 = base64::engine::general_purpose::STANDARD.encode(document(3));
     leave(&directory, "a_3.cdr.xml", base64.as_bytes());
-    // As a real FreeSWITCH left it, but for the signature.
+    // A file of a real FreeSWITCH, with our signature.
     let left = String::from_utf8(super::recorded("err-log-file-urlencoded.txt")).unwrap();
     let left = percent_encoding::percent_decode_str(left.trim()).decode_utf8().unwrap();
     let left = of_leg(&with(&left, "centrex_call", &scene.token(a)), Uuid::from_u128(4));
@@ -41,7 +41,7 @@ async fn they_are_taken_in_and_removed_once_they_are_kept() {
     std::fs::write(scene.site.data_dir("secret"), "a secret of the sidecar").unwrap();
     std::os::unix::fs::symlink(scene.site.data_dir("secret"), directory.join("link.cdr.xml")).unwrap();
 
-    // Kept here while Postgres is away, and so removed there.
+    // The spool has the records while Postgres is unreachable, so the files are removed.
     let names = || {
         let mut names: Vec<String> = std::fs::read_dir(&directory)
             .unwrap()
@@ -63,7 +63,7 @@ async fn they_are_taken_in_and_removed_once_they_are_kept() {
     scene.postgres_is(true).await;
     scene.counts(a, 4).await;
     scene.becomes("SELECT count(*) FROM public.cdr_quarantine WHERE reason = 'unreadable'", 1).await;
-    // They count from when they were left.
+    // The time of the file counts as the time of arrival.
     let received = format!(
         "SELECT count(*) FROM {}.cdrs WHERE received_at < now() - interval '50 seconds'",
         centrex::store::tenant_schema(a)

@@ -1,5 +1,5 @@
-//! Call records: what mod_xml_cdr posts (`recorded/`, from FreeSWITCH 1.11.2 and 1.10.12), taken in by
-//! `centrex switch` and kept in a real Postgres.
+//! Call records: what mod_xml_cdr posts (`recorded/`, from FreeSWITCH 1.11.2 and 1.10.12), received by
+//! `centrex switch` and stored in a real Postgres.
 
 mod documents;
 mod durable;
@@ -28,7 +28,7 @@ use crate::program::{Program, repository, sample};
 use crate::switch::Site;
 use crate::wait::DEADLINE;
 
-/// A database with two tenants, and a switch beside it.
+/// A database with two tenants, and a switch.
 struct Scene {
     database: Database,
     store: Store,
@@ -39,7 +39,7 @@ struct Scene {
 }
 
 impl Scene {
-    /// A scene without a switch yet; none, and the test counted as skipped, without Postgres.
+    /// A scene without a switch; `None`, and the test counts as skipped, without Postgres.
     async fn start(test: &str) -> Option<Self> {
         let database = Database::start(test).await?;
         let store = database.store(&keyring(&[(1, 'a')])).await;
@@ -63,17 +63,17 @@ impl Scene {
         token(self.store.signing_key(), tenant)
     }
 
-    /// A leg's record of a tenant, from a recorded document.
+    /// The record of a tenant's leg, from a recorded document.
     fn document(&self, name: &str, tenant: Uuid, leg: Uuid) -> String {
         of_leg(&signed(name, &self.token(tenant)), leg)
     }
 
-    /// How many records a tenant has.
+    /// Number of records of a tenant.
     async fn count(&mut self, tenant: Uuid) -> i64 {
         self.scalar(&format!("SELECT count(*) FROM {}.cdrs", tenant_schema(tenant))).await
     }
 
-    /// One number.
+    /// A number that a query returns.
     async fn scalar(&mut self, sql: &str) -> i64 {
         sqlx::query_scalar(AssertSqlSafe(sql.to_owned())).fetch_one(&mut self.admin).await.unwrap()
     }
@@ -84,7 +84,7 @@ impl Scene {
         self.becomes(&sql, wanted).await;
     }
 
-    /// Waits until a statement gives a number.
+    /// Waits until a query returns a number.
     async fn becomes(&mut self, sql: &str, wanted: i64) {
         let start = Instant::now();
         loop {
@@ -97,12 +97,12 @@ impl Scene {
         }
     }
 
-    /// Does as the superuser.
+    /// Runs SQL as the superuser.
     async fn sql(&mut self, sql: &str) {
         sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut self.admin).await.unwrap();
     }
 
-    /// Lets nobody but the superuser in any more, or everybody again.
+    /// Closes the database to all but the superuser, or opens it again.
     async fn postgres_is(&mut self, there: bool) {
         let mut server = self.database.server_admin().await;
         let sql = format!(
@@ -118,7 +118,7 @@ impl Scene {
         }
     }
 
-    /// Reasons of everything in quarantine.
+    /// Reasons of all records in quarantine.
     async fn reasons(&mut self) -> Vec<String> {
         let sql = "SELECT reason FROM public.cdr_quarantine ORDER BY reason";
         sqlx::query_scalar(sql).fetch_all(&mut self.admin).await.unwrap()
@@ -154,7 +154,7 @@ fn find(bytes: &[u8], part: &[u8]) -> Option<usize> {
     bytes.windows(part.len()).position(|window| window == part)
 }
 
-/// A recorded document of a call that our dialplan routed for somebody: with its signed variable.
+/// A recorded document of a call that our dialplan routed: with its signed variable.
 fn signed(name: &str, token: &str) -> String {
     with(&String::from_utf8(recorded(name)).unwrap(), "centrex_call", token)
 }
@@ -190,13 +190,13 @@ fn request_of(content_type: &str, body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
-/// Posts a document, which must be taken.
+/// Posts a document; panics unless it is accepted.
 fn post(program: &Program, document: &str) {
     let answer = program.send(&request(document.as_bytes()));
     assert_eq!(answer, (200, "kept\n".to_owned()), "{}", program.log());
 }
 
-/// A metric's value; 0 before it was counted.
+/// Value of a metric; 0 if it was not counted yet.
 fn metric(program: &Program, name: &str) -> f64 {
     sample(&program.get("/metrics").1, name).unwrap_or(0.0)
 }

@@ -1,4 +1,4 @@
-//! Who may add call records, and that nothing else comes with it.
+//! Which accounts may insert call records, and that the right includes nothing else.
 
 use centrex::store::tenant_schema;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
@@ -11,7 +11,7 @@ async fn code(login: &mut PgConnection, sql: &str) -> Option<String> {
     Some(done.err()?.as_database_error()?.code()?.into_owned())
 }
 
-fn take(tenant: Uuid, leg: u128) -> String {
+fn insert_sql(tenant: Uuid, leg: u128) -> String {
     let now = "2026-11-21T00:00:00Z";
     format!(
         r#"SELECT {}.take_cdrs(ARRAY(SELECT json_populate_record(NULL::public.cdr,
@@ -22,7 +22,7 @@ fn take(tenant: Uuid, leg: u128) -> String {
 }
 
 #[tokio::test]
-async fn a_switch_may_add_records_and_nothing_else() {
+async fn a_switch_may_insert_records_and_change_nothing_else() {
     let Some(mut scene) = Scene::start("cdr: rights").await else { return };
     let (a, schema) = (scene.a, tenant_schema(scene.a));
     let id = Uuid::now_v7().simple();
@@ -37,8 +37,8 @@ async fn a_switch_may_add_records_and_nothing_else() {
     let mut readers = connect(&reader).connect().await.unwrap();
 
     const DENIED: Option<&str> = Some("42501");
-    assert_eq!(code(&mut theirs, &take(a, 1)).await, None);
-    assert_eq!(code(&mut readers, &take(a, 2)).await.as_deref(), DENIED);
+    assert_eq!(code(&mut theirs, &insert_sql(a, 1)).await, None);
+    assert_eq!(code(&mut readers, &insert_sql(a, 2)).await.as_deref(), DENIED);
     assert_eq!(scene.count(a).await, 1);
     for sql in [
         format!("INSERT INTO {schema}.cdrs SELECT * FROM {schema}.cdrs"),
@@ -56,8 +56,8 @@ async fn a_switch_may_add_records_and_nothing_else() {
         assert_eq!(code(&mut theirs, &sql).await.as_deref(), DENIED, "{sql}");
     }
 
-    // Nothing of the caller's stands in for what the function names, and it cannot be made to run
-    // anything of the caller's as the tenant.
+    // No object of the caller shadows a name in the function, so the caller cannot make the function run its
+    // code with the tenant's rights.
     let trap = "CREATE TEMP TABLE cdrs (LIKE pg_class);
                 CREATE FUNCTION pg_temp.has_table_privilege(name, text, text) RETURNS boolean LANGUAGE sql AS 'SELECT true';
                 CREATE FUNCTION pg_temp.unnest(anyarray) RETURNS SETOF anyelement
@@ -66,13 +66,13 @@ async fn a_switch_may_add_records_and_nothing_else() {
     for login in [&mut theirs, &mut readers] {
         assert_eq!(code(login, trap).await, None);
     }
-    assert_eq!(code(&mut readers, &take(a, 3)).await.as_deref(), DENIED);
-    assert_eq!(code(&mut theirs, &take(a, 4)).await, None);
+    assert_eq!(code(&mut readers, &insert_sql(a, 3)).await.as_deref(), DENIED);
+    assert_eq!(code(&mut theirs, &insert_sql(a, 4)).await, None);
     assert_eq!(scene.count(a).await, 2);
     assert_eq!(scene.scalar(&format!("SELECT count(*) FROM {schema}.extensions")).await, 2);
     // A tenant's own role cannot add to another tenant.
     let mut owner = scene.database.options().connect().await.unwrap();
-    let as_b = format!("BEGIN; SET LOCAL ROLE {}; {}", tenant_schema(scene.b), take(a, 5));
+    let as_b = format!("BEGIN; SET LOCAL ROLE {}; {}", tenant_schema(scene.b), insert_sql(a, 5));
     assert_eq!(code(&mut owner, &as_b).await.as_deref(), DENIED);
 
     for login in [theirs, readers, owner] {
@@ -82,7 +82,7 @@ async fn a_switch_may_add_records_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn who_runs_it_and_where_it_looks_is_fixed() {
+async fn the_insert_function_has_a_fixed_owner_and_search_path() {
     let Some(mut scene) = Scene::start("cdr: definer").await else { return };
     let schema = tenant_schema(scene.a);
     let sql = format!(
@@ -93,13 +93,13 @@ async fn who_runs_it_and_where_it_looks_is_fixed() {
     assert_eq!(scene.scalar(&sql).await, 1);
     let all = format!("SELECT count(*) FROM pg_proc WHERE pronamespace = '{schema}'::regnamespace");
     assert_eq!(scene.scalar(&all).await, 1);
-    // Those that all tenants have in common run as whoever calls them.
+    // Functions that all tenants share run with the rights of the caller.
     let common = "SELECT count(*) FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND proname ~ 'cdr' AND prosecdef";
     assert_eq!(scene.scalar(common).await, 0);
 }
 
 #[tokio::test]
-async fn what_a_switch_gives_is_what_a_table_holds() {
+async fn the_record_type_matches_the_columns_of_the_table() {
     let Some(mut scene) = Scene::start("cdr: columns").await else { return };
     // Postgres reads a composite value by position: the fields must be in the order of the columns.
     let source = include_str!("../../src/cdr/record.rs");

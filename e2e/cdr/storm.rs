@@ -22,17 +22,19 @@ use crate::wait::DEADLINE;
 
 const RECORDS: usize = 50_000;
 const TENANTS: usize = 5;
-/// Calls that end at one time; FreeSWITCH posts from the thread of each.
+/// Calls that end at the same time; FreeSWITCH posts from the thread of each call.
 const POSTERS: usize = 128;
-/// When it counts as stuck. Alone it takes less than a minute, beside four busy loops three.
+/// Time after which the test counts as stuck. Alone it takes less than a minute, next to four busy loops
+/// three.
 const LIMIT: Duration = Duration::from_secs(1500);
 
-/// The leg of a record: its tenant can be read off it.
+/// The leg of a record; the number contains the tenant.
 fn leg(record: usize) -> Uuid {
     Uuid::from_u64_pair((record % TENANTS) as u64 + 1, (record / TENANTS) as u64)
 }
 
-/// A recorded document without what is not read: unoptimised, a parser takes a millisecond for all of it.
+/// A recorded document without the parts that are never read: an unoptimised parser needs a millisecond for
+/// the whole document.
 fn short(name: &str) -> String {
     let text = String::from_utf8(recorded(name)).unwrap();
     let (head, rest) = text.split_once("<channel_data>").unwrap();
@@ -54,7 +56,7 @@ fn short(name: &str) -> String {
     format!("{head}<variables>{kept}</variables><callflow>{callflow}</callflow></cdr>")
 }
 
-/// Posts as mod_xml_cdr does: on anything but 200, once more, for ever.
+/// Posts as mod_xml_cdr does: retries for ever on any status but 200.
 fn post_all(address: SocketAddr, next: &AtomicUsize, of: impl Fn(usize) -> Vec<u8>, again: &AtomicUsize) {
     let mut kept: Option<TcpStream> = None;
     loop {
@@ -71,7 +73,7 @@ fn post_all(address: SocketAddr, next: &AtomicUsize, of: impl Fn(usize) -> Vec<u
     }
 }
 
-/// The status of an answer; none when the connection ends.
+/// The status of an answer; `None` if the connection ends.
 fn try_post(address: SocketAddr, kept: &mut Option<TcpStream>, request: &[u8]) -> Option<u16> {
     if kept.is_none() {
         let stream = TcpStream::connect(address).ok()?;
@@ -91,22 +93,22 @@ fn try_post(address: SocketAddr, kept: &mut Option<TcpStream>, request: &[u8]) -
     std::str::from_utf8(&answer).ok()?.split(' ').nth(1)?.parse().ok()
 }
 
-/// A Postgres that may be killed, tenants in it, and where a switch finds them.
+/// A Postgres that may be killed, tenants in it, and the URL for a switch.
 struct Ground {
     _directory: tempfile::TempDir,
     options: LocalOptions,
     postgres: LocalPostgres,
     tenants: Vec<Uuid>,
-    /// Of each tenant: of an A and of a B leg.
+    /// Per tenant: a document of an A leg and one of a B leg.
     documents: Vec<[String; 2]>,
     site: Site,
 }
 
-/// None, and the test counted as skipped, without Postgres.
+/// `None`, and the test counts as skipped, without Postgres.
 async fn ground(test: &str) -> Option<Ground> {
     let directory = reachable_dir();
-    // Servers are killed here, and no machine: that needs no fsync. Commits are not waited for by default
-    // there, which must lose nothing that was acknowledged.
+    // The test kills servers and no machine, so fsync is not needed. `synchronous_commit` is off by default,
+    // which must lose no acknowledged record.
     let options = LocalOptions { data_dir: directory.path().join("postgres"), durable: false };
     let postgres = match LocalPostgres::start(&options).await {
         Err(error @ LocalError::Binaries) => {
@@ -133,14 +135,14 @@ async fn ground(test: &str) -> Option<Ground> {
 }
 
 #[tokio::test]
-async fn an_acknowledged_record_outlives_its_server() {
+async fn acknowledged_records_survive_a_crash_of_postgres() {
     let Some(ground) = ground("cdr: killed server").await else { return };
     let Ground { options, mut postgres, tenants, documents, site, _directory } = ground;
     let mut switch = site.start_command(&mut site.command("one"), "one");
     switch.wait_until("readiness", |program| program.get("/readyz").0 == 200);
     let stored = || metric(&switch, "centrex_cdrs_total{result=\"stored\"}");
     for round in 1..=3 {
-        // Straight to Postgres, when it was found; not into the spool.
+        // Directly to Postgres once Postgres is reachable; not to the spool.
         let start = Instant::now();
         for other in 1.. {
             let before = stored();
@@ -153,7 +155,7 @@ async fn an_acknowledged_record_outlives_its_server() {
         }
         let before = stored();
         post(&switch, &of_leg(&documents[0][0], Uuid::from_u64_pair(0, round)));
-        // At once: what is not on its way to the disk is lost with the server.
+        // At once: a record that is not being written to disk is lost with the server.
         kill(postgres);
         assert_eq!(stored(), before + 1.0, "{}", switch.log());
         postgres = LocalPostgres::start(&options).await.unwrap();
@@ -165,7 +167,7 @@ async fn an_acknowledged_record_outlives_its_server() {
 }
 
 #[test]
-fn fifty_thousand_are_there_once_each() {
+fn fifty_thousand_records_are_stored_exactly_once() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let Some(ground) = runtime.block_on(ground("cdr: 50,000 records")) else { return };
     let Ground { options, postgres, tenants, documents, site, _directory } = ground;
@@ -255,7 +257,7 @@ fn fifty_thousand_are_there_once_each() {
     eprintln!("all there after {:?}", start.elapsed());
 }
 
-/// Ends a server as a crash of it does.
+/// Ends a server as a crash does.
 fn kill(postgres: LocalPostgres) {
     let pid = postgres.pid().to_string();
     assert!(Command::new("kill").args(["-KILL", &pid]).status().unwrap().success());

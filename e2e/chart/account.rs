@@ -1,5 +1,5 @@
-//! The operator as the chart runs it: with the chart's arguments, as the chart's account, and with no
-//! other right.
+//! The operator as the chart runs it: with the chart's arguments, and with the rights of the chart's account
+//! only.
 
 use std::path::Path;
 
@@ -11,20 +11,20 @@ use crate::operator::Site;
 use crate::program::Program;
 use crate::wait::{DEADLINE, until};
 
-/// A site with the chart installed on it. None where something is missing.
+/// A site with the chart installed; `None` if something is missing.
 async fn site(test: &str) -> Option<Site> {
     let site = Site::start(test).await?;
     site.cluster.apply(&format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {NAME}}}}}"));
     Some(site)
 }
 
-/// The containers that the chart has made the API server keep.
+/// The containers of the chart, as the API server stored them.
 fn container(site: &Site, object: &str, list: &str) -> Value {
     site.get(NAME, object).unwrap()["spec"]["template"]["spec"][list][0].clone()
 }
 
-/// Starts the operator with the chart's arguments, at places that a test can have. What is mounted
-/// in a pod is in a folder.
+/// Starts the operator with the chart's arguments, with paths that exist in the test. A folder replaces the
+/// volumes of the pod.
 fn operator(site: &Site, folder: &Path) -> Program {
     let (mut command, output) = site.command("operator");
     let account = Account::new(&site.cluster, NAME, "centrex-operator");
@@ -49,7 +49,7 @@ fn operator(site: &Site, folder: &Path) -> Program {
     operator
 }
 
-/// That nothing was refused to it.
+/// Checks that no request was forbidden.
 fn had_its_rights(operator: &Program) {
     let log = operator.log();
     let refused = log.lines().find(|line| line.contains("orbidden"));
@@ -57,7 +57,7 @@ fn had_its_rights(operator: &Program) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_works_with_the_charts_rights() {
+async fn the_operator_works_with_the_charts_rights() {
     let test = "chart: the operator's own account";
     let Some(site) = site(test).await else { return };
     let Some(helm) = Helm::on(&site.cluster, test) else { return };
@@ -66,7 +66,7 @@ async fn it_works_with_the_charts_rights() {
     let operator = operator(&site, folder.path());
     let switch = site.switch("switch-1");
 
-    // It made itself a certificate, and the API server knows who signed it.
+    // The operator created its certificate, and the API server knows the signer.
     let secret = site.get(NAME, "secret/centrex-webhook-tls").unwrap();
     let webhook = site.get(NAME, "validatingwebhookconfiguration/centrex").unwrap();
     assert_eq!(webhook["webhooks"][0]["clientConfig"]["caBundle"], secret["data"]["ca.crt"]);
@@ -76,7 +76,7 @@ async fn it_works_with_the_charts_rights() {
     site.wait_for("north", "extension/e100", "Ready=True Ready");
     site.wait_for("north", "tenant/north", "Ready=True Ready");
     assert!(site.get("north", "secret/e100-sip").is_some(), "no password was made");
-    // Not at once: an API server that has just been given a CRD says 429 to its kind for a moment.
+    // An API server answers 429 for a moment to requests for a kind that was just added.
     let found = until(DEADLINE, || site.get("default", "switch/switch-1"));
     assert!(found.is_some(), "no Switch\n{}", operator.log());
     site.cluster.kubectl_ok(&["delete", "tenant", "north", "-n", "north", "--timeout=300s"]);
@@ -85,7 +85,7 @@ async fn it_works_with_the_charts_rights() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_works_with_the_rights_of_one_namespace() {
+async fn the_operator_works_with_rights_in_one_namespace() {
     let test = "chart: the operator's own account, in one namespace";
     let Some(site) = site(test).await else { return };
     let Some(helm) = Helm::on(&site.cluster, test) else { return };
@@ -99,7 +99,7 @@ async fn it_works_with_the_rights_of_one_namespace() {
     let file = format!("--values={}", file.display());
     helm.release(&["install", &file], &["crds.install=false", "webhook.enabled=false"]);
 
-    // As the kubelet mounts a ConfigMap: by a link to a folder that is replaced as a whole.
+    // As the kubelet mounts a ConfigMap: a link to a folder, which is replaced as a whole.
     let mount = folder.path().join("etc/centrex/platform");
     let data = site.get(NAME, "configmap/centrex-operator-platform").unwrap()["data"].clone();
     std::fs::create_dir_all(mount.join("..2026_11_21")).unwrap();
@@ -113,13 +113,13 @@ async fn it_works_with_the_rights_of_one_namespace() {
     site.cluster.apply(&site.extension("north", 100));
     site.wait_for("north", "extension/e100", "Ready=True Ready");
     assert_eq!(site.count("SELECT count(*) FROM public.sip_profiles").await, 1);
-    assert!(site.schema("south", "south").await.is_none(), "another namespace's tenant was taken in");
+    assert!(site.schema("south", "south").await.is_none(), "a tenant of another namespace was stored");
     had_its_rights(&operator);
     drop((switch, operator));
 }
 
 #[test]
-fn the_programs_know_the_charts_options() {
+fn the_programs_accept_the_charts_options() {
     let test = "chart: options";
     let Some(cluster) = crate::cluster::Cluster::own(test) else { return };
     let Some(helm) = Helm::on(&cluster, test) else { return };

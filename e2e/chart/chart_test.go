@@ -1,5 +1,5 @@
-// Package chart tests what the chart renders: every switch of its values, against schemas, against
-// Pod Security, and against what it is made from. It runs helm, and kubeconform, from PATH.
+// Package chart tests what the chart renders: every switch of its values, against schemas, Pod Security and
+// the files it is made from. It runs helm and kubeconform from PATH.
 package chart
 
 import (
@@ -33,17 +33,17 @@ type values struct {
 
 func with(set ...string) values { return values{set: append([]string{database}, set...)} }
 
-// switches is a release with switches and more settings.
+// switches returns the values of a release with switches and more settings.
 func switches(set ...string) values {
 	return with(append([]string{"switch.enabled=true", image}, set...)...)
 }
 
-// everything turns all of it on.
+// everything enables all options.
 var everything = switches("switch.hostNetwork=true", "switch.freeswitch.tlsSecret=tls", "switch.service.type=LoadBalancer",
 	"media.persistent=true", "webhook.certManager.enabled=true", "metrics.serviceMonitor.enabled=true",
 	"metrics.prometheusRule.enabled=true", "metrics.dashboard.enabled=true")
 
-// namespaced works in two namespaces alone.
+// namespaced restricts the operator to two namespaces.
 func namespaced(set ...string) values {
 	return with(append([]string{"namespaces={acme,globex}", "webhook.enabled=false", "crds.install=false",
 		`platformManifests.profiles\.yaml=kind: TenantProfile`}, set...)...)
@@ -84,7 +84,7 @@ func parse(t *testing.T, text string) objects {
 	all := objects{}
 	for _, document := range regexp.MustCompile(`(?m)^---$`).Split(text, -1) {
 		object := map[string]any{}
-		// Strict: a key that is there twice is an error.
+		// Strict: a duplicate key is an error.
 		if err := yaml.UnmarshalStrict([]byte(document), &object); err != nil {
 			t.Fatalf("%v in\n%s", err, document)
 		}
@@ -113,7 +113,7 @@ func render(t *testing.T, values values) objects {
 	return parse(t, text)
 }
 
-// refused is what helm says to values that are wrong.
+// refused is helm's error for wrong values.
 func refused(t *testing.T, values values) string {
 	t.Helper()
 	_, err := template(t, values)
@@ -123,7 +123,7 @@ func refused(t *testing.T, values values) string {
 	return err.Error()
 }
 
-// kinds are the kinds that are there, sorted.
+// kinds returns the rendered kinds, sorted.
 func (all objects) kinds() (kinds []string) {
 	for _, object := range all {
 		kinds = append(kinds, object.GetKind())
@@ -132,7 +132,7 @@ func (all objects) kinds() (kinds []string) {
 	return slices.Compact(kinds)
 }
 
-// as is one of the objects in its Go type; a field that the type has not is an error.
+// as converts one of the objects to its Go type; an unknown field is an error.
 func as[T any](t *testing.T, all objects, key string) (typed T) {
 	t.Helper()
 	object := all[key]

@@ -1,5 +1,4 @@
-//! The states of `e2e/argocd` on a real API server: that they can be there, and what `kubectl wait`
-//! makes of them.
+//! The states of `e2e/argocd` on a real API server: each can exist, and `kubectl wait` reads it alike.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -14,7 +13,7 @@ struct State {
 }
 
 #[test]
-fn kubectl_wait_agrees() {
+fn kubectl_wait_sees_the_same_conditions() {
     let Some(cluster) = Cluster::shared("chart: kubectl wait") else { return };
     cluster.install_crds();
     let namespace = "chart-fixtures";
@@ -25,7 +24,7 @@ fn kubectl_wait_agrees() {
     for State { fixture, wait } in states {
         let mut object: Value = serde_saphyr::from_str(&read(&format!("fixtures/{fixture}.yaml"))).unwrap();
         if object["metadata"].get("deletionTimestamp").is_some() {
-            continue; // nobody can set it
+            continue; // no client can set it
         }
         let status = object.as_object_mut().unwrap().remove("status");
         let edited = object["metadata"]["generation"] == 2;
@@ -42,7 +41,7 @@ fn kubectl_wait_agrees() {
         }
         if let Some(status) = status {
             patch(json!({"status": status}), &["--subresource=status"]);
-            // Nothing of it was dropped: it is a status that the CRD knows.
+            // The API server dropped no field: the CRD knows all of them.
             let kept = cluster.kubectl_ok(&["get", &name, "-n", namespace, "-o", "json"]);
             assert_eq!(serde_json::from_str::<Value>(&kept).unwrap()["status"], status);
         }

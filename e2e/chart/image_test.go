@@ -9,9 +9,8 @@ import (
 	"testing"
 )
 
-// No image is built by the tests, which have nothing to build one with: this looks at what would
-// break a build, and at what the chart relies on.
-func TestTheImageIsBuiltFromTheRepositoryAlone(t *testing.T) {
+// The tests build no image: these tests check what would break a build, and what the chart relies on.
+func TestTheImageIsBuiltOnlyFromTheRepository(t *testing.T) {
 	docker := strings.ReplaceAll(readFile(t, root+"/Dockerfile"), "\\\n", " ")
 	ignore := strings.Split(readFile(t, root+"/.dockerignore"), "\n")
 	if !slices.Contains(ignore, "*") {
@@ -39,7 +38,7 @@ func TestTheImageIsBuiltFromTheRepositoryAlone(t *testing.T) {
 		}
 	}
 
-	// What the sources take in while they are compiled.
+	// Files that the sources include at compile time.
 	included := regexp.MustCompile(`include_(?:str|bytes|dir)!\((?:\s*concat!\()?\s*"((?:\.\./)+)([a-z]+)/`)
 	found := 0
 	err := filepath.WalkDir(root+"/src", func(path string, entry os.DirEntry, err error) error {
@@ -58,7 +57,7 @@ func TestTheImageIsBuiltFromTheRepositoryAlone(t *testing.T) {
 		t.Errorf("%v, %d", err, found)
 	}
 
-	// The compiler that Cargo.toml asks for, a tag on every base, and the user that the chart gives.
+	// The compiler version of Cargo.toml, a tag on every base image, and the chart's user.
 	rust := regexp.MustCompile(`(?m)^rust-version = "(.*)"$`).FindStringSubmatch(readFile(t, root+"/Cargo.toml"))[1]
 	version := regexp.MustCompile(`(?m)^version = "(.*)"$`).FindStringSubmatch(readFile(t, root+"/Cargo.toml"))[1]
 	contains(t, docker, "FROM rust:"+rust+"-bookworm AS build", "--locked", "USER 65532:65532", `image.version="`+version+`"`, `org.opencontainers.image.licenses="Apache-2.0"`)
@@ -73,7 +72,7 @@ func TestTheImageIsBuiltFromTheRepositoryAlone(t *testing.T) {
 	}
 }
 
-func TestTheFlattenedManifestIsTheChart(t *testing.T) {
+func TestTheFlattenedManifestEqualsTheChart(t *testing.T) {
 	flat := parse(t, readFile(t, root+"/deploy/install.yaml"))
 	all := render(t, with())
 	if len(flat) != len(all)+1 || flat["Namespace/centrex"] == nil {

@@ -4,15 +4,15 @@ use super::release::{Helm, NAME};
 use crate::cluster::Cluster;
 use crate::wait::{DEADLINE, until};
 
-/// What a release leaves behind.
+/// Objects that remain after an uninstall.
 const KEPT: &str = "customresourcedefinitions,persistentvolumeclaims";
 
 #[test]
-fn it_is_installed_upgraded_and_uninstalled() {
+fn the_chart_is_installed_upgraded_and_uninstalled() {
     let test = "chart: install, upgrade, uninstall";
     let Some(cluster) = &Cluster::own(test) else { return };
     let Some(helm) = Helm::on(cluster, test) else { return };
-    // Pods are refused by the strictest level of Pod Security unless they keep to it.
+    // The strictest level of Pod Security refuses pods that break its rules.
     cluster.apply(&format!(
         "{{apiVersion: v1, kind: Namespace, metadata: {{name: {NAME},
           labels: {{pod-security.kubernetes.io/enforce: restricted}}}}}}"
@@ -54,7 +54,7 @@ fn it_is_installed_upgraded_and_uninstalled() {
         ""
     );
     assert!(cluster.kubectl_ok(&["get", "tenants", "-n", "acme"]).contains("acme.example.com"));
-    // The next release adopts what was kept; a release of another name does so only on request.
+    // The next release adopts the remaining objects; a release of another name adopts them only on request.
     helm.release(&["install"], &["media.persistent=true"]);
     helm.helm_ok(&["uninstall", NAME]);
     let another = |more: &[&str]| {
@@ -77,11 +77,11 @@ fn it_is_installed_upgraded_and_uninstalled() {
 fn a_phone_system_is_applied_while_the_operator_is_away(helm: &Helm<'_>) {
     let cluster = helm.cluster;
     cluster.kubectl_ok(&["wait", "--for=condition=Established", "--timeout=300s", "crd", "--all"]);
-    // Its webhook cannot answer here, and does not prevent any apply.
+    // The webhook cannot answer here, and blocks no apply.
     cluster.kubectl_ok(&["apply", "-f", "deploy/samples"]);
     assert!(cluster.kubectl_ok(&["get", "pbx", "-A", "-o", "name"]).lines().count() > 20);
     let webhook = ["validatingwebhookconfiguration", NAME];
-    // With Fail, the same is refused, but for what changes nothing about a call.
+    // With `Fail` the same applies are refused, except those that change nothing about a call.
     let policy = |value: &str| {
         let patch =
             format!(r#"[{{"op": "replace", "path": "/webhooks/0/failurePolicy", "value": "{value}"}}]"#);
@@ -92,7 +92,7 @@ fn a_phone_system_is_applied_while_the_operator_is_away(helm: &Helm<'_>) {
         cluster.kubectl(&["patch", "tenant", "acme", "-n", "acme", "--type=merge", "-p", patch])
     };
     let mut count = 0;
-    // The API server hears of a webhook a moment later.
+    // The API server reads the new webhook configuration a moment later.
     let spec = until(DEADLINE, || {
         count += 1;
         let output = patch(&format!(r#"{{"spec": {{"displayName": "Acme {count}"}}}}"#));
@@ -143,7 +143,7 @@ fn tenants_people_get_what_is_theirs(helm: &Helm<'_>) {
         cluster.kubectl_ok(&["create", "rolebinding", role, "--clusterrole", role, &user, "-n", "acme"]);
     }
     let extensions = |verb| [verb, "extensions.centrex.dev", "-n", "acme"];
-    // The cluster's own roles take it in a moment later.
+    // The cluster's own roles aggregate the rules a moment later.
     let aggregated = until(DEADLINE, || helm.may(&["--as=tom"], &extensions("create")).then_some(()));
     assert!(aggregated.is_some(), "admin is without it");
     for who in ["--as=tom", "--as=eve"] {
@@ -166,7 +166,7 @@ fn an_upgrade_changes_what_it_names(helm: &Helm<'_>) {
         let path = "{range .items[*]}{.kind}/{.metadata.name}/{.metadata.generation}/{.spec.replicas} {end}";
         helm.get(&[all, "-n", NAME, "-l", "app.kubernetes.io/part-of=centrex"], path)
     };
-    // What the operator and the API server write is left alone.
+    // Fields that the operator and the API server write are left alone.
     let webhook = ["validatingwebhookconfiguration", NAME];
     let bundle = r#"[{"op": "add", "path": "/webhooks/0/clientConfig/caBundle", "value": "LS0t"}]"#;
     helm.cluster.kubectl(&["patch", webhook[0], webhook[1], "--type=json", "-p", bundle]);
@@ -195,7 +195,7 @@ fn what_cannot_be_changed_says_so(helm: &Helm<'_>) {
         let (done, said) = upgrade(value);
         assert!(!done && said.contains(before) && said.contains("--cascade=orphan"), "{value}: {said}");
     }
-    // As it says: the pods stay, and belong to the new one.
+    // As documented: the pods stay, and belong to the new release.
     let pods = || {
         helm.get(
             &["pods", "-n", NAME, "-l", "app.kubernetes.io/component=switch"],
@@ -215,12 +215,12 @@ fn what_cannot_be_changed_says_so(helm: &Helm<'_>) {
 }
 
 #[test]
-fn two_syncs_of_it_show_no_difference() {
+fn a_second_sync_of_the_chart_changes_nothing() {
     synced_twice("chart: synced twice", &[]);
 }
 
 #[test]
-fn two_syncs_on_the_servers_side_show_no_difference() {
+fn a_second_server_side_sync_changes_nothing() {
     // As Argo CD does with ServerSideApply=true.
     synced_twice("chart: synced twice, server-side", &["--server-side", "--field-manager=argocd-controller"]);
 }
@@ -243,7 +243,7 @@ fn sync_twice(cluster: &Cluster, how: &[&str], manifests: &str) {
     };
     let applied = apply("apply");
     assert!(applied.status.success(), "{}", String::from_utf8_lossy(&applied.stderr));
-    // Empty, and exit status 0: what the API server adds is no difference.
+    // No output, and exit status 0: fields that the API server adds are no difference.
     let difference = apply("diff");
     let said = String::from_utf8_lossy(&difference.stdout);
     assert!(difference.status.success() && said.is_empty(), "{said}");
@@ -252,8 +252,8 @@ fn sync_twice(cluster: &Cluster, how: &[&str], manifests: &str) {
     assert_eq!(generations(), before);
     let again = String::from_utf8_lossy(&again.stdout).into_owned();
     let end = if how.is_empty() { "unchanged" } else { "serverside-applied" };
-    // Of these, kubectl sends a list again which the API server has filled in, and which is one piece
-    // to it. It changes nothing, as the generations say.
+    // kubectl sends lists of these objects again that the API server has completed and treats as one value.
+    // The generations show that nothing changes.
     let sent = |line: &str| ["poddisruptionbudget", "statefulset"].iter().any(|kind| line.starts_with(kind));
     let changes = |line: &&str| !line.ends_with(end) && !sent(line);
     let changed: Vec<&str> = again.lines().filter(changes).collect();
@@ -261,11 +261,11 @@ fn sync_twice(cluster: &Cluster, how: &[&str], manifests: &str) {
 }
 
 #[test]
-fn in_namespaces_it_has_no_right_elsewhere() {
+fn a_namespaced_release_has_no_rights_elsewhere() {
     let test = "chart: namespaced";
     let Some(cluster) = &Cluster::own(test) else { return };
     let Some(helm) = Helm::on(cluster, test) else { return };
-    // The CRDs are installed by another release, once for the cluster.
+    // Another release installs the CRDs, once for the cluster.
     cluster.install_crds();
     for name in [NAME, "acme", "globex"] {
         cluster.apply(&format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {name}}}}}"));

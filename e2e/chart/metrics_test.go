@@ -11,7 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// known tells whether somebody counts a metric: it is registered in src/, or Prometheus' own.
+// known tells whether a metric exists: it is registered in src/, or is one of Prometheus.
 func known(t *testing.T, metric string) bool {
 	t.Helper()
 	if metric == "up" {
@@ -23,7 +23,7 @@ func known(t *testing.T, metric string) bool {
 	}
 	source := readFile(t, fmt.Sprintf("%s/src/%s/metrics.rs", root, file))
 	registered := func(name string) bool { return strings.Contains(source, fmt.Sprintf("%q", name)) }
-	// What the format adds: counters, histograms, units.
+	// Suffixes that the exposition format adds: counters, histograms, units.
 	for _, suffix := range []string{"_total", "_bucket", "_count", "_sum"} {
 		name = strings.TrimSuffix(name, suffix)
 	}
@@ -108,7 +108,7 @@ func TestTheDashboard(t *testing.T) {
 			}
 		}
 		for _, target := range panel.Targets {
-			// Grafana fills its variables in before Prometheus sees them.
+			// Grafana replaces its variables before Prometheus sees the query.
 			all = append(all, strings.NewReplacer("$__rate_interval", "5m", "$namespace", "centrex").Replace(target.Expr))
 		}
 	}

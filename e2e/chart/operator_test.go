@@ -35,7 +35,7 @@ func TestTheOperatorByDefault(t *testing.T) {
 	if container.LivenessProbe.HTTPGet.Path != "/livez" || container.ReadinessProbe.HTTPGet.Path != "/readyz" || container.Image != "centrex:0.1.0" {
 		t.Errorf("%+v", container)
 	}
-	// As a file, which the kubelet writes anew when the password changes.
+	// The URL is in a file, which the kubelet rewrites when the password changes.
 	if database := volume(t, deployment.Spec.Template.Spec, "database").Secret; database.SecretName != "centrex-postgres" ||
 		database.Items[0].Key != "uri" || database.Items[0].Path != "url" || environment(container)["CENTREX_DATABASE_URL"].Name != "" {
 		t.Errorf("%+v", database)
@@ -63,7 +63,7 @@ func rules(t *testing.T, all objects) map[string][]rbac.PolicyRule {
 	return found
 }
 
-// may tells whether one of the rules allows a verb on a resource, by name where one is given.
+// may tells whether a rule allows a verb on a resource, by resource name if one is given.
 func may(rules []rbac.PolicyRule, verb, group, resource, name string) bool {
 	return slices.ContainsFunc(rules, func(rule rbac.PolicyRule) bool {
 		_, sub, _ := strings.Cut(resource, "/")
@@ -73,7 +73,7 @@ func may(rules []rbac.PolicyRule, verb, group, resource, name string) bool {
 	})
 }
 
-func TestTheOperatorMayDoWhatItDoesAndNoMore(t *testing.T) {
+func TestTheOperatorHasOnlyTheRightsItNeeds(t *testing.T) {
 	all := rules(t, render(t, with()))
 	cluster, own := all["ClusterRole/centrex-operator"], all["Role/centrex-operator"]
 	for _, allowed := range []struct {
@@ -113,7 +113,7 @@ func TestTheOperatorMayDoWhatItDoesAndNoMore(t *testing.T) {
 	}
 }
 
-func TestEveryRuleSaysWhy(t *testing.T) {
+func TestEveryRuleHasAReason(t *testing.T) {
 	text, err := template(t, everything)
 	if err != nil {
 		t.Fatal(err)
@@ -122,7 +122,7 @@ func TestEveryRuleSaysWhy(t *testing.T) {
 	rule := regexp.MustCompile(`^\s*- apiGroups: \[.*\]$`)
 	found := 0
 	for index, line := range lines {
-		// The webhook's rule is no right.
+		// The rules of the webhook configuration are no RBAC rules.
 		if !rule.MatchString(line) || strings.Contains(lines[index+1], "apiVersions") {
 			continue
 		}
@@ -156,7 +156,7 @@ func TestTenantsRoles(t *testing.T) {
 			t.Errorf("admin and the status of %s", plural)
 		}
 	}
-	// The platform binds it where it wants; no role of the cluster's own has it.
+	// The platform binds the role; no ClusterRole of the cluster aggregates it.
 	for label := range render(t, with())["ClusterRole/centrex-trunk-admin"].GetLabels() {
 		if strings.Contains(label, "aggregate") {
 			t.Errorf("trunk-admin: %s", label)
@@ -253,7 +253,7 @@ func TestAdmissionPolicy(t *testing.T) {
 		return names
 	}
 	same(t, "policies", policies(render(t, with())), []string{"centrex-operator-resources", "centrex-operator-secrets", "centrex-operator-webhook"})
-	// An operator that makes no certificate may write none.
+	// An operator that creates no certificate has no right to write one.
 	for _, without := range []string{"webhook.enabled=false", "webhook.certManager.enabled=true"} {
 		all := render(t, with(without))
 		same(t, without, policies(all), []string{"centrex-operator-resources", "centrex-operator-secrets"})
@@ -277,7 +277,7 @@ func TestPostgres(t *testing.T) {
 	cluster := all["Cluster/centrex-postgres"]
 	spec := numbers(cluster.Object["spec"]).(map[string]any)
 	initdb := spec["bootstrap"].(map[string]any)["initdb"].(map[string]any)
-	// Its login owns the database and may create roles, as the store wants it.
+	// The login owns the database and may create roles, which the store needs.
 	if initdb["owner"] != "centrex" || initdb["database"] != "centrex" || initdb["postInitSQL"].([]any)[0] != "ALTER ROLE centrex CREATEROLE" {
 		t.Error(initdb)
 	}
@@ -314,7 +314,7 @@ func TestNetworkPolicy(t *testing.T) {
 	}
 }
 
-func TestCRDsAreTheRepositorysAndAreKept(t *testing.T) {
+func TestCRDsEqualTheRepositorysAndSurviveAnUninstall(t *testing.T) {
 	all := render(t, with())
 	files, _ := filepath.Glob(root + "/crds/*.yaml")
 	for _, crd := range crds(t) {

@@ -1,5 +1,5 @@
-//! A real FreeSWITCH as the chart's pod runs it: the chart's arguments and environment, the
-//! configuration as the kubelet mounts it, empty volumes, the pod's user, and Centrex beside it.
+//! A real FreeSWITCH as in the chart's pod: the chart's arguments and environment, the configuration mounted
+//! as by the kubelet, empty volumes, the pod's user, and a Centrex next to it.
 
 use std::collections::HashMap;
 use std::io::Read;
@@ -36,7 +36,7 @@ async fn a_real_freeswitch_starts_as_in_the_pod() {
     let Some(helm) = Helm::on(&site.cluster, test) else { return };
     let operator = site.operator(&[]);
     let mut centrex = site.switch("centrex-switch-0");
-    // As the sidecar's startupProbe: FreeSWITCH that starts without it has no profiles, or ends.
+    // As with the sidecar's startupProbe: a FreeSWITCH that starts without Centrex has no profiles, or exits.
     centrex.wait_until("that the sidecar is ready", |centrex| centrex.get("/readyz").0 == 200);
     let esl = free_port(IpAddr::V4(Ipv4Addr::LOCALHOST));
     let values = ["switch.freeswitch.phrases=tones", &format!("switch.ports.eventSocket={esl}")];
@@ -70,18 +70,18 @@ async fn a_real_freeswitch_starts_as_in_the_pod() {
             (None, None) => command.env(name, "centrex-switch-0"), // the pod's name
         };
     }
-    assert!(secrets.is_empty(), "not taken from the Secret: {secrets:?}");
+    assert!(secrets.is_empty(), "not read from the Secret: {secrets:?}");
     command.env("CENTREX_XML_URL", format!("http://{}", centrex.connect().peer_addr().unwrap()));
     let root = std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);
     for volume in ["/run/freeswitch", "/var/lib/freeswitch"] {
         std::fs::create_dir_all(place(volume)).unwrap();
         if root {
-            // As fsGroup leaves a volume: root's, written by the group.
+            // As fsGroup leaves a volume: owned by root, writable by the group.
             chown(place(volume), Some(0), Some(USER)).unwrap();
             std::fs::set_permissions(place(volume), std::fs::Permissions::from_mode(0o2775)).unwrap();
         }
     }
-    // Others read what the kubelet mounts, whatever the umask here is.
+    // Mounted files are readable by all users, independent of the umask here.
     assert!(Command::new("chmod").args(["-R", "a+rX"]).arg(folder.path()).status().unwrap().success());
     if root {
         command.uid(USER).gid(USER);
@@ -94,7 +94,7 @@ async fn a_real_freeswitch_starts_as_in_the_pod() {
         Some(status) => Some(format!("ended with {status}")),
         None => ask("status").filter(|status| status.contains("is ready")),
     });
-    // Its log is its output, up to the last line, as the kubelet keeps it.
+    // Its output is its log up to the last line, as the kubelet stores it.
     let log = || String::from_utf8_lossy(&output.lock().unwrap()).into_owned();
     assert!(ready.as_ref().is_some_and(|status| status.contains("is ready")), "{ready:?}\n{}", log());
     assert_eq!(ask("switchname").as_deref().map(str::trim), Some("centrex-switch-0"));
@@ -108,14 +108,14 @@ async fn a_real_freeswitch_starts_as_in_the_pod() {
     assert!(log().contains("Successfully Loaded [mod_sofia]"), "{}", log());
     let lines = log().lines().filter(|line| line.contains("% [")).count();
     assert!(lines > 20 && !place("/run/freeswitch/log/freeswitch.log").exists(), "{lines} lines: {}", log());
-    // What is to outlive the pod is on the volume that does.
+    // Data that must outlive the pod are on the persistent volume.
     for kept in ["db/core.db", "db/voicemail_default.db", "tls/dtls-srtp.pem", "cdr-spool"] {
         assert!(place("/var/lib/freeswitch").join(kept).exists(), "no {kept}");
     }
     drop((freeswitch, centrex, operator));
 }
 
-/// What is written to a container's output: a pipe, which its runtime gives to the container's user.
+/// Reads a container's output: a pipe, which the runtime gives to the container's user.
 fn follow(pipe: &Path, root: bool) -> Arc<Mutex<Vec<u8>>> {
     assert!(Command::new("mkfifo").arg(pipe).status().unwrap().success());
     if root {
@@ -133,7 +133,7 @@ fn follow(pipe: &Path, root: bool) -> Arc<Mutex<Vec<u8>>> {
     output
 }
 
-/// A ConfigMap as the kubelet mounts it, with its items: links into a folder that is replaced whole.
+/// Mounts a ConfigMap as the kubelet does, with its items: links into a folder that is replaced as a whole.
 fn mount(data: &Value, volumes: &Value, at: &Path) {
     let inside = at.join("..2026_11_21");
     std::fs::create_dir_all(&inside).unwrap();

@@ -1,4 +1,4 @@
-//! A release on a cluster of a test's own.
+//! A Helm release on the test's own cluster.
 
 use std::process::{Command, Output};
 
@@ -22,7 +22,7 @@ pub struct Helm<'a> {
 }
 
 impl<'a> Helm<'a> {
-    /// None, and the test counted as skipped, where there is no helm.
+    /// `None`, and the test counts as skipped, if helm is missing.
     pub fn on(cluster: &'a Cluster, test: &str) -> Option<Self> {
         let programs = Programs::find().inspect_err(|why| skip(test, why)).ok()?;
         if !programs.path("helm").exists() {
@@ -38,14 +38,14 @@ impl<'a> Helm<'a> {
             .args(arguments)
             .args(["--namespace", NAME])
             .env("KUBECONFIG", self.cluster.kubeconfig())
-            // Helm reads its own settings and caches there.
+            // Helm reads its settings and caches there.
             .env("HOME", self.cluster.kubeconfig().parent().unwrap())
             .current_dir(repository(""))
             .output()
             .expect("helm")
     }
 
-    /// Runs helm, which must go well, and gives what it printed.
+    /// Runs helm, and returns its output; panics if it fails.
     pub fn helm_ok(&self, arguments: &[&str]) -> String {
         let output = self.helm(arguments);
         let errors = String::from_utf8_lossy(&output.stderr);
@@ -70,7 +70,7 @@ impl<'a> Helm<'a> {
         printed.split_whitespace().map(str::to_owned).collect()
     }
 
-    /// Whether an account may do something.
+    /// Whether an account may make a request.
     pub fn may(&self, who: &[&str], what: &[&str]) -> bool {
         let output = self.cluster.kubectl(&[&["auth", "can-i", "--quiet"], who, what].concat());
         output.status.success()

@@ -1,4 +1,4 @@
-//! What the chart's accounts may do, tried on a real API server: what they need, and nothing else.
+//! Rights of the chart's accounts, tried on a real API server: the needed ones, and no others.
 
 use std::path::PathBuf;
 use std::process::Output;
@@ -10,7 +10,7 @@ use super::release::{Helm, NAME};
 use crate::cluster::Cluster;
 use crate::wait::{DEADLINE, until};
 
-/// An account, by a token as a pod gets it.
+/// An account, with a token as a pod gets it.
 pub struct Account<'a> {
     cluster: &'a Cluster,
     folder: TempDir,
@@ -29,7 +29,7 @@ impl<'a> Account<'a> {
         account
     }
 
-    /// How it gets in.
+    /// The kubeconfig of the account.
     pub fn kubeconfig(&self) -> PathBuf {
         self.folder.path().join("kubeconfig")
     }
@@ -39,14 +39,14 @@ impl<'a> Account<'a> {
         self.cluster.kubectl_with(&[&[&*kubeconfig], arguments].concat(), input)
     }
 
-    /// Does something, which must go well.
+    /// Runs a request that must be allowed.
     pub fn may(&self, arguments: &[&str], input: &str) {
         let output = self.kubectl(arguments, input);
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{arguments:?} {input}: {said}");
     }
 
-    /// Tries something, which must be forbidden in these words.
+    /// Runs a request that must be forbidden with this message.
     pub fn may_not(&self, arguments: &[&str], input: &str, words: &str) {
         let output = self.kubectl(arguments, input);
         let said = String::from_utf8_lossy(&output.stderr);
@@ -58,9 +58,9 @@ impl<'a> Account<'a> {
     }
 }
 
-/// Without a look at CRDs, which would be refused to it first.
+/// Without reading CRDs, which would be forbidden first.
 pub const CREATE: [&str; 4] = ["create", "--validate=false", "-f", "-"];
-/// What the API server says of what RBAC refuses, and of what a policy refuses.
+/// Messages of the API server for a refusal by RBAC and by a policy.
 const RBAC: &str = "cannot";
 const POLICY: &str = "ValidatingAdmissionPolicy";
 
@@ -71,7 +71,7 @@ fn secret(namespace: &str, name: &str, change: Value) -> String {
     secret.to_string()
 }
 
-/// Merges, as `kubectl patch --type=merge` does.
+/// Merges a patch, as `kubectl patch --type=merge` does.
 fn json_patch(target: &mut Value, patch: Value) {
     match (target, patch) {
         (Value::Object(target), Value::Object(patch)) => {
@@ -94,7 +94,7 @@ fn owned_by(owners: &[Value]) -> Value {
     json!({"metadata": {"ownerReferences": owners}})
 }
 
-/// A token of any account of a namespace, if this can be created.
+/// Requests a token of any account of a namespace.
 fn token_of(namespace: &str, name: &str) -> String {
     secret(
         namespace,
@@ -111,7 +111,7 @@ const EXTENSION: &str = "apiVersion: centrex.dev/v1alpha1\nkind: Extension\nmeta
     spec: {tenantRef: {name: acme}, number: \"100\"}\n";
 
 #[test]
-fn the_operators_account_does_what_it_needs_and_nothing_else() {
+fn the_operators_account_has_only_the_rights_it_needs() {
     let test = "chart: the operator's rights";
     let Some(cluster) = &Cluster::own(test) else { return };
     let Some(helm) = Helm::on(cluster, test) else { return };
@@ -125,11 +125,11 @@ fn the_operators_account_does_what_it_needs_and_nothing_else() {
     assert!(tenant.status.success(), "{}", String::from_utf8_lossy(&tenant.stderr));
     let operator = Account::new(cluster, NAME, "centrex-operator");
 
-    // RBAC alone lets it have a token of any account made for itself.
+    // RBAC alone would allow the account to request a token of any account.
     operator.may(&CREATE, &token_of("kube-system", "minted"));
     cluster.kubectl_ok(&["delete", "secret", "minted", "-n", "kube-system"]);
     helm.release(&["upgrade"], &["crds.install=false"]);
-    // The API server hears of a policy a moment later.
+    // The API server applies a new policy a moment later.
     for refused in [&CREATE[..], &["label", "tenant", "acme", "-n", "acme", "in=force"]] {
         let in_force = until(DEADLINE, || {
             let tried = operator
@@ -150,7 +150,7 @@ fn the_operators_account_does_what_it_needs_and_nothing_else() {
     of_tenants_the_finalizer(&operator);
     of_the_webhook_the_authority(&operator);
     nothing_else(&operator);
-    // What the policies say of the types they are about was found right.
+    // The API server has type-checked the policies without an error.
     let path = "{range .items[*]}{.status.typeChecking.expressionWarnings}{end}";
     assert_eq!(helm.get(&["validatingadmissionpolicies"], path), [""; 0]);
 }
@@ -217,7 +217,7 @@ fn of_tenants_the_finalizer(operator: &Account<'_>) {
     may_not(json!({"metadata": {"labels": {"a": "b"}}}));
     may_not(json!({"metadata": {"annotations": {"a": "b"}}}));
     may_not(json!({"metadata": {"ownerReferences": [owner("Extension", "e100")]}}));
-    // In the status nothing of the spec is changed, whatever is sent.
+    // A write to the status changes no field of the spec.
     let status = json!({"spec": {"suspended": true}, "status": {"conditions": []}}).to_string();
     let patch =
         ["patch", "tenant", "acme", "-n", "acme", "--subresource=status", "--type=merge", "-p", &status];

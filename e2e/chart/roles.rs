@@ -1,5 +1,5 @@
-//! `docs/rights.md` on a real API server: the tables are what it says of each account, and a
-//! tenant's people do nothing but in their own namespace.
+//! `docs/rights.md` on a real API server: its tables match the rights of each account, and the users of a
+//! tenant have rights only in their own namespace.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +15,7 @@ use super::rights::{Account, CREATE};
 use crate::cluster::Cluster;
 use crate::program::repository;
 
-/// Verbs by resource, and by the one name that they are for, if any.
+/// Verbs by resource, and by resource name if the rule has one.
 type Rights = BTreeMap<(String, String), BTreeSet<String>>;
 
 /// The tables of the page, by the headings above them.
@@ -47,7 +47,7 @@ fn plain(text: &str) -> String {
     text.trim().trim_matches('`').to_owned()
 }
 
-/// What an account may do in a namespace beyond what every account may.
+/// Rights of an account in a namespace, without those that every account has.
 fn listed(cluster: &Cluster, who: &str, namespace: &str) -> Rights {
     let mut rights = listed_with_defaults(cluster, who, namespace);
     for (right, verbs) in listed_with_defaults(cluster, "system:serviceaccount:default:nobody", namespace) {
@@ -58,7 +58,7 @@ fn listed(cluster: &Cluster, who: &str, namespace: &str) -> Rights {
     rights
 }
 
-/// What an account may do in a namespace, by the API server: `kubectl auth can-i --list`.
+/// Rights of an account in a namespace, as `kubectl auth can-i --list` prints them.
 fn listed_with_defaults(cluster: &Cluster, who: &str, namespace: &str) -> Rights {
     let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectRulesReview",
         "spec": {"namespace": namespace}});
@@ -95,7 +95,7 @@ fn listed_with_defaults(cluster: &Cluster, who: &str, namespace: &str) -> Rights
 }
 
 #[test]
-fn the_page_says_what_the_api_server_says() {
+fn the_table_of_roles_matches_the_api_server() {
     let test = "chart: docs/rights.md";
     let Some(cluster) = &Cluster::own(test) else { return };
     let Some(helm) = Helm::on(cluster, test) else { return };
@@ -134,7 +134,7 @@ fn the_page_says_what_the_api_server_says() {
     assert_eq!(found.len(), documented.len());
 }
 
-/// Every kind of ours, with every verb.
+/// All our kinds with all verbs.
 fn requests() -> Vec<(String, bool, &'static str)> {
     let verbs = ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"];
     let kinds = crd::all().into_iter().map(|crd| (crd.spec.names.plural, crd.spec.scope == "Namespaced"));
@@ -158,7 +158,7 @@ async fn a_tenants_administrator_works_in_one_namespace_only() {
     };
     bind("centrex-tenant-admin");
 
-    // Each kind with each verb, in its own namespace, in others, and in none.
+    // Each kind with each verb: in the account's namespace, in others, and cluster-wide.
     let reviews: Api<SubjectAccessReview> = Api::all(cluster.client().await);
     let may = async |kind: &str, verb: &str, part: &str, namespace: &str| {
         let review = json!({"metadata": {}, "spec": {"user": "system:serviceaccount:acme:anna",
@@ -189,7 +189,7 @@ async fn a_tenants_administrator_works_in_one_namespace_only() {
     assert_eq!(asked.concat(), [""; 0]);
     assert!(asked.len() > 100, "{}", asked.len());
 
-    // The same tried, with what else is in reach.
+    // The same rights in practice, with everything else within reach.
     let anna = Account::new(cluster, "acme", "anna");
     let extension = |namespace: &str| {
         format!(
@@ -240,7 +240,7 @@ async fn a_tenants_administrator_works_in_one_namespace_only() {
     ] {
         anna.may_not(refused, &input, "cannot");
     }
-    // Where the platform says so, Trunks too.
+    // Trunks too, if the platform allows it.
     bind("centrex-trunk-admin");
     anna.may(&CREATE, &trunk("acme"));
     anna.may(&["delete", "trunk", "own", "-n", "acme"], "");

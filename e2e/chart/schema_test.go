@@ -14,17 +14,16 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// Schemas come from where the kinds do, by Go's own means, for nothing is downloaded by a test but Go
-// modules: Kubernetes' from the sources that the tests' control plane is built from, those of others
-// from the CRDs in their modules. CloudNativePG's module is not to be had; TestPostgres looks at
-// what goes into its Cluster.
+// The tests download only Go modules, so schemas come from Go sources: Kubernetes' from the sources of the
+// tests' control plane, others from the CRDs in their modules. CloudNativePG's module is not available;
+// TestPostgres checks its Cluster instead.
 var foreign = []struct{ module, sum, folder string }{
 	{"github.com/prometheus-operator/prometheus-operator@v0.85.0", "h1:M5xLCLEoaW2IJfnuCwFzzpL+jSVQu3KGT84Pye+fW8s=", "example/prometheus-operator-crd"},
 	{"github.com/cert-manager/cert-manager@v1.21.2", "h1:UWgoYM+KLNtRlqmoWOKjKBOBUPVHeepQ6/ac3ERJW68=", "deploy/crds"},
 	{"github.com/argoproj/argo-cd/v3@v3.4.0", "h1:yZwfaOIzE/aQTA52mOfeZQbribmyxKYvMgirQja4eX0=", "manifests/crds"},
 }
 
-// goCommand runs go, and gives what it prints.
+// goCommand runs go, and returns its output.
 func goCommand(t *testing.T, folder string, arguments ...string) []byte {
 	t.Helper()
 	command := exec.Command("go", arguments...)
@@ -53,7 +52,7 @@ func schemas(t *testing.T) string {
 			t.Fatal(err)
 		}
 	}
-	// Fetched again where what is built of it was kept, and it was not.
+	// Downloaded again if the cache has the build and no longer the module.
 	var module struct{ Dir string }
 	if err := json.Unmarshal(goCommand(t, "../kube", "mod", "download", "-json", "k8s.io/kubernetes"), &module); err != nil {
 		t.Fatal(err)
@@ -114,8 +113,8 @@ func writeCRD(write func(group, version, kind string, schema any), crd extension
 	}
 }
 
-// strict is a schema in JSON Schema's words, in which an object has the fields that are named, and no
-// other, unless it is a map or may have any.
+// strict converts a schema to JSON Schema in which an object has only the named fields, unless it is a map or
+// allows any.
 func strict(value any) any {
 	switch value := value.(type) {
 	case []any:
@@ -129,7 +128,7 @@ func strict(value any) any {
 		if description, _ := value["description"].(string); strings.HasPrefix(description, "Quantity is a fixed-point") {
 			return map[string]any{"type": []any{"number", "string"}}
 		}
-		// The API server checks formats of its own; kubeconform knows others by these names.
+		// The API server checks its own formats; kubeconform knows some of them by these names.
 		delete(value, "format")
 		_, fields := value["properties"].(map[string]any)
 		if fields && value["additionalProperties"] == nil && value["x-kubernetes-preserve-unknown-fields"] != true {
@@ -148,7 +147,7 @@ func strict(value any) any {
 	return value
 }
 
-// reach gathers the definitions that a schema speaks of.
+// reach collects the definitions that a schema refers to.
 func reach(value any, all map[string]map[string]any, reached map[string]any) {
 	switch value := value.(type) {
 	case []any:
@@ -203,7 +202,7 @@ func TestEverythingConformsToItsSchema(t *testing.T) {
 			t.Errorf("nothing is %s", pattern)
 		}
 	}
-	// That it sees what is wrong.
+	// Proves that an error is found.
 	text, _ := template(t, everything)
 	for _, change := range [][2]string{{"serviceAccountName:", "serviceAcountName:"}, {"replicas: 2", "replicas: two"}, {"endpoints:", "endpoint:"}, {"dnsNames:", "dnsName:"}} {
 		if out, err := kubeconform(t, schemas, []byte(strings.Replace(text, change[0], change[1], 1))); err == nil {

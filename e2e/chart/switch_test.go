@@ -39,7 +39,7 @@ func environment(container core.Container) map[string]core.EnvVar {
 func TestASwitch(t *testing.T) {
 	all := render(t, switches())
 	set, sidecar, freeswitch := statefulSet(t, all)
-	// It starts before FreeSWITCH, when it can answer, and ends after it.
+	// The sidecar starts before FreeSWITCH, and ends after it.
 	if *sidecar.RestartPolicy != core.ContainerRestartPolicyAlways || sidecar.StartupProbe.HTTPGet.Path != "/readyz" ||
 		sidecar.LivenessProbe.HTTPGet.Path != "/healthz" || sidecar.ReadinessProbe.HTTPGet.Path != "/readyz" {
 		t.Errorf("%+v", sidecar)
@@ -74,9 +74,9 @@ func TestASwitch(t *testing.T) {
 	contains(t, refused(t, switches("switch.rtp.start=30000", "switch.rtp.end=20000")), "switch.rtp")
 }
 
-// The kubelet knows no address of a pod on the node's network when it runs a hook: one without a host fails there,
-// and cuts every call.
-func TestAPodsEndWaitsForItsCalls(t *testing.T) {
+// The kubelet knows no address of a pod on the node's network when it runs a hook: a hook without a host
+// would fail there, and the pod's end would cut every call.
+func TestThePreStopHookWaitsForCalls(t *testing.T) {
 	for network, host := range map[string]string{"false": "", "true": "127.0.0.1"} {
 		_, sidecar, freeswitch := statefulSet(t, render(t, switches("switch.hostNetwork="+network, "switch.drainSeconds=40", "switch.ports.health=18081", "switch.terminationGracePeriodSeconds=70")))
 		hook := freeswitch.Lifecycle.PreStop.HTTPGet
@@ -88,11 +88,11 @@ func TestAPodsEndWaitsForItsCalls(t *testing.T) {
 	contains(t, refused(t, switches("switch.drainSeconds=50")), "switch.drainSeconds: must be at least 20 less")
 }
 
-// A Service sends calls to a pod that is ready, and an upgrade goes on when one is.
+// A Service sends calls to ready pods, and an upgrade waits until a pod is ready.
 func TestAPodIsReadyWhenItsFreeswitchIs(t *testing.T) {
 	set, _, freeswitch := statefulSet(t, render(t, switches("switch.hostNetwork=true", "switch.ports.health=18081", "switch.minReadySeconds=7")))
 	probe := freeswitch.ReadinessProbe.HTTPGet
-	// For a probe the kubelet takes the pod's address, where the sidecar listens on either network.
+	// The kubelet sends probes to the pod's address, where the sidecar listens on either network.
 	if probe.Path != "/readyz/freeswitch" || probe.Port.IntVal != 18081 || probe.Host != "" {
 		t.Errorf("%+v", probe)
 	}
@@ -101,8 +101,8 @@ func TestAPodIsReadyWhenItsFreeswitchIs(t *testing.T) {
 	}
 }
 
-// What kubectl logs shows is what FreeSWITCH logs.
-func TestTheLogIsTheContainers(t *testing.T) {
+// kubectl logs shows the log of FreeSWITCH.
+func TestFreeswitchLogsToTheContainersOutput(t *testing.T) {
 	all := render(t, switches())
 	_, _, freeswitch := statefulSet(t, all)
 	if environment(freeswitch)["CENTREX_LOG_FILE"].Value != "/dev/stdout" {
@@ -111,7 +111,7 @@ func TestTheLogIsTheContainers(t *testing.T) {
 	contains(t, as[core.ConfigMap](t, all, "ConfigMap/centrex-switch").Data["autoload_configs__logfile.conf.xml"], `name="logfile" value="$${centrex_log_file}"`)
 }
 
-func TestASwitchMayHaveALoginOfItsOwn(t *testing.T) {
+func TestASwitchMayHaveItsOwnLogin(t *testing.T) {
 	secret := func(all objects) string {
 		set, sidecar, _ := statefulSet(t, all)
 		contains(t, strings.Join(sidecar.Args, " "), "--database-url-file=/etc/centrex/database/url")
@@ -170,7 +170,7 @@ func TestSwitchesOfOtherKinds(t *testing.T) {
 	if service := as[core.Service](t, all, "Service/centrex-sip"); service.Spec.Type != "LoadBalancer" || service.Spec.ExternalTrafficPolicy != "Local" {
 		t.Errorf("%+v", service.Spec)
 	}
-	// One volume for whoever has to do with media, at one place.
+	// One media volume, mounted at one path everywhere.
 	deployment, container := operator(t, all)
 	for _, spec := range []core.PodSpec{pod, deployment.Spec.Template.Spec} {
 		if volume(t, spec, "media").PersistentVolumeClaim.ClaimName != "centrex-media" {
@@ -197,7 +197,7 @@ func TestSwitchesOfOtherKinds(t *testing.T) {
 	}
 }
 
-func TestPortsAreOfOnePiece(t *testing.T) {
+func TestPortsAreConsistent(t *testing.T) {
 	all := render(t, values{set: switches("switch.rtp.start=20000", "switch.rtp.end=21000", "switch.ports.xml=18080", "switch.ports.eventSocket=18021", "switch.ports.health=18081").set,
 		file: "switch: {sip: {ports: [{name: sips, port: 5061, protocol: TCP}]}}"})
 	_, sidecar, freeswitch := statefulSet(t, all)

@@ -51,8 +51,9 @@ func TestHelmLint(t *testing.T) {
 	}
 }
 
-func TestTwoRendersAreOne(t *testing.T) {
-	// Argo CD renders without a cluster, again and again: nothing may be made up, or looked up.
+func TestTwoRendersAreEqual(t *testing.T) {
+	// Argo CD renders repeatedly and without a cluster: the chart must generate nothing at random, and look
+	// nothing up.
 	first, _ := template(t, everything)
 	if second, _ := template(t, everything); first != second || first == "" {
 		t.Error("two renders differ")
@@ -89,7 +90,7 @@ func TestPodSecurity(t *testing.T) {
 			}
 		}
 	}
-	// On the node's network it can only be privileged, and for that reason alone.
+	// On the node's network the namespace must be privileged, for that reason only.
 	set, _, _ = statefulSet(t, render(t, switches("switch.hostNetwork=true")))
 	if result := check(set.Spec.Template, api.LevelRestricted); result.Allowed || strings.Contains(result.ForbiddenReason(), "root") || !strings.Contains(result.ForbiddenReason(), "host") {
 		t.Error(result.ForbiddenReason())
@@ -128,7 +129,7 @@ func TestImages(t *testing.T) {
 	}
 }
 
-func TestEveryNameIsOfTheRelease(t *testing.T) {
+func TestEveryNameBeginsWithTheRelease(t *testing.T) {
 	text, err := helm(t, "template", "blue", chart, "--namespace", "phones", "--kube-version", "1.37.0", "--set", database, "--set", "switch.enabled=true", "--set", image)
 	if err != nil {
 		t.Fatal(err)
@@ -144,7 +145,7 @@ func TestEveryNameIsOfTheRelease(t *testing.T) {
 	}
 }
 
-func TestWhatAUserAddsIsThere(t *testing.T) {
+func TestAdditionsOfAUserAreRendered(t *testing.T) {
 	pod := "{podAnnotations: {a: b}, podLabels: {l: m}, nodeSelector: {disk: fast}, tolerations: [{key: k, operator: Exists}], priorityClassName: high, " +
 		"affinity: {nodeAffinity: {preferredDuringSchedulingIgnoredDuringExecution: [{weight: 1, preference: {matchExpressions: [{key: x, operator: Exists}]}}]}}, " +
 		"topologySpreadConstraints: [{maxSkew: 2, topologyKey: rack, whenUnsatisfiable: DoNotSchedule}], extraEnv: [{name: X, value: some}], " +
@@ -169,7 +170,7 @@ func TestWhatAUserAddsIsThere(t *testing.T) {
 	}
 }
 
-// paths are the values' names, dotted; objects that a user fills are leaves.
+// paths returns the names of the values, dotted; objects that a user fills are leaves.
 func paths(prefix string, value any) (all []string) {
 	fields, ok := value.(map[string]any)
 	if !ok || len(fields) == 0 {
@@ -182,7 +183,7 @@ func paths(prefix string, value any) (all []string) {
 	return all
 }
 
-func TestValuesSchemaAndReadmeNameTheSame(t *testing.T) {
+func TestValuesSchemaAndReadmeAgree(t *testing.T) {
 	var all, schema map[string]any
 	if err := yaml.UnmarshalStrict([]byte(readFile(t, chart+"/values.yaml")), &all); err != nil {
 		t.Fatal(err)
@@ -226,7 +227,7 @@ func TestValuesSchemaAndReadmeNameTheSame(t *testing.T) {
 	}
 }
 
-func TestTheChartIsOfTheProgramsVersion(t *testing.T) {
+func TestTheChartHasTheProgramsVersion(t *testing.T) {
 	var meta struct{ AppVersion string }
 	if err := yaml.Unmarshal([]byte(readFile(t, chart+"/Chart.yaml")), &meta); err != nil {
 		t.Fatal(err)

@@ -1,4 +1,4 @@
-//! The published CRDs on a real API server: installed in both ways, without a warning.
+//! The published CRDs on a real API server: both ways to install them work without a warning.
 
 use std::collections::BTreeSet;
 
@@ -13,9 +13,9 @@ fn installed(cluster: &Cluster) -> Vec<String> {
     printed.lines().map(str::to_owned).filter(|name| name.ends_with(".centrex.dev")).collect()
 }
 
-/// Installs the CRDs with these arguments, and looks at what the API server makes of them.
+/// Installs the CRDs with these arguments, and checks what the API server stored.
 fn install(cluster: &Cluster, how: &[&str]) {
-    // `kubectl_ok` refuses warnings, which come on standard error.
+    // `kubectl_ok` panics on warnings, which are on standard error.
     cluster.kubectl_ok(&[&["apply", "-f", "crds"], how].concat());
     cluster.kubectl_ok(&["wait", "--for=condition=Established", "--timeout=300s", "-f", "crds"]);
     assert_eq!(installed(cluster).len(), crd::KINDS.len());
@@ -28,14 +28,14 @@ fn install(cluster: &Cluster, how: &[&str]) {
         assert_eq!(is("NamesAccepted"), Some(true), "{name}: {conditions:#?}");
         assert_ne!(is("NonStructuralSchema"), Some(true), "{name}: {conditions:#?}");
     }
-    // The same again changes nothing: what is published is what is kept.
+    // A second apply changes nothing: the API server stores what is published.
     for line in cluster.kubectl_ok(&[&["apply", "-f", "crds"], how].concat()).lines() {
         assert!(line.ends_with(if how.is_empty() { "unchanged" } else { "serverside-applied" }), "{line}");
     }
 }
 
 #[test]
-fn they_are_installed_and_explained() {
+fn the_crds_install_and_kubectl_explains_them() {
     let Some(cluster) = Cluster::own("cluster: CRDs") else { return };
     install(&cluster, &[]);
     cluster.kubectl_ok(&["delete", "-f", "crds"]);
@@ -63,7 +63,7 @@ fn every_kind_is_explained(cluster: &Cluster) {
     assert!(said.contains("<integer>") && said.to_lowercase().contains("seconds"), "{said}");
 }
 
-/// Its port was a field once: who still names it hears so, instead of waiting for browsers.
+/// Its port was once a field: a manifest that still sets the field is refused with an explanation.
 fn no_profile_has_a_websocket(cluster: &Cluster) {
     let manifest = "{apiVersion: centrex.dev/v1alpha1, kind: SipProfile, metadata: {name: web},
         spec: {role: Phones, sipPort: 5070, wssPort: 7443}}";
@@ -75,12 +75,12 @@ fn no_profile_has_a_websocket(cluster: &Cluster) {
 fn the_whole_phone_system_is_listed(cluster: &Cluster) {
     let kinds = cluster.kubectl_ok(&["api-resources", "--categories=pbx", "-o", "name"]);
     assert_eq!(kinds.lines().count(), crd::KINDS.len(), "{kinds}");
-    // Says on standard error that nothing is there yet.
+    // kubectl reports on standard error that no object exists yet.
     let output = cluster.kubectl(&["get", "pbx", "-A"]);
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && errors.contains("No resources found"), "{errors}");
 
-    // At the first go: the files stand in the order in which they can be created.
+    // One apply is enough: the files are in the order in which they can be created.
     let samples = ["-f", "deploy/samples"];
     let apply = [&["apply"], &samples[..]].concat();
     cluster.kubectl_ok(&apply);

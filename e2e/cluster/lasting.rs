@@ -1,7 +1,7 @@
-//! A thread as long-lived as the process.
+//! A thread that lives as long as the process.
 //!
-//! A program that is to die with its parent (`PR_SET_PDEATHSIG`) dies with the thread that started
-//! it, and the thread of a test ends before others are done with the program.
+//! A program that must die with its parent (`PR_SET_PDEATHSIG`) dies with the thread that started it, and the
+//! thread of a test ends while other tests still use the program.
 
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{LazyLock, Mutex};
@@ -14,7 +14,7 @@ static THREAD: LazyLock<Mutex<Sender<Work>>> = LazyLock::new(|| {
     Mutex::new(sender)
 });
 
-/// Does something on the lasting thread, and gives what it gave.
+/// Runs a function on the long-lived thread, and returns its result.
 pub fn lasting<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let (sender, receiver) = channel();
     let work = Box::new(move || drop(sender.send(work())));

@@ -1,8 +1,8 @@
-//! A Kubernetes cluster for tests: one that is named, else a control plane of the test's own.
+//! A Kubernetes cluster for tests: an existing one, or a control plane of the test's own.
 //!
-//! `CENTREX_E2E_KUBECONFIG` names a cluster that serves (kind, k3d, any other); tests install the
-//! CRDs on it and make namespaces of their own. Else a control plane is started on loopback, from
-//! programs that `e2e/kube/build.sh` builds once. Where neither can be, the test is skipped.
+//! `CENTREX_E2E_KUBECONFIG` names an existing cluster (kind, k3d, any other); the tests install the CRDs
+//! there and create their own namespaces. Without the variable, a control plane starts on loopback, from
+//! programs that `e2e/kube/build.sh` builds once. Without either, the test is skipped.
 
 mod crds;
 mod lasting;
@@ -32,8 +32,8 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// The cluster that all tests of this process share; tests keep to namespaces of their own.
-    /// None, and the test counted as skipped, where there is none.
+    /// The cluster that all tests of this process share; each test uses its own namespaces. `None`, and the
+    /// test counts as skipped, if no cluster is available.
     pub fn shared(test: &str) -> Option<&'static Self> {
         static SHARED: OnceLock<Result<Cluster, String>> = OnceLock::new();
         let shared = SHARED.get_or_init(|| match std::env::var_os("CENTREX_E2E_KUBECONFIG") {
@@ -45,8 +45,8 @@ impl Cluster {
         shared.as_ref().inspect_err(|why| skip(test, why)).ok()
     }
 
-    /// A control plane for one test, which may break it. None, and the test counted as skipped,
-    /// where none can be started.
+    /// A control plane for one test, which may break it. `None`, and the test counts as skipped, if no
+    /// control plane can start.
     pub fn own(test: &str) -> Option<Self> {
         Self::start().inspect_err(|why| skip(test, why)).ok()
     }
@@ -58,7 +58,7 @@ impl Cluster {
         Ok(Self { kubeconfig: plane.kubeconfig(), kubectl, plane: Some(Mutex::new(plane)) })
     }
 
-    /// A cluster that the tests do not start or stop, by its kubeconfig.
+    /// An existing cluster, by its kubeconfig; the tests do not start or stop it.
     pub fn reached(kubeconfig: PathBuf, kubectl: PathBuf) -> Self {
         Self { kubeconfig, kubectl, plane: None }
     }
@@ -73,7 +73,7 @@ impl Cluster {
         &self.kubectl
     }
 
-    /// A client of its administrator, for the runtime of this test.
+    /// A client with the administrator's rights, for the runtime of this test.
     pub async fn client(&self) -> kube::Client {
         let kubeconfig = kube::config::Kubeconfig::read_from(&self.kubeconfig).unwrap();
         let config = kube::Config::from_custom_kubeconfig(kubeconfig, &Default::default()).await.unwrap();
@@ -85,7 +85,7 @@ impl Cluster {
         self.kubectl_with(arguments, "")
     }
 
-    /// Runs `kubectl` with a text to read, as `-f -` does.
+    /// Runs `kubectl` with a text on standard input, as for `-f -`.
     pub fn kubectl_with(&self, arguments: &[&str], input: &str) -> Output {
         let mut child = Command::new(&self.kubectl)
             .args(arguments)
@@ -98,19 +98,19 @@ impl Cluster {
             .unwrap_or_else(|error| panic!("{:?} does not start: {error}", self.kubectl));
         let mut stdin = child.stdin.take().unwrap();
         let input = input.to_owned();
-        // It may say something before it has read all.
+        // kubectl may print before it has read everything.
         let writer = std::thread::spawn(move || stdin.write_all(input.as_bytes()));
         let output = child.wait_with_output().unwrap();
         let _ = writer.join().unwrap();
         output
     }
 
-    /// Runs `kubectl`, which must go well without a warning, and gives what it printed.
+    /// Runs `kubectl`, panics if it fails or warns, and returns its output.
     pub fn kubectl_ok(&self, arguments: &[&str]) -> String {
         said(arguments, &self.kubectl(arguments))
     }
 
-    /// Applies manifests, which must go well without a warning.
+    /// Applies manifests; panics on an error or a warning.
     pub fn apply(&self, manifests: &str) -> String {
         let arguments = ["apply", "-f", "-"];
         said(&arguments, &self.kubectl_with(&arguments, manifests))
@@ -129,17 +129,17 @@ impl Cluster {
         self.kubectl_ok(&["wait", "--for=condition=Established", "--timeout=300s", "-f", "crds"]);
     }
 
-    /// What was written through the API server so far, by kind.
+    /// Writes through the API server so far, by kind.
     pub fn writes(&self) -> Writes {
         Writes::parse(&self.kubectl_ok(&["get", "--raw", "/metrics"]))
     }
 
-    /// Ends the API server of a cluster of the test's own; all it knows stays.
+    /// Stops the API server of the test's own cluster; stored objects remain.
     pub fn stop_api_server(&self) {
         self.plane().lock().unwrap().stop_api_server();
     }
 
-    /// Starts it again, at the same address, and waits until it is ready.
+    /// Starts the API server again at the same address, and waits until it is ready.
     pub fn start_api_server(&self) {
         self.plane().lock().unwrap().start_api_server();
     }
@@ -149,7 +149,7 @@ impl Cluster {
     }
 }
 
-/// What a program printed; it must have gone well, and said nothing on standard error.
+/// The output of a program; panics if it failed or wrote to standard error.
 fn said(arguments: &[&str], output: &Output) -> String {
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && errors.is_empty(), "kubectl {}: {errors}", arguments.join(" "));

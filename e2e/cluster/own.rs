@@ -1,4 +1,4 @@
-//! The control plane of a test itself: what the other tests rely on.
+//! The control plane of a test: the behaviour that other tests rely on.
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
@@ -7,7 +7,7 @@ use kube::api::{DeleteParams, PostParams};
 use super::Cluster;
 
 #[tokio::test]
-async fn it_keeps_what_is_stored_and_counts_what_is_written() {
+async fn the_control_plane_stores_objects_and_counts_writes() {
     let Some(cluster) = Cluster::own("cluster: a control plane of a test's own") else { return };
     let client = cluster.client().await;
     let version = client.apiserver_version().await.unwrap();
@@ -29,7 +29,7 @@ async fn it_keeps_what_is_stored_and_counts_what_is_written() {
     cluster.start_api_server();
     maps.get("kept").await.unwrap();
 
-    // The controllers came back too: they empty a namespace that goes.
+    // The controllers work again: they empty a namespace that is deleted.
     cluster.kubectl_ok(&["create", "namespace", "gone"]);
     cluster.kubectl_ok(&["create", "configmap", "inside", "--namespace=gone"]);
     cluster.kubectl_ok(&["delete", "namespace", "gone", "--timeout=300s"]);
@@ -42,7 +42,7 @@ async fn it_keeps_what_is_stored_and_counts_what_is_written() {
 }
 
 #[tokio::test]
-async fn all_tests_share_one() {
+async fn all_tests_share_one_control_plane() {
     let test = "cluster: shared by all tests";
     let (Some(one), Some(other)) = (Cluster::shared(test), Cluster::shared(test)) else { return };
     assert_eq!(one.kubeconfig(), other.kubeconfig());

@@ -1,5 +1,5 @@
-//! A control plane of a test's own: etcd, kube-apiserver and kube-controller-manager on loopback,
-//! which end with the test, also when it panics or its process is killed.
+//! A control plane for one test: etcd, kube-apiserver and kube-controller-manager on loopback. They end with
+//! the test, even if the test panics or its process is killed.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,15 +10,15 @@ use super::lasting::lasting;
 use crate::freeswitch::process::{Process, tail};
 use crate::program::repository;
 
-/// Exit status of `build.sh` where something is missing.
+/// Exit status of `build.sh` if something is missing.
 const MISSING: i32 = 3;
 
-/// Where the programs are.
+/// The programs of a control plane.
 #[derive(Clone)]
 pub struct Programs(PathBuf);
 
 impl Programs {
-    /// Finds them, or builds them where Go is installed; else says what is missing.
+    /// Finds the programs, or builds them if Go is installed; otherwise returns what is missing.
     pub fn find() -> Result<Self, String> {
         let assets = PathBuf::from(std::env::var_os("KUBEBUILDER_ASSETS").unwrap_or_default());
         if assets.join("kube-controller-manager").exists() {
@@ -33,7 +33,7 @@ impl Programs {
         Ok(Self(String::from_utf8(output.stdout).unwrap().trim_end().into()))
     }
 
-    /// One of them.
+    /// Path of a program.
     pub fn path(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
@@ -43,14 +43,14 @@ impl Programs {
 pub struct Plane {
     programs: Programs,
     directory: PathBuf,
-    // In the order in which they end.
+    // The order of the fields is the order in which the processes end.
     controllers: Option<Process>,
     api_server: Option<Process>,
     etcd: Option<Process>,
 }
 
 impl Plane {
-    /// Starts one, and waits until its controllers work.
+    /// Starts a control plane, and waits until its controllers work.
     pub fn start(programs: Programs) -> Self {
         let directory = directory();
         let mut plane = Self { programs, directory, controllers: None, api_server: None, etcd: None };
@@ -62,23 +62,23 @@ impl Plane {
         plane
     }
 
-    /// How its administrator gets in.
+    /// Path of the administrator's kubeconfig.
     pub fn kubeconfig(&self) -> PathBuf {
         self.directory.join("kubeconfig")
     }
 
-    /// Ends the API server. The controllers wait for it, and all that is stored stays.
+    /// Stops the API server. The controllers wait, and stored objects remain.
     pub fn stop_api_server(&mut self) {
         self.api_server = None;
     }
 
-    /// Starts the API server, at the same address as ever, and waits until it is ready.
+    /// Starts the API server at its previous address, and waits until it is ready.
     pub fn start_api_server(&mut self) {
         self.api_server = Some(self.spawn("kube-apiserver"));
         self.script("wait");
     }
 
-    /// The script that knows how the programs are run.
+    /// The script that starts the programs.
     fn command(&self, action: &str) -> Command {
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "--"]).arg(repository("e2e/kube/plane.sh"));
@@ -91,7 +91,7 @@ impl Plane {
         lasting(move || Process::start(&mut command, &log))
     }
 
-    /// Runs a step that ends by itself.
+    /// Runs a step of the script that ends by itself.
     fn script(&self, action: &str) {
         let output = self.command(action).output().expect("plane.sh");
         let logs = ["etcd", "kube-apiserver", "kube-controller-manager"].map(|name| tail(&self.log(name), 5));
@@ -111,7 +111,7 @@ impl Drop for Plane {
     }
 }
 
-/// A new directory, named by this process: what one that was killed left is removed first.
+/// A new directory, named by this process; first removes directories of processes that were killed.
 fn directory() -> PathBuf {
     static SWEPT: Once = Once::new();
     static NEXT: AtomicU32 = AtomicU32::new(0);

@@ -1,4 +1,4 @@
-//! A real API server judges as the checks in process do, case by case.
+//! A real API server accepts and refuses the same cases as the checks in process.
 
 use std::collections::BTreeMap;
 
@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use super::Cluster;
 use crate::cases::{Case, changes, creations, sample, samples};
 
-/// What is refused in process, where nothing else would, and accepted by an API server: kind, field,
-/// value, and why the two differ.
+/// Cases that the checks in process refuse, because nothing else would, and an API server accepts: kind,
+/// field, value, and the reason for the difference.
 const STRICTER_IN_PROCESS: &[(&str, &str, &str, &str)] = &[
     ("Extension", "/metadata/name", "x-pre-process", NO_CRD),
     ("SipProfile", "/metadata/namespace", "acme", NO_NAMESPACE),
@@ -20,18 +20,18 @@ const STRICTER_IN_PROCESS: &[(&str, &str, &str, &str)] = &[
 const NO_CRD: &str = "a pattern cannot say \"not this word\": what reads a cluster must refuse it";
 const NO_NAMESPACE: &str = "dropped without a word, while in a folder it says that something is mistaken";
 
-/// An API server, asked with `fieldValidation=Strict`, as `kubectl` asks.
+/// An API server, called with `fieldValidation=Strict` as `kubectl` does.
 struct Judge {
     client: kube::Client,
-    /// Where the objects of each kind are, `NAMESPACE` standing for theirs.
+    /// Path of the objects of each kind; `NAMESPACE` stands for their namespace.
     paths: BTreeMap<String, String>,
 }
 
-/// What it answered.
+/// An answer of the API server.
 struct Verdict {
     status: StatusCode,
     warnings: Vec<String>,
-    /// The object, or why it is refused.
+    /// The object, or the reason for the refusal.
     body: Value,
 }
 
@@ -53,7 +53,7 @@ impl Judge {
         Self { client: cluster.client().await, paths }
     }
 
-    /// Sends a manifest to where the sample of its kind belongs.
+    /// Sends a manifest to the path of its kind.
     async fn ask(&self, method: Method, kind: &str, name: &str, options: &str, manifest: &Value) -> Verdict {
         let namespace = sample(kind)["metadata"]["namespace"].as_str().unwrap_or_default().to_owned();
         let path = self.paths[kind].replace("NAMESPACE", &namespace);
@@ -68,14 +68,13 @@ impl Judge {
         Verdict { status, warnings, body: serde_json::from_slice(&body).unwrap() }
     }
 
-    /// Asks whether an object could be created.
+    /// Whether an object could be created, as a dry run.
     async fn could_create(&self, kind: &str, manifest: &Value) -> Verdict {
         self.ask(Method::POST, kind, "", "&dryRun=All", manifest).await
     }
 }
 
-/// A sample as it can be created: without what only an object that is there has, and with a name
-/// that is not there yet.
+/// A sample that can be created: without the fields of a stored object, and with a new name.
 fn fresh(mut manifest: Value) -> Value {
     if let Some(metadata) = manifest["metadata"].as_object_mut() {
         metadata.remove("resourceVersion");
@@ -86,7 +85,7 @@ fn fresh(mut manifest: Value) -> Value {
     manifest
 }
 
-/// What is wrong with a verdict; nothing where it is the one in process.
+/// The difference between a verdict and the one in process; empty if they agree.
 fn difference(case: &Case, verdict: &Verdict) -> Option<String> {
     let message = verdict.body["message"].as_str().unwrap_or_default();
     let in_process_only = STRICTER_IN_PROCESS.iter().any(|(kind, pointer, value, _)| {
@@ -106,7 +105,7 @@ fn difference(case: &Case, verdict: &Verdict) -> Option<String> {
 }
 
 #[tokio::test]
-async fn every_case_is_judged_as_in_process() {
+async fn the_api_server_decides_every_case_as_the_checks_in_process_do() {
     let Some(cluster) = Cluster::own("cluster: accept and reject tables") else { return };
     cluster.install_crds();
     for name in ["acme", "carriers"] {

@@ -1,13 +1,13 @@
-//! What is written through an API server, as it counts by itself.
+//! Writes through an API server, by the API server's own metrics.
 
 use std::collections::BTreeMap;
 
-/// Requests that write.
+/// Verbs of requests that write.
 const VERBS: &[&str] = &["APPLY", "DELETE", "DELETECOLLECTION", "PATCH", "POST", "PUT"];
 
-/// Writes by what was written, such as `PATCH centrex.dev/extensions/status`, refused ones and dry
-/// runs among them; the core group is `core`. Leases and Events are left out: they are written
-/// while nothing happens.
+/// Number of writes by request, such as `PATCH centrex.dev/extensions/status`, including refused ones and dry
+/// runs; the core group is `core`. Leases and Events are left out, because they are written in idle clusters,
+/// too.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Writes(BTreeMap<String, u64>);
 
@@ -35,14 +35,14 @@ impl Writes {
         writes
     }
 
-    /// What was written since an earlier look at the same process: a new one counts from 0.
+    /// Writes since an earlier reading of the same process; a new process counts from 0.
     pub fn since(&self, earlier: &Self) -> Self {
         let before = |name: &str| earlier.0.get(name).copied().unwrap_or_default();
         let news = self.0.iter().map(|(name, count)| (name.clone(), count.saturating_sub(before(name))));
         Self(news.filter(|(_, count)| *count > 0).collect())
     }
 
-    /// Those to the kinds of one API group.
+    /// Writes to the kinds of one API group.
     pub fn of(&self, group: &str) -> Self {
         let of_group =
             |name: &str| name.split_once(' ').is_some_and(|(_, kind)| kind.starts_with(&format!("{group}/")));
@@ -55,12 +55,12 @@ impl Writes {
         )
     }
 
-    /// How many were of one name, such as `PATCH centrex.dev/extensions/status`.
+    /// Number of writes of one name, such as `PATCH centrex.dev/extensions/status`.
     pub fn count(&self, name: &str) -> u64 {
         self.0.get(name).copied().unwrap_or_default()
     }
 
-    /// How many in all.
+    /// Total number of writes.
     pub fn total(&self) -> u64 {
         self.0.values().sum()
     }

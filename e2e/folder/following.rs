@@ -1,4 +1,4 @@
-//! Changes followed while they happen.
+//! Changes that are followed while the source runs.
 
 use super::*;
 use crate::wait::DEADLINE;
@@ -19,9 +19,9 @@ async fn a_change_is_followed() {
     live.stays_as_it_is().await;
 }
 
-// The README starts standalone with one.
+// The README starts standalone with such a path.
 #[tokio::test]
-async fn a_folder_named_from_where_we_are_is_followed() {
+async fn a_relative_path_of_a_folder_is_followed() {
     let directory = tempfile::tempdir().unwrap();
     fs::create_dir(directory.path().join("manifests")).unwrap();
     write(&directory.path().join("manifests/a.yaml"), &extension("alice", "1001"));
@@ -40,7 +40,7 @@ async fn a_folder_named_from_where_we_are_is_followed() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_emptied_takes_nothing_away() {
+async fn an_emptied_file_deletes_nothing() {
     let mut live = Live::start(&[("a.yaml", &extension("alice", "1001"))]).await;
     live.write("a.yaml", "\n");
     let update = tokio::time::timeout(DEADLINE, live.updates.recv()).await.unwrap().unwrap();
@@ -51,7 +51,7 @@ async fn a_file_that_is_emptied_takes_nothing_away() {
 }
 
 #[tokio::test]
-async fn only_what_changed_is_told() {
+async fn only_changed_objects_are_reported() {
     let text = |last: &str| {
         format!("{}---\n{}---\n{}", extension("a", "1"), extension("b", "2"), extension("c", last))
     };
@@ -74,7 +74,7 @@ async fn only_what_changed_is_told() {
 }
 
 #[tokio::test]
-async fn a_broken_file_keeps_what_it_held() {
+async fn a_broken_object_keeps_its_version_and_no_other_out() {
     let two = format!("{}---\n{}", extension("alice", "1001"), extension("bob", "1002"));
     let mut live = Live::start(&[("a.yaml", &two), ("b.yaml", &extension("carol", "1003"))]).await;
     assert_eq!(live.objects.len(), 3);
@@ -82,7 +82,8 @@ async fn a_broken_file_keeps_what_it_held() {
     let problem = live.until_problem("a.yaml").await;
     assert_eq!((problem.line, problem.field.as_str()), (Some(14), "spec.number"));
     assert_eq!(problem.resource.as_ref().unwrap().to_string(), "Extension acme/bob");
-    live.until_number("alice", Some("1001")).await;
+    live.until_number("alice", Some("1009")).await;
+    live.until_number("bob", Some("1002")).await;
     assert_eq!(live.objects.len(), 3);
     let key = live.objects["Extension acme/carol"].key();
     assert_eq!(live.folder.locate(&key, "spec.number").unwrap().line, 6);
@@ -101,6 +102,48 @@ async fn a_broken_file_keeps_what_it_held() {
 }
 
 #[tokio::test]
+async fn what_a_broken_part_may_be_is_not_deleted() {
+    let file = |parts: &[String]| parts.join("---\n");
+    let [alice, bob, carol] = [("alice", "1"), ("bob", "2"), ("carol", "3")].map(|(n, i)| extension(n, i));
+    let mut live = Live::start(&[("a.yaml", &file(&[alice.clone(), bob.clone(), carol]))]).await;
+    // A syntax error, or a kind that is none: it may be bob or carol. What is around it is in force.
+    for broken in ["a: [\n", "kind: Extention\n", "metadata: {name: bob\n"] {
+        live.write("a.yaml", &file(&[extension("alice", "11"), broken.to_owned(), extension("dave", "4")]));
+        live.until_number("alice", Some("11")).await;
+        live.until_number("dave", Some("4")).await;
+        assert_eq!(live.objects.len(), 4, "{broken}: {:?}", live.objects.keys());
+        live.write("a.yaml", &file(&[alice.clone(), broken.to_owned()]));
+        live.until_number("alice", Some("1")).await;
+        assert_eq!(live.objects.len(), 4, "{broken}: {:?}", live.objects.keys());
+    }
+    let mut live = Live::restart(live.stop().await).await;
+    assert_eq!(live.objects.len(), 4, "{:?}", live.objects.keys());
+    // Of a broken object that is named, only that one is kept.
+    let broken = bob.replace("\"2\"", "\"two\"");
+    live.write("a.yaml", &file(&[alice.clone(), broken]));
+    live.until_number("carol", None).await;
+    live.until_number("dave", None).await;
+    live.until_number("bob", Some("2")).await;
+    live.write("a.yaml", &alice);
+    live.until_number("bob", None).await;
+    live.until_no_problems().await;
+    assert_eq!(live.objects.len(), 1);
+}
+
+#[tokio::test]
+async fn a_name_used_twice_keeps_its_version() {
+    let mut live = Live::start(&[("a.yaml", &extension("alice", "1"))]).await;
+    let twice = format!("{}---\n{}", extension("alice", "1"), extension("alice", "2"));
+    live.write("a.yaml", &format!("{twice}---\n{}", extension("bob", "3")));
+    live.until_problem("already").await;
+    live.until_number("bob", Some("3")).await;
+    live.until_number("alice", Some("1")).await;
+    live.write("a.yaml", &format!("{}---\n{}", extension("alice", "2"), extension("bob", "3")));
+    live.until_no_problems().await;
+    live.until_number("alice", Some("2")).await;
+}
+
+#[tokio::test]
 async fn a_tenant_reference_cannot_change() {
     let mut live = Live::start(&[("a.yaml", &extension("alice", "1001"))]).await;
     live.write(
@@ -113,7 +156,7 @@ async fn a_tenant_reference_cannot_change() {
 }
 
 #[tokio::test]
-async fn the_latecomer_of_one_name_is_refused() {
+async fn the_second_definition_of_an_object_is_refused() {
     let mut live = Live::start(&[("b.yaml", &extension("alice", "1001"))]).await;
     live.write("a.yaml", &extension("alice", "1002"));
     let problem = live.until_problem("too").await;
@@ -129,14 +172,14 @@ async fn the_latecomer_of_one_name_is_refused() {
 }
 
 #[tokio::test]
-async fn folders_come_and_go() {
+async fn added_and_removed_folders_are_followed() {
     let mut live = Live::start(&[]).await;
     live.write("acme/deep/a.yaml", &extension("alice", "1001"));
     live.until_number("alice", Some("1001")).await;
     live.write("acme/deep/b.yaml", &extension("bob", "1002"));
     live.until_number("bob", Some("1002")).await;
 
-    // A folder that appears together with its files.
+    // A new folder together with its files.
     let outside = live.directory.path().join("outside");
     write(&outside.join("sub/c.yaml"), &extension("carol", "1003"));
     fs::rename(&outside, live.path("moved-in")).unwrap();
@@ -153,7 +196,7 @@ async fn folders_come_and_go() {
 }
 
 #[tokio::test]
-async fn a_renamed_file_is_no_loss() {
+async fn a_renamed_file_deletes_no_object() {
     let mut live = Live::start(&[("a.yaml", &extension("alice", "1001"))]).await;
     fs::rename(live.path("a.yaml"), live.path("b.yaml")).unwrap();
     let update = tokio::time::timeout(DEADLINE, live.updates.recv()).await.unwrap().unwrap();
@@ -163,14 +206,14 @@ async fn a_renamed_file_is_no_loss() {
         update.changes
     );
     assert_eq!(update.problems, []);
-    // Editors save like this: a new file is renamed over the old one.
+    // Editors save like this: they rename a new file over the old one.
     write(&live.directory.path().join("manifests/.b.yaml.tmp"), &extension("alice", "1002"));
     fs::rename(live.path(".b.yaml.tmp"), live.path("b.yaml")).unwrap();
     live.until_number("alice", Some("1002")).await;
 }
 
 #[tokio::test]
-async fn a_file_that_is_being_written_is_not_read_in_halves() {
+async fn a_file_is_read_only_after_it_is_completely_written() {
     use std::io::Write;
     let two = format!("{}---\n{}", extension("alice", "1001"), extension("bob", "1002"));
     let mut live = Live::start(&[("a.yaml", &two)]).await;
@@ -193,7 +236,7 @@ async fn a_mounted_config_map_is_followed() {
     symlink("..2027_1", live.path("..data")).unwrap();
     symlink("..data/a.yaml", live.path("a.yaml")).unwrap();
     live.until_number("alice", Some("1001")).await;
-    // What the kubelet does: a new folder, then the link turned in one step.
+    // As the kubelet does: a new folder, then the link is replaced in one step.
     live.write("..2027_2/a.yaml", &extension("alice", "1002"));
     symlink("..2027_2", live.path("..data_tmp")).unwrap();
     fs::rename(live.path("..data_tmp"), live.path("..data")).unwrap();

@@ -3,6 +3,27 @@
 use super::*;
 use crate::wait::DEADLINE;
 
+/// With its ending, the Secret's name is longer than those of our own kinds may be.
+#[tokio::test]
+async fn a_password_of_an_extension_with_the_longest_name_is_read() {
+    let name = "a".repeat(63);
+    let live = Live::start(&[("a.yaml", &without_credentials(&name))]).await;
+    assert_eq!(live.problems, []);
+    assert_eq!(password(&live.objects[&format!("Secret acme/{name}-sip")]).len(), 24);
+    let live = Live::restart(live.stop().await).await;
+    assert_eq!((live.problems.len(), live.objects.len()), (0, 2));
+}
+
+/// The user's own Secret has a mistake: no other password takes its place.
+#[tokio::test]
+async fn no_password_is_generated_in_place_of_a_broken_secret() {
+    let secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: alice-sip, namespace: acme}\nstringData: {password: 1234}\n";
+    let file = format!("{}---\n{secret}", without_credentials("alice"));
+    let mut live = Live::start(&[("a.yaml", &file)]).await;
+    assert_eq!(live.until_problem("put it in quotes").await.field, "stringData.password");
+    assert_eq!(live.objects.keys().collect::<Vec<_>>(), ["Extension acme/alice"]);
+}
+
 #[tokio::test]
 async fn a_password_is_generated_once() {
     let mut live = Live::start(&[("a.yaml", &without_credentials("alice"))]).await;
@@ -26,7 +47,7 @@ async fn a_password_is_generated_once() {
     live.until("a new password", renewed).await;
     assert!(file.exists());
 
-    // The user's Secret wins over the generated one, without a problem.
+    // The user's Secret replaces the generated one, without a problem.
     live.write("own.yaml", "apiVersion: v1\nkind: Secret\nmetadata: {name: alice-sip, namespace: acme}\nstringData: {password: mine-is-better}\n");
     let own = |live: &Live| password(&live.objects["Secret acme/alice-sip"]) == "mine-is-better";
     live.until("the user's password", own).await;
@@ -61,7 +82,7 @@ async fn a_password_that_cannot_be_written_is_a_problem() {
 }
 
 #[tokio::test]
-async fn a_restart_while_a_file_is_broken_loses_nothing_of_it() {
+async fn a_restart_keeps_the_objects_of_a_broken_file() {
     let two = format!("{}---\n{}", extension("alice", "1001"), extension("bob", "1002"));
     let mut live = Live::start(&[("a.yaml", &two), ("b.yaml", &extension("carol", "1003"))]).await;
     live.write("a.yaml", &two.replace("\"1002\"", "\"ten\""));
@@ -72,7 +93,8 @@ async fn a_restart_while_a_file_is_broken_loses_nothing_of_it() {
     live.until_number("bob", Some("1002")).await;
     assert_eq!(live.until_problem("a.yaml").await.field, "spec.number");
 
-    // Deleted while the source is stopped, and broken when created again: the copy is not used.
+    // The file is deleted while the source is stopped, and broken when it is created again: the copy is not
+    // used.
     let directory = live.stop().await;
     fs::remove_file(directory.path().join("manifests/a.yaml")).unwrap();
     let mut live = Live::restart(Live::restart(directory).await.stop().await).await;
@@ -91,13 +113,13 @@ async fn a_restart_while_a_file_is_broken_loses_nothing_of_it() {
 }
 
 #[tokio::test]
-async fn the_oldest_stays_the_oldest() {
+async fn creation_times_survive_a_restart() {
     let age = |live: &Live, name: &str| live.objects[&format!("Extension acme/{name}")].created();
     let mut live =
         Live::start(&[("a.yaml", &extension("alice", "1")), ("b.yaml", &extension("bob", "2"))]).await;
     let first = age(&live, "alice");
     assert_eq!(first, age(&live, "bob"), "found in one scan, so of one age");
-    tokio::time::sleep(Duration::from_millis(1100)).await; // ages are counted in seconds
+    tokio::time::sleep(Duration::from_millis(1100)).await; // creation times are in whole seconds
     live.write("c.yaml", &extension("carol", "3"));
     live.until_number("carol", Some("3")).await;
     let third = age(&live, "carol");
@@ -122,7 +144,7 @@ async fn the_oldest_stays_the_oldest() {
     live.until_number("alice", None).await;
     live.write("a.yaml", &extension("alice", "1"));
     live.until_number("alice", Some("1")).await;
-    assert!(age(&live, "alice") > first, "one that comes again is another");
+    assert!(age(&live, "alice") > first, "a recreated object is another one");
 
     let live = Live::restart(live.stop().await).await;
     let kept = fs::read_to_string(live.directory.path().join("data/first-seen")).unwrap();
@@ -130,21 +152,21 @@ async fn the_oldest_stays_the_oldest() {
 }
 
 #[tokio::test]
-async fn a_crash_while_ages_are_written_loses_no_other() {
+async fn a_crash_while_creation_times_are_written_loses_no_other_time() {
     let live = Live::start(&[("a.yaml", &extension("alice", "1"))]).await;
     let first = live.objects["Extension acme/alice"].created();
     let directory = live.stop().await;
     let file = directory.path().join("data/first-seen");
     let text = fs::read_to_string(&file).unwrap();
     fs::write(&file, format!("{text}\u{0}\u{0}\n2027-01-01T00:0")).unwrap();
-    tokio::time::sleep(Duration::from_millis(1100)).await; // ages are counted in seconds
+    tokio::time::sleep(Duration::from_millis(1100)).await; // creation times are in whole seconds
     let live = Live::restart(directory).await;
     assert_eq!(live.objects["Extension acme/alice"].created(), first);
     assert_eq!(live.problems, []);
 }
 
 #[tokio::test]
-async fn manifests_that_are_away_are_no_order_to_delete() {
+async fn missing_folders_of_manifests_delete_nothing() {
     let mut live = Live::start(&[("a.yaml", &extension("alice", "1"))]).await;
     fs::rename(live.path(""), live.directory.path().join("away")).unwrap();
     fs::write(live.directory.path().join("data/generated-secrets/x.yaml"), "# wakes the watcher\n").unwrap();

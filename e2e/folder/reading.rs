@@ -6,7 +6,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use super::*;
 
 #[test]
-fn files_of_all_forms_are_read() {
+fn yaml_and_json_files_are_read() {
     let json = r#"{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "a\u00e9"}}"#;
     let json = json.replace("a\\u00e9", "ns-\\u0061") + "\n" + &json.replace("a\\u00e9", "ns-b");
     let two = format!("# first\n---\n{}---\n\n---\n{}", extension("bob", "1002"), extension("carol", "1003"));
@@ -45,7 +45,7 @@ fn a_field_is_named_with_its_line() {
     let broken = extension("bob", "10 02");
     let text = format!("{}---\n{broken}", extension("alice", "1001"));
     let (directory, reading) = read(&[("x.yaml", text.as_bytes())]);
-    assert_eq!(names(&reading), [""; 0], "a file is taken whole or not at all");
+    assert_eq!(names(&reading), [""; 0], "a file is accepted as a whole or not at all");
     let [problem] = reading.problems.as_slice() else { panic!("{:?}", reading.problems) };
     assert_eq!((problem.line, problem.field.as_str()), (Some(14), "spec.number"));
     let file = directory.path().join("x.yaml");
@@ -60,7 +60,7 @@ fn a_field_is_named_with_its_line() {
 }
 
 #[test]
-fn an_object_is_found_again() {
+fn objects_and_fields_are_located_in_their_files() {
     let json = "{\"apiVersion\": \"v1\", \"kind\": \"List\", \"items\": [\n {\"apiVersion\": \"v1\",\n  \"kind\": \"Namespace\",\n  \"metadata\": {\n   \"name\": \"x\"}}]}";
     let text = format!("{}---\n{}", extension("alice", "1001"), extension("bob", "1002"));
     let (directory, reading) = read(&[("x.yaml", text.as_bytes()), ("y.json", json.as_bytes())]);
@@ -86,7 +86,7 @@ fn an_object_is_found_again() {
 }
 
 #[test]
-fn what_cannot_be_parsed_is_refused_with_its_line() {
+fn a_parse_error_is_reported_with_its_line() {
     let mut bomb = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
     for level in 1..9 {
         bomb += &format!("a{level}: &a{level} [{}]\n", vec![format!("*a{}", level - 1); 10].join(", "));
@@ -107,7 +107,8 @@ fn what_cannot_be_parsed_is_refused_with_its_line() {
         ("null.yaml", b"a: 1\nnull: 2\n", 2, "null is not allowed here"),
         ("second.yaml", b"a: 1\n...\nb: 1\n", 3, "another document begins here"),
         ("itself.yaml", b"a: &a [*a]\n", 1, "cannot contain itself"),
-        ("anchor.yaml", b"# none\n---\n---\na: *b\n", 4, "an anchor that does not exist"),
+        ("anchor.yaml", b"# none\n---\n---\na: *97\n", 4, "if *97 is text, put it in quotes: \"*97\""),
+        ("colon.yaml", b"spec:\n  displayName: Sales: UK\n", 2, "a colon and a blank belongs in quotes"),
         ("text.yaml", b"just text", 1, "must be a manifest"),
         ("half.yaml", b"apiVersion: centrex.dev/v1alpha1\nkind: Exten", 2, "is not a kind"),
     ];
@@ -126,7 +127,7 @@ fn what_cannot_be_parsed_is_refused_with_its_line() {
 }
 
 #[test]
-fn what_cannot_be_read_is_named() {
+fn an_unreadable_file_is_reported_with_its_path() {
     let directory = tempfile::tempdir().unwrap();
     let huge = fs::File::create(directory.path().join("huge.yaml")).unwrap();
     huge.set_len((64 << 20) + 1).unwrap();
@@ -156,7 +157,7 @@ fn a_file_without_permission_is_named() {
 }
 
 #[test]
-fn of_two_objects_of_one_name_neither_is_taken() {
+fn two_definitions_of_one_object_are_both_refused() {
     let (directory, reading) = read(&[
         ("a.yaml", format!("{}---\n{}", extension("bob", "1"), extension("alice", "2")).as_bytes()),
         ("b.yaml", format!("{}---\n{}", extension("carol", "3"), extension("alice", "4")).as_bytes()),

@@ -1,4 +1,4 @@
-//! What a phone with good credentials may try: each of these did harm on some switch.
+//! Attacks by a phone with valid credentials: each of them harmed some switch.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ pub fn message(lab: &Lab) {
     let file = lab.switch_dir().join("temp/by-a-message");
     let command = format!("api+system%20touch%20{}", file.display());
     lab.alice.play("message", lab.phones, &[("dial", &command)]);
-    std::thread::sleep(Duration::from_millis(500)); // a shell would be started, and touch the file, later
+    std::thread::sleep(Duration::from_millis(500)); // a shell would start, and touch the file, later
     assert!(!file.exists(), "a phone ran a command on the switch");
 }
 
@@ -24,7 +24,7 @@ pub fn subscriptions(lab: &Lab) {
         let own = by(watched, "acme.example.com");
         assert!(own.completed, "{}", own.trace);
     }
-    // The second is read as the first by what keeps subscriptions.
+    // The subscription code treats the second header like the first.
     for (watched, host) in
         [("1001", "globex.example.com"), ("sip+1001+globex.example.com", "acme.example.com")]
     {
@@ -33,7 +33,7 @@ pub fn subscriptions(lab: &Lab) {
     }
 }
 
-/// Contract §12.1: the request ran a shell on v1.10.12, by a leg that was made of it.
+/// Contract §12.1: this request ran a shell on v1.10.12, through a leg that it created.
 pub fn refer(lab: &Lab) {
     let recording = repository("e2e/recorded/attack-sip-refer-originate-injection-1.10.12.sip.txt");
     let recording = std::fs::read_to_string(recording).expect("the recording");
@@ -43,7 +43,7 @@ pub fn refer(lab: &Lab) {
         .replace("127.0.0.1:55215", &format!("{}:{}", lab.carol.address, lab.carol.port))
         .replace("/tmp/refer_marker", &file.display().to_string());
     let (bob, carol) = (lab.bob.listen("answer", lab.phones), lab.carol.listen("answer", lab.phones));
-    // Refused with 405, or the scenario ends; then both talk on.
+    // The request is refused with 405, or the scenario ends; then both phones talk on.
     let talk = Duration::from_secs(2);
     let call =
         lab.alice.play_talking("refer", lab.phones, &[("dial", "1002"), ("refer_to", &refer_to)], talk);
@@ -54,19 +54,19 @@ pub fn refer(lab: &Lab) {
     assert!(!file.exists(), "a phone ran a command on the switch");
 }
 
-/// FreeSWITCH answers such a call and runs `intercept` for it, and asks no dialplan: there is none.
+/// FreeSWITCH answers such a call and runs `intercept` for it without a dialplan lookup.
 pub fn takeover(lab: &Lab) {
-    // A leg of the call before would be taken for the victim, and nothing be tried.
+    // A leg of the previous call would become the victim, and the attack would not be tested.
     nothing_left(lab);
     let bob = lab.bob.listen("answer", lab.phones);
     let mut call = lab.alice.begin("call", lab.phones, &[("dial", "1002")], Duration::from_secs(20));
     let variable =
         |leg: &str, name: &str| lab.switch.api(&format!("uuid_getvar {leg} {name}")).trim().to_owned();
-    // Both legs, answered: before that there is no tag that Carol could name.
+    // Both legs are answered: before that no tag exists that Carol could name.
     let is_answered = |leg: &String| variable(leg, "sip_to_tag") != "_undef_";
     let up = || Some(lab.switch.legs()).filter(|legs| legs.len() == 2 && legs.iter().all(is_answered));
     let legs = until(DEADLINE, up).expect("a call");
-    // Alice's leg: only there are the tags the right way round.
+    // Alice's leg: only its tags have the right order.
     let alice = legs.iter().find(|leg| variable(leg, "direction") == "inbound").expect("the leg that called");
     let replaces = format!(
         "{};to-tag={};from-tag={}",
@@ -81,7 +81,7 @@ pub fn takeover(lab: &Lab) {
     let as_before = until(DEADLINE, as_before);
     assert!(as_before.is_some(), "{legs:?} became {:?}: {}", lab.switch.legs(), carol.trace);
     assert!(!call.has_ended());
-    // Had the header named no call, Bob's phone would have rung again.
+    // If the header had named no call, Bob's phone would have rung again.
     let bob = bob.end();
     assert_eq!((bob.received("INVITE").len(), bob.received("BYE").len()), (1, 0), "{}", bob.trace);
     drop(call);
@@ -102,7 +102,7 @@ pub fn moved(lab: &Lab) {
         let (stranger, carol) =
             (lab.stranger.listen("answer", lab.phones), lab.carol.listen("answer", lab.phones));
         let call = lab.alice.play("call", lab.phones, &[("dial", "1002")]);
-        // FreeSWITCH passes the answer on, with nothing in it to follow.
+        // FreeSWITCH passes the answer on, without a contact to follow.
         assert!(!call.completed && call.status() == Some(302), "{contact}: {}", call.trace);
         assert!(
             call.trace.contains("REQUESTED_CHAN_UNAVAIL") && !call.trace.contains(&contact),

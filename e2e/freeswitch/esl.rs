@@ -1,4 +1,4 @@
-//! The few lines of event socket that a test needs (contract §5).
+//! A minimal client of the event socket (contract §5).
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
@@ -10,7 +10,7 @@ pub struct Esl {
 }
 
 impl Esl {
-    /// Connects and logs in; `None` while the switch is not there or refuses.
+    /// Connects and logs in; `None` if the switch does not answer or refuses.
     pub fn connect(port: u16, password: &str) -> Option<Self> {
         let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok()?;
         stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;

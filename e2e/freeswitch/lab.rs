@@ -1,4 +1,4 @@
-//! Everything a step needs: Centrex, a switch that asks it, and people with phones.
+//! The setting of all steps: Centrex, a switch that asks Centrex, and phones.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::PermissionsExt;
@@ -14,13 +14,13 @@ use super::wait::{DEADLINE, until};
 const ACME: &str = "acme.example.com";
 const GLOBEX: &str = "globex.example.com";
 
-/// The setting of all steps. Fields end in the order they stand: the switch before Centrex.
+/// The setting. Fields are dropped in order: the switch before Centrex.
 pub struct Lab {
     /// The switch.
     pub switch: Switch,
-    /// Its way to Centrex.
+    /// The proxy between the switch and Centrex.
     pub tee: Tee,
-    /// What it asks.
+    /// Centrex.
     pub centrex: Standalone,
     /// SIP port of the phones' profile.
     pub phones: u16,
@@ -32,19 +32,21 @@ pub struct Lab {
     pub bob: Peer,
     /// Acme, 1003.
     pub carol: Peer,
+    /// Acme, 1004, with other spellings of the domain.
+    pub pats: [Peer; 2],
     /// Globex, 1001.
     pub hank: Peer,
     /// Globex, 1002.
     pub ivy: Peer,
-    /// Acme, 1002, with a password that is not his.
+    /// Acme, 1002, with a wrong password.
     pub liar: Peer,
-    /// Acme has no such extension.
+    /// A phone whose extension does not exist in Acme.
     pub nobody: Peer,
-    /// The carrier's second gateway, and where its calls come from.
+    /// The carrier's second gateway, which also sends calls.
     pub carrier: Peer,
-    /// It takes calls, and the switch's OPTIONS, all the time.
+    /// Answers calls and the switch's OPTIONS until the end.
     pub carrier_listens: Listener,
-    /// A stranger on the network.
+    /// A host that is no phone and no carrier.
     pub stranger: Peer,
     dir: tempfile::TempDir,
 }
@@ -53,7 +55,7 @@ impl Lab {
     /// Starts Centrex on the manifests and the switch after it.
     pub fn start(binary: &Path) -> Self {
         let dir = tempfile::Builder::new().prefix("centrex-fs-").tempdir().expect("a folder");
-        // The switch runs as another user and has a folder in it.
+        // The switch runs as another user and needs access to a folder in it.
         std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).expect("its mode");
         let traces = dir.path().join("traces");
         let peer = |user, domain, password, host| Peer::new(user, domain, password, host, &traces);
@@ -67,7 +69,7 @@ impl Lab {
         let manifests = manifests_dir(dir.path());
         write_manifests(&manifests, &ports);
         let centrex = Standalone::start(&manifests, dir.path());
-        // Centrex makes the tenants' directories; an installation's group would let both in.
+        // Centrex creates the tenants' directories; in an installation both users share a group.
         give(&media_dir(dir.path()));
         let tee = Tee::open(centrex.url().replace("http://", ""));
         let switch = Switch::start(binary, &switch_dir(dir.path()), &tee.url, USERNAME, PASSWORD);
@@ -80,6 +82,8 @@ impl Lab {
             alice: peer("1001", ACME, "alice-dummy-password", 11),
             bob: peer("1002", ACME, "bob-dummy-password", 12),
             carol: peer("1003", ACME, "carol-dummy-password", 13),
+            pats: [("Acme.Example.COM", 14), ("acme.example.com.", 15)]
+                .map(|(domain, host)| peer("1004", domain, "pat-dummy-password", host)),
             hank: peer("1001", GLOBEX, "hank-dummy-password", 21),
             ivy: peer("1002", GLOBEX, "ivy-dummy-password", 22),
             liar: peer("1002", ACME, "alice-dummy-password", 31),
@@ -93,17 +97,17 @@ impl Lab {
         lab
     }
 
-    /// Starts Centrex on what it has, with further options; the switch still asks where it was.
+    /// Starts Centrex on its data, with further options, at the address that the switch asks.
     pub fn start_again(&mut self, options: &[&str]) {
         self.centrex = Standalone::start_with(&manifests_dir(self.dir.path()), self.dir.path(), options);
     }
 
-    /// The switch's folder.
+    /// Folder of the switch.
     pub fn switch_dir(&self) -> PathBuf {
         switch_dir(self.dir.path())
     }
 
-    /// The data directory of Centrex.
+    /// Data directory of Centrex.
     pub fn data_dir(&self) -> PathBuf {
         self.dir.path().join("data")
     }
@@ -113,7 +117,7 @@ impl Lab {
         media_dir(self.dir.path())
     }
 
-    /// Registrations, as soon as there are so many: the switch enters them in its own time.
+    /// Registrations, once there are as many as expected: the switch records them asynchronously.
     pub fn registrations(&self, count: usize) -> Vec<serde_json::Value> {
         let rows = || {
             let answer: serde_json::Value =
@@ -134,7 +138,7 @@ impl Lab {
         )
     }
 
-    /// Both profiles came over HTTP and run, with both domains and both gateways.
+    /// Panics unless both profiles run with the configuration from Centrex, both domains and both gateways.
     fn wait_for_profiles(&self) {
         let complete = |status: &String| {
             ["internal", "external"].iter().all(|profile| {

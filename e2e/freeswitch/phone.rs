@@ -1,4 +1,4 @@
-//! Phones and carriers: sipp with a scenario of this folder, each at a loopback address of its own.
+//! Phones and carriers: sipp with a scenario of this folder, each at its own loopback address.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
@@ -8,10 +8,10 @@ use std::time::Duration;
 use super::process::{Process, free_port};
 use super::wait::{DEADLINE, until};
 
-/// The longest that one scenario may take.
+/// Longest duration of one scenario.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// How often a scenario is begun that sent nothing at all.
+/// How often a scenario is restarted that sent nothing.
 const ATTEMPTS: usize = 3;
 
 /// A SIP client.
@@ -24,23 +24,23 @@ pub struct Peer {
     pub password: &'static str,
     /// Address.
     pub address: Ipv4Addr,
-    /// Port at which calls are taken.
+    /// Port for incoming calls.
     pub port: u16,
     /// Address of the switch.
     pub switch: Ipv4Addr,
     traces: PathBuf,
 }
 
-/// What became of a scenario.
+/// The result of a scenario.
 pub struct Outcome {
-    /// Whether it went through from its first line to its last.
+    /// Whether the scenario ran from its first line to its last.
     pub completed: bool,
-    /// SIP as sent and received.
+    /// All SIP sent and received.
     pub trace: String,
 }
 
 impl Outcome {
-    /// The status of the last answer that was received, other than provisional ones.
+    /// The status of the last final answer.
     pub fn status(&self) -> Option<u16> {
         self.trace
             .split("UDP message received")
@@ -51,7 +51,7 @@ impl Outcome {
             .last()
     }
 
-    /// Requests of one method that were received, as whole messages.
+    /// Received requests of one method, as complete messages.
     pub fn received(&self, method: &str) -> Vec<&str> {
         let messages = self.trace.split("-----------------------------------------------");
         let received = messages.filter(|message| message.contains("UDP message received"));
@@ -64,7 +64,7 @@ fn is_request(line: &str, method: &str) -> bool {
 }
 
 impl Peer {
-    /// A client at a loopback address, which takes calls at a free port.
+    /// A client at a loopback address, with a free port for calls.
     pub fn new(
         user: &'static str,
         domain: &'static str,
@@ -94,12 +94,12 @@ impl Peer {
         Self { switch, ..self }
     }
 
-    /// Plays a scenario towards a port of the switch, with further keywords.
+    /// Runs a scenario towards a port of the switch, with further keywords.
     pub fn play(&self, scenario: &str, target: u16, keys: &[(&str, &str)]) -> Outcome {
         self.play_talking(scenario, target, keys, Duration::from_millis(500))
     }
 
-    /// Plays a scenario, talking for so long.
+    /// Runs a scenario, with a duration of talk.
     pub fn play_talking(
         &self,
         scenario: &str,
@@ -107,7 +107,7 @@ impl Peer {
         keys: &[(&str, &str)],
         talk: Duration,
     ) -> Outcome {
-        // A port that was free may be taken by the time sipp binds it: it ends then, without a word.
+        // Another program may bind the free port before sipp does: sipp then exits without a message.
         for _ in 1..ATTEMPTS {
             let outcome = self.play_once(scenario, target, keys, talk);
             if !outcome.trace.is_empty() {
@@ -126,7 +126,7 @@ impl Peer {
         Outcome { completed, trace: std::fs::read_to_string(trace).unwrap_or_default() }
     }
 
-    /// Begins a scenario and leaves it running; it talks for so long, unless it is ended before.
+    /// Starts a scenario in the background; it talks for a duration, unless it is stopped before.
     pub fn begin(&self, scenario: &str, target: u16, keys: &[(&str, &str)], talk: Duration) -> Talk {
         let port = free_port(IpAddr::V4(self.address));
         let talk = talk.as_millis().to_string();
@@ -134,17 +134,17 @@ impl Peer {
         Talk { process }
     }
 
-    /// Takes calls at its port by a scenario until it is ended.
+    /// Accepts calls at the client's port by a scenario until stopped.
     pub fn listen(&self, scenario: &str, target: u16) -> Listener {
         self.listen_with(scenario, target, &[])
     }
 
     /// The same, with further keywords.
     pub fn listen_with(&self, scenario: &str, target: u16, keys: &[(&str, &str)]) -> Listener {
-        // Registrations bring a NOTIFY of the voicemail box: answered, and no part of a scenario.
+        // A registration causes a NOTIFY of the voicemail box: answered, and no part of a scenario.
         let (process, trace) = self.sipp(scenario, target, self.port, keys, &["-aa", "-deadcall_wait", "0"]);
         let bound = || std::net::UdpSocket::bind((self.address, self.port)).err();
-        until(DEADLINE, bound).expect("sipp takes its port");
+        until(DEADLINE, bound).expect("sipp binds its port");
         Listener { process, trace }
     }
 
@@ -195,23 +195,23 @@ impl Talk {
     }
 }
 
-/// A client that takes calls until it is ended.
+/// A client that accepts calls until it is stopped.
 pub struct Listener {
     process: Process,
     trace: PathBuf,
 }
 
 impl Listener {
-    /// Ends it; what it saw.
+    /// Stops the client, and returns its result.
     pub fn end(mut self) -> Outcome {
         let outcome = self.seen();
         self.process.end();
         outcome
     }
 
-    /// What it saw up to now.
+    /// The result so far.
     pub fn seen(&self) -> Outcome {
-        // The last message may still be on its way.
+        // The last message may still be in transit.
         std::thread::sleep(Duration::from_millis(200));
         Outcome { completed: true, trace: std::fs::read_to_string(&self.trace).unwrap_or_default() }
     }

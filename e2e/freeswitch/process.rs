@@ -1,4 +1,4 @@
-//! Programs that a test starts: each is ended by its own process id, also when the test fails.
+//! Programs that a test starts: each is ended by its own process id, even if the test fails.
 
 use std::fs::File;
 use std::net::{IpAddr, TcpListener, UdpSocket};
@@ -9,17 +9,17 @@ use std::time::Duration;
 
 use super::wait::until;
 
-/// How long a program may take to end after SIGTERM before it is killed.
+/// Time between SIGTERM and SIGKILL.
 const END: Duration = Duration::from_secs(15);
 
-/// A running program, whose output goes to a file.
+/// A running program with its output in a file.
 pub struct Process {
     child: Child,
     output: PathBuf,
 }
 
 impl Process {
-    /// Starts a program with its output, both streams, in a file.
+    /// Starts a program with both output streams in a file.
     pub fn start(command: &mut Command, output: &Path) -> Self {
         let file = File::create(output).expect("output file");
         let child = command
@@ -31,22 +31,22 @@ impl Process {
         Self { child, output: output.to_owned() }
     }
 
-    /// Its process id.
+    /// Process id.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Its exit status, when it ended by itself.
+    /// Exit status, if the program has ended.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().expect("state of a child")
     }
 
-    /// Waits for it to end by itself; `None` after the time is up.
+    /// Waits until the program ends by itself; `None` after the time.
     pub fn wait(&mut self, limit: Duration) -> Option<ExitStatus> {
         until(limit, || self.ended())
     }
 
-    /// Ends it: SIGTERM, and SIGKILL if it does not listen.
+    /// Ends the program: SIGTERM, then SIGKILL.
     pub fn end(&mut self) {
         if self.ended().is_some() {
             return;
@@ -58,7 +58,7 @@ impl Process {
         }
     }
 
-    /// What it printed last.
+    /// The last lines of the output.
     pub fn tail(&self, lines: usize) -> String {
         tail(&self.output, lines)
     }
@@ -78,18 +78,17 @@ pub fn tail(file: &Path, lines: usize) -> String {
     all[all.len().saturating_sub(lines)..].join("\n")
 }
 
-/// Ports below those that the system gives to connections: one of these would be gone by the time
-/// that a slow program binds what was found free for it.
+/// First port of those below the system's range for outgoing connections: a port of that range could be taken
+/// before a slow program binds it.
 const PORTS: std::ops::Range<u16> = 9_000..15_900;
-/// The next two are for the media that belong to a port.
+/// Distance of ports: the next two are for the media of a port.
 const STEP: u16 = 4;
 
-/// A port that nobody holds at an address, for UDP and TCP alike; each is given once, as long as
-/// there are others.
+/// A port that is free at an address for UDP and TCP; each is returned once, as long as there are others.
 pub fn free_port(address: IpAddr) -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let count = (PORTS.end - PORTS.start) / STEP;
-    // Processes that run at one time begin elsewhere.
+    // Concurrent processes start at different ports.
     let first = u16::try_from(std::process::id() * 61 % u32::from(count)).expect("less than the count");
     for _ in 0..count {
         let port = PORTS.start + (first + NEXT.fetch_add(1, Ordering::Relaxed) % count) % count * STEP;

@@ -1,10 +1,10 @@
-//! Recordings that a switch left in the media directory.
+//! Recordings in the media directory.
 
 use std::path::{Path, PathBuf};
 
 use regex::Regex;
 
-/// The tone of recorded calls: its frequency, and another for comparison.
+/// Frequency of the tone of recorded calls, and another for comparison.
 const TONE: f64 = 1400.0;
 const OTHER: f64 = 650.0;
 
@@ -25,14 +25,14 @@ pub fn files(media: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// It is named by tenant, month and leg.
+/// Checks the name of a recording: tenant, month and leg.
 pub fn assert_name(file: &Path) {
     let uuid = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}";
     let name = format!(r"/tenants/{uuid}/recordings/[0-9]{{4}}/[0-9]{{2}}/{uuid}\.wav$");
     assert!(Regex::new(&name).unwrap().is_match(file.to_str().unwrap()), "{}", file.display());
 }
 
-/// It is a WAV file whose first second has the tone, and holds the conversation after it.
+/// Checks that a recording is a WAV file with the tone in its first second and conversation after it.
 pub fn assert_tone(file: &Path) {
     let bytes = std::fs::read(file).unwrap();
     assert_eq!((&bytes[..4], &bytes[8..12]), (&b"RIFF"[..], &b"WAVE"[..]), "{}", file.display());
@@ -47,7 +47,7 @@ pub fn assert_tone(file: &Path) {
     assert!(tone > 100.0 * other.max(1.0), "1400 Hz: {tone}, 650 Hz: {other}");
 }
 
-/// How strong a frequency is (Goertzel).
+/// Amplitude of a frequency (Goertzel).
 fn power(samples: &[f64], frequency: f64, rate: u32) -> f64 {
     let turn = 2.0 * (2.0 * std::f64::consts::PI * frequency / f64::from(rate)).cos();
     let (mut before, mut last) = (0.0, 0.0);

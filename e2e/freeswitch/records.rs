@@ -1,4 +1,4 @@
-//! Call records of a standalone, read as an operator would: from its Postgres.
+//! Call records of a standalone, read from its Postgres.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection};
 
-/// The row of an `a` leg by what was dialled first, and those of the legs that were called for it.
+/// The row of an `a` leg by the number that was dialled first, and the rows of its outbound legs.
 pub fn of<'a>(rows: &'a [Value], dialled: &str, cause: &str) -> (&'a Value, Vec<&'a Value>) {
     let is =
         |row: &&Value| row["leg"] == "a" && row["destination"] == dialled && row["hangup_cause"] == cause;
@@ -15,8 +15,8 @@ pub fn of<'a>(rows: &'a [Value], dialled: &str, cause: &str) -> (&'a Value, Vec<
     (a, rows.iter().filter(|row| row["leg"] == "b" && row["originating_uuid"] == a["uuid"]).collect())
 }
 
-/// Everything that is there: rows of `cdrs` with the name of their `tenant`, in order of their start,
-/// and of the quarantine, without what was posted.
+/// All rows of `cdrs` with the name of their `tenant`, ordered by start, and of the quarantine, without the
+/// posted documents.
 pub fn all(data_dir: &Path) -> (Vec<Value>, Vec<Value>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {

@@ -9,9 +9,9 @@ use std::time::Duration;
 use super::process::{Process, free_port};
 use super::wait::{DEADLINE, until};
 
-/// What the switch names itself with.
+/// User name of the switch.
 pub const USERNAME: &str = "switch";
-/// And its password.
+/// Password of the switch.
 pub const PASSWORD: &str = "xml-for-tests";
 
 /// A running Centrex.
@@ -21,7 +21,7 @@ pub struct Standalone {
 }
 
 impl Standalone {
-    /// Starts it on a folder of manifests; comes back when it is ready.
+    /// Starts Centrex on a folder of manifests; returns when Centrex is ready.
     pub fn start(manifests: &Path, dir: &Path) -> Self {
         Self::start_with(manifests, dir, &[])
     }
@@ -31,7 +31,7 @@ impl Standalone {
         Self::start_at(free_port(IpAddr::V4(Ipv4Addr::LOCALHOST)), manifests, dir, options)
     }
 
-    /// The same, where a switch already asks.
+    /// The same, at the address that a switch already asks.
     pub fn start_at(port: u16, manifests: &Path, dir: &Path, options: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_centrex"));
         command
@@ -57,22 +57,22 @@ impl Standalone {
         }
     }
 
-    /// Ends it in order.
+    /// Stops Centrex.
     pub fn end(&mut self) {
         self.process.end();
     }
 
-    /// Where the switch asks.
+    /// URL for the switch.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// The port where the switch asks.
+    /// Port for the switch.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// What it printed last.
+    /// The last lines of the output.
     pub fn log(&self) -> String {
         self.process.tail(40)
     }
@@ -86,7 +86,7 @@ impl Standalone {
         self.get("/readyz").is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
     }
 
-    /// The answer to a path, with its head; waited for a minute at most.
+    /// The answer to a path, with its head; retried for a minute at most.
     pub fn get(&self, path: &str) -> std::io::Result<String> {
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))?;
         stream.set_read_timeout(Some(Duration::from_secs(60)))?;

@@ -1,4 +1,4 @@
-//! A real FreeSWITCH with the configuration that users get, on loopback, in a folder of its own.
+//! A real FreeSWITCH with the configuration of `deploy/freeswitch`, on loopback, in its own folder.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
@@ -13,11 +13,11 @@ use super::esl::Esl;
 use super::process::{Process, free_port, tail};
 use super::wait::{DEADLINE, until};
 
-/// Its event socket's password in tests.
+/// Password of the event socket in tests.
 pub const ESL_PASSWORD: &str = "esl-for-tests";
 /// User and group without a login (Debian base-passwd).
 const NOBODY: u32 = 65534;
-/// The folders FreeSWITCH wants to be told.
+/// Options of FreeSWITCH that name its folders.
 const FOLDERS: [&str; 8] = ["log", "db", "run", "temp", "storage", "recordings", "cache", "certs"];
 
 /// A running switch.
@@ -27,7 +27,7 @@ pub struct Switch {
     esl_port: u16,
 }
 
-/// Where FreeSWITCH is installed, or what is missing.
+/// The path of the installed FreeSWITCH, or what is missing.
 pub fn installed() -> Result<PathBuf, String> {
     let prefix = std::env::var("FREESWITCH_PREFIX").unwrap_or_else(|_| "/opt/freeswitch".to_owned());
     let binary = Path::new(&prefix).join("bin/freeswitch");
@@ -41,12 +41,12 @@ pub fn installed() -> Result<PathBuf, String> {
 }
 
 impl Switch {
-    /// Starts it in a folder, with Centrex at an address; comes back when it can be commanded.
+    /// Starts a switch in a folder, with Centrex at an address; returns when the event socket answers.
     pub fn start(binary: &Path, dir: &Path, url: &str, username: &str, password: &str) -> Self {
         Self::start_at(binary, dir, url, (username, password), free_port(IpAddr::V4(Ipv4Addr::LOCALHOST)))
     }
 
-    /// The same, with its event socket at a port.
+    /// The same, with a port for the event socket.
     pub fn start_at(
         binary: &Path,
         dir: &Path,
@@ -54,8 +54,8 @@ impl Switch {
         (username, password): (&str, &str),
         esl_port: u16,
     ) -> Self {
-        // Another place to begin at for each of 60 switches, and 800 ports, for a call keeps its four until its
-        // records are taken or put off; FreeSWITCH passes by those that are not free.
+        // Each of 60 switches starts at another port, with a range of 800 ports: a call holds its four until
+        // its records are accepted or saved. FreeSWITCH skips ports that are in use.
         let rtp = 20_000 + free_port(IpAddr::V4(Ipv4Addr::LOCALHOST)) / 4 % 60 * 200;
         let configuration = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/freeswitch");
         copy(&configuration, &dir.join("conf"));
@@ -79,11 +79,11 @@ impl Switch {
             .env("CENTREX_PHRASES", "tones");
         give(dir);
         if is_root() {
-            // With any umask, that user gets to the folder.
+            // The switch's user needs access to the folder with every umask.
             let above = dir.parent().expect("the folder above");
             let mode = std::fs::metadata(above).expect("its mode").permissions().mode();
             std::fs::set_permissions(above, std::fs::Permissions::from_mode(mode | 0o011)).expect("its mode");
-            // A command that a phone gets run on the switch has no rights of root.
+            // A command that a phone makes the switch run must not have root's rights.
             command.uid(NOBODY).gid(NOBODY);
         }
         let process = Process::start(&mut command, &dir.join("freeswitch.out"));
@@ -99,12 +99,12 @@ impl Switch {
         }
     }
 
-    /// A connection for commands; `None` when the event socket is not there.
+    /// A connection to the event socket; `None` if it does not answer.
     pub fn esl(&self) -> Option<Esl> {
         Esl::connect(self.esl_port, ESL_PASSWORD)
     }
 
-    /// The answer to an API command; `None` when the event socket is not there.
+    /// The answer to an API command; `None` if the event socket does not answer.
     pub fn ask(&self, command: &str) -> Option<String> {
         self.esl()?.api(command)
     }
@@ -114,7 +114,7 @@ impl Switch {
         self.ask(command).unwrap_or_else(|| panic!("no answer to {command}\n{}", self.log(40)))
     }
 
-    /// Identities of the legs that are up, in order.
+    /// UUIDs of the legs that are up, sorted.
     pub fn legs(&self) -> Vec<String> {
         let answer: Value = serde_json::from_str(&self.api("show channels as json")).expect("JSON");
         let rows = answer["rows"].as_array().cloned().unwrap_or_default();
@@ -130,13 +130,13 @@ impl Switch {
         assert!(Command::new("kill").args([signal, &pid]).status().expect("kill").success());
     }
 
-    /// Ends it as a crash does.
+    /// Ends the switch as a crash does.
     pub fn kill(&mut self) {
         self.signal("-KILL");
         self.process.wait(Duration::from_secs(10)).expect("a killed process ends");
     }
 
-    /// The last lines of its log, without its banner and its network lists.
+    /// The last lines of the log, without the banner and the network lists.
     pub fn log(&self, lines: usize) -> String {
         let log = tail(&self.dir.join("log/freeswitch.log"), lines + 80);
         let kept: Vec<&str> =
@@ -145,8 +145,7 @@ impl Switch {
     }
 }
 
-/// Templates by which profiles listen at an address of the switch's own, as they do on machines of their
-/// own.
+/// Templates with which profiles listen at the switch's own address, as on separate machines.
 pub fn templates(folder: &Path, address: Ipv4Addr) {
     let folder = folder.join("configuration");
     std::fs::create_dir_all(&folder).expect("folder of templates");

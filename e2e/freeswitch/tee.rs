@@ -1,22 +1,22 @@
-//! Between a switch and Centrex: passes everything on, and keeps the names of the fields that are posted.
+//! A proxy between a switch and Centrex that records the names of the posted fields.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Read, Result, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
-/// Names of fields by the path they were posted to.
+/// Names of fields, by the path that they were posted to.
 type Posted = BTreeMap<String, BTreeSet<String>>;
 
-/// A way to Centrex. It ends with the process, as the connections it waits for do.
+/// A proxy to Centrex. It ends with the process, because its connections wait for data.
 pub struct Tee {
-    /// The address that the switch sends its requests to.
+    /// Address of the proxy, for the switch.
     pub url: String,
     posted: Arc<Mutex<Posted>>,
 }
 
 impl Tee {
-    /// Opens one to Centrex' address, such as `127.0.0.1:8080`.
+    /// Opens a proxy to Centrex' address, such as `127.0.0.1:8080`.
     pub fn open(centrex: String) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("its address"));
@@ -25,20 +25,20 @@ impl Tee {
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (seen, centrex) = (seen.clone(), centrex.clone());
-                // Either side may break off: the switch says so, in its log.
+                // Either side may close the connection; the switch logs that.
                 std::thread::spawn(move || pass(stream, &centrex, &seen));
             }
         });
         Self { url, posted }
     }
 
-    /// The names of the fields that were posted to a path so far.
+    /// Names of the fields posted to a path so far.
     pub fn posted(&self, path: &str) -> BTreeSet<String> {
         self.posted.lock().expect("names").get(path).cloned().unwrap_or_default()
     }
 }
 
-/// Passes one request on, and its answer back.
+/// Forwards one request, and its answer.
 fn pass(stream: TcpStream, centrex: &str, seen: &Mutex<Posted>) -> Result<()> {
     let mut reader = BufReader::new(stream);
     let (mut head, mut length) = (String::new(), 0);

@@ -1,4 +1,4 @@
-//! What can be called on a switch at all: no more than what Centrex uses.
+//! The applications and commands that a switch allows: no more than Centrex uses.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::File;
 
-/// What FreeSWITCH runs of itself; all of it Centrex writes, too.
+/// Applications that FreeSWITCH runs by itself; the dialplan uses all of them, too.
 const OF_ITSELF: [&str; 5] = [
     "bridge",     // by limit_execute
     "playback",   // hold music
@@ -19,7 +19,7 @@ const OF_ITSELF: [&str; 5] = [
     "valet_park", // the same
 ];
 
-/// Commands for people, and for our tests: none makes a call, changes one or runs another command.
+/// Commands for people and for our tests: none of them makes a call, changes a call or runs another command.
 const OF_PEOPLE: [&str; 14] = [
     "acl",
     "console_complete",
@@ -37,14 +37,14 @@ const OF_PEOPLE: [&str; 14] = [
     "uuid_dump",
 ];
 
-/// Entries in their order: `module.name.type`.
+/// Entries in the order of the file: `module.name.type`.
 pub fn entries() -> Vec<String> {
     let file = File::read("interface_allowlist.xml");
     let names = file.root.all("allow").into_iter().filter_map(|allow| allow.attribute("name"));
     names.map(str::to_owned).collect()
 }
 
-/// Names of what is allowed of a type.
+/// Allowed names of a type.
 pub fn allowed(kind: &str) -> BTreeSet<String> {
     let entries = entries().into_iter();
     let names = entries.filter_map(|entry| match entry.split('.').collect::<Vec<_>>()[..] {
@@ -58,7 +58,7 @@ fn word(text: &str) -> Word {
     Word::new(text).expect("a word")
 }
 
-/// Every application that the dialplan writes, each after another: a new one is to be entered here.
+/// Every application that the dialplan uses, one after the other: a new application must be added here.
 fn after(app: &DialplanApp) -> Option<DialplanApp> {
     Some(match app {
         DialplanApp::Answer => DialplanApp::Bridge(DialString {
@@ -94,7 +94,7 @@ fn after(app: &DialplanApp) -> Option<DialplanApp> {
 }
 
 #[test]
-fn every_entry_of_the_allowlist_names_one_thing() {
+fn every_entry_of_the_allowlist_names_one_application_or_command() {
     let entries = entries();
     for entry in &entries {
         let parts: Vec<&str> = entry.split('.').collect();
@@ -104,11 +104,11 @@ fn every_entry_of_the_allowlist_names_one_thing() {
              a module, or a name without a type, allows more"
         );
     }
-    assert_eq!(entries.iter().collect::<BTreeSet<_>>().len(), entries.len(), "an entry stands twice");
+    assert_eq!(entries.iter().collect::<BTreeSet<_>>().len(), entries.len(), "a duplicate entry");
 }
 
 #[test]
-fn allowed_applications_are_those_that_the_dialplan_writes() {
+fn the_allowed_applications_are_those_the_dialplan_uses() {
     let apps: Vec<DialplanApp> = std::iter::successors(Some(DialplanApp::Answer), after).collect();
     let mut written: BTreeSet<String> = apps.iter().map(|app| app.action().application.to_owned()).collect();
     let set = DialplanApp::Set(Variable::HangupAfterBridge);
@@ -125,7 +125,7 @@ fn allowed_applications_are_those_that_the_dialplan_writes() {
 }
 
 #[test]
-fn allowed_commands_are_those_of_centrex_and_those_that_read() {
+fn the_allowed_commands_are_those_of_centrex_and_read_only_ones() {
     let of_centrex = [
         Api::Version,
         Api::CoreUuid,

@@ -1,10 +1,11 @@
-//! Rules of the contract (§1, §3.5, §4.1, §5, §7.1, §8, §10.1) that the static files keep, one by one.
+//! Rules of the contract (§1, §3.5, §4.1, §5, §7.1, §8, §10.1) that the static files must keep, one test for
+//! each.
 
 use super::File;
 use crate::program::repository;
 use crate::xml::tree::Node;
 
-/// What would be a way to run programs, to fetch URLs or to set variables of calls.
+/// Applications and modules that can run programs, fetch URLs or set variables of calls.
 const NOT_LOADED: [&str; 15] = [
     "mod_curl",
     "mod_enum",
@@ -55,17 +56,17 @@ fn includes(node: &Node, file: &str) -> bool {
 }
 
 #[test]
-fn the_preprocessor_runs_nothing_and_no_password_is_everybodys() {
+fn the_preprocessor_runs_no_program_and_no_default_password_remains() {
     for file in all() {
         for directive in file.root.all("X-PRE-PROCESS") {
             let command = directive.attribute("cmd").unwrap_or_default();
-            file.keeps(
+            file.require(
                 &format!("the preprocessor sets and includes, and does nothing else: {command}"),
                 ["set", "env-set", "include"].contains(&command),
             );
         }
         let known = |value: &&str| value.to_lowercase().contains("cluecon");
-        file.keeps(
+        file.require(
             "the password that every FreeSWITCH has stands nowhere",
             !file.root.values().iter().any(known),
         );
@@ -73,16 +74,16 @@ fn the_preprocessor_runs_nothing_and_no_password_is_everybodys() {
 }
 
 #[test]
-fn the_static_tree_answers_for_nobody_while_centrex_is_away() {
+fn the_static_files_serve_no_user_while_centrex_is_away() {
     let root = File::read("freeswitch.xml");
     for section in ["dialplan", "chatplan", "directory"] {
         let section = root.root.named("section", section);
-        root.keeps(
+        root.require(
             &format!("{section:?} is empty, for it is served to all tenants"),
             section.children.is_empty(),
         );
     }
-    // A file of Centrex' own here would be served in its place.
+    // FreeSWITCH would read a static file of this name instead of Centrex' answer.
     let expected = [
         "console.conf.xml",
         "event_socket.conf.xml",
@@ -101,44 +102,49 @@ fn the_static_tree_answers_for_nobody_while_centrex_is_away() {
 }
 
 #[test]
-fn no_document_has_entities() {
+fn no_file_declares_xml_entities() {
     let vars = File::read("vars.xml");
     let set = |one: &&Node| one.attribute("data") == Some("xml_disable_dtd=true");
-    vars.keeps(
+    vars.require(
         "xml_disable_dtd must be true: a document with a DOCTYPE expands entities",
         vars.root.all("X-PRE-PROCESS").iter().any(set),
     );
 }
 
 #[test]
-fn the_core_expands_no_commands_and_runs_no_mailer() {
+fn the_core_expands_no_api_commands_and_runs_no_mailer() {
     let switch = File::of("switch");
-    switch.says("api-expansion", "false", "${system(…)} in application data would run a shell");
-    switch.says("mailer-app", "/bin/false", "FreeSWITCH mails through a shell command made of addresses");
-    switch.says("dump-cores", "no", "they hold passwords");
-    switch.says("rtp-retain-crypto-keys", "no", "keys of calls would be kept");
+    switch.require_value("api-expansion", "false", "${system(…)} in application data would run a shell");
+    switch.require_value(
+        "mailer-app",
+        "/bin/false",
+        "FreeSWITCH mails through a shell command made of addresses",
+    );
+    switch.require_value("dump-cores", "no", "core dumps contain passwords");
+    switch.require_value("rtp-retain-crypto-keys", "no", "FreeSWITCH would store keys of calls");
     for (name, value) in [
         ("max-sessions", "$${centrex_max_sessions}"),
         ("sessions-per-second", "$${centrex_sessions_per_second}"),
     ] {
-        switch.says(name, value, "a flood of INVITEs would end the machine");
+        switch.require_value(name, value, "a flood of INVITEs would end the machine");
     }
     let list = "../interface_allowlist.xml";
-    switch.keeps(&format!("{list} must be included"), includes(&switch.root, list));
+    switch.require(&format!("{list} must be included"), includes(&switch.root, list));
 }
 
 #[test]
-fn no_module_is_loaded_that_runs_programs_or_fetches_urls() {
+fn modules_that_run_programs_or_fetch_urls_are_not_loaded() {
     let modules = File::of("modules");
     let load: Vec<&str> =
         modules.root.all("load").iter().filter_map(|load| load.attribute("module")).collect();
     for module in NOT_LOADED {
-        modules.keeps(&format!("{module} must not be loaded"), !load.contains(&module));
+        modules.require(&format!("{module} must not be loaded"), !load.contains(&module));
     }
-    // What is asked of Centrex before it is there has the module's own defaults: a password, no records.
+    // Modules that ask Centrex before Centrex answers use their defaults: a default password, no call
+    // records.
     let place = |module: &str| load.iter().position(|other| *other == module);
     for module in ["mod_event_socket", "mod_xml_cdr"] {
-        modules.keeps(
+        modules.require(
             &format!("{module} must be loaded before mod_xml_curl: its configuration is static"),
             place(module).is_some_and(|at| Some(at) < place("mod_xml_curl")),
         );
@@ -149,13 +155,15 @@ fn no_module_is_loaded_that_runs_programs_or_fetches_urls() {
         let critical = modules.root.all("load").iter().any(|load| {
             load.attribute("module") == Some(module) && load.attribute("critical") == Some("true")
         });
-        modules
-            .keeps(&format!("{module} must be critical: a switch without it must not take calls"), critical);
+        modules.require(
+            &format!("{module} must be critical: a switch without it must not accept calls"),
+            critical,
+        );
     }
 }
 
 #[test]
-fn each_section_is_asked_within_limits_and_phrases_never() {
+fn every_section_has_limits_and_phrases_are_never_requested() {
     let curl = File::of("xml_curl");
     let mut bound = Vec::new();
     for binding in curl.root.all("binding") {
@@ -167,36 +175,36 @@ fn each_section_is_asked_within_limits_and_phrases_never() {
             .collect();
         let [url] = urls[..] else { panic!("{}: {name} must have one gateway-url", curl.path) };
         let section = url.attribute("bindings").unwrap_or_default();
-        curl.keeps(
+        curl.require(
             &format!("{name} must be bound to that section alone, not to {section:?}"),
             section == name,
         );
         let ours = format!("$${{centrex_xml_url}}/freeswitch/{name}");
-        curl.keeps(&format!("{name} must be asked of Centrex"), url.attribute("value") == Some(&ours));
-        curl.keeps(
+        curl.require(&format!("{name} must be asked of Centrex"), url.attribute("value") == Some(&ours));
+        curl.require(
             &format!(
                 "{name} needs a timeout of 1 to 5 s: without it one stuck answer holds REGISTER for everybody"
             ),
             number(binding, "timeout").is_some_and(|seconds| (1..=5).contains(&seconds)),
         );
-        curl.keeps(
+        curl.require(
             &format!("{name} needs response-max-bytes, of 16 MiB at most"),
             number(binding, "response-max-bytes").is_some_and(|bytes| (1..=16 << 20).contains(&bytes)),
         );
-        curl.keeps(
+        curl.require(
             &format!("{name} needs auth-scheme =basic: another could be negotiated"),
             binding.value("auth-scheme") == Some("=basic"),
         );
-        curl.keeps(
+        curl.require(
             &format!("{name} needs the credentials of vars.xml"),
             binding.value("gateway-credentials") == Some("$${centrex_xml_username}:$${centrex_xml_password}"),
         );
-        curl.keeps(
+        curl.require(
             &format!("{name} must post the fields of posted.xml alone"),
             includes(binding, "../posted.xml"),
         );
         for wrong in ["use-dynamic-url", "cookie-file", "method"] {
-            curl.keeps(&format!("{name} must not have {wrong}"), binding.value(wrong).is_none());
+            curl.require(&format!("{name} must not have {wrong}"), binding.value(wrong).is_none());
         }
         bound.push(name);
     }
@@ -209,25 +217,37 @@ fn each_section_is_asked_within_limits_and_phrases_never() {
 }
 
 #[test]
-fn the_event_socket_is_on_loopback_and_has_a_password_of_its_own() {
+fn the_event_socket_listens_on_loopback_with_its_own_password() {
     let socket = File::of("event_socket");
-    socket.says("listen-ip", "127.0.0.1", "the event socket is a shell");
-    socket.says("apply-inbound-acl", "loopback.auto", "it is checked before anything is read");
-    socket.says("password", "$${centrex_esl_password}", "it is the installation's own");
-    socket.says("nat-map", "false", "no router is to let others in");
-    socket.says("stop-on-bind-error", "true", "a switch that nobody commands must not start");
+    socket.require_value("listen-ip", "127.0.0.1", "the event socket is a shell");
+    socket.require_value(
+        "apply-inbound-acl",
+        "loopback.auto",
+        "FreeSWITCH checks the ACL before it reads anything",
+    );
+    socket.require_value("password", "$${centrex_esl_password}", "each installation has its own password");
+    socket.require_value("nat-map", "false", "a router must not open the port to others");
+    socket.require_value("stop-on-bind-error", "true", "a switch without an event socket must not start");
 }
 
 #[test]
-fn records_are_posted_in_time_and_kept_when_they_cannot_be() {
+fn call_records_are_posted_with_a_timeout_and_saved_on_failure() {
     let records = File::of("xml_cdr");
-    records.says("encode", "textxml", "what is encoded twice is kept in a form that nobody reads");
-    records.says("auth-scheme", "basic", "another could be negotiated");
-    records.says("cred", "$${centrex_xml_username}:$${centrex_xml_password}", "they are Centrex' own");
-    records.says("url", "$${centrex_xml_url}/freeswitch/cdr", "they are for Centrex");
-    records.says("err-log-dir", "$${storage_dir}/cdr-spool", "what failed would be lost");
+    records.require_value("encode", "textxml", "a document that is encoded twice cannot be read");
+    records.require_value("auth-scheme", "basic", "another scheme could be negotiated");
+    records.require_value(
+        "cred",
+        "$${centrex_xml_username}:$${centrex_xml_password}",
+        "the credentials of Centrex",
+    );
+    records.require_value("url", "$${centrex_xml_url}/freeswitch/cdr", "records are posted to Centrex");
+    records.require_value(
+        "err-log-dir",
+        "$${storage_dir}/cdr-spool",
+        "records that cannot be posted would be lost",
+    );
     for (name, most) in [("timeout", 5), ("retries", 2), ("delay", 2)] {
-        records.keeps(
+        records.require(
             &format!("{name} must be 1 to {most}: a call stays open while its record is posted"),
             number(&records.root, name).is_some_and(|value| (1..=most).contains(&value)),
         );
@@ -235,11 +255,11 @@ fn records_are_posted_in_time_and_kept_when_they_cannot_be() {
 }
 
 #[test]
-fn phrases_play_and_say_and_run_nothing() {
+fn phrases_only_play_and_say() {
     for file in all().into_iter().filter(|file| file.path.contains("/lang/")) {
         for action in file.root.all("action") {
             let function = action.attribute("function").unwrap_or_default();
-            file.keeps(
+            file.require(
                 &format!("a phrase plays files and says numbers, and does not {function}"),
                 ["play-file", "say"].contains(&function),
             );

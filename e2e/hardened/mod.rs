@@ -1,4 +1,4 @@
-//! What `deploy/freeswitch` says, read without a FreeSWITCH.
+//! Checks of the static files in `deploy/freeswitch`, without a FreeSWITCH.
 
 pub mod allowlist;
 mod files;
@@ -20,18 +20,18 @@ impl File {
         Self { root: Node::parse_file(&text), path }
     }
 
-    /// The file of a configuration.
+    /// The file of a configuration, by its name.
     fn of(configuration: &str) -> Self {
         Self::read(&format!("autoload_configs/{configuration}.conf.xml"))
     }
 
-    /// A rule that the file keeps, as a sentence.
-    fn keeps(&self, rule: &str, holds: bool) {
+    /// Panics with the rule unless the file keeps it.
+    fn require(&self, rule: &str, holds: bool) {
         assert!(holds, "{}: {rule}", self.path);
     }
 
-    /// A parameter that is so, because of what it says.
-    fn says(&self, name: &str, value: &str, why: &str) {
+    /// Panics unless a parameter has this value, with the reason.
+    fn require_value(&self, name: &str, value: &str, why: &str) {
         let said = self.root.value(name);
         assert_eq!(said, Some(value), "{}: {name} must be {value}: {why}", self.path);
     }

@@ -9,13 +9,13 @@ certificate() {
         shift
     done
     [ "$name" = ca ] || set -- "$@" -CA "$pki/ca.crt" -CAkey "$pki/ca.key"
-    # A configuration of our own: the system's would make every certificate an authority.
+    # Our own configuration: with the system's, every certificate would be an authority.
     openssl req -config "$pki/openssl.cnf" -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes \
         -days 3650 -subj "$subject" -keyout "$pki/$name.key" -out "$pki/$name.crt" "$@" 2>"$pki/openssl.log" ||
         { cat "$pki/openssl.log" >&2; exit 1; }
 }
 
-# kubeconfig NAME: how the holder of that certificate gets in; needs no other file.
+# kubeconfig NAME: the kubeconfig of the certificate's holder, in one file.
 kubeconfig() {
     data() { base64 -w 0 "$pki/$1"; }
     cat <<EOF

@@ -16,7 +16,7 @@ pki=$dir/pki
 address=$(cat "$dir/address" 2>/dev/null) || address=127.0.0.1
 . "$here/certificates.sh"
 
-# free_port: a port of loopback that nobody holds, below those that the kernel hands out.
+# free_port: a free port on loopback, below the kernel's range for outgoing connections.
 free_port() {
     while port=$(shuf -i 20000-32000 -n 1); do
         grep -q "$(printf ':%04X ' "$port")" /proc/net/tcp /proc/net/tcp6 2>/dev/null || break
@@ -41,7 +41,7 @@ prepare() {
     ( umask 077 && kubeconfig admin >"$dir/kubeconfig" )
 }
 
-# patiently COMMAND…: repeats it for two minutes at most, and then shows what it says.
+# patiently COMMAND…: repeats a command for two minutes at most, and then prints its output.
 patiently() {
     limit=$(($(date +%s) + 120))
     until "$@" >/dev/null 2>&1; do
@@ -53,7 +53,7 @@ patiently() {
 case $action in
 prepare) prepare ;;
 etcd)
-    # Nothing here must outlive a power cut: without syncing, a laptop's disk is no limit.
+    # The data need not survive a power cut: without syncing, a slow disk is no limit.
     url=http://127.0.0.1:$(cat "$dir/etcd.port")
     exec "$bin/etcd" --data-dir="$dir/etcd" --listen-client-urls="$url" --advertise-client-urls="$url" \
         --listen-peer-urls=http://127.0.0.1:0 --unsafe-no-fsync --log-level=warn ;;

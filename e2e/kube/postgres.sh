@@ -1,7 +1,7 @@
 #!/bin/sh
 # A Postgres for the control plane that is kept in DIR: postgres.sh DIR start|stop. Only its socket listens.
-# Root's runs as the user postgres, who may enter no clone below /root: its data are in a directory of
-# their own, and DIR/postgres.place names it.
+# Root's Postgres runs as the user postgres, who has no access to a clone below /root: its data are in a
+# separate directory, whose path is in DIR/postgres.place.
 set -eu
 dir=$1
 place=$(cat "$dir/postgres.place" 2>/dev/null) || place=

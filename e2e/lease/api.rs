@@ -1,4 +1,4 @@
-//! An API server within the test that has one Lease, behind links that can be cut.
+//! An API server in the test's process with one Lease, behind links that can be cut.
 
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
@@ -10,16 +10,16 @@ use jiff::{SignedDuration, Timestamp};
 use kube::client::Body;
 use serde_json::{Value, json};
 
-/// What becomes of requests.
+/// The state of a link.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Link {
-    /// They are answered.
+    /// Requests are answered.
     Up,
-    /// They never arrive, and are never answered.
+    /// Requests are lost.
     Cut,
-    /// They arrive, and the answer never does.
+    /// Requests arrive, and their answers are lost.
     AnswersLost,
-    /// The server says 500.
+    /// The server answers 500.
     Broken,
 }
 
@@ -34,17 +34,17 @@ struct Stored {
     lease: Option<Value>,
     version: u64,
     made: u64,
-    /// Writes that were refused because another one came first.
+    /// Writes that were refused because of an outdated version.
     conflicts: u32,
     writes: u32,
 }
 
-/// One client's way to the server.
+/// The connection of one client to the server.
 #[derive(Clone)]
 pub struct Access {
     server: Arc<Server>,
     link: Arc<Mutex<Link>>,
-    /// How far its clock is off, which shows in the times it writes.
+    /// The client's clock error, which shows in the times that it writes.
     skew: SignedDuration,
 }
 
@@ -69,7 +69,7 @@ impl Server {
         self.lease.lock().unwrap().lease = None;
     }
 
-    /// Changes the Lease as a person does, so that the version a leader knows is an old one.
+    /// Changes the Lease as a person does, so that the version that a leader knows is outdated.
     pub fn edit(&self, change: impl FnOnce(&mut Value)) {
         let mut stored = self.lease.lock().unwrap();
         let mut lease = stored.lease.clone().unwrap();
@@ -90,7 +90,7 @@ impl Stored {
         lease
     }
 
-    /// As a real API server answers: a status code, and an object or a Status.
+    /// Answers as a real API server: a status code, and an object or a Status.
     fn answer(&mut self, method: &Method, mut body: Value) -> (u16, Value) {
         let known = self.lease.as_ref().map(|lease| lease["metadata"].clone());
         match (method, known) {
@@ -163,7 +163,7 @@ impl tower::Service<Request<Body>> for Access {
             let mut body = serde_json::from_slice(&body).unwrap_or(Value::Null);
             assert!(head.uri.path().starts_with("/apis/coordination.k8s.io/v1/namespaces/here/leases"));
             let link = *this.link.lock().unwrap();
-            // A round trip takes a while, so that two clients can come between each other.
+            // A round trip takes a while, so that requests of two clients interleave.
             tokio::time::sleep(std::time::Duration::from_millis(3)).await;
             let (code, answer) = match link {
                 Link::Cut => std::future::pending().await,

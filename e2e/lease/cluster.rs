@@ -42,7 +42,7 @@ impl Replica {
         Self { runtime, name, stop, election, store: store.clone() }
     }
 
-    /// Waits until it leads, and writes as an operator does: its term, and its store.
+    /// Waits until the replica leads, and opens its store as an operator does: the term and the store.
     fn leads(&mut self) -> (Term, Store) {
         let leadership = &mut self.election.leadership;
         let (store, name) = (&self.store, self.name);
@@ -84,7 +84,7 @@ impl Replica {
         });
     }
 
-    /// Ends everything it does, as SIGKILL does: connections close, nothing is given back.
+    /// Ends all work of the replica, as SIGKILL does: connections close, and the Lease is not released.
     fn kill(self) {
         self.runtime.shutdown_background();
     }
@@ -109,7 +109,7 @@ fn another_replica_takes_over() {
     let mut b = Replica::start(cluster, &store, options.clone(), "b");
     b.follows("a");
 
-    // Ended in order: work first, then the lease.
+    // Stopped: first the work ends, then the Lease is released.
     let started = Instant::now();
     a.runtime.block_on(store_of_a.resign());
     a.stop.cancel();
@@ -140,7 +140,7 @@ fn another_replica_takes_over() {
 }
 
 #[test]
-fn a_leader_without_an_api_server_stops_in_time() {
+fn a_leader_that_loses_the_api_server_stops_before_its_lease_expires() {
     let test = "lease: API server away";
     let main = Runtime::new().unwrap();
     let Some(database) = main.block_on(Database::start(test)) else { return };
@@ -155,7 +155,7 @@ fn a_leader_without_an_api_server_stops_in_time() {
 
     let lost = term.lost.clone();
     let stopped = a.runtime.spawn(async move {
-        tokio::time::timeout(DEADLINE, lost.cancelled()).await.expect("it never stopped");
+        tokio::time::timeout(DEADLINE, lost.cancelled()).await.expect("the leader never stopped");
         Instant::now()
     });
     let started = Instant::now();
@@ -167,7 +167,7 @@ fn a_leader_without_an_api_server_stops_in_time() {
     );
     assert!(stopped <= away + duration * 2 / 3 + Duration::from_millis(200), "{stopped:?}");
     assert!(a.election.life.age() < duration && b.election.life.age() < duration);
-    // Until another one begins, its store could still write: it is the work that has to end.
+    // Until another process begins a term, this store could still write, so the leader must end its work.
     a.runtime.block_on(store_of_a.resign());
 
     cluster.start_api_server();

@@ -1,5 +1,5 @@
-//! Elections through cuts, conflicts and wrong clocks. Time is the test's: it passes when nobody
-//! has anything to do.
+//! Elections with disconnections, conflicts and wrong clocks. Time is paused: it advances when no task can
+//! run.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,7 +52,7 @@ impl Elector {
     }
 }
 
-/// Lets time pass until something holds, and says how much; all the while no two may lead.
+/// Advances time until a condition holds, and returns the elapsed time; panics if two electors lead at once.
 async fn advance_until(what: &str, electors: &[&Elector], holds: impl Fn() -> bool) -> Duration {
     let started = Instant::now();
     loop {
@@ -65,7 +65,7 @@ async fn advance_until(what: &str, electors: &[&Elector], holds: impl Fn() -> bo
     }
 }
 
-/// Lets time pass while no two lead.
+/// Advances time; panics if two electors lead at once.
 async fn pass(time: Duration, electors: &[&Elector]) {
     let end = Instant::now() + time;
     advance_until("time passes", electors, || Instant::now() >= end).await;
@@ -82,12 +82,12 @@ async fn two(server: &Arc<Server>) -> (Elector, Elector) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_of_many_leads_and_renews() {
+async fn exactly_one_of_many_replicas_leads_and_renews() {
     let server = Arc::new(Server::default());
     let electors: Vec<_> = ["a", "b", "c", "d", "e"].map(|name| Elector::start(&server, name)).into();
     let all: Vec<_> = electors.iter().collect();
-    advance_until("somebody leads", &all, || electors.iter().any(Elector::leads)).await;
-    assert!(server.conflicts() > 0, "they did not come at one time");
+    advance_until("one leads", &all, || electors.iter().any(Elector::leads)).await;
+    assert!(server.conflicts() > 0, "the attempts did not conflict");
     let leader = electors.iter().find(|elector| elector.leads()).unwrap();
     let term = leader.term().unwrap();
     assert_eq!((term.lease.as_str(), term.transition), ("lease-1", 0));
@@ -104,7 +104,7 @@ async fn one_of_many_leads_and_renews() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_leader_that_is_cut_off_stops_before_another_begins() {
+async fn a_disconnected_leader_stops_before_the_next_leader_starts() {
     for link in [Link::Cut, Link::AnswersLost, Link::Broken] {
         let server = Arc::new(Server::default());
         let (a, b) = two(&server).await;
@@ -114,14 +114,14 @@ async fn a_leader_that_is_cut_off_stops_before_another_begins() {
         assert!(!b.leads());
         assert!(stopped <= Duration::from_millis(10_050), "{link:?}: stopped after {stopped:?}");
         let taken = stopped + advance_until("b leads", &[&a, &b], || b.leads()).await;
-        // From the last write that arrived: a's last try may have been half a duration later.
+        // Counted from the last write that arrived: a's last attempt may have been half a duration later.
         let late = if link == Link::AnswersLost { Duration::from_secs(10) } else { Duration::ZERO };
         assert!(taken <= LEASE + Duration::from_millis(1_300) + late, "{link:?}: taken after {taken:?}");
         println!("{link:?}: stopped after {stopped:?}, taken over after {taken:?}");
         assert_eq!(b.term().unwrap().transition, term.transition + 1);
         assert!(a.election.life.age() < LEASE, "a hung call holds up the elector");
 
-        // The cut heals: a learns whom to follow, and nothing else happens.
+        // The link is repaired: a learns who leads, and nothing else happens.
         a.access.link(Link::Up);
         let known = || a.follows().is_some_and(|leader| leader.starts_with("b_"));
         advance_until("a follows b", &[&a, &b], known).await;
@@ -131,7 +131,7 @@ async fn a_leader_that_is_cut_off_stops_before_another_begins() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_short_cut_costs_no_leadership() {
+async fn a_short_disconnection_does_not_end_leadership() {
     let server = Arc::new(Server::default());
     let (a, b) = two(&server).await;
     let term = a.term().unwrap();
@@ -145,7 +145,7 @@ async fn a_short_cut_costs_no_leadership() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_else_left_it_is_taken_again_in_a_new_term() {
+async fn a_disconnected_leader_leads_again_in_a_new_term() {
     let server = Arc::new(Server::default());
     let a = Elector::start(&server, "a");
     advance_until("a leads", &[&a], || a.leads()).await;
@@ -155,11 +155,11 @@ async fn nobody_else_left_it_is_taken_again_in_a_new_term() {
     a.access.link(Link::Up);
     advance_until("a leads again", &[&a], || a.leads()).await;
     assert!(term.lost.is_cancelled());
-    assert_eq!(a.term().unwrap().transition, 0, "it never changed hands");
+    assert_eq!(a.term().unwrap().transition, 0, "the same holder");
 }
 
 #[tokio::test(start_paused = true)]
-async fn wrong_clocks_change_nothing() {
+async fn wrong_clocks_do_not_change_the_leader() {
     let hours = SignedDuration::from_hours;
     for (of_a, of_b) in
         [(hours(-48), hours(0)), (hours(48), hours(0)), (hours(0), hours(-7)), (hours(5), hours(-5))]
@@ -170,7 +170,7 @@ async fn wrong_clocks_change_nothing() {
         let b = Elector::with_clock(&server, "b", of_b);
         let term = a.term().unwrap();
         pass(Duration::from_secs(90), &[&a, &b]).await;
-        assert!(!term.lost.is_cancelled(), "taken from a living leader");
+        assert!(!term.lost.is_cancelled(), "a live leader lost the Lease");
         a.access.link(Link::Cut);
         let taken = advance_until("b leads", &[&a, &b], || b.leads()).await;
         assert!(taken > Duration::from_secs(12) && taken < Duration::from_secs(17), "{taken:?}");
@@ -178,18 +178,18 @@ async fn wrong_clocks_change_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lease_given_back_is_taken_at_once() {
+async fn a_released_lease_is_acquired_at_once() {
     let server = Arc::new(Server::default());
     let (a, b) = two(&server).await;
     let term = a.term().unwrap();
     a.stop.cancel();
     let taken = advance_until("b leads", &[&a, &b], || b.leads()).await;
     assert!(taken < Duration::from_millis(1_500), "{taken:?}");
-    println!("given back and taken over after {taken:?}");
+    println!("released and taken over after {taken:?}");
     assert!(term.lost.is_cancelled());
     a.election.ended().await;
     assert_eq!(server.spec("leaseTransitions"), json!(1));
-    // Without another elector, the Lease says that it is free.
+    // Without another elector, the Lease is released.
     b.stop.cancel();
     b.election.ended().await;
     assert_eq!(server.spec("holderIdentity"), json!(""));
@@ -198,7 +198,7 @@ async fn a_lease_given_back_is_taken_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stop_ends_in_time_whatever_the_server_does() {
+async fn a_stop_finishes_in_time_even_if_the_server_hangs() {
     for link in [Link::Cut, Link::AnswersLost, Link::Broken] {
         let server = Arc::new(Server::default());
         let a = Elector::start(&server, "a");
@@ -215,7 +215,7 @@ async fn a_stop_ends_in_time_whatever_the_server_does() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_conflict_is_looked_into() {
+async fn a_write_conflict_is_retried_after_reading_the_lease() {
     let server = Arc::new(Server::default());
     let (a, b) = two(&server).await;
     let term = a.term().unwrap();
@@ -236,12 +236,12 @@ async fn a_conflict_is_looked_into() {
     assert!(stopped < Duration::from_secs(3), "{stopped:?}");
     let known = || a.follows().as_deref() == Some("intruder");
     advance_until("a follows the intruder", &[&a, &b], known).await;
-    // It never renews, and is treated like any other.
-    advance_until("somebody leads", &[&a, &b], || a.leads() || b.leads()).await;
+    // The intruder never renews, so its Lease expires like any other.
+    advance_until("one leads", &[&a, &b], || a.leads() || b.leads()).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lease_deleted_or_damaged_is_made_anew() {
+async fn a_deleted_or_damaged_lease_is_recreated() {
     let server = Arc::new(Server::default());
     let (a, b) = two(&server).await;
     let term = a.term().unwrap();
@@ -249,7 +249,7 @@ async fn a_lease_deleted_or_damaged_is_made_anew() {
     // The leader creates the Lease again and begins a new term: the old term belongs to the deleted Lease.
     advance_until("a new term", &[&a, &b], || term.lost.is_cancelled() && a.leads()).await;
     assert_eq!(a.term().unwrap().lease, "lease-2");
-    // A dead one does not, and its time runs out.
+    // A dead leader does not create it again, and its term expires.
     a.access.link(Link::Cut);
     server.delete();
     advance_until("b leads", &[&a, &b], || b.leads()).await;
@@ -257,7 +257,7 @@ async fn a_lease_deleted_or_damaged_is_made_anew() {
     a.access.link(Link::Up);
 
     for damage in [json!({}), json!(null), json!({ "holderIdentity": "x", "leaseDurationSeconds": -1 })] {
-        // A client that removes the holder gives the Lease away, before its leader can know.
+        // A client that removes the holder releases the Lease before its leader can know.
         server.edit(|lease| lease["spec"] = damage);
         sleep(Duration::from_secs(25)).await;
         assert!(a.leads() != b.leads());
@@ -265,7 +265,7 @@ async fn a_lease_deleted_or_damaged_is_made_anew() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_of_one_name_are_two() {
+async fn two_replicas_with_one_name_are_distinguished() {
     let server = Arc::new(Server::default());
     let (a, twin) = (Elector::start(&server, "same"), Elector::start(&server, "same"));
     advance_until("one leads", &[&a, &twin], || a.leads() || twin.leads()).await;
@@ -273,7 +273,7 @@ async fn two_of_one_name_are_two() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_time_that_the_holder_wrote_is_kept_to() {
+async fn the_lease_duration_of_the_holder_is_respected() {
     let server = Arc::new(Server::default());
     let (a, b) = two(&server).await;
     a.access.link(Link::Cut);

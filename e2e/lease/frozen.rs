@@ -1,4 +1,4 @@
-//! A leader that is frozen, as by SIGSTOP or a stopped machine, in real time.
+//! A leader that is frozen, as by SIGSTOP or a suspended machine, in real time.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,11 +13,11 @@ use super::options;
 const LEASE: Duration = Duration::from_secs(3);
 
 #[tokio::test]
-async fn a_frozen_leader_finds_its_term_over() {
+async fn a_leader_that_was_frozen_finds_its_term_over() {
     let server = Arc::new(Server::default());
     let (leads, leading) = std::sync::mpsc::channel();
     let of_a = server.access(SignedDuration::ZERO);
-    // A thread of its own, so that all of it can be held up at once.
+    // On its own thread, so that the whole leader can be blocked at once.
     let a = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
@@ -29,8 +29,8 @@ async fn a_frozen_leader_finds_its_term_over() {
             };
             leads.send(term.transition).unwrap();
             std::thread::sleep(LEASE * 2);
-            assert!(election.life.age() > LEASE, "nobody could tell that it hung");
-            // Its own turn comes first, and ends the term before it asks the server anything.
+            assert!(election.life.age() > LEASE, "the age does not show that the leader hung");
+            // The leader's timer runs first, and ends the term before the leader sends a request.
             let woken = Instant::now();
             term.lost.cancelled().await;
             assert!(woken.elapsed() < Duration::from_millis(100), "{:?}", woken.elapsed());

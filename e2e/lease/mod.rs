@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use centrex::operator::lease::LeaseOptions;
 
-/// One Lease that electors of these names want.
+/// Options of an elector; all electors compete for one Lease.
 fn options(name: &str, duration: Duration) -> LeaseOptions {
     LeaseOptions {
         namespace: "here".to_owned(),

@@ -1,8 +1,8 @@
-//! Each class of change, with a call up that goes on.
+//! Each class of change, during a call that must stay up.
 
 use super::lab::{Call, Lab, run};
 
-/// A trunk of one more carrier.
+/// The manifest of one more trunk.
 const TRUNK: &str = "
 apiVersion: centrex.dev/v1alpha1
 kind: Trunk
@@ -13,7 +13,7 @@ spec:
   sourceAddresses: [192.0.2.9/32]
 ";
 
-/// One more queue.
+/// The manifest of one more queue.
 const QUEUE: &str = "
 apiVersion: centrex.dev/v1alpha1
 kind: Queue
@@ -25,7 +25,7 @@ spec:
   agents: [{extensionRef: {name: carol}, level: 2, position: 3}]
 ";
 
-/// Hold music, as it was uploaded.
+/// Hold music, as uploaded.
 const MUSIC: &str = "
 apiVersion: centrex.dev/v1alpha1
 kind: MediaFile
@@ -34,18 +34,18 @@ spec: {tenantRef: {name: acme}, usage: MusicOnHold, source: {upload: {sha256: a1
 ";
 
 #[test]
-fn changes_are_made_while_a_call_goes_on() {
+fn changes_are_applied_during_a_call() {
     run(
-        "live::changes::changes_are_made_while_a_call_goes_on",
+        "live::changes::changes_are_applied_during_a_call",
         &[],
         &[
-            ("a gateway comes, with its addresses", gateway_comes),
+            ("a gateway is added, with its addresses", gateway_comes),
             ("a gateway changes, and no other", gateway_changes),
-            ("a gateway goes, and no other", gateway_goes),
-            ("a password changes: its phone registers anew, no other", password),
-            ("an extension goes, and its registration", extension_goes),
-            ("a queue comes with its agent, changes and goes", queue),
-            ("hold music comes and goes", music),
+            ("one gateway is removed, and no other", gateway_goes),
+            ("a password changes: only its phone must register again", password),
+            ("an extension is removed with its registration", extension_goes),
+            ("a queue with an agent is added, changed and removed", queue),
+            ("hold music is added and removed", music),
             ("a menu and a conference change, and nothing is done", nothing),
             ("a tenant gets one more domain", domain),
             ("codecs change without harm", codecs),
@@ -55,15 +55,15 @@ fn changes_are_made_while_a_call_goes_on() {
 }
 
 #[test]
-fn a_suspended_tenant_has_no_calls_and_no_phones() {
+fn suspending_a_tenant_ends_its_calls_and_registrations() {
     run(
-        "live::changes::a_suspended_tenant_has_no_calls_and_no_phones",
+        "live::changes::suspending_a_tenant_ends_its_calls_and_registrations",
         &[],
         &[("calls and registrations of one tenant end, and no others", suspension)],
     );
 }
 
-/// Does something while Alice and Bob talk, who must not notice.
+/// Makes a change while Alice and Bob talk, and panics if the call is affected.
 fn talking(lab: &Lab, work: impl FnOnce(&mut Call)) {
     lab.register(&[&lab.alice, &lab.bob]);
     let mut call = lab.call();
@@ -72,7 +72,7 @@ fn talking(lab: &Lab, work: impl FnOnce(&mut Call)) {
     call.end(lab);
 }
 
-/// Gateways by proxy: name, and microseconds since it was made.
+/// Gateways by proxy: name, and microseconds since the gateway was created.
 fn gateways(lab: &Lab) -> Vec<(String, String, u64)> {
     let text = lab.switch.api("sofia xmlstatus gateway");
     let value = |part: &str, name: &str| {
@@ -209,7 +209,7 @@ fn music(lab: &mut Lab) {
     });
 }
 
-/// Changes made so far, of all kinds.
+/// Number of changes so far, of all kinds.
 fn changes(lab: &Lab) -> Vec<String> {
     let metrics = lab.centrex.metrics();
     metrics
@@ -254,7 +254,7 @@ fn port(lab: &mut Lab) {
     lab.register(&[&lab.alice, &lab.bob]);
     let mut call = lab.call();
     lab.edit(&format!("sipPort: {from}"), &format!("sipPort: {to}"));
-    lab.eventually("that it waits", || lab.metric("centrex_switch_drift") >= Some(1.0));
+    lab.eventually("that the change waits", || lab.metric("centrex_switch_drift") >= Some(1.0));
     call.is_up(lab);
     assert!(lab.switch.api("sofia xmlstatus profile internal").contains(&bound(from)));
     call.end(lab);

@@ -1,4 +1,5 @@
-//! Centrex starts from a last good state that is damaged in part: what it lacks is not to go.
+//! Centrex starts from a partly damaged last good state: resources that are missing in it must not be
+//! removed.
 
 use std::path::Path;
 use std::process::Command;
@@ -9,19 +10,19 @@ use super::lab::{Lab, run};
 use crate::wait::{DEADLINE, until};
 
 #[test]
-fn a_damaged_file_ends_no_call_and_drops_no_phone() {
+fn a_damaged_cache_file_ends_no_call_and_no_registration() {
     run(
-        "live::damaged::a_damaged_file_ends_no_call_and_drops_no_phone",
+        "live::damaged::a_damaged_cache_file_ends_no_call_and_no_registration",
         &[],
-        &[("no file of a tenant can be read at a start, and nobody notices", damaged)],
+        &[("a start with damaged files of all tenants affects no call", damaged)],
     );
 }
 
-/// Stops the Postgres that starts next, for longer than two comparisons with the switch take. Nothing can be
-/// waited for: the program under test is not ready before Postgres answers.
+/// Stops the Postgres that starts next, for longer than two comparisons with the switch take. A fixed pause,
+/// because the program under test is not ready before Postgres answers.
 fn hold_postgres(data: &Path) -> JoinHandle<()> {
     let file = data.join("postgres/postmaster.pid");
-    assert!(!file.exists(), "it runs");
+    assert!(!file.exists(), "Postgres runs");
     spawn(move || {
         let pid = || {
             let text = std::fs::read_to_string(&file).ok()?;
@@ -60,7 +61,7 @@ fn damaged(lab: &mut Lab) {
         lab.centrex.log()
     );
     held.unwrap().join().unwrap();
-    lab.eventually("everything as it should be", || {
+    lab.eventually("the wanted state", || {
         lab.metric("centrex_esl_connected") == Some(1.0)
             && lab.metric("centrex_switch_comparisons_total") >= Some(1.0)
             && lab.metric("centrex_switch_drift") == Some(0.0)

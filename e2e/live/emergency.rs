@@ -1,5 +1,5 @@
-//! Emergency calls on a running FreeSWITCH: whatever is wrong with the emergency trunk, with another
-//! trunk and without. Every case is a tenant of its own on one switch, and all call at one time.
+//! Emergency calls on a running FreeSWITCH, for every fault of the emergency trunk, with and without another
+//! trunk. Every case is a tenant on one switch, and all call at the same time.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
@@ -21,33 +21,33 @@ use crate::program::sample;
 use crate::skip::skip;
 use crate::wait::{DEADLINE, until};
 
-/// What is wrong with an emergency trunk.
+/// A fault of an emergency trunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Trouble {
-    /// There is none of its name.
+    /// No trunk of this name exists.
     Missing,
-    /// It does not answer pings.
+    /// The carrier answers no pings.
     Down,
-    /// Its carrier accepts no registration.
+    /// The carrier accepts no registration.
     NotRegistered,
-    /// Every call is answered with a status.
+    /// The carrier answers every call with a status.
     Answers(u16),
-    /// It says something before it answers 404.
+    /// The carrier sends a provisional answer before 404.
     Announces,
-    /// It says nothing at all.
+    /// The carrier does not answer.
     Silent,
-    /// Nothing: the sort of case against which the others are measured.
+    /// No fault: the case that the others are compared with.
     None,
 }
 
-/// Who listens at a gateway.
+/// The program that listens at a gateway.
 enum Carrier {
     Nobody,
     Curt(Curt),
     Sipp(Listener),
 }
 
-/// Answers every call with one status, or with nothing at all.
+/// Answers every call with one status, or not at all.
 struct Curt {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<Vec<String>>,
@@ -74,7 +74,7 @@ impl Curt {
         Self { stop, thread }
     }
 
-    /// What came.
+    /// Received messages.
     fn end(self) -> Vec<String> {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.join().expect("a carrier")
@@ -93,7 +93,7 @@ fn refusal(request: &str, status: u16) -> String {
     format!("SIP/2.0 {status} Refused\r\n{}Content-Length: 0\r\n\r\n", copied.collect::<String>())
 }
 
-/// A tenant with an emergency trunk, and perhaps another one.
+/// A tenant with an emergency trunk, and perhaps another trunk.
 struct Case {
     trouble: Trouble,
     name: &'static str,
@@ -102,11 +102,11 @@ struct Case {
     other: Option<Peer>,
 }
 
-/// What became of a call.
+/// The result of a call.
 struct Called {
     outcome: Outcome,
     took: Duration,
-    /// INVITEs that came to the emergency trunk's carrier, and to the other's.
+    /// INVITEs at the emergency trunk's carrier, and at the other carrier.
     invites: (usize, usize),
 }
 
@@ -123,16 +123,16 @@ const TROUBLES: [(Trouble, &str, &str); 10] = [
     (Trouble::Silent, "silent-with", "silent-alone"),
 ];
 
-/// What a call may take beside what it waits for: twenty begin at one time, and FreeSWITCH counts the
-/// seconds of a silent gateway by whole ones.
+/// Time of a call beyond its timeouts: twenty calls start together, and FreeSWITCH rounds the timeout of a
+/// silent gateway to whole seconds.
 const SLACK: Duration = Duration::from_secs(8);
 /// The pauses between rounds.
 const PAUSES: Duration = Duration::from_secs(6);
-/// What a silent gateway is waited for, where there is another, and where there is none.
+/// Timeout of a silent gateway, with and without another gateway.
 const SILENCE: (Duration, Duration) = (Duration::from_secs(6), Duration::from_secs(3));
 
 #[test]
-fn an_emergency_call_leaves_by_some_trunk_whatever_is_wrong_with_its_own() {
+fn an_emergency_call_uses_another_trunk_when_its_own_fails() {
     let binary = match installed() {
         Ok(binary) => binary,
         Err(missing) => return skip("live::emergency", &missing),
@@ -153,7 +153,7 @@ fn an_emergency_call_leaves_by_some_trunk_whatever_is_wrong_with_its_own() {
     comes_back(&lab);
 }
 
-/// Where a call should have gone, and when.
+/// Checks where a call went, and when.
 fn judge(case: &Case, called: &Called) -> Result<(), String> {
     let Called { outcome, took, invites } = called;
     let with = case.other.is_some();
@@ -162,7 +162,7 @@ fn judge(case: &Case, called: &Called) -> Result<(), String> {
         Trouble::None => (true, (1, 0), Duration::ZERO),
         Trouble::Silent if with => (true, (1, 1), SILENCE.0),
         _ if with => (true, (usize::from(tried), 1), Duration::ZERO),
-        // There is nothing to try, and nothing to try again.
+        // No gateway exists, so none is tried again.
         Trouble::Missing => (false, (0, 0), Duration::ZERO),
         Trouble::Silent => (false, (3, 0), SILENCE.1 * 3 + PAUSES),
         _ => (false, (if tried { 3 } else { 0 }, 0), PAUSES),
@@ -183,7 +183,7 @@ fn judge(case: &Case, called: &Called) -> Result<(), String> {
     ))
 }
 
-/// How many calls to 112 are among messages: each may be sent again and again.
+/// Number of calls to 112 in messages; each INVITE may be retransmitted.
 fn calls<'a>(messages: impl IntoIterator<Item = &'a str>) -> usize {
     let invites = messages.into_iter().filter(|message| message.contains("INVITE sip:112@"));
     let id = |message: &'a str| message.lines().find(|line| line.starts_with("Call-ID:"));
@@ -264,17 +264,19 @@ fn comes_back(lab: &Lab) {
     let is_up = |lab: &Lab| gateway(lab).contains("<status>UP</status>");
     let registered = "registration: {username: fine, secretRef: {name: carrier}}";
     lab.edit("# fine-alone\n", &format!("# fine-alone\n  {registered}\n"));
-    lab.eventually("it is registered", || gateway(lab).contains("<state>REGED</state>") && is_up(lab));
+    lab.eventually("the gateway is registered", || {
+        gateway(lab).contains("<state>REGED</state>") && is_up(lab)
+    });
     lab.edit(registered, &registered.replace("fine,", "fine, expirySeconds: 300,"));
     let gone = until(DEADLINE, || (!is_up(lab)).then_some(()));
-    assert!(gone.is_some(), "it was never made anew\n{}", lab.logs());
+    assert!(gone.is_some(), "the gateway was never created again\n{}", lab.logs());
     let outcome = case.caller.play("call", lab.phones, &[("dial", "112")]);
     let carrier = carrier.end();
     assert!(outcome.completed, "{}\n{}\n{}", outcome.trace, carrier.trace, lab.logs());
     assert_eq!(carrier.received("INVITE").len(), 1, "{}", carrier.trace);
 }
 
-/// Centrex, a switch that it commands, and everybody.
+/// Centrex, a switch, and all phones and carriers.
 struct Lab {
     switch: Switch,
     centrex: Standalone,
@@ -310,13 +312,13 @@ impl Lab {
             Switch::start_at(binary, &dir.path().join("switch"), &centrex.url(), credentials, esl_port);
         let lab = Self { switch, centrex, phones, trunks, cases, dir };
         let gateways = lab.cases.iter().map(Case::gateways).sum::<usize>();
-        lab.eventually("every gateway is there", || {
+        lab.eventually("all gateways exist", || {
             lab.switch.api("sofia xmlstatus gateway").matches("<gateway>").count() == gateways
         });
         lab
     }
 
-    /// A tenant calls 112; its carriers listen meanwhile.
+    /// Calls 112 from a tenant while its carriers listen.
     fn call(&self, case: &Case) -> Called {
         let carrier = case.carrier(self.trunks);
         let other = case.other.as_ref().map(|other| other.listen("answer", self.trunks));
@@ -341,7 +343,7 @@ impl Lab {
         std::fs::rename(&new, &file).expect("the manifests");
     }
 
-    /// All that Centrex printed.
+    /// The output of Centrex.
     fn log(&self) -> String {
         std::fs::read_to_string(self.dir.path().join("centrex.out")).expect("its output")
     }
@@ -356,7 +358,7 @@ impl Lab {
     }
 }
 
-/// Every trouble with another trunk, and without.
+/// Every fault, with and without another trunk.
 fn cases(traces: &Path) -> Vec<Case> {
     let names = TROUBLES
         .iter()
@@ -381,7 +383,7 @@ impl Case {
         usize::from(self.trouble != Trouble::Missing) + usize::from(self.other.is_some())
     }
 
-    /// What listens at the emergency trunk's gateway.
+    /// The program that listens at the emergency trunk's gateway.
     fn carrier(&self, trunks: u16) -> Carrier {
         let sipp = |scenario| Carrier::Sipp(self.carrier.listen(scenario, trunks));
         match self.trouble {
@@ -439,7 +441,7 @@ impl Case {
 }
 
 impl Carrier {
-    /// Calls to 112 that came.
+    /// Received calls to 112.
     fn calls(self) -> usize {
         match self {
             Self::Nobody => 0,

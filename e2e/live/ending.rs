@@ -1,5 +1,5 @@
-//! The end of a pod: what its hooks and its probes are told, with a call that is up. And a sidecar that
-//! starts anew alone, which undoes the end and not what somebody asked for.
+//! The end of a pod during a call: the answers to its hooks and probes. And a sidecar that restarts alone,
+//! which ends the pod's drain and not one that a person requested.
 
 use std::time::{Duration, Instant};
 
@@ -7,22 +7,22 @@ use super::lab::{Lab, run};
 use super::repair::centrex;
 
 #[test]
-fn a_pod_ends_with_its_calls_and_begins_anew() {
+fn a_pod_drains_its_calls_and_starts_again() {
     run(
-        "live::ending::a_pod_ends_with_its_calls_and_begins_anew",
+        "live::ending::a_pod_drains_its_calls_and_starts_again",
         &[],
         &[
             ("a switch is ready when phones can register, and not before", ready),
-            ("a drain that somebody asked for outlives the sidecar", asked_for),
+            ("a requested drain survives a restart of the sidecar", asked_for),
             ("a pod that ends lets calls end, and its hook does not fail", ending),
-            ("a sidecar that starts anew takes calls again", anew),
-            ("an end does not undo what somebody asked for", both),
-            ("nobody waits for a FreeSWITCH that is gone", gone),
+            ("a restarted sidecar accepts calls again", anew),
+            ("the end of a pod does not undo a requested drain", both),
+            ("the end of a pod does not wait for a FreeSWITCH that has ended", gone),
         ],
     );
 }
 
-/// What the probe of FreeSWITCH's container is answered.
+/// The answer to the probe of FreeSWITCH's container.
 fn probe(lab: &Lab) -> String {
     lab.centrex.get("/readyz/freeswitch").expect("an answer")
 }
@@ -31,8 +31,8 @@ fn is_ready(lab: &Lab) -> bool {
     probe(lab).starts_with("HTTP/1.1 200")
 }
 
-/// Whether a new call is taken.
-fn takes_calls(lab: &Lab) -> bool {
+/// Whether the switch accepts a new call.
+fn accepts_calls(lab: &Lab) -> bool {
     let played = lab.alice.play("call", lab.phones, &[("dial", "4000")]);
     assert!(played.completed || played.status() == Some(503), "{}", played.trace);
     played.completed
@@ -41,14 +41,14 @@ fn takes_calls(lab: &Lab) -> bool {
 fn ready(lab: &mut Lab) {
     lab.eventually("the switch is ready", || is_ready(lab));
     lab.switch.signal("-KILL");
-    lab.eventually("the probe knows that FreeSWITCH is gone", || {
+    lab.eventually("the probe reports that FreeSWITCH has ended", || {
         probe(lab).contains("503") && probe(lab).contains("the event socket of FreeSWITCH is not connected")
     });
     lab.restart_switch();
     lab.eventually("the probe knows that FreeSWITCH listens", || is_ready(lab));
-    // Not a moment too early: the first phone that comes is served.
+    // The switch is not ready too early: the first phone is served.
     lab.register(&[&lab.alice, &lab.bob]);
-    // A profile that stops does not make the switch unready; without any profile it is.
+    // A profile that stops does not make the switch unready; a switch without any profile is unready.
     lab.switch.api("sofia profile external stop");
     assert!(is_ready(lab), "{}", probe(lab));
 }
@@ -58,11 +58,11 @@ fn asked_for(lab: &mut Lab) {
     assert!(done, "{text}");
     assert!(probe(lab).contains("the switch is drained"), "{}", probe(lab));
     lab.restart_sidecar();
-    assert!(!takes_calls(lab) && probe(lab).contains("the switch is drained"), "{}", probe(lab));
+    assert!(!accepts_calls(lab) && probe(lab).contains("the switch is drained"), "{}", probe(lab));
     let (done, text) = centrex(lab, &["resume"]);
     assert!(done, "{text}");
     lab.eventually("the switch is ready again", || is_ready(lab));
-    assert!(takes_calls(lab));
+    assert!(accepts_calls(lab));
 }
 
 fn ending(lab: &mut Lab) {
@@ -84,10 +84,10 @@ fn ending(lab: &mut Lab) {
         "{waits:?}"
     );
     call.is_up(lab);
-    assert!(!takes_calls(lab));
-    // Its Service left it when it began to end; who has a call there must still reach it.
+    assert!(!accepts_calls(lab));
+    // The Service sends no new traffic to the pod; phones in a call must still reach the switch.
     assert!(is_ready(lab), "{}", probe(lab));
-    // It is over as soon as the call is.
+    // The pod ends as soon as the call does.
     let start = Instant::now();
     std::thread::scope(|scope| {
         let hook = scope.spawn(|| centrex(lab, &["drain", "--ending", "--limit", "50"]));
@@ -102,12 +102,12 @@ fn ending(lab: &mut Lab) {
 }
 
 fn anew(lab: &mut Lab) {
-    assert!(!takes_calls(lab));
+    assert!(!accepts_calls(lab));
     lab.restart_sidecar();
-    lab.eventually("new calls are taken", || takes_calls(lab));
+    lab.eventually("new calls are accepted", || accepts_calls(lab));
     lab.eventually("the switch is ready", || is_ready(lab));
     lab.restart_sidecar();
-    assert!(takes_calls(lab));
+    assert!(accepts_calls(lab));
 }
 
 fn both(lab: &mut Lab) {
@@ -116,12 +116,12 @@ fn both(lab: &mut Lab) {
         assert!(done, "{text}");
     }
     lab.restart_sidecar();
-    assert!(!takes_calls(lab) && !is_ready(lab), "{}", probe(lab));
+    assert!(!accepts_calls(lab) && !is_ready(lab), "{}", probe(lab));
     let (done, text) = centrex(lab, &["resume"]);
-    assert!(done && takes_calls(lab), "{text}");
+    assert!(done && accepts_calls(lab), "{text}");
 }
 
-/// One that ended while its calls were waited for, and one that was gone before.
+/// A switch that ended while its calls were awaited, and one that had ended before.
 fn gone(lab: &mut Lab) {
     lab.register(&[&lab.alice, &lab.bob]);
     let call = lab.call();

@@ -1,5 +1,5 @@
-//! An event socket's bytes, cut anywhere, damaged anywhere: what is whole is read the same however it
-//! comes, and nothing ends in a panic or never.
+//! Bytes of an event socket, split anywhere and damaged anywhere: complete messages are parsed alike, and
+//! every session ends without a panic.
 
 use std::sync::Once;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,10 +13,10 @@ use tokio::net::TcpStream;
 
 use super::hostile::{answer, event, hears, heartbeat, in_time, session};
 
-/// The last event of a stream: nothing of it is missing then.
+/// The last event of a stream: when it arrives, no event is missing.
 const LAST: u32 = 424_242;
 
-/// What a switch tells.
+/// A message of a switch.
 #[derive(Clone, Debug)]
 enum Reported {
     Heartbeat(u16),
@@ -24,7 +24,7 @@ enum Reported {
     Profile(String),
     /// An unsolicited event.
     Other(String),
-    /// A whole frame whose body is no event.
+    /// A complete frame whose body is no event.
     Broken(String),
 }
 
@@ -59,7 +59,7 @@ impl Reported {
     }
 }
 
-/// Texts that look like framing among them.
+/// The texts include some that look like framing.
 fn text() -> impl Strategy<Value = String> {
     prop_oneof![
         "[a-z0-9-]{1,12}",
@@ -80,7 +80,7 @@ fn told() -> impl Strategy<Value = Vec<Reported>> {
     prop::collection::vec(one, 0..12)
 }
 
-/// Writes bytes in parts that end at these places.
+/// Writes bytes in parts that end at these offsets.
 async fn write(stream: &mut TcpStream, bytes: &[u8], cuts: &[prop::sample::Index]) {
     let _ = stream.set_nodelay(true);
     let mut ends: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
@@ -88,7 +88,7 @@ async fn write(stream: &mut TcpStream, bytes: &[u8], cuts: &[prop::sample::Index
     ends.sort_unstable();
     let mut from = 0;
     for end in ends {
-        // A peer that has hung up is not written to.
+        // The client may have closed the connection.
         if stream.write_all(&bytes[from..end]).await.is_err() {
             return;
         }
@@ -101,7 +101,7 @@ fn cuts() -> impl Strategy<Value = Vec<prop::sample::Index>> {
     prop::collection::vec(any::<prop::sample::Index>(), 0..20)
 }
 
-/// Runs a property, whose tasks must not panic either.
+/// Runs a property, and panics if one of its tasks does.
 fn holds<S: Strategy>(strategy: S, case: impl AsyncFn(S::Value))
 where
     S::Value: Clone + std::fmt::Debug,
@@ -128,7 +128,7 @@ where
 }
 
 #[test]
-fn what_is_whole_is_read_the_same_however_it_is_cut() {
+fn messages_are_parsed_alike_however_the_stream_is_split() {
     holds((told(), text(), cuts(), cuts()), async |(told, body, cut, other)| {
         let (mut session, mut commands, mut events) = session().await;
         let mut stream: String = told.iter().map(Reported::bytes).collect();
@@ -137,7 +137,7 @@ fn what_is_whole_is_read_the_same_however_it_is_cut() {
         let asking = async {
             let mut read = Vec::new();
             loop {
-                match session.events.next().await.expect("it goes on") {
+                match session.events.next().await.expect("an open stream") {
                     Event::Heartbeat { sessions: LAST } => return read,
                     event => read.push(event),
                 }
@@ -157,7 +157,7 @@ fn what_is_whole_is_read_the_same_however_it_is_cut() {
 }
 
 #[test]
-fn what_is_damaged_ends_and_what_was_whole_before_it_is_read() {
+fn damaged_input_ends_the_session_after_the_complete_messages_before_it() {
     let damage = prop::collection::vec(any::<u8>(), 0..200);
     holds((told(), damage, any::<prop::sample::Index>(), cuts()), async |(told, damage, at, cut)| {
         let (mut session, mut commands, mut events) = session().await;
@@ -181,7 +181,7 @@ fn what_is_damaged_ends_and_what_was_whole_before_it_is_read() {
             }
             read
         };
-        // It has an end; what the end is, is the bytes' affair.
+        // Any result is right, as long as there is one.
         let (read, _, ()) = tokio::join!(read, client.api(Api::Version), peer);
         let mut expected = Vec::new();
         let mut length = 0;

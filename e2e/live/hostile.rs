@@ -1,5 +1,5 @@
-//! Peers in the place of FreeSWITCH's event socket that do not behave: no session with them hangs,
-//! grows without bound or is given up; one that behaves at last is served.
+//! Servers in place of FreeSWITCH's event socket that misbehave: no session with them hangs, grows without
+//! bound or is abandoned, and one that recovers is served.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use centrex::freeswitch::esl::{Address, Api, EslError, Event, Password, Session,
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Longer than everything here may take.
+/// Longer than any step here takes.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 const GREETING: &str = "Content-Type: auth/request\n\n";
@@ -28,7 +28,7 @@ async fn says(stream: &mut TcpStream, text: &str) {
     let _ = stream.write_all(text.as_bytes()).await;
 }
 
-/// Reads one command, to its empty line.
+/// Reads one command, up to its empty line.
 pub(super) async fn hears(stream: &mut TcpStream) -> String {
     let mut text = Vec::new();
     while !text.ends_with(b"\n\n") {
@@ -40,7 +40,7 @@ pub(super) async fn hears(stream: &mut TcpStream) -> String {
     String::from_utf8(text).unwrap()
 }
 
-/// Takes a login.
+/// Accepts a login.
 async fn logs_in(listener: &TcpListener) -> TcpStream {
     let (mut stream, _) = listener.accept().await.unwrap();
     says(&mut stream, GREETING).await;
@@ -49,7 +49,7 @@ async fn logs_in(listener: &TcpListener) -> TcpStream {
     stream
 }
 
-/// A session, with the peer's ends of both connections: commands and events.
+/// A session, and the server's ends of both connections: commands and events.
 pub(super) async fn session() -> (Session, TcpStream, TcpStream) {
     let (listener, address) = listener().await;
     let peer = tokio::spawn(async move {
@@ -67,7 +67,7 @@ pub(super) async fn session() -> (Session, TcpStream, TcpStream) {
 }
 
 pub(super) async fn in_time<T>(work: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, work).await.expect("it hangs")
+    tokio::time::timeout(PATIENCE, work).await.expect("no result in time")
 }
 
 pub(super) fn event(body: &str) -> String {
@@ -83,7 +83,7 @@ pub(super) fn answer(body: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_event_socket_is_not_waited_for() {
+async fn a_server_that_is_no_event_socket_is_refused_at_once() {
     let greetings: [&[u8]; 6] = [
         b"",
         b"\xff\xfe\x00garbage without an end",
@@ -97,7 +97,7 @@ async fn what_is_no_event_socket_is_not_waited_for() {
         tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
                 let _ = stream.write_all(greeting).await;
-                // It keeps the connection, and says nothing more.
+                // The server keeps the connection open, and sends nothing more.
                 tokio::spawn(async move { while stream.read_u8().await.is_ok() {} });
             }
         });
@@ -110,7 +110,7 @@ async fn what_is_no_event_socket_is_not_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wrong_password_is_told_apart_and_never_shown() {
+async fn a_wrong_password_has_its_own_error_and_is_never_logged() {
     let (listener, address) = listener().await;
     tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await.unwrap();
@@ -124,7 +124,7 @@ async fn a_wrong_password_is_told_apart_and_never_shown() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn half_frames_are_waited_for_and_a_cut_ends_the_session() {
+async fn an_incomplete_frame_is_awaited_and_a_disconnection_ends_the_session() {
     let (mut session, mut commands, mut events) = session().await;
     let peer = tokio::spawn(async move {
         assert_eq!(hears(&mut commands).await, "api version short\n\n");
@@ -145,7 +145,7 @@ async fn half_frames_are_waited_for_and_a_cut_ends_the_session() {
     assert_eq!(version.trim(), "1.11.2-release");
     let error = in_time(session.client.api(Api::Gateways)).await.unwrap_err();
     assert!(matches!(error, EslError::Closed), "{error}");
-    // With the commands, the session has ended, though events may still be on their way.
+    // The session ends with its command connection, though events may still arrive.
     let _events = peer.await.unwrap();
     in_time(async { while session.events.next().await.is_some() {} }).await;
     let error = in_time(session.client.api(Api::Version)).await.unwrap_err();
@@ -153,7 +153,7 @@ async fn half_frames_are_waited_for_and_a_cut_ends_the_session() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_without_end_ends_the_session() {
+async fn an_endless_reply_ends_the_session() {
     let (session, mut commands, _events) = session().await;
     tokio::spawn(async move {
         hears(&mut commands).await;
@@ -166,7 +166,7 @@ async fn an_answer_without_end_ends_the_session() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_caller_that_goes_away_shifts_no_answer() {
+async fn a_cancelled_command_does_not_shift_later_replies() {
     let (session, mut commands, _events) = session().await;
     let first = tokio::time::timeout(Duration::from_millis(50), session.client.api(Api::Queues));
     assert!(first.await.is_err());
@@ -182,7 +182,7 @@ async fn a_caller_that_goes_away_shifts_no_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_a_million_events_a_bounded_number_waits_and_the_rest_is_counted() {
+async fn a_flood_of_events_is_queued_up_to_a_bound_and_the_rest_counted() {
     const EVENTS: usize = 1_000_000;
     let (mut session, _commands, mut events) = session().await;
     let peer = tokio::spawn(async move {
@@ -194,7 +194,8 @@ async fn of_a_million_events_a_bounded_number_waits_and_the_rest_is_counted() {
         events
     });
     // No task receives events meanwhile.
-    let mut events = tokio::time::timeout(Duration::from_secs(120), peer).await.expect("it hangs").unwrap();
+    let mut events =
+        tokio::time::timeout(Duration::from_secs(120), peer).await.expect("no result in time").unwrap();
     let (mut taken, mut lost) = (0, 0);
     let count = async {
         while taken + lost < EVENTS {
@@ -214,7 +215,7 @@ async fn of_a_million_events_a_bounded_number_waits_and_the_rest_is_counted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn events_that_make_no_sense_are_passed_by() {
+async fn malformed_events_are_skipped() {
     let (mut session, _commands, mut events) = session().await;
     for hostile in [
         "{}",

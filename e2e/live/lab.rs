@@ -1,4 +1,4 @@
-//! Centrex beside a FreeSWITCH that it commands, and a call that is up.
+//! Centrex, a FreeSWITCH that it controls, and a call.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::PermissionsExt;
@@ -16,7 +16,7 @@ use crate::wait::{DEADLINE, until};
 const ACME: &str = "acme.example.com";
 const GLOBEX: &str = "globex.example.com";
 
-/// The setting. Fields end in the order they stand: the switch before Centrex.
+/// The setting. Fields are dropped in order: the switch before Centrex.
 pub struct Lab {
     /// The switch.
     pub switch: Switch,
@@ -46,10 +46,10 @@ pub struct Call {
     legs: Vec<String>,
 }
 
-/// A step: what must be true, and what asks for it.
+/// A step: the expected behaviour, and its test.
 pub type Step = (&'static str, fn(&mut Lab));
 
-/// Runs the steps of a test, on a lab of their own.
+/// Runs the steps of a test on their own lab.
 pub fn run(name: &str, options: &[&str], steps: &[Step]) {
     let binary = match installed() {
         Ok(binary) => binary,
@@ -68,10 +68,10 @@ pub fn run(name: &str, options: &[&str], steps: &[Step]) {
 }
 
 impl Lab {
-    /// Starts Centrex, the switch after it, and registers everybody.
+    /// Starts Centrex, then the switch, and registers all phones.
     pub fn start(binary: &Path, options: &[&str]) -> Self {
         let dir = tempfile::Builder::new().prefix("centrex-live-").tempdir().expect("a folder");
-        // The switch runs as another user and has a folder in it.
+        // The switch runs as another user and needs access to a folder in it.
         std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).expect("its mode");
         let traces = dir.path().join("traces");
         let peer = |user, domain, password, host| Peer::new(user, domain, password, host, &traces);
@@ -111,7 +111,7 @@ impl Lab {
             esl_port,
             dir,
         };
-        lab.eventually("Centrex is connected and finds everything as it should be", || {
+        lab.eventually("Centrex is connected and finds no difference", || {
             lab.metric("centrex_esl_connected") == Some(1.0)
                 && lab.metric("centrex_switch_comparisons_total") >= Some(1.0)
                 && lab.metric("centrex_switch_drift") == Some(0.0)
@@ -135,7 +135,7 @@ impl Lab {
         self.switch.api(&format!("sofia_contact */{user}@{domain}")).starts_with("sofia/")
     }
 
-    /// Replaces a text that the manifests must have.
+    /// Replaces a text of the manifests; panics if it is missing.
     pub fn edit(&self, from: &str, to: &str) {
         let file = self.manifest();
         let text = std::fs::read_to_string(&file).expect("the manifests");
@@ -150,7 +150,7 @@ impl Lab {
         replace(&file, &format!("{all}\n---\n{text}"));
     }
 
-    /// Removes the manifest that has a text.
+    /// Removes the manifest that contains a text.
     pub fn remove(&self, text: &str) {
         let file = self.manifest();
         let all = std::fs::read_to_string(&file).expect("the manifests");
@@ -165,7 +165,7 @@ impl Lab {
         assert!(held.is_some(), "never came: {what}\n{}", self.logs());
     }
 
-    /// Waits until the switch's answer to a command is of a kind.
+    /// Waits until the switch's answer to a command satisfies a condition.
     pub fn answers(&self, command: &str, holds: impl Fn(&str) -> bool) -> String {
         let answer = until(DEADLINE, || self.switch.ask(command).filter(|answer| holds(answer)));
         answer.unwrap_or_else(|| {
@@ -173,7 +173,7 @@ impl Lab {
         })
     }
 
-    /// A metric without labels.
+    /// Value of a metric without labels.
     pub fn metric(&self, name: &str) -> Option<f64> {
         sample(&self.centrex.metrics(), name)
     }
@@ -188,7 +188,7 @@ impl Lab {
         self.switch.legs()
     }
 
-    /// Kills the switch, and starts it again where it was.
+    /// Kills the switch, and starts it again at the same address.
     pub fn restart_switch(&mut self) {
         self.switch.kill();
         let folder = self.dir.path().join("switch");
@@ -196,7 +196,7 @@ impl Lab {
         self.switch = Switch::start_at(&self.binary, &folder, &url, (USERNAME, PASSWORD), self.esl_port);
     }
 
-    /// Ends Centrex, and starts it again where the switch asks.
+    /// Stops Centrex, and starts it again at the address that the switch asks.
     pub fn restart_sidecar(&mut self) {
         self.centrex.end();
         let address = format!("127.0.0.1:{}", self.esl_port);
@@ -206,8 +206,8 @@ impl Lab {
         self.eventually("Centrex is connected again", || self.metric("centrex_esl_connected") == Some(1.0));
     }
 
-    /// Ends Centrex, does something to its data directory, and starts it again, with another address
-    /// for the switch's lookups. The switch does not know it, and goes on with what it has.
+    /// Stops Centrex, changes its data directory, and starts it again with another address for lookups. The
+    /// switch does not know that address, and keeps its state.
     pub fn restart_centrex(&mut self, meanwhile: impl FnOnce(&Path)) {
         self.centrex.end();
         meanwhile(&self.data_dir());
@@ -216,7 +216,7 @@ impl Lab {
         self.centrex = Standalone::start_with(&self.dir.path().join("manifests"), self.dir.path(), &options);
     }
 
-    /// Puts a second of silence where Acme's hold music is, for the switch's user to read.
+    /// Writes a second of silence as Acme's hold music, readable for the switch's user.
     pub fn upload_music(&self) {
         let queues = self.switch.api("callcenter_config queue list");
         let acme = queues.split("support@").nth(1).and_then(|rest| rest.split('|').next()).expect("Acme");
@@ -255,12 +255,12 @@ impl AsRef<Switch> for Lab {
 }
 
 impl Call {
-    /// One of them calls the other, 1002, at a port of a switch that comes to no other call meanwhile.
+    /// Starts a call to 1002 at a port of a switch that gets no other call meanwhile.
     pub fn begin(switch: &Switch, caller: &Peer, called: &Peer, port: u16) -> Self {
         let before = switch.legs();
         let listens = called.listen("answer", port);
         let talk = caller.begin("call", port, &[("dial", "1002")], Duration::from_secs(600));
-        // Answered too, or it is not up yet.
+        // The call is up once both legs are answered.
         let up = || {
             let mut legs = switch.legs();
             legs.retain(|leg| !before.contains(leg));
@@ -268,18 +268,18 @@ impl Call {
             (legs.len() == 2 && switch.api("show calls count").contains(&calls)).then_some(legs)
         };
         let legs = until(DEADLINE, up);
-        let legs = legs.unwrap_or_else(|| panic!("the call does not come up\n{}", switch.log(60)));
+        let legs = legs.unwrap_or_else(|| panic!("the call is not set up\n{}", switch.log(60)));
         Self { talk, listens, legs }
     }
 
-    /// The same two legs are still talking.
+    /// Panics unless the same two legs are still up.
     pub fn is_up(&mut self, on: &impl AsRef<Switch>) {
         let legs = on.as_ref().legs();
         let both = self.legs.iter().all(|leg| legs.contains(leg));
         assert!(!self.talk.has_ended() && both, "the call ended: {legs:?}\n{}", on.as_ref().log(60));
     }
 
-    /// It ends by itself.
+    /// Waits until the call ends by itself.
     pub fn ends(mut self, on: &impl AsRef<Switch>) {
         let mut has_ended = || {
             let legs = on.as_ref().legs();
@@ -293,7 +293,7 @@ impl Call {
         self.listens.end();
     }
 
-    /// Ends it as its caller would, at the switch.
+    /// Ends the call on the switch, as its caller would.
     pub fn end(self, on: &impl AsRef<Switch>) {
         let switch = on.as_ref();
         switch.api(&format!("uuid_kill {}", self.legs[0]));
@@ -304,7 +304,7 @@ impl Call {
     }
 }
 
-/// Replaces a file at once: one that is cut short for a moment is another state of the world.
+/// Replaces a file atomically: a truncated file would be another state for a moment.
 fn replace(file: &Path, text: &str) {
     let new = file.with_extension("new");
     std::fs::write(&new, text).expect("the manifests");

@@ -1,5 +1,5 @@
-//! A running FreeSWITCH, changed by revisions while a call is up that must not notice; compared and
-//! repaired; started anew; drained. And hostile peers in the place of its event socket.
+//! A running FreeSWITCH: changed by revisions during a call that must not be affected; compared and repaired;
+//! restarted; drained. And hostile servers in place of its event socket.
 //!
 //! One switch serves all steps of a test, in order. Skipped where FreeSWITCH or sipp is missing.
 
@@ -11,4 +11,5 @@ mod fleet;
 mod fuzz;
 mod hostile;
 mod lab;
+mod menus;
 mod repair;

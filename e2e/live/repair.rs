@@ -1,30 +1,30 @@
-//! What differs is found and put right, or only told; a switch that was started anew is as it should
-//! be; and no new calls come while it is drained.
+//! Differences are found and repaired, or only reported; a restarted switch gets the wanted state; a drained
+//! switch gets no new calls.
 
 use std::process::Command;
 
 use super::lab::{Lab, run};
 
 #[test]
-fn what_differs_is_put_right() {
+fn differences_are_repaired() {
     run(
-        "live::repair::what_differs_is_put_right",
+        "live::repair::differences_are_repaired",
         &["--compare-seconds", "5"],
         &[
-            ("what somebody changed by hand is put back, while a call goes on", by_hand),
-            ("who is registered and is nobody is dropped", stranger),
-            ("a switch that is killed and started is as it should be", restart),
+            ("manual changes are reverted during a call", by_hand),
+            ("registrations of unknown users are dropped", stranger),
+            ("a killed and restarted switch gets the wanted state", restart),
             ("no new calls while it drains, and new ones after", drain),
         ],
     );
 }
 
 #[test]
-fn what_differs_is_only_told_when_repair_is_off() {
+fn without_repair_differences_are_only_reported() {
     run(
-        "live::repair::what_differs_is_only_told_when_repair_is_off",
+        "live::repair::without_repair_differences_are_only_reported",
         &["--compare-seconds", "5", "--repair", "false"],
-        &[("a gateway that was killed stays away, and is told", told)],
+        &[("a killed gateway stays away, and is reported", told)],
     );
 }
 
@@ -62,7 +62,7 @@ fn by_hand(lab: &mut Lab) {
     call.end(lab);
 }
 
-/// Registered by a user of the directory, who is then taken out while Centrex is not connected.
+/// Registered by a user of the directory, who is removed while Centrex is disconnected.
 fn stranger(lab: &mut Lab) {
     lab.register(&[&lab.ivy, &lab.hank]);
     lab.remove("kind: Secret\nmetadata: {name: ivy-sip");
@@ -113,7 +113,7 @@ fn told(lab: &mut Lab) {
     let compared = |lab: &Lab| lab.metric("centrex_switch_comparisons_total").unwrap_or_default();
     let before = compared(lab);
     lab.eventually("two more comparisons", || compared(lab) >= before + 2.0);
-    assert_eq!(gateway(lab, proxy), None, "no comparison repairs drift that it is only to report");
+    assert_eq!(gateway(lab, proxy), None, "the drift is only reported");
     // A revision is still applied.
     lab.edit("port: 15998", "port: 15988");
     lab.eventually("the other gateway's new port", || gateway(lab, "sip:127.0.0.41:15988").is_some());

@@ -19,7 +19,7 @@ mkdir -p "$place.new/packages" "$place.new/root"
 echo "Building a node's programs in $place, once: that is 2 minutes for one core." >&2
 
 fetch() { ( cd "$place.new/packages" && xargs apt-get -qq -o APT::Sandbox::User=root download <"$here/packages" >&2 2>&1 ); }
-# Lists that are old name packages that are gone.
+# Outdated package lists name packages that no longer exist.
 fetch || { apt-get -qq update >&2 && fetch; } || missing "The Debian packages of a node cannot be fetched."
 for package in "$place.new"/packages/*.deb; do
     dpkg-deb -x "$package" "$place.new/root"

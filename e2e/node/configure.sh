@@ -15,7 +15,7 @@ for program in kubelet kube-scheduler kube-proxy; do
     kubeconfig "$program" >"$pki/$program.kubeconfig"
 done
 
-# Nobody answers there, which is heard at once: names are resolved by nobody.
+# No name server answers at this address, and the refusal is immediate: no names are resolved.
 echo "nameserver 10.210.0.1" >"$dir/resolv.conf"
 cat >"$dir/kubelet.yaml" <<EOF
 apiVersion: kubelet.config.k8s.io/v1beta1
@@ -29,7 +29,7 @@ authorization: {mode: Webhook}
 clusterDNS: [10.210.0.1]
 resolvConf: $dir/resolv.conf
 volumePluginDir: $dir/volume-plugins
-# A full disk of this machine is not the node's matter.
+# A full disk of this machine must not evict the node's pods.
 evictionHard: {memory.available: 0%, nodefs.available: 0%, imagefs.available: 0%}
 imageGCHighThresholdPercent: 100
 EOF

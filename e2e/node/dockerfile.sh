@@ -9,7 +9,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 repository=$(cd "$here/../.." && pwd)
 . "$here/../go.sh"
 . "$here/roots.sh"
-# Its libraries are laid over the system's, which only this script and what it starts are to see.
+# Its libraries are mounted over the system's, visible only to this script and its children.
 [ -n "${CENTREX_OWN_MOUNTS:-}" ] || CENTREX_OWN_MOUNTS=1 exec unshare --mount --propagation private "$0" "$@"
 
 [ "$(id -u)" = 0 ] || missing "An image is built as root."
@@ -28,7 +28,8 @@ if [ ! -x "$place/root/usr/bin/buildah" ]; then
         dpkg-deb -x "$package" "$place/root"
     done
 fi
-# buildah starts itself anew in a container without the environment: its libraries must be where all look.
+# buildah starts itself again in a container without the environment: its libraries must be in the default
+# paths.
 for libraries in "$place"/root/usr/lib/*-linux-gnu "$place"/root/lib/*-linux-gnu; do
     system=/usr/lib/$(basename "$libraries")
     mount -t overlay overlay -o "lowerdir=$libraries:$system" "$system"
@@ -48,7 +49,7 @@ image() {
     buildah commit --quiet --rm --signature-policy "$place/policy.json" "$container" "$name" >&2
 }
 
-# The names that the Dockerfile begins with.
+# The base images of the Dockerfile.
 names=$(sed -n 's/^FROM \([^ ]*\).*/\1/p' "$repository/Dockerfile")
 build=docker.io/library/$(echo "$names" | sed -n 1p)
 base=$(echo "$names" | sed -n 2p)
@@ -59,7 +60,7 @@ if ! buildah inspect --type image "$build" >/dev/null 2>&1; then
     rm -rf "$place/debian"
     DEBOOTSTRAP_DIR=$place/root/usr/share/debootstrap "$place/root/usr/sbin/debootstrap" --variant=minbase \
         --include=ca-certificates,g++,gcc,libc6-dev,make "$release" "$place/debian" >&2
-    # What fetches crates here must do so there.
+    # The build must fetch crates as this machine does.
     cp -L /etc/ssl/certs/ca-certificates.crt "$place/debian/etc/ssl/certs/ca-certificates.crt"
     cp -r "$(rustc --print sysroot)/." "$place/debian/usr/local/"
     image "$build" "$place/debian" --env CARGO_HOME=/usr/local/cargo
@@ -69,7 +70,7 @@ if ! buildah inspect --type image "$base" >/dev/null 2>&1; then
     echo "Making $base." >&2
     rm -rf "$place/base"
     base "$place/base"
-    # What a program needs that is built as ours is.
+    # Libraries of a program that is built like ours.
     with_libraries "$place/base" "$(rustc --print sysroot)/bin/cargo"
     image "$base" "$place/base" --user 65532:65532
 fi

@@ -1,12 +1,12 @@
-//! Programs that are killed, and power cuts: what goes on meanwhile, and how long the rest is away.
+//! Killed programs and power cuts: which functions continue, and how long the others are unavailable.
 
 use std::time::{Duration, Instant};
 
-use super::probe::takes_calls;
+use super::probe::accepts_calls;
 use super::site::{HOST, NODE, Site};
 use super::truth::Truth;
 
-/// How long the call of a test lasts at most.
+/// Longest duration of a test's call.
 const TALK: Duration = Duration::from_secs(50);
 
 pub fn operator(site: &mut Site) {
@@ -32,7 +32,7 @@ pub fn sidecar(site: &mut Site) {
     eprintln!("a killed sidecar: its pod was ready again after {outage:.1} s; a call that was up went on");
 }
 
-/// Kills a program while a call is up, which must go on; the seconds until the pods are ready.
+/// Kills a program during a call, which must continue; returns the seconds until the pods are ready.
 fn killed(site: &mut Site, program: &str, word: &str, component: &str, meanwhile: impl Fn(&Site)) -> f32 {
     let mut talk = site.call_that_is_up(TALK);
     let truth = Truth::begin(site, Duration::ZERO);
@@ -50,7 +50,7 @@ pub fn freeswitch(site: &mut Site) {
     let truth = Truth::begin(site, Duration::ZERO);
     let start = Instant::now();
     site.node.kill("freeswitch", "", || ());
-    site.wait_until("407 to a new call", || takes_calls(NODE));
+    site.wait_until("407 to a new call", || accepts_calls(NODE));
     let takes = start.elapsed().as_secs_f32();
     site.until_calls_are_answered();
     let answered = start.elapsed().as_secs_f32();
@@ -79,7 +79,7 @@ pub fn reboot_without_postgres(site: &mut Site) {
     rebooted(site, "a power cut without Postgres");
     site.gate.shut(false);
     site.wait_until("the operator", || site.pods_ready("operator"));
-    // A change gets to the switch.
+    // A change reaches the switch.
     let patch = "{\"spec\": {\"displayName\": \"Bob After\"}}";
     site.cluster.patch("acme", "extension/bob", patch);
     let generation = "jsonpath={.metadata.generation}";
@@ -105,7 +105,7 @@ fn rebooted(site: &mut Site, what: &str) {
     let start = Instant::now();
     site.node.cut();
     let boot = site.node.boot().as_secs_f32();
-    site.wait_until("407 to a new call", || takes_calls(NODE));
+    site.wait_until("407 to a new call", || accepts_calls(NODE));
     let takes = start.elapsed().as_secs_f32();
     site.until_calls_are_answered();
     let answered = start.elapsed().as_secs_f32();

@@ -16,7 +16,7 @@ mkdir "$work/pause"
 cp "$programs/bin/pause" "$work/pause/pause"
 "$here/oci.sh" registry.k8s.io/pause:3.10 "$work/pause" '{"Entrypoint": ["/pause"]}' >"$images/pause.tar"
 
-# As the Dockerfile makes it.
+# As in the Dockerfile.
 version=$(sed -n "s/^appVersion: *\([^ ]*\).*/\1/p" "$here/../../charts/centrex/Chart.yaml" | tr -d \")
 root=$work/centrex
 base "$root"

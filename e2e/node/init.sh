@@ -1,13 +1,13 @@
 #!/bin/bash
-# init.sh DIR: the first process of a node, in new namespaces: makes its view of the machine, starts its programs,
-# starts again what ends, and reaps what is left to it.
+# init.sh DIR: the first process of a node, in new namespaces: makes its mounts, starts its programs, restarts
+# programs that end, and reaps orphans.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 dir=$1
 
 mount --make-rshared /
 mount -t proc proc /proc
-# runc takes the first mount of a cgroup that it finds: none but ours may be there.
+# runc uses the first cgroup mount that it finds, so only ours may exist.
 while read -r place; do
     umount -l "$place"
 done < <(awk '{ for (i = 7; $i != "-"; i++); if ($(i + 1) ~ /^cgroup/) print $5 }' /proc/self/mountinfo)
@@ -22,7 +22,7 @@ while read -r hierarchy; do
 done <"$dir/hierarchies"
 mount -t tmpfs tmpfs /run
 mount --bind "$dir/log" /var/log
-# What the kubelet writes there would be the machine's.
+# The kubelet's writes there would change the machine.
 mkdir -p "$dir/sysctl"
 for setting in vm/overcommit_memory=1 vm/panic_on_oom=0 kernel/panic=10 kernel/panic_on_oops=1 \
     kernel/keys/root_maxkeys=1000000 kernel/keys/root_maxbytes=25000000; do
@@ -34,7 +34,7 @@ echo 1 >/proc/sys/net/ipv4/ip_forward
 echo 1 >/proc/sys/net/bridge/bridge-nf-call-iptables    # a pod reaches a Service that a pod beside it serves
 hostname node1
 
-# keep PROGRAM: runs it, and again when it ends.
+# keep PROGRAM: runs a program, and restarts it when it ends.
 keep() {
     while :; do
         "$here/program.sh" "$dir" "$1" >>"$dir/log/$1.log" 2>&1 </dev/null
@@ -42,7 +42,7 @@ keep() {
     done &
 }
 
-# The images are there before the kubelet asks for them.
+# The images are imported before the kubelet needs them.
 images() {
     until "$here/program.sh" "$dir" ctr version >/dev/null 2>&1; do sleep 0.1; done
     for image in "$dir"/images/*.tar; do

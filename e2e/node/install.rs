@@ -1,11 +1,11 @@
-//! What a stranger does: install, apply, register, call, look at the log.
+//! The steps of a new user: install, apply, register, call, read the log.
 
 use std::time::Instant;
 
 use super::site::{HOST, PHONES, Site};
 use crate::chart::release::NAME;
 
-/// How many new Namespaces come with something in them that the webhook judges.
+/// Number of new Namespaces that are applied together with objects that the webhook checks.
 const NAMESPACES: usize = 5;
 
 pub fn installed(site: &mut Site) {
@@ -19,7 +19,7 @@ pub fn samples(site: &mut Site) {
     let acme = site.sample("10-acme.yaml");
     let mut refused = Vec::new();
     for number in 0..NAMESPACES {
-        // There are warnings: what an extension is forwarded to may be applied after it.
+        // Warnings are expected: the destination of a forwarding may be applied after the extension.
         let output = match number {
             0 => site.cluster.kubectl(&["apply", "-f", "deploy/samples"]),
             _ => {
@@ -30,7 +30,7 @@ pub fn samples(site: &mut Site) {
         refused
             .extend((!output.status.success()).then(|| String::from_utf8_lossy(&output.stderr).into_owned()));
     }
-    // The steps after this one need what was refused.
+    // The later steps need the refused objects.
     site.wait_until("the samples", || {
         site.cluster.kubectl(&["apply", "-f", "deploy/samples"]).status.success()
     });

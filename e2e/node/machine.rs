@@ -1,4 +1,4 @@
-//! The node itself: `node.sh`, which ends with the test, also when its process is killed.
+//! The node: `node.sh`, which ends with the test, even if the test's process is killed.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -14,9 +14,9 @@ use crate::freeswitch::process::{Process, tail};
 use crate::program::repository;
 use crate::wait::{DEADLINE, until};
 
-/// Exit status of `node.sh` where this machine cannot have a node.
+/// Exit status of `node.sh` if this machine cannot run a node.
 const MISSING: i32 = 3;
-/// What runs on a node beside its pods.
+/// Programs of a node, besides its pods.
 const PROGRAMS: [&str; 8] = [
     "etcd",
     "kube-apiserver",
@@ -28,16 +28,16 @@ const PROGRAMS: [&str; 8] = [
     "kube-proxy",
 ];
 
-/// A node of Kubernetes and the network outside it.
+/// A node of Kubernetes, and the network outside it.
 pub struct Node {
     directory: PathBuf,
     programs: Programs,
-    /// Waits for its first process.
+    /// Waits for the node's first process.
     process: Option<Process>,
 }
 
 impl Node {
-    /// One that does not run yet; or why this machine cannot have one.
+    /// A node that is not started; or why this machine cannot run one.
     pub fn prepare() -> Result<Self, String> {
         let programs = Programs::find()?;
         if !programs.path("kubelet").exists() {
@@ -53,17 +53,17 @@ impl Node {
         Ok(node)
     }
 
-    /// Its directory.
+    /// Directory of the node.
     pub fn directory(&self) -> &Path {
         &self.directory
     }
 
-    /// Its cluster, as it is reached from outside (see `outside`).
+    /// The node's cluster, as reached from outside (see `outside`).
     pub fn cluster(&self) -> Cluster {
         Cluster::reached(self.directory.join("kubeconfig"), self.programs.path("kubectl"))
     }
 
-    /// Starts it, and waits until it is ready; how long that took.
+    /// Starts the node, and returns the time until it is ready.
     pub fn boot(&mut self) -> Duration {
         let start = Instant::now();
         let log = self.directory.join("node.log");
@@ -76,29 +76,29 @@ impl Node {
         start.elapsed()
     }
 
-    /// Ends it as a power cut does.
+    /// Ends the node as a power cut does.
     pub fn cut(&mut self) {
         let output = self.script("cut", &[]).output().expect("node.sh");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         self.process = None;
     }
 
-    /// Runs a command on it.
+    /// Runs a command on the node.
     pub fn run(&self, command: &[&str]) -> Output {
         self.script("enter", command).output().expect("node.sh")
     }
 
-    /// The network outside it (see `outside`).
+    /// The network outside the node (see `outside`).
     pub fn network(&self) -> PathBuf {
         Path::new("/run/netns").join(format!("{}-lan", self.name()))
     }
 
-    /// The node's own network; not there while the node is off.
+    /// The node's own network; missing while the node is off.
     pub fn own_network(&self) -> PathBuf {
         Path::new("/run/netns").join(self.name())
     }
 
-    /// Numbers of the node's processes whose program has a name, and whose arguments contain a word.
+    /// Process ids of the node's processes with a program's name and a word in their arguments.
     pub fn processes(&self, program: &str, word: &str) -> Vec<u32> {
         let mut found = Vec::new();
         collect(&Path::new("/sys/fs/cgroup/pids").join(self.name()), &mut found);
@@ -115,8 +115,8 @@ impl Node {
         found
     }
 
-    /// Kills them, as the kernel does when it is out of memory, and waits until as many have been started again;
-    /// what happens meanwhile comes between.
+    /// Kills processes as the kernel does when memory is short, runs an action, and waits until as many
+    /// processes have been started again.
     pub fn kill(&self, program: &str, word: &str, meanwhile: impl FnOnce()) {
         let killed = self.processes(program, word);
         assert!(!killed.is_empty(), "no {program} {word} runs on the node");
@@ -132,7 +132,7 @@ impl Node {
         assert!(started.is_some(), "{program} {word} is not started again\n{}", self.logs());
     }
 
-    /// The last lines of what its programs logged.
+    /// The last log lines of the node's programs.
     pub fn logs(&self) -> String {
         let log = |name: &&str| {
             let lines = tail(&self.directory.join("log").join(format!("{name}.log")), 8);
@@ -162,7 +162,7 @@ impl Drop for Node {
     }
 }
 
-/// Does something on a thread that is on a network, and what it starts is there too.
+/// Runs a function on a thread in a network; programs that it starts are in the network, too.
 pub fn outside<T: Send>(network: &Path, work: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| {
         let thread = scope.spawn(|| {
@@ -178,7 +178,7 @@ fn stop(directory: &Path) {
     let _ = Command::new(repository("e2e/node/node.sh")).arg(directory).arg("stop").output();
 }
 
-/// Numbers of the processes in a cgroup and those below it.
+/// Process ids in a cgroup and those below it.
 fn collect(cgroup: &Path, into: &mut Vec<u32>) {
     let text = std::fs::read_to_string(cgroup.join("cgroup.procs")).unwrap_or_default();
     into.extend(text.lines().filter_map(|line| line.parse::<u32>().ok()));
@@ -189,7 +189,7 @@ fn collect(cgroup: &Path, into: &mut Vec<u32>) {
     }
 }
 
-/// A new directory, named by this process: nodes that processes which were killed have left are removed first.
+/// A new directory, named by this process; first removes nodes of processes that were killed.
 fn directory() -> PathBuf {
     let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("nodes");
     std::fs::create_dir_all(&root).expect("directory of nodes");

@@ -1,8 +1,8 @@
-//! A real node: the chart on kubelet, containerd and kube-proxy of the test's own, with Postgres and phones on
-//! the network outside it.
+//! A real node: the chart on the test's own kubelet, containerd and kube-proxy, with Postgres and phones on
+//! the network outside the node.
 //!
-//! One node serves all steps, which are run in order. A step that fails is told at once, and the others are
-//! taken nevertheless. Skipped where this machine cannot have a node, FreeSWITCH, sipp or Postgres.
+//! One node serves all steps, in order. A step that fails is reported at once, and the others run
+//! nevertheless. Skipped if this machine cannot run a node, or FreeSWITCH, sipp or Postgres is missing.
 
 mod faults;
 mod install;
@@ -26,15 +26,15 @@ use crate::skip::skip;
 
 const TEST: &str = "node::the_chart_on_a_real_node";
 
-/// A step: what must be true, and what asks for it.
+/// A step: the expected behaviour, and its test.
 type Step = (&'static str, fn(&mut Site));
 
 const STEPS: &[Step] = &[
     ("the chart is installed, and everything is ready", install::installed),
-    ("what is applied right after the install is accepted, Namespaces and all", install::samples),
+    ("manifests and Namespaces applied right after the install are accepted", install::samples),
     ("phones register and call on the node's network", install::phones),
     ("FreeSWITCH's log is in kubectl logs", install::logs),
-    ("an upgrade leaves a call its time, and takes no new ones", upgrade::drained),
+    ("an upgrade waits for a call, and accepts no new ones", upgrade::drained),
     ("a pod ends as soon as its last call has", upgrade::ended_early),
     ("a pod without calls ends at once", upgrade::idle),
     ("an operator that is killed is replaced", faults::operator),
@@ -44,9 +44,9 @@ const STEPS: &[Step] = &[
     ("a FreeSWITCH that is killed starts again", faults::freeswitch),
     ("a node comes back from a power cut", faults::reboot),
     ("a node comes back from a power cut while Postgres is away", faults::reboot_without_postgres),
-    ("in pods, the chart keeps to the strictest level of Pod Security", pods::restricted),
-    ("the chart's NetworkPolicies let through what is needed, and no more", policies::enforced),
-    ("an upgrade of two switches never leaves none that takes calls", pods::rolling),
+    ("in pods, the chart satisfies the strictest level of Pod Security", pods::restricted),
+    ("the chart's NetworkPolicies allow only the needed connections", policies::enforced),
+    ("during an upgrade of two switches one always accepts calls", pods::rolling),
     ("a sidecar that is restarted leaves its switch to calls", pods::sidecar_restarted),
 ];
 
@@ -64,7 +64,7 @@ async fn the_chart_on_a_real_node() {
             Ok(node) => node,
             Err(why) => return Err(why),
         };
-        outside(&node.network(), || take(Site::start(node, &name, socket)));
+        outside(&node.network(), || run_steps(Site::start(node, &name, socket)));
         Ok(())
     });
     match steps.await {
@@ -74,8 +74,8 @@ async fn the_chart_on_a_real_node() {
     }
 }
 
-/// Takes all steps, and fails with those that did.
-fn take(mut site: Site) {
+/// Runs all steps, and panics with the names of those that failed.
+fn run_steps(mut site: Site) {
     let mut failed = Vec::new();
     for (what, step) in STEPS {
         let start = Instant::now();
@@ -84,7 +84,7 @@ fn take(mut site: Site) {
         eprintln!("{word}: {what} ({:.1} s)", start.elapsed().as_secs_f32());
         if !ok {
             failed.push(*what);
-            // The next one begins with what is ready, if that can be.
+            // The next step needs ready pods.
             let _ = catch_unwind(AssertUnwindSafe(|| site.rolled_out()));
         }
     }

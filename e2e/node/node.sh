@@ -58,7 +58,7 @@ prepare() {
     networks
 }
 
-# networks: one outside and one for the node, and a cable.
+# networks: one outside the node, one for the node, and a veth pair between them.
 networks() {
     ip netns add "$name-lan"
     ip -n "$name-lan" link set lo up
@@ -78,7 +78,7 @@ cable() {
     ip -n "$name" route add default via 10.210.0.1
 }
 
-# run: the first process has its own view of everything; it ends with the one that waits for it, and all others
+# run: the first process has its own namespaces; it ends with the process that waits for it, and all others
 # end with it.
 run() {
     [ -e "/run/netns/$name" ] || cable
@@ -104,7 +104,7 @@ hierarchies() {
     done
 }
 
-# init: sets pid to the node's first process, if there is one. Numbers are given again: it must name our directory.
+# init: sets pid to the node's first process, if it runs. Process ids are reused: it must name our directory.
 init() {
     pid=$(cat "$dir/pid" 2>/dev/null) && pid=$(cat "/proc/$pid/task/$pid/children" 2>/dev/null) &&
         pid=${pid% } && tr '\0' '\n' <"/proc/$pid/cmdline" 2>/dev/null | grep -qxF "$dir"
@@ -128,13 +128,13 @@ ready() {
 
 cut() {
     ! init || kill -KILL "$pid"
-    # All end with it, and whoever waits for it.
+    # All processes end with the first one, and so does the process that waits for it.
     tries=0
     while [ -n "$(cat "$cgroups/pids/$name/cgroup.procs" 2>/dev/null)" ] && [ "$tries" -lt 200 ]; do
         tries=$((tries + 1))
         sleep 0.05
     done
-    # By name: with its network, a cable goes a moment later.
+    # By name: the interface disappears with its network, a moment later.
     ip -n "$name-lan" link delete node 2>/dev/null || true
     ip netns delete "$name" 2>/dev/null || true
     for hierarchy in $(hierarchies); do

@@ -8,7 +8,7 @@ trap 'rm -rf "$work"' EXIT
 blobs=$work/blobs/sha256
 mkdir -p "$blobs"
 
-# blob FILE: puts it among the blobs, and sets digest and size.
+# blob FILE: adds the file to the blobs, and sets digest and size.
 blob() {
     digest=$(sha256sum "$1" | cut -c1-64)
     size=$(stat -c %s "$1")

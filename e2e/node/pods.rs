@@ -1,4 +1,4 @@
-//! Two switches in pods of their own network, behind the chart's Service.
+//! Two switches in pods with their own network, behind the chart's Service.
 
 use std::io::{BufRead, BufReader};
 use std::net::Ipv4Addr;
@@ -6,33 +6,33 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::probe::{Watch, takes_calls};
+use super::probe::{Watch, accepts_calls};
 use super::site::{PODS, Site};
 use crate::chart::release::NAME;
 
-/// What answers that are late on a busy machine make of no time at all.
+/// A gap that late answers on a busy machine can simulate.
 const MOMENT: Duration = Duration::from_secs(5);
-/// How long the Service may still lead to a switch that takes no more calls.
+/// How long the Service may still route to a switch that accepts no more calls.
 const SERVICE: Duration = Duration::from_secs(6);
 
 pub fn restricted(site: &mut Site) {
     let label = "pod-security.kubernetes.io/enforce=restricted";
-    // There is a warning: the pods of before are on the node's network.
+    // A warning is expected: the previous pods are on the node's network.
     let output = site.cluster.kubectl(&["label", "namespace", NAME, label, "--overwrite"]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     site.release(&PODS);
     site.rolled_out();
     site.wait_until("both switches", || site.pods("switch").len() == 2 && site.pods_ready("switch"));
     for address in addresses(site) {
-        assert!(takes_calls(address), "{address} is ready, and takes no calls\n{}", site.state());
+        assert!(accepts_calls(address), "{address} is ready, and accepts no calls\n{}", site.state());
     }
-    assert!(takes_calls(service(site)), "not through the Service\n{}", site.state());
+    assert!(accepts_calls(service(site)), "not through the Service\n{}", site.state());
 }
 
 pub fn rolling(site: &mut Site) {
     site.forget_events();
     let all = Arc::new(Mutex::new(addresses(site)));
-    // Pods come with new addresses.
+    // New pods have new addresses.
     let mut follow = Command::new(site.cluster.program())
         .args(["get", "pods", "-n", NAME, "-l", "app.kubernetes.io/component=switch", "--watch"])
         .args(["-o", "jsonpath={.status.podIP}{\"\\n\"}"])
@@ -87,7 +87,7 @@ pub fn sidecar_restarted(site: &mut Site) {
         statuses.iter().find(|status| status["name"] == container)?["restartCount"].as_u64()
     };
     let before = restarts("centrex", "initContainerStatuses");
-    // The kubelet does not reach it, and takes it for dead.
+    // The kubelet cannot reach the sidecar, and treats it as dead.
     let rule = ["add", "rule", "inet", "test", "output", "ip", "daddr", &address.to_string()];
     let nft = |arguments: &[&str]| {
         let output = site.node.run(&[&["nft"], arguments].concat());
@@ -100,7 +100,7 @@ pub fn sidecar_restarted(site: &mut Site) {
     nft(&["delete", "table", "inet", "test"]);
     site.wait_until("that the pod is ready", || site.pods_ready("switch"));
     assert_eq!(restarts("freeswitch", "containerStatuses"), Some(0), "FreeSWITCH was restarted too");
-    site.wait_until("that the switch takes calls", || takes_calls(address));
+    site.wait_until("that the switch accepts calls", || accepts_calls(address));
 }
 
 /// Addresses of the switches' pods.

@@ -1,5 +1,5 @@
-//! The chart's NetworkPolicies, enforced: the node's network has nothing that does, so rules of nft are made of
-//! them here, as far as the chart uses them; what it does not use is a failure.
+//! The chart's NetworkPolicies, enforced. The node's network plugin enforces none, so this file generates nft
+//! rules for the features that the chart uses; any other feature fails the test.
 
 use std::fmt::Write;
 use std::io::ErrorKind;
@@ -10,19 +10,19 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::machine::outside;
-use super::probe::takes_calls;
+use super::probe::accepts_calls;
 use super::site::{OUTSIDE, Site};
 use crate::chart::release::NAME;
 
-/// How long a connection is tried.
+/// Timeout of a connection attempt.
 const TRY: Duration = Duration::from_secs(2);
 
-/// What becomes of a connection.
+/// Result of a connection attempt.
 #[derive(Debug, PartialEq)]
 enum Connection {
     Made,
     Refused,
-    /// Nothing is heard.
+    /// No answer.
     Dropped,
 }
 
@@ -34,7 +34,7 @@ pub fn enforced(site: &mut Site) {
         let pid = site.node.processes("centrex", "operator")[0];
         outside(Path::new(&format!("/proc/{pid}/ns/net")), || connect(to))
     };
-    // On loopback, which is why these are refused, and not answered, without a policy.
+    // On loopback: without a policy these connections are refused, not answered.
     let loopback = [8080, 8021].map(|port| SocketAddr::from((switch, port)));
     for address in loopback {
         assert_eq!(connect(address), Connection::Refused, "{address}");
@@ -50,7 +50,7 @@ pub fn enforced(site: &mut Site) {
     for address in loopback.into_iter().chain([SocketAddr::from((operator, 8080))]) {
         assert_eq!(connect(address), Connection::Dropped, "{address}");
     }
-    assert!(takes_calls(switch), "no call gets in\n{rules}");
+    assert!(accepts_calls(switch), "no call gets in\n{rules}");
     for port in [(switch, 5060), (switch, 5080), (switch, 8081), (operator, 8081), (operator, 9443)] {
         assert_eq!(connect(port.into()), Connection::Made, "{port:?}");
     }
@@ -76,8 +76,8 @@ fn address(pod: &Value) -> Ipv4Addr {
     pod["status"]["podIP"].as_str().and_then(|address| address.parse().ok()).expect("an address")
 }
 
-/// Rules for the packets of all pods that a policy selects. What the node itself sends is let through, as every
-/// network does.
+/// Rules for the packets of all pods that a policy selects. Packets from the node are allowed, as in every
+/// network.
 fn rules(site: &Site) -> String {
     let list = site.cluster.kubectl_ok(&["get", "networkpolicies", "-n", NAME, "-o", "json"]);
     let list: Value = serde_json::from_str(&list).expect("JSON");
@@ -109,7 +109,7 @@ fn rules(site: &Site) -> String {
             }
         }
     }
-    // What goes to the node itself, such as the API server, is not forwarded.
+    // Packets to the node itself, such as to the API server, are not forwarded.
     let chain = |hook: &str| format!("chain {hook} {{\ntype filter hook {hook} priority 0;\n{rules}}}\n");
     format!("table inet policies {{\n{}{}}}\n", chain("forward"), chain("input"))
 }

@@ -1,4 +1,4 @@
-//! Who takes calls at this moment: an INVITE without credentials, which a switch that does answers with 407.
+//! Whether a switch accepts calls: it answers an INVITE without credentials with 407.
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 
 use super::site::{OUTSIDE, PHONES};
 
-/// How long an answer may take.
+/// Timeout of an answer.
 const ANSWER: Duration = Duration::from_millis(400);
-/// How often it is asked.
+/// Interval of the requests.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The status of the answer to a new call, as it comes from an address; none when there is silence.
+/// Status of the answer to a new call from an address; `None` without an answer.
 pub fn invite(address: Ipv4Addr) -> Option<u16> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -44,19 +44,19 @@ pub fn invite(address: Ipv4Addr) -> Option<u16> {
     }
 }
 
-/// Whether a switch at an address takes calls.
-pub fn takes_calls(address: Ipv4Addr) -> bool {
+/// Whether the switch at an address accepts calls.
+pub fn accepts_calls(address: Ipv4Addr) -> bool {
     invite(address) == Some(407)
 }
 
-/// Asks, until ended, whether any of some addresses takes calls.
+/// Asks repeatedly, until stopped, whether any of some addresses accepts calls.
 pub struct Watch {
     ended: Arc<AtomicBool>,
     thread: JoinHandle<Duration>,
 }
 
 impl Watch {
-    /// Begins; addresses may be added.
+    /// Starts; addresses may be added later.
     pub fn begin(addresses: Arc<Mutex<Vec<Ipv4Addr>>>) -> Self {
         let ended = Arc::new(AtomicBool::new(false));
         let until = ended.clone();
@@ -64,10 +64,10 @@ impl Watch {
             let (mut last, mut longest) = (Instant::now(), Duration::ZERO);
             while !until.load(Ordering::Relaxed) {
                 let addresses = addresses.lock().expect("addresses").clone();
-                // All at once: those that are gone are silent, and would each be waited for.
+                // All at once: each removed address costs a timeout.
                 let taken = std::thread::scope(|scope| {
                     let asked: Vec<_> =
-                        addresses.iter().map(|address| scope.spawn(|| takes_calls(*address))).collect();
+                        addresses.iter().map(|address| scope.spawn(|| accepts_calls(*address))).collect();
                     asked.into_iter().any(|answer| answer.join().expect("an answer"))
                 });
                 longest = longest.max(last.elapsed());
@@ -81,7 +81,7 @@ impl Watch {
         Self { ended, thread }
     }
 
-    /// Ends; the longest time without one that takes calls.
+    /// Stops; returns the longest time in which no address accepted calls.
     pub fn end(self) -> Duration {
         self.ended.store(true, Ordering::Relaxed);
         self.thread.join().expect("a watch")

@@ -1,10 +1,10 @@
 # For scripts that make the file systems of images from what this machine has.
 
-# with_libraries ROOT FILE…: copies, to the same places under ROOT, the libraries that these programs name.
+# with_libraries ROOT FILE…: copies the libraries of these programs to the same paths under ROOT.
 with_libraries() {
     root=$1
     shift
-    # Some of FreeSWITCH's modules are no programs to ldd, or name what is not there: they are not loaded.
+    # ldd fails for some of FreeSWITCH's modules, or finds missing libraries: those modules are not loaded.
     ldd "$@" 2>/dev/null | grep -o '/[^ :)]*' | grep -E '\.so(\.|$)' | sort -u | while read -r library; do
         mkdir -p "$root$(dirname "$library")"
         [ -e "$root$library" ] || cp -L "$library" "$root$library"

@@ -1,4 +1,4 @@
-//! A node with the chart's release, its Postgres, and people with phones on the network outside it.
+//! A node with the chart's release, its Postgres, and phones on the network outside the node.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -15,20 +15,20 @@ use crate::operator::gate::Gate;
 use crate::program::repository;
 use crate::wait::{DEADLINE, until};
 
-/// Where phones and Postgres are.
+/// Address of phones and Postgres.
 pub const OUTSIDE: Ipv4Addr = Ipv4Addr::new(10, 210, 0, 1);
 /// The node.
 pub const NODE: Ipv4Addr = Ipv4Addr::new(10, 210, 0, 2);
-/// Where the samples' phones register.
+/// Address where the samples' phones register.
 pub const PHONES: u16 = 5060;
-/// How long a pod which is to end waits for its calls.
+/// Grace period of a pod that waits for its calls.
 pub const DRAIN: Duration = Duration::from_secs(12);
-/// What FreeSWITCH says to its sidecar.
+/// Password of FreeSWITCH at its sidecar.
 pub const XML_PASSWORD: &str = "of-the-tests";
 const POSTGRES_PORT: u16 = 5432;
 const ACME: &str = "acme.example.com";
 
-/// Values of every release here.
+/// Values of all releases.
 const VALUES: [&str; 8] = [
     "switch.freeswitch.image.repository=freeswitch",
     "switch.freeswitch.image.tag=tests",
@@ -39,31 +39,32 @@ const VALUES: [&str; 8] = [
     "operator.leaseSeconds=6",
     "media.persistent=false",
 ];
-/// Values of a switch on the node's own network.
+/// Values of a switch on the node's network.
 pub const HOST: [&str; 2] = ["switch.hostNetwork=true", "switch.replicas=1"];
 /// Values of two switches in pods.
 pub const PODS: [&str; 2] = ["switch.hostNetwork=false", "switch.replicas=2"];
 
-/// Everything a step needs.
+/// The setting of all steps.
 pub struct Site {
     pub node: Node,
     pub cluster: Cluster,
-    /// The way to Postgres.
+    /// The connection to Postgres.
     pub gate: Gate,
     /// Acme, 1001.
     pub alice: Peer,
-    /// Acme, 1002, who answers.
+    /// Acme, 1002, which answers.
     pub bob: Peer,
     /// Acme, 1003.
     pub carol: Peer,
     bob_answers: Listener,
-    /// How many releases there were: each changes the switch's pods.
+    /// Number of releases so far: each changes the switch's pods.
     releases: u32,
     _directory: TempDir,
 }
 
 impl Site {
-    /// A node that runs, with nothing of Centrex yet but its Secrets and volumes. On the thread that is outside.
+    /// A running node, with only the Secrets and volumes of Centrex. Must be called on the thread outside the
+    /// node.
     pub fn start(mut node: Node, database: &str, socket: PathBuf) -> Self {
         eprintln!("the node is ready after {:?}", node.boot());
         let cluster = node.cluster();
@@ -109,7 +110,7 @@ impl Site {
         );
     }
 
-    /// Local volumes: what a switch keeps is there after the node's reboot.
+    /// Local volumes: a switch's data survive the node's reboot.
     fn volumes(&self) {
         for number in 0..2 {
             let path = self.node.directory().join(format!("volumes/{number}"));
@@ -134,7 +135,7 @@ impl Site {
         helm.release(&["upgrade", "--install"], &values);
     }
 
-    /// Waits until all pods of the release are there and ready.
+    /// Waits until all pods of the release exist and are ready.
     pub fn rolled_out(&self) {
         for object in ["deployment/centrex-operator", "statefulset/centrex-switch"] {
             let arguments = ["rollout", "status", "-n", NAME, object, "--timeout=300s"];
@@ -143,8 +144,8 @@ impl Site {
         }
     }
 
-    /// Waits until the switches' pods are ready: with the node's reboot, they are the old ones until it is heard
-    /// of them.
+    /// Waits until the switches' pods are ready: after the node's reboot the API server reports the old state
+    /// for a while.
     pub fn pods_ready(&self, component: &str) -> bool {
         let pods = self.pods(component);
         let ready = |pod: &Value| {
@@ -156,7 +157,7 @@ impl Site {
         !pods.is_empty() && pods.iter().all(ready)
     }
 
-    /// Pods of the operator or of the switches, as the API server has them.
+    /// Pods of the operator or of the switches, from the API server.
     pub fn pods(&self, component: &str) -> Vec<Value> {
         let label = format!("app.kubernetes.io/component={component}");
         let output = self.cluster.kubectl(&["get", "pods", "-n", NAME, "-l", &label, "-o", "json"]);
@@ -169,7 +170,7 @@ impl Site {
         Some(self.pods("switch").first()?["metadata"]["uid"].as_str()?.to_owned())
     }
 
-    /// Waits for something; how long it took.
+    /// Waits for a condition, and returns how long that took.
     pub fn wait_until(&self, what: &str, mut holds: impl FnMut() -> bool) -> Duration {
         let start = Instant::now();
         let found = until(DEADLINE, || holds().then_some(()));
@@ -177,7 +178,7 @@ impl Site {
         start.elapsed()
     }
 
-    /// What was noted about hooks that failed.
+    /// Events about failed hooks.
     pub fn failed_hooks(&self) -> Vec<String> {
         let selector = "--field-selector=reason=FailedPreStopHook";
         let list = self.cluster.kubectl_ok(&["get", "events", "-n", NAME, selector, "-o", "json"]);
@@ -186,12 +187,12 @@ impl Site {
         list["items"].as_array().expect("a list").iter().map(note).collect()
     }
 
-    /// Forgets the events so far.
+    /// Deletes the events so far.
     pub fn forget_events(&self) {
         self.cluster.kubectl_ok(&["delete", "events", "-n", NAME, "--all"]);
     }
 
-    /// Bob's phone registers, and Alice calls him.
+    /// Registers Bob's phone, and calls him from Alice's.
     pub fn call(&self) -> Outcome {
         let registered = self.bob.play("register", PHONES, &[]);
         if !registered.completed {
@@ -200,18 +201,18 @@ impl Site {
         self.alice.play("call", PHONES, &[("dial", "1002")])
     }
 
-    /// The same, which must go well.
+    /// The same; panics if the call fails.
     pub fn calls_are_answered(&self) {
         let call = self.call();
         assert!(call.completed, "no call: {:?}\n{}\n{}", call.status(), call.trace, self.state());
     }
 
-    /// How long it takes until a call goes well.
+    /// Time until a call succeeds.
     pub fn until_calls_are_answered(&self) -> Duration {
         self.wait_until("that a call is answered", || self.call().completed)
     }
 
-    /// A call from Alice to Bob that is up, and lasts so long.
+    /// A call from Alice to Bob that is up, with a duration.
     pub fn call_that_is_up(&self, talk: Duration) -> Talk {
         let before = self.answered();
         let registered = self.bob.play("register", PHONES, &[]);

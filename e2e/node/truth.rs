@@ -1,9 +1,9 @@
-//! Whether statuses say the truth while programs are killed.
+//! Whether statuses are true while programs are killed.
 //!
-//! Alice's name is changed again and again. Each time her status is read, the switch is asked for a call of hers
-//! right after: a status that says `Live` of a name which the switch does not have yet is a lie. After a power cut
-//! the switch answers from its last good state until it has read Postgres, and the status is still that of before:
-//! that may last for a moment, and is measured.
+//! The test changes Alice's name repeatedly. Each time it reads her status, it asks the switch right
+//! afterwards for a call of hers: a status that says `Live` for a name which the switch does not have yet is
+//! wrong. After a power cut the switch answers from its last good state until it has read Postgres, and the
+//! status is still the previous one: that may last for a moment, which is measured.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -24,35 +24,35 @@ use crate::cluster::Cluster;
 use crate::program::recorded;
 use crate::wait::DEADLINE;
 
-/// What her name begins with; the change's number follows.
+/// Prefix of her name; the number of the change follows.
 const NAME: &str = "Alice the ";
-/// The samples' tenant where the call was recorded.
+/// The domain of the samples' tenant in the recorded request.
 const RECORDED_TENANT: &str = "a759cfa5-43e1-52fd-b127-20cc0fb653e5";
 /// How long the test watches one change before it makes the next.
 const TURN: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Changes, and compares, until ended.
+/// Changes and compares until stopped.
 pub struct Truth {
     ended: Arc<AtomicBool>,
     thread: JoinHandle<Comparisons>,
 }
 
-/// What was compared.
+/// Counts of the comparisons.
 #[derive(Default)]
 struct Comparisons {
     changes: u64,
     statuses: usize,
     lies: Vec<String>,
-    /// Since when the switch answers something older than the status says.
+    /// Since when the switch answers with an older name than the status says.
     older_since: Option<Instant>,
-    /// The longest that it did.
+    /// The longest such time.
     older: Duration,
 }
 
 impl Truth {
-    /// Begins, from the network outside the node. The switch may answer something older than the status says for no
-    /// longer than `grace`.
+    /// Starts, from the network outside the node. The switch may answer with an older name than the status
+    /// says for at most `grace`.
     pub fn begin(site: &Site, grace: Duration) -> Self {
         let id = "jsonpath={.status.tenantId}";
         let tenant = site.cluster.kubectl_ok(&["get", "tenant", "acme", "-n", "acme", "-o", id]);
@@ -72,19 +72,23 @@ impl Truth {
         let thread = std::thread::spawn(move || {
             while !until.load(Ordering::Relaxed) {
                 watch.change();
-                watch.look(TURN);
+                watch.compare_until_live(TURN);
             }
-            // Nothing is lost: the last one gets to the switch, and the status says so.
+            // No change is lost: the last one reaches the switch, and the status says so.
             while !watch.change() {
                 std::thread::sleep(PAUSE);
             }
-            assert!(watch.look(DEADLINE), "the last change is never Live: {:?}", watch.answered());
+            assert!(
+                watch.compare_until_live(DEADLINE),
+                "the last change is never Live: {:?}",
+                watch.answered()
+            );
             watch.told
         });
         Self { ended, thread }
     }
 
-    /// Ends: there was no lie.
+    /// Stops; panics if a status was wrong.
     pub fn end(self, meanwhile: &str) {
         self.ended.store(true, Ordering::Relaxed);
         let Comparisons { changes, statuses, lies, older, .. } = self.thread.join().expect("a watch");
@@ -101,19 +105,19 @@ impl Truth {
 
 struct Watch {
     cluster: Cluster,
-    /// The node's.
+    /// Network of the node.
     network: PathBuf,
-    /// What FreeSWITCH asks when she calls.
+    /// The request of FreeSWITCH when she calls.
     call: String,
-    /// The number in the name, by the generation of the spec.
+    /// Number of the change, by the generation of the spec.
     names: BTreeMap<i64, u64>,
-    /// How long the switch may answer something older than the status says.
+    /// How long the switch may answer with an older name than the status says.
     grace: Duration,
     told: Comparisons,
 }
 
 impl Watch {
-    /// Gives her the next name; false when the API server is away.
+    /// Gives her the next name; false if the API server does not answer.
     fn change(&mut self) -> bool {
         let number = self.told.changes + 1;
         let patch = format!("{{\"spec\": {{\"displayName\": \"{NAME}{number}\"}}}}");
@@ -123,8 +127,8 @@ impl Watch {
         changed
     }
 
-    /// Compares until the last name is said to be `Live`, or the time is over.
-    fn look(&mut self, limit: Duration) -> bool {
+    /// Compares until the status says `Live` for the last change, or the time is over.
+    fn compare_until_live(&mut self, limit: Duration) -> bool {
         let start = Instant::now();
         while start.elapsed() < limit {
             if let Some(said) = self.said()
@@ -153,7 +157,7 @@ impl Watch {
         }
     }
 
-    /// The last change that her status says to be `Live`.
+    /// The last change that her status calls `Live`.
     fn said(&mut self) -> Option<u64> {
         let output = self.kubectl(&["get", "-n", "acme", "extension/alice", "-o", "json"])?;
         let alice: Value = serde_json::from_str(&output).ok()?;
@@ -167,7 +171,7 @@ impl Watch {
         self.names.range(..=generation).next_back().map(|(_, number)| *number)
     }
 
-    /// The change that the switch answers a call of hers with; none while nobody answers.
+    /// The change in the switch's answer to a call of hers; `None` without an answer.
     fn answered(&self) -> Option<u64> {
         self.network.exists().then_some(())?;
         let answer = outside(&self.network, || ask(self.call.as_bytes()))?;
@@ -189,7 +193,7 @@ fn ask(request: &[u8]) -> Option<String> {
     stream.write_all(request).ok()?;
     let mut answer = Vec::new();
     let mut part = [0; 16384];
-    // The connection is kept: the end of the document is the end.
+    // The connection stays open, so the answer ends with the document.
     while !answer.ends_with(b"</document>\n") && !answer.ends_with(b"</document>") {
         match stream.read(&mut part).ok()? {
             0 => break,

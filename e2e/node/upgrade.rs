@@ -1,4 +1,4 @@
-//! The end of a switch's pod, as the kubelet brings it about.
+//! The end of a switch's pod, as the kubelet performs it.
 
 use std::time::Duration;
 
@@ -9,13 +9,12 @@ use super::probe::invite;
 use super::site::{DRAIN, HOST, NODE, PHONES, Site};
 use crate::chart::release::NAME;
 
-/// How long FreeSWITCH, its sidecar and the kubelet may take to end a pod whose calls have ended: 5 seconds, and
-/// several times that on a machine that has other work. A pod that waited for its whole time, as `LONG` has it,
-/// would be there for longer.
+/// Time to end a pod after its last call: 5 seconds for FreeSWITCH, its sidecar and the kubelet, and several
+/// times that on a busy machine. A pod that waited for its whole grace period, `LONG`, would take longer.
 const END: Duration = Duration::from_secs(30);
-/// What the second pod has, whose calls end before its time is up.
+/// Grace period of the second pod, whose calls end earlier.
 const LONG: [&str; 2] = ["switch.drainSeconds=60", "switch.terminationGracePeriodSeconds=90"];
-/// How long a call lasts that ends before its pod's time is up.
+/// Duration of a call that ends before its pod's grace period.
 const SHORT: Duration = Duration::from_secs(2);
 
 pub fn drained(site: &mut Site) {
@@ -60,7 +59,7 @@ pub fn idle(site: &mut Site) {
     assert!(gone < END, "{gone:?}");
 }
 
-/// Deletes the switch's pod; how long it was there after something had happened. Nothing may fail of it.
+/// Deletes the switch's pod, and returns how long the pod existed after an action. No hook may fail.
 fn end_of_pod(site: &Site, mut happened: impl FnMut() -> bool) -> Duration {
     site.forget_events();
     let before = site.switch_uid();
@@ -73,7 +72,7 @@ fn end_of_pod(site: &Site, mut happened: impl FnMut() -> bool) -> Duration {
     gone
 }
 
-/// When a pod was asked to end, by the second; none while it may stay.
+/// When the deletion of a pod was requested, in seconds; `None` if it was not.
 fn asked_to_end(pod: &Value) -> Option<Timestamp> {
     let killed: Timestamp = pod["metadata"]["deletionTimestamp"].as_str()?.parse().expect("a time");
     let grace = pod["metadata"]["deletionGracePeriodSeconds"].as_i64()?;

@@ -1,4 +1,4 @@
-//! The webhook: what compile would refuse is refused at `kubectl apply`, with the field.
+//! The webhook: `kubectl apply` refuses what compile would refuse, and names the field.
 
 use centrex::resources::{Number, Tenant};
 use k8s_openapi::api::core::v1::Namespace;
@@ -21,7 +21,7 @@ pub fn configuration(port: u16, bundle: &str) -> String {
     )
 }
 
-/// An operator whose webhook the API server asks about everything, and refuses what it cannot ask about.
+/// An operator whose webhook receives all requests; the API server refuses what it cannot ask about.
 fn operator(site: &Site) -> Program {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     site.cluster.apply(&configuration(port, ""));
@@ -34,15 +34,15 @@ fn operator(site: &Site) -> Program {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_compile_refuses_is_refused_at_apply() {
+async fn the_webhook_refuses_what_compile_refuses() {
     let Some(site) = Site::start("operator::what_compile_refuses").await else { return };
     let _operator = operator(&site);
     site.tenant("north", "");
     site.cluster.apply(&site.extension("north", 100));
     site.wait_for("north", "extension/e100", "Programmed=True Programmed");
 
-    std::thread::sleep(std::time::Duration::from_millis(1100)); // ages are counted in seconds
-    // A number that an older extension has: refused, and nothing is stored; dry runs too.
+    std::thread::sleep(std::time::Duration::from_millis(1100)); // creation times are in whole seconds
+    // A number of an older extension: refused, and nothing is stored; dry runs too.
     let second = site.extension("north", 100).replace("name: e100", "name: again");
     for dry in [&["apply", "-f", "-"][..], &["apply", "--dry-run=server", "-f", "-"]] {
         let refused = site.cluster.kubectl_with(dry, &second);
@@ -54,7 +54,7 @@ async fn what_compile_refuses_is_refused_at_apply() {
     }
     assert!(site.get("north", "extension/again").is_none());
 
-    // A reference to what is not there yet is taken, with a warning: order does not matter.
+    // A reference to a missing resource is accepted with a warning: the order of applies does not matter.
     let group = "apiVersion: centrex.dev/v1alpha1\nkind: RingGroup\nmetadata: {name: sales, namespace: north}\n\
                  spec: {tenantRef: {name: north}, number: \"200\", members: [{extensionRef: {name: e101}}]}\n";
     let taken = site.cluster.kubectl_with(&["apply", "-f", "-"], group);
@@ -62,8 +62,8 @@ async fn what_compile_refuses_is_refused_at_apply() {
     assert!(taken.status.success() && text.contains("Warning") && text.contains("e101"), "{text}");
     site.cluster.apply(&site.extension("north", 101));
 
-    // A routing test that fails is taken, with a warning of what becomes of the call: it may be there
-    // before what it tests. So is what makes one fail, with the name of the test.
+    // A routing test that fails is accepted, with a warning of the result: the test may be applied before
+    // what it tests. A change that makes a test fail is accepted, with a warning that names the test.
     let test = "apiVersion: centrex.dev/v1alpha1\nkind: RoutingTest\nmetadata: {name: reception, namespace: north}\n\
                 spec: {tenantRef: {name: north}, from: {extensionRef: {name: e100}}, dial: \"101\", \
                 at: \"2027-03-03T12:00:00\", expect: {kind: Extension, name: e100}}\n";
@@ -84,7 +84,7 @@ async fn what_compile_refuses_is_refused_at_apply() {
     site.cluster.apply(&site.extension("north", 101));
     site.wait_for("north", "routingtest/reception", "Accepted=True Accepted");
 
-    // A domain that another tenant has.
+    // A domain of another tenant.
     let south = "apiVersion: centrex.dev/v1alpha1\nkind: Tenant\nmetadata: {name: south, namespace: north}\n\
                  spec: {domains: [north.example.com]}\n";
     let refused = site.cluster.kubectl_with(&["apply", "-f", "-"], south);
@@ -97,7 +97,7 @@ fn read<K: DeserializeOwned>(object: Value) -> K {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_watches_have_not_told_yet_is_no_reason_to_refuse() {
+async fn the_webhook_does_not_refuse_for_objects_it_has_not_seen_yet() {
     let Some(site) = Site::start("operator::what_the_watches_have_not_told").await else { return };
     let _operator = operator(&site);
     site.cluster.kubectl_ok(&["create", "namespace", "carriers"]);
@@ -109,7 +109,7 @@ async fn what_the_watches_have_not_told_yet_is_no_reason_to_refuse() {
     let applied = site.cluster.kubectl_with(&["apply", "-f", "-"], platform);
     assert!(applied.status.success(), "{}", String::from_utf8_lossy(&applied.stderr));
     site.wait_for("carriers", "trunk/carrier", "Accepted=True Accepted");
-    // Not by kubectl, which takes longer to start than any watch is late.
+    // Without kubectl, which takes longer to start than any watch is late.
     let client = site.cluster.client().await;
     let create = PostParams::default();
     let namespaces: Api<Namespace> = Api::all(client.clone());
@@ -135,7 +135,7 @@ async fn what_the_watches_have_not_told_yet_is_no_reason_to_refuse() {
     }
     assert!(refused.is_empty(), "{} of 40 in a namespace just made: {:?}", refused.len(), refused.first());
 
-    // One without the label is refused all the same, as soon as there is a Tenant that it is refused to.
+    // A namespace without the label is refused as soon as it has a Tenant that the Trunk does not allow.
     let without = json!({"metadata": {"name": "without"}});
     namespaces.create(&create, &read(without)).await.unwrap();
     let tenants: Api<Tenant> = Api::namespaced(client.clone(), "without");
@@ -147,7 +147,7 @@ async fn what_the_watches_have_not_told_yet_is_no_reason_to_refuse() {
     let denied = numbers("without").create(&create, &number("without", "+4930999999")).await.unwrap_err();
     assert!(denied.to_string().contains("RefNotPermitted"), "{denied}");
 
-    // A number that one tenant gives up is another's at once.
+    // A number that one tenant releases is free for another at once.
     let mut refused = Vec::new();
     for round in 1..40 {
         let (from, to) = (format!("tenant-{round}"), format!("tenant-{}", (round + 20) % 40));

@@ -1,5 +1,5 @@
-//! Much work of one tenant: others do not wait for it, the log is not filled with it, and a Secret that changes
-//! is told before anybody can have taken it for in force.
+//! Much work of one tenant: other tenants do not wait for it, it does not flood the log, and a changed Secret
+//! shows in the status before a user could rely on the old status.
 
 use std::time::{Duration, Instant};
 
@@ -24,7 +24,7 @@ fn is_ready(extension: &Extension) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn statuses_of_one_tenant_keep_no_other_waiting() {
+async fn status_writes_of_one_tenant_delay_no_other_tenant() {
     let Some(site) = Site::start("operator::statuses_of_one_tenant").await else { return };
     let operator = site.operator(&[]);
     site.tenant("bulk", "");
@@ -46,15 +46,15 @@ async fn statuses_of_one_tenant_keep_no_other_waiting() {
         std::thread::sleep(Duration::from_secs(1));
         (written(&operator) == before).then_some(())
     };
-    until(DEADLINE, quiet).expect("all are told");
+    until(DEADLINE, quiet).expect("all statuses are written");
 
-    // Passwords were made for all of them, and no line of the log for each.
+    // All passwords were generated, without a log line for each.
     let log = operator.log();
     let lines = log.lines().filter(|line| line.contains("bulk")).count();
     assert!(lines < 100, "{lines} lines for {MANY} extensions:\n{log}");
     assert!(log.contains("SIP passwords were generated"), "{log}");
 
-    // The first switch changes every status there is, and the tenant with many comes first.
+    // The first switch changes every status, and the tenant with many extensions comes first.
     let extensions: Api<Extension> = Api::namespaced(site.cluster.client().await, "other");
     let (before, start) = (written(&operator), Instant::now());
     let _switch = site.switch("switch-1");
@@ -65,11 +65,11 @@ async fn statuses_of_one_tenant_keep_no_other_waiting() {
     let (first, waited) = (written(&operator) - before, start.elapsed());
     until(DEADLINE, || (written(&operator) - before >= MANY as f64).then_some(())).expect("all the others");
     println!("ready after {waited:?} and {first} statuses; all {MANY} after {:?}", start.elapsed());
-    assert!(first < MANY as f64 / 4.0, "it waited for {first} statuses of another tenant");
+    assert!(first < MANY as f64 / 4.0, "{first} statuses of another tenant were written first");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_secret_that_changes_is_told_at_once() {
+async fn a_changed_secret_is_reported_at_once() {
     let Some(site) = Site::start("operator::a_secret_that_changes").await else { return };
     let _operator = site.operator(&[]);
     let switch = site.switch("switch-1");
@@ -84,7 +84,7 @@ async fn a_secret_that_changes_is_told_at_once() {
         let password = serde_json::json!({ "stringData": { "password": format!("changed-{turn:08}") } });
         let patched = secrets.patch("alice-sip", &PatchParams::default(), &Patch::Merge(password)).await;
         let (start, _) = (Instant::now(), patched.unwrap());
-        // How long it says that it is ready while the switch has the old password.
+        // How long the status is Ready while the switch still has the old password.
         let (mut ready, mut unready) = (Duration::ZERO, false);
         while switch.answer("acme-register-1001") == before {
             match is_ready(&extensions.get("alice").await.unwrap()) {
@@ -100,6 +100,7 @@ async fn a_secret_that_changes_is_told_at_once() {
     }
     windows.sort();
     println!("Ready=True with the old password: {windows:?}");
-    // No resource can say it before the watch has heard of it, but before a switch has the new password.
-    assert!(told >= 8, "told {told} times of 10 before it was in force: {windows:?}");
+    // A status can say nothing before the watch reports the change, but must change before a switch has the
+    // new password.
+    assert!(told >= 8, "{told} of 10 statuses preceded the new password: {windows:?}");
 }

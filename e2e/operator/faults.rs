@@ -1,5 +1,5 @@
-//! Postgres away, the API server away, the operator killed in the middle: nothing is lost, and
-//! switches answer all the while.
+//! Postgres unreachable, the API server unreachable, the operator killed during work: no data are lost, and
+//! switches answer meanwhile.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::wait::{DEADLINE, until};
 use super::Site;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_api_server_goes_away_and_comes_back() {
+async fn the_operator_survives_an_outage_of_the_api_server() {
     let Some(site) = Site::start("operator::the_api_server_goes_away").await else { return };
     let mut operator = site.operator(&[]);
     let switch = site.switch("switch-1");
@@ -16,14 +16,14 @@ async fn the_api_server_goes_away_and_comes_back() {
     site.samples_ready();
     let answer = switch.answer("acme-register-1001");
     site.cluster.stop_api_server();
-    std::thread::sleep(Duration::from_secs(12)); // the outage: longer than the lease
+    std::thread::sleep(Duration::from_secs(12)); // an outage longer than the lease
     assert_eq!(switch.answer("acme-register-1001"), answer, "phones do not notice");
     assert!(site.schema("acme", "acme").await.is_some(), "an error is not an empty list");
     site.cluster.start_api_server();
     site.tenant("late", "");
     site.wait_for("late", "tenant/late", "Ready=True Ready");
     assert_eq!(operator.get("/livez").0, 200);
-    // It was told in one line, with the address, and not by each request that failed. An API server that
+    // The outage was logged in one line with the address, and not by each failed request. An API server that
     // starts refuses some watches for seconds.
     let again = "the API server can be reached again";
     operator.wait_until("that the API server is said to be back", |operator| operator.log().contains(again));
@@ -34,7 +34,7 @@ async fn the_api_server_goes_away_and_comes_back() {
     let told: Vec<_> = log.lines().filter(|line| line.contains("the API server cannot be reached")).collect();
     assert!(told.iter().any(|line| line.contains(url)), "{url}: {told:?}");
     let of_a_watch = told.iter().filter(|line| line.contains("cannot be watched")).count();
-    // The election tells its own requests, once.
+    // The election logs its own failures, once.
     let of_a_request =
         |line: &&str| line.contains("client error") && !line.contains("election: trying again");
     assert_eq!((log.lines().filter(of_a_request).count(), of_a_watch), (0, 0), "{log}");
@@ -43,7 +43,7 @@ async fn the_api_server_goes_away_and_comes_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn postgres_goes_away_and_comes_back() {
+async fn the_operator_survives_an_outage_of_postgres() {
     let Some(site) = Site::start("operator::postgres_goes_away").await else { return };
     let operator = site.operator(&[]);
     let switch = site.switch("switch-1");
@@ -60,7 +60,7 @@ async fn postgres_goes_away_and_comes_back() {
         site.conditions("acme", "tenant/acme").contains(&"Ready=True Ready".to_owned()),
         "what is stored stays true"
     );
-    // A password that changes is no change of its Extension, and not stored either.
+    // A changed password is no change of its Extension; it is not stored yet either.
     site.cluster.apply(
         "{apiVersion: v1, kind: Secret, metadata: {name: alice-sip, namespace: acme}, \
          stringData: {password: changed-while-away}}\n---\n\
@@ -82,7 +82,7 @@ async fn postgres_goes_away_and_comes_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn killed_at_ten_moments_of_a_bulk_apply() {
+async fn an_operator_killed_during_a_bulk_apply_completes_it_after_a_restart() {
     let Some(site) = Site::start("operator::killed_at_ten_moments").await else { return };
     let _switch = site.switch("switch-1");
     site.tenant("bulk", "");
@@ -91,7 +91,7 @@ async fn killed_at_ten_moments_of_a_bulk_apply() {
         let applying = scope.spawn(|| site.cluster.apply(&all));
         for turn in 0..10u64 {
             let operator = site.operator(&[]);
-            // Moments that differ, and are the same in every run.
+            // The moments differ, and are the same in every run.
             std::thread::sleep(Duration::from_millis(300 + turn * 517 % 1900));
             operator.end("-KILL");
         }

@@ -18,7 +18,7 @@ use crate::wait::{DEADLINE, until};
 
 const TRUNK: &str = "carriers/carrier";
 
-/// A switch that reports all that is stored, and what a test has it find.
+/// A switch that reports every stored revision, and the findings that a test sets.
 struct Fake {
     findings: watch::Sender<SwitchReport>,
     task: JoinHandle<()>,
@@ -51,7 +51,7 @@ impl Fake {
 }
 
 impl Drop for Fake {
-    /// Ends it as a machine ends that loses its power.
+    /// Ends the switch as a power cut does.
     fn drop(&mut self) {
         self.task.abort();
     }
@@ -82,7 +82,7 @@ fn version(site: &Site, namespace: &str, object: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn what_switches_find_is_told_where_it_belongs() {
+async fn reports_of_switches_appear_in_the_statuses_of_their_resources() {
     let Some(site) = Site::start("operator::what_switches_find").await else { return };
     let operator = site.operator(&[]);
     site.apply_samples();
@@ -91,7 +91,7 @@ async fn what_switches_find_is_told_where_it_belongs() {
     let b = Fake::start(&site, "b", good("1.10.12-release"));
     site.samples_ready();
 
-    // Each switch says what it is; an old FreeSWITCH is warned of, once.
+    // Each Switch shows its versions; an old FreeSWITCH causes one warning.
     for condition in ["Ready=True Reporting", "Connected=True Connected", "Drifted=False AsPlanned"] {
         site.wait_for("default", "switch/a", condition);
         site.wait_for("default", "switch/b", condition);
@@ -104,7 +104,7 @@ async fn what_switches_find_is_told_where_it_belongs() {
     assert!(until(DEADLINE, || (!warned().is_empty()).then_some(())).is_some());
     assert!(warned()[0].contains("disable-transfer") && warned()[0].contains("1.10.12"), "{:?}", warned());
 
-    // Trunks say where they are registered.
+    // Trunks show where they are registered.
     let wait_registered = |count: &str| {
         let is =
             || site.get("carriers", "trunk/carrier").filter(|trunk| trunk["status"]["registered"] == count);
@@ -125,7 +125,7 @@ async fn what_switches_find_is_told_where_it_belongs() {
     assert_ne!(version(&site, "carriers", "trunk/carrier"), before);
     let table = site.cluster.kubectl_ok(&["get", "trunks", "-n", "carriers"]);
     assert!(table.contains("REGISTERED") && table.contains("3/4"), "{table}");
-    // Calls, and a registration's renewal, write nothing at all.
+    // Calls and the renewal of a registration cause no write.
     let quiet = || {
         let objects = [
             ("default", "switch/a"),
@@ -141,10 +141,10 @@ async fn what_switches_find_is_told_where_it_belongs() {
             found.calls = calls;
             found.gateways = gateways(["TRYING", "REGISTER"]);
         });
-        std::thread::sleep(Duration::from_millis(300)); // each is reported by itself, and not only the last
+        std::thread::sleep(Duration::from_millis(300)); // long enough for a report of each state
     }
     a.find(|found| found.gateways = gateways(["REGED", "REGED"]));
-    // A status that is written after those reports: had they changed one, it would be written by now.
+    // This status is written after those reports: a write that they caused would be done by now.
     site.cluster.apply(&site.extension("globex", 7775));
     site.wait_for("globex", "extension/e7775", "Ready=True Ready");
     assert_eq!(quiet(), before);
@@ -160,7 +160,8 @@ async fn what_switches_find_is_told_where_it_belongs() {
     site.wait_for("default", "switch/a", "Drifted=False AsPlanned");
     a.find(|found| found.draining = false);
 
-    // A tenant that a switch refuses says so, and not what it has.
+    // The status of a tenant that a switch refuses names the refusal, and not the revision that the switch
+    // has.
     let mut admin = site.database.admin().await;
     let acme: Uuid = sqlx::query_scalar("SELECT id FROM public.tenants WHERE name = 'acme'")
         .fetch_one(&mut admin)
@@ -176,7 +177,7 @@ async fn what_switches_find_is_told_where_it_belongs() {
     assert_eq!(told, "b: queue support: -ERR no such queue");
     assert_eq!(version(&site, "acme", &extension), before);
 
-    // Another operator writes nothing that is there already: no second warning either.
+    // Another operator repeats no write and no warning.
     let before = quiet();
     operator.end("-TERM");
     let _operator = site.operator(&[]);
@@ -189,7 +190,7 @@ async fn what_switches_find_is_told_where_it_belongs() {
     b.find(|found| found.problems.clear());
     site.wait_for("acme", "tenant/acme", "Ready=True Ready");
 
-    // What a switch said of its gateways is not known to be true while it cannot be asked.
+    // A gateway state that a silent switch reported earlier counts as unknown.
     b.find(|found| found.connected = Some(false));
     site.wait_for("default", "switch/b", "Ready=False Disconnected");
     wait_registered("2/4");
@@ -205,15 +206,15 @@ async fn what_switches_find_is_told_where_it_belongs() {
     site.cluster.apply(&site.extension("globex", 7777));
     site.wait_for("globex", "extension/e7777", "Live=False Applying");
     site.wait_for("globex", "extension/e7777", "Ready=True Ready");
-    assert!(killed.elapsed() > Duration::from_secs(27), "it still counted: {:?}", killed.elapsed());
+    assert!(killed.elapsed() > Duration::from_secs(27), "the lost switch counted for {:?}", killed.elapsed());
     site.wait_for("default", "switch/b", "Ready=Unknown Silent");
     site.wait_for("default", "switch/b", "Connected=Unknown Silent");
     site.wait_for("default", "switch/b", "Vulnerable=True KnownHoles");
     wait_registered("2/2");
 }
 
-/// The Tenant says where its emergency trunk cannot be used, and what is tried instead; nobody waits
-/// for the carrier, and what is told once is not written again.
+/// The Tenant says where its emergency trunk cannot be used, and which trunk is tried instead; no resource
+/// waits for the carrier, and a reported failure is not written again.
 fn emergency_trunk_goes_down(site: &Site, a: &Fake, b: &Fake) {
     let down = |switch: &Fake, trunk: &str, state: &str, up: bool| {
         let gateways = vec![GatewayState { state: state.to_owned(), up }; 2];
@@ -232,7 +233,7 @@ fn emergency_trunk_goes_down(site: &Site, a: &Fake, b: &Fake) {
     wait("EmergencyTrunkUsable=True EmergencyTrunkUp");
     assert!(site.events("acme", "EmergencyTrunkDown").is_empty());
 
-    // Pings are not answered on one switch; on the other nothing is registered.
+    // On one switch pings are not answered; on the other no gateway is registered.
     down(b, TRUNK, "NOREG", false);
     wait("EmergencyTrunkUsable=False EmergencyTrunkDown");
     assert_eq!(
@@ -246,9 +247,9 @@ fn emergency_trunk_goes_down(site: &Site, a: &Fake, b: &Fake) {
     let before = version(site, "acme", "tenant/acme");
     for state in ["TRYING", "FAIL_WAIT", "FAILED"] {
         down(b, TRUNK, state, false);
-        std::thread::sleep(Duration::from_millis(700)); // each is reported by itself, and not only the last
+        std::thread::sleep(Duration::from_millis(700)); // long enough for a report of each state
     }
-    assert_eq!(version(site, "acme", "tenant/acme"), before, "it is as down as before");
+    assert_eq!(version(site, "acme", "tenant/acme"), before, "an unchanged state writes nothing");
     down(a, TRUNK, "FAIL_WAIT", false);
     let both = || told().contains("on a emergency calls leave by acme/backup, on b").then_some(());
     assert!(until(DEADLINE, both).is_some(), "{}", told());
@@ -257,12 +258,12 @@ fn emergency_trunk_goes_down(site: &Site, a: &Fake, b: &Fake) {
     assert!(told().contains("on a no other trunk that the tenant may use is up"), "{}", told());
     wait("Ready=True Ready");
 
-    // It is there again.
+    // The gateway is back.
     for switch in [a, b] {
         down(switch, TRUNK, "REGED", true);
     }
     wait("EmergencyTrunkUsable=True EmergencyTrunkUp");
-    // It is taken away, and so is the other.
+    // The emergency trunk is deleted, then the other one.
     let spec = |trunk: &str| format!("{{\"spec\":{{\"emergency\":{{\"trunkRef\":{trunk}}}}}}}");
     let patch = |trunk: &str| {
         site.cluster.patch("acme", "tenant/acme", &spec(trunk));

@@ -1,4 +1,4 @@
-//! A way to Postgres that can be shut: connections are cut then, and new ones refused.
+//! A proxy to Postgres that can be closed: it then cuts all connections and refuses new ones.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -6,20 +6,20 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-/// The way, open at first.
+/// The proxy; open at first.
 pub struct Gate {
     pub port: u16,
-    /// What goes through it; None while it is shut.
+    /// Connections through the proxy; `None` while it is closed.
     through: Arc<Mutex<Option<Vec<TcpStream>>>>,
 }
 
 impl Gate {
-    /// A way to a socket, on loopback.
+    /// Opens a proxy to a socket, on loopback.
     pub fn open(socket: PathBuf) -> Self {
         Self::open_at(SocketAddr::from(([127, 0, 0, 1], 0)), socket)
     }
 
-    /// A way to a socket.
+    /// Opens a proxy to a socket.
     pub fn open_at(address: SocketAddr, socket: PathBuf) -> Self {
         let listener = TcpListener::bind(address).unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -46,7 +46,7 @@ impl Gate {
         gate
     }
 
-    /// Shuts it, or opens it again.
+    /// Closes the proxy, or opens it again.
     pub fn shut(&self, shut: bool) {
         let open = (!shut).then(Vec::new);
         for connection in std::mem::replace(&mut *self.through.lock().unwrap(), open).into_iter().flatten() {

@@ -1,5 +1,5 @@
-//! What callers and phones get of what became invalid: as before where it is a mistake, at once nothing
-//! where a right was taken away.
+//! What callers and phones get of resources that became invalid: the previous state after a mistake, and
+//! nothing as soon as a right is withdrawn.
 
 use crate::program::Program;
 use crate::wait::{DEADLINE, until};
@@ -16,14 +16,14 @@ impl Site {
         self.cluster.patch("globex", object, patch);
     }
 
-    /// Waits for the first conditions of an object to be these.
+    /// Waits until the first conditions of an object are these.
     fn wait_for_all(&self, object: &str, conditions: &[&str]) {
         let mut told = Vec::new();
         let found = until(DEADLINE, || {
             told = self.conditions("globex", object);
             told.starts_with(&conditions.iter().map(|c| (*c).to_owned()).collect::<Vec<_>>()).then_some(())
         });
-        assert!(found.is_some(), "{object} never said {conditions:?}: {told:?}");
+        assert!(found.is_some(), "{object} never had {conditions:?}: {told:?}");
     }
 
     fn message(&self, object: &str, condition: &str) -> String {
@@ -34,14 +34,14 @@ impl Site {
     }
 }
 
-/// Waits for an answer to have a text, or not.
+/// Waits until an answer contains a text, or no longer does.
 fn wait_for_answer(switch: &Program, recording: &str, part: &str, has: bool) {
     let found = until(DEADLINE, || (switch.answer(recording).contains(part) == has).then_some(()));
     assert!(found.is_some(), "{recording}: {part} {has}: {}", switch.answer(recording));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_became_invalid_by_mistake_goes_on_as_before() {
+async fn resources_invalid_by_mistake_keep_their_previous_rows() {
     let Some(site) = Site::start("operator::what_became_invalid").await else { return };
     let operator = site.operator(&[]);
     let switch = site.switch("switch-1");
@@ -54,7 +54,7 @@ async fn what_became_invalid_by_mistake_goes_on_as_before() {
         "{call}{register}"
     );
 
-    // A number that names a missing destination.
+    // A number with a missing destination.
     let generation = site.get("globex", NUMBER).unwrap()["metadata"]["generation"].as_i64().unwrap();
     let missing = r#"{"spec": {"destination": {"kind": "RingGroup", "name": "nobody"}}}"#;
     site.patch(NUMBER, missing);
@@ -65,7 +65,7 @@ async fn what_became_invalid_by_mistake_goes_on_as_before() {
         "Ready=False RefNotFound",
     ];
     site.wait_for_all(NUMBER, &kept);
-    assert_eq!(switch.answer(CALL), call, "the call goes where it went");
+    assert_eq!(switch.answer(CALL), call, "the call reaches its previous destination");
     let said = format!(
         "Generation {generation} is in force, but for what was deleted or taken away since; generation {} is refused: spec.destination: ",
         generation + 1
@@ -74,7 +74,8 @@ async fn what_became_invalid_by_mistake_goes_on_as_before() {
     assert!(told.starts_with(&said), "{told}");
     assert!(site.message(NUMBER, "Ready").contains("spec.destination"));
 
-    // Another operator knows it from Postgres, and says the same: nothing is written.
+    // Another operator reads the last good rows from Postgres, computes the same statuses, and writes
+    // nothing.
     let before = site.get("globex", NUMBER).unwrap();
     operator.end("-KILL");
     let mut operator = site.operator(&[]);
@@ -88,7 +89,7 @@ async fn what_became_invalid_by_mistake_goes_on_as_before() {
     assert_eq!(site.get("globex", NUMBER).unwrap(), before);
     assert_eq!(switch.answer(CALL), call);
 
-    // Mended, then its target deleted: what led to it goes with it.
+    // The number is corrected, then its destination is deleted: the number is removed, too.
     site.patch(NUMBER, r#"{"spec": {"destination": {"kind": "RingGroup", "name": "reception"}}}"#);
     site.wait_for("globex", NUMBER, "Ready=True Ready");
     let told = site.conditions("globex", NUMBER);
@@ -102,14 +103,14 @@ async fn what_became_invalid_by_mistake_goes_on_as_before() {
     wait_for_answer(&switch, CALL, "user/1001@globex.example.com", true);
     site.wait_for("globex", NUMBER, "Ready=True Ready");
 
-    // The right to the trunk is taken away: that is no mistake.
+    // The right to the trunk is withdrawn, which is no mistake.
     site.patch("namespace/globex", r#"{"metadata": {"labels": {"centrex.dev/carrier": "none"}}}"#);
     site.wait_for_all(NUMBER, &["Accepted=False RefNotPermitted", "Programmed=False NotAccepted"]);
     wait_for_answer(&switch, CALL, "user/1001@globex.example.com", false);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_password_that_cannot_be_used_leaves_the_one_before() {
+async fn an_unusable_password_keeps_the_previous_one() {
     let Some(site) = Site::start("operator::a_password_that_cannot_be_used").await else { return };
     let _operator = site.operator(&[]);
     let switch = site.switch("switch-1");
@@ -131,7 +132,7 @@ async fn a_password_that_cannot_be_used_leaves_the_one_before() {
     assert!(told.contains("spec.credentials.secretRef"), "{told}");
     assert_eq!(switch.answer(REGISTER), register, "the phone registers as before");
 
-    // Deleted: withdrawn.
+    // Deleted, so removed.
     site.cluster.kubectl_ok(&["delete", "-n", "globex", "secret", "hank-sip"]);
     site.wait_for("globex", HANK, "Accepted=Unknown CredentialsPending");
     wait_for_answer(&switch, REGISTER, "a1-hash", false);
@@ -139,12 +140,12 @@ async fn a_password_that_cannot_be_used_leaves_the_one_before() {
                   stringData: {password: short}\n";
     site.cluster.apply(secret);
     site.wait_for_all(HANK, &["Accepted=False InvalidSecret", "Programmed=True Programmed"]);
-    assert!(!switch.answer(REGISTER).contains("a1-hash"), "it does not come back by a mistake");
+    assert!(!switch.answer(REGISTER).contains("a1-hash"), "a mistake does not restore a withdrawn password");
     site.cluster.apply(&secret.replace("short", "hank-dummy-password"));
     wait_for_answer(&switch, REGISTER, "a1-hash", true);
     site.wait_for("globex", HANK, "Ready=True Ready");
 
-    // A tenant that is suspended, and refused for something else: suspended.
+    // A tenant that is suspended and refused for another reason is suspended.
     site.patch("tenant/globex", r#"{"spec": {"suspended": true, "profileRef": {"name": "nobody"}}}"#);
     site.wait_for_all("tenant/globex", &["Accepted=False RefNotFound", "Programmed=True LastGoodKept"]);
     wait_for_answer(&switch, REGISTER, "a1-hash", false);
@@ -152,7 +153,7 @@ async fn a_password_that_cannot_be_used_leaves_the_one_before() {
     site.wait_for("globex", "tenant/globex", "Ready=True Ready");
     assert_eq!(switch.answer(REGISTER), register);
 
-    // A person who leaves is gone while the tenant is refused, too; the others stay.
+    // An extension that is deleted while its tenant is refused is removed; the others stay.
     site.patch("tenant/globex", r#"{"spec": {"profileRef": {"name": "nobody"}}}"#);
     let others = ["Accepted=Unknown RefRefused", "Programmed=True LastGoodKept", "Live=True Live"];
     site.wait_for_all("extension/ivy", &others);

@@ -33,19 +33,19 @@ use crate::wait::{DEADLINE, until};
 pub struct Site {
     pub cluster: Cluster,
     pub database: Database,
-    /// The programs' way to the database.
+    /// The programs' connection to the database, which can be cut.
     pub gate: gate::Gate,
     directory: TempDir,
     started: AtomicUsize,
 }
 
 impl Site {
-    /// None, and the test counted as skipped, where there is no control plane or no Postgres.
+    /// `None`, and the test counts as skipped, if a control plane or Postgres is missing.
     pub async fn start(test: &str) -> Option<Self> {
         Self::with(test, Database::start(test).await?)
     }
 
-    /// The same with a server of Postgres of its own.
+    /// A site with its own Postgres server.
     pub async fn alone(test: &str) -> Option<Self> {
         Self::with(test, Database::alone(test).await?)
     }
@@ -64,7 +64,7 @@ impl Site {
         Some(site)
     }
 
-    /// Where the programs find the database, with `:PASSWORD` where it asks for one.
+    /// The database URL of the programs, with `:PASSWORD` if the database requires one.
     pub fn url(&self, password: &str) -> String {
         format!("postgres://centrex{password}@127.0.0.1:{}/{}", self.gate.port, self.database.name())
     }
@@ -73,7 +73,7 @@ impl Site {
         self.directory.path().join("keys")
     }
 
-    /// A program of this site, and where its output goes.
+    /// A program of this site, with its output in a file.
     pub fn command(&self, role: &str) -> (Command, std::path::PathBuf) {
         let number = self.started.fetch_add(1, Ordering::Relaxed);
         let mut command = Command::new(env!("CARGO_BIN_EXE_centrex"));
@@ -83,7 +83,7 @@ impl Site {
         (command, self.directory.path().join(format!("{role}-{number}.log")))
     }
 
-    /// Starts an operator, with a lease of 4 s if nothing else is said.
+    /// Starts an operator, with a lease of 4 s unless the options say otherwise.
     pub fn operator(&self, options: &[&str]) -> Program {
         self.operator_as(self.cluster.kubeconfig(), options)
     }
@@ -98,7 +98,7 @@ impl Site {
         Program::start(&mut command, output, "the operator watches")
     }
 
-    /// A path of the test's own.
+    /// A path in the test's directory.
     pub fn path(&self, name: &str) -> std::path::PathBuf {
         self.directory.path().join(name)
     }
@@ -112,12 +112,12 @@ impl Site {
         Program::start(&mut command, output, "answering mod_xml_curl")
     }
 
-    /// Applies the samples, as a stranger does.
+    /// Applies the samples.
     pub fn apply_samples(&self) {
         self.cluster.kubectl_ok(&["apply", "-f", "deploy/samples"]);
     }
 
-    /// Waits until the samples' tenants are whole, which the last of their resources decides.
+    /// Waits until the samples' tenants are Ready, which needs all of their resources.
     pub fn samples_ready(&self) {
         for kinds in ["extensions", "tenants"] {
             self.cluster.kubectl_ok(&[
@@ -131,7 +131,7 @@ impl Site {
         }
     }
 
-    /// An object as the API server has it.
+    /// An object as the API server returns it.
     pub fn get(&self, namespace: &str, object: &str) -> Option<Value> {
         let output = self.cluster.kubectl(&["get", "-n", namespace, object, "-o", "json"]);
         output.status.success().then(|| serde_json::from_slice(&output.stdout).unwrap())
@@ -163,7 +163,7 @@ impl Site {
         start.elapsed()
     }
 
-    /// The last lines that each program of this site logged.
+    /// The last log lines of each program of this site.
     fn logs(&self) -> String {
         let numbers = 0..self.started.load(Ordering::Relaxed);
         let paths =
@@ -184,7 +184,7 @@ impl Site {
         items.map(|event| event["note"].as_str().unwrap_or_default().to_owned()).collect()
     }
 
-    /// A number that Postgres answers.
+    /// A number that a query returns.
     pub async fn count(&self, sql: &str) -> i64 {
         let mut admin: PgConnection = self.database.admin().await;
         sqlx::query_scalar(AssertSqlSafe(sql.to_owned())).fetch_one(&mut admin).await.unwrap()
@@ -197,7 +197,7 @@ impl Site {
         sqlx::query_scalar(sql).bind(namespace).bind(name).fetch_optional(&mut admin).await.unwrap()
     }
 
-    /// A namespace with a tenant in it, of domain `<name>.example.com`.
+    /// Creates a namespace and a tenant in it, with the domain `<name>.example.com`.
     pub fn tenant(&self, name: &str, spec: &str) {
         self.cluster.apply(&format!(
             "{{apiVersion: v1, kind: Namespace, metadata: {{name: {name}}}}}\n---\n\
@@ -206,7 +206,7 @@ impl Site {
         ));
     }
 
-    /// An extension of that tenant.
+    /// The manifest of an extension of that tenant.
     pub fn extension(&self, tenant: &str, number: usize) -> String {
         format!(
             "---\napiVersion: centrex.dev/v1alpha1\nkind: Extension\n\

@@ -1,8 +1,8 @@
-//! With rights in one namespace alone: no ClusterRole, the platform's kinds from a folder.
+//! Rights in one namespace only: no ClusterRole, the platform's kinds from a folder.
 
 use super::Site;
 
-/// What the chart gives the operator in a namespace that it watches.
+/// The rights that the chart gives the operator in a namespace that it watches.
 const ROLE: &str = "
 apiVersion: rbac.authorization.k8s.io/v1
 kind: Role
@@ -53,7 +53,7 @@ async fn a_role_in_one_namespace_is_enough() {
     site.cluster.apply(&site.extension("inside", 100));
     site.wait_for("inside", "extension/e100", "Ready=True Ready");
     site.wait_for("inside", "tenant/inside", "Ready=True Ready");
-    // The profile of the folder is in force, and nothing outside is touched.
+    // The profile of the folder is in force, and nothing outside the namespace is changed.
     site.cluster.apply(&site.extension("inside", 101));
     site.wait_for("inside", "extension/e101", "Accepted=False LimitExceeded");
     assert_eq!(site.conditions("outside", "tenant/outside"), Vec::<String>::new());

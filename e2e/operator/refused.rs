@@ -1,5 +1,5 @@
-//! Postgres and the API server refuse what they took before, or do not take it yet: nothing ends, the
-//! statuses say so, and it goes on by itself.
+//! Postgres and the API server refuse requests that they accepted before, or do not accept yet: no process
+//! exits, the statuses say so, and the operator continues by itself.
 
 use sqlx::AssertSqlSafe;
 
@@ -12,14 +12,14 @@ fn leads(operator: &Program) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_that_is_not_there_is_waited_for() {
+async fn a_missing_database_is_retried() {
     let Some(site) = Site::start("operator::a_database_that_is_not_there").await else { return };
     let mut server = site.database.server_admin().await;
     let name = site.database.name();
     let drop_it = format!("DROP DATABASE {name} WITH (FORCE)");
     let make_it = format!("CREATE DATABASE {name} OWNER centrex");
 
-    // It is made only after both replicas have started.
+    // The database is created after both replicas have started.
     sqlx::raw_sql(AssertSqlSafe(drop_it.clone())).execute(&mut server).await.unwrap();
     let mut replicas = ["a", "b"].map(|name| site.operator(&["--identity", name]));
     site.tenant("one", "");
@@ -28,7 +28,7 @@ async fn a_database_that_is_not_there_is_waited_for() {
     sqlx::raw_sql(AssertSqlSafe(make_it.clone())).execute(&mut server).await.unwrap();
     site.wait_for("one", "tenant/one", "Programmed=True Programmed");
 
-    // The database is dropped while they use it, and created again, empty.
+    // The database is dropped during use, and created again, empty.
     sqlx::raw_sql(AssertSqlSafe(drop_it)).execute(&mut server).await.unwrap();
     site.cluster.apply(&site.extension("one", 100));
     site.wait_for("one", "extension/e100", "Programmed=Unknown StoreFailed");
@@ -42,7 +42,7 @@ async fn a_database_that_is_not_there_is_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_password_that_is_rotated_is_taken_from_the_file() {
+async fn a_rotated_password_is_read_from_the_file() {
     let Some(site) = Site::alone("operator::a_password_that_is_rotated").await else { return };
     site.database.require_password("first").await;
     let file = site.path("database-url");
@@ -63,12 +63,12 @@ async fn a_password_that_is_rotated_is_taken_from_the_file() {
     site.tenant("one", "");
     site.wait_for("one", "tenant/one", "Ready=True Ready");
 
-    // The file comes later than the new password, as a Secret does that is mounted.
+    // The file changes later than the password, as a mounted Secret does.
     site.database.set_password("second").await;
     site.database.cut_connections().await;
     site.cluster.apply(&site.extension("one", 100));
     site.wait_for("one", "extension/e100", "Programmed=Unknown StoreFailed");
-    assert!(switch.get("/metrics").1.contains("centrex_replica_tenants 1"), "what is held is served");
+    assert!(switch.get("/metrics").1.contains("centrex_replica_tenants 1"), "loaded tenants are served");
     std::fs::write(&file, site.url(":second")).unwrap();
     site.wait_for("one", "extension/e100", "Ready=True Ready");
     for replica in &mut replicas {
@@ -76,7 +76,7 @@ async fn a_password_that_is_rotated_is_taken_from_the_file() {
         assert!(!replica.log().contains("second"), "the password is in the log");
     }
 
-    // What makes no sense changes nothing.
+    // An invalid URL in the file changes nothing.
     std::fs::write(&file, "nonsense").unwrap();
     let told = || replicas.iter().any(|replica| replica.log().contains("--database-url-file")).then_some(());
     until(DEADLINE, told).expect("a word about the file");
@@ -85,12 +85,12 @@ async fn a_password_that_is_rotated_is_taken_from_the_file() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn replicas_that_find_an_empty_database_together_migrate_it_once() {
+async fn concurrent_replicas_migrate_an_empty_database_once() {
     let Some(site) = Site::start("operator::replicas_that_find_an_empty_database").await else { return };
-    // Leases of their own: each believes that it leads.
+    // Leases of their own: each replica believes that it leads.
     let names = ["a", "b", "c"];
     let mut replicas = names.map(|name| site.operator(&["--identity", name, "--lease-name", name]));
-    until(DEADLINE, || replicas.iter().any(leads).then_some(())).expect("somebody who writes");
+    until(DEADLINE, || replicas.iter().any(leads).then_some(())).expect("a replica that writes");
     site.tenant("one", "");
     site.wait_for("one", "tenant/one", "Programmed=True Programmed");
     for replica in &mut replicas {
@@ -100,7 +100,7 @@ async fn replicas_that_find_an_empty_database_together_migrate_it_once() {
     assert_eq!(migrated.sum::<usize>(), centrex::store::migrate::PUBLIC.len());
 }
 
-/// All rights but one: to read and make Secrets in the operator's own namespace.
+/// All rights except those to read and create Secrets in the operator's own namespace.
 const RIGHTS: &str = "
 apiVersion: v1
 kind: ServiceAccount
@@ -121,7 +121,7 @@ roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: all-but-
 subjects: [{kind: ServiceAccount, name: operator, namespace: default}]
 ";
 
-/// The right that is missing.
+/// The missing right.
 const SECRETS: &str = "
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole
@@ -136,7 +136,7 @@ subjects: [{kind: ServiceAccount, name: operator, namespace: default}]
 ";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_secret_that_is_forbidden_at_first_is_waited_for() {
+async fn a_forbidden_secret_is_retried_until_it_is_allowed() {
     let Some(site) = Site::start("operator::a_secret_that_is_forbidden").await else { return };
     site.cluster.apply(RIGHTS);
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -164,7 +164,7 @@ async fn a_secret_that_is_forbidden_at_first_is_waited_for() {
     site.wait_for("one", "tenant/one", "Programmed=True Programmed");
 }
 
-/// The administrator's kubeconfig, with an account's token in place of his credentials.
+/// The administrator's kubeconfig, with the token of an account instead of the administrator's credentials.
 fn as_account(site: &Site, token: &str) -> String {
     let text = std::fs::read_to_string(site.cluster.kubeconfig()).unwrap();
     let mut config: serde_json::Value = serde_saphyr::from_str(&text).unwrap();

@@ -1,4 +1,4 @@
-//! Two replicas: one writes, the other takes over; and when the first only thinks that it leads.
+//! Two replicas: one writes and the other takes over, even if the first still believes that it leads.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ fn leads(operator: &Program) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_second_takes_over_when_the_first_is_killed_or_leaves() {
+async fn the_second_replica_takes_over_when_the_first_is_killed_or_stops() {
     let Some(site) = Site::start("operator::the_second_takes_over").await else { return };
     let mut first = site.operator(&["--identity", "first"]);
     first.wait_until("leadership", leads);
@@ -27,7 +27,7 @@ async fn the_second_takes_over_when_the_first_is_killed_or_leaves() {
     site.wait_for("two", "tenant/two", "Programmed=True Programmed");
     assert!(killed < Duration::from_secs(4 * 3), "a lease of 4 s: {killed:?}");
 
-    // One that leaves gives the lease back: the next one need not wait for its end.
+    // A replica that stops releases the Lease, so the next one need not wait until the Lease expires.
     let mut third = site.operator(&["--identity", "third"]);
     third.wait_until("readiness", |operator| operator.get("/readyz").0 == 200);
     let start = Instant::now();
@@ -39,7 +39,7 @@ async fn the_second_takes_over_when_the_first_is_killed_or_leaves() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_came_while_nobody_led_is_told_by_the_next_leader() {
+async fn the_next_leader_publishes_changes_made_without_a_leader() {
     let Some(site) = Site::start("operator::what_came_while_nobody_led").await else { return };
     site.cluster.apply("{apiVersion: v1, kind: Namespace, metadata: {name: early}}");
     let mut first = site.operator(&["--identity", "first", "--lease-seconds", "15"]);
@@ -55,12 +55,12 @@ async fn what_came_while_nobody_led_is_told_by_the_next_leader() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_leader_that_is_kept_from_writing_says_so_and_begins_once_it_may() {
+async fn a_leader_without_the_write_lock_says_so_and_starts_when_it_gets_the_lock() {
     let Some(site) = Site::start("operator::a_leader_that_is_kept_from_writing").await else { return };
     let mut operator = site.operator(&[]);
     operator.wait_until("leadership", leads);
     operator.end("-TERM");
-    // As after a backup of the cluster: the Lease has changed hands less often than Postgres has seen.
+    // As after a restore of the cluster: the Lease counts fewer transitions than Postgres has recorded.
     let mut admin = site.database.admin().await;
     sqlx::raw_sql("UPDATE public.writer SET transition = 100").execute(&mut admin).await.unwrap();
 

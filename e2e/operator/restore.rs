@@ -1,4 +1,4 @@
-//! A backup is restored as docs/restore.md says: no switch goes back to what was true when it was made.
+//! A restore as docs/restore.md describes it: no switch returns to the state of the backup.
 
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -20,16 +20,16 @@ pub fn documented(first: &str) -> String {
     found.next().unwrap_or_else(|| panic!("no commands {first:?} in docs/restore.md")).to_owned()
 }
 
-/// The samples in an older state, kept in a backup, and in a newer one, which the switches have.
+/// The samples in an older state, which is backed up, and in a newer state, which the switches have.
 struct Past {
     site: Site,
     backup: TempDir,
-    /// What a phone was asked for at the time of the backup, and is asked for now.
+    /// The answer to the registration of a phone, in the older state and in the newer.
     registers: [String; 2],
 }
 
-/// Makes Postgres slow at writing tenants for whoever writes after the first writer, so that what is said
-/// only until everything was written can be heard.
+/// Makes tenants slow to write for all writers but the first, so that a status that is published only until
+/// everything is written can be observed.
 const SLOW_AFTERWARDS: &str = r#"psql --quiet --set=ON_ERROR_STOP=1 "$DATABASE" <<'SQL'
 CREATE FUNCTION public.be_slow() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
 BEGIN
@@ -98,7 +98,7 @@ impl Past {
             && switch.answer(REGISTERED) == self.registers[0]
     }
 
-    /// Asks a switch all the while something is done; it never says anything but what is new.
+    /// Asks a switch repeatedly while an action runs; panics unless every answer is of the newer state.
     fn while_asked(&self, switch: &Program, done: impl FnOnce()) {
         let (over, asked) = (AtomicBool::new(false), AtomicUsize::new(0));
         std::thread::scope(|scope| {
@@ -118,7 +118,7 @@ impl Past {
         println!("{asked} answers, none of them old");
     }
 
-    /// Waits until Postgres has what is new.
+    /// Waits until Postgres has the newer state.
     fn stored(&self, operator: &Program) {
         let sql = "SELECT count(*) FROM public.tenants WHERE name = 'late'";
         let stored = || {
@@ -138,12 +138,12 @@ fn held_back(switch: &Program) -> f64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_restore_under_a_running_operator_takes_no_switch_back() {
+async fn a_restore_under_a_running_operator_sets_no_switch_back() {
     let test = "operator::a_restore_under_a_running_operator";
     let Some((past, operator, mut switch)) = Past::make(test, |site| site.operator(&[])).await else {
         return;
     };
-    // Watched before anything is done: what is said for a moment only must be heard.
+    // The watch starts before the restore, so that it sees statuses that last only a moment.
     let reason = "jsonpath={.status.conditions[?(@.type==\"Programmed\")].reason}{\"\\n\"}";
     let mut watch = Command::new(past.site.cluster.program());
     watch.args(["get", "queue", "support", "-n", "acme", "--watch", "-o", reason]);
@@ -153,7 +153,7 @@ async fn a_restore_under_a_running_operator_takes_no_switch_back() {
     let said = || std::fs::read_to_string(&reasons).unwrap();
     let hears = |reason: &str| {
         let told = until(DEADLINE, || said().lines().any(|line| line == reason).then_some(()));
-        told.unwrap_or_else(|| panic!("no status told {reason}: {}\n{}", said(), operator.log()));
+        told.unwrap_or_else(|| panic!("no status had the reason {reason}: {}\n{}", said(), operator.log()));
     };
     hears("Programmed");
     past.while_asked(&switch, || {
@@ -167,7 +167,7 @@ async fn a_restore_under_a_running_operator_takes_no_switch_back() {
         std::thread::sleep(Duration::from_secs(2));
     });
     switch.wait_until("the end of it", |switch| held_back(switch) == 0.0);
-    // A change after it goes all the way.
+    // A later change is applied.
     past.site.cluster.patch("acme", "queue/support", r#"{"spec":{"maxWaitSeconds":602}}"#);
     switch.wait_until("a change after it", |switch| {
         switch.answer(QUEUES).contains("\"max-wait-time\" value=\"602\"")
@@ -188,15 +188,15 @@ async fn a_restore_while_no_operator_runs_waits_for_one() {
         until(DEADLINE, held).unwrap_or_else(|| panic!("not held back: {}", switch.log()));
     });
     assert!(held_back(&switch) >= 2.0, "acme and late: {}", switch.log());
-    // Its last good state is later than Postgres, too.
+    // The last good state of this switch is newer than Postgres, too.
     switch.end("-KILL");
     switch = past.site.switch("switch-1");
     switch.wait_until("a comparison", |switch| held_back(switch) >= 2.0);
     assert!(past.is_new(&switch));
-    // A switch that never knew a later state serves the older one.
+    // A switch that never had the newer state serves the older one.
     let mut fresh = past.site.switch("fresh");
     fresh.wait_until("what there is", |fresh| fresh.ask(QUEUES).0 == 200 && past.is_old(fresh));
-    // A tenant that was made after the backup goes before anybody writes it again.
+    // A tenant that was created after the backup is deleted before an operator writes it again.
     past.site.cluster.kubectl_ok(&["delete", "tenant", "late", "-n", "late", "--wait=false"]);
 
     let operator = past.site.operator(&[]);
@@ -236,7 +236,7 @@ async fn one_tenant_is_restored_while_no_operator_runs() {
         };
         until(DEADLINE, compared).expect("the restored rows were compared with the resources");
         past.site.wait_for("acme", "queue/support", "Ready=True Ready");
-        // A change after it goes all the way.
+        // A later change is applied.
         past.site.cluster.patch("acme", "queue/support", r#"{"spec":{"strategy":"RingAll"}}"#);
         let all = || switch.answer(QUEUES).contains("\"strategy\" value=\"ring-all\"").then_some(());
         until(DEADLINE, all).unwrap_or_else(|| panic!("{}", switch.answer(QUEUES)));

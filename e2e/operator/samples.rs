@@ -1,8 +1,8 @@
-//! What a stranger does: install, apply the samples, look, wait, change, delete.
+//! What a new user does: install, apply the samples, wait for them, change them, delete them.
 
 use super::Site;
 
-/// Every object of a phone system.
+/// All objects of a phone system.
 const ALL: &str = "tenants,extensions,trunks,numbers,outboundroutes,ringgroups,queues,ivrmenus,conferences,\
     schedules,featurecodes";
 
@@ -12,7 +12,7 @@ async fn samples_become_ready_and_a_restart_writes_nothing() {
     let operator = site.operator(&[]);
     site.apply_samples();
 
-    // Without a switch everything is programmed, and waits for one.
+    // Without a switch everything is Programmed, and Live waits for a switch.
     site.wait_for("acme", "tenant/acme", "Programmed=True Programmed");
     site.wait_for("acme", "tenant/acme", "Live=Unknown NoSwitches");
     assert!(site.conditions("acme", "tenant/acme").contains(&"Ready=Unknown NoSwitches".to_owned()));
@@ -40,7 +40,7 @@ async fn samples_become_ready_and_a_restart_writes_nothing() {
     let registering = switch.answer("acme-register-1001");
     assert!(registering.contains("a1-hash"), "{registering}");
 
-    // The operator starts again, and finds nothing to do: on the API server, and in Postgres.
+    // The operator restarts, and writes nothing to the API server or to Postgres.
     let transactions = "SELECT sum(n_tup_ins + n_tup_upd + n_tup_del)::bigint FROM pg_stat_user_tables
                         WHERE relname NOT IN ('switches', 'switch_state', 'writer')";
     operator.end("-TERM");
@@ -54,8 +54,8 @@ async fn samples_become_ready_and_a_restart_writes_nothing() {
     });
     assert_eq!(site.count(transactions).await, rows);
 
-    // Two edits, one after the other: two writes of status at most for each, on that object alone. By the time
-    // that the second is Ready, whatever the restart or the first edit wrote is counted.
+    // Two edits, one after the other: each causes at most two status writes, on the edited object alone. When
+    // the second is Ready, all writes of the restart and of the first edit are counted.
     for namespace in ["acme", "globex"] {
         let patch = "{\"spec\":{\"displayName\":\"Anna Neu\"}}";
         let extension = site.cluster.kubectl_ok(&["get", "extensions", "-n", namespace, "-o", "name"]);
@@ -71,5 +71,5 @@ async fn samples_become_ready_and_a_restart_writes_nothing() {
     let news = site.cluster.writes().since(&writes);
     let statuses = news.count("PATCH centrex.dev/extensions/status");
     assert!((2..=4).contains(&statuses), "{news:?}");
-    assert!(news.total() <= 2 + 2 * statuses, "{news:?}"); // the edits; the Tenants' counts follow
+    assert!(news.total() <= 2 + 2 * statuses, "{news:?}"); // the edits, and the Tenants' counts
 }

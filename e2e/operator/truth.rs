@@ -1,4 +1,4 @@
-//! Statuses say what is true: conflicts and their end, waiting, generated passwords.
+//! Statuses are correct: conflicts and their end, waiting, generated passwords.
 
 use std::time::Duration;
 
@@ -7,12 +7,12 @@ use crate::wait::{DEADLINE, until};
 use super::Site;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_truth_of_each_resource_is_told() {
+async fn every_condition_of_every_resource_is_correct() {
     let Some(site) = Site::start("operator::the_truth").await else { return };
     let operator = site.operator(&[]);
     let _switch = site.switch("switch-1");
 
-    // A child that comes before its tenant waits for it: no error, and not stalled.
+    // A child that is created before its tenant waits for the tenant: no error, and not stalled.
     site.cluster.apply("{apiVersion: v1, kind: Namespace, metadata: {name: north}}");
     site.cluster.apply(&site.extension("north", 100));
     site.wait_for("north", "extension/e100", "Ready=False RefNotFound");
@@ -20,7 +20,8 @@ async fn the_truth_of_each_resource_is_told() {
     site.tenant("north", "");
     site.wait_for("north", "extension/e100", "Ready=True Ready");
 
-    // Its password was made: owned, and never made again while it is there.
+    // The password of this phone was generated: the Secret is owned, and is not generated again while it
+    // exists.
     let secret = site.get("north", "secret/e100-sip").unwrap();
     assert_eq!(secret["metadata"]["ownerReferences"][0]["name"], "e100");
     let password = secret["data"]["password"].clone();
@@ -30,7 +31,7 @@ async fn the_truth_of_each_resource_is_told() {
     site.wait_for("north", "extension/e100", "Ready=True Ready");
 
     // Two tenants claim one domain: the older keeps it, the younger reports it without naming the other.
-    std::thread::sleep(Duration::from_millis(1100)); // ages are counted in seconds
+    std::thread::sleep(Duration::from_millis(1100)); // creation times are in whole seconds
     site.cluster.apply(
         "{apiVersion: v1, kind: Namespace, metadata: {name: south}}\n---\n\
          apiVersion: centrex.dev/v1alpha1\nkind: Tenant\nmetadata: {name: south, namespace: south}\n\
@@ -44,11 +45,11 @@ async fn the_truth_of_each_resource_is_told() {
     assert!(site.get("south", "tenant/south").unwrap()["metadata"]["finalizers"].is_null());
     let events =
         until(DEADLINE, || Some(site.events("south", "Conflict")).filter(|events| !events.is_empty()));
-    // Once, and once more by the next leader, if no watch has shown it the status yet.
+    // One Event, and a second one of the next leader if no watch has returned the status yet.
     let terms = operator.log().matches("writing to the database").count();
     assert!(events.as_ref().unwrap().len() <= terms, "{events:?} in {terms} terms");
 
-    // The loser's end touches nothing of the winner; the winner's end gives the domain free.
+    // Deleting the loser changes nothing of the winner; deleting the winner releases the domain.
     site.cluster.kubectl_ok(&["delete", "tenant", "-n", "south", "south", "--timeout=300s"]);
     site.wait_for("north", "tenant/north", "Ready=True Ready");
     assert!(site.schema("north", "north").await.is_some());
@@ -84,22 +85,22 @@ async fn a_number_moves_between_tenants() {
     let trunk = &old["spec"]["trunkRef"];
     let target = site.cluster.kubectl_ok(&["get", "extensions", "-n", "globex", "-o", "name"]);
     let target = target.lines().next().unwrap().rsplit('/').next().unwrap().to_owned();
-    std::thread::sleep(Duration::from_millis(1100)); // ages are counted in seconds
+    std::thread::sleep(Duration::from_millis(1100)); // creation times are in whole seconds
     site.cluster.apply(&format!(
         "apiVersion: centrex.dev/v1alpha1\nkind: Number\nmetadata: {{name: moved, namespace: globex}}\n\
          spec: {{tenantRef: {{name: globex}}, number: \"{number}\", trunkRef: {trunk}, \
          destination: {{kind: Extension, name: {target}}}}}\n"
     ));
     site.wait_for("globex", "number/moved", "Accepted=False Conflict");
-    // It is free now. What takes it waits for Postgres: until it is there it is not Programmed, whatever
-    // has the statuses looked at again meanwhile.
+    // The number is free now. The Number that claims it waits for Postgres: it is not Programmed before its
+    // row is stored, however often the statuses are computed meanwhile.
     let mut writer = site.database.admin().await;
     let hold = "BEGIN; LOCK TABLE public.numbers IN SHARE MODE";
     sqlx::raw_sql(hold).execute(&mut writer).await.unwrap();
     site.cluster.kubectl_ok(&["delete", "number", "-n", "acme", name]);
     let _late = site.switch("switch-2");
     until(DEADLINE, || site.get("default", "switch/switch-2")).expect("a second switch");
-    // Nothing can be waited for: the Number's tenant is what is held up.
+    // A fixed pause, because the write of this Number's tenant is blocked and no event can be awaited.
     let told = until(Duration::from_secs(3), || {
         let conditions = site.conditions("globex", "number/moved");
         conditions.iter().any(|c| c.starts_with("Programmed=True")).then_some(conditions)

@@ -1,5 +1,5 @@
-//! Objects of a newer release than the operator's: what it stored of them, or of what they belong to,
-//! stays stored until they can be read.
+//! Objects of a newer release than the operator's: rows that came from them, or from their owners, stay
+//! stored until the objects can be read.
 
 use std::time::Instant;
 
@@ -8,7 +8,7 @@ use serde_json::json;
 use super::Site;
 use crate::wait::{DEADLINE, until};
 
-/// A newer CRD lets through a field that this release does not know.
+/// A newer CRD allows a field that this release does not know.
 fn teach(site: &Site, plural: &str) {
     let known = json!([{"op": "add",
         "path": "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/colour",
@@ -17,18 +17,18 @@ fn teach(site: &Site, plural: &str) {
     site.cluster.kubectl_ok(&["patch", "crd", &crd, "--type=json", "-p", &known.to_string()]);
 }
 
-/// Sets the field; until the API server has taken up the CRD, it prunes it.
+/// Sets the field; retries because the API server prunes the field until it uses the new CRD.
 fn paint(site: &Site, namespace: &str, object: &str) {
     let deadline = Instant::now() + DEADLINE;
     while site.get(namespace, object).unwrap()["spec"]["colour"] != "red" {
-        assert!(Instant::now() < deadline, "the API server goes on pruning the field");
+        assert!(Instant::now() < deadline, "the API server still prunes the field");
         let red = r#"{"spec": {"colour": "red"}}"#;
         site.cluster.kubectl(&["patch", object, "-n", namespace, "--type=merge", "-p", red]);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_read_at_the_start_is_not_taken_for_gone() {
+async fn an_object_unreadable_at_the_start_is_not_treated_as_deleted() {
     let Some(site) = Site::start("operator::what_cannot_be_read").await else { return };
     let operator = site.operator(&[]);
     for name in ["north", "south"] {
@@ -52,16 +52,16 @@ async fn what_cannot_be_read_at_the_start_is_not_taken_for_gone() {
     let told = site.get("south", "tenant/south").unwrap()["status"]["conditions"][0]["message"].to_string();
     assert!(told.contains("Extension south/e100 cannot be read"), "{told}");
     assert!(operator.log().contains("Tenant north/north"), "{}", operator.log());
-    // What comes later is written: the sweep is over by then.
+    // Later changes are written: the sweep is over by then.
     site.tenant("late", "");
     site.wait_for("late", "tenant/late", "Programmed=True Programmed");
     for schema in &schemas {
         assert_eq!(stored(schema).await, 2, "{schema}");
     }
     let orphan = "Ready=False RefNotFound".to_owned();
-    assert!(!site.conditions("north", "extension/e100").contains(&orphan), "its tenant is there");
+    assert!(!site.conditions("north", "extension/e100").contains(&orphan), "the tenant exists");
 
-    // Once they can be read, all is as it was; one that is deleted goes by its policy.
+    // Once they can be read, nothing has changed; one that is deleted is removed by its policy.
     let plain = r#"{"spec": {"colour": null}}"#;
     for (namespace, object) in [("north", "tenant/north"), ("south", "extension/e100")] {
         site.cluster.patch(namespace, object, plain);
@@ -79,7 +79,7 @@ async fn what_cannot_be_read_at_the_start_is_not_taken_for_gone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_name_that_is_too_long_is_refused_and_one_stored_before_is_told_of() {
+async fn an_overlong_name_is_refused_and_one_stored_earlier_is_reported() {
     let Some(site) = Site::start("operator::a_name_that_is_too_long").await else { return };
     site.tenant("north", "");
     let long = site.extension("north", 100).replace("name: e100", &format!("name: {}", "e".repeat(64)));
@@ -90,7 +90,7 @@ async fn a_name_that_is_too_long_is_refused_and_one_stored_before_is_told_of() {
     let (taken, said) = apply();
     assert!(!taken && said.contains("metadata.name"), "{said}");
 
-    // As CRDs of an older release let it through.
+    // The CRDs of an older release allowed such a name.
     let name = "/spec/versions/0/schema/openAPIV3Schema/properties/metadata/properties/name";
     let patch = json!([{"op": "replace", "path": name, "value": {"type": "string"}}]).to_string();
     site.cluster.kubectl_ok(&["patch", "crd", "extensions.centrex.dev", "--type=json", "-p", &patch]);
@@ -100,6 +100,6 @@ async fn a_name_that_is_too_long_is_refused_and_one_stored_before_is_told_of() {
     site.wait_for("north", "tenant/north", "Programmed=True Programmed");
     let told = until(DEADLINE, || site.events("north", "Unreadable").into_iter().next());
     assert!(told.as_ref().is_some_and(|note| note.contains("metadata.name")), "{told:?}\n{}", operator.log());
-    // It can be deleted, as ever.
+    // The object can be deleted.
     site.cluster.kubectl_ok(&["delete", "extension", "-n", "north", &"e".repeat(64), "--timeout=300s"]);
 }

@@ -1,5 +1,5 @@
-//! What is done on a cluster, from `helm install` to what a phone is told. The API server has no nodes, so
-//! that the pods of the release do not start: an operator and a switch, started here, do their work.
+//! The steps on a cluster, from `helm install` to the answer for a phone. The API server has no nodes, so the
+//! pods of the release do not start: the test starts an operator and a switch in their place.
 
 use std::process::Command;
 
@@ -30,7 +30,7 @@ async fn from_helm_install_to_a_phone() {
         shell.args(["-euo", "pipefail", "-c", &script]).current_dir(repository(""));
         let path = std::env::var("PATH").unwrap_or_default();
         shell.env("PATH", format!("{}:{path}", programs.path("").display()));
-        // Helm reads its own settings and caches there.
+        // Folder of Helm's settings and caches.
         shell.env("KUBECONFIG", cluster.kubeconfig()).env("HOME", folder.path());
         let (code, text) = run(&mut shell);
         assert_eq!(code, Some(0), "{script}\n{text}");
@@ -56,7 +56,7 @@ async fn from_helm_install_to_a_phone() {
     for line in ["extension.centrex.dev/alice condition met", "tenant.centrex.dev/globex condition met"] {
         assert!(text.contains(line), "{text}");
     }
-    // The settings of the page's phone: its password is the one that FreeSWITCH checks.
+    // The settings of the page's phone: FreeSWITCH checks this password.
     let first_line = "kubectl get secret -n acme alice-sip -o jsonpath='{.data.password}' | base64 -d";
     let told = shell(first_line);
     assert!(told.starts_with("alice-dummy-password"), "{told}");
@@ -64,7 +64,7 @@ async fn from_helm_install_to_a_phone() {
     use md5::{Digest, Md5};
     let hash = hex::encode(Md5::digest("1001:acme.example.com:alice-dummy-password"));
     assert!(answer.contains(&hash), "{answer}");
-    // The label by which the page finds the switch, and the address that hostNetwork makes its node's.
+    // The label by which the page finds the switch, and the address of the node because of hostNetwork.
     let pods = ["get", "pods", "-n", "centrex", "-l", "app.kubernetes.io/component=switch"];
     let pods = cluster.kubectl_ok(&[&pods[..], &["-o=jsonpath={.items[*].spec.hostNetwork}"]].concat());
     assert_eq!(pods, "true");

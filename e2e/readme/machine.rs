@@ -10,14 +10,14 @@ use crate::program::{repository, run, succeeded};
 use crate::skip::skip;
 use crate::standalone::without_postgres;
 
-/// Gives a shell the program that is tested, so that make compiles none: a reader's is in `target/debug`.
+/// Gives a shell the tested program, so that make compiles none: for a reader it is in `target/debug`.
 fn with_program(shell: &mut Command) {
     let program = Path::new(env!("CARGO_BIN_EXE_centrex"));
     let path = std::env::var("PATH").unwrap_or_default();
     shell.env("PATH", format!("{}:{path}", program.parent().unwrap().display())).env("CENTREX", program);
 }
 
-/// Whether programs that a block needs are missing; then the test counts as skipped.
+/// Whether programs of a block are missing; then the test counts as skipped.
 fn missing(test: &str, programs: &[&str]) -> bool {
     let absent = programs.iter().find(|name| succeeded(Command::new(name).arg("--version")).is_err());
     absent.is_some_and(|name| {
@@ -27,8 +27,8 @@ fn missing(test: &str, programs: &[&str]) -> bool {
 }
 
 #[test]
-fn the_repository_is_cloned() {
-    let test = "readme::machine::the_repository_is_cloned";
+fn the_documented_clone_works() {
+    let test = "readme::machine::the_documented_clone_works";
     if missing(test, &["git"]) {
         return;
     }
@@ -55,8 +55,8 @@ fn the_demo_prints_what_the_page_says() {
     if missing(test, &["make", "curl", "psql"]) || without_postgres(test) {
         return;
     }
-    // As somebody who keeps everything private: root's Postgres, another user, must get at its data all the
-    // same.
+    // With a umask that keeps everything private: root's Postgres runs as another user, which must read its
+    // data nevertheless.
     let mut shell = Command::new("bash");
     shell.args(["-euc", &format!("umask 077\n{}", block("make demo", &[]))]).current_dir(repository(""));
     with_program(&mut shell);
@@ -84,8 +84,8 @@ fn the_image_is_built() {
 }
 
 #[test]
-fn a_control_plane_to_play_with() {
-    let test = "readme::machine::a_control_plane_to_play_with";
+fn a_local_control_plane_starts() {
+    let test = "readme::machine::a_local_control_plane_starts";
     if let Err(why) = Programs::find() {
         return skip(test, &why);
     }
@@ -95,7 +95,7 @@ fn a_control_plane_to_play_with() {
     let Some(sandbox) = Sandbox::open(test) else { return };
     let text = sandbox.run(&block("make cluster", &[]), |shell| {
         with_program(shell);
-        // It is kept in `target`, as the page has it.
+        // The data are in `target`, as the page says.
         shell.env_remove("CARGO_TARGET_DIR");
     });
     for line in ["tenant.centrex.dev/acme condition met", "extension.centrex.dev/alice condition met"] {
@@ -104,8 +104,8 @@ fn a_control_plane_to_play_with() {
 }
 
 #[test]
-fn without_a_cluster() {
-    let test = "readme::machine::without_a_cluster";
+fn standalone_runs_without_a_cluster() {
+    let test = "readme::machine::standalone_runs_without_a_cluster";
     if missing(test, &["make", "curl"]) || without_postgres(test) {
         return;
     }
@@ -115,16 +115,16 @@ fn without_a_cluster() {
     assert!(text.contains("0 errors, 0 notes") && text.contains("ends: RingGroup sales"), "{text}");
 }
 
-/// Under every umask, from where a clone is: the page has it as `make run`.
+/// With every umask, in the directory of a clone, as `make run`.
 #[test]
-fn make_run_starts_whatever_the_umask_is() {
-    let test = "readme::machine::make_run_starts_whatever_the_umask_is";
+fn make_run_starts_with_every_umask() {
+    let test = "readme::machine::make_run_starts_with_every_umask";
     if missing(test, &["make", "curl"]) || without_postgres(test) {
         return;
     }
     let Some(sandbox) = Sandbox::open(test) else { return };
     for umask in ["022", "027", "077"] {
-        // Ctrl-C reaches the program, and make with it.
+        // Ctrl-C reaches the program through make.
         let script = format!(
             "umask {umask}\nmake run &\n\
              curl --retry 60 --retry-all-errors --retry-delay 1 -fsS http://127.0.0.1:8080/readyz\n\

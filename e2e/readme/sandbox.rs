@@ -1,13 +1,12 @@
-//! A machine within this one: commands with fixed ports and fixed paths leave nothing behind, and meet
-//! nothing that runs already. Its network is a loopback of its own, its processes end with it, and what it
-//! writes below the repository and /var/lib is gone with it.
+//! A machine within this one, for commands with fixed ports and paths: its network is its own loopback, its
+//! processes end with it, and its writes below the repository and /var/lib are discarded.
 
 use std::process::Command;
 
 use crate::program::{repository, run, succeeded};
 use crate::skip::skip;
 
-/// Seconds after which what still runs is ended.
+/// Seconds after which remaining processes are ended.
 const LIMIT: &str = "400";
 
 /// Makes the machine out of namespaces and runs the script, `$1`, in the repository, `$0`.
@@ -22,11 +21,11 @@ const MACHINE: &str = r#"
     exec bash -euo pipefail -c "$1"
 "#;
 
-/// A shell in a machine of its own.
+/// A shell in a sandbox.
 pub struct Sandbox;
 
 impl Sandbox {
-    /// None, and the test counted as skipped, where namespaces and mounts are not allowed.
+    /// `None`, and the test counts as skipped, if namespaces or mounts are not allowed.
     pub fn open(test: &str) -> Option<Self> {
         match succeeded(&mut command("true")) {
             Ok(()) => Some(Self),
@@ -37,7 +36,7 @@ impl Sandbox {
         }
     }
 
-    /// Runs a script, which must end well, and gives what it printed.
+    /// Runs a script, and returns its output; panics if the script fails.
     pub fn run(&self, script: &str, environment: impl FnOnce(&mut Command)) -> String {
         let mut command = command(script);
         environment(&mut command);
@@ -51,7 +50,7 @@ fn command(script: &str) -> Command {
     let mut command = Command::new("timeout");
     command.args(["--kill-after=5", LIMIT, "unshare", "--mount", "--net", "--pid", "--fork", "--kill-child"]);
     command.args(["--mount-proc", "bash", "-euc", MACHINE]).arg(repository("")).arg(script);
-    // What is set for a test is no part of a reader's shell.
+    // Variables that the tests set are no part of a reader's shell.
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CENTREX_")) {
         command.env_remove(name);
     }

@@ -1,4 +1,5 @@
-//! What stays in force of resources that became invalid, and of a tenant that is refused as a whole.
+//! Previous rows that stay in force for resources that became invalid, and for a tenant that is refused as a
+//! whole.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +24,7 @@ fn secret(namespace: &str, name: &str, password: &str) -> Object {
     object("Secret", namespace, name, secret)
 }
 
-/// The reason of a condition that was published last of an object.
+/// The reason of a condition in the status that was published last for an object.
 fn reason(outside: &Slow, key: &ObjectKey, type_: &str) -> Option<String> {
     let published = outside.0.lock().unwrap();
     let status = published.iter().rev().find(|(of, _)| of == key).map(|(_, status)| status.clone())?;
@@ -44,19 +45,19 @@ fn leading(store: &Store) -> (Reconciler, watch::Receiver<Progress>, Arc<Slow>) 
     (reconciler, told, outside)
 }
 
-/// Writes everything there is to write, and tells it: switches, which nobody has, are waited for for ever.
-async fn settle(reconciler: &mut Reconciler, told: &watch::Receiver<Progress>) {
+/// Runs the loop until all writes are done and published. No switch runs, so the loop would wait for switches for ever.
+async fn work_until_idle(reconciler: &mut Reconciler, told: &watch::Receiver<Progress>) {
     let written = async {
         while !told.borrow().stored {
             reconciler.work().await;
         }
     };
-    timeout(Duration::from_secs(20), written).await.expect("it comes to an end");
+    timeout(Duration::from_secs(20), written).await.expect("the writes end");
     while timeout(Duration::from_millis(300), reconciler.work()).await.is_ok() {}
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_last_good_row_outlives_the_process() {
+async fn last_good_rows_survive_a_restart() {
     let Some(database) = Database::start("reconcile::last_good::the_last_good_row").await else { return };
     let store = database.store(&keyring(&[(1, 'a')])).await;
     let profile = resource("SipProfile", "", "p", json!({"role": "Trunks", "sipPort": 5080}));
@@ -78,7 +79,7 @@ async fn the_last_good_row_outlives_the_process() {
     let carrier = secret("north", "t", "carrier-password");
     let (mut first, told, outside) = leading(&store);
     first.apply_changes(upserts(&[&profile, &trunk("p"), &carrier, &north, &a, &a_sip, &number("a")]), true);
-    settle(&mut first, &told).await;
+    work_until_idle(&mut first, &told).await;
     let state = async || {
         let id = store.tenants().await.unwrap()[0].id;
         let (_, plan) = store.reader().load_tenant(id).await.unwrap().unwrap();
@@ -93,24 +94,24 @@ async fn the_last_good_row_outlives_the_process() {
     let good = state().await;
     assert_eq!((good.0.as_deref(), good.2.as_deref()), (Some("Extension a"), Some("carrier-password")));
 
-    // Everything is wrong at once: each goes on as it was.
+    // Everything is invalid at once: each resource keeps its previous row.
     let (a_short, t_short) = (secret("north", "a-sip", "short"), secret("north", "t", "short"));
     let wrong = [&number("nobody"), &a_short, &t_short, &trunk("nobody")];
     first.apply_changes(upserts(&wrong), true);
-    settle(&mut first, &told).await;
+    work_until_idle(&mut first, &told).await;
     assert_eq!(state().await, good);
     for key in [number("a").key(), a.key(), trunk("p").key()] {
         assert_eq!(reason(&outside, &key, "Programmed").as_deref(), Some("LastGoodKept"), "{key}");
     }
 
-    // Another process finds it so, and keeps it.
+    // Another process finds these rows in Postgres, and keeps them.
     drop(first);
     let (mut second, told, outside) = leading(&store);
     second.apply_changes(
         upserts(&[&profile, &trunk("nobody"), &t_short, &north, &a, &a_short, &number("nobody")]),
         true,
     );
-    settle(&mut second, &told).await;
+    work_until_idle(&mut second, &told).await;
     assert_eq!(state().await, good);
     for key in [number("a").key(), a.key(), trunk("p").key()] {
         assert_eq!(reason(&outside, &key, "Programmed").as_deref(), Some("LastGoodKept"), "{key}");
@@ -118,15 +119,15 @@ async fn the_last_good_row_outlives_the_process() {
 
     // A row whose resource is withdrawn or created again is removed, and a mistake does not bring it back.
     second.apply_changes(vec![Change::Remove(a_sip.key())], true);
-    settle(&mut second, &told).await;
+    work_until_idle(&mut second, &told).await;
     assert_eq!(state().await, (good.0.clone(), None, good.2.clone()));
     second.apply_changes(upserts(&[&a_short]), true);
-    settle(&mut second, &told).await;
+    work_until_idle(&mut second, &told).await;
     assert_eq!(state().await.1, None);
     let mut anew = number("nobody");
     anew.metadata_mut().uid = Some(uid("m"));
     second.apply_changes(upserts(&[&anew]), true);
-    settle(&mut second, &told).await;
+    work_until_idle(&mut second, &told).await;
     assert_eq!(state().await, (None, None, good.2.clone()));
     assert_eq!(reason(&outside, &anew.key(), "Programmed").as_deref(), Some("NotAccepted"));
 }
@@ -138,7 +139,7 @@ fn holding(id: Uuid, revision: i64) -> Ack {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tenant_that_is_refused_gives_up_what_another_has() {
+async fn a_refused_tenant_gives_up_identities_that_another_tenant_holds() {
     let Some(database) = Database::start("reconcile::last_good::a_tenant_that_is_refused_gives_up").await
     else {
         return;
@@ -162,7 +163,7 @@ async fn a_tenant_that_is_refused_gives_up_what_another_has() {
     ];
     all.extend(extension("north", "a", "100").into_iter().chain(extension("south", "a", "100")));
     reconciler.apply_changes(all.into_iter().map(Change::Upsert).collect(), true);
-    settle(&mut reconciler, &told).await;
+    work_until_idle(&mut reconciler, &told).await;
     let state = async |name: &str| {
         let stored = store.tenants().await.unwrap();
         let id = stored.iter().find(|tenant| tenant.name == name).unwrap().id;
@@ -174,54 +175,55 @@ async fn a_tenant_that_is_refused_gives_up_what_another_has() {
     let domains = ["north.example.com", "moves.example.com"].map(str::to_owned).to_vec();
     assert_eq!(state("north").await, (domains.clone(), both, 1));
 
-    // Refused as a whole: what is deleted goes, and a domain that it gives up stays while nobody else has it.
+    // Refused as a whole: deleted resources are removed, and a domain that the tenant releases stays until
+    // another tenant claims it.
     let refused = tenant("north", json!({"profileRef": {"name": "nobody"}}));
     let gone = number("north", "n", "+493012345600").key();
     reconciler.apply_changes(vec![Change::Upsert(refused), Change::Remove(gone)], true);
-    settle(&mut reconciler, &told).await;
+    work_until_idle(&mut reconciler, &told).await;
     let left = vec!["+493012345601".to_owned()];
     assert_eq!(state("north").await, (domains.clone(), left.clone(), 1));
 
     let south = tenant("south", json!({"domains": ["south.example.com", "moves.example.com"]}));
     let taken = number("south", "n", "+493012345600");
     reconciler.apply_changes(vec![Change::Upsert(south), Change::Upsert(taken)], true);
-    settle(&mut reconciler, &told).await;
+    work_until_idle(&mut reconciler, &told).await;
     assert_eq!(state("south").await.1, ["+493012345600"]);
     assert_eq!(state("north").await, (domains[..1].to_vec(), left, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tenant_that_is_refused_is_not_gone_after_postgres_was_set_back() {
+async fn a_refused_tenant_survives_a_restore_of_postgres() {
     let Some(database) = Database::start("reconcile::last_good::a_tenant_that_is_refused_is_not_gone").await
     else {
         return;
     };
     let store = database.store(&keyring(&[(1, 'a')])).await;
     let (mut reconciler, told, _) = leading(&store);
-    // Made after the state that Postgres was set back to; switches serve it.
+    // Created after the state that Postgres was set back to; switches serve it.
     let refused = |name: &str| tenant(name, json!({"profileRef": {"name": "nobody"}}));
     let newer = tenant("newer", json!({}));
     reconciler.apply_changes(vec![Change::Upsert(refused("north"))], true);
     let gone = Uuid::from_u128(7);
     reconciler.acknowledge(holding(uid("north").parse().unwrap(), 5));
     reconciler.apply_changes(vec![unreadable(&newer)], true);
-    settle(&mut reconciler, &told).await;
+    work_until_idle(&mut reconciler, &told).await;
     let mut admin = database.admin().await;
     let mut removed = async || -> Vec<Uuid> {
         tokio::time::sleep(Duration::from_millis(300)).await;
         sqlx::query_scalar("SELECT id FROM public.removed_tenants").fetch_all(&mut admin).await.unwrap()
     };
     assert!(removed().await.is_empty());
-    // Whose identity is not known may be anybody.
+    // A tenant with an unknown identity may be any tenant.
     reconciler.acknowledge(holding(gone, 5));
     assert!(removed().await.is_empty());
     reconciler.apply_changes(vec![Change::Remove(newer.key())], true);
-    settle(&mut reconciler, &told).await;
+    work_until_idle(&mut reconciler, &told).await;
     assert_eq!(removed().await, [gone]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tenant_that_is_refused_is_suspended_past_what_switches_hold() {
+async fn suspending_a_refused_tenant_reaches_the_switches() {
     let Some(database) = Database::start("reconcile::last_good::a_tenant_that_is_refused_is_suspended").await
     else {
         return;
@@ -229,16 +231,16 @@ async fn a_tenant_that_is_refused_is_suspended_past_what_switches_hold() {
     let store = database.store(&keyring(&[(1, 'a')])).await;
     let (mut reconciler, told, _) = leading(&store);
     reconciler.apply_changes(vec![Change::Upsert(tenant("north", json!({})))], true);
-    settle(&mut reconciler, &told).await;
+    work_until_idle(&mut reconciler, &told).await;
     let mut refused = tenant("north", json!({"profileRef": {"name": "nobody"}, "suspended": true}));
     refused.metadata_mut().generation = Some(2);
     reconciler.apply_changes(vec![Change::Upsert(refused)], true);
-    settle(&mut reconciler, &told).await;
+    work_until_idle(&mut reconciler, &told).await;
     let id = uid("north").parse().unwrap();
     assert!(store.reader().load_tenant(id).await.unwrap().unwrap().1.tenant.suspended);
-    // A switch holds what it got before Postgres was set back.
+    // The switch has a revision from before Postgres was set back.
     reconciler.acknowledge(holding(id, 50));
-    settle(&mut reconciler, &told).await;
+    work_until_idle(&mut reconciler, &told).await;
     let (revision, plan) = store.reader().load_tenant(id).await.unwrap().unwrap();
     assert!(plan.tenant.suspended && revision.number > 50, "{revision:?}");
 }

@@ -112,7 +112,7 @@ async fn the_replica_follows_every_kind_of_change() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_missed_is_made_up() {
+async fn changes_missed_while_disconnected_are_read_afterwards() {
     let Some(database) = Database::start("follow: missed notifications").await else { return };
     let ring = keyring(&[(1, 'a')]);
     let store = database.store(&ring).await;
@@ -147,8 +147,8 @@ async fn what_was_missed_is_made_up() {
     changed.extensions.insert("new".to_owned(), plans::extension("199"));
     store.write_tenant(&changed).await.unwrap();
     store.remove_tenant(gone.tenant.id, &gone.tenant.owner_uid, None).await.unwrap();
-    assert_eq!(following.replica.revisions()[&changed.tenant.id], 1, "it was told after all");
-    assert!(following.replica.by_domain("gone.example.com").is_some(), "what is held is served");
+    assert_eq!(following.replica.revisions()[&changed.tenant.id], 1, "the follower was notified");
+    assert!(following.replica.by_domain("gone.example.com").is_some(), "loaded tenants are served");
 
     sqlx::raw_sql(AssertSqlSafe(limit(true))).execute(&mut database.server_admin().await).await.unwrap();
     following.caught_up().await;
@@ -179,7 +179,7 @@ async fn another_revision_of_the_same_number_is_read_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn only_what_changed_is_read_again() {
+async fn only_changed_rows_are_read_again() {
     let Some(database) = Database::start("follow: only what changed").await else { return };
     let ring = keyring(&[(1, 'a')]);
     let store = database.store(&ring).await;
@@ -243,7 +243,7 @@ async fn one_unreadable_tenant_does_not_stop_the_others() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_switch_starts_from_its_cache_while_postgres_is_away() {
+async fn a_switch_starts_from_its_cache_without_postgres() {
     let Some(database) = Database::alone("follow: cache").await else { return };
     let ring = keyring(&[(1, 'a')]);
     let directory = tempfile::tempdir().unwrap();

@@ -18,7 +18,7 @@ async fn as_tenant(login: &mut PgConnection, schema: &str, sql: &str) -> Result<
 }
 
 #[tokio::test]
-async fn a_tenant_reaches_nothing_but_its_own() {
+async fn a_tenants_role_reaches_only_its_own_schema() {
     let Some(database) = Database::start("store: isolation").await else { return };
     let store = database.store(&keyring(&[(1, 'a')])).await;
     let (a, b) = (plans::tenant_with("a", 3), plans::tenant_with("b", 5));

@@ -32,7 +32,7 @@ async fn a_wrong_or_missing_key_is_refused_at_start() {
 }
 
 #[tokio::test]
-async fn a_rotation_seals_everything_again() {
+async fn a_key_rotation_reseals_all_secrets() {
     let Some(database) = Database::start("store: key rotation").await else { return };
     let old = database.store(&keyring(&[(1, 'a')])).await;
     let (platform, tenant) = (plans::platform(), plans::tenant_with("acme", 4));
@@ -107,7 +107,7 @@ async fn a_sealed_value_cannot_be_moved() {
 }
 
 #[test]
-fn a_key_file_that_is_not_one_is_refused() {
+fn an_invalid_key_file_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("keys");
     assert!(matches!(Keyring::read_file(&path), Err(KeyringError::Absent(_))));

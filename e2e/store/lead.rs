@@ -21,13 +21,13 @@ fn elected(holder: &str, lease: &str, transition: i64) -> WriterIdentity {
     WriterIdentity { holder: holder.to_owned(), elected: Some(elected) }
 }
 
-struct World {
+struct TestDatabase {
     database: Database,
     ring: std::sync::Arc<Keyring>,
     admin: PgConnection,
 }
 
-impl World {
+impl TestDatabase {
     async fn start(test: &str) -> Option<Self> {
         let database = Database::start(test).await?;
         let admin = database.admin().await;
@@ -81,13 +81,13 @@ async fn lost_soon(store: &Store) -> Duration {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_second_writer_is_told_who_writes_and_takes_over() {
-    let Some(world) = World::start("lead: second writer").await else { return };
-    let first = world.lead(&alone("standalone on alpha")).await.unwrap();
+async fn a_second_writer_learns_who_writes_and_takes_over_afterwards() {
+    let Some(test) = TestDatabase::start("lead: second writer").await else { return };
+    let first = test.lead(&alone("standalone on alpha")).await.unwrap();
     assert_eq!(first.term(), Some(1));
     first.write_tenant(&plans::tenant_with("acme", 2)).await.unwrap();
 
-    let error = world.lead(&alone("beta")).await.unwrap_err();
+    let error = test.lead(&alone("beta")).await.unwrap_err();
     let text = error.to_string();
     assert!(matches!(error, StoreError::HeldByOther(_)) && error.category() == "led" && error.is_passing());
     let backend: i32 =
@@ -100,17 +100,17 @@ async fn a_second_writer_is_told_who_writes_and_takes_over() {
     first.write_platform(&plans::platform()).await.unwrap();
 
     // Readers, and `centrex migrate`, need no lock.
-    let reader = world.database.store(&world.ring).await;
+    let reader = test.database.store(&test.ring).await;
     assert_eq!(reader.tenants().await.unwrap().len(), 1);
     assert_eq!(reader.term(), None);
 
     let started = Instant::now();
     let candidate = alone("beta");
-    let (second, ()) = tokio::join!(world.lead_in_the_end(&candidate), async {
+    let (second, ()) = tokio::join!(test.lead_in_the_end(&candidate), async {
         tokio::time::sleep(Duration::from_millis(200)).await;
         first.resign().await;
     });
-    println!("given back and taken over after {:?}", started.elapsed() - Duration::from_millis(200));
+    println!("released and taken over after {:?}", started.elapsed() - Duration::from_millis(200));
     assert_eq!(second.term(), Some(2));
     assert!(first.lost().is_cancelled());
     let error = first.write_tenant(&plans::tenant_with("late", 1)).await.unwrap_err();
@@ -119,16 +119,16 @@ async fn a_second_writer_is_told_who_writes_and_takes_over() {
 
     // Dropping the store releases the lock too.
     drop(second);
-    assert_eq!(world.lead_in_the_end(&alone("gamma")).await.term(), Some(3));
+    assert_eq!(test.lead_in_the_end(&alone("gamma")).await.term(), Some(3));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_killed_lock_is_lost_at_once() {
-    let Some(mut world) = World::start("lead: lock killed").await else { return };
-    let store = world.lead(&alone("first")).await.unwrap();
+async fn a_writer_whose_lock_is_killed_stops_at_once() {
+    let Some(mut test) = TestDatabase::start("lead: lock killed").await else { return };
+    let store = test.lead(&alone("first")).await.unwrap();
     store.write_tenant(&plans::tenant_with("acme", 2)).await.unwrap();
-    let before = world.stored().await;
-    world.kill_lock().await;
+    let before = test.stored().await;
+    test.kill_lock().await;
     let after = lost_soon(&store).await;
     assert!(after < Duration::from_millis(500), "{after:?}");
     println!("lost {after:?} after its connection was ended");
@@ -139,26 +139,26 @@ async fn a_killed_lock_is_lost_at_once() {
     ] {
         assert!(matches!(error, StoreError::Fenced(_)) && error.category() == "fenced", "{error}");
     }
-    assert_eq!(world.stored().await, before);
-    assert_eq!(world.lead(&alone("first again")).await.unwrap().term(), Some(2));
+    assert_eq!(test.stored().await, before);
+    assert_eq!(test.lead(&alone("first again")).await.unwrap().term(), Some(2));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_that_does_not_know_writes_nothing() {
-    let Some(mut world) = World::start("lead: fenced").await else { return };
-    let old = world.lead(&alone("old")).await.unwrap();
+async fn a_writer_that_missed_a_new_term_writes_nothing() {
+    let Some(mut test) = TestDatabase::start("lead: fenced").await else { return };
+    let old = test.lead(&alone("old")).await.unwrap();
     let (mut acme, gone) = (plans::tenant_with("acme", 2), plans::tenant_with("gone", 1));
     old.write_tenant(&acme).await.unwrap();
     old.write_tenant(&gone).await.unwrap();
     // A new term that the old writer does not know of: it still holds its lock.
     sqlx::raw_sql("UPDATE public.writer SET term = term + 1, holder = 'new'")
-        .execute(&mut world.admin)
+        .execute(&mut test.admin)
         .await
         .unwrap();
     assert!(!old.lost().is_cancelled());
-    let before = world.stored().await;
+    let before = test.stored().await;
 
-    assert!(!old.write_tenant(&acme).await.unwrap().changed, "what is stored already is no writing");
+    assert!(!old.write_tenant(&acme).await.unwrap().changed, "an equal plan is not written");
     acme.tenant.display_name = "Changed".to_owned();
     let owner = gone.tenant.owner_uid.as_str();
     for error in [
@@ -170,13 +170,13 @@ async fn one_that_does_not_know_writes_nothing() {
     ] {
         assert!(matches!(&error, StoreError::Fenced(why) if why.contains("new has term 2")), "{error}");
     }
-    assert_eq!(world.stored().await, before);
+    assert_eq!(test.stored().await, before);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_later_leader_of_the_same_lease_ends_a_frozen_one() {
-    let Some(mut world) = World::start("lead: frozen leader").await else { return };
-    let old = world.lead(&elected("pod-a", LEASE, 3)).await.unwrap();
+async fn a_later_leader_of_the_lease_fences_out_a_frozen_one() {
+    let Some(mut test) = TestDatabase::start("lead: frozen leader").await else { return };
+    let old = test.lead(&elected("pod-a", LEASE, 3)).await.unwrap();
     let mut acme = plans::tenant_with("acme", 2);
     old.write_tenant(&acme).await.unwrap();
 
@@ -189,7 +189,7 @@ async fn a_later_leader_of_the_same_lease_ends_a_frozen_one() {
         .unwrap();
 
     let started = Instant::now();
-    let new = world.lead(&elected("pod-b", LEASE, 4)).await.unwrap();
+    let new = test.lead(&elected("pod-b", LEASE, 4)).await.unwrap();
     println!("a frozen leader was ended within {:?}", started.elapsed());
     assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
     acme.tenant.display_name = "By the new one".to_owned();
@@ -201,60 +201,60 @@ async fn a_later_leader_of_the_same_lease_ends_a_frozen_one() {
     lost_soon(&old).await;
     assert!(old.write_tenant(&plans::tenant_with("late", 1)).await.is_err());
     let suspended: i64 = sqlx::query_scalar("SELECT count(*) FROM public.tenants WHERE suspended")
-        .fetch_one(&mut world.admin)
+        .fetch_one(&mut test.admin)
         .await
         .unwrap();
     assert_eq!(suspended, 0);
 
     // It cannot begin a new term either, while the later leader runs or after it has ended.
     for _ in 0..2 {
-        let error = world.lead(&elected("pod-a", LEASE, 3)).await.unwrap_err();
+        let error = test.lead(&elected("pod-a", LEASE, 3)).await.unwrap_err();
         assert!(matches!(error, StoreError::Fenced(_)), "{error}");
         new.resign().await;
     }
-    assert_eq!(world.lead(&elected("pod-b", LEASE, 4)).await.unwrap().term(), Some(3));
+    assert_eq!(test.lead(&elected("pod-b", LEASE, 4)).await.unwrap().term(), Some(3));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn leaders_of_another_lease_are_not_ended() {
-    let Some(world) = World::start("lead: another lease").await else { return };
-    let first = world.lead(&elected("pod of cluster 1", LEASE, 3)).await.unwrap();
+async fn a_leader_of_another_lease_is_not_fenced_out() {
+    let Some(test) = TestDatabase::start("lead: another lease").await else { return };
+    let first = test.lead(&elected("pod of cluster 1", LEASE, 3)).await.unwrap();
     let other = "00000000-9a70-4c7c-8f3e-0b8a5d3c1e11";
     for candidate in [elected("pod of cluster 2", other, 900), alone("standalone")] {
-        let error = world.lead(&candidate).await.unwrap_err();
+        let error = test.lead(&candidate).await.unwrap_err();
         assert!(matches!(&error, StoreError::HeldByOther(by) if by.contains("pod of cluster 1")), "{error}");
     }
     first.write_platform(&plans::platform()).await.unwrap();
     drop(first);
-    let alone = world.lead_in_the_end(&alone("standalone")).await;
-    let error = world.lead(&elected("pod of cluster 1", LEASE, 3)).await.unwrap_err();
+    let alone = test.lead_in_the_end(&alone("standalone")).await;
+    let error = test.lead(&elected("pod of cluster 1", LEASE, 3)).await.unwrap_err();
     assert!(matches!(&error, StoreError::HeldByOther(by) if by.contains("standalone")), "{error}");
     assert!(!alone.lost().is_cancelled());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_new_term_waits_for_the_last_ones_transactions() {
-    let Some(mut world) = World::start("lead: a transaction under way").await else { return };
-    let old = world.lead(&alone("old")).await.unwrap();
+async fn a_new_term_waits_for_transactions_of_the_previous_term() {
+    let Some(mut test) = TestDatabase::start("lead: a transaction under way").await else { return };
+    let old = test.lead(&alone("old")).await.unwrap();
     let mut connection = old.pool().acquire().await.unwrap();
     let mut write = connection.begin().await.unwrap();
     sqlx::raw_sql("SELECT FROM public.writer FOR SHARE").execute(&mut *write).await.unwrap();
-    world.kill_lock().await;
+    test.kill_lock().await;
     lost_soon(&old).await;
     let started = Instant::now();
     let candidate = alone("new");
-    let (new, ()) = tokio::join!(world.lead_in_the_end(&candidate), async {
+    let (new, ()) = tokio::join!(test.lead_in_the_end(&candidate), async {
         tokio::time::sleep(Duration::from_millis(500)).await;
         write.commit().await.unwrap();
     });
-    assert!(started.elapsed() >= Duration::from_millis(450), "it did not wait");
+    assert!(started.elapsed() >= Duration::from_millis(450), "the new term did not wait");
     assert_eq!(new.term(), Some(2));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn writers_of_one_term_do_not_wait_for_each_other() {
-    let Some(world) = World::start("lead: many writes").await else { return };
-    let store = world.lead(&alone("one")).await.unwrap();
+    let Some(test) = TestDatabase::start("lead: many writes").await else { return };
+    let store = test.lead(&alone("one")).await.unwrap();
     let mut writes = tokio::task::JoinSet::new();
     for number in 0..24 {
         let store = store.clone();

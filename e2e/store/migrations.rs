@@ -76,7 +76,7 @@ async fn a_migration_killed_half_way_is_continued() {
 }
 
 #[tokio::test]
-async fn nothing_of_a_failed_file_stays() {
+async fn a_failed_migration_is_rolled_back() {
     let Some(database) = Database::start("store: failed migration").await else { return };
     let mut connection = database.options().connect().await.unwrap();
     let broken = Migration {
@@ -96,7 +96,7 @@ async fn nothing_of_a_failed_file_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_starters_migrate_once() {
+async fn concurrent_starts_migrate_once() {
     let Some(database) = Database::start("store: many starters").await else { return };
     let mut starters = tokio::task::JoinSet::new();
     for _ in 0..6 {
@@ -174,7 +174,7 @@ async fn tenants_are_migrated_each_in_its_own_role_and_resumed() {
 }
 
 #[tokio::test]
-async fn a_login_that_may_not_is_told_so() {
+async fn a_login_without_rights_is_reported() {
     let Some(database) = Database::start("store: login without rights").await else { return };
     let mut admin = database.admin().await;
     let login = format!("poor_{}", uuid::Uuid::now_v7().simple());
@@ -189,7 +189,7 @@ async fn a_login_that_may_not_is_told_so() {
 }
 
 #[tokio::test]
-async fn an_absent_postgres_is_named() {
+async fn an_unreachable_postgres_is_named() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let url = format!("postgres://centrex@127.0.0.1:{port}/centrex?sslmode=disable");
     let options = centrex::store::StoreOptions::from_url(&url, keyring(&[(1, 'a')])).unwrap();
@@ -202,7 +202,7 @@ async fn an_absent_postgres_is_named() {
 
 // A server is read-only during a failover, and a busy one may have no free connection.
 #[tokio::test]
-async fn a_server_that_may_not_write_for_the_moment_is_waited_for() {
+async fn a_read_only_server_is_retried() {
     let Some(database) = Database::start("store: read-only").await else { return };
     let options = database.store_options(&keyring(&[(1, 'a')]));
     let set = async |value: &str| {

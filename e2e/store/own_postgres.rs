@@ -40,7 +40,7 @@ fn alive(pid: u32) -> bool {
 }
 
 #[tokio::test]
-async fn it_keeps_its_data_over_stops_and_crashes() {
+async fn the_own_postgres_keeps_its_data_over_stops_and_crashes() {
     let directory = reachable_dir();
     let options = LocalOptions { data_dir: directory.path().join("data"), durable: true };
     let Some(postgres) = start("own postgres: data are kept", &options).await else { return };

@@ -59,7 +59,7 @@ async fn a_tenant_is_retained_and_adopted_again() {
 }
 
 #[tokio::test]
-async fn a_tenant_is_dropped_when_it_says_so() {
+async fn a_tenant_with_the_delete_policy_is_dropped() {
     let Some(database) = Database::start("store: drop").await else { return };
     let store = database.store(&keyring(&[(1, 'a')])).await;
     let mut plan = plans::tenant_with("acme", 2);
@@ -80,7 +80,7 @@ async fn a_tenant_is_dropped_when_it_says_so() {
 }
 
 #[tokio::test]
-async fn the_resources_word_counts_when_it_goes() {
+async fn the_policy_of_the_deleted_resource_decides() {
     let Some(database) = Database::start("store: policy at deletion").await else { return };
     let store = database.store(&keyring(&[(1, 'a')])).await;
     let retain = plans::tenant_with("retain", 1);
@@ -130,7 +130,7 @@ async fn a_live_tenant_is_found_by_its_name() {
 
 // A cleanup that fails because schema or role are missing would keep the finalizer for ever.
 #[tokio::test]
-async fn what_somebody_dropped_before_is_removed_all_the_same() {
+async fn a_tenant_whose_schema_is_missing_is_removed() {
     let Some(database) = Database::start("store: dropped before").await else { return };
     let store = database.store(&keyring(&[(1, 'a')])).await;
     for role_too in [false, true] {

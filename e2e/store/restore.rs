@@ -22,7 +22,7 @@ async fn count(database: &Database, table: &str) -> i64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_older_state_comes_back_with_the_roles_of_tenants_that_were_removed() {
+async fn a_restore_recreates_the_roles_of_removed_tenants() {
     let Some(database) = Database::alone("restore: an older state").await else { return };
     let ring = keyring(&[(1, 'a')]);
     let store = database.store(&ring).await;
@@ -51,7 +51,7 @@ async fn an_older_state_comes_back_with_the_roles_of_tenants_that_were_removed()
     assert_eq!(store.reader().load_tenant(gone.tenant.id).await.unwrap().unwrap().1, gone);
     assert_eq!(count(&database, &format!("{schema}.cdrs")).await, 1);
     let before = format!("pg_database WHERE datname = '{}_before'", database.name());
-    assert_eq!(count(&database, &before).await, 1, "what it was stays");
+    assert_eq!(count(&database, &before).await, 1, "earlier records stay");
     // Each schema belongs to its role again: it can be written and dropped.
     let mut changed = acme.clone();
     changed.extensions.insert("new".to_owned(), plans::extension("199"));
@@ -60,7 +60,7 @@ async fn an_older_state_comes_back_with_the_roles_of_tenants_that_were_removed()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn clean_fails_where_a_tenant_was_made_since_as_the_page_says() {
+async fn a_clean_restore_fails_after_a_tenant_was_created_as_documented() {
     const FAILS: &str = "cannot drop type public.cdr because other objects depend on it";
     let page = std::fs::read_to_string(crate::program::repository("docs/restore.md")).unwrap();
     assert!(page.split_whitespace().collect::<Vec<_>>().join(" ").contains(FAILS));
@@ -79,7 +79,7 @@ async fn clean_fails_where_a_tenant_was_made_since_as_the_page_says() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn everything_comes_back_on_an_empty_server() {
+async fn a_restore_on_an_empty_server_is_complete() {
     let Some(from) = Database::alone("restore: an empty server").await else { return };
     let Some(to) = Database::alone("restore: an empty server").await else { return };
     let ring = keyring(&[(1, 'a')]);

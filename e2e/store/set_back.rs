@@ -10,7 +10,7 @@ use crate::plans;
 use crate::postgres::{Database, keyring};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_writer_wrote_is_missed_and_written_past_what_is_held() {
+async fn a_writer_notices_lost_rows_and_writes_them_with_a_later_revision() {
     let Some(database) = Database::start("set back: under a writer").await else { return };
     let ring = keyring(&[(1, 'a')]);
     let (options, memory) = (database.store_options(&ring), Memory::default());
@@ -90,7 +90,7 @@ async fn what_a_writer_wrote_is_missed_and_written_past_what_is_held() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_same_content_under_an_earlier_number_is_the_same() {
+async fn equal_content_under_an_earlier_revision_is_unchanged() {
     let Some(database) = Database::start("set back: the same content").await else { return };
     let ring = keyring(&[(1, 'a')]);
     let store = database.store(&ring).await;
@@ -114,7 +114,7 @@ async fn the_same_content_under_an_earlier_number_is_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_tenant_that_was_dropped_while_nobody_listened_goes() {
+async fn a_tenant_dropped_while_disconnected_is_removed() {
     use centrex::resources::tenant::DeletionPolicy;
     let Some(database) = Database::start("set back: dropped meanwhile").await else { return };
     let ring = keyring(&[(1, 'a')]);

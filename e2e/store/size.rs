@@ -17,7 +17,7 @@ async fn measure(admin: &mut PgConnection) -> (i64, i64) {
 }
 
 #[tokio::test]
-async fn an_empty_tenant_is_few_relations_and_little_space() {
+async fn an_empty_tenant_needs_few_relations_and_little_space() {
     let Some(database) = Database::start("store: size of an empty tenant").await else { return };
     let store = database.store(&keyring(&[(1, 'a')])).await;
     // The first tenant allocates pages of the catalog that the next ones share.

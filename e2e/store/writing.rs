@@ -118,7 +118,7 @@ async fn one_changed_row_writes_one_row() {
 }
 
 #[tokio::test]
-async fn what_somebody_else_wrote_is_compared_too() {
+async fn rows_written_by_another_process_are_compared_too() {
     let Some(database) = Database::start("store: two writers").await else { return };
     let (one, other) =
         (database.store(&keyring(&[(1, 'a')])).await, database.store(&keyring(&[(1, 'a')])).await);
@@ -137,7 +137,7 @@ async fn what_somebody_else_wrote_is_compared_too() {
 }
 
 #[tokio::test]
-async fn whoever_is_behind_reads_what_changed_since() {
+async fn a_reader_behind_reads_only_rows_changed_since() {
     let Some(database) = Database::start("store: changes since").await else { return };
     let store = database.store(&keyring(&[(1, 'a')])).await;
     let mut plan = plans::tenant_with("acme", 4);
@@ -179,7 +179,7 @@ async fn whoever_is_behind_reads_what_changed_since() {
 }
 
 #[tokio::test]
-async fn rows_may_swap_and_pass_on_their_numbers() {
+async fn rows_may_exchange_their_numbers() {
     let Some(database) = Database::start("store: rows swap numbers").await else { return };
     let store = database.store(&keyring(&[(1, 'a')])).await;
     let mut tenant = plans::tenant_with("acme", 3);
@@ -196,7 +196,7 @@ async fn rows_may_swap_and_pass_on_their_numbers() {
 }
 
 #[tokio::test]
-async fn a_number_twice_is_refused_whole() {
+async fn a_plan_with_a_duplicate_number_is_refused_as_a_whole() {
     let Some(database) = Database::start("store: a number twice").await else { return };
     let store = database.store(&keyring(&[(1, 'a')])).await;
     let mut tenant = plans::tenant_with("acme", 2);
@@ -248,7 +248,7 @@ async fn a_number_moves_between_tenants_in_either_order() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn tenants_that_swap_numbers_at_one_moment_both_get_through() {
+async fn tenants_that_exchange_numbers_concurrently_both_succeed() {
     let Some(database) = Database::start("store: tenants swap numbers").await else { return };
     let store = database.store(&keyring(&[(1, 'a')])).await;
     let numbers: Vec<_> = (0..40).map(|n| format!("+4930{:05}", n)).collect();
@@ -270,7 +270,7 @@ async fn tenants_that_swap_numbers_at_one_moment_both_get_through() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_tenant_written_by_many_at_once_is_made_once() {
+async fn concurrent_writes_of_a_tenant_create_it_once() {
     let Some(database) = Database::start("store: one tenant written by many").await else { return };
     let store = database.store(&keyring(&[(1, 'a')])).await;
     for round in 0..10 {
@@ -287,7 +287,7 @@ async fn one_tenant_written_by_many_at_once_is_made_once() {
 }
 
 #[tokio::test]
-async fn ten_thousand_extensions_are_one_statement() {
+async fn ten_thousand_extensions_are_written_in_one_statement() {
     let Some(database) = Database::alone("store: ten thousand extensions").await else { return };
     let store = database.store(&keyring(&[(1, 'a')])).await;
     let mut admin = database.admin().await;
@@ -307,7 +307,7 @@ async fn ten_thousand_extensions_are_one_statement() {
 }
 
 #[tokio::test]
-async fn another_owner_or_another_tenant_of_that_name_is_refused() {
+async fn a_tenant_of_another_owner_or_of_a_taken_name_is_refused() {
     let Some(database) = Database::start("store: another owner").await else { return };
     let store = database.store(&keyring(&[(1, 'a')])).await;
     let plan = plans::tenant("acme");

@@ -1,4 +1,4 @@
-//! What switches report, as the operator hears it.
+//! Reports of switches, as the operator receives them.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ use super::{Site, names};
 use crate::plans;
 use crate::postgres::{Database, keyring};
 
-/// Switches are heard every five seconds.
+/// Switches send a heartbeat every five seconds.
 const SHORT: HeartbeatLimits = HeartbeatLimits {
     poll: Duration::from_millis(200),
     late: Duration::from_millis(6500),
@@ -24,7 +24,7 @@ const SHORT: HeartbeatLimits = HeartbeatLimits {
     gone: Duration::from_secs(10),
 };
 
-/// Somebody who listens.
+/// A listener, with the table of all reports.
 struct Listening {
     news: mpsc::Receiver<Ack>,
     table: AckTable,
@@ -40,11 +40,11 @@ impl Listening {
         Self { news, table: AckTable::default(), heard: Vec::new(), stop }
     }
 
-    /// The next that is like this; what comes before it is heard too.
+    /// The next report that satisfies a condition; earlier ones are recorded, too.
     async fn until(&mut self, what: &str, is: impl Fn(&Ack) -> bool) -> Ack {
         let waited = tokio::time::timeout(Duration::from_secs(60), async {
             loop {
-                let ack = self.news.recv().await.expect("it goes on");
+                let ack = self.news.recv().await.expect("an open stream");
                 self.table.record(ack.clone());
                 self.heard.push(ack.clone());
                 if is(&ack) {
@@ -55,7 +55,7 @@ impl Listening {
         waited.await.unwrap_or_else(|_| panic!("never heard: {what}; but {:?}", self.heard))
     }
 
-    /// Until so many switches have a revision.
+    /// Waits until so many switches have a revision.
     async fn have(&mut self, tenant: Uuid, revision: i64, switches: usize) {
         while self.table.lagging(tenant, revision, i64::MAX).have < switches {
             self.until("a revision", |_| true).await;
@@ -84,7 +84,7 @@ async fn site(database: &Database) -> (Store, Site) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn switches_come_and_go_and_say_what_they_hold() {
+async fn switches_report_their_applied_revisions_until_they_end() {
     let Some(database) = Database::start("switch: acks").await else { return };
     let (store, site) = site(&database).await;
     let mut plan = plans::tenant_with("acme", 2);
@@ -111,38 +111,38 @@ async fn switches_come_and_go_and_say_what_they_hold() {
     listening.have(gone.tenant.id, 1, 2).await;
     store.remove_tenant(gone.tenant.id, &gone.tenant.owner_uid, None).await.unwrap();
     while listening.table.lagging(gone.tenant.id, 1, i64::MAX).have > 0 {
-        listening.until("its end", |ack| matches!(ack, Ack::Revisions { .. })).await;
+        listening.until("the removal of a tenant", |ack| matches!(ack, Ack::Revisions { .. })).await;
     }
 
-    // Killed: late and then silent after a while, then gone. The other one is heard all the time.
+    // A killed switch is late, then silent, then gone. The other one reports meanwhile.
     b.end("-KILL");
     let killed = Instant::now();
     assert_eq!(listening.until("its being late", of("b")).await, Ack::Late("b".to_owned()));
-    assert_eq!(listening.table.lagging(id, 2, i64::MAX).reporting, 2, "it counts still");
+    assert_eq!(listening.table.lagging(id, 2, i64::MAX).reporting, 2, "a late switch still counts");
     assert_eq!(listening.until("silence", of("b")).await, Ack::Silent("b".to_owned()));
     assert!(killed.elapsed() > Duration::from_secs(2), "{:?}", killed.elapsed());
     assert_eq!(listening.table.lagging(id, 2, i64::MAX).reporting, 1);
-    assert_eq!(listening.until("its end", of("b")).await, Ack::Gone("b".to_owned()));
+    assert_eq!(listening.until("the end of b", of("b")).await, Ack::Gone("b".to_owned()));
 
-    // The last one starts again: that is no news, but for its new process.
+    // The killed switch starts again: the only news is the new process.
     listening.heard.clear();
     a.end("-TERM");
     let a = site.start_ready("a");
     let Ack::Appeared(_, state) = listening.until("its return", of("a")).await else { panic!() };
     assert_eq!(listening.heard.len(), 1, "{:?}", listening.heard);
-    assert_eq!((state.platform, state.tenants), (1, HashMap::from([(id, 2)])), "it never held less");
+    assert_eq!((state.platform, state.tenants), (1, HashMap::from([(id, 2)])), "the switch lost a revision");
 
-    // It ends for good, and another one with it: nobody is left.
+    // Both switches end: none is left.
     a.end("-TERM");
     let ended = Instant::now();
-    // On a busy machine it may have been heard once more before.
+    // On a busy machine one more heartbeat may have arrived before.
     listening.until("the end of the last", |ack| *ack == Ack::Gone("a".to_owned())).await;
     assert!(ended.elapsed() > Duration::from_secs(7), "{:?}", ended.elapsed());
     assert_eq!(listening.table.platform_lagging(0, i64::MAX).reporting, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_missed_is_read_after_a_lost_connection() {
+async fn reports_missed_while_disconnected_are_read_afterwards() {
     let Some(database) = Database::alone("switch: acks missed").await else { return };
     let (store, site) = site(&database).await;
     let mut plan = plans::tenant_with("acme", 1);
@@ -155,21 +155,21 @@ async fn what_was_missed_is_read_after_a_lost_connection() {
     listening.have(id, 1, 1).await;
     let before = instance_soon(&database, "").await;
 
-    // Every connection goes: the switch's own, and the listener's.
+    // All connections are lost: the switch's and the listener's.
     plan.tenant.display_name = "Changed".to_owned();
     store.write_tenant(&plan).await.unwrap();
     let killed = database.cut_connections().await;
     assert!(killed > 2, "{killed}");
-    let ack = listening.until("everything anew", |ack| matches!(ack, Ack::Reset { .. })).await;
+    let ack = listening.until("a reset", |ack| matches!(ack, Ack::Reset { .. })).await;
     let Ack::Reset { reporting, silent } = ack else { panic!() };
     assert_eq!((reporting.len(), silent.len()), (1, 0));
-    assert!(reporting[0].1.tenants.contains_key(&id), "nothing is held, it says: {reporting:?}");
+    assert!(reporting[0].1.tenants.contains_key(&id), "the report lacks the tenant: {reporting:?}");
     listening.have(id, 2, 1).await;
     assert_eq!(instance_soon(&database, "").await, before);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_two_with_one_name_the_younger_reports() {
+async fn of_two_switches_with_one_name_the_younger_reports() {
     let Some(database) = Database::start("switch: one name").await else { return };
     let (store, site) = site(&database).await;
     store.write_tenant(&plans::tenant_with("acme", 1)).await.unwrap();
@@ -181,17 +181,17 @@ async fn of_two_with_one_name_the_younger_reports() {
     older.wait_until("a word about it", |older| {
         older.log().contains("another sidecar reports under this name")
     });
-    assert_eq!(older.get("/readyz").0, 200, "it answers all the same");
+    assert_eq!(older.get("/readyz").0, 200, "the older switch still answers");
     assert_eq!(instance_soon(&database, "").await, second);
 
-    // The younger goes: the older one reports again.
+    // The younger ends: the older one reports again.
     younger.end("-TERM");
     older.wait_until("its return", |older| older.log().contains("reporting again"));
     assert_eq!(instance_soon(&database, &second).await.split(' ').next(), first.split(' ').next());
     assert_eq!(names(&mut database.admin().await).await, ["a"]);
 }
 
-/// The process that reports, once it is another one than before.
+/// Waits until another process than before reports.
 async fn instance_soon(database: &Database, before: &str) -> String {
     let started = Instant::now();
     loop {
@@ -203,13 +203,13 @@ async fn instance_soon(database: &Database, before: &str) -> String {
         if let Some(found) = found.filter(|found| found != before) {
             return found;
         }
-        assert!(started.elapsed() < Duration::from_secs(30), "nobody reports but {before:?}");
+        assert!(started.elapsed() < Duration::from_secs(30), "only {before:?} reports");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn more_than_a_notification_holds_is_read() {
+async fn a_report_larger_than_a_notification_is_read() {
     let Some(database) = Database::start("switch: many tenants").await else { return };
     let (store, site) = site(&database).await;
     let mut expected = HashMap::new();
@@ -224,7 +224,7 @@ async fn more_than_a_notification_holds_is_read() {
     listening.until("all tenants", full).await;
 }
 
-/// A switch that reports without being there.
+/// A reporter without a switch.
 fn reporter(reader: &Reader, name: &str) -> Reporter {
     Reporter::new(reader, SwitchInfo { name: name.to_owned(), hostname: None })
 }
@@ -236,7 +236,7 @@ fn gateways(trunks: usize, state: &str) -> SwitchReport {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_found_on_a_switch_is_heard_once() {
+async fn an_unchanged_report_of_a_switch_is_not_sent_again() {
     let Some(database) = Database::alone("switch: findings").await else { return };
     let (store, _) = site(&database).await;
     let mut options = database.store_options(&keyring(&[(1, 'a')]));
@@ -246,7 +246,7 @@ async fn what_is_found_on_a_switch_is_heard_once() {
     let mut a = reporter(store.reader(), "a");
     let held = Applied { platform: 1, ..Applied::default() };
 
-    // What the findings say is said with the switch, and then whenever it differs.
+    // The findings are part of the first report, and are sent again whenever they change.
     let mut findings = SwitchReport { version: Some("1.11.2-release".to_owned()), ..gateways(2, "TRYING") };
     assert!(a.report(held.clone(), &findings).await.unwrap());
     let Ack::Appeared(_, state) = listening.until("a switch", of("a")).await else { panic!() };
@@ -255,12 +255,12 @@ async fn what_is_found_on_a_switch_is_heard_once() {
     findings.problems.insert(Uuid::nil(), "it's \"no\" \u{1F600}".to_owned());
     assert!(a.is_news(&findings));
     assert!(a.report(held.clone(), &findings).await.unwrap());
-    let news = listening.until("news", |ack| matches!(ack, Ack::Found { .. })).await;
-    let Ack::Found { switch, findings: heard } = news else { panic!() };
+    let news = listening.until("news", |ack| matches!(ack, Ack::Report { .. })).await;
+    let Ack::Report { switch, findings: heard } = news else { panic!() };
     let readable = SwitchReport { drift: vec!["a b".to_owned()], ..findings.clone() };
     assert_eq!((switch.as_str(), &heard), ("a", &readable), "more than a notification holds");
 
-    // The same again is a sign of life and no more: nothing is said, the findings are not written.
+    // An unchanged report is only a heartbeat: no notification, and the findings are not written.
     let mut admin = database.admin().await;
     let mut seen = async || -> (f64, Option<String>) {
         sqlx::query_as("SELECT extract(epoch FROM last_seen)::float8, version FROM public.switches")
@@ -269,7 +269,7 @@ async fn what_is_found_on_a_switch_is_heard_once() {
             .unwrap()
     };
     let (before, version) = seen().await;
-    assert_eq!(version, None, "it is not known any more");
+    assert_eq!(version, None, "an unknown version is NULL");
     listening.heard.clear();
     for calls in 1..4 {
         let mut renewed = gateways(500, "TRYING");
@@ -284,7 +284,7 @@ async fn what_is_found_on_a_switch_is_heard_once() {
     listening.until("a revision", |ack| matches!(ack, Ack::Revisions { .. })).await;
     assert_eq!(listening.heard.len(), 1, "{:?}", listening.heard);
 
-    // A process that comes after it finds out what stands there; what was missed is read.
+    // A later process reads the stored reports, including those that were missed.
     let mut after = reporter(store.reader(), "a");
     assert!(after.report(moved.clone(), &findings).await.unwrap());
     assert!(!a.report(moved.clone(), &SwitchReport::default()).await.unwrap(), "the younger one reports");
@@ -298,7 +298,7 @@ async fn what_is_found_on_a_switch_is_heard_once() {
         let heard = match ack {
             Ack::Reset { mut reporting, .. } => reporting.pop().unwrap().1.findings,
             Ack::Appeared(_, state) => state.findings,
-            Ack::Found { findings, .. } => findings,
+            Ack::Report { findings, .. } => findings,
             _ => continue,
         };
         if heard == news {

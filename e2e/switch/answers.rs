@@ -1,4 +1,4 @@
-//! What switches answer beside a `centrex standalone` that writes, and while Postgres is away.
+//! Answers of switches next to a `centrex standalone` that writes, and without Postgres.
 
 use std::time::{Duration, Instant};
 
@@ -40,7 +40,7 @@ async fn two_switches_answer_alike_and_report_what_differs() {
     until_reported(&mut admin, &all(1)).await;
     assert_eq!(reported(&mut admin).await.len(), 6);
 
-    // A change: both answer with it and say so, of the one tenant alone.
+    // A change of one tenant: both switches answer with it, and report it for this tenant only.
     let untouched = "SELECT string_agg(h.xmin::text, ' ' ORDER BY h.switch) FROM public.switch_state h
                      JOIN public.tenants t ON t.id = h.tenant_id WHERE t.name = 'globex'";
     let before: String = sqlx::query_scalar(untouched).fetch_one(&mut admin).await.unwrap();
@@ -52,7 +52,7 @@ async fn two_switches_answer_alike_and_report_what_differs() {
     let after: String = sqlx::query_scalar(untouched).fetch_one(&mut admin).await.unwrap();
     assert_eq!(after, before, "rows that did not change were written");
 
-    // Then only signs of life, which nobody is told.
+    // Then only heartbeats, which are not published.
     let mut listener =
         PgListener::connect_with(&sqlx::PgPool::connect_lazy_with(database.options())).await.unwrap();
     listener.listen("centrex_acks").await.unwrap();
@@ -63,7 +63,7 @@ async fn two_switches_answer_alike_and_report_what_differs() {
     let later: String = sqlx::query_scalar(seen).fetch_one(&mut admin).await.unwrap();
     assert!(later > first, "not heard: {later}");
 
-    // A clean end takes the report back.
+    // A switch that stops removes its report.
     let (status, log) = b.end("-TERM");
     assert_eq!(status.code(), Some(0), "{log}");
     assert_eq!(names(&mut admin).await.len(), 2);
@@ -71,7 +71,7 @@ async fn two_switches_answer_alike_and_report_what_differs() {
     assert_eq!(told.payload(), r#"{"switch":"b","gone":true}"#);
 }
 
-/// Waits until this stands in Postgres.
+/// Waits until these reports are in Postgres.
 async fn until_reported(admin: &mut PgConnection, rows: &[(String, i64, String, i64)]) {
     let started = Instant::now();
     loop {
@@ -85,7 +85,7 @@ async fn until_reported(admin: &mut PgConnection, rows: &[(String, i64, String, 
 }
 
 #[tokio::test]
-async fn while_postgres_is_away_it_goes_on_and_starts_from_its_last_good_state() {
+async fn without_postgres_a_switch_continues_and_starts_from_its_last_good_state() {
     let directory = reachable_dir();
     let options = LocalOptions { data_dir: directory.path().to_owned(), durable: false };
     let postgres = match LocalPostgres::start(&options).await {
@@ -99,7 +99,7 @@ async fn while_postgres_is_away_it_goes_on_and_starts_from_its_last_good_state()
     setting.start_ready(&start).end("-TERM");
     postgres.stop().await.unwrap();
 
-    // Without Postgres and without a last good state it waits, and says for what.
+    // Without Postgres and without a last good state the switch waits, and says for what.
     let site = Site::beside(&setting, &database_url);
     let mut switch = site.start("a");
     switch.wait_until("the reason", |switch| {
@@ -113,11 +113,11 @@ async fn while_postgres_is_away_it_goes_on_and_starts_from_its_last_good_state()
     let before = answers(&switch);
     assert!(before.iter().any(|(_, answer)| answer.contains("a1-hash")));
 
-    // Postgres goes: nobody notices, and it ends within seconds all the same.
+    // Postgres stops: answers continue, and the switch ends within seconds.
     postgres.stop().await.unwrap();
     switch.wait_until("a word about it", |switch| switch.log().contains("not following Postgres"));
     assert_eq!(answers(&switch), before);
-    assert_eq!(switch.get("/readyz").0, 200, "it serves what it holds");
+    assert_eq!(switch.get("/readyz").0, 200, "the last good state is served");
     let began = Instant::now();
     let (status, log) = switch.end("-TERM");
     assert_eq!(status.code(), Some(0), "{log}");
@@ -126,7 +126,7 @@ async fn while_postgres_is_away_it_goes_on_and_starts_from_its_last_good_state()
     let mut switch = site.start_ready("a");
     assert_eq!(answers(&switch), before);
 
-    // It comes back: what changes is followed and reported again.
+    // Postgres is back: changes are followed and reported again.
     let postgres = LocalPostgres::start(&options).await.unwrap();
     setting.edit("20-acme-extensions.yaml", "number: \"1003\"", "number: \"1999\"");
     let writer = setting.start_ready(&start);

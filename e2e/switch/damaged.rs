@@ -1,4 +1,4 @@
-//! A last good state that is damaged in part, while Postgres is away.
+//! A partly damaged last good state, without Postgres.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ fn answers(program: &Program) -> BTreeMap<String, (u16, String)> {
 }
 
 #[tokio::test]
-async fn a_tenant_whose_file_is_damaged_is_not_told_to_be_none() {
+async fn a_tenant_with_a_damaged_cache_file_is_not_answered_as_missing() {
     let Some(database) = Database::alone("switch: damaged file").await else { return };
     let setting = Setting::samples();
     setting.start_ready(&["--database-url", &url(&database)]).end("-TERM");
@@ -34,7 +34,7 @@ async fn a_tenant_whose_file_is_damaged_is_not_told_to_be_none() {
     let limit = |allowed: bool| format!("ALTER DATABASE {} ALLOW_CONNECTIONS {allowed}", database.name());
     sqlx::raw_sql(AssertSqlSafe(limit(false))).execute(&mut database.server_admin().await).await.unwrap();
 
-    // The others are served, and whoever may be the one that is missing is told that we are broken.
+    // The other tenants are served, and a lookup of the missing tenant fails with an error instead of a miss.
     let mut switch = site.start_ready("a");
     for (name, answer) in answers(&switch).into_iter().filter(|(name, _)| name.starts_with("globex")) {
         assert_eq!(answer, before[&name], "{name}");

@@ -9,7 +9,7 @@ use crate::plans;
 use crate::postgres::{Database, keyring};
 use crate::program::{Program, url};
 
-/// Waits for a word in /readyz and in the log; it must not be ready.
+/// Waits for a word in /readyz and in the log; the switch must not become ready.
 fn waits_for(switch: &mut Program, words: &[&str]) {
     switch.wait_until(&format!("{words:?}"), |switch| {
         let (status, why) = switch.get("/readyz");
@@ -18,7 +18,7 @@ fn waits_for(switch: &mut Program, words: &[&str]) {
 }
 
 #[tokio::test]
-async fn a_database_that_is_too_old_or_too_new_is_waited_for() {
+async fn a_database_of_another_version_is_retried() {
     let Some(database) = Database::start("switch: migrations").await else { return };
     let site = Site::on(&database);
     let mut switch = site.start("a");
@@ -41,7 +41,7 @@ async fn a_database_that_is_too_old_or_too_new_is_waited_for() {
     sqlx::raw_sql(newer).execute(&mut admin).await.unwrap();
     let mut fresh = site.start("fresh");
     waits_for(&mut fresh, &["public migration 99", "newer Centrex"]);
-    // One that has a last good state serves it meanwhile.
+    // A switch with a last good state serves it meanwhile.
     let mut switch = site.start_ready("a");
     switch.wait_until("a word about it", |switch| switch.log().contains("public migration 99"));
     assert_eq!(switch.get("/readyz").0, 200);
@@ -61,15 +61,15 @@ async fn a_wrong_key_file_is_named() {
     let right = site.start_ready("a");
     right.end("-TERM");
     write_key(&site.key_file, 'b');
-    // Neither the database nor the last good state opens with it.
+    // The key opens neither the database nor the last good state.
     let mut switch = site.start("a");
     waits_for(&mut switch, &["--encryption-key-file", "sealed with key version 1"]);
     assert!(switch.log().contains("a file of the cache was skipped"));
     assert_eq!(switch.ask("acme-register-1001").0, 503);
-    assert!(names(&mut database.admin().await).await.is_empty(), "it has nothing to report");
+    assert!(names(&mut database.admin().await).await.is_empty(), "a switch without data reports nothing");
 }
 
-/// The statements of the documents, for a login of another name.
+/// The documented statements, for a login of another name.
 fn documented(login: &str) -> String {
     let text = std::fs::read_to_string(crate::program::repository("docs/switch.md")).unwrap();
     let (_, rest) = text.split_once("```sql\n-- a switch's login").expect("statements for a switch's login");
@@ -102,7 +102,7 @@ async fn a_login_that_may_only_read_is_enough() {
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
     assert_eq!(count, 1, "{}", switch.log());
-    // A tenant that is made later is read as well.
+    // A tenant that is created later is read as well.
     store.write_tenant(&plans::tenant_with("later", 1)).await.unwrap();
     switch.wait_until("the later tenant", |switch| {
         switch.get("/metrics").1.contains("centrex_replica_tenants 2")
@@ -110,7 +110,7 @@ async fn a_login_that_may_only_read_is_enough() {
     let log = switch.log();
     assert!(!log.contains("permission denied"), "{log}");
 
-    // It can change nothing that is not its own.
+    // The login can change only its own rows.
     let mut theirs = sqlx::ConnectOptions::connect(&database.options().username(&login)).await.unwrap();
     for sql in [
         "UPDATE public.tenants SET suspended = true".to_owned(),
@@ -125,7 +125,7 @@ async fn a_login_that_may_only_read_is_enough() {
         assert_eq!(code, "42501", "{sql}");
     }
     switch.end("-TERM");
-    assert!(names(&mut admin).await.is_empty(), "it may take its report back");
+    assert!(names(&mut admin).await.is_empty(), "a switch may delete its own report");
     sqlx::Connection::close(theirs).await.unwrap();
     let drop = format!("DROP OWNED BY {login}; DROP ROLE {login}");
     sqlx::raw_sql(AssertSqlSafe(drop)).execute(&mut admin).await.unwrap();

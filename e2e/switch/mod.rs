@@ -1,4 +1,4 @@
-//! `centrex switch`: it answers as standalone does from the same database, and reports what it holds.
+//! `centrex switch`: answers as standalone does from the same database, and reports its revisions.
 
 mod acks;
 mod answers;
@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use crate::postgres::{Database, key_line, reachable_dir};
 use crate::program::{Program, Setting, url};
 
-/// Postgres, a key file, and room for switches.
+/// Postgres, a key file, and a directory for switches.
 pub struct Site {
     pub database_url: String,
     key_file: PathBuf,
@@ -25,12 +25,12 @@ pub struct Site {
 }
 
 impl Site {
-    /// On a database that is sealed with version 1 of key `a`.
+    /// A site on a database that is sealed with version 1 of key `a`.
     pub fn on(database: &Database) -> Self {
         Self::at(url(database))
     }
 
-    /// The same, by its URL.
+    /// The same, by the database's URL.
     pub fn at(database_url: String) -> Self {
         let directory = reachable_dir();
         let key_file = directory.path().join("keys");
@@ -39,7 +39,7 @@ impl Site {
         Self { database_url, key_file, media, directory }
     }
 
-    /// Beside a `centrex standalone` that writes.
+    /// A site next to a `centrex standalone` that writes.
     fn beside(setting: &Setting, database_url: &str) -> Self {
         let directory = reachable_dir();
         Self {
@@ -55,12 +55,12 @@ impl Site {
         self.directory.path().join(name)
     }
 
-    /// `centrex switch` with a name, not started.
+    /// The command of `centrex switch` with a name.
     pub fn command(&self, name: &str) -> Command {
         self.command_at(name, "127.0.0.1:0")
     }
 
-    /// The same, listening at an address.
+    /// The same, with an address to listen at.
     pub fn command_at(&self, name: &str, listen: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_centrex"));
         command.args(["switch", "--xml-listen", listen, "--health-listen", "127.0.0.1:0"]);
@@ -71,7 +71,7 @@ impl Site {
         command
     }
 
-    /// Starts it, and waits until it listens.
+    /// Starts a switch, and waits until it listens.
     fn start(&self, name: &str) -> Program {
         self.start_command(&mut self.command(name), name)
     }
@@ -82,7 +82,7 @@ impl Site {
         Program::start(command, output, "answering mod_xml_curl")
     }
 
-    /// Starts it, and waits until it is ready.
+    /// Starts a switch, and waits until it is ready.
     pub fn start_ready(&self, name: &str) -> Program {
         let mut program = self.start(name);
         program.wait_until("readiness", |program| program.get("/readyz").0 == 200);
@@ -96,7 +96,7 @@ fn write_key(path: &Path, letter: char) {
     std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
 }
 
-/// What stands in Postgres of the switches: name, platform's revision, tenant's name, its revision.
+/// Reports in Postgres: name of the switch, the platform's revision, the tenant's name and its revision.
 async fn reported(admin: &mut PgConnection) -> Vec<(String, i64, String, i64)> {
     sqlx::query_as(
         "SELECT s.name, s.platform_revision, t.name, h.revision FROM public.switches s
@@ -108,7 +108,7 @@ async fn reported(admin: &mut PgConnection) -> Vec<(String, i64, String, i64)> {
     .unwrap()
 }
 
-/// Names of the switches that there are rows of.
+/// Names of the switches with a row.
 async fn names(admin: &mut PgConnection) -> Vec<String> {
     sqlx::query_scalar("SELECT name FROM public.switches ORDER BY name").fetch_all(admin).await.unwrap()
 }

@@ -46,7 +46,7 @@ fn a_wrong_option_is_named() {
     let file = site.key_file.display().to_string();
     let nowhere = site.directory.path().join("nowhere").display().to_string();
     let start = |option: &str, value: &str, code, parts: &[&str]| {
-        // An option may be given once: the right one goes.
+        // An option may be given once, so the valid one is removed.
         let command = site.command("a");
         let mut args: Vec<_> = command.get_args().map(|arg| arg.to_owned()).collect();
         if let Some(at) = args.iter().position(|arg| arg == option) {
@@ -107,7 +107,7 @@ fn every_option_is_documented() {
 }
 
 #[tokio::test]
-async fn probes_are_answered_elsewhere_and_lookups_are_not() {
+async fn the_probe_listener_answers_probes_and_no_lookups() {
     let Some(database) = Database::start("switch: health listener").await else { return };
     let store = database.store(&keyring(&[(1, 'a')])).await;
     store.write_platform(&plans::platform()).await.unwrap();
@@ -125,7 +125,7 @@ async fn probes_are_answered_elsewhere_and_lookups_are_not() {
         assert_eq!(switch.ask(request).0, 200, "{request}");
     }
 
-    // A client that never finishes its request does not hold up the end.
+    // A client that never finishes its request does not delay the end.
     let mut stuck = TcpStream::connect(health).unwrap();
     stuck.write_all(b"GET /healthz HTT").unwrap();
     std::thread::sleep(Duration::from_millis(100));

@@ -1,4 +1,4 @@
-//! A listener with the tenants of the recordings, and a client that sends any bytes.
+//! A listener with the tenants of the recorded requests, and a client that sends any bytes.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::tree::Node;
 
-/// `fs:secret`, as in the recordings.
+/// `fs:secret`, as in the recorded requests.
 pub const AUTHORIZATION: &str = "Authorization: Basic ZnM6c2VjcmV0\r\n";
 
 /// A running listener, stopped with the test.

@@ -5,8 +5,8 @@ use centrex::freeswitch::xml::{AnswerError, Section};
 use centrex::route::names;
 
 use super::rules::{configuration, document};
+use super::sample::{self, TENANT_A, TENANT_B};
 use super::tree::Node;
-use super::world::{self, TENANT_A, TENANT_B};
 
 fn names_of<'a>(node: &'a Node, element: &'a str) -> Vec<&'a str> {
     node.all(element).into_iter().filter_map(|node| node.attribute("name")).collect()
@@ -26,7 +26,7 @@ fn profiles_are_hardened() {
         ("nonce-ttl", "60"),
         ("multiple-registrations", "false"),
         ("sip-force-expires-max", "600"),
-        ("challenge-realm", "auto_from"),
+        ("challenge-realm", "centrex"),
         ("inbound-reg-force-matching-username", "true"),
         ("log-auth-failures", "true"),
         ("disable-register", "false"),
@@ -72,12 +72,12 @@ fn profiles_are_hardened() {
 
 #[test]
 fn addresses_and_encryption_of_a_profile() {
-    let mut platform = world::platform();
+    let mut platform = sample::platform();
     let profile = platform.sip_profiles.get_mut("internal").unwrap();
     profile.bind_address = Some("2001:db8::1".into());
     profile.external_address = Some("sip.example.com".into());
     profile.tls_port = Some(5061);
-    let answers = world::answers(platform, Vec::new());
+    let answers = sample::answers(platform, Vec::new());
     let form =
         "section=configuration&tag_name=configuration&key_name=name&key_value=sofia.conf&profile=internal";
     let answer = document(&answers.answer(Section::Configuration, &Form::parse(form.as_bytes())).unwrap());
@@ -94,9 +94,9 @@ fn addresses_and_encryption_of_a_profile() {
 }
 
 #[test]
-fn gateways_are_as_their_trunk_says() {
+fn gateways_have_the_settings_of_their_trunk() {
     let sofia = configuration("sofia.conf", "");
-    let first = world::key().gateway_name(world::TRUNK, 0);
+    let first = sample::key().gateway_name(sample::TRUNK, 0);
     let gateway = sofia.named("profile", "external").named("gateway", &first);
     for (name, value) in [
         ("proxy", "sip.carrier.test:5060"),
@@ -116,23 +116,23 @@ fn gateways_are_as_their_trunk_says() {
 }
 
 #[test]
-fn a_gateway_that_should_register_without_password_is_left_out() {
-    let mut platform = world::platform();
+fn a_registering_gateway_without_a_password_is_omitted() {
+    let mut platform = sample::platform();
     platform.trunks.get_mut("carriers/carrier").unwrap().secrets = Default::default();
-    let answers = world::answers(platform, Vec::new());
+    let answers = sample::answers(platform, Vec::new());
     let form = "section=configuration&tag_name=configuration&key_name=name&key_value=sofia.conf";
     let answer = document(&answers.answer(Section::Configuration, &Form::parse(form.as_bytes())).unwrap());
     assert!(answer.all("gateway").is_empty());
 }
 
 #[test]
-fn only_what_is_asked_of_sofia_is_answered() {
+fn sofia_gets_only_the_profile_or_gateway_it_asks_for() {
     let one = configuration("sofia.conf", "profile=internal&reconfig=true");
     assert_eq!(names_of(&one, "profile"), ["internal"]);
     assert!(configuration("sofia.conf", "profile=nope").all("profile").is_empty());
     let all = configuration("sofia.conf", "profile=external&reconfig=true&gateway=_all_");
     assert_eq!((all.all("gateway").len(), all.all("settings").len()), (2, 0));
-    let second = world::key().gateway_name(world::TRUNK, 1);
+    let second = sample::key().gateway_name(sample::TRUNK, 1);
     let only = configuration("sofia.conf", &format!("profile=external&reconfig=true&gateway={second}"));
     assert_eq!(names_of(&only, "gateway"), [second.as_str()]);
     let none = configuration("sofia.conf", "profile=external&reconfig=true&gateway=nope");
@@ -140,8 +140,8 @@ fn only_what_is_asked_of_sofia_is_answered() {
 }
 
 #[test]
-fn without_the_signing_key_there_are_no_gateways_to_be_wrong_about() {
-    let answers = world::recorded_world();
+fn without_the_signing_key_the_lookup_of_gateways_fails() {
+    let answers = sample::sample_answers();
     let keyless = centrex::freeswitch::xml::Answers {
         replica: answers.replica.clone(),
         key: Default::default(),
@@ -156,7 +156,7 @@ fn without_the_signing_key_there_are_no_gateways_to_be_wrong_about() {
 }
 
 #[test]
-fn only_trunks_addresses_are_let_in() {
+fn the_acl_allows_only_addresses_of_trunks() {
     let acl = configuration("acl.conf", "");
     let list = acl.one("list");
     assert_eq!((list.attribute("name"), list.attribute("default")), (Some("trunks"), Some("deny")));
@@ -166,7 +166,7 @@ fn only_trunks_addresses_are_let_in() {
 }
 
 #[test]
-fn a_menu_is_answered_alone() {
+fn a_lookup_of_a_menu_returns_that_menu_only() {
     let name = names::menu(TENANT_A, "main");
     let answer = configuration("ivr.conf", &format!("Menu-Name={name}"));
     let menu = answer.one("menu");
@@ -187,21 +187,23 @@ fn a_menu_is_answered_alone() {
         let param = entry.attribute("param").unwrap();
         assert!(param.starts_with("transfer ") && param.ends_with(&format!(" XML {TENANT_A}")), "{param}");
     }
-    assert_eq!(entries[2].attribute("digits"), Some(r"/\A([0-9]{3})\z/"));
-    for name in ["main", &names::menu(TENANT_A, "nope"), &names::menu(world::SUSPENDED, "main")] {
+    assert_eq!(entries[2].attribute("digits"), Some(r"/\A(100|101|200|300|600|700|701|800|900)\z/"));
+    for name in ["main", &names::menu(TENANT_A, "nope"), &names::menu(sample::SUSPENDED, "main")] {
         assert!(configuration("ivr.conf", &format!("Menu-Name={name}")).is_not_found(), "{name}");
     }
     assert!(configuration("ivr.conf", "").is_not_found());
 }
 
 #[test]
-fn a_queue_is_answered_with_its_agents_and_tiers() {
+fn a_lookup_of_a_queue_returns_its_agents_and_tiers() {
     let name = names::queue(TENANT_A, "billing");
     let answer = configuration("callcenter.conf", &format!("CC-Queue={name}"));
     assert_eq!(names_of(&answer, "queue"), [name.as_str()]);
     let queue = answer.one("queue");
     assert_eq!(queue.value("strategy"), Some("round-robin"));
     assert_eq!(queue.value("max-wait-time"), Some("600"));
+    assert_eq!(queue.value("max-wait-time-with-no-agent"), Some("1"));
+    assert_eq!(queue.value("max-wait-time-with-no-agent-time-reached"), Some("0"));
     assert_eq!(queue.value("moh-sound"), Some(format!("local_stream://{TENANT_A}").as_str()));
     let agent = answer.one("agent");
     assert_eq!(agent.attribute("name"), Some(names::agent(TENANT_A, "101").as_str()));
@@ -213,13 +215,13 @@ fn a_queue_is_answered_with_its_agents_and_tiers() {
         (tier.attribute("agent"), tier.attribute("queue")),
         (agent.attribute("name"), Some(name.as_str()))
     );
-    for name in ["billing", &names::queue(TENANT_A, "nope"), &names::queue(world::SUSPENDED, "billing")] {
+    for name in ["billing", &names::queue(TENANT_A, "nope"), &names::queue(sample::SUSPENDED, "billing")] {
         assert!(configuration("callcenter.conf", &format!("CC-Queue={name}")).is_not_found(), "{name}");
     }
 }
 
 #[test]
-fn without_a_name_all_queues_agents_and_tiers_are_answered() {
+fn a_lookup_without_a_name_returns_all_queues_agents_and_tiers() {
     let answer = configuration("callcenter.conf", "");
     assert_eq!(answer.all("queue").len(), 4);
     assert_eq!(answer.all("agent").len(), 4, "an agent of two queues is one agent");
@@ -236,8 +238,8 @@ fn a_room_has_the_profile_of_its_name() {
     let controls = format!("Conf-Name={name}&Conf-Profile={name}&Action=request-controls&Controls=default");
     let answer = configuration("conference.conf", &controls);
     assert_eq!(names_of(&answer, "group"), ["default"]);
-    assert!(answer.all("profile").is_empty(), "no PIN is told to who asks for keys");
-    for name in ["default", "room1", &names::room(TENANT_B, "nope"), &names::room(world::SUSPENDED, "room1")]
+    assert!(answer.all("profile").is_empty(), "a lookup of keys returns no PIN");
+    for name in ["default", "room1", &names::room(TENANT_B, "nope"), &names::room(sample::SUSPENDED, "room1")]
     {
         assert!(configuration("conference.conf", &format!("profile_name={name}")).is_not_found(), "{name}");
     }
@@ -253,7 +255,7 @@ fn every_tenants_hold_music_is_a_stream_of_its_own() {
         .collect();
     let (a, b) = (TENANT_A.to_string(), TENANT_B.to_string());
     let path = |id: &str| format!("/media/tenants/{id}/music_on_hold");
-    // The first belongs to nobody: without any stream the module would not load.
+    // The first stream belongs to no tenant: without any stream the module would not load.
     let expected =
         [("none".to_owned(), "/media/none".to_owned()), (a.clone(), path(&a)), (b.clone(), path(&b))];
     assert_eq!(streams, expected.each_ref().map(|(name, path)| (Some(name.as_str()), Some(path.as_str()))));
@@ -269,7 +271,7 @@ fn voicemail_asks_for_a_pin_and_sends_no_mail() {
 }
 
 #[test]
-fn everything_else_is_a_quick_miss() {
+fn other_configurations_are_not_found() {
     for file in [
         "switch.conf",
         "modules.conf",

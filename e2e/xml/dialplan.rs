@@ -1,4 +1,4 @@
-//! Whose a call is: what the switch vouches for, never what a phone says of itself.
+//! The tenant of a call: taken from what the switch verified, never from what a phone claims.
 
 use centrex::freeswitch::xml::form::Form;
 use centrex::freeswitch::xml::{Answers, Section};
@@ -8,12 +8,12 @@ use centrex::route::Caller;
 use centrex::route::token::sign_call;
 
 use super::rules::document;
+use super::sample::{self, TENANT_A, TENANT_B, TRUNK};
 use super::tree::Node;
-use super::world::{self, TENANT_A, TENANT_B, TRUNK};
 
-/// The recordings' world, and a public number of its first tenant.
+/// The sample, and a public number of its first tenant.
 fn answers() -> std::sync::Arc<Answers> {
-    let mut tenant = world::tenant(TENANT_A, "tenant-a.test");
+    let mut tenant = sample::tenant(TENANT_A, "tenant-a.test");
     let target = centrex::plan::Target { kind: DestinationKind::Extension, name: "user-100".into() };
     let number = |number: &str| NumberRow {
         number: number.into(),
@@ -23,7 +23,7 @@ fn answers() -> std::sync::Arc<Answers> {
         record_calls: false,
     };
     tenant.numbers.insert("main".into(), number("+4930111111"));
-    world::answers(world::platform(), vec![tenant, world::tenant(TENANT_B, "tenant-b.test")])
+    sample::answers(sample::platform(), vec![tenant, sample::tenant(TENANT_B, "tenant-b.test")])
 }
 
 fn ask(fields: &[(&str, &str)]) -> Node {
@@ -32,7 +32,7 @@ fn ask(fields: &[(&str, &str)]) -> Node {
     document(&answers().answer(Section::Dialplan, &Form::parse(body.as_bytes())).unwrap())
 }
 
-/// What FreeSWITCH sends of a call that extension 100 of the first tenant makes.
+/// The fields that FreeSWITCH sends for a call of extension 100 of the first tenant.
 const PHONE: [(&str, &str); 8] = [
     ("Hunt-Context", "00000000-0000-4000-8000-a00000000000"),
     ("Hunt-Destination-Number", "101"),
@@ -44,7 +44,7 @@ const PHONE: [(&str, &str); 8] = [
     ("variable_sip_auth_realm", "tenant-a.test"),
 ];
 
-/// What it sends of a call that comes in by the trunk.
+/// The fields for a call that comes in by the trunk.
 const CARRIER: [(&str, &str); 5] = [
     ("Hunt-Context", "inbound"),
     ("Hunt-Destination-Number", "+4930111111"),
@@ -53,7 +53,7 @@ const CARRIER: [(&str, &str); 5] = [
     ("variable_sofia_profile_name", "external"),
 ];
 
-/// The same fields with some replaced, added or, where the value is empty, left out.
+/// The same fields with some replaced, added or, if the value is empty, removed.
 fn with<'a>(fields: &[(&'a str, &'a str)], changes: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
     let kept = fields.iter().filter(|(name, _)| changes.iter().all(|(changed, _)| changed != name));
     kept.chain(changes.iter().filter(|(_, value)| !value.is_empty())).copied().collect()
@@ -66,12 +66,12 @@ fn bridges_to(answer: &Node, dial: &str) -> bool {
 }
 
 #[test]
-fn a_phone_that_was_authenticated_is_routed() {
+fn an_authenticated_phone_is_routed() {
     assert!(bridges_to(&ask(&PHONE), "user/101@tenant-a.test"));
 }
 
 #[test]
-fn a_phone_that_is_not_vouched_for_is_not() {
+fn an_unauthenticated_phone_is_not_routed() {
     for change in [
         ("variable_sip_authorized", ""),
         ("variable_sip_auth_username", "200"),
@@ -90,7 +90,7 @@ fn a_phone_that_is_not_vouched_for_is_not() {
     }
 }
 
-/// Contract §12.1: v1.10.12 ends when it is asked for the state of a call with such a header.
+/// Contract §12.1: v1.10.12 crashes when it is asked for the state of a call with such a header.
 #[test]
 fn a_call_with_an_oversized_header_is_not_routed() {
     for (field, most) in [
@@ -111,8 +111,8 @@ fn a_call_with_an_oversized_header_is_not_routed() {
 }
 
 #[test]
-fn a_call_comes_in_from_its_carriers_addresses_only() {
-    let own = world::key().gateway_name(TRUNK, 1);
+fn inbound_calls_are_accepted_only_from_addresses_of_the_carrier() {
+    let own = sample::key().gateway_name(TRUNK, 1);
     assert!(bridges_to(&ask(&CARRIER), "user/100@tenant-a.test"));
     assert!(bridges_to(&ask(&with(&CARRIER, &[("variable_sip_gateway", &own)])), "user/100@tenant-a.test"));
     for change in [
@@ -129,7 +129,7 @@ fn a_call_comes_in_from_its_carriers_addresses_only() {
 }
 
 #[test]
-fn a_number_that_nobody_has_ends_as_unallocated() {
+fn an_unassigned_number_ends_with_unallocated() {
     for number in ["+4930999999", "101", "${system(id)}"] {
         let answer = ask(&with(&CARRIER, &[("Hunt-Destination-Number", number)]));
         let actions = answer.all("action");
@@ -139,10 +139,10 @@ fn a_number_that_nobody_has_ends_as_unallocated() {
 }
 
 #[test]
-fn a_leg_that_carries_our_signature_keeps_the_rights_of_its_call() {
+fn a_leg_with_our_signature_keeps_the_rights_of_its_call() {
     let context = TENANT_A.to_string();
     let transferred = |caller: &Caller, tenant, destination: &str| {
-        let token = sign_call(&world::key(), tenant, caller, "leg").unwrap();
+        let token = sign_call(&sample::key(), tenant, caller, "leg").unwrap();
         ask(&[
             ("Hunt-Context", &context),
             ("Hunt-Destination-Number", destination),

@@ -1,4 +1,4 @@
-//! Directory lookups, by who makes them (contract §2.2, §8).
+//! Directory lookups, by the module that makes them (contract §2.2, §8).
 
 use super::rules::{ask, directory};
 use super::tree::Node;
@@ -15,7 +15,7 @@ fn user_dialling_gets_a_dial_string_without_functions() {
     assert!(dial.ends_with("}sofia/internal/101%tenant-a.test"), "{dial}");
     assert!(dial.contains("outbound_redirect_fatal=true") && dial.contains("presence_id=101@tenant-a.test"));
     assert!(!dial.contains("external") && !dial.contains('$'));
-    // FreeSWITCH takes a dial string that holds `user/<id>` for a loop.
+    // FreeSWITCH treats a dial string that contains `user/<id>` as a loop.
     assert!(!dial.contains("user/"));
     assert_eq!(answer.value("user_context"), Some("00000000-0000-4000-8000-a00000000000"));
 }
@@ -47,7 +47,7 @@ fn an_unknown_or_suspended_domain_is_served_nothing() {
 }
 
 #[test]
-fn a_box_has_its_own_pin_and_directory_and_no_mail() {
+fn a_voicemail_box_has_its_own_pin_and_directory_and_sends_no_mail() {
     let answer = directory("tenant-a.test", "action=voicemail-lookup&key=id:number-alias&user=100");
     assert_eq!(answer.value("vm-enabled"), Some("true"));
     assert_eq!(answer.value("vm-password"), Some("1234"));
@@ -58,13 +58,13 @@ fn a_box_has_its_own_pin_and_directory_and_no_mail() {
     }
     let other = directory("tenant-b.test", "action=voicemail-lookup&key=id:number-alias&user=100");
     assert_ne!(other.value("vm-storage-dir"), Some(own));
-    // Without PIN there is no password at all, which no digits match.
+    // Without a PIN there is no password at all, which no digits match.
     let without = directory("tenant-a.test", "action=voicemail-lookup&key=id&user=300");
     assert_eq!((without.value("vm-enabled"), without.value("vm-password")), (Some("false"), None));
 }
 
 #[test]
-fn messages_are_published_to_one_box_only() {
+fn message_counts_are_published_to_one_box_only() {
     let answer = directory("tenant-a.test", "purpose=publish-vm&user=101");
     assert!(answer.value("vm-storage-dir").unwrap().ends_with("/voicemail/101"));
     assert!(directory("tenant-a.test", "purpose=publish-vm&user=_all_").is_not_found());
@@ -96,7 +96,7 @@ fn ring_groups_are_groups_by_name_and_by_number() {
 }
 
 #[test]
-fn a_domain_is_there_without_its_users_unless_they_are_listed() {
+fn a_domain_lookup_returns_users_only_when_they_are_listed() {
     for fields in ["type=var", "purpose=gateways&profile=internal", "purpose=network-list"] {
         let answer = directory("tenant-a.test", fields);
         assert_eq!(answer.one("domain").attribute("name"), Some("tenant-a.test"));
@@ -109,8 +109,8 @@ fn a_domain_is_there_without_its_users_unless_they_are_listed() {
 }
 
 #[test]
-fn a_call_that_nothing_authenticated_learns_nothing() {
-    // With blind authentication a phone's headers are fields: none of them opens a door.
+fn an_unauthenticated_call_gets_no_user_data() {
+    // With blind authentication a phone's headers are fields: none of them gives access.
     for header in
         ["", "&action=sip_auth", "&action=user_call", "&VM-Action=change-password", "&purpose=publish-vm"]
     {
@@ -120,7 +120,7 @@ fn a_call_that_nothing_authenticated_learns_nothing() {
 }
 
 #[test]
-fn what_is_unknown_is_not_found() {
+fn unknown_users_are_not_found() {
     for fields in ["action=nope&user=100", "purpose=nightmare_xfer&user=100", "action=&user=100"] {
         assert!(directory("tenant-a.test", fields).is_not_found(), "{fields}");
     }

@@ -1,5 +1,5 @@
-//! Hostile text in every field of a plan that reaches an answer, and in every field of a request:
-//! it stays text. Compile refuses most of it long before; this holds when it does not.
+//! Hostile text in every field of a plan that reaches an answer, and in every field of a request, stays text.
+//! Compile refuses most of it earlier; these tests hold without compile.
 
 use std::sync::Arc;
 
@@ -9,8 +9,8 @@ use centrex::plan::*;
 use centrex::route::names;
 use proptest::prelude::*;
 
+use super::sample::{self, TENANT_A};
 use super::tree::Node;
-use super::world::{self, TENANT_A};
 use centrex::secrets::a1_hash::hash_passwords;
 
 /// Text that has a meaning to XML, to the preprocessor, to FreeSWITCH's expansion or to a shell.
@@ -38,9 +38,9 @@ fn hostile() -> impl Strategy<Value = String> {
     ]
 }
 
-/// The recordings' world with one text in every field of tenant A that an answer holds.
+/// The sample with one text in every field of tenant A that an answer holds.
 fn poisoned(text: &str) -> Arc<Answers> {
-    let mut plan = world::tenant(TENANT_A, "tenant-a.test");
+    let mut plan = sample::tenant(TENANT_A, "tenant-a.test");
     let text = || text.to_owned();
     plan.tenant.time_zone = text();
     plan.tenant.display_name = text();
@@ -53,7 +53,7 @@ fn poisoned(text: &str) -> Arc<Answers> {
         extension.secrets = secrets.clone();
         extension.display_name = text();
     }
-    let mut odd = world::extension(&text(), None);
+    let mut odd = sample::extension(&text(), None);
     odd.secrets = secrets.clone();
     plan.extensions.insert("odd".into(), odd);
     for group in plan.ring_groups.values_mut() {
@@ -73,14 +73,14 @@ fn poisoned(text: &str) -> Arc<Answers> {
     for conference in plan.conferences.values_mut() {
         conference.secrets = secrets.clone();
     }
-    let mut platform = world::platform();
+    let mut platform = sample::platform();
     for profile in platform.sip_profiles.values_mut() {
         profile.bind_address = Some(text());
         profile.external_address = Some(text());
         profile.codecs.push(text());
     }
     for trunk in platform.trunks.values_mut() {
-        // A gateway without name or password is left out.
+        // A gateway without name or password is omitted.
         let username = format!("u{}", text());
         trunk.secrets.insert(SecretName::Password, format!("p{}", text()));
         trunk.registration = Some(RegistrationRow { username, realm: Some(text()), expiry_seconds: 600 });
@@ -89,7 +89,7 @@ fn poisoned(text: &str) -> Arc<Answers> {
         }
     }
     hash_passwords(&mut plan);
-    world::answers(platform, vec![plan])
+    sample::answers(platform, vec![plan])
 }
 
 /// Lookups that reach every template.
@@ -123,9 +123,9 @@ fn lookups() -> Vec<(Section, String)> {
     ]
 }
 
-/// Asserts that a document is inert, and gives it.
+/// Panics unless a document is inert, and returns it.
 fn inert(answer: &Answer) -> Node {
-    let Answer::Found(document) = answer else { panic!("not found") };
+    let Answer::Document(document) = answer else { panic!("not found") };
     let text = std::str::from_utf8(document).unwrap();
     assert!(!text.contains(['$', '\n', '\r', '\t', '\0']), "{text}");
     assert!(!text.to_lowercase().contains("x-pre-process"), "{text}");
@@ -141,7 +141,7 @@ fn shape(node: &Node) -> (String, Vec<String>) {
     (format!("{}[{attributes}]", node.name), node.children.iter().map(|child| shape(child).0).collect())
 }
 
-/// What is left of a text in an answer.
+/// The escaped form of a text in an answer.
 fn sanitised(text: &str) -> String {
     text.chars().filter(|c| !c.is_control() && !matches!(c, '\u{fffe}' | '\u{ffff}')).collect()
 }
@@ -150,7 +150,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn text_in_a_plan_stays_text(text in hostile()) {
+    fn hostile_text_in_a_plan_stays_text(text in hostile()) {
         let answers = poisoned(&text);
         let documents: Vec<Node> = lookups()
             .iter()
@@ -166,16 +166,16 @@ proptest! {
         prop_assert_eq!(gateway.value("password"), Some(password.as_str()));
         let domains: Vec<_> = documents[6].all("alias").into_iter().map(|d| d.attribute("name").unwrap()).collect();
         prop_assert!(domains.contains(&clean.as_str()));
-        // Only values differ from an answer to a harmless plan: no element came of them.
+        // Only values differ from the answer to a harmless plan: the text created no element.
         for (document, name) in [(0, "auth"), (2, "user"), (13, "voicemail.conf")] {
             let (section, form) = &lookups()[document];
-            let harmless = world::recorded_world().answer(*section, &Form::parse(form.as_bytes())).unwrap();
+            let harmless = sample::sample_answers().answer(*section, &Form::parse(form.as_bytes())).unwrap();
             prop_assert_eq!(shape(&documents[document]), shape(&inert(&harmless)), "{}", name);
         }
     }
 
     #[test]
-    fn text_does_not_become_a_file_or_a_leg(text in hostile()) {
+    fn hostile_text_never_becomes_a_file_or_a_leg(text in hostile()) {
         let answers = poisoned(&text);
         for (section, form) in lookups() {
             let document = inert(&answers.answer(section, &Form::parse(form.as_bytes())).unwrap());
@@ -211,24 +211,24 @@ proptest! {
     }
 
     #[test]
-    fn text_in_a_request_is_answered_with_nothing_of_it(field in 0usize..10, text in hostile()) {
+    fn hostile_text_in_a_request_never_reaches_the_answer(field in 0usize..10, text in hostile()) {
         let names = ["user", "group_name", "Menu-Name", "CC-Queue", "profile_name", "gateway", "profile", "action", "purpose", "key"];
         let encoded: String = text.bytes().map(|byte| format!("%{byte:02X}")).collect();
-        let answers = world::recorded_world();
+        let answers = sample::sample_answers();
         for (section, form) in lookups() {
             let form = format!("{form}&{}={encoded}", names[field]);
-            if let Answer::Found(_) = answers.answer(section, &Form::parse(form.as_bytes())).unwrap() {
+            if let Answer::Document(_) = answers.answer(section, &Form::parse(form.as_bytes())).unwrap() {
                 inert(&answers.answer(section, &Form::parse(form.as_bytes())).unwrap());
             }
         }
     }
 
     #[test]
-    fn bytes_that_are_no_form_do_no_harm(body in proptest::collection::vec(any::<u8>(), 0..200), section in 0usize..4) {
+    fn bodies_that_are_no_forms_are_answered_safely(body in proptest::collection::vec(any::<u8>(), 0..200), section in 0usize..4) {
         let section = Section::ALL[section];
         let mut form = format!("section={}&", section.name()).into_bytes();
         form.extend(body);
-        if let answer @ Answer::Found(_) = world::recorded_world().answer(section, &Form::parse(&form)).unwrap() {
+        if let answer @ Answer::Document(_) = sample::sample_answers().answer(section, &Form::parse(&form)).unwrap() {
             inert(&answer);
         }
     }

@@ -1,4 +1,4 @@
-//! The listener: right requests, and those that it refuses.
+//! The listener: valid requests, and those that it refuses.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,13 +11,13 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use super::client::{AUTHORIZATION, Lacks, Listener, post, read};
-use super::world::{self, recorded_world};
+use super::sample::{self, sample_answers};
 
 const USER: &str =
     "section=directory&tag_name=domain&key_name=name&key_value=tenant-a.test&user=100&domain=tenant-a.test";
 
 async fn listener() -> Listener {
-    Listener::start(recorded_world()).await
+    Listener::start(sample_answers()).await
 }
 
 fn with_header(line: &str, replacement: &str) -> Vec<u8> {
@@ -122,7 +122,7 @@ async fn a_body_just_within_the_limit_is_answered() {
 }
 
 #[tokio::test]
-async fn half_a_request_ends_and_holds_up_no_other() {
+async fn an_incomplete_request_times_out_and_delays_no_other_request() {
     let listener = listener().await;
     let request = post("directory", USER);
     let mut halves = Vec::new();
@@ -145,7 +145,7 @@ async fn half_a_request_ends_and_holds_up_no_other() {
 }
 
 #[tokio::test]
-async fn a_request_that_breaks_off_harms_no_other() {
+async fn an_aborted_request_disturbs_no_other_request() {
     let listener = listener().await;
     let request = post("directory", USER);
     for length in [5, 100, request.len() - 10] {
@@ -156,7 +156,7 @@ async fn a_request_that_breaks_off_harms_no_other() {
 }
 
 #[tokio::test]
-async fn bytes_that_are_not_text_are_not_found() {
+async fn names_that_are_not_utf8_are_not_found() {
     let listener = listener().await;
     for user in ["%ff%fe", "\u{fffd}", "%00", "100%00", "100%0a", "%", "&&&==", "100%20"] {
         let form = USER.replace("user=100", &format!("user={user}"));
@@ -167,8 +167,8 @@ async fn bytes_that_are_not_text_are_not_found() {
 }
 
 #[tokio::test]
-async fn before_anything_is_loaded_lookups_fail_rather_than_miss() {
-    let loaded = recorded_world();
+async fn lookups_fail_instead_of_missing_before_anything_is_loaded() {
+    let loaded = sample_answers();
     let empty = Arc::new(Answers {
         replica: Arc::new(Replica::default()),
         key: loaded.key.clone(),
@@ -179,14 +179,14 @@ async fn before_anything_is_loaded_lookups_fail_rather_than_miss() {
     });
     let listener = Listener::start_with(empty.clone(), Lacks(&["tenants are not loaded"])).await;
     assert_eq!(listener.lookup("directory", USER).await.status, 503);
-    empty.replica.put_platform(1, world::platform());
+    empty.replica.put_platform(1, sample::platform());
     assert!(listener.lookup("directory", USER).await.document().is_not_found());
 }
 
 #[tokio::test]
 async fn readiness_says_what_is_missing() {
     let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").into_bytes();
-    let lacking = Listener::start_with(recorded_world(), Lacks(&["tenant test/a is not stored"])).await;
+    let lacking = Listener::start_with(sample_answers(), Lacks(&["tenant test/a is not stored"])).await;
     let reply = lacking.send(&get("/readyz")).await;
     assert_eq!(reply.status, 503);
     assert!(reply.body.contains("tenant test/a is not stored"));

@@ -1,24 +1,24 @@
-//! The contract's twelve rules, by their numbers.
+//! The contract's twelve rules, by number.
 
 use centrex::freeswitch::xml::form::Form;
 use centrex::freeswitch::xml::{Answer, Section};
 
+use super::sample::{self, sample_answers};
 use super::tree::Node;
-use super::world::{self, recorded_world};
 
 /// The document that answers a form.
 pub fn ask(section: Section, form: &str) -> Node {
-    document(&world_answer(section, form))
+    document(&answer_to(section, form))
 }
 
-fn world_answer(section: Section, form: &str) -> Answer {
-    recorded_world().answer(section, &Form::parse(form.as_bytes())).unwrap()
+fn answer_to(section: Section, form: &str) -> Answer {
+    sample_answers().answer(section, &Form::parse(form.as_bytes())).unwrap()
 }
 
 /// An answer as FreeSWITCH reads it.
 pub fn document(answer: &Answer) -> Node {
     match answer {
-        Answer::Found(document) => Node::parse(std::str::from_utf8(document).unwrap()),
+        Answer::Document(document) => Node::parse(std::str::from_utf8(document).unwrap()),
         Answer::NotFound => Node::parse(std::str::from_utf8(centrex::freeswitch::xml::NOT_FOUND).unwrap()),
     }
 }
@@ -39,7 +39,7 @@ const AUTH: &str = "action=sip_auth&sip_profile=internal&sip_auth_username=100&s
     &sip_from_user=100&sip_from_host=tenant-a.test&sip_to_user=100&sip_to_host=tenant-a.test\
     &sip_auth_method=REGISTER&key=id&user=100";
 
-/// A REGISTER's lookup with one field changed.
+/// The lookup of a REGISTER with one field changed.
 fn auth_with(field: &str, value: &str) -> Node {
     let changed: Vec<String> = AUTH
         .split('&')
@@ -51,7 +51,7 @@ fn auth_with(field: &str, value: &str) -> Node {
     directory("tenant-a.test", &changed.join("&"))
 }
 
-/// Files of configuration that are answered, each with what it is asked with.
+/// Configuration files that are answered, each with the fields of its lookup.
 const CONFIGURATIONS: [(&str, &str); 8] = [
     ("sofia.conf", ""),
     ("acl.conf", ""),
@@ -65,32 +65,32 @@ const CONFIGURATIONS: [(&str, &str); 8] = [
 
 #[test]
 fn rule_1_nothing_in_an_answer_is_for_the_preprocessor() {
-    let mut plan = world::tenant(world::TENANT_A, "tenant-a.test");
+    let mut plan = sample::tenant(sample::TENANT_A, "tenant-a.test");
     let hostile = "X-PRE-PROCESS cmd=\"exec\" data=\"id\" $${base_dir} <x-pre-process/>";
     plan.tenant.time_zone = hostile.to_owned();
-    let answers = world::answers(world::platform(), vec![plan]);
+    let answers = sample::answers(sample::platform(), vec![plan]);
     let form = "section=directory&tag_name=domain&key_name=name&key_value=tenant-a.test&user=100&domain=tenant-a.test";
     let answer = answers.answer(Section::Directory, &Form::parse(form.as_bytes())).unwrap();
-    let Answer::Found(bytes) = &answer else { panic!("{answer:?}") };
+    let Answer::Document(bytes) = &answer else { panic!("{answer:?}") };
     let text = std::str::from_utf8(bytes).unwrap().to_lowercase();
     assert!(!text.contains("x-pre-process") && !text.contains('$'), "{text}");
-    assert_eq!(document(&answer).value("timezone"), Some(hostile), "the parser reads the value as it is");
+    assert_eq!(document(&answer).value("timezone"), Some(hostile), "the parser reads the unchanged value");
 }
 
 #[test]
 fn rule_2_no_answer_has_a_prolog_or_a_second_line() {
-    let mut answers = vec![world_answer(Section::Chatplan, "section=chatplan")];
+    let mut answers = vec![answer_to(Section::Chatplan, "section=chatplan")];
     for (file, fields) in CONFIGURATIONS {
         let basic = "section=configuration&tag_name=configuration&key_name=name&key_value=";
-        answers.push(world_answer(Section::Configuration, &format!("{basic}{file}&{fields}")));
+        answers.push(answer_to(Section::Configuration, &format!("{basic}{file}&{fields}")));
     }
     for fields in [AUTH, "action=user_call&user=100", "action=voicemail-lookup&user=100", "group_name=sales"]
     {
         let basic = "section=directory&tag_name=domain&key_name=name&key_value=tenant-a.test";
-        answers.push(world_answer(Section::Directory, &format!("{basic}&{fields}&domain=tenant-a.test")));
+        answers.push(answer_to(Section::Directory, &format!("{basic}&{fields}&domain=tenant-a.test")));
     }
     for answer in answers {
-        let Answer::Found(document) = answer else { panic!("not found") };
+        let Answer::Document(document) = answer else { panic!("not found") };
         let text = std::str::from_utf8(&document).unwrap();
         assert!(!text.contains("<?") && !text.contains('\n') && !text.contains("<!"), "{text}");
         assert!(!text.contains("<include>") && !text.contains("</include>"), "{text}");
@@ -98,17 +98,47 @@ fn rule_2_no_answer_has_a_prolog_or_a_second_line() {
 }
 
 #[test]
-fn rule_3_fields_that_a_realm_brings_along_are_not_believed() {
+fn rule_3_form_fields_injected_by_a_realm_are_ignored() {
     let injected = "section=directory&tag_name=domain&key_name=name&key_value=tenant-b.test&user=200\
         &key_value=tenant-a.test&key=id&user=100&domain=tenant-b.test%26user%3D200%26key_value%3Dtenant-a.test";
     assert!(ask(Section::Directory, injected).is_not_found());
-    // What FreeSWITCH posts raw and what it posts encoded are the same text, or nothing is answered.
+    // Values that FreeSWITCH posts raw and encoded are read alike, or the lookup is not answered.
     let differ = "section=directory&tag_name=domain&key_name=name&key_value=tenant-a.test&key=id&user=100\
         &domain=tenant-b.test";
     assert!(ask(Section::Directory, differ).is_not_found());
-    for domain in ["TENANT-A.TEST", "tenant-a.test.", "tenant%2da.test", "1tenant.test", "*", "%"] {
+    for domain in ["tenant%2da.test", "1tenant.test", "tenant-a.test..", "*", "%", "centrex"] {
         assert!(directory(domain, "key=id&user=100").is_not_found(), "{domain}");
     }
+    for domain in ["TENANT-A.TEST", "tenant-a.test."] {
+        let answer = directory(domain, "key=id&user=100");
+        assert_eq!(answer.one("domain").attribute("name"), Some(domain), "as FreeSWITCH asks");
+    }
+}
+
+#[test]
+fn rule_4_a_phone_may_spell_its_domain_in_any_way() {
+    let auth = |from: &str, to: &str, realm: &str| {
+        let spelt = AUTH
+            .replace("sip_auth_realm=tenant-a.test", &format!("sip_auth_realm={realm}"))
+            .replace("sip_from_host=tenant-a.test", &format!("sip_from_host={from}"))
+            .replace("sip_to_host=tenant-a.test", &format!("sip_to_host={to}"));
+        directory(realm, &spelt)
+    };
+    let known = auth("tenant-a.test", "tenant-a.test", "centrex");
+    for (from, to) in [("Tenant-A.Test", "TENANT-A.test"), ("tenant-a.test.", "tenant-a.test")] {
+        let answer = auth(from, to, "centrex");
+        assert_eq!(answer.one("domain").attribute("name"), Some("centrex"));
+        assert_eq!(answer.value("domain_name"), Some("tenant-a.test"));
+        assert_eq!(answer.value("mwi-account"), Some("100@tenant-a.test"));
+        assert_eq!(answer.value("a1-hash"), known.value("a1-hash"));
+    }
+    assert!(auth("tenant-a.test", "tenant-b.test", "centrex").is_not_found());
+    assert!(auth("tenant-b.test", "tenant-a.test", "centrex").is_not_found());
+    assert!(auth("centrex", "centrex", "centrex").is_not_found());
+    // There is no hash of another spelling.
+    assert!(auth("tenant-a.test", "tenant-a.test", "TENANT-A.TEST").is_not_found());
+    let other = auth("tenant-b.test", "tenant-b.test", "centrex");
+    assert_ne!(other.value("a1-hash"), known.value("a1-hash"), "another tenant's 100");
 }
 
 #[test]
@@ -131,13 +161,13 @@ fn rule_4_a_phone_registers_as_itself_in_its_own_domain() {
         let fields: Vec<&str> = AUTH.split('&').filter(|pair| !pair.starts_with(missing)).collect();
         assert!(directory("tenant-a.test", &fields.join("&")).is_not_found(), "without {missing}");
     }
-    // Only REGISTER names itself as To.
+    // Only a REGISTER has its own address as To.
     assert!(!auth_with("sip_auth_method", "INVITE").is_not_found());
     let call = AUTH.replace("REGISTER", "INVITE").replace("sip_to_user=100", "sip_to_user=101");
     assert!(!directory("tenant-a.test", &call).is_not_found());
 }
 
-// A subscription tells of calls, and of their identities, with which a call can be taken over.
+// A subscription publishes calls with their identities, with which a call can be taken over.
 #[test]
 fn rule_4_a_phone_subscribes_to_its_own_tenant_only() {
     let subscribe = AUTH.replace("REGISTER", "SUBSCRIBE");
@@ -158,7 +188,7 @@ fn rule_4_a_phone_subscribes_to_its_own_tenant_only() {
     assert!(directory("tenant-a.test", &without.join("&")).is_not_found());
 }
 
-// FreeSWITCH keeps it, and lists it with every registration in an answer that must stay short.
+// FreeSWITCH stores the Call-ID, and lists it with every registration in an answer that must stay short.
 #[test]
 fn a_phone_with_an_endless_call_id_does_not_register() {
     let with = |length: usize| format!("{AUTH}&sip_call_id={}", "a".repeat(length));
@@ -227,7 +257,7 @@ fn rule_8_a_gateways_name_cannot_be_guessed_and_gives_no_rights() {
     assert_eq!(gateways.len(), 2);
     for (index, gateway) in gateways.iter().enumerate() {
         let name = gateway.attribute("name").unwrap();
-        assert_eq!(name, world::key().gateway_name(world::TRUNK, index));
+        assert_eq!(name, sample::key().gateway_name(sample::TRUNK, index));
         assert!(name.len() >= 32 && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-'));
         assert!(gateway.all("variable").is_empty(), "no variable that a phone could give itself");
         assert_eq!(gateway.value("context"), Some("inbound"));
@@ -235,7 +265,7 @@ fn rule_8_a_gateways_name_cannot_be_guessed_and_gives_no_rights() {
 }
 
 #[test]
-fn rule_9_nobody_logs_in_by_verto_or_to_the_switch() {
+fn rule_9_logins_by_verto_or_to_the_switch_are_refused() {
     for action in ["jsonrpc-authenticate", "event_socket_auth"] {
         let answer = directory("tenant-a.test", &format!("action={action}&key=id&user=100"));
         assert!(answer.is_not_found(), "{action}");

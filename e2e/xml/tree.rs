@@ -1,4 +1,4 @@
-//! A document as a tree, read strictly.
+//! An XML document as a tree, parsed strictly.
 
 use quick_xml::events::{BytesStart, Event};
 
@@ -11,19 +11,19 @@ pub struct Node {
 }
 
 impl Node {
-    /// Reads a document of ours: one element, nothing but elements and attributes in it.
+    /// Parses one of our documents: one element that contains only elements and attributes.
     pub fn parse(text: &str) -> Self {
         Self::read_all(quick_xml::Reader::from_str(text), text)
     }
 
-    /// Reads a file that people wrote: with lines, comments and a prolog.
+    /// Parses a file that people wrote: with lines, comments and a prolog.
     pub fn parse_file(text: &str) -> Self {
         let bare: String = text
             .split("<!--")
             .enumerate()
             .map(|(index, part)| match index {
                 0 => part,
-                _ => part.split_once("-->").unwrap_or_else(|| panic!("a comment goes on: {part}")).1,
+                _ => part.split_once("-->").unwrap_or_else(|| panic!("an unterminated comment: {part}")).1,
             })
             .collect();
         let bare = bare.trim_start().trim_start_matches("<?xml version=\"1.0\"?>");
@@ -70,14 +70,14 @@ impl Node {
         self.attributes.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    /// This element and all below it, of a name.
+    /// All elements of a name, at any depth, including this one.
     pub fn all<'a>(&'a self, name: &'a str) -> Vec<&'a Node> {
         let mut found: Vec<&Node> = if self.name == name { vec![self] } else { Vec::new() };
         found.extend(self.children.iter().flat_map(|child| child.all(name)));
         found
     }
 
-    /// The one element of a name.
+    /// The only element of a name.
     pub fn one<'a>(&'a self, name: &'a str) -> &'a Node {
         let all = self.all(name);
         assert_eq!(all.len(), 1, "{name} in {self:?}");
@@ -90,13 +90,13 @@ impl Node {
         named.unwrap_or_else(|| panic!("no {element} {name} in {self:?}"))
     }
 
-    /// The value of the `param` or `variable` of a name below this, if there is one.
+    /// The value of the `param` or `variable` of a name below this element.
     pub fn value<'a>(&'a self, name: &'a str) -> Option<&'a str> {
         let of = |kind| self.all(kind).into_iter().find(|node| node.attribute("name") == Some(name));
         of("param").or_else(|| of("variable"))?.attribute("value")
     }
 
-    /// The answer's section.
+    /// The section of the answer.
     pub fn section(&self) -> &str {
         assert_eq!((self.name.as_str(), self.attribute("type")), ("document", Some("freeswitch/xml")));
         assert_eq!(self.children.len(), 1);
@@ -104,12 +104,12 @@ impl Node {
         self.children[0].attribute("name").unwrap()
     }
 
-    /// Whether it says that there is nothing.
+    /// Whether the answer is "not found".
     pub fn is_not_found(&self) -> bool {
         self.section() == "result" && self.one("result").attribute("status") == Some("not found")
     }
 
-    /// Every attribute's value below this.
+    /// The values of all attributes below this element.
     pub fn values(&self) -> Vec<&str> {
         let own = self.attributes.iter().map(|(_, value)| value.as_str());
         own.chain(self.children.iter().flat_map(Node::values)).collect()

@@ -95,7 +95,7 @@ impl Delivery {
     /// Delivers records to Postgres.
     ///
     /// # Errors
-    /// Postgres is away or refuses the records; `None` if Postgres is not known yet. Some records may have
+    /// Postgres is unreachable or refuses the records; `None` if its URL is not known yet. Some records may have
     /// been stored; storing them again changes nothing.
     pub async fn deliver(
         &self,
@@ -127,7 +127,7 @@ impl Delivery {
         let mut left: Vec<Vec<Batch>> = vec![by_tenant.into_iter().collect()];
         let (mut some_stored, mut refused) = (false, Vec::new());
         while let Some(batches) = left.pop().filter(|batches| !batches.is_empty()) {
-            let why = match reader.take_cdrs(&rows(&batches)).await {
+            let why = match reader.insert_cdrs(&rows(&batches)).await {
                 Ok(InsertedCdrs::Stored(new)) => {
                     self.count_stored(&batches, new);
                     some_stored = true;

@@ -1,5 +1,5 @@
 //! Call records that FreeSWITCH could not post: it leaves files `[a_]UUID.cdr.xml` in its `err-log-dir`
-//! (contract §7.1). They are taken in as if they were posted, and removed once they are on our disk.
+//! (contract §7.1). This module imports them as if they were posted, and removes each once it is in the spool.
 
 use std::fs::OpenOptions;
 use std::io::Read;
@@ -21,20 +21,20 @@ use crate::http::body::MAX_BODY_BYTES;
 
 /// How often the directory is read.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
-/// Most files that are taken in at the same time. Each waits for a disk.
+/// Files imported at the same time, at most. Each waits for a disk write.
 const MAX_PARALLEL: usize = 64;
 /// Largest file: URL-encoding makes a document at most three times as long.
 const MAX_FILE_BYTES: u64 = 3 * MAX_BODY_BYTES as u64;
 /// Age from which a file counts as complete. FreeSWITCH may still write to a younger one.
 const MIN_AGE: Duration = Duration::from_secs(5);
 
-/// Takes in the files of a directory, again and again until stopped.
+/// Imports the files of a directory every `SWEEP_INTERVAL`, until stopped.
 pub async fn sweep(directory: PathBuf, intake: Intake, stop: CancellationToken) {
     let work = async {
         loop {
-            let taken = sweep_once(&directory, &intake).await;
-            if taken > 0 {
-                info!(files = taken, "call records that FreeSWITCH could not post were taken in");
+            let imported = sweep_once(&directory, &intake).await;
+            if imported > 0 {
+                info!(files = imported, "call records that FreeSWITCH could not post were imported");
             }
             tokio::time::sleep(SWEEP_INTERVAL).await;
         }
@@ -45,14 +45,14 @@ pub async fn sweep(directory: PathBuf, intake: Intake, stop: CancellationToken) 
 async fn sweep_once(directory: &Path, intake: &Intake) -> usize {
     let directory = directory.to_owned();
     let files = tokio::task::spawn_blocking(move || complete_files(&directory)).await.unwrap_or_default();
-    let taken = stream::iter(files).map(|path| async move {
-        let outcome = take_in(&path, intake).await;
+    let imported = stream::iter(files).map(|path| async move {
+        let outcome = import_file(&path, intake).await;
         if let Err(cause) = &outcome {
-            warn!(path = %path.display(), cause, "a call record was not taken in and stays in err-log-dir");
+            warn!(path = %path.display(), cause, "a call record was not imported and stays in err-log-dir");
         }
         usize::from(outcome.is_ok())
     });
-    taken.buffered(MAX_PARALLEL).fold(0, async |all, one| all + one).await
+    imported.buffered(MAX_PARALLEL).fold(0, async |all, one| all + one).await
 }
 
 /// The complete files, the oldest first; none if the directory is missing, because FreeSWITCH creates it
@@ -69,11 +69,11 @@ fn complete_files(directory: &Path) -> Vec<PathBuf> {
     files.into_iter().map(|(_, path)| path).collect()
 }
 
-async fn take_in(path: &Path, intake: &Intake) -> Result<(), String> {
+async fn import_file(path: &Path, intake: &Intake) -> Result<(), String> {
     let of = path.to_owned();
     let read = tokio::task::spawn_blocking(move || read(&of)).await;
     let received = read.map_err(|error| error.to_string())??;
-    intake.take(received).await.map_err(|refusal| refusal.to_string())?;
+    intake.accept(received).await.map_err(|refusal| refusal.to_string())?;
     tokio::fs::remove_file(path).await.map_err(|error| error.to_string())
 }
 

@@ -1,4 +1,4 @@
-//! Takes records in. An acknowledged record is in Postgres, or in the spool while Postgres is away. New
+//! Accepts records. An acknowledged record is in Postgres, or in the spool while Postgres is unreachable. New
 //! records queue behind spooled ones, so that all arrive in order.
 
 use std::path::Path;
@@ -34,7 +34,7 @@ const REPLAY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Waits before Postgres is tried again.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(5));
 
-/// Why a record was not taken in; the sender must send it again.
+/// Why a record was not accepted; the sender must send it again.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// The queue is full.
@@ -54,7 +54,7 @@ struct Job {
     done: oneshot::Sender<Result<(), Refusal>>,
 }
 
-/// Takes records in. Clones share one queue.
+/// Accepts records. Clones share one queue.
 #[derive(Clone, Debug)]
 pub struct Intake {
     queue: mpsc::Sender<Job>,
@@ -81,11 +81,11 @@ impl Intake {
         Ok((Self { queue, room, delivery: delivery.clone() }, CdrWriter { jobs, spool, delivery }))
     }
 
-    /// Takes a record in. Returns when it is on disk.
+    /// Accepts a record. Returns when the record is on disk.
     ///
     /// # Errors
     /// The record was not stored and must be sent again.
-    pub async fn take(&self, received: Received) -> Result<(), Refusal> {
+    pub async fn accept(&self, received: Received) -> Result<(), Refusal> {
         let outcome = self.enqueue(received).await;
         if outcome.is_err() {
             self.delivery.metrics.count("refused", 1);
@@ -300,7 +300,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn postgres_is_asked_at_once_and_then_after_pauses_that_grow() {
+    async fn postgres_is_tried_at_once_and_then_after_growing_pauses() {
         let mut retry = RetryState::now();
         assert_eq!(retry.next_try, Instant::now());
         retry.record_failure(None);

@@ -18,9 +18,9 @@ pub struct Incomplete(&'static str);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
 #[sqlx(type_name = "text", rename_all = "lowercase")]
 pub enum Leg {
-    /// The one that came in to the switch.
+    /// The leg that came in to the switch.
     A,
-    /// One that the switch called.
+    /// A leg that the switch originated.
     B,
 }
 

@@ -1,6 +1,6 @@
-//! Puts names of resources into records, in place of what FreeSWITCH knows: the trunk of a gateway or of
-//! the number that an outside caller dialled, and the extension of a number. Names come from the replica
-//! as it is now; of a resource that was removed during the call, the number remains.
+//! Puts names of resources into records, in place of FreeSWITCH's names: the trunk of a gateway or of the
+//! number that an outside caller dialled, and the extension of a number. Names come from the present state of
+//! the replica; if a resource was removed during the call, the record keeps the number.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,8 +10,8 @@ use uuid::Uuid;
 use super::record::{Cdr, Leg};
 use crate::plan::PlatformPlan;
 use crate::replica::tenants::Replica;
+use crate::route::TenantView;
 use crate::route::token::Caller;
-use crate::route::{TenantView, digits};
 use crate::secrets::signing_key::SigningKey;
 
 /// Names of trunks, by the names of their gateways.
@@ -31,7 +31,7 @@ impl ResourceNames {
         Self { replica, gateways: Mutex::default() }
     }
 
-    /// Fills in the extension and the trunk of a tenant's record.
+    /// Fills in the extension and the trunk of a tenant's record, and writes an outside caller's number in E.164 form.
     pub fn fill_in(&self, key: &SigningKey, tenant: Uuid, caller: &Caller, cdr: &mut Cdr) {
         let platform = self.replica.platform();
         let held = self.replica.held(tenant);
@@ -43,10 +43,16 @@ impl ResourceNames {
             cdr.extension = Some(name.to_owned());
         }
         let gateways = self.gateways(key, &platform);
+        let from_outside = cdr.leg == Leg::A && *caller == Caller::Outside;
         cdr.trunk = cdr.gateway.as_ref().and_then(|gateway| gateways.get(gateway).cloned()).or_else(|| {
-            let from_outside = cdr.leg == Leg::A && *caller == Caller::Outside;
             inbound_trunk(&platform, view.filter(|_| from_outside)?, cdr.destination.as_deref()?)
         });
+        let trunk = cdr.trunk.as_ref().filter(|_| from_outside).and_then(|name| platform.trunks.get(name));
+        if let Some((trunk, number)) = trunk.zip(cdr.caller_number.as_ref())
+            && let Some(number) = trunk.carrier_format().read_caller(number)
+        {
+            cdr.caller_number = Some(number.to_string());
+        }
     }
 
     fn gateways(&self, key: &SigningKey, platform: &Arc<PlatformPlan>) -> Arc<Trunks> {
@@ -66,8 +72,8 @@ impl ResourceNames {
 fn inbound_trunk(platform: &PlatformPlan, view: &TenantView, dialled: &str) -> Option<String> {
     let by = |name: &&String| {
         let Some(trunk) = platform.trunks.get(*name) else { return false };
-        digits::from_carrier(dialled, trunk.number_format, trunk.national.as_ref())
-            .is_some_and(|number| view.inbound_number(name, &number).is_some())
+        let numbers = trunk.carrier_format().read(dialled);
+        numbers.iter().any(|number| view.inbound_number(name, number.as_str()).is_some())
     };
     view.plan.numbers.values().map(|row| &row.trunk).find(by).cloned()
 }

@@ -383,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_appended_is_there_after_a_crash_without_its_torn_tail() {
+    fn appended_records_survive_a_crash_and_a_torn_tail_is_dropped() {
         let directory = tempfile::tempdir().unwrap();
         let mut spool = open(directory.path(), 1 << 20);
         spool.append(&[record("one"), record("two")]).unwrap();
@@ -406,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_disk_spoilt_is_lost_alone() {
+    fn only_damaged_records_are_lost() {
         let mut one = Vec::new();
         encode(&record("one"), &mut one);
         let mut all = one.clone();
@@ -425,7 +425,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_may_hold_anything() {
+    fn a_record_may_contain_any_bytes() {
         let mark = std::str::from_utf8(&MARK[1..]).unwrap();
         let records = [record(mark), record(""), record(&"\0".repeat(3000)), record(mark)];
         let mut bytes = Vec::new();
@@ -434,7 +434,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_cannot_be_read_stops_no_other() {
+    fn an_unreadable_file_does_not_block_the_others() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join(name(1));
         fs::create_dir(&file).unwrap(); // nobody can read that as a file, root neither
@@ -444,7 +444,7 @@ mod tests {
         assert_eq!(spool.oldest().unwrap().unwrap(), (2, vec![record("one")]));
         assert!(file.exists(), "it was removed without being read");
 
-        // The same to one that could be read at the start.
+        // A file that could be read at the start becomes unreadable.
         let file = directory.path().join(name(2));
         fs::remove_file(&file).unwrap();
         fs::create_dir(&file).unwrap();
@@ -456,7 +456,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_bounded_and_says_so() {
+    fn a_full_spool_refuses_records_with_an_error() {
         let directory = tempfile::tempdir().unwrap();
         let mut spool = open(directory.path(), 60);
         spool.append(&[record("one")]).unwrap();

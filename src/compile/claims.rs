@@ -1,6 +1,7 @@
 //! Claims on what is unique in the whole installation: domains, public numbers and tenant identities. The
 //! oldest claimant is the holder; of equally old ones the first by name.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
@@ -10,6 +11,7 @@ use crate::resources::{Number, Tenant};
 use crate::source::index::key_of;
 use crate::source::object::created;
 use crate::source::{ResourceIndex, TenantKey};
+use crate::util::domain::canonical;
 
 /// Most digits of an emergency number that passes every DialRule of the platform, such as 112. A longer
 /// number is an emergency number only by the tenant's own claim, so that a DialRule may block it.
@@ -47,8 +49,8 @@ impl Claims {
     pub fn add_tenant(&mut self, tenant: &Tenant) {
         let Some(key) = key_of(tenant) else { return };
         let age = created(&tenant.metadata);
-        for domain in &tenant.spec.domains {
-            self.domains.entry(domain.clone()).or_default().insert((age, key.clone(), String::new()));
+        for domain in domains(tenant) {
+            self.domains.entry(domain).or_default().insert((age, key.clone(), String::new()));
         }
         if let Some(emergency) = &tenant.spec.emergency {
             let short = emergency.numbers.iter().filter(|number| number.len() <= UNDENIABLE_DIGITS);
@@ -73,8 +75,8 @@ impl Claims {
     /// may have the same.
     pub fn remove_tenant(&mut self, tenant: &Tenant) {
         let Some(key) = key_of(tenant) else { return };
-        for domain in &tenant.spec.domains {
-            self.domains.entry(domain.clone()).or_default().retain(|(_, holder, _)| *holder != key);
+        for domain in domains(tenant) {
+            self.domains.entry(domain).or_default().retain(|(_, holder, _)| *holder != key);
         }
         if let Some(id) = tenant_id(tenant) {
             self.identities.entry(id).or_default().retain(|(_, holder, _)| *holder != key);
@@ -90,7 +92,7 @@ impl Claims {
         claimants.retain(|(_, tenant, holder)| tenant.namespace != namespace || holder != name);
     }
 
-    /// The tenant that holds a domain.
+    /// The tenant that holds a domain, in its canonical form.
     pub fn domain(&self, domain: &str) -> Option<&TenantKey> {
         self.domains.get(domain)?.first().map(|(_, key, _)| key)
     }
@@ -147,6 +149,11 @@ fn differing<K: Ord>(
     }
 }
 
+/// The valid domains of a tenant, in canonical form.
+pub fn domains(tenant: &Tenant) -> impl Iterator<Item = String> {
+    tenant.spec.domains.iter().filter_map(|domain| canonical(domain).map(Cow::into_owned))
+}
+
 /// Identity of a tenant: `spec.tenantId`, else its UID.
 pub fn tenant_id(tenant: &Tenant) -> Option<Uuid> {
     let text = tenant.spec.tenant_id.as_deref().or(tenant.metadata.uid.as_deref())?;
@@ -162,7 +169,7 @@ mod tests {
     use crate::source::{Change, Object, ObjectKey, Unreadable};
 
     #[test]
-    fn a_number_is_held_by_a_tenant_that_is_there() {
+    fn only_an_existing_tenant_holds_a_number() {
         let read = |kind: &str, namespace: &str, year: u32, spec: serde_json::Value| {
             let object = json!({"apiVersion": "centrex.dev/v1alpha1", "kind": kind, "spec": spec,
                 "metadata": {"namespace": namespace, "name": "it", "creationTimestamp": format!("{year}-01-01T00:00:00Z")}});
@@ -187,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_moves_although_one_of_a_tenant_that_is_gone_is_older_than_all() {
+    fn a_number_moves_in_spite_of_an_older_claim_of_a_deleted_tenant() {
         let key = |namespace: &str| TenantKey { namespace: namespace.to_owned(), name: "it".to_owned() };
         let claims = |all: &[&str]| Claims {
             tenants: ["older", "younger"].map(|name| (key(name), Vec::new())).into(),

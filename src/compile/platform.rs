@@ -1,5 +1,6 @@
 //! The platform's rows: SIP profiles, trunks, dial rules.
 
+use super::countries::{unknown_country, unknown_country_of};
 use std::net::IpAddr;
 
 use super::claims::Claims;
@@ -58,7 +59,7 @@ pub fn platform_after(
     }
     report_overlapping_rules(snapshot, &plan, &mut problems);
     problems.sort();
-    let mut kept = last_good.kept;
+    let mut kept = last_good.last_good_rows;
     kept.sort();
     Compiled { plan, problems, kept }
 }
@@ -188,6 +189,11 @@ fn dial_rule(
 ) -> Option<DialRuleRow> {
     let key = ObjectKey { kind: Kind::DialRule, namespace: None, name: name.to_owned() };
     let spec = &rule.spec;
+    if let Some((field, code)) = unknown_country_of(&spec.matches) {
+        let field = format!("spec.{field}");
+        problems.push(Problem::refused(key, field, Reason::InvalidValue, unknown_country(code)));
+        return None;
+    }
     for (index, matches) in spec.matches.iter().enumerate() {
         let field = format!("spec.match[{index}]");
         if !patterns::possible(matches) {

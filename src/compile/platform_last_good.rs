@@ -14,12 +14,12 @@ use crate::source::{ObjectKey, PlatformSnapshot};
 /// The platform's rows that were in force, and those that stay.
 pub(super) struct PlatformLastGood<'a> {
     before: Option<&'a InForce<PlatformPlan>>,
-    pub kept: Vec<LastGoodRow>,
+    pub last_good_rows: Vec<LastGoodRow>,
 }
 
 impl<'a> PlatformLastGood<'a> {
     pub fn new(before: Option<&'a InForce<PlatformPlan>>) -> Self {
-        Self { before, kept: Vec::new() }
+        Self { before, last_good_rows: Vec::new() }
     }
 
     /// The previous row of a resource, with the generation that it was compiled from; `None` when the row
@@ -36,7 +36,7 @@ impl<'a> PlatformLastGood<'a> {
     }
 
     fn record(&mut self, resource: ObjectKey, part: KeptPart) {
-        self.kept.push(LastGoodRow { resource, part });
+        self.last_good_rows.push(LastGoodRow { resource, part });
     }
 
     /// Restores the previous rows of refused profiles, the oldest first, where their ports are free.

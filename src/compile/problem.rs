@@ -17,7 +17,7 @@ pub struct Problem {
     pub reason: Reason,
     /// What the problem does to the resource.
     pub effect: Effect,
-    /// Why, for people, with what would be allowed. Everybody who may read the resource reads the message,
+    /// Why, for people, with what would be allowed. Every reader of the resource sees the message,
     /// so it names nothing of tenants in other namespaces.
     pub message: String,
     /// For a `Conflict`: the object that holds what the resource claims. The platform's log names it, and a

@@ -40,7 +40,7 @@ mod tests {
     use crate::resources::Kind;
 
     #[test]
-    fn networks_overlap_where_one_is_within_the_other() {
+    fn networks_overlap_if_one_contains_the_other() {
         let trunk = |namespace: &str| ObjectKey {
             kind: Kind::Trunk,
             namespace: Some(namespace.to_owned()),

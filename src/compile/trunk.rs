@@ -5,16 +5,17 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use uuid::Uuid;
 
-use super::countries;
+use super::countries::unknown_country;
 use super::platform_last_good::least;
 use super::problem::{Problem, Reason};
 use super::secrets::{SecretError, password};
 use super::sources::Sources;
+use crate::numbers::Country;
 use crate::plan::SecretName;
 use crate::plan::{GatewayRow, PlatformPlan, RegistrationRow, Secrets, TrunkRow};
 use crate::resources::Kind;
 use crate::resources::Trunk;
-use crate::resources::common::{NumberFormat, Transport};
+use crate::resources::common::Transport;
 use crate::resources::sip_profile::Role;
 use crate::resources::trunk::Gateway;
 use crate::source::{ObjectKey, PlatformSnapshot};
@@ -69,20 +70,10 @@ pub fn trunk_row(
         return None;
     }
     let number_format = spec.number_format.unwrap_or_default();
-    let national = match (number_format, spec.country.as_deref()) {
-        (NumberFormat::National, Some(country)) => match countries::dialling(country) {
-            Some(dialling) => Some(dialling),
-            None => {
-                let known = countries::known();
-                let message = format!(
-                    "how numbers are dialled in {country} is not known; use numberFormat E164, or one of {known}"
-                );
-                refuse("spec.country", Reason::InvalidValue, message);
-                return None;
-            }
-        },
-        _ => None,
-    };
+    if let Some(country) = spec.country.as_deref().filter(|code| Country::by_code(code).is_none()) {
+        refuse("spec.country", Reason::InvalidValue, unknown_country(country));
+        return None;
+    }
     let Some(id) = trunk.metadata.uid.as_deref().and_then(|uid| Uuid::parse_str(uid).ok()) else {
         refuse("metadata.uid", Reason::InvalidValue, "the UID must be a UUID".to_owned());
         return None;
@@ -124,7 +115,7 @@ pub fn trunk_row(
         codecs: spec.codecs.clone(),
         max_concurrent_calls: spec.max_concurrent_calls,
         number_format,
-        national,
+        country: spec.country.clone(),
         progress_timeout_seconds: spec.progress_timeout_seconds.unwrap_or(8),
         ping_seconds: spec.ping_seconds,
         secrets,

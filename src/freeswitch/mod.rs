@@ -1,4 +1,4 @@
-//! One running FreeSWITCH: what it is answered, and what is applied to it.
+//! One running FreeSWITCH: the answers to its lookups, and the changes that are applied to it.
 
 pub mod emergency_calls;
 pub mod esl;

@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_within_the_limit_is_read_whole() {
+    async fn a_body_within_the_limit_is_read_completely() {
         for length in [0, 1, 10] {
             assert_eq!(extract(Body::from(vec![0; length])).await, Ok(length));
         }
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_that_breaks_off_is_incomplete() {
+    async fn an_aborted_body_is_incomplete() {
         let broken = stream::iter([Ok(vec![0]), Err(std::io::Error::from(std::io::ErrorKind::BrokenPipe))]);
         assert_eq!(extract(Body::from_stream(broken)).await, Err(BodyError::Incomplete));
     }

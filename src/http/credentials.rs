@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_sent_is_an_error() {
+    fn credentials_that_cannot_be_sent_are_an_error() {
         for (username, password, error) in [
             ("", "x", CredentialsError::NoUsername),
             ("fs", "", CredentialsError::NoPassword),

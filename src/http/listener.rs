@@ -143,7 +143,7 @@ pub struct Connection {
     _slot: Option<Arc<ConnectionSlot>>,
 }
 
-/// Applies the limit to each connection, and tells its handlers its peer.
+/// Applies the limit to each connection, and gives the address of its peer to the handlers.
 #[derive(Clone, Debug)]
 struct Acceptor {
     limit: Option<ConnectionLimit>,
@@ -156,7 +156,6 @@ impl Acceptor {
     }
 
     fn admit(&self, stream: &TcpStream) -> io::Result<Connection> {
-        stream.set_nodelay(true)?;
         let peer = Peer::new(stream.peer_addr()?, stream.local_addr()?);
         let slot = match &self.limit {
             Some(limit) => Some(limit.try_acquire(peer).ok_or_else(|| self.refuse(peer))?),
@@ -217,7 +216,7 @@ mod tests {
         stream
     }
 
-    /// Everything that still comes, until the connection ends.
+    /// All remaining bytes until the connection ends.
     async fn rest(mut stream: TcpStream) -> String {
         let mut rest = String::new();
         let _ = stream.read_to_string(&mut rest).await;
@@ -227,7 +226,7 @@ mod tests {
     const REQUEST: &str = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
 
     #[tokio::test]
-    async fn requests_in_progress_end_and_idle_connections_do_not_hold_up_the_end() {
+    async fn a_drain_finishes_requests_and_closes_idle_connections() {
         let (address, stop, server) = start(Duration::from_millis(500), None).await;
         let idle = TcpStream::connect(address).await.unwrap();
         let busy = send(address, REQUEST).await;
@@ -241,7 +240,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn requests_that_take_longer_than_the_drain_are_cut() {
+    async fn requests_longer_than_the_drain_are_aborted() {
         let (address, stop, server) = start(Duration::from_secs(60), None).await;
         let (busy, half) = (send(address, REQUEST).await, send(address, "GET / HT").await);
         stop.cancel();
@@ -265,7 +264,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_connection_without_a_whole_head_ends() {
+    async fn a_connection_without_a_complete_head_times_out() {
         let (address, _stop, _server) = start(Duration::ZERO, None).await;
         let (silent, half) = (send(address, "").await, send(address, "GET / HT").await);
         let started = Instant::now();

@@ -1,5 +1,5 @@
 //! The HTTP server of every listener: binding, connection limits, deadlines, body limit, credentials and
-//! graceful drain. What is served, an Axum router, comes from the caller.
+//! graceful drain. The caller supplies the Axum router.
 
 pub mod body;
 pub mod connection_limit;

@@ -118,11 +118,11 @@ impl LocalPostgres {
         directory::create_all(data_dir).map_err(|source| LocalError::Io { path: data_dir.to_owned(), source })
     }
 
-    /// Starts it, making its data first where there are none, with a login `centrex` that is no
-    /// superuser and owns a database `centrex`.
+    /// Starts the server, and initializes its data directory first if needed, with a login `centrex` that is
+    /// no superuser and owns a database `centrex`.
     ///
     /// # Errors
-    /// What is missing or in the way, and what to do about it.
+    /// When a program or directory cannot be used; the message says what to do about it.
     pub async fn start(options: &LocalOptions) -> Result<Self, LocalError> {
         let root = &options.data_dir;
         let io = |path: &Path| {

@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_claimed_directory_is_removed_by_its_owner_alone() {
+    fn only_its_owner_removes_a_claimed_directory() {
         let root = Root::new();
         claim(root.path(), ID, "uid-1").unwrap();
         claim(root.path(), ID, "uid-1").unwrap();

@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_is_known_by_its_codes() {
+    fn errors_are_recognised_by_their_codes() {
         // As Kubernetes 1.37 answers to a Secret in a namespace that is being deleted.
         let details = json!({
             "name": "e100-sip", "kind": "secrets",

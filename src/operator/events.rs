@@ -25,7 +25,7 @@ const MAX_NAME: usize = 200;
 /// Namespace of events about cluster-wide objects.
 const CLUSTER_NAMESPACE: &str = "default";
 
-/// Most requests under way at one time.
+/// Concurrent requests, at most.
 const MAX_CONCURRENT: usize = 8;
 /// Most events that wait for a request; more are dropped.
 const MAX_WAITING: usize = 1000;
@@ -42,7 +42,7 @@ impl Events {
         Self(queue)
     }
 
-    /// Queues an event. It is dropped when too many wait: conditions say the same.
+    /// Queues an event. The event is dropped when too many wait: conditions contain the same information.
     pub fn put(&self, regarding: ObjectReference, note: Note) {
         if let Err(dropped) = self.0.try_send((regarding, note)) {
             let (ObjectReference { kind, namespace, name, .. }, note) = dropped.into_inner();

@@ -1,5 +1,5 @@
-//! The operator's probes: alive while every watch is heard and the reconcile loop runs, ready once every kind was
-//! listed.
+//! The operator's probes: alive while every watch receives messages and the reconcile loop runs, ready once
+//! every kind was listed.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -42,7 +42,7 @@ pub(crate) struct Operator {
     pub cluster_wide: bool,
     pub metrics: Metrics,
     pub health: Arc<Health>,
-    /// Changes that came before the first list of every kind was complete.
+    /// Changes received before the first list of every kind was complete.
     pub unlisted: Vec<Change>,
     pub unreadable: UnreadableObjects,
     /// `Some` while this replica leads.

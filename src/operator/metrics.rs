@@ -76,7 +76,7 @@ impl Metrics {
         }
     }
 
-    /// Sets the seconds since the API server was last heard on the watch of a kind.
+    /// Sets the seconds since the last message of the API server on the watch of a kind.
     pub fn set_watch(&self, kind: &str, seconds: f64) {
         self.watches.get_or_create(&KindLabel { kind: kind.to_owned() }).set(seconds);
     }

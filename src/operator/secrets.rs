@@ -19,7 +19,7 @@ use crate::source::{Object, ObjectKey};
 use crate::util::backoff::Backoff;
 use crate::util::turns::Turns;
 
-/// Most requests under way at one time.
+/// Concurrent requests, at most.
 const MAX_WORKERS: usize = 8;
 /// Secrets created within this time are one log line a namespace.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
@@ -93,7 +93,7 @@ impl Secrets {
     /// The next Secret to create. `None` ends the worker, and counts it as ended.
     fn next(&self) -> Option<Work> {
         let mut queue = self.lock();
-        let next = queue.waiting.take();
+        let next = queue.waiting.pop();
         if next.is_none() {
             queue.workers -= 1;
         }
@@ -108,7 +108,7 @@ impl Secrets {
         }
     }
 
-    /// Queues a Secret again after its pause. Its worker goes on with others.
+    /// Queues a Secret again after its pause. The worker continues with other Secrets.
     fn retry_later(&self, mut work: Work) {
         let secrets = self.clone();
         tokio::spawn(async move {

@@ -22,7 +22,7 @@ use crate::source::{Change, Object, ObjectKey};
 use crate::util::backoff::Backoff;
 use crate::util::turns::Turns;
 
-/// Most requests under way at one time.
+/// Concurrent requests, at most.
 const MAX_WRITERS: usize = 16;
 /// First and longest pause before a failed write is retried.
 const FIRST_RETRY: Duration = Duration::from_millis(500);
@@ -114,7 +114,8 @@ impl Statuses {
     }
 
     /// Gives an object from a watch the status that was queued last, where the watch still shows an
-    /// older one. A deleted object, and one that was recreated with another UID, keep what the watch shows.
+    /// older one. A deleted object, and an object that was recreated with another UID, keep the status from
+    /// the watch.
     pub fn overlay_pending(&self, change: &mut Change) {
         let key = match change {
             Change::Upsert(object) => object.key(),
@@ -168,7 +169,7 @@ impl Statuses {
             queue.push(key);
         }
         for _ in 0..queue.order.len() {
-            let Some(key) = queue.order.take() else { break };
+            let Some(key) = queue.order.pop() else { break };
             if queue.in_flight.contains(&key) {
                 queue.push(key);
                 continue;
@@ -200,7 +201,7 @@ impl Statuses {
                     metrics.status_written();
                     self.succeeded(&key);
                 }
-                // Without the echo of its deletion, the object may be one that the watch is yet to show.
+                // Without the echo of the object's deletion, the watch may not have returned the object yet.
                 Err(Failure { refusal: Refusal::Gone, .. }) if self.is_echoed(&key) => self.succeeded(&key),
                 Err(failure) => self.failed(key, write, &failure),
             }
@@ -339,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn a_watch_that_is_behind_takes_nothing_back() {
+    fn a_delayed_watch_does_not_revert_a_status() {
         let statuses = Statuses { queue: Arc::default(), wakeup: Arc::default() };
         statuses.put(&extension("1", "Old"), NewStatus::Conditions(conditions("New")));
         assert_eq!(overlaid(&statuses, extension("1", "Old")), "New");
@@ -360,7 +361,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_refused_waits_by_itself_and_an_outage_holds_all() {
+    async fn a_refused_write_waits_alone_and_an_outage_delays_all() {
         let statuses = Statuses { queue: Arc::default(), wakeup: Arc::default() };
         let put = |name: &str| statuses.put(&named(name), NewStatus::Conditions(conditions("New")));
         let next = || statuses.next().map(|(key, write)| (key.name.clone(), key, write));

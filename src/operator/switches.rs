@@ -122,7 +122,7 @@ impl Table {
                 }
             }
             Ack::Appeared(info, state) => self.put(info, state.findings.clone(), Standing::Reporting),
-            Ack::Found { switch, findings } => {
+            Ack::Report { switch, findings } => {
                 self.change(switch, |known| known.findings.clone_from(findings))
             }
             Ack::Late(name) => self.change(name, |known| known.standing = Standing::Late),

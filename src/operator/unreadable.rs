@@ -19,7 +19,7 @@ pub struct UnreadableObjects {
 }
 
 impl UnreadableObjects {
-    /// No objects yet; `events` publishes those that come.
+    /// An empty set; `events` publishes objects that are added.
     pub fn new(events: Events) -> Self {
         Self { events, all: BTreeMap::new() }
     }

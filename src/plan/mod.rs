@@ -8,10 +8,12 @@ pub mod in_force;
 pub mod platform;
 pub mod report;
 pub mod row;
+pub mod schedule;
 pub mod tenant;
 
 pub use in_force::{InForce, Origin};
 pub use platform::*;
 pub use row::{Row, Rows, SecretName, Secrets, has_rows};
 pub(crate) use row::{platform_rows, tenant_rows};
+pub use schedule::*;
 pub use tenant::*;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::row::{Row, Rows, Secrets};
+use crate::numbers::CarrierFormat;
 use crate::resources::common::{DigitMatch, NumberFormat, Transport};
 use crate::resources::dial_rule::Phase;
 use crate::resources::sip_profile::{Role, UpdatePolicy};
@@ -69,9 +70,9 @@ pub struct TrunkRow {
     pub max_concurrent_calls: Option<i32>,
     /// How numbers are written.
     pub number_format: NumberFormat,
-    /// How numbers are dialled in the trunk's country, for the national format.
+    /// Country of the carrier, ISO 3166-1 alpha-2: how it dials national numbers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub national: Option<NationalDialling>,
+    pub country: Option<String>,
     /// Seconds a gateway may take to show progress before the next is tried.
     pub progress_timeout_seconds: i32,
     /// Seconds between OPTIONS requests to a gateway; without it, none are sent.
@@ -82,16 +83,11 @@ pub struct TrunkRow {
     pub secrets: Secrets,
 }
 
-/// How numbers are dialled in a country (ITU-T Operational Bulletin, list of dialling procedures).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct NationalDialling {
-    /// Country calling code, without plus.
-    pub calling_code: String,
-    /// Digits dialled before a national number; empty in countries without one.
-    pub national_prefix: String,
-    /// Digits dialled before an international number.
-    pub international_prefix: String,
+impl TrunkRow {
+    /// How the carrier writes numbers.
+    pub fn carrier_format(&self) -> CarrierFormat {
+        CarrierFormat::new(self.number_format, self.country.as_deref())
+    }
 }
 
 /// One gateway of a trunk.

@@ -148,7 +148,7 @@ pub enum Ack {
         tenants: Vec<(Uuid, Option<i64>)>,
     },
     /// The report of a switch changed.
-    Found {
+    Report {
         /// Name of the switch.
         switch: String,
         /// The new report.

@@ -4,9 +4,9 @@ use crate::resources::Kind;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::platform::NationalDialling;
 use super::row::{Row, Rows, Secrets};
-use crate::resources::common::{CallerId, Day, DestinationKind, DigitMatch, Recording};
+use super::schedule::ScheduleRow;
+use crate::resources::common::{CallerId, DestinationKind, DigitMatch, Recording};
 use crate::resources::emergency::EmergencyLocation;
 use crate::resources::feature_code::FeatureAction;
 use crate::resources::queue::QueueStrategy;
@@ -77,12 +77,9 @@ pub struct TenantRow {
     pub suspended: bool,
     /// IANA time zone.
     pub time_zone: String,
-    /// ISO 3166-1 alpha-2.
+    /// Country that the tenant dials from, ISO 3166-1 alpha-2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub country: Option<String>,
-    /// Dialling prefixes of the country, if they are known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub dialling: Option<NationalDialling>,
     /// Caller id of outbound calls without a caller id of their extension or route.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub caller_id: Option<CallerId>,
@@ -221,6 +218,9 @@ pub struct ExtensionRow {
     /// Toll classes it may dial.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub toll_classes: Vec<String>,
+    /// Countries that it may call abroad; every one when empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub countries_abroad: Vec<String>,
     /// When its calls are recorded.
     #[serde(default)]
     pub recording: Recording,
@@ -314,6 +314,8 @@ pub struct QueueRow {
     pub agents: Vec<AgentRow>,
     /// Longest wait in seconds before the overflow.
     pub max_wait_seconds: i32,
+    /// Longest wait in seconds while the queue has no agent; 0: the overflow at once.
+    pub no_agent_wait_seconds: i32,
     /// Whether callers hear their position.
     pub announce_position: bool,
     /// Seconds an agent's phones ring.
@@ -326,6 +328,13 @@ pub struct QueueRow {
     /// Where callers go who waited too long.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overflow: Option<Target>,
+}
+
+impl QueueRow {
+    /// Whether callers go to the overflow without waiting: the queue has no agent.
+    pub fn overflows_at_once(&self) -> bool {
+        self.agents.is_empty() && self.no_agent_wait_seconds == 0
+    }
 }
 
 /// An agent of a queue.
@@ -361,6 +370,19 @@ pub struct IvrMenuRow {
     /// Where callers go when the menu gives up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub otherwise: Option<Target>,
+    /// Where callers go who pressed nothing, in place of `otherwise`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_input: Option<Target>,
+    /// Where callers go who pressed keys without a meaning, in place of `otherwise`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invalid_input: Option<Target>,
+}
+
+impl IvrMenuRow {
+    /// Whether `#` is a key of an option.
+    pub fn has_pound_option(&self) -> bool {
+        self.options.iter().any(|option| option.digits.contains('#'))
+    }
 }
 
 /// One choice of an IVR menu.
@@ -385,54 +407,6 @@ pub struct ConferenceRow {
     /// `pin` to enter, where one is asked.
     #[serde(default, skip_serializing_if = "Secrets::is_empty")]
     pub secrets: Secrets,
-}
-
-/// A schedule.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ScheduleRow {
-    /// IANA time zone it is read in.
-    pub time_zone: String,
-    /// When it is open, in a week without holidays.
-    pub weekly: Vec<WindowRow>,
-    /// Days on which it is closed.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub holidays: Vec<HolidayRow>,
-    /// Where calls go while open.
-    pub open: Target,
-    /// Where calls go while closed.
-    pub closed: Target,
-    /// Where calls go on a holiday; as closed when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub holiday: Option<Target>,
-}
-
-/// A span of time on some days of the week: from the first minute up to, not including, the last.
-/// A span whose end is not after its start ends on the next day.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct WindowRow {
-    /// Days it starts on.
-    pub days: Vec<Day>,
-    /// Minute of the day it starts at, 0..1440.
-    pub from_minute: i32,
-    /// Minute of the day it ends at, 0..=1440.
-    pub to_minute: i32,
-}
-
-/// A holiday, every year or in one.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct HolidayRow {
-    /// Name for people.
-    pub name: String,
-    /// Year; every year when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub year: Option<i16>,
-    /// Month, 1..=12.
-    pub month: i8,
-    /// Day of the month, 1..=31.
-    pub day: i8,
 }
 
 /// A public number of the tenant.

@@ -207,7 +207,10 @@ impl Cache {
             Some(name) => (name, &mut cached.before),
             None => (name, &mut cached.held),
         };
-        let bytes = self.keyring.unseal(place(name), &sealed).map_err(|error| damaged(error.to_string()))?;
+        let bytes = self
+            .keyring
+            .unseal(associated_data(name), &sealed)
+            .map_err(|error| damaged(error.to_string()))?;
         if name == SIGNING_KEY_FILE {
             let bytes = bytes.try_into().map_err(|_| damaged("not 32 bytes long".to_owned()))?;
             cached.signing_key = Some(SigningKey::new(bytes));
@@ -244,7 +247,7 @@ impl Cache {
 
     fn write(&self, name: &str, bytes: &[u8]) -> Result<(), CacheError> {
         let path = self.path(name);
-        let sealed = self.keyring.seal(place(name), bytes);
+        let sealed = self.keyring.seal(associated_data(name), bytes);
         atomic_file::replace(&path, &sealed, 0o600).map_err(|source| CacheError::Io { path, source })
     }
 
@@ -253,9 +256,9 @@ impl Cache {
     }
 }
 
-/// A file is sealed with its name, so that a file that was renamed to another tenant's does not open. A
+/// A file is sealed with its name: a file renamed to another tenant's name does not open. A
 /// pre-change copy opens with the name of its original.
-fn place(name: &str) -> AssociatedData<'_> {
+fn associated_data(name: &str) -> AssociatedData<'_> {
     AssociatedData { scope: "cache", table: "file", name }
 }
 

@@ -22,7 +22,7 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(30);
 const IDLE_FACTOR: u32 = 9;
 
 /// A file of the cache. The order is the order of writing: a cache that has the platform is served from,
-/// so that at a first start the platform comes after the tenants.
+/// so that in a new cache the platform is written after the tenants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum CacheEntry {
     /// A tenant, which may have been removed from the replica.
@@ -52,7 +52,7 @@ impl CacheWriter {
         let _ = self.changed.send(entry); // fails only when the runtime shuts down
     }
 
-    /// Writes what is queued, and ends.
+    /// Writes all queued entries, and ends.
     pub async fn finish(self) {
         drop(self.changed);
         let _ = self.task.await;

@@ -3,4 +3,5 @@
 pub mod cache;
 mod cache_writer;
 pub mod follow;
+pub mod spellings;
 pub mod tenants;

@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use uuid::Uuid;
 
+use super::spellings::Spellings;
 use crate::plan::{PlatformPlan, Service, TenantPlan};
 use crate::route::TenantView;
 use crate::secrets::a1_hash::forget_passwords;
@@ -24,6 +25,8 @@ pub struct TenantEntry {
 #[derive(Debug, Default)]
 pub struct Replica {
     state: RwLock<State>,
+    /// How phones spell their domains.
+    pub spellings: Spellings,
 }
 
 /// How much of the platform is loaded.
@@ -33,7 +36,7 @@ pub enum LoadState {
     Empty,
     /// Some tenants could not be loaded: a tenant that is not found may be one of them.
     Partial,
-    /// All tenants: one that is not found does not exist.
+    /// All tenants: a tenant that is not in the replica does not exist.
     Complete,
 }
 
@@ -171,7 +174,7 @@ impl Replica {
         self.state.read().unwrap_or_else(PoisonError::into_inner).tenants.get(&id).cloned()
     }
 
-    /// The tenant that holds a domain, unless it is suspended.
+    /// The tenant that holds a domain, in its canonical form, unless it is suspended.
     pub fn by_domain(&self, domain: &str) -> Option<Arc<TenantView>> {
         self.of_phones(domain).filter(|view| view.plan.tenant.service() == Service::Full)
     }

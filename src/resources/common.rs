@@ -36,7 +36,7 @@ pub struct NamespacedRef {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SecretKeyRef {
     /// Name of the Secret.
-    #[schemars(length(min = 1, max = 63), regex(pattern = NAME_PATTERN))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = SUBDOMAIN_PATTERN))]
     pub name: String,
     /// Key in the Secret; `password` when left out, or `pin` where a PIN is meant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -166,6 +166,50 @@ pub struct DigitMatch {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 32))]
     pub max_digits: Option<i32>,
+    /// Types of number it is about, by libphonenumber's data; every number, also an unknown one, when left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10), extend("x-kubernetes-list-type" = "set"))]
+    pub number_types: Vec<NumberType>,
+    /// Countries it is about, ISO 3166-1 alpha-2, by libphonenumber's data; every number, also an unknown one, when
+    /// left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 250), inner(length(min = 2, max = 2), regex(pattern = COUNTRY_PATTERN)), extend("x-kubernetes-list-type" = "set"))]
+    pub countries: Vec<String>,
+}
+
+/// Type of a public number, as libphonenumber knows them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub enum NumberType {
+    /// A line at one place.
+    FixedLine,
+    /// A mobile phone.
+    Mobile,
+    /// Either of both: North America's numbers do not say which. A match for one of both includes it.
+    FixedLineOrMobile,
+    /// Free for the caller.
+    TollFree,
+    /// Dearer than other calls.
+    PremiumRate,
+    /// The called party pays a part.
+    SharedCost,
+    /// Follows a person from line to line.
+    PersonalNumber,
+    /// A line of the internet.
+    Voip,
+    /// A pager.
+    Pager,
+    /// One number for a company, at every place.
+    CompanyNumber,
+    /// The access to voicemail.
+    Voicemail,
+}
+
+impl NumberType {
+    /// Whether a match for this type includes a number of a type.
+    pub fn includes(self, number: Self) -> bool {
+        let fixed_or_mobile = matches!(self, Self::FixedLine | Self::Mobile);
+        self == number || (fixed_or_mobile && number == Self::FixedLineOrMobile)
+    }
 }
 
 /// Which calls of an extension are recorded, internal ones included.

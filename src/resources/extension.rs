@@ -64,6 +64,11 @@ pub struct ExtensionSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), inner(length(min = 1, max = 32), regex(pattern = TOLL_CLASS_PATTERN)), extend("x-kubernetes-list-type" = "set"))]
     pub toll_classes: Vec<String>,
+    /// Countries, ISO 3166-1 alpha-2, that it may call abroad by routes with a toll class; every country when left out.
+    /// Which country a number belongs to is libphonenumber's data.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 250), inner(length(min = 2, max = 2), regex(pattern = COUNTRY_PATTERN)), extend("x-kubernetes-list-type" = "set"))]
+    pub countries_abroad: Vec<String>,
     /// When its calls are recorded: Never when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recording: Option<Recording>,

@@ -49,15 +49,17 @@ pub struct IvrMenuSpec {
     /// What callers hear; silence when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub greeting: Option<MediaSource>,
-    /// Seconds to wait for a digit: 8 when left out.
+    /// Seconds that a caller has for an entry after the greeting: 8 when left out. Two seconds after its last
+    /// key an entry is complete; `#` completes it at once, in a menu without an option that has a `#`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 60))]
     pub timeout_seconds: Option<i32>,
-    /// Wrong or missing entries before the menu gives up: 3 when left out.
+    /// Wrong entries, or times without one, before the menu gives up, each counted for itself: 3 when left
+    /// out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10))]
     pub max_failures: Option<i32>,
-    /// What the digits do.
+    /// What the digits do. An option goes before an internal number of the same digits.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["digits"]))]
     pub options: Vec<IvrOption>,
@@ -67,6 +69,12 @@ pub struct IvrMenuSpec {
     /// Where callers go when the menu gives up; the call ends when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub otherwise: Option<Destination>,
+    /// Where callers go who pressed nothing; as `otherwise` when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_input: Option<Destination>,
+    /// Where callers go who pressed what is no option; as `otherwise` when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invalid_input: Option<Destination>,
 }
 
 /// One choice of an IVR menu.

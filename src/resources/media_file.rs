@@ -78,7 +78,7 @@ pub struct MediaOrigin {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ConfigMapKeyRef {
     /// Name of the ConfigMap.
-    #[schemars(length(min = 1, max = 63), regex(pattern = NAME_PATTERN))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = SUBDOMAIN_PATTERN))]
     pub name: String,
     /// Key in its binaryData.
     #[schemars(length(min = 1, max = 253), regex(pattern = KEY_PATTERN))]

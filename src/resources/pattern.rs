@@ -1,7 +1,7 @@
 //! Patterns of all string fields, each with its description for error messages.
 //!
-//! What a tenant writes reaches FreeSWITCH, which expands and splits text (contract §10.4), so no pattern allows
-//! characters that FreeSWITCH interprets. Kubernetes patterns (RE2) cannot exclude a word, and `x-pre-process`
+//! What a tenant writes reaches FreeSWITCH, which expands and splits text (contract §10.4), so no pattern but that of
+//! text for people allows characters that FreeSWITCH interprets. Kubernetes patterns (RE2) cannot exclude a word, and `x-pre-process`
 //! consists of letters that names may contain: `schema` refuses it in every string, and the code that writes
 //! XML must too.
 
@@ -10,6 +10,9 @@ pub const PREPROCESSOR_WORD: &str = "x-pre-process";
 
 /// Maximum length of a name in characters, as in `NAME_PATTERN`.
 pub const NAME_LENGTH: usize = 63;
+
+/// Maximum length of a name in characters, as in `SUBDOMAIN_PATTERN`.
+pub const SUBDOMAIN_LENGTH: usize = 253;
 
 macro_rules! patterns {
     ($($(#[doc = $doc:literal])+ $name:ident = $pattern:literal, $words:literal;)+) => {
@@ -29,16 +32,20 @@ patterns! {
     /// A Kubernetes object name (RFC 1123 subdomain).
     NAME_PATTERN = r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$",
         "a name of lower case letters, digits, '-' and '.', that starts and ends with a letter or digit";
+    /// The name of a Secret or ConfigMap, as long as Kubernetes allows (RFC 1123 subdomain).
+    SUBDOMAIN_PATTERN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
+        "a name of lower case letters, digits, '-' and '.', whose parts start and end with a letter or digit";
     /// A name of a namespace (RFC 1123 label).
     NAMESPACE_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",
         "a name of lower case letters, digits and '-', that starts and ends with a letter or digit";
     /// A key of a Secret or ConfigMap.
     KEY_PATTERN = r"^[A-Za-z0-9._-]{1,253}$",
         "a key of letters, digits, '.', '_' and '-'";
-    /// Text for people: no control characters and none of the characters FreeSWITCH gives a meaning
-    /// to in dial strings, channel variables or caller id names (contract §10.4).
-    TEXT_PATTERN = r##"^[^\x00-\x1f\x7f-\x9f"'`<>\\,\[\]{}|$@:/;^=]*$"##,
-        "text without control characters and without any of \" ' ` < > \\ , [ ] { } | $ @ : / ; ^ =";
+    /// Text for people: any script, with at least one character that is no blank. Excluded are control characters,
+    /// line separators, marks that turn the direction of writing (one name could look like another), and what XML
+    /// cannot have. What FreeSWITCH cannot have is replaced on the way to it (`route::legal::Text`).
+    TEXT_PATTERN = r"^ *[^ \x00-\x1f\x7f-\x9f\x{2028}-\x{202e}\x{2066}-\x{2069}\x{feff}\x{fffe}\x{ffff}][^\x00-\x1f\x7f-\x9f\x{2028}-\x{202e}\x{2066}-\x{2069}\x{feff}\x{fffe}\x{ffff}]*$",
+        "text that is not blank, without control characters, line ends and marks that turn the direction of writing";
     /// An internal number: what a phone of the tenant dials.
     INTERNAL_NUMBER_PATTERN = r"^[0-9]{1,15}$",
         "an internal number of 1 to 15 digits";
@@ -48,9 +55,10 @@ patterns! {
     /// A public number in E.164 form, or the beginning of one.
     E164_PREFIX_PATTERN = r"^\+[1-9][0-9]{0,14}$",
         "a public number in E.164 form or the beginning of one, such as +4930123456";
-    /// A DNS name in lower case that does not start with a digit (contract §9).
-    DOMAIN_PATTERN = r"^[a-z]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)+$",
-        "a DNS name in lower case, with a dot, that starts with a letter, such as acme.example.com";
+    /// A DNS name that does not start with a digit (contract §9), in any spelling: compile makes it lower case and
+    /// A-labels.
+    DOMAIN_PATTERN = r"^\p{L}([\p{L}\p{M}\p{N}-]*[\p{L}\p{M}\p{N}])?(\.[\p{L}\p{N}]([\p{L}\p{M}\p{N}-]*[\p{L}\p{M}\p{N}])?)+\.?$",
+        "a DNS name with a dot, that starts with a letter, such as acme.example.com";
     /// A host: a DNS name or an IPv4 address, or an IPv6 address without brackets.
     HOST_PATTERN = r"^[A-Za-z0-9]([A-Za-z0-9.:-]{0,251}[A-Za-z0-9])?$",
         "a DNS name or an IP address, without a port and without brackets";
@@ -75,6 +83,12 @@ patterns! {
     /// A day, `MM-DD` for every year or `YYYY-MM-DD`; that there is such a day is checked at compile.
     DATE_PATTERN = r"^([0-9]{4}-)?[0-9]{2}-[0-9]{2}$",
         "a day as MM-DD for every year, or as YYYY-MM-DD";
+    /// A day of every year; that there is such a day is checked at compile.
+    MONTH_DAY_PATTERN = r"^[0-9]{2}-[0-9]{2}$",
+        "a day of every year as MM-DD";
+    /// A time, with a zone (RFC 3339) or without; that there is such a time is checked at compile.
+    TIME_PATTERN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(:[0-9]{2})?(Z|[+-][0-9]{2}:[0-9]{2})?$",
+        "a time as YYYY-MM-DDTHH:MM, with or without seconds and a zone such as Z or +01:00";
     /// A time in a tenant's time zone; that there is such a time is checked at compile.
     LOCAL_TIME_PATTERN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}$",
         "a time as YYYY-MM-DDTHH:MM:SS, without a zone";

@@ -58,6 +58,10 @@ pub struct QueueSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 86400))]
     pub max_wait_seconds: Option<i32>,
+    /// What callers do while the queue has no agent; when left out, they go to the overflow at once. An agent
+    /// who is busy, or whose phone is not registered, is an agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when_no_agents: Option<WhenNoAgents>,
     /// Seconds an agent's phones ring: 20 when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 300))]
@@ -72,9 +76,18 @@ pub struct QueueSpec {
     /// Music callers hear; the tenant's when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub music_on_hold: Option<MediaSource>,
-    /// Where callers go who waited too long.
+    /// Where callers go who waited too long; the call ends when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overflow: Option<Destination>,
+}
+
+/// What callers do while a queue has no agent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct WhenNoAgents {
+    /// Longest wait in seconds before the overflow; 0: at once.
+    #[schemars(range(min = 0, max = 86400))]
+    pub wait_seconds: i32,
 }
 
 /// Which agent of a queue is called first (mod_callcenter's strategies).

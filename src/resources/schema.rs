@@ -209,6 +209,9 @@ fn check(node: &Node, value: &Value, path: &Path<'_>, found: &mut Vec<Violation>
     }
 }
 
+/// What is said of an empty field.
+pub const IS_EMPTY: &str = "is empty: give a value or leave the field out";
+
 fn wrong_type(node: &Node, value: &Value) -> String {
     let wanted = match node {
         Node::Any => "anything",
@@ -219,7 +222,7 @@ fn wrong_type(node: &Node, value: &Value) -> String {
         Node::Boolean => "true or false",
     };
     match value {
-        Value::Null => format!("must be {wanted}, is empty: give a value or leave the field out"),
+        Value::Null => format!("must be {wanted}, {IS_EMPTY}"),
         Value::Bool(_) | Value::Number(_) if matches!(node, Node::Text(_)) => {
             format!("must be a string, was read as {value}: put it in quotes")
         }

@@ -59,6 +59,9 @@ pub enum Variable {
     /// Ends a leg that no longer sends media: a phone that lost its power sends no BYE, and its call would
     /// never end.
     MediaTimeout,
+    /// Whether `#` ends what a caller presses in a menu, as FreeSWITCH has it, or is a key like the others
+    /// (switch_ivr_menu.c, `play_and_collect`).
+    PoundEndsEntry(bool),
     /// Time zone of time announcements.
     TimeZone(Word),
 }
@@ -210,11 +213,7 @@ impl DialplanApp {
             }
             Self::RecordSession { path } => ("record_session", path.to_string()),
             Self::SchedHangup { seconds } => ("sched_hangup", format!("+{seconds} ALLOTTED_TIMEOUT")),
-            Self::Set(variable) => {
-                let mut data = String::new();
-                variable.assign(&mut data);
-                ("set", data)
-            }
+            Self::Set(variable) => return variable.action(),
             Self::Sleep { milliseconds } => ("sleep", milliseconds.to_string()),
             Self::Transfer { destination, context } => {
                 ("transfer", [destination.as_str(), " XML ", context.as_str()].concat())
@@ -262,40 +261,68 @@ const EXPORT_VARS: &str = "centrex_call,media_timeout,media_hold_timeout";
 /// The same for emergency calls.
 const EXPORT_EMERGENCY: &str = "centrex_call,centrex_emergency,media_timeout,media_hold_timeout";
 
-/// Separates the variables of one `multiset`; no [`Word`], [`Text`] or [`DialNumber`] contains it.
+/// Separates the variables of one `multiset`; no [`Word`], [`DialNumber`] or [`Text`] that fits lists contains it.
 const SEPARATOR: char = ';';
 
 /// Renders applications in order. Consecutive variables are set by one `multiset`, each once, to its last
-/// value: FreeSWITCH then runs one application instead of ten.
+/// value: FreeSWITCH then runs one application instead of ten. A name that would break a list, such as O'Brien, is
+/// set by an action of its own.
 pub fn actions(apps: &[DialplanApp]) -> Vec<Action> {
     let mut actions = Vec::with_capacity(apps.len());
     for run in apps.chunk_by(|app, next| app.variable().is_some() && next.variable().is_some()) {
-        match run {
-            [DialplanApp::Set(_), _, ..] => {
-                let data = assignments(run.iter().filter_map(DialplanApp::variable));
-                actions.push(Action { application: "multiset", data });
-            }
-            _ => actions.extend(run.iter().map(DialplanApp::action)),
+        let (listed, alone): (Vec<&Variable>, Vec<&Variable>) =
+            last_values(run).into_iter().partition(|variable| variable.fits_lists());
+        match listed.as_slice() {
+            [] => {}
+            [one] => actions.push(one.action()),
+            several => actions.push(Action { application: "multiset", data: assignments(several) }),
         }
+        actions.extend(alone.into_iter().map(Variable::action));
+        actions.extend(run.iter().filter(|app| app.variable().is_none()).map(DialplanApp::action));
     }
     actions
 }
 
-/// Renders `^^;a=1;b=2`, a list that declares its separator.
-fn assignments<'a>(mut variables: impl Iterator<Item = &'a Variable> + Clone) -> String {
-    let mut data = String::with_capacity(512);
-    data.push_str("^^");
+/// The variables that a run of applications sets, each once, in the order of their last values.
+fn last_values(run: &[DialplanApp]) -> Vec<&Variable> {
+    let mut variables = run.iter().filter_map(DialplanApp::variable);
+    let mut last = Vec::new();
     while let Some(variable) = variables.next() {
         let same = |later| std::mem::discriminant::<Variable>(later) == std::mem::discriminant(variable);
         if !variables.clone().any(same) {
-            data.push(SEPARATOR);
-            variable.assign(&mut data);
+            last.push(variable);
         }
+    }
+    last
+}
+
+/// Renders `^^;a=1;b=2`, a list that declares its separator.
+fn assignments(variables: &[&Variable]) -> String {
+    let mut data = String::with_capacity(512);
+    data.push_str("^^");
+    for variable in variables {
+        data.push(SEPARATOR);
+        variable.assign(&mut data);
     }
     data
 }
 
 impl Variable {
+    /// The `set` of this variable.
+    fn action(&self) -> Action {
+        let mut data = String::new();
+        self.assign(&mut data);
+        Action { application: "set", data }
+    }
+
+    /// Whether its value can be an item of a list.
+    fn fits_lists(&self) -> bool {
+        match self {
+            Self::EffectiveCallerIdName(name) => name.fits_lists(),
+            _ => true,
+        }
+    }
+
     /// Writes `name=value`.
     fn assign(&self, out: &mut String) {
         let seconds;
@@ -321,6 +348,9 @@ impl Variable {
             Self::NoCarrierAnswer => ("last_bridge_proto_specific_hangup_cause=", ""),
             Self::MediaHoldTimeout => ("media_hold_timeout=", MEDIA_HOLD_TIMEOUT_MS),
             Self::MediaTimeout => ("media_timeout=", MEDIA_TIMEOUT_MS),
+            Self::PoundEndsEntry(true) => ("ivr_menu_terminator=", "#"),
+            // A list of keys that end it, in which no letter is a key of a phone; an empty one means `#`.
+            Self::PoundEndsEntry(false) => ("ivr_menu_terminator=", "none"),
             Self::RecordOnceAnswered => ("RECORD_ANSWER_REQ=", "true"),
             Self::Recording(file) => ("centrex_recording=", file.as_str()),
             Self::Ringback => ("ringback=", RINGBACK),
@@ -337,7 +367,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn variables_that_follow_one_another_are_set_at_once_and_to_their_last_values() {
+    fn consecutive_variables_are_set_together_with_their_last_values() {
         let apps = [
             DialplanApp::Set(Variable::ContinueOnFail(ContinueOnFail::Never)),
             DialplanApp::Set(Variable::EffectiveCallerIdName(Text::new("Ann; a=b"))),
@@ -348,7 +378,8 @@ mod tests {
         ];
         let said: Vec<_> = actions(&apps).into_iter().map(|a| (a.application, a.data)).collect();
         let expected = [
-            ("multiset", "^^;effective_caller_id_name=Ann ab;continue_on_fail=true"),
+            ("set", "continue_on_fail=true"),
+            ("set", "effective_caller_id_name=Ann; a=b"),
             ("answer", ""),
             ("set", "call_timeout=20"),
             ("hangup", "USER_BUSY"),
@@ -357,10 +388,23 @@ mod tests {
     }
 
     #[test]
-    fn nothing_that_a_tenant_wrote_holds_the_separator() {
+    fn no_text_of_a_tenant_contains_the_separator() {
         let hostile = "a;b=c";
         assert!(Word::new(hostile).is_none());
         assert!(DialNumber::new(hostile).is_none());
-        assert!(!Text::new(hostile).as_str().contains([SEPARATOR, '=']));
+        assert!(!Text::new(hostile).fits_lists());
+        assert!(Text::new("R&D, UK").fits_lists());
+    }
+
+    #[test]
+    fn names_that_fit_lists_are_set_with_the_others() {
+        let apps = [
+            DialplanApp::Set(Variable::EffectiveCallerIdName(Text::new("O'Brien"))),
+            DialplanApp::Set(Variable::CallTimeout(20)),
+            DialplanApp::Set(Variable::EffectiveCallerIdName(Text::new("Smith, John"))),
+        ];
+        let said: Vec<_> = actions(&apps).into_iter().map(|a| (a.application, a.data)).collect();
+        let expected = [("multiset", "^^;call_timeout=20;effective_caller_id_name=Smith, John")];
+        assert_eq!(said, expected.map(|(application, data)| (application, data.to_owned())));
     }
 }

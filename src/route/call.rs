@@ -12,7 +12,7 @@ use super::legal::{DialNumber, Text, Word};
 use super::media::MediaRoot;
 use super::token::{Caller, Step, sign_call, verify_step};
 use super::view::TenantView;
-use super::{digits, features, outbound, targets};
+use super::{features, outbound, targets};
 use crate::plan::{ExtensionRow, NumberRow, PlatformPlan, Target, TrunkRow};
 use crate::resources::Kind;
 use crate::resources::routing_test::EndKind;
@@ -34,6 +34,8 @@ pub struct Call<'a> {
     pub leg: Cow<'a, str>,
     /// Caller id name as received: untrusted text.
     pub caller_name: Cow<'a, str>,
+    /// Caller id number as received: untrusted text.
+    pub caller_number: Cow<'a, str>,
     /// Why the last bridge failed, if one did (`originate_disposition`).
     pub disposition: Cow<'a, str>,
     /// How the last queue ended, if the call was in one (`cc_cause`).
@@ -100,8 +102,8 @@ impl<'a> Call<'a> {
 
     /// Answers a call from a trunk (`namespace/name`) to the number that its carrier sent.
     pub fn inbound_from_trunk(&self, trunk: &str, row: &TrunkRow, sent: &str) -> Answer {
-        let number = digits::from_carrier(sent, row.number_format, row.national.as_ref());
-        let answer = number.and_then(|number| self.inbound(trunk, &number));
+        let numbers = row.carrier_format().read(sent);
+        let answer = numbers.iter().find_map(|number| self.inbound(trunk, number.as_str()));
         answer.unwrap_or_else(|| {
             let why = || format!("no Number of the tenant takes {sent} from it");
             self.tracer.record(|| explain::Step {
@@ -123,20 +125,38 @@ impl<'a> Call<'a> {
             matched: true,
             why: why(),
         });
-        Some(self.by_number(name, row))
+        Some(self.by_number(name, row, self.platform.trunks.get(trunk)))
     }
 
-    fn by_number(&self, name: &str, number: &NumberRow) -> Answer {
+    fn by_number(&self, name: &str, number: &NumberRow, trunk: Option<&TrunkRow>) -> Answer {
         let mut answer = self.to(&number.target, number.record_calls);
         answer.rule = format!("Number.{name}");
         let seconds = self.view.plan.tenant.max_call_duration_seconds;
-        let longest = seconds.map(|seconds| DialplanApp::SchedHangup { seconds });
-        let shown = number.caller_id_prefix.as_ref().map(|prefix| {
-            let shown = Text::new(&format!("{prefix} {}", self.caller_name));
-            DialplanApp::Set(Variable::EffectiveCallerIdName(shown))
-        });
-        answer.actions.splice(0..0, longest.iter().chain(&shown).map(DialplanApp::action));
+        let mut first: Vec<DialplanApp> =
+            seconds.map(|seconds| DialplanApp::SchedHangup { seconds }).into_iter().collect();
+        // A phone shows a number that it can call back, not the carrier's spelling.
+        let caller = trunk.and_then(|trunk| trunk.carrier_format().read_caller(&self.caller_number));
+        let mut caller_name = self.caller_name.as_ref();
+        if let Some(caller) = &caller {
+            first.extend(
+                DialNumber::new(caller.as_str())
+                    .map(|number| DialplanApp::Set(Variable::EffectiveCallerIdNumber(number))),
+            );
+            // Without a name FreeSWITCH takes the number for one.
+            if caller_name == self.caller_number || caller_name.is_empty() {
+                caller_name = caller.as_str();
+            }
+        }
+        let shown = self.shown_outside(number.caller_id_prefix.as_deref(), caller_name);
+        first.extend(shown.map(|shown| DialplanApp::Set(Variable::EffectiveCallerIdName(shown))));
+        answer.actions.splice(0..0, first.iter().map(DialplanApp::action));
         answer
+    }
+
+    /// The name by which an outside caller is shown; `None` if FreeSWITCH shows the name as received.
+    fn shown_outside(&self, prefix: Option<&str>, name: &str) -> Option<Text> {
+        let name = Text::new(&format!("{} {name}", prefix.unwrap_or_default()));
+        (name.as_str() != self.caller_name && !name.is_empty()).then_some(name)
     }
 
     fn decision(&self, decision: Decision<'_>) -> Answer {
@@ -167,7 +187,7 @@ impl<'a> Call<'a> {
     /// Answers with a target of the tenant, after schedules and forwardings. `recorded`: the call came in
     /// by a Number whose calls are recorded.
     fn to(&self, target: &Target, recorded: bool) -> Answer {
-        let target = super::decide::resolve_target(self.view, target, self.now, self.tracer);
+        let target = super::decide::resolve_target(self.view, &self.caller, target, self.now, self.tracer);
         self.answer(rule(target), targets::to(self, target, recorded))
     }
 
@@ -221,9 +241,9 @@ impl<'a> Call<'a> {
         if let Some(extension) = self.extension {
             // A phone may send any name and number (P-Asserted-Identity, contract §10.2), so both are
             // overwritten.
-            actions
-                .push(DialplanApp::Set(Variable::EffectiveCallerIdName(Text::new(&extension.display_name))));
             let number = DialNumber::new(&extension.number)?;
+            let name = Text::or_number(&extension.display_name, &number);
+            actions.push(DialplanApp::Set(Variable::EffectiveCallerIdName(name)));
             actions.push(DialplanApp::Set(Variable::EffectiveCallerIdNumber(number)));
         }
         if let Some(most) = tenant.max_concurrent_calls

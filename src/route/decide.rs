@@ -9,11 +9,11 @@ use jiff::Timestamp;
 
 use super::explain::{Step, Tracer};
 use super::rules::{self, RuleMatch};
-use super::schedule;
 use super::token::Caller;
 use super::view::TenantView;
-use super::{digits, emergency};
-use crate::plan::{DialActionRow, FeatureCodeRow, PlatformPlan, Target};
+use super::{digits, emergency, schedule, toll};
+use crate::numbers::DialledNumber;
+use crate::plan::{DialActionRow, FeatureCodeRow, MemberRow, PlatformPlan, RingGroupRow, Target};
 use crate::resources::common::{CallerId, DestinationKind};
 use crate::resources::dial_rule::Phase;
 
@@ -93,12 +93,12 @@ pub fn decide<'a>(
     dialled: &str,
     tracer: Tracer<'_>,
 ) -> Decision<'a> {
-    if !digits::is_dialled(dialled) {
+    let Some(number) = DialledNumber::new(dialled, view.country()) else {
         let why =
             || format!("{dialled} is no number; a number is digits, * and #, with at most one + in front");
         tracer.record(|| Step { resource: view.tenant_key(), matched: false, why: why() });
         return Decision::Unknown;
-    }
+    };
     let side = match caller {
         Caller::Extension(_) => CallerSide::Inside,
         Caller::Outside => CallerSide::Outside,
@@ -106,8 +106,8 @@ pub fn decide<'a>(
     if side == CallerSide::Inside && emergency::is_dialled(view, dialled, tracer) {
         return Decision::Emergency { number: dialled.to_owned() };
     }
-    if let Some(found) = rules::first_match(platform, Phase::Before, dialled, tracer) {
-        return by_rule(view, found, side, dialled, tracer);
+    if let Some(found) = rules::first_match(platform, Phase::Before, &number, tracer) {
+        return by_rule(view, found, side, &number, tracer);
     }
     if let Some(target) = view.number(dialled) {
         let why = || format!("its number is {dialled}");
@@ -117,7 +117,7 @@ pub fn decide<'a>(
     let why = || format!("none of its internal numbers is {dialled}");
     tracer.record(|| Step { resource: view.tenant_key(), matched: false, why: why() });
     if side == CallerSide::Outside {
-        return match rule_after(view, platform, side, dialled, tracer) {
+        return match rule_after(view, platform, side, &number, tracer) {
             Some(decision) => decision,
             None => {
                 let why = "callers from outside dial internal numbers only".to_owned();
@@ -126,19 +126,44 @@ pub fn decide<'a>(
             }
         };
     }
-    if let Some(decision) = own_number(view, dialled, tracer).or_else(|| feature(view, dialled, tracer)) {
+    if let Some(decision) = own_number(view, &number, tracer).or_else(|| feature(view, dialled, tracer)) {
         return decision;
     }
-    if let Some(decision) = outbound(view, caller, dialled, tracer) {
-        return or_blocked(view, platform, decision, dialled, tracer);
+    if let Some(decision) = outbound(view, caller, &number, tracer) {
+        return or_blocked(view, platform, decision, &number, tracer);
     }
-    rule_after(view, platform, side, dialled, tracer).unwrap_or(Decision::Unknown)
+    if let Some(decision) = rule_after(view, platform, side, &number, tracer) {
+        return decision;
+    }
+    respelled(view, platform, caller, &number, tracer).unwrap_or(Decision::Unknown)
+}
+
+/// A number that no rule matches as dialled, as people of the tenant's country dial it: a call list has +4930… where
+/// routes are about 030….
+fn respelled<'a>(
+    view: &'a TenantView,
+    platform: &'a PlatformPlan,
+    caller: &Caller,
+    dialled: &DialledNumber,
+    tracer: Tracer<'_>,
+) -> Option<Decision<'a>> {
+    let number = dialled.with_text(&dialled.usual_spelling()?)?;
+    if number.as_str() == dialled.as_str() {
+        return None;
+    }
+    tracer.record(|| {
+        let why = format!("{} is dialled as {} in its country", dialled.as_str(), number.as_str());
+        Step { resource: view.tenant_key(), matched: true, why }
+    });
+    let decision = outbound(view, caller, &number, tracer)
+        .or_else(|| rule_after(view, platform, CallerSide::Inside, &number, tracer))?;
+    Some(or_blocked(view, platform, decision, dialled, tracer))
 }
 
 /// A call to the tenant's own public number, which does not leave by a trunk.
-fn own_number<'a>(view: &'a TenantView, number: &str, tracer: Tracer<'_>) -> Option<Decision<'a>> {
-    let (own, row) = view.public_number(number)?;
-    let why = || format!("{number} is the tenant's own, and does not leave: {}", row.target);
+fn own_number<'a>(view: &'a TenantView, number: &DialledNumber, tracer: Tracer<'_>) -> Option<Decision<'a>> {
+    let (own, row) = view.own_number(number)?;
+    let why = || format!("{} is the tenant's own, and does not leave: {}", row.number, row.target);
     tracer.record(|| Step { resource: view.key(Kind::Number, own), matched: true, why: why() });
     Some(Decision::Target(&row.target))
 }
@@ -152,8 +177,9 @@ pub fn external<'a>(
     number: &str,
     tracer: Tracer<'_>,
 ) -> Decision<'a> {
-    if let Some(found) = rules::first_match(platform, Phase::Before, number, tracer) {
-        return by_rule(view, found, CallerSide::Inside, number, tracer);
+    let Some(dialled) = DialledNumber::new(number, view.country()) else { return Decision::Unknown };
+    if let Some(found) = rules::first_match(platform, Phase::Before, &dialled, tracer) {
+        return by_rule(view, found, CallerSide::Inside, &dialled, tracer);
     }
     // Destinations are E.164 numbers, while routes match dialled digits: a route fits if its edits can
     // produce the number.
@@ -166,16 +192,16 @@ pub fn external<'a>(
         matched
     });
     let Some((name, route)) = route else {
-        return rule_after(view, platform, CallerSide::Inside, number, tracer).unwrap_or(Decision::Unknown);
+        return rule_after(view, platform, CallerSide::Inside, &dialled, tracer).unwrap_or(Decision::Unknown);
     };
     let out = Outbound {
         rule: name,
         number: number.to_owned(),
-        is_abroad: digits::is_abroad(number, view.dialling()),
+        is_abroad: dialled.is_abroad(),
         trunks: &route.trunks,
         caller_id: route.caller_id.as_ref(),
     };
-    or_blocked(view, platform, Decision::Out(out), number, tracer)
+    or_blocked(view, platform, Decision::Out(out), &dialled, tracer)
 }
 
 /// Applies a matching rule of the platform to the call.
@@ -183,7 +209,7 @@ fn by_rule<'a>(
     view: &TenantView,
     found: RuleMatch<'a>,
     side: CallerSide,
-    dialled: &str,
+    dialled: &DialledNumber,
     tracer: Tracer<'_>,
 ) -> Decision<'a> {
     let (decision, matched, why) = match &found.rule.action {
@@ -192,8 +218,8 @@ fn by_rule<'a>(
             (Decision::Refused(Refusal::Outside), false, "callers from outside do not leave by it")
         }
         DialActionRow::Route { trunks } => {
-            let is_abroad = digits::leads_abroad(dialled, &found.edit, view.dialling());
-            let number = emergency::unedited(view, dialled, found.edit.number);
+            let is_abroad = digits::leads_abroad(dialled, &found.edit);
+            let number = emergency::unedited(view, dialled.as_str(), found.edit.number);
             let out = Outbound { rule: found.name, number, is_abroad, trunks, caller_id: None };
             (Decision::Out(out), true, "the call leaves by its trunks")
         }
@@ -220,7 +246,7 @@ fn rule_after<'a>(
     view: &TenantView,
     platform: &'a PlatformPlan,
     side: CallerSide,
-    dialled: &str,
+    dialled: &DialledNumber,
     tracer: Tracer<'_>,
 ) -> Option<Decision<'a>> {
     let found = rules::first_match(platform, Phase::After, dialled, tracer)?;
@@ -233,12 +259,14 @@ fn or_blocked<'a>(
     view: &TenantView,
     platform: &PlatformPlan,
     decision: Decision<'a>,
-    dialled: &str,
+    dialled: &DialledNumber,
     tracer: Tracer<'_>,
 ) -> Decision<'a> {
     let Decision::Out(out) = &decision else { return decision };
-    let blocked = |number: &str| rules::blocking(platform, number, view.dialling(), tracer).is_some();
-    if blocked(dialled) || (out.number != dialled && blocked(&out.number)) {
+    let sent = DialledNumber::new(&out.number, view.country());
+    let sent = sent.filter(|sent| sent.as_str() != dialled.as_str());
+    let mut numbers = [Some(dialled), sent.as_ref()].into_iter().flatten();
+    if numbers.any(|number| rules::blocking(platform, number, tracer).is_some()) {
         return Decision::Refused(Refusal::Blocked);
     }
     decision
@@ -270,20 +298,23 @@ fn feature<'a>(view: &'a TenantView, dialled: &str, tracer: Tracer<'_>) -> Optio
 fn outbound<'a>(
     view: &'a TenantView,
     caller: &Caller,
-    dialled: &str,
+    dialled: &DialledNumber,
     tracer: Tracer<'_>,
 ) -> Option<Decision<'a>> {
     let (name, route, edit) = view.routes().find_map(|(name, route)| {
         let edit = rules::edited(&route.matches, dialled, tracer, || view.key(Kind::OutboundRoute, name))?;
         Some((name, route, edit))
     })?;
-    if let Some(decision) = own_number(view, &edit.number, tracer) {
+    let sent = dialled.with_text(&edit.number)?;
+    if let Some(decision) = own_number(view, &sent, tracer) {
         return Some(decision);
     }
+    let is_abroad = digits::leads_abroad(dialled, &edit);
+    let guard = toll::guard(view, (name, route), dialled, edit.stripped);
     let out = Outbound {
         rule: name,
-        is_abroad: digits::leads_abroad(dialled, &edit, view.dialling()),
-        number: emergency::unedited(view, dialled, edit.number),
+        is_abroad,
+        number: emergency::unedited(view, dialled.as_str(), edit.number),
         trunks: &route.trunks,
         caller_id: route.caller_id.as_ref(),
     };
@@ -292,23 +323,25 @@ fn outbound<'a>(
         emergency => return Some(emergency),
     };
     let Caller::Extension(extension) = caller else { return Some(Decision::Refused(Refusal::Outside)) };
-    let classes =
-        view.plan.extensions.get(extension).map(|row| row.toll_classes.as_slice()).unwrap_or_default();
-    let permitted = route.toll_class.as_ref().is_none_or(|class| classes.contains(class));
-    if let Some(class) = &route.toll_class {
-        tracer.record(|| {
-            let has = if classes.is_empty() { "none".to_owned() } else { classes.join(", ") };
-            let why = format!("OutboundRoute {name} asks for toll class {class}; the caller has {has}");
-            Step { resource: view.key(Kind::Extension, extension), matched: permitted, why }
-        });
-    }
+    let permitted = toll::permits(view, extension, guard, is_abroad.then_some(&sent), tracer);
     Some(if permitted { Decision::Out(out) } else { Decision::Refused(Refusal::TollClass) })
 }
 
-/// Follows schedules, unconditional forwardings and the tenant's own public numbers to the target that a
-/// call reaches at a time.
+/// The members of a ring group that ring for a caller: its own phones do not.
+pub(super) fn ringing<'a>(
+    group: &'a RingGroupRow,
+    caller: &'a Caller,
+) -> impl Iterator<Item = &'a MemberRow> + use<'a> {
+    let calls =
+        move |member: &MemberRow| matches!(caller, Caller::Extension(name) if *name == member.extension);
+    group.members.iter().filter(move |member| !calls(member))
+}
+
+/// Follows schedules, unconditional forwardings, the tenant's own public numbers, and queues and ring groups
+/// in which there is nobody to ring, to the target that a call reaches at a time.
 pub fn resolve_target<'a>(
     view: &'a TenantView,
+    caller: &Caller,
     target: &'a Target,
     now: Timestamp,
     tracer: Tracer<'_>,
@@ -318,9 +351,10 @@ pub fn resolve_target<'a>(
         let next = match target.kind {
             DestinationKind::Schedule => view.plan.schedules.get(&target.name).map(|schedule| {
                 let zone = view.time_zone(&schedule.time_zone);
-                let next = schedule::target(schedule, &zone, now);
+                let reading = schedule::read(schedule, &zone, now);
+                let next = reading.target;
                 tracer.record(|| {
-                    let state = schedule::state(schedule, &zone, now);
+                    let state = reading.describe(&zone);
                     let local = now.to_zoned(zone.clone()).strftime("%a %Y-%m-%d %H:%M:%S %Q").to_string();
                     let why = format!("{state} at {local}: {next}");
                     Step { resource: view.target_key(target), matched: true, why }
@@ -341,6 +375,26 @@ pub fn resolve_target<'a>(
                 tracer.record(|| Step { resource: view.key(Kind::Number, name), matched: true, why: why() });
                 &own.target
             }),
+            DestinationKind::Queue => {
+                let queue = view.plan.queues.get(&target.name).filter(|queue| queue.overflows_at_once());
+                let next = queue.and_then(|queue| queue.overflow.as_ref());
+                if let Some(next) = next {
+                    let why = || format!("it has no agent, and callers do not wait for one: {next}");
+                    tracer.record(|| Step { resource: view.target_key(target), matched: true, why: why() });
+                }
+                next
+            }
+            DestinationKind::RingGroup => {
+                let group = view.plan.ring_groups.get(&target.name);
+                let next = group
+                    .filter(|group| ringing(group, caller).next().is_none())
+                    .and_then(|group| group.no_answer.as_ref());
+                if let Some(next) = next {
+                    let why = || format!("the caller is its only member, and does not ring: {next}");
+                    tracer.record(|| Step { resource: view.target_key(target), matched: true, why: why() });
+                }
+                next
+            }
             _ => None,
         };
         match next {

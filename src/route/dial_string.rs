@@ -44,7 +44,7 @@ impl LegVariable {
 /// Variables of a leg or of a bridge.
 pub type LegVariables = Vec<(LegVariable, Word)>;
 
-/// Where a leg goes.
+/// Destination of a leg.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Endpoint {
     /// A user of the directory, by its `dial-string`.
@@ -77,7 +77,7 @@ pub enum Endpoint {
 pub struct Leg {
     /// Variables of this leg alone.
     pub variables: LegVariables,
-    /// Where it goes.
+    /// Destination of the leg.
     pub endpoint: Endpoint,
 }
 
@@ -86,7 +86,7 @@ pub struct Leg {
 pub enum Order {
     /// All at once.
     Together,
-    /// One after the other.
+    /// One leg after the other.
     OneByOne,
 }
 
@@ -139,20 +139,29 @@ impl std::fmt::Display for DialString {
     }
 }
 
-/// The dial string of a directory user: its registrations at each phone profile. Sofia looks up the contact
-/// itself, so the dial string contains nothing to expand. `None` when a part is not legal in a dial string.
+/// The dial string of a directory user: its registrations at each phone profile, with its domain and with other
+/// spellings of it. Sofia looks up the contact itself, so the dial string contains nothing to expand. `None` when a
+/// part is not legal in a dial string; a spelling that is not legal is left out.
 pub fn registered<'a>(
     profiles: impl Iterator<Item = &'a str>,
     user: &str,
     domain: &str,
+    spellings: &[String],
 ) -> Option<DialString> {
     let (user, domain) = (Word::new(user)?, Word::new(domain)?);
-    let leg = |profile: &str| {
+    let hosts: Vec<Word> =
+        std::iter::once(domain.clone()).chain(spellings.iter().filter_map(Word::new)).collect();
+    let mut legs = Vec::new();
+    for profile in profiles {
         let profile = Word::new(profile)?;
-        let endpoint = Endpoint::Registered { profile, user: user.clone(), domain: domain.clone() };
-        Some(Leg { variables: Vec::new(), endpoint })
-    };
-    let legs = profiles.map(leg).collect::<Option<Vec<_>>>().filter(|legs| !legs.is_empty())?;
+        legs.extend(hosts.iter().map(|host| {
+            let (profile, user, domain) = (profile.clone(), user.clone(), host.clone());
+            Leg { variables: Vec::new(), endpoint: Endpoint::Registered { profile, user, domain } }
+        }));
+    }
+    if legs.is_empty() {
+        return None;
+    }
     let variables = vec![
         (LegVariable::PresenceId, Word::new(format!("{user}@{domain}"))?),
         (LegVariable::OutboundRedirectFatal, Word::new("true")?),
@@ -187,7 +196,8 @@ mod tests {
 
     #[test]
     fn a_user_is_rung_at_every_profile_of_phones() {
-        let dial = registered(["internal", "browsers"].into_iter(), "1001", "acme.example.com").unwrap();
+        let profiles = ["internal", "browsers"].into_iter();
+        let dial = registered(profiles, "1001", "acme.example.com", &[]).unwrap();
         assert_eq!(
             dial.to_string(),
             "{^^;presence_id=1001@acme.example.com;outbound_redirect_fatal=true;\
@@ -198,13 +208,22 @@ mod tests {
     }
 
     #[test]
-    fn what_a_dial_string_would_split_or_expand_makes_none() {
+    fn a_user_is_rung_under_every_spelling_of_its_domain() {
+        let spellings = ["Acme.Example.com.".to_owned(), "müller.example".to_owned()];
+        let dial = registered(["internal"].into_iter(), "1001", "acme.example.com", &spellings).unwrap();
+        let end = "sofia/internal/1001%acme.example.com,sofia/internal/1001%Acme.Example.com.";
+        assert!(dial.to_string().ends_with(end), "{dial}");
+    }
+
+    #[test]
+    fn text_that_a_dial_string_would_split_or_expand_is_refused() {
         for hostile in
             ["1001,sofia/x", "${system(id)}", "1001|1002", "10 01", "[x]", "{x}", "-x", "", "a\nb", "a'b"]
         {
-            assert!(registered(["internal"].into_iter(), hostile, "acme.example.com").is_none(), "{hostile}");
-            assert!(registered(["internal"].into_iter(), "1001", hostile).is_none(), "{hostile}");
-            assert!(registered([hostile].into_iter(), "1001", "acme.example.com").is_none(), "{hostile}");
+            let dial = |profile, user, domain| registered([profile].into_iter(), user, domain, &[]);
+            assert!(dial("internal", hostile, "acme.example.com").is_none(), "{hostile}");
+            assert!(dial("internal", "1001", hostile).is_none(), "{hostile}");
+            assert!(dial(hostile, "1001", "acme.example.com").is_none(), "{hostile}");
         }
     }
 }

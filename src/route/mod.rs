@@ -9,6 +9,7 @@ pub mod digits;
 mod emergency;
 pub mod explain;
 mod features;
+pub mod holidays;
 pub mod legal;
 pub mod media;
 pub mod names;
@@ -18,6 +19,7 @@ pub mod rules;
 pub mod schedule;
 pub mod targets;
 pub mod token;
+mod toll;
 pub mod view;
 
 pub use crate::secrets::signing_key::SigningKey;

@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_taken_apart_as_they_are_made() {
+    fn names_are_parsed_as_they_are_built() {
         let id = Uuid::from_u128(0xa1b2);
         assert_eq!(parse_room(&room(id, "stand-up")), Some(("stand-up", id)));
         assert_eq!(parse_menu(&menu(id, "welcome.en")), Some(("welcome.en", id)));

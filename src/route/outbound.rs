@@ -4,7 +4,6 @@ use super::app::{Cause, ContinueOnFail, DialplanApp, Variable};
 use super::call::{Actions, Call};
 use super::decide::Outbound;
 use super::dial_string::{DialString, Endpoint, Leg, LegVariable, Order};
-use super::digits::to_carrier;
 use super::explain::{End, Step, Tracer, trunk_key};
 use super::legal::{DialNumber, Text, Word};
 use super::recording;
@@ -99,7 +98,7 @@ pub(super) struct Terms<'a> {
     pub max_progress_seconds: Option<i32>,
 }
 
-/// Bridges to every gateway of the existing trunks, in order; empty when there is none.
+/// Bridges to every gateway of the existing trunks, in order; empty without a gateway.
 pub(super) fn gateway_bridges<'a>(
     call: &Call,
     trunks: impl Iterator<Item = &'a str>,
@@ -117,7 +116,7 @@ pub(super) fn gateway_bridges<'a>(
             tracer.record_end(|| End { kind: EndKind::Trunk, name: name.to_owned() });
         }
         if let Some(shown) = terms.shown {
-            let shown = to_carrier(shown, trunk.number_format, trunk.national.as_ref());
+            let shown = trunk.carrier_format().write(shown);
             actions.push(DialplanApp::Set(Variable::EffectiveCallerIdNumber(DialNumber::new(&shown)?)));
         }
         for index in 0..trunk.gateways.len() {
@@ -129,13 +128,13 @@ pub(super) fn gateway_bridges<'a>(
 
 fn tried(name: &str, number: &str, trunk: &TrunkRow) -> Step {
     let gateways: Vec<&str> = trunk.gateways.iter().map(|gateway| gateway.host.as_str()).collect();
-    let sent = to_carrier(number, trunk.number_format, trunk.national.as_ref());
+    let sent = trunk.carrier_format().write(number);
     let why = format!("{sent} is tried by {}", gateways.join(", then "));
     Step { resource: trunk_key(name), matched: !gateways.is_empty(), why }
 }
 
 fn by_gateway(call: &Call, trunk: &TrunkRow, index: usize, terms: Terms<'_>) -> Option<DialplanApp> {
-    let number = DialNumber::new(&to_carrier(terms.number, trunk.number_format, trunk.national.as_ref()))?;
+    let number = DialNumber::new(&trunk.carrier_format().write(terms.number))?;
     let progress_seconds = terms
         .max_progress_seconds
         .map_or(trunk.progress_timeout_seconds, |most| most.min(trunk.progress_timeout_seconds));

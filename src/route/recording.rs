@@ -20,20 +20,19 @@ use crate::resources::common::{DestinationKind, Recording};
 pub(super) fn of_target(call: &Call, target: &Target, by_number: bool) -> Actions {
     let plan = &call.view.plan;
     let row = |name: &String| plan.extensions.get(name);
-    let wanted = match target.kind {
-        DestinationKind::Voicemail => return Some(Vec::new()),
-        DestinationKind::Extension => row(&target.name).is_some_and(takes),
-        // Which member answers is unknown yet: one with recording is enough.
-        DestinationKind::RingGroup => plan
-            .ring_groups
-            .get(&target.name)
-            .is_some_and(|group| group.members.iter().filter_map(|m| row(&m.extension)).any(takes)),
-        DestinationKind::Queue => plan
-            .queues
-            .get(&target.name)
-            .is_some_and(|queue| queue.agents.iter().filter_map(|a| row(&a.extension)).any(takes)),
-        _ => false,
-    };
+    let wanted =
+        match target.kind {
+            DestinationKind::Voicemail => return Some(Vec::new()),
+            DestinationKind::Extension => row(&target.name).is_some_and(records_inbound),
+            // The member that will answer is unknown: one member with recording is enough.
+            DestinationKind::RingGroup => plan.ring_groups.get(&target.name).is_some_and(|group| {
+                group.members.iter().filter_map(|m| row(&m.extension)).any(records_inbound)
+            }),
+            DestinationKind::Queue => plan.queues.get(&target.name).is_some_and(|queue| {
+                queue.agents.iter().filter_map(|a| row(&a.extension)).any(records_inbound)
+            }),
+            _ => false,
+        };
     if wanted {
         let why = || format!("the call is recorded: {target} takes recorded calls");
         call.tracer.record(|| Step { resource: call.view.target_key(target), matched: true, why: why() });
@@ -52,7 +51,8 @@ pub(super) fn of_caller(call: &Call) -> Actions {
     begin(call)
 }
 
-fn takes(row: &ExtensionRow) -> bool {
+/// Whether the calls that an extension receives are recorded.
+fn records_inbound(row: &ExtensionRow) -> bool {
     matches!(row.recording, Recording::Inbound | Recording::Always)
 }
 
@@ -66,7 +66,7 @@ fn begin(call: &Call) -> Actions {
     // Recording handles media, so FreeSWITCH does not pass on the called phone's ringing.
     let mut actions =
         vec![DialplanApp::Set(Variable::Recording(Word::new(file.0)?)), DialplanApp::Set(Variable::Ringback)];
-    // An unanswered call leaves no file. A call that returns to the dialplan has already heard the tone.
+    // An unanswered call leaves no file. A call that returns to the dialplan has already played the tone.
     let tone = tenant.recording_tone && !call.is_recorded;
     if tone && !call.is_answered {
         actions.push(DialplanApp::Set(Variable::ConsentToneOnceAnswered));

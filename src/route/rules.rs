@@ -2,7 +2,8 @@
 
 use super::digits::{self, Edit};
 use super::explain::{Step, Tracer};
-use crate::plan::{DialActionRow, DialRuleRow, NationalDialling, PlatformPlan};
+use crate::numbers::DialledNumber;
+use crate::plan::{DialActionRow, DialRuleRow, PlatformPlan};
 use crate::resources::Kind;
 use crate::resources::common::DigitMatch;
 use crate::resources::dial_rule::Phase;
@@ -31,7 +32,7 @@ fn rules(platform: &PlatformPlan, phase: Phase) -> Vec<(&str, &DialRuleRow)> {
 pub fn first_match<'a>(
     platform: &'a PlatformPlan,
     phase: Phase,
-    dialled: &str,
+    dialled: &DialledNumber,
     tracer: Tracer<'_>,
 ) -> Option<RuleMatch<'a>> {
     rules(platform, phase).into_iter().find_map(|(name, rule)| {
@@ -43,37 +44,41 @@ pub fn first_match<'a>(
 /// The rule that blocks any spelling of a number: a block of 0900… also blocks +49900… and 0049900….
 pub fn blocking<'a>(
     platform: &'a PlatformPlan,
-    number: &str,
-    home: Option<&NationalDialling>,
+    number: &DialledNumber,
     tracer: Tracer<'_>,
 ) -> Option<&'a str> {
-    digits::spellings(number, home).into_iter().find_map(|spelling| {
-        let found = first_match(platform, Phase::Before, &spelling, Tracer::OFF)?;
-        let blocks = found.rule.action == DialActionRow::Block;
+    let rules = rules(platform, Phase::Before);
+    number.spellings().into_iter().find_map(|spelling| {
+        let matches_spelling = |matches: &DigitMatch| {
+            digits::edit_spelling(matches, &spelling, digits::readings_for(matches, number)).is_ok()
+        };
+        let (name, rule) = rules.iter().find(|(_, rule)| rule.matches.iter().any(matches_spelling))?;
+        let blocks = rule.action == DialActionRow::Block;
         if blocks {
-            let why = || format!("it blocks {spelling}, which {number} is");
-            tracer.record(|| Step { resource: key(found.name), matched: true, why: why() });
+            let why = || format!("it blocks {spelling}, which {} is", number.as_str());
+            tracer.record(|| Step { resource: key(name), matched: true, why: why() });
         }
-        blocks.then_some(found.name)
+        blocks.then_some(*name)
     })
 }
 
 /// The edit of the first match that applies to a number.
 pub fn edited(
     matches: &[DigitMatch],
-    dialled: &str,
+    dialled: &DialledNumber,
     tracer: Tracer<'_>,
     resource: impl Fn() -> ObjectKey,
 ) -> Option<Edit> {
     let edit = matches.iter().find_map(|matches| digits::edit(matches, dialled).ok());
     tracer.record(|| {
+        let dialled_text = dialled.as_str();
         let why = match &edit {
-            Some(edit) if edit.number == dialled => format!("it is about {dialled}"),
-            Some(edit) => format!("it is about {dialled}, and makes it {}", edit.number),
+            Some(edit) if edit.number == dialled_text => format!("it is about {dialled_text}"),
+            Some(edit) => format!("it is about {dialled_text}, and makes it {}", edit.number),
             None => {
                 let reasons = matches.iter().filter_map(|m| digits::edit(m, dialled).err());
                 let reasons: Vec<String> = reasons.map(|reason| reason.to_string()).collect();
-                format!("{dialled} {}", reasons.join("; it "))
+                format!("{dialled_text} {}", reasons.join("; it "))
             }
         };
         Step { resource: resource(), matched: edit.is_some(), why }

@@ -4,7 +4,7 @@ use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
 use super::app::{Cause, ContinueOnFail, DialplanApp, Variable};
 use super::call::{Actions, Call};
-use super::decide::{Decision, external, resolve_target};
+use super::decide::{Decision, external, resolve_target, ringing};
 use super::dial_string::{DialString, Endpoint, Leg, LegVariable, Order};
 use super::legal::Word;
 use super::token::{Step, sign_step};
@@ -45,9 +45,12 @@ fn reach(call: &Call, target: &Target) -> Actions {
                 },
             ])
         }
-        DestinationKind::RingGroup => ring_group(call, plan.ring_groups.get(&target.name)?),
+        DestinationKind::RingGroup => ring_group(call, target, plan.ring_groups.get(&target.name)?),
         DestinationKind::Queue => {
-            plan.queues.get(&target.name)?;
+            if plan.queues.get(&target.name)?.overflows_at_once() {
+                // `resolve_target` follows the overflow; there is none.
+                return Some(vec![DialplanApp::Hangup(Cause::NoAnswer)]);
+            }
             let queue = Word::new(names::queue(tenant, &target.name))?;
             // The queue's result is known only after it: the dialplan continues in [`after`].
             let exports = DialplanApp::Set(Variable::QueueExportVars);
@@ -61,6 +64,7 @@ fn reach(call: &Call, target: &Target) -> Actions {
         DestinationKind::IvrMenu => {
             let menu = plan.ivr_menus.get(&target.name)?;
             let mut actions = vec![
+                DialplanApp::Set(Variable::PoundEndsEntry(!menu.has_pound_option())),
                 DialplanApp::Answer,
                 DialplanApp::Sleep { milliseconds: LEAD_IN_MILLISECONDS },
                 DialplanApp::Ivr { menu: Word::new(names::menu(tenant, &target.name))? },
@@ -126,7 +130,7 @@ fn follow(call: &Call, from: &Target, why: &str, next: Option<&Target>, cause: C
         explain::Step { resource: call.view.target_key(from), matched: next.is_some(), why }
     });
     match next {
-        Some(next) => to(call, resolve_target(call.view, next, call.now, call.tracer), false),
+        Some(next) => to(call, resolve_target(call.view, &call.caller, next, call.now, call.tracer), false),
         None => Some(vec![DialplanApp::Hangup(cause)]),
     }
 }
@@ -157,8 +161,18 @@ fn extension(call: &Call, target: &Target, row: &ExtensionRow) -> Actions {
     Some(actions)
 }
 
-fn ring_group(call: &Call, group: &RingGroupRow) -> Actions {
-    let mut members: Vec<&MemberRow> = group.members.iter().collect();
+fn ring_group(call: &Call, target: &Target, group: &RingGroupRow) -> Actions {
+    let mut members: Vec<&MemberRow> = ringing(group, &call.caller).collect();
+    if members.is_empty() {
+        // `resolve_target` follows the destination for no answer; there is none.
+        return Some(vec![DialplanApp::Hangup(Cause::NoAnswer)]);
+    }
+    if members.len() < group.members.len() {
+        call.tracer.record(|| {
+            let why = "the caller is a member, and does not ring".to_owned();
+            explain::Step { resource: call.view.target_key(target), matched: false, why }
+        });
+    }
     let order = match group.strategy {
         RingStrategy::Simultaneous => Order::Together,
         RingStrategy::Sequential => Order::OneByOne,

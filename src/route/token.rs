@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_is_known_again_and_a_changed_one_is_not() {
+    fn a_signed_call_is_recognised_and_a_changed_one_is_not() {
         let tenant = Uuid::from_u128(1);
         for caller in [Caller::Extension("alice.b-c".into()), Caller::Outside] {
             let token = sign_call(&key(), tenant, &caller, "leg-1").unwrap();

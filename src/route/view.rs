@@ -6,9 +6,8 @@ use jiff::tz::TimeZone;
 
 use super::schedule;
 use super::token::Caller;
-use crate::plan::{
-    ExtensionRow, NationalDialling, NumberRow, OutboundRouteRow, Row, Rows, Target, TenantPlan,
-};
+use crate::numbers::{Country, DialledNumber};
+use crate::plan::{ExtensionRow, NumberRow, OutboundRouteRow, Row, Rows, Target, TenantPlan};
 use crate::resources::Kind;
 use crate::resources::common::DestinationKind;
 use crate::source::ObjectKey;
@@ -19,6 +18,7 @@ pub struct TenantView {
     /// The plan.
     pub plan: TenantPlan,
     context: String,
+    country: Option<Country>,
     /// Targets by internal number.
     by_number: HashMap<String, Target>,
     /// Names of Numbers by E.164 number.
@@ -49,7 +49,8 @@ impl TenantView {
             .filter_map(|name| Some((name.to_owned(), schedule::zone(name)?)))
             .collect();
         let context = plan.tenant.id.to_string();
-        Self { plan, context, by_number, by_e164, routes, time_zones }
+        let country = plan.tenant.country.as_deref().and_then(Country::by_code);
+        Self { plan, context, country, by_number, by_e164, routes, time_zones }
     }
 
     /// The dialplan context of the tenant's phones: the tenant's UUID.
@@ -60,6 +61,11 @@ impl TenantView {
     /// The target of an internal number.
     pub fn number(&self, number: &str) -> Option<&Target> {
         self.by_number.get(number)
+    }
+
+    /// The internal numbers of the tenant.
+    pub fn numbers(&self) -> impl Iterator<Item = &str> {
+        self.by_number.keys().map(String::as_str)
     }
 
     /// The extension with an internal number, and its name.
@@ -109,9 +115,17 @@ impl TenantView {
         self.routes.iter().filter_map(|name| Some((name.as_str(), self.plan.outbound_routes.get(name)?)))
     }
 
-    /// Dialling prefixes of the tenant's country, if they are known.
-    pub fn dialling(&self) -> Option<&NationalDialling> {
-        self.plan.tenant.dialling.as_ref()
+    /// The tenant's country, if it names one.
+    pub fn country(&self) -> Option<Country> {
+        self.country
+    }
+
+    /// The tenant's own public number that a dialled number means.
+    pub fn own_number(&self, dialled: &DialledNumber) -> Option<(&str, &NumberRow)> {
+        if self.by_e164.is_empty() {
+            return None;
+        }
+        dialled.readings().iter().find_map(|number| self.public_number(number.as_str()))
     }
 
     /// A time zone that the plan names. Compile refuses unknown ones; UTC stands in for them.

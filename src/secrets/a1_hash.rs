@@ -9,14 +9,20 @@ fn a1_hash(user: &str, realm: &str, password: &str) -> String {
     hex::encode(Md5::digest(format!("{user}:{realm}:{password}")))
 }
 
-/// Hashes the passwords of all extensions of a plan, for each domain of the tenant.
+/// The realm in which phones are asked for their credentials. One for all, because FreeSWITCH would ask in the domain
+/// as the phone spells it (sofia_reg.c, `auto_from`), and the hash is that of one spelling.
+pub const REALM: &str = "centrex";
+
+/// Hashes the passwords of all extensions of a plan, for [`REALM`] and for each domain of the tenant: a proxy
+/// before the switches may ask in the domain.
 pub fn hash_passwords(plan: &mut TenantPlan) {
     let domains = &plan.tenant.domains;
     for row in plan.extensions.values_mut() {
         let password = row.secrets.get(SecretName::Password).map(str::to_owned);
         let number = &row.number;
         let hashes = password.iter().flat_map(|password| {
-            domains.iter().map(move |domain| (domain.as_str(), a1_hash(number, domain, password)))
+            let realms = domains.iter().map(String::as_str).chain([REALM]);
+            realms.map(move |realm| (realm, a1_hash(number, realm, password)))
         });
         row.secrets.replace_a1_hashes(hashes);
     }

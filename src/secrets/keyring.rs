@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fingerprint_tells_parts_and_keys_apart() {
+    fn fingerprints_differ_by_part_and_by_key() {
         let ring = keyring(&[(1, 1)]);
         let of = |ring: &Keyring, parts: &[&str]| ring.fingerprint(parts.iter().map(|part| part.as_bytes()));
         assert_eq!(of(&ring, &["a", "b"]), of(&ring, &["a", "b"]));
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_file_is_its_owners_or_given_by_root_to_a_group() {
+    fn a_key_file_belongs_to_its_reader_or_to_root_with_a_group() {
         for mode in [0o400, 0o600] {
             assert!(!lets_others_read(mode, 0) && !lets_others_read(mode, 1000), "{mode:o}");
         }

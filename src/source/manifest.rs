@@ -34,64 +34,92 @@ pub struct Fault {
     pub violation: Violation,
 }
 
-/// Reads all objects of one document: one object, or those of a `List`.
-///
-/// # Errors
-/// Everything that is wrong in the document. Then none of its objects is returned.
-pub fn read(document: Value, kinds: &RulesByKind) -> Result<Vec<Item>, Vec<Fault>> {
-    let mut reader = Reader { kinds, items: Vec::new(), faults: Vec::new() };
+/// What a document contains: its valid objects, and what is wrong with the others.
+#[derive(Clone, Debug, Default)]
+pub struct Contents {
+    /// Valid objects.
+    pub items: Vec<Item>,
+    /// Everything that is wrong with the other objects, or with the document.
+    pub faults: Vec<Fault>,
+    /// The other objects that have a valid name and a kind that Centrex reads.
+    pub refused: Vec<ObjectKey>,
+    /// Whether there are others: any object may be meant.
+    pub unknown: bool,
+}
+
+/// Reads all objects of one document: one object, or those of a list, as kubectl reads them. An object with a
+/// fault does not keep the others out.
+pub fn read(document: Value, kinds: &RulesByKind) -> Contents {
+    let mut reader = Reader { kinds, contents: Contents::default() };
     reader.document(document);
-    if reader.faults.is_empty() { Ok(reader.items) } else { Err(reader.faults) }
+    reader.contents
 }
 
 struct Reader<'a> {
     kinds: &'a RulesByKind,
-    items: Vec<Item>,
-    faults: Vec<Fault>,
+    contents: Contents,
 }
 
 impl Reader<'_> {
+    /// Reads an object, or the items of a list: a `List`, or a list of one kind such as `ExtensionList`, whose items
+    /// may leave out what the list says.
     fn document(&mut self, document: Value) {
-        let is_list = document.get("kind").and_then(Value::as_str) == Some("List")
-            && document.get("apiVersion").and_then(Value::as_str) == Some("v1");
-        if !is_list {
-            return self.object(String::new(), document);
-        }
-        match document {
-            Value::Object(mut list) => match list.remove("items") {
-                Some(Value::Array(items)) => {
-                    for (index, item) in items.into_iter().enumerate() {
-                        self.object(format!("items[{index}]"), item);
+        let text = |field: &str| document.get(field).and_then(Value::as_str).map(str::to_owned);
+        let (api_version, kind) = (text("apiVersion"), text("kind").unwrap_or_default());
+        let item_kind = match kind.strip_suffix("List") {
+            Some("") if api_version.as_deref() == Some("v1") => None,
+            Some(of)
+                if self.kinds.get(of).is_some_and(|of| Some(of.api_version) == api_version.as_deref()) =>
+            {
+                Some(of.to_owned())
+            }
+            _ => return self.object(String::new(), document),
+        };
+        let Value::Object(mut list) = document else { return };
+        match list.remove("items") {
+            // A template that has nothing to list leaves `items:` empty.
+            Some(Value::Null) => {}
+            Some(Value::Array(items)) => {
+                for (index, mut item) in items.into_iter().enumerate() {
+                    if let (Some(kind), Value::Object(item)) = (&item_kind, &mut item) {
+                        item.entry("apiVersion").or_insert_with(|| api_version.clone().into());
+                        item.entry("kind").or_insert_with(|| kind.clone().into());
                     }
+                    self.object(format!("items[{index}]"), item);
                 }
-                _ => self.fault(None, "", "items", "must be a list of manifests"),
-            },
-            _ => self.fault(None, "", "", "must be an object"),
+            }
+            _ => self.fault("", "items", "must be a list of manifests"),
         }
     }
 
     fn object(&mut self, path: String, value: Value) {
         let Value::Object(mut map) = value else {
-            return self.fault(None, &path, "", "must be a manifest: an object with apiVersion and kind");
+            return self.fault(&path, "", "must be a manifest: an object with apiVersion and kind");
         };
         let kind = match self.kind(&map) {
             Ok(kind) => kind,
             Err(violation) => {
-                return self.faults.push(Fault { resource: None, path, violation });
+                self.contents.unknown = true;
+                return self.contents.faults.push(Fault { resource: None, path, violation });
             }
         };
         let mut violations = metadata(&mut map, kind);
         let key = key(&map, kind);
+        let is_named = key.is_some() && !violations.iter().any(is_of_name);
         violations.extend(body(&mut map, kind));
         if violations.is_empty() {
             match Object::from_json(kind.name.as_str(), Value::Object(map)) {
-                Some(Ok(object)) => return self.items.push(Item { path, key: object.key(), object }),
+                Some(Ok(object)) => {
+                    return self.contents.items.push(Item { path, key: object.key(), object });
+                }
                 Some(Err(error)) => violations.push(Violation::new("", error.to_string())),
                 None => violations.push(Violation::new("kind", "is not a kind that Centrex reads")),
             }
         }
+        self.contents.unknown |= !is_named;
+        self.contents.refused.extend(key.clone().filter(|_| is_named));
         let fault = |violation| Fault { resource: key.clone(), path: path.clone(), violation };
-        self.faults.extend(violations.into_iter().map(fault));
+        self.contents.faults.extend(violations.into_iter().map(fault));
     }
 
     fn kind(&self, map: &Map<String, Value>) -> Result<&KindRules, Violation> {
@@ -115,25 +143,40 @@ impl Reader<'_> {
         Ok(kind)
     }
 
-    fn fault(&mut self, resource: Option<ObjectKey>, path: &str, field: &str, message: &str) {
+    fn fault(&mut self, path: &str, field: &str, message: &str) {
         let violation = Violation::new(field, message);
-        self.faults.push(Fault { resource, path: path.to_owned(), violation });
+        self.contents.unknown = true;
+        self.contents.faults.push(Fault { resource: None, path: path.to_owned(), violation });
     }
 }
 
-/// The key of an object whose metadata was checked; `None` without a name.
-fn key(map: &Map<String, Value>, kind: &KindRules) -> Option<ObjectKey> {
-    let text = |field: &str| map.get("metadata")?.get(field)?.as_str().map(str::to_owned);
-    Some(ObjectKey { kind: kind.name, namespace: text("namespace"), name: text("name")? })
+/// Whether a violation leaves open which object is meant.
+fn is_of_name(violation: &Violation) -> bool {
+    matches!(violation.field.as_str(), "metadata" | "metadata.name" | "metadata.namespace")
 }
 
-/// Checks metadata, and sets the namespace `default` if it is missing.
+/// The key of an object; `None` without a name.
+fn key(map: &Map<String, Value>, kind: &KindRules) -> Option<ObjectKey> {
+    let text = |field: &str| map.get("metadata")?.get(field)?.as_str().map(str::to_owned);
+    let namespace =
+        kind.namespaced.then(|| text("namespace").unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned()));
+    Some(ObjectKey { kind: kind.name, namespace, name: text("name")? })
+}
+
+/// The namespace of an object that names none.
+const DEFAULT_NAMESPACE: &str = "default";
+
+/// Checks metadata, and sets [`DEFAULT_NAMESPACE`] if it names none.
 fn metadata(map: &mut Map<String, Value>, kind: &KindRules) -> Vec<Violation> {
-    let schema = match &*METADATA {
+    let schema = match metadata_schema(kind.name) {
         Ok(schema) => schema,
         Err(error) => return vec![Violation::new("metadata", error.to_string())],
     };
     let metadata = map.entry("metadata").or_insert_with(|| json!({}));
+    // An API server reads empty metadata, such as `labels:` of a template without labels, as left out.
+    if let Value::Object(metadata) = metadata {
+        metadata.retain(|_, value| !value.is_null());
+    }
     let violations = schema.check(&json!({"metadata": &metadata}));
     if !violations.is_empty() {
         return violations;
@@ -141,7 +184,7 @@ fn metadata(map: &mut Map<String, Value>, kind: &KindRules) -> Vec<Violation> {
     let Value::Object(metadata) = metadata else { return violations };
     match (kind.namespaced, metadata.contains_key("namespace")) {
         (true, false) => {
-            metadata.insert("namespace".into(), "default".into());
+            metadata.insert("namespace".into(), DEFAULT_NAMESPACE.into());
             violations
         }
         (false, true) => {
@@ -154,12 +197,12 @@ fn metadata(map: &mut Map<String, Value>, kind: &KindRules) -> Vec<Violation> {
 
 /// What is wrong with a name and a namespace. The API server accepts names that no manifest and no reference
 /// may have. Centrex does not read such an object.
-pub fn name_violations(name: &str, namespace: Option<&str>) -> Vec<Violation> {
+pub fn name_violations(kind: Kind, name: &str, namespace: Option<&str>) -> Vec<Violation> {
     let mut metadata = json!({"name": name});
     if let Some(namespace) = namespace {
         metadata["namespace"] = namespace.into();
     }
-    match &*METADATA {
+    match metadata_schema(kind) {
         Ok(schema) => schema.check(&json!({"metadata": metadata})),
         Err(error) => vec![Violation::new("metadata", error.to_string())],
     }
@@ -168,6 +211,10 @@ pub fn name_violations(name: &str, namespace: Option<&str>) -> Vec<Violation> {
 /// Checks everything but the metadata of an object. Removes its status and merges `stringData`.
 fn body(map: &mut Map<String, Value>, kind: &KindRules) -> Vec<Violation> {
     map.remove("status");
+    // An API server reads empty fields of its own kinds, such as `data:`, as left out.
+    if matches!(kind.name, Kind::Secret | Kind::ConfigMap | Kind::Namespace) {
+        map.retain(|_, value| !value.is_null());
+    }
     if kind.name == Kind::Secret {
         let violations = kind.check(&without_head(map));
         if violations.is_empty() { merge_string_data(map) } else { violations }
@@ -206,11 +253,23 @@ fn merge_string_data(map: &mut Map<String, Value>) -> Vec<Violation> {
     violations
 }
 
-/// Schema of metadata, as the API server accepts it. Fields that a cluster adds are allowed, because manifests
-/// are exported from clusters, and ignored.
-static METADATA: LazyLock<Result<Schema, SchemaError>> = LazyLock::new(|| {
+/// Schema of a kind's metadata, as the API server accepts it. The names of Kubernetes' own kinds may be longer than
+/// those of ours.
+fn metadata_schema(kind: Kind) -> Result<&'static Schema, &'static SchemaError> {
+    static OURS: LazyLock<Result<Schema, SchemaError>> =
+        LazyLock::new(|| compile_metadata(NAME_LENGTH, NAME_PATTERN));
+    static CORE: LazyLock<Result<Schema, SchemaError>> =
+        LazyLock::new(|| compile_metadata(SUBDOMAIN_LENGTH, SUBDOMAIN_PATTERN));
+    match kind {
+        Kind::Secret | Kind::ConfigMap => CORE.as_ref(),
+        _ => OURS.as_ref(),
+    }
+}
+
+/// Fields that a cluster adds are allowed, because manifests are exported from clusters, and ignored.
+fn compile_metadata(name_length: usize, name_pattern: &str) -> Result<Schema, SchemaError> {
     let any = json!({"x-kubernetes-preserve-unknown-fields": true});
-    let name = json!({"type": "string", "minLength": 1, "maxLength": NAME_LENGTH, "pattern": NAME_PATTERN});
+    let name = json!({"type": "string", "minLength": 1, "maxLength": name_length, "pattern": name_pattern});
     let namespace = json!({"type": "string", "minLength": 1, "maxLength": 63, "pattern": NAMESPACE_PATTERN});
     let labels = json!({"type": "object", "additionalProperties":
         {"type": "string", "maxLength": 63, "pattern": LABEL_VALUE_PATTERN}});
@@ -228,4 +287,4 @@ static METADATA: LazyLock<Result<Schema, SchemaError>> = LazyLock::new(|| {
             "deletionTimestamp": any, "deletionGracePeriodSeconds": any,
         }
     }}}))
-});
+}

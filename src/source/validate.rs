@@ -79,7 +79,7 @@ impl RulesByKind {
 }
 
 impl KindRules {
-    /// All fields that violate the schema or, if there are none, a CEL rule. `body` is the resource without
+    /// All fields that violate the schema or, if none does, a CEL rule. `body` is the resource without
     /// `apiVersion`, `kind`, `metadata` and `status`.
     pub fn check(&self, body: &Value) -> Vec<Violation> {
         let found = self.schema.check(body);

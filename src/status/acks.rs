@@ -23,12 +23,12 @@ pub struct Lag {
     pub missing: Vec<String>,
 }
 
-/// Whose statuses a report may change.
+/// The resources whose status a report may change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Concerned {
     /// All statuses.
     All,
-    /// Those of the platform and of some tenants; perhaps none.
+    /// Resources of the platform and of some tenants; perhaps none.
     Some {
         /// Whether the platform's may change.
         platform: bool,
@@ -73,7 +73,7 @@ impl AckTable {
                 let changed = tenants.into_iter().filter(|update| apply(update)).map(|(id, _)| id).collect();
                 Concerned::Some { platform: platform_changed, tenants: changed }
             }
-            Ack::Found { switch, findings } => {
+            Ack::Report { switch, findings } => {
                 let Some(state) = self.reporting.get_mut(&switch) else { return Concerned::NONE };
                 let before = std::mem::replace(&mut state.findings, findings);
                 if before.absent != state.findings.absent {
@@ -176,7 +176,7 @@ impl AckTable {
     }
 }
 
-/// Whose statuses may change between two states of one switch.
+/// The resources whose status may change between two states of one switch.
 fn differing(before: &SwitchState, after: &SwitchState) -> Concerned {
     if before.findings.absent != after.findings.absent {
         return Concerned::All;
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_revision_is_everywhere_when_the_last_switch_has_it() {
+    fn a_revision_is_live_when_the_last_switch_has_it() {
         assert_eq!(AckTable::default().lagging(TENANT, 1, i64::MAX), Lag::default());
         let mut table = table(&["a", "b"]);
         assert_eq!(table.record(report("a", 3)), Concerned::Some { platform: false, tenants: vec![TENANT] });
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn a_later_revision_than_there_is_was_another_one() {
+    fn a_revision_later_than_the_stored_one_does_not_count() {
         let mut table = table(&["a", "b"]);
         table.record(report("a", 12));
         table.record(report("b", 9));
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_silent_switch_holds_up_nobody() {
+    fn a_silent_switch_delays_no_resource() {
         let mut table = table(&["a", "b"]);
         table.record(report("a", 1));
         assert_eq!(table.record(Ack::Silent("b".to_owned())), Concerned::All);
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn all_that_was_known_is_replaced_at_once() {
+    fn a_reset_replaces_all_reports() {
         let mut table = table(&["a", "gone"]);
         let reporting = vec![(info("b"), holding(2, &[(TENANT, 7)]))];
         assert_eq!(table.record(Ack::Reset { reporting, silent: vec![info("a")] }), Concerned::All);
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tenant_that_is_no_longer_held_is_not_there() {
+    fn a_tenant_that_a_switch_dropped_is_not_counted() {
         let mut table = table(&["a"]);
         table.record(report("a", 5));
         let ack = Ack::Revisions { switch: "a".to_owned(), platform: Some(2), tenants: vec![(TENANT, None)] };
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_twice_concerns_nobody_the_second_time() {
+    fn a_repeated_report_affects_no_resource() {
         let mut table = table(&["a"]);
         let state = holding(1, &[(TENANT, 1), (OTHER, 1)]);
         let all = Concerned::Some { platform: true, tenants: vec![TENANT, OTHER] };
@@ -308,7 +308,7 @@ mod tests {
     }
 
     fn found(switch: &str, findings: SwitchReport) -> Ack {
-        Ack::Found { switch: switch.to_owned(), findings }
+        Ack::Report { switch: switch.to_owned(), findings }
     }
 
     #[test]
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn a_switch_without_freeswitch_holds_up_nobody_unless_no_other_has_one() {
+    fn a_switch_without_freeswitch_delays_no_resource_unless_all_lack_it() {
         let mut table = table(&["a", "b"]);
         let absent =
             |absent: bool| SwitchReport { connected: Some(!absent), absent, ..SwitchReport::default() };

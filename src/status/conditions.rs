@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn a_good_resource_becomes_ready_in_two_writes_and_then_none() {
+    fn a_valid_resource_becomes_ready_in_two_writes() {
         let first = conditions(&facts(&[], Live::Applying(None)), Some(1), &[], at(1)).unwrap();
         assert_eq!(
             summary(&first),
@@ -367,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_spec_is_stalled_and_names_the_field() {
+    fn an_invalid_spec_is_stalled_and_names_the_field() {
         let problem = Problem::refused(key(), "spec.number", Reason::Conflict, "ben has 100");
         let result = conditions(&facts(&[&problem], Live::Everywhere), Some(1), &[], at(1)).unwrap();
         assert_eq!(
@@ -395,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_that_is_left_out_leaves_the_rest_programmed() {
+    fn an_omitted_part_leaves_the_rest_programmed() {
         let problem = Problem::degraded(key(), "spec.members[1]", Reason::NotAllowed, "not allowed");
         let result = conditions(&facts(&[&problem], Live::Everywhere), Some(1), &[], at(1)).unwrap();
         assert!(is_true(&result, PROGRAMMED, Some(1)) && is_true(&result, LIVE, Some(1)));
@@ -403,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stays_in_force_is_said_with_its_generation() {
+    fn the_message_names_the_generation_in_force() {
         let problem = Problem::refused(key(), "spec.destination", Reason::RefNotFound, "no Queue q");
         let programmed = |stays, before: &[Condition]| {
             let problems = [&problem];
@@ -425,7 +425,7 @@ mod tests {
     }
 
     #[test]
-    fn what_switches_said_before_stays_while_nothing_new_is_known() {
+    fn earlier_reports_of_switches_stay_until_there_are_new_ones() {
         let before = conditions(&facts(&[], Live::Everywhere), Some(1), &[], at(1)).unwrap();
         assert_eq!(conditions(&facts(&[], Live::AsBefore), Some(1), &before, at(2)), None);
         let none = conditions(&facts(&[], Live::AsBefore), Some(1), &[], at(2)).unwrap();

@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn the_emergency_trunk_counts_on_every_switch_that_is_asked() {
+    fn the_emergency_trunk_is_checked_on_every_reporting_switch() {
         let row = row(Some("c/own"), &["c/one", "c/two"]);
         let is = |switches: &[(&str, &[(&str, &str)])], start: &str| {
             let summary = summary(&row, &acks(switches));
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn without_an_emergency_trunk_the_others_stand_for_it() {
+    fn without_an_emergency_trunk_the_other_trunks_count() {
         let up = acks(&[("a", &[("c/one", "UP")])]);
         let down = acks(&[("a", &[("c/one", "FAIL_WAIT")])]);
         let one = row(None, &["c/one"]);
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_told_stays_while_nobody_is_heard_and_goes_with_the_numbers() {
+    fn the_condition_stays_without_reports_and_is_removed_with_the_numbers() {
         let row = row(Some("c/own"), &[]);
         let up = acks(&[("a", &[("c/own", "UP")])]);
         let now = Timestamp::UNIX_EPOCH;

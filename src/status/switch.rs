@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_switch_says_what_was_found_on_it() {
+    fn the_status_of_a_switch_shows_its_report() {
         let unasked = SwitchReport::default();
         assert_eq!(
             summary(Standing::Reporting, &unasked),
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn what_says_the_same_is_not_written_again() {
+    fn an_equal_status_is_not_written_again() {
         let findings = SwitchReport {
             connected: Some(true),
             version: Some("1.11.2".to_owned()),

@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trunk_says_where_it_is_registered() {
+    fn the_status_of_a_trunk_shows_its_registrations() {
         let (spec, none) = (spec(true), TrunkStatus::default());
         let (good, bad) = (states(&["REGED", "REGED"]), states(&["REGED", "FAIL_WAIT"]));
         let nobody = status(&spec, &[], &none);
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_does_not_register_has_states_and_no_condition() {
+    fn a_trunk_that_does_not_register_has_states_and_no_condition() {
         let result = status(&spec(false), &[("a", &states(&["NOREG", "x\0<y>"]))], &TrunkStatus::default());
         assert_eq!((find(&result.conditions, REGISTERED), result.registered), (None, None));
         let states: Vec<_> = result.gateways.iter().map(|gateway| gateway.state.as_str()).collect();
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn of_too_many_those_in_trouble_are_listed() {
+    fn of_too_many_gateways_those_in_trouble_are_listed() {
         let names: Vec<String> = (0..50).map(|number| format!("s{number:02}")).collect();
         let (good, bad) = (states(&["REGED", "REGED"]), states(&["REGED", "EXPIRED"]));
         let of = |name: &String| if name == "s49" { &bad[..] } else { &good[..] };

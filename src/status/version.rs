@@ -27,7 +27,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_older_than_the_release_has_holes() {
+    fn versions_before_the_fixed_release_are_vulnerable() {
         for old in ["1.10.12-release", "1.10.13-dev", "1.11.1", "1.11.2-dev", "1.11.2-rc1", "0.0.0"] {
             assert_eq!(is_vulnerable(old), Some(true), "{old}");
         }

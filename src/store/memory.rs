@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_database_that_was_set_back_is_noticed() {
+    fn a_restored_older_database_is_noticed() {
         let same = revision(5, &[1; 16]);
         for (before, stored, set_back) in [
             (4, stored(7, Some(same.clone())), false),
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn tenants_that_change_during_a_read_are_not_set_back() {
+    fn tenants_that_change_during_a_read_do_not_count_as_set_back() {
         let now = stored(7, None);
         let (with, without) = (stored(7, Some(revision(5, b"x"))), stored(7, None));
         assert!(!now.follows(&with, &with));

@@ -1,5 +1,5 @@
-//! Migrations: SQL files in order, each applied once, in one transaction with its record. The next start continues
-//! after one that was killed.
+//! Migrations: SQL files in order, each applied once, in one transaction with its record. After a killed
+//! migration the next start continues.
 //!
 //! Not sqlx's `Migrator`: a tenant's files run as one batch in the tenant's role, one query finds the schemas that
 //! are behind among thousands, a damaged schema does not stop the others, and the lock ends with the connection.

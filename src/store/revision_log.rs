@@ -77,8 +77,8 @@ pub(super) async fn since(
         .fetch_all(connection)
         .await
         .context("reading the revision log")?;
-    // The log has every revision, and the first one follows what is held: after a failover the same number
-    // may stand for another plan.
+    // The log must have every revision, and the first one must follow the held revision by fingerprint: after
+    // a failover the same number may belong to another plan.
     let complete = changes.iter().map(|(revision, ..)| *revision).eq(held.number + 1..=now);
     let follows = changes.first().is_some_and(|(_, before, _)| *before == held.fingerprint);
     if !complete || !follows {

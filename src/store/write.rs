@@ -91,7 +91,7 @@ impl Store {
     }
 
     /// Writes a tenant's plan: makes its schema and role when they are new, adopts them when they
-    /// were retained. The revision goes up by one; past all that anybody is known to hold, when the database
+    /// were retained. The revision goes up by one; past the highest known revision, when the database
     /// was set back to before that.
     ///
     /// # Errors

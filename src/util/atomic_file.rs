@@ -101,7 +101,7 @@ mod tests {
         let path = folder.path().join("keys");
         replace(&path, b"one", 0o600).unwrap();
         assert_eq!((fs::read(&path).unwrap(), mode(&path)), (b"one".to_vec(), 0o600));
-        // Group bits that a umask of 022 or 077 would take away.
+        // Group bits that a umask of 022 or 077 would remove.
         replace(&path, b"two", 0o664).unwrap();
         assert_eq!((fs::read(&path).unwrap(), mode(&path)), (b"two".to_vec(), 0o664));
         create(&folder.path().join(".owner"), b"uid", 0o640).unwrap();
@@ -118,7 +118,7 @@ mod tests {
         std::mem::forget(Temporary::write(&path, b"two", 0o600).unwrap());
         assert_eq!(fs::read(&path).unwrap(), b"one");
         assert_eq!(names(folder.path()), [".keys.new", "keys"]);
-        // It dies in the middle of the write.
+        // The process is killed during the write.
         fs::write(folder.path().join(".keys.new"), "a leftover that is longer than the next file").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"one");
         replace(&path, b"three", 0o600).unwrap();

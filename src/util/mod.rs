@@ -2,6 +2,7 @@
 
 pub mod atomic_file;
 pub mod backoff;
+pub mod domain;
 pub mod format;
 pub mod hostname;
 pub mod pipe;

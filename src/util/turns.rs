@@ -44,7 +44,7 @@ impl<K> Turns<K> {
     }
 
     /// Removes and returns the next key: the first of the namespace whose turn it is.
-    pub fn take(&mut self) -> Option<K> {
+    pub fn pop(&mut self) -> Option<K> {
         let turn = self.turns.pop_front()?;
         let line = self.waiting.get_mut(&turn)?;
         let key = line.pop_front();
@@ -85,11 +85,11 @@ mod tests {
         turns.push(Some("one"), 5000);
         turns.push(None, 6000);
         turns.push(Some("one"), 5001);
-        let taken: Vec<_> = (0..6).filter_map(|_| turns.take()).collect();
-        assert_eq!(taken, [0, 5000, 6000, 1, 5001, 2]);
+        let first: Vec<_> = (0..6).filter_map(|_| turns.pop()).collect();
+        assert_eq!(first, [0, 5000, 6000, 1, 5001, 2]);
         turns.push_first(Some("bulk"), 2);
-        assert_eq!((turns.len(), turns.take()), (998, Some(2)));
-        let rest: Vec<_> = std::iter::from_fn(|| turns.take()).collect();
+        assert_eq!((turns.len(), turns.pop()), (998, Some(2)));
+        let rest: Vec<_> = std::iter::from_fn(|| turns.pop()).collect();
         assert_eq!(rest, (3..1000).collect::<Vec<_>>());
         assert!(turns.is_empty());
     }

@@ -1,4 +1,4 @@
-//! What may be changed of an object that is there, and what may not.
+//! Changes of an existing object that are allowed, and those that are not.
 
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ pub fn changes() -> Vec<Case> {
     let mut cases = Vec::new();
     for kind in centrex::resources::crd::KINDS {
         let manifest = sample(kind);
-        // The same again is no change, and nothing else is compared with what was there.
+        // An equal value is no change; no other field is compared with its old value.
         cases.push(case(kind, "/spec", manifest["spec"].clone(), None));
         if manifest["spec"].get("tenantRef").is_some() {
             let message = "tenantRef cannot change; create the resource anew under the other tenant";

@@ -1,17 +1,17 @@
-//! What breaks the schema of a kind, or what every kind has.
+//! Values that break the schema of a kind, and fields that every kind has.
 
 use serde_json::{Value, json};
 
 /// Kind, field to change, its value (null removes it), field named, part of the message.
 type Row = (&'static str, &'static str, Value, &'static str, &'static str);
 
-/// Everything that breaks a type, a pattern or a limit.
+/// All values that break a type, a pattern or a limit.
 #[rustfmt::skip]
 pub fn table() -> Vec<Row> {
     let long = "x".repeat(65);
     let voicemail = json!({"kind": "Voicemail", "name": "alice"});
     vec![
-        // What every kind has.
+        // Fields of every kind.
         ("Extension", "/kind", json!("Extention"), "kind", "kinds are Conference, ConfigMap, Device"),
         ("Extension", "/kind", Value::Null, "kind", "is required"),
         ("Extension", "/apiVersion", json!("apps/v1"), "apiVersion", "must be centrex.dev/v1alpha1"),
@@ -29,15 +29,21 @@ pub fn table() -> Vec<Row> {
         ("SipProfile", "/metadata/namespace", json!("acme"), "metadata.namespace", "belongs to no namespace"),
         ("Extension", "/spec", Value::Null, "spec", "is required"),
         ("Extension", "/spec", json!([]), "spec", "must be an object, is a list"),
-        ("Extension", "/spec/nunber", json!("1"), "spec.nunber", "fields here are callerId, credentials"),
+        ("Extension", "/spec/nunber", json!("1"), "spec.nunber", "fields here are callerId, countriesAbroad, credentials"),
         ("Extension", "/spec/tenantRef/namespace", json!("other"), "spec.tenantRef.namespace", "no such field"),
+        ("Extension", "/spec/countriesAbroad", json!(["de"]), "spec.countriesAbroad[0]", "two capital letters"),
+        ("DialRule", "/spec/match/0/countries", json!(["DEU"]), "spec.match[0].countries[0]", "has 3"),
+        ("DialRule", "/spec/match/0/numberTypes", json!(["Premium"]), "spec.match[0].numberTypes[0]", "PremiumRate"),
         // Types and limits.
         ("Extension", "/spec/number", json!(1001), "spec.number", "put it in quotes"),
         ("Extension", "/spec/number", json!("10 01"), "spec.number", "1 to 15 digits"),
         ("Extension", "/spec/number", json!(""), "spec.number", "must have 1 to 15 characters, has 0"),
         ("Extension", "/spec/number", Value::Null, "spec.number", "is required"),
         ("Extension", "/spec/displayName", json!(long), "spec.displayName", "has 65"),
-        ("Extension", "/spec/displayName", json!("${system(id)}"), "spec.displayName", "without any of"),
+        ("Extension", "/spec/displayName", json!("Ann\nBob"), "spec.displayName", "without control characters"),
+        ("Extension", "/spec/displayName", json!("Ann\u{202e}"), "spec.displayName", "direction of writing"),
+        ("Extension", "/spec/displayName", json!("  "), "spec.displayName", "not blank"),
+        ("Extension", "/spec/displayName", json!("X-Pre-Process"), "spec.displayName", "FreeSWITCH acts on"),
         ("Extension", "/spec/ringSeconds", json!(0), "spec.ringSeconds", "from 1 to 300, is 0"),
         ("Extension", "/spec/ringSeconds", json!(1.5), "spec.ringSeconds", "a whole number"),
         ("Extension", "/spec/ringSeconds", json!("25"), "spec.ringSeconds", "a whole number, is a string"),
@@ -50,7 +56,8 @@ pub fn table() -> Vec<Row> {
         ("Extension", "/spec/voicemail/email", json!("a b@x"), "spec.voicemail.email", "a mail address"),
         ("Extension", "/spec/credentials/secretRef", Value::Null, "spec.credentials.secretRef", "is required"),
         ("Tenant", "/spec/domains", json!([]), "spec.domains", "1 to 16 items, has 0"),
-        ("Tenant", "/spec/domains/0", json!("Acme.example.com"), "spec.domains[0]", "lower case"),
+        ("Tenant", "/spec/domains/0", json!("acme"), "spec.domains[0]", "a DNS name with a dot"),
+        ("Tenant", "/spec/domains/0", json!("ac me.example"), "spec.domains[0]", "a DNS name with a dot"),
         ("Tenant", "/spec/domains/0", json!("1.2.3.4"), "spec.domains[0]", "starts with a letter"),
         ("Tenant", "/spec/allowedNumbers/0", json!("0301234"), "spec.allowedNumbers[0]", "the beginning of one"),
         ("Tenant", "/spec/country", json!("Germany"), "spec.country", "2 to 2 characters"),
@@ -77,6 +84,15 @@ pub fn table() -> Vec<Row> {
         ("Schedule", "/spec/weekly/0/from", json!("9:00"), "spec.weekly[0].from", "5 to 5 characters"),
         ("Schedule", "/spec/weekly/0/to", json!("25:00"), "spec.weekly[0].to", "a time of day"),
         ("Schedule", "/spec/weekly/0/days", json!(["Mon", "Mon"]), "spec.weekly[0].days[1]", "already"),
+        ("Schedule", "/spec/holidays/0/date", json!("24.12."), "spec.holidays[0].date", "MM-DD for every year"),
+        ("Schedule", "/spec/holidays/0/weekday/nth", json!(6), "spec.holidays[0].weekday.nth", "from -5 to 5"),
+        ("Schedule", "/spec/holidays/0/weekday/day", json!("Thursday"), "spec.holidays[0].weekday.day", "Mon, Tue"),
+        ("Schedule", "/spec/holidays/1/easter/calendar", json!("Julian"), "spec.holidays[1].easter.calendar", "Western, Orthodox"),
+        ("Schedule", "/spec/holidays/1/easter/offsetDays", Value::Null, "spec.holidays[1].easter.offsetDays", "is required"),
+        ("Schedule", "/spec/override/until", json!("2026-12-24 18:00"), "spec.override.until", "YYYY-MM-DDTHH:MM"),
+        ("Schedule", "/spec/override/state", json!("Shut"), "spec.override.state", "Open, Closed, Holiday"),
+        ("Queue", "/spec/whenNoAgents", json!({}), "spec.whenNoAgents.waitSeconds", "is required"),
+        ("Queue", "/spec/whenNoAgents/waitSeconds", json!(-1), "spec.whenNoAgents.waitSeconds", "from 0 to 86400"),
         ("IvrMenu", "/spec/options", json!([{"digits": "1", "destination": voicemail}, {"digits": "1", "destination": voicemail}]), "spec.options[1].digits", "already"),
         ("FeatureCode", "/spec/code", json!("97"), "spec.code", "such as *97"),
         ("MediaFile", "/spec/source/url/sha256", json!("abc"), "spec.source.url.sha256", "64 to 64 characters"),
@@ -91,4 +107,41 @@ pub fn table() -> Vec<Row> {
         ("Namespace", "/metadata/namespace", json!("acme"), "metadata.namespace", "belongs to no namespace"),
         ("ConfigMap", "/data", json!(["a"]), "data", "must be an object"),
     ]
+}
+
+/// Kind, field to change, and a value that it accepts.
+type Accepted = (&'static str, &'static str, Value);
+
+/// What is stricter elsewhere than people, DNS or Kubernetes are.
+#[rustfmt::skip]
+pub fn accepted() -> Vec<Accepted> {
+    let names = [
+        "O'Brien", "Smith, John", "Sales: UK", "R&D / Ops", "Q&A; Support", "Accounts @ HQ", "Pat \"The Cat\" Smith",
+        "Ann (Front) <Desk> [1] {2}", "Désk 🎧", "山田 太郎", "نور", "A$AP | 50 % \\ ^ = `", "${system(id)}",
+    ];
+    let text = [
+        ("Tenant", "/spec/displayName"), ("Tenant", "/spec/callerId/name"),
+        ("Extension", "/spec/displayName"), ("Extension", "/spec/callerId/name"),
+        ("RingGroup", "/spec/displayName"), ("Queue", "/spec/displayName"), ("IvrMenu", "/spec/displayName"),
+        ("Conference", "/spec/displayName"), ("OutboundRoute", "/spec/callerId/name"),
+    ];
+    let mut accepted: Vec<Accepted> = text
+        .into_iter()
+        .flat_map(|(kind, field)| names.into_iter().map(move |name| (kind, field, json!(name))))
+        .collect();
+    let long = format!("{}.{}", "a".repeat(63), "b".repeat(189));
+    accepted.extend([
+        // Characters are counted, not bytes.
+        ("Extension", "/spec/displayName", json!("🎧".repeat(64))),
+        ("Number", "/spec/callerIdPrefix", json!("Acme ")),
+        ("Number", "/spec/callerIdPrefix", json!("[Vendas] ")),
+        ("Tenant", "/spec/domains/0", json!("Acme.Example.com")),
+        ("Tenant", "/spec/domains/0", json!("acme.example.com.")),
+        ("Tenant", "/spec/domains/0", json!("müller.example")),
+        ("Tenant", "/spec/domains/0", json!("xn--mller-kva.example")),
+        ("Extension", "/spec/credentials/secretRef/name", json!(long)),
+        ("Extension", "/metadata/annotations", json!({})),
+        ("Extension", "/metadata/labels", json!({})),
+    ]);
+    accepted
 }

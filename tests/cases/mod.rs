@@ -1,5 +1,5 @@
-//! What is accepted and what is refused of every kind: one list, which is put to the checks in
-//! process (`tests/validate.rs`) and to a real API server (`e2e/cluster/verdicts.rs`).
+//! Manifests of every kind that are accepted or refused: one list for the checks in process
+//! (`tests/validate.rs`) and for a real API server (`e2e/cluster/verdicts.rs`).
 
 mod changes;
 mod fields;
@@ -8,7 +8,7 @@ mod rules;
 pub use changes::changes;
 use serde_json::Value;
 
-/// A full manifest of every kind: every field is set in one of them.
+/// A complete manifest of every kind: every field is set in one of them.
 const SAMPLES: &str = include_str!("../manifests/every-field.yaml");
 
 /// All of them.
@@ -24,7 +24,7 @@ pub fn sample(kind: &str) -> Value {
         .unwrap_or_else(|| panic!("no sample of {kind}"))
 }
 
-/// A manifest with one field changed, or removed where the value is null.
+/// A manifest with one field changed, or removed if the value is null.
 pub fn with(mut manifest: Value, pointer: &str, value: Value) -> Value {
     let (parent, key) = pointer.rsplit_once('/').unwrap();
     match manifest.pointer_mut(parent).unwrap_or_else(|| panic!("no {parent}")) {
@@ -40,7 +40,7 @@ pub fn with(mut manifest: Value, pointer: &str, value: Value) -> Value {
     manifest
 }
 
-/// One change to the sample of a kind, and what must be said of it.
+/// One change to the sample of a kind, and the expected result.
 pub struct Case {
     /// The kind.
     pub kind: &'static str,
@@ -48,17 +48,17 @@ pub struct Case {
     pub pointer: String,
     /// Its value; null removes it.
     pub value: Value,
-    /// Why it is refused; `None` where it is accepted.
+    /// Why it is refused; `None` if it is accepted.
     pub refused: Option<Refusal>,
 }
 
-/// Why something is refused.
+/// An expected refusal.
 pub struct Refusal {
     /// The field that is named.
     pub field: String,
     /// Part of the message. A rule's message is the same in process and on an API server.
     pub message: &'static str,
-    /// Whether it is a rule in CEL, rather than of the schema.
+    /// True for a rule in CEL, false for the schema.
     pub by_rule: bool,
 }
 
@@ -74,7 +74,7 @@ impl Case {
     }
 }
 
-/// All cases of objects that are new; `changes` has those of objects that are there.
+/// All cases of new objects; `changes` has those of existing objects.
 pub fn creations() -> Vec<Case> {
     let fields = fields::table().into_iter().map(|(kind, pointer, value, field, message)| Case {
         kind,
@@ -82,10 +82,16 @@ pub fn creations() -> Vec<Case> {
         value,
         refused: Some(Refusal { field: field.to_owned(), message, by_rule: false }),
     });
-    fields.chain(rules::cases()).collect()
+    let accepted = fields::accepted().into_iter().map(|(kind, pointer, value)| Case {
+        kind,
+        pointer: pointer.to_owned(),
+        value,
+        refused: None,
+    });
+    fields.chain(accepted).chain(rules::cases()).collect()
 }
 
-/// The path that a message has for a JSON pointer: `spec.match[0]` for `/spec/match/0`.
+/// The path in a message for a JSON pointer: `spec.match[0]` for `/spec/match/0`.
 pub fn field(pointer: &str) -> String {
     let mut path = String::new();
     for part in pointer.split('/').skip(1) {

@@ -1,10 +1,10 @@
-//! What the CEL rules accept and refuse, at every place where they stand.
+//! Values that the CEL rules accept and refuse, in every place of each rule.
 
 use serde_json::{Value, json};
 
 use super::{Case, Refusal, field};
 
-/// A value of a field, and the field below it and the message with which it is refused, if it is.
+/// A value of a field; for a refused one, the field below it and the message.
 type Verdict = (Value, Option<(&'static str, &'static str)>);
 
 /// All cases.
@@ -35,10 +35,13 @@ pub fn cases() -> Vec<Case> {
     at("Trunk", "/spec/allowedNamespaces", namespaces());
     at("Trunk", "/spec", trunk());
     at("SipProfile", "/spec", sip_profile());
+    at("Schedule", "/spec/holidays/0", holiday());
+    at("Schedule", "/spec/holidays/0/weekday", weekday());
+    at("Schedule", "/spec/override", schedule_override());
     cases
 }
 
-/// Where a call can be sent on.
+/// Places of a destination.
 const DESTINATIONS: &[(&str, &str)] = &[
     ("Extension", "/spec/forwarding/always"),
     ("Extension", "/spec/forwarding/busy"),
@@ -46,6 +49,8 @@ const DESTINATIONS: &[(&str, &str)] = &[
     ("Extension", "/spec/forwarding/unavailable"),
     ("IvrMenu", "/spec/options/0/destination"),
     ("IvrMenu", "/spec/otherwise"),
+    ("IvrMenu", "/spec/noInput"),
+    ("IvrMenu", "/spec/invalidInput"),
     ("Number", "/spec/destination"),
     ("Queue", "/spec/overflow"),
     ("RingGroup", "/spec/noAnswer"),
@@ -186,7 +191,56 @@ fn sip_profile() -> Vec<Verdict> {
     ]
 }
 
-/// An object with more fields, or others.
+fn holiday() -> Vec<Verdict> {
+    let holiday = |more: Value| merged(json!({"name": "Holiday"}), more);
+    let one = Some(("", "exactly one of date, weekday and easter must be set"));
+    let last = Some(("", "lastDate goes with date"));
+    let open = Some(("", "open goes without from, to and lastDate"));
+    let easter = json!({"offsetDays": -2});
+    let weekday = json!({"day": "Thu", "nth": 4, "month": 11});
+    let hours = json!([{"from": "09:00", "to": "12:00"}]);
+    vec![
+        (holiday(json!({"date": "12-24"})), None),
+        (holiday(json!({"date": "12-24", "lastDate": "01-01", "from": "12:00", "to": "09:00"})), None),
+        (holiday(json!({"easter": easter, "from": "12:00"})), None),
+        (holiday(json!({"weekday": weekday, "open": hours})), None),
+        (holiday(json!({})), one),
+        (holiday(json!({"date": "12-24", "easter": easter})), one),
+        (holiday(json!({"weekday": weekday, "easter": easter})), one),
+        (holiday(json!({"easter": easter, "lastDate": "01-01"})), last),
+        (holiday(json!({"date": "12-24", "from": "12:00", "open": hours})), open),
+        (holiday(json!({"date": "12-24", "to": "12:00", "open": hours})), open),
+        (holiday(json!({"date": "12-24", "lastDate": "12-26", "open": hours})), open),
+    ]
+}
+
+fn weekday() -> Vec<Verdict> {
+    let together = Some(("", "nth and month go together"));
+    let one = Some(("", "exactly one of nth and onOrAfter must be set"));
+    vec![
+        (json!({"day": "Thu", "nth": 4, "month": 11}), None),
+        (json!({"day": "Mon", "nth": -1, "month": 5, "offsetDays": 1}), None),
+        (json!({"day": "Sat", "onOrAfter": "06-20"}), None),
+        (json!({"day": "Thu", "nth": 4}), together),
+        (json!({"day": "Sat", "onOrAfter": "06-20", "month": 6}), together),
+        (json!({"day": "Sat"}), one),
+        (json!({"day": "Sat", "nth": 1, "month": 6, "onOrAfter": "06-20"}), one),
+        (json!({"day": "Sat", "nth": 0, "month": 6}), Some(("", "nth must not be 0"))),
+    ]
+}
+
+fn schedule_override() -> Vec<Verdict> {
+    let one = Some(("", "exactly one of state and destination must be set"));
+    let alice = json!({"kind": "Extension", "name": "alice"});
+    vec![
+        (json!({"state": "Closed", "until": "2026-12-24T18:00"}), None),
+        (json!({"destination": alice}), None),
+        (json!({"until": "2026-12-24T18:00"}), one),
+        (json!({"state": "Open", "destination": alice}), one),
+    ]
+}
+
+/// An object with more fields, or other ones.
 fn merged(mut object: Value, more: Value) -> Value {
     let Value::Object(more) = more else { panic!("no object") };
     object.as_object_mut().unwrap().extend(more);

@@ -1,4 +1,4 @@
-//! One thing made wrong after the other, in a system that was right.
+//! Single mistakes in a system that was valid.
 
 use centrex::compile::KeptPart;
 use centrex::plan::SecretName;
@@ -18,33 +18,33 @@ fn nobody() -> Value {
 }
 
 #[test]
-fn a_number_that_names_a_missing_destination_goes_on_as_it_did() {
+fn a_number_with_a_missing_destination_keeps_its_previous_one() {
     let mut system = System::new();
     system.set(MAIN, DESTINATION, nobody()).apply();
     assert_eq!(system.main().as_deref(), Some("Schedule hours"));
     assert_eq!(system.problems_of(MAIN), ["spec.destination: RefNotFound"]);
     assert_eq!(system.stays(MAIN), Some(&KeptPart::Whole(Some(7))));
-    assert_eq!(system.problems.len(), 1, "the RoutingTest asks what is in force: {:?}", system.problems);
+    assert_eq!(system.problems.len(), 1, "the RoutingTest checks the rows in force: {:?}", system.problems);
 
-    // Wrong again, in another way: the same stays. Mended: nothing does.
+    // Another mistake keeps the same row. A correction ends that.
     system.set(MAIN, "/spec/trunkRef/name", nobody()).apply();
     assert_eq!(system.stays(MAIN), Some(&KeptPart::Whole(Some(7))));
     system.set(MAIN, "/spec/trunkRef/name", json!("carrier"));
     system.set(MAIN, "/spec/destination", json!({"kind": "Queue", "name": "support"})).apply();
     assert_eq!((system.main().as_deref(), system.stays(MAIN)), (Some("Queue support"), None));
     system.set(MAIN, DESTINATION, nobody()).apply();
-    assert_eq!(system.main().as_deref(), Some("Queue support"), "what was right last");
+    assert_eq!(system.main().as_deref(), Some("Queue support"), "the last valid destination");
 }
 
 #[test]
-fn what_led_to_something_deleted_goes_with_it() {
+fn rows_that_led_to_a_deleted_resource_are_removed() {
     let mut system = System::new();
     system.remove("IvrMenu acme/welcome").apply();
     assert_eq!(system.problems_of("Schedule acme/hours"), ["spec.open: RefNotFound"]);
     assert_eq!(system.main(), None);
     assert!(system.plan().schedules.is_empty() && system.kept.is_empty(), "{:?}", system.kept);
 
-    // The same where it was patched to something missing first.
+    // The same after a patch to a missing destination.
     let mut system = System::new();
     system.set(MAIN, DESTINATION, nobody()).apply();
     assert!(system.main().is_some());
@@ -54,7 +54,7 @@ fn what_led_to_something_deleted_goes_with_it() {
 }
 
 #[test]
-fn what_is_kept_can_be_led_to() {
+fn restored_rows_can_be_destinations() {
     // The schedule is refused, and its number, which leads to it, is right.
     let mut system = System::new();
     system.set("Schedule acme/hours", "/spec/timeZone", json!("Mars/Olympus_Mons")).apply();
@@ -63,7 +63,7 @@ fn what_is_kept_can_be_led_to() {
     assert_eq!(system.main().as_deref(), Some("Schedule hours"));
     assert_eq!(system.stays("Schedule acme/hours"), Some(&KeptPart::Whole(None)));
 
-    // Alice takes Bob's number: she keeps hers, and her places in groups and queues.
+    // Alice takes Bob's number: she keeps her old one, and her places in groups and queues.
     let mut system = System::new();
     system.set(BOB, "/metadata/creationTimestamp", json!("2019-01-01T00:00:00Z"));
     system.set(ALICE, "/spec/number", json!("1002")).apply();
@@ -74,7 +74,7 @@ fn what_is_kept_can_be_led_to() {
     assert_eq!(plan.ring_groups["sales"].members.len(), 2);
     assert_eq!(plan.queues["support"].agents.len(), 1);
 
-    // Another resource claims the number: hers is removed, and what led to it.
+    // Another resource claims the number: her row is removed, and the links to it.
     system.set("RingGroup acme/sales", "/spec/number", json!("1001")).apply();
     let plan = system.plan();
     assert!(!plan.extensions.contains_key("alice"));
@@ -84,7 +84,7 @@ fn what_is_kept_can_be_led_to() {
 }
 
 #[test]
-fn a_password_that_cannot_be_used_is_a_mistake_and_one_that_is_gone_is_not() {
+fn an_unusable_password_keeps_the_row_and_a_removed_one_does_not() {
     let password = |system: &System| {
         system.plan().extensions["alice"].secrets.get(SecretName::Password).map(str::to_owned)
     };
@@ -99,7 +99,7 @@ fn a_password_that_cannot_be_used_is_a_mistake_and_one_that_is_gone_is_not() {
         assert_eq!(password(&system).as_deref(), held, "{value}");
         let stays = KeptPart::Fields(vec!["spec.credentials.secretRef".to_owned()]);
         assert_eq!(system.stays(ALICE), Some(&stays).filter(|_| value == json!("short")), "{value}");
-        // What was withdrawn does not come back by a mistake.
+        // A withdrawn right does not come back by a mistake.
         system.set("Secret acme/alice-sip", "/stringData/password", json!("short")).apply();
         assert_eq!(password(&system).as_deref(), held, "{value}, and short after it");
     }
@@ -110,7 +110,7 @@ fn a_password_that_cannot_be_used_is_a_mistake_and_one_that_is_gone_is_not() {
 }
 
 #[test]
-fn a_pin_that_cannot_be_used_is_a_mistake_and_one_that_is_gone_is_not() {
+fn an_unusable_pin_keeps_the_row_and_a_removed_one_does_not() {
     let standup = |system: &System| {
         let row = system.plan().conferences.get("standup")?;
         Some(row.secrets.get(SecretName::Pin).map(str::to_owned))
@@ -125,7 +125,7 @@ fn a_pin_that_cannot_be_used_is_a_mistake_and_one_that_is_gone_is_not() {
         system.set("Secret acme/door", "/stringData/pin", value.clone()).apply();
         assert_eq!(standup(&system), held, "{value}");
     }
-    // A room that asked no PIN does not stay open to everybody once one is to be asked.
+    // A room without a PIN does not stay open once a PIN is configured.
     let mut system = System::new();
     let room = "Conference acme/standup";
     system.set(room, "/spec/pinSecretRef", Value::Null).apply();
@@ -136,7 +136,7 @@ fn a_pin_that_cannot_be_used_is_a_mistake_and_one_that_is_gone_is_not() {
 }
 
 #[test]
-fn rights_that_are_taken_away_go_whatever_else_is_wrong() {
+fn withdrawn_rights_end_in_spite_of_other_problems() {
     let taken = json!("1002");
     let mut system = System::new();
     system.set(BOB, "/metadata/creationTimestamp", json!("2019-01-01T00:00:00Z"));
@@ -151,14 +151,14 @@ fn rights_that_are_taken_away_go_whatever_else_is_wrong() {
     system.remove("Secret acme/alice-sip").apply();
     assert!(system.plan().extensions["alice"].secrets.get(SecretName::Password).is_none());
 
-    // The route's new toll class holds for what it did before.
+    // The route's new toll class applies to its previous matches.
     let route = "OutboundRoute acme/national";
     system.set(route, "/spec/tollClass", json!("National"));
     system.set(route, "/spec/trunks/0/name", nobody()).apply();
     assert_eq!(system.problems_of(route), ["spec.trunks[0]: RefNotFound"]);
     assert_eq!(system.plan().outbound_routes["national"].toll_class.as_deref(), Some("National"));
 
-    // The trunk is open to no namespace any more.
+    // The trunk is shared with no namespace any more.
     let carrier = "Trunk carriers/carrier";
     system.set(carrier, "/spec/allowedNamespaces/from", json!("Same")).apply();
     assert_eq!(system.problems_of(MAIN), ["spec.trunkRef: RefNotPermitted"]);
@@ -166,14 +166,14 @@ fn rights_that_are_taken_away_go_whatever_else_is_wrong() {
 }
 
 #[test]
-fn limits_hold_for_what_is_kept_too() {
+fn limits_apply_to_restored_rows_too() {
     let mut system = System::new();
     system.set("TenantProfile standard", "/spec/maxExtensions", json!(2)).apply();
     assert!(system.problems.is_empty());
     system.set(ALICE, "/spec/number", json!("112")).apply();
     assert_eq!(system.problems_of(ALICE), ["spec.number: EmergencyShadowed"]);
     assert_eq!(system.plan().extensions.len(), 2, "hers stays");
-    // It is no way to more than two: the place goes to who can have it.
+    // The restored row does not exceed the limit: an accepted resource gets its place.
     system.add("Extension", "carol", json!({"tenantRef": {"name": "acme"}, "number": "1003"})).apply();
     let names: Vec<&String> = system.plan().extensions.keys().collect();
     assert_eq!(names, ["bob", "carol"]);
@@ -185,7 +185,7 @@ fn limits_hold_for_what_is_kept_too() {
 }
 
 #[test]
-fn parts_that_name_something_missing_stay_as_they_were() {
+fn fields_that_name_a_missing_resource_keep_their_values() {
     let mut system = System::new();
     system.set(ALICE, "/spec/forwarding/noAnswer", json!({"kind": "Queue", "name": "nobody"}));
     system.set(ALICE, "/spec/displayName", json!("Alice"));
@@ -195,14 +195,14 @@ fn parts_that_name_something_missing_stay_as_they_were() {
     let to = |kind, name: &str| Some(Target { kind, name: name.to_owned() });
     let alice = &plan.extensions["alice"];
     assert_eq!(alice.forwarding.no_answer, to(DestinationKind::Voicemail, "alice"));
-    assert_eq!(alice.display_name, "Alice", "what is right of it is as its spec says");
+    assert_eq!(alice.display_name, "Alice", "the valid fields follow the spec");
     assert_eq!(plan.ivr_menus["welcome"].options.len(), 2);
     assert_eq!(plan.queues["support"].overflow, to(DestinationKind::RingGroup, "sales"));
     let fields = |field: &str| KeptPart::Fields(vec![field.to_owned()]);
     assert_eq!(system.stays(ALICE), Some(&fields("spec.forwarding.noAnswer")));
     assert_eq!(system.stays("IvrMenu acme/welcome"), Some(&fields("spec.options[0].destination")));
 
-    // It goes once that is gone, too.
+    // The field is cleared once its previous destination is deleted, too.
     system.remove("RingGroup acme/sales").apply();
     let plan = system.plan();
     assert_eq!((plan.ivr_menus["welcome"].options.len(), &plan.queues["support"].overflow), (1, &None));
@@ -210,16 +210,16 @@ fn parts_that_name_something_missing_stay_as_they_were() {
 }
 
 #[test]
-fn what_is_kept_closes_no_circle() {
+fn restored_rows_close_no_loop() {
     let mut system = System::new();
     let group = "RingGroup acme/sales";
     system.set("Queue acme/support", "/spec/overflow/name", nobody()).apply();
     assert!(system.plan().queues["support"].overflow.is_some());
     system.set(group, "/spec/noAnswer", json!({"kind": "Queue", "name": "support"})).apply();
-    assert!(system.plan().ring_groups["sales"].no_answer.is_some(), "it is right");
+    assert!(system.plan().ring_groups["sales"].no_answer.is_some(), "the link is valid");
     assert_eq!(system.plan().queues["support"].overflow, None);
 
-    // A number whose row would: it falls, for it cannot stand without.
+    // The schedule leads back to the number: the number's row is removed, because its destination is required.
     let mut system = System::new();
     system.set(MAIN, DESTINATION, nobody()).apply();
     let round = json!({"kind": "ExternalNumber", "number": "+493023125000"});
@@ -228,7 +228,7 @@ fn what_is_kept_closes_no_circle() {
 }
 
 #[test]
-fn what_stands_before_an_emergency_number_does_not_come_back() {
+fn a_row_that_shadows_an_emergency_number_is_not_restored() {
     let mut system = System::new();
     system.set(BOB, "/metadata/creationTimestamp", json!("2019-01-01T00:00:00Z"));
     system.set(ALICE, "/spec/number", json!("1002")).apply();
@@ -244,7 +244,7 @@ fn what_stands_before_an_emergency_number_does_not_come_back() {
 }
 
 #[test]
-fn a_number_that_is_given_up_or_lost_goes() {
+fn a_number_given_up_or_lost_is_removed() {
     for number in ["+493023125001", "+493023125000"] {
         let mut system = System::new();
         let spec = json!({"tenantRef": {"name": "acme"}, "number": number,
@@ -259,7 +259,7 @@ fn a_number_that_is_given_up_or_lost_goes() {
 }
 
 #[test]
-fn what_is_made_anew_under_a_name_keeps_nothing_of_the_old() {
+fn a_recreated_resource_keeps_nothing_of_its_predecessor() {
     let mut system = System::new();
     system.set(ALICE, "/metadata/uid", json!("11111111-2222-5333-8444-555555555555"));
     system.set("Secret acme/alice-sip", "/stringData/password", json!("short")).apply();
@@ -267,7 +267,7 @@ fn what_is_made_anew_under_a_name_keeps_nothing_of_the_old() {
 }
 
 #[test]
-fn a_code_goes_on_until_another_overlaps() {
+fn a_refused_code_keeps_its_row_until_another_code_overlaps() {
     let mut system = System::new();
     let code = "FeatureCode acme/voicemail";
     system.add(

@@ -1,5 +1,5 @@
-//! What was in force stays in force of what became invalid by mistake, and goes where a right was taken
-//! away. Pure: two states of one phone system, compiled one after the other.
+//! Rows stay in force for resources that became invalid by mistake, and are removed if a right was withdrawn.
+//! Pure: two states of one phone system, compiled one after the other.
 
 mod cases;
 mod platform;
@@ -17,14 +17,14 @@ use centrex::source::{Change, Object, ResourceIndex, TenantKey};
 use k8s_openapi::ByteString;
 use serde_json::{Value, json};
 
-/// What is in force of a whole world, as the store would have it.
+/// The rows in force of a whole system, as the store would return them.
 #[derive(Clone, Debug, Default)]
 pub struct InForcePlans {
     pub platform: InForce<PlatformPlan>,
     pub tenants: BTreeMap<TenantKey, InForce<TenantPlan>>,
 }
 
-/// A world compiled, after what was in force before.
+/// A compiled system, after the rows that were in force before.
 pub struct After {
     pub compiled: CompiledPlans,
     pub kept: Vec<LastGoodRow>,
@@ -42,9 +42,9 @@ fn names_of<T: Row>(rows: &Rows<T>) -> (&'static str, Vec<String>) {
     (T::KIND.as_str(), rows.keys().cloned().collect())
 }
 
-/// Compiles a world as the loop does, and gives what is in force then.
-pub fn compile_after(world: &ResourceIndex, before: &InForcePlans) -> After {
-    let (claims, snapshot) = (Claims::new(world), world.platform());
+/// Compiles an index as the loop does, and returns what is in force then.
+pub fn compile_after(index: &ResourceIndex, before: &InForcePlans) -> After {
+    let (claims, snapshot) = (Claims::new(index), index.platform());
     let whole = |kept: &[LastGoodRow], kind: &str, name: &str| {
         kept.iter().any(|kept| {
             let name = name.rsplit('/').next();
@@ -64,8 +64,8 @@ pub fn compile_after(world: &ResourceIndex, before: &InForcePlans) -> After {
         }
     }
     let mut tenants = Vec::new();
-    for key in world.tenants().filter_map(|tenant| key_of(tenant)) {
-        let snapshot_of = world.tenant(&key).unwrap();
+    for key in index.tenants().filter_map(|tenant| key_of(tenant)) {
+        let snapshot_of = index.tenant(&key).unwrap();
         let before = before.tenants.get(&key);
         let compiled = compile::tenant_after(&snapshot_of, &snapshot, &platform, &claims, before);
         problems.extend(compiled.problems);
@@ -94,12 +94,12 @@ pub fn compile_after(world: &ResourceIndex, before: &InForcePlans) -> After {
         in_force.tenants.insert(key.clone(), now);
         tenants.push((key, plan));
     }
-    problems.extend(compile::orphans(world));
+    problems.extend(compile::orphans(index));
     problems.sort();
     After { compiled: CompiledPlans { platform, tenants, problems }, kept, in_force }
 }
 
-/// The phone system of `system.yaml`, and what became of it.
+/// The phone system of `system.yaml`, and its state.
 struct System {
     objects: BTreeMap<String, Value>,
     in_force: InForcePlans,
@@ -108,7 +108,7 @@ struct System {
 }
 
 impl System {
-    /// In force, without a problem.
+    /// A system in force without a problem.
     fn new() -> Self {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/last_good/system.yaml");
         let reading = Folder::read_once(&[file]).unwrap();
@@ -138,10 +138,11 @@ impl System {
         ("Secret acme/spare".to_owned(), secret)
     }
 
-    /// Changes an object, such as `Number acme/main`, at a place; the spec's generation goes up.
+    /// Sets a value of an object, such as `Number acme/main`, at a pointer, and increments the generation of
+    /// its spec.
     fn set(&mut self, key: &str, pointer: &str, value: Value) -> &mut Self {
         let object = self.objects.get_mut(key).unwrap_or_else(|| panic!("no {key}"));
-        // As the API server does, which merges the one into the other.
+        // The API server merges `stringData` into `data`, too.
         let (value, pointer) = match pointer.strip_prefix("/stringData/") {
             None => (value, pointer.to_owned()),
             Some(field) => {
@@ -175,25 +176,25 @@ impl System {
         self
     }
 
-    /// Compiles what there is now, after what is in force.
+    /// Compiles the present objects, after the rows in force.
     fn apply(&mut self) -> &mut Self {
-        let mut world = ResourceIndex::default();
+        let mut index = ResourceIndex::default();
         for (key, object) in &self.objects {
             let kind = key.split(' ').next().unwrap();
             let object = Object::from_json(kind, object.clone()).unwrap().unwrap();
-            world.apply(Change::Upsert(object));
+            index.apply(Change::Upsert(object));
         }
-        let after = compile_after(&world, &self.in_force);
+        let after = compile_after(&index, &self.in_force);
         (self.in_force, self.problems, self.kept) = (after.in_force, after.compiled.problems, after.kept);
         self
     }
 
-    /// The tenant's rows that are in force.
+    /// The tenant's rows in force.
     fn plan(&self) -> &TenantPlan {
         &self.in_force.tenants.values().next().unwrap().plan
     }
 
-    /// What stays as it was before of an object.
+    /// The previous row, or its fields, that stay in force for an object.
     fn stays(&self, key: &str) -> Option<&KeptPart> {
         let kept = self.kept.iter().find(|kept| kept.resource.to_string() == key)?;
         Some(&kept.part)
@@ -205,7 +206,7 @@ impl System {
         own.map(|problem| format!("{}: {:?}", problem.field, problem.reason)).collect()
     }
 
-    /// Where the calls of the public number go.
+    /// The destination of calls to the public number.
     fn main(&self) -> Option<String> {
         Some(self.plan().numbers.get("main")?.target.to_string())
     }

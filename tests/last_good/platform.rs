@@ -1,4 +1,4 @@
-//! The platform's resources: what tenants stand on.
+//! The platform's resources, which tenants depend on.
 
 use centrex::plan::SecretName;
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ fn carrier(system: &System) -> Option<&TrunkRow> {
 }
 
 #[test]
-fn a_trunk_goes_on_registering_with_the_password_that_could_be_used() {
+fn a_trunk_keeps_registering_with_its_last_usable_password() {
     let password = |system: &System| {
         let row = carrier(system).unwrap();
         let username = row.registration.as_ref().map(|registration| registration.username.clone());
@@ -32,7 +32,7 @@ fn a_trunk_goes_on_registering_with_the_password_that_could_be_used() {
 }
 
 #[test]
-fn a_trunk_that_is_refused_by_mistake_carries_calls_as_before() {
+fn a_trunk_refused_by_mistake_keeps_carrying_calls() {
     let mut system = System::new();
     system.set(CARRIER, "/spec/sipProfileRef/name", json!("nothing"));
     system.set(CARRIER, "/spec/sourceAddresses", json!(["203.0.113.0/24"])).apply();
@@ -41,15 +41,19 @@ fn a_trunk_that_is_refused_by_mistake_carries_calls_as_before() {
     assert!(system.main().is_some() && system.plan().outbound_routes.len() == 1);
     let networks: Vec<String> =
         carrier(&system).unwrap().source_addresses.iter().map(|net| net.to_string()).collect();
-    assert_eq!(networks, ["198.51.100.10/32", "203.0.113.0/24"], "what it does not trust any more is out");
+    assert_eq!(
+        networks,
+        ["198.51.100.10/32", "203.0.113.0/24"],
+        "addresses that the trunk no longer trusts are removed"
+    );
 
-    // Its profile goes, and so it does.
+    // The profile is deleted, and so is the trunk's row.
     system.remove("SipProfile external").apply();
     assert!(carrier(&system).is_none() && system.main().is_none());
 }
 
 #[test]
-fn a_profile_stays_while_nobody_has_its_port() {
+fn a_refused_profile_stays_until_another_binds_its_port() {
     let mut system = System::new();
     system.set("SipProfile internal", "/spec/sipPort", json!(5080)).apply();
     assert_eq!(system.problems_of("SipProfile internal"), ["spec.sipPort: Conflict"]);
@@ -57,12 +61,12 @@ fn a_profile_stays_while_nobody_has_its_port() {
         |system: &System| system.in_force.platform.plan.sip_profiles.get("internal").map(|row| row.sip_port);
     assert_eq!(port(&system), Some(5060));
     system.set("SipProfile external", "/spec/tlsPort", json!(5060)).apply();
-    assert_eq!(port(&system), None, "it is another's now");
+    assert_eq!(port(&system), None, "another profile binds the port");
     assert!(system.main().is_some());
 }
 
 #[test]
-fn a_rule_that_blocks_goes_on_blocking() {
+fn a_refused_rule_that_blocks_keeps_blocking() {
     let mut system = System::new();
     let rule = "DialRule no-premium-rate";
     system.set(rule, "/spec/match/0", json!({"prefix": "0900", "maxDigits": 2})).apply();

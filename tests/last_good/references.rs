@@ -7,7 +7,7 @@ use centrex::source::folder::Folder;
 use centrex::source::{Change, Object, ResourceIndex};
 use serde_json::{Value, json};
 
-/// Objects of `every-field.yaml`, with what that file refers to and does not hold.
+/// Objects of `every-field.yaml`, and the objects that the file refers to and does not contain.
 fn objects() -> Vec<Object> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let directory = tempfile::tempdir().unwrap();
@@ -92,14 +92,14 @@ fn field(pointer: &str) -> String {
 }
 
 #[test]
-fn a_reference_to_nothing_is_told_at_its_field() {
+fn a_reference_to_a_missing_resource_is_reported_at_its_field() {
     let objects = objects();
     let compiled = |replaced: Option<&Object>| {
-        let mut world = ResourceIndex::default();
+        let mut index = ResourceIndex::default();
         objects.iter().cloned().chain(replaced.cloned()).for_each(|object| {
-            world.apply(Change::Upsert(object));
+            index.apply(Change::Upsert(object));
         });
-        compile::all(&world).problems
+        compile::all(&index).problems
     };
     let before = compiled(None);
     let mut asked = Vec::new();
@@ -118,7 +118,7 @@ fn a_reference_to_nothing_is_told_at_its_field() {
                     && problem.field.starts_with(&path)
                     && !before.contains(problem)
             });
-            // A group without a member that can ring says so of all of them.
+            // A group without a member that can ring reports that for all members.
             let whole_list = path.split('[').next().unwrap();
             let of_all = told.iter().any(|problem| {
                 problem.resource == object.key() && problem.field == whole_list && !before.contains(problem)
@@ -127,7 +127,7 @@ fn a_reference_to_nothing_is_told_at_its_field() {
             asked.push(format!("{} {path}", object.kind()));
         }
     }
-    // Lest the search be blind: these are among what it found.
+    // Proves that the search finds references.
     for expected in [
         "Tenant spec.profileRef",
         "Tenant spec.emergency.trunkRef",

@@ -1,4 +1,4 @@
-//! A tenant that is refused as a whole: everything stays, without what is deleted or taken away.
+//! A tenant that is refused as a whole: its rows stay, except deleted resources and withdrawn rights.
 
 use centrex::compile::KeptPart;
 use centrex::plan::EmergencyRow;
@@ -14,7 +14,7 @@ const BOB: &str = "Extension acme/bob";
 const MAIN: &str = "Number acme/main";
 const CARRIER: &str = "Trunk carriers/carrier";
 
-/// The system with a tenant that names a profile which is not there.
+/// The system with a tenant that names a missing profile.
 fn refused() -> System {
     let mut system = System::new();
     system.set(TENANT, "/spec/profileRef/name", json!("nobody")).apply();
@@ -23,14 +23,14 @@ fn refused() -> System {
 }
 
 #[test]
-fn everything_stays_as_it_was() {
+fn a_refused_tenant_keeps_all_its_rows() {
     let right = System::new();
     let mut system = refused();
     assert_eq!(system.plan(), right.plan());
     assert_eq!(system.stays(TENANT), Some(&KeptPart::Whole(None)));
     assert_eq!(system.stays(MAIN), Some(&KeptPart::Whole(Some(7))));
     assert_eq!(system.problems_of(MAIN), ["spec.tenantRef.name: RefRefused"]);
-    // What is changed or new waits for the tenant.
+    // Changed and new resources wait for the tenant.
     system.set(ALICE, "/spec/number", json!("1003")).set(
         ALICE,
         "/spec/tollClasses",
@@ -40,14 +40,14 @@ fn everything_stays_as_it_was() {
     assert_eq!(system.plan(), right.plan());
     assert_eq!(system.stays(ALICE), Some(&KeptPart::Whole(Some(3))));
     assert_eq!(system.stays("Extension acme/carol"), None);
-    // Mended.
+    // The tenant is corrected.
     system.set(TENANT, "/spec/profileRef/name", json!("standard")).apply();
     assert_eq!(system.plan().extensions["alice"].number, "1003");
     assert_eq!(system.kept, []);
 }
 
 #[test]
-fn what_is_deleted_goes_and_what_led_to_it() {
+fn deleted_resources_of_a_refused_tenant_and_links_to_them_are_removed() {
     let mut system = refused();
     system.remove(BOB).apply();
     assert!(!system.plan().extensions.contains_key("bob"));
@@ -65,7 +65,7 @@ fn what_is_deleted_goes_and_what_led_to_it() {
 }
 
 #[test]
-fn rights_that_are_taken_away_go() {
+fn withdrawn_rights_end_for_a_refused_tenant() {
     let mut system = refused();
     system.set(ALICE, "/spec/tollClasses", json!(["Local"])).set(ALICE, "/spec/recording", json!("Never"));
     system.set("Secret acme/alice-sip", "/stringData/password", Value::Null);
@@ -79,7 +79,7 @@ fn rights_that_are_taken_away_go() {
     );
     assert_eq!(alice.secrets.get(SecretName::Password), None);
     assert!(!system.plan().tenant.suspended);
-    // A trunk that its owner keeps for itself now, and lends again: emergency calls leave by it at once.
+    // The trunk's owner withdraws it, and shares it again: emergency calls use it at once.
     let trunk = |system: &System| emergency(system).trunk;
     assert_eq!(trunk(&system).as_deref(), Some("carriers/carrier"));
     system.set(CARRIER, "/spec/allowedNamespaces/from", json!("Same")).apply();
@@ -97,7 +97,7 @@ fn emergency(system: &System) -> EmergencyRow {
 }
 
 #[test]
-fn limits_that_are_lowered_hold() {
+fn lowered_limits_apply_to_a_refused_tenant() {
     let mut system = System::new();
     let limits = |system: &System| {
         let tenant = &system.plan().tenant;
@@ -110,7 +110,7 @@ fn limits_that_are_lowered_hold() {
     system.set("TenantProfile standard", "/spec/maxCallDurationSeconds", json!(60));
     system.set("TenantProfile standard", "/spec/recordingTone", json!(true)).apply();
     assert_eq!(limits(&system), (Some(1), Some(60), true));
-    // What is raised is new, and waits.
+    // Raised limits are new, and wait.
     system.set("TenantProfile standard", "/spec/maxConcurrentCalls", json!(30)).apply();
     assert_eq!(limits(&system).0, Some(1));
     system.set(TENANT, "/spec/timeZone", json!("Europe/Berlin")).apply();
@@ -118,12 +118,13 @@ fn limits_that_are_lowered_hold() {
 }
 
 #[test]
-fn emergency_numbers_are_those_from_before() {
+fn a_refused_tenant_keeps_its_emergency_numbers() {
     let mut system = System::new();
     system.set(TENANT, "/spec/emergency/numbers", json!(["112", "09011234"])).apply();
     assert_eq!(emergency(&system).numbers, ["112", "09011234"]);
     system.set(TENANT, "/spec/timeZone", json!("Mars/Olympus_Mons"));
-    // One that a person has is new, and waits; one that the platform blocks since is none.
+    // An emergency number that is an extension's number is new, and waits; one that the platform blocks since
+    // is removed.
     system.set(TENANT, "/spec/emergency/numbers", json!(["112", "09011234", "1002"])).apply();
     assert!(system.plan().extensions.contains_key("bob"));
     system.set("DialRule no-premium-rate", "/spec/match", json!([{"prefix": "0901"}])).apply();
@@ -131,7 +132,7 @@ fn emergency_numbers_are_those_from_before() {
 }
 
 #[test]
-fn what_another_tenant_has_by_now_goes() {
+fn a_refused_tenant_loses_what_another_tenant_holds() {
     let mut system = refused();
     system.add("Tenant", "other", json!({"domains": ["other.example.com", "acme.example.com"]}));
     system.set(TENANT, "/spec/domains", json!(["acme.example.org"])).apply();
@@ -139,12 +140,12 @@ fn what_another_tenant_has_by_now_goes() {
         &system.in_force.tenants.values().find(|tenant| tenant.plan.tenant.name == "acme").unwrap().plan;
     assert_eq!(plan.tenant.domains, ["acme.example.org"]);
     assert_eq!(plan.extensions.len(), 2);
-    // Given back.
+    // The other tenant is deleted, so its domain is free.
     system.remove("Tenant acme/other").apply();
     assert_eq!(system.plan().tenant.domains, ["acme.example.org"]);
     system.set(TENANT, "/spec/domains", json!(["acme.example.com"])).apply();
     assert_eq!(system.plan().tenant.domains, ["acme.example.org", "acme.example.com"]);
-    // A profile of this name: Sofia keeps both in one table.
+    // A profile with this name: Sofia keeps both names in one table.
     let mut profile: Value = system.objects["SipProfile internal"].clone();
     profile["metadata"] = json!({"name": "acme.example.com", "uid": "profile"});
     profile["spec"]["sipPort"] = json!(5070);

@@ -1,4 +1,4 @@
-//! What holds of every compiled world.
+//! Invariants of every compiled system.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,12 +12,12 @@ use centrex::route::{Caller, Tracer};
 use centrex::source::{Object, ObjectKey};
 use serde_json::{Value, json};
 
-/// Everything that must hold.
+/// Checks all invariants.
 pub fn check(objects: &[Object], compiled: &CompiledPlans) {
     check_with(objects, compiled, &[]);
 }
 
-/// The same, of a world in which something stays that was in force before.
+/// The same, for a system with restored rows.
 pub fn check_with(objects: &[Object], compiled: &CompiledPlans, kept: &[LastGoodRow]) {
     one_holder_each(compiled, kept);
     in_the_plan_or_explained(objects, compiled, kept);
@@ -45,7 +45,7 @@ fn rule_trunks(rule: &DialRuleRow) -> &[String] {
     }
 }
 
-/// Nothing there is one of is held twice.
+/// Every unique identifier has one holder.
 fn one_holder_each(compiled: &CompiledPlans, kept: &[LastGoodRow]) {
     let mut held = BTreeSet::new();
     for (key, plan) in &compiled.tenants {
@@ -55,7 +55,7 @@ fn one_holder_each(compiled: &CompiledPlans, kept: &[LastGoodRow]) {
         plan.numbers.values().for_each(|row| hold(format!("number {}", row.number)));
         internal_numbers(plan).into_iter().for_each(|number| hold(format!("{key} {number}")));
         plan.feature_codes.values().for_each(|row| hold(format!("{key} {}", row.code)));
-        // All that a refused tenant had, others may have by now.
+        // Another tenant may hold identifiers of a refused tenant by now.
         let is_kept = kept.iter().any(|kept| kept.resource == key.object());
         assert!(is_kept || !plan.tenant.domains.is_empty());
     }
@@ -69,7 +69,8 @@ fn internal_numbers(plan: &TenantPlan) -> Vec<&str> {
     numbers.chain(of(&plan.ivr_menus)).chain(of(&plan.conferences)).collect()
 }
 
-/// Every link by which a call leaves a resource, and whether it does so by itself.
+/// Every link by which a call leaves a resource, and whether the call follows it without a choice of the
+/// caller.
 fn links(plan: &TenantPlan) -> Vec<(Target, Target, bool)> {
     use DestinationKind::*;
     let from = |kind, name: &str| Target { kind, name: name.to_owned() };
@@ -85,11 +86,14 @@ fn links(plan: &TenantPlan) -> Vec<(Target, Target, bool)> {
     let after = ring_groups.chain(queues).chain(menus);
     links.extend(after.filter_map(|(from, to)| Some((from, to.clone()?, true))));
     for (name, row) in &plan.ivr_menus {
+        let to = [&row.no_input, &row.invalid_input].into_iter().flatten();
+        links.extend(to.map(|to| (from(IvrMenu, name), to.clone(), true)));
         let chosen = row.options.iter().map(|option| (from(IvrMenu, name), option.target.clone(), false));
         links.extend(chosen);
     }
     for (name, row) in &plan.schedules {
-        let to = [Some(&row.open), Some(&row.closed), row.holiday.as_ref()].into_iter().flatten();
+        let overridden = row.overridden.as_ref().and_then(|row| row.target.as_ref());
+        let to = [Some(&row.open), Some(&row.closed), row.holiday.as_ref(), overridden].into_iter().flatten();
         links.extend(to.map(|to| (from(Schedule, name), to.clone(), true)));
     }
     for row in plan.numbers.values() {
@@ -98,7 +102,7 @@ fn links(plan: &TenantPlan) -> Vec<(Target, Target, bool)> {
     links
 }
 
-/// Every reference in a plan is to something in the same plan, or to a trunk that is there.
+/// Every reference in a plan is to a resource in the same plan, or to an existing trunk.
 fn references_exist(plan: &TenantPlan, platform: &PlatformPlan) {
     let view = TenantView::new(plan.clone());
     for (from, to, _) in links(plan) {
@@ -117,7 +121,7 @@ fn references_exist(plan: &TenantPlan, platform: &PlatformPlan) {
                     || matches!(external(&view, platform, &to.name, Tracer::OFF), Decision::Out(_))
             }
         };
-        assert!(there, "{from:?} leads to {to:?}, which is not there");
+        assert!(there, "{from:?} leads to {to:?}, which does not exist");
     }
     for (name, group) in &plan.ring_groups {
         assert!(!group.members.is_empty(), "{name}");
@@ -141,7 +145,7 @@ fn references_exist(plan: &TenantPlan, platform: &PlatformPlan) {
     }
 }
 
-/// No call goes round by itself.
+/// No call loops without a choice of the caller.
 fn no_circles(plan: &TenantPlan) {
     let links: Vec<(Target, Target)> =
         links(plan).into_iter().filter(|link| link.2).map(|(from, to, _)| (from, to)).collect();
@@ -152,7 +156,7 @@ fn no_circles(plan: &TenantPlan) {
         ways.entry(to).or_default();
         back.entry(to).or_default().push(from);
     }
-    // What leads nowhere is taken out, and then what led only there: what is left goes round.
+    // Removes resources that lead nowhere, then those that led only there: the rest are loops.
     let mut ends: Vec<&Target> = ways.iter().filter(|(_, count)| **count == 0).map(|(to, _)| *to).collect();
     while let Some(end) = ends.pop() {
         ways.remove(end);
@@ -177,7 +181,7 @@ fn emergency_is_free(plan: &TenantPlan, platform: &PlatformPlan) {
     }
 }
 
-/// Nobody dials what the resource does not say, and no tenant has more than its profile allows.
+/// No extension dials what its resource does not allow, and no tenant exceeds its profile.
 fn rights_are_not_kept(objects: &[Object], compiled: &CompiledPlans) {
     let object = |key: &ObjectKey| objects.iter().find(|object| object.key() == *key);
     for (tenant, plan) in &compiled.tenants {
@@ -218,8 +222,7 @@ fn rights_are_not_kept(objects: &[Object], compiled: &CompiledPlans) {
     }
 }
 
-/// A resource is in the plan, or it is said why not; what is refused is not in it, what lost a
-/// part is.
+/// A resource is in the plan, or a problem says why not; a refused one is not in the plan, a degraded one is.
 fn in_the_plan_or_explained(objects: &[Object], compiled: &CompiledPlans, kept: &[LastGoodRow]) {
     let planned = planned(compiled);
     let mut effects: BTreeMap<&ObjectKey, BTreeSet<Effect>> = BTreeMap::new();
@@ -232,7 +235,7 @@ fn in_the_plan_or_explained(objects: &[Object], compiled: &CompiledPlans, kept: 
         let outside = [Kind::TenantProfile, Kind::MediaFile, Kind::Device, Kind::Secret, Kind::Namespace]
             .contains(&key.kind);
         let inside = planned.contains(&key);
-        assert!(outside || inside || !effects.is_empty(), "nobody says why {key} is not in the plan");
+        assert!(outside || inside || !effects.is_empty(), "no problem explains why {key} is not in the plan");
         let stays = kept.iter().any(|kept| kept.resource == key && matches!(kept.part, KeptPart::Whole(_)));
         assert!(
             !(inside && !stays && effects.contains(&Effect::Refused)),
@@ -243,7 +246,7 @@ fn in_the_plan_or_explained(objects: &[Object], compiled: &CompiledPlans, kept: 
         assert!(inside || outside || waits, "{key} lost more than a part: {effects:?}");
     }
     let known: BTreeSet<ObjectKey> = objects.iter().map(Object::key).collect();
-    assert!(planned.is_subset(&known), "planned, but nobody wrote it");
+    assert!(planned.is_subset(&known), "a row without a resource");
     for problem in &compiled.problems {
         assert!(known.contains(&problem.resource), "{problem}");
         assert!(!problem.field.is_empty() && !problem.message.is_empty(), "{problem:?}");
@@ -280,15 +283,32 @@ fn planned(compiled: &CompiledPlans) -> BTreeSet<ObjectKey> {
     keys
 }
 
-/// No text of a plan holds anything that FreeSWITCH expands, splits or takes for a line.
+/// No text of a plan contains anything that FreeSWITCH expands, splits or reads as a line.
 pub fn inert(plan: &Value) {
     match plan {
         Value::Object(map) => {
             map.keys().for_each(|key| inert_text(key));
-            map.values().for_each(inert);
+            for (key, value) in map {
+                // Text for people is free: `tests/inert.rs` proves what becomes of it.
+                match key.as_str() {
+                    "displayName" | "callerIdPrefix" | "callerId" => printable(value),
+                    _ => inert(value),
+                }
+            }
         }
         Value::Array(list) => list.iter().for_each(inert),
         Value::String(text) => inert_text(text),
+        _ => {}
+    }
+}
+
+fn printable(value: &Value) {
+    match value {
+        Value::Object(map) => map.values().for_each(printable),
+        Value::String(text) => {
+            assert!(!text.contains(char::is_control), "{text:?}");
+            assert!(!text.to_ascii_lowercase().contains("x-pre-process"), "{text:?}");
+        }
         _ => {}
     }
 }

@@ -1,4 +1,4 @@
-//! What calls do at each kind of destination, and where they go on.
+//! Calls to each kind of destination, and where they continue.
 
 use centrex::plan::Target;
 use centrex::resources::common::DestinationKind;
@@ -8,7 +8,7 @@ use centrex::route::token::Step;
 use super::{Office, assert_body, forwarding_to};
 
 #[test]
-fn destinations_ring_and_go_on() {
+fn destinations_ring_and_continue() {
     let office = Office::acme();
     for (number, body) in [
         (
@@ -46,7 +46,8 @@ fn destinations_ring_and_go_on() {
         ),
         (
             "5001",
-            "answer
+            "set ivr_menu_terminator=#
+             answer
              sleep 500
              ivr welcome.TENANT
              transfer cx-to-schedule-hours XML TENANT",
@@ -76,11 +77,13 @@ fn destinations_ring_and_go_on() {
              valet_park TENANT 7",
         ),
     ] {
-        assert_body(&office, &office.dial("alice", number), body);
+        // Alice is a member of the groups, and does not ring when she calls them.
+        let caller = if number.starts_with('2') { "dora" } else { "alice" };
+        assert_body(&office, &office.dial(caller, number), body);
     }
-    // By chance, and for one call the same each time.
+    // In random order, which is the same each time for one call.
     let order = |leg: &str| {
-        let call = centrex::route::Call { leg: leg.into(), ..office.call("alice") };
+        let call = centrex::route::Call { leg: leg.into(), ..office.call("dora") };
         office.body(&call.dialled("2003"))[2].clone()
     };
     let mut orders = std::collections::BTreeMap::<String, u32>::new();
@@ -93,13 +96,84 @@ fn destinations_ring_and_go_on() {
 }
 
 #[test]
-fn a_box_with_a_pin_asks_for_it_and_one_without_is_opened_by_its_phone_only() {
+fn a_caller_does_not_ring_itself_in_a_group() {
+    let office = Office::acme();
+    let rings = |caller, number| {
+        let said = office.body(&office.dial(caller, number));
+        said.into_iter().find(|action| action.starts_with("bridge")).unwrap()
+    };
+    assert_eq!(
+        rings("alice", "2001"),
+        "bridge [^^;leg_timeout=25;leg_delay_start=5]user/1002@acme.example.com"
+    );
+    assert_eq!(rings("bob", "2001"), "bridge [^^;leg_timeout=20]user/1001@acme.example.com");
+    assert_eq!(rings("alice", "2002"), "bridge [^^;leg_timeout=30]user/1002@acme.example.com");
+    assert_eq!(rings("bob", "2003"), "bridge [^^;leg_timeout=30]user/1001@acme.example.com");
+    // A call from outside rings everybody.
+    let said = office.body(&office.comes_in("+493012345603"));
+    assert!(said.iter().any(|action| action.contains("user/1001@") && action.contains("user/1002@")));
+}
+
+#[test]
+fn a_group_whose_only_member_calls_goes_on_at_once() {
+    let office = Office::acme();
+    let mut plan = office.view.plan.clone();
+    plan.ring_groups.get_mut("sales").unwrap().members.retain(|member| member.extension == "alice");
+    plan.ring_groups.get_mut("in-turn").unwrap().members.retain(|member| member.extension == "alice");
+    let office = Office { view: TenantView::new(plan), ..office };
+    // `noAnswer` is a queue; the other group has none.
+    let answer = office.dial("alice", "2001");
+    assert_eq!(answer.rule, "Queue.support");
+    assert_eq!(office.body(&office.dial("alice", "2002")), ["hangup NO_ANSWER"]);
+    assert_eq!(office.dial("bob", "2001").rule, "RingGroup.sales");
+    // So does a call that is forwarded there.
+    let step = office.step(Step::To, DestinationKind::RingGroup, "sales");
+    assert_eq!(office.dial("alice", &step).rule, "Queue.support");
+}
+
+#[test]
+fn a_queue_without_agents_overflows_at_once_or_after_its_wait() {
+    let office = Office::acme();
+    let with = |seconds, overflow: bool| {
+        let mut plan = office.view.plan.clone();
+        let queue = plan.queues.get_mut("support").unwrap();
+        queue.agents.clear();
+        queue.no_agent_wait_seconds = seconds;
+        queue.overflow = queue.overflow.take().filter(|_| overflow);
+        TenantView::new(plan)
+    };
+    let dial = |view| {
+        let office = Office { view, ..Office::acme() };
+        (office.dial("bob", "3001").rule, office.body(&office.dial("bob", "3001")))
+    };
+    assert_eq!(dial(with(0, true)).0, "Voicemail.alice");
+    assert_eq!(dial(with(0, false)).1, ["hangup NO_ANSWER"]);
+    let (rule, said) = dial(with(30, true));
+    assert_eq!((rule.as_str(), said[2].as_str()), ("Queue.support", "callcenter support@TENANT"));
+}
+
+#[test]
+fn a_menu_with_a_pound_option_takes_it_as_a_key() {
+    let office = Office::acme();
+    let mut plan = office.view.plan.clone();
+    let target = Target { kind: DestinationKind::Extension, name: "bob".into() };
+    plan.ivr_menus
+        .get_mut("welcome")
+        .unwrap()
+        .options
+        .push(centrex::plan::IvrOptionRow { digits: "9#".into(), target });
+    let office = Office { view: TenantView::new(plan), ..office };
+    assert_eq!(office.body(&office.dial("alice", "5001"))[0], "set ivr_menu_terminator=none");
+}
+
+#[test]
+fn a_box_with_a_pin_asks_for_it_and_one_without_opens_for_its_phone_only() {
     let office = Office::acme();
     let said = |caller| office.body(&office.dial(caller, "*97")).pop().unwrap();
     assert_eq!(said("dora"), "voicemail check default acme.example.com 1005");
     assert_eq!(said("alice"), "voicemail check auth default acme.example.com 1001");
     assert_eq!(said("bob"), "hangup UNALLOCATED_NUMBER");
-    // The PIN is named but not there: a box that should ask does not open.
+    // The PIN is configured but missing: a box that must ask for it does not open.
     let mut plan = office.view.plan.clone();
     plan.extensions.get_mut("dora").unwrap().secrets = Default::default();
     let office = Office { view: TenantView::new(plan), ..office };
@@ -107,7 +181,7 @@ fn a_box_with_a_pin_asks_for_it_and_one_without_is_opened_by_its_phone_only() {
 }
 
 #[test]
-fn forwarding_goes_by_why_the_phone_did_not_take_the_call() {
+fn forwarding_depends_on_why_the_phone_did_not_answer() {
     let mut office = Office::acme();
     for (disposition, rings) in [
         ("USER_BUSY", "bridge user/1002@acme.example.com"),
@@ -122,18 +196,18 @@ fn forwarding_goes_by_why_the_phone_did_not_take_the_call() {
         let said = office.body(&answer);
         assert!(said.iter().any(|action| action == rings), "{disposition}: {said:#?}");
     }
-    // Only `unavailable` is set: the other cases end as they are.
+    // Only `unavailable` is set: other failures end as they are.
     for (disposition, cause) in [("USER_BUSY", "USER_BUSY"), ("NO_ANSWER", "NO_ANSWER")] {
         let answer = office.after("dora", disposition);
         assert_eq!(office.body(&answer), [format!("hangup {cause}")]);
     }
-    // Only `noAnswer` is set: who is not there does not answer either.
+    // Only `noAnswer` is set: an unavailable phone does not answer, either.
     let answer = office.after("erik", "USER_NOT_REGISTERED");
     assert!(office.body(&answer).contains(&"voicemail default acme.example.com 1001".to_owned()));
 }
 
 #[test]
-fn a_queue_goes_on_only_when_nobody_served_the_caller() {
+fn a_queue_continues_only_if_no_agent_served_the_caller() {
     let mut office = Office::acme();
     let after = |office: &Office| {
         let step = office.step(Step::After, DestinationKind::Queue, "support");
@@ -148,7 +222,7 @@ fn a_queue_goes_on_only_when_nobody_served_the_caller() {
 }
 
 #[test]
-fn schedules_are_read_on_the_tenants_clock() {
+fn schedules_use_the_tenants_time_zone() {
     let mut office = Office::acme();
     for (time, rule) in [
         ("2026-11-25T08:59:59+01:00", "Voicemail.alice"),
@@ -172,8 +246,8 @@ fn schedules_are_read_on_the_tenants_clock() {
         ("2027-03-28T07:30:00Z", "RingGroup.sales"),
         ("2027-10-30T07:30:00Z", "RingGroup.sales"),
         ("2027-10-31T07:30:00Z", "Voicemail.alice"),
-        // The hour that comes twice on that night is in the window both times; where the last hour
-        // of a window is skipped, it ends with the one before.
+        // The hour that occurs twice on that night is in the window both times; a window whose last hour is
+        // skipped ends with the previous hour.
         ("2027-10-31T00:30:00Z", "RingGroup.sales"),
         ("2027-10-31T01:30:00Z", "RingGroup.sales"),
         ("2027-03-28T00:59:59Z", "RingGroup.sales"),
@@ -186,14 +260,14 @@ fn schedules_are_read_on_the_tenants_clock() {
 }
 
 #[test]
-fn an_own_number_as_destination_does_not_leave() {
+fn an_own_number_as_destination_stays_inside() {
     let office = forwarding_to("+493012345603");
     assert_eq!(office.dial("outside", "1002").rule, "RingGroup.sales");
 }
 
-/// Compile refuses circles; a plan that has one all the same must not end the process.
+/// Compile refuses loops; a plan that has one nevertheless must not end the process.
 #[test]
-fn a_circle_in_a_plan_ends_the_call() {
+fn a_loop_in_a_plan_ends_the_call() {
     let office = forwarding_to("+493012345603");
     let mut plan = office.view.plan.clone();
     plan.numbers.get_mut("sales").unwrap().target =

@@ -1,4 +1,4 @@
-//! Emergency calls: before everything, without limits, and by every trunk that there is.
+//! Emergency calls: before all other rules, without limits, and by every available trunk.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use centrex::route::TenantView;
 
 use super::{ACME, Office, assert_body};
 
-/// What an emergency call does whose tenant may use both trunks, in the order of `trunks`.
+/// Actions of an emergency call of a tenant that may use both trunks, in the order of `trunks`.
 fn expected(trunks: [&str; 2]) -> String {
     let way = |trunk: &str, first: bool| {
         match trunk {
@@ -51,7 +51,8 @@ fn acme(edits: &[(&str, &str)]) -> Office {
 #[test]
 fn emergency_calls_are_first_and_unlimited() {
     let office = Office::acme();
-    // The platform's rule blocks every number that the tenant's own plan does not know, before it.
+    // The platform's rule blocks every number that the tenant's own plan does not know, before the tenant's
+    // plan.
     let blocked = acme(&[("match: [{prefix: \"0190\"}]", "match: [{}]")]);
     assert_eq!(blocked.dial("alice", "1002").rule, "Refused.Blocked");
     for office in [&office, &blocked] {
@@ -66,14 +67,14 @@ fn emergency_calls_are_first_and_unlimited() {
 }
 
 #[test]
-fn an_emergency_call_begins_with_its_own_trunk_whatever_the_routes_say() {
+fn an_emergency_call_tries_the_emergency_trunk_before_any_route() {
     let second = ("trunkRef: {name: first}}", "trunkRef: {name: second}}");
     let office = acme(&[second]);
     assert_body(&office, &office.dial("bob", "112"), &expected(["second", "first"]));
 }
 
 #[test]
-fn a_gateway_that_is_the_only_one_has_all_its_time() {
+fn the_only_gateway_has_the_whole_timeout() {
     let mut office = Office::acme();
     office.platform.trunks.retain(|name, _| name == "acme/first");
     office.platform.trunks.get_mut("acme/first").unwrap().gateways.truncate(1);
@@ -84,8 +85,8 @@ fn a_gateway_that_is_the_only_one_has_all_its_time() {
 }
 
 #[test]
-fn an_emergency_number_that_edits_make_is_one() {
-    // Nine to get out, as many offices have it, and a toll class that Bob has not.
+fn digit_edits_that_produce_an_emergency_number_make_an_emergency_call() {
+    // Nine for an outside line, as in many offices, and a toll class that Bob does not have.
     let nine = ACME.replace("match: [{prefix: \"118\", maxDigits: 6}]", "match: [{prefix: \"8\", strip: 1}]");
     let office = Office::open(&nine.replacen(
         "kind: OutboundRoute\n",
@@ -105,7 +106,7 @@ fn an_emergency_number_that_edits_make_is_one() {
 }
 
 #[test]
-fn an_emergency_number_stays_one_while_its_trunk_is_not_there() {
+fn an_emergency_number_works_while_its_trunk_is_missing() {
     let mut office = Office::acme();
     office.view.plan.tenant.emergency.as_mut().unwrap().trunk = None;
     let answer = office.dial("bob", "112");

@@ -1,12 +1,10 @@
-//! Calls that leave: by which trunks, with which digits and caller id, within which limits.
+//! Outbound calls: trunks, digits, caller id and limits.
 
-use centrex::plan::NationalDialling;
-use centrex::resources::common::NumberFormat;
-use centrex::route::{Answer, digits};
+use centrex::route::Answer;
 
 use super::{ACME, Office, assert_body, compiled, forwarding_to};
 
-/// The list of causes after which the next gateway is tried, as it was said.
+/// The causes after which the next gateway is tried.
 fn carrier_failures(said: &[String]) -> &str {
     let list = said.iter().find_map(|action| action.strip_prefix("set continue_on_fail=NORMAL_"));
     let list = list.unwrap_or_else(|| panic!("no failover in {said:#?}"));
@@ -18,7 +16,7 @@ fn carrier_failures(said: &[String]) -> &str {
         .unwrap()
 }
 
-/// The number and the caller's name and number that the last gateway is given.
+/// The number, caller name and caller number at the last gateway.
 fn sent(office: &Office, answer: &Answer) -> (String, String, String) {
     let said = office.said(answer);
     let last = |start: &str| {
@@ -31,13 +29,13 @@ fn sent(office: &Office, answer: &Answer) -> (String, String, String) {
 }
 
 #[test]
-fn what_the_platform_blocks_is_blocked_however_it_is_dialled() {
+fn a_blocked_number_is_blocked_in_every_way_of_dialling() {
     let germany = ACME.replace("  timeZone: Europe/Berlin", "  country: DE\n  timeZone: Europe/Berlin");
     let office = Office::open(&germany);
     for dialled in ["0190123456", "0049190123456"] {
         assert_eq!(office.dial("carol", dialled).rule, "Refused.Blocked", "{dialled}");
     }
-    // Neither another number inside, nor one abroad that is written alike.
+    // Neither another number inside nor a similar one abroad.
     for dialled in ["030190123", "0044190123456"] {
         assert_ne!(office.dial("carol", dialled).rule, "Refused.Blocked", "{dialled}");
     }
@@ -52,7 +50,7 @@ fn a_call_with_a_plus_sign_to_an_own_number_stays_inside() {
 }
 
 #[test]
-fn calls_leave_trunk_after_trunk_as_each_wants_its_numbers() {
+fn outbound_calls_try_each_trunk_in_its_number_format() {
     let office = Office::acme();
     let said = office.said(&office.dial("alice", "030123456"));
     let expected = "sched_hangup +3600 ALLOTTED_TIMEOUT
@@ -73,17 +71,17 @@ fn calls_leave_trunk_after_trunk_as_each_wants_its_numbers() {
 }
 
 #[test]
-fn digits_are_edited_and_the_nearest_caller_id_is_shown() {
+fn digits_are_edited_and_the_most_specific_caller_id_is_shown() {
     let office = Office::acme();
     for (caller, dialled, number, name, shown) in [
-        // Edited to E.164 by the route, then written as the last trunk wants it.
+        // The route edits the number to E.164, and the last trunk's format applies.
         ("alice", "030123456", "030123456", "Acme", "03012345601"),
         ("alice", "0044207946", "0044207946", "Acme", "03012345601"),
         ("alice", "0049301234", "0301234", "Acme", "03012345601"),
-        // No number of its own: the tenant's. Not edited: as dialled.
+        // A caller without a caller id shows the tenant's. A number that no rule edits is sent as dialled.
         ("carol", "0900123", "0900123", "Acme", "03012345600"),
         ("bob", "118000", "118000", "Acme", "03012345600"),
-        // The route's caller id comes before the caller's own.
+        // The route's caller id takes precedence over the caller's own.
         ("alice", "80012345", "80012345", "Acme Hotline", "00442079460123"),
     ] {
         let expected = (number.to_owned(), name.to_owned(), shown.to_owned());
@@ -97,7 +95,7 @@ fn digits_are_edited_and_the_nearest_caller_id_is_shown() {
 }
 
 #[test]
-fn limits_stand_where_they_should_and_nowhere_else() {
+fn each_limit_applies_only_to_its_kind_of_call() {
     let unlimited = ACME.replace("{maxConcurrentCalls: 40, maxCallDurationSeconds: 3600}", "{}");
     let (limited, unlimited) = (Office::acme(), Office::open(&unlimited));
     for (number, duration, trunk) in [
@@ -117,14 +115,14 @@ fn limits_stand_where_they_should_and_nowhere_else() {
         let said = unlimited.said(&unlimited.dial("alice", number));
         assert!(!said.iter().any(|a| a.starts_with("limit hash") || a.starts_with("sched_hangup")));
     }
-    // A call that comes in is a call through a trunk too.
+    // An inbound call uses the trunk, too.
     let said = limited.said(&limited.comes_in("+493012345602"));
     assert_eq!(said[0], "sched_hangup +3600 ALLOTTED_TIMEOUT");
     assert_eq!(said.iter().filter(|action| action.starts_with("limit hash TENANT calls 40")).count(), 1);
 }
 
 #[test]
-fn calls_abroad_are_counted_apart() {
+fn calls_abroad_have_their_own_limit() {
     let abroad = "limit hash TENANT abroad 5/86400 !OUTGOING_CALL_BARRED";
     let of = |most: &str, edit: &dyn Fn(String) -> String| {
         let limited = ACME.replace("maxConcurrentCalls: 40", &format!("maxCallsAbroadPerDay: {most}"));
@@ -142,7 +140,7 @@ fn calls_abroad_are_counted_apart() {
         let barred = none.body(&none.dial("alice", number)) == ["hangup OUTGOING_CALL_BARRED"];
         assert_eq!(barred, counts, "{number}: {:#?}", none.said(&none.dial("alice", number)));
     }
-    // A carrier that wants neither plus sign nor prefix is sent none; it is a call abroad all the same.
+    // A carrier that wants neither plus sign nor prefix gets none; the call still counts as one abroad.
     let bare = of("5", &|text| {
         text.replace("strip: 2, prepend: \"+\"", "strip: 2")
             .replace("numberFormat: National", "numberFormat: E164WithoutPlus")
@@ -150,35 +148,12 @@ fn calls_abroad_are_counted_apart() {
     let said = bare.said(&bare.dial("alice", "0044207946"));
     assert!(said.iter().any(|action| action == abroad), "{said:#?}");
     assert!(said.iter().any(|action| action.ends_with("/44207946")), "{said:#?}");
-    // The phone that forwards a call abroad is counted, and not its caller.
+    // A forwarded call abroad counts for the phone that forwards, and not for its caller.
     let forwarding =
         "displayName: Bob Example, forwarding: {always: {kind: ExternalNumber, number: \"+442079460123\"}}";
     let forwards = of("5", &|text| text.replace("displayName: Bob Example", forwarding));
     let said = forwards.said(&forwards.dial("outside", "1002"));
     assert!(said.iter().any(|action| action == abroad), "{said:#?}");
-}
-
-#[test]
-fn what_is_abroad_is_another_calling_code() {
-    let of = |calling_code: &str, international_prefix: &str| NationalDialling {
-        calling_code: calling_code.to_owned(),
-        national_prefix: "0".to_owned(),
-        international_prefix: international_prefix.to_owned(),
-    };
-    let (germany, states) = (of("49", "00"), of("1", "011"));
-    for (number, from_germany, from_states, from_nowhere) in [
-        ("+493012345", false, true, true),
-        ("+442079460123", true, true, true),
-        ("+18765550100", true, false, true),
-        ("0044207946", true, false, true),
-        ("01144207946", false, true, false),
-        ("030123456", false, false, false),
-        ("118000", false, false, false),
-    ] {
-        assert_eq!(digits::is_abroad(number, Some(&germany)), from_germany, "{number}");
-        assert_eq!(digits::is_abroad(number, Some(&states)), from_states, "{number}");
-        assert_eq!(digits::is_abroad(number, None), from_nowhere, "{number}");
-    }
 }
 
 #[test]
@@ -191,56 +166,11 @@ fn a_destination_outside_needs_no_toll_class_but_keeps_every_other_rule() {
         assert_eq!(shown, if caller == "alice" { "03012345601" } else { "03012345600" });
         let said = office.said(&office.dial(caller, "1002"));
         assert!(said.contains(&"sched_hangup +3600 ALLOTTED_TIMEOUT".to_owned()), "{said:#?}");
-        // Not the seconds that a phone of ours would have rung.
+        // Not the ring time of one of our phones.
         assert!(said.contains(&"set call_timeout=120".to_owned()), "{said:#?}");
     }
-    // The platform blocks it since, and compile has not run again.
+    // The platform blocks the number since, and compile has not run again.
     let blocking = ACME.replace("prefix: \"0190\"", "prefix: \"+4420\"");
     let blocked = Office { platform: compiled(&blocking).0, ..office };
     assert_eq!(blocked.body(&blocked.dial("alice", "1002")), ["hangup CALL_REJECTED"]);
-}
-
-#[test]
-fn numbers_are_written_as_each_carrier_wants_them() {
-    let dialling = |code: &str, national: &str, abroad: &str| NationalDialling {
-        calling_code: code.into(),
-        national_prefix: national.into(),
-        international_prefix: abroad.into(),
-    };
-    let (de, us, it) = (dialling("49", "0", "00"), dialling("1", "1", "011"), dialling("39", "", "00"));
-    use NumberFormat::*;
-    for (number, format, country, written) in [
-        ("+493012345600", E164, None, "+493012345600"),
-        ("+493012345600", E164WithoutPlus, None, "493012345600"),
-        ("+493012345600", National, Some(&de), "03012345600"),
-        ("+12125550100", National, Some(&de), "0012125550100"),
-        ("+12125550100", National, Some(&us), "12125550100"),
-        ("+442079460123", National, Some(&us), "011442079460123"),
-        // An Italian number keeps its zero, inside and from abroad.
-        ("+390612345678", National, Some(&it), "0612345678"),
-        ("+393331234567", National, Some(&it), "3331234567"),
-    ] {
-        assert_eq!(digits::to_carrier(number, format, country), written);
-        assert_eq!(digits::from_carrier(written, format, country).as_deref(), Some(number), "{written}");
-        // A plus sign is believed whatever was agreed.
-        assert_eq!(digits::from_carrier(number, format, country).as_deref(), Some(number));
-    }
-    // Short numbers go out as they are.
-    for format in [E164, E164WithoutPlus, National] {
-        assert_eq!(digits::to_carrier("112", format, Some(&de)), "112");
-    }
-    // Some carriers leave the national prefix out, or write 00 for the plus sign.
-    for (written, format, country, number) in [
-        ("2125550100", National, Some(&us), "+12125550100"),
-        ("3012345600", National, Some(&de), "+493012345600"),
-        ("00493012345600", E164WithoutPlus, None, "+493012345600"),
-        ("00493012345600", E164, None, "+493012345600"),
-    ] {
-        assert_eq!(digits::from_carrier(written, format, country).as_deref(), Some(number), "{written}");
-    }
-    for nonsense in ["", "+", "12a", "+49;gw=x", "++49", "4 9", "١٢٣", "1".repeat(33).as_str()] {
-        for format in [E164, E164WithoutPlus, National] {
-            assert_eq!(digits::from_carrier(nonsense, format, Some(&de)), None, "{nonsense}");
-        }
-    }
 }

@@ -1,4 +1,4 @@
-//! Which calls are recorded, where to, and how that begins.
+//! Which calls are recorded, to which file, and how a recording starts.
 
 use centrex::resources::common::Recording;
 
@@ -19,7 +19,7 @@ fn is_recorded(office: &Office, caller: &str, number: &str) -> bool {
 }
 
 #[test]
-fn calls_are_recorded_by_who_makes_them_and_by_who_takes_them() {
+fn calls_are_recorded_for_the_caller_or_the_callee() {
     use Recording::{Always, Inbound, Never, Outbound};
     for (who, recording, caller, number, recorded) in [
         ("alice", Never, "alice", "1002", false),
@@ -35,7 +35,7 @@ fn calls_are_recorded_by_who_makes_them_and_by_who_takes_them() {
         ("bob", Inbound, "alice", "2001", true),
         ("bob", Outbound, "alice", "2001", false),
         ("alice", Outbound, "alice", "4001", true),
-        // Never: emergencies, feature codes, boxes, what is not placed.
+        // Never: emergency calls, feature codes, voicemail boxes, calls that are not placed.
         ("alice", Always, "alice", "112", false),
         ("alice", Always, "alice", "*97", false),
         ("alice", Always, "bob", "1003", false),
@@ -49,7 +49,7 @@ fn calls_are_recorded_by_who_makes_them_and_by_who_takes_them() {
 }
 
 #[test]
-fn a_recording_has_a_name_of_our_own_and_waits_for_the_answer() {
+fn a_recording_has_a_generated_name_and_starts_at_the_answer() {
     let office = office(&[("bob", Recording::Inbound)], false);
     let said = office.said(&office.dial("alice", "1002"));
     let file = said.iter().find_map(|action| action.strip_prefix("set centrex_recording=")).unwrap();
@@ -67,7 +67,7 @@ fn a_recording_has_a_name_of_our_own_and_waits_for_the_answer() {
 }
 
 #[test]
-fn the_tone_is_in_the_recording_and_is_heard_once() {
+fn the_tone_is_played_once_and_is_in_the_recording() {
     const TONE: &str = "playback tone_stream://%(500,250,1400)";
     let office = office(&[("bob", Recording::Inbound)], true);
     let once_answered = format!("set execute_on_answer={TONE}");
@@ -77,7 +77,7 @@ fn the_tone_is_in_the_recording_and_is_heard_once() {
     assert!(said[..record].contains(&once_answered), "{said:#?}");
     assert!(said[..record].contains(&"set RECORD_ANSWER_REQ=true".to_owned()), "{said:#?}");
     assert!(!said.contains(&TONE.to_owned()), "{said:#?}");
-    // One that was answered before, by a menu, hears it at once.
+    // A call that a menu answered before plays the tone at once.
     let call = centrex::route::Call { is_answered: true, ..office.call("alice") };
     let said = office.said(&call.dialled("1002"));
     let record = said.iter().position(|action| action.starts_with("record_session ")).unwrap();
@@ -89,7 +89,7 @@ fn the_tone_is_in_the_recording_and_is_heard_once() {
 }
 
 #[test]
-fn calls_by_a_number_are_recorded_where_it_says_so() {
+fn calls_to_a_number_are_recorded_if_the_number_says_so() {
     let mut office = office(&[], false);
     let recorded = |office: &Office, number: &str| {
         office.said(&office.comes_in(number)).iter().any(|action| action.starts_with("record_session "))

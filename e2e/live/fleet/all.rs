@@ -1,11 +1,11 @@
-//! Three switches: a live resource is on all of them, and no resource waits long for a lost switch.
+//! Three switches: a live resource is applied on all of them, and no resource waits long for a lost switch.
 
 use super::site::{Fleet, gateways};
 use crate::freeswitch::phone::{Listener, Peer};
 use crate::operator::Site;
 use crate::wait::{DEADLINE, until};
 
-/// A carrier that wants its customers to register.
+/// A carrier that requires registration.
 fn trunk(port: u16) -> String {
     format!(
         "{{apiVersion: v1, kind: Secret, metadata: {{name: second, namespace: carriers}}, stringData: {{password: registrar-dummy}}}}\n---\n\
@@ -16,8 +16,9 @@ fn trunk(port: u16) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn what_is_live_is_on_every_switch() {
-    let Some(mut fleet) = Fleet::start("live::fleet::what_is_live_is_on_every_switch", 3).await else {
+async fn a_live_resource_is_applied_on_every_switch() {
+    let Some(mut fleet) = Fleet::start("live::fleet::a_live_resource_is_applied_on_every_switch", 3).await
+    else {
         return;
     };
     one_is_stuck(&fleet);
@@ -26,17 +27,17 @@ async fn what_is_live_is_on_every_switch() {
     one_is_lost(&mut fleet);
 }
 
-/// FreeSWITCH at c hangs: its sidecar has the change, which is not live.
+/// FreeSWITCH at c hangs: its sidecar has received the change, which is not live there.
 fn one_is_stuck(fleet: &Fleet) {
     let (site, c) = (&fleet.site, &fleet.switches[2].switch);
     c.signal("-STOP");
     site.wait_for("default", "switch/c", "Ready=False Disconnected");
     site.cluster.apply(&site.extension("acme", 1101));
     fleet.says("acme", "extension/e1101", "Live", "2/3 switches answer with it; missing: c");
-    // What belongs to the platform as well.
+    // The same for resources of the platform.
     lets_in(site, "192.0.2.9");
     fleet.says("carriers", "trunk/carrier", "Live", "2/3 switches answer with it; missing: c");
-    // A minute later no resource waits for c, although its sidecar goes on reporting.
+    // A minute later no resource waits for c, although its sidecar still reports.
     let left_out =
         || fleet.message("default", "switch/c", "Ready").contains("no resource waits for it any more");
     assert!(until(DEADLINE, || left_out().then_some(())).is_some(), "c still counts\n{}", fleet.logs());
@@ -50,7 +51,7 @@ fn one_is_stuck(fleet: &Fleet) {
     site.wait_for("default", "switch/c", "Ready=True Reporting");
 }
 
-/// The carrier sends from this address, and from no other.
+/// The carrier's only address.
 fn lets_in(site: &Site, address: &str) {
     let patch = format!(r#"{{"spec": {{"sourceAddresses": ["{address}/32"]}}}}"#);
     let carrier = ["-n", "carriers", "trunk", "carrier"];
@@ -61,7 +62,7 @@ fn registrar(fleet: &Fleet) -> Peer {
     Peer::new("acme", "127.0.0.140", "none", 140, &fleet.dir.path().join("registrar"))
 }
 
-/// A gateway registers at every switch; Live means that it is there.
+/// A gateway registers at every switch; Live means that the gateway exists.
 fn gateway_comes_and_goes(fleet: &Fleet, registrar: &Peer) {
     let site = &fleet.site;
     let proxy = format!("sip:127.0.0.140:{}", registrar.port);
@@ -80,7 +81,7 @@ fn gateway_comes_and_goes(fleet: &Fleet, registrar: &Peer) {
     assert_eq!(trunk["status"]["registered"], "3/3", "{trunk}");
     assert_eq!(gateways(&trunk), ["a REGED", "b REGED", "c REGED"]);
 
-    // The registrar goes: each switch says so, in its own time, and comes back by itself.
+    // The registrar stops: each switch reports it, and recovers by itself.
     answers.end();
     site.wait_for("carriers", "trunk/second", "Registered=False NotRegistered");
     let failing = || {
@@ -108,7 +109,7 @@ fn gateway_comes_and_goes(fleet: &Fleet, registrar: &Peer) {
     answers.end();
 }
 
-/// One machine of the fleet is lost: named, and after a while left out; back, it counts again.
+/// One machine is lost: the statuses name it, and after a while ignore it; when it is back, it counts again.
 fn one_is_lost(fleet: &mut Fleet) {
     let mut calls = fleet.calls();
     drop(calls.pop());

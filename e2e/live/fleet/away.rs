@@ -1,4 +1,4 @@
-//! A tenant is suspended, another is deleted, while the sidecar is away and loses what it kept.
+//! A tenant is suspended and another is deleted while the sidecar is stopped and loses its state.
 
 use super::site::Fleet;
 use crate::operator::Site;
@@ -7,7 +7,7 @@ use crate::wait::{DEADLINE, until};
 const SUSPENDED: &str = "SELECT count(*) FROM public.tenants WHERE name = 'acme' AND suspended";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn tenants_that_went_meanwhile_have_no_calls() {
+async fn calls_of_tenants_removed_during_an_outage_are_ended() {
     let Some(mut fleet) = Fleet::start("live::fleet::tenants_that_went_meanwhile", 1).await else { return };
     let phones = fleet.phones;
     let member = &mut fleet.switches[0];
@@ -24,7 +24,7 @@ async fn tenants_that_went_meanwhile_have_no_calls() {
     assert!(until(DEADLINE, || gone().then_some(())).is_some());
     assert!(member.is_registered(&member.hank));
 
-    // One that is deleted, with its namespace.
+    // A tenant that is deleted, with its namespace.
     member.kill_sidecar();
     member.forget();
     fleet.site.cluster.kubectl_ok(&["delete", "tenant", "-n", "globex", "globex", "--timeout=300s"]);
@@ -33,13 +33,13 @@ async fn tenants_that_went_meanwhile_have_no_calls() {
     fleet.site.wait_for("default", "switch/a", "Drifted=False AsPlanned");
 }
 
-/// Acme is suspended, and that is stored.
+/// Suspends Acme, and waits until that is stored.
 async fn suspend(site: &Site) {
     let patch = r#"{"spec": {"suspended": true}}"#;
     site.cluster.patch("acme", "tenant/acme", patch);
     let start = std::time::Instant::now();
     while site.count(SUSPENDED).await == 0 {
-        assert!(start.elapsed() < DEADLINE, "it is not stored");
+        assert!(start.elapsed() < DEADLINE, "the suspension is not stored");
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
 }

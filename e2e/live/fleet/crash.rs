@@ -1,4 +1,4 @@
-//! The sidecar is killed in the middle of many changes: the next one ends at exactly what should be.
+//! The sidecar is killed during many changes: the next sidecar reaches exactly the wanted state.
 
 use std::net::Ipv4Addr;
 use std::thread::sleep;
@@ -10,11 +10,11 @@ use super::site::{Fleet, Member};
 use crate::freeswitch::phone::Peer;
 use crate::live::lab::Call;
 
-/// So many trunks and queues come at once.
+/// Trunks and queues that are created together.
 const MANY: usize = 40;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn what_was_broken_off_is_brought_to_its_end() {
+async fn a_sync_interrupted_by_a_crash_is_completed() {
     let Some(mut fleet) = Fleet::start("live::fleet::what_was_broken_off", 1).await else { return };
     let phones = fleet.phones;
     let member = &fleet.switches[0];
@@ -27,7 +27,7 @@ async fn what_was_broken_off_is_brought_to_its_end() {
     member.register(&before, phones);
     member.register(&member.hank, phones);
 
-    // All changes at once, with a password, which cannot be read back from the switch.
+    // All changes at once, including a password, which cannot be read back from the switch.
     let sidecar = i32::try_from(member.sidecar.as_ref().expect("a sidecar").id()).unwrap();
     let signal = |signal| kill_process(Pid::from_raw(sidecar).unwrap(), signal).unwrap();
     signal(Signal::STOP);
@@ -35,7 +35,8 @@ async fn what_was_broken_off_is_brought_to_its_end() {
     let last = format!("queue/q{}", MANY - 1);
     fleet.site.wait_for("acme", &last, "Programmed=True Programmed");
     fleet.site.wait_for("carriers", &format!("trunk/t{}", MANY - 1), "Programmed=True Programmed");
-    // It goes on a moment at a time, so that it is met in the middle, however fast or slow this machine is.
+    // The sidecar runs for short moments between stops, so that it is killed halfway on fast and slow
+    // machines.
     let deadline = Instant::now() + Duration::from_secs(60);
     while queues(&fleet.switches[0]) == 1 {
         assert!(Instant::now() < deadline, "the first queue never came");
@@ -46,17 +47,17 @@ async fn what_was_broken_off_is_brought_to_its_end() {
     let member = &mut fleet.switches[0];
     member.kill_sidecar();
     assert!(queues(member) < 1 + MANY, "nothing was broken off");
-    assert!(member.is_registered(&before), "this comes after all that comes");
+    assert!(member.is_registered(&before), "this change is applied last");
     call.is_up(member);
 
     member.start_sidecar(&fleet.site);
     as_it_should_be(&fleet, &mut call);
     let member = &fleet.switches[0];
-    fleet.eventually("that Carol has to register anew", || !member.is_registered(&before));
+    fleet.eventually("that Carol's registration is dropped", || !member.is_registered(&before));
     assert!(member.is_registered(&member.hank));
     member.register(&after, phones);
 
-    // FreeSWITCH is killed: the next process has all of it too.
+    // FreeSWITCH is killed: the next process gets the whole state, too.
     drop(call);
     let member = &mut fleet.switches[0];
     member.switch.kill();
@@ -67,7 +68,7 @@ async fn what_was_broken_off_is_brought_to_its_end() {
     as_it_should_be(&fleet, &mut call);
 }
 
-/// Trunks, queues with an agent each, and another password of Carol's.
+/// Trunks, queues with an agent each, and a new password of Carol's.
 fn many() -> String {
     let mut all = "{apiVersion: v1, kind: Secret, metadata: {name: carol-sip, namespace: acme}, \
                    stringData: {password: carol-other-password}}\n"

@@ -1,5 +1,5 @@
-//! Several FreeSWITCHes at one address each, every one with its sidecar, beside an operator on a real
-//! API server: what a status says of them is read there, as a user reads it.
+//! Several FreeSWITCHes, each at its own address with its own sidecar, and an operator on a real API server,
+//! where the tests read the statuses as a user does.
 
 mod all;
 mod away;

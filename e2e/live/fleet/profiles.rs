@@ -1,4 +1,4 @@
-//! When a profile may be restarted, and that no other change waits for the restart.
+//! When a profile may restart, and that no other change waits for the restart.
 
 use super::site::{Fleet, Member};
 use crate::live::lab::Call;
@@ -6,20 +6,20 @@ use crate::live::lab::Call;
 const PROFILE: &str = "sipprofile/internal";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_profile_is_started_anew_when_its_policy_lets_it() {
+async fn a_profile_restarts_when_its_policy_allows_it() {
     let Some(mut fleet) = Fleet::start("live::fleet::a_profile_is_started_anew", 1).await else { return };
     when_idle(&mut fleet);
     by_hand(&mut fleet);
     at_once(&mut fleet);
 }
 
-/// Gives the phones' profile another port.
+/// Changes the port of the phones' profile.
 fn move_to(fleet: &Fleet, port: u16, policy: &str) {
     let patch = format!(r#"{{"spec": {{"sipPort": {port}, "updatePolicy": "{policy}"}}}}"#);
     fleet.site.cluster.kubectl_ok(&["patch", PROFILE, "--type=merge", "-p", &patch]);
 }
 
-/// Whether the phones' profile listens there: it answers.
+/// Whether the phones' profile answers at a port.
 fn listens(member: &Member, port: u16) -> bool {
     member.alice.play("register", port, &[]).completed
 }
@@ -29,7 +29,7 @@ fn waits(fleet: &Fleet, why: &str) {
     fleet.says("default", PROFILE, "Live", &format!("a: SIP profile internal must be restarted: {why}"));
 }
 
-/// Two more comparisons are made.
+/// Two more comparisons run meanwhile.
 fn compared(fleet: &Fleet) {
     let count = || fleet.switches[0].metric("centrex_switch_comparisons_total").unwrap_or_default();
     let before = count();
@@ -46,7 +46,7 @@ fn when_idle(fleet: &mut Fleet) {
     move_to(fleet, to, "WhenIdle");
     waits(fleet, "it has calls, and updatePolicy is WhenIdle");
 
-    // What needs no restart is live meanwhile, also what makes the profile read its settings again.
+    // Changes that need no restart become live meanwhile, including those that make the profile rescan.
     let site = &fleet.site;
     site.cluster.apply(
         "apiVersion: centrex.dev/v1alpha1\nkind: Trunk\nmetadata: {name: second, namespace: carriers}\n\
@@ -82,7 +82,7 @@ fn by_hand(fleet: &mut Fleet) {
     waits(fleet, "updatePolicy is Manual");
     fleet.site.wait_for("default", "switch/a", "Drifted=True Differs");
     assert!(listens(&fleet.switches[0], from));
-    // A profile that has just been started does not end.
+    // Sofia refuses to stop a profile that has just started.
     fleet.eventually("a restart", || {
         fleet.switches[0].switch.api("sofia profile internal restart").contains("restarting")
     });

@@ -21,18 +21,18 @@ const GLOBEX: &str = "globex.example.com";
 /// Names of the switches, and the last numbers of their addresses.
 const NAMES: [(&str, u8); 3] = [("a", 101), ("b", 102), ("c", 103)];
 
-/// The setting. Fields end in the order they stand: switches before what serves them.
+/// The setting. Fields are dropped in order: switches before the processes that serve them.
 pub struct Fleet {
-    /// The switches, by their names in order.
+    /// The switches, in the order of their names.
     pub switches: Vec<Member>,
-    /// SIP port of the phones' profile, at every switch.
+    /// SIP port of the phones' profile, on every switch.
     pub phones: u16,
-    /// SIP port of the trunks' profile, at every switch.
+    /// SIP port of the trunks' profile, on every switch.
     pub trunks: u16,
     _operator: Program,
     /// The API server and the database.
     pub site: Site,
-    /// Folder of the switches; in memory where there is such a place.
+    /// Folder of the switches; in memory if the system has such a file system.
     pub dir: tempfile::TempDir,
 }
 
@@ -42,7 +42,7 @@ pub struct Member {
     pub name: &'static str,
     /// FreeSWITCH.
     pub switch: Switch,
-    /// Its sidecar; none while it is away.
+    /// The sidecar; `None` while it is stopped.
     pub sidecar: Option<Program>,
     /// Acme, 1001, registered there.
     pub alice: Peer,
@@ -65,8 +65,8 @@ impl AsRef<Switch> for Member {
 }
 
 impl Fleet {
-    /// Starts so many switches, with the tenants of the test; none, and the test counted as skipped,
-    /// where something is missing.
+    /// Starts a number of switches, with the tenants of the test; `None`, and the test counts as skipped, if
+    /// something is missing.
     pub async fn start(test: &str, count: usize) -> Option<Self> {
         let binary = installed().map_err(|missing| skip(test, &missing)).ok()?;
         let site = Site::start(test).await?;
@@ -74,7 +74,7 @@ impl Fleet {
         let memory = Path::new("/dev/shm");
         let place = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
         let dir = tempfile::Builder::new().prefix("centrex-fleet-").tempdir_in(place).expect("a folder");
-        // The switches run as another user and have a folder in it.
+        // The switches run as another user and need access to the folder.
         std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).expect("its mode");
         let port = || free_port(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let (phones, trunks) = (port(), port());
@@ -115,8 +115,8 @@ impl Fleet {
         assert!(until(DEADLINE, || holds().then_some(())).is_some(), "never came: {what}\n{}", self.logs());
     }
 
-    /// A call at every switch, with both phones registered there. Nobody says anything, so that each
-    /// ends after two minutes.
+    /// Starts a call on every switch, with both phones registered there. The phones send no media, so each
+    /// call ends after two minutes.
     pub fn calls(&self) -> Vec<Call> {
         self.switches.iter().map(|member| member.call(self.phones)).collect()
     }
@@ -128,14 +128,14 @@ impl Fleet {
         }
     }
 
-    /// Every call goes on.
+    /// Panics unless every call is still up.
     pub fn are_up(&self, calls: &mut [Call]) {
         for (call, member) in calls.iter_mut().zip(&self.switches) {
             call.is_up(member);
         }
     }
 
-    /// The last lines of the switches.
+    /// The last log lines of the switches.
     pub fn logs(&self) -> String {
         let log = |member: &Member| {
             let sidecar = member.sidecar.as_ref().map(Program::log).unwrap_or_default();
@@ -155,7 +155,7 @@ impl Member {
         let dir = fleet.dir.path().join(name);
         templates(&dir.join("templates"), address);
         let mut sidecar = sidecar(&fleet.site, name, &dir, xml_port, esl_port);
-        // A FreeSWITCH that has no answers when it starts may end at once.
+        // FreeSWITCH may exit at once if no lookups are answered when it starts.
         sidecar.wait_until("readiness", |sidecar| sidecar.get("/readyz").0 == 200);
         let traces = dir.join("traces");
         let peer = |user, domain, password, more| {
@@ -176,22 +176,22 @@ impl Member {
         }
     }
 
-    /// Ends the sidecar as a machine ends that loses its power.
+    /// Ends the sidecar as a power cut does.
     pub fn kill_sidecar(&mut self) {
         self.sidecar.take().expect("a sidecar").end("-KILL");
     }
 
-    /// What the sidecar keeps is lost, as it is with a pod.
+    /// Deletes the sidecar's state, as with a deleted pod.
     pub fn forget(&self) {
         std::fs::remove_dir_all(self.dir.join("data")).expect("its data");
     }
 
-    /// Starts the sidecar again, on what it kept.
+    /// Starts the sidecar again, with its stored state.
     pub fn start_sidecar(&mut self, site: &Site) {
         self.sidecar = Some(sidecar(site, self.name, &self.dir, self.xml_port, self.esl_port));
     }
 
-    /// Starts FreeSWITCH again, where it was.
+    /// Starts FreeSWITCH again, at the same address.
     pub fn start_switch(&mut self) {
         self.switch = freeswitch(&self.binary, &self.dir, self.xml_port, self.esl_port);
     }
@@ -221,12 +221,12 @@ impl Member {
         self.switch.api(&format!("sofia_contact */{}@{}", phone.user, phone.domain)).starts_with("sofia/")
     }
 
-    /// Whether it has a gateway to a proxy.
+    /// Whether the switch has a gateway to a proxy.
     pub fn has_gateway(&self, proxy: &str) -> bool {
         self.switch.api("sofia xmlstatus gateway").contains(&format!("<proxy>{proxy}</proxy>"))
     }
 
-    /// A metric without labels.
+    /// Value of a metric without labels.
     pub fn metric(&self, name: &str) -> Option<f64> {
         sample(&self.sidecar.as_ref()?.get("/metrics").1, name)
     }
@@ -252,7 +252,7 @@ fn manifests(phones: u16, trunks: u16) -> String {
     let ports = [("@PHONES@", phones), ("@TRUNKS@", trunks), ("@DEAD@", 15998), ("@CARRIER@", 15999)];
     let text = ports.iter().fold(text, |text, (name, port)| text.replace(name, &port.to_string()));
     let text = text.replace("bindAddress: 127.0.0.1, ", "");
-    // A password that is not there yet would be made.
+    // The operator would generate a missing password.
     let mut all: Vec<&str> = text.split("\n---\n").collect();
     all.sort_by_key(|one| (!one.contains("kind: Namespace"), !one.contains("kind: Secret")));
     all.join("\n---\n")

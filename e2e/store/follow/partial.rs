@@ -4,7 +4,7 @@
 use super::*;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_is_answered_at_a_first_start_before_all_is_there() {
+async fn a_first_start_answers_nothing_before_everything_is_loaded() {
     let Some(database) = Database::start("follow: first start").await else { return };
     let ring = keyring(&[(1, 'a')]);
     let store = database.store(&ring).await;
@@ -21,7 +21,7 @@ async fn nothing_is_answered_at_a_first_start_before_all_is_there() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_moved_is_found_after_a_cache_that_was_written_by_halves() {
+async fn a_moved_number_is_found_after_a_start_from_an_incomplete_cache() {
     let Some(database) = Database::start("follow: half a cache").await else { return };
     let ring = keyring(&[(1, 'a')]);
     let store = database.store(&ring).await;

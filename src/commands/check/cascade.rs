@@ -1,7 +1,7 @@
 //! Problems that only follow from an error that is reported already, and are not reported.
 //!
-//! A file is read whole or not at all, so compile misses every object of a file with an error. Each resource
-//! that refers to such an object would be told that the object is missing: only the error in the file is.
+//! Compile misses every object with an error in its file. Each resource that refers to such an object would be told
+//! that the object is missing: only the error in the file is.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_misses_a_route_or_fails_a_test_follows_from_a_route_that_is_refused() {
+    fn missing_routes_and_failed_tests_follow_from_a_refused_route() {
         let key =
             |kind, name: &str| ObjectKey { kind, namespace: Some("acme".to_owned()), name: name.to_owned() };
         let problem = |kind, reason, message: &str| {

@@ -36,7 +36,7 @@ impl<'a> Hints<'a> {
             return problem;
         }
         let Some(About::Object(object)) = &problem.about else { return problem };
-        // A missing Secret may still come. A Secret that exists and lacks the key is an error.
+        // A missing Secret may be created later. A Secret that exists and lacks the key is an error.
         let keys = match problem.reason {
             Reason::CredentialsPending => self.secrets.get(object),
             _ => None,

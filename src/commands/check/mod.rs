@@ -153,11 +153,11 @@ fn objects(reading: &Reading) -> BTreeSet<ObjectKey> {
 /// The findings in order of file and line, without those that only follow from another; and the number of
 /// problems that are not shown, because they may follow from a file that cannot be read.
 fn findings(reading: &Reading) -> (Vec<Finding>, usize) {
-    let mut world = ResourceIndex::default();
+    let mut index = ResourceIndex::default();
     for change in &reading.changes {
-        world.apply(change.clone());
+        index.apply(change.clone());
     }
-    let (problems, refused) = (compile::all(&world).problems, reading.refused());
+    let (problems, refused) = (compile::all(&index).problems, reading.refused());
     // The objects of a file that cannot be read, or of a document without a kind, are unknown.
     let unknown = reading.problems.iter().any(|problem| problem.resource.is_none());
     let mut problems = cascade::without_cascades(problems, &refused, false);

@@ -63,6 +63,7 @@ pub enum OperatorError {
 pub async fn run(args: OperatorArgs) -> Result<(), OperatorError> {
     let stop = CancellationToken::new();
     crate::util::signals::end_on_signals(stop.clone()).map_err(OperatorError::Signals)?;
+    tokio::task::spawn_blocking(crate::numbers::load);
     let options = args.store.options::<OperatorError>()?;
     let platform = platform_manifests(&args)?;
     let listener = Listener::bind_probes("--listen", args.listen).await?;

@@ -58,6 +58,7 @@ pub enum StandaloneError {
 pub async fn run(args: StandaloneArgs) -> Result<(), StandaloneError> {
     let stop = CancellationToken::new();
     crate::util::signals::end_on_signals(stop.clone()).map_err(SidecarError::Signals)?;
+    tokio::task::spawn_blocking(crate::numbers::load);
     args.check().await?;
     if args.database_url.is_none() {
         LocalPostgres::make_directory(&args.data_dir)?;
@@ -141,7 +142,7 @@ async fn write(
             new_problems = next.problems;
         }
         for problem in new_problems.iter().filter(|problem| !problems.contains(problem)) {
-            error!("{problem}; the file's previous content stays in force");
+            error!("{problem}; what was in force before stays in force");
         }
         for problem in problems.iter().filter(|problem| !new_problems.contains(problem)) {
             info!("no longer a problem: {problem}");
@@ -155,7 +156,7 @@ async fn write(
 
 /// Becomes the writer; `None` when stopped meanwhile. While Postgres is unreachable or refuses the login, or another
 /// process is the writer, it retries. At the start, what only a person can repair is an error; later it is retried
-/// too. `on_other_writer` is called while another process writes: what is stored can be served.
+/// too. `on_other_writer` is called while another process writes: the stored plans can be served meanwhile.
 async fn lead(
     options: &StoreOptions,
     identity: &WriterIdentity,

@@ -123,7 +123,7 @@ mod tests {
 
     impl Log {
         /// Lines since the last call.
-        fn take_lines(&self) -> Vec<String> {
+        fn drain_lines(&self) -> Vec<String> {
             let text = String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap();
             text.lines().map(str::to_owned).collect()
         }
@@ -138,7 +138,7 @@ mod tests {
             let mut now =
                 SwitchReport { version: Some("1.10.12-release".to_owned()), ..SwitchReport::default() };
             log_differences(&SwitchReport::default(), &now);
-            let lines = log.take_lines();
+            let lines = log.drain_lines();
             assert_eq!(lines.len(), 1, "{lines:?}");
             assert!(lines[0].contains("WARN") && lines[0].contains("REFER"), "{lines:?}");
 
@@ -146,14 +146,14 @@ mod tests {
             (now.drift, now.calls) = (vec!["queue support@acme is missing".to_owned()], 3);
             now.problems.insert(uuid::Uuid::nil(), "no such profile".to_owned());
             log_differences(&before, &now);
-            let lines = log.take_lines();
+            let lines = log.drain_lines();
             assert_eq!(lines.iter().filter(|line| line.contains("WARN")).count(), 2, "{lines:?}");
             assert!(lines[0].contains("queue support@acme") && lines[1].contains("no such profile"));
 
             log_differences(&now, &SwitchReport { calls: 4, ..now.clone() });
-            assert_eq!(log.take_lines(), [""; 0]);
+            assert_eq!(log.drain_lines(), [""; 0]);
             log_differences(&now, &before);
-            let lines = log.take_lines();
+            let lines = log.drain_lines();
             assert!(lines.len() == 2 && lines.iter().all(|line| line.contains("INFO")), "{lines:?}");
         });
     }

@@ -56,7 +56,7 @@ impl Control {
         stop.run_until_cancelled(async {
             loop {
                 match self.listener.accept().await {
-                    // One at a time, each within its timeout.
+                    // One connection at a time, each with a timeout.
                     Ok((stream, _)) => {
                         let _ = tokio::time::timeout(EXCHANGE_TIMEOUT, self.answer(stream)).await;
                     }

@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_socket_is_used_where_an_address_is_given() {
+    fn an_event_socket_is_used_if_an_address_is_given() {
         assert!(args(None, Some("x")).read().unwrap().is_none());
         assert!(args(Some(""), None).read().unwrap().is_none());
         let options = args(Some("127.0.0.1:8021"), Some("secret")).read().unwrap().unwrap();

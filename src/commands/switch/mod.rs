@@ -1,5 +1,5 @@
 //! The sidecar of one FreeSWITCH, the same in every mode: the listeners, the replica that they answer from, and the
-//! reports of what it has. It runs on while Postgres is unreachable.
+//! reports of its applied revisions. The switch keeps running while Postgres is unreachable.
 
 mod command;
 mod control;

@@ -17,7 +17,7 @@ use crate::util::backoff::Backoff;
 
 /// Revisions that are applied within this time share one report.
 const REVISION_DELAY: Duration = Duration::from_millis(15);
-/// Changes of the switch's state within this time share one report. It is longer: many come at once, and no
+/// Changes of the switch's state within this time share one report. This is longer: many changes arrive together, and no
 /// condition waits for them.
 const STATE_DELAY: Duration = Duration::from_millis(250);
 /// How long the first report waits for the first comparison with FreeSWITCH. Until then the report of the previous
@@ -154,7 +154,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_freeswitch_applied_is_reported_in_place_of_what_the_replica_has() {
+    async fn the_revision_in_freeswitch_is_reported_instead_of_the_replicas() {
         let replica = Arc::new(Replica::default());
         replica.put_platform(7, Default::default());
         let (progress, caught_up) = watch::channel(Progress { caught_up: true, ..Progress::default() });

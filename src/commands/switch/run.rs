@@ -56,6 +56,7 @@ impl Probe for Ready {
 pub async fn run(args: SwitchArgs) -> Result<(), SidecarError> {
     let stop = CancellationToken::new();
     crate::util::signals::end_on_signals(stop.clone()).map_err(SidecarError::Signals)?;
+    tokio::task::spawn_blocking(crate::numbers::load);
     let name = name(args.name.clone())?;
     let options = StoreOptions { max_connections: MAX_CONNECTIONS, ..args.store.options::<SidecarError>()? };
     let data_dir = directory("--data-dir", &args.data_dir)?;

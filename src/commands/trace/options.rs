@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use jiff::Timestamp;
 
-use crate::route::digits;
+use crate::numbers::{MAX_DIALLED, is_sendable};
 use crate::source::TenantKey;
 use crate::util::format::Format;
 
@@ -107,8 +107,8 @@ fn pair(text: &str) -> Result<(&str, &str), String> {
 
 fn number(text: &str) -> Result<String, String> {
     let allowed =
-        || format!("allowed are up to {} digits, * and #, with at most one + in front", digits::MAX_DIALLED);
-    if digits::is_dialled(text) { Ok(text.to_owned()) } else { Err(allowed()) }
+        || format!("allowed are up to {} digits, * and #, with at most one + in front", MAX_DIALLED);
+    if is_sendable(text) { Ok(text.to_owned()) } else { Err(allowed()) }
 }
 
 fn time(text: &str) -> Result<Timestamp, String> {

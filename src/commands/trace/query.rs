@@ -17,7 +17,7 @@ use crate::resources::routing_test::EndKind;
 use crate::route::explain::{End, Explanation, Step};
 use crate::route::media::MediaRoot;
 use crate::route::token;
-use crate::route::token::verify_step;
+use crate::route::token::{sign_step, verify_step};
 use crate::route::{Answer, Call, Caller, TenantView, Tracer};
 use crate::secrets::signing_key::SigningKey;
 
@@ -101,7 +101,7 @@ pub fn trace(
         }
         None => None,
     };
-    // A key that is no secret: the XML can be passed on, and is the same for two states. It signs
+    // A fixed key, no secret: the XML can be shown to others, and is equal for equal states. It signs
     // transfers and names gateways.
     let key = SigningKey::dummy();
     let followed = BTreeSet::new();
@@ -148,6 +148,7 @@ impl Query<'_> {
             extension: self.view.caller(&self.caller),
             leg: Cow::Borrowed(LEG),
             caller_name: Cow::Borrowed(""),
+            caller_number: Cow::Borrowed(""),
             disposition: Cow::Borrowed(disposition),
             queue_cause: Cow::Borrowed(queue_cause),
             now: self.now,
@@ -158,8 +159,33 @@ impl Query<'_> {
         });
         let Explanation { steps, end } = notes.into_inner();
         let xml = render::dialplan(self.templates, self.view.context(), &answer.rule, &answer.actions)?;
-        let then = self.follow(&answer)?;
+        let mut then = self.follow(&answer)?;
+        if let Some(End { kind: EndKind::IvrMenu, name }) = &end {
+            then.extend(self.failed_entries(name)?);
+        }
         Ok(Trace { steps, end, xml: text(&xml), then })
+    }
+
+    /// Traces the cases in which a menu itself transfers a call that chose nothing.
+    fn failed_entries(&mut self, menu: &str) -> Result<Vec<Then>, TraceError> {
+        let view = self.view;
+        let Some(menu) = view.plan.ivr_menus.get(menu) else { return Ok(Vec::new()) };
+        let cases =
+            [("nothing was pressed", &menu.no_input), ("what was pressed is no option", &menu.invalid_input)];
+        let mut then = Vec::new();
+        for (when, target) in cases {
+            let Some(target) = target else { continue };
+            let Some(step) = sign_step(self.key, view.plan.tenant.id, token::Step::To, target) else {
+                continue;
+            };
+            if self.followed.insert((when, target.clone())) {
+                then.push(Then {
+                    when,
+                    trace: self.lookup(("", "", ""), |call| call.dialled(step.as_str()))?,
+                });
+            }
+        }
+        Ok(then)
     }
 
     /// Traces the cases in which the dialplan transfers a call that was not answered.

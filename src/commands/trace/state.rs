@@ -54,23 +54,23 @@ pub async fn read(args: &TraceArgs) -> Result<States, TraceError> {
     if let (Some(url), Some(key_file)) = (&args.database_url, &args.encryption_key_file) {
         let options = StoreOptions::from_url(url, Arc::new(Keyring::read_file(key_file)?))?;
         let current = stored(&options, &args.tenant).await?;
-        let world = args.manifests.as_deref().map(|path| manifests(path, &[])).transpose()?;
-        let notes = world.iter().filter_map(|world| refused_note("manifests", world)).collect();
-        let proposed = world.map(|world| compiled(&world, &args.tenant));
+        let plans = args.manifests.as_deref().map(|path| manifests(path, &[])).transpose()?;
+        let notes = plans.iter().filter_map(|plans| refused_note("manifests", plans)).collect();
+        let proposed = plans.map(|plans| compiled(&plans, &args.tenant));
         return Ok(States { current, proposed, notes });
     }
     let path = args.manifests.as_deref().ok_or(TraceError::NoState)?;
     let current = manifests(path, &[])?;
-    let world = args.proposed.as_ref().map(|over| manifests(path, &[over])).transpose()?;
-    let notes = [("manifests", Some(&current)), ("proposed manifests", world.as_ref())];
-    let notes = notes.into_iter().filter_map(|(of, world)| refused_note(of, world?)).collect();
-    let proposed = world.map(|world| compiled(&world, &args.tenant));
+    let plans = args.proposed.as_ref().map(|over| manifests(path, &[over])).transpose()?;
+    let notes = [("manifests", Some(&current)), ("proposed manifests", plans.as_ref())];
+    let notes = notes.into_iter().filter_map(|(of, plans)| refused_note(of, plans?)).collect();
+    let proposed = plans.map(|plans| compiled(&plans, &args.tenant));
     Ok(States { current: compiled(&current, &args.tenant), proposed, notes })
 }
 
 /// A note that resources of manifests are refused; `None` if all are accepted.
-fn refused_note(of: &str, world: &CompiledPlans) -> Option<String> {
-    let mut wrong = world.problems.iter().filter(|problem| problem.effect.is_mistake());
+fn refused_note(of: &str, plans: &CompiledPlans) -> Option<String> {
+    let mut wrong = plans.problems.iter().filter(|problem| problem.effect.is_mistake());
     let first = wrong.next()?;
     let more = wrong.count();
     Some(format!(
@@ -81,16 +81,16 @@ fn refused_note(of: &str, world: &CompiledPlans) -> Option<String> {
 
 /// Compiles manifests, with others applied over them.
 fn manifests(path: &std::path::Path, over: &[&std::path::PathBuf]) -> Result<CompiledPlans, TraceError> {
-    let mut world = ResourceIndex::default();
+    let mut index = ResourceIndex::default();
     for path in std::iter::once(path).chain(over.iter().map(|path| path.as_path())) {
         let reading = Folder::read_once(&[path.to_owned()])?;
         if let Some(first) = reading.problems.first() {
             // A trace under a part of the manifests would mislead.
             return Err(TraceError::Manifests { count: reading.problems.len(), first: first.to_string() });
         }
-        reading.changes.into_iter().for_each(|change: Change| drop(world.apply(change)));
+        reading.changes.into_iter().for_each(|change: Change| drop(index.apply(change)));
     }
-    Ok(compile::all(&world))
+    Ok(compile::all(&index))
 }
 
 fn compiled(compiled: &CompiledPlans, key: &TenantKey) -> Result<State, TraceError> {

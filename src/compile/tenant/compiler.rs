@@ -8,10 +8,11 @@ use kube::Resource;
 
 use crate::compile::platform::trunk_name;
 use crate::compile::problem::{About, RefError};
-use crate::compile::{Claims, Effect, Problem, Reason, countries, patterns};
+use crate::compile::{Claims, Effect, Problem, Reason};
+use crate::numbers::{Country, DialledNumber};
 use crate::plan::{DialActionRow, InForce, MediaPath, PlatformPlan, Rows, Target, TenantPlan, TrunkRow};
 use crate::resources::Kind;
-use crate::resources::common::{Destination, DestinationKind, MediaSource, NamespacedRef};
+use crate::resources::common::{Destination, DestinationKind, DigitMatch, MediaSource, NamespacedRef};
 use crate::resources::dial_rule::Phase;
 use crate::resources::media_file::MediaUsage;
 use crate::resources::trunk::FromNamespaces;
@@ -46,7 +47,7 @@ pub struct TenantCompiler<'a> {
     pub before: Option<&'a InForce<TenantPlan>>,
     /// Resources whose previous row stays in force if they are refused; other resources may still refer to
     /// them.
-    pub kept: &'a BTreeSet<ResourceId>,
+    pub restored: &'a BTreeSet<ResourceId>,
     /// Links that are left out because they close a loop: resource and field.
     pub broken_links: BTreeSet<(ResourceId, &'static str)>,
     extensions: HashMap<&'a str, &'a Extension>,
@@ -62,7 +63,7 @@ impl<'a> TenantCompiler<'a> {
         platform_snapshot: &'a PlatformSnapshot,
         platform: &'a PlatformPlan,
         claims: &'a Claims,
-        (before, kept): (Option<&'a InForce<TenantPlan>>, &'a BTreeSet<ResourceId>),
+        (before, restored): (Option<&'a InForce<TenantPlan>>, &'a BTreeSet<ResourceId>),
     ) -> Self {
         // Destructured without `..`, so that a new list in the snapshot must be handled here.
         let TenantSnapshot {
@@ -105,7 +106,7 @@ impl<'a> TenantCompiler<'a> {
             namespace: snapshot.tenant.metadata.namespace.clone().unwrap_or_default(),
             problems: Vec::new(),
             before,
-            kept,
+            restored,
             broken_links: BTreeSet::new(),
             extensions: snapshot.extensions.iter().map(|e| (name_of(&**e), &**e)).collect(),
             ages,
@@ -167,9 +168,9 @@ impl<'a> TenantCompiler<'a> {
 
     /// Whether a resource is refused and keeps its previous row.
     pub fn keeps_previous_row(&self, kind: Kind, name: &str) -> bool {
-        !self.kept.is_empty()
+        !self.restored.is_empty()
             && self.refusal(kind, name).is_some()
-            && self.kept.contains(&(kind, name.to_owned()))
+            && self.restored.contains(&(kind, name.to_owned()))
     }
 
     /// The previous row of a refused resource that keeps it.
@@ -269,6 +270,27 @@ impl<'a> TenantCompiler<'a> {
         Ok(Target { kind, name })
     }
 
+    /// The accepted resource that holds an internal number.
+    pub fn internal_holder(&self, number: &str) -> Option<(Kind, &'a str)> {
+        let snapshot = self.snapshot;
+        let accepted = |kind, name: &'a str| self.refusal(kind, name).is_none().then_some((kind, name));
+        let holder = snapshot
+            .extensions
+            .iter()
+            .find_map(|e| (e.spec.number == number).then(|| accepted(Kind::Extension, name_of(&**e)))?);
+        macro_rules! or_of {
+            ($($kind:ident => $list:ident),*) => {
+                holder$(.or_else(|| {
+                    snapshot.$list.iter().find_map(|object| {
+                        let held = object.spec.number.as_deref() == Some(number);
+                        held.then(|| accepted(Kind::$kind, name_of(&**object)))?
+                    })
+                }))*
+            };
+        }
+        or_of!(RingGroup => ring_groups, Queue => queues, IvrMenu => ivr_menus, Conference => conferences)
+    }
+
     /// The Number of the tenant that holds a public number.
     pub fn own_number(&self, number: &str) -> Option<&'a str> {
         let (holder, name) = self.claims.number(number)?;
@@ -291,9 +313,18 @@ impl<'a> TenantCompiler<'a> {
     /// The first `Before` rule of the platform that matches a number, if it names the number by a prefix. A
     /// rule without a prefix is a catch-all on purpose, and is no conflict.
     pub fn named_by_platform(&self, number: &str) -> Option<RuleMatch<'a>> {
-        let found = rules::first_match(self.platform, Phase::Before, number, Tracer::OFF)?;
-        let names = |matches| patterns::shadows(matches, [number]).is_some();
+        let dialled = DialledNumber::new(number, self.country())?;
+        let found = rules::first_match(self.platform, Phase::Before, &dialled, Tracer::OFF)?;
+        let names = |matches: &DigitMatch| {
+            let is_catch_all = matches.prefix.is_none() && matches.number_types.is_empty();
+            !is_catch_all && digits::edit(matches, &dialled).is_ok()
+        };
         found.rule.matches.iter().any(names).then_some(found)
+    }
+
+    /// The tenant's country, if it names one that is known.
+    pub fn country(&self) -> Option<Country> {
+        self.snapshot.tenant.spec.country.as_deref().and_then(Country::by_code)
     }
 
     /// Checks that calls reach a public number by accepted resources.
@@ -316,15 +347,15 @@ impl<'a> TenantCompiler<'a> {
             let message = format!("DialRule {rule} of the platform blocks calls to {number}");
             Err(RefError::from((Reason::NotAllowed, message)))
         };
+        let Some(dialled) = DialledNumber::new(number, self.country()) else { return routed() };
         let by_rule = |phase| {
-            let found = rules::first_match(self.platform, phase, number, Tracer::OFF)?;
+            let found = rules::first_match(self.platform, phase, &dialled, Tracer::OFF)?;
             Some(if found.rule.action == DialActionRow::Block { blocked(found.name) } else { Ok(()) })
         };
         if let Some(decided) = by_rule(Phase::Before) {
             return decided;
         }
-        let home = self.snapshot.tenant.spec.country.as_deref().and_then(countries::dialling);
-        if let Some(rule) = rules::blocking(self.platform, number, home.as_ref(), Tracer::OFF) {
+        if let Some(rule) = rules::blocking(self.platform, &dialled, Tracer::OFF) {
             return blocked(rule);
         }
         routed().or_else(|why| by_rule(Phase::After).unwrap_or(Err(why)))

@@ -2,15 +2,21 @@
 
 use super::compiler::TenantCompiler;
 use super::{emergency, schedule};
-use crate::compile::claims::tenant_id;
+use crate::compile::claims::{domains, tenant_id};
+use crate::compile::countries::unknown_country;
 use crate::compile::platform_last_good::least;
 use crate::compile::problem::RefError;
-use crate::compile::{Problem, Reason, countries};
+use crate::compile::{Problem, Reason};
+use crate::numbers::Country;
 use crate::plan::TenantRow;
 use crate::resources::Kind;
 use crate::resources::media_file::MediaUsage;
 use crate::source::ObjectKey;
 use crate::source::index::key_of;
+use crate::util::domain::canonical;
+
+/// Most characters of a tenant's domain: it is a part of words of at most 200 (`route::legal`).
+const MAX_DOMAIN: usize = 190;
 
 /// The tenant's row; `None` when the tenant as a whole is refused.
 pub fn tenant_row(compiler: &mut TenantCompiler) -> Option<TenantRow> {
@@ -53,9 +59,20 @@ pub fn tenant_row(compiler: &mut TenantCompiler) -> Option<TenantRow> {
     if let Err(message) = schedule::known_zone(&time_zone) {
         return refuse(compiler, "spec.timeZone", Reason::InvalidValue, message);
     }
+    if let Some(country) = spec.country.as_deref().filter(|code| Country::by_code(code).is_none()) {
+        return refuse(compiler, "spec.country", Reason::InvalidValue, unknown_country(country));
+    }
     let mut domains = Vec::new();
-    for (index, domain) in spec.domains.iter().enumerate() {
+    for (index, written) in spec.domains.iter().enumerate() {
         let field = format!("spec.domains[{index}]");
+        let Some(domain) = canonical(written).filter(|domain| domain.len() <= MAX_DOMAIN) else {
+            let message = format!(
+                "{written:?} is no domain name of at most {MAX_DOMAIN} characters that DNS can have (RFC 5890)"
+            );
+            compiler.problems.push(Problem::degraded(key.clone(), field, Reason::InvalidValue, message));
+            continue;
+        };
+        let domain = &*domain;
         match compiler.claims.domain(domain) {
             Some(holder) if *holder != me => {
                 let message = format!("{} holds the domain {domain}", compiler.tenant_as_seen(holder));
@@ -65,11 +82,13 @@ pub fn tenant_row(compiler: &mut TenantCompiler) -> Option<TenantRow> {
             // Sofia keeps profiles and the domains that are their aliases in one table (sofia_glue.c).
             _ if compiler.platform.sip_profiles.contains_key(domain) => {
                 let message = format!("SipProfile {domain} has this name; a domain needs another");
-                let holder = ObjectKey { kind: Kind::SipProfile, namespace: None, name: domain.clone() };
+                let holder = ObjectKey { kind: Kind::SipProfile, namespace: None, name: domain.to_owned() };
                 let problem = Problem::degraded(key.clone(), field, Reason::Conflict, message);
                 compiler.problems.push(problem.held_by(holder));
             }
-            _ => domains.push(domain.clone()),
+            // Another spelling of one before it.
+            _ if domains.iter().any(|before| before == domain) => {}
+            _ => domains.push(domain.to_owned()),
         }
     }
     if domains.is_empty() {
@@ -90,14 +109,6 @@ pub fn tenant_row(compiler: &mut TenantCompiler) -> Option<TenantRow> {
     });
     let profile = compiler.profile.map(|profile| &profile.spec);
     let max_calls_abroad_per_day = profile.and_then(|profile| profile.max_calls_abroad_per_day);
-    let dialling = spec.country.as_deref().and_then(countries::dialling);
-    if let (Some(country), None, Some(_)) = (&spec.country, &dialling, max_calls_abroad_per_day) {
-        let message = format!(
-            "how numbers are dialled in {country} is not known, so that all that begin with + or 00 count as calls abroad; known are {}",
-            countries::known()
-        );
-        compiler.problems.push(Problem::degraded(key.clone(), "spec.country", Reason::InvalidValue, message));
-    }
     Some(TenantRow {
         id,
         namespace: me.namespace,
@@ -108,7 +119,6 @@ pub fn tenant_row(compiler: &mut TenantCompiler) -> Option<TenantRow> {
         suspended: spec.suspended.unwrap_or(false),
         time_zone,
         country: spec.country.clone(),
-        dialling,
         caller_id: spec.caller_id.clone(),
         emergency,
         max_concurrent_calls: profile.and_then(|profile| profile.max_concurrent_calls),
@@ -129,12 +139,12 @@ pub fn last_good_row(compiler: &TenantCompiler, before: &TenantRow) -> Option<Te
     let me = key_of(tenant).filter(|_| tenant.metadata.uid.as_ref() == Some(&before.owner_uid))?;
     // A tenant that lost its identity writes nothing: the stored rows belong to the new holder.
     compiler.claims.identity(before.id).is_none_or(|holder| *holder == me).then_some(())?;
-    let is_free = |domain: &&String| {
+    let is_free = |domain: &String| {
         compiler.claims.domain(domain).is_none_or(|holder| *holder == me)
-            && !compiler.platform.sip_profiles.contains_key(*domain)
+            && !compiler.platform.sip_profiles.contains_key(domain)
     };
-    let given_back = spec.domains.iter().filter(|domain| !before.domains.contains(domain));
-    let domains = before.domains.iter().chain(given_back).filter(is_free).cloned().collect();
+    let given_back = domains(tenant).filter(|domain| !before.domains.contains(domain));
+    let domains = before.domains.iter().cloned().chain(given_back).filter(is_free).collect();
     let mut row = TenantRow { suspended: spec.suspended.unwrap_or(false), domains, ..before.clone() };
     if let Some(profile) = compiler.profile.map(|profile| &profile.spec) {
         row.max_concurrent_calls = least(row.max_concurrent_calls, profile.max_concurrent_calls);

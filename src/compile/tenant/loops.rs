@@ -1,4 +1,4 @@
-//! Loops that a call would follow without anybody's choice.
+//! Loops that a call would follow without a choice of the caller.
 //!
 //! An option of an IVR menu is no such link, because the caller chooses it: menus may lead back to each
 //! other.
@@ -10,6 +10,9 @@ use crate::compile::Reason;
 use crate::compile::problem::RefError;
 use crate::resources::Kind;
 use crate::resources::common::Destination;
+
+/// The field of a schedule's override.
+pub const OVERRIDE: &str = "override.destination";
 
 /// Resources in order of age, and for each the links that calls follow automatically: field, and index of
 /// the resource it leads to.
@@ -56,7 +59,7 @@ pub fn break_loops(compiler: &mut TenantCompiler, policy: LoopPolicy) -> Option<
 
 /// Whether a resource requires a link.
 fn is_required(kind: Kind, field: &str) -> bool {
-    kind == Kind::Number || (kind == Kind::Schedule && field != "holiday")
+    kind == Kind::Number || (kind == Kind::Schedule && matches!(field, "open" | "closed"))
 }
 
 /// The path of a link's field in its resource.
@@ -127,7 +130,7 @@ impl Graph {
     }
 }
 
-/// For each resource, whether its calls come to the given one; true for that one itself.
+/// For each resource, whether its calls come to the given one; true for the given one itself.
 fn comes_to(resource: usize, back: &[Vec<usize>]) -> Vec<bool> {
     let mut comes = vec![false; back.len()];
     let mut open = vec![resource];
@@ -168,7 +171,10 @@ fn links(compiler: &TenantCompiler) -> Vec<(ResourceId, &'static str, ResourceId
         add(Kind::Queue, name_of(&**queue), "overflow", queue.spec.overflow.as_ref());
     }
     for menu in &compiler.snapshot.ivr_menus {
-        add(Kind::IvrMenu, name_of(&**menu), "otherwise", menu.spec.otherwise.as_ref());
+        let name = name_of(&**menu);
+        add(Kind::IvrMenu, name, "otherwise", menu.spec.otherwise.as_ref());
+        add(Kind::IvrMenu, name, "noInput", menu.spec.no_input.as_ref());
+        add(Kind::IvrMenu, name, "invalidInput", menu.spec.invalid_input.as_ref());
     }
     for number in &compiler.snapshot.numbers {
         add(Kind::Number, name_of(&**number), "destination", Some(&number.spec.destination));
@@ -178,6 +184,8 @@ fn links(compiler: &TenantCompiler) -> Vec<(ResourceId, &'static str, ResourceId
         add(Kind::Schedule, name, "open", Some(&schedule.spec.open));
         add(Kind::Schedule, name, "closed", Some(&schedule.spec.closed));
         add(Kind::Schedule, name, "holiday", schedule.spec.holiday.as_ref());
+        let overridden = schedule.spec.overridden.as_ref();
+        add(Kind::Schedule, name, OVERRIDE, overridden.and_then(|row| row.destination.as_ref()));
     }
     links
 }

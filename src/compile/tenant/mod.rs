@@ -55,7 +55,7 @@ pub fn tenant_after(
     let mut rounds = last_good::Rounds::default();
     loop {
         let mut compiler =
-            TenantCompiler::new(snapshot, platform_snapshot, platform, claims, (before, &rounds.kept));
+            TenantCompiler::new(snapshot, platform_snapshot, platform, claims, (before, &rounds.restored));
         let Some(mut plan) = compile_rows(&mut compiler) else {
             compiler.mark_all_waiting();
             let last_good = before.and_then(|before| last_good::without_tenant(&mut compiler, before));

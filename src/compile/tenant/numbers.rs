@@ -8,7 +8,8 @@ use super::compiler::{ByAge, TenantCompiler, name_of};
 use crate::compile::problem::RefError;
 use crate::compile::{Problem, Reason};
 use crate::numbers::known_emergency_numbers;
-use crate::resources::Kind;
+use crate::resources::common::DestinationKind;
+use crate::resources::{IvrMenu, Kind};
 use crate::source::ObjectKey;
 use crate::source::index::key_of;
 use crate::source::object::created;
@@ -68,6 +69,30 @@ fn internal(compiler: &mut TenantCompiler) {
             }
             holders.insert(number, (kind, name));
         }
+    }
+}
+
+/// Reports options of a menu that are internal numbers, where callers may dial these: the option goes before.
+pub fn tell_hidden_by_options(compiler: &mut TenantCompiler, menu: &IvrMenu) {
+    if menu.spec.direct_dial != Some(true) {
+        return;
+    }
+    for (index, option) in menu.spec.options.iter().enumerate() {
+        let Some((kind, holder)) = compiler.internal_holder(&option.digits) else { continue };
+        let to = &option.destination;
+        if (to.kind.resource(), to.name.as_deref()) == (kind, Some(holder))
+            && to.kind != DestinationKind::Voicemail
+        {
+            continue;
+        }
+        let digits = &option.digits;
+        let message = format!(
+            "{kind} {holder} has the number {digits}: callers of this menu cannot dial it, for the option goes \
+             before; let the option lead there, or choose other digits"
+        );
+        let about = compiler.key(kind, holder);
+        let why = RefError::of_object(Reason::Conflict, about, message);
+        compiler.degrade(Kind::IvrMenu, name_of(menu), format!("spec.options[{index}].digits"), why);
     }
 }
 

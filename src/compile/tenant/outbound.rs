@@ -2,6 +2,7 @@
 
 use super::compiler::{ByAge, TenantCompiler, name_of};
 use super::numbers::emergency_numbers;
+use crate::compile::countries::{unknown_country, unknown_country_of};
 use crate::compile::{Problem, Reason, patterns};
 use crate::numbers::known_emergency_numbers;
 use crate::resources::Kind;
@@ -23,7 +24,10 @@ pub fn refuse_conflicts(compiler: &mut TenantCompiler) {
     routes.sort_by(|a, b| a.0.cmp(&b.0));
     let mut accepted: Vec<&OutboundRoute> = Vec::new();
     for (aged, route) in routes {
-        if let Some(index) = route.spec.matches.iter().position(|matches| !patterns::possible(matches)) {
+        if let Some((field, code)) = unknown_country_of(&route.spec.matches) {
+            compiler.refuse(aged.id, format!("spec.{field}"), (Reason::InvalidValue, unknown_country(code)));
+        } else if let Some(index) = route.spec.matches.iter().position(|matches| !patterns::possible(matches))
+        {
             let field = format!("spec.match[{index}]");
             compiler.refuse(aged.id, field, (Reason::InvalidValue, patterns::IMPOSSIBLE.to_owned()));
         } else if let Some((index, other)) = overlapping(route, &accepted) {

@@ -120,7 +120,9 @@ fn number(compiler: &TenantCompiler, number: &Number) -> Checked {
 fn schedule(compiler: &TenantCompiler, schedule: &Schedule) -> Checked {
     super::schedule::windows(schedule)?;
     super::schedule::holidays(schedule)?;
-    super::schedule::time_zone(schedule)?;
+    let zone = super::schedule::time_zone(schedule)?;
+    let of_tenant = compiler.snapshot.tenant.spec.time_zone.as_deref();
+    super::schedule::overridden(schedule, zone.as_deref().or(of_tenant).unwrap_or("UTC"))?;
     for (field, destination) in [("open", &schedule.spec.open), ("closed", &schedule.spec.closed)] {
         compiler.target(destination).map_err(|why| (format!("spec.{field}"), why))?;
         if compiler.is_broken_link(Kind::Schedule, name_of(schedule), field) {

@@ -128,6 +128,7 @@ fn run_test(
         caller,
         leg: Cow::Borrowed("routing-test"),
         caller_name: Cow::Borrowed(""),
+        caller_number: Cow::Borrowed(""),
         disposition: Cow::Borrowed(""),
         queue_cause: Cow::Borrowed(""),
         now,

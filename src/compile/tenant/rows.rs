@@ -2,7 +2,8 @@
 
 use super::compiler::{TenantCompiler, name_of};
 use super::credentials::{pin, sip_password};
-use super::{emergency, loops, schedule};
+use super::{emergency, loops, numbers, schedule};
+use crate::compile::countries::{unknown_code, unknown_country};
 use crate::compile::secrets::SecretError;
 use crate::compile::{Problem, Reason};
 use crate::plan::*;
@@ -11,7 +12,7 @@ use crate::resources::media_file::MediaUsage;
 use crate::resources::ring_group::RingStrategy;
 use crate::resources::*;
 
-/// Excludes conferences whose PIN is missing or invalid: without a PIN anybody could enter.
+/// Excludes conferences whose PIN is missing or invalid: without a PIN every caller could enter.
 pub fn exclude_unprotected(compiler: &mut TenantCompiler) {
     for conference in &compiler.snapshot.conferences {
         let Some(reference) = &conference.spec.pin_secret_ref else { continue };
@@ -122,6 +123,10 @@ fn extension(
     let emergency_location = spec.emergency_location_ref.as_ref().and_then(|reference| {
         emergency::location(compiler, (Kind::Extension, name), "spec.emergencyLocationRef.name", reference)
     });
+    if let Some((index, code)) = unknown_code(&spec.countries_abroad) {
+        let why = (Reason::InvalidValue, unknown_country(code));
+        compiler.degrade(Kind::Extension, name, format!("spec.countriesAbroad[{index}]"), why);
+    }
     let forwarding = spec.forwarding.clone().unwrap_or_default();
     let mut forward =
         |field, to: &Option<Destination>| link(compiler, Kind::Extension, name, field, to.as_ref());
@@ -132,6 +137,7 @@ fn extension(
         emergency_location,
         ring_seconds: spec.ring_seconds.unwrap_or(30),
         toll_classes: spec.toll_classes.clone(),
+        countries_abroad: spec.countries_abroad.clone(),
         recording,
         voicemail: voicemail.map(|voicemail| VoicemailRow {
             email: voicemail.email.clone(),
@@ -243,6 +249,7 @@ fn queue(compiler: &mut TenantCompiler, queue: &Queue, name: &str, tenant: &Tena
         strategy: spec.strategy.unwrap_or_default(),
         agents,
         max_wait_seconds: spec.max_wait_seconds.unwrap_or(600),
+        no_agent_wait_seconds: spec.when_no_agents.as_ref().map_or(0, |wait| wait.wait_seconds),
         announce_position: spec.announce_position.unwrap_or(false),
         ring_seconds: spec.ring_seconds.unwrap_or(20),
         wrap_up_seconds: spec.wrap_up_seconds.unwrap_or(10),
@@ -262,6 +269,7 @@ fn ivr_menu(compiler: &mut TenantCompiler, menu: &IvrMenu, name: &str, _: &Tenan
             }
         }
     }
+    numbers::tell_hidden_by_options(compiler, menu);
     Some(IvrMenuRow {
         number: spec.number.clone(),
         greeting: media(
@@ -277,6 +285,8 @@ fn ivr_menu(compiler: &mut TenantCompiler, menu: &IvrMenu, name: &str, _: &Tenan
         direct_dial: spec.direct_dial.unwrap_or(false),
         options,
         otherwise: link(compiler, Kind::IvrMenu, name, "otherwise", spec.otherwise.as_ref()),
+        no_input: link(compiler, Kind::IvrMenu, name, "noInput", spec.no_input.as_ref()),
+        invalid_input: link(compiler, Kind::IvrMenu, name, "invalidInput", spec.invalid_input.as_ref()),
     })
 }
 
@@ -302,10 +312,16 @@ fn schedule_row(
     tenant: &TenantRow,
 ) -> Option<ScheduleRow> {
     // `required_refs` refused schedules with invalid times or broken destinations.
+    let time_zone = schedule::time_zone(object).ok()?.unwrap_or_else(|| tenant.time_zone.clone());
+    let mut overridden = schedule::overridden(object, &time_zone).ok()?;
+    if let (Some(row), Some(spec)) = (&mut overridden, &object.spec.overridden) {
+        row.target = link(compiler, Kind::Schedule, name, loops::OVERRIDE, spec.destination.as_ref());
+    }
     Some(ScheduleRow {
-        time_zone: schedule::time_zone(object).ok()?.unwrap_or_else(|| tenant.time_zone.clone()),
+        time_zone,
         weekly: schedule::windows(object).ok()?,
         holidays: schedule::holidays(object).ok()?,
+        overridden,
         open: compiler.target(&object.spec.open).ok()?,
         closed: compiler.target(&object.spec.closed).ok()?,
         holiday: link(compiler, Kind::Schedule, name, "holiday", object.spec.holiday.as_ref()),

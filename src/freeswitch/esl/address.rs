@@ -52,14 +52,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_read_as_they_are_written() {
+    fn addresses_are_parsed() {
         for text in ["127.0.0.1:8021", "[::1]:8021", "switch-0.example.com:1"] {
             assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
         }
     }
 
     #[test]
-    fn what_is_no_address_is_refused() {
+    fn invalid_addresses_are_refused() {
         for text in
             ["", "8021", "host", "host:", ":8021", "host:0", "host:70000", "::1:8021", "a b:1", "[x]:1"]
         {

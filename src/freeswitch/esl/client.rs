@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_are_read_as_they_are_meant() {
+    fn replies_are_classified_as_success_or_error() {
         let read = |body| parse_reply("x".to_owned(), body);
         assert_eq!(read("-ERR no reply\n").unwrap(), "");
         assert_eq!(read("+OK\n").unwrap(), "+OK\n");

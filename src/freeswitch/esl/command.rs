@@ -202,7 +202,7 @@ pub enum AgentNumber {
     BusyDelayTime,
     /// Seconds without calls after an unanswered call.
     NoAnswerDelayTime,
-    /// Unanswered calls after which the agent is called no more; 0 for no limit.
+    /// Unanswered calls after which the agent gets no more calls; 0 for no limit.
     MaxNoAnswer,
 }
 

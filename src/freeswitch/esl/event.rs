@@ -41,7 +41,7 @@ impl Event {
         ])
     }
 
-    /// Parses an event; `None` for one that is not used or lacks a header.
+    /// Parses an event; `None` if the event is unused or lacks a header.
     pub(super) fn parse(event: &EslEvent) -> Option<Self> {
         let text = |name| event.header_str(name).filter(|text| text.len() <= MAX_HEADER_BYTES);
         if text("Event-Name")? == "HEARTBEAT" {

@@ -24,7 +24,7 @@ pub(super) fn router(intake: Intake, metrics: CdrMetrics, credentials: Option<&C
         if body.is_empty() {
             return (StatusCode::BAD_REQUEST, "the body is empty\n").into_response();
         }
-        match intake.take(Received { at: Timestamp::now(), encoding, body }).await {
+        match intake.accept(Received { at: Timestamp::now(), encoding, body }).await {
             Ok(()) => "kept\n".into_response(),
             Err(refusal) => (StatusCode::SERVICE_UNAVAILABLE, format!("{refusal}\n")).into_response(),
         }

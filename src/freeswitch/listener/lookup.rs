@@ -39,7 +39,7 @@ pub(super) fn router(
     })
 }
 
-/// Extractor that refuses what is not a form, before its body is read.
+/// Extractor that refuses any content type but a form's, before the body is read.
 struct FormType;
 
 impl<S: Sync> FromRequestParts<S> for FormType {
@@ -80,7 +80,7 @@ async fn observe(State(observer): State<Observer>, request: Request, next: Next)
 /// The response to a lookup, with its [`Outcome`] as an extension.
 fn respond(answer: Result<Answer, AnswerError>) -> Response {
     match answer {
-        Ok(Answer::Found(document)) => xml(Outcome::Found, document),
+        Ok(Answer::Document(document)) => xml(Outcome::Found, document),
         Ok(Answer::NotFound) => xml(Outcome::NotFound, Bytes::from_static(NOT_FOUND)),
         Err(error @ AnswerError::NotReady(_)) => {
             let text = format!("{error}\n");

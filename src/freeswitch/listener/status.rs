@@ -107,7 +107,7 @@ async fn calls_ended(mut report: watch::Receiver<SwitchReport>) -> &'static str 
             Ok(report) if disconnected(&report) => {}
             _ => return "no call is up\n",
         }
-        // A connection that comes back within this time was lost: FreeSWITCH did not end.
+        // If the connection is back within this time, only the connection was lost: FreeSWITCH did not end.
         if tokio::time::timeout(FREESWITCH_GONE_AFTER, report.wait_for(|report| !disconnected(report)))
             .await
             .is_err()

@@ -184,7 +184,7 @@ impl Change {
         }
     }
 
-    /// Whether the change takes nothing away, even if it turns out to be wrong.
+    /// Whether the change removes nothing, even if the change is wrong.
     pub fn only_adds(&self) -> bool {
         matches!(
             self,

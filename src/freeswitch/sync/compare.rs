@@ -14,6 +14,7 @@ use super::state::State;
 use super::task::{Live, SessionState};
 use crate::freeswitch::esl::{Client, EslError};
 use crate::plan::Service;
+use crate::replica::spellings::Spellings;
 use crate::replica::tenants::Snapshot;
 use crate::route::legal::Word;
 use crate::secrets::signing_key::SigningKey;
@@ -46,7 +47,10 @@ impl Live {
         let now = self.answers.replica.snapshot();
         let revised = match &session.last_applied {
             _ if !complete => Changes::new(),
-            Some(before) => changes_between(before, &now, key, &self.answers.media),
+            Some(before) => {
+                let changes = changes_between(before, &now, key, &self.answers.media);
+                with_spellings(changes, &self.answers.replica.spellings)
+            }
             None => Changes::from([Change::ReloadAcl]),
         };
         ReplicaSnapshot { complete, now, revised }
@@ -108,13 +112,13 @@ impl Live {
         (mut snapshot, mut want): (ReplicaSnapshot, State),
         key: &SigningKey,
     ) -> Result<(ReplicaSnapshot, State), EslError> {
-        let found = read::observe(client).await?;
+        let found = self.observe(client).await?;
         self.publish_listening(session, &found, &want);
         session.differences = differences(&found, &want, &snapshot.now);
         let expected = |change| snapshot.revised.contains(change) || session.retry.contains(change);
         if !session.differences.iter().all(expected) {
             tokio::time::sleep(RECHECK_DELAY).await;
-            let again = read::observe(client).await?;
+            let again = self.observe(client).await?;
             snapshot = self.replica_snapshot(session, key);
             want = desired_state(&snapshot.now, key, &self.answers.media);
             self.publish_listening(session, &again, &want);
@@ -126,8 +130,15 @@ impl Live {
         Ok((snapshot, want))
     }
 
+    /// Reads the switch, and remembers how phones spell their domains.
+    async fn observe(&self, client: &Client) -> Result<Observed, EslError> {
+        let found = read::observe(client).await?;
+        self.answers.replica.spellings.listed(&found.registered);
+        Ok(found)
+    }
+
     /// Publishes whether the switch listens for calls. A profile that fails to start keeps a starting
-    /// switch from getting calls, but not one that has listened before: its other profiles work.
+    /// switch from getting calls, but not a switch that has listened before: its other profiles work.
     fn publish_listening(&self, session: &mut SessionState, found: &Observed, want: &State) {
         let runs = |name: &String| found.state.profiles.contains_key(name);
         session.has_listened |= want.profiles.keys().all(runs);
@@ -147,7 +158,7 @@ impl Live {
     ) -> Result<Observed, EslError> {
         let start = Instant::now();
         loop {
-            let mut found = read::observe(client).await?;
+            let mut found = self.observe(client).await?;
             self.publish_listening(session, &found, want);
             session.differences = differences(&found, want, now);
             if !is_awaited(&session.differences, report, start.elapsed(), || self.is_newer_than(now)) {
@@ -157,6 +168,31 @@ impl Live {
             tokio::time::sleep(VERIFY_POLL_INTERVAL).await;
         }
     }
+}
+
+/// The changes, with the registrations that have another spelling of the domain.
+fn with_spellings(mut changes: Changes, spellings: &Spellings) -> Changes {
+    let mut others = Changes::new();
+    for change in &changes {
+        match change {
+            Change::FlushRegistration { tenant, user, domain } => {
+                others.extend(
+                    spellings.of_user(domain, user).into_iter().map(|domain| Change::FlushRegistration {
+                        tenant: *tenant,
+                        user: user.clone(),
+                        domain,
+                    }),
+                );
+            }
+            Change::FlushDomain { tenant, domain } => {
+                let hosts = spellings.of_domain(domain).into_iter();
+                others.extend(hosts.map(|domain| Change::FlushDomain { tenant: *tenant, domain }));
+            }
+            _ => {}
+        }
+    }
+    changes.append(&mut others);
+    changes
 }
 
 /// Whether to read the switch again because a tried change does not show yet. A change that disturbs
@@ -184,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_revision_waits_a_second_for_what_does_not_come_and_longer_for_what_harms() {
+    fn a_revision_waits_one_second_for_a_missing_change_and_longer_for_a_harmful_one() {
         let start = || Change::StartProfile { profile: "internal".to_owned() };
         let restart = || Change::RestartProfile { profile: "internal".to_owned() };
         assert!(awaited(start(), Duration::ZERO, true));
@@ -195,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_seen_or_was_refused_is_not_awaited() {
+    fn applied_and_refused_changes_are_not_awaited() {
         let change = Change::StartProfile { profile: "internal".to_owned() };
         let tried = Changes::from([change.clone()]);
         let done = ApplyReport { tried: tried.clone(), ..ApplyReport::default() };

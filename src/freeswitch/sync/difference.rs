@@ -202,7 +202,7 @@ mod tests {
         }
     }
 
-    fn world() -> State {
+    fn sample_state() -> State {
         let mut state = State::default();
         state.profiles.insert("internal".into(), profile(UNROUTED_CONTEXT, 5060));
         state.profiles.insert("external".into(), profile(INBOUND_CONTEXT, 5080));
@@ -210,7 +210,14 @@ mod tests {
         state.networks = Some(["198.51.100.0/24".parse().unwrap()].into());
         state.gateways.insert("gw-1".into(), gateway("a:5060"));
         state.gateways.insert("gw-2".into(), gateway("b:5060"));
-        let queue = Queue { strategy: "ring-all".into(), music: String::new(), max_wait: 60, tiered: false };
+        let queue = Queue {
+            strategy: "ring-all".into(),
+            music: String::new(),
+            max_wait: 60,
+            no_agent_wait: 1,
+            no_agent_grace: 0,
+            tiered: false,
+        };
         state.queues.insert("q@t".into(), queue);
         state.agents.insert("1@t".into(), Agent { contact: "user/1@acme.example".into(), wrap_up: 0 });
         state.tiers.insert(("q@t".into(), "1@t".into()), Tier { level: 1, position: 1 });
@@ -218,32 +225,32 @@ mod tests {
         state
     }
 
-    /// The changes from the world to a changed one, in the order of doing.
+    /// The changes that a change of the sample state needs, in the order in which they are applied.
     fn after(change: impl FnOnce(&mut State)) -> Vec<Change> {
-        let mut want = world();
+        let mut want = sample_state();
         change(&mut want);
-        changes(&world(), &want).into_iter().collect()
+        changes(&sample_state(), &want).into_iter().collect()
     }
 
     #[test]
-    fn the_same_needs_nothing() {
+    fn equal_states_need_no_change() {
         assert_eq!(after(|_| {}), []);
     }
 
     #[test]
-    fn what_freeswitch_does_not_tell_differs_from_nothing() {
-        let mut have = world();
+    fn a_value_that_freeswitch_does_not_report_is_no_difference() {
+        let mut have = sample_state();
         have.networks = None;
         for gateway in have.gateways.values_mut() {
             gateway.password = None;
         }
-        let mut want = world();
+        let mut want = sample_state();
         want.profiles.get_mut("internal").unwrap().address = None;
         assert_eq!(changes(&have, &want), Changes::new());
     }
 
     #[test]
-    fn one_gateway_is_changed_and_no_other() {
+    fn only_the_gateway_that_differs_is_changed() {
         let changed = Change::ChangeGateway { profile: "external".into(), gateway: "gw-1".into() };
         let edits: [fn(&mut Gateway); 6] = [
             |gateway| gateway.proxy = "c:5060".into(),
@@ -262,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn a_profile_is_started_anew_only_for_what_nothing_less_changes() {
+    fn a_profile_restarts_only_for_what_a_rescan_cannot_change() {
         let restart = [Change::RestartProfile { profile: "internal".into() }];
         let rescan = [Change::Rescan { profile: "internal".into() }];
         let edits: [fn(&mut Profile); 4] = [
@@ -274,22 +281,22 @@ mod tests {
         for edit in edits {
             assert_eq!(after(|want| edit(want.profiles.get_mut("internal").unwrap())), restart);
         }
-        // One of an older configuration closes the socket that it opened for browsers.
-        let mut open = world();
+        // A profile of an older configuration restarts to close its WebSocket port.
+        let mut open = sample_state();
         open.profiles.get_mut("internal").unwrap().web_socket = true;
-        assert_eq!(Vec::from_iter(changes(&open, &world())), restart);
+        assert_eq!(Vec::from_iter(changes(&open, &sample_state())), restart);
         assert_eq!(after(|want| want.profiles.get_mut("internal").unwrap().codecs = "OPUS".into()), rescan);
         assert_eq!(after(|want| want.domains.extend(["b.example".into()])), rescan);
         assert_eq!(
             after(|want| want.profiles.get_mut("internal").unwrap().policy = UpdatePolicy::Manual),
             []
         );
-        // A name that is not needed any more leads nowhere, and cannot be taken away.
+        // A domain that is no longer needed is harmless, and Sofia cannot remove it.
         assert_eq!(after(|want| want.domains.clear()), []);
     }
 
     #[test]
-    fn what_comes_is_added_before_what_goes_is_taken_away() {
+    fn additions_come_before_removals() {
         let done = after(|want| {
             want.queues = [("r@t".to_owned(), want.queues["q@t"].clone())].into();
             want.tiers = [(("r@t".to_owned(), "1@t".to_owned()), Tier { level: 1, position: 1 })].into();
@@ -309,16 +316,16 @@ mod tests {
     }
 
     #[test]
-    fn a_profile_that_starts_brings_its_gateways() {
-        let mut have = world();
+    fn a_profile_start_includes_its_gateways() {
+        let mut have = sample_state();
         have.profiles.remove("external");
         have.gateways.clear();
         let started = Changes::from([Change::StartProfile { profile: "external".into() }]);
-        assert_eq!(changes(&have, &world()), started);
+        assert_eq!(changes(&have, &sample_state()), started);
     }
 
     #[test]
-    fn who_is_nobody_is_told_from_who_is_somebody() {
+    fn only_registrations_of_unknown_users_are_flushed() {
         let registered = [("1".to_owned(), "a".to_owned()), ("2".to_owned(), "a".to_owned())];
         let dropped = unknown_registrations(registered.iter(), |user, _| user == "1");
         let expected =

@@ -15,6 +15,7 @@ use crate::plan::{Service, TrunkRow};
 use crate::replica::tenants::Snapshot;
 use crate::route::media::MediaRoot;
 use crate::secrets::signing_key::SigningKey;
+use crate::util::domain::canonical;
 
 /// Most differences that a report describes.
 const MAX_DRIFT_MESSAGES: usize = 20;
@@ -60,9 +61,10 @@ pub fn differences(found: &Observed, want: &State, now: &Snapshot) -> Changes {
         .filter(|held| held.view.plan.tenant.service() != Service::None)
         .flat_map(|held| held.view.plan.tenant.domains.iter().map(|domain| (domain.as_str(), &held.view)))
         .collect();
-    let known = |user: &str, domain: &str| {
-        let row = by_domain.get(domain).and_then(|view| view.extension(user));
-        row.is_some_and(|(_, row)| row.secrets.a1_hash(domain).is_some())
+    let known = |user: &str, host: &str| {
+        let Some(domain) = canonical(host) else { return false };
+        let row = by_domain.get(&*domain).and_then(|view| view.extension(user));
+        row.is_some_and(|(_, row)| row.secrets.a1_hash(&domain).is_some())
     };
     all.extend(unknown_registrations(found.registered.iter(), known));
     // FreeSWITCH's default stream, and streams that were started by hand, are harmless.

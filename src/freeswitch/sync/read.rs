@@ -144,8 +144,8 @@ pub async fn legs(client: &Client) -> Result<Vec<Leg>, EslError> {
     rows(&text).map_err(|reason| EslError::Unreadable { command, reason })
 }
 
-/// Reads the tenant of a leg: from the variable that our dialplan signed, else from the one that the
-/// directory sets on a phone's leg. `None` if the leg has ended.
+/// Reads the tenant of a leg: from the variable that our dialplan signed, otherwise from the variable that
+/// the directory sets on a phone's leg. `None` if the leg has ended.
 ///
 /// # Errors
 /// As [`observe`].
@@ -253,6 +253,8 @@ fn queue(row: &Record) -> Option<(String, Queue)> {
         strategy: row.get("strategy")?.clone(),
         music: row.get("moh_sound")?.clone(),
         max_wait: row.get("max_wait_time")?.parse().ok()?,
+        no_agent_wait: row.get("max_wait_time_with_no_agent")?.parse().ok()?,
+        no_agent_grace: row.get("max_wait_time_with_no_agent_time_reached")?.parse().ok()?,
         tiered: row.get("tier_rules_apply")? == "true",
     };
     Some((row.get("name")?.clone(), queue))
@@ -273,7 +275,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_socket_on_loopback_is_reached_by_nobody_else() {
+    fn a_socket_on_loopback_is_not_reachable_from_other_hosts() {
         for inside in ["sip:mod_sofia@127.0.0.1:5066;transport=ws", "sips:mod_sofia@[::1]:7443;transport=wss"]
         {
             assert!(!is_exposed(inside), "{inside}");

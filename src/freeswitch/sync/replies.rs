@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn elements_are_read_with_what_stands_between_them() {
+    fn elements_are_read_with_their_text() {
         let text = "<?xml version=\"1.0\"?>\n<gateways>\n <gateway>\n <name>gw-1</name>\n <contact>&lt;sip:x;transport=tls&gt;</contact>\n</gateway>\n (retry: 3s)\n<gateway><name>gw-2</name></gateway></gateways>";
         let found = elements(text, "gateway").unwrap();
         assert_eq!(found.iter().map(|row| row["name"].as_str()).collect::<Vec<_>>(), ["gw-1", "gw-2"]);
@@ -125,14 +125,14 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn whatever_is_answered_is_read_or_refused(text in "(?s)[<>/=&;|{}\\[\\]\"a-z0-9 \n]{0,200}|.{0,100}") {
+        fn any_reply_is_parsed_or_refused(text in "(?s)[<>/=&;|{}\\[\\]\"a-z0-9 \n]{0,200}|.{0,100}") {
             let _ = (elements(&text, "a"), rows::<Record>(&text), count(&text));
             proptest::prop_assert!(table(&text).len() <= text.lines().count());
         }
     }
 
     #[test]
-    fn counts_and_rows_may_be_none() {
+    fn zero_counts_and_missing_rows_are_parsed() {
         assert_eq!(count("\n12 total.\n"), Ok(12));
         assert!(count("").is_err());
         assert_eq!(rows::<Record>(r#"{"row_count": 0}"#).unwrap(), Vec::<Record>::new());

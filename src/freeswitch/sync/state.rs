@@ -45,7 +45,7 @@ pub struct Profile {
     pub sip_port: i32,
     /// TLS port.
     pub tls_port: Option<i32>,
-    /// Whether it accepts WebSockets from other hosts. It never should: mod_sofia's parser of their frames
+    /// Whether the profile accepts WebSockets from other hosts. No profile should: mod_sofia's parser of their frames
     /// trusts the sender.
     pub web_socket: bool,
     /// Address that it announces to peers.
@@ -82,12 +82,16 @@ pub struct Gateway {
 /// A queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Queue {
-    /// Which agent is called first, in mod_callcenter's words.
+    /// Strategy that selects the next agent, by mod_callcenter's name.
     pub strategy: String,
     /// What callers hear; empty for their channel's own hold music.
     pub music: String,
     /// Longest wait in seconds.
     pub max_wait: i32,
+    /// Seconds for which the queue must have had no agent before a caller leaves it; 0 for never.
+    pub no_agent_wait: i32,
+    /// Seconds that a caller must have waited beyond these.
+    pub no_agent_grace: i32,
     /// Whether agents of later levels are called later.
     pub tiered: bool,
 }
@@ -149,6 +153,8 @@ impl State {
                 strategy: queue.strategy.to_owned(),
                 music: queue.music,
                 max_wait: queue.max_wait,
+                no_agent_wait: queue.no_agent_wait,
+                no_agent_grace: queue.no_agent_grace,
                 tiered: queue.tiered,
             };
             state.queues.insert(queue.name, value);

@@ -37,7 +37,7 @@ const DRAIN_POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// First wait before the next comparison where differences remain. Doubles up to
 /// [`Options::compare_every`].
 const MIN_RETRY_DELAY: Duration = Duration::from_secs(5);
-/// Why a change that takes something away waits while the replica is incomplete.
+/// Why a removal waits while the replica is incomplete.
 const INCOMPLETE: &str = "not everything was loaded from Postgres yet";
 
 /// Options of the task.
@@ -69,7 +69,7 @@ pub enum Order {
 pub struct Live {
     /// Its options.
     pub options: Options,
-    /// What XML answers are made of, and therefore what the switch should have.
+    /// The source of XML answers, and therefore of the desired state of the switch.
     pub answers: Arc<Answers>,
     /// How far the replica has loaded.
     pub progress: watch::Receiver<Progress>,
@@ -263,7 +263,7 @@ impl Live {
                 }
             }
             Some(order) = self.orders.recv() => self.run_order(order, client, session).await?,
-            // Whoever drained the switch waits for its legs to end.
+            // The number of legs is polled during a drain, because the drain ends with the last leg.
             () = tokio::time::sleep(DRAIN_POLL_INTERVAL), if session.draining == Some(true) => {
                 self.record_legs(read::read_count(client, Api::CountChannels).await?);
             }

@@ -19,7 +19,8 @@ use crate::route;
 use crate::route::app::{Cause, DialplanApp};
 use crate::route::names::INBOUND_CONTEXT;
 use crate::route::token::verify_call;
-use crate::route::{Call, Caller, TenantView, Tracer, digits};
+use crate::route::{Call, Caller, TenantView, Tracer};
+use crate::secrets::a1_hash::REALM;
 use crate::secrets::signing_key::SigningKey;
 
 /// Longest SIP user and longest header of a call that is routed, in bytes. Longer ones crash FreeSWITCH
@@ -48,7 +49,7 @@ pub fn answer(form: &Form<'_>, answers: &Answers) -> Result<Answer, AnswerError>
     match routed {
         Some(routed) => {
             let document = render::dialplan(&answers.templates, &context, &routed.rule, &routed.actions)?;
-            Ok(Answer::Found(document))
+            Ok(Answer::Document(document))
         }
         None => Ok(Answer::NotFound),
     }
@@ -86,12 +87,14 @@ fn from_tenant(
 /// `;gw=` did not put it into a gateway's context (contract §10.1).
 fn authenticated(form: &Form<'_>, view: &TenantView) -> Option<Caller> {
     let user = form.text(Field::VariableUserName);
+    // The answer to the authentication has set it (`directory/auth.xml`).
     let domain = form.text(Field::VariableDomainName);
+    let realm = form.text(Field::VariableSipAuthRealm);
     let vouched = form.is(Field::CallerSource, "mod_sofia")
         && form.is(Field::VariableSipAuthorized, "true")
         && !form.has(Field::VariableSipGateway)
         && form.is(Field::VariableSipAuthUsername, &user)
-        && form.is(Field::VariableSipAuthRealm, &domain)
+        && (realm == REALM || realm == domain)
         && view.plan.tenant.domains.iter().any(|own| *own == domain);
     let (name, _) = view.extension(&user).filter(|_| vouched)?;
     Some(Caller::Extension(name.to_owned()))
@@ -119,13 +122,12 @@ fn from_carrier(
             continue;
         }
         is_carrier = true;
-        let found = digits::from_carrier(destination, trunk.number_format, trunk.national.as_ref())
-            .and_then(|number| Some((answers.replica.by_number(&number)?, number)));
-        let Some((view, number)) = found else { continue };
-        if let Some(answer) =
-            call(form, answers, key, platform, &view, Caller::Outside).inbound(name, &number)
-        {
-            return Some(answer);
+        for number in trunk.carrier_format().read(destination) {
+            let Some(view) = answers.replica.by_number(number.as_str()) else { continue };
+            let call = call(form, answers, key, platform, &view, Caller::Outside);
+            if let Some(answer) = call.inbound(name, number.as_str()) {
+                return Some(answer);
+            }
         }
     }
     // While tenants are missing, the carrier should try another switch.
@@ -164,6 +166,7 @@ fn call<'a>(
         caller,
         leg: form.text(Field::VariableUuid),
         caller_name: form.text(Field::HuntCallerIdName),
+        caller_number: form.text(Field::HuntCallerIdNumber),
         disposition: form.text(Field::VariableOriginateDisposition),
         queue_cause: form.text(Field::VariableCcCause),
         now: Timestamp::now(),

@@ -16,6 +16,9 @@ const PREPROCESSOR_TAIL: &str = "-pre-process";
 /// # Errors
 /// When writing to `out` fails.
 pub fn escape(value: &str, out: &mut dyn Write) -> Result<()> {
+    if value.bytes().all(is_plain) {
+        return out.write_all(value.as_bytes());
+    }
     let mut escaped = String::with_capacity(value.len());
     let mut chars = value.chars();
     while let Some(c) = chars.next() {
@@ -33,6 +36,11 @@ pub fn escape(value: &str, out: &mut dyn Write) -> Result<()> {
         }
     }
     out.write_all(escaped.as_bytes())
+}
+
+/// Whether a byte is written as it is wherever it stands: most values have no other bytes.
+fn is_plain(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~') && !matches!(byte, b'&' | b'<' | b'>' | b'"' | b'\'' | b'$' | b'x' | b'X')
 }
 
 /// Characters that no answer contains: C0 and C1 controls, tabs and line ends among them, and the
@@ -72,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn the_preprocessor_finds_nothing_however_it_is_written() {
+    fn the_preprocessor_finds_no_directive_in_any_spelling() {
         for word in ["x-pre-process", "X-PRE-PROCESS", "x-Pre-proCess", "x-\npre-process"] {
             let out = escaped(&format!("<{word} cmd=\"exec\" data=\"id\"/>"));
             assert!(!out.to_lowercase().contains("x-pre-process"), "{out}");
@@ -82,7 +90,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_value_is_read_back_as_it_is_without_its_control_characters(value in any::<String>()) {
+        fn every_value_survives_escaping_except_control_characters(value in any::<String>()) {
             let out = escaped(&value);
             prop_assert!(!out.contains(['$', '<', '>', '"', '\'', '\n', '\r', '\t', '\0']));
             prop_assert!(!out.to_lowercase().contains("x-pre-process"));

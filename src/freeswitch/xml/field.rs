@@ -51,6 +51,7 @@ fields! {
     Gateway "gateway",
     GroupName "group_name",
     HuntCallerIdName "Hunt-Caller-ID-Name",
+    HuntCallerIdNumber "Hunt-Caller-ID-Number",
     HuntContext "Hunt-Context",
     HuntDestinationNumber "Hunt-Destination-Number",
     Key "key",

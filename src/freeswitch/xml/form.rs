@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn first_of_the_basic_fields_last_of_all_others() {
+    fn the_first_basic_field_and_the_last_other_field_count() {
         let body = b"section=directory&key_value=x.test&section=dialplan&user=200&key_value=t.test&user=100";
         let form = Form::parse(body);
         assert_eq!(form.text(Field::Section), "directory");
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn decodes_percent_signs_only_where_they_were_encoded() {
+    fn percent_signs_are_decoded_only_in_encoded_fields() {
         let form = Form::parse(b"key_value=a%2db&to=1%2B1+1&key=%zz%&user=&action&=e&to_user=a=b");
         assert_eq!(form.text(Field::KeyValue), "a%2db", "written as it is, so read as it is");
         assert_eq!(form.text(Field::To), "1+1+1");
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_is_what_it_decodes_to_and_not_what_is_posted() {
+    fn a_field_has_its_decoded_value() {
         let form = Form::parse(b"key_value=a%2db&user=1%30%30&to=100&to_user=%2500&to_host=");
         assert!(form.is(Field::KeyValue, "a%2db") && !form.is(Field::KeyValue, "a-b"));
         assert!(form.is(Field::User, "100") && !form.is(Field::User, "1%30%30"));
@@ -114,14 +114,14 @@ mod tests {
     }
 
     #[test]
-    fn borrows_what_needs_no_decoding() {
+    fn a_value_without_encoding_is_borrowed() {
         let form = Form::parse(b"user=100&to=a%20b");
         assert!(matches!(form.get(Field::User), Some(Cow::Borrowed("100"))));
         assert!(matches!(form.get(Field::To), Some(Cow::Owned(_))));
     }
 
     #[test]
-    fn bytes_that_are_no_text_are_replaced() {
+    fn invalid_utf8_is_replaced() {
         assert_eq!(Form::parse(b"user=\xff%fe").text(Field::User), "\u{fffd}\u{fffd}");
     }
 }

@@ -68,8 +68,8 @@ impl Section {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// A document.
-    Found(Bytes),
-    /// It does not exist.
+    Document(Bytes),
+    /// Nothing exists under the name: FreeSWITCH's "not found".
     NotFound,
 }
 
@@ -139,7 +139,9 @@ impl Answers {
     /// Whether a lookup is about a tenant that the replica does not have.
     fn is_tenant_missing(&self, section: Section, form: &Form<'_>) -> bool {
         match section {
-            Section::Directory => self.replica.of_phones(&form.text(Field::KeyValue)).is_none(),
+            Section::Directory => {
+                directory::domain(form).is_none_or(|domain| self.replica.of_phones(&domain).is_none())
+            }
             Section::Dialplan => Uuid::try_parse(&form.text(Field::HuntContext))
                 .is_ok_and(|tenant| self.replica.of_callers(tenant).is_none()),
             // Configuration is of many tenants. For a message an error is no better than a miss: FreeSWITCH

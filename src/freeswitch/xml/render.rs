@@ -40,5 +40,5 @@ pub(super) fn document<T: Serialize>(
     name: &'static str,
     values: &T,
 ) -> Result<Answer, TemplateError> {
-    Ok(Answer::Found(templates.render(name, &Context::from_serialize(values)?)?))
+    Ok(Answer::Document(templates.render(name, &Context::from_serialize(values)?)?))
 }

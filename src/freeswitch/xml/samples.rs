@@ -12,6 +12,7 @@ use super::configuration::*;
 use super::directory::{Callee, Credentials, Domain, Group, Mailbox, Member, User};
 use super::render::Dialplan;
 use crate::route::{Action, names};
+use crate::secrets::a1_hash::REALM;
 
 const DOMAIN: &str = "acme.example.com";
 const USER: &str = "1001";
@@ -35,7 +36,7 @@ pub(super) fn all() -> Vec<(&'static str, Context)> {
             "dialplan/extension.xml",
             values(&Dialplan { context: "context", extension: "extension", actions: &[action] }),
         ),
-        ("directory/auth.xml", values(&Credentials { user, a1_hash: "a1_hash" })),
+        ("directory/auth.xml", values(&Credentials { user, a1_hash: "a1_hash", domain_name: DOMAIN })),
         ("directory/call.xml", values(&Callee { user, dial_string: dial_string() })),
         ("directory/user.xml", values(&user)),
         ("directory/domain.xml", values(&Domain { domain: DOMAIN, users: vec![USER] })),
@@ -80,6 +81,8 @@ fn callcenter() -> CallCenter {
             strategy: "ring-all",
             music: "/media".to_owned(),
             max_wait: 600,
+            no_agent_wait: 59,
+            no_agent_grace: 1,
             tiered: true,
         }],
         agents: vec![Agent { name: agent.clone(), contact: format!("user/{USER}@{DOMAIN}"), wrap_up: 10 }],
@@ -115,6 +118,8 @@ fn menu() -> Menu<'static> {
         timeout: 8000,
         max_failures: 3,
         digit_len: 1,
+        on_no_input: Some("transfer 1002 XML context".to_owned()),
+        on_invalid_input: Some("transfer 1003 XML context".to_owned()),
         entries,
     }
 }
@@ -137,6 +142,7 @@ fn sofia() -> Sofia<'static> {
         settings: true,
         phones,
         context: names::UNROUTED_CONTEXT,
+        realm: REALM,
         acl: names::TRUNKS_ACL,
         sip_port: 5060,
         tls_port: Some(5061),

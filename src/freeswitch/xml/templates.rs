@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn an_override_takes_the_place_of_the_template() {
+    fn an_override_replaces_the_template() {
         let templates =
             overridden("chatplan/final.xml", "<document>\n  <section\n  name=\"x\"/>\n</document>\n");
         let document = templates.unwrap().render("chatplan/final.xml", &Context::new()).unwrap();

@@ -11,7 +11,7 @@
 //! A lease does not stop a write that a frozen process has begun: the store's fence does that
 //! ([`Store::lead`](crate::store::Store::lead)), by the UID and the transition in [`Term`].
 //!
-//! Not `kube-lease-manager`: it goes on leading while the API server cannot be reached.
+//! Not `kube-lease-manager`: that crate keeps leading while the API server is unreachable.
 
 mod elector;
 mod record;
@@ -36,7 +36,7 @@ pub struct LeaseOptions {
     /// Name of the Lease; it is created if it does not exist.
     pub name: String,
     /// Name of this replica, for people. Each elector adds a random part, so that two replicas of one
-    /// name are told apart.
+    /// name are distinguished.
     pub identity: String,
     /// Time without a renewal after which another replica takes over. The Lease holds whole seconds, at
     /// least one. With 15 s, a leader renews about every 2 s and gives up after 10 s.
@@ -110,7 +110,7 @@ impl Election {
     }
 }
 
-/// The time when an elector last began an attempt. It begins one at least once in a lease's duration,
+/// The time when an elector last began an attempt. An attempt begins at least once in a lease's duration,
 /// whether the API server answers or not: a greater age means that it is stuck.
 #[derive(Clone, Debug)]
 pub struct Liveness(watch::Receiver<Instant>);
@@ -143,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_leader_gives_up_well_before_another_may_begin() {
+    fn a_leader_stops_well_before_another_may_start() {
         for seconds in [1, 15, 60] {
             let options = LeaseOptions {
                 namespace: String::new(),

@@ -3,7 +3,7 @@
 //! comparing revisions.
 //!
 //! A comparison never moves the replica back. Where Postgres has less than the replica, it was restored to
-//! an older state: the replica goes on serving its own state until the leader has compared the restored
+//! an older state: the replica keeps serving its own state until the leader has compared the restored
 //! state and written a later revision.
 
 mod changed;
@@ -34,7 +34,7 @@ use step::Step;
 
 /// Interval of comparisons, in case a notification was missed.
 const COMPARE_INTERVAL: Duration = Duration::from_secs(30);
-/// Most tenants loaded at one time.
+/// Tenants loaded concurrently, at most.
 const MAX_LOADS: usize = 4;
 /// Timeout of one answer of Postgres; the connection counts as lost then.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -104,7 +104,7 @@ impl Follower {
         }
     }
 
-    /// Sets where the revisions come from that the running switch was brought to. While the switch is
+    /// Sets the source of the revisions that are applied on the running switch. While the switch is
     /// behind the replica, the cache has what it was last brought to as well.
     pub fn watch(&mut self, applied: watch::Receiver<Option<Applied>>) {
         self.applied = applied;
@@ -221,7 +221,7 @@ impl Follower {
             let first = notification.ok_or_else(lost_connection)?;
             let mut changed = Changed::default();
             changed.add(first.payload());
-            // Notifications that are there already are loaded together.
+            // Further notifications that have arrived already are handled together.
             while let Ok(more) = tokio::time::timeout(Duration::ZERO, listener.try_recv()).await {
                 changed
                     .add(more.context("waiting for notifications")?.ok_or_else(lost_connection)?.payload());
@@ -307,12 +307,12 @@ impl Follower {
         self.record_change(CacheEntry::Tenant(id));
     }
 
-    /// Loads changes into the replica. What cannot be read stays as it is.
+    /// Loads changes into the replica. Unreadable tenants keep their previous state.
     ///
     /// # Errors
     /// When the connection is lost.
     async fn load(&mut self, reader: &Reader, changed: Changed) -> Result<(), StoreError> {
-        // The first time, the platform comes last: from then on lookups are answered, and a tenant that is
+        // In the first load the platform is last: from then on lookups are answered, and a tenant that is
         // not loaded yet would be unknown.
         let first = self.replica.platform_revision() == 0;
         if let Some(least) = changed.platform.filter(|_| !first) {

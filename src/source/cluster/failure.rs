@@ -59,7 +59,7 @@ impl Failure {
         }
     }
 
-    /// Whether a watch cannot go on from its last version: a new list is needed.
+    /// Whether a watch cannot continue from its last version, and needs a new list.
     pub fn relists(&self) -> bool {
         match self {
             Self::Refused { code, .. } => !busy(*code),
@@ -68,7 +68,7 @@ impl Failure {
         }
     }
 
-    /// The API server no longer has the version to go on from. Normal after a long gap.
+    /// The API server no longer has the version to continue from. Normal after a long gap.
     pub fn is_expired(&self) -> bool {
         matches!(self, Self::Refused { code: 410, .. })
     }

@@ -36,7 +36,7 @@ pub async fn get(client: &kube::Client, key: &ObjectKey) -> Result<Option<Change
     }))
 }
 
-/// One object, whole. (`kube::Api::get` would write an answer that it cannot parse to the log, and the
+/// One complete object. (`kube::Api::get` would write an answer that it cannot parse to the log, and the
 /// answer may be a Secret.)
 ///
 /// # Errors

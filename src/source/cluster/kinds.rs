@@ -17,7 +17,7 @@ pub(super) type Read = fn(&str) -> Result<Object, serde_json::Error>;
 pub(super) struct WatchedKind {
     /// Its name, such as `Extension`.
     pub name: Kind,
-    /// Group, version and plural, of which kube makes request paths.
+    /// Group, version and plural, from which kube builds request paths.
     pub resource: ApiResource,
     /// Whether its objects live in a namespace.
     pub namespaced: bool,
@@ -104,7 +104,7 @@ mod tests {
     use crate::source::cluster::raw_object::RawObject;
 
     #[test]
-    fn every_kind_of_ours_is_watched_as_its_crd_says() {
+    fn every_kind_is_watched_under_the_names_of_its_crd() {
         let watched = KINDS.iter().filter(|kind| !kind.resource.group.is_empty());
         let path = |kind: &WatchedKind| RawObject::<false>::url_path(&kind.resource, None);
         let watched: BTreeMap<_, _> =

@@ -6,7 +6,7 @@
 //! - Each watch fails, waits and retries by itself: a kind that is forbidden or not installed delays no
 //!   other. An error never means that an object was deleted; only a watch event or a complete list does.
 //! - An object that cannot be read becomes [`Change::Unreadable`]; its last readable version stays.
-//! - Of Secrets and ConfigMaps only metadata is watched. Those that an object refers to are fetched, and
+//! - Of Secrets and ConfigMaps only metadata is watched. Referenced ones are fetched, and
 //!   fetched again when their metadata shows another version.
 //! - Metadata that Centrex does not use is dropped: annotations, managed fields, owners, and labels except
 //!   those of Namespaces.

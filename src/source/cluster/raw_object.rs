@@ -1,7 +1,7 @@
-//! An object as the API server sent it: of its JSON only the name and the version are read.
+//! An object as the API server sent it: only the name and the version are parsed.
 //!
-//! kube fails a whole list when one object of it cannot be parsed. This type parses for every object
-//! that has a name, so the spec is read one object at a time, and one that cannot be read harms no other.
+//! kube fails a whole list when one of its objects cannot be parsed. This type parses every object that has a
+//! name, so that each spec is read separately, and an unreadable object affects no other.
 //! (`kube::core::DeserializeGuard` does the same, but drops the JSON that the error message is made of.)
 
 use std::borrow::Cow;
@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_object_is_identified_whatever_else_it_says() {
+    fn an_object_is_identified_in_spite_of_other_errors() {
         let text =
             json!({"metadata": {"name": "anna", "namespace": "acme", "resourceVersion": "77"}, "spec": 7})
                 .to_string();

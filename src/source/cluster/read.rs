@@ -110,7 +110,7 @@ pub(super) fn object(kind: &WatchedKind, read: Read, text: &str) -> Result<Objec
     let object = read(text).map_err(|error| explain(kind, text, &error))?;
     let metadata = object.metadata();
     let name = metadata.name.as_deref().unwrap_or_default();
-    let violations = name_violations(name, metadata.namespace.as_deref());
+    let violations = name_violations(object.key().kind, name, metadata.namespace.as_deref());
     if violations.is_empty() { Ok(object) } else { Err(in_words(&violations)) }
 }
 
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nothing_uses_is_not_kept() {
+    fn unused_metadata_is_dropped() {
         let text = extension(json!({"tenantRef": {"name": "acme"}, "number": "100"}));
         let object = read_extension(&text).unwrap();
         assert_eq!(
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_explained_by_its_field() {
+    fn an_unreadable_object_is_explained_by_its_field() {
         let why =
             read_extension(&extension(json!({"tenantRef": {"name": "acme"}, "number": 100}))).unwrap_err();
         assert!(why.starts_with("spec.number: "), "{why}");
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn core_kinds_keep_what_is_used() {
+    fn core_kinds_keep_only_used_fields() {
         let text =
             json!({"metadata": {"name": "a", "labels": {"k": "v"}, "annotations": {"x": "y"}}}).to_string();
         let kept = namespace(&text).unwrap().to_json().unwrap();

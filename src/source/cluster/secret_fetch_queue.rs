@@ -39,7 +39,7 @@ pub(super) struct Tally {
     pub unsettled: usize,
     /// Unsettled, and on their first try.
     pub fresh: usize,
-    /// Whose last try failed.
+    /// Keys whose last fetch failed.
     pub failing: usize,
 }
 
@@ -170,7 +170,7 @@ impl SecretFetchQueue {
 
     /// Takes the next key to fetch.
     pub fn next(&mut self) -> Option<Arc<ObjectKey>> {
-        while let Some(key) = self.queue.take() {
+        while let Some(key) = self.queue.pop() {
             match self.entries.get_mut(&key) {
                 Some(entry) if entry.work == Work::Queued => {
                     entry.work = Work::Running;
@@ -217,14 +217,14 @@ impl SecretFetchQueue {
         changed
     }
 
-    /// Records that its fetch failed for a reason of its own. It is retried after a pause.
+    /// Records that the fetch of a key failed for a reason of the object. The key is retried after a pause.
     pub fn failed(&mut self, key: &Arc<ObjectKey>) {
         if let Some(tries) = self.retry(key, Work::Resting) {
             self.resting.insert((Instant::now() + BACKOFF.pause_after(tries.into()), key.clone()));
         }
     }
 
-    /// Records that its fetch failed because of the API server. It is the next to be fetched.
+    /// Records that the fetch of a key failed because of the API server. The key is the next to be fetched.
     pub fn postponed(&mut self, key: &Arc<ObjectKey>) {
         if self.retry(key, Work::Queued).is_some() {
             self.queue.push_first(key.namespace.as_deref(), key.clone());
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wanted_is_fetched_once_and_again_when_it_changes() {
+    fn a_referenced_secret_is_fetched_once_and_after_each_change() {
         let mut queue = fetched(&["x"]);
         queue.add_ref(key("x"));
         queue.observed(&key("x"), 1);
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_list_does_not_show_is_asked_for_before_it_is_gone() {
+    fn a_secret_missing_in_a_list_is_fetched_before_it_counts_as_deleted() {
         let mut queue = fetched(&["x", "y", "z"]);
         queue.list_started(Kind::ConfigMap, None);
         queue.list_finished(Kind::ConfigMap, None);
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_rest_and_keep_what_is_held() {
+    fn a_failed_fetch_pauses_and_keeps_the_previous_secret() {
         let mut queue = fetched(&["x"]);
         queue.observed(&key("x"), 2);
         queue.next().unwrap();
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_deleted_while_it_is_fetched_is_asked_for_again() {
+    fn a_secret_deleted_during_its_fetch_is_fetched_again() {
         let mut queue = SecretFetchQueue::default();
         queue.add_ref(key("x"));
         queue.next().unwrap();
@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_for_what_was_given_up_is_passed_over() {
+    fn an_answer_for_an_unreferenced_secret_is_ignored() {
         let mut queue = fetched(&["x"]);
         queue.observed(&key("x"), 2);
         queue.next().unwrap();

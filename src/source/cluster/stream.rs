@@ -1,4 +1,4 @@
-//! One kind in one scope: what a watcher of kube-runtime sees of it, as changes.
+//! One kind in one scope: turns the events of a kube-runtime watcher into changes.
 //!
 //! The watcher lists in pages, watches, and watches again from the last version. Left to this file: an
 //! object that did not change since the last list is not reported again, one that cannot be read is
@@ -104,7 +104,8 @@ impl Stream {
                         let breaks_off = matches!(error, watcher::Error::WatchFailed(_));
                         let failure = Failure::from(error);
                         if breaks_off && failure.is_outage() {
-                            // The watch worked, else `wire` had said so. The next one says what is wrong.
+                            // The watch worked, otherwise `wire` had reported an error. The next watch
+                            // reports the cause.
                             debug!(
                                 kind = self.kind.name.as_str(),
                                 namespace = self.namespace,
@@ -214,7 +215,7 @@ impl Stream {
 
     /// Records a failure, and waits before the next try.
     async fn pause(&mut self, failure: &Failure) {
-        if self.health.take_worked() {
+        if self.health.worked_since_last_call() {
             self.backoff.reset();
         }
         self.failed(failure);

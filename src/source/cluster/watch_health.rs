@@ -108,7 +108,7 @@ struct State {
     /// A watch worked since the last failure.
     worked: bool,
     listed: bool,
-    /// It waits for its reader, not for the API server.
+    /// The stream waits for its reader, not for the API server.
     backpressured: bool,
 }
 
@@ -141,7 +141,7 @@ impl WatchHealth {
         lock(&self.state).listed = true;
     }
 
-    /// Records a failure. `answered` when the API server gave an answer, `away` when it cannot be reached.
+    /// Records a failure. `answered`: the API server answered; `away`: the API server is unreachable.
     /// Returns whether the message differs from the last one.
     pub fn fails(&self, error: String, answered: bool, away: bool) -> bool {
         let mut state = lock(&self.state);
@@ -176,8 +176,8 @@ impl WatchHealth {
         }
     }
 
-    /// Whether the watch worked since this was last called.
-    pub fn take_worked(&self) -> bool {
+    /// Whether the watch worked since the last call of this function.
+    pub fn worked_since_last_call(&self) -> bool {
         std::mem::take(&mut lock(&self.state).worked)
     }
 

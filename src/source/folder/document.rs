@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::lines::lines;
-use super::yaml_words::InWords;
+use super::yaml_words::{InWords, advice, is_commented_out};
 use crate::resources::path::Step;
 
 /// Format of a manifest file.
@@ -118,9 +118,13 @@ impl Document<'_> {
         };
         serde_saphyr::from_str_with_options(self.text, options).map_err(|error| {
             let line = error.location().and_then(|location| usize::try_from(location.line()).ok());
-            // The line in the message counts from the document's start; `line` counts from the file's.
-            let message = error.render_with_formatter(&InWords);
-            SyntaxError { line: self.line_at(line.unwrap_or(1)), message: format!("is not YAML: {message}") }
+            let line = line.unwrap_or(1);
+            let mut message = format!("is not YAML: {}", error.render_with_formatter(&InWords));
+            if let Some(advice) = self.text.lines().nth(line.saturating_sub(1)).and_then(advice) {
+                message = format!("{message}; {advice}");
+            }
+            // `line` counts from the document's start.
+            SyntaxError { line: self.line_at(line), message }
         })
     }
 
@@ -135,6 +139,12 @@ impl Document<'_> {
 
     fn line_at(&self, line_in_document: usize) -> usize {
         self.line + line_in_document.saturating_sub(1)
+    }
+
+    /// Whether a line of the file has a comment where a value was meant.
+    pub fn is_commented_out(&self, line_in_file: usize) -> bool {
+        let index = line_in_file.checked_sub(self.line);
+        index.and_then(|index| self.text.lines().nth(index)).is_some_and(is_commented_out)
     }
 
     /// The line in the file of each field, or of its nearest parent.

@@ -1,5 +1,5 @@
-//! Copies of the last good version of each manifest file, in the data directory: the objects of a file that is
-//! broken during a restart stay in force.
+//! Copies of what is in force of each manifest file, in the data directory: an object that is broken during a restart
+//! stays in force.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,11 +9,22 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tracing::warn;
 
 use super::Vault;
 use crate::util::atomic_file;
+
+/// What is in force of a manifest file. Not `Debug`: it can contain Secrets.
+#[derive(PartialEq, Serialize, Deserialize)]
+pub(super) struct Saved {
+    /// Its text, whose valid objects are in force.
+    pub text: String,
+    /// Objects that are in force though the text has no valid version of them.
+    pub kept: Vec<Value>,
+}
 
 /// A directory of encrypted copies: manifests can contain Secrets.
 #[derive(Debug)]
@@ -29,28 +40,31 @@ impl LastGood {
         Ok(Self { directory, vault })
     }
 
-    /// Saves the text of a file. A failure is only logged: it matters after a restart at the earliest.
-    pub fn save(&self, file: &Path, text: &str) {
-        if self.text(file).is_some_and(|saved| saved == text) {
+    /// Saves the copy of a file. A failure is only logged: it matters after a restart at the earliest.
+    pub fn save(&self, file: &Path, saved: &Saved) {
+        if self.saved(file).is_some_and(|before| before == *saved) {
             return;
         }
         let name = name_of(file);
-        let sealed = self.vault.seal(&name, text.as_bytes());
-        if let Err(error) = atomic_file::replace(&self.directory.join(name), &sealed, 0o600) {
+        let written = serde_json::to_vec(saved).map_err(io::Error::other).and_then(|bytes| {
+            let sealed = self.vault.seal(&name, &bytes);
+            atomic_file::replace(&self.directory.join(&name), &sealed, 0o600)
+        });
+        if let Err(error) = written {
             warn!(file = %file.display(), %error, "its last good version could not be saved");
         }
     }
 
-    /// The last good version of a file.
-    pub fn text(&self, file: &Path) -> Option<String> {
+    /// The copy of a file.
+    pub fn saved(&self, file: &Path) -> Option<Saved> {
         let name = name_of(file);
         let sealed = fs::read(self.directory.join(&name)).ok()?;
-        String::from_utf8(self.vault.open(&name, &sealed)?).ok()
+        serde_json::from_slice(&self.vault.open(&name, &sealed)?).ok()
     }
 
     /// Removes the copy of a deleted file.
     pub fn remove(&self, file: &Path) {
-        // There may be no copy. One that cannot be removed now is removed at the next start.
+        // There may be no copy. A copy that cannot be removed now is removed at the next start.
         let _ = fs::remove_file(self.directory.join(name_of(file)));
     }
 

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::problem::Refused;
-use super::read::{FileObject, Outcome, Source, objects, text};
+use super::problem::FileProblem;
+use super::read::{FileObject, Source, text};
 use super::scan::Stamp;
 use super::state::FileState;
 use crate::source::validate::RulesByKind;
@@ -23,13 +23,15 @@ pub(super) enum Loaded {
     Missing,
     Read {
         stamp: Option<Stamp>,
-        documents: Result<Vec<FileObject>, Refused>,
+        /// Its documents, or why it cannot be read as text.
+        documents: Result<Vec<FileObject>, Box<FileProblem>>,
         /// Its text; empty if it could not be read.
         text: String,
     },
 }
 
-/// Reads files. Documents that did not change since the last reading are not parsed again.
+/// Reads files. Documents that did not change since the last reading are not parsed again, unless their file has a
+/// problem: its lines may be others, and an object may be in force now that was not.
 pub(super) fn load(
     paths: &[PathBuf],
     files: &BTreeMap<Arc<Path>, FileState>,
@@ -41,7 +43,8 @@ pub(super) fn load(
         .iter()
         .zip(&texts)
         .map(|(path, (_, text))| {
-            let last = files.get(path.as_path()).map_or(&[][..], |file| &file.documents);
+            let last = files.get(path.as_path()).filter(|file| file.problems.is_empty());
+            let last = last.map_or(&[][..], |file| &file.documents);
             text.as_ref().ok()?.as_ref().map(|text| Source::new(path, text, last))
         })
         .collect();
@@ -58,35 +61,17 @@ pub(super) fn load(
     .flatten();
     let counts: Vec<usize> =
         sources.iter().map(|source| source.as_ref().map_or(0, |source| source.documents.len())).collect();
-    let documents: Vec<_> = counts.into_iter().map(|count| whole(outcomes.by_ref().take(count))).collect();
+    let documents: Vec<Vec<FileObject>> =
+        counts.into_iter().map(|count| outcomes.by_ref().take(count).collect()).collect();
     texts
         .into_iter()
         .zip(documents)
         .map(|((stamp, text), documents)| match text {
             Ok(None) => Loaded::Missing,
-            Ok(Some(text)) => Loaded::Read { stamp, documents, text },
-            Err(problem) => Loaded::Read { stamp, documents: Err((*problem).into()), text: String::new() },
+            Ok(Some(text)) => Loaded::Read { stamp, documents: Ok(documents), text },
+            Err(problem) => Loaded::Read { stamp, documents: Err(problem), text: String::new() },
         })
         .collect()
-}
-
-/// The documents of a file if all are good, else the problems of all.
-fn whole(outcomes: impl Iterator<Item = Outcome>) -> Result<Vec<FileObject>, Refused> {
-    let (mut documents, mut refused) = (Vec::new(), Refused::default());
-    for outcome in outcomes {
-        match outcome {
-            Ok(document) => documents.push(document),
-            Err(other) => {
-                refused.problems.extend(other.problems);
-                refused.objects.extend(other.objects);
-            }
-        }
-    }
-    if refused.problems.is_empty() {
-        return Ok(documents);
-    }
-    refused.objects.extend(objects(&documents).cloned());
-    Err(refused)
 }
 
 /// Must be read before the text: then a change during reading gives another stamp at the next scan.

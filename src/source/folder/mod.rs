@@ -1,9 +1,11 @@
 //! Resources from a folder of manifests, followed as it changes.
 //!
 //! - Read are files named `.yaml`, `.yml` and `.json`, in sub-folders too. Hidden files are ignored.
-//! - A file is accepted as a whole or not at all. While anything in it is wrong, the objects of its last good
-//!   version stay in force, after a restart too, and a [`FileProblem`] names file, line and field. A file that
-//!   never had a good version contributes nothing.
+//! - An object with a problem keeps no other object of its file out. Its last good version stays in force, after a
+//!   restart too, and a [`FileProblem`] names file, line and field. An object that never was good contributes
+//!   nothing.
+//! - While a part of a file cannot be parsed, or does not say which object it is, that part may be any object of the
+//!   file: none that is missing elsewhere in the file counts as deleted.
 //! - If several files define the same object, the one whose object is in force keeps it, and the others have
 //!   a problem. At the first start none is in force: all have a problem, and none is accepted.
 //! - An object's UID is derived from its kind, namespace and name. Its creation time is when it was first
@@ -53,7 +55,7 @@ pub struct FolderOptions {
 
 /// Encrypts copies of manifests, which can contain Secrets. A source has no keys of its own.
 pub trait Vault: std::fmt::Debug + Send + Sync {
-    /// Encrypts a text. It can be opened only with the same name.
+    /// Encrypts a text, which can be decrypted only with the same name.
     fn seal(&self, name: &str, text: &[u8]) -> Vec<u8>;
 
     /// Decrypts what was sealed for this name; `None` when it was not, or is damaged.

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::source::ObjectKey;
 
-/// A problem of a manifest file. The last good version of the file stays in force.
+/// A problem of a manifest file. The last good version of what has the problem stays in force.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FileProblem {
@@ -45,20 +45,6 @@ impl std::fmt::Display for FileProblem {
             write!(f, ": {}", self.field)?;
         }
         write!(f, ": {}", self.message)
-    }
-}
-
-/// Why a document or a file is not accepted.
-#[derive(Debug, Default)]
-pub(super) struct Refused {
-    pub problems: Vec<FileProblem>,
-    /// The objects in it that could be identified.
-    pub objects: Vec<ObjectKey>,
-}
-
-impl From<FileProblem> for Refused {
-    fn from(problem: FileProblem) -> Self {
-        Self { problems: vec![problem], objects: Vec::new() }
     }
 }
 

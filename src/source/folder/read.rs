@@ -1,4 +1,4 @@
-//! Reads one manifest file: all its objects, or all its problems.
+//! Reads one manifest file: its objects and its problems.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -6,11 +6,10 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
-use serde_json::Value;
-
 use super::document::{Document, Format, split};
-use super::problem::{FileProblem, Refused};
+use super::problem::FileProblem;
 use crate::resources::path::{Step, steps};
+use crate::resources::schema::IS_EMPTY;
 use crate::source::ObjectKey;
 use crate::source::manifest::{self, Fault, Item};
 use crate::source::validate::RulesByKind;
@@ -18,20 +17,24 @@ use crate::source::validate::RulesByKind;
 /// Largest manifest file that is read, in bytes.
 pub const MAX_FILE_SIZE: u64 = 64 << 20;
 
-/// The objects of one document. Reused as long as the text of the document stays the same.
+/// What one document contains. A document without problems is reused as long as its text stays the same.
 #[derive(Clone, Debug)]
 pub(super) struct FileObject {
     /// Fingerprint of its text.
     pub hash: u64,
     /// The line in the file where its content starts, from 1.
     pub line: usize,
+    /// Its valid objects.
     pub items: Arc<[Item]>,
     /// Whether it is unchanged since the last reading.
     pub reused: bool,
+    /// Its problems.
+    pub problems: Vec<FileProblem>,
+    /// Its other objects, if they could be identified.
+    pub refused: Vec<ObjectKey>,
+    /// Whether some could not.
+    pub unknown: bool,
 }
-
-/// Result of reading one document.
-pub(super) type Outcome = Result<FileObject, Refused>;
 
 /// Reads a file as text; `Ok(None)` when it does not exist.
 ///
@@ -78,37 +81,56 @@ impl<'a> Source<'a> {
     }
 
     /// Reads one of its documents. `hash` must be the same function for every reading.
-    pub fn read(&self, document: &Document<'_>, kinds: &RulesByKind, hash: impl Fn(&str) -> u64) -> Outcome {
+    pub fn read(
+        &self,
+        document: &Document<'_>,
+        kinds: &RulesByKind,
+        hash: impl Fn(&str) -> u64,
+    ) -> FileObject {
         let hash = hash(document.text);
         if let Some(last) = self.last.get(&hash) {
-            return Ok(FileObject { line: document.content_line(), reused: true, ..(*last).clone() });
+            return FileObject { line: document.content_line(), reused: true, ..(*last).clone() };
         }
-        let syntax = |error: super::document::SyntaxError| {
-            Refused::from(FileProblem {
-                line: Some(error.line),
-                ..FileProblem::whole(self.path, error.message)
-            })
-        };
-        let items = match document.parse().map_err(syntax)? {
-            Some(value) => {
-                let objects = named(&value, kinds);
-                manifest::read(value, kinds)
-                    .map_err(|faults| Refused { problems: self.problems(document, faults), objects })?
+        let (contents, problems) = match document.parse() {
+            Ok(None) => (manifest::Contents::default(), Vec::new()),
+            Ok(Some(value)) => {
+                let mut contents = manifest::read(value, kinds);
+                let faults = std::mem::take(&mut contents.faults);
+                let problems = if faults.is_empty() { Vec::new() } else { self.problems(document, faults) };
+                (contents, problems)
             }
-            None => Vec::new(),
+            Err(error) => {
+                let line = Some(error.line);
+                let problem = FileProblem { line, ..FileProblem::whole(self.path, error.message) };
+                (manifest::Contents { unknown: true, ..manifest::Contents::default() }, vec![problem])
+            }
         };
-        Ok(FileObject { hash, line: document.content_line(), items: items.into(), reused: false })
+        FileObject {
+            hash,
+            line: document.content_line(),
+            items: contents.items.into(),
+            reused: false,
+            problems,
+            refused: contents.refused,
+            unknown: contents.unknown,
+        }
     }
 
     fn problems(&self, document: &Document<'_>, faults: Vec<Fault>) -> Vec<FileProblem> {
         let paths: Vec<_> = faults.iter().map(|fault| path(&fault.path, &fault.violation.field)).collect();
         let lines = document.lines_of(&paths).into_iter();
-        let problem = |(fault, line): (Fault, usize)| FileProblem {
-            file: self.path.to_owned(),
-            line: Some(line),
-            resource: fault.resource,
-            field: fault.violation.field,
-            message: fault.violation.message,
+        let problem = |(fault, line): (Fault, usize)| {
+            let mut message = fault.violation.message;
+            if message.contains(IS_EMPTY) && document.is_commented_out(line) {
+                message.push_str("; what begins with # is a comment: put the value in quotes");
+            }
+            FileProblem {
+                file: self.path.to_owned(),
+                line: Some(line),
+                resource: fault.resource,
+                field: fault.violation.field,
+                message,
+            }
         };
         faults.into_iter().zip(lines).map(problem).collect()
     }
@@ -119,24 +141,4 @@ pub(super) fn path(object: &str, field: &str) -> Vec<Step> {
     let mut path = steps(object);
     path.extend(steps(field));
     path
-}
-
-/// The objects of a document that have a known kind and a name, whatever else is wrong with them.
-fn named(document: &Value, kinds: &RulesByKind) -> Vec<ObjectKey> {
-    let named = |value: &Value| {
-        let kind = kinds.get(value.get("kind")?.as_str()?)?;
-        let text = |field: &str| value.get("metadata")?.get(field)?.as_str().map(str::to_owned);
-        let namespace = kind.namespaced.then(|| text("namespace").unwrap_or_else(|| "default".to_owned()));
-        Some(ObjectKey { kind: kind.name, namespace, name: text("name")? })
-    };
-    let items = match document.get("items") {
-        Some(Value::Array(items)) => items.as_slice(),
-        _ => &[],
-    };
-    std::iter::once(document).chain(items).filter_map(named).collect()
-}
-
-/// The objects of documents.
-pub(super) fn objects(documents: &[FileObject]) -> impl Iterator<Item = &ObjectKey> {
-    documents.iter().flat_map(|document| document.items.iter().map(|item| &item.key))
 }

@@ -10,13 +10,14 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use uuid::Uuid;
 
 use super::first_seen::FirstSeen;
-use super::last_good::LastGood;
+use super::last_good::{LastGood, Saved};
 use super::load::{Loaded, load};
-use super::problem::{FileProblem, Refused};
-use super::read::{FileObject, Source, objects};
+use super::problem::FileProblem;
+use super::read::{FileObject, Source};
 use super::scan::Stamp;
+use crate::source::manifest::{self, Item};
 use crate::source::validate::RulesByKind;
-use crate::source::{Change, Object, ObjectKey, manifest};
+use crate::source::{Change, Object, ObjectKey};
 
 /// Message for a file that had a good version and is empty now.
 const EMPTIED: &str = "it is empty; delete the file to delete its objects";
@@ -28,10 +29,25 @@ const MAX_BYTES_AT_ONCE: u64 = 16 << 20;
 #[derive(Debug, Default)]
 pub(super) struct FileState {
     pub stamp: Option<Stamp>,
-    /// Documents of its last good version.
+    /// Documents of its current version; none if it cannot be read.
     pub documents: Vec<FileObject>,
-    /// Problems of its current version, and the objects in that.
-    pub refused: Refused,
+    /// Problems of its current version.
+    pub problems: Vec<FileProblem>,
+    /// Objects that have a problem in it.
+    refused: BTreeSet<ObjectKey>,
+    /// Objects of earlier versions that are in force because the current one has no valid version of them.
+    kept: BTreeSet<ObjectKey>,
+}
+
+impl FileState {
+    /// Its valid objects.
+    fn valid(&self) -> impl Iterator<Item = (&FileObject, &Item)> {
+        let items = self
+            .documents
+            .iter()
+            .flat_map(|document| document.items.iter().map(move |item| (document, item)));
+        items.filter(|(_, item)| !self.refused.contains(&item.key))
+    }
 }
 
 /// A file that defines an object.
@@ -65,7 +81,7 @@ pub(super) struct State {
     contested: BTreeSet<ObjectKey>,
     /// Objects whose claims changed since the last `resolve_claims`.
     changed: BTreeSet<ObjectKey>,
-    pub seen: FirstSeen,
+    pub first_seen: FirstSeen,
     /// Last good versions of the files; `None` without a data directory.
     pub last_good: Option<LastGood>,
     /// Folder of the generated Secrets. The user's manifests win over the files in it.
@@ -73,7 +89,7 @@ pub(super) struct State {
 }
 
 impl State {
-    pub fn new(kinds: &'static RulesByKind, seen: FirstSeen, generated: Option<PathBuf>) -> Self {
+    pub fn new(kinds: &'static RulesByKind, first_seen: FirstSeen, generated: Option<PathBuf>) -> Self {
         Self {
             kinds,
             hasher: RandomState::new(),
@@ -82,7 +98,7 @@ impl State {
             in_force: HashMap::new(),
             contested: BTreeSet::new(),
             changed: BTreeSet::new(),
-            seen,
+            first_seen,
             last_good: None,
             generated,
         }
@@ -121,8 +137,8 @@ impl State {
             last_good.remove(path);
         }
         if let Some((file, state)) = self.files.remove_entry(path) {
-            for item in state.documents.iter().flat_map(|document| document.items.iter()) {
-                self.unclaim(&item.key, &file);
+            for key in state.valid().map(|(_, item)| &item.key).chain(&state.kept) {
+                self.unclaim(key, &file);
             }
         }
     }
@@ -131,79 +147,113 @@ impl State {
         &mut self,
         path: &Path,
         stamp: Option<Stamp>,
-        documents: Result<Vec<FileObject>, Refused>,
+        documents: Result<Vec<FileObject>, Box<FileProblem>>,
         text: &str,
         now: Timestamp,
     ) {
-        let (file, mut state) =
-            self.files.remove_entry(path).unwrap_or_else(|| (Arc::from(path), FileState::default()));
-        state.stamp = stamp;
-        let had_text =
-            || self.last_good.as_ref().is_some_and(|copy| copy.text(path).is_some_and(|t| !t.is_empty()));
-        // An editor may be about to write it again. To delete the objects, the user deletes the file.
-        let emptied = text.trim().is_empty() && (!state.documents.is_empty() || had_text());
-        let documents = documents.and_then(|documents| match emptied {
-            true => Err(FileProblem::whole(&file, EMPTIED).into()),
-            false => Ok(documents),
+        let (file, before) = match self.files.remove_entry(path) {
+            Some((file, before)) => (file, Some(before)),
+            None => (Arc::from(path), None),
+        };
+        let saved = || self.last_good.as_ref()?.saved(path);
+        let documents = documents.and_then(|documents| {
+            // An editor may be about to write it again. To delete the objects, the user deletes the file.
+            let had_objects = || match &before {
+                Some(before) => before.valid().next().is_some() || !before.kept.is_empty(),
+                None => saved().is_some_and(|saved| !saved.text.trim().is_empty() || !saved.kept.is_empty()),
+            };
+            match text.trim().is_empty() && had_objects() {
+                true => Err(Box::new(FileProblem::whole(path, EMPTIED))),
+                false => Ok(documents),
+            }
         });
-        let checked = documents.and_then(|mut documents| {
-            for document in documents.iter_mut().filter(|document| !document.reused) {
-                self.identify(document, now);
+        let is_text = documents.is_ok();
+        let mut state = FileState { stamp, ..FileState::default() };
+        match documents {
+            Ok(documents) => state.documents = documents,
+            Err(problem) => state.problems.push(*problem),
+        }
+        for document in state.documents.iter_mut().filter(|document| !document.reused) {
+            self.identify(&mut document.items, now);
+            state.problems.append(&mut document.problems);
+            state.refused.extend(document.refused.drain(..));
+        }
+        // What an object was, that is in a part without names, cannot be told from one that was deleted.
+        let unknown = !is_text || state.documents.iter().any(|document| document.unknown);
+        let by_rule = self.rule_problems(&file, &state.documents);
+        state.refused.extend(by_rule.iter().filter_map(|problem| problem.resource.clone()));
+        state.problems.extend(by_rule);
+        let defined: HashSet<&ObjectKey> = state.valid().map(|(_, item)| &item.key).collect();
+        let keeps = |key: &&ObjectKey| !defined.contains(key) && (unknown || state.refused.contains(*key));
+        state.kept = match &before {
+            Some(before) => {
+                let held = before.valid().map(|(_, item)| &item.key).chain(&before.kept);
+                let (kept, gone): (Vec<_>, Vec<_>) =
+                    held.filter(|key| !defined.contains(key)).partition(keeps);
+                gone.into_iter().for_each(|key| self.unclaim(key, &file));
+                kept.into_iter().cloned().collect()
             }
-            let problems = self.rule_problems(&file, &documents);
-            if problems.is_empty() {
-                return Ok(documents);
+            None if state.problems.is_empty() => BTreeSet::new(),
+            None => {
+                let saved = self.last_good.as_ref().and_then(|copies| copies.saved(path));
+                let mut items = saved.map(|saved| self.saved_items(path, &saved)).unwrap_or_default();
+                items.retain(|item| keeps(&&item.key));
+                self.identify_all(&mut items, now);
+                items.iter().for_each(|item| self.claim(&file, 0, item));
+                items.into_iter().map(|item| item.key).collect()
             }
-            Err(Refused { problems, objects: objects(&documents).cloned().collect() })
-        });
-        match checked {
-            Ok(documents) => {
-                if let Some(last_good) = &self.last_good {
-                    last_good.save(path, text);
-                }
-                self.claim(&file, &state.documents, &documents);
-                state.documents = documents;
-                state.refused = Refused::default();
+        };
+        let new = state.documents.iter().filter(|document| !document.reused);
+        for document in new {
+            for item in document.items.iter().filter(|item| !state.refused.contains(&item.key)) {
+                self.claim(&file, document.hash, item);
             }
-            Err(refused) => {
-                state.refused = refused;
-                if state.documents.is_empty() {
-                    state.documents = self.last_good_documents(path, now);
-                    self.claim(&file, &[], &state.documents);
-                }
-            }
+        }
+        if is_text {
+            self.save(&file, &state, text);
         }
         self.files.insert(file, state);
     }
 
-    /// Documents of the last good version of a file that is broken since before this process started. Empty
-    /// when this release cannot read that version either.
-    fn last_good_documents(&mut self, path: &Path, now: Timestamp) -> Vec<FileObject> {
-        let Some(text) = self.last_good.as_ref().and_then(|copy| copy.text(path)) else { return Vec::new() };
-        let source = Source::new(path, &text, &[]);
-        let read = |document| source.read(document, self.kinds, |text| self.hash(text));
-        let Ok(mut documents) = source.documents.iter().map(read).collect::<Result<Vec<_>, _>>() else {
-            return Vec::new();
+    /// Saves what is in force of a file, for a restart.
+    fn save(&self, file: &Path, state: &FileState, text: &str) {
+        let Some(last_good) = &self.last_good else { return };
+        let object = |key: &ObjectKey| {
+            let claim = self.claims.get(key)?.iter().find(|claim| &*claim.file == file)?;
+            claim.object.to_json().ok()
         };
-        for document in &mut documents {
-            self.identify(document, now);
-        }
-        documents
+        let kept = state.kept.iter().filter_map(object).collect();
+        last_good.save(file, &Saved { text: text.to_owned(), kept });
+    }
+
+    /// What was in force of a file before this process started. Without what this release cannot read.
+    fn saved_items(&self, path: &Path, saved: &Saved) -> Vec<Item> {
+        let source = Source::new(path, &saved.text, &[]);
+        let read = |document| source.read(document, self.kinds, |text| self.hash(text));
+        let of_text = source.documents.iter().flat_map(|document| read(document).items.to_vec());
+        let kept: Vec<Item> =
+            saved.kept.iter().flat_map(|object| manifest::read(object.clone(), self.kinds).items).collect();
+        let names: HashSet<ObjectKey> = kept.iter().map(|item| item.key.clone()).collect();
+        of_text.filter(|item| !names.contains(&item.key)).chain(kept.iter().cloned()).collect()
     }
 
     /// Sets UID and creation time of every object of a new document, if missing.
-    fn identify(&mut self, document: &mut FileObject, now: Timestamp) {
-        for item in Arc::get_mut(&mut document.items).into_iter().flatten() {
+    fn identify(&mut self, items: &mut Arc<[Item]>, now: Timestamp) {
+        self.identify_all(Arc::get_mut(items).unwrap_or_default(), now);
+    }
+
+    fn identify_all(&mut self, items: &mut [Item], now: Timestamp) {
+        for item in items {
             let metadata = item.object.metadata_mut();
             metadata.uid.get_or_insert_with(|| uid(&item.key));
             if metadata.creation_timestamp.is_none() {
-                metadata.creation_timestamp = Some(Time(self.seen.time(&item.key, now)));
+                metadata.creation_timestamp = Some(Time(self.first_seen.time(&item.key, now)));
             }
         }
     }
 
-    /// Problems of the new documents of a file that its schema does not show: an object that is defined twice,
-    /// or a changed field that is immutable.
+    /// Problems of the valid objects of a file that its schema does not show: an object that is defined twice, or a
+    /// changed field that is immutable. Each names its object.
     fn rule_problems(&self, file: &Path, documents: &[FileObject]) -> Vec<FileProblem> {
         let mut problems = Vec::new();
         let mut lines = HashMap::new();
@@ -235,26 +285,14 @@ impl State {
         problems
     }
 
-    /// Records the objects that a file defines now. Those of reused documents are recorded already.
-    fn claim(&mut self, file: &Arc<Path>, old: &[FileObject], new: &[FileObject]) {
-        let defined: HashSet<&ObjectKey> = objects(new).collect();
-        for key in objects(old).filter(|key| !defined.contains(key)) {
-            self.unclaim(key, file);
-        }
-        for document in new.iter().filter(|document| !document.reused) {
-            for item in document.items.iter() {
-                let claim = Claim {
-                    file: file.clone(),
-                    document: document.hash,
-                    path: item.path.clone(),
-                    object: item.object.clone(),
-                };
-                let claims = self.claims.entry(item.key.clone()).or_default();
-                claims.retain(|claim| claim.file != *file);
-                claims.push(claim);
-                self.changed.insert(item.key.clone());
-            }
-        }
+    /// Records that a file defines an object. `document` is the fingerprint of the document.
+    fn claim(&mut self, file: &Arc<Path>, document: u64, item: &Item) {
+        let claim =
+            Claim { file: file.clone(), document, path: item.path.clone(), object: item.object.clone() };
+        let claims = self.claims.entry(item.key.clone()).or_default();
+        claims.retain(|claim| claim.file != *file);
+        claims.push(claim);
+        self.changed.insert(item.key.clone());
     }
 
     fn unclaim(&mut self, key: &ObjectKey, file: &Arc<Path>) {
@@ -296,7 +334,7 @@ impl State {
             }
             self.contested.remove(&key);
             if claims.is_empty() {
-                self.seen.forget(&key);
+                self.first_seen.forget(&key);
                 if self.in_force.remove(&key).is_some() {
                     changes.insert(key.clone(), Change::Remove(key));
                 }
@@ -313,7 +351,7 @@ impl State {
     /// All current problems of files, ordered by file and line.
     pub fn problems(&self) -> Vec<FileProblem> {
         let mut problems: Vec<_> =
-            self.files.values().flat_map(|file| file.refused.problems.iter().cloned()).collect();
+            self.files.values().flat_map(|file| file.problems.iter().cloned()).collect();
         let mut files = HashMap::new();
         let mut line = |claim: &Claim| {
             let lines = files.entry(claim.file.clone()).or_insert_with_key(|file| self.lines(file));
@@ -326,9 +364,14 @@ impl State {
 
     /// Objects that are in the files and not in force. Objects in text that cannot be parsed are missing.
     pub fn refused(&self) -> BTreeSet<ObjectKey> {
-        let in_files = self.files.values().flat_map(|file| &file.refused.objects);
+        let in_files = self.files.values().flat_map(|file| &file.refused);
         let refused = in_files.chain(&self.contested).filter(|key| !self.in_force.contains_key(*key));
         refused.cloned().collect()
+    }
+
+    /// Whether an object has a problem in a file.
+    pub fn is_refused(&self, key: &ObjectKey) -> bool {
+        self.files.values().any(|file| file.refused.contains(key))
     }
 
     /// A problem for each claim to a contested object but the one in force. It names the other files.

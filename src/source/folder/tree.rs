@@ -61,10 +61,10 @@ impl Tree {
         let generated = options.data_dir.join("generated-secrets");
         let data = |source| FolderError::Data { path: options.data_dir.display().to_string(), source };
         generated::create_folder(&generated).map_err(data)?;
-        let seen = FirstSeen::open(options.data_dir.join("first-seen")).map_err(data)?;
+        let first_seen = FirstSeen::open(options.data_dir.join("first-seen")).map_err(data)?;
         tree.except = below(&options.manifests, &options.data_dir).into_iter().collect();
         tree.roots.push(generated.clone());
-        tree.state = State::new(kinds()?, seen, Some(generated.clone()));
+        tree.state = State::new(kinds()?, first_seen, Some(generated.clone()));
         let kept = LastGood::open(options.data_dir.join("last-good"), options.vault.clone());
         tree.state.last_good = Some(kept.map_err(data)?);
         tree.generated = Some(generated);
@@ -176,6 +176,10 @@ impl Tree {
             if self.state.object(&secret).is_some() || self.state.claims.contains_key(&secret) {
                 continue;
             }
+            // The user has such a Secret, and will correct it.
+            if self.state.is_refused(&secret) {
+                continue;
+            }
             match generated::write(folder, &secret) {
                 Ok(path) => written.push(path),
                 Err(error) => {
@@ -189,18 +193,18 @@ impl Tree {
     }
 
     fn save_creation_times(&mut self) {
-        let seen = &mut self.state.seen;
+        let first_seen = &mut self.state.first_seen;
         let complete = self.reported.is_none() && self.scan_problems.is_empty();
-        let saved = if complete && self.state.files.values().all(|file| file.refused.problems.is_empty()) {
+        let saved = if complete && self.state.files.values().all(|file| file.problems.is_empty()) {
             let claims: BTreeSet<_> = self
                 .state
                 .claims
                 .keys()
                 .map(|key| (key.kind.as_str(), key.namespace.as_deref(), key.name.as_str()))
                 .collect();
-            seen.compact(|kind, namespace, name| claims.contains(&(kind, namespace, name)))
+            first_seen.compact(|kind, namespace, name| claims.contains(&(kind, namespace, name)))
         } else {
-            seen.save()
+            first_seen.save()
         };
         if let Err((file, error)) = saved {
             let message = format!(

@@ -54,7 +54,7 @@ pub(super) async fn follow(tree: Arc<Mutex<Tree>>, updates: mpsc::Sender<Update>
             () = tokio::time::sleep_until(due) => {}
         }
         let everything = pending.missed || Instant::now() >= next_rescan;
-        let paths = pending.take(Instant::now());
+        let paths = pending.pop_ready(Instant::now());
         let tree = tree.clone();
         let work = move || {
             let mut tree = lock(&tree);
@@ -158,7 +158,7 @@ impl Pending {
     }
 
     /// Removes and returns the paths that may be read now.
-    fn take(&mut self, now: Instant) -> BTreeSet<PathBuf> {
+    fn pop_ready(&mut self, now: Instant) -> BTreeSet<PathBuf> {
         let ready: BTreeSet<PathBuf> =
             self.ready.iter().filter(|(_, at)| **at <= now).map(|(path, _)| path.clone()).collect();
         self.ready.retain(|path, _| !ready.contains(path));

@@ -14,7 +14,7 @@ pub struct Unreadable {
     pub key: ObjectKey,
     /// Name of its tenant, if that part can be read.
     pub tenant: Option<String>,
-    /// Why: field, what is wrong, what is allowed.
+    /// The reason: field, error, and allowed values.
     pub message: String,
 }
 
@@ -27,7 +27,7 @@ impl ResourceIndex {
         let never_stored =
             matches!(key.kind, Kind::Secret | Kind::ConfigMap | Kind::Namespace | Kind::Switch)
                 || (key.kind != Kind::Tenant
-                    && !name_violations(&key.name, key.namespace.as_deref()).is_empty());
+                    && !name_violations(key.kind, &key.name, key.namespace.as_deref()).is_empty());
         if never_stored || self.object(key).is_some() {
             return Affected::default();
         }
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unreadable_object_holds_the_rows_of_all_it_may_affect() {
+    fn an_unreadable_object_freezes_the_rows_it_may_affect() {
         let route = json!({"tenantRef": {"name": "two"}, "priority": 1, "match": [{"prefix": "0"}],
             "trunks": [{"name": "carrier", "namespace": "carriers"}]});
         let mut before = ResourceIndex::default();
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_that_was_read_before_stays_in_force() {
+    fn an_object_that_becomes_unreadable_stays_in_force() {
         let mut index = ResourceIndex::default();
         index.apply(Change::Upsert(tenant("a", "one")));
         let affected = index.apply(unreadable(key(Kind::Tenant, Some("a"), "one"), None));

@@ -50,7 +50,7 @@ impl Reader {
     ///
     /// # Errors
     /// When Postgres fails; worth a retry.
-    pub async fn take_cdrs<R>(&self, batches: &[(Uuid, Vec<R>)]) -> Result<InsertedCdrs, StoreError>
+    pub async fn insert_cdrs<R>(&self, batches: &[(Uuid, Vec<R>)]) -> Result<InsertedCdrs, StoreError>
     where
         R: for<'q> Encode<'q, Postgres> + Type<Postgres> + PgHasArrayType,
     {

@@ -90,7 +90,7 @@ async fn delete_batch(store: &Store, id: Uuid, days: i32) -> Result<u64, StoreEr
     let mut transaction = store.pool().begin().await.context(PRUNING)?;
     store.fence(&mut transaction).await?;
     sqlx::raw_sql(AssertSqlSafe(enter(id))).execute(&mut *transaction).await.context(PRUNING)?;
-    // A record with a wrong clock, or one that was long on its way, is kept as long from when it was received.
+    // The retention of a record with a wrong clock, or of one that arrived late, counts from its arrival.
     let deleted = sqlx::query(
         "DELETE FROM cdrs WHERE (uuid, leg) IN (
              SELECT uuid, leg FROM cdrs

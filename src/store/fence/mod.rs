@@ -1,4 +1,4 @@
-//! One writer at a time, even when an earlier one does not know that it lost the lead.
+//! One writer at a time, even if an earlier writer does not know that its leadership is over.
 //!
 //! - The writer holds an advisory lock on a connection of its own. A second process gets an error that
 //!   names the holder. When the connection is lost, the right to write is lost at once.
@@ -103,7 +103,7 @@ impl Store {
         let name = candidate.elected.as_ref().map(Elected::application_name);
         let mut options = options.clone();
         options.connect = options.connect.application_name(name.as_deref().unwrap_or("centrex writer"));
-        // The lock comes first: only the writer migrates.
+        // The lock is taken first: only the writer migrates.
         let mut lock = Lock::acquire(&options.connect, candidate).await?;
         let reader = Reader::lazy(&options);
         let started = async {

@@ -60,7 +60,7 @@ impl From<StoreError> for End {
     }
 }
 
-/// A switch that the receiver was told about.
+/// A switch that was sent to the receiver.
 struct FollowedSwitch {
     instance: Uuid,
     standing: Standing,
@@ -186,7 +186,7 @@ impl Follower<'_> {
             return self.send_appeared(listener, row).await;
         }
         if findings && let Some(findings) = read_findings(listener, &switch).await? {
-            self.send(Ack::Found { switch: switch.clone(), findings }).await?;
+            self.send(Ack::Report { switch: switch.clone(), findings }).await?;
         }
         if platform.is_none() && tenants.is_empty() {
             return Ok(());
@@ -218,7 +218,7 @@ impl Follower<'_> {
         self.known().iter().any(reports)
     }
 
-    /// Sends which switches became late, silent or gone, or report again.
+    /// Sends the switches that became late, silent or gone, and those that report again.
     async fn check_heartbeats(&mut self, listener: &mut PgListener) -> Result<(), End> {
         let rows = self.rows(listener).await?;
         let names: Vec<String> = self.known().keys().cloned().collect();

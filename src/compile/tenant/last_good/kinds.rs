@@ -1,6 +1,7 @@
 //! How rows of each kind are restored.
 
 use super::super::credentials::{pin, sip_password};
+use super::super::loops::OVERRIDE;
 use super::super::rows::forbids_recording;
 use super::{Destinations, Identifiers, Restorable};
 use crate::compile::secrets::SecretError;
@@ -54,6 +55,15 @@ fn links<'a, const N: usize>(
     links.into_iter().filter_map(|(field, target)| Some((field, target.as_ref()?))).collect()
 }
 
+/// Leaves those countries that the spec names now, too. An empty list has every country.
+fn narrow_countries(countries: &mut Vec<String>, named: &[String]) {
+    if named.is_empty() {
+        return;
+    }
+    let both = countries.iter().filter(|code| named.contains(code)).cloned().collect::<Vec<_>>();
+    *countries = if both.is_empty() { named.to_vec() } else { both };
+}
+
 impl Restorable for ExtensionRow {
     type Of = Extension;
 
@@ -61,6 +71,7 @@ impl Restorable for ExtensionRow {
         let spec = &object.spec;
         let mut row = self.clone();
         row.toll_classes.retain(|class| spec.toll_classes.contains(class));
+        narrow_countries(&mut row.countries_abroad, &spec.countries_abroad);
         if spec.recording.unwrap_or_default() == Recording::Never || forbids_recording(compiler) {
             row.recording = Recording::Never;
         }
@@ -164,31 +175,47 @@ impl Restorable for QueueRow {
     }
 }
 
+impl IvrMenuRow {
+    fn field(&mut self, field: &str) -> Option<&mut Option<Target>> {
+        Some(match field {
+            "otherwise" => &mut self.otherwise,
+            "noInput" => &mut self.no_input,
+            "invalidInput" => &mut self.invalid_input,
+            _ => return None,
+        })
+    }
+}
+
 impl Restorable for IvrMenuRow {
     type Of = IvrMenu;
 
     fn remove_dangling(&mut self, destinations: &Destinations) -> bool {
         self.options.retain(|option| destinations.target(&option.target));
         destinations.media(&mut self.greeting);
-        destinations.link(&mut self.otherwise);
+        let Self { otherwise, no_input, invalid_input, .. } = self;
+        [otherwise, no_input, invalid_input].into_iter().for_each(|link| destinations.link(link));
         true
     }
 
     fn automatic_links(&self) -> Vec<(&'static str, &Target)> {
-        links([("otherwise", &self.otherwise)])
+        let Self { otherwise, no_input, invalid_input, .. } = self;
+        links([("otherwise", otherwise), ("noInput", no_input), ("invalidInput", invalid_input)])
     }
 
-    fn break_link(&mut self, _: &str) -> bool {
-        self.otherwise = None;
+    fn break_link(&mut self, field: &str) -> bool {
+        self.field(field).into_iter().for_each(|link| *link = None);
         true
     }
 
     fn restore_field(&mut self, before: &Self, object: &IvrMenu, field: &str) -> bool {
         match field {
             "spec.otherwise" => restore_part(&mut self.otherwise, &before.otherwise),
+            "spec.noInput" => restore_part(&mut self.no_input, &before.no_input),
+            "spec.invalidInput" => restore_part(&mut self.invalid_input, &before.invalid_input),
             "spec.greeting.mediaFileRef.name" => restore_part(&mut self.greeting, &before.greeting),
             _ => {
-                let index = field.strip_prefix("spec.options[").and_then(|rest| rest.split(']').next());
+                let index =
+                    field.strip_prefix("spec.options[").and_then(|rest| rest.strip_suffix("].destination"));
                 let option = index.and_then(|index| object.spec.options.get(index.parse::<usize>().ok()?));
                 let held =
                     option.and_then(|option| before.options.iter().find(|o| o.digits == option.digits));
@@ -221,22 +248,36 @@ impl Restorable for ScheduleRow {
 
     fn remove_dangling(&mut self, destinations: &Destinations) -> bool {
         destinations.link(&mut self.holiday);
+        self.overridden.iter_mut().for_each(|row| destinations.link(&mut row.target));
         destinations.target(&self.open) && destinations.target(&self.closed)
     }
 
     fn automatic_links(&self) -> Vec<(&'static str, &Target)> {
         let mut links = links([("holiday", &self.holiday)]);
+        let overridden = self.overridden.as_ref().and_then(|row| row.target.as_ref());
+        links.extend(overridden.map(|target| (OVERRIDE, target)));
         links.extend([("open", &self.open), ("closed", &self.closed)]);
         links
     }
 
     fn break_link(&mut self, field: &str) -> bool {
-        self.holiday = self.holiday.take().filter(|_| field != "holiday");
-        field == "holiday"
+        match field {
+            "holiday" => self.holiday = None,
+            OVERRIDE => self.overridden.iter_mut().for_each(|row| row.target = None),
+            _ => return false,
+        }
+        true
     }
 
     fn restore_field(&mut self, before: &Self, _: &Schedule, field: &str) -> bool {
-        field == "spec.holiday" && restore_part(&mut self.holiday, &before.holiday)
+        match field {
+            "spec.holiday" => restore_part(&mut self.holiday, &before.holiday),
+            "spec.override.destination" => match (&mut self.overridden, &before.overridden) {
+                (Some(row), Some(before)) => restore_part(&mut row.target, &before.target),
+                _ => false,
+            },
+            _ => false,
+        }
     }
 }
 

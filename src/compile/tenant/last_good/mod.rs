@@ -32,7 +32,7 @@ const MAX_ROUNDS: usize = 32;
 #[derive(Default)]
 pub struct Rounds {
     /// Resources that keep their previous row.
-    pub kept: BTreeSet<ResourceId>,
+    pub restored: BTreeSet<ResourceId>,
     /// Resources whose previous row cannot be restored.
     unrestorable: BTreeSet<ResourceId>,
     count: usize,
@@ -51,13 +51,13 @@ impl Rounds {
     /// Records the result of one compile.
     pub fn record(&mut self, restored: BTreeSet<ResourceId>, unrestorable: BTreeSet<ResourceId>) {
         self.count += 1;
-        self.kept.extend(restored);
+        self.restored.extend(restored);
         self.unrestorable.extend(unrestorable);
         // Too many compiles: gives up all previous rows, and keeps the accepted resources.
         if self.count >= MAX_ROUNDS {
-            self.unrestorable.append(&mut self.kept);
+            self.unrestorable.append(&mut self.restored);
         }
-        self.kept.retain(|id| !self.unrestorable.contains(id));
+        self.restored.retain(|id| !self.unrestorable.contains(id));
     }
 }
 
@@ -144,17 +144,18 @@ pub fn restore(
     rounds: &Rounds,
 ) -> Restored {
     let (refused, degraded) = candidates(compiler, &rounds.unrestorable);
-    if refused.is_empty() && degraded.is_empty() && rounds.kept.is_empty() {
+    if refused.is_empty() && degraded.is_empty() && rounds.restored.is_empty() {
         return Restored::Complete(Vec::new());
     }
     let taken = Identifiers::new(plan, emergency_numbers(compiler));
     let mut restore = Restore::new(compiler, before, (refused, degraded), taken);
     restore.restore_into(plan);
     // Other resources were accepted because of these rows, so the rows must be in the plan.
-    let missing = rounds.kept.iter().filter(|(kind, name)| compiler.keeps_previous_row(*kind, name));
+    let missing = rounds.restored.iter().filter(|(kind, name)| compiler.keeps_previous_row(*kind, name));
     let missing = missing.filter(|id| !restore.restored_rows.contains(id)).cloned();
     restore.unrestorable.extend(missing.collect::<Vec<_>>());
-    if restore.unrestorable.is_empty() && restore.restored_rows.iter().all(|id| rounds.kept.contains(id)) {
+    if restore.unrestorable.is_empty() && restore.restored_rows.iter().all(|id| rounds.restored.contains(id))
+    {
         return Restored::Complete(restore.last_good_rows(plan));
     }
     Restored::CompileAgain { restored: restore.restored_rows, unrestorable: restore.unrestorable }

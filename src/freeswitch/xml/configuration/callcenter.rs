@@ -31,6 +31,10 @@ pub(in crate::freeswitch) struct Queue {
     pub music: String,
     /// Longest wait in seconds.
     pub max_wait: i32,
+    /// Seconds for which the queue must have had no agent before a caller leaves it; 0 for never.
+    pub no_agent_wait: i32,
+    /// Seconds that a caller must have waited beyond these; 0 for any caller.
+    pub no_agent_grace: i32,
     /// Whether agents of later levels are called later.
     pub tiered: bool,
 }
@@ -97,11 +101,14 @@ impl CallCenter {
                     position: agent.position,
                 });
             }
+            let (no_agent_wait, no_agent_grace) = without_agents(row);
             self.queues.push(Queue {
                 name: queue,
                 strategy: strategy(row.strategy),
                 music: music(tenant, row, media),
                 max_wait: row.max_wait_seconds,
+                no_agent_wait,
+                no_agent_grace,
                 tiered: row.agents.iter().any(|agent| agent.level > 1),
             });
         }
@@ -134,6 +141,20 @@ fn music(tenant: &TenantView, queue: &QueueRow, media: &MediaRoot) -> String {
     let of_tenant =
         || row.music_on_hold.as_ref().map(|_| format!("local_stream://{}", names::music_stream(row.id)));
     own.or_else(of_tenant).unwrap_or_default()
+}
+
+/// How long the queue must have had no agent, and for how much longer a caller must have waited, before the
+/// caller leaves it. mod_callcenter knows no wait of 0, and ignores the second where it is 0 (`max-wait-time-with-no-agent`
+/// and `…-time-reached`; mod_callcenter.c, `cc_member_thread_run`). An agent who is busy, or whose phone is
+/// not registered, is an agent.
+fn without_agents(queue: &QueueRow) -> (i32, i32) {
+    match queue.no_agent_wait_seconds {
+        // At the end of each round, mod_callcenter finds no agent for a moment (`members_callback`), and
+        // callers would leave.
+        _ if queue.strategy == QueueStrategy::TopDown && !queue.agents.is_empty() => (0, 0),
+        ..=1 => (1, 0),
+        seconds => (seconds - 1, 1),
+    }
 }
 
 /// The strategy as mod_callcenter names it.

@@ -5,5 +5,5 @@ use tera::Context;
 use crate::freeswitch::xml::{Answer, AnswerError, Answers};
 
 pub(super) fn answer(answers: &Answers) -> Result<Answer, AnswerError> {
-    Ok(Answer::Found(answers.templates.render("configuration/fifo.xml", &Context::new())?))
+    Ok(Answer::Document(answers.templates.render("configuration/fifo.xml", &Context::new())?))
 }

@@ -14,6 +14,7 @@ use crate::plan::{PlatformPlan, SipProfileRow};
 use crate::resources::sip_profile::Role;
 use crate::route::TenantView;
 use crate::route::names;
+use crate::secrets::a1_hash::REALM;
 
 /// Values of `configuration/sofia.xml`.
 #[derive(Serialize)]
@@ -29,6 +30,8 @@ pub(in crate::freeswitch::xml) struct Profile<'a> {
     pub settings: bool,
     pub phones: bool,
     pub context: &'static str,
+    /// The realm in which phones are asked for credentials.
+    pub realm: &'static str,
     pub acl: &'static str,
     pub sip_port: i32,
     pub tls_port: Option<i32>,
@@ -88,8 +91,9 @@ fn profile<'a>(name: &'a str, row: &'a SipProfileRow) -> Profile<'a> {
         name,
         settings: true,
         phones,
-        // The context of a call comes from its user or its gateway, so the profile's own leads nowhere.
+        // The context of a call comes from its user or its gateway, so the profile's own context matches nothing.
         context: if phones { names::UNROUTED_CONTEXT } else { names::INBOUND_CONTEXT },
+        realm: REALM,
         acl: names::TRUNKS_ACL,
         sip_port: row.sip_port,
         tls_port: row.tls_port,

@@ -3,7 +3,6 @@
 use serde::Serialize;
 
 use super::Lookup;
-use super::phones::dial_string;
 use crate::freeswitch::xml::field::Field;
 use crate::freeswitch::xml::{Answer, AnswerError, render};
 use crate::plan::RingGroupRow;
@@ -30,13 +29,10 @@ impl Lookup<'_> {
         let name = self.form.text(Field::GroupName);
         let Some(row) = self.ring_group(&name) else { return Ok(Answer::NotFound) };
         let plan = &self.tenant.plan;
-        let platform = self.answers.replica.platform();
         let numbers =
             row.members.iter().filter_map(|member| Some(&plan.extensions.get(&member.extension)?.number));
-        let members = numbers
-            .map(|user| Member { user, dial_string: dial_string(&platform, user, self.domain) })
-            .collect();
-        let values = Group { domain: self.domain, group: &name, members };
+        let members = numbers.map(|user| Member { user, dial_string: self.dial_string(user) }).collect();
+        let values = Group { domain: self.asked, group: &name, members };
         Ok(render::document(&self.answers.templates, "directory/group.xml", &values)?)
     }
 

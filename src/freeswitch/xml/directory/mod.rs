@@ -11,6 +11,8 @@ pub(super) use sip_auth::Credentials;
 pub(super) use user::{Callee, User};
 pub(super) use voicemail::Mailbox;
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 use super::field::Field;
@@ -18,6 +20,11 @@ use super::form::Form;
 use super::{Answer, AnswerError, Answers, render};
 use crate::plan::Service;
 use crate::route::TenantView;
+use crate::secrets::a1_hash::REALM;
+use crate::util::domain::canonical;
+
+/// The action of a lookup for the credentials of a phone.
+const SIP_AUTH: &str = "sip_auth";
 
 /// Values of `directory/domain.xml`. `users` is empty unless the lookup lists them.
 #[derive(Serialize)]
@@ -37,18 +44,19 @@ pub fn answer(form: &Form<'_>, answers: &Answers) -> Result<Answer, AnswerError>
     if form.has(Field::ChannelState) {
         return Ok(Answer::NotFound);
     }
+    let Some(asked) = asked(form) else { return Ok(Answer::NotFound) };
     let Some(domain) = domain(form) else { return Ok(Answer::NotFound) };
     let Some(tenant) = answers.replica.of_phones(&domain) else { return Ok(Answer::NotFound) };
-    let lookup = Lookup { form, domain: &domain, tenant: &tenant, answers };
+    let lookup = Lookup { form, asked: &asked, domain: &domain, tenant: &tenant, answers };
     let action = form.get(Field::Action);
     if tenant.plan.tenant.service() != Service::Full {
         // Only what an emergency call needs.
         let calls = form.is(Field::SipAuthMethod, "REGISTER") || form.is(Field::SipAuthMethod, "INVITE");
-        let is_needed = calls && action.as_deref() == Some("sip_auth");
+        let is_needed = calls && action.as_deref() == Some(SIP_AUTH);
         return if is_needed { lookup.sip_auth() } else { Ok(Answer::NotFound) };
     }
     match action.as_deref() {
-        Some("sip_auth") => lookup.sip_auth(),
+        Some(SIP_AUTH) => lookup.sip_auth(),
         Some("user_call") => lookup.user_call(),
         Some("voicemail-lookup") => lookup.mailbox(),
         Some("message-count") => lookup.user(),
@@ -60,27 +68,31 @@ pub fn answer(form: &Form<'_>, answers: &Answers) -> Result<Answer, AnswerError>
     }
 }
 
-/// The domain of a lookup. FreeSWITCH posts the phone's text unencoded as `key_value` and encoded as
-/// `domain`: both must be the same host name, else the phone injected fields (contract §1.3).
-fn domain<'a>(form: &Form<'a>) -> Option<std::borrow::Cow<'a, str>> {
+/// What FreeSWITCH asks for: a domain as a phone or a command spells it, or [`REALM`]. FreeSWITCH posts the phone's
+/// text unencoded as `key_value` and encoded as `domain`: both must be the same, else the phone injected fields
+/// (contract §1.3).
+fn asked<'a>(form: &Form<'a>) -> Option<Cow<'a, str>> {
     let value = form.text(Field::KeyValue);
     let valid = form.is(Field::TagName, "domain")
         && form.is(Field::KeyName, "name")
-        && (form.is(Field::Domain, &value) || !form.has(Field::Domain))
-        && is_host_name(&value);
+        && (form.is(Field::Domain, &value) || !form.has(Field::Domain));
     valid.then_some(value)
 }
 
-/// Whether a text has the characters of a tenant's domain: lower-case letters, digits, hyphens and dots.
-fn is_host_name(text: &str) -> bool {
-    text.len() <= 253
-        && text.starts_with(|c: char| c.is_ascii_lowercase())
-        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'.'))
+/// The domain of a lookup, in its canonical form: that of a phone that answers to [`REALM`] is the one in From.
+pub(super) fn domain(form: &Form<'_>) -> Option<String> {
+    let asked = asked(form)?;
+    let is_phone = asked == REALM && form.is(Field::Action, SIP_AUTH);
+    let named = if is_phone { form.text(Field::SipFromHost) } else { asked };
+    canonical(&named).map(Cow::into_owned)
 }
 
 /// A lookup in a tenant's domain.
 struct Lookup<'a> {
     form: &'a Form<'a>,
+    /// The domain as FreeSWITCH asks for it, and expects it in the answer.
+    asked: &'a str,
+    /// The domain in its canonical form.
     domain: &'a str,
     tenant: &'a TenantView,
     answers: &'a Answers,
@@ -114,7 +126,7 @@ impl Lookup<'_> {
     }
 
     fn domain(&self, users: Vec<&str>) -> Result<Answer, AnswerError> {
-        let values = Domain { domain: self.domain, users };
+        let values = Domain { domain: self.asked, users };
         Ok(render::document(&self.answers.templates, "directory/domain.xml", &values)?)
     }
 }

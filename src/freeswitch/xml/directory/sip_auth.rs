@@ -7,6 +7,7 @@ use super::user::User;
 use crate::freeswitch::xml::field::Field;
 use crate::freeswitch::xml::{Answer, AnswerError, render};
 use crate::resources::sip_profile::Role;
+use crate::util::domain::canonical;
 
 /// Longest Call-ID of a phone, in bytes. FreeSWITCH stores that of a REGISTER and lists it with every
 /// registration; no honest phone sends a longer one.
@@ -18,6 +19,8 @@ pub(in crate::freeswitch::xml) struct Credentials<'a> {
     #[serde(flatten)]
     pub user: User<'a>,
     pub a1_hash: &'a str,
+    /// The user's domain in its canonical form.
+    pub domain_name: &'a str,
 }
 
 impl Lookup<'_> {
@@ -31,22 +34,31 @@ impl Lookup<'_> {
             return Ok(Answer::NotFound);
         }
         // FreeSWITCH admits a user whose hash is empty, so an extension without a password is not found.
-        let Some(hash) = self.tenant.a1_hash(&user, self.domain) else { return Ok(Answer::NotFound) };
-        let values = Credentials { user: self.values(&user), a1_hash: hash };
+        let Some(hash) = self.tenant.a1_hash(&user, self.asked) else { return Ok(Answer::NotFound) };
+        if self.form.is(Field::SipAuthMethod, "REGISTER") {
+            let host = self.form.text(Field::SipToHost);
+            self.answers.replica.spellings.claimed(self.domain, &user, &host);
+        }
+        let values = Credentials { user: self.values(&user), a1_hash: hash, domain_name: self.domain };
         Ok(render::document(&self.answers.templates, "directory/auth.xml", &values)?)
     }
 
     fn names_agree(&self, user: &str) -> bool {
         let is = |field, value| self.form.is(field, value);
         is(Field::SipAuthUsername, user)
-            && is(Field::SipAuthRealm, self.domain)
-            && is(Field::SipFromHost, self.domain)
+            && is(Field::SipAuthRealm, self.asked)
+            && self.is_own_host(Field::SipFromHost)
             && match self.form.text(Field::SipAuthMethod).as_ref() {
-                "REGISTER" => is(Field::SipToHost, self.domain) && is(Field::SipToUser, user),
-                // The dialplan decides where a call goes, not To.
+                "REGISTER" => self.is_own_host(Field::SipToHost) && is(Field::SipToUser, user),
+                // The dialplan decides the destination of a call, not To.
                 "INVITE" => true,
-                _ => is(Field::SipToHost, self.domain) && !self.to_names_a_host(),
+                _ => self.is_own_host(Field::SipToHost) && !self.to_names_a_host(),
             }
+    }
+
+    /// Whether a host is a spelling of the domain.
+    fn is_own_host(&self, field: Field) -> bool {
+        canonical(&self.form.text(field)).is_some_and(|host| host == self.domain)
     }
 
     /// Whether the user part of To names a host. FreeSWITCH subscribes to b.test for the user parts

@@ -3,7 +3,6 @@
 use serde::Serialize;
 
 use super::Lookup;
-use super::phones::dial_string;
 use crate::freeswitch::xml::field::Field;
 use crate::freeswitch::xml::{Answer, AnswerError, render};
 
@@ -35,7 +34,7 @@ impl Lookup<'_> {
     /// Answers with the dial string of the user's phones.
     pub(super) fn user_call(&self) -> Result<Answer, AnswerError> {
         let Some(user) = self.extension() else { return Ok(Answer::NotFound) };
-        let dial_string = dial_string(&self.answers.replica.platform(), user, self.domain);
+        let dial_string = self.dial_string(user);
         let values = Callee { user: self.values(user), dial_string };
         Ok(render::document(&self.answers.templates, "directory/call.xml", &values)?)
     }
@@ -52,7 +51,7 @@ impl Lookup<'_> {
     /// The values of every document about a user.
     pub(super) fn values<'a>(&'a self, user: &'a str) -> User<'a> {
         User {
-            domain: self.domain,
+            domain: self.asked,
             user,
             tenant: self.tenant.context(),
             context: self.tenant.context(),

@@ -29,7 +29,7 @@ impl Lookup<'_> {
         let pin =
             extension.secrets.get(SecretName::Pin).filter(|pin| pin.bytes().all(|b| b.is_ascii_digit()));
         let values = Mailbox {
-            domain: self.domain,
+            domain: self.asked,
             user: &extension.number,
             enabled: extension.voicemail.is_some(),
             pin: pin.unwrap_or_default(),

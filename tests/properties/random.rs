@@ -1,5 +1,5 @@
-//! Worlds drawn at random from the schemas of the CRDs: whatever field a kind has, it is written
-//! here too. Names, numbers, domains and codes come from small pools, so that they meet.
+//! Random phone systems, drawn from the schemas of the CRDs, so that every field of a kind is covered. Names,
+//! numbers, domains and codes come from small pools, so that they collide.
 
 use centrex::resources::common::*;
 use centrex::resources::crd;
@@ -10,7 +10,7 @@ use proptest::sample::select;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-/// Kinds and how often they are drawn.
+/// Kinds, and how often each is drawn.
 const KINDS: &[(u32, &str)] = &[
     (2, "Tenant"),
     (1, "TenantProfile"),
@@ -33,10 +33,10 @@ const KINDS: &[(u32, &str)] = &[
 const NAMES: &[&str] = &["a", "b", "c"];
 const NAMESPACES: &[&str] = &["acme", "globex"];
 
-/// A kind, its object's namespace, name and age, and its spec.
+/// A kind, the namespace, name and age of its object, and its spec.
 pub type Drawn = (&'static str, &'static str, &'static str, u8, Value);
 
-/// Objects that the API server would take.
+/// Objects that the API server would accept.
 pub fn valid() -> BoxedStrategy<Vec<Drawn>> {
     let taken = |(kind, _, _, _, spec): &Drawn| {
         kinds().unwrap().get(kind).is_some_and(|rules| rules.check(&json!({"spec": spec})).is_empty())
@@ -47,8 +47,8 @@ pub fn valid() -> BoxedStrategy<Vec<Drawn>> {
         .boxed()
 }
 
-/// A small phone system that is right, so that what is drawn has something to stand on, to conflict
-/// with and to go round in.
+/// A small valid phone system, so that random objects have something to refer to, to conflict with and to
+/// form loops with.
 fn basis() -> Vec<Drawn> {
     let tenant = json!({"name": "a"});
     let mut basis = vec![
@@ -109,7 +109,7 @@ fn basis() -> Vec<Drawn> {
     basis
 }
 
-/// Objects in which anything may stand that their types can hold.
+/// Objects with any value that their types can represent.
 pub fn wild() -> BoxedStrategy<Vec<Drawn>> {
     let noise = prop::collection::vec((any::<u8>(), text(), any::<i32>()), 1..40);
     (valid(), noise)
@@ -135,7 +135,7 @@ fn scramble<'a>(value: &mut Value, noise: &mut impl Iterator<Item = &'a (u8, Str
     match value {
         Value::Object(map) => map.values_mut().for_each(|value| scramble(value, noise)),
         Value::Array(list) => list.iter_mut().for_each(|value| scramble(value, noise)),
-        // Enums and references stay often enough for the rest to be looked at.
+        // Most enums and references stay valid, so that compile reaches the other fields.
         Value::String(old) if *dice < 30 => *old = text.clone(),
         Value::Number(_) if *dice < 60 => *value = json!(number),
         _ => {}
@@ -146,17 +146,17 @@ fn object() -> BoxedStrategy<Drawn> {
     let specs =
         KINDS.iter().map(|(weight, kind)| (*weight, spec(kind).prop_map(move |s| (*kind, s)).boxed()));
     let spec = prop::strategy::Union::new_weighted(specs.collect());
-    // More in one tenant than in the other, so that it is crowded.
+    // More objects in one tenant than in the other, so that it is crowded.
     (select(&["acme", "acme", "acme", "globex"][..]), select(NAMES), 0..4_u8, spec)
         .prop_map(|(namespace, name, age, (kind, spec))| {
-            // The tenants that most of the rest belongs to are not drawn over.
+            // The tenants that most objects belong to are not replaced.
             let name = if kind == "Tenant" && name == "a" { "b" } else { name };
             (kind, namespace, name, age, spec)
         })
         .boxed()
 }
 
-/// A spec of a kind, by its CRD.
+/// A spec of a kind, from its CRD.
 fn spec(kind: &str) -> BoxedStrategy<Value> {
     let crd = crd::all().into_iter().find(|crd| crd.spec.names.kind == kind).unwrap();
     let published = crd::tidy(&crd).unwrap();
@@ -259,6 +259,10 @@ fn string(parent: &str, field: &str, pattern: &str, most: usize) -> BoxedStrateg
         DATE_PATTERN => {
             &["01-01", "12-24", "12-25", "12-26", "02-29", "2027-06-18", "01-06", "05-01", "02-30"]
         }
+        MONTH_DAY_PATTERN => &["01-01", "06-20", "11-16", "02-29", "13-01"],
+        TIME_PATTERN => {
+            &["2026-12-24T12:00", "2027-01-02T08:00:00+01:00", "2026-12-24T11:00:00Z", "2027-02-30T08:00"]
+        }
         TIME_OF_DAY_PATTERN => {
             &["00:00", "06:00", "08:00", "09:00", "12:00", "17:30", "22:00", "23:59", "24:00"]
         }
@@ -266,7 +270,7 @@ fn string(parent: &str, field: &str, pattern: &str, most: usize) -> BoxedStrateg
         _ => {
             let bare = pattern.trim_start_matches('^').trim_end_matches('$');
             let text = proptest::string::string_regex(bare).unwrap();
-            // Lengths are not in the patterns.
+            // Patterns do not include lengths.
             return text
                 .prop_map(move |text| Value::from(text.chars().take(most).collect::<String>()))
                 .boxed();
@@ -275,7 +279,7 @@ fn string(parent: &str, field: &str, pattern: &str, most: usize) -> BoxedStrateg
     select(pool.to_vec()).prop_map(Value::from).boxed()
 }
 
-/// Sets right what fields say of each other, so that CEL refuses little of what is drawn.
+/// Corrects fields that depend on each other, so that CEL refuses few objects.
 fn repair(value: &mut Value) {
     match value {
         Value::Array(list) => list.iter_mut().for_each(repair),
@@ -321,13 +325,41 @@ fn repair_fields(map: &mut Map<String, Value>) {
     if map.contains_key("sipPort") {
         map.remove("tlsPort");
     }
+    let nth = |map: &Map<String, Value>| map.get("nth").cloned().filter(|nth| nth != &json!(0));
+    if map.contains_key("onOrAfter") || map.contains_key("nth") || map.contains_key("month") {
+        match nth(map).filter(|_| !map.contains_key("onOrAfter")) {
+            Some(_) => drop(map.entry("month").or_insert(json!(11))),
+            None => {
+                map.remove("nth");
+                map.remove("month");
+                map.entry("onOrAfter").or_insert(json!("06-20"));
+            }
+        }
+    }
+    if map.contains_key("easter") || map.contains_key("weekday") {
+        map.remove("date");
+        map.remove("lastDate");
+        if map.contains_key("easter") {
+            map.remove("weekday");
+        }
+    } else if map.contains_key("lastDate") {
+        map.entry("date").or_insert(json!("12-24"));
+    }
+    if map.get("open").is_some_and(Value::is_array) {
+        for name in ["from", "to", "lastDate"] {
+            map.remove(name);
+        }
+    }
+    if map.contains_key("until") && map.contains_key("state") {
+        map.remove("destination");
+    }
     if map.contains_key("upload") {
         map.remove("url");
         map.remove("configMapKeyRef");
     }
 }
 
-/// The object as a source gives it; `None` when its type cannot hold it.
+/// The object as a source returns it; `None` if its type cannot represent it.
 pub fn built(drawn: &Drawn) -> Option<Object> {
     let (kind, namespace, name, age, spec) = drawn;
     let key = format!("{kind}/{namespace}/{name}");
@@ -343,7 +375,7 @@ pub fn built(drawn: &Drawn) -> Option<Object> {
     Object::from_json(kind, object)?.ok()
 }
 
-/// What every world has: two namespaces, one of them labelled, and Secrets good and bad.
+/// Objects of every system: two namespaces, one of them labelled, and Secrets good and bad.
 pub fn surroundings() -> Vec<Object> {
     let namespace = |name: &str, labels: Value| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}});
     let secret = |namespace: &str, name: &str, password: &str, pin: &str| {
@@ -362,11 +394,11 @@ pub fn surroundings() -> Vec<Object> {
     .collect()
 }
 
-/// A world of these objects, put in in this order.
-pub fn world(objects: impl IntoIterator<Item = Object>) -> ResourceIndex {
-    let mut world = ResourceIndex::default();
+/// An index of these objects, added in this order.
+pub fn indexed(objects: impl IntoIterator<Item = Object>) -> ResourceIndex {
+    let mut index = ResourceIndex::default();
     for object in objects {
-        world.apply(Change::Upsert(object));
+        index.apply(Change::Upsert(object));
     }
-    world
+    index
 }

@@ -1,4 +1,4 @@
-//! The phone systems that are measured: tenants alike, one file each, every extension with a Secret.
+//! The measured phone systems: equal tenants, one file each, every extension with a Secret.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -8,7 +8,7 @@ pub const EXTENSIONS: usize = 100;
 /// The first extension's number.
 const FIRST: usize = 1000;
 
-/// Where the switches speak SIP, on loopback.
+/// The platform's manifests, with the SIP ports of the switches on loopback.
 pub fn platform(phones: u16, trunks: u16) -> String {
     let profile = |name, role, port| {
         format!(
@@ -24,7 +24,7 @@ pub fn name(tenant: usize) -> String {
     format!("t{tenant:04}")
 }
 
-/// Its SIP domain.
+/// SIP domain of a tenant.
 pub fn domain(tenant: usize) -> String {
     format!("t{tenant:04}.example.com")
 }
@@ -34,7 +34,7 @@ pub fn number(extension: usize) -> String {
     (FIRST + extension).to_string()
 }
 
-/// A tenant's manifests, with another number for its first extension where one is given.
+/// Manifests of a tenant; `first` replaces the number of its first extension.
 pub fn tenant(tenant: usize, first: Option<&str>) -> String {
     let name = name(tenant);
     let domain = domain(tenant);
@@ -61,7 +61,7 @@ pub fn tenant(tenant: usize, first: Option<&str>) -> String {
     text
 }
 
-/// Writes the folder.
+/// Writes the folder of manifests.
 pub fn write(folder: &Path, tenants: usize, platform: &str) {
     std::fs::create_dir_all(folder).expect("folder of manifests");
     std::fs::write(folder.join("platform.yaml"), platform).expect("platform.yaml");

@@ -1,4 +1,4 @@
-//! The tenants of the recordings, as a plan: `tenant-a.test` and `tenant-b.test` with the users
+//! The tenants that the recorded requests name, as a plan: `tenant-a.test` and `tenant-b.test` with the users
 //! 100, 101 and 200 and the passwords `pw100`…, a suspended tenant, two profiles and a trunk.
 
 use std::path::Path;
@@ -23,7 +23,7 @@ pub const TENANT_B: Uuid = Uuid::from_u128(0x0000_0000_0000_4000_8000_b000_0000_
 pub const SUSPENDED: Uuid = Uuid::from_u128(0x0000_0000_0000_4000_8000_c000_0000_0000);
 pub const TRUNK: Uuid = Uuid::from_u128(0x0000_0000_0000_4000_8000_d000_0000_0000);
 
-/// Everything answers are made of, over a plan.
+/// Answers over a plan.
 pub fn answers(platform: PlatformPlan, tenants: Vec<TenantPlan>) -> Arc<Answers> {
     let replica = Replica::default();
     for tenant in tenants {
@@ -40,8 +40,8 @@ pub fn answers(platform: PlatformPlan, tenants: Vec<TenantPlan>) -> Arc<Answers>
     })
 }
 
-/// The answers of the recordings' world.
-pub fn recorded_world() -> Arc<Answers> {
+/// Answers over the sample.
+pub fn sample_answers() -> Arc<Answers> {
     let mut suspended = tenant(SUSPENDED, "suspended.test");
     suspended.tenant.suspended = true;
     answers(platform(), vec![tenant(TENANT_A, "tenant-a.test"), tenant(TENANT_B, "tenant-b.test"), suspended])
@@ -84,7 +84,7 @@ fn trunk() -> TrunkRow {
         codecs: Vec::new(),
         max_concurrent_calls: None,
         number_format: NumberFormat::E164,
-        national: None,
+        country: None,
         progress_timeout_seconds: 8,
         ping_seconds: None,
         secrets,
@@ -106,7 +106,6 @@ pub fn tenant(id: Uuid, domain: &str) -> TenantPlan {
         emergency: None,
         max_concurrent_calls: None,
         max_call_duration_seconds: None,
-        dialling: None,
         max_calls_abroad_per_day: None,
         cdr_days: None,
         music_on_hold: Some(MediaPath("music_on_hold/hold.wav".into())),
@@ -152,6 +151,7 @@ pub fn extension(number: &str, password: Option<&str>) -> ExtensionRow {
         emergency_location: None,
         ring_seconds: 25,
         toll_classes: Vec::new(),
+        countries_abroad: Vec::new(),
         recording: Recording::Never,
         voicemail: password.map(|_| VoicemailRow::default()),
         forwarding: ForwardingRow::default(),
@@ -166,6 +166,7 @@ fn queue(number: &str, agents: &[&str]) -> QueueRow {
         strategy: QueueStrategy::RoundRobin,
         agents: agents.iter().map(agent).collect(),
         max_wait_seconds: 600,
+        no_agent_wait_seconds: 0,
         announce_position: false,
         ring_seconds: 20,
         wrap_up_seconds: 10,
@@ -187,5 +188,7 @@ fn menu() -> IvrMenuRow {
             IvrOptionRow { digits: "2".into(), target: to(DestinationKind::Voicemail, "user-100") },
         ],
         otherwise: Some(to(DestinationKind::Extension, "user-100")),
+        no_input: None,
+        invalid_input: None,
     }
 }
