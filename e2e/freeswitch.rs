@@ -11,7 +11,7 @@ mod lab;
 pub mod phone;
 pub mod process;
 mod recording;
-mod records;
+pub mod records;
 pub mod standalone;
 pub mod switch;
 mod tee;

@@ -56,6 +56,7 @@ pub fn extension(number: &str) -> ExtensionRow {
         number: number.to_owned(),
         display_name: format!("Phone {number}"),
         caller_id: None,
+        emergency_location: None,
         ring_seconds: 20,
         toll_classes: vec!["National".to_owned()],
         countries_abroad: Vec::new(),

@@ -45,7 +45,7 @@ fn grammar() -> Vec<(&'static str, Regex)> {
     let dial = format!(r"(\{{{list}\}})?{leg}([,|]{leg})*");
     let file = r"recordings/[0-9]{4}/[0-9]{2}/[0-9a-f-]{36}\.wav";
     let variable = format!(
-        r"centrex_call={word}|centrex_called=\+?[0-9*#]{{1,32}}|sip_copy_custom_headers=false|media(_hold)?_timeout=[0-9]+|export_vars=centrex_call,media_timeout,media_hold_timeout|call_timeout=[0-9]+|continue_on_fail=(true|false|[A-Z_,]+)|cc_export_vars=centrex_call,media_timeout,media_hold_timeout|effective_caller_id_name={listed}|effective_caller_id_number=(anonymous|\+?[0-9*#]{{1,32}})|hangup_after_bridge=true|transfer_ringback=%\(1000,4000,425\)|hold_music=local_stream://{word}|timezone={word}|ringback=%\(1000,4000,425\)|last_bridge_proto_specific_hangup_cause=|RECORD_ANSWER_REQ=true|execute_on_answer=playback tone_stream://%\(500,250,1400\)|centrex_recording={file}"
+        r"centrex_call={word}|centrex_called=\+?[0-9*#]{{1,32}}|ivr_menu_terminator=(#|none)|sip_copy_custom_headers=false|media(_hold)?_timeout=[0-9]+|export_vars=centrex_call(,centrex_emergency)?,media_timeout,media_hold_timeout|centrex_emergency=true|call_timeout=[0-9]+|continue_on_fail=(true|false|[A-Z_,]+)|cc_export_vars=centrex_call,media_timeout,media_hold_timeout|effective_caller_id_name={listed}|effective_caller_id_number=(anonymous|\+?[0-9*#]{{1,32}})|hangup_after_bridge=true|transfer_ringback=%\(1000,4000,425\)|hold_music=local_stream://{word}|timezone={word}|ringback=%\(1000,4000,425\)|last_bridge_proto_specific_hangup_cause=|RECORD_ANSWER_REQ=true|execute_on_answer=playback tone_stream://%\(500,250,1400\)|centrex_recording={file}"
     );
     let patterns = [
         ("playback", r"tone_stream://%\(500,250,1400\)".to_owned()),
@@ -107,6 +107,7 @@ fn plan(text: &[String; 8]) -> TenantPlan {
             trunk: Some("c/t".into()),
             others: Vec::new(),
             caller_id_number: Some(cid.clone()),
+            ..EmergencyRow::default()
         }),
         max_concurrent_calls: Some(3),
         max_call_duration_seconds: Some(60),
@@ -125,6 +126,7 @@ fn plan(text: &[String; 8]) -> TenantPlan {
             direct: Some(true),
             privacy: None,
         }),
+        emergency_location: None,
         ring_seconds: 20,
         toll_classes: vec!["Any".into()],
         countries_abroad: Vec::new(),

@@ -97,6 +97,7 @@ pub fn answers(manifests: &Path) -> Arc<Answers> {
         media: MediaRoot::new(Path::new("/srv/media")).expect("a media root"),
         templates: Templates::built_in().expect("templates"),
         running: Default::default(),
+        emergencies: Default::default(),
     })
 }
 

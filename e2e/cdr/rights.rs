@@ -29,7 +29,7 @@ async fn a_switch_may_insert_records_and_change_nothing_else() {
     let (switch, reader) = (format!("switch_{id}"), format!("reader_{id}"));
     let grants = format!(
         "CREATE ROLE {switch} LOGIN; CREATE ROLE {reader} LOGIN; GRANT pg_read_all_data TO {switch}, {reader};
-         GRANT INSERT ON public.cdr_quarantine TO {switch}"
+         GRANT INSERT ON public.cdr_quarantine, public.emergency_calls TO {switch}"
     );
     scene.sql(&grants).await;
     let connect = |login: &str| scene.database.options().username(login);

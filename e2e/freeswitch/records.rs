@@ -34,6 +34,20 @@ pub fn all(data_dir: &Path) -> (Vec<Value>, Vec<Value>) {
     })
 }
 
+/// The rows of `emergency_calls`, with the name of their `tenant`, in order.
+pub fn emergency_calls(data_dir: &Path) -> Vec<Value> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let options = PgConnectOptions::new_without_pgpass().socket(data_dir.join("postgres"));
+        let options = options.username("postgres").database("centrex");
+        let mut admin = options.connect().await.expect("Postgres of the standalone");
+        let sql = "SELECT row_to_json(c)::text FROM (
+                       SELECT t.name AS tenant, e.* FROM public.emergency_calls e
+                       JOIN public.tenants t ON t.id = e.tenant_id) AS c ORDER BY called_at";
+        fetch(&mut admin, sql.to_owned()).await
+    })
+}
+
 async fn fetch(admin: &mut PgConnection, sql: String) -> Vec<Value> {
     let rows: Vec<String> = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(admin).await.expect("rows");
     rows.iter().map(|row| serde_json::from_str(row).expect("JSON")).collect()

@@ -66,9 +66,12 @@ fn after(app: &DialplanApp) -> Option<DialplanApp> {
             legs: Vec::new(),
             order: Order::Together,
         }),
-        DialplanApp::Bridge(dial) => {
-            DialplanApp::LimitedBridge { realm: word("t"), most: 1, dial: dial.clone() }
-        }
+        DialplanApp::Bridge(dial) => DialplanApp::LimitedBridge {
+            realm: word("t"),
+            most: Some(1),
+            per_second: None,
+            dial: dial.clone(),
+        },
         DialplanApp::LimitedBridge { .. } => DialplanApp::Callcenter { queue: word("q") },
         DialplanApp::Callcenter { .. } => DialplanApp::Conference { room: word("r") },
         DialplanApp::Conference { .. } => DialplanApp::ConsentTone,

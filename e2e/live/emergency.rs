@@ -10,10 +10,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+
 use crate::freeswitch::phone::{Listener, Outcome, Peer};
 use crate::freeswitch::process::free_port;
+use crate::freeswitch::records::emergency_calls;
 use crate::freeswitch::standalone::{PASSWORD, Standalone, USERNAME};
 use crate::freeswitch::switch::{ESL_PASSWORD, Switch, installed};
+use crate::program::sample;
 use crate::skip::skip;
 use crate::wait::{DEADLINE, until};
 
@@ -144,6 +148,8 @@ fn an_emergency_call_uses_another_trunk_when_its_own_fails() {
     let wrong: Vec<String> = called.iter().filter_map(|(case, called)| judge(case, called).err()).collect();
     assert!(wrong.is_empty(), "{}\n{}", wrong.join("\n"), lab.logs());
     says_so(&lab);
+    are_recorded(&lab);
+    suspended(&lab);
     comes_back(&lab);
 }
 
@@ -197,6 +203,53 @@ fn says_so(lab: &Lab) {
     for tenant in ["fine-with", "busy-with"] {
         assert!(!told(tenant), "{tenant}\n{}", lab.log());
     }
+}
+
+/// Each call is in Postgres once, with what the service was shown, and counted.
+fn are_recorded(lab: &Lab) {
+    let calls = || emergency_calls(&lab.dir.path().join("data"));
+    lab.eventually("a row for each call", || calls().len() == lab.cases.len());
+    for case in &lab.cases {
+        let calls = calls();
+        let mut own = calls.iter().filter(|call| call["tenant"] == case.name);
+        let (call, other) = (own.next().expect("its row"), own.next());
+        assert_eq!(other, None);
+        assert_eq!(
+            (&call["number"], &call["extension"], &call["internal"]),
+            (&json!("112"), &json!("caller"), &json!("1001"))
+        );
+        assert_eq!(call["location"]["name"], "site", "{call}");
+        assert_eq!(call["shown"], "+493012345601", "{call}");
+        assert!(call["announced_at"].is_null() && call["delivered_at"].is_null());
+    }
+    let metric = |name: &str| sample(&lab.centrex.metrics(), name);
+    let all = lab.cases.len() as f64;
+    assert_eq!(metric("centrex_emergency_calls_total"), Some(all));
+    assert_eq!(metric("centrex_emergency_calls_waiting"), Some(0.0));
+    assert!(lab.log().contains("an emergency call"), "{}", lab.log());
+}
+
+/// A tenant is suspended during an emergency call, which goes on. Then its phone registers, and makes emergency
+/// calls only.
+fn suspended(lab: &Lab) {
+    let case = lab.cases.iter().find(|case| case.name == "fine-with").expect("the case");
+    let carrier = case.carrier.listen("answer", lab.trunks);
+    let mut talk = case.caller.begin("call", lab.phones, &[("dial", "112")], Duration::from_secs(120));
+    lab.eventually("the call", || lab.switch.legs().len() == 2);
+    let legs = lab.switch.legs();
+    let dial = |number: &str| case.caller.play("call", lab.phones, &[("dial", number)]);
+    assert_eq!(dial("1001").status(), Some(480), "its own phone is not registered");
+    let domain = "  domains: [fine-with.example.com]\n";
+    lab.edit(domain, &format!("{domain}  suspended: true\n"));
+    lab.eventually("the suspension", || dial("1001").status() == Some(403));
+    assert!(!talk.has_ended() && lab.switch.legs() == legs, "the emergency call ended\n{}", lab.logs());
+    let registered = case.caller.play("register", lab.phones, &[]);
+    assert!(registered.completed, "{}", registered.trace);
+    let outcome = dial("112");
+    assert!(outcome.completed, "{}\n{}", outcome.trace, lab.logs());
+    assert!(!talk.has_ended() && lab.switch.legs() == legs, "the emergency call ended\n{}", lab.logs());
+    drop(talk);
+    assert_eq!(calls(carrier.end().received("INVITE")), 2);
 }
 
 /// The only trunk registers and is created again: the call waits until the trunk is back.
@@ -370,7 +423,8 @@ impl Case {
             _ => format!("  # {name}\n"),
         };
         let tenant = format!(
-            "  domains: [{name}.example.com]\n  emergency: {{numbers: [\"112\"], trunkRef: {{name: emergency}}}}\n"
+            "  domains: [{name}.example.com]\n  emergency: {{numbers: [\"112\"], trunkRef: {{name: emergency}}, \
+             defaultLocationRef: {{name: site}}, locations: [{{name: site, callerIdNumber: \"+493012345601\"}}]}}\n"
         );
         let extension = format!("  tenantRef: {{name: {name}}}\n  number: \"1001\"\n");
         let mut text = object("Tenant", name, &tenant);

@@ -2,6 +2,7 @@
 
 mod admission;
 mod deletion;
+mod emergency;
 mod fair;
 mod faults;
 mod findings;

@@ -148,6 +148,7 @@ fn without_the_signing_key_the_lookup_of_gateways_fails() {
         media: answers.media.clone(),
         templates: centrex::freeswitch::xml::templates::Templates::built_in().unwrap(),
         running: Default::default(),
+        emergencies: Default::default(),
     };
     let form = "section=configuration&tag_name=configuration&key_name=name&key_value=sofia.conf";
     let error = keyless.answer(Section::Configuration, &Form::parse(form.as_bytes())).unwrap_err();

@@ -83,7 +83,13 @@ fn poisoned(text: &str) -> Arc<Answers> {
         // A gateway without name or password is omitted.
         let username = format!("u{}", text());
         trunk.secrets.insert(SecretName::Password, format!("p{}", text()));
-        trunk.registration = Some(RegistrationRow { username, realm: Some(text()), expiry_seconds: 600 });
+        trunk.registration = Some(RegistrationRow {
+            username,
+            realm: Some(text()),
+            auth_username: Some(text()),
+            contact_user: Some(text()),
+            expiry_seconds: 600,
+        });
         for gateway in &mut trunk.gateways {
             gateway.host = text();
         }

@@ -175,6 +175,7 @@ async fn lookups_fail_instead_of_missing_before_anything_is_loaded() {
         media: loaded.media.clone(),
         templates: centrex::freeswitch::xml::templates::Templates::built_in().unwrap(),
         running: Default::default(),
+        emergencies: Default::default(),
     });
     let listener = Listener::start_with(empty.clone(), Lacks(&["tenants are not loaded"])).await;
     assert_eq!(listener.lookup("directory", USER).await.status, 503);

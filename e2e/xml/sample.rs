@@ -36,6 +36,7 @@ pub fn answers(platform: PlatformPlan, tenants: Vec<TenantPlan>) -> Arc<Answers>
         media: MediaRoot::new(Path::new("/media")).unwrap(),
         templates: Templates::built_in().unwrap(),
         running: Default::default(),
+        emergencies: Default::default(),
     })
 }
 
@@ -152,6 +153,7 @@ pub fn extension(number: &str, password: Option<&str>) -> ExtensionRow {
         number: number.into(),
         display_name: format!("User {number}"),
         caller_id: None,
+        emergency_location: None,
         ring_seconds: 25,
         toll_classes: Vec::new(),
         countries_abroad: Vec::new(),

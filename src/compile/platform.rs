@@ -208,7 +208,7 @@ fn dial_rule(
             let message =
                 format!("it matches {number}, an emergency number of a tenant, whose calls pass it by");
             let field = format!("{field}.prefix");
-            problems.push(Problem::degraded(key.clone(), field, Reason::EmergencyShadowed, message));
+            problems.push(Problem::noted(key.clone(), field, Reason::EmergencyShadowed, message));
         }
     }
     let action = match spec.action.kind {

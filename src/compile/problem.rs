@@ -71,9 +71,23 @@ pub enum Effect {
     Degraded,
     /// The resource is valid, but something that it needs does not exist yet.
     Waiting,
+    /// The resource is in the plan as its spec says; a person should know of something.
+    Noted,
 }
 
-/// Why a resource, or a part of it, is not in the plan.
+impl Effect {
+    /// Whether the resource is not in the plan.
+    pub fn is_kept_out(self) -> bool {
+        matches!(self, Self::Refused | Self::Waiting)
+    }
+
+    /// Whether it is a mistake, and not only something to wait for or to know.
+    pub fn is_mistake(self) -> bool {
+        matches!(self, Self::Refused | Self::Degraded)
+    }
+}
+
+/// Why a resource, or a part of it, is not in the plan, or needs a note.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reason {
     /// An older resource holds the domain, number, code or source address.
@@ -88,8 +102,10 @@ pub enum Reason {
     LimitExceeded,
     /// Calls would go round in a circle.
     Loop,
-    /// The number or pattern would take calls to an emergency number.
+    /// The number or pattern matches an emergency number.
     EmergencyShadowed,
+    /// Calls of the tenant leave, and it does not list the emergency numbers of its country.
+    EmergencyNotListed,
     /// The value is well-formed but has no meaning, such as an unknown time zone.
     InvalidValue,
     /// The tenant's profile does not allow the feature, or the Tenant not the number.
@@ -104,7 +120,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in order of declaration.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Conflict,
         Self::RefNotFound,
         Self::RefRefused,
@@ -112,6 +128,7 @@ impl Reason {
         Self::LimitExceeded,
         Self::Loop,
         Self::EmergencyShadowed,
+        Self::EmergencyNotListed,
         Self::InvalidValue,
         Self::NotAllowed,
         Self::CredentialsPending,
@@ -129,6 +146,7 @@ impl Reason {
             Self::LimitExceeded => "LimitExceeded",
             Self::Loop => "Loop",
             Self::EmergencyShadowed => "EmergencyShadowed",
+            Self::EmergencyNotListed => "EmergencyNotListed",
             Self::InvalidValue => "InvalidValue",
             Self::NotAllowed => "NotAllowed",
             Self::CredentialsPending => "CredentialsPending",
@@ -146,7 +164,10 @@ impl Reason {
             Self::RefNotPermitted => "The owner of the resource referred to does not allow it.",
             Self::LimitExceeded => "The limit of the tenant's profile is reached; the oldest stay.",
             Self::Loop => "Calls would go round in a circle.",
-            Self::EmergencyShadowed => "A number or pattern stands before an emergency number.",
+            Self::EmergencyShadowed => "A number or pattern matches an emergency number.",
+            Self::EmergencyNotListed => {
+                "Calls of the Tenant leave, and it does not list the emergency numbers of its country."
+            }
             Self::InvalidValue => {
                 "The value is well-formed but has no meaning, such as a time zone nobody knows."
             }
@@ -176,7 +197,10 @@ impl Reason {
             Self::RefNotPermitted => "nothing: the right to it was taken away",
             Self::LimitExceeded => "nothing: the right to so many was taken away",
             Self::Loop => "what was before, where that closes no circle",
-            Self::EmergencyShadowed => "what was before, where that stands before no emergency number",
+            Self::EmergencyShadowed => "what was before, where that holds no emergency number",
+            Self::EmergencyNotListed => {
+                "what the spec says; the emergency numbers of the country leave as dialled, by the tenant's trunks"
+            }
             Self::InvalidValue => "what was before",
             Self::NotAllowed => "what is left without it: the right to it was taken away",
             Self::CredentialsPending => {
@@ -243,6 +267,7 @@ impl Problem {
     /// Whether the previous row may stay in force: the problem is a mistake, and does not withdraw a right.
     pub fn keeps_last_row(&self) -> bool {
         match self.reason {
+            _ if self.effect == Effect::Noted => false,
             Reason::RefNotPermitted | Reason::LimitExceeded | Reason::NotAllowed | Reason::TestFailed => {
                 false
             }
@@ -254,6 +279,7 @@ impl Problem {
             | Reason::RefRefused
             | Reason::Loop
             | Reason::EmergencyShadowed
+            | Reason::EmergencyNotListed
             | Reason::InvalidValue
             | Reason::InvalidSecret => true,
         }
@@ -267,6 +293,16 @@ impl Problem {
         message: impl Into<String>,
     ) -> Self {
         Self { effect: Effect::Degraded, ..Self::refused(resource, field, reason, message) }
+    }
+
+    /// Something that a person should know of a resource that is in the plan as its spec says.
+    pub fn noted(
+        resource: ObjectKey,
+        field: impl Into<String>,
+        reason: Reason,
+        message: impl Into<String>,
+    ) -> Self {
+        Self { effect: Effect::Noted, ..Self::refused(resource, field, reason, message) }
     }
 
     /// Something that a resource waits for.

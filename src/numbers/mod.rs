@@ -7,12 +7,14 @@ mod carrier;
 mod country;
 mod dialled;
 mod e164;
+mod emergency_numbers;
 mod numbering_plan;
 
 pub use carrier::CarrierFormat;
 pub use country::Country;
 pub use dialled::DialledNumber;
 pub use e164::E164;
+pub use emergency_numbers::{emergency_numbers, known_emergency_numbers};
 
 /// Most characters of a number that may be dialled or sent.
 pub const MAX_DIALLED: usize = 32;

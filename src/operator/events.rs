@@ -14,7 +14,7 @@ use tokio::sync::mpsc::{self, Receiver, Sender};
 use tracing::{debug, warn};
 
 use super::api::Refusal;
-use crate::reconcile::Note;
+use crate::reconcile::{Note, SinkError};
 
 /// `reportingController` of every event.
 const CONTROLLER: &str = "centrex.dev/operator";
@@ -59,19 +59,35 @@ async fn publish_all(client: Client, instance: String, mut waiting: Receiver<(Ob
 
 /// Writes an event, without a retry: the condition says the same.
 pub async fn publish(client: Client, instance: String, regarding: ObjectReference, note: Note) {
-    let Some(event) = event(&instance, regarding.clone(), note) else { return };
-    let namespace = event.metadata.namespace.clone().unwrap_or_default();
-    let api: Api<Event> = Api::namespaced(client, &namespace);
-    match api.create(&PostParams::default(), &event).await.map_err(Refusal::from) {
-        Ok(_) | Err(Refusal::Gone | Refusal::Exists | Refusal::Conflict) => {}
-        Err(Refusal::Failed(cause)) => {
-            let ObjectReference { kind, namespace, name, .. } = regarding;
-            warn!(kind, namespace, name, %cause, "an event could not be written");
-        }
+    let id = format!("{:x}", Timestamp::now().as_nanosecond());
+    if let Err(cause) = publish_once(client, &instance, regarding.clone(), note, &id).await {
+        let ObjectReference { kind, namespace, name, .. } = regarding;
+        warn!(kind, namespace, name, %cause, "an event could not be written");
     }
 }
 
-fn event(instance: &str, regarding: ObjectReference, note: Note) -> Option<Event> {
+/// Writes the event of an id, once however often it is called: the id is in the event's name. Nothing is written
+/// about an object whose namespace is gone.
+///
+/// # Errors
+/// The API server is away, or refuses the event.
+pub async fn publish_once(
+    client: Client,
+    instance: &str,
+    regarding: ObjectReference,
+    note: Note,
+    id: &str,
+) -> Result<(), SinkError> {
+    let Some(event) = event(instance, regarding, note, id) else { return Ok(()) };
+    let namespace = event.metadata.namespace.clone().unwrap_or_default();
+    let api: Api<Event> = Api::namespaced(client, &namespace);
+    match api.create(&PostParams::default(), &event).await.map_err(Refusal::from) {
+        Ok(_) | Err(Refusal::Gone | Refusal::Exists | Refusal::Conflict) => Ok(()),
+        Err(Refusal::Failed(cause)) => Err(cause),
+    }
+}
+
+fn event(instance: &str, regarding: ObjectReference, note: Note, id: &str) -> Option<Event> {
     let now = Timestamp::now();
     let mut name = regarding.name.clone()?;
     name.truncate(name.floor_char_boundary(MAX_NAME));
@@ -82,7 +98,7 @@ fn event(instance: &str, regarding: ObjectReference, note: Note) -> Option<Event
     }
     Some(Event {
         metadata: ObjectMeta {
-            name: Some(format!("{name}.{:x}", now.as_nanosecond())),
+            name: Some(format!("{name}.{id}")),
             namespace: Some(regarding.namespace.clone().unwrap_or_else(|| CLUSTER_NAMESPACE.to_owned())),
             ..ObjectMeta::default()
         },

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::api_server::ApiServer;
+use super::emergency_calls;
 use super::health::Health;
 use super::lease::{self, Leadership};
 use super::metrics::Metrics;
@@ -163,13 +164,16 @@ impl Operator {
         let elected = Elected { lease: term.lease.clone(), transition: term.transition };
         let candidate = WriterIdentity { holder: self.identity.clone(), elected: Some(elected) };
         let memory = self.memory.clone();
+        let (client, identity) = (self.client.clone(), self.identity.clone());
         tokio::spawn(async move {
             let work = async {
                 let store =
                     connect(&options, &candidate, &memory, &metrics.reconcile, &fenced, &send_error).await;
                 let reader = store.reader().clone();
                 let _ = send_store.send(store);
-                follow_acks(reader, HeartbeatLimits::default(), send_acks, token.clone()).await;
+                let announce = emergency_calls::announce(reader.clone(), client, identity);
+                let follow = follow_acks(reader, HeartbeatLimits::default(), send_acks, token.clone());
+                tokio::join!(follow, announce);
             };
             token.run_until_cancelled(work).await;
         });

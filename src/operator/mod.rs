@@ -2,6 +2,7 @@
 
 pub(crate) mod api;
 pub(crate) mod api_server;
+pub(crate) mod emergency_calls;
 pub(crate) mod events;
 pub(crate) mod health;
 pub(crate) mod leader;

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::row::{Row, Rows, Secrets};
 use super::schedule::ScheduleRow;
 use crate::resources::common::{CallerId, DestinationKind, DigitMatch, Recording};
+use crate::resources::emergency::EmergencyLocation;
 use crate::resources::feature_code::FeatureAction;
 use crate::resources::number::{InternalNumber, NumberRange};
 use crate::resources::queue::QueueStrategy;
@@ -73,7 +74,7 @@ pub struct TenantRow {
     pub display_name: String,
     /// SIP domains the tenant holds; the first is its main one. Never empty.
     pub domains: Vec<String>,
-    /// Whether the tenant is suspended: its phones and calls get no service.
+    /// Whether the tenant is suspended: see [`Self::service`].
     pub suspended: bool,
     /// IANA time zone.
     pub time_zone: String,
@@ -113,13 +114,35 @@ impl TenantRow {
     pub fn main_domain(&self) -> &str {
         self.domains.first().map_or("", String::as_str)
     }
+
+    /// What the tenant's phones may do.
+    pub fn service(&self) -> Service {
+        match &self.emergency {
+            _ if !self.suspended => Service::Full,
+            Some(emergency) if !emergency.denied_while_suspended => Service::EmergencyOnly,
+            _ => Service::None,
+        }
+    }
 }
 
-/// How emergency calls leave.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// What a tenant's phones may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// Everything.
+    Full,
+    /// The tenant is suspended: they register, and make emergency calls.
+    EmergencyOnly,
+    /// The tenant is suspended: nothing.
+    None,
+}
+
+/// How emergency calls leave. A tenant without `spec.emergency` has this row, too, if there is a trunk for
+/// the emergency numbers of its country.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EmergencyRow {
-    /// Numbers that are emergency calls, as dialled and as sent.
+    /// Numbers that are emergency calls, as dialled and as sent, beside those of the country; empty without
+    /// `spec.emergency`.
     pub numbers: Vec<String>,
     /// Emergency trunk, `namespace/name`; `None` while it is missing or not permitted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -128,15 +151,30 @@ pub struct EmergencyRow {
     /// tenant may use.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub others: Vec<String>,
-    /// Number shown to the emergency service.
+    /// Number shown to the emergency service, of calls whose location has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub caller_id_number: Option<String>,
+    /// Places that emergency calls come from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub locations: Vec<EmergencyLocation>,
+    /// Name of the location of callers that name none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_location: Option<String>,
+    /// Whether no emergency call leaves while the tenant is suspended.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub denied_while_suspended: bool,
 }
 
 impl EmergencyRow {
     /// All trunks by which an emergency call is tried, in order, each once.
     pub fn trunks(&self) -> impl Iterator<Item = &str> {
         self.trunk.iter().chain(&self.others).map(String::as_str)
+    }
+
+    /// The location of a caller: the named one, else the default.
+    pub fn location(&self, named: Option<&str>) -> Option<&EmergencyLocation> {
+        let by_name = |name: &str| self.locations.iter().find(|location| location.name == name);
+        named.and_then(by_name).or_else(|| by_name(self.default_location.as_deref()?))
     }
 }
 
@@ -173,6 +211,9 @@ pub struct ExtensionRow {
     /// Caller id for calls that leave by a trunk.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub caller_id: Option<CallerId>,
+    /// Name of the place that its emergency calls come from; the tenant's default when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub emergency_location: Option<String>,
     /// Seconds its phones ring.
     pub ring_seconds: i32,
     /// Toll classes it may dial.

@@ -44,7 +44,7 @@ impl CompileState {
         let may_be_shown =
             |problem: &&Problem| own.namespace.is_none() || problem.resource.namespace == own.namespace;
         let (refused, tolerated): (Vec<_>, Vec<_>) =
-            mine.into_iter().partition(|problem| is_new(problem) && is_ground_to_refuse(problem.reason));
+            mine.into_iter().partition(|problem| is_new(problem) && is_ground_to_refuse(problem));
         let shown = tolerated.into_iter().filter(|problem| problem.effect != Effect::Waiting);
         AdmissionVerdict {
             refused: refused.into_iter().cloned().collect(),
@@ -91,8 +91,8 @@ impl CompileState {
 
 /// Whether only another spec can solve a problem. A failing test is tolerated: it may be applied before the
 /// resource that it tests.
-fn is_ground_to_refuse(reason: Reason) -> bool {
-    wants_a_person(reason) && reason != Reason::TestFailed
+fn is_ground_to_refuse(problem: &Problem) -> bool {
+    problem.effect.is_mistake() && wants_a_person(problem.reason) && problem.reason != Reason::TestFailed
 }
 
 /// The tenant that an object belongs to; of a Tenant, its own key.

@@ -36,7 +36,7 @@ impl ProblemSet {
     }
 
     fn store(&mut self, problems: Vec<Problem>) {
-        let failing = problems.iter().filter(|problem| problem.effect != Effect::Waiting);
+        let failing = problems.iter().filter(|problem| problem.effect.is_mistake());
         self.failing = failing.map(|problem| &problem.resource).collect::<BTreeSet<_>>().len();
         self.all = problems;
     }
@@ -88,6 +88,7 @@ impl ProblemSet {
                 Effect::Waiting => {
                     tracing::info!(%resource, %field, %reason, "waiting: {}", problem.message);
                 }
+                Effect::Noted => tracing::info!(%resource, %field, %reason, "note: {}", problem.message),
                 effect => tracing::warn!(%resource, %field, %reason, ?effect, holder, "{}", problem.message),
             }
         }

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use uuid::Uuid;
 
 use super::spellings::Spellings;
-use crate::plan::{PlatformPlan, TenantPlan};
+use crate::plan::{PlatformPlan, Service, TenantPlan};
 use crate::route::TenantView;
 use crate::secrets::a1_hash::forget_passwords;
 
@@ -20,7 +20,8 @@ pub struct TenantEntry {
 }
 
 /// All tenants, by identity, domain and public number. An entry is replaced as a whole, with all keys that
-/// lead to it. Suspended tenants are in the replica, but no domain or number leads to them.
+/// lead to it. Suspended tenants are in the replica, but no number leads to them, and a domain only for the
+/// emergency calls of their phones.
 #[derive(Debug, Default)]
 pub struct Replica {
     state: RwLock<State>,
@@ -126,10 +127,12 @@ impl Replica {
             return;
         }
         state.unlink(id);
-        if !view.plan.tenant.suspended {
+        if view.plan.tenant.service() != Service::None {
             for domain in &view.plan.tenant.domains {
                 state.domains.add(domain, id);
             }
+        }
+        if view.plan.tenant.service() == Service::Full {
             for number in view.plan.numbers.values() {
                 let claims = if number.range.is_some() { &mut state.blocks } else { &mut state.numbers };
                 claims.add(&number.number, id);
@@ -175,8 +178,13 @@ impl Replica {
         self.state.read().unwrap_or_else(PoisonError::into_inner).tenants.get(&id).cloned()
     }
 
-    /// The tenant that holds a domain, in its canonical form.
+    /// The tenant that holds a domain, in its canonical form, unless it is suspended.
     pub fn by_domain(&self, domain: &str) -> Option<Arc<TenantView>> {
+        self.of_phones(domain).filter(|view| view.plan.tenant.service() == Service::Full)
+    }
+
+    /// The tenant that holds a domain, unless its phones may not even make emergency calls.
+    pub fn of_phones(&self, domain: &str) -> Option<Arc<TenantView>> {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         Some(state.tenants.get(state.domains.holder(domain)?)?.view.clone())
     }
@@ -196,19 +204,30 @@ impl Replica {
 
     /// A tenant by identity, unless it is suspended.
     pub fn by_id(&self, id: Uuid) -> Option<Arc<TenantView>> {
+        self.of_callers(id).filter(|view| view.plan.tenant.service() == Service::Full)
+    }
+
+    /// A tenant by identity, unless its phones may not even make emergency calls.
+    pub fn of_callers(&self, id: Uuid) -> Option<Arc<TenantView>> {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-        state.tenants.get(&id).map(|held| held.view.clone()).filter(|view| !view.plan.tenant.suspended)
+        let view = state.tenants.get(&id).map(|held| held.view.clone());
+        view.filter(|view| view.plan.tenant.service() != Service::None)
     }
 
     /// All tenants that are not suspended, in order of their identities.
     pub fn served(&self) -> Vec<Arc<TenantView>> {
+        self.with_service(|service| service == Service::Full)
+    }
+
+    /// All tenants whose phones may register, in order of their identities.
+    pub fn with_phones(&self) -> Vec<Arc<TenantView>> {
+        self.with_service(|service| service != Service::None)
+    }
+
+    fn with_service(&self, is_meant: impl Fn(Service) -> bool) -> Vec<Arc<TenantView>> {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-        state
-            .tenants
-            .values()
-            .map(|held| held.view.clone())
-            .filter(|view| !view.plan.tenant.suspended)
-            .collect()
+        let views = state.tenants.values().map(|held| held.view.clone());
+        views.filter(|view| is_meant(view.plan.tenant.service())).collect()
     }
 
     /// The whole replica, with suspended tenants.

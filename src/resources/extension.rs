@@ -52,6 +52,10 @@ pub struct ExtensionSpec {
     /// Caller id for calls that leave by a trunk; the tenant's when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub caller_id: Option<CallerId>,
+    /// Place that its emergency calls come from, one of the Tenant's `emergency.locations`; the Tenant's default
+    /// when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub emergency_location_ref: Option<LocalRef>,
     /// Seconds its phones ring: 30 when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 300))]

@@ -8,6 +8,7 @@ pub mod conference;
 pub mod crd;
 pub mod device;
 pub mod dial_rule;
+pub mod emergency;
 pub mod extension;
 pub mod feature_code;
 pub mod ivr_menu;

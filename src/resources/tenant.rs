@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::common::*;
+use super::emergency::Emergency;
 use super::status::TenantStatus;
 
 /// A tenant: one company's phone system, with its SIP domains.
@@ -70,7 +71,7 @@ pub struct TenantSpec {
     /// Music that held callers hear.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub music_on_hold: Option<MediaSource>,
-    /// True: the tenant's phones and numbers are served nothing; its configuration and data stay.
+    /// True: the tenant's phones and numbers are served nothing but emergency calls; its configuration and data stay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspended: Option<bool>,
     /// What happens to schema and media when the Tenant is deleted: Retain when left out.
@@ -83,21 +84,6 @@ pub struct TenantSpec {
         regex(pattern = UUID_PATTERN)
     )]
     pub tenant_id: Option<String>,
-}
-
-/// How emergency calls leave. Nothing a tenant or the platform configures can stand before them.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Emergency {
-    /// Numbers that are emergency calls, as dialled and as sent to the carrier.
-    #[schemars(length(min = 1, max = 16), inner(length(min = 2, max = 8), regex(pattern = EMERGENCY_NUMBER_PATTERN)), extend("x-kubernetes-list-type" = "set"))]
-    pub numbers: Vec<String>,
-    /// Trunk they leave by first; when it fails, they are tried by others that the tenant may use.
-    pub trunk_ref: NamespacedRef,
-    /// Number shown to the emergency service, in E.164 form.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 6, max = 16), regex(pattern = E164_PATTERN))]
-    pub caller_id_number: Option<String>,
 }
 
 /// What happens to schema and media when a Tenant is deleted.

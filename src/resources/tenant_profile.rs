@@ -87,9 +87,22 @@ pub struct TenantProfileSpec {
     /// Whether text messages may be sent: false when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sms_enabled: Option<bool>,
+    /// Whether emergency calls of a suspended tenant leave: Allowed when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub emergency_when_suspended: Option<EmergencyWhenSuspended>,
     /// How long data is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retention: Option<Retention>,
+}
+
+/// Whether emergency calls of a suspended tenant leave.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum EmergencyWhenSuspended {
+    /// Its phones can register, and make emergency calls only.
+    #[default]
+    Allowed,
+    /// Its phones are served nothing.
+    Denied,
 }
 
 /// How long data is kept, in days; for ever when left out.

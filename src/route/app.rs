@@ -38,8 +38,12 @@ pub enum Variable {
     Recording(Word),
     /// What a caller with early media hears while the called phone rings.
     Ringback,
+    /// Marks the legs of an emergency call.
+    Emergency,
     /// Variables that the legs of the call inherit: its identity and the media timeouts.
     ExportVars,
+    /// The same for an emergency call, with its mark.
+    ExportEmergency,
     /// Variables that the legs to a queue's agents inherit: mod_callcenter has a list of its own.
     QueueExportVars,
     /// Ends the call when its bridge ends.
@@ -265,9 +269,14 @@ pub const CALL_VARIABLE: &str = "centrex_call";
 
 /// The channel variable with the public number by which a call came in.
 pub const CALLED_VARIABLE: &str = "centrex_called";
+/// The channel variable by which the legs of an emergency call are known: a suspension does not end them.
+pub const EMERGENCY_VARIABLE: &str = "centrex_emergency";
 
 /// Variables that the legs of a call inherit, in the form of FreeSWITCH's `export_vars`.
 const EXPORT_VARS: &str = "centrex_call,media_timeout,media_hold_timeout";
+
+/// The same for emergency calls.
+const EXPORT_EMERGENCY: &str = "centrex_call,centrex_emergency,media_timeout,media_hold_timeout";
 
 /// Separates the variables of one `multiset`; no [`Word`], [`DialNumber`] or [`Text`] that fits lists contains it.
 const SEPARATOR: char = ';';
@@ -348,7 +357,9 @@ impl Variable {
             Self::EffectiveCallerIdName(name) => ("effective_caller_id_name=", name.as_str()),
             Self::EffectiveCallerIdNumber(number) => ("effective_caller_id_number=", number.as_str()),
             Self::CallerIdNumberHidden => ("effective_caller_id_number=", "anonymous"),
+            Self::Emergency => ("centrex_emergency=", "true"),
             Self::ExportVars => ("export_vars=", EXPORT_VARS),
+            Self::ExportEmergency => ("export_vars=", EXPORT_EMERGENCY),
             Self::QueueExportVars => ("cc_export_vars=", EXPORT_VARS),
             Self::HangupAfterBridge => ("hangup_after_bridge=", "true"),
             Self::HoldMusic(stream) => ("hold_music=local_stream://", stream.as_str()),

@@ -6,12 +6,13 @@ use jiff::Timestamp;
 
 use super::app::{self, Action, Cause, ContinueOnFail, DialplanApp, Variable};
 use super::decide::{Decision, Refusal, decide};
+use super::emergency::{self, EmergencyCall};
 use super::explain::{self, End, Tracer};
 use super::legal::{DialNumber, Text, Word};
 use super::media::MediaRoot;
 use super::token::{Caller, Step, sign_call, verify_step};
 use super::view::TenantView;
-use super::{emergency, features, outbound, targets};
+use super::{features, outbound, targets};
 use crate::plan::{ExtensionRow, NumberRow, PlatformPlan, Target, TrunkRow};
 use crate::resources::Kind;
 use crate::resources::routing_test::EndKind;
@@ -55,6 +56,9 @@ pub struct Call<'a> {
     pub tracer: Tracer<'a>,
 }
 
+/// The rule of an emergency call's answer.
+const EMERGENCY: &str = "Emergency";
+
 /// The dialplan answer to a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
@@ -62,6 +66,8 @@ pub struct Answer {
     pub rule: String,
     /// Actions in order.
     pub actions: Vec<Action>,
+    /// The emergency call, if it is one.
+    pub emergency: Option<EmergencyCall>,
 }
 
 /// Applications of an answer. `None` means that a value was not legal in its place; the call then fails as
@@ -72,10 +78,29 @@ impl<'a> Call<'a> {
     /// Answers a call in the tenant's context: to a dialled number, or to a signed destination that the
     /// dialplan wrote.
     pub fn dialled(&self, destination: &str) -> Answer {
+        if self.view.plan.tenant.suspended {
+            return self.while_suspended(destination);
+        }
         match verify_step(self.key, self.view.plan.tenant.id, destination) {
             Some((Step::To, target)) => self.to(&target, false),
             Some((Step::After, target)) => self.answer(rule(&target), targets::after(self, &target)),
             None => self.decision(decide(self.view, self.platform, &self.caller, destination, self.tracer)),
+        }
+    }
+
+    /// Answers a call of a suspended tenant: only emergency calls leave.
+    fn while_suspended(&self, destination: &str) -> Answer {
+        match decide(self.view, self.platform, &self.caller, destination, self.tracer) {
+            emergency @ Decision::Emergency { .. } => self.decision(emergency),
+            _ => {
+                let why = || "it is suspended: only emergency calls leave".to_owned();
+                self.tracer.record(|| explain::Step {
+                    resource: self.view.tenant_key(),
+                    matched: false,
+                    why: why(),
+                });
+                self.decision(Decision::Refused(Refusal::Suspended))
+            }
         }
     }
 
@@ -153,7 +178,8 @@ impl<'a> Call<'a> {
         match decision {
             Decision::Target(target) => self.to(target, false),
             Decision::Emergency { number } => {
-                self.answer("Emergency".to_owned(), emergency::call(self, &number))
+                let emergency = Some(EmergencyCall::new(self, &number));
+                Answer { emergency, ..self.answer(EMERGENCY.to_owned(), emergency::call(self, &number)) }
             }
             Decision::Feature { name, code, digits } => {
                 self.tracer.record_end(|| End { kind: EndKind::FeatureCode, name: name.to_owned() });
@@ -163,7 +189,7 @@ impl<'a> Call<'a> {
             Decision::Refused(refusal) => {
                 let cause = match refusal {
                     Refusal::Blocked => Cause::CallRejected,
-                    Refusal::TollClass | Refusal::Outside => Cause::OutgoingCallBarred,
+                    Refusal::TollClass | Refusal::Outside | Refusal::Suspended => Cause::OutgoingCallBarred,
                 };
                 self.answer(format!("Refused.{refusal:?}"), Some(vec![DialplanApp::Hangup(cause)]))
             }
@@ -189,7 +215,7 @@ impl<'a> Call<'a> {
                 // The call record of a refused call belongs to the tenant too.
                 return Some([vec![self.identity()?], actions].concat());
             }
-            let mut all = self.preamble(rule == "Emergency")?;
+            let mut all = self.preamble(rule == EMERGENCY)?;
             all.extend(actions);
             Some(all)
         });
@@ -197,7 +223,7 @@ impl<'a> Call<'a> {
             self.tracer.record_end(|| End::rejected(Cause::NormalTemporaryFailure));
             vec![DialplanApp::Hangup(Cause::NormalTemporaryFailure)]
         });
-        Answer { rule, actions: app::actions(&actions) }
+        Answer { rule, actions: app::actions(&actions), emergency: None }
     }
 
     /// Sets the signed identity of the call, for later requests and for its call record.
@@ -210,12 +236,15 @@ impl<'a> Call<'a> {
     fn preamble(&self, emergency: bool) -> Actions {
         let tenant = &self.view.plan.tenant;
         let mut actions = Vec::with_capacity(16);
+        actions.push(self.identity()?);
+        if emergency {
+            actions.push(DialplanApp::Set(Variable::Emergency));
+        }
         actions.extend([
-            self.identity()?,
             DialplanApp::Set(Variable::KeepCustomHeaders),
             DialplanApp::Set(Variable::MediaTimeout),
             DialplanApp::Set(Variable::MediaHoldTimeout),
-            DialplanApp::Set(Variable::ExportVars),
+            DialplanApp::Set(if emergency { Variable::ExportEmergency } else { Variable::ExportVars }),
             DialplanApp::Set(Variable::HangupAfterBridge),
             DialplanApp::Set(Variable::ContinueOnFail(ContinueOnFail::Never)),
             DialplanApp::Set(Variable::TransferRingback),

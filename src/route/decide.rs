@@ -1,7 +1,8 @@
 //! Meaning of a dialled number: the first rule that matches, in a fixed order.
 //!
 //! The order: emergency numbers; the platform's `Before` rules; the tenant's internal numbers, public
-//! numbers and feature codes; its outbound routes by priority; the platform's `After` rules.
+//! numbers and feature codes; its outbound routes by priority; the platform's `After` rules. The emergency
+//! numbers are those that the tenant lists, and those of its country that are no internal numbers.
 
 use crate::resources::Kind;
 use jiff::Timestamp;
@@ -10,7 +11,7 @@ use super::explain::{Step, Tracer};
 use super::rules::{self, RuleMatch};
 use super::token::Caller;
 use super::view::TenantView;
-use super::{digits, schedule, toll};
+use super::{digits, emergency, schedule, toll};
 use crate::numbers::DialledNumber;
 use crate::plan::{DialActionRow, FeatureCodeRow, MemberRow, PlatformPlan, RingGroupRow, Target};
 use crate::resources::common::{CallerId, DestinationKind};
@@ -71,6 +72,8 @@ pub enum Refusal {
     TollClass,
     /// A caller from outside may not dial it.
     Outside,
+    /// The tenant is suspended.
+    Suspended,
 }
 
 /// Which rules apply to a caller.
@@ -100,7 +103,7 @@ pub fn decide<'a>(
         Caller::Extension(_) => CallerSide::Inside,
         Caller::Outside => CallerSide::Outside,
     };
-    if side == CallerSide::Inside && is_emergency(view, dialled, tracer) {
+    if side == CallerSide::Inside && emergency::is_dialled(view, dialled, tracer) {
         return Decision::Emergency { number: dialled.to_owned() };
     }
     if let Some(found) = rules::first_match(platform, Phase::Before, &number, tracer) {
@@ -166,24 +169,6 @@ fn own_number<'a>(view: &'a TenantView, number: &DialledNumber, tracer: Tracer<'
     Some(Decision::Target(target))
 }
 
-fn is_emergency(view: &TenantView, dialled: &str, tracer: Tracer<'_>) -> bool {
-    let numbers = emergency_numbers(view);
-    let matched = numbers.iter().any(|number| number == dialled);
-    tracer.record(|| {
-        let why = match (matched, numbers) {
-            (true, _) => format!("{dialled} is an emergency number"),
-            (false, []) => "it has no emergency numbers".to_owned(),
-            (false, numbers) => format!("{dialled} is no emergency number ({})", numbers.join(", ")),
-        };
-        Step { resource: view.tenant_key(), matched, why }
-    });
-    matched
-}
-
-fn emergency_numbers(view: &TenantView) -> &[String] {
-    view.plan.tenant.emergency.as_ref().map_or(&[], |emergency| &emergency.numbers)
-}
-
 /// Decides how a call to a public number of a destination leaves: like a dialled number, but without a toll
 /// class, because the tenant's administrator chose it. [`resolve_target`] has already followed the tenant's
 /// own numbers.
@@ -235,7 +220,7 @@ fn by_rule<'a>(
         }
         DialActionRow::Route { trunks } => {
             let is_abroad = digits::leads_abroad(dialled, &found.edit);
-            let number = found.edit.number;
+            let number = emergency::unedited(view, dialled.as_str(), found.edit.number);
             let out = Outbound { rule: found.name, number, is_abroad, trunks, caller_id: None };
             (Decision::Out(out), true, "the call leaves by its trunks")
         }
@@ -248,7 +233,7 @@ fn by_rule<'a>(
 /// the prefix for outside calls.
 fn or_emergency<'a>(view: &TenantView, decision: Decision<'a>, tracer: Tracer<'_>) -> Decision<'a> {
     match decision {
-        Decision::Out(out) if emergency_numbers(view).contains(&out.number) => {
+        Decision::Out(out) if emergency::is_number(view, &out.number) => {
             let why = || format!("{} is an emergency number", out.number);
             tracer.record(|| Step { resource: view.tenant_key(), matched: true, why: why() });
             Decision::Emergency { number: out.number }
@@ -330,7 +315,7 @@ fn outbound<'a>(
     let out = Outbound {
         rule: name,
         is_abroad,
-        number: edit.number,
+        number: emergency::unedited(view, dialled.as_str(), edit.number),
         trunks: &route.trunks,
         caller_id: route.caller_id.as_ref(),
     };

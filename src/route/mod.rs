@@ -25,6 +25,7 @@ pub mod view;
 pub use crate::secrets::signing_key::SigningKey;
 pub use app::Action;
 pub use call::{Answer, Call};
+pub use emergency::EmergencyCall;
 pub use explain::Tracer;
 pub use token::Caller;
 pub use view::TenantView;

@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::reason::{
-    ACCEPTED, EMERGENCY_TRUNK_USABLE, LAST_GOOD_KEPT, LIVE, PROGRAMMED, READY, REGISTERED, STALLED, find,
-    wants_a_person,
+    ACCEPTED, DEGRADED, EMERGENCY_TRUNK_USABLE, LAST_GOOD_KEPT, LIVE, PROGRAMMED, READY, REGISTERED, STALLED,
+    find, wants_a_person,
 };
 use crate::compile::{Effect, Problem};
 
@@ -150,8 +150,11 @@ impl ConditionValue {
 }
 
 fn condition_values(facts: &Facts<'_>, generation: Option<i64>, before: &[Condition]) -> Vec<ConditionValue> {
+    let (notes, problems): (Vec<&Problem>, Vec<&Problem>) =
+        facts.problems.iter().partition(|problem| problem.effect == Effect::Noted);
+    let facts = &Facts { problems: &problems, ..facts.clone() };
     let accepted = accepted(facts.problems);
-    let is_kept_out = facts.problems.iter().any(|problem| problem.effect != Effect::Degraded);
+    let is_kept_out = facts.problems.iter().any(|problem| problem.effect.is_kept_out());
     let programmed = match is_kept_out {
         true => programmed_if_not_accepted(facts, &accepted, generation, before),
         false => programmed(facts),
@@ -164,7 +167,13 @@ fn condition_values(facts: &Facts<'_>, generation: Option<i64>, before: &[Condit
             .iter()
             .any(|problem| problem.effect != Effect::Waiting && wants_a_person(problem.reason));
     let stalled = stalled.then(|| ConditionValue::new(STALLED, "True", &ready.reason, ready.message.clone()));
-    [accepted, programmed, live, ready].into_iter().chain(stalled).collect()
+    [accepted, programmed, live, ready].into_iter().chain(stalled).chain(degraded(&notes)).collect()
+}
+
+/// What a person should know of a resource that works as its spec says; no other condition depends on it.
+fn degraded(notes: &[&Problem]) -> Option<ConditionValue> {
+    let first = notes.first()?;
+    Some(ConditionValue::new(DEGRADED, "True", first.reason.as_str(), message(first, notes)))
 }
 
 fn accepted(problems: &[&Problem]) -> ConditionValue {

@@ -119,7 +119,7 @@ mod tests {
             numbers: vec!["112".to_owned()],
             trunk: trunk.map(str::to_owned),
             others: others.iter().map(|other| (*other).to_owned()).collect(),
-            caller_id_number: None,
+            ..EmergencyRow::default()
         }
     }
 

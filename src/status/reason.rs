@@ -15,6 +15,9 @@ pub const READY: &str = "Ready";
 /// Exists only while a person must act. kstatus shows a resource with it as failed.
 pub const STALLED: &str = "Stalled";
 
+/// Exists only while something works that a person should know of: a note. `Ready` does not depend on it.
+pub const DEGRADED: &str = "Degraded";
+
 /// Reason of `Programmed`: a last good state is in force instead of the spec.
 pub const LAST_GOOD_KEPT: &str = "LastGoodKept";
 
@@ -87,6 +90,18 @@ pub const STAGES: &[Documented] = &[
         "A SipProfile has to be started anew for what changed, and its updatePolicy lets it wait; the message says where and for what.",
     ),
     (READY, "True", "Ready", "Accepted, programmed and live."),
+    (
+        DEGRADED,
+        "True",
+        "EmergencyNotListed",
+        "Calls of the Tenant leave, and it does not list the emergency numbers of its country; the message says which, and how they leave.",
+    ),
+    (
+        DEGRADED,
+        "True",
+        "EmergencyShadowed",
+        "A number or pattern of it matches an emergency number; calls to that number pass it by, unless it is an internal number.",
+    ),
     (
         READY,
         "False",
@@ -174,7 +189,9 @@ pub const SWITCH: &[Documented] = &[
 /// All conditions and reasons as tables in Markdown.
 pub fn tables() -> String {
     let waits = |reason: Reason| if reason == Reason::CredentialsPending { "Unknown" } else { "False" };
-    let compile = Reason::ALL.map(|reason| (ACCEPTED, waits(reason), reason.to_string(), reason.meaning()));
+    // Only noted: no resource is refused for it.
+    let refuses = Reason::ALL.into_iter().filter(|reason| *reason != Reason::EmergencyNotListed);
+    let compile = refuses.map(|reason| (ACCEPTED, waits(reason), reason.to_string(), reason.meaning()));
     let written = |rows: &[Documented]| -> Vec<Row> {
         rows.iter().map(|(of, status, reason, means)| (*of, *status, (*reason).to_owned(), *means)).collect()
     };

@@ -41,6 +41,7 @@ pub const PUBLIC: &[Migration] = &[
     migration!("public", 3, "0003_switches.sql"),
     migration!("public", 4, "0004_removed.sql"),
     migration!("public", 5, "0005_cdr.sql"),
+    migration!("public", 6, "0006_emergency_calls.sql"),
 ];
 
 /// Migrations of each tenant's schema.

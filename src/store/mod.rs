@@ -7,6 +7,7 @@
 mod args;
 pub mod cdrs;
 mod claims;
+pub mod emergency_calls;
 pub mod error;
 pub mod fence;
 mod fingerprints;

@@ -236,11 +236,11 @@ fn a_row_that_shadows_an_emergency_number_is_not_restored() {
     let tenant = "Tenant acme/acme";
     system.set(tenant, "/spec/emergency/numbers", json!(["112", "1001"])).apply();
     assert!(!system.plan().extensions.contains_key("alice"));
-    // A route that would shadow an emergency number keeps its previous matches.
+    // A route that matches one takes none of its calls.
     let route = "OutboundRoute acme/national";
     system.set(route, "/spec/match/0", json!({"prefix": "11", "minDigits": 3, "maxDigits": 13})).apply();
     assert_eq!(system.problems_of(route), ["spec.match[0].prefix: EmergencyShadowed"]);
-    assert_eq!(system.plan().outbound_routes["national"].matches[0].prefix.as_deref(), Some("0"));
+    assert_eq!(system.plan().outbound_routes["national"].matches[0].prefix.as_deref(), Some("11"));
 }
 
 #[test]

@@ -84,7 +84,10 @@ fn withdrawn_rights_end_for_a_refused_tenant() {
     assert_eq!(trunk(&system).as_deref(), Some("carriers/carrier"));
     system.set(CARRIER, "/spec/allowedNamespaces/from", json!("Same")).apply();
     assert!(system.plan().numbers.is_empty() && system.plan().outbound_routes.is_empty());
-    assert_eq!((trunk(&system), emergency(&system).numbers), (None, vec!["112".to_owned()]));
+    assert_eq!(
+        (trunk(&system), emergency(&system).numbers),
+        (None, vec!["110".to_owned(), "112".to_owned()])
+    );
     system.set(CARRIER, "/spec/allowedNamespaces/from", json!("All")).apply();
     assert_eq!(trunk(&system).as_deref(), Some("carriers/carrier"));
 }

@@ -1,5 +1,7 @@
 //! Emergency calls: before all other rules, without limits, and by every available trunk.
 
+use std::path::Path;
+
 use centrex::route::TenantView;
 
 use super::{ACME, Office, assert_body};
@@ -115,4 +117,98 @@ fn an_emergency_number_works_while_its_trunk_is_missing() {
     office.view.plan.tenant.emergency.as_mut().unwrap().others.clear();
     let office = Office { view: TenantView::new(office.view.plan), ..office };
     assert_eq!(office.body(&office.dial("bob", "112")), ["hangup NORMAL_TEMPORARY_FAILURE"]);
+}
+
+/// Manifests of a golden case.
+fn golden(case: &str) -> String {
+    let input = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(case).join("input.yaml");
+    std::fs::read_to_string(input).unwrap()
+}
+
+/// The number by which an emergency call leaves first, and the number that is shown.
+#[track_caller]
+fn leaves(office: &Office, caller: &str, dialled: &str) -> (String, String) {
+    let answer = office.dial(caller, dialled);
+    assert_eq!(answer.rule, "Emergency", "{dialled}");
+    let said = office.body(&answer);
+    let after = |prefix: &str| said.iter().find_map(|action| Some(action.split_once(prefix)?.1.to_owned()));
+    let number = after("sofia/gateway/carriers/main#0/").unwrap_or_else(|| panic!("{said:#?}"));
+    (number, after("effective_caller_id_number=").unwrap_or_default())
+}
+
+#[test]
+fn a_route_for_an_outside_line_stays_beside_emergency_numbers() {
+    let office = Office::open(&golden("outbound-route-for-an-outside-line"));
+    for dialled in ["911", "9911", "933", "9933", "112", "9112"] {
+        let number = dialled.strip_prefix('9').filter(|rest| rest.len() == 3).unwrap_or(dialled);
+        assert_eq!(leaves(&office, "desk", dialled), (number.to_owned(), "+12125550100".to_owned()));
+    }
+    let answer = office.dial("desk", "912125550123");
+    assert_eq!(answer.rule, "Out.outside-line");
+    assert!(office.body(&answer).iter().any(|action| action.ends_with("/12125550123")));
+
+    let office = Office::open(&golden("outbound-route-before-british-emergency-numbers"));
+    for (dialled, rule) in
+        [("112", "Emergency"), ("999", "Emergency"), ("101", "Out.services"), ("118500", "Out.services")]
+    {
+        assert_eq!(office.dial("desk", dialled).rule, rule, "{dialled}");
+    }
+}
+
+#[test]
+fn no_route_rewrites_an_emergency_number_of_the_country() {
+    let office = Office::open(&golden("tenant-without-emergency-numbers"));
+    for (dialled, number) in [("911", "911"), ("112", "112"), ("9911", "911"), ("9112", "112")] {
+        assert_eq!(leaves(&office, "desk", dialled).0, number, "{dialled}");
+    }
+    // 933 is none: a test number of one carrier.
+    assert!(office.body(&office.dial("desk", "933")).iter().any(|action| action.ends_with("/33")));
+    let office = Office::open(&golden("tenant-without-emergency-numbers-and-country"));
+    assert_eq!(leaves(&office, "desk", "911").0, "911");
+    assert_eq!(office.dial("desk", "999").rule, "Out.all");
+    // An internal number is what the tenant says, until it lists the number.
+    let office = Office::open(&golden("extension-number-is-an-emergency-number-of-the-country"));
+    assert_eq!(office.dial("desk", "101").rule, "Extension.desk");
+    assert_eq!(leaves(&office, "desk", "102").0, "102");
+}
+
+#[test]
+fn a_rule_of_the_platform_rewrites_no_emergency_number_either() {
+    let rule = "---\napiVersion: centrex.dev/v1alpha1\nkind: DialRule\nmetadata: {name: out}\nspec: {phase: PHASE, \
+                priority: 1, match: [{prefix: \"9\", strip: 1}], action: {kind: Route, trunks: [{name: main, \
+                namespace: carriers}]}}\n";
+    let manifests = golden("tenant-without-emergency-numbers");
+    let (without_route, _) = manifests.rsplit_once("---\n").unwrap();
+    // The tenant may use no trunk of its own.
+    for phase in ["Before", "After"] {
+        let office = Office::open(&format!("{without_route}{}", rule.replace("PHASE", phase)));
+        let answer = office.dial("desk", "911");
+        assert!(office.body(&answer).iter().any(|action| action.ends_with("/911")), "{answer:#?}");
+    }
+}
+
+#[test]
+fn the_number_of_the_callers_location_is_shown() {
+    // What is wrong in the golden case is left out of it here.
+    let mut manifests = golden("tenant-emergency-locations").replace(", {name: nobody}", "");
+    manifests = manifests.replace("emergencyLocationRef: {name: paris}", "emergencyLocationRef: {name: hq}");
+    let office = Office::open(&manifests);
+    let shown = |caller| leaves(&office, caller, "911").1;
+    assert_eq!([shown("boston"), shown("reception")], ["+16175550100", "+12125550101"]);
+    let call = office.dial("boston", "911").emergency.unwrap();
+    assert_eq!(call.location.as_deref(), Some("boston"));
+    let bare = manifests.replace("    defaultLocationRef: {name: hq}\n", "");
+    assert_eq!(leaves(&Office::open(&bare), "reception", "911").1, "+12125550100");
+}
+
+#[test]
+fn a_suspended_tenant_makes_emergency_calls_only() {
+    let mut office = Office::open(&golden("outbound-route-for-an-outside-line"));
+    office.view.plan.tenant.suspended = true;
+    assert_eq!(leaves(&office, "desk", "9911").0, "911");
+    for dialled in ["201", "912125550123"] {
+        let answer = office.dial("desk", dialled);
+        assert_eq!(answer.rule, "Refused.Suspended", "{dialled}");
+        assert_eq!(office.body(&answer), ["hangup OUTGOING_CALL_BARRED"]);
+    }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use crate::compile::{About, Effect, Problem, Reason};
+use crate::compile::{About, Problem, Reason};
 use crate::resources::Kind;
 use crate::source::ObjectKey;
 
@@ -23,7 +23,7 @@ pub(super) fn without_cascades(
             .partition(|problem| follows(problem, &absent) || (unknown && may_follow(problem.reason)));
         problems = rest;
         // A resource that is refused for a problem that is not reported keeps others out in turn.
-        let out = held_back.iter().filter(|problem| problem.effect != Effect::Degraded);
+        let out = held_back.iter().filter(|problem| problem.effect.is_kept_out());
         let before = absent.len();
         absent.extend(out.map(|problem| problem.resource.clone()));
         if absent.len() == before {

@@ -20,7 +20,7 @@ use crate::util::format::Format;
 /// Options of `centrex check`.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "Exit codes:
-  0  no problems; what only waits for something is a note
+  0  no problems; what only waits for something, or should only be known, is a note
   1  problems were found
   2  wrong usage, or a FILE that cannot be read or holds no manifests")]
 pub struct CheckArgs {
@@ -40,7 +40,7 @@ pub struct CheckArgs {
 pub enum Severity {
     /// A mistake: the exit code is 1.
     Error,
-    /// No mistake: the resource waits for something that may come later.
+    /// No mistake: the resource waits for something that may come later, or a person should know something.
     Note,
 }
 
@@ -186,7 +186,7 @@ fn of_file(problem: &FileProblem) -> Finding {
 
 fn of_compile(problem: compile::Problem, location: Option<FileLocation>) -> Finding {
     let severity = match problem.effect {
-        Effect::Waiting => Severity::Note,
+        Effect::Waiting | Effect::Noted => Severity::Note,
         Effect::Refused | Effect::Degraded => Severity::Error,
     };
     // The holder of a contested claim may be in another tenant: who has all files may read its name.

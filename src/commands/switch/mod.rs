@@ -29,6 +29,7 @@ use crate::cdr::err_log_dir::sweep;
 use crate::cdr::intake::Intake;
 use crate::cdr::metrics::CdrMetrics;
 use crate::cdr::spool::SpoolError;
+use crate::freeswitch::emergency_calls::{Destination, EmergencyCalls};
 use crate::freeswitch::listener::{self, BindError, Probe, Routes};
 use crate::freeswitch::sync;
 use crate::freeswitch::sync::{Live, PodEndingMarker};
@@ -95,6 +96,8 @@ pub struct Sidecar {
     applied: watch::Sender<Option<Applied>>,
     /// Where call records go, once `follow` was called.
     database: Arc<OnceLock<Reader>>,
+    /// The same for emergency calls.
+    emergencies: Arc<OnceLock<Destination>>,
     following: TaskTracker,
     serving: TaskTracker,
     stop_serving: CancellationToken,
@@ -117,12 +120,17 @@ impl Sidecar {
         let cache = Cache::open(&data_dir.join("replica"), keyring)?;
         let mut follower = Follower::new(replica.clone(), Some(cache));
         let progress = follower.progress();
+        let waiting = data_dir.join("emergency-calls");
+        let (emergency_calls, recorder) = EmergencyCalls::open(&waiting).map_err(|source| {
+            SidecarError::Directory { option: "--data-dir", path: waiting.clone(), source }
+        })?;
         let answers = Arc::new(Answers {
             replica: replica.clone(),
             key: follower.key(),
             media: args.media_root(data_dir)?,
             templates: args.read_templates()?,
             running: ProfileOverrides::default(),
+            emergencies: emergency_calls,
         });
         let credentials = args.credentials()?;
         let xml_listener = listener::bind(args.xml_listen, credentials.as_ref()).await?;
@@ -161,6 +169,8 @@ impl Sidecar {
             serving.spawn(live.run(follower.restored(), stop_serving.clone()));
         }
         let database = Arc::default();
+        let emergencies = Arc::default();
+        serving.spawn(recorder.run(Arc::clone(&emergencies), stop_serving.clone()));
         serving.spawn(cdr_writer.run(Arc::clone(&database), stop_serving.clone()));
         if let Some(leftovers) = &args.cdr_leftovers {
             serving.spawn(sweep(leftovers.clone(), intake, stop_serving.clone()));
@@ -173,6 +183,7 @@ impl Sidecar {
             report,
             applied,
             database,
+            emergencies,
             following,
             serving,
             stop_serving,
@@ -218,6 +229,7 @@ impl Sidecar {
         };
         self.following.spawn(report::report(reader.clone(), info, reported, stop.clone()));
         let _ = self.database.set(reader.clone()); // set once: there is one follower
+        let _ = self.emergencies.set((reader.clone(), name.to_owned()));
         self.following.spawn(follower.run(reader, stop.clone()));
     }
 

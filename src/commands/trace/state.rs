@@ -70,7 +70,7 @@ pub async fn read(args: &TraceArgs) -> Result<States, TraceError> {
 
 /// A note that resources of manifests are refused; `None` if all are accepted.
 fn refused_note(of: &str, plans: &CompiledPlans) -> Option<String> {
-    let mut wrong = plans.problems.iter().filter(|problem| problem.effect != Effect::Waiting);
+    let mut wrong = plans.problems.iter().filter(|problem| problem.effect.is_mistake());
     let first = wrong.next()?;
     let more = wrong.count();
     Some(format!(

@@ -229,13 +229,20 @@ impl<'a> TenantCompiler<'a> {
         self.problems.push(or_waiting(Problem { about, ..problem }));
     }
 
+    /// Checks that a resource of the tenant exists, accepted or not.
+    pub fn exists(&self, kind: Kind, name: &str) -> Result<(), RefError> {
+        if self.created(kind, name).is_some() {
+            return Ok(());
+        }
+        let tenant = name_of(&*self.snapshot.tenant);
+        let message = format!("tenant {tenant} has no {kind} {name}");
+        Err(RefError::of_object(Reason::RefNotFound, self.key(kind, name), message))
+    }
+
     /// Checks that a resource of the tenant exists, and is accepted or keeps its previous row.
     pub fn resolve(&self, kind: Kind, name: &str) -> Result<(), RefError> {
+        self.exists(kind, name)?;
         let error = |reason, message| Err(RefError::of_object(reason, self.key(kind, name), message));
-        if self.created(kind, name).is_none() {
-            let tenant = name_of(&*self.snapshot.tenant);
-            return error(Reason::RefNotFound, format!("tenant {tenant} has no {kind} {name}"));
-        }
         match self.refusal(kind, name) {
             None => Ok(()),
             Some(_) if self.keeps_previous_row(kind, name) => Ok(()),

@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 
 use super::compiler::{ByAge, TenantCompiler, name_of};
-use crate::compile::Reason;
 use crate::compile::problem::RefError;
+use crate::compile::{Problem, Reason};
+use crate::numbers::known_emergency_numbers;
 use crate::resources::common::DestinationKind;
 use crate::resources::{IvrMenu, Kind};
 use crate::source::ObjectKey;
@@ -40,6 +41,7 @@ fn internal(compiler: &mut TenantCompiler) {
     optional!(RingGroup => ring_groups, Queue => queues, IvrMenu => ivr_menus, Conference => conferences);
     claims.sort();
     let emergency = emergency_numbers(compiler);
+    let known = known_emergency_numbers(snapshot.tenant.spec.country.as_deref());
     let mut holders: HashMap<&str, (Kind, &str)> = HashMap::with_capacity(claims.len());
     for (_, kind, name, number) in claims {
         let id = || (kind, name.to_owned());
@@ -52,6 +54,18 @@ fn internal(compiler: &mut TenantCompiler) {
         } else {
             if let Some(hidden) = hidden(compiler, number) {
                 compiler.degrade(kind, name, "spec.number", hidden);
+            }
+            if known.contains(&number) {
+                let message = format!(
+                    "{number} is an emergency number: phones that dial it reach this {kind}, and no emergency service; choose another"
+                );
+                let key = compiler.key(kind, name);
+                compiler.problems.push(Problem::noted(
+                    key,
+                    "spec.number",
+                    Reason::EmergencyShadowed,
+                    message,
+                ));
             }
             holders.insert(number, (kind, name));
         }

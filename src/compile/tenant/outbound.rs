@@ -1,16 +1,20 @@
-//! Conflicts of outbound routes with each other and with emergency numbers.
+//! Conflicts of outbound routes with each other, and notes where they match emergency numbers.
 
 use super::compiler::{ByAge, TenantCompiler, name_of};
 use super::numbers::emergency_numbers;
 use crate::compile::countries::{unknown_country, unknown_country_of};
-use crate::compile::{Reason, patterns};
+use crate::compile::{Problem, Reason, patterns};
+use crate::numbers::known_emergency_numbers;
 use crate::resources::Kind;
 use crate::resources::OutboundRoute;
 
-/// Refuses routes that match no number, match an emergency number, or overlap with an older route of the
-/// same priority: between those two the choice would be arbitrary.
+/// Refuses routes that match no number, or overlap with an older route of the same priority: between those two
+/// the choice would be arbitrary. A route that matches an emergency number harms nobody, because emergency calls
+/// are decided before all routes: that is noted.
 pub fn refuse_conflicts(compiler: &mut TenantCompiler) {
-    let emergency = emergency_numbers(compiler);
+    let listed = emergency_numbers(compiler);
+    let known = known_emergency_numbers(compiler.snapshot.tenant.spec.country.as_deref());
+    let emergency: Vec<&str> = listed.iter().map(String::as_str).chain(known.iter().copied()).collect();
     let mut routes: Vec<(ByAge, &OutboundRoute)> = compiler
         .snapshot
         .outbound_routes
@@ -26,12 +30,6 @@ pub fn refuse_conflicts(compiler: &mut TenantCompiler) {
         {
             let field = format!("spec.match[{index}]");
             compiler.refuse(aged.id, field, (Reason::InvalidValue, patterns::IMPOSSIBLE.to_owned()));
-        } else if let Some((index, number)) = shadowed(route, &emergency) {
-            let field = format!("spec.match[{index}].prefix");
-            let message = format!(
-                "it matches the emergency number {number}, which always leaves by spec.emergency of the Tenant"
-            );
-            compiler.refuse(aged.id, field, (Reason::EmergencyShadowed, message));
         } else if let Some((index, other)) = overlapping(route, &accepted) {
             let message = format!(
                 "it overlaps with OutboundRoute {}, which has the same priority {}; give one another priority",
@@ -41,16 +39,31 @@ pub fn refuse_conflicts(compiler: &mut TenantCompiler) {
             let holder = compiler.key(Kind::OutboundRoute, name_of(other));
             compiler.conflict(aged.id, format!("spec.match[{index}]"), holder, message);
         } else {
+            if let Some(note) = matched_emergency(compiler, route, &emergency) {
+                compiler.problems.push(note);
+            }
             accepted.push(route);
         }
     }
 }
 
-fn shadowed(route: &OutboundRoute, emergency: &[String]) -> Option<(usize, String)> {
-    route.spec.matches.iter().enumerate().find_map(|(index, matches)| {
-        patterns::shadows(matches, emergency.iter().map(String::as_str))
-            .map(|number| (index, number.to_owned()))
-    })
+/// A note that a route matches an emergency number, and the digits that would leave it out.
+fn matched_emergency(
+    compiler: &TenantCompiler,
+    route: &OutboundRoute,
+    emergency: &[&str],
+) -> Option<Problem> {
+    let (index, matches, number) = route.spec.matches.iter().enumerate().find_map(|(index, matches)| {
+        patterns::shadows(matches, emergency.iter().copied()).map(|number| (index, matches, number))
+    })?;
+    let longest = emergency.iter().filter(|number| patterns::shadows(matches, [**number]).is_some());
+    let longest = longest.map(|number| number.len()).max().unwrap_or_default();
+    let message = format!(
+        "it matches the emergency number {number}, which leaves as an emergency call, and never by this route; a minDigits of {} leaves it out",
+        longest + 1
+    );
+    let key = compiler.key(Kind::OutboundRoute, name_of(route));
+    Some(Problem::noted(key, format!("spec.match[{index}].prefix"), Reason::EmergencyShadowed, message))
 }
 
 fn overlapping<'a>(

@@ -30,7 +30,9 @@ pub fn run(compiler: &mut TenantCompiler, plan: TenantPlan) -> TenantPlan {
     if compiler.snapshot.routing_tests.is_empty() {
         return plan;
     }
-    let view = TenantView::new(plan);
+    let mut plan = plan;
+    let suspended = std::mem::take(&mut plan.tenant.suspended);
+    let mut view = TenantView::new(plan);
     let key = SigningKey::dummy();
     for test in &compiler.snapshot.routing_tests {
         let name = name_of(&**test);
@@ -49,6 +51,7 @@ pub fn run(compiler: &mut TenantCompiler, plan: TenantPlan) -> TenantPlan {
             }
         }
     }
+    view.plan.tenant.suspended = suspended;
     view.plan
 }
 

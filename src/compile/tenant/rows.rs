@@ -2,7 +2,7 @@
 
 use super::compiler::{TenantCompiler, name_of};
 use super::credentials::{pin, sip_password};
-use super::{loops, numbers, schedule};
+use super::{emergency, loops, numbers, schedule};
 use crate::compile::countries::{unknown_code, unknown_country};
 use crate::compile::secrets::SecretError;
 use crate::compile::{Problem, Reason};
@@ -120,6 +120,9 @@ fn extension(
         degrade_recording(compiler, Kind::Extension, name, "spec.recording");
         recording = Recording::Never;
     }
+    let emergency_location = spec.emergency_location_ref.as_ref().and_then(|reference| {
+        emergency::location(compiler, (Kind::Extension, name), "spec.emergencyLocationRef.name", reference)
+    });
     if let Some((index, code)) = unknown_code(&spec.countries_abroad) {
         let why = (Reason::InvalidValue, unknown_country(code));
         compiler.degrade(Kind::Extension, name, format!("spec.countriesAbroad[{index}]"), why);
@@ -131,6 +134,7 @@ fn extension(
         number: spec.number.clone(),
         display_name: spec.display_name.clone().unwrap_or_else(|| spec.number.clone()),
         caller_id: spec.caller_id.clone(),
+        emergency_location,
         ring_seconds: spec.ring_seconds.unwrap_or(30),
         toll_classes: spec.toll_classes.clone(),
         countries_abroad: spec.countries_abroad.clone(),

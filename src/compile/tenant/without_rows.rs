@@ -1,6 +1,7 @@
 //! Resources without rows (Device, MediaFile): their references are checked too.
 
 use super::compiler::{TenantCompiler, name_of};
+use super::emergency;
 use crate::compile::Reason;
 use crate::compile::problem::RefError;
 use crate::resources::Kind;
@@ -17,6 +18,9 @@ fn devices(compiler: &mut TenantCompiler) {
         let name = name_of(&**device);
         if compiler.refusal(Kind::Device, name).is_some() {
             continue;
+        }
+        if let Some(reference) = &device.spec.emergency_location_ref {
+            emergency::location(compiler, (Kind::Device, name), "spec.emergencyLocationRef.name", reference);
         }
         let lines = device.spec.lines.iter().enumerate();
         let lines = lines.map(|(index, line)| (format!("spec.lines[{index}]"), Some(&line.extension_ref)));

@@ -88,6 +88,7 @@ impl Routes {
         if let Some(sync_metrics) = sync_metrics {
             sync_metrics.register(metrics.registry_mut());
         }
+        self.answers.emergencies.register(metrics.registry_mut());
         if let Some((_, cdrs)) = &self.cdrs {
             cdrs.register(metrics.registry_mut());
         }

@@ -140,7 +140,9 @@ impl Applier<'_> {
             }
             Change::FlushRegistration { user, domain, .. } => return self.flush(Some(user), domain).await,
             Change::FlushDomain { domain, .. } => return self.flush(None, domain).await,
-            Change::EndCalls { tenant } => return self.end_calls(*tenant).await,
+            Change::EndCalls { tenant, but_emergency } => {
+                return self.end_calls(*tenant, *but_emergency).await;
+            }
         };
         let command = api.to_string();
         let reply = self.client.api(api).await?;
@@ -234,12 +236,16 @@ impl Applier<'_> {
 
     /// Ends the calls of a tenant: the legs of its phones together, by the directory's variable, then the
     /// legs that only our signed variable identifies, such as a carrier's leg in a queue.
-    async fn end_calls(&self, tenant: Uuid) -> Result<(), EslError> {
-        let value = word(&tenant.to_string())?;
-        self.client.api(Api::EndLegsWith { variable: TENANT_VARIABLE, value }).await?;
+    async fn end_calls(&self, tenant: Uuid, but_emergency: bool) -> Result<(), EslError> {
+        if !but_emergency {
+            let value = word(&tenant.to_string())?;
+            self.client.api(Api::EndLegsWith { variable: TENANT_VARIABLE, value }).await?;
+        }
         for leg in read::legs(self.client).await? {
             let Ok(leg) = leg.uuid.parse::<Uuid>() else { continue };
-            if read::tenant_of(self.client, self.key, leg).await? == Some(tenant) {
+            if read::tenant_of(self.client, self.key, leg).await? == Some(tenant)
+                && !(but_emergency && read::is_emergency(self.client, leg).await?)
+            {
                 unless_already(self.client.api(Api::EndLeg(leg)).await, "No such channel")?;
             }
         }

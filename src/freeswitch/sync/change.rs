@@ -118,6 +118,8 @@ pub enum Change {
     EndCalls {
         /// The tenant.
         tenant: Uuid,
+        /// Whether emergency calls go on.
+        but_emergency: bool,
     },
     /// Restart a profile, because it must listen elsewhere. Its calls end.
     RestartProfile {
@@ -139,7 +141,7 @@ impl Change {
     pub fn tenant(&self) -> Option<Uuid> {
         match self {
             Self::FlushRegistration { tenant, .. } => *tenant,
-            Self::FlushDomain { tenant, .. } | Self::EndCalls { tenant } => Some(*tenant),
+            Self::FlushDomain { tenant, .. } | Self::EndCalls { tenant, .. } => Some(*tenant),
             Self::StartStream { stream } | Self::MoveStream { stream } | Self::StopStream { stream } => {
                 tenant_of(stream)
             }
@@ -257,7 +259,7 @@ impl Display for Change {
             Self::FlushDomain { domain, .. } => {
                 write!(f, "phones of {domain} are registered but should not be")
             }
-            Self::EndCalls { tenant } => write!(f, "calls of tenant {tenant} are up but should not be"),
+            Self::EndCalls { tenant, .. } => write!(f, "calls of tenant {tenant} are up but should not be"),
         }
     }
 }

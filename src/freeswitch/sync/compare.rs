@@ -13,6 +13,7 @@ use super::read::Observed;
 use super::state::State;
 use super::task::{Live, SessionState};
 use crate::freeswitch::esl::{Client, EslError};
+use crate::plan::Service;
 use crate::replica::spellings::Spellings;
 use crate::replica::tenants::Snapshot;
 use crate::route::legal::Word;
@@ -70,10 +71,13 @@ impl Live {
                 Ok(None)
             }
             tenants => {
-                let served =
-                    |id: &Uuid| now.tenants.get(id).is_some_and(|held| !held.view.plan.tenant.suspended);
-                let others = tenants?.into_iter().filter(|id| !served(id));
-                Ok(Some(others.map(|tenant| Change::EndCalls { tenant }).collect()))
+                let end = |tenant: Uuid| {
+                    let held = now.tenants.get(&tenant);
+                    let service = held.map_or(Service::None, |held| held.view.plan.tenant.service());
+                    let but_emergency = service == Service::EmergencyOnly;
+                    (service != Service::Full).then_some(Change::EndCalls { tenant, but_emergency })
+                };
+                Ok(Some(tenants?.into_iter().filter_map(end).collect()))
             }
         }
     }

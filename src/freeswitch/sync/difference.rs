@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::change::{Change, Changes};
 use super::state::{Gateway, Profile, State};
+use crate::plan::Service;
 use crate::route::TenantView;
 
 /// The changes that make `want` of `have`.
@@ -121,17 +122,19 @@ fn is_same_gateway(held: &Gateway, wanted: &Gateway) -> bool {
 }
 
 /// Flushes registrations of users that are no longer served or have another password. If the tenant is
-/// no longer served, flushes its domains and ends its calls.
+/// no longer served, flushes its domains and ends its calls; if it is served emergency calls only, ends the others.
 pub fn phone_changes(before: &TenantView, after: Option<&TenantView>) -> Changes {
     let mut changes = Changes::new();
     let tenant = before.plan.tenant.id;
-    if before.plan.tenant.suspended {
-        return changes;
+    let service = after.map_or(Service::None, |after| after.plan.tenant.service());
+    match (before.plan.tenant.service(), service) {
+        (Service::None, _) => return changes,
+        (_, Service::Full) | (Service::EmergencyOnly, Service::EmergencyOnly) => {}
+        (_, now) => {
+            changes.insert(Change::EndCalls { tenant, but_emergency: now == Service::EmergencyOnly });
+        }
     }
-    let after = after.filter(|after| !after.plan.tenant.suspended);
-    if after.is_none() {
-        changes.insert(Change::EndCalls { tenant });
-    }
+    let after = after.filter(|_| service != Service::None);
     let left = |domain: &String| !after.is_some_and(|after| after.plan.tenant.domains.contains(domain));
     for domain in before.plan.tenant.domains.iter().filter(|domain| left(domain)) {
         changes.insert(Change::FlushDomain { tenant, domain: domain.clone() });

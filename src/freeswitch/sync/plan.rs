@@ -10,8 +10,8 @@ use super::change::{Change, Changes};
 use super::difference::{changes, phone_changes, unknown_registrations};
 use super::read::Observed;
 use super::state::State;
-use crate::plan::TrunkRow;
 use crate::plan::report::{Applied, GatewayState, NotApplied};
+use crate::plan::{Service, TrunkRow};
 use crate::replica::tenants::Snapshot;
 use crate::route::media::MediaRoot;
 use crate::secrets::signing_key::SigningKey;
@@ -58,7 +58,7 @@ pub fn differences(found: &Observed, want: &State, now: &Snapshot) -> Changes {
     let by_domain: BTreeMap<&str, _> = now
         .tenants
         .values()
-        .filter(|held| !held.view.plan.tenant.suspended)
+        .filter(|held| held.view.plan.tenant.service() != Service::None)
         .flat_map(|held| held.view.plan.tenant.domains.iter().map(|domain| (domain.as_str(), &held.view)))
         .collect();
     let known = |user: &str, host: &str| {
@@ -119,7 +119,9 @@ impl Outcome {
             }
         }
         let Some(found) = found else { return outcome };
-        for (id, held) in now.tenants.iter().filter(|(_, held)| !held.view.plan.tenant.suspended) {
+        for (id, held) in
+            now.tenants.iter().filter(|(_, held)| held.view.plan.tenant.service() != Service::None)
+        {
             let missing = |domain: &&String| !found.state.domains.contains(*domain);
             if let Some(domain) = held.view.plan.tenant.domains.iter().find(missing) {
                 let text = format!("the SIP profile for phones does not have domain {domain} yet");

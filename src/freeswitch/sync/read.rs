@@ -11,7 +11,7 @@ use super::state::{Agent, Gateway, Profile, Queue, State, Tier};
 use crate::freeswitch::esl::{Api, Client, EslError};
 use crate::plan::report::GatewayState;
 use crate::resources::sip_profile::UpdatePolicy;
-use crate::route::app::CALL_VARIABLE;
+use crate::route::app::{CALL_VARIABLE, EMERGENCY_VARIABLE};
 use crate::route::legal::Word;
 use crate::route::token::verify_call;
 use crate::secrets::signing_key::SigningKey;
@@ -162,6 +162,18 @@ pub async fn tenant_of(client: &Client, key: &SigningKey, leg: Uuid) -> Result<O
         }
     }
     Ok(None)
+}
+
+/// Reads whether a leg belongs to an emergency call.
+///
+/// # Errors
+/// As [`observe`].
+pub async fn is_emergency(client: &Client, leg: Uuid) -> Result<bool, EslError> {
+    match client.api(Api::LegVariable { leg, variable: EMERGENCY_VARIABLE }).await {
+        Err(error) if error.ends_session() => Err(error),
+        Err(_) => Ok(false), // it has ended
+        Ok(value) => Ok(value.trim() == "true"),
+    }
 }
 
 /// Reads the tenants whose legs are up.

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::freeswitch::xml::configuration::{CallCenter, Gateway as Served, gateways_of};
-use crate::plan::{PlatformPlan, SipProfileRow};
+use crate::plan::{PlatformPlan, Service, SipProfileRow};
 use crate::resources::sip_profile::{Role, UpdatePolicy};
 use crate::route::media::MediaRoot;
 use crate::route::{TenantView, names};
@@ -135,14 +135,17 @@ impl State {
         state
     }
 
-    /// The desired state of a tenant; empty while it is suspended.
+    /// The desired state of a tenant; while it is suspended, the domains of phones that may make emergency calls.
     pub fn of_tenant(tenant: &TenantView, media: &MediaRoot) -> Self {
         let mut state = Self::default();
         let row = &tenant.plan.tenant;
-        if row.suspended {
+        if row.service() == Service::None {
             return state;
         }
         state.domains.extend(row.domains.iter().cloned());
+        if row.service() == Service::EmergencyOnly {
+            return state;
+        }
         if let Some(path) = row.music_on_hold.as_ref().and_then(|file| media.directory_of(row.id, file)) {
             state.streams.insert(names::music_stream(row.id), path);
         }

@@ -66,7 +66,7 @@ fn from_tenant(
     context: &str,
     destination: &str,
 ) -> Option<route::Answer> {
-    let view = answers.replica.by_id(Uuid::try_parse(context).ok()?)?;
+    let view = answers.replica.of_callers(Uuid::try_parse(context).ok()?)?;
     if view.context() != context {
         return None; // another spelling of the UUID
     }
@@ -77,7 +77,12 @@ fn from_tenant(
         }
         None => authenticated(form, &view)?,
     };
-    Some(call(form, answers, key, platform, &view, caller).dialled(destination))
+    let call = call(form, answers, key, platform, &view, caller);
+    let answer = call.dialled(destination);
+    if let Some(emergency) = &answer.emergency {
+        answers.emergencies.report(&call, emergency);
+    }
+    Some(answer)
 }
 
 /// The extension that FreeSWITCH authenticated: the SIP call was challenged in a domain of this tenant, and
@@ -143,6 +148,7 @@ fn from_carrier(
     is_carrier.then(|| route::Answer {
         rule: "Unknown".to_owned(),
         actions: vec![DialplanApp::Hangup(cause).action()],
+        emergency: None,
     })
 }
 

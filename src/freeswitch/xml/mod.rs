@@ -18,6 +18,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use uuid::Uuid;
 
+use crate::freeswitch::emergency_calls::EmergencyCalls;
 use crate::replica::tenants::{LoadState, Replica};
 use crate::route::media::MediaRoot;
 use crate::secrets::signing_key::SigningKey;
@@ -107,6 +108,8 @@ pub struct Answers {
     pub templates: Templates,
     /// Profiles that still listen elsewhere than their rows say.
     pub running: ProfileOverrides,
+    /// Where emergency calls are recorded.
+    pub emergencies: EmergencyCalls,
 }
 
 impl Answers {
@@ -138,10 +141,10 @@ impl Answers {
     fn is_tenant_missing(&self, section: Section, form: &Form<'_>) -> bool {
         match section {
             Section::Directory => {
-                directory::domain(form).is_none_or(|domain| self.replica.by_domain(&domain).is_none())
+                directory::domain(form).is_none_or(|domain| self.replica.of_phones(&domain).is_none())
             }
             Section::Dialplan => Uuid::try_parse(&form.text(Field::HuntContext))
-                .is_ok_and(|tenant| self.replica.by_id(tenant).is_none()),
+                .is_ok_and(|tenant| self.replica.of_callers(tenant).is_none()),
             // Configuration is of many tenants. For a message an error is no better than a miss: FreeSWITCH
             // delivers it either way.
             Section::Configuration | Section::Chatplan => false,

@@ -46,14 +46,12 @@ impl Identifiers {
         !self.codes.iter().any(|(other, other_takes)| clash((code, takes_digits), (other, *other_takes)))
     }
 
-    /// Whether a route matches no emergency number, and overlaps with no route of the same priority.
+    /// Whether a route overlaps with no route of the same priority.
     pub fn is_free_route(&self, row: &OutboundRouteRow) -> bool {
-        let shadows =
-            |matches| patterns::shadows(matches, self.emergency.iter().map(String::as_str)).is_some();
         let overlaps = |mine: &DigitMatch| {
             let same = self.routes.iter().filter(|(priority, _)| *priority == row.priority);
             same.flat_map(|(_, theirs)| theirs).any(|theirs| patterns::overlap(mine, theirs))
         };
-        !row.matches.iter().any(|matches| shadows(matches) || overlaps(matches))
+        !row.matches.iter().any(overlaps)
     }
 }

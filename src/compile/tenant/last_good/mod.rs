@@ -18,7 +18,7 @@ use kube::Resource;
 use super::compiler::{ResourceId, TenantCompiler, name_of};
 use super::numbers::emergency_numbers;
 use super::{emergency, header};
-use crate::compile::{Effect, KeptPart, LastGoodRow};
+use crate::compile::{KeptPart, LastGoodRow};
 use crate::plan::{InForce, Row, Rows, Target, TenantPlan};
 use crate::source::object::created;
 use destinations::Destinations;
@@ -168,7 +168,8 @@ pub fn without_tenant(
     before: &InForce<TenantPlan>,
 ) -> Option<(TenantPlan, Vec<LastGoodRow>)> {
     let mut plan = TenantPlan::empty(header::last_good_row(compiler, &before.plan.tenant)?);
-    plan.tenant.emergency = plan.tenant.emergency.map(|row| emergency::last_good_row(compiler, row));
+    let emergency = plan.tenant.emergency.take().unwrap_or_default();
+    plan.tenant.emergency = Some(emergency::last_good_row(compiler, emergency));
     let numbers = plan.tenant.emergency.iter().flat_map(|row| row.numbers.clone()).collect();
     let all = compiler.ids().map(|(kind, name)| (kind, name.to_owned())).collect();
     let taken = Identifiers::new(&plan, numbers);
@@ -190,7 +191,7 @@ fn candidates(
         let id = (problem.resource.kind, problem.resource.name.clone());
         match compiler.refusal(id.0, &id.1) {
             None => degraded.entry(id).or_default().push(problem.field.clone()),
-            Some(_) if problem.effect != Effect::Degraded && !unrestorable.contains(&id) => {
+            Some(_) if problem.effect.is_kept_out() && !unrestorable.contains(&id) => {
                 refused.insert(id);
             }
             Some(_) => {}

@@ -49,7 +49,7 @@ pub(super) fn answer(form: &Form<'_>, answers: &Answers) -> Result<Answer, Answe
     let wanted = form.get(Field::Profile).filter(|name| !name.is_empty());
     let gateway = form.get(Field::Gateway).filter(|name| !name.is_empty());
     let key = answers.key()?;
-    let tenants = if gateway.is_none() { answers.replica.served() } else { Vec::new() };
+    let tenants = if gateway.is_none() { answers.replica.with_phones() } else { Vec::new() };
     let main = main_profile(&platform);
     // A rescan does not make a profile listen elsewhere; a start or restart does.
     let running = match form.get(Field::Reconfig) {

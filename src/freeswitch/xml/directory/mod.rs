@@ -18,6 +18,7 @@ use serde::Serialize;
 use super::field::Field;
 use super::form::Form;
 use super::{Answer, AnswerError, Answers, render};
+use crate::plan::Service;
 use crate::route::TenantView;
 use crate::secrets::a1_hash::REALM;
 use crate::util::domain::canonical;
@@ -45,9 +46,16 @@ pub fn answer(form: &Form<'_>, answers: &Answers) -> Result<Answer, AnswerError>
     }
     let Some(asked) = asked(form) else { return Ok(Answer::NotFound) };
     let Some(domain) = domain(form) else { return Ok(Answer::NotFound) };
-    let Some(tenant) = answers.replica.by_domain(&domain) else { return Ok(Answer::NotFound) };
+    let Some(tenant) = answers.replica.of_phones(&domain) else { return Ok(Answer::NotFound) };
     let lookup = Lookup { form, asked: &asked, domain: &domain, tenant: &tenant, answers };
-    match form.get(Field::Action).as_deref() {
+    let action = form.get(Field::Action);
+    if tenant.plan.tenant.service() != Service::Full {
+        // Only what an emergency call needs.
+        let calls = form.is(Field::SipAuthMethod, "REGISTER") || form.is(Field::SipAuthMethod, "INVITE");
+        let is_needed = calls && action.as_deref() == Some(SIP_AUTH);
+        return if is_needed { lookup.sip_auth() } else { Ok(Answer::NotFound) };
+    }
+    match action.as_deref() {
         Some(SIP_AUTH) => lookup.sip_auth(),
         Some("user_call") => lookup.user_call(),
         Some("voicemail-lookup") => lookup.mailbox(),
