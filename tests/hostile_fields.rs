@@ -80,7 +80,9 @@ fn hostile_text_is_refused_in_every_string_field() {
                 let faults = manifest::read(changed, kinds().unwrap()).faults;
                 if is_free_text(field) && !is_no_text(hostile) {
                     free += 1;
-                    assert_eq!(faults, [], "{kind} {field}: {hostile:?}");
+                    let is_too_long =
+                        |fault: &manifest::Fault| fault.violation.message.starts_with("must have");
+                    assert!(faults.iter().all(is_too_long), "{kind} {field}: {hostile:?}: {faults:?}");
                 } else if faults.is_empty() {
                     accepted.push(format!("{kind} {field}: {hostile:?}"));
                 } else {

@@ -77,7 +77,7 @@ pub fn table() -> Vec<Row> {
         ("Trunk", "/spec/gateways", json!([]), "spec.gateways", "1 to 8 items"),
         ("Trunk", "/spec/gateways/0/host", json!("sip.example.net;transport=tcp"), "spec.gateways[0].host", "DNS name or an IP"),
         ("Trunk", "/spec/gateways/0/port", json!(70000), "spec.gateways[0].port", "from 1 to 65535"),
-        ("Trunk", "/spec/gateways/0/outboundProxy/host", json!("sip:edge.example.net"), "spec.gateways[0].outboundProxy.host", "DNS name or an IP"),
+        ("Trunk", "/spec/gateways/0/outboundProxy/host", json!("edge.example.net;lr"), "spec.gateways[0].outboundProxy.host", "DNS name or an IP"),
         ("Trunk", "/spec/gateways/0/outboundProxy/transport", json!("TCP"), "spec.gateways[0].outboundProxy.transport", "no such field"),
         ("Trunk", "/spec/domain", json!("carrier.example.net>"), "spec.domain", "DNS name or an IP"),
         ("Trunk", "/spec/registration/authUsername", json!("a b"), "spec.registration.authUsername", "a user name of"),

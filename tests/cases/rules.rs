@@ -255,6 +255,14 @@ fn schedule_override() -> Vec<Verdict> {
         (json!({"destination": alice}), None),
         (json!({"until": "2026-12-24T18:00"}), one),
         (json!({"state": "Open", "destination": alice}), one),
+        (
+            json!({"destination": {"kind": "Extension"}}),
+            Some((".destination", "name goes with every kind but ExternalNumber")),
+        ),
+        (
+            json!({"destination": {"kind": "ExternalNumber"}}),
+            Some((".destination", "number goes with kind ExternalNumber, and only with it")),
+        ),
     ]
 }
 

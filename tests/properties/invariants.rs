@@ -291,7 +291,7 @@ pub fn inert(plan: &Value) {
             for (key, value) in map {
                 // Text for people is free: `tests/inert.rs` proves what becomes of it.
                 match key.as_str() {
-                    "displayName" | "callerIdPrefix" | "callerId" => printable(value),
+                    "displayName" | "callerIdPrefix" | "callerId" | "address" => printable(value),
                     _ => inert(value),
                 }
             }
