@@ -5,6 +5,7 @@
 //! of both logs. Skipped if FreeSWITCH or sipp is missing.
 
 mod attacks;
+mod carrier;
 pub mod esl;
 mod lab;
 pub mod phone;
@@ -87,9 +88,14 @@ fn the_list_of_posted_fields_matches_the_fields_that_centrex_reads() {
 }
 
 fn run_step(what: &str, lab: &mut Lab, step: impl FnOnce(&mut Lab)) {
+    run_step_with(what, lab, step, Lab::logs);
+}
+
+/// Runs a step; if it fails, the logs are printed.
+fn run_step_with<L>(what: &str, lab: &mut L, step: impl FnOnce(&mut L), logs: impl FnOnce(&L) -> String) {
     let start = Instant::now();
     if let Err(panic) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| step(lab))) {
-        eprintln!("FAILED: {what}\n{}", lab.logs());
+        eprintln!("FAILED: {what}\n{}", logs(lab));
         std::panic::resume_unwind(panic);
     }
     eprintln!("ok: {what} ({} ms)", start.elapsed().as_millis());

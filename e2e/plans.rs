@@ -1,7 +1,7 @@
 //! Plans built by hand, for tests of the stages after compile.
 
 use centrex::plan::*;
-use centrex::resources::common::{DestinationKind, NumberFormat, Recording, Transport};
+use centrex::resources::common::{DestinationKind, Recording, Transport};
 use centrex::resources::sip_profile::Role;
 use centrex::resources::tenant::DeletionPolicy;
 use centrex::secrets::a1_hash::hash_passwords;
@@ -71,6 +71,8 @@ pub fn extension(number: &str) -> ExtensionRow {
 pub fn number(number: &str, extension: &str) -> NumberRow {
     NumberRow {
         number: number.to_owned(),
+        range: None,
+        internal_number: None,
         trunk: "carriers/main".to_owned(),
         target: Target { kind: DestinationKind::Extension, name: extension.to_owned() },
         caller_id_prefix: None,
@@ -106,18 +108,19 @@ pub fn platform() -> PlatformPlan {
         sip_profile: "internal".to_owned(),
         gateways: vec![GatewayRow {
             host: "sip.example.net".to_owned(),
-            port: 5060,
+            port: Some(5060),
             transport: Transport::Udp,
+            outbound_proxy: None,
         }],
-        registration: Some(RegistrationRow { username: "acme".to_owned(), realm: None, expiry_seconds: 600 }),
+        registration: Some(RegistrationRow {
+            username: "acme".to_owned(),
+            expiry_seconds: 600,
+            ..RegistrationRow::default()
+        }),
         source_addresses: vec!["203.0.113.0/24".parse().unwrap()],
-        codecs: Vec::new(),
-        max_concurrent_calls: None,
-        number_format: NumberFormat::E164,
-        country: None,
         progress_timeout_seconds: 5,
-        ping_seconds: None,
         secrets,
+        ..TrunkRow::default()
     };
     plan.trunks.insert("carriers/main".to_owned(), trunk);
     plan

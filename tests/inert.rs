@@ -40,12 +40,12 @@ fn grammar() -> Vec<(&'static str, Regex)> {
     let codes = "%(?:2F|3A|40|25|24|5E)";
     let listed = format!(r#"(?:[^\x00-\x1f\x7f"'`<>\\\[\]{{}}|$@:/;^%]|{codes}){{0,64}}"#);
     let text = format!(r#"(?:[^\x00-\x1f\x7f"`<>\\\[\]{{}}|$@:/^%]|{codes}){{0,64}}"#);
-    let list = format!(r"\^\^(;[a-z_]+={word}(,{word})*)+");
+    let list = format!(r"\^\^(;(sip_invite_[a-z_]+=user=phone|[A-Za-z_]+={word}(,{word})*))+");
     let leg = format!(r"(\[{list}\])?(user/{word}|sofia/gateway/{word})");
     let dial = format!(r"(\{{{list}\}})?{leg}([,|]{leg})*");
     let file = r"recordings/[0-9]{4}/[0-9]{2}/[0-9a-f-]{36}\.wav";
     let variable = format!(
-        r"centrex_call={word}|sip_copy_custom_headers=false|media(_hold)?_timeout=[0-9]+|export_vars=centrex_call(,centrex_emergency)?,media_timeout,media_hold_timeout|centrex_emergency=true|call_timeout=[0-9]+|continue_on_fail=(true|false|[A-Z_,]+)|cc_export_vars=centrex_call,media_timeout,media_hold_timeout|effective_caller_id_name={listed}|effective_caller_id_number=\+?[0-9*#]{{1,32}}|hangup_after_bridge=true|transfer_ringback=%\(1000,4000,425\)|hold_music=local_stream://{word}|timezone={word}|ringback=%\(1000,4000,425\)|last_bridge_proto_specific_hangup_cause=|RECORD_ANSWER_REQ=true|execute_on_answer=playback tone_stream://%\(500,250,1400\)|centrex_recording={file}"
+        r"centrex_call={word}|centrex_called=\+?[0-9*#]{{1,32}}|sip_copy_custom_headers=false|media(_hold)?_timeout=[0-9]+|export_vars=centrex_call(,centrex_emergency)?,media_timeout,media_hold_timeout|centrex_emergency=true|call_timeout=[0-9]+|continue_on_fail=(true|false|[A-Z_,]+)|cc_export_vars=centrex_call,media_timeout,media_hold_timeout|effective_caller_id_name={listed}|effective_caller_id_number=(anonymous|\+?[0-9*#]{{1,32}})|hangup_after_bridge=true|transfer_ringback=%\(1000,4000,425\)|hold_music=local_stream://{word}|timezone={word}|ringback=%\(1000,4000,425\)|last_bridge_proto_specific_hangup_cause=|RECORD_ANSWER_REQ=true|execute_on_answer=playback tone_stream://%\(500,250,1400\)|centrex_recording={file}"
     );
     let patterns = [
         ("playback", r"tone_stream://%\(500,250,1400\)".to_owned()),
@@ -58,7 +58,10 @@ fn grammar() -> Vec<(&'static str, Regex)> {
         ("hangup", "[A-Z_]+".to_owned()),
         ("ivr", word.to_owned()),
         ("limit", format!(r"hash {word} calls [0-9]+ ![A-Z_]+")),
-        ("limit_execute", format!("hash {word} calls [0-9]+ bridge {dial}")),
+        (
+            "limit_execute",
+            format!("(hash {word} rate [0-9]+/1 limit_execute )?hash {word} calls [0-9]+ bridge {dial}"),
+        ),
         ("sched_hangup", r"\+[0-9]+ ALLOTTED_TIMEOUT".to_owned()),
         ("multiset", format!(r"\^\^(;({variable}))+")),
         // A name with an apostrophe or a semicolon would break a list.
@@ -93,7 +96,12 @@ fn plan(text: &[String; 8]) -> TenantPlan {
         suspended: false,
         time_zone: zone.clone(),
         country: None,
-        caller_id: Some(CallerId { name: Some(display.clone()), number: Some(cid.clone()) }),
+        caller_id: Some(CallerId {
+            name: Some(display.clone()),
+            number: Some(cid.clone()),
+            direct: Some(true),
+            privacy: None,
+        }),
         emergency: Some(EmergencyRow {
             numbers: vec!["112".into()],
             trunk: Some("c/t".into()),
@@ -112,7 +120,12 @@ fn plan(text: &[String; 8]) -> TenantPlan {
     let extension = |number: &str, forwarding: ForwardingRow| ExtensionRow {
         number: number.to_owned(),
         display_name: display.clone(),
-        caller_id: Some(CallerId { name: Some(display.clone()), number: Some(cid.clone()) }),
+        caller_id: Some(CallerId {
+            name: Some(display.clone()),
+            number: Some(cid.clone()),
+            direct: Some(true),
+            privacy: None,
+        }),
         emergency_location: None,
         ring_seconds: 20,
         toll_classes: vec!["Any".into()],
@@ -196,6 +209,8 @@ fn plan(text: &[String; 8]) -> TenantPlan {
         name.clone(),
         NumberRow {
             number: "+4930123456".into(),
+            range: None,
+            internal_number: None,
             trunk: "c/t".into(),
             target: to(DestinationKind::Extension, "hostile"),
             caller_id_prefix: Some(display.clone()),
@@ -245,22 +260,26 @@ fn platform(text: &[String; 8]) -> PlatformPlan {
             update_policy: Default::default(),
         },
     );
-    let gateway = GatewayRow { host: text[2].clone(), port: 5060, transport: Transport::Udp };
+    let gateway = GatewayRow {
+        host: text[2].clone(),
+        port: Some(5060),
+        transport: Transport::Udp,
+        outbound_proxy: Some(ProxyRow { host: text[3].clone(), port: None }),
+    };
     platform.trunks.insert(
         "c/t".into(),
         TrunkRow {
             id: Uuid::from_u128(9),
             sip_profile: text[0].clone(),
             gateways: vec![gateway.clone(), gateway],
-            registration: None,
-            source_addresses: vec![],
+            credentials: Some(text[1].clone()),
+            domain: Some(text[3].clone()),
             codecs: vec![text[7].clone()],
             max_concurrent_calls: Some(2),
-            number_format: NumberFormat::E164,
-            country: None,
+            max_calls_per_second: Some(3),
+            user_phone: true,
             progress_timeout_seconds: 4,
-            ping_seconds: None,
-            secrets: Secrets::default(),
+            ..TrunkRow::default()
         },
     );
     platform
@@ -298,6 +317,8 @@ proptest! {
                 leg: Cow::Borrowed(leg),
                 caller_name: Cow::Borrowed(caller_name),
                 caller_number: Cow::Borrowed(caller_name),
+                is_caller_hidden: false,
+                called: Cow::Borrowed(dialled),
                 disposition: Cow::Borrowed(disposition),
                 queue_cause: Cow::Borrowed(disposition),
                 now: jiff::Timestamp::UNIX_EPOCH,
@@ -351,6 +372,8 @@ fn calls_with_harmless_text_are_placed() {
         leg: Cow::Borrowed("b2c1"),
         caller_name: Cow::Borrowed("Anybody"),
         caller_number: Cow::Borrowed("493012345"),
+        is_caller_hidden: false,
+        called: Cow::Borrowed("1001"),
         disposition: Cow::Borrowed("NO_ANSWER"),
         queue_cause: Cow::Borrowed(""),
         now: jiff::Timestamp::UNIX_EPOCH,

@@ -56,6 +56,8 @@ fn dial_all(compiled: &CompiledPlans) {
                 leg: "leg".into(),
                 caller_name: "Somebody".into(),
                 caller_number: "".into(),
+                is_caller_hidden: false,
+                called: "0301".into(),
                 disposition: "NO_ANSWER".into(),
                 queue_cause: "timeout".into(),
                 now: jiff::Timestamp::UNIX_EPOCH,

@@ -1,5 +1,6 @@
 //! Calls under a compiled tenant: caller, number and time, and the actions that follow.
 
+mod carriers;
 mod destinations;
 mod emergency;
 mod leaving;
@@ -41,6 +42,10 @@ fn compiled(manifests: &str) -> (PlatformPlan, TenantPlan) {
     assert!(compiled.problems.iter().all(is_note), "{:#?}", compiled.problems);
     (compiled.platform, compiled.tenants.remove(0).1)
 }
+
+/// Variables of every bridge to a carrier, unless its trunk or its caller wants others.
+const TO_CARRIER: &str = ";origination_callee_id_name=30111;origination_callee_id_number=30111;sip_cid_type=pid;\
+    sip_cid_suppress_privacy_none=true";
 
 /// The inputs of a call.
 struct Office {
@@ -85,6 +90,8 @@ impl Office {
             leg: Cow::Borrowed("leg-1"),
             caller_name: Cow::Borrowed("Somebody"),
             caller_number: Cow::Borrowed(""),
+            is_caller_hidden: false,
+            called: Cow::Borrowed("30111"),
             disposition: Cow::Borrowed(self.disposition),
             queue_cause: Cow::Borrowed(self.queue_cause),
             now: self.now,
@@ -116,7 +123,8 @@ impl Office {
     }
 
     /// The actions as `application data`, with names in place of identities and signatures; each variable of
-    /// a `multiset` on its own line, as if it were `set`.
+    /// a `multiset` on its own line, as if it were `set`; without
+    /// [`TO_CARRIER`].
     fn said(&self, answer: &Answer) -> Vec<String> {
         let tenant = self.view.plan.tenant.id.to_string();
         let signature = Regex::new("cx-[0-9a-f]{32}-").unwrap();
@@ -129,7 +137,8 @@ impl Office {
                     data = data.replace(&gateway, &format!("{name}#{index}"));
                 }
             }
-            format!("{application} {}", signature.replace(&data, "cx-")).trim_end().to_owned()
+            let data = signature.replace(&data, "cx-").replace(TO_CARRIER, "");
+            format!("{application} {data}").trim_end().to_owned()
         });
         said.collect()
     }

@@ -17,6 +17,8 @@ fn answers() -> std::sync::Arc<Answers> {
     let target = centrex::plan::Target { kind: DestinationKind::Extension, name: "user-100".into() };
     let number = |number: &str| NumberRow {
         number: number.into(),
+        range: None,
+        internal_number: None,
         trunk: "carriers/carrier".into(),
         target: target.clone(),
         caller_id_prefix: None,

@@ -72,22 +72,27 @@ fn profile(role: Role, sip_port: i32) -> SipProfileRow {
 }
 
 fn trunk() -> TrunkRow {
-    let gateway = |host: &str| GatewayRow { host: host.into(), port: 5060, transport: Transport::Udp };
+    let gateway = |host: &str| GatewayRow {
+        host: host.into(),
+        port: Some(5060),
+        transport: Transport::Udp,
+        outbound_proxy: None,
+    };
     let mut secrets = Secrets::default();
     secrets.insert(SecretName::Password, "carrier-password");
     TrunkRow {
         id: TRUNK,
         sip_profile: "external".into(),
         gateways: vec![gateway("sip.carrier.test"), gateway("sip2.carrier.test")],
-        registration: Some(RegistrationRow { username: "centrex".into(), realm: None, expiry_seconds: 600 }),
+        registration: Some(RegistrationRow {
+            username: "centrex".into(),
+            expiry_seconds: 600,
+            ..RegistrationRow::default()
+        }),
         source_addresses: vec!["198.51.100.0/24".parse().unwrap()],
-        codecs: Vec::new(),
-        max_concurrent_calls: None,
-        number_format: NumberFormat::E164,
-        country: None,
         progress_timeout_seconds: 8,
-        ping_seconds: None,
         secrets,
+        ..TrunkRow::default()
     }
 }
 

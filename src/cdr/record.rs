@@ -7,6 +7,8 @@ use jiff_sqlx::{Timestamp, ToSqlx};
 use uuid::Uuid;
 
 use super::document::Document;
+use crate::numbers::is_sendable;
+use crate::route::app::CALLED_VARIABLE;
 use crate::route::token::Caller;
 
 /// A mandatory field is missing or invalid.
@@ -120,10 +122,13 @@ impl Cdr {
             caller_number: profile("caller_id_number"),
             callee_name: profile("callee_id_name"),
             callee_number: profile("callee_id_number"),
-            // FreeSWITCH dials a user of the directory as `user%domain`.
+            // FreeSWITCH dials a user of the directory as `user%domain`. The Request-URI of a carrier's call
+            // need not have the number.
             destination: match (document.dialled(), is_b) {
                 (Some(rung), true) => rung.split('%').next().map(str::to_owned),
-                (dialled, _) => dialled.map(Cow::into_owned),
+                (dialled, _) => text(CALLED_VARIABLE)
+                    .filter(|number| is_sendable(number))
+                    .or(dialled.map(Cow::into_owned)),
             },
             context: profile("context"),
             extension,

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -20,11 +21,16 @@ pub const UNDENIABLE_DIGITS: usize = 3;
 /// A claimant: creation time, tenant, and name of the Number. The smallest is the holder.
 type Claimant = (Timestamp, TenantKey, String);
 
+/// Fewest characters of what the numbers of a block begin with (`resources/number.rs`).
+const SHORTEST_BLOCK: usize = 6;
+
 /// The claims of all tenants.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Claims {
     domains: BTreeMap<String, BTreeSet<Claimant>>,
     numbers: BTreeMap<String, BTreeSet<Claimant>>,
+    /// Blocks of numbers, by what their numbers begin with, each with the first and last digits.
+    blocks: BTreeMap<String, BTreeSet<(Claimant, String, String)>>,
     identities: BTreeMap<Uuid, BTreeSet<Claimant>>,
     /// Existing tenants, each with the allowed prefixes of its public numbers. A Number whose tenant is
     /// missing, or whose prefix is not allowed, holds nothing.
@@ -64,11 +70,17 @@ impl Claims {
 
     /// Adds what a Number claims.
     pub fn add_number(&mut self, number: &Number) {
-        let Some(namespace) = number.metadata.namespace.clone() else { return };
-        let key = TenantKey { namespace, name: number.spec.tenant_ref.name.clone() };
-        let name = number.metadata.name.clone().unwrap_or_default();
-        let claimants = self.numbers.entry(number.spec.number.clone()).or_default();
-        claimants.insert((created(&number.metadata), key, name));
+        let Some(claimant) = claimant(number) else { return };
+        let key = number.spec.number.clone();
+        match &number.spec.range {
+            Some(range) => {
+                let block = (claimant, range.first.clone(), range.last.clone());
+                self.blocks.entry(key).or_default().insert(block);
+            }
+            None => {
+                self.numbers.entry(key).or_default().insert(claimant);
+            }
+        }
     }
 
     /// Removes the claims that [`Self::add_tenant`] added. Emergency numbers stay, because other tenants
@@ -88,8 +100,13 @@ impl Claims {
     pub fn remove_number(&mut self, number: &Number) {
         let namespace = number.metadata.namespace.as_deref().unwrap_or_default();
         let name = number.metadata.name.as_deref().unwrap_or_default();
-        let claimants = self.numbers.entry(number.spec.number.clone()).or_default();
-        claimants.retain(|(_, tenant, holder)| tenant.namespace != namespace || holder != name);
+        let other = |(_, tenant, holder): &Claimant| tenant.namespace != namespace || holder != name;
+        if let Some(claimants) = self.numbers.get_mut(&number.spec.number) {
+            claimants.retain(other);
+        }
+        if let Some(claimants) = self.blocks.get_mut(&number.spec.number) {
+            claimants.retain(|(claimant, ..)| other(claimant));
+        }
     }
 
     /// The tenant that holds a domain, in its canonical form.
@@ -97,10 +114,99 @@ impl Claims {
         self.domains.get(domain)?.first().map(|(_, key, _)| key)
     }
 
-    /// The tenant and the Number that hold a public number.
+    /// The tenant and the Number that hold a public number, alone or in a block.
     pub fn number(&self, number: &str) -> Option<(&TenantKey, &str)> {
-        let may = |(_, key, _): &&Claimant| self.may_hold(key, number);
-        self.numbers.get(number)?.iter().find(may).map(|(_, key, name)| (key, name.as_str()))
+        let mut alone = self.numbers.get(number).into_iter().flatten();
+        let alone = alone
+            .find(|claimant| self.single_rival(number, claimant).is_none() && self.may(number, claimant));
+        let block = || {
+            let mut blocks = self.blocks_around(number);
+            blocks.find(|block| self.block_holds(*block)).map(|block| block.claimant)
+        };
+        alone.or_else(block).map(|(_, key, name)| (key, name.as_str()))
+    }
+
+    /// Whether a Number holds what it claims.
+    pub fn holds(&self, number: &Number) -> bool {
+        let (first, last) = number.spec.ends();
+        claimant(number)
+            .is_some_and(|me| self.may(&first, &me) && self.may(&last, &me) && self.rival(number).is_none())
+    }
+
+    /// The tenant and the Number that hold what a Number claims, or a part of it. Within one tenant, a Number
+    /// may stand in a block.
+    pub fn rival(&self, number: &Number) -> Option<(&TenantKey, &str)> {
+        let me = claimant(number)?;
+        let key = &number.spec.number;
+        let rival = match &number.spec.range {
+            Some(range) => {
+                self.block_rival(Block { prefix: key, claimant: &me, first: &range.first, last: &range.last })
+            }
+            None => self.single_rival(key, &me),
+        };
+        rival.map(|(_, tenant, name)| (tenant, name.as_str()))
+    }
+
+    /// The oldest Number that takes a single number from a claimant.
+    fn single_rival(&self, number: &str, me: &Claimant) -> Option<&Claimant> {
+        let older = self.numbers.get(number).into_iter().flatten().take_while(|other| *other < me);
+        let mut older =
+            older.filter(|other| self.may(number, other) && self.single_rival(number, other).is_none());
+        let mut blocks = self
+            .blocks_around(number)
+            .filter(|block| block.claimant < me && block.claimant.1 != me.1 && self.block_holds(*block));
+        older.next().or_else(|| blocks.next().map(|block| block.claimant))
+    }
+
+    /// The oldest Number that takes a part of a block.
+    fn block_rival(&self, me: Block<'_>) -> Option<&Claimant> {
+        let others = self
+            .blocks_beside(me.prefix)
+            .filter(|other| other.claimant < me.claimant && other.overlaps(me) && self.block_holds(*other));
+        let within = self.numbers.range(me.prefix.to_owned()..);
+        let within = within.take_while(|(number, _)| number.starts_with(me.prefix));
+        let singles = within.filter(|(number, _)| me.has(number)).flat_map(|(number, claimants)| {
+            claimants.iter().filter(move |other| {
+                *other < me.claimant
+                    && other.1 != me.claimant.1
+                    && self.may(number, other)
+                    && self.single_rival(number, other).is_none()
+            })
+        });
+        others.map(|other| other.claimant).chain(singles).min()
+    }
+
+    fn block_holds(&self, block: Block<'_>) -> bool {
+        let ends = [block.first, block.last];
+        ends.iter().all(|digits| self.may(&[block.prefix, digits].concat(), block.claimant))
+            && self.block_rival(block).is_none()
+    }
+
+    /// Blocks that have a number, whether they hold it or not.
+    fn blocks_around<'a>(&'a self, number: &str) -> impl Iterator<Item = Block<'a>> {
+        let longest = if self.blocks.is_empty() { 0 } else { number.len() };
+        let prefixes = (SHORTEST_BLOCK..longest).filter_map(|end| number.get(..end));
+        let blocks = prefixes.filter_map(|prefix| self.blocks.get_key_value(prefix));
+        blocks.flat_map(Self::blocks_with).filter(move |block| block.has(number))
+    }
+
+    /// Blocks whose numbers begin as those of another, or with fewer or more of its digits.
+    fn blocks_beside<'a>(&'a self, prefix: &str) -> impl Iterator<Item = Block<'a>> {
+        let shorter = (SHORTEST_BLOCK..prefix.len()).filter_map(|end| prefix.get(..end));
+        let shorter = shorter.filter_map(|prefix| self.blocks.get_key_value(prefix));
+        let longer = self.blocks.range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
+        let longer = longer.take_while(move |(other, _)| other.starts_with(prefix));
+        shorter.chain(longer).flat_map(Self::blocks_with)
+    }
+
+    fn blocks_with<'a>(
+        (prefix, blocks): (&'a String, &'a BTreeSet<(Claimant, String, String)>),
+    ) -> impl Iterator<Item = Block<'a>> {
+        blocks.iter().map(move |(claimant, first, last)| Block { prefix, claimant, first, last })
+    }
+
+    fn may(&self, number: &str, (_, tenant, _): &Claimant) -> bool {
+        self.may_hold(tenant, number)
     }
 
     /// Whether a tenant exists and its `allowedNumbers` permit a public number.
@@ -131,8 +237,51 @@ impl Claims {
             let claimants = [self, after].into_iter().filter_map(|claims| claims.numbers.get(number));
             moved.extend(claimants.flatten().map(|(_, tenant, _)| tenant.clone()));
         }
+        let held = |claims: &Self| -> BTreeSet<(Claimant, String, String, String)> {
+            let all = claims.blocks.iter().flat_map(Self::blocks_with);
+            all.filter(|block| claims.block_holds(*block))
+                .map(|b| (b.claimant.clone(), b.prefix.to_owned(), b.first.to_owned(), b.last.to_owned()))
+                .collect()
+        };
+        let blocks = held(self);
+        moved.extend(blocks.symmetric_difference(&held(after)).map(|((_, tenant, _), ..)| tenant.clone()));
         moved
     }
+}
+
+/// A block that a Number claims.
+#[derive(Clone, Copy)]
+struct Block<'a> {
+    /// What its numbers begin with.
+    prefix: &'a str,
+    claimant: &'a Claimant,
+    /// Last digits of its first number.
+    first: &'a str,
+    /// Last digits of its last number.
+    last: &'a str,
+}
+
+impl Block<'_> {
+    fn has(&self, number: &str) -> bool {
+        let digits = number.strip_prefix(self.prefix);
+        digits.is_some_and(|digits| {
+            digits.len() == self.first.len() && self.first <= digits && digits <= self.last
+        })
+    }
+
+    /// Whether two blocks have a number in common. Numbers of one length are in order of their digits.
+    fn overlaps(&self, other: Block<'_>) -> bool {
+        let ends = |block: &Block| [block.first, block.last].map(|digits| [block.prefix, digits].concat());
+        let ([first, last], [other_first, other_last]) = (ends(self), ends(&other));
+        first.len() == other_first.len() && first <= other_last && other_first <= last
+    }
+}
+
+/// The claimant that a Number is.
+fn claimant(number: &Number) -> Option<Claimant> {
+    let namespace = number.metadata.namespace.clone()?;
+    let tenant = TenantKey { namespace, name: number.spec.tenant_ref.name.clone() };
+    Some((created(&number.metadata), tenant, number.metadata.name.clone().unwrap_or_default()))
 }
 
 /// Adds all claimants of each key whose holder differs.
@@ -213,5 +362,74 @@ mod tests {
         let (before, after) = (claims(&["gone", "older", "younger"]), claims(&["gone", "younger"]));
         assert_eq!(before.moved(&after), [key("gone"), key("older"), key("younger")].into());
         assert_eq!(before.moved(&before), BTreeSet::new());
+    }
+
+    /// A Number of a tenant `it` in a namespace, with a name and a year of creation.
+    fn number(namespace: &str, name: &str, year: u32, number: &str, range: Option<(&str, &str)>) -> Number {
+        let mut spec = json!({"tenantRef": {"name": "it"}, "number": number, "trunkRef": {"name": "carrier"},
+            "destination": {"kind": "Conference", "name": "it"}});
+        if let Some((first, last)) = range {
+            spec["range"] = json!({"first": first, "last": last});
+        }
+        let metadata = json!({"namespace": namespace, "name": name,
+            "creationTimestamp": format!("{year}-01-01T00:00:00Z")});
+        serde_json::from_value(json!({"apiVersion": "centrex.dev/v1alpha1", "kind": "Number", "spec": spec, "metadata": metadata}))
+            .unwrap()
+    }
+
+    fn claims(numbers: &[Number]) -> Claims {
+        let key = |namespace: &str| TenantKey { namespace: namespace.to_owned(), name: "it".to_owned() };
+        let mut claims =
+            Claims { tenants: ["a", "b"].map(|name| (key(name), Vec::new())).into(), ..Claims::default() };
+        numbers.iter().for_each(|number| claims.add_number(number));
+        claims
+    }
+
+    #[test]
+    fn the_oldest_holds_a_number_alone_or_in_a_block() {
+        let block = number("a", "block", 2020, "+4930231251", Some(("00", "99")));
+        let own = number("a", "own", 2021, "+493023125117", None);
+        let theirs = number("b", "theirs", 2021, "+493023125118", None);
+        let older = number("b", "older", 2019, "+4930231251", Some(("90", "99")));
+        let held = |claims: &Claims, number: &str| {
+            claims.number(number).map(|(tenant, name)| format!("{}/{name}", tenant.namespace))
+        };
+        let before = claims(&[block.clone(), own.clone(), theirs.clone()]);
+        assert_eq!(held(&before, "+493023125100").as_deref(), Some("a/block"));
+        assert_eq!(held(&before, "+493023125117").as_deref(), Some("a/own"));
+        assert_eq!(held(&before, "+493023125118").as_deref(), Some("a/block"));
+        for none in ["+4930231251", "+49302312510", "+4930231251000", "+493023125200", "12"] {
+            assert_eq!(held(&before, none), None, "{none}");
+        }
+        assert!(before.holds(&block) && before.holds(&own) && !before.holds(&theirs));
+        // A block that loses a part is refused as a whole, and what it kept from others is theirs.
+        let mut after = before.clone();
+        after.add_number(&older);
+        assert!(!after.holds(&block) && after.holds(&own) && after.holds(&theirs) && after.holds(&older));
+        assert_eq!(held(&after, "+493023125100"), None);
+        assert_eq!(held(&after, "+493023125195").as_deref(), Some("b/older"));
+        let both: BTreeSet<String> =
+            before.moved(&after).into_iter().map(|tenant| tenant.namespace).collect();
+        assert_eq!(both, ["a".to_owned(), "b".to_owned()].into());
+        after.remove_number(&older);
+        assert_eq!(held(&after, "+493023125118").as_deref(), Some("a/block"));
+        assert_eq!(before.moved(&after), BTreeSet::new());
+    }
+
+    #[test]
+    fn blocks_overlap_whatever_they_begin_with() {
+        let wide = number("a", "wide", 2020, "+4930231", Some(("2500", "2599")));
+        for (prefix, first, last, overlaps) in [
+            ("+493023125", "10", "10", true),
+            ("+49302312", "599", "600", true),
+            ("+49302312", "600", "699", false),
+            ("+4930231259", "0", "9", true),
+            ("+493023125", "0", "9", false),
+        ] {
+            let other = number("a", "other", 2021, prefix, Some((first, last)));
+            let claims = claims(&[wide.clone(), other.clone()]);
+            assert_eq!(claims.rival(&other).is_some(), overlaps, "{prefix} {first}-{last}");
+            assert!(claims.holds(&wide));
+        }
     }
 }

@@ -12,12 +12,11 @@ use super::secrets::{SecretError, password};
 use super::sources::Sources;
 use crate::numbers::Country;
 use crate::plan::SecretName;
-use crate::plan::{GatewayRow, PlatformPlan, RegistrationRow, Secrets, TrunkRow};
+use crate::plan::{GatewayRow, PlatformPlan, ProxyRow, RegistrationRow, Secrets, TrunkRow};
 use crate::resources::Kind;
 use crate::resources::Trunk;
-use crate::resources::common::Transport;
+use crate::resources::common::{SecretKeyRef, Transport};
 use crate::resources::sip_profile::Role;
-use crate::resources::trunk::Gateway;
 use crate::source::{ObjectKey, PlatformSnapshot};
 
 /// The row of a trunk; `None` when the trunk is refused. The plan must hold the SIP profiles already, and
@@ -55,18 +54,8 @@ pub fn trunk_row(
             return None;
         }
     }
-    let mut hosts = spec.gateways.iter().map(|gateway| &gateway.host).enumerate();
-    if let Some((index, host)) = hosts.find(|(_, host)| !is_host(host)) {
-        let message = format!(
-            "{host} is no name of a host and no IP address; a port goes into spec.gateways[{index}].port"
-        );
-        refuse(&format!("spec.gateways[{index}].host"), Reason::InvalidValue, message);
-        return None;
-    }
-    let wrong = |(index, gateway)| Some((index, unusable_host(gateway)?));
-    if let Some((index, why)) = spec.gateways.iter().enumerate().find_map(wrong) {
-        let message = format!("{}: {why}", spec.gateways[index].host);
-        refuse(&format!("spec.gateways[{index}].host"), Reason::InvalidValue, message);
+    if let Some((field, message)) = hosts(trunk).find_map(|host| Some((host.field.clone(), host.wrong()?))) {
+        refuse(&field, Reason::InvalidValue, message);
         return None;
     }
     let number_format = spec.number_format.unwrap_or_default();
@@ -78,24 +67,35 @@ pub fn trunk_row(
         refuse("metadata.uid", Reason::InvalidValue, "the UID must be a UUID".to_owned());
         return None;
     };
+    if plan.sip_profiles.get(profile).is_some_and(|profile| profile.tls_port.is_none()) {
+        let gateways = spec.gateways.iter().enumerate();
+        for (index, _) in gateways.filter(|(_, gateway)| gateway.transport == Some(Transport::Tls)) {
+            let message = format!("FreeSWITCH has no TLS for it: SipProfile {profile} needs spec.tlsPort");
+            let field = format!("spec.gateways[{index}].transport");
+            problems.push(Problem::degraded(key.clone(), field, Reason::InvalidValue, message));
+        }
+    }
     let source_addresses = source_addresses(trunk, key, sources, problems);
     let mut secrets = Secrets::default();
-    let field = "spec.registration.secretRef";
-    let registration = match registration(trunk, snapshot) {
-        Ok(None) => None,
-        Ok(Some((registration, password))) => {
+    let field = match &spec.registration {
+        Some(_) => "spec.registration.secretRef",
+        None => "spec.credentials.secretRef",
+    };
+    let Login { registration, credentials } = match login(trunk, snapshot) {
+        Ok(None) => Login::default(),
+        Ok(Some((login, password))) => {
             secrets.insert(SecretName::Password, password);
-            Some(registration)
+            login
         }
         Err(SecretError::Missing { secret, why }) => {
             let secret = ObjectKey { kind: Kind::Secret, namespace: key.namespace.clone(), name: secret };
             let problem = Problem::waiting(key.clone(), field, Reason::CredentialsPending, why);
             problems.push(problem.about(secret));
-            None
+            Login::default()
         }
         Err(SecretError::Invalid(why)) => {
             problems.push(Problem::degraded(key.clone(), field, Reason::InvalidSecret, why));
-            None
+            Login::default()
         }
     };
     Some(TrunkRow {
@@ -106,14 +106,26 @@ pub fn trunk_row(
             .iter()
             .map(|gateway| GatewayRow {
                 host: gateway.host.clone(),
-                port: gateway.port.unwrap_or(5060),
+                port: gateway.port,
                 transport: gateway.transport.unwrap_or_default(),
+                outbound_proxy: gateway
+                    .outbound_proxy
+                    .as_ref()
+                    .map(|proxy| ProxyRow { host: proxy.host.clone(), port: proxy.port }),
             })
             .collect(),
+        domain: spec.domain.clone(),
         registration,
+        credentials,
         source_addresses,
         codecs: spec.codecs.clone(),
         max_concurrent_calls: spec.max_concurrent_calls,
+        max_calls_per_second: spec.max_calls_per_second,
+        inbound_number: spec.inbound_number,
+        trusted_identity: spec.trusted_identity,
+        identity: spec.identity.unwrap_or_default(),
+        from: spec.from.unwrap_or_default(),
+        user_phone: spec.user_phone.unwrap_or(false),
         number_format,
         country: spec.country.clone(),
         progress_timeout_seconds: spec.progress_timeout_seconds.unwrap_or(8),
@@ -122,25 +134,39 @@ pub fn trunk_row(
     })
 }
 
-/// The registration of a trunk with its password; `None` for a trunk without one.
-fn registration(
-    trunk: &Trunk,
-    snapshot: &PlatformSnapshot,
-) -> Result<Option<(RegistrationRow, String)>, SecretError> {
-    let Some(spec) = &trunk.spec.registration else { return Ok(None) };
+/// How a trunk answers the carrier's challenges: by at most one of the two.
+#[derive(Default)]
+struct Login {
+    registration: Option<RegistrationRow>,
+    /// User name of a trunk that does not register.
+    credentials: Option<String>,
+}
+
+/// The login of a trunk with its password; `None` for a trunk without one.
+fn login(trunk: &Trunk, snapshot: &PlatformSnapshot) -> Result<Option<(Login, String)>, SecretError> {
     let namespace = trunk.metadata.namespace.clone().unwrap_or_default();
-    let secret = snapshot.secrets.get(&(namespace, spec.secret_ref.name.clone()));
-    let password = password(secret.map(|secret| &**secret), &spec.secret_ref, "password")?;
-    let row = RegistrationRow {
-        username: spec.username.clone(),
-        realm: spec.realm.clone(),
-        expiry_seconds: spec.expiry_seconds.unwrap_or(600),
+    let password_of = |reference: &SecretKeyRef| {
+        let secret = snapshot.secrets.get(&(namespace.clone(), reference.name.clone()));
+        password(secret.map(|secret| &**secret), reference, "password")
     };
-    Ok(Some((row, password)))
+    if let Some(spec) = &trunk.spec.registration {
+        let password = password_of(&spec.secret_ref)?;
+        let row = RegistrationRow {
+            username: spec.username.clone(),
+            auth_username: spec.auth_username.clone(),
+            contact_user: spec.contact_user.clone(),
+            realm: spec.realm.clone(),
+            expiry_seconds: spec.expiry_seconds.unwrap_or(600),
+        };
+        return Ok(Some((Login { registration: Some(row), credentials: None }, password)));
+    }
+    let Some(spec) = &trunk.spec.credentials else { return Ok(None) };
+    let password = password_of(&spec.secret_ref)?;
+    Ok(Some((Login { registration: None, credentials: Some(spec.username.clone()) }, password)))
 }
 
 /// The previous row of a trunk that is refused by mistake, limited to what its spec still allows: only
-/// networks that the spec still names, no more calls than its present limit, and its present registration.
+/// networks that the spec still names, no more calls than its present limits, and its present login.
 /// `None` when the row's SIP profile is missing.
 pub fn last_good_trunk_row(
     trunk: &Trunk,
@@ -151,16 +177,19 @@ pub fn last_good_trunk_row(
     plan.sip_profiles.get(&before.sip_profile).filter(|profile| profile.role == Role::Trunks)?;
     let mut row = before.clone();
     row.max_concurrent_calls = least(row.max_concurrent_calls, trunk.spec.max_concurrent_calls);
+    row.max_calls_per_second = least(row.max_calls_per_second, trunk.spec.max_calls_per_second);
     let declared: Vec<IpNet> = trunk.spec.source_addresses.iter().filter_map(|text| network(text)).collect();
-    let gateways: Vec<IpNet> = row.gateways.iter().filter_map(|gateway| network(&gateway.host)).collect();
+    let proxies = row.gateways.iter().filter_map(|gateway| Some(&gateway.outbound_proxy.as_ref()?.host));
+    let hosts = row.gateways.iter().map(|gateway| &gateway.host).chain(proxies);
+    let gateways: Vec<IpNet> = hosts.filter_map(|host| network(host)).collect();
     row.source_addresses.retain(|net| declared.contains(net) || gateways.contains(net));
-    match registration(trunk, snapshot) {
-        Ok(Some((registration, password))) => {
-            row.registration = Some(registration);
+    match login(trunk, snapshot) {
+        Ok(Some((login, password))) => {
+            (row.registration, row.credentials) = (login.registration, login.credentials);
             row.secrets.insert(SecretName::Password, password);
         }
         Ok(None) | Err(SecretError::Missing { .. }) => {
-            row.registration = None;
+            (row.registration, row.credentials) = (None, None);
             row.secrets.remove(SecretName::Password);
         }
         Err(SecretError::Invalid(_)) => {}
@@ -202,9 +231,9 @@ fn source_addresses(
         };
         problems.push(Problem::degraded(key.clone(), field, Reason::InvalidValue, message));
     }
-    for (index, gateway) in trunk.spec.gateways.iter().enumerate() {
-        if let Some(net) = network(&gateway.host) {
-            claim(format!("spec.gateways[{index}].host"), net, problems);
+    for host in hosts(trunk).filter(|host| host.transport.is_some()) {
+        if let Some(net) = network(host.name) {
+            claim(host.field, net, problems);
         }
     }
     addresses.sort();
@@ -221,19 +250,59 @@ fn shortest_prefix(net: &IpNet) -> u8 {
     }
 }
 
-/// Why a gateway's host cannot be a carrier, if it cannot. Programs on the switch's own host listen on TCP
-/// (event socket, Centrex, Postgres), so loopback is allowed over UDP only, for a SIP proxy. DNS names are
-/// not resolved here.
-fn unusable_host(gateway: &Gateway) -> Option<&'static str> {
-    let address = gateway.host.parse::<IpAddr>().ok().map(|address| address.to_canonical());
+/// A host that a trunk names.
+struct Host<'a> {
+    name: &'a str,
+    field: String,
+    /// How packets are carried to it; `None` for a name that only stands in URIs.
+    transport: Option<Transport>,
+}
+
+/// All hosts of a trunk.
+fn hosts(trunk: &Trunk) -> impl Iterator<Item = Host<'_>> {
+    let domain = trunk.spec.domain.iter();
+    let domain = domain.map(|name| Host { name, field: "spec.domain".to_owned(), transport: None });
+    let gateways = trunk.spec.gateways.iter().enumerate().flat_map(|(index, gateway)| {
+        let transport = Some(gateway.transport.unwrap_or_default());
+        let host = move |name, field: &str| Host {
+            name,
+            field: format!("spec.gateways[{index}].{field}"),
+            transport,
+        };
+        let proxy = gateway.outbound_proxy.iter().map(move |proxy| host(&proxy.host, "outboundProxy.host"));
+        std::iter::once(host(&gateway.host, "host")).chain(proxy)
+    });
+    domain.chain(gateways)
+}
+
+impl Host<'_> {
+    /// Why it cannot be used, if it cannot.
+    fn wrong(&self) -> Option<String> {
+        if !is_host(self.name) {
+            let port = match self.field.strip_suffix(".host") {
+                Some(gateway) => format!("; a port goes into {gateway}.port"),
+                None => String::new(),
+            };
+            return Some(format!("{} is no name of a host and no IP address{port}", self.name));
+        }
+        let why = unusable_host(self.name, self.transport?)?;
+        Some(format!("{}: {why}", self.name))
+    }
+}
+
+/// Why a host cannot be a carrier, if it cannot. Programs on the switch's own host listen on TCP (event
+/// socket, Centrex, Postgres), so loopback is allowed over UDP only, for a SIP proxy. DNS names are not
+/// resolved here.
+fn unusable_host(host: &str, transport: Transport) -> Option<&'static str> {
+    let address = host.parse::<IpAddr>().ok().map(|address| address.to_canonical());
     let own = match address {
         Some(address) => address.is_loopback(),
         None => {
-            let name = gateway.host.trim_end_matches('.').to_ascii_lowercase();
+            let name = host.trim_end_matches('.').to_ascii_lowercase();
             name == "localhost" || name.ends_with(".localhost")
         }
     };
-    if own && gateway.transport.unwrap_or_default() != Transport::Udp {
+    if own && transport != Transport::Udp {
         return Some(
             "over TCP or TLS this leads to other programs of the switch; a proxy on the switch's host needs transport UDP",
         );

@@ -10,6 +10,7 @@ use crate::numbers::CarrierFormat;
 use crate::resources::common::{DigitMatch, NumberFormat, Transport};
 use crate::resources::dial_rule::Phase;
 use crate::resources::sip_profile::{Role, UpdatePolicy};
+use crate::resources::trunk::{FromUser, Identity, InboundNumber, TrustedIdentity};
 
 /// The compiled rows of the platform.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -48,7 +49,7 @@ pub struct SipProfileRow {
 }
 
 /// A trunk with its gateways.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TrunkRow {
     /// Stable identity: the resource's UID.
@@ -57,9 +58,15 @@ pub struct TrunkRow {
     pub sip_profile: String,
     /// Gateways in order of preference.
     pub gateways: Vec<GatewayRow>,
+    /// SIP domain in place of the gateways' hosts, which then are only where packets go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub domain: Option<String>,
     /// Registration at the carrier, if the trunk registers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub registration: Option<RegistrationRow>,
+    /// User name for challenges, if the trunk has a password without a registration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<String>,
     /// Networks that its calls come from: declared ones, and gateway hosts that are addresses.
     pub source_addresses: Vec<IpNet>,
     /// Codecs offered to the carrier; the profile's when empty.
@@ -68,6 +75,24 @@ pub struct TrunkRow {
     /// Most calls at one time, per switch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_concurrent_calls: Option<i32>,
+    /// Most calls that begin within a second, per switch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_calls_per_second: Option<i32>,
+    /// Where the called number of an inbound call is; where FreeSWITCH looks for it when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inbound_number: Option<InboundNumber>,
+    /// Header that names the caller of an inbound call; FreeSWITCH's choice when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trusted_identity: Option<TrustedIdentity>,
+    /// Header that carries the caller's number to the carrier.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub identity: Identity,
+    /// Who is in From.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub from: FromUser,
+    /// Whether URIs with a number say `user=phone`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub user_phone: bool,
     /// How numbers are written.
     pub number_format: NumberFormat,
     /// Country of the carrier, ISO 3166-1 alpha-2: how it dials national numbers.
@@ -96,19 +121,40 @@ impl TrunkRow {
 pub struct GatewayRow {
     /// DNS name or address of the carrier.
     pub host: String,
-    /// SIP port of the carrier.
-    pub port: i32,
+    /// SIP port of the carrier; the transport's own, or what DNS says, when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<i32>,
     /// Transport of SIP to the carrier.
     pub transport: Transport,
+    /// Where packets go instead of to the host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outbound_proxy: Option<ProxyRow>,
+}
+
+/// A host that packets go to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProxyRow {
+    /// DNS name or address.
+    pub host: String,
+    /// SIP port, as in [`GatewayRow::port`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<i32>,
 }
 
 /// A registration at a carrier.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RegistrationRow {
-    /// User name at the carrier.
+    /// SIP user at the carrier.
     pub username: String,
-    /// Digest realm the carrier asks with; the gateway's host when absent.
+    /// User name for challenges; `username` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth_username: Option<String>,
+    /// User of the registered contact; a name that nobody can guess when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contact_user: Option<String>,
+    /// Digest realm the carrier asks with; the SIP domain when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub realm: Option<String>,
     /// Life of a registration in seconds.
@@ -141,6 +187,10 @@ pub enum DialActionRow {
         /// Trunks (`namespace/name`) in order of preference.
         trunks: Vec<String>,
     },
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl Row for SipProfileRow {

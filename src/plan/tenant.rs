@@ -9,6 +9,7 @@ use super::schedule::ScheduleRow;
 use crate::resources::common::{CallerId, DestinationKind, DigitMatch, Recording};
 use crate::resources::emergency::EmergencyLocation;
 use crate::resources::feature_code::FeatureAction;
+use crate::resources::number::{InternalNumber, NumberRange};
 use crate::resources::queue::QueueStrategy;
 use crate::resources::ring_group::RingStrategy;
 use crate::resources::tenant::DeletionPolicy;
@@ -413,11 +414,17 @@ pub struct ConferenceRow {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NumberRow {
-    /// The number in E.164 form.
+    /// The number in E.164 form; what the numbers of a block begin with.
     pub number: String,
+    /// The last digits of a block.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub range: Option<NumberRange>,
+    /// How a called number names an internal number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub internal_number: Option<InternalNumber>,
     /// Trunk its calls come in by, `namespace/name`.
     pub trunk: String,
-    /// Where its calls go.
+    /// Where its calls go that name no internal number.
     pub target: Target,
     /// Text put before the caller's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -425,6 +432,16 @@ pub struct NumberRow {
     /// Whether its calls are recorded.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub record_calls: bool,
+}
+
+impl NumberRow {
+    /// Whether it is, or its block has, a public number.
+    pub fn holds(&self, number: &str) -> bool {
+        match &self.range {
+            Some(range) => range.contains(&self.number, number),
+            None => self.number == number,
+        }
+    }
 }
 
 /// An outbound route.

@@ -56,6 +56,8 @@ struct State {
     tenants: BTreeMap<Uuid, TenantEntry>,
     domains: Claims,
     numbers: Claims,
+    /// Blocks of numbers, by what their numbers begin with.
+    blocks: Claims,
     platform_revision: i64,
     platform: Arc<PlatformPlan>,
     /// True when some tenants could not be loaded.
@@ -119,7 +121,8 @@ impl Replica {
 
     fn set_view(&self, revision: i64, view: Arc<TenantView>, replaces: impl Fn(i64) -> bool) {
         let id = view.plan.tenant.id;
-        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        let mut guard = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        let state = &mut *guard; // its fields are borrowed one by one
         if state.tenants.get(&id).is_some_and(|held| !replaces(held.revision)) {
             return;
         }
@@ -131,11 +134,12 @@ impl Replica {
         }
         if view.plan.tenant.service() == Service::Full {
             for number in view.plan.numbers.values() {
-                state.numbers.add(&number.number, id);
+                let claims = if number.range.is_some() { &mut state.blocks } else { &mut state.numbers };
+                claims.add(&number.number, id);
             }
         }
         let before = state.tenants.insert(id, TenantEntry { revision, view });
-        drop(state);
+        drop(guard);
         drop(before); // after the lock: dropping a large view takes long
     }
 
@@ -188,7 +192,14 @@ impl Replica {
     /// The tenant that holds a public number.
     pub fn by_number(&self, number: &str) -> Option<Arc<TenantView>> {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-        Some(state.tenants.get(state.numbers.holder(number)?)?.view.clone())
+        let view = |id: &Uuid| Some(&state.tenants.get(id)?.view);
+        let in_block = || {
+            let longest = if state.blocks.0.is_empty() { 0 } else { number.len() };
+            let prefixes = (1..longest).rev().filter_map(|end| number.get(..end));
+            let mut claimants = prefixes.filter_map(|prefix| state.blocks.0.get(prefix)).flatten().rev();
+            claimants.find_map(|id| view(id).filter(|view| view.public_number(number).is_some()))
+        };
+        state.numbers.holder(number).and_then(view).or_else(in_block).cloned()
     }
 
     /// A tenant by identity, unless it is suspended.
@@ -270,7 +281,8 @@ impl State {
             self.domains.remove(domain, id);
         }
         for number in plan.numbers.values() {
-            self.numbers.remove(&number.number, id);
+            let claims = if number.range.is_some() { &mut self.blocks } else { &mut self.numbers };
+            claims.remove(&number.number, id);
         }
     }
 }

@@ -134,6 +134,22 @@ pub struct CallerId {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 6, max = 16), regex(pattern = E164_PATTERN))]
     pub number: Option<String>,
+    /// Whether an extension shows the public number that leads straight to it, and `number` only where there is
+    /// none: false when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub direct: Option<bool>,
+    /// Whether the called party sees a number at all: None when left out. Emergency calls always show one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub privacy: Option<Privacy>,
+}
+
+/// Who learns the caller's number (RFC 3323).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Privacy {
+    /// The called party does.
+    None,
+    /// The carrier alone does: From is anonymous, and the identity header asks for `Privacy: id` (RFC 3325).
+    Id,
 }
 
 /// Which dialled numbers are meant, and how they are edited: a number matches when it starts with

@@ -37,6 +37,8 @@ use super::status::TrunkStatus;
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = Rule::new("!has(self.registration) || !has(self.credentials)").message("credentials are for a trunk that does not register; registration has its own").field_path(".credentials"))]
+#[x_kube(validation = Rule::new("!has(self.from) || self.from != 'Username' || has(self.registration) || has(self.credentials)").message("from Username needs registration or credentials").field_path(".from"))]
 #[x_kube(validation = Rule::new("!has(self.numberFormat) || self.numberFormat != 'National' || has(self.country)").message("numberFormat National needs country").field_path(".country"))]
 pub struct TrunkSpec {
     /// SIP profile its gateways belong to; one of role Trunks.
@@ -44,9 +46,17 @@ pub struct TrunkSpec {
     /// Gateways in order of preference.
     #[schemars(length(min = 1, max = 8))]
     pub gateways: Vec<Gateway>,
+    /// SIP domain of the carrier, where it differs from the gateways' hosts: stands in From, To and the
+    /// Request-URI in their place, while packets go to the gateways.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = HOST_PATTERN))]
+    pub domain: Option<String>,
     /// How it registers at the carrier; it does not when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub registration: Option<Registration>,
+    /// User name and password for a carrier that asks for them at each call, and knows no registration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<TrunkCredentials>,
     /// Networks its calls come from. A call from elsewhere is refused; gateway hosts that are addresses count as well.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 2, max = 49), regex(pattern = CIDR_PATTERN)), extend("x-kubernetes-list-type" = "set"))]
@@ -59,6 +69,27 @@ pub struct TrunkSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100000))]
     pub max_concurrent_calls: Option<i32>,
+    /// Most calls that begin within one second, per switch. More try the next trunk; emergency calls do not count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub max_calls_per_second: Option<i32>,
+    /// Where the carrier puts the called number of a call that comes in. When left out: in the Request-URI,
+    /// or in To where the Request-URI is the contact that was registered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inbound_number: Option<InboundNumber>,
+    /// Header that names the caller of a call that comes in; From where a call does not have it. When left
+    /// out, the first there is of P-Preferred-Identity, P-Asserted-Identity, Remote-Party-ID and From.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trusted_identity: Option<TrustedIdentity>,
+    /// Header that carries the caller's number to the carrier, beside From: PAssertedIdentity when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<Identity>,
+    /// Who stands in From: the caller's number when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<FromUser>,
+    /// Whether URIs with a number say `user=phone` (RFC 3261 19.1.1): false when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_phone: Option<bool>,
     /// How numbers are written, both ways: E164 when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub number_format: Option<NumberFormat>,
@@ -84,26 +115,47 @@ pub struct TrunkSpec {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Gateway {
-    /// DNS name or address.
+    /// DNS name or address of the carrier's SIP server or registrar.
     #[schemars(length(min = 1, max = 253), regex(pattern = HOST_PATTERN))]
     pub host: String,
-    /// SIP port: 5060 when left out.
+    /// SIP port. When left out: of an address the transport's own, 5060 or for TLS 5061; of a name what its
+    /// DNS says (NAPTR and SRV, RFC 3263).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65535))]
     pub port: Option<i32>,
     /// How SIP is carried: UDP when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transport: Option<Transport>,
+    /// Where packets go instead of to the host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outbound_proxy: Option<OutboundProxy>,
+}
+
+/// Where packets to a gateway go.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct OutboundProxy {
+    /// DNS name or address.
+    #[schemars(length(min = 1, max = 253), regex(pattern = HOST_PATTERN))]
+    pub host: String,
+    /// SIP port; when left out as for a gateway.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 65535))]
+    pub port: Option<i32>,
 }
 
 /// A registration at the carrier.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Registration {
-    /// User name at the carrier.
+    /// SIP user at the carrier, often the number: the address that is registered.
     #[schemars(length(min = 1, max = 64), regex(pattern = SIP_USER_PATTERN))]
     pub username: String,
-    /// Digest realm the carrier asks with; the gateway's host when left out.
+    /// User name in the answers to the carrier's challenges (RFC 8760), where it differs: username when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64), regex(pattern = SIP_USER_PATTERN))]
+    pub auth_username: Option<String>,
+    /// Digest realm the carrier asks with; the SIP domain when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = HOST_PATTERN))]
     pub realm: Option<String>,
@@ -113,6 +165,74 @@ pub struct Registration {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 30, max = 86400))]
     pub expiry_seconds: Option<i32>,
+    /// User in the contact that is registered, for a carrier that wants one of its own; a name that others
+    /// cannot guess when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64), regex(pattern = SIP_USER_PATTERN))]
+    pub contact_user: Option<String>,
+}
+
+/// User name and password at a carrier.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TrunkCredentials {
+    /// User name in the answers to the carrier's challenges.
+    #[schemars(length(min = 1, max = 64), regex(pattern = SIP_USER_PATTERN))]
+    pub username: String,
+    /// Secret with the password, key `password` unless named, in the trunk's namespace.
+    pub secret_ref: SecretKeyRef,
+}
+
+/// Where the called number of an inbound call is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum InboundNumber {
+    /// The user of the Request-URI, even of a call to a registered contact.
+    RequestUri,
+    /// The user of To.
+    To,
+    /// P-Called-Party-ID (RFC 7315); To of a call without it.
+    PCalledPartyId,
+    /// P-Preferred-Identity; To of a call without it.
+    PPreferredIdentity,
+    /// The last Diversion (RFC 5806): the number that was called first; To of a call without it.
+    Diversion,
+}
+
+/// Header that names the caller of an inbound call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum TrustedIdentity {
+    /// P-Asserted-Identity (RFC 3325).
+    PAssertedIdentity,
+    /// Remote-Party-ID.
+    RemotePartyId,
+    /// P-Preferred-Identity.
+    PPreferredIdentity,
+    /// From alone.
+    From,
+}
+
+/// Header that carries the caller's number to a carrier.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Identity {
+    /// P-Asserted-Identity (RFC 3325).
+    #[default]
+    PAssertedIdentity,
+    /// Remote-Party-ID, which older switches read.
+    RemotePartyId,
+    /// P-Preferred-Identity (RFC 3325), for a carrier that asserts the identity itself.
+    PPreferredIdentity,
+    /// None beside From.
+    FromOnly,
+}
+
+/// Who stands in From.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum FromUser {
+    /// The caller's number.
+    #[default]
+    Caller,
+    /// The user name at the carrier; the caller's number is in the identity header.
+    Username,
 }
 
 /// Which namespaces may use a resource (the form Gateway API uses).

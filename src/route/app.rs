@@ -18,6 +18,8 @@ pub struct Action {
 pub enum Variable {
     /// The caller on whose behalf the call runs, signed.
     Call(Word),
+    /// The public number by which a call came in, in E.164 form: for later requests, and for its call record.
+    Called(DialNumber),
     /// Seconds the called phones ring.
     CallTimeout(i32),
     /// After which failures of a bridge the dialplan continues.
@@ -26,6 +28,8 @@ pub enum Variable {
     EffectiveCallerIdName(Text),
     /// Caller id number that called parties see.
     EffectiveCallerIdNumber(DialNumber),
+    /// The caller wants no called party to see the number (RFC 3323).
+    CallerIdNumberHidden,
     /// Starts the recording when the call is answered, not with the first media.
     RecordOnceAnswered,
     /// Plays the recording tone when the call is answered.
@@ -128,10 +132,12 @@ impl Cause {
 pub enum DialplanApp {
     Answer,
     Bridge(DialString),
-    /// A bridge that counts against a limit. Over the limit, the next action runs.
+    /// A bridge that counts against limits: most at one time, most that begin within a second. Over a limit,
+    /// the next action runs.
     LimitedBridge {
         realm: Word,
-        most: i32,
+        most: Option<i32>,
+        per_second: Option<i32>,
         dial: DialString,
     },
     Callcenter {
@@ -196,8 +202,17 @@ impl DialplanApp {
         let (application, data) = match self {
             Self::Answer => ("answer", String::new()),
             Self::Bridge(dial) => ("bridge", dial.text()),
-            Self::LimitedBridge { realm, most, dial } => {
-                ("limit_execute", format!("hash {realm} calls {most} bridge {dial}"))
+            Self::LimitedBridge { realm, most, per_second, dial } => {
+                let mut applications = Vec::new();
+                applications.extend(per_second.map(|most| format!("hash {realm} rate {most}/1")));
+                applications.extend(most.map(|most| format!("hash {realm} calls {most}")));
+                match applications.is_empty() {
+                    true => ("bridge", dial.text()),
+                    false => {
+                        let limits = applications.join(" limit_execute ");
+                        ("limit_execute", format!("{limits} bridge {dial}"))
+                    }
+                }
             }
             Self::Callcenter { queue } => ("callcenter", queue.to_string()),
             Self::Conference { room } => ("conference", format!("{room}@{room}")),
@@ -254,6 +269,9 @@ pub const CALL_VARIABLE: &str = "centrex_call";
 
 /// The channel variable by which the legs of an emergency call are known: a suspension does not end them.
 pub const EMERGENCY_VARIABLE: &str = "centrex_emergency";
+
+/// The channel variable with the public number by which a call came in.
+pub const CALLED_VARIABLE: &str = "centrex_called";
 
 /// Variables that the legs of a call inherit, in the form of FreeSWITCH's `export_vars`.
 const EXPORT_VARS: &str = "centrex_call,media_timeout,media_hold_timeout";
@@ -328,6 +346,7 @@ impl Variable {
         let seconds;
         let (name, value) = match self {
             Self::Call(token) => ("centrex_call=", token.as_str()),
+            Self::Called(number) => ("centrex_called=", number.as_str()),
             Self::CallTimeout(most) => {
                 seconds = Word::from(*most);
                 ("call_timeout=", seconds.as_str())
@@ -338,6 +357,7 @@ impl Variable {
             Self::ContinueOnFail(ContinueOnFail::CarrierFailure) => ("continue_on_fail=", CARRIER_FAILURES),
             Self::EffectiveCallerIdName(name) => ("effective_caller_id_name=", name.as_str()),
             Self::EffectiveCallerIdNumber(number) => ("effective_caller_id_number=", number.as_str()),
+            Self::CallerIdNumberHidden => ("effective_caller_id_number=", "anonymous"),
             Self::Emergency => ("centrex_emergency=", "true"),
             Self::ExportVars => ("export_vars=", EXPORT_VARS),
             Self::ExportEmergency => ("export_vars=", EXPORT_EMERGENCY),

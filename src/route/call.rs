@@ -36,6 +36,10 @@ pub struct Call<'a> {
     pub caller_name: Cow<'a, str>,
     /// Caller id number as received: untrusted text.
     pub caller_number: Cow<'a, str>,
+    /// Whether the caller wants no called party to see name and number.
+    pub is_caller_hidden: bool,
+    /// The number that the caller called first: the user of To, untrusted text.
+    pub called: Cow<'a, str>,
     /// Why the last bridge failed, if one did (`originate_disposition`).
     pub disposition: Cow<'a, str>,
     /// How the last queue ended, if the call was in one (`cc_cause`).
@@ -119,44 +123,55 @@ impl<'a> Call<'a> {
     /// Number at this trunk.
     pub fn inbound(&self, trunk: &str, number: &str) -> Option<Answer> {
         let (name, row) = self.view.inbound_number(trunk, number)?;
-        let why = || format!("it is {number}, and comes in by Trunk {trunk}: {}", row.target);
+        let target = self.view.number_target(row, number);
+        let why = || format!("it is {number}, and comes in by Trunk {trunk}: {target}");
         self.tracer.record(|| explain::Step {
             resource: self.view.key(Kind::Number, name),
             matched: true,
             why: why(),
         });
-        Some(self.by_number(name, row, self.platform.trunks.get(trunk)))
+        let trunk = self.platform.trunks.get(trunk);
+        Some(self.by_number((name, row), number, target, trunk))
     }
 
-    fn by_number(&self, name: &str, number: &NumberRow, trunk: Option<&TrunkRow>) -> Answer {
-        let mut answer = self.to(&number.target, number.record_calls);
+    /// Answers a call to a public number that a Number holds.
+    fn by_number(
+        &self,
+        (name, row): (&str, &NumberRow),
+        number: &str,
+        target: &Target,
+        trunk: Option<&TrunkRow>,
+    ) -> Answer {
+        let mut answer = self.to(target, row.record_calls);
         answer.rule = format!("Number.{name}");
+        let mut first = Vec::with_capacity(4);
         let seconds = self.view.plan.tenant.max_call_duration_seconds;
-        let mut first: Vec<DialplanApp> =
-            seconds.map(|seconds| DialplanApp::SchedHangup { seconds }).into_iter().collect();
+        first.extend(seconds.map(|seconds| DialplanApp::SchedHangup { seconds }));
         // A phone shows a number that it can call back, not the carrier's spelling.
         let caller = trunk.and_then(|trunk| trunk.carrier_format().read_caller(&self.caller_number));
-        let mut caller_name = self.caller_name.as_ref();
-        if let Some(caller) = &caller {
-            first.extend(
-                DialNumber::new(caller.as_str())
-                    .map(|number| DialplanApp::Set(Variable::EffectiveCallerIdNumber(number))),
-            );
+        let shown = match &caller {
+            _ if self.is_caller_hidden => Some(Variable::CallerIdNumberHidden),
+            Some(caller) => DialNumber::new(caller.as_str()).map(Variable::EffectiveCallerIdNumber),
+            // FreeSWITCH has it already, unless the trunk trusts another header.
+            None => DialNumber::new(&self.caller_number).map(Variable::EffectiveCallerIdNumber),
+        };
+        first.extend(shown.map(DialplanApp::Set));
+        let caller_name = match &caller {
+            _ if self.is_caller_hidden => "Anonymous",
             // Without a name FreeSWITCH takes the number for one.
-            if caller_name == self.caller_number || caller_name.is_empty() {
-                caller_name = caller.as_str();
+            Some(caller) if self.caller_name == self.caller_number || self.caller_name.is_empty() => {
+                caller.as_str()
             }
-        }
-        let shown = self.shown_outside(number.caller_id_prefix.as_deref(), caller_name);
+            _ => &self.caller_name,
+        };
+        // Where the trunk trusts another header, FreeSWITCH shows another name than this one.
+        let trusts = trunk.is_some_and(|trunk| trunk.trusted_identity.is_some());
+        let shown_already = if trusts { "" } else { self.caller_name.as_ref() };
+        let shown = shown_outside(row.caller_id_prefix.as_deref(), caller_name, shown_already);
         first.extend(shown.map(|shown| DialplanApp::Set(Variable::EffectiveCallerIdName(shown))));
-        answer.actions.splice(0..0, first.iter().map(DialplanApp::action));
+        first.extend(DialNumber::new(number).map(|number| DialplanApp::Set(Variable::Called(number))));
+        answer.actions.splice(0..0, app::actions(&first));
         answer
-    }
-
-    /// The name by which an outside caller is shown; `None` if FreeSWITCH shows the name as received.
-    fn shown_outside(&self, prefix: Option<&str>, name: &str) -> Option<Text> {
-        let name = Text::new(&format!("{} {name}", prefix.unwrap_or_default()));
-        (name.as_str() != self.caller_name && !name.is_empty()).then_some(name)
     }
 
     fn decision(&self, decision: Decision<'_>) -> Answer {
@@ -253,6 +268,12 @@ impl<'a> Call<'a> {
         }
         Some(actions)
     }
+}
+
+/// The name by which an outside caller is shown; `None` if FreeSWITCH shows it already, or nothing of it is legal.
+fn shown_outside(prefix: Option<&str>, name: &str, shown_already: &str) -> Option<Text> {
+    let name = Text::new(&format!("{} {name}", prefix.unwrap_or_default()));
+    (name.as_str() != shown_already && !name.is_empty()).then_some(name)
 }
 
 /// The name of the rule for a target, such as `Queue.support`.

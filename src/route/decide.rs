@@ -162,10 +162,11 @@ fn respelled<'a>(
 
 /// A call to the tenant's own public number, which does not leave by a trunk.
 fn own_number<'a>(view: &'a TenantView, number: &DialledNumber, tracer: Tracer<'_>) -> Option<Decision<'a>> {
-    let (own, row) = view.own_number(number)?;
-    let why = || format!("{} is the tenant's own, and does not leave: {}", row.number, row.target);
+    let (number, own, row) = view.own_number(number)?;
+    let target = view.number_target(row, &number);
+    let why = || format!("{number} is the tenant's own, and does not leave: {target}");
     tracer.record(|| Step { resource: view.key(Kind::Number, own), matched: true, why: why() });
-    Some(Decision::Target(&row.target))
+    Some(Decision::Target(target))
 }
 
 /// Decides how a call to a public number of a destination leaves: like a dialled number, but without a toll
@@ -371,9 +372,10 @@ pub fn resolve_target<'a>(
                 next
             }
             DestinationKind::ExternalNumber => view.public_number(&target.name).map(|(name, own)| {
-                let why = || format!("{} is the tenant's own: {}", target.name, own.target);
+                let next = view.number_target(own, &target.name);
+                let why = || format!("{} is the tenant's own: {next}", target.name);
                 tracer.record(|| Step { resource: view.key(Kind::Number, name), matched: true, why: why() });
-                &own.target
+                next
             }),
             DestinationKind::Queue => {
                 let queue = view.plan.queues.get(&target.name).filter(|queue| queue.overflows_at_once());

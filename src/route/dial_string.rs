@@ -19,8 +19,32 @@ pub enum LegVariable {
     OriginationCalleeIdName,
     /// Number of the called party that the caller sees.
     OriginationCalleeIdNumber,
+    /// What the identity header says of the caller: `screen` for P-Asserted-Identity, else
+    /// P-Preferred-Identity; `hide_name` and `hide_number` (switch_ivr_originate.c).
+    OriginationPrivacy,
     /// The user whose state busy lamps show.
     PresenceId,
+    /// Identity header: `pid`, `rpid` or `none` (sofia_glue.c, `sofia_glue_do_invite`).
+    SipCidType,
+    /// Leaves out `Privacy: none`, which asks for nothing.
+    SipCidSuppressPrivacyNone,
+    /// Name in From in place of the caller's.
+    SipFromDisplay,
+    /// URI in From in place of the caller's, without scheme.
+    SipFromUri,
+    /// The header Privacy, where the identity header brings none.
+    SipHPrivacy,
+    /// URI parameters in From.
+    SipInviteFromParams,
+    /// URI parameters in the Request-URI.
+    SipInviteParams,
+    /// URI parameters in P-Asserted-Identity and P-Preferred-Identity.
+    SipInvitePidParams,
+    /// URI parameters in To.
+    SipInviteToParams,
+    /// Gateway whose password answers a challenge. FreeSWITCH would take any of the same realm (sofia_reg.c,
+    /// `sofia_reg_handle_sip_r_challenge`).
+    SipUseGateway,
     /// Host in the From header that a phone receives: its own domain instead of the switch's address.
     SipInviteDomain,
 }
@@ -35,7 +59,18 @@ impl LegVariable {
             Self::OutboundRedirectFatal => "outbound_redirect_fatal",
             Self::OriginationCalleeIdName => "origination_callee_id_name",
             Self::OriginationCalleeIdNumber => "origination_callee_id_number",
+            Self::OriginationPrivacy => "origination_privacy",
             Self::PresenceId => "presence_id",
+            Self::SipCidType => "sip_cid_type",
+            Self::SipCidSuppressPrivacyNone => "sip_cid_suppress_privacy_none",
+            Self::SipFromDisplay => "sip_from_display",
+            Self::SipFromUri => "sip_from_uri",
+            Self::SipHPrivacy => "sip_h_Privacy",
+            Self::SipInviteFromParams => "sip_invite_from_params",
+            Self::SipInviteParams => "sip_invite_params",
+            Self::SipInvitePidParams => "sip_invite_pid_params",
+            Self::SipInviteToParams => "sip_invite_to_params",
+            Self::SipUseGateway => "sip_use_gateway",
             Self::SipInviteDomain => "sip_invite_domain",
         }
     }

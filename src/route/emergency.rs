@@ -100,7 +100,7 @@ fn shown<'a>(call: &Call<'a>) -> Option<&'a str> {
 pub fn call(call: &Call, number: &str) -> Actions {
     let emergency = call.view.plan.tenant.emergency.as_ref()?;
     let shown = shown(call);
-    let terms = Terms { number, shown, limited: false, max_progress_seconds: None };
+    let terms = Terms { number, shown, hidden: false, limited: false, max_progress_seconds: None };
     let round = |terms, tracer| gateway_bridges(call, emergency.trunks(), terms, tracer);
     let again = round(terms, Tracer::OFF)?;
     let gateways = again.iter().filter(|action| matches!(action, DialplanApp::Bridge(_))).count();

@@ -37,6 +37,12 @@ impl Word {
         (fits && text.bytes().all(|byte| IN_WORDS[usize::from(byte)])).then_some(Self(text))
     }
 
+    /// A word of this program, which no tenant and no caller wrote: it may have any character but those that
+    /// end it where it stands.
+    pub(super) fn own(text: &'static str) -> Self {
+        Self(text.to_owned())
+    }
+
     /// Words joined by commas, for codec lists; `None` if a word is illegal or the list is empty.
     pub fn list(words: &[String]) -> Option<Self> {
         let words: Option<Vec<Self>> = words.iter().map(Self::new).collect();
@@ -52,6 +58,12 @@ impl Word {
 impl std::fmt::Display for Word {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+impl From<DialNumber> for Word {
+    fn from(number: DialNumber) -> Self {
+        Self(number.0)
     }
 }
 

@@ -3,12 +3,15 @@
 use super::app::{Cause, ContinueOnFail, DialplanApp, Variable};
 use super::call::{Actions, Call};
 use super::decide::Outbound;
-use super::dial_string::{DialString, Endpoint, Leg, LegVariable, Order};
+use super::dial_string::{DialString, Endpoint, Leg, LegVariable, LegVariables, Order};
 use super::explain::{End, Step, Tracer, trunk_key};
 use super::legal::{DialNumber, Text, Word};
 use super::recording;
+use super::token::Caller;
 use crate::plan::TrunkRow;
+use crate::resources::common::{CallerId, Privacy};
 use crate::resources::routing_test::EndKind;
+use crate::resources::trunk::{FromUser, Identity};
 
 /// Seconds that a called party outside may ring. Without it, a forwarded call would keep the ring time of
 /// the extension that was tried before.
@@ -32,7 +35,12 @@ pub fn out(call: &Call, out: &Outbound) -> Actions {
     let own = call.extension.and_then(|row| row.caller_id.as_ref());
     let ids = [out.caller_id, own, tenant.caller_id.as_ref()];
     let name = ids.iter().flatten().find_map(|id| id.name.as_deref());
-    let number = ids.iter().flatten().find_map(|id| id.number.as_deref());
+    let direct = |id: &CallerId| match (&call.caller, id.direct) {
+        (Caller::Extension(name), Some(true)) => call.view.direct_number(name),
+        _ => None,
+    };
+    let number = ids.iter().flatten().find_map(|id| direct(id).or(id.number.as_deref()));
+    let privacy = ids.iter().flatten().find_map(|id| id.privacy);
     let mut actions = Vec::new();
     match abroad(call, out) {
         Some(DialplanApp::Hangup(cause)) => return Some(vec![DialplanApp::Hangup(cause)]),
@@ -45,7 +53,10 @@ pub fn out(call: &Call, out: &Outbound) -> Actions {
     if let Some(name) = name.or(number).or(call.extension.map(|row| row.number.as_str())) {
         actions.push(DialplanApp::Set(Variable::EffectiveCallerIdName(Text::new(name))));
     }
-    by_trunks(call, out.trunks, &out.number, number, actions)
+    let hidden = privacy == Some(Privacy::Id);
+    let terms =
+        Terms { number: &out.number, shown: number, hidden, limited: true, max_progress_seconds: None };
+    by_trunks(call, out.trunks, terms, actions)
 }
 
 /// Counts an international call against the daily limit, or ends the call when the limit is 0.
@@ -64,16 +75,9 @@ fn abroad(call: &Call, out: &Outbound) -> Option<DialplanApp> {
     }))
 }
 
-fn by_trunks(
-    call: &Call,
-    trunks: &[String],
-    number: &str,
-    shown: Option<&str>,
-    mut actions: Vec<DialplanApp>,
-) -> Actions {
+fn by_trunks(call: &Call, trunks: &[String], terms: Terms<'_>, mut actions: Vec<DialplanApp>) -> Actions {
     actions.push(DialplanApp::Set(Variable::CallTimeout(RING_SECONDS)));
     actions.push(DialplanApp::Set(Variable::ContinueOnFail(ContinueOnFail::CarrierFailure)));
-    let terms = Terms { number, shown, limited: true, max_progress_seconds: None };
     let gateway_bridges = gateway_bridges(call, trunks.iter().map(String::as_str), terms, call.tracer)?;
     // Runs when every gateway failed, or no gateway exists.
     let end = DialplanApp::Hangup(Cause::NormalTemporaryFailure);
@@ -92,7 +96,9 @@ pub(super) struct Terms<'a> {
     pub number: &'a str,
     /// The caller id number that is shown.
     pub shown: Option<&'a str>,
-    /// Whether the trunks' limits on concurrent calls apply.
+    /// Whether only the carrier sees it.
+    pub hidden: bool,
+    /// Whether the trunks' limits on calls apply.
     pub limited: bool,
     /// Upper bound for the trunks' progress timeout; `None` leaves the trunk's own.
     pub max_progress_seconds: Option<i32>,
@@ -138,20 +144,73 @@ fn by_gateway(call: &Call, trunk: &TrunkRow, index: usize, terms: Terms<'_>) -> 
     let progress_seconds = terms
         .max_progress_seconds
         .map_or(trunk.progress_timeout_seconds, |most| most.min(trunk.progress_timeout_seconds));
+    let gateway = Word::new(call.key.gateway_name(trunk.id, index))?;
+    let called = called_first(call);
     let mut variables = vec![
-        (LegVariable::OutboundRedirectFatal, Word::new("true")?),
+        (LegVariable::OutboundRedirectFatal, Word::own("true")),
         (LegVariable::LegProgressTimeout, Word::from(progress_seconds)),
+        (LegVariable::OriginationCalleeIdName, called.clone()),
+        (LegVariable::OriginationCalleeIdNumber, called),
     ];
+    variables.extend(identity(trunk, terms.hidden));
+    if trunk.registration.is_some() || trunk.credentials.is_some() {
+        variables.push((LegVariable::SipUseGateway, gateway.clone()));
+    }
     if !trunk.codecs.is_empty() {
         variables.push((LegVariable::AbsoluteCodecString, Word::list(&trunk.codecs)?));
     }
-    let gateway = Word::new(call.key.gateway_name(trunk.id, index))?;
     let leg = Leg { variables: Vec::new(), endpoint: Endpoint::Gateway { gateway, number } };
     let dial = DialString { variables, legs: vec![leg], order: Order::OneByOne };
-    Some(match trunk.max_concurrent_calls {
-        Some(most) if terms.limited => {
-            DialplanApp::LimitedBridge { realm: Word::new(trunk.id.to_string())?, most, dial }
+    Some(match (trunk.max_concurrent_calls, trunk.max_calls_per_second) {
+        (None, None) => DialplanApp::Bridge(dial),
+        (most, per_second) if terms.limited => {
+            DialplanApp::LimitedBridge { realm: Word::new(trunk.id.to_string())?, most, per_second, dial }
         }
         _ => DialplanApp::Bridge(dial),
     })
+}
+
+/// The number that the caller called, which is all that the caller may learn of where the call went: the
+/// number of a forwarding is private. Without it, FreeSWITCH tells the number that is sent to the carrier.
+fn called_first(call: &Call) -> Word {
+    DialNumber::new(&call.called).map_or_else(|| Word::own("unknown"), Word::from)
+}
+
+/// How a carrier learns the caller's number, and whether others may.
+fn identity(trunk: &TrunkRow, hidden: bool) -> LegVariables {
+    let mut variables = LegVariables::new();
+    let mut set = |variable, value| variables.push((variable, Word::own(value)));
+    let (header, screen) = match trunk.identity {
+        Identity::PAssertedIdentity => ("pid", true),
+        Identity::PPreferredIdentity => ("pid", false),
+        Identity::RemotePartyId => ("rpid", true),
+        Identity::FromOnly => ("none", true),
+    };
+    set(LegVariable::SipCidType, header);
+    match (screen, hidden) {
+        (true, false) => {}
+        (true, true) => set(LegVariable::OriginationPrivacy, "screen+hide_name+hide_number"),
+        (false, false) => set(LegVariable::OriginationPrivacy, "none"),
+        (false, true) => set(LegVariable::OriginationPrivacy, "hide_name+hide_number"),
+    }
+    match (header, hidden) {
+        ("pid", false) => set(LegVariable::SipCidSuppressPrivacyNone, "true"),
+        ("none", true) => set(LegVariable::SipHPrivacy, "id"),
+        _ => {}
+    }
+    if trunk.user_phone {
+        const USER_PHONE: &str = "user=phone";
+        set(LegVariable::SipInviteParams, USER_PHONE);
+        set(LegVariable::SipInviteToParams, USER_PHONE);
+        set(LegVariable::SipInvitePidParams, USER_PHONE);
+        if !hidden && trunk.from == FromUser::Caller {
+            set(LegVariable::SipInviteFromParams, USER_PHONE);
+        }
+    }
+    if hidden {
+        // RFC 3323 4.1.1.3.
+        set(LegVariable::SipFromDisplay, "Anonymous");
+        set(LegVariable::SipFromUri, "anonymous@anonymous.invalid");
+    }
+    variables
 }

@@ -23,6 +23,10 @@ pub struct TenantView {
     by_number: HashMap<String, Target>,
     /// Names of Numbers by E.164 number.
     by_e164: HashMap<String, String>,
+    /// Names of Numbers that are blocks, by what their numbers begin with.
+    blocks: HashMap<String, Vec<String>>,
+    /// Public numbers that lead straight to an extension, by its name.
+    direct: HashMap<String, String>,
     /// Names of outbound routes, by priority and then by name.
     routes: Vec<String>,
     /// Time zones of schedules, by name.
@@ -38,7 +42,14 @@ impl TenantView {
         index(&mut by_number, DestinationKind::Queue, &plan.queues);
         index(&mut by_number, DestinationKind::IvrMenu, &plan.ivr_menus);
         index(&mut by_number, DestinationKind::Conference, &plan.conferences);
-        let by_e164 = plan.numbers.iter().map(|(name, row)| (row.number.clone(), name.clone())).collect();
+        let mut by_e164 = HashMap::with_capacity(plan.numbers.len());
+        let mut blocks = HashMap::<String, Vec<String>>::new();
+        for (name, row) in &plan.numbers {
+            match row.range {
+                Some(_) => blocks.entry(row.number.clone()).or_default().push(name.clone()),
+                None => drop(by_e164.insert(row.number.clone(), name.clone())),
+            }
+        }
         let mut routes: Vec<String> = plan.outbound_routes.keys().cloned().collect();
         routes.sort_by_key(|name| plan.outbound_routes.get(name).map(|route| route.priority));
         let time_zones = plan
@@ -50,7 +61,11 @@ impl TenantView {
             .collect();
         let context = plan.tenant.id.to_string();
         let country = plan.tenant.country.as_deref().and_then(Country::by_code);
-        Self { plan, context, country, by_number, by_e164, routes, time_zones }
+        let direct = HashMap::new();
+        let mut view =
+            Self { plan, context, country, by_number, by_e164, blocks, direct, routes, time_zones };
+        view.direct = direct_numbers(&view);
+        view
     }
 
     /// The dialplan context of the tenant's phones: the tenant's UUID.
@@ -84,7 +99,26 @@ impl TenantView {
 
     /// A public number of the tenant, with the name of its Number.
     pub fn public_number(&self, number: &str) -> Option<(&str, &NumberRow)> {
-        self.plan.numbers.get_key_value(self.by_e164.get(number)?).map(|(name, row)| (name.as_str(), row))
+        let row = |name: &String| self.plan.numbers.get_key_value(name);
+        let in_block = || {
+            let longest = if self.blocks.is_empty() { 0 } else { number.len() };
+            let prefixes = (1..longest).rev().filter_map(|end| number.get(..end));
+            let mut blocks = prefixes.filter_map(|prefix| self.blocks.get(prefix)).flatten();
+            blocks.find_map(|name| row(name).filter(|(_, row)| row.holds(number)))
+        };
+        let found = self.by_e164.get(number).and_then(row).or_else(in_block);
+        found.map(|(name, row)| (name.as_str(), row))
+    }
+
+    /// Where calls to a public number go by a row that holds it.
+    pub fn number_target<'a>(&'a self, row: &'a NumberRow, number: &str) -> &'a Target {
+        let internal = row.internal_number.as_ref().and_then(|internal| internal.of(number));
+        internal.and_then(|internal| self.number(&internal)).unwrap_or(&row.target)
+    }
+
+    /// The public number that leads straight to an extension; of several, the first Number's by name.
+    pub fn direct_number(&self, extension: &str) -> Option<&str> {
+        self.direct.get(extension).map(String::as_str)
     }
 
     /// A public number of the tenant whose calls come in by this trunk, with the name of its Number.
@@ -120,12 +154,15 @@ impl TenantView {
         self.country
     }
 
-    /// The tenant's own public number that a dialled number means.
-    pub fn own_number(&self, dialled: &DialledNumber) -> Option<(&str, &NumberRow)> {
-        if self.by_e164.is_empty() {
+    /// The tenant's own public number that a dialled number means, with its Number.
+    pub fn own_number(&self, dialled: &DialledNumber) -> Option<(String, &str, &NumberRow)> {
+        if self.plan.numbers.is_empty() {
             return None;
         }
-        dialled.readings().iter().find_map(|number| self.public_number(number.as_str()))
+        dialled.readings().iter().find_map(|number| {
+            let (name, row) = self.public_number(number.as_str())?;
+            Some((number.as_str().to_owned(), name, row))
+        })
     }
 
     /// A time zone that the plan names. Compile refuses unknown ones; UTC stands in for them.
@@ -145,4 +182,45 @@ fn index<T: Row>(by_number: &mut HashMap<String, Target>, kind: DestinationKind,
             by_number.insert(number.to_owned(), Target { kind, name: name.clone() });
         }
     }
+}
+
+/// The public numbers that lead straight to extensions. Numbers of their own have precedence over those in
+/// blocks.
+fn direct_numbers(view: &TenantView) -> HashMap<String, String> {
+    let mut direct = HashMap::new();
+    let (blocks, alone): (Vec<_>, Vec<_>) = view.plan.numbers.values().partition(|row| row.range.is_some());
+    let alone = alone.into_iter().map(|row| row.number.clone());
+    for number in alone.chain(blocks.into_iter().flat_map(|row| numbers_of_extensions(view, row))) {
+        let Some((_, row)) = view.public_number(&number) else { continue };
+        let target = view.number_target(row, &number);
+        if target.kind == DestinationKind::Extension {
+            direct.entry(target.name.clone()).or_insert(number);
+        }
+    }
+    direct
+}
+
+/// The numbers of a block that name extensions: for each extension, the lowest.
+fn numbers_of_extensions(view: &TenantView, row: &NumberRow) -> Vec<String> {
+    let (Some(range), Some(internal)) = (&row.range, &row.internal_number) else { return Vec::new() };
+    let width = range.first.len();
+    let named = usize::try_from(internal.last_digits).unwrap_or(0);
+    let number = |extension: &ExtensionRow| {
+        let digits = extension.number.strip_prefix(internal.prepend.as_deref().unwrap_or(""))?;
+        let digits = Some(digits).filter(|digits| digits.len() == named)?;
+        match width.checked_sub(named) {
+            // The extension's digits are those of the range, and perhaps some before it.
+            None | Some(0) => {
+                let (before, last) = digits.split_at_checked(named - width)?;
+                row.number.ends_with(before).then(|| row.number.clone() + last)
+            }
+            // They are the last of the range's.
+            Some(rest) => {
+                let first: u32 = range.first.get(..rest)?.parse().ok()?;
+                let heads = [first, first + 1].map(|head| format!("{}{head:0rest$}{digits}", row.number));
+                heads.into_iter().find(|number| row.holds(number))
+            }
+        }
+    };
+    view.plan.extensions.values().filter_map(number).filter(|number| row.holds(number)).collect()
 }

@@ -21,7 +21,9 @@ pub fn references(object: &Object) -> Vec<ObjectKey> {
             password.into_iter().chain(pin).collect()
         }
         Object::Trunk(o) => {
-            o.spec.registration.iter().map(|registration| secret(&registration.secret_ref)).collect()
+            let registration = o.spec.registration.iter().map(|registration| &registration.secret_ref);
+            let credentials = o.spec.credentials.iter().map(|credentials| &credentials.secret_ref);
+            registration.chain(credentials).map(secret).collect()
         }
         Object::Conference(o) => o.spec.pin_secret_ref.iter().map(secret).collect(),
         Object::MediaFile(o) => {

@@ -38,6 +38,8 @@ pub fn cases() -> Vec<Case> {
     at("Schedule", "/spec/holidays/0", holiday());
     at("Schedule", "/spec/holidays/0/weekday", weekday());
     at("Schedule", "/spec/override", schedule_override());
+    at("Number", "/spec", number());
+    at("Number", "/spec/range", range());
     cases
 }
 
@@ -164,6 +166,7 @@ fn namespaces() -> Vec<Verdict> {
 }
 
 fn trunk() -> Vec<Verdict> {
+    let account = json!({"username": "centrex", "secretRef": {"name": "carrier"}});
     let trunk = |more: Value| {
         merged(
             json!({"sipProfileRef": {"name": "external"}, "gateways": [{"host": "sip.example.net"}]}),
@@ -172,6 +175,21 @@ fn trunk() -> Vec<Verdict> {
     };
     vec![
         (trunk(json!({})), None),
+        (trunk(json!({"registration": account})), None),
+        (trunk(json!({"credentials": account})), None),
+        (
+            trunk(json!({"registration": account, "credentials": account})),
+            Some((
+                ".credentials",
+                "credentials are for a trunk that does not register; registration has its own",
+            )),
+        ),
+        (trunk(json!({"credentials": account, "from": "Username"})), None),
+        (trunk(json!({"from": "Caller"})), None),
+        (
+            trunk(json!({"from": "Username"})),
+            Some((".from", "from Username needs registration or credentials")),
+        ),
         (trunk(json!({"numberFormat": "E164"})), None),
         (trunk(json!({"numberFormat": "National", "country": "DE"})), None),
         (
@@ -237,6 +255,37 @@ fn schedule_override() -> Vec<Verdict> {
         (json!({"destination": alice}), None),
         (json!({"until": "2026-12-24T18:00"}), one),
         (json!({"state": "Open", "destination": alice}), one),
+    ]
+}
+
+fn number() -> Vec<Verdict> {
+    let number = |more: Value| {
+        let spec = json!({"tenantRef": {"name": "acme"}, "number": "+4930123457", "trunkRef": {"name": "carrier"},
+            "destination": {"kind": "Extension", "name": "alice"}});
+        merged(spec, more)
+    };
+    let range = json!({"first": "00", "last": "99"});
+    vec![
+        (number(json!({})), None),
+        (number(json!({"range": range})), None),
+        (number(json!({"range": range, "internalNumber": {"lastDigits": 2}})), None),
+        (
+            number(json!({"internalNumber": {"lastDigits": 2}})),
+            Some((".internalNumber", "internalNumber needs range")),
+        ),
+        (
+            number(json!({"range": {"first": "000000", "last": "999999"}})),
+            Some((".range", "a number with the digits of range has 15 digits at most")),
+        ),
+    ]
+}
+
+fn range() -> Vec<Verdict> {
+    vec![
+        (json!({"first": "00", "last": "99"}), None),
+        (json!({"first": "5", "last": "5"}), None),
+        (json!({"first": "0", "last": "99"}), Some(("", "first and last have equally many digits"))),
+        (json!({"first": "50", "last": "49"}), Some(("", "first must not exceed last"))),
     ]
 }
 

@@ -67,6 +67,8 @@ struct Query<'a> {
     templates: &'a Templates,
     media: MediaRoot,
     caller: Caller,
+    /// The number that the caller dialled first.
+    called: String,
     now: Timestamp,
     /// Returns and destinations that were traced already: each is traced once.
     followed: BTreeSet<(&'static str, Target)>,
@@ -112,6 +114,7 @@ pub fn trace(
         templates,
         media: MediaRoot::new(&args.media_dir)?,
         caller,
+        called: args.to.clone(),
         now,
         followed,
     };
@@ -149,6 +152,8 @@ impl Query<'_> {
             leg: Cow::Borrowed(LEG),
             caller_name: Cow::Borrowed(""),
             caller_number: Cow::Borrowed(""),
+            is_caller_hidden: false,
+            called: Cow::Borrowed(&self.called),
             disposition: Cow::Borrowed(disposition),
             queue_cause: Cow::Borrowed(queue_cause),
             now: self.now,

@@ -304,10 +304,23 @@ impl<'a> TenantCompiler<'a> {
         match to.kind {
             DestinationKind::Voicemail => None,
             DestinationKind::ExternalNumber => {
-                self.own_number(to.number.as_deref()?).map(|own| (Kind::Number, own.to_owned()))
+                let number = to.number.as_deref()?;
+                let own = self.own_number(number)?;
+                let direct =
+                    self.direct_extension(own, number).map(|name| (Kind::Extension, name.to_owned()));
+                Some(direct.unwrap_or_else(|| (Kind::Number, own.to_owned())))
             }
             kind => Some((kind.resource(), to.name.clone().unwrap_or_default())),
         }
+    }
+
+    /// The accepted extension that a number of a block names.
+    fn direct_extension(&self, own: &str, number: &str) -> Option<&'a str> {
+        let block = self.snapshot.numbers.iter().find(|block| name_of(&***block) == own)?;
+        let internal = block.spec.internal_number.as_ref()?.of(number)?;
+        let extension =
+            self.snapshot.extensions.iter().find(|extension| extension.spec.number == internal)?;
+        Some(name_of(&**extension)).filter(|name| self.is_accepted(Kind::Extension, name))
     }
 
     /// The first `Before` rule of the platform that matches a number, if it names the number by a prefix. A

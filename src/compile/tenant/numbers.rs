@@ -154,26 +154,29 @@ fn is_digits_after(code: &str, longer: &str) -> bool {
 fn public(compiler: &mut TenantCompiler) {
     let Some(me) = key_of(&compiler.snapshot.tenant) else { return };
     for number in &compiler.snapshot.numbers {
-        let name = name_of(&**number);
-        if !compiler.claims.may_hold(&me, &number.spec.number) {
+        let id = (Kind::Number, name_of(&**number).to_owned());
+        let (first, last) = number.spec.ends();
+        let which = if first == last { first.clone() } else { format!("{first} to {last}") };
+        if ![&first, &last].iter().all(|number| compiler.claims.may_hold(&me, number)) {
             let message = format!(
-                "{} is none of the numbers that Tenant {} may hold (its spec.allowedNumbers)",
-                number.spec.number, me.name
+                "{which}: none of the numbers that Tenant {} may hold (its spec.allowedNumbers)",
+                me.name
             );
-            compiler.refuse((Kind::Number, name.to_owned()), "spec.number", (Reason::NotAllowed, message));
+            compiler.refuse(id, "spec.number", (Reason::NotAllowed, message));
             continue;
         }
-        let Some((holder, holder_name)) = compiler.claims.number(&number.spec.number) else { continue };
-        if *holder != me || holder_name != name {
-            let whose = compiler.tenant_as_seen(holder);
-            let message = match holder.namespace == me.namespace {
-                true => format!("Number {holder_name} of {whose} holds {}", number.spec.number),
-                false => format!("{whose} holds {}", number.spec.number),
-            };
-            let kind = Kind::Number;
-            let holder =
-                ObjectKey { namespace: Some(holder.namespace.clone()), kind, name: holder_name.to_owned() };
-            compiler.conflict((kind, name.to_owned()), "spec.number", holder, message);
-        }
+        let Some((holder, holder_name)) = compiler.claims.rival(number) else { continue };
+        let whose = compiler.tenant_as_seen(holder);
+        let what = if first == last { which } else { format!("a number of {which}") };
+        let message = match holder.namespace == me.namespace {
+            true => format!("Number {holder_name} of {whose} holds {what}"),
+            false => format!("{whose} holds {what}"),
+        };
+        let holder = ObjectKey {
+            namespace: Some(holder.namespace.clone()),
+            kind: Kind::Number,
+            name: holder_name.to_owned(),
+        };
+        compiler.conflict(id, "spec.number", holder, message);
     }
 }

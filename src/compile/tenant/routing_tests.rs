@@ -129,6 +129,8 @@ fn run_test(
         leg: Cow::Borrowed("routing-test"),
         caller_name: Cow::Borrowed(""),
         caller_number: Cow::Borrowed(""),
+        is_caller_hidden: false,
+        called: Cow::Borrowed(&test.spec.dial),
         disposition: Cow::Borrowed(""),
         queue_cause: Cow::Borrowed(""),
         now,

@@ -348,6 +348,8 @@ fn number(compiler: &mut TenantCompiler, number: &Number, name: &str, _: &Tenant
     }
     Some(NumberRow {
         number: spec.number.clone(),
+        range: spec.range.clone(),
+        internal_number: spec.internal_number.clone(),
         trunk: compiler.trunk(&spec.trunk_ref).ok()?.0,
         target: compiler.target(&spec.destination).ok()?,
         caller_id_prefix: spec.caller_id_prefix.clone(),

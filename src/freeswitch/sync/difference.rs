@@ -117,9 +117,8 @@ fn gateways(have: &State, want: &State, changes: &mut Changes) {
 }
 
 fn is_same_gateway(held: &Gateway, wanted: &Gateway) -> bool {
-    let unknown = held.password.is_none() && held.username.is_some() && wanted.username.is_some();
-    let held = Gateway { password: if unknown { wanted.password } else { held.password }, ..held.clone() };
-    held == *wanted
+    let undisclosed = held.undisclosed.or(wanted.undisclosed);
+    Gateway { undisclosed, ..held.clone() } == *wanted
 }
 
 /// Flushes registrations of users that are no longer served or have another password. If the tenant is
@@ -193,10 +192,11 @@ mod tests {
         Gateway {
             profile: "external".into(),
             proxy: proxy.into(),
+            domain: "carrier.example".into(),
             realm: "carrier.example".into(),
             transport: "udp".into(),
             username: Some("us".into()),
-            password: Some([7; 32]),
+            undisclosed: Some([7; 32]),
             expiry: Some(600),
             ping: 0,
         }
@@ -242,7 +242,7 @@ mod tests {
         let mut have = sample_state();
         have.networks = None;
         for gateway in have.gateways.values_mut() {
-            gateway.password = None;
+            gateway.undisclosed = None;
         }
         let mut want = sample_state();
         want.profiles.get_mut("internal").unwrap().address = None;
@@ -252,9 +252,10 @@ mod tests {
     #[test]
     fn only_the_gateway_that_differs_is_changed() {
         let changed = Change::ChangeGateway { profile: "external".into(), gateway: "gw-1".into() };
-        let edits: [fn(&mut Gateway); 6] = [
+        let edits: [fn(&mut Gateway); 7] = [
             |gateway| gateway.proxy = "c:5060".into(),
-            |gateway| gateway.password = Some([8; 32]),
+            |gateway| gateway.domain = "other.example".into(),
+            |gateway| gateway.undisclosed = Some([8; 32]),
             |gateway| gateway.username = None,
             |gateway| gateway.realm = "other".into(),
             |gateway| gateway.ping = 30,

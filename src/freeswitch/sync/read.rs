@@ -238,10 +238,11 @@ fn gateway(row: &Record) -> Option<(String, Gateway, GatewayState)> {
     let held = Gateway {
         profile: row.get("profile")?.clone(),
         proxy: proxy.trim_start_matches("sip:").split(';').next().unwrap_or_default().to_owned(),
+        domain: text("from").rsplit_once('@').map_or("", |(_, host)| host).to_owned(),
         realm: text("realm"),
         transport: transport.split([';', '>']).next().unwrap_or_default().to_owned(),
         username: registers.then(|| text("username")),
-        password: None,
+        undisclosed: None,
         expiry: if registers { number("expires") } else { None },
         ping: number("pingfreq").unwrap_or(0),
     };

@@ -63,16 +63,19 @@ pub struct Profile {
 pub struct Gateway {
     /// Its profile.
     pub profile: String,
-    /// `host:port` of the carrier.
+    /// Host in URIs to the carrier, and port if there is one.
     pub proxy: String,
+    /// Host in From.
+    pub domain: String,
     /// Digest realm.
     pub realm: String,
     /// Transport of SIP, such as `udp`.
     pub transport: String,
     /// User name for registration; `None` if the gateway does not register.
     pub username: Option<String>,
-    /// SHA-256 of the password; FreeSWITCH does not disclose it.
-    pub password: Option<[u8; 32]>,
+    /// SHA-256 of what FreeSWITCH does not disclose: the password, the user name for challenges, where packets
+    /// go, who is in From.
+    pub undisclosed: Option<[u8; 32]>,
     /// Life of a registration in seconds.
     pub expiry: Option<i32>,
     /// Seconds between pings; 0 for none.
@@ -229,18 +232,32 @@ impl Profile {
 
 impl Gateway {
     fn of(profile: &str, served: &Served<'_>) -> Self {
-        let registers = !served.username.is_empty();
+        let registers = served.register;
         Self {
             profile: profile.to_owned(),
             proxy: served.proxy.clone(),
+            domain: served.from_domain.to_owned(),
             realm: served.realm.to_owned(),
             transport: served.transport.to_owned(),
-            username: registers.then(|| served.username.to_owned()),
-            password: registers.then(|| Sha256::digest(served.password).into()),
+            username: registers.then(|| served.username.clone()),
+            undisclosed: Some(undisclosed(served)),
             expiry: registers.then_some(served.expiry),
             ping: served.ping.unwrap_or(0),
         }
     }
+}
+
+fn undisclosed(served: &Served<'_>) -> [u8; 32] {
+    let route = served.next_hop.as_ref().map_or("", |hop| &hop.route);
+    let from = if served.caller_in_from { "caller" } else { "username" };
+    let contact_user = served.contact_user.unwrap_or_default();
+    let mut digest = Sha256::new();
+    for part in [served.password, &served.username, served.auth_username, route, from, contact_user] {
+        // A zero byte is in none of them.
+        digest.update(part);
+        digest.update([0]);
+    }
+    digest.finalize().into()
 }
 
 /// The tenant of a queue, an agent or a stream, by its name.

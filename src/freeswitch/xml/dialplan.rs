@@ -5,14 +5,16 @@
 //! extension because FreeSWITCH authenticated it (contract §3.1), a carrier because its packets come from
 //! its addresses, or the caller that our own signed variable names.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use super::carrier::OutsideCaller;
 use super::field::Field;
 use super::form::Form;
-use super::{Answer, AnswerError, Answers, render};
+use super::{Answer, AnswerError, Answers, carrier, render};
 use crate::plan::{PlatformPlan, TrunkRow};
 use crate::replica::tenants::LoadState;
 use crate::route;
@@ -122,9 +124,17 @@ fn from_carrier(
             continue;
         }
         is_carrier = true;
-        for number in trunk.carrier_format().read(destination) {
+        let sent = carrier::called(form, trunk, destination);
+        let OutsideCaller { number: caller_number, name: caller_name, hidden } = carrier::caller(form, trunk);
+        for number in trunk.carrier_format().read(&sent) {
             let Some(view) = answers.replica.by_number(number.as_str()) else { continue };
-            let call = call(form, answers, key, platform, &view, Caller::Outside);
+            let call = Call {
+                caller_name: Cow::Borrowed(&caller_name),
+                caller_number: Cow::Borrowed(&caller_number),
+                is_caller_hidden: hidden,
+                called: Cow::Borrowed(number.as_str()),
+                ..call(form, answers, key, platform, &view, Caller::Outside)
+            };
             if let Some(answer) = call.inbound(name, number.as_str()) {
                 return Some(answer);
             }
@@ -167,6 +177,8 @@ fn call<'a>(
         leg: form.text(Field::VariableUuid),
         caller_name: form.text(Field::HuntCallerIdName),
         caller_number: form.text(Field::HuntCallerIdNumber),
+        is_caller_hidden: false,
+        called: form.get(Field::VariableCentrexCalled).unwrap_or_else(|| form.text(Field::VariableSipToUser)),
         disposition: form.text(Field::VariableOriginateDisposition),
         queue_cause: form.text(Field::VariableCcCause),
         now: Timestamp::now(),

@@ -77,6 +77,7 @@ fields! {
     User "user",
     VariableCcCause "variable_cc_cause",
     VariableCentrexCall "variable_centrex_call",
+    VariableCentrexCalled "variable_centrex_called",
     VariableCentrexRecording "variable_centrex_recording",
     VariableDomainName "variable_domain_name",
     VariableOriginateDisposition "variable_originate_disposition",
@@ -85,11 +86,20 @@ fields! {
     VariableSipAuthorized "variable_sip_authorized",
     VariableSipContactParams "variable_sip_contact_params",
     VariableSipContactUser "variable_sip_contact_user",
+    VariableSipFromDisplay "variable_sip_from_display",
     VariableSipFromUser "variable_sip_from_user",
     VariableSipFullFrom "variable_sip_full_from",
     VariableSipFullTo "variable_sip_full_to",
     VariableSipGateway "variable_sip_gateway",
+    VariableSipHDiversion "variable_sip_h_Diversion",
+    VariableSipHPCalledPartyID "variable_sip_h_P-Called-Party-ID",
+    VariableSipHPCalledPartyId "variable_sip_h_P-Called-Party-Id",
     VariableSipNetworkIp "variable_sip_network_ip",
+    VariableSipPAssertedIdentity "variable_sip_P-Asserted-Identity",
+    VariableSipPPreferredIdentity "variable_sip_P-Preferred-Identity",
+    VariableSipPrivacy "variable_sip_Privacy",
+    VariableSipRemotePartyId "variable_sip_Remote-Party-ID",
+    VariableSipReqUser "variable_sip_req_user",
     VariableSipToUser "variable_sip_to_user",
     VariableSofiaProfileName "variable_sofia_profile_name",
     VariableUserName "variable_user_name",
@@ -109,10 +119,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_variable_of_our_own_calls_is_the_one_that_route_writes() {
+    fn the_variables_of_our_own_calls_are_those_that_route_writes() {
         assert_eq!(
             Field::VariableCentrexCall.name(),
             format!("variable_{}", crate::route::app::CALL_VARIABLE)
+        );
+        assert_eq!(
+            Field::VariableCentrexCalled.name(),
+            format!("variable_{}", crate::route::app::CALLED_VARIABLE)
         );
     }
 

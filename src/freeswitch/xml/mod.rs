@@ -1,6 +1,7 @@
 //! Answers to mod_xml_curl's lookups, from memory only.
 
-pub mod chatplan;
+pub mod carrier;
+mod chatplan;
 pub mod configuration;
 pub mod dialplan;
 pub mod directory;

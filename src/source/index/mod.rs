@@ -11,6 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Serialize;
 
 use super::object::{Object, ObjectKey};
+use super::references::references;
 use crate::resources::*;
 pub use affected::Affected;
 pub use unreadable::Unreadable;
@@ -238,17 +239,10 @@ impl ResourceIndex {
         }
     }
 
-    /// The tenants of a Secret's namespace, and the platform if a trunk there registers with it. If the
+    /// The tenants of a Secret's namespace, and the platform if a trunk there uses it. If the
     /// Secret existed before, rows may contain its value: it is reported as a changed object.
     fn affected_by_secret(&self, key: &ObjectKey, existed: bool) -> Affected {
-        let registers = |object: &Object| match object {
-            Object::Trunk(trunk) => {
-                trunk.metadata.namespace == key.namespace
-                    && trunk.spec.registration.as_ref().is_some_and(|how| how.secret_ref.name == key.name)
-            }
-            _ => false,
-        };
-        let platform = self.of_kind(Kind::Trunk).any(registers);
+        let platform = self.of_kind(Kind::Trunk).any(|trunk| references(trunk).contains(key));
         let mut affected = self.affected_in_namespace(key.namespace.as_deref().unwrap_or_default());
         if existed {
             let owners = affected.tenants.iter().cloned().map(Some).chain(platform.then_some(None));

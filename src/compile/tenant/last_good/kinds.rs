@@ -9,7 +9,6 @@ use crate::compile::tenant::compiler::TenantCompiler;
 use crate::plan::*;
 use crate::resources::common::Recording;
 use crate::resources::*;
-use crate::source::index::key_of;
 
 /// Applies the present state of a Secret: a new value replaces the previous one, a missing one withdraws
 /// it. An invalid value is a mistake, and the previous value stays.
@@ -286,9 +285,8 @@ impl Restorable for NumberRow {
 
     /// A number that the resource no longer claims is not restored: another tenant may hold it.
     fn narrowed(&self, compiler: &TenantCompiler, object: &Number) -> Option<Self> {
-        let holder = compiler.claims.number(&self.number)?;
-        let me = (key_of(&compiler.snapshot.tenant)?, object.metadata.name.as_deref()?);
-        if self.number != object.spec.number || (holder.0, holder.1) != (&me.0, me.1) {
+        let claims = (&self.number, &self.range) == (&object.spec.number, &object.spec.range);
+        if !claims || !compiler.claims.holds(object) {
             return None;
         }
         let records =

@@ -76,8 +76,11 @@ fn end<'a>(plan: &'a TenantPlan, target: &'a Target) -> Option<(Kind, &'a str)> 
     match target.kind {
         DestinationKind::Voicemail => None,
         DestinationKind::ExternalNumber => {
-            let own = plan.numbers.iter().find(|(_, row)| row.number == target.name)?;
-            Some((Kind::Number, own.0))
+            let held = || plan.numbers.iter().filter(|(_, row)| row.holds(&target.name));
+            let (name, row) = held().find(|(_, row)| row.range.is_none()).or_else(|| held().next())?;
+            let internal = row.internal_number.as_ref().and_then(|internal| internal.of(&target.name));
+            let extension = plan.extensions.iter().find(|(_, row)| Some(&row.number) == internal.as_ref());
+            Some(extension.map_or((Kind::Number, name), |(name, _)| (Kind::Extension, name)))
         }
         kind => Some((kind.resource(), &target.name)),
     }

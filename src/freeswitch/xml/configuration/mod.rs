@@ -15,6 +15,7 @@ pub(super) use acl::AccessControl;
 pub(in crate::freeswitch) use callcenter::CallCenter;
 pub(super) use callcenter::{Agent, Queue, Tier};
 pub(super) use conference::{Conferences, Room};
+pub(super) use gateway::NextHop;
 pub(in crate::freeswitch) use gateway::{Gateway, of_profile as gateways_of};
 pub(super) use ivr::{Entry, Menu};
 pub(super) use local_stream::{LocalStreams, Stream};
