@@ -134,7 +134,7 @@ impl Claims {
     }
 
     /// The tenant and the Number that hold what a Number claims, or a part of it. Within one tenant, a Number
-    /// may stand in a block.
+    /// may be one of a block.
     pub fn rival(&self, number: &Number) -> Option<(&TenantKey, &str)> {
         let me = claimant(number)?;
         let key = &number.spec.number;

@@ -254,7 +254,7 @@ fn shortest_prefix(net: &IpNet) -> u8 {
 struct Host<'a> {
     name: &'a str,
     field: String,
-    /// How packets are carried to it; `None` for a name that only stands in URIs.
+    /// How packets are carried to it; `None` for a name that is only in URIs.
     transport: Option<Transport>,
 }
 

@@ -151,7 +151,7 @@ pub struct RegistrationRow {
     /// User name for challenges; `username` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth_username: Option<String>,
-    /// User of the registered contact; a name that nobody can guess when absent.
+    /// User of the registered contact; a name that cannot be guessed when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contact_user: Option<String>,
     /// Digest realm the carrier asks with; the SIP domain when absent.

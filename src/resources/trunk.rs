@@ -46,8 +46,8 @@ pub struct TrunkSpec {
     /// Gateways in order of preference.
     #[schemars(length(min = 1, max = 8))]
     pub gateways: Vec<Gateway>,
-    /// SIP domain of the carrier, where it differs from the gateways' hosts: stands in From, To and the
-    /// Request-URI in their place, while packets go to the gateways.
+    /// SIP domain of the carrier, where it differs from the gateways' hosts: From, To and the
+    /// Request-URI have it in their place, while packets go to the gateways.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = HOST_PATTERN))]
     pub domain: Option<String>,
@@ -84,7 +84,7 @@ pub struct TrunkSpec {
     /// Header that carries the caller's number to the carrier, beside From: PAssertedIdentity when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<Identity>,
-    /// Who stands in From: the caller's number when left out.
+    /// The user in From: the caller's number when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<FromUser>,
     /// Whether URIs with a number say `user=phone` (RFC 3261 19.1.1): false when left out.
@@ -225,7 +225,7 @@ pub enum Identity {
     FromOnly,
 }
 
-/// Who stands in From.
+/// The user in From.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum FromUser {
     /// The caller's number.

@@ -37,8 +37,7 @@ impl Word {
         (fits && text.bytes().all(|byte| IN_WORDS[usize::from(byte)])).then_some(Self(text))
     }
 
-    /// A word of this program, which no tenant and no caller wrote: it may have any character but those that
-    /// end it where it stands.
+    /// A word that this program contains, which no tenant and no caller wrote: characters are not checked.
     pub(super) fn own(text: &'static str) -> Self {
         Self(text.to_owned())
     }

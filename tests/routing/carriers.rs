@@ -112,7 +112,7 @@ fn a_caller_from_outside_who_is_hidden_rings_as_anonymous() {
 }
 
 #[test]
-fn nobody_is_told_where_a_call_went() {
+fn the_caller_learns_the_number_that_it_called_and_no_other() {
     let mut office = acme(&[(
         "  forwarding: {noAnswer: {kind: Voicemail, name: alice}}",
         "  forwarding: {noAnswer: {kind: ExternalNumber, number: \"+4917012345678\"}}",
@@ -128,7 +128,7 @@ fn nobody_is_told_where_a_call_went() {
     let answer = office.after("erik", "NO_ANSWER");
     assert!(answer.actions.iter().any(|action| action.data.ends_with("17012345678")), "{answer:#?}");
     assert_eq!(told(&answer), called);
-    // Text that is no number is not passed on, and nothing of the way is told instead.
+    // Text that is no number is not passed on, and no other number is sent in its place.
     let step = office.step(Step::After, DestinationKind::Extension, "erik");
     let call = centrex::route::Call { called: "sales;x".into(), ..office.call("outside") };
     let unknown = ["origination_callee_id_name=unknown", "origination_callee_id_number=unknown"];
@@ -191,7 +191,7 @@ fn the_last_digits_of_a_block_are_an_extension() {
     assert_eq!(target("+49309988701").as_deref(), Some("block: Extension alice"));
     assert_eq!(target("+49309988702").as_deref(), Some("block: Extension bob"));
     assert_eq!(target("+49309988704").as_deref(), Some("own: Extension bob"), "one of its own comes first");
-    assert_eq!(target("+49309988709"), Some("block: IvrMenu welcome".to_owned()), "nobody has 1009");
+    assert_eq!(target("+49309988709"), Some("block: IvrMenu welcome".to_owned()), "no extension is 1009");
     for outside in ["+49309988710", "+4930998870", "+493099887001", "+493099887"] {
         assert_eq!(target(outside), None, "{outside}");
     }

@@ -44,7 +44,7 @@ const STEPS: &[Step] = &[
     ("TLS leads to the port that SRV names", tls),
     ("302 leads a call nowhere, and 488 to the next gateway", refused),
     ("no more calls begin in a second than a trunk takes", rate),
-    ("the caller is told what it dialled", told),
+    ("the caller is shown the number that it dialled", told),
     ("the called number is found where the carrier puts it", called_number),
     ("the trusted header names the caller", trusted),
     ("a caller who asks for privacy rings as Anonymous", anonymous),
@@ -343,7 +343,7 @@ fn refused(lab: &Lab) {
         lab.plain.play(script);
         lab.call(&lab.alice, "844930111");
         assert_eq!(lab.plain.seen("INVITE").len(), 1);
-        // The address of the 302 is nobody's; the second trunk has the second gateway too.
+        // The address of the 302 gets nothing; the second trunk has the second gateway too.
         let invite = lab.second.invite();
         assert_eq!(request_uri(&invite), "sip:+4930111@10.98.0.6:5060");
     }

@@ -1,4 +1,4 @@
-//! A carrier that speaks SIP over UDP: registers whoever knows the password, and takes or refuses calls.
+//! A carrier that speaks SIP over UDP: registers a client that knows the password, and takes or refuses calls.
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex, PoisonError};
