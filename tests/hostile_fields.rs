@@ -48,7 +48,7 @@ fn strings(value: &Value, at: String, found: &mut Vec<String>) {
 }
 
 /// Whether a field holds text for people: it is free, and `route::legal::Text` makes it harmless.
-fn is_free_text(pointer: &str) -> bool {
+pub fn is_free_text(pointer: &str) -> bool {
     let ends = ["/displayName", "/callerId/name", "/callerIdPrefix", "/label"];
     let is_holiday = pointer.contains("/holidays/") && pointer.ends_with("/name");
     ends.iter().any(|end| pointer.ends_with(end)) || pointer.contains("/address/") || is_holiday

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::invariants::inert;
 use super::random::indexed;
 use crate::hostile::HOSTILE;
+use crate::hostile_fields::is_free_text;
 
 const SAMPLES: &str = include_str!("../manifests/every-field.yaml");
 
@@ -58,12 +59,7 @@ fn hostile_text_is_refused_or_harmless_in_every_field() {
                     refused += 1;
                     continue;
                 };
-                // Text for people is free.
-                taken += i32::from(
-                    !["/displayName", "/callerId/name", "/callerIdPrefix", "/label"]
-                        .iter()
-                        .any(|end| pointer.ends_with(end)),
-                );
+                taken += i32::from(!is_free_text(&pointer));
                 let others = good.iter().enumerate().filter(|(other, _)| *other != index);
                 let compiled =
                     compile::all(&indexed(others.flat_map(|(_, objects)| objects).cloned().chain(objects)));
