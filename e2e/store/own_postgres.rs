@@ -2,13 +2,14 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use centrex::local_postgres::{LocalError, LocalOptions, LocalPostgres};
 use sqlx::ConnectOptions;
 
 use crate::postgres::reachable_dir;
 use crate::skip::skip;
+use crate::wait::DEADLINE;
 
 /// Starts a server; `None`, and the test is counted as skipped, where Postgres is not installed.
 async fn start(test: &str, options: &LocalOptions) -> Option<LocalPostgres> {
@@ -56,20 +57,20 @@ async fn the_own_postgres_keeps_its_data_over_stops_and_crashes() {
     assert!(!alive(pid));
 
     // After SIGKILL the pid file is left, and the next start removes it.
-    let postgres = LocalPostgres::start(&options).await.unwrap();
+    let postgres = start_again(&options).await;
     assert_eq!(count(&postgres).await, 3);
     signal("-KILL", postgres.pid());
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert!(postgres.stop().await.is_err());
     assert!(options.data_dir.join("postgres/postmaster.pid").exists());
-    let postgres = LocalPostgres::start(&options).await.unwrap();
+    let postgres = start_again(&options).await;
     assert_eq!(count(&postgres).await, 4);
 
     // The parent was killed and the server still runs: the next start stops the server first.
     let orphan = postgres.pid();
     std::mem::forget(postgres);
     std::fs::remove_file(options.data_dir.join("postgres.lock")).unwrap(); // as if nobody held it
-    let postgres = LocalPostgres::start(&options).await.unwrap();
+    let postgres = start_again(&options).await;
     assert!(!alive(orphan));
     assert_eq!(count(&postgres).await, 5);
     postgres.stop().await.unwrap();
@@ -77,7 +78,7 @@ async fn the_own_postgres_keeps_its_data_over_stops_and_crashes() {
     // The pid of a server that ended belongs to another process now.
     let pid_file = options.data_dir.join("postgres/postmaster.pid");
     std::fs::write(&pid_file, format!("{}\n", std::process::id())).unwrap();
-    let postgres = LocalPostgres::start(&options).await.unwrap();
+    let postgres = start_again(&options).await;
     assert_eq!(count(&postgres).await, 6);
     postgres.stop().await.unwrap();
 }
@@ -118,4 +119,18 @@ async fn a_full_or_foreign_directory_is_named() {
     let options = LocalOptions { data_dir: file.path().to_owned(), durable: false };
     let error = LocalPostgres::start(&options).await.unwrap_err().to_string();
     assert!(error.contains("--data-dir") && error.contains(&file.path().display().to_string()), "{error}");
+}
+
+/// Starts a server in the directory of one that has ended. A program that another test starts at this moment has a
+/// copy of the lock's file descriptor until its `exec`.
+async fn start_again(options: &LocalOptions) -> LocalPostgres {
+    let started = Instant::now();
+    loop {
+        match LocalPostgres::start(options).await {
+            Err(LocalError::InUse(_)) if started.elapsed() < DEADLINE => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            result => return result.unwrap(),
+        }
+    }
 }
