@@ -29,16 +29,21 @@ pub fn rows(options: &Options) -> Vec<Row> {
     let folder = tempfile::tempdir().expect("a folder");
     manifests::write(folder.path(), TENANTS, &manifests::platform(5060, 5080));
     let answers = answers(folder.path());
-    let turn = TURN / if options.quick { 3 } else { 1 };
+    let turn = turn(options);
     vec![
         compare("Directory answers", &answers, &registers(), turn),
         compare("Dialplan answers", &answers, &calls(&answers), turn),
     ]
 }
 
+/// How long a server is asked at a time.
+fn turn(options: &Options) -> Duration {
+    TURN / if options.quick { 3 } else { 1 }
+}
+
 /// Directory and dialplan answers a second to `answers`, whose folder has [`TENANTS`] tenants.
 pub fn rates(answers: &Arc<Answers>, options: &Options) -> [f64; 2] {
-    let turn = TURN / if options.quick { 3 } else { 1 };
+    let turn = turn(options);
     [registers(), calls(answers)].map(|lookups| {
         let ours = centrex(answers, 0);
         ours.pin_to(Processor::First);

@@ -158,6 +158,11 @@ pub async fn rows_written(admin: &mut PgConnection) -> i64 {
     sqlx::query_scalar(sql).fetch_one(admin).await.expect("statistics")
 }
 
+/// The statements that make the tables and views of a tenant's schema.
+fn tenant_migrations() -> String {
+    TENANT.iter().map(|migration| migration.sql).collect()
+}
+
 /// What one session takes to make the same schemas and to COPY the same rows into them.
 struct Limit {
     rows: usize,
@@ -175,7 +180,7 @@ async fn limit(admin: &mut PgConnection) -> Limit {
         .await
         .expect("schemas");
     let columns = "kind, name, body, sealed, fingerprint, uid, generation";
-    let migrations: String = TENANT.iter().map(|migration| migration.sql).collect();
+    let migrations = tenant_migrations();
     let mut all = Vec::new();
     for schema in &schemas {
         let command = format!("COPY (SELECT {columns} FROM {schema}.resources) TO STDOUT");
@@ -219,7 +224,7 @@ async fn limit(admin: &mut PgConnection) -> Limit {
 
 /// Relations of a tenant, and the kilobytes of an empty one: what the database grows by when a schema is made.
 async fn empty_tenant(admin: &mut PgConnection) -> (i64, f64) {
-    let migrations: String = TENANT.iter().map(|migration| migration.sql).collect();
+    let migrations = tenant_migrations();
     let size = "SELECT pg_database_size(current_database())";
     sqlx::raw_sql("CHECKPOINT").execute(&mut *admin).await.expect("a checkpoint");
     let before: i64 = sqlx::query_scalar(size).fetch_one(&mut *admin).await.expect("a size");

@@ -38,10 +38,9 @@ pub fn possible(matches: &DigitMatch) -> bool {
     let prefix = matches.prefix.as_deref().unwrap_or("");
     let (least, most) = digits::length_range(matches);
     // Edits change only the front of a number, so the two shortest lengths represent all.
-    let without_kinds = DigitMatch { number_types: Vec::new(), countries: Vec::new(), ..matches.clone() };
     (least..=most.min(MAX_DIALLED)).take(2).any(|length| {
         let rest = "1".repeat(length.saturating_sub(prefix.len()));
-        digits::edit_spelling(&without_kinds, &format!("{prefix}{rest}"), &[]).is_ok()
+        digits::strip_and_prepend(matches, &format!("{prefix}{rest}")).is_some()
     })
 }
 

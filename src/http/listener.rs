@@ -156,6 +156,7 @@ impl Acceptor {
     }
 
     fn admit(&self, stream: &TcpStream) -> io::Result<Connection> {
+        stream.set_nodelay(true)?;
         let peer = Peer::new(stream.peer_addr()?, stream.local_addr()?);
         let slot = match &self.limit {
             Some(limit) => Some(limit.try_acquire(peer).ok_or_else(|| self.refuse(peer))?),

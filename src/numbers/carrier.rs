@@ -2,6 +2,7 @@
 
 use super::country::Country;
 use super::dialled::DialledNumber;
+use super::distinct;
 use super::e164::E164;
 use crate::resources::common::NumberFormat;
 
@@ -37,17 +38,10 @@ impl CarrierFormat {
         let digits = number.strip_prefix("00").unwrap_or(number);
         let with_code = E164::from_digits(digits).into_iter();
         let readings = dialled.readings().iter().cloned();
-        let all: Vec<E164> = match self.format {
-            NumberFormat::National => readings.chain(with_code).collect(),
-            NumberFormat::E164 | NumberFormat::E164WithoutPlus => with_code.chain(readings).collect(),
-        };
-        let mut numbers = Vec::new();
-        for number in all {
-            if !numbers.contains(&number) {
-                numbers.push(number);
-            }
+        match self.format {
+            NumberFormat::National => distinct(readings.chain(with_code)),
+            NumberFormat::E164 | NumberFormat::E164WithoutPlus => distinct(with_code.chain(readings)),
         }
-        numbers
     }
 
     /// The number of a caller, in a form that can be called back; `None` where no reading is a known number.

@@ -1,7 +1,7 @@
 //! Countries, and how numbers are dialled in them.
 
 use super::e164::E164;
-use super::numbering_plan::{CALLING_CODES, Format, PLANS, Plan};
+use super::numbering_plan::{COUNTRIES, Format, PLANS, Plan};
 use crate::resources::common::NumberType;
 
 /// Most digits of a number that is taken for a service number if libphonenumber does not know it, such as 11880.
@@ -14,13 +14,12 @@ pub struct Country(&'static Plan);
 impl Country {
     /// A country by its ISO 3166-1 alpha-2 code; `None` for one that libphonenumber does not know.
     pub fn by_code(code: &str) -> Option<Self> {
-        let plans = PLANS.get(*CALLING_CODES.get(code)?)?;
-        plans.iter().find(|plan| plan.code == code).map(Self)
+        COUNTRIES.get(code).copied().map(Self)
     }
 
     /// ISO codes of all countries, in alphabetical order.
     pub fn codes() -> Vec<&'static str> {
-        let mut codes: Vec<_> = CALLING_CODES.keys().copied().collect();
+        let mut codes: Vec<_> = COUNTRIES.keys().copied().collect();
         codes.sort_unstable();
         codes
     }
@@ -140,12 +139,6 @@ impl Country {
 fn split(digits: &str) -> Option<(&'static [Plan], &str)> {
     let code = Country::calling_code_of(digits)?;
     Some((PLANS.get(code)?, digits.get(code.len()..)?))
-}
-
-impl PartialEq for Country {
-    fn eq(&self, other: &Self) -> bool {
-        self.code() == other.code() && self.calling_code() == other.calling_code()
-    }
 }
 
 impl std::fmt::Debug for Country {

@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 
 use super::country::Country;
 use super::e164::E164;
-use super::is_sendable;
+use super::{distinct, is_sendable};
 
 /// International prefix where the country is not known.
 const COMMON_INTERNATIONAL_PREFIX: &str = "00";
@@ -100,9 +100,7 @@ impl DialledNumber {
                 all.extend([format!("{}{national}", home.national_prefix()), national.to_owned()]);
             }
         }
-        let mut seen = std::collections::HashSet::new();
-        all.retain(|spelling| !spelling.is_empty() && seen.insert(spelling.clone()));
-        all
+        distinct(all.into_iter().filter(|spelling| !spelling.is_empty()))
     }
 }
 
@@ -141,13 +139,8 @@ fn read(text: &str, home: Option<Country>) -> Vec<E164> {
         }
     };
     let is_any_known = candidates.iter().chain(&within).any(E164::is_known);
-    let mut readings: Vec<E164> = Vec::new();
-    for number in candidates.into_iter().chain(within.into_iter().filter(E164::is_known)) {
-        if (number.is_known() || !is_any_known) && !readings.contains(&number) {
-            readings.push(number);
-        }
-    }
-    readings
+    let all = candidates.into_iter().chain(within.into_iter().filter(E164::is_known));
+    distinct(all.filter(|number| number.is_known() || !is_any_known))
 }
 
 /// What a text can mean as a number of the country: without the trunk prefix, and as it is.
@@ -155,14 +148,13 @@ fn within(text: &str, home: Option<Country>) -> Vec<E164> {
     let Some(home) = home else { return Vec::new() };
     let stripped = home.strip_national_prefix(text);
     let national = stripped.iter().map(String::as_str).chain([text]);
-    national.filter_map(|national| E164::from_digits(&format!("{}{national}", home.calling_code()))).collect()
+    national.filter_map(|national| E164::from_parts(home.calling_code(), national)).collect()
 }
 
 /// A number whose national digits begin with the trunk prefix, without it, where that is a known number.
 fn without_trunk_prefix(number: &E164) -> Option<E164> {
     let country = Country::main_of(number.calling_code())?;
     let stripped = country.strip_national_prefix(number.national()).into_iter();
-    let mut numbers =
-        stripped.filter_map(|national| E164::from_digits(&format!("{}{national}", number.calling_code())));
+    let mut numbers = stripped.filter_map(|national| E164::from_parts(number.calling_code(), &national));
     numbers.find(E164::is_known)
 }

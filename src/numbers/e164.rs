@@ -25,6 +25,11 @@ impl E164 {
         is_number.then(|| Self(format!("+{digits}")))
     }
 
+    /// The number of a calling code and the digits after it.
+    pub(super) fn from_parts(calling_code: &str, national: &str) -> Option<Self> {
+        Self::from_digits(&format!("{calling_code}{national}"))
+    }
+
     /// The number with its plus sign.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -26,6 +26,17 @@ pub fn is_sendable(number: &str) -> bool {
         && digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'*' || byte == b'#')
 }
 
+/// The items in their order, each once.
+fn distinct<T: PartialEq>(items: impl IntoIterator<Item = T>) -> Vec<T> {
+    let mut distinct = Vec::new();
+    for item in items {
+        if !distinct.contains(&item) {
+            distinct.push(item);
+        }
+    }
+    distinct
+}
+
 /// Loads the data of all countries, which takes up to half a second: call this once at start, so that no call
 /// waits for it.
 pub fn load() {

@@ -55,19 +55,10 @@ pub struct Format {
 
 /// All plans, by calling code: the main country of a code first.
 pub static PLANS: LazyLock<HashMap<String, Vec<Plan>>> = LazyLock::new(|| {
+    let of_code = |code: u16| DATABASE.by_code(&code).unwrap_or_default().into_iter().map(Plan::new);
     let mut plans: HashMap<String, Vec<Plan>> = HashMap::new();
-    for metadata in DATABASE.iter() {
-        let plan = Plan::new(metadata);
+    for plan in (1..1000).flat_map(of_code) {
         plans.entry(plan.calling_code.clone()).or_default().push(plan);
-    }
-    // The crate keeps the last of the calling codes that belong to no country by id, and all of them by code.
-    for code in 1..1000 {
-        for metadata in DATABASE.by_code(&code).unwrap_or_default() {
-            let of_code = plans.entry(code.to_string()).or_default();
-            if metadata.country_code() == code && !of_code.iter().any(|plan| plan.code == metadata.id()) {
-                of_code.push(Plan::new(metadata));
-            }
-        }
     }
     for of_code in plans.values_mut() {
         of_code.sort_by(|a, b| (!a.is_main, &a.code).cmp(&(!b.is_main, &b.code)));
@@ -75,10 +66,10 @@ pub static PLANS: LazyLock<HashMap<String, Vec<Plan>>> = LazyLock::new(|| {
     plans
 });
 
-/// Calling code of each country, by its ISO code.
-pub static CALLING_CODES: LazyLock<HashMap<&'static str, &'static str>> = LazyLock::new(|| {
+/// The plan of each country, by its ISO code.
+pub static COUNTRIES: LazyLock<HashMap<&'static str, &'static Plan>> = LazyLock::new(|| {
     let countries = PLANS.values().flatten().filter(|plan| plan.code != NO_COUNTRY);
-    countries.map(|plan| (plan.code.as_str(), plan.calling_code.as_str())).collect()
+    countries.map(|plan| (plan.code.as_str(), plan)).collect()
 });
 
 impl Plan {

@@ -99,17 +99,22 @@ impl Reconciler {
 
     /// The next job that is due and may run, with the number of its previous failures.
     fn next_due_job(&mut self) -> Option<(Job, u32)> {
-        if self.running.len() >= CONCURRENT_JOBS || !self.role.leads() {
+        if !self.may_start() {
             return None;
         }
         let (gate, busy) = (self.gate(), &self.busy);
         self.schedule.pop_due(|job| gate.allows(job) && !busy.contains(job))
     }
 
+    /// Whether this process leads and has room for another job.
+    fn may_start(&self) -> bool {
+        self.running.len() < CONCURRENT_JOBS && self.role.leads()
+    }
+
     /// When the next job or status is due.
     pub(super) fn next_wake(&self) -> Option<Instant> {
         let gate = self.gate();
-        let job = match self.running.len() < CONCURRENT_JOBS && self.role.leads() {
+        let job = match self.may_start() {
             true => self.schedule.next_due(|job| gate.allows(job) && !self.busy.contains(job)),
             false => None,
         };

@@ -52,13 +52,7 @@ pub enum Mismatch<'a> {
     NoNumber,
 }
 
-/// Applies a match to a dialled number; `None` when it does not match, or the edits do not produce a
-/// number.
-pub fn apply(matches: &DigitMatch, dialled: &DialledNumber) -> Option<String> {
-    edit(matches, dialled).ok().map(|edit| edit.number)
-}
-
-/// Like [`apply`], with the reason when the match does not apply.
+/// Applies a match to a dialled number.
 ///
 /// # Errors
 /// When the number does not match, or the edits do not produce a number.
@@ -84,10 +78,15 @@ pub fn edit_spelling<'a>(
         return Err(Mismatch::Length { found: spelling.len(), least, most });
     }
     is_of_kind(matches, readings)?;
+    strip_and_prepend(matches, spelling).ok_or(Mismatch::NoNumber)
+}
+
+/// The edits of a match, for a number that matches; `None` when they do not produce a number.
+pub fn strip_and_prepend(matches: &DigitMatch, spelling: &str) -> Option<Edit> {
     let stripped = stripped(matches);
-    let rest = spelling.get(stripped..).ok_or(Mismatch::NoNumber)?;
+    let rest = spelling.get(stripped..)?;
     let number = format!("{}{rest}", matches.prepend.as_deref().unwrap_or(""));
-    if is_sendable(&number) { Ok(Edit { number, stripped }) } else { Err(Mismatch::NoNumber) }
+    is_sendable(&number).then_some(Edit { number, stripped })
 }
 
 /// The readings that a match asks for: none, where it names no types and no countries.

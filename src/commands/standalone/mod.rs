@@ -58,8 +58,6 @@ pub enum StandaloneError {
 pub async fn run(args: StandaloneArgs) -> Result<(), StandaloneError> {
     let stop = CancellationToken::new();
     crate::util::signals::end_on_signals(stop.clone()).map_err(SidecarError::Signals)?;
-    // Before the listeners open: FreeSWITCH ends at an answer that has to wait for the data.
-    let _ = tokio::task::spawn_blocking(crate::numbers::load).await;
     args.check().await?;
     if args.database_url.is_none() {
         LocalPostgres::make_directory(&args.data_dir)?;

@@ -116,6 +116,8 @@ impl Sidecar {
         probe: impl FnOnce(Arc<Replica>, watch::Receiver<Progress>) -> Arc<dyn Probe>,
     ) -> Result<Self, SidecarError> {
         let live = args.esl.options()?;
+        // Before the listeners open: FreeSWITCH ends at an answer that has to wait for the data.
+        let _ = tokio::task::spawn_blocking(crate::numbers::load).await;
         let replica = Arc::new(Replica::default());
         let cache = Cache::open(&data_dir.join("replica"), keyring)?;
         let mut follower = Follower::new(replica.clone(), Some(cache));

@@ -56,8 +56,6 @@ impl Probe for Ready {
 pub async fn run(args: SwitchArgs) -> Result<(), SidecarError> {
     let stop = CancellationToken::new();
     crate::util::signals::end_on_signals(stop.clone()).map_err(SidecarError::Signals)?;
-    // Before the listeners open: FreeSWITCH ends at an answer that has to wait for the data.
-    let _ = tokio::task::spawn_blocking(crate::numbers::load).await;
     let name = name(args.name.clone())?;
     let options = StoreOptions { max_connections: MAX_CONNECTIONS, ..args.store.options::<SidecarError>()? };
     let data_dir = directory("--data-dir", &args.data_dir)?;

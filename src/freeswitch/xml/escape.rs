@@ -16,9 +16,6 @@ const PREPROCESSOR_TAIL: &str = "-pre-process";
 /// # Errors
 /// When writing to `out` fails.
 pub fn escape(value: &str, out: &mut dyn Write) -> Result<()> {
-    if value.bytes().all(is_plain) {
-        return out.write_all(value.as_bytes());
-    }
     let mut escaped = String::with_capacity(value.len());
     let mut chars = value.chars();
     while let Some(c) = chars.next() {
@@ -36,11 +33,6 @@ pub fn escape(value: &str, out: &mut dyn Write) -> Result<()> {
         }
     }
     out.write_all(escaped.as_bytes())
-}
-
-/// Whether a byte is written as it is wherever it stands: most values have no other bytes.
-fn is_plain(byte: u8) -> bool {
-    matches!(byte, b' '..=b'~') && !matches!(byte, b'&' | b'<' | b'>' | b'"' | b'\'' | b'$' | b'x' | b'X')
 }
 
 /// Characters that no answer contains: C0 and C1 controls, tabs and line ends among them, and the
