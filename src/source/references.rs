@@ -113,6 +113,9 @@ mod tests {
         let trunk = json!({"sipProfileRef": {"name": "external"}, "gateways": [{"host": "sip.example.com"}],
             "registration": {"username": "u", "secretRef": {"name": "carrier"}}});
         assert_eq!(names("Trunk", trunk), ["Secret acme/carrier"]);
+        let challenged = json!({"sipProfileRef": {"name": "external"}, "gateways": [{"host": "sip.example.com"}],
+            "credentials": {"username": "u", "secretRef": {"name": "calls"}}});
+        assert_eq!(names("Trunk", challenged), ["Secret acme/calls"]);
         let conference = json!({"tenantRef": {"name": "t"}, "pinSecretRef": {"name": "door"}});
         assert_eq!(names("Conference", conference), ["Secret acme/door"]);
         let media = json!({"tenantRef": {"name": "t"},
@@ -139,7 +142,7 @@ mod tests {
             (crd["spec"]["names"]["kind"].as_str().unwrap().to_owned(), count(spec))
         });
         let found: Vec<(String, usize)> = schemas.filter(|(_, count)| *count > 0).collect();
-        let known = [(Kind::Conference, 1), (Kind::Extension, 2), (Kind::MediaFile, 1), (Kind::Trunk, 1)];
+        let known = [(Kind::Conference, 1), (Kind::Extension, 2), (Kind::MediaFile, 1), (Kind::Trunk, 2)];
         assert_eq!(found, known.map(|(kind, count)| (kind.to_string(), count)));
     }
 }

@@ -96,9 +96,17 @@ fn links(plan: &TenantPlan) -> Vec<(Target, Target, bool)> {
         let to = [Some(&row.open), Some(&row.closed), row.holiday.as_ref(), overridden].into_iter().flatten();
         links.extend(to.map(|to| (from(Schedule, name), to.clone(), true)));
     }
-    for row in plan.numbers.values() {
+    for row in plan.numbers.values().filter(|row| row.range.is_none()) {
         links.push((from(ExternalNumber, &row.number), row.target.clone(), true));
     }
+    let view = TenantView::new(plan.clone());
+    let called = links.iter().map(|(_, to, _)| to).filter(|to| to.kind == ExternalNumber);
+    let in_block = called.filter_map(|to| {
+        let (_, row) = view.public_number(&to.name).filter(|(_, row)| row.range.is_some())?;
+        Some((to.clone(), view.number_target(row, &to.name).clone(), true))
+    });
+    let in_block: Vec<_> = in_block.collect();
+    links.extend(in_block);
     links
 }
 

@@ -16,7 +16,7 @@ use crate::resources::common::{Destination, DestinationKind, DigitMatch, MediaSo
 use crate::resources::dial_rule::Phase;
 use crate::resources::media_file::MediaUsage;
 use crate::resources::trunk::FromNamespaces;
-use crate::resources::{Extension, TenantProfile, Trunk};
+use crate::resources::{Extension, Number, TenantProfile, Trunk};
 use crate::route::rules;
 use crate::route::rules::RuleMatch;
 use crate::route::{Tracer, digits};
@@ -50,7 +50,10 @@ pub struct TenantCompiler<'a> {
     pub restored: &'a BTreeSet<ResourceId>,
     /// Links that are left out because they close a loop: resource and field.
     pub broken_links: BTreeSet<(ResourceId, &'static str)>,
+    /// The holder of each internal number.
+    pub internal_numbers: HashMap<&'a str, (Kind, &'a str)>,
     extensions: HashMap<&'a str, &'a Extension>,
+    numbers: HashMap<&'a str, &'a Number>,
     /// Creation times of all resources, by kind and name.
     ages: HashMap<Kind, HashMap<&'a str, Timestamp>>,
     /// Excluded resources, each with the effect of its problem: refused or waiting.
@@ -108,7 +111,9 @@ impl<'a> TenantCompiler<'a> {
             before,
             restored,
             broken_links: BTreeSet::new(),
+            internal_numbers: HashMap::new(),
             extensions: snapshot.extensions.iter().map(|e| (name_of(&**e), &**e)).collect(),
+            numbers: snapshot.numbers.iter().map(|number| (name_of(&**number), &**number)).collect(),
             ages,
             refused: HashMap::new(),
         }
@@ -272,23 +277,8 @@ impl<'a> TenantCompiler<'a> {
 
     /// The accepted resource that holds an internal number.
     pub fn internal_holder(&self, number: &str) -> Option<(Kind, &'a str)> {
-        let snapshot = self.snapshot;
-        let accepted = |kind, name: &'a str| self.refusal(kind, name).is_none().then_some((kind, name));
-        let holder = snapshot
-            .extensions
-            .iter()
-            .find_map(|e| (e.spec.number == number).then(|| accepted(Kind::Extension, name_of(&**e)))?);
-        macro_rules! or_of {
-            ($($kind:ident => $list:ident),*) => {
-                holder$(.or_else(|| {
-                    snapshot.$list.iter().find_map(|object| {
-                        let held = object.spec.number.as_deref() == Some(number);
-                        held.then(|| accepted(Kind::$kind, name_of(&**object)))?
-                    })
-                }))*
-            };
-        }
-        or_of!(RingGroup => ring_groups, Queue => queues, IvrMenu => ivr_menus, Conference => conferences)
+        let holder = self.internal_numbers.get(number).copied();
+        holder.filter(|(kind, name)| self.refusal(*kind, name).is_none())
     }
 
     /// The Number of the tenant that holds a public number.
@@ -298,29 +288,21 @@ impl<'a> TenantCompiler<'a> {
         (mine && self.resolve(Kind::Number, name).is_ok()).then_some(name)
     }
 
-    /// The resource that calls go on to at a destination; for the tenant's own public number, its Number.
-    /// `None` where the call ends: at a voicemail box, or outside.
+    /// The resource that calls go on to at a destination; for the tenant's own public number, its Number,
+    /// or the holder of the internal number that the public one names. `None` where the call ends: at a voicemail box, or outside.
     pub fn link(&self, to: &Destination) -> Option<ResourceId> {
         match to.kind {
             DestinationKind::Voicemail => None,
             DestinationKind::ExternalNumber => {
                 let number = to.number.as_deref()?;
                 let own = self.own_number(number)?;
-                let direct =
-                    self.direct_extension(own, number).map(|name| (Kind::Extension, name.to_owned()));
-                Some(direct.unwrap_or_else(|| (Kind::Number, own.to_owned())))
+                let internal = self.numbers.get(own)?.spec.internal_number.as_ref();
+                let internal = internal.and_then(|internal| self.internal_holder(&internal.of(number)?));
+                let (kind, name) = internal.unwrap_or((Kind::Number, own));
+                Some((kind, name.to_owned()))
             }
             kind => Some((kind.resource(), to.name.clone().unwrap_or_default())),
         }
-    }
-
-    /// The accepted extension that a number of a block names.
-    fn direct_extension(&self, own: &str, number: &str) -> Option<&'a str> {
-        let block = self.snapshot.numbers.iter().find(|block| name_of(&***block) == own)?;
-        let internal = block.spec.internal_number.as_ref()?.of(number)?;
-        let extension =
-            self.snapshot.extensions.iter().find(|extension| extension.spec.number == internal)?;
-        Some(name_of(&**extension)).filter(|name| self.is_accepted(Kind::Extension, name))
     }
 
     /// The first `Before` rule of the platform that matches a number, if it names the number by a prefix. A

@@ -2,8 +2,6 @@
 
 use std::collections::HashMap;
 
-use jiff::Timestamp;
-
 use super::compiler::{ByAge, TenantCompiler, name_of};
 use crate::compile::problem::RefError;
 use crate::compile::{Problem, Reason};
@@ -24,16 +22,16 @@ pub fn assign(compiler: &mut TenantCompiler) {
 fn internal(compiler: &mut TenantCompiler) {
     let snapshot = compiler.snapshot;
     // The order of `ByAge`, with borrowed names to save allocations.
-    let mut claims: Vec<(Timestamp, Kind, &str, &str)> = Vec::new();
+    let mut claims = Vec::new();
     for extension in &snapshot.extensions {
         let age = created(&extension.metadata);
-        claims.push((age, Kind::Extension, name_of(&**extension), &extension.spec.number));
+        claims.push((age, Kind::Extension, name_of(&**extension), extension.spec.number.as_str()));
     }
     macro_rules! optional {
         ($($kind:ident => $list:ident),*) => {
             $(for object in &snapshot.$list {
                 if let Some(number) = &object.spec.number {
-                    claims.push((created(&object.metadata), Kind::$kind, name_of(&**object), number));
+                    claims.push((created(&object.metadata), Kind::$kind, name_of(&**object), number.as_str()));
                 }
             })*
         };
@@ -70,6 +68,7 @@ fn internal(compiler: &mut TenantCompiler) {
             holders.insert(number, (kind, name));
         }
     }
+    compiler.internal_numbers = holders;
 }
 
 /// Reports options of a menu that are internal numbers, where callers may dial these: the option goes before.

@@ -8,6 +8,7 @@ use crate::compile::tenant::compiler::{ResourceId, TenantCompiler};
 use crate::plan::{Rows, Target, TenantPlan};
 use crate::resources::Kind;
 use crate::resources::common::DestinationKind;
+use crate::route::TenantView;
 
 /// A link that calls follow automatically.
 struct Link<'a> {
@@ -24,10 +25,14 @@ pub fn links_to_break(
     restored_rows: &BTreeSet<ResourceId>,
     restored_fields: &[(ResourceId, String)],
 ) -> Vec<(ResourceId, &'static str)> {
+    if restored_rows.is_empty() && restored_fields.is_empty() {
+        return Vec::new();
+    }
+    let view = TenantView::new(plan.clone());
     let mut links = Vec::new();
     macro_rules! links {
         ($($list:ident $(, $limit:ident)?;)*) => {
-            $(links_of(&plan.$list, plan, &mut links);)*
+            $(links_of(&plan.$list, &view, &mut links);)*
         };
     }
     each_kind!(links);
@@ -62,25 +67,24 @@ pub fn links_to_break(
     broken
 }
 
-fn links_of<'a, T: Restorable>(rows: &'a Rows<T>, plan: &'a TenantPlan, links: &mut Vec<Link<'a>>) {
+fn links_of<'a, T: Restorable>(rows: &'a Rows<T>, view: &'a TenantView, links: &mut Vec<Link<'a>>) {
     for (name, row) in rows {
         for (field, target) in row.automatic_links() {
-            let Some(to) = end(plan, target) else { continue };
+            let Some(to) = end(view, target) else { continue };
             links.push(Link { from: (T::KIND, name), field, to });
         }
     }
 }
 
 /// The resource that calls go on to at a target; `None` where they end.
-fn end<'a>(plan: &'a TenantPlan, target: &'a Target) -> Option<(Kind, &'a str)> {
+fn end<'a>(view: &'a TenantView, target: &'a Target) -> Option<(Kind, &'a str)> {
     match target.kind {
         DestinationKind::Voicemail => None,
         DestinationKind::ExternalNumber => {
-            let held = || plan.numbers.iter().filter(|(_, row)| row.holds(&target.name));
-            let (name, row) = held().find(|(_, row)| row.range.is_none()).or_else(|| held().next())?;
+            let (name, row) = view.public_number(&target.name)?;
             let internal = row.internal_number.as_ref().and_then(|internal| internal.of(&target.name));
-            let extension = plan.extensions.iter().find(|(_, row)| Some(&row.number) == internal.as_ref());
-            Some(extension.map_or((Kind::Number, name), |(name, _)| (Kind::Extension, name)))
+            let holder = internal.and_then(|internal| view.number(&internal));
+            Some(holder.map_or((Kind::Number, name), |holder| (holder.kind.resource(), &holder.name)))
         }
         kind => Some((kind.resource(), &target.name)),
     }
