@@ -41,6 +41,10 @@ fn ours(body: &str) -> String {
     ] {
         body = body.replace(theirs, &name);
     }
+    // The directory of those recordings did not set it; ours does for every phone that it authenticates.
+    if body.contains("variable_sip_authorized=true") {
+        body += &format!("&variable_centrex_tenant={TENANT_A}");
+    }
     body
 }
 

@@ -21,9 +21,18 @@ pub struct Process {
 impl Process {
     /// Starts a program with both output streams in a file.
     pub fn start(command: &mut Command, output: &Path) -> Self {
+        Self::start_with(Stdio::null(), command, output)
+    }
+
+    /// The same with an input that stays open until the program ends, for one that ends with its input.
+    pub fn start_with_open_input(command: &mut Command, output: &Path) -> Self {
+        Self::start_with(Stdio::piped(), command, output)
+    }
+
+    fn start_with(input: Stdio, command: &mut Command, output: &Path) -> Self {
         let file = File::create(output).expect("output file");
         let child = command
-            .stdin(Stdio::null())
+            .stdin(input)
             .stdout(file.try_clone().expect("output file"))
             .stderr(file)
             .spawn()

@@ -114,8 +114,8 @@ fn every_entry_of_the_allowlist_names_one_application_or_command() {
 fn the_allowed_applications_are_those_the_dialplan_uses() {
     let apps: Vec<DialplanApp> = std::iter::successors(Some(DialplanApp::Answer), after).collect();
     let mut written: BTreeSet<String> = apps.iter().map(|app| app.action().application.to_owned()).collect();
-    let set = DialplanApp::Set(Variable::HangupAfterBridge);
-    written.extend(actions(&[set.clone(), set]).iter().map(|action| action.application.to_owned()));
+    let two = [Variable::HangupAfterBridge, Variable::TransferRingback].map(DialplanApp::Set);
+    written.extend(actions(&two).iter().map(|action| action.application.to_owned()));
     assert_eq!(
         allowed("app"),
         written,

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::lab::{Lab, run};
+use crate::program::repository;
 use crate::wait::{DEADLINE, until};
 
 /// Rooms in which a call stays, so that the test sees where it went; menus, queues and a group.
@@ -125,7 +126,18 @@ fn doing(lab: &Lab, leg: &str) -> Option<(String, String)> {
 
 /// Alice calls a number; gives the leg to `work` when an application of hers runs, and ends the call.
 fn calling<T>(lab: &Lab, number: &str, application: &str, work: impl FnOnce(&str) -> T) -> T {
-    let talk = lab.alice.begin("call", lab.phones, &[("dial", number)], Duration::from_secs(60));
+    calling_by(lab, "call", number, application, work)
+}
+
+/// The same by a scenario.
+fn calling_by<T>(
+    lab: &Lab,
+    scenario: &str,
+    number: &str,
+    application: &str,
+    work: impl FnOnce(&str) -> T,
+) -> T {
+    let talk = lab.alice.begin(scenario, lab.phones, &[("dial", number)], Duration::from_secs(60));
     let runs = || {
         let leg = lab.switch.legs().pop()?;
         (doing(lab, &leg)?.1 == application).then_some(leg)
@@ -149,13 +161,24 @@ fn room(lab: &Lab, leg: &str) -> String {
 
 /// Where keys lead that are pressed in the menu, one after the other.
 fn pressed(lab: &Lab, keys: &str) -> String {
-    calling(lab, "5100", "ivr", |leg| {
-        for key in keys.chars() {
-            std::thread::sleep(Duration::from_millis(300));
-            lab.switch.api(&format!("uuid_recv_dtmf {leg} {key}"));
-        }
-        room(lab, leg)
-    })
+    let scenario = lab.dir.path().join("keys");
+    std::fs::write(scenario.with_extension("xml"), scenario_of(keys)).expect("a scenario");
+    calling_by(lab, scenario.to_str().expect("a path"), "5100", "ivr", |leg| room(lab, leg))
+}
+
+/// The scenario of a phone that presses one key, with as many as these.
+fn scenario_of(keys: &str) -> String {
+    let one =
+        std::fs::read_to_string(repository("e2e/freeswitch/menu.xml")).expect("the scenario of one key");
+    let (call, press) = one.split_once("  <send retrans=\"500\"><![CDATA[\n\n      INFO").expect("an INFO");
+    let (press, end) = press.split_once("  <pause milliseconds=\"5000\"/>").expect("a pause after it");
+    let presses = keys.chars().enumerate().map(|(index, key)| {
+        let press = press.replace("[digit]", &key.to_string());
+        let press = press.replace("CSeq: 3 ", &format!("CSeq: {} ", 3 + index));
+        format!("  <send retrans=\"500\"><![CDATA[\n\n      INFO{press}  <pause milliseconds=\"200\"/>\n")
+    });
+    let end = end.replace("CSeq: 4 ", &format!("CSeq: {} ", 3 + keys.len()));
+    format!("{call}{}  <pause milliseconds=\"60000\"/>{end}", presses.collect::<String>())
 }
 
 fn options(lab: &mut Lab) {

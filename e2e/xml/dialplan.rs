@@ -35,15 +35,14 @@ fn ask(fields: &[(&str, &str)]) -> Node {
 }
 
 /// The fields that FreeSWITCH sends for a call of extension 100 of the first tenant.
-const PHONE: [(&str, &str); 8] = [
+const PHONE: [(&str, &str); 7] = [
     ("Hunt-Context", "00000000-0000-4000-8000-a00000000000"),
     ("Hunt-Destination-Number", "101"),
     ("Caller-Source", "mod_sofia"),
     ("variable_sip_authorized", "true"),
     ("variable_user_name", "100"),
-    ("variable_domain_name", "tenant-a.test"),
+    ("variable_centrex_tenant", "00000000-0000-4000-8000-a00000000000"),
     ("variable_sip_auth_username", "100"),
-    ("variable_sip_auth_realm", "tenant-a.test"),
 ];
 
 /// The fields for a call that comes in by the trunk.
@@ -77,8 +76,8 @@ fn an_unauthenticated_phone_is_not_routed() {
     for change in [
         ("variable_sip_authorized", ""),
         ("variable_sip_auth_username", "200"),
-        ("variable_sip_auth_realm", "tenant-b.test"),
-        ("variable_domain_name", "tenant-b.test"),
+        ("variable_centrex_tenant", ""),
+        ("variable_centrex_tenant", "00000000-0000-4000-8000-b00000000000"),
         ("variable_user_name", "999"),
         ("Caller-Source", "mod_verto"),
         ("Caller-Source", "mod_loopback"),

@@ -116,7 +116,8 @@ impl TenantView {
         internal.and_then(|internal| self.number(&internal)).unwrap_or(&row.target)
     }
 
-    /// The public number that leads straight to an extension; of several, the first Number's by name.
+    /// The public number that leads straight to an extension: that of a block that its internal number
+    /// names, else that of the first Number by name.
     pub fn direct_number(&self, extension: &str) -> Option<&str> {
         self.direct.get(extension).map(String::as_str)
     }
@@ -184,13 +185,13 @@ fn index<T: Row>(by_number: &mut HashMap<String, Target>, kind: DestinationKind,
     }
 }
 
-/// The public numbers that lead straight to extensions. Numbers of their own have precedence over those in
-/// blocks.
+/// The public numbers that lead straight to extensions: for each, the number of a block that its own number names,
+/// else that of a Number.
 fn direct_numbers(view: &TenantView) -> HashMap<String, String> {
     let mut direct = HashMap::new();
     let (blocks, alone): (Vec<_>, Vec<_>) = view.plan.numbers.values().partition(|row| row.range.is_some());
     let alone = alone.into_iter().map(|row| row.number.clone());
-    for number in alone.chain(blocks.into_iter().flat_map(|row| numbers_of_extensions(view, row))) {
+    for number in blocks.into_iter().flat_map(|row| numbers_of_extensions(view, row)).chain(alone) {
         let Some((_, row)) = view.public_number(&number) else { continue };
         let target = view.number_target(row, &number);
         if target.kind == DestinationKind::Extension {

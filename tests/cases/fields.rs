@@ -43,7 +43,6 @@ pub fn table() -> Vec<Row> {
         ("Extension", "/spec/displayName", json!("Ann\nBob"), "spec.displayName", "without control characters"),
         ("Extension", "/spec/displayName", json!("Ann\u{202e}"), "spec.displayName", "direction of writing"),
         ("Extension", "/spec/displayName", json!("  "), "spec.displayName", "not blank"),
-        ("Extension", "/spec/displayName", json!("X-Pre-Process"), "spec.displayName", "FreeSWITCH acts on"),
         ("Extension", "/spec/ringSeconds", json!(0), "spec.ringSeconds", "from 1 to 300, is 0"),
         ("Extension", "/spec/ringSeconds", json!(1.5), "spec.ringSeconds", "a whole number"),
         ("Extension", "/spec/ringSeconds", json!("25"), "spec.ringSeconds", "a whole number, is a string"),

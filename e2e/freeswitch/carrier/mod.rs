@@ -198,9 +198,9 @@ fn tls_server(dir: &Path) -> Process {
         .expect("openssl");
     assert!(made.status.success(), "{made:?}");
     let mut command = Command::new("openssl");
-    command.args(["s_server", "-accept", "10.98.0.7:5091", "-quiet", "-naccept", "9", "-ign_eof"]);
+    command.args(["s_server", "-accept", "10.98.0.7:5091", "-quiet", "-naccept", "9"]);
     command.args([Path::new("-key"), &key, Path::new("-cert"), &certificate]);
-    Process::start(&mut command, &dir.join("tls.out"))
+    Process::start_with_open_input(&mut command, &dir.join("tls.out"))
 }
 
 /// Asserts that a message has a line, or a part of one.

@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use md5::{Digest, Md5};
 
@@ -40,6 +41,7 @@ struct Shared {
 /// The realm of every challenge: no domain of any trunk.
 const REALM: &str = "carrier-core";
 const NONCE: &str = "a-nonce-of-the-test";
+const BETWEEN_ANSWERS: Duration = Duration::from_millis(200);
 
 impl Carrier {
     /// Starts one at a port.
@@ -52,10 +54,15 @@ impl Carrier {
             let mut packet = [0; 65536];
             while let Ok((length, from)) = socket.recv_from(&mut packet) {
                 let request = String::from_utf8_lossy(&packet[..length]).into_owned();
-                for answer in own.answers(&request, address) {
+                let answers = own.answers(&request, address);
+                own.seen.lock().unwrap_or_else(PoisonError::into_inner).push(request);
+                for (index, answer) in answers.iter().enumerate() {
+                    if index > 0 {
+                        // FreeSWITCH passes no provisional answer on when the final one is there already.
+                        std::thread::sleep(BETWEEN_ANSWERS);
+                    }
                     let _ = socket.send_to(answer.as_bytes(), from);
                 }
-                own.seen.lock().unwrap_or_else(PoisonError::into_inner).push(request);
             }
         });
         Self { address, shared }

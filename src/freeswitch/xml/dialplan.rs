@@ -22,7 +22,6 @@ use crate::route::app::{Cause, DialplanApp};
 use crate::route::names::INBOUND_CONTEXT;
 use crate::route::token::verify_call;
 use crate::route::{Call, Caller, TenantView, Tracer};
-use crate::secrets::a1_hash::REALM;
 use crate::secrets::signing_key::SigningKey;
 
 /// Longest SIP user and longest header of a call that is routed, in bytes. Longer ones crash FreeSWITCH
@@ -85,19 +84,17 @@ fn from_tenant(
     Some(answer)
 }
 
-/// The extension that FreeSWITCH authenticated: the SIP call was challenged in a domain of this tenant, and
-/// `;gw=` did not put it into a gateway's context (contract §10.1).
+/// The extension that FreeSWITCH authenticated: `directory/auth.xml` of this tenant had its password, and `;gw=` did
+/// not put the call into a gateway's context (contract §10.1). The realm is the same for all tenants, and so is
+/// `domain_name` of their calls: FreeSWITCH sets it to the domain that the directory was asked for (switch_ivr.c,
+/// switch_ivr_set_user_xml).
 fn authenticated(form: &Form<'_>, view: &TenantView) -> Option<Caller> {
     let user = form.text(Field::VariableUserName);
-    // The answer to the authentication has set it (`directory/auth.xml`).
-    let domain = form.text(Field::VariableDomainName);
-    let realm = form.text(Field::VariableSipAuthRealm);
     let vouched = form.is(Field::CallerSource, "mod_sofia")
         && form.is(Field::VariableSipAuthorized, "true")
         && !form.has(Field::VariableSipGateway)
         && form.is(Field::VariableSipAuthUsername, &user)
-        && (realm == REALM || realm == domain)
-        && view.plan.tenant.domains.iter().any(|own| *own == domain);
+        && form.is(Field::VariableCentrexTenant, view.context());
     let (name, _) = view.extension(&user).filter(|_| vouched)?;
     Some(Caller::Extension(name.to_owned()))
 }
