@@ -36,7 +36,7 @@ pub struct Lab {
     pub ivy: Peer,
     binary: PathBuf,
     esl_port: u16,
-    dir: tempfile::TempDir,
+    pub dir: tempfile::TempDir,
 }
 
 /// A call between Alice and Bob.
