@@ -205,8 +205,9 @@ fn dial_rule(
         if let Some(number) =
             patterns::shadows(matches, claims.emergency_numbers().iter().map(String::as_str))
         {
-            let message =
-                format!("it matches {number}, an emergency number of a tenant, whose calls pass it by");
+            let message = format!(
+                "it matches {number}, an emergency number of a tenant: the rule does not apply to calls to it"
+            );
             let field = format!("{field}.prefix");
             problems.push(Problem::noted(key.clone(), field, Reason::EmergencyShadowed, message));
         }

@@ -70,7 +70,9 @@ pub fn trunk_row(
     if plan.sip_profiles.get(profile).is_some_and(|profile| profile.tls_port.is_none()) {
         let gateways = spec.gateways.iter().enumerate();
         for (index, _) in gateways.filter(|(_, gateway)| gateway.transport == Some(Transport::Tls)) {
-            let message = format!("FreeSWITCH has no TLS for it: SipProfile {profile} needs spec.tlsPort");
+            let message = format!(
+                "calls by this gateway fail: FreeSWITCH uses TLS once SipProfile {profile} has spec.tlsPort"
+            );
             let field = format!("spec.gateways[{index}].transport");
             problems.push(Problem::degraded(key.clone(), field, Reason::InvalidValue, message));
         }

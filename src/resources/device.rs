@@ -48,7 +48,8 @@ pub struct DeviceSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32), regex(pattern = MODEL_PATTERN))]
     pub model: Option<String>,
-    /// Place that it stands at, one of the Tenant's `emergency.locations`; its extension's when left out.
+    /// Place that it stands at, one of the Tenant's `emergency.locations`; its extension's when left out, and when
+    /// another Device of the extension names another place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub emergency_location_ref: Option<LocalRef>,
     /// Lines in order.

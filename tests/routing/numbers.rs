@@ -252,3 +252,46 @@ fn routes_are_chosen_by_type_and_country() {
         assert_eq!(office.dial("desk", dialled).rule, rule, "{dialled}");
     }
 }
+
+/// Seven digits with the area's code before them, ten and eleven digits: what people in North America dial.
+const NORTH_AMERICA: &str = r#"{prefix: "9", strip: 1, prepend: "+", minDigits: 12, maxDigits: 12}, {prefix: "1", prepend: "+", minDigits: 11, maxDigits: 11}, {prepend: "+1", minDigits: 10, maxDigits: 10}, {prepend: "+1312", minDigits: 7, maxDigits: 7}"#;
+
+#[test]
+fn numbers_of_three_lengths_leave_in_full_and_own_ones_stay() {
+    let office = office("US", "+13125550100", &route("all", 10, "", NORTH_AMERICA, "e164"), "");
+    for (dialled, sent) in [
+        ("2125550123", "+12125550123"),
+        ("12125550123", "+12125550123"),
+        ("912125550123", "+12125550123"),
+        ("5551234", "+13125551234"),
+    ] {
+        assert_eq!(outcome(&office, "boss", dialled), sent, "{dialled}");
+    }
+    for own in ["5550100", "3125550100", "13125550100", "913125550100"] {
+        let answer = office.dial("boss", own);
+        assert_eq!(answer.rule, "Extension.desk", "{own}: {answer:?}");
+    }
+}
+
+#[test]
+fn an_extension_may_have_the_digits_of_its_public_number() {
+    let rental = "apiVersion: centrex.dev/v1alpha1\nkind: Extension\nmetadata: {name: rental, namespace: office}\n\
+                  spec: {tenantRef: {name: office}, number: \"2125550100\", credentials: {secretRef: {name: sip}}}\n---\n\
+                  apiVersion: centrex.dev/v1alpha1\nkind: Number\nmetadata: {name: rental, namespace: office}\n\
+                  spec: {tenantRef: {name: office}, number: \"+12125550100\", destination: {kind: Extension, name: rental}, \
+                  trunkRef: {name: e164, namespace: carriers}}\n";
+    let office = office("US", "+13125550100", &route("all", 10, "", NORTH_AMERICA, "e164"), rental);
+    for dialled in ["2125550100", "12125550100", "+12125550100", "912125550100"] {
+        assert_eq!(office.dial("desk", dialled).rule, "Extension.rental", "{dialled}");
+    }
+    let trunk = office.platform.trunks.get("carriers/e164").unwrap();
+    let inbound = office.call("outside").inbound_from_trunk("carriers/e164", trunk, "+12125550100");
+    assert_eq!(inbound.rule, "Number.rental");
+}
+
+#[test]
+fn a_number_of_a_call_list_without_plus_is_dialled_back() {
+    let routes = route("all", 10, "", r#"{prefix: "00"}, {prefix: "0"}"#, "national");
+    let office = office("NL", "+31201234567", &routes, "");
+    assert_eq!(outcome(&office, "desk", "31612345678"), "0612345678");
+}

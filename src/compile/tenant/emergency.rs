@@ -111,11 +111,27 @@ pub fn location(
     };
     let tenant = name_of(&*compiler.snapshot.tenant);
     let message = format!(
-        "there is no location {} in spec.emergency.locations of Tenant {tenant}, which {known}",
+        "there is no location {} in spec.emergency.locations of Tenant {tenant}, which {known}; the default location is used",
         reference.name
     );
     compiler.degrade(kind, name, field, (Reason::RefNotFound, message));
     None
+}
+
+/// The location that the Devices of an extension name, if all that name one name the same: a call does not say from
+/// which of its phones it comes.
+pub fn location_of_devices(compiler: &TenantCompiler, extension: &str) -> Option<String> {
+    let locations = &compiler.snapshot.tenant.spec.emergency.as_ref()?.locations;
+    let devices = compiler.snapshot.devices.iter().filter(|device| {
+        compiler.refusal(Kind::Device, name_of(&***device)).is_none()
+            && device.spec.lines.iter().any(|line| line.extension_ref.name == extension)
+    });
+    let mut named = devices.filter_map(|device| {
+        let name = &device.spec.emergency_location_ref.as_ref()?.name;
+        locations.iter().any(|location| location.name == *name).then_some(name)
+    });
+    let first = named.next()?;
+    named.all(|other| other == first).then(|| first.clone())
 }
 
 /// The rule of the platform that names and blocks a number of the tenant's list. Short numbers are exempt;
@@ -129,7 +145,7 @@ fn blocked<'a>(compiler: &TenantCompiler<'a>, number: &str) -> Option<&'a str> {
 }
 
 /// Adds the trunks that are tried after the emergency trunk: those of the plan's routes by priority, then
-/// every other permitted trunk by name. A tenant without `spec.emergency` gets a row for the emergency numbers
+/// every other permitted trunk by name, then those of the platform's rules. A tenant without `spec.emergency` gets a row for the emergency numbers
 /// of its country, if there is such a trunk. Reports how emergency calls leave while the emergency trunk is
 /// missing, and which numbers of the country are not listed.
 pub fn complete(compiler: &mut TenantCompiler, plan: &mut TenantPlan) {
@@ -160,12 +176,22 @@ pub fn complete(compiler: &mut TenantCompiler, plan: &mut TenantPlan) {
     plan.tenant.emergency = is_needed.then_some(row);
 }
 
+/// The trunks of the platform's rules, by which calls of every tenant leave.
+fn rule_trunks<'a>(compiler: &TenantCompiler<'a>) -> impl Iterator<Item = &'a String> {
+    let rules = compiler.platform.dial_rules.values();
+    rules.flat_map(|rule| match &rule.action {
+        DialActionRow::Route { trunks } => trunks.as_slice(),
+        DialActionRow::Block => &[],
+    })
+}
+
 /// The trunks by which emergency calls leave beside the emergency trunk, in order.
 fn other_trunks(compiler: &TenantCompiler, plan: &TenantPlan, first: Option<&String>) -> Vec<String> {
     let reference = compiler.snapshot.tenant.spec.emergency.as_ref().map(|own| &own.trunk_ref);
     let mut routes: Vec<_> = plan.outbound_routes.values().collect();
     routes.sort_by_key(|route| route.priority); // stable: of one priority by name
     let by_routes: Vec<&String> = routes.into_iter().flat_map(|route| &route.trunks).collect();
+    let by_numbers = plan.numbers.values().map(|number| &number.trunk);
     // A trunk that allows all namespaces gets no emergency calls of tenants that otherwise use no trunk of
     // its namespace.
     let trusted = |trunk: &Trunk| {
@@ -173,7 +199,7 @@ fn other_trunks(compiler: &TenantCompiler, plan: &TenantPlan, first: Option<&Str
         let is_of = |name: &String| name.split_once('/').is_some_and(|(of, _)| of == namespace);
         namespace == compiler.namespace
             || reference.is_some_and(|reference| reference.namespace.as_deref() == Some(namespace))
-            || by_routes.iter().copied().chain(first).any(is_of)
+            || by_routes.iter().copied().chain(by_numbers.clone()).chain(first).any(is_of)
     };
     let trunks = compiler.platform_snapshot.trunks.iter();
     let allowed = trunks
@@ -183,7 +209,7 @@ fn other_trunks(compiler: &TenantCompiler, plan: &TenantPlan, first: Option<&Str
         allowed.filter(|name| compiler.platform.trunks.contains_key(name)).collect();
     allowed.sort();
     let mut others: Vec<String> = Vec::new();
-    for trunk in by_routes.into_iter().chain(&allowed) {
+    for trunk in by_routes.into_iter().chain(&allowed).chain(rule_trunks(compiler)) {
         if others.len() < MAX_OTHER_TRUNKS && first != Some(trunk) && !others.contains(trunk) {
             others.push(trunk.clone());
         }
@@ -221,10 +247,12 @@ fn note_unlisted(compiler: &mut TenantCompiler, row: &EmergencyRow, plan: &Tenan
     };
     let trunks = row.trunks().collect::<Vec<_>>().join(", then ");
     let (field, message) = match &spec.emergency {
+        // Nobody expects calls of a tenant without a route to leave.
+        None if plan.outbound_routes.is_empty() && rule_trunks(compiler).next().is_none() => return,
         None => (
             "spec.emergency",
             format!(
-                "it is missing, though calls leave. The emergency numbers {of} leave as dialled by {trunks}: {numbers}. Set it to say by which trunk they leave, and which number is shown"
+                "the Tenant has none. Calls to {numbers} (emergency numbers {of}) leave by {trunks} all the same; spec.emergency says by which trunk, and which number is shown"
             ),
         ),
         // Without a country nothing says that the list is not complete.
@@ -232,7 +260,7 @@ fn note_unlisted(compiler: &mut TenantCompiler, row: &EmergencyRow, plan: &Tenan
         Some(_) => (
             "spec.emergency.numbers",
             format!(
-                "it lacks emergency numbers {of}: {numbers}. Calls to them leave as emergency calls by {trunks}; add them"
+                "the list lacks {numbers} (emergency numbers {of}). Calls to what it lacks leave as emergency calls by {trunks} all the same"
             ),
         ),
     };

@@ -67,7 +67,7 @@ pub fn tenant_row(compiler: &mut TenantCompiler) -> Option<TenantRow> {
         let field = format!("spec.domains[{index}]");
         let Some(domain) = canonical(written).filter(|domain| domain.len() <= MAX_DOMAIN) else {
             let message = format!(
-                "{written:?} is no domain name of at most {MAX_DOMAIN} characters that DNS can have (RFC 5890)"
+                "{written:?} is no domain name that DNS can have (RFC 5890), or is longer than {MAX_DOMAIN} characters"
             );
             compiler.problems.push(Problem::degraded(key.clone(), field, Reason::InvalidValue, message));
             continue;

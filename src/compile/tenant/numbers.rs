@@ -157,10 +157,7 @@ fn public(compiler: &mut TenantCompiler) {
         let (first, last) = number.spec.ends();
         let which = if first == last { first.clone() } else { format!("{first} to {last}") };
         if ![&first, &last].iter().all(|number| compiler.claims.may_hold(&me, number)) {
-            let message = format!(
-                "{which}: none of the numbers that Tenant {} may hold (its spec.allowedNumbers)",
-                me.name
-            );
+            let message = format!("Tenant {} may not hold {which} (its spec.allowedNumbers)", me.name);
             compiler.refuse(id, "spec.number", (Reason::NotAllowed, message));
             continue;
         }

@@ -7,6 +7,7 @@ use crate::compile::{Problem, Reason, patterns};
 use crate::numbers::known_emergency_numbers;
 use crate::resources::Kind;
 use crate::resources::OutboundRoute;
+use crate::resources::common::DigitMatch;
 
 /// Refuses routes that match no number, or overlap with an older route of the same priority: between those two
 /// the choice would be arbitrary. A route that matches an emergency number harms nobody, because emergency calls
@@ -47,20 +48,20 @@ pub fn refuse_conflicts(compiler: &mut TenantCompiler) {
     }
 }
 
-/// A note that a route matches an emergency number, and the digits that would leave it out.
+/// A note that a route matches emergency numbers.
 fn matched_emergency(
     compiler: &TenantCompiler,
     route: &OutboundRoute,
     emergency: &[&str],
 ) -> Option<Problem> {
-    let (index, matches, number) = route.spec.matches.iter().enumerate().find_map(|(index, matches)| {
-        patterns::shadows(matches, emergency.iter().copied()).map(|number| (index, matches, number))
-    })?;
-    let longest = emergency.iter().filter(|number| patterns::shadows(matches, [**number]).is_some());
-    let longest = longest.map(|number| number.len()).max().unwrap_or_default();
+    let matched = |matches: &DigitMatch| -> Vec<&str> {
+        emergency.iter().copied().filter(|number| patterns::shadows(matches, [*number]).is_some()).collect()
+    };
+    let mut matched = route.spec.matches.iter().map(matched).enumerate();
+    let (index, numbers) = matched.find(|(_, numbers)| !numbers.is_empty())?;
     let message = format!(
-        "it matches the emergency number {number}, which leaves as an emergency call, and never by this route; a minDigits of {} leaves it out",
-        longest + 1
+        "it matches {}: calls to emergency numbers leave as such, and not by this route, which stays in force for all others",
+        numbers.join(", ")
     );
     let key = compiler.key(Kind::OutboundRoute, name_of(route));
     Some(Problem::noted(key, format!("spec.match[{index}].prefix"), Reason::EmergencyShadowed, message))

@@ -90,7 +90,7 @@ fn expected(compiler: &TenantCompiler, expect: &Expectation) -> Result<(), (&'st
 fn time(view: &TenantView, test: &RoutingTest) -> Result<Timestamp, (&'static str, RefError)> {
     let at = &test.spec.at;
     let wrong = |message| ("spec.at", RefError::from((Reason::InvalidValue, message)));
-    let none = || wrong(format!("{at} is no time of the calendar; write YYYY-MM-DDTHH:MM:SS"));
+    let none = || wrong(format!("there is no time {at} in the calendar"));
     let local = at.parse::<DateTime>().map_err(|_| none())?;
     // jiff reads a leap second as the second before it.
     if local.to_string() != *at {

@@ -120,9 +120,10 @@ fn extension(
         degrade_recording(compiler, Kind::Extension, name, "spec.recording");
         recording = Recording::Never;
     }
-    let emergency_location = spec.emergency_location_ref.as_ref().and_then(|reference| {
+    let own_location = spec.emergency_location_ref.as_ref().and_then(|reference| {
         emergency::location(compiler, (Kind::Extension, name), "spec.emergencyLocationRef.name", reference)
     });
+    let emergency_location = emergency::location_of_devices(compiler, name).or(own_location);
     if let Some((index, code)) = unknown_code(&spec.countries_abroad) {
         let why = (Reason::InvalidValue, unknown_country(code));
         compiler.degrade(Kind::Extension, name, format!("spec.countriesAbroad[{index}]"), why);

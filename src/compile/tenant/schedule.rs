@@ -126,7 +126,7 @@ pub fn overridden(schedule: &Schedule, time_zone: &str) -> Parsed<Option<Overrid
         match parsed {
             Some(time) => Ok(Some(time)),
             None => {
-                let message = format!("{text} is no time of the calendar; write YYYY-MM-DDTHH:MM");
+                let message = format!("there is no time {text} in the calendar");
                 invalid(format!("spec.override.{name}"), message)
             }
         }
@@ -208,8 +208,6 @@ fn parse(text: &str, field: &str) -> Parsed<Day> {
     };
     match found {
         Some(day) => Ok(day),
-        None => {
-            invalid(field.to_owned(), format!("{text} is no day of the calendar; write MM-DD or YYYY-MM-DD"))
-        }
+        None => invalid(field.to_owned(), format!("there is no day {text} in the calendar")),
     }
 }
