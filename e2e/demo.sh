@@ -104,7 +104,7 @@ cp -r deploy/samples "$dir/manifests"
 # Open at all hours, so that the output does not depend on the time; the samples' tests cover office hours.
 rm "$dir/manifests/25-acme-tests.yaml"
 sed -i -e 's/days: \[Mon, Tue, Wed, Thu\], from: "09:00", to: "18:00"/days: [Mon, Tue, Wed, Thu, Fri, Sat, Sun], from: "00:00", to: "24:00"/' \
-    -e '/days: \[Fri\]/d; /^  holidays:/d; /{name: New Year/d; /{name: Company day/d' "$dir/manifests/20-acme-inbound.yaml"
+    -e '/days: \[Fri\]/d; /^  holidays:/,/^  open:/{/^  open:/!d}' "$dir/manifests/20-acme-inbound.yaml"
 grep -q 'Sun\], from: "00:00"' "$dir/manifests/20-acme-inbound.yaml" || fail "Acme's office hours are no longer where they were"
 note '$ centrex standalone --manifests deploy/samples --data-dir …'
 CENTREX_XML_PASSWORD=demo-only "$centrex" standalone --manifests "$dir/manifests" --data-dir "$dir/data" \

@@ -336,7 +336,7 @@ async fn a_file_broken_at_a_restart_loses_no_data() {
     assert_eq!((revision(&mut admin, "acme").await, revision(&mut admin, "globex").await), revisions);
 
     // Other tenants are followed; if Acme lost the broken file's content, that would show by now.
-    setting.edit("20-globex-phones.yaml", "ringSeconds: 15", "ringSeconds: 16");
+    setting.edit("20-globex-phones.yaml", "ringSeconds: 20", "ringSeconds: 16");
     until_answer(&mut program, "globex-dial-2000", "leg_timeout=16");
     assert_eq!(acme.map(|name| hidden(program.answer(name))), before[..3], "{}", program.log());
     assert_eq!(revision(&mut admin, "acme").await, revisions.0);

@@ -148,7 +148,8 @@ async fn an_unusable_password_keeps_the_previous_one() {
     // A tenant that is suspended and refused for another reason is suspended.
     site.patch("tenant/globex", r#"{"spec": {"suspended": true, "profileRef": {"name": "nobody"}}}"#);
     site.wait_for_all("tenant/globex", &["Accepted=False RefNotFound", "Programmed=True LastGoodKept"]);
-    wait_for_answer(&switch, REGISTER, "a1-hash", false);
+    wait_for_answer(&switch, "globex-dial-2000", "user/", false);
+    assert_eq!(switch.answer(REGISTER), register, "its phones may call the emergency service");
     site.patch("tenant/globex", r#"{"spec": {"suspended": false, "profileRef": {"name": "small"}}}"#);
     site.wait_for("globex", "tenant/globex", "Ready=True Ready");
     assert_eq!(switch.answer(REGISTER), register);

@@ -83,7 +83,7 @@ async fn tables(login: &mut PgConnection, schema: &str) -> Vec<String> {
     .fetch_all(login)
     .await
     .unwrap();
-    assert!(tables.len() >= 8);
+    assert!(tables.len() >= 7);
     tables
 }
 

@@ -242,8 +242,8 @@ fn note_unlisted(compiler: &mut TenantCompiler, row: &EmergencyRow, plan: &Tenan
     }
     let of = match spec.country.as_deref() {
         Some(country) if !emergency_numbers(country).is_empty() => format!("of {country}"),
-        Some(country) => format!("of every mobile phone (those of {country} are not known)"),
-        None => "of every mobile phone (there is no spec.country)".to_owned(),
+        Some(country) => format!("of every mobile phone, as those of {country} are not known"),
+        None => "of every mobile phone, as there is no spec.country".to_owned(),
     };
     let trunks = row.trunks().collect::<Vec<_>>().join(", then ");
     let (field, message) = match &spec.emergency {

@@ -1,5 +1,7 @@
 //! Conflicts of outbound routes with each other, and notes where they match emergency numbers.
 
+use std::collections::BTreeSet;
+
 use super::compiler::{ByAge, TenantCompiler, name_of};
 use super::numbers::emergency_numbers;
 use crate::compile::countries::{unknown_country, unknown_country_of};
@@ -15,7 +17,7 @@ use crate::resources::common::DigitMatch;
 pub fn refuse_conflicts(compiler: &mut TenantCompiler) {
     let listed = emergency_numbers(compiler);
     let known = known_emergency_numbers(compiler.snapshot.tenant.spec.country.as_deref());
-    let emergency: Vec<&str> = listed.iter().map(String::as_str).chain(known.iter().copied()).collect();
+    let emergency: BTreeSet<&str> = listed.iter().map(String::as_str).chain(known.iter().copied()).collect();
     let mut routes: Vec<(ByAge, &OutboundRoute)> = compiler
         .snapshot
         .outbound_routes
@@ -52,7 +54,7 @@ pub fn refuse_conflicts(compiler: &mut TenantCompiler) {
 fn matched_emergency(
     compiler: &TenantCompiler,
     route: &OutboundRoute,
-    emergency: &[&str],
+    emergency: &BTreeSet<&str>,
 ) -> Option<Problem> {
     let matched = |matches: &DigitMatch| -> Vec<&str> {
         emergency.iter().copied().filter(|number| patterns::shadows(matches, [*number]).is_some()).collect()
