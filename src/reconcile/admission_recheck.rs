@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::CompileState;
 use super::admission::tenant_of;
-use super::problem_set::ProblemSet;
+use super::problem_log::ProblemLog;
 use crate::compile;
 use crate::compile::{Claims, Compiled, Problem};
 use crate::resources::Kind;
@@ -67,7 +67,7 @@ impl CompileState {
         let in_force = self.in_force.clone();
         let Compiled { plan: platform, problems, kept } =
             compile::platform_after(&snapshot, &claims, in_force.as_ref());
-        let (problems, orphans) = (ProblemSet::of(problems), ProblemSet::of(compile::orphans(&world)));
+        let (problems, orphans) = (ProblemLog::of(problems), ProblemLog::of(compile::orphans(&world)));
         Self { world, claims, snapshot, platform, problems, kept, in_force, orphans, compiled: true }
     }
 }

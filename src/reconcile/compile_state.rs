@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::problem_set::ProblemSet;
+use super::problem_log::ProblemLog;
 use super::tenant::log_last_good;
 use crate::compile;
 use crate::compile::{Claims, Compiled, LastGoodRow};
@@ -23,13 +23,13 @@ pub struct CompileState {
     /// The platform's plan.
     pub platform: PlatformPlan,
     /// Problems of the platform's resources.
-    pub problems: ProblemSet,
+    pub problems: ProblemLog,
     /// Platform resources whose last good rows or fields stay in force.
     pub kept: Vec<LastGoodRow>,
     /// The platform's rows in force, once they were read.
     pub in_force: Option<InForce<PlatformPlan>>,
     /// Problems of resources without a Tenant.
-    pub orphans: ProblemSet,
+    pub orphans: ProblemLog,
     /// Whether the platform was compiled.
     pub(super) compiled: bool,
 }

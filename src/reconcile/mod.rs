@@ -20,7 +20,7 @@ mod jobs;
 mod last_good;
 mod metrics;
 mod outcomes;
-mod problem_set;
+mod problem_log;
 mod progress;
 mod recordings;
 mod removal;

@@ -8,7 +8,7 @@ use tracing::warn;
 use uuid::Uuid;
 
 use super::last_good::LastGoodRows;
-use super::problem_set::ProblemSet;
+use super::problem_log::ProblemLog;
 use crate::compile::{Effect, KeptPart, LastGoodRow, Problem};
 use crate::plan::{PlatformPlan, TenantRow};
 use crate::resources;
@@ -35,7 +35,7 @@ pub struct Tenant {
     /// Whether the tenant was compiled: before that, its problems are unknown.
     pub was_compiled: bool,
     /// Problems of the last compile.
-    pub problems: ProblemSet,
+    pub problems: ProblemLog,
     pub rows: RowProgress,
     /// Whether the stored rows stay as they are, because an object cannot be read.
     pub held: bool,

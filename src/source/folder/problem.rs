@@ -6,6 +6,9 @@ use serde::Serialize;
 
 use crate::source::ObjectKey;
 
+/// Message for a file that had a good version and is empty now.
+pub(super) const EMPTIED: &str = "it is empty; delete the file to delete its objects";
+
 /// A problem of a manifest file. The last good version of what has the problem stays in force.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]

@@ -12,15 +12,12 @@ use uuid::Uuid;
 use super::first_seen::FirstSeen;
 use super::last_good::{LastGood, Saved};
 use super::load::{Loaded, load};
-use super::problem::FileProblem;
+use super::problem::{EMPTIED, FileProblem};
 use super::read::{FileObject, Source};
 use super::scan::Stamp;
 use crate::source::manifest::{self, Item};
 use crate::source::validate::RulesByKind;
 use crate::source::{Change, Object, ObjectKey};
-
-/// Message for a file that had a good version and is empty now.
-const EMPTIED: &str = "it is empty; delete the file to delete its objects";
 
 /// Bytes of text that are in memory at once while many files are read.
 const MAX_BYTES_AT_ONCE: u64 = 16 << 20;

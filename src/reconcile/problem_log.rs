@@ -13,13 +13,13 @@ const LOG_WINDOW: Duration = Duration::from_secs(10);
 
 /// Problems, with a count: it is published after every job.
 #[derive(Debug, Default)]
-pub struct ProblemSet {
+pub struct ProblemLog {
     all: Vec<Problem>,
     failing: usize,
     log_counts: BTreeMap<LogKind, LogCount>,
 }
 
-impl ProblemSet {
+impl ProblemLog {
     /// A set of problems, without logging them.
     pub fn of(problems: Vec<Problem>) -> Self {
         let mut set = Self::default();
@@ -47,7 +47,7 @@ impl ProblemSet {
     }
 }
 
-impl std::ops::Deref for ProblemSet {
+impl std::ops::Deref for ProblemLog {
     type Target = [Problem];
 
     fn deref(&self) -> &[Problem] {
@@ -71,7 +71,7 @@ fn comes_in_bulk(problem: &Problem) -> bool {
 /// Whether problems came (true) or went, and their reason.
 type LogKind = (bool, Reason);
 
-impl ProblemSet {
+impl ProblemLog {
     /// Logs problems that are new and those that are gone; returns the resources of the latter.
     fn log(&mut self, after: &[Problem]) -> HashSet<ObjectKey> {
         let before = std::mem::take(&mut self.all);
