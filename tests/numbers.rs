@@ -75,7 +75,7 @@ fn a_rule_that_blocks_one_spelling_blocks_every_spelling() {
             let platform = blocking(prefix(blocked.get(..blocked.len() - 2).unwrap()));
             for spelling in &all {
                 let dialled = DialledNumber::new(spelling, Some(country)).unwrap();
-                let rule = rules::blocking(&platform, &dialled, Tracer::OFF);
+                let rule = rules::blocking(&platform, &dialled, None, Tracer::OFF);
                 assert!(rule.is_some(), "{country:?}: {spelling} passes the rule for {blocked}");
             }
         }
@@ -94,7 +94,7 @@ fn a_rule_for_a_type_or_a_country_blocks_every_spelling() {
             let platform = blocking(rule);
             for spelling in spellings(country, &number) {
                 let dialled = DialledNumber::new(&spelling, Some(country)).unwrap();
-                let rule = rules::blocking(&platform, &dialled, Tracer::OFF);
+                let rule = rules::blocking(&platform, &dialled, None, Tracer::OFF);
                 assert!(rule.is_some(), "{country:?}: {spelling} is {kind:?} of {owner:?}");
             }
         }

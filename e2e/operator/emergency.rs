@@ -55,7 +55,9 @@ async fn an_emergency_call_is_one_event_on_its_tenant() {
     site.tenant("north", ", country: US");
     site.cluster.apply(
         "apiVersion: centrex.dev/v1alpha1\nkind: Trunk\nmetadata: {name: own, namespace: north}\n\
-         spec: {sipProfileRef: {name: external}, gateways: [{host: 198.51.100.77}]}\n",
+         spec: {sipProfileRef: {name: external}, gateways: [{host: 198.51.100.77}]}\n---\n\
+         apiVersion: centrex.dev/v1alpha1\nkind: OutboundRoute\nmetadata: {name: all, namespace: north}\n\
+         spec: {tenantRef: {name: north}, priority: 1, match: [{prefix: \"1\"}], trunks: [{name: own}]}\n",
     );
     site.wait_for("north", "tenant/north", "Degraded=True EmergencyNotListed");
     site.wait_for("north", "tenant/north", "Ready=True Ready");

@@ -6,6 +6,9 @@ use super::country::Country;
 use super::e164::E164;
 use super::{distinct, is_sendable};
 
+/// Fewest digits of a number that stands before surplus digits: service numbers have up to six.
+const MIN_BEFORE_SURPLUS: usize = 7;
+
 /// International prefix where the country is not known.
 const COMMON_INTERNATIONAL_PREFIX: &str = "00";
 
@@ -66,7 +69,10 @@ impl DialledNumber {
     /// form does: a limit that counts too many calls gets noticed. So does a number of another country without a
     /// plus sign, unless its length is that of a number within the country.
     pub fn is_abroad(&self) -> bool {
-        let Some(first) = self.readings().first() else { return false };
+        let Some(first) = self.readings().first() else {
+            let is_international = matches!(form(&self.text, self.home), Form::International(_));
+            return is_international || self.shortened().iter().any(Self::is_abroad);
+        };
         match (form(&self.text, self.home), self.home) {
             (Form::International(_), None) => true,
             (Form::International(_), Some(home)) => first.is_abroad(home),
@@ -76,6 +82,36 @@ impl DialledNumber {
             (Form::National(_), Some(home)) => first.is_known() && first.is_abroad(home),
             (Form::National(_), None) => false,
         }
+    }
+
+    /// Numbers that a carrier may take the dialled one for: carriers leave out `*` and `#` or what follows, digits
+    /// beyond those of a number, and zeros after the plus sign. What is blocked must not leave with such an addition.
+    pub fn shortened(&self) -> Vec<Self> {
+        let mut all = Vec::new();
+        let digits = self.text.strip_prefix('+').unwrap_or(&self.text);
+        let plain = digits.split(['*', '#']).next().unwrap_or_default();
+        let mut base = self.clone();
+        if plain.len() < digits.len() && !plain.is_empty() {
+            let sign = self.text.get(..self.text.len() - digits.len()).unwrap_or_default();
+            base = self.with(format!("{sign}{plain}"));
+            all.extend([base.clone(), self.with(self.text.replace(['*', '#'], ""))]);
+        }
+        if self.text.starts_with("+0") {
+            base = self.with(plain.to_owned());
+            all.push(base.clone());
+        }
+        if !base.readings().iter().any(E164::is_known) {
+            let lengths = (MIN_BEFORE_SURPLUS..base.text.len()).rev();
+            let mut shorter =
+                lengths.filter_map(|length| Some(base.with(base.text.get(..length)?.to_owned())));
+            all.extend(shorter.find(|number| number.readings().iter().any(E164::is_known)));
+        }
+        all
+    }
+
+    /// Another text, dialled in the same country.
+    fn with(&self, text: String) -> Self {
+        Self { text, home: self.home, readings: OnceCell::new() }
     }
 
     /// The number as people of the country dial it; `None` where libphonenumber does not know the number.

@@ -103,11 +103,15 @@ pub fn decide<'a>(
         Caller::Extension(_) => CallerSide::Inside,
         Caller::Outside => CallerSide::Outside,
     };
-    if side == CallerSide::Inside && emergency::is_dialled(view, dialled, tracer) {
-        return Decision::Emergency { number: dialled.to_owned() };
+    // Some phones end a number with #.
+    let dialled_digits = dialled.trim_end_matches('#');
+    if side == CallerSide::Inside && emergency::is_dialled(view, dialled_digits, tracer) {
+        return Decision::Emergency { number: dialled_digits.to_owned() };
     }
     if let Some(found) = rules::first_match(platform, Phase::Before, &number, tracer) {
-        return by_rule(view, found, side, &number, tracer);
+        let rule = found.name;
+        let decision = by_rule(view, found, side, &number, tracer);
+        return or_blocked(view, platform, decision, (&number, Some(rule)), tracer);
     }
     if let Some(target) = view.number(dialled) {
         let why = || format!("its number is {dialled}");
@@ -130,7 +134,7 @@ pub fn decide<'a>(
         return decision;
     }
     if let Some(decision) = outbound(view, caller, &number, tracer) {
-        return or_blocked(view, platform, decision, &number, tracer);
+        return or_blocked(view, platform, decision, (&number, None), tracer);
     }
     if let Some(decision) = rule_after(view, platform, side, &number, tracer) {
         return decision;
@@ -157,7 +161,7 @@ fn respelled<'a>(
     });
     let decision = outbound(view, caller, &number, tracer)
         .or_else(|| rule_after(view, platform, CallerSide::Inside, &number, tracer))?;
-    Some(or_blocked(view, platform, decision, dialled, tracer))
+    Some(or_blocked(view, platform, decision, (dialled, None), tracer))
 }
 
 /// A call to the tenant's own public number, which does not leave by a trunk.
@@ -179,8 +183,17 @@ pub fn external<'a>(
     tracer: Tracer<'_>,
 ) -> Decision<'a> {
     let Some(dialled) = DialledNumber::new(number, view.country()) else { return Decision::Unknown };
+    if emergency::within_country(view, number).is_some() {
+        let why = || {
+            format!("{number} leads to an emergency number: nobody is connected to one without dialling it")
+        };
+        tracer.record(|| Step { resource: view.tenant_key(), matched: false, why: why() });
+        return Decision::Refused(Refusal::Blocked);
+    }
     if let Some(found) = rules::first_match(platform, Phase::Before, &dialled, tracer) {
-        return by_rule(view, found, CallerSide::Inside, &dialled, tracer);
+        let rule = found.name;
+        let decision = by_rule(view, found, CallerSide::Inside, &dialled, tracer);
+        return or_blocked(view, platform, decision, (&dialled, Some(rule)), tracer);
     }
     // Destinations are E.164 numbers, while routes match dialled digits: a route fits if its edits can
     // produce the number.
@@ -202,7 +215,7 @@ pub fn external<'a>(
         trunks: &route.trunks,
         caller_id: route.caller_id.as_ref(),
     };
-    or_blocked(view, platform, Decision::Out(out), &dialled, tracer)
+    or_blocked(view, platform, Decision::Out(out), (&dialled, None), tracer)
 }
 
 /// Applies a matching rule of the platform to the call.
@@ -233,11 +246,14 @@ fn by_rule<'a>(
 /// the prefix for outside calls.
 fn or_emergency<'a>(view: &TenantView, decision: Decision<'a>, tracer: Tracer<'_>) -> Decision<'a> {
     match decision {
-        Decision::Out(out) if emergency::is_number(view, &out.number) => {
-            let why = || format!("{} is an emergency number", out.number);
-            tracer.record(|| Step { resource: view.tenant_key(), matched: true, why: why() });
-            Decision::Emergency { number: out.number }
-        }
+        Decision::Out(out) => match emergency::within_country(view, &out.number) {
+            Some(number) => {
+                let why = || format!("{} is an emergency number", out.number);
+                tracer.record(|| Step { resource: view.tenant_key(), matched: true, why: why() });
+                Decision::Emergency { number }
+            }
+            None => Decision::Out(out),
+        },
         decision => decision,
     }
 }
@@ -252,22 +268,23 @@ fn rule_after<'a>(
 ) -> Option<Decision<'a>> {
     let found = rules::first_match(platform, Phase::After, dialled, tracer)?;
     let decision = by_rule(view, found, side, dialled, tracer);
-    Some(or_blocked(view, platform, decision, dialled, tracer))
+    Some(or_blocked(view, platform, decision, (dialled, None), tracer))
 }
 
-/// Refuses a call if a rule of the platform blocks another spelling of the dialled or the edited number.
+/// Refuses a call if a rule of the platform, before the one that decided, blocks another spelling of the dialled or
+/// the edited number.
 fn or_blocked<'a>(
     view: &TenantView,
     platform: &PlatformPlan,
     decision: Decision<'a>,
-    dialled: &DialledNumber,
+    (dialled, decided_by): (&DialledNumber, Option<&str>),
     tracer: Tracer<'_>,
 ) -> Decision<'a> {
     let Decision::Out(out) = &decision else { return decision };
     let sent = DialledNumber::new(&out.number, view.country());
     let sent = sent.filter(|sent| sent.as_str() != dialled.as_str());
     let mut numbers = [Some(dialled), sent.as_ref()].into_iter().flatten();
-    if numbers.any(|number| rules::blocking(platform, number, tracer).is_some()) {
+    if numbers.any(|number| rules::blocking(platform, number, decided_by, tracer).is_some()) {
         return Decision::Refused(Refusal::Blocked);
     }
     decision
@@ -307,9 +324,6 @@ fn outbound<'a>(
         Some((name, route, edit))
     })?;
     let sent = dialled.with_text(&edit.number)?;
-    if let Some(decision) = own_number(view, &sent, tracer) {
-        return Some(decision);
-    }
     let is_abroad = digits::leads_abroad(dialled, &edit);
     let guard = toll::guard(view, (name, route), dialled, edit.stripped);
     let out = Outbound {
@@ -323,8 +337,13 @@ fn outbound<'a>(
         Decision::Out(out) => out,
         emergency => return Some(emergency),
     };
+    if let Some(decision) = own_number(view, &sent, tracer) {
+        return Some(decision);
+    }
     let Caller::Extension(extension) = caller else { return Some(Decision::Refused(Refusal::Outside)) };
-    let permitted = toll::permits(view, extension, guard, is_abroad.then_some(&sent), tracer);
+    // What reads as a number of the country may be sent as one abroad: then both classes are asked for.
+    let permitted = toll::permits(view, extension, guard, is_abroad.then_some(&sent), tracer)
+        && (!is_abroad || guard.0 == name || toll::permits(view, extension, (name, route), None, tracer));
     Some(if permitted { Decision::Out(out) } else { Decision::Refused(Refusal::TollClass) })
 }
 
@@ -371,8 +390,8 @@ pub fn resolve_target<'a>(
                 }
                 next
             }
-            DestinationKind::ExternalNumber => view.public_number(&target.name).map(|(name, own)| {
-                let next = view.number_target(own, &target.name);
+            DestinationKind::ExternalNumber => view.own(&target.name).map(|(number, name, own)| {
+                let next = view.number_target(own, &number);
                 let why = || format!("{} is the tenant's own: {next}", target.name);
                 tracer.record(|| Step { resource: view.key(Kind::Number, name), matched: true, why: why() });
                 next

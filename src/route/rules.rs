@@ -41,13 +41,27 @@ pub fn first_match<'a>(
     })
 }
 
-/// The rule that blocks any spelling of a number: a block of 0900… also blocks +49900… and 0049900….
+/// The rule that blocks any spelling of a number: a block of 0900… also blocks +49900… and 0049900…, and what a
+/// carrier may take for one of them. Of the rules, those before `until` count, or all.
 pub fn blocking<'a>(
     platform: &'a PlatformPlan,
     number: &DialledNumber,
+    until: Option<&str>,
     tracer: Tracer<'_>,
 ) -> Option<&'a str> {
     let rules = rules(platform, Phase::Before);
+    let count = rules.iter().position(|(name, _)| Some(*name) == until).unwrap_or(rules.len());
+    let rules = rules.get(..count).unwrap_or_default();
+    blocking_spelling(rules, number, tracer)
+        .or_else(|| number.shortened().iter().find_map(|number| blocking_spelling(rules, number, tracer)))
+}
+
+/// The rule of these that blocks any spelling of a number.
+fn blocking_spelling<'a>(
+    rules: &[(&'a str, &'a DialRuleRow)],
+    number: &DialledNumber,
+    tracer: Tracer<'_>,
+) -> Option<&'a str> {
     number.spellings().into_iter().find_map(|spelling| {
         let matches_spelling = |matches: &DigitMatch| {
             digits::edit_spelling(matches, &spelling, digits::readings_for(matches, number)).is_ok()

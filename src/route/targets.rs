@@ -84,7 +84,7 @@ fn reach(call: &Call, target: &Target) -> Actions {
         }
         // `resolve_target` follows schedules and own numbers; one that remains is part of a loop.
         DestinationKind::Schedule => None,
-        DestinationKind::ExternalNumber if call.view.public_number(&target.name).is_some() => None,
+        DestinationKind::ExternalNumber if call.view.own(&target.name).is_some() => None,
         DestinationKind::ExternalNumber => {
             match external(call.view, call.platform, &target.name, call.tracer) {
                 Decision::Out(out) => outbound::out(call, &out),

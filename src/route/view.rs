@@ -166,6 +166,11 @@ impl TenantView {
         })
     }
 
+    /// The tenant's own public number that a destination names, in any spelling, with its Number.
+    pub fn own(&self, number: &str) -> Option<(String, &str, &NumberRow)> {
+        self.own_number(&DialledNumber::new(number, self.country)?)
+    }
+
     /// A time zone that the plan names. Compile refuses unknown ones; UTC stands in for them.
     pub fn time_zone(&self, name: &str) -> TimeZone {
         self.time_zones.get(name).cloned().unwrap_or(TimeZone::UTC)

@@ -102,8 +102,9 @@ fn links(plan: &TenantPlan) -> Vec<(Target, Target, bool)> {
     let view = TenantView::new(plan.clone());
     let called = links.iter().map(|(_, to, _)| to).filter(|to| to.kind == ExternalNumber);
     let in_block = called.filter_map(|to| {
-        let (_, row) = view.public_number(&to.name).filter(|(_, row)| row.range.is_some())?;
-        Some((to.clone(), view.number_target(row, &to.name).clone(), true))
+        let (number, _, row) =
+            view.own(&to.name).filter(|(_, _, row)| row.range.is_some() || row.number != to.name)?;
+        Some((to.clone(), view.number_target(row, &number).clone(), true))
     });
     let in_block: Vec<_> = in_block.collect();
     links.extend(in_block);
@@ -125,7 +126,7 @@ fn references_exist(plan: &TenantPlan, platform: &PlatformPlan) {
                 plan.extensions.get(&to.name).is_some_and(|row| row.voicemail.is_some())
             }
             DestinationKind::ExternalNumber => {
-                view.public_number(&to.name).is_some()
+                view.own(&to.name).is_some()
                     || matches!(external(&view, platform, &to.name, Tracer::OFF), Decision::Out(_))
             }
         };

@@ -215,3 +215,15 @@ fn a_suspended_tenant_makes_emergency_calls_only() {
         assert_eq!(office.body(&answer), ["hangup OUTGOING_CALL_BARRED"]);
     }
 }
+
+#[test]
+fn neither_an_own_number_nor_a_sign_behind_it_hides_an_emergency_number() {
+    let manifests = golden("tenant-without-emergency-numbers");
+    let steal = "---\napiVersion: centrex.dev/v1alpha1\nkind: Number\nmetadata: {name: steal, namespace: office}\n\
+                 spec: {tenantRef: {name: office}, number: \"+1911911\", trunkRef: {name: main, namespace: carriers}, \
+                 destination: {kind: Extension, name: desk}}\n";
+    let office = Office::open(&format!("{manifests}{steal}"));
+    for dialled in ["911#", "9911", "112#"] {
+        leaves(&office, "desk", dialled);
+    }
+}

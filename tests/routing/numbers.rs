@@ -295,3 +295,67 @@ fn a_number_of_a_call_list_without_plus_is_dialled_back() {
     let office = office("NL", "+31201234567", &routes, "");
     assert_eq!(outcome(&office, "desk", "31612345678"), "0612345678");
 }
+
+/// Every spelling of +49 900 1234567 with an addition that a carrier may leave out.
+#[test]
+fn additions_to_a_blocked_number_do_not_let_it_out() {
+    let routes = route("all", 10, "", r#"{prefix: "0"}, {prefix: "+"}, {prefix: "4"}"#, "e164");
+    for matches in ["{numberTypes: [PremiumRate]}", r#"{prefix: "0900"}"#] {
+        let office = office("DE", "+493023125000", &routes, &block(matches));
+        for dialled in [
+            "09001234567#",
+            "+499001234567#",
+            "00499001234567#12",
+            "+49900*1234567",
+            "+499001234567890123",
+            "004990012345678901234",
+            "+00499001234567",
+            "+09001234567",
+        ] {
+            assert_eq!(outcome(&office, "boss", dialled), "hangup CALL_REJECTED", "{matches}: {dialled}");
+        }
+        assert_eq!(outcome(&office, "boss", "+493012345678#"), "+493012345678#");
+    }
+}
+
+#[test]
+fn additions_do_not_make_a_call_abroad_one_within_the_country() {
+    let routes = route("all", 10, "National", r#"{prefix: "0"}, {prefix: "+"}"#, "e164");
+    let office = office("DE", "+493023125000", &routes, "");
+    for dialled in ["+331234567890123456", "0033123456789#", "+0033123456789"] {
+        assert_eq!(outcome(&office, "boss", dialled), "hangup OUTGOING_CALL_BARRED", "{dialled}");
+    }
+}
+
+#[test]
+fn a_rule_that_routes_passes_no_rule_before_it() {
+    let out = "---\napiVersion: centrex.dev/v1alpha1\nkind: DialRule\nmetadata: {name: out}\nspec: {phase: Before, \
+               priority: PRIORITY, match: [{prefix: \"+\"}], action: {kind: Route, trunks: [{name: e164, namespace: carriers}]}}\n";
+    let rules =
+        |priority: &str| format!("{}{}", block(r#"{prefix: "0900"}"#), out.replace("PRIORITY", priority));
+    let after = office("DE", "+493023125000", "", &rules("20"));
+    assert_eq!(outcome(&after, "boss", "+499001234567"), "hangup CALL_REJECTED");
+    assert_eq!(outcome(&after, "boss", "+493012345678"), "+493012345678");
+    // Before the block it is an exception to it.
+    let before = office("DE", "+493023125000", "", &rules("0"));
+    assert_eq!(outcome(&before, "boss", "+499001234567"), "+499001234567");
+}
+
+#[test]
+fn a_number_with_two_readings_asks_for_both_toll_classes() {
+    let routes = route("national", 10, "National", r#"{prefix: "1", prepend: "+"}"#, "e164")
+        + &route("abroad", 20, "International", r#"{minDigits: 8, prepend: "+"}"#, "e164");
+    let office = office("US", "+13125550100", &routes, "");
+    // 431 is an area of Canada, and +43 is Austria.
+    assert_eq!(outcome(&office, "desk", "4312345678"), "hangup OUTGOING_CALL_BARRED");
+    assert_eq!(outcome(&office, "desk", "12125551234"), "+12125551234");
+}
+
+#[test]
+fn a_destination_may_spell_an_own_number_in_any_way() {
+    let forwarding = "apiVersion: centrex.dev/v1alpha1\nkind: Extension\nmetadata: {name: away, namespace: office}\n\
+                      spec: {tenantRef: {name: office}, number: \"303\", credentials: {secretRef: {name: sip}}, \
+                      forwarding: {always: {kind: ExternalNumber, number: \"+4903023125000\"}}}\n";
+    let office = office("DE", "+493023125000", &route("all", 10, "", r#"{prefix: "+"}"#, "e164"), forwarding);
+    assert!(office.said(&office.dial("boss", "303")).iter().any(|action| action.contains("user/301@")));
+}

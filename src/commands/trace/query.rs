@@ -11,7 +11,7 @@ use super::state::{State, names};
 use super::{TraceArgs, TraceError};
 use crate::freeswitch::xml::templates::Templates;
 use crate::freeswitch::xml::{NOT_FOUND, render};
-use crate::plan::Target;
+use crate::plan::{Service, Target};
 use crate::resources::common::DestinationKind;
 use crate::resources::routing_test::EndKind;
 use crate::route::explain::{End, Explanation, Step};
@@ -89,8 +89,13 @@ pub fn trace(
         Some(_) => Caller::Outside,
         None => extension(&view, &args.from)?,
     };
-    if view.plan.tenant.suspended {
-        let why = "it is suspended, and nothing is served for it".to_owned();
+    // A suspended tenant gets no calls from outside, and its phones may make emergency calls at most.
+    let served = match caller {
+        Caller::Extension(_) => view.plan.tenant.service() != Service::None,
+        Caller::Outside => view.plan.tenant.service() == Service::Full,
+    };
+    if !served {
+        let why = "it is suspended, and this call is not served".to_owned();
         let steps = vec![Step { resource: view.tenant_key(), matched: false, why }];
         return Ok(Trace { steps, end: None, xml: text(NOT_FOUND), then: Vec::new() });
     }

@@ -9,7 +9,7 @@ use kube::Resource;
 use crate::compile::platform::trunk_name;
 use crate::compile::problem::{About, RefError};
 use crate::compile::{Claims, Effect, Problem, Reason};
-use crate::numbers::{Country, DialledNumber};
+use crate::numbers::{Country, DialledNumber, known_emergency_numbers};
 use crate::plan::{DialActionRow, InForce, MediaPath, PlatformPlan, Rows, Target, TenantPlan, TrunkRow};
 use crate::resources::Kind;
 use crate::resources::common::{Destination, DestinationKind, DigitMatch, MediaSource, NamespacedRef};
@@ -281,11 +281,14 @@ impl<'a> TenantCompiler<'a> {
         holder.filter(|(kind, name)| self.refusal(*kind, name).is_none())
     }
 
-    /// The Number of the tenant that holds a public number.
-    pub fn own_number(&self, number: &str) -> Option<&'a str> {
-        let (holder, name) = self.claims.number(number)?;
-        let mine = key_of(&self.snapshot.tenant).as_ref() == Some(holder);
-        (mine && self.resolve(Kind::Number, name).is_ok()).then_some(name)
+    /// The tenant's own public number that a number means in any spelling, and the Number that holds it.
+    pub fn own_number(&self, number: &str) -> Option<(String, &'a str)> {
+        let me = key_of(&self.snapshot.tenant)?;
+        DialledNumber::new(number, self.country())?.readings().iter().find_map(|reading| {
+            let (holder, name) = self.claims.number(reading.as_str())?;
+            let own = *holder == me && self.resolve(Kind::Number, name).is_ok();
+            own.then(|| (reading.as_str().to_owned(), name))
+        })
     }
 
     /// The resource that calls go on to at a destination; for the tenant's own public number, its Number,
@@ -295,9 +298,9 @@ impl<'a> TenantCompiler<'a> {
             DestinationKind::Voicemail => None,
             DestinationKind::ExternalNumber => {
                 let number = to.number.as_deref()?;
-                let own = self.own_number(number)?;
+                let (number, own) = self.own_number(number)?;
                 let internal = self.numbers.get(own)?.spec.internal_number.as_ref();
-                let internal = internal.and_then(|internal| self.internal_holder(&internal.of(number)?));
+                let internal = internal.and_then(|internal| self.internal_holder(&internal.of(&number)?));
                 let (kind, name) = internal.unwrap_or((Kind::Number, own));
                 Some((kind, name.to_owned()))
             }
@@ -338,6 +341,11 @@ impl<'a> TenantCompiler<'a> {
         if is_own {
             return Ok(());
         }
+        if let Some(emergency) = self.emergency_within_country(number) {
+            let message =
+                format!("{number} leads to the emergency number {emergency}; only who dials it is connected");
+            return Err((Reason::NotAllowed, message).into());
+        }
         let blocked = |rule: &str| {
             let message = format!("DialRule {rule} of the platform blocks calls to {number}");
             Err(RefError::from((Reason::NotAllowed, message)))
@@ -345,15 +353,32 @@ impl<'a> TenantCompiler<'a> {
         let Some(dialled) = DialledNumber::new(number, self.country()) else { return routed() };
         let by_rule = |phase| {
             let found = rules::first_match(self.platform, phase, &dialled, Tracer::OFF)?;
-            Some(if found.rule.action == DialActionRow::Block { blocked(found.name) } else { Ok(()) })
+            let stops = match found.rule.action {
+                DialActionRow::Block => Some(found.name),
+                DialActionRow::Route { .. } => {
+                    rules::blocking(self.platform, &dialled, Some(found.name), Tracer::OFF)
+                }
+            };
+            Some(stops.map_or(Ok(()), blocked))
         };
         if let Some(decided) = by_rule(Phase::Before) {
             return decided;
         }
-        if let Some(rule) = rules::blocking(self.platform, &dialled, Tracer::OFF) {
+        if let Some(rule) = rules::blocking(self.platform, &dialled, None, Tracer::OFF) {
             return blocked(rule);
         }
         routed().or_else(|why| by_rule(Phase::After).unwrap_or(Err(why)))
+    }
+
+    /// The emergency number, of the tenant or of its country, that a public number of the country has as its national
+    /// digits.
+    fn emergency_within_country(&self, number: &str) -> Option<String> {
+        let national = number.strip_prefix('+')?.strip_prefix(self.country()?.calling_code())?;
+        let spec = &self.snapshot.tenant.spec;
+        let mut listed = spec.emergency.iter().flat_map(|emergency| &emergency.numbers);
+        let is_emergency = listed.any(|listed| listed == national)
+            || known_emergency_numbers(spec.country.as_deref()).contains(&national);
+        is_emergency.then(|| national.to_owned())
     }
 
     /// Checks that an accepted route of the tenant leads to a public number.

@@ -81,8 +81,8 @@ fn end<'a>(view: &'a TenantView, target: &'a Target) -> Option<(Kind, &'a str)> 
     match target.kind {
         DestinationKind::Voicemail => None,
         DestinationKind::ExternalNumber => {
-            let (name, row) = view.public_number(&target.name)?;
-            let internal = row.internal_number.as_ref().and_then(|internal| internal.of(&target.name));
+            let (number, name, row) = view.own(&target.name)?;
+            let internal = row.internal_number.as_ref().and_then(|internal| internal.of(&number));
             let holder = internal.and_then(|internal| view.number(&internal));
             Some(holder.map_or((Kind::Number, name), |holder| (holder.kind.resource(), &holder.name)))
         }
