@@ -315,3 +315,19 @@ fn wrong_options_are_refused_with_the_allowed_values() {
     assert_eq!(code, Some(2), "{text}");
     assert!(text.contains("no/such/folder"), "{text}");
 }
+
+#[test]
+fn a_suspended_tenants_phones_make_emergency_calls_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = std::fs::read_to_string(system()).unwrap();
+    let suspended = text.replacen("  domains: [", "  suspended: true\n  domains: [", 1);
+    assert_ne!(suspended, text);
+    std::fs::write(folder.path().join("system.yaml"), suspended).unwrap();
+    let traced = |to| run(&mut command(Some(folder.path()), &["--from", "1001", "--to", to]));
+    let (code, text) = traced("112");
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("<extension name=\"Emergency\">"), "{text}");
+    let (_, text) = traced("1004");
+    assert!(text.contains("it is suspended: only emergency calls leave"), "{text}");
+    assert!(text.contains("OUTGOING_CALL_BARRED"), "{text}");
+}

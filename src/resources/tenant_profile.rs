@@ -70,7 +70,7 @@ pub struct TenantProfileSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 10, max = 86400))]
     pub max_call_duration_seconds: Option<i32>,
-    /// Most calls abroad in a day, per switch: to numbers that after the digit edits begin with + or the international prefix, and not with the calling code of the tenant's country. All that begin with + or 00 count where it has none.
+    /// Most calls abroad in a day, per switch: to numbers of another country than the tenant's, as they are sent or dialled. Without a country, all that begin with + or 00 count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 1000000))]
     pub max_calls_abroad_per_day: Option<i32>,

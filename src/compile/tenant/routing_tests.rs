@@ -155,7 +155,7 @@ fn run_test(
     };
     let mut why = format!("{who} who dials {} then ends at {found}, not at {wanted}", test.spec.dial);
     if let Some(last) = steps.last() {
-        why.push_str(&format!("; decided by {}: {}", last.resource, last.why));
+        why.push_str(&format!("; the last step: {}: {}", last.resource, last.why));
     }
     Err(why)
 }
