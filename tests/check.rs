@@ -119,6 +119,31 @@ fn a_mistake_keeps_nothing_else_of_its_file_out() {
 }
 
 #[test]
+fn scalars_that_yaml_reads_as_something_else_are_told_to_be_put_in_quotes() {
+    let of = |text: &str| {
+        let (code, out) = checked(text, Format::Text);
+        assert_eq!(code, 1, "{text}: {out}");
+        out
+    };
+    let number = |written: &str| of(&GOOD.replace("\"1001\"", written));
+    for (written, read) in [("1001", "1001"), ("1e3", "1000.0"), ("0x1F", "31")] {
+        let out = number(written);
+        let told = format!("spec.number: must be a string, was read as {read}: put it in quotes");
+        assert!(out.contains(&told), "{written}: {out}");
+    }
+    let out = of(&GOOD.replace("spec: {domains:", "spec: {country: NO, domains:"));
+    assert!(out.contains("spec.country: must be a string, was read as false: put it in quotes"), "{out}");
+}
+
+#[test]
+fn a_ring_group_without_members_is_refused() {
+    let group = "---\napiVersion: centrex.dev/v1alpha1\nkind: RingGroup\nmetadata: {name: sales, namespace: acme}\n\
+                 spec: {tenantRef: {name: acme}, number: \"1002\", members: []}\n";
+    let (code, out) = checked(&format!("{GOOD}{group}"), Format::Text);
+    assert!(code == 1 && out.contains("spec.members: must have 1 to 64 items, has 0"), "{out}");
+}
+
+#[test]
 fn a_waiting_resource_is_a_note() {
     let waiting =
         GOOD.replace("  credentials: {secretRef: {name: alice-sip}}\n", "").replace("alice-sip", "other");
