@@ -110,6 +110,12 @@ fn shown<'a>(call: &Call<'a>) -> Option<&'a str> {
 pub fn call(call: &Call, number: &str) -> Actions {
     let emergency = call.view.plan.tenant.emergency.as_ref()?;
     let shown = shown(call);
+    call.tracer.record(|| {
+        let from =
+            location(call).map_or_else(String::new, |location| format!(" from location {}", location.name));
+        let why = format!("{number} is called{from}, showing {}", shown.unwrap_or("no number"));
+        Step { resource: call.view.tenant_key(), matched: true, why }
+    });
     let terms = Terms { number, shown, hidden: false, limited: false, max_progress_seconds: None };
     let round = |terms, tracer| gateway_bridges(call, emergency.trunks(), terms, tracer);
     let again = round(terms, Tracer::OFF)?;

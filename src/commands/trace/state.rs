@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{TraceArgs, TraceError};
 use crate::compile;
-use crate::compile::{CompiledPlans, Effect};
+use crate::compile::{CompiledPlans, Effect, Problem, Reason};
 use crate::plan::{PlatformPlan, TenantPlan};
 use crate::resources::Kind;
 use crate::secrets::keyring::Keyring;
@@ -70,12 +70,17 @@ pub async fn read(args: &TraceArgs) -> Result<States, TraceError> {
 
 /// A note that resources of manifests are refused; `None` if all are accepted.
 fn refused_note(of: &str, plans: &CompiledPlans) -> Option<String> {
-    let mut wrong = plans.problems.iter().filter(|problem| problem.effect.is_mistake());
+    // A routing test that fails keeps nothing out.
+    let is_refused = |problem: &&Problem| problem.effect.is_mistake() && problem.reason != Reason::TestFailed;
+    let mut wrong = plans.problems.iter().filter(is_refused);
     let first = wrong.next()?;
-    let more = wrong.count();
+    let more = match wrong.count() {
+        0 => String::new(),
+        more => format!(", and {more} more"),
+    };
     Some(format!(
         "the call is traced without the refused resources of the {of}; a running system would keep their \
-         previous versions in force. {first}, and {more} more (centrex check shows all)"
+         previous versions in force. {first}{more} (centrex check shows all)"
     ))
 }
 
