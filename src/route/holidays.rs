@@ -1,6 +1,6 @@
 //! Which days a holiday is, in any year.
 
-use jiff::ToSpan;
+use jiff::{Span, ToSpan};
 use jiff::civil::{Date, Weekday};
 
 use crate::plan::{HolidayDays, MonthDay};
@@ -20,7 +20,7 @@ pub fn span(days: &HolidayDays, day: Date) -> Option<(Date, Date)> {
 /// First and last day of the holiday that belongs to a year; `None` when the year has none.
 fn in_year(days: &HolidayDays, year: i16) -> Option<(Date, Date)> {
     let one = |day: Date, offset: i32| {
-        let day = day.checked_add(i64::from(offset).days()).ok()?;
+        let day = day.checked_add(Span::new().try_days(i64::from(offset)).ok()?).ok()?;
         Some((day, day))
     };
     match days {

@@ -49,9 +49,12 @@ pub fn out(call: &Call, out: &Outbound) -> Actions {
     if let Some(seconds) = tenant.max_call_duration_seconds {
         actions.push(DialplanApp::SchedHangup { seconds });
     }
-    // Without a configured name the number is shown: an extension's display name is internal.
-    if let Some(name) = name.or(number).or(call.extension.map(|row| row.number.as_str())) {
-        actions.push(DialplanApp::Set(Variable::EffectiveCallerIdName(Text::new(name))));
+    // Without a configured name the number is shown, as an extension's display name is internal; so it is where
+    // nothing of the name can be sent.
+    let own_number = call.extension.map(|row| row.number.as_str());
+    let mut names = [name, number, own_number].into_iter().flatten().map(Text::new);
+    if let Some(name) = names.find(|name| !name.is_empty()) {
+        actions.push(DialplanApp::Set(Variable::EffectiveCallerIdName(name)));
     }
     let hidden = privacy == Some(Privacy::Id);
     let terms =

@@ -359,3 +359,13 @@ fn a_destination_may_spell_an_own_number_in_any_way() {
     let office = office("DE", "+493023125000", &route("all", 10, "", r#"{prefix: "+"}"#, "e164"), forwarding);
     assert!(office.said(&office.dial("boss", "303")).iter().any(|action| action.contains("user/301@")));
 }
+
+#[test]
+fn a_name_of_which_nothing_can_be_sent_gives_way_to_the_number() {
+    let blank = "apiVersion: centrex.dev/v1alpha1\nkind: Extension\nmetadata: {name: blank, namespace: office}\n\
+                 spec: {tenantRef: {name: office}, number: \"303\", credentials: {secretRef: {name: sip}}, \
+                 callerId: {name: \"\u{a0}\", number: \"+493023125000\"}}\n";
+    let office = office("DE", "+493023125000", &route("all", 10, "", r#"{prefix: "0"}"#, "e164"), blank);
+    let said = office.said(&office.dial("blank", "030123456"));
+    assert!(said.contains(&"set effective_caller_id_name=+493023125000".to_owned()), "{said:#?}");
+}
