@@ -1,7 +1,7 @@
 //! Which days a holiday is, in any year.
 
-use jiff::{Span, ToSpan};
 use jiff::civil::{Date, Weekday};
+use jiff::{Span, ToSpan};
 
 use crate::plan::{HolidayDays, MonthDay};
 use crate::resources::common::Day;

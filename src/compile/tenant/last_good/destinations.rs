@@ -2,6 +2,7 @@
 
 use crate::compile::Reason;
 use crate::compile::tenant::compiler::TenantCompiler;
+use crate::numbers::{DialledNumber, E164};
 use crate::plan::{MediaPath, Target, TenantPlan};
 use crate::resources::Kind;
 use crate::resources::common::DestinationKind;
@@ -51,7 +52,9 @@ impl Destinations<'_> {
 
     /// Whether calls reach a public number by the rows of the plan.
     fn reaches(&self, number: &str) -> bool {
-        let is_own = self.plan.numbers.values().any(|row| row.number == number);
+        let holds = |number: &E164| self.plan.numbers.values().any(|row| row.holds(number.as_str()));
+        let dialled = DialledNumber::new(number, self.compiler.country());
+        let is_own = dialled.is_some_and(|dialled| dialled.readings().iter().any(holds));
         let mut matches = self.plan.outbound_routes.values().flat_map(|row| &row.matches);
         let routed = || match matches.any(|matches| digits::reaches(matches, number)) {
             true => Ok(()),
