@@ -144,6 +144,14 @@ fn a_ring_group_without_members_is_refused() {
 }
 
 #[test]
+fn no_destination_leads_to_an_emergency_number() {
+    let text = GOOD.replace("spec: {domains:", "spec: {country: DE, domains:")
+        + "  forwarding: {always: {kind: ExternalNumber, number: \"+49112\"}}\n";
+    let (code, out) = checked(&text, Format::Text);
+    assert!(code == 1 && out.contains("+49112 leads to the emergency number 112"), "{out}");
+}
+
+#[test]
 fn a_waiting_resource_is_a_note() {
     let waiting =
         GOOD.replace("  credentials: {secretRef: {name: alice-sip}}\n", "").replace("alice-sip", "other");
