@@ -58,6 +58,11 @@ impl Country {
         &self.0.calling_code
     }
 
+    /// The digits after the calling code of a number with a plus sign; `None` where it has another calling code.
+    pub fn digits_within(self, number: &str) -> Option<&str> {
+        number.strip_prefix('+')?.strip_prefix(self.calling_code())
+    }
+
     /// Digits that are dialled before a number of another country, such as `00`.
     pub fn international_prefix(self) -> &'static str {
         &self.0.international_prefix

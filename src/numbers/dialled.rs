@@ -88,30 +88,25 @@ impl DialledNumber {
     /// beyond those of a number, and zeros after the plus sign. What is blocked must not leave with such an addition.
     pub fn shortened(&self) -> Vec<Self> {
         let mut all = Vec::new();
-        let digits = self.text.strip_prefix('+').unwrap_or(&self.text);
+        let digits = self.text.trim_start_matches('+');
         let plain = digits.split(['*', '#']).next().unwrap_or_default();
-        let mut base = self.clone();
-        if plain.len() < digits.len() && !plain.is_empty() {
-            let sign = self.text.get(..self.text.len() - digits.len()).unwrap_or_default();
-            base = self.with(format!("{sign}{plain}"));
-            all.extend([base.clone(), self.with(self.text.replace(['*', '#'], ""))]);
+        if plain != digits && !plain.is_empty() {
+            let cut = self.text.split(['*', '#']).next().unwrap_or_default();
+            all.extend(self.with_text(&self.text.replace(['*', '#'], "")));
+            all.extend(self.with_text(cut));
         }
         if self.text.starts_with("+0") {
-            base = self.with(plain.to_owned());
-            all.push(base.clone());
+            all.extend(self.with_text(plain));
         }
-        if !base.readings().iter().any(E164::is_known) {
+        let base = all.last().unwrap_or(self);
+        let is_known = |number: &Self| number.readings().iter().any(E164::is_known);
+        if !is_known(base) {
             let lengths = (MIN_BEFORE_SURPLUS..base.text.len()).rev();
-            let mut shorter =
-                lengths.filter_map(|length| Some(base.with(base.text.get(..length)?.to_owned())));
-            all.extend(shorter.find(|number| number.readings().iter().any(E164::is_known)));
+            let mut shorter = lengths.filter_map(|length| base.with_text(base.text.get(..length)?));
+            let known = shorter.find(is_known);
+            all.extend(known);
         }
         all
-    }
-
-    /// Another text, dialled in the same country.
-    fn with(&self, text: String) -> Self {
-        Self { text, home: self.home, readings: OnceCell::new() }
     }
 
     /// The number as people of the country dial it; `None` where libphonenumber does not know the number.

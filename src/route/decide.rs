@@ -108,10 +108,8 @@ pub fn decide<'a>(
     if side == CallerSide::Inside && emergency::is_dialled(view, dialled_digits, tracer) {
         return Decision::Emergency { number: dialled_digits.to_owned() };
     }
-    if let Some(found) = rules::first_match(platform, Phase::Before, &number, tracer) {
-        let rule = found.name;
-        let decision = by_rule(view, found, side, &number, tracer);
-        return or_blocked(view, platform, decision, (&number, Some(rule)), tracer);
+    if let Some(decision) = rule_before(view, platform, side, &number, tracer) {
+        return decision;
     }
     if let Some(target) = view.number(dialled) {
         let why = || format!("its number is {dialled}");
@@ -190,10 +188,8 @@ pub fn external<'a>(
         tracer.record(|| Step { resource: view.tenant_key(), matched: false, why: why() });
         return Decision::Refused(Refusal::Blocked);
     }
-    if let Some(found) = rules::first_match(platform, Phase::Before, &dialled, tracer) {
-        let rule = found.name;
-        let decision = by_rule(view, found, CallerSide::Inside, &dialled, tracer);
-        return or_blocked(view, platform, decision, (&dialled, Some(rule)), tracer);
+    if let Some(decision) = rule_before(view, platform, CallerSide::Inside, &dialled, tracer) {
+        return decision;
     }
     // Destinations are E.164 numbers, while routes match dialled digits: a route fits if its edits can
     // produce the number.
@@ -256,6 +252,20 @@ fn or_emergency<'a>(view: &TenantView, decision: Decision<'a>, tracer: Tracer<'_
         },
         decision => decision,
     }
+}
+
+/// Applies the platform's `Before` rules. One that routes is no way past another that blocks and comes before it.
+fn rule_before<'a>(
+    view: &TenantView,
+    platform: &'a PlatformPlan,
+    side: CallerSide,
+    dialled: &DialledNumber,
+    tracer: Tracer<'_>,
+) -> Option<Decision<'a>> {
+    let found = rules::first_match(platform, Phase::Before, dialled, tracer)?;
+    let name = found.name;
+    let decision = by_rule(view, found, side, dialled, tracer);
+    Some(or_blocked(view, platform, decision, (dialled, Some(name)), tracer))
 }
 
 /// Applies the platform's `After` rules, to a number that no rule of the tenant matches.

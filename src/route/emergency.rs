@@ -43,11 +43,9 @@ impl EmergencyCall {
 /// The emergency number that a number is, also where it has the calling code of the tenant's country: a carrier that
 /// wants national numbers is sent 112 for +49112.
 pub(super) fn within_country(view: &TenantView, number: &str) -> Option<String> {
-    let national = || {
-        let (code, digits) = (view.country()?.calling_code(), number.strip_prefix('+')?);
-        digits.strip_prefix(code).map(str::to_owned)
-    };
-    [Some(number.to_owned()), national()].into_iter().flatten().find(|number| is_number(view, number))
+    let national = view.country().and_then(|home| home.digits_within(number));
+    let found = [Some(number), national].into_iter().flatten().find(|number| is_number(view, number));
+    found.map(str::to_owned)
 }
 
 /// Whether a number is an emergency number: one that the tenant lists, or one of its country, for which there is

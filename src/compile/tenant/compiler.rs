@@ -6,10 +6,11 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use kube::Resource;
 
+use super::emergency;
 use crate::compile::platform::trunk_name;
 use crate::compile::problem::{About, RefError};
 use crate::compile::{Claims, Effect, Problem, Reason};
-use crate::numbers::{Country, DialledNumber, known_emergency_numbers};
+use crate::numbers::{Country, DialledNumber};
 use crate::plan::{DialActionRow, InForce, MediaPath, PlatformPlan, Rows, Target, TenantPlan, TrunkRow};
 use crate::resources::Kind;
 use crate::resources::common::{Destination, DestinationKind, DigitMatch, MediaSource, NamespacedRef};
@@ -54,6 +55,8 @@ pub struct TenantCompiler<'a> {
     pub internal_numbers: HashMap<&'a str, (Kind, &'a str)>,
     extensions: HashMap<&'a str, &'a Extension>,
     numbers: HashMap<&'a str, &'a Number>,
+    /// The location that the Devices of an extension name, by extension; `None` where they name several.
+    pub device_locations: HashMap<&'a str, Option<&'a str>>,
     /// Creation times of all resources, by kind and name.
     ages: HashMap<Kind, HashMap<&'a str, Timestamp>>,
     /// Excluded resources, each with the effect of its problem: refused or waiting.
@@ -114,6 +117,7 @@ impl<'a> TenantCompiler<'a> {
             internal_numbers: HashMap::new(),
             extensions: snapshot.extensions.iter().map(|e| (name_of(&**e), &**e)).collect(),
             numbers: snapshot.numbers.iter().map(|number| (name_of(&**number), &**number)).collect(),
+            device_locations: HashMap::new(),
             ages,
             refused: HashMap::new(),
         }
@@ -292,7 +296,8 @@ impl<'a> TenantCompiler<'a> {
     }
 
     /// The resource that calls go on to at a destination; for the tenant's own public number, its Number,
-    /// or the holder of the internal number that the public one names. `None` where the call ends: at a voicemail box, or outside.
+    /// or the holder of the internal number that the public one names. `None` where the call ends: at a
+    /// voicemail box, or outside.
     pub fn link(&self, to: &Destination) -> Option<ResourceId> {
         match to.kind {
             DestinationKind::Voicemail => None,
@@ -341,7 +346,7 @@ impl<'a> TenantCompiler<'a> {
         if is_own {
             return Ok(());
         }
-        if let Some(emergency) = self.emergency_within_country(number) {
+        if let Some(emergency) = emergency::within_country(self, number) {
             let message =
                 format!("{number} leads to the emergency number {emergency}; only who dials it is connected");
             return Err((Reason::NotAllowed, message).into());
@@ -368,17 +373,6 @@ impl<'a> TenantCompiler<'a> {
             return blocked(rule);
         }
         routed().or_else(|why| by_rule(Phase::After).unwrap_or(Err(why)))
-    }
-
-    /// The emergency number, of the tenant or of its country, that a public number of the country has as its national
-    /// digits.
-    fn emergency_within_country(&self, number: &str) -> Option<String> {
-        let national = number.strip_prefix('+')?.strip_prefix(self.country()?.calling_code())?;
-        let spec = &self.snapshot.tenant.spec;
-        let mut listed = spec.emergency.iter().flat_map(|emergency| &emergency.numbers);
-        let is_emergency = listed.any(|listed| listed == national)
-            || known_emergency_numbers(spec.country.as_deref()).contains(&national);
-        is_emergency.then(|| national.to_owned())
     }
 
     /// Checks that an accepted route of the tenant leads to a public number.

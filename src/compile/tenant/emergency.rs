@@ -1,5 +1,7 @@
 //! Emergency calls of a tenant: the numbers, and the trunks by which they leave.
 
+use std::collections::HashMap;
+
 use super::compiler::{TenantCompiler, name_of};
 use crate::compile::claims::UNDENIABLE_DIGITS;
 use crate::compile::platform::trunk_name;
@@ -118,20 +120,35 @@ pub fn location(
     None
 }
 
-/// The location that the Devices of an extension name, if all that name one name the same: a call does not say from
-/// which of its phones it comes.
-pub fn location_of_devices(compiler: &TenantCompiler, extension: &str) -> Option<String> {
-    let locations = &compiler.snapshot.tenant.spec.emergency.as_ref()?.locations;
-    let devices = compiler.snapshot.devices.iter().filter(|device| {
-        compiler.refusal(Kind::Device, name_of(&***device)).is_none()
-            && device.spec.lines.iter().any(|line| line.extension_ref.name == extension)
-    });
-    let mut named = devices.filter_map(|device| {
-        let name = &device.spec.emergency_location_ref.as_ref()?.name;
-        locations.iter().any(|location| location.name == *name).then_some(name)
-    });
-    let first = named.next()?;
-    named.all(|other| other == first).then(|| first.clone())
+/// Notes the locations that the Devices of each extension name: a call does not say from which of its phones it comes.
+pub fn note_device_locations(compiler: &mut TenantCompiler) {
+    let snapshot = compiler.snapshot;
+    let Some(emergency) = &snapshot.tenant.spec.emergency else { return };
+    let mut named: HashMap<&str, Option<&str>> = HashMap::new();
+    for device in &snapshot.devices {
+        let Some(reference) = &device.spec.emergency_location_ref else { continue };
+        let name = reference.name.as_str();
+        let exists = emergency.locations.iter().any(|location| location.name == name);
+        if !exists || compiler.refusal(Kind::Device, name_of(&**device)).is_some() {
+            continue;
+        }
+        for line in &device.spec.lines {
+            let location = named.entry(&line.extension_ref.name).or_insert(Some(name));
+            *location = location.filter(|other| *other == name);
+        }
+    }
+    compiler.device_locations = named;
+}
+
+/// The emergency number, of the tenant or of its country, that a public number of the country has as its national
+/// digits.
+pub fn within_country(compiler: &TenantCompiler, number: &str) -> Option<String> {
+    let national = compiler.country()?.digits_within(number)?;
+    let spec = &compiler.snapshot.tenant.spec;
+    let mut listed = spec.emergency.iter().flat_map(|emergency| &emergency.numbers);
+    let is_emergency = listed.any(|listed| listed == national)
+        || known_emergency_numbers(spec.country.as_deref()).contains(&national);
+    is_emergency.then(|| national.to_owned())
 }
 
 /// The rule of the platform that names and blocks a number of the tenant's list. Short numbers are exempt;
@@ -145,7 +162,8 @@ fn blocked<'a>(compiler: &TenantCompiler<'a>, number: &str) -> Option<&'a str> {
 }
 
 /// Adds the trunks that are tried after the emergency trunk: those of the plan's routes by priority, then
-/// every other permitted trunk by name, then those of the platform's rules. A tenant without `spec.emergency` gets a row for the emergency numbers
+/// every other permitted trunk by name, then those of the platform's rules. A tenant without `spec.emergency`
+/// gets a row for the emergency numbers
 /// of its country, if there is such a trunk. Reports how emergency calls leave while the emergency trunk is
 /// missing, and which numbers of the country are not listed.
 pub fn complete(compiler: &mut TenantCompiler, plan: &mut TenantPlan) {
