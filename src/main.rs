@@ -38,6 +38,9 @@ enum Command {
     Trace(centrex::commands::trace::TraceArgs),
     /// Print the CRDs, write them to a directory, or compare them with it
     Crds(centrex::commands::crds::CrdsArgs),
+    /// What a phone gets
+    #[command(subcommand)]
+    Phone(centrex::commands::phone::PhoneCommand),
     /// Bring a database up to date
     Migrate(centrex::commands::migrate::MigrateArgs),
 }
@@ -76,6 +79,7 @@ fn main() -> ExitCode {
         Command::Switch(SwitchCommand::Order(SwitchOrder::Resume(args))) => {
             block_on(centrex::commands::switch::resume(args))
         }
+        Command::Phone(command) => block_on(centrex::commands::phone::run(command)),
         Command::Migrate(args) => block_on(centrex::commands::migrate::run(args)),
     };
     match outcome {

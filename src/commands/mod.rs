@@ -4,6 +4,7 @@ pub mod check;
 pub mod crds;
 pub mod migrate;
 pub mod operator;
+pub mod phone;
 pub mod standalone;
 pub mod switch;
 pub mod trace;

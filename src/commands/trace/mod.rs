@@ -10,6 +10,7 @@ use std::io::{self, Write};
 use jiff::Timestamp;
 
 pub use options::TraceArgs;
+pub(super) use options::tenant;
 pub use query::{Then, Trace};
 
 use crate::freeswitch::xml::templates::{TemplateError, Templates};

@@ -23,6 +23,7 @@ use crate::cdr::metrics::CdrMetrics;
 use crate::http::credentials::{Credentials, require};
 use crate::http::listener::{ListenError, Listener};
 use crate::plan::report::SwitchReport;
+use crate::sip_websocket;
 use metrics::Metrics;
 pub use probe::Probe;
 use status::Status;
@@ -60,12 +61,13 @@ pub struct Routes {
     credentials: Option<Credentials>,
     cdrs: Option<(Intake, CdrMetrics)>,
     switch: Option<(sync::Metrics, watch::Receiver<SwitchReport>)>,
+    sip_websocket: Option<sip_websocket::Metrics>,
 }
 
 impl Routes {
     /// Routes of lookups, probes and metrics. Lookups need the credentials, where there are any.
     pub fn new(answers: Arc<Answers>, probe: Arc<dyn Probe>, credentials: Option<Credentials>) -> Self {
-        Self { answers, probe, credentials, cdrs: None, switch: None }
+        Self { answers, probe, credentials, cdrs: None, switch: None, sip_websocket: None }
     }
 
     /// Adds the route of call records, with the same credentials.
@@ -80,6 +82,12 @@ impl Routes {
         Self { switch: Some((metrics, report)), ..self }
     }
 
+    /// Adds the metrics of the relay for browsers.
+    #[must_use]
+    pub fn with_sip_websocket(self, metrics: sip_websocket::Metrics) -> Self {
+        Self { sip_websocket: Some(metrics), ..self }
+    }
+
     /// Two routers that count in the same metrics: all routes, for FreeSWITCH, and those of probes and metrics
     /// alone, for a listener that other hosts reach.
     pub fn into_routers(self) -> (Router, Router) {
@@ -91,6 +99,9 @@ impl Routes {
         self.answers.emergencies.register(metrics.registry_mut());
         if let Some((_, cdrs)) = &self.cdrs {
             cdrs.register(metrics.registry_mut());
+        }
+        if let Some(sip_websocket) = &self.sip_websocket {
+            sip_websocket.register(metrics.registry_mut());
         }
         let metrics = Arc::new(metrics);
         let status = status::router(Status::new(self.probe, metrics.clone(), report));
