@@ -13,7 +13,7 @@ use super::locate::locate;
 use super::problem::{FileProblem, FolderError};
 use super::scan::{Scan, format, hidden, scan};
 use super::state::State;
-use super::{FileLocation, FolderOptions, Update, below, generated};
+use super::{FileLocation, FolderOptions, Update, below, generated_secrets};
 use crate::resources::Kind;
 use crate::source::validate::kinds;
 use crate::source::{Change, ObjectKey};
@@ -60,7 +60,7 @@ impl Tree {
         let mut tree = Self::new(vec![options.manifests.clone()])?;
         let generated = options.data_dir.join("generated-secrets");
         let data = |source| FolderError::Data { path: options.data_dir.display().to_string(), source };
-        generated::create_folder(&generated).map_err(data)?;
+        generated_secrets::create_folder(&generated).map_err(data)?;
         let first_seen = FirstSeen::open(options.data_dir.join("first-seen")).map_err(data)?;
         tree.except = below(&options.manifests, &options.data_dir).into_iter().collect();
         tree.roots.push(generated.clone());
@@ -168,11 +168,13 @@ impl Tree {
         let mut extensions = std::mem::take(&mut self.without_secret);
         extensions.extend(changes.keys().filter_map(|key| match key.kind {
             Kind::Extension => Some(key.clone()),
-            _ => generated::extension_of(key),
+            _ => generated_secrets::extension_of(key),
         }));
         let mut written = Vec::new();
         for extension in extensions {
-            let Some(secret) = self.state.object(&extension).and_then(generated::secret_of) else { continue };
+            let Some(secret) = self.state.object(&extension).and_then(generated_secrets::secret_of) else {
+                continue;
+            };
             if self.state.object(&secret).is_some() || self.state.claims.contains_key(&secret) {
                 continue;
             }
@@ -180,7 +182,7 @@ impl Tree {
             if self.state.is_refused(&secret) {
                 continue;
             }
-            match generated::write(folder, &secret) {
+            match generated_secrets::write(folder, &secret) {
                 Ok(path) => written.push(path),
                 Err(error) => {
                     let message = format!("{secret} cannot be written: {error}; {extension} has no password");
