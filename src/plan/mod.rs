@@ -3,6 +3,7 @@
 //! It is data only. Every reference in it is resolved, every value checked. The same types are
 //! written to Postgres as rows and read back from them, so that a replica sees what was compiled.
 
+pub mod device;
 pub mod heartbeat;
 pub mod in_force;
 pub mod platform;
@@ -11,6 +12,7 @@ pub mod row;
 pub mod schedule;
 pub mod tenant;
 
+pub use device::*;
 pub use in_force::{InForce, Origin};
 pub use platform::*;
 pub use row::{Row, Rows, SecretName, Secrets, has_rows};

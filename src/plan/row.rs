@@ -18,6 +18,7 @@ macro_rules! tenant_rows {
         $do! {
             $($before)*
             extensions: $crate::plan::ExtensionRow,
+            devices: $crate::plan::DeviceRow,
             ring_groups: $crate::plan::RingGroupRow,
             queues: $crate::plan::QueueRow,
             ivr_menus: $crate::plan::IvrMenuRow,
@@ -59,6 +60,7 @@ platform_rows!(kinds PlatformPlan:);
 pub fn has_rows(kind: Kind) -> bool {
     match kind {
         Kind::Extension
+        | Kind::Device
         | Kind::RingGroup
         | Kind::Queue
         | Kind::IvrMenu
@@ -70,8 +72,7 @@ pub fn has_rows(kind: Kind) -> bool {
         | Kind::SipProfile
         | Kind::Trunk
         | Kind::DialRule => true,
-        Kind::Device
-        | Kind::MediaFile
+        Kind::MediaFile
         | Kind::RoutingTest
         | Kind::Switch
         | Kind::Tenant
@@ -110,19 +111,28 @@ pub enum SecretName {
     Password,
     /// The PIN of a voicemail box or of a conference.
     Pin,
+    /// The password by which a phone fetches its configuration.
+    ProvisioningPassword,
+    /// The password of a phone's own menu.
+    AdminPassword,
 }
 
 impl SecretName {
+    /// All, in order of their names.
+    pub const ALL: [Self; 4] = [Self::AdminPassword, Self::Password, Self::Pin, Self::ProvisioningPassword];
+
     /// The name under which the secret is sealed, and which golden files show.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Password => "password",
             Self::Pin => "pin",
+            Self::ProvisioningPassword => "provisioningPassword",
+            Self::AdminPassword => "adminPassword",
         }
     }
 }
 
-/// What the names of sealed a1-hashes begin with; the realm follows.
+/// What the names of sealed a1-hashes begin with; the user and the realm follow.
 const A1: &str = "a1 ";
 
 /// The secrets of a row, with the a1-hashes that follow from its password. Serialised as the list of the
@@ -140,10 +150,10 @@ impl Secrets {
         self.reveal().find(|(known, _)| *known == name.as_str()).map(|(_, value)| value)
     }
 
-    /// The a1-hash of the password in a realm (RFC 2617 §3.2.2.2), 32 hexadecimal digits.
-    pub fn a1_hash(&self, realm: &str) -> Option<&str> {
-        let mut hashes = self.values.iter().filter_map(|(name, value)| Some((name.strip_prefix(A1)?, value)));
-        hashes.find(|(of, _)| *of == realm).map(|(_, hash)| hash.as_str())
+    /// The a1-hash of the password for a SIP user in a realm (RFC 2617 §3.2.2.2), 32 hexadecimal digits.
+    pub fn a1_hash(&self, user: &str, realm: &str) -> Option<&str> {
+        let of = |name: &str| name.strip_prefix(A1)?.split_once(' ').map(|of| of == (user, realm));
+        self.values.iter().find(|(name, _)| of(name) == Some(true)).map(|(_, hash)| hash.as_str())
     }
 
     /// Inserts a secret, in place of one of that name.
@@ -153,10 +163,10 @@ impl Secrets {
         self.values.sort_unstable();
     }
 
-    /// Replaces all a1-hashes by these, each with its realm.
-    pub fn replace_a1_hashes<'a>(&mut self, hashes: impl Iterator<Item = (&'a str, String)>) {
+    /// Replaces all a1-hashes by these, each with its user and realm.
+    pub fn replace_a1_hashes<'a>(&mut self, hashes: impl Iterator<Item = (&'a str, &'a str, String)>) {
         self.values.retain(|(name, _)| !name.starts_with(A1));
-        self.values.extend(hashes.map(|(realm, hash)| (format!("{A1}{realm}"), hash)));
+        self.values.extend(hashes.map(|(user, realm, hash)| (format!("{A1}{user} {realm}"), hash)));
         self.values.sort_unstable();
     }
 
@@ -189,12 +199,9 @@ impl Secrets {
 
     /// Names of the secrets, in order: of a password too of which only hashes are left, as on a switch.
     fn names(&self) -> impl Iterator<Item = &'static str> {
-        [SecretName::Password, SecretName::Pin]
+        SecretName::ALL
             .into_iter()
-            .filter(|name| match name {
-                SecretName::Password => self.get(*name).is_some() || self.is_hashed(),
-                SecretName::Pin => self.get(*name).is_some(),
-            })
+            .filter(|name| self.get(*name).is_some() || (*name == SecretName::Password && self.is_hashed()))
             .map(SecretName::as_str)
     }
 

@@ -2,7 +2,7 @@
 
 use md5::{Digest, Md5};
 
-use crate::plan::{SecretName, TenantPlan};
+use crate::plan::{SecretName, Secrets, TenantPlan};
 
 /// HA1 (RFC 2617 §3.2.2.2): MD5 of user, realm and password, in 32 hexadecimal digits.
 fn a1_hash(user: &str, realm: &str, password: &str) -> String {
@@ -13,24 +13,33 @@ fn a1_hash(user: &str, realm: &str, password: &str) -> String {
 /// as the phone spells it (sofia_reg.c, `auto_from`), and the hash is that of one spelling.
 pub const REALM: &str = "centrex";
 
-/// Hashes the passwords of all extensions of a plan, for [`REALM`] and for each domain of the tenant: a proxy
+/// Hashes the passwords of all SIP users of a plan, for [`REALM`] and for each domain of the tenant: a proxy
 /// before the switches may ask in the domain.
 pub fn hash_passwords(plan: &mut TenantPlan) {
-    let domains = &plan.tenant.domains;
+    let realms: Vec<&str> = plan.tenant.domains.iter().map(String::as_str).chain([REALM]).collect();
     for row in plan.extensions.values_mut() {
-        let password = row.secrets.get(SecretName::Password).map(str::to_owned);
-        let number = &row.number;
-        let hashes = password.iter().flat_map(|password| {
-            let realms = domains.iter().map(String::as_str).chain([REALM]);
-            realms.map(move |realm| (realm, a1_hash(number, realm, password)))
-        });
-        row.secrets.replace_a1_hashes(hashes);
+        hash_for(&mut row.secrets, &[row.number.as_str()], &realms);
+    }
+    for row in plan.devices.values_mut() {
+        let users: Vec<&str> = row.lines.iter().map(|line| line.user.as_str()).collect();
+        hash_for(&mut row.secrets, &users, &realms);
     }
 }
 
-/// Removes the passwords of all extensions: a switch needs their hashes only.
+fn hash_for(secrets: &mut Secrets, users: &[&str], realms: &[&str]) {
+    let password = secrets.get(SecretName::Password).map(str::to_owned);
+    let of = |user, password| realms.iter().map(move |realm| (user, *realm, a1_hash(user, realm, password)));
+    let hashes = password.iter().flat_map(|password| users.iter().flat_map(move |user| of(*user, password)));
+    secrets.replace_a1_hashes(hashes);
+}
+
+/// Removes the passwords of all phones: a switch needs the hashes of their SIP passwords only.
 pub fn forget_passwords(plan: &mut TenantPlan) {
     plan.extensions.values_mut().for_each(|row| row.secrets.remove(SecretName::Password));
+    for row in plan.devices.values_mut() {
+        let all = [SecretName::Password, SecretName::ProvisioningPassword, SecretName::AdminPassword];
+        all.into_iter().for_each(|name| row.secrets.remove(name));
+    }
 }
 
 #[cfg(test)]
