@@ -18,6 +18,7 @@ mod memory;
 pub mod migrate;
 pub(crate) mod records;
 mod remove;
+pub mod phones;
 pub mod reports;
 mod revision_log;
 mod rows;
