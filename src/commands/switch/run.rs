@@ -61,7 +61,7 @@ pub async fn run(args: SwitchArgs) -> Result<(), SidecarError> {
     let data_dir = directory("--data-dir", &args.data_dir)?;
     let probe = |replica, progress| Arc::new(Ready { replica, progress }) as Arc<dyn Probe>;
     let mut sidecar =
-        Sidecar::open(&args.answer, Some(args.health_listen), &data_dir, options.keyring.clone(), probe)
+        Sidecar::open(&args.answer, Some(args.health_listen), &data_dir, options.keyring.clone(), probe, |_| ())
             .await?;
     sidecar.follow(&options, &name, &stop);
     sidecar.stop_following().await;
