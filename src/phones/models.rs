@@ -1,7 +1,7 @@
 //! What each model can do: how many lines, keys and modules of keys.
 //!
 //! Sources: the tables of keys and accounts in two open provisioning systems and in vendors' documents
-//! (`docs/phones.md`). A model that is not in the table has its vendor's smallest usual limits.
+//! (`docs/phones.md`). A model that is not in the table has the limits of its vendor's largest.
 
 use serde::Serialize;
 
@@ -128,22 +128,43 @@ fn row(series: Series, name: &'static str, [lines, keys, modules, module_keys]: 
     Model { name: Some(name), series, lines, keys, modules, module_keys, line_keys }
 }
 
-/// A model that the table does not have: the limits that every phone of the vendor reaches, by and large.
+/// A model that the table does not have: the limits of the vendor's largest, since a phone leaves alone what it does not
+/// have.
 fn unknown(vendor: Vendor, name: &str) -> Model {
-    match vendor {
-        Vendor::Yealink if name.starts_with('W') => row(Series::YealinkDect, "", [8, 0, 0, 0]),
-        Vendor::Yealink => row(Series::Yealink, "", [2, 2, 0, 0]),
-        Vendor::Poly => row(Series::Poly, "", [2, 2, 0, 0]),
+    let series = match vendor {
+        Vendor::Yealink if name.starts_with('W') => Series::YealinkDect,
+        Vendor::Yealink => Series::Yealink,
+        Vendor::Poly => Series::Poly,
         // Every Grandstream phone takes P-values, only newer ones take items.
-        Vendor::Grandstream => row(Series::GrandstreamPValues, "", [1, 0, 0, 0]),
-        Vendor::Snom => row(Series::Snom, "", [2, 2, 0, 0]),
-        Vendor::Fanvil => row(Series::Fanvil, "", [2, 2, 0, 0]),
-        Vendor::Cisco if name.starts_with("SPA") => row(Series::CiscoSpa, "", [1, 0, 0, 0]),
-        Vendor::Cisco => row(Series::CiscoMpp, "", [2, 2, 0, 0]),
-        Vendor::Linphone => row(Series::Linphone, "", [4, 0, 0, 0]),
-        Vendor::Acrobits => row(Series::Acrobits, "", [1, 0, 0, 0]),
-        Vendor::MicroSip => row(Series::MicroSip, "", [8, 0, 0, 0]),
-    }
+        Vendor::Grandstream if ["GRP", "GHP", "GXV34", "GXP21"].iter().any(|new| name.starts_with(new)) => {
+            Series::GrandstreamItems
+        }
+        Vendor::Grandstream => Series::GrandstreamPValues,
+        Vendor::Snom => Series::Snom,
+        Vendor::Fanvil => Series::Fanvil,
+        Vendor::Cisco if name.starts_with("SPA") => Series::CiscoSpa,
+        Vendor::Cisco => Series::CiscoMpp,
+        Vendor::Linphone => Series::Linphone,
+        Vendor::Acrobits => Series::Acrobits,
+        Vendor::MicroSip => Series::MicroSip,
+    };
+    let numbers = match series {
+        Series::Linphone => [4, 0, 0, 0],
+        Series::Acrobits => [1, 0, 0, 0],
+        Series::MicroSip => [8, 0, 0, 0],
+        // A base of many cells takes lines in another way than a single one.
+        Series::YealinkDect => [10, 0, 0, 0],
+        series => largest(series),
+    };
+    row(series, "", numbers)
+}
+
+fn largest(series: Series) -> [usize; 4] {
+    let of_series = TABLE.iter().filter(|(_, of, ..)| *of == series).map(|(.., numbers)| *numbers);
+    of_series.fold([1, 0, 0, 0], |most, numbers| {
+        let mut pairs = most.into_iter().zip(numbers).map(|(a, b)| a.max(b));
+        [(); 4].map(|()| pairs.next().unwrap_or_default())
+    })
 }
 
 /// Letters and digits of a name in upper case, without what vendors put around it.
@@ -298,20 +319,20 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_model_has_the_smallest_usual_limits() {
-        for (vendor, name) in [
-            (Vendor::Yealink, Some("T99Z")),
-            (Vendor::Poly, None),
-            (Vendor::Grandstream, Some("GRP9999")),
-            (Vendor::Cisco, Some("12345")),
+    fn an_unknown_model_has_the_limits_of_the_largest() {
+        for (vendor, name, series, lines, keys) in [
+            (Vendor::Yealink, Some("T99Z"), Series::Yealink, 16, 95 + 6 * 78),
+            (Vendor::Yealink, None, Series::Yealink, 16, 95 + 6 * 78),
+            (Vendor::Yealink, Some("W99X"), Series::YealinkDect, 10, 0),
+            (Vendor::Grandstream, Some("GRP9999"), Series::GrandstreamItems, 16, 48),
+            (Vendor::Grandstream, None, Series::GrandstreamPValues, 6, 7),
+            (Vendor::Cisco, Some("SPA999"), Series::CiscoSpa, 12, 12 + 2 * 32),
+            (Vendor::Cisco, Some("12345"), Series::CiscoMpp, 16, 16 + 3 * 28),
         ] {
             let model = find(vendor, name);
             assert_eq!(model.name, None, "{name:?}");
-            assert!(model.lines <= 2 && model.all_keys() <= 2, "{name:?}: {model:?}");
+            assert_eq!((model.series, model.lines, model.all_keys()), (series, lines, keys), "{name:?}");
         }
-        assert_eq!(find(Vendor::Yealink, Some("W99X")).series, Series::YealinkDect);
-        assert_eq!(find(Vendor::Grandstream, None).series, Series::GrandstreamPValues);
-        assert_eq!(find(Vendor::Cisco, Some("SPA999")).series, Series::CiscoSpa);
     }
 
     #[test]

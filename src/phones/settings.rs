@@ -28,7 +28,9 @@ pub enum SettingError {
         allowed: &'static str,
     },
     /// The setting is denied.
-    #[error("the setting {key:?} is not allowed: {why}; allowed are settings of display, sound, calls and network")]
+    #[error(
+        "the setting {key:?} is not allowed: {why}; allowed are settings of display, sound, calls and network"
+    )]
     Denied {
         /// The key.
         key: String,
@@ -61,9 +63,8 @@ pub fn check(model: &Model, settings: &BTreeMap<String, String>) -> Vec<SettingE
         for key in settings.keys() {
             let inside = format!("{key}.");
             let nested = settings.keys().find(|other| other.starts_with(&inside));
-            errors.extend(
-                nested.map(|other| SettingError::Nested { key: key.clone(), other: other.clone() }),
-            );
+            errors
+                .extend(nested.map(|other| SettingError::Nested { key: key.clone(), other: other.clone() }));
         }
     }
     errors
@@ -78,7 +79,8 @@ fn check_one(series: Series, key: &str, value: &str) -> Result<(), SettingError>
     if let Some(why) = denied(series, key) {
         return Err(SettingError::Denied { key: key.to_owned(), why });
     }
-    let is_printable = |c: char| !c.is_control() && !matches!(c, '\u{2028}' | '\u{2029}' | '\u{fffe}' | '\u{ffff}');
+    let is_printable =
+        |c: char| !c.is_control() && !matches!(c, '\u{2028}' | '\u{2029}' | '\u{fffe}' | '\u{ffff}');
     let empties = matches!(value, "%NULL%" | "%EMPTY%");
     if value.len() > MAX_VALUE || value.trim() != value || empties || !value.chars().all(is_printable) {
         return Err(SettingError::Value { key: key.to_owned() });
@@ -237,7 +239,14 @@ static YEALINK: (&[Entry], &[Entry]) = (
         ("network.attendant.pcap", REMOTE),
         ("diagnose.", REMOTE),
     ],
-    &[("password", LOGIN), ("certificat", TRUST), ("telnet", REMOTE), ("_ssh", REMOTE), ("url", SERVER), ("pnp", SERVER)],
+    &[
+        ("password", LOGIN),
+        ("certificat", TRUST),
+        ("telnet", REMOTE),
+        ("_ssh", REMOTE),
+        ("url", SERVER),
+        ("pnp", SERVER),
+    ],
 );
 
 /// The same of Poly.
@@ -371,7 +380,14 @@ static SNOM: (&[Entry], &[Entry]) = (
         ("provisioning", SERVER),
         ("redirection", SERVER),
     ],
-    &[("password", LOGIN), ("_pass", LOGIN), ("url", REPORT), ("telnet", REMOTE), ("ssh", REMOTE), ("certificate", TRUST)],
+    &[
+        ("password", LOGIN),
+        ("_pass", LOGIN),
+        ("url", REPORT),
+        ("telnet", REMOTE),
+        ("ssh", REMOTE),
+        ("certificate", TRUST),
+    ],
 );
 
 /// The same of Fanvil.
@@ -491,54 +507,54 @@ static CISCO: (&[Entry], &[Entry]) = (
 /// P-values that are denied: first and last number of a range, and the reason. Accounts 2 to 16 are ranges of their
 /// own; of account 1, whose values are scattered, and of the others, those are listed that are published.
 static P_VALUES: &[(u32, u32, &str)] = &[
-    (2, 2, LOGIN),             // admin password
-    (3, 3, ACCOUNT),           // display name
-    (30, 30, SERVER),          // NTP server
-    (33, 36, ACCOUNT),         // voicemail, password, user, authentication user
-    (47, 48, ACCOUNT),         // server, outbound proxy
-    (64, 64, SERVER),          // time zone
-    (130, 130, ACCOUNT),       // transport
-    (145, 145, SERVER),        // server from DHCP
-    (183, 183, ACCOUNT),       // SRTP
-    (192, 194, SERVER),        // firmware server, interval of checks
-    (196, 196, LOGIN),         // user password
-    (197, 198, ACCOUNT),       // proxy-require, special feature
-    (207, 208, REPORT),        // syslog
-    (212, 212, SERVER),        // protocol of the server
-    (232, 240, SERVER),        // prefixes and postfixes of files, server, when to check
-    (246, 246, SERVER),        // time zone
-    (270, 271, ACCOUNT),       // name, active
-    (276, 277, REMOTE),        // telnet or SSH
-    (285, 286, SERVER),        // hours of checks
-    (290, 290, ACCOUNT),       // dial plan
-    (298, 299, ACCOUNT),       // failover
-    (301, 329, KEYS),          // multi-purpose keys
-    (330, 333, REPORT),        // phonebook server
-    (353, 396, KEYS),          // multi-purpose keys
-    (400, 899, ACCOUNT),       // accounts 2 to 4, ports and profiles of adapters
-    (901, 904, LOGIN),         // ports and lock of the web server
-    (1349, 1362, SERVER),      // keys of files, credentials of the server, language
-    (1363, 1440, KEYS),        // keys, TR-069, automatic provisioning
-    (1650, 1650, LOGIN),       // access to the web server
+    (2, 2, LOGIN),        // admin password
+    (3, 3, ACCOUNT),      // display name
+    (30, 30, SERVER),     // NTP server
+    (33, 36, ACCOUNT),    // voicemail, password, user, authentication user
+    (47, 48, ACCOUNT),    // server, outbound proxy
+    (64, 64, SERVER),     // time zone
+    (130, 130, ACCOUNT),  // transport
+    (145, 145, SERVER),   // server from DHCP
+    (183, 183, ACCOUNT),  // SRTP
+    (192, 194, SERVER),   // firmware server, interval of checks
+    (196, 196, LOGIN),    // user password
+    (197, 198, ACCOUNT),  // proxy-require, special feature
+    (207, 208, REPORT),   // syslog
+    (212, 212, SERVER),   // protocol of the server
+    (232, 240, SERVER),   // prefixes and postfixes of files, server, when to check
+    (246, 246, SERVER),   // time zone
+    (270, 271, ACCOUNT),  // name, active
+    (276, 277, REMOTE),   // telnet or SSH
+    (285, 286, SERVER),   // hours of checks
+    (290, 290, ACCOUNT),  // dial plan
+    (298, 299, ACCOUNT),  // failover
+    (301, 329, KEYS),     // multi-purpose keys
+    (330, 333, REPORT),   // phonebook server
+    (353, 396, KEYS),     // multi-purpose keys
+    (400, 899, ACCOUNT),  // accounts 2 to 4, ports and profiles of adapters
+    (901, 904, LOGIN),    // ports and lock of the web server
+    (1349, 1362, SERVER), // keys of files, credentials of the server, language
+    (1363, 1440, KEYS),   // keys, TR-069, automatic provisioning
+    (1650, 1650, LOGIN),  // access to the web server
     (1682, 1683, REMOTE),
-    (1700, 1899, ACCOUNT),     // accounts 5 and 6
-    (2312, 2312, ACCOUNT),     // second server
+    (1700, 1899, ACCOUNT), // accounts 5 and 6
+    (2312, 2312, ACCOUNT), // second server
     (2330, 2339, ACCOUNT),
     (2380, 2399, TRUST),
-    (2412, 2912, ACCOUNT),     // second servers of other accounts
-    (4060, 4199, ACCOUNT),     // ports of adapters
-    (4503, 4512, REMOTE),      // TR-069
-    (4518, 4518, REMOTE),      // TR-069
-    (4595, 4602, ACCOUNT),     // ports of adapters
-    (7050, 7070, REPORT),      // OpenVPN
-    (7901, 7904, TRUST),       // 802.1X
-    (8304, 8316, REPORT),      // action URLs
-    (8400, 8499, TRUST),       // certificates, when to check
-    (8503, 8510, REPORT),      // action URLs
+    (2412, 2912, ACCOUNT), // second servers of other accounts
+    (4060, 4199, ACCOUNT), // ports of adapters
+    (4503, 4512, REMOTE),  // TR-069
+    (4518, 4518, REMOTE),  // TR-069
+    (4595, 4602, ACCOUNT), // ports of adapters
+    (7050, 7070, REPORT),  // OpenVPN
+    (7901, 7904, TRUST),   // 802.1X
+    (8304, 8316, REPORT),  // action URLs
+    (8400, 8499, TRUST),   // certificates, when to check
+    (8503, 8510, REPORT),  // action URLs
     (23000, 24999, KEYS),
     (22020, 22039, TRUST),
-    (26015, 26015, REMOTE),    // reset by SIP
-    (50600, 52199, ACCOUNT),   // accounts 7 to 16
+    (26015, 26015, REMOTE),  // reset by SIP
+    (50600, 52199, ACCOUNT), // accounts 7 to 16
 ];
 
 fn denied_p_value(key: &str) -> Option<&'static str> {
@@ -616,7 +632,10 @@ mod tests {
             Vendor::Grandstream,
             "HT801",
             &["P334", "P22000"],
-            &["P2", "P34", "P47", "P237", "P212", "P1359", "P1361", "P192", "P402", "P1802", "P51599", "P4503", "P207"],
+            &[
+                "P2", "P34", "P47", "P237", "P212", "P1359", "P1361", "P192", "P402", "P1802", "P51599",
+                "P4503", "P207",
+            ],
         ),
         (
             Vendor::Snom,
@@ -679,7 +698,8 @@ mod tests {
             }
             for key in *denied {
                 let errors = errors(*vendor, model, &[(key, "1")]);
-                let refused = errors.iter().any(|error| error.contains(key) && error.contains("is not allowed"));
+                let refused =
+                    errors.iter().any(|error| error.contains(key) && error.contains("is not allowed"));
                 assert!(refused, "{model} {key}: {errors:?}");
             }
         }
@@ -687,7 +707,9 @@ mod tests {
 
     #[test]
     fn a_key_that_is_not_spelt_as_its_vendor_spells_keys_is_refused_with_what_is_allowed() {
-        let hostile = ["", "a", "a b.c", "a.b\nc.d", "a.b = 1", "a.b\" c", "<a>.b", "a..b", ".a.b", "a.b.", "ä.b", "%.x"];
+        let hostile = [
+            "", "a", "a b.c", "a.b\nc.d", "a.b = 1", "a.b\" c", "<a>.b", "a..b", ".a.b", "a.b.", "ä.b", "%.x",
+        ];
         for (vendor, model, ..) in CASES {
             for key in hostile {
                 // One word is a key of Snom and Cisco.
@@ -699,7 +721,8 @@ mod tests {
                     continue;
                 }
                 let errors = errors(*vendor, model, &[(key, "1")]);
-                let named = errors.len() == 1 && errors[0].contains("must be") && errors[0].contains("such as");
+                let named =
+                    errors.len() == 1 && errors[0].contains("must be") && errors[0].contains("such as");
                 assert!(named, "{model} {key:?}: {errors:?}");
             }
         }
@@ -724,7 +747,8 @@ mod tests {
 
     #[test]
     fn an_element_of_fanvil_is_not_also_a_value() {
-        let errors = errors(Vendor::Fanvil, "X4U", &[("phone.display", "1"), ("phone.display.LCDTitle", "x")]);
+        let errors =
+            errors(Vendor::Fanvil, "X4U", &[("phone.display", "1"), ("phone.display.LCDTitle", "x")]);
         assert_eq!(errors.len(), 1, "{errors:?}");
         assert!(errors[0].contains("\"phone.display\"") && errors[0].contains("LCDTitle"), "{errors:?}");
     }

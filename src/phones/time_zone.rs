@@ -109,7 +109,8 @@ fn saving(zone: &TimeZone, now: Timestamp) -> Option<(Offset, Saving)> {
     let (mut start, mut end) = (None, None);
     let mut before = zone.to_offset(now);
     for transition in zone.following(now) {
-        if transition.timestamp().as_second() - now.as_second() > AHEAD || (start.is_some() && end.is_some()) {
+        if transition.timestamp().as_second() - now.as_second() > AHEAD || (start.is_some() && end.is_some())
+        {
             break;
         }
         let after = transition.offset();
@@ -140,8 +141,7 @@ mod tests {
     /// Offset and minutes saved, then month, week, weekday, hour and minute of both changes.
     fn rules(name: &str, now: &str) -> String {
         let clock = clock(name, now);
-        let change =
-            |c: Change| format!("{}/{}/{} {}:{:02}", c.month, c.week, c.weekday, c.hour, c.minute);
+        let change = |c: Change| format!("{}/{}/{} {}:{:02}", c.month, c.week, c.weekday, c.hour, c.minute);
         let saving =
             clock.saving.map(|s| format!(" +{} {} to {}", s.minutes, change(s.start), change(s.end)));
         format!("{}{}", clock.base_minutes, saving.unwrap_or_default())
