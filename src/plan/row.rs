@@ -255,9 +255,7 @@ impl Secrets {
     /// Names of the secrets, in order: of a password too of which only hashes are left, as on a switch.
     fn names(&self) -> impl Iterator<Item = &'static str> {
         let names = SecretName::ALL.into_iter();
-        names
-            .filter(|name| self.get(*name).is_some() || self.is_hashed(*name))
-            .map(SecretName::as_str)
+        names.filter(|name| self.get(*name).is_some() || self.is_hashed(*name)).map(SecretName::as_str)
     }
 
     /// Whether a secret has hashes that change with it.

@@ -80,7 +80,10 @@ impl TenantView {
         let country = plan.tenant.country.as_deref().and_then(Country::by_code);
         let direct = HashMap::new();
         let (lines, lines_of) = lines(&plan.devices);
-        let keys = plan.devices.iter().flat_map(|(name, row)| row.identifiers().map(|key| (key.to_owned(), name.clone())));
+        let keys = plan
+            .devices
+            .iter()
+            .flat_map(|(name, row)| row.identifiers().map(|key| (key.to_owned(), name.clone())));
         let devices = keys.collect();
         let mut view = Self {
             plan,

@@ -41,9 +41,11 @@ pub fn provisioning_hash(algorithm: DigestAlgorithm, user: &[u8], password: &[u8
 /// own password, which shows that it changed, has the provisioning password in it: it cannot be guessed from.
 fn hash_provisioning(row: &mut DeviceRow) {
     let user = row.provisioning_user.as_bytes();
-    let password = row.secrets.get(SecretName::ProvisioningPassword).map(|password| password.as_bytes().to_vec());
+    let password =
+        row.secrets.get(SecretName::ProvisioningPassword).map(|password| password.as_bytes().to_vec());
     let admin = row.secrets.get(SecretName::AdminPassword).zip(password.as_ref());
-    let admin = admin.map(|(admin, password)| hex::encode(Sha256::digest([password, admin.as_bytes()].join(&0))));
+    let admin =
+        admin.map(|(admin, password)| hex::encode(Sha256::digest([password, admin.as_bytes()].join(&0))));
     let hashes = password.iter().flat_map(|password| {
         DigestAlgorithm::ALL.map(|algorithm| (algorithm, provisioning_hash(algorithm, user, password)))
     });

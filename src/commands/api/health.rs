@@ -25,7 +25,11 @@ pub struct Health {
 
 impl Health {
     /// State of a process with these metrics.
-    pub fn new(replica: Arc<Replica>, progress: watch::Receiver<Progress>, mut registry: Registry) -> Arc<Self> {
+    pub fn new(
+        replica: Arc<Replica>,
+        progress: watch::Receiver<Progress>,
+        mut registry: Registry,
+    ) -> Arc<Self> {
         let (revision, connected) = (Gauge::default(), Gauge::default());
         registry.register("api_platform_revision", "Revision of the platform's rows", revision.clone());
         registry.register("api_connected", "Whether changes arrive from Postgres", connected.clone());

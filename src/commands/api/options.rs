@@ -93,7 +93,9 @@ pub struct ProvisionArgs {
 pub enum ProvisionError {
     #[error("--provision-tls-cert and --provision-tls-key are required with --provision-listen")]
     NoCertificate,
-    #[error("--provision-url is required with --provision-listen and --provision-http-listen: phones are told to fetch from there")]
+    #[error(
+        "--provision-url is required with --provision-listen and --provision-http-listen: phones are told to fetch from there"
+    )]
     NoUrl,
     #[error("--provision-templates: {0}")]
     Templates(#[from] TemplateError),
@@ -145,10 +147,14 @@ impl ProvisionArgs {
 
 /// An address of files, without a slash at its end: plain text in every format of a file.
 pub fn provision_url(text: &str) -> Result<String, String> {
-    let wrong = || "write it such as https://phones.example.com/provision, with letters, digits and . - _ ~ only".to_owned();
+    let wrong = || {
+        "write it such as https://phones.example.com/provision, with letters, digits and . - _ ~ only"
+            .to_owned()
+    };
     let text = text.trim_end_matches('/');
     let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).ok_or_else(wrong)?;
-    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '~' | '/' | ':' | '[' | ']');
+    let legal =
+        |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '~' | '/' | ':' | '[' | ']');
     let host = rest.split('/').next().unwrap_or_default();
     let is_legal = text.len() <= 200 && !host.is_empty() && rest.chars().all(legal) && !rest.contains("//");
     if is_legal { Ok(text.to_owned()) } else { Err(wrong()) }
@@ -167,11 +173,22 @@ mod tests {
 
     #[test]
     fn an_address_is_plain_text() {
-        for good in ["https://phones.example.com/provision", "http://192.0.2.1:8080/a/b", "https://[2001:db8::1]"] {
+        for good in
+            ["https://phones.example.com/provision", "http://192.0.2.1:8080/a/b", "https://[2001:db8::1]"]
+        {
             assert_eq!(provision_url(good).as_deref(), Ok(good));
             assert_eq!(provision_url(&format!("{good}/")).as_deref(), Ok(good));
         }
-        for bad in ["", "https://", "ftp://x", "https://u:p@x", "https://x/?a=b", "https://x/a b", "https://x//y", "https://x/$mac"] {
+        for bad in [
+            "",
+            "https://",
+            "ftp://x",
+            "https://u:p@x",
+            "https://x/?a=b",
+            "https://x/a b",
+            "https://x//y",
+            "https://x/$mac",
+        ] {
             assert!(provision_url(bad).is_err(), "{bad}");
         }
         assert!(host("pool.ntp.org").is_ok() && host("2001:db8::1").is_ok());

@@ -198,7 +198,12 @@ fn unmade_files(compiled: &CompiledPlans) -> Vec<compile::Problem> {
         let view = TenantView::new(plan.clone());
         let defects = defects(&templates, &compiled.platform, &view, now);
         let problem = |(name, message): (String, String)| {
-            compile::Problem::degraded(view.key(Kind::Device, &name), "", compile::Reason::InvalidValue, message)
+            compile::Problem::degraded(
+                view.key(Kind::Device, &name),
+                "",
+                compile::Reason::InvalidValue,
+                message,
+            )
         };
         defects.into_iter().map(problem).collect::<Vec<_>>()
     };

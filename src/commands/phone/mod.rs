@@ -19,6 +19,8 @@ pub enum PhoneCommand {
 /// Those of the command.
 pub async fn run(command: PhoneCommand) -> Result<(), RenderPhoneError> {
     match command {
-        PhoneCommand::Render(args) => render::run(&args, &mut crate::util::pipe::Pipe(std::io::stdout())).await,
+        PhoneCommand::Render(args) => {
+            render::run(&args, &mut crate::util::pipe::Pipe(std::io::stdout())).await
+        }
     }
 }

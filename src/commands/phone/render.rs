@@ -32,7 +32,13 @@ pub struct RenderArgs {
     pub tenant: TenantKey,
 
     /// Folder of manifests, or a file
-    #[arg(short = 'f', long, env = "CENTREX_MANIFESTS", value_name = "DIR", required_unless_present = "database_url")]
+    #[arg(
+        short = 'f',
+        long,
+        env = "CENTREX_MANIFESTS",
+        value_name = "DIR",
+        required_unless_present = "database_url"
+    )]
     pub manifests: Option<PathBuf>,
 
     /// Postgres whose stored plan is rendered instead, postgres://USER:PASSWORD@HOST:PORT/DATABASE

@@ -82,8 +82,7 @@ pub async fn run(args: StandaloneArgs) -> Result<(), StandaloneError> {
     let provisioning = args.provision.open().await?;
     let metrics = Metrics::default();
     let register = |registry: &mut Registry| metrics.register(registry);
-    let mut sidecar =
-        Sidecar::open(&args.answer, None, &data_dir, keyring.clone(), probe, register).await?;
+    let mut sidecar = Sidecar::open(&args.answer, None, &data_dir, keyring.clone(), probe, register).await?;
     let log = switch_log::run(sidecar.report(), sidecar.progress(), sidecar.replica());
     tokio::spawn(stop.clone().run_until_cancelled_owned(log));
     // The sidecar answers until everything else has ended.
@@ -92,7 +91,8 @@ pub async fn run(args: StandaloneArgs) -> Result<(), StandaloneError> {
         let options = StoreOptions::new(connect, keyring);
         let phones = TaskTracker::new();
         if let Some((served, listeners)) = provisioning {
-            let reader = Reader::lazy(&StoreOptions { max_connections: PHONE_CONNECTIONS, ..options.clone() });
+            let reader =
+                Reader::lazy(&StoreOptions { max_connections: PHONE_CONNECTIONS, ..options.clone() });
             let replica = (sidecar.replica(), sidecar.progress());
             Server::start(served, listeners, replica, reader, metrics, &phones, &stop);
         }

@@ -67,7 +67,8 @@ impl Known {
         let row = self.row()?;
         let until: Timestamp = row.enroll_until.as_ref()?.parse().ok()?;
         let rest = until.duration_since(now);
-        (rest.is_positive() && rest <= LONGEST_WINDOW && is_in(&row.allowed_networks, address)).then_some(until)
+        (rest.is_positive() && rest <= LONGEST_WINDOW && is_in(&row.allowed_networks, address))
+            .then_some(until)
     }
 }
 
@@ -150,7 +151,9 @@ pub fn decide(
     });
     match (refusal, shown, of_file, window) {
         (None, Some(known), ..) => Decision::Granted(known),
-        (_, None, Some(known), Some(until)) if attempt.method == Method::GET => Decision::Enrolling(known, until),
+        (_, None, Some(known), Some(until)) if attempt.method == Method::GET => {
+            Decision::Enrolling(known, until)
+        }
         (outcome, shown, of_file, _) => Decision::Refused(Refusal {
             outcome: outcome.unwrap_or(Outcome::Credential),
             is_stale: compared == Some(Match::Stale),

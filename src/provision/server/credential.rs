@@ -143,7 +143,8 @@ mod tests {
 
     fn secrets() -> Secrets {
         let mut secrets = Secrets::default();
-        let hash = |algorithm| (algorithm, provisioning_hash(algorithm, USER.as_bytes(), PASSWORD.as_bytes()));
+        let hash =
+            |algorithm| (algorithm, provisioning_hash(algorithm, USER.as_bytes(), PASSWORD.as_bytes()));
         secrets.replace_provisioning_hashes(DigestAlgorithm::ALL.map(hash).into_iter(), None);
         secrets
     }

@@ -33,7 +33,9 @@ impl DigestAnswer {
         let mut take = |name| parameters.remove(name);
         let algorithm = match take("algorithm") {
             None => DigestAlgorithm::Md5,
-            Some(name) => DigestAlgorithm::ALL.into_iter().find(|known| known.as_str().eq_ignore_ascii_case(&name))?,
+            Some(name) => {
+                DigestAlgorithm::ALL.into_iter().find(|known| known.as_str().eq_ignore_ascii_case(&name))?
+            }
         };
         let auth = match take("qop") {
             None => None,
@@ -134,8 +136,7 @@ mod tests {
         };
         let (md5, answer) = of("MD5", "8ca523f5e9506fed4657c9700eebdbec");
         assert_eq!(md5, answer.response);
-        let (sha, answer) =
-            of("SHA-256", "753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1");
+        let (sha, answer) = of("SHA-256", "753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1");
         assert_eq!(sha, answer.response);
         assert!(answer.is_for("/dir/index.html") && !answer.is_for("/dir"));
     }

@@ -129,7 +129,10 @@ impl Files {
         let secrets = match document {
             Document::Settings => {
                 let all = self.secrets(known).await?;
-                PhoneSecrets { provisioning_password: all.provisioning_password.clone(), ..PhoneSecrets::default() }
+                PhoneSecrets {
+                    provisioning_password: all.provisioning_password.clone(),
+                    ..PhoneSecrets::default()
+                }
             }
             Document::PolyMaster => PhoneSecrets::default(),
             Document::Phonebook(_) => return Err(FileError::NotMade),

@@ -115,8 +115,7 @@ impl Listeners {
         trusted_proxies: &Networks,
     ) -> Result<Self, ServerError> {
         // A proxy opens the connections of everybody.
-        let per_peer =
-            if trusted_proxies.is_empty() { MAX_CONNECTIONS_PER_PEER } else { MAX_CONNECTIONS };
+        let per_peer = if trusted_proxies.is_empty() { MAX_CONNECTIONS_PER_PEER } else { MAX_CONNECTIONS };
         let limit = || ConnectionLimit::new(MAX_CONNECTIONS, per_peer);
         let tls = match tls {
             Some((address, files)) => {
@@ -126,9 +125,7 @@ impl Listeners {
             None => None,
         };
         let http = match http {
-            Some(address) => {
-                Some(Listener::bind_public("--provision-http-listen", address, limit()).await?)
-            }
+            Some(address) => Some(Listener::bind_public("--provision-http-listen", address, limit()).await?),
             None => None,
         };
         Ok(Self { tls, http })
@@ -327,7 +324,8 @@ impl Server {
         nonces: Option<&Nonces>,
     ) -> (Outcome, Response) {
         let refused = || response::unauthorized(client.is_secure, nonces, false);
-        let (file, has_password): (File, bool) = match self.files.bootstrap(&self.replica, known, file).await {
+        let (file, has_password): (File, bool) = match self.files.bootstrap(&self.replica, known, file).await
+        {
             Ok(made) => made,
             Err(FileError::NotMade | FileError::Gone) => return (Outcome::Challenged, refused()),
             Err(error) => return failure(known, &error),

@@ -25,7 +25,8 @@ impl std::str::FromStr for Networks {
         let network = |text: &str| {
             let text = text.trim();
             let address = || text.parse::<IpAddr>().map(IpNet::from);
-            let wrong = |_| format!("{text} is no network; write networks such as 192.0.2.0/24,2001:db8::/32");
+            let wrong =
+                |_| format!("{text} is no network; write networks such as 192.0.2.0/24,2001:db8::/32");
             text.parse::<IpNet>().or_else(|_| address()).map_err(wrong)
         };
         text.split(',').map(network).collect::<Result<_, _>>().map(Self)

@@ -1,10 +1,10 @@
 //! Answers to phones. Every one says how long it is, and that nothing in between may store it.
 
 use axum::body::Body;
+use axum::http::StatusCode;
 use axum::http::header::{
     ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, GetAll, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
 };
-use axum::http::StatusCode;
 use axum::response::Response;
 
 use super::files::File;

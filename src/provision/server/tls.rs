@@ -141,8 +141,7 @@ fn certificates(
     path: &Path,
     pem: &[u8],
 ) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let wrong =
-        |reason: String| TlsError::Pem { option, path: path.to_owned(), what: "certificate", reason };
+    let wrong = |reason: String| TlsError::Pem { option, path: path.to_owned(), what: "certificate", reason };
     let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     let read = read.map_err(|error| wrong(error.to_string()))?;
     if read.is_empty() { Err(wrong("the file has none".to_owned())) } else { Ok(read) }

@@ -21,7 +21,8 @@ pub fn contradicts(text: &str, mac: Mac) -> bool {
     if text.starts_with("Linksys/") {
         return false;
     }
-    let mut named = text.split(|c: char| !c.is_ascii_hexdigit() && c != ':').filter_map(|word| named(word, mac));
+    let mut named =
+        text.split(|c: char| !c.is_ascii_hexdigit() && c != ':').filter_map(|word| named(word, mac));
     let Some(first) = named.next() else { return false };
     first != mac && named.all(|other| other != mac)
 }
@@ -47,7 +48,10 @@ mod tests {
         for (text, own) in [
             ("Yealink SIP-T46G 28.72.0.1 00:15:65:4a:a9:37", "0015654aa937"),
             ("Yealink SIP-T56A 58.80.0.25 001565f429a4", "001565f429a4"),
-            ("FileTransport PolyCCX-CCX_500-UA/9.4.1.0508 (SN:64167f9f4c90) Type/Application", "64167f9f4c90"),
+            (
+                "FileTransport PolyCCX-CCX_500-UA/9.4.1.0508 (SN:64167f9f4c90) Type/Application",
+                "64167f9f4c90",
+            ),
             ("Grandstream Model HW GRP2601W SW 1.0.7.32 DevId EC:74:D7:89:1A:76", "ec74d7891a76"),
             (
                 "Mozilla/4.0 (compatible; snomD785-SIP 10.1.33.33 2010.12-00004-g9ba52f5 000413922D24 SXM:0 UXM:0)",
