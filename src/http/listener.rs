@@ -2,7 +2,7 @@
 
 use std::future::{Ready, ready};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tower::Layer;
 
+use super::client_certificate::{ClientAcceptor, ClientVerifier};
 use super::connection_limit::{ConnectionLimit, ConnectionSlot, Peer};
 
 /// How long the head of a request may take to arrive, from the connection or from the answer before it. A
@@ -81,6 +82,18 @@ impl Listener {
         Ok(Self { limit: Some(limit), ..Self::bind(option, address).await? })
     }
 
+    /// Binds an address that strangers reach, as [`Listener::bind_probes`] does, with limits of its own.
+    ///
+    /// # Errors
+    /// As [`Listener::bind`].
+    pub async fn bind_public(
+        option: &'static str,
+        address: SocketAddr,
+        limit: ConnectionLimit,
+    ) -> Result<Self, ListenError> {
+        Ok(Self { limit: Some(limit), ..Self::bind(option, address).await? })
+    }
+
     /// The address, with the port that the system chose for port 0.
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -99,6 +112,22 @@ impl Listener {
     pub async fn serve_tls(self, router: Router, config: RustlsConfig, stop: CancellationToken) {
         let acceptor = RustlsAcceptor::new(config).acceptor(Acceptor::new(self.limit));
         let (server, handle) = configure(Server::from_listener(self.listener).acceptor(acceptor));
+        drain(server.serve(router.into_make_service()), handle, stop).await;
+    }
+
+    /// Serves HTTP/1.1 over TLS to clients that may show a certificate: handlers find it as an [`Extension`], a
+    /// [`ClientCertificate`](super::client_certificate::ClientCertificate). A configuration that is loaded into `config` later counts for new connections.
+    pub async fn serve_tls_to_clients(
+        self,
+        router: Router,
+        config: RustlsConfig,
+        clients: ClientVerifier,
+        stop: CancellationToken,
+    ) {
+        let acceptor = RustlsAcceptor::new(config).acceptor(Acceptor::new(self.limit));
+        let acceptor = ClientAcceptor { acceptor, clients };
+        let (server, handle) =
+            configure(Server::from_listener(self.listener).acceptor(acceptor).http1_only());
         drain(server.serve(router.into_make_service()), handle, stop).await;
     }
 }
@@ -139,13 +168,15 @@ async fn drain(
 pub struct Connection {
     /// The host at the other end.
     pub peer: Peer,
+    /// Its address.
+    pub address: IpAddr,
     /// Counts the connection until its service is dropped, which is when the connection ends.
     _slot: Option<Arc<ConnectionSlot>>,
 }
 
 /// Applies the limit to each connection, and gives the address of its peer to the handlers.
 #[derive(Clone, Debug)]
-struct Acceptor {
+pub(super) struct Acceptor {
     limit: Option<ConnectionLimit>,
     last_warning: Arc<Mutex<Option<Instant>>>,
 }
@@ -157,18 +188,19 @@ impl Acceptor {
 
     fn admit(&self, stream: &TcpStream) -> io::Result<Connection> {
         stream.set_nodelay(true)?;
-        let peer = Peer::new(stream.peer_addr()?, stream.local_addr()?);
+        let address = stream.peer_addr()?;
+        let peer = Peer::new(address, stream.local_addr()?);
         let slot = match &self.limit {
             Some(limit) => Some(limit.try_acquire(peer).ok_or_else(|| self.refuse(peer))?),
             None => None,
         };
-        Ok(Connection { peer, _slot: slot.map(Arc::new) })
+        Ok(Connection { peer, address: address.ip().to_canonical(), _slot: slot.map(Arc::new) })
     }
 
     fn refuse(&self, peer: Peer) -> io::Error {
         let mut last = self.last_warning.lock().unwrap_or_else(PoisonError::into_inner);
         if last.is_none_or(|last| last.elapsed() >= WARNING_INTERVAL) {
-            tracing::warn!(?peer, "connections to the probe listener are refused: too many are open");
+            tracing::warn!(?peer, "connections are refused: too many are open");
             *last = Some(Instant::now());
         }
         io::ErrorKind::QuotaExceeded.into()

@@ -19,6 +19,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use prometheus_client::registry::Registry;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -105,6 +106,7 @@ pub struct Sidecar {
 
 impl Sidecar {
     /// Opens the listeners, and restores the last good state. The address `health` gets probes and metrics alone.
+    /// `more_metrics` registers those of other parts of the process.
     ///
     /// # Errors
     /// An option is wrong, or an address is taken.
@@ -114,6 +116,7 @@ impl Sidecar {
         data_dir: &Path,
         keyring: Arc<Keyring>,
         probe: impl FnOnce(Arc<Replica>, watch::Receiver<Progress>) -> Arc<dyn Probe>,
+        more_metrics: impl FnOnce(&mut Registry),
     ) -> Result<Self, SidecarError> {
         let live = args.esl.options()?;
         // Before the listeners open: FreeSWITCH ends at an answer that has to wait for the data.
@@ -149,7 +152,7 @@ impl Sidecar {
         if live.is_some() {
             routes = routes.with_switch(metrics.clone(), report.subscribe());
         }
-        let (all_routes, probe_routes) = routes.into_routers();
+        let (all_routes, probe_routes) = routes.into_routers(more_metrics);
         let (serving, stop_serving) = (TaskTracker::new(), CancellationToken::new());
         if let Some(health) = health {
             let probe_listener = Listener::bind_probes("--health-listen", health).await?;

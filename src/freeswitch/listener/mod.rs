@@ -14,6 +14,7 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
 use axum::routing::MethodRouter;
+use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 
 use super::sync;
@@ -81,8 +82,8 @@ impl Routes {
     }
 
     /// Two routers that count in the same metrics: all routes, for FreeSWITCH, and those of probes and metrics
-    /// alone, for a listener that other hosts reach.
-    pub fn into_routers(self) -> (Router, Router) {
+    /// alone, for a listener that other hosts reach. `more` registers metrics of other parts of the process.
+    pub fn into_routers(self, more: impl FnOnce(&mut Registry)) -> (Router, Router) {
         let mut metrics = Metrics::new(self.answers.replica.clone(), self.probe.clone());
         let (sync_metrics, report) = self.switch.unzip();
         if let Some(sync_metrics) = sync_metrics {
@@ -92,6 +93,7 @@ impl Routes {
         if let Some((_, cdrs)) = &self.cdrs {
             cdrs.register(metrics.registry_mut());
         }
+        more(metrics.registry_mut());
         let metrics = Arc::new(metrics);
         let status = status::router(Status::new(self.probe, metrics.clone(), report));
         let credentials = self.credentials.as_ref();
