@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tower::Layer;
 
+use super::client_certificate::{ClientAcceptor, ClientVerifier};
 use super::connection_limit::{ConnectionLimit, ConnectionSlot, Peer};
 
 /// How long the head of a request may take to arrive, from the connection or from the answer before it. A
@@ -82,10 +83,22 @@ impl Listener {
         Ok(Self { limit: Some(limit), ..Self::bind(option, address).await? })
     }
 
-    /// The same listener with a limit of connections, closed on arrival beyond that, and a deadline for each head.
+    /// Binds an address that strangers reach, as [`Listener::bind_probes`] does, with limits of its own.
+    ///
+    /// # Errors
+    /// As [`Listener::bind`].
+    pub async fn bind_public(
+        option: &'static str,
+        address: SocketAddr,
+        limit: ConnectionLimit,
+    ) -> Result<Self, ListenError> {
+        Ok(Self { limit: Some(limit), ..Self::bind(option, address).await? })
+    }
+
+    /// The same listener with another deadline for each head.
     #[must_use]
-    pub fn with_limits(self, limit: ConnectionLimit, head_timeout: Duration) -> Self {
-        Self { limit: Some(limit), head_timeout, ..self }
+    pub fn with_head_timeout(self, head_timeout: Duration) -> Self {
+        Self { head_timeout, ..self }
     }
 
     /// The address, with the port that the system chose for port 0.
@@ -109,6 +122,24 @@ impl Listener {
         let acceptor = RustlsAcceptor::new(config).acceptor(Acceptor::new(self.limit));
         let (server, handle) =
             configure(Server::from_listener(self.listener).acceptor(acceptor), self.head_timeout);
+        drain(server.serve(router.into_make_service()), handle, stop).await;
+    }
+
+    /// Serves HTTP/1.1 over TLS to clients that may show a certificate: handlers find it as an [`Extension`], a
+    /// [`ClientCertificate`](super::client_certificate::ClientCertificate). A configuration that is loaded into `config` later counts for new connections.
+    pub async fn serve_tls_to_clients(
+        self,
+        router: Router,
+        config: RustlsConfig,
+        clients: ClientVerifier,
+        stop: CancellationToken,
+    ) {
+        let acceptor = RustlsAcceptor::new(config).acceptor(Acceptor::new(self.limit));
+        let acceptor = ClientAcceptor { acceptor, clients };
+        let (server, handle) = configure(
+            Server::from_listener(self.listener).acceptor(acceptor).http1_only(),
+            self.head_timeout,
+        );
         drain(server.serve(router.into_make_service()), handle, stop).await;
     }
 }
@@ -160,7 +191,7 @@ pub struct Connection {
 
 /// Applies the limit to each connection, and gives the address of its peer to the handlers.
 #[derive(Clone, Debug)]
-struct Acceptor {
+pub(super) struct Acceptor {
     limit: Option<ConnectionLimit>,
     last_warning: Arc<Mutex<Option<Instant>>>,
 }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::api_server::ApiServer;
+use super::api_reachability::ApiServer;
 use super::emergency_calls;
 use super::health::Health;
 use super::lease::{self, Leadership};

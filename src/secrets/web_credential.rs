@@ -37,7 +37,7 @@ impl WebCredential {
         let by_number = || plan.extensions.iter().find(|(_, row)| row.number == extension);
         let (name, row) = plan.extensions.get_key_value(extension).or_else(by_number)?;
         let main_domain = plan.tenant.main_domain();
-        row.secrets.a1_hash(main_domain)?;
+        row.secrets.a1_hash(&row.number, main_domain)?;
         let [password, _] = web_password::accepted(key, plan.tenant.id, name, now);
         let hour = now.as_second().div_euclid(HOUR_SECONDS);
         let expires = Timestamp::from_second((hour + 2) * HOUR_SECONDS).ok()?;

@@ -16,6 +16,7 @@ pub mod load;
 mod login;
 mod memory;
 pub mod migrate;
+pub mod phones;
 pub(crate) mod records;
 mod remove;
 pub mod reports;

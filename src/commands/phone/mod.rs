@@ -1,24 +1,41 @@
 //! `centrex phone`: what a phone gets.
 
+mod render;
 mod web_credential;
 
 use clap::Subcommand;
 
+pub use render::{RenderArgs, RenderPhoneError, defects};
 pub use web_credential::{WebCredentialArgs, WebCredentialError};
 
 /// What is asked of a phone.
 #[derive(Clone, Debug, Subcommand)]
 pub enum PhoneCommand {
+    /// Print the files that a phone would fetch, its passwords hidden
+    Render(RenderArgs),
     /// Print what a browser registers with as an extension, for this hour and the next
     WebCredential(WebCredentialArgs),
+}
+
+/// Why a command was not carried out.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+#[allow(missing_docs)]
+pub enum PhoneError {
+    Render(#[from] RenderPhoneError),
+    WebCredential(#[from] WebCredentialError),
 }
 
 /// Carries a command out.
 ///
 /// # Errors
 /// Those of the command.
-pub async fn run(command: PhoneCommand) -> Result<(), WebCredentialError> {
+pub async fn run(command: PhoneCommand) -> Result<(), PhoneError> {
     match command {
-        PhoneCommand::WebCredential(args) => web_credential::run(args).await,
+        PhoneCommand::Render(args) => {
+            render::run(&args, &mut crate::util::pipe::Pipe(std::io::stdout())).await?;
+        }
+        PhoneCommand::WebCredential(args) => web_credential::run(args).await?,
     }
+    Ok(())
 }

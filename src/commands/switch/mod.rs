@@ -21,6 +21,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use prometheus_client::registry::Registry;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -108,6 +109,7 @@ pub struct Sidecar {
 
 impl Sidecar {
     /// Opens the listeners, and restores the last good state. The address `health` gets probes and metrics alone.
+    /// `more_metrics` registers those of other parts of the process.
     ///
     /// # Errors
     /// An option is wrong, or an address is taken.
@@ -117,6 +119,7 @@ impl Sidecar {
         data_dir: &Path,
         keyring: Arc<Keyring>,
         probe: impl FnOnce(Arc<Replica>, watch::Receiver<Progress>) -> Arc<dyn Probe>,
+        more_metrics: impl FnOnce(&mut Registry),
     ) -> Result<Self, SidecarError> {
         let live = args.esl.options()?;
         // Before the listeners open: FreeSWITCH ends at an answer that has to wait for the data.
@@ -157,10 +160,13 @@ impl Sidecar {
             None => None,
             Some((listen, options)) => Some((Relay::bind(listen).await?, options)),
         };
-        if relay.is_some() {
-            routes = routes.with_sip_websocket(relay_metrics.clone());
-        }
-        let (all_routes, probe_routes) = routes.into_routers();
+        let has_relay = relay.is_some();
+        let (all_routes, probe_routes) = routes.into_routers(|registry| {
+            if has_relay {
+                relay_metrics.register(registry);
+            }
+            more_metrics(registry);
+        });
         let (serving, stop_serving) = (TaskTracker::new(), CancellationToken::new());
         if let Some(health) = health {
             let probe_listener = Listener::bind_probes("--health-listen", health).await?;

@@ -2,6 +2,7 @@
 
 use super::compiler::{TenantCompiler, name_of};
 use super::credentials::{pin, sip_password};
+use super::devices::device;
 use super::{emergency, loops, numbers, schedule};
 use crate::compile::countries::{unknown_code, unknown_country};
 use crate::compile::secrets::SecretError;
@@ -51,6 +52,7 @@ pub fn build(compiler: &mut TenantCompiler, tenant: TenantRow) -> TenantPlan {
     }
     rows!(
         Extension, extensions, extension;
+        Device, devices, device;
         RingGroup, ring_groups, ring_group;
         Queue, queues, queue;
         IvrMenu, ivr_menus, ivr_menu;
@@ -110,11 +112,12 @@ fn extension(
     let spec = &extension.spec;
     let mut secrets = Secrets::default();
     let value = sip_password(compiler, extension);
-    insert_secret(compiler, name, "spec.credentials.secretRef", value, &mut secrets, SecretName::Password);
+    let id = (Kind::Extension, name);
+    insert_secret(compiler, id, "spec.credentials.secretRef", value, &mut secrets, SecretName::Password);
     let voicemail = spec.voicemail.as_ref().filter(|voicemail| voicemail.enabled);
     if let Some(reference) = voicemail.and_then(|voicemail| voicemail.pin_secret_ref.as_ref()) {
         let value = pin(compiler, reference);
-        insert_secret(compiler, name, "spec.voicemail.pinSecretRef", value, &mut secrets, SecretName::Pin);
+        insert_secret(compiler, id, "spec.voicemail.pinSecretRef", value, &mut secrets, SecretName::Pin);
     }
     let mut recording = spec.recording.unwrap_or_default();
     if recording != Recording::Never && forbids_recording(compiler) {
@@ -156,16 +159,16 @@ fn extension(
     })
 }
 
-/// Inserts a secret of an extension, or reports why it is missing.
-fn insert_secret(
+/// Inserts a secret of an extension or a device, or reports why it is missing.
+pub fn insert_secret(
     compiler: &mut TenantCompiler,
-    name: &str,
+    (kind, name): (Kind, &str),
     field: &str,
     value: Result<String, SecretError>,
     secrets: &mut Secrets,
     secret: SecretName,
 ) {
-    let key = || compiler.key(Kind::Extension, name);
+    let key = || compiler.key(kind, name);
     let problem = match value {
         Ok(value) => return secrets.insert(secret, value),
         Err(SecretError::Missing { secret, why }) => {

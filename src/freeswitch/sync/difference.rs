@@ -140,14 +140,14 @@ pub fn phone_changes(before: &TenantView, after: Option<&TenantView>) -> Changes
     for domain in before.plan.tenant.domains.iter().filter(|domain| left(domain)) {
         changes.insert(Change::FlushDomain { tenant, domain: domain.clone() });
     }
-    for held in before.plan.extensions.values() {
+    for user in before.sip_users() {
         let Some(after) = after else { continue };
         for domain in before.plan.tenant.domains.iter().filter(|domain| !left(domain)) {
-            let hash = after.a1_hash(&held.number, domain);
-            if hash.is_some() && hash == held.secrets.a1_hash(domain) {
+            let hash = after.a1_hash(user, domain);
+            if hash.is_some() && hash == before.a1_hash(user, domain) {
                 continue;
             }
-            let (tenant, user, domain) = (Some(tenant), held.number.clone(), domain.clone());
+            let (tenant, user, domain) = (Some(tenant), user.to_owned(), domain.clone());
             changes.insert(Change::FlushRegistration { tenant, user, domain });
         }
     }

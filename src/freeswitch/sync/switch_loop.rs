@@ -1,4 +1,4 @@
-//! The task that keeps one switch in step with the replica.
+//! The loop of one switch: connects to it, waits for work, and keeps it in step with the replica.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,11 +11,11 @@ use tracing::{info, warn};
 
 use super::apply::{Applier, ApplyReport};
 use super::change::{Change, Changes};
-use super::compare::ReplicaSnapshot;
 use super::metrics::Metrics;
 use super::plan::{Outcome, desired_state, trunk_gateways};
 use super::pod_ending_marker::PodEndingMarker;
 use super::read;
+use super::verify::ReplicaSnapshot;
 use crate::freeswitch::esl;
 use crate::freeswitch::esl::{Address, Api, Client, EslError, Event, Events, Password, Session};
 use crate::freeswitch::xml::Answers;

@@ -1,4 +1,4 @@
-//! Comparisons of the switch with the replica: before changes, and until changes have taken effect.
+//! Verifies the switch against the replica: which differences there are, and whether changes have taken effect.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::plan::{changes_between, desired_state, differences};
 use super::read;
 use super::read::Observed;
 use super::state::State;
-use super::task::{Live, SessionState};
+use super::switch_loop::{Live, SessionState};
 use crate::freeswitch::esl::{Client, EslError};
 use crate::plan::Service;
 use crate::replica::spellings::Spellings;
