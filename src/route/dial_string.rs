@@ -5,6 +5,11 @@ use super::legal::{DialNumber, Word};
 /// Variables of a leg or of all legs of a bridge. Dial strings contain no others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LegVariable {
+    /// Milliseconds without a packet from the peer after which a leg ends while it is on hold, and otherwise
+    /// (switch_core_media.c, check_media_timeout_params).
+    MediaHoldTimeout,
+    /// See [`LegVariable::MediaHoldTimeout`].
+    MediaTimeout,
     /// Codecs offered in place of the profile's.
     AbsoluteCodecString,
     /// Seconds before the leg starts.
@@ -52,6 +57,8 @@ pub enum LegVariable {
 impl LegVariable {
     fn name(self) -> &'static str {
         match self {
+            Self::MediaHoldTimeout => "media_hold_timeout",
+            Self::MediaTimeout => "media_timeout",
             Self::AbsoluteCodecString => "absolute_codec_string",
             Self::LegDelayStart => "leg_delay_start",
             Self::LegProgressTimeout => "leg_progress_timeout",
@@ -174,11 +181,17 @@ impl std::fmt::Display for DialString {
     }
 }
 
-/// The dial string of a directory user: its registrations at each phone profile, with its domain and with other
-/// spellings of it. Sofia looks up the contact itself, so the dial string contains nothing to expand. `None` when a
+/// The variables of a leg to a browser, as `templates/directory/auth.xml` sets them on a leg from one.
+pub fn browser_variables() -> LegVariables {
+    let timeouts = [(LegVariable::MediaTimeout, "30000"), (LegVariable::MediaHoldTimeout, "1800000")];
+    timeouts.into_iter().filter_map(|(variable, value)| Some((variable, Word::new(value)?))).collect()
+}
+
+/// The dial string of a directory user: its registrations at each phone profile (with the variables of legs to it), with
+/// its domain and with other spellings of it. Sofia looks up the contact itself, so the dial string contains nothing to expand. `None` when a
 /// part is not legal in a dial string; a spelling that is not legal is left out.
 pub fn registered<'a>(
-    profiles: impl Iterator<Item = &'a str>,
+    profiles: impl Iterator<Item = (&'a str, LegVariables)>,
     user: &str,
     domain: &str,
     spellings: &[String],
@@ -187,11 +200,12 @@ pub fn registered<'a>(
     let hosts: Vec<Word> =
         std::iter::once(domain.clone()).chain(spellings.iter().filter_map(Word::new)).collect();
     let mut legs = Vec::new();
-    for profile in profiles {
+    for (profile, variables) in profiles {
         let profile = Word::new(profile)?;
         legs.extend(hosts.iter().map(|host| {
             let (profile, user, domain) = (profile.clone(), user.clone(), host.clone());
-            Leg { variables: Vec::new(), endpoint: Endpoint::Registered { profile, user, domain } }
+            let variables = variables.clone();
+            Leg { variables, endpoint: Endpoint::Registered { profile, user, domain } }
         }));
     }
     if legs.is_empty() {
@@ -231,21 +245,23 @@ mod tests {
 
     #[test]
     fn a_user_is_rung_at_every_profile_of_phones() {
-        let profiles = ["internal", "browsers"].into_iter();
+        let profiles = [("internal", Vec::new()), ("browsers", browser_variables())].into_iter();
         let dial = registered(profiles, "1001", "acme.example.com", &[]).unwrap();
         assert_eq!(
             dial.to_string(),
             "{^^;presence_id=1001@acme.example.com;outbound_redirect_fatal=true;\
              origination_callee_id_name=1001;origination_callee_id_number=1001;\
              sip_invite_domain=acme.example.com}\
-             sofia/internal/1001%acme.example.com,sofia/browsers/1001%acme.example.com"
+             sofia/internal/1001%acme.example.com,\
+             [^^;media_timeout=30000;media_hold_timeout=1800000]sofia/browsers/1001%acme.example.com"
         );
     }
 
     #[test]
     fn a_user_is_rung_under_every_spelling_of_its_domain() {
         let spellings = ["Acme.Example.com.".to_owned(), "müller.example".to_owned()];
-        let dial = registered(["internal"].into_iter(), "1001", "acme.example.com", &spellings).unwrap();
+        let dial = registered([("internal", Vec::new())].into_iter(), "1001", "acme.example.com", &spellings)
+            .unwrap();
         let end = "sofia/internal/1001%acme.example.com,sofia/internal/1001%Acme.Example.com.";
         assert!(dial.to_string().ends_with(end), "{dial}");
     }
@@ -255,7 +271,8 @@ mod tests {
         for hostile in
             ["1001,sofia/x", "${system(id)}", "1001|1002", "10 01", "[x]", "{x}", "-x", "", "a\nb", "a'b"]
         {
-            let dial = |profile, user, domain| registered([profile].into_iter(), user, domain, &[]);
+            let dial =
+                |profile, user, domain| registered([(profile, Vec::new())].into_iter(), user, domain, &[]);
             assert!(dial("internal", hostile, "acme.example.com").is_none(), "{hostile}");
             assert!(dial("internal", "1001", hostile).is_none(), "{hostile}");
             assert!(dial(hostile, "1001", "acme.example.com").is_none(), "{hostile}");

@@ -2,7 +2,7 @@
 
 use super::Lookup;
 use crate::resources::sip_profile::Role;
-use crate::route::dial_string::registered;
+use crate::route::dial_string::{browser_variables, registered};
 
 impl Lookup<'_> {
     /// The dial string of an extension's phones: its registrations at every profile for phones.
@@ -10,7 +10,11 @@ impl Lookup<'_> {
         let platform = self.answers.replica.platform();
         let profiles = platform.sip_profiles.iter().filter(|(_, profile)| profile.role == Role::Phones);
         let spellings = self.answers.replica.spellings.of_user(self.domain, number);
-        match registered(profiles.map(|(name, _)| name.as_str()), number, self.domain, &spellings) {
+        let profiles = profiles.map(|(name, profile)| {
+            let is_for_browsers = profile.ws_port.is_some();
+            (name.as_str(), if is_for_browsers { browser_variables() } else { Vec::new() })
+        });
+        match registered(profiles, number, self.domain, &spellings) {
             Some(dial) => dial.to_string(),
             None => "error/USER_NOT_REGISTERED".to_owned(),
         }
