@@ -80,7 +80,7 @@ const answered = async (tab, number, phone) => {
 
 const cases = {
   async 'a browser registers with the password of this hour and of the last one, and with no other'() {
-    for (const credential of [config.bob, config.bobLastHour]) await registered(credential);
+    for (const credential of [config.bob, config.bobLastHour]) await (await registered(credential)).phone.stop();
     for (const [name, password] of Object.entries(config.wrong)) {
       const tab = await browser({ ...config.bob, password });
       assert.equal(await tab.phone.event('^registr'), 'registrationFailed 403', name);

@@ -68,6 +68,12 @@ fn page() -> Result<PathBuf, String> {
 /// What the driver needs.
 async fn config(lab: &Lab, database: &Database, turn: Option<&TurnServer>, built: &std::path::Path) -> Value {
     let passwords = lab.passwords(database).await;
+    let hour = web_password::HOUR_SECONDS;
+    // What is tried in the first seconds is to be of one hour.
+    let rest = hour - Timestamp::now().as_second() % hour;
+    if rest < 60 {
+        tokio::time::sleep(std::time::Duration::from_secs(rest.unsigned_abs())).await;
+    }
     let with = |password: String| {
         let mut credential = lab.credential(database, "bob", turn.map(|turn| turn.url.as_str()));
         credential["password"] = password.into();
@@ -76,7 +82,6 @@ async fn config(lab: &Lab, database: &Database, turn: Option<&TurnServer>, built
     let [this_hour, last_hour] = passwords("bob", Timestamp::now());
     let bob = lab.credential(database, "bob", turn.map(|turn| turn.url.as_str()));
     assert_eq!(bob["password"], this_hour.as_str(), "the command prints this hour's");
-    let hour = web_password::HOUR_SECONDS;
     let [two_hours_ago, _] = passwords("bob", Timestamp::now() - jiff::SignedDuration::from_secs(2 * hour));
     let [next_hour, _] = passwords("bob", Timestamp::now() + jiff::SignedDuration::from_secs(hour));
     let [of_another, _] = passwords("carol", Timestamp::now());

@@ -169,7 +169,6 @@ impl Client {
     fn closed(&mut self) -> u16 {
         let mut code = 0;
         while let Some((opcode, payload)) = self.receive() {
-            assert_ne!(opcode, 1, "{}", String::from_utf8_lossy(&payload));
             if opcode == 8 {
                 code = payload.first_chunk().map_or(0, |code| u16::from_be_bytes(*code));
             }

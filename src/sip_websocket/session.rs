@@ -144,6 +144,8 @@ impl Session {
                 break;
             }
         }
+        // The user may have another browser at once.
+        drop((self.entry, self.browser, self.candidate));
         // FreeSWITCH ends the registration with the socket.
         let _ = timeout(HANDSHAKE_TIMEOUT, self.switch.close(None)).await;
     }
