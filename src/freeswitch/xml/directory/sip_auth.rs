@@ -18,6 +18,8 @@ const MAX_CALL_ID: usize = 256;
 pub(in crate::freeswitch::xml) struct Credentials<'a> {
     #[serde(flatten)]
     pub user: User<'a>,
+    /// Name of the Device whose line it is; empty for the extension's own user.
+    pub device: &'a str,
     pub a1_hash: &'a str,
     /// The user's domain in its canonical form.
     pub domain_name: &'a str,
@@ -35,11 +37,14 @@ impl Lookup<'_> {
         }
         // FreeSWITCH admits a user whose hash is empty, so an extension without a password is not found.
         let Some(hash) = self.tenant.a1_hash(&user, self.asked) else { return Ok(Answer::NotFound) };
+        let Some(found) = self.tenant.sip_user(&user) else { return Ok(Answer::NotFound) };
         if self.form.is(Field::SipAuthMethod, "REGISTER") {
             let host = self.form.text(Field::SipToHost);
             self.answers.replica.spellings.claimed(self.domain, &user, &host);
         }
-        let values = Credentials { user: self.values(&user), a1_hash: hash, domain_name: self.domain };
+        let device = found.device.map_or("", |(name, _)| name);
+        let user = User { user: &user, ..self.values(&found.row.number) };
+        let values = Credentials { user, device, a1_hash: hash, domain_name: self.domain };
         Ok(render::document(&self.answers.templates, "directory/auth.xml", &values)?)
     }
 
