@@ -340,3 +340,148 @@ fn is_busy(view: &TenantView, (tenant, device): &DeviceKey, busy: &HashSet<(Uuid
     let mut numbers = lines.filter_map(|line| Some(&view.plan.extensions.get(&line.extension)?.number));
     numbers.any(|number| busy.contains(&(*tenant, number.clone())))
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+    use serde_json::json;
+
+    use super::*;
+    use crate::freeswitch::registrations::Registration;
+    use crate::plan::{TenantPlan, TenantRow};
+
+    /// Every phone should have the same.
+    struct Same([u8; 32]);
+
+    impl Configurations for Same {
+        fn wanted(&self, _: &TenantView, _: &PlatformPlan, _: &str) -> Option<[u8; 32]> {
+            Some(self.0)
+        }
+
+        fn event(&self, _: &DeviceRow, request: Request) -> Option<&'static str> {
+            Some(if request == Request::Restart { "restart" } else { "resync" })
+        }
+
+        fn fetched<'a>(&'a self, _: &'a [DeviceKey]) -> FetchedFuture<'a> {
+            Box::pin(async { Ok(Fetched::new()) })
+        }
+    }
+
+    const TENANT: Uuid = Uuid::from_u128(7);
+
+    /// Acme with one phone of two lines, and the annotation of its restart.
+    fn plan(restarted_at: Option<&str>) -> TenantPlan {
+        let tenant: TenantRow = serde_json::from_value(json!({
+            "id": TENANT, "namespace": "acme", "name": "acme", "ownerUid": "u", "displayName": "Acme",
+            "domains": ["acme.example.com"], "suspended": false, "timeZone": "UTC", "recordingTone": false,
+            "deletionPolicy": "Retain"
+        }))
+        .unwrap();
+        let mut plan = TenantPlan::empty(tenant);
+        for (name, number) in [("alice", "1001"), ("bob", "1002")] {
+            let row = json!({"number": number, "displayName": name, "ringSeconds": 20, "recording": "Never"});
+            plan.extensions.insert(name.to_owned(), serde_json::from_value(row).unwrap());
+        }
+        let device = json!({
+            "mac": "80:5e:c0:00:00:01", "vendor": "Yealink", "dtmf": "Rfc2833", "registerSeconds": 300,
+            "timeZone": "UTC", "provisioningUser": "d-1", "pollHours": 24, "restartedAt": restarted_at,
+            "lines": [
+                {"position": 1, "extension": "alice", "user": "1001-aaaaaaaa"},
+                {"position": 2, "extension": "bob", "user": "1002-bbbbbbbb"}
+            ]
+        });
+        plan.devices.insert("desk".to_owned(), serde_json::from_value(device).unwrap());
+        plan
+    }
+
+    fn notifier(configurations: impl Configurations + 'static, users: &[&str]) -> Notifier {
+        let replica = Arc::new(Replica::default());
+        replica.replace_tenant(1, plan(None));
+        let registrations = Registrations::default();
+        for user in users {
+            let registered_at = Timestamp::now();
+            let registration = Registration {
+                call_id: Some(format!("call-of-{user}")),
+                address: None,
+                port: None,
+                user_agent: String::new(),
+                transport: String::new(),
+                registered_at,
+                expires_at: registered_at + SignedDuration::from_secs(300),
+            };
+            let user = SipUser { user: (*user).to_owned(), host: "acme.example.com".to_owned() };
+            registrations.registered("internal", user, registration);
+        }
+        Notifier {
+            replica,
+            progress: watch::Sender::default().subscribe(),
+            registrations,
+            client: watch::Sender::default().subscribe(),
+            configurations: Arc::new(configurations),
+        }
+    }
+
+    fn key() -> DeviceKey {
+        (TENANT, "desk".to_owned())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_phone_that_does_not_fetch_is_told_less_and_less() {
+        let notifier = notifier(Same([1; 32]), &["1002-bbbbbbbb", "1001-aaaaaaaa"]);
+        let mut memory = HashMap::new();
+        let fetched = Fetched::from([(key(), [0; 32])]);
+        let mut due = || {
+            let due = notifier.due(&notifier.registered(), &fetched, &mut memory);
+            for due in &due {
+                // The first line of the two.
+                assert_eq!((due.at.1.user.as_str(), due.event), ("1001-aaaaaaaa", "resync"));
+                remember(memory.get_mut(&due.key).unwrap(), due.request, due.wanted);
+            }
+            due.len()
+        };
+        for (seconds, expected) in [(0, 1), (59, 0), (2, 1), (61, 0), (58, 0), (2, 1), (200, 0), (41, 1)] {
+            tokio::time::advance(Duration::from_secs(seconds)).await;
+            assert_eq!(due(), expected, "after {seconds} more seconds");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_phone_is_left_alone_that_has_what_it_should_or_never_fetched() {
+        let notifier = notifier(Same([1; 32]), &["1001-aaaaaaaa"]);
+        let mut memory = HashMap::new();
+        for fetched in [Fetched::new(), Fetched::from([(key(), [1; 32])])] {
+            assert!(notifier.due(&notifier.registered(), &fetched, &mut memory).is_empty());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_restart_is_asked_for_once_when_the_annotation_changes() {
+        let notifier = notifier(Same([1; 32]), &["1001-aaaaaaaa"]);
+        notifier.replica.replace_tenant(2, plan(Some("before")));
+        let mut memory = HashMap::new();
+        let fetched = Fetched::from([(key(), [1; 32])]);
+        let mut due = || {
+            let due = notifier.due(&notifier.registered(), &fetched, &mut memory);
+            for due in &due {
+                remember(memory.get_mut(&due.key).unwrap(), due.request, due.wanted);
+            }
+            due.iter().map(|due| due.event).collect::<Vec<_>>()
+        };
+        assert!(due().is_empty(), "it was set before the phone was seen");
+        notifier.replica.replace_tenant(3, plan(Some("now")));
+        assert_eq!(due(), ["restart"]);
+        assert!(due().is_empty());
+        notifier.replica.replace_tenant(4, plan(None));
+        assert!(due().is_empty(), "it was taken away");
+    }
+
+    #[test]
+    fn a_call_of_any_line_keeps_a_phone_from_being_told() {
+        let view = TenantView::new(plan(None));
+        let busy = |number: &str| HashSet::from([(TENANT, number.to_owned())]);
+        assert!(is_busy(&view, &key(), &busy("1002")));
+        assert!(!is_busy(&view, &key(), &busy("1003")));
+        let other = HashSet::from([(Uuid::from_u128(8), "1002".to_owned())]);
+        assert!(!is_busy(&view, &key(), &other));
+    }
+}
