@@ -147,7 +147,7 @@ fn calls_as_its_extension(lab: &mut Lab) {
         a.is_some_and(|row| row["extension"] == "bob")
             && b.is_some_and(|row| row["extension"] == "alice")
             && of_bob
-            && !rows.iter().any(|row| row.to_string().contains("1002-"))
+            && !rows.iter().any(|row| row.to_string().contains(desk.user))
     });
 }
 
