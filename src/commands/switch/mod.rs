@@ -32,8 +32,11 @@ use crate::cdr::err_log_dir::sweep;
 use crate::cdr::intake::Intake;
 use crate::cdr::metrics::CdrMetrics;
 use crate::cdr::spool::SpoolError;
-use crate::freeswitch::emergency_calls::{Destination, EmergencyCalls};
+use crate::freeswitch::Destination;
+use crate::freeswitch::emergency_calls::EmergencyCalls;
 use crate::freeswitch::listener::{self, BindError, Probe, Routes};
+use crate::freeswitch::registrations;
+use crate::freeswitch::registrations::Registrations;
 use crate::freeswitch::sync;
 use crate::freeswitch::sync::{Live, PodEndingMarker};
 use crate::freeswitch::xml::Answers;
@@ -100,8 +103,8 @@ pub struct Sidecar {
     applied: watch::Sender<Option<Applied>>,
     /// Where call records go, once `follow` was called.
     database: Arc<OnceLock<Reader>>,
-    /// The same for emergency calls.
-    emergencies: Arc<OnceLock<Destination>>,
+    /// The same for emergency calls and registrations.
+    destination: Arc<OnceLock<Destination>>,
     following: TaskTracker,
     serving: TaskTracker,
     stop_serving: CancellationToken,
@@ -178,6 +181,7 @@ impl Sidecar {
             serving.spawn(Relay::serve(listener, replica, options, relay_metrics, stop));
         }
         follower.restore().await;
+        let mut registration_writer = None;
         if let Some(options) = live {
             let (order, orders) = mpsc::channel(1);
             let control = Control::bind(data_dir, order, report.subscribe())?;
@@ -185,13 +189,30 @@ impl Sidecar {
             let applied_now = applied.subscribe();
             let (progress, applied, findings) = (progress.clone(), applied.clone(), report.clone());
             let ending = PodEndingMarker::of(data_dir);
-            let live = Live { options, answers, progress, orders, ending, findings, applied, metrics };
+            let registrations = Registrations::default();
+            let client = watch::Sender::default();
+            registration_writer = Some(registrations::Writer::new(registrations.clone(), replica.clone()));
+            let live = Live {
+                options,
+                answers,
+                progress,
+                orders,
+                ending,
+                findings,
+                registrations,
+                client,
+                applied,
+                metrics,
+            };
             follower.watch(applied_now);
             serving.spawn(live.run(follower.restored(), stop_serving.clone()));
         }
         let database = Arc::default();
-        let emergencies = Arc::default();
-        serving.spawn(recorder.run(Arc::clone(&emergencies), stop_serving.clone()));
+        let destination = Arc::default();
+        if let Some(writer) = registration_writer {
+            serving.spawn(writer.run(Arc::clone(&destination), stop_serving.clone()));
+        }
+        serving.spawn(recorder.run(Arc::clone(&destination), stop_serving.clone()));
         serving.spawn(cdr_writer.run(Arc::clone(&database), stop_serving.clone()));
         if let Some(leftovers) = &args.cdr_leftovers {
             serving.spawn(sweep(leftovers.clone(), intake, stop_serving.clone()));
@@ -204,7 +225,7 @@ impl Sidecar {
             report,
             applied,
             database,
-            emergencies,
+            destination,
             following,
             serving,
             stop_serving,
@@ -250,7 +271,7 @@ impl Sidecar {
         };
         self.following.spawn(report::report(reader.clone(), info, reported, stop.clone()));
         let _ = self.database.set(reader.clone()); // set once: there is one follower
-        let _ = self.emergencies.set((reader.clone(), name.to_owned()));
+        let _ = self.destination.set((reader.clone(), name.to_owned()));
         self.following.spawn(follower.run(reader, stop.clone()));
     }
 

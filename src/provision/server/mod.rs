@@ -120,12 +120,17 @@ impl Listeners {
         let tls = match tls {
             Some((address, files)) => {
                 let tls = Tls::load(files).await?;
-                Some((Listener::bind("--provision-listen", address).await?.with_limits(limit(), HEAD_TIMEOUT), tls))
+                Some((
+                    Listener::bind("--provision-listen", address).await?.with_limits(limit(), HEAD_TIMEOUT),
+                    tls,
+                ))
             }
             None => None,
         };
         let http = match http {
-            Some(address) => Some(Listener::bind("--provision-http-listen", address).await?.with_limits(limit(), HEAD_TIMEOUT)),
+            Some(address) => Some(
+                Listener::bind("--provision-http-listen", address).await?.with_limits(limit(), HEAD_TIMEOUT),
+            ),
             None => None,
         };
         Ok(Self { tls, http })
