@@ -128,6 +128,13 @@ pub struct DeviceKeyRow {
     pub label: Option<String>,
 }
 
+impl DeviceRow {
+    /// What distinguishes it from all Devices of the platform: its provisioning user, and its MAC address.
+    pub fn identifiers(&self) -> [&str; 2] {
+        [&self.provisioning_user, &self.mac]
+    }
+}
+
 impl Row for DeviceRow {
     const KIND: Kind = Kind::Device;
 

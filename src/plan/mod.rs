@@ -15,7 +15,7 @@ pub mod tenant;
 pub use device::*;
 pub use in_force::{InForce, Origin};
 pub use platform::*;
-pub use row::{Row, Rows, SecretName, Secrets, has_rows};
+pub use row::{DigestAlgorithm, Row, Rows, SecretName, Secrets, has_rows};
 pub(crate) use row::{platform_rows, tenant_rows};
 pub use schedule::*;
 pub use tenant::*;

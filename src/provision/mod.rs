@@ -7,6 +7,7 @@ pub mod phonebook;
 pub mod render;
 mod samples;
 pub mod secrets;
+pub mod server;
 mod settings;
 pub mod templates;
 mod vendor;

@@ -44,6 +44,8 @@ pub struct TenantView {
     lines: HashMap<String, (String, String)>,
     /// SIP users of lines by the name of their extension, each list in order.
     lines_of: HashMap<String, Vec<String>>,
+    /// Names of Devices by provisioning user, and by MAC address as rows have it.
+    devices: HashMap<String, String>,
     /// Time zones of schedules, by name.
     time_zones: HashMap<String, TimeZone>,
 }
@@ -78,6 +80,11 @@ impl TenantView {
         let country = plan.tenant.country.as_deref().and_then(Country::by_code);
         let direct = HashMap::new();
         let (lines, lines_of) = lines(&plan.devices);
+        let keys = plan
+            .devices
+            .iter()
+            .flat_map(|(name, row)| row.identifiers().map(|key| (key.to_owned(), name.clone())));
+        let devices = keys.collect();
         let mut view = Self {
             plan,
             context,
@@ -89,6 +96,7 @@ impl TenantView {
             routes,
             lines,
             lines_of,
+            devices,
             time_zones,
         };
         view.direct = direct_numbers(&view);
@@ -201,6 +209,12 @@ impl TenantView {
     /// A time zone that the plan names. Compile refuses unknown ones; UTC stands in for them.
     pub fn time_zone(&self, name: &str) -> TimeZone {
         self.time_zones.get(name).cloned().unwrap_or(TimeZone::UTC)
+    }
+
+    /// A Device by its provisioning user, or by its MAC address as rows have it; with its name.
+    pub fn device(&self, key: &str) -> Option<(&str, &DeviceRow)> {
+        let (name, row) = self.plan.devices.get_key_value(self.devices.get(key)?)?;
+        Some((name, row))
     }
 
     /// A SIP user of the tenant.

@@ -1,11 +1,12 @@
 //! The hash that a phone's password becomes in a realm: all that FreeSWITCH gets of a password.
 
 use md5::{Digest, Md5};
+use sha2::Sha256;
 
-use crate::plan::{SecretName, Secrets, TenantPlan};
+use crate::plan::{DeviceRow, DigestAlgorithm, SecretName, Secrets, TenantPlan};
 
 /// HA1 (RFC 2617 §3.2.2.2): MD5 of user, realm and password, in 32 hexadecimal digits.
-fn a1_hash(user: &str, realm: &str, password: &str) -> String {
+pub fn a1_hash(user: &str, realm: &str, password: &str) -> String {
     hex::encode(Md5::digest(format!("{user}:{realm}:{password}")))
 }
 
@@ -23,7 +24,32 @@ pub fn hash_passwords(plan: &mut TenantPlan) {
     for row in plan.devices.values_mut() {
         let users: Vec<&str> = row.lines.iter().map(|line| line.user.as_str()).collect();
         hash_for(&mut row.secrets, &users, &realms);
+        hash_provisioning(row);
     }
+}
+
+/// The hash of a provisioning user and password (A1 of RFC 7616 §3.4.2) in [`REALM`], in hexadecimal digits.
+pub fn provisioning_hash(algorithm: DigestAlgorithm, user: &[u8], password: &[u8]) -> String {
+    let text = [user, REALM.as_bytes(), password].join(&b':');
+    match algorithm {
+        DigestAlgorithm::Md5 => hex::encode(Md5::digest(text)),
+        DigestAlgorithm::Sha256 => hex::encode(Sha256::digest(text)),
+    }
+}
+
+/// Hashes a phone's provisioning password, by which the server of its configuration knows it. The digest of the phone's
+/// own password, which shows that it changed, has the provisioning password in it: it cannot be guessed from.
+fn hash_provisioning(row: &mut DeviceRow) {
+    let user = row.provisioning_user.as_bytes();
+    let password =
+        row.secrets.get(SecretName::ProvisioningPassword).map(|password| password.as_bytes().to_vec());
+    let admin = row.secrets.get(SecretName::AdminPassword).zip(password.as_ref());
+    let admin =
+        admin.map(|(admin, password)| hex::encode(Sha256::digest([password, admin.as_bytes()].join(&0))));
+    let hashes = password.iter().flat_map(|password| {
+        DigestAlgorithm::ALL.map(|algorithm| (algorithm, provisioning_hash(algorithm, user, password)))
+    });
+    row.secrets.replace_provisioning_hashes(hashes, admin);
 }
 
 fn hash_for(secrets: &mut Secrets, users: &[&str], realms: &[&str]) {
@@ -33,7 +59,7 @@ fn hash_for(secrets: &mut Secrets, users: &[&str], realms: &[&str]) {
     secrets.replace_a1_hashes(hashes);
 }
 
-/// Removes the passwords of all phones: a switch needs the hashes of their SIP passwords only.
+/// Removes the passwords of all phones: hashes are all that a switch needs.
 pub fn forget_passwords(plan: &mut TenantPlan) {
     plan.extensions.values_mut().for_each(|row| row.secrets.remove(SecretName::Password));
     for row in plan.devices.values_mut() {
