@@ -10,6 +10,6 @@ mod ending;
 mod fleet;
 mod fuzz;
 mod hostile;
-mod lab;
+pub mod lab;
 mod menus;
 mod repair;
