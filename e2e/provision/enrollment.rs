@@ -43,7 +43,7 @@ async fn a_phone_enrolls_once_in_its_window_and_comes_back_for_the_rest() {
 
     let rest = Request::get(FILE).basic(&user, PASSWORD).from(OFFICE).send(scene.address);
     assert!(rest.status == 200 && rest.body.contains(SIP_PASSWORD), "{rest:?}");
-    let history = scene.history("desk", 3).await;
+    let history = scene.history("desk", 2).await;
     assert!(history.iter().any(|(_, result)| result == "enrolled"), "{history:?}");
     let mut admin = scene.database.admin().await;
     let enrolled: bool =
