@@ -76,6 +76,8 @@ lint: ## check formatting, clippy, and generated files; installs nothing
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	@! command -v gofmt >/dev/null || { gofmt -l e2e && test -z "$$(gofmt -l e2e)"; }
+	@if command -v cargo-deny >/dev/null; then cargo deny --locked --log-level error check licenses bans sources; \
+		else echo "SKIPPED: deny.toml, a check that needs cargo-deny (cargo install cargo-deny --locked)"; fi
 	cargo run --locked --quiet -- crds --check crds
 	diff -r crds charts/centrex/files/crds
 	diff -r -x README.md deploy/freeswitch charts/centrex/files/freeswitch

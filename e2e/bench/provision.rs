@@ -54,7 +54,8 @@ pub fn rows(options: &crate::Options) -> Vec<Row> {
     reading.changes.into_iter().for_each(|change| drop(index.apply(change)));
     let compiled = compile::all(&index);
     let replica = Arc::new(Replica::default());
-    let keyring = Arc::new(Keyring::parse(folder.path(), &format!("1:{}", STANDARD.encode([7; 32]))).expect("a key"));
+    let keyring =
+        Arc::new(Keyring::parse(folder.path(), &format!("1:{}", STANDARD.encode([7; 32]))).expect("a key"));
     let store = StoreOptions::new(postgres.connect_options(), keyring);
     let connected = runtime.block_on(Store::connect(&store)).expect("a store");
     replica.replace_platform(1, compiled.platform);
@@ -100,7 +101,8 @@ pub fn rows(options: &crate::Options) -> Vec<Row> {
     let again = Row::new("Phones' files, asked for again within seconds", format!("{:.0}/s", turns.first))
         .against(format!("{:.0}/s, {} bytes", turns.second, first.1), turns.ratio)
         .goal(&format!("≥ {LEAST:.2}"), turns.ratio >= LEAST);
-    let cold = Row::new("Phones' files, first request of each, one after the other", format!("{:.0}/s", first.0));
+    let cold =
+        Row::new("Phones' files, first request of each, one after the other", format!("{:.0}/s", first.0));
     drop((ours, limit));
     let _ = runtime.block_on(postgres.stop());
     vec![again, cold]
@@ -147,6 +149,7 @@ fn write_manifests(folder: &std::path::Path) {
                  stringData: {{password: Sip0Password0Of0Phones, provisioningPassword: {PASSWORD}}}\n"
             )
         });
-        std::fs::write(folder.join(format!("phones-{tenant}.yaml")), phones.collect::<String>()).expect("manifests of phones");
+        std::fs::write(folder.join(format!("phones-{tenant}.yaml")), phones.collect::<String>())
+            .expect("manifests of phones");
     }
 }

@@ -48,6 +48,17 @@ pub fn emergency_calls(data_dir: &Path) -> Vec<Value> {
     })
 }
 
+/// The rows of a query, each as one JSON object.
+pub fn query(data_dir: &Path, sql: &str) -> Vec<Value> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let options = PgConnectOptions::new_without_pgpass().socket(data_dir.join("postgres"));
+        let options = options.username("postgres").database("centrex");
+        let mut admin = options.connect().await.expect("Postgres of the standalone");
+        fetch(&mut admin, format!("SELECT row_to_json(q)::text FROM ({sql}) AS q")).await
+    })
+}
+
 async fn fetch(admin: &mut PgConnection, sql: String) -> Vec<Value> {
     let rows: Vec<String> = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(admin).await.expect("rows");
     rows.iter().map(|row| serde_json::from_str(row).expect("JSON")).collect()

@@ -12,4 +12,5 @@ mod fuzz;
 mod hostile;
 pub mod lab;
 mod menus;
+mod phones;
 mod repair;

@@ -16,7 +16,12 @@ fn devices(desk: &str) -> String {
         device("acme", "lab", "80:5e:c0:00:00:02", ""),
         device("acme", "shut", "80:5e:c0:00:00:03", ", disabled: true"),
         device("acme", "near", "80:5e:c0:00:00:04", ", provisioning: {allowedNetworks: [198.51.100.0/24]}"),
-        device("globex", "hanks", "80:5e:c0:00:00:05", ", provisioning: {allowedNetworks: [\"2001:db8::/32\"]}"),
+        device(
+            "globex",
+            "hanks",
+            "80:5e:c0:00:00:05",
+            ", provisioning: {allowedNetworks: [\"2001:db8::/32\"]}",
+        ),
         // Of two tenants with one MAC address, the older has it: here, the first by name.
         device("globex", "twin", "80:5e:c0:00:00:01", ""),
     ];
@@ -72,7 +77,8 @@ async fn a_phone_gets_its_own_file_and_no_other() {
         let answer = Request { file: file.into(), ..right.clone() }.send(scene.address);
         assert_eq!((answer.status, answer.body.as_str()), (404, ""), "{file}");
     }
-    for file in ["", "y000000000000.boot", "805ec0000001.boot", "..%2f805ec0000001.cfg", "a/b.cfg", "%ff.cfg"] {
+    for file in ["", "y000000000000.boot", "805ec0000001.boot", "..%2f805ec0000001.cfg", "a/b.cfg", "%ff.cfg"]
+    {
         for request in [Request::get(file).from(HERE), Request { file: file.into(), ..right.clone() }] {
             let answer = request.send(scene.address);
             assert_eq!((answer.status, answer.body.as_str()), (404, ""), "{file}");
@@ -102,7 +108,15 @@ async fn a_phone_gets_its_own_file_and_no_other() {
 #[tokio::test]
 async fn every_refusal_is_the_same() {
     let test = "provision::access::every_refusal_is_the_same";
-    let Some(scene) = Scene::start(test, &devices(""), &["--provision-allowed-networks", "10.0.0.0/8,192.0.2.0/24,198.51.100.0/24,2001:db8::/32"]).await else { return };
+    let Some(scene) = Scene::start(
+        test,
+        &devices(""),
+        &["--provision-allowed-networks", "10.0.0.0/8,192.0.2.0/24,198.51.100.0/24,2001:db8::/32"],
+    )
+    .await
+    else {
+        return;
+    };
     let users = [scene.user("desk").await, scene.user("lab").await, scene.user("shut").await];
     let [desk, lab, shut] = users.each_ref().map(String::as_str);
     let (near, hanks) = (scene.user("near").await, scene.user("hanks").await);
@@ -110,7 +124,10 @@ async fn every_refusal_is_the_same() {
     let refusals = [
         ("no credential", Request::get(FILE)),
         ("an unknown MAC address", Request::get("805ec0ffffff.cfg")),
-        ("an unknown MAC address with a password", Request::get("805ec0ffffff.cfg").basic("d-aaaaaaaaaa", "x")),
+        (
+            "an unknown MAC address with a password",
+            Request::get("805ec0ffffff.cfg").basic("d-aaaaaaaaaa", "x"),
+        ),
         ("a wrong password", Request::get(FILE).basic(desk, "wrong")),
         ("no password", Request::get(FILE).basic(desk, "")),
         ("an unknown user", Request::get(FILE).basic("d-aaaaaaaaaa", PASSWORD)),
@@ -119,7 +136,10 @@ async fn every_refusal_is_the_same() {
         ("a Device of another tenant", Request::get(FILE).basic(&hanks, PASSWORD)),
         ("a disabled Device", Request::get("805ec0000003.cfg").basic(shut, PASSWORD)),
         ("a Device's own networks", Request::get("805ec0000004.cfg").basic(&near, PASSWORD)),
-        ("hardware that says it is another", Request::get(FILE).basic(desk, PASSWORD).with("user-agent", &agent("80:5e:c0:00:00:02"))),
+        (
+            "hardware that says it is another",
+            Request::get(FILE).basic(desk, PASSWORD).with("user-agent", &agent("80:5e:c0:00:00:02")),
+        ),
         ("a scheme that is not offered", Request::get(FILE).with("authorization", "Bearer abc")),
         ("garbage", Request::get(FILE).with("authorization", "Basic \u{fffd}")),
     ];
@@ -135,8 +155,16 @@ async fn every_refusal_is_the_same() {
     assert_eq!(right.clone().from("garbage").send(scene.address), refused());
     let agreeing = right.clone().with("user-agent", &agent(DESK));
     assert_eq!(agreeing.from(HERE).send(scene.address).status, 200);
-    assert_eq!(Request::get("805ec0000004.cfg").basic(&near, PASSWORD).from("198.51.100.7").send(scene.address).status, 200);
-    let of_hank = Request::get("805ec0000005.cfg").basic(&hanks, PASSWORD).from("2001:db8::5").send(scene.address);
+    assert_eq!(
+        Request::get("805ec0000004.cfg")
+            .basic(&near, PASSWORD)
+            .from("198.51.100.7")
+            .send(scene.address)
+            .status,
+        200
+    );
+    let of_hank =
+        Request::get("805ec0000005.cfg").basic(&hanks, PASSWORD).from("2001:db8::5").send(scene.address);
     assert!(of_hank.status == 200 && of_hank.body.contains("globex.example.com"), "{of_hank:?}");
 
     let right = right.from(HERE);
@@ -146,16 +174,34 @@ async fn every_refusal_is_the_same() {
     let suspended = "spec: {domains: [acme.example.com], country: DE, suspended: true}";
     scene.change_platform("spec: {domains: [acme.example.com], country: DE}", suspended, &right, 401);
     assert_eq!(right.send(scene.address), refused());
-    scene.change_platform(suspended.split(", suspended").next().unwrap(), "spec: {domains: [acme.example.com], country: DE", &right, 200);
+    scene.change_platform(
+        suspended.split(", suspended").next().unwrap(),
+        "spec: {domains: [acme.example.com], country: DE",
+        &right,
+        200,
+    );
     // A deleted Device, and a changed MAC address.
-    scene.change(&devices("").replace("name: desk,", "name: desk2,").replace("name: desk-device", "name: desk2-device"), &right, 401);
+    scene.change(
+        &devices("")
+            .replace("name: desk,", "name: desk2,")
+            .replace("name: desk-device", "name: desk2-device"),
+        &right,
+        401,
+    );
     assert_eq!(right.send(scene.address), refused());
 }
 
 #[tokio::test]
 async fn guesses_and_requests_are_limited() {
     let test = "provision::access::guesses_and_requests_are_limited";
-    let options = ["--provision-requests-per-minute", "20", "--provision-guesses", "5", "--provision-fetches-per-hour", "30"];
+    let options = [
+        "--provision-requests-per-minute",
+        "20",
+        "--provision-guesses",
+        "5",
+        "--provision-fetches-per-hour",
+        "30",
+    ];
     let Some(scene) = Scene::start(test, &devices(""), &options).await else { return };
     let user = scene.user("desk").await;
     let lab = scene.user("lab").await;
@@ -210,13 +256,19 @@ async fn without_postgres_a_phone_goes_on_with_what_it_has() {
     let away = Request::get("805ec0000002.cfg").basic(&lab, PASSWORD).from(HERE).send(scene.address);
     assert_eq!((away.status, away.header("retry-after"), away.body.as_str()), (503, Some("120"), ""));
     // The credential is still known from memory: a stranger learns nothing of it.
-    assert_eq!(Request::get("805ec0000002.cfg").basic(&lab, "wrong").from(HERE).send(scene.address), refused());
+    assert_eq!(
+        Request::get("805ec0000002.cfg").basic(&lab, "wrong").from(HERE).send(scene.address),
+        refused()
+    );
     sqlx::raw_sql(sqlx::AssertSqlSafe(allow(true))).execute(&mut admin).await.unwrap();
     let back = Request::get("805ec0000002.cfg").basic(&lab, PASSWORD).from(HERE);
     crate::wait::until(crate::wait::DEADLINE, || (back.send(scene.address).status == 200).then_some(()))
         .expect("files are served again");
     let history = scene.history("lab", 2).await;
-    assert!(history.iter().any(|(_, result)| result == "unavailable"), "what was fetched meanwhile is recorded: {history:?}");
+    assert!(
+        history.iter().any(|(_, result)| result == "unavailable"),
+        "what was fetched meanwhile is recorded: {history:?}"
+    );
 }
 
 /// `centrex api` on the same database, by a login that may read, and write the two tables.
@@ -252,7 +304,10 @@ async fn the_api_serves_phones_with_few_rights() {
     assert_eq!(Request::get(FILE).from(HERE).send(address), refused());
     assert_eq!(scene.history("desk", 2).await.len(), 2);
     let page = api.get("/metrics").1;
-    assert!(page.contains("centrex_provision_requests_total{vendor=\"yealink\",outcome=\"served\"} 1"), "{page}");
+    assert!(
+        page.contains("centrex_provision_requests_total{vendor=\"yealink\",outcome=\"served\"} 1"),
+        "{page}"
+    );
     let (status, log) = api.end("-TERM");
     assert!(status.success(), "{log}");
     let sql = format!("DROP OWNED BY {login}; DROP ROLE {login}");

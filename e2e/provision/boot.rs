@@ -88,7 +88,11 @@ const PHONES: &[Phone] = &[
         model: "X4",
         mac: "0c:38:3e:00:00:15",
         agent: "Fanvil X4 2.10.2.6887 0c383e000015",
-        asks: &[("GET", "F0V00X400000.cfg", 404), ("GET", "m.cfg", 200), ("GET", "fanvil_x4_hwv1_0.txt", 404)],
+        asks: &[
+            ("GET", "F0V00X400000.cfg", 404),
+            ("GET", "m.cfg", 200),
+            ("GET", "fanvil_x4_hwv1_0.txt", 404),
+        ],
         marks: ["<RegisterUser>", "<RegisterPswd>"],
     },
     Phone {
@@ -130,7 +134,10 @@ fn a_phone_of_every_vendor_boots_and_registers_with_what_it_got() {
     let binary = match installed() {
         Ok(binary) => binary,
         Err(missing) => {
-            return skip("provision::boot::a_phone_of_every_vendor_boots_and_registers_with_what_it_got", &missing);
+            return skip(
+                "provision::boot::a_phone_of_every_vendor_boots_and_registers_with_what_it_got",
+                &missing,
+            );
         }
     };
     let port = free_port(IpAddr::V4(Ipv4Addr::LOCALHOST));
@@ -149,7 +156,8 @@ fn a_phone_of_every_vendor_boots_and_registers_with_what_it_got() {
     ];
     let lab = Lab::start(&binary, &options);
     let devices = PHONES.iter().map(|phone| {
-        let model = if phone.model.is_empty() { String::new() } else { format!(", model: \"{}\"", phone.model) };
+        let model =
+            if phone.model.is_empty() { String::new() } else { format!(", model: \"{}\"", phone.model) };
         let spec = format!(", vendor: {}, transport: UDP{model}", phone.vendor);
         device("acme", &name(phone), phone.mac, &spec)
     });
@@ -186,7 +194,12 @@ fn boot(lab: &Lab, address: SocketAddr, phone: &Phone) -> Vec<Answer> {
     let answers = phone.asks.iter().map(|(method, file, status)| {
         let first = request(*method, file).send(address);
         let asks_for_credential = *status == 200;
-        assert_eq!(first.status, if asks_for_credential { 401 } else { *status }, "{}: {method} {file}", name(phone));
+        assert_eq!(
+            first.status,
+            if asks_for_credential { 401 } else { *status },
+            "{}: {method} {file}",
+            name(phone)
+        );
         let answer = request(*method, file).basic(&user, PASSWORD).send(address);
         assert_eq!(answer.status, *status, "{}: {method} {file}: {answer:?}", name(phone));
         answer
@@ -217,9 +230,11 @@ fn user(
     let (code, text) = crate::program::run(&mut command);
     assert_eq!(code, Some(0), "{text}");
     let users = text.match_indices("d-").filter_map(|(at, _)| text.get(at..at + 12));
-    let is_user = |user: &&str| user[2..].bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+    let is_user =
+        |user: &&str| user[2..].bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
     let candidates: std::collections::BTreeSet<&str> = users.filter(is_user).collect();
-    let (_, file, _) = phone.asks.iter().find(|(method, _, status)| *method == "GET" && *status == 200).unwrap();
+    let (_, file, _) =
+        phone.asks.iter().find(|(method, _, status)| *method == "GET" && *status == 200).unwrap();
     // The Device is served as soon as the folder was read.
     crate::wait::until(crate::wait::DEADLINE, || {
         let works = |user: &&&str| request("GET", file).basic(user, PASSWORD).send(address).status == 200;

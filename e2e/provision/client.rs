@@ -57,10 +57,14 @@ impl Request {
     }
 
     pub fn text(&self) -> String {
-        let headers: String = self.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let headers: String =
+            self.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         let length = if self.method == "PUT" { "content-length: 5\r\n" } else { "" };
         let body = if self.method == "PUT" { "hello" } else { "" };
-        format!("{} /provision/{} HTTP/1.1\r\nhost: phones\r\n{headers}{length}\r\n{body}", self.method, self.file)
+        format!(
+            "{} /provision/{} HTTP/1.1\r\nhost: phones\r\n{headers}{length}\r\n{body}",
+            self.method, self.file
+        )
     }
 
     /// Sends it on a connection of its own.
@@ -107,7 +111,11 @@ pub fn read(stream: &mut impl Read, is_head: bool) -> Option<Answer> {
                 bytes.extend_from_slice(&part[..read]);
             }
             assert_eq!(bytes.len(), end + 4 + length, "more than one answer");
-            return Some(Answer { status, headers, body: String::from_utf8(bytes[end + 4..].to_vec()).unwrap() });
+            return Some(Answer {
+                status,
+                headers,
+                body: String::from_utf8(bytes[end + 4..].to_vec()).unwrap(),
+            });
         }
         match stream.read(&mut part) {
             Ok(0) | Err(_) => return None,
@@ -125,7 +133,8 @@ pub fn connect_tls(
     let mut roots = RootCertStore::empty();
     roots.add(authority.clone()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let builder =
+        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
     let builder = builder.with_root_certificates(roots);
     let config = match own {
         Some((certificate, key)) => builder.with_client_auth_cert(vec![certificate], key).unwrap(),
@@ -140,7 +149,8 @@ pub fn digest(challenge: &Answer, algorithm: &str, request: Request, user: &str,
     use sha2::Digest as _;
     let offered = challenge.headers.iter().filter(|(name, _)| name == "www-authenticate");
     let of = format!("algorithm={algorithm},");
-    let (_, value) = offered.into_iter().find(|(_, value)| value.contains(&of)).expect("the algorithm is offered");
+    let (_, value) =
+        offered.into_iter().find(|(_, value)| value.contains(&of)).expect("the algorithm is offered");
     let nonce = value.split("nonce=\"").nth(1).unwrap().split('"').next().unwrap();
     let hash = |text: String| match algorithm {
         "MD5" => hex::encode(<md5::Md5 as md5::Digest>::digest(text)),

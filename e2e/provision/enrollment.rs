@@ -24,20 +24,24 @@ async fn a_phone_enrolls_once_in_its_window_and_comes_back_for_the_rest() {
 
     assert_eq!(ask("203.0.113.1").status, 401, "from another network");
     assert_eq!(Request::get(FILE).method("HEAD").from(OFFICE).send(scene.address).status, 401);
-    let contradicting = Request::get(FILE).with("user-agent", "Yealink SIP-T46U 108.86.0.20 80:5e:c0:00:00:99");
+    let contradicting =
+        Request::get(FILE).with("user-agent", "Yealink SIP-T46U 108.86.0.20 80:5e:c0:00:00:99");
     assert_eq!(contradicting.from(OFFICE).send(scene.address).status, 401);
 
     // Of many at one time, one gets it.
     let address = scene.address;
-    let asking: Vec<_> = (0..8)
-        .map(|_| std::thread::spawn(move || Request::get(FILE).from(OFFICE).send(address)))
-        .collect();
+    let asking: Vec<_> =
+        (0..8).map(|_| std::thread::spawn(move || Request::get(FILE).from(OFFICE).send(address))).collect();
     let answers: Vec<_> = asking.into_iter().map(|thread| thread.join().unwrap()).collect();
     let got: Vec<_> = answers.iter().filter(|answer| answer.status == 200).collect();
     assert_eq!(got.len(), 1, "{answers:?}");
     assert!(answers.iter().all(|answer| [200, 401].contains(&answer.status)));
     let body = &got[0].body;
-    assert!(body.contains(PASSWORD) && body.contains(&user) && body.contains("https://phones.example.com/provision"));
+    assert!(
+        body.contains(PASSWORD)
+            && body.contains(&user)
+            && body.contains("https://phones.example.com/provision")
+    );
     assert!(!body.contains(SIP_PASSWORD), "no SIP password before the credential: {body}");
     assert_eq!(ask(OFFICE).status, 401, "once");
 

@@ -17,13 +17,25 @@ fn a_phones_files_are_printed_from_manifests_without_passwords() {
     let manifests = repository("tests/manifests/every-field.yaml");
     let directory = tempfile::tempdir().unwrap();
     let platform = std::fs::read_to_string(&manifests).unwrap();
-    let extra = device("acme", "desk", "80:5e:c0:00:00:01", "").replace("[{extensionRef: {name: alice}}]", "[{extensionRef: {name: alice}}]");
+    let extra = device("acme", "desk", "80:5e:c0:00:00:01", "")
+        .replace("[{extensionRef: {name: alice}}]", "[{extensionRef: {name: alice}}]");
     std::fs::write(directory.path().join("all.yaml"), format!("{platform}\n{extra}")).unwrap();
     let folder = directory.path().to_str().unwrap();
     for named in ["desk", "80:5E:C0:00:00:01", "805ec0000001"] {
-        let (code, text) = render(&[named, "--tenant", "acme/acme", "-f", folder, "--provision-url", "https://pbx.example.com/provision/"]);
+        let (code, text) = render(&[
+            named,
+            "--tenant",
+            "acme/acme",
+            "-f",
+            folder,
+            "--provision-url",
+            "https://pbx.example.com/provision/",
+        ]);
         assert_eq!(code, Some(0), "{text}");
-        assert!(text.starts_with("==> 805ec0000001.cfg (text/plain; charset=utf-8)\n#!version:1.0.0.1\n"), "{text}");
+        assert!(
+            text.starts_with("==> 805ec0000001.cfg (text/plain; charset=utf-8)\n#!version:1.0.0.1\n"),
+            "{text}"
+        );
         assert!(text.contains("https://pbx.example.com/provision") && text.contains("********"), "{text}");
         assert!(!text.contains(PASSWORD) && !text.contains(SIP_PASSWORD), "{text}");
         assert!(text.contains("\n==> 805ec0000001-phonebook.xml (application/xml)\n"), "{text}");
@@ -45,7 +57,8 @@ async fn a_phones_files_are_printed_from_the_database() {
     let devices = device("acme", "desk", "80:5e:c0:00:00:01", "");
     let Some(scene) = Scene::start(test, &devices, &["--encryption-key-file", keys]).await else { return };
     let database = url(&scene.database);
-    let arguments = ["desk", "--tenant", "acme/acme", "--database-url", &database, "--encryption-key-file", keys];
+    let arguments =
+        ["desk", "--tenant", "acme/acme", "--database-url", &database, "--encryption-key-file", keys];
     let (code, text) = render(&[&arguments[..], &["--provision-url", super::scene::URL]].concat());
     assert_eq!(code, Some(0), "{text}");
     // But for the passwords, the phone gets what is printed.
@@ -65,5 +78,8 @@ fn check_renders_every_device() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_centrex"));
     let (code, text) = run(command.arg("check").arg(directory.path()));
     assert_eq!(code, Some(1), "{text}");
-    assert!(text.lines().any(|line| line.contains("Device acme/classic") && line.contains("cannot be")), "{text}");
+    assert!(
+        text.lines().any(|line| line.contains("Device acme/classic") && line.contains("cannot be")),
+        "{text}"
+    );
 }

@@ -128,10 +128,8 @@ impl Scene {
     /// The provisioning user of a Device.
     pub async fn user(&self, device: &str) -> String {
         let mut admin = self.database.admin().await;
-        let schemas: Vec<String> = sqlx::query_scalar("SELECT schema_name FROM public.tenants")
-            .fetch_all(&mut admin)
-            .await
-            .unwrap();
+        let schemas: Vec<String> =
+            sqlx::query_scalar("SELECT schema_name FROM public.tenants").fetch_all(&mut admin).await.unwrap();
         for schema in schemas {
             let sql = format!(
                 "SELECT body ->> 'provisioningUser' FROM {schema}.resources WHERE kind = 'Device' AND name = $1"

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
@@ -58,7 +59,8 @@ fn write(directory: &Path, (certificate, key): &(rcgen::Certificate, KeyPair)) {
 async fn tls_and_the_certificates_of_phones() {
     let test = "provision::transport::tls_and_the_certificates_of_phones";
     let directory = reachable_dir();
-    let (web, vendor, stranger) = (Authority::new("Web CA"), Authority::new("Phone CA"), Authority::new("Other CA"));
+    let (web, vendor, stranger) =
+        (Authority::new("Web CA"), Authority::new("Phone CA"), Authority::new("Other CA"));
     let first = web.server();
     write(directory.path(), &first);
     std::fs::write(directory.path().join("vendor.pem"), vendor.certificate.pem()).unwrap();
@@ -129,11 +131,13 @@ async fn tls_and_the_certificates_of_phones() {
 async fn without_tls_only_devices_that_may_and_from_their_networks() {
     let test = "provision::transport::without_tls_only_devices_that_may_and_from_their_networks";
     let old = ", provisioning: {allowHttp: true, allowedNetworks: [192.0.2.0/24]}";
-    let devices = [device("acme", "desk", "80:5e:c0:00:00:01", ""), device("acme", "old", "80:5e:c0:00:00:02", old)];
+    let devices =
+        [device("acme", "desk", "80:5e:c0:00:00:01", ""), device("acme", "old", "80:5e:c0:00:00:02", old)];
     let Some(scene) = Scene::start(test, &devices.concat(), &[]).await else { return };
     let (desk, old) = (scene.user("desk").await, scene.user("old").await);
     let plain = |request: Request, from: &str| request.with("x-forwarded-for", from).send(scene.address);
-    for (user, file) in [(&desk, "805ec0000001.cfg"), (&old, "805ec0000002.cfg"), (&old, "805ec0ffffff.cfg")] {
+    for (user, file) in [(&desk, "805ec0000001.cfg"), (&old, "805ec0000002.cfg"), (&old, "805ec0ffffff.cfg")]
+    {
         let answer = plain(Request::get(file).basic(user, PASSWORD), "203.0.113.1");
         assert_eq!((answer.status, answer.body.as_str()), (403, "use https\n"), "{file}");
         assert_eq!(answer.header("location"), None, "no redirection: the password was sent already");
@@ -146,7 +150,8 @@ async fn without_tls_only_devices_that_may_and_from_their_networks() {
         answer
     };
     assert_eq!(challenge.status, 401);
-    for request in [Request::get("805ec0ffffff.cfg"), Request::get("805ec0000001.cfg").basic(&desk, PASSWORD)] {
+    for request in [Request::get("805ec0ffffff.cfg"), Request::get("805ec0000001.cfg").basic(&desk, PASSWORD)]
+    {
         let answer = plain(request, here);
         assert_eq!(answer.headers.len(), challenge.headers.len());
         assert_eq!(stable(answer), stable(challenge.clone()));

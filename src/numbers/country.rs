@@ -2,10 +2,8 @@
 
 use super::e164::E164;
 use super::numbering_plan::{COUNTRIES, Format, PLANS, Plan};
+use super::service_numbers::is_service_number;
 use crate::resources::common::NumberType;
-
-/// Most digits of a number that is taken for a service number if libphonenumber does not know it, such as 11880.
-const MAX_SERVICE_NUMBER: usize = 6;
 
 /// A country with its numbering plan, or the numbers of a calling code that belongs to no country, such as +800.
 #[derive(Clone, Copy)]
@@ -122,8 +120,7 @@ impl Country {
 
     /// Whether a national number is written, and so dialled, with the trunk prefix.
     fn writes_national_prefix(self, national: &str) -> bool {
-        let is_service_number = national.len() <= MAX_SERVICE_NUMBER && self.number_type(national).is_none();
-        if self.0.national_prefix.is_empty() || is_service_number {
+        if self.0.national_prefix.is_empty() || is_service_number(self, national) {
             return false;
         }
         // North America writes numbers without the 1 that carriers expect.

@@ -4,10 +4,10 @@ use std::cell::OnceCell;
 
 use super::country::Country;
 use super::e164::E164;
-use super::{distinct, is_sendable};
+use super::{distinct, is_sendable, service_numbers};
 
-/// Fewest digits of a number that stands before surplus digits: service numbers have up to six.
-const MIN_BEFORE_SURPLUS: usize = 7;
+/// Fewest digits of a number that stands before surplus digits: more than a service number has.
+const MIN_BEFORE_SURPLUS: usize = service_numbers::MAX_DIGITS + 1;
 
 /// International prefix where the country is not known.
 const COMMON_INTERNATIONAL_PREFIX: &str = "00";

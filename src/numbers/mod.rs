@@ -9,6 +9,7 @@ mod dialled;
 mod e164;
 mod emergency_numbers;
 mod numbering_plan;
+mod service_numbers;
 
 pub use carrier::CarrierFormat;
 pub use country::Country;

@@ -12,8 +12,8 @@ use tracing::info;
 
 use super::api::{FINALIZER, MANAGER, Refusal, reference};
 use super::events::Events;
-use super::secrets::Secrets;
-use super::statuses::Statuses;
+use super::generated_secrets::Secrets;
+use super::status_queue::Statuses;
 use crate::compile::claims::tenant_id;
 use crate::reconcile::{NewStatus, Note, ResourceSink, SinkError};
 use crate::resources::Tenant;

@@ -7,7 +7,7 @@
 //!    sweep, then the platform, then tenants. `Reconciler::reconcile_tenant` shows the steps for one tenant.
 //! 3. `Reconciler::finish` (`outcomes`) records how a job ended: the revision and the changed rows, or a retry with
 //!    a growing pause.
-//! 4. `Reconciler::report_next` (`report`) computes the conditions of a tenant's resources and publishes those that
+//! 4. `Reconciler::report_next` (`statuses`) computes the conditions of a tenant's resources and publishes those that
 //!    differ. [`Reconciler::acknowledge`] schedules the same step when a switch reports other revisions.
 //!
 //! A failed job is retried without limit, with a pause per tenant. A process that does not lead applies
@@ -24,12 +24,12 @@ mod problem_log;
 mod progress;
 mod recordings;
 mod removal;
-mod report;
 mod resource_sink;
 mod restored;
 mod role;
 mod rows;
 mod schedule;
+mod statuses;
 mod steps;
 mod tenant;
 mod writing;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use kube::{CustomResource, KubeSchema};
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 
 use super::common::*;
@@ -117,8 +117,18 @@ pub struct DeviceSpec {
     /// Further settings of the phone, by the maker's names. What would lead it to another server, change its
     /// credentials or open it to others is refused.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(length(max = 64), extend("maxProperties" = 64), inner(length(max = 255), regex(pattern = SETTING_VALUE_PATTERN)))]
+    #[schemars(schema_with = "settings")]
     pub settings: BTreeMap<String, String>,
+}
+
+/// Further settings, bounded: the schema of a map's values has to be written by hand. Which names a maker has, is
+/// checked at compile.
+fn settings(_: &mut SchemaGenerator) -> Schema {
+    schemars::json_schema!({
+        "type": "object",
+        "maxProperties": 64,
+        "additionalProperties": {"type": "string", "maxLength": 255, "pattern": SETTING_VALUE_PATTERN},
+    })
 }
 
 /// Makers of phones, and softphones.

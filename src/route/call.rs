@@ -13,7 +13,7 @@ use super::media::MediaRoot;
 use super::token::{Caller, Step, sign_call, verify_step};
 use super::view::TenantView;
 use super::{features, outbound, targets};
-use crate::plan::{ExtensionRow, NumberRow, PlatformPlan, Target, TrunkRow};
+use crate::plan::{DeviceRow, ExtensionRow, NumberRow, PlatformPlan, Target, TrunkRow};
 use crate::resources::Kind;
 use crate::resources::routing_test::EndKind;
 use crate::secrets::signing_key::SigningKey;
@@ -30,6 +30,8 @@ pub struct Call<'a> {
     pub caller: Caller,
     /// The caller's row, if the caller is an existing extension ([`TenantView::caller`]).
     pub extension: Option<&'a ExtensionRow>,
+    /// The Device that the call is made from, by name: one whose line FreeSWITCH authenticated.
+    pub device: Option<(&'a str, &'a DeviceRow)>,
     /// The channel's uuid.
     pub leg: Cow<'a, str>,
     /// Caller id name as received: untrusted text.

@@ -8,7 +8,7 @@ pub mod reason;
 pub mod summary;
 pub mod switch;
 pub mod trunk;
-pub mod version;
+pub mod vulnerabilities;
 
 pub use acks::AckTable;
 pub use conditions::{Facts, LastGood, Live, Programmed, conditions};

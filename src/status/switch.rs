@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::conditions::{ConditionValue, changed_conditions, cut};
 use super::reason::{CONNECTED, DRAINING, DRIFTED, READY, VULNERABLE};
-use super::version::{VULNERABILITIES, is_vulnerable};
+use super::vulnerabilities::{VULNERABILITIES, is_vulnerable};
 use crate::plan::heartbeat::{LATE_AFTER, SILENT_AFTER};
 use crate::plan::report::SwitchReport;
 

@@ -15,14 +15,14 @@ use tokio_util::task::TaskTracker;
 use tracing::info;
 
 use crate::http::listener::{ListenError, Listener};
-use crate::operator::api_server::ApiServer;
+use crate::operator::api_reachability::ApiServer;
 use crate::operator::events::Events;
 use crate::operator::health::{self, Health};
 use crate::operator::leader::Operator;
 use crate::operator::lease::{self, LeaseOptions};
 use crate::operator::metrics::Metrics;
 use crate::operator::resource_sink::KubeSink;
-use crate::operator::statuses::Statuses;
+use crate::operator::status_queue::Statuses;
 use crate::operator::unreadable::UnreadableObjects;
 use crate::operator::webhook;
 use crate::reconcile::{Progress, Reconciler};

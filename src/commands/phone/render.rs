@@ -124,7 +124,12 @@ pub async fn run(args: &RenderArgs, out: &mut impl Write) -> Result<(), RenderPh
     Ok(())
 }
 
-fn one(templates: &Templates, view: &TenantView, (name, phone): (&str, &Phone), file: &str) -> Result<Rendered, RenderError> {
+fn one(
+    templates: &Templates,
+    view: &TenantView,
+    (name, phone): (&str, &Phone),
+    file: &str,
+) -> Result<Rendered, RenderError> {
     let file = FileName::parse(file).ok_or(RenderError::NotMade)?;
     let row = view.plan.devices.get(name);
     let has_admin_password = row.is_some_and(|row| row.secrets.get(SecretName::AdminPassword).is_some());

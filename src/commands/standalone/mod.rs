@@ -3,6 +3,7 @@
 //! Lookups never wait for Postgres: the listener opens first, and answers from the last good state while Postgres
 //! starts.
 
+mod device_log;
 mod options;
 mod ready;
 mod switch_log;
@@ -134,6 +135,8 @@ async fn write(
     let store = lead(&options, &identity, &memory, stop, true, &mut follow).await?;
     follow();
     let Some(mut store) = store else { return Ok(()) };
+    let devices = device_log::run(store.reader().clone(), sidecar.replica());
+    tokio::spawn(stop.clone().run_until_cancelled_owned(devices));
     let mut reconciler = Reconciler::new(progress, None, Some(args.answer.media_dir(data_dir)));
     reconciler.lead(store.clone());
     reconciler.acknowledge(sidecar.ack());

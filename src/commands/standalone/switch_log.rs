@@ -14,7 +14,7 @@ use crate::replica::tenants::{Replica, Snapshot};
 use crate::status::AckTable;
 use crate::status::conditions::ConditionValue;
 use crate::status::emergency;
-use crate::status::version::{VULNERABILITIES, is_vulnerable};
+use crate::status::vulnerabilities::{VULNERABILITIES, is_vulnerable};
 
 /// Logs each difference from the previous report, until the sidecar ends.
 pub(super) async fn run(

@@ -8,12 +8,14 @@ mod esl;
 mod options;
 mod report;
 mod run;
+mod sip_websocket;
 
 pub use command::{SwitchCommand, SwitchOrder};
 pub use drain::{DrainArgs, ResumeArgs, drain, resume};
 pub use esl::{EslArgs, EslArgsError};
 pub use options::{AnswerArgs, SwitchArgs};
 pub use run::run;
+pub use sip_websocket::SipWebsocketArgs;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -30,8 +32,11 @@ use crate::cdr::err_log_dir::sweep;
 use crate::cdr::intake::Intake;
 use crate::cdr::metrics::CdrMetrics;
 use crate::cdr::spool::SpoolError;
-use crate::freeswitch::emergency_calls::{Destination, EmergencyCalls};
+use crate::freeswitch::Destination;
+use crate::freeswitch::emergency_calls::EmergencyCalls;
 use crate::freeswitch::listener::{self, BindError, Probe, Routes};
+use crate::freeswitch::registrations;
+use crate::freeswitch::registrations::Registrations;
 use crate::freeswitch::sync;
 use crate::freeswitch::sync::{Live, PodEndingMarker};
 use crate::freeswitch::xml::Answers;
@@ -46,6 +51,7 @@ use crate::replica::follow::{Follower, Progress};
 use crate::replica::tenants::Replica;
 use crate::route::media::MediaRootError;
 use crate::secrets::keyring::{Keyring, KeyringError};
+use crate::sip_websocket::{self as relay, Relay};
 use crate::store::{Reader, StoreError, StoreOptions};
 use control::Control;
 
@@ -97,8 +103,8 @@ pub struct Sidecar {
     applied: watch::Sender<Option<Applied>>,
     /// Where call records go, once `follow` was called.
     database: Arc<OnceLock<Reader>>,
-    /// The same for emergency calls.
-    emergencies: Arc<OnceLock<Destination>>,
+    /// The same for emergency calls and registrations.
+    destination: Arc<OnceLock<Destination>>,
     following: TaskTracker,
     serving: TaskTracker,
     stop_serving: CancellationToken,
@@ -152,6 +158,14 @@ impl Sidecar {
         if live.is_some() {
             routes = routes.with_switch(metrics.clone(), report.subscribe());
         }
+        let relay_metrics = relay::Metrics::default();
+        let relay = match args.sip_websocket.options() {
+            None => None,
+            Some((listen, options)) => Some((Relay::bind(listen).await?, options)),
+        };
+        if relay.is_some() {
+            routes = routes.with_sip_websocket(relay_metrics.clone());
+        }
         let (all_routes, probe_routes) = routes.into_routers(more_metrics);
         let (serving, stop_serving) = (TaskTracker::new(), CancellationToken::new());
         if let Some(health) = health {
@@ -161,7 +175,13 @@ impl Sidecar {
         }
         info!(listen = %xml_listener.address(), "answering mod_xml_curl");
         serving.spawn(xml_listener.serve(all_routes, stop_serving.clone()));
+        if let Some((listener, options)) = relay {
+            info!(listen = %listener.address(), "relaying SIP over WebSocket");
+            let (replica, stop) = (replica.clone(), stop_serving.clone());
+            serving.spawn(Relay::serve(listener, replica, options, relay_metrics, stop));
+        }
         follower.restore().await;
+        let mut registration_writer = None;
         if let Some(options) = live {
             let (order, orders) = mpsc::channel(1);
             let control = Control::bind(data_dir, order, report.subscribe())?;
@@ -169,13 +189,30 @@ impl Sidecar {
             let applied_now = applied.subscribe();
             let (progress, applied, findings) = (progress.clone(), applied.clone(), report.clone());
             let ending = PodEndingMarker::of(data_dir);
-            let live = Live { options, answers, progress, orders, ending, findings, applied, metrics };
+            let registrations = Registrations::default();
+            let client = watch::Sender::default();
+            registration_writer = Some(registrations::Writer::new(registrations.clone(), replica.clone()));
+            let live = Live {
+                options,
+                answers,
+                progress,
+                orders,
+                ending,
+                findings,
+                registrations,
+                client,
+                applied,
+                metrics,
+            };
             follower.watch(applied_now);
             serving.spawn(live.run(follower.restored(), stop_serving.clone()));
         }
         let database = Arc::default();
-        let emergencies = Arc::default();
-        serving.spawn(recorder.run(Arc::clone(&emergencies), stop_serving.clone()));
+        let destination = Arc::default();
+        if let Some(writer) = registration_writer {
+            serving.spawn(writer.run(Arc::clone(&destination), stop_serving.clone()));
+        }
+        serving.spawn(recorder.run(Arc::clone(&destination), stop_serving.clone()));
         serving.spawn(cdr_writer.run(Arc::clone(&database), stop_serving.clone()));
         if let Some(leftovers) = &args.cdr_leftovers {
             serving.spawn(sweep(leftovers.clone(), intake, stop_serving.clone()));
@@ -188,7 +225,7 @@ impl Sidecar {
             report,
             applied,
             database,
-            emergencies,
+            destination,
             following,
             serving,
             stop_serving,
@@ -234,7 +271,7 @@ impl Sidecar {
         };
         self.following.spawn(report::report(reader.clone(), info, reported, stop.clone()));
         let _ = self.database.set(reader.clone()); // set once: there is one follower
-        let _ = self.emergencies.set((reader.clone(), name.to_owned()));
+        let _ = self.destination.set((reader.clone(), name.to_owned()));
         self.following.spawn(follower.run(reader, stop.clone()));
     }
 

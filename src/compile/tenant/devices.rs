@@ -122,10 +122,15 @@ pub fn device(
         enroll_until,
         poll_hours: provisioning.poll_hours.unwrap_or(24),
         offline_alert_minutes: spec.alert_when_offline.map(|alert| alert.minutes),
-        restarted_at: restarted_at.map(|value| value.chars().take(64).collect()),
+        restarted_at: restarted_at.map(|value| value.chars().filter(is_of_a_time).take(64).collect()),
         settings: spec.settings.clone(),
         secrets,
     })
+}
+
+/// Whether a character occurs in times: nothing else of an annotation is used.
+fn is_of_a_time(c: &char) -> bool {
+    c.is_ascii_alphanumeric() || ":+.-".contains(*c)
 }
 
 fn time_zone(compiler: &mut TenantCompiler, name: &str, own: Option<&str>, tenant: &TenantRow) -> String {

@@ -1,5 +1,5 @@
 //! Applies changes to the switch, one by one, the least harmful first. Whether they took effect shows in
-//! the state that is read afterwards (`compare`).
+//! the state that is read afterwards (`verify`).
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -4,7 +4,6 @@
 
 mod apply;
 mod change;
-mod compare;
 mod difference;
 mod metrics;
 mod plan;
@@ -12,9 +11,11 @@ mod pod_ending_marker;
 mod read;
 mod replies;
 mod state;
-mod task;
+mod switch_loop;
+mod verify;
 
 pub use change::{Change, Changes};
 pub use metrics::Metrics;
 pub use pod_ending_marker::PodEndingMarker;
-pub use task::{Live, Options, Order};
+pub(super) use read::legs;
+pub use switch_loop::{Live, Options, Order};

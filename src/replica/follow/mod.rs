@@ -7,7 +7,7 @@
 //! state and written a later revision.
 
 mod changed;
-mod step;
+mod compare_revisions;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
@@ -30,7 +30,7 @@ use crate::store::error::{PgContext, in_time, lost_connection};
 use crate::store::{CHANNEL, Reader, Revision, StoreError};
 use crate::util::backoff::Backoff;
 use changed::Changed;
-use step::Step;
+use compare_revisions::Step;
 
 /// Interval of comparisons, in case a notification was missed.
 const COMPARE_INTERVAL: Duration = Duration::from_secs(30);

@@ -13,7 +13,7 @@
 
 mod document;
 mod first_seen;
-mod generated;
+mod generated_secrets;
 mod json;
 mod last_good;
 mod lines;

@@ -13,7 +13,7 @@ use super::locate::locate;
 use super::problem::{FileProblem, FolderError};
 use super::scan::{Scan, format, hidden, scan};
 use super::state::State;
-use super::{FileLocation, FolderOptions, Update, below, generated};
+use super::{FileLocation, FolderOptions, Update, below, generated_secrets};
 use crate::resources::Kind;
 use crate::source::references::{generated_for, generated_secret};
 use crate::source::validate::kinds;
@@ -61,7 +61,7 @@ impl Tree {
         let mut tree = Self::new(vec![options.manifests.clone()])?;
         let generated = options.data_dir.join("generated-secrets");
         let data = |source| FolderError::Data { path: options.data_dir.display().to_string(), source };
-        generated::create_folder(&generated).map_err(data)?;
+        generated_secrets::create_folder(&generated).map_err(data)?;
         let first_seen = FirstSeen::open(options.data_dir.join("first-seen")).map_err(data)?;
         tree.except = below(&options.manifests, &options.data_dir).into_iter().collect();
         tree.roots.push(generated.clone());
@@ -181,7 +181,7 @@ impl Tree {
             if self.state.is_refused(&secret) {
                 continue;
             }
-            match generated::write(folder, &secret, owner.kind) {
+            match generated_secrets::write(folder, &secret, owner.kind) {
                 Ok(path) => written.push(path),
                 Err(error) => {
                     let message = format!("{secret} cannot be written: {error}; {owner} has no password");

@@ -1,4 +1,4 @@
-//! Comparisons of the switch with the replica: before changes, and until changes have taken effect.
+//! Verifies the switch against the replica: which differences there are, and whether changes have taken effect.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::plan::{changes_between, desired_state, differences};
 use super::read;
 use super::read::Observed;
 use super::state::State;
-use super::task::{Live, SessionState};
+use super::switch_loop::{Live, SessionState};
 use crate::freeswitch::esl::{Client, EslError};
 use crate::plan::Service;
 use crate::replica::spellings::Spellings;
@@ -130,10 +130,12 @@ impl Live {
         Ok((snapshot, want))
     }
 
-    /// Reads the switch, and remembers how phones spell their domains.
+    /// Reads the switch, and remembers its registrations and how phones spell their domains.
     async fn observe(&self, client: &Client) -> Result<Observed, EslError> {
-        let found = read::observe(client).await?;
+        let mut found = read::observe(client).await?;
         self.answers.replica.spellings.listed(&found.registered);
+        self.registrations.listed(std::mem::take(&mut found.registrations));
+        self.count_registrations();
         Ok(found)
     }
 
