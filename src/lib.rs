@@ -22,6 +22,7 @@ pub mod replica;
 pub mod resources;
 pub mod route;
 pub mod secrets;
+pub mod sip_websocket;
 pub mod source;
 pub mod status;
 pub mod store;

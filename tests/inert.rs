@@ -256,6 +256,7 @@ fn platform(text: &[String; 8]) -> PlatformPlan {
             external_address: None,
             sip_port: 5060,
             tls_port: None,
+            ws_port: None,
             codecs: vec![],
             update_policy: Default::default(),
         },

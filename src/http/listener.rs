@@ -22,7 +22,7 @@ use super::connection_limit::{ConnectionLimit, ConnectionSlot, Peer};
 
 /// How long the head of a request may take to arrive, from the connection or from the answer before it. A
 /// connection without a request ends then too.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long requests in progress may take when the listener ends.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
@@ -56,6 +56,7 @@ pub struct Listener {
     listener: TcpListener,
     address: SocketAddr,
     limit: Option<ConnectionLimit>,
+    head_timeout: Duration,
 }
 
 impl Listener {
@@ -67,7 +68,7 @@ impl Listener {
         let bound = async {
             let listener = TcpListener::bind(address).await?;
             let address = listener.local_addr()?;
-            Ok(Self { listener, address, limit: None })
+            Ok(Self { listener, address, limit: None, head_timeout: HEAD_TIMEOUT })
         };
         bound.await.map_err(|source| ListenError { option, address, source })
     }
@@ -82,16 +83,10 @@ impl Listener {
         Ok(Self { limit: Some(limit), ..Self::bind(option, address).await? })
     }
 
-    /// Binds an address that strangers reach, as [`Listener::bind_probes`] does, with limits of its own.
-    ///
-    /// # Errors
-    /// As [`Listener::bind`].
-    pub async fn bind_public(
-        option: &'static str,
-        address: SocketAddr,
-        limit: ConnectionLimit,
-    ) -> Result<Self, ListenError> {
-        Ok(Self { limit: Some(limit), ..Self::bind(option, address).await? })
+    /// The same listener with a limit of connections, closed on arrival beyond that, and a deadline for each head.
+    #[must_use]
+    pub fn with_limits(self, limit: ConnectionLimit, head_timeout: Duration) -> Self {
+        Self { limit: Some(limit), head_timeout, ..self }
     }
 
     /// The address, with the port that the system chose for port 0.
@@ -102,8 +97,10 @@ impl Listener {
     /// Serves a router until `stop` is cancelled; requests in progress then have two seconds.
     pub async fn serve(self, router: Router, stop: CancellationToken) {
         let acceptor = Acceptor::new(self.limit);
-        let (server, handle) =
-            configure(Server::from_listener(self.listener).acceptor(acceptor).http1_only());
+        let (server, handle) = configure(
+            Server::from_listener(self.listener).acceptor(acceptor).http1_only(),
+            self.head_timeout,
+        );
         drain(server.serve(router.into_make_service()), handle, stop).await;
     }
 
@@ -111,7 +108,8 @@ impl Listener {
     /// into `config` later counts for new connections.
     pub async fn serve_tls(self, router: Router, config: RustlsConfig, stop: CancellationToken) {
         let acceptor = RustlsAcceptor::new(config).acceptor(Acceptor::new(self.limit));
-        let (server, handle) = configure(Server::from_listener(self.listener).acceptor(acceptor));
+        let (server, handle) =
+            configure(Server::from_listener(self.listener).acceptor(acceptor), self.head_timeout);
         drain(server.serve(router.into_make_service()), handle, stop).await;
     }
 
@@ -127,16 +125,19 @@ impl Listener {
         let acceptor = RustlsAcceptor::new(config).acceptor(Acceptor::new(self.limit));
         let acceptor = ClientAcceptor { acceptor, clients };
         let (server, handle) =
-            configure(Server::from_listener(self.listener).acceptor(acceptor).http1_only());
+            configure(Server::from_listener(self.listener).acceptor(acceptor), self.head_timeout);
         drain(server.serve(router.into_make_service()), handle, stop).await;
     }
 }
 
 /// Sets a deadline for each head of HTTP/1.1.
-fn configure<A>(server: Server<SocketAddr, A>) -> (Server<SocketAddr, A>, Handle<SocketAddr>) {
+fn configure<A>(
+    server: Server<SocketAddr, A>,
+    head_timeout: Duration,
+) -> (Server<SocketAddr, A>, Handle<SocketAddr>) {
     let handle = Handle::new();
     let mut server = server.handle(handle.clone());
-    server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(head_timeout);
     (server, handle)
 }
 

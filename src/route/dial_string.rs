@@ -5,6 +5,11 @@ use super::legal::{DialNumber, Word};
 /// Variables of a leg or of all legs of a bridge. Dial strings contain no others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LegVariable {
+    /// Milliseconds without a packet from the peer after which a leg ends while it is on hold, and otherwise
+    /// (switch_core_media.c, check_media_timeout_params).
+    MediaHoldTimeout,
+    /// See [`LegVariable::MediaHoldTimeout`].
+    MediaTimeout,
     /// Codecs offered in place of the profile's.
     AbsoluteCodecString,
     /// Seconds before the leg starts.
@@ -52,6 +57,8 @@ pub enum LegVariable {
 impl LegVariable {
     fn name(self) -> &'static str {
         match self {
+            Self::MediaHoldTimeout => "media_hold_timeout",
+            Self::MediaTimeout => "media_timeout",
             Self::AbsoluteCodecString => "absolute_codec_string",
             Self::LegDelayStart => "leg_delay_start",
             Self::LegProgressTimeout => "leg_progress_timeout",
@@ -174,6 +181,12 @@ impl std::fmt::Display for DialString {
     }
 }
 
+/// The variables of a leg to a browser, as `templates/directory/auth.xml` sets them on a leg from one.
+fn browser_variables() -> LegVariables {
+    let timeouts = [(LegVariable::MediaTimeout, "30000"), (LegVariable::MediaHoldTimeout, "1800000")];
+    timeouts.into_iter().filter_map(|(variable, value)| Some((variable, Word::new(value)?))).collect()
+}
+
 /// Where a phone may be registered: a SIP user and its domain, as the phone spells it, at a profile (RFC 3261 §10).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AddressOfRecord<'a> {
@@ -183,6 +196,8 @@ pub struct AddressOfRecord<'a> {
     pub user: &'a str,
     /// Domain.
     pub host: &'a str,
+    /// Whether browsers register at the profile.
+    pub is_browser: bool,
 }
 
 /// The dial string of an extension: all phones that may be registered for it ring together, and the first that answers
@@ -215,7 +230,8 @@ fn leg(address: AddressOfRecord<'_>) -> Option<Leg> {
         user: Word::new(address.user)?,
         domain: Word::new(address.host)?,
     };
-    Some(Leg { variables: Vec::new(), endpoint })
+    let variables = if address.is_browser { browser_variables() } else { Vec::new() };
+    Some(Leg { variables, endpoint })
 }
 
 /// Writes a list such as `{^^;a=1;b=2}`, which declares its separator because codec lists contain commas.
@@ -240,22 +256,31 @@ mod tests {
     use super::*;
 
     fn rung(number: &str, domain: &str, addresses: &[(&str, &str, &str)]) -> Option<String> {
-        let addresses =
-            addresses.iter().map(|&(profile, user, host)| AddressOfRecord { profile, user, host });
+        let addresses = addresses.iter().map(|&(profile, user, host)| AddressOfRecord {
+            profile,
+            user,
+            host,
+            is_browser: profile == "browsers",
+        });
         registered(addresses, number, domain).map(|dial| dial.to_string())
     }
 
     #[test]
     fn all_phones_of_an_extension_ring_together_as_the_extension() {
         let acme = "acme.example.com";
-        let dial =
-            rung("1001", acme, &[("internal", "1001", acme), ("internal", "1001-3f00c1a2", acme)]).unwrap();
+        let dial = rung(
+            "1001",
+            acme,
+            &[("internal", "1001", acme), ("internal", "1001-3f00c1a2", acme), ("browsers", "1001", acme)],
+        )
+        .unwrap();
         assert_eq!(
             dial,
             "{^^;presence_id=1001@acme.example.com;outbound_redirect_fatal=true;\
              origination_callee_id_name=1001;origination_callee_id_number=1001;\
              sip_invite_domain=acme.example.com}\
-             sofia/internal/1001%acme.example.com,sofia/internal/1001-3f00c1a2%acme.example.com"
+             sofia/internal/1001%acme.example.com,sofia/internal/1001-3f00c1a2%acme.example.com,\
+             [^^;media_timeout=30000;media_hold_timeout=1800000]sofia/browsers/1001%acme.example.com"
         );
     }
 

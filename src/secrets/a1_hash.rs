@@ -6,7 +6,7 @@ use sha2::Sha256;
 use crate::plan::{DeviceRow, DigestAlgorithm, SecretName, Secrets, TenantPlan};
 
 /// HA1 (RFC 2617 §3.2.2.2): MD5 of user, realm and password, in 32 hexadecimal digits.
-fn a1_hash(user: &str, realm: &str, password: &str) -> String {
+pub fn a1_hash(user: &str, realm: &str, password: &str) -> String {
     hex::encode(Md5::digest(format!("{user}:{realm}:{password}")))
 }
 

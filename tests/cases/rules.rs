@@ -237,6 +237,10 @@ fn sip_profile() -> Vec<Verdict> {
         (profile(json!({})), None),
         (profile(json!({"role": "Trunks", "tlsPort": 5061})), None),
         (profile(json!({"tlsPort": 5060})), tls),
+        (profile(json!({"wsPort": 5066})), None),
+        (profile(json!({"wsPort": 5060})), Some((".wsPort", "wsPort must differ from sipPort"))),
+        (profile(json!({"role": "Trunks", "wsPort": 5066})), Some((".wsPort", "wsPort needs role Phones"))),
+        (profile(json!({"wsPort": 5066, "tlsPort": 5061})), Some((".tlsPort", "wsPort excludes tlsPort"))),
     ]
 }
 

@@ -8,12 +8,14 @@ mod esl;
 mod options;
 mod report;
 mod run;
+mod sip_websocket;
 
 pub use command::{SwitchCommand, SwitchOrder};
 pub use drain::{DrainArgs, ResumeArgs, drain, resume};
 pub use esl::{EslArgs, EslArgsError};
 pub use options::{AnswerArgs, SwitchArgs};
 pub use run::run;
+pub use sip_websocket::SipWebsocketArgs;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -52,6 +54,7 @@ use crate::replica::follow::{Follower, Progress};
 use crate::replica::tenants::Replica;
 use crate::route::media::MediaRootError;
 use crate::secrets::keyring::{Keyring, KeyringError};
+use crate::sip_websocket::{self as relay, Relay};
 use crate::store::{Reader, StoreError, StoreOptions};
 use control::Control;
 
@@ -160,6 +163,14 @@ impl Sidecar {
         if live.is_some() {
             routes = routes.with_switch(metrics.clone(), report.subscribe());
         }
+        let relay_metrics = relay::Metrics::default();
+        let relay = match args.sip_websocket.options() {
+            None => None,
+            Some((listen, options)) => Some((Relay::bind(listen).await?, options)),
+        };
+        if relay.is_some() {
+            routes = routes.with_sip_websocket(relay_metrics.clone());
+        }
         let (all_routes, probe_routes) = routes.into_routers(more_metrics);
         let (serving, stop_serving) = (TaskTracker::new(), CancellationToken::new());
         if let Some(health) = health {
@@ -169,6 +180,11 @@ impl Sidecar {
         }
         info!(listen = %xml_listener.address(), "answering mod_xml_curl");
         serving.spawn(xml_listener.serve(all_routes, stop_serving.clone()));
+        if let Some((listener, options)) = relay {
+            info!(listen = %listener.address(), "relaying SIP over WebSocket");
+            let (replica, stop) = (replica.clone(), stop_serving.clone());
+            serving.spawn(Relay::serve(listener, replica, options, relay_metrics, stop));
+        }
         follower.restore().await;
         let (registrations, client) = (Registrations::default(), watch::Sender::default());
         let connection = live.is_some().then(|| (registrations.clone(), client.subscribe()));

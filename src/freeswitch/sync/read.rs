@@ -231,9 +231,9 @@ fn profile(row: &Record) -> Option<Profile> {
         address: row.get("sip-ip").cloned(),
         sip_port: port(row.get("bind-url")?)?,
         tls_port: row.get("tls-bind-url").and_then(|url| port(url)),
-        web_socket: ["ws-bind-url", "wss-bind-url"]
-            .into_iter()
-            .any(|url| row.get(url).is_some_and(|url| is_exposed(url))),
+        ws_port: row.get("ws-bind-url").filter(|url| !is_exposed(url)).and_then(|url| port(url)),
+        exposed_web_socket: row.get("ws-bind-url").is_some_and(|url| is_exposed(url))
+            || row.contains_key("wss-bind-url"),
         external: row.get("ext-sip-ip").cloned(),
         context: row.get("context")?.clone(),
         codecs: row.get("inbound-codecs").cloned().unwrap_or_default(),

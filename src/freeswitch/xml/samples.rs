@@ -44,7 +44,13 @@ pub(super) fn all() -> Vec<(&'static str, Context)> {
         ),
         (
             "directory/auth.xml",
-            values(&Credentials { user, device: "desk", a1_hash: "a1_hash", domain_name: DOMAIN }),
+            values(&Credentials {
+                user,
+                device: "desk",
+                a1_hash: "a1_hash",
+                domain_name: DOMAIN,
+                is_browser: true,
+            }),
         ),
         ("directory/call.xml", values(&Callee { user, dial_string: dial_string() })),
         ("directory/user.xml", values(&user)),
@@ -163,6 +169,7 @@ fn sofia() -> Sofia<'static> {
         acl: names::TRUNKS_ACL,
         sip_port: 5060,
         tls_port: Some(5061),
+        ws_port: Some(5066),
         bind_address: Some("192.0.2.2"),
         external_address: Some("192.0.2.3"),
         codecs: "PCMA".to_owned(),

@@ -14,7 +14,12 @@ impl Lookup<'_> {
         let mut addresses = Vec::new();
         for (name, profile) in &platform.sip_profiles {
             for (user, hosts) in users_at(profile, &users) {
-                addresses.extend(hosts.iter().map(|host| AddressOfRecord { profile: name, user, host }));
+                addresses.extend(hosts.iter().map(|host| AddressOfRecord {
+                    profile: name,
+                    user,
+                    host,
+                    is_browser: profile.ws_port.is_some(),
+                }));
             }
         }
         match registered(addresses.into_iter(), number, self.domain) {
@@ -36,10 +41,12 @@ impl Lookup<'_> {
     }
 }
 
-/// The SIP users that may be registered at a profile: none at one for carriers.
+/// The SIP users that may be registered at a profile: at one for browsers the extension's own alone, none at one for
+/// carriers.
 fn users_at<'a, T>(profile: &SipProfileRow, users: &'a [T]) -> &'a [T] {
-    match profile.role {
-        Role::Phones => users,
-        Role::Trunks => &[],
+    match (profile.role, profile.ws_port) {
+        (Role::Phones, None) => users,
+        (Role::Phones, Some(_)) => users.get(..1).unwrap_or(users),
+        (Role::Trunks, _) => &[],
     }
 }
