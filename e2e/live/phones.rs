@@ -29,11 +29,12 @@ const DEVICES: [(&str, &str, &str, u8); 6] = [
 fn an_extension_has_several_phones() {
     run(
         "live::phones::an_extension_has_several_phones",
-        &[],
+        &["--provision-url", "https://phones.example.com/provision"],
         &[
             ("Devices are added, and each registers as a SIP user of its own", devices),
             ("all phones of an extension ring, and one has the call", fork),
             ("a Device calls as its extension, also in call records", calls_as_its_extension),
+            ("a phone with an old configuration is told, and one that never fetched is not", told),
             ("registrations are rows and a metric", rows),
             ("a NOTIFY reaches one phone only", notify),
             ("lamps show an extension whichever of its phones has a call", lamps),
@@ -190,6 +191,36 @@ fn rows(lab: &mut Lab) {
     });
 }
 
+/// How often a phone was told something.
+fn notified(trace: &str, event: &str) -> usize {
+    trace.lines().filter(|line| line.trim_end() == format!("Event: {event}")).count()
+}
+
+fn told(lab: &mut Lab) {
+    let (desk, mobile) = (phone(lab, "desk"), phone(lab, "mobile"));
+    lab.register(&[&desk, &mobile, &lab.bob]);
+    let [at_desk, at_mobile, at_bob] =
+        [&desk, &mobile, &lab.bob].map(|phone| phone.listen("answer", lab.phones));
+    lab.eventually("the registration as a row", || registration(lab, "desk").is_some());
+    let fetched = "INSERT INTO public.phones (tenant_id, device, fetched_at, fingerprint)
+                   SELECT id, 'desk', now(), decode(repeat('00', 32), 'hex') FROM public.tenants WHERE name = 'acme'";
+    records::execute(&lab.data_dir(), fetched);
+    let (resync, restart) = ("check-sync;reboot=false", "check-sync;reboot=true");
+    lab.eventually("the phone is told", || notified(&at_desk.seen().trace, resync) == 1);
+    let metadata = "{name: desk, namespace: acme}";
+    let restarted =
+        "{name: desk, namespace: acme, annotations: {centrex.dev/restarted-at: \"2026-11-30T12:00:00Z\"}}";
+    lab.edit(metadata, restarted);
+    lab.eventually("the restart", || notified(&at_desk.seen().trace, restart) == 1);
+    lab.edit(restarted, metadata);
+    std::thread::sleep(Duration::from_secs(2));
+    let outcome = at_desk.end();
+    assert_eq!((notified(&outcome.trace, resync), notified(&outcome.trace, restart)), (1, 1));
+    for other in [at_mobile.end(), at_bob.end()] {
+        assert_eq!((notified(&other.trace, resync), notified(&other.trace, restart)), (0, 0));
+    }
+}
+
 fn notify(lab: &mut Lab) {
     let names = ["desk", "mobile", "lobby"];
     let phones = names.map(|name| phone(lab, name));
@@ -212,7 +243,7 @@ fn notify(lab: &mut Lab) {
         let session = esl::open(&address, &Password::new(ESL_PASSWORD).unwrap()).await.unwrap();
         session.client.notify(notify).await.unwrap();
     });
-    let is_told = |trace: &str| trace.contains("Event: check-sync;reboot=false");
+    let is_told = |trace: &str| notified(trace, "check-sync;reboot=false") > 0;
     lab.eventually("the NOTIFY", || is_told(&listeners[0].seen().trace));
     std::thread::sleep(Duration::from_secs(1));
     let told = listeners.map(|listener| is_told(&listener.end().trace));

@@ -5,9 +5,7 @@
 //! minute, one that does not fetch gets fewer and fewer, and a whole tenant is told at a bounded rate.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::future::Future;
-use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -17,15 +15,19 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 use uuid::Uuid;
 
+use super::Destination;
 use super::esl::{CallId, Client, EslError, Notify};
 use super::registrations::{Registrations, SipUser};
 use super::sync::legs;
-use crate::plan::{DeviceRow, PlatformPlan};
+use crate::phones::notify::{Notify as Request, event};
+use crate::phones::{Phone, Site, models};
+use crate::plan::DeviceRow;
 use crate::replica::follow::Progress;
 use crate::replica::tenants::Replica;
 use crate::route::TenantView;
 use crate::route::legal::Word;
 use crate::store::StoreError;
+use crate::store::error::in_time;
 use crate::util::domain::canonical;
 
 /// Changes within this time are one.
@@ -36,6 +38,8 @@ const POLL: Duration = Duration::from_secs(20);
 const SPREAD: Duration = Duration::from_millis(50);
 /// Most phones that are told before everything is compared again.
 const MAX_ROUND: usize = 200;
+/// Wait for an answer of Postgres.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// First pause between two requests to one phone; it doubles up to [`MAX_PAUSE`] while the phone does not fetch.
 const MIN_PAUSE: Duration = Duration::from_secs(60);
 const MAX_PAUSE: Duration = Duration::from_secs(3600);
@@ -44,31 +48,6 @@ const MAX_PAUSE: Duration = Duration::from_secs(3600);
 pub type DeviceKey = (Uuid, String);
 /// What the phones fetched last, by Device.
 pub type Fetched = HashMap<DeviceKey, [u8; 32]>;
-
-/// What a phone is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Request {
-    /// To read its configuration again, without a restart if the change allows it.
-    Resync,
-    /// To restart.
-    Restart,
-}
-
-/// The configurations of phones.
-pub trait Configurations: Send + Sync {
-    /// A digest of what a Device's phone should have; `None` for one that gets nothing.
-    fn wanted(&self, view: &TenantView, platform: &PlatformPlan, device: &str) -> Option<[u8; 32]>;
-
-    /// The value of the header Event that makes a Device's phone do something; `None` for a phone that does not know such
-    /// an event.
-    fn event(&self, device: &DeviceRow, request: Request) -> Option<&'static str>;
-
-    /// The digest of the last successful fetch of each of these Devices. One that never fetched is missing.
-    fn fetched<'a>(&'a self, devices: &'a [DeviceKey]) -> FetchedFuture<'a>;
-}
-
-/// The answer of [`Configurations::fetched`].
-pub type FetchedFuture<'a> = Pin<Box<dyn Future<Output = Result<Fetched, StoreError>> + Send + 'a>>;
 
 /// Tells the phones that are registered at this switch.
 pub struct Notifier {
@@ -80,8 +59,10 @@ pub struct Notifier {
     pub registrations: Registrations,
     /// Sends commands to the switch; `None` while it is not connected.
     pub client: watch::Receiver<Option<Client>>,
-    /// What they should have and what they have.
-    pub configurations: Arc<dyn Configurations>,
+    /// Address that phones fetch from, as their server has it.
+    pub provisioning_url: String,
+    /// Time server of phones, as their server has it.
+    pub ntp_server: String,
 }
 
 /// What is remembered of a Device.
@@ -114,16 +95,16 @@ struct Due {
 }
 
 impl Notifier {
-    /// Tells phones until stopped.
-    pub async fn run(mut self, stop: CancellationToken) {
-        stop.run_until_cancelled(self.tell_all()).await;
+    /// Tells phones until stopped. `destination` is set once Postgres is known.
+    pub async fn run(mut self, destination: Arc<OnceLock<Destination>>, stop: CancellationToken) {
+        stop.run_until_cancelled(self.tell_all(&destination)).await;
     }
 
-    async fn tell_all(&mut self) {
+    async fn tell_all(&mut self, destination: &OnceLock<Destination>) {
         let mut memory = HashMap::new();
         let mut failing = false;
         loop {
-            let is_finished = match self.round(&mut memory).await {
+            let is_finished = match self.round(destination, &mut memory).await {
                 Ok(is_finished) => {
                     failing = false;
                     is_finished
@@ -149,10 +130,16 @@ impl Notifier {
     }
 
     /// Compares all phones, and tells those that differ. Returns whether no others are due.
-    async fn round(&mut self, memory: &mut HashMap<DeviceKey, Memory>) -> Result<bool, NotifyError> {
+    async fn round(
+        &mut self,
+        destination: &OnceLock<Destination>,
+        memory: &mut HashMap<DeviceKey, Memory>,
+    ) -> Result<bool, NotifyError> {
         let complete = self.progress.borrow_and_update().complete;
         let client = self.client.borrow_and_update().clone();
-        let (true, Some(client)) = (complete, client) else { return Ok(true) };
+        let (true, Some(client), Some((reader, _))) = (complete, client, destination.get()) else {
+            return Ok(true);
+        };
         let devices = self.registered();
         let keys: Vec<DeviceKey> = devices.keys().cloned().collect();
         // A phone that is away reads its configuration when it starts.
@@ -160,7 +147,7 @@ impl Notifier {
         if keys.is_empty() {
             return Ok(true);
         }
-        let fetched = self.configurations.fetched(&keys).await?;
+        let fetched = in_time(ANSWER_TIMEOUT, reader.fetched_fingerprints(&keys)).await?;
         let due = self.due(&devices, &fetched, memory);
         if due.is_empty() {
             return Ok(true);
@@ -215,6 +202,9 @@ impl Notifier {
         memory: &mut HashMap<DeviceKey, Memory>,
     ) -> Vec<Due> {
         let platform = self.replica.platform();
+        let site = Site::new(&platform, &self.provisioning_url, &self.ntp_server, Timestamp::now());
+        let Some(site) = site else { return Vec::new() };
+        let wanted_by = |view: &TenantView, device: &str| Some(Phone::of(view, device, &site)?.fingerprint());
         let platform_revision = self.replica.platform_revision();
         let revisions = self.replica.revisions();
         let mut due = Vec::new();
@@ -230,21 +220,22 @@ impl Notifier {
             // A phone that never fetched is not ours to configure.
             let Some(has) = fetched.get(key) else { continue };
             if of.restart
-                && let Some(event) = self.configurations.event(row, Request::Restart)
+                && let Some(event) = event_for(row, Request::Reboot)
             {
                 due.push(Due {
                     key: key.clone(),
                     at: at.clone(),
                     event,
-                    request: Request::Restart,
+                    request: Request::Reboot,
                     wanted: None,
                 });
                 continue;
             }
             let revision = (platform_revision, revisions.get(&key.0).copied().unwrap_or_default());
             let wanted = match of.wanted {
-                Some((held, wanted)) if held == revision => wanted,
-                _ => self.configurations.wanted(view, &platform, &key.1),
+                // A phone's rules of daylight saving change with time.
+                Some((held, wanted)) if held == revision && wanted == Some(*has) => wanted,
+                _ => wanted_by(view, &key.1),
             };
             of.wanted = Some((revision, wanted));
             let Some(wanted) = wanted.filter(|wanted| wanted != has) else {
@@ -259,7 +250,7 @@ impl Notifier {
             if of.told.is_some_and(waits) {
                 continue;
             }
-            if let Some(event) = self.configurations.event(row, Request::Resync) {
+            if let Some(event) = event_for(row, Request::Resync) {
                 let (key, at) = (key.clone(), at.clone());
                 due.push(Due { key, at, event, request: Request::Resync, wanted: Some(wanted) });
             }
@@ -300,6 +291,11 @@ impl Notifier {
             event,
         })
     }
+}
+
+/// The event that makes a Device's phone do something; `None` for a softphone.
+fn event_for(row: &DeviceRow, request: Request) -> Option<&'static str> {
+    event(models::find(row.vendor, row.model.as_deref()).series, request)
 }
 
 /// Why a round was not finished.
@@ -348,24 +344,7 @@ mod tests {
 
     use super::*;
     use crate::freeswitch::registrations::Registration;
-    use crate::plan::{TenantPlan, TenantRow};
-
-    /// Every phone should have the same.
-    struct Same([u8; 32]);
-
-    impl Configurations for Same {
-        fn wanted(&self, _: &TenantView, _: &PlatformPlan, _: &str) -> Option<[u8; 32]> {
-            Some(self.0)
-        }
-
-        fn event(&self, _: &DeviceRow, request: Request) -> Option<&'static str> {
-            Some(if request == Request::Restart { "restart" } else { "resync" })
-        }
-
-        fn fetched<'a>(&'a self, _: &'a [DeviceKey]) -> FetchedFuture<'a> {
-            Box::pin(async { Ok(Fetched::new()) })
-        }
-    }
+    use crate::plan::{PlatformPlan, TenantPlan, TenantRow};
 
     const TENANT: Uuid = Uuid::from_u128(7);
 
@@ -394,8 +373,9 @@ mod tests {
         plan
     }
 
-    fn notifier(configurations: impl Configurations + 'static, users: &[&str]) -> Notifier {
+    fn notifier(users: &[&str]) -> Notifier {
         let replica = Arc::new(Replica::default());
+        replica.put_platform(1, platform());
         replica.replace_tenant(1, plan(None));
         let registrations = Registrations::default();
         for user in users {
@@ -417,8 +397,27 @@ mod tests {
             progress: watch::Sender::default().subscribe(),
             registrations,
             client: watch::Sender::default().subscribe(),
-            configurations: Arc::new(configurations),
+            provisioning_url: "https://phones.example.com/provision".to_owned(),
+            ntp_server: "pool.ntp.org".to_owned(),
         }
+    }
+
+    fn platform() -> PlatformPlan {
+        let profile = json!({
+            "role": "Phones", "sipPort": 5060, "codecs": ["PCMA"], "updatePolicy": "WhenIdle"
+        });
+        let mut platform = PlatformPlan::default();
+        platform.sip_profiles.insert("internal".to_owned(), serde_json::from_value(profile).unwrap());
+        platform
+    }
+
+    /// What the phone should have.
+    fn wanted(notifier: &Notifier) -> [u8; 32] {
+        let view = notifier.replica.by_domain("acme.example.com").unwrap();
+        let platform = notifier.replica.platform();
+        let (url, ntp) = (&notifier.provisioning_url, &notifier.ntp_server);
+        let site = Site::new(&platform, url, ntp, Timestamp::now()).unwrap();
+        Phone::of(&view, "desk", &site).unwrap().fingerprint()
     }
 
     fn key() -> DeviceKey {
@@ -427,14 +426,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_phone_that_does_not_fetch_is_told_less_and_less() {
-        let notifier = notifier(Same([1; 32]), &["1002-bbbbbbbb", "1001-aaaaaaaa"]);
+        let notifier = notifier(&["1002-bbbbbbbb", "1001-aaaaaaaa"]);
         let mut memory = HashMap::new();
         let fetched = Fetched::from([(key(), [0; 32])]);
         let mut due = || {
             let due = notifier.due(&notifier.registered(), &fetched, &mut memory);
             for due in &due {
                 // The first line of the two.
-                assert_eq!((due.at.1.user.as_str(), due.event), ("1001-aaaaaaaa", "resync"));
+                assert_eq!((due.at.1.user.as_str(), due.event), ("1001-aaaaaaaa", "check-sync;reboot=false"));
                 remember(memory.get_mut(&due.key).unwrap(), due.request, due.wanted);
             }
             due.len()
@@ -447,19 +446,19 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_phone_is_left_alone_that_has_what_it_should_or_never_fetched() {
-        let notifier = notifier(Same([1; 32]), &["1001-aaaaaaaa"]);
+        let notifier = notifier(&["1001-aaaaaaaa"]);
         let mut memory = HashMap::new();
-        for fetched in [Fetched::new(), Fetched::from([(key(), [1; 32])])] {
+        for fetched in [Fetched::new(), Fetched::from([(key(), wanted(&notifier))])] {
             assert!(notifier.due(&notifier.registered(), &fetched, &mut memory).is_empty());
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_restart_is_asked_for_once_when_the_annotation_changes() {
-        let notifier = notifier(Same([1; 32]), &["1001-aaaaaaaa"]);
+        let notifier = notifier(&["1001-aaaaaaaa"]);
         notifier.replica.replace_tenant(2, plan(Some("before")));
         let mut memory = HashMap::new();
-        let fetched = Fetched::from([(key(), [1; 32])]);
+        let fetched = Fetched::from([(key(), wanted(&notifier))]);
         let mut due = || {
             let due = notifier.due(&notifier.registered(), &fetched, &mut memory);
             for due in &due {
@@ -469,7 +468,7 @@ mod tests {
         };
         assert!(due().is_empty(), "it was set before the phone was seen");
         notifier.replica.replace_tenant(3, plan(Some("now")));
-        assert_eq!(due(), ["restart"]);
+        assert_eq!(due(), ["check-sync;reboot=true"]);
         assert!(due().is_empty());
         notifier.replica.replace_tenant(4, plan(None));
         assert!(due().is_empty(), "it was taken away");

@@ -1,5 +1,6 @@
 //! Phones that fetch their configuration: their passwords, and the record of their fetches.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 
 use jiff::Timestamp;
@@ -105,6 +106,33 @@ impl Reader {
         .await
         .context(ENROLLING)?;
         Ok(recorded.rows_affected() == 1)
+    }
+
+    /// The fingerprints of what Devices fetched last, by tenant and name. One that never fetched is missing.
+    ///
+    /// # Errors
+    /// When Postgres fails.
+    pub async fn fetched_fingerprints(
+        &self,
+        devices: &[(Uuid, String)],
+    ) -> Result<HashMap<(Uuid, String), [u8; 32]>, StoreError> {
+        let (tenants, names): (Vec<Uuid>, Vec<&str>) =
+            devices.iter().map(|(tenant, name)| (*tenant, name.as_str())).unzip();
+        let rows: Vec<(Uuid, String, Vec<u8>)> = sqlx::query_as(
+            "SELECT p.tenant_id, p.device, p.fingerprint FROM public.phones p
+             JOIN unnest($1::uuid[], $2::text[]) AS d (tenant, device)
+                  ON p.tenant_id = d.tenant AND p.device = d.device
+             WHERE p.fingerprint IS NOT NULL",
+        )
+        .bind(tenants)
+        .bind(names)
+        .fetch_all(self.pool())
+        .await
+        .context("reading what phones fetched")?;
+        let each = rows
+            .into_iter()
+            .map(|(tenant, device, fingerprint)| Some(((tenant, device), fingerprint.try_into().ok()?)));
+        Ok(each.flatten().collect())
     }
 
     /// Adds fetches to the history, and updates what each phone has. Those of tenants that were dropped meanwhile are

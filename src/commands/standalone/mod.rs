@@ -84,6 +84,7 @@ pub async fn run(args: StandaloneArgs) -> Result<(), StandaloneError> {
     let metrics = Metrics::default();
     let register = |registry: &mut Registry| metrics.register(registry);
     let mut sidecar = Sidecar::open(&args.answer, None, &data_dir, keyring.clone(), probe, register).await?;
+    sidecar.notify_phones(&args.provision.site);
     let log = switch_log::run(sidecar.report(), sidecar.progress(), sidecar.replica());
     tokio::spawn(stop.clone().run_until_cancelled_owned(log));
     // The sidecar answers until everything else has ended.

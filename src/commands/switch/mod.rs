@@ -32,9 +32,12 @@ use crate::cdr::err_log_dir::sweep;
 use crate::cdr::intake::Intake;
 use crate::cdr::metrics::CdrMetrics;
 use crate::cdr::spool::SpoolError;
+use crate::commands::api::SiteArgs;
 use crate::freeswitch::Destination;
 use crate::freeswitch::emergency_calls::EmergencyCalls;
+use crate::freeswitch::esl::Client;
 use crate::freeswitch::listener::{self, BindError, Probe, Routes};
+use crate::freeswitch::notify::Notifier;
 use crate::freeswitch::registrations;
 use crate::freeswitch::registrations::Registrations;
 use crate::freeswitch::sync;
@@ -103,6 +106,8 @@ pub struct Sidecar {
     applied: watch::Sender<Option<Applied>>,
     /// Where call records go, once `follow` was called.
     database: Arc<OnceLock<Reader>>,
+    /// Registrations of the switch, and its event socket, where there is one.
+    connection: Option<(Registrations, watch::Receiver<Option<Client>>)>,
     /// The same for emergency calls and registrations.
     destination: Arc<OnceLock<Destination>>,
     following: TaskTracker,
@@ -181,6 +186,8 @@ impl Sidecar {
             serving.spawn(Relay::serve(listener, replica, options, relay_metrics, stop));
         }
         follower.restore().await;
+        let (registrations, client) = (Registrations::default(), watch::Sender::default());
+        let connection = live.is_some().then(|| (registrations.clone(), client.subscribe()));
         let mut registration_writer = None;
         if let Some(options) = live {
             let (order, orders) = mpsc::channel(1);
@@ -189,8 +196,6 @@ impl Sidecar {
             let applied_now = applied.subscribe();
             let (progress, applied, findings) = (progress.clone(), applied.clone(), report.clone());
             let ending = PodEndingMarker::of(data_dir);
-            let registrations = Registrations::default();
-            let client = watch::Sender::default();
             registration_writer = Some(registrations::Writer::new(registrations.clone(), replica.clone()));
             let live = Live {
                 options,
@@ -224,6 +229,7 @@ impl Sidecar {
             follower: Some(follower),
             report,
             applied,
+            connection,
             database,
             destination,
             following,
@@ -256,6 +262,23 @@ impl Sidecar {
             ..SwitchState::default()
         };
         Ack::Reset { reporting: vec![(info, state)], silent: Vec::new() }
+    }
+
+    /// Makes phones read their configuration when it changes, if there is an event socket and phones fetch from us.
+    /// `site` is that of the server of their files.
+    pub fn notify_phones(&mut self, site: &SiteArgs) {
+        let (Some((registrations, client)), Some(url)) = (self.connection.take(), &site.provision_url) else {
+            return;
+        };
+        let notifier = Notifier {
+            replica: self.replica.clone(),
+            progress: self.progress.clone(),
+            registrations,
+            client,
+            provisioning_url: url.clone(),
+            ntp_server: site.ntp_server.clone(),
+        };
+        self.serving.spawn(notifier.run(Arc::clone(&self.destination), self.stop_serving.clone()));
     }
 
     /// Follows a store and reports to it, under a name, until stopped. Further calls do nothing.
