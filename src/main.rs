@@ -43,9 +43,6 @@ enum Command {
     Trace(centrex::commands::trace::TraceArgs),
     /// Print the CRDs, write them to a directory, or compare them with it
     Crds(centrex::commands::crds::CrdsArgs),
-    /// What a phone gets
-    #[command(subcommand)]
-    Phone(centrex::commands::phone::PhoneCommand),
     /// Bring a database up to date
     Migrate(centrex::commands::migrate::MigrateArgs),
 }

@@ -11,7 +11,8 @@ use axum::{Extension, Router};
 use axum_server::accept::Accept;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use axum_server::{Handle, Server};
-use hyper_util::rt::TokioTimer;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -22,7 +23,7 @@ use super::connection_limit::{ConnectionLimit, ConnectionSlot, Peer};
 
 /// How long the head of a request may take to arrive, from the connection or from the answer before it. A
 /// connection without a request ends then too.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long requests in progress may take when the listener ends.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
@@ -83,22 +84,10 @@ impl Listener {
         Ok(Self { limit: Some(limit), ..Self::bind(option, address).await? })
     }
 
-    /// Binds an address that strangers reach, as [`Listener::bind_probes`] does, with limits of its own.
-    ///
-    /// # Errors
-    /// As [`Listener::bind`].
-    pub async fn bind_public(
-        option: &'static str,
-        address: SocketAddr,
-        limit: ConnectionLimit,
-    ) -> Result<Self, ListenError> {
-        Ok(Self { limit: Some(limit), ..Self::bind(option, address).await? })
-    }
-
-    /// The same listener with another deadline for each head.
+    /// The same listener with a limit of connections, closed on arrival beyond that, and a deadline for each head.
     #[must_use]
-    pub fn with_head_timeout(self, head_timeout: Duration) -> Self {
-        Self { head_timeout, ..self }
+    pub fn with_limits(self, limit: ConnectionLimit, head_timeout: Duration) -> Self {
+        Self { limit: Some(limit), head_timeout, ..self }
     }
 
     /// The address, with the port that the system chose for port 0.
@@ -113,6 +102,16 @@ impl Listener {
             Server::from_listener(self.listener).acceptor(acceptor).http1_only(),
             self.head_timeout,
         );
+        drain(server.serve(router.into_make_service()), handle, stop).await;
+    }
+
+    /// The same, where a handler may take its connection over, as for a WebSocket.
+    pub async fn serve_with_upgrades(self, router: Router, stop: CancellationToken) {
+        let mut server = Server::from_listener(self.listener).acceptor(Acceptor::new(self.limit));
+        // After its own `http1_only`, axum-server refuses to hand a connection over.
+        let builder = server.http_builder();
+        *builder = std::mem::replace(builder, Builder::new(TokioExecutor::new())).http1_only();
+        let (server, handle) = configure(server, self.head_timeout);
         drain(server.serve(router.into_make_service()), handle, stop).await;
     }
 

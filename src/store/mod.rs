@@ -7,6 +7,7 @@
 mod args;
 pub mod cdrs;
 mod claims;
+pub mod device_alerts;
 pub mod emergency_calls;
 pub mod error;
 pub mod fence;
@@ -18,6 +19,7 @@ mod memory;
 pub mod migrate;
 pub mod phones;
 pub(crate) mod records;
+pub mod registrations;
 mod remove;
 pub mod reports;
 mod revision_log;

@@ -1,9 +1,10 @@
 //! Phones that fetch their configuration: their passwords, and the record of their fetches.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 
 use jiff::Timestamp;
-use sqlx::{AssertSqlSafe, Connection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use uuid::Uuid;
 
 use super::Reader;
@@ -53,7 +54,26 @@ impl Reader {
     /// [`StoreError::Unreadable`] when they were sealed with other keys; else when Postgres fails.
     pub async fn device_secrets(&self, tenant: Uuid, device: &str) -> Result<Option<Secrets>, StoreError> {
         let mut pooled = self.pool().acquire().await.context("connecting")?;
-        let mut transaction = pooled.begin_with(BEGIN).await.context(READING)?;
+        match self.device_secrets_over(&mut pooled, tenant, device).await {
+            Err(error) if error.is_denied() => {
+                // The connection may have cached its memberships before the role was granted.
+                pooled.close_on_drop();
+                let mut fresh = super::connect(&self.pool().connect_options()).await?;
+                let read = self.device_secrets_over(&mut fresh, tenant, device).await;
+                fresh.close().await.context("closing a connection")?;
+                read
+            }
+            read => read,
+        }
+    }
+
+    async fn device_secrets_over(
+        &self,
+        connection: &mut PgConnection,
+        tenant: Uuid,
+        device: &str,
+    ) -> Result<Option<Secrets>, StoreError> {
+        let mut transaction = connection.begin_with(BEGIN).await.context(READING)?;
         let Some(Entered { schema, .. }) = enter_tenant(&mut transaction, tenant).await? else {
             return Ok(None);
         };
@@ -86,6 +106,33 @@ impl Reader {
         .await
         .context(ENROLLING)?;
         Ok(recorded.rows_affected() == 1)
+    }
+
+    /// The fingerprints of what Devices fetched last, by tenant and name. One that never fetched is missing.
+    ///
+    /// # Errors
+    /// When Postgres fails.
+    pub async fn fetched_fingerprints(
+        &self,
+        devices: &[(Uuid, String)],
+    ) -> Result<HashMap<(Uuid, String), [u8; 32]>, StoreError> {
+        let (tenants, names): (Vec<Uuid>, Vec<&str>) =
+            devices.iter().map(|(tenant, name)| (*tenant, name.as_str())).unzip();
+        let rows: Vec<(Uuid, String, Vec<u8>)> = sqlx::query_as(
+            "SELECT p.tenant_id, p.device, p.fingerprint FROM public.phones p
+             JOIN unnest($1::uuid[], $2::text[]) AS d (tenant, device)
+                  ON p.tenant_id = d.tenant AND p.device = d.device
+             WHERE p.fingerprint IS NOT NULL",
+        )
+        .bind(tenants)
+        .bind(names)
+        .fetch_all(self.pool())
+        .await
+        .context("reading what phones fetched")?;
+        let each = rows
+            .into_iter()
+            .map(|(tenant, device, fingerprint)| Some(((tenant, device), fingerprint.try_into().ok()?)));
+        Ok(each.flatten().collect())
     }
 
     /// Adds fetches to the history, and updates what each phone has. Those of tenants that were dropped meanwhile are

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::info;
 
-pub use options::{ApiArgs, ProvisionArgs, ProvisionError, host, provision_url};
+pub use options::{ApiArgs, ProvisionArgs, ProvisionError, SiteArgs, host, provision_url};
 
 use crate::http::listener::{ListenError, Listener};
 use crate::provision::server::{Metrics, Server};

@@ -28,6 +28,19 @@ pub struct ApiArgs {
     pub provision: ProvisionArgs,
 }
 
+/// What an installation gives to all its phones, the same for those that serve their files and those that tell them of
+/// new ones.
+#[derive(Args, Clone, Debug)]
+pub struct SiteArgs {
+    /// Address that phones are told to fetch from, such as https://phones.example.com/provision
+    #[arg(long, env = "CENTREX_PROVISION_URL", value_name = "URL", value_parser = provision_url)]
+    pub provision_url: Option<String>,
+
+    /// Time server of phones, a name or an address
+    #[arg(long, env = "CENTREX_NTP_SERVER", value_name = "HOST", default_value = "pool.ntp.org", value_parser = host)]
+    pub ntp_server: String,
+}
+
 /// Options of serving phones' files, the same in every mode.
 #[derive(Args, Clone, Debug)]
 pub struct ProvisionArgs {
@@ -53,9 +66,9 @@ pub struct ProvisionArgs {
     #[arg(long, env = "CENTREX_PROVISION_CLIENT_CA", value_name = "FILE")]
     pub provision_client_ca: Option<PathBuf>,
 
-    /// Address that phones are told to fetch from, such as https://phones.example.com/provision
-    #[arg(long, env = "CENTREX_PROVISION_URL", value_name = "URL", value_parser = provision_url)]
-    pub provision_url: Option<String>,
+    #[allow(missing_docs)]
+    #[command(flatten)]
+    pub site: SiteArgs,
 
     /// Networks that phones may fetch from, such as 192.0.2.0/24,2001:db8::/32; all when left out
     #[arg(long, env = "CENTREX_PROVISION_ALLOWED_NETWORKS", value_name = "CIDRS")]
@@ -65,10 +78,6 @@ pub struct ProvisionArgs {
     /// connections only
     #[arg(long, env = "CENTREX_TRUSTED_PROXIES", value_name = "CIDRS")]
     pub trusted_proxies: Option<Networks>,
-
-    /// Time server of phones, a name or an address
-    #[arg(long, env = "CENTREX_NTP_SERVER", value_name = "HOST", default_value = "pool.ntp.org", value_parser = host)]
-    pub ntp_server: String,
 
     /// Directory of templates of phones' files that replace the built-in ones of the same name
     #[arg(long, env = "CENTREX_PROVISION_TEMPLATES", value_name = "DIR")]
@@ -112,10 +121,10 @@ impl ProvisionArgs {
         if self.provision_listen.is_none() && self.provision_http_listen.is_none() {
             return Ok(None);
         }
-        let url = self.provision_url.clone().ok_or(ProvisionError::NoUrl)?;
+        let url = self.site.provision_url.clone().ok_or(ProvisionError::NoUrl)?;
         let options = Options {
             url,
-            ntp_server: self.ntp_server.clone(),
+            ntp_server: self.site.ntp_server.clone(),
             allowed_networks: self.provision_allowed_networks.clone().unwrap_or_default(),
             trusted_proxies: self.trusted_proxies.clone().unwrap_or_default(),
             limits: Limits {

@@ -17,12 +17,14 @@ pub enum PhoneCommand {
     WebCredential(WebCredentialArgs),
 }
 
-/// Why a command was not carried out.
+/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-#[allow(missing_docs)]
 pub enum PhoneError {
+    /// The files cannot be printed.
+    #[error(transparent)]
     Render(#[from] RenderPhoneError),
+    /// There is no such credential.
+    #[error(transparent)]
     WebCredential(#[from] WebCredentialError),
 }
 
@@ -33,9 +35,8 @@ pub enum PhoneError {
 pub async fn run(command: PhoneCommand) -> Result<(), PhoneError> {
     match command {
         PhoneCommand::Render(args) => {
-            render::run(&args, &mut crate::util::pipe::Pipe(std::io::stdout())).await?;
+            Ok(render::run(&args, &mut crate::util::pipe::Pipe(std::io::stdout())).await?)
         }
-        PhoneCommand::WebCredential(args) => web_credential::run(args).await?,
+        PhoneCommand::WebCredential(args) => Ok(web_credential::run(args).await?),
     }
-    Ok(())
 }

@@ -3,6 +3,7 @@
 //! Lookups never wait for Postgres: the listener opens first, and answers from the last good state while Postgres
 //! starts.
 
+mod device_log;
 mod options;
 mod ready;
 mod switch_log;
@@ -83,6 +84,7 @@ pub async fn run(args: StandaloneArgs) -> Result<(), StandaloneError> {
     let metrics = Metrics::default();
     let register = |registry: &mut Registry| metrics.register(registry);
     let mut sidecar = Sidecar::open(&args.answer, None, &data_dir, keyring.clone(), probe, register).await?;
+    sidecar.notify_phones(&args.provision.site);
     let log = switch_log::run(sidecar.report(), sidecar.progress(), sidecar.replica());
     tokio::spawn(stop.clone().run_until_cancelled_owned(log));
     // The sidecar answers until everything else has ended.
@@ -134,6 +136,8 @@ async fn write(
     let store = lead(&options, &identity, &memory, stop, true, &mut follow).await?;
     follow();
     let Some(mut store) = store else { return Ok(()) };
+    let devices = device_log::run(store.reader().clone(), sidecar.replica());
+    tokio::spawn(stop.clone().run_until_cancelled_owned(devices));
     let mut reconciler = Reconciler::new(progress, None, Some(args.answer.media_dir(data_dir)));
     reconciler.lead(store.clone());
     reconciler.acknowledge(sidecar.ack());

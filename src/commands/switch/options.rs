@@ -8,6 +8,7 @@ use clap::Args;
 use super::esl::EslArgs;
 use super::sip_websocket::SipWebsocketArgs;
 use super::{SidecarError, directory};
+use crate::commands::api::SiteArgs;
 use crate::freeswitch::listener;
 use crate::freeswitch::xml::templates::Templates;
 use crate::http::credentials::{Credentials, CredentialsError};
@@ -127,4 +128,8 @@ pub struct SwitchArgs {
     #[allow(missing_docs)]
     #[command(flatten)]
     pub answer: AnswerArgs,
+
+    #[allow(missing_docs)]
+    #[command(flatten)]
+    pub site: SiteArgs,
 }

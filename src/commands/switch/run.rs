@@ -69,6 +69,7 @@ pub async fn run(args: SwitchArgs) -> Result<(), SidecarError> {
         |_| (),
     )
     .await?;
+    sidecar.notify_phones(&args.site);
     sidecar.follow(&options, &name, &stop);
     sidecar.stop_following().await;
     sidecar.close().await;

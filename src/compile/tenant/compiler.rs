@@ -57,8 +57,6 @@ pub struct TenantCompiler<'a> {
     pub internal_numbers: HashMap<&'a str, (Kind, &'a str)>,
     extensions: HashMap<&'a str, &'a Extension>,
     numbers: HashMap<&'a str, &'a Number>,
-    /// The location that the Devices of an extension name, by extension; `None` where they name several.
-    pub device_locations: HashMap<&'a str, Option<&'a str>>,
     /// The Devices that name each extension, refused ones too.
     pub devices_of: BTreeMap<&'a str, Vec<&'a str>>,
     /// Creation times of all resources, by kind and name.
@@ -121,7 +119,6 @@ impl<'a> TenantCompiler<'a> {
             internal_numbers: HashMap::new(),
             extensions: snapshot.extensions.iter().map(|e| (name_of(&**e), &**e)).collect(),
             numbers: snapshot.numbers.iter().map(|number| (name_of(&**number), &**number)).collect(),
-            device_locations: HashMap::new(),
             devices_of: devices::by_extension(devices.iter().map(|device| &**device)),
             ages,
             refused: HashMap::new(),

@@ -36,7 +36,6 @@ pub fn exclude_unprotected(compiler: &mut TenantCompiler) {
 /// Compiles all accepted resources to rows.
 pub fn build(compiler: &mut TenantCompiler, tenant: TenantRow) -> TenantPlan {
     let mut plan = TenantPlan::empty(tenant);
-    emergency::note_device_locations(compiler);
     let snapshot = compiler.snapshot;
     macro_rules! rows {
         ($($kind:ident, $list:ident, $row:path;)*) => {
@@ -124,11 +123,9 @@ fn extension(
         degrade_recording(compiler, Kind::Extension, name, "spec.recording");
         recording = Recording::Never;
     }
-    let own_location = spec.emergency_location_ref.as_ref().and_then(|reference| {
+    let emergency_location = spec.emergency_location_ref.as_ref().and_then(|reference| {
         emergency::location(compiler, (Kind::Extension, name), "spec.emergencyLocationRef.name", reference)
     });
-    let emergency_location =
-        compiler.device_locations.get(name).copied().flatten().map(str::to_owned).or(own_location);
     if let Some((index, code)) = unknown_code(&spec.countries_abroad) {
         let why = (Reason::InvalidValue, unknown_country(code));
         compiler.degrade(Kind::Extension, name, format!("spec.countriesAbroad[{index}]"), why);

@@ -21,8 +21,14 @@ const USER: &str = "1001";
 pub(super) fn all() -> Vec<(&'static str, Context)> {
     let dial_string = || format!("sofia/internal/{USER}%{DOMAIN}");
     let action = Action { application: "answer", data: String::new() };
-    let user =
-        User { domain: DOMAIN, user: USER, tenant: "tenant", context: "context", time_zone: "Europe/Berlin" };
+    let user = User {
+        domain: DOMAIN,
+        user: USER,
+        extension: USER,
+        tenant: "tenant",
+        context: "context",
+        time_zone: "Europe/Berlin",
+    };
     let samples = [
         ("chatplan/final.xml", Some(Context::new())),
         ("configuration/acl.xml", values(&acl())),
@@ -38,7 +44,13 @@ pub(super) fn all() -> Vec<(&'static str, Context)> {
         ),
         (
             "directory/auth.xml",
-            values(&Credentials { user, a1_hash: "a1_hash", domain_name: DOMAIN, is_browser: true }),
+            values(&Credentials {
+                user,
+                device: "desk",
+                a1_hash: "a1_hash",
+                domain_name: DOMAIN,
+                is_browser: true,
+            }),
         ),
         ("directory/call.xml", values(&Callee { user, dial_string: dial_string() })),
         ("directory/user.xml", values(&user)),

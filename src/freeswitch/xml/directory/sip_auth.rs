@@ -24,6 +24,8 @@ const MAX_CALL_ID: usize = 256;
 pub(in crate::freeswitch::xml) struct Credentials<'a> {
     #[serde(flatten)]
     pub user: User<'a>,
+    /// Name of the Device whose line it is; empty for the extension's own user.
+    pub device: &'a str,
     pub a1_hash: &'a str,
     /// The user's domain in its canonical form.
     pub domain_name: &'a str,
@@ -53,12 +55,14 @@ impl Lookup<'_> {
             },
             false => Cow::Borrowed(hash),
         };
+        let Some(found) = self.tenant.sip_user(&user) else { return Ok(Answer::NotFound) };
         if self.form.is(Field::SipAuthMethod, "REGISTER") {
             let host = self.form.text(Field::SipToHost);
             self.answers.replica.spellings.claimed(self.domain, &user, &host);
         }
-        let values =
-            Credentials { user: self.values(&user), a1_hash: &hash, domain_name: self.domain, is_browser };
+        let device = found.device.map_or("", |(name, _)| name);
+        let user = User { user: &user, ..self.values(&found.row.number) };
+        let values = Credentials { user, device, a1_hash: &hash, domain_name: self.domain, is_browser };
         Ok(render::document(&self.answers.templates, "directory/auth.xml", &values)?)
     }
 
