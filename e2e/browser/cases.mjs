@@ -64,14 +64,25 @@ const registeredDesk = async user => {
 // The fake microphone beeps once a second, the desk phone sends a tone. With comfort noise 35 packets a second come, else 50,
 // and a machine under load is late with some.
 const ENOUGH = 38;
-const browserHears = window => assert.ok(window.energy > 0.05 && window.received >= ENOUGH, `browser: ${JSON.stringify(window)}`);
-const deskHears = window => assert.ok(window.energy > 0.003 && window.received >= ENOUGH, `desk: ${JSON.stringify(window)}`);
+// Where a window cannot be measured again: it is half of what comes.
+const UNBROKEN = 25;
+const browserHears = (window, enough = ENOUGH) =>
+  assert.ok(window.energy > 0.05 && window.received >= enough, `browser: ${JSON.stringify(window)}`);
+const deskHears = (window, enough = ENOUGH) =>
+  assert.ok(window.energy > 0.003 && window.received >= enough, `desk: ${JSON.stringify(window)}`);
 const bothHear = async (tab, at, call) => {
-  await Promise.all([tab.phone.flows(at), call.flows()]);
-  const [there, here] = await Promise.all([tab.phone.window(at, 2.5), call.window(2.5)]);
-  browserHears(there);
-  deskHears(here);
-  return there;
+  await Promise.all([tab?.phone.flows(at), call.flows()]);
+  // The machine may be busy for a while.
+  for (let tries = 1; ; tries++) {
+    const [there, here] = await Promise.all([tab?.phone.window(at, 2.5), call.window(2.5)]);
+    try {
+      if (tab) browserHears(there);
+      deskHears(here);
+      return there;
+    } catch (error) {
+      if (tries === 4) throw error;
+    }
+  }
 };
 const answered = async (tab, number, phone) => {
   const at = await tab.phone.call(number);
@@ -125,7 +136,7 @@ const cases = {
     await carol.phone.answer(0);
     await bob.phone.state(at, 'confirmed');
     await Promise.all([bob.phone.flows(at), carol.phone.flows(0)]);
-    for (const window of await Promise.all([bob.phone.window(at, 2.5), carol.phone.window(0, 2.5)])) browserHears(window);
+    for (const window of await Promise.all([bob.phone.window(at, 2.5), carol.phone.window(0, 2.5)])) browserHears(window, UNBROKEN);
     await carol.phone.bye(0);
     await bob.phone.state(at, 'ended');
   },
@@ -136,7 +147,7 @@ const cases = {
     await tab.phone.hold(at);
     await sleep(0.5);
     const [there, here] = await Promise.all([tab.phone.window(at, 2), call.window(2)]);
-    assert.ok(there.received === 0 && here.received >= ENOUGH, JSON.stringify({ there, here }));
+    assert.ok(there.received === 0 && here.received >= UNBROKEN, JSON.stringify({ there, here }));
     await tab.phone.unhold(at);
     await sleep(0.5);
     await bothHear(tab, at, call);
@@ -188,8 +199,7 @@ const cases = {
     call = await calling;
     await tab.phone.state(1, 'failed');
     assert.match(await tab.phone.reason(1), /completed elsewhere/);
-    await call.flows();
-    deskHears(await call.window(2));
+    await bothHear(undefined, undefined, call);
     call.bye();
     // The browser declines, and the desk phone rings on.
     calling = alice.call('1002');
@@ -211,8 +221,8 @@ const cases = {
       const here = call.window(2.5);
       cut();
       await meanwhile();
-      browserHears(await window);
-      deskHears(await here);
+      browserHears(await window, UNBROKEN);
+      deskHears(await here, UNBROKEN);
       await tab.phone.event('^registered', before, 30);
     }
     call.bye();

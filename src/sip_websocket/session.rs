@@ -146,8 +146,14 @@ impl Session {
         }
         // The user may have another browser at once.
         drop((self.entry, self.browser, self.candidate));
-        // FreeSWITCH ends the registration with the socket.
-        let _ = timeout(HANDSHAKE_TIMEOUT, self.switch.close(None)).await;
+        // FreeSWITCH ends the registration with the socket. Until it closes too, it may have the browser's last messages
+        // still to read: a socket that ended with its answers unread would take them away.
+        let closing = async {
+            if self.switch.close(None).await.is_ok() {
+                while let Some(Ok(_)) = self.switch.next().await {}
+            }
+        };
+        let _ = timeout(HANDSHAKE_TIMEOUT, closing).await;
     }
 
     async fn on_event(&mut self, event: Event) -> GoesOn {
