@@ -11,7 +11,8 @@ use axum::{Extension, Router};
 use axum_server::accept::Accept;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use axum_server::{Handle, Server};
-use hyper_util::rt::TokioTimer;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -113,6 +114,16 @@ impl Listener {
             Server::from_listener(self.listener).acceptor(acceptor).http1_only(),
             self.head_timeout,
         );
+        drain(server.serve(router.into_make_service()), handle, stop).await;
+    }
+
+    /// The same, where a handler may take its connection over, as for a WebSocket.
+    pub async fn serve_with_upgrades(self, router: Router, stop: CancellationToken) {
+        let mut server = Server::from_listener(self.listener).acceptor(Acceptor::new(self.limit));
+        // After its own `http1_only`, axum-server refuses to hand a connection over.
+        let builder = server.http_builder();
+        *builder = std::mem::replace(builder, Builder::new(TokioExecutor::new())).http1_only();
+        let (server, handle) = configure(server, self.head_timeout);
         drain(server.serve(router.into_make_service()), handle, stop).await;
     }
 

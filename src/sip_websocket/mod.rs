@@ -114,7 +114,7 @@ impl Relay {
             .route("/sip", get(handshake::only_profile))
             .route("/sip/{profile}", get(handshake::named_profile))
             .with_state(relay.clone());
-        listener.serve(router, stop).await;
+        listener.serve_with_upgrades(router, stop).await;
         relay.tasks.close();
         relay.tasks.wait().await;
     }
