@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod bad_input;
+mod browser;
 #[path = "../tests/cases/mod.rs"]
 mod cases;
 mod cdr;
@@ -22,6 +23,7 @@ mod operator;
 mod plans;
 mod postgres;
 mod program;
+mod provision;
 mod readme;
 mod reconcile;
 mod recorded;

@@ -97,6 +97,7 @@ pub fn platform() -> PlatformPlan {
         external_address: None,
         sip_port: 5060,
         tls_port: None,
+        ws_port: None,
         codecs: vec!["PCMA".to_owned()],
         update_policy: Default::default(),
     };

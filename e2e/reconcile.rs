@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use centrex::plan::PlatformPlan;
 use centrex::reconcile::{NewStatus, Note, Reconciler, ResourceSink, SinkError};
-use centrex::resources::{Extension, Tenant};
+use centrex::resources::Tenant;
 use centrex::source::{Change, Object, ObjectKey, Unreadable};
 use centrex::store::{Removed, Store};
 use futures::FutureExt;
@@ -65,7 +65,7 @@ impl ResourceSink for Slow {
         ready(Ok(())).boxed()
     }
 
-    fn make_credentials(&self, _: Arc<Extension>) {}
+    fn make_credentials(&self, _: Object) {}
 
     fn publish(&self, object: &Object, status: NewStatus, _: Vec<Note>) {
         self.0.lock().unwrap().push((object.key(), status));

@@ -40,6 +40,13 @@ ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/n
 command -v psql >/dev/null || packages+=(postgresql-client)
 # SIP phones for the tests with a real FreeSWITCH. Without a FreeSWITCH these tests are skipped.
 [ ! -x "${FREESWITCH_PREFIX:-/opt/freeswitch}/bin/freeswitch" ] || command -v sipp >/dev/null || packages+=(sip-tester)
+# Browsers as phones, for the same: Chromium, its driver, and a TURN server.
+if [ -x "${FREESWITCH_PREFIX:-/opt/freeswitch}/bin/freeswitch" ]; then
+    command -v chromium >/dev/null || packages+=(chromium)
+    command -v turnserver >/dev/null || packages+=(coturn)
+    command -v node >/dev/null || packages+=(nodejs)
+    command -v npm >/dev/null || packages+=(npm)
+fi
 [ ${#packages[@]} -eq 0 ] && exit 0
 
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
@@ -66,4 +73,8 @@ if ! { apt-get update && apt-get install -y --no-install-recommends "${options[@
     tail -n 20 "$log" >&2
     echo "apt failed. Correct the cause, or install the packages yourself: ${packages[*]}" >&2
     exit 1
+fi
+# The tests start a TURN server of their own: none is left running.
+if [[ " ${packages[*]} " == *" coturn "* && -d /run/systemd/system ]]; then
+    systemctl disable --now --quiet coturn >>"$log" 2>&1 || true
 fi

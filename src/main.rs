@@ -27,11 +27,16 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Everything in one process, from a folder of manifests
-    Standalone(centrex::commands::standalone::StandaloneArgs),
+    Standalone(Box<centrex::commands::standalone::StandaloneArgs>),
     /// Resources of a cluster, compiled into Postgres; statuses; admission
     Operator(centrex::commands::operator::OperatorArgs),
     /// The sidecar of one FreeSWITCH: answers it from memory, and keeps it as it should be
     Switch(SwitchCommand),
+    /// The files of phones, over HTTPS
+    Api(Box<centrex::commands::api::ApiArgs>),
+    /// What a phone gets
+    #[command(subcommand)]
+    Phone(centrex::commands::phone::PhoneCommand),
     /// Compile manifests offline and print what is wrong with them
     Check(centrex::commands::check::CheckArgs),
     /// Say how a call would be routed, rule by rule, and what a proposed change does to it
@@ -67,7 +72,7 @@ fn main() -> ExitCode {
             }
         }
         Command::Crds(args) => centrex::commands::crds::run(&args).map_err(anyhow::Error::from),
-        Command::Standalone(args) => block_on(centrex::commands::standalone::run(args)),
+        Command::Standalone(args) => block_on(centrex::commands::standalone::run(*args)),
         Command::Operator(args) => block_on(centrex::commands::operator::run(args)),
         Command::Switch(SwitchCommand::Run(args)) => block_on(centrex::commands::switch::run(*args)),
         Command::Switch(SwitchCommand::Order(SwitchOrder::Drain(args))) => {
@@ -76,6 +81,8 @@ fn main() -> ExitCode {
         Command::Switch(SwitchCommand::Order(SwitchOrder::Resume(args))) => {
             block_on(centrex::commands::switch::resume(args))
         }
+        Command::Api(args) => block_on(centrex::commands::api::run(*args)),
+        Command::Phone(command) => block_on(centrex::commands::phone::run(command)),
         Command::Migrate(args) => block_on(centrex::commands::migrate::run(args)),
     };
     match outcome {

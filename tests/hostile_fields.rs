@@ -51,7 +51,10 @@ fn strings(value: &Value, at: String, found: &mut Vec<String>) {
 pub fn is_free_text(pointer: &str) -> bool {
     let ends = ["/displayName", "/callerId/name", "/callerIdPrefix", "/label"];
     let is_holiday = pointer.contains("/holidays/") && pointer.ends_with("/name");
-    ends.iter().any(|end| pointer.ends_with(end)) || pointer.contains("/address/") || is_holiday
+    let parts = ["/address/", "/settings/"];
+    ends.iter().any(|end| pointer.ends_with(end))
+        || parts.iter().any(|part| pointer.contains(part))
+        || is_holiday
 }
 
 /// What not even text for people may have.

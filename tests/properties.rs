@@ -52,6 +52,7 @@ fn dial_all(compiled: &CompiledPlans) {
                 platform: &compiled.platform,
                 key: &key,
                 extension: view.caller(&caller),
+                device: None,
                 caller,
                 leg: "leg".into(),
                 caller_name: "Somebody".into(),

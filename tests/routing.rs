@@ -86,6 +86,7 @@ impl Office {
             platform: &self.platform,
             key: &self.key,
             extension: self.view.caller(&caller),
+            device: None,
             caller,
             leg: Cow::Borrowed("leg-1"),
             caller_name: Cow::Borrowed("Somebody"),

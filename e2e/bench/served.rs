@@ -108,7 +108,7 @@ pub fn centrex(answers: &Arc<Answers>, port: u16) -> Serving {
         let credentials = Credentials::new(USERNAME, PASSWORD).expect("credentials");
         let listen = (Ipv4Addr::LOCALHOST, port).into();
         let listener = listener::bind(listen, Some(&credentials)).await.expect("a listener");
-        let (routes, _) = Routes::new(answers, Arc::new(Ready), Some(credentials)).into_routers();
+        let (routes, _) = Routes::new(answers, Arc::new(Ready), Some(credentials)).into_routers(|_| ());
         (listener.address(), listener.serve(routes, stop))
     })
 }

@@ -29,7 +29,9 @@ async fn a_switch_may_insert_records_and_change_nothing_else() {
     let (switch, reader) = (format!("switch_{id}"), format!("reader_{id}"));
     let grants = format!(
         "CREATE ROLE {switch} LOGIN; CREATE ROLE {reader} LOGIN; GRANT pg_read_all_data TO {switch}, {reader};
-         GRANT INSERT ON public.cdr_quarantine, public.emergency_calls TO {switch}"
+         GRANT INSERT ON public.cdr_quarantine, public.emergency_calls TO {switch};
+         GRANT INSERT, UPDATE, DELETE ON public.registrations TO {switch};
+         GRANT INSERT, UPDATE ON public.device_alerts TO {switch}"
     );
     scene.sql(&grants).await;
     let connect = |login: &str| scene.database.options().username(login);
@@ -51,6 +53,7 @@ async fn a_switch_may_insert_records_and_change_nothing_else() {
         format!("CREATE TABLE {schema}.x (y int)"),
         format!("SET ROLE {schema}"),
         "DELETE FROM public.cdr_quarantine".to_owned(),
+        "DELETE FROM public.device_alerts".to_owned(),
         "UPDATE public.cdr_quarantine SET reason = ''".to_owned(),
     ] {
         assert_eq!(code(&mut theirs, &sql).await.as_deref(), DENIED, "{sql}");

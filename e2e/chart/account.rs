@@ -73,7 +73,15 @@ async fn the_operator_works_with_the_charts_rights() {
 
     site.tenant("north", "");
     site.cluster.apply(&site.extension("north", 100));
+    site.cluster.apply(
+        "apiVersion: centrex.dev/v1alpha1\nkind: Device\nmetadata: {name: desk, namespace: north}\n\
+         spec: {tenantRef: {name: north}, mac: \"80:5e:c0:12:34:56\", vendor: Snom, lines: [{extensionRef: {name: e100}}]}\n",
+    );
     site.wait_for("north", "extension/e100", "Ready=True Ready");
+    site.wait_for("north", "device/desk", "Ready=True Ready");
+    let made = site.get("north", "secret/desk-device").unwrap();
+    let keys: Vec<&String> = made["data"].as_object().unwrap().keys().collect();
+    assert_eq!(keys, ["password", "provisioningPassword"]);
     site.wait_for("north", "tenant/north", "Ready=True Ready");
     assert!(site.get("north", "secret/e100-sip").is_some(), "no password was made");
     // An API server answers 429 for a moment to requests for a kind that was just added.

@@ -158,6 +158,9 @@ fn the_operators_account_has_only_the_rights_it_needs() {
 fn secrets_are_those_of_extensions(operator: &Account<'_>) {
     let sip = owned_by(&[owner("Extension", "e100")]);
     operator.may(&CREATE, &secret("acme", "e100-sip", sip.clone()));
+    let mut device = owned_by(&[owner("Device", "desk")]);
+    operator.may(&CREATE, &secret("acme", "desk-device", device.clone()));
+    device["stringData"] = json!({"token": "x"});
     let certificate = json!({"type": "kubernetes.io/tls", "stringData": {"password": null, "tls.crt": "-", "tls.key": "-"}});
     operator.may(&CREATE, &secret(NAME, "centrex-webhook-tls", certificate.clone()));
     operator.may(&["replace", "-f", "-"], &secret(NAME, "centrex-webhook-tls", certificate.clone()));
@@ -180,6 +183,9 @@ fn secrets_are_those_of_extensions(operator: &Account<'_>) {
         secret("acme", "e101-sip", owned_by(&[elsewhere])),
         secret("acme", "e101-sip", two),
         secret("acme", "e101-sip", another_key),
+        secret("acme", "desk2-device", owned_by(&[owner("Device", "desk")])),
+        secret("acme", "e101-sip", owned_by(&[owner("Device", "e101")])),
+        secret("acme", "desk-device", device),
         secret("kube-system", "bootstrap-token-abcdef", bootstrap),
         secret("acme", "centrex-webhook-tls", certificate.clone()),
         secret(NAME, "another-tls", certificate),

@@ -216,3 +216,35 @@ func TestPortsAreConsistent(t *testing.T) {
 		t.Errorf("%+v", ports)
 	}
 }
+
+// The relay for browsers is off at first; FreeSWITCH's own WebSocket is never a port.
+func TestTheRelayForBrowsers(t *testing.T) {
+	off := render(t, switches())
+	_, sidecar, _ := statefulSet(t, off)
+	if strings.Contains(strings.Join(sidecar.Args, " "), "sip-websocket") || off["Service/centrex-sip-websocket"] != nil {
+		t.Error("the relay is on")
+	}
+	contains(t, refused(t, switches("switch.sipWebSocket.enabled=true")), "switch.sipWebSocket.origins is required")
+	contains(t, refused(t, switches("switch.sipWebSocket.enabled=true", "switch.sipWebSocket.origins={https://portal.example.com/}")), "origins")
+	all := render(t, switches("switch.sipWebSocket.enabled=true", "switch.sipWebSocket.port=8099",
+		"switch.sipWebSocket.origins={https://portal.example.com,https://b.example.com:8443}", "switch.sipWebSocket.trustedProxies={10.0.0.0/8}"))
+	_, sidecar, freeswitch := statefulSet(t, all)
+	contains(t, strings.Join(sidecar.Args, " "), "--sip-websocket-listen=0.0.0.0:8099", "--sip-websocket-origin=https://portal.example.com",
+		"--sip-websocket-origin=https://b.example.com:8443", "--sip-websocket-trusted-proxy=10.0.0.0/8")
+	service := as[core.Service](t, all, "Service/centrex-sip-websocket")
+	if port := service.Spec.Ports[0]; port.Port != 8099 || port.TargetPort.StrVal != "sip-websocket" || service.Spec.SessionAffinity != core.ServiceAffinityClientIP {
+		t.Errorf("%+v", service.Spec)
+	}
+	if !slices.ContainsFunc(sidecar.Ports, func(port core.ContainerPort) bool { return port.Name == "sip-websocket" && port.ContainerPort == 8099 }) {
+		t.Errorf("%+v", sidecar.Ports)
+	}
+	if slices.ContainsFunc(freeswitch.Ports, func(port core.ContainerPort) bool { return strings.Contains(port.Name, "web") }) {
+		t.Errorf("%+v", freeswitch.Ports)
+	}
+	policy := as[network.NetworkPolicy](t, all, "NetworkPolicy/centrex-switch")
+	if !slices.ContainsFunc(policy.Spec.Ingress, func(rule network.NetworkPolicyIngressRule) bool {
+		return rule.Ports[0].Port.IntVal == 8099 && len(rule.From) == 0
+	}) {
+		t.Errorf("%+v", policy.Spec.Ingress)
+	}
+}

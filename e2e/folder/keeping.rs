@@ -67,6 +67,17 @@ async fn a_password_is_generated_once() {
 }
 
 #[tokio::test]
+async fn a_device_has_two_passwords() {
+    let device = "apiVersion: centrex.dev/v1alpha1\nkind: Device\nmetadata: {name: desk, namespace: acme}\n\
+        spec: {tenantRef: {name: acme}, mac: \"80:5e:c0:12:34:56\", vendor: Snom}\n";
+    let live = Live::start(&[("a.yaml", device)]).await;
+    let secret = &live.objects["Secret acme/desk-device"];
+    let (sip, provisioning) = (value(secret, "password"), value(secret, "provisioningPassword"));
+    assert_ne!(sip, provisioning);
+    assert_eq!((sip.len(), provisioning.len()), (24, 24));
+}
+
+#[tokio::test]
 async fn a_password_that_cannot_be_written_is_a_problem() {
     let live = Live::start(&[]).await;
     let directory = live.stop().await;

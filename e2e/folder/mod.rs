@@ -58,8 +58,12 @@ fn number(object: &Object) -> String {
 }
 
 fn password(object: &Object) -> String {
+    value(object, "password")
+}
+
+fn value(object: &Object, key: &str) -> String {
     let Object::Secret(secret) = object else { panic!("no Secret") };
-    String::from_utf8(secret.data.as_ref().unwrap()["password"].0.clone()).unwrap()
+    String::from_utf8(secret.data.as_ref().unwrap()[key].0.clone()).unwrap()
 }
 
 /// A followed folder, with the objects and problems after all its updates.

@@ -134,6 +134,13 @@ impl Peer {
         Talk { process }
     }
 
+    /// Starts a scenario in the background, and keeps what it sends and receives until it is stopped.
+    pub fn follow(&self, scenario: &str, target: u16, keys: &[(&str, &str)]) -> Listener {
+        let port = free_port(IpAddr::V4(self.address));
+        let (process, trace) = self.sipp(scenario, target, port, keys, &["-m", "1"]);
+        Listener { process, trace }
+    }
+
     /// Accepts calls at the client's port by a scenario until stopped.
     pub fn listen(&self, scenario: &str, target: u16) -> Listener {
         self.listen_with(scenario, target, &[])

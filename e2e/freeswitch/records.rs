@@ -20,9 +20,7 @@ pub fn of<'a>(rows: &'a [Value], dialled: &str, cause: &str) -> (&'a Value, Vec<
 pub fn all(data_dir: &Path) -> (Vec<Value>, Vec<Value>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
-        let options = PgConnectOptions::new_without_pgpass().socket(data_dir.join("postgres"));
-        let options = options.username("postgres").database("centrex");
-        let mut admin = options.connect().await.expect("Postgres of the standalone");
+        let mut admin = connect(data_dir).await;
         let tenants: Vec<(String, String)> =
             sqlx::query_as("SELECT name, schema_name FROM public.tenants").fetch_all(&mut admin).await.unwrap();
         let of = |(name, schema): &(String, String)| format!("SELECT '{name}' AS tenant, * FROM {schema}.cdrs");
@@ -38,14 +36,36 @@ pub fn all(data_dir: &Path) -> (Vec<Value>, Vec<Value>) {
 pub fn emergency_calls(data_dir: &Path) -> Vec<Value> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
-        let options = PgConnectOptions::new_without_pgpass().socket(data_dir.join("postgres"));
-        let options = options.username("postgres").database("centrex");
-        let mut admin = options.connect().await.expect("Postgres of the standalone");
+        let mut admin = connect(data_dir).await;
         let sql = "SELECT row_to_json(c)::text FROM (
                        SELECT t.name AS tenant, e.* FROM public.emergency_calls e
                        JOIN public.tenants t ON t.id = e.tenant_id) AS c ORDER BY called_at";
         fetch(&mut admin, sql.to_owned()).await
     })
+}
+
+/// The rows of a query, each as one JSON object.
+pub fn query(data_dir: &Path, sql: &str) -> Vec<Value> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let mut admin = connect(data_dir).await;
+        fetch(&mut admin, format!("SELECT row_to_json(q)::text FROM ({sql}) AS q")).await
+    })
+}
+
+/// Executes a statement.
+pub fn execute(data_dir: &Path, sql: &str) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let mut admin = connect(data_dir).await;
+        sqlx::query(AssertSqlSafe(sql.to_owned())).execute(&mut admin).await.expect("a statement");
+    });
+}
+
+async fn connect(data_dir: &Path) -> PgConnection {
+    let options = PgConnectOptions::new_without_pgpass().socket(data_dir.join("postgres"));
+    let options = options.username("postgres").database("centrex");
+    options.connect().await.expect("Postgres of the standalone")
 }
 
 async fn fetch(admin: &mut PgConnection, sql: String) -> Vec<Value> {

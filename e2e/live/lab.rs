@@ -35,7 +35,8 @@ pub struct Lab {
     /// Globex, 1002.
     pub ivy: Peer,
     binary: PathBuf,
-    esl_port: u16,
+    /// Port of the event socket.
+    pub esl_port: u16,
     pub dir: tempfile::TempDir,
 }
 

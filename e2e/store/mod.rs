@@ -6,6 +6,7 @@ mod keys;
 mod lead;
 mod migrations;
 mod own_postgres;
+mod registrations;
 mod removal;
 mod restore;
 mod set_back;

@@ -60,7 +60,7 @@ impl Listener {
         let credentials = Credentials::new("fs", "secret").unwrap();
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
         let listener = listener::bind(listen, Some(&credentials)).await.unwrap();
-        let (routes, _) = Routes::new(answers, Arc::new(probe), Some(credentials)).into_routers();
+        let (routes, _) = Routes::new(answers, Arc::new(probe), Some(credentials)).into_routers(|_| ());
         let (address, cancel) = (listener.address(), CancellationToken::new());
         tokio::spawn(listener.serve(routes, cancel.clone()));
         Self { address, cancel }

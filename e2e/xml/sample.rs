@@ -66,6 +66,7 @@ fn profile(role: Role, sip_port: i32) -> SipProfileRow {
         external_address: None,
         sip_port,
         tls_port: None,
+        ws_port: None,
         codecs: vec!["PCMA".into(), "PCMU".into()],
         update_policy: Default::default(),
     }

@@ -31,7 +31,8 @@ impl ResourceNames {
         Self { replica, gateways: Mutex::default() }
     }
 
-    /// Fills in the extension and the trunk of a tenant's record, and writes an outside caller's number in E.164 form.
+    /// Fills in the extension and the trunk of a tenant's record, and writes an outside caller's number in E.164 form. A
+    /// Device's call shows the number of its extension, not the SIP user of its line.
     pub fn fill_in(&self, key: &SigningKey, tenant: Uuid, caller: &Caller, cdr: &mut Cdr) {
         let platform = self.replica.platform();
         let held = self.replica.held(tenant);
@@ -41,6 +42,15 @@ impl ResourceNames {
                 view.zip(cdr.extension.as_ref()).and_then(|(view, number)| view.extension(number))
         {
             cdr.extension = Some(name.to_owned());
+        }
+        if let Some(view) = view {
+            for user in [&mut cdr.caller_number, &mut cdr.caller_name, &mut cdr.destination] {
+                if let Some(line) = user.as_deref().and_then(|user| view.sip_user(user))
+                    && line.device.is_some()
+                {
+                    *user = Some(line.row.number.clone());
+                }
+            }
         }
         let gateways = self.gateways(key, &platform);
         let from_outside = cdr.leg == Leg::A && *caller == Caller::Outside;

@@ -1,4 +1,4 @@
-//! Claims on what is unique in the whole installation: domains, public numbers and tenant identities. The
+//! Claims on what is unique in the whole installation: domains, public numbers, MAC addresses and tenant identities. The
 //! oldest claimant is the holder; of equally old ones the first by name.
 
 use std::borrow::Cow;
@@ -8,7 +8,7 @@ use std::ops::Bound;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::resources::{Number, Tenant};
+use crate::resources::{Device, Number, Tenant};
 use crate::source::index::key_of;
 use crate::source::object::created;
 use crate::source::{ResourceIndex, TenantKey};
@@ -32,6 +32,7 @@ pub struct Claims {
     /// Blocks of numbers, by what their numbers begin with, each with the first and last digits.
     blocks: BTreeMap<String, BTreeSet<(Claimant, String, String)>>,
     identities: BTreeMap<Uuid, BTreeSet<Claimant>>,
+    macs: BTreeMap<String, BTreeSet<Claimant>>,
     /// Existing tenants, each with the allowed prefixes of its public numbers. A Number whose tenant is
     /// missing, or whose prefix is not allowed, holds nothing.
     tenants: BTreeMap<TenantKey, Vec<String>>,
@@ -44,6 +45,7 @@ impl Claims {
         let mut claims = Self::default();
         index.tenants().for_each(|tenant| claims.add_tenant(tenant));
         index.numbers().for_each(|number| claims.add_number(number));
+        index.devices().for_each(|device| claims.add_device(device));
         // Unreadable Tenants exist, so Numbers that name them keep their claims.
         for tenant in index.unreadable_tenants() {
             claims.tenants.entry(tenant).or_default();
@@ -83,6 +85,18 @@ impl Claims {
         }
     }
 
+    /// Adds the MAC address that a Device claims.
+    pub fn add_device(&mut self, device: &Device) {
+        let Some(claimant) = device_claimant(device) else { return };
+        self.macs.entry(device.spec.mac.clone()).or_default().insert(claimant);
+    }
+
+    /// Removes the claim that [`Self::add_device`] added.
+    pub fn remove_device(&mut self, device: &Device) {
+        let Some(claimant) = device_claimant(device) else { return };
+        self.macs.entry(device.spec.mac.clone()).or_default().remove(&claimant);
+    }
+
     /// Removes the claims that [`Self::add_tenant`] added. Emergency numbers stay, because other tenants
     /// may have the same.
     pub fn remove_tenant(&mut self, tenant: &Tenant) {
@@ -112,6 +126,13 @@ impl Claims {
     /// The tenant that holds a domain, in its canonical form.
     pub fn domain(&self, domain: &str) -> Option<&TenantKey> {
         self.domains.get(domain)?.first().map(|(_, key, _)| key)
+    }
+
+    /// The tenant and the Device that hold a MAC address: the oldest of an existing tenant.
+    pub fn mac(&self, mac: &str) -> Option<(&TenantKey, &str)> {
+        let mut claimants = self.macs.get(mac)?.iter();
+        let holder = claimants.find(|(_, tenant, _)| self.tenants.contains_key(tenant))?;
+        Some((&holder.1, holder.2.as_str()))
     }
 
     /// The tenant and the Number that hold a public number, alone or in a block.
@@ -232,6 +253,11 @@ impl Claims {
         let mut moved = BTreeSet::new();
         differing(&self.domains, &after.domains, &mut moved);
         differing(&self.identities, &after.identities, &mut moved);
+        let macs = self.macs.keys().chain(after.macs.keys());
+        for mac in macs.filter(|mac| self.mac(mac) != after.mac(mac)) {
+            let claimants = [self, after].into_iter().filter_map(|claims| claims.macs.get(mac));
+            moved.extend(claimants.flatten().map(|(_, tenant, _)| tenant.clone()));
+        }
         let numbers = self.numbers.keys().chain(after.numbers.keys());
         for number in numbers.filter(|number| self.number(number) != after.number(number)) {
             let claimants = [self, after].into_iter().filter_map(|claims| claims.numbers.get(number));
@@ -282,6 +308,13 @@ fn claimant(number: &Number) -> Option<Claimant> {
     let namespace = number.metadata.namespace.clone()?;
     let tenant = TenantKey { namespace, name: number.spec.tenant_ref.name.clone() };
     Some((created(&number.metadata), tenant, number.metadata.name.clone().unwrap_or_default()))
+}
+
+/// The claimant that a Device is.
+fn device_claimant(device: &Device) -> Option<Claimant> {
+    let namespace = device.metadata.namespace.clone()?;
+    let tenant = TenantKey { namespace, name: device.spec.tenant_ref.name.clone() };
+    Some((created(&device.metadata), tenant, device.metadata.name.clone().unwrap_or_default()))
 }
 
 /// Adds all claimants of each key whose holder differs.

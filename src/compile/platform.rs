@@ -1,7 +1,7 @@
 //! The platform's rows: SIP profiles, trunks, dial rules.
 
 use super::countries::{unknown_country, unknown_country_of};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use super::claims::Claims;
 use super::platform_last_good::PlatformLastGood;
@@ -103,12 +103,10 @@ fn sip_profiles(
                 continue;
             }
         };
-        let ports = [("sipPort", Some(spec.sip_port)), ("tlsPort", spec.tls_port)];
-        let ports: Vec<(&str, i32)> =
-            ports.into_iter().filter_map(|(field, port)| Some((field, port?))).collect();
-        let taken = ports.iter().find_map(|(field, port)| {
+        let sockets = sockets(address, (spec.sip_port, spec.tls_port, spec.ws_port));
+        let taken = sockets.iter().find_map(|(field, address, port)| {
             let holder =
-                bound.iter().find(|(other, held, _)| held == port && addresses_overlap(*other, address))?;
+                bound.iter().find(|(other, held, _)| held == port && addresses_overlap(*other, *address))?;
             Some((*field, *port, holder.2.clone()))
         });
         if let Some((field, port, holder)) = taken {
@@ -118,7 +116,7 @@ fn sip_profiles(
             problems.push(problem.held_by(holder));
             continue;
         }
-        bound.extend(ports.into_iter().map(|(_, port)| (address, port, name.clone())));
+        bound.extend(sockets.into_iter().map(|(_, address, port)| (address, port, name.clone())));
         let codecs = if spec.codecs.is_empty() {
             DEFAULT_CODECS.map(str::to_owned).to_vec()
         } else {
@@ -130,12 +128,24 @@ fn sip_profiles(
             external_address: spec.external_address.clone(),
             sip_port: spec.sip_port,
             tls_port: spec.tls_port,
+            ws_port: spec.ws_port,
             codecs,
             update_policy: spec.update_policy.unwrap_or_default(),
         };
         plan.sip_profiles.insert(name, row);
     }
     bound
+}
+
+/// The sockets of a profile, from its address and its ports for SIP, TLS and WebSocket: the field, the address and the
+/// port of each.
+pub(super) fn sockets(
+    address: Option<IpAddr>,
+    (sip, tls, ws): (i32, Option<i32>, Option<i32>),
+) -> Vec<(&'static str, Option<IpAddr>, i32)> {
+    let loopback = Some(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let all = [("sipPort", address, Some(sip)), ("tlsPort", address, tls), ("wsPort", loopback, ws)];
+    all.into_iter().filter_map(|(field, address, port)| Some((field, address, port?))).collect()
 }
 
 /// Whether one port cannot be bound on both addresses: they are equal, or one is the wildcard address.

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::platform::{BoundPort, addresses_overlap, trunk_name};
+use super::platform::{BoundPort, addresses_overlap, sockets, trunk_name};
 use super::problem::{Effect, KeptPart, LastGoodRow, Problem};
 use super::trunk::last_good_trunk_row;
 use crate::plan::*;
@@ -57,15 +57,14 @@ impl<'a> PlatformLastGood<'a> {
                 continue;
             };
             let address: Option<IpAddr> = row.bind_address.as_deref().and_then(|text| text.parse().ok());
-            let ports = [Some(row.sip_port), row.tls_port];
-            let ports: Vec<i32> = ports.into_iter().flatten().collect();
-            let taken = |port| {
-                bound.iter().any(|(other, held, _)| held == port && addresses_overlap(*other, address))
+            let sockets = sockets(address, (row.sip_port, row.tls_port, row.ws_port));
+            let taken = |(_, address, port): &(&str, Option<IpAddr>, i32)| {
+                bound.iter().any(|(other, held, _)| held == port && addresses_overlap(*other, *address))
             };
-            if ports.iter().any(taken) {
+            if sockets.iter().any(taken) {
                 continue;
             }
-            bound.extend(ports.into_iter().map(|port| (address, port, name.clone())));
+            bound.extend(sockets.into_iter().map(|(_, address, port)| (address, port, name.clone())));
             plan.sip_profiles.insert(name, row.clone());
             self.record(key, KeptPart::Whole(generation));
         }

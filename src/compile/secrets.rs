@@ -39,6 +39,24 @@ pub fn password(
     )))
 }
 
+/// A password that every phone's configuration file can have: 8 letters and digits at least.
+pub fn letters_and_digits(
+    secret: Option<&Secret>,
+    reference: &SecretKeyRef,
+    default_key: &str,
+    longest: usize,
+) -> Result<String, SecretError> {
+    let value = text(secret, reference, default_key)?;
+    if value.bytes().all(|byte| byte.is_ascii_alphanumeric()) && (8..=longest).contains(&value.len()) {
+        return Ok(value.to_owned());
+    }
+    Err(SecretError::Invalid(format!(
+        "the value of key {} in Secret {} must be 8 to {longest} letters and digits",
+        reference.key.as_deref().unwrap_or(default_key),
+        reference.name
+    )))
+}
+
 /// A PIN: 4 to 12 digits.
 pub fn pin(secret: Option<&Secret>, reference: &SecretKeyRef) -> Result<String, SecretError> {
     let value = text(secret, reference, "pin")?;

@@ -18,8 +18,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 use uuid::Uuid;
 
+use crate::freeswitch::Destination;
 use crate::route::{Call, Caller, EmergencyCall};
-use crate::store::Reader;
 use crate::store::emergency_calls::EmergencyCallRecord;
 use crate::store::error::in_time;
 use crate::util::atomic_file;
@@ -50,9 +50,6 @@ struct EmergencyMetrics {
     waiting: Gauge<i64>,
     lost: Counter,
 }
-
-/// Where the calls of this switch are recorded: Postgres, and the name of the switch.
-pub type Destination = (Reader, String);
 
 /// Records the calls of an [`EmergencyCalls`].
 #[derive(Debug)]

@@ -21,6 +21,13 @@ impl Peer {
     pub fn new(peer: SocketAddr, local: SocketAddr) -> Self {
         match peer.ip().to_canonical() {
             address if address.is_loopback() || address == local.ip().to_canonical() => Self::Local,
+            address => Self::remote(address),
+        }
+    }
+
+    /// The peer of an address of another host.
+    pub fn remote(address: IpAddr) -> Self {
+        match address {
             IpAddr::V6(address) => {
                 let [a, b, c, d, ..] = address.segments();
                 Self::Remote(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into())

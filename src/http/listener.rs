@@ -2,7 +2,7 @@
 
 use std::future::{Ready, ready};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,11 +17,12 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tower::Layer;
 
+use super::client_certificate::{ClientAcceptor, ClientVerifier};
 use super::connection_limit::{ConnectionLimit, ConnectionSlot, Peer};
 
 /// How long the head of a request may take to arrive, from the connection or from the answer before it. A
 /// connection without a request ends then too.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long requests in progress may take when the listener ends.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
@@ -55,6 +56,7 @@ pub struct Listener {
     listener: TcpListener,
     address: SocketAddr,
     limit: Option<ConnectionLimit>,
+    head_timeout: Duration,
 }
 
 impl Listener {
@@ -66,7 +68,7 @@ impl Listener {
         let bound = async {
             let listener = TcpListener::bind(address).await?;
             let address = listener.local_addr()?;
-            Ok(Self { listener, address, limit: None })
+            Ok(Self { listener, address, limit: None, head_timeout: HEAD_TIMEOUT })
         };
         bound.await.map_err(|source| ListenError { option, address, source })
     }
@@ -81,6 +83,12 @@ impl Listener {
         Ok(Self { limit: Some(limit), ..Self::bind(option, address).await? })
     }
 
+    /// The same listener with a limit of connections, closed on arrival beyond that, and a deadline for each head.
+    #[must_use]
+    pub fn with_limits(self, limit: ConnectionLimit, head_timeout: Duration) -> Self {
+        Self { limit: Some(limit), head_timeout, ..self }
+    }
+
     /// The address, with the port that the system chose for port 0.
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -89,8 +97,10 @@ impl Listener {
     /// Serves a router until `stop` is cancelled; requests in progress then have two seconds.
     pub async fn serve(self, router: Router, stop: CancellationToken) {
         let acceptor = Acceptor::new(self.limit);
-        let (server, handle) =
-            configure(Server::from_listener(self.listener).acceptor(acceptor).http1_only());
+        let (server, handle) = configure(
+            Server::from_listener(self.listener).acceptor(acceptor).http1_only(),
+            self.head_timeout,
+        );
         drain(server.serve(router.into_make_service()), handle, stop).await;
     }
 
@@ -98,16 +108,36 @@ impl Listener {
     /// into `config` later counts for new connections.
     pub async fn serve_tls(self, router: Router, config: RustlsConfig, stop: CancellationToken) {
         let acceptor = RustlsAcceptor::new(config).acceptor(Acceptor::new(self.limit));
-        let (server, handle) = configure(Server::from_listener(self.listener).acceptor(acceptor));
+        let (server, handle) =
+            configure(Server::from_listener(self.listener).acceptor(acceptor), self.head_timeout);
+        drain(server.serve(router.into_make_service()), handle, stop).await;
+    }
+
+    /// Serves HTTP/1.1 over TLS to clients that may show a certificate: handlers find it as an [`Extension`], a
+    /// [`ClientCertificate`](super::client_certificate::ClientCertificate). A configuration that is loaded into `config` later counts for new connections.
+    pub async fn serve_tls_to_clients(
+        self,
+        router: Router,
+        config: RustlsConfig,
+        clients: ClientVerifier,
+        stop: CancellationToken,
+    ) {
+        let acceptor = RustlsAcceptor::new(config).acceptor(Acceptor::new(self.limit));
+        let acceptor = ClientAcceptor { acceptor, clients };
+        let (server, handle) =
+            configure(Server::from_listener(self.listener).acceptor(acceptor), self.head_timeout);
         drain(server.serve(router.into_make_service()), handle, stop).await;
     }
 }
 
 /// Sets a deadline for each head of HTTP/1.1.
-fn configure<A>(server: Server<SocketAddr, A>) -> (Server<SocketAddr, A>, Handle<SocketAddr>) {
+fn configure<A>(
+    server: Server<SocketAddr, A>,
+    head_timeout: Duration,
+) -> (Server<SocketAddr, A>, Handle<SocketAddr>) {
     let handle = Handle::new();
     let mut server = server.handle(handle.clone());
-    server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(head_timeout);
     (server, handle)
 }
 
@@ -139,13 +169,15 @@ async fn drain(
 pub struct Connection {
     /// The host at the other end.
     pub peer: Peer,
+    /// Its address.
+    pub address: IpAddr,
     /// Counts the connection until its service is dropped, which is when the connection ends.
     _slot: Option<Arc<ConnectionSlot>>,
 }
 
 /// Applies the limit to each connection, and gives the address of its peer to the handlers.
 #[derive(Clone, Debug)]
-struct Acceptor {
+pub(super) struct Acceptor {
     limit: Option<ConnectionLimit>,
     last_warning: Arc<Mutex<Option<Instant>>>,
 }
@@ -157,18 +189,19 @@ impl Acceptor {
 
     fn admit(&self, stream: &TcpStream) -> io::Result<Connection> {
         stream.set_nodelay(true)?;
-        let peer = Peer::new(stream.peer_addr()?, stream.local_addr()?);
+        let address = stream.peer_addr()?;
+        let peer = Peer::new(address, stream.local_addr()?);
         let slot = match &self.limit {
             Some(limit) => Some(limit.try_acquire(peer).ok_or_else(|| self.refuse(peer))?),
             None => None,
         };
-        Ok(Connection { peer, _slot: slot.map(Arc::new) })
+        Ok(Connection { peer, address: address.ip().to_canonical(), _slot: slot.map(Arc::new) })
     }
 
     fn refuse(&self, peer: Peer) -> io::Error {
         let mut last = self.last_warning.lock().unwrap_or_else(PoisonError::into_inner);
         if last.is_none_or(|last| last.elapsed() >= WARNING_INTERVAL) {
-            tracing::warn!(?peer, "connections to the probe listener are refused: too many are open");
+            tracing::warn!(?peer, "connections are refused: too many are open");
             *last = Some(Instant::now());
         }
         io::ErrorKind::QuotaExceeded.into()

@@ -2,6 +2,7 @@
 //! graceful drain. The caller supplies the Axum router.
 
 pub mod body;
+pub mod client_certificate;
 pub mod connection_limit;
 pub mod credentials;
 pub mod listener;

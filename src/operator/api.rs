@@ -95,11 +95,13 @@ pub fn reference(object: &Object) -> Option<k8s_openapi::api::core::v1::ObjectRe
     })
 }
 
-/// An owner reference to an extension, so that the garbage collector deletes its Secret with it.
-pub fn owned_by(
-    extension: &Extension,
-) -> Option<k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference> {
-    extension.controller_owner_ref(&())
+/// An owner reference to an extension or a device, so that the garbage collector deletes its Secret with it.
+pub fn owned_by(owner: &Object) -> Option<k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference> {
+    match owner {
+        Object::Extension(extension) => extension.controller_owner_ref(&()),
+        Object::Device(device) => device.controller_owner_ref(&()),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

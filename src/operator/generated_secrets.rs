@@ -1,4 +1,4 @@
-//! Secrets with generated SIP passwords, for extensions that name no Secret. A few are created at one
+//! Secrets with generated passwords, for extensions and devices that name no Secret. A few are created at one
 //! time, and namespaces take turns.
 
 use std::collections::{HashMap, HashSet};
@@ -13,8 +13,8 @@ use kube::api::{Api, PostParams};
 use tracing::{debug, info, warn};
 
 use super::api::{MANAGER, Refusal, owned_by};
-use crate::resources::Extension;
 use crate::secrets::password::generate_password;
+use crate::source::references::{generated_keys, generated_secret};
 use crate::source::{Object, ObjectKey};
 use crate::util::backoff::Backoff;
 use crate::util::turns::Turns;
@@ -35,7 +35,7 @@ pub struct Secrets {
 
 #[derive(Default)]
 struct Queue {
-    /// Extensions whose Secret is queued, delayed or being created.
+    /// Extensions and devices whose Secret is queued, delayed or being created.
     pending: HashSet<ObjectKey>,
     waiting: Turns<Work>,
     /// Running workers.
@@ -47,7 +47,7 @@ struct Queue {
 }
 
 struct Work {
-    extension: Arc<Extension>,
+    owner: Object,
     backoff: Backoff,
 }
 
@@ -57,12 +57,12 @@ impl Secrets {
         Self { client: client.clone(), queue: Arc::default() }
     }
 
-    /// Queues a Secret for an extension, unless one is pending.
-    pub fn make(&self, extension: Arc<Extension>) {
+    /// Queues a Secret for an extension or a device, unless one is pending.
+    pub fn make(&self, owner: Object) {
         let mut queue = self.lock();
-        if queue.pending.insert(key(&extension)) {
-            let namespace = extension.metadata.namespace.clone();
-            queue.waiting.push(namespace.as_deref(), Work { extension, backoff: BACKOFF });
+        if queue.pending.insert(owner.key()) {
+            let namespace = owner.metadata().namespace.clone();
+            queue.waiting.push(namespace.as_deref(), Work { owner, backoff: BACKOFF });
             self.spawn_worker(&mut queue);
         }
     }
@@ -82,8 +82,8 @@ impl Secrets {
     /// Creates queued Secrets, and ends when none waits.
     async fn run_worker(self) {
         while let Some(work) = self.next() {
-            if self.create(&work.extension).await {
-                self.lock().pending.remove(&key(&work.extension));
+            if self.create(&work.owner).await {
+                self.lock().pending.remove(&work.owner.key());
             } else {
                 self.retry_later(work);
             }
@@ -104,7 +104,7 @@ impl Secrets {
     async fn log_created(self) {
         tokio::time::sleep(LOG_INTERVAL).await;
         for (namespace, secrets) in std::mem::take(&mut self.lock().created) {
-            info!(%namespace, secrets, "SIP passwords were generated");
+            info!(%namespace, secrets, "passwords of phones were generated");
         }
     }
 
@@ -114,20 +114,20 @@ impl Secrets {
         tokio::spawn(async move {
             tokio::time::sleep(work.backoff.pause()).await;
             let mut queue = secrets.lock();
-            let namespace = work.extension.metadata.namespace.clone();
+            let namespace = work.owner.metadata().namespace.clone();
             queue.waiting.push(namespace.as_deref(), work);
             secrets.spawn_worker(&mut queue);
         });
     }
 
-    /// Creates the Secret of an extension. Returns false when it has to be retried.
-    async fn create(&self, extension: &Extension) -> bool {
-        let Some(secret) = secret_for(extension) else { return true };
-        let namespace = extension.metadata.namespace.clone().unwrap_or_default();
+    /// Creates the Secret of an extension or a device. Returns false when it has to be retried.
+    async fn create(&self, owner: &Object) -> bool {
+        let Some(secret) = secret_for(owner) else { return true };
+        let namespace = owner.metadata().namespace.clone().unwrap_or_default();
         let api: Api<Secret> = Api::namespaced(self.client.clone(), &namespace);
         match api.create(&PostParams::default(), &secret).await.map_err(Refusal::from) {
             Ok(created) => {
-                debug!(%namespace, secret = created.metadata.name, "a SIP password was generated");
+                debug!(%namespace, secret = created.metadata.name, "passwords were generated");
                 let mut queue = self.lock();
                 queue.failing = false;
                 if queue.created.is_empty() {
@@ -141,8 +141,8 @@ impl Secrets {
             Err(Refusal::Failed(cause)) => {
                 // One line for all failures until the next success.
                 if !std::mem::replace(&mut self.lock().failing, true) {
-                    let extension = extension.metadata.name.as_deref();
-                    warn!(%namespace, extension, %cause, "Secrets with SIP passwords cannot be created; trying again");
+                    let owner = owner.key();
+                    warn!(%owner, %cause, "Secrets with passwords cannot be created; trying again");
                 }
                 false
             }
@@ -150,23 +150,20 @@ impl Secrets {
     }
 }
 
-fn key(extension: &Arc<Extension>) -> ObjectKey {
-    Object::Extension(extension.clone()).key()
-}
-
-/// The generated Secret of an extension; `None` before the API server has given the extension a UID.
-fn secret_for(extension: &Extension) -> Option<Secret> {
-    let name = format!("{}-sip", extension.metadata.name.as_ref()?);
+/// The generated Secret of an object; `None` before the API server has given the object a UID.
+fn secret_for(owner: &Object) -> Option<Secret> {
+    let key = generated_secret(owner)?;
+    let password = |name: &&str| ((*name).to_owned(), ByteString(generate_password().into_bytes()));
     Some(Secret {
         metadata: ObjectMeta {
-            name: Some(name),
-            namespace: extension.metadata.namespace.clone(),
+            name: Some(key.name),
+            namespace: key.namespace,
             labels: Some([("app.kubernetes.io/managed-by".to_owned(), MANAGER.to_owned())].into()),
-            owner_references: Some(vec![owned_by(extension)?]),
+            owner_references: Some(vec![owned_by(owner)?]),
             ..ObjectMeta::default()
         },
         type_: Some("Opaque".to_owned()),
-        data: Some([("password".to_owned(), ByteString(generate_password().into_bytes()))].into()),
+        data: Some(generated_keys(owner.key().kind).iter().map(password).collect()),
         ..Secret::default()
     })
 }

@@ -10,12 +10,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::api_reachability::ApiServer;
-use super::emergency_calls;
 use super::health::Health;
 use super::lease::{self, Leadership};
 use super::metrics::Metrics;
 use super::switches::Switches;
 use super::unreadable::UnreadableObjects;
+use super::{device_alerts, emergency_calls};
 use crate::plan::report::Ack;
 use crate::reconcile::{self, Reconciler};
 use crate::source::Change;
@@ -171,9 +171,10 @@ impl Operator {
                     connect(&options, &candidate, &memory, &metrics.reconcile, &fenced, &send_error).await;
                 let reader = store.reader().clone();
                 let _ = send_store.send(store);
+                let devices = device_alerts::announce(reader.clone(), client.clone(), identity.clone());
                 let announce = emergency_calls::announce(reader.clone(), client, identity);
                 let follow = follow_acks(reader, HeartbeatLimits::default(), send_acks, token.clone());
-                tokio::join!(follow, announce);
+                tokio::join!(follow, announce, devices);
             };
             token.run_until_cancelled(work).await;
         });

@@ -2,6 +2,7 @@
 
 pub(crate) mod api;
 pub(crate) mod api_reachability;
+pub(crate) mod device_alerts;
 pub(crate) mod emergency_calls;
 pub(crate) mod events;
 pub(crate) mod generated_secrets;

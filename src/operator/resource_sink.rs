@@ -16,7 +16,7 @@ use super::generated_secrets::Secrets;
 use super::status_queue::Statuses;
 use crate::compile::claims::tenant_id;
 use crate::reconcile::{NewStatus, Note, ResourceSink, SinkError};
-use crate::resources::{Extension, Tenant};
+use crate::resources::Tenant;
 use crate::source::{Change, Object, ObjectKey};
 use crate::store::{Removed, tenant_schema};
 
@@ -135,8 +135,8 @@ impl ResourceSink for KubeSink {
         .boxed()
     }
 
-    fn make_credentials(&self, extension: Arc<Extension>) {
-        self.secrets.make(extension);
+    fn make_credentials(&self, owner: Object) {
+        self.secrets.make(owner);
     }
 
     fn publish(&self, object: &Object, status: NewStatus, notes: Vec<Note>) {

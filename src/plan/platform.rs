@@ -24,6 +24,15 @@ pub struct PlatformPlan {
     pub dial_rules: Rows<DialRuleRow>,
 }
 
+impl PlatformPlan {
+    /// The profile that has the tenants' domains as aliases, and that phones are configured for: the first for phones
+    /// that is not for browsers; the first for phones when all are.
+    pub fn main_profile(&self) -> Option<&str> {
+        let phones = self.sip_profiles.iter().filter(|(_, row)| row.role == Role::Phones);
+        phones.min_by_key(|(name, row)| (row.ws_port.is_some(), *name)).map(|(name, _)| name.as_str())
+    }
+}
+
 /// A Sofia profile.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -41,6 +50,9 @@ pub struct SipProfileRow {
     /// TLS port.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls_port: Option<i32>,
+    /// TCP port of SIP over WebSocket, on 127.0.0.1: the profile is for browsers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ws_port: Option<i32>,
     /// Codecs in order of preference, as FreeSWITCH names them.
     pub codecs: Vec<String>,
     /// When it may be restarted, which ends its calls.

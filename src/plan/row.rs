@@ -18,6 +18,7 @@ macro_rules! tenant_rows {
         $do! {
             $($before)*
             extensions: $crate::plan::ExtensionRow,
+            devices: $crate::plan::DeviceRow,
             ring_groups: $crate::plan::RingGroupRow,
             queues: $crate::plan::QueueRow,
             ivr_menus: $crate::plan::IvrMenuRow,
@@ -59,6 +60,7 @@ platform_rows!(kinds PlatformPlan:);
 pub fn has_rows(kind: Kind) -> bool {
     match kind {
         Kind::Extension
+        | Kind::Device
         | Kind::RingGroup
         | Kind::Queue
         | Kind::IvrMenu
@@ -70,8 +72,7 @@ pub fn has_rows(kind: Kind) -> bool {
         | Kind::SipProfile
         | Kind::Trunk
         | Kind::DialRule => true,
-        Kind::Device
-        | Kind::MediaFile
+        Kind::MediaFile
         | Kind::RoutingTest
         | Kind::Switch
         | Kind::Tenant
@@ -110,20 +111,61 @@ pub enum SecretName {
     Password,
     /// The PIN of a voicemail box or of a conference.
     Pin,
+    /// The password by which a phone fetches its configuration.
+    ProvisioningPassword,
+    /// The password of a phone's own menu.
+    AdminPassword,
 }
 
 impl SecretName {
+    /// All, in order of their names.
+    pub const ALL: [Self; 4] = [Self::AdminPassword, Self::Password, Self::Pin, Self::ProvisioningPassword];
+
     /// The name under which the secret is sealed, and which golden files show.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Password => "password",
             Self::Pin => "pin",
+            Self::ProvisioningPassword => "provisioningPassword",
+            Self::AdminPassword => "adminPassword",
         }
     }
 }
 
-/// What the names of sealed a1-hashes begin with; the realm follows.
+/// What the names of sealed a1-hashes begin with; the user and the realm follow.
 const A1: &str = "a1 ";
+/// Name of the digest of a phone's own password, which shows that it changed.
+const ADMIN_DIGEST: &str = "digest adminPassword";
+
+/// Algorithms by which phones answer a challenge (RFC 7616 §3.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DigestAlgorithm {
+    /// MD5, which every phone has.
+    Md5,
+    /// SHA-256.
+    Sha256,
+}
+
+impl DigestAlgorithm {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Md5, Self::Sha256];
+
+    /// As HTTP names it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Md5 => "MD5",
+            Self::Sha256 => "SHA-256",
+        }
+    }
+
+    /// Name under which the hash of a provisioning password is sealed.
+    const fn hash_name(self) -> &'static str {
+        match self {
+            Self::Md5 => "provisioning MD5",
+            Self::Sha256 => "provisioning SHA-256",
+        }
+    }
+}
 
 /// The secrets of a row, with the a1-hashes that follow from its password. Serialised as the list of the
 /// secrets' names, so that a row's body, a golden file or a debug print never shows a value; reading a body
@@ -137,13 +179,17 @@ pub struct Secrets {
 impl Secrets {
     /// The value of a secret.
     pub fn get(&self, name: SecretName) -> Option<&str> {
-        self.reveal().find(|(known, _)| *known == name.as_str()).map(|(_, value)| value)
+        self.value(name.as_str())
     }
 
-    /// The a1-hash of the password in a realm (RFC 2617 §3.2.2.2), 32 hexadecimal digits.
-    pub fn a1_hash(&self, realm: &str) -> Option<&str> {
-        let mut hashes = self.values.iter().filter_map(|(name, value)| Some((name.strip_prefix(A1)?, value)));
-        hashes.find(|(of, _)| *of == realm).map(|(_, hash)| hash.as_str())
+    fn value(&self, name: &str) -> Option<&str> {
+        self.reveal().find(|(known, _)| *known == name).map(|(_, value)| value)
+    }
+
+    /// The a1-hash of the password for a SIP user in a realm (RFC 2617 §3.2.2.2), 32 hexadecimal digits.
+    pub fn a1_hash(&self, user: &str, realm: &str) -> Option<&str> {
+        let of = |name: &str| name.strip_prefix(A1)?.split_once(' ').map(|of| of == (user, realm));
+        self.values.iter().find(|(name, _)| of(name) == Some(true)).map(|(_, hash)| hash.as_str())
     }
 
     /// Inserts a secret, in place of one of that name.
@@ -153,10 +199,28 @@ impl Secrets {
         self.values.sort_unstable();
     }
 
-    /// Replaces all a1-hashes by these, each with its realm.
-    pub fn replace_a1_hashes<'a>(&mut self, hashes: impl Iterator<Item = (&'a str, String)>) {
+    /// Replaces all a1-hashes by these, each with its user and realm.
+    pub fn replace_a1_hashes<'a>(&mut self, hashes: impl Iterator<Item = (&'a str, &'a str, String)>) {
         self.values.retain(|(name, _)| !name.starts_with(A1));
-        self.values.extend(hashes.map(|(realm, hash)| (format!("{A1}{realm}"), hash)));
+        self.values.extend(hashes.map(|(user, realm, hash)| (format!("{A1}{user} {realm}"), hash)));
+        self.values.sort_unstable();
+    }
+
+    /// The hash of provisioning user, realm and provisioning password (A1 of RFC 7616 §3.4.2), in hexadecimal digits.
+    pub fn provisioning_hash(&self, algorithm: DigestAlgorithm) -> Option<&str> {
+        self.value(algorithm.hash_name())
+    }
+
+    /// Replaces the hashes of the provisioning password, and the digest of the phone's own password.
+    pub fn replace_provisioning_hashes(
+        &mut self,
+        hashes: impl Iterator<Item = (DigestAlgorithm, String)>,
+        admin_digest: Option<String>,
+    ) {
+        let is_hash = |name: &str| DigestAlgorithm::ALL.iter().any(|algorithm| algorithm.hash_name() == name);
+        self.values.retain(|(name, _)| !is_hash(name) && name != ADMIN_DIGEST);
+        self.values.extend(hashes.map(|(algorithm, hash)| (algorithm.hash_name().to_owned(), hash)));
+        self.values.extend(admin_digest.map(|digest| (ADMIN_DIGEST.to_owned(), digest)));
         self.values.sort_unstable();
     }
 
@@ -180,26 +244,28 @@ impl Secrets {
         Self { values: values.into_iter().collect() }
     }
 
-    /// Names and values by which two sets differ: a password that has a1-hashes is left out, for the hashes
-    /// change with it. So the set of a switch, which has no password, is the same as the stored one.
+    /// Names and values by which two sets differ: a password that has hashes is left out, for the hashes change with
+    /// it. So the set of a switch, which has no password, is the same as the stored one.
     pub fn identity(&self) -> impl Iterator<Item = (&str, &str)> {
-        let hashed = self.is_hashed();
-        self.reveal().filter(move |(name, _)| !(hashed && *name == SecretName::Password.as_str()))
+        let hashed = SecretName::ALL.into_iter().filter(|name| self.is_hashed(*name)).map(SecretName::as_str);
+        let hashed: Vec<_> = hashed.collect();
+        self.reveal().filter(move |(name, _)| !hashed.contains(name))
     }
 
     /// Names of the secrets, in order: of a password too of which only hashes are left, as on a switch.
     fn names(&self) -> impl Iterator<Item = &'static str> {
-        [SecretName::Password, SecretName::Pin]
-            .into_iter()
-            .filter(|name| match name {
-                SecretName::Password => self.get(*name).is_some() || self.is_hashed(),
-                SecretName::Pin => self.get(*name).is_some(),
-            })
-            .map(SecretName::as_str)
+        let names = SecretName::ALL.into_iter();
+        names.filter(|name| self.get(*name).is_some() || self.is_hashed(*name)).map(SecretName::as_str)
     }
 
-    fn is_hashed(&self) -> bool {
-        self.values.iter().any(|(name, _)| name.starts_with(A1))
+    /// Whether a secret has hashes that change with it.
+    fn is_hashed(&self, name: SecretName) -> bool {
+        match name {
+            SecretName::Password => self.values.iter().any(|(name, _)| name.starts_with(A1)),
+            SecretName::ProvisioningPassword => self.provisioning_hash(DigestAlgorithm::Md5).is_some(),
+            SecretName::AdminPassword => self.value(ADMIN_DIGEST).is_some(),
+            SecretName::Pin => false,
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use crate::resources::Kind;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::device::DeviceRow;
 use super::row::{Row, Rows, Secrets};
 use super::schedule::ScheduleRow;
 use crate::resources::common::{CallerId, DestinationKind, DigitMatch, Recording};
@@ -22,6 +23,8 @@ pub struct TenantPlan {
     pub tenant: TenantRow,
     /// Extensions by name.
     pub extensions: Rows<ExtensionRow>,
+    /// Devices by name.
+    pub devices: Rows<DeviceRow>,
     /// Ring groups by name.
     pub ring_groups: Rows<RingGroupRow>,
     /// Queues by name.
@@ -46,6 +49,7 @@ impl TenantPlan {
         Self {
             tenant,
             extensions: Rows::new(),
+            devices: Rows::new(),
             ring_groups: Rows::new(),
             queues: Rows::new(),
             ivr_menus: Rows::new(),

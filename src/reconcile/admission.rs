@@ -72,16 +72,18 @@ impl CompileState {
     fn claims_with(&self, object: &Object) -> Option<Claims> {
         let before = self.world.object(&object.key());
         let mut claims = match object {
-            Object::Number(_) | Object::Tenant(_) => self.claims.clone(),
+            Object::Number(_) | Object::Device(_) | Object::Tenant(_) => self.claims.clone(),
             _ => return None,
         };
         match before {
             Some(Object::Number(number)) => claims.remove_number(number),
+            Some(Object::Device(device)) => claims.remove_device(device),
             Some(Object::Tenant(tenant)) => claims.remove_tenant(tenant),
             _ => {}
         }
         match object {
             Object::Number(number) => claims.add_number(number),
+            Object::Device(device) => claims.add_device(device),
             Object::Tenant(tenant) => claims.add_tenant(tenant),
             _ => {}
         }

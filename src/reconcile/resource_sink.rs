@@ -5,8 +5,8 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
+use crate::resources::Tenant;
 use crate::resources::status::{TenantStatus, TrunkStatus};
-use crate::resources::{Extension, Tenant};
 use crate::source::{Change, Object, ObjectKey};
 use crate::store::Removed;
 
@@ -89,8 +89,8 @@ pub trait ResourceSink: Send + Sync {
         removed: Removed,
     ) -> BoxFuture<'static, Result<(), SinkError>>;
 
-    /// Makes a SIP password for an extension that has none.
-    fn make_credentials(&self, extension: Arc<Extension>);
+    /// Makes the generated Secret of an extension or a device that has none.
+    fn make_credentials(&self, owner: Object);
 
     /// Queues a status and its events.
     fn publish(&self, object: &Object, status: NewStatus, notes: Vec<Note>);

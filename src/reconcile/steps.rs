@@ -17,6 +17,7 @@ use crate::compile::claims::tenant_id;
 use crate::compile::{Compiled, Problem, Reason};
 use crate::plan::TenantPlan;
 use crate::resources;
+use crate::source::references::generated_secret;
 use crate::source::{Object, TenantKey, TenantSnapshot};
 use crate::store::{Names, Store};
 
@@ -177,15 +178,15 @@ impl Reconciler {
         self.tenants.get(key).and_then(|tenant| tenant.id).is_some_and(|stored| stored != id)
     }
 
-    /// Requests a generated password for each extension without credentials.
+    /// Requests a generated Secret for each extension and device without credentials.
     fn make_credentials(&self, problems: &[Problem]) {
         let Some(sink) = &self.sink else { return };
         let state = self.read();
         for problem in problems.iter().filter(|problem| problem.reason == Reason::CredentialsPending) {
-            if let Some(Object::Extension(extension)) = state.world.object(&problem.resource)
-                && extension.spec.credentials.is_none()
-            {
-                sink.make_credentials(extension.clone());
+            let Some(object) = state.world.object(&problem.resource) else { continue };
+            // A Secret that exists and has no such key is not written over.
+            if generated_secret(object).is_some_and(|secret| state.world.object(&secret).is_none()) {
+                sink.make_credentials(object.clone());
             }
         }
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use uuid::Uuid;
 
 use super::spellings::Spellings;
-use crate::plan::{PlatformPlan, Service, TenantPlan};
+use crate::plan::{DeviceRow, PlatformPlan, Service, TenantPlan};
 use crate::route::TenantView;
 use crate::secrets::a1_hash::forget_passwords;
 
@@ -58,6 +58,8 @@ struct State {
     numbers: Claims,
     /// Blocks of numbers, by what their numbers begin with.
     blocks: Claims,
+    /// Phones by provisioning user and by MAC address, of suspended tenants too.
+    phones: Claims,
     platform_revision: i64,
     platform: Arc<PlatformPlan>,
     /// True when some tenants could not be loaded.
@@ -138,6 +140,9 @@ impl Replica {
                 claims.add(&number.number, id);
             }
         }
+        for identifier in view.plan.devices.values().flat_map(DeviceRow::identifiers) {
+            state.phones.add(identifier, id);
+        }
         let before = state.tenants.insert(id, TenantEntry { revision, view });
         drop(guard);
         drop(before); // after the lock: dropping a large view takes long
@@ -200,6 +205,12 @@ impl Replica {
             claimants.find_map(|id| view(id).filter(|view| view.public_number(number).is_some()))
         };
         state.numbers.holder(number).and_then(view).or_else(in_block).cloned()
+    }
+
+    /// The tenant that has a Device of this provisioning user or MAC address, suspended or not.
+    pub fn by_phone(&self, identifier: &str) -> Option<Arc<TenantView>> {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        Some(state.tenants.get(state.phones.holder(identifier)?)?.view.clone())
     }
 
     /// A tenant by identity, unless it is suspended.
@@ -283,6 +294,9 @@ impl State {
         for number in plan.numbers.values() {
             let claims = if number.range.is_some() { &mut self.blocks } else { &mut self.numbers };
             claims.remove(&number.number, id);
+        }
+        for identifier in plan.devices.values().flat_map(DeviceRow::identifiers) {
+            self.phones.remove(identifier, id);
         }
     }
 }

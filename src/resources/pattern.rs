@@ -116,6 +116,15 @@ patterns! {
     /// A model of phone.
     MODEL_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9 ._-]*$",
         "a model of letters, digits, spaces, '.', '_' and '-'";
+    /// A language of a phone's menus (BCP 47), with a region or without.
+    LANGUAGE_PATTERN = r"^[a-z]{2}(-[A-Z]{2})?$",
+        "a language such as de or en-GB";
+    /// A parking place: the digits that follow the feature code for Park.
+    PARKING_PLACE_PATTERN = r"^[0-9]{1,8}$",
+        "a parking place of 1 to 8 digits";
+    /// The value of a further setting of a phone.
+    SETTING_VALUE_PATTERN = r"^[^\x00-\x1f\x7f-\x9f\x{2028}-\x{202e}\x{2066}-\x{2069}\x{feff}\x{fffe}\x{ffff}]*$",
+        "text without control characters, line ends and marks that turn the direction of writing";
     /// A user name at a carrier.
     SIP_USER_PATTERN = r"^[A-Za-z0-9+][A-Za-z0-9+._@-]*$",
         "a user name of letters, digits, '+', '.', '_', '@' and '-'";

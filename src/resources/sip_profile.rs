@@ -33,6 +33,9 @@ use super::status::Status;
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = Rule::new("!has(self.wsPort) || self.role == 'Phones'").message("wsPort needs role Phones").field_path(".wsPort"))]
+#[x_kube(validation = Rule::new("!has(self.wsPort) || self.wsPort != self.sipPort").message("wsPort must differ from sipPort").field_path(".wsPort"))]
+#[x_kube(validation = Rule::new("!has(self.wsPort) || !has(self.tlsPort)").message("wsPort excludes tlsPort: TLS ends before the relay").field_path(".tlsPort"))]
 #[x_kube(validation = Rule::new("!has(self.tlsPort) || self.tlsPort != self.sipPort").message("tlsPort must differ from sipPort").field_path(".tlsPort"))]
 pub struct SipProfileSpec {
     /// Whether phones or carriers speak to it.
@@ -52,6 +55,12 @@ pub struct SipProfileSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65535))]
     pub tls_port: Option<i32>,
+    /// TCP port of SIP over WebSocket for browsers, on 127.0.0.1 of the switch, which the relay of `centrex switch`
+    /// uses (--sip-websocket-listen). Phones with an extension's own password cannot use a profile that has one:
+    /// it takes web passwords only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 65535))]
+    pub ws_port: Option<i32>,
     /// Codecs in order of preference, as FreeSWITCH names them; OPUS, G722, PCMA, PCMU when left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(min = 1, max = 16), inner(length(min = 1, max = 16), regex(pattern = CODEC_PATTERN)))]

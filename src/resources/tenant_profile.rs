@@ -42,6 +42,10 @@ pub struct TenantProfileSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 1000000))]
     pub max_devices: Option<i32>,
+    /// Most devices of one extension that ring; the oldest stay. 10 when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 50))]
+    pub max_devices_per_extension: Option<i32>,
     /// Most queues.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 10000))]

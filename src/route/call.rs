@@ -13,7 +13,7 @@ use super::media::MediaRoot;
 use super::token::{Caller, Step, sign_call, verify_step};
 use super::view::TenantView;
 use super::{features, outbound, targets};
-use crate::plan::{ExtensionRow, NumberRow, PlatformPlan, Target, TrunkRow};
+use crate::plan::{DeviceRow, ExtensionRow, NumberRow, PlatformPlan, Target, TrunkRow};
 use crate::resources::Kind;
 use crate::resources::routing_test::EndKind;
 use crate::secrets::signing_key::SigningKey;
@@ -30,6 +30,8 @@ pub struct Call<'a> {
     pub caller: Caller,
     /// The caller's row, if the caller is an existing extension ([`TenantView::caller`]).
     pub extension: Option<&'a ExtensionRow>,
+    /// The Device that the call is made from, by name: one whose line FreeSWITCH authenticated.
+    pub device: Option<(&'a str, &'a DeviceRow)>,
     /// The channel's uuid.
     pub leg: Cow<'a, str>,
     /// Caller id name as received: untrusted text.
@@ -84,7 +86,11 @@ impl<'a> Call<'a> {
         match verify_step(self.key, self.view.plan.tenant.id, destination) {
             Some((Step::To, target)) => self.to(&target, false),
             Some((Step::After, target)) => self.answer(rule(&target), targets::after(self, &target)),
-            None => self.decision(decide(self.view, self.platform, &self.caller, destination, self.tracer)),
+            None => {
+                let parked = features::parking_place(self.view, destination);
+                let dialled = parked.as_deref().unwrap_or(destination);
+                self.decision(decide(self.view, self.platform, &self.caller, dialled, self.tracer))
+            }
         }
     }
 

@@ -5,6 +5,11 @@ use super::legal::{DialNumber, Word};
 /// Variables of a leg or of all legs of a bridge. Dial strings contain no others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LegVariable {
+    /// Milliseconds without a packet from the peer after which a leg ends while it is on hold, and otherwise
+    /// (switch_core_media.c, check_media_timeout_params).
+    MediaHoldTimeout,
+    /// See [`LegVariable::MediaHoldTimeout`].
+    MediaTimeout,
     /// Codecs offered in place of the profile's.
     AbsoluteCodecString,
     /// Seconds before the leg starts.
@@ -52,6 +57,8 @@ pub enum LegVariable {
 impl LegVariable {
     fn name(self) -> &'static str {
         match self {
+            Self::MediaHoldTimeout => "media_hold_timeout",
+            Self::MediaTimeout => "media_timeout",
             Self::AbsoluteCodecString => "absolute_codec_string",
             Self::LegDelayStart => "leg_delay_start",
             Self::LegProgressTimeout => "leg_progress_timeout",
@@ -174,38 +181,57 @@ impl std::fmt::Display for DialString {
     }
 }
 
-/// The dial string of a directory user: its registrations at each phone profile, with its domain and with other
-/// spellings of it. Sofia looks up the contact itself, so the dial string contains nothing to expand. `None` when a
-/// part is not legal in a dial string; a spelling that is not legal is left out.
+/// The variables of a leg to a browser, as `templates/directory/auth.xml` sets them on a leg from one.
+fn browser_variables() -> LegVariables {
+    let timeouts = [(LegVariable::MediaTimeout, "30000"), (LegVariable::MediaHoldTimeout, "1800000")];
+    timeouts.into_iter().filter_map(|(variable, value)| Some((variable, Word::new(value)?))).collect()
+}
+
+/// Where a phone may be registered: a SIP user and its domain, as the phone spells it, at a profile (RFC 3261 §10).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AddressOfRecord<'a> {
+    /// Sofia profile.
+    pub profile: &'a str,
+    /// SIP user: the extension's own, or that of a line of a Device.
+    pub user: &'a str,
+    /// Domain.
+    pub host: &'a str,
+    /// Whether browsers register at the profile.
+    pub is_browser: bool,
+}
+
+/// The dial string of an extension: all phones that may be registered for it ring together, and the first that answers
+/// has the call. Sofia looks up the contacts itself, so the dial string contains nothing to expand. `None` when a part
+/// is not legal in a dial string; an address that is not legal is left out.
 pub fn registered<'a>(
-    profiles: impl Iterator<Item = &'a str>,
-    user: &str,
+    addresses: impl Iterator<Item = AddressOfRecord<'a>>,
+    number: &str,
     domain: &str,
-    spellings: &[String],
 ) -> Option<DialString> {
-    let (user, domain) = (Word::new(user)?, Word::new(domain)?);
-    let hosts: Vec<Word> =
-        std::iter::once(domain.clone()).chain(spellings.iter().filter_map(Word::new)).collect();
-    let mut legs = Vec::new();
-    for profile in profiles {
-        let profile = Word::new(profile)?;
-        legs.extend(hosts.iter().map(|host| {
-            let (profile, user, domain) = (profile.clone(), user.clone(), host.clone());
-            Leg { variables: Vec::new(), endpoint: Endpoint::Registered { profile, user, domain } }
-        }));
-    }
+    let (number, domain) = (Word::new(number)?, Word::new(domain)?);
+    let legs: Vec<Leg> = addresses.filter_map(leg).collect();
     if legs.is_empty() {
         return None;
     }
     let variables = vec![
-        (LegVariable::PresenceId, Word::new(format!("{user}@{domain}"))?),
+        (LegVariable::PresenceId, Word::new(format!("{number}@{domain}"))?),
         (LegVariable::OutboundRedirectFatal, Word::new("true")?),
         // Otherwise the caller sees `user%domain`, decoded like a URL escape.
-        (LegVariable::OriginationCalleeIdName, user.clone()),
-        (LegVariable::OriginationCalleeIdNumber, user.clone()),
-        (LegVariable::SipInviteDomain, domain.clone()),
+        (LegVariable::OriginationCalleeIdName, number.clone()),
+        (LegVariable::OriginationCalleeIdNumber, number),
+        (LegVariable::SipInviteDomain, domain),
     ];
     Some(DialString { variables, legs, order: Order::Together })
+}
+
+fn leg(address: AddressOfRecord<'_>) -> Option<Leg> {
+    let endpoint = Endpoint::Registered {
+        profile: Word::new(address.profile)?,
+        user: Word::new(address.user)?,
+        domain: Word::new(address.host)?,
+    };
+    let variables = if address.is_browser { browser_variables() } else { Vec::new() };
+    Some(Leg { variables, endpoint })
 }
 
 /// Writes a list such as `{^^;a=1;b=2}`, which declares its separator because codec lists contain commas.
@@ -229,36 +255,56 @@ fn write_variables(
 mod tests {
     use super::*;
 
+    fn rung(number: &str, domain: &str, addresses: &[(&str, &str, &str)]) -> Option<String> {
+        let addresses = addresses.iter().map(|&(profile, user, host)| AddressOfRecord {
+            profile,
+            user,
+            host,
+            is_browser: profile == "browsers",
+        });
+        registered(addresses, number, domain).map(|dial| dial.to_string())
+    }
+
     #[test]
-    fn a_user_is_rung_at_every_profile_of_phones() {
-        let profiles = ["internal", "browsers"].into_iter();
-        let dial = registered(profiles, "1001", "acme.example.com", &[]).unwrap();
+    fn all_phones_of_an_extension_ring_together_as_the_extension() {
+        let acme = "acme.example.com";
+        let dial = rung(
+            "1001",
+            acme,
+            &[("internal", "1001", acme), ("internal", "1001-3f00c1a2", acme), ("browsers", "1001", acme)],
+        )
+        .unwrap();
         assert_eq!(
-            dial.to_string(),
+            dial,
             "{^^;presence_id=1001@acme.example.com;outbound_redirect_fatal=true;\
              origination_callee_id_name=1001;origination_callee_id_number=1001;\
              sip_invite_domain=acme.example.com}\
-             sofia/internal/1001%acme.example.com,sofia/browsers/1001%acme.example.com"
+             sofia/internal/1001%acme.example.com,sofia/internal/1001-3f00c1a2%acme.example.com,\
+             [^^;media_timeout=30000;media_hold_timeout=1800000]sofia/browsers/1001%acme.example.com"
         );
     }
 
     #[test]
-    fn a_user_is_rung_under_every_spelling_of_its_domain() {
-        let spellings = ["Acme.Example.com.".to_owned(), "müller.example".to_owned()];
-        let dial = registered(["internal"].into_iter(), "1001", "acme.example.com", &spellings).unwrap();
+    fn a_spelling_of_the_domain_that_is_not_legal_is_left_out() {
+        let hosts = ["acme.example.com", "Acme.Example.com.", "müller.example"];
+        let dial = rung("1001", "acme.example.com", &hosts.map(|host| ("internal", "1001", host))).unwrap();
         let end = "sofia/internal/1001%acme.example.com,sofia/internal/1001%Acme.Example.com.";
-        assert!(dial.to_string().ends_with(end), "{dial}");
+        assert!(dial.ends_with(end), "{dial}");
     }
 
     #[test]
     fn text_that_a_dial_string_would_split_or_expand_is_refused() {
+        let acme = "acme.example.com";
         for hostile in
             ["1001,sofia/x", "${system(id)}", "1001|1002", "10 01", "[x]", "{x}", "-x", "", "a\nb", "a'b"]
         {
-            let dial = |profile, user, domain| registered([profile].into_iter(), user, domain, &[]);
-            assert!(dial("internal", hostile, "acme.example.com").is_none(), "{hostile}");
-            assert!(dial("internal", "1001", hostile).is_none(), "{hostile}");
-            assert!(dial(hostile, "1001", "acme.example.com").is_none(), "{hostile}");
+            assert!(rung(hostile, acme, &[("internal", "1001", acme)]).is_none(), "{hostile}");
+            assert!(rung("1001", hostile, &[("internal", "1001", acme)]).is_none(), "{hostile}");
+            for address in
+                [(hostile, "1001", acme), ("internal", hostile, acme), ("internal", "1001", hostile)]
+            {
+                assert!(rung("1001", acme, &[address]).is_none(), "{hostile}");
+            }
         }
     }
 }

@@ -87,10 +87,11 @@ fn is_known(view: &TenantView, number: &str) -> bool {
     known_emergency_numbers(view.plan.tenant.country.as_deref()).contains(&number)
 }
 
-/// The location of the caller: its extension's, else the tenant's default.
+/// The location of the caller: the Device's that the call is made from, else the extension's, else the tenant's default.
 fn location<'a>(call: &Call<'a>) -> Option<&'a EmergencyLocation> {
-    let named = call.extension.and_then(|extension| extension.emergency_location.as_deref());
-    call.view.plan.tenant.emergency.as_ref()?.location(named)
+    let of_device = call.device.and_then(|(_, device)| device.emergency_location.as_deref());
+    let of_extension = || call.extension.and_then(|extension| extension.emergency_location.as_deref());
+    call.view.plan.tenant.emergency.as_ref()?.location(of_device.or_else(of_extension))
 }
 
 /// The number that is shown to the emergency service: the location's, else the one of all emergency calls, else

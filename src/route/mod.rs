@@ -28,4 +28,4 @@ pub use call::{Answer, Call};
 pub use emergency::EmergencyCall;
 pub use explain::Tracer;
 pub use token::Caller;
-pub use view::TenantView;
+pub use view::{SipUser, TenantView};

@@ -7,10 +7,21 @@ use jiff::tz::TimeZone;
 use super::schedule;
 use super::token::Caller;
 use crate::numbers::{Country, DialledNumber};
-use crate::plan::{ExtensionRow, NumberRow, OutboundRouteRow, Row, Rows, Target, TenantPlan};
+use crate::plan::{DeviceRow, ExtensionRow, NumberRow, OutboundRouteRow, Row, Rows, Target, TenantPlan};
 use crate::resources::Kind;
 use crate::resources::common::DestinationKind;
 use crate::source::ObjectKey;
+
+/// A SIP user of a tenant: an extension's own, or a line of a Device.
+#[derive(Clone, Copy, Debug)]
+pub struct SipUser<'a> {
+    /// Name of the extension, whose number, rights and caller id the user has.
+    pub extension: &'a str,
+    /// The extension.
+    pub row: &'a ExtensionRow,
+    /// The Device whose line it is, by name.
+    pub device: Option<(&'a str, &'a DeviceRow)>,
+}
 
 /// The indexed plan of a tenant.
 #[derive(Debug)]
@@ -29,6 +40,12 @@ pub struct TenantView {
     direct: HashMap<String, String>,
     /// Names of outbound routes, by priority and then by name.
     routes: Vec<String>,
+    /// The Device and the extension of each line's SIP user.
+    lines: HashMap<String, (String, String)>,
+    /// SIP users of lines by the name of their extension, each list in order.
+    lines_of: HashMap<String, Vec<String>>,
+    /// Names of Devices by provisioning user, and by MAC address as rows have it.
+    devices: HashMap<String, String>,
     /// Time zones of schedules, by name.
     time_zones: HashMap<String, TimeZone>,
 }
@@ -62,8 +79,26 @@ impl TenantView {
         let context = plan.tenant.id.to_string();
         let country = plan.tenant.country.as_deref().and_then(Country::by_code);
         let direct = HashMap::new();
-        let mut view =
-            Self { plan, context, country, by_number, by_e164, blocks, direct, routes, time_zones };
+        let (lines, lines_of) = lines(&plan.devices);
+        let keys = plan
+            .devices
+            .iter()
+            .flat_map(|(name, row)| row.identifiers().map(|key| (key.to_owned(), name.clone())));
+        let devices = keys.collect();
+        let mut view = Self {
+            plan,
+            context,
+            country,
+            by_number,
+            by_e164,
+            blocks,
+            direct,
+            routes,
+            lines,
+            lines_of,
+            devices,
+            time_zones,
+        };
         view.direct = direct_numbers(&view);
         view
     }
@@ -176,10 +211,63 @@ impl TenantView {
         self.time_zones.get(name).cloned().unwrap_or(TimeZone::UTC)
     }
 
-    /// The a1-hash of an extension's credentials in a realm; `None` without a password.
-    pub fn a1_hash(&self, number: &str, realm: &str) -> Option<&str> {
-        self.extension(number)?.1.secrets.a1_hash(realm)
+    /// A Device by its provisioning user, or by its MAC address as rows have it; with its name.
+    pub fn device(&self, key: &str) -> Option<(&str, &DeviceRow)> {
+        let (name, row) = self.plan.devices.get_key_value(self.devices.get(key)?)?;
+        Some((name, row))
     }
+
+    /// A SIP user of the tenant.
+    pub fn sip_user(&self, user: &str) -> Option<SipUser<'_>> {
+        if let Some((extension, row)) = self.extension(user) {
+            return Some(SipUser { extension, row, device: None });
+        }
+        let (device, extension) = self.lines.get(user)?;
+        let (extension, row) = self.plan.extensions.get_key_value(extension)?;
+        let (device, of) = self.plan.devices.get_key_value(device)?;
+        Some(SipUser { extension, row, device: Some((device, of)) })
+    }
+
+    /// All SIP users: those of extensions, and those of lines of Devices.
+    pub fn sip_users(&self) -> impl Iterator<Item = &str> {
+        let own = self.plan.extensions.values().map(|row| row.number.as_str());
+        own.chain(self.lines.keys().map(String::as_str))
+    }
+
+    /// The SIP users of an extension's Devices that are not disabled, in order.
+    pub fn device_users(&self, extension: &str) -> impl Iterator<Item = &str> {
+        let users = self.lines_of.get(extension).into_iter().flatten().map(String::as_str);
+        users.filter(|user| {
+            let device = self.lines.get(*user).and_then(|(device, _)| self.plan.devices.get(device));
+            device.is_some_and(|device| !device.disabled)
+        })
+    }
+
+    /// The a1-hash of a SIP user's credentials in a realm; `None` without a password, and for a Device that is
+    /// disabled.
+    pub fn a1_hash(&self, user: &str, realm: &str) -> Option<&str> {
+        let found = self.sip_user(user)?;
+        match found.device {
+            None => found.row.secrets.a1_hash(user, realm),
+            Some((_, device)) if device.disabled => None,
+            Some((_, device)) => device.secrets.a1_hash(user, realm),
+        }
+    }
+}
+
+type Lines = (HashMap<String, (String, String)>, HashMap<String, Vec<String>>);
+
+/// The Device and extension of each line's SIP user, and the SIP users of each extension.
+fn lines(devices: &Rows<DeviceRow>) -> Lines {
+    let (mut lines, mut lines_of) = (HashMap::new(), HashMap::<String, Vec<String>>::new());
+    for (name, device) in devices {
+        for line in &device.lines {
+            lines.insert(line.user.clone(), (name.clone(), line.extension.clone()));
+            lines_of.entry(line.extension.clone()).or_default().push(line.user.clone());
+        }
+    }
+    lines_of.values_mut().for_each(|users| users.sort_unstable());
+    (lines, lines_of)
 }
 
 fn index<T: Row>(by_number: &mut HashMap<String, Target>, kind: DestinationKind, rows: &Rows<T>) {

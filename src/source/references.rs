@@ -1,7 +1,6 @@
 //! Which Secrets, ConfigMaps and Trunks an object refers to.
 
 use super::object::{Object, ObjectKey};
-use crate::resources::Extension;
 use crate::resources::Kind;
 use crate::resources::common::{NamespacedRef, SecretKeyRef};
 
@@ -14,11 +13,18 @@ pub fn references(object: &Object) -> Vec<ObjectKey> {
         Object::Extension(o) => {
             let password = match &o.spec.credentials {
                 Some(credentials) => Some(secret(&credentials.secret_ref)),
-                None => generated_secret(o),
+                None => generated_secret(object),
             };
             let voicemail = o.spec.voicemail.as_ref();
             let pin = voicemail.and_then(|voicemail| voicemail.pin_secret_ref.as_ref()).map(secret);
             password.into_iter().chain(pin).collect()
+        }
+        Object::Device(o) => {
+            let passwords = match &o.spec.credentials {
+                Some(credentials) => Some(key(Kind::Secret, &credentials.secret_ref.name)),
+                None => generated_secret(object),
+            };
+            passwords.into_iter().chain(o.spec.admin_password_secret_ref.iter().map(secret)).collect()
         }
         Object::Trunk(o) => {
             let registration = o.spec.registration.iter().map(|registration| &registration.secret_ref);
@@ -34,7 +40,6 @@ pub fn references(object: &Object) -> Vec<ObjectKey> {
         | Object::TenantProfile(_)
         | Object::SipProfile(_)
         | Object::DialRule(_)
-        | Object::Device(_)
         | Object::Number(_)
         | Object::OutboundRoute(_)
         | Object::RingGroup(_)
@@ -70,14 +75,32 @@ pub fn trunks(object: &Object) -> Vec<ObjectKey> {
     references.into_iter().map(key).collect()
 }
 
-/// The generated Secret with the password of an extension; `None` when the extension has credentials.
-pub fn generated_secret(extension: &Extension) -> Option<ObjectKey> {
-    extension.spec.credentials.is_none().then_some(())?;
-    Some(ObjectKey {
-        kind: Kind::Secret,
-        namespace: extension.metadata.namespace.clone(),
-        name: format!("{}-sip", extension.metadata.name.as_deref()?),
-    })
+/// The generated Secret with the passwords of an extension or a device; `None` when the object has credentials or is of
+/// another kind.
+pub fn generated_secret(object: &Object) -> Option<ObjectKey> {
+    let name = object.metadata().name.as_deref()?;
+    let name = match object {
+        Object::Extension(o) if o.spec.credentials.is_none() => format!("{name}-sip"),
+        Object::Device(o) if o.spec.credentials.is_none() => format!("{name}-device"),
+        _ => return None,
+    };
+    Some(ObjectKey { kind: Kind::Secret, namespace: object.metadata().namespace.clone(), name })
+}
+
+/// The keys of the generated Secret of an object of a kind, each with a password.
+pub fn generated_keys(kind: Kind) -> &'static [&'static str] {
+    match kind {
+        Kind::Device => &["password", "provisioningPassword"],
+        _ => &["password"],
+    }
+}
+
+/// The object that a Secret may be generated for, by the Secret's name.
+pub fn generated_for(secret: &ObjectKey) -> Option<ObjectKey> {
+    let of = |kind, suffix| Some((kind, secret.name.strip_suffix(suffix)?));
+    let (kind, name) = of(Kind::Extension, "-sip").or_else(|| of(Kind::Device, "-device"))?;
+    let key = || ObjectKey { kind, namespace: secret.namespace.clone(), name: name.to_owned() };
+    (secret.kind == Kind::Secret).then(key)
 }
 
 #[cfg(test)]
@@ -142,7 +165,13 @@ mod tests {
             (crd["spec"]["names"]["kind"].as_str().unwrap().to_owned(), count(spec))
         });
         let found: Vec<(String, usize)> = schemas.filter(|(_, count)| *count > 0).collect();
-        let known = [(Kind::Conference, 1), (Kind::Extension, 2), (Kind::MediaFile, 1), (Kind::Trunk, 2)];
+        let known = [
+            (Kind::Conference, 1),
+            (Kind::Device, 2),
+            (Kind::Extension, 2),
+            (Kind::MediaFile, 1),
+            (Kind::Trunk, 2),
+        ];
         assert_eq!(found, known.map(|(kind, count)| (kind.to_string(), count)));
     }
 }

@@ -42,6 +42,8 @@ pub const PUBLIC: &[Migration] = &[
     migration!("public", 4, "0004_removed.sql"),
     migration!("public", 5, "0005_cdr.sql"),
     migration!("public", 6, "0006_emergency_calls.sql"),
+    migration!("public", 7, "0007_registrations.sql"),
+    migration!("public", 8, "0008_phones.sql"),
 ];
 
 /// Migrations of each tenant's schema.

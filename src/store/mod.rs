@@ -7,6 +7,7 @@
 mod args;
 pub mod cdrs;
 mod claims;
+pub mod device_alerts;
 pub mod emergency_calls;
 pub mod error;
 pub mod fence;
@@ -16,7 +17,9 @@ pub mod load;
 mod login;
 mod memory;
 pub mod migrate;
+pub mod phones;
 pub(crate) mod records;
+pub mod registrations;
 mod remove;
 pub mod reports;
 mod revision_log;

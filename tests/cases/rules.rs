@@ -29,6 +29,7 @@ pub fn cases() -> Vec<Case> {
     at("OutboundRoute", "/spec/match/0", digits());
     at("DialRule", "/spec/action", action());
     at("Device", "/spec/keys/0", key());
+    at("Device", "/spec", device());
     at("MediaFile", "/spec/source", source());
     at("RoutingTest", "/spec/from", caller());
     at("RoutingTest", "/spec/expect", end());
@@ -114,6 +115,36 @@ fn key() -> Vec<Verdict> {
         (json!({"type": "SpeedDial", "number": "1001", "extensionRef": alice}), extension),
         (json!({"type": "SpeedDial"}), number),
         (json!({"type": "BusyLamp", "extensionRef": alice, "number": "1001"}), number),
+        (json!({"type": "Park", "place": "1"}), None),
+        (json!({"type": "Park"}), Some(("", "place goes with type Park, and only with it"))),
+        (json!({"type": "Url", "url": "https://intranet.example.com/"}), None),
+        (
+            json!({"type": "Line", "url": "https://intranet.example.com/"}),
+            Some(("", "url goes with type Url, and only with it")),
+        ),
+    ]
+}
+
+fn device() -> Vec<Verdict> {
+    let device = |more: Value| {
+        merged(json!({"tenantRef": {"name": "acme"}, "mac": "80:5e:c0:12:34:56", "vendor": "Snom"}), more)
+    };
+    let networks = json!(["192.0.2.0/24"]);
+    vec![
+        (device(json!({"provisioning": {"allowHttp": true, "allowedNetworks": networks}})), None),
+        (
+            device(json!({"provisioning": {"allowHttp": true}})),
+            Some((".provisioning.allowHttp", "allowHttp needs allowedNetworks")),
+        ),
+        (
+            device(json!({"provisioning": {"enrollUntil": "2026-11-30T12:00:00Z"}})),
+            Some((".provisioning.enrollUntil", "enrollUntil needs allowedNetworks")),
+        ),
+        (device(json!({"srtp": "Required", "transport": "TLS"})), None),
+        (
+            device(json!({"srtp": "Required", "transport": "UDP"})),
+            Some((".srtp", "srtp Required needs transport TLS, which protects its keys")),
+        ),
     ]
 }
 
@@ -206,6 +237,10 @@ fn sip_profile() -> Vec<Verdict> {
         (profile(json!({})), None),
         (profile(json!({"role": "Trunks", "tlsPort": 5061})), None),
         (profile(json!({"tlsPort": 5060})), tls),
+        (profile(json!({"wsPort": 5066})), None),
+        (profile(json!({"wsPort": 5060})), Some((".wsPort", "wsPort must differ from sipPort"))),
+        (profile(json!({"role": "Trunks", "wsPort": 5066})), Some((".wsPort", "wsPort needs role Phones"))),
+        (profile(json!({"wsPort": 5066, "tlsPort": 5061})), Some((".tlsPort", "wsPort excludes tlsPort"))),
     ]
 }
 

@@ -137,7 +137,7 @@ fn a_reference_to_a_missing_resource_is_reported_at_its_field() {
         "Extension spec.voicemail.pinSecretRef",
         "Extension spec.forwarding.busy",
         "Device spec.lines[0].extensionRef",
-        "Device spec.keys[0].extensionRef",
+        "Device spec.keys[1].extensionRef",
         "Trunk spec.sipProfileRef",
         "Trunk spec.registration.secretRef",
         "DialRule spec.action.trunks[0]",

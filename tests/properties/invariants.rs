@@ -222,6 +222,7 @@ fn rights_are_not_kept(objects: &[Object], compiled: &CompiledPlans) {
         let Some(Object::TenantProfile(profile)) = profile else { continue };
         for (most, count) in [
             (profile.spec.max_extensions, plan.extensions.len()),
+            (profile.spec.max_devices, plan.devices.len()),
             (profile.spec.max_queues, plan.queues.len()),
             (profile.spec.max_numbers, plan.numbers.len()),
             (profile.spec.max_ring_groups, plan.ring_groups.len()),
@@ -241,8 +242,8 @@ fn in_the_plan_or_explained(objects: &[Object], compiled: &CompiledPlans, kept: 
     for object in objects {
         let key = object.key();
         let effects = effects.get(&key).cloned().unwrap_or_default();
-        let outside = [Kind::TenantProfile, Kind::MediaFile, Kind::Device, Kind::Secret, Kind::Namespace]
-            .contains(&key.kind);
+        let outside =
+            [Kind::TenantProfile, Kind::MediaFile, Kind::Secret, Kind::Namespace].contains(&key.kind);
         let inside = planned.contains(&key);
         assert!(outside || inside || !effects.is_empty(), "no problem explains why {key} is not in the plan");
         let stays = kept.iter().any(|kept| kept.resource == key && matches!(kept.part, KeptPart::Whole(_)));
@@ -280,6 +281,7 @@ fn planned(compiled: &CompiledPlans) -> BTreeSet<ObjectKey> {
         let namespace = Some(key.namespace.as_str());
         add(Kind::Tenant, namespace, vec![&key.name]);
         add(Kind::Extension, namespace, plan.extensions.keys().collect());
+        add(Kind::Device, namespace, plan.devices.keys().collect());
         add(Kind::RingGroup, namespace, plan.ring_groups.keys().collect());
         add(Kind::Queue, namespace, plan.queues.keys().collect());
         add(Kind::IvrMenu, namespace, plan.ivr_menus.keys().collect());
@@ -305,8 +307,14 @@ fn inert_at(path: &str, value: &Value) {
                 let path = format!("{path}.{key}");
                 // Text for people is free: `tests/inert.rs` proves what becomes of it.
                 match key.as_str() {
-                    "displayName" | "callerIdPrefix" | "callerId" | "address" => printable(&path, value),
+                    "displayName" | "callerIdPrefix" | "callerId" | "address" | "label" => {
+                        printable(&path, value)
+                    }
                     "name" if path.ends_with(".holidays.name") => printable(&path, value),
+                    // A phone gets these, and no switch: `tests/provision.rs` proves what becomes of them.
+                    "settings" => {
+                        value.as_object().into_iter().flatten().for_each(|(_, value)| printable(&path, value))
+                    }
                     _ => inert_at(&path, value),
                 }
             }

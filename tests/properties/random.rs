@@ -324,6 +324,7 @@ fn repair_fields(map: &mut Map<String, Value>) {
     }
     if map.contains_key("sipPort") {
         map.remove("tlsPort");
+        map.remove("wsPort");
     }
     let nth = |map: &Map<String, Value>| map.get("nth").cloned().filter(|nth| nth != &json!(0));
     if map.contains_key("onOrAfter") || map.contains_key("nth") || map.contains_key("month") {

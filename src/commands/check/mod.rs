@@ -9,10 +9,16 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::Args;
+use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::commands::phone::defects;
 use crate::compile;
-use crate::compile::Effect;
+use crate::compile::{CompiledPlans, Effect};
+use crate::plan::TenantPlan;
+use crate::provision::Templates;
+use crate::resources::Kind;
+use crate::route::TenantView;
 use crate::source::folder::{FileLocation, FileProblem, Folder, FolderError, Reading};
 use crate::source::{Change, ObjectKey, ResourceIndex};
 use crate::util::format::Format;
@@ -157,7 +163,9 @@ fn findings(reading: &Reading) -> (Vec<Finding>, usize) {
     for change in &reading.changes {
         index.apply(change.clone());
     }
-    let (problems, refused) = (compile::all(&index).problems, reading.refused());
+    let compiled = compile::all(&index);
+    let unmade = unmade_files(&compiled);
+    let (problems, refused) = (compiled.problems, reading.refused());
     // The objects of a file that cannot be read, or of a document without a kind, are unknown.
     let unknown = reading.problems.iter().any(|problem| problem.resource.is_none());
     let mut problems = cascade::without_cascades(problems, &refused, false);
@@ -168,7 +176,7 @@ fn findings(reading: &Reading) -> (Vec<Finding>, usize) {
     let left_out = all - problems.len();
     let keys = objects(reading);
     let hints = hints::Hints::new(&reading.changes, &keys);
-    let problems: Vec<_> = problems.into_iter().map(|problem| hints.add(problem)).collect();
+    let problems: Vec<_> = problems.into_iter().map(|problem| hints.add(problem)).chain(unmade).collect();
     let mut findings: Vec<Finding> = reading.problems.iter().map(of_file).collect();
     let fields: Vec<_> = problems.iter().map(|problem| (&problem.resource, problem.field.as_str())).collect();
     let locations = reading.locate(&fields);
@@ -176,6 +184,30 @@ fn findings(reading: &Reading) -> (Vec<Finding>, usize) {
         .extend(problems.into_iter().zip(locations).map(|(problem, location)| of_compile(problem, location)));
     findings.sort();
     (findings, left_out)
+}
+
+/// The Devices whose files cannot be made: each is rendered as its phone would get it.
+fn unmade_files(compiled: &CompiledPlans) -> Vec<compile::Problem> {
+    if compiled.tenants.iter().all(|(_, plan)| plan.devices.is_empty()) {
+        return Vec::new();
+    }
+    // The built-in templates compile: a test holds that.
+    let Ok(templates) = Templates::built_in() else { return Vec::new() };
+    let now = Timestamp::now();
+    let of_tenant = |(_, plan): &(_, TenantPlan)| {
+        let view = TenantView::new(plan.clone());
+        let defects = defects(&templates, &compiled.platform, &view, now);
+        let problem = |(name, message): (String, String)| {
+            compile::Problem::degraded(
+                view.key(Kind::Device, &name),
+                "",
+                compile::Reason::InvalidValue,
+                message,
+            )
+        };
+        defects.into_iter().map(problem).collect::<Vec<_>>()
+    };
+    compiled.tenants.iter().flat_map(of_tenant).collect()
 }
 
 fn of_file(problem: &FileProblem) -> Finding {

@@ -3,6 +3,7 @@
 //! Lookups never wait for Postgres: the listener opens first, and answers from the last good state while Postgres
 //! starts.
 
+mod device_log;
 mod options;
 mod ready;
 mod switch_log;
@@ -12,24 +13,30 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use prometheus_client::registry::Registry;
 use sqlx::postgres::PgConnectOptions;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
 pub use options::StandaloneArgs;
 
+use super::api::ProvisionError;
 use super::switch::{Sidecar, SidecarError, directory};
 use crate::freeswitch::listener::Probe;
 use crate::local_postgres::{LocalError, LocalOptions, LocalPostgres};
+use crate::provision::server::{Metrics, Server};
 use crate::reconcile::{Progress, Reconciler};
 use crate::secrets::keyring::{Keyring, KeyringError};
 use crate::source::folder::{FileProblem, Folder, FolderError, FolderOptions, Update};
-use crate::store::{Memory, Store, StoreError, StoreOptions, WriterIdentity, parse_url};
+use crate::store::{Memory, Reader, Store, StoreError, StoreOptions, WriterIdentity, parse_url};
 use crate::util::backoff::Backoff;
 use ready::Ready;
 use vault::KeyringVault;
 
+/// Connections to Postgres for phones' files.
+const PHONE_CONNECTIONS: u32 = 5;
 /// Pauses between connections to Postgres.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(10));
 /// Pause before another attempt to become the writer, while another process is.
@@ -49,6 +56,8 @@ pub enum StandaloneError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Sidecar(#[from] SidecarError),
+    #[error(transparent)]
+    Provision(#[from] ProvisionError),
 }
 
 /// Runs until SIGTERM or SIGINT.
@@ -71,15 +80,28 @@ pub async fn run(args: StandaloneArgs) -> Result<(), StandaloneError> {
         tokio::spawn(stop.clone().run_until_cancelled_owned(ready.clone().log_once()));
         ready as Arc<dyn Probe>
     };
-    let mut sidecar = Sidecar::open(&args.answer, None, &data_dir, keyring.clone(), probe).await?;
+    let provisioning = args.provision.open().await?;
+    let metrics = Metrics::default();
+    let register = |registry: &mut Registry| metrics.register(registry);
+    let mut sidecar = Sidecar::open(&args.answer, None, &data_dir, keyring.clone(), probe, register).await?;
+    sidecar.notify_phones(&args.provision.site);
     let log = switch_log::run(sidecar.report(), sidecar.progress(), sidecar.replica());
     tokio::spawn(stop.clone().run_until_cancelled_owned(log));
     // The sidecar answers until everything else has ended.
     let outcome = async {
         let (mut local, connect) = postgres(&args, &data_dir).await?;
         let options = StoreOptions::new(connect, keyring);
+        let phones = TaskTracker::new();
+        if let Some((served, listeners)) = provisioning {
+            let reader =
+                Reader::lazy(&StoreOptions { max_connections: PHONE_CONNECTIONS, ..options.clone() });
+            let replica = (sidecar.replica(), sidecar.progress());
+            Server::start(served, listeners, replica, reader, metrics, &phones, &stop);
+        }
+        phones.close();
         let result = write(&args, &data_dir, options, progress, &mut sidecar, &stop).await;
         stop.cancel();
+        phones.wait().await;
         sidecar.stop_following().await;
         if let Some(postgres) = local.take() {
             postgres.stop().await?;
@@ -114,6 +136,8 @@ async fn write(
     let store = lead(&options, &identity, &memory, stop, true, &mut follow).await?;
     follow();
     let Some(mut store) = store else { return Ok(()) };
+    let devices = device_log::run(store.reader().clone(), sidecar.replica());
+    tokio::spawn(stop.clone().run_until_cancelled_owned(devices));
     let mut reconciler = Reconciler::new(progress, None, Some(args.answer.media_dir(data_dir)));
     reconciler.lead(store.clone());
     reconciler.acknowledge(sidecar.ack());

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::StandaloneError;
+use crate::commands::api::ProvisionArgs;
 use crate::commands::switch::AnswerArgs;
 use crate::local_postgres::LocalPostgres;
 use crate::secrets::keyring::Keyring;
@@ -34,6 +35,10 @@ pub struct StandaloneArgs {
     #[allow(missing_docs)]
     #[command(flatten)]
     pub answer: AnswerArgs,
+
+    #[allow(missing_docs)]
+    #[command(flatten)]
+    pub provision: ProvisionArgs,
 }
 
 impl StandaloneArgs {
@@ -44,6 +49,7 @@ impl StandaloneArgs {
     pub(super) async fn check(&self) -> Result<(), StandaloneError> {
         Folder::check(&self.manifests)?;
         self.answer.check().await?;
+        drop(self.provision.open().await?);
         if let Some(path) = &self.encryption_key_file {
             Keyring::read_file(path)?;
         }

@@ -8,17 +8,20 @@ mod esl;
 mod options;
 mod report;
 mod run;
+mod sip_websocket;
 
 pub use command::{SwitchCommand, SwitchOrder};
 pub use drain::{DrainArgs, ResumeArgs, drain, resume};
 pub use esl::{EslArgs, EslArgsError};
 pub use options::{AnswerArgs, SwitchArgs};
 pub use run::run;
+pub use sip_websocket::SipWebsocketArgs;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use prometheus_client::registry::Registry;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -29,8 +32,14 @@ use crate::cdr::err_log_dir::sweep;
 use crate::cdr::intake::Intake;
 use crate::cdr::metrics::CdrMetrics;
 use crate::cdr::spool::SpoolError;
-use crate::freeswitch::emergency_calls::{Destination, EmergencyCalls};
+use crate::commands::api::SiteArgs;
+use crate::freeswitch::Destination;
+use crate::freeswitch::emergency_calls::EmergencyCalls;
+use crate::freeswitch::esl::Client;
 use crate::freeswitch::listener::{self, BindError, Probe, Routes};
+use crate::freeswitch::notify::Notifier;
+use crate::freeswitch::registrations;
+use crate::freeswitch::registrations::Registrations;
 use crate::freeswitch::sync;
 use crate::freeswitch::sync::{Live, PodEndingMarker};
 use crate::freeswitch::xml::Answers;
@@ -45,6 +54,7 @@ use crate::replica::follow::{Follower, Progress};
 use crate::replica::tenants::Replica;
 use crate::route::media::MediaRootError;
 use crate::secrets::keyring::{Keyring, KeyringError};
+use crate::sip_websocket::{self as relay, Relay};
 use crate::store::{Reader, StoreError, StoreOptions};
 use control::Control;
 
@@ -96,8 +106,10 @@ pub struct Sidecar {
     applied: watch::Sender<Option<Applied>>,
     /// Where call records go, once `follow` was called.
     database: Arc<OnceLock<Reader>>,
-    /// The same for emergency calls.
-    emergencies: Arc<OnceLock<Destination>>,
+    /// Registrations of the switch, and its event socket, where there is one.
+    connection: Option<(Registrations, watch::Receiver<Option<Client>>)>,
+    /// The same for emergency calls and registrations.
+    destination: Arc<OnceLock<Destination>>,
     following: TaskTracker,
     serving: TaskTracker,
     stop_serving: CancellationToken,
@@ -105,6 +117,7 @@ pub struct Sidecar {
 
 impl Sidecar {
     /// Opens the listeners, and restores the last good state. The address `health` gets probes and metrics alone.
+    /// `more_metrics` registers those of other parts of the process.
     ///
     /// # Errors
     /// An option is wrong, or an address is taken.
@@ -114,6 +127,7 @@ impl Sidecar {
         data_dir: &Path,
         keyring: Arc<Keyring>,
         probe: impl FnOnce(Arc<Replica>, watch::Receiver<Progress>) -> Arc<dyn Probe>,
+        more_metrics: impl FnOnce(&mut Registry),
     ) -> Result<Self, SidecarError> {
         let live = args.esl.options()?;
         // Before the listeners open: FreeSWITCH ends at an answer that has to wait for the data.
@@ -149,7 +163,15 @@ impl Sidecar {
         if live.is_some() {
             routes = routes.with_switch(metrics.clone(), report.subscribe());
         }
-        let (all_routes, probe_routes) = routes.into_routers();
+        let relay_metrics = relay::Metrics::default();
+        let relay = match args.sip_websocket.options() {
+            None => None,
+            Some((listen, options)) => Some((Relay::bind(listen).await?, options)),
+        };
+        if relay.is_some() {
+            routes = routes.with_sip_websocket(relay_metrics.clone());
+        }
+        let (all_routes, probe_routes) = routes.into_routers(more_metrics);
         let (serving, stop_serving) = (TaskTracker::new(), CancellationToken::new());
         if let Some(health) = health {
             let probe_listener = Listener::bind_probes("--health-listen", health).await?;
@@ -158,7 +180,15 @@ impl Sidecar {
         }
         info!(listen = %xml_listener.address(), "answering mod_xml_curl");
         serving.spawn(xml_listener.serve(all_routes, stop_serving.clone()));
+        if let Some((listener, options)) = relay {
+            info!(listen = %listener.address(), "relaying SIP over WebSocket");
+            let (replica, stop) = (replica.clone(), stop_serving.clone());
+            serving.spawn(Relay::serve(listener, replica, options, relay_metrics, stop));
+        }
         follower.restore().await;
+        let (registrations, client) = (Registrations::default(), watch::Sender::default());
+        let connection = live.is_some().then(|| (registrations.clone(), client.subscribe()));
+        let mut registration_writer = None;
         if let Some(options) = live {
             let (order, orders) = mpsc::channel(1);
             let control = Control::bind(data_dir, order, report.subscribe())?;
@@ -166,13 +196,28 @@ impl Sidecar {
             let applied_now = applied.subscribe();
             let (progress, applied, findings) = (progress.clone(), applied.clone(), report.clone());
             let ending = PodEndingMarker::of(data_dir);
-            let live = Live { options, answers, progress, orders, ending, findings, applied, metrics };
+            registration_writer = Some(registrations::Writer::new(registrations.clone(), replica.clone()));
+            let live = Live {
+                options,
+                answers,
+                progress,
+                orders,
+                ending,
+                findings,
+                registrations,
+                client,
+                applied,
+                metrics,
+            };
             follower.watch(applied_now);
             serving.spawn(live.run(follower.restored(), stop_serving.clone()));
         }
         let database = Arc::default();
-        let emergencies = Arc::default();
-        serving.spawn(recorder.run(Arc::clone(&emergencies), stop_serving.clone()));
+        let destination = Arc::default();
+        if let Some(writer) = registration_writer {
+            serving.spawn(writer.run(Arc::clone(&destination), stop_serving.clone()));
+        }
+        serving.spawn(recorder.run(Arc::clone(&destination), stop_serving.clone()));
         serving.spawn(cdr_writer.run(Arc::clone(&database), stop_serving.clone()));
         if let Some(leftovers) = &args.cdr_leftovers {
             serving.spawn(sweep(leftovers.clone(), intake, stop_serving.clone()));
@@ -184,8 +229,9 @@ impl Sidecar {
             follower: Some(follower),
             report,
             applied,
+            connection,
             database,
-            emergencies,
+            destination,
             following,
             serving,
             stop_serving,
@@ -218,6 +264,23 @@ impl Sidecar {
         Ack::Reset { reporting: vec![(info, state)], silent: Vec::new() }
     }
 
+    /// Makes phones read their configuration when it changes, if there is an event socket and phones fetch from us.
+    /// `site` is that of the server of their files.
+    pub fn notify_phones(&mut self, site: &SiteArgs) {
+        let (Some((registrations, client)), Some(url)) = (self.connection.take(), &site.provision_url) else {
+            return;
+        };
+        let notifier = Notifier {
+            replica: self.replica.clone(),
+            progress: self.progress.clone(),
+            registrations,
+            client,
+            provisioning_url: url.clone(),
+            ntp_server: site.ntp_server.clone(),
+        };
+        self.serving.spawn(notifier.run(Arc::clone(&self.destination), self.stop_serving.clone()));
+    }
+
     /// Follows a store and reports to it, under a name, until stopped. Further calls do nothing.
     pub fn follow(&mut self, options: &StoreOptions, name: &str, stop: &CancellationToken) {
         let Some(follower) = self.follower.take() else { return };
@@ -231,7 +294,7 @@ impl Sidecar {
         };
         self.following.spawn(report::report(reader.clone(), info, reported, stop.clone()));
         let _ = self.database.set(reader.clone()); // set once: there is one follower
-        let _ = self.emergencies.set((reader.clone(), name.to_owned()));
+        let _ = self.destination.set((reader.clone(), name.to_owned()));
         self.following.spawn(follower.run(reader, stop.clone()));
     }
 

@@ -6,11 +6,14 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::esl::EslArgs;
+use super::sip_websocket::SipWebsocketArgs;
 use super::{SidecarError, directory};
+use crate::commands::api::SiteArgs;
 use crate::freeswitch::listener;
 use crate::freeswitch::xml::templates::Templates;
 use crate::http::credentials::{Credentials, CredentialsError};
 use crate::route::media::MediaRoot;
+use crate::sip_websocket::Relay;
 use crate::store::StoreArgs;
 
 /// Options of answering FreeSWITCH, the same in every mode.
@@ -50,6 +53,10 @@ pub struct AnswerArgs {
     /// Keep the whole document of each call record beside its fields: 20 kB a leg
     #[arg(long, env = "CENTREX_CDR_XML")]
     pub cdr_xml: bool,
+
+    #[allow(missing_docs)]
+    #[command(flatten)]
+    pub sip_websocket: SipWebsocketArgs,
 }
 
 impl AnswerArgs {
@@ -61,6 +68,9 @@ impl AnswerArgs {
         self.esl.options()?;
         self.read_templates()?;
         listener::bind(self.xml_listen, self.credentials()?.as_ref()).await?;
+        if let Some((listen, _)) = self.sip_websocket.options() {
+            Relay::bind(listen).await?;
+        }
         Ok(())
     }
 
@@ -118,4 +128,8 @@ pub struct SwitchArgs {
     #[allow(missing_docs)]
     #[command(flatten)]
     pub answer: AnswerArgs,
+
+    #[allow(missing_docs)]
+    #[command(flatten)]
+    pub site: SiteArgs,
 }

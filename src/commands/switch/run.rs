@@ -60,9 +60,16 @@ pub async fn run(args: SwitchArgs) -> Result<(), SidecarError> {
     let options = StoreOptions { max_connections: MAX_CONNECTIONS, ..args.store.options::<SidecarError>()? };
     let data_dir = directory("--data-dir", &args.data_dir)?;
     let probe = |replica, progress| Arc::new(Ready { replica, progress }) as Arc<dyn Probe>;
-    let mut sidecar =
-        Sidecar::open(&args.answer, Some(args.health_listen), &data_dir, options.keyring.clone(), probe)
-            .await?;
+    let mut sidecar = Sidecar::open(
+        &args.answer,
+        Some(args.health_listen),
+        &data_dir,
+        options.keyring.clone(),
+        probe,
+        |_| (),
+    )
+    .await?;
+    sidecar.notify_phones(&args.site);
     sidecar.follow(&options, &name, &stop);
     sidecar.stop_following().await;
     sidecar.close().await;

@@ -10,7 +10,9 @@ use std::io::{self, Write};
 use jiff::Timestamp;
 
 pub use options::TraceArgs;
+pub(super) use options::tenant;
 pub use query::{Then, Trace};
+pub(super) use state::{Source, State, names};
 
 use crate::freeswitch::xml::templates::{TemplateError, Templates};
 use crate::route::media::MediaRootError;

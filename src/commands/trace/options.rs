@@ -89,7 +89,8 @@ pub struct TraceArgs {
     pub media_dir: PathBuf,
 }
 
-fn tenant(text: &str) -> Result<TenantKey, String> {
+/// A tenant by its namespace and name.
+pub(in crate::commands) fn tenant(text: &str) -> Result<TenantKey, String> {
     let (namespace, name) = pair(text)?;
     Ok(TenantKey { namespace: namespace.to_owned(), name: name.to_owned() })
 }

@@ -11,14 +11,14 @@ use super::state::{State, names};
 use super::{TraceArgs, TraceError};
 use crate::freeswitch::xml::templates::Templates;
 use crate::freeswitch::xml::{NOT_FOUND, render};
-use crate::plan::{Service, Target};
+use crate::plan::{DeviceRow, Service, Target};
 use crate::resources::common::DestinationKind;
 use crate::resources::routing_test::EndKind;
 use crate::route::explain::{End, Explanation, Step};
 use crate::route::media::MediaRoot;
 use crate::route::token;
 use crate::route::token::{sign_step, verify_step};
-use crate::route::{Answer, Call, Caller, TenantView, Tracer};
+use crate::route::{Answer, Call, Caller, SipUser, TenantView, Tracer};
 use crate::secrets::signing_key::SigningKey;
 
 /// Identity of the traced leg.
@@ -67,6 +67,7 @@ struct Query<'a> {
     templates: &'a Templates,
     media: MediaRoot,
     caller: Caller,
+    device: Option<(&'a str, &'a DeviceRow)>,
     /// The number that the caller dialled first.
     called: String,
     now: Timestamp,
@@ -85,10 +86,11 @@ pub fn trace(
     templates: &Templates,
 ) -> Result<Trace, TraceError> {
     let view = TenantView::new(state.plan.clone());
-    let caller = match &args.trunk {
-        Some(_) => Caller::Outside,
-        None => extension(&view, &args.from)?,
+    let phone = match &args.trunk {
+        Some(_) => None,
+        None => Some(phone(&view, &args.from)?),
     };
+    let caller = phone.map_or(Caller::Outside, |phone| Caller::Extension(phone.extension.to_owned()));
     // A suspended tenant gets no calls from outside, and its phones may make emergency calls at most.
     let served = match caller {
         Caller::Extension(_) => view.plan.tenant.service() != Service::None,
@@ -119,6 +121,7 @@ pub fn trace(
         templates,
         media: MediaRoot::new(&args.media_dir)?,
         caller,
+        device: phone.and_then(|phone| phone.device),
         called: args.to.clone(),
         now,
         followed,
@@ -129,15 +132,15 @@ pub fn trace(
     })
 }
 
-/// The extension with a number or a name.
-fn extension(view: &TenantView, from: &str) -> Result<Caller, TraceError> {
-    let by_number = view.extension(from).map(|(name, _)| name);
-    let name = by_number.or_else(|| view.plan.extensions.get_key_value(from).map(|(name, _)| name.as_str()));
+/// The phone of a caller: an extension's number or name, or the SIP user of a Device.
+fn phone<'a>(view: &'a TenantView, from: &str) -> Result<SipUser<'a>, TraceError> {
+    let by_name = || {
+        let (extension, row) = view.plan.extensions.get_key_value(from)?;
+        Some(SipUser { extension, row, device: None })
+    };
     let known = || view.plan.extensions.iter().map(|(name, row)| format!("{} ({name})", row.number));
-    match name {
-        Some(name) => Ok(Caller::Extension(name.to_owned())),
-        None => Err(TraceError::UnknownCaller { from: from.to_owned(), known: names(known()) }),
-    }
+    let unknown = || TraceError::UnknownCaller { from: from.to_owned(), known: names(known()) };
+    view.sip_user(from).or_else(by_name).ok_or_else(unknown)
 }
 
 impl Query<'_> {
@@ -154,6 +157,7 @@ impl Query<'_> {
             key: self.key,
             caller: self.caller.clone(),
             extension: self.view.caller(&self.caller),
+            device: self.device,
             leg: Cow::Borrowed(LEG),
             caller_name: Cow::Borrowed(""),
             caller_number: Cow::Borrowed(""),

@@ -46,6 +46,30 @@ pub struct States {
     pub notes: Vec<String>,
 }
 
+/// Where the state of a tenant is read from: Postgres if its options are given, else manifests.
+pub struct Source<'a> {
+    /// Folder of manifests, or a file.
+    pub manifests: Option<&'a std::path::Path>,
+    /// Postgres.
+    pub database_url: Option<&'a str>,
+    /// Its keys.
+    pub encryption_key_file: Option<&'a std::path::Path>,
+}
+
+impl Source<'_> {
+    /// Reads the state of a tenant.
+    ///
+    /// # Errors
+    /// Manifests or the database cannot be read, or there is no such tenant.
+    pub async fn read(&self, tenant: &TenantKey) -> Result<State, TraceError> {
+        if let (Some(url), Some(key_file)) = (self.database_url, self.encryption_key_file) {
+            let options = StoreOptions::from_url(url, Arc::new(Keyring::read_file(key_file)?))?;
+            return stored(&options, tenant).await?;
+        }
+        compiled(&manifests(self.manifests.ok_or(TraceError::NoState)?, &[])?, tenant)
+    }
+}
+
 /// Reads the states that the options name.
 ///
 /// # Errors

@@ -1,17 +1,19 @@
 //! The state of one tenant's compile: its resources, which of them are refused, and why.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use kube::Resource;
 
-use super::emergency;
+use super::{devices, emergency};
 use crate::compile::platform::trunk_name;
 use crate::compile::problem::{About, RefError};
 use crate::compile::{Claims, Effect, Problem, Reason};
 use crate::numbers::{Country, DialledNumber};
-use crate::plan::{DialActionRow, InForce, MediaPath, PlatformPlan, Rows, Target, TenantPlan, TrunkRow};
+use crate::plan::{
+    DialActionRow, ExtensionRow, InForce, MediaPath, PlatformPlan, Rows, Target, TenantPlan, TrunkRow,
+};
 use crate::resources::Kind;
 use crate::resources::common::{Destination, DestinationKind, DigitMatch, MediaSource, NamespacedRef};
 use crate::resources::dial_rule::Phase;
@@ -55,8 +57,8 @@ pub struct TenantCompiler<'a> {
     pub internal_numbers: HashMap<&'a str, (Kind, &'a str)>,
     extensions: HashMap<&'a str, &'a Extension>,
     numbers: HashMap<&'a str, &'a Number>,
-    /// The location that the Devices of an extension name, by extension; `None` where they name several.
-    pub device_locations: HashMap<&'a str, Option<&'a str>>,
+    /// The Devices that name each extension, refused ones too.
+    pub devices_of: BTreeMap<&'a str, Vec<&'a str>>,
     /// Creation times of all resources, by kind and name.
     ages: HashMap<Kind, HashMap<&'a str, Timestamp>>,
     /// Excluded resources, each with the effect of its problem: refused or waiting.
@@ -117,7 +119,7 @@ impl<'a> TenantCompiler<'a> {
             internal_numbers: HashMap::new(),
             extensions: snapshot.extensions.iter().map(|e| (name_of(&**e), &**e)).collect(),
             numbers: snapshot.numbers.iter().map(|number| (name_of(&**number), &**number)).collect(),
-            device_locations: HashMap::new(),
+            devices_of: devices::by_extension(devices.iter().map(|device| &**device)),
             ages,
             refused: HashMap::new(),
         }
@@ -191,6 +193,16 @@ impl<'a> TenantCompiler<'a> {
     ) -> Option<&'a T> {
         let before = self.before.filter(|_| self.keeps_previous_row(kind, name))?;
         rows(&before.plan).get(name)
+    }
+
+    /// An extension of the tenant, as its resource is now.
+    pub fn extension(&self, name: &str) -> Option<&'a Extension> {
+        self.extensions.get(name).copied()
+    }
+
+    /// The previous row of a refused extension that keeps it.
+    pub fn previous_extension(&self, name: &str) -> Option<&'a ExtensionRow> {
+        self.previous_row(Kind::Extension, name, |plan| &plan.extensions)
     }
 
     /// The effect with which a resource is excluded: refused or waiting; `None` when it is not.

@@ -1,7 +1,5 @@
 //! Emergency calls of a tenant: the numbers, and the trunks by which they leave.
 
-use std::collections::HashMap;
-
 use super::compiler::{TenantCompiler, name_of};
 use crate::compile::claims::UNDENIABLE_DIGITS;
 use crate::compile::platform::trunk_name;
@@ -112,32 +110,13 @@ pub fn location(
         names => format!("has {}", names.join(", ")),
     };
     let tenant = name_of(&*compiler.snapshot.tenant);
+    let used = if kind == Kind::Device { "that of its extension" } else { "the default location" };
     let message = format!(
-        "there is no location {} in spec.emergency.locations of Tenant {tenant}, which {known}; the default location is used",
+        "there is no location {} in spec.emergency.locations of Tenant {tenant}, which {known}; {used} is used",
         reference.name
     );
     compiler.degrade(kind, name, field, (Reason::RefNotFound, message));
     None
-}
-
-/// Notes the locations that the Devices of each extension name: a call does not say from which of its phones it comes.
-pub fn note_device_locations(compiler: &mut TenantCompiler) {
-    let snapshot = compiler.snapshot;
-    let Some(emergency) = &snapshot.tenant.spec.emergency else { return };
-    let mut named: HashMap<&str, Option<&str>> = HashMap::new();
-    for device in &snapshot.devices {
-        let Some(reference) = &device.spec.emergency_location_ref else { continue };
-        let name = reference.name.as_str();
-        let exists = emergency.locations.iter().any(|location| location.name == name);
-        if !exists || compiler.refusal(Kind::Device, name_of(&**device)).is_some() {
-            continue;
-        }
-        for line in &device.spec.lines {
-            let location = named.entry(&line.extension_ref.name).or_insert(Some(name));
-            *location = location.filter(|other| *other == name);
-        }
-    }
-    compiler.device_locations = named;
 }
 
 /// The emergency number, of the tenant or of its country, that a public number of the country has as its national

@@ -7,6 +7,7 @@
 
 mod compiler;
 mod credentials;
+mod devices;
 mod emergency;
 mod header;
 mod last_good;
@@ -87,6 +88,7 @@ fn compile_rows(compiler: &mut TenantCompiler) -> Option<TenantPlan> {
     let row = header::tenant_row(compiler)?;
     numbers::assign(compiler);
     outbound::refuse_conflicts(compiler);
+    devices::refuse_conflicts(compiler);
     limits::apply(compiler);
     rows::exclude_unprotected(compiler);
     let mut required = required_refs::RequiredRefs::new(compiler);

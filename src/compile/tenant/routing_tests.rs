@@ -125,6 +125,7 @@ fn run_test(
         platform: compiler.platform,
         key,
         extension: view.caller(&caller),
+        device: None,
         caller,
         leg: Cow::Borrowed("routing-test"),
         caller_name: Cow::Borrowed(""),

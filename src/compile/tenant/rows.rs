@@ -2,6 +2,7 @@
 
 use super::compiler::{TenantCompiler, name_of};
 use super::credentials::{pin, sip_password};
+use super::devices::device;
 use super::{emergency, loops, numbers, schedule};
 use crate::compile::countries::{unknown_code, unknown_country};
 use crate::compile::secrets::SecretError;
@@ -35,7 +36,6 @@ pub fn exclude_unprotected(compiler: &mut TenantCompiler) {
 /// Compiles all accepted resources to rows.
 pub fn build(compiler: &mut TenantCompiler, tenant: TenantRow) -> TenantPlan {
     let mut plan = TenantPlan::empty(tenant);
-    emergency::note_device_locations(compiler);
     let snapshot = compiler.snapshot;
     macro_rules! rows {
         ($($kind:ident, $list:ident, $row:path;)*) => {
@@ -51,6 +51,7 @@ pub fn build(compiler: &mut TenantCompiler, tenant: TenantRow) -> TenantPlan {
     }
     rows!(
         Extension, extensions, extension;
+        Device, devices, device;
         RingGroup, ring_groups, ring_group;
         Queue, queues, queue;
         IvrMenu, ivr_menus, ivr_menu;
@@ -110,22 +111,21 @@ fn extension(
     let spec = &extension.spec;
     let mut secrets = Secrets::default();
     let value = sip_password(compiler, extension);
-    insert_secret(compiler, name, "spec.credentials.secretRef", value, &mut secrets, SecretName::Password);
+    let id = (Kind::Extension, name);
+    insert_secret(compiler, id, "spec.credentials.secretRef", value, &mut secrets, SecretName::Password);
     let voicemail = spec.voicemail.as_ref().filter(|voicemail| voicemail.enabled);
     if let Some(reference) = voicemail.and_then(|voicemail| voicemail.pin_secret_ref.as_ref()) {
         let value = pin(compiler, reference);
-        insert_secret(compiler, name, "spec.voicemail.pinSecretRef", value, &mut secrets, SecretName::Pin);
+        insert_secret(compiler, id, "spec.voicemail.pinSecretRef", value, &mut secrets, SecretName::Pin);
     }
     let mut recording = spec.recording.unwrap_or_default();
     if recording != Recording::Never && forbids_recording(compiler) {
         degrade_recording(compiler, Kind::Extension, name, "spec.recording");
         recording = Recording::Never;
     }
-    let own_location = spec.emergency_location_ref.as_ref().and_then(|reference| {
+    let emergency_location = spec.emergency_location_ref.as_ref().and_then(|reference| {
         emergency::location(compiler, (Kind::Extension, name), "spec.emergencyLocationRef.name", reference)
     });
-    let emergency_location =
-        compiler.device_locations.get(name).copied().flatten().map(str::to_owned).or(own_location);
     if let Some((index, code)) = unknown_code(&spec.countries_abroad) {
         let why = (Reason::InvalidValue, unknown_country(code));
         compiler.degrade(Kind::Extension, name, format!("spec.countriesAbroad[{index}]"), why);
@@ -156,16 +156,16 @@ fn extension(
     })
 }
 
-/// Inserts a secret of an extension, or reports why it is missing.
-fn insert_secret(
+/// Inserts a secret of an extension or a device, or reports why it is missing.
+pub fn insert_secret(
     compiler: &mut TenantCompiler,
-    name: &str,
+    (kind, name): (Kind, &str),
     field: &str,
     value: Result<String, SecretError>,
     secrets: &mut Secrets,
     secret: SecretName,
 ) {
-    let key = || compiler.key(Kind::Extension, name);
+    let key = || compiler.key(kind, name);
     let problem = match value {
         Ok(value) => return secrets.insert(secret, value),
         Err(SecretError::Missing { secret, why }) => {

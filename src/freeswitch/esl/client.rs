@@ -6,16 +6,43 @@ use freeswitch_esl_tokio::{EslClient, EslError as Wire};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{Api, EslError};
+use super::{Api, EslError, Notify};
 
 /// Most queued commands; further callers wait until there is room.
 const MAX_QUEUED: usize = 64;
 /// How long a caller waits for queued commands, beyond the limit of its own.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long FreeSWITCH may take to accept an event.
+const NOTIFY_LIMIT: Duration = Duration::from_secs(10);
 /// Most characters of a reply in an error.
 const MAX_REPLY_CHARS: usize = 200;
 /// FreeSWITCH's reply for a command without output (contract §5.1).
 const EMPTY_REPLY: &str = "-ERR no reply";
+
+/// What is sent.
+#[derive(Debug)]
+enum Command {
+    Api(Api),
+    Notify(Notify),
+}
+
+impl Command {
+    fn limit(&self) -> Duration {
+        match self {
+            Self::Api(api) => api.limit(),
+            Self::Notify(_) => NOTIFY_LIMIT,
+        }
+    }
+}
+
+impl std::fmt::Display for Command {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Api(api) => api.fmt(f),
+            Self::Notify(notify) => notify.fmt(f),
+        }
+    }
+}
 
 /// Sends commands to one FreeSWITCH while its session lasts.
 #[derive(Clone, Debug)]
@@ -25,7 +52,7 @@ pub struct Client {
 
 #[derive(Debug)]
 struct Request {
-    api: Api,
+    command: Command,
     answer: oneshot::Sender<Result<String, EslError>>,
 }
 
@@ -46,36 +73,53 @@ impl Client {
     /// # Errors
     /// FreeSWITCH refuses the command, or the session has ended or fails.
     pub async fn api(&self, api: Api) -> Result<String, EslError> {
-        let limit = api.limit() + QUEUE_TIMEOUT;
-        let command = api.to_string();
+        self.send(Command::Api(api)).await
+    }
+
+    /// Makes FreeSWITCH send a NOTIFY. No reply says whether the phone got it.
+    ///
+    /// # Errors
+    /// FreeSWITCH refuses the event, or the session has ended or fails.
+    pub async fn notify(&self, notify: Notify) -> Result<(), EslError> {
+        self.send(Command::Notify(notify)).await.map(drop)
+    }
+
+    async fn send(&self, command: Command) -> Result<String, EslError> {
+        let limit = command.limit() + QUEUE_TIMEOUT;
+        let text = command.to_string();
         let (answer, wait) = oneshot::channel();
         let asked = async {
-            self.queue.send(Request { api, answer }).await.map_err(|_| EslError::Closed)?;
+            self.queue.send(Request { command, answer }).await.map_err(|_| EslError::Closed)?;
             wait.await.map_err(|_| EslError::Closed)?
         };
-        tokio::time::timeout(limit, asked).await.unwrap_or(Err(EslError::TimedOut { command }))
+        tokio::time::timeout(limit, asked).await.unwrap_or(Err(EslError::TimedOut { command: text }))
     }
 }
 
 /// Sends one command after the other until the session ends. A reply is read even if its caller was
 /// cancelled meanwhile.
 async fn send_all(wire: &EslClient, mut requests: mpsc::Receiver<Request>) {
-    while let Some(Request { api, answer }) = requests.recv().await {
+    while let Some(Request { command, answer }) = requests.recv().await {
         if answer.is_closed() {
             continue;
         }
-        wire.set_command_timeout(api.limit());
-        let command = api.to_string();
-        let outcome = match wire.api(&command).await {
-            Ok(response) => match response.body() {
-                Some(body) => parse_reply(command, body),
+        wire.set_command_timeout(command.limit());
+        let text = command.to_string();
+        let sent = match &command {
+            Command::Api(_) => wire.api(&text).await,
+            Command::Notify(notify) => wire.sendevent(notify.event()).await,
+        };
+        let outcome = match sent {
+            Ok(response) => match (response.body(), &command) {
+                (Some(body), _) => parse_reply(text, body),
+                (None, Command::Notify(_)) if response.is_success() => Ok(String::new()),
                 // Refused before it ran: the reason is in the reply's header.
-                None => Err(EslError::Failed {
-                    command,
+                (None, _) => Err(EslError::Failed {
+                    command: text,
                     reply: first_line(response.reply_text().unwrap_or_default()),
                 }),
             },
-            Err(Wire::Timeout { .. }) => Err(EslError::TimedOut { command }),
+            Err(Wire::Timeout { .. }) => Err(EslError::TimedOut { command: text }),
             Err(_) => Err(EslError::Closed),
         };
         let session_ends = outcome.as_ref().is_err_and(EslError::ends_session);

@@ -8,12 +8,14 @@ mod address;
 mod client;
 mod command;
 mod event;
+mod notify;
 mod session;
 
 pub use address::{Address, AddressError};
 pub use client::Client;
 pub use command::{AgentNumber, Api, Contact};
 pub use event::Event;
+pub use notify::{CallId, Notify};
 pub use session::{Events, Session, open};
 
 /// A password. Its `Debug` output hides it.

@@ -16,8 +16,9 @@ const LOGIN_TIMEOUT: Duration = Duration::from_secs(2);
 /// Silence after which the connection counts as dead. A live switch sends a heartbeat every 10 seconds with
 /// our configuration, and every 20 with FreeSWITCH's own.
 const LIVENESS_TIMEOUT: Duration = Duration::from_secs(45);
-/// Most events that wait to be processed; further ones are counted and dropped.
-const MAX_WAITING: usize = 1024;
+/// Most events that wait to be processed; further ones are counted and dropped. Thousands of phones register at once
+/// after an outage, while a comparison may take seconds.
+const MAX_WAITING: usize = 8192;
 /// Most events that wait to be read from the connection.
 const MAX_UNREAD: usize = 10_000;
 

@@ -14,6 +14,7 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
 use axum::routing::MethodRouter;
+use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 
 use super::sync;
@@ -23,6 +24,7 @@ use crate::cdr::metrics::CdrMetrics;
 use crate::http::credentials::{Credentials, require};
 use crate::http::listener::{ListenError, Listener};
 use crate::plan::report::SwitchReport;
+use crate::sip_websocket;
 use metrics::Metrics;
 pub use probe::Probe;
 use status::Status;
@@ -60,12 +62,13 @@ pub struct Routes {
     credentials: Option<Credentials>,
     cdrs: Option<(Intake, CdrMetrics)>,
     switch: Option<(sync::Metrics, watch::Receiver<SwitchReport>)>,
+    sip_websocket: Option<sip_websocket::Metrics>,
 }
 
 impl Routes {
     /// Routes of lookups, probes and metrics. Lookups need the credentials, where there are any.
     pub fn new(answers: Arc<Answers>, probe: Arc<dyn Probe>, credentials: Option<Credentials>) -> Self {
-        Self { answers, probe, credentials, cdrs: None, switch: None }
+        Self { answers, probe, credentials, cdrs: None, switch: None, sip_websocket: None }
     }
 
     /// Adds the route of call records, with the same credentials.
@@ -80,9 +83,15 @@ impl Routes {
         Self { switch: Some((metrics, report)), ..self }
     }
 
+    /// Adds the metrics of the relay for browsers.
+    #[must_use]
+    pub fn with_sip_websocket(self, metrics: sip_websocket::Metrics) -> Self {
+        Self { sip_websocket: Some(metrics), ..self }
+    }
+
     /// Two routers that count in the same metrics: all routes, for FreeSWITCH, and those of probes and metrics
-    /// alone, for a listener that other hosts reach.
-    pub fn into_routers(self) -> (Router, Router) {
+    /// alone, for a listener that other hosts reach. `more` registers metrics of other parts of the process.
+    pub fn into_routers(self, more: impl FnOnce(&mut Registry)) -> (Router, Router) {
         let mut metrics = Metrics::new(self.answers.replica.clone(), self.probe.clone());
         let (sync_metrics, report) = self.switch.unzip();
         if let Some(sync_metrics) = sync_metrics {
@@ -91,6 +100,10 @@ impl Routes {
         self.answers.emergencies.register(metrics.registry_mut());
         if let Some((_, cdrs)) = &self.cdrs {
             cdrs.register(metrics.registry_mut());
+        }
+        more(metrics.registry_mut());
+        if let Some(sip_websocket) = &self.sip_websocket {
+            sip_websocket.register(metrics.registry_mut());
         }
         let metrics = Arc::new(metrics);
         let status = status::router(Status::new(self.probe, metrics.clone(), report));

@@ -92,7 +92,8 @@ fn listens_as(held: &Profile, wanted: &Profile) -> bool {
     (wanted.address.is_none() || held.address == wanted.address)
         && held.sip_port == wanted.sip_port
         && held.tls_port == wanted.tls_port
-        && held.web_socket == wanted.web_socket
+        && held.ws_port == wanted.ws_port
+        && held.exposed_web_socket == wanted.exposed_web_socket
         && held.external == wanted.external
         && held.context == wanted.context
 }
@@ -139,14 +140,14 @@ pub fn phone_changes(before: &TenantView, after: Option<&TenantView>) -> Changes
     for domain in before.plan.tenant.domains.iter().filter(|domain| left(domain)) {
         changes.insert(Change::FlushDomain { tenant, domain: domain.clone() });
     }
-    for held in before.plan.extensions.values() {
+    for user in before.sip_users() {
         let Some(after) = after else { continue };
         for domain in before.plan.tenant.domains.iter().filter(|domain| !left(domain)) {
-            let hash = after.a1_hash(&held.number, domain);
-            if hash.is_some() && hash == held.secrets.a1_hash(domain) {
+            let hash = after.a1_hash(user, domain);
+            if hash.is_some() && hash == before.a1_hash(user, domain) {
                 continue;
             }
-            let (tenant, user, domain) = (Some(tenant), held.number.clone(), domain.clone());
+            let (tenant, user, domain) = (Some(tenant), user.to_owned(), domain.clone());
             changes.insert(Change::FlushRegistration { tenant, user, domain });
         }
     }
@@ -180,7 +181,8 @@ mod tests {
             address: Some("192.0.2.1".into()),
             sip_port,
             tls_port: None,
-            web_socket: false,
+            ws_port: None,
+            exposed_web_socket: false,
             external: None,
             context: context.into(),
             codecs: "PCMA".into(),
@@ -273,7 +275,8 @@ mod tests {
     fn a_profile_restarts_only_for_what_a_rescan_cannot_change() {
         let restart = [Change::RestartProfile { profile: "internal".into() }];
         let rescan = [Change::Rescan { profile: "internal".into() }];
-        let edits: [fn(&mut Profile); 4] = [
+        let edits: [fn(&mut Profile); 5] = [
+            |profile| profile.ws_port = Some(5066),
             |profile| profile.sip_port = 5062,
             |profile| profile.tls_port = Some(5061),
             |profile| profile.address = Some("192.0.2.2".into()),
@@ -284,7 +287,7 @@ mod tests {
         }
         // A profile of an older configuration restarts to close its WebSocket port.
         let mut open = sample_state();
-        open.profiles.get_mut("internal").unwrap().web_socket = true;
+        open.profiles.get_mut("internal").unwrap().exposed_web_socket = true;
         assert_eq!(Vec::from_iter(changes(&open, &sample_state())), restart);
         assert_eq!(after(|want| want.profiles.get_mut("internal").unwrap().codecs = "OPUS".into()), rescan);
         assert_eq!(after(|want| want.domains.extend(["b.example".into()])), rescan);

@@ -23,6 +23,7 @@ pub struct Metrics {
     drift: Gauge,
     not_compared: Gauge,
     calls: Gauge,
+    registrations: Family<Vec<(&'static str, String)>, Gauge>,
     delay: Gauge<f64, AtomicU64>,
 }
 
@@ -56,6 +57,11 @@ impl Metrics {
             not_compared,
         );
         registry.register("switch_legs", "Call legs that are up", self.calls.clone());
+        registry.register(
+            "switch_registrations",
+            "Registrations of phones, by SIP profile",
+            self.registrations.clone(),
+        );
         let delay = self.delay.clone();
         registry.register(
             "switch_last_apply_seconds",
@@ -96,6 +102,14 @@ impl Metrics {
 
     pub(super) fn legs(&self, legs: u32) {
         self.calls.set(legs.into());
+    }
+
+    /// Counts by profile. Profiles are few: an administrator of the platform makes them.
+    pub(super) fn registrations(&self, counts: Vec<(String, usize)>) {
+        for (profile, count) in counts {
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            self.registrations.get_or_create(&vec![("profile", profile)]).set(count);
+        }
     }
 
     pub(super) fn took(&self, seconds: f64) {

@@ -17,4 +17,5 @@ mod verify;
 pub use change::{Change, Changes};
 pub use metrics::Metrics;
 pub use pod_ending_marker::PodEndingMarker;
+pub(super) use read::legs;
 pub use switch_loop::{Live, Options, Order};

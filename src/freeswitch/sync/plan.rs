@@ -63,8 +63,7 @@ pub fn differences(found: &Observed, want: &State, now: &Snapshot) -> Changes {
         .collect();
     let known = |user: &str, host: &str| {
         let Some(domain) = canonical(host) else { return false };
-        let row = by_domain.get(&*domain).and_then(|view| view.extension(user));
-        row.is_some_and(|(_, row)| row.secrets.a1_hash(&domain).is_some())
+        by_domain.get(&*domain).is_some_and(|view| view.a1_hash(user, &domain).is_some())
     };
     all.extend(unknown_registrations(found.registered.iter(), known));
     // FreeSWITCH's default stream, and streams that were started by hand, are harmless.

@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use jiff::Timestamp;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::replies::{Record, count, elements, registrants, rows, table};
+use super::replies::{Record, count, elements, registrations, rows, table};
 use super::state::{Agent, Gateway, Profile, Queue, State, Tier};
 use crate::freeswitch::esl::{Api, Client, EslError};
+use crate::freeswitch::registrations::{Registration, SipUser};
 use crate::plan::report::GatewayState;
 use crate::resources::sip_profile::UpdatePolicy;
 use crate::route::app::{CALL_VARIABLE, EMERGENCY_VARIABLE};
@@ -40,6 +42,8 @@ pub struct Observed {
     pub gateways: BTreeMap<String, GatewayState>,
     /// Users and domains of registrations; without those of a profile that has too many.
     pub registered: Vec<(String, String)>,
+    /// Registrations of each running profile; `None` for one that has too many.
+    pub registrations: BTreeMap<String, Option<Vec<(SipUser, Registration)>>>,
     /// Why some things were not read: there are too many.
     pub not_compared: Vec<String>,
 }
@@ -59,13 +63,19 @@ pub async fn observe(client: &Client) -> Result<Observed, EslError> {
             found.state.profiles.insert(name.as_str().to_owned(), profile);
         }
         let many = info.get("registrations").and_then(|text| text.parse().ok()).unwrap_or(0);
-        match many {
-            0 => {}
-            1..=MAX_REGISTRATIONS => found.registered.extend(registered(client, name).await?),
-            _ => found.not_compared.push(format!(
-                "SIP profile {name} has {many} registrations: more than {MAX_REGISTRATIONS} are not compared"
-            )),
-        }
+        let listed = match many {
+            0 => Some(Vec::new()),
+            1..=MAX_REGISTRATIONS => Some(registered(client, name.clone()).await?),
+            _ => {
+                found.not_compared.push(format!(
+                    "SIP profile {name} has {many} registrations: more than {MAX_REGISTRATIONS} are not compared"
+                ));
+                None
+            }
+        };
+        let users = listed.iter().flatten().map(|(of, _)| (of.user.clone(), of.host.clone()));
+        found.registered.extend(users);
+        found.registrations.insert(name.as_str().to_owned(), listed);
     }
     for alias in xml(client, Api::Profiles, "alias").await? {
         found.state.domains.extend(alias.get("name").cloned());
@@ -127,6 +137,9 @@ pub struct Leg {
     /// Name of the channel: `sofia/PROFILE/…` for SIP.
     #[serde(default)]
     pub name: String,
+    /// The user whose state busy lamps show: `NUMBER@DOMAIN` of the extension.
+    #[serde(default)]
+    pub presence_id: String,
 }
 
 /// Reads the legs that are up.
@@ -190,8 +203,9 @@ pub async fn tenants(client: &Client, key: &SigningKey) -> Result<BTreeSet<Uuid>
 
 /// Reads mod_sofia's own list of registrations. The core's (`show registrations`) keeps flushed ones
 /// until they expire.
-async fn registered(client: &Client, profile: Word) -> Result<Vec<(String, String)>, EslError> {
-    Ok(registrants(&client.api(Api::Registrations(profile)).await?))
+async fn registered(client: &Client, profile: Word) -> Result<Vec<(SipUser, Registration)>, EslError> {
+    let text = client.api(Api::Registrations(profile)).await?;
+    Ok(registrations(&text, Timestamp::now()))
 }
 
 fn owned((name, value): (&str, &str)) -> (String, String) {
@@ -217,9 +231,9 @@ fn profile(row: &Record) -> Option<Profile> {
         address: row.get("sip-ip").cloned(),
         sip_port: port(row.get("bind-url")?)?,
         tls_port: row.get("tls-bind-url").and_then(|url| port(url)),
-        web_socket: ["ws-bind-url", "wss-bind-url"]
-            .into_iter()
-            .any(|url| row.get(url).is_some_and(|url| is_exposed(url))),
+        ws_port: row.get("ws-bind-url").filter(|url| !is_exposed(url)).and_then(|url| port(url)),
+        exposed_web_socket: row.get("ws-bind-url").is_some_and(|url| is_exposed(url))
+            || row.contains_key("wss-bind-url"),
         external: row.get("ext-sip-ip").cloned(),
         context: row.get("context")?.clone(),
         codecs: row.get("inbound-codecs").cloned().unwrap_or_default(),

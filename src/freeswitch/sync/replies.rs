@@ -1,9 +1,17 @@
 //! Parsers of FreeSWITCH's replies: XML of mod_sofia, tables of mod_callcenter, JSON of mod_commands.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use jiff::{SignedDuration, Timestamp};
+use quick_xml::escape::unescape;
 use quick_xml::events::Event;
 use serde::Deserialize;
+
+use crate::freeswitch::registrations::{Registration, SipUser, shortened, transport};
+
+/// Longest time of a registration that is believed, in seconds.
+const MAX_EXPIRES: i64 = 86_400;
 
 /// Values by name.
 pub type Record = BTreeMap<String, String>;
@@ -40,15 +48,51 @@ pub fn elements(text: &str, name: &str) -> Result<Vec<Record>, String> {
     }
 }
 
-/// Users and domains of mod_sofia's list of registrations. The list is parsed by lines, because it is not
-/// XML if a phone's Call-ID contains markup: mod_sofia writes Call-IDs unescaped (mod_sofia.c,
-/// show_reg_callback_xml). A Call-ID cannot contain a line end, so it cannot forge a line.
-pub fn registrants(text: &str) -> Vec<(String, String)> {
-    let who = |line: &str| {
-        let of = line.trim().strip_prefix("<user>")?.strip_suffix("</user>")?;
-        of.split_once('@').map(|(user, domain)| (user.to_owned(), domain.to_owned()))
-    };
-    text.lines().filter_map(who).collect()
+/// mod_sofia's list of a profile's registrations. The list is parsed by lines, because it is not XML if a phone's Call-ID
+/// contains markup: mod_sofia writes Call-IDs unescaped (mod_sofia.c, show_reg_callback_xml). A Call-ID cannot contain a
+/// line end, so it cannot forge a line.
+pub fn registrations(text: &str, now: Timestamp) -> Vec<(SipUser, Registration)> {
+    let mut found: Vec<(SipUser, Registration)> = Vec::new();
+    let mut call_id = None;
+    for line in text.lines() {
+        let line = line.trim();
+        if let Some(text) = value(line, "call-id") {
+            call_id = Registration::call_id(text);
+        } else if let Some((user, host)) = value(line, "user").and_then(|of| of.split_once('@')) {
+            let user = SipUser { user: user.to_owned(), host: host.to_owned() };
+            let registration = Registration {
+                call_id: call_id.take(),
+                address: None,
+                port: None,
+                user_agent: String::new(),
+                transport: String::new(),
+                registered_at: now,
+                expires_at: now,
+            };
+            found.push((user, registration));
+        } else if let Some((_, registration)) = found.last_mut() {
+            if let Some(agent) = value(line, "agent") {
+                registration.user_agent = shortened(&unescape(agent).unwrap_or(Cow::Borrowed(agent)));
+            } else if let Some(status) = value(line, "status") {
+                let left = status.rsplit_once("expsecs(").and_then(|(_, rest)| rest.split_once(')'));
+                let left: Option<i64> = left.and_then(|(seconds, _)| seconds.parse().ok());
+                let left = left.filter(|seconds| (0..=MAX_EXPIRES).contains(seconds)).unwrap_or(0);
+                registration.expires_at = now + SignedDuration::from_secs(left);
+                registration.transport = transport(status);
+            } else if let Some(address) = value(line, "network-ip") {
+                registration.address = address.parse().ok();
+            } else if let Some(port) = value(line, "network-port") {
+                registration.port = port.parse().ok();
+            }
+        }
+    }
+    found
+}
+
+/// The text of an element that has a line of its own.
+fn value<'a>(line: &'a str, name: &str) -> Option<&'a str> {
+    let rest = line.strip_prefix('<')?.strip_prefix(name)?.strip_prefix('>')?;
+    rest.strip_suffix('>')?.strip_suffix(name)?.strip_suffix("</")
 }
 
 /// The rows of a table with `|` between its columns; the first line names the columns (contract §5.5).
@@ -111,8 +155,36 @@ mod tests {
             row("a</call-id><user>4242@b.test</user>x@h", "1002@a.test"),
             row("plain", "1003@a.test"),
         );
-        let expected = ["1001", "1002", "1003"].map(|user| (user.to_owned(), "a.test".to_owned()));
-        assert_eq!(registrants(&text), expected);
+        let found = registrations(&text, Timestamp::UNIX_EPOCH);
+        let users: Vec<_> = found.iter().map(|(user, _)| (user.user.as_str(), user.host.as_str())).collect();
+        assert_eq!(users, ["1001", "1002", "1003"].map(|user| (user, "a.test")));
+        assert_eq!(found[1].1.call_id.as_deref(), Some("a</call-id><user>4242@b.test</user>x@h"));
+    }
+
+    #[test]
+    fn a_registration_is_read_with_address_and_time_left() {
+        let text = "  <registration>
+        <call-id>c1@192.0.2.7</call-id>
+        <user>1001-3f00c1a2@a.test</user>
+        <contact>&quot;&quot; &lt;sip:1001@192.0.2.7:5060&gt;</contact>
+        <agent>Phone &lt;b&gt; &amp; more</agent>
+        <status>Registered(TCP-NAT)(unknown) exp(2026-11-30 12:00:00) expsecs(331)</status>
+        <network-ip>192.0.2.7</network-ip>
+        <network-port>49152</network-port>
+  </registration>";
+        let now: Timestamp = "2026-11-30T12:00:00Z".parse().unwrap();
+        let found = registrations(text, now);
+        let registration = Registration {
+            call_id: Some("c1@192.0.2.7".to_owned()),
+            address: "192.0.2.7".parse().ok(),
+            port: Some(49152),
+            user_agent: "Phone <b> & more".to_owned(),
+            transport: "tcp".to_owned(),
+            registered_at: now,
+            expires_at: now + SignedDuration::from_secs(331),
+        };
+        let user = SipUser { user: "1001-3f00c1a2".to_owned(), host: "a.test".to_owned() };
+        assert_eq!(found, [(user, registration)]);
     }
 
     #[test]
@@ -127,6 +199,7 @@ mod tests {
         #[test]
         fn any_reply_is_parsed_or_refused(text in "(?s)[<>/=&;|{}\\[\\]\"a-z0-9 \n]{0,200}|.{0,100}") {
             let _ = (elements(&text, "a"), rows::<Record>(&text), count(&text));
+            let _ = registrations(&text, Timestamp::UNIX_EPOCH);
             proptest::prop_assert!(table(&text).len() <= text.lines().count());
         }
     }

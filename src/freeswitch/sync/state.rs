@@ -45,9 +45,11 @@ pub struct Profile {
     pub sip_port: i32,
     /// TLS port.
     pub tls_port: Option<i32>,
-    /// Whether the profile accepts WebSockets from other hosts. No profile should: mod_sofia's parser of their frames
-    /// trusts the sender.
-    pub web_socket: bool,
+    /// Port of SIP over WebSocket on loopback, which the relay uses.
+    pub ws_port: Option<i32>,
+    /// Whether the profile accepts WebSockets from other hosts, or over TLS. No profile should: mod_sofia's parser of
+    /// their frames trusts the sender.
+    pub exposed_web_socket: bool,
     /// Address that it announces to peers.
     pub external: Option<String>,
     /// Context of its calls. Profiles for phones and for carriers differ in it.
@@ -175,9 +177,10 @@ impl State {
         state
     }
 
-    /// The profile that has the tenants' domains: the first for phones, as in our answers.
+    /// The profile that has the tenants' domains, as in our answers ([`PlatformPlan::main_profile`]).
     pub fn main_profile(&self) -> Option<&str> {
-        self.phones_profiles().next()
+        let is_for_browsers = |name: &&str| self.profiles.get(*name).is_some_and(|row| row.ws_port.is_some());
+        self.phones_profiles().min_by_key(|name| (is_for_browsers(name), *name))
     }
 
     /// The profiles that phones register at.
@@ -205,7 +208,8 @@ impl Profile {
             address: row.bind_address.clone(),
             sip_port: row.sip_port,
             tls_port: row.tls_port,
-            web_socket: false,
+            ws_port: row.ws_port,
+            exposed_web_socket: false,
             external: row.external_address.clone(),
             context: match row.role {
                 Role::Phones => names::UNROUTED_CONTEXT,
@@ -225,6 +229,7 @@ impl Profile {
             external_address: self.external,
             sip_port: self.sip_port,
             tls_port: self.tls_port,
+            ws_port: self.ws_port,
             ..other.clone()
         }
     }

@@ -18,6 +18,7 @@ use super::read;
 use super::verify::ReplicaSnapshot;
 use crate::freeswitch::esl;
 use crate::freeswitch::esl::{Address, Api, Client, EslError, Event, Events, Password, Session};
+use crate::freeswitch::registrations::Registrations;
 use crate::freeswitch::xml::Answers;
 use crate::plan::report::{Applied, GatewayState, SwitchReport};
 use crate::replica::follow::Progress;
@@ -81,6 +82,10 @@ pub struct Live {
     pub findings: watch::Sender<SwitchReport>,
     /// The revisions that the switch has applied.
     pub applied: watch::Sender<Option<Applied>>,
+    /// The registrations of the switch.
+    pub registrations: Registrations,
+    /// Sends commands to the switch; `None` without a session.
+    pub client: watch::Sender<Option<Client>>,
     /// Metrics of the task.
     pub metrics: Metrics,
 }
@@ -140,6 +145,7 @@ impl Live {
                     info!(address = %self.options.address, "connected to the event socket");
                     (backoff, last_error) = (BACKOFF, String::new());
                     let Err(error) = self.run_session(connection, session).await;
+                    self.client.send_replace(None);
                     error
                 }
                 Err(error) => error,
@@ -166,6 +172,7 @@ impl Live {
             tokio::time::sleep(READY_POLL_INTERVAL).await;
         }
         self.on_connect(&client, session).await?;
+        self.client.send_replace(Some(client.clone()));
         let mut compare_at = Instant::now();
         let mut backoff = Backoff::new(MIN_RETRY_DELAY, self.options.compare_every);
         loop {
@@ -289,6 +296,14 @@ impl Live {
                 }
             }
             Event::ProfileStarted { .. } => *compare_at = Instant::now(),
+            Event::Registered { profile, user, registration } => {
+                self.registrations.registered(&profile, user, *registration);
+                self.count_registrations();
+            }
+            Event::Unregistered { profile, user, call_id } => {
+                self.registrations.ended(&profile, &user, call_id.as_deref());
+                self.count_registrations();
+            }
             Event::Lost(events) => {
                 warn!(events, "events were lost; the switch is compared");
                 self.metrics.lost(events);
@@ -320,6 +335,10 @@ impl Live {
             findings.ending = draining && self.ending.is_set();
         });
         Ok(())
+    }
+
+    pub(super) fn count_registrations(&self) {
+        self.metrics.registrations(self.registrations.counts());
     }
 
     fn record_legs(&self, legs: u32) {

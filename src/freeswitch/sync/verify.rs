@@ -130,10 +130,12 @@ impl Live {
         Ok((snapshot, want))
     }
 
-    /// Reads the switch, and remembers how phones spell their domains.
+    /// Reads the switch, and remembers its registrations and how phones spell their domains.
     async fn observe(&self, client: &Client) -> Result<Observed, EslError> {
-        let found = read::observe(client).await?;
+        let mut found = read::observe(client).await?;
         self.answers.replica.spellings.listed(&found.registered);
+        self.registrations.listed(std::mem::take(&mut found.registrations));
+        self.count_registrations();
         Ok(found)
     }
 

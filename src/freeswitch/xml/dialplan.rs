@@ -21,7 +21,7 @@ use crate::route;
 use crate::route::app::{Cause, DialplanApp};
 use crate::route::names::INBOUND_CONTEXT;
 use crate::route::token::verify_call;
-use crate::route::{Call, Caller, TenantView, Tracer};
+use crate::route::{Call, Caller, SipUser, TenantView, Tracer};
 use crate::secrets::signing_key::SigningKey;
 
 /// Longest SIP user and longest header of a call that is routed, in bytes. Longer ones crash FreeSWITCH
@@ -69,14 +69,18 @@ fn from_tenant(
     if view.context() != context {
         return None; // another spelling of the UUID
     }
+    let phone = authenticated(form, &view);
     let caller = match form.get(Field::VariableCentrexCall) {
         Some(token) => {
             let (tenant, caller) = verify_call(key, &token)?;
             (tenant == view.plan.tenant.id).then_some(caller)?
         }
-        None => authenticated(form, &view)?,
+        None => Caller::Extension(phone?.extension.to_owned()),
     };
-    let call = call(form, answers, key, platform, &view, caller);
+    // A call that goes on for somebody else is not made from this phone.
+    let is_from = |phone: &SipUser| matches!(&caller, Caller::Extension(name) if name == phone.extension);
+    let device = phone.filter(is_from).and_then(|phone| phone.device);
+    let call = Call { device, ..call(form, answers, key, platform, &view, caller) };
     let answer = call.dialled(destination);
     if let Some(emergency) = &answer.emergency {
         answers.emergencies.report(&call, emergency);
@@ -84,19 +88,18 @@ fn from_tenant(
     Some(answer)
 }
 
-/// The extension that FreeSWITCH authenticated: `directory/auth.xml` of this tenant had its password, and `;gw=` did
+/// The phone that FreeSWITCH authenticated: `directory/auth.xml` of this tenant had its password, and `;gw=` did
 /// not put the call into a gateway's context (contract §10.1). The realm is the same for all tenants, and so is
 /// `domain_name` of their calls: FreeSWITCH sets it to the domain that the directory was asked for (switch_ivr.c,
 /// switch_ivr_set_user_xml).
-fn authenticated(form: &Form<'_>, view: &TenantView) -> Option<Caller> {
+fn authenticated<'a>(form: &Form<'_>, view: &'a TenantView) -> Option<SipUser<'a>> {
     let user = form.text(Field::VariableUserName);
     let vouched = form.is(Field::CallerSource, "mod_sofia")
         && form.is(Field::VariableSipAuthorized, "true")
         && !form.has(Field::VariableSipGateway)
         && form.is(Field::VariableSipAuthUsername, &user)
         && form.is(Field::VariableCentrexTenant, view.context());
-    let (name, _) = view.extension(&user).filter(|_| vouched)?;
-    Some(Caller::Extension(name.to_owned()))
+    view.sip_user(&user).filter(|_| vouched)
 }
 
 /// Routes a call from a carrier. The packets must come from the carrier's addresses to its profile, and the
@@ -170,6 +173,7 @@ fn call<'a>(
         platform,
         key,
         extension: view.caller(&caller),
+        device: None,
         caller,
         leg: form.text(Field::VariableUuid),
         caller_name: form.text(Field::HuntCallerIdName),

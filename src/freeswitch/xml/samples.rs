@@ -21,8 +21,14 @@ const USER: &str = "1001";
 pub(super) fn all() -> Vec<(&'static str, Context)> {
     let dial_string = || format!("sofia/internal/{USER}%{DOMAIN}");
     let action = Action { application: "answer", data: String::new() };
-    let user =
-        User { domain: DOMAIN, user: USER, tenant: "tenant", context: "context", time_zone: "Europe/Berlin" };
+    let user = User {
+        domain: DOMAIN,
+        user: USER,
+        extension: USER,
+        tenant: "tenant",
+        context: "context",
+        time_zone: "Europe/Berlin",
+    };
     let samples = [
         ("chatplan/final.xml", Some(Context::new())),
         ("configuration/acl.xml", values(&acl())),
@@ -36,7 +42,16 @@ pub(super) fn all() -> Vec<(&'static str, Context)> {
             "dialplan/extension.xml",
             values(&Dialplan { context: "context", extension: "extension", actions: &[action] }),
         ),
-        ("directory/auth.xml", values(&Credentials { user, a1_hash: "a1_hash", domain_name: DOMAIN })),
+        (
+            "directory/auth.xml",
+            values(&Credentials {
+                user,
+                device: "desk",
+                a1_hash: "a1_hash",
+                domain_name: DOMAIN,
+                is_browser: true,
+            }),
+        ),
         ("directory/call.xml", values(&Callee { user, dial_string: dial_string() })),
         ("directory/user.xml", values(&user)),
         ("directory/domain.xml", values(&Domain { domain: DOMAIN, users: vec![USER] })),
@@ -154,6 +169,7 @@ fn sofia() -> Sofia<'static> {
         acl: names::TRUNKS_ACL,
         sip_port: 5060,
         tls_port: Some(5061),
+        ws_port: Some(5066),
         bind_address: Some("192.0.2.2"),
         external_address: Some("192.0.2.3"),
         codecs: "PCMA".to_owned(),

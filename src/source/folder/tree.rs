@@ -15,6 +15,7 @@ use super::scan::{Scan, format, hidden, scan};
 use super::state::State;
 use super::{FileLocation, FolderOptions, Update, below, generated_secrets};
 use crate::resources::Kind;
+use crate::source::references::{generated_for, generated_secret};
 use crate::source::validate::kinds;
 use crate::source::{Change, ObjectKey};
 
@@ -31,7 +32,7 @@ pub(super) struct Tree {
     scan_problems: Vec<FileProblem>,
     /// Files in the data directory that cannot be written.
     data_problems: Vec<FileProblem>,
-    /// Extensions whose Secret could not be written.
+    /// Extensions and devices whose Secret could not be written.
     without_secret: BTreeSet<ObjectKey>,
     /// Problems in the last update; `None` before the first one.
     reported: Option<Vec<FileProblem>>,
@@ -162,19 +163,17 @@ impl Tree {
         self.update(changes)
     }
 
-    /// Writes a Secret for each extension without a password. Returns the paths of the new files.
+    /// Writes a Secret for each extension and device without passwords. Returns the paths of the new files.
     fn generate(&mut self, changes: &BTreeMap<ObjectKey, Change>) -> Vec<PathBuf> {
         let Some(folder) = &self.generated else { return Vec::new() };
-        let mut extensions = std::mem::take(&mut self.without_secret);
-        extensions.extend(changes.keys().filter_map(|key| match key.kind {
-            Kind::Extension => Some(key.clone()),
-            _ => generated_secrets::extension_of(key),
+        let mut owners = std::mem::take(&mut self.without_secret);
+        owners.extend(changes.keys().filter_map(|key| match key.kind {
+            Kind::Extension | Kind::Device => Some(key.clone()),
+            _ => generated_for(key),
         }));
         let mut written = Vec::new();
-        for extension in extensions {
-            let Some(secret) = self.state.object(&extension).and_then(generated_secrets::secret_of) else {
-                continue;
-            };
+        for owner in owners {
+            let Some(secret) = self.state.object(&owner).and_then(generated_secret) else { continue };
             if self.state.object(&secret).is_some() || self.state.claims.contains_key(&secret) {
                 continue;
             }
@@ -182,12 +181,12 @@ impl Tree {
             if self.state.is_refused(&secret) {
                 continue;
             }
-            match generated_secrets::write(folder, &secret) {
+            match generated_secrets::write(folder, &secret, owner.kind) {
                 Ok(path) => written.push(path),
                 Err(error) => {
-                    let message = format!("{secret} cannot be written: {error}; {extension} has no password");
+                    let message = format!("{secret} cannot be written: {error}; {owner} has no password");
                     self.data_problems.push(FileProblem::whole(folder, message));
-                    self.without_secret.insert(extension);
+                    self.without_secret.insert(owner);
                 }
             }
         }

@@ -13,7 +13,7 @@ pub struct Affected {
     pub tenants: BTreeSet<TenantKey>,
     /// The platform has to be compiled again. If its plan or its policies change, all tenants too.
     pub platform: bool,
-    /// Domains or public numbers may belong to another tenant now.
+    /// Domains, public numbers or MAC addresses may belong to another tenant now.
     pub claims: bool,
     /// Objects that were created or changed, and Secrets that were changed or deleted, each with the tenant
     /// whose plan contains it (`None`: the platform's).

@@ -182,7 +182,8 @@ impl ResourceIndex {
 
     /// Adds a child to its tenant, and removes it from the tenant that it named before.
     fn attach(&mut self, tenant: TenantKey, key: ObjectKey, object: Object) -> Affected {
-        let mut affected = Affected { claims: key.kind == Kind::Number, ..Affected::default() };
+        let mut affected =
+            Affected { claims: matches!(key.kind, Kind::Number | Kind::Device), ..Affected::default() };
         match self.tenant_of.get(&key) {
             Some(before) if *before == tenant => {}
             _ => {
@@ -217,7 +218,7 @@ impl ResourceIndex {
                 Some(tenant) => {
                     self.detach(&tenant, key);
                     Affected {
-                        claims: key.kind == Kind::Number,
+                        claims: matches!(key.kind, Kind::Number | Kind::Device),
                         tenants: BTreeSet::from([tenant]),
                         ..Affected::default()
                     }
@@ -342,6 +343,14 @@ impl ResourceIndex {
     pub fn numbers(&self) -> impl Iterator<Item = &Arc<Number>> {
         self.children.values().flat_map(|children| children.values()).filter_map(|object| match object {
             Object::Number(number) => Some(number),
+            _ => None,
+        })
+    }
+
+    /// All devices, in order of their keys within their tenants.
+    pub fn devices(&self) -> impl Iterator<Item = &Arc<Device>> {
+        self.children.values().flat_map(|children| children.values()).filter_map(|object| match object {
+            Object::Device(device) => Some(device),
             _ => None,
         })
     }

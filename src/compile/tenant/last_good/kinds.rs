@@ -1,6 +1,6 @@
 //! How rows of each kind are restored.
 
-use super::super::credentials::{pin, sip_password};
+use super::super::credentials::{admin_password, device_password, pin, sip_password};
 use super::super::loops::OVERRIDE;
 use super::super::rows::forbids_recording;
 use super::{Destinations, Identifiers, Restorable};
@@ -61,6 +61,62 @@ fn narrow_countries(countries: &mut Vec<String>, named: &[String]) {
     }
     let both = countries.iter().filter(|code| named.contains(code)).cloned().collect::<Vec<_>>();
     *countries = if both.is_empty() { named.to_vec() } else { both };
+}
+
+impl Restorable for DeviceRow {
+    type Of = Device;
+
+    fn narrowed(&self, compiler: &TenantCompiler, object: &Device) -> Option<Self> {
+        let spec = &object.spec;
+        // Another Device may have its MAC address now.
+        let me = crate::source::index::key_of(&compiler.snapshot.tenant);
+        let is_holder = |(tenant, name): (&_, &str)| {
+            Some(tenant) == me.as_ref() && Some(name) == object.metadata.name.as_deref()
+        };
+        if !compiler.claims.mac(&self.mac).is_none_or(is_holder) {
+            return None;
+        }
+        let mut row = self.clone();
+        row.disabled |= spec.disabled.unwrap_or(false);
+        row.enroll_until = None;
+        row.allow_http &= spec.provisioning.as_ref().and_then(|spec| spec.allow_http).unwrap_or(false);
+        let extensions =
+            |line: &DeviceLineRow| spec.lines.iter().any(|named| named.extension_ref.name == line.extension);
+        row.lines.retain(extensions);
+        let passwords = [SecretName::Password, SecretName::ProvisioningPassword];
+        for name in passwords {
+            update_secret(&mut row.secrets, name, device_password(compiler, object, name.as_str()));
+        }
+        match &spec.admin_password_secret_ref {
+            Some(reference) => {
+                let value = admin_password(compiler, reference);
+                update_secret(&mut row.secrets, SecretName::AdminPassword, value);
+            }
+            None => row.secrets.remove(SecretName::AdminPassword),
+        }
+        Some(row)
+    }
+
+    fn remove_dangling(&mut self, destinations: &Destinations) -> bool {
+        self.lines.retain(|line| destinations.extension(&line.extension));
+        self.keys.retain(|key| key.extension.as_ref().is_none_or(|name| destinations.extension(name)));
+        true
+    }
+
+    fn restore_field(&mut self, before: &Self, _: &Device, field: &str) -> bool {
+        let names: &[SecretName] = match field {
+            "spec.credentials.secretRef" => &[SecretName::Password, SecretName::ProvisioningPassword],
+            "spec.adminPasswordSecretRef" => &[SecretName::AdminPassword],
+            _ => return false,
+        };
+        let mut restored = false;
+        for name in names {
+            if self.secrets.get(*name).is_none() {
+                restored |= restore_secret(&mut self.secrets, &before.secrets, *name);
+            }
+        }
+        restored
+    }
 }
 
 impl Restorable for ExtensionRow {

@@ -107,6 +107,7 @@ macro_rules! each_kind {
     ($do:ident) => {
         $do!(
             extensions, max_extensions;
+            devices, max_devices;
             ring_groups, max_ring_groups;
             queues, max_queues;
             ivr_menus, max_ivr_menus;

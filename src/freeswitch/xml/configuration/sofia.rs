@@ -10,7 +10,7 @@ use super::gateway::Gateway;
 use crate::freeswitch::xml::field::Field;
 use crate::freeswitch::xml::form::Form;
 use crate::freeswitch::xml::{Answer, AnswerError, Answers, render};
-use crate::plan::{PlatformPlan, SipProfileRow};
+use crate::plan::SipProfileRow;
 use crate::resources::sip_profile::Role;
 use crate::route::TenantView;
 use crate::route::names;
@@ -35,6 +35,8 @@ pub(in crate::freeswitch::xml) struct Profile<'a> {
     pub acl: &'static str,
     pub sip_port: i32,
     pub tls_port: Option<i32>,
+    /// Port of SIP over WebSocket on 127.0.0.1, for browsers.
+    pub ws_port: Option<i32>,
     pub bind_address: Option<&'a str>,
     pub external_address: Option<&'a str>,
     pub codecs: String,
@@ -50,7 +52,8 @@ pub(super) fn answer(form: &Form<'_>, answers: &Answers) -> Result<Answer, Answe
     let gateway = form.get(Field::Gateway).filter(|name| !name.is_empty());
     let key = answers.key()?;
     let tenants = if gateway.is_none() { answers.replica.with_phones() } else { Vec::new() };
-    let main = main_profile(&platform);
+    // Each domain must be an alias of exactly one profile, else events for it leak a lock (contract §5.6).
+    let main = platform.main_profile();
     // A rescan does not make a profile listen elsewhere; a start or restart does.
     let running = match form.get(Field::Reconfig) {
         Some(_) => answers.running.all(),
@@ -62,7 +65,7 @@ pub(super) fn answer(form: &Form<'_>, answers: &Answers) -> Result<Answer, Answe
         .filter(|(name, _)| wanted.as_ref().is_none_or(|wanted| wanted == *name))
         .map(|(name, row)| Profile {
             settings: gateway.is_none(),
-            domains: if main == Some(name) { domains(&tenants) } else { Vec::new() },
+            domains: if main == Some(name.as_str()) { domains(&tenants) } else { Vec::new() },
             gateways: gateway::of_profile(
                 &platform,
                 name,
@@ -73,12 +76,6 @@ pub(super) fn answer(form: &Form<'_>, answers: &Answers) -> Result<Answer, Answe
         })
         .collect();
     Ok(render::document(&answers.templates, "configuration/sofia.xml", &Sofia { profiles })?)
-}
-
-/// The profile that has the tenants' domains as aliases. Each domain must be an alias of exactly one profile,
-/// else events for it leak a lock (contract §5.6).
-fn main_profile(platform: &PlatformPlan) -> Option<&String> {
-    platform.sip_profiles.iter().find(|(_, row)| row.role == Role::Phones).map(|(name, _)| name)
 }
 
 fn domains(tenants: &[Arc<TenantView>]) -> Vec<&str> {
@@ -97,6 +94,7 @@ fn profile<'a>(name: &'a str, row: &'a SipProfileRow) -> Profile<'a> {
         acl: names::TRUNKS_ACL,
         sip_port: row.sip_port,
         tls_port: row.tls_port,
+        ws_port: row.ws_port,
         bind_address: row.bind_address.as_deref(),
         external_address: row.external_address.as_deref(),
         codecs: row.codecs.join(","),

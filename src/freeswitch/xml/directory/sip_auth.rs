@@ -1,5 +1,8 @@
 //! Credentials of a phone that registers, calls, subscribes or sends a message.
 
+use std::borrow::Cow;
+
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::Lookup;
@@ -7,6 +10,9 @@ use super::user::User;
 use crate::freeswitch::xml::field::Field;
 use crate::freeswitch::xml::{Answer, AnswerError, render};
 use crate::resources::sip_profile::Role;
+use crate::secrets::a1_hash::a1_hash;
+use crate::secrets::digest::DigestAnswer;
+use crate::secrets::web_password;
 use crate::util::domain::canonical;
 
 /// Longest Call-ID of a phone, in bytes. FreeSWITCH stores that of a REGISTER and lists it with every
@@ -18,9 +24,13 @@ const MAX_CALL_ID: usize = 256;
 pub(in crate::freeswitch::xml) struct Credentials<'a> {
     #[serde(flatten)]
     pub user: User<'a>,
+    /// Name of the Device whose line it is; empty for the extension's own user.
+    pub device: &'a str,
     pub a1_hash: &'a str,
     /// The user's domain in its canonical form.
     pub domain_name: &'a str,
+    /// Whether it is a browser.
+    pub is_browser: bool,
 }
 
 impl Lookup<'_> {
@@ -30,16 +40,25 @@ impl Lookup<'_> {
     pub(super) fn sip_auth(&self) -> Result<Answer, AnswerError> {
         let user = self.form.text(Field::User);
         let call_id_fits = !self.form.is_longer(Field::SipCallId, MAX_CALL_ID);
-        if !self.names_agree(&user) || !self.comes_from_phones() || !call_id_fits {
+        let Some(is_browser) = self.comes_from_browsers() else { return Ok(Answer::NotFound) };
+        if !self.names_agree(&user) || !call_id_fits {
             return Ok(Answer::NotFound);
         }
         // FreeSWITCH admits a user whose hash is empty, so an extension without a password is not found.
+        // A browser is not, either: who withdraws the password shuts out all of the extension's phones.
         let Some(hash) = self.tenant.a1_hash(&user, self.asked) else { return Ok(Answer::NotFound) };
+        let hash = match is_browser {
+            true => Cow::Owned(self.web_hash(&user)?),
+            false => Cow::Borrowed(hash),
+        };
+        let Some(found) = self.tenant.sip_user(&user) else { return Ok(Answer::NotFound) };
         if self.form.is(Field::SipAuthMethod, "REGISTER") {
             let host = self.form.text(Field::SipToHost);
             self.answers.replica.spellings.claimed(self.domain, &user, &host);
         }
-        let values = Credentials { user: self.values(&user), a1_hash: hash, domain_name: self.domain };
+        let device = found.device.map_or("", |(name, _)| name);
+        let user = User { user: &user, ..self.values(&found.row.number) };
+        let values = Credentials { user, device, a1_hash: &hash, domain_name: self.domain, is_browser };
         Ok(render::document(&self.answers.templates, "directory/auth.xml", &values)?)
     }
 
@@ -69,10 +88,31 @@ impl Lookup<'_> {
         user.contains('@') || user.matches('+').count() > 1
     }
 
-    /// Whether the request came in by a profile for phones. Carriers are identified by address only.
-    fn comes_from_phones(&self) -> bool {
+    /// Whether the request came in by a profile for browsers. `None` for one that is not for phones: carriers are
+    /// identified by address only.
+    fn comes_from_browsers(&self) -> Option<bool> {
         let platform = self.answers.replica.platform();
-        let profile = self.form.text(Field::SipProfile);
-        platform.sip_profiles.get(profile.as_ref()).is_some_and(|profile| profile.role == Role::Phones)
+        let profile = platform.sip_profiles.get(self.form.text(Field::SipProfile).as_ref())?;
+        (profile.role == Role::Phones).then_some(profile.ws_port.is_some())
+    }
+
+    /// The hash of the web password that the browser knows, this hour's or the last one's. FreeSWITCH refuses a browser
+    /// that knows neither, because its digest is not that of this hour's.
+    fn web_hash(&self, user: &str) -> Result<String, AnswerError> {
+        let name = self.tenant.extension(user).map_or(user, |(name, _)| name);
+        let tenant = self.tenant.plan.tenant.id;
+        let passwords = web_password::accepted(self.answers.key()?, tenant, name, Timestamp::now());
+        let [current, previous] = passwords.map(|password| a1_hash(user, self.asked, &password));
+        let text = |field| self.form.text(field);
+        let answer = DigestAnswer {
+            method: &text(Field::SipAuthMethod),
+            uri: &text(Field::SipAuthUri),
+            nonce: &text(Field::SipAuthNonce),
+            qop: &text(Field::SipAuthQop),
+            cnonce: &text(Field::SipAuthCnonce),
+            nc: &text(Field::SipAuthNc),
+            response: &text(Field::SipAuthResponse),
+        };
+        Ok(if answer.is_by(&previous) { previous } else { current })
     }
 }

@@ -10,7 +10,10 @@ use crate::freeswitch::xml::{Answer, AnswerError, render};
 #[derive(Clone, Copy, Serialize)]
 pub(in crate::freeswitch::xml) struct User<'a> {
     pub domain: &'a str,
+    /// SIP user.
     pub user: &'a str,
+    /// Number of its extension.
+    pub extension: &'a str,
     pub tenant: &'a str,
     pub context: &'a str,
     pub time_zone: &'a str,
@@ -48,11 +51,12 @@ impl Lookup<'_> {
         Some(&extension.number)
     }
 
-    /// The values of every document about a user.
-    pub(super) fn values<'a>(&'a self, user: &'a str) -> User<'a> {
+    /// The values of every document about an extension's own user, by the extension's number.
+    pub(super) fn values<'a>(&'a self, extension: &'a str) -> User<'a> {
         User {
             domain: self.asked,
-            user,
+            user: extension,
+            extension,
             tenant: self.tenant.context(),
             context: self.tenant.context(),
             time_zone: &self.tenant.plan.tenant.time_zone,

@@ -1,0 +1,45 @@
+//! What an installation gives to all its phones.
+
+use jiff::Timestamp;
+
+use crate::plan::PlatformPlan;
+
+/// What an installation gives to all its phones.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Site {
+    /// Where phones fetch their configuration, such as `https://phones.example.com/provision`, without a slash at its end.
+    pub provisioning_url: String,
+    /// Host of the time server.
+    pub ntp_server: String,
+    /// Address of the SIP server; each tenant's main domain when `None`.
+    pub sip_host: Option<String>,
+    /// Port of UDP and TCP.
+    pub sip_port: i32,
+    /// Port of TLS, if there is TLS.
+    pub tls_port: Option<i32>,
+    /// Codecs in order of preference, as FreeSWITCH names them.
+    pub codecs: Vec<String>,
+    /// The time, by which phones get the rules of daylight saving that hold next.
+    pub now: Timestamp,
+}
+
+impl Site {
+    /// The site of a platform: its SIP server is the platform's main profile for phones. `None` without one.
+    pub fn new(
+        platform: &PlatformPlan,
+        provisioning_url: &str,
+        ntp_server: &str,
+        now: Timestamp,
+    ) -> Option<Self> {
+        let profile = platform.sip_profiles.get(platform.main_profile()?)?;
+        Some(Self {
+            provisioning_url: provisioning_url.trim_end_matches('/').to_owned(),
+            ntp_server: ntp_server.to_owned(),
+            sip_host: profile.external_address.clone(),
+            sip_port: profile.sip_port,
+            tls_port: profile.tls_port,
+            codecs: profile.codecs.clone(),
+            now,
+        })
+    }
+}
