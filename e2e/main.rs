@@ -23,6 +23,7 @@ mod operator;
 mod plans;
 mod postgres;
 mod program;
+mod provision;
 mod readme;
 mod reconcile;
 mod recorded;

@@ -15,6 +15,7 @@ mod kinds;
 mod last_good;
 mod numbers;
 mod properties;
+mod provision;
 mod routing;
 mod validate;
 

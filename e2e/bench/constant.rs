@@ -8,7 +8,7 @@ use axum::body::Bytes;
 use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
-use axum::routing::post;
+use axum::routing::{get, post};
 use tokio::net::TcpListener;
 
 use crate::served::Serving;
@@ -25,6 +25,11 @@ pub fn constant(document: Bytes, port: u16) -> Serving {
         }
     };
     serve(Router::new().route("/freeswitch/{section}", post(answer)), port)
+}
+
+/// Serves a constant as a file, at any free port.
+pub fn constant_file(document: Bytes) -> Serving {
+    serve(Router::new().route("/provision/{file}", get(async move || document.clone())), 0)
 }
 
 /// Serves the constant of a section and a body; 503 if none was recorded.

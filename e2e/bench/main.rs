@@ -2,7 +2,7 @@
 //! a shared machine affects both sides. `make bench` writes `docs/benchmarks.md`.
 //!
 //! `cargo bench --bench speed -- --quick` measures a tenth and writes nothing; the words `answers`,
-//! `freeswitch`, `size`, `cdr`, `esl`, `sip`, `live` and `cluster` select parts.
+//! `provision`, `freeswitch`, `size`, `cdr`, `esl`, `sip`, `live` and `cluster` select parts.
 
 // A benchmark ends at the first `unwrap` that fails.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
@@ -19,6 +19,7 @@ mod load;
 mod manifests;
 mod peers;
 mod processor;
+mod provision;
 mod report;
 mod served;
 mod sip;
@@ -41,8 +42,9 @@ const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/benchmarks.md"
 type Measure = fn(&Options) -> Vec<Row>;
 
 /// All parts, in the order in which they are measured.
-const PARTS: [(&str, Measure); 8] = [
+const PARTS: [(&str, Measure); 9] = [
     ("answers", answers::rows),
+    ("provision", provision::rows),
     ("freeswitch", freeswitch::rows),
     ("sip", sip::rows),
     ("esl", esl::rows),

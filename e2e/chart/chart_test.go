@@ -41,7 +41,8 @@ func switches(set ...string) values {
 // everything enables all options.
 var everything = switches("switch.hostNetwork=true", "switch.freeswitch.tlsSecret=tls", "switch.service.type=LoadBalancer",
 	"media.persistent=true", "webhook.certManager.enabled=true", "metrics.serviceMonitor.enabled=true",
-	"metrics.prometheusRule.enabled=true", "metrics.dashboard.enabled=true")
+	"metrics.prometheusRule.enabled=true", "metrics.dashboard.enabled=true", phones[0], phones[1], phones[2], "api.provisioning.http.enabled=true",
+	"api.provisioning.clientAuthorities.existingConfigMap.name=makers", "api.provisioning.service.type=LoadBalancer")
 
 // namespaced restricts the operator to two namespaces.
 func namespaced(set ...string) values {

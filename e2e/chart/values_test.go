@@ -69,10 +69,11 @@ func TestPodSecurity(t *testing.T) {
 		version := api.LevelVersion{Level: level, Version: api.LatestVersion()}
 		return policy.AggregateCheckResults(evaluator.EvaluatePod(version, &template.ObjectMeta, &template.Spec))
 	}
-	all := render(t, switches())
+	all := render(t, switches(phones...))
 	deployment, _ := operator(t, all)
+	served, _ := server(t, all)
 	set, _, _ := statefulSet(t, all)
-	for name, template := range map[string]core.PodTemplateSpec{"operator": deployment.Spec.Template, "switch": set.Spec.Template} {
+	for name, template := range map[string]core.PodTemplateSpec{"operator": deployment.Spec.Template, "switch": set.Spec.Template, "api": served.Spec.Template} {
 		if result := check(template, api.LevelRestricted); !result.Allowed {
 			t.Errorf("%s: %s: %s", name, result.ForbiddenReason(), result.ForbiddenDetail())
 		}
@@ -150,10 +151,11 @@ func TestAdditionsOfAUserAreRendered(t *testing.T) {
 		"affinity: {nodeAffinity: {preferredDuringSchedulingIgnoredDuringExecution: [{weight: 1, preference: {matchExpressions: [{key: x, operator: Exists}]}}]}}, " +
 		"topologySpreadConstraints: [{maxSkew: 2, topologyKey: rack, whenUnsatisfiable: DoNotSchedule}], extraEnv: [{name: X, value: some}], " +
 		"serviceAccount: {annotations: {s: t}}, resources: {limits: {memory: 1Mi}, requests: {cpu: 1m}}}"
-	all := render(t, values{set: switches("switch.hostNetwork=true").set, file: fmt.Sprintf("operator: %s\nswitch: %s\n", pod, pod)})
+	all := render(t, values{set: switches(append(phones, "switch.hostNetwork=true")...).set, file: fmt.Sprintf("operator: %s\nswitch: %s\napi: %s\n", pod, pod, pod)})
 	deployment, container := operator(t, all)
+	deployed, serving := server(t, all)
 	set, sidecar, _ := statefulSet(t, all)
-	for name, template := range map[string]core.PodTemplateSpec{"operator": deployment.Spec.Template, "switch": set.Spec.Template} {
+	for name, template := range map[string]core.PodTemplateSpec{"operator": deployment.Spec.Template, "switch": set.Spec.Template, "api": deployed.Spec.Template} {
 		spec := template.Spec
 		if template.Annotations["a"] != "b" || template.Labels["l"] != "m" || spec.NodeSelector["disk"] != "fast" || spec.Tolerations[0].Key != "k" ||
 			spec.PriorityClassName != "high" || spec.Affinity.NodeAffinity == nil || spec.TopologySpreadConstraints[0].TopologyKey != "rack" || len(spec.TopologySpreadConstraints) != 1 {
@@ -163,7 +165,7 @@ func TestAdditionsOfAUserAreRendered(t *testing.T) {
 			t.Errorf("%s: its ServiceAccount", name)
 		}
 	}
-	for _, container := range []core.Container{container, sidecar} {
+	for _, container := range []core.Container{container, sidecar, serving} {
 		if environment(container)["X"].Value != "some" || container.Resources.Limits.Memory().String() != "1Mi" {
 			t.Errorf("%+v", container)
 		}

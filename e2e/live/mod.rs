@@ -10,7 +10,7 @@ mod ending;
 mod fleet;
 mod fuzz;
 mod hostile;
-mod lab;
+pub mod lab;
 mod menus;
 mod phones;
 mod repair;

@@ -83,10 +83,22 @@ impl Listener {
         Ok(Self { limit: Some(limit), ..Self::bind(option, address).await? })
     }
 
-    /// The same listener with a limit of connections, closed on arrival beyond that, and a deadline for each head.
+    /// Binds an address that strangers reach, as [`Listener::bind_probes`] does, with limits of its own.
+    ///
+    /// # Errors
+    /// As [`Listener::bind`].
+    pub async fn bind_public(
+        option: &'static str,
+        address: SocketAddr,
+        limit: ConnectionLimit,
+    ) -> Result<Self, ListenError> {
+        Ok(Self { limit: Some(limit), ..Self::bind(option, address).await? })
+    }
+
+    /// The same listener with another deadline for each head.
     #[must_use]
-    pub fn with_limits(self, limit: ConnectionLimit, head_timeout: Duration) -> Self {
-        Self { limit: Some(limit), head_timeout, ..self }
+    pub fn with_head_timeout(self, head_timeout: Duration) -> Self {
+        Self { head_timeout, ..self }
     }
 
     /// The address, with the port that the system chose for port 0.
@@ -124,8 +136,10 @@ impl Listener {
     ) {
         let acceptor = RustlsAcceptor::new(config).acceptor(Acceptor::new(self.limit));
         let acceptor = ClientAcceptor { acceptor, clients };
-        let (server, handle) =
-            configure(Server::from_listener(self.listener).acceptor(acceptor), self.head_timeout);
+        let (server, handle) = configure(
+            Server::from_listener(self.listener).acceptor(acceptor).http1_only(),
+            self.head_timeout,
+        );
         drain(server.serve(router.into_make_service()), handle, stop).await;
     }
 }

@@ -26,11 +26,11 @@ impl DialPlan {
         emergency.extend(unlisted.map(str::to_owned));
         emergency.sort_unstable();
         emergency.dedup();
-        let codes = view.plan.feature_codes.values().map(|row| row.code.as_str());
-        let mut others: Vec<&str> = view.numbers().chain(codes).collect();
-        others.extend(emergency.iter().map(String::as_str));
-        let begins_another =
-            |number: &str| others.iter().any(|other| *other != number && other.starts_with(number));
+        let begins_another = |number: &str| {
+            let codes = view.plan.feature_codes.values().map(|row| row.code.as_str());
+            let mut others = view.numbers().chain(codes).chain(emergency.iter().map(String::as_str));
+            others.any(|other| other != number && other.starts_with(number))
+        };
         let at_once = emergency.iter().filter(|number| !begins_another(number)).cloned().collect();
         Self { emergency, at_once }
     }

@@ -54,7 +54,7 @@ pub(super) fn of(view: &TenantView, row: &DeviceRow, model: &Model, lines: &[Opt
         let line = usize::try_from(key.line).unwrap_or(0);
         let of_line = line.checked_sub(1).and_then(|index| lines.get(index)).and_then(Option::as_ref);
         // A key of a line that is off does nothing.
-        let slot = index(model, key).and_then(|index| slots.get_mut(index));
+        let slot = model.key_index(key.module, key.position).and_then(|index| slots.get_mut(index));
         if let (Some(slot), Some(of_line)) = (slot, of_line) {
             fill(slot, view, key, of_line);
         }
@@ -69,18 +69,6 @@ pub(super) fn of(view: &TenantView, row: &DeviceRow, model: &Model, lines: &[Opt
         }
     }
     slots
-}
-
-/// Where a key is among all of a model; `None` where the model has none.
-fn index(model: &Model, key: &DeviceKeyRow) -> Option<usize> {
-    let position = usize::try_from(key.position).ok()?.checked_sub(1)?;
-    match usize::try_from(key.module).ok()? {
-        0 => (position < model.keys).then_some(position),
-        module if module <= model.modules && position < model.module_keys => {
-            Some(model.keys + (module - 1) * model.module_keys + position)
-        }
-        _ => None,
-    }
 }
 
 fn fill(slot: &mut Slot, view: &TenantView, key: &DeviceKeyRow, line: &Line) {

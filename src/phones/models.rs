@@ -88,6 +88,24 @@ impl Model {
     pub fn all_keys(&self) -> usize {
         self.keys + self.modules * self.module_keys
     }
+
+    /// Where a key is among all of them, from 0: those of the phone (module 0), then those of each module. `None` where
+    /// there is no such key.
+    pub fn key_index(&self, module: i32, position: i32) -> Option<usize> {
+        let position = usize::try_from(position).ok()?.checked_sub(1)?;
+        match usize::try_from(module).ok()? {
+            0 => (position < self.keys).then_some(position),
+            module if module <= self.modules && position < self.module_keys => {
+                Some(self.keys + (module - 1) * self.module_keys + position)
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether it has a key.
+    pub fn has_key(&self, module: i32, position: i32) -> bool {
+        self.key_index(module, position).is_some()
+    }
 }
 
 /// The model of a phone by its vendor and the name that the Device gives. Spaces, dashes and a prefix such as `SIP-`

@@ -3,7 +3,6 @@
 use jiff::Timestamp;
 
 use crate::plan::PlatformPlan;
-use crate::resources::sip_profile::Role;
 
 /// What an installation gives to all its phones.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,14 +24,14 @@ pub struct Site {
 }
 
 impl Site {
-    /// The site of a platform: its SIP server is the first profile for phones by name. `None` without one.
+    /// The site of a platform: its SIP server is the platform's main profile for phones. `None` without one.
     pub fn new(
         platform: &PlatformPlan,
         provisioning_url: &str,
         ntp_server: &str,
         now: Timestamp,
     ) -> Option<Self> {
-        let profile = platform.sip_profiles.values().find(|profile| profile.role == Role::Phones)?;
+        let profile = platform.sip_profiles.get(platform.main_profile()?)?;
         Some(Self {
             provisioning_url: provisioning_url.trim_end_matches('/').to_owned(),
             ntp_server: ntp_server.to_owned(),

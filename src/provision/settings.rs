@@ -103,8 +103,7 @@ pub fn into_fanvil(body: &str, settings: &BTreeMap<String, String>) -> Result<St
     let mut rest: BTreeMap<Vec<String>, &str> =
         settings.iter().map(|(key, value)| (steps(key), value.as_str())).collect();
     let mut reader = Reader::from_str(body);
-    let mut writer = Writer::new_with_indent(Vec::with_capacity(body.len()), b' ', 2);
-    reader.config_mut().trim_text(true);
+    let mut writer = Writer::new(Vec::with_capacity(body.len()));
     let mut path: Vec<String> = Vec::new();
     let mut depth = 0usize;
     // Depth of the element whose content is replaced.
@@ -141,9 +140,7 @@ pub fn into_fanvil(body: &str, settings: &BTreeMap<String, String>) -> Result<St
             _ => writer.write_event(event.borrow())?,
         }
     }
-    let mut text = String::from_utf8_lossy(&writer.into_inner()).into_owned();
-    text.push('\n');
-    Ok(text)
+    Ok(String::from_utf8_lossy(&writer.into_inner()).into_owned())
 }
 
 /// Writes the settings that are below a path and that no element of the document has taken.
@@ -167,6 +164,7 @@ fn insert(
             None => insert(writer, &child, rest)?,
         }
         writer.write_event(Event::End(BytesEnd::new(name)))?;
+        writer.write_event(Event::Text(BytesText::new("\n")))?;
     }
     Ok(())
 }

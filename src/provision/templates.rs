@@ -251,3 +251,65 @@ fn files_below(directory: &Path) -> Result<Vec<PathBuf>, TemplateError> {
     files.sort();
     Ok(files)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provision::secrets::PhoneSecrets;
+    use crate::resources::device::Vendor;
+
+    fn overridden(name: &str, source: &str) -> Result<Templates, TemplateError> {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, source).unwrap();
+        Templates::with_overrides(directory.path())
+    }
+
+    fn refused(name: &str, source: &str) -> String {
+        overridden(name, source).unwrap_err().to_string()
+    }
+
+    fn settings(templates: &Templates, model: &str) -> String {
+        let phone = samples::full(Vendor::Yealink, model);
+        let rendered =
+            super::super::render::configuration(templates, &phone, &PhoneSecrets::hidden()).unwrap();
+        String::from_utf8(rendered.body).unwrap()
+    }
+
+    #[test]
+    fn an_override_is_for_all_models_or_for_one() {
+        let templates = overridden("yealink/phone.cfg", "#!version:1.0.0.1\na.b = {{ mac }}\n").unwrap();
+        assert_eq!(settings(&templates, "T54W"), "#!version:1.0.0.1\na.b = 805ec01234ab\n");
+        let templates = overridden("yealink/phone@T54W.cfg", "a.b = {{ phone.ntp_server }}\n").unwrap();
+        assert_eq!(settings(&templates, "T54W"), "a.b = pool.ntp.org\n");
+        assert!(settings(&templates, "T53W").starts_with("#!version"));
+    }
+
+    #[test]
+    fn an_override_that_no_phone_can_read_is_refused_with_its_name() {
+        for (name, source, why) in [
+            ("yealink/phone.cfg", "a.b = 1\n{% if %}", "yealink/phone.cfg:2"),
+            ("yealink/phone.cfg", "a.b = {{ passwrod }}", "yealink/phone.cfg:1"),
+            ("yealink/phone.cfg", "a.b = 1\nno pair\n", "line 2 is no key"),
+            ("yealink/phone.cfg", "a.b = {{ mac | safe }}", "safe is not allowed"),
+            ("snom/settings.xml", "<settings>", "not closed"),
+            ("poly/phone.xml", "<a b=\"1\" b=\"2\"/>", "poly/phone.xml"),
+            ("yealink/phones.cfg", "a.b = 1", "yealink/phone.cfg"),
+            ("yealink/phones@T54W.cfg", "a.b = 1", "overrides no template"),
+        ] {
+            let error = refused(name, source);
+            assert!(error.contains(why), "{name} {source}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_value_that_the_format_cannot_have_fails_the_rendering_and_is_not_shown() {
+        let templates = Templates::built_in().unwrap();
+        let mut phone = samples::full(Vendor::Yealink, "T54W");
+        phone.ntp_server = "secret\naccount.1.sip_server.1.address = evil".to_owned();
+        let error =
+            super::super::render::configuration(&templates, &phone, &PhoneSecrets::hidden()).unwrap_err();
+        assert!(!error.to_string().contains("evil"), "{error}");
+    }
+}

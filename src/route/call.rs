@@ -86,7 +86,11 @@ impl<'a> Call<'a> {
         match verify_step(self.key, self.view.plan.tenant.id, destination) {
             Some((Step::To, target)) => self.to(&target, false),
             Some((Step::After, target)) => self.answer(rule(&target), targets::after(self, &target)),
-            None => self.decision(decide(self.view, self.platform, &self.caller, destination, self.tracer)),
+            None => {
+                let parked = features::parking_place(self.view, destination);
+                let dialled = parked.as_deref().unwrap_or(destination);
+                self.decision(decide(self.view, self.platform, &self.caller, dialled, self.tracer))
+            }
         }
     }
 

@@ -35,8 +35,9 @@ enum End {
 
 /// A message of a browser that was read.
 struct Sent {
-    from: Address,
+    from: Option<Address>,
     method: Option<String>,
+    in_dialogue: bool,
     branch: String,
     instance: Option<String>,
     text: String,
@@ -82,10 +83,10 @@ async fn carry(relay: &Relay, profile: Profile, socket: &mut WebSocket) -> End {
             Ok(Err(end)) => return end,
         },
     };
-    if first.method.as_deref() != Some("REGISTER") {
+    let Some(address) = first.from.clone().filter(|_| first.method.as_deref() == Some("REGISTER")) else {
         return End::Refused(Refusal::Unregistered);
-    }
-    let user = User { profile: profile.name.clone(), address: first.from.clone() };
+    };
+    let user = User { profile: profile.name.clone(), address };
     let id = relay.sessions.id();
     let (outbox, mut messages) = mpsc::channel(OUTBOX);
     let session = match relay.session(&profile, &user, first.instance.clone(), Browser { id, outbox }).await {
@@ -182,6 +183,7 @@ fn read(text: &str) -> Result<Sent, End> {
             Start::Request(method) => Some(method.to_owned()),
             Start::Response(_) => None,
         },
+        in_dialogue: head.in_dialogue,
         branch: head.branch.to_owned(),
         instance: head.instance.map(str::to_owned),
         from: head.from,
@@ -189,11 +191,11 @@ fn read(text: &str) -> Result<Sent, End> {
     })
 }
 
-/// Whether a message is the user's: the domain in From of a call may be that of the dialogue.
+/// Whether a message is the user's. Within a dialogue that FreeSWITCH began, From is the contact of the browser.
 fn is_own(sent: &Sent, user: &Address) -> bool {
     match sent.method.as_deref() {
-        Some("REGISTER") => sent.from == *user,
-        Some("INVITE") => sent.from.user == user.user,
+        Some("REGISTER") => sent.from.as_ref() == Some(user),
+        Some("INVITE") if !sent.in_dialogue => sent.from.as_ref() == Some(user),
         _ => true,
     }
 }

@@ -203,7 +203,8 @@ impl Session {
         {
             // FreeSWITCH copies From and To as it has read them: its reading counts, not ours.
             let user = &self.entry.user().address;
-            let accepted = (200..300).contains(&status) && head.from == *user && head.to == *user;
+            let accepted = (200..300).contains(&status)
+                && [head.from, head.to] == [Some(user.clone()), Some(user.clone())];
             let _ = candidate.browser.outbox.try_send(text); // full or closed: it disconnects
             return !accepted || self.register().await;
         }

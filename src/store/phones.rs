@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use jiff::Timestamp;
-use sqlx::{AssertSqlSafe, Connection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use uuid::Uuid;
 
 use super::Reader;
@@ -54,7 +54,26 @@ impl Reader {
     /// [`StoreError::Unreadable`] when they were sealed with other keys; else when Postgres fails.
     pub async fn device_secrets(&self, tenant: Uuid, device: &str) -> Result<Option<Secrets>, StoreError> {
         let mut pooled = self.pool().acquire().await.context("connecting")?;
-        let mut transaction = pooled.begin_with(BEGIN).await.context(READING)?;
+        match self.device_secrets_over(&mut pooled, tenant, device).await {
+            Err(error) if error.is_denied() => {
+                // The connection may have cached its memberships before the role was granted.
+                pooled.close_on_drop();
+                let mut fresh = super::connect(&self.pool().connect_options()).await?;
+                let read = self.device_secrets_over(&mut fresh, tenant, device).await;
+                fresh.close().await.context("closing a connection")?;
+                read
+            }
+            read => read,
+        }
+    }
+
+    async fn device_secrets_over(
+        &self,
+        connection: &mut PgConnection,
+        tenant: Uuid,
+        device: &str,
+    ) -> Result<Option<Secrets>, StoreError> {
+        let mut transaction = connection.begin_with(BEGIN).await.context(READING)?;
         let Some(Entered { schema, .. }) = enter_tenant(&mut transaction, tenant).await? else {
             return Ok(None);
         };

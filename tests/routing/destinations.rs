@@ -283,3 +283,14 @@ fn a_loop_in_a_plan_ends_the_call() {
         assert!(rings || said.last().unwrap() == "hangup NORMAL_TEMPORARY_FAILURE", "{said:#?}");
     }
 }
+
+#[test]
+fn the_presence_of_a_parking_place_is_dialled_as_its_feature_code() {
+    let office = Office::acme();
+    // The key of a phone whose lamp shows place 7.
+    assert_eq!(office.dial("alice", "park+7"), office.dial("alice", "*57"));
+    let unknown = office.dial("alice", "no such number");
+    for other in ["park+", "park+x", "park+7 ", "park+*97", "Park+7"] {
+        assert_eq!(office.dial("alice", other).actions, unknown.actions, "{other}");
+    }
+}

@@ -9,9 +9,9 @@ use jiff::Timestamp;
 use crate::commands::api::{host, provision_url};
 use crate::commands::trace::{Source, State, TraceError, tenant};
 use crate::phones::{Mac, Phone, Site};
-use crate::plan::PlatformPlan;
+use crate::plan::{PlatformPlan, SecretName};
 use crate::provision::templates::TemplateError;
-use crate::provision::{FileName, PhoneSecrets, RenderError, Templates, file_names, render};
+use crate::provision::{FileName, PhoneSecrets, RenderError, Rendered, Templates, file_names, render};
 use crate::route::TenantView;
 use crate::source::TenantKey;
 
@@ -109,8 +109,11 @@ pub async fn run(args: &RenderArgs, out: &mut impl Write) -> Result<(), RenderPh
     let site = Site::new(&platform, &args.provision_url, &args.ntp_server, Timestamp::now());
     let site = site.ok_or(RenderPhoneError::NoServer)?;
     let phone = Phone::of(&view, name, &site).ok_or_else(|| RenderPhoneError::Disabled(name.to_owned()))?;
+    if !phone.model.series.is_supported() {
+        return Err(RenderPhoneError::Render(name.to_owned(), RenderError::NotSupported));
+    }
     for (index, file) in file_names(&phone).into_iter().enumerate() {
-        let rendered = one(&templates, &view, &phone, &file);
+        let rendered = one(&templates, &view, (name, &phone), &file);
         let rendered = rendered.map_err(|error| RenderPhoneError::Render(file.clone(), error))?;
         if index > 0 {
             writeln!(out)?;
@@ -124,11 +127,15 @@ pub async fn run(args: &RenderArgs, out: &mut impl Write) -> Result<(), RenderPh
 fn one(
     templates: &Templates,
     view: &TenantView,
-    phone: &Phone,
+    (name, phone): (&str, &Phone),
     file: &str,
-) -> Result<crate::provision::Rendered, RenderError> {
-    let name = FileName::parse(file).ok_or(RenderError::NotMade)?;
-    render(templates, view, phone, &PhoneSecrets::hidden(), &name)
+) -> Result<Rendered, RenderError> {
+    let file = FileName::parse(file).ok_or(RenderError::NotMade)?;
+    let row = view.plan.devices.get(name);
+    let has_admin_password = row.is_some_and(|row| row.secrets.get(SecretName::AdminPassword).is_some());
+    let mut secrets = PhoneSecrets::hidden();
+    secrets.admin_password = secrets.admin_password.filter(|_| has_admin_password);
+    render(templates, view, phone, &secrets, &file)
 }
 
 /// The name of a Device, from its name or its MAC address in any spelling.
@@ -163,10 +170,13 @@ pub fn defects(
     });
     let phones = Phone::all(view, &site);
     let of_phone = |(name, phone): &(&str, Phone)| {
-        let failed = file_names(phone).into_iter().find_map(|file| {
-            let error = one(templates, view, phone, &file).err()?;
-            Some(format!("its file {file} cannot be made: {error}"))
-        });
+        let failed = match phone.model.series.is_supported() {
+            true => file_names(phone).into_iter().find_map(|file| {
+                let error = one(templates, view, (name, phone), &file).err()?;
+                Some(format!("its file {file} cannot be made: {error}"))
+            }),
+            false => Some(format!("its files cannot be made: {}", RenderError::NotSupported)),
+        };
         Some(((*name).to_owned(), failed?))
     };
     phones.iter().filter_map(of_phone).collect()

@@ -14,6 +14,8 @@ use super::rows::insert_secret;
 use super::{emergency, schedule};
 use crate::compile::Reason;
 use crate::compile::problem::RefError;
+use crate::phones::models::{self, Model};
+use crate::phones::settings::{self, SettingError};
 use crate::plan::{DeviceKeyRow, DeviceLineRow, DeviceRow, SecretName, Secrets, TenantRow};
 use crate::resources::device::{Key, KeyType, Provisioning};
 use crate::resources::feature_code::FeatureAction;
@@ -37,6 +39,11 @@ pub fn refuse_conflicts(compiler: &mut TenantCompiler) {
         let name = name_of(&**device);
         let mac = &device.spec.mac;
         let id = (Kind::Device, name.to_owned());
+        if !models::find(device.spec.vendor, device.spec.model.as_deref()).series.is_supported() {
+            let why = "phones with Cisco's enterprise firmware cannot be configured; those with multiplatform firmware (68xx, 78xx, 88xx, 98xx) and SPA phones can";
+            compiler.refuse(id, "spec.model", (Reason::InvalidValue, why.to_owned()));
+            continue;
+        }
         if let Some(why) = impossible_mac(mac) {
             compiler.refuse(id, "spec.mac", (Reason::InvalidValue, why));
             continue;
@@ -79,6 +86,7 @@ pub fn device(
     tenant: &TenantRow,
 ) -> Option<DeviceRow> {
     let spec = &device.spec;
+    let model = models::find(spec.vendor, spec.model.as_deref());
     let id = (Kind::Device, name);
     let mut secrets = Secrets::default();
     let field = "spec.credentials.secretRef";
@@ -105,8 +113,8 @@ pub fn device(
         model: spec.model.clone(),
         disabled: spec.disabled.unwrap_or(false),
         emergency_location: location,
-        lines: lines(compiler, device, tenant),
-        keys: keys(compiler, device),
+        lines: lines(compiler, device, &model, tenant),
+        keys: keys(compiler, device, &model),
         transport: spec.transport,
         srtp: spec.srtp,
         dtmf: spec.dtmf.unwrap_or_default(),
@@ -123,7 +131,7 @@ pub fn device(
         poll_hours: provisioning.poll_hours.unwrap_or(24),
         offline_alert_minutes: spec.alert_when_offline.map(|alert| alert.minutes),
         restarted_at: restarted_at.map(|value| value.chars().filter(is_of_a_time).take(64).collect()),
-        settings: spec.settings.clone(),
+        settings: allowed_settings(compiler, name, &model, &spec.settings),
         secrets,
     })
 }
@@ -180,12 +188,55 @@ fn networks(compiler: &mut TenantCompiler, name: &str, spec: &Provisioning) -> V
     valid
 }
 
-fn lines(compiler: &mut TenantCompiler, device: &Device, tenant: &TenantRow) -> Vec<DeviceLineRow> {
+/// The further settings of a phone that are allowed.
+fn allowed_settings(
+    compiler: &mut TenantCompiler,
+    name: &str,
+    model: &Model,
+    all: &BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
+    let mut allowed = all.clone();
+    for error in settings::check(model, all) {
+        let reason = match &error {
+            SettingError::Denied { .. } => Reason::NotAllowed,
+            _ => Reason::InvalidValue,
+        };
+        allowed.remove(error.key());
+        compiler.degrade(Kind::Device, name, "spec.settings", (reason, error.to_string()));
+    }
+    allowed
+}
+
+/// The model for messages.
+fn described(device: &Device) -> String {
+    let vendor = format!("{:?}", device.spec.vendor);
+    match &device.spec.model {
+        Some(model) => format!("{vendor} {model}"),
+        None => format!("a phone of {vendor}"),
+    }
+}
+
+fn lines(
+    compiler: &mut TenantCompiler,
+    device: &Device,
+    model: &Model,
+    tenant: &TenantRow,
+) -> Vec<DeviceLineRow> {
     let name = name_of(device);
     let mut lines: Vec<DeviceLineRow> = Vec::new();
     for (index, line) in device.spec.lines.iter().enumerate() {
         let field = format!("spec.lines[{index}].extensionRef.name");
         let extension = &line.extension_ref.name;
+        if index >= model.lines {
+            let message = format!("{} has {} lines", described(device), model.lines);
+            compiler.degrade(
+                Kind::Device,
+                name,
+                format!("spec.lines[{index}]"),
+                (Reason::LimitExceeded, message),
+            );
+            continue;
+        }
         let number = match extension_number(compiler, extension) {
             Ok(number) => number,
             Err(why) => {
@@ -251,7 +302,7 @@ pub fn by_extension<'a>(devices: impl Iterator<Item = &'a Device>) -> BTreeMap<&
     by_extension
 }
 
-fn keys(compiler: &mut TenantCompiler, device: &Device) -> Vec<DeviceKeyRow> {
+fn keys(compiler: &mut TenantCompiler, device: &Device, model: &Model) -> Vec<DeviceKeyRow> {
     let name = name_of(device);
     let mut keys: BTreeMap<(i32, i32), DeviceKeyRow> = BTreeMap::new();
     let mut next = (0, 1);
@@ -263,6 +314,18 @@ fn keys(compiler: &mut TenantCompiler, device: &Device) -> Vec<DeviceKeyRow> {
         if keys.contains_key(&(module, position)) {
             let message = format!("position {position} of module {module} has another key already");
             compiler.degrade(Kind::Device, name, format!("{field}.position"), (Reason::Conflict, message));
+            continue;
+        }
+        if !model.has_key(module, position) {
+            let message = format!(
+                "{} has {} keys and {} modules of {}",
+                described(device),
+                model.keys,
+                model.modules,
+                model.module_keys
+            );
+            let part = if module == 0 { "position" } else { "module" };
+            compiler.degrade(Kind::Device, name, format!("{field}.{part}"), (Reason::LimitExceeded, message));
             continue;
         }
         let lines = device.spec.lines.len().max(1);

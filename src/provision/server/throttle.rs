@@ -167,7 +167,7 @@ mod tests {
     #[test]
     fn an_address_without_right_credentials_is_limited_and_others_are_not() {
         let (throttle, now) = (throttle(), Instant::now());
-        let asked = |text, now| throttle.request(address(text), now);
+        let asked = |text: &str, now| throttle.request(address(text), now);
         assert_eq!([0; 4].map(|_| asked("192.0.2.1", now)), [true, true, true, false]);
         assert!(asked("192.0.2.2", now));
         assert!(asked("192.0.2.1", now + REQUESTS_WINDOW));

@@ -257,7 +257,7 @@ impl Numbers {
                 proxy: 0,
                 voicemail: 0,
                 expiry: 0,
-                transport: 0,
+                transport: 830,
                 srtp: 0,
                 codecs: 0,
                 dial_plan: 0,

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Account, Codec, accounts, codecs, language, pick};
+use super::{Account, Codec, accounts, at_once, codecs, language, pick};
 use crate::phones::Phone;
 use crate::phones::keys::{KeyKind, Slot};
 use crate::phones::models::Series;
@@ -99,7 +99,7 @@ struct Key {
 
 /// The values of a phone.
 pub fn values(phone: &Phone) -> Values {
-    let mut dial_now = phone.dial_plan.at_once.clone();
+    let mut dial_now = at_once(phone);
     dial_now.resize(DIAL_NOW.max(dial_now.len()), String::new());
     let model = phone.model.name.unwrap_or_default();
     Values {

@@ -45,10 +45,14 @@ impl Lookup<'_> {
             return Ok(Answer::NotFound);
         }
         // FreeSWITCH admits a user whose hash is empty, so an extension without a password is not found.
-        // A browser is not, either: who withdraws the password shuts out all of the extension's phones.
+        // Nor is a browser then: who withdraws the password shuts out all that registers as the extension.
         let Some(hash) = self.tenant.a1_hash(&user, self.asked) else { return Ok(Answer::NotFound) };
         let hash = match is_browser {
-            true => Cow::Owned(self.web_hash(&user)?),
+            // A line of a Device is no browser.
+            true => match self.tenant.extension(&user) {
+                Some((name, _)) => Cow::Owned(self.web_hash(name, &user)?),
+                None => return Ok(Answer::NotFound),
+            },
             false => Cow::Borrowed(hash),
         };
         let Some(found) = self.tenant.sip_user(&user) else { return Ok(Answer::NotFound) };
@@ -96,10 +100,9 @@ impl Lookup<'_> {
         (profile.role == Role::Phones).then_some(profile.ws_port.is_some())
     }
 
-    /// The hash of the web password that the browser knows, this hour's or the last one's. FreeSWITCH refuses a browser
+    /// The hash of the extension's web password that the browser knows, this hour's or the last one's. FreeSWITCH refuses a browser
     /// that knows neither, because its digest is not that of this hour's.
-    fn web_hash(&self, user: &str) -> Result<String, AnswerError> {
-        let name = self.tenant.extension(user).map_or(user, |(name, _)| name);
+    fn web_hash(&self, name: &str, user: &str) -> Result<String, AnswerError> {
         let tenant = self.tenant.plan.tenant.id;
         let passwords = web_password::accepted(self.answers.key()?, tenant, name, Timestamp::now());
         let [current, previous] = passwords.map(|password| a1_hash(user, self.asked, &password));
