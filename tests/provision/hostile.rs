@@ -326,7 +326,7 @@ fn names_of_a_phonebook_are_escaped() {
                 .map(|(_, value)| value.as_str())
                 .filter(|v| ["1001", "1002", "1003"].contains(v))
                 .collect();
-            assert_eq!(numbers.len() >= 3, true, "{folder} {name}: {found:?}");
+            assert!(numbers.len() >= 3, "{folder} {name}: {found:?}");
             read += 1;
         }
     }
