@@ -17,7 +17,7 @@ export class Chromium {
       '--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream',
       '--allow-loopback-in-peer-connection',
       `--user-data-dir=${chromium.home}`, '--remote-debugging-pipe', 'about:blank',
-    ], { stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'], env: { ...process.env, HOME: chromium.home } });
+    ], { stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'], detached: true, env: { ...process.env, HOME: chromium.home } });
     chromium.ended = new Promise(done => chromium.process.once('exit', done));
     let text = '';
     chromium.process.stdio[4].setEncoding('utf8').on('data', chunk => {
@@ -56,9 +56,16 @@ export class Chromium {
     return page;
   }
 
+  // Ends all of its processes at once.
+  async kill() {
+    process.kill(-this.process.pid, 'SIGKILL');
+    await this.ended;
+    await rm(this.home, { recursive: true, force: true });
+  }
+
   async end() {
     this.send('Browser.close').catch(() => {});
-    const timer = setTimeout(() => this.process.kill('SIGKILL'), 5000);
+    const timer = setTimeout(() => process.kill(-this.process.pid, 'SIGKILL'), 5000);
     await this.ended;
     clearTimeout(timer);
     await rm(this.home, { recursive: true, force: true });
@@ -82,9 +89,6 @@ class Page {
   }
 
   leave() { return this.chromium.send('Page.navigate', { url: 'about:blank' }, this.sessionId); }
-
-  // Ends the page's process without a word.
-  crash() { this.chromium.send('Page.crash', {}, this.sessionId).catch(() => {}); }
 
   close() { return this.chromium.send('Target.closeTarget', { targetId: this.targetId }); }
 }

@@ -50,7 +50,10 @@ const follow = session => {
 };
 
 const media = () => ({
-  mediaConstraints: { audio: true, video: false },
+  // The fake microphone beeps: to the browser's filters that is an echo of the tone that it hears, or noise.
+  mediaConstraints: {
+    audio: { echoCancellation: false, noiseSuppression: false, autoGainControl: false }, video: false,
+  },
   pcConfig: { iceServers: config.iceServers ?? [], iceTransportPolicy: config.relayOnly ? 'relay' : 'all' },
 });
 
@@ -107,6 +110,8 @@ const phone = window.phone = {
   decline(at, status) { sessions[at].session.terminate({ status_code: status }); },
   bye(at) { if (!sessions[at].session.isEnded()) sessions[at].session.terminate(); },
   stats,
+  // Waits until media flow both ways.
+  flows: at => until('media', async () => { const now = await stats(at); return now.received > 9 && now.sent > 9; }),
   // What a call sends and receives within some seconds.
   async window(at, seconds) {
     const before = await stats(at);
