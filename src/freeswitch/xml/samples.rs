@@ -171,6 +171,7 @@ fn sofia() -> Sofia<'static> {
         tls_port: Some(5061),
         ws_port: Some(5066),
         bind_address: Some("192.0.2.2"),
+        is_ipv6: false,
         external_address: Some("192.0.2.3"),
         codecs: "PCMA".to_owned(),
         domains: vec![DOMAIN],

@@ -38,6 +38,8 @@ pub(in crate::freeswitch::xml) struct Profile<'a> {
     /// Port of SIP over WebSocket on 127.0.0.1, for browsers.
     pub ws_port: Option<i32>,
     pub bind_address: Option<&'a str>,
+    /// Whether that is an IPv6 address.
+    pub is_ipv6: bool,
     pub external_address: Option<&'a str>,
     pub codecs: String,
     pub domains: Vec<&'a str>,
@@ -96,6 +98,7 @@ fn profile<'a>(name: &'a str, row: &'a SipProfileRow) -> Profile<'a> {
         tls_port: row.tls_port,
         ws_port: row.ws_port,
         bind_address: row.bind_address.as_deref(),
+        is_ipv6: row.bind_address.as_deref().is_some_and(|address| address.contains(':')),
         external_address: row.external_address.as_deref(),
         codecs: row.codecs.join(","),
         domains: Vec::new(),
