@@ -67,7 +67,7 @@ const ENOUGH = 38;
 const browserHears = window => assert.ok(window.energy > 0.05 && window.received >= ENOUGH, `browser: ${JSON.stringify(window)}`);
 const deskHears = window => assert.ok(window.energy > 0.003 && window.received >= ENOUGH, `desk: ${JSON.stringify(window)}`);
 const bothHear = async (tab, at, call) => {
-  await tab.phone.flows(at);
+  await Promise.all([tab.phone.flows(at), call.flows()]);
   const [there, here] = await Promise.all([tab.phone.window(at, 2.5), call.window(2.5)]);
   browserHears(there);
   deskHears(here);
@@ -124,6 +124,7 @@ const cases = {
     await carol.phone.incoming(0);
     await carol.phone.answer(0);
     await bob.phone.state(at, 'confirmed');
+    await Promise.all([bob.phone.flows(at), carol.phone.flows(0)]);
     for (const window of await Promise.all([bob.phone.window(at, 2.5), carol.phone.window(0, 2.5)])) browserHears(window);
     await carol.phone.bye(0);
     await bob.phone.state(at, 'ended');
@@ -187,6 +188,7 @@ const cases = {
     call = await calling;
     await tab.phone.state(1, 'failed');
     assert.match(await tab.phone.reason(1), /completed elsewhere/);
+    await call.flows();
     deskHears(await call.window(2));
     call.bye();
     // The browser declines, and the desk phone rings on.
@@ -249,7 +251,7 @@ const cases = {
     const other = await Chromium.start();
     const [tab, phone] = [await registered(config.bob, {}, other), await registeredDesk('1001')];
     const { at, call } = await answered(tab, '1001', phone);
-    await tab.phone.flows(at);
+    await Promise.all([tab.phone.flows(at), call.flows()]);
     await other.kill();
     const seconds = await call.ends(60);
     assert.ok(seconds > 20 && seconds < 45, `${seconds} s`);

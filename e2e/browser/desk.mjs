@@ -279,6 +279,13 @@ class Call {
     this.energy += sum / (data.length - 12) * 0.02;
   }
 
+  // Waits until media come.
+  async flows() {
+    const before = this.packets;
+    for (let n = 0; n < 750 && this.packets < before + 10; n++) await sleep(0.02);
+    if (this.packets < before + 10) throw new Error(`${this.desk.user} receives nothing`);
+  }
+
   // What it receives within some seconds.
   async window(seconds) {
     const before = { energy: this.energy, packets: this.packets };
