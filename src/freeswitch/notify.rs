@@ -65,11 +65,14 @@ pub struct Notifier {
     pub ntp_server: String,
 }
 
+/// The revisions of the platform and of a tenant.
+type Revisions = (i64, i64);
+
 /// What is remembered of a Device.
 #[derive(Debug, Default)]
 struct Memory {
     /// The revisions of platform and tenant, and what the phone should have by them.
-    wanted: Option<((i64, i64), Option<[u8; 32]>)>,
+    wanted: Option<(Revisions, Option<[u8; 32]>)>,
     /// The annotation, and whether a restart is due since it changed.
     restarted_at: Option<String>,
     restart: bool,

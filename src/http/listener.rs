@@ -84,10 +84,22 @@ impl Listener {
         Ok(Self { limit: Some(limit), ..Self::bind(option, address).await? })
     }
 
-    /// The same listener with a limit of connections, closed on arrival beyond that, and a deadline for each head.
+    /// Binds an address that strangers reach, as [`Listener::bind_probes`] does, with limits of its own.
+    ///
+    /// # Errors
+    /// As [`Listener::bind`].
+    pub async fn bind_public(
+        option: &'static str,
+        address: SocketAddr,
+        limit: ConnectionLimit,
+    ) -> Result<Self, ListenError> {
+        Ok(Self { limit: Some(limit), ..Self::bind(option, address).await? })
+    }
+
+    /// The same listener with another deadline for each head.
     #[must_use]
-    pub fn with_limits(self, limit: ConnectionLimit, head_timeout: Duration) -> Self {
-        Self { limit: Some(limit), head_timeout, ..self }
+    pub fn with_head_timeout(self, head_timeout: Duration) -> Self {
+        Self { head_timeout, ..self }
     }
 
     /// The address, with the port that the system chose for port 0.

@@ -27,10 +27,9 @@ impl Reconciler {
     pub(super) fn start_sweep(&mut self, store: Store, failures: u32) {
         let media = self.media.clone();
         let state = self.read();
-        let alive = state.world.tenants().filter_map(|tenant| tenant_id(tenant));
-        let leaving = self.deleting.values().filter_map(|deleting| tenant_id(&deleting.tenant));
-        let ids = alive.chain(leaving).collect();
-        let live = LiveTenants { ids, unreadable: state.world.unreadable_tenants().collect() };
+        let ids = state.world.tenants().filter_map(|tenant| tenant_id(tenant)).collect();
+        let deleting = self.deleting.values().filter_map(|deleting| tenant_id(&deleting.tenant)).collect();
+        let live = LiveTenants { ids, deleting, unreadable: state.world.unreadable_tenants().collect() };
         drop(state);
         self.spawn(Job::Sweep, failures, async move { Outcome::Swept(sweep(&store, media, &live).await) });
     }
@@ -101,20 +100,26 @@ impl Reconciler {
 /// Tenants whose resource exists.
 struct LiveTenants {
     ids: BTreeSet<Uuid>,
+    /// Tenants that are being deleted.
+    deleting: BTreeSet<Uuid>,
     /// Unreadable tenants: their ids are unknown.
     unreadable: BTreeSet<TenantKey>,
 }
 
-/// Removes stored tenants without a resource. Returns the removed ones, and the number of failures.
+/// Removes stored tenants without a resource, and creates the roles of tenants that are not stored yet. Returns the
+/// removed ones, and the number of failures.
 async fn sweep(
     store: &Store,
     media: Option<PathBuf>,
     live: &LiveTenants,
 ) -> Result<(Vec<Uuid>, usize), StoreError> {
     let mut orphans = Vec::new();
+    let mut new = live.ids.clone();
     for stored in store.tenants().await? {
+        new.remove(&stored.id);
         let tenant = TenantKey { namespace: stored.namespace, name: stored.name };
-        if stored.retained || live.ids.contains(&stored.id) || live.unreadable.contains(&tenant) {
+        let is_live = live.ids.contains(&stored.id) || live.deleting.contains(&stored.id);
+        if stored.retained || is_live || live.unreadable.contains(&tenant) {
             continue;
         }
         warn!(%tenant, id = %stored.id, owner = stored.owner_uid, "a stored tenant's resource is gone: it is removed");
@@ -132,6 +137,9 @@ async fn sweep(
                 failed += 1;
             }
         }
+    }
+    if !new.is_empty() {
+        store.create_roles(&new.into_iter().collect::<Vec<_>>()).await?;
     }
     Ok((removed, failed))
 }

@@ -89,8 +89,8 @@ impl Relay {
     pub async fn bind(address: SocketAddr) -> Result<Listener, ListenError> {
         // Behind a proxy all connections have one address.
         let limit = ConnectionLimit::new(MAX_SOCKETS, MAX_SOCKETS);
-        let listener = Listener::bind("--sip-websocket-listen", address).await?;
-        Ok(listener.with_limits(limit, HANDSHAKE_TIMEOUT))
+        let listener = Listener::bind_public("--sip-websocket-listen", address, limit).await?;
+        Ok(listener.with_head_timeout(HANDSHAKE_TIMEOUT))
     }
 
     /// Serves browsers until stopped; FreeSWITCH's ports are those of the profiles in the replica.

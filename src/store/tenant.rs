@@ -1,13 +1,13 @@
 //! A tenant's own row in `public.tenants`, with its role and schema.
 
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use uuid::Uuid;
 
 use super::error::{PgContext, StoreError};
 use super::migrate::{self, TENANT, enter, tenant_batch};
 use super::records::Prepared;
-use super::tenant_schema;
 use super::write::Written;
+use super::{Store, tenant_schema};
 use crate::plan::TenantRow;
 
 /// Columns of a tenant's row in `public.tenants`.
@@ -27,8 +27,36 @@ impl Current {
     }
 }
 
-/// Creates a tenant with its role and schema. Returns its revision and whether the schema is new, and so empty;
-/// `None` when another writer has just created the tenant.
+impl Store {
+    /// Creates the roles of tenants that are to be written, where they are missing: all in one transaction. After every
+    /// new role each session of Postgres computes again which roles its login is a member of, which takes milliseconds
+    /// among a thousand. A tenant whose role is missing when it is written gets it then.
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`] when this process may no longer write; else when Postgres fails.
+    pub async fn create_roles(&self, tenants: &[Uuid]) -> Result<(), StoreError> {
+        const CREATING: &str = "creating roles of tenants";
+        let roles: Vec<String> = tenants.iter().copied().map(tenant_schema).collect();
+        let mut connection = self.pool().acquire().await.context("connecting")?;
+        let mut transaction = connection.begin().await.context(CREATING)?;
+        self.fence(&mut transaction).await?;
+        let batch = format!(
+            "DO $$ DECLARE role text; BEGIN
+                 FOREACH role IN ARRAY '{{{}}}'::text[] LOOP
+                     IF to_regrole(role) IS NULL THEN
+                         EXECUTE format('CREATE ROLE %I NOLOGIN ROLE CURRENT_USER', role);
+                     END IF;
+                 END LOOP;
+             END $$",
+            roles.join(",")
+        );
+        sqlx::raw_sql(AssertSqlSafe(batch)).execute(&mut *transaction).await.context(CREATING)?;
+        transaction.commit().await.context(CREATING)
+    }
+}
+
+/// Creates a tenant's row. Returns its revision and whether it has no schema yet; `None` when another writer has just
+/// created the tenant. [`create_schema`] follows.
 pub(super) async fn create(
     connection: &mut PgConnection,
     tenant: &TenantRow,
@@ -62,21 +90,33 @@ pub(super) async fn create(
         return Ok(None);
     };
     migrate::record(connection, *id, TENANT, 0).await.context("creating a tenant")?;
+    Ok(Some((revision, !restored)))
+}
+
+/// Creates a tenant's role and schema where they are missing. The transaction has the tenant's role from then on.
+///
+/// Comes after everything that is written in the login's own role: with the tenant's schema in the search path, each
+/// statement of the login would ask which roles it is a member of.
+pub(super) async fn create_schema(connection: &mut PgConnection, id: Uuid) -> Result<(), StoreError> {
+    let schema = tenant_schema(id);
     let batch = format!(
         "DO $$ BEGIN
-             IF to_regrole('{schema}') IS NULL THEN CREATE ROLE {schema} NOLOGIN; END IF;
+             IF to_regrole('{schema}') IS NULL THEN
+                 CREATE ROLE {schema} NOLOGIN ROLE CURRENT_USER;
+             ELSIF NOT pg_has_role('{schema}', 'MEMBER') THEN
+                 GRANT {schema} TO CURRENT_USER;
+             END IF;
          END $$;
-         GRANT {schema} TO CURRENT_USER;
          CREATE SCHEMA IF NOT EXISTS {schema} AUTHORIZATION {schema};
-         {}{}RESET ROLE;",
-        enter(*id),
+         {}{}",
+        enter(id),
         tenant_batch(TENANT, 0)
     );
     sqlx::raw_sql(AssertSqlSafe(batch))
         .execute(connection)
         .await
         .context("creating a tenant's role and schema")?;
-    Ok(Some((revision, !restored)))
+    Ok(())
 }
 
 /// Updates the tenant's own row, and returns its new revision.

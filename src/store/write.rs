@@ -9,7 +9,7 @@ use super::fingerprints::RowFingerprints;
 use super::migrate::enter;
 use super::records::{PLATFORM, PlanRecords, Prepared};
 use super::rows::{self, Home, Origins, PLATFORM_TABLE, TENANT_TABLE};
-use super::tenant::{create, current, update};
+use super::tenant::{create, create_schema, current, update};
 use super::{CHANNEL, Store, claims, revision_log};
 use crate::plan::{PlatformPlan, TenantPlan};
 
@@ -151,6 +151,7 @@ impl Store {
         }
         let mut transaction = connection.begin().await.context("writing a tenant")?;
         self.fence(&mut transaction).await?;
+        let is_new = known.is_none();
         let (revision, before, fresh) = match known {
             None => match create(&mut transaction, tenant, prepared, highest).await? {
                 Some((revision, fresh)) => (revision, None, fresh),
@@ -172,10 +173,14 @@ impl Store {
         };
         notify(&mut transaction, serde_json::json!({ "tenant": tenant.id, "revision": revision })).await?;
         claims::write(&mut transaction, plan).await?;
-        sqlx::raw_sql(AssertSqlSafe(enter(tenant.id)))
-            .execute(&mut *transaction)
-            .await
-            .context("setting a tenant's role")?;
+        if is_new {
+            create_schema(&mut transaction, tenant.id).await?;
+        } else {
+            sqlx::raw_sql(AssertSqlSafe(enter(tenant.id)))
+                .execute(&mut *transaction)
+                .await
+                .context("setting a tenant's role")?;
+        }
         let home = Home { scope: &prepared.scope, table: TENANT_TABLE };
         let stored = match (fresh, self.memory.fingerprints(tenant.id, before.as_deref())) {
             (true, _) => Arc::new(RowFingerprints::default()),
@@ -185,7 +190,9 @@ impl Store {
         let differences = prepared.fingerprints.since(&stored);
         let counts =
             rows::write(&mut transaction, self.keyring(), home, (plan, origins), &differences).await?;
-        revision_log::append(&mut transaction, revision, before.as_deref(), &differences).await?;
+        if !fresh {
+            revision_log::append(&mut transaction, revision, before.as_deref(), &differences).await?;
+        }
         transaction.commit().await.context("writing a tenant")?;
         Ok(Some(Written {
             revision,

@@ -240,7 +240,10 @@ fn sip_profile() -> Vec<Verdict> {
         (profile(json!({"wsPort": 5066})), None),
         (profile(json!({"wsPort": 5060})), Some((".wsPort", "wsPort must differ from sipPort"))),
         (profile(json!({"role": "Trunks", "wsPort": 5066})), Some((".wsPort", "wsPort needs role Phones"))),
-        (profile(json!({"wsPort": 5066, "tlsPort": 5061})), Some((".tlsPort", "wsPort excludes tlsPort"))),
+        (
+            profile(json!({"wsPort": 5066, "tlsPort": 5061})),
+            Some((".tlsPort", "wsPort excludes tlsPort: TLS ends before the relay")),
+        ),
     ]
 }
 

@@ -288,7 +288,7 @@ fn no_text_ends_its_line_attribute_or_element() {
     for (folder, case) in &cases {
         for field in &fields {
             let harmless = rendered(&templates, case, field, HARMLESS).unwrap();
-            for _ in 0..12 {
+            for _ in 0..6 {
                 let text = hostile().new_tree(&mut runner).unwrap().current();
                 // A setting that compile would refuse is left out.
                 if field.0 == "setting" && (!is_legal(&text) || text.starts_with('%')) {
@@ -305,7 +305,7 @@ fn no_text_ends_its_line_attribute_or_element() {
             }
         }
     }
-    assert!(accepted > 1000, "{accepted}");
+    assert!(accepted > 500, "{accepted}");
 }
 
 #[test]
@@ -326,7 +326,7 @@ fn names_of_a_phonebook_are_escaped() {
                 .map(|(_, value)| value.as_str())
                 .filter(|v| ["1001", "1002", "1003"].contains(v))
                 .collect();
-            assert_eq!(numbers.len() >= 3, true, "{folder} {name}: {found:?}");
+            assert!(numbers.len() >= 3, "{folder} {name}: {found:?}");
             read += 1;
         }
     }

@@ -168,10 +168,13 @@ impl Sidecar {
             None => None,
             Some((listen, options)) => Some((Relay::bind(listen).await?, options)),
         };
-        if relay.is_some() {
-            routes = routes.with_sip_websocket(relay_metrics.clone());
-        }
-        let (all_routes, probe_routes) = routes.into_routers(more_metrics);
+        let has_relay = relay.is_some();
+        let (all_routes, probe_routes) = routes.into_routers(|registry| {
+            if has_relay {
+                relay_metrics.register(registry);
+            }
+            more_metrics(registry);
+        });
         let (serving, stop_serving) = (TaskTracker::new(), CancellationToken::new());
         if let Some(health) = health {
             let probe_listener = Listener::bind_probes("--health-listen", health).await?;

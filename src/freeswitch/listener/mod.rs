@@ -24,7 +24,6 @@ use crate::cdr::metrics::CdrMetrics;
 use crate::http::credentials::{Credentials, require};
 use crate::http::listener::{ListenError, Listener};
 use crate::plan::report::SwitchReport;
-use crate::sip_websocket;
 use metrics::Metrics;
 pub use probe::Probe;
 use status::Status;
@@ -62,13 +61,12 @@ pub struct Routes {
     credentials: Option<Credentials>,
     cdrs: Option<(Intake, CdrMetrics)>,
     switch: Option<(sync::Metrics, watch::Receiver<SwitchReport>)>,
-    sip_websocket: Option<sip_websocket::Metrics>,
 }
 
 impl Routes {
     /// Routes of lookups, probes and metrics. Lookups need the credentials, where there are any.
     pub fn new(answers: Arc<Answers>, probe: Arc<dyn Probe>, credentials: Option<Credentials>) -> Self {
-        Self { answers, probe, credentials, cdrs: None, switch: None, sip_websocket: None }
+        Self { answers, probe, credentials, cdrs: None, switch: None }
     }
 
     /// Adds the route of call records, with the same credentials.
@@ -81,12 +79,6 @@ impl Routes {
     #[must_use]
     pub fn with_switch(self, metrics: sync::Metrics, report: watch::Receiver<SwitchReport>) -> Self {
         Self { switch: Some((metrics, report)), ..self }
-    }
-
-    /// Adds the metrics of the relay for browsers.
-    #[must_use]
-    pub fn with_sip_websocket(self, metrics: sip_websocket::Metrics) -> Self {
-        Self { sip_websocket: Some(metrics), ..self }
     }
 
     /// Two routers that count in the same metrics: all routes, for FreeSWITCH, and those of probes and metrics
@@ -102,9 +94,6 @@ impl Routes {
             cdrs.register(metrics.registry_mut());
         }
         more(metrics.registry_mut());
-        if let Some(sip_websocket) = &self.sip_websocket {
-            sip_websocket.register(metrics.registry_mut());
-        }
         let metrics = Arc::new(metrics);
         let status = status::router(Status::new(self.probe, metrics.clone(), report));
         let credentials = self.credentials.as_ref();

@@ -16,23 +16,33 @@ const PREPROCESSOR_TAIL: &str = "-pre-process";
 /// # Errors
 /// When writing to `out` fails.
 pub fn escape(value: &str, out: &mut dyn Write) -> Result<()> {
-    let mut escaped = String::with_capacity(value.len());
-    let mut chars = value.chars();
-    while let Some(c) = chars.next() {
+    let mut rest = value;
+    // What needs no escape is written as it is, up to the next character that may.
+    while let Some((plain, at)) = rest.find(may_need_escape).and_then(|at| rest.split_at_checked(at)) {
+        out.write_all(plain.as_bytes())?;
+        let mut chars = at.chars();
+        let Some(c) = chars.next() else { break };
+        rest = chars.as_str();
         match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            '$' => escaped.push_str("&#36;"),
-            'x' if continues_preprocessor(chars.as_str()) => escaped.push_str("&#120;"),
-            'X' if continues_preprocessor(chars.as_str()) => escaped.push_str("&#88;"),
-            c if is_dropped(c) => {}
-            c => escaped.push(c),
+            '&' => out.write_all(b"&amp;")?,
+            '<' => out.write_all(b"&lt;")?,
+            '>' => out.write_all(b"&gt;")?,
+            '"' => out.write_all(b"&quot;")?,
+            '\'' => out.write_all(b"&#39;")?,
+            '$' => out.write_all(b"&#36;")?,
+            'x' if continues_preprocessor(rest) => out.write_all(b"&#120;")?,
+            'X' if continues_preprocessor(rest) => out.write_all(b"&#88;")?,
+            'x' => out.write_all(b"x")?,
+            'X' => out.write_all(b"X")?,
+            _ => {} // dropped
         }
     }
-    out.write_all(escaped.as_bytes())
+    out.write_all(rest.as_bytes())
+}
+
+/// Whether a character is escaped, dropped, or the first of the preprocessor's element.
+fn may_need_escape(c: char) -> bool {
+    matches!(c, '&' | '<' | '>' | '"' | '\'' | '$' | 'x' | 'X') || is_dropped(c)
 }
 
 /// Characters that no answer contains: C0 and C1 controls, tabs and line ends among them, and the

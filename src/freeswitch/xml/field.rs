@@ -4,6 +4,14 @@
 //! has the list of an older Centrex does not post a field that is new here, so a missing new field must
 //! never allow anything.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+/// The fields by their names. A lookup has up to two hundred names: comparing each with all fields takes longer than
+/// the rest of reading it.
+static BY_NAME: LazyLock<HashMap<&[u8], Field>> =
+    LazyLock::new(|| Field::ALL.into_iter().map(|field| (field.name().as_bytes(), field)).collect());
+
 /// Declares [`Field`] from pairs of variant and name in a form.
 macro_rules! fields {
     ($($field:ident $name:literal,)*) => {
@@ -26,10 +34,7 @@ macro_rules! fields {
 
             /// The field with a name; `None` for an unknown one.
             pub fn by_name(name: &[u8]) -> Option<Field> {
-                match str::from_utf8(name).ok()? {
-                    $($name => Some(Field::$field),)*
-                    _ => None,
-                }
+                BY_NAME.get(name).copied()
             }
         }
     };

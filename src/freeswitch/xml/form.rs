@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 
+use memchr::{memchr, memchr_iter};
 use percent_encoding::percent_decode;
 
 use super::field::Field;
@@ -21,9 +22,14 @@ impl<'a> Form<'a> {
     /// Parses a body. Never fails: text that is not a pair has no known name.
     pub fn parse(body: &'a [u8]) -> Self {
         let mut values = [None; Field::ALL.len()];
-        for pair in body.split(|byte| *byte == b'&') {
-            let mut parts = pair.splitn(2, |byte| *byte == b'=');
-            let (name, value) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        let ends = memchr_iter(b'&', body).chain([body.len()]);
+        let mut start = 0;
+        for end in ends {
+            let pair = body.get(start..end).unwrap_or_default();
+            start = end + 1;
+            let (name, value) =
+                memchr(b'=', pair).and_then(|at| pair.split_at_checked(at)).unwrap_or((pair, b""));
+            let value = value.strip_prefix(b"=").unwrap_or_default();
             let Some(field) = Field::by_name(name) else { continue };
             if let Some(slot) = values.get_mut(field as usize)
                 && !(field.is_basic() && slot.is_some())
@@ -57,7 +63,7 @@ impl<'a> Form<'a> {
 
     /// Whether a field's decoded value is longer than `limit` bytes.
     pub fn is_longer(&self, field: Field, limit: usize) -> bool {
-        self.raw(field).is_some_and(|raw| percent_decode(raw).count() > limit)
+        self.raw(field).is_some_and(|raw| raw.len() > limit && percent_decode(raw).count() > limit)
     }
 
     /// Whether the field is present.

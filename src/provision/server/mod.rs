@@ -38,7 +38,7 @@ use tokio_util::task::TaskTracker;
 use crate::http::body::LimitedBody;
 use crate::http::client_certificate::ClientCertificate;
 use crate::http::connection_limit::ConnectionLimit;
-use crate::http::listener::{Connection, HEAD_TIMEOUT, ListenError, Listener};
+use crate::http::listener::{Connection, ListenError, Listener};
 use crate::provision::{FileName, Templates};
 use crate::replica::follow::Progress;
 use crate::replica::tenants::Replica;
@@ -120,17 +120,12 @@ impl Listeners {
         let tls = match tls {
             Some((address, files)) => {
                 let tls = Tls::load(files).await?;
-                Some((
-                    Listener::bind("--provision-listen", address).await?.with_limits(limit(), HEAD_TIMEOUT),
-                    tls,
-                ))
+                Some((Listener::bind_public("--provision-listen", address, limit()).await?, tls))
             }
             None => None,
         };
         let http = match http {
-            Some(address) => Some(
-                Listener::bind("--provision-http-listen", address).await?.with_limits(limit(), HEAD_TIMEOUT),
-            ),
+            Some(address) => Some(Listener::bind_public("--provision-http-listen", address, limit()).await?),
             None => None,
         };
         Ok(Self { tls, http })

@@ -21,8 +21,9 @@ pub fn contradicts(text: &str, mac: Mac) -> bool {
     if text.starts_with("Linksys/") {
         return false;
     }
-    let mut named =
-        text.split(|c: char| !c.is_ascii_hexdigit() && c != ':').filter_map(|word| named(word, mac));
+    let mut named = text
+        .split(|c: char| !c.is_ascii_hexdigit() && c != ':')
+        .filter_map(|word| named(word.trim_matches(':'), mac));
     let Some(first) = named.next() else { return false };
     first != mac && named.all(|other| other != mac)
 }
