@@ -52,7 +52,7 @@ async fn status_writes_of_one_tenant_delay_no_other_tenant() {
     let log = operator.log();
     let lines = log.lines().filter(|line| line.contains("bulk")).count();
     assert!(lines < 100, "{lines} lines for {MANY} extensions:\n{log}");
-    assert!(log.contains("SIP passwords were generated"), "{log}");
+    assert!(log.contains("passwords of phones were generated"), "{log}");
 
     // The first switch changes every status, and the tenant with many extensions comes first.
     let extensions: Api<Extension> = Api::namespaced(site.cluster.client().await, "other");
