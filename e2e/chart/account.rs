@@ -82,6 +82,10 @@ async fn the_operator_works_with_the_charts_rights() {
     let made = site.get("north", "secret/desk-device").unwrap();
     let keys: Vec<&String> = made["data"].as_object().unwrap().keys().collect();
     assert_eq!(keys, ["password", "provisioningPassword"]);
+    let id =
+        site.get("north", "tenant/north").unwrap()["status"]["tenantId"].as_str().unwrap().parse().unwrap();
+    let device = site.get("north", "device/desk").unwrap();
+    assert_eq!(device["status"]["provisioningUser"], centrex::compile::provisioning_user(id, "desk"));
     site.wait_for("north", "tenant/north", "Ready=True Ready");
     assert!(site.get("north", "secret/e100-sip").is_some(), "no password was made");
     // An API server answers 429 for a moment to requests for a kind that was just added.

@@ -1,7 +1,9 @@
-//! Desk phones of every vendor start: each asks for its files in its order, and registers at a real FreeSWITCH with what it
+//! Phones of every vendor start: each asks for its files in its order, and registers at a real FreeSWITCH with what it
 //! got.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use md5::{Digest, Md5};
 
 use super::client::{Answer, Request};
 use super::scene::{PASSWORD, SIP_PASSWORD, device};
@@ -14,6 +16,7 @@ use crate::skip::skip;
 /// A phone of a vendor.
 struct Phone {
     vendor: &'static str,
+    /// Empty for a softphone.
     model: &'static str,
     mac: &'static str,
     agent: &'static str,
@@ -111,15 +114,40 @@ const PHONES: &[Phone] = &[
         asks: &[("GET", "spa508G.cfg", 404), ("GET", "spaM.xml", 200)],
         marks: ["<User_ID_1_ ua=\"na\">", "<Password_1_ ua=\"na\">"],
     },
+    Phone {
+        vendor: "Linphone",
+        model: "",
+        mac: "02:00:00:00:00:18",
+        agent: "Linphone-Desktop/5.2.4 (Linux) LinphoneCore/5.3.72",
+        asks: &[("GET", "linphone.xml", 200)],
+        // Its password is the hash of it.
+        marks: ["<entry name=\"username\" overwrite=\"true\">", "<entry name=\"ha1\" overwrite=\"true\">"],
+    },
+    Phone {
+        vendor: "Acrobits",
+        model: "",
+        mac: "02:00:00:00:00:19",
+        agent: "Acrobits Groundwire/6.10",
+        asks: &[("GET", "acrobits.xml", 200)],
+        marks: ["<username>", "<password>"],
+    },
+    Phone {
+        vendor: "MicroSip",
+        model: "",
+        mac: "02:00:00:00:00:20",
+        agent: "MicroSIP/3.21.3",
+        asks: &[("GET", "microsip.ini", 200)],
+        marks: ["\nusername=", "\npassword="],
+    },
 ];
 
 #[test]
-fn a_desk_phone_of_every_vendor_boots_and_registers_with_what_it_got() {
+fn a_phone_of_every_vendor_boots_and_registers_with_what_it_got() {
     let binary = match installed() {
         Ok(binary) => binary,
         Err(missing) => {
             return skip(
-                "provision::boot::a_desk_phone_of_every_vendor_boots_and_registers_with_what_it_got",
+                "provision::boot::a_phone_of_every_vendor_boots_and_registers_with_what_it_got",
                 &missing,
             );
         }
@@ -140,7 +168,9 @@ fn a_desk_phone_of_every_vendor_boots_and_registers_with_what_it_got() {
     ];
     let lab = Lab::start(&binary, &options);
     let devices = PHONES.iter().map(|phone| {
-        let spec = format!(", vendor: {}, transport: UDP, model: \"{}\"", phone.vendor, phone.model);
+        let model =
+            if phone.model.is_empty() { String::new() } else { format!(", model: \"{}\"", phone.model) };
+        let spec = format!(", vendor: {}, transport: UDP{model}", phone.vendor);
         device("acme", &name(phone), phone.mac, &spec)
     });
     lab.add(&devices.collect::<String>());
@@ -148,14 +178,22 @@ fn a_desk_phone_of_every_vendor_boots_and_registers_with_what_it_got() {
         let answers = boot(&lab, address, phone);
         let settings = answers.iter().find(|answer| answer.body.contains(phone.marks[0])).expect("settings");
         let [user, password] = phone.marks.map(|mark| value(&settings.body, mark));
-        assert!(user.starts_with("1001-") && password == SIP_PASSWORD, "{}: {user}", name(phone));
+        let hash = hex::encode(Md5::digest(format!("{user}:{}:{SIP_PASSWORD}", challenged_realm(&lab))));
+        assert!(user.starts_with("1001-"), "{}: {user}", name(phone));
+        assert!(password == if phone.vendor == "Linphone" { &hash } else { SIP_PASSWORD }, "{}", name(phone));
         let traces = lab.dir.path().join("traces");
-        let (user, password): (&'static str, &'static str) =
-            (String::leak(user.to_owned()), String::leak(password.to_owned()));
-        let peer = Peer::new(user, "acme.example.com", password, 90, &traces);
+        let user: &'static str = String::leak(user.to_owned());
+        let peer = Peer::new(user, "acme.example.com", SIP_PASSWORD, 90, &traces);
         lab.register(&[&peer]);
         eprintln!("ok: {} registers as {user}", name(phone));
     }
+}
+
+/// The realm in which FreeSWITCH asks phones for their password.
+fn challenged_realm(lab: &Lab) -> String {
+    let status = lab.switch.api("sofia xmlstatus profile internal");
+    let (_, rest) = status.split_once("<challenge-realm>").expect(&status);
+    rest.split('<').next().unwrap().to_owned()
 }
 
 fn name(phone: &Phone) -> String {

@@ -32,9 +32,11 @@ fn a_phones_files_are_printed_from_manifests_without_passwords() {
         ]);
         assert_eq!(code, Some(0), "{text}");
         assert!(
-            text.starts_with("==> 805ec0000001.cfg (text/plain; charset=utf-8)\n#!version:1.0.0.1\n"),
+            text.contains("\n\n==> 805ec0000001.cfg (text/plain; charset=utf-8)\n#!version:1.0.0.1\n"),
             "{text}"
         );
+        let start = "Device desk fetches from https://pbx.example.com/provision/ as user d-";
+        assert!(text.starts_with(start), "{text}");
         assert!(text.contains("https://pbx.example.com/provision") && text.contains("********"), "{text}");
         assert!(!text.contains(PASSWORD) && !text.contains(SIP_PASSWORD), "{text}");
         assert!(text.contains("\n==> 805ec0000001-phonebook.xml (application/xml)\n"), "{text}");

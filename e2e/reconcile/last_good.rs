@@ -32,6 +32,7 @@ fn reason(outside: &Slow, key: &ObjectKey, type_: &str) -> Option<String> {
         NewStatus::Conditions(conditions) => conditions,
         NewStatus::Tenant(status) => status.conditions,
         NewStatus::Trunk(status) => status.conditions,
+        NewStatus::Device(status) => status.conditions,
     };
     Some(conditions.iter().find(|condition| condition.type_ == type_)?.reason.clone())
 }

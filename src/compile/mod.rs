@@ -16,7 +16,7 @@ mod trunk;
 pub use claims::Claims;
 pub use platform::{platform, platform_after};
 pub use problem::{About, Effect, KeptPart, LastGoodRow, Problem, Reason};
-pub use tenant::{tenant, tenant_after};
+pub use tenant::{provisioning_user, tenant, tenant_after};
 
 use crate::plan::{PlatformPlan, TenantPlan};
 use crate::source::index::key_of;

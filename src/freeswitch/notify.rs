@@ -16,7 +16,7 @@ use tracing::{debug, info, warn};
 use uuid::Uuid;
 
 use super::Destination;
-use super::esl::{CallId, Client, EslError, Notify};
+use super::esl::{Client, EslError};
 use super::registrations::{Registrations, SipUser};
 use super::sync::legs;
 use crate::phones::notify::{Notify as Request, event};
@@ -25,7 +25,6 @@ use crate::plan::DeviceRow;
 use crate::replica::follow::Progress;
 use crate::replica::tenants::Replica;
 use crate::route::TenantView;
-use crate::route::legal::Word;
 use crate::store::StoreError;
 use crate::store::error::in_time;
 use crate::util::domain::canonical;
@@ -264,7 +263,7 @@ impl Notifier {
     /// Sends one NOTIFY, if the phone is still registered and its Call-ID is its own.
     async fn tell(&self, client: &Client, due: &Due) -> Result<bool, EslError> {
         let (profile, user) = &due.at;
-        let Some(notify) = self.notify(profile, user, due.event) else {
+        let Some(notify) = self.registrations.notify(profile, user, due.event) else {
             debug!(
                 device = due.key.1,
                 "the phone cannot be told: its registration has no Call-ID of its own"
@@ -282,17 +281,6 @@ impl Notifier {
                 Ok(false)
             }
         }
-    }
-
-    fn notify(&self, profile: &str, user: &SipUser, event: &'static str) -> Option<Notify> {
-        let call_id = self.registrations.own_call_id(profile, user)?;
-        Some(Notify {
-            profile: Word::new(profile)?,
-            user: Word::new(&user.user)?,
-            host: Word::new(&user.host)?,
-            call_id: CallId::new(&call_id)?,
-            event,
-        })
     }
 }
 

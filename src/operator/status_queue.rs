@@ -288,6 +288,11 @@ fn body(status: &NewStatus) -> Value {
             "registered": status.registered,
             "gateways": (!status.gateways.is_empty()).then_some(&status.gateways),
         }),
+        NewStatus::Device(status) => json!({
+            "observedGeneration": status.observed_generation,
+            "conditions": status.conditions,
+            "provisioningUser": status.provisioning_user,
+        }),
     }
 }
 

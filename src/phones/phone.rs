@@ -141,7 +141,7 @@ impl Phone {
         let server = server(tenant.main_domain(), row.transport, site);
         let srtp = row.srtp.unwrap_or(match server.transport {
             Transport::Tls => Srtp::Optional,
-            Transport::Udp | Transport::Tcp => Srtp::Off,
+            Transport::Udp | Transport::Tcp => Srtp::Disabled,
         });
         Some(Self {
             vendor: row.vendor,

@@ -7,8 +7,8 @@
 //!    sweep, then the platform, then tenants. `Reconciler::reconcile_tenant` shows the steps for one tenant.
 //! 3. `Reconciler::finish` (`outcomes`) records how a job ended: the revision and the changed rows, or a retry with
 //!    a growing pause.
-//! 4. `Reconciler::report_next` (`statuses`) computes the conditions of a tenant's resources and publishes those that
-//!    differ. [`Reconciler::acknowledge`] schedules the same step when a switch reports other revisions.
+//! 4. `Reconciler::report_next` (`statuses`) computes the conditions of a tenant's resources, and publishes (`publish`)
+//!    those that differ. [`Reconciler::acknowledge`] schedules the same step when a switch reports other revisions.
 //!
 //! A failed job is retried without limit, with a pause per tenant. A process that does not lead applies
 //! changes too, and writes nothing.
@@ -22,6 +22,7 @@ mod metrics;
 mod outcomes;
 mod problem_log;
 mod progress;
+mod publish;
 mod recordings;
 mod removal;
 mod resource_sink;

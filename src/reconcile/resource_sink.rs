@@ -6,7 +6,7 @@ use futures::future::BoxFuture;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use crate::resources::Tenant;
-use crate::resources::status::{TenantStatus, TrunkStatus};
+use crate::resources::status::{DeviceStatus, TenantStatus, TrunkStatus};
 use crate::source::{Change, Object, ObjectKey};
 use crate::store::Removed;
 
@@ -24,6 +24,8 @@ pub enum NewStatus {
     Tenant(TenantStatus),
     /// Of a Trunk.
     Trunk(TrunkStatus),
+    /// Of a Device.
+    Device(DeviceStatus),
 }
 
 impl NewStatus {
@@ -38,7 +40,11 @@ impl NewStatus {
                 let rest = TrunkStatus { conditions: status.conditions.clone(), ..held.clone() };
                 same(&status.conditions, &held.conditions) && *status == rest
             }),
-            (Self::Tenant(_) | Self::Trunk(_), _) => false,
+            (Self::Device(status), Object::Device(device)) => device.status.as_ref().is_some_and(|held| {
+                let rest = DeviceStatus { conditions: status.conditions.clone(), ..held.clone() };
+                same(&status.conditions, &held.conditions) && *status == rest
+            }),
+            (Self::Tenant(_) | Self::Trunk(_) | Self::Device(_), _) => false,
             (Self::Conditions(conditions), _) => same(conditions, object.conditions()),
         }
     }
@@ -50,7 +56,10 @@ impl NewStatus {
                 Arc::make_mut(tenant).status = Some(status.clone())
             }
             (Self::Trunk(status), Object::Trunk(trunk)) => Arc::make_mut(trunk).status = Some(status.clone()),
-            (Self::Tenant(_) | Self::Trunk(_), _) => {}
+            (Self::Device(status), Object::Device(device)) => {
+                Arc::make_mut(device).status = Some(status.clone())
+            }
+            (Self::Tenant(_) | Self::Trunk(_) | Self::Device(_), _) => {}
             (Self::Conditions(conditions), object) => object.set_conditions(conditions.clone()),
         }
     }

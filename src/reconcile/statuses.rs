@@ -1,7 +1,7 @@
 //! Statuses: computes each resource's conditions from the last compile, the store and the switches' reports,
 //! and publishes those that differ from its status.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,13 +10,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use tokio::time::Instant;
 
 use super::jobs::WorkError;
+use super::publish::{lacks_user, notes, publish_conditions, publish_device, publish_trunk};
 use super::resource_sink::{NewStatus, Note, ResourceSink};
 use super::tenant::RowProgress;
 use super::{Reconciler, tenant};
 use crate::compile::{KeptPart, Problem};
-use crate::plan::report::GatewayState;
 use crate::resources::Kind;
-use crate::resources::Trunk;
 use crate::resources::status::TenantStatus;
 use crate::source::references::references;
 use crate::source::{Object, ObjectKey, ResourceIndex, TenantKey};
@@ -25,7 +24,6 @@ use crate::status::conditions::stages;
 use crate::status::emergency::{is_current, tenant_conditions};
 use crate::status::reason::{ACCEPTED, EMERGENCY_TRUNK_USABLE, LIVE, PROGRAMMED, READY, find, is_true};
 use crate::status::summary::Summary;
-use crate::status::trunk::trunk_status;
 use crate::status::{Facts, LastGood, Live, Programmed, conditions};
 use crate::store::tenant_schema;
 
@@ -103,7 +101,7 @@ impl Reconciler {
             if key.kind != Kind::Tenant {
                 summary.count(key, updated.as_deref().unwrap_or(object.conditions()));
             }
-            if updated.is_some() || key.kind == Kind::Tenant {
+            if updated.is_some() || key.kind == Kind::Tenant || lacks_user(object, id) {
                 updates.push((key.clone(), updated));
             }
         }
@@ -142,6 +140,7 @@ impl Reconciler {
                     Arc::make_mut(object).status = Some(status.clone());
                     sink.publish(&Object::Tenant(object.clone()), NewStatus::Tenant(status), notes);
                 }
+                Some(Object::Device(device)) => publish_device(sink, device, updated, id),
                 Some(object) => publish_conditions(sink, object, updated),
                 None => {}
             }
@@ -367,53 +366,6 @@ fn not_applied(acks: &AckTable, key: &ObjectKey) -> Option<Live> {
 fn join_reports<'a>(said: impl Iterator<Item = (&'a str, &'a str)>) -> Option<String> {
     let reports: Vec<String> = said.map(|(switch, why)| format!("{switch}: {why}")).collect();
     (!reports.is_empty()).then(|| reports.join("; "))
-}
-
-/// Publishes the status of a trunk, if it differs. The states of its gateways stay until switches report
-/// (`gateways` is `None`).
-fn publish_trunk(
-    sink: &dyn ResourceSink,
-    trunk: &mut Arc<Trunk>,
-    updated: Option<Vec<Condition>>,
-    gateways: Option<&BTreeMap<&str, &[GatewayState]>>,
-) {
-    let before = trunk.status.clone().unwrap_or_default();
-    let stages = updated.unwrap_or_else(|| stages(&before.conditions).to_vec());
-    let status = trunk_status(&trunk.spec, stages, gateways, &before, Timestamp::now());
-    if status == before {
-        return;
-    }
-    let notes = notes(&before.conditions, &status.conditions);
-    Arc::make_mut(trunk).status = Some(status.clone());
-    sink.publish(&Object::Trunk(trunk.clone()), NewStatus::Trunk(status), notes);
-}
-
-/// Sets new conditions on an object, and publishes them.
-fn publish_conditions(sink: &dyn ResourceSink, object: &mut Object, updated: Option<Vec<Condition>>) {
-    let Some(updated) = updated else { return };
-    let notes = notes(object.conditions(), &updated);
-    object.set_conditions(updated.clone());
-    sink.publish(object, NewStatus::Conditions(updated), notes);
-}
-
-/// Events for a change of conditions: a resource is not accepted, or emergency calls cannot use their trunk; and
-/// the recovery from either.
-fn notes(before: &[Condition], after: &[Condition]) -> Vec<Note> {
-    [ACCEPTED, EMERGENCY_TRUNK_USABLE].into_iter().filter_map(|type_| note(type_, before, after)).collect()
-}
-
-fn note(type_: &str, before: &[Condition], after: &[Condition]) -> Option<Note> {
-    let (old, new) = (find(before, type_), find(after, type_)?);
-    let same = old.is_some_and(|old| {
-        (&old.status, &old.reason, &old.message) == (&new.status, &new.reason, &new.message)
-    });
-    let was_wrong = old.is_some_and(|old| old.status == "False");
-    let warning = new.status == "False";
-    (!same && (warning || was_wrong)).then(|| Note {
-        warning,
-        reason: new.reason.clone(),
-        text: new.message.clone(),
-    })
 }
 
 /// Schedules another report while some switch lacks a changed row.

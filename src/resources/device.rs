@@ -7,7 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 
 use super::common::*;
-use super::status::Status;
+use super::status::DeviceStatus;
 
 /// A phone that is provisioned by its MAC address.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -17,7 +17,7 @@ use super::status::Status;
     kind = "Device",
     plural = "devices",
     namespaced,
-    status = "Status",
+    status = "DeviceStatus",
     category = "pbx",
     shortname = "dev",
     cel,
@@ -81,7 +81,7 @@ pub struct DeviceSpec {
     /// How its SIP is carried: TLS where the SipProfile has a tlsPort, else UDP, when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transport: Option<Transport>,
-    /// Whether its speech is encrypted: Optional with TLS, else Off, when left out.
+    /// Whether its speech is encrypted: Optional with TLS, else Disabled, when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub srtp: Option<Srtp>,
     /// How it sends digits during a call: Rfc2833 when left out.
@@ -241,7 +241,7 @@ pub enum KeyType {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Srtp {
     /// It is not.
-    Off,
+    Disabled,
     /// It is, where the other side can.
     Optional,
     /// It is, else there is no call.

@@ -113,6 +113,8 @@ patterns! {
     /// A MAC address.
     MAC_PATTERN = r"^[0-9a-f]{2}(:[0-9a-f]{2}){5}$",
         "a MAC address in lower case, such as 80:5e:c0:12:34:56";
+    /// A user by which a phone fetches its configuration.
+    PROVISIONING_USER_PATTERN = r"^d-[a-z2-7]{10}$", "d- and ten letters or digits";
     /// A model of phone.
     MODEL_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9 ._-]*$",
         "a model of letters, digits, spaces, '.', '_' and '-'";

@@ -73,6 +73,24 @@ pub struct ResourceCount {
     pub limit: Option<i32>,
 }
 
+/// What is true of a Device.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DeviceStatus {
+    /// Generation of the spec that the conditions were found for: kstatus compares it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub observed_generation: Option<i64>,
+    /// `Accepted`, `Programmed`, `Live`, and `Ready`, which sums them up.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "conditions")]
+    pub conditions: Vec<Condition>,
+    /// User by which the phone fetches its configuration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 12), regex(pattern = PROVISIONING_USER_PATTERN))]
+    pub provisioning_user: Option<String>,
+}
+
 /// What is true of a trunk.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

@@ -82,7 +82,7 @@ pub fn table() -> Vec<Row> {
         ("Device", "/spec/keys/4/url", json!("http://intranet.example.com/"), "spec.keys[4].url", "https address"),
         ("Device", "/spec/credentials/secretRef/key", json!("password"), "spec.credentials.secretRef.key", "no such field"),
         ("Device", "/spec/transport", json!("WSS"), "spec.transport", "one of UDP, TCP, TLS"),
-        ("Device", "/spec/srtp", json!("On"), "spec.srtp", "one of Off, Optional, Required"),
+        ("Device", "/spec/srtp", json!("On"), "spec.srtp", "one of Disabled, Optional, Required"),
         ("Device", "/spec/dtmf", json!("RFC2833"), "spec.dtmf", "one of Rfc2833, Info, Inband"),
         ("Device", "/spec/registerSeconds", json!(3600), "spec.registerSeconds", "from 60 to 600"),
         ("Device", "/spec/timeZone", json!("CET; rm"), "spec.timeZone", "IANA time zone"),

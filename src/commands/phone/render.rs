@@ -89,7 +89,7 @@ pub enum RenderPhoneError {
     Write(#[from] std::io::Error),
 }
 
-/// Writes every file of a phone, each after a line with its name and type.
+/// Writes the user that a phone fetches with, and every file of it, each after a line with its name and type.
 ///
 /// # Errors
 /// The manifests, or the database, cannot be read; there is no such Device; or a file cannot be made.
@@ -112,13 +112,14 @@ pub async fn run(args: &RenderArgs, out: &mut impl Write) -> Result<(), RenderPh
     if !phone.model.series.is_supported() {
         return Err(RenderPhoneError::Render(name.to_owned(), RenderError::NotSupported));
     }
-    for (index, file) in file_names(&phone).into_iter().enumerate() {
+    if let Some(row) = view.plan.devices.get(name) {
+        let user = &row.provisioning_user;
+        writeln!(out, "Device {name} fetches from {} as user {user}.", args.provision_url)?;
+    }
+    for file in file_names(&phone) {
         let rendered = one(&templates, &view, (name, &phone), &file);
         let rendered = rendered.map_err(|error| RenderPhoneError::Render(file.clone(), error))?;
-        if index > 0 {
-            writeln!(out)?;
-        }
-        writeln!(out, "==> {file} ({})", rendered.content_type)?;
+        writeln!(out, "\n==> {file} ({})", rendered.content_type)?;
         out.write_all(&rendered.body)?;
     }
     Ok(())

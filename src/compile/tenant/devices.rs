@@ -399,7 +399,7 @@ fn sip_user(tenant: Uuid, device: &str, extension: &str, number: &str) -> String
 }
 
 /// The user by which a phone fetches its configuration: no secret, and the same for as long as the Device has its name.
-fn provisioning_user(tenant: Uuid, device: &str) -> String {
+pub fn provisioning_user(tenant: Uuid, device: &str) -> String {
     let text = BASE32_NOPAD.encode(&digest(tenant, &[device])).to_ascii_lowercase();
     format!("d-{}", text.get(..PROVISIONING_USER).unwrap_or(&text))
 }

@@ -21,6 +21,8 @@ mod rows;
 mod schedule;
 mod without_rows;
 
+pub use devices::provisioning_user;
+
 use super::{Claims, Compiled};
 use crate::plan::{InForce, PlatformPlan, TenantPlan};
 use crate::secrets::a1_hash::hash_passwords;

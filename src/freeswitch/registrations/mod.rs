@@ -13,6 +13,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 
+use super::esl::{CallId, Notify};
+use crate::route::legal::Word;
+
 pub use registration::{Registration, SipUser, shortened, transport};
 pub use writer::Writer;
 
@@ -117,12 +120,25 @@ impl Registrations {
 
     /// The Call-ID of a user's registration at a profile; `None` if another registration has the same one, which a phone
     /// can choose.
-    pub fn own_call_id(&self, profile: &str, user: &SipUser) -> Option<String> {
+    fn own_call_id(&self, profile: &str, user: &SipUser) -> Option<String> {
         let all = self.all.read().unwrap_or_else(PoisonError::into_inner);
         let of_profile = all.get(profile)?;
         let call_id = of_profile.get(user)?.call_id.clone()?;
         let same = |held: &&Registration| held.call_id.as_ref() == Some(&call_id);
         (of_profile.values().filter(same).count() == 1).then_some(call_id)
+    }
+
+    /// A NOTIFY to a user's registration at a profile; `None` if its Call-ID does not tell it from others, or a word of it
+    /// cannot be said on the event socket.
+    pub fn notify(&self, profile: &str, user: &SipUser, event: &'static str) -> Option<Notify> {
+        let call_id = self.own_call_id(profile, user)?;
+        Some(Notify {
+            profile: Word::new(profile)?,
+            user: Word::new(&user.user)?,
+            host: Word::new(&user.host)?,
+            call_id: CallId::new(&call_id)?,
+            event,
+        })
     }
 
     /// Sees changes.

@@ -9,6 +9,7 @@ mod metrics;
 mod plan;
 mod pod_ending_marker;
 mod read;
+mod rekeyed;
 mod replies;
 mod state;
 mod switch_loop;

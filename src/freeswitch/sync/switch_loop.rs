@@ -15,6 +15,7 @@ use super::metrics::Metrics;
 use super::plan::{Outcome, desired_state, trunk_gateways};
 use super::pod_ending_marker::PodEndingMarker;
 use super::read;
+use super::rekeyed;
 use super::verify::ReplicaSnapshot;
 use crate::freeswitch::esl;
 use crate::freeswitch::esl::{Address, Api, Client, EslError, Event, Events, Password, Session};
@@ -415,6 +416,7 @@ impl Live {
             return Ok(self.publish_outcome(session, snapshot, outcome, &key));
         }
         self.record_profile_overrides(client, &todo, &snapshot.now).await?;
+        rekeyed::tell(client, &todo, &snapshot.now, &self.registrations).await?;
         let mut report = Applier { client, want: &want, key: &key }.apply(&todo).await?;
         report.waiting.extend(waiting);
         for (change, reason) in &report.refused {

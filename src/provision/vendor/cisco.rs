@@ -102,7 +102,7 @@ pub fn values(phone: &Phone, secrets: &PhoneSecrets) -> Values {
             true => String::new(),
             false => format!("{}:{}", phone.server.host, phone.server.port),
         },
-        has_srtp: phone.srtp != Srtp::Off,
+        has_srtp: phone.srtp != Srtp::Disabled,
         dtmf: match phone.dtmf {
             Dtmf::Rfc2833 => "AVT",
             Dtmf::Info => "INFO",

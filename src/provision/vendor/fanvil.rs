@@ -112,7 +112,7 @@ pub fn values(phone: &Phone) -> Values {
             Transport::Tls => 3,
         },
         media_crypto: match phone.srtp {
-            Srtp::Off => 0,
+            Srtp::Disabled => 0,
             Srtp::Optional => 1,
             Srtp::Required => 2,
         },

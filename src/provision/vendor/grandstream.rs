@@ -93,7 +93,7 @@ pub fn items(phone: &Phone) -> Items {
             Transport::Tls => "TlsOrTcp",
         },
         srtp: match phone.srtp {
-            Srtp::Off => "Disabled",
+            Srtp::Disabled => "Disabled",
             Srtp::Optional => "EnabledButNotForced",
             Srtp::Required => "EnabledAndForced",
         },
@@ -334,7 +334,7 @@ fn add_account(
     };
     add(numbers.transport, transport);
     let srtp = match phone.srtp {
-        Srtp::Off => "0",
+        Srtp::Disabled => "0",
         Srtp::Optional => "1",
         Srtp::Required => "2",
     };

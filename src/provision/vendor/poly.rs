@@ -138,7 +138,7 @@ pub fn values(phone: &Phone) -> Values {
             Transport::Tcp => "TCPOnly",
             Transport::Tls => "TLS",
         },
-        has_srtp: phone.srtp != Srtp::Off,
+        has_srtp: phone.srtp != Srtp::Disabled,
         needs_srtp: phone.srtp == Srtp::Required,
         rfc2833: u8::from(phone.dtmf == Dtmf::Rfc2833),
         info: u8::from(phone.dtmf == Dtmf::Info),

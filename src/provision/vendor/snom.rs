@@ -120,9 +120,9 @@ pub fn values(phone: &Phone) -> Values {
             Transport::Tcp => "tcp",
             Transport::Tls => "tls",
         },
-        srtp: if phone.srtp == Srtp::Off { "off" } else { "on" },
+        srtp: if phone.srtp == Srtp::Disabled { "off" } else { "on" },
         savp: match phone.srtp {
-            Srtp::Off => "off",
+            Srtp::Disabled => "off",
             Srtp::Optional => "optional",
             Srtp::Required => "mandatory",
         },

@@ -50,7 +50,7 @@ pub fn linphone(phone: &Phone, secrets: &PhoneSecrets) -> Linphone {
         realm: REALM,
         transport: transport(phone),
         host: host(phone),
-        srtp: if phone.srtp == Srtp::Off { "none" } else { "srtp" },
+        srtp: if phone.srtp == Srtp::Disabled { "none" } else { "srtp" },
         needs_srtp: phone.srtp == Srtp::Required,
         info: phone.dtmf == Dtmf::Info,
         rfc2833: phone.dtmf == Dtmf::Rfc2833,
@@ -95,7 +95,7 @@ pub fn plain(phone: &Phone) -> Plain {
         transport: transport(phone),
         host: host(phone),
         srtp: match phone.srtp {
-            Srtp::Off => "disabled",
+            Srtp::Disabled => "disabled",
             Srtp::Optional => "optional",
             Srtp::Required => "mandatory",
         },

@@ -114,7 +114,7 @@ pub fn values(phone: &Phone) -> Values {
             Transport::Tls => 2,
         },
         srtp: match phone.srtp {
-            Srtp::Off => 0,
+            Srtp::Disabled => 0,
             Srtp::Optional => 1,
             Srtp::Required => 2,
         },
