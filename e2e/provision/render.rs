@@ -35,7 +35,7 @@ fn a_phones_files_are_printed_from_manifests_without_passwords() {
             text.contains("\n\n==> 805ec0000001.cfg (text/plain; charset=utf-8)\n#!version:1.0.0.1\n"),
             "{text}"
         );
-        let start = "Device desk fetches from https://pbx.example.com/provision/ as user d-";
+        let start = "Device desk fetches from https://pbx.example.com/provision as user d-";
         assert!(text.starts_with(start), "{text}");
         assert!(text.contains("https://pbx.example.com/provision") && text.contains("********"), "{text}");
         assert!(!text.contains(PASSWORD) && !text.contains(SIP_PASSWORD), "{text}");

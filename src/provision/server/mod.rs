@@ -50,7 +50,7 @@ use files::{File, FileError, Files};
 use networks::{Client, HttpNetworks};
 use nonce::Nonces;
 use outcome::Outcome;
-use recorder::{Recorder, Writer, recorder};
+use recorder::{Entry, Recorder, Writer, recorder};
 use throttle::Throttle;
 use tls::Tls;
 
@@ -224,7 +224,7 @@ impl Server {
     }
 
     /// Answers a request whose head has arrived.
-    async fn answer(&self, request: Request, is_tls: bool) -> Response {
+    async fn answer(self: Arc<Self>, request: Request, is_tls: bool) -> Response {
         let connection = request.extensions().get::<Connection>();
         let Some(peer) = connection.map(|connection| connection.address) else {
             return response::empty(http::StatusCode::INTERNAL_SERVER_ERROR);
@@ -270,7 +270,7 @@ impl Server {
             now: Timestamp::now(),
         };
         let nonces = self.progress.borrow().signing_key.clone().map(Nonces::new);
-        let asked = Asked { name, client, user_agent: &user_agent, at: attempt.now };
+        let asked = Asked { name: name.to_owned(), client, user_agent: user_agent.clone(), at: attempt.now };
         match decide(&self.replica, nonces.as_ref(), &self.allowed_networks, &attempt) {
             Decision::Granted(known) => {
                 self.throttle.right(client.address);
@@ -285,14 +285,19 @@ impl Server {
                 if let Some(guess) = &refusal.guess {
                     self.throttle.wrong(client.address, guess, Instant::now());
                 }
-                self.finish(refusal.device.as_ref(), refusal.outcome, None, &asked);
-                response::unauthorized(client.is_secure, nonces.as_ref(), refusal.is_stale)
+                let answer = response::unauthorized(client.is_secure, nonces.as_ref(), refusal.is_stale);
+                // After the answer, which would else come later for a Device than for a MAC address that none has.
+                let server = self.clone();
+                tokio::spawn(async move {
+                    server.finish(refusal.device.as_ref(), refusal.outcome, None, &asked);
+                });
+                answer
             }
         }
     }
 
     /// Answers a phone that showed the right credential.
-    async fn serve(&self, known: &Known, file: FileName, headers: &HeaderMap, asked: &Asked<'_>) -> Response {
+    async fn serve(&self, known: &Known, file: FileName, headers: &HeaderMap, asked: &Asked) -> Response {
         if !self.throttle.fetch(known.view.plan.tenant.id, &known.device, Instant::now()) {
             self.finish(Some(known), Outcome::Throttled, None, asked);
             return response::throttled();
@@ -308,7 +313,7 @@ impl Server {
         }
     }
 
-    fn no_file(&self, known: &Known, error: &FileError, asked: &Asked<'_>) -> Response {
+    fn no_file(&self, known: &Known, error: &FileError, asked: &Asked) -> Response {
         let (outcome, answer) = failure(known, error);
         self.finish(Some(known), outcome, None, asked);
         answer
@@ -345,13 +350,7 @@ impl Server {
     }
 
     /// Counts an answer, and records it for a Device.
-    fn finish(
-        &self,
-        known: Option<&Known>,
-        outcome: Outcome,
-        fingerprint: Option<[u8; 32]>,
-        asked: &Asked<'_>,
-    ) {
+    fn finish(&self, known: Option<&Known>, outcome: Outcome, fingerprint: Option<[u8; 32]>, asked: &Asked) {
         let row = known.and_then(|known| Some((known, known.row()?)));
         let vendor: Option<Vendor> = row.map(|(_, row)| row.vendor);
         self.metrics.count(vendor, outcome);
@@ -361,34 +360,27 @@ impl Server {
             return;
         }
         let tenant = &known.view.plan.tenant;
-        let (phone, address) = (short(&row.mac), asked.client.address);
-        match outcome {
-            Outcome::Served | Outcome::NotModified | Outcome::NotMade => {
-                tracing::debug!(namespace = tenant.namespace, device = known.device, %phone, %address, outcome = outcome.name(), "a phone fetched a file");
-            }
-            _ => {
-                tracing::info!(namespace = tenant.namespace, device = known.device, %phone, %address, outcome = outcome.name(), "a request for a phone's file");
-            }
-        }
-        self.recorder.record(Fetch {
+        let fetch = Fetch {
             tenant: tenant.id,
             device: known.device.clone(),
             at: asked.at,
-            address,
-            user_agent: asked.user_agent.to_owned(),
-            file: asked.name.to_owned(),
+            address: asked.client.address,
+            user_agent: asked.user_agent.clone(),
+            file: asked.name.clone(),
             result: outcome.name(),
             fingerprint,
-        });
+        };
+        let (namespace, phone) = (tenant.namespace.clone(), short(&row.mac));
+        self.recorder.record(Entry { fetch, outcome, namespace, phone });
     }
 }
 
 /// What is recorded of a request.
-struct Asked<'a> {
+struct Asked {
     /// The file's name, as it was sent.
-    name: &'a str,
+    name: String,
     client: Client,
-    user_agent: &'a str,
+    user_agent: String,
     at: Timestamp,
 }
 

@@ -1,4 +1,5 @@
-//! Writes fetches to Postgres, many at a time, so that no phone waits for it.
+//! Writes fetches to the log and to Postgres, many at a time, so that no phone waits for it, and none learns from the
+//! time of an answer that there is something to write.
 
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::metrics::Metrics;
+use super::outcome::Outcome;
 use crate::store::Reader;
 use crate::store::phones::Fetch;
 use crate::util::backoff::Backoff;
@@ -24,16 +26,42 @@ const LAST_TIMEOUT: Duration = Duration::from_secs(2);
 /// Pauses before another attempt.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(10));
 
+/// A fetch, and what only the log has of it.
+pub struct Entry {
+    pub fetch: Fetch,
+    pub outcome: Outcome,
+    pub namespace: String,
+    /// The MAC address, shortened.
+    pub phone: String,
+}
+
+impl Entry {
+    /// Writes the line of the log.
+    fn log(self) -> Fetch {
+        let Self { fetch, outcome, namespace, phone } = self;
+        let (device, address) = (&fetch.device, fetch.address);
+        match outcome {
+            Outcome::Served | Outcome::NotModified | Outcome::NotMade => {
+                tracing::debug!(namespace, device, %phone, %address, outcome = outcome.name(), "a phone fetched a file");
+            }
+            _ => {
+                tracing::info!(namespace, device, %phone, %address, outcome = outcome.name(), "a request for a phone's file");
+            }
+        }
+        fetch
+    }
+}
+
 /// Where fetches are given to be written.
 #[derive(Clone, Debug)]
 pub struct Recorder {
-    waiting: mpsc::Sender<Fetch>,
+    waiting: mpsc::Sender<Entry>,
     metrics: Metrics,
 }
 
 /// The task that writes them.
 pub struct Writer {
-    waiting: mpsc::Receiver<Fetch>,
+    waiting: mpsc::Receiver<Entry>,
     reader: Reader,
     metrics: Metrics,
 }
@@ -46,8 +74,8 @@ pub fn recorder(reader: Reader, metrics: Metrics) -> (Recorder, Writer) {
 
 impl Recorder {
     /// Gives a fetch to be written. While Postgres is away and too many wait, it is counted and left out.
-    pub fn record(&self, fetch: Fetch) {
-        if self.waiting.try_send(fetch).is_err() {
+    pub fn record(&self, entry: Entry) {
+        if self.waiting.try_send(entry).is_err() {
             self.metrics.count_unrecorded(1);
         }
     }
@@ -58,8 +86,8 @@ impl Writer {
     pub async fn run(mut self, stop: CancellationToken) {
         stop.run_until_cancelled(self.write_all()).await;
         let mut rest = Vec::new();
-        while let Ok(fetch) = self.waiting.try_recv() {
-            rest.push(fetch);
+        while let Ok(entry) = self.waiting.try_recv() {
+            rest.push(entry.log());
         }
         for batch in rest.chunks(MAX_BATCH) {
             if !matches!(timeout(LAST_TIMEOUT, self.reader.record_fetches(batch)).await, Ok(Ok(()))) {
@@ -71,14 +99,15 @@ impl Writer {
     async fn write_all(&mut self) {
         let (mut batch, mut backoff, mut next_prune) = (Vec::new(), BACKOFF, Instant::now());
         loop {
-            if batch.is_empty() && self.waiting.recv_many(&mut batch, MAX_BATCH).await == 0 {
-                return;
+            if batch.is_empty() {
+                let Some(first) = self.waiting.recv().await else { return };
+                sleep(DELAY).await;
+                batch.push(first.log());
             }
-            sleep(DELAY).await;
             while batch.len() < MAX_BATCH
-                && let Ok(fetch) = self.waiting.try_recv()
+                && let Ok(entry) = self.waiting.try_recv()
             {
-                batch.push(fetch);
+                batch.push(entry.log());
             }
             match self.reader.record_fetches(&batch).await {
                 Ok(()) => {
