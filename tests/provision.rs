@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use centrex::compile;
-use centrex::phones::{Phone, Site};
+use centrex::phones::{Phone, ProvisioningUrls, Site};
 use centrex::provision::{FileName, PhoneSecrets, RenderError, Templates, file_names, render};
 use centrex::route::view::TenantView;
 use centrex::source::ResourceIndex;
@@ -42,9 +42,16 @@ impl Case {
         let compiled = compile::all(&index);
         assert!(compiled.problems.is_empty(), "{}: {:#?}", input.display(), compiled.problems);
         let now = "2026-11-30T12:00:00Z".parse().unwrap();
-        let site =
-            Site::new(&compiled.platform, "https://phones.example.net/provision/", "ntp.example.net", now)
-                .unwrap();
+        let site = Site::new(
+            &compiled.platform,
+            &ProvisioningUrls::new(
+                "https://phones.example.net/provision/",
+                Some("http://phones.example.net:8080/provision"),
+            ),
+            "ntp.example.net",
+            now,
+        )
+        .unwrap();
         let view = TenantView::new(compiled.tenants.into_iter().next().unwrap().1);
         let phone = Phone::of(&view, "phone", &site).unwrap();
         let secrets = PhoneSecrets::of(&view.plan.devices["phone"]);

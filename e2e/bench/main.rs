@@ -2,7 +2,7 @@
 //! a shared machine affects both sides. `make bench` writes `docs/benchmarks.md`.
 //!
 //! `cargo bench --bench speed -- --quick` measures a tenth and writes nothing; the words `answers`,
-//! `provision`, `freeswitch`, `size`, `cdr`, `esl`, `sip`, `live` and `cluster` select parts.
+//! `provision`, `phones`, `freeswitch`, `size`, `cdr`, `esl`, `sip`, `live` and `cluster` select parts.
 
 // A benchmark ends at the first `unwrap` that fails.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
@@ -18,6 +18,7 @@ mod live;
 mod load;
 mod manifests;
 mod peers;
+mod phones;
 mod processor;
 mod provision;
 mod report;
@@ -42,9 +43,10 @@ const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/benchmarks.md"
 type Measure = fn(&Options) -> Vec<Row>;
 
 /// All parts, in the order in which they are measured.
-const PARTS: [(&str, Measure); 9] = [
+const PARTS: [(&str, Measure); 10] = [
     ("answers", answers::rows),
     ("provision", provision::rows),
+    ("phones", phones::rows),
     ("freeswitch", freeswitch::rows),
     ("sip", sip::rows),
     ("esl", esl::rows),

@@ -9,6 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use centrex::compile;
 use centrex::local_postgres::LocalError;
+use centrex::phones::ProvisioningUrls;
 use centrex::provision::Templates;
 use centrex::provision::server::{Limits, Listeners, Metrics, Networks, Options, Server};
 use centrex::replica::follow::Progress;
@@ -112,7 +113,7 @@ fn serve(replica: Arc<Replica>, store: &StoreOptions) -> Serving {
     Serving::start(async |stop| {
         let proxies: Networks = "127.0.0.0/8".parse().expect("a network");
         let options = Options {
-            url: "https://phones.example.com/provision".to_owned(),
+            urls: ProvisioningUrls::new("https://phones.example.com/provision", None),
             ntp_server: "pool.ntp.org".to_owned(),
             allowed_networks: Networks::default(),
             trusted_proxies: proxies.clone(),

@@ -23,12 +23,17 @@ pub struct Standalone {
 impl Standalone {
     /// Starts the process, and waits until all manifests are served.
     pub async fn start(manifests: &Path, data_dir: &Path, database: &str) -> Self {
+        Self::start_with(manifests, data_dir, database, &[]).await
+    }
+
+    /// The same, with further options.
+    pub async fn start_with(manifests: &Path, data_dir: &Path, database: &str, options: &[&str]) -> Self {
         let port = free_port(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let address = (Ipv4Addr::LOCALHOST, port).into();
         let mut command = Command::new(env!("CARGO_BIN_EXE_centrex"));
         command.args(["standalone", "--log", "warn", "--manifests"]).arg(manifests);
         command.arg("--data-dir").arg(data_dir).args(["--xml-listen", &format!("127.0.0.1:{port}")]);
-        command.env("CENTREX_DATABASE_URL", database);
+        command.args(options).env("CENTREX_DATABASE_URL", database);
         command.env("CENTREX_XML_USERNAME", USERNAME).env("CENTREX_XML_PASSWORD", PASSWORD);
         let start = Instant::now();
         let mut process = Process::start(&mut command, &data_dir.join("centrex.out"));

@@ -25,7 +25,7 @@ func TestPhonesFetchFromTheAPI(t *testing.T) {
 	same(t, "arguments", container.Args, []string{"api", "--encryption-key-file=/etc/centrex/keys/encryption-keys",
 		"--database-url-file=/etc/centrex/database/url", "--health-listen=0.0.0.0:8081", "--provision-url=https://phones.example.com/provision",
 		"--provision-listen=0.0.0.0:8443", "--provision-tls-cert=/etc/centrex/tls/tls.crt", "--provision-tls-key=/etc/centrex/tls/tls.key",
-		"--ntp-server=pool.ntp.org", "--provision-requests-per-minute=300", "--provision-guesses=10", "--provision-fetches-per-hour=60"})
+		"--ntp-server=pool.ntp.org", "--provision-requests-per-minute=300", "--provision-guesses=100", "--provision-fetches-per-hour=60"})
 	pod := deployment.Spec.Template.Spec
 	if volume(t, pod, "tls").Secret.SecretName != "phones-tls" || volume(t, pod, "database").Secret.SecretName != "centrex-postgres" {
 		t.Errorf("%+v", pod.Volumes)

@@ -85,10 +85,7 @@ async fn ten_thousand_mac_addresses_are_answered_alike() {
         let spread = quantile(other, 0.75) - quantile(other, 0.25);
         let difference = median.abs_diff(of_others);
         eprintln!("{what}: {median:?} of known, {of_others:?} of unknown, quartiles apart by {spread:?}");
-        assert!(
-            difference < spread.max(NOISE),
-            "{what}: {median:?}, {of_others:?}, {spread:?}"
-        );
+        assert!(difference < spread.max(NOISE), "{what}: {median:?}, {of_others:?}, {spread:?}");
     }
     assert!(scene.counted("unknown", "credential") > 0.0);
 }

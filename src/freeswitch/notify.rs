@@ -20,7 +20,7 @@ use super::esl::{Client, EslError};
 use super::registrations::{Registrations, SipUser};
 use super::sync::legs;
 use crate::phones::notify::{Notify as Request, event};
-use crate::phones::{Phone, Site, models};
+use crate::phones::{Phone, ProvisioningUrls, Site, models};
 use crate::plan::DeviceRow;
 use crate::replica::follow::Progress;
 use crate::replica::tenants::Replica;
@@ -58,8 +58,8 @@ pub struct Notifier {
     pub registrations: Registrations,
     /// Sends commands to the switch; `None` while it is not connected.
     pub client: watch::Receiver<Option<Client>>,
-    /// Address that phones fetch from, as their server has it.
-    pub provisioning_url: String,
+    /// Addresses that phones fetch from, as their server has them.
+    pub provisioning_urls: ProvisioningUrls,
     /// Time server of phones, as their server has it.
     pub ntp_server: String,
 }
@@ -204,7 +204,7 @@ impl Notifier {
         memory: &mut HashMap<DeviceKey, Memory>,
     ) -> Vec<Due> {
         let platform = self.replica.platform();
-        let site = Site::new(&platform, &self.provisioning_url, &self.ntp_server, Timestamp::now());
+        let site = Site::new(&platform, &self.provisioning_urls, &self.ntp_server, Timestamp::now());
         let Some(site) = site else { return Vec::new() };
         let wanted_by = |view: &TenantView, device: &str| Some(Phone::of(view, device, &site)?.fingerprint());
         let platform_revision = self.replica.platform_revision();
@@ -388,7 +388,7 @@ mod tests {
             progress: watch::Sender::default().subscribe(),
             registrations,
             client: watch::Sender::default().subscribe(),
-            provisioning_url: "https://phones.example.com/provision".to_owned(),
+            provisioning_urls: ProvisioningUrls::new("https://phones.example.com/provision", None),
             ntp_server: "pool.ntp.org".to_owned(),
         }
     }
@@ -406,7 +406,7 @@ mod tests {
     fn wanted(notifier: &Notifier) -> [u8; 32] {
         let view = notifier.replica.by_domain("acme.example.com").unwrap();
         let platform = notifier.replica.platform();
-        let (url, ntp) = (&notifier.provisioning_url, &notifier.ntp_server);
+        let (url, ntp) = (&notifier.provisioning_urls, &notifier.ntp_server);
         let site = Site::new(&platform, url, ntp, Timestamp::now()).unwrap();
         Phone::of(&view, "desk", &site).unwrap().fingerprint()
     }

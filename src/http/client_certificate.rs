@@ -10,10 +10,11 @@ use axum_server::accept::Accept;
 use axum_server::tls_rustls::RustlsAcceptor;
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
-use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
 use rustls::{
     DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, ServerConnection, SignatureScheme,
 };
@@ -91,7 +92,13 @@ fn provider() -> Arc<CryptoProvider> {
 #[derive(Debug)]
 struct Asking(Arc<dyn ClientCertVerifier>);
 
-type SignatureResult = Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error>;
+type SignatureResult = Result<HandshakeSignatureValid, rustls::Error>;
+
+/// Whether a certificate can be read. An X.509 certificate of version 1, as some phones have, cannot: no authority is
+/// found to have issued it, so that it counts as none, and its signature need not be verified.
+fn is_readable(certificate: &CertificateDer<'_>) -> bool {
+    ParsedCertificate::try_from(certificate).is_ok()
+}
 
 impl ClientCertVerifier for Asking {
     fn client_auth_mandatory(&self) -> bool {
@@ -117,6 +124,9 @@ impl ClientCertVerifier for Asking {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> SignatureResult {
+        if !is_readable(certificate) {
+            return Ok(HandshakeSignatureValid::assertion());
+        }
         self.0.verify_tls12_signature(message, certificate, signature)
     }
 
@@ -126,6 +136,9 @@ impl ClientCertVerifier for Asking {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> SignatureResult {
+        if !is_readable(certificate) {
+            return Ok(HandshakeSignatureValid::assertion());
+        }
         self.0.verify_tls13_signature(message, certificate, signature)
     }
 

@@ -7,7 +7,8 @@ use serde::{Serialize, Serializer};
 pub struct Mac([u8; 6]);
 
 impl Mac {
-    /// A MAC address of 12 hexadecimal digits in any case, with `:`, `-` or `.` between them; `None` for other text.
+    /// A MAC address of 12 hexadecimal digits in any case, with `:`, `-` or `.` between them; `None` for other text, and for
+    /// zeroes, which is the name of a file of all phones.
     pub fn parse(text: &str) -> Option<Self> {
         // 12 digits, and a separator after each pair at most.
         if text.len() > 17 {
@@ -16,7 +17,7 @@ impl Mac {
         let digits: String = text.chars().filter(|c| !matches!(c, ':' | '-' | '.')).collect();
         let mut mac = [0; 6];
         hex::decode_to_slice(digits, &mut mac).ok()?;
-        Some(Self(mac))
+        (mac != [0; 6]).then_some(Self(mac))
     }
 
     /// 12 digits in lower case.
@@ -55,7 +56,15 @@ mod tests {
             assert_eq!(mac.to_string(), "80:5e:c0:12:34:ab", "{text}");
             assert_eq!((mac.plain().as_str(), mac.upper().as_str()), ("805ec01234ab", "805EC01234AB"));
         }
-        for text in ["", "805ec01234a", "805ec01234abc", "805ec01234ag", "805ec01234äb", "::::::::::::"] {
+        for text in [
+            "",
+            "805ec01234a",
+            "805ec01234abc",
+            "805ec01234ag",
+            "805ec01234äb",
+            "::::::::::::",
+            "000000000000",
+        ] {
             assert_eq!(Mac::parse(text), None, "{text}");
         }
     }

@@ -13,4 +13,4 @@ pub mod time_zone;
 
 pub use mac::Mac;
 pub use phone::Phone;
-pub use site::Site;
+pub use site::{ProvisioningUrls, Site};

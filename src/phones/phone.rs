@@ -160,7 +160,7 @@ impl Phone {
             intercom: row.intercom,
             phonebook: row.phonebook,
             provisioning: Provisioning {
-                url: site.provisioning_url.clone(),
+                url: site.provisioning_urls.of(row).to_owned(),
                 user: row.provisioning_user.clone(),
                 poll_hours: row.poll_hours,
             },

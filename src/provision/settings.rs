@@ -91,12 +91,26 @@ fn name(series: Series, line: &str) -> Option<String> {
     Some(name.to_owned())
 }
 
+/// Why extra settings cannot be inserted.
+#[derive(Debug, thiserror::Error)]
+pub enum InsertError {
+    /// The document is no XML.
+    #[error(transparent)]
+    Xml(#[from] quick_xml::Error),
+    /// The document cannot be written.
+    #[error(transparent)]
+    Write(#[from] std::io::Error),
+    /// A setting would remove what Centrex writes.
+    #[error("the extra setting {0} is an element that has others in it; only one without others can be set")]
+    Parent(String),
+}
+
 /// Inserts extra settings into Fanvil's document, where each is the path of an element below the root: a number after a
 /// name is its `index`. An element that is there gets the value, others are made.
 ///
 /// # Errors
-/// The document is no XML.
-pub fn into_fanvil(body: &str, settings: &BTreeMap<String, String>) -> Result<String, quick_xml::Error> {
+/// The document is no XML, or a setting names an element of Centrex' that has others in it.
+pub fn into_fanvil(body: &str, settings: &BTreeMap<String, String>) -> Result<String, InsertError> {
     if settings.is_empty() {
         return Ok(body.to_owned());
     }
@@ -117,12 +131,14 @@ pub fn into_fanvil(body: &str, settings: &BTreeMap<String, String>) -> Result<St
                 if depth > 1 {
                     path.push(step(element));
                 }
-                if replaced.is_none() {
-                    writer.write_event(event.borrow())?;
-                    if let Some(value) = rest.remove(&path) {
-                        writer.write_event(Event::Text(BytesText::new(value)))?;
-                        replaced = Some(depth);
-                    }
+                if replaced.is_some() {
+                    path.pop();
+                    return Err(InsertError::Parent(path.join(".")));
+                }
+                writer.write_event(event.borrow())?;
+                if let Some(value) = rest.remove(&path) {
+                    writer.write_event(Event::Text(BytesText::new(value)))?;
+                    replaced = Some(depth);
                 }
             }
             Event::End(_) => {
@@ -196,6 +212,18 @@ fn steps(key: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_setting_removes_no_element_that_centrex_writes() {
+        let body = "<sysConf>\n<phone>\n<date>\n<SNTPServer>a</SNTPServer>\n</date>\n</phone>\n</sysConf>";
+        let error = into_fanvil(body, &settings(&[("phone.date", "x")])).unwrap_err();
+        assert!(error.to_string().contains("phone.date is an element that has others"), "{error}");
+        assert!(
+            into_fanvil(body, &settings(&[("phone.date.SNTPServer", "b")]))
+                .unwrap()
+                .contains("<SNTPServer>b<")
+        );
+    }
 
     fn settings(all: &[(&str, &str)]) -> BTreeMap<String, String> {
         all.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()

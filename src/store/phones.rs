@@ -23,6 +23,8 @@ const PRUNING: &str = "removing old fetches of phones";
 
 /// Fetches of a Device that are left.
 const HISTORY: i64 = 50;
+/// Results of requests with a right credential. They have a history of their own, which no stranger can fill.
+const GRANTED: [&str; 4] = ["served", "not_modified", "not_made", "enrolled"];
 /// Days that they are left.
 const HISTORY_DAYS: i32 = 90;
 
@@ -164,13 +166,17 @@ impl Reader {
         sqlx::query(
             "DELETE FROM public.phone_fetches old
              USING (SELECT DISTINCT tenant, device FROM unnest($1::uuid[], $2::text[]) AS f (tenant, device)) f
-             WHERE old.tenant_id = f.tenant AND old.device = f.device AND old.id <=
+             CROSS JOIN (VALUES (true), (false)) AS c (granted)
+             WHERE old.tenant_id = f.tenant AND old.device = f.device AND (old.result = ANY($4)) = c.granted
+                 AND old.id <=
                  (SELECT id FROM public.phone_fetches WHERE tenant_id = f.tenant AND device = f.device
+                      AND (result = ANY($4)) = c.granted
                   ORDER BY id DESC OFFSET $3 LIMIT 1)",
         )
         .bind(&column.tenants)
         .bind(&column.devices)
         .bind(HISTORY)
+        .bind(GRANTED)
         .execute(&mut *transaction)
         .await
         .context(RECORDING)?;

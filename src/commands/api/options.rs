@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::phones::ProvisioningUrls;
 use crate::provision::Templates;
 use crate::provision::server::{Limits, Listeners, Networks, Options, ServerError, TlsFiles};
 use crate::provision::templates::TemplateError;
@@ -36,9 +37,21 @@ pub struct SiteArgs {
     #[arg(long, env = "CENTREX_PROVISION_URL", value_name = "URL", value_parser = provision_url)]
     pub provision_url: Option<String>,
 
+    /// Address that phones of Devices with allowHttp are told instead, such as http://phones.example.com/provision; the
+    /// same as of all others when left out
+    #[arg(long, env = "CENTREX_PROVISION_HTTP_URL", value_name = "URL", value_parser = provision_url, requires = "provision_url")]
+    pub provision_http_url: Option<String>,
+
     /// Time server of phones, a name or an address
     #[arg(long, env = "CENTREX_NTP_SERVER", value_name = "HOST", default_value = "pool.ntp.org", value_parser = host)]
     pub ntp_server: String,
+}
+
+impl SiteArgs {
+    /// The addresses that phones are told; `None` without one.
+    pub fn urls(&self) -> Option<ProvisioningUrls> {
+        Some(ProvisioningUrls::new(self.provision_url.as_deref()?, self.provision_http_url.as_deref()))
+    }
 }
 
 /// Options of serving phones' files, the same in every mode.
@@ -121,9 +134,9 @@ impl ProvisionArgs {
         if self.provision_listen.is_none() && self.provision_http_listen.is_none() {
             return Ok(None);
         }
-        let url = self.site.provision_url.clone().ok_or(ProvisionError::NoUrl)?;
+        let urls = self.site.urls().ok_or(ProvisionError::NoUrl)?;
         let options = Options {
-            url,
+            urls,
             ntp_server: self.site.ntp_server.clone(),
             allowed_networks: self.provision_allowed_networks.clone().unwrap_or_default(),
             trusted_proxies: self.trusted_proxies.clone().unwrap_or_default(),

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::commands::api::{host, provision_url};
 use crate::commands::trace::{Source, State, TraceError, tenant};
-use crate::phones::{Mac, Phone, Site};
+use crate::phones::{Mac, Phone, ProvisioningUrls, Site};
 use crate::plan::{PlatformPlan, SecretName};
 use crate::provision::templates::TemplateError;
 use crate::provision::{FileName, PhoneSecrets, RenderError, Rendered, Templates, file_names, render};
@@ -60,6 +60,10 @@ pub struct RenderArgs {
     #[arg(long, env = "CENTREX_PROVISION_URL", value_name = "URL", default_value = EXAMPLE_URL, value_parser = provision_url)]
     pub provision_url: String,
 
+    /// Address that phones of Devices with allowHttp are told instead
+    #[arg(long, env = "CENTREX_PROVISION_HTTP_URL", value_name = "URL", value_parser = provision_url)]
+    pub provision_http_url: Option<String>,
+
     /// Time server of phones
     #[arg(long, env = "CENTREX_NTP_SERVER", value_name = "HOST", default_value = EXAMPLE_NTP, value_parser = host)]
     pub ntp_server: String,
@@ -106,7 +110,8 @@ pub async fn run(args: &RenderArgs, out: &mut impl Write) -> Result<(), RenderPh
     let State { platform, plan } = source.read(&args.tenant).await?;
     let view = TenantView::new(plan);
     let name = device(&view, &args.device)?;
-    let site = Site::new(&platform, &args.provision_url, &args.ntp_server, Timestamp::now());
+    let urls = ProvisioningUrls::new(&args.provision_url, args.provision_http_url.as_deref());
+    let site = Site::new(&platform, &urls, &args.ntp_server, Timestamp::now());
     let site = site.ok_or(RenderPhoneError::NoServer)?;
     let phone = Phone::of(&view, name, &site).ok_or_else(|| RenderPhoneError::Disabled(name.to_owned()))?;
     if !phone.model.series.is_supported() {
@@ -114,7 +119,7 @@ pub async fn run(args: &RenderArgs, out: &mut impl Write) -> Result<(), RenderPh
     }
     if let Some(row) = view.plan.devices.get(name) {
         let user = &row.provisioning_user;
-        writeln!(out, "Device {name} fetches from {} as user {user}.", args.provision_url)?;
+        writeln!(out, "Device {name} fetches from {} as user {user}.", urls.of(row))?;
     }
     for file in file_names(&phone) {
         let rendered = one(&templates, &view, (name, &phone), &file);
@@ -160,8 +165,9 @@ pub fn defects(
     view: &TenantView,
     now: Timestamp,
 ) -> Vec<(String, String)> {
-    let site = Site::new(platform, EXAMPLE_URL, EXAMPLE_NTP, now).unwrap_or_else(|| Site {
-        provisioning_url: EXAMPLE_URL.to_owned(),
+    let urls = ProvisioningUrls::new(EXAMPLE_URL, None);
+    let site = Site::new(platform, &urls, EXAMPLE_NTP, now).unwrap_or_else(|| Site {
+        provisioning_urls: urls,
         ntp_server: EXAMPLE_NTP.to_owned(),
         sip_host: None,
         sip_port: 5060,

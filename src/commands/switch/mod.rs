@@ -270,7 +270,8 @@ impl Sidecar {
     /// Makes phones read their configuration when it changes, if there is an event socket and phones fetch from us.
     /// `site` is that of the server of their files.
     pub fn notify_phones(&mut self, site: &SiteArgs) {
-        let (Some((registrations, client)), Some(url)) = (self.connection.take(), &site.provision_url) else {
+        let (Some((registrations, client)), Some(provisioning_urls)) = (self.connection.take(), site.urls())
+        else {
             return;
         };
         let notifier = Notifier {
@@ -278,7 +279,7 @@ impl Sidecar {
             progress: self.progress.clone(),
             registrations,
             client,
-            provisioning_url: url.clone(),
+            provisioning_urls,
             ntp_server: site.ntp_server.clone(),
         };
         self.serving.spawn(notifier.run(Arc::clone(&self.destination), self.stop_serving.clone()));

@@ -17,7 +17,8 @@ use crate::compile::problem::RefError;
 use crate::phones::models::{self, Model};
 use crate::phones::settings::{self, SettingError};
 use crate::plan::{DeviceKeyRow, DeviceLineRow, DeviceRow, SecretName, Secrets, TenantRow};
-use crate::resources::device::{Key, KeyType, Provisioning};
+use crate::resources::common::Transport;
+use crate::resources::device::{DeviceSpec, Key, KeyType, Provisioning, Srtp};
 use crate::resources::feature_code::FeatureAction;
 use crate::resources::{Device, Kind};
 use crate::source::ObjectKey;
@@ -103,6 +104,7 @@ pub fn device(
         .emergency_location_ref
         .as_ref()
         .and_then(|reference| emergency::location(compiler, id, "spec.emergencyLocationRef.name", reference));
+    check_encryption(compiler, name, spec);
     let time_zone = time_zone(compiler, name, spec.time_zone.as_deref(), tenant);
     let provisioning = spec.provisioning.clone().unwrap_or_default();
     let enroll_until = enroll_until(compiler, name, &provisioning);
@@ -139,6 +141,24 @@ pub fn device(
 /// Whether a character occurs in times: nothing else of an annotation is used.
 fn is_of_a_time(c: &char) -> bool {
     c.is_ascii_alphanumeric() || ":+.-".contains(*c)
+}
+
+/// Checks that a phone which must use TLS can. Without a SipProfile for phones there is nothing to compare with.
+fn check_encryption(compiler: &mut TenantCompiler, name: &str, spec: &DeviceSpec) {
+    let platform = compiler.platform;
+    let Some((profile, row)) =
+        platform.main_profile().and_then(|name| platform.sip_profiles.get_key_value(name))
+    else {
+        return;
+    };
+    let field = match (spec.transport, spec.srtp) {
+        _ if row.tls_port.is_some() => return,
+        (Some(Transport::Tls), _) => "spec.transport",
+        (None, Some(Srtp::Required)) => "spec.srtp",
+        _ => return,
+    };
+    let message = format!("needs TLS, and SipProfile {profile}, where phones register, has no tlsPort");
+    compiler.degrade(Kind::Device, name, field, (Reason::InvalidValue, message));
 }
 
 fn time_zone(compiler: &mut TenantCompiler, name: &str, own: Option<&str>, tenant: &TenantRow) -> String {

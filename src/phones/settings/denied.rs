@@ -8,6 +8,7 @@ const KEYS: &str = "the Device's keys decide it";
 const LOGIN: &str = "the Device's admin password decides who may log in";
 const REMOTE: &str = "it would let others manage the phone";
 const TRUST: &str = "it would change which certificates the phone trusts or shows";
+const CALLS: &str = "Centrex decides where calls go";
 const REPORT: &str = "it would make the phone send to or ask another server";
 
 /// What a setting would change that no extra setting may change.
@@ -81,6 +82,13 @@ static YEALINK: (&[Entry], &[Entry]) = (
         ("custom_factory_config.", SERVER),
         ("web_item_level.", LOGIN),
         ("phone_setting.reserve_certs", TRUST),
+        ("phone_setting.vq", REPORT),
+        ("dialplan.", CALLS),
+        ("forward.", CALLS),
+        ("network.dns", REPORT),
+        ("network.primary_dns", REPORT),
+        ("network.secondary_dns", REPORT),
+        ("network.static_dns", REPORT),
         ("network.attendant.pcap", REMOTE),
         ("diagnose.", REMOTE),
     ],
@@ -91,6 +99,7 @@ static YEALINK: (&[Entry], &[Entry]) = (
         ("_ssh", REMOTE),
         ("url", SERVER),
         ("pnp", SERVER),
+        ("emergency", CALLS),
     ],
 );
 
@@ -118,6 +127,13 @@ static POLY: (&[Entry], &[Entry]) = (
         ("mb.", REPORT),
         ("dir.", REPORT),
         ("exchange.", REPORT),
+        ("dialplan.routing", CALLS),
+        ("divert.", CALLS),
+        ("dns.", REPORT),
+        ("feature.e911", CALLS),
+        ("tcpipapp.ice", REPORT),
+        ("voice.qualitymonitoring", REPORT),
+        ("xmpp.", REPORT),
         ("oai.", REMOTE),
         ("sec.tls.", TRUST),
         ("sec.srtp.", ACCOUNT),
@@ -130,7 +146,14 @@ static POLY: (&[Entry], &[Entry]) = (
         ("voipprot.sip.specialevent", REMOTE),
         ("voipprot.sip.alertinfo", REMOTE),
     ],
-    &[("password", LOGIN), ("userid", ACCOUNT), ("logupload", REPORT), ("tr069", REMOTE), ("cafile", TRUST)],
+    &[
+        ("password", LOGIN),
+        ("userid", ACCOUNT),
+        ("logupload", REPORT),
+        ("tr069", REMOTE),
+        ("cafile", TRUST),
+        ("emergency", CALLS),
+    ],
 );
 
 /// The same of Grandstream's items.
@@ -152,6 +175,8 @@ static ITEMS: (&[Entry], &[Entry]) = (
         ("network.vpn", REPORT),
         ("network.802", TRUST),
         ("network.dot1x", TRUST),
+        ("network.proxy", REPORT),
+        ("network.dns", REPORT),
         ("vpn.", REPORT),
         ("phonebook.", REPORT),
         ("actionurl.", REPORT),
@@ -171,6 +196,7 @@ static ITEMS: (&[Entry], &[Entry]) = (
         ("remotecontrol", REMOTE),
         ("openvpn", REPORT),
         ("capture", REMOTE),
+        ("emergency", CALLS),
     ],
 );
 
@@ -206,6 +232,8 @@ static SNOM: (&[Entry], &[Entry]) = (
         ("ldap_", REPORT),
         ("vpn", REPORT),
         ("openvpn", REPORT),
+        ("dns_server", REPORT),
+        ("stun_", REPORT),
         ("dot1x", TRUST),
         ("ieee8021x", TRUST),
         ("cert", TRUST),
@@ -232,6 +260,7 @@ static SNOM: (&[Entry], &[Entry]) = (
         ("telnet", REMOTE),
         ("ssh", REMOTE),
         ("certificate", TRUST),
+        ("emergency", CALLS),
     ],
 );
 
@@ -276,6 +305,7 @@ static FANVIL: (&[Entry], &[Entry]) = (
         ("fdps", REMOTE),
         ("remotecontrol", REMOTE),
         ("xmlcontact", REPORT),
+        ("emergency", CALLS),
     ],
 );
 
@@ -345,8 +375,26 @@ static CISCO: (&[Entry], &[Entry]) = (
         ("activation_code", SERVER),
         ("device_eds", SERVER),
         ("cloud_", SERVER),
+        ("prt_", REPORT),
+        ("voice_mail_server", CALLS),
+        ("voice_quality_report", REPORT),
+        ("dial_plan", CALLS),
+        ("cfwd_", CALLS),
+        ("http_proxy", REPORT),
+        ("primary_dns", REPORT),
+        ("secondary_dns", REPORT),
+        ("primary_ntp", SERVER),
+        ("secondary_ntp", SERVER),
+        ("stun_", REPORT),
     ],
-    &[("password", LOGIN), ("passwd", LOGIN), ("_url", REPORT), ("certificate", TRUST), ("_ca_", TRUST)],
+    &[
+        ("password", LOGIN),
+        ("passwd", LOGIN),
+        ("_url", REPORT),
+        ("certificate", TRUST),
+        ("_ca_", TRUST),
+        ("emergency", CALLS),
+    ],
 );
 
 /// P-values that are denied: first and last number of a range, and the reason. Accounts 2 to 16 are ranges of their
@@ -358,6 +406,7 @@ static P_VALUES: &[(u32, u32, &str)] = &[
     (33, 36, ACCOUNT),    // voicemail, password, user, authentication user
     (47, 48, ACCOUNT),    // server, outbound proxy
     (64, 64, SERVER),     // time zone
+    (92, 95, REPORT),     // DNS servers
     (130, 130, ACCOUNT),  // transport
     (145, 145, SERVER),   // server from DHCP
     (183, 183, ACCOUNT),  // SRTP
@@ -391,6 +440,7 @@ static P_VALUES: &[(u32, u32, &str)] = &[
     (4503, 4512, REMOTE),  // TR-069
     (4518, 4518, REMOTE),  // TR-069
     (4595, 4602, ACCOUNT), // ports of adapters
+    (6767, 6769, SERVER),  // firmware protocol, user, password
     (7050, 7070, REPORT),  // OpenVPN
     (7901, 7904, TRUST),   // 802.1X
     (8304, 8316, REPORT),  // action URLs

@@ -204,6 +204,10 @@ mod tests {
                 "Static.Auto_Provision.Server.URL",
                 "static.syslog.server",
                 "wallpaper_upload.url",
+                "dialplan.emergency.server.1.address",
+                "phone_setting.emergency.number",
+                "static.network.primary_dns",
+                "forward.always.target",
             ],
         ),
         (
@@ -221,6 +225,10 @@ mod tests {
                 "voIpProt.server.1.address",
                 "voIpProt.SIP.requestValidation.1.method",
                 "mb.main.home",
+                "dialplan.routing.server.1.address",
+                "dns.cache.A.1.address",
+                "voice.qualityMonitoring.collector.server.1.address",
+                "feature.E911.HELD.server",
             ],
         ),
         (
@@ -235,6 +243,7 @@ mod tests {
                 "security.ssh",
                 "pks.vpk.1.keyMode",
                 "phonebook.download.server",
+                "network.proxy.http",
             ],
         ),
         (
@@ -243,7 +252,7 @@ mod tests {
             &["P334", "P22000"],
             &[
                 "P2", "P34", "P47", "P237", "P212", "P1359", "P1361", "P192", "P402", "P1802", "P51599",
-                "P4503", "P207",
+                "P4503", "P207", "P92", "P6767",
             ],
         ),
         (
@@ -261,6 +270,8 @@ mod tests {
                 "admin_mode_password",
                 "vpn_netcatserver",
                 "dkey_directory",
+                "dns_server1",
+                "stun_server",
             ],
         ),
         (
@@ -295,6 +306,11 @@ mod tests {
                 "Extended_Function_1_",
                 "XML_Directory_Service_URL",
                 "profile_rule",
+                "PRT_Upload_Rule",
+                "Voice_Mail_Server_1_",
+                "Dial_Plan_1_",
+                "Primary_DNS",
+                "HTTP_Proxy",
             ],
         ),
     ];

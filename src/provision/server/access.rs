@@ -98,7 +98,8 @@ pub enum Decision {
     /// The phone gets the file.
     Granted(Known),
     /// The phone gets its provisioning password, if it has not got it in this window, which ends then.
-    Enrolling(Known, Timestamp),
+    /// With it, the wrong credential that was shown.
+    Enrolling(Known, Timestamp, Option<Vec<u8>>),
     /// It gets nothing.
     Refused(Refusal),
 }
@@ -149,15 +150,16 @@ pub fn decide(
         let until = known.open_window(attempt.client.address, attempt.now)?;
         (shown.is_none() && is_admitted && known.refusal(attempt).is_none()).then_some(until)
     });
+    let guess = credential.filter(|_| compared == Some(Match::Wrong)).map(|credential| credential.guess());
     match (refusal, shown, of_file, window) {
         (None, Some(known), ..) => Decision::Granted(known),
         (_, None, Some(known), Some(until)) if attempt.method == Method::GET => {
-            Decision::Enrolling(known, until)
+            Decision::Enrolling(known, until, guess)
         }
         (outcome, shown, of_file, _) => Decision::Refused(Refusal {
             outcome: outcome.unwrap_or(Outcome::Credential),
             is_stale: compared == Some(Match::Stale),
-            guess: credential.filter(|_| compared == Some(Match::Wrong)).map(|credential| credential.guess()),
+            guess,
             device: shown.or(of_file),
         }),
     }

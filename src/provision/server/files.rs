@@ -13,7 +13,7 @@ use uuid::Uuid;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::access::Known;
-use crate::phones::{Phone, Site};
+use crate::phones::{Phone, ProvisioningUrls, Site};
 use crate::plan::{PlatformPlan, SecretName, Secrets};
 use crate::provision::file::Document;
 use crate::provision::{FileName, PhoneSecrets, RenderError, Templates, render};
@@ -63,7 +63,7 @@ pub enum FileError {
 pub struct Files {
     reader: Reader,
     templates: Templates,
-    url: String,
+    urls: ProvisioningUrls,
     ntp_server: String,
     rendered: Mutex<HashMap<(Uuid, String), Vec<Entry>>>,
 }
@@ -79,8 +79,8 @@ struct Entry {
 
 impl Files {
     /// Renders with these templates and addresses; passwords come from Postgres.
-    pub fn new(reader: Reader, templates: Templates, url: String, ntp_server: String) -> Self {
-        Self { reader, templates, url, ntp_server, rendered: Mutex::default() }
+    pub fn new(reader: Reader, templates: Templates, urls: ProvisioningUrls, ntp_server: String) -> Self {
+        Self { reader, templates, urls, ntp_server, rendered: Mutex::default() }
     }
 
     /// A file of a phone.
@@ -168,7 +168,7 @@ impl Files {
         platform: &PlatformPlan,
         name: FileName,
     ) -> Result<(Phone, Document), FileError> {
-        let site = Site::new(platform, &self.url, &self.ntp_server, Timestamp::now());
+        let site = Site::new(platform, &self.urls, &self.ntp_server, Timestamp::now());
         let site = site.ok_or(FileError::NoServer)?;
         let phone = Phone::of(&known.view, &known.device, &site).ok_or(FileError::Gone)?;
         let document = name.document(phone.model.series).ok_or(FileError::NotMade)?;
@@ -217,6 +217,6 @@ impl Files {
 /// Without the content.
 impl std::fmt::Debug for Files {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Files").field("url", &self.url).finish_non_exhaustive()
+        f.debug_struct("Files").field("urls", &self.urls).finish_non_exhaustive()
     }
 }

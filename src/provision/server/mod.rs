@@ -20,6 +20,7 @@ mod throttle;
 mod tls;
 mod user_agent;
 
+use std::net::IpAddr;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -39,6 +40,7 @@ use crate::http::body::LimitedBody;
 use crate::http::client_certificate::ClientCertificate;
 use crate::http::connection_limit::ConnectionLimit;
 use crate::http::listener::{Connection, ListenError, Listener};
+use crate::phones::ProvisioningUrls;
 use crate::provision::{FileName, Templates};
 use crate::replica::follow::Progress;
 use crate::replica::tenants::Replica;
@@ -75,7 +77,7 @@ const FORGET_INTERVAL: std::time::Duration = std::time::Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Options {
     /// Address that phones fetch from, without a slash at its end.
-    pub url: String,
+    pub urls: ProvisioningUrls,
     /// Host of the time server.
     pub ntp_server: String,
     /// Networks that phones may fetch from; all if empty.
@@ -202,12 +204,12 @@ impl Server {
         reader: Reader,
         metrics: Metrics,
     ) -> (Arc<Self>, Writer) {
-        let Options { url, ntp_server, allowed_networks, trusted_proxies, limits, templates } = options;
+        let Options { urls, ntp_server, allowed_networks, trusted_proxies, limits, templates } = options;
         let (recorder, writer) = recorder(reader.clone(), metrics.clone());
         let server = Self {
             replica,
             progress,
-            files: Files::new(reader.clone(), templates, url, ntp_server),
+            files: Files::new(reader.clone(), templates, urls, ntp_server),
             reader,
             allowed_networks,
             trusted_proxies,
@@ -272,19 +274,15 @@ impl Server {
         let nonces = self.progress.borrow().signing_key.clone().map(Nonces::new);
         let asked = Asked { name: name.to_owned(), client, user_agent: user_agent.clone(), at: attempt.now };
         match decide(&self.replica, nonces.as_ref(), &self.allowed_networks, &attempt) {
-            Decision::Granted(known) => {
-                self.throttle.right(client.address);
-                self.serve(&known, file, &parts.headers, &asked).await
-            }
-            Decision::Enrolling(known, until) => {
+            Decision::Granted(known) => self.serve(&known, file, &parts.headers, &asked).await,
+            Decision::Enrolling(known, until, guess) => {
+                self.count_guess(client.address, guess.as_deref());
                 let (outcome, answer) = self.enroll(&known, file, until, client, nonces.as_ref()).await;
                 self.finish(Some(&known), outcome, None, &asked);
                 answer
             }
             Decision::Refused(refusal) => {
-                if let Some(guess) = &refusal.guess {
-                    self.throttle.wrong(client.address, guess, Instant::now());
-                }
+                self.count_guess(client.address, refusal.guess.as_deref());
                 let answer = response::unauthorized(client.is_secure, nonces.as_ref(), refusal.is_stale);
                 // After the answer, which would else come later for a Device than for a MAC address that none has.
                 let server = self.clone();
@@ -296,12 +294,20 @@ impl Server {
         }
     }
 
+    /// Counts a wrong credential against its address.
+    fn count_guess(&self, address: IpAddr, guess: Option<&[u8]>) {
+        if guess.is_some_and(|guess| self.throttle.wrong(address, guess, Instant::now())) {
+            tracing::warn!(%address, "an address has shown too many wrong credentials of phones; all its requests are refused for some minutes");
+        }
+    }
+
     /// Answers a phone that showed the right credential.
     async fn serve(&self, known: &Known, file: FileName, headers: &HeaderMap, asked: &Asked) -> Response {
         if !self.throttle.fetch(known.view.plan.tenant.id, &known.device, Instant::now()) {
             self.finish(Some(known), Outcome::Throttled, None, asked);
             return response::throttled();
         }
+        self.throttle.right(asked.client.address);
         match self.files.of(&self.replica, known, file).await {
             Ok(file) => {
                 let is_known = response::is_known(headers.get_all(IF_NONE_MATCH), &file.etag);

@@ -34,9 +34,9 @@ pub struct Limits {
 
 impl Default for Limits {
     /// An office of 100 phones behind one address may start at once, each with challenges that are given back only when
-    /// its credential comes.
+    /// its credential comes; and all of them may have an old password.
     fn default() -> Self {
-        Self { requests_per_minute: 300, guesses: 10, fetches_per_hour: 60 }
+        Self { requests_per_minute: 300, guesses: 100, fetches_per_hour: 60 }
     }
 }
 
@@ -105,15 +105,17 @@ impl Throttle {
         }
     }
 
-    /// Counts a wrong credential of an address.
-    pub fn wrong(&self, address: IpAddr, credential: &[u8], now: Instant) {
+    /// Counts a wrong credential of an address. True when it reaches the limit.
+    pub fn wrong(&self, address: IpAddr, credential: &[u8], now: Instant) -> bool {
         let hash = self.keys.hash_one(credential);
         if let Some(counted) = lock(&self.addresses).get_mut(&network(address))
             && counted.guesses.iter().all(|(known, _)| *known != hash)
             && counted.guesses.len() < self.limits.guesses as usize
         {
             counted.guesses.push((hash, now));
+            return counted.guesses.len() == self.limits.guesses as usize;
         }
+        false
     }
 
     /// Counts a file of a Device. False when the limit is reached.

@@ -60,6 +60,8 @@ mod erased {
         mac_upper: String,
         /// The address of the configuration without `https://`.
         url_without_scheme: &'a str,
+        /// Whether the address has TLS.
+        is_https: bool,
         sip_password: &'a str,
         provisioning_password: &'a str,
         admin_password: Option<&'a str>,
@@ -91,6 +93,7 @@ mod erased {
                 mac: phone.mac.plain(),
                 mac_upper: phone.mac.upper(),
                 url_without_scheme: without,
+                is_https: url.starts_with("https://"),
                 sip_password: secrets.sip_password.as_deref().unwrap_or_default(),
                 provisioning_password: secrets.provisioning_password.as_deref().unwrap_or_default(),
                 admin_password: secrets.admin_password.as_deref(),
