@@ -15,7 +15,7 @@ async fn samples_become_ready_and_a_restart_writes_nothing() {
     // Without a switch everything is Programmed, and Live waits for a switch.
     site.wait_for("acme", "tenant/acme", "Programmed=True Programmed");
     site.wait_for("acme", "tenant/acme", "Live=Unknown NoSwitches");
-    assert!(site.conditions("acme", "tenant/acme").contains(&"Ready=Unknown NoSwitches".to_owned()));
+    site.wait_for("acme", "tenant/acme", "Ready=Unknown NoSwitches");
 
     let switch = site.switch("switch-1");
     let wait = ["wait", "--for=condition=Ready", "--timeout=300s", "--all-namespaces", "--all", ALL];

@@ -6,6 +6,7 @@ use super::client::{Answer, Request};
 use super::scene::{PASSWORD, SIP_PASSWORD, Scene, device};
 use crate::postgres::{key_line, reachable_dir};
 use crate::program::{Program, url};
+use crate::wait::{DEADLINE, until};
 
 const DESK: &str = "80:5e:c0:00:00:01";
 const FILE: &str = "805ec0000001.cfg";
@@ -218,23 +219,34 @@ async fn guesses_and_requests_are_limited() {
     assert_eq!(guessed, [401, 401, 401, 401, 401, 429, 429, 429]);
     let throttled = right.clone().from("192.0.2.9").send(scene.address);
     assert_eq!((throttled.status, throttled.header("retry-after")), (429, Some("60")), "a right one too");
+    let is_logged = || scene.program.log().contains("too many wrong credentials").then_some(());
+    assert!(until(DEADLINE, is_logged).is_some(), "{}", scene.program.log());
     // An IPv6 network is one host.
     let asked: Vec<u16> = (0..22)
         .map(|host| Request::get(FILE).from(&format!("2001:db8::{host:x}")).send(scene.address).status)
         .collect();
     assert!(asked[..20].iter().all(|status| *status == 401) && asked[20..] == [429, 429], "{asked:?}");
     // Phones that show their credential are not limited by their office's address, but each for itself.
-    let office: Vec<u16> = (0..40)
+    let office: Vec<u16> = (0..35)
         .flat_map(|_| {
             let challenge = Request::get(FILE).from("192.0.2.77").send(scene.address).status;
             [challenge, right.clone().from("192.0.2.77").send(scene.address).status]
         })
         .collect();
-    assert_eq!(office.iter().filter(|status| **status == 401).count(), 40, "{office:?}");
+    assert_eq!(office.iter().filter(|status| **status == 401).count(), 35, "{office:?}");
     assert_eq!(office.iter().filter(|status| **status == 200).count(), 29, "{office:?}");
     let other = Request::get("805ec0000002.cfg").basic(&lab, PASSWORD).from("192.0.2.78").send(scene.address);
+    // A stranger cannot push what the phone fetched out of its history.
+    for host in 0..60 {
+        let stranger = Request::get("805ec0000002.cfg").basic(&lab, "old").from(&format!("203.0.113.{host}"));
+        assert_eq!(stranger.send(scene.address).status, 401);
+    }
+    let history = scene.history("lab", 51).await;
+    assert!(history.iter().any(|(_, result)| result == "served"), "{history:?}");
     assert_eq!(other.status, 200);
-    assert!(scene.history("desk", 45).await.len() <= 50);
+    let of_desk = scene.history("desk", 45).await;
+    let (granted, refused): (Vec<_>, Vec<_>) = of_desk.iter().partition(|(_, result)| result == "served");
+    assert!(granted.len() <= 50 && refused.len() <= 50, "{of_desk:?}");
 }
 
 #[tokio::test]

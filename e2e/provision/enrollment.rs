@@ -65,6 +65,18 @@ async fn a_phone_enrolls_once_in_its_window_and_comes_back_for_the_rest() {
 }
 
 #[tokio::test]
+async fn wrong_passwords_count_in_a_window_too() {
+    let test = "provision::enrollment::wrong_passwords_count_in_a_window_too";
+    let desk = device("acme", "desk", "80:5e:c0:00:00:01", &window(30));
+    let Some(scene) = Scene::start(test, &desk, &["--provision-guesses", "3"]).await else { return };
+    let user = scene.user("desk").await;
+    assert_eq!(Request::get(FILE).from(OFFICE).send(scene.address).status, 200, "the window is used");
+    let guess = |number: usize| Request::get(FILE).basic(&user, &format!("guess{number}")).from(OFFICE);
+    let guessed: Vec<u16> = (0..5).map(|number| guess(number).send(scene.address).status).collect();
+    assert_eq!(guessed, [401, 401, 401, 429, 429]);
+}
+
+#[tokio::test]
 async fn a_window_that_is_over_or_too_long_is_closed() {
     let test = "provision::enrollment::a_window_that_is_over_or_too_long_is_closed";
     let devices = [

@@ -55,6 +55,13 @@ fn write(directory: &Path, (certificate, key): &(rcgen::Certificate, KeyPair)) {
     }
 }
 
+/// What a program prints.
+fn run(program: &str, arguments: &[&str]) -> String {
+    let output = std::process::Command::new(program).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
 #[tokio::test]
 async fn tls_and_the_certificates_of_phones() {
     let test = "provision::transport::tls_and_the_certificates_of_phones";
@@ -111,6 +118,41 @@ async fn tls_and_the_certificates_of_phones() {
     let wrong = file("805ec0000001.cfg").basic(&user, "wrong");
     assert_eq!(shows(&vendor, DnType::CommonName, own, wrong), 401);
 
+    // A certificate of version 1, which no authority is found for, counts as none.
+    std::fs::write(directory.path().join("web.pem"), web.certificate.pem()).unwrap();
+    let (key, request, old) = (path("old.key"), path("old.csr"), path("old.crt"));
+    let subject = ["-subj", "/CN=805EC0000001", "-newkey", "rsa:2048", "-nodes"];
+    run("openssl", &[&["req", "-new", "-keyout", &key, "-out", &request], &subject[..]].concat());
+    run("openssl", &["x509", "-req", "-in", &request, "-signkey", &key, "-out", &old]);
+    let text = run("openssl", &["x509", "-in", &path("old.crt"), "-noout", "-text"]);
+    assert!(text.contains("Version: 1 "), "{text}");
+    let url = format!("https://phones.example.com:{}/provision/805ec0000001.cfg", to.port());
+    let resolve = format!("phones.example.com:{}:127.0.0.1", to.port());
+    for (credential, status) in [(format!("{user}:{PASSWORD}"), "200"), (format!("{user}:wrong"), "401")] {
+        let told = run(
+            "curl",
+            &[
+                "-s",
+                "-o",
+                "/dev/null",
+                "-w",
+                "%{http_code}",
+                "--cacert",
+                &path("web.pem"),
+                "--cert",
+                &path("old.crt"),
+                "--key",
+                &path("old.key"),
+                "--resolve",
+                &resolve,
+                "-u",
+                &credential,
+                &url,
+            ],
+        );
+        assert_eq!(told, status);
+    }
+
     // A renewed certificate is served without a restart; half of a pair changes nothing.
     let second = web.server();
     std::fs::write(directory.path().join("tls.crt"), second.0.pem()).unwrap();
@@ -133,7 +175,9 @@ async fn without_tls_only_devices_that_may_and_from_their_networks() {
     let old = ", provisioning: {allowHttp: true, allowedNetworks: [192.0.2.0/24]}";
     let devices =
         [device("acme", "desk", "80:5e:c0:00:00:01", ""), device("acme", "old", "80:5e:c0:00:00:02", old)];
-    let Some(scene) = Scene::start(test, &devices.concat(), &[]).await else { return };
+    let reachable = "http://phones.example.com:8080/provision";
+    let options = ["--provision-http-url", reachable];
+    let Some(scene) = Scene::start(test, &devices.concat(), &options).await else { return };
     let (desk, old) = (scene.user("desk").await, scene.user("old").await);
     let plain = |request: Request, from: &str| request.with("x-forwarded-for", from).send(scene.address);
     for (user, file) in [(&desk, "805ec0000001.cfg"), (&old, "805ec0000002.cfg"), (&old, "805ec0ffffff.cfg")]
@@ -156,7 +200,13 @@ async fn without_tls_only_devices_that_may_and_from_their_networks() {
         assert_eq!(answer.headers.len(), challenge.headers.len());
         assert_eq!(stable(answer), stable(challenge.clone()));
     }
-    assert_eq!(plain(Request::get("805ec0000002.cfg").basic(&old, PASSWORD), here).status, 200);
+    let answer = plain(Request::get("805ec0000002.cfg").basic(&old, PASSWORD), here);
+    assert_eq!(answer.status, 200);
+    assert!(
+        answer.body.contains(&format!("static.auto_provision.server.url = {reachable}/")),
+        "{}",
+        answer.body
+    );
     for algorithm in ["MD5", "SHA-256"] {
         for method in ["GET", "HEAD"] {
             let request = Request::get("805ec0000002.cfg").method(method);

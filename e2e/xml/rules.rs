@@ -293,7 +293,7 @@ fn rule_11_every_domain_of_a_served_tenant_is_an_alias_of_one_profile() {
 
 #[test]
 fn rule_12_variables_have_names_from_a_fixed_list() {
-    let known = ["user_context", "centrex_tenant", "centrex_extension", "timezone"];
+    let known = ["user_context", "centrex_tenant", "centrex_extension", "timezone", "presence_id"];
     for fields in [AUTH, "action=user_call&user=100", "key=id&user=100", "action=voicemail-lookup&user=100"] {
         for variable in directory("tenant-a.test", fields).all("variable") {
             assert!(known.contains(&variable.attribute("name").unwrap()), "{variable:?}");
