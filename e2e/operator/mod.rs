@@ -2,6 +2,7 @@
 
 mod admission;
 mod deletion;
+mod device_alerts;
 mod emergency;
 mod fair;
 mod faults;
