@@ -144,6 +144,7 @@ const cases = {
   async 'a call is held and taken back'() {
     const [tab, phone] = [await registered(config.bob), await registeredDesk('1001')];
     const { at, call } = await answered(tab, '1001', phone);
+    await bothHear(tab, at, call);
     await tab.phone.hold(at);
     await sleep(0.5);
     const [there, here] = await Promise.all([tab.phone.window(at, 2), call.window(2)]);
@@ -157,6 +158,7 @@ const cases = {
     const tab = await registered(config.bob);
     const [alice, dave] = [await registeredDesk('1001'), await registeredDesk('1004')];
     const first = await answered(tab, '1001', alice);
+    await bothHear(tab, first.at, first.call);
     await tab.phone.hold(first.at);
     const second = await answered(tab, '1004', dave);
     await bothHear(tab, second.at, second.call);
@@ -171,9 +173,10 @@ const cases = {
   async 'digits arrive as telephone events'() {
     const [tab, phone] = [await registered(config.bob), await registeredDesk('1001')];
     const { at, call } = await answered(tab, '1001', phone);
-    await sleep(0.5);
+    // Digits before the media is up are lost.
+    await bothHear(tab, at, call);
     await tab.phone.dtmf(at, '12#');
-    for (let n = 0; n < 100 && call.digits.length < 3; n++) await sleep(0.05);
+    for (let n = 0; n < 400 && call.digits.length < 3; n++) await sleep(0.05);
     assert.equal(call.digits, '12#');
   },
 

@@ -282,7 +282,7 @@ class Call {
   // Waits until media come.
   async flows() {
     const before = this.packets;
-    for (let n = 0; n < 750 && this.packets < before + 10; n++) await sleep(0.02);
+    for (let n = 0; n < 3000 && this.packets < before + 10; n++) await sleep(0.02);
     if (this.packets < before + 10) throw new Error(`${this.desk.user} receives nothing`);
   }
 

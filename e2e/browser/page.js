@@ -6,7 +6,7 @@ const sessions = [];
 let ua, config;
 
 // Waits until something holds.
-const until = async (what, holds, seconds = 15) => {
+const until = async (what, holds, seconds = 60) => {
   const end = Date.now() + seconds * 1000;
   for (;;) {
     const value = await holds();

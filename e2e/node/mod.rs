@@ -10,6 +10,7 @@ mod machine;
 mod pods;
 mod policies;
 mod probe;
+mod provision;
 mod site;
 mod truth;
 mod upgrade;
@@ -33,6 +34,10 @@ const STEPS: &[Step] = &[
     ("the chart is installed, and everything is ready", install::installed),
     ("manifests and Namespaces applied right after the install are accepted", install::samples),
     ("phones register and call on the node's network", install::phones),
+    (
+        "a phone fetches its configuration from the chart's API, registers with it, and is told of a new one",
+        provision::fetched,
+    ),
     ("FreeSWITCH's log is in kubectl logs", install::logs),
     ("an upgrade waits for a call, and accepts no new ones", upgrade::drained),
     ("a pod ends as soon as its last call has", upgrade::ended_early),

@@ -29,7 +29,7 @@ enum Connection {
 pub fn enforced(site: &mut Site) {
     let listener = TcpListener::bind((OUTSIDE, 0)).expect("a port");
     let stranger = listener.local_addr().expect("its address");
-    let (switch, operator) = (address(&site.pods("switch")[0]), address(&site.pods("operator")[0]));
+    let [switch, operator, api] = ["switch", "operator", "api"].map(|of| address(&site.pods(of)[0]));
     let leaves = |site: &Site, to: SocketAddr| {
         let pid = site.node.processes("centrex", "operator")[0];
         outside(Path::new(&format!("/proc/{pid}/ns/net")), || connect(to))
@@ -47,11 +47,19 @@ pub fn enforced(site: &mut Site) {
     let output = site.node.run(&["nft", "-f", &file.display().to_string()]);
     assert!(output.status.success(), "{}\n{rules}", String::from_utf8_lossy(&output.stderr));
 
-    for address in loopback.into_iter().chain([SocketAddr::from((operator, 8080))]) {
+    for address in loopback.into_iter().chain([(operator, 8080), (api, 8082)].map(SocketAddr::from)) {
         assert_eq!(connect(address), Connection::Dropped, "{address}");
     }
     assert!(accepts_calls(switch), "no call gets in\n{rules}");
-    for port in [(switch, 5060), (switch, 5080), (switch, 8081), (operator, 8081), (operator, 9443)] {
+    for port in [
+        (switch, 5060),
+        (switch, 5080),
+        (switch, 8081),
+        (operator, 8081),
+        (operator, 9443),
+        (api, 8443),
+        (api, 8081),
+    ] {
         assert_eq!(connect(port.into()), Connection::Made, "{port:?}");
     }
     // The operator reaches Postgres and the API server, and no other address.
@@ -81,7 +89,7 @@ fn address(pod: &Value) -> Ipv4Addr {
 fn rules(site: &Site) -> String {
     let list = site.cluster.kubectl_ok(&["get", "networkpolicies", "-n", NAME, "-o", "json"]);
     let list: Value = serde_json::from_str(&list).expect("JSON");
-    let pods = [site.pods("operator"), site.pods("switch")].concat();
+    let pods = [site.pods("operator"), site.pods("switch"), site.pods("api")].concat();
     let mut rules = String::from("ct state established,related accept\n");
     for policy in list["items"].as_array().expect("policies") {
         let spec = &policy["spec"];

@@ -4,6 +4,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use rcgen::{CertifiedKey, KeyPair};
+use rustls::pki_types::CertificateDer;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -29,7 +31,7 @@ const POSTGRES_PORT: u16 = 5432;
 const ACME: &str = "acme.example.com";
 
 /// Values of all releases.
-const VALUES: [&str; 8] = [
+const VALUES: [&str; 13] = [
     "switch.freeswitch.image.repository=freeswitch",
     "switch.freeswitch.image.tag=tests",
     "switch.freeswitch.phrases=tones",
@@ -38,6 +40,11 @@ const VALUES: [&str; 8] = [
     "switch.terminationGracePeriodSeconds=40",
     "operator.leaseSeconds=6",
     "media.persistent=false",
+    "api.enabled=true",
+    "api.replicas=1",
+    "api.provisioning.url=https://phones.example.com/provision",
+    "api.provisioning.tls.existingSecret.name=phones-tls",
+    "api.provisioning.service.type=NodePort",
 ];
 /// Values of a switch on the node's network.
 pub const HOST: [&str; 2] = ["switch.hostNetwork=true", "switch.replicas=1"];
@@ -57,9 +64,12 @@ pub struct Site {
     /// Acme, 1003.
     pub carol: Peer,
     bob_answers: Listener,
+    /// The certificate that phones see.
+    pub certificate: CertificateDer<'static>,
     /// Number of releases so far: each changes the switch's pods.
     releases: u32,
-    _directory: TempDir,
+    /// Where phones' traces are.
+    pub directory: TempDir,
 }
 
 impl Site {
@@ -70,6 +80,8 @@ impl Site {
         let cluster = node.cluster();
         let gate = Gate::open_at(SocketAddr::from((OUTSIDE, POSTGRES_PORT)), socket);
         let directory = TempDir::new().expect("a folder");
+        let certificate =
+            rcgen::generate_simple_self_signed(["phones.example.com".to_owned()]).expect("a certificate");
         let peer = |user, password| Peer::from(OUTSIDE, user, ACME, password, directory.path()).at(NODE);
         let bob = peer("1002", "bob-dummy-password");
         let site = Self {
@@ -80,27 +92,30 @@ impl Site {
             node,
             cluster,
             gate,
+            certificate: certificate.cert.der().clone(),
             releases: 0,
-            _directory: directory,
+            directory,
         };
-        site.secrets(database);
+        site.secrets(database, &certificate);
         site.volumes();
         site
     }
 
-    fn secrets(&self, database: &str) {
+    fn secrets(&self, database: &str, certificate: &CertifiedKey<KeyPair>) {
         let secret = |name: &str, data: &str| {
             format!(
                 "---\n{{apiVersion: v1, kind: Secret, metadata: {{name: {name}, namespace: {NAME}}}, stringData: {{{data}}}}}\n"
             )
         };
         let key = "A".repeat(43);
+        let (chain, private) = (certificate.cert.pem(), certificate.signing_key.serialize_pem());
         let url = format!("postgres://centrex@{OUTSIDE}:{POSTGRES_PORT}/{database}");
         self.cluster.apply(
             &[
                 format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {NAME}}}}}\n"),
                 secret("centrex-encryption-keys", &format!("encryption-keys: \"1:{key}=\"")),
                 secret("centrex-postgres", &format!("uri: \"{url}\"")),
+                secret("phones-tls", &format!("tls.crt: {chain:?}, tls.key: {private:?}")),
                 secret(
                     "centrex-switch-credentials",
                     &format!("xml-password: {XML_PASSWORD}, event-socket-password: of-the-tests-too"),
@@ -137,7 +152,8 @@ impl Site {
 
     /// Waits until all pods of the release exist and are ready.
     pub fn rolled_out(&self) {
-        for object in ["deployment/centrex-operator", "statefulset/centrex-switch"] {
+        for object in ["deployment/centrex-operator", "statefulset/centrex-switch", "deployment/centrex-api"]
+        {
             let arguments = ["rollout", "status", "-n", NAME, object, "--timeout=300s"];
             let output = self.cluster.kubectl(&arguments);
             assert!(output.status.success(), "{object} is not rolled out\n{}", self.state());

@@ -2,7 +2,7 @@
 
 mod access;
 mod boot;
-mod client;
+pub mod client;
 mod enrollment;
 mod enumeration;
 mod hostile;

@@ -2,10 +2,11 @@
 
 use serde::Serialize;
 
-use super::models::Model;
+use super::models::{Model, Series};
 use super::phone::{Line, text};
 use crate::plan::{DeviceKeyRow, DeviceRow};
 use crate::resources::device::KeyType;
+use crate::route::names::PARKING_PRESENCE;
 use crate::route::view::TenantView;
 
 pub use crate::resources::device::KeyType as KeyKind;
@@ -30,6 +31,18 @@ pub struct Slot {
     /// Text beside it.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub label: String,
+}
+
+/// Whether phones of a series have a key of a type that Centrex can set; others stay off.
+pub fn has_type(series: Series, key: KeyType) -> bool {
+    use Series::{CiscoMpp, Fanvil, Snom, Yealink};
+    match key {
+        KeyType::Line | KeyType::BusyLamp | KeyType::SpeedDial | KeyType::Park | KeyType::Voicemail => true,
+        KeyType::DoNotDisturb | KeyType::Forward => matches!(series, Yealink | Snom | Fanvil | CiscoMpp),
+        KeyType::AgentLogin => matches!(series, Yealink | CiscoMpp),
+        KeyType::Url => matches!(series, Yealink | Snom),
+        KeyType::Pickup => series == Yealink,
+    }
 }
 
 fn is_zero(number: &usize) -> bool {
@@ -83,7 +96,7 @@ fn fill(slot: &mut Slot, view: &TenantView, key: &DeviceKeyRow, line: &Line) {
         KeyType::SpeedDial | KeyType::Voicemail => (number.clone(), number.clone()),
         KeyType::Park => {
             let place = key.place.clone().unwrap_or_default();
-            (format!("park+{place}"), place)
+            (format!("{PARKING_PRESENCE}{place}"), place)
         }
         KeyType::Url => (key.url.clone().unwrap_or_default(), String::new()),
         KeyType::Pickup | KeyType::DoNotDisturb | KeyType::Forward | KeyType::AgentLogin => {

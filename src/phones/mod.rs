@@ -3,7 +3,8 @@
 
 pub mod dial_plan;
 pub mod keys;
-pub mod mac;
+pub mod language;
+mod mac;
 pub mod models;
 pub mod notify;
 pub mod phone;

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::dial_plan::DialPlan;
 use super::keys::{self, Slot};
+use super::language::language;
 use super::models::{self, Model};
 use super::time_zone::Clock;
 use super::{Mac, site::Site};
@@ -259,24 +260,5 @@ fn clock(name: &str, now: Timestamp) -> Clock {
     match schedule::zone(name) {
         Some(zone) => Clock::new(name, &zone, now),
         None => Clock::new("UTC", &jiff::tz::TimeZone::UTC, now),
-    }
-}
-
-/// The language of most people in a country.
-fn language(country: Option<&str>) -> &'static str {
-    match country.unwrap_or_default() {
-        "DE" | "AT" | "CH" | "LI" => "de",
-        "FR" | "MC" => "fr",
-        "IT" | "SM" => "it",
-        "ES" | "MX" | "AR" | "CL" | "CO" | "PE" | "UY" => "es",
-        "PT" | "BR" => "pt",
-        "NL" => "nl",
-        "PL" => "pl",
-        "DK" => "da",
-        "SE" => "sv",
-        "NO" => "nb",
-        "FI" => "fi",
-        "CZ" => "cs",
-        _ => "en",
     }
 }

@@ -4,19 +4,16 @@ use super::app::Cause;
 use super::app::DialplanApp;
 use super::call::{Actions, Call};
 use super::legal::Word;
+use super::names;
 use super::view::TenantView;
 use crate::plan::FeatureCodeRow;
 use crate::plan::SecretName;
 use crate::resources::feature_code::FeatureAction;
 
-/// What the presence user of a parking place begins with (mod_valet_parking.c, `valet_send_presence`: `proto`). A key
-/// whose lamp shows the place dials the same user.
-const PARKING_PRESENCE: &str = "park+";
-
 /// What is dialled for the presence user of a parking place, such as `park+701`: the feature code for Park, of several
 /// the first by name, and the place. `None` for other destinations.
 pub fn parking_place(view: &TenantView, destination: &str) -> Option<String> {
-    let place = destination.strip_prefix(PARKING_PRESENCE)?;
+    let place = destination.strip_prefix(names::PARKING_PRESENCE)?;
     let is_place = !place.is_empty() && place.bytes().all(|byte| byte.is_ascii_digit());
     let mut codes = view.plan.feature_codes.values();
     let code = codes.find(|code| code.action == FeatureAction::Park).filter(|_| is_place)?;

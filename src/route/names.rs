@@ -15,6 +15,10 @@ pub const TRUNKS_ACL: &str = "trunks";
 /// The voicemail profile of all boxes; domains keep the tenants' boxes apart.
 pub const VOICEMAIL_PROFILE: &str = "default";
 
+/// What the presence user of a parking place begins with (mod_valet_parking.c, `valet_send_presence`: `proto`). A key
+/// whose lamp shows the place dials the same user.
+pub const PARKING_PRESENCE: &str = "park+";
+
 /// Name of a conference room, and of its conference profile.
 pub fn room(tenant: Uuid, conference: &str) -> String {
     format!("{conference}-{tenant}")

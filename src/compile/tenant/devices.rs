@@ -13,7 +13,8 @@ use super::credentials::{admin_password, device_password};
 use super::rows::insert_secret;
 use super::{emergency, schedule};
 use crate::compile::Reason;
-use crate::compile::problem::RefError;
+use crate::compile::problem::{Problem, RefError};
+use crate::phones::keys::has_type;
 use crate::phones::models::{self, Model};
 use crate::phones::settings::{self, SettingError};
 use crate::plan::{DeviceKeyRow, DeviceLineRow, DeviceRow, SecretName, Secrets, TenantRow};
@@ -354,6 +355,20 @@ fn keys(compiler: &mut TenantCompiler, device: &Device, model: &Model) -> Vec<De
             let message = format!("the Device has {lines} lines");
             compiler.degrade(Kind::Device, name, format!("{field}.line"), (Reason::InvalidValue, message));
             continue;
+        }
+        if !has_type(model.series, key.key_type) {
+            let message = format!(
+                "{} has no key {:?} that Centrex can set: the key stays off",
+                described(device),
+                key.key_type
+            );
+            let of = compiler.key(Kind::Device, name);
+            compiler.problems.push(Problem::noted(
+                of,
+                format!("{field}.type"),
+                Reason::InvalidValue,
+                message,
+            ));
         }
         let number = match dialled(compiler, key) {
             Ok(number) => number,

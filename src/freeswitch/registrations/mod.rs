@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use super::esl::{CallId, Notify};
 use crate::route::legal::Word;
 
-pub use registration::{Registration, SipUser, shortened, transport};
+pub use registration::{MAX_CALL_ID, Registration, SipUser, shortened, transport};
 pub use writer::Writer;
 
 /// Most registrations of a profile that are kept. FreeSWITCH itself takes a few hundred a second.

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 /// Most characters of a phone's own text that are kept.
 const MAX_TEXT: usize = 128;
 /// Longest Call-ID that is kept, in bytes; the directory refuses a REGISTER with a longer one.
-const MAX_CALL_ID: usize = 256;
+pub const MAX_CALL_ID: usize = 256;
 
 /// A SIP user as registered.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

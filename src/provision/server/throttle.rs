@@ -6,11 +6,13 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, RandomState};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use uuid::Uuid;
+
+use crate::http::connection_limit::Peer;
 
 /// Window of an address's requests.
 const REQUESTS_WINDOW: Duration = Duration::from_secs(60);
@@ -45,7 +47,7 @@ impl Default for Limits {
 pub struct Throttle {
     limits: Limits,
     keys: RandomState,
-    addresses: Mutex<HashMap<IpAddr, Address>>,
+    addresses: Mutex<HashMap<Peer, Address>>,
     devices: Mutex<HashMap<u64, Window>>,
 }
 
@@ -89,7 +91,7 @@ impl Throttle {
             now.duration_since(address.requests.begin) < REQUESTS_WINDOW || !address.guesses.is_empty()
         });
         let new = || Address { requests: Window::new(now), guesses: Vec::new() };
-        let counted = addresses.entry(network(address)).or_insert_with(new);
+        let counted = addresses.entry(Peer::remote(address)).or_insert_with(new);
         counted.guesses.retain(|(_, first)| now.duration_since(*first) < GUESSES_WINDOW);
         let requests = counted.requests.count(now, REQUESTS_WINDOW);
         let free = *requests < self.limits.requests_per_minute;
@@ -100,7 +102,7 @@ impl Throttle {
     /// Records that the last request of an address showed a right credential: it, and the challenge before it, count no
     /// more.
     pub fn right(&self, address: IpAddr) {
-        if let Some(counted) = lock(&self.addresses).get_mut(&network(address)) {
+        if let Some(counted) = lock(&self.addresses).get_mut(&Peer::remote(address)) {
             counted.requests.count = counted.requests.count.saturating_sub(2);
         }
     }
@@ -108,7 +110,7 @@ impl Throttle {
     /// Counts a wrong credential of an address. True when it reaches the limit.
     pub fn wrong(&self, address: IpAddr, credential: &[u8], now: Instant) -> bool {
         let hash = self.keys.hash_one(credential);
-        if let Some(counted) = lock(&self.addresses).get_mut(&network(address))
+        if let Some(counted) = lock(&self.addresses).get_mut(&Peer::remote(address))
             && counted.guesses.iter().all(|(known, _)| *known != hash)
             && counted.guesses.len() < self.limits.guesses as usize
         {
@@ -128,17 +130,6 @@ impl Throttle {
         let free = *fetches < self.limits.fetches_per_hour;
         *fetches = fetches.saturating_add(1);
         free
-    }
-}
-
-/// An address, or the /64 of an IPv6 address: a host has all addresses of its /64.
-fn network(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
-        }
-        address => address,
     }
 }
 

@@ -201,11 +201,12 @@ fn dial_plan(phone: &Phone) -> String {
 
 fn key(slot: &Slot, is_mpp: bool, legal: fn(&str, &str) -> String) -> Key {
     let is_line = slot.kind == Some(KeyKind::Line);
+    let function = function(slot, is_mpp, legal);
     Key {
         n: slot.position,
         extension: if is_line { slot.line.to_string() } else { "Disabled".to_owned() },
-        name: if slot.kind.is_some() { legal(&slot.label, &slot.value) } else { String::new() },
-        function: function(slot, is_mpp, legal),
+        name: if is_line || !function.is_empty() { legal(&slot.label, &slot.value) } else { String::new() },
+        function,
     }
 }
 

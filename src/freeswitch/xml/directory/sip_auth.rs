@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::Lookup;
 use super::user::User;
+use crate::freeswitch::registrations::MAX_CALL_ID;
 use crate::freeswitch::xml::field::Field;
 use crate::freeswitch::xml::{Answer, AnswerError, render};
 use crate::resources::sip_profile::Role;
@@ -14,10 +15,6 @@ use crate::secrets::a1_hash::a1_hash;
 use crate::secrets::digest::DigestAnswer;
 use crate::secrets::web_password;
 use crate::util::domain::canonical;
-
-/// Longest Call-ID of a phone, in bytes. FreeSWITCH stores that of a REGISTER and lists it with every
-/// registration; no honest phone sends a longer one.
-const MAX_CALL_ID: usize = 256;
 
 /// Values of `directory/auth.xml`.
 #[derive(Serialize)]
