@@ -33,7 +33,8 @@ const ELSEWHERE: &str = "Manifest changed elsewhere meanwhile → new answer, p9
 const PHONES: usize = 10_000;
 /// Other tenants.
 const TENANTS: usize = 100;
-const CHANGES: usize = 200;
+/// One of each other tenant at most.
+const CHANGES: usize = 100;
 /// How long phones are watched.
 const WATCHED: Duration = Duration::from_secs(60);
 /// Most that are told within a second.
