@@ -19,9 +19,8 @@ use super::Destination;
 use super::esl::{Client, EslError};
 use super::registrations::{Registrations, SipUser};
 use super::sync::legs;
-use crate::phones::notify::{Notify as Request, event};
-use crate::phones::{Phone, ProvisioningUrls, Site, models};
-use crate::plan::DeviceRow;
+use crate::phones::notify::{Notify as Request, event_for};
+use crate::phones::{Phone, ProvisioningUrls, Site};
 use crate::replica::follow::Progress;
 use crate::replica::tenants::Replica;
 use crate::route::TenantView;
@@ -282,11 +281,6 @@ impl Notifier {
             }
         }
     }
-}
-
-/// The event that makes a Device's phone do something; `None` for a softphone.
-fn event_for(row: &DeviceRow, request: Request) -> Option<&'static str> {
-    event(models::find(row.vendor, row.model.as_deref()).series, request)
 }
 
 /// Why a round was not finished.

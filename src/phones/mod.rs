@@ -3,8 +3,8 @@
 
 pub mod dial_plan;
 pub mod keys;
-pub mod language;
-mod mac;
+mod language;
+pub mod mac;
 pub mod models;
 pub mod notify;
 pub mod phone;

@@ -1,6 +1,7 @@
 //! The events of NOTIFY requests that make a phone read its configuration again, or restart.
 
-use super::models::Series;
+use super::models::{self, Series};
+use crate::plan::DeviceRow;
 
 /// What NOTIFY makes a phone do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,7 +16,7 @@ pub enum Notify {
 ///
 /// It is text of this table and nothing else: FreeSWITCH writes it into the request as it is (mod_sofia.c,
 /// `general_event_handler`). Sources are in docs/phones.md; the reboot of Cisco's MPP phones is not verified.
-pub fn event(series: Series, what: Notify) -> Option<&'static str> {
+fn event(series: Series, what: Notify) -> Option<&'static str> {
     let (resync, reboot) = match series {
         Series::Yealink | Series::YealinkDect | Series::Snom => {
             ("check-sync;reboot=false", "check-sync;reboot=true")
@@ -32,6 +33,11 @@ pub fn event(series: Series, what: Notify) -> Option<&'static str> {
         Notify::Resync => resync,
         Notify::Reboot => reboot,
     })
+}
+
+/// The same of a Device's phone.
+pub fn event_for(device: &DeviceRow, what: Notify) -> Option<&'static str> {
+    event(models::find(device.vendor, device.model.as_deref()).series, what)
 }
 
 #[cfg(test)]

@@ -8,8 +8,7 @@ use tracing::{info, warn};
 use super::change::{Change, Changes};
 use crate::freeswitch::esl::{Client, EslError, Notify};
 use crate::freeswitch::registrations::Registrations;
-use crate::phones::models;
-use crate::phones::notify::{Notify as Request, event};
+use crate::phones::notify::{Notify as Request, event_for};
 use crate::replica::tenants::Snapshot;
 use crate::util::domain::canonical;
 
@@ -41,8 +40,7 @@ fn requests(changes: &Changes, replica: &Snapshot, registrations: &Registrations
             && let Some(view) = replica.tenants.get(tenant).map(|entry| &entry.view)
             && let Some((_, device)) = view.sip_user(user).and_then(|found| found.device)
             && view.a1_hash(user, domain).is_some()
-            && let Some(event) =
-                event(models::find(device.vendor, device.model.as_deref()).series, Request::Resync)
+            && let Some(event) = event_for(device, Request::Resync)
         {
             flushed.insert((user.as_str(), domain.as_str()), event);
         }
