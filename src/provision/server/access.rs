@@ -25,14 +25,14 @@ const LONGEST_WINDOW: SignedDuration = SignedDuration::from_hours(1);
 
 /// A Device and its tenant.
 #[derive(Clone, Debug)]
-pub struct Known {
+pub struct TenantDevice {
     /// The tenant.
     pub view: Arc<TenantView>,
     /// Name of the Device.
     pub device: String,
 }
 
-impl Known {
+impl TenantDevice {
     /// The Device of a provisioning user or MAC address, in a tenant that may be suspended.
     fn by(replica: &Replica, identifier: &str) -> Option<Self> {
         let view = replica.by_phone(identifier)?;
@@ -96,10 +96,10 @@ pub struct Attempt<'a> {
 #[derive(Debug)]
 pub enum Decision {
     /// The phone gets the file.
-    Granted(Known),
+    Granted(TenantDevice),
     /// The phone gets its provisioning password, if it has not got it in this window, which ends then.
     /// With it, the wrong credential that was shown.
-    Enrolling(Known, Timestamp, Option<Vec<u8>>),
+    Enrolling(TenantDevice, Timestamp, Option<Vec<u8>>),
     /// It gets nothing.
     Refused(Refusal),
 }
@@ -114,7 +114,7 @@ pub struct Refusal {
     /// The wrong credential.
     pub guess: Option<Vec<u8>>,
     /// The Device that the credential, or else the file, is of.
-    pub device: Option<Known>,
+    pub device: Option<TenantDevice>,
 }
 
 /// Decides a request, in an installation that admits these networks; every network if there are none.
@@ -124,11 +124,11 @@ pub fn decide(
     allowed: &Networks,
     attempt: &Attempt<'_>,
 ) -> Decision {
-    let of_file = attempt.file.mac.and_then(|mac| Known::by(replica, &mac.to_string()));
+    let of_file = attempt.file.mac.and_then(|mac| TenantDevice::by(replica, &mac.to_string()));
     let credential = Credential::read(attempt.headers);
     let user = credential.as_ref().and_then(Credential::user).filter(|user| user.starts_with(USER_PREFIX));
-    let named = user.and_then(|user| Known::by(replica, user));
-    let secrets = named.as_ref().and_then(Known::row).map(|row| &row.secrets);
+    let named = user.and_then(|user| TenantDevice::by(replica, user));
+    let secrets = named.as_ref().and_then(TenantDevice::row).map(|row| &row.secrets);
     let compared = credential
         .as_ref()
         .map(|credential| credential.compare(secrets, attempt.method, attempt.target, nonces));

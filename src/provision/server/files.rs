@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 use zeroize::{Zeroize, Zeroizing};
 
-use super::access::Known;
+use super::access::TenantDevice;
 use crate::phones::{Phone, ProvisioningUrls, Site};
 use crate::plan::{PlatformPlan, SecretName, Secrets};
 use crate::provision::file::Document;
@@ -87,7 +87,12 @@ impl Files {
     ///
     /// # Errors
     /// There is no such file, or it cannot be made now.
-    pub async fn of(&self, replica: &Replica, known: &Known, name: FileName) -> Result<File, FileError> {
+    pub async fn of(
+        &self,
+        replica: &Replica,
+        known: &TenantDevice,
+        name: FileName,
+    ) -> Result<File, FileError> {
         let platform = replica.platform();
         if let Some(file) = self.in_memory(known, &platform, name) {
             return Ok(file);
@@ -122,7 +127,7 @@ impl Files {
     pub async fn bootstrap(
         &self,
         replica: &Replica,
-        known: &Known,
+        known: &TenantDevice,
         name: FileName,
     ) -> Result<(File, bool), FileError> {
         let (phone, document) = self.phone(known, &replica.platform(), name)?;
@@ -152,7 +157,7 @@ impl Files {
         });
     }
 
-    fn in_memory(&self, known: &Known, platform: &Arc<PlatformPlan>, name: FileName) -> Option<File> {
+    fn in_memory(&self, known: &TenantDevice, platform: &Arc<PlatformPlan>, name: FileName) -> Option<File> {
         let rendered = self.rendered.lock().unwrap_or_else(PoisonError::into_inner);
         let entries = rendered.get(&(known.view.plan.tenant.id, known.device.clone()))?;
         let entry = entries.iter().find(|entry| entry.name == name)?;
@@ -164,7 +169,7 @@ impl Files {
 
     fn phone(
         &self,
-        known: &Known,
+        known: &TenantDevice,
         platform: &PlatformPlan,
         name: FileName,
     ) -> Result<(Phone, Document), FileError> {
@@ -175,7 +180,7 @@ impl Files {
         Ok((phone, document))
     }
 
-    async fn secrets(&self, known: &Known) -> Result<PhoneSecrets, FileError> {
+    async fn secrets(&self, known: &TenantDevice) -> Result<PhoneSecrets, FileError> {
         let secrets: Secrets = self
             .reader
             .device_secrets(known.view.plan.tenant.id, &known.device)
@@ -191,7 +196,7 @@ impl Files {
 
     fn render(
         &self,
-        known: &Known,
+        known: &TenantDevice,
         phone: &Phone,
         mut secrets: PhoneSecrets,
         name: FileName,

@@ -47,7 +47,7 @@ use crate::replica::tenants::Replica;
 use crate::resources::device::Vendor;
 use crate::store::Reader;
 use crate::store::phones::Fetch;
-use access::{Attempt, Decision, Known, decide};
+use access::{Attempt, Decision, TenantDevice, decide};
 use files::{File, FileError, Files};
 use networks::{Client, HttpNetworks};
 use nonce::Nonces;
@@ -272,7 +272,12 @@ impl Server {
             now: Timestamp::now(),
         };
         let nonces = self.progress.borrow().signing_key.clone().map(Nonces::new);
-        let asked = Asked { name: name.to_owned(), client, user_agent: user_agent.clone(), at: attempt.now };
+        let asked = RecordedRequest {
+            name: name.to_owned(),
+            client,
+            user_agent: user_agent.clone(),
+            at: attempt.now,
+        };
         match decide(&self.replica, nonces.as_ref(), &self.allowed_networks, &attempt) {
             Decision::Granted(known) => self.serve(&known, file, &parts.headers, &asked).await,
             Decision::Enrolling(known, until, guess) => {
@@ -302,7 +307,13 @@ impl Server {
     }
 
     /// Answers a phone that showed the right credential.
-    async fn serve(&self, known: &Known, file: FileName, headers: &HeaderMap, asked: &Asked) -> Response {
+    async fn serve(
+        &self,
+        known: &TenantDevice,
+        file: FileName,
+        headers: &HeaderMap,
+        asked: &RecordedRequest,
+    ) -> Response {
         if !self.throttle.fetch(known.view.plan.tenant.id, &known.device, Instant::now()) {
             self.finish(Some(known), Outcome::Throttled, None, asked);
             return response::throttled();
@@ -319,7 +330,7 @@ impl Server {
         }
     }
 
-    fn no_file(&self, known: &Known, error: &FileError, asked: &Asked) -> Response {
+    fn no_file(&self, known: &TenantDevice, error: &FileError, asked: &RecordedRequest) -> Response {
         let (outcome, answer) = failure(known, error);
         self.finish(Some(known), outcome, None, asked);
         answer
@@ -328,7 +339,7 @@ impl Server {
     /// Answers a phone in its enrollment window.
     async fn enroll(
         &self,
-        known: &Known,
+        known: &TenantDevice,
         file: FileName,
         until: Timestamp,
         client: Client,
@@ -356,7 +367,13 @@ impl Server {
     }
 
     /// Counts an answer, and records it for a Device.
-    fn finish(&self, known: Option<&Known>, outcome: Outcome, fingerprint: Option<[u8; 32]>, asked: &Asked) {
+    fn finish(
+        &self,
+        known: Option<&TenantDevice>,
+        outcome: Outcome,
+        fingerprint: Option<[u8; 32]>,
+        asked: &RecordedRequest,
+    ) {
         let row = known.and_then(|known| Some((known, known.row()?)));
         let vendor: Option<Vendor> = row.map(|(_, row)| row.vendor);
         self.metrics.count(vendor, outcome);
@@ -382,7 +399,7 @@ impl Server {
 }
 
 /// What is recorded of a request.
-struct Asked {
+struct RecordedRequest {
     /// The file's name, as it was sent.
     name: String,
     client: Client,
@@ -400,7 +417,7 @@ async fn handle(
 
 /// Why a phone with the right credential gets no file, for the log and for the phone. It goes on with the configuration
 /// that it has.
-fn failure(known: &Known, error: &FileError) -> (Outcome, Response) {
+fn failure(known: &TenantDevice, error: &FileError) -> (Outcome, Response) {
     let (namespace, device) = (&known.view.plan.tenant.namespace, &known.device);
     match error {
         FileError::NotMade => (Outcome::NotMade, response::empty(http::StatusCode::NOT_FOUND)),
