@@ -43,7 +43,7 @@ async fn calls_of_a_real_browser() {
     let (code, text) = program.await.unwrap();
     eprintln!("{text}");
     assert_eq!(code, Some(0), "{text}\n{}", lab.logs());
-    assert!(text.trim_end().ends_with("15 passed, 0 failed"), "{text}");
+    assert!(text.trim_end().ends_with("16 passed, 0 failed"), "{text}");
     let metrics = lab.metrics();
     let value = |name| crate::program::sample(&metrics, name).unwrap_or_default();
     assert!(value("centrex_sip_websocket_returned_total") >= 3.0, "{metrics}");

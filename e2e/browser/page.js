@@ -16,6 +16,20 @@ const until = async (what, holds, seconds = 60) => {
   }
 };
 
+// How long a call waits for other candidates after its first one.
+const GATHERING_MS = 300;
+
+// The candidates of a session description as the browser prefers them: FreeSWITCH begins with the first, and drops
+// what the browser sends on another path until STUN_TOO_LONG, 20 seconds, have passed (switch_rtp.c).
+const preferredFirst = sdp => {
+  const isCandidate = line => line.startsWith('a=candidate:');
+  const cost = line => Number(/ network-cost (\d+)/.exec(line)?.[1] ?? 0);
+  const priority = line => Number(line.split(' ')[3]);
+  const lines = sdp.split('\r\n');
+  const sorted = lines.filter(isCandidate).sort((a, b) => cost(a) - cost(b) || priority(b) - priority(a));
+  return lines.map(line => (isCandidate(line) ? sorted.shift() : line)).join('\r\n');
+};
+
 const follow = session => {
   const call = { session, state: 'new', audio: document.body.appendChild(document.createElement('audio')) };
   call.audio.autoplay = true;
@@ -28,7 +42,12 @@ const follow = session => {
   session.on('peerconnection', event => heard(event.peerconnection));
   session.on('icecandidate', event => {
     const wanted = config.relayOnly ? / typ relay /i : / udp /i;
-    if (wanted.test(event.candidate.candidate)) event.ready();
+    if (wanted.test(event.candidate.candidate)) setTimeout(() => event.ready(), GATHERING_MS);
+  });
+  session.on('sdp', event => {
+    if (event.originator !== 'local') return;
+    event.sdp = preferredFirst(event.sdp);
+    call.offered = /^a=candidate:\S+ 1 udp \d+ ([\d.]+) /im.exec(event.sdp)?.[1];
   });
   session.on('sdp', event => {
     if (event.originator !== 'local' || !config.candidate) return;
@@ -68,6 +87,7 @@ const stats = async at => {
     received: inbound?.packetsReceived ?? 0,
     sent: outbound?.packetsSent ?? 0,
     candidate: all.find(one => one.id === pair?.localCandidateId)?.candidateType,
+    address: all.find(one => one.id === pair?.localCandidateId)?.address,
   };
 };
 
@@ -110,6 +130,8 @@ const phone = window.phone = {
   decline(at, status) { sessions[at].session.terminate({ status_code: status }); },
   bye(at) { if (!sessions[at].session.isEnded()) sessions[at].session.terminate(); },
   stats,
+  // The IPv4 address of the first candidate that FreeSWITCH got.
+  offered: at => sessions[at].offered,
   // Waits until media flow both ways.
   flows: at => until('media', async () => { const now = await stats(at); return now.received > 9 && now.sent > 9; }),
   // What a call sends and receives within some seconds.
